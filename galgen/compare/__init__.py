@@ -1,0 +1,1 @@
+"""The two-models tests, one question a file."""

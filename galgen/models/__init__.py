@@ -1,0 +1,1 @@
+"""The generative models, one family a file."""
