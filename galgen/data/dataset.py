@@ -1,0 +1,224 @@
+"""The data set on disk, and the splits that every two-models test rests on.
+
+A data set is a folder with `images.npy` (uint8, (n, 1, H, W), memory-mapped), `catalogue.ecsv` (n rows, a
+column `id`) and `meta.json` (source, parameters, sha256 of both files, versions, what was dropped and why).
+
+Splits. Two images are the same galaxy when one equals the other under a flip or a rotation by a multiple of
+90 degrees (the dihedral group D4). One image of each class is kept. With a seeded permutation s of the n'
+kept images, V for validation and N for each model,
+
+    validation = s[:V],   A = s[V : V + N],   B = s[n' - N : n'],        2 N + V <= n'
+
+so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
+"""
+
+import datetime
+import importlib.metadata
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from galgen.errors import GalgenError
+from galgen.files import file_sha256, read_json, write_json
+
+__all__ = ["Dataset", "Split", "dihedral_keys", "split", "write_dataset"]
+
+_PACKAGES = ("galgen", "numpy", "astropy", "galsim", "pillow")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened data set.
+
+    Attributes:
+        directory: The folder it lies in.
+        images: Memory-mapped uint8 array of shape (n, 1, H, W).
+        meta: The contents of `meta.json`.
+    """
+
+    directory: Path
+    images: np.ndarray
+    meta: dict
+
+    @classmethod
+    def open(cls, directory: str | Path) -> "Dataset":
+        """Open the data set in `directory`.
+
+        Raises:
+            GalgenError: If the folder holds no data set, or a file of it is missing or of the wrong shape.
+        """
+        directory = Path(directory)
+        if not (directory / "meta.json").is_file():
+            raise GalgenError(
+                f"{directory} is not a galgen data set (no meta.json); make one with `galgen data import` "
+                "or `galgen data simulate`"
+            )
+        meta = read_json(directory / "meta.json")
+        try:
+            images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise GalgenError(
+                f"{directory / 'images.npy'} cannot be read ({error}); import it again"
+            ) from error
+        if images.dtype != np.uint8 or list(images.shape) != meta["shape"]:
+            raise GalgenError(
+                f"{directory / 'images.npy'} is {images.dtype} {images.shape}, but meta.json says "
+                f"uint8 {tuple(meta['shape'])}; import it again"
+            )
+        return cls(directory, images, meta)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of `images.npy`, by which runs know the data they were made from."""
+        return self.meta["sha256"]["images.npy"]
+
+    @property
+    def name(self) -> str:
+        """The name of the source, as written on figures."""
+        return self.meta["source"]
+
+    @property
+    def catalogue(self) -> Table:
+        """The catalogue, one row an image, read from disk."""
+        return Table.read(self.directory / "catalogue.ecsv")
+
+    def verify(self) -> None:
+        """Compare both files with the checksums in `meta.json`.
+
+        Raises:
+            GalgenError: If a file is missing or has changed.
+        """
+        for name, expected in self.meta["sha256"].items():
+            path = self.directory / name
+            if not path.is_file():
+                raise GalgenError(f"{path} is missing; import the data set again")
+            if (found := file_sha256(path)) != expected:
+                raise GalgenError(f"{path} has changed: sha256 {found}, expected {expected}; import it again")
+        if (rows := len(self.catalogue)) != len(self):
+            raise GalgenError(f"{self.directory}: {rows} rows in the catalogue for {len(self)} images")
+
+
+def write_dataset(
+    directory: str | Path,
+    images: np.ndarray,
+    catalogue: Table,
+    *,
+    source: str,
+    parameters: dict,
+    dropped: dict[str, int],
+) -> Dataset:
+    """Write a data set; the folder appears whole or not at all.
+
+    Args:
+        directory: The folder to make. It may not exist, or must be empty.
+        images: uint8 array of shape (n, 1, H, W), n >= 1.
+        catalogue: n rows with a string column `id`.
+        source: Name of the source, as it is to stand on figures.
+        parameters: How the images were made (JSON values).
+        dropped: Number of objects left out, by reason.
+
+    Raises:
+        GalgenError: If the folder is in use or the arguments do not fit together.
+    """
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise GalgenError(f"{directory} exists already; choose another name or remove it first")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 1 or len(images) == 0:
+        raise GalgenError(
+            f"images must be uint8 of shape (n, 1, H, W), n >= 1, not {images.dtype} {images.shape}"
+        )
+    if len(catalogue) != len(images) or "id" not in catalogue.colnames:
+        raise GalgenError(f"the catalogue needs {len(images)} rows and a column 'id'")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=directory.parent))
+    try:
+        np.save(temporary / "images.npy", images, allow_pickle=False)
+        catalogue.write(temporary / "catalogue.ecsv")
+        meta = {
+            "format": 1,
+            "source": source,
+            "shape": list(images.shape),
+            "parameters": parameters,
+            "dropped": dropped,
+            "sha256": {name: file_sha256(temporary / name) for name in ("images.npy", "catalogue.ecsv")},
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        write_json(temporary / "meta.json", meta)
+        temporary.chmod(0o755)  # mkdtemp makes private folders
+        temporary.replace(directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Dataset.open(directory)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the three disjoint sets of images; A and B have N each."""
+
+    A: np.ndarray
+    B: np.ndarray
+    validation: np.ndarray
+
+
+def dihedral_keys(images: np.ndarray, *, chunk: int = 4096) -> np.ndarray:
+    """One 64-bit key an image, equal for the images of one orbit of D4 (flips and quarter turns).
+
+    The key is the least of eight hashes h_g(x) = sum_p w_g(p) x(p) mod 2^64, with random odd weights w
+    moved by the eight elements g. Two different images share a key with probability about 2^-61.
+
+    Args:
+        images: uint8 array of shape (n, 1, H, W) with H = W.
+        chunk: Images hashed at a time.
+
+    Returns:
+        uint64 array of shape (n,).
+    """
+    side = images.shape[-1]
+    weights = np.random.default_rng(0).integers(2**63, size=(side, side), dtype=np.uint64) * np.uint64(
+        2
+    ) + np.uint64(1)
+    turned = [np.rot90(w, k).ravel() for w in (weights, weights.T) for k in range(4)]
+    keys = np.empty(len(images), np.uint64)
+    for start in range(0, len(images), chunk):
+        pixels = images[start : start + chunk].reshape(-1, side * side).astype(np.uint64)
+        keys[start : start + chunk] = np.min([pixels @ w for w in turned], axis=0)
+    return keys
+
+
+def split(
+    dataset: Dataset, N: int, validation: int, seed: int = 0, *, exclude: np.ndarray | None = None
+) -> Split:
+    """Draw A, B (N images each) and validation, disjoint by content and nested in N.
+
+    Args:
+        dataset: Where to draw from.
+        N: Images for each of the two models.
+        validation: Images that no model sees.
+        seed: Names the permutation.
+        exclude: Row numbers to leave out too, such as near-duplicates.
+
+    Raises:
+        GalgenError: If 2 N + validation is more than there is.
+    """
+    if N < 1 or validation < 0:
+        raise GalgenError(f"N must be at least 1 and validation at least 0, not {N} and {validation}")
+    _, first = np.unique(dihedral_keys(dataset.images), return_index=True)
+    kept = np.setdiff1d(first, [] if exclude is None else exclude)
+    if 2 * N + validation > len(kept):
+        raise GalgenError(
+            f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
+            f"but {dataset.directory} has {len(kept)} distinct ones: N can be at most "
+            f"{(len(kept) - validation) // 2}"
+        )
+    order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
+    return Split(
+        A=order[validation : validation + N], B=order[len(order) - N :], validation=order[:validation]
+    )

@@ -1,0 +1,79 @@
+"""From the name of a source to a data set in the run store: simulated, a control population, or a path."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from galgen.data import importing, population, preprocess, simulate
+from galgen.data.dataset import Dataset, write_dataset
+from galgen.errors import GalgenError
+from galgen.files import file_sha256
+from galgen.store import Store
+
+__all__ = ["SIMULATED", "prepare"]
+
+SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals"}
+
+
+def prepare(
+    store: Store, source: str, *, size: int, crop: int, count: int, seed: int = 0, workers: int | None = None
+) -> Dataset:
+    """The data set of a source at a given image size, made or imported on the first call.
+
+    Args:
+        store: Where it is kept.
+        source: A name in `SIMULATED`, or the path of images or of a data set.
+        size: Side of the images, pixels.
+        crop: Side of the central part that is kept of a flux image, pixels.
+        count: How many galaxies to simulate; images that exist are all taken.
+        seed: Names the simulated galaxies.
+        workers: Processes that simulate; by default one a core.
+
+    Raises:
+        GalgenError: If the source is neither a name nor a path.
+    """
+    if source in SIMULATED:
+        params = {"population": SIMULATED[source], "count": count, "size": size, "crop": crop, "seed": seed}
+
+        def make(work: Path) -> dict:
+            images, catalogue = simulate.simulate(workers=workers or os.cpu_count(), progress=True, **params)
+            return _write(work, images, catalogue, source, params, {})
+
+        run = store.run("dataset", params, make, code=[simulate, population, preprocess])
+        return Dataset.open(run.path / "dataset")
+
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise GalgenError(
+            f"data '{source}' is neither a simulated population ({', '.join(SIMULATED)}) nor a path that exists"
+        )
+    if (path / "meta.json").is_file() and Dataset.open(path).images.shape[-1] == size:
+        return Dataset.open(path)
+    images_path = path / "images.npy" if (path / "meta.json").is_file() else path
+    params = {"name": path.name, "size": size, "crop": crop}
+
+    def make_import(work: Path) -> dict:
+        found = importing.import_images(images_path, size=size, crop=crop)
+        return _write(work, found.images, found.catalogue, path.stem, found.parameters, found.dropped)
+
+    run = store.run(
+        "dataset", params, make_import, data=_path_sha256(images_path), code=[importing, preprocess]
+    )
+    return Dataset.open(run.path / "dataset")
+
+
+def _write(work: Path, images, catalogue, source: str, parameters: dict, dropped: dict) -> dict:
+    shutil.rmtree(work / "dataset", ignore_errors=True)  # of an interrupted attempt
+    dataset = write_dataset(
+        work / "dataset", images, catalogue, source=source, parameters=parameters, dropped=dropped
+    )
+    return {"images": len(dataset), "sha256": dataset.sha256, "dropped": dropped}
+
+
+def _path_sha256(path: Path) -> str:
+    """The checksum of a file, or of the names and checksums of all files in a folder."""
+    if path.is_file():
+        return file_sha256(path)
+    lines = [f"{p.relative_to(path)} {file_sha256(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from galgen.data.dataset import Dataset, dihedral_keys, split, write_dataset
+from galgen.errors import GalgenError
+
+
+def make(directory, images, **changes):
+    arguments = {
+        "catalogue": Table({"id": [str(i) for i in range(len(images))]}),
+        "source": "test",
+        "parameters": {"size": images.shape[-1]},
+        "dropped": {"not finite": 2},
+    } | changes
+    return write_dataset(directory, images, **arguments)
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(1).integers(256, size=(60, 1, 8, 8), dtype=np.uint8)
+
+
+def test_what_was_written_is_read_back(tmp_path, noise):
+    make(tmp_path / "set", noise)
+    dataset = Dataset.open(tmp_path / "set")
+    assert np.array_equal(dataset.images, noise)
+    assert isinstance(dataset.images, np.memmap)
+    assert dataset.meta["dropped"] == {"not finite": 2}
+    assert list(dataset.catalogue["id"])[:2] == ["0", "1"]
+    dataset.verify()
+
+
+@pytest.mark.parametrize("name", ["images.npy", "catalogue.ecsv"])
+def test_a_changed_byte_is_found(tmp_path, noise, name):
+    path = make(tmp_path / "set", noise).directory / name
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(GalgenError, match=name):
+        Dataset.open(tmp_path / "set").verify()
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, noise):
+    with pytest.raises(TypeError):
+        make(tmp_path / "set", noise, parameters={"x": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 1, 8, 8)), np.zeros((0, 1, 8, 8), np.uint8)]
+)
+def test_arrays_of_the_wrong_kind_are_refused(tmp_path, images):
+    with pytest.raises(GalgenError, match="uint8"):
+        make(tmp_path / "set", images)
+
+
+def test_an_existing_folder_is_not_overwritten(tmp_path, noise):
+    make(tmp_path / "set", noise)
+    with pytest.raises(GalgenError, match="exists already"):
+        make(tmp_path / "set", noise)
+
+
+def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):
+    with pytest.raises(GalgenError, match="galgen data import"):
+        Dataset.open(tmp_path)
+
+
+def test_keys_are_equal_for_flips_and_turns_alone(noise):
+    keys = dihedral_keys(noise)
+    assert len(np.unique(keys)) == len(noise)
+    for turned in (noise[..., ::-1], noise[..., ::-1, :], np.rot90(noise, 1, (2, 3)), noise.swapaxes(2, 3)):
+        assert np.array_equal(dihedral_keys(np.ascontiguousarray(turned), chunk=7), keys)
+    changed = noise.copy()
+    changed[:, 0, 3, 4] ^= 1
+    assert not np.any(dihedral_keys(changed) == keys)
+
+
+def test_sets_are_disjoint_by_content_also_when_images_are_repeated_turned(tmp_path, noise):
+    repeated = np.concatenate([noise, np.rot90(noise, 3, (2, 3)), noise[..., ::-1]])
+    dataset = make(tmp_path / "set", repeated)
+    sets = split(dataset, 20, 15)
+    keys = dihedral_keys(repeated)
+    drawn = np.concatenate([keys[sets.A], keys[sets.B], keys[sets.validation]])
+    assert len(np.unique(drawn)) == 55
+
+
+def test_smaller_sets_lie_in_larger_ones_and_validation_stays(tmp_path, noise):
+    dataset = make(tmp_path / "set", noise)
+    small, large = split(dataset, 5, 10), split(dataset, 25, 10)
+    assert set(small.A) < set(large.A)
+    assert set(small.B) < set(large.B)
+    assert np.array_equal(small.validation, large.validation)
+    assert not np.array_equal(small.A, split(dataset, 5, 10, seed=1).A)
+
+
+def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
+    dataset = make(tmp_path / "set", np.concatenate([noise, noise]))
+    split(dataset, 25, 10)
+    with pytest.raises(GalgenError, match=r"need 62 images.* 60 distinct .*at most 25"):
+        split(dataset, 26, 10)
+    with pytest.raises(GalgenError, match="59 distinct"):
+        split(dataset, 25, 10, exclude=np.array([3]))
