@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+from astropy.visualization import make_lupton_rgb
+from PIL import Image
+
+from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
+from galgen.errors import GalgenError
+
+
+def flux(n=5, bands=3, side=16, seed=0):
+    rng = np.random.default_rng(seed)
+    # from negative sky to saturated nuclei, so that both clips of the stretch are met
+    return rng.normal(0, 0.02, (n, bands, side, side)) + 50 * rng.random((n, bands, side, side)) ** 12
+
+
+def stretched(x, Q=8.0, stretch=0.2):
+    return 0.1 * np.arcsinh(Q * x / stretch) / np.arcsinh(0.1 * Q)
+
+
+def test_a_batch_gives_the_images_that_single_calls_give():
+    x = flux(n=7)
+    together = flux_to_gray(x, size=8, crop=16)
+    assert together.dtype == np.uint8 and together.shape == (7, 1, 8, 8)
+    for i in range(7):
+        assert np.array_equal(flux_to_gray(x[i : i + 1], size=8, crop=16)[0], together[i])
+
+
+def test_it_is_the_channel_mean_of_make_lupton_rgb_whatever_the_order_of_colours():
+    x = flux(n=1, side=12)
+    g, r, z = x[0]
+    here = flux_to_gray(x, size=12, crop=12)[0, 0].astype(int)
+    for order in ((z, g, r), (z, r, g), (g, r, z)):
+        rgb = make_lupton_rgb(*order, Q=8, stretch=0.2)  # rounds each channel to 8 bits first
+        assert np.abs(rgb.mean(axis=-1) - here).max() <= 1
+
+
+def test_gray_sky_and_saturation_follow_the_closed_form():
+    value = np.array([-1.0, 0.0, 0.004, 0.2, 3.0, 1e4])
+    x = np.broadcast_to(value[:, None, None, None], (6, 3, 4, 4))
+    expected = to_uint8(np.where(value > 0, stretched(value), 0))
+    assert np.array_equal(flux_to_gray(x, size=1, crop=4)[:, 0, 0, 0], expected)
+    assert expected[0] == expected[1] == 0 and expected[-1] == 255 and 0 < expected[2] < expected[3]
+
+
+@pytest.mark.parametrize("bands", [1, 2])
+def test_fewer_bands_are_the_same_stretch_of_their_mean(bands):
+    x = 0.01 + np.abs(flux(n=3, bands=bands, side=8)) / 50  # no band negative or too bright: gray is f(I)
+    expected = to_uint8(stretched(x.mean(axis=1, keepdims=True)))
+    assert np.array_equal(flux_to_gray(x, size=8, crop=8), expected)
+
+
+def test_one_nanomaggy_in_other_units_is_a_matter_of_the_stretch():
+    x = flux(n=2)
+    assert np.array_equal(
+        flux_to_gray(x * 1000, size=8, crop=16, stretch=200.0), flux_to_gray(x, size=8, crop=16)
+    )
+
+
+def test_the_dtype_of_the_file_does_not_matter():
+    x = np.rint(flux(n=2) * 10)
+    for dtype in (">f4", "<f8", "int16", "float32"):
+        assert np.array_equal(
+            flux_to_gray(x.astype(dtype), size=8, crop=16), flux_to_gray(x, size=8, crop=16)
+        )
+
+
+@pytest.mark.parametrize(("side", "crop"), [(8, 4), (9, 4), (8, 5), (9, 5), (7, 7), (8, 8), (8, 1)])
+def test_the_centre_pixel_stays_the_centre_pixel(side, crop):
+    image = np.zeros((2, 1, side, side))
+    image[..., side // 2, side // 2] = 1
+    cut = crop_centre(image, crop)
+    assert cut.shape == (2, 1, crop, crop) and (cut[..., crop // 2, crop // 2] == 1).all()
+
+
+def test_crop_keeps_equal_margins_of_a_rectangle():
+    image = np.arange(10 * 14).reshape(10, 14)
+    assert np.array_equal(crop_centre(image, 6), image[2:8, 4:10])
+
+
+def test_area_resize_by_a_whole_factor_is_the_mean_of_blocks():
+    x = np.random.default_rng(1).random((3, 1, 12, 12))
+    assert np.allclose(resize_area(x, 4), x.reshape(3, 1, 4, 3, 4, 3).mean(axis=(3, 5)), rtol=0, atol=1e-15)
+    assert np.array_equal(resize_area(x, 12), x)
+
+
+def test_area_resize_by_three_halves_has_the_closed_form():
+    a, b, c = 1.0, 10.0, 100.0
+    x = np.repeat([[a, b, c]], 3, axis=0)
+    assert np.allclose(resize_area(x, 2), [[(2 * a + b) / 3, (b + 2 * c) / 3]] * 2, rtol=1e-14)
+
+
+@pytest.mark.parametrize(("side", "size"), [(53, 32), (64, 48), (57, 1), (17, 16)])
+def test_area_resize_keeps_the_mean_and_agrees_with_pillow(side, size):
+    x = np.random.default_rng(side).random((side, side)).astype(np.float32)
+    small = resize_area(x, size)
+    assert np.isclose(small.mean(), x.mean(), rtol=1e-6)
+    if side % size == 0:  # otherwise Pillow's box takes whole pixels
+        pillow = Image.fromarray(x).resize((size, size), Image.Resampling.BOX)
+        assert np.allclose(small, np.asarray(pillow), atol=1e-5)
+
+
+def test_the_resize_comes_before_the_rounding():
+    faint = np.full((1, 1, 2, 2), 0.00043)
+    level = stretched(0.00043) * 255
+    assert 0.5 < level < 0.5 / 0.75
+    assert flux_to_gray(faint, size=1, crop=2).item() == 1
+    faint[0, 0, 0, 0] = 0  # rounded first, the mean of 0, 1, 1, 1 would be 1 again
+    assert flux_to_gray(faint, size=1, crop=2).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (np.zeros((3, 8, 8)), {}, "shape"),
+        (np.zeros((1, 4, 8, 8)), {}, "shape"),
+        (np.zeros((1, 3, 8, 8)), {"crop": 9}, "crop 9"),
+        (np.zeros((1, 3, 8, 8)), {"crop": 0}, "crop 0"),
+        (np.zeros((1, 3, 8, 6)), {"crop": None}, "not square"),
+        (np.zeros((1, 3, 8, 8)), {"size": 16}, "averaged to 16"),
+        (np.zeros((1, 3, 8, 8)), {"size": 0}, "averaged to 0"),
+        (np.zeros((1, 3, 8, 8)), {"stretch": 0.0}, "stretch"),
+    ],
+)
+def test_bad_flux_is_refused(x, options, message):
+    with pytest.raises(GalgenError, match=message):
+        flux_to_gray(x, **{"size": 4, "crop": 8, **options})
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_not_finite_counts_only_inside_the_crop(bad):
+    x = flux(n=4, side=16)
+    x[2, 1, 0, 0] = bad
+    flux_to_gray(x, size=4, crop=8)
+    x[2, 1, 8, 8] = bad
+    with pytest.raises(GalgenError, match="not finite in 1 images, the first is 2"):
+        flux_to_gray(x, size=4, crop=8)
