@@ -1,0 +1,144 @@
+"""The data manifest: every source of images, where it comes from and how to credit it.
+
+`data_manifest.yaml` in the project's root has one entry a source. The schema is closed: an unknown key or a
+value of the wrong kind is an error that names the file, the entry and the field.
+"""
+
+import string
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from galgen.errors import GalgenError
+
+__all__ = ["Manifest", "Source", "check_template", "load_manifest"]
+
+MANIFEST_NAME = "data_manifest.yaml"
+REQUIRED_PLACEHOLDERS = {"ra", "dec", "band"}
+PLACEHOLDERS = REQUIRED_PLACEHOLDERS | {"size", "pixscale"}
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def check_template(template: str) -> str:
+    """Return `template` if it is the URL of a cut-out with the placeholders that `str.format` will fill.
+
+    Raises:
+        ValueError: Not http(s), a placeholder without which all cut-outs would be one, or an unknown one.
+    """
+    if not template.startswith(("http://", "https://")):
+        raise ValueError(f"{template!r} does not start with http:// or https://")
+    found = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    if missing := sorted(REQUIRED_PLACEHOLDERS - found):
+        raise ValueError(f"{template!r} lacks the placeholders {missing}")
+    if unknown := sorted(found - PLACEHOLDERS):
+        raise ValueError(f"{template!r} has unknown placeholders {unknown}; known: {sorted(PLACEHOLDERS)}")
+    return template
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Closed):
+    """One source of images."""
+
+    description: Text
+    survey: Text
+    bands: tuple[Text, ...] = Field(description="Bands, from blue to red; empty if the user's files decide.")
+    pixel_scale: PositiveFloat | None = Field(description="Arcseconds a pixel; null if it varies.")
+    size: PositiveInt | None = Field(description="Pixels on a side; null if it varies.")
+    count: PositiveInt | None = Field(description="Number of images; null if it is the user's choice.")
+    template: Text | None = Field(None, description="URL of one cut-out, see `check_template`.")
+    query: Text | None = Field(None, description="The query that gives the catalogue of positions.")
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    bytes: PositiveInt | None = Field(None, description="Size of the file where it is one fixed file.")
+    licence: Text
+    acknowledgement: Text
+    citation: tuple[Text, ...] = Field(min_length=1)
+
+    @field_validator("template")
+    @classmethod
+    def _template_can_be_filled(cls, value: str | None) -> str | None:
+        return value if value is None else check_template(value)
+
+    @model_validator(mode="after")
+    def _a_fixed_file_has_both(self) -> "Source":
+        if (self.sha256 is None) != (self.bytes is None):
+            raise ValueError("sha256 and bytes describe one fixed file: give both or neither")
+        return self
+
+
+class Manifest(_Closed):
+    """All sources, by name."""
+
+    sources: dict[str, Source] = Field(min_length=1)
+
+    def source(self, name: str) -> Source:
+        """Return the entry called `name`, or raise `GalgenError` with the names there are."""
+        if name not in self.sources:
+            raise GalgenError(f"no source {name!r} in the data manifest; there are {sorted(self.sources)}")
+        return self.sources[name]
+
+    def name_of(self, sha256: str) -> str:
+        """Return the name of the source whose fixed file has this sha256, else `local`: whom to credit."""
+        return next((name for name, source in self.sources.items() if source.sha256 == sha256), "local")
+
+
+def load_manifest(path: str | Path | None = None) -> Manifest:
+    """Read and check a data manifest.
+
+    Args:
+        path: The file. By default the first `data_manifest.yaml` in the working directory or a folder above
+            it, then beside the package (a checkout).
+
+    Raises:
+        GalgenError: No file, no YAML, or a value that the schema refuses (file, entry and field are named).
+    """
+    path = _find_manifest() if path is None else Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise GalgenError(f"the data manifest {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise GalgenError(f"{path} is not YAML: {error}") from error
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise GalgenError(f"{path} does not follow the schema of the data manifest:\n{problems}") from error
+
+
+def _find_manifest() -> Path:
+    here = Path.cwd()
+    folders = [here, *here.parents, Path(__file__).resolve().parents[2]]
+    for folder in folders:
+        if (folder / MANIFEST_NAME).is_file():
+            return folder / MANIFEST_NAME
+    raise GalgenError(
+        f"no {MANIFEST_NAME} in {here}, above it, or beside the package: give the path of the file"
+    )
+
+
+def _explain(problem: dict) -> str:
+    location = [str(part) for part in problem["loc"]]
+    if len(location) > 1 and location[0] == "sources":
+        place = f"entry {location[1]!r}" + (f", field {'.'.join(location[2:])!r}" if location[2:] else "")
+    else:
+        place = f"field {'.'.join(location)!r}" if location else "the file"
+    if problem["type"] == "extra_forbidden":
+        known = Source.model_fields if len(location) > 1 else Manifest.model_fields
+        return f"{place}: unknown key; known keys are {', '.join(known)}"
+    return f"{place}: {problem['msg']} (found {problem['input']!r:.80})"

@@ -1,0 +1,176 @@
+"""A cut-out server on the loopback interface that serves real FITS images and misbehaves on request."""
+
+import hashlib
+import io
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from astropy.io import fits
+
+HTML = b"<!DOCTYPE html><html><body><h1>Internal error</h1></body></html>" + b" " * 6000
+
+
+def image(ra: str, band: str, size: int) -> np.ndarray:
+    seed = int.from_bytes(hashlib.sha256(f"{ra} {band}".encode()).digest()[:8])
+    return np.random.default_rng(seed).normal(0.0, 0.01, (size, size)).astype(np.float32)
+
+
+def fits_bytes(data: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    fits.PrimaryHDU(data).writeto(buffer)
+    return buffer.getvalue()
+
+
+class HostileServer(ThreadingHTTPServer):
+    """Counts requests by (object, band); the object's number is its right ascension.
+
+    `faults` maps (object, band) or (object, "*") to a function of (handler, content, attempt); it answers and
+    returns True, or returns False to let the good answer through.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.faults: dict[tuple[int, str], Callable] = {}
+        self.asked: Counter = Counter()
+        self.served: Counter = Counter()
+        self.times: list[float] = []
+        self.delay = 0.0
+        self.lock = threading.Lock()
+
+    @property
+    def template(self) -> str:
+        return (
+            f"http://127.0.0.1:{self.server_port}/cutout?ra={{ra}}&dec={{dec}}"
+            "&size={size}&pixscale={pixscale}&bands={band}"
+        )
+
+    def handle_error(self, request, client_address):
+        """Clients that hang up are part of the play."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        number, band = round(float(query["ra"])), query["bands"]
+        content = fits_bytes(image(query["ra"], band, int(query["size"])))
+        server = self.server
+        with server.lock:
+            server.asked[number, band] += 1
+            attempt = server.asked[number, band]
+            server.times.append(time.monotonic())
+        fault = server.faults.get((number, band)) or server.faults.get((number, "*"))
+        if fault is not None and fault(self, content, attempt):
+            return
+        time.sleep(server.delay)
+        self.answer(200, content)
+        with server.lock:
+            server.served[number, band] += 1
+
+    def answer(self, status: int, content: bytes = b"", length: int | None = None, **headers: str):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+    def log_message(self, format, *args):
+        """The test's output is not a server log."""
+
+
+def status(code: int, times: float = float("inf"), **headers: str) -> Callable:
+    def fault(handler, content, attempt):
+        if attempt > times:
+            return False
+        handler.answer(code, b"no", **headers)
+        return True
+
+    return fault
+
+
+def body(make: Callable[[bytes], bytes], times: float = float("inf")) -> Callable:
+    def fault(handler, content, attempt):
+        if attempt > times:
+            return False
+        handler.answer(200, make(content))
+        return True
+
+    return fault
+
+
+def truncated(times: float = float("inf")) -> Callable:
+    def fault(handler, content, attempt):
+        if attempt > times:
+            return False
+        handler.answer(200, content[: len(content) // 2], length=len(content))
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
+def stalled(seconds: float, times: float = float("inf")) -> Callable:
+    def fault(handler, content, attempt):
+        if attempt > times:
+            return False
+        handler.answer(200, content[:1000], length=len(content))
+        time.sleep(seconds)
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
+def trickling(pause: float, times: float = float("inf")) -> Callable:
+    def fault(handler, content, attempt):
+        if attempt > times:
+            return False
+        handler.answer(200, length=len(content))
+        for i in range(len(content)):
+            handler.wfile.write(content[i : i + 1])
+            handler.wfile.flush()
+            time.sleep(pause)
+        return True
+
+    return fault
+
+
+def reset(times: float = float("inf")) -> Callable:
+    def fault(handler, content, attempt):
+        if attempt > times:
+            return False
+        # With a linger time of zero, close sends RST instead of FIN.
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.shutdown(socket.SHUT_RD)
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
+@contextmanager
+def running():
+    server = HostileServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from galgen.data.manifest import Manifest, load_manifest
+from galgen.errors import GalgenError
+
+ROOT = Path(__file__).resolve().parents[1]
+CONTENT = yaml.safe_load((ROOT / "data_manifest.yaml").read_text())
+
+
+def changed(tmp_path, entry, **fields):
+    content = {"sources": {name: dict(source) for name, source in CONTENT["sources"].items()}}
+    content["sources"][entry] |= fields
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_the_project_s_manifest_describes_the_three_sources():
+    manifest = load_manifest(ROOT / "data_manifest.yaml")
+    assert {"simulated", "sdss-legacy", "local"} <= set(manifest.sources)
+    legacy = manifest.source("sdss-legacy")
+    assert legacy.bands == ("g", "r", "z") and legacy.pixel_scale == 0.262 and legacy.size == 256
+    assert "17.77" in legacy.query and "extinction_r" in legacy.query
+    assert "Funding for the SDSS" in legacy.acknowledgement
+    assert "The Legacy Surveys consist of three" in legacy.acknowledgement
+    for paper in ("Smith", "Abazajian", "Dey"):
+        assert any(citation.startswith(paper) for citation in legacy.citation)
+    url = legacy.template.format(ra="1.5", dec="-2", band="z", size=256, pixscale=0.262)
+    assert url == (
+        "https://www.legacysurvey.org/viewer/fits-cutout?"
+        "ra=1.5&dec=-2&size=256&layer=ls-dr9&pixscale=0.262&bands=z"
+    )
+
+
+def test_a_fixed_file_is_recognised_by_its_sha256():
+    manifest = load_manifest(ROOT / "data_manifest.yaml")
+    known = manifest.source("sdss-galaxy-zoo").sha256
+    assert manifest.name_of(known) == "sdss-galaxy-zoo"
+    assert manifest.name_of("0" * 64) == "local"
+
+
+def test_an_unknown_source_is_answered_with_the_known_ones():
+    with pytest.raises(GalgenError, match=r"no source 'sdss'.*'sdss-legacy'"):
+        load_manifest(ROOT / "data_manifest.yaml").source("sdss")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pixelscale": 0.3}, r"field 'pixelscale': unknown key; known keys are description, .*pixel_scale"),
+        ({"pixel_scale": "big"}, r"field 'pixel_scale': .*number.*'big'"),
+        ({"pixel_scale": -1}, r"field 'pixel_scale': .*greater than 0"),
+        ({"bands": "grz"}, r"field 'bands'"),
+        ({"licence": ""}, r"field 'licence'"),
+        ({"citation": []}, r"field 'citation'"),
+        ({"sha256": "abc", "bytes": 3}, r"field 'sha256'"),
+        ({"sha256": "0" * 64}, r"give both or neither"),
+        ({"template": "https://host/?ra={ra}&dec={dec}"}, r"field 'template': .*lacks .*'band'"),
+        ({"template": "https://h/?{ra}{dec}{band}{what}"}, r"field 'template': .*unknown .*'what'"),
+        ({"template": "https://h/?{ra}{dec}{band}{"}, r"field 'template'"),
+    ],
+)
+def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, fields, message):
+    path = changed(tmp_path, "sdss-legacy", **fields)
+    with pytest.raises(GalgenError, match=rf"(?s)other\.yaml.*entry 'sdss-legacy'.*{message}"):
+        load_manifest(path)
+
+
+def test_a_missing_field_is_named(tmp_path):
+    content = {"sources": {"mine": {k: v for k, v in CONTENT["sources"]["local"].items() if k != "survey"}}}
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(GalgenError, match=r"entry 'mine', field 'survey': Field required"):
+        load_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sources: {}\n", r"field 'sources'"),
+        ("source: {}\n", r"field 'source': unknown key; known keys are sources"),
+        ("", r"the file"),
+        ("- 1\n- 2\n", r"the file"),
+        ("a: [1\n", r"is not YAML"),
+        ("sources: {a: 3}\n", r"entry 'a'"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_explained(tmp_path, text, message):
+    path = tmp_path / "other.yaml"
+    path.write_text(text)
+    with pytest.raises(GalgenError, match=rf"(?s)other\.yaml.*{message}"):
+        load_manifest(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(GalgenError, match=r"nothing\.yaml"):
+        load_manifest(tmp_path / "nothing.yaml")
+
+
+def test_the_manifest_is_found_from_any_folder_below_it_first(tmp_path, monkeypatch):
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    changed(tmp_path, "local", survey="found from below").rename(tmp_path / "data_manifest.yaml")
+    monkeypatch.chdir(deep)
+    assert load_manifest().source("local").survey == "found from below"
+
+
+def test_without_one_above_the_manifest_of_the_checkout_is_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(load_manifest(), Manifest)
+
+
+def test_when_there_is_none_the_way_out_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("galgen.data.manifest.__file__", str(tmp_path / "x" / "y" / "z.py"))
+    with pytest.raises(GalgenError, match="give the path of the file"):
+        load_manifest()
