@@ -1,0 +1,50 @@
+# make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000"
+# make test   the tests
+# Both need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
+
+PYTHON ?= python3
+PROFILE ?= laptop
+DATA ?= simulated
+N ?=
+SEED ?= 0
+CORES ?= 2
+TESTS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: book test lab lock clean
+
+book: $(READY)
+	@$(BIN)/python -m snakemake -s workflow/Snakefile --workflow-profile workflow/profiles/local \
+		--cores $(CORES) --config profile="$(PROFILE)" data="$(DATA)" N="$(N)" seed="$(SEED)"
+
+test: $(READY)
+	$(BIN)/python -m pytest $(TESTS)
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+# Python is checked first: an install that fails half-way through says less.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+		"Python %d.%d is not supported: 3.11 to 3.13 are, as in make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+# One resolution for every platform and Python. What torch's wheel for Linux pins itself is left to it.
+lock: $(READY)
+	$(BIN)/pip install --quiet "uv>=0.9,<1"
+	@{ printf '%s\n' \
+		"# Every package at one version, for Python 3.11 to 3.13 on Linux, macOS and Windows; made by 'make lock'." \
+		"# The CUDA companions of torch (nvidia-*, cuda-*, triton) are left out: its Linux wheel pins them itself, and" \
+		"# its CPU wheel does without. No hashes, because the wheels of torch differ by platform and by source."; \
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--no-annotate --no-header --quiet | grep -vE '^(nvidia-|cuda-|triton)'; } > .venv/requirements.lock
+	mv .venv/requirements.lock requirements.lock
+
+# The books, not the results: what was expensive stays in store/.
+clean:
+	rm -rf build .snakemake
