@@ -278,6 +278,26 @@ def test_a_half_written_journal_line_is_no_obstacle(server, tmp_path):
     assert sorted(journal.read_text().splitlines(keepends=True)) == sorted(lines)
 
 
+def test_an_object_killed_between_its_last_renames_is_finished_without_a_request(server, tmp_path):
+    report = run(server, tmp_path, 2)
+    whole, asked = files(tmp_path / "cutouts"), server.asked.copy()
+    for band in ("r", "z"):
+        path = tmp_path / "cutouts" / f"{name(2)}_{band}.fits"
+        path.rename(f"{path}.part")
+    assert run(server, tmp_path, 2) == report
+    assert files(tmp_path / "cutouts") == whole and server.asked == asked
+
+
+def test_bands_of_an_object_killed_while_it_was_dropped_are_removed(server, tmp_path):
+    server.faults[2, "z"] = hostile.status(404)
+    report = run(server, tmp_path, 2)
+    folder = tmp_path / "cutouts"
+    (folder / f"{name(2)}_g.fits.part").write_bytes(b"a band")
+    (folder / ".tmp-12345.part").write_bytes(b"half a ba")
+    assert run(server, tmp_path, 2) == report
+    assert not list(folder.glob("*.part")) and not list(folder.glob(".tmp-*"))
+
+
 def test_the_progress_bar_counts_what_was_there_before(server, tmp_path, capsys):
     run(server, tmp_path, 2)
     run(server, tmp_path, 4, progress=True)
