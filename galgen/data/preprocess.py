@@ -112,7 +112,9 @@ def resize_area(images: np.ndarray, size: int) -> np.ndarray:
     if height != width:
         raise GalgenError(f"images of {height} x {width} pixels are not square; crop them first")
     if not 1 <= size <= height:
-        raise GalgenError(f"images of {height} x {height} pixels cannot be averaged to {size} x {size}")
+        raise GalgenError(
+            f"images of {height} x {height} pixels cannot be averaged to {size} x {size}; choose another size"
+        )
     edges, pixels = np.arange(size + 1)[:, None] * (height / size), np.arange(height)
     inside = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
     weights = np.clip(inside, 0, None) * (size / height)

@@ -1,0 +1,438 @@
+import os
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from galgen.data.dataset import write_dataset
+from galgen.data.importing import import_images
+from galgen.data.preprocess import flux_to_gray
+from galgen.errors import GalgenError
+
+REAL = Path(os.environ.get("GALGEN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real galaxies at {REAL} (GALGEN_REAL_DATA)")
+
+
+def flux(n, *shape, seed=0):
+    return np.random.default_rng(seed).normal(0.05, 0.3, (n, *shape)).astype(np.float32)
+
+
+def display(n, *shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def write_fits(path, image, **header):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fits.PrimaryHDU(image, fits.Header(header)).writeto(path)
+
+
+def write_sets(folder, sets, bands="grz", name="{id}_{band}.fits"):
+    for id_, cube in enumerate(sets):
+        for band, image in zip(bands, cube, strict=True):
+            write_fits(folder / name.format(id=id_, band=band), image)
+
+
+# What is imported
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{id}_{band}.fits",
+        "{id}_{band}band.fits",
+        "{id}-{band}.fit",
+        "{band}/{id}.fits",
+        "{band}band/{id}.fits.gz",
+    ],
+)
+def test_fits_band_sets_go_through_the_one_preprocessing(tmp_path, name):
+    sets = flux(3, 3, 40, 40)
+    write_sets(tmp_path, sets, name=name)
+    found = import_images(tmp_path, size=16, crop=32)
+    assert np.array_equal(found.images, flux_to_gray(sets, size=16, crop=32))
+    assert list(found.catalogue["id"]) == ["0", "1", "2"]
+    assert found.dropped == {} and found.parameters["kind"] == "flux"
+
+
+def test_flux_is_cropped_to_64_by_default_and_bands_may_be_chosen(tmp_path):
+    sets = flux(2, 3, 70, 80)
+    write_sets(tmp_path, sets)
+    assert np.array_equal(import_images(tmp_path, size=32).images, flux_to_gray(sets, size=32, crop=64))
+    two = import_images(tmp_path, size=32, bands=("g", "z")).images
+    assert np.array_equal(two, flux_to_gray(sets[:, [0, 2]], size=32, crop=64))
+
+
+def test_one_fits_file_may_hold_all_bands_in_the_order_it_says(tmp_path):
+    cube = flux(1, 3, 32, 32)[0]
+    write_fits(tmp_path / "a.fits", cube[[2, 0, 1]], BANDS="zgr", RA=12.5, DEC=-3.25, SURVEY="LS DR10 ")
+    found = import_images(tmp_path, size=32, crop=32)
+    assert np.array_equal(found.images, flux_to_gray(cube[None], size=32, crop=32))
+    assert dict(found.catalogue[0]) == {
+        "id": "a",
+        "file": "a.fits",
+        "ra": 12.5,
+        "dec": -3.25,
+        "survey": "LS DR10",
+    }
+    assert found.parameters["surveys"] == ["LS DR10"]
+
+
+def test_frames_of_different_sizes_are_fine_where_a_crop_is_given(tmp_path):
+    small, large = flux(1, 1, 33, 35), flux(1, 1, 50, 41, seed=1)
+    write_fits(tmp_path / "small.fits", small[0, 0])
+    write_fits(tmp_path / "large.fits", large[0, 0])
+    found = import_images(tmp_path, size=16, crop=33, bands="r")
+    assert np.array_equal(found.images[0], flux_to_gray(large, size=16, crop=33)[0])
+    assert np.array_equal(found.images[1], flux_to_gray(small, size=16, crop=33)[0])
+
+
+def test_npy_folders_of_flux_keep_their_order(tmp_path):
+    sets = flux(4, 3, 32, 32)
+    for i, cube in enumerate(sets):
+        np.save(tmp_path / f"galaxy{i}.npy", cube)
+    found = import_images(tmp_path, size=32, crop=32)
+    assert np.array_equal(found.images, flux_to_gray(sets, size=32, crop=32))
+    assert list(found.catalogue["id"]) == [f"galaxy{i}" for i in range(4)]
+
+
+def save(path, images, **columns):
+    if path.suffix == ".npy":
+        np.save(path, images)
+    elif path.suffix == ".npz":
+        np.savez(path, images=images, **columns)
+    else:
+        with h5py.File(path, "w") as file:
+            file["sky/images"] = images
+            for name, column in columns.items():
+                file[name] = column.astype(h5py.string_dtype()) if column.dtype.kind == "U" else column
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5"])
+@pytest.mark.parametrize("layout", ["n H W", "n 1 H W", "n H W 1", "n 3 H W", "n H W 3"])
+def test_display_images_of_every_layout_come_through_unchanged(tmp_path, suffix, layout):
+    images = display(300, 8, 8)  # more than one block
+    stored = {
+        "n H W": images,
+        "n 1 H W": images[:, None],
+        "n H W 1": images[..., None],
+        "n 3 H W": np.repeat(images[:, None], 3, axis=1),  # gray that was saved as colour
+        "n H W 3": np.repeat(images[..., None], 3, axis=-1),
+    }[layout]
+    save(tmp_path / f"a{suffix}", stored)
+    found = import_images(tmp_path / f"a{suffix}", size=8)
+    assert np.array_equal(found.images, images[:, None])
+    assert list(found.catalogue["id"][[0, 299]]) == ["0", "299"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_arrays_of_one_entry_an_image_become_columns(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    columns = {"ids": np.array(["b", "a", "ü"]), "z": np.array([0.1, 0.2, 0.3]), "other": np.arange(4)}
+    save(path, display(3, 8, 8), **columns)
+    found = import_images(path, size=8)
+    assert found.catalogue.colnames == ["id", "file", "z"]
+    assert list(found.catalogue["id"]) == ["b", "a", "ü"] and list(found.catalogue["z"]) == [0.1, 0.2, 0.3]
+    dataset = write_dataset(
+        tmp_path / "set",
+        found.images,
+        found.catalogue,
+        source="a",
+        parameters=found.parameters,
+        dropped=found.dropped,
+    )
+    assert list(dataset.catalogue["id"]) == ["b", "a", "ü"]
+
+
+def test_floats_in_0_to_1_are_display_images_and_others_flux_unless_said(tmp_path):
+    images = display(3, 16, 16)
+    np.save(tmp_path / "a.npy", images / 255)
+    assert np.array_equal(import_images(tmp_path / "a.npy", size=16).images, images[:, None])
+    as_flux = import_images(tmp_path / "a.npy", size=16, crop=16, kind="flux", bands="r").images
+    assert np.array_equal(as_flux, flux_to_gray(images[:, None] / 255, size=16, crop=16))
+    np.save(tmp_path / "b.npy", images / 255 - 0.1)
+    assert import_images(tmp_path / "b.npy", size=16, crop=16, bands="r").parameters["kind"] == "flux"
+    with pytest.raises(GalgenError, match=r"b.npy.*must lie in \[0, 1\], not -0.1"):
+        import_images(tmp_path / "b.npy", size=16, kind="display")
+
+
+def test_flux_arrays_may_have_their_bands_first_or_last_and_named(tmp_path):
+    cubes = flux(3, 5, 32, 32)
+    chosen = flux_to_gray(cubes[:, [0, 1, 3]], size=32, crop=32)
+    np.savez(tmp_path / "first.npz", flux=cubes, filters=np.array(list("grizy")))
+    np.savez(tmp_path / "last.npz", flux=np.moveaxis(cubes, 1, -1), bands=np.array(list("grizy")))
+    np.savez(tmp_path / "one.npz", flux=cubes[0], filters=np.array(list("grizy")))
+    assert np.array_equal(import_images(tmp_path / "first.npz", size=32, crop=32).images, chosen)
+    assert np.array_equal(import_images(tmp_path / "last.npz", size=32, crop=32).images, chosen)
+    assert np.array_equal(import_images(tmp_path / "one.npz", size=32, crop=32).images, chosen[:1])
+
+
+def test_the_sky_is_the_median_of_the_frame_of_each_band(tmp_path):
+    cubes = flux(2, 3, 40, 40)
+    cubes[:, :, 14:26, 14:26] += 5
+    frame = np.ones((40, 40), bool)
+    frame[4:36, 4:36] = False
+    sky = np.median(cubes[..., frame], axis=-1)[..., None, None]
+    np.save(tmp_path / "a.npy", cubes + np.array([100, 900, 3000], np.float32)[:, None, None])
+    found = import_images(tmp_path / "a.npy", size=20, crop=20, subtract_sky=True)
+    assert np.abs(found.images - flux_to_gray(cubes - sky, size=20, crop=20).astype(int)).max() <= 1
+    with pytest.raises(GalgenError, match=r"a.npy\[0\]: saturated: the sky is still in it"):
+        import_images(tmp_path / "a.npy", size=20, crop=20)
+
+
+def test_pictures_are_imported_and_colour_only_on_request(tmp_path):
+    gray, colour = display(1, 12, 12)[0], display(1, 12, 12, 3, seed=1)[0]
+    Image.fromarray(gray).save(tmp_path / "a.png")
+    Image.fromarray(np.repeat(gray[..., None], 3, axis=-1)).save(tmp_path / "b.png")
+    opaque = np.dstack([gray, gray, gray, np.full_like(gray, 255)])
+    Image.fromarray(opaque).save(tmp_path / "c.PNG")
+    assert np.array_equal(import_images(tmp_path, size=12).images, np.stack([gray] * 3)[:, None])
+    Image.fromarray(colour).save(tmp_path / "d.png")
+    with pytest.raises(GalgenError, match=r"d\.png: the image is in colour.*--gray"):
+        import_images(tmp_path, size=12)
+    found = import_images(tmp_path, size=12, gray=True)
+    assert np.array_equal(found.images[3, 0], np.rint(colour.mean(axis=-1)))
+
+
+def test_jpeg_is_read_and_resized_by_area(tmp_path):
+    Image.fromarray(np.repeat(np.repeat(display(1, 4, 4)[0], 16, 0), 16, 1)).save(
+        tmp_path / "a.jpeg", quality=95
+    )
+    with Image.open(tmp_path / "a.jpeg") as image:
+        pixels = np.asarray(image).reshape(4, 16, 4, 16).mean(axis=(1, 3))
+    assert np.array_equal(import_images(tmp_path, size=4).images[0, 0], np.rint(pixels))
+
+
+# What is refused by name, while the rest is kept
+
+
+def test_bad_objects_are_refused_by_name_and_the_others_kept(tmp_path):
+    sets = flux(9, 3, 32, 32)
+    sets[1, 0, 16, 16] = np.nan
+    sets[2, 1, :10] = 0
+    sets[7] = 1e-9
+    write_sets(tmp_path, sets)
+    (tmp_path / "3_r.fits").unlink()
+    whole = (tmp_path / "4_g.fits").read_bytes()
+    (tmp_path / "4_g.fits").write_bytes(whole[:3500])
+    (tmp_path / "5_z.fits").write_bytes(b"<html>Too many requests</html>" * 200)
+    (tmp_path / "6_g.fits").unlink()
+    write_fits(tmp_path / "6_g.fits", flux(1, 31, 32)[0])
+    (tmp_path / "8_g.fits").unlink()
+    fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(tmp_path / "8_g.fits")
+    found = import_images(tmp_path, size=16, crop=31)
+    assert list(found.catalogue["id"]) == ["0", "2"]
+    reasons = dict(found.refused)
+    assert reasons["1"] == "pixels not finite"
+    assert reasons["3"].startswith("band r is missing")
+    assert reasons["4"].startswith("damaged FITS file: 4_g.fits")
+    assert reasons["5"].startswith("damaged FITS file: 5_z.fits")
+    assert reasons["6"].startswith("the bands do not match")
+    assert reasons["7"].startswith("blank")
+    assert reasons["8"].startswith("no image in the FITS file")
+    assert found.dropped["damaged FITS file"] == 2 and sum(found.dropped.values()) == 7
+    with pytest.raises(GalgenError, match=r"7 of 9 objects cannot be used\. 1: pixels not finite; 3: band r"):
+        import_images(tmp_path, size=16, crop=31, strict=True)
+
+
+def test_more_than_30_percent_zeros_are_refused(tmp_path):
+    sets = flux(2, 1, 20, 20)
+    sets[0, 0, :6] = 0
+    sets[1, 0, :7] = 0
+    np.save(tmp_path / "a.npy", sets)
+    found = import_images(tmp_path / "a.npy", size=20, crop=20, bands="r")
+    assert found.refused == [("a.npy[1]", "more than 30% zeros")] and len(found.images) == 1
+
+
+def test_a_row_of_an_array_is_named_by_its_number(tmp_path):
+    cubes = flux(600, 3, 8, 8)
+    cubes[517, 2, 4, 4] = np.inf
+    save(tmp_path / "a.h5", cubes)
+    found = import_images(tmp_path / "a.h5", size=8, crop=8)
+    assert found.refused == [("a.h5[517]", "pixels not finite")]
+    keep = np.delete(np.arange(600), 517)
+    assert np.array_equal(found.images, flux_to_gray(cubes[keep], size=8, crop=8))
+    assert list(found.catalogue["id"]) == [str(i) for i in keep]
+
+
+def test_damaged_pictures_and_npy_files_are_refused_by_name(tmp_path):
+    for name in "abcd":
+        Image.fromarray(display(1, 64, 64)[0]).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:1000])
+    (tmp_path / "c.png").write_bytes(b"nothing")
+    Image.fromarray(display(1, 64, 64)[0].astype(np.uint16) * 256).save(tmp_path / "d.png")
+    assert [name for name, _ in import_images(tmp_path, size=64).refused] == ["b.png", "c.png", "d.png"]
+
+    folder = tmp_path / "npy"
+    folder.mkdir()
+    for name in "abcde":
+        np.save(folder / f"{name}.npy", flux(1, 3, 16, 16)[0])
+    (folder / "b.npy").write_bytes((folder / "b.npy").read_bytes()[:1000])
+    np.save(folder / "c.npy", np.array([{}, None], dtype=object), allow_pickle=True)
+    np.save(folder / "d.npy", flux(1, 3, 16, 16))
+    (folder / "e.npy").write_bytes(b"")
+    refused = dict(import_images(folder, size=16, crop=16).refused)
+    assert list(refused) == ["b.npy", "c.npy", "d.npy", "e.npy"]
+    assert "Python objects" in refused["c.npy"] and "not one image" in refused["d.npy"]
+
+
+def test_a_pickle_is_never_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "exploded"),))
+
+    (tmp_path / "a.npy").write_bytes(pickle.dumps(Bomb()))
+    np.save(tmp_path / "b.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "c.npz", images=np.array([Bomb()], dtype=object))
+    for name in ("a.npy", "b.npy", "c.npz"):
+        with pytest.raises(GalgenError, match=rf"{name}.*Python objects"):
+            import_images(tmp_path / name, size=8)
+    assert not (tmp_path / "exploded").exists()
+
+
+# What is wrong with the whole
+
+
+def bad_file(tmp_path, name, content):
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, dict):
+        np.savez(path, **content)
+    else:
+        save(path, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("a.npz", {"x": display(3, 8, 8), "y": display(2, 8, 8)}, {}, r"choose one with --key.*'x' .3, 8, 8"),
+        ("a.npz", {"x": display(3, 8, 8)}, {"key": "y"}, r"no array of images named 'y'.*'x' .3, 8, 8"),
+        ("a.npz", {"x": np.arange(3)}, {}, "no array of images"),
+        ("a.npz", {"x": np.array(["a", "b"])}, {"key": "x"}, "no array of images named 'x'"),
+        ("a.npz", {"x": display(0, 8, 8)}, {}, "no array of images"),
+        ("a.npy", display(8, 8), {}, "no array of images"),
+        ("a.npy", flux(3, 8, 8) > 0, {}, "pixels are bool"),
+        ("a.npy", flux(3, 8, 8).astype(complex), {"kind": "flux"}, "pixels are complex128"),
+        ("a.npy", display(3, 8, 8).astype(np.int32), {}, "pixels are int32.*--kind flux"),
+        ("a.npy", display(3, 8, 8, 3), {}, "in colour.*--gray"),
+        ("a.npy", display(3, 2, 8, 8), {}, "2 x 8 x 8, but is to have 1 plane if gray, 3 if colour"),
+        ("a.npy", flux(4, 8, 8), {}, r"1 x 8 x 8, but is to have bands g, r, z \(--bands\)"),
+        ("a.npy", flux(4, 5, 8, 8), {}, r"5 x 8 x 8, but is to have bands g, r, z \(--bands\)"),
+        ("a.npy", display(3, 8, 9), {}, "8 x 9 pixels are not square; crop"),
+        ("a.npy", display(3, 8, 8), {"size": 16}, "8 x 8 pixels cannot be averaged to 16"),
+        ("a.npy", display(3, 8, 8), {"crop": 9}, "smaller than the crop of 9 pixels"),
+        ("a.npy", display(3, 8, 8), {"kind": "flux"}, "8-bit pixels"),
+        ("a.npy", display(3, 8, 8), {"subtract_sky": True}, "only flux has a sky"),
+        ("a.npy", np.full((2, 8, 8), 7, np.uint8), {}, r"2 of 2 objects cannot be used. a.npy\[0\]: blank"),
+        ("a.npy", np.full((2, 8, 8), np.nan), {}, r"2 of 2 objects cannot be used. a.npy\[0\]: pixels not"),
+        ("a.npy", b"", {}, "cannot be read"),
+        ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", {}, "cannot be read"),
+        ("a.npz", b"PK\x03\x04 and no more", {}, "cannot be read"),
+        ("a.h5", b"\x89HDF\r\n\x1a\n and no more", {}, "cannot be read"),
+        ("a.csv", b"1,2", {}, "not an npz, npy or HDF5 file"),
+        ("a.npy", display(3, 8, 8), {"kind": "raw"}, "kind must be one of"),
+        ("a.npy", display(3, 8, 8), {"bands": ("g", "r", "i", "z")}, "one to three different names"),
+        ("a.npy", display(3, 8, 8), {"bands": ("r", "r")}, "one to three different names"),
+    ],
+)
+def test_a_bad_file_is_an_error_that_names_it(tmp_path, name, content, options, message):
+    path = bad_file(tmp_path, name, content)
+    options = {"size": 8, "crop": 8} | options if options.get("crop") or "flux" in str(options) else options
+    with pytest.raises(GalgenError, match=message) as caught:
+        import_images(path, **{"size": 8, **options})
+    assert name in str(caught.value) or "must be" in str(caught.value)
+
+
+def test_truncated_files_of_arrays_are_errors(tmp_path):
+    for name in ("a.npy", "a.npz", "a.h5"):
+        save(tmp_path / name, display(50, 16, 16))
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(GalgenError, match=rf"{name} cannot be read"):
+            import_images(tmp_path / name, size=8)
+
+
+def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(GalgenError, match="nowhere does not exist"):
+        import_images(tmp_path / "nowhere", size=8)
+    (tmp_path / "notes.txt").write_text("no galaxies here")
+    with pytest.raises(GalgenError, match=f"{tmp_path.name} holds no images"):
+        import_images(tmp_path, size=8)
+    Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "a.png")
+    with pytest.raises(GalgenError, match="display images by its format"):
+        import_images(tmp_path, size=8, kind="flux")
+    with pytest.raises(GalgenError, match="a key is for npz"):
+        import_images(tmp_path, size=8, key="images")
+    Image.fromarray(display(1, 9, 9)[0]).save(tmp_path / "b.png")
+    with pytest.raises(GalgenError, match=r"b\.png: .9, 9. pixels, but a\.png has .8, 8.; crop them .--crop"):
+        import_images(tmp_path, size=8)
+    np.save(tmp_path / "c.npy", display(1, 8, 8)[0])
+    with pytest.raises(GalgenError, match="mixes 1 npy, 2 picture files"):
+        import_images(tmp_path, size=8)
+
+
+def test_two_files_for_one_band_are_an_error(tmp_path):
+    write_fits(tmp_path / "7_g.fits", flux(1, 8, 8)[0])
+    write_fits(tmp_path / "g" / "7.fits", flux(1, 8, 8)[0])
+    with pytest.raises(GalgenError, match=r"7_g\.fits and g/7\.fits are the same object and band"):
+        import_images(tmp_path, size=8, crop=8, bands="g")
+
+
+def test_a_band_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_path):
+    np.savez(tmp_path / "a.npz", flux=flux(2, 3, 8, 8), bands=np.array(["g", "r", "i"]))
+    with pytest.raises(GalgenError, match=r"a\.npz: there is no band z, only g, r, i"):
+        import_images(tmp_path / "a.npz", size=8, crop=8)
+
+
+# Real galaxies
+
+
+@real
+def test_the_real_galaxies_come_with_their_ids_and_pixels():
+    with np.load(REAL / "sdss_real_9200_64.npz") as archive:
+        pixels, ids = archive["images"], archive["ids"]
+    found = import_images(REAL / "sdss_real_9200_64.npz", size=32)
+    assert found.images.shape == (9200, 1, 32, 32) and list(found.catalogue["id"]) == list(ids)
+    blocks = pixels[::100].reshape(92, 32, 2, 32, 2).mean(axis=(2, 4))
+    assert np.abs(found.images[::100, 0] - blocks).max() <= 0.5
+    assert all("SDSS" in survey for survey in found.parameters["surveys"])
+
+
+@real
+def test_the_incomplete_decam_object_is_refused_by_name():
+    options = {"bands": "gr", "subtract_sky": True, "stretch": 1000.0}
+    found = import_images(REAL / "fits" / "decam_gr", size=64, **options)
+    assert [name for name, _ in found.refused] == ["731"] and "band r is missing" in found.refused[0][1]
+    assert list(found.catalogue["id"]) == ["132", "150", "190", "360"]
+    assert 358 < found.catalogue["ra"][0] < 359
+    whole = import_images(REAL / "fits" / "decam_gr", size=64, crop=256, **options)
+    assert whole.dropped == {"pixels not finite": 2, "band r is missing": 1}
+    with pytest.raises(GalgenError, match="saturated"):
+        import_images(REAL / "fits" / "decam_gr", size=64, bands="gr")
+
+
+@real
+def test_single_band_frames_of_odd_sizes_are_cropped_and_the_unfit_are_named():
+    found = import_images(REAL / "fits" / "sdss_r", size=25, crop=50, bands="r", subtract_sky=True)
+    assert len(found.images) == 8
+    assert found.dropped == {
+        "8-bit pixels, a display image and not flux": 2,
+        "more than 30% zeros": 1,
+        "smaller than the crop of 50 pixels": 1,
+    }
+
+
+@real
+def test_one_scene_in_five_bands_is_one_object():
+    path = REAL / "fits" / "hsc_grizy" / "scarlet_hsc_cosmos.npz"
+    with pytest.raises(GalgenError, match="choose one with --key"):
+        import_images(path, size=32)
+    found = import_images(path, size=57, crop=57, key="images")
+    with np.load(path) as archive:
+        cube = archive["images"][None, [0, 1, 3]]
+    assert np.array_equal(found.images, flux_to_gray(cube, size=57, crop=57))
