@@ -36,12 +36,13 @@ $(READY): requirements.lock pyproject.toml
 
 # One resolution for every platform and Python. What torch's wheel for Linux pins itself is left to it.
 lock: $(READY)
-	$(BIN)/pip install --quiet "uv>=0.9,<1"
+	$(PYTHON) -m venv .venv/uv
+	.venv/uv/bin/pip install --quiet "uv>=0.9,<1"
 	@{ printf '%s\n' \
 		"# Every package at one version, for Python 3.11 to 3.13 on Linux, macOS and Windows; made by 'make lock'." \
 		"# The CUDA companions of torch (nvidia-*, cuda-*, triton) are left out: its Linux wheel pins them itself, and" \
 		"# its CPU wheel does without. No hashes, because the wheels of torch differ by platform and by source."; \
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	.venv/uv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--no-annotate --no-header --quiet | grep -vE '^(nvidia-|cuda-|triton)'; } > .venv/requirements.lock
 	mv .venv/requirements.lock requirements.lock
 

@@ -246,9 +246,7 @@ def render(
         size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
         print(f"{size / 1e6:8.2f} MB  {page.relative_to(html)}")
     total = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
-    print(
-        f"{total / 1e6:8.2f} MB  in all, with scripts and fonts\n\nThe book: {(html / 'index.html').absolute()}"
-    )
+    print(f"{total / 1e6:8.2f} MB  with scripts and fonts\n\nThe book: {(html / 'index.html').absolute()}")
     return html / "index.html"
 
 

@@ -79,6 +79,7 @@ def draw(plan: Sequence[dict], chapters: Sequence[str]) -> str:
     return (
         f'<svg class="workflow" viewBox="0 0 {_WIDTH} {bottom + 48}" xmlns="http://www.w3.org/2000/svg" '
         'role="group" aria-label="data, then trainings, then chapters, then the book">'
-        '<marker id="arrow" viewBox="0 0 6 6" refX="6" refY="3" markerWidth="6" markerHeight="6" orient="auto">'
+        '<marker id="arrow" viewBox="0 0 6 6" refX="6" refY="3" markerWidth="6" markerHeight="6" '
+        'orient="auto">'
         f'<path d="M0 0L6 3L0 6z"/></marker><g class="edges">{paths}</g>{"".join(boxes)}</svg>'
     )

@@ -1,0 +1,106 @@
+"""The package lists agree: pyproject.toml (ranges), requirements.lock (versions), environment.yml (conda)."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DIRECT = [Requirement(r) for r in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]]
+LOCK = [
+    Requirement(line)
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+SUPPORTED = ["3.11", "3.12", "3.13"]
+
+
+def locked(name, python, system="linux"):
+    environment = {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": system}
+    environment |= {"os_name": "nt" if system == "win32" else "posix", "implementation_name": "cpython"}
+    return [
+        requirement
+        for requirement in LOCK
+        if canonicalize_name(requirement.name) == canonicalize_name(name)
+        and (requirement.marker is None or requirement.marker.evaluate(environment))
+    ]
+
+
+def exact(requirement):
+    (pin,) = requirement.specifier
+    assert pin.operator == "==" and "*" not in pin.version, f"{requirement} is not one version"
+    return Version(pin.version)
+
+
+@pytest.mark.parametrize("python", SUPPORTED)
+@pytest.mark.parametrize("requirement", DIRECT, ids=lambda r: r.name)
+def test_the_lock_holds_one_version_of_every_direct_dependency_within_its_range(requirement, python):
+    (pinned,) = locked(requirement.name, python)
+    assert requirement.specifier.contains(exact(pinned)), f"{pinned} is outside {requirement}"
+
+
+@pytest.mark.parametrize("python", SUPPORTED)
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_no_package_is_locked_twice_for_one_machine(python, system):
+    for name in {requirement.name for requirement in LOCK}:
+        assert len(locked(name, python, system)) <= 1, name
+
+
+def test_every_line_of_the_lock_is_one_exact_version_without_a_local_suffix():
+    for requirement in LOCK:
+        assert exact(requirement).local is None, f"{requirement}: the registry has no such version"
+
+
+def test_the_cuda_companions_are_left_to_torch():
+    assert not [r.name for r in LOCK if re.match(r"nvidia-|cuda-|triton", r.name)]
+
+
+def test_a_reason_stands_beside_every_dependency():
+    text = (ROOT / "pyproject.toml").read_text()
+    for requirement in DIRECT:
+        assert re.search(rf'^\s+"{re.escape(requirement.name)}[^"]*",\s+# \S', text, re.MULTILINE), (
+            requirement.name
+        )
+
+
+def test_the_supported_pythons_are_the_same_everywhere():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    (python,) = [Requirement(spec) for spec in conda if isinstance(spec, str) and spec.startswith("python")]
+    assert str(python.specifier) == str(
+        Requirement(f"python{PROJECT['project']['requires-python']}").specifier
+    )
+    assert all(f"{version}.0" in python.specifier for version in SUPPORTED)
+
+
+def test_environment_yml_takes_python_and_pip_from_conda_forge_and_the_rest_from_the_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(environment) == {"name", "channels", "dependencies"}
+    assert environment["channels"][0] == "conda-forge" and "defaults" not in environment["channels"]
+    *conda, pip = environment["dependencies"]
+    assert [Requirement(spec).name for spec in conda] == ["python", "pip"]
+    assert pip == {"pip": ["-r requirements.lock", "-e ."]}
+
+
+def test_the_citation_file_is_valid_and_cites_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "version", "license"} <= set(citation)
+    assert citation["version"] == PROJECT["project"]["version"]
+    assert citation["license"] == PROJECT["project"]["license"]
+    (paper,) = citation["references"]
+    assert {"type", "title", "authors"} <= set(paper)
+    assert "2503.23127" in paper["url"] and paper["authors"][0]["family-names"] == "Campagne"
+
+
+def test_the_hooks_run_the_tools_of_the_lock():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"], "a hook from elsewhere would be downloaded"
+    tools = {hook["entry"].split()[0] for repo in hooks for hook in repo["hooks"]}
+    assert tools == {".venv/bin/ruff", ".venv/bin/nbstripout"}
+    assert all(locked(Path(tool).name, "3.11") for tool in tools)
