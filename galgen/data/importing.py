@@ -56,7 +56,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What is done to each block."""
+    """What is done to each image."""
 
     kind: str
     size: int
@@ -96,7 +96,7 @@ def import_images(
         subtract_sky: Subtract from each band of flux the median of the outer tenth of its frame.
         Q: Softening of the stretch of flux.
         stretch: Scale of the stretch of flux, for nanomaggies a pixel; see `flux_to_gray` for other units.
-        strict: Raise for the first object that is refused.
+        strict: Make it an error if any object is refused.
         progress: Show a progress bar.
 
     Raises:
@@ -107,16 +107,9 @@ def import_images(
         raise GalgenError(f"kind must be one of {', '.join(KINDS)}, not '{kind}'")
     if not 1 <= len(bands) <= 3 or len(set(bands)) < len(bands) or not all(bands):
         raise GalgenError(f"bands must be one to three different names, from blue to red, not {list(bands)}")
-    if not path.exists():
-        raise GalgenError(f"{path} does not exist")
     images, rows, refused = [], [], []
     with contextlib.ExitStack() as resources:
-        if path.is_file():
-            source = read_arrays(path, key, resources)
-        elif key is None:
-            source = read_folder(path, bands)
-        else:
-            raise GalgenError(f"{path} is a folder; a key is for npz and HDF5 files")
+        source = _open(path, key, bands, resources)
         kind = _kind(path, source, kind)
         if subtract_sky and kind == "display":
             raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
@@ -139,11 +132,8 @@ def import_images(
             except GalgenError as error:
                 raise GalgenError(f"{path}, {name}: {error}") from error
             images.append(stamps)
-            for of, row, reason in zip(block.names, block.rows, reasons, strict=True):
-                if reason:
-                    refused.append((of, reason))
-                else:
-                    rows.append(row)
+            rows += [row for row, reason in zip(block.rows, reasons, strict=True) if not reason]
+            refused += [(of, reason) for of, reason in zip(block.names, reasons, strict=True) if reason]
     if refused and (strict or not rows):
         some = "; ".join(f"{name}: {reason}" for name, reason in refused[:5])
         raise GalgenError(
@@ -153,6 +143,16 @@ def import_images(
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
     parameters = {"path": path.name, "key": key, **asdict(recipe), "bands": list(bands), "surveys": surveys}
     return Imported(np.concatenate(images), Table(rows), refused, parameters)
+
+
+def _open(path: Path, key: str | None, bands: tuple[str, ...], resources: contextlib.ExitStack) -> Source:
+    if path.is_file():
+        return read_arrays(path, key, resources)
+    if not path.exists():
+        raise GalgenError(f"{path} does not exist")
+    if key is not None:
+        raise GalgenError(f"{path} is a folder; a key is for npz and HDF5 files")
+    return read_folder(path, bands)
 
 
 def _read(path: Path, name: str, load: Callable[[], Block]) -> Block:
