@@ -60,7 +60,7 @@ def flux_to_gray(
     with np.errstate(invalid="ignore"):  # it divides by I before it sets y = 0 where I = 0
         rgb = make_lupton_rgb(*column, Q=Q, stretch=stretch, output_dtype=np.float64)  # 3.1: (z, g, r)
     # The mean and not a luma, whose weights are for the eye's colours, which z, g and r are not. On simulated
-    # galaxies a luma of (z, g, r) is 14 % darker, of (z, r, g) 8 % brighter, and the same picture (Pearson 1.00).
+    # galaxies a luma of (z, g, r) is 14 % darker, of (z, r, g) 8 % brighter, and otherwise the same picture.
     gray = rgb.mean(axis=-1).reshape(len(flux), 1, *flux.shape[-2:])
     return to_uint8(resize_area(gray, size))
 
