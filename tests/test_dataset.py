@@ -10,6 +10,7 @@ def make(directory, images, **changes):
     arguments = {
         "catalogue": Table({"id": [str(i) for i in range(len(images))]}),
         "source": "test",
+        "manifest": "local",
         "parameters": {"size": images.shape[-1]},
         "dropped": {"not finite": 2},
     } | changes

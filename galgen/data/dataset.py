@@ -113,6 +113,7 @@ def write_dataset(
     catalogue: Table,
     *,
     source: str,
+    manifest: str,
     parameters: dict,
     dropped: dict[str, int],
 ) -> Dataset:
@@ -123,6 +124,7 @@ def write_dataset(
         images: uint8 array of shape (n, 1, H, W), n >= 1.
         catalogue: n rows with a string column `id`.
         source: Name of the source, as it is to stand on figures.
+        manifest: The entry of `data_manifest.yaml` that says whom to credit.
         parameters: How the images were made (JSON values).
         dropped: Number of objects left out, by reason.
 
@@ -146,6 +148,7 @@ def write_dataset(
         meta = {
             "format": 1,
             "source": source,
+            "manifest": manifest,
             "shape": list(images.shape),
             "parameters": parameters,
             "dropped": dropped,

@@ -5,8 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
-from galgen.data import importing, population, preprocess, simulate
+import numpy as np
+from astropy.table import Table
+
+from galgen.data import arrays, discs, folders, importing, population, preprocess, simulate
 from galgen.data.dataset import Dataset, write_dataset
+from galgen.data.manifest import load_manifest
 from galgen.errors import GalgenError
 from galgen.files import file_sha256
 from galgen.store import Store
@@ -25,7 +29,7 @@ def prepare(
         store: Where it is kept.
         source: A name in `SIMULATED`, or the path of images or of a data set.
         size: Side of the images, pixels.
-        crop: Side of the central part that is kept of a flux image, pixels.
+        crop: Side of the field that is simulated, pixels of 0.262 arcsec.
         count: How many galaxies to simulate; images that exist are all taken.
         seed: Names the simulated galaxies.
         workers: Processes that simulate; by default one a core.
@@ -38,9 +42,9 @@ def prepare(
 
         def make(work: Path) -> dict:
             images, catalogue = simulate.simulate(workers=workers or os.cpu_count(), progress=True, **params)
-            return _write(work, images, catalogue, source, params, {})
+            return _write(work, images, catalogue, source, "simulated", params, {})
 
-        run = store.run("dataset", params, make, code=[simulate, population, preprocess])
+        run = store.run("dataset", params, make, code=[simulate, population, discs, preprocess])
         return Dataset.open(run.path / "dataset")
 
     path = Path(source).expanduser()
@@ -51,7 +55,7 @@ def prepare(
     if (path / "meta.json").is_file() and Dataset.open(path).images.shape[-1] == size:
         return Dataset.open(path)
     images_path = path / "images.npy" if (path / "meta.json").is_file() else path
-    params = {"name": path.name, "size": size, "crop": crop}
+    params, data = {"name": path.name, "size": size}, _path_sha256(images_path)
 
     def make_import(work: Path) -> dict:
         found = importing.import_images(images_path, size=size, crop=crop)
@@ -63,10 +67,24 @@ def prepare(
     return Dataset.open(run.path / "dataset")
 
 
-def _write(work: Path, images, catalogue, source: str, parameters: dict, dropped: dict) -> dict:
+def _write(
+    work: Path,
+    images: np.ndarray,
+    catalogue: Table,
+    source: str,
+    manifest: str,
+    parameters: dict,
+    dropped: dict,
+) -> dict:
     shutil.rmtree(work / "dataset", ignore_errors=True)  # of an interrupted attempt
     dataset = write_dataset(
-        work / "dataset", images, catalogue, source=source, parameters=parameters, dropped=dropped
+        work / "dataset",
+        images,
+        catalogue,
+        source=source,
+        manifest=manifest,
+        parameters=parameters,
+        dropped=dropped,
     )
     return {"images": len(dataset), "sha256": dataset.sha256, "dropped": dropped}
 

@@ -1,0 +1,294 @@
+"""The command line: data sets, the run store, trainings.
+
+A mistake that a message can explain is printed as one line and the exit code is 2.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from astropy.table import Table
+
+from galgen.config import PROFILES
+from galgen.data import importing, legacy, simulate
+from galgen.data.dataset import Dataset, write_dataset
+from galgen.data.download import Network
+from galgen.data.manifest import load_manifest
+from galgen.errors import GalgenError
+from galgen.experiment import Experiment, Parameters
+from galgen.files import file_sha256, write_json
+from galgen.store import Store
+
+__all__ = ["main"]
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    options = {"seed": args.seed, "size": args.size, "crop": args.crop, "population": args.population}
+    images, truth = simulate.simulate(args.count, workers=args.workers, progress=True, **options)
+    parameters = {"count": args.count, **options}
+    dataset = write_dataset(
+        args.out,
+        images,
+        truth,
+        source="simulated",
+        manifest="simulated",
+        parameters=parameters,
+        dropped={},
+    )
+    _describe(dataset)
+
+
+def _import(args: argparse.Namespace) -> None:
+    found = importing.import_images(
+        args.path,
+        size=args.size,
+        crop=args.crop,
+        key=args.key,
+        bands=args.bands.split(","),
+        kind=args.kind,
+        gray=args.gray,
+        subtract_sky=args.subtract_sky,
+        progress=True,
+    )
+    for name, reason in found.refused:
+        print(f"refused {name}: {reason}", file=sys.stderr)
+    entry = load_manifest().name_of(file_sha256(args.path)) if args.path.is_file() else "local"
+    dataset = write_dataset(
+        args.out,
+        found.images,
+        found.catalogue,
+        source=args.path.stem,
+        manifest=entry,
+        parameters=found.parameters,
+        dropped=found.dropped,
+    )
+    _describe(dataset)
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    source = load_manifest(args.manifest).source(args.source)
+    report = legacy.fetch(
+        args.catalogue,
+        args.out,
+        template=args.template or source.template,
+        bands=source.bands,
+        size=source.size,
+        pixel_scale=source.pixel_scale,
+        network=Network(rate=args.rate),
+        workers=args.workers,
+        retry_dropped=args.retry_dropped,
+    )
+    print(json.dumps(report.summary(), indent=1))
+    if report.failed:
+        raise GalgenError(f"{len(report.failed)} objects could not be fetched; run the same command again")
+
+
+def _describe(dataset: Dataset) -> None:
+    meta = dataset.meta
+    print(f"{dataset.directory}: {len(dataset)} images of {meta['shape'][2]} x {meta['shape'][3]} pixels")
+    print(f"  source   {meta['source']}, made {meta['created']}")
+    print(f"  sha256   {dataset.sha256}")
+    print(f"  dropped  {meta['dropped'] or 'nothing'}")
+    print(f"  columns  {', '.join(dataset.catalogue.colnames)}")
+
+
+def _info(args: argparse.Namespace) -> None:
+    _describe(Dataset.open(args.dataset))
+
+
+def _verify(args: argparse.Namespace) -> None:
+    Dataset.open(args.dataset).verify()
+    print(f"{args.dataset}: both files are what was written")
+
+
+def _experiment(args: argparse.Namespace) -> Experiment:
+    return Experiment(
+        Parameters.checked(profile=args.profile, data=args.data, N=args.N, seed=args.seed), Store(args.store)
+    )
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    experiment = _experiment(args)
+    found = {}
+    for role in ("dataset", "control_dataset"):
+        dataset = getattr(experiment, role)
+        found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
+    sets = experiment.split()  # fails here, before anything is trained, when there are too few images
+    found["split"] = {name: len(rows) for name, rows in vars(sets).items()}
+    if args.out:
+        write_json(args.out, found)
+    print(json.dumps(found, indent=1))
+
+
+def _plan(args: argparse.Namespace) -> None:
+    for record in _experiment(args).plan():
+        print(json.dumps(record))
+
+
+def _train(args: argparse.Namespace) -> None:
+    experiment = _experiment(args)
+    torch.set_num_threads(args.threads)
+    run = experiment.train(experiment.training_named(args.name))
+    if args.out:
+        write_json(args.out, {"name": args.name, "key": run.key, **run.summary})
+    print(f"{args.name}: {run.path}")
+
+
+def _runs_list(args: argparse.Namespace) -> None:
+    runs = Store(args.store).runs(args.kind)
+    if runs:
+        rows = [
+            (r.key, r.record["kind"], r.record["created"][:19], r.record["seconds"], r.record["commit"])
+            for r in runs
+        ]
+        Table(rows=rows, names=("key", "kind", "created", "seconds", "commit")).pprint(
+            max_lines=-1, max_width=-1
+        )
+    else:
+        print(f"no runs in {Store(args.store).root}")
+
+
+def _runs_show(args: argparse.Namespace) -> None:
+    run = Store(args.store).get(args.key)
+    print(json.dumps(run.record | {"path": str(run.path)}, indent=1))
+
+
+def _runs_rm(args: argparse.Namespace) -> None:
+    store = Store(args.store)
+    for key in args.keys:
+        store.get(key)  # all of them exist before the first one goes
+    for key in args.keys:
+        print(f"removed {store.remove(key).path}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="galgen", description="Two generative models, disjoint data, same latents."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    data = commands.add_parser("data", help="make, fetch, import and check data sets")
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+
+    def action(group, name, function, text, *arguments):
+        sub = group.add_parser(name, help=text, description=text)
+        for flags, options in arguments:
+            sub.add_argument(*flags, **options)
+        sub.set_defaults(function=function)
+        return sub
+
+    def option(*flags, **options):
+        return flags, options
+
+    out = option("--out", type=Path, required=True, help="folder to make")
+    size = option("--size", type=int, default=32, help="side of the images, pixels (default 32)")
+    store = option("--store", help="the run store (default: $GALGEN_STORE, or store/ in the project)")
+
+    action(
+        actions,
+        "simulate",
+        _simulate,
+        "simulate galaxies as the Legacy Survey sees the SDSS main sample",
+        out,
+        size,
+        option("--count", type=int, default=1000),
+        option("--crop", type=int, default=64, help="side of the field drawn, pixels of 0.262 arcsec"),
+        option("--seed", type=int, default=0),
+        option("--population", default="main", help="main, or ellipticals"),
+        option("--workers", type=int, default=1, help="processes"),
+    )
+    action(
+        actions,
+        "fetch",
+        _fetch,
+        "download survey cut-outs for a catalogue of positions; stops and resumes",
+        option("catalogue", type=Path, help="table with columns id, ra, dec (CSV, ECSV or FITS)"),
+        out,
+        option("--source", default="sdss-legacy", help="entry of the data manifest"),
+        option("--manifest", type=Path, help="another data_manifest.yaml"),
+        option("--template", help="another address, with {ra} {dec} {band} {size} {pixscale}"),
+        option("--rate", type=float, default=5.0, help="requests a second, at most"),
+        option("--workers", type=int, default=4, help="connections"),
+        option("--retry-dropped", action="store_true", help="ask again for what was ruled out for good"),
+    )
+    action(
+        actions,
+        "import",
+        _import,
+        "import your own images: a folder, or an npz, npy or HDF5 file",
+        option("path", type=Path),
+        out,
+        size,
+        option("--crop", type=int, help="side of the central part to keep, pixels"),
+        option("--key", help="name of the array in an npz or HDF5 file"),
+        option("--bands", default="g,r,z", help="bands of FITS or flux images, blue to red (default g,r,z)"),
+        option(
+            "--kind", choices=("auto", "flux", "display"), default="auto", help="what the pixel values are"
+        ),
+        option("--gray", action="store_true", help="make colour images gray"),
+        option(
+            "--subtract-sky", action="store_true", help="take the median of the border off each band of flux"
+        ),
+    )
+    for name, function, text in (
+        ("info", _info, "what a data set holds"),
+        ("verify", _verify, "compare a data set with its checksums"),
+    ):
+        action(actions, name, function, text, option("dataset", type=Path))
+
+    runs = commands.add_parser("runs", help="look at the run store").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    action(runs, "list", _runs_list, "all runs", option("--kind"), store)
+    action(
+        runs,
+        "show",
+        _runs_show,
+        "the record of a run",
+        option("key", help="its key, or the first digits"),
+        store,
+    )
+    action(runs, "rm", _runs_rm, "delete runs", option("keys", nargs="+", metavar="key"), store)
+
+    experiment = (
+        option("--profile", default="laptop", help=f"one of {', '.join(PROFILES)}"),
+        option("--data", default="simulated", help="simulated, or the path of images or of a data set"),
+        option(
+            "--N", type=int, nargs="+", help="training images of each model (default: those of the profile)"
+        ),
+        option("--seed", type=int, default=0),
+        store,
+    )
+    stamp = option("--out", type=Path, help="also write the outcome to this JSON file")
+    action(
+        actions, "prepare", _prepare, "get the data of an experiment into the run store", *experiment, stamp
+    )
+    action(commands, "plan", _plan, "the trainings an experiment needs, and what they cost", *experiment)
+    action(
+        commands,
+        "train",
+        _train,
+        "train one model of the plan; resumes where it was interrupted",
+        option("name", help="as `galgen plan` prints it"),
+        option("--threads", type=int, default=1, help="threads (two models at a time beat one with two)"),
+        *experiment,
+        stamp,
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        args.function(args)
+    except GalgenError as error:
+        print(f"galgen: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    return 0

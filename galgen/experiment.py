@@ -1,0 +1,298 @@
+"""One run of the book: a profile, a data set, the sizes N, a seed; and the trainings it needs.
+
+The two-models framework compares, for each N,
+
+    A = model(initialisation 0, data order and noise 0, images A)
+    B = model(initialisation 1, data order and noise 1, images B)
+
+The 2x2 design at one N holds model A against three more, so that what initialisation and data do is told
+apart; the order of the images and the noise always differ, or "same and same" would be one and the same run:
+
+                          same images (A)        disjoint images (B)
+    same initialisation   (0, 1, A)              (0, 1, B)
+    another               (1, 1, A)              (1, 1, B) = model B
+
+A last model, the control, has seen galaxies of another data set. How much A agrees with it is no finding.
+"""
+
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch.utils.flop_counter import FlopCounterMode
+
+from galgen import checkpoint, config
+from galgen import training as loop
+from galgen.data.dataset import Dataset, Split, split
+from galgen.data.prepare import SIMULATED, prepare
+from galgen.errors import GalgenError
+from galgen.models import unet
+from galgen.store import Run, Store
+
+__all__ = ["Experiment", "Parameters", "Training"]
+
+FLOPS = 5e10  # of one core of a small server, sustained in a training step (benchmarks/denoiser.py)
+
+
+class Parameters(BaseModel):
+    """The parameters of every chapter, JSON values all of them.
+
+    Attributes:
+        profile: Name of a profile (`galgen.config`).
+        data: `simulated`, or the path of images or of a data set.
+        N: Training images of each model: a number, a list, or None for the sizes of the profile.
+        seed: Names the split, the initialisations, the orders and the latents.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    profile: str = "laptop"
+    data: str = "simulated"
+    N: int | list[int] | None = None
+    seed: int = Field(0, ge=0)
+
+    @classmethod
+    def of_notebook(cls, namespace: dict) -> "Parameters":
+        """Validate what papermill injected into a notebook whose first cells hold nothing but parameters.
+
+        papermill turns what it does not know into strings, and assigns misspelt names without complaint;
+        both are refused here.
+
+        Args:
+            namespace: The notebook's `globals()`, before anything else is defined.
+
+        Raises:
+            GalgenError: If a name is not a parameter, or a value is of the wrong type.
+        """
+        shell = {"In", "Out", "exit", "quit", "open", "get_ipython", "galgen", cls.__name__}
+        given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in shell}
+        if unknown := sorted(set(given) - set(cls.model_fields)):
+            raise GalgenError(
+                f"unknown parameter {', '.join(unknown)}; the parameters are {', '.join(cls.model_fields)}"
+            )
+        return cls.checked(**given)
+
+    @classmethod
+    def checked(cls, **values: object) -> "Parameters":
+        """Build from values that a person gave; a mistake is a GalgenError that names the parameter."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise GalgenError(f"parameters: {config.explain(error)}") from error
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to train, and all that names it.
+
+    Attributes:
+        N: Number of training images.
+        half: Which images: A or B.
+        init: Number of the initialisation.
+        order: Number of the data order and of the noise.
+        control: Whether the images come from the other data set.
+    """
+
+    N: int
+    half: Literal["A", "B"]
+    init: int
+    order: int
+    control: bool = False
+    family: str = "unet"
+
+    @property
+    def name(self) -> str:
+        """Short, unique, and fit for a file name."""
+        return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
+
+
+class Experiment:
+    """The data, splits and models of one set of parameters, made when they are asked for.
+
+    Args:
+        parameters: What was asked.
+        store: Where everything is kept; by default the store of the project.
+
+    Raises:
+        GalgenError: If the profile does not exist or N is impossible.
+    """
+
+    def __init__(self, parameters: Parameters, store: Store | None = None):
+        self.parameters = parameters
+        self.profile = config.profile(parameters.profile)
+        self.store = store or Store()
+        N = parameters.N
+        self.ladder = self.profile.N if N is None else (N,) if isinstance(N, int) else tuple(N)
+        if not self.ladder or min(self.ladder) < 2 or list(self.ladder) != sorted(set(self.ladder)):
+            raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {N}")
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The galaxies."""
+        return self._prepare(self.parameters.data)
+
+    @functools.cached_property
+    def control_dataset(self) -> Dataset:
+        """Other galaxies: the simulated ones beside real data, ellipticals alone beside the simulated."""
+        other = "simulated" if self.parameters.data not in SIMULATED else "simulated-ellipticals"
+        return self._prepare(other)
+
+    def _prepare(self, source: str) -> Dataset:
+        profile = self.profile
+        count = max(profile.simulated, 2 * max(self.ladder) + profile.validation)
+        return prepare(
+            self.store,
+            source,
+            size=profile.image_size,
+            crop=profile.crop,
+            count=count,
+            seed=self.parameters.seed,
+        )
+
+    def split(self, N: int | None = None, *, control: bool = False) -> Split:
+        """Row numbers of A, B and validation for N (by default the largest) images a model."""
+        dataset = self.control_dataset if control else self.dataset
+        return split(dataset, N or max(self.ladder), self.profile.validation, self.parameters.seed)
+
+    def images(self, training: Training) -> np.ndarray:
+        """The images a model is trained on, uint8 (N, 1, H, W)."""
+        dataset = self.control_dataset if training.control else self.dataset
+        return dataset.images[getattr(self.split(training.N, control=training.control), training.half)]
+
+    def pair(self, N: int) -> tuple[Training, Training]:
+        """Models A and B."""
+        return Training(N, "A", 0, 0), Training(N, "B", 1, 1)
+
+    def design(self) -> dict[tuple[str, str], Training]:
+        """The four models that model A is held against in the 2x2, by (initialisation, images)."""
+        N = self.profile.design_N if self.profile.design_N in self.ladder else self.ladder[0]
+        return {
+            ("same", "same"): Training(N, "A", 0, 1),
+            ("other", "same"): Training(N, "A", 1, 1),
+            ("same", "disjoint"): Training(N, "B", 0, 1),
+            ("other", "disjoint"): Training(N, "B", 1, 1),
+        }
+
+    def control(self) -> Training:
+        """The model that has seen other galaxies, at the largest N."""
+        return Training(self.ladder[-1], "A", 0, 0, control=True)
+
+    def trainings(self) -> list[Training]:
+        """Every training of the diffusion chapters, longest first so that two cores end together."""
+        wanted = (
+            {t for N in self.ladder for t in self.pair(N)} | set(self.design().values()) | {self.control()}
+        )
+        return sorted(wanted, key=lambda t: (-self.profile.denoiser.images_shown(t.N), t.name))
+
+    def training_named(self, name: str) -> Training:
+        """The training that `plan` calls `name`."""
+        for training in self.trainings():
+            if training.name == name:
+                return training
+        names = ", ".join(t.name for t in self.trainings())
+        raise GalgenError(f"no training '{name}' in this experiment; there are {names}")
+
+    def plan(self) -> list[dict]:
+        """What each training costs: name, images shown, minutes of one core, megabytes."""
+        net = self._net(0)
+        size = self.profile.image_size
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(torch.zeros(1, 1, size, size))
+        weights = sum(p.numel() for p in net.parameters())
+        records = []
+        for training in self.trainings():
+            shown = self.profile.denoiser.images_shown(training.N)
+            seconds = 3 * counter.get_total_flops() * shown / FLOPS  # a backward pass costs two forward ones
+            megabytes = 400 + (16 * weights + training.N * size**2) / 2**20
+            record = {"name": training.name, "images_shown": shown}
+            records.append(record | {"minutes": round(seconds / 60, 2), "memory_mb": round(megabytes)})
+        return records
+
+    def train(self, training: Training) -> Run:
+        """The trained model, from the store or by training it here; an interrupted training goes on."""
+        settings, images = self.profile.denoiser, self.images(training)
+        shown = settings.images_shown(training.N)
+
+        def make(work: Path) -> dict:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            learner = unet.DenoiserLearner(
+                self._net(training.init),
+                learning_rate=settings.learning_rate,
+                loss=settings.loss,
+                device=device,
+                precision="bf16" if device == "cuda" else "fp32",  # bf16 is slower without matrix units
+            )
+            first = max(settings.batch_size, shown // 128)
+            summary = loop.train(
+                learner,
+                images,
+                work,
+                images_shown=shown,
+                batch_size=settings.batch_size,
+                seed_order=1000 * self.parameters.seed + training.order,
+                seed_noise=1000 * self.parameters.seed + training.order,
+                schedule={"cosine": loop.cosine, "halving": loop.halving}[settings.schedule],
+                milestones=loop.log_spaced(first, shown, settings.milestones),
+                label=training.name,
+            )
+            return summary | {"name": training.name, "precision": learner.precision}
+
+        return self.store.run(make=make, **self._identity(training))
+
+    def _identity(self, training: Training) -> dict:
+        """What the key of a training in the store is made of."""
+        settings = self.profile.denoiser
+        params = settings.model_dump(exclude={"sampler_steps", "passes_per_image", "images_cap"})
+        params |= {"images_shown": settings.images_shown(training.N), "N": training.N}
+        params |= {"init": training.init, "order": training.order, "seed": self.parameters.seed}
+        data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
+        return {"kind": training.family, "params": params, "data": data, "code": [unet, loop]}
+
+    def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:
+        """Train what the store lacks, one process a core, saying first what that will cost."""
+        trainings = list(trainings)
+        missing = [t for t in trainings if self.store.find(**self._identity(t)) is None]
+        if missing:
+            cores = min(os.cpu_count() or 1, len(missing))
+            cost = {record["name"]: record for record in self.plan()}
+            minutes = sum(cost[t.name]["minutes"] for t in missing) / cores
+            memory = cores * max(cost[t.name]["memory_mb"] for t in missing)
+            print(
+                f"{len(missing)} models to train: about {minutes:.0f} minutes on {cores} cores, {memory} MB"
+            )
+            with ThreadPoolExecutor(cores) as pool:
+                list(pool.map(self._train_apart, missing))
+        return {t: self.train(t) for t in trainings}
+
+    def network(self, training: Training, images_shown: int | None = None) -> unet.UNet:
+        """The denoiser in evaluation mode, at the end or at a milestone of its training."""
+        run = self.train(training)
+        shown = images_shown or run.summary["images_shown"]
+        net = self._net(training.init)
+        net.load_state_dict(checkpoint.load(run.path / f"weights-{shown}.safetensors")["net"])
+        return net.eval().to(memory_format=torch.channels_last)
+
+    def _net(self, init: int) -> unet.UNet:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1000 * self.parameters.seed + init)
+            return unet.UNet(self.profile.denoiser.kernels, self.profile.denoiser.blocks)
+
+    def _train_apart(self, training: Training) -> None:
+        """Train in a process of its own: torch's threads are per process, and one each is fastest."""
+        given = self.parameters
+        command = [sys.executable, "-m", "galgen", "train", training.name, "--store", str(self.store.root)]
+        command += ["--profile", given.profile, "--data", given.data, "--seed", str(given.seed)]
+        command += ["--N", *map(str, self.ladder)]
+        result = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+        if result.returncode:
+            raise GalgenError(f"training {training.name} ended with exit code {result.returncode}")
