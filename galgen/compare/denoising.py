@@ -1,0 +1,132 @@
+"""How well a denoiser denoises images it was, and was not, trained on (figures 5 and 6 of the paper).
+
+    PSNR = -10 log10 mean (x_hat - x)^2,   in dB, for images in [0, 1],   x_hat = y - f(y),  y = x + sigma z
+
+A denoiser that has memorized returns its training images: on others its PSNR stays flat however little noise
+there is (the paper sees 27 dB at N = 100). One that has learned the density has the same curve for both.
+
+Image i of every set gets the same unit noise z_i, at every level and for every model. So curves differ by
+what the denoisers do and not by luck, and adding a level or an image changes no other value.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galgen.errors import GalgenError
+from galgen.sampling import noise, seeded
+
+__all__ = ["Denoising", "Panel", "bands", "denoise_panel", "denoising_curve", "psnr"]
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """PSNR of one model on one set of images.
+
+    Attributes:
+        sigma: Noise levels, (L,).
+        noisy: PSNR of the noisy images, (L, n), in dB.
+        denoised: PSNR of the denoised images, (L, n), in dB.
+    """
+
+    sigma: np.ndarray
+    noisy: np.ndarray
+    denoised: np.ndarray
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One image over noise levels, as each model sees it: what figures 5 and 6 show.
+
+    Attributes:
+        clean: The image, (C, H, W).
+        sigma: Noise levels, (L,).
+        noisy: The noisy images, (L, C, H, W).
+        noisy_psnr: Their PSNR, (L,), in dB.
+        denoised: For each model's name, the denoised images, (L, C, H, W).
+        denoised_psnr: For each model's name, their PSNR, (L,), in dB.
+    """
+
+    clean: np.ndarray
+    sigma: np.ndarray
+    noisy: np.ndarray
+    noisy_psnr: np.ndarray
+    denoised: dict[str, np.ndarray]
+    denoised_psnr: dict[str, np.ndarray]
+
+
+def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of each image, (n,), for (n, C, H, W) in [0, 1]; infinite if equal."""
+    return -10 * (estimate.double() - clean.double()).square().mean((1, 2, 3)).log10()
+
+
+@torch.inference_mode()
+def denoising_curve(
+    f: Callable[[Tensor], Tensor],
+    images: np.ndarray,
+    sigmas: Sequence[float],
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    chunk: int = 64,
+) -> Denoising:
+    """PSNR of every image at every noise level.
+
+    Args:
+        f: The denoiser in evaluation mode: (B, C, H, W) to its estimate of the noise.
+        images: uint8 (n, C, H, W), may be a memory map.
+        sigmas: Noise levels, in units of the dynamic range.
+        seed: Seed of the noise of the first image; image i has seed + i.
+        device: Where f computes.
+        chunk: Images in a call.
+    """
+    sigma = _levels(sigmas)
+    noisy, denoised = np.empty((2, len(sigma), len(images)))
+    for first in range(0, len(images), chunk):
+        rows = slice(first, first + chunk)
+        x = torch.from_numpy(np.array(images[rows])).to(device).float() / 255
+        z = noise(seeded(range(seed + first, seed + first + len(x))), x.shape[1:]).to(device)
+        for level, s in enumerate(sigma):
+            y = x + s * z
+            noisy[level, rows] = psnr(y, x).cpu()
+            denoised[level, rows] = psnr(y - f(y).float(), x).cpu()
+    return Denoising(sigma, noisy, denoised)
+
+
+@torch.inference_mode()
+def denoise_panel(
+    models: Mapping[str, Callable[[Tensor], Tensor]],
+    image: np.ndarray,
+    sigmas: Sequence[float],
+    *,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> Panel:
+    """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
+    sigma = _levels(sigmas)
+    x = (torch.from_numpy(np.array(image)).to(device).float() / 255)[None]
+    y = x + torch.from_numpy(sigma).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:]).to(device)
+    estimates = {name: y - f(y).float() for name, f in models.items()}
+    return Panel(
+        clean=x[0].cpu().numpy(),
+        sigma=sigma,
+        noisy=y.cpu().numpy(),
+        noisy_psnr=psnr(y, x).cpu().numpy(),
+        denoised={name: estimate.cpu().numpy() for name, estimate in estimates.items()},
+        denoised_psnr={name: psnr(estimate, x).cpu().numpy() for name, estimate in estimates.items()},
+    )
+
+
+def bands(values: np.ndarray, percentiles: Sequence[float] = (16, 50, 84)) -> np.ndarray:
+    """Percentiles over the images of per-image values (L, n): (len(percentiles), L), the lines of a band."""
+    return np.percentile(values, percentiles, axis=1)
+
+
+def _levels(sigmas: Sequence[float]) -> np.ndarray:
+    sigma = np.asarray(sigmas, np.float64)
+    if sigma.ndim != 1 or len(sigma) == 0 or not (sigma > 0).all():
+        raise GalgenError(f"noise levels {sigmas!r}: give a list of positive numbers, in dynamic ranges")
+    return sigma

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.denoising import bands, denoise_panel, denoising_curve, psnr
+from galgen.errors import GalgenError
+
+IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.uint8)
+SIGMAS = [0.01, 0.1, 1.0]
+
+
+def keep(y):
+    return torch.zeros_like(y)
+
+
+def memorizer(images):
+    """Returns the training image nearest to y: what a network that has memorized does."""
+    bank = torch.from_numpy(images).float() / 255
+
+    def f(y):
+        return y - bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]
+
+    return f
+
+
+def test_psnr_in_decibels():
+    clean = torch.zeros(3, 1, 4, 4)
+    error = torch.tensor([0.1, 0.01, 0.0]).reshape(3, 1, 1, 1)
+    np.testing.assert_allclose(psnr(clean + error, clean), [20, 40, np.inf], atol=1e-6)
+
+
+def test_noise_of_sigma_has_a_psnr_of_minus_20_log_sigma_and_doing_nothing_keeps_it():
+    curve = denoising_curve(keep, IMAGES, SIGMAS)
+    np.testing.assert_array_equal(curve.noisy, curve.denoised)
+    # 30 x 256 pixels: 4 standard errors of the mean level are 0.3 dB
+    np.testing.assert_allclose(curve.noisy.mean(1), -20 * np.log10(SIGMAS), atol=0.3)
+
+
+def test_a_known_gain():
+    # f(y) = 0.3 y on black images leaves 0.7 sigma: 3.1 dB better
+    black = np.zeros((5, 1, 16, 16), np.uint8)
+    curve = denoising_curve(lambda y: 0.3 * y, black, SIGMAS)
+    np.testing.assert_allclose(curve.denoised - curve.noisy, -20 * np.log10(0.7), atol=1e-3)
+
+
+def test_a_memorizer_is_perfect_on_training_images_and_flat_on_others():
+    train, validation = IMAGES[:15], IMAGES[15:]
+    f = memorizer(train)
+    assert denoising_curve(f, train, [0.01, 0.1]).denoised.min() > 120  # float32 rounding
+    flat = denoising_curve(f, validation, [0.001, 0.01, 0.05]).denoised
+    assert np.ptp(np.median(flat, axis=1)) < 1
+
+
+def test_models_levels_images_and_chunks_share_one_noise():
+    seen = {}
+
+    def spy(name):
+        def f(y):
+            seen.setdefault(name, []).append(y.clone())
+            return 0.1 * y
+
+        return f
+
+    a = denoising_curve(spy("a"), IMAGES, SIGMAS, chunk=30)
+    b = denoising_curve(spy("b"), IMAGES, SIGMAS[1:], chunk=30)
+    assert torch.equal(seen["a"][1], seen["b"][0])
+    np.testing.assert_array_equal(a.denoised[1:], b.denoised)
+    part = denoising_curve(spy("c"), IMAGES[:7], SIGMAS, chunk=3)
+    np.testing.assert_array_equal(part.denoised, a.denoised[:, :7])
+    other = denoising_curve(spy("d"), IMAGES, SIGMAS, seed=1000)
+    assert (other.noisy != a.noisy).all()
+
+
+def test_the_panel_shows_what_the_curve_measures():
+    models = {"N=15": memorizer(IMAGES[:15]), "shrink": lambda y: 0.2 * y}
+    panel = denoise_panel(models, IMAGES[20], SIGMAS, seed=20)
+    assert panel.noisy.shape == panel.denoised["shrink"].shape == (3, 1, 16, 16)
+    for name, f in models.items():
+        curve = denoising_curve(f, IMAGES, SIGMAS)
+        np.testing.assert_allclose(panel.denoised_psnr[name], curve.denoised[:, 20], rtol=1e-6)
+        np.testing.assert_allclose(panel.noisy_psnr, curve.noisy[:, 20], rtol=1e-6)
+    np.testing.assert_allclose(panel.clean, IMAGES[20] / 255, atol=1e-7)
+    scaled = (panel.noisy - panel.clean) / np.array(SIGMAS)[:, None, None, None]
+    np.testing.assert_allclose(scaled[0], scaled[2], atol=1e-4)
+
+
+def test_bands_are_percentiles_over_images():
+    values = np.stack([np.arange(101.0), np.arange(101.0) + 7])
+    np.testing.assert_allclose(bands(values), [[16, 23], [50, 57], [84, 91]])
+
+
+@pytest.mark.parametrize("sigmas", [[], [0.0], [-1.0, 0.1], 0.5, [np.nan]])
+def test_bad_levels_are_named(sigmas):
+    with pytest.raises(GalgenError, match="noise levels"):
+        denoising_curve(keep, IMAGES, sigmas)

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.similarity import cosine, mean_image
+from galgen.errors import GalgenError
+from galgen.sampling import deterministic_ladder
+
+
+def blobs(n, seed, side=8):
+    """Smooth images with a steep spectrum, as galaxies have."""
+    rng = np.random.default_rng(seed)
+    grid = np.linspace(-1, 1, side)
+    modes = np.stack([np.outer(np.cos(a * grid), np.cos(b * grid)) for a in range(4) for b in range(4)])
+    weight = rng.normal(size=(n, 16)) / (1 + np.arange(16))
+    images = 0.4 + 0.15 * np.tensordot(weight, modes, 1) + 0.01 * rng.normal(size=(n, side, side))
+    return np.clip(np.rint(255 * images), 0, 255).astype(np.uint8)[:, None]
+
+
+@pytest.mark.parametrize("n", [12, 64, 500])
+def test_fit_has_the_images_mean_and_covariance(n):
+    images = blobs(n, seed=1)
+    g = fit_gaussian(images, chunk=50)
+    flat = images.reshape(n, -1) / 255
+    np.testing.assert_allclose(g.mean.flatten(), flat.mean(0), atol=1e-6)
+    covariance = g.components.T @ torch.diag(g.variances) @ g.components
+    np.testing.assert_allclose(covariance, np.cov(flat.T, bias=True), atol=1e-6)
+    torch.testing.assert_close(g.components @ g.components.T, torch.eye(len(g.variances)), atol=1e-4, rtol=0)
+    assert (g.variances.diff() <= 0).all() and len(g.variances) <= n - 1
+
+
+def test_repeated_images_add_no_components():
+    images = blobs(6, seed=2)
+    assert len(fit_gaussian(np.concatenate([images, images])).variances) == 5
+
+
+def test_denoise_is_the_conditional_mean_of_the_joint_gaussian():
+    g = fit_gaussian(blobs(500, seed=1))
+    flat = torch.from_numpy(blobs(500, seed=1).reshape(500, -1) / 255)
+    covariance = torch.cov(flat.T, correction=0)
+    y = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    gain = covariance @ torch.linalg.inv(covariance + 0.2**2 * torch.eye(64))
+    expected = flat.mean(0) + (y.flatten(1).double() - flat.mean(0)) @ gain.T
+    torch.testing.assert_close(g.denoise(y, 0.2).flatten(1).double(), expected, atol=1e-5, rtol=0)
+    each = g.denoise(y, torch.full((5,), 0.2))
+    torch.testing.assert_close(each, g.denoise(y, 0.2))
+
+
+def test_no_linear_denoiser_does_better():
+    # the defining property: for draws of the Gaussian, any other shrinkage has a larger error
+    g = fit_gaussian(blobs(500, seed=1))
+    x = g.draw(range(3000))
+    y = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
+
+    def error(sigma):
+        return float((g.denoise(y, sigma) - x).square().mean())
+
+    assert error(0.1) < min(error(0.07), error(0.14))
+    blind = float((y - g(y) - x).square().mean())
+    assert blind < 1.05 * error(0.1)
+
+
+@pytest.mark.parametrize("n", [12, 500])
+@pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0])
+def test_noise_level_is_read_off_the_image(n, sigma):
+    g = fit_gaussian(blobs(n, seed=3))
+    x = g.draw(range(400))
+    y = x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(4))
+    levels = g.noise_level(y)
+    assert abs(float(levels.mean()) / sigma - 1) < 0.03
+    # 32 quiet directions of 8x8 pixels: a relative error of 1 / sqrt(2 * 32) = 0.125, less where more are
+    # quiet
+    assert float(levels.std()) / sigma < 0.15
+
+
+def test_draws_have_the_gaussians_covariance():
+    g = fit_gaussian(blobs(300, seed=5))
+    z = (g.draw(range(4000)) - g.mean).flatten(1) @ g.components.T / g.variances.sqrt()
+    assert (z.square().mean(0) - 1).abs().max() < 5 * (2 / 4000) ** 0.5
+    assert torch.equal(g.draw([7, 3])[1], g.draw([3])[0])
+
+
+def test_two_linear_models_agree_more_the_more_images_they_see():
+    images = blobs(4000, seed=6)
+    mean = mean_image(images)
+    medians = []
+    for n in (10, 100, 2000):
+        a, b = (
+            deterministic_ladder(fit_gaussian(part), torch.from_numpy(mean), range(64)).images
+            for part in (images[:n], images[-n:])
+        )
+        medians.append(float(np.median(cosine(a, b, kind="anomaly", mean=mean))))
+    assert medians[0] < medians[1] < medians[2]
+    assert medians[2] > 0.97
+
+
+def test_one_image_has_no_covariance():
+    with pytest.raises(GalgenError, match="two images"):
+        fit_gaussian(blobs(1, seed=0))

@@ -1,0 +1,246 @@
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from galgen.compare.gaussian import Gaussian
+from galgen.errors import GalgenError
+from galgen.sampling import deterministic_ladder, noise, seeded, stochastic_ascent
+
+SIDE = 16
+SEEDS = range(2000)
+
+
+def orthonormal(seed=0):
+    square = torch.randn(SIDE**2, SIDE**2, generator=torch.Generator().manual_seed(seed))
+    return torch.linalg.qr(square)[0].T
+
+
+def gaussian(variances):
+    return Gaussian(
+        torch.full((1, SIDE, SIDE), 0.3), orthonormal()[: len(variances)], torch.tensor(variances)
+    )
+
+
+def variance_ratio(g, images):
+    coefficients = (images - g.mean).flatten(1) @ g.components.T
+    return coefficients.square().mean(0) / g.variances
+
+
+class Mixture:
+    """Three Gaussians in a plane: the exact posterior mean, sigma read off the other 254 directions."""
+
+    weights = torch.tensor([0.5, 0.3, 0.2])
+    variance = 0.01
+
+    def __init__(self, radius):
+        angles = 2 * math.pi * torch.arange(3) / 3
+        self.centres = radius * torch.stack([angles.cos(), angles.sin()], 1)
+        self.plane = orthonormal(1)[:2]
+        self.base = torch.full((1, SIDE, SIDE), 0.3)
+        self.mean = self.base + (self.weights @ self.centres @ self.plane).reshape(self.base.shape)
+
+    def coordinates(self, y):
+        return (y - self.base).flatten(1) @ self.plane.T
+
+    def __call__(self, y):
+        q = self.coordinates(y)
+        quiet = (y - self.base).flatten(1).square().sum(1) - q.square().sum(1)
+        sigma2 = (quiet / (SIDE**2 - 2)).clamp_min(1e-8)[:, None]
+        away = q[:, None] - self.centres
+        posterior = (self.weights.log() - away.square().sum(2) / (2 * (self.variance + sigma2))).softmax(1)
+        shrunk = self.centres + away * (self.variance / (self.variance + sigma2))[:, :, None]
+        return y - self.base - ((posterior[:, :, None] * shrunk).sum(1) @ self.plane).reshape(y.shape)
+
+    def summary(self, images):
+        q = self.coordinates(images)
+        label = (q[:, None] - self.centres).square().sum(2).argmin(1)
+        parts = [q[label == k] for k in range(3)]
+        shift = max(float((p.mean(0) - c).norm()) for p, c in zip(parts, self.centres, strict=True))
+        spread = sum(float((p - p.mean(0)).square().sum()) for p in parts) / (2 * len(q) * self.variance)
+        return [len(p) for p in parts], shift, spread
+
+
+def weights_agree(counts, weights):
+    n = sum(counts)
+    return all(
+        ci.low <= float(w) <= ci.high
+        for k, w in zip(counts, weights, strict=True)
+        for ci in [stats.binomtest(k, n).proportion_ci(0.999)]
+    )
+
+
+def test_ladder_from_far_out_returns_a_gaussian():
+    g = gaussian([1.0, 0.3, 0.1, 0.03, 0.01])
+    images = deterministic_ladder(g, g.mean, SEEDS, sigma_max=10, steps=30, chunk=500).images
+    # 4 standard errors of a variance from 2000 draws are 0.13; sigma_min and blindness cost up to 0.03
+    assert (variance_ratio(g, images) - 1).abs().max() < 0.15
+    z = (images - g.mean).flatten(1) @ g.components.T / g.variances.sqrt()
+    assert z.mean(0).abs().max() < 4 / len(SEEDS) ** 0.5
+    assert (z.T @ z / len(z)).fill_diagonal_(0).abs().max() < 4 / len(SEEDS) ** 0.5
+    assert all(stats.kstest(column, "norm").pvalue > 1e-4 for column in z.numpy().T)
+    outside = (images - g.mean).flatten(1) @ orthonormal()[5:].T
+    assert outside.abs().max() < 1e-4
+
+
+def test_a_common_start_at_sigma_1_narrows_a_component_of_variance_v_to_v_over_1_plus_v():
+    g = gaussian([4.0, 1.0, 0.1])
+    images = deterministic_ladder(g, g.mean, SEEDS, chunk=500).images
+    torch.testing.assert_close(variance_ratio(g, images), 1 / (1 + g.variances), atol=0.05, rtol=0.1)
+
+
+def test_starts_drawn_from_the_data_restore_the_spread_at_sigma_1():
+    g = gaussian([4.0, 1.0, 0.1, 0.01])
+    start = g.draw(range(10**6, 10**6 + len(SEEDS)))
+    ratio = variance_ratio(g, deterministic_ladder(g, start, SEEDS, chunk=500).images)
+    assert (ratio - 1).abs().max() < 0.15
+
+
+def test_ladder_converges_at_second_order_in_its_steps():
+    g = gaussian([1.0, 0.1, 0.01])
+
+    def run(steps):
+        images = deterministic_ladder(g, g.mean, range(8), steps=steps).images
+        return images
+
+    finest = run(640)
+    errors = [float((run(steps) - finest).norm()) for steps in (10, 20, 40)]
+    assert errors[0] / errors[1] > 2.8 and errors[1] / errors[2] > 2.8
+
+
+def test_ladder_returns_a_mixture_with_its_weights():
+    f = Mixture(radius=1.0)
+    counts, shift, spread = f.summary(
+        deterministic_ladder(f, f.mean, SEEDS, sigma_max=10, steps=30, chunk=500).images
+    )
+    assert weights_agree(counts, f.weights)
+    assert shift < 0.02  # 4 standard errors are 0.02
+    assert abs(spread - 1) < 0.12
+
+
+def test_ascent_finds_the_modes_and_weights_of_a_mixture():
+    f = Mixture(radius=1.0)
+    samples = stochastic_ascent(f, f.mean, SEEDS, chunk=500)
+    assert samples.converged.all()
+    counts, shift, spread = f.summary(samples.images)
+    assert weights_agree(counts, f.weights)
+    assert shift < 0.02
+    # the last denoising is a posterior mean at sigma_end: it keeps v / (v + 0.1^2) = 1/2 of the spread
+    assert 0.4 < spread < 0.55
+
+
+def test_ascent_keeps_three_quarters_of_a_gaussians_variance():
+    # not a tolerance but the sampler's own bias, with the exact denoiser and the paper's settings
+    g = gaussian([0.3, 0.1])
+    samples = stochastic_ascent(g, g.mean, SEEDS, chunk=500)
+    ratio = variance_ratio(g, samples.images)
+    assert (ratio > 0.68).all() and (ratio < 0.88).all()
+    assert samples.converged.all() and (samples.sigma <= 0.1).all()
+    assert 50 < samples.calls.min() < samples.calls.max() < 110
+
+
+def small_network(seed=0):
+    torch.manual_seed(seed)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 16, 3, padding=1, bias=False),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 1, 3, padding=1, bias=False),
+    ).to(memory_format=torch.channels_last)
+    # noise in, some of it out: enough of a denoiser for a walk that ends at another step for each seed
+    return lambda y: 0.5 * y + 0.2 * net(y)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("sampler", [deterministic_ladder, stochastic_ascent])
+def test_a_seed_is_the_same_picture_in_any_company_and_order(sampler, bf16):
+    net = small_network()
+
+    def f(y):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return net(y)
+
+    start = torch.full((1, SIDE, SIDE), 0.2)
+    seeds = list(range(37))
+    together = sampler(f, start, seeds)
+    if sampler is stochastic_ascent:
+        assert len(set(together.calls.tolist())) > 1  # samples do leave the batch one by one
+    order = torch.randperm(37, generator=torch.Generator().manual_seed(3))
+    shuffled = sampler(f, start, [seeds[i] for i in order])
+    assert torch.equal(shuffled.images, together.images[order])
+    assert torch.equal(sampler(f, start, [36]).images[0], together.images[36])
+    for part in range(0, 37, 5):
+        assert torch.equal(sampler(f, start, seeds[part : part + 5]).images, together.images[part : part + 5])
+    assert not torch.equal(together.images[0], together.images[1])
+
+
+def test_reusing_the_noise_injects_the_starting_noise_again():
+    seen = []
+
+    def f(y):
+        seen.append(y.clone())
+        return y
+
+    start, z = torch.zeros(1, SIDE, SIDE), noise(seeded([5]), (1, SIDE, SIDE))
+    for reuse in (True, False):
+        seen.clear()
+        stochastic_ascent(f, start, [5], reuse_noise=reuse, chunk=1)
+        gamma = ((1 - 0.1 * 0.01) ** 2 - (1 - 0.01) ** 2) ** 0.5 * z.square().mean().sqrt()
+        injected = (seen[1] - (1 - 0.01) * seen[0]) / gamma
+        assert torch.allclose(injected, z, atol=1e-3) == reuse
+
+
+def test_each_start_belongs_to_its_seed():
+    g = gaussian([0.1])
+    start = torch.stack([g.mean, g.mean + 0.1])
+    both = deterministic_ladder(g, start, [1, 2]).images
+    assert torch.equal(both[1], deterministic_ladder(g, g.mean + 0.1, [2]).images[0])
+
+
+def test_samples_that_run_away_are_given_up_and_reported():
+    g = gaussian([0.1])
+
+    def f(y):  # bright images grow without end
+        return torch.where(y.mean((1, 2, 3), keepdim=True) > 1, -5 * y.abs(), g(y))
+
+    start = torch.stack([g.mean, g.mean + 1.0] * 10)
+    samples = stochastic_ascent(f, start, range(20))
+    assert samples.converged.tolist() == [True, False] * 10
+    assert (samples.sigma[::2] <= 0.1).all()
+    assert (samples.calls[1::2] < 50).all()
+
+
+def test_no_sample_converged_is_an_error_that_names_the_way_out():
+    start = torch.zeros(1, SIDE, SIDE)
+    with pytest.raises(GalgenError, match=r"none of 3 samples.*use the ladder"):
+        stochastic_ascent(lambda y: -y, start, range(3))
+    with pytest.raises(GalgenError, match="raise max_steps"):
+        stochastic_ascent(lambda y: y, start, range(3), max_steps=5)
+    with pytest.raises(GalgenError, match="none of 3 samples"):
+        stochastic_ascent(lambda y: y * torch.nan, start, range(3))
+
+
+def test_ladder_reports_an_image_that_is_not_finite():
+    samples = deterministic_ladder(
+        lambda y: torch.where(y[:, :, :1, :1] > 0, y, torch.inf), torch.zeros(1, 8, 8), range(9)
+    )
+    assert 0 < samples.converged.sum() < 9
+
+
+@pytest.mark.parametrize(
+    ("start", "seeds", "options", "message"),
+    [
+        (torch.zeros(1, 8, 8), [], {}, "no seeds"),
+        (torch.zeros(1, 8, 8), [2**32], {}, "outside"),
+        (torch.zeros(1, 8, 8), [-1], {}, "outside"),
+        (torch.zeros(8, 8), [1], {}, "give one image"),
+        (torch.zeros(3, 1, 8, 8), [1, 2], {}, "give one image"),
+        (torch.zeros(1, 8, 8), [1], {"sigma_min": 2.0}, "no ladder"),
+        (torch.zeros(1, 8, 8), [1], {"steps": 1}, "no ladder"),
+    ],
+)
+def test_bad_input_is_named(start, seeds, options, message):
+    with pytest.raises(GalgenError, match=message):
+        deterministic_ladder(lambda y: y, start, seeds, **options)

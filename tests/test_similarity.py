@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.similarity import FLIPS, KINDS, cosine, mean_image, nearest, shuffled_cosine
+from galgen.errors import GalgenError
+
+
+def centred_blobs(n, seed, side=12):
+    """uint8 'galaxies': one centred blob of varying brightness on a pedestal, with noise of their own."""
+    rng = np.random.default_rng(seed)
+    grid = np.linspace(-2, 2, side)
+    blob = np.exp(-(grid[:, None] ** 2) - grid**2)
+    images = 20 + rng.uniform(80, 180, (n, 1, 1)) * blob + 12 * rng.normal(size=(n, side, side))
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)[:, None]
+
+
+def floats(images):
+    return torch.from_numpy(images.astype(np.float32) / 255)
+
+
+def reference(a, b, kind, mean):
+    """All pairs in float64, straight from the definition: project both, then divide by both lengths."""
+    d = a[0].size
+    removed = {"raw": [], "pearson": [np.ones(d)], "anomaly": [np.ones(d), mean.astype(float).ravel()]}[kind]
+    project = np.eye(d)
+    if removed:
+        q = np.linalg.qr(np.array(removed).T)[0]
+        project = project - q @ q.T
+    u, v = (x.reshape(len(x), -1).astype(float) @ project for x in (a, b))
+    return (u / np.linalg.norm(u, axis=1)[:, None]) @ (v / np.linalg.norm(v, axis=1)[:, None]).T
+
+
+DATA = centred_blobs(300, seed=1)
+MEAN = mean_image(DATA, chunk=64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cosine_is_its_definition(kind):
+    a, b = centred_blobs(20, seed=2), centred_blobs(20, seed=3)
+    expected = np.diag(reference(a, b, kind, MEAN))
+    np.testing.assert_allclose(cosine(floats(a), floats(b), kind=kind, mean=MEAN), expected, atol=2e-6)
+
+
+def test_pearson_is_the_correlation_coefficient():
+    a, b = centred_blobs(5, seed=2), centred_blobs(5, seed=3)
+    expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(cosine(floats(a), floats(b), kind="pearson"), expected, atol=2e-6)
+
+
+def test_mean_image_is_the_mean():
+    np.testing.assert_allclose(MEAN, DATA.mean(0) / 255, atol=1e-6)
+
+
+def test_unrelated_images_are_alike_for_raw_and_unrelated_for_anomaly():
+    a, b = floats(centred_blobs(200, seed=4)), floats(centred_blobs(200, seed=5))
+    raw, pearson, anomaly = (cosine(a, b, kind=kind, mean=MEAN) for kind in KINDS)
+    assert raw.mean() > pearson.mean() > 0.8
+    assert abs(anomaly.mean()) < 4 / (200 * 144) ** 0.5
+
+
+def test_pearson_and_anomaly_see_neither_brightness_nor_contrast_nor_a_pedestal():
+    a = floats(centred_blobs(10, seed=6))
+    for kind in ("pearson", "anomaly"):
+        np.testing.assert_allclose(cosine(a, 0.3 * a + 0.2, kind=kind, mean=MEAN), 1, atol=1e-5)
+    assert cosine(a, a + torch.from_numpy(MEAN), kind="anomaly", mean=MEAN).min() > 1 - 1e-5
+
+
+def test_an_image_with_nothing_left_has_cosine_zero_not_nan():
+    flat = torch.full((1, 1, 12, 12), 0.4)
+    typical = 2 * torch.from_numpy(MEAN)[None] + 0.1
+    other = floats(DATA[:1])
+    assert cosine(flat, other, kind="pearson") == 0
+    assert cosine(typical, other, kind="anomaly", mean=MEAN) == 0
+    images = np.concatenate(
+        [np.full((1, 1, 12, 12), 100, np.uint8), np.zeros((1, 1, 12, 12), np.uint8), DATA[:1]]
+    )
+    found = nearest(other, images, 3, kind="pearson")
+    np.testing.assert_allclose(found.cosine, [[1, 0, 0]], atol=1e-6)
+
+
+def test_shuffling_removes_what_pairs_share_and_takes_no_pair_twice():
+    a = floats(centred_blobs(50, seed=7))
+    null = shuffled_cosine(a, a, kind="anomaly", mean=MEAN)
+    assert null.shape == (8 * 50,)
+    assert null.max() < 0.9 and abs(null.mean()) < 0.05
+    assert len(shuffled_cosine(a[:3], a[:3], kind="raw")) == 2 * 3
+    expected = reference(a.numpy(), a.numpy(), "anomaly", MEAN)
+    off_diagonal = expected[~np.eye(50, dtype=bool)]
+    assert all(np.abs(off_diagonal - value).min() < 1e-5 for value in null[::37])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk", [7, 64, 1000])
+def test_nearest_is_brute_force_at_any_chunk(kind, chunk):
+    queries = centred_blobs(15, seed=8)
+    found = nearest(floats(queries), DATA, 4, kind=kind, mean=MEAN, chunk=chunk)
+    expected = reference(queries, DATA, kind, MEAN)
+    order = np.argsort(-expected, axis=1)[:, :4]
+    np.testing.assert_array_equal(found.index, order)
+    np.testing.assert_allclose(found.cosine, np.take_along_axis(expected, order, 1), atol=5e-6)
+
+
+def test_k_larger_than_a_chunk():
+    found = nearest(floats(DATA[:3]), DATA, 20, kind="raw", chunk=7)
+    assert (np.diff(found.cosine) <= 0).all()
+    assert all(len(set(row)) == 20 for row in found.index)
+
+
+def test_every_image_finds_itself_and_its_flip_is_named():
+    for name, axes in FLIPS.items():
+        turned = np.flip(DATA[:40], axes) if axes else DATA[:40]
+        found = nearest(floats(np.ascontiguousarray(turned)), DATA, 1, kind="pearson", flips=True, chunk=90)
+        assert (found.index[:, 0] == np.arange(40)).all()
+        assert {list(FLIPS)[i] for i in found.flip[:, 0]} == {name}
+        np.testing.assert_allclose(found.cosine, 1, atol=1e-5)
+
+
+def test_flips_list_an_image_once():
+    found = nearest(floats(DATA[:5]), DATA[:9], 9, kind="pearson", flips=True, chunk=4)
+    assert all(sorted(row) == list(range(9)) for row in found.index)
+
+
+def test_the_data_set_may_be_a_memory_map(tmp_path):
+    np.save(tmp_path / "images.npy", DATA)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    a = nearest(floats(DATA[:9]), mapped, 2, kind="anomaly", mean=mean_image(mapped), chunk=50)
+    b = nearest(floats(DATA[:9]), DATA, 2, kind="anomaly", mean=MEAN, chunk=50)
+    np.testing.assert_array_equal(a.index, b.index)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda q: nearest(q, DATA, kind="cosine"), "unknown kind"),
+        (lambda q: nearest(q, DATA, kind="anomaly"), "mean image"),
+        (lambda q: nearest(q, DATA, kind="anomaly", mean=np.ones((1, 12, 12))), "constant"),
+        (lambda q: nearest(q, DATA, 301, kind="raw"), "301 nearest of 300"),
+        (lambda q: nearest(q, DATA, 0, kind="raw"), "ask for 1"),
+        (lambda q: nearest(q[:, :, :6], DATA, kind="raw"), "queries are"),
+        (lambda q: cosine(q, q[:1], kind="raw"), "pairs"),
+        (lambda q: shuffled_cosine(q[:1], q[:1], kind="raw"), "two samples"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(GalgenError, match=message):
+        call(floats(DATA[:2]))
