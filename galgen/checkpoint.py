@@ -1,17 +1,22 @@
-"""One safetensors file for the whole state of a training: nested dictionaries of tensors and JSON values.
+"""One file for all of a training's state: tensors by name, everything else as JSON, nothing pickled.
 
-A tensor goes into the file under its path in the tree (`optimizer/state/3/exp_avg`); everything else goes, as
-JSON, into the file's metadata. Nothing is ever unpickled, the bits come back as they were, and a file is
-written whole or not at all (`galgen.files.atomic_path`), so that the last good one is always there.
+A state is a nest of dictionaries, lists and tuples with tensors, numbers, strings, booleans and None at its
+leaves, such as `state_dict()` of a module or an optimizer. Tensors go into a safetensors file under their
+path in the nest (`optimizers/adam/state/3/exp_avg`); the nest itself, with the kind of every container, the
+type of every key and the strides of every tensor, is JSON in the metadata of the same file. So what is loaded
+is what was saved, bit for bit, also in how it lies in memory: a fused optimizer walks a parameter and its
+moments in step and needs them to lie alike.
+
+The file is written beside its place and renamed (`galgen.files`): a killed process leaves the last one whole.
 """
 
 import json
 import os
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from galgen.errors import GalgenError
 from galgen.files import atomic_path
@@ -20,50 +25,63 @@ __all__ = ["load", "save"]
 
 
 def save(path: str | os.PathLike, state: dict) -> None:
-    """Write `state`, a tree of dictionaries, lists, tensors and JSON values, atomically."""
-    tensors: dict[str, torch.Tensor] = {}
-    text = json.dumps({"state": _without_tensors(state, "state", tensors)})
+    """Write a state under `path`, whole or not at all.
+
+    Args:
+        path: A file name, usually `*.safetensors`.
+        state: Tensors and JSON values in nested dict, list and tuple.
+
+    Raises:
+        TypeError: If something in it is neither.
+        ValueError: If it holds a Python float that is not finite.
+    """
+    tensors: dict[str, Tensor] = {}
+    nest = json.dumps(_without_tensors(state, "", tensors), allow_nan=False)
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"galgen": text})
+        save_file(tensors, temporary, metadata={"galgen": nest})
 
 
 def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> dict:
-    """Read what `save` wrote; dictionary keys that were whole numbers are whole numbers again.
+    """Read what `save` wrote.
 
     Raises:
-        GalgenError: If the file is not there, damaged, or not a checkpoint of galgen.
+        GalgenError: If the file is missing, damaged, or not a checkpoint of galgen.
     """
-    if not Path(path).is_file():
-        raise GalgenError(f"{path} does not exist")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            text = (file.metadata() or {}).get("galgen")
-            if text is None:
-                raise GalgenError(f"{path} is a safetensors file, but not a checkpoint of galgen")
-            return _with_tensors(json.loads(text)["state"], file)
-    except (SafetensorError, OSError, ValueError) as error:
+            return _with_tensors(json.loads((file.metadata() or {})["galgen"]), file)
+    except FileNotFoundError as error:
+        raise GalgenError(f"there is no checkpoint {path}; train the model first") from error
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise GalgenError(
-            f"{path} cannot be read as a checkpoint ({error}); remove it to start anew"
+            f"{path} is not a whole checkpoint of galgen ({error!r}); remove it to start anew"
         ) from error
 
 
-def _without_tensors(value: object, path: str, tensors: dict[str, torch.Tensor]) -> object:
-    if isinstance(value, torch.Tensor):
-        tensors[path] = value.detach().contiguous().cpu()
-        return {"tensor": path}
-    if isinstance(value, dict):
-        items = [[k, _without_tensors(v, f"{path}/{k}", tensors)] for k, v in value.items()]
-        return {"items": items}  # as pairs, since JSON would turn the numbers of parameters into strings
+def _without_tensors(value: object, path: str, tensors: dict[str, Tensor]) -> object:
+    """JSON for `value`, which lies at `path` in the nest; its tensors are put into `tensors`."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().contiguous()
+        return {"tensor": path, "stride": value.stride()}
+    if isinstance(value, dict):  # as pairs: JSON would turn the numbers of parameters into strings
+        return {
+            "dict": [[k, _without_tensors(v, f"{path}/{k}".strip("/"), tensors)] for k, v in value.items()]
+        }
     if isinstance(value, list | tuple):
-        return [_without_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]
-    return value
+        items = [_without_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]
+        return {type(value).__name__: items}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{path}: a checkpoint holds tensors and JSON values, not {type(value).__name__}")
 
 
 def _with_tensors(value: object, file: safe_open) -> object:
-    if isinstance(value, list):
-        return [_with_tensors(v, file) for v in value]
-    if isinstance(value, dict):
-        if "tensor" in value:
-            return file.get_tensor(value["tensor"])
-        return {k: _with_tensors(v, file) for k, v in value["items"]}
-    return value
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        tensor = file.get_tensor(value["tensor"])
+        return tensor.new_empty_strided(tensor.shape, value["stride"]).copy_(tensor)
+    if "dict" in value:
+        return {k: _with_tensors(v, file) for k, v in value["dict"]}
+    ((kind, items),) = value.items()
+    return {"list": list, "tuple": tuple}[kind](_with_tensors(v, file) for v in items)

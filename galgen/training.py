@@ -13,9 +13,9 @@ again ends, on the CPU, with the same weights and the same log, bit for bit.
 
 A model takes part as a `Learner`. The folder of a run holds
 
-    checkpoint.safetensors          the last whole state
-    log.jsonl                       a line every `report_every` steps: images shown and the mean of each loss
-    weights/000012800.safetensors   networks after 12 800 images, at each milestone and at the end
+    checkpoint.safetensors      the last whole state
+    losses.jsonl                a line every `report_every` steps: images shown and the mean of each loss
+    weights-12800.safetensors   the networks after 12 800 images, at each milestone and at the end
 """
 
 import functools
@@ -38,33 +38,33 @@ from galgen import checkpoint
 from galgen.errors import GalgenError
 from galgen.files import atomic_path
 
-__all__ = ["Learner", "learning_rate", "log_spaced", "read_log", "train"]
+__all__ = ["Learner", "cosine", "halving", "log_spaced", "read_losses", "train"]
+
+Schedule = Callable[[int, int], float]
 
 
 class Learner(Protocol):
     """What the loop asks of a model.
 
     Attributes:
-        modules: All that learns or averages, by name; the checkpoint holds them.
-        optimizers: By name; the checkpoint holds them.
-        kept: Names of the modules whose weights are kept at milestones.
+        networks: All that learns or averages, by name: kept at milestones and in the checkpoint.
+        optimizers: By name, in the checkpoint.
         settings: Every hyperparameter (JSON). A checkpoint made with others is refused.
         limits: A value for some of the losses; a mean beyond it (in size) says that the run diverges.
     """
 
-    modules: Mapping[str, nn.Module]
+    networks: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
-    kept: tuple[str, ...]
     settings: dict
     limits: Mapping[str, float]
 
-    def step(self, images: Tensor, noise: torch.Generator, shown: int) -> dict[str, Tensor]:
+    def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
         """Learn from one batch.
 
         Args:
-            images: Float32 images in [0, 1], (B, C, H, W), on the device of the modules.
+            images: Float32 images in [0, 1], (B, C, H, W), on the device of the networks.
             noise: A fresh generator on that device, for all that the step draws.
-            shown: Images shown before this batch.
+            rate: What to multiply the learning rate by now.
 
         Returns:
             The losses, as scalar tensors that hold no graph. They are not read before the next report.
@@ -78,8 +78,9 @@ def train(
     *,
     images_shown: int,
     batch_size: int,
-    seed_order: int = 0,
-    seed_noise: int = 0,
+    seed_order: int,
+    seed_noise: int,
+    schedule: Schedule,
     flips: bool = False,
     milestones: Iterable[int] = (),
     report_every: int = 50,
@@ -97,6 +98,7 @@ def train(
         batch_size: Images in a step.
         seed_order: Names the order of the images and the flips.
         seed_noise: Names what the steps draw.
+        schedule: The rate of learning as a function of images shown and images to be shown.
         flips: Turn images over at random, up-down and left-right.
         milestones: Counts of images at which to keep the weights, rounded up to whole batches.
         report_every: Steps between two lines of the log, and the least between two checkpoints.
@@ -113,7 +115,7 @@ def train(
     """
     _check(images, images_shown, batch_size)
     directory = Path(directory)
-    device = next(iter(learner.modules.values())).parameters().__next__().device
+    device = next(parameter.device for net in learner.networks.values() for parameter in net.parameters())
     total = math.ceil(images_shown / batch_size) * batch_size
     kept = sorted({min(math.ceil(m / batch_size) * batch_size, total) for m in milestones} | {total})
     settings = {
@@ -124,6 +126,7 @@ def train(
         "seed_order": seed_order,
         "seed_noise": seed_noise,
         "flips": flips,
+        "schedule": schedule.__name__,
         "report_every": report_every,
     }
     shown, before, means = _resume(learner, directory, settings)
@@ -131,16 +134,19 @@ def train(
     started = saved = time.monotonic()
     display = _Display(label, total, shown) if progress else None
     losses: list[dict[str, Tensor]] = []
-    with open(directory / "log.jsonl", "a") as log:
+    with open(directory / "losses.jsonl", "a") as log:
         while shown < total:
             x = batch(_rows(seed_order, shown, batch_size, len(images))).float() / 255
             if flips:
                 x = _flip(x, _generator(seed_order, "flips", shown, device))
-            losses.append(learner.step(x, _generator(seed_noise, "noise", shown, device), shown))
+            losses.append(
+                learner.step(x, _generator(seed_noise, "noise", shown, device), schedule(shown, total))
+            )
             shown += batch_size
             if shown in kept:
-                weights = {name: learner.modules[name].state_dict() for name in learner.kept}
-                checkpoint.save(directory / "weights" / f"{shown:09d}.safetensors", weights)
+                _require_finite(learner, shown)
+                weights = {name: net.state_dict() for name, net in learner.networks.items()}
+                checkpoint.save(directory / f"weights-{shown}.safetensors", weights)
             if (shown // batch_size) % report_every == 0 or shown == total:
                 means = _means(learner, losses, shown // batch_size)
                 losses = []
@@ -167,32 +173,15 @@ def train(
     }
 
 
-def learning_rate(
-    shown: int,
-    *,
-    peak: float,
-    schedule: str,
-    images_shown: int,
-    warmup: int = 0,
-    halve_every: int = 25_000_000,
-) -> float:
-    """The learning rate after `shown` images; a pure function of its arguments.
+def cosine(shown: int, total: int) -> float:
+    """From 1 down to 0 along a cosine, after a climb over the first 2 % of the images, at most 1000."""
+    warm_up = min(total // 50, 1000) + 1
+    return min(1.0, (shown + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * shown / total))
 
-    Args:
-        shown: Images shown so far.
-        peak: The largest rate.
-        schedule: "cosine", down to zero at `images_shown`, or "halving".
-        images_shown: Length of the training.
-        warmup: Images over which the rate first climbs in proportion.
-        halve_every: Images between two halvings; the paper's 100 epochs of 250 000.
-    """
-    if schedule == "cosine":
-        rate = peak * 0.5 * (1 + math.cos(math.pi * min(shown / images_shown, 1)))
-    elif schedule == "halving":
-        rate = peak * 0.5 ** (shown // halve_every)
-    else:
-        raise GalgenError(f"there is no schedule '{schedule}'; choose cosine or halving")
-    return rate * min(1.0, (shown + 1) / warmup) if warmup else rate
+
+def halving(shown: int, total: int) -> float:
+    """The paper's: halved every 100 epochs of 250 000 images, however long the training."""
+    return 0.5 ** (shown // 25_000_000)
 
 
 def log_spaced(first: int, last: int, count: int) -> list[int]:
@@ -200,9 +189,9 @@ def log_spaced(first: int, last: int, count: int) -> list[int]:
     return sorted({int(n) for n in np.geomspace(first, last, count).round()})
 
 
-def read_log(directory: str | Path) -> list[dict]:
+def read_losses(directory: str | Path) -> list[dict]:
     """The log of a run: one dictionary a line, `images` and the losses."""
-    return [json.loads(line) for line in (Path(directory) / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (Path(directory) / "losses.jsonl").read_text().splitlines()]
 
 
 def _check(images: np.ndarray, images_shown: int, batch_size: int) -> None:
@@ -216,7 +205,7 @@ def _check(images: np.ndarray, images_shown: int, batch_size: int) -> None:
 
 def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, float, dict]:
     """Load the checkpoint, if there is one, and cut the log to it: images shown, seconds, last losses."""
-    path, log = directory / "checkpoint.safetensors", directory / "log.jsonl"
+    path, log = directory / "checkpoint.safetensors", directory / "losses.jsonl"
     shown, seconds, means = 0, 0.0, {}
     if path.is_file():
         state = checkpoint.load(path)
@@ -227,8 +216,8 @@ def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, flo
         ):
             was = ", ".join(f"{k} was {state['settings'].get(k)}, is {settings.get(k)}" for k in differ)
             raise GalgenError(f"{directory} holds a training with other settings ({was}); use another folder")
-        for name, module in learner.modules.items():
-            module.load_state_dict(state["modules"][name])
+        for name, net in learner.networks.items():
+            net.load_state_dict(state["networks"][name])
         for name, optimizer in learner.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         shown, seconds, means = state["shown"], state["seconds"], state["means"]
@@ -240,11 +229,7 @@ def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, flo
 
 
 def _save(learner: Learner, directory: Path, settings: dict, shown: int, seconds: float, means: dict) -> None:
-    """Write the checkpoint, unless a network is no longer finite."""
-    for name, module in learner.modules.items():
-        for key, value in module.state_dict().items():
-            if not value.isfinite().all():
-                raise _stopped(f"{name}.{key} is not finite after {shown} images", learner)
+    _require_finite(learner, shown)
     checkpoint.save(
         directory / "checkpoint.safetensors",
         {
@@ -252,10 +237,17 @@ def _save(learner: Learner, directory: Path, settings: dict, shown: int, seconds
             "shown": shown,
             "seconds": seconds,
             "means": means,
-            "modules": {name: module.state_dict() for name, module in learner.modules.items()},
+            "networks": {name: net.state_dict() for name, net in learner.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in learner.optimizers.items()},
         },
     )
+
+
+def _require_finite(learner: Learner, shown: int) -> None:
+    for name, net in learner.networks.items():
+        for key, value in net.state_dict().items():
+            if not value.isfinite().all():
+                raise _stopped(f"{name}.{key} is not finite after {shown} images", learner)
 
 
 def _means(learner: Learner, losses: list[dict[str, Tensor]], last: int) -> dict[str, float]:
