@@ -51,6 +51,9 @@ def _import(args: argparse.Namespace) -> None:
         kind=args.kind,
         gray=args.gray,
         subtract_sky=args.subtract_sky,
+        Q=args.Q,
+        stretch=args.stretch,
+        strict=args.strict,
         progress=True,
     )
     for name, reason in found.refused:

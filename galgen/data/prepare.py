@@ -50,20 +50,32 @@ def prepare(
     path = Path(source).expanduser()
     if not path.exists():
         raise GalgenError(
-            f"data '{source}' is neither a simulated population ({', '.join(SIMULATED)}) nor a path that exists"
+            f"data '{source}' is no path that exists and no simulated population ({', '.join(SIMULATED)})"
         )
-    if (path / "meta.json").is_file() and Dataset.open(path).images.shape[-1] == size:
-        return Dataset.open(path)
-    images_path = path / "images.npy" if (path / "meta.json").is_file() else path
-    params, data = {"name": path.name, "size": size}, _path_sha256(images_path)
+    params = {"name": path.name, "size": size}
+    if (path / "meta.json").is_file():
+        given = Dataset.open(path)
+        if given.images.shape[-1] == size:
+            return given
+
+        def make_smaller(work: Path) -> dict:
+            images = preprocess.to_uint8(preprocess.resize_area(given.images / np.float32(255), size))
+            meta = given.meta
+            entry, parameters = meta["manifest"], meta["parameters"] | {"size": size}
+            return _write(work, images, given.catalogue, given.name, entry, parameters, meta["dropped"])
+
+        run = store.run("dataset", params, make_smaller, data=given.sha256, code=[preprocess])
+        return Dataset.open(run.path / "dataset")
+
+    data = _path_sha256(path)
 
     def make_import(work: Path) -> dict:
-        found = importing.import_images(images_path, size=size, crop=crop)
-        return _write(work, found.images, found.catalogue, path.stem, found.parameters, found.dropped)
+        found = importing.import_images(path, size=size, progress=True)
+        entry = load_manifest().name_of(data)
+        return _write(work, found.images, found.catalogue, path.stem, entry, found.parameters, found.dropped)
 
-    run = store.run(
-        "dataset", params, make_import, data=_path_sha256(images_path), code=[importing, preprocess]
-    )
+    code = [importing, arrays, folders, preprocess]
+    run = store.run("dataset", params, make_import, data=data, code=code)
     return Dataset.open(run.path / "dataset")
 
 
