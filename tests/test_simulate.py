@@ -1,0 +1,216 @@
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.table import Table
+
+from galgen.data.population import draw_galaxies
+from galgen.data.preprocess import flux_to_gray
+from galgen.data.simulate import PIXEL, draw_flux, simulate, simulate_flux
+from galgen.errors import GalgenError
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return simulate(260, seed=3)
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return draw_galaxies(0, 20_000, seed=1, population="main", area=280.0)
+
+
+def alone(index, crop, seed=1, **changes):
+    """One galaxy without neighbours or noise, (3, crop, crop), and its row of the truth."""
+    truth, fluxes = draw_galaxies(index, 1, seed=seed, population="main", area=0.0)
+    galaxy = {name: truth[name].tolist()[0] for name in truth.colnames} | changes
+    return draw_flux(galaxy, fluxes[0], np.random.default_rng([seed, index, 1]), crop), galaxy
+
+
+def test_images_and_truth_have_the_promised_form(sample):
+    images, truth = sample
+    assert images.shape == (260, 1, 32, 32) and images.dtype == np.uint8
+    assert isinstance(truth, Table) and len(truth) == 260
+    assert truth["id"].dtype.kind == "U" and len(set(truth["id"])) == 260
+    assert truth["half_light_radius"].unit == u.arcsec and truth["flux_g"].unit == u.nmgy
+
+
+@pytest.mark.parametrize("start, count", [(0, 5), (100, 70), (259, 1)])
+def test_a_galaxy_does_not_depend_on_count_or_start(sample, start, count):
+    images, truth = simulate(count, seed=3, start=start)
+    np.testing.assert_array_equal(images, sample[0][start : start + count])
+    for name in truth.colnames:
+        np.testing.assert_array_equal(truth[name], sample[1][name][start : start + count])
+
+
+def test_a_galaxy_does_not_depend_on_the_number_of_workers(sample):
+    images, truth = simulate(260, seed=3, workers=2)
+    np.testing.assert_array_equal(images, sample[0])
+    for name in truth.colnames:
+        np.testing.assert_array_equal(truth[name], sample[1][name])
+
+
+def test_another_seed_gives_other_galaxies(sample):
+    images, _ = simulate(8, seed=4)
+    assert all((images[i] != sample[0][i]).mean() > 0.3 for i in range(8))
+
+
+def test_images_are_the_common_preprocessing_of_the_flux(sample):
+    flux, _ = simulate_flux(6, seed=3)
+    np.testing.assert_array_equal(flux_to_gray(flux, size=32, crop=64), sample[0][:6])
+
+
+def test_magnitudes_follow_euclidean_counts_to_the_limit_of_the_sample(catalogue):
+    r_mag = catalogue[0]["r_mag"].value
+    assert r_mag.min() >= 14 and r_mag.max() <= 17.77
+    fainter, brighter = (r_mag < 17.5).sum(), (r_mag < 16.5).sum()
+    expected = 10**0.6
+    assert abs(fainter / brighter - expected) < 4 * expected / np.sqrt(brighter)
+
+
+def test_colours_go_with_type(catalogue):
+    truth = catalogue[0]
+    g_r = {kind: np.median(truth["g_r"][truth["type"] == kind]) for kind in set(truth["type"])}
+    assert g_r["elliptical"] >= g_r["lenticular"] > g_r["spiral"] + 0.1 > g_r["irregular"] + 0.1
+
+
+def test_early_types_have_no_arms_no_knots_and_no_young_stars(catalogue):
+    truth = catalogue[0]
+    early = np.isin(truth["type"], ["elliptical", "lenticular"])
+    for name in ("arms", "knots", "young_fraction"):
+        assert not truth[name][early].any()
+        assert truth[name][truth["type"] == "spiral"].any()
+
+
+def test_sizes_grow_with_luminosity_and_stay_above_the_surface_brightness_limit(catalogue):
+    truth = catalogue[0]
+    kpc = truth["half_light_radius"] * truth["redshift"] / (1 + truth["redshift"]) ** 2
+    early = np.isin(truth["type"], ["elliptical", "lenticular"])
+    bright, faint = early & (truth["M_r"] < -22), early & (truth["M_r"] > -21)
+    assert np.median(kpc[bright]) > 1.8 * np.median(kpc[faint])
+    circular = truth["half_light_radius"].value / 1.2
+    brightness = truth["r_mag"].value + 2.5 * np.log10(2 * np.pi * circular**2)
+    assert brightness[circular > 0.5001].max() < 24.5 + 1e-6
+
+
+def test_the_truth_agrees_with_the_fluxes_of_the_components(catalogue):
+    truth, fluxes = catalogue
+    total = fluxes.sum(axis=1)
+    np.testing.assert_allclose(total[:, 1], 10 ** (0.4 * (22.5 - truth["r_mag"].value)))
+    for i, band in enumerate("grz"):
+        np.testing.assert_allclose(total[:, i], truth[f"flux_{band}"].value)
+    np.testing.assert_allclose(fluxes[:, 0, 1] / total[:, 1], truth["bulge_fraction"])
+    np.testing.assert_allclose(-2.5 * np.log10(total[:, 0] / total[:, 1]), truth["g_r"].value)
+
+
+def test_the_image_holds_the_flux_of_the_truth():
+    for index in range(40):
+        image, galaxy = alone(index, 256)
+        truth = [galaxy[f"flux_{band}"] for band in "grz"]
+        # De Vaucouleurs wings may reach out of 67 arcsec; discs of this size do not.
+        tolerance = 0.03 if galaxy["type"] in ("elliptical", "lenticular") else 0.005
+        if galaxy["half_light_radius"] < 5:
+            np.testing.assert_allclose(image.sum(axis=(1, 2)) / truth, 1, atol=tolerance, err_msg=str(galaxy))
+
+
+def test_light_outside_the_frame_is_cut_and_not_squeezed_in():
+    truth, _ = draw_galaxies(0, 300, seed=1, population="main", area=0.0)
+    large = np.flatnonzero((truth["half_light_radius"] > 5) & (truth["type"] == "spiral"))[:6]
+    assert len(large) == 6
+    for index in large:
+        narrow, wide = alone(index, 48)[0], alone(index, 256)[0]
+        assert narrow.sum() < 0.95 * wide.sum()
+        assert abs(narrow.sum() / wide[:, 104:152, 104:152].sum() - 1) < 0.03
+
+
+def test_half_the_light_of_a_face_on_elliptical_is_within_its_radius():
+    truth, fluxes = draw_galaxies(0, 40, seed=2, population="ellipticals", area=0.0)
+    i = int(np.argmin(abs(truth["half_light_radius"].value - 3)))
+    galaxy = {name: truth[name].tolist()[i] for name in truth.colnames} | {"axis_ratio": 1.0}
+    image = draw_flux(galaxy, fluxes[i], np.random.default_rng(0), 256)[1]
+    steps = (np.arange(256) - 127.5) * PIXEL
+    inside = np.hypot(steps, steps[:, None]) < galaxy["half_light_radius"]
+    # The seeing carries some light out.
+    assert 0.40 < image[inside].sum() / fluxes[i, :, 1].sum() < 0.52
+
+
+def flattening(image):
+    """Axis ratio from second moments within 8 arcsec, no noise."""
+    steps = (np.arange(len(image)) - (len(image) - 1) / 2) * PIXEL
+    x, y = np.meshgrid(steps, steps)
+    weight = image * (np.hypot(x, y) < 8)
+    moments = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=weight.ravel())
+    low, high = np.linalg.eigvalsh(moments)
+    return np.sqrt(low / high)
+
+
+def test_edge_on_discs_look_flatter_than_face_on_ones():
+    truth, _ = draw_galaxies(0, 400, seed=1, population="main", area=0.0)
+    spiral = (truth["type"] == "spiral") & (truth["half_light_radius"] > 2.5)
+    edge_on = np.flatnonzero(spiral & (truth["inclination"] > 80))[:10]
+    face_on = np.flatnonzero(spiral & (truth["inclination"] < 30))[:10]
+    edge = [flattening(alone(i, 64)[0][1]) for i in edge_on]
+    face = [flattening(alone(i, 64)[0][1]) for i in face_on]
+    assert len(edge) == len(face) == 10
+    assert max(edge) < 0.6 < min(face)
+
+
+def test_spiral_arms_leave_their_order_in_the_azimuthal_fourier_modes():
+    truth, _ = draw_galaxies(0, 1500, seed=1, population="main", area=0.0)
+    large = (truth["half_light_radius"] > 3.5) & (truth["inclination"] < 35)
+    turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    radius = np.linspace(2, 5, 12)[:, None] / PIXEL
+    columns, rows = (np.round(47.5 + radius * f(turn)).astype(int) for f in (np.cos, np.sin))
+
+    def strength(index):
+        modes = abs(np.fft.rfft(alone(index, 96)[0][0][rows, columns], axis=1))
+        return np.median(modes[:, 2:5].max(axis=1) / modes[:, 0])
+
+    armed = [strength(i) for i in np.flatnonzero(large & (truth["arms"] > 0))[:12]]
+    smooth = [strength(i) for i in np.flatnonzero(large & (truth["type"] == "lenticular"))[:12]]
+    assert len(armed) == 12 and len(smooth) >= 3
+    assert np.median(armed) > 2 * np.median(smooth)
+
+
+def test_nuclei_are_not_dark():
+    images, _ = simulate(128, seed=5, size=64)
+    steps = np.arange(64) - 31.5
+    distance = np.hypot(steps, steps[:, None])
+    centre = images[:, 0, distance < 2].mean(axis=1)
+    ring = images[:, 0, (distance > 3) & (distance < 5)].mean(axis=1)
+    assert (centre < ring - 3).mean() < 0.03
+
+
+def test_noise_of_the_empty_sky_is_that_of_the_depth():
+    flux, truth = simulate_flux(12, seed=6)
+    for image, depth, fwhm in zip(flux, truth["depth_r"].value, truth["psf_fwhm"].value, strict=True):
+        sigma = 1.4826 * np.median(abs(np.diff(image[1], axis=1))) / np.sqrt(2)
+        # A point source is measured through about 4 pi sigma_psf^2 pixels, somewhat more for a Moffat.
+        pixels = 4 * np.pi * (fwhm / 2.355 / PIXEL) ** 2
+        expected = 10 ** (0.4 * (22.5 - depth)) / 5 / np.sqrt(pixels)
+        assert 0.6 < sigma / expected < 1.5
+
+
+def test_the_control_population_has_the_same_magnitudes_and_only_ellipticals():
+    main, _ = draw_galaxies(0, 50, seed=1, population="main", area=280.0)
+    control, fluxes = draw_galaxies(0, 50, seed=1, population="ellipticals", area=280.0)
+    assert set(control["type"]) == {"elliptical"}
+    np.testing.assert_array_equal(main["r_mag"], control["r_mag"])
+    assert not fluxes[:, 1:].any()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"count": 0}, "count"),
+        ({"count": 2.5}, "count"),
+        ({"seed": -1}, "seed"),
+        ({"start": -3}, "start"),
+        ({"workers": 0}, "workers"),
+        ({"size": 65}, "size 65"),
+        ({"crop": 1000}, "crop 1000"),
+        ({"population": "spirals"}, "ellipticals"),
+    ],
+)
+def test_bad_arguments_are_named(changes, message):
+    with pytest.raises(GalgenError, match=message):
+        simulate(**({"count": 2} | changes))
