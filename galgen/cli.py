@@ -235,6 +235,9 @@ def _parser() -> argparse.ArgumentParser:
         option(
             "--subtract-sky", action="store_true", help="take the median of the border off each band of flux"
         ),
+        option("--Q", type=float, default=8.0, help="softening of the stretch of flux"),
+        option("--stretch", type=float, default=0.2, help="scale of the stretch, for nanomaggies a pixel"),
+        option("--strict", action="store_true", help="one refused object is an error"),
     )
     for name, function, text in (
         ("info", _info, "what a data set holds"),
