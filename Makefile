@@ -17,7 +17,7 @@ READY := .venv/.ready
 
 book: $(READY)
 	@$(BIN)/python -m snakemake -s workflow/Snakefile --workflow-profile workflow/profiles/local \
-		--cores $(CORES) --config profile="$(PROFILE)" data="$(DATA)" N="$(N)" seed="$(SEED)"
+		--cores $(CORES) --config profile="$(PROFILE)" data="$(DATA)" sizes="$(N)" seed="$(SEED)"
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)
