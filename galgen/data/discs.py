@@ -2,8 +2,8 @@ r"""What GalSim lacks: discs with bars, spiral arms, star-forming knots and dust
 
 In the plane of the disc, with rho the radius in exponential scale lengths and theta the azimuth,
 
-    old stars     exp(-rho - 0.6 max(0, rho - rho_b)) * exp(0.5 S)                   rho_b: the disc's break
-    young stars   exp(-0.85 rho - max(0, rho - rho_b)) * rho^2 / (rho^2 + 0.2) * exp(S)   (a hole)
+    old stars     exp(-rho - t max(0, rho - rho_b)) * exp(0.5 S)       bent down or up beyond the break rho_b
+    young stars   exp(-0.85 rho - (t + 0.3) max(0, rho - rho_b)) * rho^2 / (rho^2 + 0.2) * exp(S)    a hole
     S(rho, theta) logarithm of the contrast of the arms: m logarithmic spirals of pitch p whose crests wander,
                   A exp(kappa [cos m(theta - ln(rho / rho_0) / tan p) - 1]), and flocculent ones, a sum of
                   waves of other orders and pitches with random phases
@@ -107,7 +107,7 @@ def _layers(
     galaxy: Mapping, contrast: Callable, rng: np.random.Generator
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Surface brightness of bar, disc and young stars as a function of (rho, theta), not normalised."""
-    edge = rng.uniform(2.0, 4.5)
+    edge, taper = rng.uniform(2.0, 4.5), rng.uniform(-0.3, 0.9)  # types I to III of Erwin et al. (2008)
     lopsided = abs(rng.normal(0, 0.25 if galaxy["type"] == "irregular" else 0.07))
     heavy_side = rng.uniform(0, 2 * np.pi)
     length = _bar_length(galaxy)
@@ -120,9 +120,9 @@ def _layers(
         rho = rho * (1 + min(lopsided, 0.5) * np.cos(theta - heavy_side))
         beyond = np.maximum(rho - edge, 0)
         log_contrast = contrast(rho, theta)
-        image[1] = np.exp(0.5 * log_contrast - rho - 0.6 * beyond)
+        image[1] = np.exp(0.5 * log_contrast - rho - taper * beyond)
         if galaxy["young_fraction"] > 0:
-            image[2] = np.exp(log_contrast - 0.85 * rho - beyond) * rho**2 / (rho**2 + 0.2)
+            image[2] = np.exp(log_contrast - 0.85 * rho - (taper + 0.3) * beyond) * rho**2 / (rho**2 + 0.2)
         return image
 
     return layers

@@ -183,14 +183,12 @@ def _disc(
 def _neighbour(psf: galsim.GSObject, rng: np.random.Generator, crop: int) -> np.ndarray:
     """A star or a galaxy anywhere in the frame, 16.5 < r < 23.3; galaxy counts grow as 10^(0.35 r)."""
     place = rng.uniform(-0.5, 0.5, 2) * crop * PIXEL
+    place *= max(1, 2.5 / np.hypot(*place))  # nearer ones would have been taken for a part of the galaxy
     star = rng.random() < 0.25
     slope = 0.12 if star else 0.35
     r_mag = 23.3 + np.log10(1 - rng.random() * (1 - 10 ** (-6.8 * slope))) / slope
-    g_r, r_z = (
-        (rng.uniform(0.3, 1.4), rng.uniform(0.1, 1.2))
-        if star
-        else (rng.normal(0.7, 0.3), rng.normal(0.5, 0.2))
-    )
+    g_r = rng.uniform(0.3, 1.4) if star else rng.normal(0.7, 0.3)
+    r_z = 0.6 * g_r - 0.05 if star else rng.normal(0.5, 0.2)  # the stellar locus
     bands = 10 ** (0.4 * (22.5 - r_mag + np.array([-g_r, 0.0, r_z])))
     if star:
         image = _draw(psf, place, crop, method="no_pixel")
