@@ -36,11 +36,13 @@ from galgen import training as loop
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.errors import GalgenError
+from galgen.figures import provenance
 from galgen.models import unet
 from galgen.store import Run, Store
 
 __all__ = ["Experiment", "Parameters", "Training"]
 
+CHAPTERS = {"unet": ("02_diffusion", "03_two_models_diffusion")}  # that need the models of a family
 FLOPS = 5e10  # of one core of a small server, sustained in a training step (benchmarks/denoiser.py)
 
 
@@ -159,6 +161,10 @@ class Experiment:
             seed=self.parameters.seed,
         )
 
+    def note(self, N: int | Iterable[int] | None = None) -> str:
+        """The note of a figure: profile, data set, and N, by default all of them."""
+        return provenance(self.profile.name, self.dataset.name, self.ladder if N is None else N)
+
     def split(self, N: int | None = None, *, control: bool = False) -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
         dataset = self.control_dataset if control else self.dataset
@@ -203,7 +209,7 @@ class Experiment:
         raise GalgenError(f"no training '{name}' in this experiment; there are {names}")
 
     def plan(self) -> list[dict]:
-        """What each training costs: name, images shown, minutes of one core, megabytes."""
+        """What each training is for and costs: name, chapters, images shown, minutes of a core, megabytes."""
         net = self._net(0)
         size = self.profile.image_size
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -214,8 +220,15 @@ class Experiment:
             shown = self.profile.denoiser.images_shown(training.N)
             seconds = 3 * counter.get_total_flops() * shown / FLOPS  # a backward pass costs two forward ones
             megabytes = 400 + (16 * weights + training.N * size**2) / 2**20
-            record = {"name": training.name, "images_shown": shown}
-            records.append(record | {"minutes": round(seconds / 60, 2), "memory_mb": round(megabytes)})
+            records.append(
+                {
+                    "name": training.name,
+                    "chapters": list(CHAPTERS[training.family]),
+                    "images_shown": shown,
+                    "minutes": round(seconds / 60, 2),
+                    "memory_mb": round(megabytes),
+                }
+            )
         return records
 
     def train(self, training: Training) -> Run:
