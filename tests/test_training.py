@@ -1,0 +1,355 @@
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from galgen import checkpoint
+from galgen.errors import GalgenError
+from galgen.models.unet import DenoiserLearner, UNet
+from galgen.training import cosine, halving, log_spaced, read_losses, train
+
+KILLS = int(os.environ.get("GALGEN_KILLS", "4"))  # 20 for a release
+
+TINY = """
+import sys, numpy as np, torch
+from galgen.models.unet import DenoiserLearner, UNet
+from galgen.training import cosine, train
+torch.set_num_threads(1)
+torch.manual_seed(0)
+learner = DenoiserLearner(UNet(3, 2), learning_rate=4e-3, precision=sys.argv[2])
+images = np.random.default_rng(0).integers(0, 256, (11, 1, 8, 8), dtype=np.uint8)
+print("ready", flush=True)
+train(learner, images, sys.argv[1], images_shown=1200, batch_size=4, seed_order=1,
+      seed_noise=2, schedule=cosine, flips=True, milestones=(37, 500), report_every=3, save_every_seconds=0.0,
+      progress=False)
+"""
+
+
+def images(n=11, side=8):
+    return np.random.default_rng(0).integers(0, 256, (n, 1, side, side), dtype=np.uint8)
+
+
+def learner(init=0, **given):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(init)
+        return DenoiserLearner(UNet(2, 1), **{"learning_rate": 4e-3, **given})
+
+
+def run(directory, model=None, data=None, **given):
+    options = {
+        "images_shown": 120,
+        "batch_size": 4,
+        "seed_order": 1,
+        "seed_noise": 2,
+        "schedule": cosine,
+        "report_every": 5,
+        "progress": False,
+        **given,
+    }
+    return train(model or learner(), images() if data is None else data, directory, **options)
+
+
+def weights(directory, shown=120):
+    return checkpoint.load(directory / f"weights-{shown}.safetensors")["net"]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Stub:
+    """A learner of one number, which records what it is shown and can be told to fail."""
+
+    def __init__(self, fail_at=None, loss=float("nan")):
+        self.net = torch.nn.Linear(1, 1)
+        self.networks, self.settings, self.limits = {"net": self.net}, {"learning_rate": 0.1}, {"loss": 10.0}
+        self.optimizers = {"sgd": torch.optim.SGD(self.net.parameters(), lr=0.1)}
+        self.seen, self.rates, self.draws, self.fail_at, self.bad = [], [], [], fail_at, loss
+
+    def step(self, x, noise, rate):
+        self.seen.append(x)
+        self.rates.append(rate)
+        self.draws.append(torch.randn(3, generator=noise))
+        bad = self.fail_at is not None and len(self.seen) >= self.fail_at
+        return {"loss": torch.tensor(self.bad if bad else 1.0)}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_killed_and_resumed_training_is_bit_identical(tmp_path, precision):
+    def start(name):
+        command = [sys.executable, "-c", TINY, str(tmp_path / name), precision]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    process, started = start("whole"), time.monotonic()
+    assert process.wait() == 0
+    span = time.monotonic() - started
+    chance, kills = random.Random(5), 0
+    for _ in range(KILLS):
+        process = start("killed")
+        time.sleep(chance.uniform(0, 1.5 * span / KILLS))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert start("killed").wait() == 0
+    names = {p.name for p in (tmp_path / "killed").iterdir() if not p.name.startswith(".tmp-")}
+    assert names == {p.name for p in (tmp_path / "whole").iterdir()}
+    for name in sorted(names - {"checkpoint.safetensors"}):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    ends = [checkpoint.load(tmp_path / run / "checkpoint.safetensors") for run in ("whole", "killed")]
+    moments = [[v for s in e["optimizers"]["adam"]["state"].values() for v in s.values()] for e in ends]
+    assert len(moments[0]) > 10 and all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
+    print(f"{precision}: {kills} kills, {len(names)} files bit-identical")
+    assert kills >= KILLS // 2  # the others came after the end
+
+
+def test_resume_in_the_same_process_equals_one_run(tmp_path, monkeypatch):
+    run(tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        count = iter(range(100))
+
+        def interrupted(self, *given, step=DenoiserLearner.step):
+            if next(count) == 17:
+                raise KeyboardInterrupt
+            return step(self, *given)
+
+        patch.setattr(DenoiserLearner, "step", interrupted)
+        run(tmp_path / "broken", save_every_seconds=0.0)
+    assert checkpoint.load(tmp_path / "broken" / "checkpoint.safetensors")["shown"] == 60
+    run(tmp_path / "broken", learner(init=99))  # the initialisation comes from the checkpoint
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
+
+
+def test_finished_training_is_not_repeated(tmp_path):
+    first, stub = run(tmp_path), Stub()
+    assert run(tmp_path) == first
+    run(tmp_path / "stub", stub)
+    again = Stub()
+    run(tmp_path / "stub", again)
+    assert len(stub.seen) == 30 and not again.seen
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"batch_size": 2}, {"seed_noise": 9}, {"images_shown": 240}, {"schedule": halving}, {"flips": True}],
+)
+def test_resume_with_other_settings_is_refused(tmp_path, given):
+    run(tmp_path)
+    with pytest.raises(GalgenError, match=f"{next(iter(given))} was .* use another folder"):
+        run(tmp_path, **given)
+    with pytest.raises(GalgenError, match=r"learning_rate was 0\.004, is 0\.1"):
+        run(tmp_path, learner(learning_rate=0.1))
+    with pytest.raises(GalgenError, match="images was"):
+        run(tmp_path, data=images() ^ 1)
+
+
+def test_each_seed_changes_only_what_it_names(tmp_path):
+    def shown(**given):
+        stub = Stub()
+        run(tmp_path / str(len(list(tmp_path.iterdir()))), stub, **given)
+        return torch.stack(stub.seen), torch.stack(stub.draws)
+
+    (x, z), (x1, z1), (x2, z2) = shown(), shown(seed_order=7), shown(seed_noise=7)
+    assert torch.equal(z, z1) and not torch.equal(x, x1)
+    assert torch.equal(x, x2) and not torch.equal(z, z2)
+    equal = shown(seed_order=3, seed_noise=3)
+    assert torch.equal(equal[1], shown(seed_noise=3)[1])  # equal numbers do not tie order and noise
+    run(tmp_path / "a", learner(0), images_shown=4)
+    run(tmp_path / "b", learner(1), images_shown=4)
+    assert not same(weights(tmp_path / "a", 4), weights(tmp_path / "b", 4))
+
+
+def test_noise_is_never_repeated(tmp_path):
+    stub = Stub()
+    run(tmp_path, stub, images_shown=4000)
+    assert len({tuple(d.tolist()) for d in stub.draws}) == 1000
+
+
+@pytest.mark.parametrize(("N", "batch"), [(11, 4), (3, 8), (1, 5), (8, 8)])
+def test_every_image_is_shown_equally_often(tmp_path, N, batch):
+    data, stub = images(N), Stub()
+    run(tmp_path, stub, data, images_shown=batch * 33, batch_size=batch)
+    pixels = torch.from_numpy(data).float() / 255
+    stream = torch.cat(stub.seen)
+    row = (stream[:, None] - pixels[None]).abs().amax((2, 3, 4)).argmin(1)
+    assert torch.equal(stream, pixels[row])
+    counts = torch.bincount(row, minlength=N)
+    assert counts.max() - counts.min() <= 1
+    for epoch in row.split(N)[:-1]:
+        assert len(epoch.unique()) == N
+    if N == 11:
+        assert not torch.equal(row[:11], row[11:22])
+
+
+def test_flips_are_all_four_and_nothing_else(tmp_path):
+    data, stub = images(1), Stub()
+    run(tmp_path, stub, data, images_shown=400, flips=True)
+    x = torch.from_numpy(data).float() / 255
+    orbit = torch.cat([x, x.flip(-1), x.flip(-2), x.flip(-1, -2)])
+    which = (torch.cat(stub.seen)[:, None] - orbit[None]).abs().amax((2, 3, 4))
+    assert (which.min(1).values == 0).all()
+    assert torch.bincount(which.argmin(1), minlength=4).min() > 70
+
+
+def test_memory_mapped_images_train_as_images_in_memory(tmp_path):
+    np.save(tmp_path / "x.npy", images())
+    run(tmp_path / "a")
+    run(tmp_path / "b", data=np.load(tmp_path / "x.npy", mmap_mode="r"))
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def test_milestones_are_the_networks_of_that_moment(tmp_path):
+    summary = run(tmp_path, milestones=(1, 50, 120, 5000))
+    assert summary["weights"] == [4, 52, 120]
+    run(tmp_path / "short", images_shown=52, schedule=halving)
+    run(tmp_path / "long", images_shown=120, schedule=halving, milestones=(52,))
+    assert same(weights(tmp_path / "short", 52), weights(tmp_path / "long", 52))
+    assert not same(weights(tmp_path / "long", 52), weights(tmp_path / "long", 120))
+
+
+def test_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    with pytest.raises(GalgenError, match=r"step 13: loss is nan.*Lower learning_rate \(0\.1\)"):
+        run(tmp_path, Stub(fail_at=13), save_every_seconds=0.0)
+    assert checkpoint.load(tmp_path / "checkpoint.safetensors")["shown"] == 40
+    assert [line["images"] for line in read_losses(tmp_path)] == [20, 40]
+
+
+def test_diverging_loss_stops_the_run(tmp_path):
+    with pytest.raises(GalgenError, match=r"steps 11 to 15: loss diverges, its mean is 5e\+03 \(limit 10\)"):
+        run(tmp_path, Stub(fail_at=11, loss=5000.0), save_every_seconds=0.0)
+    assert checkpoint.load(tmp_path / "checkpoint.safetensors")["shown"] == 40
+
+
+def test_real_network_with_an_absurd_learning_rate_stops(tmp_path):
+    with pytest.raises(GalgenError, match="stopped at"):
+        run(tmp_path, learner(learning_rate=1e30), images_shown=4000)
+
+
+def test_network_that_is_no_longer_finite_is_not_saved(tmp_path):
+    stub = Stub()
+    stub.net.weight.data.fill_(float("inf"))
+    with pytest.raises(GalgenError, match=r"net\.weight is not finite after 120 images"):
+        run(tmp_path, stub)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_log_has_the_mean_of_each_report(tmp_path):
+    stub = Stub(fail_at=4, loss=2.0)
+    summary = run(tmp_path, stub, images_shown=28)
+    assert read_losses(tmp_path) == [{"images": 20, "loss": 7 / 5}, {"images": 28, "loss": 2.0}]
+    assert summary["losses"] == {"loss": 2.0} and summary["images_shown"] == 28
+    json.dumps(summary, allow_nan=False)
+
+
+def test_log_line_cut_short_by_a_kill_is_dropped(tmp_path):
+    tmp_path.joinpath("losses.jsonl").write_text('{"images": 20, "loss": 1.0}\n{"ima')
+    run(tmp_path)
+    assert [line["images"] for line in read_losses(tmp_path)] == [20, 40, 60, 80, 100, 120]
+
+
+def test_schedules_are_functions_of_images_shown():
+    assert cosine(0, 100_000) < 0.01 and cosine(1001, 100_000) == pytest.approx(1, abs=1e-3)
+    assert cosine(50_000, 100_000) == pytest.approx(0.5) and cosine(100_000, 100_000) == 0
+    assert [halving(n, 1) for n in (0, 24_999_999, 25_000_000, 75_000_000)] == [1, 1, 0.5, 0.125]
+
+
+def test_milestones_are_log_spaced():
+    assert log_spaced(100, 100_000, 4) == [100, 1000, 10_000, 100_000]
+    assert log_spaced(1, 3, 9) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 1, 8, 8)), np.zeros((0, 1, 8, 8), np.uint8)]
+)
+def test_images_of_another_kind_are_refused(tmp_path, bad):
+    with pytest.raises(GalgenError, match=r"must be uint8 \(N, C, H, W\)"):
+        run(tmp_path, data=bad)
+
+
+def test_progress_off_a_terminal_is_a_line_now_and_then(tmp_path, capfd):
+    run(tmp_path, progress=True, label="tiny")
+    line = capfd.readouterr().err
+    assert line.startswith("tiny: 100%") and line.count("\n") == 1 and "image/s" in line and "loss" in line
+
+
+def test_checkpoint_round_trip_is_exact(tmp_path):
+    net = UNet(2, 1).to(memory_format=torch.channels_last)
+    adam = torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
+    net(torch.rand(2, 1, 8, 8)).sum().backward()
+    adam.step()
+    state = {
+        "net": net.state_dict(),
+        "adam": adam.state_dict(),
+        "types": [
+            torch.tensor([float("nan"), -0.0, 1e-45]),
+            torch.arange(3, dtype=torch.uint8),
+            torch.tensor([1.0, 3.14], dtype=torch.bfloat16),
+            torch.tensor(True),
+            torch.empty(0, 2),
+            torch.rand(4, 6)[:, ::2],
+        ],
+        "json": {"a": [1, 2.5, None, True, "é"], 3: (0.1 + 0.2, {}), "": []},
+    }
+    checkpoint.save(tmp_path / "c.safetensors", state)
+    back = checkpoint.load(tmp_path / "c.safetensors")
+
+    def check(a, b):
+        assert type(a) is type(b) or isinstance(a, dict)
+        if isinstance(a, torch.Tensor):
+            assert (a.dtype, a.shape, a.stride()) == (b.dtype, b.shape, b.stride())
+            raw = [t.contiguous().flatten().view(torch.uint8) for t in (a, b)]
+            assert torch.equal(*raw)
+        elif isinstance(a, dict):
+            assert list(a) == list(b)
+            for key in a:
+                check(a[key], b[key])
+        elif isinstance(a, list | tuple):
+            assert len(a) == len(b)
+            for x, y in zip(a, b, strict=True):
+                check(x, y)
+        else:
+            assert a == b
+
+    check(state, back)
+    other = torch.optim.Adam(net.parameters(), lr=0.5, fused=True)
+    other.load_state_dict(back["adam"])
+    check(adam.state_dict(), other.state_dict())
+
+
+def test_damaged_or_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(GalgenError, match="there is no checkpoint"):
+        checkpoint.load(path)
+    checkpoint.save(path, {"x": torch.rand(1000)})
+    whole = path.read_bytes()
+    for size in (0, 7, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(GalgenError, match="not a whole checkpoint of galgen"):
+            checkpoint.load(path)
+    path.write_bytes(pickle.dumps({"x": 1}))
+    with pytest.raises(GalgenError, match="not a whole checkpoint"):
+        checkpoint.load(path)
+    save_file({"x": torch.rand(3)}, path)
+    with pytest.raises(GalgenError, match="not a whole checkpoint"):
+        checkpoint.load(path)
+
+
+def test_failed_save_leaves_the_last_good_checkpoint(tmp_path):
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(path, {"x": 1})
+    with pytest.raises(TypeError, match="y/1: a checkpoint holds"):
+        checkpoint.save(path, {"x": 2, "y": [1, object()]})
+    with pytest.raises(ValueError, match="JSON"):
+        checkpoint.save(path, {"x": float("nan")})
+    assert checkpoint.load(path) == {"x": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from galgen.errors import GalgenError
+from galgen.models.unet import DenoiserLearner, UNet
+
+
+def net(seed=0, **size):
+    """A float64 network in evaluation mode whose running statistics are not all one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        f = UNet(**size).double()
+        for _ in range(3):
+            f(torch.rand(4, f.down[0][0].in_channels, 16, 16, dtype=torch.float64))
+    return f.eval()
+
+
+def test_paper_size_has_the_papers_number_of_parameters():
+    assert sum(p.numel() for p in UNet(64, 3, 1).parameters()) == 7_659_264
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_output_has_the_shape_of_the_input_at_any_width_and_side(channels, blocks):
+    f = net(kernels=3, blocks=blocks, channels=channels)
+    y = torch.rand(2, channels, 8 * blocks, 16, dtype=torch.float64)
+    assert f(y).shape == y.shape
+
+
+def test_network_is_positively_homogeneous_in_evaluation_mode():
+    f = net(kernels=4)
+    y = torch.randn(3, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for a in (1e-3, 0.3, 7.0, 1e4):
+        torch.testing.assert_close(f(a * y), a * f(y), rtol=1e-12, atol=1e-14 * a)
+    assert torch.equal(f(4 * y), 4 * f(y))  # a power of two rounds nowhere
+
+
+def test_network_is_not_linear():
+    f = net(kernels=4)
+    y = torch.randn(1, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert (f(-y) + f(y)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_shifting_by_the_pooling_period_shifts_the_interior(blocks):
+    f, period = net(kernels=3, blocks=blocks), 2**blocks
+    y = torch.randn(1, 1, 96, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    moved = f(y.roll((period, 2 * period), (2, 3)))
+    inner = slice(32, 64)  # further from the border than the receptive field reaches
+    expected = f(y).roll((period, 2 * period), (2, 3))
+    torch.testing.assert_close(moved[..., inner, inner], expected[..., inner, inner], rtol=1e-10, atol=1e-12)
+    off = f(y.roll(1, 3)) - f(y).roll(1, 3)
+    assert off[..., inner, inner].abs().max() > 1e-6  # pooling: by one pixel it does not commute
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_every_parameter_gets_a_gradient(training):
+    f = net(kernels=3).train(training)
+    f(torch.rand(2, 1, 16, 16, dtype=torch.float64)).square().sum().backward()
+    for name, parameter in f.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_running_statistics_settle_on_those_of_the_batch():
+    f = net(kernels=3).train()
+    y = torch.rand(4, 1, 16, 16, dtype=torch.float64)
+    with torch.no_grad():
+        for _ in range(300):
+            trained = f(y)
+        torch.testing.assert_close(f.eval()(y), trained, rtol=1e-9, atol=1e-12)
+
+
+def test_sides_that_pooling_does_not_divide_are_refused():
+    with pytest.raises(GalgenError, match=r"20 x 16 pixels.*multiples of 8"):
+        net(kernels=2)(torch.zeros(1, 1, 20, 16, dtype=torch.float64))
+
+
+def test_equal_seeds_give_equal_networks():
+    a, b, c = (net(seed, kernels=2).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not torch.equal(a["down.0.0.weight"], c["down.0.0.weight"])
+
+
+class Ask(torch.nn.Module):
+    """A 'network' that answers a constant and keeps the question."""
+
+    def __init__(self):
+        super().__init__()
+        self.answer = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, y):
+        self.asked = y.detach()
+        return self.answer * torch.ones_like(y)
+
+
+@pytest.mark.parametrize("loss", ["paper", "weighted"])
+def test_loss_and_noise_levels_are_those_of_the_definition(loss):
+    ask, n = Ask(), 16384
+    learner = DenoiserLearner(ask, learning_rate=0.0, loss=loss)
+    value = learner.step(torch.zeros(n, 1, 8, 8), torch.Generator().manual_seed(0), 1.0)["loss"]
+    sigma = ask.asked.square().mean((1, 2, 3)).sqrt().sort().values
+    quantiles = np.quantile(sigma, [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(
+        quantiles, np.square([0.25, 0.5, 0.75]), rtol=0.06
+    )  # sigma = u^2, as in the paper
+    u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    weight = (u**2 + 0.02) ** -2 if loss == "weighted" else 1.0
+    assert value.item() == pytest.approx((weight * u**4).mean().item(), rel=0.05)
+
+
+def test_weighted_loss_has_one_noise_level_in_each_stratum():
+    ask = Ask()
+    learner = DenoiserLearner(ask, learning_rate=0.0, loss="weighted")
+    learner.step(torch.zeros(8, 1, 64, 64), torch.Generator().manual_seed(0), 1.0)
+    u = ask.asked.square().mean((1, 2, 3)).sqrt().sqrt()
+    assert ((u * 8 + 0.1).floor() - torch.arange(8)).abs().max() <= 1
+    assert (u.diff() > 0).all()
+
+
+def test_step_learns():
+    torch.manual_seed(0)
+    learner = DenoiserLearner(UNet(4, 1), learning_rate=3e-3)
+    images = torch.rand(8, 1, 8, 8)
+    losses = [learner.step(images, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])
