@@ -1,15 +1,14 @@
-"""The book: run a chapter, then put the executed chapters and the prose together and render them.
+"""The book: put the executed chapters and the prose together and render them.
 
     notebooks/NAME.ipynb --papermill--> build/RUN/chapters/NAME.ipynb --+
     book/*.md, _config.yml, _toc.yml --------------------------------- +--> build/RUN/html/index.html
 
-`python -m galgen.book chapter|render` are the two steps of the workflow that end in the book. A cell that
-fails, a Python warning in a chapter and a warning of Sphinx are all errors: a page that is shown is whole.
+`python -m galgen.book chapter|render` are the two steps of the workflow that end in the book. A warning of
+Sphinx is an error: a page that is shown is whole.
 """
 
 import argparse
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -18,19 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
-import papermill
-import torch
-import yaml
-from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
-from galgen import workflow_graph
+from galgen import chapters, workflow_graph
 from galgen.errors import GalgenError
 from galgen.experiment import Experiment, Parameters
-from galgen.files import atomic_path, read_json
-from galgen.store import Store, _provenance
+from galgen.files import read_json
+from galgen.store import Store
 
-__all__ = ["build_name", "chapters", "execute", "render"]
+__all__ = ["build_name", "render"]
 
 
 def build_name(parameters: Parameters) -> str:
@@ -40,93 +34,6 @@ def build_name(parameters: Parameters) -> str:
     if N is not None:
         name += "-N" + "-".join(map(str, [N] if isinstance(N, int) else N))
     return name + (f"-seed{parameters.seed}" if parameters.seed else "")
-
-
-def chapters(toc: str | os.PathLike) -> list[str]:
-    """Names of the notebooks in a table of contents, in reading order."""
-    parts = yaml.safe_load(Path(toc).read_text())["parts"]
-    files = [entry["file"] for part in parts for entry in part["chapters"]]
-    return [file.removeprefix("chapters/") for file in files if file.startswith("chapters/")]
-
-
-def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:
-    """Run a chapter with papermill and note in the result what ran where.
-
-    Args:
-        notebook: The source.
-        output: The executed notebook; it appears only if every cell ran.
-        parameters: Those of the chapter; what is None keeps the notebook's own value.
-        note: What the header says beyond them: N (list), and images and sha256 of the data set.
-
-    Raises:
-        GalgenError: If a cell fails: its error, and where the unfinished notebook lies.
-    """
-    given = {name: value for name, value in parameters.model_dump().items() if value is not None}
-    unfinished = output.parent / f"unfinished-{output.name}"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        papermill.execute_notebook(
-            notebook,
-            unfinished,
-            given,
-            kernel_name="python3",  # of this environment, whatever Jupyter the reader saved it with
-            language="python",
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # no port, so no race for one
-            cwd=os.getcwd(),
-            progress_bar=sys.stderr.isatty(),
-        )
-    except PapermillExecutionError as error:
-        raise GalgenError(
-            f"{notebook}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-            f"the notebook as far as it came, with the whole traceback: {unfinished}"
-        ) from error
-    executed = nbformat.read(unfinished, as_version=4)
-    executed.metadata["galgen"] = {
-        **_provenance(),
-        "parameters": parameters.model_dump(),
-        **note,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-        "seconds": round(executed.metadata.papermill.duration),
-        "finished": executed.metadata.papermill.end_time[:19] + "Z",
-    }
-    with atomic_path(output) as temporary:
-        nbformat.write(executed, temporary)
-    unfinished.unlink()
-
-
-def _header(record: dict, name: str) -> str:
-    """The line under a chapter's title: what this page was computed with."""
-    parameters = record["parameters"]
-    return (
-        ":::{div} run-header\n"
-        f"profile **{parameters['profile']}** · data **{Path(parameters['data']).stem}**"
-        f" ({record['images']} images, `{record['sha256'][:8]}`)"
-        f" · *N* = **{', '.join(map(str, record['N']))}** · seed **{parameters['seed']}**"
-        f" · {record['device']}, {record['seconds']} s · commit `{record['commit']}`"
-        f" · {{download}}`the notebook </_notebooks/{name}.ipynb>`\n"
-        ":::\n"
-    )
-
-
-def _page(executed: Path) -> nbformat.NotebookNode:
-    """A chapter made ready for the book: header under the title, parameters hidden, pictures described."""
-    notebook = nbformat.read(executed, as_version=4)
-    first = notebook.cells[0]
-    title, newline, rest = first.source.partition("\n")
-    if first.cell_type != "markdown" or not title.startswith("# "):
-        raise GalgenError(f"{executed.name}: the first cell must open with the title, '# ...'")
-    first.source = f"{title}\n\n{_header(notebook.metadata['galgen'], executed.stem)}{newline}{rest}"
-    for index, cell in enumerate(notebook.cells):
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags or "parameters" in tags:
-            cell.metadata["tags"] = [*tags, "remove-cell"]
-        for output in cell.get("outputs", []):
-            if output.get("name") == "stderr" and re.search(r"^.*Warning: ", output.text, re.MULTILINE):
-                raise GalgenError(f"{executed.name}, cell {index}, warned:\n{output.text.strip()}")
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
-            if alt:
-                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
-    return notebook
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -174,7 +81,12 @@ def _expected(plan: Sequence[dict]) -> str:
 
 
 def _assemble(
-    source: Path, work: Path, executed: Sequence[Path], plan: Sequence[dict], trainings: Sequence[dict]
+    source: Path,
+    notebooks: Path,
+    work: Path,
+    executed: Sequence[Path],
+    plan: Sequence[dict],
+    trainings: Sequence[dict],
 ) -> None:
     """Copy the prose, the chapters, the generated pages and MathJax into a fresh folder for Jupyter Book."""
     shutil.rmtree(work, ignore_errors=True)
@@ -183,10 +95,10 @@ def _assemble(
         (work / folder).mkdir()
     records = {}
     for path in executed:
-        page = _page(path)
-        records[path.stem] = page.metadata["galgen"]
-        nbformat.write(page, work / "chapters" / path.name)
-        shutil.copy(Path("notebooks") / path.name, work / "_notebooks")
+        chapter = chapters.page(path)
+        records[path.stem] = chapter.metadata["galgen"]
+        nbformat.write(chapter, work / "chapters" / path.name)
+        shutil.copy(notebooks / path.name, work / "_notebooks")
     (work / "_generated" / "status.md").write_text(_status(records, trainings))
     (work / "_generated" / "workflow.md").write_text(
         f"```{{raw}} html\n{workflow_graph.draw(plan, list(records))}\n```\n\n{_expected(plan)}"
@@ -201,15 +113,17 @@ def _assemble(
 
 def render(
     source: Path,
+    notebooks: Path,
     build: Path,
     executed: Sequence[Path],
-    plan: Sequence[dict],
+    plan: Sequence[dict] = (),
     trainings: Sequence[dict] = (),
 ) -> Path:
     """Render the book; a warning is an error.
 
     Args:
         source: The folder of the prose, with _config.yml and _toc.yml.
+        notebooks: The folder of the chapters' sources, which the pages offer for download.
         build: The folder of this run.
         executed: The executed chapters, in reading order.
         plan: The trainings it needs, as `Experiment.plan` lists them.
@@ -222,18 +136,10 @@ def render(
         GalgenError: If a chapter warned or Jupyter Book did.
     """
     work, html = build / "book", build / "html"
-    _assemble(source, work, executed, plan, trainings)
-    command = [
-        Path(sys.executable).with_name("jupyter-book"),  # it cannot be run with -m
-        "build",
-        work,
-        "--path-output",
-        work,
-        "-W",
-        "--keep-going",
-        "-q",
-    ]
-    result = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    _assemble(source, notebooks, work, executed, plan, trainings)
+    program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
+    options = ["--path-output", work, "-W", "--keep-going", "-q"]
+    result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
     if result.returncode:
         raise GalgenError(f"Jupyter Book failed on {work}:\n{result.stdout[-2000:]}{result.stderr[-6000:]}")
     shutil.rmtree(html, ignore_errors=True)
@@ -259,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chapter.add_argument("output", type=Path)
     chapter.add_argument("--stamp", type=Path, required=True, help="what `galgen data prepare` wrote")
     book.add_argument("source", type=Path)
+    book.add_argument("notebooks", type=Path)
     book.add_argument("build", type=Path)
     book.add_argument("--chapters", type=Path, nargs="+", required=True)
     book.add_argument("--trainings", type=Path, nargs="*", default=[])
@@ -276,10 +183,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.step == "chapter":
             data = read_json(args.stamp)["dataset"]
             note = {"N": list(experiment.ladder), "images": data["images"], "sha256": data["sha256"]}
-            execute(args.notebook, args.output, parameters, note)
+            chapters.execute(args.notebook, args.output, parameters, note)
         else:
             trainings = [read_json(path) for path in args.trainings]
-            render(args.source, args.build, args.chapters, experiment.plan(), trainings)
+            render(args.source, args.notebooks, args.build, args.chapters, experiment.plan(), trainings)
     except GalgenError as error:
         print(f"galgen: error: {error}", file=sys.stderr)
         return 2

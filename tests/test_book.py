@@ -1,0 +1,300 @@
+"""The rendered book in a real browser with the network shut, and the steps that make it.
+
+The book is the project's own prose around one small chapter. GALGEN_BOOK=build/RUN/html has the browser open
+the pages of a finished book instead.
+"""
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
+
+from galgen import book, chapters, workflow_graph
+from galgen.errors import GalgenError
+from galgen.experiment import Parameters
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = shutil.which("chromium")
+# Without these Chromium looks up its maker's servers at every start.
+QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+FLAGS = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
+
+SLIDER = """
+import numpy as np
+from galgen.widgets import slider_figure
+
+frames = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * 50 + np.zeros((8, 8), np.uint8)
+slider_figure(
+    frames, sliders={"Q": [1, 2, 4], "stretch": [0.1, 0.2]}, captions=[f"frame {k}" for k in range(6)],
+    title="Colour scale", alt="a gray square", width=320,
+)
+"""
+FIGURE = """
+import matplotlib.pyplot as plt
+from galgen import figures
+
+figures.house_style()
+figure, axes = plt.subplots()
+axes.plot([0, 1])
+figures.show(figure, alt="a rising line", note=figures.provenance(profile, data, N))
+"""
+PARAMETERS = Parameters(profile="smoke", data="simulated", N=[8, 24], seed=3)
+NOTE = {"N": [8, 24], "images": 150, "sha256": "0123456789abcdef"}
+
+
+def chapter(*code):
+    title = new_markdown_cell("# A small chapter\n\nAfter {cite:t}`Lupton2004`: $x^2$.")
+    defaults = new_code_cell(
+        'profile = "laptop"\ndata = "simulated"\nN = None\nseed = 0', metadata={"tags": ["parameters"]}
+    )
+    return new_notebook(cells=[title, defaults, *map(new_code_cell, code)])
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chapter")
+    nbformat.write(chapter(SLIDER, FIGURE), folder / "source.ipynb")
+    chapters.execute(folder / "source.ipynb", folder / "executed.ipynb", PARAMETERS, NOTE)
+    assert not (folder / "unfinished-executed.ipynb").exists()
+    return folder / "executed.ipynb"
+
+
+@pytest.fixture(scope="module")
+def html(executed, tmp_path_factory):
+    if "GALGEN_BOOK" in os.environ:
+        return Path(os.environ["GALGEN_BOOK"])
+    build = tmp_path_factory.mktemp("build")
+    names = chapters.names(ROOT / "book" / "_toc.yml")
+    (build / "chapters").mkdir()
+    (build / "notebooks").mkdir()
+    for name in names:
+        shutil.copy(executed, build / "chapters" / f"{name}.ipynb")
+        nbformat.write(chapter(), build / "notebooks" / f"{name}.ipynb")
+    plan = [
+        {"name": f"unet-N{N}-{model}", "chapters": names[-1:], "minutes": 1.5, "memory_mb": 900}
+        for N in (8, 24)
+        for model in ("A00", "B11")
+    ]
+    paths = [build / "chapters" / f"{name}.ipynb" for name in names]
+    return book.render(ROOT / "book", build / "notebooks", build, paths, plan).parent
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on the PATH (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page with the network shut, and what it complained of."""
+
+    def __init__(self, browser, **options):
+        self.complaints = []
+        self.context = browser.new_context(**options)
+        self.context.route("**/*", self.guard)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+
+    def guard(self, route):
+        if route.request.url.startswith(("file:", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.complaints.append(f"a request left the page: {route.request.url}")
+            route.abort()
+
+    def open(self, path):
+        self.page.goto(path.as_uri())
+        self.page.evaluate("window.MathJax?.startup?.promise")
+        self.page.evaluate("document.fonts.ready.then(() => true)")
+        return self.page
+
+
+def pages(html):
+    found = {*html.glob("*.html"), *html.glob("chapters/*.html")}
+    return sorted(found - {html / "index.html"})  # it leads on to the first page
+
+
+def slider_page(html):
+    return next(path for path in pages(html) if 'class="galgen-slider"' in path.read_text())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_asks_the_network_or_complains_and_none_is_wider_than_a_phone(html, browser, scheme):
+    visit = Visit(browser, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    visit.page.goto((html / "index.html").as_uri())
+    visit.page.wait_for_url("**/intro.html")
+    assert len(pages(html)) >= 7
+    for path in pages(html):
+        page = visit.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, f"{path.name} scrolls sideways"
+        assert page.evaluate("document.documentElement.dataset.theme") in (scheme, None), path.name
+        for image in page.query_selector_all("article img"):
+            assert image.get_attribute("alt"), f"{path.name}: a picture without a text"
+            assert image.evaluate("e => e.complete && e.naturalWidth > 0"), (
+                f"{path.name}: a picture is missing"
+            )
+    assert visit.complaints == []
+
+
+def test_mathematics_is_typeset_in_its_own_fonts(html, browser):
+    visit = Visit(browser)
+    page = visit.open(html / "notation.html")
+    assert page.locator("mjx-container").count() > 10
+    assert page.locator("mjx-merror").count() == 0
+    loaded = page.evaluate("[...document.fonts].filter(f => f.status == 'loaded').map(f => f.family)")
+    assert any("MJXTEX" in family for family in loaded)
+
+
+def test_the_slider_moves_the_picture_and_says_where_it_is(html, browser):
+    visit = Visit(browser, viewport={"width": 390, "height": 844})
+    figure = visit.open(slider_page(html)).locator(".galgen-slider").first
+    frame, slider = figure.locator(".frame"), figure.locator("input").first
+    slider.scroll_into_view_if_needed()
+    slider.focus()
+    slider.press("Home")
+    before = frame.screenshot(), slider.get_attribute("aria-valuetext")
+    for key, same in (("ArrowRight", False), ("ArrowLeft", True)):
+        slider.press(key)
+        assert (frame.screenshot() == before[0]) is same
+        assert (slider.get_attribute("aria-valuetext") == before[1]) is same
+        assert figure.locator("output").first.inner_text() == slider.get_attribute("aria-valuetext")
+    assert visit.complaints == []
+
+
+def test_every_frame_of_two_sliders_is_the_right_one_and_no_neighbour_shines_in(html, browser):
+    if "GALGEN_BOOK" in os.environ:
+        pytest.skip("knows the frames of the small chapter only")
+    visit = Visit(browser, viewport={"width": 373, "height": 844})  # frames at a fractional scale
+    figure = visit.open(slider_page(html)).locator(".galgen-slider").first
+    first, second = figure.locator("input").all()
+    for k in range(6):
+        first.fill(str(k // 2))
+        second.fill(str(k % 2))
+        assert figure.locator("p").first.inner_text() == f"frame {k}"
+        shot = figure.locator(".frame").screenshot()
+        levels = grays(shot)
+        assert abs(levels - 50 * k).max() <= 3, f"frame {k}: gray {levels.min()} to {levels.max()}"
+
+
+def grays(png):
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("L")).astype(int)
+    return image[3:-3, 3:-3]  # its corners are round
+
+
+def test_the_slider_figure_shows_its_first_frame_without_scripts(html, browser):
+    visit = Visit(browser, java_script_enabled=False)
+    visit.page.goto(slider_page(html).as_uri())
+    frame = visit.page.locator(".galgen-slider .frame").first
+    box = frame.bounding_box()
+    assert box["width"] > 50 and box["height"] > 50
+    assert "need JavaScript" in visit.page.locator(".galgen-slider").first.inner_text()
+
+
+def test_a_chapter_says_what_it_was_computed_with(html):
+    if "GALGEN_BOOK" in os.environ:
+        pytest.skip("knows the small chapter only")
+    page = (html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
+    header = page.split('class="run-header')[1].split("</div>")[0]
+    for text in ("smoke", "simulated", "150 images", "01234567", "8, 24", "seed", "commit", ".ipynb"):
+        assert text in header
+    assert "Parameters" not in page and "profile = &quot;" not in page, "parameter cells are hidden"
+
+
+def test_the_workflow_and_status_pages_show_this_run(html):
+    names = chapters.names(ROOT / "book" / "_toc.yml")
+    for page in ("workflow", "status"):
+        text = (html / f"{page}.html").read_text()
+        assert all(f"chapters/{name}.html" in text for name in names)
+    assert 'class="workflow"' in (html / "workflow.html").read_text()
+    assert "torch" in (html / "status.html").read_text()
+
+
+def test_a_failing_chapter_is_named_with_its_error_and_leaves_no_output(tmp_path):
+    nbformat.write(chapter("1 / 0"), tmp_path / "broken.ipynb")
+    with pytest.raises(GalgenError, match=r"broken\.ipynb, cell \d+: ZeroDivisionError"):
+        chapters.execute(tmp_path / "broken.ipynb", tmp_path / "out" / "broken.ipynb", PARAMETERS, NOTE)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished-broken.ipynb"]
+
+
+def with_output(executed, path, **output):
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", **output)]
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_a_python_warning_in_a_chapter_is_an_error(executed, tmp_path):
+    noisy = with_output(
+        executed, tmp_path / "a.ipynb", name="stderr", text="x.py:1: UserWarning: no\n  x()\n"
+    )
+    with pytest.raises(GalgenError, match="UserWarning: no"):
+        book.render(ROOT / "book", tmp_path, tmp_path, [noisy])
+
+
+def test_a_progress_bar_is_no_warning(executed, tmp_path):
+    bar = with_output(executed, tmp_path / "a.ipynb", name="stderr", text="100%|####| 3/3 [00:01<00:00]\n")
+    assert chapters.page(bar).cells
+
+
+def test_a_chapter_must_open_with_its_title(executed, tmp_path):
+    notebook = nbformat.read(executed, as_version=4)
+    del notebook.cells[0]
+    nbformat.write(notebook, tmp_path / "untitled.ipynb")
+    with pytest.raises(GalgenError, match=r"untitled\.ipynb: the first cell must open with the title"):
+        chapters.page(tmp_path / "untitled.ipynb")
+
+
+def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
+    source = tmp_path / "prose"
+    shutil.copytree(ROOT / "book", source)
+    toc = {"format": "jb-book", "root": "intro", "chapters": [{"file": "notation"}]}
+    (source / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (source / "intro.md").write_text("# Title\n\n{doc}`nowhere`\n")
+    with pytest.raises(GalgenError, match="nowhere"):
+        book.render(source, executed.parent, tmp_path, [executed])
+
+
+@pytest.mark.parametrize(
+    "parameters, name",
+    [
+        ({"profile": "smoke"}, "smoke-simulated"),
+        (
+            {"profile": "laptop", "data": "some where/my galaxies.npz", "N": [10, 30]},
+            "laptop-my galaxies-N10-30",
+        ),
+        ({"profile": "laptop", "N": 10, "seed": 2}, "laptop-simulated-N10-seed2"),
+    ],
+)
+def test_a_run_of_the_book_has_a_folder_of_its_own(parameters, name):
+    assert book.build_name(Parameters(**parameters)) == name
+
+
+def test_the_graph_holds_every_chapter_and_every_training_once():
+    plan = [
+        {"name": f"{family}-N{N}-{model}", "chapters": ["02_b"]}
+        for family in ("unet", "glow")
+        for N in (10, 300)
+        for model in ("A00", "B11")
+    ]
+    assert {group: len(members) for group, members in workflow_graph.groups(plan).items()} == {
+        "unet N10": 2, "unet N300": 2, "glow N10": 2, "glow N300": 2,
+    }  # fmt: skip
+    svg = workflow_graph.draw(plan, ["01_a", "02_b"])
+    assert svg.count("<rect") == 4 + 2 + 2, "four groups, two chapters, data and book"
+    assert 'href="chapters/01_a.html"' in svg and "glow N300 × 2" in svg
+    assert workflow_graph.draw([], ["01_a"]).count("<rect") == 3
