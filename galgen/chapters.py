@@ -7,7 +7,6 @@ and stands in the header of the page.
 import os
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
