@@ -76,8 +76,9 @@ class Parameters(BaseModel):
         Raises:
             GalgenError: If a name is not a parameter, or a value is of the wrong type.
         """
-        shell = {"In", "Out", "exit", "quit", "open", "get_ipython", "galgen", cls.__name__}
-        given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in shell}
+        values = (str, int, float, list, tuple, dict, type(None))
+        given = {k: v for k, v in namespace.items() if isinstance(v, values) and not k.startswith("_")}
+        given = {k: v for k, v in given.items() if k not in ("In", "Out")}  # the shell's
         if unknown := sorted(set(given) - set(cls.model_fields)):
             raise GalgenError(
                 f"unknown parameter {', '.join(unknown)}; the parameters are {', '.join(cls.model_fields)}"
