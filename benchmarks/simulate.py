@@ -1,4 +1,6 @@
-"""Images a second of `galgen.data.simulate`, with one and with two processes, start-up included.
+"""Images a second of `galgen.data.simulate`, with one and with two processes, their start included.
+
+The processor time is printed too: on a busy machine it says what an idle one would reach.
 
 Run: python benchmarks/simulate.py [count]
 """
@@ -16,9 +18,12 @@ def main() -> None:
     print(f"{count} galaxies, 64 x 64 native pixels, {os.cpu_count()} cores")
     simulate(128)  # fills GalSim's tables of Sersic profiles
     for workers in (1, 2):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), sum(os.times()[:4])
         simulate(count, workers=workers)
-        print(f"{workers} workers: {count / (time.perf_counter() - began):6.0f} images/s")
+        seconds, used = time.perf_counter() - began, sum(os.times()[:4]) - used
+        print(
+            f"{workers} workers: {count / seconds:4.0f} images/s, {1e3 * used / count:.1f} ms of processor each"
+        )
 
 
 if __name__ == "__main__":
