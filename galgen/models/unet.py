@@ -22,15 +22,41 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from galgen.errors import GalgenError
 
-__all__ = ["BiasFreeNorm", "DenoiserLearner", "UNet"]
+__all__ = ["BiasFreeNormReLU", "DenoiserLearner", "UNet"]
 
 
-class BiasFreeNorm(nn.Module):
-    """Divide each channel by its root mean square and multiply by a learnt gain; (B, C, H, W) to the same."""
+class _NormReLU(torch.autograd.Function):
+    """relu(g x / r) with r the root mean square of the batch: one backward pass where autograd takes four."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+        mean_square = x.square().mean((0, 2, 3), dtype=gain.dtype)
+        inverse = (mean_square + epsilon).rsqrt()
+        y = (x * (gain * inverse).to(x.dtype)[:, None, None]).relu_()
+        ctx.save_for_backward(x, y, gain, inverse)
+        ctx.mark_non_differentiable(mean_square)
+        return y, mean_square
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, dy: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, y, gain, inverse = ctx.saved_tensors
+        passed = torch.ops.aten.threshold_backward(dy, y, 0)
+        d_gain = (passed * x).sum((0, 2, 3), dtype=gain.dtype) * inverse
+        # r depends on every x: d(1/r)/dx = -x / (n r^3), with n the number of pixels in the batch
+        scale = gain * inverse
+        through_r = d_gain * scale * inverse * (-x.shape[1] / x.numel())
+        dx = passed.mul_(scale.to(x.dtype)[:, None, None]).addcmul_(x, through_r.to(x.dtype)[:, None, None])
+        return dx, d_gain, None
+
+
+class BiasFreeNormReLU(nn.Module):
+    """Divide each channel by its root mean square, multiply by a learnt gain, rectify."""
 
     def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5):
         super().__init__()
@@ -40,20 +66,18 @@ class BiasFreeNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """The batch's root mean square in training, the running one in evaluation."""
+        """(B, C, H, W) to the same; in training by the batch's mean square, else by the running one."""
         if self.training:
-            mean_square = x.square().mean((0, 2, 3), dtype=self.mean_square.dtype)
-            with torch.no_grad():
-                self.mean_square.lerp_(mean_square, self.momentum)
-        else:
-            mean_square = self.mean_square
-        scale = self.gain * (mean_square + self.epsilon).rsqrt()
-        return x * scale.to(x.dtype)[:, None, None]
+            y, mean_square = _NormReLU.apply(x, self.gain, self.epsilon)
+            self.mean_square.lerp_(mean_square, self.momentum)
+            return y
+        scale = self.gain * (self.mean_square + self.epsilon).rsqrt()
+        return (x * scale.to(x.dtype)[:, None, None]).relu()
 
 
 def _layer(channels_in: int, channels_out: int) -> list[nn.Module]:
     convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
-    return [convolution, BiasFreeNorm(channels_out), nn.ReLU(inplace=True)]
+    return [convolution, BiasFreeNormReLU(channels_out)]
 
 
 class UNet(nn.Module):
