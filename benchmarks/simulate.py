@@ -21,9 +21,7 @@ def main() -> None:
         began, used = time.perf_counter(), sum(os.times()[:4])
         simulate(count, workers=workers)
         seconds, used = time.perf_counter() - began, sum(os.times()[:4]) - used
-        print(
-            f"{workers} workers: {count / seconds:4.0f} images/s, {1e3 * used / count:.1f} ms of processor each"
-        )
+        print(f"{workers} workers: {count / seconds:4.0f} images/s, {1e3 * used / count:.1f} ms of CPU each")
 
 
 if __name__ == "__main__":
