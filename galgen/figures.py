@@ -151,7 +151,7 @@ def show(figure: Figure, *, alt: str, note: str) -> _Shown:
         note: Profile, data and N, from `provenance`.
     """
     # Under the picture: saving with a tight box makes room for it.
-    figure.text(1.0, 0.0, note, ha="right", va="top", fontsize=7, color="#595959")
+    figure.text(1, -0.04 / figure.get_figheight(), note, ha="right", va="top", fontsize=7, color="#595959")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)

@@ -45,6 +45,11 @@ figure, axes = plt.subplots()
 axes.plot([0, 1])
 figures.show(figure, alt="a rising line", note=figures.provenance(profile, data, N))
 """
+TABLE = """
+from IPython.display import Markdown
+
+Markdown("| *N* | median |\\n| --- | --- |\\n| 8 | $x^2$ |")
+"""
 PARAMETERS = Parameters(profile="smoke", data="simulated", N=[8, 24], seed=3)
 NOTE = {"N": [8, 24], "images": 150, "sha256": "0123456789abcdef"}
 
@@ -60,7 +65,7 @@ def chapter(*code):
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chapter")
-    nbformat.write(chapter(SLIDER, FIGURE), folder / "source.ipynb")
+    nbformat.write(chapter(SLIDER, TABLE, FIGURE), folder / "source.ipynb")
     chapters.execute(folder / "source.ipynb", folder / "executed.ipynb", PARAMETERS, NOTE)
     assert not (folder / "unfinished-executed.ipynb").exists()
     return folder / "executed.ipynb"
@@ -212,7 +217,8 @@ def test_a_chapter_says_what_it_was_computed_with(html):
     header = page.split('class="run-header')[1].split("</div>")[0]
     for text in ("smoke", "simulated", "150 images", "01234567", "8, 24", "seed", "commit", ".ipynb"):
         assert text in header
-    assert "Parameters" not in page and "profile = &quot;" not in page, "parameter cells are hidden"
+    assert "<td><p>8</p></td>" in page, "a Markdown table that a cell returns is a table"
+    assert "profile = &quot;" not in page, "parameter cells are hidden"
 
 
 def test_the_workflow_and_status_pages_show_this_run(html):
