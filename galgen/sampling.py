@@ -9,17 +9,17 @@ begin at y_0 = start + N(0, 1) and walk up log p_sigma while sigma shrinks:
 
 * `stochastic_ascent` (the paper's; Kadkhodaie & Simoncelli 2021) takes a part h of the step to x_hat, then
   puts back a part of the noise, and stops when sigma(y) reaches `sigma_end`; each sample needs its own
-  number of steps.
+  number of calls, 60 to 110 with the paper's settings.
 * `deterministic_ladder` integrates the probability flow dy/dsigma = f(y)/sigma on a geometric ladder of
   noise levels. With r the ratio of two levels, Euler's step is y <- y - (1 - r) f(y) = r y + (1 - r) x_hat;
   ours puts x_hat extrapolated by half a step from the last two calls in its place, which makes it second
-  order for the same number of calls (for a Gaussian 20 Euler steps lose 11 % of the variance, 10 of these
-  steps 2 %).
+  order for the same number of calls (a Gaussian loses 11 % of its variance in 20 Euler steps, 2 % in 10 of
+  these; a U-Net trained on real galaxies loses 16 % and 2 % of the variance of fine detail in 20).
 
 A start from one image gives up the spread that the data have at the first noise level. For a Gaussian a
-component of variance lambda comes out of an exact flow from sigma_max with lambda sigma_max^2 / (lambda +
-sigma_max^2): with sigma_max = 1 the few largest components are too narrow. Starts drawn from a distribution
-(one each) cure it.
+component of variance v comes out of an exact flow from sigma_max with v sigma_max^2 / (v + sigma_max^2): at
+sigma_max = 1 the few largest components, brightness and size, are too narrow. Starts drawn from a
+distribution, one each, widen them; and so does the ascent, which forgets its start as it goes.
 
 A sample is named by its seed: its generator draws its noise and nobody else's. The network is called on
 batches of exactly `chunk` images, the last one filled up with zeros, because the last bit of a convolution

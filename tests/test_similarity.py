@@ -101,6 +101,14 @@ def test_nearest_is_brute_force_at_any_chunk(kind, chunk):
     np.testing.assert_allclose(found.cosine, np.take_along_axis(expected, order, 1), atol=5e-6)
 
 
+def test_many_queries_are_searched_in_blocks():
+    queries = floats(centred_blobs(1100, seed=9))
+    found = nearest(queries, DATA, 2, kind="anomaly", mean=MEAN)
+    last = nearest(queries[1000:], DATA, 2, kind="anomaly", mean=MEAN)
+    assert found.cosine.shape == (1100, 2)
+    np.testing.assert_array_equal(found.index[1000:], last.index)
+
+
 def test_k_larger_than_a_chunk():
     found = nearest(floats(DATA[:3]), DATA, 20, kind="raw", chunk=7)
     assert (np.diff(found.cosine) <= 0).all()

@@ -97,7 +97,8 @@ def nearest(
 ) -> Neighbours:
     """The k images of largest cosine for each query: a chunked matrix product with a running top k.
 
-    Memory does not grow with the data set: chunk x (C H W + n) floats, four times n with flips.
+    Memory does not grow with the data set: 1024 queries at a time, with flips four times as many, meet
+    `chunk` images. An image without contrast has cosine 0.
 
     Args:
         queries: Float images (n, C, H, W).
@@ -116,10 +117,18 @@ def nearest(
         raise GalgenError(f"{k} nearest of {len(images)} images: ask for 1 to {len(images)}")
     if queries.shape[1:] != images.shape[1:]:
         raise GalgenError(f"queries are {tuple(queries.shape[1:])}, images {tuple(images.shape[1:])}")
+    removed = _removed(kind, mean, queries[0].numel())
+    axes = list(FLIPS.values()) if flips else [()]
+    blocks = [_search(part, images, k, removed, axes, chunk) for part in queries.split(1024)]
+    return Neighbours(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+
+
+def _search(
+    queries: Tensor, images: np.ndarray, k: int, removed: Tensor, axes: list[tuple[int, ...]], chunk: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cosine, index and flip of the k nearest, each (n, k), in one pass over the images."""
     n, d = len(queries), queries[0].numel()
-    removed = _removed(kind, mean, d)
-    turned = [queries.flip(axes) for axes in (FLIPS.values() if flips else [()])]
-    unit = torch.cat([_unit(q, removed) for q in turned])
+    unit = torch.cat([_unit(queries.flip(turn), removed) for turn in axes])
     best = torch.full((n, k), -torch.inf)
     index, flip = torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, k, dtype=torch.int64)
     buffer = torch.empty(min(chunk, len(images)), d)  # one conversion buffer: uint8 pages come and go
@@ -129,12 +138,12 @@ def nearest(
         squares = torch.linalg.vecdot(pixels, pixels)
         norm = (squares - (pixels @ removed.T).square().sum(1)).clamp_min(0).sqrt()
         norm[norm <= 1e-3 * squares.sqrt()] = torch.inf  # nothing left but rounding: cosine 0
-        scores, turn = ((unit @ pixels.T) / norm).reshape(len(turned), n, -1).max(0)
+        scores, turn = ((unit @ pixels.T) / norm).reshape(len(axes), n, -1).max(0)
         value, place = scores.topk(min(k, len(part)), dim=1)
         best, order = torch.cat([best, value], 1).topk(k, dim=1)
         index = torch.cat([index, place + first], 1).gather(1, order)
         flip = torch.cat([flip, turn.gather(1, place)], 1).gather(1, order)
-    return Neighbours(best.numpy(), index.numpy(), flip.numpy())
+    return best.numpy(), index.numpy(), flip.numpy()
 
 
 def _removed(kind: str, mean: np.ndarray | None, d: int) -> Tensor:
