@@ -29,15 +29,18 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from galgen import checkpoint, config
+from galgen import checkpoint, config, sampling
 from galgen import training as loop
+from galgen.compare import similarity
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.errors import GalgenError
 from galgen.figures import provenance
 from galgen.models import unet
+from galgen.sampling import deterministic_ladder
 from galgen.store import Run, Store
 
 __all__ = ["Experiment", "Parameters", "Training"]
@@ -266,7 +269,9 @@ class Experiment:
     def _identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
         settings = self.profile.denoiser
-        params = settings.model_dump(exclude={"sampler_steps", "passes_per_image", "images_cap"})
+        params = settings.model_dump(
+            exclude={"sampler_steps", "sampler_sigma_min", "passes_per_image", "images_cap"}
+        )
         params |= {"images_shown": settings.images_shown(training.N), "N": training.N}
         params |= {"init": training.init, "order": training.order, "seed": self.parameters.seed}
         data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
@@ -296,6 +301,42 @@ class Experiment:
         net.load_state_dict(checkpoint.load(run.path / f"weights-{shown}.safetensors")["net"])
         return net.eval().to(memory_format=torch.channels_last)
 
+    @functools.cached_property
+    def start(self) -> Tensor:
+        """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
+        return torch.from_numpy(similarity.mean_image(self.dataset.images[self.split().validation]))
+
+    def latents(self, count: int | None = None) -> range:
+        """The seeds of the latents that all models share; by default as many as the profile says."""
+        first = 1_000_000 * self.parameters.seed
+        return range(first, first + (count or self.profile.samples))
+
+    def samples(
+        self, training: Training, images_shown: int | None = None, count: int | None = None
+    ) -> Tensor:
+        """A model's images from the shared latents, (n, 1, H, W), not clipped; kept in the store.
+
+        Args:
+            training: Which model.
+            images_shown: At which milestone of its training; by default at the end.
+            count: How many.
+        """
+        settings = self.profile.denoiser
+        ladder = {"steps": settings.sampler_steps, "sigma_min": settings.sampler_sigma_min}
+        run, seeds = self.train(training), self.latents(count)
+        shown = images_shown or run.summary["images_shown"]
+        params = {"model": run.key, "images_shown": shown, "seeds": [seeds.start, seeds.stop], **ladder}
+
+        def make(work: Path) -> dict:
+            net = self.network(training, shown)
+            drawn = deterministic_ladder(net, self.start, seeds, **ladder)
+            checkpoint.save(work / "samples.safetensors", {"images": drawn.images})
+            return {"name": training.name, "images": len(seeds), "mean": drawn.images.mean().item()}
+
+        start = hashlib.sha256(self.start.numpy().tobytes()).hexdigest()
+        drawn = self.store.run("samples", params, make, data=start, code=[sampling, unet])
+        return checkpoint.load(drawn.path / "samples.safetensors")["images"]
+
     def _net(self, init: int) -> unet.UNet:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 * self.parameters.seed + init)
@@ -307,6 +348,8 @@ class Experiment:
         command = [sys.executable, "-m", "galgen", "train", training.name, "--store", str(self.store.root)]
         command += ["--profile", given.profile, "--data", given.data, "--seed", str(given.seed)]
         command += ["--N", *map(str, self.ladder)]
-        result = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+        # Memory that is given back to the system after each step and asked for again costs 5 to 7 % of it.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
+        result = subprocess.run(command, env=environment, check=False)
         if result.returncode:
             raise GalgenError(f"training {training.name} ended with exit code {result.returncode}")
