@@ -37,9 +37,9 @@ def build_name(parameters: Parameters) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; columns named in capitals hold numbers, aligned right."""
-    rule = ["---:" if name.isupper() else "---" for name in head]
-    lines = [[name.lower() for name in head], rule, *rows]
+    """A Markdown table with its numbers aligned right."""
+    rule = ["---:" if isinstance(value, int | float) else "---" for value in rows[0]]
+    lines = [head, rule, *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
 
 
@@ -53,14 +53,14 @@ def _status(records: dict[str, dict], trainings: Sequence[dict]) -> str:
         (f"{{doc}}`/chapters/{name}`", "passed", r["seconds"], when(r["finished"]), f"`{r['commit']}`")
         for name, r in records.items()
     ]
-    text = _table(["chapter", "result", "SECONDS", "finished (utc)", "commit"], rows)
+    text = _table(["chapter", "result", "seconds", "finished (UTC)", "commit"], rows)
     if trainings:
         runs = [(stamp["name"], Store().get(stamp["key"]).record) for stamp in trainings]
         rows = [
-            (name, f"{r['seconds']:.0f}", when(r["created"]), f"`{r['commit']}`", f"`{r['key'][:8]}`")
+            (name, round(r["seconds"]), when(r["created"]), f"`{r['commit']}`", f"`{r['key'][:8]}`")
             for name, r in runs
         ]
-        text += "\n" + _table(["training", "SECONDS", "made (utc)", "commit", "key"], rows)
+        text += "\n" + _table(["training", "seconds", "made (UTC)", "commit", "key"], rows)
     last = list(records.values())[-1]
     rows = [(name, last[name]) for name in ("machine", "device", "python")] + list(last["versions"].items())
     return text + "\n" + _table(["machine and versions", " "], rows)
@@ -72,12 +72,12 @@ def _expected(plan: Sequence[dict]) -> str:
         (
             group,
             len(members),
-            f"{sum(record['minutes'] for record in members):.1f}",
+            round(sum(record["minutes"] for record in members), 1),
             ", ".join(sorted({name for record in members for name in record["chapters"]})),
         )
         for group, members in workflow_graph.groups(plan).items()
     ]
-    return _table(["trainings", "MODELS", "MINUTES EXPECTED", "read by"], rows) if rows else ""
+    return _table(["trainings", "models", "minutes expected", "read by"], rows) if rows else ""
 
 
 def _assemble(

@@ -3,7 +3,8 @@
     frame (i, j) = cell i * n_2 + j of the sheet
 
 A slider moves the sheet behind a window of one frame. The HTML is self-contained (no library, no request): it
-works in the static book, in JupyterLab and in a saved page, and shows its first state where scripts are off.
+works in the static book, in JupyterLab (which is told to leave the arrow keys alone) and in a saved page, and
+shows its first state where scripts are off.
 """
 
 import base64
@@ -24,7 +25,7 @@ from galgen.errors import GalgenError
 __all__ = ["SliderFigure", "slider_figure"]
 
 _PAGE = Template("""\
-<div class="galgen-slider" id="$id" role="group" aria-label="$title">
+<div class="galgen-slider" id="$id" role="group" aria-label="$title" data-lm-suppress-shortcuts="true">
 <style>
 .galgen-slider{max-width:40rem;margin:1rem auto;color:inherit;font-size:.9rem}
 .galgen-slider .frame{width:100%;margin:0 auto;background-repeat:no-repeat;border-radius:2px}
