@@ -1,6 +1,5 @@
 import json
 import os
-import pickle
 import random
 import signal
 import subprocess
@@ -10,14 +9,15 @@ import time
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from galgen import checkpoint
 from galgen.errors import GalgenError
 from galgen.models.unet import DenoiserLearner, UNet
 from galgen.training import cosine, halving, log_spaced, read_losses, train
 
-KILLS = int(os.environ.get("GALGEN_KILLS", "4"))  # 20 for a release
+torch.set_num_threads(1)  # networks this small only wait for a second thread
+
+KILLS = int(os.environ.get("GALGEN_KILLS", "3"))  # 20 before a release
 
 TINY = """
 import sys, numpy as np, torch
@@ -25,7 +25,7 @@ from galgen.models.unet import DenoiserLearner, UNet
 from galgen.training import cosine, train
 torch.set_num_threads(1)
 torch.manual_seed(0)
-learner = DenoiserLearner(UNet(3, 2), learning_rate=4e-3, precision=sys.argv[2])
+learner = DenoiserLearner(UNet(3, 2), learning_rate=4e-3)
 images = np.random.default_rng(0).integers(0, 256, (11, 1, 8, 8), dtype=np.uint8)
 print("ready", flush=True)
 train(learner, images, sys.argv[1], images_shown=1200, batch_size=4, seed_order=1,
@@ -83,10 +83,9 @@ class Stub:
         return {"loss": torch.tensor(self.bad if bad else 1.0)}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_killed_and_resumed_training_is_bit_identical(tmp_path, precision):
+def test_killed_and_resumed_training_is_bit_identical(tmp_path):
     def start(name):
-        command = [sys.executable, "-c", TINY, str(tmp_path / name), precision]
+        command = [sys.executable, "-c", TINY, str(tmp_path / name)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
         assert process.stdout.readline() == b"ready\n"
         return process
@@ -108,7 +107,7 @@ def test_killed_and_resumed_training_is_bit_identical(tmp_path, precision):
     ends = [checkpoint.load(tmp_path / run / "checkpoint.safetensors") for run in ("whole", "killed")]
     moments = [[v for s in e["optimizers"]["adam"]["state"].values() for v in s.values()] for e in ends]
     assert len(moments[0]) > 10 and all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
-    print(f"{precision}: {kills} kills, {len(names)} files bit-identical")
+    print(f"{kills} kills, {len(names)} files bit-identical")
     assert kills >= KILLS // 2  # the others came after the end
 
 
@@ -280,76 +279,3 @@ def test_progress_off_a_terminal_is_a_line_now_and_then(tmp_path, capfd):
     run(tmp_path, progress=True, label="tiny")
     line = capfd.readouterr().err
     assert line.startswith("tiny: 100%") and line.count("\n") == 1 and "image/s" in line and "loss" in line
-
-
-def test_checkpoint_round_trip_is_exact(tmp_path):
-    net = UNet(2, 1).to(memory_format=torch.channels_last)
-    adam = torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
-    net(torch.rand(2, 1, 8, 8)).sum().backward()
-    adam.step()
-    state = {
-        "net": net.state_dict(),
-        "adam": adam.state_dict(),
-        "types": [
-            torch.tensor([float("nan"), -0.0, 1e-45]),
-            torch.arange(3, dtype=torch.uint8),
-            torch.tensor([1.0, 3.14], dtype=torch.bfloat16),
-            torch.tensor(True),
-            torch.empty(0, 2),
-            torch.rand(4, 6)[:, ::2],
-        ],
-        "json": {"a": [1, 2.5, None, True, "é"], 3: (0.1 + 0.2, {}), "": []},
-    }
-    checkpoint.save(tmp_path / "c.safetensors", state)
-    back = checkpoint.load(tmp_path / "c.safetensors")
-
-    def check(a, b):
-        assert type(a) is type(b) or isinstance(a, dict)
-        if isinstance(a, torch.Tensor):
-            assert (a.dtype, a.shape, a.stride()) == (b.dtype, b.shape, b.stride())
-            raw = [t.contiguous().flatten().view(torch.uint8) for t in (a, b)]
-            assert torch.equal(*raw)
-        elif isinstance(a, dict):
-            assert list(a) == list(b)
-            for key in a:
-                check(a[key], b[key])
-        elif isinstance(a, list | tuple):
-            assert len(a) == len(b)
-            for x, y in zip(a, b, strict=True):
-                check(x, y)
-        else:
-            assert a == b
-
-    check(state, back)
-    other = torch.optim.Adam(net.parameters(), lr=0.5, fused=True)
-    other.load_state_dict(back["adam"])
-    check(adam.state_dict(), other.state_dict())
-
-
-def test_damaged_or_foreign_files_are_refused(tmp_path):
-    path = tmp_path / "c.safetensors"
-    with pytest.raises(GalgenError, match="there is no checkpoint"):
-        checkpoint.load(path)
-    checkpoint.save(path, {"x": torch.rand(1000)})
-    whole = path.read_bytes()
-    for size in (0, 7, 100, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:size])
-        with pytest.raises(GalgenError, match="not a whole checkpoint of galgen"):
-            checkpoint.load(path)
-    path.write_bytes(pickle.dumps({"x": 1}))
-    with pytest.raises(GalgenError, match="not a whole checkpoint"):
-        checkpoint.load(path)
-    save_file({"x": torch.rand(3)}, path)
-    with pytest.raises(GalgenError, match="not a whole checkpoint"):
-        checkpoint.load(path)
-
-
-def test_failed_save_leaves_the_last_good_checkpoint(tmp_path):
-    path = tmp_path / "c.safetensors"
-    checkpoint.save(path, {"x": 1})
-    with pytest.raises(TypeError, match="y/1: a checkpoint holds"):
-        checkpoint.save(path, {"x": 2, "y": [1, object()]})
-    with pytest.raises(ValueError, match="JSON"):
-        checkpoint.save(path, {"x": float("nan")})
-    assert checkpoint.load(path) == {"x": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]

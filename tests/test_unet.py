@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from galgen.errors import GalgenError
-from galgen.models.unet import DenoiserLearner, UNet
+from galgen.models.unet import BiasFreeNormReLU, DenoiserLearner, UNet
+
+torch.set_num_threads(1)  # networks this small only wait for a second thread
 
 
 def net(seed=0, **size):
@@ -60,6 +62,30 @@ def test_every_parameter_gets_a_gradient(training):
     f(torch.rand(2, 1, 16, 16, dtype=torch.float64)).square().sum().backward()
     for name, parameter in f.named_parameters():
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_gradient_through_the_norm_is_that_of_finite_differences():
+    norm = BiasFreeNormReLU(3, momentum=0.0).double().train()
+    norm.gain.data = torch.tensor([1.3, 0.2, -0.7], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator).requires_grad_()
+
+    def f(x, gain):
+        return torch.func.functional_call(norm, {"gain": gain}, (x,))
+
+    assert torch.autograd.gradcheck(f, (x, norm.gain.detach().requires_grad_()))
+    expected = torch.relu(
+        x / (x.square().mean((0, 2, 3)) + 1e-5).sqrt()[:, None, None] * norm.gain[:, None, None]
+    )
+    torch.testing.assert_close(norm(x), expected)
+
+
+def test_running_mean_square_moves_by_the_momentum():
+    norm, x = BiasFreeNormReLU(2, momentum=0.1).train(), torch.full((1, 2, 2, 2), 3.0)
+    norm(x)
+    torch.testing.assert_close(norm.mean_square, torch.full((2,), 0.9 + 0.1 * 9))
+    norm.eval()(x)
+    torch.testing.assert_close(norm.mean_square, torch.full((2,), 1.8))
 
 
 def test_running_statistics_settle_on_those_of_the_batch():
