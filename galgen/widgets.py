@@ -25,7 +25,7 @@ from galgen.errors import GalgenError
 __all__ = ["SliderFigure", "slider_figure"]
 
 _PAGE = Template("""\
-<div class="galgen-slider" id="$id" role="group" aria-label="$title" data-lm-suppress-shortcuts="true">
+<div class="galgen-slider" id="$id" role="group" aria-label="$title">
 <style>
 .galgen-slider{max-width:40rem;margin:1rem auto;color:inherit;font-size:.9rem}
 .galgen-slider .frame{width:100%;margin:0 auto;background-repeat:no-repeat;border-radius:2px}
@@ -68,7 +68,7 @@ $controls
 
 _CONTROL = Template(
     '<label><span>$name</span><input type="range" min="0" max="$last" step="1" value="$value" '
-    'aria-valuetext="$text"><output>$text</output></label>'
+    'aria-valuetext="$text" data-lm-suppress-shortcuts="true"><output>$text</output></label>'
 )
 
 
