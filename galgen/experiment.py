@@ -194,8 +194,8 @@ class Experiment:
         }
 
     def control(self) -> Training:
-        """The model that has seen other galaxies, at the largest N."""
-        return Training(self.ladder[-1], "A", 0, 0, control=True)
+        """The model that has seen other galaxies, at the largest N; it shares no seed with model A."""
+        return Training(self.ladder[-1], "A", 1, 1, control=True)
 
     def trainings(self) -> list[Training]:
         """Every training of the diffusion chapters, longest first so that two cores end together."""
