@@ -113,7 +113,7 @@ class Visit:
         self.page = self.context.new_page()
         self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self.failed)
 
     def guard(self, route):
         if route.request.url.startswith(("file:", "data:", "blob:")):
@@ -121,6 +121,10 @@ class Visit:
         else:
             self.complaints.append(f"a request left the page: {route.request.url}")
             route.abort()
+
+    def failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # that is what leaving a page does to what it still loads
+            self.complaints.append(f"{request.failure}: {request.url}")
 
     def open(self, path):
         self.page.goto(path.as_uri())
