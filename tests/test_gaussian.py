@@ -62,16 +62,16 @@ def test_no_linear_denoiser_does_better():
 
 
 @pytest.mark.parametrize("n", [12, 500])
-@pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("sigma", [0.02, 0.3, 1.0])
 def test_noise_level_is_read_off_the_image(n, sigma):
     g = fit_gaussian(blobs(n, seed=3))
     x = g.draw(range(400))
     y = x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(4))
     levels = g.noise_level(y)
-    assert abs(float(levels.mean()) / sigma - 1) < 0.03
+    assert abs(float(levels.mean()) / sigma - 1) < 0.04
     # 32 quiet directions of 8x8 pixels: a relative error of 1 / sqrt(2 * 32) = 0.125, less where more are
     # quiet
-    assert float(levels.std()) / sigma < 0.15
+    assert float(levels.std()) / sigma < 0.2
 
 
 def test_draws_have_the_gaussians_covariance():
