@@ -20,8 +20,9 @@ import nbformat
 
 from galgen import chapters, workflow_graph
 from galgen.errors import GalgenError
-from galgen.experiment import Experiment, Parameters
+from galgen.experiment import Experiment
 from galgen.files import read_json
+from galgen.parameters import Parameters
 from galgen.store import Store
 
 __all__ = ["build_name", "render"]

@@ -17,9 +17,9 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from galgen.errors import GalgenError
-from galgen.experiment import Parameters
 from galgen.files import atomic_path
-from galgen.store import _provenance
+from galgen.parameters import Parameters
+from galgen.store import provenance
 
 __all__ = ["execute", "names", "page"]
 
@@ -64,7 +64,7 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
         ) from error
     executed = nbformat.read(unfinished, as_version=4)
     executed.metadata["galgen"] = {
-        **_provenance(),
+        **provenance(),
         "parameters": parameters.model_dump(),
         **note,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",

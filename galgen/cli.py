@@ -18,8 +18,9 @@ from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.download import Network
 from galgen.data.manifest import load_manifest
 from galgen.errors import GalgenError
-from galgen.experiment import Experiment, Parameters
+from galgen.experiment import Experiment
 from galgen.files import file_sha256, write_json
+from galgen.parameters import Parameters
 from galgen.store import Store
 
 __all__ = ["main"]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from galgen.errors import GalgenError
 
-__all__ = ["PROFILES", "Denoiser", "Profile", "profile"]
+__all__ = ["PROFILES", "Denoiser", "Profile", "explain", "profile"]
 
 
 class _Settings(BaseModel):

@@ -28,7 +28,7 @@ from filelock import FileLock
 from galgen.errors import GalgenError
 from galgen.files import read_json, write_json
 
-__all__ = ["Run", "Store", "code_version"]
+__all__ = ["Run", "Store", "code_version", "provenance"]
 
 
 def code_version(modules: Iterable[ModuleType]) -> str:
@@ -79,7 +79,7 @@ def _commit() -> str:
     return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
-def _provenance() -> dict:
+def provenance() -> dict:
     """Commit, machine and versions of the packages that compute."""
     packages = ("galgen", "torch", "numpy", "scipy", "astropy", "galsim")
     return {
@@ -156,7 +156,7 @@ class Store:
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 "seconds": round(time.monotonic() - started, 3),
                 "summary": summary,
-                **_provenance(),
+                **provenance(),
             }
             write_json(partial / "record.json", record)
             partial.rename(path)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from galgen import book, chapters, workflow_graph
 from galgen.errors import GalgenError
-from galgen.experiment import Parameters
+from galgen.parameters import Parameters
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium")

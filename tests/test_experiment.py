@@ -1,0 +1,111 @@
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from galgen.config import PROFILES, Denoiser, profile
+from galgen.errors import GalgenError
+from galgen.experiment import Experiment
+from galgen.parameters import Parameters
+from galgen.store import Store
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    root = tmp_path_factory.mktemp("store")
+    return Experiment(Parameters(profile="smoke", N=[4, 6]), Store(root))
+
+
+def test_a_misspelt_parameter_of_a_notebook_is_refused_with_the_names_there_are():
+    with pytest.raises(GalgenError, match="unknown parameter M; the parameters are profile, data, N, seed"):
+        Parameters.of_notebook({"profile": "smoke", "M": 500, "__name__": "x", "In": [], "np": np})
+
+
+@pytest.mark.parametrize(
+    "values", [{"N": "500"}, {"N": 5.5}, {"N": [10, "30"]}, {"seed": "0"}, {"profile": 3}, {"seed": -1}]
+)
+def test_what_papermill_turned_into_another_type_is_refused(values):
+    with pytest.raises(GalgenError, match=next(iter(values))):
+        Parameters.of_notebook(values)
+
+
+def test_what_is_not_a_parameter_of_a_notebook_is_left_alone():
+    namespace = {"N": 500, "Parameters": Parameters, "torch": torch, "get_ipython": print, "_": 3, "Out": {}}
+    assert Parameters.of_notebook(namespace) == Parameters(N=500)
+    assert isinstance(torch, types.ModuleType)
+
+
+@pytest.mark.parametrize("N", [0, 1, [], [30, 10], [10, 10]])
+def test_an_impossible_N_is_refused(N, tmp_path):
+    with pytest.raises(GalgenError, match="N must be"):
+        Experiment(Parameters(N=N), Store(tmp_path))
+
+
+def test_profiles_refuse_unknown_names():
+    with pytest.raises(GalgenError, match="smoke, laptop, desk, paper"):
+        profile("laptops")
+    with pytest.raises(ValueError, match="kernel"):
+        Denoiser(kernel=16)
+    assert all(name == found.name for name, found in PROFILES.items())
+
+
+def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
+    denoiser = Denoiser(batch_size=8, passes_per_image=3, images_cap=1001)
+    assert [denoiser.images_shown(n) for n in (1, 10, 100, 10_000)] == [8, 24, 296, 1000]
+
+
+def test_every_profile_can_be_planned(tmp_path):
+    for name, found in PROFILES.items():
+        if name != "paper":  # its network takes long to build
+            plan = Experiment(Parameters(profile=name), Store(tmp_path)).plan()
+            assert len(plan) == 2 * len(found.N) + 4
+            assert min(record["minutes"] for record in plan) >= 0
+
+
+def test_models_differ_in_images_initialisation_and_order_as_their_names_say(experiment):
+    a, b = experiment.pair(6)
+    images = {t: {x.tobytes() for x in experiment.images(t)} for t in (a, b)}
+    assert len(images[a]) == len(images[b]) == 6
+    assert not images[a] & images[b]
+    design = experiment.design()
+    assert (
+        np.array_equal(experiment.images(design["other", "same"]), experiment.images(experiment.pair(6)[0]))
+        is False
+    )
+    small = experiment.pair(design["same", "same"].N)[0]
+    assert np.array_equal(experiment.images(design["other", "same"]), experiment.images(small))
+    weights = {
+        t: torch.cat([p.flatten() for p in experiment._net(t.init).parameters()]) for t in design.values()
+    }
+    assert torch.equal(weights[design["same", "same"]], weights[design["same", "disjoint"]])
+    assert not torch.equal(weights[design["same", "same"]], weights[design["other", "same"]])
+    assert experiment.control().init != a.init and experiment.control().order != a.order
+
+
+def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):
+    model = experiment.pair(4)[0]
+    first = experiment.samples(model, count=5)
+    runs = len(experiment.store.runs())
+    again = Experiment(experiment.parameters, experiment.store).samples(model, count=5)
+    assert len(experiment.store.runs()) == runs
+    assert torch.equal(first, again)
+    assert first.shape == (5, 1, 16, 16)
+    assert torch.equal(experiment.samples(model, count=3), first[:3])
+
+
+def test_the_latents_are_shared_and_the_weights_along_the_way_are_there(experiment):
+    a, b = experiment.pair(4)
+    early = experiment.train(a).summary["weights"][0]
+    assert not torch.equal(experiment.samples(a, early, 4), experiment.samples(a, count=4))
+    assert experiment.latents(4) == Experiment(experiment.parameters, experiment.store).latents(4)
+    assert experiment.samples(b, count=4).shape == experiment.samples(a, count=4).shape
+
+
+def test_missing_models_are_trained_in_processes_of_their_own(experiment, capfd):
+    wanted = [experiment.pair(6)[0], experiment.pair(6)[1]]
+    runs = experiment.ensure(wanted)
+    assert "2 models to train" in capfd.readouterr().out
+    assert set(runs) == set(wanted)
+    experiment.ensure(wanted)
+    assert "to train" not in capfd.readouterr().out

@@ -1,0 +1,64 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_runs_at_smoke_and_every_figure_has_a_name_a_caption_and_a_text(
+    path, store, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GALGEN_STORE", str(store))
+    out = tmp_path / "out.ipynb"
+    papermill.execute_notebook(path, out, {"profile": "smoke", "N": [6, 12]}, progress_bar=False)
+    for cell in nbformat.read(out, 4).cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                assert cell.metadata["mystnb"]["figure"]["name"].startswith("fig-")
+                assert len(cell.metadata["mystnb"]["figure"]["caption"]) > 40
+                assert len(output["data"]["text/plain"]) > 20  # what a screen reader says
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_is_committed_without_outputs_and_with_its_parameters(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    parameters = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    assert [line.split(" = ")[0] for line in parameters[0].source.splitlines()] == [
+        "profile",
+        "data",
+        "N",
+        "seed",
+    ]
+
+
+def test_a_single_N_and_the_command_line_work_outside_the_workflow(store, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(NOTEBOOKS[0]),
+        str(tmp_path / "out.ipynb"),
+        "--no-progress-bar",
+    ]
+    environment = {"GALGEN_STORE": str(store), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    good = subprocess.run(
+        [*command, "-p", "profile", "smoke", "-p", "N", "10"], env=environment, capture_output=True
+    )
+    assert good.returncode == 0, good.stderr.decode()
+    bad = subprocess.run([*command, "-p", "M", "500"], env=environment, capture_output=True, text=True)
+    assert bad.returncode != 0
+    assert "unknown parameter M; the parameters are profile, data, N, seed" in bad.stderr
