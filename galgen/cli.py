@@ -9,12 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from astropy.table import Table
 
 from galgen.config import PROFILES
 from galgen.data import importing, legacy, simulate
-from galgen.data.dataset import Dataset, write_dataset
+from galgen.data.dataset import Dataset, near_duplicates, write_dataset
 from galgen.data.download import Network
 from galgen.data.manifest import load_manifest
 from galgen.errors import GalgenError
@@ -60,14 +61,19 @@ def _import(args: argparse.Namespace) -> None:
     for name, reason in found.refused:
         print(f"refused {name}: {reason}", file=sys.stderr)
     entry = load_manifest().name_of(file_sha256(args.path)) if args.path.is_file() else "local"
+    images, catalogue, dropped = found.images, found.catalogue, found.dropped
+    if args.distinct is not None:
+        later = np.unique(near_duplicates(images, args.distinct)[:, 1])
+        images, dropped = np.delete(images, later, axis=0), dropped | {"near-duplicate": len(later)}
+        catalogue.remove_rows(later)
     dataset = write_dataset(
         args.out,
-        found.images,
-        found.catalogue,
+        images,
+        catalogue,
         source=args.path.stem,
         manifest=entry,
-        parameters=found.parameters,
-        dropped=found.dropped,
+        parameters=found.parameters | {"distinct": args.distinct},
+        dropped=dropped,
     )
     _describe(dataset)
 
@@ -239,6 +245,9 @@ def _parser() -> argparse.ArgumentParser:
         option("--Q", type=float, default=8.0, help="softening of the stretch of flux"),
         option("--stretch", type=float, default=0.2, help="scale of the stretch, for nanomaggies a pixel"),
         option("--strict", action="store_true", help="one refused object is an error"),
+        option(
+            "--distinct", type=float, metavar="COSINE", help="keep one of images that are that near (0.95)"
+        ),
     )
     for name, function, text in (
         ("info", _info, "what a data set holds"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from galgen.cli import main
+from galgen.data.dataset import Dataset
 
 
 @pytest.fixture
@@ -23,6 +24,20 @@ def test_import_info_and_verify(tmp_path, stamps, capsys):
     (out / "images.npy").write_bytes(b"x")
     assert main(["data", "verify", str(out)]) == 2
     assert "images.npy" in capsys.readouterr().err
+
+
+def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
+    images = np.load(stamps)["images"]
+    twice = np.concatenate([images, np.clip(images[:3, ::-1].astype(int) + 1, 0, 255).astype(np.uint8)])
+    np.save(tmp_path / "twice.npy", twice)
+    command = ["data", "import", str(tmp_path / "twice.npy"), "--size", "16"]
+    assert main([*command, "--out", str(tmp_path / "all")]) == 0
+    assert main([*command, "--distinct", "0.95", "--out", str(tmp_path / "some")]) == 0
+    assert len(Dataset.open(tmp_path / "all")) == 43
+    some = Dataset.open(tmp_path / "some")
+    assert np.array_equal(some.images[:, 0], images)
+    assert some.meta["dropped"] == {"near-duplicate": 3}
+    some.verify()
 
 
 def test_simulate_makes_a_data_set(tmp_path, capsys):

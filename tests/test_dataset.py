@@ -100,8 +100,6 @@ def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
     split(dataset, 25, 10)
     with pytest.raises(GalgenError, match=r"need 62 images.* 60 distinct .*at most 25"):
         split(dataset, 26, 10)
-    with pytest.raises(GalgenError, match="59 distinct"):
-        split(dataset, 25, 10, exclude=np.array([3]))
 
 
 def test_near_duplicates_are_found_in_every_orientation(noise):

@@ -218,9 +218,7 @@ def near_duplicates(images: np.ndarray, threshold: float) -> np.ndarray:
     return pairs[pairs[:, 0] < pairs[:, 1]]  # an image is near itself
 
 
-def split(
-    dataset: Dataset, N: int, validation: int, seed: int = 0, *, exclude: np.ndarray | None = None
-) -> Split:
+def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
     """Draw A, B (N images each) and validation, disjoint by content and nested in N.
 
     Args:
@@ -228,7 +226,6 @@ def split(
         N: Images for each of the two models.
         validation: Images that no model sees.
         seed: Names the permutation.
-        exclude: Row numbers to leave out too, such as near-duplicates.
 
     Raises:
         GalgenError: If 2 N + validation is more than there is.
@@ -236,7 +233,7 @@ def split(
     if N < 1 or validation < 0:
         raise GalgenError(f"N must be at least 1 and validation at least 0, not {N} and {validation}")
     _, first = np.unique(dihedral_keys(dataset.images), return_index=True)
-    kept = np.setdiff1d(first, [] if exclude is None else exclude)
+    kept = np.sort(first)
     if 2 * N + validation > len(kept):
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
