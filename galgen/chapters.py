@@ -7,6 +7,7 @@ and stands in the header of the page.
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -47,16 +48,18 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     unfinished = output.parent / f"unfinished-{output.name}"
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(
-            notebook,
-            unfinished,
-            given,
-            kernel_name="python3",  # of this environment, whatever Jupyter the reader saved it with
-            language="python",
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # no port, so no race for one
-            cwd=os.getcwd(),
-            progress_bar=sys.stderr.isatty(),
-        )
+        with tempfile.TemporaryDirectory(prefix="galgen-") as sockets:
+            papermill.execute_notebook(
+                notebook,
+                unfinished,
+                given,
+                kernel_name="python3",  # of this environment, whatever Jupyter the reader saved it with
+                language="python",
+                # Sockets in a folder of their own: two chapters that start together would share one.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+                cwd=os.getcwd(),
+                progress_bar=sys.stderr.isatty(),
+            )
     except PapermillExecutionError as error:
         raise GalgenError(
             f"{notebook}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
