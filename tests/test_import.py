@@ -141,6 +141,7 @@ def test_arrays_of_one_entry_an_image_become_columns(tmp_path, suffix):
         found.images,
         found.catalogue,
         source="a",
+        manifest="local",
         parameters=found.parameters,
         dropped=found.dropped,
     )
