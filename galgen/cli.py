@@ -6,7 +6,7 @@ A mistake that a message can explain is printed as one line and the exit code is
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,78 +174,70 @@ def _runs_rm(args: argparse.Namespace) -> None:
         print(f"removed {store.remove(key).path}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="galgen", description="Two generative models, disjoint data, same latents."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def _option(*flags: str, **options: object) -> tuple[tuple[str, ...], dict]:
+    return flags, options
 
-    data = commands.add_parser("data", help="make, fetch, import and check data sets")
-    actions = data.add_subparsers(required=True, metavar="ACTION")
 
-    def action(group, name, function, text, *arguments):
-        sub = group.add_parser(name, help=text, description=text)
-        for flags, options in arguments:
-            sub.add_argument(*flags, **options)
-        sub.set_defaults(function=function)
-        return sub
+def _action(group: argparse._SubParsersAction, name: str, function: Callable, text: str, *arguments) -> None:
+    sub = group.add_parser(name, help=text, description=text)
+    for flags, options in arguments:
+        sub.add_argument(*flags, **options)
+    sub.set_defaults(function=function)
 
-    def option(*flags, **options):
-        return flags, options
 
-    out = option("--out", type=Path, required=True, help="folder to make")
-    size = option("--size", type=int, default=32, help="side of the images, pixels (default 32)")
-    store = option("--store", help="the run store (default: $GALGEN_STORE, or store/ in the project)")
+def _add_data_commands(actions: argparse._SubParsersAction) -> None:
+    out = _option("--out", type=Path, required=True, help="folder to make")
+    size = _option("--size", type=int, default=32, help="side of the images, pixels (default 32)")
 
-    action(
+    _action(
         actions,
         "simulate",
         _simulate,
         "simulate galaxies as the Legacy Survey sees the SDSS main sample",
         out,
         size,
-        option("--count", type=int, default=1000),
-        option("--crop", type=int, default=64, help="side of the field drawn, pixels of 0.262 arcsec"),
-        option("--seed", type=int, default=0),
-        option("--population", default="main", help="main, or ellipticals"),
-        option("--workers", type=int, default=1, help="processes"),
+        _option("--count", type=int, default=1000),
+        _option("--crop", type=int, default=64, help="side of the field drawn, pixels of 0.262 arcsec"),
+        _option("--seed", type=int, default=0),
+        _option("--population", default="main", help="main, or ellipticals"),
+        _option("--workers", type=int, default=1, help="processes"),
     )
-    action(
+    _action(
         actions,
         "fetch",
         _fetch,
         "download survey cut-outs for a catalogue of positions; stops and resumes",
-        option("catalogue", type=Path, help="table with columns id, ra, dec (CSV, ECSV or FITS)"),
+        _option("catalogue", type=Path, help="table with columns id, ra, dec (CSV, ECSV or FITS)"),
         out,
-        option("--source", default="sdss-legacy", help="entry of the data manifest"),
-        option("--manifest", type=Path, help="another data_manifest.yaml"),
-        option("--template", help="another address, with {ra} {dec} {band} {size} {pixscale}"),
-        option("--rate", type=float, default=5.0, help="requests a second, at most"),
-        option("--workers", type=int, default=4, help="connections"),
-        option("--retry-dropped", action="store_true", help="ask again for what was ruled out for good"),
+        _option("--source", default="sdss-legacy", help="entry of the data manifest"),
+        _option("--manifest", type=Path, help="another data_manifest.yaml"),
+        _option("--template", help="another address, with {ra} {dec} {band} {size} {pixscale}"),
+        _option("--rate", type=float, default=5.0, help="requests a second, at most"),
+        _option("--workers", type=int, default=4, help="connections"),
+        _option("--retry-dropped", action="store_true", help="ask again for what was ruled out for good"),
     )
-    action(
+    _action(
         actions,
         "import",
         _import,
         "import your own images: a folder, or an npz, npy or HDF5 file",
-        option("path", type=Path),
+        _option("path", type=Path),
         out,
         size,
-        option("--crop", type=int, help="side of the central part to keep, pixels"),
-        option("--key", help="name of the array in an npz or HDF5 file"),
-        option("--bands", default="g,r,z", help="bands of FITS or flux images, blue to red (default g,r,z)"),
-        option(
+        _option("--crop", type=int, help="side of the central part to keep, pixels"),
+        _option("--key", help="name of the array in an npz or HDF5 file"),
+        _option("--bands", default="g,r,z", help="bands of FITS or flux images, blue to red (default g,r,z)"),
+        _option(
             "--kind", choices=("auto", "flux", "display"), default="auto", help="what the pixel values are"
         ),
-        option("--gray", action="store_true", help="make colour images gray"),
-        option(
+        _option("--gray", action="store_true", help="make colour images gray"),
+        _option(
             "--subtract-sky", action="store_true", help="take the median of the border off each band of flux"
         ),
-        option("--Q", type=float, default=8.0, help="softening of the stretch of flux"),
-        option("--stretch", type=float, default=0.2, help="scale of the stretch, for nanomaggies a pixel"),
-        option("--strict", action="store_true", help="one refused object is an error"),
-        option(
+        _option("--Q", type=float, default=8.0, help="softening of the stretch of flux"),
+        _option("--stretch", type=float, default=0.2, help="scale of the stretch, for nanomaggies a pixel"),
+        _option("--strict", action="store_true", help="one refused object is an error"),
+        _option(
             "--distinct", type=float, metavar="COSINE", help="keep one of images that are that near (0.95)"
         ),
     )
@@ -253,43 +245,54 @@ def _parser() -> argparse.ArgumentParser:
         ("info", _info, "what a data set holds"),
         ("verify", _verify, "compare a data set with its checksums"),
     ):
-        action(actions, name, function, text, option("dataset", type=Path))
+        _action(actions, name, function, text, _option("dataset", type=Path))
 
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="galgen", description="Two generative models, disjoint data, same latents."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    data = commands.add_parser("data", help="make, fetch, import and check data sets")
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    _add_data_commands(actions)
+
+    store = _option("--store", help="the run store (default: $GALGEN_STORE, or store/ in the project)")
     runs = commands.add_parser("runs", help="look at the run store").add_subparsers(
         required=True, metavar="ACTION"
     )
-    action(runs, "list", _runs_list, "all runs", option("--kind"), store)
-    action(
+    _action(runs, "list", _runs_list, "all runs", _option("--kind"), store)
+    _action(
         runs,
         "show",
         _runs_show,
         "the record of a run",
-        option("key", help="its key, or the first digits"),
+        _option("key", help="its key, or the first digits"),
         store,
     )
-    action(runs, "rm", _runs_rm, "delete runs", option("keys", nargs="+", metavar="key"), store)
+    _action(runs, "rm", _runs_rm, "delete runs", _option("keys", nargs="+", metavar="key"), store)
 
     experiment = (
-        option("--profile", default="laptop", help=f"one of {', '.join(PROFILES)}"),
-        option("--data", default="simulated", help="simulated, or the path of images or of a data set"),
-        option(
+        _option("--profile", default="laptop", help=f"one of {', '.join(PROFILES)}"),
+        _option("--data", default="simulated", help="simulated, or the path of images or of a data set"),
+        _option(
             "--N", type=int, nargs="+", help="training images of each model (default: those of the profile)"
         ),
-        option("--seed", type=int, default=0),
+        _option("--seed", type=int, default=0),
         store,
     )
-    stamp = option("--out", type=Path, help="also write the outcome to this JSON file")
-    action(
+    stamp = _option("--out", type=Path, help="also write the outcome to this JSON file")
+    _action(
         actions, "prepare", _prepare, "get the data of an experiment into the run store", *experiment, stamp
     )
-    action(commands, "plan", _plan, "the trainings an experiment needs, and what they cost", *experiment)
-    action(
+    _action(commands, "plan", _plan, "the trainings an experiment needs, and what they cost", *experiment)
+    _action(
         commands,
         "train",
         _train,
         "train one model of the plan; resumes where it was interrupted",
-        option("name", help="as `galgen plan` prints it"),
-        option("--threads", type=int, default=1, help="threads (two models at a time beat one with two)"),
+        _option("name", help="as `galgen plan` prints it"),
+        _option("--threads", type=int, default=1, help="threads (two models at a time beat one with two)"),
         *experiment,
         stamp,
     )
