@@ -273,7 +273,11 @@ def _parser() -> argparse.ArgumentParser:
     _action(runs, "rm", _runs_rm, "delete runs", _option("keys", nargs="+", metavar="key"), store)
 
     experiment = (
-        _option("--profile", default="laptop", help=f"one of {', '.join(PROFILES)}"),
+        _option(
+            "--profile",
+            default="laptop",
+            help="; ".join(f"{name}: {p.purpose}" for name, p in PROFILES.items()),
+        ),
         _option("--data", default="simulated", help="simulated, or the path of images or of a data set"),
         _option(
             "--N", type=int, nargs="+", help="training images of each model (default: those of the profile)"

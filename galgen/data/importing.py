@@ -1,7 +1,7 @@
 """The user's own images as gray 8-bit stamps and a catalogue, with a reason for each object left out.
 
 Pixels are one of two kinds. **Flux** is linear: it is cropped, by default to the paper's 64 x 64 pixels, and
-stretched and made XX FITS is flux, PNG and JPEG are display images. Arrays are display images if they are
+stretched and made gray. FITS is flux, PNG and JPEG are display images. Arrays are display images if they are
 uint8, or floats that all lie in [0, 1], and flux otherwise (flux has noise, so some of it is negative).
 
 An object of which nothing can be made, because a file is damaged, a band is missing or a pixel is not finite,

@@ -20,9 +20,7 @@ __all__ = ["SIMULATED", "prepare"]
 SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals"}
 
 
-def prepare(
-    store: Store, source: str, *, size: int, crop: int, count: int, seed: int = 0, workers: int | None = None
-) -> Dataset:
+def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed: int = 0) -> Dataset:
     """The data set of a source at a given image size, made or imported on the first call.
 
     Args:
@@ -32,7 +30,6 @@ def prepare(
         crop: Side of the field that is simulated, pixels of 0.262 arcsec.
         count: How many galaxies to simulate; images that exist are all taken.
         seed: Names the simulated galaxies.
-        workers: Processes that simulate; by default one a core.
 
     Raises:
         GalgenError: If the source is neither a name nor a path.
@@ -41,7 +38,7 @@ def prepare(
         params = {"population": SIMULATED[source], "count": count, "size": size, "crop": crop, "seed": seed}
 
         def make(work: Path) -> dict:
-            images, catalogue = simulate.simulate(workers=workers or os.cpu_count(), progress=True, **params)
+            images, catalogue = simulate.simulate(workers=os.cpu_count() or 1, progress=True, **params)
             return _write(work, images, catalogue, source, "simulated", params, {})
 
         run = store.run("dataset", params, make, code=[simulate, population, discs, preprocess])
