@@ -1,0 +1,250 @@
+"""The inversion test: do two flows hold one density, and do they share latents? Figures 10, 11, Table 1.
+
+    z ~ N(0, I),   x_A = G_A(z),   z'_A = G_A^-1(x_A),   z'_B = G_B^-1(x_A)
+
+z'_A = z whatever was learned: it checks the arithmetic. If p_A = p_B, then z'_B ~ N(0, I) too, and G_A and
+G_B differ by a bijection that keeps N(0, I). The paper pools all latents of a level and reports W1(z'_B, z).
+Zero is necessary for p_A = p_B and far from sufficient; so beside it stand, for each level:
+
+* **Norm spread**: the standard deviation over images of |z'_B|^2, over its mean, over the sqrt(2 / d) that d
+  independent normals of one variance have. For Gaussian latents of covariance C it is sqrt(d tr C^2) / tr C:
+  it sees all correlation between latents of an image and every scale they share, to which W1 is blind.
+* **Correlation** of z'_B with z: pooled, and the mean of the correlations of each latent over the images. W1
+  cannot tell G_B = G_A (correlation 1) from G_B = G_A o rotation (0).
+* **Shared**: sqrt(R^2) of z'_B regressed on the c channels of z at the same place. It is 1 under any mixing
+  or change of sign of the channels, where the correlation can be anything between -1 and 1.
+
+Latents of one image depend on each other, so the intervals resample images, never latents: a statistic t is
+written as the mean over images of t + (the image's influence on t), and that mean is bootstrapped. They cover
+another choice of images, not another training, which scatters more: train several pairs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galgen.compare.memorization import Estimate, bootstrap
+from galgen.compare.wasserstein import Floor, iid_floor, wasserstein
+from galgen.errors import GalgenError
+
+__all__ = [
+    "PAPER_FLOOR",
+    "PAPER_TABLE1",
+    "Flow",
+    "Inversion",
+    "LevelTest",
+    "compare_levels",
+    "invert",
+    "table1",
+]
+
+# Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
+PAPER_TABLE1 = {
+    0: {10**5: (3.7e-6, 8.7e-2), 10**4: (2.3e-6, 7.6e-2), 10**3: (2.6e-6, 7.9e-2)},
+    1: {10**5: (2.6e-6, 3.6e-2), 10**4: (4.0e-6, 4.8e-2), 10**3: (2.7e-6, 1.1e-1)},
+    2: {10**5: (4.1e-6, 1.9e-2), 10**4: (3.9e-6, 2.7e-2), 10**3: (5.1e-6, 2.9e-2)},
+}
+# Its caption: W1 of two i.i.d. sets of 6e6 (level 0) or 3e6 draws.
+PAPER_FLOOR = {0: 7e-4, 1: 1e-3, 2: 1e-3}
+
+
+class Flow(Protocol):
+    """What the test asks of a model."""
+
+    def encode(self, x: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """Images (B, C, H, W) to standardised latents (B, c, h, w), one tensor a level, and log p(x) (B,)."""
+
+    def decode(self, latents: Sequence[Tensor]) -> Tensor:
+        """The inverse: latents to images."""
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Latents before and after; A is the model that drew the images, B the other one.
+
+    Attributes:
+        z: The latents given, one array (n, c, h, w) a level.
+        z_a: Those A finds in its images.
+        z_b: Those B finds in them.
+        x: The images G_A(z), (n, C, H, W), neither clipped nor quantised.
+        log_a: log p_A(x), (n,), in nats.
+        log_b: log p_B(x), (n,), in nats.
+    """
+
+    z: list[np.ndarray]
+    z_a: list[np.ndarray]
+    z_b: list[np.ndarray]
+    x: np.ndarray
+    log_a: np.ndarray
+    log_b: np.ndarray
+
+    @property
+    def log_ratio(self) -> np.ndarray:
+        """Log p_A(x) - log p_B(x), (n,), in nats."""
+        return self.log_a.astype(np.float64) - self.log_b
+
+
+@dataclass(frozen=True)
+class LevelTest:
+    """The test at one level; the module says what each number means.
+
+    Attributes:
+        level: 0 is the finest.
+        shape: Of an image's latents, (c, h, w).
+        lost: Images left out because a latent of theirs is not finite.
+        w1_a: W1(z'_A, z).
+        w1_b: W1(z'_B, z).
+        floor: For as many values.
+        mean: Of z'_B, 0 if p_A = p_B.
+        sd: Of z'_B, 1 if p_A = p_B.
+        norm_spread: Of z'_B, 1 if p_A = p_B; 1 +- 1 / sqrt(2 n) for n images.
+        correlation: Of z'_B with z, pooled.
+        correlation_null: Half-width of the 95 % range of `correlation` with the images shuffled.
+        correlation_latent: Mean over the latents of the correlation over the images; the same null.
+        shared: sqrt(R^2) of z'_B on the channels of z at the same place.
+        shared_null: Its mean with the images shuffled.
+    """
+
+    level: int
+    shape: tuple[int, int, int]
+    lost: int
+    w1_a: Estimate
+    w1_b: Estimate
+    floor: Floor
+    mean: Estimate
+    sd: Estimate
+    norm_spread: Estimate
+    correlation: Estimate
+    correlation_null: float
+    correlation_latent: float
+    shared: float
+    shared_null: float
+
+
+@torch.inference_mode()
+def invert(
+    flow_a: Flow,
+    flow_b: Flow,
+    latents: Sequence[Tensor],
+    *,
+    chunk: int = 64,
+    device: str | torch.device = "cpu",
+) -> Inversion:
+    """Draw images with A and encode them with A and with B.
+
+    Args:
+        flow_a: The model that draws.
+        flow_b: The other one.
+        latents: Unit normals (n, c, h, w), one tensor a level, finest first.
+        chunk: Images in a call; the last call is filled up with zeros, so that an image's numbers do not
+            depend on how many others there are.
+        device: Where the models are.
+
+    Raises:
+        GalgenError: If the latents do not go together, or B's have other shapes.
+    """
+    if not latents or len({len(z) for z in latents}) != 1 or len(latents[0]) < 2:
+        raise GalgenError(
+            f"latents of {[tuple(z.shape) for z in latents]}: give as many images, two or more, at each level"
+        )
+    n, levels, parts = len(latents[0]), len(latents), []
+    for first in range(0, n, chunk):
+        rows = [z[first : first + chunk] for z in latents]
+        full = [torch.cat([z, z.new_zeros(chunk - len(z), *z.shape[1:])]) for z in rows]
+        x = flow_a.decode([z.to(device) for z in full])
+        (z_a, log_a), (z_b, log_b) = flow_a.encode(x), flow_b.encode(x)
+        if [z.shape for z in z_b] != [z.shape for z in z_a]:
+            raise GalgenError("the two flows have latents of different shapes: compare like with like")
+        parts.append([y[: len(rows[0])].cpu().numpy() for y in (*z_a, *z_b, x, log_a, log_b)])
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    z = [level.cpu().numpy() for level in latents]
+    return Inversion(z, columns[:levels], columns[levels : 2 * levels], *columns[2 * levels :])
+
+
+def compare_levels(inversion: Inversion, *, shuffles: int = 20, seed: int = 0) -> list[LevelTest]:
+    """All statistics of the test, level by level, finest first.
+
+    Args:
+        inversion: From `invert`.
+        shuffles: Times that the images are paired at random for the nulls.
+        seed: Of the shuffles, of the floor and of the bootstrap.
+
+    Raises:
+        GalgenError: If fewer than two images have finite latents.
+    """
+    found = [*inversion.z_a, *inversion.z_b]
+    finite = np.all([np.isfinite(z).all((1, 2, 3)) for z in found], axis=0)
+    if finite.sum() < 2:
+        raise GalgenError(f"{finite.sum()} of {len(finite)} images have finite latents: look at the training")
+    levels = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True)
+    return [
+        _level(i, *(latents[finite] for latents in level), int((~finite).sum()), shuffles, seed)
+        for i, level in enumerate(levels)
+    ]
+
+
+def _level(
+    i: int, z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, shuffles: int, seed: int
+) -> LevelTest:
+    def estimate(influences: np.ndarray) -> Estimate:
+        return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean, seed=seed)
+
+    w1_a, w1_b = wasserstein(z_a, z, seed=seed), wasserstein(z_b, z, seed=seed)
+    z, z_b = z.astype(np.float64), z_b.astype(np.float64)  # an outlier's square is beyond float32
+    mean, sd, norms = z_b.mean(), z_b.std(), np.square(z_b).mean((1, 2, 3))
+    u, v = (z - z.mean()) / z.std(), (z_b - mean) / sd
+    r = (u * v).mean()
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(len(z)) for _ in range(shuffles)]
+    null = [(u * v[order]).mean() for order in orders]
+    by_latent = [(w - w.mean(0)) / w.std(0) for w in (z, z_b)]
+    return LevelTest(
+        level=i,
+        shape=z.shape[1:],
+        lost=lost,
+        w1_a=w1_a,
+        w1_b=w1_b,
+        floor=iid_floor(z.size, seed=seed),
+        mean=estimate(z_b),
+        sd=estimate(sd * (1 + v**2) / 2),
+        norm_spread=bootstrap(norms / norms.mean() * (z[0].size / 2) ** 0.5, np.std, seed=seed),
+        correlation=estimate(r + u * v - r * (u**2 + v**2) / 2),
+        correlation_null=float(1.96 * np.sqrt(np.mean(np.square(null)))),
+        correlation_latent=float((by_latent[0] * by_latent[1]).mean()),
+        shared=_shared(z, z_b),
+        shared_null=float(np.mean([_shared(z, z_b[order]) for order in orders])),
+    )
+
+
+def table1(runs: Mapping[tuple[int, str, int], Sequence[LevelTest]]) -> list[dict]:
+    """Table 1 in long form, plain data for a file or a chapter.
+
+    Args:
+        runs: The levels of each test, by (N, direction, seed of the pair).
+
+    Returns:
+        One row a level, N, direction and seed, levels and then large N first: all of `LevelTest`, and the
+        paper's values where it has them (else None) as `paper_w1_a`, `paper_w1_b` and `paper_floor`.
+    """
+    rows = [
+        {"N": count, "direction": direction, "seed": seed, **asdict(level)}
+        for (count, direction, seed), levels in runs.items()
+        for level in levels
+    ]
+    for row in rows:
+        row["paper_w1_a"], row["paper_w1_b"] = PAPER_TABLE1.get(row["level"], {}).get(row["N"], (None, None))
+        row["paper_floor"] = PAPER_FLOOR.get(row["level"])
+    return sorted(rows, key=lambda row: (row["level"], -row["N"], row["direction"], row["seed"]))
+
+
+def _shared(z: np.ndarray, z_b: np.ndarray) -> float:
+    """Multiple correlation of the channels of z_b with those of z at the same place."""
+    centred = (w - w.mean((0, 2, 3), keepdims=True) for w in (z, z_b))
+    u, v = (np.moveaxis(w, 1, -1).reshape(-1, w.shape[1]) for w in centred)
+    cross = u.T @ v
+    explained = np.sum(cross * np.linalg.lstsq(u.T @ u, cross)[0])
+    return float(np.sqrt(max(explained, 0) / np.square(v).sum()))

@@ -1,0 +1,187 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, invert, table1
+from galgen.compare.wasserstein import iid_floor, wasserstein
+from galgen.errors import GalgenError
+
+SHAPES = [(2, 4, 4), (4, 2, 2)]
+ROTATION = torch.linalg.qr(torch.randn(48, 48, generator=torch.Generator().manual_seed(0)).double()).Q
+
+
+class Linear:
+    """Both levels side by side are z, and x = scale * rotation z: N(0, scale^2 I) for every rotation."""
+
+    def __init__(self, scale=1.0, rotation=None):
+        self.scale, self.rotation = scale, torch.eye(48).double() if rotation is None else rotation
+
+    def decode(self, latents):
+        z = torch.cat([level.flatten(1) for level in latents], 1)
+        return (self.scale * z.double() @ self.rotation.T).reshape(-1, 3, 4, 4)
+
+    def encode(self, x):
+        z = x.flatten(1) @ self.rotation / self.scale
+        log = -0.5 * (z.square() + np.log(2 * np.pi)).sum(1) - 48 * np.log(self.scale)
+        return [z[:, :32].reshape(-1, 2, 4, 4), z[:, 32:].reshape(-1, 4, 2, 2)], log
+
+
+def latents(n=1000, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(n, *shape, generator=generator) for shape in SHAPES]
+
+
+def test_a_model_against_itself_returns_its_latents():
+    inversion = invert(Linear(2.0), Linear(2.0), latents(n=50))
+    for level in compare_levels(inversion):
+        assert level.w1_a.value < 1e-7 and level.w1_b.value < 1e-7
+        assert level.correlation.value == pytest.approx(1) and level.correlation_latent == pytest.approx(1)
+        assert level.shared == pytest.approx(1)
+    assert np.all(inversion.log_ratio == 0)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_the_same_density_through_a_rotation_is_at_the_floor_and_uncorrelated(level):
+    found = compare_levels(invert(Linear(), Linear(rotation=ROTATION), latents()))[level]
+    assert found.floor.low < found.w1_b.value < found.floor.high
+    assert found.w1_a.value < 1e-6
+    assert abs(found.correlation.value) < 0.2 and found.shared < 0.3
+    for estimate, expected in ((found.mean, 0), (found.sd, 1), (found.norm_spread, 1)):
+        assert estimate.low < expected < estimate.high
+
+
+def test_mixed_and_flipped_channels_are_shared_though_uncorrelated():
+    z = latents()[1].numpy()
+    mixing = np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]], np.float32)
+    z_b = np.einsum("ij,njhw->nihw", mixing, z)
+    found = compare_levels(Inversion([z], [z], [z_b], z, z, z))[0]
+    assert abs(found.correlation.value) < 0.02 and abs(found.correlation_latent) < 0.02
+    assert found.shared == pytest.approx(1)
+    assert found.shared_null < 0.05
+
+
+@pytest.mark.parametrize("scale", [0.9, 1.25])
+def test_a_wrong_variance_has_the_distance_of_two_gaussians(scale):
+    for level in compare_levels(invert(Linear(scale), Linear(1.0), latents())):
+        expected = abs(scale - 1) * (2 / np.pi) ** 0.5
+        assert level.w1_b.low < expected < level.w1_b.high
+        assert level.w1_b.high - level.w1_b.low < 0.15 * expected
+        assert level.sd.low < scale < level.sd.high
+        assert level.norm_spread.low < 1 < level.norm_spread.high
+        assert level.correlation.value == pytest.approx(1)
+
+
+def test_an_independent_pair_lies_within_the_null_of_shuffled_images():
+    z, other = latents(), latents(seed=2)
+    inversion = Inversion(*([w.numpy() for w in pair] for pair in (z, z, other)), *np.zeros((3, 1000)))
+    for level in compare_levels(inversion):
+        assert abs(level.correlation.value) < 1.5 * level.correlation_null
+        width = level.correlation.high - level.correlation.low
+        expected = 2 * 1.96 / (1000 * np.prod(level.shape)) ** 0.5
+        assert width == pytest.approx(expected, rel=0.15)
+        assert 2 * level.correlation_null == pytest.approx(expected, rel=0.4)
+        assert level.shared < 2 * level.shared_null < 0.1
+
+
+def test_partial_correlation_has_its_closed_form_and_interval():
+    z, other = latents()[0].numpy(), latents(seed=3)[0].numpy()
+    z_b = 3 + 0.6 * z + 0.8 * other
+    found = compare_levels(Inversion([z], [z], [z_b], z, z, z))[0]
+    assert found.correlation.value == pytest.approx(np.corrcoef(z.ravel(), z_b.ravel())[0, 1], abs=1e-9)
+    assert found.correlation.low < 0.6 < found.correlation.high
+    # Fisher: the standard error of r is (1 - r^2) / sqrt(m)
+    expected = 2 * 1.96 * (1 - 0.6**2) / z.size**0.5
+    assert found.correlation.high - found.correlation.low == pytest.approx(expected, rel=0.15)
+    assert found.shared == pytest.approx(0.6, abs=0.01)
+
+
+def test_norm_spread_sees_neighbours_that_the_pooled_distance_does_not():
+    noise = np.random.default_rng(0).standard_normal((1000, 1, 1, 256))
+    rho, chain = 0.7, noise.copy()
+    for k in range(1, 256):
+        chain[..., k] = rho * chain[..., k - 1] + (1 - rho**2) ** 0.5 * noise[..., k]
+    z = np.random.default_rng(1).standard_normal(chain.shape)
+    found = compare_levels(Inversion([z], [z], [chain], z, z, z))[0]
+    lags = np.arange(1, 256)
+    expected = (1 + 2 * np.sum((1 - lags / 256) * rho ** (2 * lags))) ** 0.5  # sqrt(tr C^2 / d)
+    assert expected > 1.6
+    assert found.norm_spread.low < expected < found.norm_spread.high
+    assert found.w1_b.value < 3 * found.floor.mean
+
+
+def test_distance_equals_that_of_scipy():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 3, 5)), rng.gamma(2, size=(20, 3, 5))
+    y[3] = x[3]  # ties
+    assert wasserstein(x, y).value == pytest.approx(
+        stats.wasserstein_distance(x.ravel(), y.ravel()), abs=1e-12
+    )
+
+
+def test_interval_of_the_distance_covers_at_its_rate_when_an_image_shares_a_scale():
+    rng, hits = np.random.default_rng(0), 0
+    # half of the images with deviation 1.2, half with 2: F_x < F_z above 0, so W1 = E|x| - E|z|
+    expected = (1.6 - 1) * (2 / np.pi) ** 0.5
+    for seed in range(100):
+        scales = rng.choice([1.2, 2.0], (200, 1))
+        found = wasserstein(
+            scales * rng.standard_normal((200, 64)), rng.standard_normal((200, 64)), seed=seed
+        )
+        hits += found.low < expected < found.high
+    assert 88 <= hits <= 100
+
+
+def test_floor_is_the_asymptotic_mean_and_the_papers():
+    for count in (100, 5000, 10**7):
+        floor = iid_floor(count)
+        assert floor.mean == pytest.approx(floor.analytic, rel=0.06)
+        assert floor.low < floor.mean < floor.high
+    for level, count in enumerate((6144, 3072, 3072)):
+        assert iid_floor(1000 * count).analytic == pytest.approx(PAPER_FLOOR[level], rel=0.06)
+
+
+def test_an_image_does_not_depend_on_how_many_others_there_are():
+    z = latents(n=40)
+    few, many = (invert(Linear(), Linear(1.1, ROTATION), [w[:n] for w in z], chunk=16) for n in (17, 40))
+    assert np.array_equal(few.z_b[1], many.z_b[1][:17]) and np.array_equal(few.log_b, many.log_b[:17])
+    assert few.x.shape == (17, 3, 4, 4) and few.z_a[0].shape == (17, 2, 4, 4)
+
+
+def test_images_with_infinite_latents_are_counted():
+    z = [w.numpy() for w in latents(n=100)]
+    z_b = [w.copy() for w in z]
+    z_b[1][7, 0, 0, 0], z_b[0][8, 0, 0, 0] = np.inf, np.nan
+    z_b[0][9, 0, 0, 0] = 1e30  # finite, its square is not in float32
+    for level in compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0])):
+        assert level.lost == 2 and level.w1_b.n == 98
+        assert np.isfinite([level.norm_spread.value, level.correlation_latent, level.shared]).all()
+    z_b[0][1:] = np.nan
+    with pytest.raises(GalgenError, match="1 of 100 images"):
+        compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0]))
+
+
+def test_latents_that_do_not_go_together_are_refused():
+    class Flat(Linear):
+        def encode(self, x):
+            return [x.flatten(1)[:, :, None, None]], torch.zeros(len(x))
+
+    z = latents(n=8)
+    with pytest.raises(GalgenError, match="as many images"):
+        invert(Linear(), Linear(), [z[0], z[1][:4]])
+    with pytest.raises(GalgenError, match="different shapes"):
+        invert(Linear(), Flat(), z)
+
+
+def test_table_is_plain_data_in_the_order_of_the_paper():
+    levels = compare_levels(invert(Linear(), Linear(1.1), latents(n=64)))
+    runs = {(n, way, 0): levels for n in (10**3, 77, 10**5) for way in ("B to A", "A to B")}
+    rows = json.loads(json.dumps(table1(runs)))
+    order = [(row["level"], row["N"], row["direction"]) for row in rows]
+    counts = (10**5, 10**3, 77)
+    assert order == [(i, n, way) for i in (0, 1) for n in counts for way in ("A to B", "B to A")]
+    assert (rows[0]["paper_w1_a"], rows[0]["paper_w1_b"]) == PAPER_TABLE1[0][10**5]
+    assert rows[4]["paper_w1_b"] is None and rows[4]["paper_floor"] == 7e-4
+    assert rows[0]["w1_b"]["value"] == levels[0].w1_b.value and rows[0]["floor"]["low"] > 0

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from galgen.compare.inversion import invert
+from galgen.compare.likelihood import auc, bits_per_dim, divergence, gap
+from galgen.errors import GalgenError
+
+D = 16
+
+
+class Gaussian:
+    """N(mean, covariance) over 1 x 4 x 4 images by its Cholesky factor, with all latents at one level."""
+
+    def __init__(self, mean, covariance):
+        self.mean, self.covariance = torch.as_tensor(mean), torch.as_tensor(covariance)
+        self.factor = torch.linalg.cholesky(self.covariance)
+
+    def decode(self, latents):
+        return (self.mean + latents[0].flatten(1).double() @ self.factor.T).reshape(-1, 1, 4, 4)
+
+    def encode(self, x):
+        centred = (x.flatten(1).double() - self.mean).T
+        z = torch.linalg.solve_triangular(self.factor, centred, upper=False).T
+        log = -0.5 * (z.square() + np.log(2 * np.pi)).sum(1) - self.factor.diagonal().log().sum()
+        return [z.reshape(-1, D, 1, 1)], log
+
+    def kl(self, other):
+        inverse, apart = torch.linalg.inv(other.covariance), other.mean - self.mean
+        trace = torch.trace(inverse @ self.covariance) - D + apart @ inverse @ apart
+        return float(0.5 * (trace + torch.logdet(other.covariance) - torch.logdet(self.covariance)))
+
+
+def random_pair():
+    rng = np.random.default_rng(0)
+    first, second = 0.3 * rng.standard_normal((2, D, D))
+    a = Gaussian(np.zeros(D), np.eye(D) + first @ first.T)
+    return a, Gaussian(0.2 * rng.standard_normal(D), 1.5 * np.eye(D) + second @ second.T)
+
+
+def log_ratio(a, b, n, seed):
+    z = torch.randn(n, D, 1, 1, generator=torch.Generator().manual_seed(seed))
+    return invert(a, b, [z], chunk=n).log_ratio
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_interval_of_the_divergence_covers_the_closed_form_at_its_rate(swap):
+    a, b = reversed(random_pair()) if swap else random_pair()
+    expected = a.kl(b)
+    hits = 0
+    for seed in range(200):
+        found = divergence(log_ratio(a, b, 200, seed), D, seed=seed)
+        hits += found.nats.low < expected < found.nats.high
+    assert 180 <= hits <= 198
+    assert found.bits_per_dim.value == pytest.approx(found.nats.value / D / np.log(2))
+    assert found.bits_per_dim.high == pytest.approx(found.nats.high / D / np.log(2))
+    assert found.lost == 0 and 1 / 200 < found.largest_share < 0.1
+
+
+def test_the_two_directions_differ():
+    a, b = random_pair()
+    assert abs(a.kl(b) - b.kl(a)) > 0.1
+    forward, back = divergence(log_ratio(a, b, 4000, 0), D), divergence(log_ratio(b, a, 4000, 1), D)
+    assert forward.nats.low < a.kl(b) < forward.nats.high
+    assert back.nats.low < b.kl(a) < back.nats.high
+
+
+def test_one_density_by_another_map_has_no_divergence_and_cannot_be_told():
+    a, _ = random_pair()
+    b = Gaussian(a.mean, a.covariance)
+    rotation = torch.linalg.qr(torch.randn(D, D, generator=torch.Generator().manual_seed(0)).double()).Q
+    b.decode = lambda latents: a.decode([latents[0].flatten(1).double() @ rotation])
+    of_a, of_b = log_ratio(a, b, 500, 0), -log_ratio(b, a, 500, 1)
+    assert np.abs(of_a).max() < 1e-9
+    assert divergence(of_a, D).nats.value == pytest.approx(0, abs=1e-10)
+    found = auc(of_a.round(9), of_b.round(9))
+    assert found.value == 0.5 and found.low < 0.5 < found.high
+
+
+def test_infinite_ratios_are_counted_and_one_image_that_carries_the_sum_shows():
+    ratios = np.random.default_rng(0).normal(1, 1, 100)
+    ratios[3], ratios[5], ratios[7] = np.inf, np.nan, 1e6
+    found = divergence(ratios, D)
+    assert found.lost == 2 and found.nats.n == 98
+    assert found.largest_share > 0.99
+    assert divergence(np.zeros(4), D).largest_share == 0.25
+    with pytest.raises(GalgenError, match="1 of 3 log-ratios are finite"):
+        divergence(np.array([np.nan, np.inf, 1.0]), D)
+
+
+def test_auc_of_two_shifted_gaussians_is_the_closed_form_and_covered_at_its_rate():
+    # log-ratio of N(0, 1) and N(s, 1): AUC = Phi(s / sqrt 2)
+    expected, hits, rng = stats.norm.cdf(0.8 / 2**0.5), 0, np.random.default_rng(0)
+    for _ in range(300):
+        of_a, of_b = (0.32 - 0.8 * (shift + rng.standard_normal(n)) for shift, n in ((0, 60), (0.8, 90)))
+        found = auc(of_a, of_b)
+        assert found.value == pytest.approx(np.mean(of_a[:, None] > of_b[None]))
+        hits += found.low < expected < found.high
+    assert 275 <= hits <= 297
+
+
+def test_auc_at_its_ends_keeps_an_interval():
+    low, high = np.arange(50.0), np.arange(50.0) + 100
+    assert auc(high, low).value == 1 and 0.9 < auc(high, low).low < auc(high, low).high == 1
+    assert auc(low, high).value == 0 and 0 == auc(low, high).low < auc(low, high).high < 0.1
+    assert auc(np.append(low, np.inf), low).value == pytest.approx((50 * 50 / 2 + 50) / (51 * 50))
+    with pytest.raises(GalgenError, match="not numbers"):
+        auc(np.array([0.0, np.nan]), low)
+
+
+class Uniform:
+    """Density 1 on the unit cube of 8-bit images, and a log of what it was given."""
+
+    def dequantize(self, images, generator):
+        return (images * 255 + torch.rand(images.shape, generator=generator)) / 256
+
+    def encode(self, x):
+        self.seen = x.clone()
+        return [], torch.zeros(len(x)).where(
+            (x >= 0).flatten(1).all(1) & (x < 1).flatten(1).all(1), -torch.inf
+        )
+
+    def bits_per_dim(self, log_likelihood):
+        return 8 - log_likelihood / (D * np.log(2))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 4, 4), dtype=np.uint8)
+
+
+def test_bits_of_the_uniform_density_are_the_bits_of_a_pixel():
+    assert np.array_equal(bits_per_dim(Uniform(), IMAGES, range(40)), np.full(40, 8.0))
+
+
+def test_both_models_see_the_same_noise_whatever_the_batch():
+    whole, part = Uniform(), Uniform()
+    bits_per_dim(whole, IMAGES, range(40), chunk=64)
+    bits_per_dim(part, IMAGES[20:], range(20, 40), chunk=32)
+    assert torch.equal(whole.seen[20:40], part.seen[:20])
+    assert not torch.equal(part.seen[0] % (1 / 256), part.seen[1] % (1 / 256))
+    with pytest.raises(GalgenError, match="40 images but 39 seeds"):
+        bits_per_dim(Uniform(), IMAGES, range(39))
+
+
+def test_gap_covers_a_difference_of_means_at_its_rate():
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(300):
+        found = gap(rng.normal(3, 1, 40), rng.normal(3.5, 0.5, 25))
+        hits += found.low < 0.5 < found.high
+    assert 275 <= hits <= 297
+    assert found.n == 65
