@@ -1,0 +1,230 @@
+"""Can a fresh classifier tell two sets of images apart? The classifier two-sample test (C2ST).
+
+A classifier is trained on a part of two sets and asked about the rest. Its area under the curve (AUC, the
+chance that it puts an image of the second set above one of the first) is 1/2 where the sets are draws of one
+density, and beyond that by no more than luck, which permuted labels measure. Unlike the discriminator of a
+GAN it has no part in the training, and noise, blur and missing kinds of galaxy are all equal to it.
+
+The classifier is kernel ridge regression on fixed features: for labels y = -1, 1 the prediction for the
+images T of a fold, fitted on all others R, is
+
+    f_T = K_TR (K_RR + lambda)^-1 (y_R - mean(y_R)),     in short f = P y,
+
+with a Gaussian K as wide as the median distance, and P fixed by images and folds. So all permutations are
+refitted in one matrix product P (y_1 ... y_R): 0.2 s for 256 + 256 images and 500 permutations. Labels are
+permuted within folds, which hold their share of each set; or exchanged within pairs that share a fold, where
+A's and B's images of one seed are held against each other. Either way the p-value is exact: under the null
+P(p <= t) <= t.
+
+Features are invariant to flips and quarter turns, which the sky does not know. At each scale of a pyramid
+(halved down to 8 pixels) the image is filtered with the products of l = (1, 2, 1)/4, d = (1, 0, -1)/2 and
+s = (1, -2, 1)/4 along rows and columns, and three rings about the centre keep the mean of the image, the log
+of the mean square of each filtered image, and how peaked it is; the two orientations of a filter become
+the larger and the smaller value, so that elongation stays. Images are rounded to the 8 bits of the data
+first, or else the rounding would be what is found.
+
+References:
+    Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, https://arxiv.org/abs/1610.06545.
+    Newcombe 2006, Confidence intervals for an effect size measure based on the Mann-Whitney statistic,
+    Part 2, https://doi.org/10.1002/sim.2324 (the interval of an AUC).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import optimize, spatial, stats
+from torch import Tensor
+from torch.nn import functional as F
+
+from galgen.compare.memorization import Estimate
+from galgen.errors import GalgenError
+
+__all__ = ["C2ST", "Power", "auc", "c2st", "features", "power_curve"]
+
+
+@dataclass(frozen=True)
+class C2ST:
+    """One classifier two-sample test.
+
+    Attributes:
+        auc: Cross-validated area under the curve, with Newcombe's interval for independent predictions.
+        p: Share of the permutations, the given labels among them, that reach this AUC.
+        null: AUC of each permutation, (R,).
+    """
+
+    auc: Estimate
+    p: float
+    null: np.ndarray
+
+
+@dataclass(frozen=True)
+class Power:
+    """How often the test sees a stated alternative.
+
+    Attributes:
+        n: Images of each set, (L,).
+        auc: Mean AUC, (L,).
+        rejected: Share of the tests with p below `alpha`, with Wilson's interval.
+    """
+
+    n: np.ndarray
+    auc: np.ndarray
+    rejected: list[Estimate]
+
+
+def features(images: Tensor | np.ndarray) -> np.ndarray:
+    """What the classifier sees of images in [0, 1] or uint8, (n, C, H, H): float64 (n, p).
+
+    p is 51 for each scale (3 of them at 32 pixels) and channel.
+    """
+    x = torch.as_tensor(np.array(images)) if isinstance(images, np.ndarray) else images
+    if x.ndim != 4 or x.shape[-1] != x.shape[-2] or x.shape[-1] < 8 or x.shape[-1] & (x.shape[-1] - 1):
+        raise GalgenError(f"images {tuple(x.shape)}: the features need (n, C, H, H), H = 8, 16, 32, ...")
+    x = x.double() if x.dtype == torch.uint8 else (x.double().clamp(0, 1) * 255).round()
+    n, channels = x.shape[:2]
+    x = x.reshape(n * channels, 1, *x.shape[2:]) / 255
+    low, first, second = torch.tensor([[1, 2, 1], [2, 0, -2], [1, -2, 1]], dtype=x.dtype) / 4
+    pairs = [(low, low), (first, first), (second, second), (low, first), (low, second), (first, second)]
+    bank = torch.stack([torch.outer(a, b) for a, b in pairs] + [torch.outer(b, a) for a, b in pairs[3:]])
+    found = []
+    while x.shape[-1] >= 8:
+        y = F.conv2d(x, bank[:, None])
+        place = torch.arange(y.shape[-1]) - (y.shape[-1] - 1) / 2
+        radius = torch.hypot(place[:, None], place) / x.shape[-1]
+        for ring in (radius < 1 / 8, (radius >= 1 / 8) & (radius < 1 / 4), radius >= 1 / 4):
+            inside = y[:, :, ring]
+            energy = inside[:, 1:].square().mean(2) + 255**-2 / 12  # a constant has the variance of rounding
+            peaked = inside[:, 1:].abs().mean(2) / energy.sqrt()
+            found.append(inside[:, :1].mean(2))
+            for value in (energy.log(), peaked):
+                one, two = value[:, 2:5], value[:, 5:]
+                found += [value[:, :2], torch.maximum(one, two), torch.minimum(one, two)]
+        x = F.avg_pool2d(x, 2)
+    return torch.cat(found, 1).reshape(n, -1).numpy()
+
+
+def auc(low: np.ndarray, high: np.ndarray, level: float = 0.95) -> Estimate:
+    """P(a value of `high` is above one of `low`), a tie counting half.
+
+    The interval holds the areas A with |A - AUC| <= z sd(A), sd that of Hanley and McNeil (Newcombe's method
+    5). It has a width at AUC = 1, and holds 1/2 where the rank-sum test does not reject. A value that comes
+    twice in its set counts once in n: a copy of a sample is no new evidence.
+    """
+    area = float(stats.mannwhitneyu(high, low, method="asymptotic").statistic / (len(low) * len(high)))
+    m, n = len(np.unique(low)), len(np.unique(high))
+    z = stats.norm.ppf((1 + level) / 2)
+
+    def excess(a: float) -> float:
+        spread = 1 + ((m + n) / 2 - 1) * ((1 - a) / (2 - a) + a / (1 + a))
+        return abs(a - area) - z * (a * (1 - a) * spread / (m * n)) ** 0.5
+
+    inside = min(max(area, 1e-9), 1 - 1e-9)  # at 0 and 1 the sd vanishes, and hides the other root
+    ends = [end if excess(end) <= 0 else optimize.brentq(excess, inside, end) for end in (0.0, 1.0)]
+    return Estimate(area, *ends, n=min(m, n), level=level)
+
+
+def c2st(
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    paired: bool = False,
+    folds: int = 5,
+    permutations: int = 500,
+    penalty: float = 0.1,
+    seed: int = 0,
+) -> C2ST:
+    """The classifier two-sample test of two sets of features.
+
+    Args:
+        x: Features of the first set, (n, p).
+        y: Of the second, (m, p).
+        paired: Whether x_i and y_i come from one latent, so that only their exchange is a null.
+        folds: Parts of the cross-validation.
+        permutations: R.
+        penalty: The ridge, lambda.
+        seed: Of folds and permutations.
+
+    Returns:
+        The test; its AUC is above 1/2 where the classifier finds the sets to differ.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if x.ndim != 2 or x.shape[1:] != y.shape[1:] or (paired and len(x) != len(y)):
+        raise GalgenError(f"features of shapes {x.shape} and {y.shape} cannot be compared")
+    if min(len(x), len(y)) < 2 * folds or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise GalgenError(f"the test needs {2 * folds} finite rows a set or more, not {len(x)} and {len(y)}")
+    rng = np.random.default_rng(seed)
+    part = rng.permutation(len(x)) % folds
+    fold = np.concatenate([part, part if paired else rng.permutation(len(y)) % folds])
+    label = np.repeat([-1.0, 1.0], [len(x), len(y)])
+    if paired:
+        sign = rng.choice([-1.0, 1.0], (permutations, len(x)))
+        labels = np.concatenate([-sign, sign], 1)
+    else:
+        labels = np.tile(label, (permutations, 1))
+        for k in range(folds):
+            labels[:, fold == k] = rng.permuted(labels[:, fold == k], axis=1)
+    labels = np.concatenate([label[None], labels])
+    # rounded, or images that are all alike would be ranked by the last bit
+    score = np.round(labels @ _predictor(np.concatenate([x, y]), fold, penalty).T, 9)
+    ranks = (stats.rankdata(score, axis=1) * (labels > 0)).sum(1)
+    area = (ranks - len(y) * (len(y) + 1) / 2) / (len(x) * len(y))
+    p = np.mean(area >= area[0] - 1e-12)
+    return C2ST(auc(score[0, : len(x)], score[0, len(x) :]), float(p), area[1:])
+
+
+def power_curve(
+    x: np.ndarray,
+    y: np.ndarray,
+    sizes: Sequence[int] = (32, 64, 128, 256),
+    *,
+    repeats: int = 20,
+    permutations: int = 200,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> Power:
+    """How often `c2st` tells x from y, an alternative made on purpose, over the number of images.
+
+    Args:
+        x: Features of many real images, (n, p).
+        y: Features of the alternative, (m, p): other images blurred, with noise, or partly replaced.
+        sizes: Images of each set in a test, at most n and m.
+        repeats: Tests at each size, each of images drawn anew without replacement.
+        permutations: Of each test.
+        alpha: The p-value under which a test rejects.
+        seed: Of the draws and the tests.
+    """
+    if max(sizes) > min(len(x), len(y)):
+        raise GalgenError(f"{max(sizes)} images of each set wanted, but there are {len(x)} and {len(y)}")
+    area, rejected = [], []
+    for n in sizes:
+        tests = []
+        for turn in range(repeats):
+            rng = np.random.default_rng([seed, n, turn])
+            rows = [rng.choice(len(part), n, replace=False) for part in (x, y)]
+            tests.append(
+                c2st(x[rows[0]], y[rows[1]], permutations=permutations, seed=int(rng.integers(2**32)))
+            )
+        hits = stats.binomtest(sum(test.p < alpha for test in tests), repeats)
+        low, high = hits.proportion_ci(method="wilson")
+        area.append(np.mean([test.auc.value for test in tests]))
+        rejected.append(Estimate(hits.statistic, float(low), float(high), repeats, 0.95))
+    return Power(np.asarray(sizes), np.asarray(area), rejected)
+
+
+def _predictor(x: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
+    """P of f = P y, (n, n): each row predicts its image from the images of the other folds."""
+    sd = x.std(0)
+    varies = sd > 1e-9 * np.abs(x).max(0)
+    x = ((x - x.mean(0)) / np.where(varies, sd, 1))[:, varies]
+    square = spatial.distance.cdist(x, x, "sqeuclidean")
+    apart = square[square > 0]
+    kernel = np.exp(-square / (2 * np.median(apart))) if len(apart) else np.ones_like(square)
+    P = np.zeros_like(kernel)
+    for k in np.unique(fold):
+        test, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+        ridge = kernel[np.ix_(rest, rest)] + penalty * np.eye(len(rest))
+        M = np.linalg.solve(ridge, kernel[np.ix_(rest, test)]).T
+        P[np.ix_(test, rest)] = M - M.mean(1, keepdims=True)
+    return P

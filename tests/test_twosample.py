@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+
+from galgen.compare.twosample import auc, c2st, features, power_curve
+from galgen.errors import GalgenError
+from galgen.sampling import seeded
+
+
+def galaxies(n, seed, least=0.4, most=1):
+    """Blobs of all sizes, elongations and angles in the noise of a sky, (n, 1, 32, 32)."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[-15.5:16, -15.5:16]
+    size, axis, angle = rng.uniform(1.5, 5, n), rng.uniform(least, most, n), rng.uniform(0, np.pi, n)
+    along, across = (
+        np.cos(t)[:, None, None] * row + np.sin(t)[:, None, None] * column for t in (angle, angle + np.pi / 2)
+    )
+    radius = np.hypot(along, across / axis[:, None, None]) / size[:, None, None]
+    sky = 0.05 + rng.normal(0, 0.012, radius.shape)
+    return torch.from_numpy(rng.uniform(0.3, 0.8, n)[:, None, None] * np.exp(-radius) + sky)[:, None].float()
+
+
+def gaussians(n, shift, seed, d=2):
+    x = np.random.default_rng(seed).normal(size=(n, d))
+    x[:, 0] += shift
+    return x
+
+
+SKY = features(galaxies(512, 0))
+
+
+def test_shifted_gaussians_have_the_area_of_bayes():
+    for shift in (0.5, 1.0, 2.0):
+        areas = [c2st(gaussians(400, 0, s), gaussians(400, shift, s + 50)).auc.value for s in range(3)]
+        bayes = stats.norm.cdf(shift / 2**0.5)
+        # no classifier exceeds it but by luck, sd 0.01 here; this one loses 0.01 to 0.04 by being fitted
+        assert bayes - 0.06 < np.mean(areas) < bayes + 0.02, shift
+
+
+def test_a_difference_of_spread_alone_is_seen():
+    x, y = gaussians(200, 0, 1, 3), gaussians(200, 0, 2, 3)
+    assert c2st(x, 2 * y).auc.low > 0.6
+
+
+def test_p_values_of_equal_gaussians_are_uniform():
+    p = [c2st(gaussians(45, 0, s), gaussians(38, 0, s + 999), permutations=99).p for s in range(150)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01, p
+    assert stats.binomtest(int(np.sum(np.array(p) <= 0.05)), 150, 0.05, "greater").pvalue > 0.01
+
+
+def test_p_values_of_exchangeable_pairs_are_uniform_however_alike_the_pairs():
+    p = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        common = rng.normal(size=(40, 3))
+        x, y = common + 0.5 * rng.normal(size=(2, 40, 3))
+        p.append(c2st(x, y, paired=True, permutations=99, seed=seed).p)
+    assert stats.kstest(p, "uniform").pvalue > 0.01, p
+
+
+def test_p_values_of_halves_of_one_set_of_images_are_uniform():
+    p = []
+    for seed in range(60):
+        rows = np.random.default_rng(seed).permutation(512)[:200]
+        p.append(c2st(SKY[rows[:100]], SKY[rows[100:]], permutations=99, seed=seed).p)
+    assert stats.kstest(p, "uniform").pvalue > 0.01, p
+
+
+def blurred(x, sigma):
+    return torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, sigma, sigma)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: blurred(galaxies(256, 5), 0.45),
+        lambda: galaxies(256, 5) + torch.randn((256, 1, 32, 32), generator=seeded([0])[0]) / 255,
+        lambda: galaxies(256, 5, most=0.8),
+        lambda: galaxies(8, 5).repeat(32, 1, 1, 1),
+    ],
+    ids=["blur of half a pixel", "noise of one grey level", "no round ones", "eight images over and over"],
+)
+def test_faults_of_a_generator_are_found(wrong):
+    found = c2st(SKY[:256], features(wrong()), permutations=99)
+    assert found.p == 0.01 and found.auc.low > 0.55, found.auc
+
+
+def test_features_know_no_orientation_and_take_channels_for_themselves():
+    x = torch.rand(5, 2, 16, 16, generator=torch.Generator().manual_seed(1))
+    found = features(x)
+    assert found.shape == (5, 2 * 2 * 51)
+    for turned in (x.flip(2), x.flip(3), x.rot90(1, (2, 3)), x.transpose(2, 3)):
+        np.testing.assert_allclose(features(turned), found, atol=1e-12)
+    np.testing.assert_allclose(np.sort(features(x.flip(1))), np.sort(found), atol=1e-12)
+    assert np.abs(features(x.roll(3, 2)) - found).max() > 0.01
+
+
+def test_features_do_not_see_what_eight_bits_do_not_hold():
+    stored = (galaxies(20, 3).clamp(0, 1) * 255).round().to(torch.uint8)
+    below = stored / 255 + torch.linspace(-0.4, 0.4, 20)[:, None, None, None] / 255
+    np.testing.assert_allclose(features(below), features(stored.numpy()), atol=1e-6)
+
+
+def test_the_area_is_the_rank_statistic_and_ties_count_half():
+    assert auc(np.array([0.0, 1, 2]), np.array([1.0, 3])).value == pytest.approx((1.5 + 3) / 6)
+    assert auc(np.zeros(9), np.zeros(9)).value == 0.5
+    above = auc(np.arange(20.0), np.arange(100.0, 120))
+    assert above.value == above.high == 1 and 0.8 < above.low < 0.95
+    below = auc(np.arange(100.0, 120), np.arange(20.0))
+    assert (below.low, below.high) == pytest.approx((0, 1 - above.low), abs=1e-6)
+
+
+def test_the_interval_of_the_area_agrees_with_the_rank_sum_test_and_covers():
+    rng = np.random.default_rng(0)
+    covered = np.zeros(2)
+    for _ in range(400):
+        x, y = rng.normal(size=60), rng.normal(size=50)
+        null, far = auc(x, y), auc(x, y + 1.5)
+        test = stats.mannwhitneyu(y, x, method="asymptotic", use_continuity=False)
+        assert (null.low <= 0.5 <= null.high) == (test.pvalue >= 0.05)
+        covered += null.low <= 0.5 <= null.high, far.low <= stats.norm.cdf(1.5 / 2**0.5) <= far.high
+    assert (np.abs(covered / 400 - 0.95) < 0.035).all()
+
+
+def test_copies_of_a_sample_do_not_narrow_the_interval():
+    rng = np.random.default_rng(1)
+    x, few = rng.normal(size=200), rng.normal(size=8)
+    once, often = auc(x, few), auc(x, np.tile(few, 25))
+    assert (once.value, once.low, once.high) == pytest.approx((often.value, often.low, often.high))
+
+
+def test_power_grows_with_the_number_of_images_and_is_the_level_without_a_difference():
+    x, y = gaussians(300, 0, 1), gaussians(300, 0.8, 2)
+    power = power_curve(x, y, (20, 50, 150), repeats=12, permutations=59)
+    found = [estimate.value for estimate in power.rejected]
+    assert found[0] < 0.8 and found[-1] == 1 and found == sorted(found)
+    assert power.n.tolist() == [20, 50, 150] and 0.6 < power.auc[-1] < stats.norm.cdf(0.8 / 2**0.5) + 0.02
+    level = power_curve(x[:150], x[150:], (30,), repeats=40, permutations=59).rejected[0]
+    assert level.low <= 0.05
+
+
+def test_a_seed_names_the_result_and_images_without_a_difference_give_one_half():
+    x, y = gaussians(30, 0, 1), gaussians(30, 1, 2)
+    one, two = c2st(x, y, seed=4), c2st(x, y, seed=4)
+    assert one.p == two.p and one.auc == two.auc and (one.null == two.null).all()
+    same = c2st(np.ones((23, 4)), np.ones((31, 4)))
+    assert same.auc.value == 0.5 and same.p == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: c2st(np.ones((20, 2)), np.ones((20, 3))), "compared"),
+        (lambda: c2st(np.ones((20, 2)), np.ones((21, 2)), paired=True), "compared"),
+        (lambda: c2st(np.ones((9, 2)), np.ones((20, 2))), "10 finite rows"),
+        (lambda: c2st(np.full((20, 2), np.nan), np.ones((20, 2))), "finite"),
+        (lambda: features(torch.zeros(3, 1, 12, 12)), "H = 8, 16"),
+        (lambda: power_curve(np.ones((20, 2)), np.ones((30, 2)), (25,)), "25 images"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(GalgenError, match=message):
+        call()
