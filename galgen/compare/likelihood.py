@@ -15,10 +15,10 @@ t(x) = log p_A(x) - log p_B(x) is the best classifier there is (Neyman & Pearson
 is the chance to tell which of two images is A's and which B's: 1/2 if and only if p_A = p_B, 1 if one image
 is enough. No discriminator of A and B, however trained, has more.
 
-**Gap.** A model that knows its training images gives them fewer bits/dim than images it has not seen. All
-models see the same dequantised images, one generator an image, so a model's difference from the other on the
-same images is free of what makes one galaxy harder than another: `bootstrap(bits_b - bits_a, np.mean)` of A's
-training images, which is 0 if neither remembers, has the narrow interval.
+**Gap.** A model that knows its training images gives them fewer bits/dim than images it has not seen, and
+galaxies differ by more than that. But all models see the same dequantised images, one generator an image, so
+their difference d = bits_A - bits_B on an image is free of what makes it hard: `gap(d of A's training images,
+d of validation images)` is A's memory, whichever model is better, in an interval several times narrower.
 
 References:
     Theis, van den Oord & Bethge 2016, A note on the evaluation of generative models,
@@ -88,7 +88,7 @@ def divergence(log_ratio: np.ndarray, dimensions: int, *, level: float = 0.95, s
     if len(finite) < 2:
         raise GalgenError(f"{len(finite)} of {len(log_ratio)} log-ratios are finite: look at the training")
     nats = bootstrap(finite, np.mean, level=level, seed=seed)
-    bits = (value / (dimensions * np.log(2)) for value in (nats.value, nats.low, nats.high))
+    bits = (value / float(dimensions * np.log(2)) for value in (nats.value, nats.low, nats.high))
     size = np.abs(finite)
     share = size.max() / size.sum() if size.any() else 1 / len(size)
     return Divergence(nats, Estimate(*bits, nats.n, level), len(log_ratio) - len(finite), float(share))
@@ -155,8 +155,8 @@ def gap(train: np.ndarray, held_out: np.ndarray, *, level: float = 0.95) -> Esti
     """Mean bits/dim of held-out images less that of training images, with Welch's interval.
 
     Args:
-        train: Bits/dim of training images, (n,).
-        held_out: Of images that the model has not seen, (m,).
+        train: Bits/dim of training images, (n,), or the differences of two models.
+        held_out: The same of images that the model has not seen, (m,).
         level: Confidence of the interval.
     """
     test = stats.ttest_ind(held_out, train, equal_var=False)
