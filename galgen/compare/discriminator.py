@@ -1,0 +1,251 @@
+"""The discriminator test of the paper (figures 14 and 16), and what it needs to mean something.
+
+    l(a, b) = max(0, 1 - a) + max(0, 1 + b)                                                         Eq. (22)
+
+is the hinge loss of a discriminator D with score a in the place of the real image and b in that of the false
+one. The paper's text lets a and b be any of three scores. Its figure and conclusion draw, for M = A, B and
+M' the other model, l(D_M(x_M), D_M(x_M')) and l(D_M(x_M), D_M(x_train)): M's *own sample* stands for the real
+image, and for the false one the other model's sample of the same latent, or a training image of M. This is
+the order that begins above 2. For scores within [-1, 1]
+
+    mean l = 2 + mean D(in the place of the false) - mean D(own sample),
+
+4 for a D that is always right (where Eq. 8, the other way round, is 0) and 2 for one that cannot tell. Two
+things follow. A constant D has 2 as well, so 2 proves nothing without power. And wide scores s of a D that
+cannot tell have mean l = E max(2, 1 + |s|), here called the floor, not 2. The scales of D_A and D_B are
+arbitrary: nothing is compared across them.
+
+*Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
+permutation p-value, and the area under the curve. When D does not tell two independent sets apart, their
+scores may be permuted; A's and B's samples share latents, and only exchanges within pairs are free. No one
+permutation of three sets does both, so each pair of sets has its own, exact test, and Bonferroni's bound
+joins the six of the four curves (two D, three pairs of own, other and train) however they depend.
+
+*Power*: the same contrast must find generators that are wrong by construction, against held-out images:
+other held-out images with their pixels shuffled (noise), blurred by a pixel, or eight of them over and over
+(dropped modes; only repeated scores give these away, the area stays near 1/2).
+
+*Memory*: a D that tells training from held-out images knows the former by heart. That samples differ from
+training images then says nothing of the generator; whether they differ from held-out ones does.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from galgen.compare.memorization import Estimate, bootstrap
+from galgen.compare.twosample import auc
+from galgen.errors import GalgenError
+
+__all__ = [
+    "ALIKE",
+    "WRONG",
+    "Contrast",
+    "Curve",
+    "DiscriminatorTest",
+    "Judgement",
+    "contrast",
+    "hinge",
+    "image_sets",
+    "judge",
+    "score",
+]
+
+ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
+WRONG = ("noise", "blurred", "dropped")  # what a D with power tells from held-out images
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One distribution of l: values (n,), mean with bootstrap interval, sd, 16th and 84th percentile."""
+
+    loss: np.ndarray
+    mean: Estimate
+    sd: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How one D tells two sets apart.
+
+    Attributes:
+        distance: W1 of the scores over their pooled sd; 0 for a constant D.
+        p: Permutation p-value of the distance.
+        auc: P(D scores an image of the first set above one of the second), with interval.
+    """
+
+    distance: float
+    p: float
+    auc: Estimate
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the discriminator of one model says at one checkpoint.
+
+    Attributes:
+        curves: l(D(own), D(set)) for every set but "own"; the paper's are "other" and "train".
+        contrasts: For every pair of `ALIKE`, and of "held_out" with each of `WRONG`.
+        floor: The mean of l if D told nothing apart, over its scores of own, other and train.
+    """
+
+    curves: dict[str, Curve]
+    contrasts: dict[tuple[str, str], Contrast]
+    floor: float
+
+    @property
+    def memory(self) -> Estimate:
+        """P(D scores a training image above a held-out one): above 1/2 where D knows them by heart."""
+        return self.contrasts["train", "held_out"].auc
+
+    def has_power(self, alpha: float = 0.05) -> bool:
+        """Whether D tells every wrong generator from held-out images."""
+        return all(self.contrasts["held_out", name].p < alpha for name in WRONG)
+
+
+@dataclass(frozen=True)
+class DiscriminatorTest:
+    """What D_A and D_B say at one checkpoint.
+
+    Attributes:
+        A: The judgement of D_A.
+        B: The judgement of D_B.
+    """
+
+    A: Judgement
+    B: Judgement
+
+    @property
+    def distance(self) -> float:
+        """The largest distance between own, other and train under either D: 0 when the four curves agree."""
+        return max(c.distance for c in self._contrasts())
+
+    @property
+    def p(self) -> float:
+        """Bonferroni's bound on the smallest p-value of the same contrasts."""
+        return min(1.0, 6 * min(c.p for c in self._contrasts()))
+
+    def verdict(self, alpha: float = 0.05) -> str:
+        """'separates', 'passes', or 'no power' when nothing is separated and a D misses a wrong generator."""
+        if self.p < alpha:
+            return "separates"
+        return "passes" if self.A.has_power(alpha) and self.B.has_power(alpha) else "no power"
+
+    def _contrasts(self) -> list[Contrast]:
+        return [D.contrasts[pair] for D in (self.A, self.B) for pair in itertools.combinations(ALIKE[:3], 2)]
+
+
+def hinge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """l(a, b) of scores a in the place of the real image and b in the place of the false one."""
+    return np.maximum(0, 1 - a) + np.maximum(0, 1 + b)  # Eq. (22)
+
+
+def image_sets(
+    own: Tensor, other: Tensor, train: np.ndarray, held_out: np.ndarray, *, seed: int = 0
+) -> dict[str, Tensor]:
+    """The images that the discriminator of one model is asked about.
+
+    Args:
+        own: Samples of its generator, (n, C, H, W) in [0, 1].
+        other: The other model's samples of the same latents, in the same order.
+        train: Its training images, uint8 (N, C, H, W), may be a memory map; min(n, N) are drawn.
+        held_out: Images neither model has seen, uint8: half are for the wrong generators, n of each used.
+        seed: Of all draws.
+
+    Returns:
+        For each of `ALIKE` and `WRONG`, images (n or fewer, C, H, W), float32.
+    """
+    n, half = len(own), len(held_out) // 2
+    if own.shape != other.shape or not own.shape[1:] == train.shape[1:] == held_out.shape[1:]:
+        shapes = ", ".join(str(tuple(images.shape)) for images in (own, other, train, held_out))
+        raise GalgenError(f"samples of two models, training and held-out images have shapes {shapes}")
+    if half < 16:
+        raise GalgenError(f"{len(held_out)} held-out images; the wrong generators need 32 or more")
+    rng = np.random.default_rng(seed)
+
+    def draw(images: np.ndarray, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(images[np.sort(rows[:n])]).float() / 255
+
+    rows = rng.permutation(len(held_out))
+    base = draw(held_out, rows[half:])
+    shuffle = torch.from_numpy(rng.random((len(base), 1, base[0, 0].numel())).argsort(2))
+    return {
+        "own": own.float(),
+        "other": other.float(),
+        "train": draw(train, rng.permutation(len(train))),
+        "held_out": draw(held_out, rows[:half]),
+        "noise": base.flatten(2).gather(2, shuffle.expand(-1, base.shape[1], -1)).reshape(base.shape),
+        "blurred": torch.from_numpy(ndimage.gaussian_filter(base.numpy(), 1.0, axes=(2, 3))),
+        "dropped": base[torch.arange(len(base)) % 8],
+    }
+
+
+@torch.inference_mode()
+def score(
+    D: Callable[[Tensor], Tensor], images: Tensor, *, chunk: int = 64, device: str | torch.device = "cpu"
+) -> np.ndarray:
+    """D's score of each image, real positive.
+
+    Args:
+        D: The discriminator in evaluation mode: (B, C, H, W) to (B,).
+        images: (n, C, H, W) in [0, 1].
+        chunk: Images in a call.
+        device: Where D computes.
+
+    Returns:
+        (n,) float64, rounded to 1e-5: what is below is the rounding of float32 and depends on the chunk.
+    """
+    if isinstance(D, nn.Module) and D.training:
+        raise GalgenError("the discriminator is in training mode: call D.eval() first")
+    scores = torch.cat([D(part.to(device)).float().cpu() for part in images.split(chunk)])
+    if scores.shape != (len(images),) or not scores.isfinite().all():
+        raise GalgenError(
+            f"scores {tuple(scores.shape)} of {len(images)} images: one finite number each, please"
+        )
+    return scores.double().numpy().round(5)
+
+
+def judge(scores: Mapping[str, np.ndarray], *, permutations: int = 1000, seed: int = 0) -> Judgement:
+    """The curves and contrasts of one discriminator, from its scores of each of the `image_sets`."""
+    if set(scores) != {*ALIKE, *WRONG}:
+        raise GalgenError(f"scores of {sorted(scores)}; wanted: {', '.join(ALIKE + WRONG)}")
+    own, curves, contrasts = scores["own"], {}, {}
+    for name in (*ALIKE[1:], *WRONG):
+        loss = hinge(own, np.resize(scores[name], len(own)))
+        mean = bootstrap(loss, np.mean, seed=seed)
+        curves[name] = Curve(loss, mean, float(loss.std()), *map(float, np.percentile(loss, (16, 84))))
+    for x, y in [*itertools.combinations(ALIKE, 2), *(("held_out", name) for name in WRONG)]:
+        paired = (x, y) == ("own", "other")
+        contrasts[x, y] = contrast(scores[x], scores[y], paired=paired, permutations=permutations, seed=seed)
+    pooled = np.concatenate([scores[name] for name in ALIKE[:3]])
+    return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()))
+
+
+def contrast(
+    x: np.ndarray, y: np.ndarray, *, paired: bool = False, permutations: int = 1000, seed: int = 0
+) -> Contrast:
+    """How far the scores x (n,) and y (m,) are apart; if `paired`, x_i and y_i share a latent."""
+    if len(x) == 0 or len(y) == 0 or (paired and len(x) != len(y)):
+        raise GalgenError(f"{len(x)} and {len(y)} scores cannot be compared")
+    rng = np.random.default_rng(seed)
+    pooled = np.concatenate([x, y])
+    order = np.argsort(pooled)
+    # F_x - F_y climbs by 1/n at each x and falls by 1/m at each y; W1 is the area under |F_x - F_y|.
+    given = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
+    if paired:
+        exchange = rng.choice([-1.0, 1.0], (permutations, len(x)))
+        steps = given * np.tile(exchange, 2)
+    else:
+        steps = rng.permuted(np.tile(given, (permutations, 1)), axis=1)
+    climb = np.concatenate([given[None], steps])[:, order].cumsum(1)[:, :-1]
+    W1 = np.abs(climb) @ np.diff(pooled[order])
+    sd = pooled.std()
+    p = np.mean(W1 >= W1[0] - 1e-9 * sd)
+    return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, float(p), auc(y, x))

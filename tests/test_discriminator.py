@@ -1,0 +1,212 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+
+from galgen.compare.discriminator import (
+    ALIKE,
+    WRONG,
+    DiscriminatorTest,
+    Judgement,
+    contrast,
+    hinge,
+    image_sets,
+    judge,
+    score,
+)
+from galgen.errors import GalgenError
+
+
+def galaxies(n, seed):
+    """Blobs in the noise of a sky, uint8 (n, 1, 16, 16)."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[-7.5:8, -7.5:8]
+    radius = np.hypot(row, column) / rng.uniform(1, 3, (n, 1, 1, 1))
+    image = rng.uniform(0.3, 0.8, (n, 1, 1, 1)) * np.exp(-radius) + rng.normal(0.05, 0.015, radius.shape)
+    return (255 * image.clip(0, 1)).round().astype(np.uint8)
+
+
+def drawn(n, seed):
+    return torch.from_numpy(galaxies(n, seed)).float() / 255
+
+
+def sharpness(x):
+    """A discriminator with power: the light of neighbours, over how much they differ."""
+    step = x[..., 1:] - x[..., :-1]
+    return (x.square().mean((1, 2, 3)) / step.square().mean((1, 2, 3)) - 2.5) / 5
+
+
+def judgement(D, own, other, train, held_out, seed=0):
+    sets = image_sets(own, other, train, held_out, seed=seed)
+    return judge({name: score(D, images) for name, images in sets.items()}, permutations=399, seed=seed)
+
+
+def both(D, own, other, seed=0):
+    A = judgement(D, own, other, galaxies(300, 3), galaxies(400, 5), seed)
+    B = judgement(D, other, own, galaxies(300, 4), galaxies(400, 5), seed)
+    return DiscriminatorTest(A, B)
+
+
+def test_the_hinge_loss_at_its_corners():
+    a, b = np.array([1.0, -1, 1, -1, 0, 3, -3]), np.array([-1.0, 1, 1, -1, 0, 3, -3])
+    assert hinge(a, b).tolist() == [0, 4, 2, 2, 2, 4, 4]
+
+
+def test_a_constant_discriminator_has_mean_two_and_no_power():
+    test = both(lambda x: torch.full((len(x),), 0.3), drawn(200, 1), drawn(200, 2))
+    for D in (test.A, test.B):
+        for curve in D.curves.values():
+            assert curve.mean.value == curve.low == curve.high == pytest.approx(2) and curve.sd < 1e-12
+        assert all(c.distance == 0 and c.p == 1 and c.auc.value == 0.5 for c in D.contrasts.values())
+        assert not D.has_power() and D.floor == pytest.approx(2)
+    assert (test.verdict(), test.distance, test.p) == ("no power", 0, 1)
+
+
+def test_a_discriminator_of_nothing_in_the_image_has_no_power():
+    generator = torch.Generator().manual_seed(0)
+    test = both(lambda x: torch.randn(len(x), generator=generator), drawn(200, 1), drawn(200, 2))
+    assert test.verdict() == "no power"
+    # unit normal scores reach beyond 1: a mean of 2 is not where they go
+    assert test.A.floor > 2.1 and test.A.curves["train"].mean.low < test.A.floor
+    assert test.A.curves["train"].mean.high > test.A.floor
+
+
+def test_with_power_good_generators_pass_and_blurred_ones_separate():
+    good, blurred = drawn(200, 1), torch.from_numpy(ndimage.gaussian_filter(drawn(200, 1), (0, 0, 0.6, 0.6)))
+    test = both(sharpness, good, drawn(200, 2))
+    assert test.verdict() == "passes" and test.A.has_power() and test.distance < 0.3
+    assert test.A.contrasts["held_out", "noise"].auc.low > 0.5
+    assert test.A.contrasts["held_out", "dropped"].p < 0.05
+    assert test.A.memory.low < 0.5 < test.A.memory.high
+    wrong = both(sharpness, blurred, drawn(200, 2))
+    assert wrong.verdict() == "separates" and wrong.p < 0.05 and wrong.distance > 0.5
+
+
+def test_no_verdict_against_separation_comes_from_a_missing_control():
+    # blind to what is wrong with the controls, but not to the samples: evidence of a difference stands
+    test = both(lambda x: (x.amax((1, 2, 3)) > 0.9).float(), drawn(200, 1), drawn(200, 1) * 3)
+    assert not test.A.has_power() and test.verdict() == "separates"
+
+
+def test_a_discriminator_that_knows_its_training_images_is_told_from_a_bad_generator():
+    train = galaxies(300, 3)
+    known = {image.tobytes() for image in train}
+
+    def D(x):
+        bytes_of = ((255 * x).round().to(torch.uint8).numpy()[i].tobytes() for i in range(len(x)))
+        return sharpness(x) + 2 * torch.tensor([b in known for b in bytes_of]).float()
+
+    A = judgement(D, drawn(200, 1), drawn(200, 2), train, galaxies(400, 5))
+    assert A.memory.low > 0.9 and A.contrasts["own", "train"].p < 0.01
+    assert A.contrasts["own", "held_out"].p > 0.05
+
+
+def test_the_mean_loss_is_two_and_the_gap_of_the_scores_in_the_papers_order():
+    rng = np.random.default_rng(0)
+    scores = {name: rng.uniform(-1, 1, 100) * 0.5 for name in ALIKE + WRONG}
+    scores["own"] -= 0.4
+    found = judge(scores, permutations=9)
+    for name, curve in found.curves.items():
+        assert curve.mean.value == pytest.approx(2 + scores[name].mean() - scores["own"].mean())
+    assert found.curves["train"].mean.low > 2
+
+
+def test_the_floor_is_the_mean_loss_of_scores_that_are_alike():
+    rng = np.random.default_rng(1)
+    scores = {name: rng.normal(0.2, 1.5, 6000) for name in ALIKE[:3]}
+    scores |= {name: scores["own"][:50] for name in ("held_out", *WRONG)}
+    found = judge(scores, permutations=1)
+    assert found.curves["other"].mean.value == pytest.approx(found.floor, abs=0.06)
+    exact = stats.norm(0.2, 1.5).expect(lambda s: max(2, 1 + abs(s)))
+    assert found.floor == pytest.approx(exact, abs=0.04)
+
+
+def test_the_distance_is_the_wasserstein_distance_over_the_width_in_any_units():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=37), rng.normal(0.5, 2, 58)
+    want = stats.wasserstein_distance(x, y) / np.concatenate([x, y]).std()
+    found = [contrast(a * x + b, a * y + b, permutations=50) for a, b in ((1, 0), (0.01, -5))]
+    assert [f.distance for f in found] == pytest.approx([want, want]) and found[0].p == found[1].p
+    assert contrast(x, y).auc.value == pytest.approx(np.mean(x[:, None] > y))
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_p_values_are_uniform_under_their_null(paired):
+    p = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        common = 3 * rng.normal(size=40) * paired
+        x, y = common + rng.normal(size=(2, 40))
+        p.append(contrast(x, y, paired=paired, permutations=99, seed=seed).p)
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_pairs_are_exchanged_and_not_permuted():
+    # a shift by a tenth of what the latent does: seen only where the latent's part drops out
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=100)
+    y = x + 0.1 + 0.05 * rng.normal(size=100)
+    assert contrast(x, y, paired=True).p < 0.01 and contrast(x, y).p > 0.1
+
+
+def test_the_joint_p_value_keeps_its_level():
+    def alike(seed):
+        scores = dict(zip(ALIKE[:3], np.random.default_rng(seed).normal(size=(3, 40)), strict=True))
+        pairs = itertools.combinations(scores, 2)
+        found = {(x, y): contrast(scores[x], scores[y], permutations=199, seed=seed) for x, y in pairs}
+        return Judgement({}, found, 2.0)
+
+    rejected = sum(DiscriminatorTest(alike(seed), alike(seed + 1000)).p <= 0.05 for seed in range(250))
+    assert rejected > 0 and stats.binomtest(rejected, 250, 0.05, "greater").pvalue > 0.01
+
+
+def test_the_sets_are_what_they_say():
+    own, other, train, held_out = drawn(30, 1), drawn(30, 2), galaxies(20, 3), galaxies(90, 4)
+    sets = image_sets(own, other, train, held_out, seed=1)
+    assert set(sets) == {*ALIKE, *WRONG} and all(x.dtype == torch.float32 for x in sets.values())
+    assert [len(sets[name]) for name in (*ALIKE, *WRONG)] == [30, 30, 20, 30, 30, 30, 30]
+
+    def keys(x):
+        return {image.tobytes() for image in (255 * x).round().to(torch.uint8).numpy()}
+
+    assert keys(sets["train"]) == {image.tobytes() for image in train}
+    assert len(keys(sets["dropped"])) == 8 and not keys(sets["dropped"]) & keys(sets["held_out"])
+    assert keys(sets["dropped"]) | keys(sets["held_out"]) <= {image.tobytes() for image in held_out}
+    noise, blurred = sets["noise"].flatten(1), sets["blurred"].flatten(1)
+    assert len({tuple(row.argsort(stable=True).tolist()) for row in noise}) == 30
+    torch.testing.assert_close(noise.mean(1), blurred.mean(1), atol=2e-3, rtol=0)  # of the same galaxies
+    assert (noise.std(1) > blurred.std(1)).all()
+    again, another = (image_sets(own, other, train, held_out, seed=s) for s in (1, 2))
+    assert all(torch.equal(sets[name], again[name]) for name in sets)
+    assert not torch.equal(sets["held_out"], another["held_out"])
+
+
+def test_scores_do_not_depend_on_the_chunk_and_need_evaluation_mode():
+    torch.manual_seed(0)
+    D = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(784, 1))
+    D.append(torch.nn.Flatten(0)).eval()
+    x = drawn(50, 1)
+    found = [score(D, x, chunk=chunk) for chunk in (1, 7, 64)]
+    for one, two in itertools.pairwise(found):
+        np.testing.assert_allclose(one, two, atol=1.1e-5)
+    with pytest.raises(GalgenError, match=r"eval\(\)"):
+        score(D.train(), x)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: score(lambda x: x[:, 0, 0], drawn(4, 1)), "one finite number"),
+        (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "one finite number"),
+        (lambda: judge({"own": np.ones(3)}), "blurred"),
+        (lambda: contrast(np.ones(3), np.ones(4), paired=True), "3 and 4 scores"),
+        (lambda: contrast(np.ones(3), np.ones(0)), "3 and 0 scores"),
+        (lambda: image_sets(drawn(9, 1), drawn(8, 1), galaxies(9, 1), galaxies(40, 1)), "shapes"),
+        (lambda: image_sets(drawn(9, 1), drawn(9, 1), galaxies(9, 1), galaxies(30, 1)), "30 held-out"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(GalgenError, match=message):
+        call()
