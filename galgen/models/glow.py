@@ -1,0 +1,436 @@
+r"""Glow: an invertible network, whose density of an image is known exactly.
+
+With z = f(x) invertible and z normal, the density of x is that of z times the change of volume (Eqs. 10-11),
+
+    log p(x) = log N(f(x); 0, 1) + log |det df/dx|,
+
+so the network is trained by maximum likelihood, and an image is drawn by x = f^-1(z). The map is a chain of
+layers whose determinants are cheap. Level l = 0 .. L-1 folds 2x2 pixels into channels ("squeeze") and makes
+K steps, each of two layers:
+
+    y = W e^s (x + b)                    actnorm (s, b: one number a channel) and the invertible 1x1
+                                         convolution, together one matrix: log det = h w (sum s + log |det W|)
+    y_2 = (x_2 + t(x_1)) sigma(x_1)      affine coupling, Eqs. (13)-(15): half of the channels shifts and
+                                         scales the other; log det = sum log sigma
+
+W = P L U with a fixed permutation P, unit lower triangular L, and U with diagonal d, of fixed signs and
+learnt log |d|; log |det W| = sum log |d|. sigma is a logistic function, so it stays below 1. After its steps
+a level splits off half of the channels as its latents and hands on the rest; the last keeps all. Latents are
+normal with a mean and deviation that the channels handed on predict (learnt constants at the last level), and
+`encode` returns them standardised, so that z ~ N(0, 1) at every level.
+
+An image has integer pixels, of which the upper `bits` are kept; x = (integer + u) / 2^bits - 1/2 with u
+uniform in [0, 1) has a density, and bounds the probability P of the integers (Theis et al. 2016):
+
+    -log2 P <= E_u[-log2 p(x)] + bits * dimensions.
+
+References:
+    Dinh et al. 2017, Density estimation using Real NVP, https://arxiv.org/abs/1605.08803. Kingma & Dhariwal
+    2018, Glow: Generative flow with invertible 1x1 convolutions, https://arxiv.org/abs/1807.03039. Theis et
+    al. 2016, A note on the evaluation of generative models, https://arxiv.org/abs/1511.01844.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from galgen import sampling
+from galgen.errors import GalgenError
+
+__all__ = ["Coupling", "Glow", "GlowLearner", "Level", "Mix", "draw", "latents"]
+
+
+class Mix(nn.Module):
+    """Actnorm and invertible 1x1 convolution in one: each pixel's channels x become W e^s (x + b)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        rotation = torch.linalg.qr(torch.randn(channels, channels)).Q
+        permutation, lower, upper = torch.linalg.lu(rotation)
+        self.register_buffer("rows", permutation.argmax(1))
+        self.register_buffer("signs", upper.diagonal().sign())
+        self.log_diagonal = nn.Parameter(upper.diagonal().abs().log())
+        self.triangles = nn.Parameter(lower.tril(-1) + upper.triu(1))
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def initialize(self, x: Tensor) -> None:
+        """Give every channel of x (B, C, H, W) mean 0 and deviation 1 before W."""
+        deviation, mean = torch.std_mean(x, (0, 2, 3), correction=0)
+        self.bias.copy_(-mean)
+        self.log_scale.copy_(-(deviation + 1e-6).log())
+
+    def matrix(self) -> Tensor:
+        """W e^s, (C, C)."""
+        lower = self.triangles.tril(-1) + torch.eye(len(self.bias)).to(self.triangles)
+        upper = self.triangles.triu(1) + (self.signs * self.log_diagonal.exp()).diag()
+        return (lower @ upper)[self.rows] * self.log_scale.exp()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix x (B, C, H, W); the result, and the log-determinant, the same for all images: ()."""
+        matrix = self.matrix()
+        y = F.conv2d(x, matrix[:, :, None, None], matrix @ self.bias)
+        return y, x.shape[2] * x.shape[3] * (self.log_scale.sum() + self.log_diagonal.sum())
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x of y, both (B, C, H, W)."""
+        # in float64: a small matrix whose error would enter every pixel
+        inverse = torch.linalg.inv(self.matrix().double()).to(y.dtype)
+        return F.conv2d(y, inverse[:, :, None, None], -self.bias)
+
+
+class _Convolution(nn.Conv2d):
+    """A convolution whose output channels have learnt gains e^g: it learns sooner than one without.
+
+    One that `starts_at_zero` gives zeros until it has learnt, and g counts three times, as published.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, side: int = 3, starts_at_zero: bool = False):
+        super().__init__(channels_in, channels_out, side, padding=side // 2)
+        self.log_gain = nn.Parameter(torch.zeros(channels_out))
+        self.factor = 1
+        if starts_at_zero:
+            self.factor = 3
+            nn.init.zeros_(self.weight)
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C_out, H, W)."""
+        gain = (self.factor * self.log_gain).exp()
+        return F.conv2d(x, self.weight * gain[:, None, None, None], self.bias * gain, padding=self.padding)
+
+
+class Coupling(nn.Module):
+    """Affine coupling: the first half of the channels shifts and scales the second half."""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.net = nn.Sequential(
+            _Convolution(channels // 2, width),
+            nn.ReLU(inplace=True),
+            _Convolution(width, width, side=1),
+            nn.ReLU(inplace=True),
+            _Convolution(width, channels, starts_at_zero=True),
+        )
+
+    def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+        """Change the second half of x (B, C, H, W); the result, and the log-determinants (B,).
+
+        Args:
+            x: The channels.
+            dtype: What to autocast the convolutions to; the rest stays in the precision of x.
+        """
+        kept, moved = x.chunk(2, 1)
+        shift, log_scale = self._shift_and_log_scale(kept, dtype)
+        return torch.cat([kept, (moved + shift) * log_scale.exp()], 1), log_scale.sum((1, 2, 3))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x of y, both (B, C, H, W)."""
+        kept, moved = y.chunk(2, 1)
+        shift, log_scale = self._shift_and_log_scale(kept, None)
+        return torch.cat([kept, moved * (-log_scale).exp() - shift], 1)
+
+    def _shift_and_log_scale(self, kept: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
+        with torch.autocast(kept.device.type, dtype, enabled=dtype is not None):
+            shift, raw = self.net(kept).to(kept.dtype).chunk(2, 1)
+        return shift, F.logsigmoid(raw + 2)  # 2: near 1 before anything is learnt
+
+
+class Level(nn.Module):
+    """Squeeze, K steps, and all but at the last level a split.
+
+    Args:
+        channels: Channels of the input, a fourth of those within.
+        steps: K.
+        width: Hidden channels of the couplings.
+        last: Whether all channels become latents.
+    """
+
+    def __init__(self, channels: int, steps: int, width: int, last: bool):
+        super().__init__()
+        self.last = last
+        inside = 4 * channels
+        self.steps = nn.ModuleList(
+            layer for _ in range(steps) for layer in (Mix(inside), Coupling(inside, width))
+        )
+        if last:
+            self.prior = nn.Parameter(torch.zeros(2 * inside, 1, 1))
+        else:
+            self.prior = _Convolution(inside // 2, inside, starts_at_zero=True)
+
+    def forward(
+        self, x: Tensor, dtype: torch.dtype | None = None, initialize: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is handed on (B, 2C, H/2, W/2), the standardised latents, and their log-density (B,).
+
+        Args:
+            x: (B, C, H, W).
+            dtype: What to autocast the couplings' convolutions to.
+            initialize: Set the actnorms by x on the way.
+        """
+        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        total = 0
+        for layer in self.steps:
+            if isinstance(layer, Mix):
+                if initialize:
+                    layer.initialize(x)
+                x, log_det = layer(x)
+            else:
+                x, log_det = layer(x, dtype)
+            total = total + log_det
+        kept, z = (x[:, :0], x) if self.last else x.chunk(2, 1)
+        mean, log_deviation = self._mean_and_log_deviation(kept)
+        z = (z - mean) * (-log_deviation).exp()
+        normal = -0.5 * (z.square() + math.log(2 * math.pi)) - log_deviation
+        return kept, z, total + normal.sum((1, 2, 3))
+
+    def inverse(self, kept: Tensor, z: Tensor) -> Tensor:
+        """The x (B, C, H, W) of what was handed on and the latents."""
+        mean, log_deviation = self._mean_and_log_deviation(kept)
+        x = torch.cat([kept, z * log_deviation.exp() + mean], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for layer in reversed(self.steps):
+            x = layer.inverse(x)
+        return F.pixel_shuffle(x, 2)
+
+    def _mean_and_log_deviation(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        return (self.prior if self.last else self.prior(kept)).chunk(2, -3)
+
+
+class Glow(nn.Module):
+    """The flow; 44.1 million parameters at the paper's size 64, channels 3, steps 32 and width 512.
+
+    Args:
+        size: Pixels on a side, a multiple of 2^levels.
+        channels: How often the gray image is fed: 3 gives the shapes of the paper's latents.
+        steps: K, steps of each level.
+        levels: L.
+        width: Hidden channels of the couplings.
+        bits: Bits of a pixel that are kept, of 8.
+
+    Attributes:
+        latent_shapes: (c, h, w) of the latents of each level; level 0 is split off first and is the finest.
+
+    Raises:
+        GalgenError: If the sizes do not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 32,
+        channels: int = 1,
+        steps: int = 4,
+        levels: int = 3,
+        width: int = 64,
+        bits: int = 5,
+    ):
+        super().__init__()
+        if levels < 1 or size % 2**levels or not 1 <= bits <= 8:
+            raise GalgenError(
+                f"no Glow with {levels} levels and {bits} bits for images of {size} pixels: "
+                f"{levels} squeezes need a multiple of {2**levels}, and pixels have 1 to 8 bits"
+            )
+        self.size, self.channels, self.bits = size, channels, bits
+        last = levels - 1
+        self.levels = nn.ModuleList(Level(channels * 2**k, steps, width, k == last) for k in range(levels))
+        sides = [size // 2 ** (k + 1) for k in range(levels)]
+        self.latent_shapes = [(channels * 2 ** (k + 1 + (k == last)), s, s) for k, s in enumerate(sides)]
+        self.register_buffer("initialized", torch.tensor(False))
+        self.to(memory_format=torch.channels_last)  # of weights and activations: 1.4 times as fast
+
+    def dequantize(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images (B, 1, H, W) in [0, 1] of 8 bits as x (B, channels, H, W) in [-1/2, 1/2).
+
+        The integer pixel v in 0 .. 255 becomes floor(v / 2^(8 - bits)); the noise is drawn for each channel.
+        """
+        integers = (images * 255).round().div(2 ** (8 - self.bits), rounding_mode="floor")
+        shape = (len(images), self.channels, *images.shape[2:])
+        u = torch.rand(shape, generator=generator, device=images.device, dtype=images.dtype)
+        # float32 would round an integer and a u nearer to 1 to the next integer
+        return (integers + u.clamp_(max=1 - 2**-16)) / 2**self.bits - 0.5
+
+    def image(self, x: Tensor) -> Tensor:
+        """The image (B, 1, H, W) in [0, 1] of x (B, channels, H, W), at the centre of each pixel's bin.
+
+        Its 2^(8 - bits) integers are equally likely as far as the flow knows: their mean keeps the brightness
+        of the data, while the lower edge would take 3.5 / 255 from every pixel at 5 bits.
+        """
+        q = ((x.mean(1, keepdim=True) + 0.5) * 2**self.bits).floor().clamp(0, 2**self.bits - 1)
+        integers = 2 ** (8 - self.bits)
+        return (q * integers + (integers - 1) / 2) / 255
+
+    @torch.no_grad()
+    def initialize(self, images: Tensor, generator: torch.Generator) -> None:
+        """Set every actnorm, in one pass and once for all, so that it standardises these images' channels.
+
+        Args:
+            images: (B, 1, H, W) in [0, 1]; 256 are enough.
+            generator: Of the dequantisation, on the device of the images.
+
+        Raises:
+            GalgenError: If it was done before.
+        """
+        if self.initialized:
+            raise GalgenError("this Glow is initialized already; build a new one to start anew")
+        x = self.dequantize(images, generator)
+        for level in self.levels:
+            x, _, _ = level(x, initialize=True)
+        self.initialized.fill_(True)
+
+    def require_initialized(self) -> None:
+        """Raise the GalgenError that says how."""
+        if not self.initialized:
+            raise GalgenError(
+                "the actnorms of this Glow are not set: call initialize(images, generator) with some 256 "
+                "training images, or load a state that has been"
+            )
+
+    def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[list[Tensor], Tensor]:
+        """`encode` without its check; `dtype` is what to autocast the couplings' convolutions to."""
+        zs, total = [], 0
+        for level in self.levels:
+            x, z, log_density = level(x, dtype)
+            zs.append(z)
+            total = total + log_density
+        return zs, total
+
+    def encode(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Latents and density of x; the inverse of `decode`.
+
+        Args:
+            x: (B, channels, H, W), such as `dequantize` makes.
+
+        Returns:
+            The standardised latents (B, *latent_shapes[level]) of each level, and log p(x) in nats, (B,).
+
+        Raises:
+            GalgenError: If the flow is not initialized.
+        """
+        self.require_initialized()
+        return self(x)
+
+    def decode(self, latents: Sequence[Tensor]) -> Tensor:
+        """The x (B, channels, H, W) of standardised latents (B, *latent_shapes[level]) of each level."""
+        self.require_initialized()
+        x = latents[-1][:, :0]
+        for level, z in zip(reversed(self.levels), reversed(latents), strict=True):
+            x = level.inverse(x, z)
+        return x
+
+    def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
+        """Bits that a pixel of `bits` bits costs, at most, of an image of that log p(x) in nats.
+
+        It is bits - log2 p(x) / (channels size^2): `bits` itself for the uniform density 1, which spends
+        2^-bits on each value of a pixel.
+        """
+        return self.bits - log_likelihood / (math.log(2) * self.channels * self.size**2)
+
+
+def latents(flow: Glow, seeds: Sequence[int]) -> list[Tensor]:
+    """Standard normal latents (n, *latent_shapes[level]) of each level, finest first, one seed a sample."""
+    generators = sampling.seeded(seeds)
+    like = flow.levels[-1].prior
+    return [sampling.noise(generators, shape).to(like) for shape in flow.latent_shapes]
+
+
+@torch.no_grad()
+def draw(
+    flow: Glow, seeds: Sequence[int], *, temperature: float = 1.0, chunk: int = 64
+) -> tuple[Tensor, list[Tensor]]:
+    """Draw images; each depends on its seed alone.
+
+    Args:
+        flow: An initialized flow.
+        seeds: One whole number a sample.
+        temperature: What the latents are multiplied by: below 1, likelier and more alike.
+        chunk: Images in a call of the network, the last filled up, as in `galgen.sampling`.
+
+    Returns:
+        Images (n, 1, H, W) in [0, 1], and the latents they were decoded from, as of `latents`.
+    """
+    zs = [temperature * z for z in latents(flow, seeds)]
+    images = []
+    for first in range(0, len(seeds), chunk):
+        part = [z[first : first + chunk] for z in zs]
+        full = [torch.cat([z, z.new_zeros(chunk - len(z), *z.shape[1:])]) for z in part]
+        images.append(flow.image(flow.decode(full))[: len(part[0])])
+    return torch.cat(images), zs
+
+
+class GlowLearner:
+    """What the training loop needs to know of the flow; its flips are the loop's.
+
+    Args:
+        flow: The flow, initialized.
+        learning_rate: Of Adam, before the schedule.
+        clip_value: Bound of each component of the gradient.
+        clip_norm: Bound of its norm after that.
+        device: Where to train.
+        precision: What the convolutions of the couplings compute in; all else stays in float32.
+
+    Raises:
+        GalgenError: If the flow is not initialized.
+    """
+
+    def __init__(
+        self,
+        flow: Glow,
+        *,
+        learning_rate: float,
+        clip_value: float = 5.0,
+        clip_norm: float = 100.0,
+        device: str | torch.device = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ):
+        flow.require_initialized()
+        self.device = torch.device(device)
+        self.net = flow.to(self.device).train()
+        self.networks = {"net": self.net}
+        self.adam = torch.optim.Adam(self.net.parameters(), lr=learning_rate, fused=True)
+        self.optimizers = {"adam": self.adam}
+        self.settings = {
+            "learning_rate": learning_rate,
+            "clip_value": clip_value,
+            "clip_norm": clip_norm,
+            "precision": precision,
+        }
+        self.limits = {"bits_per_dim": 100.0}  # an untrained flow is below 10
+
+    def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
+        """One step of Adam on images (B, 1, H, W); the loss in bits per dimension, the gradient's norm."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.settings["learning_rate"] * rate
+        x = self.net.dequantize(images, noise)
+        dtype = torch.bfloat16 if self.settings["precision"] == "bf16" else None
+        loss = self.net.bits_per_dim(self.net(x, dtype)[1]).mean()
+        self.adam.zero_grad()
+        loss.backward()
+        parameters = list(self.net.parameters())
+        nn.utils.clip_grad_value_(parameters, self.settings["clip_value"])
+        norm = nn.utils.clip_grad_norm_(parameters, self.settings["clip_norm"])
+        if not norm.isfinite():
+            raise GalgenError(
+                f"training stopped: {self._broken(x)} is not finite; the last good checkpoint is kept. Lower "
+                f"learning_rate ({self.settings['learning_rate']}) or lengthen the warm-up, and train in a "
+                f"new folder"
+            )
+        self.adam.step()
+        return {"bits_per_dim": loss.detach(), "gradient_norm": norm.detach()}
+
+    @torch.no_grad()
+    def _broken(self, x: Tensor) -> str:
+        """The first layer whose output is not finite, else the last parameter whose gradient is not."""
+        for k, level in enumerate(self.net.levels):
+            x = F.pixel_unshuffle(x, 2)
+            for i, layer in enumerate(level.steps):
+                x = layer(x)[0]
+                if not x.isfinite().all():
+                    return f"the output of {type(layer).__name__} in step {i // 2} of level {k}"
+            x = x.chunk(2, 1)[0]
+        names = [n for n, p in self.net.named_parameters() if not p.grad.isfinite().all()]
+        return f"the gradient of {names[-1]}"
