@@ -1,0 +1,295 @@
+r"""The two networks of the lightweight GAN: a generator of images and a discriminator that scores them.
+
+**Generator.** The latent becomes a 4 x 4 map; each block doubles its side, adds grain and gates it.
+Skip-layer excitation: the map of side s / 8, pooled by a learnt attention (global context), scales the
+channels of the map of side s. The grain is a unit normal number per pixel times one learnt factor per map: a
+few latents can't make the noise of the sky. It is a part of the generator's input, so an image is a function
+of one vector of unit normals, of which the first `latent` numbers are the latent proper.
+
+**Discriminator.** It halves the image down to 8 x 8, each block with two branches, and scores those features;
+apart, it scores a small copy of the image. D(x) is the mean of the two scores: one number an image. There is
+no batch norm in it: D(x) depends on x alone. Two decoders make it an autoencoder of real images: one restores
+the whole image from the features of 8 x 8 pixels, one a quadrant of it from a quadrant of those of 16 x 16.
+
+The architecture is that of Liu et al. 2021 in the sizes of the package `lightweight-gan` 1.2.1, which the
+paper used: at 128 pixels, with attention and one decoder, the two have as many parameters as there,
+35 761 163. Smaller images get the same blocks, a small copy of a quarter of the side, and decoders that end
+at the size of the image.
+
+References:
+    Liu et al. 2021, Towards faster and stabilized GAN training for high-fidelity few-shot image synthesis,
+    https://openreview.net/forum?id=1Fqg133qRaI. Cao et al. 2020, Global context networks,
+    https://arxiv.org/abs/2012.13375. Shen et al. 2021, Efficient attention: attention with linear
+    complexities, https://arxiv.org/abs/1812.01243.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from galgen.errors import GalgenError
+
+__all__ = ["Discriminator", "Generator"]
+
+
+class Generator(nn.Module):
+    """From a vector of unit normals to an image.
+
+    Args:
+        size: Side of the image in pixels: 32, 64, 128 or 256.
+        channels: Channels of the image, 1 or 3.
+        latent: Dimensions of the latent.
+        width: Feature channels at 32 pixels a side; the larger the map, the fewer, in proportion.
+        widest: The most feature channels.
+        kernel: Side of the kernels that follow a doubling.
+        attention: Attend at 32 pixels, where that is not yet the image.
+
+    Attributes:
+        inputs: Unit normals an image is made of: the latent and the pixels of each map's grain.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 32,
+        channels: int = 1,
+        latent: int = 256,
+        width: int = 256,
+        widest: int = 512,
+        kernel: int = 4,
+        attention: bool = False,
+    ):
+        super().__init__()
+        sides = _sides(size, channels)
+        features = {4: latent} | {side: _features(width, widest, side) for side in sides}
+        self.split = [latent] + [side**2 for side in sides]
+        self.inputs = sum(self.split)
+        self.first = nn.Sequential(
+            nn.ConvTranspose2d(latent, 2 * latent, 4), nn.BatchNorm2d(2 * latent), nn.GLU(1)
+        )
+        self.grain = nn.Parameter(torch.zeros(len(sides)))
+        self.up, self.gate, self.excite = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
+        pad = kernel // 2, (kernel - 1) // 2
+        for side, (a, b) in zip(sides, pairwise(features.values()), strict=True):
+            attend = [_Attention(a)] if attention and side == 64 else []
+            convolution = nn.ZeroPad2d(pad + pad), nn.Conv2d(a, 2 * b, kernel)
+            self.up[str(side)] = nn.Sequential(*attend, _Double(a), *convolution)
+            self.gate[str(side)] = nn.Sequential(nn.BatchNorm2d(2 * b), nn.GLU(1))
+            if side >= min(size, 128):
+                self.excite[str(side)] = _Excitation(features[side // 8], b)
+        self.last = nn.Conv2d(features[size], channels, 3, padding=1)
+        _initialize(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images about [0, 1], not clamped, (B, C, H, W); z is (B, inputs)."""
+        latent, *grains = z.split(self.split, dim=1)
+        maps = {4: F.normalize(self.first(latent[:, :, None, None]), dim=1)}
+        for (key, up), strength, grain in zip(self.up.items(), self.grain, grains, strict=True):
+            side = int(key)
+            x = up(maps[side // 2]) + strength * grain.unflatten(1, (1, side, side))
+            maps[side] = self.gate[key](x)
+            if key in self.excite:
+                maps[side] = maps[side] * self.excite[key](maps[side // 8])
+        return self.last(maps[side])
+
+
+class Discriminator(nn.Module):
+    """From an image to its score: high for real ones, low for made ones.
+
+    Args:
+        size: Side of the image in pixels: 32, 64, 128 or 256.
+        channels: Channels of the image, 1 or 3.
+        width: Feature channels at 32 pixels a side; the larger the map, the fewer, in proportion.
+        widest: The most feature channels.
+        decoders: 2 restore the image and a quadrant; 1 the image alone, as the package does below 512 pixels.
+        attention: Attend to the small image, and at 32 pixels where that is not the image.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 32,
+        channels: int = 1,
+        width: int = 128,
+        widest: int = 512,
+        decoders: int = 2,
+        attention: bool = False,
+    ):
+        super().__init__()
+        sides = _sides(size, channels)
+        features = [_features(width, widest, side) for side in sides[:-1]] + [channels]
+
+        def attend(count: int, where: bool = True) -> list[nn.Module]:
+            return [_Attention(count)] if attention and where else []
+
+        self.down = nn.ModuleList(
+            nn.Sequential(*attend(a, side == 32 < size), _Down(a, b))
+            for side, (b, a) in reversed(list(zip(sides[1:], pairwise(features), strict=True)))
+        )
+        last, half, quarter = features[0], max(1, width // 2), max(1, width // 4)
+        self.score = nn.Sequential(
+            nn.Conv2d(last, last, 3, stride=2, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(last, 1, 4)
+        )
+        self.score_small = nn.Sequential(
+            nn.AvgPool2d(size // min(32, size // 4)),
+            nn.Conv2d(channels, half, 3, padding=1),
+            *attend(half),
+            _Down(half, quarter),
+            *attend(quarter),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Conv2d(quarter, 1, 4),
+        )
+        doublings = len(sides) - 1
+        self.decode = _decoder(last, channels, min(4, doublings))
+        self.decode_quadrant = None
+        if decoders == 2:
+            self.decode_quadrant = _decoder(features[1], channels, min(4, doublings - 1))
+        _initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """D(x): the scores (B,) of images (B, C, H, W)."""
+        return self.scores(x, self.features(x))
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The maps of 16 and of 8 pixels a side."""
+        for down in self.down:
+            middle, x = x, down(x)
+        return middle, x
+
+    def scores(self, x: Tensor, features: tuple[Tensor, Tensor]) -> Tensor:
+        """D(x) of images whose features are known."""
+        return (self.score(features[1]) + self.score_small(x)).flatten() / 2
+
+    def reconstruction(self, x: Tensor, features: tuple[Tensor, Tensor], quadrant: Tensor) -> Tensor:
+        """Mean square of what the decoders miss; `quadrant` is 0 to 3 for each image, (B,)."""
+        loss = _missed(self.decode(features[1]), x)
+        if self.decode_quadrant is not None:
+            restored = self.decode_quadrant(_quadrant(features[0], quadrant))
+            loss = loss + _missed(restored, _quadrant(x, quadrant))
+        return loss
+
+
+class _Attention(nn.Module):
+    """Linear attention over the whole map beside attention over 3 x 3 neighbours; the sum with the input."""
+
+    def __init__(self, channels: int, heads: int = 8, depth: int = 64):
+        super().__init__()
+        inner = heads * depth
+        self.heads, self.scale = heads, depth**-0.5
+        self.norm = nn.LayerNorm(channels)  # of each pixel
+        self.queries = nn.Conv2d(channels, 2 * inner, 1, bias=False)
+        self.near = nn.Conv2d(channels, 2 * inner, 1, bias=False)
+        self.far = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.Conv2d(channels, 2 * inner, 1, bias=False),
+        )
+        self.out = nn.Conv2d(2 * inner, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+
+        def by_head(
+            y: Tensor,
+        ) -> tuple[Tensor, Tensor]:  # (B, 2 x heads x depth, ...) to two (B, heads, depth, ...)
+            return y.flatten(2).unflatten(1, (2, self.heads, -1)).unbind(1)
+
+        y = self.norm(x.movedim(1, -1)).movedim(-1, 1)
+        far_query, near_query = by_head(self.queries(y))
+        key, value = by_head(self.far(y))
+        context = torch.einsum("bhdn,bhen->bhde", key.softmax(3), value)
+        far = F.gelu(torch.einsum("bhdn,bhde->bhen", far_query.softmax(2) * self.scale, context))
+        key, value = by_head(F.unfold(self.near(y), 3, padding=1).unflatten(2, x.shape[2:]))
+        key, value = (part.unflatten(2, (-1, 9)) for part in (key, value))
+        weight = torch.einsum("bhdn,bhdjn->bhjn", near_query * self.scale, key).softmax(2)
+        near = torch.einsum("bhjn,bhdjn->bhdn", weight, value)
+        both = torch.cat([far.flatten(1, 2), near.flatten(1, 2)], 1)
+        return x + self.out(both.unflatten(2, x.shape[2:]))
+
+
+class _Excitation(nn.Module):
+    """Factors in 0..1 for the channels of another map, from this one pooled by a learnt attention."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__()
+        between = max(3, channels_out // 2)
+        self.attention = nn.Conv2d(channels_in, 1, 1)
+        self.net = nn.Sequential(
+            nn.Linear(channels_in, between), nn.LeakyReLU(0.1), nn.Linear(between, channels_out), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) to (B, channels_out, 1, 1)."""
+        weight = self.attention(x).flatten(1).softmax(1)
+        return self.net(torch.einsum("bn,bcn->bc", weight, x.flatten(2)))[:, :, None, None]
+
+
+class _Double(nn.Sequential):
+    """Twice the side: four values for each, shuffled into pixels."""
+
+    def __init__(self, channels: int):
+        super().__init__(nn.Conv2d(channels, 4 * channels, 1), nn.SiLU(), nn.PixelShuffle(2))
+
+
+class _Down(nn.Module):
+    """Half the side: one branch learns what to keep, the other keeps the mean."""
+
+    def __init__(self, channels_in: int, channels_out: int):
+        super().__init__()
+        self.learnt = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 2, stride=2),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1),
+            nn.LeakyReLU(0.1),
+        )
+        self.mean = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(channels_in, channels_out, 1), nn.LeakyReLU(0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, H, W) to (B, channels_out, H/2, W/2)."""
+        return self.learnt(x) + self.mean(x)
+
+
+def _decoder(features: int, channels: int, doublings: int) -> nn.Sequential:
+    layers = []
+    for left in reversed(range(doublings)):
+        out = features if left else 2 * channels
+        layers += [_Double(features), nn.Conv2d(features, out, 3, padding=1), nn.GLU(1)]
+        features = max(1, features // 2)
+    return nn.Sequential(*layers)
+
+
+def _sides(size: int, channels: int) -> list[int]:
+    """The powers of two from 8 to the side of the image, if there is a network for such images."""
+    if size not in (32, 64, 128, 256) or channels not in (1, 3):
+        raise GalgenError(
+            f"images of {channels} x {size} x {size}: the GAN makes 1 or 3 channels at 32, 64, 128 or 256 "
+            "pixels; resize them"
+        )
+    return [side for side in (8, 16, 32, 64, 128, 256) if side <= size]
+
+
+def _features(width: int, widest: int, side: int) -> int:
+    return max(1, min(widest, 32 * width // side))
+
+
+def _missed(restored: Tensor, x: Tensor) -> Tensor:
+    return F.mse_loss(restored, F.adaptive_avg_pool2d(x, restored.shape[-1]))
+
+
+def _quadrant(x: Tensor, which: Tensor) -> Tensor:
+    """One quadrant of each map: (B, C, H, W) and (B,) to (B, C, H/2, W/2)."""
+    parts = x.unflatten(3, (2, -1)).unflatten(2, (2, -1))
+    return parts[torch.arange(len(x), device=x.device), :, which // 2, :, which % 2]
+
+
+def _initialize(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="leaky_relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in net.modules():
+        if isinstance(module, _Double):  # four equal pixels at first: no lattice to unlearn
+            with torch.no_grad():
+                module[0].weight.copy_(module[0].weight[::4].repeat_interleave(4, 0))

@@ -1,0 +1,303 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from galgen import checkpoint
+from galgen.errors import GalgenError
+from galgen.models.gan import Discriminator, GanLearner, Generator, draw
+from galgen.training import cosine, read_losses, train
+
+torch.set_num_threads(1)  # networks this small only wait for a second thread
+
+
+def networks(seed=0, size=32, channels=1, attention=False, **kind):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        G = Generator(size=size, channels=channels, latent=4, width=4, widest=8, attention=attention)
+        D = Discriminator(size=size, channels=channels, width=8, widest=8, attention=attention, **kind)
+    with torch.no_grad():
+        G.grain.fill_(0.1)
+    return G, D
+
+
+def learner(held_out=None, seed=0, **settings):
+    held_out = galaxies(6, seed=9) if held_out is None else held_out
+    return GanLearner(*networks(seed), held_out, **{"learning_rate": 1e-3, **settings})
+
+
+def galaxies(n=8, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 1, 32, 32), dtype=np.uint8)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def step(model, x=None, seed=0):
+    x = torch.from_numpy(galaxies()).float() / 255 if x is None else x
+    return model.step(x, torch.Generator().manual_seed(seed), 1.0)
+
+
+def run(directory, model=None, **given):
+    options = {
+        "images_shown": 48,
+        "batch_size": 4,
+        "seed_order": 1,
+        "seed_noise": 2,
+        "schedule": cosine,
+        "flips": True,
+        "report_every": 2,
+        "save_every_seconds": 0.0,
+        "progress": False,
+        **given,
+    }
+    return train(model or learner(), galaxies(), directory, **options)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_networks_take_and_give_images_of_the_size_asked_for(size, channels):
+    G, D = networks(size=size, channels=channels)
+    x = G(normal(2, G.inputs))
+    assert x.shape == (2, channels, size, size)
+    middle, last = D.features(x)
+    assert (middle.shape[-1], last.shape[-1]) == (16, 8)
+    assert D(x).shape == (2,)
+    assert D.reconstruction(x, (middle, last), torch.tensor([0, 3])).shape == ()
+    side = min(128, size)
+    assert D.decode(last).shape == (2, channels, side, side)
+
+
+def test_paper_size_has_the_papers_number_of_parameters():
+    with torch.device("meta"):
+        G, D = Generator(size=128, attention=True), Discriminator(size=128, decoders=1, attention=True)
+    count = sum(p.numel() for net in (G, D) for p in net.parameters())
+    assert count == 35_761_163  # "approximately 36 million"
+
+
+@pytest.mark.parametrize(
+    ("size", "attention", "kind"),
+    [(32, False, {}), (64, True, {}), (128, False, {"decoders": 1})],
+)
+def test_every_parameter_gets_a_gradient(size, attention, kind):
+    G, D = networks(size=size, attention=attention, **kind)
+    x = G(normal(3, G.inputs))
+    loss = D(x).square().sum() + D.reconstruction(x, D.features(x), torch.tensor([0, 1, 2]))
+    loss.backward()
+    for net in (G, D):
+        for name, parameter in net.named_parameters():
+            # batch norm and softmax take out what a bias before them adds
+            idle = name.endswith("bias") and name.startswith(("up.", "first.0", "excite.32.attention"))
+            assert idle or parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("size", "channels"), [(48, 1), (16, 1), (512, 1), (64, 2)])
+def test_images_it_cannot_make_are_refused(size, channels):
+    for net in (Generator, Discriminator):
+        with pytest.raises(GalgenError, match=rf"{channels} x {size} x {size}.*resize"):
+            net(size=size, channels=channels)
+
+
+def test_score_of_an_image_does_not_depend_on_the_others():
+    D = networks()[1].double()
+    x = normal(5, 1, 32, 32).double()
+    torch.testing.assert_close(D(x)[2:3], D(x[2:3]), rtol=1e-12, atol=1e-14)
+
+
+def test_quadrant_decoder_sees_the_quadrant_it_restores():
+    D = networks()[1]
+    D.decode_quadrant = torch.nn.Upsample(scale_factor=2)
+    x, which = normal(4, 1, 32, 32), torch.arange(4)
+    small = F.avg_pool2d(x, 2)
+    D.decode = torch.nn.Identity()
+    loss = D.reconstruction(x, (small, F.avg_pool2d(x, 4)), which)
+    blocky = F.interpolate(small, scale_factor=2)
+    missed = [
+        (x - blocky)[i, :, 16 * (i // 2) :, 16 * (i % 2) :][:, :16, :16].square().mean() for i in range(4)
+    ]
+    torch.testing.assert_close(loss, torch.stack(missed).mean())  # the small image itself is restored exactly
+
+
+class Plane(torch.nn.Module):
+    """A linear D(x) = sum(a x) + b that restores every image."""
+
+    def __init__(self, slope, offset=0.0):
+        super().__init__()
+        self.slope, self.offset = torch.nn.Parameter(slope), torch.nn.Parameter(torch.tensor(offset))
+
+    def forward(self, x):
+        return self.scores(x, None)
+
+    def features(self, x):
+        return x, x
+
+    def scores(self, x, _):
+        return (self.slope * x).sum((1, 2, 3)) + self.offset
+
+    def reconstruction(self, x, features, quadrant):
+        return 0 * self.slope.sum()
+
+
+class Constant(torch.nn.Module):
+    """A G that makes one image, of a brightness it learns."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value, self.inputs = torch.nn.Parameter(torch.tensor(value)), 3
+
+    def forward(self, z):
+        return self.value.expand(len(z), 1, 32, 32)
+
+
+def plane(slope, offset, made, **settings):
+    return GanLearner(
+        Constant(made), Plane(slope, offset), galaxies(), learning_rate=0.0, collapse=1e9, **settings
+    )
+
+
+def test_hinge_is_low_for_a_discriminator_that_is_right_and_two_for_one_that_tells_nothing_apart():
+    bright = torch.ones(8, 1, 32, 32)
+    mean = torch.full((1, 32, 32), 1 / 1024)
+    right = step(plane(4 * mean, -2.0, 0.0), bright)  # D(real) = 2, D(fake) = -2
+    assert right["hinge"] == 0 and right["D_real"] == pytest.approx(2) and right["D_fake"] == -2
+    wrong = step(plane(-4 * mean, 2.0, 0.0), bright)
+    assert wrong["hinge"] == pytest.approx(6)  # (1 + 2) + (1 + 2): Eq. (8) of real -2 and made 2
+    assert step(plane(0 * mean, 0.3, 0.0), bright)["hinge"] == pytest.approx(2)
+
+
+def test_generator_climbs_the_score():
+    mean = torch.full((1, 32, 32), 1 / 1024)
+    model = GanLearner(Constant(0.2), Plane(mean), galaxies(), learning_rate=0.01, collapse=1e9)
+    assert step(model)["generator"] == pytest.approx(-0.2)  # Eq. (9)
+    assert model.generator.value.item() == pytest.approx(
+        0.21, rel=1e-4
+    )  # Adam's first step is the learning rate
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 1.0])
+def test_penalty_of_a_linear_discriminator_is_its_squared_slope(share):
+    slope = normal(1, 32, 32)
+    losses = step(plane(slope, 0.0, 0.0, share=share))
+    assert losses["penalty"] == pytest.approx(slope.square().sum().item(), rel=1e-5)
+
+
+def test_penalty_alone_flattens_the_discriminator():
+    model = GanLearner(
+        Constant(0.5),
+        Plane(normal(1, 32, 32), 50.0),  # the hinge of real images is flat there
+        galaxies(),
+        learning_rate=0.01,
+        penalty=1e3,
+        collapse=1e9,
+    )
+    penalties = [step(model, seed=k)["penalty"].item() for k in range(50)]
+    assert penalties[-1] < 0.5 * penalties[0]
+
+
+def test_average_follows_its_recursion_batch_norm_included():
+    model = learner(decay=0.9)
+    expected = {k: v.clone() for k, v in model.average.state_dict().items()}
+    for k in range(4):
+        step(model, seed=k)
+        for name, now in model.generator.state_dict().items():
+            expected[name] = 0.9 * expected[name] + 0.1 * now if now.is_floating_point() else now.clone()
+    for name, value in model.average.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
+    assert not torch.equal(model.average.state_dict()["last.weight"], model.generator.last.weight)
+
+
+def test_a_sample_is_named_by_its_seed_alone():
+    model = learner()
+    for k in range(3):
+        step(model, seed=k)
+    together = draw(model.average, range(11), chunk=4)
+    assert torch.equal(draw(model.average, [7], chunk=4)[0], together[7])
+    assert torch.equal(draw(model.average, [10, 3], chunk=4), together[[10, 3]])
+    torch.testing.assert_close(draw(model.average, range(11), chunk=5), together, rtol=1e-4, atol=1e-5)
+    assert together.shape == (11, 1, 32, 32) and together.min() >= 0 and together.max() <= 1
+    assert (together[0] - together[1]).abs().max() > 1e-3
+
+
+def test_samples_of_a_generator_in_training_mode_are_refused():
+    with pytest.raises(GalgenError, match="eval"):
+        draw(networks()[0], [1])
+
+
+def test_held_out_images_never_enter_a_gradient():
+    other = 255 - galaxies(6, seed=9)
+    a, b = learner(), learner(other)
+    for k in range(3):
+        x, y = step(a, seed=k), step(b, seed=k)
+    assert x["D_held_out"] != y["D_held_out"]
+    assert all(same(a.networks[n].state_dict(), b.networks[n].state_dict()) for n in a.networks)
+
+
+def test_scores_are_reported_and_hold_no_graph():
+    losses = step(learner())
+    assert {
+        "D_real",
+        "D_fake",
+        "D_held_out",
+        "penalty",
+        "hinge",
+        "generator",
+        "mode_collapse",
+    } <= losses.keys()
+    assert all(v.ndim == 0 and not v.requires_grad and v.isfinite() for v in losses.values())
+
+
+def test_a_killed_training_resumes_bit_for_bit(tmp_path):
+    run(tmp_path / "whole")
+    broken = learner()
+    ordinary, calls = broken.step, []
+
+    def until_killed(*given):
+        calls.append(1)
+        if len(calls) > 7:
+            raise KeyboardInterrupt
+        return ordinary(*given)
+
+    broken.step = until_killed
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", broken)
+    run(tmp_path / "broken", learner(seed=5))  # whose own weights must not matter
+    whole, broken = (
+        checkpoint.load(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "broken")
+    )
+    assert whole["shown"] == broken["shown"] == 48
+    for name in ("generator", "discriminator", "average"):
+        assert same(whole["networks"][name], broken["networks"][name]), name
+    for name in ("generator", "discriminator"):
+        a, b = (state["optimizers"][name]["state"] for state in (whole, broken))
+        assert a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
+
+
+def test_collapse_stops_the_run_says_so_and_leaves_the_checkpoint(tmp_path):
+    model = learner()
+    ordinary, calls = model.generator.forward, []
+
+    def collapses(z):
+        calls.append(1)
+        return ordinary(z if len(calls) <= 7 else torch.zeros_like(z))
+
+    model.generator.forward = collapses
+    with pytest.raises(GalgenError, match=r"mode_collapse diverges.*last good checkpoint is kept"):
+        run(tmp_path, model)
+    state = checkpoint.load(tmp_path / "checkpoint.safetensors")
+    assert state["shown"] == 24  # 6 steps of 4: the report before the one that found it
+
+
+def test_training_tells_images_from_noise():
+    dark = galaxies(16) // 8
+    model = learner(dark, learning_rate=2e-3, penalty=0.01)
+    x = torch.from_numpy(dark[:8]).float() / 255
+    for k in range(40):
+        losses = step(model, x, seed=k)
+    assert losses["D_real"] > losses["D_fake"]
+    assert losses["reconstruction"] < 0.05
