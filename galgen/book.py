@@ -20,7 +20,7 @@ import nbformat
 
 from galgen import chapters, workflow_graph
 from galgen.errors import GalgenError
-from galgen.experiment import Experiment
+from galgen.experiment import every_family
 from galgen.files import read_json
 from galgen.parameters import Parameters
 from galgen.store import Store
@@ -180,14 +180,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         parameters = Parameters.checked(
             profile=args.profile, data=args.data, N=args.N or None, seed=args.seed
         )
-        experiment = Experiment(parameters)
+        experiments = every_family(parameters)
         if args.step == "chapter":
             data = read_json(args.stamp)["dataset"]
-            note = {"N": list(experiment.ladder), "images": data["images"], "sha256": data["sha256"]}
+            own = [e for e in experiments.values() if args.notebook.stem in e.family.chapters]
+            sizes = sorted({N for e in own or experiments.values() for N in e.ladder})
+            note = {"N": sizes, "images": data["images"], "sha256": data["sha256"]}
             chapters.execute(args.notebook, args.output, parameters, note)
         else:
             trainings = [read_json(path) for path in args.trainings]
-            render(args.source, args.notebooks, args.build, args.chapters, experiment.plan(), trainings)
+            plan = [record for e in experiments.values() for record in e.plan()]
+            render(args.source, args.notebooks, args.build, args.chapters, plan, trainings)
     except GalgenError as error:
         print(f"galgen: error: {error}", file=sys.stderr)
         return 2

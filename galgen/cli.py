@@ -19,7 +19,7 @@ from galgen.data.dataset import Dataset, near_duplicates, write_dataset
 from galgen.data.download import Network
 from galgen.data.manifest import load_manifest
 from galgen.errors import GalgenError
-from galgen.experiment import Experiment
+from galgen.experiment import Experiment, every_family, training_named
 from galgen.files import file_sha256, write_json
 from galgen.parameters import Parameters
 from galgen.store import Store
@@ -114,14 +114,12 @@ def _verify(args: argparse.Namespace) -> None:
     print(f"{args.dataset}: both files are what was written")
 
 
-def _experiment(args: argparse.Namespace) -> Experiment:
-    return Experiment(
-        Parameters.checked(profile=args.profile, data=args.data, N=args.N, seed=args.seed), Store(args.store)
-    )
+def _parameters(args: argparse.Namespace) -> Parameters:
+    return Parameters.checked(profile=args.profile, data=args.data, N=args.N, seed=args.seed)
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    experiment = _experiment(args)
+    experiment = Experiment(_parameters(args), Store(args.store))
     found = {}
     for role in ("dataset", "control_dataset"):
         dataset = getattr(experiment, role)
@@ -134,14 +132,15 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _plan(args: argparse.Namespace) -> None:
-    for record in _experiment(args).plan():
-        print(json.dumps(record))
+    for experiment in every_family(_parameters(args), Store(args.store)).values():
+        for record in experiment.plan():
+            print(json.dumps(record))
 
 
 def _train(args: argparse.Namespace) -> None:
-    experiment = _experiment(args)
     torch.set_num_threads(args.threads)
-    run = experiment.train(experiment.training_named(args.name))
+    experiment, training = training_named(args.name, _parameters(args), Store(args.store))
+    run = experiment.train(training)
     if args.out:
         write_json(args.out, {"name": args.name, "key": run.key, **run.summary})
     print(f"{args.name}: {run.path}")

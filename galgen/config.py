@@ -15,31 +15,67 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from galgen.errors import GalgenError
 
-__all__ = ["PROFILES", "Denoiser", "Profile", "explain", "profile"]
+__all__ = ["PROFILES", "Denoiser", "Flow", "Profile", "Trained", "explain", "profile"]
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Denoiser(_Settings):
+class Trained(_Settings):
+    """What every family of models says: its sizes, and what its trainings cost."""
+
+    N: tuple[int, ...]  # training images of each model
+    design_N: int  # the size at which the 2x2 of initialisation and data is run
+    batch_size: int
+    learning_rate: float
+    schedule: str  # a name of `galgen.families.SCHEDULES`
+    passes_per_image: int | None = None  # None: the cap, whatever N
+    images_cap: int
+    milestones: int  # weights kept along the way, log-spaced in images shown
+
+    def images_shown(self, N: int) -> int:
+        """Images shown to a model with N training images, a whole number of batches."""
+        wanted = self.images_cap
+        if self.passes_per_image is not None:
+            wanted = min(self.passes_per_image * N, wanted)
+        return max(wanted // self.batch_size, 1) * self.batch_size
+
+
+class Denoiser(Trained):
     """The blind denoiser: its network, training and sampler."""
 
+    N: tuple[int, ...] = (10, 30, 100, 4000)  # memorising twice, between, generalising
+    design_N: int = 10
     kernels: int = 16  # 0.48 M parameters: what two cores can train in minutes
     blocks: int = 3  # as in the paper
     batch_size: int = 8  # small batches memorise and sharpen sooner for the same images shown
     learning_rate: float = 4e-3
     schedule: Literal["cosine", "halving"] = "cosine"
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
-    passes_per_image: int = 3600  # a 3 dB gap between training and validation appears at 2400 to 3000
+    passes_per_image: int | None = 3600  # a 3 dB gap of training and validation appears at 2400 to 3000
     images_cap: int = 120_000  # at 160 000 the samples have discs and companions; two cores allow this much
-    milestones: int = 8  # weights kept along the way, log-spaced in images shown
+    milestones: int = 8
     sampler_steps: int = 30  # calls of the network for a sample
     sampler_sigma_min: float = 0.01  # the noise of the data; from 0.02 the samples are softer than it
 
-    def images_shown(self, N: int) -> int:
-        """Images shown to a model with N training images, a whole number of batches."""
-        return max(min(self.passes_per_image * N, self.images_cap) // self.batch_size, 1) * self.batch_size
+
+class Flow(Trained):
+    """Glow: its network and training."""
+
+    N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, as far as the data set reaches
+    design_N: int = 100
+    steps: int = 4  # the paper's K
+    levels: int = 3  # the paper's L
+    width: int = 64  # channels of the coupling nets
+    bits: int = 5  # as in the paper
+    channels: Literal[1, 3] = 1  # 3: the gray image fed three times, as the paper's latent shapes tell
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    images_cap: int = 64_000
+    milestones: int = 4
+    sampler_temperature: float = 1.0
 
 
 class Profile(_Settings):
@@ -51,10 +87,9 @@ class Profile(_Settings):
     crop: int = 64  # pixels of 0.262 arcsec about the target, as in the paper
     simulated: int = 10_000  # galaxies of the embedded data set: two times the largest N, and validation
     validation: int = Field(1000, ge=1)
-    N: tuple[int, ...] = (10, 30, 100, 4000)  # memorising twice, between, generalising
     samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
-    design_N: int = 10  # the size at which the 2x2 of initialisation and data is run
     denoiser: Denoiser = Denoiser()
+    glow: Flow = Flow()
 
 
 _LAPTOP = Profile(name="laptop", purpose="an hour on two cores; the default")
@@ -66,10 +101,11 @@ PROFILES = {
         image_size=16,  # the least that three poolings leave something of
         simulated=150,
         validation=32,
-        N=(8, 24),
         samples=16,
-        design_N=8,
-        denoiser=Denoiser(kernels=4, passes_per_image=64, images_cap=1024, milestones=3),
+        denoiser=Denoiser(
+            N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
+        ),
+        glow=Flow(N=(8, 24), design_N=8, steps=1, width=8, images_cap=1024, milestones=2),
     ),
     "laptop": _LAPTOP,
     "desk": Profile(
@@ -77,9 +113,15 @@ PROFILES = {
         purpose="a night on two cores, or minutes on a GPU",
         simulated=34_000,
         validation=2000,
-        N=(10, 100, 1000, 16_000),  # N = 100 as in the paper: memorised at 8e5 images shown
         samples=1000,  # as in the paper
-        denoiser=Denoiser(kernels=32, passes_per_image=8000, images_cap=1_000_000, milestones=12),
+        denoiser=Denoiser(
+            N=(10, 100, 1000, 16_000),  # N = 100 as in the paper: memorised at 8e5 images shown
+            kernels=32,
+            passes_per_image=8000,
+            images_cap=1_000_000,
+            milestones=12,
+        ),
+        glow=Flow(N=(100, 1000, 16_000), steps=8, width=128, images_cap=640_000),
     ),
     "paper": Profile(
         name="paper",
@@ -87,10 +129,10 @@ PROFILES = {
         image_size=64,
         simulated=250_000,
         validation=10_000,
-        N=(100, 1000, 10_000, 100_000),
         samples=1000,
-        design_N=1000,
         denoiser=Denoiser(
+            N=(100, 1000, 10_000, 100_000),
+            design_N=1000,
             kernels=64,  # 7.66 M parameters
             batch_size=512,
             learning_rate=1e-3,
@@ -100,6 +142,16 @@ PROFILES = {
             images_cap=25_000_000,  # 100 epochs of 250 000
             milestones=16,
             sampler_steps=50,
+        ),
+        glow=Flow(
+            N=(1000, 10_000, 100_000),
+            design_N=1000,
+            steps=32,
+            width=512,  # 44.1 M parameters
+            channels=3,
+            batch_size=32,
+            learning_rate=1e-4,
+            images_cap=6_400_000,  # 200 000 iterations
         ),
     ),
 }

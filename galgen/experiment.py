@@ -13,6 +13,8 @@ apart; the order of the images and the noise always differ, or "same and same" w
     another               (1, 1, A)              (1, 1, B) = model B
 
 A last model, the control, has seen galaxies of another data set. How much A agrees with it is no finding.
+
+All this for one family of models (`galgen.families`) at a time.
 """
 
 import functools
@@ -28,25 +30,21 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from galgen import checkpoint, config, sampling
+from galgen import checkpoint, config
 from galgen import training as loop
 from galgen.compare import similarity
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.errors import GalgenError
+from galgen.families import FAMILIES, SCHEDULES
 from galgen.figures import provenance
-from galgen.models import unet
 from galgen.parameters import Parameters
-from galgen.sampling import deterministic_ladder
 from galgen.store import Run, Store
 
-__all__ = ["Experiment", "Training"]
-
-CHAPTERS = {"unet": ("02_diffusion", "03_two_models_diffusion")}  # that need the models of a family
-FLOPS = 5e10  # of one core of a small server, sustained in a training step (benchmarks/denoiser.py)
+__all__ = ["Experiment", "Training", "every_family", "training_named"]
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,20 @@ class Experiment:
     Args:
         parameters: What was asked.
         store: Where everything is kept; by default the store of the project.
+        family: A name of `galgen.families.FAMILIES`.
 
     Raises:
         GalgenError: If the profile does not exist or N is impossible.
     """
 
-    def __init__(self, parameters: Parameters, store: Store | None = None):
+    def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "unet"):
         self.parameters = parameters
         self.profile = config.profile(parameters.profile)
+        self.family = FAMILIES[family](self.profile)
+        self.settings = self.family.settings
         self.store = store or Store()
         N = parameters.N
-        self.ladder = self.profile.N if N is None else (N,) if isinstance(N, int) else tuple(N)
+        self.ladder = self.settings.N if N is None else (N,) if isinstance(N, int) else tuple(N)
         if not self.ladder or min(self.ladder) < 2 or list(self.ladder) != sorted(set(self.ladder)):
             raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {N}")
 
@@ -107,7 +108,9 @@ class Experiment:
 
     def _prepare(self, source: str) -> Dataset:
         profile = self.profile
-        count = max(profile.simulated, 2 * max(self.ladder) + profile.validation)
+        # One data set for all families, whichever asks first.
+        ladders = [self.ladder] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
+        count = max(profile.simulated, 2 * max(map(max, ladders)) + profile.validation)
         return prepare(
             self.store,
             source,
@@ -131,55 +134,52 @@ class Experiment:
         dataset = self.control_dataset if training.control else self.dataset
         return dataset.images[getattr(self.split(training.N, control=training.control), training.half)]
 
-    def pair(self, N: int) -> tuple[Training, Training]:
-        """Models A and B."""
-        return Training(N, "A", 0, 0), Training(N, "B", 1, 1)
+    def pair(self, N: int, *, swapped: bool = False) -> tuple[Training, Training]:
+        """Models A and B; or another two, each with the initialisation of the other."""
+        a, b = (1, 0) if swapped else (0, 1)
+        return self._training(N, "A", a, a), self._training(N, "B", b, 1)
+
+    def pairs(self, N: int) -> list[tuple[Training, Training]]:
+        """All the pairs the family has at N."""
+        return [self.pair(N)] + [self.pair(N, swapped=True)] * self.family.swapped
 
     def design(self) -> dict[tuple[str, str], Training]:
         """The four models that model A is held against in the 2x2, by (initialisation, images)."""
-        N = self.profile.design_N if self.profile.design_N in self.ladder else self.ladder[0]
+        N = self.settings.design_N if self.settings.design_N in self.ladder else self.ladder[0]
         return {
-            ("same", "same"): Training(N, "A", 0, 1),
-            ("other", "same"): Training(N, "A", 1, 1),
-            ("same", "disjoint"): Training(N, "B", 0, 1),
-            ("other", "disjoint"): Training(N, "B", 1, 1),
+            ("same", "same"): self._training(N, "A", 0, 1),
+            ("other", "same"): self._training(N, "A", 1, 1),
+            ("same", "disjoint"): self._training(N, "B", 0, 1),
+            ("other", "disjoint"): self._training(N, "B", 1, 1),
         }
 
     def control(self) -> Training:
         """The model that has seen other galaxies, at the largest N; it shares no seed with model A."""
-        return Training(self.ladder[-1], "A", 1, 1, control=True)
+        return self._training(self.ladder[-1], "A", 1, 1, control=True)
 
     def trainings(self) -> list[Training]:
-        """Every training of the diffusion chapters, longest first so that two cores end together."""
-        wanted = (
-            {t for N in self.ladder for t in self.pair(N)} | set(self.design().values()) | {self.control()}
-        )
-        return sorted(wanted, key=lambda t: (-self.profile.denoiser.images_shown(t.N), t.name))
-
-    def training_named(self, name: str) -> Training:
-        """The training that `plan` calls `name`."""
-        for training in self.trainings():
-            if training.name == name:
-                return training
-        names = ", ".join(t.name for t in self.trainings())
-        raise GalgenError(f"no training '{name}' in this experiment; there are {names}")
+        """Every training of the family, longest first so that two cores end together."""
+        wanted = {t for N in self.ladder for pair in self.pairs(N) for t in pair}
+        wanted |= {*self.design().values(), self.control()}
+        return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
         """What each training is for and costs: name, chapters, images shown, minutes of a core, megabytes."""
-        net = self._net(0)
-        size = self.profile.image_size
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net(torch.zeros(1, 1, size, size))
-        weights = sum(p.numel() for p in net.parameters())
+        networks, size = self._networks(0), self.profile.image_size
+        some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
+        learner = self.family.learner(networks, some, some, "cpu")
+        with FlopCounterMode(display=False) as counter:
+            learner.step(torch.from_numpy(some).float() / 255, torch.Generator().manual_seed(0), 0.0)
+        weights = sum(p.numel() for net in networks.values() for p in net.parameters())
         records = []
         for training in self.trainings():
-            shown = self.profile.denoiser.images_shown(training.N)
-            seconds = 3 * counter.get_total_flops() * shown / FLOPS  # a backward pass costs two forward ones
+            shown = self.settings.images_shown(training.N)
+            seconds = counter.get_total_flops() / len(some) * shown / self.family.flop_rate
             megabytes = 400 + (16 * weights + training.N * size**2) / 2**20
             records.append(
                 {
                     "name": training.name,
-                    "chapters": list(CHAPTERS[training.family]),
+                    "chapters": list(self.family.chapters),
                     "images_shown": shown,
                     "minutes": round(seconds / 60, 2),
                     "memory_mb": round(megabytes),
@@ -189,18 +189,13 @@ class Experiment:
 
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""
-        settings, images = self.profile.denoiser, self.images(training)
+        settings, images = self.settings, self.images(training)
         shown = settings.images_shown(training.N)
 
         def make(work: Path) -> dict:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            learner = unet.DenoiserLearner(
-                self._net(training.init),
-                learning_rate=settings.learning_rate,
-                loss=settings.loss,
-                device=device,
-                precision="bf16" if device == "cuda" else "fp32",  # bf16 is slower without matrix units
-            )
+            held_out = self.dataset.images[self.split(training.N).validation]
+            learner = self.family.learner(self._networks(training.init), images, held_out, device)
             first = max(settings.batch_size, shown // 128)
             summary = loop.train(
                 learner,
@@ -210,24 +205,25 @@ class Experiment:
                 batch_size=settings.batch_size,
                 seed_order=1000 * self.parameters.seed + training.order,
                 seed_noise=1000 * self.parameters.seed + training.order,
-                schedule={"cosine": loop.cosine, "halving": loop.halving}[settings.schedule],
+                schedule=SCHEDULES[settings.schedule],
+                flips=self.family.flips,
                 milestones=loop.log_spaced(first, shown, settings.milestones),
                 label=training.name,
             )
-            return summary | {"name": training.name, "precision": learner.precision}
+            return summary | {"name": training.name}
 
         return self.store.run(make=make, **self._identity(training))
 
     def _identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
-        settings = self.profile.denoiser
-        params = settings.model_dump(
-            exclude={"sampler_steps", "sampler_sigma_min", "passes_per_image", "images_cap"}
-        )
+        settings = self.settings
+        elsewhere = {"N", "design_N", "passes_per_image", "images_cap"}
+        elsewhere |= {name for name in type(settings).model_fields if name.startswith("sampler_")}
+        params = settings.model_dump(exclude=elsewhere)
         params |= {"images_shown": settings.images_shown(training.N), "N": training.N}
         params |= {"init": training.init, "order": training.order, "seed": self.parameters.seed}
         data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
-        return {"kind": training.family, "params": params, "data": data, "code": [unet, loop]}
+        return {"kind": training.family, "params": params, "data": data, "code": self.family.code}
 
     def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:
         """Train what the store lacks, one process a core, saying first what that will cost."""
@@ -245,13 +241,16 @@ class Experiment:
                 list(pool.map(self._train_apart, missing))
         return {t: self.train(t) for t in trainings}
 
-    def network(self, training: Training, images_shown: int | None = None) -> unet.UNet:
-        """The denoiser in evaluation mode, at the end or at a milestone of its training."""
+    def networks(self, training: Training, images_shown: int | None = None) -> dict[str, nn.Module]:
+        """The networks in evaluation mode, at the end or at a milestone of the training."""
         run = self.train(training)
         shown = images_shown or run.summary["images_shown"]
-        net = self._net(training.init)
-        net.load_state_dict(checkpoint.load(run.path / f"weights-{shown}.safetensors")["net"])
-        return net.eval().to(memory_format=torch.channels_last)
+        state = checkpoint.load(run.path / f"weights-{shown}.safetensors")
+        networks = self._networks(training.init)
+        for name, net in networks.items():
+            net.load_state_dict(state[name])
+            net.eval().to(memory_format=torch.channels_last)
+        return networks
 
     @functools.cached_property
     def start(self) -> Tensor:
@@ -273,35 +272,57 @@ class Experiment:
             images_shown: At which milestone of its training; by default at the end.
             count: How many.
         """
-        settings = self.profile.denoiser
-        ladder = {"steps": settings.sampler_steps, "sigma_min": settings.sampler_sigma_min}
         run, seeds = self.train(training), self.latents(count)
         shown = images_shown or run.summary["images_shown"]
-        params = {"model": run.key, "images_shown": shown, "seeds": [seeds.start, seeds.stop], **ladder}
+        params = {"model": run.key, "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
 
         def make(work: Path) -> dict:
-            net = self.network(training, shown)
-            drawn = deterministic_ladder(net, self.start, seeds, **ladder)
-            checkpoint.save(work / "samples.safetensors", {"images": drawn.images})
-            return {"name": training.name, "images": len(seeds), "mean": drawn.images.mean().item()}
+            images = self.family.draw(self.networks(training, shown), seeds, self.start)
+            checkpoint.save(work / "samples.safetensors", {"images": images})
+            return {"name": training.name, "images": len(seeds), "mean": images.mean().item()}
 
         start = hashlib.sha256(self.start.numpy().tobytes()).hexdigest()
-        drawn = self.store.run("samples", params, make, data=start, code=[sampling, unet])
+        params |= self.family.sampler
+        drawn = self.store.run("samples", params, make, data=start, code=self.family.sampler_code)
         return checkpoint.load(drawn.path / "samples.safetensors")["images"]
 
-    def _net(self, init: int) -> unet.UNet:
+    def _training(self, N: int, half: str, init: int, order: int, *, control: bool = False) -> Training:
+        return Training(N, half, init, order, control, self.family.name)
+
+    def _networks(self, init: int) -> dict[str, nn.Module]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 * self.parameters.seed + init)
-            return unet.UNet(self.profile.denoiser.kernels, self.profile.denoiser.blocks)
+            return self.family.networks()
 
     def _train_apart(self, training: Training) -> None:
         """Train in a process of its own: torch's threads are per process, and one each is fastest."""
         given = self.parameters
         command = [sys.executable, "-m", "galgen", "train", training.name, "--store", str(self.store.root)]
         command += ["--profile", given.profile, "--data", given.data, "--seed", str(given.seed)]
-        command += ["--N", *map(str, self.ladder)]
+        if given.N:
+            command += ["--N", *map(str, self.ladder)]
         # Memory that is given back to the system after each step and asked for again costs 5 to 7 % of it.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
         result = subprocess.run(command, env=environment, check=False)
         if result.returncode:
             raise GalgenError(f"training {training.name} ended with exit code {result.returncode}")
+
+
+def every_family(parameters: Parameters, store: Store | None = None) -> dict[str, Experiment]:
+    """The experiment of each family, by its name."""
+    return {name: Experiment(parameters, store, family=name) for name in FAMILIES}
+
+
+def training_named(
+    name: str, parameters: Parameters, store: Store | None = None
+) -> tuple[Experiment, Training]:
+    """The training that a plan calls `name`, and the experiment it belongs to."""
+    experiments = every_family(parameters, store).values()
+    known = {
+        training.name: (experiment, training)
+        for experiment in experiments
+        for training in experiment.trainings()
+    }
+    if name not in known:
+        raise GalgenError(f"no training '{name}' in this experiment; there are {', '.join(known)}")
+    return known[name]

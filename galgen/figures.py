@@ -6,16 +6,31 @@ GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers tell ap
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from galgen.compare import similarity
+from galgen.compare.agreement import TwoModels
 from galgen.errors import GalgenError
 
-__all__ = ["COLOURS", "MODELS", "house_style", "pixels", "provenance", "show", "stamp_sheet"]
+__all__ = [
+    "COLOURS",
+    "MODELS",
+    "cosine_histograms",
+    "house_style",
+    "pixels",
+    "provenance",
+    "samples_and_nearest",
+    "shades",
+    "show",
+    "spaced",
+    "stamp_sheet",
+]
 
 COLOURS = {
     "validation": "#D55E00",
@@ -51,11 +66,21 @@ def house_style() -> None:
     )
 
 
+def spaced(n: int) -> str:
+    """A count with its thousands set apart, as 10 000."""
+    return f"{n:,}".replace(",", " ")
+
+
+def shades(ladder: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
+    """A colour for each N, from light to dark."""
+    return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(ladder) - 1, 1)) for k, n in enumerate(ladder)}
+
+
 def provenance(profile: str, data: str, N: int | Sequence[int] | None = None) -> str:
     """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
     sizes = [N] if isinstance(N, int) else list(N or [])
     note = f"profile {profile} · {data}"
-    return f"{note} · N = {', '.join(f'{n:,}'.replace(',', ' ') for n in sizes)}" if sizes else note
+    return f"{note} · N = {', '.join(map(spaced, sizes))}" if sizes else note
 
 
 def _unit_images(images) -> np.ndarray:
@@ -120,6 +145,66 @@ def stamp_sheet(
     for k, text in enumerate(rows or ()):
         y = k * (band + height) + band + height / 2
         axes.text(-2 * gap, y, text, ha="right", va="center", fontsize=9)
+    return figure
+
+
+def samples_and_nearest(
+    samples: Mapping[int, Tensor],
+    train: Mapping[int, np.ndarray],
+    *,
+    mean: np.ndarray,
+    flips: bool,
+    count: int = 12,
+) -> Figure:
+    """Samples for each N, and under each the training image of largest anomaly cosine, turned as found.
+
+    Args:
+        samples: By N, (n, 1, H, W) in [0, 1].
+        train: The training images by N, uint8 (N, 1, H, W).
+        mean: The data set's mean image, (1, H, W).
+        flips: Whether flipped images count.
+        count: Samples for each N.
+    """
+    stack, rows, axes = [], [], list(similarity.FLIPS.values())
+    for n, drawn in samples.items():
+        found = similarity.nearest(drawn[:count], train[n], kind="anomaly", mean=mean, flips=flips)
+        near = [
+            np.flip(train[n][row], axes[turn])
+            for row, turn in zip(found.index[:, 0], found.flip[:, 0], strict=True)
+        ]
+        stack += [drawn[:count].numpy(), np.stack(near) / 255]
+        rows += [f"N = {spaced(n)}", "nearest"]
+    return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.62)
+
+
+def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
+    """The paper's figures 7, 9 and 13, each histogram before its null: one column an N.
+
+    Rows: Pearson cosine of A and B, and of A and its nearest training image; the same for the anomaly cosine.
+    """
+    figure, axes = plt.subplots(4, len(tests), figsize=(1 + 1.9 * len(tests), 7), squeeze=False)
+    for column, (n, test) in zip(axes.T, tests.items(), strict=True):
+        column[0].set_title(f"N = {spaced(n)}")
+        for (above, below), (kind, low) in zip(
+            (column[:2], column[2:]), (("pearson", 0.5), ("anomaly", -0.6)), strict=True
+        ):
+            found, bins = test.cosines[kind], np.linspace(low, 1, 41)
+            for axis, values, null, colour in (
+                (above, found.agreement, found.shuffled, MODELS["A"]),
+                (below, found.copying, found.held_out, MODELS["B"]),
+            ):
+                axis.hist(np.clip(null, low, 1), bins, density=True, color=COLOURS["null"], alpha=0.5)
+                axis.hist(np.clip(values, low, 1), bins, density=True, histtype="step", color=colour, lw=1.5)
+                axis.axvline(1, color="firebrick", ls="--", lw=0.8)
+                axis.set(yscale="log", ylim=(2e-2, 60), yticks=[])
+                axis.minorticks_off()
+        column[3].set_xlabel("cosine")
+    for axis, text in zip(
+        axes[:, 0],
+        ("A and B\nPearson", "nearest train\nPearson", "A and B\nanomaly", "nearest train\nanomaly"),
+        strict=True,
+    ):
+        axis.set_ylabel(text)
     return figure
 
 

@@ -6,7 +6,8 @@ import torch
 
 from galgen.config import PROFILES, Denoiser, profile
 from galgen.errors import GalgenError
-from galgen.experiment import Experiment
+from galgen.experiment import Experiment, every_family, training_named
+from galgen.families import FAMILIES, SCHEDULES
 from galgen.parameters import Parameters
 from galgen.store import Store
 
@@ -55,12 +56,31 @@ def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
     assert [denoiser.images_shown(n) for n in (1, 10, 100, 10_000)] == [8, 24, 296, 1000]
 
 
-def test_every_profile_can_be_planned(tmp_path):
-    for name, found in PROFILES.items():
-        if name != "paper":  # its network takes long to build
-            plan = Experiment(Parameters(profile=name), Store(tmp_path)).plan()
-            assert len(plan) == 2 * len(found.N) + 4
-            assert min(record["minutes"] for record in plan) >= 0
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "desk"])  # the paper's networks take long to build
+def test_every_family_can_be_planned(profile, family, tmp_path):
+    planned = Experiment(Parameters(profile=profile), Store(tmp_path), family=family)
+    pairs = len(planned.pairs(planned.ladder[0]))
+    beyond_pairs = {1: 4, 2: 2}[pairs]  # the 2x2 but for model B, or but for the swapped pair; the control
+    records = planned.plan()
+    assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.ladder) + beyond_pairs
+    assert min(record["minutes"] for record in records) >= 0
+    assert all(planned.settings.schedule in SCHEDULES for _ in records)
+
+
+def test_all_families_share_one_data_set_whatever_their_sizes(tmp_path):
+    counts = []
+    for experiment in every_family(Parameters(profile="smoke"), Store(tmp_path)).values():
+        counts.append(experiment.dataset.sha256)
+    assert len(set(counts)) == 1
+
+
+def test_a_name_of_the_plan_finds_its_family_and_an_unknown_one_lists_them(tmp_path):
+    parameters = Parameters(profile="smoke")
+    experiment, training = training_named("glow-N8-B11", parameters, Store(tmp_path))
+    assert (experiment.family.name, training.N, training.half, training.init) == ("glow", 8, "B", 1)
+    with pytest.raises(GalgenError, match=r"no training 'glow-N7'.*unet-N8-A00"):
+        training_named("glow-N7", parameters, Store(tmp_path))
 
 
 def test_models_differ_in_images_initialisation_and_order_as_their_names_say(experiment):
@@ -76,7 +96,8 @@ def test_models_differ_in_images_initialisation_and_order_as_their_names_say(exp
     small = experiment.pair(design["same", "same"].N)[0]
     assert np.array_equal(experiment.images(design["other", "same"]), experiment.images(small))
     weights = {
-        t: torch.cat([p.flatten() for p in experiment._net(t.init).parameters()]) for t in design.values()
+        t: torch.cat([p.flatten() for p in experiment._networks(t.init)["net"].parameters()])
+        for t in design.values()
     }
     assert torch.equal(weights[design["same", "same"]], weights[design["same", "disjoint"]])
     assert not torch.equal(weights[design["same", "same"]], weights[design["other", "same"]])

@@ -1,0 +1,111 @@
+"""The two-models test on images: do A and B draw the same from one latent, and is it what they were shown?
+
+For each latent i, with a_i and b_i the images of the two models (the paper's figures 7, 9 and 13):
+
+    agreement_i  cosine of a_i and b_i                     null: a_i and b_j, another seed
+    copying_i    cosine of a_i and A's nearest training    null: a validation image in the place of a_i
+                 image
+
+and, over the samples of both models, P(train closer) and the memorised fraction of
+`galgen.compare.memorization`. With flips the nearest image may be turned over, as the paper has it for the
+models that are trained with flips; the null then is searched in the same way.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galgen.compare import memorization, similarity
+from galgen.compare.memorization import Estimate
+from galgen.data.dataset import Split
+
+__all__ = ["Cosines", "TwoModels", "two_models"]
+
+
+@dataclass(frozen=True)
+class Cosines:
+    """The four sets of cosines in one kind of cosine.
+
+    Attributes:
+        agreement: Of A's and B's image of one latent, (n,).
+        shuffled: Of A's and B's images of two latents, (m,).
+        copying: Of A's image and the nearest of its training set, (n,).
+        held_out: Of a validation image and the nearest of A's training set, (v,).
+    """
+
+    agreement: np.ndarray
+    shuffled: np.ndarray
+    copying: np.ndarray
+    held_out: np.ndarray
+
+
+@dataclass(frozen=True)
+class TwoModels:
+    """The test at one N.
+
+    Attributes:
+        cosines: By kind, "pearson" and "anomaly".
+        agree: Median anomaly cosine of A and B.
+        null: The same of shuffled seeds.
+        copy: Median anomaly cosine to the nearest training image, both models.
+        held_out: The same of validation images to A's training images.
+        closer: P(train closer), both models.
+        closer_null: The same of validation images.
+        memorised: Memorised fraction, both models.
+        n: Latents.
+    """
+
+    cosines: dict[str, Cosines]
+    agree: Estimate
+    null: float
+    copy: Estimate
+    held_out: float
+    closer: Estimate
+    closer_null: Estimate
+    memorised: Estimate
+    n: int
+
+
+def two_models(
+    a: Tensor, b: Tensor, images: np.ndarray, sets: Split, *, mean: np.ndarray, flips: bool = False
+) -> TwoModels:
+    """Hold two models' images of the same latents against each other and against what each was shown.
+
+    Args:
+        a: Images of model A, (n, 1, H, W).
+        b: Images of model B of the same latents.
+        images: The data set, uint8 (M, 1, H, W).
+        sets: Rows of A's and B's training images and of the validation images.
+        mean: The data set's mean image, (1, H, W).
+        flips: Whether the nearest image is looked for among the flipped ones too.
+    """
+    held_out = torch.from_numpy(images[sets.validation[: len(a)]]).float() / 255
+
+    def nearest(queries: Tensor, rows: np.ndarray, kind: str = "anomaly", k: int = 1) -> np.ndarray:
+        k = min(k, len(rows))
+        return similarity.nearest(queries, images[rows], k, kind=kind, mean=mean, flips=flips).cosine
+
+    cosines = {
+        kind: Cosines(
+            similarity.cosine(a, b, kind=kind, mean=mean),
+            similarity.shuffled_cosine(a, b, kind=kind, mean=mean),
+            nearest(a, sets.A, kind)[:, 0],
+            nearest(held_out, sets.A, kind)[:, 0],
+        )
+        for kind in ("pearson", "anomaly")
+    }
+    own = np.concatenate([nearest(a, sets.A, k=2), nearest(b, sets.B, k=2)])
+    other = np.concatenate([nearest(a, sets.B), nearest(b, sets.A)])[:, 0]
+    return TwoModels(
+        cosines=cosines,
+        agree=memorization.bootstrap(cosines["anomaly"].agreement),
+        null=float(np.median(cosines["anomaly"].shuffled)),
+        copy=memorization.bootstrap(own[:, 0]),
+        held_out=float(np.median(cosines["anomaly"].held_out)),
+        closer=memorization.train_closer(own[:, 0], other),
+        closer_null=memorization.train_closer(*(nearest(held_out, rows)[:, 0] for rows in (sets.A, sets.B))),
+        memorised=memorization.memorized_fraction(own),
+        n=len(a),
+    )

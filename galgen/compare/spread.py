@@ -1,0 +1,44 @@
+"""Are the samples as varied as galaxies are?
+
+With v_k the principal components of the training images, the variance of the samples along a group G of
+components over that of the training images,
+
+    sum_{k in G} Var(<samples, v_k>) / sum_{k in G} Var(<images, v_k>),
+
+is 1 for a model that has learnt the second moments, at large scales (the first component is little more than
+brightness and size) and at small ones (the last are noise).
+"""
+
+import numpy as np
+from torch import Tensor
+
+__all__ = ["principal_spread"]
+
+_GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400))
+
+
+def principal_spread(samples: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, float]:
+    """Variance of samples over that of images, by group of principal components.
+
+    Args:
+        samples: (n, 1, H, W), n >= 2, in [0, 1].
+        images: The training images, uint8 (N, 1, H, W).
+        count: Images that define the components.
+
+    Returns:
+        The ratio by the name of the group, from the largest scales to the smallest; groups beyond the number
+        of pixels or of images are left out.
+    """
+    flat = images.reshape(len(images), -1) / 255
+    components = np.linalg.svd(flat[:count] - flat.mean(0), full_matrices=False)[2]
+    wanted = ((flat - flat.mean(0)) @ components.T).var(0)
+    drawn = samples.numpy().reshape(len(samples), -1)
+    found = ((drawn - drawn.mean(0)) @ components.T).var(0)
+    rank = min(len(wanted), len(flat[:count]) - 1)
+    names = {(a, min(b, rank)) for a, b in _GROUPS if a < rank}
+    return {
+        f"components {a + 1}-{b}" if b > a + 1 else f"component {a + 1}": float(
+            found[a:b].sum() / wanted[a:b].sum()
+        )
+        for a, b in sorted(names)
+    }

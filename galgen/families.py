@@ -1,0 +1,139 @@
+"""The families of models that the book compares: what one has to say of itself to take part.
+
+A family turns its settings into networks, a learner for the one training loop, and a way from latents to
+images. All else (splits, seeds, the store, the two-models tests, the workflow) is the same for each, so a
+new family is a model file, its settings in `galgen.config`, and a class here.
+"""
+
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from galgen import sampling
+from galgen import training as loop
+from galgen.config import Profile, Trained
+from galgen.models import glow, unet
+
+__all__ = ["FAMILIES", "SCHEDULES", "Diffusion", "Family", "Flow"]
+
+SCHEDULES = {"cosine": loop.cosine, "halving": loop.halving}
+
+
+class Family(Protocol):
+    """What an experiment asks of a family.
+
+    Attributes:
+        name: Short, for folders and the names of trainings.
+        label: As the text of the book calls it.
+        chapters: That need its models.
+        settings: Its part of the profile.
+        flips: Whether it is trained with images turned over at random.
+        swapped: Whether each N has a second pair, with the two initialisations exchanged.
+        code: The modules whose change makes a training another one.
+        sampler: What the samples depend on beside the model (JSON).
+        sampler_code: The modules whose change makes the samples others.
+        flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
+    """
+
+    name: str
+    label: str
+    chapters: tuple[str, ...]
+    settings: Trained
+    flips: bool
+    swapped: bool
+    code: tuple[ModuleType, ...]
+    sampler: dict
+    sampler_code: tuple[ModuleType, ...]
+    flop_rate: float
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Fresh networks, by the names the learner has for them; the caller seeds torch."""
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> loop.Learner:
+        """The learner of fresh networks.
+
+        Args:
+            networks: Made by `networks`; changed in place.
+            images: The training images, uint8 (N, 1, H, W), for what depends on data at the start.
+            held_out: As many validation images as there are; no gradient may see them.
+            device: Where to train.
+        """
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
+        """The images (n, 1, H, W) of the latents that the seeds name; a walk begins at `start` (1, H, W)."""
+
+
+class Diffusion:
+    """The blind denoiser (`galgen.models.unet`) and its deterministic sampler."""
+
+    name, label = "unet", "diffusion"
+    chapters = ("02_diffusion", "03_two_models_diffusion")
+    flips, swapped = False, False
+    code, sampler_code = (unet, loop), (sampling, unet)
+    flop_rate = 5e10
+
+    def __init__(self, profile: Profile):
+        self.settings = profile.denoiser
+        self.sampler = {
+            "steps": self.settings.sampler_steps,
+            "sigma_min": self.settings.sampler_sigma_min,
+        }
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The U-Net."""
+        return {"net": unet.UNet(self.settings.kernels, self.settings.blocks)}
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> unet.DenoiserLearner:
+        """Needs no data to begin."""
+        return unet.DenoiserLearner(
+            networks["net"],
+            learning_rate=self.settings.learning_rate,
+            loss=self.settings.loss,
+            device=device,
+            precision="bf16" if device == "cuda" else "fp32",  # bf16 is slower without matrix units
+        )
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
+        """Along the geometric ladder of noise levels, not clipped."""
+        return sampling.deterministic_ladder(networks["net"], start, seeds, **self.sampler).images
+
+
+class Flow:
+    """Glow (`galgen.models.glow`)."""
+
+    name, label = "glow", "Glow"
+    chapters = ("04_glow", "05_inversion_test")
+    flips, swapped = True, True
+    code, sampler_code = (glow, loop), (glow,)
+    flop_rate = 5e10
+
+    def __init__(self, profile: Profile):
+        self.settings, self.size = profile.glow, profile.image_size
+        self.sampler = {"temperature": self.settings.sampler_temperature}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The flow, whose actnorms are not yet initialised."""
+        names = ("steps", "levels", "width", "bits", "channels")
+        return {"net": glow.Glow(size=self.size, **{name: getattr(self.settings, name) for name in names})}
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> glow.GlowLearner:
+        """Initialises the actnorms on the first 256 training images."""
+        first = torch.from_numpy(np.array(images[:256])).float() / 255
+        networks["net"].initialize(first, torch.Generator().manual_seed(0))
+        return glow.GlowLearner(networks["net"], learning_rate=self.settings.learning_rate, device=device)
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
+        """Through the inverse of the flow."""
+        return glow.draw(networks["net"], seeds, **self.sampler)[0]
+
+
+FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, Flow)}

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.agreement import two_models
+from galgen.compare.similarity import mean_image
+from galgen.compare.spread import principal_spread
+from galgen.data.dataset import Split
+from galgen.figures import cosine_histograms, samples_and_nearest, shades, spaced
+
+
+@pytest.fixture(scope="module")
+def galaxies():
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[-8:8, -8:8] / 4
+    blob = 60 * np.exp(-(x**2 + y**2)) + 20
+    images = np.clip(blob + 12 * rng.standard_normal((240, 1, 16, 16)), 0, 255).astype(np.uint8)
+    rows = np.arange(240)
+    return images, Split(A=rows[:80], B=rows[80:160], validation=rows[160:])
+
+
+def floats(images):
+    return torch.from_numpy(images).float() / 255
+
+
+def test_models_that_return_their_training_images_copy_and_do_not_agree(galaxies):
+    images, sets = galaxies
+    a, b = floats(images[sets.A[:40]]), floats(images[sets.B[:40]])
+    test = two_models(a, b, images, sets, mean=mean_image(images))
+    assert test.copy.value == pytest.approx(1, abs=1e-5)
+    assert test.closer.value == 1 and test.memorised.value == 1
+    assert abs(test.agree.value) < 0.15 and abs(test.null) < 0.15
+    assert test.held_out < 0.5 < test.copy.low
+
+
+def test_models_that_draw_the_same_new_images_agree_and_do_not_copy(galaxies):
+    images, sets = galaxies
+    new = floats(images[sets.validation])
+    test = two_models(new, new, images, sets, mean=mean_image(images))
+    assert test.agree.value == pytest.approx(1, abs=1e-5)
+    assert test.closer.low < 0.5 < test.closer.high
+    assert test.memorised.value == 0
+    # its samples are the validation images, so every sample has its null's value
+    for kind in ("pearson", "anomaly"):
+        assert np.allclose(test.cosines[kind].copying, test.cosines[kind].held_out)
+
+
+def test_a_turned_copy_is_found_only_where_flips_count(galaxies):
+    images, sets = galaxies
+    a, b = (floats(images[rows[:40]]).flip(-1) for rows in (sets.A, sets.B))
+    plain, turned = (
+        two_models(a, b, images, sets, mean=mean_image(images), flips=flips) for flips in (False, True)
+    )
+    assert turned.closer.value == 1 and turned.copy.value == pytest.approx(1, abs=1e-5)
+    assert plain.copy.value < 0.5
+
+
+def test_the_spread_of_training_images_is_one_and_scales_with_the_square(galaxies):
+    images, _ = galaxies
+    same = principal_spread(floats(images), images)
+    assert list(same) == [
+        "component 1",
+        "components 2-5",
+        "components 6-20",
+        "components 21-100",
+        "components 101-239",
+    ]
+    assert np.allclose(list(same.values()), 1, atol=1e-3)
+    mean = floats(images).mean(0)
+    half = principal_spread(mean + 0.5 * (floats(images) - mean), images)
+    assert np.allclose(list(half.values()), 0.25, atol=1e-3)
+
+
+def test_blurred_samples_lack_variance_on_small_scales():
+    rng = np.random.default_rng(0)
+    large, small = rng.standard_normal((2, 400, 1, 16, 16))
+    smooth = torch.nn.functional.avg_pool2d(torch.from_numpy(large), 5, 1, 2).numpy() * 5
+    textured = np.clip(128 + 20 * smooth + 5 * small, 0, 255).astype(np.uint8)
+    blurred = torch.nn.functional.avg_pool2d(floats(textured), 3, 1, 1)
+    found = list(principal_spread(blurred, textured).values())
+    assert found[0] > 0.7 > 0.3 > found[-1]
+
+
+def test_the_histograms_have_a_column_for_each_n_and_the_sheet_two_rows(galaxies):
+    images, sets = galaxies
+    new = floats(images[sets.validation])
+    test = two_models(new, new, images, sets, mean=mean_image(images))
+    figure = cosine_histograms({10: test, 4000: test})
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["N = 10", "N = 4 000"]
+    sheet = samples_and_nearest({80: new}, {80: images[sets.A]}, mean=mean_image(images), flips=True, count=5)
+    assert [text.get_text() for text in sheet.axes[0].texts] == ["N = 80", "nearest"]
+
+
+def test_counts_have_their_thousands_apart_and_every_size_its_shade():
+    assert [spaced(n) for n in (10, 4000, 6_400_000)] == ["10", "4 000", "6 400 000"]
+    assert len(set(shades((10, 30, 100, 4000)).values())) == 4
