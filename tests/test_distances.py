@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from astropy.table import Table
+from scipy import stats
+from scipy.spatial.distance import cdist
+
+from galgen.compare.distances import distances
+from galgen.errors import GalgenError
+
+NAMES = ("gini", "m20", "asymmetry")
+SPREAD = np.array([0.1, 0.3, 0.05])
+
+
+def rows(n, rng, shift=0.0):
+    """Correlated normal coefficients of very different spread; the shift is in units of it."""
+    z = rng.standard_normal((n, 3)) @ np.linalg.cholesky([[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]]).T
+    return Table((z + shift) * SPREAD + [0.5, -1.6, 0.1], names=NAMES)
+
+
+def test_the_distances_of_shifted_gaussians_are_the_known_ones():
+    rng = np.random.default_rng(0)
+    found = distances(rows(3000, rng), rows(2000, rng, shift=[0.5, 0, -1]), NAMES, permutations=99)
+    assert (found.n_reference, found.n) == (3000, 2000)
+    for name, spread, shift in zip(NAMES, SPREAD, (0.5, 0, 1), strict=True):
+        assert found.scale[name] == pytest.approx(spread, rel=0.06)
+        # Of two equal Gaussians of that size, W1 is 0.04 spreads or less.
+        assert found.w1[name].value == pytest.approx(shift * spread, abs=0.08 * spread)
+        assert found.ks[name] == pytest.approx(2 * stats.norm.cdf(shift / 2) - 1, abs=0.05)
+    assert found.w1["gini"].p == found.w1["asymmetry"].p == found.energy.p == 0.01
+    assert found.w1["m20"].p > 0.05 and found.ks_p["m20"] > 0.05
+    assert found.w1["gini"].value > 3 * found.w1["gini"].high > found.w1["gini"].null > 0
+
+
+def test_the_distances_are_those_of_their_definitions():
+    rng = np.random.default_rng(1)
+    one, other = rows(1500, rng), rows(70, rng, shift=0.3)
+    one["gini"], other["gini"] = np.round(one["gini"], 2), np.round(other["gini"], 2)  # ties
+    found = distances(one, other, NAMES, permutations=9)
+    for name in NAMES:
+        assert found.w1[name].value == pytest.approx(stats.wasserstein_distance(one[name], other[name]))
+        assert found.ks[name] == stats.ks_2samp(one[name], other[name]).statistic
+    scale = [stats.median_abs_deviation(one[name], scale="normal") for name in NAMES]
+    x, y = (np.stack([table[name] for name in NAMES], 1) / scale for table in (one, other))
+    energy = 2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean()
+    assert found.energy.value == pytest.approx(energy, rel=1e-9)
+
+
+def test_the_energy_distance_sees_what_no_coefficient_shows_alone():
+    rng = np.random.default_rng(2)
+    one, other = rows(800, rng), rows(800, rng)
+    other["gini"] = rng.permutation(other["gini"])  # the correlation with M20 is gone
+    found = distances(one, other, NAMES)
+    assert found.energy.p <= 0.01 and min(found.ks_p.values()) > 0.05
+
+
+def test_p_values_of_two_halves_of_a_set_are_uniform():
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(200):
+        whole = rows(80, rng)
+        found.append(distances(whole[:40], whole[40:], NAMES, permutations=99))
+    for p in ([d.energy.p for d in found], [d.w1["gini"].p for d in found]):
+        assert stats.kstest(p, "uniform").pvalue > 0.01
+        assert np.mean(np.array(p) <= 0.05) <= 0.1
+    values = np.array([d.energy.value for d in found])
+    nulls = np.array([d.energy.null for d in found])
+    assert values.mean() == pytest.approx(nulls.mean(), rel=0.1)
+    assert np.mean(values > [d.energy.high for d in found]) == pytest.approx(0.05, abs=0.05)
+
+
+def test_units_do_not_matter_to_the_energy_distance_nor_does_an_outlier_set_the_scale():
+    rng = np.random.default_rng(4)
+    one, other = rows(300, rng), rows(300, rng, shift=0.2)
+    found = distances(one, other, NAMES, permutations=19)
+    one["m20"] *= 1000
+    other["m20"] *= 1000
+    again = distances(one, other, NAMES, permutations=19)
+    assert again.energy.value == pytest.approx(found.energy.value) and again.energy.p == found.energy.p
+    assert again.w1["m20"].value == pytest.approx(1000 * found.w1["m20"].value)
+    one["gini"][0] = 1e6
+    assert distances(one, other, NAMES, permutations=19).scale["gini"] == pytest.approx(
+        found.scale["gini"], rel=0.02
+    )
+
+
+def test_equal_sets_are_at_no_distance_and_p_is_one():
+    one = rows(50, np.random.default_rng(5))
+    found = distances(one, one, NAMES, permutations=99)
+    assert found.energy.value == pytest.approx(0, abs=1e-12) and found.energy.p == 1
+    assert found.w1["m20"].value == 0 == found.ks["m20"] and found.w1["m20"].p == 1
+
+
+def test_the_seed_names_the_permutations():
+    rng = np.random.default_rng(6)
+    one, other = rows(60, rng), rows(60, rng)
+    first = distances(one, other, NAMES, permutations=99)
+    assert distances(one, other, NAMES, permutations=99) == first
+    assert distances(one, other, NAMES, permutations=99, seed=1).energy.null != first.energy.null
+
+
+def test_sets_that_cannot_be_compared_are_refused():
+    good = rows(20, np.random.default_rng(7))
+    holes, flat = good.copy(), good.copy()
+    holes["m20"][3], flat["gini"] = np.nan, 0.5
+    with pytest.raises(GalgenError, match="other set"):
+        distances(good, holes, NAMES)
+    with pytest.raises(GalgenError, match="reference set has 2 rows"):
+        distances(good[:2], good, NAMES)
+    with pytest.raises(GalgenError, match="gini"):
+        distances(flat, good, NAMES)

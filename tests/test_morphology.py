@@ -1,0 +1,258 @@
+import functools
+
+import galsim
+import numpy as np
+import pytest
+import statmorph
+import torch
+from scipy.optimize import brentq
+from scipy.special import gamma, gammainc, gammaincinv
+
+from galgen import morphology
+from galgen.errors import GalgenError
+from galgen.morphology import COEFFICIENTS, measure, report, segment, stored, valid
+from galgen.store import Store
+
+NUMBERS = (*COEFFICIENTS, "multimode", "intensity", "deviation", "rms_asymmetry2")
+quietly = functools.partial(measure, workers=1, progress=False)
+
+
+def sersic(n, *, size=64, radius=6.0, seed=0, noise=0.003, shear=0.0, companion=0.0):
+    """Gray (1, size, size), peak 0.8, without a point spread function; the companion is off the centre."""
+    profile = galsim.Sersic(n, half_light_radius=radius).shear(g1=shear)
+    if companion:
+        profile += companion * galsim.Gaussian(half_light_radius=radius / 4).shift(1.2 * radius, radius / 3)
+    stamp = profile.drawImage(nx=size, ny=size, scale=1.0).array.astype(float)
+    return (0.8 * stamp / stamp.max() + noise * np.random.default_rng(seed).standard_normal(stamp.shape))[
+        None
+    ]
+
+
+def small(count, seed=0):
+    """Cheap images (count, 1, 16, 16), all different."""
+    return np.stack([sersic(1, size=16, radius=2, seed=seed + i, shear=0.02 * i) for i in range(count)])
+
+
+def exact_concentration(n):
+    """C of a circular Sersic profile, from its radii with 20 and 80 % of what 1.5 Petrosian radii hold."""
+    b = gammaincinv(2 * n, 0.5)
+
+    def light(r):
+        return gammainc(2 * n, b * r ** (1 / n))
+
+    def petrosian(r):  # surface brightness at r over its mean within r
+        x = b * r ** (1 / n)
+        density = x ** (2 * n - 1) * np.exp(-x) / gamma(2 * n) * b * r ** (1 / n - 1) / n
+        return density * r / (2 * light(r))
+
+    total = light(1.5 * brentq(lambda r: petrosian(r) - 0.2, 0.5, 10))
+    r20, r80 = (brentq(lambda r, part=part: light(r) - part * total, 1e-4, 30) for part in (0.2, 0.8))
+    return 5 * np.log10(r80 / r20)
+
+
+def same(one, other):
+    """Bit for bit, NaN equal to NaN, nothing masked."""
+    assert not one.has_masked_values and one.colnames == other.colnames and len(one) == len(other)
+    return all(np.array_equal(one[c], other[c], equal_nan=one[c].dtype.kind == "f") for c in one.colnames)
+
+
+@pytest.fixture(scope="module")
+def profiles():
+    """Sersic n = 1/2, 1, 2, 4, and n = 1 with a companion."""
+    images = [*(sersic(n) for n in (0.5, 1, 2, 4)), sersic(1, companion=0.1)]
+    return np.stack(images), quietly(np.stack(images))
+
+
+def test_concentration_is_that_of_the_profile(profiles):
+    table = profiles[1]
+    assert (table["reason"] == "").all() and (table["flag"] == 0).all()
+    # Pixels blur the core, which matters where r20 is a pixel or so: n = 4 has r20 = 1.1 pixels here.
+    for row, n, error in zip(table[:4], (0.5, 1, 2, 4), (0.01, 0.03, 0.06, 0.15), strict=True):
+        assert row["concentration"] == pytest.approx(exact_concentration(n), abs=error)
+    assert exact_concentration(4) - exact_concentration(1) > 1.5
+    assert 5 * np.log10(table["r80"][1] / table["r20"][1]) == pytest.approx(table["concentration"][1])
+
+
+def test_gini_grows_and_m20_falls_with_the_sersic_index(profiles):
+    table = profiles[1][:4]
+    assert (np.diff(table["gini"]) > 0.03).all() and (np.diff(table["m20"]) < -0.1).all()
+    # Lotz et al. 2004: an exponential disc has G = 0.47 and M20 = -1.8, a de Vaucouleurs profile about
+    # 0.6 and -2.4.
+    assert table["gini"][1] == pytest.approx(0.48, abs=0.03) and table["m20"][1] == pytest.approx(
+        -1.8, abs=0.05
+    )
+    assert table["gini"][3] == pytest.approx(0.6, abs=0.03) and table["m20"][3] == pytest.approx(
+        -2.4, abs=0.1
+    )
+
+
+def test_a_companion_makes_a_symmetric_galaxy_asymmetric(profiles):
+    alone, with_companion = profiles[1][1], profiles[1][4]
+    assert abs(alone["asymmetry"]) < 0.01 < 0.1 < with_companion["asymmetry"]
+    assert with_companion["intensity"] > 0.02 and with_companion["multimode"] > alone["multimode"]
+
+
+def test_the_numbers_are_those_of_plain_statmorph(profiles):
+    images, table = profiles
+    for image, row in zip(images[1::3], table[1::3], strict=True):
+        subtracted, galaxy, _ = segment(image[0])
+        plain = statmorph.SourceMorphology(subtracted, galaxy.astype(int), 1, gain=10_000)
+        for name in (*NUMBERS, "outer_asymmetry", "shape_asymmetry", "sn_per_pixel", "flag"):
+            assert row[name] == plain[name], name
+
+
+def test_neither_a_pedestal_nor_the_scale_matters():
+    galaxy = sersic(1, size=32, radius=3, seed=3, noise=0.01, companion=0.1)
+    table = quietly(np.stack([galaxy, galaxy + 0.25, 0.5 * galaxy, galaxy - 0.05]))
+    for name in NUMBERS:
+        np.testing.assert_allclose(table[name], table[name][0], rtol=1e-5, atol=1e-5, err_msg=name)
+    assert table["sn_per_pixel"][1] == pytest.approx(table["sn_per_pixel"][0])
+    assert table["sky_sigma"][2] == pytest.approx(table["sky_sigma"][0] / 2)
+
+
+def test_uint8_floats_and_tensors_are_the_same_images():
+    images = np.round(255 * np.clip(small(2), 0, 1)).astype(np.uint8)
+    expected = quietly(images)
+    for equal in (images / 255, torch.from_numpy(images / 255)):
+        assert same(quietly(equal), expected)
+
+
+def test_the_sky_and_the_segment_are_found_under_noise_quantisation_and_a_neighbour():
+    image = sersic(1, size=64, radius=5, noise=0.02)[0] + 0.1
+    subtracted, galaxy, sigma = segment(image)
+    assert np.median(image - subtracted) == pytest.approx(0.1, abs=0.01)
+    assert sigma == pytest.approx(0.02, rel=0.2)
+    assert galaxy[32, 32] and 100 < galaxy.sum() < 900
+    image[2:8, 2:8] += 0.5  # brightens the border too
+    shifted, again, noise = segment(image)
+    assert (again == galaxy)[8:, 8:].all() and not again[:8, :8].any()
+    assert noise == pytest.approx(0.02, rel=0.3) and np.allclose(shifted[40:], subtracted[40:], atol=0.005)
+    # All of the border on one of 32 levels: the noise is the rounding error of 8 bits, not nothing.
+    coarse = np.floor(32 * np.clip(sersic(1, size=64, radius=5, noise=0.001)[0] + 0.015, 0, 1)) / 32
+    _, galaxy, sigma = segment(coarse)
+    assert sigma == pytest.approx(1 / 255 / 12**0.5) and 100 < galaxy.sum() < 900
+
+
+def test_the_outline_filter_follows_the_size_of_the_image():
+    # A square of 9 pixels is less than half of a 10-pixel window's area only when the window is wider.
+    image = np.zeros((64, 64))
+    image[30:34, 20:44] = 1.0  # a bar 4 pixels wide: never half of a 10 x 10 window
+    assert not segment(image)[1].any()
+    assert segment(image[16:48, 16:48])[1].sum() > 20  # of a 5 x 5 window it is
+    assert quietly(image[None, None])["reason"][0] == "nothing stands out of the sky"
+
+
+def test_inputs_are_not_altered():
+    images = small(2)
+    images[0, 0, 3, 3] = 0.9  # an outlier that statmorph masks
+    kept = images.copy()
+    images.setflags(write=False)
+    quietly(images)
+    np.testing.assert_array_equal(images, kept)
+
+
+def test_an_image_that_cannot_be_measured_is_a_row_with_a_reason_in_its_place(tmp_path):
+    good = small(1)[0]
+    hole, nothing = good.copy(), np.zeros_like(good)
+    hole[0, 4, 4] = np.nan
+    speck = nothing.copy()
+    speck[0, 8, 8] = 1
+    images = np.stack([nothing, good, hole, nothing + 0.7, speck, np.full_like(good, np.inf), -good])
+    table = quietly(images, directory=tmp_path)
+    assert [bool(reason) for reason in table["reason"]] == [True, False, True, True, True, True, True]
+    assert "finite" in table["reason"][2] and "sky" in table["reason"][0]
+    for name in NUMBERS:
+        assert np.isfinite(table[name]).tolist() == [i == 1 for i in range(7)]
+        assert not (table[name] == -99).any()
+    assert len(valid(table)) == 1 and valid(table)["gini"][0] == table["gini"][1]
+    told = report(table)
+    assert told["images"] == 7 and told["valid"] == 1 and told["valid_fraction"] == 1 / 7
+    assert sum(told["reasons"].values()) == 6 and sum(told["flags"].values()) == 7
+    assert same(morphology._read(tmp_path / "morphology.ecsv"), table)
+
+
+class Sentinel(morphology._Morphology):
+    m20 = -99.0
+
+
+class Broken(morphology._Morphology):
+    def _calculate_morphology(self):
+        assert self.label == 0, "no root"
+
+
+@pytest.mark.parametrize(("stand_in", "word"), [(Sentinel, "undefined"), (Broken, "AssertionError no root")])
+def test_a_sentinel_or_a_failed_assertion_of_statmorph_becomes_a_reason(monkeypatch, stand_in, word):
+    monkeypatch.setattr(morphology, "_Morphology", stand_in)
+    (row,) = quietly(small(1))
+    assert word in row["reason"] and np.isnan(row["m20"]) and np.isnan(row["gini"])
+
+
+def test_a_row_that_statmorph_flags_as_bad_keeps_its_numbers_and_says_why():
+    image = small(1)[0] + 0.3 * np.linspace(0, 1, 16)  # a sky that is not flat
+    (row,) = quietly(image[None])
+    assert row["flag"] == 2 and "background" in row["reason"] and np.isfinite(row["gini"])
+    assert len(valid(quietly(image[None]))) == 0
+
+
+def test_neither_workers_nor_chunks_matter_and_the_order_is_kept(monkeypatch):
+    images = small(7)
+    expected = quietly(images)
+    assert len(np.unique(expected["gini"])) == 7
+    monkeypatch.setattr(morphology, "_CHUNK", 2)
+    for workers in (1, 2):
+        assert same(measure(images, workers=workers, progress=False), expected)
+    reverse = quietly(images[::-1])
+    np.testing.assert_array_equal(reverse["gini"][::-1], expected["gini"])
+
+
+def test_an_interrupted_measurement_goes_on_from_its_finished_chunks(monkeypatch, tmp_path):
+    images = small(6)
+    expected = quietly(images)
+    monkeypatch.setattr(morphology, "_CHUNK", 2)
+    plain, seen = morphology._measure_one, []
+
+    def dies(image):
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        seen.append(image)
+        return plain(image)
+
+    monkeypatch.setattr(morphology, "_measure_one", dies)
+    with pytest.raises(KeyboardInterrupt):
+        quietly(images, directory=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+    def goes_on(image):
+        seen.append(image)
+        return plain(image)
+
+    monkeypatch.setattr(morphology, "_measure_one", goes_on)
+    other = quietly(images[:2] * 0.9, directory=tmp_path)  # other images never get the chunks of these
+    assert len(seen) == 6 and len(other) == 2
+    table = quietly(images, directory=tmp_path)
+    assert len(seen) == 8
+    assert same(table, expected)
+    assert [file.name for file in tmp_path.iterdir()] == ["morphology.ecsv"]
+
+
+def test_the_store_measures_a_set_once(monkeypatch, tmp_path):
+    images, store = small(2), Store(tmp_path)
+    table = stored(store, images, workers=1, progress=False)
+    monkeypatch.setattr(morphology, "measure", None)
+    assert same(stored(store, images, workers=1, progress=False), table)
+    (run,) = store.runs("morphology")
+    assert run.summary["images"] == 2 and run.record["params"]["statmorph"] == statmorph.__version__
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((4, 16, 16)), np.zeros((4, 3, 16, 16)), np.zeros((0, 1, 16, 16)), np.zeros((1, 1, 4, 4))],
+)
+def test_another_shape_is_refused(images):
+    with pytest.raises(GalgenError, match="n, 1, H, W"):
+        measure(images)
+
+
+def test_integers_of_unknown_white_are_refused():
+    with pytest.raises(GalgenError, match="uint8"):
+        measure(np.zeros((1, 1, 16, 16), np.int32))
