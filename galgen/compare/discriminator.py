@@ -10,10 +10,10 @@ the order that begins above 2. For scores within [-1, 1]
 
     mean l = 2 + mean D(in the place of the false) - mean D(own sample),
 
-4 for a D that is always right (where Eq. 8, the other way round, is 0) and 2 for one that cannot tell. Two
-things follow. A constant D has 2 as well, so 2 proves nothing without power. And wide scores s of a D that
-cannot tell have mean l = E max(2, 1 + |s|), here called the floor, not 2. The scales of D_A and D_B are
-arbitrary: nothing is compared across them.
+4 for a D that is always right (where Eq. 8, the other way round, is 0) and 2 for one that cannot tell. Three
+things follow. A constant D has 2 as well, so 2 proves nothing without power. Scores of equal mean give 2
+however their distributions differ. And wide scores s of a D that cannot tell have mean l = E max(2, 1 + |s|),
+here called the floor, not 2. The scales of D_A and D_B are arbitrary: nothing is compared across them.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
 permutation p-value, and the area under the curve. When D does not tell two independent sets apart, their
@@ -112,12 +112,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class DiscriminatorTest:
-    """What D_A and D_B say at one checkpoint.
-
-    Attributes:
-        A: The judgement of D_A.
-        B: The judgement of D_B.
-    """
+    """What D_A and D_B say at one checkpoint."""
 
     A: Judgement
     B: Judgement
@@ -164,7 +159,7 @@ def image_sets(
     """
     n, half = len(own), len(held_out) // 2
     if own.shape != other.shape or not own.shape[1:] == train.shape[1:] == held_out.shape[1:]:
-        shapes = ", ".join(str(tuple(images.shape)) for images in (own, other, train, held_out))
+        shapes = [tuple(images.shape) for images in (own, other, train, held_out)]
         raise GalgenError(f"samples of two models, training and held-out images have shapes {shapes}")
     if half < 16:
         raise GalgenError(f"{len(held_out)} held-out images; the wrong generators need 32 or more")
