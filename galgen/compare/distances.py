@@ -9,10 +9,9 @@ and together, x and y being rows of coefficients and |.| the Euclidean length, t
 
     E = 2 mean |x - y| - mean |x - x'| - mean |y - y'| >= 0
 
-which is 0 for equal distributions only. Before it each coefficient is divided by its normalised median
-absolute deviation in the reference set (a robust standard deviation: M20 has tails), so that all have a say
-and a bad model cannot shrink its distance by a wide spread. The mean over pairs counts x with itself, which
-biases E upwards by about the inverse sample sizes: an E says nothing without its null.
+which is 0 for equal distributions only; the means count x with itself, so that small sets are never at 0.
+First each coefficient is divided by its normalised median absolute deviation in the reference set, a robust
+standard deviation (M20 has tails) that a bad model's wide spread cannot enlarge.
 
 The null is that the labels "reference" and "other" are exchangeable: we deal them out anew, `permutations`
 times, and p = (1 + #{permuted >= found}) / (1 + permutations). With D the matrix of distances and s a column
@@ -42,7 +41,7 @@ class Distance:
     """A distance and what it would be between two sets of one distribution.
 
     Attributes:
-        value: The distance.
+        value: What was found.
         null: Its mean over permutations.
         high: Their 95 % quantile.
         p: Share of the permutations, the given labels among them, that are as far apart.
@@ -99,17 +98,19 @@ def distances(
     """
     x, y = _rows(reference, names, "reference"), _rows(other, names, "other")
     scale = stats.median_abs_deviation(x, axis=0, scale="normal")
-    if not (scale > 0).all():
-        flat = ", ".join(np.array(names)[scale == 0])
+    if flat := ", ".join(np.array(names)[scale == 0]):
         raise GalgenError(f"no spread in the reference set's {flat}: leave it out, or use more images")
     labels = _deal(len(x), len(y), permutations, seed)
     w1 = {name: _w1(a, b, labels) for name, a, b in zip(names, x.T, y.T, strict=True)}
     ks = {name: stats.ks_2samp(a, b) for name, a, b in zip(names, x.T, y.T, strict=True)}
-    statistics = {name: float(test.statistic) for name, test in ks.items()}
-    p = {name: float(test.pvalue) for name, test in ks.items()}
-    together = _energy(np.concatenate([x, y]) / scale, labels)
     return Distances(
-        w1, statistics, p, dict(zip(names, scale.tolist(), strict=True)), together, len(x), len(y)
+        w1=w1,
+        ks={name: float(test.statistic) for name, test in ks.items()},
+        ks_p={name: float(test.pvalue) for name, test in ks.items()},
+        scale=dict(zip(names, scale.tolist(), strict=True)),
+        energy=_energy(np.concatenate([x, y]) / scale, labels),
+        n_reference=len(x),
+        n=len(y),
     )
 
 
@@ -122,8 +123,7 @@ def _deal(n: int, m: int, permutations: int, seed: int) -> np.ndarray:
 
 def _energy(rows: np.ndarray, labels: np.ndarray) -> Distance:
     found = np.zeros(labels.shape[1])
-    for i in range(0, len(rows), 1024):  # in blocks: the matrix of 2 x 10 000 rows has 3 GB
-        part = slice(i, i + 1024)
+    for part in (slice(i, i + 1024) for i in range(0, len(rows), 1024)):  # of 2 x 10 000 rows D has 3 GB
         found -= ((cdist(rows[part], rows) @ labels) * labels[part]).sum(0)
     return _against_permutations(found)
 
@@ -131,16 +131,14 @@ def _energy(rows: np.ndarray, labels: np.ndarray) -> Distance:
 def _w1(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> Distance:
     both = np.concatenate([x, y])
     order = both.argsort()
-    difference = labels[order].cumsum(0)[:-1]  # F - G between one value and the next
-    return _against_permutations(np.diff(both[order]) @ np.abs(difference))
+    return _against_permutations(np.diff(both[order]) @ np.abs(labels[order].cumsum(0)[:-1]))
 
 
 def _against_permutations(found: np.ndarray) -> Distance:
     """The first of the distances beside the others, (1 + permutations,)."""
-    value, permuted = found[0], found[1:]
-    reached = permuted >= value * (1 - 1e-9)  # equal sets may differ in the last bits
-    p = (1 + reached.sum()) / len(found)
-    return Distance(float(value), float(permuted.mean()), float(np.quantile(permuted, 0.95)), float(p))
+    value, permuted = float(found[0]), found[1:]
+    p = (1 + np.sum(permuted >= value * (1 - 1e-9))) / len(found)  # equals may differ in the last bits
+    return Distance(value, float(permuted.mean()), float(np.quantile(permuted, 0.95)), float(p))
 
 
 def _rows(columns: Mapping[str, np.ndarray], names: Sequence[str], which: str) -> np.ndarray:

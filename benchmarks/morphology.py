@@ -1,0 +1,84 @@
+"""Seconds of a core that `galgen.morphology` takes for a stamp, against plain statmorph, and where they go.
+
+    python benchmarks/morphology.py [--count 48]
+
+Processor time, so that a busy machine hardly matters. Shares are of a profiled run, which lengthens what
+makes many small calls.
+"""
+
+import argparse
+import cProfile
+import os
+import pstats
+import time
+import warnings
+
+import numpy as np
+import statmorph
+
+from galgen.data.simulate import simulate
+from galgen.morphology import measure, report, segment
+
+# What makes up a stamp: function of statmorph -> what it is for.
+STEPS = {
+    "_asymmetry_center": "centre of least asymmetry (about 120 rotations by 180 degrees)",
+    "_rpetro_circ_generic": "circular Petrosian radii (one of the two within the first)",
+    "_rpetro_ellip_generic": "elliptical Petrosian radius",
+    "multimode": "multimode",
+    "_radius_at_fraction_of_total_circ": "r20, r80",
+    "outer_asymmetry": "outer asymmetry",
+    "shape_asymmetry": "shape asymmetry",
+}
+
+
+def plain(images: np.ndarray) -> None:
+    """All that statmorph has to say of images (n, 1, H, W)."""
+    for image in images[:, 0]:
+        subtracted, galaxy, _ = segment(image)
+        statmorph.SourceMorphology(subtracted, galaxy.astype(int), 1, gain=10_000)
+
+
+def ours(images: np.ndarray) -> None:
+    """What we ask of it."""
+    measure(images, workers=1, progress=False)
+
+
+def shares(images: np.ndarray) -> None:
+    """Print what part of our time goes into each step."""
+    profile = cProfile.Profile()
+    profile.runcall(ours, images)
+    stats = pstats.Stats(profile).stats
+    total = next(row[3] for (_, _, name), row in stats.items() if name == "ours")
+    for step, what in STEPS.items():
+        spent = sum(row[3] for (file, _, name), row in stats.items() if name == step and "statmorph" in file)
+        print(f"    {spent / total:4.0%}  {what}")
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--count", type=int, default=48, help="galaxies of each size")
+    count = parser.parse_args().count
+    warnings.simplefilter("ignore")  # statmorph's, of the plain run
+    for size in (32, 64):
+        images = simulate(count, size=size)[0] / 255
+        ours(images[:2])
+        seconds = {}
+        for function in (plain, ours):
+            began = time.process_time()
+            function(images)
+            seconds[function.__name__] = (time.process_time() - began) / count
+        took = ", ".join(f"{name} {value:.3f} s" for name, value in seconds.items())
+        print(f"{count} galaxies of {size} pixels: {took} a stamp and core")
+        shares(images)
+    images = simulate(10 * count, size=32)[0]
+    for workers in (1, os.cpu_count()):
+        began = time.perf_counter()
+        table = measure(images, workers=workers, progress=False)
+        each = (time.perf_counter() - began) / len(images)
+        print(f"{len(images)} of 32 pixels, {workers} workers: {each:.3f} s each, start included")
+    print(report(table))
+
+
+if __name__ == "__main__":
+    main()
