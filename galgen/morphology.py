@@ -50,7 +50,7 @@ from photutils.segmentation import detect_sources
 from photutils.utils.exceptions import NoDetectionsWarning
 from scipy import ndimage
 from statmorph.statmorph import _quantile
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from galgen.errors import GalgenError
 from galgen.files import atomic_path
@@ -61,7 +61,7 @@ __all__ = ["COEFFICIENTS", "measure", "report", "segment", "stored", "valid"]
 COEFFICIENTS = ("concentration", "asymmetry", "smoothness", "gini", "m20")
 _EXTRAS = ("multimode", "intensity", "deviation", "rms_asymmetry2", "outer_asymmetry", "shape_asymmetry")
 _NUMBERS = (*COEFFICIENTS, *_EXTRAS, "sn_per_pixel", "rpetro_circ", "r20", "r80")
-_CHUNK = 32  # images a task: seconds of work, so that little is lost and the cores end together
+_CHUNK = 16  # images a task: seconds of work, so that little is lost and the cores end together
 
 
 class _Morphology(statmorph.SourceMorphology):

@@ -101,10 +101,9 @@ def distances(
     if flat := ", ".join(np.array(names)[scale == 0]):
         raise GalgenError(f"no spread in the reference set's {flat}: leave it out, or use more images")
     labels = _deal(len(x), len(y), permutations, seed)
-    w1 = {name: _w1(a, b, labels) for name, a, b in zip(names, x.T, y.T, strict=True)}
     ks = {name: stats.ks_2samp(a, b) for name, a, b in zip(names, x.T, y.T, strict=True)}
     return Distances(
-        w1=w1,
+        w1={name: _w1(a, b, labels) for name, a, b in zip(names, x.T, y.T, strict=True)},
         ks={name: float(test.statistic) for name, test in ks.items()},
         ks_p={name: float(test.pvalue) for name, test in ks.items()},
         scale=dict(zip(names, scale.tolist(), strict=True)),
