@@ -4,7 +4,8 @@ import torch
 from scipy import stats
 
 from galgen.compare.inversion import invert
-from galgen.compare.likelihood import auc, bits_per_dim, divergence, gap
+from galgen.compare.likelihood import bits_per_dim, divergence, gap
+from galgen.compare.twosample import auc
 from galgen.errors import GalgenError
 
 D = 16
@@ -74,7 +75,7 @@ def test_one_density_by_another_map_has_no_divergence_and_cannot_be_told():
     of_a, of_b = log_ratio(a, b, 500, 0), -log_ratio(b, a, 500, 1)
     assert np.abs(of_a).max() < 1e-9
     assert divergence(of_a, D).nats.value == pytest.approx(0, abs=1e-10)
-    found = auc(of_a.round(9), of_b.round(9))
+    found = auc(of_b.round(9), of_a.round(9))
     assert found.value == 0.5 and found.low < 0.5 < found.high
 
 
@@ -94,7 +95,7 @@ def test_auc_of_two_shifted_gaussians_is_the_closed_form_and_covered_at_its_rate
     expected, hits, rng = stats.norm.cdf(0.8 / 2**0.5), 0, np.random.default_rng(0)
     for _ in range(300):
         of_a, of_b = (0.32 - 0.8 * (shift + rng.standard_normal(n)) for shift, n in ((0, 60), (0.8, 90)))
-        found = auc(of_a, of_b)
+        found = auc(of_b, of_a)
         assert found.value == pytest.approx(np.mean(of_a[:, None] > of_b[None]))
         hits += found.low < expected < found.high
     assert 275 <= hits <= 297
@@ -102,11 +103,11 @@ def test_auc_of_two_shifted_gaussians_is_the_closed_form_and_covered_at_its_rate
 
 def test_auc_at_its_ends_keeps_an_interval():
     low, high = np.arange(50.0), np.arange(50.0) + 100
-    assert auc(high, low).value == 1 and 0.9 < auc(high, low).low < auc(high, low).high == 1
-    assert auc(low, high).value == 0 and 0 == auc(low, high).low < auc(low, high).high < 0.1
-    assert auc(np.append(low, np.inf), low).value == pytest.approx((50 * 50 / 2 + 50) / (51 * 50))
+    assert auc(low, high).value == 1 and 0.9 < auc(low, high).low < auc(low, high).high == 1
+    assert auc(high, low).value == 0 and 0 == auc(high, low).low < auc(high, low).high < 0.1
+    assert auc(low, np.append(low, np.inf)).value == pytest.approx((50 * 50 / 2 + 50) / (51 * 50))
     with pytest.raises(GalgenError, match="not numbers"):
-        auc(np.array([0.0, np.nan]), low)
+        auc(low, np.array([0.0, np.nan]))
 
 
 class Uniform:

@@ -12,8 +12,8 @@ t(x) = log p_A(x) - log p_B(x) is the best classifier there is (Neyman & Pearson
 
     AUC = P(t(x_A) > t(x_B)),   x_A ~ A, x_B ~ B
 
-is the chance to tell which of two images is A's and which B's: 1/2 if and only if p_A = p_B, 1 if one image
-is enough. No discriminator of A and B, however trained, has more.
+is the chance to tell which of two images is A's and which B's (`galgen.compare.twosample.auc`): 1/2 if and
+only if p_A = p_B, 1 if one image is enough. No discriminator of A and B, however trained, has more.
 
 **Gap.** A model that knows its training images gives them fewer bits/dim than images it has not seen, and
 galaxies differ by more than that. But all models see the same dequantised images, one generator an image, so
@@ -22,8 +22,7 @@ d of validation images)` is A's memory, whichever model is better, in an interva
 
 References:
     Theis, van den Oord & Bethge 2016, A note on the evaluation of generative models,
-    https://arxiv.org/abs/1511.01844 (dequantisation). Newcombe 2006, Confidence intervals for an effect size
-    measure based on the Mann-Whitney statistic, part 2, https://doi.org/10.1002/sim.2324 (the AUC's).
+    https://arxiv.org/abs/1511.01844 (dequantisation).
 """
 
 from collections.abc import Sequence
@@ -32,14 +31,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy import optimize, stats
+from scipy import stats
 from torch import Tensor
 
 from galgen.compare.memorization import Estimate, bootstrap
 from galgen.errors import GalgenError
 from galgen.sampling import seeded
 
-__all__ = ["Density", "Divergence", "auc", "bits_per_dim", "divergence", "gap"]
+__all__ = ["Density", "Divergence", "bits_per_dim", "divergence", "gap"]
 
 
 class Density(Protocol):
@@ -92,33 +91,6 @@ def divergence(log_ratio: np.ndarray, dimensions: int, *, level: float = 0.95, s
     size = np.abs(finite)
     share = size.max() / size.sum() if size.any() else 1 / len(size)
     return Divergence(nats, Estimate(*bits, nats.n, level), len(log_ratio) - len(finite), float(share))
-
-
-def auc(ratio_of_a: np.ndarray, ratio_of_b: np.ndarray, *, level: float = 0.95) -> Estimate:
-    """The chance that the likelihood ratio tells a sample of A from one of B; ties count one half.
-
-    Args:
-        ratio_of_a: log p_A - log p_B of samples of A, (n,), in nats; infinite is allowed.
-        ratio_of_b: The same difference, not its negative, of samples of B, (m,).
-        level: Confidence of Newcombe's interval (his method 5), good at 0 and 1 too.
-
-    Raises:
-        GalgenError: If a ratio is not a number.
-    """
-    n, m = len(ratio_of_a), len(ratio_of_b)
-    if min(n, m) == 0 or np.isnan(ratio_of_a).any() or np.isnan(ratio_of_b).any():
-        raise GalgenError("no log-ratios, or some are not numbers: both models lost these samples")
-    value = stats.mannwhitneyu(ratio_of_a, ratio_of_b).statistic / (n * m)
-    z = stats.norm.ppf((1 + level) / 2)
-
-    def excess(theta: float) -> float:
-        spread = 1 + ((n + m) / 2 - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return (theta - value) ** 2 - z**2 * theta * (1 - theta) * spread / (n * m)
-
-    # The value itself is a second root where it is 0 or 1.
-    low = optimize.brentq(excess, 0, value - 1e-12) if value > 0 else 0.0
-    high = optimize.brentq(excess, value + 1e-12, 1) if value < 1 else 1.0
-    return Estimate(float(value), low, high, n + m, level)
 
 
 @torch.inference_mode()

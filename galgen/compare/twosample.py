@@ -112,6 +112,8 @@ def auc(low: np.ndarray, high: np.ndarray, level: float = 0.95) -> Estimate:
     5). It has a width at AUC = 1, and holds 1/2 where the rank-sum test does not reject. A value that comes
     twice in its set counts once in n: a copy of a sample is no new evidence.
     """
+    if not (len(low) and len(high)) or np.isnan(low).any() or np.isnan(high).any():
+        raise GalgenError("no values to rank, or some that are not numbers: leave those samples out")
     area = float(stats.mannwhitneyu(high, low, method="asymptotic").statistic / (len(low) * len(high)))
     m, n = len(np.unique(low)), len(np.unique(high))
     z = stats.norm.ppf((1 + level) / 2)
