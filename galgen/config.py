@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from galgen.errors import GalgenError
 
-__all__ = ["PROFILES", "Denoiser", "Flow", "Profile", "Trained", "explain", "profile"]
+__all__ = ["PROFILES", "Denoiser", "Flow", "Gan", "Profile", "Trained", "explain", "profile"]
 
 
 class _Settings(BaseModel):
@@ -78,6 +78,29 @@ class Flow(Trained):
     sampler_temperature: float = 1.0
 
 
+class Gan(Trained):
+    """The lightweight GAN: its networks and training."""
+
+    N: tuple[int, ...] = (30, 300, 4000)
+    design_N: int = 30
+    size: int = 32  # pixels of its networks; images of another side are resized on the way in and out
+    latent: int = 64
+    generator_width: int = 16  # feature channels at 32 pixels
+    generator_widest: int = 64
+    discriminator_width: int = 32
+    discriminator_widest: int = 128
+    decoders: Literal[1, 2] = 2
+    kernel: Literal[3, 4] = 4
+    attention: bool = False
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    discriminator_rate: float = 2.0
+    penalty: float = 0.05
+    schedule: Literal["constant", "falling"] = "falling"
+    images_cap: int = 16_000
+    milestones: int = 8
+
+
 class Profile(_Settings):
     """One size of the whole experiment."""
 
@@ -90,6 +113,7 @@ class Profile(_Settings):
     samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
     denoiser: Denoiser = Denoiser()
     glow: Flow = Flow()
+    gan: Gan = Gan()
 
 
 _LAPTOP = Profile(name="laptop", purpose="an hour on two cores; the default")
@@ -106,6 +130,17 @@ PROFILES = {
             N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
         ),
         glow=Flow(N=(8, 24), design_N=8, steps=1, width=8, images_cap=1024, milestones=2),
+        gan=Gan(
+            N=(8, 24),
+            design_N=8,
+            latent=8,
+            generator_width=4,
+            generator_widest=8,
+            discriminator_width=4,
+            discriminator_widest=8,
+            images_cap=512,
+            milestones=3,
+        ),
     ),
     "laptop": _LAPTOP,
     "desk": Profile(
@@ -122,6 +157,17 @@ PROFILES = {
             milestones=12,
         ),
         glow=Flow(N=(100, 1000, 16_000), steps=8, width=128, images_cap=640_000),
+        gan=Gan(
+            N=(100, 1000, 16_000),
+            design_N=100,
+            latent=128,
+            generator_width=64,
+            generator_widest=256,
+            discriminator_width=64,
+            discriminator_widest=256,
+            images_cap=200_000,
+            milestones=12,
+        ),
     ),
     "paper": Profile(
         name="paper",
@@ -152,6 +198,25 @@ PROFILES = {
             batch_size=32,
             learning_rate=1e-4,
             images_cap=6_400_000,  # 200 000 iterations
+        ),
+        gan=Gan(
+            N=(1000, 10_000, 100_000),
+            design_N=1000,
+            size=128,
+            latent=256,  # with the widths below 35.8 M parameters
+            generator_width=256,
+            generator_widest=512,
+            discriminator_width=128,
+            discriminator_widest=512,
+            decoders=1,
+            attention=True,
+            batch_size=40,  # 10, accumulated four times
+            learning_rate=2e-4,
+            discriminator_rate=1.0,
+            penalty=10.0,  # of the package
+            schedule="constant",
+            images_cap=4_000_000,  # 100 000 iterations
+            milestones=16,
         ),
     ),
 }

@@ -31,7 +31,8 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from galgen import checkpoint, config
 from galgen import training as loop
@@ -70,6 +71,18 @@ class Training:
     def name(self) -> str:
         """Short, unique, and fit for a file name."""
         return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
+
+
+class _Flops(TorchDispatchMode):
+    """Adds up FLOPs; torch's own counter also follows modules, and fails where a loss has a gradient."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if count := flop_registry.get(function._overloadpacket):
+            self.total += count(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 class Experiment:
@@ -160,7 +173,7 @@ class Experiment:
     def trainings(self) -> list[Training]:
         """Every training of the family, longest first so that two cores end together."""
         wanted = {t for N in self.ladder for pair in self.pairs(N) for t in pair}
-        wanted |= {*self.design().values(), self.control()}
+        wanted |= set(self.design().values()) | ({self.control()} if self.family.controlled else set())
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
@@ -168,13 +181,13 @@ class Experiment:
         networks, size = self._networks(0), self.profile.image_size
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
         learner = self.family.learner(networks, some, some, "cpu")
-        with FlopCounterMode(display=False) as counter:
+        with _Flops() as counted:
             learner.step(torch.from_numpy(some).float() / 255, torch.Generator().manual_seed(0), 0.0)
         weights = sum(p.numel() for net in networks.values() for p in net.parameters())
         records = []
         for training in self.trainings():
             shown = self.settings.images_shown(training.N)
-            seconds = counter.get_total_flops() / len(some) * shown / self.family.flop_rate
+            seconds = counted.total / len(some) * shown / self.family.flop_rate
             megabytes = 400 + (16 * weights + training.N * size**2) / 2**20
             records.append(
                 {

@@ -5,6 +5,7 @@ images. All else (splits, seeds, the store, the two-models tests, the workflow) 
 new family is a model file, its settings in `galgen.config`, and a class here.
 """
 
+import copy
 from types import ModuleType
 from typing import Protocol
 
@@ -15,11 +16,22 @@ from torch import Tensor, nn
 from galgen import sampling
 from galgen import training as loop
 from galgen.config import Profile, Trained
-from galgen.models import glow, unet
+from galgen.models import gan, glow, lightweight, unet
 
-__all__ = ["FAMILIES", "SCHEDULES", "Diffusion", "Family", "Flow"]
+__all__ = ["FAMILIES", "SCHEDULES", "Diffusion", "Family", "Flow", "Gan"]
 
-SCHEDULES = {"cosine": loop.cosine, "halving": loop.halving}
+
+def constant(shown: int, total: int) -> float:
+    """One learning rate throughout."""
+    return 1.0
+
+
+def falling(shown: int, total: int) -> float:
+    """Constant after a climb over 1000 images, and from half of the training on linearly to nothing."""
+    return min(1.0, (shown + 1) / 1000, 2 * (1 - shown / total))
+
+
+SCHEDULES = {"cosine": loop.cosine, "halving": loop.halving, "constant": constant, "falling": falling}
 
 
 class Family(Protocol):
@@ -32,6 +44,7 @@ class Family(Protocol):
         settings: Its part of the profile.
         flips: Whether it is trained with images turned over at random.
         swapped: Whether each N has a second pair, with the two initialisations exchanged.
+        controlled: Whether a model of other galaxies is trained as well.
         code: The modules whose change makes a training another one.
         sampler: What the samples depend on beside the model (JSON).
         sampler_code: The modules whose change makes the samples others.
@@ -44,6 +57,7 @@ class Family(Protocol):
     settings: Trained
     flips: bool
     swapped: bool
+    controlled: bool
     code: tuple[ModuleType, ...]
     sampler: dict
     sampler_code: tuple[ModuleType, ...]
@@ -73,7 +87,7 @@ class Diffusion:
 
     name, label = "unet", "diffusion"
     chapters = ("02_diffusion", "03_two_models_diffusion")
-    flips, swapped = False, False
+    flips, swapped, controlled = False, False, True
     code, sampler_code = (unet, loop), (sampling, unet)
     flop_rate = 5e10
 
@@ -110,9 +124,9 @@ class Flow:
 
     name, label = "glow", "Glow"
     chapters = ("04_glow", "05_inversion_test")
-    flips, swapped = True, True
+    flips, swapped, controlled = True, True, True
     code, sampler_code = (glow, loop), (glow,)
-    flop_rate = 5e10
+    flop_rate = 3.7e10
 
     def __init__(self, profile: Profile):
         self.settings, self.size = profile.glow, profile.image_size
@@ -136,4 +150,57 @@ class Flow:
         return glow.draw(networks["net"], seeds, **self.sampler)[0]
 
 
-FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, Flow)}
+class Gan:
+    """The lightweight GAN (`galgen.models.gan`)."""
+
+    name, label = "gan", "GAN"
+    chapters = ("06_gan", "07_discriminator_test")
+    flips, swapped, controlled = True, True, False
+    code, sampler_code = (gan, lightweight, loop), (gan, lightweight)
+    flop_rate = 9e10
+
+    def __init__(self, profile: Profile):
+        self.settings = profile.gan
+        self.sampler = {}
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Generator, discriminator, and the average of the generator."""
+        given = self.settings
+        generator = lightweight.Generator(
+            size=given.size,
+            latent=given.latent,
+            width=given.generator_width,
+            widest=given.generator_widest,
+            kernel=given.kernel,
+            attention=given.attention,
+        )
+        discriminator = lightweight.Discriminator(
+            size=given.size,
+            width=given.discriminator_width,
+            widest=given.discriminator_widest,
+            decoders=given.decoders,
+            attention=given.attention,
+        )
+        average = copy.deepcopy(generator)
+        return {"generator": generator, "discriminator": discriminator, "average": average}
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> gan.GanLearner:
+        """Asks the discriminator for its scores of held-out images along the way."""
+        return gan.GanLearner(
+            networks["generator"],
+            networks["discriminator"],
+            held_out,
+            learning_rate=self.settings.learning_rate,
+            discriminator_rate=self.settings.discriminator_rate,
+            penalty=self.settings.penalty,
+            device=device,
+        )
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
+        """By the average of the generator, at the side of the data."""
+        return gan.draw(networks["average"], seeds, side=start.shape[-1])
+
+
+FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, Flow, Gan)}

@@ -86,7 +86,8 @@ def test_plan_train_and_the_store(tmp_path, monkeypatch, capsys):
     assert main(["plan", *options]) == 0
     plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     names = [record["name"] for record in plan]
-    assert len(set(names)) == len(names) == 8
+    assert len(set(names)) == len(names)
+    plan = [record for record in plan if record["name"].startswith("unet")]
     assert {"unet-N8-A00", "unet-N8-B11", "unet-N8-A01", "unet-N8-A11-control"} <= set(names)
     assert [record["images_shown"] for record in plan] == [512] * 6 + [256] * 2
     out = tmp_path / "stamp.json"

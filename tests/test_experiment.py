@@ -61,7 +61,8 @@ def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
 def test_every_family_can_be_planned(profile, family, tmp_path):
     planned = Experiment(Parameters(profile=profile), Store(tmp_path), family=family)
     pairs = len(planned.pairs(planned.ladder[0]))
-    beyond_pairs = {1: 4, 2: 2}[pairs]  # the 2x2 but for model B, or but for the swapped pair; the control
+    beyond_pairs = {1: 3, 2: 1}[pairs]  # the 2x2 but for model B, or but for the swapped pair
+    beyond_pairs += planned.family.controlled
     records = planned.plan()
     assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.ladder) + beyond_pairs
     assert min(record["minutes"] for record in records) >= 0

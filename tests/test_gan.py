@@ -133,6 +133,9 @@ class Plane(torch.nn.Module):
     def forward(self, x):
         return self.scores(x, None)
 
+    def resize(self, x):
+        return x
+
     def features(self, x):
         return x, x
 

@@ -109,7 +109,7 @@ class GanLearner:
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self.rates[name] * rate
-        images = images.to(memory_format=torch.channels_last)
+        images = self.discriminator.resize(images).to(memory_format=torch.channels_last)
         z = torch.randn(len(images), self.generator.inputs, generator=noise, device=self.device)
         fake = self.generator(z)
         loss = -self.discriminator(_shift(fake, self.shift, noise)).mean()  # Eq. (9)
@@ -181,12 +181,13 @@ def _shift(x: Tensor, most: int, noise: torch.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def draw(generator: Generator, seeds: Sequence[int], chunk: int = 64) -> Tensor:
+def draw(generator: Generator, seeds: Sequence[int], *, side: int | None = None, chunk: int = 64) -> Tensor:
     """The images that the seeds name, whatever else is drawn with them.
 
     Args:
         generator: A trained G, usually the average, in evaluation mode; its device is used.
         seeds: One whole number a sample, which names the unit normals it is made of.
+        side: Pixels of the images, a divisor of the generator's own, over which they are averaged.
         chunk: Images in a call of the network; the last bits of an image depend on it.
 
     Returns:
@@ -203,4 +204,5 @@ def draw(generator: Generator, seeds: Sequence[int], chunk: int = 64) -> Tensor:
         z = unit_normal(seeded(part), (generator.inputs,)).to(generator.last.weight.device)
         z = F.pad(z, (0, 0, 0, chunk - len(part)))  # calls of one size: see galgen.sampling
         images.append(generator(z)[: len(part)].clamp(0, 1).cpu())
-    return torch.cat(images)
+    drawn = torch.cat(images)
+    return drawn if side is None else F.adaptive_avg_pool2d(drawn, side)

@@ -105,6 +105,9 @@ class Discriminator(nn.Module):
         widest: The most feature channels.
         decoders: 2 restore the image and a quadrant; 1 the image alone, as the package does below 512 pixels.
         attention: Attend to the small image, and at 32 pixels where that is not the image.
+
+    Attributes:
+        size: As given; images of another side are resized to it before they are scored.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class Discriminator(nn.Module):
         attention: bool = False,
     ):
         super().__init__()
+        self.size = size
         sides = _sides(size, channels)
         features = [_features(width, widest, side) for side in sides[:-1]] + [channels]
 
@@ -150,7 +154,14 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """D(x): the scores (B,) of images (B, C, H, W)."""
+        x = self.resize(x)
         return self.scores(x, self.features(x))
+
+    def resize(self, x: Tensor) -> Tensor:
+        """Square images (B, C, H, H) at the side this network takes, bilinearly."""
+        if x.shape[-1] == self.size:
+            return x
+        return F.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The maps of 16 and of 8 pixels a side."""
