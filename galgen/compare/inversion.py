@@ -19,8 +19,8 @@ written as the mean over images of t + (the image's influence on t), and that me
 another choice of images, not another training, which scatters more: train several pairs.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -39,7 +39,6 @@ __all__ = [
     "LevelTest",
     "compare_levels",
     "invert",
-    "table1",
 ]
 
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
@@ -218,27 +217,6 @@ def _level(
         shared=_shared(z, z_b),
         shared_null=float(np.mean([_shared(z, z_b[order]) for order in orders])),
     )
-
-
-def table1(runs: Mapping[tuple[int, str, int], Sequence[LevelTest]]) -> list[dict]:
-    """Table 1 in long form, plain data for a file or a chapter.
-
-    Args:
-        runs: The levels of each test, by (N, direction, seed of the pair).
-
-    Returns:
-        One row a level, N, direction and seed, levels and then large N first: all of `LevelTest`, and the
-        paper's values where it has them (else None) as `paper_w1_a`, `paper_w1_b` and `paper_floor`.
-    """
-    rows = [
-        {"N": count, "direction": direction, "seed": seed, **asdict(level)}
-        for (count, direction, seed), levels in runs.items()
-        for level in levels
-    ]
-    for row in rows:
-        row["paper_w1_a"], row["paper_w1_b"] = PAPER_TABLE1.get(row["level"], {}).get(row["N"], (None, None))
-        row["paper_floor"] = PAPER_FLOOR.get(row["level"])
-    return sorted(rows, key=lambda row: (row["level"], -row["N"], row["direction"], row["seed"]))
 
 
 def _shared(z: np.ndarray, z_b: np.ndarray) -> float:
