@@ -1,0 +1,85 @@
+r"""Do two models draw the same kind of galaxy from one latent? The two-models test on morphology.
+
+For latent i let a_i and b_i be a coefficient of A's and of B's image. If both have learnt one map from
+latents to galaxies, a_i = b_i; if they have learnt one distribution by unrelated maps, a_i and b_i are
+independent, and no comparison of distributions can tell the two cases apart. We measure
+
+    rho = the correlation of the ranks of a_i and b_i (Spearman)
+
+over the latents whose images are both valid. The null deals out the latents of B anew:
+
+    p = (1 + #{|rho permuted| >= |rho|}) / (1 + permutations).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from galgen.errors import GalgenError
+
+__all__ = ["Shared", "shared_latents"]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The correlation of one coefficient over shared latents.
+
+    Attributes:
+        value: Spearman's rho.
+        high: The 95 % quantile of its size over shuffled latents.
+        p: Share of the shuffles, the given order among them, whose correlation is as large.
+        n: Latents.
+    """
+
+    value: float
+    high: float
+    p: float
+    n: int
+
+
+def shared_latents(
+    a: Mapping[str, np.ndarray],
+    b: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    *,
+    permutations: int = 999,
+    seed: int = 0,
+) -> dict[str, Shared]:
+    """Correlate the coefficients of two models' images of the same latents.
+
+    Args:
+        a: Columns by name of all rows of A, in the order of the latents, with `reason` empty where valid.
+        b: The same of B.
+        names: Of the coefficients.
+        permutations: For the null.
+        seed: Of the permutations.
+
+    Returns:
+        By coefficient. With fewer than four latents valid in both, or a coefficient that is the same for all,
+        there is no correlation: the coefficient is left out.
+
+    Raises:
+        GalgenError: If the rows are not of the same latents.
+    """
+    if len(a["reason"]) != len(b["reason"]):
+        raise GalgenError(f"{len(a['reason'])} and {len(b['reason'])} rows are not of the same latents")
+    both = (np.asarray(a["reason"]) == "") & (np.asarray(b["reason"]) == "")
+    n = int(both.sum())
+    if n < 4:
+        return {}
+    rng, found = np.random.default_rng(seed), {}
+    orders = np.concatenate(
+        [np.arange(n)[None], rng.permuted(np.tile(np.arange(n), (permutations, 1)), axis=1)]
+    )
+    for name in names:
+        x, y = (stats.rankdata(np.asarray(columns[name])[both]) for columns in (a, b))
+        x, y = x - x.mean(), y - y.mean()
+        size = np.sqrt((x @ x) * (y @ y))
+        if size == 0:
+            continue
+        rho = np.round(y[orders] @ x / size, 12)  # equals may differ in the last bits
+        p = np.mean(np.abs(rho) >= abs(rho[0]))
+        found[name] = Shared(float(rho[0]), float(np.quantile(np.abs(rho[1:]), 0.95)), float(p), n)
+    return found
