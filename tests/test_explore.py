@@ -1,0 +1,138 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from galgen import explore_widgets, morphology
+from galgen.errors import GalgenError
+from galgen.explore import FRAME, PLANE, Explorer, Missing
+from galgen.parameters import Parameters
+from galgen.store import Store
+
+PARAMETERS = Parameters(profile="smoke", N=12)
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory):
+    found = Explorer(PARAMETERS, Store(tmp_path_factory.mktemp("store")))
+    for experiment in found.experiments.values():
+        for training in experiment.pair(12):
+            experiment.train(training)
+    return found
+
+
+def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_training_image(explorer):
+    rows = explorer.latent(3, 12)
+    assert [row.label for row in rows] == ["diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
+    for row, experiment in zip(rows, explorer.experiments.values(), strict=True):
+        assert [stamp.image.shape for stamp in row.stamps] == [(16, 16)] * 4
+        for half, k in (("A", 0), ("B", 2)):
+            training = experiment.pair(12)["AB".index(half)]
+            drawn = experiment.samples(training)[3, 0].numpy()
+            assert np.abs(row.stamps[k].image - drawn).max() < 1e-4
+            train = explorer.training_images(12, half)
+            turns = [np.flip(train, axes) for axes in ((), -1, -2, (-2, -1))]
+            assert any((turned == row.stamps[k + 1].image).all((1, 2, 3)).any() for turned in turns)
+    assert (explorer.training_images(12, "A") == explorer.experiments["gan"].images(
+        explorer.experiments["gan"].pair(12)[0])).all()  # fmt: skip
+
+
+def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_the_image(explorer):
+    image, a, b = explorer.denoise(12, "A", 2, 0.2)
+    clean, noisy = image.stamps
+    assert (clean.image * 255).round().astype(np.uint8).tolist() == explorer.training_images(12, "A")[
+        2, 0
+    ].tolist()
+    assert "which saw it" in a.label and "did not see it" in b.label
+    for stamp in (noisy, a.stamps[0], b.stamps[0]):
+        said = float(re.search(r"([\d.]+) dB", stamp.caption)[1])
+        error = np.mean((stamp.image.astype(float) - clean.image) ** 2)
+        assert said == pytest.approx(-10 * math.log10(error), abs=0.06)
+    assert np.allclose(a.stamps[1].image, 0.5 + 2.5 * (a.stamps[0].image - clean.image))
+    assert "did not see" in explorer.denoise(12, "validation", 0, 0.2)[1].label
+
+
+def test_weights_0_and_1_return_the_two_galaxies_and_temperature_0_one_and_the_same(explorer):
+    for source in ("held-out images", "latents"):
+        for weight, place in ((0, 0), (1, 1)):
+            for row in explorer.mix(12, source, 4, 5, [weight] * 3, [1] * 3):
+                assert (row.stamps[2].image == row.stamps[place].image).all()
+        cold = [explorer.mix(12, source, first, 7, [0.5] * 3, [0] * 3)[0].stamps[2].image for first in (1, 2)]
+        assert (cold[0] == cold[1]).all()
+    finest = explorer.mix(12, "latents", 4, 5, [1, 0, 0], [1] * 3)[0].stamps
+    assert not any((finest[2].image == finest[k].image).all() for k in (0, 1)), (
+        "each level has a weight of its own"
+    )
+
+
+def test_held_out_images_come_back_from_their_latents(explorer):
+    shown = explorer.mix(12, "held-out images", 4, 5, [0] * 3, [1] * 3)[0].stamps[0].image
+    given = explorer.images[explorer.split(12).validation[4], 0] / 255
+    assert np.abs(shown - given).max() <= 4 / 255  # five bits
+
+
+def test_the_galaxies_of_a_point_are_those_measured_nearest_to_it(explorer):
+    plane = explorer.measure(12)
+    assert list(plane.sets) == ["validation", "diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
+    images, _ = plane.sets["validation"]
+    table = morphology.stored(explorer.store, images, progress=False)
+    k = int(np.flatnonzero(np.asarray(table["reason"]) == "")[0])
+    row = explorer.there(plane, table["m20"][k], table["gini"][k])[0]
+    assert (row.stamps[0].image == images[k, 0]).all()
+    assert len(row.stamps) == 5
+    assert explorer.measure(12) is plane
+    left, bottom, width, height = FRAME
+    assert (
+        0 < left < left + width <= 1 and 0 < bottom < bottom + height <= 1 and list(PLANE) == ["M20", "Gini"]
+    )
+
+
+def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp_path):
+    explorer = Explorer(Parameters(profile="smoke", N=[6, 12]), Store(tmp_path))
+    options = f"--profile smoke --data simulated --seed 0 --N 6 12 --store {tmp_path}"
+    wanted = [f".venv/bin/galgen train unet-N6-{model} {options}" for model in ("A00", "B11")]
+    with pytest.raises(Missing) as caught:
+        explorer.pair("unet", 6)
+    assert str(caught.value).splitlines() == wanted
+    assert all(not row.stamps and "galgen train" in row.note for row in explorer.latent(0, 6))
+    page = explore_widgets.denoiser(explorer).children[-2].value
+    assert "not trained yet" in page and "galgen train unet-N12-A00" in page
+    plane = explorer.measure(6)
+    assert list(plane.sets) == ["validation"] and len(plane.missing) == 3
+    experiment = explorer.experiments["unet"]
+    for training in experiment.pair(6):
+        experiment.train(training)
+    assert len(explorer.latent(0, 6)[0].stamps) == 4
+    assert list(explorer.measure(6).sets) == ["validation", "diffusion, N = 6"]
+
+
+def test_every_control_changes_the_answer_and_an_error_is_a_sentence(explorer, monkeypatch):
+    box = explore_widgets.flow(explorer)
+    picture = box.children[-2]
+    for control in box.children[1:-2]:
+        before = picture.value
+        if hasattr(control, "options"):
+            control.index = len(control.options) - 1
+        else:
+            control.value = control.max if control.value != control.max else control.min
+        assert picture.value != before or len(getattr(control, "options", "12")) == 1, control.description
+        assert 'alt="model A, N = 12: mixture"' in picture.value
+
+    def fail(*values):
+        raise GalgenError("a <mistake>")
+
+    monkeypatch.setattr(explorer, "denoise", fail)
+    assert "a &lt;mistake&gt;" in explore_widgets.denoiser(explorer).children[-2].value
+
+
+def test_a_click_moves_both_sliders_to_the_point(explorer):
+    explorer.measure(12)
+    box = explore_widgets.morphology(explorer)
+    text = next(child for child in box.children if child._model_name == "TextModel")
+    sliders = {child.description: child for child in box.children if hasattr(child, "description")}
+    text.value = f"{FRAME[0] + FRAME[2] / 2} {1 - FRAME[1] - FRAME[3] / 4}"
+    assert sliders["M20"].value == pytest.approx(-1.35, abs=0.01)
+    assert sliders["Gini"].value == pytest.approx(0.3875, abs=0.01)
+    text.value = "nonsense"
+    assert sliders["M20"].value == pytest.approx(-1.35, abs=0.01)
