@@ -31,6 +31,8 @@ def falling(shown: int, total: int) -> float:
     return min(1.0, (shown + 1) / 1000, 2 * (1 - shown / total))
 
 
+_ALL = ("08_morphology", "09_comparison", "10_conclusions")  # chapters that need every family
+
 SCHEDULES = {"cosine": loop.cosine, "halving": loop.halving, "constant": constant, "falling": falling}
 
 
@@ -86,7 +88,7 @@ class Diffusion:
     """The blind denoiser (`galgen.models.unet`) and its deterministic sampler."""
 
     name, label = "unet", "diffusion"
-    chapters = ("02_diffusion", "03_two_models_diffusion")
+    chapters = ("02_diffusion", "03_two_models_diffusion", *_ALL)
     flips, swapped, controlled = False, False, True
     code, sampler_code = (unet, loop), (sampling, unet)
     flop_rate = 5e10
@@ -123,7 +125,7 @@ class Flow:
     """Glow (`galgen.models.glow`)."""
 
     name, label = "glow", "Glow"
-    chapters = ("04_glow", "05_inversion_test")
+    chapters = ("04_glow", "05_inversion_test", *_ALL)
     flips, swapped, controlled = True, True, True
     code, sampler_code = (glow, loop), (glow,)
     flop_rate = 3.7e10
@@ -154,7 +156,7 @@ class Gan:
     """The lightweight GAN (`galgen.models.gan`)."""
 
     name, label = "gan", "GAN"
-    chapters = ("06_gan", "07_discriminator_test")
+    chapters = ("06_gan", "07_discriminator_test", *_ALL)
     flips, swapped, controlled = True, True, False
     code, sampler_code = (gan, lightweight, loop), (gan, lightweight)
     flop_rate = 9e10
