@@ -1,5 +1,6 @@
 """The package lists agree: pyproject.toml (ranges), requirements.lock (versions), environment.yml (conda)."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -104,3 +105,14 @@ def test_the_hooks_run_the_tools_of_the_lock():
     tools = {hook["entry"].split()[0] for repo in hooks for hook in repo["hooks"]}
     assert tools == {".venv/bin/ruff", ".venv/bin/nbstripout"}
     assert all(locked(Path(tool).name, "3.11") for tool in tools)
+
+
+def test_every_record_of_the_project_says_the_same_of_it():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
+    project = PROJECT["project"]
+    assert citation["version"] == zenodo["version"] == project["version"]
+    assert citation["license"] == zenodo["license"] == project["license"]
+    assert citation["title"] == zenodo["title"] and citation["keywords"] == zenodo["keywords"]
+    assert citation["references"][0]["identifiers"][0]["value"] == zenodo["related_identifiers"][0]["identifier"]
+    assert f"version = {{{project['version']}}}" in (ROOT / "book" / "cite.md").read_text()

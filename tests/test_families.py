@@ -1,0 +1,68 @@
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from galgen import config, families
+from galgen.compare import similarity
+from galgen.compare.agreement import two_models
+from galgen.experiment import Experiment
+from galgen.families import constant, falling
+from galgen.parameters import Parameters
+from galgen.store import Store
+
+PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
+
+
+def test_schedules_begin_and_end_as_they_say():
+    assert [constant(n, 100) for n in (0, 99)] == [1, 1]
+    assert falling(0, 10_000) < 0.01 and falling(2000, 10_000) == falling(5000, 10_000) == 1
+    assert falling(7500, 10_000) == pytest.approx(0.5) and falling(10_000, 10_000) == 0
+
+
+def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
+    gan = families.Gan(config.profile("smoke"))
+    networks = gan.networks()
+    for net in networks.values():
+        net.eval()
+    drawn = gan.draw(networks, range(3), torch.zeros(1, 16, 16))
+    assert drawn.shape == (3, 1, 16, 16)
+    large = gan.draw(networks, range(3), torch.zeros(1, 32, 32))
+    assert torch.allclose(torch.nn.functional.avg_pool2d(large, 2), drawn, atol=1e-6)
+    D = networks["discriminator"]
+    assert D.resize(large) is large
+    assert torch.allclose(D(drawn), D(D.resize(drawn)))
+    assert torch.allclose(D.resize(torch.full((1, 1, 16, 16), 0.3)), torch.full((1, 1, 32, 32), 0.3))
+
+
+def test_a_reader_who_follows_the_page_has_a_fourth_model(tmp_path, monkeypatch):
+    model, settings, family, chapter = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "vae.py").write_text(model)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    scope = {}
+    exec(settings, scope)
+    exec(family, scope)
+
+    Vae = scope["Vae"]
+
+    class Profile(config.Profile):
+        vae: Vae = Vae(N=(8, 24), design_N=8, batch_size=8, images_cap=256, milestones=2)
+
+    smoke = config.profile("smoke")
+    own = Profile(**{name: getattr(smoke, name) for name in config.Profile.model_fields})
+    monkeypatch.setitem(config.PROFILES, "smoke", own)
+    monkeypatch.setitem(families.FAMILIES, "vae", scope["Autoencoder"])
+    parameters = Parameters(profile="smoke", N=[8, 24])
+    experiment = Experiment(parameters, Store(tmp_path / "store"), family="vae")
+    assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A00", "vae-N24-B11"}
+    scope |= {"experiment": experiment, "parameters": parameters, "two_models": two_models}
+    scope["mean"] = similarity.mean_image(experiment.dataset.images)
+    lines = chapter.replace("100", "24").splitlines()[
+        1:
+    ]  # without the first, which takes the project's store
+    exec("\n".join(lines), scope)
+    assert scope["found"].n == smoke.samples
+    assert (0 <= experiment.samples(scope["a"])).all()
