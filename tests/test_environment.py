@@ -114,5 +114,6 @@ def test_every_record_of_the_project_says_the_same_of_it():
     assert citation["version"] == zenodo["version"] == project["version"]
     assert citation["license"] == zenodo["license"] == project["license"]
     assert citation["title"] == zenodo["title"] and citation["keywords"] == zenodo["keywords"]
-    assert citation["references"][0]["identifiers"][0]["value"] == zenodo["related_identifiers"][0]["identifier"]
+    (paper,), (related,) = citation["references"][0]["identifiers"], zenodo["related_identifiers"]
+    assert paper["value"] == related["identifier"]
     assert f"version = {{{project['version']}}}" in (ROOT / "book" / "cite.md").read_text()
