@@ -4,7 +4,7 @@ from astropy.table import Table
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from galgen.compare.distances import distances
+from galgen.compare.distances import distances, with_spread
 from galgen.errors import GalgenError
 
 NAMES = ("gini", "m20", "asymmetry")
@@ -108,3 +108,11 @@ def test_sets_that_cannot_be_compared_are_refused():
         distances(good[:2], good, NAMES)
     with pytest.raises(GalgenError, match="gini"):
         distances(flat, good, NAMES)
+
+
+def test_a_coefficient_that_half_of_the_set_shares_has_no_spread():
+    table = rows(10, np.random.default_rng(5))
+    table["m20"][:6] = -1.5
+    assert with_spread(table, NAMES) == ["gini", "asymmetry"]
+    assert with_spread(table[:0], NAMES) == []
+    distances(table, rows(10, np.random.default_rng(6)), with_spread(table, NAMES), permutations=9)

@@ -33,7 +33,7 @@ from scipy.spatial.distance import cdist
 
 from galgen.errors import GalgenError
 
-__all__ = ["Distance", "Distances", "distances"]
+__all__ = ["Distance", "Distances", "distances", "with_spread"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,17 @@ def distances(
         n_reference=len(x),
         n=len(y),
     )
+
+
+def with_spread(reference: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
+    """Those of the coefficients that `distances` can use: not one and the same value for half of the set.
+
+    Args:
+        reference: Columns by name, of valid rows only; an empty set has no spread.
+        names: Of the coefficients.
+    """
+    columns = {name: np.asarray(reference[name], np.float64) for name in names}
+    return [name for name, x in columns.items() if len(x) and stats.median_abs_deviation(x) > 0]
 
 
 def _deal(n: int, m: int, permutations: int, seed: int) -> np.ndarray:
