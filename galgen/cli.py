@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from galgen import preflight
 from galgen.config import PROFILES
 from galgen.data import importing, legacy, simulate
 from galgen.data.dataset import Dataset, near_duplicates, write_dataset
 from galgen.data.download import Network
 from galgen.data.manifest import load_manifest
 from galgen.errors import GalgenError
-from galgen.experiment import Experiment, every_family, training_named
+from galgen.experiment import every_family, training_named
 from galgen.files import file_sha256, write_json
 from galgen.parameters import Parameters
 from galgen.store import Store
@@ -119,13 +120,16 @@ def _parameters(args: argparse.Namespace) -> Parameters:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    experiment = Experiment(_parameters(args), Store(args.store))
+    experiments = every_family(_parameters(args), Store(args.store))
+    experiment = experiments["unet"]  # the data are the same for all
     found = {}
     for role in ("dataset", "control_dataset"):
         dataset = getattr(experiment, role)
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
     sets = experiment.split()  # fails here, before anything is trained, when there are too few images
     found["split"] = {name: len(rows) for name, rows in vars(sets).items()}
+    costs = [record for each in experiments.values() for record in each.to_train()]
+    preflight.check(experiment.store.root, costs)
     if args.out:
         write_json(args.out, found)
     print(json.dumps(found, indent=1))
@@ -140,6 +144,7 @@ def _plan(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     experiment, training = training_named(args.name, _parameters(args), Store(args.store))
+    preflight.check(experiment.store.root, experiment.to_train([training]))
     run = experiment.train(training)
     if args.out:
         write_json(args.out, {"name": args.name, "key": run.key, **run.summary})

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from galgen import checkpoint, config
+from galgen import checkpoint, config, preflight
 from galgen import training as loop
 from galgen.compare import similarity
 from galgen.data.dataset import Dataset, Split, split
@@ -177,13 +177,20 @@ class Experiment:
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
-        """What each training is for and costs: name, chapters, images shown, minutes of a core, megabytes."""
+        """What each training is for and costs: name, chapters, images shown, minutes of a core, megabytes.
+
+        The megabytes are those of memory, and those of disk that it and its samples take up in the store.
+        """
         networks, size = self._networks(0), self.profile.image_size
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
         learner = self.family.learner(networks, some, some, "cpu")
         with _Flops() as counted:
             learner.step(torch.from_numpy(some).float() / 255, torch.Generator().manual_seed(0), 0.0)
         weights = sum(p.numel() for net in networks.values() for p in net.parameters())
+        # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced; at
+        # each milestone the weights and, at most, all samples.
+        images = self.profile.samples * size**2
+        disk = 4 * (6 * weights + self.settings.milestones * (weights + images)) / 2**20
         records = []
         for training in self.trainings():
             shown = self.settings.images_shown(training.N)
@@ -196,6 +203,7 @@ class Experiment:
                     "images_shown": shown,
                     "minutes": round(seconds / 60, 2),
                     "memory_mb": round(megabytes),
+                    "disk_mb": round(disk, 1),
                 }
             )
         return records
@@ -238,20 +246,27 @@ class Experiment:
         data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         return {"kind": training.family, "params": params, "data": data, "code": self.family.code}
 
+    def to_train(self, trainings: Iterable[Training] | None = None) -> list[dict]:
+        """The plan of those trainings, by default of all, that the store lacks."""
+        wanted = self.trainings() if trainings is None else trainings
+        names = {t.name for t in wanted if self.store.find(**self._identity(t)) is None}
+        return [record for record in self.plan() if record["name"] in names] if names else []
+
     def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:
-        """Train what the store lacks, one process a core, saying first what that will cost."""
+        """Train what the store lacks, one process a core, saying first what that will cost.
+
+        Raises:
+            GalgenError: If disk or memory are too small for that, or a training fails.
+        """
         trainings = list(trainings)
-        missing = [t for t in trainings if self.store.find(**self._identity(t)) is None]
-        if missing:
-            cores = min(os.cpu_count() or 1, len(missing))
-            cost = {record["name"]: record for record in self.plan()}
-            minutes = sum(cost[t.name]["minutes"] for t in missing) / cores
-            memory = cores * max(cost[t.name]["memory_mb"] for t in missing)
-            print(
-                f"{len(missing)} models to train: about {minutes:.0f} minutes on {cores} cores, {memory} MB"
-            )
+        if costs := self.to_train(trainings):
+            cores = min(os.cpu_count() or 1, len(costs))
+            minutes = sum(record["minutes"] for record in costs) / cores
+            memory = cores * max(record["memory_mb"] for record in costs)
+            print(f"{len(costs)} models to train: about {minutes:.0f} minutes on {cores} cores, {memory} MB")
+            preflight.check(self.store.root, costs)
             with ThreadPoolExecutor(cores) as pool:
-                list(pool.map(self._train_apart, missing))
+                list(pool.map(self._train_apart, [record["name"] for record in costs]))
         return {t: self.train(t) for t in trainings}
 
     def networks(self, training: Training, images_shown: int | None = None) -> dict[str, nn.Module]:
@@ -307,10 +322,10 @@ class Experiment:
             torch.manual_seed(1000 * self.parameters.seed + init)
             return self.family.networks()
 
-    def _train_apart(self, training: Training) -> None:
+    def _train_apart(self, name: str) -> None:
         """Train in a process of its own: torch's threads are per process, and one each is fastest."""
         given = self.parameters
-        command = [sys.executable, "-m", "galgen", "train", training.name, "--store", str(self.store.root)]
+        command = [sys.executable, "-m", "galgen", "train", name, "--store", str(self.store.root)]
         command += ["--profile", given.profile, "--data", given.data, "--seed", str(given.seed)]
         if given.N:
             command += ["--N", *map(str, self.ladder)]
@@ -318,7 +333,7 @@ class Experiment:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
         result = subprocess.run(command, env=environment, check=False)
         if result.returncode:
-            raise GalgenError(f"training {training.name} ended with exit code {result.returncode}")
+            raise GalgenError(f"training {name} ended with exit code {result.returncode}")
 
 
 def every_family(parameters: Parameters, store: Store | None = None) -> dict[str, Experiment]:
