@@ -61,6 +61,7 @@ __all__ = ["COEFFICIENTS", "measure", "report", "segment", "stored", "valid"]
 COEFFICIENTS = ("concentration", "asymmetry", "smoothness", "gini", "m20")
 _EXTRAS = ("multimode", "intensity", "deviation", "rms_asymmetry2", "outer_asymmetry", "shape_asymmetry")
 _NUMBERS = (*COEFFICIENTS, *_EXTRAS, "sn_per_pixel", "rpetro_circ", "r20", "r80")
+_THINNEST = 20.0  # axes of an image; edge-on discs reach 10
 _CHUNK = 16  # images a task: seconds of work, so that little is lost and the cores end together
 
 
@@ -78,6 +79,12 @@ class _Morphology(statmorph.SourceMorphology):
         if threshold not in answers:
             answers[threshold] = super()._multimode_function(q)
         return answers[threshold]
+
+    def _rpetro_ellip_generic(self, center: np.ndarray, elongation: float, theta: float) -> float:
+        # The search goes out to the diagonal times the elongation, in masks of gigabytes for a line.
+        if not elongation < _THINNEST:
+            raise ValueError(f"a line, not a galaxy: its axes are as {elongation:.0f} to 1")
+        return super()._rpetro_ellip_generic(center, elongation, theta)
 
 
 def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -1,4 +1,5 @@
 import functools
+import time
 
 import galsim
 import numpy as np
@@ -256,3 +257,13 @@ def test_another_shape_is_refused(images):
 def test_integers_of_unknown_white_are_refused():
     with pytest.raises(GalgenError, match="uint8"):
         measure(np.zeros((1, 1, 16, 16), np.int32))
+
+
+def test_a_line_is_refused_with_its_reason_and_not_searched_for_minutes():
+    image = np.random.default_rng(0).normal(0.02, 0.002, (1, 1, 64, 64))
+    image[0, 0, 29:36, 3:61] += 0.005
+    image[0, 0, 32, 3:61] += 0.9
+    began = time.process_time()
+    (row,) = measure(image, workers=1, progress=False)
+    assert "a line, not a galaxy" in row["reason"]
+    assert time.process_time() - began < 20

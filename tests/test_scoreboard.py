@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 
 from galgen.compare import similarity
-from galgen.compare.scoreboard import EXPECTED, QUESTIONS, controls, scores
+from galgen.compare.scoreboard import EXPECTED, QUESTIONS, control_pairs, scores
 from galgen.data.dataset import Split
 from galgen.errors import GalgenError
 
@@ -28,14 +28,14 @@ def asked(a, b, galaxies, **options):
 
 
 def test_every_control_shows_what_it_must_and_nothing_it_must_not(galaxies):
-    for name, pair in controls(*galaxies, N).items():
+    for name, pair in control_pairs(*galaxies, N).items():
         found = asked(*pair, galaxies)
         told = {question: found[question].p < 0.01 for question in EXPECTED[name] if question in found}
         assert told == {question: EXPECTED[name][question] for question in told}, (name, found)
 
 
 def test_two_models_that_draw_the_same_agree_and_their_null_is_that_of_strangers(galaxies):
-    a, _ = controls(*galaxies, N)["held out"]
+    a, _ = control_pairs(*galaxies, N)["held out"]
     noisy = a + 0.02 * torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
     agreement = asked(a, noisy, galaxies)["agreement"]
     assert agreement.value > 0.9 and agreement.p == 1 / 200
@@ -43,7 +43,7 @@ def test_two_models_that_draw_the_same_agree_and_their_null_is_that_of_strangers
 
 
 def test_each_question_is_asked_where_it_can_be(galaxies):
-    pair = controls(*galaxies, N)["held out"]
+    pair = control_pairs(*galaxies, N)["held out"]
     assert set(asked(*pair, galaxies)) == set(QUESTIONS) - {"morphology"}
     few = [part[:8] for part in pair]
     assert "distribution" not in asked(*few, galaxies)
@@ -52,9 +52,9 @@ def test_each_question_is_asked_where_it_can_be(galaxies):
 def test_controls_are_disjoint_and_leave_the_reference_alone(galaxies):
     images, sets = galaxies
     reference = {row.tobytes() for row in images[sets.validation[:N]]}
-    a, b = ((255 * x).round().to(torch.uint8).numpy() for x in controls(images, sets, N)["held out"])
+    a, b = ((255 * x).round().to(torch.uint8).numpy() for x in control_pairs(images, sets, N)["held out"])
     assert not reference & {x.tobytes() for x in a} and not {x.tobytes() for x in a} & {
         x.tobytes() for x in b
     }
     with pytest.raises(GalgenError, match=r"195 validation images, not 192"):
-        controls(images, sets, 65)
+        control_pairs(images, sets, 65)

@@ -27,7 +27,7 @@ from galgen.data.dataset import Split
 from galgen.errors import GalgenError
 from galgen.morphology import COEFFICIENTS, valid
 
-__all__ = ["EXPECTED", "QUESTIONS", "Score", "controls", "scores"]
+__all__ = ["EXPECTED", "QUESTIONS", "Score", "control_pairs", "scores"]
 
 QUESTIONS = ("agreement", "memorization", "distribution", "morphology")
 
@@ -52,7 +52,7 @@ class Score:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f}), p {_told(self.p)}"
 
 
-def controls(images: np.ndarray, sets: Split, n: int, seed: int = 0) -> dict[str, tuple[Tensor, Tensor]]:
+def control_pairs(images: np.ndarray, sets: Split, n: int, seed: int = 0) -> dict[str, tuple[Tensor, Tensor]]:
     """Pairs of image sets that stand for A's and B's samples, (n, 1, H, W) each, by name.
 
     The first n validation images are left for the reference.
