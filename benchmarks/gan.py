@@ -8,8 +8,8 @@ neither. So its import is told there is a GPU, the modules it takes only to read
 used here (torchvision, kornia, adabelief_pytorch) are replaced by empty ones, and its trainer's iteration is
 written out below: D, then G, each with fresh latents, the gradients accumulated over several batches, the
 penalty at real and made images every fourth iteration, plain Adam, the running average, no augmentation.
-Ours is `GanLearner.step` on the images of all those batches at once, with its penalty at a quarter of the real
-images in every iteration. The two alternate; each time is the median over rounds of four iterations.
+Ours is `GanLearner.step` on the images of all those batches at once, with its penalty at a quarter of the
+real images in every iteration. The two alternate; each time is the median over rounds of four iterations.
 
 At 128 pixels the networks are the paper's, with equal numbers of parameters. At 32 both are built in the
 widths of the laptop profile; there the package's small-image branch has the whole image, 64 channels and
@@ -17,6 +17,7 @@ attention, and its decoder restores 128 pixels.
 """
 
 import argparse
+import functools
 import importlib
 import statistics
 import sys
@@ -123,19 +124,22 @@ def main() -> None:
 
     for size in args.sizes:
         if size == 32:
-            given = {"fmap_max": 64, "fmap_inverse_coef": 8}
+            of_G, of_D = (
+                {"fmap_max": 64, "fmap_inverse_coef": 9},
+                {"fmap_max": 128, "fmap_inverse_coef": 10},
+            )
             G = Generator(latent=64, width=16, widest=64)
-            D = Discriminator(width=8, widest=64)
-            batch, accumulate, penalty = 16, 1, 0.05
+            D = Discriminator(width=32, widest=128)
+            batch, accumulate, penalty = 8, 1, 0.05
         else:
-            given = {"attn_res_layers": [32]}
+            of_G = of_D = {"attn_res_layers": [32]}
             G = Generator(size=128, attention=True)
             D = Discriminator(size=128, decoders=1, attention=True)
             batch, accumulate, penalty = args.batch, args.accumulate, 10.0
-        given |= {"image_size": size, "greyscale": True}
-        latent = {"latent_dim": G.split[0]}
-        rival = [theirs.Generator(**given, **latent), theirs.Discriminator(**given, disc_output_size=1)]
-        average = theirs.Generator(**given, **latent)
+        given = {"image_size": size, "greyscale": True}
+        of_G = given | of_G | {"latent_dim": G.split[0]}
+        rival = [theirs.Generator(**of_G), theirs.Discriminator(**given, **of_D, disc_output_size=1)]
+        average = theirs.Generator(**of_G)
         held_out = np.zeros((8, 1, size, size), dtype=np.uint8)
         learner = GanLearner(G, D, held_out, learning_rate=2e-4, discriminator_rate=1.0, penalty=penalty)
         images = torch.rand(batch * accumulate, 1, size, size)
@@ -144,8 +148,8 @@ def main() -> None:
         print(f"\n{size} pixels, {accumulate} x {batch} images an iteration", flush=True)
         race(
             {
-                "lightweight-gan": (rival, lambda: iteration(images.chunk(accumulate))),
-                "ours": ([G, D], lambda: learner.step(images, noise, 1.0)),
+                "lightweight-gan": (rival, functools.partial(iteration, images.chunk(accumulate))),
+                "ours": ([G, D], functools.partial(learner.step, images, noise, 1.0)),
             },
             args.rounds,
         )
