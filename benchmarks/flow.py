@@ -10,9 +10,9 @@ on the channels handed on, no gains in the coupling networks and no clipping of 
 little more. `normflows` (MIT licence) is no dependency of this project.
 
 Measured on one core of a server (AMD EPYC with AVX-512, torch 2.13, normflows 1.7.3): theirs takes 1.05
-times as long at the laptop's K = 4, width 64 and 16 images, 1.15 times with 64 images, 1.90 times at K = 8, width 128
-and 32 images. At the laptop's size three quarters of our step are the convolutions of the couplings, which
-both have; with them in bf16 our step is 1.5 times as fast there, on such a processor.
+times as long at the laptop's K = 4, width 64 and 16 images, 1.15 times with 64 images, and 1.90 times at
+K = 8, width 128 and 32 images. At the laptop's size three quarters of our step are the convolutions of the
+couplings, which both have; with them in bf16 our step is 1.5 times as fast there, on such a processor.
 """
 
 import argparse
