@@ -18,10 +18,10 @@ from pathlib import Path
 
 import nbformat
 
-from galgen import chapters, workflow_graph
+from galgen import chapters, run_index, workflow_graph
 from galgen.errors import GalgenError
 from galgen.experiment import every_family
-from galgen.files import read_json
+from galgen.files import read_json, write_json
 from galgen.parameters import Parameters
 from galgen.store import Store
 
@@ -84,12 +84,17 @@ def _expected(plan: Sequence[dict]) -> str:
 def _assemble(
     source: Path,
     notebooks: Path,
-    work: Path,
+    build: Path,
     executed: Sequence[Path],
     plan: Sequence[dict],
     trainings: Sequence[dict],
-) -> None:
-    """Copy the prose, the chapters, the generated pages and MathJax into a fresh folder for Jupyter Book."""
+) -> dict:
+    """Copy the prose, the chapters, the generated pages and MathJax into a fresh folder for Jupyter Book.
+
+    Returns:
+        The record of this run, for the list of runs.
+    """
+    work = build / "book"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(source, work)
     for folder in ("chapters", "_notebooks", "_generated"):
@@ -110,6 +115,12 @@ def _assemble(
     fonts = "output/chtml/fonts/woff-v2"
     shutil.copytree(mathjax / fonts, work / "_extra" / "mathjax" / fonts)
     shutil.copy(mathjax / "tex-chtml.js", work / "_extra" / "mathjax")
+
+    parameters = list(records.values())[-1]["parameters"]
+    sizes = sorted({N for r in records.values() for N in r["N"]})
+    own = run_index.record(parameters, sizes, list(records.values()), trainings)
+    run_index.add_page(work, build, own, executed)
+    return own
 
 
 def render(
@@ -137,7 +148,7 @@ def render(
         GalgenError: If a chapter warned or Jupyter Book did.
     """
     work, html = build / "book", build / "html"
-    _assemble(source, notebooks, work, executed, plan, trainings)
+    own = _assemble(source, notebooks, build, executed, plan, trainings)
     program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
     options = ["--path-output", work, "-W", "--keep-going", "-q"]
     result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
@@ -145,6 +156,7 @@ def render(
         raise GalgenError(f"Jupyter Book failed on {work}:\n{result.stdout[-2000:]}{result.stderr[-6000:]}")
     shutil.rmtree(html, ignore_errors=True)
     (work / "_build" / "html").rename(html)
+    write_json(build / "run.json", own)
     pages = [*html.glob("*.html"), *html.glob("chapters/*.html")]
     for page in pages:  # the theme's hint to load fonts early is an error in a page opened as a file
         page.write_text(re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text()))

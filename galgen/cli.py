@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from galgen import preflight
+from galgen import preflight, sweep
 from galgen.config import PROFILES
 from galgen.data import importing, legacy, simulate
 from galgen.data.dataset import Dataset, near_duplicates, write_dataset
@@ -151,6 +151,11 @@ def _train(args: argparse.Namespace) -> None:
     print(f"{args.name}: {run.path}")
 
 
+def _sweep(args: argparse.Namespace) -> int:
+    parameters = Parameters.checked(profile=args.profile, data=args.data, seed=args.seed)
+    return sweep.sweep(args.N, parameters, cores=args.cores, store=Store(args.store))
+
+
 def _runs_list(args: argparse.Namespace) -> None:
     runs = Store(args.store).runs(args.kind)
     if runs:
@@ -276,18 +281,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     _action(runs, "rm", _runs_rm, "delete runs", _option("keys", nargs="+", metavar="key"), store)
 
-    experiment = (
+    source = (
         _option(
             "--profile",
             default="laptop",
             help="; ".join(f"{name}: {p.purpose}" for name, p in PROFILES.items()),
         ),
         _option("--data", default="simulated", help="simulated, or the path of images or of a data set"),
+        _option("--seed", type=int, default=0),
+        store,
+    )
+    experiment = (
+        *source,
         _option(
             "--N", type=int, nargs="+", help="training images of each model (default: those of the profile)"
         ),
-        _option("--seed", type=int, default=0),
-        store,
     )
     stamp = _option("--out", type=Path, help="also write the outcome to this JSON file")
     _action(
@@ -304,6 +312,15 @@ def _parser() -> argparse.ArgumentParser:
         *experiment,
         stamp,
     )
+    _action(
+        commands,
+        "sweep",
+        _sweep,
+        "a book for each N, then one of all N with a page that lists the runs; goes on where it stopped",
+        _option("--N", type=int, nargs="+", required=True, help="training images of each model"),
+        *source,
+        _option("--cores", type=int, default=2, help="jobs at a time"),
+    )
     return parser
 
 
@@ -311,11 +328,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     args = _parser().parse_args(argv)
     try:
-        args.function(args)
+        return args.function(args) or 0
     except GalgenError as error:
         print(f"galgen: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    return 0
