@@ -1,6 +1,7 @@
 # make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000"
-# make test   the tests
-# Both need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
+# make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
+# make lab    the explorer and the chapters, live, in JupyterLab
+# All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
 
 PYTHON ?= python3
 PROFILE ?= laptop
@@ -23,7 +24,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks/explore.ipynb
 
 # Python is checked first: an install that fails half-way through says less.
 $(READY): requirements.lock pyproject.toml

@@ -24,6 +24,7 @@ __all__ = ["denoiser", "flow", "gallery", "latent", "morphology"]
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}
 .galgen-live .widget-label{white-space:normal;line-height:1.2}
+.galgen-live .widget-inline-hbox{align-items:center}
 .galgen-row{margin:0 0 .9rem;line-height:1.3}
 .galgen-row div{display:flex;flex-wrap:wrap;gap:.5rem;margin:.2rem 0}
 .galgen-row figure{margin:0;width:min(7rem,29vw)}
@@ -81,7 +82,12 @@ def _choice(name: str, values: Sequence, value: object) -> widgets.Widget:
     return widgets.SelectionSlider(options=options, value=value, description=name, **_WIDE)
 
 
-_WIDE = {"style": {"description_width": "9rem"}, "layout": {"width": "auto", "max_width": "34rem"}}
+def _toggle(name: str, options: Sequence) -> widgets.Widget:
+    return widgets.ToggleButtons(options=options, description=name, style=_LABEL | {"button_width": "auto"})
+
+
+_LABEL = {"description_width": "9rem"}
+_WIDE = {"style": _LABEL, "layout": {"width": "auto", "max_width": "34rem"}}
 
 
 def _box(
@@ -121,7 +127,7 @@ def denoiser(explorer: Explorer) -> widgets.VBox:
     N = explorer.experiments["unet"].ladder
     sets = [("held out", "validation"), ("A's", "A"), ("B's", "B")]
     controls = [
-        widgets.ToggleButtons(options=sets, description="images", style={"button_width": "5rem"}),
+        _toggle("images", sets),
         _slider("image", 0, min(explorer.profile.validation, 256) - 1, 0),
         widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
         _choice("N", N, N[-1]),
@@ -136,7 +142,7 @@ def flow(explorer: Explorer) -> widgets.VBox:
     names = [f"level {k}" + {0: " (finest)", levels - 1: " (coarsest)"}.get(k, "") for k in range(levels)]
     last = min(explorer.profile.validation, explorer.profile.samples) - 1
     controls = [
-        widgets.ToggleButtons(options=["held-out images", "latents"], description="mix two"),
+        _toggle("mix two", ["held-out images", "latents"]),
         _slider("first", 0, last, 0),
         _slider("second", 0, last, 1),
         _choice("N", N, N[-1]),
