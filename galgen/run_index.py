@@ -84,11 +84,12 @@ def _row(name: str, run: dict, book: str, picture: str) -> str:
     key = f'<code title="{run["key"]}">{run["key"][:8]}</code>' if run["key"] else ""
     image = (
         f'<img src="{html.escape(picture)}" alt="Samples of the run with N = {sizes}, seed {run["seed"]}" '
-        'width="160" loading="lazy">'
+        'width="140" style="max-width: none">'
         if picture
         else ""
     )
-    cells = (link, run["seed"], html.escape(status), run["minutes"], key, image)
+    status = f'<div style="min-width: 9rem; overflow-wrap: anywhere">{html.escape(status)}</div>'
+    cells = (link, image, status, run["minutes"], run["seed"], key)
     return f'<tr id="{html.escape(name)}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
@@ -120,11 +121,15 @@ def add_page(work: Path, build: Path, own: dict, executed: Sequence[Path]) -> No
             shutil.copy(folder / "thumbnail.jpg", work / "_extra" / "runs" / f"{folder.name}.jpg")
             picture = f"runs/{quote(folder.name)}.jpg"
         rows.append(_row(folder.name, run, book, picture))
-    head = "".join(f"<th>{name}</th>" for name in ("N", "seed", "status", "minutes", "models", "samples"))
+    head = "".join(
+        f'<th scope="col">{name}</th>' for name in ("N", "samples", "status", "minutes", "seed", "models")
+    )
     # Raw HTML, because a link to another book is none that Sphinx could follow.
     (work / "_generated" / "sweep.md").write_text(
         f"Profile **{own['profile']}**, data **{own['data']}**; this book is "
         f"*N* = {', '.join(map(str, own['N']))}, seed {own['seed']}.\n\n"
-        f'```{{raw}} html\n<div class="runs" style="overflow-x: auto"><table class="table">\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>\n```\n"
+        f'```{{raw}} html\n<div style="overflow-x: auto" tabindex="0" role="region" aria-label="Runs">\n'
+        f'<table class="table">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + "\n</tbody></table></div>\n```\n"
     )
