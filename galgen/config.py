@@ -116,7 +116,7 @@ class Profile(_Settings):
     gan: Gan = Gan()
 
 
-_LAPTOP = Profile(name="laptop", purpose="an hour on two cores; the default")
+_LAPTOP = Profile(name="laptop", purpose="an hour and a half on two cores; the default")
 
 PROFILES = {
     "smoke": Profile(
