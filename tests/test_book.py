@@ -13,129 +13,15 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from browsing import Visit, pages
 from PIL import Image
+from small_chapter import NOTE, PARAMETERS, chapter
 
 from galgen import book, chapters, workflow_graph
 from galgen.errors import GalgenError
 from galgen.parameters import Parameters
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = shutil.which("chromium")
-# Without these Chromium looks up its maker's servers at every start.
-QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
-
-SLIDER = """
-import numpy as np
-from galgen.widgets import slider_figure
-
-frames = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * 50 + np.zeros((8, 8), np.uint8)
-slider_figure(
-    frames, sliders={"Q": [1, 2, 4], "stretch": [0.1, 0.2]}, captions=[f"frame {k}" for k in range(6)],
-    title="Colour scale", alt="a gray square", width=320,
-)
-"""
-FIGURE = """
-import matplotlib.pyplot as plt
-from galgen import figures
-
-figures.house_style()
-figure, axes = plt.subplots()
-axes.plot([0, 1])
-figures.show(figure, alt="a rising line", note=figures.provenance(profile, data, N))
-"""
-TABLE = """
-from IPython.display import Markdown
-
-Markdown("| *N* | median |\\n| --- | --- |\\n| 8 | $x^2$ |")
-"""
-PARAMETERS = Parameters(profile="smoke", data="simulated", N=[8, 24], seed=3)
-NOTE = {"N": [8, 24], "images": 150, "sha256": "0123456789abcdef"}
-
-
-def chapter(*code):
-    title = new_markdown_cell("# A small chapter\n\nAfter {cite:t}`Lupton2004`: $x^2$.")
-    defaults = new_code_cell(
-        'profile = "laptop"\ndata = "simulated"\nN = None\nseed = 0', metadata={"tags": ["parameters"]}
-    )
-    return new_notebook(cells=[title, defaults, *map(new_code_cell, code)])
-
-
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chapter")
-    nbformat.write(chapter(SLIDER, TABLE, FIGURE), folder / "source.ipynb")
-    chapters.execute(folder / "source.ipynb", folder / "executed.ipynb", PARAMETERS, NOTE)
-    assert not (folder / "unfinished-executed.ipynb").exists()
-    return folder / "executed.ipynb"
-
-
-@pytest.fixture(scope="module")
-def html(executed, tmp_path_factory):
-    if "GALGEN_BOOK" in os.environ:
-        return Path(os.environ["GALGEN_BOOK"])
-    build = tmp_path_factory.mktemp("build")
-    names = chapters.names(ROOT / "book" / "_toc.yml")
-    (build / "chapters").mkdir()
-    (build / "notebooks").mkdir()
-    for name in names:
-        shutil.copy(executed, build / "chapters" / f"{name}.ipynb")
-        nbformat.write(chapter(), build / "notebooks" / f"{name}.ipynb")
-    plan = [
-        {"name": f"unet-N{N}-{model}", "chapters": names[-1:], "minutes": 1.5, "memory_mb": 900}
-        for N in (8, 24)
-        for model in ("A00", "B11")
-    ]
-    paths = [build / "chapters" / f"{name}.ipynb" for name in names]
-    return book.render(ROOT / "book", build / "notebooks", build, paths, plan).parent
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on the PATH (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page with the network shut, and what it complained of."""
-
-    def __init__(self, browser, **options):
-        self.complaints = []
-        self.context = browser.new_context(**options)
-        self.context.route("**/*", self.guard)
-        self.page = self.context.new_page()
-        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", self.failed)
-
-    def guard(self, route):
-        if route.request.url.startswith(("file:", "data:", "blob:")):
-            route.continue_()
-        else:
-            self.complaints.append(f"a request left the page: {route.request.url}")
-            route.abort()
-
-    def failed(self, request):
-        if request.failure != "net::ERR_ABORTED":  # that is what leaving a page does to what it still loads
-            self.complaints.append(f"{request.failure}: {request.url}")
-
-    def open(self, path):
-        self.page.goto(path.as_uri())
-        self.page.evaluate("window.MathJax?.startup?.promise")
-        self.page.evaluate("document.fonts.ready.then(() => true)")
-        return self.page
-
-
-def pages(html):
-    found = {*html.glob("*.html"), *html.glob("chapters/*.html")}
-    return sorted(found - {html / "index.html"})  # it leads on to the first page
 
 
 def slider_page(html):

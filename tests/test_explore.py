@@ -14,12 +14,8 @@ PARAMETERS = Parameters(profile="smoke", N=12)
 
 
 @pytest.fixture(scope="module")
-def explorer(tmp_path_factory):
-    found = Explorer(PARAMETERS, Store(tmp_path_factory.mktemp("store")))
-    for experiment in found.experiments.values():
-        for training in experiment.pair(12):
-            experiment.train(training)
-    return found
+def explorer(trained):
+    return Explorer(PARAMETERS, trained)
 
 
 def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_training_image(explorer):

@@ -1,0 +1,82 @@
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from browsing import CHROMIUM, FLAGS
+from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
+
+from galgen import book, chapters
+from galgen.experiment import every_family
+from galgen.parameters import Parameters
+from galgen.store import Store
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """The folder of a run store that tests share: what one has trained, the next need not."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="session")
+def trained(store):
+    """That store with both models of every family at smoke and N = 12."""
+    for experiment in every_family(Parameters(profile="smoke", N=12), Store(store)).values():
+        for training in experiment.pair(12):
+            experiment.train(training)
+    return Store(store)
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chapter")
+    nbformat.write(chapter(SLIDER, TABLE, FIGURE), folder / "source.ipynb")
+    chapters.execute(folder / "source.ipynb", folder / "executed.ipynb", PARAMETERS, NOTE)
+    assert not (folder / "unfinished-executed.ipynb").exists()
+    return folder / "executed.ipynb"
+
+
+def stand_in(name, executed):
+    """The small chapter, its figure in the place of each of the real one: the prose refers to them."""
+    notebook = nbformat.read(executed, 4)
+    figure = notebook.cells.pop()
+    for k, cell in enumerate(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells):
+        if "figure" in cell.metadata.get("mystnb", {}):
+            copy = {"id": f"figure-{k}", "metadata": figure.metadata | {"mystnb": cell.metadata["mystnb"]}}
+            notebook.cells.append(nbformat.from_dict(figure | copy))
+    return notebook
+
+
+@pytest.fixture(scope="session")
+def html(executed, tmp_path_factory):
+    """The book, rendered: the project's own prose around the small chapter."""
+    if "GALGEN_BOOK" in os.environ:
+        return Path(os.environ["GALGEN_BOOK"])
+    build = tmp_path_factory.mktemp("build")
+    names = chapters.names(ROOT / "book" / "_toc.yml")
+    (build / "chapters").mkdir()
+    (build / "notebooks").mkdir()
+    for name in names:
+        nbformat.write(stand_in(name, executed), build / "chapters" / f"{name}.ipynb")
+        nbformat.write(chapter(), build / "notebooks" / f"{name}.ipynb")
+    plan = [
+        {"name": f"unet-N{N}-{model}", "chapters": names[-1:], "minutes": 1.5, "memory_mb": 900}
+        for N in (8, 24)
+        for model in ("A00", "B11")
+    ]
+    paths = [build / "chapters" / f"{name}.ipynb" for name in names]
+    return book.render(ROOT / "book", build / "notebooks", build, paths, plan).parent
+
+
+@pytest.fixture(scope="module")  # its event loop is in the way of papermill's
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on the PATH (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,0 +1,42 @@
+"""A chapter with a slider, a table and a figure, that the tests render in place of the real ones."""
+
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from galgen.parameters import Parameters
+
+__all__ = ["FIGURE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapter"]
+
+SLIDER = """
+import numpy as np
+from galgen.widgets import slider_figure
+
+frames = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * 50 + np.zeros((8, 8), np.uint8)
+slider_figure(
+    frames, sliders={"Q": [1, 2, 4], "stretch": [0.1, 0.2]}, captions=[f"frame {k}" for k in range(6)],
+    title="Colour scale", alt="a gray square", width=320,
+)
+"""
+FIGURE = """
+import matplotlib.pyplot as plt
+from galgen import figures
+
+figures.house_style()
+figure, axes = plt.subplots()
+axes.plot([0, 1])
+figures.show(figure, alt="a rising line", note=figures.provenance(profile, data, N))
+"""
+TABLE = """
+from IPython.display import Markdown
+
+Markdown("| *N* | median |\\n| --- | --- |\\n| 8 | $x^2$ |")
+"""
+PARAMETERS = Parameters(profile="smoke", data="simulated", N=[8, 24], seed=3)
+NOTE = {"N": [8, 24], "images": 150, "sha256": "0123456789abcdef"}
+
+
+def chapter(*code):
+    title = new_markdown_cell("# A small chapter\n\nAfter {cite:t}`Lupton2004`: $x^2$.")
+    defaults = new_code_cell(
+        'profile = "laptop"\ndata = "simulated"\nN = None\nseed = 0', metadata={"tags": ["parameters"]}
+    )
+    return new_notebook(cells=[title, defaults, *map(new_code_cell, code)])
