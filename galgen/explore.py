@@ -29,7 +29,7 @@ from galgen.store import Store
 __all__ = ["PLANE", "Explorer", "Missing", "Plane", "Row", "Stamp"]
 
 PLANE = {"M20": (-2.1, -0.6), "Gini": (0.3, 0.65)}  # the sides of the plane, left to right and bottom to top
-FRAME = (0.12, 0.14, 0.86, 0.83)  # of the axes in the picture of the plane: left, bottom, width, height
+FRAME = (0.12, 0.14, 0.84, 0.83)  # of the axes in the picture of the plane: left, bottom, width, height
 
 
 class Missing(GalgenError):

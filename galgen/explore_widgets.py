@@ -23,7 +23,7 @@ __all__ = ["denoiser", "flow", "gallery", "latent", "morphology"]
 
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}
-.galgen-live .widget-label{white-space:normal;line-height:1.2}
+.galgen-live .widget-label{white-space:normal;line-height:1.2;height:auto}
 .galgen-live .widget-inline-hbox{align-items:center}
 .galgen-row{margin:0 0 .9rem;line-height:1.3}
 .galgen-row div{display:flex;flex-wrap:wrap;gap:.5rem;margin:.2rem 0}
