@@ -148,8 +148,8 @@ class Flow:
         return glow.GlowLearner(networks["net"], learning_rate=self.settings.learning_rate, device=device)
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
-        """Through the inverse of the flow."""
-        return glow.draw(networks["net"], seeds, **self.sampler)[0]
+        """Through the inverse of the flow; black where it overflows, which chapter 4 counts."""
+        return glow.draw(networks["net"], seeds, **self.sampler)[0].nan_to_num(0)
 
 
 class Gan:

@@ -171,3 +171,15 @@ def test_latents_that_do_not_go_together_are_refused():
         invert(Linear(), Linear(), [z[0], z[1][:4]])
     with pytest.raises(GalgenError, match="different shapes"):
         invert(Linear(), Flat(), z)
+
+
+def test_images_beyond_the_limit_are_lost_whatever_the_other_model_says():
+    limit = 2.5
+    found = invert(Linear(), Linear(), latents(n=64), limit=limit)
+    plain = invert(Linear(), Linear(), latents(n=64))
+    beyond = np.abs(plain.x).max((1, 2, 3)) > limit
+    assert 0 < beyond.sum() < 62
+    assert (np.isnan(found.x).all((1, 2, 3)) == beyond).all()
+    assert np.isnan(found.log_ratio[beyond]).all() and np.isfinite(found.log_ratio[~beyond]).all()
+    assert {level.lost for level in compare_levels(found)} == {beyond.sum()}
+    assert {level.lost for level in compare_levels(plain)} == {0}

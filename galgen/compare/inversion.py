@@ -130,6 +130,7 @@ def invert(
     flow_b: Flow,
     latents: Sequence[Tensor],
     *,
+    limit: float = np.inf,
     chunk: int = 64,
     device: str | torch.device = "cpu",
 ) -> Inversion:
@@ -139,6 +140,8 @@ def invert(
         flow_a: The model that draws.
         flow_b: The other one.
         latents: Unit normals (n, c, h, w), one tensor a level, finest first.
+        limit: An image with a pixel beyond it in size is none: the inverse of A, which divides by numbers
+            near 0, overflowed. It becomes NaN, and is counted as lost, whatever B would say of it.
         chunk: Images in a call; the last call is filled up with zeros, so that an image's numbers do not
             depend on how many others there are.
         device: Where the models are.
@@ -155,6 +158,7 @@ def invert(
         rows = [z[first : first + chunk] for z in latents]
         full = [torch.cat([z, z.new_zeros(chunk - len(z), *z.shape[1:])]) for z in rows]
         x = flow_a.decode([z.to(device) for z in full])
+        x = torch.where((x.abs() <= limit).all(3).all(2).all(1)[:, None, None, None], x, torch.nan)
         (z_a, log_a), (z_b, log_b) = flow_a.encode(x), flow_b.encode(x)
         if [z.shape for z in z_b] != [z.shape for z in z_a]:
             raise GalgenError("the two flows have latents of different shapes: compare like with like")
