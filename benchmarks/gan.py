@@ -13,7 +13,10 @@ real images in every iteration. The two alternate; each time is the median over 
 
 At 128 pixels the networks are the paper's, with equal numbers of parameters. At 32 both are built in the
 widths of the laptop profile; there the package's small-image branch has the whole image, 64 channels and
-attention, and its decoder restores 128 pixels.
+attention, and its decoder restores 128 pixels. So it is timed a second time with its attentions taken out.
+
+Measured on one core of a server (AMD EPYC with AVX-512, torch 2.13), at the laptop's 32 pixels and batch of 8:
+the package takes 9.5 s an iteration, 0.37 s without attention, and ours 0.12 s: 80 and 3.1 times.
 """
 
 import argparse
@@ -89,6 +92,11 @@ def their_iteration(G: nn.Module, D: nn.Module, average: nn.Module, theirs: type
     return iteration
 
 
+def idle(channels: int) -> nn.Module:
+    """In the place of an attention."""
+    return nn.Identity()
+
+
 def race(rivals: dict[str, tuple[list[nn.Module], Callable]], rounds: int) -> None:
     """Let them alternate; print the parameters, the medians and their ratio to the first."""
     times = {name: [] for name in rivals}
@@ -138,21 +146,18 @@ def main() -> None:
             batch, accumulate, penalty = args.batch, args.accumulate, 10.0
         given = {"image_size": size, "greyscale": True}
         of_G = given | of_G | {"latent_dim": G.split[0]}
-        rival = [theirs.Generator(**of_G), theirs.Discriminator(**given, **of_D, disc_output_size=1)]
-        average = theirs.Generator(**of_G)
+        images = torch.rand(batch * accumulate, 1, size, size)
+        rivals = {}
+        for name, attention in (("lightweight-gan", theirs.LinearAttention), ("  no attention", idle)):
+            with mock.patch.object(theirs, "LinearAttention", attention):
+                nets = [theirs.Generator(**of_G), theirs.Discriminator(**given, **of_D, disc_output_size=1)]
+                iteration = their_iteration(*nets, theirs.Generator(**of_G), theirs)
+            rivals[name] = (nets, functools.partial(iteration, images.chunk(accumulate)))
         held_out = np.zeros((8, 1, size, size), dtype=np.uint8)
         learner = GanLearner(G, D, held_out, learning_rate=2e-4, discriminator_rate=1.0, penalty=penalty)
-        images = torch.rand(batch * accumulate, 1, size, size)
         noise = torch.Generator().manual_seed(0)
-        iteration = their_iteration(*rival, average, theirs)
         print(f"\n{size} pixels, {accumulate} x {batch} images an iteration", flush=True)
-        race(
-            {
-                "lightweight-gan": (rival, functools.partial(iteration, images.chunk(accumulate))),
-                "ours": ([G, D], functools.partial(learner.step, images, noise, 1.0)),
-            },
-            args.rounds,
-        )
+        race(rivals | {"ours": ([G, D], functools.partial(learner.step, images, noise, 1.0))}, args.rounds)
 
 
 if __name__ == "__main__":
