@@ -15,8 +15,8 @@ At 128 pixels the networks are the paper's, with equal numbers of parameters. At
 widths of the laptop profile; there the package's small-image branch has the whole image, 64 channels and
 attention, and its decoder restores 128 pixels. So it is timed a second time with its attentions taken out.
 
-Measured on one core of a server (AMD EPYC with AVX-512, torch 2.13), at the laptop's 32 pixels and batch of 8:
-the package takes 9.5 s an iteration, 0.37 s without attention, and ours 0.12 s: 80 and 3.1 times.
+Measured on one core of a server (AMD EPYC with AVX-512, torch 2.13), with the laptop's 32 pixels and batches
+of 8: the package takes 9.5 s an iteration, 0.37 s without attention, and ours 0.12 s: 80 and 3.1 times.
 """
 
 import argparse
