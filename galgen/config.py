@@ -54,7 +54,7 @@ class Denoiser(Trained):
     schedule: Literal["cosine", "halving"] = "cosine"
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
     passes_per_image: int | None = 3600  # a 3 dB gap of training and validation appears at 2400 to 3000
-    images_cap: int = 120_000  # at 160 000 the samples have discs and companions; two cores allow this much
+    images_cap: int = 72_000  # what two cores can train of an hour; at 160 000 the samples are sharper
     milestones: int = 8
     sampler_steps: int = 30  # calls of the network for a sample
     sampler_sigma_min: float = 0.01  # the noise of the data; from 0.02 the samples are softer than it
@@ -97,7 +97,7 @@ class Gan(Trained):
     discriminator_rate: float = 2.0
     penalty: float = 0.05  # with the package's 10 the discriminator tells nothing apart at 32 pixels
     schedule: Literal["constant", "falling"] = "falling"
-    images_cap: int = 12_000
+    images_cap: int = 9_000
     milestones: int = 8
 
 
@@ -116,7 +116,7 @@ class Profile(_Settings):
     gan: Gan = Gan()
 
 
-_LAPTOP = Profile(name="laptop", purpose="an hour and a half on two cores; the default")
+_LAPTOP = Profile(name="laptop", purpose="an hour on two cores; the default")
 
 PROFILES = {
     "smoke": Profile(
