@@ -88,7 +88,7 @@ class Diffusion:
     """The blind denoiser (`galgen.models.unet`) and its deterministic sampler."""
 
     name, label = "unet", "diffusion"
-    chapters = ("02_diffusion", "03_two_models_diffusion", *_ALL)
+    chapters = ("00_headline", "02_diffusion", "03_two_models_diffusion", *_ALL)
     flips, swapped, controlled = False, False, True
     code, sampler_code = (unet, loop), (sampling, unet)
     flop_rate = 5e10

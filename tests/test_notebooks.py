@@ -6,7 +6,8 @@ import nbformat
 import papermill
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -45,7 +46,7 @@ def test_a_single_N_and_the_command_line_work_outside_the_workflow(store, tmp_pa
         sys.executable,
         "-m",
         "papermill",
-        str(NOTEBOOKS[0]),
+        str(ROOT / "notebooks" / "01_data.ipynb"),
         str(tmp_path / "out.ipynb"),
         "--no-progress-bar",
     ]
