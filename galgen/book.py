@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 
-from galgen import chapters, run_index, workflow_graph
+from galgen import chapters, results, run_index, workflow_graph
 from galgen.errors import GalgenError
 from galgen.experiment import every_family
 from galgen.files import read_json, write_json
@@ -157,6 +157,7 @@ def render(
     shutil.rmtree(html, ignore_errors=True)
     (work / "_build" / "html").rename(html)
     write_json(build / "run.json", own)
+    write_json(build / "results.json", {"run": own, **results.collect(executed)})
     pages = [*html.glob("*.html"), *html.glob("chapters/*.html")]
     for page in pages:  # the theme's hint to load fonts early is an error in a page opened as a file
         page.write_text(re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text()))

@@ -1,0 +1,47 @@
+import json
+
+import nbformat
+import numpy as np
+import pytest
+from small_chapter import NOTE, PARAMETERS, chapter
+
+from galgen import chapters, results
+from galgen.errors import GalgenError
+
+KEEP = """
+import numpy as np
+from galgen import results
+
+results.keep(score={"value": np.float32(1) / 3, "none": float("nan")}, rows=[(1, True), (np.int64(2), False)])
+results.keep(other="x")
+"""
+
+
+def test_what_a_chapter_keeps_is_collected_with_what_it_ran_with(tmp_path):
+    nbformat.write(chapter(KEEP), tmp_path / "source.ipynb")
+    chapters.execute(tmp_path / "source.ipynb", tmp_path / "01_a.ipynb", PARAMETERS, NOTE)
+    found = results.collect([tmp_path / "01_a.ipynb"])
+    assert found["kept"] == {
+        "01_a": {
+            "score": {"value": 0.333333, "none": None},
+            "rows": [[1, True], [2, False]],
+            "other": "x",
+        }
+    }
+    assert found["chapters"]["01_a"]["parameters"]["profile"] == "smoke"
+    assert {"commit", "versions", "machine"} <= found["chapters"]["01_a"].keys()
+
+
+def test_a_strip_holds_its_images():
+    images = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), np.uint8)
+    np.testing.assert_array_equal(results.unstrip(results.strip(images)), images)
+    np.testing.assert_array_equal(results.unstrip(results.strip(images / 255)), images)
+
+
+def test_a_folder_of_results_is_loaded_by_name_and_another_file_refused(tmp_path):
+    assert results.load(tmp_path / "none") == {}
+    (tmp_path / "a.json").write_text(json.dumps({"chapters": {}, "kept": {}, "run": {"N": [1]}}))
+    assert results.load(tmp_path)["a"]["run"] == {"N": [1]}
+    (tmp_path / "b.json").write_text("[]")
+    with pytest.raises(GalgenError, match=r"b\.json is no results\.json"):
+        results.load(tmp_path)
