@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_path", "file_sha256", "read_json", "write_json"]
+__all__ = ["atomic_path", "file_sha256", "project", "read_json", "write_json"]
 
 
 @contextlib.contextmanager
@@ -38,6 +38,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def project() -> Path:
+    """The first folder with a `data_manifest.yaml`, from the working directory upwards; else that itself."""
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "data_manifest.yaml").is_file()), here)
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:

@@ -19,7 +19,7 @@ from IPython.display import display
 from PIL import Image
 
 from galgen.errors import GalgenError
-from galgen.files import read_json
+from galgen.files import project, read_json
 
 __all__ = ["collect", "keep", "load", "strip", "unstrip"]
 
@@ -47,13 +47,14 @@ def collect(executed: Sequence[Path]) -> dict:
     return {"chapters": ran, "kept": kept}
 
 
-def load(folder: str | Path) -> dict[str, dict]:
-    """The results of all runs in a folder, by their name; none if it does not exist.
+def load(folder: str | Path | None = None) -> dict[str, dict]:
+    """The results of all runs in a folder, by default of the project, by name; none if it does not exist.
 
     Raises:
         GalgenError: If a file holds something else.
     """
-    runs = {path.stem: read_json(path) for path in sorted(Path(folder).glob("*.json"))}
+    folder = Path(folder or project() / "results")
+    runs = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     for name, run in runs.items():
         if not isinstance(run, dict) or not run.keys() >= {"chapters", "kept", "run"}:
             raise GalgenError(f"{folder}/{name}.json is no results.json of a book; remove it or copy it anew")

@@ -26,7 +26,7 @@ from types import ModuleType
 from filelock import FileLock
 
 from galgen.errors import GalgenError
-from galgen.files import read_json, write_json
+from galgen.files import project, read_json, write_json
 
 __all__ = ["Run", "Store", "code_version", "provenance"]
 
@@ -102,9 +102,7 @@ class Store:
         if root is None:
             root = os.environ.get("GALGEN_STORE")
         if root is None:
-            here = Path.cwd()
-            project = [p for p in (here, *here.parents) if (p / "data_manifest.yaml").is_file()]
-            root = (project[0] if project else here) / "store"
+            root = project() / "store"
         self.root = Path(root).absolute()
 
     def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[ModuleType] = ()) -> str:
