@@ -9,6 +9,7 @@ its page "Runs" lists what was made and what failed (`galgen.run_index`).
 import codecs
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -117,16 +118,24 @@ def _workflow(root: Path, run: Parameters, cores: int, environment: dict, *, aga
 
 
 def _error_of(command: Sequence[str], folder: Path, environment: dict) -> str:
-    """Run a command, passing on what it says: nothing, or the first line of its error."""
+    """Run a command, passing on what it says: nothing, or the first line of its error.
+
+    An interrupt, and a request to end (SIGTERM), go on to the command and to all that it has started.
+    """
     said, decode = "", codecs.getincrementaldecoder("utf-8")(errors="replace").decode
-    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, process_group=0)
     try:
         while chunk := process.stderr.read1(65536):
             said += (text := decode(chunk))
             sys.stderr.write(text)
             sys.stderr.flush()
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGINT)
+        raise
     finally:
-        process.wait()  # an interrupt reaches it as well, and what it ends with belongs on the terminal
+        process.wait()
+        signal.signal(signal.SIGTERM, before)
     return _first_error(said) if process.returncode else ""
 
 

@@ -1,7 +1,9 @@
 import base64
 import io
 import json
+import subprocess
 import sys
+import time
 
 import nbformat
 import numpy as np
@@ -193,6 +195,31 @@ def test_what_a_command_says_is_passed_on_and_its_exit_code_decides(tmp_path, ca
     assert sweep._error_of([*run, code.format(1)], tmp_path, None) == "née"
     assert sweep._error_of([*run, code.format(0)], tmp_path, None) == ""
     assert capfd.readouterr().err.count("née") == 2
+
+
+def test_asked_to_end_it_ends_what_it_started(tmp_path):
+    """The command starts another, as the workflow does; both note that they were interrupted."""
+    (tmp_path / "inner.py").write_text(
+        "import pathlib, sys, time\n"
+        "try:\n    pathlib.Path(sys.argv[1] + '.began').touch(); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    pathlib.Path(sys.argv[1] + '.ended').touch()\n"
+    )
+    (tmp_path / "outer.py").write_text(
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, 'inner.py', 'inner'])\n"
+        "sys.argv[1:] = ['outer']\nexec(open('inner.py').read())\nchild.wait()\n"
+    )
+    call = (
+        "import sys, pathlib; from galgen.sweep import _error_of\n"
+        f"_error_of([sys.executable, 'outer.py'], pathlib.Path({str(tmp_path)!r}), None)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", call], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("*.began"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    assert b"KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    assert {path.name for path in tmp_path.glob("*.ended")} == {"inner.ended", "outer.ended"}
 
 
 def test_a_record_names_the_models_with_one_key_and_adds_up_the_minutes():
