@@ -40,7 +40,9 @@ def collect(executed: Sequence[Path]) -> dict:
     kept, ran = {}, {}
     for path in executed:
         notebook = nbformat.read(path, as_version=4)
-        ran[path.stem] = notebook.metadata["galgen"]
+        ran[path.stem] = note = dict(notebook.metadata["galgen"])
+        # The data by its name: where it lay on that machine is nobody's business.
+        note["parameters"] = note["parameters"] | {"data": Path(note["parameters"]["data"]).stem}
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         for values in (o["data"][_MIME] for o in outputs if _MIME in o.get("data", {})):
             kept.setdefault(path.stem, {}).update(values)
