@@ -13,6 +13,7 @@ so A, B and validation are disjoint by content, and the sets of a smaller N lie 
 """
 
 import datetime
+import functools
 import importlib.metadata
 import shutil
 import tempfile
@@ -90,6 +91,11 @@ class Dataset:
     def catalogue(self) -> Table:
         """The catalogue, one row an image, read from disk."""
         return Table.read(self.directory / "catalogue.ecsv")
+
+    @functools.cached_property
+    def distinct(self) -> np.ndarray:
+        """Rows of one image of each class, in growing order: those that splits draw from."""
+        return np.sort(np.unique(dihedral_keys(self.images), return_index=True)[1])
 
     def verify(self) -> None:
         """Compare both files with the checksums in `meta.json`.
@@ -232,8 +238,7 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
     """
     if N < 1 or validation < 0:
         raise GalgenError(f"N must be at least 1 and validation at least 0, not {N} and {validation}")
-    _, first = np.unique(dihedral_keys(dataset.images), return_index=True)
-    kept = np.sort(first)
+    kept = dataset.distinct
     if 2 * N + validation > len(kept):
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
