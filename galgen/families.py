@@ -44,6 +44,7 @@ class Family(Protocol):
         label: As the text of the book calls it.
         chapters: That need its models.
         settings: Its part of the profile.
+        bits: Of the grey levels of its samples, to which galaxies are rounded before they are compared.
         flips: Whether it is trained with images turned over at random.
         swapped: Whether each N has a second pair, with the two initialisations exchanged.
         controlled: Whether a model of other galaxies is trained as well.
@@ -57,6 +58,7 @@ class Family(Protocol):
     label: str
     chapters: tuple[str, ...]
     settings: Trained
+    bits: int
     flips: bool
     swapped: bool
     controlled: bool
@@ -89,7 +91,7 @@ class Diffusion:
 
     name, label = "unet", "diffusion"
     chapters = ("00_headline", "02_diffusion", "03_two_models_diffusion", *_ALL)
-    flips, swapped, controlled = False, False, True
+    bits, flips, swapped, controlled = 8, False, False, True
     code, sampler_code = (unet, loop), (sampling, unet)
     flop_rate = 5e10
 
@@ -132,6 +134,7 @@ class Flow:
 
     def __init__(self, profile: Profile):
         self.settings, self.size = profile.glow, profile.image_size
+        self.bits = self.settings.bits
         self.sampler = {"temperature": self.settings.sampler_temperature}
 
     def networks(self) -> dict[str, nn.Module]:
@@ -157,7 +160,7 @@ class Gan:
 
     name, label = "gan", "GAN"
     chapters = ("06_gan", "07_discriminator_test", *_ALL)
-    flips, swapped, controlled = True, True, False
+    bits, flips, swapped, controlled = 8, True, True, False
     code, sampler_code = (gan, lightweight, loop), (gan, lightweight)
     flop_rate = 9e10
 

@@ -22,6 +22,15 @@ def test_schedules_begin_and_end_as_they_say():
     assert falling(7500, 10_000) == pytest.approx(0.5) and falling(10_000, 10_000) == 0
 
 
+def test_only_a_flow_draws_fewer_grey_levels_than_the_data_have():
+    smoke = config.profile("smoke")
+    assert {name: family(smoke).bits for name, family in families.FAMILIES.items()} == {
+        "unet": 8,
+        "glow": smoke.glow.bits,
+        "gan": 8,
+    }
+
+
 def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
     gan = families.Gan(config.profile("smoke"))
     networks = gan.networks()
