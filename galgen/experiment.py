@@ -314,6 +314,12 @@ class Experiment:
         drawn = self.store.run("samples", params, make, data=start, code=self.family.sampler_code)
         return checkpoint.load(drawn.path / "samples.safetensors")["images"]
 
+    @functools.cached_property
+    def weights(self) -> int:
+        """Parameters of a model that are trained."""
+        networks = {name: net for name, net in self._networks(0).items() if name != "average"}
+        return sum(p.numel() for net in networks.values() for p in net.parameters())
+
     def _training(self, N: int, half: str, init: int, order: int, *, control: bool = False) -> Training:
         return Training(N, half, init, order, control, self.family.name)
 
