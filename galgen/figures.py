@@ -165,14 +165,10 @@ def samples_and_nearest(
         flips: Whether flipped images count.
         count: Samples for each N.
     """
-    stack, rows, axes = [], [], list(similarity.FLIPS.values())
+    stack, rows = [], []
     for n, drawn in samples.items():
         found = similarity.nearest(drawn[:count], train[n], kind="anomaly", mean=mean, flips=flips)
-        near = [
-            np.flip(train[n][row], axes[turn])
-            for row, turn in zip(found.index[:, 0], found.flip[:, 0], strict=True)
-        ]
-        stack += [drawn[:count].numpy(), np.stack(near) / 255]
+        stack += [drawn[:count].numpy(), found.first(train[n]) / 255]
         rows += [f"N = {spaced(n)}", "nearest"]
     return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.62)
 

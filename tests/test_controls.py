@@ -3,6 +3,8 @@ import pytest
 import torch
 
 from galgen.compare.controls import controls, rounded
+from galgen.compare.similarity import cosine, mean_image
+from galgen.data.dataset import Split
 from galgen.errors import GalgenError
 from galgen.models.glow import Glow
 
@@ -35,25 +37,38 @@ def test_rounding_clips_and_changes_no_input():
     torch.testing.assert_close(images, before)
 
 
+def sets(N, validation):
+    rows = np.arange(2 * N + validation)
+    return Split(rows[:N], rows[N : 2 * N], rows[2 * N :])
+
+
 def test_the_sets_are_disjoint_of_the_stated_sizes_and_wrong_as_stated():
-    held_out, train = galaxies(30), galaxies(200, seed=1)
-    found = controls(held_out, train, 10)
+    images, rows = galaxies(430), sets(200, 30)
+    found = controls(images, rows, 10)
+    held_out = images[rows.validation]
     np.testing.assert_array_equal(found.reference, rounded(held_out[:20]))
-    np.testing.assert_array_equal(found.null, rounded(held_out[20:]))
-    assert len(found.blurred) == len(found.gaussian) == 10
+    np.testing.assert_array_equal(found.pairs["held out"], (rounded(held_out[20:]), rounded(held_out[10:20])))
+    for pair in found.pairs.values():
+        for part in pair:
+            assert part.shape == (10, 1, 16, 16)
+            assert np.isin(np.rint(part * 255), np.arange(256)).all()
     # The blur moves light and keeps it; its strength is known from the peak of an isolated blob.
-    np.testing.assert_allclose(found.blurred.mean((2, 3)), found.null.mean((2, 3)), atol=1e-3)
-    assert (found.blurred.max((2, 3)) < found.null.max((2, 3))).all()
-    many = controls(np.concatenate([held_out] * 60), train, 500).gaussian
-    np.testing.assert_allclose(many.mean(0), train.mean(0) / 255, atol=0.05)
+    for sharp, blurred in zip(found.pairs["held out"], found.pairs["blurred"], strict=True):
+        np.testing.assert_allclose(blurred.mean((2, 3)), sharp.mean((2, 3)), atol=1e-3)
+        assert (blurred.max((2, 3)) < sharp.max((2, 3))).all()
+    for copies, half in zip(found.pairs["memorizer"], (rows.A, rows.B), strict=True):
+        far = np.abs(copies[:, None] - images[half] / 255).mean((2, 3, 4)).min(1)
+        assert 0.001 < far.max() < 0.01
 
 
-def test_all_sets_have_the_grey_levels_asked_for():
-    found = controls(galaxies(12), galaxies(40, seed=1), 4, bits=5)
-    for part in (found.reference, found.null, found.blurred, found.gaussian):
-        assert np.isin(np.rint(part * 510), 2 * 8 * np.arange(32) + 7).all()
+def test_the_gaussians_have_the_moments_of_their_halves_and_agree():
+    images = galaxies(3400)
+    a, b = controls(images, sets(1000, 1400), 400).pairs["Gaussian"]
+    np.testing.assert_allclose(a.mean(0), images[:1000].mean(0) / 255, atol=0.05)
+    agreement = cosine(torch.from_numpy(a), torch.from_numpy(b), kind="anomaly", mean=mean_image(images))
+    assert np.median(agreement) > 0.9
 
 
 def test_too_few_held_out_images_are_refused():
     with pytest.raises(GalgenError, match="8 held-out images"):
-        controls(galaxies(8), galaxies(10), 3)
+        controls(galaxies(28), sets(10, 8), 3)

@@ -11,11 +11,13 @@ from galgen.compare.discriminator import (
     DiscriminatorTest,
     Judgement,
     contrast,
+    discriminator_test,
     hinge,
     image_sets,
     judge,
     score,
 )
+from galgen.data.dataset import Split
 from galgen.errors import GalgenError
 
 
@@ -47,6 +49,16 @@ def both(D, own, other, seed=0):
     A = judgement(D, own, other, galaxies(300, 3), galaxies(400, 5), seed)
     B = judgement(D, other, own, galaxies(300, 4), galaxies(400, 5), seed)
     return DiscriminatorTest(A, B)
+
+
+def test_the_test_of_a_pair_gives_each_judge_its_own_samples_and_training_images():
+    images, rows = galaxies(1000, 9), np.arange(1000)
+    sets = Split(rows[:300], rows[300:600], rows[600:])
+    samples = drawn(60, 1), drawn(60, 2)
+    found = discriminator_test((sharpness, sharpness), samples, images, sets, permutations=399)
+    A = judgement(sharpness, *samples, images[:300], images[600:])
+    B = judgement(sharpness, *samples[::-1], images[300:600], images[600:])
+    assert (found.distance, found.p) == (DiscriminatorTest(A, B).distance, DiscriminatorTest(A, B).p)
 
 
 def test_the_hinge_loss_at_its_corners():

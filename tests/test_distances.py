@@ -20,15 +20,13 @@ def rows(n, rng, shift=0.0):
 def test_the_distances_of_shifted_gaussians_are_the_known_ones():
     rng = np.random.default_rng(0)
     found = distances(rows(3000, rng), rows(2000, rng, shift=[0.5, 0, -1]), NAMES, permutations=99)
-    assert (found.n_reference, found.n) == (3000, 2000)
+    assert found.n == 2000
     for name, spread, shift in zip(NAMES, SPREAD, (0.5, 0, 1), strict=True):
-        assert found.scale[name] == pytest.approx(spread, rel=0.06)
         # Of two equal Gaussians of that size, W1 is 0.04 spreads or less.
         assert found.w1[name].value == pytest.approx(shift * spread, abs=0.08 * spread)
-        assert found.ks[name] == pytest.approx(2 * stats.norm.cdf(shift / 2) - 1, abs=0.05)
     assert found.w1["gini"].p == found.w1["asymmetry"].p == found.energy.p == 0.01
-    assert found.w1["m20"].p > 0.05 and found.ks_p["m20"] > 0.05
-    assert found.w1["gini"].value > 3 * found.w1["gini"].high > found.w1["gini"].null > 0
+    assert found.w1["m20"].p > 0.05
+    assert found.w1["gini"].value > 3 * found.w1["gini"].high > found.w1["gini"].low > 0
 
 
 def test_the_distances_are_those_of_their_definitions():
@@ -38,7 +36,6 @@ def test_the_distances_are_those_of_their_definitions():
     found = distances(one, other, NAMES, permutations=9)
     for name in NAMES:
         assert found.w1[name].value == pytest.approx(stats.wasserstein_distance(one[name], other[name]))
-        assert found.ks[name] == stats.ks_2samp(one[name], other[name]).statistic
     scale = [stats.median_abs_deviation(one[name], scale="normal") for name in NAMES]
     x, y = (np.stack([table[name] for name in NAMES], 1) / scale for table in (one, other))
     energy = 2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean()
@@ -50,7 +47,7 @@ def test_the_energy_distance_sees_what_no_coefficient_shows_alone():
     one, other = rows(800, rng), rows(800, rng)
     other["gini"] = rng.permutation(other["gini"])  # the correlation with M20 is gone
     found = distances(one, other, NAMES)
-    assert found.energy.p <= 0.01 and min(found.ks_p.values()) > 0.05
+    assert found.energy.p <= 0.01 and len(NAMES) * min(w1.p for w1 in found.w1.values()) > 0.05
 
 
 def test_p_values_of_two_halves_of_a_set_are_uniform():
@@ -63,12 +60,10 @@ def test_p_values_of_two_halves_of_a_set_are_uniform():
         assert stats.kstest(p, "uniform").pvalue > 0.01
         assert np.mean(np.array(p) <= 0.05) <= 0.1
     values = np.array([d.energy.value for d in found])
-    nulls = np.array([d.energy.null for d in found])
-    assert values.mean() == pytest.approx(nulls.mean(), rel=0.1)
     assert np.mean(values > [d.energy.high for d in found]) == pytest.approx(0.05, abs=0.05)
 
 
-def test_units_do_not_matter_to_the_energy_distance_nor_does_an_outlier_set_the_scale():
+def test_units_do_not_matter_to_the_energy_distance():
     rng = np.random.default_rng(4)
     one, other = rows(300, rng), rows(300, rng, shift=0.2)
     found = distances(one, other, NAMES, permutations=19)
@@ -77,17 +72,13 @@ def test_units_do_not_matter_to_the_energy_distance_nor_does_an_outlier_set_the_
     again = distances(one, other, NAMES, permutations=19)
     assert again.energy.value == pytest.approx(found.energy.value) and again.energy.p == found.energy.p
     assert again.w1["m20"].value == pytest.approx(1000 * found.w1["m20"].value)
-    one["gini"][0] = 1e6
-    assert distances(one, other, NAMES, permutations=19).scale["gini"] == pytest.approx(
-        found.scale["gini"], rel=0.02
-    )
 
 
 def test_equal_sets_are_at_no_distance_and_p_is_one():
     one = rows(50, np.random.default_rng(5))
     found = distances(one, one, NAMES, permutations=99)
     assert found.energy.value == pytest.approx(0, abs=1e-12) and found.energy.p == 1
-    assert found.w1["m20"].value == 0 == found.ks["m20"] and found.w1["m20"].p == 1
+    assert found.w1["m20"].value == 0 and found.w1["m20"].p == 1
 
 
 def test_the_seed_names_the_permutations():
@@ -95,7 +86,7 @@ def test_the_seed_names_the_permutations():
     one, other = rows(60, rng), rows(60, rng)
     first = distances(one, other, NAMES, permutations=99)
     assert distances(one, other, NAMES, permutations=99) == first
-    assert distances(one, other, NAMES, permutations=99, seed=1).energy.null != first.energy.null
+    assert distances(one, other, NAMES, permutations=99, seed=1).energy.high != first.energy.high
 
 
 def test_sets_that_cannot_be_compared_are_refused():

@@ -81,6 +81,13 @@ def test_draws_have_the_gaussians_covariance():
     assert torch.equal(g.draw([7, 3])[1], g.draw([3])[0])
 
 
+def test_draws_are_what_a_long_way_of_the_sampler_ends_at():
+    g = fit_gaussian(blobs(300, seed=5))
+    walked = deterministic_ladder(g, g.mean, range(8), sigma_max=100, sigma_min=0.001, steps=400).images
+    drawn = g.draw(range(8))
+    assert (walked - drawn).norm() < 0.1 * (drawn - g.mean).norm()
+
+
 def test_two_linear_models_agree_more_the_more_images_they_see():
     images = blobs(4000, seed=6)
     mean = mean_image(images)

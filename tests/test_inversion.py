@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from galgen.compare.inversion import PAPER_FLOOR, Inversion, compare_levels, inv
 from galgen.compare.wasserstein import iid_floor, wasserstein
 from galgen.errors import GalgenError
 
+invert = functools.partial(invert, limit=np.inf)  # the images of the flows below have no bounds
 SHAPES = [(2, 4, 4), (4, 2, 2)]
 ROTATION = torch.linalg.qr(torch.randn(48, 48, generator=torch.Generator().manual_seed(0)).double()).Q
 
@@ -36,7 +39,7 @@ def test_a_model_against_itself_returns_its_latents():
     inversion = invert(Linear(2.0), Linear(2.0), latents(n=50))
     for level in compare_levels(inversion):
         assert level.w1_a.value < 1e-7 and level.w1_b.value < 1e-7
-        assert level.correlation.value == pytest.approx(1) and level.correlation_latent == pytest.approx(1)
+        assert level.correlation.value == pytest.approx(1)
         assert level.shared == pytest.approx(1)
     assert np.all(inversion.log_ratio == 0)
 
@@ -44,7 +47,7 @@ def test_a_model_against_itself_returns_its_latents():
 @pytest.mark.parametrize("level", [0, 1])
 def test_the_same_density_through_a_rotation_is_at_the_floor_and_uncorrelated(level):
     found = compare_levels(invert(Linear(), Linear(rotation=ROTATION), latents()))[level]
-    assert found.floor.low < found.w1_b.value < found.floor.high
+    assert 0.5 * found.floor < found.w1_b.value < 2 * found.floor
     assert found.w1_a.value < 1e-6
     assert abs(found.correlation.value) < 0.2 and found.shared < 0.3
     for estimate, expected in ((found.mean, 0), (found.sd, 1), (found.norm_spread, 1)):
@@ -56,7 +59,7 @@ def test_mixed_and_flipped_channels_are_shared_though_uncorrelated():
     mixing = np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, -1], [0, 0, 1, 0]], np.float32)
     z_b = np.einsum("ij,njhw->nihw", mixing, z)
     found = compare_levels(Inversion([z], [z], [z_b], z, z, z))[0]
-    assert abs(found.correlation.value) < 0.02 and abs(found.correlation_latent) < 0.02
+    assert abs(found.correlation.value) < 0.02
     assert found.shared == pytest.approx(1)
     assert found.shared_null < 0.05
 
@@ -107,7 +110,7 @@ def test_norm_spread_sees_neighbours_that_the_pooled_distance_does_not():
     expected = (1 + 2 * np.sum((1 - lags / 256) * rho ** (2 * lags))) ** 0.5  # sqrt(tr C^2 / d)
     assert expected > 1.6
     assert found.norm_spread.low < expected < found.norm_spread.high
-    assert found.w1_b.value < 3 * found.floor.mean
+    assert found.w1_b.value < 3 * found.floor
 
 
 def test_distance_equals_that_of_scipy():
@@ -133,12 +136,11 @@ def test_interval_of_the_distance_covers_at_its_rate_when_an_image_shares_a_scal
 
 
 def test_floor_is_the_asymptotic_mean_and_the_papers():
-    for count in (100, 5000, 10**7):
-        floor = iid_floor(count)
-        assert floor.mean == pytest.approx(floor.analytic, rel=0.06)
-        assert floor.low < floor.mean < floor.high
+    for count in (100, 5000):
+        x, y = np.sort(np.random.default_rng(0).standard_normal((2, 400, count)), axis=2)
+        assert np.abs(x - y).mean() == pytest.approx(iid_floor(count), rel=0.06)
     for level, count in enumerate((6144, 3072, 3072)):
-        assert iid_floor(1000 * count).analytic == pytest.approx(PAPER_FLOOR[level], rel=0.06)
+        assert iid_floor(1000 * count) == pytest.approx(PAPER_FLOOR[level], rel=0.06)
 
 
 def test_an_image_does_not_depend_on_how_many_others_there_are():
@@ -155,7 +157,7 @@ def test_images_with_infinite_latents_are_counted():
     z_b[0][9, 0, 0, 0] = 1e30  # finite, its square is not in float32
     for level in compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0])):
         assert level.lost == 2 and level.w1_b.n == 98
-        assert np.isfinite([level.norm_spread.value, level.correlation_latent, level.shared]).all()
+        assert np.isfinite([level.norm_spread.value, level.shared]).all()
     z_b[0][1:] = np.nan
     with pytest.raises(GalgenError, match="1 of 100 images"):
         compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0]))

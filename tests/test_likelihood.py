@@ -42,7 +42,12 @@ def random_pair():
 
 def log_ratio(a, b, n, seed):
     z = torch.randn(n, D, 1, 1, generator=torch.Generator().manual_seed(seed))
-    return invert(a, b, [z], chunk=n).log_ratio
+    return invert(a, b, [z], limit=np.inf, chunk=n).log_ratio
+
+
+def covers(found, nats):
+    bits = nats / (D * np.log(2))
+    return found.bits_per_dim.low < bits < found.bits_per_dim.high
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -52,19 +57,16 @@ def test_interval_of_the_divergence_covers_the_closed_form_at_its_rate(swap):
     hits = 0
     for seed in range(200):
         found = divergence(log_ratio(a, b, 200, seed), D, seed=seed)
-        hits += found.nats.low < expected < found.nats.high
+        hits += covers(found, expected)
     assert 180 <= hits <= 198
-    assert found.bits_per_dim.value == pytest.approx(found.nats.value / D / np.log(2))
-    assert found.bits_per_dim.high == pytest.approx(found.nats.high / D / np.log(2))
-    assert found.lost == 0 and 1 / 200 < found.largest_share < 0.1
+    assert found.lost == 0
 
 
 def test_the_two_directions_differ():
     a, b = random_pair()
     assert abs(a.kl(b) - b.kl(a)) > 0.1
     forward, back = divergence(log_ratio(a, b, 4000, 0), D), divergence(log_ratio(b, a, 4000, 1), D)
-    assert forward.nats.low < a.kl(b) < forward.nats.high
-    assert back.nats.low < b.kl(a) < back.nats.high
+    assert covers(forward, a.kl(b)) and covers(back, b.kl(a))
 
 
 def test_one_density_by_another_map_has_no_divergence_and_cannot_be_told():
@@ -74,18 +76,16 @@ def test_one_density_by_another_map_has_no_divergence_and_cannot_be_told():
     b.decode = lambda latents: a.decode([latents[0].flatten(1).double() @ rotation])
     of_a, of_b = log_ratio(a, b, 500, 0), -log_ratio(b, a, 500, 1)
     assert np.abs(of_a).max() < 1e-9
-    assert divergence(of_a, D).nats.value == pytest.approx(0, abs=1e-10)
+    assert divergence(of_a, D).bits_per_dim.value == pytest.approx(0, abs=1e-10)
     found = auc(of_b.round(9), of_a.round(9))
     assert found.value == 0.5 and found.low < 0.5 < found.high
 
 
-def test_infinite_ratios_are_counted_and_one_image_that_carries_the_sum_shows():
+def test_infinite_ratios_are_counted():
     ratios = np.random.default_rng(0).normal(1, 1, 100)
-    ratios[3], ratios[5], ratios[7] = np.inf, np.nan, 1e6
+    ratios[3], ratios[5] = np.inf, np.nan
     found = divergence(ratios, D)
-    assert found.lost == 2 and found.nats.n == 98
-    assert found.largest_share > 0.99
-    assert divergence(np.zeros(4), D).largest_share == 0.25
+    assert found.lost == 2 and found.bits_per_dim.n == 98
     with pytest.raises(GalgenError, match="1 of 3 log-ratios are finite"):
         divergence(np.array([np.nan, np.inf, 1.0]), D)
 

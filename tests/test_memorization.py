@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.memorization import bootstrap, gap_ratio, memorized_fraction, train_closer
+from galgen.compare.estimates import bootstrap
+from galgen.compare.memorization import gap_ratio, memorized_fraction, train_closer
 from galgen.compare.similarity import nearest
 from galgen.errors import GalgenError
 

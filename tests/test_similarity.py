@@ -121,6 +121,7 @@ def test_every_image_finds_itself_and_its_flip_is_named():
         found = nearest(floats(np.ascontiguousarray(turned)), DATA, 1, kind="pearson", flips=True, chunk=90)
         assert (found.index[:, 0] == np.arange(40)).all()
         assert {list(FLIPS)[i] for i in found.flip[:, 0]} == {name}
+        np.testing.assert_array_equal(found.first(DATA), turned)
         np.testing.assert_allclose(found.cosine, 1, atol=1e-5)
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from galgen.compare import memorization, similarity
-from galgen.compare.memorization import Estimate
+from galgen.compare.estimates import Estimate, bootstrap
 from galgen.data.dataset import Split
 
 __all__ = ["Cosines", "TwoModels", "two_models"]
@@ -100,9 +100,9 @@ def two_models(
     other = np.concatenate([nearest(a, sets.B), nearest(b, sets.A)])[:, 0]
     return TwoModels(
         cosines=cosines,
-        agree=memorization.bootstrap(cosines["anomaly"].agreement),
+        agree=bootstrap(cosines["anomaly"].agreement),
         null=float(np.median(cosines["anomaly"].shuffled)),
-        copy=memorization.bootstrap(own[:, 0]),
+        copy=bootstrap(own[:, 0]),
         held_out=float(np.median(cosines["anomaly"].held_out)),
         closer=memorization.train_closer(own[:, 0], other),
         closer_null=memorization.train_closer(*(nearest(held_out, rows)[:, 0] for rows in (sets.A, sets.B))),

@@ -1,46 +1,49 @@
 """What to hold a model against: real galaxies it never saw, and images that are wrong in a known way.
 
-From the held-out images, for sets of n images each,
+From the held-out and the training images, for n latents,
 
-    reference   the first 2 n: what a model is compared with
-    null        the n after them, as if a model had drawn them: how far apart equals are
-    blurred     the null, each image smoothed by a Gaussian of half a pixel: a fault the eye hardly sees
-    gaussian    draws of the Gaussian with the training images' mean and covariance: second moments, no more
+    reference   the first 2 n held-out images: what a model is compared with
 
-A statistic is worth quoting when it passes the null and fails the other two.
+and pairs of sets of n images, in the places of model A's and model B's:
 
-All are rounded to the grey levels of the model they are compared with, so that rounding is not what is
-found: with w = 2^(8 - bits), the pixel v of 0 .. 255 becomes the centre of its bin, w floor(v/w) + (w - 1)/2.
+    held out    other held-out images: how far apart equals are
+    blurred     these, smoothed by a Gaussian of half a pixel: a fault the eye hardly sees
+    Gaussian    draws of the Gaussians with mean and covariance of A's and of B's training images: second
+                moments, no more, and from the same noise, so that they agree as far as these do
+    memorizer   training images with a little noise
+
+A statistic is worth quoting when it passes the held-out images and fails those whose fault it is to find.
+(The held-out images in B's place are of the reference, with which only those in A's place are compared.)
+
+Images are rounded to the grey levels of the model they are compared with (8 bits here; `rounded` goes on from
+there), so that rounding is not what is found: with w = 2^(8 - bits), the pixel v of 0 .. 255 becomes the
+centre of its bin, w floor(v/w) + (w - 1)/2.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import ndimage
 from torch import Tensor
 
 from galgen.compare.gaussian import fit_gaussian
+from galgen.data.dataset import Split
 from galgen.errors import GalgenError
 
-__all__ = ["Controls", "controls", "rounded"]
+__all__ = ["Controls", "blurred", "controls", "rounded"]
 
 
 @dataclass(frozen=True)
 class Controls:
-    """Sets of images (n, 1, H, W), float32 in [0, 1]; the reference has twice as many.
+    """Images (n, 1, H, W), float32 in [0, 1].
 
     Attributes:
-        reference: Held-out images.
-        null: Others of them.
-        blurred: The null, blurred by half a pixel.
-        gaussian: Draws of the Gaussian with the training images' covariance.
+        reference: Held-out images, (2 n, 1, H, W).
+        pairs: By name, what stands for A's and for B's images.
     """
 
     reference: np.ndarray
-    null: np.ndarray
-    blurred: np.ndarray
-    gaussian: np.ndarray
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def rounded(images: Tensor | np.ndarray, bits: int = 8) -> np.ndarray:
@@ -56,21 +59,39 @@ def rounded(images: Tensor | np.ndarray, bits: int = 8) -> np.ndarray:
     return ((array // width * width + (width - 1) / 2) / 255).astype(np.float32)
 
 
-def controls(held_out: np.ndarray, train: np.ndarray, count: int, *, bits: int = 8) -> Controls:
-    """The reference, the null and two controls that must fail.
+def blurred(images: np.ndarray, pixels: float) -> np.ndarray:
+    """Images (n, C, H, W), uint8 or in [0, 1], smoothed by a Gaussian of that width, in [0, 1]."""
+    unit = images / 255 if images.dtype == np.uint8 else images
+    return ndimage.gaussian_filter(unit, pixels, axes=(2, 3))
+
+
+def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5, seed: int = 0) -> Controls:
+    """The reference and the pairs.
 
     Args:
-        held_out: Images that no model has seen, uint8 (m, 1, H, W), m >= 3 count.
-        train: Training images, for the covariance, uint8 (N, 1, H, W).
-        count: Images of each set, n; the reference has 2 n.
-        bits: Of the grey levels.
+        images: The data set, uint8 (M, 1, H, W).
+        sets: Rows of A's and B's training images and of the validation images, 3 count or more.
+        count: Images of each set, n.
+        blur: In pixels.
+        seed: Of the memorizer.
 
     Raises:
         GalgenError: If there are too few held-out images.
     """
-    if count < 1 or len(held_out) < 3 * count:
-        raise GalgenError(f"{len(held_out)} held-out images are too few for a reference and sets of {count}")
-    reference, null = held_out[: 2 * count], held_out[2 * count : 3 * count]
-    blurred = ndimage.gaussian_filter(null / 255, 0.5, axes=(2, 3))
-    drawn = fit_gaussian(train).draw(range(count))
-    return Controls(*(rounded(part, bits) for part in (reference, null, torch.from_numpy(blurred), drawn)))
+    if count < 1 or len(sets.validation) < 3 * count:
+        raise GalgenError(
+            f"{len(sets.validation)} held-out images are too few for a reference and sets of {count}"
+        )
+    held_out = images[sets.validation[: 3 * count]]
+    rng, training = np.random.default_rng(seed), (sets.A, sets.B)
+    unseen = [held_out[2 * count :], held_out[count : 2 * count]]
+    shown = [images[rng.choice(rows, count)] for rows in training]
+    pairs = {
+        "held out": unseen,
+        "blurred": [blurred(part, blur) for part in unseen],
+        "Gaussian": [fit_gaussian(images[rows]).draw(range(count)) for rows in training],
+        "memorizer": [part / 255 + rng.normal(0, 0.01, part.shape) for part in shown],
+    }
+    return Controls(
+        rounded(held_out[: 2 * count]), {name: (rounded(a), rounded(b)) for name, (a, b) in pairs.items()}
+    )

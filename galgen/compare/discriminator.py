@@ -30,16 +30,17 @@ training images then says nothing of the generator; whether they differ from hel
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 
-from galgen.compare.memorization import Estimate, bootstrap
+from galgen.compare.controls import blurred
+from galgen.compare.estimates import Estimate, against, bootstrap
 from galgen.compare.twosample import auc
+from galgen.data.dataset import Split
 from galgen.errors import GalgenError
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "DiscriminatorTest",
     "Judgement",
     "contrast",
+    "discriminator_test",
     "hinge",
     "image_sets",
     "judge",
@@ -177,7 +179,7 @@ def image_sets(
         "train": draw(train, rng.permutation(len(train))),
         "held_out": draw(held_out, rows[:half]),
         "noise": base.flatten(2).gather(2, shuffle.expand(-1, base.shape[1], -1)).reshape(base.shape),
-        "blurred": torch.from_numpy(ndimage.gaussian_filter(base.numpy(), 1.0, axes=(2, 3))),
+        "blurred": torch.from_numpy(blurred(base.numpy(), 1.0)),
         "dropped": base[torch.arange(len(base)) % 8],
     }
 
@@ -223,6 +225,33 @@ def judge(scores: Mapping[str, np.ndarray], *, permutations: int = 1000, seed: i
     return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()))
 
 
+def discriminator_test(
+    judges: Sequence[Callable[[Tensor], Tensor]],
+    samples: Sequence[Tensor],
+    images: np.ndarray,
+    sets: Split,
+    *,
+    permutations: int = 1000,
+    seed: int = 0,
+) -> DiscriminatorTest:
+    """The test of a pair of models.
+
+    Args:
+        judges: D_A and D_B, in evaluation mode.
+        samples: Images of A and of B of the same latents, (n, C, H, W) in [0, 1].
+        images: The data set, uint8 (M, C, H, W).
+        sets: Rows of A's and B's training images and of the validation images.
+        permutations: Of each p-value.
+        seed: Of all draws.
+    """
+    found = []
+    for D, (own, other), rows in zip(judges, (samples, samples[::-1]), (sets.A, sets.B), strict=True):
+        asked = image_sets(own, other, images[rows], images[sets.validation], seed=seed)
+        scores = {name: score(D, part) for name, part in asked.items()}
+        found.append(judge(scores, permutations=permutations))
+    return DiscriminatorTest(*found)
+
+
 def contrast(
     x: np.ndarray, y: np.ndarray, *, paired: bool = False, permutations: int = 1000, seed: int = 0
 ) -> Contrast:
@@ -242,5 +271,4 @@ def contrast(
     climb = np.concatenate([given[None], steps])[:, order].cumsum(1)[:, :-1]
     W1 = np.abs(climb) @ np.diff(pooled[order])
     sd = pooled.std()
-    p = np.mean(W1 >= W1[0] - 1e-9 * sd)
-    return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, float(p), auc(y, x))
+    return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, against(W1).p, auc(y, x))

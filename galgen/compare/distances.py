@@ -3,7 +3,6 @@ r"""How far apart are two sets of morphologies? Coefficient by coefficient, and 
 For each coefficient, with F and G the empirical distribution functions of the two sets:
 
     W1 = int |F(x) - G(x)| dx    in the coefficient's own unit: the mean shift that makes one set the other
-    KS = max_x |F(x) - G(x)|     in [0, 1]
 
 and together, x and y being rows of coefficients and |.| the Euclidean length, the energy distance
 
@@ -13,15 +12,14 @@ which is 0 for equal distributions only; the means count x with itself, so that 
 First each coefficient is divided by its normalised median absolute deviation in the reference set, a robust
 standard deviation (M20 has tails) that a bad model's wide spread cannot enlarge.
 
-The null is that the labels "reference" and "other" are exchangeable: we deal them out anew, `permutations`
-times, and p = (1 + #{permuted >= found}) / (1 + permutations). With D the matrix of distances and s a column
-of 1/n for one set and -1/m for the other, E = -s' D s: all permutations are one matrix product. In the order
-of growing x the running sum of s is F - G, and gives the permuted W1. The p of KS is scipy's. Rows are taken
-as independent: of two sets from shared latents, or one that repeats its images, p is no longer that.
+The null is that the labels "reference" and "other" are exchangeable, so they are dealt out anew. With D the
+matrix of distances and s a column of 1/n for one set and -1/m for the other, E = -s' D s: all permutations
+are one matrix product. In the order of growing x the running sum of s is F - G, and gives the permuted W1.
+Rows are taken as independent: of two sets from shared latents, or one that repeats its images, p is no longer
+that.
 
 References:
-    Szekely & Rizzo 2013, Energy statistics, https://doi.org/10.1016/j.jspi.2013.03.018. Phipson & Smyth
-    2010, Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
+    Szekely & Rizzo 2013, Energy statistics, https://doi.org/10.1016/j.jspi.2013.03.018.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,26 +29,12 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+from galgen.compare.estimates import Score, against
 from galgen.errors import GalgenError
 
-__all__ = ["Distance", "Distances", "distances", "with_spread"]
+__all__ = ["Distances", "distances", "with_spread"]
 
-
-@dataclass(frozen=True)
-class Distance:
-    """A distance and what it would be between two sets of one distribution.
-
-    Attributes:
-        value: What was found.
-        null: Its mean over permutations.
-        high: Their 95 % quantile.
-        p: Share of the permutations, the given labels among them, that are as far apart.
-    """
-
-    value: float
-    null: float
-    high: float
-    p: float
+_BAND = (0.0, 0.95)  # of the null: nothing is too near
 
 
 @dataclass(frozen=True)
@@ -58,21 +42,13 @@ class Distances:
     """The distances of a set from a reference set; coefficients by name.
 
     Attributes:
-        w1: Wasserstein-1 distances, in each coefficient's unit.
-        ks: Kolmogorov-Smirnov distances.
-        ks_p: Their p-values.
-        scale: Robust standard deviations of the reference set, their units in the energy distance.
+        w1: Wasserstein-1 distances, in each coefficient's unit, and what 95 % of permutations stay below.
         energy: Energy distance of all coefficients together.
-        n_reference: Rows of the reference set.
-        n: Rows of the other.
+        n: Rows of the set.
     """
 
-    w1: dict[str, Distance]
-    ks: dict[str, float]
-    ks_p: dict[str, float]
-    scale: dict[str, float]
-    energy: Distance
-    n_reference: int
+    w1: dict[str, Score]
+    energy: Score
     n: int
 
 
@@ -101,14 +77,9 @@ def distances(
     if flat := ", ".join(np.array(names)[scale == 0]):
         raise GalgenError(f"no spread in the reference set's {flat}: leave it out, or use more images")
     labels = _deal(len(x), len(y), permutations, seed)
-    ks = {name: stats.ks_2samp(a, b) for name, a, b in zip(names, x.T, y.T, strict=True)}
     return Distances(
         w1={name: _w1(a, b, labels) for name, a, b in zip(names, x.T, y.T, strict=True)},
-        ks={name: float(test.statistic) for name, test in ks.items()},
-        ks_p={name: float(test.pvalue) for name, test in ks.items()},
-        scale=dict(zip(names, scale.tolist(), strict=True)),
         energy=_energy(np.concatenate([x, y]) / scale, labels),
-        n_reference=len(x),
         n=len(y),
     )
 
@@ -131,24 +102,17 @@ def _deal(n: int, m: int, permutations: int, seed: int) -> np.ndarray:
     return np.concatenate([labels, dealt], axis=1)
 
 
-def _energy(rows: np.ndarray, labels: np.ndarray) -> Distance:
+def _energy(rows: np.ndarray, labels: np.ndarray) -> Score:
     found = np.zeros(labels.shape[1])
     for part in (slice(i, i + 1024) for i in range(0, len(rows), 1024)):  # of 2 x 10 000 rows D has 3 GB
         found -= ((cdist(rows[part], rows) @ labels) * labels[part]).sum(0)
-    return _against_permutations(found)
+    return against(found, _BAND)
 
 
-def _w1(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> Distance:
+def _w1(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> Score:
     both = np.concatenate([x, y])
     order = both.argsort()
-    return _against_permutations(np.diff(both[order]) @ np.abs(labels[order].cumsum(0)[:-1]))
-
-
-def _against_permutations(found: np.ndarray) -> Distance:
-    """The first of the distances beside the others, (1 + permutations,)."""
-    value, permuted = float(found[0]), found[1:]
-    p = (1 + np.sum(permuted >= value * (1 - 1e-9))) / len(found)  # equals may differ in the last bits
-    return Distance(value, float(permuted.mean()), float(np.quantile(permuted, 0.95)), float(p))
+    return against(np.diff(both[order]) @ np.abs(labels[order].cumsum(0)[:-1]), _BAND)
 
 
 def _rows(columns: Mapping[str, np.ndarray], names: Sequence[str], which: str) -> np.ndarray:

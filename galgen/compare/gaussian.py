@@ -7,7 +7,8 @@ principal components u_i,
 
 so this is everything second moments can give: no edges, no arms, no objects. Fitted on the two halves and
 sampled from the same noise it says how much agreement of two models, and what transition with N, needs no
-network.
+network. Its own images of noise z are mu + C^(1/2) z, with C the covariance: the map from noise to images
+that a deterministic sampler with its denoiser tends to when it begins at a large sigma.
 
 The samplers tell a denoiser no sigma, so it reads sigma off the image as a blind network must: in the
 quieter half of all directions (components of least variance, with the directions in which the training set
@@ -66,15 +67,15 @@ class Gaussian:
         return variance.clamp_min(1e-8).sqrt()
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
-        """Exact draws, one a seed, (n, C, H, W).
+        """Exact draws mu + C^(1/2) z, one a seed, (n, C, H, W): those of two alike Gaussians are alike.
 
         As starts of a sampler they restore the spread that a common start lacks; give other seeds than the
         sampler's, whose noise would be the same numbers.
         """
-        z = noise(seeded(seeds), self.variances.shape).to(self.mean)
+        z = noise(seeded(seeds), self.mean.shape).to(self.mean).flatten(1)
         # Row by row: the last bit of a matrix product depends on how many rows it has.
-        pixels = torch.stack([row @ self.components for row in z * self.variances.sqrt()])
-        return self.mean + pixels.reshape(-1, *self.mean.shape)
+        root = [(row @ self.components.T * self.variances.sqrt()) @ self.components for row in z]
+        return self.mean + torch.stack(root).reshape(-1, *self.mean.shape)
 
 
 def fit_gaussian(images: np.ndarray, chunk: int = 4096) -> Gaussian:

@@ -9,8 +9,8 @@ Zero is necessary for p_A = p_B and far from sufficient; so beside it stand, for
 * **Norm spread**: the standard deviation over images of |z'_B|^2, over its mean, over the sqrt(2 / d) that d
   independent normals of one variance have. For Gaussian latents of covariance C it is sqrt(d tr C^2) / tr C:
   it sees all correlation between latents of an image and every scale they share, to which W1 is blind.
-* **Correlation** of z'_B with z: pooled, and the mean of the correlations of each latent over the images. W1
-  cannot tell G_B = G_A (correlation 1) from G_B = G_A o rotation (0).
+* **Correlation** of z'_B with z, pooled. W1 cannot tell G_B = G_A (correlation 1) from G_B = G_A o rotation
+  (0).
 * **Shared**: sqrt(R^2) of z'_B regressed on the c channels of z at the same place. It is 1 under any mixing
   or change of sign of the channels, where the correlation can be anything between -1 and 1.
 
@@ -27,17 +27,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare.memorization import Estimate, bootstrap
-from galgen.compare.wasserstein import Floor, iid_floor, wasserstein
+from galgen.compare.estimates import Estimate, bootstrap
+from galgen.compare.wasserstein import iid_floor, wasserstein
 from galgen.errors import GalgenError
 
 __all__ = [
+    "LIMIT",
     "PAPER_FLOOR",
     "PAPER_TABLE1",
     "Flow",
     "Inversion",
     "LevelTest",
     "compare_levels",
+    "couples",
     "invert",
 ]
 
@@ -49,6 +51,10 @@ PAPER_TABLE1 = {
 }
 # Its caption: W1 of two i.i.d. sets of 6e6 (level 0) or 3e6 draws.
 PAPER_FLOOR = {0: 7e-4, 1: 1e-3, 2: 1e-3}
+
+# The data of a flow lie in [-1/2, 1/2). What goes beyond twice that is no image: the inverse of the flow,
+# which divides by numbers near 0, overflowed.
+LIMIT = 1.0
 
 
 class Flow(Protocol):
@@ -92,36 +98,45 @@ class LevelTest:
     """The test at one level; the module says what each number means.
 
     Attributes:
-        level: 0 is the finest.
         shape: Of an image's latents, (c, h, w).
         lost: Images left out because a latent of theirs is not finite.
         w1_a: W1(z'_A, z).
         w1_b: W1(z'_B, z).
-        floor: For as many values.
+        floor: The mean of W1 for as many values, if p_A = p_B and all are independent.
         mean: Of z'_B, 0 if p_A = p_B.
         sd: Of z'_B, 1 if p_A = p_B.
         norm_spread: Of z'_B, 1 if p_A = p_B; 1 +- 1 / sqrt(2 n) for n images.
         correlation: Of z'_B with z, pooled.
         correlation_null: Half-width of the 95 % range of `correlation` with the images shuffled.
-        correlation_latent: Mean over the latents of the correlation over the images; the same null.
         shared: sqrt(R^2) of z'_B on the channels of z at the same place.
         shared_null: Its mean with the images shuffled.
     """
 
-    level: int
     shape: tuple[int, int, int]
     lost: int
     w1_a: Estimate
     w1_b: Estimate
-    floor: Floor
+    floor: float
     mean: Estimate
     sd: Estimate
     norm_spread: Estimate
     correlation: Estimate
     correlation_null: float
-    correlation_latent: float
     shared: float
     shared_null: float
+
+
+def couples(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
+    """Which model draws and which inverts, of two pairs (A, B) and (A2, B2) on the same sets of images.
+
+    Four tests of models on disjoint images, and four of models on the same images, which differ in their
+    training only: the null of the first.
+    """
+    (a, b), (a2, b2) = pairs
+    return {
+        "disjoint": [(a, b), (b, a), (a2, b2), (b2, a2)],
+        "same": [(a, a2), (a2, a), (b, b2), (b2, b)],
+    }
 
 
 @torch.inference_mode()
@@ -130,7 +145,7 @@ def invert(
     flow_b: Flow,
     latents: Sequence[Tensor],
     *,
-    limit: float = np.inf,
+    limit: float = LIMIT,
     chunk: int = 64,
     device: str | torch.device = "cpu",
 ) -> Inversion:
@@ -140,8 +155,8 @@ def invert(
         flow_a: The model that draws.
         flow_b: The other one.
         latents: Unit normals (n, c, h, w), one tensor a level, finest first.
-        limit: An image with a pixel beyond it in size is none: the inverse of A, which divides by numbers
-            near 0, overflowed. It becomes NaN, and is counted as lost, whatever B would say of it.
+        limit: An image with a pixel beyond it in size becomes NaN, and is counted as lost, whatever B would
+            say of it.
         chunk: Images in a call; the last call is filled up with zeros, so that an image's numbers do not
             depend on how many others there are.
         device: Where the models are.
@@ -174,7 +189,7 @@ def compare_levels(inversion: Inversion, *, shuffles: int = 20, seed: int = 0) -
     Args:
         inversion: From `invert`.
         shuffles: Times that the images are paired at random for the nulls.
-        seed: Of the shuffles, of the floor and of the bootstrap.
+        seed: Of the shuffles and of the bootstrap.
 
     Raises:
         GalgenError: If fewer than two images have finite latents.
@@ -185,14 +200,12 @@ def compare_levels(inversion: Inversion, *, shuffles: int = 20, seed: int = 0) -
         raise GalgenError(f"{finite.sum()} of {len(finite)} images have finite latents: look at the training")
     levels = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True)
     return [
-        _level(i, *(latents[finite] for latents in level), int((~finite).sum()), shuffles, seed)
-        for i, level in enumerate(levels)
+        _level(*(latents[finite] for latents in level), int((~finite).sum()), shuffles, seed)
+        for level in levels
     ]
 
 
-def _level(
-    i: int, z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, shuffles: int, seed: int
-) -> LevelTest:
+def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, shuffles: int, seed: int) -> LevelTest:
     def estimate(influences: np.ndarray) -> Estimate:
         return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean, seed=seed)
 
@@ -204,20 +217,17 @@ def _level(
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(z)) for _ in range(shuffles)]
     null = [(u * v[order]).mean() for order in orders]
-    by_latent = [(w - w.mean(0)) / w.std(0) for w in (z, z_b)]
     return LevelTest(
-        level=i,
         shape=z.shape[1:],
         lost=lost,
         w1_a=w1_a,
         w1_b=w1_b,
-        floor=iid_floor(z.size, seed=seed),
+        floor=iid_floor(z.size),
         mean=estimate(z_b),
         sd=estimate(sd * (1 + v**2) / 2),
         norm_spread=bootstrap(norms / norms.mean() * (z[0].size / 2) ** 0.5, np.std, seed=seed),
         correlation=estimate(r + u * v - r * (u**2 + v**2) / 2),
         correlation_null=float(1.96 * np.sqrt(np.mean(np.square(null)))),
-        correlation_latent=float((by_latent[0] * by_latent[1]).mean()),
         shared=_shared(z, z_b),
         shared_null=float(np.mean([_shared(z, z_b[order]) for order in orders])),
     )

@@ -3,8 +3,8 @@
     KL(A|B) = E_{x ~ A} [log p_A(x) - log p_B(x)]   in nats an image;   / (D log 2) in bits/dim for D values
 
 is 0 if and only if p_A = p_B, in both directions. It is a plain mean over samples of A (drawn at temperature
-1, neither clipped nor quantised: that would be another density), so its interval is the bootstrap of a mean.
-An interval needs a finite variance: where one image carries much of the sum, believe neither. An image to
+1, neither clipped nor quantised: that would be another density), so its interval is the bootstrap of a mean,
+which needs a finite variance. An image to
 which B gives no finite density makes KL(A|B) infinite; such images are counted, the rest is a lower bound.
 
 **AUC.** Bits/dim hide how much a whole image tells: 0.01 bits/dim is 7 nats at 32 x 32. The ratio
@@ -34,7 +34,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from galgen.compare.memorization import Estimate, bootstrap
+from galgen.compare.estimates import Estimate, bootstrap
 from galgen.errors import GalgenError
 from galgen.sampling import seeded
 
@@ -59,16 +59,12 @@ class Divergence:
     """KL of the model that drew the samples from the other one.
 
     Attributes:
-        nats: In nats an image; its `n` are the samples with a finite log-ratio.
-        bits_per_dim: In bits per value of the image.
-        lost: Samples whose log-ratio is not finite; if there are any, the estimates are of the rest.
-        largest_share: Largest of the absolute log-ratios over their sum; 1 / n if all are equal.
+        bits_per_dim: In bits per value of the image; its `n` are the samples with a finite log-ratio.
+        lost: Samples whose log-ratio is not finite; if there are any, the estimate is of the rest.
     """
 
-    nats: Estimate
     bits_per_dim: Estimate
     lost: int
-    largest_share: float
 
 
 def divergence(log_ratio: np.ndarray, dimensions: int, *, level: float = 0.95, seed: int = 0) -> Divergence:
@@ -86,11 +82,8 @@ def divergence(log_ratio: np.ndarray, dimensions: int, *, level: float = 0.95, s
     finite = log_ratio[np.isfinite(log_ratio)].astype(np.float64)
     if len(finite) < 2:
         raise GalgenError(f"{len(finite)} of {len(log_ratio)} log-ratios are finite: look at the training")
-    nats = bootstrap(finite, np.mean, level=level, seed=seed)
-    bits = (value / float(dimensions * np.log(2)) for value in (nats.value, nats.low, nats.high))
-    size = np.abs(finite)
-    share = size.max() / size.sum() if size.any() else 1 / len(size)
-    return Divergence(nats, Estimate(*bits, nats.n, level), len(log_ratio) - len(finite), float(share))
+    bits = bootstrap(finite / (dimensions * np.log(2)), np.mean, level=level, seed=seed)
+    return Divergence(bits, len(log_ratio) - len(finite))
 
 
 @torch.inference_mode()

@@ -21,37 +21,12 @@ References:
     https://arxiv.org/abs/2310.02664.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import stats
 
+from galgen.compare.estimates import Estimate, bootstrap, finite, share
 from galgen.errors import GalgenError
 
-__all__ = ["Estimate", "bootstrap", "gap_ratio", "memorized_fraction", "train_closer"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval.
-
-    Attributes:
-        value: The estimate.
-        low: Lower end of the interval.
-        high: Upper end.
-        n: Samples it rests on.
-        level: Confidence of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    level: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+__all__ = ["gap_ratio", "memorized_fraction", "train_closer"]
 
 
 def train_closer(train: np.ndarray, held_out: np.ndarray, level: float = 0.95) -> Estimate:
@@ -65,13 +40,13 @@ def train_closer(train: np.ndarray, held_out: np.ndarray, level: float = 0.95) -
     Returns:
         The share with Wilson's binomial interval. A tie counts for neither side and leaves n.
     """
-    train, held_out = _finite(train), _finite(held_out)
+    train, held_out = finite(train), finite(held_out)
     if train.shape != held_out.shape:
         raise GalgenError(f"{len(train)} cosines to training images but {len(held_out)} to held-out ones")
     untied = train != held_out
     if not untied.any():
         raise GalgenError("every sample is as close to held-out as to training images: are they disjoint?")
-    return _binomial((train > held_out)[untied], level)
+    return share((train > held_out)[untied], level)
 
 
 def gap_ratio(cosine: np.ndarray) -> np.ndarray:
@@ -83,7 +58,7 @@ def gap_ratio(cosine: np.ndarray) -> np.ndarray:
     Returns:
         d1 / d2 in [0, 1], (n,); 1 where both are 0: two copies in the training set do not count as memorized.
     """
-    cosine = _finite(cosine)
+    cosine = finite(cosine)
     if cosine.ndim != 2 or cosine.shape[1] < 2:
         raise GalgenError(f"the gap ratio needs cosines (n, 2), not {cosine.shape}: search with k=2")
     first, second = np.sqrt(np.clip(2 - 2 * cosine[:, :2].astype(np.float64), 0, None)).T
@@ -107,51 +82,5 @@ def memorized_fraction(
     """
     memorized = gap_ratio(cosine) < threshold
     if memorized.all() or not memorized.any():
-        return _binomial(memorized, level)
+        return share(memorized, level)
     return bootstrap(memorized, np.mean, level=level, seed=seed)
-
-
-def bootstrap(
-    values: np.ndarray,
-    statistic: Callable[..., np.ndarray] = np.median,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Estimate:
-    """A statistic of independent values with its percentile bootstrap interval.
-
-    Args:
-        values: One number a sample, (n,).
-        statistic: A numpy reduction that takes `axis`; the median by default, for cosines.
-        level: Confidence of the interval.
-        resamples: Resamplings.
-        seed: Of the resampling.
-    """
-    values = _finite(values)
-    if len(values) < 2:
-        raise GalgenError(f"a bootstrap needs two samples or more, not {len(values)}")
-    result = stats.bootstrap(
-        (values,),
-        statistic,
-        confidence_level=level,
-        n_resamples=resamples,
-        batch=max(1, 10**6 // len(values)),
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    low, high = result.confidence_interval
-    return Estimate(float(statistic(values, axis=0)), float(low), float(high), len(values), level)
-
-
-def _binomial(hits: np.ndarray, level: float) -> Estimate:
-    test = stats.binomtest(int(hits.sum()), len(hits))
-    low, high = test.proportion_ci(level, method="wilson")
-    return Estimate(test.statistic, float(low), float(high), len(hits), level)
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values)
-    if len(values) == 0 or not np.isfinite(values).all():
-        raise GalgenError("no values, or some not finite: leave out samples that did not converge")
-    return values

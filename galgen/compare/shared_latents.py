@@ -6,9 +6,7 @@ independent, and no comparison of distributions can tell the two cases apart. We
 
     rho = the correlation of the ranks of a_i and b_i (Spearman)
 
-over the latents whose images are both valid. The null deals out the latents of B anew:
-
-    p = (1 + #{|rho permuted| >= |rho|}) / (1 + permutations).
+over the latents whose images are both valid, and |rho| against a null that deals out the latents of B anew.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from galgen.compare.estimates import against
 from galgen.errors import GalgenError
 
 __all__ = ["Shared", "shared_latents"]
@@ -79,7 +78,7 @@ def shared_latents(
         size = np.sqrt((x @ x) * (y @ y))
         if size == 0:
             continue
-        rho = np.round(y[orders] @ x / size, 12)  # equals may differ in the last bits
-        p = np.mean(np.abs(rho) >= abs(rho[0]))
-        found[name] = Shared(float(rho[0]), float(np.quantile(np.abs(rho[1:]), 0.95)), float(p), n)
+        rho = y[orders] @ x / size
+        score = against(np.abs(rho), (0.0, 0.95))
+        found[name] = Shared(float(rho[0]), score.high, score.p, n)
     return found

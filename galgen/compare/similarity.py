@@ -45,6 +45,12 @@ class Neighbours:
     index: np.ndarray
     flip: np.ndarray
 
+    def first(self, images: np.ndarray) -> np.ndarray:
+        """Of the images (N, C, H, W) the nearest of each query, turned as it lies best, (n, C, H, W)."""
+        turns = list(FLIPS.values())
+        pairs = zip(self.index[:, 0], self.flip[:, 0], strict=True)
+        return np.stack([np.flip(images[row], turns[turn]) for row, turn in pairs])
+
 
 def mean_image(images: np.ndarray, chunk: int = 4096) -> np.ndarray:
     """The mean of uint8 images (n, C, H, W), which may be a memory map: float32 (C, H, W) in [0, 1]."""

@@ -10,8 +10,9 @@ interval covers another choice of images, not the upward bias of W1, whose size 
 **Floor.** Two sets of m independent unit normals are not 0 apart. F_x - F_y is near sqrt(2 / m) times a
 Brownian bridge B(Phi(t)), so
 
-    mean W1 = 2 / sqrt(pi m) * integral sqrt(Phi (1 - Phi)) dt.
+    mean W1 = 2 / sqrt(pi m) * integral sqrt(Phi (1 - Phi)) dt,
 
+good to 6 % from m = 100 on.
 Values that depend on each other within an image have a higher floor; the interval tells.
 
 References:
@@ -20,31 +21,12 @@ References:
     https://doi.org/10.1214/aop/1022677394.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import integrate, special
 
-from galgen.compare.memorization import Estimate, bootstrap
+from galgen.compare.estimates import Estimate, bootstrap
 
-__all__ = ["Floor", "iid_floor", "wasserstein"]
-
-
-@dataclass(frozen=True)
-class Floor:
-    """W1 of two sets of independent unit normals.
-
-    Attributes:
-        mean: Mean over the pairs drawn.
-        low: Lower end of the range that holds 95 % of them.
-        high: Upper end.
-        analytic: The asymptotic mean.
-    """
-
-    mean: float
-    low: float
-    high: float
-    analytic: float
+__all__ = ["iid_floor", "wasserstein"]
 
 
 def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
@@ -67,18 +49,7 @@ def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
     return bootstrap(of_x - of_y, np.mean, seed=seed)
 
 
-def iid_floor(count: int, *, pairs: int = 400, seed: int = 0) -> Floor:
-    """W1 of two sets of `count` independent unit normals.
-
-    Args:
-        count: Values in a set: images times latents. Above 10^4, as many are drawn and the result is scaled
-            by 1 / sqrt(count).
-        pairs: Pairs drawn; 400 give the mean to 2 %.
-        seed: Of the draws.
-    """
-    drawn = min(count, 10**4)
-    x, y = np.sort(np.random.default_rng(seed).standard_normal((2, pairs, drawn), np.float32), axis=2)
-    w1 = np.abs(x - y).mean(1, dtype=np.float64) * np.sqrt(drawn / count)
-    low, high = np.percentile(w1, (2.5, 97.5))
+def iid_floor(count: int) -> float:
+    """Mean W1 of two sets of `count` independent unit normals."""
     bridge, _ = integrate.quad(lambda t: np.sqrt(special.ndtr(t) * special.ndtr(-t)), -np.inf, np.inf)
-    return Floor(float(w1.mean()), float(low), float(high), 2 * bridge / float(np.sqrt(np.pi * count)))
+    return 2 * bridge / float(np.sqrt(np.pi * count))

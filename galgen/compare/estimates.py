@@ -1,0 +1,126 @@
+"""How sure is a number? An interval about it, or a null beside it.
+
+**Interval.** Where the value might have come out with other images: for independent values of one a sample,
+a percentile bootstrap; for a share, Wilson's.
+
+**Null.** What the value is when there is nothing to find, t_1 .. t_R, as permutations make it that change
+nothing then. With t_0 the value itself,
+
+    p = #{r = 0 .. R : t_r >= t_0} / (1 + R),
+
+so that P(p <= t) <= t where there is nothing to find, and p is never 0.
+
+References:
+    Phipson & Smyth 2010, Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from galgen.errors import GalgenError
+
+__all__ = ["Estimate", "Score", "against", "bootstrap", "finite", "share"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: The estimate.
+        low: Lower end of the interval.
+        high: Upper end.
+        n: Samples it rests on.
+        level: Confidence of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number with its null.
+
+    Attributes:
+        value: What was found.
+        low: Lower end of a range that holds 95 % of the null.
+        high: Upper end.
+        p: How often the null is as large as the value.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+    def __str__(self) -> str:
+        p = f"{self.p:.3f}" if self.p >= 0.001 else "< 0.001"
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f}), p {p}"
+
+
+def bootstrap(
+    values: np.ndarray,
+    statistic: Callable[..., np.ndarray] = np.median,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of independent values with its percentile bootstrap interval.
+
+    Args:
+        values: One number a sample, (n,).
+        statistic: A numpy reduction that takes `axis`; the median by default, for cosines.
+        level: Confidence of the interval.
+        resamples: Resamplings.
+        seed: Of the resampling.
+    """
+    values = finite(values)
+    if len(values) < 2:
+        raise GalgenError(f"a bootstrap needs two samples or more, not {len(values)}")
+    result = stats.bootstrap(
+        (values,),
+        statistic,
+        confidence_level=level,
+        n_resamples=resamples,
+        batch=max(1, 10**6 // len(values)),
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    low, high = result.confidence_interval
+    return Estimate(float(statistic(values, axis=0)), float(low), float(high), len(values), level)
+
+
+def share(hits: np.ndarray, level: float = 0.95) -> Estimate:
+    """How often something is so, of booleans (n,), with Wilson's binomial interval."""
+    test = stats.binomtest(int(hits.sum()), len(hits))
+    low, high = test.proportion_ci(level, method="wilson")
+    return Estimate(test.statistic, float(low), float(high), len(hits), level)
+
+
+def against(values: np.ndarray, band: tuple[float, float] = (0.025, 0.975)) -> Score:
+    """The first of the values, t_0, beside the others, those of the null: (1 + R,).
+
+    The band is given in quantiles of the null.
+    """
+    low, high = np.quantile(values[1:], band)
+    p = np.mean(values >= values[0] - 1e-9 * abs(values[0]))  # equals may differ in the last bits
+    return Score(float(values[0]), float(low), float(high), float(p))
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """The values, if there are any and all are finite."""
+    values = np.asarray(values)
+    if len(values) == 0 or not np.isfinite(values).all():
+        raise GalgenError("no values, or some not finite: leave out samples that did not converge")
+    return values
