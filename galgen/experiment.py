@@ -246,10 +246,14 @@ class Experiment:
         data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         return {"kind": training.family, "params": params, "data": data, "code": self.family.code}
 
+    def trained(self, training: Training) -> bool:
+        """Whether the store has that model."""
+        return self.store.find(**self._identity(training)) is not None
+
     def to_train(self, trainings: Iterable[Training] | None = None) -> list[dict]:
         """The plan of those trainings, by default of all, that the store lacks."""
         wanted = self.trainings() if trainings is None else trainings
-        names = {t.name for t in wanted if self.store.find(**self._identity(t)) is None}
+        names = {t.name for t in wanted if not self.trained(t)}
         return [record for record in self.plan() if record["name"] in names] if names else []
 
     def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:

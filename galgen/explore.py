@@ -102,22 +102,19 @@ class Explorer:
         return self.images[getattr(self.split(N), half)]
 
     @functools.cache  # noqa: B019
-    def _key(self, training: Training) -> str:
-        return self.store.key(**self.experiments[training.family]._identity(training))
-
-    @functools.cache  # noqa: B019
     def networks(self, training: Training) -> dict[str, nn.Module]:
         """The networks of a model, in evaluation mode; raises Missing if it was not trained."""
-        if not (self.store.root / training.family / self._key(training)).is_dir():
+        experiment = self.experiments[training.family]
+        if not experiment.trained(training):
             given = self.parameters
             command = f".venv/bin/galgen train {training.name} --profile {given.profile} --data {given.data}"
             command += f" --seed {given.seed}"
             if given.N is not None:
-                command += f" --N {' '.join(map(str, self.experiments[training.family].ladder))}"
+                command += f" --N {' '.join(map(str, experiment.ladder))}"
             if self.store.root != Store().root:
                 command += f" --store {self.store.root}"
             raise Missing(command)
-        return self.experiments[training.family].networks(training)
+        return experiment.networks(training)
 
     def nearest_size(self, family: str, N: int) -> int:
         """The size of a family's ladder that is nearest to N in the logarithm."""
