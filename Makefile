@@ -1,4 +1,6 @@
 # make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000"
+# make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
+# make linkcheck   asks the web whether the links that leave that book lead somewhere
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
 # make lab    the explorer and the chapters, live, in JupyterLab
 # All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
@@ -14,10 +16,10 @@ TESTS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book test lab lock clean
+.PHONY: book pdf linkcheck test lab lock clean
 
-book: $(READY)
-	@$(BIN)/python -m snakemake -s workflow/Snakefile --workflow-profile workflow/profiles/local \
+book pdf linkcheck: $(READY)
+	@$(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local \
 		--cores $(CORES) --config profile="$(PROFILE)" data="$(DATA)" sizes="$(N)" seed="$(SEED)"
 
 test: $(READY)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+import yaml
 
 from galgen import chapters, results, run_index, workflow_graph
 from galgen.errors import GalgenError
@@ -25,7 +26,7 @@ from galgen.files import read_json, write_json
 from galgen.parameters import Parameters
 from galgen.store import Store
 
-__all__ = ["build_name", "render"]
+__all__ = ["build_name", "jupyter_book", "render"]
 
 
 def build_name(parameters: Parameters) -> str:
@@ -81,6 +82,20 @@ def _expected(plan: Sequence[dict]) -> str:
     return _table(["trainings", "models", "minutes expected", "read by"], rows) if rows else ""
 
 
+def _point_to_repository(config: Path, citation: Path) -> None:
+    """Put buttons to the repository and to Binder on the pages, if the citation says where the code is."""
+    url = yaml.safe_load(citation.read_text()).get("repository-code") if citation.is_file() else None
+    if url:
+        settings = yaml.safe_load(config.read_text())
+        settings["repository"] = {"url": url, "branch": "HEAD"}
+        settings["html"]["use_repository_button"] = True
+        settings["launch_buttons"] = {
+            "binderhub_url": "https://mybinder.org",
+            "notebook_interface": "jupyterlab",
+        }
+        config.write_text(yaml.safe_dump(settings))
+
+
 def _assemble(
     source: Path,
     notebooks: Path,
@@ -97,6 +112,7 @@ def _assemble(
     work = build / "book"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(source, work)
+    _point_to_repository(work / "_config.yml", source.parent / "CITATION.cff")
     for folder in ("chapters", "_notebooks", "_generated"):
         (work / folder).mkdir()
     records = {}
@@ -123,6 +139,20 @@ def _assemble(
     return own
 
 
+def jupyter_book(work: Path, builder: str) -> Path:
+    """Have Jupyter Book build the assembled sources; a warning is an error.
+
+    Returns:
+        The folder of what was built.
+    """
+    program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
+    options = ["--path-output", work, "--builder", builder, "-W", "--keep-going", "-q"]
+    result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
+    if result.returncode:
+        raise GalgenError(f"Jupyter Book failed on {work}:\n{result.stdout[-2000:]}{result.stderr[-6000:]}")
+    return work / "_build" / builder
+
+
 def render(
     source: Path,
     notebooks: Path,
@@ -147,20 +177,19 @@ def render(
     Raises:
         GalgenError: If a chapter warned or Jupyter Book did.
     """
-    work, html = build / "book", build / "html"
+    html = build / "html"
     own = _assemble(source, notebooks, build, executed, plan, trainings)
-    program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
-    options = ["--path-output", work, "-W", "--keep-going", "-q"]
-    result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
-    if result.returncode:
-        raise GalgenError(f"Jupyter Book failed on {work}:\n{result.stdout[-2000:]}{result.stderr[-6000:]}")
+    made = jupyter_book(build / "book", "html")
     shutil.rmtree(html, ignore_errors=True)
-    (work / "_build" / "html").rename(html)
+    made.rename(html)
     write_json(build / "run.json", own)
     write_json(build / "results.json", {"run": own, **results.collect(executed)})
     pages = [*html.glob("*.html"), *html.glob("chapters/*.html")]
-    for page in pages:  # the theme's hint to load fonts early is an error in a page opened as a file
-        page.write_text(re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text()))
+    for page in pages:
+        # The theme's hint to load fonts early is an error in a page opened as a file.
+        text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text())
+        # Binder opens a chapter where the repository has it.
+        page.write_text(text.replace("=lab/tree/chapters/", "=lab/tree/notebooks/"))
     for page in sorted(pages):
         images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', page.read_text()))
         size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
