@@ -14,6 +14,7 @@ import nbformat
 import papermill
 import torch
 import yaml
+from nbformat.v4 import new_markdown_cell
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -93,8 +94,21 @@ def _header(record: dict, name: str) -> str:
     )
 
 
+def _sourced(cell: nbformat.NotebookNode, anchor: str, name: str) -> list[nbformat.NotebookNode]:
+    """A cell, and around it what links its picture, if it draws one, to its code and to the notebook."""
+    shown = [output.get("data", {}) for output in cell.get("outputs", [])]
+    if not any("image/png" in data or "galgen-slider" in data.get("text/html", "") for data in shown):
+        return [cell]
+    links = f"[code](#{anchor}) · {{download}}`notebook </_notebooks/{name}.ipynb>`"
+    return [
+        new_markdown_cell(f"({anchor})="),  # Sphinx hands the anchor on to what follows: the cell
+        cell,
+        new_markdown_cell(f":::{{div}} figure-sources\n{links}\n:::"),
+    ]
+
+
 def page(executed: Path) -> nbformat.NotebookNode:
-    """A chapter made ready for the book: header under the title, parameters hidden, pictures described.
+    """A chapter made ready for the book: its header, parameters hidden, pictures described and sourced.
 
     Raises:
         GalgenError: If it has no title, or Python warned in it.
@@ -115,4 +129,9 @@ def page(executed: Path) -> nbformat.NotebookNode:
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             if alt:
                 cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+    notebook.cells = [
+        each
+        for index, cell in enumerate(notebook.cells)
+        for each in _sourced(cell, f"code-{executed.stem}-{index}", executed.stem)
+    ]
     return notebook

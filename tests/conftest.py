@@ -44,7 +44,7 @@ def stand_in(name, executed):
     figure = notebook.cells.pop()
     for k, cell in enumerate(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells):
         if "figure" in cell.metadata.get("mystnb", {}):
-            copy = {"id": f"figure-{k}", "metadata": figure.metadata | {"mystnb": cell.metadata["mystnb"]}}
+            copy = {"id": f"figure-{k}", "metadata": cell.metadata}
             notebook.cells.append(nbformat.from_dict(figure | copy))
     return notebook
 

@@ -6,6 +6,7 @@ the pages of a finished book instead.
 
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -109,6 +110,38 @@ def test_a_chapter_says_what_it_was_computed_with(html):
         assert text in header
     assert "<td><p>8</p></td>" in page, "a Markdown table that a cell returns is a table"
     assert "profile = &quot;" not in page, "parameter cells are hidden"
+
+
+def test_every_figure_links_to_its_code_and_its_notebook(html):
+    for name in chapters.names(ROOT / "book" / "_toc.yml"):
+        page = (html / "chapters" / f"{name}.html").read_text()
+        links = re.findall(r'<div class="figure-sources.*?href="#(.+?)".*?href="([^"]+)"', page, re.DOTALL)
+        assert len(links) == page.count("<figure ") + page.count('class="galgen-slider"')
+        for anchor, notebook in links:
+            assert re.search(rf'class="cell [^>]*id="{anchor}"', page), f"{name}: {anchor} is no cell"
+            assert notebook.endswith(f"/{name}.ipynb") and (html / "chapters" / notebook).is_file()
+
+
+def test_the_link_under_a_figure_unfolds_its_code(html, browser):
+    visit = Visit(browser)
+    page = visit.open(html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[-1]}.html")
+    link = page.locator(".figure-sources a[href^='#code-']").last
+    code = page.locator(f"{link.get_attribute('href')} details pre").first
+    assert not code.is_visible()
+    link.click()
+    code.wait_for(state="visible")
+
+
+def test_a_repository_that_the_citation_names_is_on_the_pages(tmp_path, executed):
+    source = tmp_path / "book"
+    shutil.copytree(ROOT / "book", source)
+    toc = {"format": "jb-book", "root": "bibliography", "chapters": [{"file": "chapters/executed"}]}
+    (source / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (tmp_path / "CITATION.cff").write_text("repository-code: https://github.com/some/where\n")
+    book.render(source, executed.parent, tmp_path / "build", [executed])
+    page = (tmp_path / "build" / "html" / "chapters" / "executed.html").read_text()
+    assert 'href="https://github.com/some/where"' in page
+    assert "mybinder.org/v2/gh/some/where/HEAD?urlpath=lab/tree/notebooks/executed.ipynb" in page
 
 
 def test_the_workflow_and_status_pages_show_this_run(html):
