@@ -1,0 +1,33 @@
+"""Every link inside the rendered book leads somewhere; `make linkcheck` asks the web about the others."""
+
+from functools import cache
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+
+class Page(HTMLParser):
+    """The anchors of a page, and what it links to or loads."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.anchors, self.targets = set(), set()
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        self.anchors |= {value for name, value in attrs if name == "id"}
+        self.targets |= {value for name, value in attrs if name in ("href", "src") and value}
+
+
+def test_every_link_inside_the_book_leads_to_a_file_and_an_anchor_that_exist(html):
+    page, lost, followed = cache(Page), set(), 0
+    for path in sorted([*html.glob("*.html"), *html.glob("chapters/*.html")]):
+        for target in page(path).targets:
+            link = urlsplit(target)
+            if link.scheme or link.netloc:
+                continue
+            followed += 1
+            file = (path.parent / unquote(link.path)).resolve() if link.path else path
+            anchor = unquote(link.fragment)
+            if not file.is_file() or (anchor and anchor not in page(file).anchors):
+                lost.add(f"{path.name}: {target}")
+    assert followed > 500 and not lost, "\n".join(sorted(lost))
