@@ -2,6 +2,7 @@
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
+# make test-browser   those in a browser alone
 # make lab    the explorer and the chapters, live, in JupyterLab
 # All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
 
@@ -16,7 +17,7 @@ TESTS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book pdf linkcheck test lab lock clean
+.PHONY: book pdf linkcheck test test-browser lab lock clean
 
 book pdf linkcheck: $(READY)
 	@$(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local \
@@ -24,6 +25,9 @@ book pdf linkcheck: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser $(TESTS)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/explore.ipynb

@@ -170,10 +170,11 @@ def morphology(explorer: Explorer) -> widgets.VBox:
     def answer(m20: float, gini: float, N: int) -> list[Row]:
         plane = explorer.planes.get(N)
         button.layout.display = None if plane is None or plane.missing else "none"
-        picture.value = status.value = ""
         if plane is None:
+            picture.value = ""
             status.value = f"Up to {4 * count} galaxies at 0.1 s each, once: the store keeps the numbers."
             return []
+        status.value = ""
         fractions = [
             (value - low) / (high - low)
             for value, (low, high) in zip((m20, gini), PLANE.values(), strict=True)
@@ -195,11 +196,14 @@ def morphology(explorer: Explorer) -> widgets.VBox:
             x, y = map(float, clicked.value.split())
         except ValueError:
             return
-        for slider, (low, high), fraction in (
-            (m20, PLANE["M20"], (x - left) / width),
-            (gini, PLANE["Gini"], (1 - y - bottom) / height),
-        ):
-            slider.value = low + (high - low) * min(max(fraction, 0), 1)
+        clicked.value = ""  # or a second click at the same place were no change
+        with m20.hold_trait_notifications(), gini.hold_trait_notifications():  # never one without the other
+            for slider, (low, high), fraction in (
+                (m20, PLANE["M20"], (x - left) / width),
+                (gini, PLANE["Gini"], (1 - y - bottom) / height),
+            ):
+                # In steps of the slider, or the browser rounds it and asks again.
+                slider.value = round(low + (high - low) * min(max(fraction, 0), 1), 2)
 
     def measure(_: widgets.Button) -> None:
         button.disabled = True

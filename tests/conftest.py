@@ -14,6 +14,13 @@ from galgen.store import Store
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """What asks for the browser bears its mark: `make test-browser` runs these alone."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """The folder of a run store that tests share: what one has trained, the next need not."""

@@ -1,0 +1,223 @@
+"""The explorer in JupyterLab, by mouse and keyboard in a real browser: each control changes the picture.
+
+The models are the tests' own, at N = 12. Those at N = 6 are not trained: there the pictures give way to the
+commands that train them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+from browsing import Visit
+from playwright.sync_api import expect
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "explore.ipynb"
+PARAMETERS = 'profile, data, N, seed = "smoke", "simulated", [6, 12], 0'
+PATIENCE = 300  # seconds; a busy machine imports torch in a minute
+PICTURES = "box => [...box.querySelectorAll('.galgen-row img')].map(image => image.src).join()"
+
+PANEL = "xpath=ancestor::*[ancestor::*[contains(@class, 'jp-NotebookPanel ')]]"  # around a box, inside it
+
+
+def address(server, runtime):
+    """Where the server answers, once it does."""
+    deadline = time.monotonic() + PATIENCE
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError, ValueError):  # no such file, half a file, no answer
+            url = json.loads((runtime / f"jpserver-{server.pid}.json").read_text())["url"]
+            urlopen(f"{url}api", timeout=PATIENCE).close()
+            return url
+        time.sleep(0.1)
+    raise AssertionError("JupyterLab did not start")
+
+
+@pytest.fixture(scope="module")
+def lab(trained, tmp_path_factory):
+    """The address of a JupyterLab before a copy of the explorer, and its log, which is also the kernel's.
+
+    It has nobody's settings, and asks nobody for news.
+    """
+    folder = tmp_path_factory.mktemp("lab")
+    notebook = nbformat.read(NOTEBOOK, 4)
+    next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])).source = PARAMETERS
+    nbformat.write(notebook, folder / NOTEBOOK.name)
+    homes = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    homes |= {"IPYTHONDIR": str(folder / "ipython"), "GALGEN_STORE": str(trained.root)}
+    options = ["--no-browser", "--allow-root", "--port=0", "--IdentityProvider.token=galgen"]
+    options += ["--LabApp.extension_manager=readonly"]
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (folder / "config" / "labconfig").mkdir(parents=True)
+    (folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(quiet))
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    with open(folder / "log", "wb") as log:
+        server = subprocess.Popen(command, cwd=folder, env=os.environ | homes, stdout=log, stderr=log)
+    try:
+        yield address(server, folder / "runtime"), folder / "log"
+    finally:
+        server.terminate()  # it ends its kernel first, and a kernel whose server is gone ends itself
+        try:
+            server.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def visit(browser, lab):
+    """The notebook, run."""
+    url, _ = lab
+    visit = Visit(browser, allowed=(url, "data:", "blob:"), viewport={"width": 1200, "height": 900})
+    visit.context.set_default_timeout(1000 * PATIENCE)
+    visit.page.goto(f"{url}lab/tree/{NOTEBOOK.name}?token=galgen")
+    visit.page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # before that, Run does nothing
+    for name in ("Run", "Run All Cells"):
+        visit.page.get_by_role("menuitem", name=name, exact=True).click()
+    visit.page.locator(".galgen-live").nth(3).wait_for()
+    visit.context.set_default_timeout(60_000)
+    yield visit
+    visit.context.close()
+
+
+@pytest.fixture
+def boxes(visit, lab):
+    """The four explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
+    yield visit.page.locator(".galgen-live")
+    assert visit.complaints == []
+    for kind in ("error", "stderr"):
+        assert visit.page.locator(f'[data-mime-type="application/vnd.jupyter.{kind}"]').count() == 0
+    assert "Traceback" not in lab[1].read_text()
+
+
+@contextmanager
+def changed(box):
+    """Wait until the pictures of an explorer are others than before; one deed, one answer."""
+    before = box.evaluate(PICTURES)
+    yield
+    arguments = [box.element_handle(), before]
+    box.page.wait_for_function(f"([box, before]) => ({PICTURES})(box) != before", arg=arguments)
+
+
+def slider(box, name):
+    """The handle of the slider of that name."""
+    label = box.page.get_by_text(name, exact=True)
+    return box.locator(".widget-hslider").filter(has=label).get_by_role("slider")
+
+
+def press(box, name, key):
+    with changed(box):
+        slider(box, name).press(key)
+
+
+def drag(box, name, place):
+    """Drag a slider with the mouse to a place between 0 and 1 of its track, at once: one answer follows."""
+    handle, mouse = slider(box, name), box.page.mouse
+    handle.scroll_into_view_if_needed()
+    start, track = handle.bounding_box(), handle.locator("xpath=../..").bounding_box()
+    with changed(box):
+        mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+        mouse.down()
+        mouse.move(track["x"] + place * track["width"], track["y"] + track["height"] / 2)
+        mouse.up()
+
+
+def move_N(box):
+    """To the N without models and back, where everything is as before."""
+    before = box.evaluate(PICTURES)
+    press(box, "N", "Home")
+    assert box.evaluate(PICTURES) == ""
+    press(box, "N", "End")
+    assert box.evaluate(PICTURES) == before
+
+
+def test_a_latent_and_N_change_what_every_family_draws(boxes):
+    box = boxes.nth(0)
+    expect(box.locator("img")).to_have_count(3 * 4)
+    press(box, "latent", "End")
+    drag(box, "latent", 0.5)
+    assert slider(box, "latent").get_attribute("aria-valuetext") in ("7", "8")
+    move_N(box)
+
+
+def test_arrow_keys_move_the_slider_and_leave_the_notebook_where_it_is(boxes):
+    box = boxes.nth(0)
+    handle = slider(box, "latent")
+    handle.press("Home")
+    for k, key in enumerate(["ArrowRight", "ArrowRight", "ArrowUp"]):
+        press(box, "latent", key)
+        expect(handle).to_be_focused()
+        expect(handle).to_have_attribute("aria-valuenow", f"{k + 1}.0")
+
+
+def test_the_denoiser_follows_image_noise_and_N(boxes):
+    box = boxes.nth(1)
+    for name in ("A's", "B's", "held out"):
+        with changed(box):
+            box.get_by_role("button", name=name).click()
+    press(box, "image", "End")
+    for place in (0.9, 0.1):
+        drag(box, "noise sigma", place)
+    move_N(box)
+
+
+def test_the_flow_follows_every_weight_and_temperature(boxes):
+    box = boxes.nth(2)
+    for level in ("level 0 (finest)", "level 1", "level 2 (coarsest)"):
+        for quantity, key in (("w", "Home"), ("T", "End")):
+            press(box, f"{quantity}, {level}", key)
+    for name in ("first", "second"):
+        press(box, name, "End")
+    for name in ("latents", "held-out images"):
+        with changed(box):
+            box.get_by_role("button", name=name).click()
+    move_N(box)
+
+
+def click(box, across, down):
+    """Click there in the plane, as fractions of its sides; the ring must follow, to a step of the sliders."""
+    plane = measured(box)
+    plane.scroll_into_view_if_needed()
+    size = plane.bounding_box()
+    place = {"x": across * size["width"], "y": down * size["height"]}
+    with changed(box):
+        plane.click(position=place)
+    ring = box.locator("circle").first.evaluate("e => e.getBoundingClientRect().toJSON()")
+    for axis, side in (("x", "width"), ("y", "height")):
+        assert ring[axis] + ring[side] / 2 == pytest.approx(size[axis] + place[axis], abs=7)
+
+
+def measured(box):
+    """The picture of the plane, once its galaxies are measured and some are shown."""
+    plane, button = box.locator(".galgen-plane img"), box.get_by_role("button", name="Measure these galaxies")
+    if button.is_visible():
+        button.click()
+    box.locator(".galgen-row img").first.wait_for()
+    return plane
+
+
+def test_a_click_in_the_plane_shows_the_galaxies_there(boxes):
+    box = boxes.nth(3)
+    click(box, 0.3, 0.3)
+    click(box, 0.7, 0.6)
+    for name in ("M20", "Gini"):
+        press(box, name, "Home")
+        press(box, name, "End")
+    click(box, 0.7, 0.6)
+    move_N(box)
+
+
+def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
+    page = visit.page
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.keyboard.press("Control+b")
+    measured(boxes.nth(3))
+    for box in boxes.all():
+        box.scroll_into_view_if_needed()
+        assert box.bounding_box()["width"] > 250, "the side bar is shut"
+        for element in (box, *box.locator(PANEL).all()):
+            assert element.evaluate("e => e.scrollWidth <= e.clientWidth"), element.get_attribute("class")
