@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from galgen import preflight, sweep
+from galgen import preflight
 from galgen.config import PROFILES
 from galgen.data import importing, legacy, simulate
 from galgen.data.dataset import Dataset, near_duplicates, write_dataset
@@ -152,6 +152,8 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _sweep(args: argparse.Namespace) -> int:
+    from galgen import sweep  # imports notebooks' libraries, for which no training need wait two seconds
+
     parameters = Parameters.checked(profile=args.profile, data=args.data, seed=args.seed)
     return sweep.sweep(args.N, parameters, cores=args.cores, store=Store(args.store))
 

@@ -45,7 +45,7 @@ class Trained(_Settings):
 class Denoiser(Trained):
     """The blind denoiser: its network, training and sampler."""
 
-    N: tuple[int, ...] = (10, 30, 100, 4000)  # memorising twice, between, generalising
+    N: tuple[int, ...] = (10, 100, 4000)  # memorising, between, generalising
     design_N: int = 10
     kernels: int = 16  # 0.48 M parameters: what two cores can train in minutes
     blocks: int = 3  # as in the paper
@@ -81,7 +81,7 @@ class Flow(Trained):
 class Gan(Trained):
     """The lightweight GAN: its networks and training."""
 
-    N: tuple[int, ...] = (30, 300, 4000)  # the discriminator knows its images by heart, a little, not at all
+    N: tuple[int, ...] = (30, 4000)  # the discriminator knows its images by heart, or not at all
     design_N: int = 30
     size: int = 32  # pixels of its networks; images of another side are resized on the way in and out
     latent: int = 64

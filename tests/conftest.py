@@ -1,9 +1,11 @@
 import os
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from browsing import CHROMIUM, FLAGS
+from myst_nb.ext.glue import GLUE_PREFIX
 from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
 from galgen import book, chapters
@@ -46,10 +48,14 @@ def executed(tmp_path_factory):
 
 
 def stand_in(name, executed):
-    """The small chapter, its figure in the place of each of the real one: the prose refers to them."""
+    """The small chapter with the figures and glued texts of the real one: the prose refers to them."""
     notebook = nbformat.read(executed, 4)
     figure = notebook.cells.pop()
     for k, cell in enumerate(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells):
+        for key in re.findall(r'^ *glue\(\s*"([^"]+)"', cell.source, re.MULTILINE):
+            said = {"data": {f"{GLUE_PREFIX}text/plain": f"'what {name} glued as {key}'"}}
+            note = {"metadata": {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}}
+            notebook.cells[-1].outputs.append(nbformat.v4.new_output("display_data", **said, **note))
         if "figure" in cell.metadata.get("mystnb", {}):
             copy = {"id": f"figure-{k}", "metadata": cell.metadata}
             notebook.cells.append(nbformat.from_dict(figure | copy))
