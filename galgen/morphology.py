@@ -30,6 +30,7 @@ References:
     https://arxiv.org/abs/1306.1238 (multimode, intensity, deviation).
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import multiprocessing
@@ -230,14 +231,22 @@ def _work(chunks: dict[int, np.ndarray], workers: int) -> Iterator[tuple[int, Ta
     if min(workers, len(chunks)) <= 1:
         yield from ((i, _measure_chunk(chunk)) for i, chunk in chunks.items())
         return
-    context = multiprocessing.get_context("spawn")  # forked copies of a process that ran torch may hang
-    with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context) as pool:
+    pool = _pool(workers)
+    try:
         futures = {pool.submit(_measure_chunk, chunk): i for i, chunk in chunks.items()}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException:
+        _pool.cache_clear()
+        pool.shutdown(cancel_futures=True)
+        raise
+
+
+@functools.cache
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that stay for the next set: to start, each takes as long as to measure thirty galaxies."""
+    context = multiprocessing.get_context("spawn")  # forked copies of a process that ran torch may hang
+    return ProcessPoolExecutor(workers, mp_context=context)
 
 
 def _measure_chunk(images: np.ndarray) -> Table:
