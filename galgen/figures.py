@@ -67,8 +67,8 @@ def house_style() -> None:
 
 
 def spaced(n: int) -> str:
-    """A count with its thousands set apart, as 10 000."""
-    return f"{n:,}".replace(",", " ")
+    """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
+    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 def shades(ladder: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:

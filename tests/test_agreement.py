@@ -86,11 +86,15 @@ def test_the_histograms_have_a_column_for_each_n_and_the_sheet_two_rows(galaxies
     new = floats(images[sets.validation])
     test = two_models(new, new, images, sets, mean=mean_image(images))
     figure = cosine_histograms({10: test, 4000: test})
-    assert [axis.get_title() for axis in figure.axes[:2]] == ["N = 10", "N = 4 000"]
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["N = 10", "N = 4\N{NO-BREAK SPACE}000"]
     sheet = samples_and_nearest({80: new}, {80: images[sets.A]}, mean=mean_image(images), flips=True, count=5)
     assert [text.get_text() for text in sheet.axes[0].texts] == ["N = 80", "nearest"]
 
 
 def test_counts_have_their_thousands_apart_and_every_size_its_shade():
-    assert [spaced(n) for n in (10, 4000, 6_400_000)] == ["10", "4 000", "6 400 000"]
+    assert [spaced(n) for n in (10, 4000, 6_400_000)] == [
+        "10",
+        "4\N{NO-BREAK SPACE}000",
+        "6\N{NO-BREAK SPACE}400\N{NO-BREAK SPACE}000",
+    ]
     assert len(set(shades((10, 30, 100, 4000)).values())) == 4

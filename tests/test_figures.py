@@ -55,7 +55,8 @@ def test_texts_that_do_not_match_the_images_are_refused(texts):
 
 def test_the_note_names_profile_data_and_sizes():
     assert (
-        figures.provenance("laptop", "simulated", [10, 4000]) == "profile laptop · simulated · N = 10, 4 000"
+        figures.provenance("laptop", "simulated", [10, 4000])
+        == "profile laptop · simulated · N = 10, 4\N{NO-BREAK SPACE}000"
     )
     assert figures.provenance("smoke", "mine", 8) == "profile smoke · mine · N = 8"
     assert figures.provenance("smoke", "mine") == "profile smoke · mine"
