@@ -120,18 +120,19 @@ def _workflow(root: Path, run: Parameters, cores: int, environment: dict, *, aga
 def _error_of(command: Sequence[str], folder: Path, environment: dict) -> str:
     """Run a command, passing on what it says: nothing, or the first line of its error.
 
-    An interrupt, and a request to end (SIGTERM), go on to the command and to all that it has started.
+    An interrupt, or a request to end (SIGTERM), goes on to the command and to all that it has started, as
+    what it is: what a script runs in the background is deaf to interrupts.
     """
     said, decode = "", codecs.getincrementaldecoder("utf-8")(errors="replace").decode
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, process_group=0)
     try:
         while chunk := process.stderr.read1(65536):
             said += (text := decode(chunk))
             sys.stderr.write(text)
             sys.stderr.flush()
-    except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGINT)
+    except (KeyboardInterrupt, SystemExit) as asked:
+        os.killpg(process.pid, signal.SIGTERM if isinstance(asked, SystemExit) else signal.SIGINT)
         raise
     finally:
         process.wait()
