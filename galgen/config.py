@@ -145,7 +145,7 @@ PROFILES = {
     "laptop": _LAPTOP,
     "desk": Profile(
         name="desk",
-        purpose="a night on two cores, or minutes on a GPU",
+        purpose="two days on two cores; meant for a GPU",
         simulated=34_000,
         validation=2000,
         samples=1000,  # as in the paper
