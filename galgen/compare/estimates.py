@@ -22,7 +22,7 @@ from scipy import stats
 
 from galgen.errors import GalgenError
 
-__all__ = ["Estimate", "Score", "against", "bootstrap", "finite", "share"]
+__all__ = ["Estimate", "Score", "against", "bootstrap", "finite", "p_text", "share"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,12 @@ class Score:
     p: float
 
     def __str__(self) -> str:
-        p = f"{self.p:.3f}" if self.p >= 0.001 else "< 0.001"
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f}), p {p}"
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f}), p {p_text(self.p)}"
+
+
+def p_text(p: float) -> str:
+    """A p-value to three digits, or that it is below them: it is never 0."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def bootstrap(
