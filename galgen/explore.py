@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galgen import morphology, sampling
+from galgen import morphology
 from galgen.compare import denoising, similarity
 from galgen.errors import GalgenError
 from galgen.experiment import Training, every_family
 from galgen.figures import COLOURS, pixels, spaced
-from galgen.models import gan, glow
+from galgen.models import glow
 from galgen.parameters import Parameters
 from galgen.store import Store
 
@@ -146,14 +146,7 @@ class Explorer:
     def draw(self, family: str, N: int, half: str, number: int) -> Tensor:
         """The image (1, 1, H, W) a model makes of one of the latents that all models share."""
         experiment, networks = self.experiments[family], self.pair(family, N)[half]
-        seeds, sampler = experiment.latents(number + 1)[number:], experiment.family.sampler
-        if family == "unet":
-            return sampling.deterministic_ladder(
-                networks["net"], self.start, seeds, chunk=1, **sampler
-            ).images
-        if family == "glow":
-            return glow.draw(networks["net"], seeds, chunk=1, **sampler)[0]
-        return gan.draw(networks["average"], seeds, side=self.start.shape[-1], chunk=1)
+        return experiment.family.draw(networks, experiment.latents(number + 1)[number:], self.start, chunk=1)
 
     def latent(self, number: int, N: int) -> list[Row]:
         """One latent, through A and B of every family, each beside its nearest training image."""

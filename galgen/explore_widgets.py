@@ -18,6 +18,7 @@ from PIL import Image
 
 from galgen.errors import GalgenError
 from galgen.explore import FRAME, PLANE, Explorer, Missing, Row, Stamp
+from galgen.figures import gray
 
 __all__ = ["denoiser", "flow", "gallery", "latent", "morphology"]
 
@@ -44,9 +45,8 @@ for(const e of ['input','change'])t.dispatchEvent(new Event(e,{bubbles:true}))""
 
 def _source(image: np.ndarray) -> str:
     """An image (H, W[, 3]), uint8 or floats with white at 1, as a data URI."""
-    image = image if image.dtype == np.uint8 else (255 * np.clip(image, 0, 1)).round().astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG")
+    Image.fromarray(np.ascontiguousarray(gray(image))).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

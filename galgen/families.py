@@ -82,8 +82,11 @@ class Family(Protocol):
             device: Where to train.
         """
 
-    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
-        """The images (n, 1, H, W) of the latents that the seeds name; a walk begins at `start` (1, H, W)."""
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
+        """The images (n, 1, H, W) of the latents that the seeds name; a walk begins at `start` (1, H, W).
+
+        `chunk` of them go through a network at once.
+        """
 
 
 class Diffusion:
@@ -118,9 +121,11 @@ class Diffusion:
             precision="bf16" if device == "cuda" else "fp32",  # bf16 is slower without matrix units
         )
 
-    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Along the geometric ladder of noise levels, not clipped."""
-        return sampling.deterministic_ladder(networks["net"], start, seeds, **self.sampler).images
+        return sampling.deterministic_ladder(
+            networks["net"], start, seeds, chunk=chunk, **self.sampler
+        ).images
 
 
 class Flow:
@@ -150,9 +155,9 @@ class Flow:
         networks["net"].initialize(first, torch.Generator().manual_seed(0))
         return glow.GlowLearner(networks["net"], learning_rate=self.settings.learning_rate, device=device)
 
-    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
         """Through the inverse of the flow; black where it overflows, which chapter 4 counts."""
-        return glow.draw(networks["net"], seeds, **self.sampler)[0].nan_to_num(0)
+        return glow.draw(networks["net"], seeds, chunk=chunk, **self.sampler)[0].nan_to_num(0)
 
 
 class Gan:
@@ -203,9 +208,9 @@ class Gan:
             device=device,
         )
 
-    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor) -> Tensor:
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
         """By the average of the generator, at the side of the data."""
-        return gan.draw(networks["average"], seeds, side=start.shape[-1])
+        return gan.draw(networks["average"], seeds, side=start.shape[-1], chunk=chunk)
 
 
 FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, Flow, Gan)}

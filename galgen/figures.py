@@ -22,6 +22,7 @@ __all__ = [
     "COLOURS",
     "MODELS",
     "cosine_histograms",
+    "gray",
     "house_style",
     "pixels",
     "provenance",
@@ -202,6 +203,13 @@ def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
     ):
         axis.set_ylabel(text)
     return figure
+
+
+def gray(images: np.ndarray) -> np.ndarray:
+    """Images as uint8, which they may be already: black at 0 or where no number is, white at 1."""
+    if images.dtype == np.uint8:
+        return images
+    return (np.clip(np.nan_to_num(images), 0, 1) * 255).round().astype(np.uint8)
 
 
 def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:

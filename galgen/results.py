@@ -19,6 +19,7 @@ from IPython.display import display
 from PIL import Image
 
 from galgen.errors import GalgenError
+from galgen.figures import gray
 from galgen.files import project, read_json
 
 __all__ = ["collect", "keep", "load", "strip", "unstrip"]
@@ -65,9 +66,7 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
 
 def strip(images: np.ndarray) -> str:
     """Images (n, 1, H, W), uint8 or in [0, 1], side by side in one PNG, as text."""
-    pixels = np.asarray(images)
-    if pixels.dtype != np.uint8:
-        pixels = (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
+    pixels = gray(np.asarray(images))
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(pixels[:, 0], axis=1)).save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from galgen.errors import GalgenError
+from galgen.figures import gray
 
 __all__ = ["SliderFigure", "slider_figure"]
 
@@ -117,7 +118,8 @@ def slider_figure(
     """A figure with one or two sliders over precomputed frames.
 
     Args:
-        frames: uint8, (n_1, H, W), (n_1, n_2, H, W), or the same with a last axis of 3 colours.
+        frames: (n_1, H, W), (n_1, n_2, H, W), or the same with a last axis of 3 colours;
+            uint8, or floats with white at 1.
         sliders: Name of each slider -> the value shown at each of its positions.
         captions: A sentence for each frame, the second slider running fastest.
         title: Names the group of controls for a screen reader.
@@ -131,10 +133,10 @@ def slider_figure(
     counts = [len(values) for values in sliders.values()]
     count = math.prod(counts)
     start = list(start or [0] * len(counts))
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or not 1 <= len(counts) <= 2 or list(frames.shape[: len(counts)]) != counts:
+    frames = gray(np.asarray(frames))
+    if not 1 <= len(counts) <= 2 or list(frames.shape[: len(counts)]) != counts:
         raise GalgenError(
-            f"sliders of {counts} positions need uint8 frames {(*counts, 'H', 'W')}, not {frames.shape}"
+            f"sliders of {counts} positions need frames {(*counts, 'H', 'W')}, not {frames.shape}"
         )
     if len(captions) != count:
         raise GalgenError(f"{len(captions)} captions for {count} frames")

@@ -158,6 +158,10 @@ def test_frames_sliders_and_captions_that_do_not_fit_are_refused(changes, messag
         two_sliders(**changes)
 
 
-def test_frames_must_be_bytes():
-    with pytest.raises(GalgenError, match="uint8"):
-        slider_figure(np.zeros((2, 4, 4)), sliders={"k": [0, 1]}, captions=["", ""], title="t", alt="a")
+def test_gray_cuts_off_what_is_no_grey_and_leaves_bytes_alone():
+    floats = np.array([[-1.0, 0.0, 0.5, 1.0, 2.0, np.nan]])
+    with np.errstate(all="raise"):
+        assert figures.gray(floats).tolist() == [[0, 0, 128, 255, 255, 0]]
+    assert figures.gray(floats).dtype == np.uint8
+    bytes_ = np.arange(6, dtype=np.uint8)
+    assert figures.gray(bytes_) is bytes_
