@@ -35,6 +35,7 @@ import hashlib
 import importlib.metadata
 import multiprocessing
 import os
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -246,7 +247,8 @@ def _work(chunks: dict[int, np.ndarray], workers: int) -> Iterator[tuple[int, Ta
 def _pool(workers: int) -> ProcessPoolExecutor:
     """Processes that stay for the next set: to start, each takes as long as to measure thirty galaxies."""
     context = multiprocessing.get_context("spawn")  # forked copies of a process that ran torch may hang
-    return ProcessPoolExecutor(workers, mp_context=context)
+    deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}  # the parent ends them
+    return ProcessPoolExecutor(workers, mp_context=context, **deaf)
 
 
 def _measure_chunk(images: np.ndarray) -> Table:
