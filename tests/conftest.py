@@ -66,7 +66,7 @@ def stand_in(name, executed):
 def html(executed, tmp_path_factory):
     """The book, rendered: the project's own prose around the small chapter."""
     if "GALGEN_BOOK" in os.environ:
-        return Path(os.environ["GALGEN_BOOK"])
+        return Path(os.environ["GALGEN_BOOK"]).resolve()
     build = tmp_path_factory.mktemp("build")
     names = chapters.names(ROOT / "book" / "_toc.yml")
     (build / "chapters").mkdir()
