@@ -15,9 +15,9 @@ EXCUSED = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_or_critical_finding(html, browser, scheme):
-    visit = Visit(browser, viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
+def test_no_page_has_a_serious_or_critical_finding(html, browser, width, scheme):
+    visit = Visit(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     options = {"rules": {name: {"enabled": False} for name in EXCUSED}, "resultTypes": ["violations"]}
     found = set()
     chapters = [path for path in pages(html) if path.parent.name == "chapters"]

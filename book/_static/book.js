@@ -3,9 +3,9 @@ const unfold = () => document.querySelector(":target > details.hide")?.setAttrib
 addEventListener("hashchange", unfold);
 addEventListener("DOMContentLoaded", unfold);
 
-// An equation that scrolls, as in a narrow window, is reached by keyboard too.
+// What scrolls, as equations and tables do in a narrow window, is reached by keyboard too.
 addEventListener("load", async () => {
   await window.MathJax?.startup?.promise;
-  for (const equation of document.querySelectorAll('mjx-container[display="true"]'))
-    if (equation.scrollWidth > equation.clientWidth) equation.tabIndex = 0;
+  for (const wide of document.querySelectorAll('mjx-container[display="true"], .pst-scrollable-table-container'))
+    if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
 });
