@@ -1,4 +1,4 @@
-"""Seconds of a core that `galgen.morphology` takes for a stamp, against plain statmorph, and where they go.
+"""Seconds of a core that `galgen.compare.morphology` takes for a stamp, beside plain statmorph.
 
     python benchmarks/morphology.py [--count 48]
 
@@ -16,8 +16,8 @@ import warnings
 import numpy as np
 import statmorph
 
-from galgen.data.simulate import simulate
-from galgen.morphology import measure, report, segment
+from galgen.compare.morphology import measure, report, segment
+from galgen.data.simulate.images import simulate
 
 # What makes up a stamp: function of statmorph -> what it is for.
 STEPS = {

@@ -17,8 +17,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from galgen.models.sampling import Samples, noise, probability_flow_ode, seeded, stochastic_ascent
 from galgen.models.unet import UNet
-from galgen.sampling import Samples, deterministic_ladder, noise, seeded, stochastic_ascent
 
 
 @torch.inference_mode()
@@ -67,8 +67,8 @@ def main() -> None:
     ways = {
         "one at a time, stochastic": lambda: [one_at_a_time(plain, start, s) for s in seeds[: args.alone]],
         "batched, stochastic ascent": batched(stochastic_ascent),
-        "batched, ladder of 20 calls": batched(deterministic_ladder, steps=20),
-        "batched, ladder of 10 calls": batched(deterministic_ladder, steps=10),
+        "batched, ladder of 20 calls": batched(probability_flow_ode, steps=20),
+        "batched, ladder of 10 calls": batched(probability_flow_ode, steps=10),
     }
     clock = time.process_time if args.threads == 1 else time.perf_counter
     seconds, made = dict.fromkeys(ways, float("inf")), {}

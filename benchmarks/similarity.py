@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galgen.compare.similarity import mean_image, nearest
+from galgen.data.similarity import mean_image, nearest
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Images a second of `galgen.data.simulate`, with one and with two processes, their start included.
+"""Images a second of `galgen.data.simulate.images`, with one and with two processes, their start included.
 
 The processor time is printed too: on a busy machine it says what an idle one would reach.
 
@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from galgen.data.simulate import simulate
+from galgen.data.simulate.images import simulate
 
 
 def main() -> None:

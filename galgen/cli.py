@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from galgen import preflight
-from galgen.config import PROFILES
-from galgen.data import importing, legacy, simulate
+from galgen import costs
+from galgen.config import PROFILES, Parameters
+from galgen.data.acquire import importing, legacy
+from galgen.data.acquire.download import Network
 from galgen.data.dataset import Dataset, near_duplicates, write_dataset
-from galgen.data.download import Network
 from galgen.data.manifest import load_manifest
-from galgen.errors import GalgenError
+from galgen.data.simulate import images as simulate
 from galgen.experiment import every_family, training_named
-from galgen.files import file_sha256, write_json
-from galgen.parameters import Parameters
-from galgen.store import Store
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import file_sha256, write_json
+from galgen.runs.store import Store
 
 __all__ = ["main"]
 
@@ -128,8 +128,7 @@ def _prepare(args: argparse.Namespace) -> None:
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
     sets = experiment.split()  # fails here, before anything is trained, when there are too few images
     found["split"] = {name: len(rows) for name, rows in vars(sets).items()}
-    costs = [record for each in experiments.values() for record in each.to_train()]
-    preflight.check(experiment.store.root, costs)
+    costs.check(experiment.store.root, [r for each in experiments.values() for r in each.to_train()])
     if args.out:
         write_json(args.out, found)
     print(json.dumps(found, indent=1))
@@ -144,7 +143,7 @@ def _plan(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     experiment, training = training_named(args.name, _parameters(args), Store(args.store))
-    preflight.check(experiment.store.root, experiment.to_train([training]))
+    costs.check(experiment.store.root, experiment.to_train([training]))
     run = experiment.train(training)
     if args.out:
         write_json(args.out, {"name": args.name, "key": run.key, **run.summary})

@@ -14,7 +14,7 @@ apart; the order of the images and the noise always differ, or "same and same" w
 
 A last model, the control, has seen galaxies of another data set. How much A agrees with it is no finding.
 
-All this for one family of models (`galgen.families`) at a time.
+All this for one family of models (`galgen.models.families`) at a time.
 """
 
 import functools
@@ -34,16 +34,17 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from galgen import checkpoint, config, preflight
-from galgen import training as loop
-from galgen.compare import similarity
+from galgen import config, costs
+from galgen.config import Parameters
+from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
-from galgen.errors import GalgenError
-from galgen.families import FAMILIES, SCHEDULES
-from galgen.figures import provenance
-from galgen.parameters import Parameters
-from galgen.store import Run, Store
+from galgen.figures.style import provenance
+from galgen.models.families import FAMILIES, SCHEDULES
+from galgen.runs import checkpoint
+from galgen.runs import training as loop
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Run, Store
 
 __all__ = ["Experiment", "Training", "every_family", "training_named"]
 
@@ -91,7 +92,7 @@ class Experiment:
     Args:
         parameters: What was asked.
         store: Where everything is kept; by default the store of the project.
-        family: A name of `galgen.families.FAMILIES`.
+        family: A name of `galgen.models.families.FAMILIES`.
 
     Raises:
         GalgenError: If the profile does not exist or N is impossible.
@@ -104,8 +105,8 @@ class Experiment:
         self.settings = self.family.settings
         self.store = store or Store()
         N = parameters.N
-        self.ladder = self.settings.N if N is None else (N,) if isinstance(N, int) else tuple(N)
-        if not self.ladder or min(self.ladder) < 2 or list(self.ladder) != sorted(set(self.ladder)):
+        self.sizes = self.settings.N if N is None else (N,) if isinstance(N, int) else tuple(N)
+        if not self.sizes or min(self.sizes) < 2 or list(self.sizes) != sorted(set(self.sizes)):
             raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {N}")
 
     @functools.cached_property
@@ -122,7 +123,7 @@ class Experiment:
     def _prepare(self, source: str) -> Dataset:
         profile = self.profile
         # One data set for all families, whichever asks first.
-        ladders = [self.ladder] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
+        ladders = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
         count = max(profile.simulated, 2 * max(map(max, ladders)) + profile.validation)
         return prepare(
             self.store,
@@ -135,30 +136,30 @@ class Experiment:
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""
-        return provenance(self.profile.name, self.dataset.name, self.ladder if N is None else N)
+        return provenance(self.profile.name, self.dataset.name, self.sizes if N is None else N)
 
     def split(self, N: int | None = None, *, control: bool = False) -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
         dataset = self.control_dataset if control else self.dataset
-        return split(dataset, N or max(self.ladder), self.profile.validation, self.parameters.seed)
+        return split(dataset, N or max(self.sizes), self.profile.validation, self.parameters.seed)
 
     def images(self, training: Training) -> np.ndarray:
         """The images a model is trained on, uint8 (N, 1, H, W)."""
         dataset = self.control_dataset if training.control else self.dataset
         return dataset.images[getattr(self.split(training.N, control=training.control), training.half)]
 
-    def pair(self, N: int, *, swapped: bool = False) -> tuple[Training, Training]:
+    def pair(self, N: int, *, second: bool = False) -> tuple[Training, Training]:
         """Models A and B; or another two, each with the initialisation of the other."""
-        a, b = (1, 0) if swapped else (0, 1)
+        a, b = (1, 0) if second else (0, 1)
         return self._training(N, "A", a, a), self._training(N, "B", b, 1)
 
     def pairs(self, N: int) -> list[tuple[Training, Training]]:
         """All the pairs the family has at N."""
-        return [self.pair(N)] + [self.pair(N, swapped=True)] * self.family.swapped
+        return [self.pair(N)] + [self.pair(N, second=True)] * self.family.has_second_pair
 
     def design(self) -> dict[tuple[str, str], Training]:
         """The four models that model A is held against in the 2x2, by (initialisation, images)."""
-        N = self.settings.design_N if self.settings.design_N in self.ladder else self.ladder[0]
+        N = self.settings.design_N if self.settings.design_N in self.sizes else self.sizes[0]
         return {
             ("same", "same"): self._training(N, "A", 0, 1),
             ("other", "same"): self._training(N, "A", 1, 1),
@@ -168,12 +169,12 @@ class Experiment:
 
     def control(self) -> Training:
         """The model that has seen other galaxies, at the largest N; it shares no seed with model A."""
-        return self._training(self.ladder[-1], "A", 1, 1, control=True)
+        return self._training(self.sizes[-1], "A", 1, 1, control=True)
 
     def trainings(self) -> list[Training]:
         """Every training of the family, longest first so that two cores end together."""
-        wanted = {t for N in self.ladder for pair in self.pairs(N) for t in pair}
-        wanted |= set(self.design().values()) | ({self.control()} if self.family.controlled else set())
+        wanted = {t for N in self.sizes for pair in self.pairs(N) for t in pair}
+        wanted |= set(self.design().values()) | ({self.control()} if self.family.has_control else set())
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
@@ -263,14 +264,16 @@ class Experiment:
             GalgenError: If disk or memory are too small for that, or a training fails.
         """
         trainings = list(trainings)
-        if costs := self.to_train(trainings):
-            cores = min(os.cpu_count() or 1, len(costs))
-            minutes = sum(record["minutes"] for record in costs) / cores
-            memory = cores * max(record["memory_mb"] for record in costs)
-            print(f"{len(costs)} models to train: about {minutes:.0f} minutes on {cores} cores, {memory} MB")
-            preflight.check(self.store.root, costs)
+        if missing := self.to_train(trainings):
+            cores = min(os.cpu_count() or 1, len(missing))
+            minutes = sum(record["minutes"] for record in missing) / cores
+            memory = cores * max(record["memory_mb"] for record in missing)
+            print(
+                f"{len(missing)} models to train: about {minutes:.0f} minutes on {cores} cores, {memory} MB"
+            )
+            costs.check(self.store.root, missing)
             with ThreadPoolExecutor(cores) as pool:
-                list(pool.map(self._train_apart, [record["name"] for record in costs]))
+                list(pool.map(self._train_apart, [record["name"] for record in missing]))
         return {t: self.train(t) for t in trainings}
 
     def networks(self, training: Training, images_shown: int | None = None) -> dict[str, nn.Module]:
@@ -338,7 +341,7 @@ class Experiment:
         command = [sys.executable, "-m", "galgen", "train", name, "--store", str(self.store.root)]
         command += ["--profile", given.profile, "--data", given.data, "--seed", str(given.seed)]
         if given.N:
-            command += ["--N", *map(str, self.ladder)]
+            command += ["--N", *map(str, self.sizes)]
         # Memory that is given back to the system after each step and asked for again costs 5 to 7 % of it.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
         result = subprocess.run(command, env=environment, check=False)

@@ -8,10 +8,11 @@ from browsing import CHROMIUM, FLAGS
 from myst_nb.ext.glue import GLUE_PREFIX
 from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
-from galgen import book, chapters
+from galgen.config import Parameters
 from galgen.experiment import every_family
-from galgen.parameters import Parameters
-from galgen.store import Store
+from galgen.runs.store import Store
+from workflow.book import assemble as book
+from workflow.book import chapters
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,13 +2,13 @@
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from galgen.parameters import Parameters
+from galgen.config import Parameters
 
 __all__ = ["FIGURE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapter"]
 
 SLIDER = """
 import numpy as np
-from galgen.widgets import slider_figure
+from galgen.figures.sliders import slider_figure
 
 frames = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * 50 + np.zeros((8, 8), np.uint8)
 slider_figure(
@@ -18,7 +18,7 @@ slider_figure(
 """
 FIGURE = """
 import matplotlib.pyplot as plt
-from galgen import figures
+from galgen.figures import style as figures
 
 figures.house_style()
 figure, axes = plt.subplots()

@@ -3,10 +3,11 @@ import pytest
 import torch
 
 from galgen.compare.agreement import two_models
-from galgen.compare.similarity import mean_image
 from galgen.compare.spread import principal_spread
 from galgen.data.dataset import Split
-from galgen.figures import cosine_histograms, samples_and_nearest, shades, spaced
+from galgen.data.similarity import mean_image
+from galgen.figures.cosines import cosine_histograms, samples_and_nearest
+from galgen.figures.style import shades, spaced
 
 
 @pytest.fixture(scope="module")

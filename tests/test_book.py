@@ -18,9 +18,10 @@ from browsing import Visit, pages
 from PIL import Image
 from small_chapter import NOTE, PARAMETERS, chapter
 
-from galgen import book, chapters, workflow_graph
-from galgen.errors import GalgenError
-from galgen.parameters import Parameters
+from galgen.config import Parameters
+from galgen.runs.errors import GalgenError
+from workflow.book import assemble as book
+from workflow.book import chapters, workflow_graph
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from galgen import checkpoint
-from galgen.errors import GalgenError
 from galgen.models.unet import UNet
+from galgen.runs import checkpoint
+from galgen.runs.errors import GalgenError
 
 
 def test_checkpoint_round_trip_is_exact(tmp_path):

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from galgen.compare.controls import controls, rounded
-from galgen.compare.similarity import cosine, mean_image
 from galgen.data.dataset import Split
-from galgen.errors import GalgenError
+from galgen.data.similarity import cosine, mean_image
 from galgen.models.glow import Glow
+from galgen.runs.errors import GalgenError
 
 
 def galaxies(n, seed=0, side=16):

@@ -2,8 +2,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from galgen.corners import LABELS, RANGES, corner_plot, outside
-from galgen.errors import GalgenError
+from galgen.figures.corners import LABELS, RANGES, corner_plot, outside
+from galgen.runs.errors import GalgenError
 
 
 def rows(n, seed=0):

@@ -3,7 +3,7 @@ import pytest
 from astropy.table import Table
 
 from galgen.data.dataset import Dataset, dihedral_keys, near_duplicates, split, write_dataset
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 
 def make(directory, images, **changes):

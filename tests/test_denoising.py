@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from galgen.compare.denoising import bands, denoise_panel, denoising_curve, psnr
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.uint8)
 SIGMAS = [0.01, 0.1, 1.0]

@@ -18,7 +18,7 @@ from galgen.compare.discriminator import (
     score,
 )
 from galgen.data.dataset import Split
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 
 def galaxies(n, seed):

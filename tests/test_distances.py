@@ -5,7 +5,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from galgen.compare.distances import distances, with_spread
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 NAMES = ("gini", "m20", "asymmetry")
 SPREAD = np.array([0.1, 0.3, 0.05])

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.config import PROFILES, Denoiser, profile
-from galgen.errors import GalgenError
+from galgen.config import PROFILES, Denoiser, Parameters, profile
 from galgen.experiment import Experiment, every_family, training_named
-from galgen.families import FAMILIES, SCHEDULES
-from galgen.parameters import Parameters
-from galgen.store import Store
+from galgen.models.families import FAMILIES, SCHEDULES
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +59,11 @@ def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "desk"])  # the paper's networks take long to build
 def test_every_family_can_be_planned(profile, family, tmp_path):
     planned = Experiment(Parameters(profile=profile), Store(tmp_path), family=family)
-    pairs = len(planned.pairs(planned.ladder[0]))
+    pairs = len(planned.pairs(planned.sizes[0]))
     beyond_pairs = {1: 3, 2: 1}[pairs]  # the 2x2 but for model B, or but for the swapped pair
-    beyond_pairs += planned.family.controlled
+    beyond_pairs += planned.family.has_control
     records = planned.plan()
-    assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.ladder) + beyond_pairs
+    assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.sizes) + beyond_pairs
     assert min(record["minutes"] for record in records) >= 0
     assert all(planned.settings.schedule in SCHEDULES for _ in records)
 

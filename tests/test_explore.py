@@ -4,11 +4,12 @@ import re
 import numpy as np
 import pytest
 
-from galgen import explore_widgets, morphology
-from galgen.errors import GalgenError
-from galgen.explore import FRAME, PLANE, Explorer, Missing
-from galgen.parameters import Parameters
-from galgen.store import Store
+from galgen.compare import morphology
+from galgen.config import Parameters
+from galgen.explorer import controls as explore_widgets
+from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Store
 
 PARAMETERS = Parameters(profile="smoke", N=12)
 

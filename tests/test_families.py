@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from galgen import config, families
-from galgen.compare import similarity
+from galgen import config
 from galgen.compare.agreement import two_models
+from galgen.config import Parameters
+from galgen.data import similarity
 from galgen.experiment import Experiment
-from galgen.families import constant, falling
-from galgen.parameters import Parameters
-from galgen.store import Store
+from galgen.models import families
+from galgen.models.families import constant, falling
+from galgen.runs.store import Store
 
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
 

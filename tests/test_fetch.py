@@ -15,10 +15,10 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from galgen.data.download import Network
-from galgen.data.legacy import fetch
-from galgen.errors import GalgenError
-from galgen.files import file_sha256
+from galgen.data.acquire.download import Network
+from galgen.data.acquire.legacy import fetch
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import file_sha256
 
 SIZE = 40
 BANDS = ("g", "r", "z")
@@ -307,8 +307,8 @@ def test_the_progress_bar_counts_what_was_there_before(server, tmp_path, capsys)
 
 CHILD = """
 import sys
-from galgen.data.download import Network
-from galgen.data.legacy import fetch
+from galgen.data.acquire.download import Network
+from galgen.data.acquire.legacy import fetch
 network = Network(rate=2000, timeout=10, retries=2, backoff=0.01)
 fetch(sys.argv[1], sys.argv[2], template=sys.argv[3], size=40, network=network, progress=False)
 """

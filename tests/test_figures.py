@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galgen import figures
-from galgen.errors import GalgenError
-from galgen.widgets import slider_figure
+from galgen.figures import style as figures
+from galgen.figures.sliders import slider_figure
+from galgen.runs.errors import GalgenError
 
 
 def stamps(n, side=8, seed=0):

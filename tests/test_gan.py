@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from galgen import checkpoint
-from galgen.errors import GalgenError
 from galgen.models.gan import Discriminator, GanLearner, Generator, draw
-from galgen.training import cosine, read_losses, train
+from galgen.runs import checkpoint
+from galgen.runs.errors import GalgenError
+from galgen.runs.training import cosine, read_losses, train
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 

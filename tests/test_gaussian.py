@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from galgen.compare.gaussian import fit_gaussian
-from galgen.compare.similarity import cosine, mean_image
-from galgen.errors import GalgenError
-from galgen.sampling import deterministic_ladder
+from galgen.data.similarity import cosine, mean_image
+from galgen.models.sampling import probability_flow_ode
+from galgen.runs.errors import GalgenError
 
 
 def blobs(n, seed, side=8):
@@ -83,7 +83,7 @@ def test_draws_have_the_gaussians_covariance():
 
 def test_draws_are_what_a_long_way_of_the_sampler_ends_at():
     g = fit_gaussian(blobs(300, seed=5))
-    walked = deterministic_ladder(g, g.mean, range(8), sigma_max=100, sigma_min=0.001, steps=400).images
+    walked = probability_flow_ode(g, g.mean, range(8), sigma_max=100, sigma_min=0.001, steps=400).images
     drawn = g.draw(range(8))
     assert (walked - drawn).norm() < 0.1 * (drawn - g.mean).norm()
 
@@ -94,7 +94,7 @@ def test_two_linear_models_agree_more_the_more_images_they_see():
     medians = []
     for n in (10, 100, 2000):
         a, b = (
-            deterministic_ladder(fit_gaussian(part), torch.from_numpy(mean), range(64)).images
+            probability_flow_ode(fit_gaussian(part), torch.from_numpy(mean), range(64)).images
             for part in (images[:n], images[-n:])
         )
         medians.append(float(np.median(cosine(a, b, kind="anomaly", mean=mean))))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from galgen import checkpoint
-from galgen.errors import GalgenError
-from galgen.models.glow import Coupling, Glow, GlowLearner, Mix, draw, latents
-from galgen.sampling import noise, seeded
-from galgen.training import cosine, read_losses, train
+from galgen.models.glow import ActNormInvConv, Coupling, Glow, GlowLearner, draw, latents
+from galgen.models.sampling import noise, seeded
+from galgen.runs import checkpoint
+from galgen.runs.errors import GalgenError
+from galgen.runs.training import cosine, read_losses, train
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
@@ -83,7 +83,7 @@ def test_log_density_is_that_of_the_latents_and_autograds_jacobian():
 def test_log_determinant_and_inverse_of_every_layer_are_exact():
     flow = trained(channels=3, size=4, levels=1)
     x = torch.randn(2, 12, 2, 2, dtype=torch.float64, generator=generator())
-    assert {type(layer) for layer in flow.levels[0].steps} == {Mix, Coupling}
+    assert {type(layer) for layer in flow.levels[0].steps} == {ActNormInvConv, Coupling}
     for layer in flow.levels[0].steps:
         y, given = layer(x)
         torch.testing.assert_close(layer.inverse(y), x, rtol=0, atol=1e-11)
@@ -161,7 +161,7 @@ def test_initialisation_standardises_every_actnorm_and_is_done_once():
     with pytest.raises(GalgenError, match=r"call initialize"):
         GlowLearner(flow, learning_rate=1e-3)
     flow.initialize(images, generator(1))
-    mixes = [layer for level in flow.levels for layer in level.steps if isinstance(layer, Mix)]
+    mixes = [layer for level in flow.levels for layer in level.steps if isinstance(layer, ActNormInvConv)]
     seen = []
     for mix in mixes:
         mix.register_forward_hook(
@@ -277,7 +277,7 @@ def test_training_that_is_no_longer_finite_stops_and_names_the_layer(broken):
     learner = GlowLearner(glow(), learning_rate=1e-3)
     dict(learner.net.named_parameters())[broken].data.fill_(float("nan"))
     before = learner.net.state_dict()["levels.0.steps.0.bias"].clone()
-    kind, step, level = ("Mix", 1, 1) if "log_scale" in broken else ("Coupling", 0, 0)
+    kind, step, level = ("ActNormInvConv", 1, 1) if "log_scale" in broken else ("Coupling", 0, 0)
     with pytest.raises(GalgenError, match=rf"output of {kind} in step {step} of level {level} is not finite"):
         learner.step(blobs(4), generator(), 1.0)
     assert torch.equal(learner.net.state_dict()["levels.0.steps.0.bias"], before)
@@ -293,12 +293,12 @@ def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact():
     seen = []
     learner = GlowLearner(flow, learning_rate=1e-3, precision="bf16")
     for module in flow.modules():
-        if isinstance(module, Mix | torch.nn.ReLU):
+        if isinstance(module, ActNormInvConv | torch.nn.ReLU):
             module.register_forward_hook(
-                lambda m, _, y: seen.append((type(m), (y[0] if isinstance(m, Mix) else y).dtype))
+                lambda m, _, y: seen.append((type(m), (y[0] if isinstance(m, ActNormInvConv) else y).dtype))
             )
     learner.step(blobs(), generator(), 1.0)
-    assert set(seen) == {(Mix, torch.float32), (torch.nn.ReLU, torch.bfloat16)}
+    assert set(seen) == {(ActNormInvConv, torch.float32), (torch.nn.ReLU, torch.bfloat16)}
     x = flow.dequantize(blobs(4), generator())
     torch.testing.assert_close(flow.decode(flow.encode(x)[0]), x, rtol=0, atol=1e-5)
 

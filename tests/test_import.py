@@ -8,10 +8,10 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
+from galgen.data.acquire.importing import import_images
 from galgen.data.dataset import write_dataset
-from galgen.data.importing import import_images
 from galgen.data.preprocess import flux_to_gray
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 REAL = Path(os.environ.get("GALGEN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real galaxies at {REAL} (GALGEN_REAL_DATA)")

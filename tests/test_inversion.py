@@ -7,7 +7,7 @@ from scipy import stats
 
 from galgen.compare.inversion import PAPER_FLOOR, Inversion, compare_levels, invert
 from galgen.compare.wasserstein import iid_floor, wasserstein
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 invert = functools.partial(invert, limit=np.inf)  # the images of the flows below have no bounds
 SHAPES = [(2, 4, 4), (4, 2, 2)]

@@ -6,7 +6,7 @@ from scipy import stats
 from galgen.compare.inversion import invert
 from galgen.compare.likelihood import bits_per_dim, divergence, gap
 from galgen.compare.twosample import auc
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 D = 16
 

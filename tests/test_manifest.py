@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from galgen.data.manifest import Manifest, load_manifest
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTENT = yaml.safe_load((ROOT / "data_manifest.yaml").read_text())

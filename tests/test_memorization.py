@@ -4,8 +4,8 @@ import torch
 
 from galgen.compare.estimates import bootstrap
 from galgen.compare.memorization import gap_ratio, memorized_fraction, train_closer
-from galgen.compare.similarity import nearest
-from galgen.errors import GalgenError
+from galgen.data.similarity import nearest
+from galgen.runs.errors import GalgenError
 
 RNG = np.random.default_rng(0)
 POPULATION = RNG.integers(0, 256, (900, 1, 8, 8), dtype=np.uint8)

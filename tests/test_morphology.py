@@ -9,10 +9,10 @@ import torch
 from scipy.optimize import brentq
 from scipy.special import gamma, gammainc, gammaincinv
 
-from galgen import morphology
-from galgen.errors import GalgenError
-from galgen.morphology import COEFFICIENTS, measure, report, segment, stored, valid
-from galgen.store import Store
+from galgen.compare import morphology
+from galgen.compare.morphology import COEFFICIENTS, measure, report, segment, stored, valid
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Store
 
 NUMBERS = (*COEFFICIENTS, "multimode", "intensity", "deviation", "rms_asymmetry2")
 quietly = functools.partial(measure, workers=1, progress=False)

@@ -7,8 +7,8 @@ import shutil
 import pytest
 from browsing import CHROMIUM
 
-from galgen import chapters, pdf
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
+from workflow.book import chapters, pdf
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from galgen.data.positions import Position, read_positions
-from galgen.errors import GalgenError
+from galgen.data.acquire.positions import Position, read_positions
+from galgen.runs.errors import GalgenError
 
 IDS = ["1237648720693755918", "0042", "J1234+56.7_b"]
 

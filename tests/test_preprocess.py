@@ -4,7 +4,7 @@ from astropy.visualization import make_lupton_rgb
 from PIL import Image
 
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 
 def flux(n=5, bands=3, side=16, seed=0):

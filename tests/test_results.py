@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from small_chapter import NOTE, PARAMETERS, chapter
 
-from galgen import chapters, results
-from galgen.errors import GalgenError
+from galgen.figures import results
+from galgen.runs.errors import GalgenError
+from workflow.book import chapters
 
 KEEP = """
 import numpy as np
-from galgen import results
+from galgen.figures import results
 
 results.keep(score={"value": np.float32(1) / 3, "none": float("nan")}, rows=[(1, True), (np.int64(2), False)])
 results.keep(other="x")

@@ -5,9 +5,9 @@ import torch
 from scipy import stats
 
 from galgen.compare.gaussian import Gaussian
-from galgen.errors import GalgenError
+from galgen.models.sampling import noise, probability_flow_ode, seeded, stochastic_ascent
 from galgen.models.unet import UNet
-from galgen.sampling import deterministic_ladder, noise, seeded, stochastic_ascent
+from galgen.runs.errors import GalgenError
 
 SIDE = 16
 SEEDS = range(2000)
@@ -74,7 +74,7 @@ def weights_agree(counts, weights):
 
 def test_ladder_from_far_out_returns_a_gaussian():
     g = gaussian([1.0, 0.3, 0.1, 0.03, 0.01])
-    images = deterministic_ladder(g, g.mean, SEEDS, sigma_max=10, steps=30, chunk=500).images
+    images = probability_flow_ode(g, g.mean, SEEDS, sigma_max=10, steps=30, chunk=500).images
     # 4 standard errors of a variance from 2000 draws are 0.13; sigma_min and blindness cost up to 0.03
     assert (variance_ratio(g, images) - 1).abs().max() < 0.15
     z = (images - g.mean).flatten(1) @ g.components.T / g.variances.sqrt()
@@ -87,14 +87,14 @@ def test_ladder_from_far_out_returns_a_gaussian():
 
 def test_a_common_start_at_sigma_1_narrows_a_component_of_variance_v_to_v_over_1_plus_v():
     g = gaussian([4.0, 1.0, 0.1])
-    images = deterministic_ladder(g, g.mean, SEEDS, chunk=500).images
+    images = probability_flow_ode(g, g.mean, SEEDS, chunk=500).images
     torch.testing.assert_close(variance_ratio(g, images), 1 / (1 + g.variances), atol=0.05, rtol=0.1)
 
 
 def test_starts_drawn_from_the_data_restore_the_spread_at_sigma_1():
     g = gaussian([4.0, 1.0, 0.1, 0.01])
     start = g.draw(range(10**6, 10**6 + len(SEEDS)))
-    ratio = variance_ratio(g, deterministic_ladder(g, start, SEEDS, chunk=500).images)
+    ratio = variance_ratio(g, probability_flow_ode(g, start, SEEDS, chunk=500).images)
     assert (ratio - 1).abs().max() < 0.15
 
 
@@ -102,7 +102,7 @@ def test_ladder_converges_at_second_order_in_its_steps():
     g = gaussian([1.0, 0.1, 0.01])
 
     def run(steps):
-        images = deterministic_ladder(g, g.mean, range(8), steps=steps).images
+        images = probability_flow_ode(g, g.mean, range(8), steps=steps).images
         return images
 
     finest = run(640)
@@ -113,7 +113,7 @@ def test_ladder_converges_at_second_order_in_its_steps():
 def test_ladder_returns_a_mixture_with_its_weights():
     f = Mixture(radius=1.0)
     counts, shift, spread = f.summary(
-        deterministic_ladder(f, f.mean, SEEDS, sigma_max=10, steps=30, chunk=500).images
+        probability_flow_ode(f, f.mean, SEEDS, sigma_max=10, steps=30, chunk=500).images
     )
     assert weights_agree(counts, f.weights)
     assert shift < 0.02  # 4 standard errors are 0.02
@@ -149,7 +149,7 @@ def untrained():
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.parametrize("sampler", [deterministic_ladder, stochastic_ascent])
+@pytest.mark.parametrize("sampler", [probability_flow_ode, stochastic_ascent])
 def test_a_seed_is_the_same_picture_in_any_company_and_order(sampler, bf16):
     net = untrained()
 
@@ -190,8 +190,8 @@ def test_reusing_the_noise_injects_the_starting_noise_again():
 def test_each_start_belongs_to_its_seed():
     g = gaussian([0.1])
     start = torch.stack([g.mean, g.mean + 0.1])
-    both = deterministic_ladder(g, start, [1, 2]).images
-    assert torch.equal(both[1], deterministic_ladder(g, g.mean + 0.1, [2]).images[0])
+    both = probability_flow_ode(g, start, [1, 2]).images
+    assert torch.equal(both[1], probability_flow_ode(g, g.mean + 0.1, [2]).images[0])
 
 
 def test_samples_that_run_away_are_given_up_and_reported():
@@ -209,7 +209,7 @@ def test_samples_that_run_away_are_given_up_and_reported():
 
 def test_no_sample_converged_is_an_error_that_names_the_way_out():
     start = torch.zeros(1, SIDE, SIDE)
-    with pytest.raises(GalgenError, match=r"none of 3 samples.*use the ladder"):
+    with pytest.raises(GalgenError, match=r"none of 3 samples.*use the probability flow"):
         stochastic_ascent(lambda y: -y, start, range(3))
     with pytest.raises(GalgenError, match="raise max_steps"):
         stochastic_ascent(lambda y: y, start, range(3), max_steps=5)
@@ -218,7 +218,7 @@ def test_no_sample_converged_is_an_error_that_names_the_way_out():
 
 
 def test_ladder_reports_an_image_that_is_not_finite():
-    samples = deterministic_ladder(
+    samples = probability_flow_ode(
         lambda y: torch.where(y[:, :, :1, :1] > 0, y, torch.inf), torch.zeros(1, 8, 8), range(9)
     )
     assert 0 < samples.converged.sum() < 9
@@ -238,4 +238,4 @@ def test_ladder_reports_an_image_that_is_not_finite():
 )
 def test_bad_input_is_named(start, seeds, options, message):
     with pytest.raises(GalgenError, match=message):
-        deterministic_ladder(lambda y: y, start, seeds, **options)
+        probability_flow_ode(lambda y: y, start, seeds, **options)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from galgen.compare import similarity
 from galgen.compare.controls import controls
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS, scores
+from galgen.data import similarity
 from galgen.data.dataset import Split
 
 N = 64

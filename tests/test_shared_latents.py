@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from galgen.compare.shared_latents import shared_latents
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 NAMES = ("gini", "m20")
 

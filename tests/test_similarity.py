@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.similarity import FLIPS, KINDS, cosine, mean_image, nearest, shuffled_cosine
-from galgen.errors import GalgenError
+from galgen.data.similarity import FLIPS, KINDS, cosine, mean_image, nearest, shuffled_cosine
+from galgen.runs.errors import GalgenError
 
 
 def centred_blobs(n, seed, side=12):

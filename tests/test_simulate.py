@@ -3,10 +3,10 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from galgen.data.population import draw_galaxies
 from galgen.data.preprocess import flux_to_gray
-from galgen.data.simulate import PIXEL, draw_flux, simulate, simulate_flux
-from galgen.errors import GalgenError
+from galgen.data.simulate.images import PIXEL, draw_flux, simulate, simulate_flux
+from galgen.data.simulate.population import draw_galaxies
+from galgen.runs.errors import GalgenError
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import types
 
 import pytest
 
-from galgen.errors import GalgenError
-from galgen.store import Store, code_version
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Store, code_version
 
 
 def write(work):
@@ -107,7 +107,7 @@ def test_of_two_processes_one_works(tmp_path):
 
 def test_a_killed_process_leaves_no_lock(tmp_path):
     code = (
-        "import sys, time; from galgen.store import Store\n"
+        "import sys, time; from galgen.runs.store import Store\n"
         "def make(work):\n    (work / 'begun').touch(); time.sleep(60)\n"
         "Store(sys.argv[1]).run('thing', {}, make)\n"
     )

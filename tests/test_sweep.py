@@ -12,12 +12,12 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from galgen import run_index, sweep
 from galgen.cli import main
-from galgen.errors import GalgenError
-from galgen.files import read_json, write_json
-from galgen.parameters import Parameters
-from galgen.store import Store
+from galgen.config import Parameters
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import read_json, write_json
+from galgen.runs.store import Store
+from workflow.book import run_index, sweep
 
 SMOKE = Parameters(profile="smoke")
 STAMPS = [

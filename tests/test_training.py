@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from galgen import checkpoint
-from galgen.errors import GalgenError
 from galgen.models.unet import DenoiserLearner, UNet
-from galgen.training import cosine, halving, log_spaced, read_losses, train
+from galgen.runs import checkpoint
+from galgen.runs.errors import GalgenError
+from galgen.runs.training import cosine, halving, log_spaced, read_losses, train
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
@@ -22,7 +22,7 @@ KILLS = int(os.environ.get("GALGEN_KILLS", "3"))  # 20 before a release
 TINY = """
 import sys, numpy as np, torch
 from galgen.models.unet import DenoiserLearner, UNet
-from galgen.training import cosine, train
+from galgen.runs.training import cosine, train
 torch.set_num_threads(1)
 torch.manual_seed(0)
 learner = DenoiserLearner(UNet(3, 2), learning_rate=4e-3)

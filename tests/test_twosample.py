@@ -4,8 +4,8 @@ import torch
 from scipy import ndimage, stats
 
 from galgen.compare.twosample import auc, c2st, features, power_curve
-from galgen.errors import GalgenError
-from galgen.sampling import seeded
+from galgen.models.sampling import seeded
+from galgen.runs.errors import GalgenError
 
 
 def galaxies(n, seed, least=0.4, most=1):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.errors import GalgenError
 from galgen.models.unet import BiasFreeNormReLU, DenoiserLearner, UNet
+from galgen.runs.errors import GalgenError
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare import memorization, similarity
+from galgen.compare import memorization
 from galgen.compare.estimates import Estimate, bootstrap
+from galgen.data import similarity
 from galgen.data.dataset import Split
 
 __all__ = ["Cosines", "TwoModels", "two_models"]

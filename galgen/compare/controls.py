@@ -28,7 +28,7 @@ from torch import Tensor
 
 from galgen.compare.gaussian import fit_gaussian
 from galgen.data.dataset import Split
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Controls", "blurred", "controls", "rounded"]
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.errors import GalgenError
-from galgen.sampling import noise, seeded
+from galgen.models.sampling import noise, seeded
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Denoising", "Panel", "bands", "denoise_panel", "denoising_curve", "psnr"]
 

@@ -38,10 +38,10 @@ import torch
 from torch import Tensor, nn
 
 from galgen.compare.controls import blurred
-from galgen.compare.estimates import Estimate, against, bootstrap
+from galgen.compare.estimates import Estimate, bootstrap, permutation_test
 from galgen.compare.twosample import auc
 from galgen.data.dataset import Split
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = [
     "ALIKE",
@@ -271,4 +271,4 @@ def contrast(
     climb = np.concatenate([given[None], steps])[:, order].cumsum(1)[:, :-1]
     W1 = np.abs(climb) @ np.diff(pooled[order])
     sd = pooled.std()
-    return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, against(W1).p, auc(y, x))
+    return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, permutation_test(W1).p, auc(y, x))

@@ -29,8 +29,8 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from galgen.compare.estimates import Score, against
-from galgen.errors import GalgenError
+from galgen.compare.estimates import Outcome, permutation_test
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Distances", "distances", "with_spread"]
 
@@ -47,8 +47,8 @@ class Distances:
         n: Rows of the set.
     """
 
-    w1: dict[str, Score]
-    energy: Score
+    w1: dict[str, Outcome]
+    energy: Outcome
     n: int
 
 
@@ -102,17 +102,17 @@ def _deal(n: int, m: int, permutations: int, seed: int) -> np.ndarray:
     return np.concatenate([labels, dealt], axis=1)
 
 
-def _energy(rows: np.ndarray, labels: np.ndarray) -> Score:
+def _energy(rows: np.ndarray, labels: np.ndarray) -> Outcome:
     found = np.zeros(labels.shape[1])
     for part in (slice(i, i + 1024) for i in range(0, len(rows), 1024)):  # of 2 x 10 000 rows D has 3 GB
         found -= ((cdist(rows[part], rows) @ labels) * labels[part]).sum(0)
-    return against(found, _BAND)
+    return permutation_test(found, _BAND)
 
 
-def _w1(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> Score:
+def _w1(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> Outcome:
     both = np.concatenate([x, y])
     order = both.argsort()
-    return against(np.diff(both[order]) @ np.abs(labels[order].cumsum(0)[:-1]), _BAND)
+    return permutation_test(np.diff(both[order]) @ np.abs(labels[order].cumsum(0)[:-1]), _BAND)
 
 
 def _rows(columns: Mapping[str, np.ndarray], names: Sequence[str], which: str) -> np.ndarray:

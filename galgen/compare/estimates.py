@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Score", "against", "bootstrap", "finite", "p_text", "share"]
+__all__ = ["Estimate", "Outcome", "bootstrap", "finite", "p_text", "permutation_test", "share"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Score:
+class Outcome:
     """A number with its null.
 
     Attributes:
@@ -112,14 +112,14 @@ def share(hits: np.ndarray, level: float = 0.95) -> Estimate:
     return Estimate(test.statistic, float(low), float(high), len(hits), level)
 
 
-def against(values: np.ndarray, band: tuple[float, float] = (0.025, 0.975)) -> Score:
+def permutation_test(values: np.ndarray, band: tuple[float, float] = (0.025, 0.975)) -> Outcome:
     """The first of the values, t_0, beside the others, those of the null: (1 + R,).
 
     The band is given in quantiles of the null.
     """
     low, high = np.quantile(values[1:], band)
     p = np.mean(values >= values[0] - 1e-9 * abs(values[0]))  # equals may differ in the last bits
-    return Score(float(values[0]), float(low), float(high), float(p))
+    return Outcome(float(values[0]), float(low), float(high), float(p))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.errors import GalgenError
-from galgen.sampling import noise, seeded
+from galgen.models.sampling import noise, seeded
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Gaussian", "fit_gaussian"]
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from galgen.compare.estimates import Estimate, bootstrap
 from galgen.compare.wasserstein import iid_floor, wasserstein
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = [
     "LIMIT",
@@ -39,8 +39,8 @@ __all__ = [
     "Inversion",
     "LevelTest",
     "compare_levels",
-    "couples",
     "invert",
+    "model_pairs",
 ]
 
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
@@ -126,7 +126,7 @@ class LevelTest:
     shared_null: float
 
 
-def couples(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
+def model_pairs(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
     """Which model draws and which inverts, of two pairs (A, B) and (A2, B2) on the same sets of images.
 
     Four tests of models on disjoint images, and four of models on the same images, which differ in their

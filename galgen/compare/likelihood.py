@@ -35,8 +35,8 @@ from scipy import stats
 from torch import Tensor
 
 from galgen.compare.estimates import Estimate, bootstrap
-from galgen.errors import GalgenError
-from galgen.sampling import seeded
+from galgen.models.sampling import seeded
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Density", "Divergence", "bits_per_dim", "divergence", "gap"]
 

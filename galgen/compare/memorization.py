@@ -24,7 +24,7 @@ References:
 import numpy as np
 
 from galgen.compare.estimates import Estimate, bootstrap, finite, share
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = ["gap_ratio", "memorized_fraction", "train_closer"]
 

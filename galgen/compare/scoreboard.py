@@ -19,12 +19,13 @@ from astropy.table import Table
 from scipy import stats
 from torch import Tensor
 
-from galgen.compare import agreement, similarity
+from galgen.compare import agreement
 from galgen.compare.distances import distances, with_spread
-from galgen.compare.estimates import Estimate, Score, against
+from galgen.compare.estimates import Estimate, Outcome, permutation_test
+from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
+from galgen.data import similarity
 from galgen.data.dataset import Split
-from galgen.morphology import COEFFICIENTS, valid
 
 __all__ = ["EXPECTED", "QUESTIONS", "scores"]
 
@@ -52,7 +53,7 @@ def scores(
     morphology: Callable[[np.ndarray | Tensor], Table] | None = None,
     permutations: int = 500,
     seed: int = 0,
-) -> dict[str, Score]:
+) -> dict[str, Outcome]:
     """The answers for one pair, by question; those that cannot be asked are left out.
 
     Args:
@@ -63,7 +64,7 @@ def scores(
         sets: Rows of A's and B's training images and of the validation images.
         mean: The data set's mean image.
         flips: Whether the nearest image is looked for among the flipped ones too.
-        morphology: Measures images, as `galgen.morphology.measure`; None asks nothing of it.
+        morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
         permutations: Of each null.
         seed: Of the permutations.
     """
@@ -72,7 +73,7 @@ def scores(
     medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
     found = agreement.two_models(a, b, images, sets, mean=mean, flips=flips)
     answers = {
-        "agreement": against(np.array(medians)),
+        "agreement": permutation_test(np.array(medians)),
         "memorization": _more_often(found.closer, found.closer_null),
     }
     if min(len(a), len(reference)) >= 10:  # two a fold
@@ -87,8 +88,8 @@ def scores(
     return answers
 
 
-def _more_often(share: Estimate, null: Estimate) -> Score:
+def _more_often(share: Estimate, null: Estimate) -> Outcome:
     """Fisher's exact test of two shares."""
     hits, expected = round(share.value * share.n), round(null.value * null.n)
     table = [[hits, share.n - hits], [expected, null.n - expected]]
-    return Score(share.value, null.low, null.high, float(stats.fisher_exact(table, "greater").pvalue))
+    return Outcome(share.value, null.low, null.high, float(stats.fisher_exact(table, "greater").pvalue))

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from galgen.compare.estimates import against
-from galgen.errors import GalgenError
+from galgen.compare.estimates import permutation_test
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Shared", "shared_latents"]
 
@@ -79,6 +79,6 @@ def shared_latents(
         if size == 0:
             continue
         rho = y[orders] @ x / size
-        score = against(np.abs(rho), (0.0, 0.95))
+        score = permutation_test(np.abs(rho), (0.0, 0.95))
         found[name] = Shared(float(rho[0]), score.high, score.p, n)
     return found

@@ -42,8 +42,8 @@ from scipy import optimize, spatial, stats
 from torch import Tensor
 from torch.nn import functional as F
 
-from galgen.compare.estimates import Estimate, Score, against, share
-from galgen.errors import GalgenError
+from galgen.compare.estimates import Estimate, Outcome, permutation_test, share
+from galgen.runs.errors import GalgenError
 
 __all__ = ["C2ST", "Power", "auc", "c2st", "features", "power_curve"]
 
@@ -58,7 +58,7 @@ class C2ST:
     """
 
     auc: Estimate
-    score: Score
+    score: Outcome
 
     @property
     def p(self) -> float:
@@ -184,7 +184,7 @@ def c2st(
     score = np.round(labels @ _predictor(np.concatenate([x, y]), fold, penalty).T, 9)
     ranks = (stats.rankdata(score, axis=1) * (labels > 0)).sum(1)
     area = (ranks - len(y) * (len(y) + 1) / 2) / (len(x) * len(y))
-    return C2ST(auc(score[0, : len(x)], score[0, len(x) :]), against(area))
+    return C2ST(auc(score[0, : len(x)], score[0, len(x) :]), permutation_test(area))
 
 
 def power_curve(

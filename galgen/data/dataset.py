@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from astropy.table import Table
 
-from galgen.compare.similarity import mean_image, nearest
-from galgen.errors import GalgenError
-from galgen.files import file_sha256, read_json, write_json
+from galgen.data.similarity import mean_image, nearest
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import file_sha256, read_json, write_json
 
 __all__ = ["Dataset", "Split", "dihedral_keys", "near_duplicates", "split", "write_dataset"]
 
@@ -209,7 +209,7 @@ def near_duplicates(images: np.ndarray, threshold: float) -> np.ndarray:
 
     Args:
         images: uint8 array of shape (n, 1, H, W) with H = W.
-        threshold: Anomaly cosine (`galgen.compare.similarity`) from which two images are a pair.
+        threshold: Anomaly cosine (`galgen.data.similarity`) from which two images are a pair.
 
     Returns:
         Row numbers (m, 2), i < j, of images whose nearest other image is that near.

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Manifest", "Source", "check_template", "load_manifest"]
 

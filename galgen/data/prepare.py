@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from galgen.data import arrays, discs, folders, importing, population, preprocess, simulate
+from galgen.data import preprocess
+from galgen.data.acquire import arrays, folders, importing
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import load_manifest
-from galgen.errors import GalgenError
-from galgen.files import file_sha256
-from galgen.store import Store
+from galgen.data.simulate import discs, population
+from galgen.data.simulate import images as simulate
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import file_sha256
+from galgen.runs.store import Store
 
 __all__ = ["SIMULATED", "prepare"]
 

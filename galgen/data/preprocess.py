@@ -14,7 +14,7 @@ Paper, section 3.1: 64 x 64 pixels about the target, `make_lupton_rgb(Q=8, stret
 import numpy as np
 from astropy.visualization import make_lupton_rgb
 
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = ["crop_centre", "flux_to_gray", "resize_area", "to_uint8"]
 

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from galgen.errors import GalgenError
 from galgen.models.lightweight import Discriminator, Generator
-from galgen.sampling import noise as unit_normal
-from galgen.sampling import seeded
+from galgen.models.sampling import noise as unit_normal
+from galgen.models.sampling import seeded
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Discriminator", "GanLearner", "Generator", "draw"]
 
@@ -202,7 +202,7 @@ def draw(generator: Generator, seeds: Sequence[int], *, side: int | None = None,
     for first in range(0, len(seeds), chunk):
         part = seeds[first : first + chunk]
         z = unit_normal(seeded(part), (generator.inputs,)).to(generator.last.weight.device)
-        z = F.pad(z, (0, 0, 0, chunk - len(part)))  # calls of one size: see galgen.sampling
+        z = F.pad(z, (0, 0, 0, chunk - len(part)))  # calls of one size: see galgen.models.sampling
         images.append(generator(z)[: len(part)].clamp(0, 1).cpu())
     drawn = torch.cat(images)
     return drawn if side is None else F.adaptive_avg_pool2d(drawn, side)

@@ -38,13 +38,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from galgen import sampling
-from galgen.errors import GalgenError
+from galgen.models import sampling
+from galgen.runs.errors import GalgenError
 
-__all__ = ["Coupling", "Glow", "GlowLearner", "Level", "Mix", "draw", "latents"]
+__all__ = ["ActNormInvConv", "Coupling", "Glow", "GlowLearner", "Level", "draw", "latents"]
 
 
-class Mix(nn.Module):
+class ActNormInvConv(nn.Module):
     """Actnorm and invertible 1x1 convolution in one: each pixel's channels x become W e^s (x + b)."""
 
     def __init__(self, channels: int):
@@ -71,7 +71,7 @@ class Mix(nn.Module):
         return (lower @ upper)[self.rows] * self.log_scale.exp()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix x (B, C, H, W); the result, and the log-determinant, the same for all images: ()."""
+        """ActNormInvConv x (B, C, H, W); the result, and the log-determinant, the same for all images: ()."""
         matrix = self.matrix()
         y = F.conv2d(x, matrix[:, :, None, None], matrix @ self.bias)
         return y, x.shape[2] * x.shape[3] * (self.log_scale.sum() + self.log_diagonal.sum())
@@ -155,7 +155,7 @@ class Level(nn.Module):
         self.last = last
         inside = 4 * channels
         self.steps = nn.ModuleList(
-            layer for _ in range(steps) for layer in (Mix(inside), Coupling(inside, width))
+            layer for _ in range(steps) for layer in (ActNormInvConv(inside), Coupling(inside, width))
         )
         if last:
             self.prior = nn.Parameter(torch.zeros(2 * inside, 1, 1))
@@ -175,7 +175,7 @@ class Level(nn.Module):
         x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
         total = 0
         for layer in self.steps:
-            if isinstance(layer, Mix):
+            if isinstance(layer, ActNormInvConv):
                 if initialize:
                     layer.initialize(x)
                 x, log_det = layer(x)
@@ -348,7 +348,7 @@ def draw(
         flow: An initialized flow.
         seeds: One whole number a sample.
         temperature: What the latents are multiplied by: below 1, likelier and more alike.
-        chunk: Images in a call of the network, the last filled up, as in `galgen.sampling`.
+        chunk: Images in a call of the network, the last filled up, as in `galgen.models.sampling`.
 
     Returns:
         Images (n, 1, H, W) in [0, 1], and the latents they were decoded from, as of `latents`.

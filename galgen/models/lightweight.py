@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = ["Discriminator", "Generator"]
 

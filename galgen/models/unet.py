@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-from galgen.errors import GalgenError
+from galgen.runs.errors import GalgenError
 
 __all__ = ["BiasFreeNormReLU", "DenoiserLearner", "UNet"]
 

@@ -1,0 +1,178 @@
+"""How alike two images are, and the nearest image of a data set, in three kinds of cosine.
+
+All three are the cosine <Px, Py> / (|Px| |Py|) and differ in the orthogonal projection P:
+
+* "raw":     P = 1, the cosine of the paper's text. Images of one sign: any two galaxies have 0.9 or so.
+* "pearson": P takes out the image's own mean (the direction of a constant image): what the published
+  figures show.
+* "anomaly": P takes out the data set's mean image as well. Galaxies are centred blobs, and this removes the
+  blob: unrelated galaxies have 0 +- 0.2, and only what makes a galaxy *this* galaxy is left.
+
+P is symmetric, so <Px, Py> = <Px, y>: only the queries need projecting, the data set goes into the matrix
+product as it is, and |Py|^2 = |y|^2 - |By|^2 with B the removed directions. The data set is read once,
+chunk by chunk, in uint8.
+
+A cosine means nothing alone; its nulls here are `shuffled_cosine` for two models (A's sample of one seed
+beside B's of another), and for nearest images `nearest` itself with held-out images as the queries (what a
+real galaxy has) or as the data set (what as many images that were never trained on would give).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galgen.runs.errors import GalgenError
+
+__all__ = ["FLIPS", "KINDS", "Neighbours", "cosine", "mean_image", "nearest", "shuffled_cosine"]
+
+KINDS = ("raw", "pearson", "anomaly")
+FLIPS = {"none": (), "H": (-1,), "V": (-2,), "HV": (-2, -1)}
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest images of each query, nearest first.
+
+    Attributes:
+        cosine: (n, k), float32.
+        index: Their places in the data set, (n, k).
+        flip: Which flip of the query was nearest, (n, k), a place in the keys of `FLIPS`.
+    """
+
+    cosine: np.ndarray
+    index: np.ndarray
+    flip: np.ndarray
+
+    def first(self, images: np.ndarray) -> np.ndarray:
+        """Of the images (N, C, H, W) the nearest of each query, turned as it lies best, (n, C, H, W)."""
+        turns = list(FLIPS.values())
+        pairs = zip(self.index[:, 0], self.flip[:, 0], strict=True)
+        return np.stack([np.flip(images[row], turns[turn]) for row, turn in pairs])
+
+
+def mean_image(images: np.ndarray, chunk: int = 4096) -> np.ndarray:
+    """The mean of uint8 images (n, C, H, W), which may be a memory map: float32 (C, H, W) in [0, 1]."""
+    total = sum(np.sum(images[i : i + chunk], axis=0, dtype=np.float64) for i in range(0, len(images), chunk))
+    return (total / (255 * len(images))).astype(np.float32)
+
+
+def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
+    """Cosine of a_i and b_i.
+
+    Args:
+        a: Images (n, C, H, W).
+        b: As many images.
+        kind: One of `KINDS`.
+        mean: The data set's mean image, (C, H, W), for kind "anomaly".
+
+    Returns:
+        (n,) float32; 0 where an image has nothing left after the projection.
+    """
+    if a.shape != b.shape:
+        raise GalgenError(f"images of shapes {tuple(a.shape)} and {tuple(b.shape)} are no pairs")
+    removed = _removed(kind, mean, a[0].numel())
+    return (_unit(a, removed) * _unit(b, removed)).sum(1).numpy()
+
+
+def shuffled_cosine(
+    a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None, shifts: int = 8
+) -> np.ndarray:
+    """The null of `cosine`: a_i beside b_j of another seed, for `shifts` evenly spread shifts j - i.
+
+    Returns:
+        (shifts * n,) float32, or fewer where n is small: no pair is taken twice.
+    """
+    if len(a) < 2:
+        raise GalgenError("shuffling seeds needs two samples or more")
+    distances = np.unique(np.linspace(1, len(a) - 1, min(shifts, len(a) - 1)).astype(int))
+    return np.concatenate([cosine(a, b.roll(int(s), 0), kind=kind, mean=mean) for s in distances])
+
+
+@torch.inference_mode()
+def nearest(
+    queries: Tensor,
+    images: np.ndarray,
+    k: int = 1,
+    *,
+    kind: str,
+    mean: np.ndarray | None = None,
+    flips: bool = False,
+    chunk: int = 2048,
+) -> Neighbours:
+    """The k images of largest cosine for each query: a chunked matrix product with a running top k.
+
+    Memory does not grow with the data set: 1024 queries at a time, with flips four times as many, meet
+    `chunk` images. An image without contrast has cosine 0.
+
+    Args:
+        queries: Float images (n, C, H, W).
+        images: The data set, uint8 (N, C, H, W), may be a memory map.
+        k: Neighbours wanted.
+        kind: One of `KINDS`.
+        mean: The data set's mean image, (C, H, W), for kind "anomaly".
+        flips: Also try the query flipped horizontally, vertically and both, as the paper does for Glow and
+            GAN, which are trained with flips.
+        chunk: Images of the data set at a time.
+
+    Returns:
+        The neighbours, at equal cosine in no certain order.
+    """
+    if not 1 <= k <= len(images):
+        raise GalgenError(f"{k} nearest of {len(images)} images: ask for 1 to {len(images)}")
+    if queries.shape[1:] != images.shape[1:]:
+        raise GalgenError(f"queries are {tuple(queries.shape[1:])}, images {tuple(images.shape[1:])}")
+    removed = _removed(kind, mean, queries[0].numel())
+    axes = list(FLIPS.values()) if flips else [()]
+    blocks = [_search(part, images, k, removed, axes, chunk) for part in queries.split(1024)]
+    return Neighbours(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+
+
+def _search(
+    queries: Tensor, images: np.ndarray, k: int, removed: Tensor, axes: list[tuple[int, ...]], chunk: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cosine, index and flip of the k nearest, each (n, k), in one pass over the images."""
+    n, d = len(queries), queries[0].numel()
+    unit = torch.cat([_unit(queries.flip(turn), removed) for turn in axes])
+    best = torch.full((n, k), -torch.inf)
+    index, flip = torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, k, dtype=torch.int64)
+    buffer = torch.empty(min(chunk, len(images)), d)  # one conversion buffer: uint8 pages come and go
+    for first in range(0, len(images), chunk):
+        part = torch.from_numpy(np.array(images[first : first + chunk])).reshape(-1, d)
+        pixels = buffer[: len(part)].copy_(part)
+        squares = torch.linalg.vecdot(pixels, pixels)
+        norm = (squares - (pixels @ removed.T).square().sum(1)).clamp_min(0).sqrt()
+        norm[norm <= 1e-3 * squares.sqrt()] = torch.inf  # nothing left but rounding: cosine 0
+        scores, turn = ((unit @ pixels.T) / norm).reshape(len(axes), n, -1).max(0)
+        value, place = scores.topk(min(k, len(part)), dim=1)
+        best, order = torch.cat([best, value], 1).topk(k, dim=1)
+        index = torch.cat([index, place + first], 1).gather(1, order)
+        flip = torch.cat([flip, turn.gather(1, place)], 1).gather(1, order)
+    return best.numpy(), index.numpy(), flip.numpy()
+
+
+def _removed(kind: str, mean: np.ndarray | None, d: int) -> Tensor:
+    """Orthonormal directions (r, d) that the kind of cosine projects out."""
+    if kind not in KINDS:
+        raise GalgenError(f"unknown kind of cosine {kind!r}; choose from {', '.join(KINDS)}")
+    if kind == "raw":
+        return torch.zeros(0, d)
+    constant = torch.full((1, d), d**-0.5)
+    if kind == "pearson":
+        return constant
+    if mean is None:
+        raise GalgenError("the anomaly cosine needs the data set's mean image: give mean=mean_image(images)")
+    shape = torch.as_tensor(np.asarray(mean, np.float32)).reshape(1, d)
+    shape = shape - shape.mean()
+    if not shape.norm() > 0:
+        raise GalgenError("the mean image is constant: the anomaly cosine would be the pearson cosine")
+    return torch.cat([constant, shape / shape.norm()])
+
+
+def _unit(images: Tensor, removed: Tensor) -> Tensor:
+    """Projected images of length 1, (n, d); zeros where nothing is left but rounding."""
+    flat = images.detach().float().cpu().flatten(1)
+    projected = flat - flat @ removed.T @ removed
+    norm = projected.norm(dim=1, keepdim=True)
+    return torch.where(norm > 1e-3 * flat.norm(dim=1, keepdim=True), projected / norm, 0.0)

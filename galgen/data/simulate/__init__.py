@@ -1,0 +1,1 @@
+"""Simulated galaxies, with the truth known."""

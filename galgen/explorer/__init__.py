@@ -1,0 +1,1 @@
+"""The explorer: questions to the trained models, answered live."""

@@ -1,0 +1,1 @@
+"""What the book shows: figures, tables, and the numbers that are kept."""

@@ -1,0 +1,70 @@
+"""Samples beside their nearest training images, and the cosines of both (the paper's figures 7, 9 and 13)."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from galgen.compare.agreement import TwoModels
+from galgen.data import similarity
+from galgen.figures.style import COLOURS, MODELS, spaced, stamp_sheet
+
+__all__ = ["cosine_histograms", "samples_and_nearest"]
+
+
+def samples_and_nearest(
+    samples: Mapping[int, Tensor],
+    train: Mapping[int, np.ndarray],
+    *,
+    mean: np.ndarray,
+    flips: bool,
+    count: int = 12,
+) -> Figure:
+    """Samples for each N, and under each the training image of largest anomaly cosine, turned as found.
+
+    Args:
+        samples: By N, (n, 1, H, W) in [0, 1].
+        train: The training images by N, uint8 (N, 1, H, W).
+        mean: The data set's mean image, (1, H, W).
+        flips: Whether flipped images count.
+        count: Samples for each N.
+    """
+    stack, rows = [], []
+    for n, drawn in samples.items():
+        found = similarity.nearest(drawn[:count], train[n], kind="anomaly", mean=mean, flips=flips)
+        stack += [drawn[:count].numpy(), found.first(train[n]) / 255]
+        rows += [f"N = {spaced(n)}", "nearest"]
+    return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.62)
+
+
+def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
+    """The paper's figures 7, 9 and 13, each histogram before its null: one column an N.
+
+    Rows: Pearson cosine of A and B, and of A and its nearest training image; the same for the anomaly cosine.
+    """
+    figure, axes = plt.subplots(4, len(tests), figsize=(1 + 1.9 * len(tests), 7), squeeze=False)
+    for column, (n, test) in zip(axes.T, tests.items(), strict=True):
+        column[0].set_title(f"N = {spaced(n)}")
+        for (above, below), (kind, low) in zip(
+            (column[:2], column[2:]), (("pearson", 0.5), ("anomaly", -0.6)), strict=True
+        ):
+            found, bins = test.cosines[kind], np.linspace(low, 1, 41)
+            for axis, values, null, colour in (
+                (above, found.agreement, found.shuffled, MODELS["A"]),
+                (below, found.copying, found.held_out, MODELS["B"]),
+            ):
+                axis.hist(np.clip(null, low, 1), bins, density=True, color=COLOURS["null"], alpha=0.5)
+                axis.hist(np.clip(values, low, 1), bins, density=True, histtype="step", color=colour, lw=1.5)
+                axis.axvline(1, color="firebrick", ls="--", lw=0.8)
+                axis.set(yscale="log", ylim=(2e-2, 60), yticks=[])
+                axis.minorticks_off()
+        column[3].set_xlabel("cosine")
+    for axis, text in zip(
+        axes[:, 0],
+        ("A and B\nPearson", "nearest train\nPearson", "A and B\nanomaly", "nearest train\nanomaly"),
+        strict=True,
+    ):
+        axis.set_ylabel(text)
+    return figure

@@ -1,0 +1,90 @@
+"""What is worth keeping of a run: its numbers and a few small pictures, a file of some 100 kB.
+
+    a chapter:    keep(scores=..., claims=...)        into the executed notebook, as an output nobody sees
+    the book:     collect(chapters)                   build/RUN/results.json, with where it came from
+    to commit:    cp build/RUN/results.json results/RUN.json
+
+The chapter "Real beside simulated" reads results/, so that a book can show what another machine computed.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import numpy as np
+from IPython.display import display
+from PIL import Image
+
+from galgen.figures.style import gray
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import project, read_json
+
+__all__ = ["collect", "keep", "load", "strip", "unstrip"]
+
+_MIME = "application/vnd.galgen.results+json"
+
+
+def keep(**values: object) -> None:
+    """Keep values of a chapter in its executed notebook: anything JSON knows, and floats of numpy.
+
+    Args:
+        values: By a name that no other call in the chapter uses. NaN and infinities become None.
+    """
+    display({_MIME: _plain(values)}, raw=True)
+
+
+def collect(executed: Sequence[Path]) -> dict:
+    """All that the chapters kept, by chapter and name, and of each chapter what it ran with."""
+    kept, ran = {}, {}
+    for path in executed:
+        notebook = nbformat.read(path, as_version=4)
+        ran[path.stem] = note = dict(notebook.metadata["galgen"])
+        # The data by its name: where it lay on that machine is nobody's business.
+        note["parameters"] = note["parameters"] | {"data": Path(note["parameters"]["data"]).stem}
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        for values in (o["data"][_MIME] for o in outputs if _MIME in o.get("data", {})):
+            kept.setdefault(path.stem, {}).update(values)
+    return {"chapters": ran, "kept": kept}
+
+
+def load(folder: str | Path | None = None) -> dict[str, dict]:
+    """The results of all runs in a folder, by default of the project, by name; none if it does not exist.
+
+    Raises:
+        GalgenError: If a file holds something else.
+    """
+    folder = Path(folder or project() / "results")
+    runs = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    for name, run in runs.items():
+        if not isinstance(run, dict) or not run.keys() >= {"chapters", "kept", "run"}:
+            raise GalgenError(f"{folder}/{name}.json is no results.json of a book; remove it or copy it anew")
+    return runs
+
+
+def strip(images: np.ndarray) -> str:
+    """Images (n, 1, H, W), uint8 or in [0, 1], side by side in one PNG, as text."""
+    pixels = gray(np.asarray(images))
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(pixels[:, 0], axis=1)).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def unstrip(text: str) -> np.ndarray:
+    """The images (n, 1, H, W) of a strip, uint8; they are square."""
+    row = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+    return np.stack(np.split(row, row.shape[1] // row.shape[0], axis=1))[:, None]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,186 @@
+"""House style of the figures: one palette, one stamp sheet, and a note on each that says what it shows.
+
+The colours of the model families follow the paper's corner plots (validation red, diffusion blue, Glow green,
+GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers tell apart.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from galgen.runs.errors import GalgenError
+
+__all__ = [
+    "COLOURS",
+    "MODELS",
+    "gray",
+    "house_style",
+    "pixels",
+    "provenance",
+    "shades",
+    "show",
+    "spaced",
+    "stamp_sheet",
+]
+
+COLOURS = {
+    "validation": "#D55E00",
+    "diffusion": "#0072B2",
+    "glow": "#009E73",
+    "gan": "#56B4E9",
+    "null": "#8C8C8C",  # every null and control is gray, so that the eye takes it for the ground
+}
+MODELS = {
+    "A": "#0072B2",
+    "B": "#E69F00",
+}  # the two models of a pair, blue and orange as in the paper's figure 10
+
+
+def house_style() -> None:
+    """Set Matplotlib's defaults to the book's style; call it in the first cell of a chapter."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7.0, 3.6),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=[*MODELS.values(), *list(COLOURS.values())[:3], "#CC79A7"]),
+            "legend.frameon": False,
+            "image.cmap": "gray",
+            "image.interpolation": "nearest",
+        }
+    )
+
+
+def spaced(n: int) -> str:
+    """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
+    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def shades(ladder: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
+    """A colour for each N, from light to dark."""
+    return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(ladder) - 1, 1)) for k, n in enumerate(ladder)}
+
+
+def provenance(profile: str, data: str, N: int | Sequence[int] | None = None) -> str:
+    """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
+    sizes = [N] if isinstance(N, int) else list(N or [])
+    note = f"profile {profile} · {data}"
+    return f"{note} · N = {', '.join(map(spaced, sizes))}" if sizes else note
+
+
+def _unit_images(images) -> np.ndarray:
+    """Images (n, H, W), (n, 1, H, W) or (n, H, W, 3), uint8 or in [0, 1] -> float in [0, 1] without the 1."""
+    array = np.asarray(images)
+    if array.ndim == 4 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
+        raise GalgenError(f"images must be (n, H, W), (n, 1, H, W) or (n, H, W, 3), not {array.shape}")
+    return array / 255.0 if array.dtype == np.uint8 else np.clip(array.astype(np.float64), 0.0, 1.0)
+
+
+def stamp_sheet(
+    images,
+    *,
+    columns: int = 10,
+    titles: Sequence[str] | None = None,
+    rows: Sequence[str] | None = None,
+    inches: float = 0.7,
+) -> Figure:
+    """A sheet of galaxies on one common gray scale, 0 black and 1 white.
+
+    Args:
+        images: (n, H, W), (n, 1, H, W) or (n, H, W, 3), uint8 or floats in [0, 1]; array or CPU tensor.
+        columns: Images in a row.
+        titles: A short text over each image, such as its PSNR.
+        rows: A label at the left of each row.
+        inches: Side of one stamp on the page.
+
+    Raises:
+        GalgenError: If the shape is another, or the texts do not match the images.
+    """
+    stamps = _unit_images(images)
+    count, height, width = stamps.shape[:3]
+    columns = min(columns, count)
+    lines = -(-count // columns)
+    for name, texts, expected in (("titles", titles, count), ("rows", rows, lines)):
+        if texts is not None and len(texts) != expected:
+            raise GalgenError(f"{name}: {len(texts)} texts for {expected}")
+    gap = max(1, width // 32)
+    band = round(0.3 * width) if titles is not None else gap  # where the titles stand
+    colour = stamps.shape[3:]
+    blank = np.ones((lines * columns - count, height, width, *colour))
+    grid = np.concatenate([stamps, blank]).reshape(lines, columns, height, width, *colour)
+    sheet = np.ones((lines, band + height, columns, width + gap, *colour))
+    sheet[:, band:, :, :width] = grid.swapaxes(1, 2)
+    sheet = sheet.reshape(lines * (band + height), columns * (width + gap), *colour)[:, :-gap]
+
+    side = inches / width
+    label = 0.9 if rows is not None else 0.0
+    figure = plt.figure(figsize=(label + sheet.shape[1] * side, sheet.shape[0] * side), layout="none")
+    figure.set_dpi(
+        math.ceil(plt.rcParams["figure.dpi"] * side) / side
+    )  # whole pixels: none wider than another
+    left = label / figure.get_figwidth()
+    axes = figure.add_axes((left, 0, 1 - left, 1))
+    axes.imshow(sheet, vmin=0, vmax=1, cmap="gray", interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    for k, text in enumerate(titles or ()):
+        x, y = (k % columns) * (width + gap) + width / 2, (k // columns) * (band + height) + band
+        axes.text(x, y - 1, text, ha="center", va="bottom", fontsize=min(9, 11 * inches))
+    for k, text in enumerate(rows or ()):
+        y = k * (band + height) + band + height / 2
+        axes.text(-2 * gap, y, text, ha="right", va="center", fontsize=9)
+    return figure
+
+
+def gray(images: np.ndarray) -> np.ndarray:
+    """Images as uint8, which they may be already: black at 0 or where no number is, white at 1."""
+    if images.dtype == np.uint8:
+        return images
+    return (np.clip(np.nan_to_num(images), 0, 1) * 255).round().astype(np.uint8)
+
+
+def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
+    """The figure drawn as uint8 (H, W, 3), a frame for a slider; the figure is closed."""
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    frame = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    plt.close(figure)
+    return frame
+
+
+@dataclass(frozen=True)
+class _Shown:
+    png: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        data = {"image/png": self.png, "text/plain": self.alt}
+        return data, {"image/png": {"alt": self.alt}}
+
+
+def show(figure: Figure, *, alt: str, note: str) -> _Shown:
+    """The figure as the last value of a cell, with its note in the corner and a text for who cannot see it.
+
+    Args:
+        figure: Is closed, so that it does not appear twice.
+        alt: What the picture shows, in words; the book puts it into the page.
+        note: Profile, data and N, from `provenance`.
+    """
+    # Under the picture: saving with a tight box makes room for it.
+    figure.text(1, -0.04 / figure.get_figheight(), note, ha="right", va="top", fontsize=7, color="#595959")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
+    plt.close(figure)
+    return _Shown(buffer.getvalue(), alt)

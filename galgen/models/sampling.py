@@ -1,0 +1,209 @@
+"""Two ways from noise to an image with a blind denoiser: stochastic ascent and a deterministic ladder.
+
+A network f(y) that predicts the noise of y = x + sigma z holds the score of the blurred density, Eq. (21):
+
+    grad log p_sigma(y) = (x_hat(y) - y) / sigma^2 = -f(y) / sigma^2,        x_hat(y) = y - f(y),
+
+and the length of its prediction measures the noise that is left: sigma(y) = sqrt(mean f(y)^2). Both samplers
+begin at y_0 = start + N(0, 1) and walk up log p_sigma while sigma shrinks:
+
+* `stochastic_ascent` (the paper's; Kadkhodaie & Simoncelli 2021) takes a part h of the step to x_hat, then
+  puts back a part of the noise, and stops when sigma(y) reaches `sigma_end`; each sample needs its own
+  number of calls, 60 to 110 with the paper's settings.
+* `probability_flow_ode` integrates the probability flow dy/dsigma = f(y)/sigma on a geometric ladder of
+  noise levels. With r the ratio of two levels, Euler's step is y <- y - (1 - r) f(y) = r y + (1 - r) x_hat;
+  ours puts x_hat extrapolated by half a step from the last two calls in its place, which makes it second
+  order for the same number of calls (a Gaussian loses 11 % of its variance in 20 Euler steps, 2 % in 10 of
+  these; a U-Net trained on real galaxies loses 16 % and 2 % of the variance of fine detail in 20).
+
+A start from one image gives up the spread that the data have at the first noise level. For a Gaussian a
+component of variance v comes out of an exact flow from sigma_max with v sigma_max^2 / (v + sigma_max^2): at
+sigma_max = 1 the few largest components, brightness and size, are too narrow. Starts drawn from a
+distribution, one each, widen them; and so does the ascent, which forgets its start as it goes.
+
+A sample is named by its seed: its generator draws its noise and nobody else's. The network is called on
+batches of exactly `chunk` images, the last one filled up with zeros, because the last bit of a convolution
+depends on the size of the batch but (measured, fp32 and bf16) not on the place in it. So a seed gives the
+same picture, bit for bit, whatever else is asked for and in whatever order, on one machine with one
+`chunk`.
+
+References:
+    Kadkhodaie & Simoncelli 2021, Stochastic solutions for linear inverse problems using the prior implicit
+    in a denoiser, https://arxiv.org/abs/2007.13640. Song et al. 2021, Outcome-based generative modeling
+    through stochastic differential equations, https://arxiv.org/abs/2011.13456 (the probability flow). Lu
+    et al. 2022, DPM-Solver++, https://arxiv.org/abs/2211.01095 (the second-order multistep on x_hat).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from galgen.runs.errors import GalgenError
+
+__all__ = ["Samples", "noise", "probability_flow_ode", "seeded", "stochastic_ascent"]
+
+Denoiser = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images and how their walk ended, in the order of the seeds.
+
+    Attributes:
+        images: The denoised images, (n, C, H, W), float32 and not clipped.
+        sigma: The noise each had left before the last denoising, (n,).
+        calls: How often the network saw each, (n,).
+        converged: False where the walk was given up: brightness ran away, or `max_steps` came first, (n,).
+    """
+
+    images: Tensor
+    sigma: Tensor
+    calls: Tensor
+    converged: Tensor
+
+
+def seeded(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One generator a seed. They draw on the CPU, so that every device sees the same noise.
+
+    Raises:
+        GalgenError: If a seed does not fit in 32 bits: torch would drop the rest and repeat a sample.
+    """
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise GalgenError(f"seed {seed} is outside 0 .. 2^32 - 1; choose seeds within")
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+
+def noise(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
+    """Unit normal noise (n, *shape), the next draw of each generator."""
+    return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])
+
+
+@torch.inference_mode()
+def stochastic_ascent(
+    f: Denoiser,
+    start: Tensor,
+    seeds: Sequence[int],
+    *,
+    h0: float = 0.01,
+    beta: float = 0.1,
+    sigma_end: float = 0.1,
+    max_steps: int = 500,
+    reuse_noise: bool = False,
+    chunk: int = 16,
+) -> Samples:
+    """The paper's coarse-to-fine stochastic ascent, for many samples at once.
+
+    Args:
+        f: The denoiser in evaluation mode: (chunk, C, H, W) to its estimate of the noise, same shape.
+        start: The image all samples begin at, (C, H, W), or one each, (n, C, H, W); its device is used.
+            Give both models the same one: each model's own training mean (the paper's choice) differs.
+        seeds: One whole number a sample.
+        h0: First step size; h_t = h0 t / (1 + h0 (t - 1)) grows towards 1.
+        beta: Share of the noise that is taken out for good in a step of size 1; 1 injects none.
+        sigma_end: Residual noise at which a sample leaves the batch, before its last denoising.
+        max_steps: Calls after which a sample is given up.
+        reuse_noise: Restart each generator after the first draw, as the paper's scripts do: the first
+            injected noise is then the starting noise over again.
+        chunk: Images in a call of the network.
+
+    Returns:
+        The samples; look at `converged`.
+
+    Raises:
+        GalgenError: If not a single sample converges.
+    """
+    start, generators = _start(start, seeds)
+    y = start + noise(generators, start.shape[1:]).to(start)
+    if reuse_noise:
+        generators = seeded(seeds)
+    images, n = torch.empty_like(y), len(y)
+    sigma, calls = y.new_empty(n), torch.zeros(n, dtype=torch.int64)
+    converged = torch.zeros(n, dtype=torch.bool)
+    active = torch.arange(n)
+    for t in range(1, max_steps + 1):
+        residual, level = _residual(f, y, chunk)
+        images[active], sigma[active], calls[active] = y - residual, level, t
+        done = (level <= sigma_end).cpu()
+        converged[active[done]] = True
+        # A posterior mean of images in [0, 1] is in [0, 1]: one of rms 2 has run away.
+        lost = ~((y - residual).square().mean((1, 2, 3)) < 2.0**2).cpu()
+        keep = (~(done | lost)).nonzero().flatten()
+        if len(keep) == 0:
+            break
+        active, y, residual, level = active[keep], y[keep], residual[keep], level[keep]
+        h = h0 * t / (1 + h0 * (t - 1))
+        gamma = ((1 - beta * h) ** 2 - (1 - h) ** 2) ** 0.5 * level
+        z = noise([generators[i] for i in active], y.shape[1:]).to(y)
+        y = y - h * residual + gamma[:, None, None, None] * z
+    if not converged.any():
+        raise GalgenError(
+            f"none of {n} samples reached residual noise {sigma_end} (seed {seeds[0]}: {sigma[0]:.3g} after "
+            f"{calls[0]} calls): train longer, raise max_steps={max_steps}, or use the probability flow"
+        )
+    return Samples(images, sigma, calls, converged)
+
+
+@torch.inference_mode()
+def probability_flow_ode(
+    f: Denoiser,
+    start: Tensor,
+    seeds: Sequence[int],
+    *,
+    sigma_max: float = 1.0,
+    sigma_min: float = 0.02,
+    steps: int = 20,
+    chunk: int = 16,
+) -> Samples:
+    """Probability flow on a geometric ladder of noise levels, from `sigma_max` down to `sigma_min`.
+
+    Args:
+        f: The denoiser in evaluation mode: (chunk, C, H, W) to its estimate of the noise, same shape.
+        start: The image all samples begin at, (C, H, W), or one each, (n, C, H, W); its device is used.
+        seeds: One whole number a sample.
+        sigma_max: Noise level of the start.
+        sigma_min: Noise level before the last denoising.
+        steps: Calls of the network, the last denoising included.
+        chunk: Images in a call of the network.
+
+    Returns:
+        The samples. All have made `steps` calls; `converged` says that an image is finite.
+    """
+    if not (0 < sigma_min < sigma_max and steps >= 2):
+        raise GalgenError(f"no ladder from {sigma_max} to {sigma_min} in {steps} steps: go down in 2 or more")
+    start, generators = _start(start, seeds)
+    y = start + sigma_max * noise(generators, start.shape[1:]).to(start)
+    ratio = (sigma_min / sigma_max) ** (1 / (steps - 1))
+    previous = None
+    for _ in range(steps - 1):
+        residual, _ = _residual(f, y, chunk)
+        estimate = y - residual
+        ahead = estimate if previous is None else 1.5 * estimate - 0.5 * previous
+        y, previous = ratio * y + (1 - ratio) * ahead, estimate
+    residual, sigma = _residual(f, y, chunk)
+    images = y - residual
+    calls = torch.full((len(y),), steps)
+    return Samples(images, sigma, calls, images.isfinite().all(3).all(2).all(1).cpu())
+
+
+def _start(start: Tensor, seeds: Sequence[int]) -> tuple[Tensor, list[torch.Generator]]:
+    if len(seeds) == 0:
+        raise GalgenError("no seeds: give one whole number for each sample")
+    if start.ndim not in (3, 4) or (start.ndim == 4 and len(start) != len(seeds)):
+        raise GalgenError(
+            f"start is {tuple(start.shape)}: give one image (C, H, W) or {len(seeds)}, one a seed"
+        )
+    return start.float().expand(len(seeds), *start.shape[-3:]), seeded(seeds)
+
+
+def _residual(f: Denoiser, y: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+    """The predicted noise (n, C, H, W) and its level (n,), in calls of exactly `chunk` images."""
+    residuals, levels = [], []
+    for part in y.split(chunk):
+        full = torch.cat([part, part.new_zeros(chunk - len(part), *part.shape[1:])])
+        residual = f(full).float()
+        residuals.append(residual[: len(part)])
+        levels.append(residual.square().mean((1, 2, 3)).sqrt()[: len(part)])
+    return torch.cat(residuals), torch.cat(levels)

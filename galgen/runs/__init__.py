@@ -1,0 +1,1 @@
+"""What runs and what it leaves: trainings, checkpoints, the store. Imports no other room."""

@@ -1,0 +1,88 @@
+"""One file for all of a training's state: tensors by name, everything else as JSON, nothing pickled.
+
+A state is a nest of dictionaries, lists and tuples with tensors, numbers, strings, booleans and None at its
+leaves, such as `state_dict()` of a module or an optimizer. Tensors go into a safetensors file under their
+path in the nest (`optimizers/adam/state/3/exp_avg`); the nest itself, with the kind of every container, the
+type of every key and the strides of every tensor, is JSON in the metadata of the same file. So what is loaded
+is what was saved, bit for bit, also in how it lies in memory: a fused optimizer walks a parameter and its
+moments in step and needs them to lie alike.
+
+The file is written beside its place and renamed (`galgen.runs.files`): a killed process leaves the last
+one whole.
+"""
+
+import json
+import os
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import atomic_path
+
+__all__ = ["load", "save"]
+
+
+def save(path: str | os.PathLike, state: dict) -> None:
+    """Write a state under `path`, whole or not at all.
+
+    Args:
+        path: A file name, usually `*.safetensors`.
+        state: Tensors and JSON values in nested dict, list and tuple.
+
+    Raises:
+        TypeError: If something in it is neither.
+        ValueError: If it holds a Python float that is not finite.
+    """
+    tensors: dict[str, Tensor] = {}
+    nest = json.dumps(_without_tensors(state, "", tensors), allow_nan=False)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"galgen": nest})
+
+
+def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> dict:
+    """Read what `save` wrote.
+
+    Raises:
+        GalgenError: If the file is missing, damaged, or not a checkpoint of galgen.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            return _with_tensors(json.loads((file.metadata() or {})["galgen"]), file)
+    except FileNotFoundError as error:
+        raise GalgenError(f"there is no checkpoint {path}; train the model first") from error
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise GalgenError(
+            f"{path} is not a whole checkpoint of galgen ({error!r}); remove it to start anew"
+        ) from error
+
+
+def _without_tensors(value: object, path: str, tensors: dict[str, Tensor]) -> object:
+    """JSON for `value`, which lies at `path` in the nest; its tensors are put into `tensors`."""
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().contiguous()
+        return {"tensor": path, "stride": value.stride()}
+    if isinstance(value, dict):  # as pairs: JSON would turn the numbers of parameters into strings
+        return {
+            "dict": [[k, _without_tensors(v, f"{path}/{k}".strip("/"), tensors)] for k, v in value.items()]
+        }
+    if isinstance(value, list | tuple):
+        items = [_without_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]
+        return {type(value).__name__: items}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{path}: a checkpoint holds tensors and JSON values, not {type(value).__name__}")
+
+
+def _with_tensors(value: object, file: safe_open) -> object:
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        tensor = file.get_tensor(value["tensor"])
+        return tensor.new_empty_strided(tensor.shape, value["stride"]).copy_(tensor)
+    if "dict" in value:
+        return {k: _with_tensors(v, file) for k, v in value["dict"]}
+    ((kind, items),) = value.items()
+    return {"list": list, "tuple": tuple}[kind](_with_tensors(v, file) for v in items)

@@ -1,0 +1,123 @@
+import json
+
+import pytest
+
+from galgen import costs
+from galgen.cli import main
+from galgen.config import Parameters
+from galgen.experiment import Experiment
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Store
+
+PLAN = [
+    {"name": "unet-N8-A00", "disk_mb": 30.0, "memory_mb": 500},
+    {"name": "gan-N8-A00", "disk_mb": 80.0, "memory_mb": 900},
+]
+OPTIONS = ["--profile", "smoke", "--N", "8"]
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """Sets what the machine says it has, MB."""
+
+    def give(disk=1e6, memory=1e6):
+        monkeypatch.setattr(costs, "free_disk_mb", lambda path: disk)
+        monkeypatch.setattr(costs, "available_memory_mb", lambda: memory)
+
+    give()
+    return give
+
+
+@pytest.mark.parametrize("disk, memory", [(110, 900), (110, None)])
+def test_what_just_fits_may_start(room, disk, memory):
+    room(disk, memory)
+    costs.check("store", PLAN)
+
+
+def test_too_small_a_disk_is_refused_with_the_sum_of_the_trainings_and_the_ways_out(room):
+    room(disk=109)
+    with pytest.raises(GalgenError, match=r"2 models .* 110 MB in store, and 109 MB .*fewer N.*GALGEN_STORE"):
+        costs.check("store", PLAN)
+    costs.check("store", PLAN[:1])
+
+
+def test_too_little_memory_is_refused_with_the_largest_training(room):
+    room(memory=899)
+    with pytest.raises(GalgenError, match=r"gan-N8-A00 needs about 900 MB of memory, and 899 MB"):
+        costs.check("store", PLAN)
+    costs.check("store", PLAN[:1])
+
+
+def test_where_nothing_is_to_be_trained_nothing_is_refused(room):
+    room(disk=0, memory=0)
+    costs.check("store", [])
+
+
+def test_the_machine_is_asked_about_the_disk_a_store_will_lie_on(tmp_path):
+    assert costs.free_disk_mb(tmp_path / "not" / "yet") == pytest.approx(
+        costs.free_disk_mb(tmp_path), rel=0.1
+    )
+    assert 10 < costs.available_memory_mb() < 1e8
+
+
+@pytest.mark.parametrize(
+    "known, expected", [({"SC_AVPHYS_PAGES": 512}, 2), ({"SC_PHYS_PAGES": 256}, 1), ({}, None)]
+)
+def test_without_proc_the_system_is_asked_another_way(monkeypatch, known, expected):
+    known = known | {"SC_PAGE_SIZE": 4096}
+
+    def sysconf(name):
+        if name not in known:
+            raise ValueError("unrecognized configuration name")
+        return known[name]
+
+    def nothing(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(costs.os, "sysconf", sysconf)
+    monkeypatch.setattr(costs.Path, "read_text", nothing)
+    assert costs.available_memory_mb() == expected
+
+
+@pytest.mark.parametrize("short", [{"disk": 0.01}, {"memory": 1}])
+def test_no_training_starts_without_room(room, tmp_path, monkeypatch, capsys, short):
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path))
+    stamp = tmp_path / "data.json"
+    room(**short)
+    experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path))
+    monkeypatch.setattr(experiment, "_train_apart", lambda name: pytest.fail(f"{name} was started"))
+    with pytest.raises(GalgenError, match=r"2 models|training unet-N8"):
+        experiment.ensure(experiment.pair(8))
+    said = capsys.readouterr().out
+    assert "minutes" in said and "MB" in said, "what it would have cost is said first"
+    assert main(["data", "prepare", *OPTIONS, "--out", str(stamp)]) == 2
+    assert not stamp.exists(), "the workflow's trainings wait for this file"
+    assert main(["train", "unet-N8-A00", *OPTIONS]) == 2
+    assert experiment.store.runs("unet") == []
+
+
+def test_a_model_that_is_in_the_store_needs_no_room(room, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path))
+    assert main(["train", "unet-N8-A00", *OPTIONS]) == 0
+    room(disk=0, memory=0)
+    assert main(["train", "unet-N8-A00", *OPTIONS]) == 0
+    experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path))
+    left = {record["name"] for record in experiment.to_train()}
+    assert left == {t.name for t in experiment.trainings()} - {"unet-N8-A00"}
+    capsys.readouterr()
+    main(["plan", *OPTIONS])
+    plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(record["disk_mb"] > 0 for record in plan)
+
+
+@pytest.mark.parametrize("family", ["unet", "glow", "gan"])
+def test_what_a_training_leaves_on_the_disk_is_no_more_than_was_said(tmp_path, family):
+    experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path), family=family)
+    model = experiment.pair(8)[0]
+    said = {record["name"]: record["disk_mb"] for record in experiment.plan()}[model.name]
+    run = experiment.train(model)
+    for shown in run.summary["weights"]:
+        experiment.samples(model, shown)
+    kept = [p for kind in (family, "samples") for p in (tmp_path / kind).rglob("*.safetensors")]
+    assert len(kept) > 3
+    assert sum(path.stat().st_size for path in kept) / 2**20 < said + 0.05 * len(kept)

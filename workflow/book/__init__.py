@@ -1,0 +1,1 @@
+"""From executed notebooks to a book: chapters, pages, PDF, sweep."""

@@ -1,0 +1,137 @@
+"""A chapter: a notebook that papermill runs with the parameters of this run, made ready for the book.
+
+A cell that fails and a Python warning are errors. What ran where is noted in the executed notebook's metadata
+and stands in the header of the page.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import papermill
+import torch
+import yaml
+from nbformat.v4 import new_markdown_cell
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from galgen.config import Parameters
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import atomic_path
+from galgen.runs.store import provenance
+
+__all__ = ["execute", "names", "page"]
+
+
+def names(toc: str | os.PathLike) -> list[str]:
+    """Names of the notebooks in a table of contents, in reading order."""
+    parts = yaml.safe_load(Path(toc).read_text())["parts"]
+    files = [entry["file"] for part in parts for entry in part["chapters"]]
+    return [file.removeprefix("chapters/") for file in files if file.startswith("chapters/")]
+
+
+def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:
+    """Run a chapter with papermill and note in the result what ran where.
+
+    Args:
+        notebook: The source.
+        output: The executed notebook; it appears only if every cell ran.
+        parameters: Those of the chapter; what is None keeps the notebook's own value.
+        note: What the header says beyond them: N (list), and images and sha256 of the data set.
+
+    Raises:
+        GalgenError: If a cell fails: its error, and where the unfinished notebook lies.
+    """
+    given = {name: value for name, value in parameters.model_dump().items() if value is not None}
+    unfinished = output.parent / f"unfinished-{output.name}"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="galgen-") as sockets:
+            papermill.execute_notebook(
+                notebook,
+                unfinished,
+                given,
+                kernel_name="python3",  # of this environment, whatever Jupyter the reader saved it with
+                language="python",
+                # Sockets in a folder of their own: two chapters that start together would share one.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+                cwd=os.getcwd(),
+                progress_bar=sys.stderr.isatty(),
+            )
+    except PapermillExecutionError as error:
+        raise GalgenError(
+            f"{notebook}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"the notebook as far as it came, with the whole traceback: {unfinished}"
+        ) from error
+    executed = nbformat.read(unfinished, as_version=4)
+    executed.metadata["galgen"] = {
+        **provenance(),
+        "parameters": parameters.model_dump(),
+        **note,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "seconds": round(executed.metadata.papermill.duration),
+        "finished": executed.metadata.papermill.end_time[:19] + "Z",
+    }
+    with atomic_path(output) as temporary:
+        nbformat.write(executed, temporary)
+    unfinished.unlink()
+
+
+def _header(record: dict, name: str) -> str:
+    """The line under a chapter's title: what this page was computed with."""
+    parameters = record["parameters"]
+    return (
+        ":::{div} run-header\n"
+        f"profile **{parameters['profile']}** · data **{Path(parameters['data']).stem}**"
+        f" ({record['images']} images, `{record['sha256'][:8]}`)"
+        f" · *N* = **{', '.join(map(str, record['N']))}** · seed **{parameters['seed']}**"
+        f" · {record['device']}, {record['seconds']} s · commit `{record['commit']}`"
+        f" · {{download}}`the notebook </_notebooks/{name}.ipynb>`\n"
+        ":::\n"
+    )
+
+
+def _sourced(cell: nbformat.NotebookNode, anchor: str, name: str) -> list[nbformat.NotebookNode]:
+    """A cell, and around it what links its picture, if it draws one, to its code and to the notebook."""
+    shown = [output.get("data", {}) for output in cell.get("outputs", [])]
+    if not any("image/png" in data or "galgen-slider" in data.get("text/html", "") for data in shown):
+        return [cell]
+    links = f"[code](#{anchor}) · {{download}}`notebook </_notebooks/{name}.ipynb>`"
+    return [
+        new_markdown_cell(f"({anchor})="),  # Sphinx hands the anchor on to what follows: the cell
+        cell,
+        new_markdown_cell(f":::{{div}} figure-sources\n{links}\n:::"),
+    ]
+
+
+def page(executed: Path) -> nbformat.NotebookNode:
+    """A chapter made ready for the book: its header, parameters hidden, pictures described and sourced.
+
+    Raises:
+        GalgenError: If it has no title, or Python warned in it.
+    """
+    notebook = nbformat.read(executed, as_version=4)
+    first = notebook.cells[0]
+    title, newline, rest = first.source.partition("\n")
+    if first.cell_type != "markdown" or not title.startswith("# "):
+        raise GalgenError(f"{executed.name}: the first cell must open with the title, '# ...'")
+    first.source = f"{title}\n\n{_header(notebook.metadata['galgen'], executed.stem)}{newline}{rest}"
+    for index, cell in enumerate(notebook.cells):
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags or "parameters" in tags:
+            cell.metadata["tags"] = [*tags, "remove-cell"]
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr" and re.search(r"^.*Warning: ", output.text, re.MULTILINE):
+                raise GalgenError(f"{executed.name}, cell {index}, warned:\n{output.text.strip()}")
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt:
+                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+    notebook.cells = [
+        each
+        for index, cell in enumerate(notebook.cells)
+        for each in _sourced(cell, f"code-{executed.stem}-{index}", executed.stem)
+    ]
+    return notebook
