@@ -120,6 +120,11 @@ class Experiment:
         other = "simulated" if self.parameters.data not in SIMULATED else "simulated-ellipticals"
         return self._prepare(other)
 
+    @functools.cached_property
+    def mean_image(self) -> np.ndarray:
+        """The mean of all galaxies, (1, H, W) in [0, 1], which the anomaly cosine projects out."""
+        return similarity.mean_image(self.dataset.images)
+
     def _prepare(self, source: str) -> Dataset:
         profile = self.profile
         # One data set for all families, whichever asks first.

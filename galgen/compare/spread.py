@@ -12,9 +12,14 @@ brightness and size) and at small ones (the last are noise).
 import numpy as np
 from torch import Tensor
 
-__all__ = ["principal_spread"]
+__all__ = ["brightness", "principal_spread"]
 
 _GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400))
+
+
+def brightness(samples: Tensor, images: np.ndarray) -> float:
+    """Mean of all pixels of samples in [0, 1] over that of the training images, uint8; 1 is right."""
+    return float(samples.mean() / (images.mean() / 255))
 
 
 def principal_spread(samples: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, float]:

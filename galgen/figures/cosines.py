@@ -1,6 +1,6 @@
 """Samples beside their nearest training images, and the cosines of both (the paper's figures 7, 9 and 13)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +11,19 @@ from galgen.compare.agreement import TwoModels
 from galgen.data import similarity
 from galgen.figures.style import COLOURS, MODELS, spaced, stamp_sheet
 
-__all__ = ["cosine_histograms", "samples_and_nearest"]
+__all__ = ["cosine_histograms", "pair_sheet", "samples_and_nearest"]
+
+
+def pair_sheet(samples: Mapping[int, Sequence[Tensor]], *, count: int = 10) -> Figure:
+    """What models A and B draw from the same latents: two rows for each N, one column a latent.
+
+    Args:
+        samples: By N, the images of A and of B, each (n, 1, H, W) in [0, 1].
+        count: Latents, or as many as there are.
+    """
+    stack = [part[:count].numpy() for pair in samples.values() for part in pair]
+    rows = [f"N = {spaced(n)}, {half}" for n in samples for half in "AB"]
+    return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.68)
 
 
 def samples_and_nearest(

@@ -1,4 +1,4 @@
-"""Tables of the chapters, in Markdown, and the two that the chapters on two models share."""
+"""Tables and lists of the chapters, in Markdown, and the tables that several chapters share."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,10 +8,11 @@ from IPython.display import Markdown
 from galgen.compare.agreement import TwoModels
 from galgen.compare.estimates import bootstrap
 from galgen.data import similarity
-from galgen.experiment import Experiment
+from galgen.experiment import Experiment, Training
 from galgen.figures.style import spaced
+from galgen.runs.store import Run
 
-__all__ = ["agreement_table", "design_table", "table"]
+__all__ = ["agreement_table", "design_table", "points", "spread_table", "table", "training_table"]
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
@@ -26,6 +27,62 @@ def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", af
     lines = [head, ["---"] * len(head), *rows]
     text = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
     return Markdown("\n\n".join(part for part in (before, text, after) if part))
+
+
+def points(texts: Iterable[str]) -> Markdown:
+    """A list of points, as the last value of a cell: what a chapter ends with."""
+    return Markdown("\n".join(f"- {text}" for text in texts))
+
+
+def training_table(
+    runs: Mapping[Training, Run], before: str, last: Mapping[str, str] | None = None
+) -> Markdown:
+    """What the training of each model took.
+
+    Args:
+        runs: The trained models, one row each.
+        before: Text over the table: the network and how it was trained.
+        last: By heading, losses (names in the training's log) whose last value is shown.
+    """
+    last = last or {}
+    rows = []
+    for training, run in runs.items():
+        done = run.summary
+        rows.append(
+            [
+                spaced(training.N),
+                spaced(done["images_shown"]),
+                f"{done['images_shown'] / training.N:.0f}",
+                f"{done['seconds'] / 60:.1f}",
+                f"{done['images_per_second']:.0f}",
+                done["device"],
+                *(f"{done['losses'][name]:.3f}" for name in last.values()),
+            ]
+        )
+    head = ["N", "images shown", "passes over the set", "minutes", "images/s", "on", *last]
+    return table(head, rows, before=before)
+
+
+def spread_table(
+    spread: Mapping[int, Mapping[str, float]], brightness: Mapping[int, float], count: int
+) -> Markdown:
+    """Variance and brightness of the samples over those of the training images; see `galgen.compare.spread`.
+
+    Args:
+        spread: By N, the ratio of the variances by group of components, against the images of the largest N.
+        brightness: By N, the ratio of the means, each against the model's own training images.
+        count: Samples of each model.
+    """
+    groups = list(next(iter(spread.values())))
+    return table(
+        ["N", "mean brightness", *groups],
+        [
+            [spaced(n), f"{brightness[n]:.2f}", *(f"{found[name]:.2f}" for name in groups)]
+            for n, found in spread.items()
+        ],
+        before=f"Samples over training images (all at N = {spaced(max(spread))}; brightness at each N's "
+        f"own), {count} samples; 1 is right:",
+    )
 
 
 def agreement_table(tests: Mapping[int, TwoModels], before: str) -> Markdown:
@@ -48,22 +105,27 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str) -> Markdown:
     return table(head, rows, before=before)
 
 
-def design_table(experiment: Experiment, mean: np.ndarray) -> Markdown:
-    """Initialisation or images? The 2x2 of `galgen.experiment`, in anomaly cosines with model A."""
+def design_table(experiment: Experiment) -> tuple[Markdown, str]:
+    """Initialisation or images? The 2x2 of `galgen.experiment`, in anomaly cosines with model A.
+
+    Returns:
+        The table with a sentence under it that says what each moves the cosine by, and that sentence alone.
+    """
     design = experiment.design()
     N = design["same", "same"].N
-    reference = experiment.samples(experiment.pair(N)[0])
+    reference, mean = experiment.samples(experiment.pair(N)[0]), experiment.mean_image
     found = {
         key: bootstrap(similarity.cosine(reference, experiment.samples(model), kind="anomaly", mean=mean))
         for key, model in design.items()
     }
     inits, sets = ("same", "other"), ("same", "disjoint")
-    rows = [[f"{init} initialisation", *(found[init, images] for images in sets)] for init in inits]
     by_images = np.mean([found[init, "same"].value - found[init, "disjoint"].value for init in inits])
     by_init = np.mean([found["same", images].value - found["other", images].value for images in sets])
-    return table(
+    sentence = f"The images move the cosine by {by_images:+.2f}, the initialisation by {by_init:+.2f}."
+    shown = table(
         ["", "same images", "disjoint images"],
-        rows,
+        [[f"{init} initialisation", *(found[init, images] for images in sets)] for init in inits],
         before=f"Median anomaly cosine with model A at N = {spaced(N)}:",
-        after=f"The images move the cosine by {by_images:+.2f}, the initialisation by {by_init:+.2f}.",
+        after=sentence,
     )
+    return shown, sentence
