@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from galgen.config import DenoiserSettings
 from galgen.models.unet import BiasFreeNormReLU, DenoiserLearner, UNet
 
 PAPER_IMAGES = 25_000_000  # 100 epochs of 250 000
@@ -63,7 +64,7 @@ def ordinary_step(kernels: int, device: str) -> Callable[[Tensor], None]:
 
 def our_step(kernels: int, device: str, precision: str, compiled: bool = False) -> Callable[[Tensor], None]:
     """The same with our learner."""
-    learner = DenoiserLearner(UNet(kernels), learning_rate=1e-3, device=device, precision=precision)
+    learner = DenoiserLearner(UNet(kernels), DenoiserSettings(), device=device, precision=precision)
     if compiled:
         learner.net.compile()
     noise = torch.Generator(device).manual_seed(0)

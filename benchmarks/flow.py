@@ -24,7 +24,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from galgen.models.glow import Glow, GlowLearner
+from galgen.config import GlowSettings
+from galgen.models.glow import Glow
+from galgen.models.glow_learner import GlowLearner
 
 try:
     import normflows
@@ -41,7 +43,7 @@ def ours(
     noise = torch.Generator().manual_seed(0)
     flow = Glow(size=size, steps=steps, levels=levels, width=width, bits=BITS)
     flow.initialize(images, noise)
-    learner = GlowLearner(flow, learning_rate=1e-4)
+    learner = GlowLearner(flow, GlowSettings(learning_rate=1e-4))
     return flow, lambda: learner.step(images, noise, 1.0)
 
 

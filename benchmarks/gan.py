@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from galgen.config import GanSettings
 from galgen.models.gan import Discriminator, GanLearner, Generator
 
 
@@ -154,7 +155,9 @@ def main() -> None:
                 iteration = their_iteration(*nets, theirs.Generator(**of_G), theirs)
             rivals[name] = (nets, functools.partial(iteration, images.chunk(accumulate)))
         held_out = np.zeros((8, 1, size, size), dtype=np.uint8)
-        learner = GanLearner(G, D, held_out, learning_rate=2e-4, discriminator_rate=1.0, penalty=penalty)
+        learner = GanLearner(
+            G, D, held_out, GanSettings(learning_rate=2e-4, discriminator_rate=1.0, penalty=penalty)
+        )
         noise = torch.Generator().manual_seed(0)
         print(f"\n{size} pixels, {accumulate} x {batch} images an iteration", flush=True)
         race(rivals | {"ours": ([G, D], functools.partial(learner.step, images, noise, 1.0))}, args.rounds)

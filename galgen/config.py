@@ -11,25 +11,36 @@ paper's) would mix the threshold in N with training time.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["PROFILES", "Denoiser", "Flow", "Gan", "Parameters", "Profile", "Trained", "explain", "profile"]
+__all__ = [
+    "PROFILES",
+    "DenoiserSettings",
+    "GanSettings",
+    "GlowSettings",
+    "Parameters",
+    "Profile",
+    "TrainingSettings",
+    "explain",
+    "profile",
+    "spaced",
+]
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Trained(_Settings):
+class TrainingSettings(_Settings):
     """What every family of models says: its sizes, and what its trainings cost."""
 
     N: tuple[int, ...]  # training images of each model
     design_N: int  # the size at which the 2x2 of initialisation and data is run
     batch_size: int
     learning_rate: float
-    schedule: str  # a name of `galgen.models.families.SCHEDULES`
+    schedule: str  # a name of `galgen.runs.training.SCHEDULES`
     passes_per_image: int | None = None  # None: the cap, whatever N
     images_cap: int
     milestones: int  # weights kept along the way, log-spaced in images shown
@@ -41,8 +52,19 @@ class Trained(_Settings):
             wanted = min(self.passes_per_image * N, wanted)
         return max(wanted // self.batch_size, 1) * self.batch_size
 
+    @property
+    def sampler(self) -> dict:
+        """What samples depend on beside the model: the settings named `sampler_...`, without that."""
+        prefix = "sampler_"
+        return {k.removeprefix(prefix): v for k, v in self.model_dump().items() if k.startswith(prefix)}
 
-class Denoiser(Trained):
+    def recipe(self) -> dict:
+        """What a training depends on beside its images, its seeds and its length (JSON values)."""
+        elsewhere = {"N", "design_N", "passes_per_image", "images_cap"}
+        return self.model_dump(mode="json", exclude=elsewhere | {f"sampler_{name}" for name in self.sampler})
+
+
+class DenoiserSettings(TrainingSettings):
     """The blind denoiser: its network, training and sampler."""
 
     N: tuple[int, ...] = (10, 100, 4000)  # memorising, between, generalising
@@ -60,7 +82,7 @@ class Denoiser(Trained):
     sampler_sigma_min: float = 0.01  # the noise of the data; from 0.02 the samples are softer than it
 
 
-class Flow(Trained):
+class GlowSettings(TrainingSettings):
     """Glow: its network and training."""
 
     N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, as far as the data set reaches
@@ -75,10 +97,12 @@ class Flow(Trained):
     schedule: Literal["cosine", "halving"] = "cosine"
     images_cap: int = 28_000
     milestones: int = 4
+    clip_value: float = 5.0  # of each component of the gradient, as in the paper
+    clip_norm: float = 100.0  # of its norm after that
     sampler_temperature: float = 1.0
 
 
-class Gan(Trained):
+class GanSettings(TrainingSettings):
     """The lightweight GAN: its networks and training."""
 
     N: tuple[int, ...] = (30, 4000)  # the discriminator knows its images by heart, or not at all
@@ -95,7 +119,11 @@ class Gan(Trained):
     batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
     learning_rate: float = 1e-3
     discriminator_rate: float = 2.0
-    penalty: float = 0.05  # with the package's 10 the discriminator tells nothing apart at 32 pixels
+    penalty: float = 0.05  # on the slope of D; with the package's 10 D distinguishes nothing at 32 pixels
+    reconstruction: float = 1.0  # weight of what the decoders of D miss
+    share: float = 0.25  # of each batch, on which penalty and reconstruction are computed
+    decay: float = 0.995  # of the average of the generator, per step
+    collapse: float = 10.0  # limit of `mode_collapse`, beyond which the training stops
     schedule: Literal["constant", "falling"] = "falling"
     images_cap: int = 9_000
     milestones: int = 8
@@ -104,19 +132,17 @@ class Gan(Trained):
 class Profile(_Settings):
     """One size of the whole experiment."""
 
-    name: Literal["smoke", "laptop", "desk", "paper"]
+    name: Literal["smoke", "laptop", "paper"]
     purpose: str
     image_size: int = 32  # pixels; a 64 x 64 image costs four times as much
     crop: int = 64  # pixels of 0.262 arcsec about the target, as in the paper
     simulated: int = 10_000  # galaxies of the embedded data set: two times the largest N, and validation
     validation: int = Field(1000, ge=1)
     samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
-    denoiser: Denoiser = Denoiser()
-    glow: Flow = Flow()
-    gan: Gan = Gan()
+    denoiser: DenoiserSettings = DenoiserSettings()
+    glow: GlowSettings = GlowSettings()
+    gan: GanSettings = GanSettings()
 
-
-_LAPTOP = Profile(name="laptop", purpose="an hour on two cores; the default")
 
 PROFILES = {
     "smoke": Profile(
@@ -126,11 +152,11 @@ PROFILES = {
         simulated=150,
         validation=32,
         samples=16,
-        denoiser=Denoiser(
+        denoiser=DenoiserSettings(
             N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
         ),
-        glow=Flow(N=(8, 24), design_N=8, steps=1, width=8, images_cap=1024, milestones=2),
-        gan=Gan(
+        glow=GlowSettings(N=(8, 24), design_N=8, steps=1, width=8, images_cap=1024, milestones=2),
+        gan=GanSettings(
             N=(8, 24),
             design_N=8,
             latent=8,
@@ -142,33 +168,7 @@ PROFILES = {
             milestones=3,
         ),
     ),
-    "laptop": _LAPTOP,
-    "desk": Profile(
-        name="desk",
-        purpose="two days on two cores; meant for a GPU",
-        simulated=34_000,
-        validation=2000,
-        samples=1000,  # as in the paper
-        denoiser=Denoiser(
-            N=(10, 100, 1000, 16_000),  # N = 100 as in the paper: memorised at 8e5 images shown
-            kernels=32,
-            passes_per_image=8000,
-            images_cap=1_000_000,
-            milestones=12,
-        ),
-        glow=Flow(N=(100, 1000, 16_000), steps=8, width=128, learning_rate=1e-3, images_cap=300_000),
-        gan=Gan(
-            N=(100, 1000, 16_000),
-            design_N=100,
-            latent=128,
-            generator_width=64,
-            generator_widest=256,
-            discriminator_width=64,
-            discriminator_widest=256,
-            images_cap=200_000,
-            milestones=12,
-        ),
-    ),
+    "laptop": Profile(name="laptop", purpose="an hour on two cores; the default"),
     "paper": Profile(
         name="paper",
         purpose="the paper's sizes, on a GPU",
@@ -176,7 +176,7 @@ PROFILES = {
         simulated=250_000,
         validation=10_000,
         samples=1000,
-        denoiser=Denoiser(
+        denoiser=DenoiserSettings(
             N=(100, 1000, 10_000, 100_000),
             design_N=1000,
             kernels=64,  # 7.66 M parameters
@@ -189,7 +189,7 @@ PROFILES = {
             milestones=16,
             sampler_steps=50,
         ),
-        glow=Flow(
+        glow=GlowSettings(
             N=(1000, 10_000, 100_000),
             design_N=1000,
             steps=32,
@@ -199,7 +199,7 @@ PROFILES = {
             learning_rate=1e-4,
             images_cap=6_400_000,  # 200 000 iterations
         ),
-        gan=Gan(
+        gan=GanSettings(
             N=(1000, 10_000, 100_000),
             design_N=1000,
             size=128,
@@ -220,6 +220,11 @@ PROFILES = {
         ),
     ),
 }
+
+
+def spaced(n: int) -> str:
+    """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
+    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 def profile(name: str) -> Profile:
@@ -245,7 +250,8 @@ class Parameters(BaseModel):
     Attributes:
         profile: Name of a profile (`galgen.config`).
         data: `simulated`, or the path of images or of a data set.
-        N: Training images of each model: a number, a list, or None for the sizes of the profile.
+        N: Training images of each model, growing: a number or a list, kept as a tuple; None for the sizes of
+            the profile.
         seed: Names the split, the initialisations, the orders and the latents.
     """
 
@@ -253,8 +259,18 @@ class Parameters(BaseModel):
 
     profile: str = "laptop"
     data: str = "simulated"
-    N: int | list[int] | None = None
+    N: tuple[int, ...] | None = None
     seed: int = Field(0, ge=0)
+
+    @field_validator("N", mode="before")
+    @classmethod
+    def _sizes(cls, N: object) -> object:
+        return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
+
+    def options(self) -> list[str]:
+        """The same as options of the command line."""
+        given = ["--profile", self.profile, "--data", self.data, "--seed", str(self.seed)]
+        return given + (["--N", *map(str, self.N)] if self.N else [])
 
     @classmethod
     def of_notebook(cls, namespace: dict) -> "Parameters":

@@ -1,18 +1,76 @@
-"""Before a training starts: is there room for it?
+"""What trainings cost, and whether there is room for them, before one starts.
 
 A disk that fills after hours, or a process that the system kills for its memory, costs more than asking.
-What is needed is estimated from above; where the system does not tell what it has, nothing is refused.
+Time is FLOPs, counted in one step of two images, over the rate that a family sustains; disk and memory are
+estimated from above.
 """
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from galgen.runs.errors import GalgenError
+import psutil
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-__all__ = ["available_memory_mb", "check", "free_disk_mb"]
+from galgen.runs.errors import GalgenError
+from galgen.runs.training import Learner
+
+__all__ = ["available_memory_mb", "check", "estimate", "flops", "free_disk_mb"]
+
+
+class _Flops(TorchDispatchMode):
+    """Adds up FLOPs; torch's own counter also follows modules, and fails where a loss has a gradient."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if count := flop_registry.get(function._overloadpacket):
+            self.total += count(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def flops(learner: Learner, images: torch.Tensor) -> float:
+    """FLOPs of a training step for each image; learns nothing from the images (B, 1, H, W) in [0, 1]."""
+    with _Flops() as counted:
+        learner.step(images, torch.Generator().manual_seed(0), 0.0)
+    return counted.total / len(images)
+
+
+def estimate(
+    *,
+    N: int,
+    images_shown: int,
+    flops: float,
+    flop_rate: float,
+    weights: int,
+    kept: int,
+    samples: int,
+    size: int,
+) -> dict:
+    """Minutes of a core, and megabytes of memory and of disk, of one training.
+
+    Args:
+        N: Training images.
+        images_shown: In all.
+        flops: Of a training step for each image.
+        flop_rate: FLOP/s that a core sustains.
+        weights: Numbers in the networks.
+        kept: Milestones at which weights and, at most, all samples are kept.
+        samples: Images of a sample.
+        size: Side of an image, pixels.
+    """
+    # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced.
+    numbers = 6 * weights + kept * (weights + samples * size**2)
+    return {
+        "images_shown": images_shown,
+        "minutes": round(flops * images_shown / flop_rate / 60, 2),
+        "memory_mb": round(400 + (16 * weights + N * size**2) / 2**20),
+        "disk_mb": round(4 * numbers / 2**20, 1),
+    }
 
 
 def free_disk_mb(path: str | os.PathLike) -> float:
@@ -22,23 +80,13 @@ def free_disk_mb(path: str | os.PathLike) -> float:
     return shutil.disk_usage(there).free / 2**20
 
 
-def available_memory_mb() -> float | None:
-    """Megabytes that a new process can have without swapping, or None where the system does not tell."""
-    try:
-        found = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
-        return int(found[1]) / 2**10
-    except (OSError, TypeError):
-        pass
-    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):  # macOS knows only how much is built in
-        try:
-            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
-        except (AttributeError, OSError, ValueError):
-            continue
-    return None
+def available_memory_mb() -> float:
+    """Megabytes that a new process can have without swapping."""
+    return psutil.virtual_memory().available / 2**20
 
 
 def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
-    """Refuse trainings that the disk or the memory cannot hold.
+    """Raise before trainings start for which there is no room.
 
     Args:
         store: The folder of the run store.
@@ -57,7 +105,7 @@ def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
             "free on its disk: ask for fewer N, take a smaller profile, or set GALGEN_STORE to another folder"
         )
     largest, available = max(missing, key=lambda record: record["memory_mb"]), available_memory_mb()
-    if available is not None and available < largest["memory_mb"]:
+    if available < largest["memory_mb"]:
         raise GalgenError(
             f"training {largest['name']} needs about {largest['memory_mb']:.0f} MB of memory, and "
             f"{available:.0f} MB are available: close other programs, ask for fewer N, or take a smaller "

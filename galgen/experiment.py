@@ -31,22 +31,19 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from galgen import config, costs
 from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
-from galgen.figures.style import provenance
-from galgen.models.families import FAMILIES, SCHEDULES
+from galgen.models.families import FAMILIES, SHARED_CHAPTERS
 from galgen.runs import checkpoint
 from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 
-__all__ = ["Experiment", "Training", "every_family", "training_named"]
+__all__ = ["Experiment", "Training", "every_family", "figure_note", "training_named"]
 
 
 @dataclass(frozen=True)
@@ -74,16 +71,11 @@ class Training:
         return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
 
 
-class _Flops(TorchDispatchMode):
-    """Adds up FLOPs; torch's own counter also follows modules, and fails where a loss has a gradient."""
-
-    total = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if count := flop_registry.get(function._overloadpacket):
-            self.total += count(*args, **(kwargs or {}), out_val=result)
-        return result
+def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
+    """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
+    sizes = [N] if isinstance(N, int) else N
+    note = f"profile {profile} · {data}"
+    return f"{note} · N = {', '.join(map(config.spaced, sizes))}" if sizes else note
 
 
 class Experiment:
@@ -104,10 +96,16 @@ class Experiment:
         self.family = FAMILIES[family](self.profile)
         self.settings = self.family.settings
         self.store = store or Store()
-        N = parameters.N
-        self.sizes = self.settings.N if N is None else (N,) if isinstance(N, int) else tuple(N)
+        self.sizes = self.settings.N if parameters.N is None else parameters.N
         if not self.sizes or min(self.sizes) < 2 or list(self.sizes) != sorted(set(self.sizes)):
-            raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {N}")
+            raise GalgenError(
+                f"N must be a number above 1, or a growing list of such numbers, not {list(self.sizes)}"
+            )
+
+    @property
+    def chapters(self) -> tuple[str, ...]:
+        """Those that need the family's models."""
+        return self.family.chapters + SHARED_CHAPTERS
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -141,7 +139,7 @@ class Experiment:
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""
-        return provenance(self.profile.name, self.dataset.name, self.sizes if N is None else N)
+        return figure_note(self.profile.name, self.dataset.name, self.sizes if N is None else N)
 
     def split(self, N: int | None = None, *, control: bool = False) -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
@@ -190,67 +188,63 @@ class Experiment:
         networks, size = self._networks(0), self.profile.image_size
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
         learner = self.family.learner(networks, some, some, "cpu")
-        with _Flops() as counted:
-            learner.step(torch.from_numpy(some).float() / 255, torch.Generator().manual_seed(0), 0.0)
-        weights = sum(p.numel() for net in networks.values() for p in net.parameters())
-        # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced; at
-        # each milestone the weights and, at most, all samples.
-        images = self.profile.samples * size**2
-        disk = 4 * (6 * weights + self.settings.milestones * (weights + images)) / 2**20
-        records = []
-        for training in self.trainings():
-            shown = self.settings.images_shown(training.N)
-            seconds = counted.total / len(some) * shown / self.family.flop_rate
-            megabytes = 400 + (16 * weights + training.N * size**2) / 2**20
-            records.append(
-                {
-                    "name": training.name,
-                    "chapters": list(self.family.chapters),
-                    "images_shown": shown,
-                    "minutes": round(seconds / 60, 2),
-                    "memory_mb": round(megabytes),
-                    "disk_mb": round(disk, 1),
-                }
-            )
-        return records
+        of_all = {
+            "flops": costs.flops(learner, torch.from_numpy(some).float() / 255),
+            "flop_rate": self.family.flop_rate,
+            "weights": sum(p.numel() for net in networks.values() for p in net.parameters()),
+            "kept": self.settings.milestones,
+            "samples": self.profile.samples,
+            "size": size,
+        }
+        return [
+            {"name": t.name, "chapters": list(self.chapters)}
+            | costs.estimate(N=t.N, images_shown=self.settings.images_shown(t.N), **of_all)
+            for t in self.trainings()
+        ]
 
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""
         settings, images = self.settings, self.images(training)
-        shown = settings.images_shown(training.N)
+        shown, seeds = settings.images_shown(training.N), self._seeds(training)
 
         def make(work: Path) -> dict:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             held_out = self.dataset.images[self.split(training.N).validation]
-            learner = self.family.learner(self._networks(training.init), images, held_out, device)
-            first = max(settings.batch_size, shown // 128)
             summary = loop.train(
-                learner,
+                self.family.learner(self._networks(seeds["init"]), images, held_out, device),
                 images,
                 work,
                 images_shown=shown,
                 batch_size=settings.batch_size,
-                seed_order=1000 * self.parameters.seed + training.order,
-                seed_noise=1000 * self.parameters.seed + training.order,
-                schedule=SCHEDULES[settings.schedule],
+                seed_order=seeds["order"],
+                seed_noise=seeds["order"],
+                schedule=loop.SCHEDULES[settings.schedule],
                 flips=self.family.flips,
-                milestones=loop.log_spaced(first, shown, settings.milestones),
+                milestones=self._milestones(training.N),
                 label=training.name,
             )
             return summary | {"name": training.name}
 
         return self.store.run(make=make, **self._identity(training))
 
+    def _seeds(self, training: Training) -> dict[str, int]:
+        """Of the initialisation, and of the order and the noise."""
+        first = 1000 * self.parameters.seed
+        return {"init": first + training.init, "order": first + training.order}
+
+    def _milestones(self, N: int) -> list[int]:
+        """Images shown at which weights are kept."""
+        shown = self.settings.images_shown(N)
+        return loop.log_spaced(max(self.settings.batch_size, shown // 128), shown, self.settings.milestones)
+
     def _identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
-        settings = self.settings
-        elsewhere = {"N", "design_N", "passes_per_image", "images_cap"}
-        elsewhere |= {name for name in type(settings).model_fields if name.startswith("sampler_")}
-        params = settings.model_dump(exclude=elsewhere)
-        params |= {"images_shown": settings.images_shown(training.N), "N": training.N}
-        params |= {"init": training.init, "order": training.order, "seed": self.parameters.seed}
+        family, settings, N = self.family, self.settings, training.N
+        params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N), "flips": family.flips}
+        params |= {"milestones": self._milestones(N), "seeds": self._seeds(training)}
         data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
-        return {"kind": training.family, "params": params, "data": data, "code": self.family.code}
+        code = (family.networks, family.learner, loop.train, loop.SCHEDULES[settings.schedule])
+        return {"kind": training.family, "params": params, "data": data, "code": code}
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
@@ -286,7 +280,7 @@ class Experiment:
         run = self.train(training)
         shown = images_shown or run.summary["images_shown"]
         state = checkpoint.load(run.path / f"weights-{shown}.safetensors")
-        networks = self._networks(training.init)
+        networks = self._networks(self._seeds(training)["init"])
         for name, net in networks.items():
             net.load_state_dict(state[name])
             net.eval().to(memory_format=torch.channels_last)
@@ -322,8 +316,8 @@ class Experiment:
             return {"name": training.name, "images": len(seeds), "mean": images.mean().item()}
 
         start = hashlib.sha256(self.start.numpy().tobytes()).hexdigest()
-        params |= self.family.sampler
-        drawn = self.store.run("samples", params, make, data=start, code=self.family.sampler_code)
+        params |= self.settings.sampler
+        drawn = self.store.run("samples", params, make, data=start, code=[self.family.draw])
         return checkpoint.load(drawn.path / "samples.safetensors")["images"]
 
     @functools.cached_property
@@ -335,18 +329,15 @@ class Experiment:
     def _training(self, N: int, half: str, init: int, order: int, *, control: bool = False) -> Training:
         return Training(N, half, init, order, control, self.family.name)
 
-    def _networks(self, init: int) -> dict[str, nn.Module]:
+    def _networks(self, seed: int) -> dict[str, nn.Module]:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1000 * self.parameters.seed + init)
+            torch.manual_seed(seed)
             return self.family.networks()
 
     def _train_apart(self, name: str) -> None:
         """Train in a process of its own: torch's threads are per process, and one each is fastest."""
-        given = self.parameters
         command = [sys.executable, "-m", "galgen", "train", name, "--store", str(self.store.root)]
-        command += ["--profile", given.profile, "--data", given.data, "--seed", str(given.seed)]
-        if given.N:
-            command += ["--N", *map(str, self.sizes)]
+        command += self.parameters.options()
         # Memory that is given back to the system after each step and asked for again costs 5 to 7 % of it.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
         result = subprocess.run(command, env=environment, check=False)

@@ -1,3 +1,4 @@
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.experiment import Experiment
 from galgen.models import families
-from galgen.models.families import constant, falling
 from galgen.runs.store import Store
+from galgen.runs.training import constant, falling
 
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
 
@@ -48,23 +49,22 @@ def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
 
 
 def test_a_reader_who_follows_the_page_has_a_fourth_model(tmp_path, monkeypatch):
-    model, settings, family, chapter = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    settings, model, chapter = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "vae.py").write_text(model)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     scope = {}
     exec(settings, scope)
-    exec(family, scope)
-
-    Vae = scope["Vae"]
+    family = importlib.import_module("vae").Autoencoder
+    VaeSettings = scope["VaeSettings"]
 
     class Profile(config.Profile):
-        vae: Vae = Vae(N=(8, 24), design_N=8, batch_size=8, images_cap=256, milestones=2)
+        vae: VaeSettings = VaeSettings(N=(8, 24), design_N=8, batch_size=8, images_cap=256, milestones=2)
 
     smoke = config.profile("smoke")
     own = Profile(**{name: getattr(smoke, name) for name in config.Profile.model_fields})
     monkeypatch.setitem(config.PROFILES, "smoke", own)
-    monkeypatch.setitem(families.FAMILIES, "vae", scope["Autoencoder"])
+    monkeypatch.setitem(families.FAMILIES, "vae", family)
     parameters = Parameters(profile="smoke", N=[8, 24])
     experiment = Experiment(parameters, Store(tmp_path / "store"), family="vae")
     assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A00", "vae-N24-B11"}

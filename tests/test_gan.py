@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from galgen.config import GanSettings
 from galgen.models.gan import Discriminator, GanLearner, Generator, draw
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
@@ -23,7 +24,7 @@ def networks(seed=0, size=32, channels=1, attention=False, **kind):
 
 def learner(held_out=None, seed=0, **settings):
     held_out = galaxies(6, seed=9) if held_out is None else held_out
-    return GanLearner(*networks(seed), held_out, **{"learning_rate": 1e-3, **settings})
+    return GanLearner(*networks(seed), held_out, GanSettings(**{"penalty": 0.2, **settings}))
 
 
 def galaxies(n=8, seed=0):
@@ -158,9 +159,8 @@ class Constant(torch.nn.Module):
 
 
 def plane(slope, offset, made, **settings):
-    return GanLearner(
-        Constant(made), Plane(slope, offset), galaxies(), learning_rate=0.0, collapse=1e9, **settings
-    )
+    given = GanSettings(**{"learning_rate": 0.0, "collapse": 1e9, "penalty": 0.2, **settings})
+    return GanLearner(Constant(made), Plane(slope, offset), galaxies(), given)
 
 
 def test_hinge_is_low_for_a_discriminator_that_is_right_and_two_for_one_that_tells_nothing_apart():
@@ -175,7 +175,9 @@ def test_hinge_is_low_for_a_discriminator_that_is_right_and_two_for_one_that_tel
 
 def test_generator_climbs_the_score():
     mean = torch.full((1, 32, 32), 1 / 1024)
-    model = GanLearner(Constant(0.2), Plane(mean), galaxies(), learning_rate=0.01, collapse=1e9)
+    model = GanLearner(
+        Constant(0.2), Plane(mean), galaxies(), GanSettings(learning_rate=0.01, collapse=1e9, penalty=0.2)
+    )
     assert step(model)["generator"] == pytest.approx(-0.2)  # Eq. (9)
     assert model.generator.value.item() == pytest.approx(
         0.21, rel=1e-4
@@ -194,9 +196,7 @@ def test_penalty_alone_flattens_the_discriminator():
         Constant(0.5),
         Plane(normal(1, 32, 32), 50.0),  # the hinge of real images is flat there
         galaxies(),
-        learning_rate=0.01,
-        penalty=1e3,
-        collapse=1e9,
+        GanSettings(learning_rate=0.01, penalty=1e3, collapse=1e9),
     )
     penalties = [step(model, seed=k)["penalty"].item() for k in range(50)]
     assert penalties[-1] < 0.5 * penalties[0]

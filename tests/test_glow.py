@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.models.glow import ActNormInvConv, Coupling, Glow, GlowLearner, draw, latents
+from galgen.config import GlowSettings
+from galgen.models.glow import ActNormInvConv, Coupling, Glow
+from galgen.models.glow_learner import GlowLearner, draw, latents
 from galgen.models.sampling import noise, seeded
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
@@ -39,7 +41,7 @@ def glow(init=0, images=None, **size):
 def trained(steps=30, **size):
     """A float64 flow after some steps of training: no weight is where it began."""
     flow = glow(**size)
-    learner, images = GlowLearner(flow, learning_rate=5e-3), blobs(size=flow.size)
+    learner, images = GlowLearner(flow, GlowSettings(learning_rate=5e-3)), blobs(size=flow.size)
     losses = [learner.step(images, generator(k), 1.0)["bits_per_dim"].item() for k in range(steps)]
     assert losses[-1] < losses[0]
     return flow.double()
@@ -159,7 +161,7 @@ def test_initialisation_standardises_every_actnorm_and_is_done_once():
     with pytest.raises(GalgenError, match=r"call initialize\(images, generator\)"):
         flow.encode(torch.zeros(1, 1, 8, 8))
     with pytest.raises(GalgenError, match=r"call initialize"):
-        GlowLearner(flow, learning_rate=1e-3)
+        GlowLearner(flow, GlowSettings(learning_rate=1e-3))
     flow.initialize(images, generator(1))
     mixes = [layer for level in flow.levels for layer in level.steps if isinstance(layer, ActNormInvConv)]
     seen = []
@@ -194,7 +196,7 @@ def test_saved_flow_is_the_same_flow_and_stays_initialized(tmp_path):
 def test_constant_images_train_to_finite_losses(value):
     images = torch.full((16, 1, 8, 8), value)
     flow = glow(images=images)
-    learner = GlowLearner(flow, learning_rate=1e-3)
+    learner = GlowLearner(flow, GlowSettings(learning_rate=1e-3))
     losses = [learner.step(images, generator(k), 1.0)["bits_per_dim"].item() for k in range(60)]
     assert np.isfinite(losses).all() and losses[-1] < losses[0] < 2
     assert draw(flow, range(4))[0].isfinite().all()
@@ -240,7 +242,7 @@ def test_interrupted_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path,
     images = (blobs(20) * 255).byte().numpy()
 
     def run(directory, init=0):
-        learner = GlowLearner(glow(init), learning_rate=4e-3)
+        learner = GlowLearner(glow(init), GlowSettings(learning_rate=4e-3))
         given = {"images_shown": 96, "batch_size": 4, "seed_order": 1, "seed_noise": 2, "schedule": cosine}
         train(
             learner,
@@ -274,7 +276,7 @@ def test_interrupted_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path,
 
 @pytest.mark.parametrize("broken", ["levels.1.steps.2.log_scale", "levels.0.steps.1.net.4.weight"])
 def test_training_that_is_no_longer_finite_stops_and_names_the_layer(broken):
-    learner = GlowLearner(glow(), learning_rate=1e-3)
+    learner = GlowLearner(glow(), GlowSettings(learning_rate=1e-3))
     dict(learner.net.named_parameters())[broken].data.fill_(float("nan"))
     before = learner.net.state_dict()["levels.0.steps.0.bias"].clone()
     kind, step, level = ("ActNormInvConv", 1, 1) if "log_scale" in broken else ("Coupling", 0, 0)
@@ -286,12 +288,14 @@ def test_training_that_is_no_longer_finite_stops_and_names_the_layer(broken):
 def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact():
     flow = glow()
     loss = {
-        p: GlowLearner(flow, learning_rate=0.0, precision=p).step(blobs(), generator(), 1.0)["bits_per_dim"]
+        p: GlowLearner(flow, GlowSettings(learning_rate=0.0), precision=p).step(blobs(), generator(), 1.0)[
+            "bits_per_dim"
+        ]
         for p in ("fp32", "bf16")
     }
     assert loss["fp32"] == loss["bf16"]  # zero-initialised couplings: nothing else is rounded
     seen = []
-    learner = GlowLearner(flow, learning_rate=1e-3, precision="bf16")
+    learner = GlowLearner(flow, GlowSettings(learning_rate=1e-3), precision="bf16")
     for module in flow.modules():
         if isinstance(module, ActNormInvConv | torch.nn.ReLU):
             module.register_forward_hook(

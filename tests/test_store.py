@@ -5,12 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import pytest
 
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Store, code_version
+from galgen.runs.store import Store
 
 
 def write(work):
@@ -45,28 +44,6 @@ def test_the_key_depends_on_everything_that_matters(tmp_path):
     }
     assert len(keys) == 5
     assert store.key("thing", {"a": 1, "b": 2}) == store.key("thing", {"b": 2, "a": 1})
-
-
-def module(tmp_path, monkeypatch, name, source):
-    (tmp_path / f"{name}.py").write_text(source)
-    loaded = types.ModuleType(name)
-    loaded.__file__ = str(tmp_path / f"{name}.py")
-    monkeypatch.setitem(sys.modules, name, loaded)
-    return loaded
-
-
-def test_comments_and_docstrings_do_not_make_another_version(tmp_path, monkeypatch):
-    versions = [
-        code_version([module(tmp_path, monkeypatch, f"m{i}", source)])
-        for i, source in enumerate(
-            [
-                '"""One."""\ndef f(x):\n    """Doc."""\n    return x + 1\n',
-                '"""Two."""\n# why\ndef f(x):\n    """Other."""\n    return (x + 1)\n',
-                '"""One."""\ndef f(x):\n    """Doc."""\n    return x + 2\n',
-            ]
-        )
-    ]
-    assert versions[0] == versions[1] != versions[2]
 
 
 def test_a_failed_run_is_no_entry_and_finds_its_work_again(tmp_path):

@@ -133,7 +133,7 @@ def test_an_interrupt_ends_the_sweep_and_is_no_failure_of_the_run(project, capsy
         (["--N", "8", "1"], "N must be above 1, not 1"),
         (["--N", "8", "24", "8"], "N = 8 is given twice"),
         (["--N", "8", "60"], "N can be at most 59"),
-        (["--N", "8", "--profile", "smok"], "smoke, laptop, desk, paper"),
+        (["--N", "8", "--profile", "smok"], "smoke, laptop, paper"),
         (["--N", "8", "--data", "nowhere.npz"], "nowhere.npz"),
         (["--N", "8", "--seed", "-1"], "seed"),
     ],

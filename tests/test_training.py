@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.config import DenoiserSettings
 from galgen.models.unet import DenoiserLearner, UNet
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
@@ -21,11 +22,12 @@ KILLS = int(os.environ.get("GALGEN_KILLS", "3"))  # 20 before a release
 
 TINY = """
 import sys, numpy as np, torch
+from galgen.config import DenoiserSettings
 from galgen.models.unet import DenoiserLearner, UNet
 from galgen.runs.training import cosine, train
 torch.set_num_threads(1)
 torch.manual_seed(0)
-learner = DenoiserLearner(UNet(3, 2), learning_rate=4e-3)
+learner = DenoiserLearner(UNet(3, 2), DenoiserSettings())
 images = np.random.default_rng(0).integers(0, 256, (11, 1, 8, 8), dtype=np.uint8)
 print("ready", flush=True)
 train(learner, images, sys.argv[1], images_shown=1200, batch_size=4, seed_order=1,
@@ -41,7 +43,7 @@ def images(n=11, side=8):
 def learner(init=0, **given):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init)
-        return DenoiserLearner(UNet(2, 1), **{"learning_rate": 4e-3, **given})
+        return DenoiserLearner(UNet(2, 1), DenoiserSettings(**given))
 
 
 def run(directory, model=None, data=None, **given):

@@ -22,7 +22,7 @@ from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.experiment import Training, every_family
 from galgen.figures.style import COLOURS, pixels, spaced
-from galgen.models import glow
+from galgen.models import glow_learner as glow
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 

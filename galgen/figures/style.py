@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from galgen.config import spaced
 from galgen.runs.errors import GalgenError
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "gray",
     "house_style",
     "pixels",
-    "provenance",
     "shades",
     "show",
     "spaced",
@@ -62,21 +62,9 @@ def house_style() -> None:
     )
 
 
-def spaced(n: int) -> str:
-    """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
-    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
-
-
 def shades(ladder: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
     """A colour for each N, from light to dark."""
     return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(ladder) - 1, 1)) for k, n in enumerate(ladder)}
-
-
-def provenance(profile: str, data: str, N: int | Sequence[int] | None = None) -> str:
-    """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
-    sizes = [N] if isinstance(N, int) else list(N or [])
-    note = f"profile {profile} · {data}"
-    return f"{note} · N = {', '.join(map(spaced, sizes))}" if sizes else note
 
 
 def _unit_images(images) -> np.ndarray:
@@ -176,7 +164,7 @@ def show(figure: Figure, *, alt: str, note: str) -> _Shown:
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
-        note: Profile, data and N, from `provenance`.
+        note: Profile, data and N, from `galgen.experiment.figure_note`.
     """
     # Under the picture: saving with a tight box makes room for it.
     figure.text(1, -0.04 / figure.get_figheight(), note, ha="right", va="top", fontsize=7, color="#595959")

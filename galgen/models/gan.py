@@ -25,15 +25,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from galgen.config import GanSettings, Profile
 from galgen.models.lightweight import Discriminator, Generator
-from galgen.models.sampling import noise as unit_normal
-from galgen.models.sampling import seeded
+from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Discriminator", "GanLearner", "Generator", "draw"]
+__all__ = ["Discriminator", "Gan", "GanLearner", "Generator", "draw"]
 
 
 class GanLearner:
@@ -47,14 +47,9 @@ class GanLearner:
         generator: G.
         discriminator: D.
         held_out: uint8 images (n, C, H, W) that neither learns from: D is only asked for their scores.
-        learning_rate: Of G, for Adam with momenta 0.5 and 0.9, before the schedule.
-        discriminator_rate: Learning rate of D in units of that of G.
-        penalty: w_p.
-        reconstruction: w_r.
-        share: The part of each batch on which penalty and R are computed.
-        decay: Of the average of G, per step.
-        shift: Differentiable augmentation: D sees all images moved by up to this many pixels.
-        collapse: The limit of `mode_collapse`, beyond which the run stops.
+        settings: Learning rate (of G, for Adam with momenta 0.5 and 0.9, before the schedule; that of D in
+            units of it), w_p and w_r with the share of each batch that estimates them, the decay of the
+            average, and the limit of `mode_collapse`, beyond which the run stops.
         device: Where to train.
     """
 
@@ -63,27 +58,11 @@ class GanLearner:
         generator: Generator,
         discriminator: Discriminator,
         held_out: np.ndarray,
+        settings: GanSettings,
         *,
-        learning_rate: float,
-        discriminator_rate: float = 2.0,
-        penalty: float = 0.2,
-        reconstruction: float = 1.0,
-        share: float = 0.25,
-        decay: float = 0.995,
-        shift: int = 0,
-        collapse: float = 10.0,
         device: str | torch.device = "cpu",
     ):
-        self.settings = {
-            "learning_rate": learning_rate,
-            "discriminator_rate": discriminator_rate,
-            "penalty": penalty,
-            "reconstruction": reconstruction,
-            "share": share,
-            "decay": decay,
-            "shift": shift,
-            "collapse": collapse,
-        }
+        self.given, self.settings = settings, settings.recipe()
         self.device = torch.device(device)
         layout = {"device": self.device, "memory_format": torch.channels_last}
         self.generator = generator.to(**layout).train()
@@ -94,15 +73,17 @@ class GanLearner:
             "discriminator": self.discriminator,
             "average": self.average,
         }
-        self.rates = {"generator": learning_rate, "discriminator": learning_rate * discriminator_rate}
+        self.rates = {
+            "generator": settings.learning_rate,
+            "discriminator": settings.learning_rate * settings.discriminator_rate,
+        }
         self.optimizers = {
             name: torch.optim.Adam(self.networks[name].parameters(), lr=rate, betas=(0.5, 0.9), fused=True)
             for name, rate in self.rates.items()
         }
         self.held_out = torch.from_numpy(np.array(held_out)).to(self.device)
-        self.penalty, self.reconstruction, self.share = penalty, reconstruction, share
-        self.decay, self.shift = decay, shift
-        self.limits = {"mode_collapse": collapse, "D_real": 1e3, "D_fake": 1e3}  # scores are of order 1
+        # scores are of order 1
+        self.limits = {"mode_collapse": settings.collapse, "D_real": 1e3, "D_fake": 1e3}
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
         """One step of G, then one of D on the same made images; all scalars of the log."""
@@ -112,12 +93,13 @@ class GanLearner:
         images = self.discriminator.resize(images).to(memory_format=torch.channels_last)
         z = torch.randn(len(images), self.generator.inputs, generator=noise, device=self.device)
         fake = self.generator(z)
-        loss = -self.discriminator(_shift(fake, self.shift, noise)).mean()  # Eq. (9)
+        loss = -self.discriminator(fake).mean()  # Eq. (9)
         self._descend("generator", loss)
         self._update_average()
         fake = fake.detach()
         losses = self._discriminator_losses(images, fake, noise)
-        regular = self.penalty * losses["penalty"] + self.reconstruction * losses["reconstruction"]
+        given = self.given
+        regular = given.penalty * losses["penalty"] + given.reconstruction * losses["reconstruction"]
         self._descend("discriminator", losses["hinge"] + regular)
         with torch.no_grad():
             few = math.ceil(len(images) / 4)
@@ -130,10 +112,10 @@ class GanLearner:
         self, images: Tensor, fake: Tensor, noise: torch.Generator
     ) -> dict[str, Tensor]:
         net, n = self.discriminator, len(images)
-        both = _shift(torch.cat([images, fake]), self.shift, noise)
+        both = torch.cat([images, fake])
         real, made = net(both).split(n)
         hinge = F.relu(1 - real).mean() + F.relu(1 + made).mean()  # Eq. (8)
-        x = both[: math.ceil(self.share * n)].requires_grad_()
+        x = both[: math.ceil(self.given.share * n)].requires_grad_()
         features = net.features(x)
         (slope,) = torch.autograd.grad(net.scores(x, features).sum(), x, create_graph=True)
         quadrant = torch.randint(4, (len(x),), generator=noise, device=self.device)
@@ -157,7 +139,7 @@ class GanLearner:
             self.average.state_dict().values(), self.generator.state_dict().values(), strict=True
         ):
             if mean.is_floating_point():
-                mean.lerp_(now, 1 - self.decay)
+                mean.lerp_(now, 1 - self.given.decay)
             else:
                 mean.copy_(now)  # the count of batches
 
@@ -165,19 +147,6 @@ class GanLearner:
 def _spread(images: Tensor) -> Tensor:
     """How different the images of a batch are: root mean square about their mean."""
     return (images - images.mean(0)).square().mean().sqrt()
-
-
-def _shift(x: Tensor, most: int, noise: torch.Generator) -> Tensor:
-    """Each image moved by up to `most` pixels in each direction, with its border repeated."""
-    if most == 0:
-        return x
-    n, _, height, width = x.shape
-    at = torch.randint(2 * most + 1, (2, n, 1), generator=noise, device=x.device)
-    rows = at[0] + torch.arange(height, device=x.device)
-    columns = at[1] + torch.arange(width, device=x.device)
-    padded = F.pad(x, (most,) * 4, mode="replicate").movedim(1, -1)
-    image = torch.arange(n, device=x.device)[:, None, None]
-    return padded[image, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 @torch.inference_mode()
@@ -198,11 +167,50 @@ def draw(generator: Generator, seeds: Sequence[int], *, side: int | None = None,
     """
     if generator.training:
         raise GalgenError("a generator in training mode mixes its samples; call eval() on it first")
-    images = []
-    for first in range(0, len(seeds), chunk):
-        part = seeds[first : first + chunk]
-        z = unit_normal(seeded(part), (generator.inputs,)).to(generator.last.weight.device)
-        z = F.pad(z, (0, 0, 0, chunk - len(part)))  # calls of one size: see galgen.models.sampling
-        images.append(generator(z)[: len(part)].clamp(0, 1).cpu())
-    drawn = torch.cat(images)
+    z = noise(seeded(seeds), (generator.inputs,)).to(generator.last.weight.device)
+    drawn = in_chunks(generator, z, chunk=chunk).clamp(0, 1).cpu()
     return drawn if side is None else F.adaptive_avg_pool2d(drawn, side)
+
+
+class Gan:
+    """The lightweight GAN, as a family."""
+
+    name, label = "gan", "GAN"
+    chapters = ("06_gan", "07_discriminator_test")
+    bits, flips, has_second_pair, has_control = 8, True, True, False
+    flop_rate = 9e10
+
+    def __init__(self, profile: Profile):
+        self.settings = profile.gan
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Generator, discriminator, and the average of the generator."""
+        given = self.settings
+        generator = Generator(
+            size=given.size,
+            latent=given.latent,
+            width=given.generator_width,
+            widest=given.generator_widest,
+            kernel=given.kernel,
+            attention=given.attention,
+        )
+        discriminator = Discriminator(
+            size=given.size,
+            width=given.discriminator_width,
+            widest=given.discriminator_widest,
+            decoders=given.decoders,
+            attention=given.attention,
+        )
+        return {"generator": generator, "discriminator": discriminator, "average": copy.deepcopy(generator)}
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> GanLearner:
+        """Asks the discriminator for its scores of held-out images along the way."""
+        return GanLearner(
+            networks["generator"], networks["discriminator"], held_out, self.settings, device=device
+        )
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
+        """By the average of the generator, at the side of the data."""
+        return draw(networks["average"], seeds, side=start.shape[-1], chunk=chunk)

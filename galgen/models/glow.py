@@ -32,16 +32,14 @@ References:
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from galgen.models import sampling
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ActNormInvConv", "Coupling", "Glow", "GlowLearner", "Level", "draw", "latents"]
+__all__ = ["ActNormInvConv", "Coupling", "Glow", "Level"]
 
 
 class ActNormInvConv(nn.Module):
@@ -329,108 +327,3 @@ class Glow(nn.Module):
         2^-bits on each value of a pixel.
         """
         return self.bits - log_likelihood / (math.log(2) * self.channels * self.size**2)
-
-
-def latents(flow: Glow, seeds: Sequence[int]) -> list[Tensor]:
-    """Standard normal latents (n, *latent_shapes[level]) of each level, finest first, one seed a sample."""
-    generators = sampling.seeded(seeds)
-    like = flow.levels[-1].prior
-    return [sampling.noise(generators, shape).to(like) for shape in flow.latent_shapes]
-
-
-@torch.no_grad()
-def draw(
-    flow: Glow, seeds: Sequence[int], *, temperature: float = 1.0, chunk: int = 64
-) -> tuple[Tensor, list[Tensor]]:
-    """Draw images; each depends on its seed alone.
-
-    Args:
-        flow: An initialized flow.
-        seeds: One whole number a sample.
-        temperature: What the latents are multiplied by: below 1, likelier and more alike.
-        chunk: Images in a call of the network, the last filled up, as in `galgen.models.sampling`.
-
-    Returns:
-        Images (n, 1, H, W) in [0, 1], and the latents they were decoded from, as of `latents`.
-    """
-    zs = [temperature * z for z in latents(flow, seeds)]
-    images = []
-    for first in range(0, len(seeds), chunk):
-        part = [z[first : first + chunk] for z in zs]
-        full = [torch.cat([z, z.new_zeros(chunk - len(z), *z.shape[1:])]) for z in part]
-        images.append(flow.image(flow.decode(full))[: len(part[0])])
-    return torch.cat(images), zs
-
-
-class GlowLearner:
-    """What the training loop needs to know of the flow; its flips are the loop's.
-
-    Args:
-        flow: The flow, initialized.
-        learning_rate: Of Adam, before the schedule.
-        clip_value: Bound of each component of the gradient.
-        clip_norm: Bound of its norm after that.
-        device: Where to train.
-        precision: What the convolutions of the couplings compute in; all else stays in float32.
-
-    Raises:
-        GalgenError: If the flow is not initialized.
-    """
-
-    def __init__(
-        self,
-        flow: Glow,
-        *,
-        learning_rate: float,
-        clip_value: float = 5.0,
-        clip_norm: float = 100.0,
-        device: str | torch.device = "cpu",
-        precision: Literal["fp32", "bf16"] = "fp32",
-    ):
-        flow.require_initialized()
-        self.device = torch.device(device)
-        self.net = flow.to(self.device).train()
-        self.networks = {"net": self.net}
-        self.adam = torch.optim.Adam(self.net.parameters(), lr=learning_rate, fused=True)
-        self.optimizers = {"adam": self.adam}
-        self.settings = {
-            "learning_rate": learning_rate,
-            "clip_value": clip_value,
-            "clip_norm": clip_norm,
-            "precision": precision,
-        }
-        self.limits = {"bits_per_dim": 100.0}  # an untrained flow is below 10
-
-    def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """One step of Adam on images (B, 1, H, W); the loss in bits per dimension, the gradient's norm."""
-        for group in self.adam.param_groups:
-            group["lr"] = self.settings["learning_rate"] * rate
-        x = self.net.dequantize(images, noise)
-        dtype = torch.bfloat16 if self.settings["precision"] == "bf16" else None
-        loss = self.net.bits_per_dim(self.net(x, dtype)[1]).mean()
-        self.adam.zero_grad()
-        loss.backward()
-        parameters = list(self.net.parameters())
-        nn.utils.clip_grad_value_(parameters, self.settings["clip_value"])
-        norm = nn.utils.clip_grad_norm_(parameters, self.settings["clip_norm"])
-        if not norm.isfinite():
-            raise GalgenError(
-                f"training stopped: {self._broken(x)} is not finite; the last good checkpoint is kept. Lower "
-                f"learning_rate ({self.settings['learning_rate']}) or lengthen the warm-up, and train in a "
-                f"new folder"
-            )
-        self.adam.step()
-        return {"bits_per_dim": loss.detach(), "gradient_norm": norm.detach()}
-
-    @torch.no_grad()
-    def _broken(self, x: Tensor) -> str:
-        """The first layer whose output is not finite, else the last parameter whose gradient is not."""
-        for k, level in enumerate(self.net.levels):
-            x = F.pixel_unshuffle(x, 2)
-            for i, layer in enumerate(level.steps):
-                x = layer(x)[0]
-                if not x.isfinite().all():
-                    return f"the output of {type(layer).__name__} in step {i // 2} of level {k}"
-            x = x.chunk(2, 1)[0]
-        names = [n for n, p in self.net.named_parameters() if not p.grad.isfinite().all()]
-        return f"the gradient of {names[-1]}"

@@ -20,14 +20,17 @@ References:
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
+from galgen.config import DenoiserSettings, Profile
+from galgen.models.sampling import probability_flow_ode
 from galgen.runs.errors import GalgenError
 
-__all__ = ["BiasFreeNormReLU", "DenoiserLearner", "UNet"]
+__all__ = ["BiasFreeNormReLU", "DenoiserLearner", "Diffusion", "UNet"]
 
 
 class _NormReLU(torch.autograd.Function):
@@ -129,28 +132,28 @@ class DenoiserLearner:
 
     Args:
         net: The network.
-        learning_rate: Of Adam, before the schedule.
-        loss: Which of the two.
+        settings: Learning rate (of Adam, before the schedule) and which loss.
         device: Where to train.
-        precision: What the network computes in: float32, or bfloat16 with float32 weights.
+        precision: What the network computes in: float32, or bfloat16 with float32 weights; by default that on
+            a GPU, as it is slower without matrix units.
     """
 
     def __init__(
         self,
         net: UNet,
+        settings: DenoiserSettings,
         *,
-        learning_rate: float,
-        loss: Literal["weighted", "paper"] = "weighted",
         device: str | torch.device = "cpu",
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16"] | None = None,
     ):
         self.device = torch.device(device)
         self.net = net.to(self.device, memory_format=torch.channels_last).train()
         self.networks = {"net": self.net}
-        self.adam = torch.optim.Adam(self.net.parameters(), lr=learning_rate, fused=True)
+        self.learning_rate, self.loss = settings.learning_rate, settings.loss
+        self.adam = torch.optim.Adam(self.net.parameters(), lr=self.learning_rate, fused=True)
         self.optimizers = {"adam": self.adam}
-        self.learning_rate, self.loss, self.precision = learning_rate, loss, precision
-        self.settings = {"learning_rate": learning_rate, "loss": loss, "precision": precision}
+        self.precision = precision or ("bf16" if self.device.type == "cuda" else "fp32")
+        self.settings = settings.recipe() | {"precision": self.precision}
         self.limits = {"loss": 1000.0}  # "no noise" has a loss below 1, an untrained network one below 300
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
@@ -170,3 +173,31 @@ class DenoiserLearner:
         loss.backward()
         self.adam.step()
         return {"loss": loss.detach()}
+
+
+class Diffusion:
+    """The blind denoiser and its deterministic sampler, as a family."""
+
+    name, label = "unet", "diffusion"
+    chapters = ("00_headline", "02_diffusion", "03_two_models_diffusion")
+    bits, flips, has_second_pair, has_control = 8, False, False, True
+    flop_rate = 5e10
+
+    def __init__(self, profile: Profile):
+        self.settings = profile.denoiser
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The U-Net."""
+        return {"net": UNet(self.settings.kernels, self.settings.blocks)}
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> DenoiserLearner:
+        """Needs no data to begin."""
+        return DenoiserLearner(networks["net"], self.settings, device=device)
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
+        """Along the probability flow, not clipped."""
+        return probability_flow_ode(
+            networks["net"], start, seeds, chunk=chunk, **self.settings.sampler
+        ).images

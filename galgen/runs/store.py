@@ -7,11 +7,9 @@ pickle). It is made in `<key>.partial`, where an interrupted run finds its check
 done, under a lock: of two processes that ask for the same entry one works and the other waits for it.
 """
 
-import ast
 import datetime
 import hashlib
 import importlib.metadata
-import inspect
 import json
 import os
 import platform
@@ -21,28 +19,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from filelock import FileLock
 
+from galgen.runs.code import code_version
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json, write_json
 
-__all__ = ["Run", "Store", "code_version", "provenance"]
-
-
-def code_version(modules: Iterable[ModuleType]) -> str:
-    """A hash of what the modules compute: comments, docstrings and layout do not change it."""
-    digest = hashlib.sha256()
-    for module in modules:
-        tree = ast.parse(inspect.getsource(module))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                    body[0].value.value = ""
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:16]
+__all__ = ["Run", "Store", "provenance"]
 
 
 @dataclass(frozen=True)
@@ -105,12 +89,12 @@ class Store:
             root = project() / "store"
         self.root = Path(root).absolute()
 
-    def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[ModuleType] = ()) -> str:
+    def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> str:
         """The key of an entry (16 hexadecimal digits)."""
-        identity = {"kind": kind, "params": params, "data": data, "code": code_version(code)}
+        identity = {"kind": kind, "params": params, "data": data, "code": code_version(*code)}
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
-    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[ModuleType] = ()) -> Run | None:
+    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> Run | None:
         """The finished entry, or None."""
         path = self.root / kind / self.key(kind, params, data=data, code=code)
         return Run(path, read_json(path / "record.json")) if path.is_dir() else None
@@ -122,7 +106,7 @@ class Store:
         make: Callable[[Path], dict],
         *,
         data: str = "",
-        code: Iterable[ModuleType] = (),
+        code: Iterable[object] = (),
     ) -> Run:
         """Return the entry, making it first if it is missing.
 
@@ -132,7 +116,7 @@ class Store:
             make: Writes the artefacts into the folder it is given, which may hold what an interrupted
                 attempt left behind, and returns a summary (JSON values).
             data: sha256 of the data the result depends on.
-            code: The modules whose change makes the result another one.
+            code: Functions, classes or modules: the entry points of what computes the result.
         """
         code = tuple(code)
         key = self.key(kind, params, data=data, code=code)
@@ -150,7 +134,7 @@ class Store:
                 "kind": kind,
                 "params": params,
                 "data": data,
-                "code": {"version": code_version(code), "modules": [m.__name__ for m in code]},
+                "code": code_version(*code),
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 "seconds": round(time.monotonic() - started, 3),
                 "summary": summary,

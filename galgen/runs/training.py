@@ -23,7 +23,6 @@ import hashlib
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -32,13 +31,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
+from galgen.runs.progress import Display
 
-__all__ = ["Learner", "cosine", "halving", "log_spaced", "read_losses", "train"]
+__all__ = ["SCHEDULES", "Learner", "cosine", "halving", "log_spaced", "read_losses", "train"]
 
 Schedule = Callable[[int, int], float]
 
@@ -99,7 +98,7 @@ def train(
         seed_order: Names the order of the images and the flips.
         seed_noise: Names what the steps draw.
         schedule: The rate of learning as a function of images shown and images to be shown.
-        flips: Turn images over at random, up-down and left-right.
+        flips: Flip images at random, up-down and left-right.
         milestones: Counts of images at which to keep the weights, rounded up to whole batches.
         report_every: Steps between two lines of the log, and the least between two checkpoints.
         save_every_seconds: Time between two checkpoints.
@@ -132,7 +131,7 @@ def train(
     shown, before, means = _resume(learner, directory, settings)
     batch = _reader(images, device)
     started = saved = time.monotonic()
-    display = _Display(label, total, shown) if progress else None
+    display = Display(label, total, shown) if progress else None
     losses: list[dict[str, Tensor]] = []
     with open(directory / "losses.jsonl", "a") as log:
         while shown < total:
@@ -174,7 +173,7 @@ def train(
 
 
 def cosine(shown: int, total: int) -> float:
-    """From 1 down to 0 along a cosine, after a climb over the first 2 % of the images, at most 1000."""
+    """From 1 down to 0 along a cosine, after a warm-up over the first 2 % of the images, at most 1000."""
     warm_up = min(total // 50, 1000) + 1
     return min(1.0, (shown + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * shown / total))
 
@@ -182,6 +181,19 @@ def cosine(shown: int, total: int) -> float:
 def halving(shown: int, total: int) -> float:
     """The paper's: halved every 100 epochs of 250 000 images, however long the training."""
     return 0.5 ** (shown // 25_000_000)
+
+
+def constant(shown: int, total: int) -> float:
+    """One learning rate throughout."""
+    return 1.0
+
+
+def falling(shown: int, total: int) -> float:
+    """Constant after a warm-up over 1000 images, and from half of the training on linearly to nothing."""
+    return min(1.0, (shown + 1) / 1000, 2 * (1 - shown / total))
+
+
+SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (cosine, halving, constant, falling)}
 
 
 def log_spaced(first: int, last: int, count: int) -> list[int]:
@@ -307,37 +319,3 @@ def _flip(x: Tensor, generator: torch.Generator) -> Tensor:
     turn = torch.rand(2, len(x), 1, 1, 1, generator=generator, device=x.device) < 0.5
     x = torch.where(turn[0], x.flip(-1), x)
     return torch.where(turn[1], x.flip(-2), x)
-
-
-class _Display:
-    """A tqdm bar on a terminal; elsewhere a line every 15 seconds."""
-
-    def __init__(self, label: str, total: int, shown: int):
-        self.label, self.total, self.initial = label, total, shown
-        self.started = self.last = time.monotonic()
-        terminal = sys.stderr.isatty()
-        self.bar = (
-            tqdm(total=total, initial=shown, desc=label, unit="image", unit_scale=True) if terminal else None
-        )
-
-    def show(self, shown: int, means: dict[str, float]) -> None:
-        loss = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-        if self.bar is not None:
-            self.bar.set_postfix_str(loss, refresh=False)
-            self.bar.update(shown - self.bar.n)
-            if shown == self.total:
-                self.bar.close()
-        elif (now := time.monotonic()) - self.last >= 15 or shown == self.total:
-            self.last = now
-            line = tqdm.format_meter(
-                shown,
-                self.total,
-                now - self.started,
-                prefix=self.label,
-                unit="image",
-                unit_scale=True,
-                initial=self.initial,
-                postfix=loss,
-                ncols=0,
-            )
-            print(line, file=sys.stderr, flush=True)

@@ -35,7 +35,7 @@ def build_name(parameters: Parameters) -> str:
     name = f"{parameters.profile}-{Path(parameters.data).stem}"
     N = parameters.N
     if N is not None:
-        name += "-N" + "-".join(map(str, [N] if isinstance(N, int) else N))
+        name += "-N" + "-".join(map(str, N))
     return name + (f"-seed{parameters.seed}" if parameters.seed else "")
 
 
@@ -226,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         experiments = every_family(parameters)
         if args.step == "chapter":
             data = read_json(args.stamp)["dataset"]
-            own = [e for e in experiments.values() if args.notebook.stem in e.family.chapters]
+            own = [e for e in experiments.values() if args.notebook.stem in e.chapters]
             sizes = sorted({N for e in own or experiments.values() for N in e.sizes})
             note = {"N": sizes, "images": data["images"], "sha256": data["sha256"]}
             chapters.execute(args.notebook, args.output, parameters, note)

@@ -45,7 +45,7 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     Raises:
         GalgenError: If a cell fails: its error, and where the unfinished notebook lies.
     """
-    given = {name: value for name, value in parameters.model_dump().items() if value is not None}
+    given = {name: value for name, value in parameters.model_dump(mode="json").items() if value is not None}
     unfinished = output.parent / f"unfinished-{output.name}"
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -69,7 +69,7 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     executed = nbformat.read(unfinished, as_version=4)
     executed.metadata["galgen"] = {
         **provenance(),
-        "parameters": parameters.model_dump(),
+        "parameters": parameters.model_dump(mode="json"),
         **note,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "seconds": round(executed.metadata.papermill.duration),

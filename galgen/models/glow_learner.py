@@ -1,0 +1,144 @@
+"""How Glow is trained, by maximum likelihood, and drawn from.
+
+The loss is the bound of `galgen.models.glow` in bits per dimension, the mean over the batch of
+
+    bits - log2 p(x) / dimensions,      x = (integer + u) / 2^bits - 1/2,
+
+and a sample is f^-1(T z), z ~ N(0, 1), at temperature T.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from galgen.config import GlowSettings, Profile
+from galgen.models.glow import Glow
+from galgen.models.sampling import in_chunks, noise, seeded
+from galgen.runs.errors import GalgenError
+
+__all__ = ["GlowFamily", "GlowLearner", "draw", "latents"]
+
+
+class GlowLearner:
+    """What the training loop needs to know of the flow; its flips are the loop's.
+
+    Args:
+        flow: The flow, initialized.
+        settings: Learning rate (of Adam, before the schedule) and bounds of the gradient.
+        device: Where to train.
+        precision: What the convolutions of the couplings compute in; all else stays in float32.
+
+    Raises:
+        GalgenError: If the flow is not initialized.
+    """
+
+    def __init__(
+        self,
+        flow: Glow,
+        settings: GlowSettings,
+        *,
+        device: str | torch.device = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ):
+        flow.require_initialized()
+        self.device = torch.device(device)
+        self.net = flow.to(self.device).train()
+        self.networks = {"net": self.net}
+        self.adam = torch.optim.Adam(self.net.parameters(), lr=settings.learning_rate, fused=True)
+        self.optimizers = {"adam": self.adam}
+        self.settings = settings.recipe() | {"precision": precision}
+        self.limits = {"bits_per_dim": 100.0}  # an untrained flow is below 10
+
+    def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
+        """One step of Adam on images (B, 1, H, W); the loss in bits per dimension, the gradient's norm."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.settings["learning_rate"] * rate
+        x = self.net.dequantize(images, noise)
+        dtype = torch.bfloat16 if self.settings["precision"] == "bf16" else None
+        loss = self.net.bits_per_dim(self.net(x, dtype)[1]).mean()
+        self.adam.zero_grad()
+        loss.backward()
+        parameters = list(self.net.parameters())
+        nn.utils.clip_grad_value_(parameters, self.settings["clip_value"])
+        norm = nn.utils.clip_grad_norm_(parameters, self.settings["clip_norm"])
+        if not norm.isfinite():
+            raise GalgenError(
+                f"training stopped: {self._broken(x)} is not finite; the last good checkpoint is kept. Lower "
+                f"learning_rate ({self.settings['learning_rate']}) or lengthen the warm-up, and train in a "
+                f"new folder"
+            )
+        self.adam.step()
+        return {"bits_per_dim": loss.detach(), "gradient_norm": norm.detach()}
+
+    @torch.no_grad()
+    def _broken(self, x: Tensor) -> str:
+        """The first layer whose output is not finite, else the last parameter whose gradient is not."""
+        for k, level in enumerate(self.net.levels):
+            x = F.pixel_unshuffle(x, 2)
+            for i, layer in enumerate(level.steps):
+                x = layer(x)[0]
+                if not x.isfinite().all():
+                    return f"the output of {type(layer).__name__} in step {i // 2} of level {k}"
+            x = x.chunk(2, 1)[0]
+        names = [n for n, p in self.net.named_parameters() if not p.grad.isfinite().all()]
+        return f"the gradient of {names[-1]}"
+
+
+def latents(flow: Glow, seeds: Sequence[int]) -> list[Tensor]:
+    """Standard normal latents (n, *latent_shapes[level]) of each level, finest first, one seed a sample."""
+    generators = seeded(seeds)
+    like = flow.levels[-1].prior
+    return [noise(generators, shape).to(like) for shape in flow.latent_shapes]
+
+
+@torch.no_grad()
+def draw(
+    flow: Glow, seeds: Sequence[int], *, temperature: float = 1.0, chunk: int = 64
+) -> tuple[Tensor, list[Tensor]]:
+    """Draw images; each depends on its seed alone.
+
+    Args:
+        flow: An initialized flow.
+        seeds: One whole number a sample.
+        temperature: What the latents are multiplied by: below 1, likelier and more alike.
+        chunk: Images in a call of the network, the last filled up, as in `galgen.models.sampling`.
+
+    Returns:
+        Images (n, 1, H, W) in [0, 1], and the latents they were decoded from, as of `latents`.
+    """
+    zs = [temperature * z for z in latents(flow, seeds)]
+    return in_chunks(lambda *z: flow.image(flow.decode(z)), *zs, chunk=chunk), zs
+
+
+class GlowFamily:
+    """Glow, as a family."""
+
+    name, label = "glow", "Glow"
+    chapters = ("04_glow", "05_inversion_test")
+    flips, has_second_pair, has_control = True, True, True
+    flop_rate = 3.7e10
+
+    def __init__(self, profile: Profile):
+        self.settings, self.size = profile.glow, profile.image_size
+        self.bits = self.settings.bits
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The flow, whose actnorms are not yet initialised."""
+        names = ("steps", "levels", "width", "bits", "channels")
+        return {"net": Glow(size=self.size, **{name: getattr(self.settings, name) for name in names})}
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> GlowLearner:
+        """Initialises the actnorms on the first 256 training images."""
+        first = torch.from_numpy(np.array(images[:256])).float() / 255
+        networks["net"].initialize(first, torch.Generator().manual_seed(0))
+        return GlowLearner(networks["net"], self.settings, device=device)
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
+        """Through the inverse of the flow; black where it overflows, which chapter 4 counts."""
+        return draw(networks["net"], seeds, chunk=chunk, **self.settings.sampler)[0].nan_to_num(0)
