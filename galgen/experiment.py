@@ -126,16 +126,10 @@ class Experiment:
     def _prepare(self, source: str) -> Dataset:
         profile = self.profile
         # One data set for all families, whichever asks first.
-        ladders = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
-        count = max(profile.simulated, 2 * max(map(max, ladders)) + profile.validation)
-        return prepare(
-            self.store,
-            source,
-            size=profile.image_size,
-            crop=profile.crop,
-            count=count,
-            seed=self.parameters.seed,
-        )
+        sizes = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
+        count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
+        size, crop, seed = profile.image_size, profile.crop, self.parameters.seed
+        return prepare(self.store, source, size=size, crop=crop, count=count, seed=seed)
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""
@@ -267,9 +261,7 @@ class Experiment:
             cores = min(os.cpu_count() or 1, len(missing))
             minutes = sum(record["minutes"] for record in missing) / cores
             memory = cores * max(record["memory_mb"] for record in missing)
-            print(
-                f"{len(missing)} models to train: about {minutes:.0f} minutes on {cores} cores, {memory} MB"
-            )
+            print(f"{len(missing)} models to train: {minutes:.0f} minutes of {cores} cores, {memory} MB")
             costs.check(self.store.root, missing)
             with ThreadPoolExecutor(cores) as pool:
                 list(pool.map(self._train_apart, [record["name"] for record in missing]))
@@ -355,11 +347,7 @@ def training_named(
 ) -> tuple[Experiment, Training]:
     """The training that a plan calls `name`, and the experiment it belongs to."""
     experiments = every_family(parameters, store).values()
-    known = {
-        training.name: (experiment, training)
-        for experiment in experiments
-        for training in experiment.trainings()
-    }
+    known = {each.name: (experiment, each) for experiment in experiments for each in experiment.trainings()}
     if name not in known:
         raise GalgenError(f"no training '{name}' in this experiment; there are {', '.join(known)}")
     return known[name]
