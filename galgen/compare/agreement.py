@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from galgen.compare import memorization
-from galgen.compare.estimates import Estimate, bootstrap
+from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.data import similarity
 from galgen.data.dataset import Split
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from galgen.models.sampling import noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Denoising", "Panel", "bands", "denoise_panel", "denoising_curve", "psnr"]
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,6 @@ def denoising_curve(
     sigmas: Sequence[float],
     *,
     seed: int = 0,
-    device: str | torch.device = "cpu",
     chunk: int = 64,
 ) -> Denoising:
     """PSNR of every image at every noise level.
@@ -80,19 +79,18 @@ def denoising_curve(
         images: uint8 (n, C, H, W), may be a memory map.
         sigmas: Noise levels, in units of the dynamic range.
         seed: Seed of the noise of the first image; image i has seed + i.
-        device: Where f computes.
         chunk: Images in a call.
     """
     sigma = _levels(sigmas)
     noisy, denoised = np.empty((2, len(sigma), len(images)))
     for first in range(0, len(images), chunk):
         rows = slice(first, first + chunk)
-        x = torch.from_numpy(np.array(images[rows])).to(device).float() / 255
-        z = noise(seeded(range(seed + first, seed + first + len(x))), x.shape[1:]).to(device)
+        x = torch.from_numpy(np.array(images[rows])).float() / 255
+        z = noise(seeded(range(seed + first, seed + first + len(x))), x.shape[1:])
         for level, s in enumerate(sigma):
             y = x + s * z
-            noisy[level, rows] = psnr(y, x).cpu()
-            denoised[level, rows] = psnr(y - f(y).float(), x).cpu()
+            noisy[level, rows] = psnr(y, x)
+            denoised[level, rows] = psnr(y - f(y).float(), x)
     return Denoising(sigma, noisy, denoised)
 
 
@@ -103,26 +101,20 @@ def denoise_panel(
     sigmas: Sequence[float],
     *,
     seed: int = 0,
-    device: str | torch.device = "cpu",
 ) -> Panel:
     """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
     sigma = _levels(sigmas)
-    x = (torch.from_numpy(np.array(image)).to(device).float() / 255)[None]
-    y = x + torch.from_numpy(sigma).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:]).to(device)
+    x = (torch.from_numpy(np.array(image)).float() / 255)[None]
+    y = x + torch.from_numpy(sigma).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
     estimates = {name: y - f(y).float() for name, f in models.items()}
     return Panel(
-        clean=x[0].cpu().numpy(),
+        clean=x[0].numpy(),
         sigma=sigma,
-        noisy=y.cpu().numpy(),
-        noisy_psnr=psnr(y, x).cpu().numpy(),
-        denoised={name: estimate.cpu().numpy() for name, estimate in estimates.items()},
-        denoised_psnr={name: psnr(estimate, x).cpu().numpy() for name, estimate in estimates.items()},
+        noisy=y.numpy(),
+        noisy_psnr=psnr(y, x).numpy(),
+        denoised={name: estimate.numpy() for name, estimate in estimates.items()},
+        denoised_psnr={name: psnr(estimate, x).numpy() for name, estimate in estimates.items()},
     )
-
-
-def bands(values: np.ndarray, percentiles: Sequence[float] = (16, 50, 84)) -> np.ndarray:
-    """Percentiles over the images of per-image values (L, n): (len(percentiles), L), the lines of a band."""
-    return np.percentile(values, percentiles, axis=1)
 
 
 def _levels(sigmas: Sequence[float]) -> np.ndarray:

@@ -38,8 +38,9 @@ import torch
 from torch import Tensor, nn
 
 from galgen.compare.controls import blurred
-from galgen.compare.estimates import Estimate, bootstrap, permutation_test
 from galgen.compare.twosample import auc
+from galgen.compare.uncertainty import Estimate, bootstrap, permutation_test, permuted
+from galgen.compare.wasserstein import permuted_w1
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
 
@@ -59,7 +60,8 @@ __all__ = [
 ]
 
 ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
-WRONG = ("noise", "blurred", "dropped")  # what a D with power tells from held-out images
+WRONG = ("noise", "blurred", "dropped")  # what a D with power distinguishes from held-out images
+_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Contrast:
-    """How one D tells two sets apart.
+    """How one D distinguishes two sets.
 
     Attributes:
         distance: W1 of the scores over their pooled sd; 0 for a constant D.
@@ -107,9 +109,9 @@ class Judgement:
         """P(D scores a training image above a held-out one): above 1/2 where D knows them by heart."""
         return self.contrasts["train", "held_out"].auc
 
-    def has_power(self, alpha: float = 0.05) -> bool:
-        """Whether D tells every wrong generator from held-out images."""
-        return all(self.contrasts["held_out", name].p < alpha for name in WRONG)
+    def has_power(self) -> bool:
+        """Whether D distinguishes every wrong generator from held-out images, at p < 0.05."""
+        return all(self.contrasts["held_out", name].p < _ALPHA for name in WRONG)
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,11 @@ class DiscriminatorTest:
         """Bonferroni's bound on the smallest p-value of the same contrasts."""
         return min(1.0, 6 * min(c.p for c in self._contrasts()))
 
-    def verdict(self, alpha: float = 0.05) -> str:
+    def verdict(self) -> str:
         """'separates', 'passes', or 'no power' when nothing is separated and a D misses a wrong generator."""
-        if self.p < alpha:
+        if self.p < _ALPHA:
             return "separates"
-        return "passes" if self.A.has_power(alpha) and self.B.has_power(alpha) else "no power"
+        return "passes" if self.A.has_power() and self.B.has_power() else "no power"
 
     def _contrasts(self) -> list[Contrast]:
         return [D.contrasts[pair] for D in (self.A, self.B) for pair in itertools.combinations(ALIKE[:3], 2)]
@@ -258,17 +260,7 @@ def contrast(
     """How far the scores x (n,) and y (m,) are apart; if `paired`, x_i and y_i share a latent."""
     if len(x) == 0 or len(y) == 0 or (paired and len(x) != len(y)):
         raise GalgenError(f"{len(x)} and {len(y)} scores cannot be compared")
-    rng = np.random.default_rng(seed)
     pooled = np.concatenate([x, y])
-    order = np.argsort(pooled)
-    # F_x - F_y climbs by 1/n at each x and falls by 1/m at each y; W1 is the area under |F_x - F_y|.
     given = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
-    if paired:
-        exchange = rng.choice([-1.0, 1.0], (permutations, len(x)))
-        steps = given * np.tile(exchange, 2)
-    else:
-        steps = rng.permuted(np.tile(given, (permutations, 1)), axis=1)
-    climb = np.concatenate([given[None], steps])[:, order].cumsum(1)[:, :-1]
-    W1 = np.abs(climb) @ np.diff(pooled[order])
-    sd = pooled.std()
+    W1, sd = permuted_w1(pooled, permuted(given, permutations, seed, paired=paired)), pooled.std()
     return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, permutation_test(W1).p, auc(y, x))

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from galgen.compare import agreement
 from galgen.compare.distances import distances, with_spread
-from galgen.compare.estimates import Estimate, Outcome, permutation_test
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
+from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted
 from galgen.data import similarity
 from galgen.data.dataset import Split
 
@@ -66,10 +66,10 @@ def scores(
         flips: Whether the nearest image is looked for among the flipped ones too.
         morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
         permutations: Of each null.
-        seed: Of the permutations.
+        seed: Random seed.
     """
-    a, b, rng = torch.as_tensor(a), torch.as_tensor(b), np.random.default_rng(seed)
-    orders = [np.arange(len(a)), *(rng.permutation(len(a)) for _ in range(permutations))]
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    orders = permuted(np.arange(len(a)), permutations, seed)
     medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
     found = agreement.two_models(a, b, images, sets, mean=mean, flips=flips)
     answers = {
@@ -79,7 +79,7 @@ def scores(
     if min(len(a), len(reference)) >= 10:  # two a fold
         for question, side in (("distribution", None), ("coarse distribution", 8)):
             judged = [features(part, side=side) for part in (reference, a)]
-            answers[question] = c2st(*judged, permutations=permutations, seed=seed).score
+            answers[question] = c2st(*judged, permutations=permutations, seed=seed).outcome
     if morphology is not None:
         tables = [valid(morphology(part)) for part in (reference, a)]
         used = with_spread(tables[0], COEFFICIENTS)
