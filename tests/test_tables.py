@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.estimates import Estimate, Outcome
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.compare.spread import brightness
 from galgen.experiment import Training
 from galgen.figures import tables

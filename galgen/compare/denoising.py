@@ -27,12 +27,10 @@ class Denoising:
     """PSNR of one model on one set of images.
 
     Attributes:
-        sigma: Noise levels, (L,).
-        noisy: PSNR of the noisy images, (L, n), in dB.
+        noisy: PSNR of the noisy images at each level, (L, n), in dB.
         denoised: PSNR of the denoised images, (L, n), in dB.
     """
 
-    sigma: np.ndarray
     noisy: np.ndarray
     denoised: np.ndarray
 
@@ -43,7 +41,6 @@ class Panel:
 
     Attributes:
         clean: The image, (C, H, W).
-        sigma: Noise levels, (L,).
         noisy: The noisy images, (L, C, H, W).
         noisy_psnr: Their PSNR, (L,), in dB.
         denoised: For each model's name, the denoised images, (L, C, H, W).
@@ -51,7 +48,6 @@ class Panel:
     """
 
     clean: np.ndarray
-    sigma: np.ndarray
     noisy: np.ndarray
     noisy_psnr: np.ndarray
     denoised: dict[str, np.ndarray]
@@ -91,7 +87,7 @@ def denoising_curve(
             y = x + s * z
             noisy[level, rows] = psnr(y, x)
             denoised[level, rows] = psnr(y - f(y).float(), x)
-    return Denoising(sigma, noisy, denoised)
+    return Denoising(noisy, denoised)
 
 
 @torch.inference_mode()
@@ -109,7 +105,6 @@ def denoise_panel(
     estimates = {name: y - f(y).float() for name, f in models.items()}
     return Panel(
         clean=x[0].numpy(),
-        sigma=sigma,
         noisy=y.numpy(),
         noisy_psnr=psnr(y, x).numpy(),
         denoised={name: estimate.numpy() for name, estimate in estimates.items()},

@@ -16,7 +16,7 @@ however their distributions differ. And wide scores s of a D that cannot tell ha
 here called the floor, not 2. The scales of D_A and D_B are arbitrary: nothing is compared across them.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
-permutation p-value, and the area under the curve. When D does not tell two independent sets apart, their
+permutation p-value, and the area under the curve. When D does not distinguish two independent sets, their
 scores may be permuted; A's and B's samples share latents, and only exchanges within pairs are free. No one
 permutation of three sets does both, so each pair of sets has its own, exact test, and Bonferroni's bound
 joins the six of the four curves (two D, three pairs of own, other and train) however they depend.
@@ -25,7 +25,7 @@ joins the six of the four curves (two D, three pairs of own, other and train) ho
 other held-out images with their pixels shuffled (noise), blurred by a pixel, or eight of them over and over
 (dropped modes; only repeated scores give these away, the area stays near 1/2).
 
-*Memory*: a D that tells training from held-out images knows the former by heart. That samples differ from
+*Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ from
 training images then says nothing of the generator; whether they differ from held-out ones does.
 """
 
@@ -97,7 +97,7 @@ class Judgement:
     Attributes:
         curves: l(D(own), D(set)) for every set but "own"; the paper's are "other" and "train".
         contrasts: For every pair of `ALIKE`, and of "held_out" with each of `WRONG`.
-        floor: The mean of l if D told nothing apart, over its scores of own, other and train.
+        floor: The mean of l if D distinguished nothing, over its scores of own, other and train.
     """
 
     curves: dict[str, Curve]
@@ -106,7 +106,7 @@ class Judgement:
 
     @property
     def memory(self) -> Estimate:
-        """P(D scores a training image above a held-out one): above 1/2 where D knows them by heart."""
+        """P(D scores a training image above a held-out one): above 1/2 where D has memorized them."""
         return self.contrasts["train", "held_out"].auc
 
     def has_power(self) -> bool:
@@ -156,7 +156,7 @@ def image_sets(
         other: The other model's samples of the same latents, in the same order.
         train: Its training images, uint8 (N, C, H, W), may be a memory map; min(n, N) are drawn.
         held_out: Images neither model has seen, uint8: half are for the wrong generators, n of each used.
-        seed: Of all draws.
+        seed: Random seed.
 
     Returns:
         For each of `ALIKE` and `WRONG`, images (n or fewer, C, H, W), float32.
@@ -243,8 +243,8 @@ def discriminator_test(
         samples: Images of A and of B of the same latents, (n, C, H, W) in [0, 1].
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images and of the validation images.
-        permutations: Of each p-value.
-        seed: Of all draws.
+        permutations: For each p-value.
+        seed: Random seed.
     """
     found = []
     for D, (own, other), rows in zip(judges, (samples, samples[::-1]), (sets.A, sets.B), strict=True):

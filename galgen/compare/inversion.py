@@ -31,16 +31,7 @@ from galgen.compare.wasserstein import iid_floor, wasserstein
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
 
-__all__ = [
-    "LIMIT",
-    "PAPER_FLOOR",
-    "PAPER_TABLE1",
-    "Inversion",
-    "LevelTest",
-    "compare_levels",
-    "invert",
-    "model_pairs",
-]
+__all__ = ["PAPER_FLOOR", "PAPER_TABLE1", "Inversion", "LevelTest", "compare_levels", "invert", "model_pairs"]
 
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
 PAPER_TABLE1 = {

@@ -3,7 +3,7 @@
     question               value                                    null                         p of
     agreement              median anomaly cosine of a_i and b_i     seeds re-paired at random    a larger one
     memorization           P(train closer), both models             held-out images as samples   a larger one
-    distribution           AUC of a classifier, a against held out  labels permuted              a larger one
+    distribution           AUC of a classifier, a and held-out      labels permuted              a larger one
     coarse distribution    the same at 8 pixels a side              labels permuted              a larger one
     morphology             energy distance of five coefficients     labels permuted              a larger one
 
@@ -36,7 +36,7 @@ EXPECTED = {
     "held out": dict.fromkeys(QUESTIONS, False),
     "memorizer": {"agreement": False, "memorization": True},
     "blurred": {"agreement": False, "distribution": True, "morphology": True},
-    # two Gaussians of alike covariance draw alike
+    # two Gaussians of similar covariance draw similar images
     "Gaussian": {"agreement": True, "distribution": True, "coarse distribution": True, "morphology": True},
 }
 

@@ -13,7 +13,7 @@ images T of a fold, fitted on all others R, is
 with a Gaussian K as wide as the median distance, and P fixed by images and folds. So all permutations are
 refitted in one matrix product P (y_1 ... y_R): 0.2 s for 256 + 256 images and 500 permutations. Labels are
 permuted within folds, which hold their share of each set; or exchanged within pairs that share a fold, where
-A's and B's images of one seed are held against each other. Either way the p-value is exact: under the null
+A's and B's images of one seed are compared. Either way the p-value is exact: under the null
 P(p <= t) <= t.
 
 Features are invariant to flips and quarter turns, which the sky does not know. At each scale of a pyramid

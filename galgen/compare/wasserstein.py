@@ -17,7 +17,7 @@ Brownian bridge B(Phi(t)), so
     mean W1 = 2 / sqrt(pi m) * integral sqrt(Phi (1 - Phi)) dt,
 
 good to 6 % from m = 100 on.
-Values that depend on each other within an image have a higher floor; the interval tells.
+Values that depend on each other within an image have a higher floor, as the interval shows.
 
 References:
     Villani 2009, Optimal transport, Theorem 5.10 (duality). Del Barrio, Gine & Matran 1999, Central limit
@@ -54,7 +54,7 @@ def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
 
 
 def permuted_w1(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """W1 of two sets for each way to tell them apart.
+    """W1 of two sets, for each way to divide values into two.
 
     Args:
         values: Of both sets, (n,).
