@@ -25,8 +25,8 @@ joins the six of the four curves (two D, three pairs of own, other and train) ho
 other held-out images with their pixels shuffled (noise), blurred by a pixel, or eight of them over and over
 (dropped modes; only repeated scores give these away, the area stays near 1/2).
 
-*Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ from
-training images then says nothing of the generator; whether they differ from held-out ones does.
+*Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ
+from training images then says nothing of the generator; whether they differ from held-out ones does.
 """
 
 import itertools

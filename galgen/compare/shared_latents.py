@@ -15,20 +15,26 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from galgen.compare.uncertainty import Outcome, permutation_test, permuted
+from galgen.compare.uncertainty import permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Shared", "shared_latents"]
 
 
 @dataclass(frozen=True)
-class Shared(Outcome):
-    """Spearman's rho of one coefficient over shared latents; null and p are of its size.
+class Shared:
+    """The correlation of one coefficient over shared latents.
 
     Attributes:
+        value: Spearman's rho.
+        high: The 95 % quantile of its size over shuffled latents.
+        p: Share of the shuffles, the given order among them, whose correlation is as large.
         n: Latents.
     """
 
+    value: float
+    high: float
+    p: float
     n: int
 
 
@@ -71,5 +77,5 @@ def shared_latents(
             continue
         rho = y[orders] @ x / norm
         size = permutation_test(np.abs(rho), (0.0, 0.95))
-        found[name] = Shared(float(rho[0]), size.low, size.high, size.p, n)
+        found[name] = Shared(float(rho[0]), size.high, size.p, n)
     return found
