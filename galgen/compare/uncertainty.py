@@ -22,7 +22,17 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Outcome", "bootstrap", "finite", "p_text", "permutation_test", "permuted", "share"]
+__all__ = [
+    "Estimate",
+    "Outcome",
+    "bootstrap",
+    "exchanged",
+    "finite",
+    "p_text",
+    "permutation_test",
+    "permuted",
+    "share",
+]
 
 
 @dataclass(frozen=True)
@@ -118,15 +128,20 @@ def permuted(
         paired: Labels i and n/2 + i are opposite and belong to one latent: only they are exchanged.
         groups: Of each label, (n,): it is exchanged with others of its group only.
     """
-    rng = np.random.default_rng(seed)
     if paired:
-        dealt = given * np.tile(rng.choice([-1.0, 1.0], (permutations, len(given) // 2)), 2)
-    else:
-        dealt = np.tile(given, (permutations, 1))
-        groups = np.zeros(len(given)) if groups is None else groups
-        for group in np.unique(groups):
-            dealt[:, groups == group] = rng.permuted(dealt[:, groups == group], axis=1)
+        return given * np.tile(exchanged(len(given) // 2, permutations, seed), 2)
+    rng = np.random.default_rng(seed)
+    dealt = np.tile(given, (permutations, 1))
+    groups = np.zeros(len(given)) if groups is None else groups
+    for group in np.unique(groups):
+        dealt[:, groups == group] = rng.permuted(dealt[:, groups == group], axis=1)
     return np.concatenate([given[None], dealt])
+
+
+def exchanged(n: int, permutations: int, seed: int | np.random.Generator) -> np.ndarray:
+    """Which of n pairs stay, 1, and which are exchanged, -1: (1 + permutations, n), none in the first row."""
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (permutations, n))
+    return np.concatenate([np.ones((1, n)), signs])
 
 
 def permutation_test(values: np.ndarray, band: tuple[float, float] = (0.025, 0.975)) -> Outcome:
