@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.models.sampling import noise, seeded
+from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr"]
@@ -78,15 +78,13 @@ def denoising_curve(
         chunk: Images in a call.
     """
     sigma = _levels(sigmas)
-    noisy, denoised = np.empty((2, len(sigma), len(images)))
-    for first in range(0, len(images), chunk):
-        rows = slice(first, first + chunk)
-        x = torch.from_numpy(np.array(images[rows])).float() / 255
-        z = noise(seeded(range(seed + first, seed + first + len(x))), x.shape[1:])
-        for level, s in enumerate(sigma):
-            y = x + s * z
-            noisy[level, rows] = psnr(y, x)
-            denoised[level, rows] = psnr(y - f(y).float(), x)
+    x = torch.from_numpy(np.array(images)).float() / 255
+    z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
+    noisy, denoised = np.empty((2, len(sigma), len(x)))
+    for level, s in enumerate(sigma):
+        y = x + s * z
+        noisy[level] = psnr(y, x)
+        denoised[level] = psnr(y - in_chunks(f, y, chunk=chunk).float(), x)
     return Denoising(noisy, denoised)
 
 

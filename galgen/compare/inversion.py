@@ -29,6 +29,7 @@ from torch import Tensor
 from galgen.compare.uncertainty import Estimate, bootstrap, permuted
 from galgen.compare.wasserstein import iid_floor, wasserstein
 from galgen.models.glow import Glow
+from galgen.models.sampling import in_chunks
 from galgen.runs.errors import GalgenError
 
 __all__ = ["PAPER_FLOOR", "PAPER_TABLE1", "Inversion", "LevelTest", "compare_levels", "invert", "model_pairs"]
@@ -132,8 +133,7 @@ def invert(
         latents: Unit normals (n, c, h, w), one tensor a level, finest first.
         limit: An image with a pixel beyond it in size becomes NaN, and is counted as lost, whatever B would
             say of it.
-        chunk: Images in a call; the last call is filled up with zeros, so that an image's numbers do not
-            depend on how many others there are.
+        chunk: Images in a call.
 
     Raises:
         GalgenError: If the latents do not go together, or B's have other shapes.
@@ -142,18 +142,17 @@ def invert(
         raise GalgenError(
             f"latents of {[tuple(z.shape) for z in latents]}: give as many images, two or more, at each level"
         )
-    n, levels, parts = len(latents[0]), len(latents), []
-    for first in range(0, n, chunk):
-        rows = [z[first : first + chunk] for z in latents]
-        full = [torch.cat([z, z.new_zeros(chunk - len(z), *z.shape[1:])]) for z in rows]
-        x = flow_a.decode(full)
+
+    def there_and_back(*z: Tensor) -> tuple[Tensor, ...]:
+        x = flow_a.decode(z)
         x = torch.where((x.abs() <= limit).all(3).all(2).all(1)[:, None, None, None], x, torch.nan)
         (z_a, log_a), (z_b, log_b) = flow_a.encode(x), flow_b.encode(x)
         if [z.shape for z in z_b] != [z.shape for z in z_a]:
             raise GalgenError("the two flows have latents of different shapes: compare like with like")
-        parts.append([y[: len(rows[0])].numpy() for y in (*z_a, *z_b, x, log_a, log_b)])
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    z = [level.numpy() for level in latents]
+        return *z_a, *z_b, x, log_a, log_b
+
+    columns = [column.numpy() for column in in_chunks(there_and_back, *latents, chunk=chunk)]
+    z, levels = [level.numpy() for level in latents], len(latents)
     return Inversion(z, columns[:levels], columns[levels : 2 * levels], *columns[2 * levels :])
 
 

@@ -31,10 +31,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy import stats
+from torch import Tensor
 
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.models.glow import Glow
-from galgen.models.sampling import seeded
+from galgen.models.sampling import in_chunks, seeded
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Divergence", "bits_per_dim", "divergence", "gap"]
@@ -83,14 +84,13 @@ def bits_per_dim(flow: Glow, images: np.ndarray, seeds: Sequence[int], *, chunk:
     """
     if len(images) != len(seeds):
         raise GalgenError(f"{len(images)} images but {len(seeds)} seeds: give one an image")
-    bits = []
-    for first in range(0, len(images), chunk):
-        rows = slice(first, first + chunk)
-        x = torch.from_numpy(np.array(images[rows])).float() / 255
-        x = torch.cat([flow.dequantize(x[i : i + 1], g) for i, g in enumerate(seeded(seeds[rows]))])
-        full = torch.cat([x, x.new_zeros(chunk - len(x), *x.shape[1:])])
-        bits.append(flow.bits_per_dim(flow.encode(full)[1])[: len(x)].double().numpy())
-    return np.concatenate(bits)
+    x = torch.from_numpy(np.array(images)).float() / 255
+    x = torch.cat([flow.dequantize(x[i : i + 1], g) for i, g in enumerate(seeded(seeds))])
+
+    def bits(part: Tensor) -> Tensor:
+        return flow.bits_per_dim(flow.encode(part)[1])
+
+    return in_chunks(bits, x, chunk=chunk).double().numpy()
 
 
 def gap(train: np.ndarray, held_out: np.ndarray) -> Estimate:

@@ -34,7 +34,6 @@ import importlib.metadata
 import multiprocessing
 import os
 import signal
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -177,7 +176,7 @@ def stored(store: Store, images: np.ndarray, *, workers: int | None = None, prog
     def make(work: Path) -> dict:
         return report(measure(images, workers=workers, directory=work, progress=progress))
 
-    run = store.run("morphology", versions, make, data=_digest(images), code=[sys.modules[__name__]])
+    run = store.run("morphology", versions, make, data=_digest(images), code=[measure])
     return _read(run.path / "morphology.ecsv")
 
 
