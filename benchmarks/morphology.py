@@ -24,10 +24,8 @@ STEPS = {
     "_asymmetry_center": "centre of least asymmetry (about 120 rotations by 180 degrees)",
     "_rpetro_circ_generic": "circular Petrosian radii (one of the two within the first)",
     "_rpetro_ellip_generic": "elliptical Petrosian radius",
-    "multimode": "multimode",
     "_radius_at_fraction_of_total_circ": "r20, r80",
-    "outer_asymmetry": "outer asymmetry",
-    "shape_asymmetry": "shape asymmetry",
+    "_segmap_mid": "the second segment, for the flag",
 }
 
 

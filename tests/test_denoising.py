@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.denoising import bands, denoise_panel, denoising_curve, psnr
+from galgen.compare.denoising import denoise_panel, denoising_curve, psnr
 from galgen.runs.errors import GalgenError
 
 IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.uint8)
@@ -82,11 +82,6 @@ def test_the_panel_shows_what_the_curve_measures():
     np.testing.assert_allclose(panel.clean, IMAGES[20] / 255, atol=1e-7)
     scaled = (panel.noisy - panel.clean) / np.array(SIGMAS)[:, None, None, None]
     np.testing.assert_allclose(scaled[0], scaled[2], atol=1e-4)
-
-
-def test_bands_are_percentiles_over_images():
-    values = np.stack([np.arange(101.0), np.arange(101.0) + 7])
-    np.testing.assert_allclose(bands(values), [[16, 23], [50, 57], [84, 91]])
 
 
 @pytest.mark.parametrize("sigmas", [[], [0.0], [-1.0, 0.1], 0.5, [np.nan]])

@@ -14,7 +14,6 @@ from galgen.compare.morphology import COEFFICIENTS, measure, report, segment, st
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
-NUMBERS = (*COEFFICIENTS, "multimode", "intensity", "deviation", "rms_asymmetry2")
 quietly = functools.partial(measure, workers=1, progress=False)
 
 
@@ -71,7 +70,6 @@ def test_concentration_is_that_of_the_profile(profiles):
     for row, n, error in zip(table[:4], (0.5, 1, 2, 4), (0.01, 0.03, 0.06, 0.15), strict=True):
         assert row["concentration"] == pytest.approx(exact_concentration(n), abs=error)
     assert exact_concentration(4) - exact_concentration(1) > 1.5
-    assert 5 * np.log10(table["r80"][1] / table["r20"][1]) == pytest.approx(table["concentration"][1])
 
 
 def test_gini_grows_and_m20_falls_with_the_sersic_index(profiles):
@@ -90,7 +88,6 @@ def test_gini_grows_and_m20_falls_with_the_sersic_index(profiles):
 def test_a_companion_makes_a_symmetric_galaxy_asymmetric(profiles):
     alone, with_companion = profiles[1][1], profiles[1][4]
     assert abs(alone["asymmetry"]) < 0.01 < 0.1 < with_companion["asymmetry"]
-    assert with_companion["intensity"] > 0.02 and with_companion["multimode"] > alone["multimode"]
 
 
 def test_the_numbers_are_those_of_plain_statmorph(profiles):
@@ -98,17 +95,17 @@ def test_the_numbers_are_those_of_plain_statmorph(profiles):
     for image, row in zip(images[1::3], table[1::3], strict=True):
         subtracted, galaxy, _ = segment(image[0])
         plain = statmorph.SourceMorphology(subtracted, galaxy.astype(int), 1, gain=10_000)
-        for name in (*NUMBERS, "outer_asymmetry", "shape_asymmetry", "sn_per_pixel", "flag"):
+        for name in (*COEFFICIENTS, "flag"):
             assert row[name] == pytest.approx(plain[name], rel=1e-9), name
 
 
 def test_neither_a_pedestal_nor_the_scale_matters():
     galaxy = sersic(1, size=32, radius=3, seed=3, noise=0.01, companion=0.1)
     table = quietly(np.stack([galaxy, galaxy + 0.25, 0.5 * galaxy, galaxy - 0.05]))
-    for name in NUMBERS:
+    for name in COEFFICIENTS:
         np.testing.assert_allclose(table[name], table[name][0], rtol=1e-5, atol=1e-5, err_msg=name)
-    assert table["sn_per_pixel"][1] == pytest.approx(table["sn_per_pixel"][0])
-    assert table["sky_sigma"][2] == pytest.approx(table["sky_sigma"][0] / 2)
+    (_, _, sky), (_, _, half) = (segment(galaxy[0] * scale) for scale in (1, 0.5))
+    assert half == pytest.approx(sky / 2)
 
 
 def test_uint8_floats_and_tensors_are_the_same_images():
@@ -162,13 +159,13 @@ def test_an_image_that_cannot_be_measured_is_a_row_with_a_reason_in_its_place(tm
     table = quietly(images, directory=tmp_path)
     assert [bool(reason) for reason in table["reason"]] == [True, False, True, True, True, True, True]
     assert "finite" in table["reason"][2] and "sky" in table["reason"][0]
-    for name in NUMBERS:
+    for name in COEFFICIENTS:
         assert np.isfinite(table[name]).tolist() == [i == 1 for i in range(7)]
         assert not (table[name] == -99).any()
     assert len(valid(table)) == 1 and valid(table)["gini"][0] == table["gini"][1]
     told = report(table)
     assert told["images"] == 7 and told["valid"] == 1 and told["valid_fraction"] == 1 / 7
-    assert sum(told["reasons"].values()) == 6 and sum(told["flags"].values()) == 7
+    assert sum(told["reasons"].values()) == 6
     assert same(morphology._read(tmp_path / "morphology.ecsv"), table)
 
 
@@ -239,7 +236,7 @@ def test_an_interrupted_measurement_goes_on_from_its_finished_chunks(monkeypatch
 def test_the_store_measures_a_set_once(monkeypatch, tmp_path):
     images, store = small(2), Store(tmp_path)
     table = stored(store, images, workers=1, progress=False)
-    monkeypatch.setattr(morphology, "measure", None)
+    monkeypatch.setattr(morphology, "_work", None)
     assert same(stored(store, images, workers=1, progress=False), table)
     (run,) = store.runs("morphology")
     assert run.summary["images"] == 2 and run.record["params"]["statmorph"] == statmorph.__version__

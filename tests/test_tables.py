@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.estimates import Estimate, Outcome
 from galgen.compare.spread import brightness
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.experiment import Training
 from galgen.figures import tables
 from galgen.figures.cosines import pair_sheet
@@ -147,7 +147,7 @@ def test_every_model_has_its_curve(runs):
 
 def test_intervals_are_drawn_where_they_lie():
     figure, axis = plt.subplots()
-    intervals(axis, [10, 20], [Estimate(1.0, 0.5, 1.25, 8, 0.95), Estimate(2.0, 2.0 + 1e-12, 3.0, 8, 0.95)])
+    intervals(axis, [10, 20], [Estimate(1.0, 0.5, 1.25, 8), Estimate(2.0, 2.0 + 1e-12, 3.0, 8)])
     (bars,) = axis.containers
     ends = [segment[:, 1].tolist() for segment in bars.lines[2][0].get_segments()]
     assert np.allclose(ends, [[0.5, 1.25], [2.0, 3.0]])

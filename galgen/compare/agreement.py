@@ -3,12 +3,12 @@
 For each latent i, with a_i and b_i the images of the two models (the paper's figures 7, 9 and 13):
 
     agreement_i  cosine of a_i and b_i                     null: a_i and b_j, another seed
-    copying_i    cosine of a_i and A's nearest training    null: a validation image in the place of a_i
+    copying_i    cosine of a_i and A's nearest training    null: a held-out image in the place of a_i
                  image
 
 and, over the samples of both models, P(train closer) and the memorised fraction of
-`galgen.compare.memorization`. With flips the nearest image may be turned over, as the paper has it for the
-models that are trained with flips; the null then is searched in the same way.
+`galgen.compare.memorization`. With flips the nearest image may be flipped, as the paper has it for the models
+that are trained with flips; the null then is searched in the same way.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from galgen.compare import memorization
-from galgen.compare.estimates import Estimate, bootstrap
+from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.data import similarity
 from galgen.data.dataset import Split
 
@@ -33,7 +33,7 @@ class Cosines:
         agreement: Of A's and B's image of one latent, (n,).
         shuffled: Of A's and B's images of two latents, (m,).
         copying: Of A's image and the nearest of its training set, (n,).
-        held_out: Of a validation image and the nearest of A's training set, (v,).
+        held_out: Of a held-out image and the nearest of A's training set, (v,).
     """
 
     agreement: np.ndarray
@@ -51,9 +51,9 @@ class TwoModels:
         agree: Median anomaly cosine of A and B.
         null: The same of shuffled seeds.
         copy: Median anomaly cosine to the nearest training image, both models.
-        held_out: The same of validation images to A's training images.
+        held_out: The same of held-out images to A's training images.
         closer: P(train closer), both models.
-        closer_null: The same of validation images.
+        closer_null: The same of held-out images.
         memorised: Memorised fraction, both models.
         n: Latents.
     """
@@ -72,7 +72,7 @@ class TwoModels:
 def two_models(
     a: Tensor, b: Tensor, images: np.ndarray, sets: Split, *, mean: np.ndarray, flips: bool = False
 ) -> TwoModels:
-    """Hold two models' images of the same latents against each other and against what each was shown.
+    """Compare two models' images of the same latents with each other and with what each was shown.
 
     Args:
         a: Images of model A, (n, 1, H, W).

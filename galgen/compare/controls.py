@@ -1,4 +1,4 @@
-"""What to hold a model against: real galaxies it never saw, and images that are wrong in a known way.
+"""What to compare a model with: real galaxies it never saw, and images that are wrong in a known way.
 
 From the held-out and the training images, for n latents,
 
@@ -73,7 +73,7 @@ def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5, 
         sets: Rows of A's and B's training images and of the validation images, 3 count or more.
         count: Images of each set, n.
         blur: In pixels.
-        seed: Of the memorizer.
+        seed: Random seed.
 
     Raises:
         GalgenError: If there are too few held-out images.

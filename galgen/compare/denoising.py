@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.models.sampling import noise, seeded
+from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Denoising", "Panel", "bands", "denoise_panel", "denoising_curve", "psnr"]
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,10 @@ class Denoising:
     """PSNR of one model on one set of images.
 
     Attributes:
-        sigma: Noise levels, (L,).
-        noisy: PSNR of the noisy images, (L, n), in dB.
+        noisy: PSNR of the noisy images at each level, (L, n), in dB.
         denoised: PSNR of the denoised images, (L, n), in dB.
     """
 
-    sigma: np.ndarray
     noisy: np.ndarray
     denoised: np.ndarray
 
@@ -43,7 +41,6 @@ class Panel:
 
     Attributes:
         clean: The image, (C, H, W).
-        sigma: Noise levels, (L,).
         noisy: The noisy images, (L, C, H, W).
         noisy_psnr: Their PSNR, (L,), in dB.
         denoised: For each model's name, the denoised images, (L, C, H, W).
@@ -51,7 +48,6 @@ class Panel:
     """
 
     clean: np.ndarray
-    sigma: np.ndarray
     noisy: np.ndarray
     noisy_psnr: np.ndarray
     denoised: dict[str, np.ndarray]
@@ -70,7 +66,6 @@ def denoising_curve(
     sigmas: Sequence[float],
     *,
     seed: int = 0,
-    device: str | torch.device = "cpu",
     chunk: int = 64,
 ) -> Denoising:
     """PSNR of every image at every noise level.
@@ -80,20 +75,17 @@ def denoising_curve(
         images: uint8 (n, C, H, W), may be a memory map.
         sigmas: Noise levels, in units of the dynamic range.
         seed: Seed of the noise of the first image; image i has seed + i.
-        device: Where f computes.
         chunk: Images in a call.
     """
     sigma = _levels(sigmas)
-    noisy, denoised = np.empty((2, len(sigma), len(images)))
-    for first in range(0, len(images), chunk):
-        rows = slice(first, first + chunk)
-        x = torch.from_numpy(np.array(images[rows])).to(device).float() / 255
-        z = noise(seeded(range(seed + first, seed + first + len(x))), x.shape[1:]).to(device)
-        for level, s in enumerate(sigma):
-            y = x + s * z
-            noisy[level, rows] = psnr(y, x).cpu()
-            denoised[level, rows] = psnr(y - f(y).float(), x).cpu()
-    return Denoising(sigma, noisy, denoised)
+    x = torch.from_numpy(np.array(images)).float() / 255
+    z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
+    noisy, denoised = np.empty((2, len(sigma), len(x)))
+    for level, s in enumerate(sigma):
+        y = x + s * z
+        noisy[level] = psnr(y, x)
+        denoised[level] = psnr(y - in_chunks(f, y, chunk=chunk).float(), x)
+    return Denoising(noisy, denoised)
 
 
 @torch.inference_mode()
@@ -103,26 +95,19 @@ def denoise_panel(
     sigmas: Sequence[float],
     *,
     seed: int = 0,
-    device: str | torch.device = "cpu",
 ) -> Panel:
     """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
     sigma = _levels(sigmas)
-    x = (torch.from_numpy(np.array(image)).to(device).float() / 255)[None]
-    y = x + torch.from_numpy(sigma).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:]).to(device)
+    x = (torch.from_numpy(np.array(image)).float() / 255)[None]
+    y = x + torch.from_numpy(sigma).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
     estimates = {name: y - f(y).float() for name, f in models.items()}
     return Panel(
-        clean=x[0].cpu().numpy(),
-        sigma=sigma,
-        noisy=y.cpu().numpy(),
-        noisy_psnr=psnr(y, x).cpu().numpy(),
-        denoised={name: estimate.cpu().numpy() for name, estimate in estimates.items()},
-        denoised_psnr={name: psnr(estimate, x).cpu().numpy() for name, estimate in estimates.items()},
+        clean=x[0].numpy(),
+        noisy=y.numpy(),
+        noisy_psnr=psnr(y, x).numpy(),
+        denoised={name: estimate.numpy() for name, estimate in estimates.items()},
+        denoised_psnr={name: psnr(estimate, x).numpy() for name, estimate in estimates.items()},
     )
-
-
-def bands(values: np.ndarray, percentiles: Sequence[float] = (16, 50, 84)) -> np.ndarray:
-    """Percentiles over the images of per-image values (L, n): (len(percentiles), L), the lines of a band."""
-    return np.percentile(values, percentiles, axis=1)
 
 
 def _levels(sigmas: Sequence[float]) -> np.ndarray:

@@ -16,7 +16,7 @@ however their distributions differ. And wide scores s of a D that cannot tell ha
 here called the floor, not 2. The scales of D_A and D_B are arbitrary: nothing is compared across them.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
-permutation p-value, and the area under the curve. When D does not tell two independent sets apart, their
+permutation p-value, and the area under the curve. When D does not distinguish two independent sets, their
 scores may be permuted; A's and B's samples share latents, and only exchanges within pairs are free. No one
 permutation of three sets does both, so each pair of sets has its own, exact test, and Bonferroni's bound
 joins the six of the four curves (two D, three pairs of own, other and train) however they depend.
@@ -25,8 +25,8 @@ joins the six of the four curves (two D, three pairs of own, other and train) ho
 other held-out images with their pixels shuffled (noise), blurred by a pixel, or eight of them over and over
 (dropped modes; only repeated scores give these away, the area stays near 1/2).
 
-*Memory*: a D that tells training from held-out images knows the former by heart. That samples differ from
-training images then says nothing of the generator; whether they differ from held-out ones does.
+*Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ
+from training images then says nothing of the generator; whether they differ from held-out ones does.
 """
 
 import itertools
@@ -38,8 +38,9 @@ import torch
 from torch import Tensor, nn
 
 from galgen.compare.controls import blurred
-from galgen.compare.estimates import Estimate, bootstrap, permutation_test
 from galgen.compare.twosample import auc
+from galgen.compare.uncertainty import Estimate, bootstrap, permutation_test, permuted
+from galgen.compare.wasserstein import permuted_w1
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
 
@@ -59,7 +60,8 @@ __all__ = [
 ]
 
 ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
-WRONG = ("noise", "blurred", "dropped")  # what a D with power tells from held-out images
+WRONG = ("noise", "blurred", "dropped")  # what a D with power distinguishes from held-out images
+_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Contrast:
-    """How one D tells two sets apart.
+    """How one D distinguishes two sets.
 
     Attributes:
         distance: W1 of the scores over their pooled sd; 0 for a constant D.
@@ -95,7 +97,7 @@ class Judgement:
     Attributes:
         curves: l(D(own), D(set)) for every set but "own"; the paper's are "other" and "train".
         contrasts: For every pair of `ALIKE`, and of "held_out" with each of `WRONG`.
-        floor: The mean of l if D told nothing apart, over its scores of own, other and train.
+        floor: The mean of l if D distinguished nothing, over its scores of own, other and train.
     """
 
     curves: dict[str, Curve]
@@ -104,12 +106,12 @@ class Judgement:
 
     @property
     def memory(self) -> Estimate:
-        """P(D scores a training image above a held-out one): above 1/2 where D knows them by heart."""
+        """P(D scores a training image above a held-out one): above 1/2 where D has memorized them."""
         return self.contrasts["train", "held_out"].auc
 
-    def has_power(self, alpha: float = 0.05) -> bool:
-        """Whether D tells every wrong generator from held-out images."""
-        return all(self.contrasts["held_out", name].p < alpha for name in WRONG)
+    def has_power(self) -> bool:
+        """Whether D distinguishes every wrong generator from held-out images, at p < 0.05."""
+        return all(self.contrasts["held_out", name].p < _ALPHA for name in WRONG)
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,11 @@ class DiscriminatorTest:
         """Bonferroni's bound on the smallest p-value of the same contrasts."""
         return min(1.0, 6 * min(c.p for c in self._contrasts()))
 
-    def verdict(self, alpha: float = 0.05) -> str:
+    def verdict(self) -> str:
         """'separates', 'passes', or 'no power' when nothing is separated and a D misses a wrong generator."""
-        if self.p < alpha:
+        if self.p < _ALPHA:
             return "separates"
-        return "passes" if self.A.has_power(alpha) and self.B.has_power(alpha) else "no power"
+        return "passes" if self.A.has_power() and self.B.has_power() else "no power"
 
     def _contrasts(self) -> list[Contrast]:
         return [D.contrasts[pair] for D in (self.A, self.B) for pair in itertools.combinations(ALIKE[:3], 2)]
@@ -154,7 +156,7 @@ def image_sets(
         other: The other model's samples of the same latents, in the same order.
         train: Its training images, uint8 (N, C, H, W), may be a memory map; min(n, N) are drawn.
         held_out: Images neither model has seen, uint8: half are for the wrong generators, n of each used.
-        seed: Of all draws.
+        seed: Random seed.
 
     Returns:
         For each of `ALIKE` and `WRONG`, images (n or fewer, C, H, W), float32.
@@ -241,8 +243,8 @@ def discriminator_test(
         samples: Images of A and of B of the same latents, (n, C, H, W) in [0, 1].
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images and of the validation images.
-        permutations: Of each p-value.
-        seed: Of all draws.
+        permutations: For each p-value.
+        seed: Random seed.
     """
     found = []
     for D, (own, other), rows in zip(judges, (samples, samples[::-1]), (sets.A, sets.B), strict=True):
@@ -258,17 +260,7 @@ def contrast(
     """How far the scores x (n,) and y (m,) are apart; if `paired`, x_i and y_i share a latent."""
     if len(x) == 0 or len(y) == 0 or (paired and len(x) != len(y)):
         raise GalgenError(f"{len(x)} and {len(y)} scores cannot be compared")
-    rng = np.random.default_rng(seed)
     pooled = np.concatenate([x, y])
-    order = np.argsort(pooled)
-    # F_x - F_y climbs by 1/n at each x and falls by 1/m at each y; W1 is the area under |F_x - F_y|.
     given = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
-    if paired:
-        exchange = rng.choice([-1.0, 1.0], (permutations, len(x)))
-        steps = given * np.tile(exchange, 2)
-    else:
-        steps = rng.permuted(np.tile(given, (permutations, 1)), axis=1)
-    climb = np.concatenate([given[None], steps])[:, order].cumsum(1)[:, :-1]
-    W1 = np.abs(climb) @ np.diff(pooled[order])
-    sd = pooled.std()
+    W1, sd = permuted_w1(pooled, permuted(given, permutations, seed, paired=paired)), pooled.std()
     return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, permutation_test(W1).p, auc(y, x))

@@ -14,7 +14,7 @@ standard deviation (M20 has tails) that a bad model's wide spread cannot enlarge
 
 The null is that the labels "reference" and "other" are exchangeable, so they are dealt out anew. With D the
 matrix of distances and s a column of 1/n for one set and -1/m for the other, E = -s' D s: all permutations
-are one matrix product. In the order of growing x the running sum of s is F - G, and gives the permuted W1.
+are one matrix product.
 Rows are taken as independent: of two sets from shared latents, or one that repeats its images, p is no longer
 that.
 
@@ -29,7 +29,8 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from galgen.compare.estimates import Outcome, permutation_test
+from galgen.compare.uncertainty import Outcome, permutation_test, permuted
+from galgen.compare.wasserstein import permuted_w1
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Distances", "distances", "with_spread"]
@@ -67,7 +68,7 @@ def distances(
         other: The same for the other set.
         names: Of the coefficients.
         permutations: For the p-value, which is at least 1 / (1 + permutations).
-        seed: Of the permutations.
+        seed: Random seed.
 
     Raises:
         GalgenError: If a set has fewer than three rows, a value is not finite, or a coefficient is constant.
@@ -76,12 +77,10 @@ def distances(
     scale = stats.median_abs_deviation(x, axis=0, scale="normal")
     if flat := ", ".join(np.array(names)[scale == 0]):
         raise GalgenError(f"no spread in the reference set's {flat}: leave it out, or use more images")
-    labels = _deal(len(x), len(y), permutations, seed)
-    return Distances(
-        w1={name: _w1(a, b, labels) for name, a, b in zip(names, x.T, y.T, strict=True)},
-        energy=_energy(np.concatenate([x, y]) / scale, labels),
-        n=len(y),
-    )
+    both = np.concatenate([x, y])
+    steps = permuted(np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)]), permutations, seed)
+    w1 = {name: permutation_test(permuted_w1(a, steps), _BAND) for name, a in zip(names, both.T, strict=True)}
+    return Distances(w1, permutation_test(_energies(both / scale, steps), _BAND), len(y))
 
 
 def with_spread(reference: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
@@ -95,24 +94,12 @@ def with_spread(reference: Mapping[str, np.ndarray], names: Sequence[str]) -> li
     return [name for name, x in columns.items() if len(x) and stats.median_abs_deviation(x) > 0]
 
 
-def _deal(n: int, m: int, permutations: int, seed: int) -> np.ndarray:
-    """The labels, 1/n and -1/m, and their permutations, (n + m, 1 + permutations)."""
-    labels = np.repeat([1 / n, -1 / m], [n, m])[:, None]
-    dealt = np.random.default_rng(seed).permuted(np.repeat(labels, permutations, axis=1), axis=0)
-    return np.concatenate([labels, dealt], axis=1)
-
-
-def _energy(rows: np.ndarray, labels: np.ndarray) -> Outcome:
-    found = np.zeros(labels.shape[1])
+def _energies(rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    columns = np.ascontiguousarray(steps.T)
+    found = np.zeros(len(steps))
     for part in (slice(i, i + 1024) for i in range(0, len(rows), 1024)):  # of 2 x 10 000 rows D has 3 GB
-        found -= ((cdist(rows[part], rows) @ labels) * labels[part]).sum(0)
-    return permutation_test(found, _BAND)
-
-
-def _w1(x: np.ndarray, y: np.ndarray, labels: np.ndarray) -> Outcome:
-    both = np.concatenate([x, y])
-    order = both.argsort()
-    return permutation_test(np.diff(both[order]) @ np.abs(labels[order].cumsum(0)[:-1]), _BAND)
+        found -= ((cdist(rows[part], rows) @ columns) * columns[part]).sum(0)
+    return found
 
 
 def _rows(columns: Mapping[str, np.ndarray], names: Sequence[str], which: str) -> np.ndarray:

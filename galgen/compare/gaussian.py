@@ -67,7 +67,7 @@ class Gaussian:
         return variance.clamp_min(1e-8).sqrt()
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
-        """Exact draws mu + C^(1/2) z, one a seed, (n, C, H, W): those of two alike Gaussians are alike.
+        """Exact draws mu + C^(1/2) z, one a seed, (n, C, H, W): two Gaussians that are alike draw alike.
 
         As starts of a sampler they restore the spread that a common start lacks; give other seeds than the
         sampler's, whose noise would be the same numbers.

@@ -21,27 +21,18 @@ another choice of images, not another training, which scatters more: train sever
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare.estimates import Estimate, bootstrap
+from galgen.compare.uncertainty import Estimate, bootstrap, permuted
 from galgen.compare.wasserstein import iid_floor, wasserstein
+from galgen.models.glow import Glow
+from galgen.models.sampling import in_chunks
 from galgen.runs.errors import GalgenError
 
-__all__ = [
-    "LIMIT",
-    "PAPER_FLOOR",
-    "PAPER_TABLE1",
-    "Flow",
-    "Inversion",
-    "LevelTest",
-    "compare_levels",
-    "invert",
-    "model_pairs",
-]
+__all__ = ["PAPER_FLOOR", "PAPER_TABLE1", "Inversion", "LevelTest", "compare_levels", "invert", "model_pairs"]
 
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
 PAPER_TABLE1 = {
@@ -55,16 +46,7 @@ PAPER_FLOOR = {0: 7e-4, 1: 1e-3, 2: 1e-3}
 # The data of a flow lie in [-1/2, 1/2). What goes beyond twice that is no image: the inverse of the flow,
 # which divides by numbers near 0, overflowed.
 LIMIT = 1.0
-
-
-class Flow(Protocol):
-    """What the test asks of a model."""
-
-    def encode(self, x: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Images (B, C, H, W) to standardised latents (B, c, h, w), one tensor a level, and log p(x) (B,)."""
-
-    def decode(self, latents: Sequence[Tensor]) -> Tensor:
-        """The inverse: latents to images."""
+_SHUFFLES = 20  # random pairings of the images, for the nulls
 
 
 @dataclass(frozen=True)
@@ -141,25 +123,17 @@ def model_pairs(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
 
 @torch.inference_mode()
 def invert(
-    flow_a: Flow,
-    flow_b: Flow,
-    latents: Sequence[Tensor],
-    *,
-    limit: float = LIMIT,
-    chunk: int = 64,
-    device: str | torch.device = "cpu",
+    flow_a: Glow, flow_b: Glow, latents: Sequence[Tensor], *, limit: float = LIMIT, chunk: int = 64
 ) -> Inversion:
     """Draw images with A and encode them with A and with B.
 
     Args:
-        flow_a: The model that draws.
+        flow_a: The model that draws; of both, `encode` and `decode` are used.
         flow_b: The other one.
         latents: Unit normals (n, c, h, w), one tensor a level, finest first.
         limit: An image with a pixel beyond it in size becomes NaN, and is counted as lost, whatever B would
             say of it.
-        chunk: Images in a call; the last call is filled up with zeros, so that an image's numbers do not
-            depend on how many others there are.
-        device: Where the models are.
+        chunk: Images in a call.
 
     Raises:
         GalgenError: If the latents do not go together, or B's have other shapes.
@@ -168,28 +142,26 @@ def invert(
         raise GalgenError(
             f"latents of {[tuple(z.shape) for z in latents]}: give as many images, two or more, at each level"
         )
-    n, levels, parts = len(latents[0]), len(latents), []
-    for first in range(0, n, chunk):
-        rows = [z[first : first + chunk] for z in latents]
-        full = [torch.cat([z, z.new_zeros(chunk - len(z), *z.shape[1:])]) for z in rows]
-        x = flow_a.decode([z.to(device) for z in full])
+
+    def there_and_back(*z: Tensor) -> tuple[Tensor, ...]:
+        x = flow_a.decode(z)
         x = torch.where((x.abs() <= limit).all(3).all(2).all(1)[:, None, None, None], x, torch.nan)
         (z_a, log_a), (z_b, log_b) = flow_a.encode(x), flow_b.encode(x)
         if [z.shape for z in z_b] != [z.shape for z in z_a]:
             raise GalgenError("the two flows have latents of different shapes: compare like with like")
-        parts.append([y[: len(rows[0])].cpu().numpy() for y in (*z_a, *z_b, x, log_a, log_b)])
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    z = [level.cpu().numpy() for level in latents]
+        return *z_a, *z_b, x, log_a, log_b
+
+    columns = [column.numpy() for column in in_chunks(there_and_back, *latents, chunk=chunk)]
+    z, levels = [level.numpy() for level in latents], len(latents)
     return Inversion(z, columns[:levels], columns[levels : 2 * levels], *columns[2 * levels :])
 
 
-def compare_levels(inversion: Inversion, *, shuffles: int = 20, seed: int = 0) -> list[LevelTest]:
+def compare_levels(inversion: Inversion, *, seed: int = 0) -> list[LevelTest]:
     """All statistics of the test, level by level, finest first.
 
     Args:
         inversion: From `invert`.
-        shuffles: Times that the images are paired at random for the nulls.
-        seed: Of the shuffles and of the bootstrap.
+        seed: Random seed.
 
     Raises:
         GalgenError: If fewer than two images have finite latents.
@@ -198,14 +170,11 @@ def compare_levels(inversion: Inversion, *, shuffles: int = 20, seed: int = 0) -
     finite = np.all([np.isfinite(z).all((1, 2, 3)) for z in found], axis=0)
     if finite.sum() < 2:
         raise GalgenError(f"{finite.sum()} of {len(finite)} images have finite latents: look at the training")
-    levels = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True)
-    return [
-        _level(*(latents[finite] for latents in level), int((~finite).sum()), shuffles, seed)
-        for level in levels
-    ]
+    levels, lost = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True), int((~finite).sum())
+    return [_level(*(latents[finite] for latents in level), lost, seed) for level in levels]
 
 
-def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, shuffles: int, seed: int) -> LevelTest:
+def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, seed: int) -> LevelTest:
     def estimate(influences: np.ndarray) -> Estimate:
         return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean, seed=seed)
 
@@ -214,8 +183,7 @@ def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, shuffles:
     mean, sd, norms = z_b.mean(), z_b.std(), np.square(z_b).mean((1, 2, 3))
     u, v = (z - z.mean()) / z.std(), (z_b - mean) / sd
     r = (u * v).mean()
-    rng = np.random.default_rng(seed)
-    orders = [rng.permutation(len(z)) for _ in range(shuffles)]
+    orders = permuted(np.arange(len(z)), _SHUFFLES, seed)[1:]
     null = [(u * v[order]).mean() for order in orders]
     return LevelTest(
         shape=z.shape[1:],

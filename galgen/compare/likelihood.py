@@ -27,31 +27,18 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
 
-from galgen.compare.estimates import Estimate, bootstrap
-from galgen.models.sampling import seeded
+from galgen.compare.uncertainty import Estimate, bootstrap
+from galgen.models.glow import Glow
+from galgen.models.sampling import in_chunks, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Density", "Divergence", "bits_per_dim", "divergence", "gap"]
-
-
-class Density(Protocol):
-    """What `bits_per_dim` asks of a model."""
-
-    def dequantize(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """8-bit images (B, C, H, W) in [0, 1] to what `encode` takes, with noise of the generator."""
-
-    def encode(self, x: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Images (B, C, H, W) to latents and log p(x), (B,), in nats."""
-
-    def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
-        """Log-likelihoods (B,) in nats to bits/dim of the quantised images."""
+__all__ = ["Divergence", "bits_per_dim", "divergence", "gap"]
 
 
 @dataclass(frozen=True)
@@ -67,14 +54,13 @@ class Divergence:
     lost: int
 
 
-def divergence(log_ratio: np.ndarray, dimensions: int, *, level: float = 0.95, seed: int = 0) -> Divergence:
+def divergence(log_ratio: np.ndarray, dimensions: int, *, seed: int = 0) -> Divergence:
     """KL(A|B) with its interval.
 
     Args:
         log_ratio: log p_A(x) - log p_B(x) of samples of A, (n,), in nats: `Inversion.log_ratio`.
         dimensions: Values in an image, C H W.
-        level: Confidence of the intervals.
-        seed: Of the bootstrap.
+        seed: Random seed.
 
     Raises:
         GalgenError: If fewer than two log-ratios are finite.
@@ -82,49 +68,39 @@ def divergence(log_ratio: np.ndarray, dimensions: int, *, level: float = 0.95, s
     finite = log_ratio[np.isfinite(log_ratio)].astype(np.float64)
     if len(finite) < 2:
         raise GalgenError(f"{len(finite)} of {len(log_ratio)} log-ratios are finite: look at the training")
-    bits = bootstrap(finite / (dimensions * np.log(2)), np.mean, level=level, seed=seed)
+    bits = bootstrap(finite / (dimensions * np.log(2)), np.mean, seed=seed)
     return Divergence(bits, len(log_ratio) - len(finite))
 
 
 @torch.inference_mode()
-def bits_per_dim(
-    flow: Density,
-    images: np.ndarray,
-    seeds: Sequence[int],
-    *,
-    chunk: int = 64,
-    device: str | torch.device = "cpu",
-) -> np.ndarray:
+def bits_per_dim(flow: Glow, images: np.ndarray, seeds: Sequence[int], *, chunk: int = 64) -> np.ndarray:
     """Bits/dim of each image, (n,), float64.
 
     Args:
-        flow: The model.
+        flow: The model, of which `dequantize`, `encode` and `bits_per_dim` are used.
         images: uint8 (n, C, H, W), may be a memory map.
         seeds: One an image, of its dequantisation; its row in the data set names it for every model and set.
         chunk: Images in a call; the last bit of a result depends on it.
-        device: Where the model is.
     """
     if len(images) != len(seeds):
         raise GalgenError(f"{len(images)} images but {len(seeds)} seeds: give one an image")
-    bits = []
-    for first in range(0, len(images), chunk):
-        rows = slice(first, first + chunk)
-        x = torch.from_numpy(np.array(images[rows])).float() / 255
-        x = torch.cat([flow.dequantize(x[i : i + 1], g) for i, g in enumerate(seeded(seeds[rows]))])
-        full = torch.cat([x, x.new_zeros(chunk - len(x), *x.shape[1:])]).to(device)
-        bits.append(flow.bits_per_dim(flow.encode(full)[1])[: len(x)].double().cpu().numpy())
-    return np.concatenate(bits)
+    x = torch.from_numpy(np.array(images)).float() / 255
+    x = torch.cat([flow.dequantize(x[i : i + 1], g) for i, g in enumerate(seeded(seeds))])
+
+    def bits(part: Tensor) -> Tensor:
+        return flow.bits_per_dim(flow.encode(part)[1])
+
+    return in_chunks(bits, x, chunk=chunk).double().numpy()
 
 
-def gap(train: np.ndarray, held_out: np.ndarray, *, level: float = 0.95) -> Estimate:
+def gap(train: np.ndarray, held_out: np.ndarray) -> Estimate:
     """Mean bits/dim of held-out images less that of training images, with Welch's interval.
 
     Args:
         train: Bits/dim of training images, (n,), or the differences of two models.
         held_out: The same of images that the model has not seen, (m,).
-        level: Confidence of the interval.
     """
     test = stats.ttest_ind(held_out, train, equal_var=False)
-    low, high = test.confidence_interval(level)
+    low, high = test.confidence_interval()
     value = float(np.mean(held_out) - np.mean(train))
-    return Estimate(value, float(low), float(high), len(train) + len(held_out), level)
+    return Estimate(value, float(low), float(high), len(train) + len(held_out))

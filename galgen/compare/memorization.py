@@ -23,19 +23,18 @@ References:
 
 import numpy as np
 
-from galgen.compare.estimates import Estimate, bootstrap, finite, share
+from galgen.compare.uncertainty import Estimate, bootstrap, finite, share
 from galgen.runs.errors import GalgenError
 
 __all__ = ["gap_ratio", "memorized_fraction", "train_closer"]
 
 
-def train_closer(train: np.ndarray, held_out: np.ndarray, level: float = 0.95) -> Estimate:
+def train_closer(train: np.ndarray, held_out: np.ndarray) -> Estimate:
     """P(the nearest training image is closer than the nearest of as many held-out images).
 
     Args:
         train: Cosine of each sample to its nearest training image, (n,).
         held_out: Cosine to its nearest of N held-out images, N the size of the training set, (n,).
-        level: Confidence of the interval.
 
     Returns:
         The share with Wilson's binomial interval. A tie counts for neither side and leaves n.
@@ -46,7 +45,7 @@ def train_closer(train: np.ndarray, held_out: np.ndarray, level: float = 0.95) -
     untied = train != held_out
     if not untied.any():
         raise GalgenError("every sample is as close to held-out as to training images: are they disjoint?")
-    return share((train > held_out)[untied], level)
+    return share((train > held_out)[untied])
 
 
 def gap_ratio(cosine: np.ndarray) -> np.ndarray:
@@ -65,22 +64,18 @@ def gap_ratio(cosine: np.ndarray) -> np.ndarray:
     return np.divide(first, second, out=np.ones_like(first), where=second > 0)
 
 
-def memorized_fraction(
-    cosine: np.ndarray, *, threshold: float = 1 / 3, level: float = 0.95, seed: int = 0
-) -> Estimate:
-    """The share of samples with d1 / d2 under the threshold.
+def memorized_fraction(cosine: np.ndarray, *, seed: int = 0) -> Estimate:
+    """The share of samples with d1 / d2 < 1/3.
 
     Args:
         cosine: Cosines to the two nearest training images, nearest first, (n, 2).
-        threshold: Of the gap ratio.
-        level: Confidence of the interval.
-        seed: Of the bootstrap.
+        seed: Random seed.
 
     Returns:
         The share with its bootstrap interval; where none or all are memorized, resampling sees no spread
         and the interval is Wilson's.
     """
-    memorized = gap_ratio(cosine) < threshold
+    memorized = gap_ratio(cosine) < 1 / 3
     if memorized.all() or not memorized.any():
-        return share(memorized, level)
-    return bootstrap(memorized, np.mean, level=level, seed=seed)
+        return share(memorized)
+    return bootstrap(memorized, np.mean, seed=seed)

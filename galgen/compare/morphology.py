@@ -7,7 +7,6 @@ r"""Morphology: five numbers that say how a galaxy's light is arranged, by statm
     Gini = sum_i (2 i - n - 1) |I_i| / ((n - 1) sum |I_i|) of the n pixels of the galaxy in growing order
     M20  = log10(second moment of the brightest pixels with 20 % of the light / that of all)
 
-and the multimode, intensity, deviation, rms, outer and shape asymmetries that statmorph has beside them.
 A and S are below 0 where the noise of the galaxy is less than that of the sky box.
 
 One procedure for real, simulated and generated images, whatever their noise and number of grey levels:
@@ -26,8 +25,7 @@ of real galaxies doubles and M20 rises by 0.1, so its reference is the data at 5
 
 References:
     Rodriguez-Gomez et al. 2019, https://arxiv.org/abs/1809.08239 (statmorph). Lotz et al. 2004,
-    https://arxiv.org/abs/astro-ph/0311352 (C, A, S, Gini, M20). Freeman et al. 2013,
-    https://arxiv.org/abs/1306.1238 (multimode, intensity, deviation).
+    https://arxiv.org/abs/astro-ph/0311352 (C, A, S, Gini, M20).
 """
 
 import functools
@@ -36,7 +34,6 @@ import importlib.metadata
 import multiprocessing
 import os
 import signal
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -53,7 +50,6 @@ from photutils.segmentation import detect_sources
 from photutils.utils.exceptions import NoDetectionsWarning
 from scipy import ndimage
 from skimage.transform import rotate
-from statmorph.statmorph import _quantile
 from tqdm import tqdm
 
 from galgen.runs.errors import GalgenError
@@ -63,32 +59,22 @@ from galgen.runs.store import Store
 __all__ = ["COEFFICIENTS", "measure", "report", "segment", "stored", "valid"]
 
 COEFFICIENTS = ("concentration", "asymmetry", "smoothness", "gini", "m20")
-_EXTRAS = ("multimode", "intensity", "deviation", "rms_asymmetry2", "outer_asymmetry", "shape_asymmetry")
-_NUMBERS = (*COEFFICIENTS, *_EXTRAS, "sn_per_pixel", "rpetro_circ", "r20", "r80")
 _THINNEST = 20.0  # axes of an image; edge-on discs reach 10
 _CHUNK = 16  # images a task: seconds of work, so that little is lost and the cores end together
 
 
 class _Morphology(statmorph.SourceMorphology):
-    """statmorph's own numbers, without the Sersic fit and others that nobody asked for."""
+    """statmorph's own numbers, without those that nobody asked for."""
 
     def _calculate_morphology(self) -> None:
-        for name in (*_NUMBERS, "sky_mean", "sky_sigma"):
+        for name in (*COEFFICIENTS, "deviation"):  # the latter flags an image without a peak
             self[name]
-
-    def _multimode_function(self, q: float) -> np.ndarray:
-        # A galaxy of one clump is asked at 3 000 quantiles, which fall on a few hundred distinct thresholds.
-        answers = self.__dict__.setdefault("_answers", {})
-        threshold = _quantile(self._sorted_pixelvals_mid, q)
-        if threshold not in answers:
-            answers[threshold] = super()._multimode_function(q)
-        return answers[threshold]
 
     def _asymmetry_function(self, center: np.ndarray, image: np.ndarray, kind: str) -> float:
         # The search asks some 120 centres. For each, statmorph also turns the mask, which is empty here, and
         # makes the aperture three times; a centre outside of the image is left to it.
         inside = 0 <= center[0] < image.shape[1] and 0 <= center[1] < image.shape[0]
-        if kind != "cas" or not inside or self._mask_stamp.any():
+        if not inside or self._mask_stamp.any():
             return super()._asymmetry_function(center, image, kind)
         radius = self._petro_extent_cas * self._rpetro_circ_centroid
         weights = CircularAperture(center, radius).to_mask("exact").to_image(image.shape)
@@ -148,8 +134,8 @@ def measure(
         progress: Whether to show a bar.
 
     Returns:
-        One row an image, in order: the five `COEFFICIENTS` and more (radii in pixels), sky noise, pixels of
-        the segment, statmorph's `flag`, and `reason`, which is empty in a valid row.
+        One row an image, in order: the five `COEFFICIENTS`, statmorph's `flag`, and `reason`, which is empty
+        in a valid row.
 
     Raises:
         GalgenError: If the images have another shape or type.
@@ -190,7 +176,7 @@ def stored(store: Store, images: np.ndarray, *, workers: int | None = None, prog
     def make(work: Path) -> dict:
         return report(measure(images, workers=workers, directory=work, progress=progress))
 
-    run = store.run("morphology", versions, make, data=_digest(images), code=[sys.modules[__name__]])
+    run = store.run("morphology", versions, make, data=_digest(images), code=[measure])
     return _read(run.path / "morphology.ecsv")
 
 
@@ -203,13 +189,13 @@ def report(table: Table) -> dict:
     """What to say of a set beside its coefficients.
 
     Returns:
-        The number of images and of valid ones, the valid fraction, how many have each statmorph flag, and
-        how many failed for each reason (JSON values).
+        The number of images and of valid ones, the valid fraction, and how many failed for each reason (JSON
+        values).
     """
     reasons = Counter(str(reason) for reason in table["reason"] if reason)
-    flags, left = Counter(map(str, table["flag"])), len(table) - reasons.total()
+    left = len(table) - reasons.total()
     counts = {"images": len(table), "valid": left, "valid_fraction": left / len(table)}
-    return counts | {"flags": dict(sorted(flags.items())), "reasons": dict(reasons.most_common())}
+    return counts | {"reasons": dict(reasons.most_common())}
 
 
 def _digest(images: np.ndarray) -> str:
@@ -258,11 +244,10 @@ def _measure_chunk(images: np.ndarray) -> Table:
 
 def _measure_one(image: np.ndarray) -> dict:
     """The row of one image, (H, W)."""
-    row = dict.fromkeys(_NUMBERS, np.nan) | {"sky_sigma": np.nan, "pixels": 0, "flag": 4, "reason": ""}
+    row = dict.fromkeys(COEFFICIENTS, np.nan) | {"flag": 4, "reason": ""}
     if not np.isfinite(image).all():
         return row | {"reason": "pixels that are not finite"}
-    subtracted, galaxy, row["sky_sigma"] = segment(image)
-    row["pixels"] = int(galaxy.sum())
+    subtracted, galaxy, _ = segment(image)
     if not galaxy.any():
         return row | {"reason": "nothing stands out of the sky"}
     try:
@@ -275,9 +260,8 @@ def _measure_one(image: np.ndarray) -> dict:
         return row | {"reason": f"statmorph stopped: {type(error).__name__} {error}".strip()}
     row["flag"] = int(found.flag)
     said = "; ".join(dict.fromkeys(str(warning.message) for warning in caught))
-    values = {name: float(found[name]) for name in _NUMBERS}
     # -99 is statmorph's word for a number it could not find.
-    values = {name: value if value != -99 else np.nan for name, value in values.items()}
-    if not np.isfinite([values[name] for name in COEFFICIENTS]).all():
+    values = {name: float(found[name]) if found[name] != -99 else np.nan for name in COEFFICIENTS}
+    if not np.isfinite(list(values.values())).all():
         return row | {"reason": said or "a coefficient is undefined"}
     return row | values | {"reason": (said or "flagged as bad") if found.flag > 1 else ""}

@@ -3,7 +3,7 @@
     question               value                                    null                         p of
     agreement              median anomaly cosine of a_i and b_i     seeds re-paired at random    a larger one
     memorization           P(train closer), both models             held-out images as samples   a larger one
-    distribution           AUC of a classifier, a against held out  labels permuted              a larger one
+    distribution           AUC of a classifier, a and held-out      labels permuted              a larger one
     coarse distribution    the same at 8 pixels a side              labels permuted              a larger one
     morphology             energy distance of five coefficients     labels permuted              a larger one
 
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from galgen.compare import agreement
 from galgen.compare.distances import distances, with_spread
-from galgen.compare.estimates import Estimate, Outcome, permutation_test
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
+from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted
 from galgen.data import similarity
 from galgen.data.dataset import Split
 
@@ -36,7 +36,7 @@ EXPECTED = {
     "held out": dict.fromkeys(QUESTIONS, False),
     "memorizer": {"agreement": False, "memorization": True},
     "blurred": {"agreement": False, "distribution": True, "morphology": True},
-    # two Gaussians of alike covariance draw alike
+    # two Gaussians of similar covariance draw similar images
     "Gaussian": {"agreement": True, "distribution": True, "coarse distribution": True, "morphology": True},
 }
 
@@ -66,10 +66,10 @@ def scores(
         flips: Whether the nearest image is looked for among the flipped ones too.
         morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
         permutations: Of each null.
-        seed: Of the permutations.
+        seed: Random seed.
     """
-    a, b, rng = torch.as_tensor(a), torch.as_tensor(b), np.random.default_rng(seed)
-    orders = [np.arange(len(a)), *(rng.permutation(len(a)) for _ in range(permutations))]
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    orders = permuted(np.arange(len(a)), permutations, seed)
     medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
     found = agreement.two_models(a, b, images, sets, mean=mean, flips=flips)
     answers = {
@@ -79,7 +79,7 @@ def scores(
     if min(len(a), len(reference)) >= 10:  # two a fold
         for question, side in (("distribution", None), ("coarse distribution", 8)):
             judged = [features(part, side=side) for part in (reference, a)]
-            answers[question] = c2st(*judged, permutations=permutations, seed=seed).score
+            answers[question] = c2st(*judged, permutations=permutations, seed=seed).outcome
     if morphology is not None:
         tables = [valid(morphology(part)) for part in (reference, a)]
         used = with_spread(tables[0], COEFFICIENTS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from galgen.compare.estimates import permutation_test
+from galgen.compare.uncertainty import permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Shared", "shared_latents"]
@@ -53,7 +53,7 @@ def shared_latents(
         b: The same of B.
         names: Of the coefficients.
         permutations: For the null.
-        seed: Of the permutations.
+        seed: Random seed.
 
     Returns:
         By coefficient. With fewer than four latents valid in both, or a coefficient that is the same for all,
@@ -68,17 +68,14 @@ def shared_latents(
     n = int(both.sum())
     if n < 4:
         return {}
-    rng, found = np.random.default_rng(seed), {}
-    orders = np.concatenate(
-        [np.arange(n)[None], rng.permuted(np.tile(np.arange(n), (permutations, 1)), axis=1)]
-    )
+    orders, found = permuted(np.arange(n), permutations, seed), {}
     for name in names:
         x, y = (stats.rankdata(np.asarray(columns[name])[both]) for columns in (a, b))
         x, y = x - x.mean(), y - y.mean()
-        size = np.sqrt((x @ x) * (y @ y))
-        if size == 0:
+        norm = np.sqrt((x @ x) * (y @ y))
+        if norm == 0:
             continue
-        rho = y[orders] @ x / size
-        score = permutation_test(np.abs(rho), (0.0, 0.95))
-        found[name] = Shared(float(rho[0]), score.high, score.p, n)
+        rho = y[orders] @ x / norm
+        size = permutation_test(np.abs(rho), (0.0, 0.95))
+        found[name] = Shared(float(rho[0]), size.high, size.p, n)
     return found

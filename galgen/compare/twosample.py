@@ -1,4 +1,4 @@
-"""Can a fresh classifier tell two sets of images apart? The classifier two-sample test (C2ST).
+"""Can a fresh classifier distinguish two sets of images? The classifier two-sample test (C2ST).
 
 A classifier is trained on a part of two sets and asked about the rest. Its area under the curve (AUC, the
 chance that it puts an image of the second set above one of the first) is 1/2 where the sets are draws of one
@@ -13,7 +13,7 @@ images T of a fold, fitted on all others R, is
 with a Gaussian K as wide as the median distance, and P fixed by images and folds. So all permutations are
 refitted in one matrix product P (y_1 ... y_R): 0.2 s for 256 + 256 images and 500 permutations. Labels are
 permuted within folds, which hold their share of each set; or exchanged within pairs that share a fold, where
-A's and B's images of one seed are held against each other. Either way the p-value is exact: under the null
+A's and B's images of one seed are compared. Either way the p-value is exact: under the null
 P(p <= t) <= t.
 
 Features are invariant to flips and quarter turns, which the sky does not know. At each scale of a pyramid
@@ -23,9 +23,9 @@ of the mean square of each filtered image, and how peaked it is; the two orienta
 the larger and the smaller value, so that elongation stays. Images are rounded to the 8 bits of the data
 first, or else the rounding would be what is found.
 
-*Coarse*: a model that is not perfect at the finest scale is told from galaxies always, AUC 1, however good
-the rest, and then is no better than any other. The same test of images averaged down to fewer pixels leaves
-out the scales at which noise and sharpness give all away.
+*Coarse*: a model that is not perfect at the finest scale is always distinguished from galaxies, AUC 1,
+however good the rest, and then is no better than any other. The same test of images averaged down to fewer
+pixels leaves out the scales at which noise and sharpness give all away.
 
 References:
     Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, https://arxiv.org/abs/1610.06545.
@@ -42,10 +42,13 @@ from scipy import optimize, spatial, stats
 from torch import Tensor
 from torch.nn import functional as F
 
-from galgen.compare.estimates import Estimate, Outcome, permutation_test, share
+from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
 from galgen.runs.errors import GalgenError
 
-__all__ = ["C2ST", "Power", "auc", "c2st", "features", "power_curve"]
+__all__ = ["C2ST", "auc", "c2st", "features", "power_curve"]
+
+_FOLDS = 5  # parts of the cross-validation
+_PENALTY = 0.1  # the ridge, lambda
 
 
 @dataclass(frozen=True)
@@ -54,31 +57,16 @@ class C2ST:
 
     Attributes:
         auc: Cross-validated area under the curve, with Newcombe's interval for independent predictions.
-        score: The same area beside that of permuted labels.
+        outcome: The same area beside that of permuted labels.
     """
 
     auc: Estimate
-    score: Outcome
+    outcome: Outcome
 
     @property
     def p(self) -> float:
         """Share of the permutations, the given labels among them, that reach this area."""
-        return self.score.p
-
-
-@dataclass(frozen=True)
-class Power:
-    """How often the test sees a stated alternative.
-
-    Attributes:
-        n: Images of each set, (L,).
-        auc: Mean AUC, (L,).
-        rejected: Share of the tests with p below `alpha`, with Wilson's interval.
-    """
-
-    n: np.ndarray
-    auc: np.ndarray
-    rejected: list[Estimate]
+        return self.outcome.p
 
 
 def features(images: Tensor | np.ndarray, *, side: int | None = None) -> np.ndarray:
@@ -117,18 +105,18 @@ def features(images: Tensor | np.ndarray, *, side: int | None = None) -> np.ndar
     return torch.cat(found, 1).reshape(n, -1).numpy()
 
 
-def auc(low: np.ndarray, high: np.ndarray, level: float = 0.95) -> Estimate:
+def auc(low: np.ndarray, high: np.ndarray) -> Estimate:
     """P(a value of `high` is above one of `low`), a tie counting half.
 
-    The interval holds the areas A with |A - AUC| <= z sd(A), sd that of Hanley and McNeil (Newcombe's method
-    5). It has a width at AUC = 1, and holds 1/2 where the rank-sum test does not reject. A value that comes
-    twice in its set counts once in n: a copy of a sample is no new evidence.
+    The 95 % interval holds the areas A with |A - AUC| <= 1.96 sd(A), sd that of Hanley and McNeil (Newcombe's
+    method 5). It has a width at AUC = 1, and holds 1/2 where the rank-sum test does not reject. A value that
+    comes twice in its set counts once in n: a copy of a sample is no new evidence.
     """
     if not (len(low) and len(high)) or np.isnan(low).any() or np.isnan(high).any():
         raise GalgenError("no values to rank, or some that are not numbers: leave those samples out")
     area = float(stats.mannwhitneyu(high, low, method="asymptotic").statistic / (len(low) * len(high)))
     m, n = len(np.unique(low)), len(np.unique(high))
-    z = stats.norm.ppf((1 + level) / 2)
+    z = stats.norm.ppf(0.975)
 
     def excess(a: float) -> float:
         spread = 1 + ((m + n) / 2 - 1) * ((1 - a) / (2 - a) + a / (1 + a))
@@ -136,7 +124,7 @@ def auc(low: np.ndarray, high: np.ndarray, level: float = 0.95) -> Estimate:
 
     inside = min(max(area, 1e-9), 1 - 1e-9)  # at 0 and 1 the sd vanishes, and hides the other root
     ends = [end if excess(end) <= 0 else optimize.brentq(excess, inside, end) for end in (0.0, 1.0)]
-    return Estimate(area, *ends, n=min(m, n), level=level)
+    return Estimate(area, *ends, n=min(m, n))
 
 
 def c2st(
@@ -144,9 +132,7 @@ def c2st(
     y: np.ndarray,
     *,
     paired: bool = False,
-    folds: int = 5,
     permutations: int = 500,
-    penalty: float = 0.1,
     seed: int = 0,
 ) -> C2ST:
     """The classifier two-sample test of two sets of features.
@@ -155,10 +141,8 @@ def c2st(
         x: Features of the first set, (n, p).
         y: Of the second, (m, p).
         paired: Whether x_i and y_i come from one latent, so that only their exchange is a null.
-        folds: Parts of the cross-validation.
         permutations: R.
-        penalty: The ridge, lambda.
-        seed: Of folds and permutations.
+        seed: Random seed.
 
     Returns:
         The test; its AUC is above 1/2 where the classifier finds the sets to differ.
@@ -166,22 +150,15 @@ def c2st(
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or x.shape[1:] != y.shape[1:] or (paired and len(x) != len(y)):
         raise GalgenError(f"features of shapes {x.shape} and {y.shape} cannot be compared")
-    if min(len(x), len(y)) < 2 * folds or not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise GalgenError(f"the test needs {2 * folds} finite rows a set or more, not {len(x)} and {len(y)}")
+    if min(len(x), len(y)) < 2 * _FOLDS or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise GalgenError(f"the test needs {2 * _FOLDS} finite rows a set or more, not {len(x)} and {len(y)}")
     rng = np.random.default_rng(seed)
-    part = rng.permutation(len(x)) % folds
-    fold = np.concatenate([part, part if paired else rng.permutation(len(y)) % folds])
-    label = np.repeat([-1.0, 1.0], [len(x), len(y)])
-    if paired:
-        sign = rng.choice([-1.0, 1.0], (permutations, len(x)))
-        labels = np.concatenate([-sign, sign], 1)
-    else:
-        labels = np.tile(label, (permutations, 1))
-        for k in range(folds):
-            labels[:, fold == k] = rng.permuted(labels[:, fold == k], axis=1)
-    labels = np.concatenate([label[None], labels])
+    part = rng.permutation(len(x)) % _FOLDS
+    fold = np.concatenate([part, part if paired else rng.permutation(len(y)) % _FOLDS])
+    given = np.repeat([-1.0, 1.0], [len(x), len(y)])
+    labels = permuted(given, permutations, rng, paired=paired, groups=fold)
     # rounded, or images that are all alike would be ranked by the last bit
-    score = np.round(labels @ _predictor(np.concatenate([x, y]), fold, penalty).T, 9)
+    score = np.round(labels @ _predictor(np.concatenate([x, y]), fold).T, 9)
     ranks = (stats.rankdata(score, axis=1) * (labels > 0)).sum(1)
     area = (ranks - len(y) * (len(y) + 1) / 2) / (len(x) * len(y))
     return C2ST(auc(score[0, : len(x)], score[0, len(x) :]), permutation_test(area))
@@ -194,10 +171,9 @@ def power_curve(
     *,
     repeats: int = 20,
     permutations: int = 200,
-    alpha: float = 0.05,
     seed: int = 0,
-) -> Power:
-    """How often `c2st` tells x from y, an alternative made on purpose, over the number of images.
+) -> list[Estimate]:
+    """How often `c2st` has p < 0.05 for x and y, an alternative made on purpose, over the number of images.
 
     Args:
         x: Features of many real images, (n, p).
@@ -205,26 +181,26 @@ def power_curve(
         sizes: Images of each set in a test, at most n and m.
         repeats: Tests at each size, each of images drawn anew without replacement.
         permutations: Of each test.
-        alpha: The p-value under which a test rejects.
-        seed: Of the draws and the tests.
+        seed: Random seed.
+
+    Returns:
+        For each size the share of the tests that reject, with Wilson's interval.
     """
     if max(sizes) > min(len(x), len(y)):
         raise GalgenError(f"{max(sizes)} images of each set wanted, but there are {len(x)} and {len(y)}")
-    area, rejected = [], []
+    rejected = []
     for n in sizes:
-        tests = []
+        p = []
         for turn in range(repeats):
             rng = np.random.default_rng([seed, n, turn])
             rows = [rng.choice(len(part), n, replace=False) for part in (x, y)]
-            tests.append(
-                c2st(x[rows[0]], y[rows[1]], permutations=permutations, seed=int(rng.integers(2**32)))
-            )
-        area.append(np.mean([test.auc.value for test in tests]))
-        rejected.append(share(np.array([test.p < alpha for test in tests])))
-    return Power(np.asarray(sizes), np.asarray(area), rejected)
+            seed_of_test = int(rng.integers(2**32))
+            p.append(c2st(x[rows[0]], y[rows[1]], permutations=permutations, seed=seed_of_test).p)
+        rejected.append(share(np.array(p) < 0.05))
+    return rejected
 
 
-def _predictor(x: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
+def _predictor(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """P of f = P y, (n, n): each row predicts its image from the images of the other folds."""
     sd = x.std(0)
     varies = sd > 1e-9 * np.abs(x).max(0)
@@ -235,7 +211,7 @@ def _predictor(x: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
     P = np.zeros_like(kernel)
     for k in np.unique(fold):
         test, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-        ridge = kernel[np.ix_(rest, rest)] + penalty * np.eye(len(rest))
+        ridge = kernel[np.ix_(rest, rest)] + _PENALTY * np.eye(len(rest))
         M = np.linalg.solve(ridge, kernel[np.ix_(rest, test)]).T
         P[np.ix_(test, rest)] = M - M.mean(1, keepdims=True)
     return P

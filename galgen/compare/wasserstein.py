@@ -1,11 +1,15 @@
-"""The 1-Wasserstein distance of latents pooled over images: its interval, and the floor it cannot go below.
+"""The 1-Wasserstein distance: with an interval, with a null, and the floor that latents cannot go below.
 
     W1(x, y) = integral |F_x - F_y| dt = max over 1-Lipschitz f of  mean f(x) - mean f(y)
 
-**Interval.** By the duality on the right W1 is a mean over images of mean f(x_i) - mean f(y_i), with the best
-potential, f' = sign(F_y - F_x). That mean is bootstrapped, over images, as values within one depend on each
-other. f stays fixed: W1 of a resample carries the noise of sampling twice and lies above the value. So the
-interval covers another choice of images, not the upward bias of W1, whose size is the floor.
+**Interval.** Of values pooled over images: by the duality on the right W1 is a mean over images of
+mean f(x_i) - mean f(y_i), with the best potential, f' = sign(F_y - F_x). That mean is bootstrapped, over
+images, as values within one depend on each other. f stays fixed: W1 of a resample carries the noise of
+sampling twice and lies above the value. So the interval covers another choice of images, not the upward bias
+of W1, whose size is the floor.
+
+**Null.** With steps +1/n at each x and -1/m at each y, the running sum along growing values is F_x - F_y, and
+the area under its size is W1; so all permutations of the steps are one matrix product.
 
 **Floor.** Two sets of m independent unit normals are not 0 apart. F_x - F_y is near sqrt(2 / m) times a
 Brownian bridge B(Phi(t)), so
@@ -13,7 +17,7 @@ Brownian bridge B(Phi(t)), so
     mean W1 = 2 / sqrt(pi m) * integral sqrt(Phi (1 - Phi)) dt,
 
 good to 6 % from m = 100 on.
-Values that depend on each other within an image have a higher floor; the interval tells.
+Values that depend on each other within an image have a higher floor, as the interval shows.
 
 References:
     Villani 2009, Optimal transport, Theorem 5.10 (duality). Del Barrio, Gine & Matran 1999, Central limit
@@ -24,9 +28,9 @@ References:
 import numpy as np
 from scipy import integrate, special
 
-from galgen.compare.estimates import Estimate, bootstrap
+from galgen.compare.uncertainty import Estimate, bootstrap
 
-__all__ = ["iid_floor", "wasserstein"]
+__all__ = ["iid_floor", "permuted_w1", "wasserstein"]
 
 
 def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
@@ -35,7 +39,7 @@ def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
     Args:
         x: One row or array an image, (n, ...).
         y: Of the same shape.
-        seed: Of the bootstrap.
+        seed: Random seed.
 
     Returns:
         The value equals scipy's `wasserstein_distance` of the raveled arrays.
@@ -47,6 +51,20 @@ def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
     potential[order] = np.append(0, np.cumsum(-np.sign(ahead) * np.diff(values[order].astype(np.float64))))
     of_x, of_y = potential.reshape(2, len(x), -1).mean(2)
     return bootstrap(of_x - of_y, np.mean, seed=seed)
+
+
+def permuted_w1(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """W1 of two sets, for each way to divide values into two.
+
+    Args:
+        values: Of both sets, (n,).
+        steps: 1 over the size of its set at each value of the one, -1 over it at those of the other, (R, n).
+
+    Returns:
+        The distances, (R,).
+    """
+    order = np.argsort(values)
+    return np.abs(steps[:, order].cumsum(1)[:, :-1]) @ np.diff(values[order])
 
 
 def iid_floor(count: int) -> float:

@@ -17,6 +17,7 @@ beside B's of another), and for nearest images `nearest` itself with held-out im
 real galaxy has) or as the data set (what as many images that were never trained on would give).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from galgen.runs.errors import GalgenError
 __all__ = ["FLIPS", "KINDS", "Neighbours", "cosine", "mean_image", "nearest", "shuffled_cosine"]
 
 KINDS = ("raw", "pearson", "anomaly")
-FLIPS = {"none": (), "H": (-1,), "V": (-2,), "HV": (-2, -1)}
+FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes: no flip, horizontal, vertical, both
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Neighbours:
     Attributes:
         cosine: (n, k), float32.
         index: Their places in the data set, (n, k).
-        flip: Which flip of the query was nearest, (n, k), a place in the keys of `FLIPS`.
+        flip: Which flip of the query was nearest, (n, k), a place in `FLIPS`.
     """
 
     cosine: np.ndarray
@@ -46,10 +47,9 @@ class Neighbours:
     flip: np.ndarray
 
     def first(self, images: np.ndarray) -> np.ndarray:
-        """Of the images (N, C, H, W) the nearest of each query, turned as it lies best, (n, C, H, W)."""
-        turns = list(FLIPS.values())
+        """Of the images (N, C, H, W) the nearest of each query, flipped as it lies best, (n, C, H, W)."""
         pairs = zip(self.index[:, 0], self.flip[:, 0], strict=True)
-        return np.stack([np.flip(images[row], turns[turn]) for row, turn in pairs])
+        return np.stack([np.flip(images[row], FLIPS[flip]) for row, flip in pairs])
 
 
 def mean_image(images: np.ndarray, chunk: int = 4096) -> np.ndarray:
@@ -76,18 +76,16 @@ def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -
     return (_unit(a, removed) * _unit(b, removed)).sum(1).numpy()
 
 
-def shuffled_cosine(
-    a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None, shifts: int = 8
-) -> np.ndarray:
-    """The null of `cosine`: a_i beside b_j of another seed, for `shifts` evenly spread shifts j - i.
+def shuffled_cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
+    """The null of `cosine`: a_i beside b_j of another seed, for eight evenly spread shifts j - i.
 
     Returns:
-        (shifts * n,) float32, or fewer where n is small: no pair is taken twice.
+        (8 n,) float32, or fewer where n is small: no pair is taken twice.
     """
     if len(a) < 2:
         raise GalgenError("shuffling seeds needs two samples or more")
-    distances = np.unique(np.linspace(1, len(a) - 1, min(shifts, len(a) - 1)).astype(int))
-    return np.concatenate([cosine(a, b.roll(int(s), 0), kind=kind, mean=mean) for s in distances])
+    shifts = np.unique(np.linspace(1, len(a) - 1, min(8, len(a) - 1)).astype(int))
+    return np.concatenate([cosine(a, b.roll(int(s), 0), kind=kind, mean=mean) for s in shifts])
 
 
 @torch.inference_mode()
@@ -124,17 +122,17 @@ def nearest(
     if queries.shape[1:] != images.shape[1:]:
         raise GalgenError(f"queries are {tuple(queries.shape[1:])}, images {tuple(images.shape[1:])}")
     removed = _removed(kind, mean, queries[0].numel())
-    axes = list(FLIPS.values()) if flips else [()]
+    axes = FLIPS if flips else FLIPS[:1]
     blocks = [_search(part, images, k, removed, axes, chunk) for part in queries.split(1024)]
     return Neighbours(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 def _search(
-    queries: Tensor, images: np.ndarray, k: int, removed: Tensor, axes: list[tuple[int, ...]], chunk: int
+    queries: Tensor, images: np.ndarray, k: int, removed: Tensor, axes: Sequence[tuple[int, ...]], chunk: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cosine, index and flip of the k nearest, each (n, k), in one pass over the images."""
     n, d = len(queries), queries[0].numel()
-    unit = torch.cat([_unit(queries.flip(turn), removed) for turn in axes])
+    unit = torch.cat([_unit(queries.flip(flipped), removed) for flipped in axes])
     best = torch.full((n, k), -torch.inf)
     index, flip = torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, k, dtype=torch.int64)
     buffer = torch.empty(min(chunk, len(images)), d)  # one conversion buffer: uint8 pages come and go

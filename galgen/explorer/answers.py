@@ -165,10 +165,10 @@ class Explorer:
                 found = similarity.nearest(
                     image, train, kind="anomaly", mean=self.mean, flips=experiment.family.flips
                 )
-                turn = list(similarity.FLIPS.values())[found.flip[0, 0]]
-                near = np.flip(train[found.index[0, 0]], turn)[0]
                 stamps += [Stamp(image[0, 0].numpy(), f"model {half}")]
-                stamps += [Stamp(near, f"nearest of {half}'s images: {found.cosine[0, 0]:.2f}")]
+                stamps += [
+                    Stamp(found.first(train)[0, 0], f"nearest of {half}'s images: {found.cosine[0, 0]:.2f}")
+                ]
             same = similarity.cosine(*drawn.values(), kind="anomaly", mean=self.mean)[0]
             (low, high), (near_low, near_high) = self.nulls(family, n).values()
             note = (

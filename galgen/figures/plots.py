@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galgen.compare.estimates import Estimate, Outcome
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.style import COLOURS
 
 __all__ = ["dot_plot", "intervals"]

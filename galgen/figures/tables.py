@@ -6,7 +6,7 @@ import numpy as np
 from IPython.display import Markdown
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.estimates import bootstrap
+from galgen.compare.uncertainty import bootstrap
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
 from galgen.figures.style import spaced

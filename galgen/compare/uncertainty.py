@@ -8,7 +8,7 @@ nothing then. With t_0 the value itself,
 
     p = #{r = 0 .. R : t_r >= t_0} / (1 + R),
 
-so that P(p <= t) <= t where there is nothing to find, and p is never 0.
+so that P(p <= t) <= t where there is nothing to find, and p is never 0. `permuted` deals them out.
 
 References:
     Phipson & Smyth 2010, Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
@@ -22,26 +22,34 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Outcome", "bootstrap", "finite", "p_text", "permutation_test", "share"]
+__all__ = [
+    "Estimate",
+    "Outcome",
+    "bootstrap",
+    "exchanged",
+    "finite",
+    "p_text",
+    "permutation_test",
+    "permuted",
+    "share",
+]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval.
+    """A number with its 95 % interval.
 
     Attributes:
         value: The estimate.
         low: Lower end of the interval.
         high: Upper end.
         n: Samples it rests on.
-        level: Confidence of the interval.
     """
 
     value: float
     low: float
     high: float
     n: int
-    level: float
 
     def __str__(self) -> str:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
@@ -73,43 +81,67 @@ def p_text(p: float) -> str:
 
 
 def bootstrap(
-    values: np.ndarray,
-    statistic: Callable[..., np.ndarray] = np.median,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    values: np.ndarray, statistic: Callable[..., np.ndarray] = np.median, *, seed: int = 0
 ) -> Estimate:
-    """A statistic of independent values with its percentile bootstrap interval.
+    """A statistic of independent values with its percentile bootstrap interval, of 2000 resamplings.
 
     Args:
         values: One number a sample, (n,).
         statistic: A numpy reduction that takes `axis`; the median by default, for cosines.
-        level: Confidence of the interval.
-        resamples: Resamplings.
-        seed: Of the resampling.
+        seed: Random seed.
     """
     values = finite(values)
     if len(values) < 2:
         raise GalgenError(f"a bootstrap needs two samples or more, not {len(values)}")
-    result = stats.bootstrap(
+    low, high = stats.bootstrap(
         (values,),
         statistic,
-        confidence_level=level,
-        n_resamples=resamples,
+        n_resamples=2000,
         batch=max(1, 10**6 // len(values)),
         method="percentile",
         rng=np.random.default_rng(seed),
-    )
-    low, high = result.confidence_interval
-    return Estimate(float(statistic(values, axis=0)), float(low), float(high), len(values), level)
+    ).confidence_interval
+    return Estimate(float(statistic(values, axis=0)), float(low), float(high), len(values))
 
 
-def share(hits: np.ndarray, level: float = 0.95) -> Estimate:
+def share(hits: np.ndarray) -> Estimate:
     """How often something is so, of booleans (n,), with Wilson's binomial interval."""
     test = stats.binomtest(int(hits.sum()), len(hits))
-    low, high = test.proportion_ci(level, method="wilson")
-    return Estimate(test.statistic, float(low), float(high), len(hits), level)
+    low, high = test.proportion_ci(method="wilson")
+    return Estimate(test.statistic, float(low), float(high), len(hits))
+
+
+def permuted(
+    given: np.ndarray,
+    permutations: int,
+    seed: int | np.random.Generator,
+    *,
+    paired: bool = False,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """What is given, and how it might as well have been: (1 + permutations, n).
+
+    Args:
+        given: Labels, or indices, (n,).
+        permutations: How often they are dealt out anew.
+        seed: Random seed, or a generator to go on with.
+        paired: Labels i and n/2 + i are opposite and belong to one latent: only they are exchanged.
+        groups: Of each label, (n,): it is exchanged with others of its group only.
+    """
+    if paired:
+        return given * np.tile(exchanged(len(given) // 2, permutations, seed), 2)
+    rng = np.random.default_rng(seed)
+    dealt = np.tile(given, (permutations, 1))
+    groups = np.zeros(len(given)) if groups is None else groups
+    for group in np.unique(groups):
+        dealt[:, groups == group] = rng.permuted(dealt[:, groups == group], axis=1)
+    return np.concatenate([given[None], dealt])
+
+
+def exchanged(n: int, permutations: int, seed: int | np.random.Generator) -> np.ndarray:
+    """Which of n pairs stay, 1, and which are exchanged, -1: (1 + permutations, n), none in the first row."""
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (permutations, n))
+    return np.concatenate([np.ones((1, n)), signs])
 
 
 def permutation_test(values: np.ndarray, band: tuple[float, float] = (0.025, 0.975)) -> Outcome:

@@ -1,0 +1,99 @@
+"""Does a model favour its own training images? The exchange test, whose null does not depend on the two sets.
+
+Let c_A(x) and c_B(x) be the cosines of an image x with its nearest of A's and of B's training images, and
+
+    m(x) = c_A(x) - c_B(x)                          the margin by which x is nearer to A's set,
+    P    = mean of [m(a_i) > 0] and [m(b_i) < 0]    P(train closer), ties counting half,
+    M    = mean (m(a_i) - m(b_i)) / 2               the mean margin in favour of the own set,
+
+over latents i with the images a_i and b_i of the two models. One set is nearer to everything than the other,
+by chance and the more the smaller the sets are: of ten images each, one has the galaxy that most galaxies
+resemble. That bias enters P and M once for A and once, with the other sign, for B, and is gone.
+
+If neither model favours its own set, a_i and b_i may be exchanged. An exchange changes the sign of a term of
+M, and mirrors a term of P about 1/2; terms of different latents are independent, however alike a_i and b_i
+are. So with all signs drawn anew both have an exact null, of means 0 and 1/2, whatever the sets. The p-value
+is that of M: a few copies hardly move P, but each has a large margin. The interval resamples latents, as a_i
+and b_i share one; and a latent whose two images are nearer to the same set says nothing of P, so that of two
+models that draw almost the same images only few latents count.
+
+To be nearer to one's own set is not yet to copy: a Gaussian with the mean and the covariance of N images is,
+too. A model memorizes when its margin is beyond that of the Gaussians of the same sets.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from galgen.compare.uncertainty import (
+    Estimate,
+    Outcome,
+    bootstrap,
+    exchanged,
+    finite,
+    permutation_test,
+    share,
+)
+from galgen.data import similarity
+from galgen.data.dataset import Split
+from galgen.runs.errors import GalgenError
+
+__all__ = ["Exchange", "exchange_test", "margins"]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Whether two models favour their own training images.
+
+    Attributes:
+        closer: P(train closer) of both models, 1/2 if they do not, with an interval over latents.
+        margin: Mean margin in favour of the own set, 0 if they do not, beside its null.
+        informed: Latents that say something of P: their images are not nearer to the same set.
+    """
+
+    closer: Estimate
+    margin: Outcome
+    informed: int
+
+
+def margins(
+    queries: Tensor, images: np.ndarray, sets: Split, *, mean: np.ndarray, flips: bool = False
+) -> np.ndarray:
+    """By how much each image is nearer to A's training set than to B's, in anomaly cosines, (n,).
+
+    Args:
+        queries: Images (n, C, H, W) in [0, 1].
+        images: The data set, uint8 (M, C, H, W).
+        sets: Rows of A's and B's training images.
+        mean: The data set's mean image.
+        flips: Whether the nearest image is looked for among the flipped ones too.
+    """
+    to_a, to_b = (
+        similarity.nearest(queries, images[rows], kind="anomaly", mean=mean, flips=flips).cosine[:, 0]
+        for rows in (sets.A, sets.B)
+    )
+    return to_a - to_b
+
+
+def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 9999, seed: int = 0) -> Exchange:
+    """The test, from the margins of both models' images of the same latents.
+
+    Args:
+        of_a: `margins` of A's images, (n,).
+        of_b: Those of B's, in the same order.
+        permutations: Draws of the signs.
+        seed: Random seed.
+
+    Raises:
+        GalgenError: If the margins are not of the same latents, fewer than two, or not finite.
+    """
+    of_a, of_b = finite(of_a).astype(np.float64), finite(of_b).astype(np.float64)
+    if of_a.shape != of_b.shape or len(of_a) < 2:
+        raise GalgenError(f"margins of {len(of_a)} and {len(of_b)} images: give as many, two or more")
+    favour = (of_a - of_b) / 2
+    closer = 0.5 + (np.sign(of_a) - np.sign(of_b)) / 4
+    same = np.isin(closer[0], (0, 1)) and np.ptp(closer) == 0  # then resampling sees no spread
+    interval = share(closer == 1) if same else bootstrap(closer, np.mean, seed=seed)
+    null = permutation_test(exchanged(len(favour), permutations, seed) @ favour / len(favour))
+    return Exchange(interval, null, int((closer != 0.5).sum()))

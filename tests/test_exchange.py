@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from galgen.compare.exchange import exchange_test, margins
+from galgen.compare.uncertainty import share
+from galgen.data.dataset import Split
+from galgen.data.similarity import mean_image
+from galgen.runs.errors import GalgenError
+
+
+def galaxies(n, seed):
+    """Blobs of many sizes, elongations and angles in the noise of a sky, uint8 (n, 1, 16, 16)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((16, 16)) - 7.5
+    size, axis, angle = (rng.uniform(*ends, (n, 1, 1)) for ends in ((1, 3), (0.4, 1), (0, np.pi)))
+    along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    light = rng.uniform(0.3, 0.8, (n, 1, 1)) * np.exp(-np.hypot(along, across / axis) / size)
+    images = 0.05 + light + rng.normal(0, 0.012, light.shape)
+    return np.clip(np.rint(255 * images), 0, 255).astype(np.uint8)[:, None]
+
+
+POOL = galaxies(3000, 0)
+MEAN = mean_image(POOL)
+FLUX = POOL.reshape(3000, -1).mean(1)
+
+
+def split(N, n, rng, *, biased=False):
+    """A split of the pool: random, or with the brighter half of 2 N galaxies for B."""
+    rows = rng.permutation(len(POOL))[: 2 * N + 2 * n]
+    training = rows[: 2 * N]
+    if biased:
+        training = training[np.argsort(FLUX[training])]
+    return Split(training[:N], training[N:], rows[2 * N :])
+
+
+def floats(images):
+    return torch.from_numpy(images).float() / 255
+
+
+def asked(a, b, sets, **options):
+    return exchange_test(*(margins(x, POOL, sets, mean=MEAN) for x in (a, b)), **options)
+
+
+def held_out(sets, n):
+    return (floats(POOL[sets.validation[k * n : (k + 1) * n]]) for k in range(2))
+
+
+def p_values(N, biased, splits, n=64):
+    found = []
+    for seed in range(splits):
+        sets = split(N, n, np.random.default_rng([N, biased, seed]), biased=biased)
+        found.append(asked(*held_out(sets, n), sets, permutations=199, seed=seed).margin.p)
+    return np.array(found)
+
+
+def test_a_biased_pair_of_sets_does_not_look_like_memorization():
+    sets = split(10, 400, np.random.default_rng(0), biased=True)
+    a, b = held_out(sets, 400)
+    of_a, of_b = (margins(x, POOL, sets, mean=MEAN) for x in (a, b))
+    one_way = share(np.concatenate([of_a, of_b]) > 0)
+    assert not one_way.low < 0.5 < one_way.high  # one set is nearer to all galaxies
+    found = exchange_test(of_a, of_b, permutations=999)
+    assert found.closer.low < 0.5 < found.closer.high
+    assert found.margin.p > 0.05 and found.margin.low < 0 < found.margin.high
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_p_values_of_held_out_images_are_uniform(biased):
+    p = p_values(10, biased, 100)
+    assert stats.kstest(p, "uniform").pvalue > 0.01, p
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("N", [10, 30, 100])
+def test_the_test_keeps_its_level_on_held_out_images(N, biased):
+    p = p_values(N, biased, 1000)
+    for level in (0.01, 0.05, 0.2):
+        assert stats.binomtest(int((p <= level).sum()), 1000, level, "greater").pvalue > 0.001, (level, p)
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def copies(sets, share_of, n, seed):
+    """Held-out images for A and B, of which a share are training images of each with a little noise."""
+    rng = np.random.default_rng(seed)
+    count, images = round(share_of * n), []
+    for x, rows in zip(held_out(sets, n), (sets.A, sets.B), strict=True):
+        shown = POOL[rng.choice(rows, count)] / 255 + rng.normal(0, 0.01, (count, 1, 16, 16))
+        images.append(torch.cat([torch.from_numpy(shown).float(), x[count:]]))
+    return images
+
+
+def test_power_grows_with_the_fraction_of_copies():
+    found = {}
+    for part in (0, 0.05, 0.2):
+        p = []
+        for seed in range(20):
+            sets = split(30, 128, np.random.default_rng(seed), biased=True)
+            p.append(asked(*copies(sets, part, 128, seed), sets, permutations=199).margin.p)
+        found[part] = np.mean(np.array(p) < 0.05)
+    assert found[0] <= 0.2 < found[0.05] and found[0.2] == 1, found
+
+
+def test_models_that_only_copy_are_always_closer():
+    sets = split(30, 50, np.random.default_rng(1))
+    found = asked(*copies(sets, 1, 50, 1), sets, permutations=99)
+    assert found.closer.value == found.closer.high == 1 and 0.9 < found.closer.low < 1
+    assert found.margin.p == 0.01 and found.margin.value > 3 * found.margin.high and found.informed == 50
+
+
+def test_models_that_draw_the_same_say_nothing():
+    sets = split(30, 50, np.random.default_rng(1))
+    a, _ = held_out(sets, 50)
+    found = asked(a, a, sets, permutations=99)
+    assert (found.closer.value, found.margin.value, found.margin.p, found.informed) == (0.5, 0, 1, 0)
+
+
+def test_p_and_margin_are_those_of_their_definitions():
+    of_a, of_b = np.array([0.2, 0.1, -0.3, 0.0]), np.array([-0.1, 0.3, -0.1, -0.2])
+    found = exchange_test(of_a, of_b, permutations=9)
+    # [a > 0] and [b < 0] by latent: 1 and 1, 1 and 0, 0 and 1, a tie and 1
+    assert found.closer.value == pytest.approx((2 + 1 + 1 + 1.5) / 8)
+    assert found.margin.value == pytest.approx(np.mean([0.15, -0.1, -0.1, 0.1])) and found.informed == 2
+
+
+def test_the_interval_knows_that_two_images_of_a_latent_are_one_draw():
+    # Both images of a latent share one fate: 100 draws, not 200.
+    rng, covered = np.random.default_rng(2), 0
+    for seed in range(200):
+        fate = np.where(rng.random(100) < 0.6, 1.0, -1.0)
+        closer = exchange_test(fate, -fate, permutations=1, seed=seed).closer
+        covered += closer.low <= 0.6 <= closer.high
+    assert 0.89 < covered / 200 < 0.99
+
+
+def test_margins_of_other_latents_are_refused():
+    with pytest.raises(GalgenError, match="3 and 4"):
+        exchange_test(np.ones(3), np.ones(4))
+    with pytest.raises(GalgenError, match="converge"):
+        exchange_test(np.array([np.nan, 1]), np.ones(2))
