@@ -321,9 +321,14 @@ def bad_file(tmp_path, name, content):
         ("a.npy", flux(3, 8, 8).astype(complex), {"kind": "flux"}, "pixels are complex128"),
         ("a.npy", display(3, 8, 8).astype(np.int32), {}, "pixels are int32.*--kind flux"),
         ("a.npy", display(3, 8, 8, 3), {}, "in colour.*--gray"),
-        ("a.npy", display(3, 2, 8, 8), {}, "2 x 8 x 8, but is to have 1 plane if gray, 3 if colour"),
-        ("a.npy", flux(4, 8, 8), {}, r"1 x 8 x 8, but is to have bands g, r, z \(--bands\)"),
-        ("a.npy", flux(4, 5, 8, 8), {}, r"5 x 8 x 8, but is to have bands g, r, z \(--bands\)"),
+        (
+            "a.npy",
+            display(3, 2, 8, 8),
+            {},
+            "2 x 8 x 8, but a display image is to have 1 plane if gray, 3 if colour",
+        ),
+        ("a.npy", flux(4, 8, 8), {}, r"1 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
+        ("a.npy", flux(4, 5, 8, 8), {}, r"5 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
         ("a.npy", display(3, 8, 9), {}, "8 x 9 pixels are not square; crop"),
         ("a.npy", display(3, 8, 8), {"size": 16}, "8 x 8 pixels cannot be averaged to 16"),
         ("a.npy", display(3, 8, 8), {"crop": 9}, "smaller than the crop of 9 pixels"),
@@ -386,7 +391,7 @@ def test_two_files_for_one_band_are_an_error(tmp_path):
 
 def test_a_band_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_path):
     np.savez(tmp_path / "a.npz", flux=flux(2, 3, 8, 8), bands=np.array(["g", "r", "i"]))
-    with pytest.raises(GalgenError, match=r"a\.npz: there is no band z, only g, r, i"):
+    with pytest.raises(GalgenError, match=r"a\.npz\[0\]: there is no band z, only g, r, i"):
         import_images(tmp_path / "a.npz", size=8, crop=8)
 
 
