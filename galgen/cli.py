@@ -57,13 +57,13 @@ def _import(args: argparse.Namespace) -> None:
         subtract_sky=args.subtract_sky,
         Q=args.Q,
         stretch=args.stretch,
+        distinct=args.distinct,
         strict=args.strict,
         progress=True,
     )
     for name, reason in found.refused:
         print(f"refused {name}: {reason}", file=sys.stderr)
     entry = load_manifest().name_of(file_sha256(args.path)) if args.path.is_file() else "local"
-    found = importing.without_near_duplicates(found, args.distinct)
     _describe(found.write(args.out, args.path.stem, entry))
 
 
@@ -80,9 +80,11 @@ def _fetch(args: argparse.Namespace) -> None:
         workers=args.workers,
         retry_dropped=args.retry_dropped,
     )
-    print(json.dumps(report.summary(), indent=1))
-    if report.failed:
-        raise GalgenError(f"{len(report.failed)} objects could not be fetched; run the same command again")
+    print(json.dumps(report, indent=1))
+    if report["failed"]["count"]:
+        raise GalgenError(
+            f"{report['failed']['count']} objects could not be fetched; run the same command again"
+        )
 
 
 def _describe(dataset: Dataset) -> None:

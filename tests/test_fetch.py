@@ -49,24 +49,29 @@ def run(server, tmp_path, count, **options):
     return fetch(catalogue(tmp_path, count), tmp_path / "cutouts", template=server.template, **options)
 
 
+def there(tmp_path):
+    return list(Table.read(tmp_path / "cutouts" / "ok.ecsv")["id"].astype(str))
+
+
 def files(folder):
     return {path.name: file_sha256(path) for path in folder.iterdir() if path.suffix == ".fits"}
 
 
 def test_every_band_of_every_object_is_what_the_server_has_and_can_be_imported(server, tmp_path):
     report = run(server, tmp_path, 5)
-    assert report.ok == [name(i) for i in range(1, 6)] and not report.dropped and not report.failed
+    assert there(tmp_path) == [name(i) for i in range(1, 6)]
     assert len(files(tmp_path / "cutouts")) == 5
     cubes = np.stack([hostile.cube(f"{i:.6f}", "grz", SIZE) for i in range(1, 6)])
     for i in range(1, 6):
         np.testing.assert_array_equal(fits.getdata(tmp_path / "cutouts" / f"{name(i)}.fits"), cubes[i - 1])
     found = import_images(tmp_path / "cutouts", size=20, crop=40)
     np.testing.assert_array_equal(found.images, flux_to_gray(cubes, size=20, crop=40))
-    assert list(found.catalogue["id"]) == report.ok
+    assert list(found.catalogue["id"]) == there(tmp_path)
     table = Table.read(tmp_path / "cutouts" / "ok.ecsv")
-    assert list(table["id"].astype(str)) == report.ok and list(table["ra"]) == [1, 2, 3, 4, 5]
-    assert json.loads((tmp_path / "cutouts" / "report.json").read_text()) == report.summary()
-    assert report.summary()["ok"] == 5 and report.summary()["not_tried"] == 0
+    assert list(table["ra"]) == [1, 2, 3, 4, 5]
+    assert json.loads((tmp_path / "cutouts" / "report.json").read_text()) == report
+    none = {"count": 0, "reasons": {}, "objects": {}}
+    assert report == {"requested": 5, "ok": 5, "not_tried": 0, "dropped": none, "failed": none}
 
 
 def nan(content):
@@ -103,7 +108,7 @@ PERMANENT = {
         1,
     ),
     "pixels not finite in r": (hostile.body(nan), 1),
-    "more than 30% zeros in r, z": (hostile.body(zeros(0.31)), 1),
+    "more than 30% zeros in r": (hostile.body(zeros(0.31)), 1),
     "under 15000 bytes": (hostile.body(lambda _: hostile.fits_bytes(None)), 1),
 }
 TRANSIENT = {
@@ -121,27 +126,27 @@ def test_a_bad_answer_drops_the_object_for_good_with_its_reason(server, tmp_path
     fault, requests = PERMANENT[reason]
     server.faults[2] = fault
     report = run(server, tmp_path, 3)
-    assert report.ok == [name(1), name(3)] and not report.failed
-    assert report.dropped == {name(2): reason.strip()}
+    assert there(tmp_path) == [name(1), name(3)] and report["failed"]["count"] == 0
+    assert report["dropped"]["objects"] == {name(2): reason.strip()}
     assert server.asked[2] == requests
     assert not list((tmp_path / "cutouts").glob(f"{name(2)}*.fits"))
     before = server.asked.copy()
     assert run(server, tmp_path, 3) == report
     assert server.asked == before
     del server.faults[2]
-    assert run(server, tmp_path, 3, retry_dropped=True).ok == [name(1), name(2), name(3)]
+    assert run(server, tmp_path, 3, retry_dropped=True)["ok"] == 3
 
 
 @pytest.mark.parametrize("reason", TRANSIENT)
 def test_a_failing_server_loses_the_object_until_the_next_run(server, tmp_path, reason):
     server.faults[2] = TRANSIENT[reason]
     report = run(server, tmp_path, 3, network=IMPATIENT if reason == "timed out" else QUICK)
-    assert report.ok == [name(1), name(3)] and not report.dropped
-    assert report.failed == {name(2): reason}
+    assert there(tmp_path) == [name(1), name(3)] and report["dropped"]["count"] == 0
+    assert report["failed"]["objects"] == {name(2): reason}
     assert server.asked[2] == 1 + QUICK.retries
     assert not list((tmp_path / "cutouts").glob(f"{name(2)}*"))
     del server.faults[2]
-    assert run(server, tmp_path, 3).ok == [name(1), name(2), name(3)]
+    assert run(server, tmp_path, 3)["ok"] == 3
     assert server.asked[1] == server.asked[3] == 1, "what had arrived was asked for again"
 
 
@@ -159,13 +164,13 @@ def test_a_failing_server_loses_the_object_until_the_next_run(server, tmp_path, 
 )
 def test_a_passing_trouble_costs_a_repeat_and_no_object(server, tmp_path, fault, network):
     server.faults[1] = fault
-    assert run(server, tmp_path, 2, network=network).ok == [name(1), name(2)]
+    assert run(server, tmp_path, 2, network=network)["ok"] == 2
     assert server.asked[1] > 1
 
 
 def test_30_percent_of_zeros_is_still_good(server, tmp_path):
     server.faults[1] = hostile.body(zeros(0.30))
-    assert run(server, tmp_path, 1).ok == [name(1)]
+    assert run(server, tmp_path, 1)["ok"] == 1
 
 
 @pytest.mark.parametrize("date", [False, True], ids=["seconds", "date"])
@@ -173,7 +178,7 @@ def test_retry_after_silences_all_workers(server, tmp_path, date):
     wait = email.utils.formatdate(time.time() + 2, usegmt=True) if date else "1"
     server.faults[1] = hostile.status(429, times=1, Retry_After=wait)
     server.delay = 0.02
-    assert len(run(server, tmp_path, 30).ok) == 30
+    assert run(server, tmp_path, 30)["ok"] == 30
     gaps = np.diff(sorted(server.times))
     assert gaps.max() > 0.9
     # Requests under way when the server asked for quiet may still arrive: one for each of the four workers.
@@ -185,7 +190,7 @@ def test_retry_after_is_capped_and_nonsense_in_it_is_ignored(server, tmp_path):
     server.faults[2] = hostile.status(503, times=1, Retry_After="soon")
     start = time.monotonic()
     network = dataclasses.replace(QUICK, retry_after_max=0.2)
-    assert len(run(server, tmp_path, 2, network=network).ok) == 2
+    assert run(server, tmp_path, 2, network=network)["ok"] == 2
     assert time.monotonic() - start < 5
 
 
@@ -206,7 +211,7 @@ def test_a_server_that_is_down_ends_the_run_and_keeps_what_arrived(server, tmp_p
     assert summary["ok"] == 2 and summary["failed"]["reasons"] == {"HTTP 500": 5}
     assert summary["not_tried"] == 33
     server.faults.clear()
-    assert len(run(server, tmp_path, 40).ok) == 40
+    assert run(server, tmp_path, 40)["ok"] == 40
     assert set(server.served.values()) == {1}
 
 
@@ -214,7 +219,7 @@ def test_a_folder_answers_one_request_only(server, tmp_path):
     run(server, tmp_path, 2)
     with pytest.raises(GalgenError, match=r"holds cut-outs of size 40, not 48"):
         run(server, tmp_path, 2, size=48)
-    assert len(run(server, tmp_path, 3).ok) == 3, "a longer catalogue goes on"
+    assert run(server, tmp_path, 3)["ok"] == 3, "a longer catalogue goes on"
     with pytest.raises(GalgenError, match=rf"holds object {name(3)} at 3.000000 0.300000"):
         run(server, tmp_path, 2)
 
@@ -233,9 +238,8 @@ def test_two_fetches_cannot_fill_one_folder(server, tmp_path):
     [
         ({"bands": ()}, "bands"),
         ({"bands": ("g", "g")}, "bands"),
-        ({"bands": ("../g",)}, "bands"),
         ({"workers": 0}, "workers must be positive"),
-        ({"size": -1}, "size must be positive"),
+        ({"size": -1}, "size: .*greater than 0"),
     ],
 )
 def test_bad_arguments_are_named(server, tmp_path, options, message):
@@ -266,7 +270,7 @@ def test_bytes_that_trickle_in_without_end_are_cut_off_at_the_deadline(server, t
     server.faults[1] = hostile.trickling(0.05)  # 11520 bytes would take ten minutes
     start = time.monotonic()
     report = run(server, tmp_path, 1, network=IMPATIENT)
-    assert report.failed == {name(1): "timed out"} and server.asked[1] == 3
+    assert report["failed"]["objects"] == {name(1): "timed out"} and server.asked[1] == 3
     assert time.monotonic() - start < 10
 
 

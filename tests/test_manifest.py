@@ -52,7 +52,7 @@ def test_an_unknown_source_is_answered_with_the_known_ones():
     [
         (
             {"pixelscale": 0.3},
-            r"\.pixelscale: Extra inputs .* fields of an entry are description, .*pixel_scale",
+            r"\.pixelscale: Extra inputs",
         ),
         ({"pixel_scale": "big"}, r"\.pixel_scale: .*number.*'big'"),
         ({"pixel_scale": -1}, r"\.pixel_scale: .*greater than 0"),
@@ -67,7 +67,9 @@ def test_an_unknown_source_is_answered_with_the_known_ones():
 )
 def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, fields, message):
     path = changed(tmp_path, "sdss-legacy", **fields)
-    with pytest.raises(GalgenError, match=rf"(?s)other\.yaml.*sources\.sdss-legacy.*{message}"):
+    with pytest.raises(
+        GalgenError, match=rf"(?s)other\.yaml.*fields description, survey, .*sources\.sdss-legacy.*{message}"
+    ):
         load_manifest(path)
 
 
@@ -82,12 +84,12 @@ def test_a_missing_field_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sources: {}\n", r"\n  sources: "),
-        ("source: {}\n", r"\n  source: Extra inputs"),
-        ("", r"the file"),
-        ("- 1\n- 2\n", r"the file"),
+        ("sources: {}\n", r".*: sources: "),
+        ("source: {}\n", r"; source: Extra inputs"),
+        ("", r"the whole"),
+        ("- 1\n- 2\n", r"the whole"),
         ("a: [1\n", r"is not YAML"),
-        ("sources: {a: 3}\n", r"\n  sources\.a: "),
+        ("sources: {a: 3}\n", r".*: sources\.a: "),
     ],
 )
 def test_a_file_that_is_no_manifest_is_explained(tmp_path, text, message):

@@ -1,4 +1,10 @@
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
+import psutil
 import pytest
 from astropy import units as u
 from astropy.table import Table
@@ -202,12 +208,35 @@ def test_the_control_population_has_the_same_magnitudes_and_only_ellipticals():
     assert not fluxes[:, 1:].any()
 
 
+CHILD = "from galgen.data.simulate.images import simulate; simulate(100_000, workers=2)"
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_workers_end_with_their_parent(signal_):
+    parent = psutil.Popen([sys.executable, "-c", CHILD], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(workers := [p for p in parent.children() if "spawn_main" in " ".join(p.cmdline())]) < 2:
+        assert parent.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    while any(worker.cpu_times().user < 1 for worker in workers):  # past its imports, drawing
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    parent.send_signal(signal_)
+    parent.wait(30)
+    gone, alive = psutil.wait_procs(workers, timeout=30)
+    for worker in alive:
+        worker.kill()
+    assert len(gone) == 2
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"count": 0}, "count"),
         ({"count": 2.5}, "count"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**70}, "seed"),
+        ({"count": 10**400}, "count"),
         ({"start": -3}, "start"),
         ({"workers": 0}, "workers"),
         ({"size": 65}, "size 65"),

@@ -241,7 +241,7 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
     Args:
         dataset: Where to draw from.
         N: Images for each of the two models.
-        validation: Images that no model sees.
+        validation: Held-out images, that no model sees.
         seed: Names the permutation.
 
     Raises:
@@ -251,10 +251,11 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
         raise GalgenError(f"N must be at least 1 and validation at least 0, not {N} and {validation}")
     kept = dataset.distinct
     if 2 * N + validation > len(kept):
+        most = (len(kept) - validation) // 2
+        way_out = f"N can be at most {most}" if most > 0 else f"at least {validation + 2} are needed"
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
-            f"but {dataset.directory} has {len(kept)} distinct ones: N can be at most "
-            f"{(len(kept) - validation) // 2}"
+            f"but {dataset.directory} has {len(kept)} distinct ones: {way_out}"
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
     return Split(

@@ -17,18 +17,27 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     StringConstraints,
-    ValidationError,
 )
 
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
+from galgen.runs.files import project
 
-__all__ = ["Manifest", "Source", "check_template", "explain", "load_manifest"]
+__all__ = ["Bands", "Manifest", "Source", "Template", "check_template", "load_manifest"]
 
 MANIFEST_NAME = "data_manifest.yaml"
 REQUIRED_PLACEHOLDERS = {"ra", "dec", "bands"}
 PLACEHOLDERS = REQUIRED_PLACEHOLDERS | {"size", "pixscale"}
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("the names must be different")
+    return names
+
+
+Bands = Annotated[tuple[Text, ...], AfterValidator(_different)]
 
 
 def check_template(template: str) -> str:
@@ -47,6 +56,9 @@ def check_template(template: str) -> str:
     return template
 
 
+Template = Annotated[Text, AfterValidator(check_template)]
+
+
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,11 +68,11 @@ class Source(_Closed):
 
     description: Text
     survey: Text
-    bands: tuple[Text, ...] = Field(description="Bands, from blue to red; empty if the user's files decide.")
+    bands: Bands = Field(description="Bands, from blue to red; empty if the user's files decide.")
     pixel_scale: PositiveFloat | None = Field(description="Arcseconds a pixel; null if it varies.")
     size: PositiveInt | None = Field(description="Pixels on a side; null if it varies.")
     count: PositiveInt | None = Field(description="Number of images; null if it is the user's choice.")
-    template: Annotated[Text, AfterValidator(check_template)] | None = Field(
+    template: Template | None = Field(
         None, description="URL of the cut-outs of one object, all bands in one cube, see `check_template`."
     )
     query: Text | None = Field(None, description="The query that gives the catalogue of positions.")
@@ -99,31 +111,19 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
     """
     path = _find_manifest() if path is None else Path(path)
     try:
-        return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise GalgenError(f"the data manifest {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise GalgenError(f"{path} is not YAML: {error}") from error
-    except ValidationError as error:
-        raise GalgenError(
-            f"{path} does not follow the schema of the data manifest:\n{explain(error)}\n"
-            f"  the fields of an entry are {', '.join(Source.model_fields)}"
-        ) from error
+    known = ", ".join(Source.model_fields)
+    return checked(Manifest, content, f"{path} is no data manifest, whose entries have the fields {known}")
 
 
 def _find_manifest() -> Path:
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+    for folder in (project(), Path(__file__).resolve().parents[2]):
         if (folder / MANIFEST_NAME).is_file():
             return folder / MANIFEST_NAME
     raise GalgenError(
-        f"no {MANIFEST_NAME} in {here}, above it, or beside the package: give the path of the file"
-    )
-
-
-def explain(error: ValidationError) -> str:
-    """One line a mistake: the field, what is wrong with it, what was found."""
-    return "\n".join(
-        f"  {'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']} (found {problem['input']!r:.80})"
-        for problem in error.errors()
+        f"no {MANIFEST_NAME} in {Path.cwd()}, above it, or beside the package: give the path of the file"
     )

@@ -12,23 +12,24 @@ colour, an unknown key.
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from astropy.table import Table
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from tqdm import tqdm
 
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
 from galgen.data.dataset import Dataset, near_duplicates, write_dataset
+from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 
-__all__ = ["Imported", "import_images", "without_near_duplicates"]
+__all__ = ["Imported", "Recipe", "import_images"]
 
 FLUX_CROP = 64  # the paper's field
-KINDS = ("auto", "flux", "display")
 
 
 @dataclass(frozen=True)
@@ -57,81 +58,74 @@ class Imported:
         )
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """What is done to each image."""
+class Recipe(BaseModel):
+    """What is done to each image.
 
-    kind: str
-    size: int
-    crop: int | None
-    bands: tuple[str, ...]
-    gray: bool
-    subtract_sky: bool
-    Q: float
-    stretch: float
-
-
-def import_images(
-    path: str | Path,
-    *,
-    size: int,
-    crop: int | None = None,
-    key: str | None = None,
-    bands: Sequence[str] = ("g", "r", "z"),
-    kind: str = "auto",
-    gray: bool = False,
-    subtract_sky: bool = False,
-    Q: float = 8.0,
-    stretch: float = 0.2,
-    strict: bool = False,
-    progress: bool = False,
-) -> Imported:
-    """Import a folder of FITS, npy, PNG or JPEG files, or one npz, npy or HDF5 file.
-
-    Args:
-        path: The folder or file, see `galgen.data.acquire.readers.open_source`.
+    Attributes:
         size: Side of the images made, pixels.
         crop: Side of the central square to keep, pixels; by default 64 of flux and all of a display image.
-        key: Name of the image array in an npz or HDF5 file; by default the only one.
         bands: Names of one to three bands of flux, from blue to red.
         kind: "flux", "display", or "auto" for the rule at the top of this module.
         gray: Make colour display images gray, by the mean of their channels; otherwise they are an error.
         subtract_sky: Subtract from each band of flux the median of the outer tenth of its frame.
         Q: Softening of the stretch of flux.
         stretch: Scale of the stretch of flux, for nanomaggies a pixel; see `flux_to_gray` for other units.
+        distinct: Keep one of images whose anomaly cosine is at least this, see `near_duplicates`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    size: PositiveInt
+    crop: PositiveInt | None = None
+    bands: Bands = Field(("g", "r", "z"), min_length=1, max_length=3)
+    kind: Literal["auto", "flux", "display"] = "auto"
+    gray: bool = False
+    subtract_sky: bool = False
+    Q: PositiveFloat = 8.0
+    stretch: PositiveFloat = 0.2
+    distinct: float | None = Field(None, ge=-1, le=1)
+
+
+def import_images(
+    path: str | Path,
+    *,
+    key: str | None = None,
+    strict: bool = False,
+    progress: bool = False,
+    **recipe: object,
+) -> Imported:
+    """Import a folder of FITS, npy, PNG or JPEG files, or one npz, npy or HDF5 file.
+
+    Args:
+        path: The folder or file, see `galgen.data.acquire.readers.open_source`.
+        key: Name of the image array in an npz or HDF5 file; by default the only one.
         strict: Make it an error if any object is refused.
         progress: Show a progress bar.
+        recipe: The fields of `Recipe`; only `size` has no default.
 
     Raises:
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
     """
-    path, bands = Path(path), tuple(bands)
-    if kind not in KINDS:
-        raise GalgenError(f"kind must be one of {', '.join(KINDS)}, not '{kind}'")
-    if not 1 <= len(bands) <= 3 or len(set(bands)) < len(bands) or not all(bands):
-        raise GalgenError(f"bands must be one to three different names, from blue to red, not {list(bands)}")
-    for name, value in {"size": size, "crop": crop, "Q": Q, "stretch": stretch}.items():
-        if value is not None and not 0 < value < np.inf:
-            raise GalgenError(f"{name} must be positive, not {value}")
+    path, wanted = Path(path), checked(Recipe, recipe, "how to import")
     images, rows, refused = [], [], []
     with contextlib.ExitStack() as resources:
-        source = open_source(path, bands, key, resources)
-        kind = _kind(path, source, kind)
-        if subtract_sky and kind == "display":
+        source = open_source(path, wanted.bands, key, resources)
+        kind = _kind(path, source, wanted.kind)
+        if wanted.subtract_sky and kind == "display":
             raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
-        crop = FLUX_CROP if kind == "flux" and crop is None else crop
-        recipe = _Recipe(kind, size, crop, bands, gray, subtract_sky, Q, stretch)
+        crop = wanted.crop or (FLUX_CROP if kind == "flux" else None)
+        wanted = wanted.model_copy(update={"kind": kind, "crop": crop})
         shape, first = None, ""
         for i, name in enumerate(tqdm(source.names, disable=not progress, unit="object")):
             try:
                 row, pixels = source.read(i)
-                planes = _planes(pixels, recipe, source.planes)
+                planes = _planes(pixels, wanted, source.planes)
                 shape, first = (planes.shape[1:], name) if shape is None else (shape, first)
                 if crop is None and planes.shape[1:] != shape:
                     raise GalgenError(
                         f"{planes.shape[1:]} pixels, but {first} has {shape}; crop them (--crop)"
                     )
-                images.append(_stamp(planes, recipe))
+                images.append(_stamp(planes, wanted))
                 rows.append(row)
             except Refusal as refusal:
                 refused.append((name, str(refusal)))
@@ -143,37 +137,15 @@ def import_images(
             f"{path}: {len(refused)} of {len(refused) + len(rows)} objects cannot be used. {some}"
             + ("; ..." if len(refused) > 5 else "")
         )
+    stamps, catalogue = np.stack(images), Table(rows)
+    dropped = dict(Counter(reason.partition(":")[0] for _, reason in refused))
+    if wanted.distinct is not None:
+        later = np.unique(near_duplicates(stamps, wanted.distinct)[:, 1])
+        stamps, dropped["near-duplicate"] = np.delete(stamps, later, axis=0), len(later)
+        catalogue.remove_rows(later)
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
-    parameters = {"path": path.name, "key": key, **asdict(recipe), "bands": list(bands), "surveys": surveys}
-    dropped = Counter(reason.partition(":")[0] for _, reason in refused)
-    return Imported(np.stack(images), Table(rows), refused, parameters, dict(dropped))
-
-
-def without_near_duplicates(found: Imported, threshold: float | None) -> Imported:
-    """Keep the first of images that are near each other; None keeps all.
-
-    Args:
-        found: What was imported.
-        threshold: Anomaly cosine from which two images are one, see `galgen.data.dataset.near_duplicates`.
-
-    Raises:
-        GalgenError: If the threshold is no cosine.
-    """
-    parameters = found.parameters | {"distinct": threshold}
-    if threshold is None:
-        return replace(found, parameters=parameters)
-    if not -1 <= threshold <= 1:
-        raise GalgenError(f"distinct must be a cosine, -1 to 1, not {threshold}")
-    later = np.unique(near_duplicates(found.images, threshold)[:, 1])
-    keep = np.setdiff1d(np.arange(len(found.images)), later)
-    dropped = found.dropped | {"near-duplicate": len(later)}
-    return replace(
-        found,
-        images=found.images[keep],
-        catalogue=found.catalogue[keep],
-        parameters=parameters,
-        dropped=dropped,
-    )
+    parameters = {"path": path.name, "key": key, **wanted.model_dump(mode="json"), "surveys": surveys}
+    return Imported(stamps, catalogue, refused, parameters, dropped)
 
 
 def _kind(path: Path, source: Source, kind: str) -> str:
@@ -195,7 +167,7 @@ def _kind(path: Path, source: Source, kind: str) -> str:
     return "display"
 
 
-def _planes(pixels: np.ndarray, recipe: _Recipe, names: tuple[str, ...] | None) -> np.ndarray:
+def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -> np.ndarray:
     """Bring an image to (planes, H, W), the planes being one or three colours, or the bands asked for."""
     flux = recipe.kind == "flux"
     if flux and pixels.dtype == np.uint8:
@@ -221,7 +193,7 @@ def _planes(pixels: np.ndarray, recipe: _Recipe, names: tuple[str, ...] | None) 
     return pixels[[names.index(band) for band in recipe.bands]]
 
 
-def _stamp(pixels: np.ndarray, recipe: _Recipe) -> np.ndarray:
+def _stamp(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     """The stamp, (1, size, size), of an image of shape (planes, H, W)."""
     height, width = pixels.shape[1:]
     if recipe.crop is None and height != width:
@@ -241,8 +213,8 @@ def _stamp(pixels: np.ndarray, recipe: _Recipe) -> np.ndarray:
         white = recipe.stretch / recipe.Q * np.sinh(np.arcsinh(0.1 * recipe.Q) / 0.1)
         if np.median(pixels.mean(axis=0)) > white:
             raise Refusal(
-                "saturated: the sky is still in it (--subtract-sky), the stretch is for another unit, or it is no "
-                "flux (display images are uint8, or floats in [0, 1])"
+                "saturated: the sky is still in it (--subtract-sky), the stretch is for another unit, or it "
+                "is no flux (display images are uint8, or floats in [0, 1])"
             )
         stamp = flux_to_gray(pixels[None], size=recipe.size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
     else:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 from astropy.table import Table
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from galgen.data.manifest import explain
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 
 __all__ = ["Position", "read_positions"]
 
@@ -61,10 +60,7 @@ def read_positions(path: str | Path) -> list[Position]:
             f"{path}: the ids are floating-point numbers, which lose digits; write them as text"
         )
     rows = [dict(zip(Position.model_fields, row, strict=True)) for row in zip(*columns, strict=True)]
-    try:
-        positions = TypeAdapter(list[Position]).validate_python(rows)
-    except ValidationError as error:
-        raise GalgenError(f"{path}, row (from 0) and column:\n{explain(error)}") from error
+    positions = checked(list[Position], rows, f"{path}, row (from 0) and column")
     if not positions:
         raise GalgenError(f"{path} has no rows")
     twice = [id_ for id_, count in Counter(position.id for position in positions).items() if count > 1]

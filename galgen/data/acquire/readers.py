@@ -1,8 +1,8 @@
 """The user's files, one object after the other: npz, npy and HDF5 arrays, folders of FITS, npy, PNG and JPEG.
 
-Opening a source looks at names and headers; pixels are read one object at a time (npy files are memory-mapped,
-HDF5 files read in slices, only an npz is unpacked as a whole). One bad object is a `Refusal`, which leaves the
-others alone; a source that cannot be used at all is a `GalgenError`.
+Opening a source looks at names and headers; pixels are read one object at a time (npy files are
+memory-mapped, HDF5 files read in slices, only an npz is unpacked as a whole). One bad object is a `Refusal`,
+which leaves the others alone; a source that cannot be used at all is a `GalgenError`.
 """
 
 import contextlib
@@ -110,7 +110,7 @@ def files_below(path: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _reading(what: object, failure: type[Exception]) -> Iterator[None]:
-    """Name what could not be read. A damaged file makes NumPy, zlib, h5py, astropy or Pillow raise anything."""
+    """Name what could not be read: of a damaged file NumPy, h5py, astropy or Pillow may raise anything."""
     try:
         yield
     except (GalgenError, Refusal):
@@ -173,8 +173,8 @@ def _unpack(path: Path, key: str | None) -> Arrays:
         size = sum(member.file_size for member in directory.infolist())
     if size > MAX_UNPACKED:
         raise GalgenError(
-            f"{path} unpacks to {size / 1e9:.1f} GB, more than {MAX_UNPACKED / 1e9:.1f}; save the images as npy "
-            "or HDF5, which are read in pieces"
+            f"{path} unpacks to {size / 1e6:.1f} MB, more than {MAX_UNPACKED / 1e6:.1f}; save the images as "
+            "npy or HDF5, which are read in pieces"
         )
     with np.load(path, allow_pickle=False) as archive:
         for name in archive.files:
