@@ -64,7 +64,7 @@ def _import(args: argparse.Namespace) -> None:
     for name, reason in found.refused:
         print(f"refused {name}: {reason}", file=sys.stderr)
     entry = load_manifest().name_of(file_sha256(args.path)) if args.path.is_file() else "local"
-    _describe(found.write(args.out, args.path.stem, entry))
+    _describe(importing.write_imported(args.out, found, source=args.path.stem, manifest=entry))
 
 
 def _fetch(args: argparse.Namespace) -> None:

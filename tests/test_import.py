@@ -9,8 +9,9 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from galgen.data.acquire.importing import import_images
+from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.preprocess import flux_to_gray
+from galgen.runs.code import reached
 from galgen.runs.errors import GalgenError
 
 REAL = Path(os.environ.get("GALGEN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -136,7 +137,7 @@ def test_arrays_of_one_entry_an_image_become_columns(tmp_path, suffix):
     found = import_images(path, size=8)
     assert found.catalogue.colnames == ["id", "file", "z"]
     assert list(found.catalogue["id"]) == ["b", "a", "ü"] and list(found.catalogue["z"]) == [0.1, 0.2, 0.3]
-    dataset = found.write(tmp_path / "set", "a", "local")
+    dataset = write_imported(tmp_path / "set", found, source="a", manifest="local")
     assert list(dataset.catalogue["id"]) == ["b", "a", "ü"]
 
 
@@ -518,7 +519,14 @@ def test_a_picture_of_16_bits_and_a_data_set_name_their_way_out(tmp_path):
 
 def save_dataset(tmp_path):
     np.save(tmp_path / "b.npy", display(3, 8, 8))
-    return import_images(tmp_path / "b.npy", size=8).write(tmp_path / "set", "b", "local").directory
+    found = import_images(tmp_path / "b.npy", size=8)
+    return write_imported(tmp_path / "set", found, source="b", manifest="local").directory
+
+
+def test_the_key_of_an_import_holds_the_reading_and_not_the_keeping_of_images():
+    names = reached(import_images)
+    assert "galgen.data.acquire.readers.read_fits" in names and "galgen.data.preprocess.flux_to_gray" in names
+    assert not [name for name in names if "Dataset" in name or "simulate" in name or "survey" in name]
 
 
 # Real galaxies

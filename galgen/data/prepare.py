@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from galgen.data import preprocess
-from galgen.data.acquire import importing, readers
+from galgen.data.acquire.importing import import_images, write_imported
+from galgen.data.acquire.readers import files_below
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import load_manifest
-from galgen.data.simulate import discs, images, population
+from galgen.data.preprocess import resize_area, to_uint8
+from galgen.data.simulate.images import simulate
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
@@ -38,12 +39,12 @@ def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed
     path, data = Path(source).expanduser(), ""
     if source in SIMULATED:
         params = {"population": SIMULATED[source], "count": count, "size": size, "crop": crop, "seed": seed}
-        code = [images, population, discs, preprocess]
+        code = [simulate]
 
         def make(directory: Path) -> Dataset:
-            drawn, truth = images.simulate(workers=os.cpu_count() or 1, progress=True, **params)
+            images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **params)
             about = {"source": source, "manifest": "simulated", "parameters": params, "dropped": {}}
-            return write_dataset(directory, drawn, truth, **about)
+            return write_dataset(directory, images, truth, **about)
 
     elif not os.path.exists(path):
         raise GalgenError(
@@ -53,21 +54,21 @@ def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed
         given = Dataset.open(path)
         if given.images.shape[-1] == size:
             return given
-        params, data, code = {"name": path.name, "size": size}, given.sha256, [preprocess]
+        params, data, code = {"name": path.name, "size": size}, given.sha256, [to_uint8, resize_area]
 
         def make(directory: Path) -> Dataset:
-            smaller = preprocess.to_uint8(preprocess.resize_area(given.images / np.float32(255), size))
+            smaller = to_uint8(resize_area(given.images / np.float32(255), size))
             about = {name: given.meta[name] for name in ("source", "manifest", "dropped")}
             parameters = given.meta["parameters"] | {"size": size}
             return write_dataset(directory, smaller, given.catalogue, parameters=parameters, **about)
 
     else:
         params, data = {"name": path.name, "size": size}, _path_sha256(path)
-        code = [importing, readers, preprocess]
+        code = [import_images]
 
         def make(directory: Path) -> Dataset:
-            found = importing.import_images(path, size=size, progress=True)
-            return found.write(directory, path.stem, load_manifest().name_of(data))
+            found = import_images(path, size=size, progress=True)
+            return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(data))
 
     def work(folder: Path) -> dict:
         shutil.rmtree(folder / "dataset", ignore_errors=True)  # of an interrupted attempt
@@ -81,5 +82,5 @@ def _path_sha256(path: Path) -> str:
     """The checksum of a file, or of the names and checksums of all files in a folder."""
     if path.is_file():
         return file_sha256(path)
-    lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in readers.files_below(path)]
+    lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files_below(path)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -27,7 +27,7 @@ from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked
 
-__all__ = ["Imported", "Recipe", "import_images"]
+__all__ = ["Imported", "Recipe", "import_images", "write_imported"]
 
 FLUX_CROP = 64  # the paper's field
 
@@ -49,13 +49,6 @@ class Imported:
     refused: list[tuple[str, str]]
     parameters: dict
     dropped: dict[str, int]
-
-    def write(self, directory: Path, source: str, manifest: str) -> Dataset:
-        """Write them into `directory`, see `galgen.data.dataset.write_dataset`."""
-        about = {"parameters": self.parameters, "dropped": self.dropped}
-        return write_dataset(
-            directory, self.images, self.catalogue, source=source, manifest=manifest, **about
-        )
 
 
 class Recipe(BaseModel):
@@ -146,6 +139,12 @@ def import_images(
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
     parameters = {"path": path.name, "key": key, **wanted.model_dump(mode="json"), "surveys": surveys}
     return Imported(stamps, catalogue, refused, parameters, dropped)
+
+
+def write_imported(directory: Path, found: Imported, *, source: str, manifest: str) -> Dataset:
+    """Write what was imported as a data set, see `galgen.data.dataset.write_dataset`."""
+    about = {"parameters": found.parameters, "dropped": found.dropped}
+    return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
 
 
 def _kind(path: Path, source: Source, kind: str) -> str:
