@@ -9,15 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from astropy.table import Table
 
 from galgen import costs
 from galgen.config import PROFILES, Parameters
-from galgen.data.acquire import importing, legacy
+from galgen.data.acquire import importing, survey
 from galgen.data.acquire.download import Network
-from galgen.data.dataset import Dataset, near_duplicates, write_dataset
+from galgen.data.dataset import Dataset, check_free, write_dataset
 from galgen.data.manifest import load_manifest
 from galgen.data.simulate import images as simulate
 from galgen.experiment import every_family, training_named
@@ -29,6 +28,7 @@ __all__ = ["main"]
 
 
 def _simulate(args: argparse.Namespace) -> None:
+    check_free(args.out)  # before the work
     options = {"seed": args.seed, "size": args.size, "crop": args.crop, "population": args.population}
     images, truth = simulate.simulate(args.count, workers=args.workers, progress=True, **options)
     parameters = {"count": args.count, **options}
@@ -45,6 +45,7 @@ def _simulate(args: argparse.Namespace) -> None:
 
 
 def _import(args: argparse.Namespace) -> None:
+    check_free(args.out)  # before the work
     found = importing.import_images(
         args.path,
         size=args.size,
@@ -56,32 +57,19 @@ def _import(args: argparse.Namespace) -> None:
         subtract_sky=args.subtract_sky,
         Q=args.Q,
         stretch=args.stretch,
+        distinct=args.distinct,
         strict=args.strict,
         progress=True,
     )
     for name, reason in found.refused:
         print(f"refused {name}: {reason}", file=sys.stderr)
     entry = load_manifest().name_of(file_sha256(args.path)) if args.path.is_file() else "local"
-    images, catalogue, dropped = found.images, found.catalogue, found.dropped
-    if args.distinct is not None:
-        later = np.unique(near_duplicates(images, args.distinct)[:, 1])
-        images, dropped = np.delete(images, later, axis=0), dropped | {"near-duplicate": len(later)}
-        catalogue.remove_rows(later)
-    dataset = write_dataset(
-        args.out,
-        images,
-        catalogue,
-        source=args.path.stem,
-        manifest=entry,
-        parameters=found.parameters | {"distinct": args.distinct},
-        dropped=dropped,
-    )
-    _describe(dataset)
+    _describe(importing.write_imported(args.out, found, source=args.path.stem, manifest=entry))
 
 
 def _fetch(args: argparse.Namespace) -> None:
     source = load_manifest(args.manifest).source(args.source)
-    report = legacy.fetch(
+    report = survey.fetch(
         args.catalogue,
         args.out,
         template=args.template or source.template,
@@ -92,9 +80,11 @@ def _fetch(args: argparse.Namespace) -> None:
         workers=args.workers,
         retry_dropped=args.retry_dropped,
     )
-    print(json.dumps(report.summary(), indent=1))
-    if report.failed:
-        raise GalgenError(f"{len(report.failed)} objects could not be fetched; run the same command again")
+    print(json.dumps(report, indent=1))
+    if report["failed"]["count"]:
+        raise GalgenError(
+            f"{report['failed']['count']} objects could not be fetched; run the same command again"
+        )
 
 
 def _describe(dataset: Dataset) -> None:
@@ -221,7 +211,7 @@ def _add_data_commands(actions: argparse._SubParsersAction) -> None:
         out,
         _option("--source", default="sdss-legacy", help="entry of the data manifest"),
         _option("--manifest", type=Path, help="another data_manifest.yaml"),
-        _option("--template", help="another address, with {ra} {dec} {band} {size} {pixscale}"),
+        _option("--template", help="another address, with {ra} {dec} {bands} {size} {pixscale}"),
         _option("--rate", type=float, default=5.0, help="requests a second, at most"),
         _option("--workers", type=int, default=4, help="connections"),
         _option("--retry-dropped", action="store_true", help="ask again for what was ruled out for good"),

@@ -18,22 +18,28 @@ from astropy.io import fits
 HTML = b"<!DOCTYPE html><html><body><h1>Internal error</h1></body></html>" + b" " * 6000
 
 
+def cube(ra: str, bands: str, size: int) -> np.ndarray:
+    """The cut-out of an object, shape (bands, size, size), or (size, size) of one band."""
+    planes = [image(ra, band, size) for band in bands]
+    return np.stack(planes) if len(planes) > 1 else planes[0]
+
+
 def image(ra: str, band: str, size: int) -> np.ndarray:
     seed = int.from_bytes(hashlib.sha256(f"{ra} {band}".encode()).digest()[:8])
     return np.random.default_rng(seed).normal(0.0, 0.01, (size, size)).astype(np.float32)
 
 
-def fits_bytes(data: np.ndarray) -> bytes:
+def fits_bytes(data: np.ndarray, **header: str) -> bytes:
     buffer = io.BytesIO()
-    fits.PrimaryHDU(data).writeto(buffer)
+    fits.PrimaryHDU(data, fits.Header(header)).writeto(buffer)
     return buffer.getvalue()
 
 
 class HostileServer(ThreadingHTTPServer):
-    """Counts requests by (object, band); the object's number is its right ascension.
+    """Counts requests by object; the object's number is its right ascension.
 
-    `faults` maps (object, band) or (object, "*") to a function of (handler, content, attempt); it answers and
-    returns True, or returns False to let the good answer through.
+    `faults` maps an object to a function of (handler, content, attempt); it answers and returns True, or
+    returns False to let the good answer through.
     """
 
     daemon_threads = True
@@ -42,7 +48,7 @@ class HostileServer(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.faults: dict[tuple[int, str], Callable] = {}
+        self.faults: dict[int, Callable] = {}
         self.asked: Counter = Counter()
         self.served: Counter = Counter()
         self.times: list[float] = []
@@ -53,7 +59,7 @@ class HostileServer(ThreadingHTTPServer):
     def template(self) -> str:
         return (
             f"http://127.0.0.1:{self.server_port}/cutout?ra={{ra}}&dec={{dec}}"
-            "&size={size}&pixscale={pixscale}&bands={band}"
+            "&size={size}&pixscale={pixscale}&bands={bands}"
         )
 
     def handle_error(self, request, client_address):
@@ -65,20 +71,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-        number, band = round(float(query["ra"])), query["bands"]
-        content = fits_bytes(image(query["ra"], band, int(query["size"])))
+        number = round(float(query["ra"]))
+        content = fits_bytes(cube(query["ra"], query["bands"], int(query["size"])), BANDS=query["bands"])
         server = self.server
         with server.lock:
-            server.asked[number, band] += 1
-            attempt = server.asked[number, band]
+            server.asked[number] += 1
+            attempt = server.asked[number]
             server.times.append(time.monotonic())
-        fault = server.faults.get((number, band)) or server.faults.get((number, "*"))
+        fault = server.faults.get(number)
         if fault is not None and fault(self, content, attempt):
             return
         time.sleep(server.delay)
         self.answer(200, content)
         with server.lock:
-            server.served[number, band] += 1
+            server.served[number] += 1
 
     def answer(self, status: int, content: bytes = b"", length: int | None = None, **headers: str):
         self.send_response(status)

@@ -62,6 +62,13 @@ def test_an_existing_folder_is_not_overwritten(tmp_path, noise):
         make(tmp_path / "set", noise)
 
 
+@pytest.mark.parametrize("name", ["file/set", "x" * 300, "x" * 300 + "/set"])
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, noise, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GalgenError, match="no data set can be written to"):
+        make(tmp_path / name, noise)
+
+
 def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):
     with pytest.raises(GalgenError, match="galgen data import"):
         Dataset.open(tmp_path)
@@ -100,6 +107,8 @@ def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
     split(dataset, 25, 10)
     with pytest.raises(GalgenError, match=r"need 62 images.* 60 distinct .*at most 25"):
         split(dataset, 26, 10)
+    with pytest.raises(GalgenError, match=r"need 72 images.* 60 distinct ones: at least 72 are needed"):
+        split(dataset, 1, 70)
 
 
 def test_near_duplicates_are_found_in_every_orientation(noise):

@@ -16,12 +16,13 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galgen.data.acquire.download import Network
-from galgen.data.acquire.legacy import fetch
+from galgen.data.acquire.importing import import_images
+from galgen.data.acquire.survey import fetch
+from galgen.data.preprocess import flux_to_gray
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256
 
 SIZE = 40
-BANDS = ("g", "r", "z")
 QUICK = Network(rate=2000, timeout=10, deadline=10, retries=2, backoff=0.01, retry_after_max=5)
 IMPATIENT = dataclasses.replace(QUICK, timeout=0.4, deadline=0.8)
 
@@ -48,34 +49,41 @@ def run(server, tmp_path, count, **options):
     return fetch(catalogue(tmp_path, count), tmp_path / "cutouts", template=server.template, **options)
 
 
+def there(tmp_path):
+    return list(Table.read(tmp_path / "cutouts" / "ok.ecsv")["id"].astype(str))
+
+
 def files(folder):
     return {path.name: file_sha256(path) for path in folder.iterdir() if path.suffix == ".fits"}
 
 
-def test_every_band_of_every_object_is_what_the_server_has(server, tmp_path):
+def test_every_band_of_every_object_is_what_the_server_has_and_can_be_imported(server, tmp_path):
     report = run(server, tmp_path, 5)
-    assert report.ok == [name(i) for i in range(1, 6)] and not report.dropped and not report.failed
-    assert len(files(tmp_path / "cutouts")) == 15
+    assert there(tmp_path) == [name(i) for i in range(1, 6)]
+    assert len(files(tmp_path / "cutouts")) == 5
+    cubes = np.stack([hostile.cube(f"{i:.6f}", "grz", SIZE) for i in range(1, 6)])
     for i in range(1, 6):
-        for band in BANDS:
-            got = fits.getdata(tmp_path / "cutouts" / f"{name(i)}_{band}.fits")
-            np.testing.assert_array_equal(got, hostile.image(f"{i:.6f}", band, SIZE))
+        np.testing.assert_array_equal(fits.getdata(tmp_path / "cutouts" / f"{name(i)}.fits"), cubes[i - 1])
+    found = import_images(tmp_path / "cutouts", size=20, crop=40)
+    np.testing.assert_array_equal(found.images, flux_to_gray(cubes, size=20, crop=40))
+    assert list(found.catalogue["id"]) == there(tmp_path)
     table = Table.read(tmp_path / "cutouts" / "ok.ecsv")
-    assert list(table["id"].astype(str)) == report.ok and list(table["ra"]) == [1, 2, 3, 4, 5]
-    assert json.loads((tmp_path / "cutouts" / "report.json").read_text()) == report.summary()
-    assert report.summary()["ok"] == 5 and report.summary()["not_tried"] == 0
+    assert list(table["ra"]) == [1, 2, 3, 4, 5]
+    assert json.loads((tmp_path / "cutouts" / "report.json").read_text()) == report
+    none = {"count": 0, "reasons": {}, "objects": {}}
+    assert report == {"requested": 5, "ok": 5, "not_tried": 0, "dropped": none, "failed": none}
 
 
 def nan(content):
     data = fits.getdata(io.BytesIO(content)).copy()
-    data[3, 3] = np.nan
+    data[1, 3, 3] = np.nan
     return hostile.fits_bytes(data)
 
 
 def zeros(share):
     def make(content):
-        data = np.ones((SIZE, SIZE), np.float32)
-        data.flat[: int(share * SIZE**2)] = 0
+        data = np.ones((3, SIZE, SIZE), np.float32)
+        data[1:].reshape(2, -1)[:, : int(share * SIZE**2)] = 0
         return hostile.fits_bytes(data)
 
     return make
@@ -84,24 +92,24 @@ def zeros(share):
 PERMANENT = {
     "HTTP 404": (hostile.status(404), 1),
     "HTTP 410": (hostile.status(410), 1),
-    "not a FITS file": (hostile.body(lambda _: hostile.HTML), 3),
-    "torn FITS file": (hostile.body(lambda content: content[:6000]), 3),
-    "damaged FITS file": (hostile.body(lambda content: content[: 2880 * 2]), 3),
-    "shape (20, 20), not (40, 40)": (
-        hostile.body(lambda _: hostile.fits_bytes(np.ones((20, 20), np.float64))),
+    "not a whole FITS file": (hostile.body(lambda _: hostile.HTML), 3),
+    "not a whole FITS file ": (hostile.body(lambda content: content[:18000]), 3),
+    "damaged FITS file": (hostile.body(lambda content: content[: 2880 * 6]), 3),
+    "shape (3, 60, 60), not (3, 40, 40)": (
+        hostile.body(lambda _: hostile.fits_bytes(np.ones((3, 60, 60), np.float32))),
         1,
     ),
-    "shape (3, 40, 40), not (40, 40)": (
-        hostile.body(lambda _: hostile.fits_bytes(np.ones((3, SIZE, SIZE), np.float32))),
+    "shape (1, 100, 100), not (3, 40, 40)": (
+        hostile.body(lambda _: hostile.fits_bytes(np.ones((100, 100), np.float32))),
         1,
     ),
-    "shape None, not (40, 40)": (
-        hostile.body(lambda _: hostile.fits_bytes(None) + b" " * 2880),
+    "bands gri, not grz": (
+        hostile.body(lambda _: hostile.fits_bytes(np.ones((3, SIZE, SIZE), np.float32), BANDS="gri")),
         1,
     ),
-    "pixels not finite": (hostile.body(nan), 1),
-    "more than 30% zeros": (hostile.body(zeros(0.31)), 1),
-    "under 5000 bytes": (hostile.body(lambda _: hostile.fits_bytes(None)), 1),
+    "pixels not finite in r": (hostile.body(nan), 1),
+    "more than 30% zeros in r": (hostile.body(zeros(0.31)), 1),
+    "under 15000 bytes": (hostile.body(lambda _: hostile.fits_bytes(None)), 1),
 }
 TRANSIENT = {
     "HTTP 500": hostile.status(500),
@@ -116,31 +124,30 @@ TRANSIENT = {
 @pytest.mark.parametrize("reason", PERMANENT)
 def test_a_bad_answer_drops_the_object_for_good_with_its_reason(server, tmp_path, reason):
     fault, requests = PERMANENT[reason]
-    server.faults[2, "r"] = fault
+    server.faults[2] = fault
     report = run(server, tmp_path, 3)
-    assert report.ok == [name(1), name(3)] and not report.failed
-    assert [(loss.id, loss.band, loss.reason) for loss in report.dropped] == [(name(2), "r", reason)]
-    assert server.asked[2, "r"] == requests and server.asked[2, "z"] == 0
-    assert not list((tmp_path / "cutouts").glob(f"{name(2)}*"))
+    assert there(tmp_path) == [name(1), name(3)] and report["failed"]["count"] == 0
+    assert report["dropped"]["objects"] == {name(2): reason.strip()}
+    assert server.asked[2] == requests
+    assert not list((tmp_path / "cutouts").glob(f"{name(2)}*.fits"))
     before = server.asked.copy()
     assert run(server, tmp_path, 3) == report
     assert server.asked == before
-    del server.faults[2, "r"]
-    assert run(server, tmp_path, 3, retry_dropped=True).ok == [name(1), name(2), name(3)]
+    del server.faults[2]
+    assert run(server, tmp_path, 3, retry_dropped=True)["ok"] == 3
 
 
 @pytest.mark.parametrize("reason", TRANSIENT)
 def test_a_failing_server_loses_the_object_until_the_next_run(server, tmp_path, reason):
-    server.faults[2, "r"] = TRANSIENT[reason]
+    server.faults[2] = TRANSIENT[reason]
     report = run(server, tmp_path, 3, network=IMPATIENT if reason == "timed out" else QUICK)
-    assert report.ok == [name(1), name(3)] and not report.dropped
-    assert [(loss.id, loss.band, loss.reason) for loss in report.failed] == [(name(2), "r", reason)]
-    assert server.asked[2, "r"] == 1 + QUICK.retries
-    assert not list((tmp_path / "cutouts").glob(f"{name(2)}*.fits"))
-    del server.faults[2, "r"]
-    assert run(server, tmp_path, 3).ok == [name(1), name(2), name(3)]
-    assert server.asked[2, "g"] == 1, "the band that had arrived was asked for again"
-    assert not list((tmp_path / "cutouts").glob("*.part"))
+    assert there(tmp_path) == [name(1), name(3)] and report["dropped"]["count"] == 0
+    assert report["failed"]["objects"] == {name(2): reason}
+    assert server.asked[2] == 1 + QUICK.retries
+    assert not list((tmp_path / "cutouts").glob(f"{name(2)}*"))
+    del server.faults[2]
+    assert run(server, tmp_path, 3)["ok"] == 3
+    assert server.asked[1] == server.asked[3] == 1, "what had arrived was asked for again"
 
 
 @pytest.mark.parametrize(
@@ -156,22 +163,22 @@ def test_a_failing_server_loses_the_object_until_the_next_run(server, tmp_path, 
     ids=["500", "html", "truncated", "stalled", "trickling", "reset"],
 )
 def test_a_passing_trouble_costs_a_repeat_and_no_object(server, tmp_path, fault, network):
-    server.faults[1, "z"] = fault
-    assert run(server, tmp_path, 2, network=network).ok == [name(1), name(2)]
-    assert server.asked[1, "z"] > 1
+    server.faults[1] = fault
+    assert run(server, tmp_path, 2, network=network)["ok"] == 2
+    assert server.asked[1] > 1
 
 
 def test_30_percent_of_zeros_is_still_good(server, tmp_path):
-    server.faults[1, "g"] = hostile.body(zeros(0.30))
-    assert run(server, tmp_path, 1).ok == [name(1)]
+    server.faults[1] = hostile.body(zeros(0.30))
+    assert run(server, tmp_path, 1)["ok"] == 1
 
 
 @pytest.mark.parametrize("date", [False, True], ids=["seconds", "date"])
 def test_retry_after_silences_all_workers(server, tmp_path, date):
     wait = email.utils.formatdate(time.time() + 2, usegmt=True) if date else "1"
-    server.faults[1, "g"] = hostile.status(429, times=1, Retry_After=wait)
+    server.faults[1] = hostile.status(429, times=1, Retry_After=wait)
     server.delay = 0.02
-    assert len(run(server, tmp_path, 30).ok) == 30
+    assert run(server, tmp_path, 30)["ok"] == 30
     gaps = np.diff(sorted(server.times))
     assert gaps.max() > 0.9
     # Requests under way when the server asked for quiet may still arrive: one for each of the four workers.
@@ -179,32 +186,32 @@ def test_retry_after_silences_all_workers(server, tmp_path, date):
 
 
 def test_retry_after_is_capped_and_nonsense_in_it_is_ignored(server, tmp_path):
-    server.faults[1, "g"] = hostile.status(503, times=1, Retry_After="86400")
-    server.faults[2, "g"] = hostile.status(503, times=1, Retry_After="soon")
+    server.faults[1] = hostile.status(503, times=1, Retry_After="86400")
+    server.faults[2] = hostile.status(503, times=1, Retry_After="soon")
     start = time.monotonic()
     network = dataclasses.replace(QUICK, retry_after_max=0.2)
-    assert len(run(server, tmp_path, 2, network=network).ok) == 2
+    assert run(server, tmp_path, 2, network=network)["ok"] == 2
     assert time.monotonic() - start < 5
 
 
 def test_the_rate_holds_for_all_workers_together_repeats_included(server, tmp_path):
-    server.faults[1, "*"] = hostile.status(500, times=1)
-    network = dataclasses.replace(QUICK, rate=50, backoff=0)
-    run(server, tmp_path, 8, network=network, workers=8)
+    server.faults[1] = hostile.status(500, times=1)
+    network = dataclasses.replace(QUICK, rate=50, backoff=1e-9)
+    run(server, tmp_path, 20, network=network, workers=8)
     times = np.sort(server.times)
-    assert len(times) == 27
-    assert times[-1] - times[0] >= 0.9 * 26 / 50
+    assert len(times) == 21
+    assert times[-1] - times[0] >= 0.9 * 20 / 50
 
 
 def test_a_server_that_is_down_ends_the_run_and_keeps_what_arrived(server, tmp_path):
-    server.faults |= {(i, "r"): hostile.status(500) for i in range(3, 41)}
+    server.faults |= {i: hostile.status(500) for i in range(3, 41)}
     with pytest.raises(GalgenError, match=r"5 objects in a row .*HTTP 500.*same command"):
         run(server, tmp_path, 40, give_up_after=5, workers=1)
     summary = json.loads((tmp_path / "cutouts" / "report.json").read_text())
     assert summary["ok"] == 2 and summary["failed"]["reasons"] == {"HTTP 500": 5}
     assert summary["not_tried"] == 33
     server.faults.clear()
-    assert len(run(server, tmp_path, 40).ok) == 40
+    assert run(server, tmp_path, 40)["ok"] == 40
     assert set(server.served.values()) == {1}
 
 
@@ -212,7 +219,7 @@ def test_a_folder_answers_one_request_only(server, tmp_path):
     run(server, tmp_path, 2)
     with pytest.raises(GalgenError, match=r"holds cut-outs of size 40, not 48"):
         run(server, tmp_path, 2, size=48)
-    assert len(run(server, tmp_path, 3).ok) == 3, "a longer catalogue goes on"
+    assert run(server, tmp_path, 3)["ok"] == 3, "a longer catalogue goes on"
     with pytest.raises(GalgenError, match=rf"holds object {name(3)} at 3.000000 0.300000"):
         run(server, tmp_path, 2)
 
@@ -231,9 +238,8 @@ def test_two_fetches_cannot_fill_one_folder(server, tmp_path):
     [
         ({"bands": ()}, "bands"),
         ({"bands": ("g", "g")}, "bands"),
-        ({"bands": ("../g",)}, "bands"),
         ({"workers": 0}, "workers must be positive"),
-        ({"size": -1}, "size must be positive"),
+        ({"size": -1}, "size: .*greater than 0"),
     ],
 )
 def test_bad_arguments_are_named(server, tmp_path, options, message):
@@ -241,7 +247,7 @@ def test_bad_arguments_are_named(server, tmp_path, options, message):
         run(server, tmp_path, 1, **options)
 
 
-@pytest.mark.parametrize("bad", [{"rate": 0}, {"timeout": -1}, {"retries": -1}, {"deadline": float("nan")}])
+@pytest.mark.parametrize("bad", [{"rate": 0}, {"timeout": -1}, {"retries": 0}, {"deadline": float("nan")}])
 def test_a_network_without_sense_is_refused(bad):
     with pytest.raises(GalgenError, match=next(iter(bad))):
         Network(**bad)
@@ -250,9 +256,9 @@ def test_a_network_without_sense_is_refused(bad):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("http://host/?ra={ra}&dec={dec}", r"lacks the placeholders \['band'\]"),
-        ("http://host/?ra={ra}&dec={dec}&b={band}&s={siez}", r"unknown placeholders \['siez'\]"),
-        ("host/?ra={ra}&dec={dec}&b={band}", "does not start with http"),
+        ("http://host/?ra={ra}&dec={dec}", r"lacks the placeholders \['bands'\]"),
+        ("http://host/?ra={ra}&dec={dec}&b={bands}&s={siez}", r"unknown placeholders \['siez'\]"),
+        ("host/?ra={ra}&dec={dec}&b={bands}", "does not start with http"),
     ],
 )
 def test_a_bad_template_is_explained(tmp_path, template, message):
@@ -261,41 +267,20 @@ def test_a_bad_template_is_explained(tmp_path, template, message):
 
 
 def test_bytes_that_trickle_in_without_end_are_cut_off_at_the_deadline(server, tmp_path):
-    server.faults[1, "g"] = hostile.trickling(0.05)  # 11520 bytes would take ten minutes
+    server.faults[1] = hostile.trickling(0.05)  # 11520 bytes would take ten minutes
     start = time.monotonic()
     report = run(server, tmp_path, 1, network=IMPATIENT)
-    assert report.failed[0].reason == "timed out" and server.asked[1, "g"] == 3
+    assert report["failed"]["objects"] == {name(1): "timed out"} and server.asked[1] == 3
     assert time.monotonic() - start < 10
 
 
-def test_a_half_written_journal_line_is_no_obstacle(server, tmp_path):
-    server.faults |= {(1, "g"): hostile.status(404), (2, "g"): hostile.status(404)}
-    report = run(server, tmp_path, 3)
-    journal = tmp_path / "cutouts" / "dropped.jsonl"
-    lines = journal.read_text().splitlines(keepends=True)
-    journal.write_text(lines[0] + lines[1][:20])
-    assert run(server, tmp_path, 3) == report
-    assert sorted(journal.read_text().splitlines(keepends=True)) == sorted(lines)
-
-
-def test_an_object_killed_between_its_last_renames_is_finished_without_a_request(server, tmp_path):
-    report = run(server, tmp_path, 2)
-    whole, asked = files(tmp_path / "cutouts"), server.asked.copy()
-    for band in ("r", "z"):
-        path = tmp_path / "cutouts" / f"{name(2)}_{band}.fits"
-        path.rename(f"{path}.part")
-    assert run(server, tmp_path, 2) == report
-    assert files(tmp_path / "cutouts") == whole and server.asked == asked
-
-
-def test_bands_of_an_object_killed_while_it_was_dropped_are_removed(server, tmp_path):
-    server.faults[2, "z"] = hostile.status(404)
+def test_what_a_killed_writer_left_half_written_is_removed(server, tmp_path):
+    server.faults[2] = hostile.status(404)
     report = run(server, tmp_path, 2)
     folder = tmp_path / "cutouts"
-    (folder / f"{name(2)}_g.fits.part").write_bytes(b"a band")
-    (folder / ".tmp-12345.part").write_bytes(b"half a ba")
+    (folder / ".tmp-12345.fits").write_bytes(b"half a cu")
     assert run(server, tmp_path, 2) == report
-    assert not list(folder.glob("*.part")) and not list(folder.glob(".tmp-*"))
+    assert not list(folder.glob(".tmp-*"))
 
 
 def test_the_progress_bar_counts_what_was_there_before(server, tmp_path, capsys):
@@ -308,7 +293,7 @@ def test_the_progress_bar_counts_what_was_there_before(server, tmp_path, capsys)
 CHILD = """
 import sys
 from galgen.data.acquire.download import Network
-from galgen.data.acquire.legacy import fetch
+from galgen.data.acquire.survey import fetch
 network = Network(rate=2000, timeout=10, retries=2, backoff=0.01)
 fetch(sys.argv[1], sys.argv[2], template=sys.argv[3], size=40, network=network, progress=False)
 """
@@ -320,25 +305,21 @@ def start(server, path, folder):
 
 
 def state(folder):
-    return {path.name: file_sha256(path) for path in folder.iterdir() if path.name != "dropped.jsonl"}
+    return {path.name: file_sha256(path) for path in folder.iterdir()}
 
 
 def kept(folder):
-    """The bands that a killed process has left whole, and the objects it has ruled out."""
-    names = [path.name.removesuffix(".part").removesuffix(".fits") for path in folder.glob("[!.]*.fits*")]
-    bands = {(int(text[13:19]), text[20:]) for text in names}
-    journal = folder / "dropped.jsonl"
-    dropped = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
-    return bands | {(int(loss["id"][13:]), band) for loss in dropped for band in BANDS}
+    """The objects that a killed process has left whole or ruled out."""
+    return {int(path.name[13:19]) for path in folder.glob("[!.]*") if path.suffix in (".fits", ".dropped")}
 
 
 def test_a_fetch_killed_again_and_again_ends_as_one_that_never_was(server, tmp_path):
-    count, kills = 60, 6
+    count, kills = 150, 6
     path = catalogue(tmp_path, count)
     server.faults |= {
-        (5, "z"): hostile.status(404),
-        (20, "r"): hostile.body(nan),
-        (41, "g"): hostile.body(lambda _: hostile.HTML),
+        5: hostile.status(404),
+        20: hostile.body(nan),
+        41: hostile.body(lambda _: hostile.HTML),
     }
     assert start(server, path, tmp_path / "whole").wait(30) == 0
     server.asked.clear()
@@ -356,11 +337,11 @@ def test_a_fetch_killed_again_and_again_ends_as_one_that_never_was(server, tmp_p
         child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL, "done before it was killed"
         settled = {key: server.asked[key] for key in kept(folder)} | settled
-        for band in folder.glob("[!.]*.fits*"):
-            assert fits.getdata(band).shape == (SIZE, SIZE), "half-written"
+        for cube in folder.glob("[!.]*.fits"):
+            assert fits.getdata(cube).shape == (3, SIZE, SIZE), "half-written"
     assert start(server, path, folder).wait(30) == 0
     assert state(folder) == state(tmp_path / "whole")
-    assert len(files(folder)) == 3 * (count - len(server.faults))
+    assert len(files(folder)) == count - len(server.faults)
     assert len(settled) > kills
     for key, times in settled.items():
         assert server.asked[key] == times, f"{key} was asked for again"

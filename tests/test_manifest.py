@@ -28,10 +28,10 @@ def test_the_project_s_manifest_describes_the_three_sources():
     assert "The Legacy Surveys consist of three" in legacy.acknowledgement
     for paper in ("Smith", "Abazajian", "Dey"):
         assert any(citation.startswith(paper) for citation in legacy.citation)
-    url = legacy.template.format(ra="1.5", dec="-2", band="z", size=256, pixscale=0.262)
+    url = legacy.template.format(ra="1.5", dec="-2", bands="grz", size=256, pixscale=0.262)
     assert url == (
         "https://www.legacysurvey.org/viewer/fits-cutout?"
-        "ra=1.5&dec=-2&size=256&layer=ls-dr9&pixscale=0.262&bands=z"
+        "ra=1.5&dec=-2&size=256&layer=ls-dr9&pixscale=0.262&bands=grz"
     )
 
 
@@ -50,22 +50,26 @@ def test_an_unknown_source_is_answered_with_the_known_ones():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"pixelscale": 0.3}, r"field 'pixelscale': unknown key; known keys are description, .*pixel_scale"),
-        ({"pixel_scale": "big"}, r"field 'pixel_scale': .*number.*'big'"),
-        ({"pixel_scale": -1}, r"field 'pixel_scale': .*greater than 0"),
-        ({"bands": "grz"}, r"field 'bands'"),
-        ({"licence": ""}, r"field 'licence'"),
-        ({"citation": []}, r"field 'citation'"),
-        ({"sha256": "abc", "bytes": 3}, r"field 'sha256'"),
-        ({"sha256": "0" * 64}, r"give both or neither"),
-        ({"template": "https://host/?ra={ra}&dec={dec}"}, r"field 'template': .*lacks .*'band'"),
-        ({"template": "https://h/?{ra}{dec}{band}{what}"}, r"field 'template': .*unknown .*'what'"),
-        ({"template": "https://h/?{ra}{dec}{band}{"}, r"field 'template'"),
+        (
+            {"pixelscale": 0.3},
+            r"\.pixelscale: Extra inputs",
+        ),
+        ({"pixel_scale": "big"}, r"\.pixel_scale: .*number.*'big'"),
+        ({"pixel_scale": -1}, r"\.pixel_scale: .*greater than 0"),
+        ({"bands": "grz"}, r"\.bands"),
+        ({"licence": ""}, r"\.licence"),
+        ({"citation": []}, r"\.citation"),
+        ({"sha256": "abc", "bytes": 3}, r"\.sha256"),
+        ({"template": "https://host/?ra={ra}&dec={dec}"}, r"\.template: .*lacks .*'bands'"),
+        ({"template": "https://h/?{ra}{dec}{bands}{what}"}, r"\.template: .*unknown .*'what'"),
+        ({"template": "https://h/?{ra}{dec}{bands}{"}, r"\.template"),
     ],
 )
 def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, fields, message):
     path = changed(tmp_path, "sdss-legacy", **fields)
-    with pytest.raises(GalgenError, match=rf"(?s)other\.yaml.*entry 'sdss-legacy'.*{message}"):
+    with pytest.raises(
+        GalgenError, match=rf"(?s)other\.yaml.*fields description, survey, .*sources\.sdss-legacy.*{message}"
+    ):
         load_manifest(path)
 
 
@@ -73,19 +77,19 @@ def test_a_missing_field_is_named(tmp_path):
     content = {"sources": {"mine": {k: v for k, v in CONTENT["sources"]["local"].items() if k != "survey"}}}
     path = tmp_path / "other.yaml"
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(GalgenError, match=r"entry 'mine', field 'survey': Field required"):
+    with pytest.raises(GalgenError, match=r"sources\.mine\.survey: Field required"):
         load_manifest(path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sources: {}\n", r"field 'sources'"),
-        ("source: {}\n", r"field 'source': unknown key; known keys are sources"),
-        ("", r"the file"),
-        ("- 1\n- 2\n", r"the file"),
+        ("sources: {}\n", r".*: sources: "),
+        ("source: {}\n", r"; source: Extra inputs"),
+        ("", r"the whole"),
+        ("- 1\n- 2\n", r"the whole"),
         ("a: [1\n", r"is not YAML"),
-        ("sources: {a: 3}\n", r"entry 'a'"),
+        ("sources: {a: 3}\n", r".*: sources\.a: "),
     ],
 )
 def test_a_file_that_is_no_manifest_is_explained(tmp_path, text, message):

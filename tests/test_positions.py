@@ -16,9 +16,11 @@ def write(tmp_path, text):
 
 def test_a_csv_as_the_sdss_archive_writes_it_keeps_every_digit_of_its_ids(tmp_path):
     path = write(tmp_path, f"#Table1\nid,RA,Dec,redshift\n{IDS[0]},0.1234567,-5,0.1\n{IDS[1]},360,90,\n")
-    assert read_positions(path) == [
-        Position(IDS[0], "0.123457", "-5.000000"),
-        Position(IDS[1], "360.000000", "90.000000"),
+    positions = read_positions(path)
+    assert [position.id for position in positions] == IDS[:2]
+    assert [position.place for position in positions] == [
+        ("0.123457", "-5.000000"),
+        ("360.000000", "90.000000"),
     ]
 
 
@@ -28,7 +30,7 @@ def test_ecsv_and_fits_tables_are_read_alike(tmp_path, suffix, format_, ids):
     path = tmp_path / f"catalogue.{suffix}"
     Table({"id": ids, "ra": [1.0, 2.0, 3.0], "dec": [4, 5, 6]}).write(path, format=format_)
     assert read_positions(path) == [
-        Position(str(id_), f"{ra:.6f}", f"{ra + 3:.6f}") for id_, ra in zip(ids, [1, 2, 3], strict=True)
+        Position(id=str(id_), ra=ra, dec=ra + 3) for id_, ra in zip(ids, [1, 2, 3], strict=True)
     ]
 
 
@@ -38,22 +40,22 @@ def test_ecsv_and_fits_tables_are_read_alike(tmp_path, suffix, format_, ids):
         ("objid,ra,dec\n1,2,3\n", r"no column 'id'; its columns are objid, ra, dec"),
         ("id,x,y\n1,2,3\n", r"no column 'ra' and no column 'dec'"),
         ("id,ra,dec\n1,2,3\n2,2,3\n1,4,5\n", r"1 ids are there more than once, for example '1'"),
-        ("id,ra,dec\n1,2,3\n2,,3\n", r"row 2 has no ra"),
-        ("id,ra,dec\n1,2,3\n,4,3\n", r"row 2 has no id"),
-        ("id,ra,dec\n1,2,3\n7,02h,3\n", r"column 'ra' is not all numbers: .*02h"),
-        ("id,ra,dec\n1,2,3\n7,361,3\n", r"object 7 at ra 361.0, dec 3.0 is not on the sphere"),
-        ("id,ra,dec\n7,1,-90.1\n", r"object 7 at ra 1.0, dec -90.1"),
-        ("id,ra,dec\n7,nan,3\n", r"object 7 at ra nan"),
-        ("id,ra,dec\n../7,1,2\n", r"id '../7' cannot be part of a file name"),
-        ("id,ra,dec\n.tmp-7,1,2\n", r"id '.tmp-7' cannot"),
+        ("id,ra,dec\n1,2,3\n2,,3\n", r"1\.ra: .*number.*found None"),
+        ("id,ra,dec\n1,2,3\n,4,3\n", r"1\.id: .*string.*found None"),
+        ("id,ra,dec\n1,2,3\n7,02h,3\n", r"1\.ra: .*number.*found '02h'"),
+        ("id,ra,dec\n1,2,3\n7,361,3\n", r"1\.ra: .*less than or equal to 360.*'361'"),
+        ("id,ra,dec\n7,1,-90.1\n", r"0\.dec: .*greater than or equal to -90.*-90.1"),
+        ("id,ra,dec\n7,nan,3\n", r"0\.ra: .*finite.*nan"),
+        ("id,ra,dec\n../7,1,2\n", r"0\.id: .*'\.\./7'"),
+        ("id,ra,dec\n.tmp-7,1,2\n", r"0\.id: .*'.tmp-7'"),
         ("id,ra,dec\n", r"has no rows"),
-        ("id,ra,dec\n1,2\n", r"row 1 has no dec"),
+        ("id,ra,dec\n1,2\n", r"0\.dec: .*None"),
         ("id,ra,dec\n1,2,3,4\n", r"cannot be read as a table"),
         ("", r"cannot be read as a table"),
     ],
 )
 def test_a_bad_catalogue_is_explained_by_name(tmp_path, text, message):
-    with pytest.raises(GalgenError, match=rf"catalogue\.csv:? .*{message}"):
+    with pytest.raises(GalgenError, match=rf"(?s)catalogue\.csv:?,? .*{message}"):
         read_positions(write(tmp_path, text))
 
 

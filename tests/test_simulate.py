@@ -1,4 +1,10 @@
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
+import psutil
 import pytest
 from astropy import units as u
 from astropy.table import Table
@@ -6,6 +12,7 @@ from astropy.table import Table
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import PIXEL, draw_flux, simulate, simulate_flux
 from galgen.data.simulate.population import draw_galaxies
+from galgen.runs.code import reached
 from galgen.runs.errors import GalgenError
 
 
@@ -57,6 +64,14 @@ def test_another_seed_gives_other_galaxies(sample):
 def test_images_are_the_common_preprocessing_of_the_flux(sample):
     flux, _ = simulate_flux(6, seed=3)
     np.testing.assert_array_equal(flux_to_gray(flux, size=32, crop=64), sample[0][:6])
+
+
+def test_the_key_of_a_simulation_holds_all_that_draws_and_nothing_that_imports():
+    names = reached(simulate)
+    for name in ("images.draw_flux", "discs.draw_disc", "population.draw_galaxies", "population.DUST"):
+        assert f"galgen.data.simulate.{name}" in names
+    assert "galgen.data.preprocess.flux_to_gray" in names
+    assert not [name for name in names if "acquire" in name or "dataset" in name]
 
 
 def test_magnitudes_follow_euclidean_counts_to_the_limit_of_the_sample(catalogue):
@@ -202,12 +217,35 @@ def test_the_control_population_has_the_same_magnitudes_and_only_ellipticals():
     assert not fluxes[:, 1:].any()
 
 
+CHILD = "from galgen.data.simulate.images import simulate; simulate(100_000, workers=2)"
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_workers_end_with_their_parent(signal_):
+    parent = psutil.Popen([sys.executable, "-c", CHILD], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(workers := [p for p in parent.children() if "spawn_main" in " ".join(p.cmdline())]) < 2:
+        assert parent.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    while any(worker.cpu_times().user < 1 for worker in workers):  # past its imports, drawing
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    parent.send_signal(signal_)
+    parent.wait(30)
+    gone, alive = psutil.wait_procs(workers, timeout=30)
+    for worker in alive:
+        worker.kill()
+    assert len(gone) == 2
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"count": 0}, "count"),
         ({"count": 2.5}, "count"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**70}, "seed"),
+        ({"count": 10**400}, "count"),
         ({"start": -3}, "start"),
         ({"workers": 0}, "workers"),
         ({"size": 65}, "size 65"),

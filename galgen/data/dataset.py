@@ -1,7 +1,7 @@
 """The data set on disk, and the splits that every two-models test rests on.
 
 A data set is a folder with `images.npy` (uint8, (n, 1, H, W), memory-mapped), `catalogue.ecsv` (n rows, a
-column `id`) and `meta.json` (source, parameters, sha256 of both files, versions, what was dropped and why).
+column `id`) and `meta.json` (source, parameters, sha256 of both files, provenance, what was dropped and why).
 
 Splits. Two images are the same galaxy when one equals the other under a flip or a rotation by a multiple of
 90 degrees (the dihedral group D4). One image of each class is kept. With a seeded permutation s of the n'
@@ -14,7 +14,6 @@ so A, B and validation are disjoint by content, and the sets of a smaller N lie 
 
 import datetime
 import functools
-import importlib.metadata
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -27,10 +26,9 @@ from astropy.table import Table
 from galgen.data.similarity import mean_image, nearest
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256, read_json, write_json
+from galgen.runs.store import provenance
 
-__all__ = ["Dataset", "Split", "dihedral_keys", "near_duplicates", "split", "write_dataset"]
-
-_PACKAGES = ("galgen", "numpy", "astropy", "galsim", "pillow")
+__all__ = ["Dataset", "Split", "check_free", "dihedral_keys", "near_duplicates", "split", "write_dataset"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,22 @@ class Dataset:
             raise GalgenError(f"{self.directory}: {rows} rows in the catalogue for {len(self)} images")
 
 
+def check_free(directory: str | Path) -> Path:
+    """The folder, whose parent is made, if a data set can be written there.
+
+    Raises:
+        GalgenError: If there is something already, or no such folder can be made.
+    """
+    directory = Path(directory)
+    try:
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise GalgenError(f"{directory} exists already; choose another name or remove it first")
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GalgenError(f"no data set can be written to {directory}: {error.strerror}") from error
+    return directory
+
+
 def write_dataset(
     directory: str | Path,
     images: np.ndarray,
@@ -137,16 +151,13 @@ def write_dataset(
     Raises:
         GalgenError: If the folder is in use or the arguments do not fit together.
     """
-    directory = Path(directory)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise GalgenError(f"{directory} exists already; choose another name or remove it first")
+    directory = check_free(directory)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 1 or len(images) == 0:
         raise GalgenError(
             f"images must be uint8 of shape (n, 1, H, W), n >= 1, not {images.dtype} {images.shape}"
         )
     if len(catalogue) != len(images) or "id" not in catalogue.colnames:
         raise GalgenError(f"the catalogue needs {len(images)} rows and a column 'id'")
-    directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=directory.parent))
     try:
         np.save(temporary / "images.npy", images, allow_pickle=False)
@@ -159,8 +170,8 @@ def write_dataset(
             "parameters": parameters,
             "dropped": dropped,
             "sha256": {name: file_sha256(temporary / name) for name in ("images.npy", "catalogue.ecsv")},
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **provenance(),
         }
         write_json(temporary / "meta.json", meta)
         temporary.chmod(0o755)  # mkdtemp makes private folders
@@ -230,7 +241,7 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
     Args:
         dataset: Where to draw from.
         N: Images for each of the two models.
-        validation: Images that no model sees.
+        validation: Held-out images, that no model sees.
         seed: Names the permutation.
 
     Raises:
@@ -240,10 +251,11 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
         raise GalgenError(f"N must be at least 1 and validation at least 0, not {N} and {validation}")
     kept = dataset.distinct
     if 2 * N + validation > len(kept):
+        most = (len(kept) - validation) // 2
+        way_out = f"N can be at most {most}" if most > 0 else f"at least {validation + 2} are needed"
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
-            f"but {dataset.directory} has {len(kept)} distinct ones: N can be at most "
-            f"{(len(kept) - validation) // 2}"
+            f"but {dataset.directory} has {len(kept)} distinct ones: {way_out}"
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
     return Split(

@@ -10,26 +10,34 @@ from typing import Annotated
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
     StringConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
 )
 
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
+from galgen.runs.files import project
 
-__all__ = ["Manifest", "Source", "check_template", "load_manifest"]
+__all__ = ["Bands", "Manifest", "Source", "Template", "check_template", "load_manifest"]
 
 MANIFEST_NAME = "data_manifest.yaml"
-REQUIRED_PLACEHOLDERS = {"ra", "dec", "band"}
+REQUIRED_PLACEHOLDERS = {"ra", "dec", "bands"}
 PLACEHOLDERS = REQUIRED_PLACEHOLDERS | {"size", "pixscale"}
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("the names must be different")
+    return names
+
+
+Bands = Annotated[tuple[Text, ...], AfterValidator(_different)]
 
 
 def check_template(template: str) -> str:
@@ -48,6 +56,9 @@ def check_template(template: str) -> str:
     return template
 
 
+Template = Annotated[Text, AfterValidator(check_template)]
+
+
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,28 +68,19 @@ class Source(_Closed):
 
     description: Text
     survey: Text
-    bands: tuple[Text, ...] = Field(description="Bands, from blue to red; empty if the user's files decide.")
+    bands: Bands = Field(description="Bands, from blue to red; empty if the user's files decide.")
     pixel_scale: PositiveFloat | None = Field(description="Arcseconds a pixel; null if it varies.")
     size: PositiveInt | None = Field(description="Pixels on a side; null if it varies.")
     count: PositiveInt | None = Field(description="Number of images; null if it is the user's choice.")
-    template: Text | None = Field(None, description="URL of one cut-out, see `check_template`.")
+    template: Template | None = Field(
+        None, description="URL of the cut-outs of one object, all bands in one cube, see `check_template`."
+    )
     query: Text | None = Field(None, description="The query that gives the catalogue of positions.")
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     bytes: PositiveInt | None = Field(None, description="Size of the file where it is one fixed file.")
     licence: Text
     acknowledgement: Text
     citation: tuple[Text, ...] = Field(min_length=1)
-
-    @field_validator("template")
-    @classmethod
-    def _template_can_be_filled(cls, value: str | None) -> str | None:
-        return value if value is None else check_template(value)
-
-    @model_validator(mode="after")
-    def _a_fixed_file_has_both(self) -> "Source":
-        if (self.sha256 is None) != (self.bytes is None):
-            raise ValueError("sha256 and bytes describe one fixed file: give both or neither")
-        return self
 
 
 class Manifest(_Closed):
@@ -114,31 +116,14 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
         raise GalgenError(f"the data manifest {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise GalgenError(f"{path} is not YAML: {error}") from error
-    try:
-        return Manifest.model_validate(content)
-    except ValidationError as error:
-        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
-        raise GalgenError(f"{path} does not follow the schema of the data manifest:\n{problems}") from error
+    known = ", ".join(Source.model_fields)
+    return checked(Manifest, content, f"{path} is no data manifest, whose entries have the fields {known}")
 
 
 def _find_manifest() -> Path:
-    here = Path.cwd()
-    folders = [here, *here.parents, Path(__file__).resolve().parents[2]]
-    for folder in folders:
+    for folder in (project(), Path(__file__).resolve().parents[2]):
         if (folder / MANIFEST_NAME).is_file():
             return folder / MANIFEST_NAME
     raise GalgenError(
-        f"no {MANIFEST_NAME} in {here}, above it, or beside the package: give the path of the file"
+        f"no {MANIFEST_NAME} in {Path.cwd()}, above it, or beside the package: give the path of the file"
     )
-
-
-def _explain(problem: dict) -> str:
-    location = [str(part) for part in problem["loc"]]
-    if len(location) > 1 and location[0] == "sources":
-        place = f"entry {location[1]!r}" + (f", field {'.'.join(location[2:])!r}" if location[2:] else "")
-    else:
-        place = f"field {'.'.join(location)!r}" if location else "the file"
-    if problem["type"] == "extra_forbidden":
-        known = Source.model_fields if len(location) > 1 else Manifest.model_fields
-        return f"{place}: unknown key; known keys are {', '.join(known)}"
-    return f"{place}: {problem['msg']} (found {problem['input']!r:.80})"

@@ -6,14 +6,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table
 
-from galgen.data import preprocess
-from galgen.data.acquire import arrays, folders, importing
+from galgen.data.acquire.importing import import_images, write_imported
+from galgen.data.acquire.readers import files_below
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import load_manifest
-from galgen.data.simulate import discs, population
-from galgen.data.simulate import images as simulate
+from galgen.data.preprocess import resize_area, to_uint8
+from galgen.data.simulate.images import simulate
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
@@ -37,73 +36,51 @@ def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed
     Raises:
         GalgenError: If the source is neither a name nor a path.
     """
+    path, data = Path(source).expanduser(), ""
     if source in SIMULATED:
         params = {"population": SIMULATED[source], "count": count, "size": size, "crop": crop, "seed": seed}
+        code = [simulate]
 
-        def make(work: Path) -> dict:
-            images, catalogue = simulate.simulate(workers=os.cpu_count() or 1, progress=True, **params)
-            return _write(work, images, catalogue, source, "simulated", params, {})
+        def make(directory: Path) -> Dataset:
+            images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **params)
+            about = {"source": source, "manifest": "simulated", "parameters": params, "dropped": {}}
+            return write_dataset(directory, images, truth, **about)
 
-        run = store.run("dataset", params, make, code=[simulate, population, discs, preprocess])
-        return Dataset.open(run.path / "dataset")
-
-    path = Path(source).expanduser()
-    if not path.exists():
+    elif not os.path.exists(path):
         raise GalgenError(
             f"data '{source}' is no path that exists and no simulated population ({', '.join(SIMULATED)})"
         )
-    params = {"name": path.name, "size": size}
-    if (path / "meta.json").is_file():
+    elif (path / "meta.json").is_file():
         given = Dataset.open(path)
         if given.images.shape[-1] == size:
             return given
+        params, data, code = {"name": path.name, "size": size}, given.sha256, [to_uint8, resize_area]
 
-        def make_smaller(work: Path) -> dict:
-            images = preprocess.to_uint8(preprocess.resize_area(given.images / np.float32(255), size))
-            meta = given.meta
-            entry, parameters = meta["manifest"], meta["parameters"] | {"size": size}
-            return _write(work, images, given.catalogue, given.name, entry, parameters, meta["dropped"])
+        def make(directory: Path) -> Dataset:
+            smaller = to_uint8(resize_area(given.images / np.float32(255), size))
+            about = {name: given.meta[name] for name in ("source", "manifest", "dropped")}
+            parameters = given.meta["parameters"] | {"size": size}
+            return write_dataset(directory, smaller, given.catalogue, parameters=parameters, **about)
 
-        run = store.run("dataset", params, make_smaller, data=given.sha256, code=[preprocess])
-        return Dataset.open(run.path / "dataset")
+    else:
+        params, data = {"name": path.name, "size": size}, _path_sha256(path)
+        code = [import_images]
 
-    data = _path_sha256(path)
+        def make(directory: Path) -> Dataset:
+            found = import_images(path, size=size, progress=True)
+            return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(data))
 
-    def make_import(work: Path) -> dict:
-        found = importing.import_images(path, size=size, progress=True)
-        entry = load_manifest().name_of(data)
-        return _write(work, found.images, found.catalogue, path.stem, entry, found.parameters, found.dropped)
+    def work(folder: Path) -> dict:
+        shutil.rmtree(folder / "dataset", ignore_errors=True)  # of an interrupted attempt
+        dataset = make(folder / "dataset")
+        return {"images": len(dataset), "sha256": dataset.sha256, "dropped": dataset.meta["dropped"]}
 
-    code = [importing, arrays, folders, preprocess]
-    run = store.run("dataset", params, make_import, data=data, code=code)
-    return Dataset.open(run.path / "dataset")
-
-
-def _write(
-    work: Path,
-    images: np.ndarray,
-    catalogue: Table,
-    source: str,
-    manifest: str,
-    parameters: dict,
-    dropped: dict,
-) -> dict:
-    shutil.rmtree(work / "dataset", ignore_errors=True)  # of an interrupted attempt
-    dataset = write_dataset(
-        work / "dataset",
-        images,
-        catalogue,
-        source=source,
-        manifest=manifest,
-        parameters=parameters,
-        dropped=dropped,
-    )
-    return {"images": len(dataset), "sha256": dataset.sha256, "dropped": dropped}
+    return Dataset.open(store.run("dataset", params, work, data=data, code=code).path / "dataset")
 
 
 def _path_sha256(path: Path) -> str:
     """The checksum of a file, or of the names and checksums of all files in a folder."""
     if path.is_file():
         return file_sha256(path)
-    lines = [f"{p.relative_to(path)} {file_sha256(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+    lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files_below(path)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,6 +1,12 @@
 """The one exception for mistakes that a message can explain."""
 
-__all__ = ["GalgenError"]
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+__all__ = ["GalgenError", "checked"]
+
+T = TypeVar("T")
 
 
 class GalgenError(Exception):
@@ -8,3 +14,17 @@ class GalgenError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def checked(kind: type[T], values: object, what: str) -> T:
+    """Make a `kind`, a type that pydantic knows, of values from outside.
+
+    Raises:
+        GalgenError: Names `what`, and for each mistake the field, what is wrong with it and what was found.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        mistakes = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors()]
+        lines = [f"{place or 'the whole'}: {wrong} (found {found!r:.80})" for place, wrong, found in mistakes]
+        raise GalgenError(f"{what}: {'; '.join(lines)}") from error

@@ -12,7 +12,7 @@ they differ in what comes next:
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
@@ -47,7 +47,7 @@ class Unreachable(DownloadFailure):
 
 @dataclass(frozen=True)
 class Network:
-    """How to treat a server.
+    """How to treat a server; all numbers are positive.
 
     Attributes:
         rate: Requests a second, all threads together.
@@ -66,12 +66,9 @@ class Network:
     retry_after_max: float = 300.0
 
     def __post_init__(self):
-        for name in ("rate", "timeout", "deadline"):
-            if not getattr(self, name) > 0:
-                raise GalgenError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("retries", "backoff", "retry_after_max"):
-            if not getattr(self, name) >= 0:
-                raise GalgenError(f"{name} must not be negative, not {getattr(self, name)}")
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise GalgenError(f"{name} must be positive, not {value}")
 
 
 class Downloader:
@@ -84,9 +81,6 @@ class Downloader:
 
     def __init__(self, network: Network, connections: int):
         self._network = network
-        self._policy = urllib3.Retry(
-            total=network.retries, backoff_factor=network.backoff, backoff_max=BACKOFF_MAX
-        )
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._next = time.monotonic()
@@ -110,10 +104,11 @@ class Downloader:
             Unreadable: `check` said so at every attempt, or at the last one.
             Unreachable: The last attempt ended in another status, a time-out or a broken connection.
         """
-        retry = self._policy
+        network = self._network
+        retry = urllib3.Retry(network.retries, backoff_factor=network.backoff, backoff_max=BACKOFF_MAX)
         while True:
             self._wait_for_turn()
-            response = None
+            pause = 0.0
             try:
                 body = self._attempt(url, max_bytes)
                 check(body)
@@ -121,17 +116,21 @@ class Downloader:
             except Unreadable as error:
                 failure = error
             except requests.HTTPError as error:
-                response = error.response
-                failure = Unreachable(f"HTTP {response.status_code}")
+                failure = Unreachable(f"HTTP {error.response.status_code}")
+                pause = _asked_for(error.response)
             except (requests.Timeout, urllib3.exceptions.TimeoutError):
                 failure = Unreachable("timed out")
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 failure = Unreachable(f"connection failed ({type(error).__name__})")
+            if pause:
+                with self._lock:
+                    self._next = max(self._next, time.monotonic() + min(pause, network.retry_after_max))
             try:
                 retry = retry.increment("GET", url, error=failure)
             except urllib3.exceptions.MaxRetryError:
                 raise failure from None
-            self._pause(retry, response)
+            if not pause:
+                self._stopped.wait(retry.get_backoff_time())
 
     def close(self) -> None:
         """Close the connections and make every waiting and every further `get` fail at once."""
@@ -156,23 +155,19 @@ class Downloader:
             return bytes(body)
 
     def _wait_for_turn(self) -> None:
-        while True:
+        delay = 1.0
+        while delay > 0:
             with self._lock:
                 delay = self._next - time.monotonic()
                 if delay <= 0:
                     self._next = time.monotonic() + 1 / self._network.rate
             if self._stopped.wait(max(delay, 0)):
                 raise Unreachable("stopped")
-            if delay <= 0:
-                return
 
-    def _pause(self, retry: urllib3.Retry, response: requests.Response | None) -> None:
-        try:
-            asked = retry.get_retry_after(response) if response is not None else None
-        except urllib3.exceptions.InvalidHeader:  # a date that nobody can read asks for nothing
-            asked = None
-        if asked:
-            with self._lock:
-                self._next = max(self._next, time.monotonic() + min(asked, self._network.retry_after_max))
-        else:
-            self._stopped.wait(retry.get_backoff_time())
+
+def _asked_for(response: requests.Response) -> float:
+    """Seconds of quiet that the server asks for; a date that nobody can read asks for none."""
+    try:
+        return urllib3.Retry().get_retry_after(response) or 0.0
+    except urllib3.exceptions.InvalidHeader:
+        return 0.0

@@ -12,6 +12,9 @@ al. 2019) and of the photons. Everything about galaxy i is drawn from generators
 """
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
@@ -72,18 +75,13 @@ def simulate(
     Raises:
         GalgenError: If an argument makes no sense.
     """
-    for name, value, least in [
-        ("count", count, 1),
-        ("seed", seed, 0),
-        ("start", start, 0),
-        ("workers", workers, 1),
-    ]:
-        if not isinstance(value, int | np.integer) or value < least:
-            raise GalgenError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    for least, numbers in enumerate([{"seed": seed, "start": start}, {"count": count, "workers": workers}]):
+        for name, value in numbers.items():
+            if not isinstance(value, int | np.integer) or not least <= value < 2**63:
+                raise GalgenError(f"{name} must be a whole number of at least {least}, not {value!r}")
     if not 8 <= size <= crop <= 256:
         raise GalgenError(f"8 <= size <= crop <= 256 is needed, not size {size} and crop {crop}")
-    stops = range(start, start + count, CHUNK)
-    chunks = [(first, min(CHUNK, start + count - first)) for first in stops]
+    chunks = [range(first, min(first + CHUNK, start + count)) for first in range(start, start + count, CHUNK)]
     make = partial(_simulate_chunk, seed=seed, size=size, crop=crop, population=population)
     bar = partial(
         tqdm, total=len(chunks), desc="simulate", unit_scale=CHUNK, unit="galaxies", disable=not progress
@@ -92,17 +90,28 @@ def simulate(
         parts = list(bar(map(make, chunks)))
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context) as pool:
+        with ProcessPoolExecutor(min(workers, len(chunks)), context, _end_with_parent) as pool:
             parts = list(bar(pool.map(make, chunks)))
     images, tables = zip(*parts, strict=True)
     return np.concatenate(images), vstack(tables, metadata_conflicts="error")
 
 
 def _simulate_chunk(
-    chunk: tuple[int, int], *, seed: int, size: int, crop: int, population: str
+    chunk: range, *, seed: int, size: int, crop: int, population: str
 ) -> tuple[np.ndarray, Table]:
-    flux, truth = simulate_flux(chunk[1], seed=seed, start=chunk[0], crop=crop, population=population)
+    flux, truth = simulate_flux(len(chunk), seed=seed, start=chunk[0], crop=crop, population=population)
     return flux_to_gray(flux, size=size, crop=crop), truth
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent does, however that ends; Ctrl-C is for the parent alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def simulate_flux(
