@@ -239,6 +239,7 @@ def test_two_fetches_cannot_fill_one_folder(server, tmp_path):
         ({"bands": ()}, "bands"),
         ({"bands": ("g", "g")}, "bands"),
         ({"workers": 0}, "workers must be positive"),
+        ({"sise": 40}, "sise: Extra inputs"),
         ({"size": -1}, "size: .*greater than 0"),
     ],
 )

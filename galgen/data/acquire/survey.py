@@ -24,7 +24,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 from astropy.table import Table
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from tqdm import tqdm
 
 from galgen.data.acquire import download
@@ -50,6 +50,8 @@ class Request(BaseModel):
         size: Pixels on a side.
         pixel_scale: Arcseconds a pixel.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     template: Template
     bands: Bands = Field(("g", "r", "z"), min_length=1)
