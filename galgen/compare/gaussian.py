@@ -26,10 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.models.sampling import noise, seeded
+from galgen.data.dataset import Split
+from galgen.models.sampling import noise, probability_flow_ode, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Gaussian", "fit_gaussian"]
+__all__ = ["Gaussian", "fit_gaussian", "gaussian_pair"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,22 @@ def fit_gaussian(images: np.ndarray, chunk: int = 4096) -> Gaussian:
     variances, components = variances[real].flip(0), components[real].flip(0)
     components = components / components.norm(dim=1, keepdim=True)
     return Gaussian(mean.reshape(images.shape[1:]).float(), components.float(), variances.float())
+
+
+def gaussian_pair(
+    images: np.ndarray, sets: Split, start: Tensor, seeds: Sequence[int], **sampler
+) -> list[Tensor]:
+    """What the denoisers of two Gaussians fitted to A's and to B's images draw: the linear control.
+
+    Args:
+        images: The data set, uint8 (M, C, H, W).
+        sets: Rows of A's and of B's training images.
+        start: The image that the sampler starts from, (C, H, W).
+        seeds: Of the latents, which both share.
+        sampler: Options of `galgen.models.sampling.probability_flow_ode`.
+
+    Returns:
+        Images of A's and of B's, each (n, C, H, W).
+    """
+    fitted = [fit_gaussian(images[rows]) for rows in (sets.A, sets.B)]
+    return [probability_flow_ode(gaussian, start, seeds, **sampler).images for gaussian in fitted]

@@ -12,7 +12,7 @@ brightness and size) and at small ones (the last are noise).
 import numpy as np
 from torch import Tensor
 
-__all__ = ["brightness", "principal_spread"]
+__all__ = ["brightness", "first_component", "principal_spread"]
 
 _GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400))
 
@@ -20,6 +20,12 @@ _GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400))
 def brightness(samples: Tensor, images: np.ndarray) -> float:
     """Mean of all pixels of samples in [0, 1] over that of the training images, uint8; 1 is right."""
     return float(samples.mean() / (images.mean() / 255))
+
+
+def first_component(images: np.ndarray, count: int = 2000) -> float:
+    """The standard deviation of uint8 images, scaled to [0, 1], along their first principal component."""
+    flat = images[:count].reshape(len(images[:count]), -1) / 255
+    return float(np.linalg.norm(flat - flat.mean(0), 2) / len(flat) ** 0.5)
 
 
 def principal_spread(samples: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, float]:

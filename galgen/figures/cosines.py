@@ -11,7 +11,7 @@ from galgen.compare.agreement import TwoModels
 from galgen.data import similarity
 from galgen.figures.style import COLOURS, MODELS, spaced, stamp_sheet
 
-__all__ = ["cosine_histograms", "pair_sheet", "samples_and_nearest"]
+__all__ = ["cosine_histograms", "pair_and_nearest", "pair_sheet", "samples_and_nearest"]
 
 
 def pair_sheet(samples: Mapping[int, Sequence[Tensor]], *, count: int = 10) -> Figure:
@@ -24,6 +24,29 @@ def pair_sheet(samples: Mapping[int, Sequence[Tensor]], *, count: int = 10) -> F
     stack = [part[:count].numpy() for pair in samples.values() for part in pair]
     rows = [f"N = {spaced(n)}, {half}" for n in samples for half in "AB"]
     return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.68)
+
+
+def pair_and_nearest(
+    samples: Mapping[int, Sequence[Tensor]],
+    train: Mapping[int, np.ndarray],
+    *,
+    mean: np.ndarray,
+    count: int = 8,
+) -> Figure:
+    """As `pair_sheet`, with a third row for each N: the training image of A that is most like A's image.
+
+    Args:
+        samples: By N, the images of A and of B, each (n, 1, H, W) in [0, 1].
+        train: The training images of A by N, uint8 (N, 1, H, W).
+        mean: The data set's mean image, (1, H, W).
+        count: Latents, or as many as there are.
+    """
+    stack, rows = [], []
+    for n, (a, b) in samples.items():
+        found = similarity.nearest(a[:count], train[n], kind="anomaly", mean=mean)
+        stack += [a[:count].numpy(), b[:count].numpy(), found.first(train[n]) / 255]
+        rows += [f"N = {spaced(n)}, A", "B", "nearest to A"]
+    return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.78)
 
 
 def samples_and_nearest(

@@ -64,7 +64,7 @@ def training_table(
 
 
 def spread_table(
-    spread: Mapping[int, Mapping[str, float]], brightness: Mapping[int, float], count: int
+    spread: Mapping[int, Mapping[str, float]], brightness: Mapping[int, float], count: int, *, after: str = ""
 ) -> Markdown:
     """Variance and brightness of the samples over those of the training images; see `galgen.compare.spread`.
 
@@ -72,23 +72,23 @@ def spread_table(
         spread: By N, the ratio of the variances by group of components, against the images of the largest N.
         brightness: By N, the ratio of the means, each against the model's own training images.
         count: Samples of each model.
+        after: Text under the table.
     """
-    groups = list(next(iter(spread.values())))
+    large = max(spread)
+    ratios = {n: [brightness[n], *found.values()] for n, found in spread.items()}
     return table(
-        ["N", "mean brightness", *groups],
-        [
-            [spaced(n), f"{brightness[n]:.2f}", *(f"{found[name]:.2f}" for name in groups)]
-            for n, found in spread.items()
-        ],
-        before=f"Samples over training images (all at N = {spaced(max(spread))}; brightness at each N's "
-        f"own), {count} samples; 1 is right:",
+        ["N", "mean brightness", *spread[large]],
+        [[spaced(n), *(f"{ratio:.2f}" for ratio in row)] for n, row in ratios.items()],
+        before=f"Samples over training images (all at N = {spaced(large)}; brightness at each N's own), "
+        f"{count} samples; 1 is right:",
+        after=after,
     )
 
 
 def agreement_table(tests: Mapping[int, TwoModels], before: str) -> Markdown:
     """Agreement, copying and memorization of two models for each N, each beside its null."""
-    head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(validation image)"]
-    head += ["P(train closer)", "(validation image)", "memorised fraction"]
+    head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
+    head += ["P(train closer)", "(held-out image)", "memorised fraction"]
     rows = [
         [
             spaced(n),

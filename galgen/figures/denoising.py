@@ -1,0 +1,76 @@
+"""What denoisers make of images they were, and were not, trained on (the paper's figures 5 and 6)."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from galgen.compare.denoising import Denoising, Panel, bands
+from galgen.figures.sliders import SliderFigure, slider_figure
+from galgen.figures.style import shades, spaced, stamp_sheet
+
+__all__ = ["denoising_sheet", "denoising_slider", "psnr_curves"]
+
+
+def denoising_sheet(panel: Panel) -> Figure:
+    """One image with growing noise and, under it, what each denoiser makes of it, all with their PSNR."""
+    blank = np.ones_like(panel.clean)[None]
+    stack, rows = [panel.clean[None], panel.noisy], ["noisy"]
+    titles = ["clean", *(f"σ={s:g}: {v:.1f}" for s, v in zip(panel.sigma, panel.noisy_psnr, strict=True))]
+    for n, denoised in panel.denoised.items():
+        stack += [blank, denoised]
+        titles += ["", *(f"{value:.1f}" for value in panel.denoised_psnr[n])]
+        rows.append(f"N = {spaced(n)}")
+    columns = len(panel.sigma) + 1
+    return stamp_sheet(np.concatenate(stack), columns=columns, titles=titles, rows=rows, inches=0.95)
+
+
+def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
+    """PSNR after against PSNR before denoising: medians of training (solid) and of held-out images (dashed).
+
+    Args:
+        curves: By N, of training and of held-out images; a band holds 68 % of the latter.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 4))
+    shade = shades(list(curves))
+    for n, (seen, unseen) in curves.items():
+        x = np.median(unseen.noisy, axis=1)
+        low, middle, high = bands(unseen.denoised)
+        axis.plot(x, np.median(seen.denoised, axis=1), color=shade[n], label=f"N = {spaced(n)}")
+        axis.plot(x, middle, "--", color=shade[n])
+        axis.fill_between(x, low, high, color=shade[n], alpha=0.12, lw=0)
+    axis.plot(x, x, ":", color="gray")  # the same noise for every N
+    axis.set(xlabel="PSNR of the noisy image, dB", ylabel="PSNR of the denoised image, dB")
+    axis.legend()
+    return figure
+
+
+def denoising_slider(panels: Sequence[Panel], *, title: str, alt: str) -> SliderFigure:
+    """Pull the noise up and down on several images, a row each: clean, noisy, and denoised by each model.
+
+    Args:
+        panels: Of the images, all with the same noise levels and models, which are named by N.
+        title: Names the figure.
+        alt: What it shows, in words.
+    """
+    frames, captions = [], []
+    for k, level in enumerate(panels[0].sigma):
+        rows = [
+            np.hstack([p.clean[0], p.noisy[k, 0], *(images[k, 0] for images in p.denoised.values())])
+            for p in panels
+        ]
+        frames.append(np.vstack(rows))
+        noisy = np.mean([p.noisy_psnr[k] for p in panels])
+        means = {n: np.mean([p.denoised_psnr[n][k] for p in panels]) for n in panels[0].denoised}
+        spoken = ", ".join(f"N = {spaced(n)}: {value:.1f}" for n, value in means.items())
+        captions.append(f"Noise {level:.2f}. PSNR in dB: noisy {noisy:.1f}, {spoken}.")
+    return slider_figure(
+        np.array(frames).repeat(2, 1).repeat(2, 2),
+        sliders={"noise level": [f"{level:.2f}" for level in panels[0].sigma]},
+        captions=captions,
+        title=title,
+        alt=alt,
+        start=(len(frames) // 2,),
+        width=640,
+    )

@@ -1,0 +1,128 @@
+"""What the numbers of the chapters on diffusion say, in words: functions of nothing but these numbers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from galgen.compare.estimates import Estimate
+from galgen.figures.style import spaced
+
+__all__ = ["agreement", "at_sizes", "beyond", "controls", "convergence", "first_component", "gap"]
+__all__ += ["memorisation", "passes", "plateau"]
+
+
+def at_sizes(sizes: Iterable[int]) -> str:
+    """As `N = 10, 4 000`."""
+    return f"N = {', '.join(map(spaced, sizes))}"
+
+
+def convergence(networks: Estimate, gaussians: Estimate) -> str:
+    """What the agreement of two networks shows beside that of two Gaussians."""
+    if gaussians.value < networks.low:
+        return "The networks agree beyond that, but most of their agreement takes no more than Gaussians."
+    found = "So that two models agree does not show that they have learnt galaxies"
+    return f"{found}; it shows that they have converged, on something."
+
+
+def first_component(deviation: float, share: float) -> str:
+    """Whether the noise that a sampler starts from reaches the galaxies' spread along the first component.
+
+    Args:
+        deviation: The galaxies' standard deviation along it.
+        share: The samples' variance along it over the galaxies'.
+    """
+    spread = f"Galaxies spread by {deviation:.1f} along the first component."
+    start = "The sampler starts from one image with noise of 1 in every direction"
+    if deviation <= 1 or share >= 0.8:
+        return f"{spread} {start}."
+    range_ = "the range of noise from 0 to 1, which is the paper's, cuts the variance there to"
+    short = f"too little to reach the brightest and the faintest: {range_} {share:.2f} of what it should be"
+    return f"{spread} {start}, {short}."
+
+
+def gap(gaps: Mapping[int, float]) -> str:
+    """How much better training images are denoised than held-out ones: the largest gap in dB, by N."""
+    small, large = min(gaps), max(gaps)
+    most = f"is up to {gaps[small]:.1f} dB better on its training images than on others"
+    here = "The transition of the paper's figures 5 and 6 is here."
+    if not gaps[small] > 3 > 3 * gaps[large]:
+        here = "That is not the clear transition of the paper's figures 5 and 6."
+    sizes = f"At N = {spaced(small)} the denoiser {most}, at N = {spaced(large)} up to {gaps[large]:.1f} dB."
+    return f"**The gap.** {sizes} {here}"
+
+
+def plateau(psnr: Sequence[float]) -> str:
+    """Whether the denoiser of the smallest N does better as the noise grows less.
+
+    Args:
+        psnr: Of held-out images, in dB, from the least noise, 0.01, to 0.05.
+    """
+    better, end = "still better", "A plateau as flat as the paper's 27 dB is not seen here."
+    if np.ptp(psnr) < 3:
+        better = "hardly better"
+        end = f"That is nearly a plateau, as in the paper, but at {np.median(psnr):.0f} dB and not 27."
+    unseen = f"On images it has not seen, the small-N denoiser gets {better} as noise falls from 0.05 to 0.01"
+    numbers = f"{psnr[-1]:.1f} to {psnr[0]:.1f} dB, where nothing done would go from 26 to 40 dB"
+    return f"**The plateau.** {unseen}: {numbers}. {end}"
+
+
+def beyond(difference: float) -> str:
+    """By how much two networks agree more than the stronger of their controls."""
+    if difference > 0:
+        return f"Agreement beyond the stronger control is {difference:+.2f}."
+    less = f"The U-Nets do **not** agree more than the stronger control ({difference:+.2f})"
+    return f"{less}: agreement alone is no evidence that they have learnt galaxies."
+
+
+def passes(history: Mapping[int, Mapping[int, Estimate]]) -> str:
+    """After how many passes over its training set a model has memorised it.
+
+    Args:
+        history: P(train closer) by N and images shown.
+    """
+    texts = []
+    for n, found in history.items():
+        first = min((shown / n for shown, closer in found.items() if closer.low > 0.75), default=None)
+        when = "never" if first is None else f"after {spaced(round(first))} passes"
+        texts.append(f"at N = {spaced(n)} {when}")
+    return f"P(train closer) exceeds 3/4 {', '.join(texts)}"
+
+
+def memorisation(closer: Mapping[int, Estimate]) -> str:
+    """At which N samples are training images, and at which there is no sign of it: P(train closer) by N."""
+    copied, fresh = "No N memorises at this budget", "there is some sign of it at every N"
+    if sizes := [n for n, found in closer.items() if found.low > 0.75]:
+        copied = f"At {at_sizes(sizes)} the samples are the training images"
+    if sizes := [n for n, found in closer.items() if found.low <= 0.55]:
+        fresh = f"at {at_sizes(sizes)} there is no sign of it"
+    known = f"P(train closer) {closer[min(closer)]} at N = {spaced(min(closer))}"
+    return f"**Memorisation.** {copied} ({known}); {fresh}."
+
+
+def agreement(small: Estimate, large: Estimate) -> str:
+    """Whether the agreement of A and B grows from the smallest to the largest N."""
+    end = ", the transition of the paper." if large.low > small.high else ": no transition."
+    return f"**Agreement.** From the smallest to the largest N it goes from {small} to {large}{end}"
+
+
+def controls(networks: Mapping[int, Estimate], gaussians: Mapping[int, Estimate], difference: float) -> str:
+    """How far two networks agree more than their controls.
+
+    Args:
+        networks: Agreement of the networks by N.
+        gaussians: Agreement of two Gaussians by N.
+        difference: Agreement at the largest N beyond the stronger control.
+    """
+    ends = f"{gaussians[min(gaussians)]} to {gaussians[max(gaussians)]}"
+    ahead = "At no N do the U-Nets agree more than they do."
+    last = "At the largest N the U-Nets exceed both controls."
+    if sizes := [n for n in networks if networks[n].low > gaussians[n].high]:
+        numbers = "; ".join(f"{networks[n]} against {gaussians[n]}" for n in sizes)
+        ahead = f"The U-Nets agree more than they do at {at_sizes(sizes)} ({numbers})."
+    if difference <= 0:
+        last = (
+            "At the largest N they do not exceed the controls; what they add is in the pictures, and in the"
+        )
+        last += " distance to the training images given above."
+    enough = "Agreement is necessary for a common distribution and not sufficient."
+    return f"**The controls.** Two linear denoisers do the same ({ends}). {enough} {ahead} {last}"

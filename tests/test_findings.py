@@ -1,0 +1,84 @@
+"""Each sentence of the chapters on diffusion, on both sides of what it depends on."""
+
+import pytest
+
+from galgen.compare.estimates import Estimate
+from galgen.figures import findings
+
+
+def around(value, width=0.1):
+    return Estimate(value, value - width, value + width, 64, 0.95)
+
+
+def test_sizes_are_listed_with_their_thousands_apart():
+    assert findings.at_sizes((10, 4000)) == "N = 10, 4\N{NO-BREAK SPACE}000"
+
+
+@pytest.mark.parametrize("gaussians, text", [(0.3, "agree beyond that"), (0.9, "converged, on something")])
+def test_networks_that_agree_no_more_than_gaussians_have_only_converged(gaussians, text):
+    assert text in findings.convergence(around(0.8), around(gaussians))
+
+
+@pytest.mark.parametrize("deviation, share, short", [(1.7, 0.6, True), (1.7, 0.9, False), (0.5, 0.6, False)])
+def test_noise_is_too_little_where_galaxies_spread_more_and_samples_less(deviation, share, short):
+    text = findings.first_component(deviation, share)
+    assert text.startswith(f"Galaxies spread by {deviation:.1f} along")
+    assert ("too little" in text) is short and (f"to {share:.2f} of what it should be." in text) is short
+
+
+@pytest.mark.parametrize(
+    "gaps, here", [((8.0, 0.4), True), ((8.0, 2.0), False), ((2.0, 0.1), False), ((4.0,), False)]
+)
+def test_a_transition_is_a_gap_that_closes(gaps, here):
+    text = findings.gap(dict(zip((10, 4000), gaps, strict=False)))
+    assert f"up to {gaps[0]:.1f} dB better" in text and text.endswith("is here.") is here
+
+
+@pytest.mark.parametrize("psnr, flat", [([24.0, 23.5, 22.0], True), ([33.0, 30.0, 26.0], False)])
+def test_a_plateau_is_within_three_decibels(psnr, flat):
+    text = findings.plateau(psnr)
+    assert f"{psnr[-1]:.1f} to {psnr[0]:.1f} dB" in text
+    assert ("hardly better" in text) is flat and ("still better" in text) is not flat
+    assert ("nearly a plateau, as in the paper, but at 24 dB" in text) is flat and (
+        "not seen here" in text
+    ) is not flat
+
+
+@pytest.mark.parametrize("difference, text", [(0.12, "control is +0.12."), (-0.05, "do **not** agree more")])
+def test_agreement_beyond_the_stronger_control(difference, text):
+    assert text in findings.beyond(difference)
+
+
+def test_a_model_has_memorised_after_the_first_passes_that_show_it_or_never():
+    history = {10: {100: around(0.6), 20_000: around(0.9), 40_000: around(0.95)}, 4000: {100: around(0.5)}}
+    when = ["at N = 10 after 2\N{NO-BREAK SPACE}000 passes", "at N = 4\N{NO-BREAK SPACE}000 never"]
+    assert findings.passes(history) == f"P(train closer) exceeds 3/4 {', '.join(when)}"
+
+
+@pytest.mark.parametrize(
+    "closer, copied, fresh",
+    [
+        ((0.95, 0.5), "At N = 10 the samples are the training images", "at N = 300 there is no sign of it."),
+        ((0.7, 0.7), "No N memorises at this budget", "there is some sign of it at every N."),
+    ],
+)
+def test_sizes_that_memorise_are_named_and_sizes_that_do_not(closer, copied, fresh):
+    text = findings.memorisation(dict(zip((10, 300), map(around, closer), strict=True)))
+    assert text.startswith(f"**Memorisation.** {copied} (P(train closer) {around(closer[0])} at N = 10)")
+    assert text.endswith(fresh)
+
+
+@pytest.mark.parametrize("large, text", [(0.9, ", the transition of the paper."), (0.15, ": no transition.")])
+def test_a_transition_is_agreement_that_grows_beyond_its_interval(large, text):
+    assert findings.agreement(around(0.1), around(large)).endswith(f"{around(0.1)} to {around(large)}{text}")
+
+
+@pytest.mark.parametrize(
+    "large, difference, last", [(0.9, 0.3, "exceed both controls."), (0.4, -0.2, "given above.")]
+)
+def test_the_controls_say_at_which_sizes_networks_agree_more(large, difference, last):
+    gaussians = {10: around(0.2), 300: around(0.6)}
+    text = findings.controls({10: around(0.2), 300: around(large)}, gaussians, difference)
+    assert f"({around(0.2)} to {around(0.6)})" in text and text.endswith(last)
+    ahead = f"more than they do at N = 300 ({around(0.9)} against {around(0.6)})."
+    assert (ahead in text) is (large == 0.9) and ("At no N do" in text) is (large != 0.9)
