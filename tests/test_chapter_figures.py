@@ -14,10 +14,9 @@ from galgen.compare.estimates import Estimate
 from galgen.compare.strangers import strangers
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
-from galgen.figures import galaxies
-from galgen.figures import two_models as figures
-from galgen.figures.cosines import pair_and_nearest
+from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
 from galgen.figures.denoising import denoising_sheet, denoising_slider, psnr_curves
+from galgen.figures.plots import controls_figure, gray_histogram, memorisation_figure, side_by_side
 from galgen.models.sampling import probability_flow_ode
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
@@ -57,21 +56,21 @@ def test_strangers_are_unlike_but_for_the_look_of_any_galaxy_and_the_nearest_of_
     for cosines in found.values():
         assert (cosines.nearest[40] > cosines.nearest[4] - 1e-6).all()
         assert np.median(cosines.nearest[40]) > np.median(cosines.random)
-    figure = galaxies.strangers_figure(found)
+    figure = strangers_figure(found)
     assert [axis.get_title() for axis in figure.axes] == list(KINDS)
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["random pairs", "nearest of 4", "nearest of 40"]
 
 
 def test_images_of_several_sizes_stand_in_a_row_under_their_names():
-    figure = galaxies.side_by_side({"large": np.ones((8, 8)), "small": np.zeros((4, 4))})
+    figure = side_by_side({"large": np.ones((8, 8)), "small": np.zeros((4, 4))})
     assert [axis.get_title() for axis in figure.axes] == ["large", "small"]
     assert [axis.images[0].get_array().shape for axis in figure.axes] == [(8, 8), (4, 4)]
 
 
 def test_the_gray_values_have_a_step_each_beside_the_mean_image(images):
     shares = np.bincount(images.ravel(), minlength=256) / images.size
-    left, right = galaxies.gray_histogram(shares, mean_image(images)).axes
+    left, right = gray_histogram(shares, mean_image(images)).axes
     values, edges, _ = left.patches[0].get_data()
     assert np.array_equal(values, shares) and edges[0] < 0 < edges[1] and edges[-2] < 1 < edges[-1]
     assert np.array_equal(right.images[0].get_array(), mean_image(images)[0])
@@ -144,7 +143,7 @@ def test_the_latent_slider_goes_through_the_sizes_of_a_latent_and_then_to_the_ne
     both = floats(images[SETS.validation[:5]])
     train = [images[SETS.A], images[SETS.B]]
     found = captions(
-        figures.latent_slider(
+        latent_slider(
             {10: copies, 40: [both, both]}, {10: train, 40: train}, mean=mean_image(images), count=3
         )
     )
@@ -161,7 +160,7 @@ def test_the_controls_are_drawn_beside_the_networks(images):
     same = floats(images[SETS.validation])
     test = two_models(same, same, images, SETS, mean=mean_image(images))
     linear, across = ({n: estimate(value) for n in (10, 40)} for value in (0.3, 0.6))
-    (axis,) = figures.controls_figure({10: test, 40: test}, linear, across, estimate(0.2)).axes
+    (axis,) = controls_figure({10: test, 40: test}, linear, across, estimate(0.2)).axes
     heights = {bar.get_label(): bar.lines[0].get_ydata().tolist() for bar in axis.containers}
     assert heights.pop("two U-Nets") == pytest.approx([1, 1], abs=1e-5)
     assert heights == {
@@ -173,7 +172,7 @@ def test_the_controls_are_drawn_beside_the_networks(images):
 
 
 def test_memorisation_is_drawn_over_images_shown_and_over_passes():
-    left, right = figures.memorisation_figure({10: {100: estimate(0.5), 1000: estimate(0.9)}}).axes
+    left, right = memorisation_figure({10: {100: estimate(0.5), 1000: estimate(0.9)}}).axes
     shown, passes = (axis.containers[0].lines[0].get_xdata().tolist() for axis in (left, right))
     assert shown == [100, 1000] and passes == [10, 100]
     assert right.containers[0].lines[0].get_ydata().tolist() == [0.5, 0.9]

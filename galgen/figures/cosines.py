@@ -1,4 +1,4 @@
-"""Samples beside their nearest training images, and the cosines of both (the paper's figures 7, 9 and 13)."""
+"""Samples beside their nearest training images, and the cosines of all (the paper's figures 7, 9 and 13)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,10 +8,19 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from galgen.compare.agreement import TwoModels
+from galgen.compare.strangers import Strangers
 from galgen.data import similarity
-from galgen.figures.style import COLOURS, MODELS, spaced, stamp_sheet
+from galgen.figures.sliders import SliderFigure, slider_figure
+from galgen.figures.style import COLOURS, MODELS, shades, spaced, stamp_sheet
 
-__all__ = ["cosine_histograms", "pair_and_nearest", "pair_sheet", "samples_and_nearest"]
+__all__ = [
+    "cosine_histograms",
+    "latent_slider",
+    "pair_and_nearest",
+    "pair_sheet",
+    "samples_and_nearest",
+    "strangers_figure",
+]
 
 
 def pair_sheet(samples: Mapping[int, Sequence[Tensor]], *, count: int = 10) -> Figure:
@@ -103,3 +112,58 @@ def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
     ):
         axis.set_ylabel(text)
     return figure
+
+
+def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
+    """Histograms of the cosines of strangers, a panel for each kind: random pairs, and the nearest of N."""
+    figure, axes = plt.subplots(1, len(found), figsize=(8, 2.9), squeeze=False)
+    for axis, (kind, cosines) in zip(axes[0], found.items(), strict=True):
+        bins = np.linspace(cosines.random.min(), 1, 60)
+        axis.hist(cosines.random, bins, density=True, color=COLOURS["null"], alpha=0.5, label="random pairs")
+        shade = shades(list(cosines.nearest))
+        for n, values in cosines.nearest.items():
+            label = f"nearest of {spaced(n)}"
+            axis.hist(values, bins, density=True, histtype="step", color=shade[n], label=label)
+        axis.set(title=kind, xlabel="cosine", yticks=[])
+    axes[0, 0].set_ylabel("density")
+    axes[0, 0].legend(fontsize=7, loc="upper left")
+    return figure
+
+
+def latent_slider(
+    samples: Mapping[int, Sequence[Tensor]],
+    train: Mapping[int, Sequence[np.ndarray]],
+    *,
+    mean: np.ndarray,
+    count: int = 16,
+) -> SliderFigure:
+    """One latent at a time, for each N: A's image, the nearest training image of A, and the same of B.
+
+    Args:
+        samples: By N, the images of A and of B, each (n, 1, H, W) in [0, 1].
+        train: By N, the training images of A and of B, each uint8 (N, 1, H, W).
+        mean: The data set's mean image, (1, H, W).
+        count: Latents.
+    """
+    anomaly = {"kind": "anomaly", "mean": mean}
+    agree = {n: similarity.cosine(*pair, **anomaly) for n, pair in samples.items()}
+    frames, captions = [], []
+    count = min(count, *map(len, agree.values()))
+    for k in range(count):
+        for n, pair in samples.items():
+            parts, near = [], []
+            for drawn, images in zip(pair, train[n], strict=True):
+                found = similarity.nearest(drawn[k : k + 1], images, **anomaly)
+                parts += [drawn[k, 0].numpy(), found.first(images)[0, 0] / 255]
+                near.append(f"{found.cosine[0, 0]:.2f}")
+            frames.append(np.hstack(parts))
+            nearest = f"to the nearest training image {near[0]} (A), {near[1]} (B)"
+            captions.append(f"Anomaly cosine of A and B {agree[n][k]:.2f}; {nearest}")
+    return slider_figure(
+        np.array(frames).reshape(count, len(samples), *frames[0].shape),
+        sliders={"latent": range(count), "N": [spaced(n) for n in samples]},
+        captions=captions,
+        title="One latent, two models",
+        alt="Model A's sample, its nearest training image, model B's sample, its nearest training image.",
+        width=600,
+    )
