@@ -102,7 +102,7 @@ def nets():
 
 def test_the_denoising_sheet_has_a_row_for_each_model_and_the_psnr_over_each_image(images, nets):
     panel = denoising.denoise_panel(nets, images[0], [0.1, 0.4])
-    found = texts(denoising_sheet(panel))
+    found = texts(denoising_sheet(panel, [0.1, 0.4]))
     noisy = [f"{value:.1f}" for value in panel.noisy_psnr]
     assert found[:3] == ["clean", f"σ=0.1: {noisy[0]}", f"σ=0.4: {noisy[1]}"]
     assert found[3:6] == ["", *noisy], "nothing done"
@@ -123,7 +123,7 @@ def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images, nets)
 
 def test_the_denoising_slider_has_a_frame_and_the_mean_psnr_for_each_level(images, nets):
     panels = [denoising.denoise_panel(nets, image, [0.1, 0.4]) for image in images[:3]]
-    found = captions(denoising_slider(panels, title="t", alt="a"))
+    found = captions(denoising_slider(panels, [0.1, 0.4], title="t", alt="a"))
     noisy = np.mean([panel.noisy_psnr for panel in panels], axis=0)
     assert [caption.split(". ")[0] for caption in found] == ["Noise 0.10", "Noise 0.40"]
     for caption, value in zip(found, noisy, strict=True):

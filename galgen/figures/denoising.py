@@ -6,23 +6,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from galgen.compare.denoising import Denoising, Panel, bands
+from galgen.compare.denoising import Denoising, Panel
 from galgen.figures.sliders import SliderFigure, slider_figure
 from galgen.figures.style import shades, spaced, stamp_sheet
 
 __all__ = ["denoising_sheet", "denoising_slider", "psnr_curves"]
 
 
-def denoising_sheet(panel: Panel) -> Figure:
+def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:
     """One image with growing noise and, under it, what each denoiser makes of it, all with their PSNR."""
     blank = np.ones_like(panel.clean)[None]
     stack, rows = [panel.clean[None], panel.noisy], ["noisy"]
-    titles = ["clean", *(f"σ={s:g}: {v:.1f}" for s, v in zip(panel.sigma, panel.noisy_psnr, strict=True))]
+    titles = ["clean", *(f"σ={s:g}: {v:.1f}" for s, v in zip(sigmas, panel.noisy_psnr, strict=True))]
     for n, denoised in panel.denoised.items():
         stack += [blank, denoised]
         titles += ["", *(f"{value:.1f}" for value in panel.denoised_psnr[n])]
         rows.append(f"N = {spaced(n)}")
-    columns = len(panel.sigma) + 1
+    columns = len(sigmas) + 1
     return stamp_sheet(np.concatenate(stack), columns=columns, titles=titles, rows=rows, inches=0.95)
 
 
@@ -36,7 +36,7 @@ def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
     shade = shades(list(curves))
     for n, (seen, unseen) in curves.items():
         x = np.median(unseen.noisy, axis=1)
-        low, middle, high = bands(unseen.denoised)
+        low, middle, high = np.percentile(unseen.denoised, (16, 50, 84), axis=1)
         axis.plot(x, np.median(seen.denoised, axis=1), color=shade[n], label=f"N = {spaced(n)}")
         axis.plot(x, middle, "--", color=shade[n])
         axis.fill_between(x, low, high, color=shade[n], alpha=0.12, lw=0)
@@ -46,16 +46,19 @@ def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
     return figure
 
 
-def denoising_slider(panels: Sequence[Panel], *, title: str, alt: str) -> SliderFigure:
+def denoising_slider(
+    panels: Sequence[Panel], sigmas: Sequence[float], *, title: str, alt: str
+) -> SliderFigure:
     """Pull the noise up and down on several images, a row each: clean, noisy, and denoised by each model.
 
     Args:
-        panels: Of the images, all with the same noise levels and models, which are named by N.
+        panels: Of the images, with the same models, which are named by N.
+        sigmas: Noise levels of each panel.
         title: Names the figure.
         alt: What it shows, in words.
     """
     frames, captions = [], []
-    for k, level in enumerate(panels[0].sigma):
+    for k, level in enumerate(sigmas):
         rows = [
             np.hstack([p.clean[0], p.noisy[k, 0], *(images[k, 0] for images in p.denoised.values())])
             for p in panels
@@ -67,7 +70,7 @@ def denoising_slider(panels: Sequence[Panel], *, title: str, alt: str) -> Slider
         captions.append(f"Noise {level:.2f}. PSNR in dB: noisy {noisy:.1f}, {spoken}.")
     return slider_figure(
         np.array(frames).repeat(2, 1).repeat(2, 2),
-        sliders={"noise level": [f"{level:.2f}" for level in panels[0].sigma]},
+        sliders={"noise level": [f"{level:.2f}" for level in sigmas]},
         captions=captions,
         title=title,
         alt=alt,
