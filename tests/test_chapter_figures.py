@@ -10,8 +10,8 @@ import torch
 
 from galgen.compare import denoising, gaussian, spread
 from galgen.compare.agreement import two_models
-from galgen.compare.estimates import Estimate
 from galgen.compare.strangers import strangers
+from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
 from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
@@ -153,7 +153,7 @@ def test_the_latent_slider_goes_through_the_sizes_of_a_latent_and_then_to_the_ne
 
 
 def estimate(value):
-    return Estimate(value, value - 0.1, value + 0.1, 64, 0.95)
+    return Estimate(value, value - 0.1, value + 0.1, 64)
 
 
 def test_the_controls_are_drawn_beside_the_networks(images):

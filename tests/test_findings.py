@@ -2,12 +2,12 @@
 
 import pytest
 
-from galgen.compare.estimates import Estimate
+from galgen.compare.uncertainty import Estimate
 from galgen.figures import findings
 
 
 def around(value, width=0.1):
-    return Estimate(value, value - width, value + width, 64, 0.95)
+    return Estimate(value, value - width, value + width, 64)
 
 
 def test_sizes_are_listed_with_their_thousands_apart():

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from galgen.compare.estimates import Estimate
+from galgen.compare.uncertainty import Estimate
 from galgen.figures.style import spaced
 
 __all__ = ["agreement", "at_sizes", "beyond", "controls", "convergence", "first_component", "gap"]
