@@ -18,7 +18,7 @@ import numpy as np
 from IPython.display import display
 from PIL import Image
 
-from galgen.figures.style import gray
+from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json
 
@@ -66,10 +66,7 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
 
 def strip(images: np.ndarray) -> str:
     """Images (n, 1, H, W), uint8 or in [0, 1], side by side in one PNG, as text."""
-    pixels = gray(np.asarray(images))
-    buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(pixels[:, 0], axis=1)).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64_image(np.concatenate(np.asarray(images)[:, 0], axis=1), optimize=True)
 
 
 def unstrip(text: str) -> np.ndarray:

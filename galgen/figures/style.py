@@ -1,9 +1,10 @@
 """House style of the figures: one palette, one stamp sheet, and a note on each that says what it shows.
 
 The colours of the model families follow the paper's corner plots (validation red, diffusion blue, Glow green,
-GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers tell apart.
+GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers can distinguish.
 """
 
+import base64
 import io
 import math
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from galgen.config import spaced
 from galgen.runs.errors import GalgenError
@@ -19,6 +21,8 @@ from galgen.runs.errors import GalgenError
 __all__ = [
     "COLOURS",
     "MODELS",
+    "Shown",
+    "base64_image",
     "gray",
     "house_style",
     "pixels",
@@ -35,10 +39,7 @@ COLOURS = {
     "gan": "#56B4E9",
     "null": "#8C8C8C",  # every null and control is gray, so that the eye takes it for the ground
 }
-MODELS = {
-    "A": "#0072B2",
-    "B": "#E69F00",
-}  # the two models of a pair, blue and orange as in the paper's figure 10
+MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10
 
 
 def house_style() -> None:
@@ -62,9 +63,9 @@ def house_style() -> None:
     )
 
 
-def shades(ladder: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
+def shades(sizes: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
     """A colour for each N, from light to dark."""
-    return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(ladder) - 1, 1)) for k, n in enumerate(ladder)}
+    return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(sizes) - 1, 1)) for k, n in enumerate(sizes)}
 
 
 def _unit_images(images) -> np.ndarray:
@@ -115,10 +116,9 @@ def stamp_sheet(
 
     side = inches / width
     label = 0.9 if rows is not None else 0.0
-    figure = plt.figure(figsize=(label + sheet.shape[1] * side, sheet.shape[0] * side), layout="none")
-    figure.set_dpi(
-        math.ceil(plt.rcParams["figure.dpi"] * side) / side
-    )  # whole pixels: none wider than another
+    dpi = math.ceil(plt.rcParams["figure.dpi"] * side) / side  # whole pixels: none wider than another
+    size = (label + sheet.shape[1] * side, sheet.shape[0] * side)
+    figure = plt.figure(figsize=size, dpi=dpi, layout="none")
     left = label / figure.get_figwidth()
     axes = figure.add_axes((left, 0, 1 - left, 1))
     axes.imshow(sheet, vmin=0, vmax=1, cmap="gray", interpolation="nearest", aspect="auto")
@@ -139,6 +139,13 @@ def gray(images: np.ndarray) -> np.ndarray:
     return (np.clip(np.nan_to_num(images), 0, 1) * 255).round().astype(np.uint8)
 
 
+def base64_image(image: np.ndarray, format: str = "PNG", **options: object) -> str:
+    """An image (H, W[, 3]), uint8 or floats with white at 1, as a file of Pillow's `format`, in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(gray(np.asarray(image)))).save(buffer, format, **options)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
 def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
     """The figure drawn as uint8 (H, W, 3), a frame for a slider; the figure is closed."""
     figure.set_dpi(dpi)
@@ -149,16 +156,17 @@ def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Shown:
-    png: bytes
-    alt: str
+class Shown:
+    """What a cell returns: a picture or a page, by MIME type, and what it says in words."""
+
+    content: dict[str, bytes | str]
+    words: str
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        data = {"image/png": self.png, "text/plain": self.alt}
-        return data, {"image/png": {"alt": self.alt}}
+        return self.content | {"text/plain": self.words}, {kind: {"alt": self.words} for kind in self.content}
 
 
-def show(figure: Figure, *, alt: str, note: str) -> _Shown:
+def show(figure: Figure, *, alt: str, note: str) -> Shown:
     """The figure as the last value of a cell, with its note in the corner and a text for who cannot see it.
 
     Args:
@@ -171,4 +179,4 @@ def show(figure: Figure, *, alt: str, note: str) -> _Shown:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)
-    return _Shown(buffer.getvalue(), alt)
+    return Shown({"image/png": buffer.getvalue()}, alt)
