@@ -87,7 +87,7 @@ class Explorer:
         some = self.experiments["unet"]
         self.profile, self.store = some.profile, some.store
         self.images, self.split = some.dataset.images, some.split
-        self.mean = similarity.mean_image(self.images)
+        self.mean = some.mean_image
         self.validation = self.images[some.split(self.sizes[-1]).validation]
         self.start = torch.from_numpy(similarity.mean_image(self.validation))
         self.planes: dict[int, Plane] = {}

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jinja2 import Environment
 
-from galgen.figures.style import Shown, base64_image, gray
+from galgen.figures.style import Shown, base64_image, gray, tiled
 from galgen.runs.errors import GalgenError
 
 __all__ = ["slider_figure"]
@@ -113,21 +113,23 @@ def slider_figure(
     frames = np.pad(frames, [(0, 0), (1, 1), (1, 1)] + [(0, 0)] * (frames.ndim - 3), mode="edge")
     columns = math.ceil(math.sqrt(count))
     cells = np.array([columns, -(-count // columns)])
-    sheet = cells * (frame + 2)
+    whole = cells * (frame + 2)
     corners = np.stack([np.arange(count) % columns, np.arange(count) // columns], 1) * (frame + 2) + 1
     # CSS: p % of (sheet - window) is how far the sheet is moved.
-    positions = [f"{x:.4f}% {y:.4f}%" for x, y in 100 * corners / (sheet - frame)]
+    positions = [f"{x:.4f}% {y:.4f}%" for x, y in 100 * corners / (whole - frame)]
+    sheet = tiled(frames, columns, empty=0)
+    encoded = [base64_image(sheet, "WEBP", method=6, **how) for how in ({"lossless": True}, {"quality": 90})]
 
     first = int(np.ravel_multi_index(start, counts))
     texts = [[str(value) for value in axis] for axis in sliders.values()]
     fields = {
         "title": title,
         "alt": alt,
-        "sheet": _sprite_sheet(frames, columns),
+        "sheet": min(encoded, key=len),
         "width": width or int(frame[0]),
         "ratio": "{}/{}".format(*frame),
         "rendering": "pixelated" if width and width > frame[0] else "auto",
-        "size": "{:.4f}% {:.4f}%".format(*(100 * sheet / frame)),
+        "size": "{:.4f}% {:.4f}%".format(*(100 * whole / frame)),
         "controls": list(zip(sliders, start, texts, strict=True)),
         "first": first,
         "data": {"values": texts, "positions": positions, "captions": list(captions)},
@@ -135,15 +137,3 @@ def slider_figure(
     name = "slider-" + hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
     words = f"{title}: {' x '.join(sliders)}, {count} frames. {captions[first]}"
     return Shown({"text/html": _PAGE.render(fields, id=name)}, words)
-
-
-def _sprite_sheet(frames: np.ndarray, columns: int) -> str:
-    """Frames (n, H, W[, 3]) in one picture, in base64: the smaller of lossless and quality 90."""
-    n, height, width = frames.shape[:3]
-    rows = -(-n // columns)
-    sheet = np.zeros((rows * columns, *frames.shape[1:]), np.uint8)
-    sheet[:n] = frames
-    sheet = sheet.reshape(rows, columns, *frames.shape[1:]).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * height, columns * width, *frames.shape[3:])
-    lossless = base64_image(sheet, "WEBP", method=6, lossless=True)
-    return min(lossless, base64_image(sheet, "WEBP", method=6, quality=90), key=len)

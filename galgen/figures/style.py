@@ -30,6 +30,7 @@ __all__ = [
     "show",
     "spaced",
     "stamp_sheet",
+    "tiled",
 ]
 
 COLOURS = {
@@ -68,16 +69,6 @@ def shades(sizes: Sequence[int]) -> dict[int, tuple[float, float, float, float]]
     return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(sizes) - 1, 1)) for k, n in enumerate(sizes)}
 
 
-def _unit_images(images) -> np.ndarray:
-    """Images (n, H, W), (n, 1, H, W) or (n, H, W, 3), uint8 or in [0, 1] -> float in [0, 1] without the 1."""
-    array = np.asarray(images)
-    if array.ndim == 4 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
-        raise GalgenError(f"images must be (n, H, W), (n, 1, H, W) or (n, H, W, 3), not {array.shape}")
-    return array / 255.0 if array.dtype == np.uint8 else np.clip(array.astype(np.float64), 0.0, 1.0)
-
-
 def stamp_sheet(
     images,
     *,
@@ -98,7 +89,12 @@ def stamp_sheet(
     Raises:
         GalgenError: If the shape is another, or the texts do not match the images.
     """
-    stamps = _unit_images(images)
+    stamps = np.asarray(images)
+    if stamps.ndim == 4 and stamps.shape[1] == 1:
+        stamps = stamps[:, 0]
+    if stamps.ndim != 3 and stamps.shape[3:] != (3,):
+        raise GalgenError(f"images must be (n, H, W), (n, 1, H, W) or (n, H, W, 3), not {stamps.shape}")
+    stamps = stamps / 255 if stamps.dtype == np.uint8 else np.clip(stamps.astype(np.float64), 0, 1)
     count, height, width = stamps.shape[:3]
     columns = min(columns, count)
     lines = -(-count // columns)
@@ -107,12 +103,8 @@ def stamp_sheet(
             raise GalgenError(f"{name}: {len(texts)} texts for {expected}")
     gap = max(1, width // 32)
     band = round(0.3 * width) if titles is not None else gap  # where the titles stand
-    colour = stamps.shape[3:]
-    blank = np.ones((lines * columns - count, height, width, *colour))
-    grid = np.concatenate([stamps, blank]).reshape(lines, columns, height, width, *colour)
-    sheet = np.ones((lines, band + height, columns, width + gap, *colour))
-    sheet[:, band:, :, :width] = grid.swapaxes(1, 2)
-    sheet = sheet.reshape(lines * (band + height), columns * (width + gap), *colour)[:, :-gap]
+    margins = [(0, 0), (band, 0), (0, gap)] + [(0, 0)] * (stamps.ndim - 3)
+    sheet = tiled(np.pad(stamps, margins, constant_values=1), columns, empty=1)[:, :-gap]
 
     side = inches / width
     label = 0.9 if rows is not None else 0.0
@@ -130,6 +122,14 @@ def stamp_sheet(
         y = k * (band + height) + band + height / 2
         axes.text(-2 * gap, y, text, ha="right", va="center", fontsize=9)
     return figure
+
+
+def tiled(images: np.ndarray, columns: int, *, empty: float) -> np.ndarray:
+    """Images (n, H, W[, 3]) in one picture, in reading order; what is left of the last row is `empty`."""
+    rows = -(-len(images) // columns)
+    missing = [(0, rows * columns - len(images))] + [(0, 0)] * (images.ndim - 1)
+    grid = np.pad(images, missing, constant_values=empty).reshape(rows, columns, *images.shape[1:])
+    return np.concatenate(np.concatenate(grid, axis=1), axis=1)
 
 
 def gray(images: np.ndarray) -> np.ndarray:
