@@ -39,7 +39,7 @@ def plain(images: np.ndarray) -> None:
 
 
 def ours(images: np.ndarray) -> None:
-    """Those that galgen makes."""
+    """The measurements that galgen makes of them."""
     measure(images, workers=1, progress=False)
 
 

@@ -1,9 +1,9 @@
-"""The controls of the explorer: ipywidgets before the answers of `galgen.explorer.answers.Explorer`.
+"""The controls of the explorer: ipywidgets for the questions that `galgen.explorer.answers.Explorer` answers.
 
-Each function returns a box for the last line of a cell. Pictures are HTML with a text for each image, so
-that a screen reader knows them and a narrow window wraps them. ipywidgets has no click on a picture: the
-plane of `morphology` writes where it was clicked into a hidden text field, as a person would type it, and
-two sliders do the same from the keyboard.
+Each function returns a box for the last line of a cell. Pictures are HTML with an alternative text for each
+image, for screen readers, and wrap in a narrow window. ipywidgets cannot tell where a picture was clicked: a
+click in the plane of `morphology` is written into a hidden text field, as if it had been typed there, and two
+sliders do the same from the keyboard.
 """
 
 import time
@@ -43,8 +43,8 @@ _ROWS = _HTML.from_string("""\
 <figure><img src="data:image/png;base64,{{ stamp.image | png }}" alt="{{ row.label }}: {{ stamp.caption }}">\
 <figcaption>{{ stamp.caption }}</figcaption></figure>
 {%- endfor %}</div>
-{% if row.commands %}not trained yet; in the folder of the project: <pre>{{ row.commands }}</pre>{% endif %}\
-<span class="galgen-note">{{ row.note }}</span></div>
+{% if row.commands %}not trained yet; to be run in the project's folder: <pre>{{ row.commands }}</pre>
+{%- endif %}<span class="galgen-note">{{ row.note }}</span></div>
 {%- endfor %}""")
 
 _PLANE = _HTML.from_string("""\
@@ -69,7 +69,7 @@ def _slider(name: str, first: float, last: float, value: float, step: float | No
 
 
 def _sizes(sizes: Sequence[int]) -> widgets.Widget:
-    """A slider over training set sizes, the largest first chosen."""
+    """A slider over training set sizes, which begins at the largest."""
     options = [(spaced(N), N) for N in sizes]
     return widgets.SelectionSlider(options=options, value=sizes[-1], description="N", **_WIDE)
 
@@ -81,7 +81,7 @@ def _toggle(name: str, options: Sequence) -> widgets.Widget:
 def _box(
     controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]], *more: widgets.Widget
 ) -> widgets.VBox:
-    """Controls, and under them the rows that `answer` makes of their values, now and at every change."""
+    """Controls, and below them the rows that `answer` gives for their values, now and after every change."""
     picture, seconds = widgets.HTML(), widgets.HTML()
 
     def update(change: object = None) -> None:
@@ -105,13 +105,13 @@ def _box(
 
 
 def latent(explorer: Explorer) -> widgets.VBox:
-    """One latent, all families, A beside B, each with its nearest training image."""
+    """One latent through models A and B of every family, each sample beside its nearest training image."""
     controls = [_slider("latent", 0, explorer.profile.samples - 1, 0), _sizes(explorer.sizes)]
     return _box(controls, explorer.latent)
 
 
 def denoiser(explorer: Explorer) -> widgets.VBox:
-    """An image with noise of a chosen level, and what models A and B make of it."""
+    """An image with noise of a chosen level, denoised by models A and B."""
     controls = [
         _toggle("images", [("held out", "validation"), ("A's", "A"), ("B's", "B")]),
         _slider("image", 0, min(explorer.profile.validation, 256) - 1, 0),
@@ -122,7 +122,7 @@ def denoiser(explorer: Explorer) -> widgets.VBox:
 
 
 def flow(explorer: Explorer) -> widgets.VBox:
-    """Glow's latents of two galaxies, mixed and cooled level by level."""
+    """Glow's latents of two galaxies, mixed and scaled by a temperature level by level."""
     experiment = explorer.experiments["glow"]
     levels = experiment.settings.levels
     names = [f"level {k}" + {0: " (finest)", levels - 1: " (coarsest)"}.get(k, "") for k in range(levels)]
@@ -143,7 +143,7 @@ def flow(explorer: Explorer) -> widgets.VBox:
 
 
 def morphology(explorer: Explorer) -> widgets.VBox:
-    """The Gini-M20 plane of held-out and generated galaxies: a click shows those that are there."""
+    """The Gini-M20 plane of held-out and generated galaxies: a click shows those nearest to it."""
     N = _sizes(explorer.sizes)
     m20 = _slider("M20", *PLANE["M20"], -1.6, 0.01)
     gini = _slider("Gini", *PLANE["Gini"], 0.45, 0.01)

@@ -1,8 +1,8 @@
 """Corner plots: several sets of galaxies in the plane of every two coefficients, as the paper's figure 4.
 
-Each set is two contours that hold 39 % and 86 % of it (1 and 2 sigma of a Gaussian in the plane), of a
-histogram smoothed by one bin. Too few galaxies for a histogram are drawn as points. On the diagonal a
-histogram has the area of the share of its set that lies between the axes' ends.
+Each set is drawn as two contours that contain 39 % and 86 % of it (1 and 2 sigma of a Gaussian in the plane),
+from a histogram smoothed by one bin, or, if it is too small for a histogram, as points. The area of a
+histogram on the diagonal is the share of its set that lies within the axis.
 
 References:
     Foreman-Mackey 2016, corner.py, https://doi.org/10.21105/joss.00024.
@@ -33,12 +33,12 @@ RANGES = {
 }
 LABELS = {"concentration": "C", "asymmetry": "A", "smoothness": "S", "gini": "Gini", "m20": "$M_{20}$"}
 
-_FEWEST = 30  # galaxies: below that the contours are those of single galaxies
+_FEWEST = 30  # galaxies: with fewer, contours would surround single galaxies
 _BINS = 20
 
 
 def corner_plot(sets: Mapping[str, Mapping[str, np.ndarray]], colours: Mapping[str, Any]) -> Figure:
-    """Draw the sets over each other, the first of them as a filled ground, on the axes of `RANGES`.
+    """Draw the sets over each other on the axes of `RANGES`, the first of them filled, as background.
 
     Args:
         sets: By label, columns of valid rows (a table will do); an empty set leaves nothing but its label.

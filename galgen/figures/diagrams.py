@@ -1,7 +1,7 @@
-"""Drawings of what a flow is and how Glow is built (our own; the paper's figures 1 and 2).
+"""Diagrams of what a flow is and how Glow is built (our own versions of the paper's figures 1 and 2).
 
-The first one is computed, not sketched: three bijections T_i of the line carry a normal variable to a density
-with two peaks, and each panel shows the density that the change of variables gives (Eq. 11),
+The first one is computed, not sketched: three bijections T_i of the line map a normal variable to one whose
+density has two peaks, and each panel shows the density that the change of variables gives (Eq. 11),
 
     log p(z_i) = log p(z_{i-1}) - log |dT_i / dz|.
 """
@@ -19,7 +19,7 @@ __all__ = ["flow_diagram", "glow_diagram"]
 
 
 def flow_diagram() -> Figure:
-    """A normal variable on its way through three bijections of the line, with the density at each station."""
+    """A normal variable mapped by three bijections of the line, with the density after each of them."""
     z = np.linspace(-3.2, 3.2, 2001)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     stations = [(z, density)]
@@ -53,7 +53,7 @@ def flow_diagram() -> Figure:
 def glow_diagram(
     steps: int, latent_shapes: Sequence[tuple[int, int, int]], image: tuple[int, int, int]
 ) -> Figure:
-    """One step of Glow, and how the levels hang together.
+    """One step of Glow, and how its levels are connected.
 
     Args:
         steps: The paper's K.

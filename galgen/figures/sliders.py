@@ -4,7 +4,7 @@
 
 A slider moves the sheet behind a window of one frame. The HTML is self-contained (no library, no request): it
 works in the static book, in JupyterLab (which is told to leave the arrow keys alone) and in a saved page, and
-shows its first state where scripts are off.
+shows its initial state where scripts are disabled.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["slider_figure"]
 
-# `tojson` also writes < and > in such a way that no text can end the script.
+# `tojson` escapes < and >, so that no text can end the script.
 _PAGE = Environment(autoescape=True).from_string("""\
 <div class="galgen-slider" id="{{ id }}" role="group" aria-label="{{ title }}">
 <style>
@@ -79,7 +79,7 @@ def slider_figure(
     start: Sequence[int] | None = None,
     width: int | None = None,
 ) -> Shown:
-    """A figure with one or two sliders over precomputed frames; in words where there is no HTML.
+    """A figure with one or two sliders over precomputed frames; a sentence where HTML is not shown.
 
     Args:
         frames: (n_1, H, W), (n_1, n_2, H, W), or the same with a last axis of 3 colours;
@@ -88,8 +88,8 @@ def slider_figure(
         captions: A sentence for each frame, the second slider running fastest.
         title: Names the group of controls for a screen reader.
         alt: What the picture shows, in words.
-        start: Position of each slider at first; the first by default.
-        width: Width of a frame on the page, CSS pixels; by default its own; magnified pixels stay hard.
+        start: Initial position of each slider; by default the first.
+        width: Width of a frame on the page, CSS pixels; by default its own; enlarged pixels keep sharp edges.
 
     Raises:
         GalgenError: If frames, sliders and captions do not fit together.
@@ -109,7 +109,7 @@ def slider_figure(
 
     frames = frames.reshape(count, *frames.shape[len(counts) :])
     frame = np.array(frames.shape[2:0:-1])  # width and height
-    # One pixel of the frame's own edge around it: at a fractional scale no neighbour shines through.
+    # Each frame's edge is repeated by a pixel: at fractional scales no neighbour shows at its border.
     frames = np.pad(frames, [(0, 0), (1, 1), (1, 1)] + [(0, 0)] * (frames.ndim - 3), mode="edge")
     columns = math.ceil(math.sqrt(count))
     cells = np.array([columns, -(-count // columns)])

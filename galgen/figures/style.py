@@ -38,7 +38,7 @@ COLOURS = {
     "diffusion": "#0072B2",
     "glow": "#009E73",
     "gan": "#56B4E9",
-    "null": "#8C8C8C",  # every null and control is gray, so that the eye takes it for the ground
+    "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
 }
 MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10
 
@@ -125,7 +125,7 @@ def stamp_sheet(
 
 
 def tiled(images: np.ndarray, columns: int, *, empty: float) -> np.ndarray:
-    """Images (n, H, W[, 3]) in one picture, in reading order; what is left of the last row is `empty`."""
+    """Images (n, H, W[, 3]) in one picture, in reading order; the last row is filled up with `empty`."""
     rows = -(-len(images) // columns)
     missing = [(0, rows * columns - len(images))] + [(0, 0)] * (images.ndim - 1)
     grid = np.pad(images, missing, constant_values=empty).reshape(rows, columns, *images.shape[1:])
@@ -133,7 +133,7 @@ def tiled(images: np.ndarray, columns: int, *, empty: float) -> np.ndarray:
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-    """Images as uint8, which they may be already: black at 0 or where no number is, white at 1."""
+    """Images as uint8, black at 0 and white at 1, NaN black; uint8 images are returned as they are."""
     if images.dtype == np.uint8:
         return images
     return (np.clip(np.nan_to_num(images), 0, 1) * 255).round().astype(np.uint8)
@@ -147,7 +147,7 @@ def base64_image(image: np.ndarray, format: str = "PNG", **options: object) -> s
 
 
 def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
-    """The figure drawn as uint8 (H, W, 3), a frame for a slider; the figure is closed."""
+    """The figure as pixels, uint8 (H, W, 3), for a frame of a slider figure; the figure is closed."""
     figure.set_dpi(dpi)
     figure.canvas.draw()
     frame = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
@@ -157,7 +157,7 @@ def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a cell returns: a picture or a page, by MIME type, and what it says in words."""
+    """What a cell returns: a picture or HTML, by MIME type, and in words what it shows."""
 
     content: dict[str, bytes | str]
     words: str
@@ -167,7 +167,7 @@ class Shown:
 
 
 def show(figure: Figure, *, alt: str, note: str) -> Shown:
-    """The figure as the last value of a cell, with its note in the corner and a text for who cannot see it.
+    """The figure as the last value of a cell, with a note under its corner and an alternative text.
 
     Args:
         figure: Is closed, so that it does not appear twice.
