@@ -71,8 +71,8 @@ def test_held_out_images_come_back_from_their_latents(explorer):
 
 def test_the_galaxies_of_a_point_are_those_measured_nearest_to_it(explorer):
     plane = explorer.measure(12)
-    assert list(plane.sets) == ["validation", "diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
-    images, _ = plane.sets["validation"]
+    assert list(plane.sets) == ["held-out images", "diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
+    images, _ = plane.sets["held-out images"]
     table = morphology.stored(explorer.store, images, progress=False)
     k = int(np.flatnonzero(np.asarray(table["reason"]) == "")[0])
     row = explorer.galaxies_at(plane, table["m20"][k], table["gini"][k])[0]
@@ -96,12 +96,12 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
     page = explore_widgets.denoiser(explorer).children[-2].value
     assert "not trained yet" in page and "galgen train unet-N12-A00" in page
     plane = explorer.measure(6)
-    assert list(plane.sets) == ["validation"] and len(plane.missing) == 3
+    assert list(plane.sets) == ["held-out images"] and len(plane.missing) == 3
     experiment = explorer.experiments["unet"]
     for training in experiment.pair(6):
         experiment.train(training)
     assert len(explorer.latent(0, 6)[0].stamps) == 4
-    assert list(explorer.measure(6).sets) == ["validation", "diffusion, N = 6"]
+    assert list(explorer.measure(6).sets) == ["held-out images", "diffusion, N = 6"]
 
 
 def test_every_control_changes_the_answer_and_an_error_is_a_sentence(explorer, monkeypatch):

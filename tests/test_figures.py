@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from galgen.experiment import figure_note
 from galgen.figures import style as figures
 from galgen.figures.sliders import slider_figure
 from galgen.runs.errors import GalgenError
@@ -55,11 +56,11 @@ def test_texts_that_do_not_match_the_images_are_refused(texts):
 
 def test_the_note_names_profile_data_and_sizes():
     assert (
-        figures.provenance("laptop", "simulated", [10, 4000])
+        figure_note("laptop", "simulated", [10, 4000])
         == "profile laptop · simulated · N = 10, 4\N{NO-BREAK SPACE}000"
     )
-    assert figures.provenance("smoke", "mine", 8) == "profile smoke · mine · N = 8"
-    assert figures.provenance("smoke", "mine") == "profile smoke · mine"
+    assert figure_note("smoke", "mine", 8) == "profile smoke · mine · N = 8"
+    assert figure_note("smoke", "mine") == "profile smoke · mine"
 
 
 def test_a_shown_figure_is_closed_carries_its_text_and_its_note_takes_room():

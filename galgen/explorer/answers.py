@@ -9,6 +9,7 @@ further one less than a tenth. The last bits of a sample are therefore not the b
 
 import functools
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -94,13 +95,9 @@ class Explorer:
 
     def require(self, family: str, *trainings: Training) -> None:
         """Raise Missing if a model was not trained, with the command that trains each that was not."""
-        experiment, given = self.experiments[family], self.parameters
-        options = f"--profile {given.profile} --data {given.data} --seed {given.seed}"
-        if given.N is not None:
-            options += f" --N {' '.join(map(str, experiment.sizes))}"
-        if self.store.root != Store().root:
-            options += f" --store {self.store.root}"
-        missing = [training.name for training in trainings if not experiment.trained(training)]
+        elsewhere = [] if self.store.root == Store().root else ["--store", str(self.store.root)]
+        options = shlex.join([*self.parameters.options(), *elsewhere])
+        missing = [t.name for t in trainings if not self.experiments[family].trained(t)]
         if missing:
             raise Missing("\n".join(f".venv/bin/galgen train {name} {options}" for name in missing))
 
@@ -242,7 +239,7 @@ class Explorer:
         """The plane at N: held-out galaxies and the samples of model A of each family, measured and kept."""
         if N in self.planes and not self.planes[N].missing:
             return self.planes[N]
-        sets, missing = {"validation": ("validation", self.validation[: self.profile.samples])}, []
+        sets, missing = {"validation": ("held-out images", self.validation[: self.profile.samples])}, []
         for family, experiment in self.experiments.items():
             n, label = self.size(family, N)
             training = experiment.pair(n)[0]
