@@ -1,13 +1,13 @@
-"""A training step of the blind denoiser against the same step written the ordinary way.
+"""A training step of the blind denoiser, compared with a plain implementation of the same step.
 
     python benchmarks/denoiser.py [--threads 1] [--seconds 20]
 
-The ordinary step is eager fp32: contiguous images, batch norm by the standard deviation and ReLU as separate
-operations, the plain Adam, noise levels drawn one by one. Ours is `DenoiserLearner.step`. On a CPU the time
-is that of the processor, the least of several interleaved rounds, so that a busy machine hardly matters.
-FLOPs are those of the convolutions, forward and backward; the peak is that of a matrix product in the same
-rounds. With a GPU the paper's preset runs too, in bfloat16, eager and compiled, with the hours its 2.5e7
-images take.
+The plain ("ordinary") step is eager fp32: contiguous images, batch norm by the standard deviation and ReLU as
+separate operations, Adam without fusion, noise levels drawn one by one. Ours is `DenoiserLearner.step`. On a
+CPU the time is processor time, the minimum of several interleaved rounds, so that other load hardly matters.
+FLOPs are those of the convolutions, forward and backward; the peak rate is that of a matrix product in the
+same rounds. On a GPU the paper's preset runs too, in bfloat16, eager and compiled, with the hours that its
+2.5e7 images would take.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def product(side: int, device: str, dtype: torch.dtype) -> Callable[[Tensor], No
 
 
 def race(steps: dict[str, Callable], images: Tensor, seconds: float) -> dict[str, float]:
-    """Seconds each step takes: the least over interleaved rounds that together last about `seconds`."""
+    """Seconds for each step: the minimum over interleaved rounds that together last about `seconds`."""
     cuda = images.is_cuda
     clock = time.perf_counter if cuda else time.process_time
 
@@ -117,7 +117,7 @@ def flops(step: Callable, images: Tensor) -> int:
 
 
 def shares(step: Callable, images: Tensor) -> str:
-    """What a step is made of, by a profiler that itself lengthens the small operations."""
+    """The parts of a step, by a profiler, which itself lengthens the small operations."""
     with profile(activities=[ProfilerActivity.CPU]) as record:
         for _ in range(5):
             step(images)
@@ -136,7 +136,7 @@ def shares(step: Callable, images: Tensor) -> str:
 
 
 def compare(title: str, kernels: int, images: Tensor, steps: dict[str, Callable], seconds: float) -> None:
-    """Print images a second, FLOP/s and shares of the peak, of steps whose first is the ordinary one."""
+    """Print images per second, FLOP/s and shares of the peak rate for the steps, the ordinary one first."""
     device = images.device.type
     side = 8192 if device == "cuda" else 1024
     peaks = {n: product(side, device, d) for n, d in (("fp32", torch.float32), ("bf16", torch.bfloat16))}

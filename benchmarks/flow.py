@@ -1,18 +1,18 @@
-"""A training step of our Glow against the Glow of the `normflows` package.
+"""A training step of our Glow, compared with that of the Glow in the package `normflows`.
 
     pip install normflows
     python benchmarks/flow.py [--threads 1] [--steps 15]
 
 Both have the same K, L, width, batch, images and precision (float32), maximise the likelihood of images that
-are dequantised in each step, and use the same fused Adam. Steps alternate, first one and then the other, so
-that a busy machine slows both; the times are those of the processor. Theirs has no learnt priors that depend
-on the channels handed on, no gains in the coupling networks and no clipping of the gradient: ours does a
-little more. `normflows` (MIT licence) is no dependency of this project.
+are dequantised in each step, and use the same fused Adam. The two alternate step by step, so that other load
+slows both; the times are processor times. Theirs has no learnt priors conditioned on the channels that go on
+to the next level, no gains in the coupling networks and no gradient clipping: ours does a little more.
+`normflows` (MIT licence) is not a dependency of this project.
 
 Measured on one core of a server (AMD EPYC with AVX-512, torch 2.13, normflows 1.7.3): theirs takes 1.05
 times as long at the laptop's K = 4, width 64 and 16 images, 1.15 times with 64 images, and 1.90 times at
 K = 8, width 128 and 32 images. At the laptop's size three quarters of our step are the convolutions of the
-couplings, which both have; with them in bf16 our step is 1.5 times as fast there, on such a processor.
+couplings, which both have; with these in bf16 our step is 1.5 times as fast on such a processor.
 """
 
 import argparse

@@ -1,19 +1,20 @@
-"""A training iteration of our GAN against the package `lightweight-gan` 1.2.1, on the CPU.
+"""A training iteration of our GAN, compared with the package `lightweight-gan` 1.2.1, on the CPU.
 
     pip install --target DIR --no-deps lightweight-gan==1.2.1 einops
     PYTHONPATH=DIR python benchmarks/gan.py [--threads 1] [--rounds 3] [--sizes 32 128]
 
 The package refuses to be imported without a GPU and its trainer calls `.cuda()`; its networks and losses need
-neither. So its import is told there is a GPU, the modules it takes only to read images and for options not
-used here (torchvision, kornia, adabelief_pytorch) are replaced by empty ones, and its trainer's iteration is
-written out below: D, then G, each with fresh latents, the gradients accumulated over several batches, the
-penalty at real and made images every fourth iteration, plain Adam, the running average, no augmentation.
-Ours is `GanLearner.step` on the images of all those batches at once, with its penalty at a quarter of the
-real images in every iteration. The two alternate; each time is the median over rounds of four iterations.
+neither. So its import is made to believe in a GPU, the modules that it needs only to read images and for
+options not used here (torchvision, kornia, adabelief_pytorch) are replaced by empty ones, and its trainer's
+iteration is written out below: D, then G, each with new latents, the gradients accumulated over several
+batches, the gradient penalty on real and generated images every fourth iteration, plain Adam, the running
+average of the weights, no augmentation. Ours is `GanLearner.step` on the images of all those batches at once,
+with its penalty on a quarter of the real images in every iteration. The two alternate; each time is the
+median over rounds of four iterations.
 
-At 128 pixels the networks are the paper's, with equal numbers of parameters. At 32 both are built in the
-widths of the laptop profile; there the package's small-image branch has the whole image, 64 channels and
-attention, and its decoder restores 128 pixels. So it is timed a second time with its attentions taken out.
+At 128 pixels the networks are the paper's, with equal numbers of parameters. At 32 both have the widths of
+the profile laptop; there the package's branch for small images works at full resolution with 64 channels and
+attention, and its decoder restores 128 pixels. So it is timed a second time without its attention layers.
 
 Measured on one core of a server (AMD EPYC with AVX-512, torch 2.13), with the laptop's 32 pixels and batches
 of 8: the package takes 9.5 s an iteration, 0.37 s without attention, and ours 0.12 s: 80 and 3.1 times.
@@ -94,7 +95,7 @@ def their_iteration(G: nn.Module, D: nn.Module, average: nn.Module, theirs: type
 
 
 def idle(channels: int) -> nn.Module:
-    """In the place of an attention."""
+    """Takes the place of an attention layer."""
     return nn.Identity()
 
 

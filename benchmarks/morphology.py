@@ -1,9 +1,9 @@
-"""Seconds of a core that `galgen.compare.morphology` takes for a stamp, beside plain statmorph.
+"""Core seconds that `galgen.compare.morphology` takes per image, compared with plain statmorph.
 
     python benchmarks/morphology.py [--count 48]
 
-Processor time, so that a busy machine hardly matters. Shares are of a profiled run, which lengthens what
-makes many small calls.
+Processor time, so that other load hardly matters. The shares come from a profiled run, in which functions
+that make many small calls appear longer than they are.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import statmorph
 from galgen.compare.morphology import measure, report, segment
 from galgen.data.simulate.images import simulate
 
-# What makes up a stamp: function of statmorph -> what it is for.
+# The steps of a measurement: function of statmorph -> what it is for.
 STEPS = {
     "_asymmetry_center": "centre of least asymmetry (about 120 rotations by 180 degrees)",
     "_rpetro_circ_generic": "circular Petrosian radii (one of the two within the first)",
@@ -30,14 +30,14 @@ STEPS = {
 
 
 def plain(images: np.ndarray) -> None:
-    """All that statmorph has to say of images (n, 1, H, W)."""
+    """All measurements of statmorph for images (n, 1, H, W)."""
     for image in images[:, 0]:
         subtracted, galaxy, _ = segment(image)
         statmorph.SourceMorphology(subtracted, galaxy.astype(int), 1, gain=10_000)
 
 
 def ours(images: np.ndarray) -> None:
-    """What we ask of it."""
+    """The measurements that galgen makes of them."""
     measure(images, workers=1, progress=False)
 
 

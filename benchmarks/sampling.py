@@ -1,12 +1,12 @@
-"""Seconds for 256 samples: batched samplers against a stochastic loop that makes one image at a time.
+"""Seconds for 256 samples: batched samplers compared with a stochastic loop that makes one image at a time.
 
     python benchmarks/sampling.py [--samples 256] [--kernels 16] [--size 32] [--threads 1] [--chunk 16]
 
-Only time is measured, so the network is untrained and its answer multiplied by 0: f(y) = y + 0 net(y) is the
-denoiser of an empty sky at the price of the network, and the ascent ends by itself after about as many calls
+Only time is measured, so the network is untrained and its output multiplied by 0: f(y) = y + 0 net(y) is the
+denoiser of an empty sky at the cost of the network, and the ascent stops by itself after about as many calls
 as with a trained one (83; trained 66 to 109). The loop is run for a few samples, checked to draw the same
-images as the batched ascent, and scaled up. With one thread the time is the processor's, the least of a few
-rounds, so that a busy machine hardly matters.
+images as the batched ascent, and its time is scaled up. With one thread the time is processor time, the
+minimum of a few rounds, so that other load hardly matters.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from galgen.models.unet import UNet
 
 @torch.inference_mode()
 def one_at_a_time(f: Callable[[Tensor], Tensor], start: Tensor, seed: int) -> Tensor:
-    """The paper's sampler written down plainly for one image, (C, H, W)."""
+    """The paper's sampler in its plainest form, for one image, (C, H, W)."""
     h0, beta, sigma_end, t = 0.01, 0.1, 0.1, 1
     generator = seeded([seed])
     y = start + noise(generator, start.shape)
@@ -39,7 +39,7 @@ def one_at_a_time(f: Callable[[Tensor], Tensor], start: Tensor, seed: int) -> Te
 
 
 def main() -> None:
-    """Time the loop and the three batched ways in turns, and print a line each."""
+    """Time the loop and the three batched samplers in turn, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--kernels", type=int, default=16)
@@ -67,8 +67,8 @@ def main() -> None:
     ways = {
         "one at a time, stochastic": lambda: [one_at_a_time(plain, start, s) for s in seeds[: args.alone]],
         "batched, stochastic ascent": batched(stochastic_ascent),
-        "batched, ladder of 20 calls": batched(probability_flow_ode, steps=20),
-        "batched, ladder of 10 calls": batched(probability_flow_ode, steps=10),
+        "batched, ODE in 20 calls": batched(probability_flow_ode, steps=20),
+        "batched, ODE in 10 calls": batched(probability_flow_ode, steps=10),
     }
     clock = time.process_time if args.threads == 1 else time.perf_counter
     seconds, made = dict.fromkeys(ways, float("inf")), {}

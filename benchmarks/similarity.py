@@ -1,8 +1,8 @@
-"""Nearest image search at the paper's size: seconds and peak memory.
+"""Search for the nearest images at the size of the paper's data set: seconds and peak memory.
 
     python benchmarks/similarity.py [--queries 1000] [--images 100000] [--size 64] [--threads 2] [--flips]
 
-Noise images in a memory map on disk stand for the data set: the cost does not depend on what they show.
+Images of noise in a memory map on disk stand in for the data set: the cost does not depend on what they show.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from galgen.data.similarity import mean_image, nearest
 
 
 def main() -> None:
-    """Build the memory map, search it, print one line a kind."""
+    """Build the memory map, search it, print one line for each kind of cosine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--images", type=int, default=100_000)

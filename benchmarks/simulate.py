@@ -1,6 +1,6 @@
-"""Images a second of `galgen.data.simulate.images`, with one and with two processes, their start included.
+"""Images per second of `galgen.data.simulate.images`, with one and with two processes, including their start.
 
-The processor time is printed too: on a busy machine it says what an idle one would reach.
+The processor time is printed too: on a busy machine it shows what an idle one would reach.
 
 Run: python benchmarks/simulate.py [count]
 """
@@ -13,7 +13,7 @@ from galgen.data.simulate.images import simulate
 
 
 def main() -> None:
-    """Print images a second for 64 x 64 native pixels, given as 32 x 32."""
+    """Print images per second for 64 x 64 native pixels, averaged to 32 x 32."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 4096
     print(f"{count} galaxies, 64 x 64 native pixels, {os.cpu_count()} cores")
     simulate(128)  # fills GalSim's tables of Sersic profiles

@@ -18,12 +18,13 @@ slider_figure(
 """
 FIGURE = """
 import matplotlib.pyplot as plt
+from galgen.experiment import figure_note
 from galgen.figures import style as figures
 
 figures.house_style()
 figure, axes = plt.subplots()
 axes.plot([0, 1])
-figures.show(figure, alt="a rising line", note=figures.provenance(profile, data, N))
+figures.show(figure, alt="a rising line", note=figure_note(profile, data, N))
 """
 TABLE = """
 from IPython.display import Markdown

@@ -71,11 +71,11 @@ def test_held_out_images_come_back_from_their_latents(explorer):
 
 def test_the_galaxies_of_a_point_are_those_measured_nearest_to_it(explorer):
     plane = explorer.measure(12)
-    assert list(plane.sets) == ["validation", "diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
-    images, _ = plane.sets["validation"]
+    assert list(plane.sets) == ["held-out images", "diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
+    images, _ = plane.sets["held-out images"]
     table = morphology.stored(explorer.store, images, progress=False)
     k = int(np.flatnonzero(np.asarray(table["reason"]) == "")[0])
-    row = explorer.there(plane, table["m20"][k], table["gini"][k])[0]
+    row = explorer.galaxies_at(plane, table["m20"][k], table["gini"][k])[0]
     assert (row.stamps[0].image == images[k, 0]).all()
     assert len(row.stamps) == 5
     assert explorer.measure(12) is plane
@@ -92,16 +92,16 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
     with pytest.raises(Missing) as caught:
         explorer.pair("unet", 6)
     assert str(caught.value).splitlines() == wanted
-    assert all(not row.stamps and "galgen train" in row.note for row in explorer.latent(0, 6))
+    assert all(not row.stamps and "galgen train" in row.commands for row in explorer.latent(0, 6))
     page = explore_widgets.denoiser(explorer).children[-2].value
     assert "not trained yet" in page and "galgen train unet-N12-A00" in page
     plane = explorer.measure(6)
-    assert list(plane.sets) == ["validation"] and len(plane.missing) == 3
+    assert list(plane.sets) == ["held-out images"] and len(plane.missing) == 3
     experiment = explorer.experiments["unet"]
     for training in experiment.pair(6):
         experiment.train(training)
     assert len(explorer.latent(0, 6)[0].stamps) == 4
-    assert list(explorer.measure(6).sets) == ["validation", "diffusion, N = 6"]
+    assert list(explorer.measure(6).sets) == ["held-out images", "diffusion, N = 6"]
 
 
 def test_every_control_changes_the_answer_and_an_error_is_a_sentence(explorer, monkeypatch):
@@ -131,5 +131,8 @@ def test_a_click_moves_both_sliders_to_the_point(explorer):
     text.value = f"{FRAME[0] + FRAME[2] / 2} {1 - FRAME[1] - FRAME[3] / 4}"
     assert sliders["M20"].value == pytest.approx(-1.35, abs=0.01)
     assert sliders["Gini"].value == pytest.approx(0.3875, abs=0.01)
+    text.value = "0 1"  # outside the axes
+    assert (sliders["M20"].value, sliders["Gini"].value) == (PLANE["M20"][0], PLANE["Gini"][0])
+    text.value = f"{FRAME[0] + FRAME[2] / 2} {1 - FRAME[1] - FRAME[3] / 4}"
     text.value = "nonsense"
     assert sliders["M20"].value == pytest.approx(-1.35, abs=0.01)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from galgen.experiment import figure_note
 from galgen.figures import style as figures
 from galgen.figures.sliders import slider_figure
 from galgen.runs.errors import GalgenError
@@ -55,11 +56,11 @@ def test_texts_that_do_not_match_the_images_are_refused(texts):
 
 def test_the_note_names_profile_data_and_sizes():
     assert (
-        figures.provenance("laptop", "simulated", [10, 4000])
+        figure_note("laptop", "simulated", [10, 4000])
         == "profile laptop · simulated · N = 10, 4\N{NO-BREAK SPACE}000"
     )
-    assert figures.provenance("smoke", "mine", 8) == "profile smoke · mine · N = 8"
-    assert figures.provenance("smoke", "mine") == "profile smoke · mine"
+    assert figure_note("smoke", "mine", 8) == "profile smoke · mine · N = 8"
+    assert figure_note("smoke", "mine") == "profile smoke · mine"
 
 
 def test_a_shown_figure_is_closed_carries_its_text_and_its_note_takes_room():
@@ -88,6 +89,10 @@ def sprites(page):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri))).convert("RGB")), data
 
 
+def page_of(shown):
+    return shown.content["text/html"]
+
+
 def two_sliders(**changes):
     arguments = {
         "sliders": {"Q": [1, 2, 4], "stretch": [0.1, 0.2]},
@@ -99,7 +104,7 @@ def two_sliders(**changes):
 
 
 def test_the_position_of_every_frame_shows_that_frame():
-    sheet, data = sprites(two_sliders().html)
+    sheet, data = sprites(page_of(two_sliders()))
     assert len(data["positions"]) == 6
     for k, position in enumerate(data["positions"]):
         x, y = (float(p.rstrip("%")) / 100 for p in position.split())
@@ -110,7 +115,7 @@ def test_the_position_of_every_frame_shows_that_frame():
 
 
 def test_the_first_state_stands_in_the_page_without_a_script():
-    page = two_sliders(start=(2, 1)).html
+    page = page_of(two_sliders(start=(2, 1)))
     _, data = sprites(page)
     before_script = page.split("<script>")[0]
     assert f"background-position:{data['positions'][5]}" in before_script
@@ -119,29 +124,31 @@ def test_the_first_state_stands_in_the_page_without_a_script():
 
 
 def test_the_id_of_a_slider_figure_is_that_of_its_content():
-    assert two_sliders().html == two_sliders().html
+    assert page_of(two_sliders()) == page_of(two_sliders())
     identifier = re.compile(r'id="(slider-[0-9a-f]{12})"')
-    ids = {identifier.search(two_sliders(**c).html).group(1) for c in ({}, {"alt": "b"}, {"start": (1, 0)})}
+    ids = {
+        identifier.search(page_of(two_sliders(**c))).group(1) for c in ({}, {"alt": "b"}, {"start": (1, 0)})
+    }
     assert len(ids) == 3
 
 
 def test_no_text_can_break_out_of_the_page():
-    page = two_sliders(captions=["</script><b>"] * 6, alt='"><i>', title="<u>").html
+    page = page_of(two_sliders(captions=["</script><b>"] * 6, alt='"><i>', title="<u>"))
     assert page.count("</script>") == 1 and "<b>" not in page and "<i>" not in page and "<u>" not in page
 
 
 def test_a_slider_figure_of_25_small_galaxies_is_small_and_loads_nothing():
     grid = np.hypot(*np.mgrid[-16:16, -16:16])
     frames = np.stack([255 * np.exp(-grid / (1 + k / 4)) for k in range(25)]).astype(np.uint8)
-    page = slider_figure(
-        frames, sliders={"k": range(25)}, captions=[""] * 25, title="t", alt="a", width=320
-    ).html
+    shown = slider_figure(frames, sliders={"k": range(25)}, captions=[""] * 25, title="t", alt="a", width=320)
+    page = page_of(shown)
     assert len(page) < 60_000
     assert not re.search(r"https?://|src=|@import", page)
 
 
 def test_a_kernel_without_html_gets_a_sentence():
-    assert repr(two_sliders()) == "Colour scale: Q x stretch, 6 frames. PSNR 0 dB"
+    data, _ = two_sliders()._repr_mimebundle_()
+    assert data["text/plain"] == "Colour scale: Q x stretch, 6 frames. PSNR 0 dB"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_what_a_chapter_keeps_is_collected_with_what_it_ran_with(tmp_path):
             "other": "x",
         }
     }
-    assert found["chapters"]["01_a"]["parameters"] == PARAMETERS.model_dump()
+    assert found["chapters"]["01_a"]["parameters"] == PARAMETERS.model_dump(mode="json")
     assert {"commit", "versions", "machine"} <= found["chapters"]["01_a"].keys()
 
 

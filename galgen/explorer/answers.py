@@ -1,14 +1,15 @@
-"""The explorer: what the trained models answer, live, to a latent, a noise level, a mixture, a point.
+"""What the trained models answer, live, to a latent, a noise level, a mixture of latents, a point of a plane.
 
 `Explorer` turns settings into rows of stamps and knows no widget; `galgen.explorer.controls` puts controls
-before it. Networks, splits and nulls stay in memory, and a model draws one image a call, not a batch: at the
-profile laptop the first answer of Glow or of the GAN takes about a second of one core, each further one less
-than a tenth. The last bits of a sample are therefore not the book's (`galgen.models.sampling`). In the place
-of a model that was not trained stands the command for it.
+before it. Networks, training images and nulls stay in memory, and a model draws one image a call, not a
+batch: with the profile laptop the first answer of Glow or of the GAN takes about a second of one core, each
+further one less than a tenth. The last bits of a sample are therefore not the book's
+(`galgen.models.sampling`). In the place of a model that was not trained stands the command for it.
 """
 
 import functools
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Missing(GalgenError):
 
 @dataclass(frozen=True)
 class Stamp:
-    """A galaxy and what to say under it: floats with white at 1, or uint8, (H, W)."""
+    """A galaxy and its caption: floats with white at 1, or uint8, (H, W)."""
 
     image: np.ndarray
     caption: str
@@ -46,11 +47,12 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Row:
-    """Stamps that belong together; a row without has the reason in its note."""
+    """Stamps that belong together, and a note; or, where models are missing, commands that train them."""
 
     label: str
     stamps: tuple[Stamp, ...] = ()
     note: str = ""
+    commands: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Explorer:
     Args:
         parameters: Those of the notebook.
         store: Where the models are; by default the store of the project.
+
+    Attributes:
+        planes: By N, the planes measured so far.
     """
 
     def __init__(self, parameters: Parameters, store: Store | None = None):
@@ -82,65 +87,33 @@ class Explorer:
         self.sizes = sorted({N for e in self.experiments.values() for N in e.sizes})
         some = self.experiments["unet"]
         self.profile, self.store = some.profile, some.store
-        self.images = some.dataset.images
-        self.mean = similarity.mean_image(self.images)
-        self.start = torch.from_numpy(
-            similarity.mean_image(self.images[self.split(self.sizes[-1]).validation])
-        )
+        self.images, self.split = some.dataset.images, some.split
+        self.mean = some.mean_image
+        self.validation = self.images[some.split(self.sizes[-1]).validation]
+        self.start = torch.from_numpy(similarity.mean_image(self.validation))
         self.planes: dict[int, Plane] = {}
 
-    # The methods below keep their answers, but not their exceptions: a model may have been trained since.
+    def require(self, family: str, *trainings: Training) -> None:
+        """Raise Missing if a model was not trained, with the command that trains each that was not."""
+        elsewhere = [] if self.store.root == Store().root else ["--store", str(self.store.root)]
+        options = shlex.join([*self.parameters.options(), *elsewhere])
+        missing = [t.name for t in trainings if not self.experiments[family].trained(t)]
+        if missing:
+            raise Missing("\n".join(f".venv/bin/galgen train {name} {options}" for name in missing))
+
+    # The cached methods keep their answers, but not their exceptions: a model may have been trained since.
 
     @functools.cache  # noqa: B019 - one explorer a kernel
-    def split(self, N: int):
-        """Row numbers of A, B and validation."""
-        return self.experiments["unet"].split(N)
-
-    @functools.cache  # noqa: B019
     def training_images(self, N: int, half: str) -> np.ndarray:
         """What model A or B of that N was trained on, uint8 (N, 1, H, W)."""
         return self.images[getattr(self.split(N), half)]
 
     @functools.cache  # noqa: B019
-    def networks(self, training: Training) -> dict[str, nn.Module]:
-        """The networks of a model, in evaluation mode; raises Missing if it was not trained."""
-        experiment = self.experiments[training.family]
-        if not experiment.trained(training):
-            given = self.parameters
-            command = f".venv/bin/galgen train {training.name} --profile {given.profile} --data {given.data}"
-            command += f" --seed {given.seed}"
-            if given.N is not None:
-                command += f" --N {' '.join(map(str, experiment.sizes))}"
-            if self.store.root != Store().root:
-                command += f" --store {self.store.root}"
-            raise Missing(command)
-        return experiment.networks(training)
-
-    def nearest_size(self, family: str, N: int) -> int:
-        """The size of a family's ladder that is nearest to N in the logarithm."""
-        return min(self.experiments[family].sizes, key=lambda n: abs(math.log(n / N)))
-
     def pair(self, family: str, N: int) -> dict[str, dict[str, nn.Module]]:
-        """The networks of models A and B; raises Missing if one was not trained, or both."""
-        found, commands = {}, []
-        for half, training in zip("AB", self.experiments[family].pair(N), strict=True):
-            try:
-                found[half] = self.networks(training)
-            except Missing as error:
-                commands.append(str(error))
-        if commands:
-            raise Missing("\n".join(commands))
-        return found
-
-    @functools.cache  # noqa: B019
-    def nulls(self, family: str, N: int) -> dict[str, tuple[float, float]]:
-        """What 90 % of held-out galaxies have: with another one, and with the nearest training image of A."""
-        held_out = torch.from_numpy(self.images[self.split(N).validation[:256]]).float() / 255
-        kind = {"kind": "anomaly", "mean": self.mean}
-        other = similarity.shuffled_cosine(held_out, held_out, **kind)
-        flips = self.experiments[family].family.flips
-        near = similarity.nearest(held_out, self.training_images(N, "A"), flips=flips, **kind).cosine
-        return {name: tuple(np.percentile(v, [5, 95])) for name, v in (("other", other), ("nearest", near))}
+        """The networks of models A and B in evaluation mode; raises Missing if either was not trained."""
+        trainings = self.experiments[family].pair(N)
+        self.require(family, *trainings)
+        return dict(zip("AB", map(self.experiments[family].networks, trainings), strict=True))
 
     @functools.lru_cache(512)  # noqa: B019
     def draw(self, family: str, N: int, half: str, number: int) -> Tensor:
@@ -148,29 +121,45 @@ class Explorer:
         experiment, networks = self.experiments[family], self.pair(family, N)[half]
         return experiment.family.draw(networks, experiment.latents(number + 1)[number:], self.start, chunk=1)
 
+    @functools.cache  # noqa: B019
+    def nulls(self, family: str, N: int) -> tuple[np.ndarray, np.ndarray]:
+        """5 and 95 % of held-out galaxies' cosines: with another one, with A's nearest training image."""
+        held_out = torch.from_numpy(self.validation[:256]).float() / 255
+        other = similarity.shuffled_cosine(held_out, held_out, kind="anomaly", mean=self.mean)
+        near = self.nearest(held_out, family, N, "A").cosine
+        return np.percentile(other, [5, 95]), np.percentile(near, [5, 95])
+
+    def nearest(self, images: Tensor, family: str, N: int, half: str) -> similarity.Neighbours:
+        """The training image of model A or B nearest to each of the images."""
+        flips = self.experiments[family].family.flips
+        return similarity.nearest(
+            images, self.training_images(N, half), kind="anomaly", mean=self.mean, flips=flips
+        )
+
+    def size(self, family: str, N: int) -> tuple[int, str]:
+        """The size of a family that is nearest to N in the logarithm, and what to call the family there."""
+        experiment = self.experiments[family]
+        n = min(experiment.sizes, key=lambda size: abs(math.log(size / N)))
+        return n, f"{experiment.family.label}, N = {spaced(n)}"
+
     def latent(self, number: int, N: int) -> list[Row]:
         """One latent, through A and B of every family, each beside its nearest training image."""
         rows = []
-        for family, experiment in self.experiments.items():
-            n = self.nearest_size(family, N)
-            label = f"{experiment.family.label}, N = {spaced(n)}"
+        for family in self.experiments:
+            n, label = self.size(family, N)
             try:
                 drawn = {half: self.draw(family, n, half, number) for half in "AB"}
             except Missing as error:
-                rows.append(Row(label, note=str(error)))
+                rows.append(Row(label, commands=str(error)))
                 continue
             stamps = []
             for half, image in drawn.items():
-                train = self.training_images(n, half)
-                found = similarity.nearest(
-                    image, train, kind="anomaly", mean=self.mean, flips=experiment.family.flips
-                )
+                found = self.nearest(image, family, n, half)
+                near = found.first(self.training_images(n, half))
                 stamps += [Stamp(image[0, 0].numpy(), f"model {half}")]
-                stamps += [
-                    Stamp(found.first(train)[0, 0], f"nearest of {half}'s images: {found.cosine[0, 0]:.2f}")
-                ]
+                stamps += [Stamp(near[0, 0], f"nearest of {half}'s images: {found.cosine[0, 0]:.2f}")]
             same = similarity.cosine(*drawn.values(), kind="anomaly", mean=self.mean)[0]
-            (low, high), (near_low, near_high) = self.nulls(family, n).values()
+            (low, high), (near_low, near_high) = self.nulls(family, n)
             note = (
                 f"A and B agree by {same:.2f} (two other galaxies: {low:.2f} to {high:.2f}; "
                 f"a held-out one and its nearest: {near_low:.2f} to {near_high:.2f})"
@@ -183,24 +172,24 @@ class Explorer:
 
         Args:
             N: Training images of the two diffusion models.
-            which: Of which images: `A` or `B`, that one of them has seen, or `validation`.
-            number: Which of these; counted on from the first at their end.
+            which: Set the image is from: `A` or `B`, which that model was trained on, or `validation`.
+            number: Its place in that set; past the end it begins again.
             sigma: Noise level, in units of the dynamic range.
         """
         rows = getattr(self.split(N), which)
-        image, seed = self.images[rows[number % len(rows)]], number
-        models = {half: found["net"] for half, found in self.pair("unet", N).items()}
-        panel = denoising.denoise_panel(models, image, [sigma], seed=seed)
-        noisy = Stamp(panel.noisy[0, 0], f"with noise: {panel.noisy_psnr[0]:.1f} dB")
-        answer = [Row("the image", (Stamp(panel.clean[0], "clean"), noisy))]
+        models = {half: networks["net"] for half, networks in self.pair("unet", N).items()}
+        panel = denoising.denoise_panel(models, self.images[rows[number % len(rows)]], [sigma], seed=number)
+        clean, noisy = panel.clean[0], panel.noisy[0, 0]
+        stamps = Stamp(clean, "clean"), Stamp(noisy, f"with noise: {panel.noisy_psnr[0]:.1f} dB")
+        answer = [Row("the image", stamps)]
         for half, estimate in panel.denoised.items():
-            seen = "saw" if half == which else "did not see"
-            error = Stamp(0.5 + 2.5 * (estimate[0, 0] - panel.clean[0]), "error, -0.2 to 0.2")
-            taken = Stamp(
-                0.5 + 0.5 / sigma * (panel.noisy[0, 0] - estimate[0, 0]) / 3, "noise taken out, -3 to 3 sigma"
+            denoised, seen = estimate[0, 0], "saw" if half == which else "did not see"
+            stamps = (
+                Stamp(denoised, f"denoised: {panel.denoised_psnr[half][0]:.1f} dB"),
+                Stamp(0.5 + 2.5 * (denoised - clean), "error, -0.2 to 0.2"),
+                Stamp(0.5 + (noisy - denoised) / (6 * sigma), "noise taken out, -3 to 3 sigma"),
             )
-            done = Stamp(estimate[0, 0], f"denoised: {panel.denoised_psnr[half][0]:.1f} dB")
-            answer.append(Row(f"model {half}, N = {spaced(N)}, which {seen} it", (done, error, taken)))
+            answer.append(Row(f"model {half}, N = {spaced(N)}, which {seen} it", stamps))
         return answer
 
     @torch.inference_mode()
@@ -227,15 +216,15 @@ class Explorer:
             weights: w of each level, the finest first.
             temperatures: T of each level.
         """
-        experiment, answer = self.experiments["glow"], []
-        rows = self.split(N).validation
-        for half, found in self.pair("glow", N).items():
-            flow = found["net"]
+        answer, seed = [], self.experiments["glow"].latents().start
+        held_out = self.validation[np.array([first, second]) % len(self.validation)]
+        images = torch.from_numpy(held_out).float() / 255
+        for half, networks in self.pair("glow", N).items():
+            flow = networks["net"]
             if source == "latents":
-                both = glow.latents(flow, [experiment.latents().start + k for k in (first, second)])
+                both = glow.latents(flow, [seed + first, seed + second])
             else:
-                images = torch.from_numpy(self.images[rows[[first % len(rows), second % len(rows)]]])
-                both = flow.encode(flow.dequantize(images.float() / 255, torch.Generator().manual_seed(0)))[0]
+                both = flow.encode(flow.dequantize(images, torch.Generator().manual_seed(0)))[0]
             mixed = [
                 t * ((1 - w) * z[:1] + w * z[1:]) / math.hypot(1 - w, w)
                 for z, w, t in zip(both, weights, temperatures, strict=True)
@@ -250,16 +239,15 @@ class Explorer:
         """The plane at N: held-out galaxies and the samples of model A of each family, measured and kept."""
         if N in self.planes and not self.planes[N].missing:
             return self.planes[N]
-        validation = self.images[self.split(self.sizes[-1]).validation[: self.profile.samples]]
-        sets, missing = {"validation": ("validation", validation)}, []
+        sets, missing = {"validation": ("held-out images", self.validation[: self.profile.samples])}, []
         for family, experiment in self.experiments.items():
-            n = self.nearest_size(family, N)
-            label, training = f"{experiment.family.label}, N = {spaced(n)}", experiment.pair(n)[0]
+            n, label = self.size(family, N)
+            training = experiment.pair(n)[0]
             try:
-                self.networks(training)
+                self.require(family, training)
                 sets[experiment.family.label.lower()] = (label, experiment.samples(training).numpy())
             except Missing as error:
-                missing.append(Row(label, note=str(error)))
+                missing.append(Row(label, commands=str(error)))
         figure = plt.figure(figsize=(5.2, 4), layout="none")
         axes, found = figure.add_axes(FRAME), {}
         for name, (label, images) in sets.items():
@@ -271,16 +259,14 @@ class Explorer:
             axes.plot(*place.T, ".", ms=4, color=COLOURS[name], label=label)
         axes.set(xlabel="M20", ylabel="Gini", xlim=PLANE["M20"], ylim=PLANE["Gini"])
         axes.legend(loc="lower left", fontsize=8, frameon=False)
-        plane = Plane(pixels(figure, 130), found, tuple(missing))
-        self.planes[N] = plane
-        return plane
+        self.planes[N] = Plane(pixels(figure, 130), found, tuple(missing))
+        return self.planes[N]
 
-    def there(self, plane: Plane, m20: float, gini: float, count: int = 5) -> list[Row]:
+    def galaxies_at(self, plane: Plane, m20: float, gini: float, count: int = 5) -> list[Row]:
         """The galaxies of each set nearest to a point of the plane, whose sides count as equally long."""
-        scale = np.array([np.ptp(side) for side in PLANE.values()])
-        rows = []
+        sides, rows = [np.ptp(side) for side in PLANE.values()], []
         for label, (images, place) in plane.sets.items():
-            distance = np.hypot(*((place - [m20, gini]) / scale).T)
+            distance = np.hypot(*((place - [m20, gini]) / sides).T)
             order = np.argsort(distance)[: min(count, np.isfinite(distance).sum())]
             stamps = tuple(Stamp(images[k, 0], f"{place[k, 0]:.2f}, {place[k, 1]:.2f}") for k in order)
             rows.append(Row(label, stamps, "" if stamps else "no galaxy of this set could be measured"))

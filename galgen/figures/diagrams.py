@@ -1,7 +1,7 @@
-"""Drawings of what a flow is and how Glow is built (our own; the paper's figures 1 and 2).
+"""Diagrams of what a flow is and how Glow is built (our own versions of the paper's figures 1 and 2).
 
-The first one is computed, not sketched: three bijections T_i of the line carry a normal variable to a density
-with two peaks, and each panel shows the density that the change of variables gives (Eq. 11),
+The first one is computed, not sketched: three bijections T_i of the line map a normal variable to one whose
+density has two peaks, and each panel shows the density that the change of variables gives (Eq. 11),
 
     log p(z_i) = log p(z_{i-1}) - log |dT_i / dz|.
 """
@@ -19,7 +19,7 @@ __all__ = ["flow_diagram", "glow_diagram"]
 
 
 def flow_diagram() -> Figure:
-    """A normal variable on its way through three bijections of the line, with the density at each station."""
+    """A normal variable mapped by three bijections of the line, with the density after each of them."""
     z = np.linspace(-3.2, 3.2, 2001)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     stations = [(z, density)]
@@ -35,38 +35,25 @@ def flow_diagram() -> Figure:
         axis.plot(x, p, color=COLOURS["glow"])
         axis.set(xlabel=name, yticks=[], xticks=[], ylim=(0, None))
         axis.spines["left"].set_visible(False)
-    for a, b, k in zip(axes, axes[1:], range(1, 4), strict=False):
-        left, right = a.get_position().x1 - 0.035, b.get_position().x0 + 0.035
-        for y, ends, colour, text in (
-            (0.80, "->", MODELS["A"], f"$T_{k}$"),
-            (0.26, "<-", MODELS["B"], f"$T_{k}^{{-1}}$"),
+    for k in range(1, 4):
+        left, right = axes[k - 1].get_position().x1 - 0.035, axes[k].get_position().x0 + 0.035
+        for y, side, style, colour, text in (
+            (0.80, "bottom", "->", MODELS["A"], f"$T_{k}$"),
+            (0.26, "top", "<-", MODELS["B"], f"$T_{k}^{{-1}}$"),
         ):
-            arrow = {"arrowstyle": ends, "color": colour, "lw": 1.6}
-            figure.add_artist(
-                plt.Annotation("", (right, y), (left, y), xycoords="figure fraction", arrowprops=arrow)
-            )
-            up = y > 0.5
-            figure.text(
-                (left + right) / 2,
-                y + (0.03 if up else -0.03),
-                text,
-                ha="center",
-                va="bottom" if up else "top",
-            )
+            arrow = {"arrowstyle": style, "color": colour, "lw": 1.6}
+            axes[k].annotate("", (right, y), (left, y), xycoords="figure fraction", arrowprops=arrow)
+            above = 0.03 if side == "bottom" else -0.03
+            figure.text((left + right) / 2, y + above, text, ha="center", va=side)
     figure.text(0.02, 0.95, "to generate", color=MODELS["A"], va="center")
     figure.text(0.02, 0.05, "to train: the log-densities add up", color="#8A5A00", va="center")
     return figure
 
 
-def _box(axis: Axes, x: float, y: float, width: float, text: str, colour: str = "white") -> None:
-    axis.add_patch(plt.Rectangle((x - width / 2, y - 0.36), width, 0.72, fc=colour, ec="#333333", lw=0.9))
-    axis.text(x, y, text, ha="center", va="center", fontsize=9)
-
-
 def glow_diagram(
     steps: int, latent_shapes: Sequence[tuple[int, int, int]], image: tuple[int, int, int]
 ) -> Figure:
-    """One step of Glow, and how the levels hang together.
+    """One step of Glow, and how its levels are connected.
 
     Args:
         steps: The paper's K.
@@ -77,11 +64,10 @@ def glow_diagram(
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(8, 0.8 + 1.1 * levels), gridspec_kw={"width_ratios": [1, 1.9]}
     )
-    parts = ["affine coupling", "invertible 1 x 1 convolution", "actnorm"]
-    for k, text in enumerate(parts[::-1]):
-        _box(left, 0, 1.25 * k, 3.4, text, "#E3F1EC")
-        left.annotate("", (0, 1.25 * k - 0.36), (0, 1.25 * k - 0.89), arrowprops={"arrowstyle": "->"})
-    left.annotate("", (0, 3.39), (0, 2.86), arrowprops={"arrowstyle": "->"})
+    for k, text in enumerate(["actnorm", "invertible 1 x 1 convolution", "affine coupling"]):
+        _box(left, 1.25 * k, 3.4, text)
+        _arrow(left, (0, 1.25 * k - 0.89), (0, 1.25 * k - 0.36))
+    _arrow(left, (0, 2.86), (0, 3.39))
     left.set(xlim=(-2, 2), ylim=(-1.1, 3.6), title=f"one step (K = {steps} of them a level)")
 
     def shape(c: int, h: int, w: int) -> str:
@@ -91,9 +77,9 @@ def glow_diagram(
     for level, latent in enumerate(latent_shapes):
         y, last = 2.2 * level, level == levels - 1
         c, h, w = latent if last else (2 * latent[0], *latent[1:])
-        right.annotate("", (0, y - 0.36), (0, y - 0.82), arrowprops={"arrowstyle": "->"})
-        _box(right, 0, y, 4.6, f"squeeze to {shape(c, h, w)}, {steps} steps", "#E3F1EC")
-        right.annotate("", (3.4, y), (2.3, y), arrowprops={"arrowstyle": "->"})
+        _arrow(right, (0, y - 0.82), (0, y - 0.36))
+        _box(right, y, 4.6, f"squeeze to {shape(c, h, w)}, {steps} steps")
+        _arrow(right, (2.3, y), (3.4, y))
         how = "all that is left" if last else "half is split off"
         right.text(3.5, y, f"z, level {level}:  {shape(*latent)}\n({how})", va="center", fontsize=9)
         if not last:
@@ -103,3 +89,12 @@ def glow_diagram(
     for axis in (left, right):
         axis.set_axis_off()
     return figure
+
+
+def _box(axis: Axes, y: float, width: float, text: str) -> None:
+    axis.add_patch(plt.Rectangle((-width / 2, y - 0.36), width, 0.72, fc="#E3F1EC", ec="#333333", lw=0.9))
+    axis.text(0, y, text, ha="center", va="center", fontsize=9)
+
+
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "->"})

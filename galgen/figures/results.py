@@ -1,7 +1,7 @@
-"""What is worth keeping of a run: its numbers and a few small pictures, a file of some 100 kB.
+"""What is kept of a run: its numbers and a few small pictures, in a file of some 100 kB.
 
-    a chapter:    keep(scores=..., claims=...)        into the executed notebook, as an output nobody sees
-    the book:     collect(chapters)                   build/RUN/results.json, with where it came from
+    a chapter:    keep(scores=..., claims=...)        into the executed notebook, as a hidden output
+    the book:     collect(chapters)                   build/RUN/results.json, with parameters and provenance
     to commit:    cp build/RUN/results.json results/RUN.json
 
 The chapter "Real beside simulated" reads results/, so that a book can show what another machine computed.
@@ -18,7 +18,7 @@ import numpy as np
 from IPython.display import display
 from PIL import Image
 
-from galgen.figures.style import gray
+from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json
 
@@ -37,12 +37,12 @@ def keep(**values: object) -> None:
 
 
 def collect(executed: Sequence[Path]) -> dict:
-    """All that the chapters kept, by chapter and name, and of each chapter what it ran with."""
+    """All that the chapters kept, by chapter and name; and the parameters and provenance of each chapter."""
     kept, ran = {}, {}
     for path in executed:
         notebook = nbformat.read(path, as_version=4)
         ran[path.stem] = note = dict(notebook.metadata["galgen"])
-        # The data by its name: where it lay on that machine is nobody's business.
+        # The data set by its name: its path on that machine is private.
         note["parameters"] = note["parameters"] | {"data": Path(note["parameters"]["data"]).stem}
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         for values in (o["data"][_MIME] for o in outputs if _MIME in o.get("data", {})):
@@ -51,7 +51,7 @@ def collect(executed: Sequence[Path]) -> dict:
 
 
 def load(folder: str | Path | None = None) -> dict[str, dict]:
-    """The results of all runs in a folder, by default of the project, by name; none if it does not exist.
+    """The results of all runs in a folder, by name; by default in the project's `results/`.
 
     Raises:
         GalgenError: If a file holds something else.
@@ -66,10 +66,7 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
 
 def strip(images: np.ndarray) -> str:
     """Images (n, 1, H, W), uint8 or in [0, 1], side by side in one PNG, as text."""
-    pixels = gray(np.asarray(images))
-    buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(pixels[:, 0], axis=1)).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64_image(np.concatenate(np.asarray(images)[:, 0], axis=1), optimize=True)
 
 
 def unstrip(text: str) -> np.ndarray:

@@ -1,9 +1,10 @@
 """House style of the figures: one palette, one stamp sheet, and a note on each that says what it shows.
 
 The colours of the model families follow the paper's corner plots (validation red, diffusion blue, Glow green,
-GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers tell apart.
+GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers can distinguish.
 """
 
+import base64
 import io
 import math
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from galgen.config import spaced
 from galgen.runs.errors import GalgenError
@@ -19,6 +21,8 @@ from galgen.runs.errors import GalgenError
 __all__ = [
     "COLOURS",
     "MODELS",
+    "Shown",
+    "base64_image",
     "gray",
     "house_style",
     "pixels",
@@ -26,6 +30,7 @@ __all__ = [
     "show",
     "spaced",
     "stamp_sheet",
+    "tiled",
 ]
 
 COLOURS = {
@@ -33,12 +38,9 @@ COLOURS = {
     "diffusion": "#0072B2",
     "glow": "#009E73",
     "gan": "#56B4E9",
-    "null": "#8C8C8C",  # every null and control is gray, so that the eye takes it for the ground
+    "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
 }
-MODELS = {
-    "A": "#0072B2",
-    "B": "#E69F00",
-}  # the two models of a pair, blue and orange as in the paper's figure 10
+MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10
 
 
 def house_style() -> None:
@@ -62,19 +64,9 @@ def house_style() -> None:
     )
 
 
-def shades(ladder: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
+def shades(sizes: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
     """A colour for each N, from light to dark."""
-    return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(ladder) - 1, 1)) for k, n in enumerate(ladder)}
-
-
-def _unit_images(images) -> np.ndarray:
-    """Images (n, H, W), (n, 1, H, W) or (n, H, W, 3), uint8 or in [0, 1] -> float in [0, 1] without the 1."""
-    array = np.asarray(images)
-    if array.ndim == 4 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
-        raise GalgenError(f"images must be (n, H, W), (n, 1, H, W) or (n, H, W, 3), not {array.shape}")
-    return array / 255.0 if array.dtype == np.uint8 else np.clip(array.astype(np.float64), 0.0, 1.0)
+    return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(sizes) - 1, 1)) for k, n in enumerate(sizes)}
 
 
 def stamp_sheet(
@@ -97,7 +89,12 @@ def stamp_sheet(
     Raises:
         GalgenError: If the shape is another, or the texts do not match the images.
     """
-    stamps = _unit_images(images)
+    stamps = np.asarray(images)
+    if stamps.ndim == 4 and stamps.shape[1] == 1:
+        stamps = stamps[:, 0]
+    if stamps.ndim != 3 and stamps.shape[3:] != (3,):
+        raise GalgenError(f"images must be (n, H, W), (n, 1, H, W) or (n, H, W, 3), not {stamps.shape}")
+    stamps = stamps / 255 if stamps.dtype == np.uint8 else np.clip(stamps.astype(np.float64), 0, 1)
     count, height, width = stamps.shape[:3]
     columns = min(columns, count)
     lines = -(-count // columns)
@@ -106,19 +103,14 @@ def stamp_sheet(
             raise GalgenError(f"{name}: {len(texts)} texts for {expected}")
     gap = max(1, width // 32)
     band = round(0.3 * width) if titles is not None else gap  # where the titles stand
-    colour = stamps.shape[3:]
-    blank = np.ones((lines * columns - count, height, width, *colour))
-    grid = np.concatenate([stamps, blank]).reshape(lines, columns, height, width, *colour)
-    sheet = np.ones((lines, band + height, columns, width + gap, *colour))
-    sheet[:, band:, :, :width] = grid.swapaxes(1, 2)
-    sheet = sheet.reshape(lines * (band + height), columns * (width + gap), *colour)[:, :-gap]
+    margins = [(0, 0), (band, 0), (0, gap)] + [(0, 0)] * (stamps.ndim - 3)
+    sheet = tiled(np.pad(stamps, margins, constant_values=1), columns, empty=1)[:, :-gap]
 
     side = inches / width
     label = 0.9 if rows is not None else 0.0
-    figure = plt.figure(figsize=(label + sheet.shape[1] * side, sheet.shape[0] * side), layout="none")
-    figure.set_dpi(
-        math.ceil(plt.rcParams["figure.dpi"] * side) / side
-    )  # whole pixels: none wider than another
+    dpi = math.ceil(plt.rcParams["figure.dpi"] * side) / side  # whole pixels: none wider than another
+    size = (label + sheet.shape[1] * side, sheet.shape[0] * side)
+    figure = plt.figure(figsize=size, dpi=dpi, layout="none")
     left = label / figure.get_figwidth()
     axes = figure.add_axes((left, 0, 1 - left, 1))
     axes.imshow(sheet, vmin=0, vmax=1, cmap="gray", interpolation="nearest", aspect="auto")
@@ -132,15 +124,30 @@ def stamp_sheet(
     return figure
 
 
+def tiled(images: np.ndarray, columns: int, *, empty: float) -> np.ndarray:
+    """Images (n, H, W[, 3]) in one picture, in reading order; the last row is filled up with `empty`."""
+    rows = -(-len(images) // columns)
+    missing = [(0, rows * columns - len(images))] + [(0, 0)] * (images.ndim - 1)
+    grid = np.pad(images, missing, constant_values=empty).reshape(rows, columns, *images.shape[1:])
+    return np.concatenate(np.concatenate(grid, axis=1), axis=1)
+
+
 def gray(images: np.ndarray) -> np.ndarray:
-    """Images as uint8, which they may be already: black at 0 or where no number is, white at 1."""
+    """Images as uint8, black at 0 and white at 1, NaN black; uint8 images are returned as they are."""
     if images.dtype == np.uint8:
         return images
     return (np.clip(np.nan_to_num(images), 0, 1) * 255).round().astype(np.uint8)
 
 
+def base64_image(image: np.ndarray, format: str = "PNG", **options: object) -> str:
+    """An image (H, W[, 3]), uint8 or floats with white at 1, as a file of Pillow's `format`, in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(gray(np.asarray(image)))).save(buffer, format, **options)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
 def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
-    """The figure drawn as uint8 (H, W, 3), a frame for a slider; the figure is closed."""
+    """The figure as pixels, uint8 (H, W, 3), for a frame of a slider figure; the figure is closed."""
     figure.set_dpi(dpi)
     figure.canvas.draw()
     frame = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
@@ -149,17 +156,18 @@ def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Shown:
-    png: bytes
-    alt: str
+class Shown:
+    """What a cell returns: a picture or HTML, by MIME type, and in words what it shows."""
+
+    content: dict[str, bytes | str]
+    words: str
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        data = {"image/png": self.png, "text/plain": self.alt}
-        return data, {"image/png": {"alt": self.alt}}
+        return self.content | {"text/plain": self.words}, {kind: {"alt": self.words} for kind in self.content}
 
 
-def show(figure: Figure, *, alt: str, note: str) -> _Shown:
-    """The figure as the last value of a cell, with its note in the corner and a text for who cannot see it.
+def show(figure: Figure, *, alt: str, note: str) -> Shown:
+    """The figure as the last value of a cell, with a note under its corner and an alternative text.
 
     Args:
         figure: Is closed, so that it does not appear twice.
@@ -171,4 +179,4 @@ def show(figure: Figure, *, alt: str, note: str) -> _Shown:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)
-    return _Shown(buffer.getvalue(), alt)
+    return Shown({"image/png": buffer.getvalue()}, alt)
