@@ -122,6 +122,11 @@ class DiscriminatorTest:
     B: Judgement
 
     @property
+    def curves(self) -> dict[tuple[str, str], Curve]:
+        """The four that the paper draws, by the model that judges and what stands for the false image."""
+        return {(M, false): getattr(self, M).curves[false] for M in "AB" for false in ("other", "train")}
+
+    @property
     def distance(self) -> float:
         """The largest distance between own, other and train under either D: 0 when the four curves agree."""
         return max(c.distance for c in self._contrasts())

@@ -19,7 +19,7 @@ written as the mean over images of t + (the image's influence on t), and that me
 another choice of images, not another training, which scatters more: train several pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,16 @@ from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks
 from galgen.runs.errors import GalgenError
 
-__all__ = ["PAPER_FLOOR", "PAPER_TABLE1", "Inversion", "LevelTest", "compare_levels", "invert", "model_pairs"]
+__all__ = [
+    "PAPER_FLOOR",
+    "PAPER_TABLE1",
+    "Inversion",
+    "LevelTest",
+    "compare_levels",
+    "gathered",
+    "invert",
+    "model_pairs",
+]
 
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
 PAPER_TABLE1 = {
@@ -172,6 +181,12 @@ def compare_levels(inversion: Inversion, *, seed: int = 0) -> list[LevelTest]:
         raise GalgenError(f"{finite.sum()} of {len(finite)} images have finite latents: look at the training")
     levels, lost = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True), int((~finite).sum())
     return [_level(*(latents[finite] for latents in level), lost, seed) for level in levels]
+
+
+def gathered(tests: Mapping[int, Sequence[Sequence[LevelTest]]], statistic: str) -> np.ndarray:
+    """A statistic of several tests at each N, growing, as of `compare_levels`: (sizes, levels, tests)."""
+    values = [[[getattr(level, statistic).value for level in test] for test in at] for at in tests.values()]
+    return np.swapaxes(values, 1, 2)
 
 
 def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, seed: int) -> LevelTest:

@@ -33,12 +33,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Divergence", "bits_per_dim", "divergence", "gap"]
+__all__ = ["Divergence", "bits_per_dim", "divergence", "gap", "ratio_auc"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class Divergence:
 
     bits_per_dim: Estimate
     lost: int
+
+    def __str__(self) -> str:
+        return f"{self.bits_per_dim:.3f}" + f" ({self.lost} lost)" * bool(self.lost)
 
 
 def divergence(log_ratio: np.ndarray, dimensions: int, *, seed: int = 0) -> Divergence:
@@ -70,6 +74,16 @@ def divergence(log_ratio: np.ndarray, dimensions: int, *, seed: int = 0) -> Dive
         raise GalgenError(f"{len(finite)} of {len(log_ratio)} log-ratios are finite: look at the training")
     bits = bootstrap(finite / (dimensions * np.log(2)), np.mean, seed=seed)
     return Divergence(bits, len(log_ratio) - len(finite))
+
+
+def ratio_auc(of_a: np.ndarray, of_b: np.ndarray) -> Estimate:
+    """The AUC of the likelihood ratio between samples of A and of B, without those whose ratio is not finite.
+
+    Args:
+        of_a: log p_A(x) - log p_B(x) of samples of A, (n,).
+        of_b: log p_B(x) - log p_A(x) of samples of B, (m,).
+    """
+    return auc(*(ratio[np.isfinite(ratio)] for ratio in (-of_b, of_a)))
 
 
 @torch.inference_mode()

@@ -52,7 +52,12 @@ class Estimate:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return format(self)
+
+    def __format__(self, form: str) -> str:
+        """The value and its interval, each in that format of a float, by default with two digits."""
+        value, low, high = (format(number, form or ".2f") for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
