@@ -4,6 +4,7 @@ import pytest
 from galgen.compare.likelihood import Divergence
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import sentences
+from galgen.figures.findings import at_sizes
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -12,10 +13,9 @@ def interval(low, high):
     return Estimate((low + high) / 2, low, high, 100)
 
 
-def test_numbers_sizes_and_ranges_are_written_as_the_chapters_have_them():
+def test_numbers_and_ranges_are_written_as_the_chapters_have_them():
     assert sentences.listed([0.5, -0.25]) == "0.50, -0.25"
     assert sentences.listed([0.5, -0.25], "+.1f") == "+0.5, -0.2"
-    assert sentences.sizes_text([10, 4000]) == f"N = 10, 4{SPACE}000"
     assert sentences.span([0.3, 0.1, 0.2]) == "0.10 to 0.30"
     assert sentences.mean_span(np.array([0.1, 0.2, 0.6])) == "0.300 (0.100 to 0.600)"
 
@@ -101,7 +101,7 @@ def test_losses_that_never_were_far_from_two_have_not_moved_there():
 def test_the_distance_depends_on_the_size_if_both_pairs_say_so(distance, said):
     text = sentences.distance_by_size(distance)
     assert text.endswith(said)
-    assert text.startswith(f"{min(distance[10]):.2f} to 0.90") and sentences.sizes_text(distance) in text
+    assert text.startswith(f"{min(distance[10]):.2f} to 0.90") and at_sizes(distance) in text
 
 
 def test_a_size_is_named_where_every_judge_knows_its_training_images():

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from galgen.compare.uncertainty import Estimate
+from galgen.figures.findings import at_sizes
 from galgen.figures.style import spaced
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "memory_of_the_judge",
     "order_in_size",
     "power_of_the_control",
-    "sizes_text",
     "small_scales",
     "span",
     "towards_two",
@@ -28,11 +28,6 @@ __all__ = [
 def listed(values: Iterable[float], form: str = ".2f") -> str:
     """Numbers one after another, as 0.12, 0.34."""
     return ", ".join(format(value, form) for value in values)
-
-
-def sizes_text(sizes: Iterable[int]) -> str:
-    """The sizes within a sentence, as N = 10, 300."""
-    return f"N = {', '.join(map(spaced, sizes))}"
 
 
 def span(values: Sequence[float]) -> str:
@@ -111,7 +106,7 @@ def towards_two(losses: Mapping[int, Sequence[float]]) -> str:
 def distance_by_size(distance: Mapping[int, Sequence[float]]) -> str:
     """Whether the distance of the discriminator test falls with N: of all pairs of models, by N, growing."""
     sizes, found = list(distance), list(distance.values())
-    text = f"{', '.join(map(span, found))} for {sizes_text(sizes)} (two pairs each). "
+    text = f"{', '.join(map(span, found))} for {at_sizes(sizes)} (two pairs each). "
     if min(found[0]) <= max(found[-1]):  # so too where there is one size only
         text += "The smallest and the largest size are not apart for both pairs: "
         return text + "the dependence is not established here."
@@ -130,7 +125,7 @@ def memory_of_the_judge(memory: Mapping[int, Sequence[Estimate]]) -> str:
         return text + "so memory of the discriminator is not what the test measures here."
     most = max(m.value for n in known for m in memory[n])
     return (
-        f"At {sizes_text(known)} every judge distinguishes its training images from held-out ones "
+        f"At {at_sizes(known)} every judge distinguishes its training images from held-out ones "
         f"(P up to {most:.2f}). A judge that knows them by heart sees a difference whatever the generator "
         "does: what the test measures there is the memory of the discriminator."
     )
