@@ -7,6 +7,7 @@ measured or a single N where the claim compares several, makes a claim not testa
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from IPython.display import Markdown
 
@@ -22,6 +23,7 @@ __all__ = [
     "Claim",
     "Findings",
     "Ruling",
+    "beside",
     "claims_table",
     "ruled",
 ]
@@ -95,6 +97,19 @@ def ruled(condition: bool, numbers: str, obstacle: str = "") -> Ruling:
     return Ruling(NOT_TESTABLE if obstacle else HELD if condition else NOT_HELD, numbers, obstacle)
 
 
+CLAIMS: list[Claim] = []
+
+
+def _claim(source: str, figure: str) -> Callable[[Callable], Callable]:
+    """Puts a rule into `CLAIMS`; its docstring is the text of the claim."""
+
+    def added(rule: Callable[[Findings], Ruling]) -> Callable[[Findings], Ruling]:
+        CLAIMS.append(Claim(rule.__doc__.rstrip("."), source, figure, rule))
+        return rule
+
+    return added
+
+
 def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
     """One row for each claim: text, place in the paper, verdict and reason, numbers, and our figure."""
     rows = []
@@ -104,19 +119,38 @@ def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
     return table(["claim", "in the paper", "in this run", "numbers", "figure"], rows)
 
 
+def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
+    """The claims of several runs, as chapter 10 keeps them: a row for each claim, a column for each run."""
+    claims = {name: {claim["claim"]: claim for claim in kept} for name, kept in runs.items()}
+    texts = list(dict.fromkeys(chain(*claims.values())))
+    rows, alike = [], 0
+    for text in texts:
+        found = [kept.get(text) for kept in claims.values()]
+        rows.append([text, *("" if c is None else f"**{c['verdict']}**: {c['numbers']}" for c in found)])
+        alike += len({c["verdict"] for c in found if c}) == 1
+    after = f"The verdict is the same for all runs in {alike} of {len(texts)} claims."
+    return table(["claim", *runs], rows, after=after)
+
+
+@_claim("abstract, figure 4", "fig-corner-families")
 def _shape(run: Findings) -> Ruling:
+    """All models keep the distributions of the morphological coefficients (at the largest N)."""
     answers = run.at_largest("morphology")
     numbers = f"p of the energy distance, {', '.join(answers)}: {_ps(answers.values())}"
     return ruled(not any(map(run.rejected, answers.values())), numbers, _unmeasured(answers.values()))
 
 
+@_claim("section 3.3.1, figure 3", "fig-families")
 def _appearance(run: Findings) -> Ruling:
+    """The images of all models are visually indistinguishable from real ones."""
     fine, coarse = (run.at_largest(q).values() for q in ("distribution", "coarse distribution"))
     numbers = f"AUC of a classifier, not of an eye: {_values(fine)}; at 8 pixels a side {_values(coarse)}"
     return ruled(not any(map(run.rejected, fine)), numbers, _unmeasured(fine))
 
 
+@_claim("abstract, figure 7", "fig-cosine")
 def _passage(run: Findings) -> Ruling:
+    """Diffusion passes from memorization to generalization as N grows."""
     copies, agree = (run.asked("diffusion", question) for question in ("memorization", "agreement"))
     passes = run.rejected(copies[0]) and not run.rejected(copies[-1]) and agree[-1].value > agree[0].value
     numbers = (
@@ -125,7 +159,9 @@ def _passage(run: Findings) -> Ruling:
     return ruled(passes, numbers, _single(run, "diffusion"))
 
 
+@_claim("abstract, section 3.3.3", "fig-controls")
 def _one_distribution(run: Findings) -> Ruling:
+    """Large training sets make diffusion draw new images, the same for both models."""
     n, agree = run.sizes("diffusion")[-1], run.at_largest("agreement")["diffusion"]
     beyond = run.own["diffusion", n]
     numbers = (
@@ -134,13 +170,17 @@ def _one_distribution(run: Findings) -> Ruling:
     return ruled(run.rejected(agree) and run.rejected(beyond), numbers)
 
 
+@_claim("sections 3.3.4 and 3.3.5", "fig-glow-cosine")
 def _no_copies(run: Findings) -> Ruling:
+    """Glow and the GAN do not copy training images (at the largest N)."""
     answers = {family: run.at_largest("memorization")[family] for family in ("Glow", "GAN")}
     numbers = ", ".join(f"{family} {p_text(answer.p)}" for family, answer in answers.items())
     return ruled(not any(map(run.rejected, answers.values())), f"p of memorization: {numbers}")
 
 
+@_claim("section 3.3.4, table 1", "fig-w1")
 def _latents(run: Findings) -> Ruling:
+    """Two Glows agree in the distribution of z' only when N is large."""
     tests = [run.own["Glow", n] for n in run.sizes("Glow")]
     numbers = f"W1 at the deepest level {_values(tests)} at {_sizes(run, 'Glow')}, "
     numbers += f"p against models on the same images {_ps(tests)}"
@@ -148,7 +188,9 @@ def _latents(run: Findings) -> Ruling:
     return ruled(tests[0].p < 0.05 <= tests[-1].p, numbers, _single(run, "Glow"))
 
 
+@_claim("figure 12", "fig-corner-glow")
 def _glow_degrades(run: Findings) -> Ruling:
+    """Glow's morphology degrades at small N."""
     answers = run.asked("Glow", "morphology")
     numbers = f"energy distance {_values(answers)} at {_sizes(run, 'Glow')}"
     obstacle = _unmeasured(answers) or _single(run, "Glow")
@@ -156,26 +198,34 @@ def _glow_degrades(run: Findings) -> Ruling:
     return ruled(worse, numbers, obstacle)
 
 
+@_claim("section 4, figure 14", "fig-discriminator-mean")
 def _hinge(run: Findings) -> Ruling:
+    """The mean hinge losses of the discriminator test end at 2."""
     numbers = f"{', '.join(f'{loss:.2f}' for loss in run.losses)} at N = {spaced(run.sizes('GAN')[-1])}"
     return ruled(max(abs(loss - 2) for loss in run.losses) < 0.25, numbers)
 
 
+@_claim("section 4, figure 16", "fig-discriminator-N")
 def _separation(run: Findings) -> Ruling:
+    """The four distributions separate at small N and not at large N."""
     said = list(run.separation.values())
     distances = _values(run.own["GAN", n] for n in run.separation)
     numbers = f"distance {distances} at {_sizes(run, 'GAN')}: {', '.join(said)}"
     return ruled(said[0] == "separates" != said[-1], numbers, _single(run, "GAN"))
 
 
+@_claim("figure 15", "fig-corner-gan")
 def _gan_shape(run: Findings) -> Ruling:
+    """The GAN's morphology is the same whatever N."""
     answers = run.asked("GAN", "morphology")
     numbers = f"p {_ps(answers)} at {_sizes(run, 'GAN')}"
     obstacle = _unmeasured(answers) or _single(run, "GAN")
     return ruled(not any(map(run.rejected, answers)), numbers, obstacle)
 
 
+@_claim("abstract", "fig-scoreboard")
 def _too_few(run: Findings) -> Ruling:
+    """Training sets below 100 000 pose challenges to all models."""
     return ruled(False, "no profile but `paper` has as many", "no N is as large")
 
 
@@ -197,60 +247,3 @@ def _unmeasured(answers: Iterable[Outcome | None]) -> str:
 
 def _single(run: Findings, family: str) -> str:
     return "there is one N only" if len(run.sizes(family)) < 2 else ""
-
-
-CLAIMS = (
-    Claim(
-        "All models keep the distributions of the morphological coefficients (at the largest N)",
-        "abstract, figure 4",
-        "fig-corner-families",
-        _shape,
-    ),
-    Claim(
-        "The images of all models are visually indistinguishable from real ones",
-        "section 3.3.1, figure 3",
-        "fig-families",
-        _appearance,
-    ),
-    Claim(
-        "Diffusion passes from memorization to generalization as N grows",
-        "abstract, figure 7",
-        "fig-cosine",
-        _passage,
-    ),
-    Claim(
-        "Large training sets make diffusion draw new images, the same for both models",
-        "abstract, section 3.3.3",
-        "fig-controls",
-        _one_distribution,
-    ),
-    Claim(
-        "Glow and the GAN do not copy training images (at the largest N)",
-        "sections 3.3.4 and 3.3.5",
-        "fig-glow-cosine",
-        _no_copies,
-    ),
-    Claim(
-        "Two Glows agree in the distribution of z' only when N is large",
-        "section 3.3.4, table 1",
-        "fig-w1",
-        _latents,
-    ),
-    Claim("Glow's morphology degrades at small N", "figure 12", "fig-corner-glow", _glow_degrades),
-    Claim(
-        "The mean hinge losses of the discriminator test end at 2",
-        "section 4, figure 14",
-        "fig-discriminator-mean",
-        _hinge,
-    ),
-    Claim(
-        "The four distributions separate at small N and not at large N",
-        "section 4, figure 16",
-        "fig-discriminator-N",
-        _separation,
-    ),
-    Claim("The GAN's morphology is the same whatever N", "figure 15", "fig-corner-gan", _gan_shape),
-    Claim(
-        "Training sets below 100 000 pose challenges to all models", "abstract", "fig-scoreboard", _too_few
-    ),
-)
