@@ -150,12 +150,7 @@ def take_away(
     linear = "so agreement alone is no sign of having learnt galaxies"
     said = Counter(ruling.verdict for ruling in rulings)
     return [
-        f"**Of use:** {useful or 'none'}. "
-        + (
-            f"**Not separated from their controls here:** {useless}."
-            if useless
-            else "Each finds what it must."
-        ),
+        f"**Of use:** {useful or 'none'}. {useless or 'Each question finds what it must'}.",
         f"**Agreement** beyond chance: {where(run, 'agreement')}. Two Gaussians agree at "
         f"{gaussian.value:.2f}, {linear if run.rejected(gaussian) else 'not beyond chance'}.",
         f"**Memorization** found in {where(run, 'memorization')}.",
