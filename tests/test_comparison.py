@@ -6,14 +6,14 @@ from galgen.compare.estimates import Estimate, Outcome
 from galgen.compare.portraits import Portrait
 from galgen.compare.shared_latents import Shared
 from galgen.compare.twosample import C2ST
-from galgen.figures import sentences
+from galgen.figures import comparison
 
 GOOD, BAD = Outcome(0.1, 0.0, 0.2, 0.5), Outcome(0.7, 0.0, 0.2, 0.001)
 
 
 def test_an_energy_distance_in_words():
-    assert sentences.spoken(GOOD) == "E = 0.100, p = 0.500"
-    assert sentences.spoken(None) == "not measurable"
+    assert comparison.spoken(GOOD) == "E = 0.100, p = 0.500"
+    assert comparison.spoken(None) == "not measurable"
 
 
 @pytest.mark.parametrize(
@@ -36,17 +36,17 @@ def test_an_energy_distance_in_words():
     ],
 )
 def test_the_measure_is_judged_by_its_null_and_what_it_sees(null, seen, blind, end):
-    assert end in sentences.measure(null, seen, blind, 9)
+    assert end in comparison.measure(null, seen, blind, 9)
 
 
 def test_preserved_morphology_takes_both_models():
-    held = sentences.preserved({"Glow": [GOOD, GOOD]})
+    held = comparison.preserved({"Glow": [GOOD, GOOD]})
     assert "not distinguished from real galaxies: Glow (E = 0.100, p = 0.500 and E" in held
     assert held.endswith("holds here for all families.")
-    off = sentences.preserved({"Glow": [GOOD, BAD], "GAN": [GOOD, None], "diffusion": [GOOD, GOOD]})
+    off = comparison.preserved({"Glow": [GOOD, BAD], "GAN": [GOOD, None], "diffusion": [GOOD, GOOD]})
     assert "at least one of A and B: Glow (E = 0.100, p = 0.500 and E = 0.700, p = 0.001). " in off
     assert "not measurable: GAN (E = 0.100, p = 0.500 and not measurable). The paper, judging by eye" in off
-    unknown = sentences.preserved({"GAN": [None, None]})
+    unknown = comparison.preserved({"GAN": [None, None]})
     assert unknown.endswith("not measurable: GAN (not measurable and not measurable). ")
 
 
@@ -61,7 +61,7 @@ def test_preserved_morphology_takes_both_models():
     ],
 )
 def test_a_claim_on_sizes_is_decided_by_both_models(ns, a, b, end):
-    text = sentences.sizes("Figure 8.", "diffusion", ns, {"A": a, "B": b})
+    text = comparison.sizes("Figure 8.", "diffusion", ns, {"A": a, "B": b})
     assert text.startswith(f"**Figure 8.** diffusion, N = 10 held directly against N = {ns[-1]}: A: ")
     assert text.endswith(end)
 
@@ -76,7 +76,7 @@ def test_a_claim_on_sizes_is_decided_by_both_models(ns, a, b, end):
     ],
 )
 def test_m20_gets_worse_if_the_sizes_are_in_order(found, end):
-    assert sentences.m20(found).endswith(end)
+    assert comparison.m20(found).endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -91,38 +91,40 @@ def test_m20_gets_worse_if_the_sizes_are_in_order(found, end):
     ],
 )  # fmt: skip
 def test_copies_pass_or_fail(found, end):
-    assert sentences.copies(found, GOOD).endswith(end)
+    assert comparison.copies(found, GOOD).endswith(end)
 
 
 def test_grey_levels_show_in_the_coefficients_named():
-    assert "would be blamed in A, S for its grey levels." in sentences.grey_levels(5, BAD, GOOD, ["A", "S"])
-    assert sentences.grey_levels(5, GOOD, GOOD, []).endswith("Here the cut shows in no coefficient.")
+    assert "would be blamed in A, S for its grey levels." in comparison.grey_levels(5, BAD, GOOD, ["A", "S"])
+    assert comparison.grey_levels(5, GOOD, GOOD, []).endswith("Here the cut shows in no coefficient.")
 
 
 def test_uneven_shares_of_valid_rows_are_named():
-    assert "for 2 of the sets of Glow: there" in sentences.same_share({"Glow": 2})
-    assert sentences.same_share({}).startswith("**Valid rows.** No model's share")
+    assert "for 2 of the sets of Glow: there" in comparison.same_share({"Glow": 2})
+    assert comparison.same_share({}).startswith("**Valid rows.** No model's share")
 
 
 def test_kinds_of_galaxies_are_shared_beyond_a_stranger():
     found = {"gini": Shared(0.6, 0.2, 0.001, 50), "m20": Shared(0.1, 0.2, 0.5, 50)}
-    text = sentences.kinds("Glow, N = 10", found, {"gini": Shared(0.3, 0.2, 0.01, 50)})
+    text = comparison.kinds("Glow, N = 10", found, {"gini": Shared(0.3, 0.2, 0.01, 50)})
     assert "beyond shuffled latents in Gini (median +0.35 over the coefficients)." in text
     assert text.endswith("has a median of +0.30; A and B agree more than that in Gini.")
-    text = sentences.kinds("Glow", {"m20": found["m20"]}, {"m20": Shared(0.3, 0.2, 0.01, 50)})
+    text = comparison.kinds("Glow", {"m20": found["m20"]}, {"m20": Shared(0.3, 0.2, 0.01, 50)})
     assert "in no coefficient (median +0.10)." in text and text.endswith("more than that in none.")
-    assert sentences.kinds("GAN", found, {}).endswith("over the coefficients).")
-    assert sentences.kinds("GAN", {}, {}).endswith("A and B could not be measured.")
+    assert comparison.kinds("GAN", found, {}).endswith("over the coefficients).")
+    assert comparison.kinds("GAN", {}, {}).endswith("A and B could not be measured.")
     turned = {"gini": Shared(-0.6, 0.2, 0.001, 50)}  # far from the null, and yet no agreement
-    assert "in no coefficient (median -0.60)" in sentences.kinds("GAN", turned, {})
+    assert "in no coefficient (median -0.60)" in comparison.kinds("GAN", turned, {})
 
 
 def test_known_sets_say_whether_the_tests_are_sound():
-    text = sentences.known_sets([], ["the classifier", "morphology"], [])
+    text = comparison.known_sets([], ["the classifier", "morphology"], [])
     assert "Real galaxies are not distinguished from real galaxies by any test. " in text
     assert "pixel are distinguished by the classifier, morphology, the Gaussian with the" in text
     assert text.endswith("covariance by none.")
-    assert "by morphology: bad luck, or a fault of the test. " in sentences.known_sets(["morphology"], [], [])
+    assert "by morphology: bad luck, or a fault of the test. " in comparison.known_sets(
+        ["morphology"], [], []
+    )
 
 
 def portrait(p, area):
@@ -132,12 +134,12 @@ def portrait(p, area):
 
 
 def test_a_family_is_judged_by_all_tests_of_both_models():
-    text = sentences.family([portrait(0.5, 0.51), portrait(0.5, 0.52)])
+    text = comparison.family([portrait(0.5, 0.51), portrait(0.5, 0.52)])
     assert text == (
         "AUC 0.51 and 0.52, at 8 pixels 0.51 and 0.52, for A and B, morphology not measurable. "
         "No test distinguishes A or B from galaxies."
     )
-    text = sentences.family([portrait(0.5, 0.51), portrait(0.001, 0.99)])
+    text = comparison.family([portrait(0.5, 0.51), portrait(0.001, 0.99)])
     assert text.endswith("Distinguished from galaxies: A by none; B by the classifier.")
 
 
@@ -153,7 +155,7 @@ def test_a_family_is_judged_by_all_tests_of_both_models():
     ],
 )  # fmt: skip
 def test_two_judges_have_one_order_or_not(energy, end):
-    assert sentences.order({"b": 0.9, "a": 0.6}, energy, 8).endswith(end)
+    assert comparison.order({"b": 0.9, "a": 0.6}, energy, 8).endswith(end)
 
 
 @pytest.mark.parametrize(
@@ -165,11 +167,11 @@ def test_two_judges_have_one_order_or_not(energy, end):
     ],
 )
 def test_how_many_models_a_classifier_distinguishes(found, end):
-    assert sentences.appearance(found, 6).endswith(end)
+    assert comparison.appearance(found, 6).endswith(end)
 
 
 def test_the_rule_of_thumb_and_the_order_of_agreement():
-    assert sentences.ratios({"a": 120, "b": 3.14159}).endswith("a 120, b 3.14. Reached by a.")
-    assert sentences.ratios({"a": 12}).endswith("None of our models reaches it, whatever it has learnt.")
-    text = sentences.families({"a": 0.1, "b": 0.9})
+    assert comparison.ratios({"a": 120, "b": 3.14159}).endswith("a 120, b 3.14. Reached by a.")
+    assert comparison.ratios({"a": 12}).endswith("None of our models reaches it, whatever it has learnt.")
+    text = comparison.families({"a": 0.1, "b": 0.9})
     assert "of A and B: a 0.10, b 0.90. Most alike are the two models of the b family" in text
