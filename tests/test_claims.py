@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from galgen.compare.estimates import Outcome
+from galgen.compare.uncertainty import Outcome
 from galgen.figures import claims
 from galgen.figures.claims import CLAIMS, HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
 from galgen.figures.results import load

@@ -2,10 +2,10 @@
 
 import pytest
 
-from galgen.compare.estimates import Estimate, Outcome
 from galgen.compare.portraits import Portrait
 from galgen.compare.shared_latents import Shared
 from galgen.compare.twosample import C2ST
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures import comparison
 
 GOOD, BAD = Outcome(0.1, 0.0, 0.2, 0.5), Outcome(0.7, 0.0, 0.2, 0.001)
@@ -128,7 +128,7 @@ def test_known_sets_say_whether_the_tests_are_sound():
 
 
 def portrait(p, area):
-    auc = Estimate(area, 0, 1, 9, 0.95)
+    auc = Estimate(area, 0, 1, n=9)
     tests = {32: C2ST(auc, Outcome(area, 0.4, 0.6, p)), 8: C2ST(auc, Outcome(area, 0.4, 0.6, 0.5))}
     return Portrait(1, {}, tests, None, 1)
 

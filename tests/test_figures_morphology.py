@@ -3,9 +3,9 @@ import numpy as np
 from astropy.table import Table
 
 from galgen.compare.distances import Distances
-from galgen.compare.estimates import Outcome
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.shared_latents import Shared
+from galgen.compare.uncertainty import Outcome
 from galgen.figures import morphology
 from galgen.figures.corners import RANGES
 
@@ -95,9 +95,9 @@ def test_a_walk_shows_the_nearest_of_each_set_and_says_how_far_they_are():
     images = np.random.default_rng(0).random((60, 1, 8, 8))
     pools = {"near": (near, images), "far": (far, images), "empty": (near[:0], images[:0])}
     shown = morphology.plane_walk(reference, pools, steps=3)
-    assert "3 frames" in shown.text and "Median distance of the six: near 0." in shown.text
-    distance = float(shown.text.split("far ")[-1])
-    assert distance > 20 and "empty" not in shown.text
+    assert "3 frames" in shown.words and "Median distance of the six: near 0." in shown.words
+    distance = float(shown.words.split("far ")[-1])
+    assert distance > 20 and "empty" not in shown.words
 
 
 def test_there_is_no_walk_where_nothing_varies_or_nearly_nothing_was_measured():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from galgen.compare.estimates import Outcome
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.portraits import Portrait, apart, portrait, same_share
 from galgen.compare.twosample import C2ST
+from galgen.compare.uncertainty import Outcome
 
 
 def rows(n=40, bad=0, shift=0.0, seed=0):

@@ -1,7 +1,7 @@
 import pytest
 
-from galgen.compare.estimates import Outcome
 from galgen.compare.scoreboard import QUESTIONS
+from galgen.compare.uncertainty import Outcome
 from galgen.figures import scoreboard
 from galgen.figures.claims import HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
 from galgen.figures.scoreboard import Use

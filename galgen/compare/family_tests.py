@@ -16,8 +16,9 @@ import numpy as np
 from scipy import stats
 from torch import Tensor
 
-from galgen.compare.estimates import Outcome
-from galgen.compare.inversion import Flow, compare_levels, invert
+from galgen.compare.inversion import compare_levels, invert
+from galgen.compare.uncertainty import Outcome
+from galgen.models.glow import Glow
 
 __all__ = ["beyond_gaussians", "beyond_same_images"]
 
@@ -37,7 +38,7 @@ def beyond_gaussians(networks: np.ndarray, gaussians: np.ndarray) -> Outcome:
 
 
 def beyond_same_images(
-    pairs: Mapping[str, Sequence[tuple[Flow, Flow]]], latents: Sequence[Tensor]
+    pairs: Mapping[str, Sequence[tuple[Glow, Glow]]], latents: Sequence[Tensor]
 ) -> Outcome:
     """Are flows on disjoint images farther apart than flows on the same images?
 

@@ -11,7 +11,8 @@ from itertools import chain
 
 from IPython.display import Markdown
 
-from galgen.compare.estimates import Outcome, p_text
+from galgen.compare.uncertainty import Outcome, p_text
+from galgen.figures.findings import at_sizes
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
@@ -52,6 +53,10 @@ class Findings:
     def sizes(self, family: str) -> list[int]:
         """All N of a family."""
         return [n for name, n in self.scores if name == family]
+
+    def at(self, family: str) -> str:
+        """The same in words."""
+        return at_sizes(self.sizes(family))
 
     def asked(self, family: str, question: str) -> list[Outcome | None]:
         """The answers at each N; None where the question could not be asked."""
@@ -153,9 +158,7 @@ def _passage(run: Findings) -> Ruling:
     """Diffusion passes from memorization to generalization as N grows."""
     copies, agree = (run.asked("diffusion", question) for question in ("memorization", "agreement"))
     passes = run.rejected(copies[0]) and not run.rejected(copies[-1]) and agree[-1].value > agree[0].value
-    numbers = (
-        f"P(train closer) {_values(copies)} and agreement {_values(agree)} at {_sizes(run, 'diffusion')}"
-    )
+    numbers = f"P(train closer) {_values(copies)} and agreement {_values(agree)} at {run.at('diffusion')}"
     return ruled(passes, numbers, _single(run, "diffusion"))
 
 
@@ -182,7 +185,7 @@ def _no_copies(run: Findings) -> Ruling:
 def _latents(run: Findings) -> Ruling:
     """Two Glows agree in the distribution of z' only when N is large."""
     tests = [run.own["Glow", n] for n in run.sizes("Glow")]
-    numbers = f"W1 at the deepest level {_values(tests)} at {_sizes(run, 'Glow')}, "
+    numbers = f"W1 at the deepest level {_values(tests)} at {run.at('Glow')}, "
     numbers += f"p against models on the same images {_ps(tests)}"
     # Four values against four: at the level of the other tests, .01, nothing could be rejected.
     return ruled(tests[0].p < 0.05 <= tests[-1].p, numbers, _single(run, "Glow"))
@@ -192,7 +195,7 @@ def _latents(run: Findings) -> Ruling:
 def _glow_degrades(run: Findings) -> Ruling:
     """Glow's morphology degrades at small N."""
     answers = run.asked("Glow", "morphology")
-    numbers = f"energy distance {_values(answers)} at {_sizes(run, 'Glow')}"
+    numbers = f"energy distance {_values(answers)} at {run.at('Glow')}"
     obstacle = _unmeasured(answers) or _single(run, "Glow")
     worse = not obstacle and answers[0].value > answers[-1].value and run.rejected(answers[0])
     return ruled(worse, numbers, obstacle)
@@ -210,7 +213,7 @@ def _separation(run: Findings) -> Ruling:
     """The four distributions separate at small N and not at large N."""
     said = list(run.separation.values())
     distances = _values(run.own["GAN", n] for n in run.separation)
-    numbers = f"distance {distances} at {_sizes(run, 'GAN')}: {', '.join(said)}"
+    numbers = f"distance {distances} at {run.at('GAN')}: {', '.join(said)}"
     return ruled(said[0] == "separates" != said[-1], numbers, _single(run, "GAN"))
 
 
@@ -218,7 +221,7 @@ def _separation(run: Findings) -> Ruling:
 def _gan_shape(run: Findings) -> Ruling:
     """The GAN's morphology is the same whatever N."""
     answers = run.asked("GAN", "morphology")
-    numbers = f"p {_ps(answers)} at {_sizes(run, 'GAN')}"
+    numbers = f"p {_ps(answers)} at {run.at('GAN')}"
     obstacle = _unmeasured(answers) or _single(run, "GAN")
     return ruled(not any(map(run.rejected, answers)), numbers, obstacle)
 
@@ -235,10 +238,6 @@ def _values(answers: Iterable[Outcome | None]) -> str:
 
 def _ps(answers: Iterable[Outcome | None]) -> str:
     return ", ".join("–" if answer is None else f"{answer.p:.3f}" for answer in answers)
-
-
-def _sizes(run: Findings, family: str) -> str:
-    return f"N = {', '.join(map(spaced, run.sizes(family)))}"
 
 
 def _unmeasured(answers: Iterable[Outcome | None]) -> str:

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from galgen.compare.estimates import Outcome
 from galgen.compare.portraits import Portrait
 from galgen.compare.shared_latents import Shared
+from galgen.compare.uncertainty import Outcome
 from galgen.figures.corners import LABELS
 from galgen.figures.style import spaced
 

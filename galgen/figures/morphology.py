@@ -14,8 +14,8 @@ from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.shared_latents import Shared
 from galgen.figures.corners import LABELS, RANGES, outside
-from galgen.figures.sliders import SliderFigure, slider_figure
-from galgen.figures.style import COLOURS, MODELS, pixels, spaced
+from galgen.figures.sliders import slider_figure
+from galgen.figures.style import COLOURS, MODELS, Shown, pixels, spaced
 
 __all__ = [
     "beyond_axes",
@@ -151,7 +151,7 @@ def legend_above(figure: Figure, ncols: int) -> None:
 
 def plane_walk(
     reference: Table, pools: Mapping[str, tuple[Table, np.ndarray]], *, steps: int = 15
-) -> SliderFigure | None:
+) -> Shown | None:
     """A walk through the plane of Gini and M20, in equal steps of rank in Gini.
 
     Args:

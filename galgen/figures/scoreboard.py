@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from IPython.display import Markdown
 
-from galgen.compare.estimates import Outcome
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
+from galgen.compare.uncertainty import Outcome
 from galgen.figures.claims import HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
