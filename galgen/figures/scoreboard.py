@@ -1,0 +1,182 @@
+"""The scoreboard as tables and sentences, of one run and of two beside each other.
+
+A board holds the answers of each pair, (family, N), or of each control, by question: `Outcome`s of
+`galgen.compare.scoreboard`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from IPython.display import Markdown
+
+from galgen.compare.scoreboard import EXPECTED, QUESTIONS
+from galgen.compare.uncertainty import Outcome
+from galgen.figures.claims import HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
+from galgen.figures.style import spaced
+from galgen.figures.tables import table
+
+__all__ = [
+    "UNITS",
+    "Use",
+    "differences",
+    "from_kept",
+    "kept",
+    "ratio_text",
+    "take_away",
+    "use_of",
+    "use_table",
+    "where",
+]
+
+Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
+
+UNITS = dict(
+    zip(
+        QUESTIONS,
+        ("anomaly cosine", "P(train closer)", "AUC", "AUC at 8 pixels", "energy distance"),
+        strict=True,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a question finds of the controls that it must find, and of those that it must not.
+
+    Attributes:
+        must: Whether each of the former is found, by name.
+        must_not: The same of the latter.
+    """
+
+    must: dict[str, bool]
+    must_not: dict[str, bool]
+
+    @property
+    def of_use(self) -> bool:
+        """Whether it finds all that it must and none that it must not."""
+        return bool(self.must) and all(self.must.values()) and not any(self.must_not.values())
+
+
+def use_of(question: str, checks: Mapping[str, Mapping[str, Outcome]], alpha: float) -> Use:
+    """What a question finds of the controls (by name), at p < alpha; those it was not put to are left out."""
+    told = {name: found[question].p < alpha for name, found in checks.items() if question in found}
+    sides = [
+        {name: told[name] for name, must in EXPECTED.items() if must.get(question) is side and name in told}
+        for side in (True, False)
+    ]
+    return Use(*sides)
+
+
+def use_table(uses: Mapping[str, Use], before: str) -> Markdown:
+    """Which controls each question must find and does, must not find and does."""
+    rows = []
+    for question, use in uses.items():
+        cells = []
+        for side in (use.must, use.must_not):
+            cells += [", ".join(side), ", ".join(name for name, found in side.items() if found) or "none"]
+        if not use.must and not use.must_not:
+            rows.append([question, *[""] * 4, "too few valid images to ask"])
+        else:
+            rows.append([question, *cells, "yes" if use.of_use else "**does not separate its controls**"])
+    head = ["question", "must find", "finds", "must not find", "finds", "of use"]
+    return table(head, rows, before=before)
+
+
+def kept(board: Board, kind: str) -> list[dict]:
+    """The answers as a chapter keeps them: one flat record each."""
+    return [
+        {"pair": name, "N": n, "question": question, "kind": kind, **vars(answer)}
+        for (name, n), found in board.items()
+        for question, answer in found.items()
+    ]
+
+
+def from_kept(records: Iterable[Mapping], kind: str) -> dict[tuple[str, int], dict[str, Outcome]]:
+    """The board of the records of one kind."""
+    board = {}
+    for record in records:
+        if record["kind"] == kind:
+            outcome = Outcome(*(record[name] for name in ("value", "low", "high", "p")))
+            board.setdefault((record["pair"], record["N"]), {})[record["question"]] = outcome
+    return board
+
+
+def where(run: Findings, question: str) -> str:
+    """The pairs of which a question rejects its null, in words."""
+    sizes, all_pairs = {}, True
+    for (family, n), found in run.scores.items():
+        if run.rejected(found.get(question)):
+            sizes.setdefault(family, []).append(spaced(n))
+        else:
+            all_pairs = False
+    if all_pairs:
+        return "every pair"
+    return "; ".join(f"{family} at N = {', '.join(ns)}" for family, ns in sizes.items()) or "none"
+
+
+def ratio_text(free: Sequence[float], memorising: Sequence[float]) -> str:
+    """What a run says to the rule of thumb.
+
+    Args:
+        free: Training pixels over parameters of the pairs that do not memorise.
+        memorising: The same of those that do.
+    """
+    text = f"Of the pairs that do not memorise, the lowest ratio is {min(free):.3g}" if free else ""
+    text = text or "Every pair memorises"
+    text += f"; of those that do, the highest is {max(memorising):.3g}. " if memorising else "; none does. "
+    if max([*free, *memorising]) >= 100:
+        return text + "The table says on which side of 100 each lies."
+    text += (
+        "All ratios are below the paper's 100, so this run does not test the rule from above; that models "
+    )
+    return text + f"below it {'need not memorise, it shows' if free else 'memorise, it confirms'}."
+
+
+def take_away(
+    run: Findings, gaussian: Outcome, uses: Mapping[str, Use], rulings: Iterable[Ruling]
+) -> list[str]:
+    """The points that the conclusions end with.
+
+    Args:
+        run: What was found.
+        gaussian: Agreement of two Gaussians.
+        uses: Of each question; those that could not be asked are neither of use nor not.
+        rulings: On all claims.
+    """
+    asked = {question: use.of_use for question, use in uses.items() if use.must or use.must_not}
+    useful, useless = (", ".join(q for q in asked if asked[q] is side) for side in (True, False))
+    useless = useless and f"**Not separated from their controls here:** {useless}"
+    linear = "so agreement alone is no sign of having learnt galaxies"
+    said = Counter(ruling.verdict for ruling in rulings)
+    return [
+        f"**Of use:** {useful or 'none'}. {useless or 'Each question finds what it must'}.",
+        f"**Agreement** beyond chance: {where(run, 'agreement')}. Two Gaussians agree at "
+        f"{gaussian.value:.2f}, {linear if run.rejected(gaussian) else 'not beyond chance'}.",
+        f"**Memorization** found in {where(run, 'memorization')}.",
+        f"**A fresh classifier** distinguishes from held-out images: {where(run, 'distribution')}; at 8 "
+        f"pixels a side: {where(run, 'coarse distribution')}.",
+        f"**Morphology** differs in {where(run, 'morphology')}.",
+        f"**Claims:** {said[HELD]} of {said.total()} held in this run, {said[NOT_HELD]} did not, "
+        f"{said[NOT_TESTABLE]} could not be tested at its sizes.",
+    ]
+
+
+def differences(boards: Mapping[str, Board], alpha: float) -> str:
+    """Where two runs (by name) lie on different sides of p = alpha, and how far their values are apart."""
+    one, other = boards.values()
+    shared = [(key, q) for key in one for q in QUESTIONS if q in one[key] and q in other.get(key, {})]
+    differ, gaps = [], {}
+    for (family, n), question in shared:
+        pair = [board[family, n][question] for board in boards.values()]
+        gaps.setdefault(question, []).append(abs(pair[0].value - pair[1].value))
+        if len({answer.p < alpha for answer in pair}) == 2:
+            said = [f"{a.value:.2f}, p {a.p:.3f} for {name}" for name, a in zip(boards, pair, strict=True)]
+            differ.append(f"{question} of {family} at N = {spaced(n)} ({'; '.join(said)})")
+    largest = [f"{max(gaps[q]):.2f} at most in {q}" for q in QUESTIONS if q in gaps]
+    return (
+        f"Of {len(shared)} answers that both runs have, {len(shared) - len(differ)} are on the same side of "
+        f"p = {alpha}."
+        + (f" They differ in: {'; '.join(differ)}." if differ else "")
+        + f" The values differ by {', '.join(largest)}."
+    )

@@ -1,0 +1,106 @@
+import pytest
+
+from galgen.compare.scoreboard import QUESTIONS
+from galgen.compare.uncertainty import Outcome
+from galgen.figures import scoreboard
+from galgen.figures.claims import HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
+from galgen.figures.scoreboard import Use
+
+
+def answer(p, value=0.5):
+    return Outcome(value, 0.4, 0.6, p)
+
+
+YES, NO = answer(0.001), answer(0.5)
+
+
+def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
+    checks = {"held out": NO, "memorizer": YES, "blurred": YES, "Gaussian": NO}
+    checks = {name: {"memorization": found} for name, found in checks.items()}
+    use = scoreboard.use_of("memorization", checks, 0.01)
+    assert use == Use(must={"memorizer": True}, must_not={"held out": False}) and use.of_use
+    missed = scoreboard.use_of("memorization", checks | {"memorizer": {"memorization": NO}}, 0.01)
+    wrong = scoreboard.use_of("memorization", checks | {"held out": {"memorization": YES}}, 0.01)
+    assert not missed.of_use and not wrong.of_use
+    assert scoreboard.use_of("morphology", checks, 0.01) == Use({}, {})
+
+
+def test_the_table_of_use_says_which_controls_were_found():
+    uses = {
+        "memorization": Use({"memorizer": True}, {"held out": False}),
+        "distribution": Use({"blurred": True, "Gaussian": False}, {"held out": False}),
+        "morphology": Use({}, {}),
+    }
+    lines = scoreboard.use_table(uses, "Which?").data.splitlines()
+    assert lines[0] == "Which?"
+    assert lines[4] == "| memorization | memorizer | memorizer | held out | none | yes |"
+    assert lines[5].startswith("| distribution | blurred, Gaussian | blurred | held out | none |")
+    assert lines[5].endswith("| **does not separate its controls** |")
+    assert lines[6] == "| morphology |  |  |  |  | too few valid images to ask |"
+
+
+def test_what_is_kept_of_a_board_is_the_board_again():
+    families = {("Glow", 10): {"agreement": YES}, ("Glow", 100): {"agreement": NO, "morphology": YES}}
+    controls = {("held out", 100): {"agreement": NO}}
+    kept = scoreboard.kept(families, "family") + scoreboard.kept(controls, "control")
+    assert scoreboard.from_kept(kept, "family") == families
+    assert scoreboard.from_kept(kept, "control") == controls
+
+
+def findings(*agreement):
+    scores = {("diffusion", n): {"agreement": found} for n, found in zip((10, 4000), agreement, strict=False)}
+    return Findings(scores | {("GAN", 30): {"agreement": agreement[-1]}}, {}, {}, [])
+
+
+def test_where_a_question_finds_something():
+    assert scoreboard.where(findings(YES, YES, YES), "agreement") == "every pair"
+    assert scoreboard.where(findings(YES, YES, NO), "agreement") == "diffusion at N = 10, 4\xa0000"
+    assert scoreboard.where(findings(YES, NO, YES), "agreement") == "diffusion at N = 10; GAN at N = 30"
+    assert scoreboard.where(findings(NO, NO, NO), "agreement") == "none"
+    assert scoreboard.where(findings(NO, NO, NO), "morphology") == "none"
+
+
+@pytest.mark.parametrize(
+    ("free", "memorising", "wanted"),
+    [
+        ([2, 3], [1], "the lowest ratio is 2; of those that do, the highest is 1. All ratios are below"),
+        ([2, 3], [], "the lowest ratio is 2; none does. All"),
+        ([2, 3], [1], "models below it need not memorise, it shows."),
+        ([], [1, 4], "Every pair memorises; of those that do, the highest is 4. All"),
+        ([], [1, 4], "models below it memorise, it confirms."),
+        ([100], [1], "the highest is 1. The table says on which side of 100 each lies."),
+    ],
+)
+def test_what_a_run_says_to_the_rule_of_thumb(free, memorising, wanted):
+    assert wanted in scoreboard.ratio_text(free, memorising)
+
+
+def test_the_conclusions_count_and_name():
+    uses = {"agreement": Use({}, {"a": False}), "memorization": Use({"m": True}, {}), "x": Use({}, {})}
+    rulings = [Ruling(HELD, ""), Ruling(HELD, ""), Ruling(NOT_HELD, ""), Ruling(NOT_TESTABLE, "")]
+    run = findings(YES, NO, NO)
+    said = scoreboard.take_away(run, answer(0.001, 0.98), uses, rulings)
+    assert said[0] == "**Of use:** memorization. **Not separated from their controls here:** agreement."
+    assert "diffusion at N = 10. Two Gaussians agree at 0.98, so agreement alone is no sign" in said[1]
+    assert said[-1].startswith("**Claims:** 2 of 4 held in this run, 1 did not, 1 could not be tested")
+    said = scoreboard.take_away(run, answer(0.5, 0.02), {"memorization": uses["memorization"]}, rulings)
+    assert said[0] == "**Of use:** memorization. Each question finds what it must."
+    assert said[1].endswith("Two Gaussians agree at 0.02, not beyond chance.")
+    said = scoreboard.take_away(run, NO, {"agreement": uses["agreement"]}, rulings)
+    assert said[0].startswith("**Of use:** none.")
+
+
+def test_two_runs_differ_where_one_is_beyond_its_null():
+    one = {("Glow", 10): {"agreement": YES, "morphology": answer(0.5, 0.1)}, ("GAN", 5): {"agreement": YES}}
+    other = {("Glow", 10): {"agreement": answer(0.2, 0.3), "morphology": answer(0.5, 0.4)}}
+    text = scoreboard.differences({"real": one, "simulated": other}, 0.01)
+    assert text == (
+        "Of 2 answers that both runs have, 1 are on the same side of p = 0.01. They differ in: agreement of "
+        "Glow at N = 10 (0.50, p 0.001 for real; 0.30, p 0.200 for simulated). The values differ by 0.20 at "
+        "most in agreement, 0.30 at most in morphology."
+    )
+    assert "They differ" not in scoreboard.differences({"a": one, "b": one}, 0.01)
+
+
+def test_every_question_has_a_unit():
+    assert list(scoreboard.UNITS) == list(QUESTIONS)
