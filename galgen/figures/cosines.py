@@ -10,8 +10,8 @@ from torch import Tensor
 from galgen.compare.agreement import TwoModels
 from galgen.compare.strangers import Strangers
 from galgen.data import similarity
-from galgen.figures.sliders import SliderFigure, slider_figure
-from galgen.figures.style import COLOURS, MODELS, shades, spaced, stamp_sheet
+from galgen.figures.sliders import slider_figure
+from galgen.figures.style import COLOURS, MODELS, Shown, shades, spaced, stamp_sheet
 
 __all__ = [
     "cosine_histograms",
@@ -136,7 +136,7 @@ def latent_slider(
     *,
     mean: np.ndarray,
     count: int = 16,
-) -> SliderFigure:
+) -> Shown:
     """One latent at a time, for each N: A's image, the nearest training image of A, and the same of B.
 
     Args:

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galgen.compare.denoising import Denoising, Panel
-from galgen.figures.sliders import SliderFigure, slider_figure
-from galgen.figures.style import shades, spaced, stamp_sheet
+from galgen.figures.sliders import slider_figure
+from galgen.figures.style import Shown, shades, spaced, stamp_sheet
 
 __all__ = ["denoising_sheet", "denoising_slider", "psnr_curves"]
 
@@ -46,9 +46,7 @@ def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
     return figure
 
 
-def denoising_slider(
-    panels: Sequence[Panel], sigmas: Sequence[float], *, title: str, alt: str
-) -> SliderFigure:
+def denoising_slider(panels: Sequence[Panel], sigmas: Sequence[float], *, title: str, alt: str) -> Shown:
     """Pull the noise up and down on several images, a row each: clean, noisy, and denoised by each model.
 
     Args:
