@@ -45,7 +45,8 @@ def texts(figure):
 
 
 def captions(slider):
-    return json.loads(re.search(r"const figure = (\{.*\});", slider.html).group(1))["captions"]
+    page = slider.content["text/html"]
+    return json.loads(re.search(r"const figure = (\{.*\});", page).group(1))["captions"]
 
 
 def test_strangers_are_unlike_but_for_the_look_of_any_galaxy_and_the_nearest_of_more_is_nearer(images):
