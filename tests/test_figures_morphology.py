@@ -103,5 +103,5 @@ def test_a_walk_shows_the_nearest_of_each_set_and_says_how_far_they_are():
 def test_there_is_no_walk_where_nothing_varies_or_nearly_nothing_was_measured():
     flat = rows(60)
     flat["m20"] = -1.5
-    assert morphology.plane_walk(rows(4), {}) is None
+    assert morphology.plane_walk(rows(4), {}) is None and morphology.plane_walk(rows(0), {}) is None
     assert morphology.plane_walk(flat, {}) is None

@@ -16,18 +16,8 @@ from galgen.figures.findings import at_sizes
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = [
-    "CLAIMS",
-    "HELD",
-    "NOT_HELD",
-    "NOT_TESTABLE",
-    "Claim",
-    "Findings",
-    "Ruling",
-    "beside",
-    "claims_table",
-    "ruled",
-]
+__all__ = ["CLAIMS", "HELD", "NOT_HELD", "NOT_TESTABLE", "Claim", "Findings", "Ruling", "beside"]
+__all__ += ["claims_table", "ruled"]
 
 HELD, NOT_HELD, NOT_TESTABLE = "held", "not held", "not testable here"
 

@@ -10,24 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from galgen.compare.distances import Distances
+from galgen.compare.distances import Distances, with_spread
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.shared_latents import Shared
 from galgen.figures.corners import LABELS, RANGES, outside
 from galgen.figures.sliders import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, pixels, spaced
 
-__all__ = [
-    "beyond_axes",
-    "correlation_cells",
-    "distance_cells",
-    "first_reasons",
-    "legend_above",
-    "plane_walk",
-    "plot_correlations",
-    "plot_energy",
-    "size_panels",
-]
+__all__ = ["beyond_axes", "correlation_cells", "distance_cells", "first_reasons", "legend_above"]
+__all__ += ["plane_walk", "plot_correlations", "plot_energy", "size_panels"]
 
 
 def first_reasons(said: Mapping[str, int], most: int = 3) -> str:
@@ -163,11 +154,9 @@ def plane_walk(
         The figure, or None if there are too few galaxies or they have no spread.
     """
     plane = ("gini", "m20")
-    if len(reference) < 5:
+    if len(reference) < 5 or with_spread(reference, plane) != list(plane):
         return None
     spread = [stats.median_abs_deviation(reference[k], scale="normal") for k in plane]
-    if min(spread) == 0:
-        return None
     pools = {name: pool for name, pool in pools.items() if len(pool[0])}
     order = np.argsort(reference["gini"])
     places = [

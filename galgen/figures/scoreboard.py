@@ -16,18 +16,8 @@ from galgen.figures.claims import HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = [
-    "UNITS",
-    "Use",
-    "differences",
-    "from_kept",
-    "kept",
-    "ratio_text",
-    "take_away",
-    "use_of",
-    "use_table",
-    "where",
-]
+__all__ = ["UNITS", "Use", "differences", "from_kept", "kept", "ratio_text", "take_away", "use_of"]
+__all__ += ["use_table", "where"]
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
