@@ -29,7 +29,7 @@ same picture, bit for bit, whatever else is asked for and in whatever order, on 
 
 References:
     Kadkhodaie & Simoncelli 2021, Stochastic solutions for linear inverse problems using the prior implicit
-    in a denoiser, https://arxiv.org/abs/2007.13640. Song et al. 2021, Outcome-based generative modeling
+    in a denoiser, https://arxiv.org/abs/2007.13640. Song et al. 2021, Score-based generative modeling
     through stochastic differential equations, https://arxiv.org/abs/2011.13456 (the probability flow). Lu
     et al. 2022, DPM-Solver++, https://arxiv.org/abs/2211.01095 (the second-order multistep on x_hat).
 """
