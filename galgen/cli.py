@@ -1,93 +1,174 @@
-"""The command line: data sets, the run store, trainings.
+"""The command line: data sets, the run store, trainings, sweeps.
 
-A mistake that a message can explain is printed as one line and the exit code is 2.
+The functions below are the commands, and their docstrings the help. A mistake that a message can explain is
+printed as one line and the exit code is 2. What takes seconds to import waits for the command that needs it.
 """
 
-import argparse
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
-from astropy.table import Table
+from cyclopts import App, CycloptsError, Parameter, Token
 
-from galgen import costs
 from galgen.config import PROFILES, Parameters
-from galgen.data.acquire import importing, survey
-from galgen.data.acquire.download import Network
-from galgen.data.dataset import Dataset, check_free, write_dataset
-from galgen.data.manifest import load_manifest
-from galgen.data.simulate import images as simulate
-from galgen.experiment import every_family, training_named
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256, write_json
 from galgen.runs.store import Store
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from galgen.data.dataset import Dataset
+
+__all__ = ["Asked", "Whole", "exit_code", "main", "prepare", "run", "train"]
+
+app = App(
+    "galgen",
+    help="Two generative models, disjoint data, same latents.",
+    default_parameter=Parameter(negative=()),  # --gray has no --no-gray
+    suppress_keyboard_interrupt=False,
+)
+data = App("data", help="Make, fetch, import and check data sets.")
+runs = App("runs", help="Look at the run store.")
+app.command(data)
+app.command(runs)
 
 
-def _simulate(args: argparse.Namespace) -> None:
-    check_free(args.out)  # before the work
-    options = {"seed": args.seed, "size": args.size, "crop": args.crop, "population": args.population}
-    images, truth = simulate.simulate(args.count, workers=args.workers, progress=True, **options)
-    parameters = {"count": args.count, **options}
-    dataset = write_dataset(
-        args.out,
-        images,
-        truth,
-        source="simulated",
-        manifest="simulated",
-        parameters=parameters,
-        dropped={},
-    )
-    _describe(dataset)
+def _whole(kind: type, tokens: Sequence[Token]) -> int | tuple[int, ...]:
+    """Whole numbers as they are written: 1.5 is refused, not rounded."""
+    for token in tokens:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", token.value):
+            raise ValueError(f"'{token.value}' is no whole number")
+    numbers = tuple(int(token.value) for token in tokens)
+    return numbers[0] if kind is int else numbers
 
 
-def _import(args: argparse.Namespace) -> None:
-    check_free(args.out)  # before the work
-    found = importing.import_images(
-        args.path,
-        size=args.size,
-        crop=args.crop,
-        key=args.key,
-        bands=args.bands.split(","),
-        kind=args.kind,
-        gray=args.gray,
-        subtract_sky=args.subtract_sky,
-        Q=args.Q,
-        stretch=args.stretch,
-        distinct=args.distinct,
-        strict=args.strict,
-        progress=True,
-    )
+def _help(text: str) -> Parameter:
+    return Parameter(help=text)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
+_Sizes = Annotated[tuple[int, ...] | None, Parameter("--N", converter=_whole, consume_multiple=1)]
+_Side = Annotated[Whole, _help("Side of the images, pixels.")]
+_Folder = Annotated[Path, _help("Folder to make.")]
+_Outcome = Annotated[Path | None, _help("Also write the outcome to this JSON file.")]
+_Store = Annotated[Path | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
+_PURPOSES = "; ".join(f"{name}: {profile.purpose}" for name, profile in PROFILES.items())
+
+
+@Parameter("*")
+@dataclass(frozen=True)
+class Asked:
+    """The options of every command that asks for trained models."""
+
+    profile: Annotated[str, _help(_PURPOSES)] = "laptop"
+    data: Annotated[Text, _help("simulated, or the path of images or of a data set.")] = "simulated"
+    N: Annotated[_Sizes, _help("Training images of each model (default: those of the profile).")] = None
+    seed: Annotated[Whole, _help("Names the split, the initialisations, the orders and the latents.")] = 0
+    store: _Store = None
+
+    def parameters(self, *, sizes: bool = True) -> Parameters:
+        """The same, checked, with the sizes or without."""
+        N = self.N if sizes else None
+        return Parameters.checked(profile=self.profile, data=self.data, N=N, seed=self.seed)
+
+
+@Parameter("*")
+@dataclass(frozen=True)
+class _Field:
+    """The keywords of `galgen.data.simulate.images.simulate`."""
+
+    size: _Side = 32
+    crop: Annotated[Whole, _help("Side of the field drawn, pixels of 0.262 arcsec.")] = 64
+    seed: Annotated[Whole, _help("Names the galaxies.")] = 0
+    population: Annotated[str, _help("main, or ellipticals.")] = "main"
+
+
+@Parameter("*")
+@dataclass(frozen=True)
+class _Reading:
+    """The keywords of `galgen.data.acquire.importing.import_images`."""
+
+    size: _Side = 32
+    crop: Annotated[Whole | None, _help("Side of the central part to keep, pixels.")] = None
+    key: Annotated[str | None, _help("Name of the array in an npz or HDF5 file.")] = None
+    bands: Annotated[str, _help("Bands of FITS or flux images, blue to red.")] = "g,r,z"
+    kind: Annotated[Literal["auto", "flux", "display"], _help("What the pixel values are.")] = "auto"
+    gray: Annotated[bool, _help("Make colour images gray.")] = False
+    subtract_sky: Annotated[bool, _help("Take the median of the border off each band of flux.")] = False
+    Q: Annotated[float, Parameter("--Q", help="Softening of the stretch of flux.")] = 8.0
+    stretch: Annotated[float, _help("Scale of the stretch, for nanomaggies a pixel.")] = 0.2
+    distinct: Annotated[float | None, _help("Keep one of images whose cosine is that near (0.95).")] = None
+    strict: Annotated[bool, _help("One refused object is an error.")] = False
+
+
+@data.command
+def simulate(
+    *,
+    out: _Folder,
+    field: _Field = _Field(),
+    count: Annotated[Whole, _help("How many.")] = 1000,
+    workers: Annotated[Whole, _help("Processes.")] = 1,
+) -> None:
+    """Simulate galaxies as the Legacy Survey sees the SDSS main sample."""
+    from galgen.data.dataset import check_free, write_dataset
+    from galgen.data.simulate import images as simulation
+
+    check_free(out)  # before the work
+    images, truth = simulation.simulate(count, workers=workers, progress=True, **vars(field))
+    parameters = {"count": count, **vars(field)}
+    told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
+    _describe(write_dataset(out, images, truth, **told))
+
+
+@data.command
+def fetch(
+    catalogue: Annotated[Path, _help("Table with columns id, ra, dec (CSV, ECSV or FITS).")],
+    /,
+    *,
+    out: _Folder,
+    source: Annotated[str, _help("Entry of the data manifest.")] = "sdss-legacy",
+    manifest: Annotated[Path | None, _help("Another data_manifest.yaml.")] = None,
+    template: Annotated[str | None, _help("Another address: {ra} {dec} {bands} {size} {pixscale}.")] = None,
+    rate: Annotated[float, _help("Requests a second, at most.")] = 5.0,
+    workers: Annotated[Whole, _help("Connections.")] = 4,
+    retry_dropped: Annotated[bool, _help("Ask again for what was ruled out for good.")] = False,
+) -> None:
+    """Download survey cut-outs for a catalogue of positions; stops and resumes."""
+    from galgen.data.acquire import survey
+    from galgen.data.acquire.download import Network
+    from galgen.data.manifest import load_manifest
+
+    entry = load_manifest(manifest).source(source)
+    asked = {"bands": entry.bands, "size": entry.size, "pixel_scale": entry.pixel_scale}
+    asked |= {"template": template or entry.template, "network": Network(rate=rate)}
+    report = survey.fetch(catalogue, out, workers=workers, retry_dropped=retry_dropped, **asked)
+    print(json.dumps(report, indent=1))
+    if failed := report["failed"]["count"]:
+        raise GalgenError(f"{failed} objects could not be fetched; run the same command again")
+
+
+@data.command(name="import")
+def import_(path: Path, /, *, out: _Folder, reading: _Reading = _Reading()) -> None:
+    """Import your own images: a folder, or an npz, npy or HDF5 file."""
+    from galgen.data.acquire import importing
+    from galgen.data.dataset import check_free
+    from galgen.data.manifest import load_manifest
+
+    check_free(out)  # before the work
+    options = vars(reading) | {"bands": reading.bands.split(",")}
+    found = importing.import_images(path, progress=True, **options)
     for name, reason in found.refused:
         print(f"refused {name}: {reason}", file=sys.stderr)
-    entry = load_manifest().name_of(file_sha256(args.path)) if args.path.is_file() else "local"
-    _describe(importing.write_imported(args.out, found, source=args.path.stem, manifest=entry))
+    entry = load_manifest().name_of(file_sha256(path)) if path.is_file() else "local"
+    _describe(importing.write_imported(out, found, source=path.stem, manifest=entry))
 
 
-def _fetch(args: argparse.Namespace) -> None:
-    source = load_manifest(args.manifest).source(args.source)
-    report = survey.fetch(
-        args.catalogue,
-        args.out,
-        template=args.template or source.template,
-        bands=source.bands,
-        size=source.size,
-        pixel_scale=source.pixel_scale,
-        network=Network(rate=args.rate),
-        workers=args.workers,
-        retry_dropped=args.retry_dropped,
-    )
-    print(json.dumps(report, indent=1))
-    if report["failed"]["count"]:
-        raise GalgenError(
-            f"{report['failed']['count']} objects could not be fetched; run the same command again"
-        )
-
-
-def _describe(dataset: Dataset) -> None:
+def _describe(dataset: "Dataset") -> None:
     meta = dataset.meta
     print(f"{dataset.directory}: {len(dataset)} images of {meta['shape'][2]} x {meta['shape'][3]} pixels")
     print(f"  source   {meta['source']}, made {meta['created']}")
@@ -96,21 +177,30 @@ def _describe(dataset: Dataset) -> None:
     print(f"  columns  {', '.join(dataset.catalogue.colnames)}")
 
 
-def _info(args: argparse.Namespace) -> None:
-    _describe(Dataset.open(args.dataset))
+@data.command
+def info(dataset: Path, /) -> None:
+    """What a data set holds."""
+    from galgen.data.dataset import Dataset
+
+    _describe(Dataset.open(dataset))
 
 
-def _verify(args: argparse.Namespace) -> None:
-    Dataset.open(args.dataset).verify()
-    print(f"{args.dataset}: both files are what was written")
+@data.command
+def verify(dataset: Path, /) -> None:
+    """Compare a data set with its checksums."""
+    from galgen.data.dataset import Dataset
+
+    Dataset.open(dataset).verify()
+    print(f"{dataset}: both files are what was written")
 
 
-def _parameters(args: argparse.Namespace) -> Parameters:
-    return Parameters.checked(profile=args.profile, data=args.data, N=args.N, seed=args.seed)
+@data.command
+def prepare(*, asked: Asked = Asked(), out: _Outcome = None) -> None:
+    """Get the data of an experiment into the run store."""
+    from galgen import costs
+    from galgen.experiment import every_family
 
-
-def _prepare(args: argparse.Namespace) -> None:
-    experiments = every_family(_parameters(args), Store(args.store))
+    experiments = every_family(asked.parameters(), Store(asked.store))
     experiment = experiments["unet"]  # the data are the same for all
     found = {}
     for role in ("dataset", "control_dataset"):
@@ -119,210 +209,122 @@ def _prepare(args: argparse.Namespace) -> None:
     sets = experiment.split()  # fails here, before anything is trained, when there are too few images
     found["split"] = {name: len(rows) for name, rows in vars(sets).items()}
     costs.check(experiment.store.root, [r for each in experiments.values() for r in each.to_train()])
-    if args.out:
-        write_json(args.out, found)
+    if out:
+        write_json(out, found)
     print(json.dumps(found, indent=1))
 
 
-def _plan(args: argparse.Namespace) -> None:
-    for experiment in every_family(_parameters(args), Store(args.store)).values():
+@app.command
+def plan(*, asked: Asked = Asked()) -> None:
+    """The trainings an experiment needs, and what they cost."""
+    from galgen.experiment import every_family
+
+    for experiment in every_family(asked.parameters(), Store(asked.store)).values():
         for record in experiment.plan():
             print(json.dumps(record))
 
 
-def _train(args: argparse.Namespace) -> None:
-    torch.set_num_threads(args.threads)
-    experiment, training = training_named(args.name, _parameters(args), Store(args.store))
+@app.command
+def train(
+    name: Annotated[str, _help("As `galgen plan` prints it.")],
+    /,
+    *,
+    threads: Annotated[Whole, _help("Threads (two models at a time beat one with two).")] = 1,
+    asked: Asked = Asked(),
+    out: _Outcome = None,
+) -> None:
+    """Train one model of the plan; resumes where it was interrupted."""
+    import torch
+
+    from galgen import costs
+    from galgen.experiment import training_named
+
+    torch.set_num_threads(threads)
+    experiment, training = training_named(name, asked.parameters(), Store(asked.store))
     costs.check(experiment.store.root, experiment.to_train([training]))
-    run = experiment.train(training)
-    if args.out:
-        write_json(args.out, {"name": args.name, "key": run.key, **run.summary})
-    print(f"{args.name}: {run.path}")
+    done = experiment.train(training)
+    if out:
+        write_json(out, {"name": name, "key": done.key, **done.summary})
+    print(f"{name}: {done.path}")
 
 
-def _sweep(args: argparse.Namespace) -> int:
-    from galgen import sweep  # imports notebooks' libraries, for which no training need wait two seconds
-
-    parameters = Parameters.checked(profile=args.profile, data=args.data, seed=args.seed)
-    return sweep.sweep(args.N, parameters, cores=args.cores, store=Store(args.store))
-
-
-def _runs_list(args: argparse.Namespace) -> None:
-    runs = Store(args.store).runs(args.kind)
-    if runs:
-        rows = [
-            (r.key, r.record["kind"], r.record["created"][:19], r.record["seconds"], r.record["commit"])
-            for r in runs
-        ]
-        Table(rows=rows, names=("key", "kind", "created", "seconds", "commit")).pprint(
-            max_lines=-1, max_width=-1
-        )
-    else:
-        print(f"no runs in {Store(args.store).root}")
+@app.command
+def sweep(*, asked: Asked = Asked(), cores: Annotated[Whole, _help("Jobs at a time.")] = 2) -> None:
+    """A book for each N, then one of all N with a page that lists the runs; goes on where it stopped."""
+    here = Path.cwd()
+    root = next((p for p in (here, *here.parents) if (p / "workflow" / "Snakefile").is_file()), None)
+    if root is None:
+        raise GalgenError(f"{here} is not in the project: there is no workflow/Snakefile in it or above")
+    if asked.N is None:
+        raise GalgenError("a sweep needs sizes, as in --N 10 100 1000")
+    if root != here and Path(asked.data).exists():
+        asked = replace(asked, data=str(Path(asked.data).absolute()))
+    options = [*asked.parameters(sizes=False).options(), "--N", *map(str, asked.N), "--cores", str(cores)]
+    environment = os.environ | ({"GALGEN_STORE": str(Store(asked.store).root)} if asked.store else {})
+    os.chdir(root)
+    # In the place of this process, so that what ends it ends the workflow.
+    os.execve(sys.executable, [sys.executable, "-m", "workflow.book", "sweep", *options], environment)
 
 
-def _runs_show(args: argparse.Namespace) -> None:
-    run = Store(args.store).get(args.key)
-    print(json.dumps(run.record | {"path": str(run.path)}, indent=1))
+@runs.command(name="list")
+def list_(
+    *, kind: Annotated[str | None, _help("Those of one kind alone.")] = None, store: _Store = None
+) -> None:
+    """All runs."""
+    found = Store(store).runs(kind)
+    if not found:
+        print(f"no runs in {Store(store).root}")
+        return
+    line = "{:16}  {:10}  {:19}  {:>10}  {}".format
+    print(line("key", "kind", "created", "seconds", "commit"))
+    for each in found:
+        record = each.record
+        print(line(each.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
 
 
-def _runs_rm(args: argparse.Namespace) -> None:
-    store = Store(args.store)
-    for key in args.keys:
-        store.get(key)  # all of them exist before the first one goes
-    for key in args.keys:
-        print(f"removed {store.remove(key).path}")
+_Key = Annotated[str, _help("Its key, or the first digits.")]
 
 
-def _option(*flags: str, **options: object) -> tuple[tuple[str, ...], dict]:
-    return flags, options
+@runs.command
+def show(key: _Key, /, *, store: _Store = None) -> None:
+    """The record of a run."""
+    found = Store(store).get(key)
+    print(json.dumps(found.record | {"path": str(found.path)}, indent=1))
 
 
-def _action(group: argparse._SubParsersAction, name: str, function: Callable, text: str, *arguments) -> None:
-    sub = group.add_parser(name, help=text, description=text)
-    for flags, options in arguments:
-        sub.add_argument(*flags, **options)
-    sub.set_defaults(function=function)
+@runs.command
+def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -> None:
+    """Delete runs."""
+    kept = Store(store)
+    for key in keys:
+        kept.get(key)  # all of them exist before the first one goes
+    for key in keys:
+        print(f"removed {kept.remove(key).path}")
 
 
-def _add_data_commands(actions: argparse._SubParsersAction) -> None:
-    out = _option("--out", type=Path, required=True, help="folder to make")
-    size = _option("--size", type=int, default=32, help="side of the images, pixels (default 32)")
-
-    _action(
-        actions,
-        "simulate",
-        _simulate,
-        "simulate galaxies as the Legacy Survey sees the SDSS main sample",
-        out,
-        size,
-        _option("--count", type=int, default=1000),
-        _option("--crop", type=int, default=64, help="side of the field drawn, pixels of 0.262 arcsec"),
-        _option("--seed", type=int, default=0),
-        _option("--population", default="main", help="main, or ellipticals"),
-        _option("--workers", type=int, default=1, help="processes"),
-    )
-    _action(
-        actions,
-        "fetch",
-        _fetch,
-        "download survey cut-outs for a catalogue of positions; stops and resumes",
-        _option("catalogue", type=Path, help="table with columns id, ra, dec (CSV, ECSV or FITS)"),
-        out,
-        _option("--source", default="sdss-legacy", help="entry of the data manifest"),
-        _option("--manifest", type=Path, help="another data_manifest.yaml"),
-        _option("--template", help="another address, with {ra} {dec} {bands} {size} {pixscale}"),
-        _option("--rate", type=float, default=5.0, help="requests a second, at most"),
-        _option("--workers", type=int, default=4, help="connections"),
-        _option("--retry-dropped", action="store_true", help="ask again for what was ruled out for good"),
-    )
-    _action(
-        actions,
-        "import",
-        _import,
-        "import your own images: a folder, or an npz, npy or HDF5 file",
-        _option("path", type=Path),
-        out,
-        size,
-        _option("--crop", type=int, help="side of the central part to keep, pixels"),
-        _option("--key", help="name of the array in an npz or HDF5 file"),
-        _option("--bands", default="g,r,z", help="bands of FITS or flux images, blue to red (default g,r,z)"),
-        _option(
-            "--kind", choices=("auto", "flux", "display"), default="auto", help="what the pixel values are"
-        ),
-        _option("--gray", action="store_true", help="make colour images gray"),
-        _option(
-            "--subtract-sky", action="store_true", help="take the median of the border off each band of flux"
-        ),
-        _option("--Q", type=float, default=8.0, help="softening of the stretch of flux"),
-        _option("--stretch", type=float, default=0.2, help="scale of the stretch, for nanomaggies a pixel"),
-        _option("--strict", action="store_true", help="one refused object is an error"),
-        _option(
-            "--distinct", type=float, metavar="COSINE", help="keep one of images that are that near (0.95)"
-        ),
-    )
-    for name, function, text in (
-        ("info", _info, "what a data set holds"),
-        ("verify", _verify, "compare a data set with its checksums"),
-    ):
-        _action(actions, name, function, text, _option("dataset", type=Path))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="galgen", description="Two generative models, disjoint data, same latents."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    data = commands.add_parser("data", help="make, fetch, import and check data sets")
-    actions = data.add_subparsers(required=True, metavar="ACTION")
-    _add_data_commands(actions)
-
-    store = _option("--store", help="the run store (default: $GALGEN_STORE, or store/ in the project)")
-    runs = commands.add_parser("runs", help="look at the run store").add_subparsers(
-        required=True, metavar="ACTION"
-    )
-    _action(runs, "list", _runs_list, "all runs", _option("--kind"), store)
-    _action(
-        runs,
-        "show",
-        _runs_show,
-        "the record of a run",
-        _option("key", help="its key, or the first digits"),
-        store,
-    )
-    _action(runs, "rm", _runs_rm, "delete runs", _option("keys", nargs="+", metavar="key"), store)
-
-    source = (
-        _option(
-            "--profile",
-            default="laptop",
-            help="; ".join(f"{name}: {p.purpose}" for name, p in PROFILES.items()),
-        ),
-        _option("--data", default="simulated", help="simulated, or the path of images or of a data set"),
-        _option("--seed", type=int, default=0),
-        store,
-    )
-    experiment = (
-        *source,
-        _option(
-            "--N", type=int, nargs="+", help="training images of each model (default: those of the profile)"
-        ),
-    )
-    stamp = _option("--out", type=Path, help="also write the outcome to this JSON file")
-    _action(
-        actions, "prepare", _prepare, "get the data of an experiment into the run store", *experiment, stamp
-    )
-    _action(commands, "plan", _plan, "the trainings an experiment needs, and what they cost", *experiment)
-    _action(
-        commands,
-        "train",
-        _train,
-        "train one model of the plan; resumes where it was interrupted",
-        _option("name", help="as `galgen plan` prints it"),
-        _option("--threads", type=int, default=1, help="threads (two models at a time beat one with two)"),
-        *experiment,
-        stamp,
-    )
-    _action(
-        commands,
-        "sweep",
-        _sweep,
-        "a book for each N, then one of all N with a page that lists the runs; goes on where it stopped",
-        _option("--N", type=int, nargs="+", required=True, help="training images of each model"),
-        *source,
-        _option("--cores", type=int, default=2, help="jobs at a time"),
-    )
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
-    args = _parser().parse_args(argv)
+def run(commands: App, argv: Sequence[str] | None = None) -> int:
+    """Run a command of an app; what cannot be read on the line is a GalgenError as well."""
     try:
-        return args.function(args) or 0
+        outcome = commands(argv, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        option = error.argument.name if error.argument else ""
+        said = " ".join(str(error).split())
+        raise GalgenError(said if option in said else f"{option}: {said}") from error
+    return outcome or 0
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Do some work; a mistake that a message can explain is printed as one line."""
+    try:
+        return work()
     except GalgenError as error:
         print(f"galgen: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    return exit_code(lambda: run(app, argv))

@@ -1,10 +1,16 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from galgen.cli import main
+from galgen.data.acquire import importing
 from galgen.data.dataset import Dataset
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Store
 
 
 @pytest.fixture
@@ -62,15 +68,61 @@ def test_simulate_makes_a_data_set(tmp_path, capsys):
         (["data", "prepare", "--profile", "smoke", "--data", "nowhere.npz"], "nowhere.npz"),
         (["runs", "show", "abc"], "galgen runs list"),
         (["runs", "rm", "abc"], "galgen runs list"),
+        (["runs", "rm"], "KEYS"),
+        (["plan", "--N", "abc"], "--N: 'abc' is no whole number"),
+        (["plan", "--N", "8", "1.5"], "--N: '1.5' is no whole number"),
+        (["plan", "--N"], "--N"),
+        (["plan", "--seed", "1.5"], "--seed: '1.5' is no whole number"),
+        (["plan", "--sed", "1"], "--seed"),
+        (["data", "simulate", "--count", "3"], "--out"),
+        (["data", "import", "x", "--out", "y", "--kind", "z"], "--kind"),
+        (["data", "import", "x", "--out", "y", "--stretch", "wide"], "--stretch"),
+        (["data", "import", "x", "--out", "y", "--no-gray"], "--no-gray"),
+        (["nothing"], "nothing"),
+        (["sweep", "--profile", "smoke"], "--N"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, command, message):
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
     assert main(command) == 2
     error = capsys.readouterr().err
-    assert error.startswith("galgen: error: ")
+    assert error.startswith("galgen: error: ") and error.count("\n") == 1
     assert message in error
     assert "Traceback" not in error
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch, capsys):
+    def interrupted(self, kind):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "runs", interrupted)
+    assert main(["runs", "list"]) == 130
+    assert "goes on where it stopped" in capsys.readouterr().err
+
+
+def test_the_help_names_every_option_and_imports_nothing_that_takes_seconds():
+    code = "import sys; from galgen.cli import main; main(['data', 'import', '--help']); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for option in ("--out", "--size", "--crop", "--key", "--bands", "--kind", "--gray", "--Q", "--strict"):
+        assert option in shown
+    assert not {"numpy", "torch", "astropy", "scipy"} & set(shown.split())
+
+
+def test_options_reach_the_importer(tmp_path, monkeypatch):
+    seen = {}
+
+    def import_images(path, **options):
+        seen.update(options, path=path)
+        raise GalgenError("enough")
+
+    monkeypatch.setattr(importing, "import_images", import_images)
+    options = "--size 16 --crop 20 --key x --bands i,r --kind flux --gray --subtract-sky --Q 3 --strict"
+    assert main(["data", "import", "there", "--out", str(tmp_path / "o"), *options.split()]) == 2
+    assert seen == {
+        "path": Path("there"), "size": 16, "crop": 20, "key": "x", "bands": ["i", "r"], "kind": "flux",
+        "gray": True, "subtract_sky": True, "Q": 3.0, "stretch": 0.2, "distinct": None, "strict": True,
+        "progress": True,
+    }  # fmt: skip
 
 
 def test_too_large_an_N_is_refused_before_anything_is_trained(tmp_path, stamps, monkeypatch, capsys):
