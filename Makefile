@@ -14,14 +14,16 @@ SEED ?= 0
 CORES ?= 2
 TESTS ?=
 
+# What is given goes on as it is, through the environment: neither make nor a shell reads it.
+$(foreach name,PROFILE DATA N SEED CORES,$(eval override export $(name) := $$(value $(name))))
+
 BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: book pdf linkcheck test test-browser lab lock clean
 
 book pdf linkcheck: $(READY)
-	@$(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local \
-		--cores $(CORES) --config profile="$(PROFILE)" data="$(DATA)" sizes="$(N)" seed="$(SEED)"
+	@$(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)

@@ -231,14 +231,18 @@ class Experiment:
         shown = self.settings.images_shown(N)
         return loop.log_spaced(max(self.settings.batch_size, shown // 128), shown, self.settings.milestones)
 
-    def _identity(self, training: Training) -> dict:
-        """What the key of a training in the store is made of."""
+    def recipe(self, training: Training) -> dict:
+        """What decides how a training ends, but for its images: kind, parameters and code."""
         family, settings, N = self.family, self.settings, training.N
         params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N), "flips": family.flips}
         params |= {"milestones": self._milestones(N), "seeds": self._seeds(training)}
-        data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         code = (family.networks, family.learner, loop.train, loop.SCHEDULES[settings.schedule])
-        return {"kind": training.family, "params": params, "data": data, "code": code}
+        return {"kind": training.family, "params": params, "code": code}
+
+    def _identity(self, training: Training) -> dict:
+        """What the key of a training in the store is made of."""
+        data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
+        return self.recipe(training) | {"data": data}
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""

@@ -4,7 +4,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from galgen.config import Parameters
 
-__all__ = ["FIGURE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapter"]
+__all__ = ["FIGURE", "HOSTILE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapter"]
 
 SLIDER = """
 import numpy as np
@@ -31,7 +31,8 @@ from IPython.display import Markdown
 
 Markdown("| *N* | median |\\n| --- | --- |\\n| 8 | $x^2$ |")
 """
-PARAMETERS = Parameters(profile="smoke", data="simulated", N=[8, 24], seed=3)
+HOSTILE = "a<b> `c` {doc}`d` |e] *f* $g$ &amp; h"  # the name of a file may hold all that; no page may read it
+PARAMETERS = Parameters(profile="smoke", data=f"somewhere/{HOSTILE}.npz", N=[8, 24], seed=3)
 NOTE = {"N": [8, 24], "images": 150, "sha256": "0123456789abcdef"}
 
 

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 
 import nbformat
@@ -16,12 +17,14 @@ import pytest
 import yaml
 from browsing import Visit, pages
 from PIL import Image
-from small_chapter import NOTE, PARAMETERS, chapter
+from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
 from galgen.config import Parameters
 from galgen.runs.errors import GalgenError
 from workflow.book import assemble as book
-from workflow.book import chapters, workflow_graph
+from workflow.book import chapters
+from workflow.book import pages as written
+from workflow.book.runs import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,10 +110,35 @@ def test_a_chapter_says_what_it_was_computed_with(html):
         pytest.skip("knows the small chapter only")
     page = (html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
     header = page.split('class="run-header')[1].split("</div>")[0]
-    for text in ("smoke", "simulated", "150 images", "01234567", "8, 24", "seed", "commit", ".ipynb"):
+    for text in ("smoke", "150 images", "01234567", "8, 24", "seed", "commit", ".ipynb"):
         assert text in header
     assert "<td><p>8</p></td>" in page, "a Markdown table that a cell returns is a table"
     assert "profile = &quot;" not in page, "parameter cells are hidden"
+
+
+def test_a_name_is_shown_letter_by_letter_wherever_it_stands(html):
+    if "GALGEN_BOOK" in os.environ:
+        pytest.skip("knows the small chapter only")
+    chapter = (html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
+    for page in (chapter.split('class="run-header')[1].split("</div>")[0], (html / "sweep.html").read_text()):
+        shown = re.search(r"<strong>(a&lt;b.*?)</strong>", page)
+        assert shown and unescape(shown[1]) == HOSTILE
+
+
+def test_what_a_template_is_given_is_escaped():
+    own = {"profile": "smoke", "data": "<i>`|]{x}", "N": [8], "seed": 0}
+    run = own | {
+        "folder": "a",
+        "book": "",
+        "picture": "",
+        "minutes": 1,
+        "key": "",
+        "error": "<i> `|]{x}\n```",
+    }
+    table = written.rendered("runs.html.j2", rows=[run])
+    assert "<i>" not in table and "failed: &lt;i&gt; `|]{x}" in table
+    page = written.rendered("runs.md.j2", own=own, table=table)
+    assert r"**\<i\>\`\|\]\{x\}**" in page and "<table" in page
 
 
 def test_every_figure_links_to_its_code_and_its_notebook(html):
@@ -202,29 +230,31 @@ def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
 @pytest.mark.parametrize(
     "parameters, name",
     [
-        ({"profile": "smoke"}, "smoke-simulated"),
-        (
-            {"profile": "laptop", "data": "some where/my galaxies.npz", "N": [10, 30]},
-            "laptop-my galaxies-N10-30",
-        ),
-        ({"profile": "laptop", "N": 10, "seed": 2}, "laptop-simulated-N10-seed2"),
+        ({"profile": "smoke"}, r"smoke-simulated"),
+        ({"profile": "laptop", "N": 10, "seed": 2}, r"laptop-simulated-N10-seed2"),
+        ({"data": "some where/my galaxies.npz", "N": [10, 30]}, r"laptop-my-galaxies-[0-9a-f]{8}-N10-30"),
+        ({"data": "2024_11"}, r"laptop-2024_11-[0-9a-f]{8}"),
+        ({"data": "g$(id>X);`id` {a}|'.npz"}, r"laptop-g-id-X-id-a-[0-9a-f]{8}"),
+        ({"data": ".."}, r"laptop-data-[0-9a-f]{8}"),
     ],
 )
-def test_a_run_of_the_book_has_a_folder_of_its_own(parameters, name):
-    assert book.build_name(Parameters(**parameters)) == name
+def test_a_run_of_the_book_has_a_folder_of_its_own_in_letters_that_no_shell_minds(parameters, name):
+    assert re.fullmatch(name, Run(Parameters(**parameters)).name)
 
 
-def test_the_graph_holds_every_chapter_and_every_training_once():
+def test_two_data_sets_of_one_name_have_two_folders_and_one_has_one_however_it_is_written():
+    names = [Run(Parameters(data=data)).name for data in ("a/x.npz", "b/x.npz", "./a/x.npz")]
+    assert names[0] == names[2] != names[1]
+
+
+def test_the_drawing_has_a_box_for_every_group_of_trainings_and_every_chapter():
     plan = [
-        {"name": f"{family}-N{N}-{model}", "chapters": ["02_b"]}
-        for family in ("unet", "glow")
-        for N in (10, 300)
-        for model in ("A00", "B11")
+        {"name": name, "chapters": ["02_b"], "minutes": 1.0, "memory_mb": 500}
+        for name in ("unet-N8-A00", "unet-N8-B11", "unet-N8-A11-control", "glow-N8-A00")
     ]
-    assert {group: len(members) for group, members in workflow_graph.groups(plan).items()} == {
-        "unet N10": 2, "unet N300": 2, "glow N10": 2, "glow N300": 2,
-    }  # fmt: skip
-    svg = workflow_graph.draw(plan, ["01_a", "02_b"])
-    assert svg.count("<rect") == 4 + 2 + 2, "four groups, two chapters, data and book"
-    assert 'href="chapters/01_a.html"' in svg and "glow N300 × 2" in svg
-    assert workflow_graph.draw([], ["01_a"]).count("<rect") == 3
+    page = written.workflow(plan, ["01_a", "02_b"])
+    assert "| unet N8 | 3 | 3.0 | 02\\_b |" in page and "| glow N8 | 1 | 1.0 |" in page
+    svg = page.split("```")[1]
+    assert svg.count("<rect") == 2 + 2 + 2
+    assert ">unet N8 × 3<" in svg and ">glow N8<" in svg and 'href="chapters/02_b.html"' in svg
+    assert written.workflow([], ["01_a"]).count("<rect") == 3

@@ -1,146 +1,178 @@
+"""Sweeps and runs: what is made of many N, what is noted of failures, and when a step is made again.
+
+Snakemake makes the graph of the project itself; in the place of its jobs stands `FAKE`.
+"""
+
 import base64
 import io
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from galgen.cli import main
+from galgen import cli
 from galgen.config import Parameters
+from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
 from galgen.runs.store import Store
-from workflow.book import run_index, sweep
+from workflow.book import __main__ as steps
+from workflow.book import pages, sweep
+from workflow.book.runs import Run, asked
 
+ROOT = Path(__file__).parents[1]
 SMOKE = Parameters(profile="smoke")
 STAMPS = [
     {"name": "unet-N8-A00", "key": "a" * 16, "seconds": 30},
     {"name": "unet-N8-B11", "key": "b" * 16, "seconds": 31},
 ]
+FAKE = """
+import json, os, sys
+from pathlib import Path
+
+step, *given = sys.argv[1:]
+files = [Path(text) for text in given if text.startswith("build/")]
+if step == "render":
+    files.insert(0, files[0].parents[1] / "html" / "index.html")
+if step == "chapter":
+    files.reverse()
+    files = files[1:]
+run = Path(*files[0].parts[:2])
+with open("order.txt", "a") as order:
+    print(step, run.name, file=order)
+print("x", end="", file=sys.stderr)
+if os.environ.get("FAIL") == f"{step} {run.name}":
+    options = dict(zip(given, given[1:]))
+    parameters = {"profile": "smoke", "N": [int(options["--N"])]}
+    (run / "failed.json").write_text(json.dumps({"parameters": parameters, "error": "no: it is a test"}))
+    sys.exit(1)
+files[0].parent.mkdir(parents=True, exist_ok=True)
+files[0].write_text("{}")
+"""
 
 
-def a_record(N=(8,), seed=0, error="", **parameters):
-    parameters = {"profile": "smoke", "data": "simulated", "seed": seed} | parameters
-    return run_index.record(parameters, N, [{"seconds": 59}], STAMPS, error)
+def a_record(N=(8,), error="", **parameters):
+    return pages.record(Parameters(profile="smoke", **parameters), N, [{"seconds": 59}], STAMPS, error)
 
 
 def a_chapter(path, name, noise=False):
-    size = (900, 600)
-    pixels = (
-        np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
-        if noise
-        else np.zeros((*size[::-1], 3), np.uint8)
-    )
+    size = (600, 900, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, size, np.uint8) if noise else np.zeros(size, np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     output = new_output("display_data", {"image/png": base64.b64encode(buffer.getvalue()).decode()})
     cell = new_code_cell("", outputs=[output], metadata={"mystnb": {"figure": {"name": name}}})
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(new_notebook(cells=[new_code_cell("1"), cell]), path)
+    metadata = {"galgen": {"seconds": 59}}
+    nbformat.write(new_notebook(cells=[new_code_cell("1"), cell], metadata=metadata), path)
     return path
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project whose workflow is `calls.make(run)`: what it returns is the error."""
+    """A workflow that is never called: `calls` notes what would be made, `errors` says what goes wrong."""
     (tmp_path / "workflow").mkdir()
     (tmp_path / "workflow" / "Snakefile").touch()
     monkeypatch.chdir(tmp_path)
-    calls = []
+    calls, errors = [], {}
 
-    def make(root, run, cores, environment, *, again):
-        assert root == tmp_path
-        calls.append((run.N, again))
-        error = project_errors.get(tuple(run.N), "")
-        if isinstance(error, BaseException):
-            raise error
-        if not error:
-            record = run_index.record(run.model_dump(), run.N, [], [])
-            write_json(root / "build" / sweep.build_name(run) / "run.json", record)
-        return error
+    def make(target, run, cores, *options):
+        calls.append((target, run.parameters.N, *options))
+        for each in [Run(SMOKE, N) for N in run.parameters.N] if target == "sweep" else [run]:
+            error = errors.get(each.parameters.N, "")
+            if isinstance(error, BaseException):
+                raise error
+            if error:
+                each.note_failure(error)
+            else:
+                each.forget_failure()
+                (each.folder / "html").mkdir(parents=True, exist_ok=True)
+                (each.folder / "html" / "index.html").touch()
+        return int(any(errors.get((N,)) for N in run.parameters.N))
 
-    project_errors = {}
-    monkeypatch.setattr(sweep, "_workflow", make)
-    make.calls, make.errors, make.build = calls, project_errors, tmp_path / "build"
+    monkeypatch.setattr(sweep, "_snakemake", make)
+    make.calls, make.errors, make.build = calls, errors, tmp_path / "build"
     return make
 
 
-def test_each_N_is_made_in_growing_order_and_then_all_together(project, capsys):
-    assert main(["sweep", "--profile", "smoke", "--N", "24", "8", "12"]) == 0
-    assert project.calls == [([8], False), ([12], False), ([24], False), ([8, 12, 24], True)]
+def a_sweep(*options):
+    return steps.main(["sweep", "--profile", "smoke", *options])
+
+
+def test_each_N_is_made_and_then_all_together(project, capsys):
+    assert a_sweep("--N", "24", "8", "12") == 0
+    assert project.calls == [("sweep", (8, 12, 24)), ("book", (8, 12, 24), "--forcerun", "html")]
     out = capsys.readouterr().out
     assert "N = 12: done" in out and "smoke-simulated-N8-12-24/html/sweep.html" in out
 
 
-def test_one_N_is_one_book(project):
-    assert sweep.sweep([8], SMOKE) == 0
-    assert project.calls == [([8], False)]
+def test_one_N_is_one_book(project, capsys):
+    assert a_sweep("--N", "8") == 0
+    assert project.calls == [("sweep", (8,))]
+    assert "smoke-simulated-N8/html/sweep.html" in capsys.readouterr().out
 
 
-def test_a_run_that_fails_is_noted_and_the_others_are_made_and_bound_together(project, capsys):
+def test_a_run_that_fails_is_told_and_the_others_are_bound_together(project, capsys):
     project.errors[12,] = "notebooks/02.ipynb, cell 3: ValueError: no"
-    assert main(["sweep", "--profile", "smoke", "--N", "8", "12", "24"]) == 1
-    assert [N for N, _ in project.calls] == [[8], [12], [24], [8, 24]]
-    noted = read_json(project.build / "smoke-simulated-N12" / "run.json")
-    assert (noted["status"], noted["error"]) == ("failed", project.errors[12,])
-    assert "N = 12: failed: notebooks/02.ipynb" in capsys.readouterr().out
+    assert a_sweep("--N", "8", "12", "24") == 1
+    assert project.calls[1] == ("book", (8, 24), "--forcerun", "html")
+    out = capsys.readouterr().out
+    assert "N = 12: failed: notebooks/02.ipynb" in out and "smoke-simulated-N8-24/html" in out
     project.errors.clear()
-    project.calls.clear()
-    assert main(["sweep", "--profile", "smoke", "--N", "8", "12", "24"]) == 0
-    assert project.calls[1] == ([12], True), "a book is rendered again, or its record would stay"
+    assert a_sweep("--N", "8", "12", "24") == 0
+    assert not (project.build / "smoke-simulated-N12" / "failed.json").exists()
 
 
-def test_a_failed_run_counts_what_it_had_made(project):
-    build = project.build / "smoke-simulated-N8"
-    a_chapter(build / "chapters" / "01_data.ipynb", "fig-sheet")
-    notebook = nbformat.read(build / "chapters" / "01_data.ipynb", as_version=4)
-    notebook.metadata["galgen"] = {"seconds": 59}
-    nbformat.write(notebook, build / "chapters" / "01_data.ipynb")
-    (build / "chapters" / "unfinished-02.ipynb").write_text("half")
-    for stamp in STAMPS:
-        write_json(build / "trainings" / f"{stamp['name']}.json", stamp)
-    project.errors[8,] = "no"
-    assert sweep.sweep([8], SMOKE) == 1
-    noted = read_json(build / "run.json")
-    assert noted["minutes"] == 2.0 and set(noted["trainings"]) == {"unet-N8-A00", "unet-N8-B11"}
+def test_a_step_that_dies_without_a_word_is_a_failure_too(project, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "_snakemake", lambda *call: 1)
+    assert a_sweep("--N", "8") == 1
+    assert "N = 8: failed: no step could say why" in capsys.readouterr().out
 
 
 def test_where_nothing_was_done_there_is_no_book_of_all(project, capsys):
     project.errors.update({(8,): "no", (24,): "no"})
-    assert sweep.sweep([8, 24], SMOKE) == 1
-    assert [N for N, _ in project.calls] == [[8], [24]]
+    assert a_sweep("--N", "8", "24") == 1
+    assert len(project.calls) == 1
     assert "sweep.html" not in capsys.readouterr().out
 
 
 def test_an_interrupt_ends_the_sweep_and_is_no_failure_of_the_run(project, capsys):
     project.errors[24,] = KeyboardInterrupt()
-    assert main(["sweep", "--profile", "smoke", "--N", "8", "24"]) == 130
+    assert a_sweep("--N", "8", "24") == 130
     assert "goes on where it stopped" in capsys.readouterr().err
-    assert not (project.build / "smoke-simulated-N24" / "run.json").exists()
-    assert read_json(project.build / "smoke-simulated-N8" / "run.json")["status"] == "done"
+    assert not list(project.build.glob("*/failed.json"))
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--N", "8", "1"], "N must be above 1, not 1"),
-        (["--N", "8", "24", "8"], "N = 8 is given twice"),
+        (["--N", "8", "1"], "N must be a number above 1, or a growing list of such numbers, not [1, 8]"),
+        (["--N", "8", "24", "8"], "not [8, 8, 24]"),
         (["--N", "8", "60"], "N can be at most 59"),
         (["--N", "8", "--profile", "smok"], "smoke, laptop, paper"),
         (["--N", "8", "--data", "nowhere.npz"], "nowhere.npz"),
         (["--N", "8", "--seed", "-1"], "seed"),
+        (["--N", "8.5"], "--N: '8.5' is no whole number"),
     ],
 )
-def test_bad_input_is_refused_before_any_work(project, capsys, options, message):
-    assert main(["sweep", "--profile", "smoke", *options]) == 2
-    assert message in capsys.readouterr().err
+def test_bad_input_is_refused_before_any_work(project, monkeypatch, capsys, options, message):
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: steps.main(command[3:]))
+    for command in (steps.main, cli.main):
+        sizes_first = ["sweep", *(["--profile", "smoke"] if "--profile" not in options else []), *options]
+        command(sizes_first)
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
     assert project.calls == []
 
 
@@ -154,48 +186,44 @@ def test_more_than_the_data_hold_is_refused(tmp_path):
         sweep.checked([2, 5], mine, store)
 
 
-def test_it_is_run_in_the_project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(GalgenError, match="workflow/Snakefile"):
-        sweep.sweep([8], SMOKE)
-
-
-def test_the_call_is_that_of_make_book(monkeypatch, tmp_path):
+def test_galgen_sweep_calls_the_workflow_in_the_project_in_its_own_place(project, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(sweep, "_error_of", lambda command, *rest: seen.append(command) or "")
-    run = Parameters(profile="smoke", N=[8, 24], seed=3)
-    sweep._workflow(tmp_path, run, 4, {}, again=False)
-    sweep._workflow(tmp_path, run, 4, {}, again=True)
-    text = " ".join(seen[0][1:])
-    assert text == (
-        "-m snakemake -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores 4 "
-        "--config profile=smoke data=simulated sizes=8 24 seed=3"
+    monkeypatch.setattr(os, "execve", lambda *call: seen.append((Path.cwd(), *call)))
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "my data.npz").touch()
+    monkeypatch.chdir(below)
+    options = ["--data", "my data.npz", "--store", "here", "--seed", "3", "--cores", "4"]
+    assert cli.main(["sweep", "--profile", "smoke", "--N", "8", "24", *options]) == 0
+    ((where, program, command, environment),) = seen
+    assert where == tmp_path and program == sys.executable
+    assert command[1:] == [
+        "-m", "workflow.book", "sweep", "--profile", "smoke", "--data", str(below / "my data.npz"),
+        "--seed", "3", "--N", "8", "24", "--cores", "4",
+    ]  # fmt: skip
+    assert environment["GALGEN_STORE"] == str(below / "here")
+
+
+def test_it_is_run_in_the_project(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sweep", "--N", "8"]) == 2
+    assert "workflow/Snakefile" in capsys.readouterr().err
+
+
+def test_the_call_is_that_of_make_book(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sweep, "ended", lambda command, environment: seen.append((command, environment)) or 0)
+    assert (
+        sweep._snakemake("book", Run(Parameters(profile="smoke", seed=3, data="a b"), 8, 24), "4", "-n") == 0
     )
-    assert seen[1][-7:-5] == ["--forcerun", "book"]
-
-
-@pytest.mark.parametrize(
-    "said, error",
-    [
-        ("Error in rule a:\ngalgen: error: cell 3: no\nmore\ngalgen: error: later\nExiting", "cell 3: no"),
-        (
-            "bar\rTraceback (most recent):\n  x()\ntorch.OutOfMemoryError: of\n\nExit",
-            "torch.OutOfMemoryError: of",
-        ),
-        ("a\nKilled\n", "Killed"),
-        ("", "it ended without a word"),
-    ],
-)
-def test_the_reason_of_a_failure_is_its_first_line(said, error):
-    assert sweep._first_error(said) == error
-
-
-def test_what_a_command_says_is_passed_on_and_its_exit_code_decides(tmp_path, capfd):
-    code = "import sys; print('galgen: error: née', file=sys.stderr); sys.exit({})"
-    run = [sys.executable, "-X", "utf8", "-c"]
-    assert sweep._error_of([*run, code.format(1)], tmp_path, None) == "née"
-    assert sweep._error_of([*run, code.format(0)], tmp_path, None) == ""
-    assert capfd.readouterr().err.count("née") == 2
+    ((command, environment),) = seen
+    assert " ".join(command[1:]) == (
+        "-m snakemake book -s workflow/Snakefile --cores 4 --workflow-profile workflow/profiles/local -n"
+    )
+    given = {"PROFILE": "smoke", "DATA": "a b", "N": "8 24", "SEED": "3"}
+    assert environment.items() >= given.items()
+    variables = dict(zip(("profile", "data", "sizes", "seed"), given.values(), strict=True))
+    assert asked(variables) == Parameters(profile="smoke", data="a b", N=[8, 24], seed=3)
 
 
 @pytest.mark.parametrize("deaf", [False, True])
@@ -210,11 +238,13 @@ def test_asked_to_end_it_ends_what_it_started(tmp_path, deaf):
         "sys.argv[1:] = ['outer']\nexec(open('inner.py').read())\nchild.wait()\n"
     )
     call = (
-        f"import pathlib, signal, sys; {deaf} and signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from galgen.sweep import _error_of\n"
-        f"_error_of([sys.executable, 'outer.py'], pathlib.Path({str(tmp_path)!r}), None)"
+        f"import os, signal, sys; {deaf} and signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        f"from workflow.book.sweep import ended; os.chdir({str(tmp_path)!r})\n"
+        "ended([sys.executable, 'outer.py'])"
     )
-    process = subprocess.Popen([sys.executable, "-c", call], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", call], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("*.began"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -223,54 +253,149 @@ def test_asked_to_end_it_ends_what_it_started(tmp_path, deaf):
     assert process.returncode == 128 + signal.SIGTERM
 
 
+def test_a_step_that_fails_is_noted_in_the_folder_of_its_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = ["--profile", "smoke", "--N", "8", "--data", "my <data>.npz"]
+    assert steps.main(["train", "unet-N7", *options]) == 2
+    (failed,) = tmp_path.glob("build/smoke-my-data-*-N8/failed.json")
+    assert "no training 'unet-N7'" in read_json(failed)["error"]
+    write_json(tmp_path / "stamp.json", {"dataset": {"images": 3, "sha256": "0"}})
+    with pytest.raises(FileNotFoundError):
+        steps.main(["chapter", "a.ipynb", "b.ipynb", "stamp.json", *options])
+    assert "no training 'unet-N7'" in read_json(failed)["error"], "the first failure is told"
+    failed.unlink()
+    with pytest.raises(FileNotFoundError):
+        steps.main(["chapter", "a.ipynb", "b.ipynb", "stamp.json", *options])
+    assert read_json(failed)["error"].startswith("FileNotFoundError: ")
+
+    def interrupted(self, *given):
+        raise KeyboardInterrupt
+
+    failed.unlink()
+    monkeypatch.setattr(Experiment, "train", interrupted)
+    monkeypatch.setattr(Experiment, "to_train", lambda self, trainings: [])
+    assert steps.main(["train", "unet-N8-A00", *options]) == 130
+    assert not failed.exists(), "an interrupt is no failure"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project with two chapters, of which a sweep with N = 8, 12 and 24 was made, where 12 fails."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("galgen", "workflow"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "workflow" / "book" / "__main__.py").write_text(FAKE)
+    for name in ("book", "notebooks"):
+        (folder / name).mkdir()
+    shutil.copy(ROOT / "CITATION.cff", folder)
+    toc = {"parts": [{"chapters": [{"file": "chapters/02_diffusion"}, {"file": "chapters/01_data"}]}]}
+    (folder / "book" / "_toc.yml").write_text(json.dumps(toc))
+    for name, code in (("02_diffusion", "from galgen.models.unet import UNet\nUNet"), ("01_data", "1")):
+        cells = [new_markdown_cell("# x"), new_code_cell(code)]
+        nbformat.write(new_notebook(cells=cells), folder / "notebooks" / f"{name}.ipynb")
+    fail = "chapter smoke-simulated-N12"
+    result = snakemake(folder, "sweep", N="8 12 24", FAIL=fail)
+    assert result.returncode == 1, result.stderr
+    return folder
+
+
+def snakemake(folder, *options, **variables):
+    """Call Snakemake in a project as `make` does."""
+    command = [sys.executable, "-m", "snakemake", "-s", "workflow/Snakefile", "--cores", "1", *options]
+    variables = {"PROFILE": "smoke", "GALGEN_STORE": str(folder / "store"), "PYTHONPATH": ""} | variables
+    command += ["--workflow-profile", "workflow/profiles/local"]
+    return subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True)
+
+
+def test_a_sweep_makes_the_smallest_first_and_goes_on_where_one_fails(made):
+    order = [line.split() for line in (made / "order.txt").read_text().splitlines()]
+    books = {
+        N: [k for k, (_, run) in enumerate(order) if run == f"smoke-simulated-N{N}"] for N in (8, 12, 24)
+    }
+    assert max(books[8]) < min(books[12]) < max(books[12]) < min(books[24])
+    there = {N: (made / f"build/smoke-simulated-N{N}/html/index.html").is_file() for N in books}
+    assert there == {8: True, 12: False, 24: True}
+    assert not (made / "build" / "smoke-simulated-N8-12-24" / "html").exists()
+
+
+def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_then(made):
+    def to_do():
+        result = snakemake(made, "-n", "--quiet", "host", N="8")
+        assert result.returncode == 0, result.stderr
+        outputs = re.findall(r"^ +output: build/smoke-simulated-N8/(.+)", result.stdout + result.stderr, re.M)
+        return {output.removesuffix(".json") for output in outputs}
+
+    def edit(name, old, new):
+        path = made / "galgen" / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    assert to_do() == set()
+    edit("compare/agreement.py", "def ", "def not_there_before():\n    return 1\n\n\ndef ")
+    edit("models/unet.py", '"""', '"""Another word. ')
+    assert to_do() == set(), "what no chapter reaches, and a comment, void nothing"
+    edit("models/unet.py", "bias=False", "bias=not True")
+    again = to_do()
+    assert again >= {"trainings/unet-N8-A00", "chapters/02_diffusion.ipynb", "html/index.html"}
+    assert not {"data", "chapters/01_data.ipynb"} & again, "they do not reach what was edited"
+    assert all(name.startswith("trainings/unet") for name in again if name.startswith("trainings"))
+
+
 def test_a_record_names_the_models_with_one_key_and_adds_up_the_minutes():
     done = a_record()
     assert done == json.loads(json.dumps(done))
     assert (done["minutes"], done["status"], len(done["key"])) == (2.0, "done", 16)
-    reordered = run_index.record(SMOKE.model_dump(), [8], [], STAMPS[::-1])
-    other = run_index.record(SMOKE.model_dump(), [8], [], STAMPS[:1])
+    reordered = pages.record(SMOKE, [8], [], STAMPS[::-1])
+    other = pages.record(SMOKE, [8], [], STAMPS[:1])
     assert reordered["key"] == done["key"] != other["key"]
-    assert run_index.record(SMOKE.model_dump(), [8], [], [])["key"] == ""
+    assert pages.record(SMOKE, [8], [], [])["key"] == ""
 
 
 @pytest.mark.parametrize("name", ["fig-gallery", "fig-glow-pairs"])
 def test_the_picture_is_the_first_sheet_of_samples_and_small_whatever_it_shows(tmp_path, name):
     paths = [a_chapter(tmp_path / "1.ipynb", "fig-loss"), a_chapter(tmp_path / "2.ipynb", name, noise=True)]
-    assert run_index.thumbnail(paths[:1]) is None
-    jpeg = run_index.thumbnail(paths, width=900)
-    assert 1000 < len(jpeg) < run_index.THUMBNAIL_BYTES
+    assert pages.thumbnail(paths[:1]) is None
+    jpeg = pages.thumbnail(paths, width=900)
+    assert 1000 < len(jpeg) < pages.THUMBNAIL_BYTES
     width, height = Image.open(io.BytesIO(jpeg)).size
     assert width / height == pytest.approx(1.5, rel=0.02)
 
 
-def test_the_page_lists_the_runs_of_the_same_profile_and_data_with_links_beside(tmp_path):
-    runs = {
-        "smoke-my data-N24": a_record([24], data="some/my data.npz"),
-        "smoke-my data-N8": a_record([8], data="my data.npz", error="<cell> 3: `a | b` $x$"),
-        "smoke-my data-N8-24-seed1": a_record([8, 24], data="my data.npz", seed=1),
-        "laptop-my data": a_record([10], profile="laptop", data="my data.npz"),
-        "smoke-simulated": a_record([7]),
-    }
-    for name, run in runs.items():
-        write_json(tmp_path / name / "run.json", run)
-        if run["status"] == "done":
-            (tmp_path / name / "html").mkdir()
-            (tmp_path / name / "html" / "index.html").touch()
-    own = a_record([8, 24], data="my data.npz")
-    build = tmp_path / "smoke-my data-N8-24"
-    work = build / "book"
+def test_the_page_lists_the_runs_of_the_same_profile_and_data_with_links_beside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = "some/my data.npz"
+    runs = [
+        Run(Parameters(profile="smoke", data=data), 24),
+        Run(Parameters(profile="smoke", data=data, seed=1), 8, 24),
+        Run(Parameters(profile="laptop", data=data), 10),
+        Run(Parameters(profile="smoke", data="other/my data.npz"), 24),
+        Run(SMOKE, 7),
+    ]
+    for run in runs:
+        write_json(
+            run.folder / "run.json", pages.record(run.parameters, run.sizes, [{"seconds": 59}], STAMPS)
+        )
+        (run.folder / "html").mkdir()
+        (run.folder / "html" / "index.html").touch()
+    failed = Run(Parameters(profile="smoke", data=data), 8)
+    failed.note_failure("<cell> 3: `a | b` $x$")
+    a_chapter(failed.folder / "chapters" / "01_data.ipynb", "fig-sheet")
+    (failed.folder / "chapters" / "unfinished-02.ipynb").write_text("half")
+    for stamp in STAMPS:
+        write_json(failed.folder / "trainings" / f"{stamp['name']}.json", stamp)
+    own = Run(Parameters(profile="smoke", data=data), 8, 24)
+    work = own.folder / "book"
     (work / "_generated").mkdir(parents=True)
-    chapter = a_chapter(build / "chapters" / "03.ipynb", "fig-pairs")
-    run_index.add_page(work, build, own, [chapter])
+    chapter = a_chapter(own.folder / "chapters" / "03.ipynb", "fig-pairs")
+    pages.add_runs(work, own.folder, pages.record(own.parameters, own.sizes, [], STAMPS), [chapter])
     text = (work / "_generated" / "sweep.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("<tr id")]
-    assert [row.split('"')[1] for row in rows] == [
-        "smoke-my data-N8", "smoke-my data-N24", "smoke-my data-N8-24", "smoke-my data-N8-24-seed1",
-    ]  # fmt: skip
+    rows = text.split("<tr id=")[1:]
+    assert [row.split('"')[1] for row in rows] == [run.name for run in (failed, runs[0], own, runs[1])]
     assert "failed: &lt;cell&gt; 3: `a | b` $x$" in rows[0] and "href" not in rows[0]
-    assert '<a href="../../smoke-my%20data-N24/html/index.html">24</a>' in rows[1]
+    assert "<td>2.0</td>" in rows[0], "a failed run counts what it had made"
+    assert f'<a href="../../{runs[0].name}/html/index.html">24</a>' in rows[1]
     assert '<a href="index.html">8, 24</a>' in rows[2], "this book, though its record is not yet written"
-    assert 'src="runs/smoke-my%20data-N8-24.jpg" alt="Samples of the run' in rows[2]
+    assert f'src="runs/{own.name}.jpg" alt="Samples of the run' in rows[2]
     assert "<img" not in rows[1]
-    assert (work / "_extra" / "runs" / "smoke-my data-N8-24.jpg").stat().st_size < run_index.THUMBNAIL_BYTES
+    assert (work / "_extra" / "runs" / f"{own.name}.jpg").stat().st_size < pages.THUMBNAIL_BYTES
     assert text.count("```") == 2 and "laptop" not in text

@@ -22,6 +22,7 @@ from galgen.config import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
 from galgen.runs.store import provenance
+from workflow.book.pages import rendered
 
 __all__ = ["execute", "names", "page"]
 
@@ -82,16 +83,7 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
 
 def _header(record: dict, name: str) -> str:
     """The line under a chapter's title: what this page was computed with."""
-    parameters = record["parameters"]
-    return (
-        ":::{div} run-header\n"
-        f"profile **{parameters['profile']}** · data **{Path(parameters['data']).stem}**"
-        f" ({record['images']} images, `{record['sha256'][:8]}`)"
-        f" · *N* = **{', '.join(map(str, record['N']))}** · seed **{parameters['seed']}**"
-        f" · {record['device']}, {record['seconds']} s · commit `{record['commit']}`"
-        f" · {{download}}`the notebook </_notebooks/{name}.ipynb>`\n"
-        ":::\n"
-    )
+    return rendered("header.md.j2", **record, data=Path(record["parameters"]["data"]).stem, name=name)
 
 
 def _sourced(cell: nbformat.NotebookNode, anchor: str, name: str) -> list[nbformat.NotebookNode]:

@@ -2,16 +2,13 @@
 
     build/RUN/book --singlehtml--> one page --Chromium--> build/RUN/book.pdf
 
-What is different on paper is in book/_static/book.css under `@media print`. `python -m workflow.book.pdf
-build/RUN` is a step of the workflow.
+What is different on paper is in book/_static/book.css under `@media print`.
 """
 
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from galgen.runs.errors import GalgenError
@@ -68,19 +65,3 @@ def print_pdf(build: Path) -> Path:
         pdf = re.sub(twice, lambda found: b"".join(found.groups()).ljust(len(found[0])), pdf)
         temporary.write_bytes(pdf)
     return build / "book.pdf"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the book of a run; returns the exit code."""
-    (build,) = sys.argv[1:] if argv is None else argv
-    try:
-        pdf = print_pdf(Path(build))
-    except GalgenError as error:
-        print(f"galgen: error: {error}", file=sys.stderr)
-        return 2
-    print(f"{pdf.stat().st_size / 1e6:8.2f} MB\n\nThe book: {pdf.absolute()}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What `galgen sweep` calls of the workflow, and the steps that the rules of workflow/Snakefile call.
+
+    python -m workflow.book sweep OPTIONS
+    python -m workflow.book prepare|train|chapter|render|print ... OPTIONS
+
+The libraries of notebooks take two seconds to import, for which no training need wait.
+"""
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from galgen import cli
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import read_json
+from workflow.book.runs import Run
+from workflow.book.sweep import sweep
+
+app = App("workflow.book", help="The workflow of the book.", suppress_keyboard_interrupt=False)
+app.command(sweep)
+_Files = Annotated[tuple[Path, ...], Parameter(consume_multiple=True)]
+
+
+def _step(function: Callable) -> Callable:
+    """A step of a run: what goes wrong in it is noted in the folder of the run."""
+
+    @app.command
+    @functools.wraps(function)
+    def noted(*args: object, asked: cli.Asked = cli.Asked(), **options: object) -> None:
+        try:
+            function(*args, asked=asked, **options)
+        except Exception as error:
+            said = error if isinstance(error, GalgenError) else traceback.format_exception_only(error)[-1]
+            Run(asked.parameters()).note_failure(str(said).strip().splitlines()[0])
+            raise
+
+    return noted
+
+
+_step(cli.prepare)
+_step(cli.train)
+
+
+@_step
+def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: cli.Asked = cli.Asked()) -> None:
+    """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
+    from workflow.book import chapters
+
+    run, data = Run(asked.parameters()), read_json(stamp)["dataset"]
+    own = [each for each in run.experiments if notebook.stem in each.chapters] or run.experiments
+    sizes = sorted({N for experiment in own for N in experiment.sizes})
+    note = {"N": sizes, "images": data["images"], "sha256": data["sha256"]}
+    chapters.execute(notebook, output, run.parameters, note)
+
+
+@_step
+def render(*, executed: _Files, trainings: _Files = (), asked: cli.Asked = cli.Asked()) -> None:
+    """Bind executed chapters to a book; of the trainings, what `galgen train` wrote."""
+    from workflow.book import assemble
+
+    run, stamps = Run(asked.parameters()), [read_json(path) for path in trainings]
+    assemble.render(Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps)
+
+
+@_step
+def print_(*, asked: cli.Asked = cli.Asked()) -> None:
+    """Print a book that was rendered."""
+    from workflow.book.pdf import print_pdf
+
+    made = print_pdf(Run(asked.parameters()).folder)
+    print(f"{made.stat().st_size / 1e6:8.2f} MB\n\nThe book: {made.absolute()}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    return cli.exit_code(lambda: cli.run(app, argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""A run of the book: what was asked, the folder it has under build/, and what its steps depend on.
+
+Snakemake makes a step again when one of its parameters changes. So the versions of the data, of the code and
+of the settings that a step depends on are parameters of it, next to its input files.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from galgen import costs
+from galgen.config import Parameters, explain, profile
+from galgen.data.prepare import SIMULATED, prepare
+from galgen.experiment import every_family
+from galgen.runs.code import code_version
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import write_json
+
+__all__ = ["Run", "asked", "data_name", "digest"]
+
+
+def asked(given: Mapping[str, object]) -> Parameters:
+    """What Snakemake's configuration asks for, or make by its variables.
+
+    Args:
+        given: Texts by the names profile, data, sizes and seed; those that are missing or empty are the usual
+            ones. Sizes are set apart by spaces or commas.
+
+    Raises:
+        GalgenError: If a number is none, or Snakemake has made a number of what is a name.
+    """
+    texts = {name: value for name, value in given.items() if value not in ("", None)}
+    if sizes := str(texts.pop("sizes", "")).replace(",", " ").split():
+        texts["N"] = sizes
+    try:
+        return Parameters.model_validate(texts, strict=False)
+    except ValidationError as error:
+        raise GalgenError(f"parameters: {explain(error)}") from error
+
+
+def data_name(data: str) -> str:
+    """A data set in the name of a folder: in letters that no shell minds, a path with a hash of it."""
+    if data in SIMULATED:
+        return data
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", Path(data).stem).strip("-.")[:40] or "data"
+    return f"{slug}-{digest(os.path.abspath(os.path.expanduser(data)))[:8]}"
+
+
+def digest(*values: object) -> str:
+    """A hash (16 hexadecimal digits) of JSON values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Run:
+    """A run of the book.
+
+    Args:
+        parameters: What was asked.
+        *N: Sizes in the place of those of the parameters.
+
+    Attributes:
+        experiments: One for each family.
+        sizes: Those of all families together.
+
+    Raises:
+        GalgenError: If the sizes are impossible.
+    """
+
+    def __init__(self, parameters: Parameters, *N: int):
+        self.parameters = parameters.model_copy(update={"N": N} if N else {})
+        self.experiments = list(every_family(self.parameters).values())
+        self.sizes = sorted({N for experiment in self.experiments for N in experiment.sizes})
+
+    @property
+    def name(self) -> str:
+        """The folder under build/, as `smoke-simulated-N8-24`."""
+        asked = self.parameters
+        name = f"{asked.profile}-{data_name(asked.data)}"
+        name += "-N" + "-".join(map(str, asked.N)) if asked.N else ""
+        return name + (f"-seed{asked.seed}" if asked.seed else "")
+
+    @property
+    def folder(self) -> Path:
+        """The same, with build/."""
+        return Path("build") / self.name
+
+    def note_failure(self, error: str) -> None:
+        """Note in its folder that the run failed, and of what first; `forget_failure` takes it back."""
+        if not (self.folder / "failed.json").is_file():
+            failed = {"parameters": self.parameters.model_dump(mode="json"), "error": error}
+            write_json(self.folder / "failed.json", failed)
+
+    def forget_failure(self) -> None:
+        """Have it no longer noted that the run failed."""
+        (self.folder / "failed.json").unlink(missing_ok=True)
+
+    @functools.cached_property
+    def plan(self) -> dict[str, dict]:
+        """What `galgen plan` says of each training, and the version of its recipe: of all but the images."""
+        found = {}
+        for experiment in self.experiments:
+            for record, training in zip(experiment.plan(), experiment.trainings(), strict=True):
+                recipe = experiment.recipe(training)
+                recipe["code"] = code_version(*recipe["code"])
+                found[record["name"]] = record | {"recipe": digest(recipe)}
+        return found
+
+    def check_room(self) -> None:
+        """Refuse trainings that disk or memory cannot hold; the data are there."""
+        missing = [training for experiment in self.experiments for training in experiment.to_train()]
+        costs.check(self.experiments[0].store.root, missing)
+
+    # What steps depend on: the parameters of their rules.
+
+    def options(self) -> list[str]:
+        """What was asked, for a command line."""
+        return self.parameters.options()
+
+    def plan_version(self) -> str:
+        """That of the plan."""
+        return digest(self.plan)
+
+    def profile_version(self) -> str:
+        """That of the settings of the profile."""
+        return digest(profile(self.parameters.profile).model_dump(mode="json"))
+
+    @functools.cache  # noqa: B019 - a process knows a few runs
+    def data_version(self) -> str:
+        """That of the data set: of the files it is imported from, of its settings and of the code."""
+        path = Path(self.parameters.data).expanduser()
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+        settings = {"image_size", "crop", "simulated", "validation"}
+        values = profile(self.parameters.profile).model_dump(include=settings)
+        return digest(stats, values, self.sizes, code_version(prepare))
