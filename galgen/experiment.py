@@ -1,20 +1,18 @@
 """One run of the book: a profile, a data set, the sizes N, a seed; and the trainings it needs.
 
-The two-models framework compares, for each N,
+The two-models framework compares, for each N and each family of models,
 
     A = model(initialisation 0, data order and noise 0, images A)
     B = model(initialisation 1, data order and noise 1, images B)
 
-The 2x2 design at one N holds model A against three more, so that what initialisation and data do is told
-apart; the order of the images and the noise always differ, or "same and same" would be one and the same run:
+The 2x2 design at one N compares model A with three more, to separate what initialisation and data do. Order
+and noise always differ, or "same and same" would be one and the same run:
 
                           same images (A)        disjoint images (B)
     same initialisation   (0, 1, A)              (0, 1, B)
     another               (1, 1, A)              (1, 1, B) = model B
 
-A last model, the control, has seen galaxies of another data set. How much A agrees with it is no finding.
-
-All this for one family of models (`galgen.models.families`) at a time.
+The control has seen galaxies of another data set: how much A agrees with it is no finding.
 """
 
 import functools
@@ -97,10 +95,9 @@ class Experiment:
         self.settings = self.family.settings
         self.store = store or Store()
         self.sizes = self.settings.N if parameters.N is None else parameters.N
-        if not self.sizes or min(self.sizes) < 2 or list(self.sizes) != sorted(set(self.sizes)):
-            raise GalgenError(
-                f"N must be a number above 1, or a growing list of such numbers, not {list(self.sizes)}"
-            )
+        sizes = list(self.sizes)
+        if not sizes or min(sizes) < 2 or sizes != sorted(set(sizes)):
+            raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {sizes}")
 
     @property
     def chapters(self) -> tuple[str, ...]:
@@ -175,10 +172,7 @@ class Experiment:
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
-        """What each training is for and costs: name, chapters, images shown, minutes of a core, megabytes.
-
-        The megabytes are those of memory, and those of disk that it and its samples take up in the store.
-        """
+        """What each training is for and costs (`galgen.costs.estimate`), by its name."""
         networks, size = self._networks(0), self.profile.image_size
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
         learner = self.family.learner(networks, some, some, "cpu")
@@ -223,8 +217,7 @@ class Experiment:
 
     def _seeds(self, training: Training) -> dict[str, int]:
         """Of the initialisation, and of the order and the noise."""
-        first = 1000 * self.parameters.seed
-        return {"init": first + training.init, "order": first + training.order}
+        return {name: 1000 * self.parameters.seed + getattr(training, name) for name in ("init", "order")}
 
     def _milestones(self, N: int) -> list[int]:
         """Images shown at which weights are kept."""
