@@ -226,6 +226,29 @@ def test_the_call_is_that_of_make_book(monkeypatch):
     assert asked(variables) == Parameters(profile="smoke", data="a b", N=[8, 24], seed=3)
 
 
+def test_make_hands_on_what_it_is_given_as_it_is(tmp_path):
+    python, ready = tmp_path / "python", tmp_path / "ready"
+    python.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        "print(json.dumps([os.environ[name] for name in ('PROFILE', 'DATA', 'N', 'SEED')] + sys.argv[1:]))\n"
+    )
+    python.chmod(0o755)
+    ready.touch()
+    given = {
+        "PROFILE": "smoke",
+        "DATA": "a'\"$(touch b)`touch c`$(shell touch d); #{e}",
+        "N": "8 24",
+        "SEED": "",
+    }
+    for name in ("book", "pdf", "linkcheck"):
+        command = ["make", "-o", str(ready), name, f"READY={ready}", f"BIN={tmp_path}", "CORES=3"]
+        command += [f"{variable}={value}" for variable, value in given.items()]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert json.loads(said)[:7] == [*given.values(), "-m", "snakemake", name]
+        assert json.loads(said)[-2:] == ["--cores", "3"]
+    assert not {"b", "c", "d"} & {path.name for path in ROOT.iterdir()}
+
+
 @pytest.mark.parametrize("deaf", [False, True])
 def test_asked_to_end_it_ends_what_it_started(tmp_path, deaf):
     """The command starts another, as the workflow does; in the background of a script both are deaf."""
@@ -316,6 +339,9 @@ def test_a_sweep_makes_the_smallest_first_and_goes_on_where_one_fails(made):
     there = {N: (made / f"build/smoke-simulated-N{N}/html/index.html").is_file() for N in books}
     assert there == {8: True, 12: False, 24: True}
     assert not (made / "build" / "smoke-simulated-N8-12-24" / "html").exists()
+    assert snakemake(made, "book", "--forcerun", "html", N="8").returncode == 0
+    (last,) = (made / "order.txt").read_text().splitlines()[len(order) :]
+    assert last == "render smoke-simulated-N8", "a book is bound again, and nothing else is made again"
 
 
 def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_then(made):
