@@ -21,7 +21,7 @@ from galgen.config import Parameters
 from galgen.figures import results
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import write_json
-from workflow.book import chapters, pages
+from workflow.book import chapters, pages, settings
 
 __all__ = ["jupyter_book", "render"]
 
@@ -100,8 +100,11 @@ def render(
     (work / "_generated" / "status.md").write_text(pages.status(records, trainings))
     (work / "_generated" / "workflow.md").write_text(pages.workflow(plan, list(records)))
     notes = list(records.values())
+    parameters = Parameters.checked(**notes[-1]["parameters"])
+    (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
+    (work / "_generated" / "profiles.md").write_text(settings.sizes())
     sizes = sorted({N for note in notes for N in note["N"]})
-    own = pages.record(Parameters.checked(**notes[-1]["parameters"]), sizes, notes, trainings)
+    own = pages.record(parameters, sizes, notes, trainings)
     pages.add_runs(work, build, own, executed)
 
     new = jupyter_book(work, "html")
