@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from galgen.compare.agreement import two_models
+from galgen.compare.exchange import margins
 from galgen.compare.spread import principal_spread
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image
@@ -30,6 +31,7 @@ def test_models_that_return_their_training_images_copy_and_do_not_agree(galaxies
     test = two_models(a, b, images, sets, mean=mean_image(images))
     assert test.copy.value == pytest.approx(1, abs=1e-5)
     assert test.closer.value == 1 and test.memorised.value == 1
+    assert test.memorization.outcome.p < 0.001
     assert abs(test.agree.value) < 0.15 and abs(test.null) < 0.15
     assert test.held_out < 0.5 < test.copy.low
 
@@ -39,11 +41,26 @@ def test_models_that_draw_the_same_new_images_agree_and_do_not_copy(galaxies):
     new = floats(images[sets.validation])
     test = two_models(new, new, images, sets, mean=mean_image(images))
     assert test.agree.value == pytest.approx(1, abs=1e-5)
-    assert test.closer.low < 0.5 < test.closer.high
+    # from one set of images A and B say nothing of whose they are
+    assert test.closer.value == 0.5 and test.memorization.models.informed == 0
+    assert test.memorization.outcome.p == 1
     assert test.memorised.value == 0
     # its samples are the validation images, so every sample has its null's value
     for kind in ("pearson", "anomaly"):
         assert np.allclose(test.cosines[kind].copying, test.cosines[kind].held_out)
+
+
+def test_a_biased_pair_of_sets_does_not_look_like_memorization(galaxies):
+    """All galaxies but those of B's training set have a feature in common; neither model has seen any."""
+    images, sets = galaxies
+    feature = 4 * np.random.default_rng(2).standard_normal((1, 16, 16))
+    pool = np.clip(images + feature, 0, 255).astype(np.uint8)
+    pool[sets.B] = images[sets.B]
+    unseen = floats(pool[sets.validation])
+    test = two_models(unseen[:40], unseen[40:], pool, sets, mean=mean_image(pool))
+    one_way = margins(unseen, pool, sets, mean=mean_image(pool)) > 0
+    assert one_way.mean() > 0.7, "A's set is nearer to most"
+    assert test.closer.low <= 0.5 <= test.closer.high and test.memorization.models.margin.p > 0.05
 
 
 def test_a_turned_copy_is_found_only_where_flips_count(galaxies):

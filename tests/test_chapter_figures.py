@@ -10,8 +10,9 @@ import torch
 
 from galgen.compare import denoising, gaussian, spread
 from galgen.compare.agreement import two_models
+from galgen.compare.exchange import Exchange, Memorization
 from galgen.compare.strangers import strangers
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
 from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
@@ -157,6 +158,11 @@ def estimate(value):
     return Estimate(value, value - 0.1, value + 0.1, 64)
 
 
+def memorization(value):
+    found = Exchange(estimate(value), Outcome(0.1, -0.1, 0.1, 0.5), 64)
+    return Memorization(found, found, 0.5)
+
+
 def test_the_controls_are_drawn_beside_the_networks(images):
     same = floats(images[SETS.validation])
     test = two_models(same, same, images, SETS, mean=mean_image(images))
@@ -173,7 +179,8 @@ def test_the_controls_are_drawn_beside_the_networks(images):
 
 
 def test_memorisation_is_drawn_over_images_shown_and_over_passes():
-    left, right = memorisation_figure({10: {100: estimate(0.5), 1000: estimate(0.9)}}).axes
+    tests = {100: memorization(0.5), 1000: memorization(0.9)}
+    left, right = memorisation_figure({10: tests}).axes
     shown, passes = (axis.containers[0].lines[0].get_xdata().tolist() for axis in (left, right))
     assert shown == [100, 1000] and passes == [10, 100]
     assert right.containers[0].lines[0].get_ydata().tolist() == [0.5, 0.9]

@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
-from galgen.compare.exchange import exchange_test, margins
+from galgen.compare.exchange import exchange_test, gaussian_margins, margins, memorization_test
+from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.uncertainty import share
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image
@@ -133,6 +134,43 @@ def test_the_interval_knows_that_two_images_of_a_latent_are_one_draw():
         closer = exchange_test(fate, -fate, permutations=1, seed=seed).closer
         covered += closer.low <= 0.6 <= closer.high
     assert 0.89 < covered / 200 < 0.99
+
+
+def memorization(a, b, sets, **options):
+    models = [margins(x, POOL, sets, mean=MEAN) for x in (a, b)]
+    return memorization_test(models, gaussian_margins(POOL, sets, len(a), mean=MEAN), **options)
+
+
+def own_set_gaussians(sets, n, first=0):
+    return [fit_gaussian(POOL[rows]).draw(range(first, first + n)) for rows in (sets.A, sets.B)]
+
+
+def test_gaussians_of_the_sets_favour_their_own_images_and_do_not_memorize():
+    sets = split(10, 200, np.random.default_rng(4))
+    found = memorization(*own_set_gaussians(sets, 200), sets, permutations=999)
+    assert found.models.closer.low > 0.6 and found.models.margin.p == 0.001
+    assert found.beyond > 0.01 and found.outcome.p == found.beyond
+    # the band reaches to what the Gaussians have
+    assert found.outcome.high == found.gaussians.margin.value > found.models.margin.high
+
+
+def test_copiers_favour_their_own_images_more_than_gaussians_do():
+    sets = split(10, 100, np.random.default_rng(4))
+    found = memorization(*copies(sets, 1, 100, 1), sets, permutations=999)
+    assert found.outcome.p == 0.001 and found.outcome.value > 1.2 * found.outcome.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("N", [10, 30, 100])
+def test_memorization_is_found_in_gaussians_and_held_out_images_no_more_often_than_its_level(N):
+    p = []
+    for seed in range(200):
+        sets = split(N, 64, np.random.default_rng([N, seed]))
+        for pair in (own_set_gaussians(sets, 64), held_out(sets, 64)):
+            p.append(memorization(*pair, sets, permutations=199, seed=seed).outcome.p)
+    for kind in (p[::2], p[1::2]):
+        rejected = sum(np.array(kind) <= 0.05)
+        assert stats.binomtest(int(rejected), 200, 0.05, "greater").pvalue > 0.001
 
 
 def test_margins_of_other_latents_are_refused():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.exchange import Exchange, Memorization
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures import findings
 
 
@@ -49,23 +50,36 @@ def test_agreement_beyond_the_stronger_control(difference, text):
     assert text in findings.beyond(difference)
 
 
-def test_a_model_has_memorised_after_the_first_passes_that_show_it_or_never():
-    history = {10: {100: around(0.6), 20_000: around(0.9), 40_000: around(0.95)}, 4000: {100: around(0.5)}}
+def asked(closer, p, width=0.1):
+    """A test of memorization with that P(train closer) and that p-value."""
+    models = Exchange(around(closer, width), Outcome(0.3, -0.1, 0.1, 0.001), 64)
+    return Memorization(models, Exchange(around(0.6), Outcome(0.1, -0.1, 0.1, 0.001), 64), p)
+
+
+def test_a_pair_has_memorised_after_the_first_passes_that_show_it_or_never():
+    history = {10: {100: asked(0.9, 0.5), 20_000: asked(0.9, 0.001), 40_000: asked(0.95, 0.001)}}
+    history[4000] = {100: asked(0.5, 0.5)}
+    assert findings.onset(history) == {10: 2000}
     when = ["at N = 10 after 2\N{NO-BREAK SPACE}000 passes", "at N = 4\N{NO-BREAK SPACE}000 never"]
-    assert findings.passes(history) == f"P(train closer) exceeds 3/4 {', '.join(when)}"
+    assert findings.passes(history) == f"The pair memorises (p < 0.01) {', '.join(when)}"
 
 
 @pytest.mark.parametrize(
-    "closer, copied, fresh",
+    "large, fresh",
     [
-        ((0.95, 0.5), "At N = 10 the samples are the training images", "at N = 300 there is no sign of it."),
-        ((0.7, 0.7), "No N memorises at this budget", "there is some sign of it at every N."),
+        (asked(0.5, 0.5, 0.04), "at N = 300 P(train closer) is 0.55 at most."),
+        (asked(0.5, 0.001, 0.04), "there is no N at which it can be excluded."),
+        # its lower end is below 0.55, its upper end is not
+        (asked(0.53, 0.5, 0.1), "there is no N at which it can be excluded."),
     ],
 )
-def test_sizes_that_memorise_are_named_and_sizes_that_do_not(closer, copied, fresh):
-    text = findings.memorisation(dict(zip((10, 300), map(around, closer), strict=True)))
-    assert text.startswith(f"**Memorisation.** {copied} (P(train closer) {around(closer[0])} at N = 10)")
-    assert text.endswith(fresh)
+def test_sizes_at_which_memorization_is_found_are_named_and_sizes_at_which_it_is_excluded(large, fresh):
+    text = findings.memorisation({10: asked(0.95, 0.001), 300: large})
+    at = "N = 10, 300" if large.outcome.p < 0.01 else "N = 10"
+    known = f"P(train closer) {around(0.95)} at N = 10, of Gaussians of the same images {around(0.6)}"
+    assert text == f"**Memorisation.** At {at} the models memorise ({known}); {fresh}"
+    # to favour one's own images no more than Gaussians do is not to memorise
+    assert "No N memorises" in findings.memorisation({10: asked(0.95, 0.2)})
 
 
 @pytest.mark.parametrize("large, text", [(0.9, ", the transition of the paper."), (0.15, ": no transition.")])

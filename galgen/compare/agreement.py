@@ -6,9 +6,10 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
     copying_i    cosine of a_i and A's nearest training    null: a held-out image in the place of a_i
                  image
 
-and, over the samples of both models, P(train closer) and the memorised fraction of
-`galgen.compare.memorization`. With flips the nearest image may be flipped, as the paper has it for the models
-that are trained with flips; the null then is searched in the same way.
+and, over the samples of both models, P(train closer) and whether it is memorization, both of
+`galgen.compare.exchange`, and the memorised fraction of `galgen.compare.memorization`. With flips the nearest
+image may be flipped, as the paper has it for the models that are trained with flips; the null then is
+searched in the same way.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare import memorization
+from galgen.compare.exchange import Memorization, gaussian_margins, memorization_test
+from galgen.compare.memorization import memorized_fraction
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.data import similarity
 from galgen.data.dataset import Split
@@ -52,8 +54,7 @@ class TwoModels:
         null: The same of shuffled seeds.
         copy: Median anomaly cosine to the nearest training image, both models.
         held_out: The same of held-out images to A's training images.
-        closer: P(train closer), both models.
-        closer_null: The same of held-out images.
+        memorization: Whether they favour their own training images, and more than Gaussians of these do.
         memorised: Memorised fraction, both models.
         n: Latents.
     """
@@ -63,10 +64,14 @@ class TwoModels:
     null: float
     copy: Estimate
     held_out: float
-    closer: Estimate
-    closer_null: Estimate
+    memorization: Memorization
     memorised: Estimate
     n: int
+
+    @property
+    def closer(self) -> Estimate:
+        """P(train closer) of both models, 1/2 where neither favours its own training images."""
+        return self.memorization.models.closer
 
 
 def two_models(
@@ -97,16 +102,17 @@ def two_models(
         )
         for kind in ("pearson", "anomaly")
     }
-    own = np.concatenate([nearest(a, sets.A, k=2), nearest(b, sets.B, k=2)])
-    other = np.concatenate([nearest(a, sets.B), nearest(b, sets.A)])[:, 0]
+    own_a, own_b = nearest(a, sets.A, k=2), nearest(b, sets.B, k=2)
+    own = np.concatenate([own_a, own_b])
+    of_models = own_a[:, 0] - nearest(a, sets.B)[:, 0], nearest(b, sets.A)[:, 0] - own_b[:, 0]
+    of_gaussians = gaussian_margins(images, sets, len(a), mean=mean, flips=flips)
     return TwoModels(
         cosines=cosines,
         agree=bootstrap(cosines["anomaly"].agreement),
         null=float(np.median(cosines["anomaly"].shuffled)),
         copy=bootstrap(own[:, 0]),
         held_out=float(np.median(cosines["anomaly"].held_out)),
-        closer=memorization.train_closer(own[:, 0], other),
-        closer_null=memorization.train_closer(*(nearest(held_out, rows)[:, 0] for rows in (sets.A, sets.B))),
-        memorised=memorization.memorized_fraction(own),
+        memorization=memorization_test(of_models, of_gaussians),
+        memorised=memorized_fraction(own),
         n=len(a),
     )

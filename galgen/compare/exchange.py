@@ -18,14 +18,18 @@ and b_i share one; and a latent whose two images are nearer to the same set says
 models that draw almost the same images only few latents count.
 
 To be nearer to one's own set is not yet to copy: a Gaussian with the mean and the covariance of N images is,
-too. A model memorizes when its margin is beyond that of the Gaussians of the same sets.
+too. So a pair of models *memorizes* when it favours its own sets, and by more than draws of the Gaussians of
+the same sets do (the sum of favours permuted between models and Gaussians, as many of each). The p-value is
+the larger of the two: for a verdict both nulls must be rejected.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.uncertainty import (
     Estimate,
     Outcome,
@@ -33,13 +37,17 @@ from galgen.compare.uncertainty import (
     exchanged,
     finite,
     permutation_test,
+    permuted,
     share,
 )
 from galgen.data import similarity
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Exchange", "exchange_test", "margins"]
+__all__ = ["Exchange", "Memorization", "exchange_test", "gaussian_margins", "margins", "memorization_test"]
+
+# Of the Gaussians' draws: far from the seeds of latents, whose noise would be the same numbers.
+_FIRST_SEED = 3_000_000_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,27 @@ class Exchange:
     closer: Estimate
     margin: Outcome
     informed: int
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """Whether two models favour their own training images more than Gaussians of these images do.
+
+    Attributes:
+        models: The exchange test of the models.
+        gaussians: The same of the draws of the two Gaussians.
+        beyond: How often, of permutations of models and Gaussians, the former favour their own sets so much.
+    """
+
+    models: Exchange
+    gaussians: Exchange
+    beyond: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """The mean margin; the null reaches from that of the exchange to what the Gaussians have."""
+        own, linear = self.models.margin, self.gaussians.margin
+        return Outcome(own.value, own.low, max(own.high, linear.value), max(own.p, self.beyond))
 
 
 def margins(
@@ -97,3 +126,42 @@ def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 999
     interval = share(closer == 1) if same else bootstrap(closer, np.mean, seed=seed)
     null = permutation_test(exchanged(len(favour), permutations, seed) @ favour / len(favour))
     return Exchange(interval, null, int((closer != 0.5).sum()))
+
+
+def gaussian_margins(
+    images: np.ndarray, sets: Split, count: int, *, mean: np.ndarray, flips: bool = False
+) -> list[np.ndarray]:
+    """`margins` of what the Gaussians of A's and of B's training images draw from one noise, each (count,).
+
+    Args:
+        images: The data set, uint8 (M, C, H, W).
+        sets: Rows of A's and B's training images.
+        count: Draws of each.
+        mean: The data set's mean image.
+        flips: Whether the nearest image is looked for among the flipped ones too.
+    """
+    seeds = range(_FIRST_SEED, _FIRST_SEED + count)
+    drawn = (fit_gaussian(images[rows]).draw(seeds).clamp(0, 1) for rows in (sets.A, sets.B))
+    return [margins(part, images, sets, mean=mean, flips=flips) for part in drawn]
+
+
+def memorization_test(
+    models: Sequence[np.ndarray],
+    gaussians: Sequence[np.ndarray],
+    *,
+    permutations: int = 9999,
+    seed: int = 0,
+) -> Memorization:
+    """Do two models memorize?
+
+    Args:
+        models: `margins` of A's and of B's images of the same latents, each (n,).
+        gaussians: `gaussian_margins`, each (m,).
+        permutations: Of each null.
+        seed: Random seed.
+    """
+    options = {"permutations": permutations, "seed": seed}
+    favours = [(of_a - of_b) / 2 for of_a, of_b in (models, gaussians)]
+    labels = np.repeat([1 / len(favours[0]), -1 / len(favours[1])], [len(part) for part in favours])
+    excess = permutation_test(permuted(labels, permutations, seed) @ np.concatenate(favours))
+    return Memorization(exchange_test(*models, **options), exchange_test(*gaussians, **options), excess.p)

@@ -1,19 +1,11 @@
-"""Has a model memorized? Two statistics that have a known value when it has not.
-
-**P(train closer)**, the share of samples whose nearest training image is closer than the nearest of as many
-held-out images. A model that has learned the distribution and not the images is as close to the ones as to
-the others: 1/2; a memorizer: 1. It needs no threshold, and the cosine's rise with N drops out.
+"""Has a model memorized? The share of its samples that are copies.
 
 **Memorized fraction**, the share of samples with d1 / d2 < 1/3, where d1 and d2 are the Euclidean distances
 to the nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023). Here the distances
 are those between images of unit length after the projection of the cosine, d = sqrt(2 - 2 cosine):
 brightness and contrast, in which diffusion samples are a few per cent off, then hide no copy. Two copies of
 an image in the training set hide one: remove duplicates first. With fewer than two training images there is
-no ratio.
-
-The intervals treat the samples as independent draws and the two image sets as given: they do not cover
-another choice of training or held-out images, which for N of 10 or so matters more (P(train closer) without
-memorization then scatters about 1/2 by more than the interval: see the test).
+no ratio. It has a threshold; the test without one is `galgen.compare.exchange`.
 
 References:
     Yoon et al. 2023, Diffusion probabilistic models generalize when they fail to memorize,
@@ -26,26 +18,7 @@ import numpy as np
 from galgen.compare.uncertainty import Estimate, bootstrap, finite, share
 from galgen.runs.errors import GalgenError
 
-__all__ = ["gap_ratio", "memorized_fraction", "train_closer"]
-
-
-def train_closer(train: np.ndarray, held_out: np.ndarray) -> Estimate:
-    """P(the nearest training image is closer than the nearest of as many held-out images).
-
-    Args:
-        train: Cosine of each sample to its nearest training image, (n,).
-        held_out: Cosine to its nearest of N held-out images, N the size of the training set, (n,).
-
-    Returns:
-        The share with Wilson's binomial interval. A tie counts for neither side and leaves n.
-    """
-    train, held_out = finite(train), finite(held_out)
-    if train.shape != held_out.shape:
-        raise GalgenError(f"{len(train)} cosines to training images but {len(held_out)} to held-out ones")
-    untied = train != held_out
-    if not untied.any():
-        raise GalgenError("every sample is as close to held-out as to training images: are they disjoint?")
-    return share((train > held_out)[untied])
+__all__ = ["gap_ratio", "memorized_fraction"]
 
 
 def gap_ratio(cosine: np.ndarray) -> np.ndarray:

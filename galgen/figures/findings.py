@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from galgen.compare.exchange import Memorization
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.style import spaced
 
 __all__ = ["agreement", "at_sizes", "beyond", "controls", "convergence", "first_component", "gap"]
-__all__ += ["memorisation", "passes", "plateau"]
+__all__ += ["memorisation", "onset", "passes", "plateau"]
 
 
 def at_sizes(sizes: Iterable[int]) -> str:
@@ -74,28 +75,43 @@ def beyond(difference: float) -> str:
     return f"{less}: agreement alone is no evidence that they have learnt galaxies."
 
 
-def passes(history: Mapping[int, Mapping[int, Estimate]]) -> str:
-    """After how many passes over its training set a model has memorised it.
+def onset(history: Mapping[int, Mapping[int, Memorization]], alpha: float = 0.01) -> dict[int, float]:
+    """After how many passes over its training set a pair of models has memorised it.
 
     Args:
-        history: P(train closer) by N and images shown.
+        history: The tests by N and images shown.
+        alpha: The p-value below which a pair memorises.
+
+    Returns:
+        By N, the fewest passes at which it does, where it ever does.
     """
-    texts = []
-    for n, found in history.items():
-        first = min((shown / n for shown, closer in found.items() if closer.low > 0.75), default=None)
-        when = "never" if first is None else f"after {spaced(round(first))} passes"
-        texts.append(f"at N = {spaced(n)} {when}")
-    return f"P(train closer) exceeds 3/4 {', '.join(texts)}"
+    passes = {
+        n: [shown / n for shown, test in tests.items() if test.outcome.p < alpha]
+        for n, tests in history.items()
+    }
+    return {n: min(found) for n, found in passes.items() if found}
 
 
-def memorisation(closer: Mapping[int, Estimate]) -> str:
-    """At which N samples are training images, and at which there is no sign of it: P(train closer) by N."""
-    copied, fresh = "No N memorises at this budget", "there is some sign of it at every N"
-    if sizes := [n for n, found in closer.items() if found.low > 0.75]:
-        copied = f"At {at_sizes(sizes)} the samples are the training images"
-    if sizes := [n for n, found in closer.items() if found.low <= 0.55]:
-        fresh = f"at {at_sizes(sizes)} there is no sign of it"
-    known = f"P(train closer) {closer[min(closer)]} at N = {spaced(min(closer))}"
+def passes(history: Mapping[int, Mapping[int, Memorization]]) -> str:
+    """The same in words."""
+    found = onset(history)
+    texts = [
+        f"at N = {spaced(n)} " + (f"after {spaced(round(found[n]))} passes" if n in found else "never")
+        for n in history
+    ]
+    return f"The pair memorises (p < 0.01) {', '.join(texts)}"
+
+
+def memorisation(tests: Mapping[int, Memorization], alpha: float = 0.01) -> str:
+    """At which N models memorise, and at which that is excluded: no test finds it, and P is 0.55 at most."""
+    copied, fresh = "No N memorises at this budget", "there is no N at which it can be excluded"
+    if sizes := [n for n, test in tests.items() if test.outcome.p < alpha]:
+        copied = f"At {at_sizes(sizes)} the models memorise"
+    if sizes := [n for n, t in tests.items() if t.outcome.p >= alpha and t.models.closer.high <= 0.55]:
+        fresh = f"at {at_sizes(sizes)} P(train closer) is 0.55 at most"
+    small = tests[min(tests)]
+    known = f"P(train closer) {small.models.closer} at N = {spaced(min(tests))}"
+    known += f", of Gaussians of the same images {small.gaussians.closer}"
     return f"**Memorisation.** {copied} ({known}); {fresh}."
 
 

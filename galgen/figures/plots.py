@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.agreement import TwoModels
+from galgen.compare.exchange import Memorization
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.style import COLOURS, MODELS, shades, spaced
 
@@ -59,18 +60,19 @@ def controls_figure(
     return figure
 
 
-def memorisation_figure(history: Mapping[int, Mapping[int, Estimate]]) -> Figure:
+def memorisation_figure(history: Mapping[int, Mapping[int, Memorization]]) -> Figure:
     """P(train closer) over images shown, and over passes over the training set.
 
     Args:
-        history: By N, the estimates by images shown.
+        history: By N, the tests by images shown.
     """
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
     shade = shades(list(history))
     for axis, text in zip(axes, ("images shown", "passes over the training set"), strict=True):
         for n, found in history.items():
             x = np.array(list(found)) / (1 if axis is axes[0] else n)
-            intervals(axis, x, found.values(), ms=3, color=shade[n], label=f"N = {spaced(n)}")
+            closer = [test.models.closer for test in found.values()]
+            intervals(axis, x, closer, ms=3, color=shade[n], label=f"N = {spaced(n)}")
         axis.axhline(0.5, ls="--", color=COLOURS["null"], lw=0.8)
         axis.set(xscale="log", xlabel=text)
     axes[0].set_ylabel("P(train closer)")

@@ -24,7 +24,7 @@ Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 UNITS = dict(
     zip(
         QUESTIONS,
-        ("anomaly cosine", "P(train closer)", "AUC", "AUC at 8 pixels", "energy distance"),
+        ("anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance"),
         strict=True,
     )
 )

@@ -6,7 +6,7 @@ import numpy as np
 from IPython.display import Markdown
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.uncertainty import bootstrap
+from galgen.compare.uncertainty import bootstrap, p_text
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
 from galgen.figures.style import spaced
@@ -88,7 +88,7 @@ def spread_table(
 def agreement_table(tests: Mapping[int, TwoModels], before: str) -> Markdown:
     """Agreement, copying and memorization of two models for each N, each beside its null."""
     head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
-    head += ["P(train closer)", "(held-out image)", "memorised fraction"]
+    head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization", "memorised fraction"]
     rows = [
         [
             spaced(n),
@@ -97,7 +97,8 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str) -> Markdown:
             t.copy,
             f"{t.held_out:.2f}",
             t.closer,
-            t.closer_null,
+            f"{t.memorization.gaussians.closer.value:.2f}",
+            p_text(t.memorization.outcome.p),
             t.memorised,
         ]
         for n, t in tests.items()

@@ -1,16 +1,17 @@
-"""Losses over a training, as running means: a curve is to be seen and not the noise of its batches."""
+"""A training as it goes on: its losses, and what is memorised by when."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from galgen.experiment import Training
+from galgen.compare.exchange import Memorization, gaussian_margins, margins, memorization_test
+from galgen.experiment import Experiment, Training
 from galgen.figures.style import shades, spaced
 from galgen.runs.store import Run
 from galgen.runs.training import read_losses
 
-__all__ = ["plot_losses", "smoothed"]
+__all__ = ["memorization_history", "plot_losses", "smoothed"]
 
 
 def smoothed(log: Sequence[Mapping[str, float]], windows: int = 40) -> dict[str, np.ndarray]:
@@ -37,3 +38,24 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
         means = smoothed(read_losses(run.path))
         axis.plot(means["images"], means[loss], color=shade[training.N], label=f"N = {spaced(training.N)}")
     axis.set(xscale="log", xlabel="images shown")
+
+
+def memorization_history(experiment: Experiment, N: int, count: int = 64) -> dict[int, Memorization]:
+    """Whether the pair of models of N images memorizes, by images shown: at each of the weights kept but two.
+
+    Args:
+        experiment: Of one family.
+        N: Training images of each model.
+        count: Latents; or as many as the profile has.
+    """
+    count = min(count, experiment.profile.samples)
+    pair, sets, images = experiment.pair(N), experiment.split(N), experiment.dataset.images
+    options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
+    gaussians, found = gaussian_margins(images, sets, count, **options), {}
+    for shown in experiment.train(pair[0]).summary["weights"][2:]:  # the first hold next to nothing
+        drawn = [experiment.samples(model, shown, count) for model in pair]
+        finite = drawn[0].add(drawn[1]).flatten(1).isfinite().all(1)  # an untrained network may run away
+        if finite.sum() > 1:
+            models = [margins(part[finite], images, sets, **options) for part in drawn]
+            found[shown] = memorization_test(models, gaussians)
+    return found
