@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -29,7 +30,8 @@ def test_what_a_chapter_keeps_is_collected_with_what_it_ran_with(tmp_path):
             "other": "x",
         }
     }
-    assert found["chapters"]["01_a"]["parameters"] == PARAMETERS.model_dump(mode="json")
+    own = PARAMETERS.model_dump(mode="json") | {"data": Path(PARAMETERS.data).stem}  # not where it lay
+    assert found["chapters"]["01_a"]["parameters"] == own
     assert {"commit", "versions", "machine"} <= found["chapters"]["01_a"].keys()
 
 
