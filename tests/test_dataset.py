@@ -87,10 +87,10 @@ def test_keys_are_equal_for_flips_and_turns_alone(noise):
 def test_sets_are_disjoint_by_content_also_when_images_are_repeated_turned(tmp_path, noise):
     repeated = np.concatenate([noise, np.rot90(noise, 3, (2, 3)), noise[..., ::-1]])
     dataset = make(tmp_path / "set", repeated)
-    sets = split(dataset, 20, 15)
+    sets = split(dataset, 20, 15, starts=5)
     keys = dihedral_keys(repeated)
-    drawn = np.concatenate([keys[sets.A], keys[sets.B], keys[sets.validation]])
-    assert len(np.unique(drawn)) == 55
+    drawn = np.concatenate([keys[rows] for rows in (sets.A, sets.B, sets.validation, sets.starts)])
+    assert len(np.unique(drawn)) == 60
 
 
 def test_smaller_sets_lie_in_larger_ones_and_validation_stays(tmp_path, noise):
@@ -100,6 +100,8 @@ def test_smaller_sets_lie_in_larger_ones_and_validation_stays(tmp_path, noise):
     assert set(small.B) < set(large.B)
     assert np.array_equal(small.validation, large.validation)
     assert not np.array_equal(small.A, split(dataset, 5, 10, seed=1).A)
+    with_starts = split(dataset, 20, 10, starts=10)
+    assert set(with_starts.A) < set(large.A) and np.array_equal(with_starts.validation, large.validation)
 
 
 def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
@@ -109,6 +111,8 @@ def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
         split(dataset, 26, 10)
     with pytest.raises(GalgenError, match=r"need 72 images.* 60 distinct ones: at least 72 are needed"):
         split(dataset, 1, 70)
+    with pytest.raises(GalgenError, match=r"3 for samplers' starts need 63 images.*at most 23"):
+        split(dataset, 25, 10, starts=3)
 
 
 def test_near_duplicates_are_found_in_every_orientation(noise):

@@ -5,18 +5,20 @@ column `id`) and `meta.json` (source, parameters, sha256 of both files, provenan
 
 Splits. Two images are the same galaxy when one equals the other under a flip or a rotation by a multiple of
 90 degrees (the dihedral group D4). One image of each class is kept. With a seeded permutation s of the n'
-kept images, V for validation and N for each model,
+kept images, V for validation, N for each model and S for the starts of samplers,
 
-    validation = s[:V],   A = s[V : V + N],   B = s[n' - N : n'],        2 N + V <= n'
+    validation = s[:V],   A = s[V : V + N],   B = s[n' - N : n'],   starts = s[V + N : V + N + S],
 
-so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
+with 2 N + V + S <= n', so the four are disjoint by content, and A and B of a smaller N lie in those of a
+larger one. What a sampler takes from data comes from the `starts` of the largest N: no model sees them, and
+no test.
 """
 
 import datetime
 import functools
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -183,11 +185,12 @@ def write_dataset(
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the three disjoint sets of images; A and B have N each."""
+    """Row numbers of disjoint sets of images; A and B have N each."""
 
     A: np.ndarray
     B: np.ndarray
     validation: np.ndarray
+    starts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def dihedral_keys(images: np.ndarray, *, chunk: int = 4096) -> np.ndarray:
@@ -235,29 +238,36 @@ def near_duplicates(images: np.ndarray, threshold: float) -> np.ndarray:
     return pairs[pairs[:, 0] < pairs[:, 1]]  # an image is near itself
 
 
-def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
-    """Draw A, B (N images each) and validation, disjoint by content and nested in N.
+def split(dataset: Dataset, N: int, validation: int, seed: int = 0, *, starts: int = 0) -> Split:
+    """Draw A, B (N images each), validation and starts, disjoint by content; A and B are nested in N.
 
     Args:
         dataset: Where to draw from.
         N: Images for each of the two models.
         validation: Held-out images, that no model sees.
         seed: Names the permutation.
+        starts: Images that neither a model nor a test sees.
 
     Raises:
-        GalgenError: If 2 N + validation is more than there is.
+        GalgenError: If 2 N + validation + starts is more than there is.
     """
-    if N < 1 or validation < 0:
-        raise GalgenError(f"N must be at least 1 and validation at least 0, not {N} and {validation}")
-    kept = dataset.distinct
-    if 2 * N + validation > len(kept):
-        most = (len(kept) - validation) // 2
-        way_out = f"N can be at most {most}" if most > 0 else f"at least {validation + 2} are needed"
+    if N < 1 or validation < 0 or starts < 0:
         raise GalgenError(
-            f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
-            f"but {dataset.directory} has {len(kept)} distinct ones: {way_out}"
+            f"N must be at least 1, validation and starts at least 0, not {N}, {validation} and {starts}"
+        )
+    kept = dataset.distinct
+    others = validation + starts
+    if 2 * N + others > len(kept):
+        most = (len(kept) - others) // 2
+        way_out = f"N can be at most {most}" if most > 0 else f"at least {others + 2} are needed"
+        raise GalgenError(
+            f"two models with N = {N}, {validation} validation images and {starts} for samplers' starts need "
+            f"{2 * N + others} images, but {dataset.directory} has {len(kept)} distinct ones: {way_out}"
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
     return Split(
-        A=order[validation : validation + N], B=order[len(order) - N :], validation=order[:validation]
+        A=order[validation : validation + N],
+        B=order[len(order) - N :],
+        validation=order[:validation],
+        starts=order[validation + N : validation + N + starts],
     )
