@@ -5,21 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
+from galgen.config import ConditionalSettings
 from galgen.models.edm import ConditionalLearner, ConditionalUNet
 from galgen.runs import checkpoint, training
 from galgen.runs.errors import GalgenError
 
 torch.set_num_threads(1)
 
-GIVEN = {
-    "learning_rate": 4e-3,
-    "optimizer": "muon",
-    "muon_rate": 0.02,
-    "noise_mean": -1.6,
-    "noise_width": 1.5,
-    "noise_least": 0.005,
-    "noise_most": 15.0,
-}
+GIVEN = ConditionalSettings()
 
 
 def images(n=12, side=8):
@@ -55,7 +48,7 @@ def test_images_that_are_all_one_are_refused():
 
 def test_a_network_without_a_mean_is_not_trained():
     with pytest.raises(GalgenError, match="initialize"):
-        ConditionalLearner(ConditionalUNet(3, 1, size=8), **GIVEN)
+        ConditionalLearner(ConditionalUNet(3, 1, size=8), GIVEN)
 
 
 def test_little_noise_leaves_the_image_and_much_the_mean_and_what_the_network_adds():
@@ -98,7 +91,7 @@ def test_every_parameter_gets_a_gradient(mode):
 
 
 def test_noise_levels_are_log_normal_one_in_each_stratum_and_bounded():
-    learner = ConditionalLearner(net(), **GIVEN)
+    learner = ConditionalLearner(net(), GIVEN)
     sigma = learner.levels(5000, torch.Generator().manual_seed(0))
     inside = (sigma > 0.005) & (sigma < 15.0)
     u = stats.norm.cdf((sigma.log() + 1.6) / 1.5)
@@ -120,7 +113,7 @@ class Skip(ConditionalUNet):
 
 def test_loss_is_one_where_the_network_adds_nothing():
     D = Skip()
-    learner = ConditionalLearner(D, **GIVEN | {"learning_rate": 0.0, "optimizer": "adam"})
+    learner = ConditionalLearner(D, ConditionalSettings(learning_rate=0.0, optimizer="adam"))
     generator = torch.Generator().manual_seed(1)
     x = D.mean + D.spread * torch.randn(4000, 1, 8, 8, generator=generator)
     assert learner.step(x, generator, 1.0)["loss"].item() == pytest.approx(1, rel=0.02)
@@ -128,7 +121,7 @@ def test_loss_is_one_where_the_network_adds_nothing():
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_step_learns(optimizer):
-    learner = ConditionalLearner(net(kernels=4), **GIVEN | {"optimizer": optimizer})
+    learner = ConditionalLearner(net(kernels=4), ConditionalSettings(optimizer=optimizer))
     smooth = torch.linspace(0, 1, 8).outer(torch.linspace(0, 1, 8)).expand(8, 1, 8, 8)
     x = smooth * torch.linspace(0.2, 1, 8)[:, None, None, None]
     losses = [learner.step(x, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
@@ -138,7 +131,7 @@ def test_step_learns(optimizer):
 def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
     def run(folder, seed=0):
         return training.train(
-            ConditionalLearner(net(seed), **GIVEN),
+            ConditionalLearner(net(seed), GIVEN),
             images(),
             folder,
             images_shown=96,

@@ -37,11 +37,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from galgen.config import ConditionalSettings, Profile
 from galgen.models import muon
+from galgen.models.sampling import dpm_solver_2m
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ConditionalLearner", "ConditionalUNet"]
+__all__ = ["ConditionalDiffusion", "ConditionalLearner", "ConditionalUNet"]
 
 
 class ConditionalUNet(nn.Module):
@@ -96,15 +98,11 @@ class ConditionalLearner:
 
     Args:
         net: The network, initialized.
-        learning_rate: Of Adam, before the schedule.
-        optimizer: Adam for all weights, or Muon for those of the inner convolutions.
-        muon_rate: The learning rate of Muon, before the schedule.
-        noise_mean: m, the mean of log sigma.
-        noise_width: w, its deviation.
-        noise_least: The least sigma.
-        noise_most: The largest.
+        settings: The optimizer, with the learning rates before the schedule; m and w, and the least and the
+            largest sigma.
         device: Where to train.
-        precision: What the network computes in: float32, or bfloat16 with float32 weights.
+        precision: What the network computes in: float32, or bfloat16 with float32 weights; by default that on
+            a GPU, as it is slower without matrix units.
 
     Raises:
         GalgenError: If the network is not initialized.
@@ -113,16 +111,10 @@ class ConditionalLearner:
     def __init__(
         self,
         net: ConditionalUNet,
+        settings: ConditionalSettings,
         *,
-        learning_rate: float,
-        optimizer: Literal["muon", "adam"],
-        muon_rate: float,
-        noise_mean: float,
-        noise_width: float,
-        noise_least: float,
-        noise_most: float,
         device: str | torch.device = "cpu",
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16"] | None = None,
     ):
         if net.spread == 0:
             raise GalgenError(
@@ -131,11 +123,9 @@ class ConditionalLearner:
         self.device = torch.device(device)
         self.net = net.to(self.device, memory_format=torch.channels_last).train()
         self.networks = {"net": self.net}
-        rates = {"learning_rate": learning_rate, "muon_rate": muon_rate}
-        self.optimizers = muon.optimizers(self.net, optimizer, **rates)
-        self.noise = {"mean": noise_mean, "width": noise_width, "least": noise_least, "most": noise_most}
-        self.precision = precision
-        self.settings = {"optimizer": optimizer, **rates, "noise": self.noise, "precision": precision}
+        self.optimizers, self.given = muon.optimizers(self.net, settings), settings
+        self.precision = precision or ("bf16" if self.device.type == "cuda" else "fp32")
+        self.settings = settings.recipe() | {"precision": self.precision}
         self.limits = {"loss": 100.0}  # about 1 for the mean image and little above for an untrained network
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
@@ -154,5 +144,33 @@ class ConditionalLearner:
         """The noise levels of a batch, (count,), growing: one in each stratum."""
         u = torch.rand(count, generator=noise, device=self.device)
         u = (u + torch.arange(count, device=self.device)) / count
-        log_sigma = self.noise["mean"] + self.noise["width"] * torch.special.ndtri(u)
-        return log_sigma.exp().clamp(self.noise["least"], self.noise["most"])
+        given = self.given
+        log_sigma = given.noise_mean + given.noise_width * torch.special.ndtri(u)
+        return log_sigma.exp().clamp(given.noise_least, given.noise_most)
+
+
+class ConditionalDiffusion:
+    """The noise-conditional denoiser and its sampler, as a family."""
+
+    name, label = "edm", "conditional diffusion"
+    chapters = ()
+    bits, flips, has_second_pair, has_control = 8, False, False, True
+    flop_rate = 5e10
+
+    def __init__(self, profile: Profile):
+        self.settings, self.size = profile.conditional, profile.image_size
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The U-Net, which does not yet know the mean of its images."""
+        return {"net": ConditionalUNet(self.settings.kernels, self.settings.blocks, size=self.size)}
+
+    def learner(
+        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
+    ) -> ConditionalLearner:
+        """Takes mean and spread from all training images."""
+        networks["net"].initialize(images)
+        return ConditionalLearner(networks["net"], self.settings, device=device)
+
+    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
+        """Along the probability flow from noise in which the start is lost, not clipped."""
+        return dpm_solver_2m(networks["net"], start, seeds, chunk=chunk, **self.settings.sampler).images

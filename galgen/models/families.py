@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from galgen.config import TrainingSettings
+from galgen.models.edm import ConditionalDiffusion
 from galgen.models.gan import Gan
 from galgen.models.glow_learner import GlowFamily
 from galgen.models.unet import Diffusion
@@ -60,11 +61,13 @@ class Family(Protocol):
         """
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
-        """The images (n, 1, H, W) of the latents that the seeds name; a walk begins at `start` (1, H, W).
+        """The images (n, 1, H, W) of the latents that the seeds name, `chunk` of them at once.
 
-        `chunk` of them go through a network at once.
+        A walk begins at `start`: one image (1, H, W) for all, or one each, (n, 1, H, W).
         """
 
 
-FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, GlowFamily, Gan)}
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
+}
 SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions")  # that need every family

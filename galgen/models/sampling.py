@@ -56,7 +56,15 @@ from torch import Tensor
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Samples", "dpm_solver_2m", "noise", "probability_flow_ode", "seeded", "stochastic_ascent"]
+__all__ = [
+    "Samples",
+    "dpm_solver_2m",
+    "in_chunks",
+    "noise",
+    "probability_flow_ode",
+    "seeded",
+    "stochastic_ascent",
+]
 
 Denoiser = Callable[[Tensor], Tensor]
 ConditionalDenoiser = Callable[[Tensor, Tensor], Tensor]
@@ -94,6 +102,29 @@ def seeded(seeds: Sequence[int]) -> list[torch.Generator]:
 def noise(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
     """Unit normal noise (n, *shape), the next draw of each generator."""
     return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])
+
+
+def in_chunks(
+    f: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor, chunk: int
+) -> Tensor | tuple[Tensor, ...]:
+    """F of many rows, in calls of exactly `chunk` rows, the last filled up with zeros.
+
+    Args:
+        f: Takes one tensor (chunk, ...) for each of `tensors`; returns one or more, (chunk, ...) each, in
+            which a row depends on the same row of the arguments alone.
+        tensors: (n, ...) each, n at least 1.
+        chunk: Rows in a call.
+
+    Returns:
+        What f returns for all rows, (n, ...).
+    """
+    parts = []
+    for rows in zip(*(tensor.split(chunk) for tensor in tensors), strict=True):
+        n = len(rows[0])
+        returned = f(*(torch.cat([x, x.new_zeros(chunk - n, *x.shape[1:])]) for x in rows))
+        parts.append([x[:n] for x in (returned if isinstance(returned, tuple) else (returned,))])
+    joined = tuple(torch.cat(each) for each in zip(*parts, strict=True))
+    return joined if len(joined) > 1 else joined[0]
 
 
 @torch.inference_mode()
@@ -261,19 +292,11 @@ def _start(start: Tensor, seeds: Sequence[int]) -> tuple[Tensor, list[torch.Gene
 
 def _residual(f: Denoiser, y: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
     """The predicted noise (n, C, H, W) and its level (n,), in calls of exactly `chunk` images."""
-    residuals, levels = [], []
-    for part in y.split(chunk):
-        full = torch.cat([part, part.new_zeros(chunk - len(part), *part.shape[1:])])
-        residual = f(full).float()
-        residuals.append(residual[: len(part)])
-        levels.append(residual.square().mean((1, 2, 3)).sqrt()[: len(part)])
-    return torch.cat(residuals), torch.cat(levels)
+    residual = in_chunks(lambda x: f(x).float(), y, chunk=chunk)
+    return residual, residual.square().mean((1, 2, 3)).sqrt()
 
 
 def _estimate(denoise: ConditionalDenoiser, y: Tensor, sigma: float, chunk: int) -> Tensor:
     """The posterior means (n, C, H, W), in calls of exactly `chunk` images."""
-    found, level = [], y.new_full((chunk,), sigma)
-    for part in y.split(chunk):
-        full = torch.cat([part, part.new_zeros(chunk - len(part), *part.shape[1:])])
-        found.append(denoise(full, level).float()[: len(part)])
-    return torch.cat(found)
+    levels = y.new_full((chunk,), sigma)
+    return in_chunks(lambda x: denoise(x, levels).float(), y, chunk=chunk)
