@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from galgen import config, costs
+from galgen.compare.gaussian import Gaussian, fit_gaussian
 from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
@@ -127,7 +128,7 @@ class Experiment:
         profile = self.profile
         # One data set for all families, whichever asks first.
         sizes = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
-        count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
+        count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation + profile.starts)
         size, crop, seed = profile.image_size, profile.crop, self.parameters.seed
         return prepare(self.store, source, size=size, crop=crop, count=count, seed=seed)
 
@@ -136,9 +137,10 @@ class Experiment:
         return figure_note(self.profile.name, self.dataset.name, self.sizes if N is None else N)
 
     def split(self, N: int | None = None, *, control: bool = False) -> Split:
-        """Row numbers of A, B and validation for N (by default the largest) images a model."""
-        dataset = self.control_dataset if control else self.dataset
-        return split(dataset, N or max(self.sizes), self.profile.validation, self.parameters.seed)
+        """Row numbers of A, B, validation and starts for N (by default the largest) images a model."""
+        dataset, given = self.control_dataset if control else self.dataset, self.profile
+        N = N or max(self.sizes)
+        return split(dataset, N, given.validation, self.parameters.seed, starts=given.starts)
 
     def images(self, training: Training) -> np.ndarray:
         """The images a model is trained on, uint8 (N, 1, H, W)."""
@@ -283,6 +285,20 @@ class Experiment:
         """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
         return torch.from_numpy(similarity.mean_image(self.dataset.images[self.split().validation]))
 
+    def starts(self, seeds: range) -> Tensor:
+        """Where the walks of those seeds begin: one image (1, H, W), or one each, (n, 1, H, W).
+
+        All models of the family share them, the control too.
+        """
+        if self.settings.starts == "common":
+            return self.start
+        apart = range(seeds.start + 2**31, seeds.stop + 2**31)  # from the seeds of the samplers' noise
+        return self._gaussian.draw(apart)
+
+    @functools.cached_property
+    def _gaussian(self) -> Gaussian:
+        return fit_gaussian(self.dataset.images[self.split().starts])
+
     def latents(self, count: int | None = None) -> range:
         """The seeds of the latents that all models share; by default as many as the profile says."""
         first = 1_000_000 * self.parameters.seed
@@ -299,17 +315,18 @@ class Experiment:
             count: How many.
         """
         run, seeds = self.train(training), self.latents(count)
+        starts = self.starts(seeds)
         shown = images_shown or run.summary["images_shown"]
         params = {"model": run.key, "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
 
         def make(work: Path) -> dict:
-            images = self.family.draw(self.networks(training, shown), seeds, self.start)
+            images = self.family.draw(self.networks(training, shown), seeds, starts)
             checkpoint.save(work / "samples.safetensors", {"images": images})
             return {"name": training.name, "images": len(seeds), "mean": images.mean().item()}
 
-        start = hashlib.sha256(self.start.numpy().tobytes()).hexdigest()
+        data = hashlib.sha256(starts.numpy().tobytes()).hexdigest()
         params |= self.settings.sampler
-        drawn = self.store.run("samples", params, make, data=start, code=[self.family.draw])
+        drawn = self.store.run("samples", params, make, data=data, code=[self.family.draw])
         return checkpoint.load(drawn.path / "samples.safetensors")["images"]
 
     @functools.cached_property

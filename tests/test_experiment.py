@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.compare.gaussian import fit_gaussian
 from galgen.config import PROFILES, DenoiserSettings, Parameters, profile
 from galgen.experiment import Experiment, every_family, training_named
 from galgen.models.families import FAMILIES
@@ -122,6 +123,24 @@ def test_the_latents_are_shared_and_the_weights_along_the_way_are_there(experime
     assert not torch.equal(experiment.samples(a, early, 4), experiment.samples(a, count=4))
     assert experiment.latents(4) == Experiment(experiment.parameters, experiment.store).latents(4)
     assert experiment.samples(b, count=4).shape == experiment.samples(a, count=4).shape
+
+
+def test_gaussian_starts_are_one_a_seed_the_same_for_all_models_and_of_images_nobody_sees(experiment):
+    alike = Experiment(experiment.parameters, experiment.store)
+    seeds, common = alike.latents(4), alike.start
+    assert alike.starts(seeds) is common
+    alike.settings = alike.settings.model_copy(update={"starts": "gaussian"})
+    given = alike.starts(seeds)
+    assert given.shape == (4, *common.shape) and len(given.flatten(1).unique(dim=0)) == 4
+    assert torch.equal(alike.starts(seeds[2:3]), given[2:3])
+    g = fit_gaussian(alike.dataset.images[alike.split().starts])
+    assert torch.allclose(given, g.draw([seed + 2**31 for seed in seeds]))
+    assert not torch.allclose(given, g.draw(seeds))  # these would be the sampler's own numbers
+    largest = alike.split(6)
+    used = np.concatenate([largest.A, largest.B, largest.validation])
+    assert len(largest.starts) == alike.profile.starts and not set(largest.starts) & set(used)
+    model = alike.pair(4)[0]
+    assert not torch.equal(alike.samples(model, count=4), experiment.samples(model, count=4))
 
 
 def test_missing_models_are_trained_in_processes_of_their_own(experiment, capfd):
