@@ -64,7 +64,9 @@ def ordinary_step(kernels: int, device: str) -> Callable[[Tensor], None]:
 
 def our_step(kernels: int, device: str, precision: str, compiled: bool = False) -> Callable[[Tensor], None]:
     """The same with our learner."""
-    learner = DenoiserLearner(UNet(kernels), DenoiserSettings(optimizer="adam"), device=device, precision=precision)
+    learner = DenoiserLearner(
+        UNet(kernels), DenoiserSettings(optimizer="adam"), device=device, precision=precision
+    )
     if compiled:
         learner.net.compile()
     noise = torch.Generator(device).manual_seed(0)

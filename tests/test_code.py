@@ -62,6 +62,7 @@ def versions():
     ("name", "old", "new", "void"),
     [
         ("galgen.models.sampling", "1.5 * estimate", "1.4 * estimate", {("unet", "samples")}),
+        ("galgen.models.muon", "-4.7750,", "-4.7,", {("unet", "training"), ("edm", "training")}),
         ("galgen.models.glow", "raw + 2", "raw + 1", {("glow", "training")}),
         ("galgen.runs.errors", "class GalgenError(Exception)", "class GalgenError(ValueError)", set()),
         ("galgen.data.preprocess", "np.rint(", "np.floor(", {"galaxies"}),

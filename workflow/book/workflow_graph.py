@@ -12,7 +12,14 @@ __all__ = ["draw", "groups"]
 _WIDTH, _ROW, _BOX = 360, 46, 32
 _LEFT, _LEFT_WIDTH = 18, 112  # trainings
 _RIGHT, _RIGHT_WIDTH = 184, 158  # chapters
-_COLOURS = {"data": "#E69F00", "unet": "#0072B2", "glow": "#009E73", "gan": "#56B4E9", "chapter": "#8C8C8C"}
+_COLOURS = {
+    "data": "#E69F00",
+    "unet": "#0072B2",
+    "edm": "#CC79A7",
+    "glow": "#009E73",
+    "gan": "#56B4E9",
+    "chapter": "#8C8C8C",
+}
 
 
 def groups(plan: Sequence[dict]) -> dict[str, list[dict]]:
