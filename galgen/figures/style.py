@@ -36,7 +36,7 @@ __all__ = [
 COLOURS = {
     "validation": "#D55E00",
     "diffusion": "#0072B2",
-    "conditional": "#CC79A7",
+    "conditional diffusion": "#CC79A7",
     "glow": "#009E73",
     "gan": "#56B4E9",
     "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
