@@ -16,8 +16,8 @@ rest. How strong the noise in the input of F is, c_in sigma, varies a hundredfol
 more than of features: the gain of each channel is g_0 + g_1 u + g_2 u^2.
 
 The norms divide by the running statistics in training too (`galgen.models.unet`). With those of the batch,
-which a bright galaxy raises before it is divided by them, bright galaxies come out 2 % too bright at each of
-the many noise levels below 0.3, and the first component of the samples too wide.
+which a bright galaxy raises before it is divided by them, bright galaxies come out 1 to 3 % too bright at
+each of many noise levels, and the first component of the samples too wide.
 
 The loss weighs all levels alike,
 
