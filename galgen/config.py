@@ -17,6 +17,7 @@ from galgen.runs.errors import GalgenError
 
 __all__ = [
     "PROFILES",
+    "ConditionalSettings",
     "DenoiserSettings",
     "GanSettings",
     "GlowSettings",
@@ -71,8 +72,11 @@ class DenoiserSettings(TrainingSettings):
     design_N: int = 10
     kernels: int = 16  # 0.48 M parameters: what two cores can train in minutes
     blocks: int = 3  # as in the paper
+    statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
     batch_size: int = 8  # small batches memorise and sharpen sooner for the same images shown
-    learning_rate: float = 4e-3
+    optimizer: Literal["muon", "adam"] = "adam"
+    learning_rate: float = 4e-3  # of Adam, which has the gains and both ends where Muon has the rest
+    muon_rate: float = 0.02
     schedule: Literal["cosine", "halving"] = "cosine"
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
     passes_per_image: int | None = 3600  # a 3 dB gap of training and validation appears at 2400 to 3000
@@ -80,6 +84,30 @@ class DenoiserSettings(TrainingSettings):
     milestones: int = 8
     sampler_steps: int = 30  # calls of the network for a sample
     sampler_sigma_min: float = 0.01  # the noise of the data; from 0.02 the samples are softer than it
+
+
+class ConditionalSettings(TrainingSettings):
+    """The noise-conditional denoiser: its network, training and sampler."""
+
+    N: tuple[int, ...] = (100, 4000)  # memorising, generalising
+    design_N: int = 100
+    kernels: int = 16  # as the blind one, which it is held against
+    blocks: int = 3
+    batch_size: int = 16
+    optimizer: Literal["muon", "adam"] = "muon"
+    learning_rate: float = 4e-3
+    muon_rate: float = 0.02
+    schedule: Literal["cosine", "halving"] = "cosine"
+    noise_mean: float = -1.6  # of log sigma
+    noise_width: float = 1.5  # Karras's 1.2 leaves little above sigma = 1, where brightness is decided
+    noise_least: float = 0.005
+    noise_most: float = 15.0
+    images_cap: int = 72_000
+    milestones: int = 8
+    sampler_steps: int = 30
+    sampler_sigma_max: float = 10.0  # several times the deviation of the first component, 1.7
+    sampler_sigma_min: float = 0.006  # one and a half grey levels of 8 bits
+    sampler_rho: float = 7.0
 
 
 class GlowSettings(TrainingSettings):
@@ -140,6 +168,7 @@ class Profile(_Settings):
     validation: int = Field(1000, ge=1)
     samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
     denoiser: DenoiserSettings = DenoiserSettings()
+    conditional: ConditionalSettings = ConditionalSettings()
     glow: GlowSettings = GlowSettings()
     gan: GanSettings = GanSettings()
 
@@ -155,6 +184,7 @@ PROFILES = {
         denoiser=DenoiserSettings(
             N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
         ),
+        conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
         glow=GlowSettings(N=(8, 24), design_N=8, steps=1, width=8, images_cap=1024, milestones=2),
         gan=GanSettings(
             N=(8, 24),
@@ -188,6 +218,14 @@ PROFILES = {
             images_cap=25_000_000,  # 100 epochs of 250 000
             milestones=16,
             sampler_steps=50,
+        ),
+        conditional=ConditionalSettings(  # in the sizes of the blind one: it is not in the paper
+            N=(100, 1000, 10_000, 100_000),
+            design_N=1000,
+            kernels=64,
+            batch_size=512,
+            images_cap=25_000_000,
+            milestones=16,
         ),
         glow=GlowSettings(
             N=(1000, 10_000, 100_000),

@@ -5,7 +5,13 @@ import torch
 from scipy import stats
 
 from galgen.compare.gaussian import Gaussian
-from galgen.models.sampling import noise, probability_flow_ode, seeded, stochastic_ascent
+from galgen.models.sampling import (
+    dpm_solver_2m,
+    noise,
+    probability_flow_ode,
+    seeded,
+    stochastic_ascent,
+)
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 
@@ -85,6 +91,34 @@ def test_ladder_from_far_out_returns_a_gaussian():
     assert outside.abs().max() < 1e-4
 
 
+def test_told_the_noise_level_the_ladder_returns_a_gaussian():
+    g = gaussian([4.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3])
+    images = dpm_solver_2m(g.denoise, g.mean, SEEDS, chunk=500).images
+    # the flow's own answer: v sigma^2 / (v + sigma^2) of the start, and the last denoising at .006
+    expected = 100 / (100 + g.variances) * g.variances / (g.variances + 0.006**2)
+    ratio = variance_ratio(g, images) / expected
+    assert (ratio - 1).abs().max() < 4 * (2 / len(SEEDS)) ** 0.5 + 0.01
+    z = (images - g.mean).flatten(1) @ g.components.T / g.variances.sqrt()
+    assert z.mean(0).abs().max() < 4 / len(SEEDS) ** 0.5
+    assert (z.T @ z / len(z)).fill_diagonal_(0).abs().max() < 4 / len(SEEDS) ** 0.5
+    outside = (images - g.mean).flatten(1) @ orthonormal()[7:].T
+    assert outside.abs().max() < 1e-5
+
+
+def test_each_sample_of_the_dpm_solver_2m_is_what_the_exact_flow_makes_of_its_noise():
+    g = gaussian([1.0, 0.1, 0.01])
+    z = noise(seeded(range(8)), g.mean.shape).flatten(1) @ g.components.T
+    exact = z * (g.variances * 100 / (g.variances + 100)).sqrt()
+
+    def error(steps):
+        images = dpm_solver_2m(g.denoise, g.mean, range(8), steps=steps, sigma_min=1e-3).images
+        return float(((images - g.mean).flatten(1) @ g.components.T - exact).norm())
+
+    errors = [error(steps) for steps in (15, 30, 60)]
+    assert errors[0] / errors[1] > 2.8 and errors[1] / errors[2] > 2.8
+    assert errors[1] < 0.02 * float(exact.norm())
+
+
 def test_a_common_start_at_sigma_1_narrows_a_component_of_variance_v_to_v_over_1_plus_v():
     g = gaussian([4.0, 1.0, 0.1])
     images = probability_flow_ode(g, g.mean, SEEDS, chunk=500).images
@@ -149,13 +183,13 @@ def untrained():
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.parametrize("sampler", [probability_flow_ode, stochastic_ascent])
+@pytest.mark.parametrize("sampler", [probability_flow_ode, stochastic_ascent, dpm_solver_2m])
 def test_a_seed_is_the_same_picture_in_any_company_and_order(sampler, bf16):
     net = untrained()
 
-    def f(y):
+    def f(y, sigma=None):
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return net(y)
+            return net(y) if sigma is None else y - net(y) / (1 + sigma[:, None, None, None])
 
     start = torch.full((1, SIDE, SIDE), 0.2)
     seeds = list(range(37))
@@ -190,8 +224,9 @@ def test_reusing_the_noise_injects_the_starting_noise_again():
 def test_each_start_belongs_to_its_seed():
     g = gaussian([0.1])
     start = torch.stack([g.mean, g.mean + 0.1])
-    both = probability_flow_ode(g, start, [1, 2]).images
-    assert torch.equal(both[1], probability_flow_ode(g, g.mean + 0.1, [2]).images[0])
+    for ladder, f in ((probability_flow_ode, g), (dpm_solver_2m, g.denoise)):
+        both = ladder(f, start, [1, 2]).images
+        assert torch.equal(both[1], ladder(f, g.mean + 0.1, [2]).images[0])
 
 
 def test_samples_that_run_away_are_given_up_and_reported():
@@ -222,6 +257,10 @@ def test_ladder_reports_an_image_that_is_not_finite():
         lambda y: torch.where(y[:, :, :1, :1] > 0, y, torch.inf), torch.zeros(1, 8, 8), range(9)
     )
     assert 0 < samples.converged.sum() < 9
+    told = dpm_solver_2m(
+        lambda y, sigma: torch.where(y[:, :, :1, :1] > 0, y, torch.inf), torch.zeros(1, 8, 8), range(9)
+    )
+    assert 0 < told.converged.sum() < 9
 
 
 @pytest.mark.parametrize(
@@ -239,3 +278,5 @@ def test_ladder_reports_an_image_that_is_not_finite():
 def test_bad_input_is_named(start, seeds, options, message):
     with pytest.raises(GalgenError, match=message):
         probability_flow_ode(lambda y: y, start, seeds, **options)
+    with pytest.raises(GalgenError, match=message):
+        dpm_solver_2m(lambda y, sigma: y, start, seeds, sigma_max=1.0, **options)

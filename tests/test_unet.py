@@ -19,6 +19,15 @@ def net(seed=0, **size):
     return f.eval()
 
 
+def still(module):
+    """The same, its running statistics no longer moving to speak of."""
+    for norm in module.modules():
+        if isinstance(norm, BiasFreeNormReLU):
+            norm.momentum = 0.0
+            norm.batches.fill_(10**15)
+    return module
+
+
 def test_paper_size_has_the_papers_number_of_parameters():
     assert sum(p.numel() for p in UNet(64, 3, 1).parameters()) == 7_659_264
 
@@ -65,8 +74,28 @@ def test_every_parameter_gets_a_gradient(training):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_gradient_through_the_norm_is_that_of_finite_differences():
-    norm = BiasFreeNormReLU(3, momentum=0.0).double().train()
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_gradient_through_a_norm_that_is_told_something_is_that_of_finite_differences(statistics):
+    norm = still(BiasFreeNormReLU(3, statistics, conditions=2).double().train())
+    generator = torch.Generator().manual_seed(4)
+    x, told, slopes = (
+        torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
+        for shape in ((2, 3, 4, 4), (2, 2), (2, 3))
+    )
+
+    def f(x, told, slopes):
+        return torch.func.functional_call(norm, {"gain_slopes": slopes}, (x, told))
+
+    assert torch.autograd.gradcheck(f, (x, told, slopes))
+    norm.gain_slopes.data = slopes.detach()
+    alone = still(BiasFreeNormReLU(3, statistics).double().train())
+    alone.gain.data = norm.gain + (told @ slopes)[1]
+    torch.testing.assert_close(norm(x, told)[1], alone(x)[1], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_gradient_through_the_norm_is_that_of_finite_differences(statistics):
+    norm = still(BiasFreeNormReLU(3, statistics).double().train())
     norm.gain.data = torch.tensor([1.3, 0.2, -0.7], dtype=torch.float64)
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator).requires_grad_()
@@ -75,18 +104,32 @@ def test_gradient_through_the_norm_is_that_of_finite_differences():
         return torch.func.functional_call(norm, {"gain": gain}, (x,))
 
     assert torch.autograd.gradcheck(f, (x, norm.gain.detach().requires_grad_()))
-    expected = torch.relu(
-        x / (x.square().mean((0, 2, 3)) + 1e-5).sqrt()[:, None, None] * norm.gain[:, None, None]
-    )
+    mean_square = x.square().mean((0, 2, 3)) if statistics == "batch" else torch.ones(3)
+    expected = torch.relu(x / (mean_square + 1e-5).sqrt()[:, None, None] * norm.gain[:, None, None])
     torch.testing.assert_close(norm(x), expected)
 
 
-def test_running_mean_square_moves_by_the_momentum():
-    norm, x = BiasFreeNormReLU(2, momentum=0.1).train(), torch.full((1, 2, 2, 2), 3.0)
+def test_running_mean_square_is_a_mean_over_many_batches():
+    norm = BiasFreeNormReLU(2, "running", momentum=0.1).train()
+    x = torch.full((1, 2, 2, 2), 3.0)
     norm(x)
-    torch.testing.assert_close(norm.mean_square, torch.full((2,), 0.9 + 0.1 * 9))
+    torch.testing.assert_close(norm.mean_square, torch.full((2,), 9.0))  # the first counts alone
+    for k in range(200):
+        norm(x * (1 + k % 2))
+    before = norm.mean_square.clone()
+    norm(2 * x)
+    torch.testing.assert_close(norm.mean_square, 0.9 * before + 0.1 * 36)
     norm.eval()(x)
-    torch.testing.assert_close(norm.mean_square, torch.full((2,), 1.8))
+    torch.testing.assert_close(norm.mean_square, 0.9 * before + 0.1 * 36)
+
+
+def test_running_statistics_make_training_and_evaluation_one_function():
+    y = torch.rand(4, 1, 16, 16, dtype=torch.float64)
+    apart = {}
+    for statistics in ("batch", "running"):
+        f = still(net(kernels=3, statistics=statistics)).train()
+        apart[statistics] = (f(5 * y) - f.eval()(5 * y)).abs().max().item()
+    assert apart["running"] < 1e-12 < 1e-2 < apart["batch"]
 
 
 def test_running_statistics_settle_on_those_of_the_batch():

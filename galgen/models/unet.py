@@ -5,8 +5,8 @@ denoised image is then the posterior mean, and f is the score of the blurred den
 
     x_hat = y - f(y) = E[x | y] = y + sigma^2 grad log p_sigma(y).
 
-There is no additive constant anywhere in f (Mohan et al. 2020): convolutions have no bias, and the batch norm
-only divides by the running root mean square of each channel. So f(a y) = a f(y) for a > 0 in evaluation mode,
+There is no additive constant anywhere in f (Mohan et al. 2020): convolutions have no bias, and the norm only
+divides by the running root mean square of each channel. So f(a y) = a f(y) for a > 0 in evaluation mode,
 and one network serves all noise levels. The root mean square stands where the reference divides by the
 standard deviation: one pass over memory less.
 
@@ -27,6 +27,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from galgen.config import DenoiserSettings, Profile
+from galgen.models import muon
 from galgen.models.sampling import probability_flow_ode
 from galgen.runs.errors import GalgenError
 
@@ -34,53 +35,96 @@ __all__ = ["BiasFreeNormReLU", "DenoiserLearner", "Diffusion", "UNet"]
 
 
 class _NormReLU(torch.autograd.Function):
-    """relu(g x / r) with r the root mean square of the batch: one backward pass where autograd takes four."""
+    """relu(g x / r) with r a root mean square: one backward pass where autograd takes four.
+
+    The gain g is one number a channel, (C,), or one for each channel of each image, (B, C).
+    """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, gain: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-        mean_square = x.square().mean((0, 2, 3), dtype=gain.dtype)
-        inverse = (mean_square + epsilon).rsqrt()
-        y = (x * (gain * inverse).to(x.dtype)[:, None, None]).relu_()
+    def forward(ctx: FunctionCtx, x: Tensor, gain: Tensor, inverse: Tensor, of_batch: bool) -> Tensor:
+        y = (x * (gain * inverse).to(x.dtype)[..., None, None]).relu_()
         ctx.save_for_backward(x, y, gain, inverse)
-        ctx.mark_non_differentiable(mean_square)
-        return y, mean_square
+        ctx.of_batch = of_batch
+        return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, dy: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: FunctionCtx, dy: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, y, gain, inverse = ctx.saved_tensors
         passed = torch.ops.aten.threshold_backward(dy, y, 0)
-        d_gain = (passed * x).sum((0, 2, 3), dtype=gain.dtype) * inverse
-        # r depends on every x: d(1/r)/dx = -x / (n r^3), with n the number of pixels in the batch
+        d_gain = (passed * x).sum((2, 3) if gain.ndim == 2 else (0, 2, 3), dtype=gain.dtype) * inverse
         scale = gain * inverse
-        through_r = d_gain * scale * inverse * (-x.shape[1] / x.numel())
-        dx = passed.mul_(scale.to(x.dtype)[:, None, None]).addcmul_(x, through_r.to(x.dtype)[:, None, None])
-        return dx, d_gain, None
+        dx = passed.mul_(scale.to(x.dtype)[..., None, None])
+        if ctx.of_batch:  # then r depends on every x: d(1/r)/dx = -x / (n r^3), n the pixels of the batch
+            through_r = (d_gain * scale).reshape(-1, x.shape[1]).sum(0) * inverse * (-x.shape[1] / x.numel())
+            dx.addcmul_(x, through_r.to(x.dtype)[:, None, None])
+        return dx, d_gain, None, None
 
 
 class BiasFreeNormReLU(nn.Module):
-    """Divide each channel by its root mean square, multiply by a learnt gain, rectify."""
+    """Divide each channel by its root mean square, multiply by a learnt gain, rectify.
 
-    def __init__(self, channels: int, momentum: float = 0.1, epsilon: float = 1e-5):
+    Args:
+        channels: C.
+        statistics: Whose root mean square divides in training: that of the batch, or the running one, with
+            which evaluation is done. Batch norm lets a bright image raise the number that it is divided by,
+            and learns to make up for it; in evaluation nothing does, and it comes out too bright.
+        conditions: Numbers that the caller tells of each image, on which the gain depends linearly.
+        momentum: The share of a batch in the running mean square. Where that divides in training, the first
+            batches have a larger one, 10 / (10 + t) after t of them, and it soon is a mean over many: over
+            ten it would be 1 or 2 % off in each layer, by which few bright galaxies they held, and the
+            network 10 %.
+        epsilon: Added to the mean square.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        statistics: Literal["batch", "running"] = "batch",
+        conditions: int = 0,
+        momentum: float = 0.1,
+        epsilon: float = 1e-5,
+    ):
         super().__init__()
         self.gain = nn.Parameter(torch.ones(channels))
+        if conditions:
+            self.gain_slopes = nn.Parameter(torch.zeros(conditions, channels))
         self.register_buffer("mean_square", torch.ones(channels))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.of_batch = statistics == "batch"
         self.momentum = momentum
         self.epsilon = epsilon
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same; in training by the batch's mean square, else by the running one."""
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to the same, with what is told of each image, (B, conditions).
+
+        In training the running mean square moves.
+        """
+        mean_square = self.mean_square
         if self.training:
-            y, mean_square = _NormReLU.apply(x, self.gain, self.epsilon)
-            self.mean_square.lerp_(mean_square, self.momentum)
-            return y
-        scale = self.gain * (self.mean_square + self.epsilon).rsqrt()
-        return (x * scale.to(x.dtype)[:, None, None]).relu()
+            found = x.detach().square().mean((0, 2, 3), dtype=mean_square.dtype)
+            share = self.momentum
+            if not self.of_batch:
+                share = (10 / (10 + self.batches)).clamp_min(share).to(found.dtype)
+            mean_square.lerp_(found, share)
+            self.batches += 1
+            mean_square = found if self.of_batch else mean_square
+        gain = self.gain
+        if condition is not None:  # not as a matrix product, which autocast would round
+            gain = gain + (condition[:, :, None] * self.gain_slopes).sum(1)
+        inverse = (mean_square + self.epsilon).rsqrt()
+        if self.training:
+            return _NormReLU.apply(x, gain, inverse, self.of_batch)
+        return (x * (gain * inverse).to(x.dtype)[..., None, None]).relu()
 
 
-def _layer(channels_in: int, channels_out: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
-    return [convolution, BiasFreeNormReLU(channels_out)]
+class _Block(nn.Sequential):
+    """Layers one after the other, of which the norms are told the condition."""
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        for layer in self:
+            x = layer(x, condition) if isinstance(layer, BiasFreeNormReLU) else layer(x)
+        return x
 
 
 class UNet(nn.Module):
@@ -90,35 +134,57 @@ class UNet(nn.Module):
         kernels: Channels at full resolution; they double with each block.
         blocks: Average poolings on the way down, and transposed convolutions on the way up.
         channels: Channels of the images, 1 or 3.
+        statistics: Of the norms in training: the batch's, as in the paper, or the running ones.
+        extra: Channels of the input that are no image, and
+        conditions: numbers on which the gains depend: both of `galgen.models.edm`; a blind network has none.
     """
 
-    def __init__(self, kernels: int = 64, blocks: int = 3, channels: int = 1):
+    def __init__(
+        self,
+        kernels: int = 64,
+        blocks: int = 3,
+        channels: int = 1,
+        statistics: Literal["batch", "running"] = "batch",
+        *,
+        extra: int = 0,
+        conditions: int = 0,
+    ):
         super().__init__()
+
+        momentum = 0.1 if statistics == "batch" else 0.005
+
+        def layer(channels_in: int, channels_out: int) -> list[nn.Module]:
+            convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+            return [convolution, BiasFreeNormReLU(channels_out, statistics, conditions, momentum)]
+
         width = [kernels * 2**level for level in range(blocks + 1)]
-        first = nn.Conv2d(channels, kernels, 3, padding=1, bias=False)
-        self.down = nn.ModuleList([nn.Sequential(first, nn.ReLU(inplace=True), *_layer(kernels, kernels))])
+        first = nn.Conv2d(channels + extra, kernels, 3, padding=1, bias=False)
+        self.down = nn.ModuleList([_Block(first, nn.ReLU(inplace=True), *layer(kernels, kernels))])
         for a, b in pairwise(width):
-            self.down.append(nn.Sequential(*_layer(a, b), *_layer(b, b)))
+            self.down.append(_Block(*layer(a, b), *layer(b, b)))
         self.up, self.merge = nn.ModuleList(), nn.ModuleList()
         for a, b in zip(width[:0:-1], width[-2::-1], strict=True):
             self.up.append(nn.ConvTranspose2d(a, b, 2, stride=2, bias=False))
-            last = [nn.Conv2d(b, channels, 3, padding=1, bias=False)] if b == kernels else _layer(b, b)
-            self.merge.append(nn.Sequential(*_layer(2 * b, b), *last))
+            last = [nn.Conv2d(b, channels, 3, padding=1, bias=False)] if b == kernels else layer(b, b)
+            self.merge.append(_Block(*layer(2 * b, b), *last))
 
-    def forward(self, y: Tensor) -> Tensor:
-        """The noise in y; both (B, C, H, W), H and W multiples of 2^blocks."""
+    def forward(self, y: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The noise (B, C, H, W) in y (B, C + extra, H, W), H and W multiples of 2^blocks.
+
+        `condition` (B, conditions) is what the norms are told of each image.
+        """
         period = 2 ** len(self.up)
         if y.shape[-1] % period or y.shape[-2] % period:
             raise GalgenError(
                 f"images of {y.shape[-2]} x {y.shape[-1]} pixels: {len(self.up)} poolings need multiples of "
                 f"{period}; crop or resize"
             )
-        features = [self.down[0](y)]
+        features = [self.down[0](y, condition)]
         for block in self.down[1:]:
-            features.append(block(F.avg_pool2d(features[-1], 2)))
+            features.append(block(F.avg_pool2d(features[-1], 2), condition))
         x = features.pop()
         for up, merge in zip(self.up, self.merge, strict=True):
-            x = merge(torch.cat([features.pop(), up(x)], 1))
+            x = merge(torch.cat([features.pop(), up(x)], 1), condition)
         return x
 
 
@@ -132,7 +198,7 @@ class DenoiserLearner:
 
     Args:
         net: The network.
-        settings: Learning rate (of Adam, before the schedule) and which loss.
+        settings: The optimizer, with the learning rates before the schedule, and which loss.
         device: Where to train.
         precision: What the network computes in: float32, or bfloat16 with float32 weights; by default that on
             a GPU, as it is slower without matrix units.
@@ -149,17 +215,13 @@ class DenoiserLearner:
         self.device = torch.device(device)
         self.net = net.to(self.device, memory_format=torch.channels_last).train()
         self.networks = {"net": self.net}
-        self.learning_rate, self.loss = settings.learning_rate, settings.loss
-        self.adam = torch.optim.Adam(self.net.parameters(), lr=self.learning_rate, fused=True)
-        self.optimizers = {"adam": self.adam}
+        self.optimizers, self.loss = muon.optimizers(self.net, settings), settings.loss
         self.precision = precision or ("bf16" if self.device.type == "cuda" else "fp32")
         self.settings = settings.recipe() | {"precision": self.precision}
         self.limits = {"loss": 1000.0}  # "no noise" has a loss below 1, an untrained network one below 300
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """One step of Adam on images (B, C, H, W); the loss."""
-        for group in self.adam.param_groups:
-            group["lr"] = self.learning_rate * rate
+        """One step on images (B, C, H, W); the loss."""
         u = torch.rand(len(images), generator=noise, device=self.device)
         if self.loss == "weighted":
             u = (u + torch.arange(len(images), device=self.device)) / len(images)
@@ -169,9 +231,8 @@ class DenoiserLearner:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             residual = self.net(y).float() - sigma * z
         loss = (residual / (sigma + 0.02) if self.loss == "weighted" else residual).square().mean()
-        self.adam.zero_grad()
         loss.backward()
-        self.adam.step()
+        muon.step(self.optimizers, rate)
         return {"loss": loss.detach()}
 
 
@@ -188,7 +249,8 @@ class Diffusion:
 
     def networks(self) -> dict[str, nn.Module]:
         """The U-Net."""
-        return {"net": UNet(self.settings.kernels, self.settings.blocks)}
+        given = self.settings
+        return {"net": UNet(given.kernels, given.blocks, statistics=given.statistics)}
 
     def learner(
         self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str

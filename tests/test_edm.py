@@ -1,0 +1,164 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from galgen.config import ConditionalSettings
+from galgen.models.edm import ConditionalLearner, ConditionalUNet
+from galgen.runs import checkpoint, training
+from galgen.runs.errors import GalgenError
+
+torch.set_num_threads(1)
+
+GIVEN = ConditionalSettings()
+
+
+def images(n=12, side=8):
+    return np.random.default_rng(0).integers(0, 200, (n, 1, side, side), np.uint8)
+
+
+def net(seed=0, kernels=3, blocks=1):
+    """A network that knows its images and whose running statistics are not all one, in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        D = ConditionalUNet(kernels, blocks, size=8)
+        D.initialize(images())
+        for _ in range(3):
+            D(torch.rand(4, 1, 8, 8), torch.full((4,), 0.3))
+    return D.eval()
+
+
+def test_mean_and_spread_are_those_of_the_training_images_and_travel_with_the_weights(tmp_path):
+    x = images() / 255
+    D = net()
+    np.testing.assert_allclose(D.mean, x.mean(0), rtol=1e-6)
+    assert D.spread.item() == pytest.approx((x - x.mean(0)).std(), rel=1e-6)
+    other = ConditionalUNet(3, 1, size=8)
+    checkpoint.save(tmp_path / "net.safetensors", D.state_dict())
+    other.load_state_dict(checkpoint.load(tmp_path / "net.safetensors"))
+    assert torch.equal(other.mean, D.mean) and torch.equal(other.spread, D.spread)
+
+
+def test_images_that_are_all_one_are_refused():
+    with pytest.raises(GalgenError, match="all 3 training images are equal"):
+        ConditionalUNet(3, 1, size=8).initialize(np.full((3, 1, 8, 8), 7, np.uint8))
+
+
+def test_a_network_without_a_mean_is_not_trained():
+    with pytest.raises(GalgenError, match="initialize"):
+        ConditionalLearner(ConditionalUNet(3, 1, size=8), GIVEN)
+
+
+def test_little_noise_leaves_the_image_and_much_the_mean_and_what_the_network_adds():
+    D, y = net(), torch.rand(3, 1, 8, 8)
+    torch.testing.assert_close(D(y, torch.full((3,), 1e-6)), y, atol=1e-5, rtol=0)
+    far = 1e4
+    body = D.body(
+        torch.cat([(y - D.mean) / far, torch.ones_like(y), torch.full_like(y, math.log(far) / 4)], 1)
+    )
+    torch.testing.assert_close(D(y, torch.full((3,), far)), D.mean + D.spread * body, atol=1e-5, rtol=1e-5)
+
+
+def test_input_and_target_of_the_network_have_unit_variance_at_every_level():
+    D, generator = net(), torch.Generator().manual_seed(0)
+    x = D.mean + D.spread * torch.randn(2000, 1, 8, 8, generator=generator)
+    z = torch.randn(2000, 1, 8, 8, generator=generator)
+    for level in (0.01, 0.3, 1.0, 20.0):
+        c_skip, c_out, c_in = (c[0, 0, 0, 0] for c in D.scales(torch.tensor([level])))
+        y = x + level * z
+        assert (c_in * (y - D.mean)).var().item() == pytest.approx(1, rel=0.02)
+        assert ((x - D.mean - c_skip * (y - D.mean)) / c_out).var().item() == pytest.approx(1, rel=0.02)
+
+
+def test_each_image_has_its_own_noise_level():
+    D, y, sigma = net(), torch.rand(2, 1, 8, 8), torch.tensor([0.1, 2.0])
+    together = D(y, sigma)
+    for k in range(2):
+        torch.testing.assert_close(D(y[k : k + 1], sigma[k : k + 1]), together[k : k + 1])
+    assert (D(y, sigma.flip(0)) - together).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_every_parameter_gets_a_gradient(mode):
+    D = net().train(mode)
+    D(torch.rand(4, 1, 8, 8), torch.tensor([0.01, 0.1, 1.0, 10.0])).square().sum().backward()
+    for name, parameter in D.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+    first = D.body.down[0][0].weight.grad
+    assert first.shape[1] == 3 and (first.abs().amax((0, 2, 3)) > 0).all()  # image, 1 and log sigma are read
+
+
+def test_noise_levels_are_log_normal_one_in_each_stratum_and_bounded():
+    learner = ConditionalLearner(net(), GIVEN)
+    sigma = learner.levels(5000, torch.Generator().manual_seed(0))
+    inside = (sigma > 0.005) & (sigma < 15.0)
+    u = stats.norm.cdf((sigma.log() + 1.6) / 1.5)
+    assert np.abs(u * 5000 - np.arange(5000) - 0.5)[inside].max() < 0.6
+    assert sigma.min() == pytest.approx(0.005) and sigma.max() == 15.0
+    assert (~inside).float().mean().item() == pytest.approx(
+        stats.norm.cdf((math.log(0.005) + 1.6) / 1.5) + stats.norm.sf((math.log(15) + 1.6) / 1.5), abs=1e-3
+    )
+
+
+class Skip(ConditionalUNet):
+    """The best linear answer of one number: F = 0."""
+
+    def __init__(self):
+        super().__init__(2, 1, size=8)
+        self.initialize(images())
+        torch.nn.init.zeros_(self.body.merge[-1][-1].weight)
+
+
+def test_loss_is_one_where_the_network_adds_nothing():
+    D = Skip()
+    learner = ConditionalLearner(D, ConditionalSettings(learning_rate=0.0, optimizer="adam"))
+    generator = torch.Generator().manual_seed(1)
+    x = D.mean + D.spread * torch.randn(4000, 1, 8, 8, generator=generator)
+    assert learner.step(x, generator, 1.0)["loss"].item() == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_step_learns(optimizer):
+    learner = ConditionalLearner(net(kernels=4), ConditionalSettings(optimizer=optimizer))
+    smooth = torch.linspace(0, 1, 8).outer(torch.linspace(0, 1, 8)).expand(8, 1, 8, 8)
+    x = smooth * torch.linspace(0.2, 1, 8)[:, None, None, None]
+    losses = [learner.step(x, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])
+
+
+def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
+    def run(folder, seed=0):
+        return training.train(
+            ConditionalLearner(net(seed), GIVEN),
+            images(),
+            folder,
+            images_shown=96,
+            batch_size=8,
+            seed_order=0,
+            seed_noise=0,
+            schedule=training.cosine,
+            report_every=2,
+            save_every_seconds=0.0,
+            progress=False,
+        )
+
+    run(tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        count = iter(range(100))
+
+        def interrupted(self, *given, step=ConditionalLearner.step):
+            if next(count) == 7:
+                raise KeyboardInterrupt
+            return step(self, *given)
+
+        patch.setattr(ConditionalLearner, "step", interrupted)
+        run(tmp_path / "broken")
+    assert checkpoint.load(tmp_path / "broken" / "checkpoint.safetensors")["shown"] == 48
+    run(tmp_path / "broken", seed=9)  # all comes from the checkpoint
+    whole, broken = (
+        checkpoint.load(tmp_path / name / "weights-96.safetensors")["net"] for name in ("whole", "broken")
+    )
+    assert whole.keys() == broken.keys() and all(torch.equal(whole[k], broken[k]) for k in whole)
+    assert training.read_losses(tmp_path / "whole") == training.read_losses(tmp_path / "broken")
