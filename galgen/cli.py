@@ -294,12 +294,25 @@ def show(key: _Key, /, *, store: _Store = None) -> None:
 
 @runs.command
 def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -> None:
-    """Delete runs."""
+    """Delete runs, whole or not."""
     kept = Store(store)
     for key in keys:
-        kept.get(key)  # all of them exist before the first one goes
+        kept.folders(key)  # all of them exist before the first one goes
     for key in keys:
-        print(f"removed {kept.remove(key).path}")
+        for folder in kept.remove(key):
+            print(f"removed {folder}")
+
+
+@runs.command(name="verify")
+def verify_runs(*, store: _Store = None) -> None:
+    """Compare all runs with their checksums; damaged ones are set aside, to be made again when needed."""
+    kept = Store(store)
+    count, damaged = kept.verify()
+    for folder in sorted(kept.root.glob("*/*.damaged")):
+        print(f"set aside: {folder} (`galgen runs rm {folder.name}` deletes it)")
+    if damaged:
+        raise GalgenError(f"{damaged} of {count} runs in {kept.root} were damaged")
+    print(f"{count} runs in {kept.root} are what was written")
 
 
 def run(commands: App, argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 A disk that fills after hours, or a process that the system kills for its memory, costs more than asking.
 Time is FLOPs, counted in one step of two images, over the rate that a family sustains; disk and memory are
-estimated from above.
+estimated from above, and of the disk a margin is left to all else that is written meanwhile.
 """
 
 import os
@@ -19,6 +19,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 
 __all__ = ["available_memory_mb", "check", "estimate", "flops", "free_disk_mb"]
+
+MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
 
 
 class _Flops(TorchDispatchMode):
@@ -93,16 +95,17 @@ def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
         missing: The trainings to make, as `Experiment.plan` lists them: name, disk_mb, memory_mb.
 
     Raises:
-        GalgenError: If all of them together need more disk than is free, or one of them more memory than is
-            available; with the numbers and the way out.
+        GalgenError: If all of them together need more disk than is free, with a margin, or one of them more
+            memory than is available; with the numbers and the way out.
     """
     if not missing:
         return
-    needed, free = sum(record["disk_mb"] for record in missing), free_disk_mb(store)
+    needed, free = MARGIN * sum(record["disk_mb"] for record in missing), free_disk_mb(store)
     if free < needed:
         raise GalgenError(
-            f"{len(missing)} models to train need about {needed:.0f} MB in {store}, and {free:.0f} MB are "
-            "free on its disk: ask for fewer N, take a smaller profile, or set GALGEN_STORE to another folder"
+            f"{len(missing)} models to train need about {needed:.0f} MB in {store}, a margin included, "
+            f"and {free:.0f} MB are free on its disk: ask for fewer N, take a smaller profile, or set "
+            "GALGEN_STORE to another folder"
         )
     largest, available = max(missing, key=lambda record: record["memory_mb"]), available_memory_mb()
     if available < largest["memory_mb"]:

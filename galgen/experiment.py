@@ -22,9 +22,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -35,38 +33,13 @@ from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
-from galgen.models.families import FAMILIES, SHARED_CHAPTERS
+from galgen.models.families import FAMILIES, SHARED_CHAPTERS, Training
 from galgen.runs import checkpoint
 from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 
 __all__ = ["Experiment", "Training", "every_family", "figure_note", "training_named"]
-
-
-@dataclass(frozen=True)
-class Training:
-    """One model to train, and all that names it.
-
-    Attributes:
-        N: Number of training images.
-        half: Which images: A or B.
-        init: Number of the initialisation.
-        order: Number of the data order and of the noise.
-        control: Whether the images come from the other data set.
-    """
-
-    N: int
-    half: Literal["A", "B"]
-    init: int
-    order: int
-    control: bool = False
-    family: str = "unet"
-
-    @property
-    def name(self) -> str:
-        """Short, unique, and fit for a file name."""
-        return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
 
 
 def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
@@ -192,28 +165,31 @@ class Experiment:
 
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""
-        settings, images = self.settings, self.images(training)
-        shown, seeds = settings.images_shown(training.N), self._seeds(training)
+        identity, images = self._identity(training), self.images(training)
+        params, seeds = identity["params"], identity["params"]["seeds"]
 
         def make(work: Path) -> dict:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             held_out = self.dataset.images[self.split(training.N).validation]
-            summary = loop.train(
+            summary = loop.resume(
                 self.family.learner(self._networks(seeds["init"]), images, held_out, device),
                 images,
                 work,
-                images_shown=shown,
-                batch_size=settings.batch_size,
+                images_shown=params["images_shown"],
+                batch_size=self.settings.batch_size,
                 seed_order=seeds["order"],
                 seed_noise=seeds["order"],
-                schedule=loop.SCHEDULES[settings.schedule],
-                flips=self.family.flips,
-                milestones=self._milestones(training.N),
+                schedule=loop.SCHEDULES[self.settings.schedule],
+                flips=params["flips"],
+                milestones=params["milestones"],
                 label=training.name,
             )
             return summary | {"name": training.name}
 
-        return self.store.run(make=make, **self._identity(training))
+        def megabytes() -> float:
+            return self.plan()[0]["disk_mb"]  # the same for all of a family
+
+        return self.store.run(make=make, megabytes=megabytes, **identity)
 
     def _seeds(self, training: Training) -> dict[str, int]:
         """Of the initialisation, and of the order and the noise."""

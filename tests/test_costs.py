@@ -1,11 +1,13 @@
 import json
 
 import pytest
+from safetensors import SafetensorError
 
 from galgen import costs
 from galgen.cli import main
 from galgen.config import Parameters
 from galgen.experiment import Experiment
+from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
@@ -29,13 +31,14 @@ def room(monkeypatch):
 
 
 def test_what_just_fits_may_start(room):
-    room(disk=110, memory=900)
+    room(disk=1.2 * 110, memory=900)
     costs.check("store", PLAN)
 
 
 def test_too_small_a_disk_is_refused_with_the_sum_of_the_trainings_and_the_ways_out(room):
-    room(disk=109)
-    with pytest.raises(GalgenError, match=r"2 models .* 110 MB in store, and 109 MB .*fewer N.*GALGEN_STORE"):
+    room(disk=131)
+    says = r"2 models .* 132 MB in store, a margin included, and 131 MB .*fewer N.*GALGEN_STORE"
+    with pytest.raises(GalgenError, match=says):
         costs.check("store", PLAN)
     costs.check("store", PLAN[:1])
 
@@ -88,6 +91,30 @@ def test_a_model_that_is_in_the_store_needs_no_room(room, tmp_path, monkeypatch,
     main(["plan", *OPTIONS])
     plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(record["disk_mb"] > 0 for record in plan)
+
+
+def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(
+    room, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path))
+    assert main(["data", "prepare", *OPTIONS]) == 0
+    capsys.readouterr()
+    save, written = checkpoint.save_file, []
+
+    def full(tensors, path, metadata):
+        if len(written) == 2:
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        written.append(path)
+        save(tensors, path, metadata)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        assert main(["train", "unet-N8-A00", *OPTIONS]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("galgen")]
+    experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path))
+    needed = experiment.plan()[0]["disk_mb"]
+    assert len(said) == 1 and f"needs about {needed:.1f} MB" in said[0] and "it goes on where" in said[0]
+    assert main(["train", "unet-N8-A00", *OPTIONS]) == 0
 
 
 @pytest.mark.parametrize("family", ["unet", "glow", "gan"])

@@ -42,6 +42,26 @@ def test_a_changed_byte_is_found(tmp_path, noise, name):
         Dataset.open(tmp_path / "set").verify()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b'{"shape": [60', b"\xff\xfe", b'{"shape": 1, "sha256": 2}']
+)
+def test_a_damaged_meta_json_is_an_error_that_names_it(tmp_path, noise, content):
+    directory = make(tmp_path / "set", noise).directory
+    (directory / "meta.json").write_bytes(content)
+    with pytest.raises(GalgenError, match=r"meta\.json is damaged .* import the data set again"):
+        Dataset.open(directory)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.unlink(), lambda path: path.write_text("# %ECSV 1.0\n# x")]
+)
+def test_a_missing_or_damaged_catalogue_is_an_error_that_names_it(tmp_path, noise, spoil):
+    dataset = make(tmp_path / "set", noise)
+    spoil(tmp_path / "set" / "catalogue.ecsv")
+    with pytest.raises(GalgenError, match=r"catalogue\.ecsv cannot be read .* import the data set again"):
+        len(dataset.catalogue)
+
+
 def test_a_failed_write_leaves_nothing(tmp_path, noise):
     with pytest.raises(TypeError):
         make(tmp_path / "set", noise, parameters={"x": object()})

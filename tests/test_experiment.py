@@ -1,12 +1,18 @@
+import copy
+import hashlib
+import shutil
 import types
 
 import numpy as np
 import pytest
 import torch
+from test_code import edited
 
 from galgen.config import PROFILES, DenoiserSettings, Parameters, profile
 from galgen.experiment import Experiment, every_family, training_named
+from galgen.models import glow_learner
 from galgen.models.families import FAMILIES
+from galgen.runs import store as store_module
 from galgen.runs import training
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -131,3 +137,138 @@ def test_missing_models_are_trained_in_processes_of_their_own(experiment, capfd)
     assert set(runs) == set(wanted)
     experiment.ensure(wanted)
     assert "to train" not in capfd.readouterr().out
+
+
+def keys(experiment):
+    return {t: experiment.store.key(**experiment._identity(t)) for t in experiment.pair(4)}
+
+
+EDITS = {
+    "a schedule": ("unet", training, "0.5 * (1 + math.cos(", "0.4 * (1 + math.cos("),
+    "the warm-up of a schedule": ("gan", training, "(shown + 1) / 1000,", "(shown + 1) / 2000,"),
+    "the images that initialise Glow": ("glow", glow_learner, "images[:256]", "images[:255]"),
+}
+
+
+@pytest.mark.parametrize(("family", "module", "old", "new"), EDITS.values(), ids=EDITS)
+def test_an_edit_that_changes_a_training_gives_it_another_key(
+    experiment, monkeypatch, family, module, old, new
+):
+    asked = Experiment(experiment.parameters, experiment.store, family=family)
+    before = keys(asked)
+    edited(monkeypatch, module.__name__, old, new)
+    assert not set(before.values()) & set(keys(asked).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("_seeds", lambda self, training: {"init": 7 + training.init, "order": training.order}),
+        ("_seeds", lambda self, training: {"init": training.init, "order": 7 + training.order}),
+        ("_milestones", lambda self, N: [self.settings.images_shown(N)]),
+    ],
+    ids=["initialisation", "order and noise", "milestones"],
+)
+def test_seeds_and_milestones_are_part_of_the_key(experiment, monkeypatch, name, edit):
+    before = keys(experiment)
+    monkeypatch.setattr(Experiment, name, edit)
+    assert not set(before.values()) & set(keys(experiment).values())
+
+
+def test_flips_are_part_of_the_key(experiment, monkeypatch):
+    before = keys(experiment)
+    monkeypatch.setattr(type(experiment.family), "flips", not experiment.family.flips)
+    assert not set(before.values()) & set(keys(experiment).values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_training_is_made_with_what_its_key_says(tmp_path, monkeypatch, family):
+    experiment = Experiment(Parameters(profile="smoke", N=4, seed=3), Store(tmp_path), family=family)
+    model, made, learner = experiment.pair(4)[1], {}, type(experiment.family).learner
+
+    def learn(self, networks, images, held_out, device):
+        made["networks"] = {name: copy.deepcopy(net.state_dict()) for name, net in networks.items()}
+        return learner(self, networks, images, held_out, device)
+
+    def resume(learner, images, directory, **options):
+        made.update(options, data=hashlib.sha256(images.tobytes()).hexdigest())
+        return {}
+
+    monkeypatch.setattr(type(experiment.family), "learner", learn)
+    monkeypatch.setattr(training, "resume", resume)
+    params = experiment.train(model).record["params"]
+    assert experiment.train(model).record["data"] == made["data"]
+    for name in ("images_shown", "flips", "milestones", "batch_size"):
+        assert made[name] == params[name]
+    assert made["schedule"].__name__ == params["schedule"]
+    assert made["seed_order"] == made["seed_noise"] == params["seeds"]["order"] == 3001
+    torch.manual_seed(params["seeds"]["init"])
+    for name, net in experiment.family.networks().items():
+        for key, value in net.state_dict().items():
+            assert torch.equal(value, made["networks"][name][key]), (name, key)
+
+
+def flip_a_byte(path):
+    """In the last number of a file, which is read without complaint."""
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 64
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [flip_a_byte, lambda path: path.write_bytes(path.read_bytes()[:999])])
+def test_finished_weights_that_are_damaged_are_not_used_but_made_again(tmp_path, capsys, spoil):
+    experiment = Experiment(Parameters(profile="smoke", N=4), Store(tmp_path))
+    model = experiment.pair(4)[0]
+    run = experiment.train(model)
+    path = run.path / f"weights-{run.summary['images_shown']}.safetensors"
+    whole = path.read_bytes()
+    spoil(path)
+    store_module._SOUND.clear()
+    assert not experiment.trained(model)
+    experiment.networks(model)
+    assert path.read_bytes() == whole
+    assert f"{path} has changed; it is set aside" in capsys.readouterr().err
+
+
+def test_a_last_checkpoint_without_weights_is_trained_anew(tmp_path, capsys):
+    experiment = Experiment(Parameters(profile="smoke", N=4), Store(tmp_path))
+    model = experiment.pair(4)[0]
+    run = experiment.train(model)
+    whole = {path.name: path.read_bytes() for path in run.path.glob("weights-*")}
+    partial = run.path.rename(run.path.with_suffix(".partial"))
+    (partial / "record.json").unlink()
+    for name in whole:
+        (partial / name).unlink()
+    assert {path.name: path.read_bytes() for path in experiment.train(model).path.glob("weights-*")} == whole
+    assert "there is no checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: flip_a_byte(folder / "images.npy"),
+        lambda folder: (folder / "meta.json").write_text('{"shape": [1'),
+        lambda folder: (folder / "catalogue.ecsv").unlink(),
+        shutil.rmtree,
+    ],
+    ids=["images", "meta.json", "catalogue", "all"],
+)
+def test_a_damaged_data_set_in_the_store_is_made_again(tmp_path, capsys, spoil):
+    experiment = Experiment(Parameters(profile="smoke", N=4), Store(tmp_path))
+    dataset = experiment.dataset
+    spoil(dataset.directory)
+    store_module._SOUND.clear()
+    again = Experiment(experiment.parameters, experiment.store).dataset
+    again.verify()
+    assert again.sha256 == dataset.sha256
+    assert "it is set aside" in capsys.readouterr().err
+
+
+def test_a_data_set_outside_the_store_that_has_changed_is_refused(tmp_path):
+    dataset = Experiment(Parameters(profile="smoke", N=4), Store(tmp_path / "store")).dataset
+    given = shutil.copytree(dataset.directory, tmp_path / "mine")
+    asked = Parameters(profile="smoke", N=4, data=str(given))
+    assert len(Experiment(asked, Store(tmp_path / "store")).dataset) == len(dataset)
+    flip_a_byte(given / "images.npy")
+    with pytest.raises(GalgenError, match=r"images\.npy has changed"):
+        Experiment(asked, Store(tmp_path / "store")).split()

@@ -5,11 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from galgen.runs.errors import GalgenError
-from galgen.runs.store import Store
+from galgen.cli import main
+from galgen.runs import store as store_module
+from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.files import file_sha256, write_json
+from galgen.runs.store import Store, _lock
 
 
 def write(work):
@@ -117,3 +122,156 @@ def test_the_folder_comes_from_the_environment_or_the_project(tmp_path, monkeypa
     assert Store().root == tmp_path / "store"
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "elsewhere"))
     assert Store().root == tmp_path / "elsewhere"
+
+
+@pytest.fixture
+def anew():
+    """Forgets what this process has checked, as a new process would."""
+    return store_module._SOUND.clear
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def write_two(work):
+    (work / "dataset").mkdir(exist_ok=True)
+    (work / "dataset" / "images").write_bytes(bytes(1000))
+    (work / ".tmp-left").touch()  # of a killed process
+    return write(work)
+
+
+DAMAGE = {
+    "a flipped bit": ("dataset/images", flip),
+    "truncated": ("result.txt", lambda path: path.write_text("don")),
+    "missing": ("result.txt", Path.unlink),
+    "no record": ("record.json", Path.unlink),
+    "empty record": ("record.json", lambda path: path.write_text("")),
+    "record of nothing": ("record.json", lambda path: path.write_text("{}")),
+    "record of garbage": ("record.json", lambda path: path.write_bytes(b"\xff\xfe[1]")),
+}
+
+
+@pytest.mark.parametrize(("name", "spoil"), DAMAGE.values(), ids=DAMAGE)
+def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, capsys, anew, name, spoil):
+    store = Store(tmp_path)
+    first = store.run("thing", {}, write_two)
+    whole = (tmp_path / "thing" / first.key / "dataset" / "images").read_bytes()
+    spoil(first.path / name)
+    anew()
+    assert store.find("thing", {}) is None
+    again = store.run("thing", {}, write_two)
+    assert (again.path / "dataset" / "images").read_bytes() == whole
+    assert (again.path / "result.txt").read_text() == "done" and again.summary == {"answer": 42}
+    said = capsys.readouterr().err
+    assert name in said and "set aside" in said and said.count("\n") == 1
+    assert first.path.with_suffix(".damaged").is_dir()
+    anew()
+    assert store.find("thing", {}).record == again.record
+
+
+def test_an_entry_is_checked_once_in_a_process(tmp_path, monkeypatch, anew):
+    store, hashed = Store(tmp_path), []
+    run = store.run("thing", {}, write)
+    monkeypatch.setattr(store_module, "file_sha256", lambda path: hashed.append(path) or file_sha256(path))
+    store.run("thing", {}, write)
+    assert not hashed, "what this process has made it need not check"
+    anew()
+    for _ in range(3):
+        assert store.find("thing", {}) and Store(tmp_path).run("thing", {}, write)
+    assert hashed == [run.path / "result.txt"]
+
+
+def test_a_record_older_than_checksums_gets_them(tmp_path, anew):
+    store = Store(tmp_path)
+    run = store.run("thing", {}, write)
+    write_json(run.path / "record.json", {k: v for k, v in run.record.items() if k != "sha256"})
+    anew()
+    assert store.find("thing", {}).summary == run.summary
+    anew()
+    assert store.run("thing", {}, lambda work: pytest.fail("made again")).record == run.record
+    assert store.runs()[0].record == run.record
+
+
+def test_verify_checks_all_entries_and_fails_if_one_was_damaged(tmp_path, capsys):
+    store = Store(tmp_path)
+    runs = [store.run("thing", {"a": a}, write_two) for a in range(3)]
+    assert main(["runs", "verify", "--store", str(tmp_path)]) == 0
+    assert "3 runs" in capsys.readouterr().out
+    flip(runs[1].path / "dataset" / "images")
+    assert main(["runs", "verify", "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{runs[1].path / 'dataset' / 'images'} has changed" in said and "1 of 3 runs" in said
+    assert main(["runs", "verify", "--store", str(tmp_path)]) == 0
+    assert [run.key for run in store.runs()] == [runs[0].key, runs[2].key]
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", '{"key": 3}', "[]"])
+def test_runs_without_a_whole_record_are_named_and_can_be_removed(tmp_path, capsys, content):
+    store = Store(tmp_path)
+    whole, broken = (store.run("thing", {"a": a}, write) for a in range(2))
+    record = broken.path / "record.json"
+    record.unlink() if content is None else record.write_text(content)
+    assert main(["runs", "list", "--store", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert whole.key in said.out and broken.key not in said.out
+    assert f"`galgen runs rm {broken.key}`" in said.err and said.err.count("\n") == 1
+    assert main(["runs", "rm", broken.key, "--store", str(tmp_path)]) == 0
+    assert not broken.path.exists() and whole.path.exists()
+
+
+def test_any_entry_is_removed_with_all_there_is_of_it(tmp_path, capsys):
+    store = Store(tmp_path)
+    run = store.run("thing", {}, write)
+    for suffix in (".partial", ".damaged"):
+        run.path.with_suffix(suffix).mkdir()
+    with _lock(run.path), pytest.raises(GalgenError, match="being made by another process"):
+        store.remove(run.key)
+    assert main(["runs", "rm", run.key[:6], "--store", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("removed /") == 3
+    assert not [path for path in (tmp_path / "thing").iterdir() if path.is_dir()]
+    assert main(["runs", "rm", run.key[:6], "--store", str(tmp_path)]) == 2
+
+
+def test_damaged_leftovers_are_set_aside_and_the_work_begins_anew(tmp_path, capsys):
+    store, found = Store(tmp_path), []
+
+    def make(work):
+        found.append([path.name for path in work.iterdir()])
+        if (work / "checkpoint").exists():
+            raise Damaged("the checkpoint is of cheese")
+        (work / "checkpoint").touch()
+        if len(found) == 1:
+            raise KeyboardInterrupt
+        return write(work)
+
+    with pytest.raises(KeyboardInterrupt):
+        store.run("thing", {}, make)
+    assert store.run("thing", {}, make).summary == {"answer": 42}
+    assert found == [[], ["checkpoint"], []]
+    assert "cheese; it is set aside" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        OSError(122, "Disk quota exceeded"),
+        OSError("1000000 requested and 131056 written"),  # numpy
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_told_and_what_was_done_is_gone_on_with(tmp_path, error):
+    store = Store(tmp_path)
+
+    def full(work):
+        (work / "checkpoint").write_bytes(bytes(2**20))
+        raise error
+
+    with pytest.raises(GalgenError, match=r"disk is full: .*needs about 7\.5 MB, has 1\.0 MB.* it goes on"):
+        store.run("thing", {}, full, megabytes=lambda: 7.5)
+    with pytest.raises(OSError, match="Is a directory"):  # another error is not taken for it
+        store.run("thing", {}, lambda work: work.read_bytes())
+    assert store.run("thing", {}, lambda work: {"found": (work / "checkpoint").stat().st_size}).summary

@@ -13,8 +13,8 @@ import torch
 from galgen.config import DenoiserSettings
 from galgen.models.unet import DenoiserLearner, UNet
 from galgen.runs import checkpoint
-from galgen.runs.errors import GalgenError
-from galgen.runs.training import cosine, halving, log_spaced, read_losses, train
+from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.training import cosine, halving, log_spaced, read_losses, resume, train
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
@@ -46,7 +46,7 @@ def learner(init=0, **given):
         return DenoiserLearner(UNet(2, 1), DenoiserSettings(**given))
 
 
-def run(directory, model=None, data=None, **given):
+def run(directory, model=None, data=None, how=train, **given):
     options = {
         "images_shown": 120,
         "batch_size": 4,
@@ -57,7 +57,7 @@ def run(directory, model=None, data=None, **given):
         "progress": False,
         **given,
     }
-    return train(model or learner(), images() if data is None else data, directory, **options)
+    return how(model or learner(), images() if data is None else data, directory, **options)
 
 
 def weights(directory, shown=120):
@@ -256,6 +256,66 @@ def test_log_line_cut_short_by_a_kill_is_dropped(tmp_path):
     tmp_path.joinpath("losses.jsonl").write_text('{"images": 20, "loss": 1.0}\n{"ima')
     run(tmp_path)
     assert [line["images"] for line in read_losses(tmp_path)] == [20, 40, 60, 80, 100, 120]
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    """The folder of a run that failed after its checkpoint at 60 of 120 images, and one that did not."""
+    run(tmp_path / "whole", Stub())
+    with pytest.raises(GalgenError, match="step 18"):
+        run(tmp_path / "half", Stub(fail_at=18), save_every_seconds=0.0)
+    assert checkpoint.load(tmp_path / "half" / "checkpoint.safetensors")["shown"] == 60
+    return tmp_path / "half", tmp_path / "whole"
+
+
+GARBAGE = ["\0\0\0\n", "{}\n", "[]\n", '"x"\n', '{"images": "many"}\n']
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_in_the_log_behind_the_checkpoint_is_cut_off(interrupted, garbage):
+    half, whole = interrupted
+    with open(half / "losses.jsonl", "a") as log:
+        log.write(garbage)
+    run(half, Stub(), how=resume)
+    assert (half / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_a_log_that_is_not_whole_up_to_the_checkpoint_is_not_gone_on_with(interrupted, garbage):
+    half, _ = interrupted
+    log = (half / "losses.jsonl").read_text()
+    for damaged in (garbage + log, "", log[: len(log) // 2]):
+        (half / "losses.jsonl").write_text(damaged)
+        with pytest.raises(Damaged, match="cannot be gone on with"):
+            run(half, Stub(), how=resume)
+    (half / "losses.jsonl").unlink()
+    with pytest.raises(Damaged, match="No such file"):
+        run(half, Stub(), how=resume)
+    (half / "checkpoint.safetensors").unlink()
+    (half / "losses.jsonl").write_text(garbage)
+    run(half, Stub(), how=resume)  # nothing to go on with, so nothing that it spoils
+    assert [line["images"] for line in read_losses(half)] == [20, 40, 60, 80, 100, 120]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_a_log_of_a_finished_run_that_cannot_be_read_names_its_line(tmp_path, garbage):
+    (tmp_path / "losses.jsonl").write_text('{"images": 20, "loss": 1.0}\n' + garbage)
+    with pytest.raises(GalgenError, match=r"losses\.jsonl cannot be read .* `galgen runs rm"):
+        read_losses(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "weights-60", "weights-120"])
+def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(tmp_path, name):
+    run(tmp_path, Stub(), how=resume, milestones=[60])
+    path = tmp_path / f"{name}.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Damaged, match=name):
+        run(tmp_path, Stub(), how=resume, milestones=[60])
+    if name != "checkpoint":
+        path.unlink()
+        with pytest.raises(Damaged, match=f"there is no checkpoint .*{name}"):
+            run(tmp_path, Stub(), how=resume, milestones=[60])
 
 
 def test_schedules_are_functions_of_images_shown():

@@ -58,17 +58,23 @@ class Dataset:
                 f"{directory} is not a galgen data set (no meta.json); make one with `galgen data import` "
                 "or `galgen data simulate`"
             )
-        meta = read_json(directory / "meta.json")
+        try:
+            meta = read_json(directory / "meta.json")
+            shape, _ = meta["shape"], meta["sha256"]["images.npy"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise GalgenError(
+                f"{directory / 'meta.json'} is damaged ({error!r}); import the data set again"
+            ) from error
         try:
             images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise GalgenError(
                 f"{directory / 'images.npy'} cannot be read ({error}); import it again"
             ) from error
-        if images.dtype != np.uint8 or list(images.shape) != meta["shape"]:
+        if images.dtype != np.uint8 or list(images.shape) != shape:
             raise GalgenError(
                 f"{directory / 'images.npy'} is {images.dtype} {images.shape}, but meta.json says "
-                f"uint8 {tuple(meta['shape'])}; import it again"
+                f"uint8 {shape}; import it again"
             )
         return cls(directory, images, meta)
 
@@ -87,8 +93,17 @@ class Dataset:
 
     @property
     def catalogue(self) -> Table:
-        """The catalogue, one row an image, read from disk."""
-        return Table.read(self.directory / "catalogue.ecsv")
+        """The catalogue, one row an image, read from disk.
+
+        Raises:
+            GalgenError: If it is missing or damaged.
+        """
+        try:
+            return Table.read(self.directory / "catalogue.ecsv")
+        except (OSError, ValueError) as error:
+            raise GalgenError(
+                f"{self.directory / 'catalogue.ecsv'} cannot be read ({error}); import the data set again"
+            ) from error
 
     @functools.cached_property
     def distinct(self) -> np.ndarray:

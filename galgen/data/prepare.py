@@ -34,7 +34,7 @@ def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed
         seed: Names the simulated galaxies.
 
     Raises:
-        GalgenError: If the source is neither a name nor a path.
+        GalgenError: If the source is neither a name nor a path, or a data set that has changed.
     """
     path, data = Path(source).expanduser(), ""
     if source in SIMULATED:
@@ -52,6 +52,7 @@ def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed
         )
     elif (path / "meta.json").is_file():
         given = Dataset.open(path)
+        given.verify()  # what is in the store is checked there
         if given.images.shape[-1] == size:
             return given
         params, data, code = {"name": path.name, "size": size}, given.sha256, [to_uint8, resize_area]

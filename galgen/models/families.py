@@ -5,7 +5,8 @@ images. All else (splits, seeds, the store, the two-models tests, the workflow) 
 new family is its settings in `galgen.config`, a module with its class here beside it, and its name below.
 """
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from galgen.models.glow_learner import GlowFamily
 from galgen.models.unet import Diffusion
 from galgen.runs.training import Learner
 
-__all__ = ["FAMILIES", "SHARED_CHAPTERS", "Family"]
+__all__ = ["FAMILIES", "SHARED_CHAPTERS", "Family", "Training"]
 
 
 class Family(Protocol):
@@ -64,6 +65,32 @@ class Family(Protocol):
 
         `chunk` of them go through a network at once.
         """
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to train, and all that names it.
+
+    Attributes:
+        N: Number of training images.
+        half: Which images: A or B.
+        init: Number of the initialisation.
+        order: Number of the data order and of the noise.
+        control: Whether the images come from the other data set.
+        family: Which family the model is of.
+    """
+
+    N: int
+    half: Literal["A", "B"]
+    init: int
+    order: int
+    control: bool = False
+    family: str = "unet"
+
+    @property
+    def name(self) -> str:
+        """Short, unique, and fit for a file name."""
+        return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
 
 
 FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, GlowFamily, Gan)}

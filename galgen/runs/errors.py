@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["GalgenError", "checked"]
+__all__ = ["Damaged", "GalgenError", "checked"]
 
 T = TypeVar("T")
 
@@ -14,6 +14,10 @@ class GalgenError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class Damaged(GalgenError):
+    """Something in the store is not what was written there: the store sets it aside and makes it again."""
 
 
 def checked(kind: type[T], values: object, what: str) -> T:

@@ -5,28 +5,51 @@
 An entry is a folder `<root>/<kind>/<key>/` with `record.json` and the artefacts (safetensors, ECSV, JSON; no
 pickle). It is made in `<key>.partial`, where an interrupted run finds its checkpoint again, and renamed when
 done, under a lock: of two processes that ask for the same entry one works and the other waits for it.
+
+The record holds the sha256 of every artefact. They are compared when a process first uses the entry, and by
+`Store.verify`. What is not as it was written is renamed to `<key>.damaged`, with a message, and made again.
 """
 
+import contextlib
 import datetime
+import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+from safetensors import SafetensorError
 
 from galgen.runs.code import code_version
-from galgen.runs.errors import GalgenError
-from galgen.runs.files import project, read_json, write_json
+from galgen.runs.errors import Damaged, GalgenError, checked
+from galgen.runs.files import file_sha256, project, read_json, write_json
 
 __all__ = ["Run", "Store", "provenance"]
+
+# Entries that this process has compared with their checksums, or made.
+_SOUND: set[Path] = set()
+
+
+class _Record(BaseModel):
+    """What every record holds, beside parameters, versions and checksums."""
+
+    key: str
+    kind: str
+    created: str
+    seconds: float
+    commit: str
+    summary: dict
 
 
 @dataclass(frozen=True)
@@ -97,7 +120,10 @@ class Store:
     def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> Run | None:
         """The finished entry, or None."""
         path = self.root / kind / self.key(kind, params, data=data, code=code)
-        return Run(path, read_json(path / "record.json")) if path.is_dir() else None
+        try:
+            return _sound(path) if path.is_dir() else None
+        except Damaged:  # `run`, which holds the lock, says so and makes it again
+            return None
 
     def run(
         self,
@@ -107,28 +133,42 @@ class Store:
         *,
         data: str = "",
         code: Iterable[object] = (),
+        megabytes: Callable[[], float] | None = None,
     ) -> Run:
-        """Return the entry, making it first if it is missing.
+        """Return the entry, making it first if it is missing or damaged.
 
         Args:
             kind: What sort of artefact, a folder of the store.
             params: Everything the result depends on, as JSON values.
             make: Writes the artefacts into the folder it is given, which may hold what an interrupted
-                attempt left behind, and returns a summary (JSON values).
+                attempt left behind, and returns a summary (JSON values). If it raises `Damaged`, it is
+                called once more, with an empty folder.
             data: sha256 of the data the result depends on.
             code: Functions, classes or modules: the entry points of what computes the result.
+            megabytes: About how much room the entry takes, asked only when the disk is full.
+
+        Raises:
+            GalgenError: If the disk is full.
         """
         code = tuple(code)
         key = self.key(kind, params, data=data, code=code)
         path = self.root / kind / key
         partial = self.root / kind / f"{key}.partial"
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / kind / f".{key}.lock"):
+        with _lock(path), _full_disk_told(partial, megabytes):
             if path.is_dir():
-                return Run(path, read_json(path / "record.json"))
+                try:
+                    return _sound(path, adopt=True)
+                except Damaged as error:
+                    _set_aside(path, error)
             partial.mkdir(exist_ok=True)
             started = time.monotonic()
-            summary = make(partial)
+            try:
+                summary = make(partial)
+            except Damaged as error:
+                _set_aside(partial, error)
+                partial.mkdir()
+                summary = make(partial)
             record = {
                 "key": key,
                 "kind": kind,
@@ -138,17 +178,44 @@ class Store:
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 "seconds": round(time.monotonic() - started, 3),
                 "summary": summary,
+                "sha256": _checksums(partial),
                 **provenance(),
             }
             write_json(partial / "record.json", record)
             partial.rename(path)
+            _SOUND.add(path)
         return Run(path, record)
 
     def runs(self, kind: str | None = None) -> list[Run]:
-        """All finished entries, oldest first."""
-        records = self.root.glob(f"{kind or '*'}/*/record.json")
-        found = [Run(path.parent, read_json(path)) for path in records if path.parent.suffix != ".partial"]
+        """All finished entries, oldest first; those whose record cannot be read are named on stderr."""
+        found = []
+        for path in self._finished(kind):
+            try:
+                found.append(Run(path, _record(path)))
+            except Damaged as error:
+                print(f"galgen: {error}; `galgen runs rm {path.name}` removes it", file=sys.stderr)
         return sorted(found, key=lambda run: run.record["created"])
+
+    def _finished(self, kind: str | None = None) -> list[Path]:
+        """The folders of finished entries, whole or not."""
+        return sorted(path for path in self.root.glob(f"{kind or '*'}/{'[0-9a-f]' * 16}") if path.is_dir())
+
+    def verify(self) -> tuple[int, int]:
+        """Compare all finished entries with their checksums, and set aside what differs.
+
+        Returns:
+            The number of entries, and of those that were set aside.
+        """
+        paths, damaged = self._finished(), 0
+        for path in paths:
+            _SOUND.discard(path)
+            with _lock(path):
+                try:
+                    _sound(path, adopt=True)
+                except Damaged as error:
+                    _set_aside(path, error)
+                    damaged += 1
+        return len(paths), damaged
 
     def get(self, key: str) -> Run:
         """The entry whose key starts with `key`.
@@ -163,9 +230,111 @@ class Store:
             )
         return found[0]
 
-    def remove(self, key: str) -> Run:
-        """Delete the entry whose key starts with `key` and return what it was."""
-        run = self.get(key)
-        with FileLock(run.path.parent / f".{run.key}.lock"):
-            shutil.rmtree(run.path)
-        return run
+    def folders(self, key: str) -> list[Path]:
+        """All there is of the entry whose key starts with `key`: finished, unfinished, damaged.
+
+        Raises:
+            GalgenError: If there is none, or more than one such entry.
+        """
+        found = [p for p in self.root.glob("*/*") if p.is_dir() and key and p.name.startswith(key)]
+        if (entries := len({path.with_suffix("") for path in found})) != 1:
+            raise GalgenError(
+                f"{entries} runs in {self.root} have a key starting with '{key}'; see `galgen runs list`"
+            )
+        return sorted(found)
+
+    def remove(self, key: str) -> list[Path]:
+        """Delete the entry whose key starts with `key`, whole or not, and return the folders it had.
+
+        Raises:
+            GalgenError: If there is none, or more than one, or another process is at work on it.
+        """
+        folders = self.folders(key)
+        try:
+            with _lock(folders[0], timeout=0):
+                for folder in folders:
+                    _SOUND.discard(folder)
+                    shutil.rmtree(folder)
+        except Timeout as error:
+            raise GalgenError(f"{folders[0]} is being made by another process; end that first") from error
+        return folders
+
+
+def _lock(path: Path, timeout: float = -1) -> FileLock:
+    """The lock of an entry, by any of its folders."""
+    return FileLock(path.parent / f".{path.stem}.lock", timeout=timeout)
+
+
+def _record(path: Path) -> dict:
+    """The record of the entry in the folder `path`.
+
+    Raises:
+        Damaged: If there is none, or a part of it is missing.
+    """
+    try:
+        record = read_json(path / "record.json")
+        checked(_Record, record, "the record")
+    except (OSError, ValueError, GalgenError) as error:
+        raise Damaged(f"{path} has no whole record.json ({error})") from error
+    return record
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """The sha256 of every file below a folder, by its path there, but for the record and temporary files."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name: file_sha256(path)
+        for name, path in sorted(files.items())
+        if name != "record.json" and not path.name.startswith(".tmp-")
+    }
+
+
+def _sound(path: Path, *, adopt: bool = False) -> Run:
+    """The entry in the folder `path`, compared with its checksums if this process has not done so yet.
+
+    Args:
+        path: The folder.
+        adopt: Write the checksums into a record that is older than they are; the caller holds the lock.
+
+    Raises:
+        Damaged: If the record is not whole, or an artefact is missing or has changed.
+    """
+    record = _record(path)
+    if path not in _SOUND:
+        found = _checksums(path)
+        if adopt and "sha256" not in record:
+            record["sha256"] = found
+            write_json(path / "record.json", record)
+        for name, expected in record.get("sha256", {}).items():
+            if found.get(name) != expected:
+                raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")
+        _SOUND.add(path)
+    return Run(path, record)
+
+
+def _set_aside(path: Path, error: Damaged) -> None:
+    """Rename a damaged entry, finished or not, in the place of an older one, and say so."""
+    aside = path.with_suffix(".damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+    _SOUND.discard(path)
+    print(f"galgen: {error}; it is set aside in {aside} and made again when needed", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _full_disk_told(folder: Path, megabytes: Callable[[], float] | None) -> Iterator[None]:
+    """Turn the errors of a full disk, of any library, into one message."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        # safetensors and numpy give no error number
+        if not full and not re.search(r"No space left|quota exceeded|requested and \d+ written", str(error)):
+            raise
+        written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+        needed = f"needs about {megabytes():.1f} MB, " if megabytes else ""
+        raise GalgenError(
+            f"the disk is full: {folder} {needed}has {written:.1f} MB so far, and "
+            f"{shutil.disk_usage(folder.parent).free / 2**20:.1f} MB are free. Make room and run the same "
+            "command again: it goes on where it stopped"
+        ) from error
