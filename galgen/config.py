@@ -41,7 +41,7 @@ class TrainingSettings(_Settings):
     design_N: int  # the size at which the 2x2 of initialisation and data is run
     batch_size: int
     learning_rate: float
-    schedule: str  # a name of `galgen.runs.training.SCHEDULES`
+    schedule: str  # a name of `galgen.runs.schedules.SCHEDULES`
     passes_per_image: int | None = None  # None: the cap, whatever N
     images_cap: int
     milestones: int  # weights kept along the way, log-spaced in images shown

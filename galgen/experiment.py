@@ -34,7 +34,7 @@ from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.models.families import FAMILIES, SHARED_CHAPTERS, Training
-from galgen.runs import checkpoint
+from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
@@ -179,7 +179,7 @@ class Experiment:
                 batch_size=self.settings.batch_size,
                 seed_order=seeds["order"],
                 seed_noise=seeds["order"],
-                schedule=loop.SCHEDULES[self.settings.schedule],
+                schedule=schedules.SCHEDULES[self.settings.schedule],
                 flips=params["flips"],
                 milestones=params["milestones"],
                 label=training.name,
@@ -198,14 +198,16 @@ class Experiment:
     def _milestones(self, N: int) -> list[int]:
         """Images shown at which weights are kept."""
         shown = self.settings.images_shown(N)
-        return loop.log_spaced(max(self.settings.batch_size, shown // 128), shown, self.settings.milestones)
+        return schedules.log_spaced(
+            max(self.settings.batch_size, shown // 128), shown, self.settings.milestones
+        )
 
     def recipe(self, training: Training) -> dict:
         """What decides how a training ends, but for its images: kind, parameters and code."""
         family, settings, N = self.family, self.settings, training.N
         params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N), "flips": family.flips}
         params |= {"milestones": self._milestones(N), "seeds": self._seeds(training)}
-        code = (family.networks, family.learner, loop.train, loop.SCHEDULES[settings.schedule])
+        code = (family.networks, family.learner, loop.train, schedules.SCHEDULES[settings.schedule])
         return {"kind": training.family, "params": params, "code": code}
 
     def _identity(self, training: Training) -> dict:

@@ -9,6 +9,7 @@ from galgen.config import ConditionalSettings
 from galgen.models.edm import ConditionalLearner, ConditionalUNet
 from galgen.runs import checkpoint, training
 from galgen.runs.errors import GalgenError
+from galgen.runs.log import read_losses
 
 torch.set_num_threads(1)
 
@@ -161,4 +162,4 @@ def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
         checkpoint.load(tmp_path / name / "weights-96.safetensors")["net"] for name in ("whole", "broken")
     )
     assert whole.keys() == broken.keys() and all(torch.equal(whole[k], broken[k]) for k in whole)
-    assert training.read_losses(tmp_path / "whole") == training.read_losses(tmp_path / "broken")
+    assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")

@@ -1,4 +1,5 @@
 import copy
+import functools
 import hashlib
 import shutil
 import types
@@ -12,8 +13,8 @@ from galgen.config import PROFILES, DenoiserSettings, Parameters, profile
 from galgen.experiment import Experiment, every_family, training_named
 from galgen.models import glow_learner
 from galgen.models.families import FAMILIES
+from galgen.runs import schedules, training
 from galgen.runs import store as store_module
-from galgen.runs import training
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
@@ -72,7 +73,7 @@ def test_every_family_can_be_planned(profile, family, tmp_path):
     records = planned.plan()
     assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.sizes) + beyond_pairs
     assert min(record["minutes"] for record in records) >= 0
-    assert all(planned.settings.schedule in training.SCHEDULES for _ in records)
+    assert all(planned.settings.schedule in schedules.SCHEDULES for _ in records)
 
 
 def test_all_families_share_one_data_set_whatever_their_sizes(tmp_path):
@@ -144,8 +145,8 @@ def keys(experiment):
 
 
 EDITS = {
-    "a schedule": ("unet", training, "0.5 * (1 + math.cos(", "0.4 * (1 + math.cos("),
-    "the warm-up of a schedule": ("gan", training, "(shown + 1) / 1000,", "(shown + 1) / 2000,"),
+    "a schedule": ("unet", schedules, "0.5 * (1 + math.cos(", "0.4 * (1 + math.cos("),
+    "the warm-up of a schedule": ("gan", schedules, "(shown + 1) / 1000,", "(shown + 1) / 2000,"),
     "the images that initialise Glow": ("glow", glow_learner, "images[:256]", "images[:255]"),
 }
 
@@ -186,6 +187,7 @@ def test_a_training_is_made_with_what_its_key_says(tmp_path, monkeypatch, family
     experiment = Experiment(Parameters(profile="smoke", N=4, seed=3), Store(tmp_path), family=family)
     model, made, learner = experiment.pair(4)[1], {}, type(experiment.family).learner
 
+    @functools.wraps(learner)  # the key asks where it is defined
     def learn(self, networks, images, held_out, device):
         made["networks"] = {name: copy.deepcopy(net.state_dict()) for name, net in networks.items()}
         return learner(self, networks, images, held_out, device)

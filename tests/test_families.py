@@ -12,8 +12,8 @@ from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.experiment import Experiment
 from galgen.models import families
+from galgen.runs.schedules import constant, falling
 from galgen.runs.store import Store
-from galgen.runs.training import constant, falling
 
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
 

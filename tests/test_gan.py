@@ -7,7 +7,9 @@ from galgen.config import GanSettings
 from galgen.models.gan import Discriminator, GanLearner, Generator, draw
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
-from galgen.runs.training import cosine, read_losses, train
+from galgen.runs.log import read_losses
+from galgen.runs.schedules import cosine
+from galgen.runs.training import train
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 

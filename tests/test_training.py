@@ -14,7 +14,9 @@ from galgen.config import DenoiserSettings
 from galgen.models.unet import DenoiserLearner, UNet
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.training import cosine, halving, log_spaced, read_losses, resume, train
+from galgen.runs.log import read_losses
+from galgen.runs.schedules import cosine, halving, log_spaced
+from galgen.runs.training import resume, train
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
@@ -24,7 +26,8 @@ TINY = """
 import sys, numpy as np, torch
 from galgen.config import DenoiserSettings
 from galgen.models.unet import DenoiserLearner, UNet
-from galgen.runs.training import cosine, train
+from galgen.runs.schedules import cosine
+from galgen.runs.training import train
 torch.set_num_threads(1)
 torch.manual_seed(0)
 learner = DenoiserLearner(UNet(3, 2), DenoiserSettings())

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from galgen.compare.exchange import Memorization, gaussian_margins, margins, memorization_test
 from galgen.experiment import Experiment, Training
 from galgen.figures.style import shades, spaced
+from galgen.runs.log import read_losses
 from galgen.runs.store import Run
-from galgen.runs.training import read_losses
 
 __all__ = ["memorization_history", "plot_losses", "smoothed"]
 
 
 def smoothed(log: Sequence[Mapping[str, float]], windows: int = 40) -> dict[str, np.ndarray]:
-    """Running means of all losses in a log of a training (`galgen.runs.training.read_losses`).
+    """Running means of all losses in a log of a training (`galgen.runs.log.read_losses`).
 
     Args:
         log: Its lines.

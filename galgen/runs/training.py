@@ -35,11 +35,11 @@ from torch import Tensor, nn
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_path
+from galgen.runs.log import cut_log
 from galgen.runs.progress import Display
+from galgen.runs.schedules import Schedule
 
-__all__ = ["SCHEDULES", "Learner", "cosine", "halving", "log_spaced", "read_losses", "resume", "train"]
-
-Schedule = Callable[[int, int], float]
+__all__ = ["Learner", "resume", "train"]
 
 
 class Learner(Protocol):
@@ -189,7 +189,7 @@ def resume(learner: Learner, images: np.ndarray, directory: str | Path, **option
             weights that the checkpoint has passed are missing or not whole.
     """
     directory = Path(directory)
-    _check_left(directory / "checkpoint.safetensors", directory / "losses.jsonl")
+    cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
     summary = train(learner, images, directory, **options)
     try:
         for shown in summary["weights"]:
@@ -197,77 +197,6 @@ def resume(learner: Learner, images: np.ndarray, directory: str | Path, **option
     except GalgenError as error:
         raise Damaged(f"the training is done, but {error}") from error
     return summary
-
-
-def cosine(shown: int, total: int) -> float:
-    """From 1 down to 0 along a cosine, after a warm-up over the first 2 % of the images, at most 1000."""
-    warm_up = min(total // 50, 1000) + 1
-    return min(1.0, (shown + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * shown / total))
-
-
-def halving(shown: int, total: int) -> float:
-    """The paper's: halved every 100 epochs of 250 000 images, however long the training."""
-    return 0.5 ** (shown // 25_000_000)
-
-
-def constant(shown: int, total: int) -> float:
-    """One learning rate throughout."""
-    return 1.0
-
-
-def falling(shown: int, total: int) -> float:
-    """Constant after a warm-up over 1000 images, and from half of the training on linearly to nothing."""
-    return min(1.0, (shown + 1) / 1000, 2 * (1 - shown / total))
-
-
-SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (cosine, halving, constant, falling)}
-
-
-def log_spaced(first: int, last: int, count: int) -> list[int]:
-    """`count` milestones in geometric progression, both ends included; fewer where they coincide."""
-    return sorted({int(n) for n in np.geomspace(first, last, count).round()})
-
-
-def read_losses(directory: str | Path) -> list[dict]:
-    """The log of a run: one dictionary a line, `images` and the losses.
-
-    Raises:
-        GalgenError: If there is none, or a line is none.
-    """
-    log = Path(directory) / "losses.jsonl"
-    try:
-        return [_line(line) for line in log.read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise GalgenError(f"{log} cannot be read ({error}); `galgen runs rm {log.parent.name}`") from error
-
-
-def _line(text: str) -> dict:
-    """A line of the log; a ValueError if it is none."""
-    line = json.loads(text)
-    if not isinstance(line, dict) or not isinstance(line.get("images"), int):
-        raise ValueError(f"'{text:.40}' is no line of a log")
-    return line
-
-
-def _check_left(state: Path, log: Path) -> None:
-    """Cut the log behind the line of the checkpoint, whatever follows; without a checkpoint remove it.
-
-    Raises:
-        Damaged: If the checkpoint cannot be read, or the log is not whole up to there.
-    """
-    if not state.is_file():
-        log.unlink(missing_ok=True)
-        return
-    try:
-        shown = checkpoint.load(state)["shown"]
-        lines = log.read_text(errors="replace").splitlines(keepends=True)
-        last = next((i for i, line in enumerate(lines) if _line(line)["images"] == shown), None)
-        if last is None:
-            raise ValueError(f"the log ends before the checkpoint, after {shown} images")
-    except (OSError, KeyError, ValueError, GalgenError) as error:
-        raise Damaged(f"{log.parent} cannot be gone on with: {error}") from error
-    with atomic_path(log) as temporary:
-        temporary.write_text("".join(lines[: last + 1]))
 
 
 def _check(images: np.ndarray, images_shown: int, batch_size: int) -> None:

@@ -1,0 +1,39 @@
+"""What the learning rate is multiplied by, as a function of images shown and of images to be shown."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+__all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "falling", "halving", "log_spaced"]
+
+Schedule = Callable[[int, int], float]
+
+
+def cosine(shown: int, total: int) -> float:
+    """From 1 down to 0 along a cosine, after a warm-up over the first 2 % of the images, at most 1000."""
+    warm_up = min(total // 50, 1000) + 1
+    return min(1.0, (shown + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * shown / total))
+
+
+def halving(shown: int, total: int) -> float:
+    """The paper's: halved every 100 epochs of 250 000 images, however long the training."""
+    return 0.5 ** (shown // 25_000_000)
+
+
+def constant(shown: int, total: int) -> float:
+    """One learning rate throughout."""
+    return 1.0
+
+
+def falling(shown: int, total: int) -> float:
+    """Constant after a warm-up over 1000 images, and from half of the training on linearly to nothing."""
+    return min(1.0, (shown + 1) / 1000, 2 * (1 - shown / total))
+
+
+SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (cosine, halving, constant, falling)}
+
+
+def log_spaced(first: int, last: int, count: int) -> list[int]:
+    """`count` milestones in geometric progression, both ends included; fewer where they coincide."""
+    return sorted({int(n) for n in np.geomspace(first, last, count).round()})
