@@ -20,11 +20,11 @@ from astropy.table import Table
 from torch import Tensor
 
 from galgen.compare.agreement import TwoModels
+from galgen.compare.alike import repaired
 from galgen.compare.distances import distances, with_spread
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
-from galgen.compare.uncertainty import Outcome, permutation_test, permuted
-from galgen.data import similarity
+from galgen.compare.uncertainty import Outcome
 
 __all__ = ["EXPECTED", "QUESTIONS", "scores"]
 
@@ -71,10 +71,8 @@ def scores(
         seed: Random seed.
     """
     a, b = torch.as_tensor(a), torch.as_tensor(b)
-    orders = permuted(np.arange(len(a)), permutations, seed)
-    medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
     answers = {
-        "agreement": permutation_test(np.array(medians)),
+        "agreement": repaired(a, b, mean=mean, permutations=permutations, seed=seed),
         "memorization": pair.memorization.outcome,
     }
     a = a[: len(reference) // 2]

@@ -105,7 +105,8 @@ def kept_findings(run: Findings) -> dict:
         for family, n in run.scores
     ]
     names = ("separation", "losses", "onset", "missed", "alpha")
-    return {"pairs": pairs} | {name: getattr(run, name) for name in names}
+    foreign = {"foreign": run.foreign and vars(run.foreign)}
+    return {"pairs": pairs} | foreign | {name: getattr(run, name) for name in names}
 
 
 def findings_of(kept: Mapping) -> Findings:
@@ -114,6 +115,7 @@ def findings_of(kept: Mapping) -> Findings:
     rest = dict(kept["findings"])
     pairs = {(record["pair"], record["N"]): record for record in rest.pop("pairs")}
     names = ("value", "low", "high", "n")
+    rest["foreign"] = rest["foreign"] and Outcome(**rest["foreign"])
     rest["separation"] = {int(n): said for n, said in rest["separation"].items()}
     return Findings(
         from_kept(kept["scores"], "family"),
