@@ -105,8 +105,10 @@ def kept_findings(run: Findings) -> dict:
         for family, n in run.scores
     ]
     names = ("separation", "losses", "onset", "missed", "alpha")
-    foreign = {"foreign": run.foreign and vars(run.foreign)}
-    return {"pairs": pairs} | foreign | {name: getattr(run, name) for name in names}
+    found = {"foreign": run.foreign and vars(run.foreign)}
+    for name in ("between", "farther"):
+        found[name] = {family: value and vars(value) for family, value in getattr(run, name).items()}
+    return {"pairs": pairs} | found | {name: getattr(run, name) for name in names}
 
 
 def findings_of(kept: Mapping) -> Findings:
@@ -116,6 +118,8 @@ def findings_of(kept: Mapping) -> Findings:
     pairs = {(record["pair"], record["N"]): record for record in rest.pop("pairs")}
     names = ("value", "low", "high", "n")
     rest["foreign"] = rest["foreign"] and Outcome(**rest["foreign"])
+    for name, kind in (("between", Outcome), ("farther", Estimate)):
+        rest[name] = {family: value and kind(**value) for family, value in rest[name].items()}
     rest["separation"] = {int(n): said for n, said in rest["separation"].items()}
     return Findings(
         from_kept(kept["scores"], "family"),
