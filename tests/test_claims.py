@@ -8,7 +8,6 @@ from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures import claims
 from galgen.figures.claims import (
-    CLAIMS,
     CONFOUNDED,
     HELD,
     NOT_HELD,
@@ -19,6 +18,7 @@ from galgen.figures.claims import (
     Ruling,
 )
 from galgen.figures.results import load
+from galgen.figures.rules import CLAIMS
 from galgen.figures.scoreboard import findings_of, kept, kept_findings
 
 RULES = {claim.text: claim.rule for claim in CLAIMS}
