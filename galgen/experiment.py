@@ -247,9 +247,15 @@ class Experiment:
         run = self.train(training)
         shown = images_shown or run.summary["images_shown"]
         state = checkpoint.load(run.path / f"weights-{shown}.safetensors")
-        networks = self._networks(self._seeds(training)["init"])
+        networks = self.untrained(training)
         for name, net in networks.items():
             net.load_state_dict(state[name])
+        return networks
+
+    def untrained(self, training: Training) -> dict[str, nn.Module]:
+        """The networks in evaluation mode as the training begins with them."""
+        networks = self._networks(self._seeds(training)["init"])
+        for net in networks.values():
             net.eval().to(memory_format=torch.channels_last)
         return networks
 

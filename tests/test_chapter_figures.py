@@ -11,7 +11,7 @@ import torch
 from galgen.compare import denoising, gaussian, spread
 from galgen.compare.agreement import two_models
 from galgen.compare.exchange import Exchange, Memorization
-from galgen.compare.strangers import strangers
+from galgen.compare.strangers import copy_threshold, strangers
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
@@ -62,6 +62,11 @@ def test_strangers_are_unlike_but_for_the_look_of_any_galaxy_and_the_nearest_of_
     assert [axis.get_title() for axis in figure.axes] == list(KINDS)
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["random pairs", "nearest of 4", "nearest of 40"]
+
+
+def test_a_copy_is_nearer_than_all_but_one_stranger_in_a_hundred():
+    nearest = np.random.default_rng(0).permutation(np.arange(1000) / 1000)
+    assert (nearest > copy_threshold(nearest)).mean() == 0.01
 
 
 def test_images_of_several_sizes_stand_in_a_row_under_their_names():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.denoising import denoise_panel, denoising_curve, psnr
+from galgen.compare.denoising import denoise_panel, denoising_curve, psnr, training_gap
 from galgen.runs.errors import GalgenError
 
 IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.uint8)
@@ -88,3 +88,16 @@ def test_the_panel_shows_what_the_curve_measures():
 def test_bad_levels_are_named(sigmas):
     with pytest.raises(GalgenError, match="noise levels"):
         denoising_curve(keep, IMAGES, sigmas)
+
+
+def test_the_gap_of_training_is_that_of_two_denoisers_on_the_same_images():
+    rng = np.random.default_rng(1)
+    easy, hard = (rng.integers(128 - w, 128 + w, (20, 1, 16, 16), dtype=np.uint8) for w in (4, 100))
+
+    def gray(y):
+        return y - 0.5
+
+    # neither has seen more than the other: B's images being harder is no gap
+    assert training_gap((gray, gray), (easy, hard), SIGMAS).tolist() == [0, 0, 0]
+    pair = memorizer(IMAGES[:15]), memorizer(IMAGES[15:])
+    assert (training_gap(pair, (IMAGES[:15], IMAGES[15:]), SIGMAS[:2]) > 20).all()

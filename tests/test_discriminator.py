@@ -40,9 +40,15 @@ def sharpness(x):
     return (x.square().mean((1, 2, 3)) / step.square().mean((1, 2, 3)) - 2.5) / 5
 
 
-def judgement(D, own, other, train, held_out, seed=0):
+def blind(x):
+    """A discriminator before its training, at its best: it finds nothing."""
+    return torch.zeros(len(x))
+
+
+def judgement(D, own, other, train, held_out, seed=0, before=blind):
     sets = image_sets(own, other, train, held_out, seed=seed)
-    return judge({name: score(D, images) for name, images in sets.items()}, permutations=399, seed=seed)
+    scores, known = ({name: score(f, images) for name, images in sets.items()} for f in (D, before))
+    return judge(scores, known, permutations=399, seed=seed)
 
 
 def both(D, own, other, seed=0):
@@ -55,7 +61,9 @@ def test_the_test_of_a_pair_gives_each_judge_its_own_samples_and_training_images
     images, rows = galaxies(1000, 9), np.arange(1000)
     sets = Split(rows[:300], rows[300:600], rows[600:])
     samples = drawn(60, 1), drawn(60, 2)
-    found = discriminator_test((sharpness, sharpness), samples, images, sets, permutations=399)
+    found = discriminator_test(
+        (sharpness, sharpness), (blind, blind), samples, images, sets, permutations=399
+    )
     A = judgement(sharpness, *samples, images[:300], images[600:])
     B = judgement(sharpness, *samples[::-1], images[300:600], images[600:])
     assert (found.distance, found.p) == (DiscriminatorTest(A, B).distance, DiscriminatorTest(A, B).p)
@@ -83,6 +91,32 @@ def test_a_discriminator_of_nothing_in_the_image_has_no_power():
     # unit normal scores reach beyond 1: a mean of 2 is not where they go
     assert test.A.floor > 2.1 and test.A.curves["train"].mean.low < test.A.floor
     assert test.A.curves["train"].mean.high > test.A.floor
+
+
+def test_an_untrained_discriminator_has_no_power_whatever_it_finds():
+    """Random networks: they find shuffled pixels without having learnt anything."""
+    own, other, noise = drawn(200, 1), drawn(200, 2), []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        layers = torch.nn.Conv2d(1, 8, 3), torch.nn.LeakyReLU(0.2), torch.nn.Conv2d(8, 8, 3, 2)
+        D = torch.nn.Sequential(*layers, torch.nn.LeakyReLU(0.2), torch.nn.Flatten(), torch.nn.LazyLinear(1))
+        D.append(torch.nn.Flatten(0)).eval()
+        A = judgement(D, own, other, galaxies(300, 3), galaxies(400, 5), before=D)
+        noise.append(A.contrasts["held_out", "noise"].p < 0.05 and "noise" not in A.hard())
+        assert not A.has_power()
+    assert all(noise)
+
+
+def test_power_is_asked_of_what_takes_training_to_find():
+    def noise_alone(x):
+        return (x[..., 1:] - x[..., :-1]).square().mean((1, 2, 3)).gt(0.01).float()
+
+    images = drawn(200, 1), drawn(200, 2), galaxies(300, 3), galaxies(400, 5)
+    A = judgement(sharpness, *images, before=noise_alone)
+    assert A.hard() == ["blurred", "dropped"] and A.has_power()
+    # what the trained one finds no better, it did not learn
+    B = judgement(noise_alone, *images, before=blind)
+    assert B.contrasts["held_out", "noise"].p < 0.05 and not B.has_power()
 
 
 def test_with_power_good_generators_pass_and_blurred_ones_separate():
@@ -119,7 +153,7 @@ def test_the_mean_loss_is_two_and_the_gap_of_the_scores_in_the_papers_order():
     rng = np.random.default_rng(0)
     scores = {name: rng.uniform(-1, 1, 100) * 0.5 for name in ALIKE + WRONG}
     scores["own"] -= 0.4
-    found = judge(scores, permutations=9)
+    found = judge(scores, scores, permutations=9)
     for name, curve in found.curves.items():
         assert curve.mean.value == pytest.approx(2 + scores[name].mean() - scores["own"].mean())
     assert found.curves["train"].mean.low > 2
@@ -129,7 +163,7 @@ def test_the_floor_is_the_mean_loss_of_scores_that_are_alike():
     rng = np.random.default_rng(1)
     scores = {name: rng.normal(0.2, 1.5, 6000) for name in ALIKE[:3]}
     scores |= {name: scores["own"][:50] for name in ("held_out", *WRONG)}
-    found = judge(scores, permutations=1)
+    found = judge(scores, scores, permutations=1)
     assert found.curves["other"].mean.value == pytest.approx(found.floor, abs=0.06)
     exact = stats.norm(0.2, 1.5).expect(lambda s: max(2, 1 + abs(s)))
     assert found.floor == pytest.approx(exact, abs=0.04)
@@ -168,7 +202,7 @@ def test_the_joint_p_value_keeps_its_level():
         scores = dict(zip(ALIKE[:3], np.random.default_rng(seed).normal(size=(3, 40)), strict=True))
         pairs = itertools.combinations(scores, 2)
         found = {(x, y): contrast(scores[x], scores[y], permutations=199, seed=seed) for x, y in pairs}
-        return Judgement({}, found, 2.0)
+        return Judgement({}, found, 2.0, {})
 
     rejected = sum(DiscriminatorTest(alike(seed), alike(seed + 1000)).p <= 0.05 for seed in range(250))
     assert rejected > 0 and stats.binomtest(rejected, 250, 0.05, "greater").pvalue > 0.01
@@ -212,7 +246,8 @@ def test_scores_do_not_depend_on_the_chunk_and_need_evaluation_mode():
     [
         (lambda: score(lambda x: x[:, 0, 0], drawn(4, 1)), "one finite number"),
         (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "one finite number"),
-        (lambda: judge({"own": np.ones(3)}), "blurred"),
+        (lambda: judge({"own": np.ones(3)}, {}), "blurred"),
+        (lambda: judge(dict.fromkeys(ALIKE + WRONG, np.ones(3)), {}), "wanted: held_out, noise"),
         (lambda: contrast(np.ones(3), np.ones(4), paired=True), "3 and 4 scores"),
         (lambda: contrast(np.ones(3), np.ones(0)), "3 and 0 scores"),
         (lambda: image_sets(drawn(9, 1), drawn(8, 1), galaxies(9, 1), galaxies(40, 1)), "shapes"),

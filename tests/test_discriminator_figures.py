@@ -12,7 +12,7 @@ def drawn_test(seed, shift=0.0):
     """Two judges with scores of 40 images a set; samples score lower by a shift."""
     rng = np.random.default_rng(seed)
     scores = [{name: rng.normal(-shift * (name == "own"), 1, 40) for name in (*ALIKE, *WRONG)} for _ in "AB"]
-    return DiscriminatorTest(*(judge(each, permutations=19) for each in scores))
+    return DiscriminatorTest(*(judge(each, each, permutations=19) for each in scores))
 
 
 @pytest.fixture(autouse=True)

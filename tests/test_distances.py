@@ -4,7 +4,7 @@ from astropy.table import Table
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from galgen.compare.distances import distances, with_spread
+from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.runs.errors import GalgenError
 
 NAMES = ("gini", "m20", "asymmetry")
@@ -107,3 +107,22 @@ def test_a_coefficient_that_half_of_the_set_shares_has_no_spread():
     assert with_spread(table, NAMES) == ["gini", "asymmetry"]
     assert with_spread(table[:0], NAMES) == []
     distances(table, rows(10, np.random.default_rng(6)), with_spread(table, NAMES), permutations=9)
+
+
+def test_the_difference_of_two_energy_distances_has_its_interval():
+    rng, names = np.random.default_rng(0), ["a", "b"]
+
+    def rows(n, shift):
+        return dict(zip(names, rng.normal(shift, 1, (2, n)), strict=True))
+
+    known = rows(200, 0)
+    near, far = rows(150, 0.3), rows(150, 1)
+    found = energy_difference(known, far, near, names, resamplings=300)
+    each = [distances(known, part, names, permutations=9).energy.value for part in (far, near)]
+    assert found.value == pytest.approx(each[0] - each[1]) and 0 < found.low < found.value < found.high
+    back = energy_difference(known, near, far, names, resamplings=300)
+    assert back.value == pytest.approx(-found.value) and back.high < 0
+    equal = [
+        energy_difference(known, rows(100, 0.3), rows(100, 0.3), names, resamplings=200) for _ in range(40)
+    ]
+    assert sum(e.low <= 0 <= e.high for e in equal) > 33

@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 from test_inversion import ROTATION, Linear, latents
 
-from galgen.compare.family_tests import beyond_gaussians, beyond_same_images
+from galgen.compare.family_tests import beyond, beyond_same_images
 from galgen.compare.inversion import model_pairs
 
 
-def test_networks_that_agree_more_than_gaussians_are_found_and_others_are_not():
+def test_models_that_agree_more_than_others_are_found_and_others_are_not():
     rng = np.random.default_rng(0)
     linear = rng.uniform(0.5, 0.9, 100)
-    more = beyond_gaussians(linear + 0.1, linear)
+    more = beyond(linear + 0.1, linear)
     assert more.value == pytest.approx(0.1) and more.p < 1e-10
-    assert beyond_gaussians(linear - 0.1, linear).p > 0.99
-    assert beyond_gaussians(linear + rng.normal(0, 0.05, 100), linear).p > 0.01
+    assert beyond(linear - 0.1, linear).p > 0.99
+    assert beyond(linear + rng.normal(0, 0.05, 100), linear).p > 0.01
 
 
 class Bounded(Linear):

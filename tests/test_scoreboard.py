@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
+from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS, scores
 from galgen.data import similarity
@@ -26,7 +28,8 @@ def asked(a, b, galaxies, **options):
     images, sets = galaxies
     mean = similarity.mean_image(images)
     reference = controls(images, sets, N).reference
-    return scores(a, b, reference, images, sets, mean=mean, permutations=199, **options)
+    pair = two_models(*map(torch.as_tensor, (a, b)), images, sets, mean=mean)
+    return scores(a, b, reference, pair, mean=mean, permutations=199, **options)
 
 
 def test_every_control_shows_what_it_must_and_nothing_it_must_not(galaxies):

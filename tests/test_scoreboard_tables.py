@@ -3,7 +3,7 @@ import pytest
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Outcome
 from galgen.figures import scoreboard
-from galgen.figures.claims import HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
+from galgen.figures.claims import CONFOUNDED, HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
 from galgen.figures.scoreboard import Use
 
 
@@ -78,12 +78,14 @@ def test_what_a_run_says_to_the_rule_of_thumb(free, memorising, wanted):
 
 def test_the_conclusions_count_and_name():
     uses = {"agreement": Use({}, {"a": False}), "memorization": Use({"m": True}, {}), "x": Use({}, {})}
-    rulings = [Ruling(HELD, ""), Ruling(HELD, ""), Ruling(NOT_HELD, ""), Ruling(NOT_TESTABLE, "")]
+    rulings = [Ruling(verdict, "", "") for verdict in (HELD, HELD, NOT_HELD, NOT_TESTABLE, CONFOUNDED)]
     run = findings(YES, NO, NO)
     said = scoreboard.take_away(run, answer(0.001, 0.98), uses, rulings)
     assert said[0] == "**Of use:** memorization. **Not separated from their controls here:** agreement."
     assert "diffusion at N = 10. Two Gaussians agree at 0.98, so agreement alone is no sign" in said[1]
-    assert said[-1].startswith("**Claims:** 2 of 4 held in this run, 1 did not, 1 could not be tested")
+    assert said[-1] == (
+        "**Claims:** of 5, 2 held, 1 not held, 0 underpowered, 1 confounded, 1 not testable here."
+    )
     said = scoreboard.take_away(run, answer(0.5, 0.02), {"memorization": uses["memorization"]}, rulings)
     assert said[0] == "**Of use:** memorization. Each question finds what it must."
     assert said[1].endswith("Two Gaussians agree at 0.02, not beyond chance.")

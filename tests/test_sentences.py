@@ -123,3 +123,9 @@ def test_a_size_is_named_where_every_judge_knows_its_training_images():
 def test_the_independent_judge_rejects_all_generators_or_not_all(p, shown, said):
     text = sentences.independent_judge(p)
     assert shown in text and said in text
+
+
+def test_a_run_that_draws_one_image_collapsed():
+    fine = sentences.collapsed({30: 0.9, 4000: 1.1})
+    assert "0.90, 1.10 for N = 30, 4" in fine and fine.endswith("no run collapsed (below 0.2).")
+    assert sentences.collapsed({30: 0.9, 4000: 0.1}).endswith(f"collapsed at N = 4{SPACE}000.")

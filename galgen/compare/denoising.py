@@ -2,6 +2,10 @@
 
     PSNR = -10 log10 mean (x_hat - x)^2,   in dB, for images in [0, 1],   x_hat = y - f(y),  y = x + sigma z
 
+The gap that training leaves is that of two denoisers on the *same* images, f_A and f_B on those of A and of
+B: images differ in how hard they are to denoise, ten of them from two hundred others by more than a network
+can gain.
+
 A denoiser that has memorized returns its training images: on others its PSNR stays flat however little noise
 there is (the paper sees 27 dB at N = 100). One that has learned the density has the same curve for both.
 
@@ -19,7 +23,7 @@ from torch import Tensor
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr"]
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,31 @@ def denoising_curve(
         noisy[level] = psnr(y, x)
         denoised[level] = psnr(y - in_chunks(f, y, chunk=chunk).float(), x)
     return Denoising(noisy, denoised)
+
+
+def training_gap(
+    pair: Sequence[Callable[[Tensor], Tensor]],
+    train: Sequence[np.ndarray],
+    sigmas: Sequence[float],
+    *,
+    seed: int = 0,
+) -> np.ndarray:
+    """By how much a denoiser does better for having been trained on an image, in dB at each level, (L,).
+
+    The median, over the training images of A and of B, of the PSNR of the denoiser that was trained on the
+    image less that of the other one, on the same noise.
+
+    Args:
+        pair: The denoisers f_A and f_B.
+        train: Training images of A and of B, uint8 (n, C, H, W).
+        sigmas: Noise levels.
+        seed: Seed of the noise.
+    """
+    gains = []
+    for own, other, images in zip(pair, pair[::-1], train, strict=True):
+        seen, unseen = (denoising_curve(f, images, sigmas, seed=seed).denoised for f in (own, other))
+        gains.append(seen - unseen)
+    return np.median(np.concatenate(gains, axis=1), axis=1)
 
 
 @torch.inference_mode()

@@ -23,7 +23,9 @@ joins the six of the four curves (two D, three pairs of own, other and train) ho
 
 *Power*: the same contrast must find generators that are wrong by construction, against held-out images:
 other held-out images with their pixels shuffled (noise), blurred by a pixel, or eight of them over and over
-(dropped modes; only repeated scores give these away, the area stays near 1/2).
+(dropped modes; only repeated scores give these away, the area stays near 1/2). The negative control is the
+same network *before its training*: what it finds too, any function of an image finds, and is no sign that D
+has learnt anything. So power is asked of those wrong sets alone that the untrained D does not find.
 
 *Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ
 from training images then says nothing of the generator; whether they differ from held-out ones does.
@@ -98,20 +100,27 @@ class Judgement:
         curves: l(D(own), D(set)) for every set but "own"; the paper's are "other" and "train".
         contrasts: For every pair of `ALIKE`, and of "held_out" with each of `WRONG`.
         floor: The mean of l if D distinguished nothing, over its scores of own, other and train.
+        untrained: The contrast of "held_out" with each of `WRONG` under D before its training.
     """
 
     curves: dict[str, Curve]
     contrasts: dict[tuple[str, str], Contrast]
     floor: float
+    untrained: dict[str, Contrast]
 
     @property
     def memory(self) -> Estimate:
         """P(D scores a training image above a held-out one): above 1/2 where D has memorized them."""
         return self.contrasts["train", "held_out"].auc
 
+    def hard(self) -> list[str]:
+        """The wrong generators that D does not find before its training."""
+        return [name for name, found in self.untrained.items() if found.p >= _ALPHA]
+
     def has_power(self) -> bool:
-        """Whether D distinguishes every wrong generator from held-out images, at p < 0.05."""
-        return all(self.contrasts["held_out", name].p < _ALPHA for name in WRONG)
+        """Whether D finds, at p < 0.05, all wrong generators that take training to find, if there are any."""
+        hard = self.hard()
+        return bool(hard) and all(self.contrasts["held_out", name].p < _ALPHA for name in hard)
 
 
 @dataclass(frozen=True)
@@ -216,10 +225,25 @@ def score(
     return scores.double().numpy().round(5)
 
 
-def judge(scores: Mapping[str, np.ndarray], *, permutations: int = 1000, seed: int = 0) -> Judgement:
-    """The curves and contrasts of one discriminator, from its scores of each of the `image_sets`."""
-    if set(scores) != {*ALIKE, *WRONG}:
-        raise GalgenError(f"scores of {sorted(scores)}; wanted: {', '.join(ALIKE + WRONG)}")
+def judge(
+    scores: Mapping[str, np.ndarray],
+    before: Mapping[str, np.ndarray],
+    *,
+    permutations: int = 1000,
+    seed: int = 0,
+) -> Judgement:
+    """The curves and contrasts of one discriminator.
+
+    Args:
+        scores: Its scores of each of the `image_sets`.
+        before: Those that the network gave before its training, of "held_out" and `WRONG` at least.
+        permutations: For each p-value.
+        seed: Random seed.
+    """
+    for given, names in ((scores, ALIKE + WRONG), (before, ("held_out", *WRONG))):
+        if not set(given) >= set(names):
+            raise GalgenError(f"scores of {sorted(given)}; wanted: {', '.join(names)}")
+    options = {"permutations": permutations, "seed": seed}
     own, curves, contrasts = scores["own"], {}, {}
     for name in (*ALIKE[1:], *WRONG):
         loss = hinge(own, np.resize(scores[name], len(own)))
@@ -227,13 +251,15 @@ def judge(scores: Mapping[str, np.ndarray], *, permutations: int = 1000, seed: i
         curves[name] = Curve(loss, mean, float(loss.std()), *map(float, np.percentile(loss, (16, 84))))
     for x, y in [*itertools.combinations(ALIKE, 2), *(("held_out", name) for name in WRONG)]:
         paired = (x, y) == ("own", "other")
-        contrasts[x, y] = contrast(scores[x], scores[y], paired=paired, permutations=permutations, seed=seed)
+        contrasts[x, y] = contrast(scores[x], scores[y], paired=paired, **options)
+    untrained = {name: contrast(before["held_out"], before[name], **options) for name in WRONG}
     pooled = np.concatenate([scores[name] for name in ALIKE[:3]])
-    return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()))
+    return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
 
 
 def discriminator_test(
     judges: Sequence[Callable[[Tensor], Tensor]],
+    untrained: Sequence[Callable[[Tensor], Tensor]],
     samples: Sequence[Tensor],
     images: np.ndarray,
     sets: Split,
@@ -245,6 +271,7 @@ def discriminator_test(
 
     Args:
         judges: D_A and D_B, in evaluation mode.
+        untrained: The same networks before their training: the negative control of power.
         samples: Images of A and of B of the same latents, (n, C, H, W) in [0, 1].
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images and of the validation images.
@@ -252,10 +279,12 @@ def discriminator_test(
         seed: Random seed.
     """
     found = []
-    for D, (own, other), rows in zip(judges, (samples, samples[::-1]), (sets.A, sets.B), strict=True):
+    given = zip(judges, untrained, (samples, samples[::-1]), (sets.A, sets.B), strict=True)
+    for D, naive, (own, other), rows in given:
         asked = image_sets(own, other, images[rows], images[sets.validation], seed=seed)
         scores = {name: score(D, part) for name, part in asked.items()}
-        found.append(judge(scores, permutations=permutations))
+        before = {name: score(naive, asked[name]) for name in ("held_out", *WRONG)}
+        found.append(judge(scores, before, permutations=permutations))
     return DiscriminatorTest(*found)
 
 

@@ -29,11 +29,11 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from galgen.compare.uncertainty import Outcome, permutation_test, permuted
+from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted
 from galgen.compare.wasserstein import permuted_w1
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Distances", "distances", "with_spread"]
+__all__ = ["Distances", "distances", "energy_difference", "with_spread"]
 
 _BAND = (0.0, 0.95)  # of the null: nothing is too near
 
@@ -81,6 +81,44 @@ def distances(
     steps = permuted(np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)]), permutations, seed)
     w1 = {name: permutation_test(permuted_w1(a, steps), _BAND) for name, a in zip(names, both.T, strict=True)}
     return Distances(w1, permutation_test(_energies(both / scale, steps), _BAND), len(y))
+
+
+def energy_difference(
+    reference: Mapping[str, np.ndarray],
+    one: Mapping[str, np.ndarray],
+    other: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    *,
+    resamplings: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """By how much farther one set is from the reference than another, with a bootstrap interval.
+
+    Args:
+        reference: Columns by name, of valid rows only. Its spread is the unit.
+        one: Of the first set.
+        other: Of the second, of other latents than the first.
+        names: Of the coefficients.
+        resamplings: Of the rows of all three sets.
+        seed: Random seed.
+
+    Returns:
+        The energy distance of the first less that of the second, and a 95 % percentile interval: above 0
+        where the first is farther off.
+    """
+    sets = zip((reference, one, other), ("reference", "first", "second"), strict=True)
+    x, y, z = (_rows(columns, names, which) for columns, which in sets)
+    both = np.concatenate([x, y, z]) / stats.median_abs_deviation(x, axis=0, scale="normal")
+    rng, ends = np.random.default_rng(seed), np.cumsum([0, len(x), len(y), len(z)])
+    weights = np.zeros((3, 1 + resamplings, len(both)))
+    for weight, first, last in zip(weights, ends, ends[1:], strict=False):
+        n = last - first
+        weight[0, first:last] = 1 / n
+        weight[1:, first:last] = rng.multinomial(n, np.full(n, 1 / n), resamplings) / n
+    far, near = (_energies(both, weights[0] - weights[k]) for k in (1, 2))
+    difference = far - near
+    low, high = np.quantile(difference[1:], (0.025, 0.975))
+    return Estimate(float(difference[0]), float(low), float(high), min(len(y), len(z)))
 
 
 def with_spread(reference: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """What only one family of models can be asked, as a number with its null, for the scoreboard.
 
-Diffusion: two denoisers fitted on alike sets agree even when they are linear, so what counts is by how much
-two networks agree more, from the same noise, than two Gaussians of their training images do. The p-value is
-that of Wilcoxon's signed-rank test over the latents.
+Diffusion: do A and B agree in what is left of their images after each model's own Gaussian image is
+subtracted (`galgen.compare.alike`)? And more than A agrees with a network that has seen other galaxies? The
+p-value of the latter is that of Wilcoxon's signed-rank test over the latents.
 
 Glow: W1(z'_B, z) of the deepest level (`galgen.compare.inversion`), models on disjoint images against models
 on the same ones; four tests each, by the exact rank-sum test.
@@ -20,21 +20,21 @@ from galgen.compare.inversion import compare_levels, invert
 from galgen.compare.uncertainty import Outcome
 from galgen.models.glow import Glow
 
-__all__ = ["beyond_gaussians", "beyond_same_images"]
+__all__ = ["beyond", "beyond_same_images"]
 
 
-def beyond_gaussians(networks: np.ndarray, gaussians: np.ndarray) -> Outcome:
-    """Do two networks agree more than two Gaussians?
+def beyond(pair: np.ndarray, others: np.ndarray) -> Outcome:
+    """Do two models agree more than two others?
 
     Args:
-        networks: Cosine of their images of each latent, (n,).
-        gaussians: The same of the Gaussians, (n,).
+        pair: Cosine of their images, or residuals, of each latent, (n,).
+        others: The same of the others, of the same latents, (n,).
 
     Returns:
         The difference of the medians; its null is 0.
     """
-    p = stats.wilcoxon(networks, gaussians, alternative="greater").pvalue
-    return Outcome(float(np.median(networks) - np.median(gaussians)), 0.0, 0.0, float(p))
+    p = stats.wilcoxon(pair, others, alternative="greater").pvalue
+    return Outcome(float(np.median(pair) - np.median(others)), 0.0, 0.0, float(p))
 
 
 def beyond_same_images(

@@ -19,13 +19,12 @@ import torch
 from astropy.table import Table
 from torch import Tensor
 
-from galgen.compare import agreement
+from galgen.compare.agreement import TwoModels
+from galgen.compare.alike import repaired
 from galgen.compare.distances import distances, with_spread
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
-from galgen.compare.uncertainty import Outcome, permutation_test, permuted
-from galgen.data import similarity
-from galgen.data.dataset import Split
+from galgen.compare.uncertainty import Outcome
 
 __all__ = ["EXPECTED", "QUESTIONS", "scores"]
 
@@ -51,11 +50,9 @@ def scores(
     a: np.ndarray | Tensor,
     b: np.ndarray | Tensor,
     reference: np.ndarray,
-    images: np.ndarray,
-    sets: Split,
+    pair: TwoModels,
     *,
     mean: np.ndarray,
-    flips: bool = False,
     morphology: Callable[[np.ndarray | Tensor], Table] | None = None,
     permutations: int = 500,
     seed: int = 0,
@@ -67,21 +64,16 @@ def scores(
             the other questions the first m.
         b: Images of model B of the same latents.
         reference: 2 m held-out images, uint8 or in [0, 1], of as many grey levels as the samples.
-        images: The data set, uint8 (M, 1, H, W).
-        sets: Rows of A's and B's training images and of the validation images.
+        pair: `galgen.compare.agreement.two_models` of the two.
         mean: The data set's mean image.
-        flips: Whether the nearest image is looked for among the flipped ones too.
         morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
         permutations: Of each null.
         seed: Random seed.
     """
     a, b = torch.as_tensor(a), torch.as_tensor(b)
-    orders = permuted(np.arange(len(a)), permutations, seed)
-    medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
-    found = agreement.two_models(a, b, images, sets, mean=mean, flips=flips)
     answers = {
-        "agreement": permutation_test(np.array(medians)),
-        "memorization": found.memorization.outcome,
+        "agreement": repaired(a, b, mean=mean, permutations=permutations, seed=seed),
+        "memorization": pair.memorization.outcome,
     }
     a = a[: len(reference) // 2]
     if min(len(a), len(reference)) >= 10:  # two a fold

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from galgen.data import similarity
 
-__all__ = ["Strangers", "strangers"]
+__all__ = ["Strangers", "copy_threshold", "strangers"]
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,12 @@ def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.nda
         )
         for kind in similarity.KINDS
     }
+
+
+def copy_threshold(nearest: np.ndarray) -> float:
+    """What a copy must exceed: as near to the nearest of N as this is one stranger in a hundred.
+
+    Args:
+        nearest: Of each held-out image, the cosine with the nearest of N training images, (n,).
+    """
+    return float(np.quantile(nearest, 0.99))

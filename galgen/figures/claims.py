@@ -1,25 +1,43 @@
-"""The claims of the paper as data: what it says, where, and what the numbers of a run say to it.
+"""Claims as data: what a run found, verdicts, and their tables. The rules are in `galgen.figures.rules`.
 
-A rule takes the `Findings` of a run and gives a `Ruling`: a verdict, the numbers it rests on, and where the
-verdict needs one, a reason of a few words. What stands in the way of asking, a number that could not be
-measured or a single N where the claim compares several, makes a claim not testable.
+A rule takes the `Findings` of a run and gives a `Ruling`: a verdict, its reason in a line, and the numbers it
+rests on. The verdicts are
+
+    held               a test that could have found the contrary did not, or found what the claim says
+    not held           a test found the contrary, or missed what the claim says though it finds its control
+    underpowered       nothing was found, and this run could not have found it
+    confounded         something else that differs between what is compared explains it as well
+    not testable here  a number could not be measured, or a single N stands where the claim compares several
+
+*Confounded with training time* is derived from the run: to each N belong the passes over its training set,
+images shown over N, and to each family the fewest passes after which one of its pairs was found to memorize.
+Where the largest N had fewer, that it does not memorize says nothing of N.
+
+*Underpowered* has margins that are fixed here: memorization is excluded where the upper end of P(train
+closer) is no more than `MARGIN` above 1/2, or above that of Gaussians of the same sets if that is larger (a
+tenth of the samples as copies moves P by as much); a distribution is kept where the question finds all the
+controls that it must find. Agreement must exceed that with a network of other galaxies by `MARGIN`, as with
+enough latents any difference has a small p.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from IPython.display import Markdown
 
-from galgen.compare.uncertainty import Outcome, p_text
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.findings import at_sizes
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = ["CLAIMS", "HELD", "NOT_HELD", "NOT_TESTABLE", "Claim", "Findings", "Ruling", "beside"]
-__all__ += ["claims_table", "ruled"]
+__all__ = ["CONFOUNDED", "HELD", "MARGIN", "NOT_HELD", "NOT_TESTABLE", "UNDERPOWERED", "VERDICTS"]
+__all__ += ["Claim", "Findings", "Ruling", "beside", "claims_table", "ruled"]
 
-HELD, NOT_HELD, NOT_TESTABLE = "held", "not held", "not testable here"
+VERDICTS = ("held", "not held", "underpowered", "confounded", "not testable here")
+HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE = VERDICTS
+
+MARGIN = 0.05  # of P(train closer), and of a cosine
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,16 @@ class Findings:
         own: By the same, the test that only this family can be asked.
         separation: By N of the GAN, what the discriminator test says: 'separates', 'passes' or 'no power'.
         losses: Mean hinge losses at the largest N: D_A of other and of training images, then D_B.
+        closer: P(train closer) of each pair.
+        linear: P(train closer) of Gaussians of the same images.
+        passes: How often each pair was shown its training set.
+        onset: By family, the fewest passes after which a pair was found to memorize, where one was.
+        foreign: By how much A's and B's residuals agree more, at the largest N of diffusion, than A's and
+            those of a network of other galaxies; None where there is none.
+        between: By family, the energy distance of morphology of the smallest N from the largest, of other
+            latents.
+        farther: By family, by how much farther from galaxies the smallest N is than the largest.
+        missed: By question, the controls that it must find and does not.
         alpha: The p-value below which a null is rejected.
     """
 
@@ -38,6 +66,14 @@ class Findings:
     own: Mapping[tuple[str, int], Outcome]
     separation: Mapping[int, str]
     losses: Sequence[float]
+    closer: Mapping[tuple[str, int], Estimate] = field(default_factory=dict)
+    linear: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    passes: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    onset: Mapping[str, float | None] = field(default_factory=dict)
+    foreign: Outcome | None = None
+    between: Mapping[str, Outcome | None] = field(default_factory=dict)
+    farther: Mapping[str, Estimate | None] = field(default_factory=dict)
+    missed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     alpha: float = 0.01
 
     def sizes(self, family: str) -> list[int]:
@@ -60,14 +96,43 @@ class Findings:
         """Whether there is an answer and its null is rejected."""
         return answer is not None and answer.p < self.alpha
 
+    def hurried(self, family: str) -> str:
+        """Why training time alone explains that the largest N does not memorize; empty if it does not."""
+        n, onset = self.sizes(family)[-1], self.onset.get(family)
+        shown = self.passes[family, n]
+        if onset is not None and shown >= onset:
+            return ""
+        longest = max(self.passes[family, m] for m in self.sizes(family))
+        known = f"no pair memorises within {_count(longest)} passes, so when that sets in is not known"
+        if onset is not None:
+            known = f"memorization sets in after {_count(onset)}"
+        return f"{family} had {_count(shown)} passes at N = {spaced(n)}, and {known}"
+
+    def undecided(self, family: str) -> str:
+        """Why memorization is not excluded at the largest N, though it was not found; empty if it is."""
+        key = family, self.sizes(family)[-1]
+        closer, most = self.closer[key], max(0.5, self.linear[key]) + MARGIN
+        if most > 1 - MARGIN:
+            return (
+                f"{family}: P(train closer) of Gaussians of the same images is {self.linear[key]:.2f} already"
+            )
+        if closer.high <= most:
+            return ""
+        return f"{family}: P(train closer) {closer}, with {closer.n} latents, is not below {most:.2f}"
+
+    def blind(self, question: str) -> str:
+        """Which controls a question misses, as a reason; empty if none."""
+        missed = ", ".join(self.missed.get(question, ()))
+        return missed and f"with as many images the test does not find: {missed}"
+
 
 @dataclass(frozen=True)
 class Ruling:
-    """What a run says to a claim: the verdict, the numbers it rests on, and why, where it needs saying."""
+    """What a run says to a claim: the verdict, the numbers it rests on, and the reason in a line."""
 
     verdict: str
     numbers: str
-    reason: str = ""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -87,29 +152,22 @@ class Claim:
     rule: Callable[[Findings], Ruling]
 
 
-def ruled(condition: bool, numbers: str, obstacle: str = "") -> Ruling:
-    """The ruling of a condition, or of what stands in the way of asking."""
-    return Ruling(NOT_TESTABLE if obstacle else HELD if condition else NOT_HELD, numbers, obstacle)
+def ruled(numbers: str, *grounds: tuple[str, object, str]) -> Ruling:
+    """The ruling of the first ground that applies.
 
-
-CLAIMS: list[Claim] = []
-
-
-def _claim(source: str, figure: str) -> Callable[[Callable], Callable]:
-    """Puts a rule into `CLAIMS`; its docstring is the text of the claim."""
-
-    def added(rule: Callable[[Findings], Ruling]) -> Callable[[Findings], Ruling]:
-        CLAIMS.append(Claim(rule.__doc__.rstrip("."), source, figure, rule))
-        return rule
-
-    return added
+    Args:
+        numbers: What it rests on.
+        grounds: Verdict, whether it applies, and the reason; the last one applies.
+    """
+    verdict, reason = next((verdict, reason) for verdict, applies, reason in grounds if applies)
+    return Ruling(verdict, numbers, reason)
 
 
 def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
     """One row for each claim: text, place in the paper, verdict and reason, numbers, and our figure."""
     rows = []
     for claim, ruling in rulings.items():
-        verdict = f"**{ruling.verdict}**" + f": {ruling.reason}" * bool(ruling.reason)
+        verdict = f"**{ruling.verdict}**: {ruling.reason}"
         rows.append([claim.text, claim.source, verdict, ruling.numbers, f"{{numref}}`{claim.figure}`"])
     return table(["claim", "in the paper", "in this run", "numbers", "figure"], rows)
 
@@ -127,112 +185,5 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     return table(["claim", *runs], rows, after=after)
 
 
-@_claim("abstract, figure 4", "fig-corner-families")
-def _shape(run: Findings) -> Ruling:
-    """All models keep the distributions of the morphological coefficients (at the largest N)."""
-    answers = run.at_largest("morphology")
-    numbers = f"p of the energy distance, {', '.join(answers)}: {_ps(answers.values())}"
-    return ruled(not any(map(run.rejected, answers.values())), numbers, _unmeasured(answers.values()))
-
-
-@_claim("section 3.3.1, figure 3", "fig-families")
-def _appearance(run: Findings) -> Ruling:
-    """The images of all models are visually indistinguishable from real ones."""
-    fine, coarse = (run.at_largest(q).values() for q in ("distribution", "coarse distribution"))
-    numbers = f"AUC of a classifier, not of an eye: {_values(fine)}; at 8 pixels a side {_values(coarse)}"
-    return ruled(not any(map(run.rejected, fine)), numbers, _unmeasured(fine))
-
-
-@_claim("abstract, figure 7", "fig-cosine")
-def _passage(run: Findings) -> Ruling:
-    """Diffusion passes from memorization to generalization as N grows."""
-    copies, agree = (run.asked("diffusion", question) for question in ("memorization", "agreement"))
-    passes = run.rejected(copies[0]) and not run.rejected(copies[-1]) and agree[-1].value > agree[0].value
-    numbers = f"P(train closer) {_values(copies)} and agreement {_values(agree)} at {run.at('diffusion')}"
-    return ruled(passes, numbers, _single(run, "diffusion"))
-
-
-@_claim("abstract, section 3.3.3", "fig-controls")
-def _one_distribution(run: Findings) -> Ruling:
-    """Large training sets make diffusion draw new images, the same for both models."""
-    n, agree = run.sizes("diffusion")[-1], run.at_largest("agreement")["diffusion"]
-    beyond = run.own["diffusion", n]
-    numbers = (
-        f"agreement {agree.value:.2f} at N = {spaced(n)}, beyond the linear control by {beyond.value:+.2f}"
-    )
-    return ruled(run.rejected(agree) and run.rejected(beyond), numbers)
-
-
-@_claim("sections 3.3.4 and 3.3.5", "fig-glow-cosine")
-def _no_copies(run: Findings) -> Ruling:
-    """Glow and the GAN do not copy training images (at the largest N)."""
-    answers = {family: run.at_largest("memorization")[family] for family in ("Glow", "GAN")}
-    numbers = ", ".join(f"{family} {p_text(answer.p)}" for family, answer in answers.items())
-    return ruled(not any(map(run.rejected, answers.values())), f"p of memorization: {numbers}")
-
-
-@_claim("section 3.3.4, table 1", "fig-w1")
-def _latents(run: Findings) -> Ruling:
-    """Two Glows agree in the distribution of z' only when N is large."""
-    tests = [run.own["Glow", n] for n in run.sizes("Glow")]
-    numbers = f"W1 at the deepest level {_values(tests)} at {run.at('Glow')}, "
-    numbers += f"p against models on the same images {_ps(tests)}"
-    # Four values against four: at the level of the other tests, .01, nothing could be rejected.
-    return ruled(tests[0].p < 0.05 <= tests[-1].p, numbers, _single(run, "Glow"))
-
-
-@_claim("figure 12", "fig-corner-glow")
-def _glow_degrades(run: Findings) -> Ruling:
-    """Glow's morphology degrades at small N."""
-    answers = run.asked("Glow", "morphology")
-    numbers = f"energy distance {_values(answers)} at {run.at('Glow')}"
-    obstacle = _unmeasured(answers) or _single(run, "Glow")
-    worse = not obstacle and answers[0].value > answers[-1].value and run.rejected(answers[0])
-    return ruled(worse, numbers, obstacle)
-
-
-@_claim("section 4, figure 14", "fig-discriminator-mean")
-def _hinge(run: Findings) -> Ruling:
-    """The mean hinge losses of the discriminator test end at 2."""
-    numbers = f"{', '.join(f'{loss:.2f}' for loss in run.losses)} at N = {spaced(run.sizes('GAN')[-1])}"
-    return ruled(max(abs(loss - 2) for loss in run.losses) < 0.25, numbers)
-
-
-@_claim("section 4, figure 16", "fig-discriminator-N")
-def _separation(run: Findings) -> Ruling:
-    """The four distributions separate at small N and not at large N."""
-    said = list(run.separation.values())
-    distances = _values(run.own["GAN", n] for n in run.separation)
-    numbers = f"distance {distances} at {run.at('GAN')}: {', '.join(said)}"
-    return ruled(said[0] == "separates" != said[-1], numbers, _single(run, "GAN"))
-
-
-@_claim("figure 15", "fig-corner-gan")
-def _gan_shape(run: Findings) -> Ruling:
-    """The GAN's morphology is the same whatever N."""
-    answers = run.asked("GAN", "morphology")
-    numbers = f"p {_ps(answers)} at {run.at('GAN')}"
-    obstacle = _unmeasured(answers) or _single(run, "GAN")
-    return ruled(not any(map(run.rejected, answers)), numbers, obstacle)
-
-
-@_claim("abstract", "fig-scoreboard")
-def _too_few(run: Findings) -> Ruling:
-    """Training sets below 100 000 pose challenges to all models."""
-    return ruled(False, "no profile but `paper` has as many", "no N is as large")
-
-
-def _values(answers: Iterable[Outcome | None]) -> str:
-    return ", ".join("–" if answer is None else f"{answer.value:.2f}" for answer in answers)
-
-
-def _ps(answers: Iterable[Outcome | None]) -> str:
-    return ", ".join("–" if answer is None else f"{answer.p:.3f}" for answer in answers)
-
-
-def _unmeasured(answers: Iterable[Outcome | None]) -> str:
-    return "too few valid images" if None in answers else ""
-
-
-def _single(run: Findings, family: str) -> str:
-    return "there is one N only" if len(run.sizes(family)) < 2 else ""
+def _count(passes: float) -> str:
+    return spaced(round(passes)) if passes >= 10 else f"{passes:.1f}"

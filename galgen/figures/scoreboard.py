@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from IPython.display import Markdown
 
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
-from galgen.compare.uncertainty import Outcome
-from galgen.figures.claims import HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
+from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.figures.claims import VERDICTS, Findings, Ruling
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = ["UNITS", "Use", "differences", "from_kept", "kept", "ratio_text", "take_away", "use_of"]
-__all__ += ["use_table", "where"]
+__all__ = ["UNITS", "Use", "differences", "findings_of", "from_kept", "kept", "kept_findings", "ratio_text"]
+__all__ += ["take_away", "use_of", "use_table", "where"]
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
@@ -41,6 +41,11 @@ class Use:
 
     must: dict[str, bool]
     must_not: dict[str, bool]
+
+    @property
+    def missed(self) -> list[str]:
+        """Those that it must find and does not."""
+        return [name for name, found in self.must.items() if not found]
 
     @property
     def of_use(self) -> bool:
@@ -92,6 +97,40 @@ def from_kept(records: Iterable[Mapping], kind: str) -> dict[tuple[str, int], di
     return board
 
 
+def kept_findings(run: Findings) -> dict:
+    """What the verdicts rest on beside the scores and the tests of the families, as a chapter keeps it."""
+    pairs = [
+        {"pair": family, "N": n, "passes": run.passes[family, n], "linear": run.linear[family, n]}
+        | vars(run.closer[family, n])
+        for family, n in run.scores
+    ]
+    names = ("separation", "losses", "onset", "missed", "alpha")
+    found = {"foreign": run.foreign and vars(run.foreign)}
+    for name in ("between", "farther"):
+        found[name] = {family: value and vars(value) for family, value in getattr(run, name).items()}
+    return {"pairs": pairs} | found | {name: getattr(run, name) for name in names}
+
+
+def findings_of(kept: Mapping) -> Findings:
+    """The findings of what chapter 10 kept, read from JSON: its rulings can be made again."""
+    own = from_kept([record | {"question": "own", "kind": "own"} for record in kept["own"]], "own")
+    rest = dict(kept["findings"])
+    pairs = {(record["pair"], record["N"]): record for record in rest.pop("pairs")}
+    names = ("value", "low", "high", "n")
+    rest["foreign"] = rest["foreign"] and Outcome(**rest["foreign"])
+    for name, kind in (("between", Outcome), ("farther", Estimate)):
+        rest[name] = {family: value and kind(**value) for family, value in rest[name].items()}
+    rest["separation"] = {int(n): said for n, said in rest["separation"].items()}
+    return Findings(
+        from_kept(kept["scores"], "family"),
+        {key: found["own"] for key, found in own.items()},
+        closer={key: Estimate(*(record[name] for name in names)) for key, record in pairs.items()},
+        linear={key: record["linear"] for key, record in pairs.items()},
+        passes={key: record["passes"] for key, record in pairs.items()},
+        **rest,
+    )
+
+
 def where(run: Findings, question: str) -> str:
     """The pairs of which a question rejects its null, in words."""
     sizes, all_pairs = {}, True
@@ -139,6 +178,7 @@ def take_away(
     useless = useless and f"**Not separated from their controls here:** {useless}"
     linear = "so agreement alone is no sign of having learnt galaxies"
     said = Counter(ruling.verdict for ruling in rulings)
+    counted = ", ".join(f"{said[verdict]} {verdict}" for verdict in VERDICTS)
     return [
         f"**Of use:** {useful or 'none'}. {useless or 'Each question finds what it must'}.",
         f"**Agreement** beyond chance: {where(run, 'agreement')}. Two Gaussians agree at "
@@ -147,8 +187,7 @@ def take_away(
         f"**A fresh classifier** distinguishes from held-out images: {where(run, 'distribution')}; at 8 "
         f"pixels a side: {where(run, 'coarse distribution')}.",
         f"**Morphology** differs in {where(run, 'morphology')}.",
-        f"**Claims:** {said[HELD]} of {said.total()} held in this run, {said[NOT_HELD]} did not, "
-        f"{said[NOT_TESTABLE]} could not be tested at its sizes.",
+        f"**Claims:** of {said.total()}, {counted}.",
     ]
 
 

@@ -10,6 +10,7 @@ from galgen.figures.findings import at_sizes
 from galgen.figures.style import spaced
 
 __all__ = [
+    "collapsed",
     "data_beside_training",
     "distance_by_size",
     "floor_reached",
@@ -38,6 +39,16 @@ def span(values: Sequence[float]) -> str:
 def mean_span(values: np.ndarray) -> str:
     """The mean of some values and, in brackets, their range, as 0.230 (0.120 to 0.340)."""
     return f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+def collapsed(spread: Mapping[int, float], least: float = 0.2) -> str:
+    """Whether a generator came to draw one image: spread of generated images over that of real ones, by N."""
+    found = [n for n, value in spread.items() if value < least]
+    text = (
+        f"At the end the spread of generated images over that of real ones is {listed(spread.values())} for "
+    )
+    text += f"{at_sizes(spread)}: "
+    return text + (f"collapsed at {at_sizes(found)}." if found else f"no run collapsed (below {least}).")
 
 
 def small_scales(share: float) -> str:
