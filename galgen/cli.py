@@ -336,6 +336,9 @@ def exit_code(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads the output has seen enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        return 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -152,3 +152,9 @@ def test_plan_train_and_the_store(tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["summary"]["images_shown"] == 256
     assert main(["runs", "rm", key]) == 0
     assert main(["runs", "show", key]) == 2
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
+    command = f"{sys.executable} -m galgen plan --profile smoke --store {tmp_path} | head -n 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.stdout.count("\n") == 1 and result.stderr == ""
