@@ -243,19 +243,12 @@ class Experiment:
         return {t: self.train(t) for t in trainings}
 
     def networks(self, training: Training, images_shown: int | None = None) -> dict[str, nn.Module]:
-        """The networks in evaluation mode, at the end or at a milestone of the training."""
-        run = self.train(training)
-        shown = images_shown or run.summary["images_shown"]
-        state = checkpoint.load(run.path / f"weights-{shown}.safetensors")
-        networks = self.untrained(training)
+        """The networks in evaluation mode: at the end of a training, at a milestone, or, 0, before it."""
+        networks, run = self._networks(self._seeds(training)["init"]), self.train(training)
+        shown = run.summary["images_shown"] if images_shown is None else images_shown
+        state = checkpoint.load(run.path / f"weights-{shown}.safetensors") if shown else {}
         for name, net in networks.items():
-            net.load_state_dict(state[name])
-        return networks
-
-    def untrained(self, training: Training) -> dict[str, nn.Module]:
-        """The networks in evaluation mode as the training begins with them."""
-        networks = self._networks(self._seeds(training)["init"])
-        for net in networks.values():
+            net.load_state_dict(state.get(name, net.state_dict()))
             net.eval().to(memory_format=torch.channels_last)
         return networks
 

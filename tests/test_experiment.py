@@ -112,6 +112,15 @@ def test_models_differ_in_images_initialisation_and_order_as_their_names_say(exp
     assert experiment.control().init != a.init and experiment.control().order != a.order
 
 
+def test_the_networks_before_a_training_are_those_it_began_with(experiment):
+    model = experiment.pair(4)[0]
+    begin, end = (experiment.networks(model, shown)["net"] for shown in (0, None))
+    first = experiment._networks(experiment._seeds(model)["init"])["net"]
+    vectors = [torch.cat([p.flatten() for p in net.parameters()]) for net in (first, begin, end)]
+    assert torch.equal(vectors[0], vectors[1]) and not torch.equal(vectors[1], vectors[2])
+    assert not begin.training
+
+
 def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):
     model = experiment.pair(4)[0]
     first = experiment.samples(model, count=5)

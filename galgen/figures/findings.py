@@ -42,9 +42,9 @@ def first_component(deviation: float, share: float) -> str:
 
 
 def gap(gaps: Mapping[int, float]) -> str:
-    """How much better training images are denoised than held-out ones: the largest gap in dB, by N."""
+    """How much better an image is denoised for having been trained on: the largest gap in dB, by N."""
     small, large = min(gaps), max(gaps)
-    most = f"is up to {gaps[small]:.1f} dB better on its training images than on others"
+    most = f"is up to {gaps[small]:.1f} dB better on its training images than one that has not seen them"
     here = "The transition of the paper's figures 5 and 6 is here."
     if not gaps[small] > 3 > 3 * gaps[large]:
         here = "That is not the clear transition of the paper's figures 5 and 6."
