@@ -217,7 +217,11 @@ def test_the_control_population_has_the_same_magnitudes_and_only_ellipticals():
     assert not fluxes[:, 1:].any()
 
 
-CHILD = "from galgen.data.simulate.images import simulate; simulate(100_000, workers=2)"
+# What a script runs in the background is deaf to interrupts, and so would be its children.
+CHILD = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from galgen.data.simulate.images import simulate; simulate(100_000, workers=2)"
+)
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT], ids=str)
@@ -231,11 +235,10 @@ def test_workers_end_with_their_parent(signal_):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     parent.send_signal(signal_)
-    parent.wait(30)
-    gone, alive = psutil.wait_procs(workers, timeout=30)
-    for worker in alive:
-        worker.kill()
-    assert len(gone) == 2
+    gone, alive = psutil.wait_procs([parent, *workers], timeout=30)
+    for process in alive:
+        process.kill()
+    assert len(gone) == 3
 
 
 @pytest.mark.parametrize(
