@@ -10,6 +10,7 @@ from galgen.models.edm import ConditionalLearner, ConditionalUNet
 from galgen.runs import checkpoint, training
 from galgen.runs.errors import GalgenError
 from galgen.runs.log import read_losses
+from galgen.runs.schedules import cosine
 
 torch.set_num_threads(1)
 
@@ -139,7 +140,7 @@ def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
             batch_size=8,
             seed_order=0,
             seed_noise=0,
-            schedule=training.cosine,
+            schedule=cosine,
             report_every=2,
             save_every_seconds=0.0,
             progress=False,
