@@ -317,7 +317,7 @@ def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(t
         run(tmp_path, Stub(), how=resume, milestones=[60])
     if name != "checkpoint":
         path.unlink()
-        with pytest.raises(Damaged, match=f"there is no checkpoint .*{name}"):
+        with pytest.raises(Damaged, match=f"{name}.safetensors is missing"):
             run(tmp_path, Stub(), how=resume, milestones=[60])
 
 

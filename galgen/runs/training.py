@@ -191,11 +191,12 @@ def resume(learner: Learner, images: np.ndarray, directory: str | Path, **option
     directory = Path(directory)
     cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
     summary = train(learner, images, directory, **options)
-    try:
-        for shown in summary["weights"]:
-            checkpoint.load(directory / f"weights-{shown}.safetensors")
-    except GalgenError as error:
-        raise Damaged(f"the training is done, but {error}") from error
+    for shown in summary["weights"]:
+        path = directory / f"weights-{shown}.safetensors"
+        try:
+            checkpoint.load(path)
+        except GalgenError as error:
+            raise Damaged(f"{path} is missing or not whole, though the checkpoint has passed it") from error
     return summary
 
 
