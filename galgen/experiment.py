@@ -171,7 +171,7 @@ class Experiment:
         def make(work: Path) -> dict:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             held_out = self.dataset.images[self.split(training.N).validation]
-            summary = loop.resume(
+            summary = loop.train(
                 self.family.learner(self._networks(seeds["init"]), images, held_out, device),
                 images,
                 work,
