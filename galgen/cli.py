@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter, Token
 
 from galgen.config import PROFILES, Parameters
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import file_sha256, write_json
 from galgen.runs.store import Store
 
@@ -145,7 +145,7 @@ def fetch(
 
     entry = load_manifest(manifest).source(source)
     asked = {"bands": entry.bands, "size": entry.size, "pixel_scale": entry.pixel_scale}
-    asked |= {"template": template or entry.template, "network": Network(rate=rate)}
+    asked |= {"template": template or entry.template, "network": checked(Network, {"rate": rate}, "fetch")}
     report = survey.fetch(catalogue, out, workers=workers, retry_dropped=retry_dropped, **asked)
     print(json.dumps(report, indent=1))
     if failed := report["failed"]["count"]:

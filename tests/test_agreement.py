@@ -7,7 +7,7 @@ from galgen.compare.exchange import margins
 from galgen.compare.spread import principal_spread
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image
-from galgen.figures.cosines import cosine_histograms, samples_and_nearest
+from galgen.figures.cosines import cosine_histograms, sample_sheet
 from galgen.figures.style import shades, spaced
 
 
@@ -105,8 +105,8 @@ def test_the_histograms_have_a_column_for_each_n_and_the_sheet_two_rows(galaxies
     test = two_models(new, new, images, sets, mean=mean_image(images))
     figure = cosine_histograms({10: test, 4000: test})
     assert [axis.get_title() for axis in figure.axes[:2]] == ["N = 10", "N = 4\N{NO-BREAK SPACE}000"]
-    sheet = samples_and_nearest({80: new}, {80: images[sets.A]}, mean=mean_image(images), flips=True, count=5)
-    assert [text.get_text() for text in sheet.axes[0].texts] == ["N = 80", "nearest"]
+    sheet = sample_sheet({80: [new]}, {80: images[sets.A]}, mean=mean_image(images), flips=True, count=5)
+    assert [text.get_text() for text in sheet.axes[0].texts] == ["N = 80, A", "nearest to A"]
 
 
 def test_counts_have_their_thousands_apart_and_every_size_its_shade():

@@ -48,7 +48,7 @@ def blind(x):
 def judgement(D, own, other, train, held_out, seed=0, before=blind):
     sets = image_sets(own, other, train, held_out, seed=seed)
     scores, known = ({name: score(f, images) for name, images in sets.items()} for f in (D, before))
-    return judge(scores, known, permutations=399, seed=seed)
+    return judge(scores, known, permutations=399)
 
 
 def both(D, own, other, seed=0):
@@ -185,7 +185,7 @@ def test_p_values_are_uniform_under_their_null(paired):
         rng = np.random.default_rng(seed)
         common = 3 * rng.normal(size=40) * paired
         x, y = common + rng.normal(size=(2, 40))
-        p.append(contrast(x, y, paired=paired, permutations=99, seed=seed).p)
+        p.append(contrast(x, y, paired=paired, permutations=99).p)
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
@@ -201,7 +201,7 @@ def test_the_joint_p_value_keeps_its_level():
     def alike(seed):
         scores = dict(zip(ALIKE[:3], np.random.default_rng(seed).normal(size=(3, 40)), strict=True))
         pairs = itertools.combinations(scores, 2)
-        found = {(x, y): contrast(scores[x], scores[y], permutations=199, seed=seed) for x, y in pairs}
+        found = {(x, y): contrast(scores[x], scores[y], permutations=199) for x, y in pairs}
         return Judgement({}, found, 2.0, {})
 
     rejected = sum(DiscriminatorTest(alike(seed), alike(seed + 1000)).p <= 0.05 for seed in range(250))
@@ -229,7 +229,7 @@ def test_the_sets_are_what_they_say():
     assert not torch.equal(sets["held_out"], another["held_out"])
 
 
-def test_scores_do_not_depend_on_the_chunk_and_need_evaluation_mode():
+def test_scores_do_not_depend_on_the_chunk():
     torch.manual_seed(0)
     D = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(784, 1))
     D.append(torch.nn.Flatten(0)).eval()
@@ -237,20 +237,12 @@ def test_scores_do_not_depend_on_the_chunk_and_need_evaluation_mode():
     found = [score(D, x, chunk=chunk) for chunk in (1, 7, 64)]
     for one, two in itertools.pairwise(found):
         np.testing.assert_allclose(one, two, atol=1.1e-5)
-    with pytest.raises(GalgenError, match=r"eval\(\)"):
-        score(D.train(), x)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: score(lambda x: x[:, 0, 0], drawn(4, 1)), "one finite number"),
-        (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "one finite number"),
-        (lambda: judge({"own": np.ones(3)}, {}), "blurred"),
-        (lambda: judge(dict.fromkeys(ALIKE + WRONG, np.ones(3)), {}), "wanted: held_out, noise"),
-        (lambda: contrast(np.ones(3), np.ones(4), paired=True), "3 and 4 scores"),
-        (lambda: contrast(np.ones(3), np.ones(0)), "3 and 0 scores"),
-        (lambda: image_sets(drawn(9, 1), drawn(8, 1), galaxies(9, 1), galaxies(40, 1)), "shapes"),
+        (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "not finite"),
         (lambda: image_sets(drawn(9, 1), drawn(9, 1), galaxies(9, 1), galaxies(30, 1)), "30 held-out"),
     ],
 )

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from test_inversion import ROTATION, Linear, latents
 
-from galgen.compare.family_tests import beyond, beyond_same_images
-from galgen.compare.inversion import model_pairs
+from galgen.compare.alike import beyond
+from galgen.compare.inversion import beyond_same_images, model_pairs
 
 
 def test_models_that_agree_more_than_others_are_found_and_others_are_not():

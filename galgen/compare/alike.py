@@ -14,18 +14,18 @@ mean. Each group counts alike, however little of the variance it has.
 
 What second moments explain is gone from both. The null pairs the latents anew: 0, if nothing but that was
 shared. A network that has seen other galaxies, with its own Gaussian, says how much of the rest is due to the
-network and to the look of any galaxy.
+network and to the look of any galaxy: do A and B agree more than A and that network do?
 """
 
 import numpy as np
+from scipy import stats
 from torch import Tensor
 
+from galgen.compare.spread import component_groups
 from galgen.compare.uncertainty import Outcome, permutation_test, permuted
 from galgen.data import similarity
 
-__all__ = ["by_scale", "repaired"]
-
-_GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400), (400, None))
+__all__ = ["beyond", "by_scale", "repaired"]
 
 
 def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, np.ndarray]:
@@ -46,13 +46,10 @@ def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dic
     components = np.linalg.svd(flat - mean, full_matrices=False)[2][: len(flat) - 1]
     u, v = ((part.numpy().reshape(len(part), -1) - mean) @ components.T for part in (a, b))
     found = {}
-    for first, last in _GROUPS:
-        last = min(last or len(components), len(components))
-        if first < last:
-            x, y = u[:, first:last], v[:, first:last]
-            norm = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-            name = f"components {first + 1}-{last}" if last > first + 1 else f"component {last}"
-            found[name] = np.divide((x * y).sum(1), norm, out=np.zeros(len(x)), where=norm > 0)
+    for name, part in component_groups(len(components)).items():
+        x, y = u[:, part], v[:, part]
+        norm = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+        found[name] = np.divide((x * y).sum(1), norm, out=np.zeros(len(x)), where=norm > 0)
     return found
 
 
@@ -69,3 +66,17 @@ def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500,
     orders = permuted(np.arange(len(a)), permutations, seed)
     medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
     return permutation_test(np.array(medians))
+
+
+def beyond(pair: np.ndarray, others: np.ndarray) -> Outcome:
+    """Do two models agree more than two others?
+
+    Args:
+        pair: Cosine of their images, or residuals, of each latent, (n,).
+        others: The same of the others, of the same latents, (n,).
+
+    Returns:
+        The difference of the medians; its null is 0, its p-value that of Wilcoxon's signed-rank test.
+    """
+    p = stats.wilcoxon(pair, others, alternative="greater").pvalue
+    return Outcome(float(np.median(pair) - np.median(others)), 0.0, 0.0, float(p))

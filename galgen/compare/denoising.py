@@ -13,15 +13,14 @@ Image i of every set gets the same unit noise z_i, at every level and for every 
 what the denoisers do and not by luck, and adding a level or an image changes no other value.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.models.sampling import in_chunks, noise, seeded
-from galgen.runs.errors import GalgenError
+from galgen.models.sampling import Denoiser, in_chunks, noise, seeded
 
 __all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
 
@@ -65,12 +64,7 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def denoising_curve(
-    f: Callable[[Tensor], Tensor],
-    images: np.ndarray,
-    sigmas: Sequence[float],
-    *,
-    seed: int = 0,
-    chunk: int = 64,
+    f: Denoiser, images: np.ndarray, sigmas: Sequence[float], *, seed: int = 0, chunk: int = 64
 ) -> Denoising:
     """PSNR of every image at every noise level.
 
@@ -81,11 +75,10 @@ def denoising_curve(
         seed: Seed of the noise of the first image; image i has seed + i.
         chunk: Images in a call.
     """
-    sigma = _levels(sigmas)
     x = torch.from_numpy(np.array(images)).float() / 255
     z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
-    noisy, denoised = np.empty((2, len(sigma), len(x)))
-    for level, s in enumerate(sigma):
+    noisy, denoised = np.empty((2, len(sigmas), len(x)))
+    for level, s in enumerate(sigmas):
         y = x + s * z
         noisy[level] = psnr(y, x)
         denoised[level] = psnr(y - in_chunks(f, y, chunk=chunk).float(), x)
@@ -93,11 +86,7 @@ def denoising_curve(
 
 
 def training_gap(
-    pair: Sequence[Callable[[Tensor], Tensor]],
-    train: Sequence[np.ndarray],
-    sigmas: Sequence[float],
-    *,
-    seed: int = 0,
+    pair: Sequence[Denoiser], train: Sequence[np.ndarray], sigmas: Sequence[float]
 ) -> np.ndarray:
     """By how much a denoiser does better for having been trained on an image, in dB at each level, (L,).
 
@@ -108,27 +97,21 @@ def training_gap(
         pair: The denoisers f_A and f_B.
         train: Training images of A and of B, uint8 (n, C, H, W).
         sigmas: Noise levels.
-        seed: Seed of the noise.
     """
     gains = []
     for own, other, images in zip(pair, pair[::-1], train, strict=True):
-        seen, unseen = (denoising_curve(f, images, sigmas, seed=seed).denoised for f in (own, other))
+        seen, unseen = (denoising_curve(f, images, sigmas).denoised for f in (own, other))
         gains.append(seen - unseen)
     return np.median(np.concatenate(gains, axis=1), axis=1)
 
 
 @torch.inference_mode()
 def denoise_panel(
-    models: Mapping[str, Callable[[Tensor], Tensor]],
-    image: np.ndarray,
-    sigmas: Sequence[float],
-    *,
-    seed: int = 0,
+    models: Mapping[str, Denoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
 ) -> Panel:
     """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
-    sigma = _levels(sigmas)
     x = (torch.from_numpy(np.array(image)).float() / 255)[None]
-    y = x + torch.from_numpy(sigma).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
+    y = x + torch.tensor(sigmas).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
     estimates = {name: y - f(y).float() for name, f in models.items()}
     return Panel(
         clean=x[0].numpy(),
@@ -137,10 +120,3 @@ def denoise_panel(
         denoised={name: estimate.numpy() for name, estimate in estimates.items()},
         denoised_psnr={name: psnr(estimate, x).numpy() for name, estimate in estimates.items()},
     )
-
-
-def _levels(sigmas: Sequence[float]) -> np.ndarray:
-    sigma = np.asarray(sigmas, np.float64)
-    if sigma.ndim != 1 or len(sigma) == 0 or not (sigma > 0).all():
-        raise GalgenError(f"noise levels {sigmas!r}: give a list of positive numbers, in dynamic ranges")
-    return sigma
