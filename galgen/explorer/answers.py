@@ -90,7 +90,6 @@ class Explorer:
         self.images, self.split = some.dataset.images, some.split
         self.mean = some.mean_image
         self.validation = self.images[some.split(self.sizes[-1]).validation]
-        self.start = torch.from_numpy(similarity.mean_image(self.validation))
         self.planes: dict[int, Plane] = {}
 
     def require(self, family: str, *trainings: Training) -> None:
@@ -119,7 +118,8 @@ class Explorer:
     def draw(self, family: str, N: int, half: str, number: int) -> Tensor:
         """The image (1, 1, H, W) a model makes of one of the latents that all models share."""
         experiment, networks = self.experiments[family], self.pair(family, N)[half]
-        return experiment.family.draw(networks, experiment.latents(number + 1)[number:], self.start, chunk=1)
+        seed = experiment.latents(number + 1)[number:]
+        return experiment.family.draw(networks, seed, experiment.start, chunk=1)
 
     @functools.cache  # noqa: B019
     def nulls(self, family: str, N: int) -> tuple[np.ndarray, np.ndarray]:
