@@ -10,14 +10,16 @@ K steps, each of two layers:
 
     y = W e^s (x + b)                    actnorm (s, b: one number a channel) and the invertible 1x1
                                          convolution, together one matrix: log det = h w (sum s + log |det W|)
-    y_2 = (x_2 + t(x_1)) sigma(x_1)      affine coupling, Eqs. (13)-(15): half of the channels shifts and
-                                         scales the other; log det = sum log sigma
+    y_2 = (x_2 + t(x_1)) e^r(x_1)        affine coupling, Eqs. (13)-(15): half of the channels shifts and
+                                         scales the other; log det = sum r
 
 W = P L U with a fixed permutation P, unit lower triangular L, and U with diagonal d, of fixed signs and
-learnt log |d|; log |det W| = sum log |d|. sigma is a logistic function, so it stays below 1. After its steps
-a level splits off half of the channels as its latents and hands on the rest; the last keeps all. Latents are
-normal with a mean and deviation that the channels handed on predict (learnt constants at the last level), and
-`encode` returns them standardised, so that z ~ N(0, 1) at every level.
+learnt log |d|; log |det W| = sum log |d|. r = 2 tanh(h / 2), with h what the coupling's network says, stays
+within +-2: the logistic scale of the published code comes near 0, and the inverse, which divides by it,
+overflows. After its steps a level splits off half of the channels as its latents and hands on the rest; the
+last keeps all. Latents are normal with a mean and deviation that the channels handed on predict (learnt
+constants at the last level), the logarithm of the deviation bounded as r is, and `encode` returns them
+standardised, so that z ~ N(0, 1) at every level.
 
 An image has integer pixels, of which the upper `bits` are kept; x = (integer + u) / 2^bits - 1/2 with u
 uniform in [0, 1) has a density, and bounds the probability P of the integers (Theis et al. 2016):
@@ -40,6 +42,11 @@ from torch.nn import functional as F
 from galgen.runs.errors import GalgenError
 
 __all__ = ["ActNormInvConv", "Coupling", "Glow", "Level"]
+
+
+def _bounded(raw: Tensor) -> Tensor:
+    """The logarithm of a scale, within +-2."""
+    return 2 * (raw / 2).tanh()
 
 
 class ActNormInvConv(nn.Module):
@@ -135,7 +142,7 @@ class Coupling(nn.Module):
     def _shift_and_log_scale(self, kept: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
         with torch.autocast(kept.device.type, dtype, enabled=dtype is not None):
             shift, raw = self.net(kept).to(kept.dtype).chunk(2, 1)
-        return shift, F.logsigmoid(raw + 2)  # 2: near 1 before anything is learnt
+        return shift, _bounded(raw)
 
 
 class Level(nn.Module):
@@ -196,7 +203,10 @@ class Level(nn.Module):
         return F.pixel_shuffle(x, 2)
 
     def _mean_and_log_deviation(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        return (self.prior if self.last else self.prior(kept)).chunk(2, -3)
+        if self.last:
+            return self.prior.chunk(2, -3)
+        mean, raw = self.prior(kept).chunk(2, 1)
+        return mean, _bounded(raw)
 
 
 class Glow(nn.Module):
