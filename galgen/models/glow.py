@@ -215,8 +215,9 @@ class Glow(nn.Module):
     Args:
         size: Pixels on a side, a multiple of 2^levels.
         channels: How often the gray image is fed: 3 gives the shapes of the paper's latents.
-        steps: K, steps of each level.
+        steps: K, steps of level 0.
         levels: L.
+        deepening: How many steps each further level has more.
         width: Hidden channels of the couplings.
         bits: Bits of a pixel that are kept, of 8.
 
@@ -234,6 +235,7 @@ class Glow(nn.Module):
         channels: int = 1,
         steps: int = 4,
         levels: int = 3,
+        deepening: int = 0,
         width: int = 64,
         bits: int = 5,
     ):
@@ -245,7 +247,9 @@ class Glow(nn.Module):
             )
         self.size, self.channels, self.bits = size, channels, bits
         last = levels - 1
-        self.levels = nn.ModuleList(Level(channels * 2**k, steps, width, k == last) for k in range(levels))
+        self.levels = nn.ModuleList(
+            Level(channels * 2**k, steps + deepening * k, width, k == last) for k in range(levels)
+        )
         sides = [size // 2 ** (k + 1) for k in range(levels)]
         self.latent_shapes = [(channels * 2 ** (k + 1 + (k == last)), s, s) for k, s in enumerate(sides)]
         self.register_buffer("initialized", torch.tensor(False))

@@ -125,7 +125,7 @@ class GlowFamily:
 
     def networks(self) -> dict[str, nn.Module]:
         """The flow, whose actnorms are not yet initialised."""
-        names = ("steps", "levels", "width", "bits", "channels")
+        names = ("steps", "levels", "deepening", "width", "bits", "channels")
         return {"net": Glow(size=self.size, **{name: getattr(self.settings, name) for name in names})}
 
     def learner(
