@@ -123,7 +123,7 @@ class GlowSettings(TrainingSettings):
     batch_size: int = 16  # 1.046 bits/dim after 66 s of a core; 64 at half the rate: 1.112 after 84 s
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "halving"] = "cosine"
-    images_cap: int = 28_000
+    images_cap: int = 11_200  # half a minute of a core, so that there can be four pairs at each N
     milestones: int = 4
     clip_value: float = 5.0  # of each component of the gradient, as in the paper
     clip_norm: float = 100.0  # of its norm after that
@@ -185,7 +185,7 @@ PROFILES = {
             N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
         ),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
-        glow=GlowSettings(N=(8, 24), design_N=8, steps=1, deepening=1, width=8, images_cap=1024, milestones=2),
+        glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=1024, milestones=2),
         gan=GanSettings(
             N=(8, 24), design_N=8, generator_width=4, discriminator_width=4, images_cap=512, milestones=3
         ),

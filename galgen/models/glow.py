@@ -21,6 +21,12 @@ last keeps all. Latents are normal with a mean and deviation that the channels h
 constants at the last level), the logarithm of the deviation bounded as r is, and `encode` returns them
 standardised, so that z ~ N(0, 1) at every level.
 
+The data lie in [-1/2, 1/2), but nothing keeps what is drawn there. So before all levels, with k = 32,
+
+    |y| = |x| - o + (e^(k o) - 1) / k,    o = max(0, |x| - 1/2);    log det = sum k o,
+
+which leaves data as they are: what would lie far beyond their range grows with its logarithm only.
+
 An image has integer pixels, of which the upper `bits` are kept; x = (integer + u) / 2^bits - 1/2 with u
 uniform in [0, 1) has a density, and bounds the probability P of the integers (Theis et al. 2016):
 
@@ -43,10 +49,24 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["ActNormInvConv", "Coupling", "Glow", "Level"]
 
+_K = 32.0  # what would lie at 3e5 is drawn at 1
+
 
 def _bounded(raw: Tensor) -> Tensor:
     """The logarithm of a scale, within +-2."""
     return 2 * (raw / 2).tanh()
+
+
+def _stretched(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The y of x (B, C, H, W), and the log-determinants (B,)."""
+    beyond = (x.abs() - 0.5).clamp_min(0)
+    return x + x.sign() * (torch.expm1(_K * beyond) / _K - beyond), _K * beyond.sum((1, 2, 3))
+
+
+def _pressed(y: Tensor) -> Tensor:
+    """The x of y."""
+    beyond = (y.abs() - 0.5).clamp_min(0)
+    return y + y.sign() * (torch.log1p(_K * beyond) / _K - beyond)
 
 
 class ActNormInvConv(nn.Module):
@@ -267,22 +287,14 @@ class Glow(nn.Module):
         return (integers + u.clamp_(max=1 - 2**-16)) / 2**self.bits - 0.5
 
     def image(self, x: Tensor) -> Tensor:
-        """The image (B, 1, H, W) in [0, 1] of x (B, channels, H, W), at the centre of each pixel's bin.
-
-        Its 2^(8 - bits) integers are equally likely as far as the flow knows: their mean keeps the brightness
-        of the data, while the lower edge would take 3.5 / 255 from every pixel at 5 bits.
-        """
+        """The image (B, 1, H, W) in [0, 1] of x (B, channels, H, W), at the centre of each pixel's bin."""
         q = ((x.mean(1, keepdim=True) + 0.5) * 2**self.bits).floor().clamp(0, 2**self.bits - 1)
         integers = 2 ** (8 - self.bits)
         return (q * integers + (integers - 1) / 2) / 255
 
     @torch.no_grad()
     def initialize(self, images: Tensor, generator: torch.Generator) -> None:
-        """Set every actnorm, in one pass and once for all, so that it standardises these images' channels.
-
-        Args:
-            images: (B, 1, H, W) in [0, 1]; 256 are enough.
-            generator: Of the dequantisation, on the device of the images.
+        """Set every actnorm, once for all, so that it standardises the channels of images (B, 1, H, W).
 
         Raises:
             GalgenError: If it was done before.
@@ -297,14 +309,11 @@ class Glow(nn.Module):
     def require_initialized(self) -> None:
         """Raise the GalgenError that says how."""
         if not self.initialized:
-            raise GalgenError(
-                "the actnorms of this Glow are not set: call initialize(images, generator) with some 256 "
-                "training images, or load a state that has been"
-            )
+            raise GalgenError("the actnorms of this Glow are not set; call initialize(images, generator)")
 
     def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[list[Tensor], Tensor]:
         """`encode` without its check; `dtype` is what to autocast the couplings' convolutions to."""
-        zs, total = [], 0
+        zs, (x, total) = [], _stretched(x)
         for level in self.levels:
             x, z, log_density = level(x, dtype)
             zs.append(z)
@@ -332,12 +341,8 @@ class Glow(nn.Module):
         x = latents[-1][:, :0]
         for level, z in zip(reversed(self.levels), reversed(latents), strict=True):
             x = level.inverse(x, z)
-        return x
+        return _pressed(x)
 
     def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
-        """Bits that a pixel of `bits` bits costs, at most, of an image of that log p(x) in nats.
-
-        It is bits - log2 p(x) / (channels size^2): `bits` itself for the uniform density 1, which spends
-        2^-bits on each value of a pixel.
-        """
+        """Bits that a pixel of `bits` bits costs, at most: bits - log2 p(x) / dimensions (p in nats)."""
         return self.bits - log_likelihood / (math.log(2) * self.channels * self.size**2)
