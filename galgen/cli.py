@@ -73,8 +73,8 @@ class Asked:
 
     def parameters(self, *, sizes: bool = True) -> Parameters:
         """The same, checked, with the sizes or without."""
-        N = self.N if sizes else None
-        return Parameters.checked(profile=self.profile, data=self.data, N=N, seed=self.seed)
+        given = {name: value for name, value in vars(self).items() if name != "store"}
+        return checked(Parameters, given if sizes else given | {"N": None}, "parameters")
 
 
 @Parameter("*")

@@ -170,9 +170,8 @@ class Experiment:
 
         def make(work: Path) -> dict:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            held_out = self.dataset.images[self.split(training.N).validation]
             summary = loop.train(
-                self.family.learner(self._networks(seeds["init"]), images, held_out, device),
+                self.family.learner(self._networks(seeds["init"]), images, self.unseen, device),
                 images,
                 work,
                 images_shown=params["images_shown"],
@@ -253,9 +252,15 @@ class Experiment:
         return networks
 
     @functools.cached_property
+    def unseen(self) -> np.ndarray:
+        """Images that neither models nor, unless the data set is used up, tests see: uint8 (n, 1, H, W)."""
+        sets = self.split()
+        return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]
+
+    @functools.cached_property
     def start(self) -> Tensor:
         """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
-        return torch.from_numpy(similarity.mean_image(self.dataset.images[self.split().validation]))
+        return torch.from_numpy(similarity.mean_image(self.unseen))
 
     def latents(self, count: int | None = None) -> range:
         """The seeds of the latents that all models share; by default as many as the profile says."""

@@ -120,7 +120,5 @@ def test_the_difference_of_two_energy_distances_has_its_interval():
     assert found.value == pytest.approx(each[0] - each[1]) and 0 < found.low < found.value < found.high
     back = energy_difference(known, near, far, names)
     assert back.value == pytest.approx(-found.value) and back.high < 0
-    equal = [
-        energy_difference(known, rows(100, 0.3), rows(100, 0.3), names) for _ in range(40)
-    ]
+    equal = [energy_difference(known, rows(100, 0.3), rows(100, 0.3), names) for _ in range(40)]
     assert sum(e.low <= 0 <= e.high for e in equal) > 33

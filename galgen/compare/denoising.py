@@ -1,8 +1,10 @@
 """How well a denoiser denoises images it was, and was not, trained on (figures 5 and 6 of the paper).
 
-    PSNR = -10 log10 mean (x_hat - x)^2,   in dB, for images in [0, 1],   x_hat = y - f(y),  y = x + sigma z
+    PSNR = -10 log10 mean (x_hat - x)^2,  in dB, for images in [0, 1],  x_hat = D(y; sigma),  y = x + sigma z,
 
-The gap that training leaves is that of two denoisers on the *same* images, f_A and f_B on those of A and of
+where a blind denoiser makes no use of sigma.
+
+The gap that training leaves is that of two denoisers on the *same* images, D_A and D_B on those of A and of
 B: images differ in how hard they are to denoise, ten of them from two hundred others by more than a network
 can gain.
 
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.models.sampling import Denoiser, in_chunks, noise, seeded
+from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 
 __all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
 
@@ -64,12 +66,17 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def denoising_curve(
-    f: Denoiser, images: np.ndarray, sigmas: Sequence[float], *, seed: int = 0, chunk: int = 64
+    denoise: ConditionalDenoiser,
+    images: np.ndarray,
+    sigmas: Sequence[float],
+    *,
+    seed: int = 0,
+    chunk: int = 64,
 ) -> Denoising:
     """PSNR of every image at every noise level.
 
     Args:
-        f: The denoiser in evaluation mode: (B, C, H, W) to its estimate of the noise.
+        denoise: In evaluation mode, the posterior mean of images (B, C, H, W) with noise of levels (B,).
         images: uint8 (n, C, H, W), may be a memory map.
         sigmas: Noise levels, in units of the dynamic range.
         seed: Seed of the noise of the first image; image i has seed + i.
@@ -81,12 +88,12 @@ def denoising_curve(
     for level, s in enumerate(sigmas):
         y = x + s * z
         noisy[level] = psnr(y, x)
-        denoised[level] = psnr(y - in_chunks(f, y, chunk=chunk).float(), x)
+        denoised[level] = psnr(posterior_mean(denoise, y, s, chunk), x)
     return Denoising(noisy, denoised)
 
 
 def training_gap(
-    pair: Sequence[Denoiser], train: Sequence[np.ndarray], sigmas: Sequence[float]
+    pair: Sequence[ConditionalDenoiser], train: Sequence[np.ndarray], sigmas: Sequence[float]
 ) -> np.ndarray:
     """By how much a denoiser does better for having been trained on an image, in dB at each level, (L,).
 
@@ -94,25 +101,26 @@ def training_gap(
     image less that of the other one, on the same noise.
 
     Args:
-        pair: The denoisers f_A and f_B.
+        pair: The denoisers D_A and D_B.
         train: Training images of A and of B, uint8 (n, C, H, W).
         sigmas: Noise levels.
     """
     gains = []
     for own, other, images in zip(pair, pair[::-1], train, strict=True):
-        seen, unseen = (denoising_curve(f, images, sigmas).denoised for f in (own, other))
+        seen, unseen = (denoising_curve(D, images, sigmas).denoised for D in (own, other))
         gains.append(seen - unseen)
     return np.median(np.concatenate(gains, axis=1), axis=1)
 
 
 @torch.inference_mode()
 def denoise_panel(
-    models: Mapping[str, Denoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
+    models: Mapping[str, ConditionalDenoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
 ) -> Panel:
     """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
     x = (torch.from_numpy(np.array(image)).float() / 255)[None]
-    y = x + torch.tensor(sigmas).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
-    estimates = {name: y - f(y).float() for name, f in models.items()}
+    levels = torch.tensor(sigmas).to(x)
+    y = x + levels[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
+    estimates = {name: D(y, levels).float() for name, D in models.items()}
     return Panel(
         clean=x[0].numpy(),
         noisy=y.numpy(),

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from galgen.config import TrainingSettings
+from galgen.models.edm import ConditionalDiffusion
 from galgen.models.gan import Gan
 from galgen.models.glow_learner import GlowFamily
 from galgen.models.unet import Diffusion
@@ -56,7 +57,7 @@ class Family(Protocol):
         Args:
             networks: Made by `networks`; changed in place.
             images: The training images, uint8 (N, 1, H, W), for what depends on data at the start.
-            held_out: As many validation images as there are; no gradient may see them.
+            held_out: Images that no test uses, as far as there are some; no gradient may see them.
             device: Where to train.
         """
 
@@ -93,5 +94,7 @@ class Training:
         return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
 
 
-FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, GlowFamily, Gan)}
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
+}
 SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions")  # that need every family

@@ -19,7 +19,7 @@ import yaml
 
 from galgen.config import Parameters
 from galgen.figures import results
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
 from workflow.book import chapters, pages, settings
 
@@ -100,7 +100,7 @@ def render(
     (work / "_generated" / "status.md").write_text(pages.status(records, trainings))
     (work / "_generated" / "workflow.md").write_text(pages.workflow(plan, list(records)))
     notes = list(records.values())
-    parameters = Parameters.checked(**notes[-1]["parameters"])
+    parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
     sizes = sorted({N for note in notes for N in note["N"]})
