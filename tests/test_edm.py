@@ -143,6 +143,7 @@ def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
             schedule=cosine,
             report_every=2,
             save_every_seconds=0.0,
+            progress=False,
         )
 
     run(tmp_path / "whole")

@@ -198,25 +198,20 @@ def fresh(experiment, tmp_path):
     return Store(tmp_path / "store")
 
 
-GIVEN = {}
-
-
-def states(learner):
-    return {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks.items()}
-
-
-def noted(learner, images, directory, **options):
-    """In the place of `train`: notes what it is given."""
-    GIVEN.update(options, images=images, networks=states(learner))
-    return {}
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_training_is_made_with_what_its_key_says(fresh, monkeypatch, family):
     experiment = Experiment(Parameters(profile="smoke", N=4), fresh, family=family)
-    model = experiment.pair(4)[1]
-    monkeypatch.setattr(training, "train", noted)
-    record, made = experiment.train(model).record, GIVEN
+    model, made = experiment.pair(4)[1], {}
+
+    def states(learner):
+        return {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks.items()}
+
+    def resume(learner, images, directory, **options):
+        made.update(options, images=images, networks=states(learner))
+        return {}
+
+    monkeypatch.setattr(training, "resume", resume)
+    record = experiment.train(model).record
     params = record["params"]
     for name in ("images_shown", "flips", "milestones", "batch_size"):
         assert made[name] == params[name]

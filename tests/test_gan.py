@@ -52,6 +52,7 @@ def run(directory, model=None, **given):
         "flips": True,
         "report_every": 2,
         "save_every_seconds": 0.0,
+        "progress": False,
         **given,
     }
     return train(model or learner(), galaxies(), directory, **options)

@@ -281,6 +281,7 @@ def test_interrupted_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path,
             flips=True,
             report_every=4,
             save_every_seconds=0.0,
+            progress=False,
             **given,
         )
         return checkpoint.load(directory / "weights-96.safetensors")["net"]

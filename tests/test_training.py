@@ -16,7 +16,7 @@ from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.log import read_losses
 from galgen.runs.schedules import cosine, halving, log_spaced
-from galgen.runs.training import train
+from galgen.runs.training import resume, train
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
@@ -34,7 +34,8 @@ learner = DenoiserLearner(UNet(3, 2), DenoiserSettings())
 images = np.random.default_rng(0).integers(0, 256, (11, 1, 8, 8), dtype=np.uint8)
 print("ready", flush=True)
 train(learner, images, sys.argv[1], images_shown=1200, batch_size=4, seed_order=1,
-      seed_noise=2, schedule=cosine, flips=True, milestones=(37, 500), report_every=3, save_every_seconds=0.0)
+      seed_noise=2, schedule=cosine, flips=True, milestones=(37, 500), report_every=3, save_every_seconds=0.0,
+      progress=False)
 """
 
 
@@ -48,7 +49,7 @@ def learner(init=0, **given):
         return DenoiserLearner(UNet(2, 1), DenoiserSettings(**given))
 
 
-def run(directory, model=None, data=None, **given):
+def run(directory, model=None, data=None, how=train, **given):
     options = {
         "images_shown": 120,
         "batch_size": 4,
@@ -56,9 +57,10 @@ def run(directory, model=None, data=None, **given):
         "seed_noise": 2,
         "schedule": cosine,
         "report_every": 5,
+        "progress": False,
         **given,
     }
-    return train(model or learner(), images() if data is None else data, directory, **options)
+    return how(model or learner(), images() if data is None else data, directory, **options)
 
 
 def weights(directory, shown=120):
@@ -277,7 +279,7 @@ def test_garbage_in_the_log_behind_the_checkpoint_is_cut_off(interrupted, garbag
     half, whole = interrupted
     with open(half / "losses.jsonl", "a") as log:
         log.write(garbage)
-    run(half, Stub())
+    run(half, Stub(), how=resume)
     assert (half / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
 
 
@@ -288,13 +290,13 @@ def test_a_log_that_is_not_whole_up_to_the_checkpoint_is_not_gone_on_with(interr
     for damaged in (garbage + log, "", log[: len(log) // 2]):
         (half / "losses.jsonl").write_text(damaged)
         with pytest.raises(Damaged, match="cannot be gone on with"):
-            run(half, Stub())
+            run(half, Stub(), how=resume)
     (half / "losses.jsonl").unlink()
     with pytest.raises(Damaged, match="No such file"):
-        run(half, Stub())
+        run(half, Stub(), how=resume)
     (half / "checkpoint.safetensors").unlink()
     (half / "losses.jsonl").write_text(garbage)
-    run(half, Stub())  # nothing to go on with, so nothing that it spoils
+    run(half, Stub(), how=resume)  # nothing to go on with, so nothing that it spoils
     assert [line["images"] for line in read_losses(half)] == [20, 40, 60, 80, 100, 120]
 
 
@@ -307,16 +309,16 @@ def test_a_log_of_a_finished_run_that_cannot_be_read_names_its_line(tmp_path, ga
 
 @pytest.mark.parametrize("name", ["checkpoint", "weights-60", "weights-120"])
 def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(tmp_path, name):
-    run(tmp_path, Stub(), milestones=[60])
+    run(tmp_path, Stub(), how=resume, milestones=[60])
     path = tmp_path / f"{name}.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Damaged, match=name):
-        run(tmp_path, Stub(), milestones=[60])
+        run(tmp_path, Stub(), how=resume, milestones=[60])
     if name != "checkpoint":
         path.unlink()
         with pytest.raises(Damaged, match=f"{name}.safetensors is missing"):
-            run(tmp_path, Stub(), milestones=[60])
+            run(tmp_path, Stub(), how=resume, milestones=[60])
 
 
 def test_schedules_are_functions_of_images_shown():
@@ -330,7 +332,15 @@ def test_milestones_are_log_spaced():
     assert log_spaced(1, 3, 9) == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "bad", [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 1, 8, 8)), np.zeros((0, 1, 8, 8), np.uint8)]
+)
+def test_images_of_another_kind_are_refused(tmp_path, bad):
+    with pytest.raises(GalgenError, match=r"must be uint8 \(N, C, H, W\)"):
+        run(tmp_path, data=bad)
+
+
 def test_progress_off_a_terminal_is_a_line_now_and_then(tmp_path, capfd):
-    run(tmp_path, label="tiny")
+    run(tmp_path, progress=True, label="tiny")
     line = capfd.readouterr().err
     assert line.startswith("tiny: 100%") and line.count("\n") == 1 and "image/s" in line and "loss" in line

@@ -31,28 +31,22 @@ def _line(text: str) -> dict:
     return line
 
 
-def cut_log(directory: Path) -> dict | None:
+def cut_log(state: Path, log: Path) -> None:
     """Cut the log behind the line of the checkpoint, whatever follows; without a checkpoint remove it.
-
-    Returns:
-        The checkpoint of the run, if there is one.
 
     Raises:
         Damaged: If the checkpoint cannot be read, or the log is not whole up to there.
     """
-    path, log = directory / "checkpoint.safetensors", directory / "losses.jsonl"
-    if not path.is_file():
+    if not state.is_file():
         log.unlink(missing_ok=True)
-        return None
+        return
     try:
-        state = checkpoint.load(path)
-        shown = state["shown"]
+        shown = checkpoint.load(state)["shown"]
         lines = log.read_text(errors="replace").splitlines(keepends=True)
         last = next((i for i, line in enumerate(lines) if _line(line)["images"] == shown), None)
         if last is None:
             raise ValueError(f"the log ends before the checkpoint, after {shown} images")
     except (OSError, KeyError, ValueError, GalgenError) as error:
-        raise Damaged(f"{directory} cannot be gone on with: {error}") from error
+        raise Damaged(f"{log.parent} cannot be gone on with: {error}") from error
     with atomic_path(log) as temporary:
         temporary.write_text("".join(lines[: last + 1]))
-    return state

@@ -34,11 +34,12 @@ from torch import Tensor, nn
 
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.files import atomic_path
 from galgen.runs.log import cut_log
 from galgen.runs.progress import Display
 from galgen.runs.schedules import Schedule
 
-__all__ = ["Learner", "train"]
+__all__ = ["Learner", "resume", "train"]
 
 
 class Learner(Protocol):
@@ -84,6 +85,7 @@ def train(
     report_every: int = 50,
     save_every_seconds: float = 60.0,
     label: str = "training",
+    progress: bool = True,
 ) -> dict:
     """Train, or go on training from the checkpoint in `directory`.
 
@@ -101,6 +103,7 @@ def train(
         report_every: Steps between two lines of the log, and the least between two checkpoints.
         save_every_seconds: Time between two checkpoints.
         label: What the progress display calls the run.
+        progress: Whether to show it.
 
     Returns:
         Summary: images shown, seconds of work (over all resumptions), images a second, device, threads, torch
@@ -108,9 +111,8 @@ def train(
 
     Raises:
         GalgenError: If the loss is no number or diverges, or the checkpoint is of another run.
-        Damaged: If the checkpoint or the log of an interrupted training cannot be read, the log ends before
-            the checkpoint, or weights that the checkpoint has passed are missing or not whole.
     """
+    _check(images, images_shown, batch_size)
     directory = Path(directory)
     device = next(parameter.device for net in learner.networks.values() for parameter in net.parameters())
     total = math.ceil(images_shown / batch_size) * batch_size
@@ -129,7 +131,7 @@ def train(
     shown, before, means = _resume(learner, directory, settings)
     batch = _reader(images, device)
     started = saved = time.monotonic()
-    display = Display(label, total, shown)
+    display = Display(label, total, shown) if progress else None
     losses: list[dict[str, Tensor]] = []
     with open(directory / "losses.jsonl", "a") as log:
         while shown < total:
@@ -150,17 +152,12 @@ def train(
                 log.write(json.dumps({"images": shown, **means}) + "\n")
                 log.flush()
                 now = time.monotonic()
-                display.show(shown, means)
+                if display:
+                    display.show(shown, means)
                 if now - saved >= save_every_seconds or shown == total:
                     os.fsync(log.fileno())
                     _save(learner, directory, settings, shown, before + now - started, means)
                     saved = now
-    for count in kept:
-        path = directory / f"weights-{count}.safetensors"
-        try:
-            checkpoint.load(path)
-        except GalgenError as error:
-            raise Damaged(f"{path} is missing or not whole, though the checkpoint has passed it") from error
     seconds = before + saved - started
     return {
         "images_shown": shown,
@@ -175,21 +172,66 @@ def train(
     }
 
 
+def resume(learner: Learner, images: np.ndarray, directory: str | Path, **options: object) -> dict:
+    """`train`, where what an interrupted training left in the folder may be damaged.
+
+    Args:
+        learner: As for `train`, with fresh networks.
+        images: As for `train`.
+        directory: As for `train`.
+        **options: As for `train`.
+
+    Returns:
+        The summary of `train`.
+
+    Raises:
+        Damaged: If the checkpoint or the log cannot be read, if the log ends before the checkpoint, or if
+            weights that the checkpoint has passed are missing or not whole.
+    """
+    directory = Path(directory)
+    cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
+    summary = train(learner, images, directory, **options)
+    for shown in summary["weights"]:
+        path = directory / f"weights-{shown}.safetensors"
+        try:
+            checkpoint.load(path)
+        except GalgenError as error:
+            raise Damaged(f"{path} is missing or not whole, though the checkpoint has passed it") from error
+    return summary
+
+
+def _check(images: np.ndarray, images_shown: int, batch_size: int) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
+        raise GalgenError(
+            f"training images must be uint8 (N, C, H, W), N >= 1, not {images.dtype} {images.shape}"
+        )
+    if images_shown < 1 or batch_size < 1:
+        raise GalgenError(f"{images_shown} images in batches of {batch_size}: both must be at least 1")
+
+
 def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, float, dict]:
     """Load the checkpoint, if there is one, and cut the log to it: images shown, seconds, last losses."""
+    path, log = directory / "checkpoint.safetensors", directory / "losses.jsonl"
+    shown, seconds, means = 0, 0.0, {}
+    if path.is_file():
+        state = checkpoint.load(path)
+        if differ := sorted(
+            k
+            for k in settings.keys() | state["settings"].keys()
+            if settings.get(k) != state["settings"].get(k)
+        ):
+            was = ", ".join(f"{k} was {state['settings'].get(k)}, is {settings.get(k)}" for k in differ)
+            raise GalgenError(f"{directory} holds a training with other settings ({was}); use another folder")
+        for name, net in learner.networks.items():
+            net.load_state_dict(state["networks"][name])
+        for name, optimizer in learner.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        shown, seconds, means = state["shown"], state["seconds"], state["means"]
     directory.mkdir(parents=True, exist_ok=True)
-    state = cut_log(directory)
-    if state is None:
-        return 0, 0.0, {}
-    was = state["settings"]
-    if differ := sorted(k for k in settings.keys() | was.keys() if settings.get(k) != was.get(k)):
-        said = ", ".join(f"{k} was {was.get(k)}, is {settings.get(k)}" for k in differ)
-        raise GalgenError(f"{directory} holds a training with other settings ({said}); use another folder")
-    for name, net in learner.networks.items():
-        net.load_state_dict(state["networks"][name])
-    for name, optimizer in learner.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    return state["shown"], state["seconds"], state["means"]
+    whole = [line for line in log.read_text().split("\n")[:-1]] if log.is_file() else []
+    with atomic_path(log) as temporary:
+        temporary.write_text("".join(line + "\n" for line in whole if json.loads(line)["images"] <= shown))
+    return shown, seconds, means
 
 
 def _save(learner: Learner, directory: Path, settings: dict, shown: int, seconds: float, means: dict) -> None:
