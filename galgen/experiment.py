@@ -150,7 +150,7 @@ class Experiment:
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
         learner = self.family.learner(networks, some, some, "cpu")
         of_all = {
-            "flops": costs.flops(learner, torch.from_numpy(some).float() / 255),
+            "flops": costs.flops(learner, torch.from_numpy(some).float() / 255, self.settings.batch_size),
             "flop_rate": self.family.flop_rate,
             "weights": sum(p.numel() for net in networks.values() for p in net.parameters()),
             "kept": self.settings.milestones,
