@@ -122,7 +122,7 @@ class GlowSettings(TrainingSettings):
     batch_size: int = 16  # 1.046 bits/dim after 66 s of a core; 64 at half the rate: 1.112 after 84 s
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "halving"] = "cosine"
-    images_cap: int = 11_200  # half a minute of a core, so that there can be four pairs at each N
+    images_cap: int = 10_400  # half a minute of a core, so that there can be four pairs at each N
     milestones: int = 4
     clip_value: float = 5.0  # of each component of the gradient, as in the paper
     clip_norm: float = 100.0  # of its norm after that

@@ -117,7 +117,7 @@ class GlowFamily:
     name, label = "glow", "Glow"
     chapters = ("04_glow", "05_inversion_test")
     flips, has_second_pair, has_control = True, True, True
-    flop_rate = 3.7e10
+    flop_rate = 2.9e10
 
     def __init__(self, profile: Profile):
         self.settings, self.size = profile.glow, profile.image_size
