@@ -163,7 +163,7 @@ def estimate(value):
 
 
 def memorization(value):
-    found = Exchange(estimate(value), Outcome(0.1, -0.1, 0.1, 0.5), 64)
+    found = Exchange(estimate(value), Outcome(0.1, -0.1, 0.1, 0.5))
     return Memorization(found, found, 0.5)
 
 
