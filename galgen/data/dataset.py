@@ -254,7 +254,7 @@ def near_duplicates(images: np.ndarray, threshold: float) -> np.ndarray:
     return pairs[pairs[:, 0] < pairs[:, 1]]  # an image is near itself
 
 
-def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
+def split(dataset: Dataset, N: int, validation: int, seed: int = 0, *, source: str = "") -> Split:
     """Draw A, B (N images each), validation and, of the rest, starts: disjoint by content and nested in N.
 
     Args:
@@ -262,6 +262,7 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
         N: Images for each of the two models.
         validation: Held-out images, that no model sees.
         seed: Names the permutation.
+        source: What to call the data set in a message; by default its folder.
 
     Raises:
         GalgenError: If 2 N + validation is more than there is.
@@ -271,10 +272,10 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
     kept = dataset.distinct
     if 2 * N + validation > len(kept):
         most = (len(kept) - validation) // 2
-        way_out = f"N can be at most {most}" if most > 0 else f"at least {validation + 2} are needed"
+        way_out = f"N can be at most {most}" if most > 1 else f"at least {validation + 4} are needed"
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
-            f"but {dataset.directory} has {len(kept)} distinct ones: {way_out}"
+            f"but {source or dataset.directory} has {len(kept)} distinct ones: {way_out}"
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
     held_out, A, rest, B = np.split(order, [validation, validation + N, len(order) - N])

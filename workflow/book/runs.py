@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from galgen import costs
 from galgen.config import Parameters, explain, profile
+from galgen.data.acquire.readers import files_below
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.experiment import every_family
 from galgen.runs.code import code_version
@@ -134,7 +135,7 @@ class Run:
     def data_version(self) -> str:
         """That of the data set: of the files it is imported from, of its settings and of the code."""
         path = Path(self.parameters.data).expanduser()
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        files = [path] if os.path.isfile(path) else files_below(path)
         stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
         settings = {"image_size", "crop", "simulated", "validation"}
         values = profile(self.parameters.profile).model_dump(include=settings)

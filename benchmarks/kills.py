@@ -1,0 +1,249 @@
+"""The kill test: SIGKILL at random moments, and whether anything is lost or comes out different.
+
+    python benchmarks/kills.py [--kills 100] [--seed 0] [--out results/robustness/kills.json]
+
+Data, one training of each family and a book of the profile `smoke` are made twice: once undisturbed, and once
+while a process is killed again and again and the same command given anew. The trainings are longer than those
+of `smoke` and save a checkpoint every two steps, so that kills fall into writing too. Of the book, all
+processes are killed, as when the power fails, or any one of them, as by a system short of memory.
+
+Lost is what does not come to its end when it is left alone, what is missing then or was set aside as damaged,
+and a training that goes on from an earlier checkpoint than it had. Different is every file (weights, logs,
+samples, images; numbers and pictures of the chapters) whose sha256 is not that of the undisturbed run; left
+out are records, which hold times.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import nbformat
+import psutil
+
+from galgen.models.families import FAMILIES
+from galgen.runs import checkpoint
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import file_sha256, write_json
+from galgen.runs.store import provenance
+
+ROOT = Path(__file__).parents[1]
+OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
+# What is killed begins after its imports, which are half of its time and nothing but reading.
+CHILD = """
+import sys
+from galgen import cli, config, experiment
+from galgen.runs import training
+training.train.__kwdefaults__.update(save_every_seconds=0.0, report_every=2)
+smoke = config.PROFILES["smoke"]
+longer = {"denoiser": 4000, "glow": 5000, "gan": 2400}
+parts = {name: getattr(smoke, name).model_copy(update={"passes_per_image": None, "images_cap": cap})
+         for name, cap in longer.items()}
+config.PROFILES["smoke"] = smoke.model_copy(update=parts)
+print("ready", flush=True)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+TIMES = ("record.json", "meta.json", "checkpoint.safetensors")  # files that hold when, or for how long
+
+
+def content(store: Path) -> dict[str, str]:
+    """The sha256 of every file of a store that is the same in two runs, by its path."""
+    files = [path for path in store.glob("*/*/**/*") if path.is_file() and path.name not in TIMES]
+    return {str(path.relative_to(store)): file_sha256(path) for path in files if path.name[0] != "."}
+
+
+def chapters(build: Path) -> dict[str, str]:
+    """The sha256 of the numbers that the chapters of a book have kept, and of each of their pictures."""
+    found = {}
+    for path in build.glob("*/results.json"):
+        kept = json.dumps(json.loads(path.read_text())["kept"], sort_keys=True)
+        found["kept"] = hashlib.sha256(kept.encode()).hexdigest()
+    for path in build.glob("*/chapters/[!u]*.ipynb"):
+        for k, cell in enumerate(nbformat.read(path, 4).cells):
+            for j, output in enumerate(cell.get("outputs", [])):
+                if picture := output.get("data", {}).get("image/png"):
+                    found[f"{path.name} {k} {j}"] = hashlib.sha256(picture.encode()).hexdigest()
+    return found
+
+
+class Count:
+    """Kills that met a running process, runs, and what was lost or different in the end."""
+
+    def __init__(self, name: str):
+        self.name, self.kills, self.runs, self.compared = name, 0, 0, 0
+        self.lost, self.different = [], []
+
+    def compare(self, whole: dict[str, str], found: dict[str, str]) -> None:
+        """Count what is missing in `found`, and what differs from `whole`."""
+        self.runs, self.compared = self.runs + 1, self.compared + len(whole)
+        self.lost += [f"{name} is missing" for name in whole.keys() - found.keys()]
+        self.lost += [name for name in found if ".damaged/" in name]
+        self.different += [name for name in whole if name in found and whole[name] != found[name]]
+
+    def told(self) -> dict:
+        """The numbers, also on stdout."""
+        numbers = {"kills": self.kills, "runs": self.runs, "compared": self.compared}
+        numbers |= {"lost": len(self.lost), "different": len(self.different)}
+        print(f"{self.name}: {numbers} {self.lost[:5]} {self.different[:5]}", flush=True)
+        return {"name": self.name, **numbers}
+
+
+def shown(store: Path) -> int:
+    """Images after which the checkpoint of the unfinished training in a store was saved."""
+    with suppress(GalgenError, StopIteration):
+        return checkpoint.load(next(store.glob("*/*.partial/checkpoint.safetensors")))["shown"]
+    return 0
+
+
+def command(name: str, arguments: list[str], given: Path, folder: Path, kills: int, chance) -> Count:
+    """Kill a command of galgen about four times in each run to its end, in a fresh copy of a store each."""
+    count = Count(name)
+
+    def start(store: Path) -> subprocess.Popen:
+        call = [sys.executable, "-c", CHILD, *arguments, *OPTIONS, "--store", str(store)]
+        streams = {"stdout": subprocess.PIPE, "stderr": open(folder / "log", "wb")}  # noqa: SIM115
+        process = subprocess.Popen(call, cwd=ROOT, **streams)
+        process.stdout.readline()
+        return process
+
+    def said() -> str:
+        return (folder / "log").read_text(errors="replace")[-600:]
+
+    whole = folder / "whole"
+    shutil.copytree(given, whole)
+    process, began = start(whole), time.monotonic()
+    process.communicate()
+    span = time.monotonic() - began
+    if process.returncode:
+        raise SystemExit(f"{name} fails undisturbed: {said()}")
+    while count.kills < kills:
+        store, before = folder / f"run-{count.runs}", 0
+        shutil.copytree(given, store)
+        while True:
+            process = start(store)
+            time.sleep(chance.uniform(0, span / 2))
+            if count.kills < kills and process.poll() is None:
+                process.kill()
+            process.communicate()
+            if process.returncode != -signal.SIGKILL:
+                break
+            count.kills += 1
+            if (now := shown(store)) < before and not content(store).keys() >= content(whole).keys():
+                count.lost.append(f"the checkpoint fell from {before} to {now}")
+            before = now
+        if process.returncode:
+            count.lost.append(f"exit code {process.returncode}: {said()}")
+        count.compare(content(whole), content(store))
+    return count
+
+
+def book(folder: Path, kills: int, chance) -> Count:
+    """Kill the workflow of a book, or one process of it at a time, and go on until it is made."""
+    count = Count("book")
+
+    def start(name: str) -> subprocess.Popen:
+        environment = os.environ | {"PROFILE": "smoke", "PYTHONPATH": str(folder / name)}
+        environment |= {"GALGEN_STORE": str(folder / name / "store")}
+        call = [sys.executable, "-m", "snakemake", "book", "-s", "workflow/Snakefile", "--cores", "1"]
+        call += ["--workflow-profile", "workflow/profiles/local"]
+        log = open(folder / f"{name}.log", "ab")  # noqa: SIM115 - the process has it
+        return subprocess.Popen(call, cwd=folder / name, env=environment, stdout=log, stderr=log)
+
+    def orphans() -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("GALGEN_STORE") == str(folder / "killed" / "store"):
+                    found.append(process)
+        return found
+
+    for name in ("whole", "killed"):
+        ignored = shutil.ignore_patterns(".*", "build", "store", "__pycache__", "shared")
+        shutil.copytree(ROOT, folder / name, ignore=ignored)
+    began = time.monotonic()
+    if start("whole").wait():
+        raise SystemExit(f"the book fails undisturbed: {folder / 'whole.log'}")
+    span = time.monotonic() - began
+    print(f"a book of smoke takes {span:.0f} s", flush=True)
+    process = start("killed")
+    while count.kills < kills:
+        time.sleep(chance.uniform(0, 4 * span / kills))
+        with suppress(psutil.NoSuchProcess):
+            tree = [root := psutil.Process(process.pid), *root.children(recursive=True)]
+            victims = tree if chance.random() < 0.5 else [chance.choice(tree)]
+            names = [" ".join(each.cmdline())[:150] for each in victims[-1:]]
+            for each in victims:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            count.kills += 1
+            print(f"book: kill {count.kills}, {len(victims)} of {len(tree)} processes, {names}", flush=True)
+        if process.poll() == 0:  # it came to its end: once more from nothing
+            compare_books(count, folder)
+            for name in ("build", "store"):
+                shutil.rmtree(folder / "killed" / name)
+        if process.poll() is not None or victims == tree:
+            process.wait()
+            process = start("killed")
+    process.wait()
+    psutil.wait_procs(orphans(), timeout=120)
+    if start("killed").wait():
+        count.lost.append("the book")
+    compare_books(count, folder)
+    return count
+
+
+def compare_books(count: Count, folder: Path) -> None:
+    """Count what the book that was killed lacks, and what differs from the undisturbed one."""
+    made = [content(folder / n / "store") | chapters(folder / n / "build") for n in ("whole", "killed")]
+    count.compare(*made)
+
+
+def main() -> None:
+    """Kill, count, and write what was counted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="*", help="data, book, or names of families")
+    args = parser.parse_args()
+    chance, began, counts = random.Random(args.seed), time.monotonic(), []
+    targets: dict[str, Callable[[Path, int], Count]] = {}
+    with tempfile.TemporaryDirectory(prefix="galgen-kills-") as temporary:
+        folder = Path(temporary)
+        (folder / "empty").mkdir()
+        data = folder / "data" / "whole"
+        prepare = ["data", "prepare"]
+        targets["data"] = lambda at, kills: command("data", prepare, folder / "empty", at, kills, chance)
+        for name in FAMILIES:
+            train = ["train", f"{name}-N24-A00"]
+            targets[name] = lambda at, kills, n=name, t=train: command(n, t, data, at, kills, chance)
+        targets["book"] = lambda at, kills: book(at, kills, chance)
+        left, parts = args.kills, len(targets)
+        for k, (name, attack) in enumerate(targets.items()):
+            kills = left // (parts - k)
+            left -= kills
+            if args.only is None or name in args.only or (name == "data" and args.only != ["book"]):
+                (folder / name).mkdir()
+                counts.append(attack(folder / name, kills).told())
+    minutes = round((time.monotonic() - began) / 60)
+    made = {"seed": args.seed, "minutes": minutes, "date": time.strftime("%Y-%m-%d", time.gmtime())}
+    found = made | {"targets": counts, **provenance()}
+    print(json.dumps(found, indent=1))
+    if args.out:
+        write_json(args.out, found)
+    if any(each["lost"] or each["different"] for each in counts):
+        raise SystemExit("something was lost or is different")
+
+
+if __name__ == "__main__":
+    main()
