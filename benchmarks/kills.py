@@ -34,7 +34,7 @@ import psutil
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import file_sha256, write_json
+from galgen.runs.files import file_sha256, read_json, write_json
 from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +95,7 @@ class Count:
         numbers = {"kills": self.kills, "runs": self.runs, "compared": self.compared}
         numbers |= {"lost": len(self.lost), "different": len(self.different)}
         print(f"{self.name}: {numbers} {self.lost[:5]} {self.different[:5]}", flush=True)
-        return {"name": self.name, **numbers}
+        return numbers
 
 
 def shown(store: Path) -> int:
@@ -111,7 +111,7 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
 
     def start(store: Path) -> subprocess.Popen:
         call = [sys.executable, "-c", CHILD, *arguments, *OPTIONS, "--store", str(store)]
-        streams = {"stdout": subprocess.PIPE, "stderr": open(folder / "log", "wb")}  # noqa: SIM115
+        streams = {"stdout": subprocess.PIPE, "stderr": open(folder / "log", "wb")}
         process = subprocess.Popen(call, cwd=ROOT, **streams)
         process.stdout.readline()
         return process
@@ -156,7 +156,7 @@ def book(folder: Path, kills: int, chance) -> Count:
         environment |= {"GALGEN_STORE": str(folder / name / "store")}
         call = [sys.executable, "-m", "snakemake", "book", "-s", "workflow/Snakefile", "--cores", "1"]
         call += ["--workflow-profile", "workflow/profiles/local"]
-        log = open(folder / f"{name}.log", "ab")  # noqa: SIM115 - the process has it
+        log = open(folder / f"{name}.log", "ab")
         return subprocess.Popen(call, cwd=folder / name, env=environment, stdout=log, stderr=log)
 
     def orphans() -> list[psutil.Process]:
@@ -213,35 +213,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what it holds of other targets is kept")
     parser.add_argument("--only", nargs="*", help="data, book, or names of families")
     args = parser.parse_args()
-    chance, began, counts = random.Random(args.seed), time.monotonic(), []
+    found = read_json(args.out) if args.out and args.out.is_file() else {}
     targets: dict[str, Callable[[Path, int], Count]] = {}
     with tempfile.TemporaryDirectory(prefix="galgen-kills-") as temporary:
         folder = Path(temporary)
         (folder / "empty").mkdir()
         data = folder / "data" / "whole"
         prepare = ["data", "prepare"]
-        targets["data"] = lambda at, kills: command("data", prepare, folder / "empty", at, kills, chance)
+        targets["data"] = lambda *given: command("data", prepare, folder / "empty", *given)
         for name in FAMILIES:
             train = ["train", f"{name}-N24-A00"]
-            targets[name] = lambda at, kills, n=name, t=train: command(n, t, data, at, kills, chance)
-        targets["book"] = lambda at, kills: book(at, kills, chance)
+            targets[name] = lambda *given, n=name, t=train: command(n, t, data, *given)
+        targets["book"] = book
         left, parts = args.kills, len(targets)
         for k, (name, attack) in enumerate(targets.items()):
             kills = left // (parts - k)
             left -= kills
-            if args.only is None or name in args.only or (name == "data" and args.only != ["book"]):
-                (folder / name).mkdir()
-                counts.append(attack(folder / name, kills).told())
-    minutes = round((time.monotonic() - began) / 60)
-    made = {"seed": args.seed, "minutes": minutes, "date": time.strftime("%Y-%m-%d", time.gmtime())}
-    found = made | {"targets": counts, **provenance()}
-    print(json.dumps(found, indent=1))
-    if args.out:
-        write_json(args.out, found)
-    if any(each["lost"] or each["different"] for each in counts):
+            if args.only and name not in args.only and (name != "data" or args.only == ["book"]):
+                continue
+            (folder / name).mkdir()
+            began, chance = time.monotonic(), random.Random(f"{args.seed} {name}")
+            found[name] = attack(folder / name, kills, chance).told() | {"seed": args.seed, **provenance()}
+            found[name]["seconds"] = round(time.monotonic() - began)
+            found[name]["date"] = time.strftime("%Y-%m-%d", time.gmtime())
+            if args.out:
+                write_json(args.out, found)
+    if any(each["lost"] or each["different"] for each in found.values()):
         raise SystemExit("something was lost or is different")
 
 

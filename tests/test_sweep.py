@@ -58,7 +58,7 @@ if os.environ.get("FAIL") == f"{step} {run.name}":
     (run / "failed.json").write_text(json.dumps({"parameters": parameters, "error": "no: it is a test"}))
     sys.exit(1)
 files[0].parent.mkdir(parents=True, exist_ok=True)
-files[0].write_text("{}")
+files[0].write_text(json.dumps({"given": given}))
 """
 
 
@@ -349,6 +349,74 @@ def test_a_sweep_makes_the_smallest_first_and_goes_on_where_one_fails(made):
     assert snakemake(made, "book", "--forcerun", "html", N="8").returncode == 0
     (last,) = (made / "order.txt").read_text().splitlines()[len(order) :]
     assert last == "render smoke-simulated-N8", "a book is bound again, and nothing else is made again"
+
+
+def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
+    data = "a'\"$(touch hacked)`touch hacked`; touch hacked; {x} {run} #<b>\\.npz"
+    np.savez(made / data, images=np.zeros((3, 16, 16), np.uint8))
+    result = snakemake(made, "book", DATA=data, N="8")
+    assert result.returncode == 0, result.stderr
+    assert not (made / "hacked").exists()
+    run = Run(Parameters(profile="smoke", data=str(made / data)), 8)
+    for name in ("data.json", "chapters/01_data.ipynb", "trainings/gan-N8-A00.json", "html/index.html"):
+        given = json.loads((made / run.folder / name).read_text())["given"]
+        assert given[given.index("--data") + 1] == data
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"N": "abc"}, "N.0: .* 'abc'"),
+        ({"N": "8 1.5"}, "N.1: .*'1.5'"),
+        ({"N": "9" * 400}, "N.0: "),
+        ({"SEED": "1.5"}, "seed: .*'1.5'"),
+        ({"SEED": str(2**70)}, "seed: .*less than"),
+        ({"PROFILE": "lap"}, "smoke, laptop, paper"),
+    ],
+)
+def test_a_variable_that_is_none_is_one_line_and_an_error_of_the_workflow(made, given, message):
+    result = snakemake(made, "book", "-n", **given)
+    (said,) = [line for line in result.stderr.splitlines() if line.startswith("galgen: error: ")]
+    assert result.returncode == 2 and re.search(message, said) and "Traceback" not in result.stderr
+
+
+def test_what_Snakemake_has_made_a_number_of_is_refused_as_a_name_and_no_number_is_rounded():
+    for config, message in (
+        ({"data": 202411}, "data: .*202411"),
+        ({"seed": 1.5}, "seed"),
+        ({"sizes": 1.5}, "N.0"),
+    ):
+        with pytest.raises(GalgenError, match=message):
+            asked(config)
+    usual = Parameters(profile="smoke")
+    assert asked({"profile": "smoke", "seed": "", "sizes": "", "data": None}) == usual
+    assert asked({"data": "2024_11", "sizes": 8}) == Parameters(data="2024_11", N=8)
+
+
+def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path):
+    folder, behind = tmp_path / "images", tmp_path / "elsewhere"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    behind.mkdir()
+    (folder / "link").symlink_to(behind)
+    files = [folder / "deep" / "deeper" / "a.npy", behind / "b.npy"]
+
+    def version():
+        return Run(Parameters(profile="smoke", data=str(folder))).data_version()
+
+    seen = [version()]
+    for file in files:
+        file.write_bytes(b"1234")
+        seen.append(version())
+        before = file.stat()
+        file.write_bytes(b"4321")  # as large, and as old as it was
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        seen.append(version())
+        assert version() == seen[-1]
+        file.rename(file.with_suffix(".x.npy"))
+        seen.append(version())
+        file.with_suffix(".x.npy").unlink()
+        seen.append(version())
+    assert len(set(seen)) == len(seen) - 2  # with each file gone it is as it was
 
 
 def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_then(made):

@@ -136,7 +136,7 @@ class Run:
         """That of the data set: of the files it is imported from, of its settings and of the code."""
         path = Path(self.parameters.data).expanduser()
         files = [path] if os.path.isfile(path) else files_below(path)
-        stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+        stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
         settings = {"image_size", "crop", "simulated", "validation"}
         values = profile(self.parameters.profile).model_dump(include=settings)
         return digest(stats, values, self.sizes, code_version(prepare))
