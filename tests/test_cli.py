@@ -61,7 +61,7 @@ def test_simulate_makes_a_data_set(tmp_path, capsys):
         (["data", "import", "nothing", "--out", "x"], "nothing"),
         (["data", "fetch", "nothing.csv", "--out", "x"], "nothing.csv"),
         (["data", "fetch", "nothing.csv", "--out", "x", "--source", "hubble"], "hubble"),
-        (["plan", "--profile", "lap"], "smoke, laptop, paper"),
+        (["plan", "--profile", "lap"], "smoke, laptop, night, paper"),
         (["plan", "--profile", "smoke", "--N", "30", "10"], "growing list"),
         (["plan", "--profile", "smoke", "--seed", "-1"], "seed"),
         (["train", "unet-N7", "--profile", "smoke"], "unet-N8-A00"),

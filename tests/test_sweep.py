@@ -160,7 +160,7 @@ def test_an_interrupt_ends_the_sweep_and_is_no_failure_of_the_run(project, capsy
         (["--N", "8", "1"], "N must be a number above 1, or a growing list of such numbers, not [1, 8]"),
         (["--N", "8", "24", "8"], "not [8, 8, 24]"),
         (["--N", "8", "60"], "N can be at most 59"),
-        (["--N", "8", "--profile", "smok"], "smoke, laptop, paper"),
+        (["--N", "8", "--profile", "smok"], "smoke, laptop, night, paper"),
         (["--N", "8", "--data", "nowhere.npz"], "nowhere.npz"),
         (["--N", "8", "--seed", "-1"], "seed"),
         (["--N", "8.5"], "--N: '8.5' is no whole number"),
@@ -371,7 +371,7 @@ def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
         ({"N": "9" * 400}, "N.0: "),
         ({"SEED": "1.5"}, "seed: .*'1.5'"),
         ({"SEED": str(2**70)}, "seed: .*less than"),
-        ({"PROFILE": "lap"}, "smoke, laptop, paper"),
+        ({"PROFILE": "lap"}, "smoke, laptop, night, paper"),
     ],
 )
 def test_a_variable_that_is_none_is_one_line_and_an_error_of_the_workflow(made, given, message):

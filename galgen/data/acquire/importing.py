@@ -30,6 +30,7 @@ from galgen.runs.errors import GalgenError, checked
 __all__ = ["Imported", "Recipe", "import_images", "write_imported"]
 
 FLUX_CROP = 64  # the paper's field
+HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def import_images(
                 rows.append(row)
             except Refusal as refusal:
                 refused.append((name, str(refusal)))
+                if len(refused) >= HOPELESS and not rows:
+                    break
             except GalgenError as error:
                 raise GalgenError(f"{path}, {name}: {error}") from error
     if refused and (strict or not rows):
