@@ -16,6 +16,7 @@ out are records, which hold times.
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -31,28 +32,18 @@ from pathlib import Path
 import nbformat
 import psutil
 
+from galgen import cli, config
+from galgen.data import prepare  # noqa: F401 - and with it all that commands import later
 from galgen.models.families import FAMILIES
-from galgen.runs import checkpoint
+from galgen.runs import checkpoint, training
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256, read_json, write_json
 from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
-# What is killed begins after its imports, which are half of its time and nothing but reading.
-CHILD = """
-import sys
-from galgen import cli, config, experiment
-from galgen.runs import training
-training.train.__kwdefaults__.update(save_every_seconds=0.0, report_every=2)
-smoke = config.PROFILES["smoke"]
-longer = {"denoiser": 4000, "glow": 5000, "gan": 2400}
-parts = {name: getattr(smoke, name).model_copy(update={"passes_per_image": None, "images_cap": cap})
-         for name, cap in longer.items()}
-config.PROFILES["smoke"] = smoke.model_copy(update=parts)
-print("ready", flush=True)
-sys.exit(cli.main(sys.argv[1:]))
-"""
+LONGER = {"denoiser": 2000, "glow": 2000, "gan": 1200}  # images shown: seconds of training
+SHARES = {"data": 0.05, "book": 0.23}  # of the kills; the families have equal parts of the others
 TIMES = ("record.json", "meta.json", "checkpoint.safetensors")  # files that hold when, or for how long
 
 
@@ -105,15 +96,29 @@ def shown(store: Path) -> int:
     return 0
 
 
+def _galgen(arguments: list[str], log: Path) -> None:
+    """Run a command of galgen in a process of its own: with checkpoints every two steps, and longer."""
+    with open(log, "wb") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    training.train.__kwdefaults__.update(save_every_seconds=0.0, report_every=2)
+    smoke, given = config.PROFILES["smoke"], {"passes_per_image": None}
+    parts = {
+        name: getattr(smoke, name).model_copy(update=given | {"images_cap": cap})
+        for name, cap in LONGER.items()
+    }
+    config.PROFILES["smoke"] = smoke.model_copy(update=parts)
+    sys.exit(cli.main(arguments))
+
+
 def command(name: str, arguments: list[str], given: Path, folder: Path, kills: int, chance) -> Count:
     """Kill a command of galgen about four times in each run to its end, in a fresh copy of a store each."""
     count = Count(name)
 
-    def start(store: Path) -> subprocess.Popen:
-        call = [sys.executable, "-c", CHILD, *arguments, *OPTIONS, "--store", str(store)]
-        streams = {"stdout": subprocess.PIPE, "stderr": open(folder / "log", "wb")}
-        process = subprocess.Popen(call, cwd=ROOT, **streams)
-        process.stdout.readline()
+    def start(store: Path) -> multiprocessing.Process:
+        call = [*arguments, *OPTIONS, "--store", str(store)]
+        process = multiprocessing.get_context("fork").Process(target=_galgen, args=(call, folder / "log"))
+        process.start()  # with all imports done, which are nothing but reading
         return process
 
     def said() -> str:
@@ -121,10 +126,10 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
 
     whole = folder / "whole"
     shutil.copytree(given, whole)
-    process, began = start(whole), time.monotonic()
-    process.communicate()
+    began, process = time.monotonic(), start(whole)
+    process.join()
     span = time.monotonic() - began
-    if process.returncode:
+    if process.exitcode:
         raise SystemExit(f"{name} fails undisturbed: {said()}")
     while count.kills < kills:
         store, before = folder / f"run-{count.runs}", 0
@@ -132,17 +137,17 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
         while True:
             process = start(store)
             time.sleep(chance.uniform(0, span / 2))
-            if count.kills < kills and process.poll() is None:
+            if count.kills < kills:
                 process.kill()
-            process.communicate()
-            if process.returncode != -signal.SIGKILL:
+            process.join()
+            if process.exitcode != -signal.SIGKILL:
                 break
             count.kills += 1
             if (now := shown(store)) < before and not content(store).keys() >= content(whole).keys():
                 count.lost.append(f"the checkpoint fell from {before} to {now}")
             before = now
-        if process.returncode:
-            count.lost.append(f"exit code {process.returncode}: {said()}")
+        if process.exitcode:
+            count.lost.append(f"exit code {process.exitcode}: {said()}")
         count.compare(content(whole), content(store))
     return count
 
@@ -152,7 +157,7 @@ def book(folder: Path, kills: int, chance) -> Count:
     count = Count("book")
 
     def start(name: str) -> subprocess.Popen:
-        environment = os.environ | {"PROFILE": "smoke", "PYTHONPATH": str(folder / name)}
+        environment = os.environ | {"PROFILE": "smoke", "N": "8", "PYTHONPATH": str(folder / name)}
         environment |= {"GALGEN_STORE": str(folder / name / "store")}
         call = [sys.executable, "-m", "snakemake", "book", "-s", "workflow/Snakefile", "--cores", "1"]
         call += ["--workflow-profile", "workflow/profiles/local"]
@@ -228,10 +233,8 @@ def main() -> None:
             train = ["train", f"{name}-N24-A00"]
             targets[name] = lambda *given, n=name, t=train: command(n, t, data, *given)
         targets["book"] = book
-        left, parts = args.kills, len(targets)
-        for k, (name, attack) in enumerate(targets.items()):
-            kills = left // (parts - k)
-            left -= kills
+        for name, attack in targets.items():
+            kills = round(args.kills * SHARES.get(name, 0.72 / len(FAMILIES)))
             if args.only and name not in args.only and (name != "data" or args.only == ["book"]):
                 continue
             (folder / name).mkdir()
