@@ -227,8 +227,8 @@ def main() -> None:
         folder = Path(temporary)
         (folder / "empty").mkdir()
         data = folder / "data" / "whole"
-        prepare = ["data", "prepare"]
-        targets["data"] = lambda *given: command("data", prepare, folder / "empty", *given)
+        make_data = ["data", "prepare"]
+        targets["data"] = lambda *given: command("data", make_data, folder / "empty", *given)
         for name in FAMILIES:
             train = ["train", f"{name}-N24-A00"]
             targets[name] = lambda *given, n=name, t=train: command(n, t, data, *given)
