@@ -42,7 +42,12 @@ from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
-LONGER = {"denoiser": 2000, "glow": 2000, "gan": 1200}  # images shown: seconds of training
+LONGER = {
+    "denoiser": 2000,
+    "conditional": 2000,
+    "glow": 2000,
+    "gan": 1200,
+}  # images shown: seconds of training
 SHARES = {"data": 0.05, "book": 0.23}  # of the kills; the families have equal parts of the others
 TIMES = ("record.json", "meta.json", "checkpoint.safetensors")  # files that hold when, or for how long
 
