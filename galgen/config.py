@@ -286,10 +286,8 @@ def profile(name: str) -> Profile:
 
 def explain(error: ValidationError) -> str:
     """One line a mistake: the name, what is wrong, what was given."""
-    lines = [
-        f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e['input']!r:.80})" for e in error.errors()
-    ]
-    return "; ".join(lines)
+    told = "{}: {} (given: {!r:.80})".format
+    return "; ".join(told(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors())
 
 
 class Parameters(BaseModel):
