@@ -116,15 +116,19 @@ def _galgen(arguments: list[str], log: Path) -> None:
     sys.exit(cli.main(arguments))
 
 
+def run(arguments: list[str], log: Path) -> multiprocessing.Process:
+    """Start a command of galgen with all imports done, which are nothing but reading."""
+    process = multiprocessing.get_context("fork").Process(target=_galgen, args=(arguments, log))
+    process.start()
+    return process
+
+
 def command(name: str, arguments: list[str], given: Path, folder: Path, kills: int, chance) -> Count:
     """Kill a command of galgen about four times in each run to its end, in a fresh copy of a store each."""
     count = Count(name)
 
     def start(store: Path) -> multiprocessing.Process:
-        call = [*arguments, *OPTIONS, "--store", str(store)]
-        process = multiprocessing.get_context("fork").Process(target=_galgen, args=(call, folder / "log"))
-        process.start()  # with all imports done, which are nothing but reading
-        return process
+        return run([*arguments, *OPTIONS, "--store", str(store)], folder / "log")
 
     def said() -> str:
         return (folder / "log").read_text(errors="replace")[-600:]
@@ -231,7 +235,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="galgen-kills-") as temporary:
         folder = Path(temporary)
         (folder / "empty").mkdir()
-        data = folder / "data" / "whole"
+        data = folder / "given"
         make_data = ["data", "prepare"]
         targets["data"] = lambda *given: command("data", make_data, folder / "empty", *given)
         for name in FAMILIES:
@@ -240,8 +244,10 @@ def main() -> None:
         targets["book"] = book
         for name, attack in targets.items():
             kills = round(args.kills * SHARES.get(name, 0.72 / len(FAMILIES)))
-            if args.only and name not in args.only and (name != "data" or args.only == ["book"]):
+            if args.only and name not in args.only:
                 continue
+            if name in FAMILIES and not data.is_dir():
+                run([*make_data, *OPTIONS, "--store", str(data)], folder / "log").join()
             (folder / name).mkdir()
             began, chance = time.monotonic(), random.Random(f"{args.seed} {name}")
             found[name] = attack(folder / name, kills, chance).told() | {"seed": args.seed, **provenance()}

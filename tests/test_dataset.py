@@ -89,6 +89,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, noise, name):
         make(tmp_path / name, noise)
 
 
+def test_a_full_disk_is_told_with_what_is_needed_and_leaves_nothing(tmp_path, noise, monkeypatch):
+    def full(*given, **options):
+        raise OSError("3840 requested and 128 written")  # as numpy says it
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(GalgenError, match=r"disk is full: .*set needs about 0\.0 MB, .* Make room"):
+        make(tmp_path / "set", noise)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):
     with pytest.raises(GalgenError, match="galgen data import"):
         Dataset.open(tmp_path)

@@ -12,6 +12,7 @@ kept images, V for validation and N for each model,
 so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
 """
 
+import contextlib
 import datetime
 import functools
 import shutil
@@ -26,7 +27,7 @@ from astropy.table import Table
 from galgen.data.similarity import mean_image, nearest
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256, read_json, write_json
-from galgen.runs.store import provenance
+from galgen.runs.store import full_disk_told, provenance
 
 __all__ = ["Dataset", "Split", "check_free", "dihedral_keys", "near_duplicates", "split", "write_dataset"]
 
@@ -174,7 +175,11 @@ def write_dataset(
     if len(catalogue) != len(images) or "id" not in catalogue.colnames:
         raise GalgenError(f"the catalogue needs {len(images)} rows and a column 'id'")
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=directory.parent))
-    try:
+    with contextlib.ExitStack() as resources:
+        resources.enter_context(
+            full_disk_told(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
+        )
+        resources.callback(shutil.rmtree, temporary, ignore_errors=True)
         np.save(temporary / "images.npy", images, allow_pickle=False)
         catalogue.write(temporary / "catalogue.ecsv")
         meta = {
@@ -191,8 +196,6 @@ def write_dataset(
         write_json(temporary / "meta.json", meta)
         temporary.chmod(0o755)  # mkdtemp makes private folders
         temporary.replace(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Dataset.open(directory)
 
 
