@@ -546,7 +546,8 @@ def test_floats_of_0_to_255_are_told_what_they_were_taken_for(tmp_path):
     images = display(3, 8, 8).astype(np.float32)
     images[1, 4, 4] = np.inf
     np.save(tmp_path / "a.npy", images)
-    with pytest.raises(GalgenError, match=r"1 x 8 x 8, but flux is to have bands"):
+    taken = r"1 x 8 x 8, but flux is to have bands g, r, z .* not all lie in \[0, 1\] are taken for flux"
+    with pytest.raises(GalgenError, match=taken):
         import_images(tmp_path / "a.npy", size=8)
     with pytest.raises(GalgenError, match=r"is no flux \(display images are uint8, or floats in"):
         import_images(tmp_path / "a.npy", size=8, crop=8, bands=["r"])

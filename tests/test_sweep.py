@@ -356,7 +356,7 @@ def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
     assert result.returncode == 0, result.stderr
     assert not (made / "hacked").exists()
     run = Run(Parameters(profile="smoke", data=str(made / data)), 8)
-    for name in ("data.json", "chapters/01_data.ipynb", "trainings/gan-N8-A00.json", "html/index.html"):
+    for name in ("data.json", "chapters/01_data.ipynb", "trainings/unet-N8-A00.json", "html/index.html"):
         given = json.loads((made / run.folder / name).read_text())["given"]
         assert given[given.index("--data") + 1] == data
 
@@ -364,31 +364,31 @@ def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
 @pytest.mark.parametrize(
     "given, message",
     [
-        ({"N": "abc"}, "N.0: .* 'abc'"),
-        ({"N": "8 1.5"}, "N.1: .*'1.5'"),
-        ({"N": "9" * 400}, "N.0: "),
-        ({"SEED": "1.5"}, "seed: .*'1.5'"),
-        ({"SEED": str(2**70)}, "seed: .*less than"),
-        ({"PROFILE": "lap"}, "smoke, laptop, night, paper"),
+        ({"sizes": "abc"}, "N.0: .* 'abc'"),
+        ({"sizes": "8 1.5"}, "N.1: .*'1.5'"),
+        ({"sizes": "9" * 400}, "N.0: .*less than"),
+        ({"sizes": 1.5}, "N.0: .*'1.5'"),
+        ({"seed": "1.5"}, "seed: .*'1.5'"),
+        ({"seed": 1.5}, "seed: .*1.5"),
+        ({"seed": str(2**70)}, "seed: .*less than"),
+        ({"data": 202411}, "data: .*202411"),  # what Snakemake makes of 2024_11
     ],
 )
-def test_a_variable_that_is_none_is_one_line_and_an_error_of_the_workflow(made, given, message):
-    result = snakemake(made, "book", "-n", **given)
-    (said,) = [line for line in result.stderr.splitlines() if line.startswith("galgen: error: ")]
-    assert result.returncode == 2 and re.search(message, said) and "Traceback" not in result.stderr
+def test_what_is_no_whole_number_and_what_has_become_one_is_refused(given, message):
+    with pytest.raises(GalgenError, match=message) as caught:
+        asked(given)
+    assert len(str(caught.value)) < 300
 
 
-def test_what_Snakemake_has_made_a_number_of_is_refused_as_a_name_and_no_number_is_rounded():
-    for config, message in (
-        ({"data": 202411}, "data: .*202411"),
-        ({"seed": 1.5}, "seed"),
-        ({"sizes": 1.5}, "N.0"),
-    ):
-        with pytest.raises(GalgenError, match=message):
-            asked(config)
-    usual = Parameters(profile="smoke")
-    assert asked({"profile": "smoke", "seed": "", "sizes": "", "data": None}) == usual
+def test_what_is_empty_is_as_usual_and_a_name_of_digits_stays_a_name():
+    assert asked({"profile": "smoke", "seed": "", "sizes": "", "data": None}) == SMOKE
     assert asked({"data": "2024_11", "sizes": 8}) == Parameters(data="2024_11", N=8)
+
+
+def test_a_mistake_in_a_variable_is_one_line_of_the_workflow(made):
+    result = snakemake(made, "book", "-n", N="8 1.5")
+    (said,) = [line for line in result.stderr.splitlines() if line.startswith("galgen: error: ")]
+    assert result.returncode == 2 and "'1.5'" in said and "Traceback" not in result.stderr
 
 
 def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path):

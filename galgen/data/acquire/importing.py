@@ -184,6 +184,7 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
     allowed, expected = (1, 3), "a display image is to have 1 plane if gray, 3 if colour"
     if flux:
         allowed, expected = (len(names),), f"flux is to have bands {', '.join(names)} (--bands)"
+        expected += ", and floats that do not all lie in [0, 1] are taken for flux"
     if len(pixels) not in allowed and pixels.shape[-1] in allowed:
         pixels = np.moveaxis(pixels, -1, 0)
     if len(pixels) not in allowed:
