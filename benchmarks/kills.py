@@ -73,10 +73,10 @@ def chapters(build: Path) -> dict[str, str]:
 
 
 class Count:
-    """Kills that met a running process, runs, and what was lost or different in the end."""
+    """Kills, those that left a checkpoint to go on from, runs to the end, what was lost or is different."""
 
     def __init__(self, name: str):
-        self.name, self.kills, self.runs, self.compared = name, 0, 0, 0
+        self.name, self.kills, self.resumed, self.runs, self.compared = name, 0, 0, 0, 0
         self.lost, self.different = [], []
 
     def compare(self, whole: dict[str, str], found: dict[str, str]) -> None:
@@ -88,7 +88,7 @@ class Count:
 
     def told(self) -> dict:
         """The numbers, also on stdout."""
-        numbers = {"kills": self.kills, "runs": self.runs, "compared": self.compared}
+        numbers = {"kills": self.kills, "resumed": self.resumed, "runs": self.runs, "compared": self.compared}
         numbers |= {"lost": len(self.lost), "different": len(self.different)}
         print(f"{self.name}: {numbers} {self.lost[:5]} {self.different[:5]}", flush=True)
         return numbers
@@ -124,7 +124,7 @@ def run(arguments: list[str], log: Path) -> multiprocessing.Process:
 
 
 def command(name: str, arguments: list[str], given: Path, folder: Path, kills: int, chance) -> Count:
-    """Kill a command of galgen about four times in each run to its end, in a fresh copy of a store each."""
+    """Kill a command of galgen again and again in each run to its end, in a fresh copy of a store each."""
     count = Count(name)
 
     def start(store: Path) -> multiprocessing.Process:
@@ -145,7 +145,7 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
         shutil.copytree(given, store)
         while True:
             process = start(store)
-            time.sleep(chance.uniform(0, span / 2))
+            time.sleep(chance.uniform(0, span))
             if count.kills < kills:
                 process.kill()
             process.join()
@@ -154,6 +154,7 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
             count.kills += 1
             if (now := shown(store)) < before and not content(store).keys() >= content(whole).keys():
                 count.lost.append(f"the checkpoint fell from {before} to {now}")
+            count.resumed += now > 0
             before = now
         if process.exitcode:
             count.lost.append(f"exit code {process.exitcode}: {said()}")
