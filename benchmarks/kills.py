@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py [--kills 100] [--seed 0] [--out results/robustness/kills.json]
 
-Data, one training of each family and a book of the profile `smoke` are made twice: once undisturbed, and once
+Data, one training of each family and a book of three chapters, all of the profile `smoke`, are made twice: once undisturbed, and once
 while a process is killed again and again and the same command given anew. The trainings are longer than those
 of `smoke` and save a checkpoint every two steps, so that kills fall into writing too. Of the book, all
 processes are killed, as when the power fails, or any one of them, as by a system short of memory.
@@ -41,6 +41,10 @@ from galgen.runs.files import file_sha256, read_json, write_json
 from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    {"file": f"chapters/{name}"} for name in ("01_data", "04_glow", "06_gan")
+]  # of the book, for its time
+PAGES += [{"file": name} for name in ("workflow", "status", "sweep", "bibliography")]
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
 LONGER = {
     "denoiser": 2000,
@@ -185,6 +189,9 @@ def book(folder: Path, kills: int, chance) -> Count:
     for name in ("whole", "killed"):
         ignored = shutil.ignore_patterns(".*", "build", "store", "__pycache__", "shared")
         shutil.copytree(ROOT, folder / name, ignore=ignored)
+        (folder / name / "book" / "intro.md").write_text("# A part of the book\n")
+        toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": PAGES}]}
+        (folder / name / "book" / "_toc.yml").write_text(json.dumps(toc))
     began = time.monotonic()
     if start("whole").wait():
         raise SystemExit(f"the book fails undisturbed: {folder / 'whole.log'}")
@@ -192,7 +199,7 @@ def book(folder: Path, kills: int, chance) -> Count:
     print(f"a book of smoke takes {span:.0f} s", flush=True)
     process = start("killed")
     while count.kills < kills:
-        time.sleep(chance.uniform(0, 4 * span / kills))
+        time.sleep(chance.uniform(0, 3 * span / kills))
         with suppress(psutil.NoSuchProcess):
             tree = [root := psutil.Process(process.pid), *root.children(recursive=True)]
             victims = tree if chance.random() < 0.5 else [chance.choice(tree)]
