@@ -2,10 +2,11 @@
 
     python benchmarks/kills.py [--kills 100] [--seed 0] [--out results/robustness/kills.json]
 
-Data, one training of each family and a book of three chapters, all of the profile `smoke`, are made twice: once undisturbed, and once
-while a process is killed again and again and the same command given anew. The trainings are longer than those
-of `smoke` and save a checkpoint every two steps, so that kills fall into writing too. Of the book, all
-processes are killed, as when the power fails, or any one of them, as by a system short of memory.
+Data, one training of each family and a book of three chapters, all of the profile `smoke`, are made once
+undisturbed, and again while a process is killed and killed again and the same command given anew. The
+trainings are longer than those of `smoke` and save a checkpoint every two steps, so that kills fall into
+writing too. Of the book, all processes are killed, as when the power fails, or any one, as by a system short
+of memory.
 
 Lost is what does not come to its end when it is left alone, what is missing then or was set aside as damaged,
 and a training that goes on from an earlier checkpoint than it had. Different is every file (weights, logs,
@@ -194,32 +195,31 @@ def book(folder: Path, kills: int, chance) -> Count:
         (folder / name / "book" / "_toc.yml").write_text(json.dumps(toc))
     began = time.monotonic()
     if start("whole").wait():
-        raise SystemExit(f"the book fails undisturbed: {folder / 'whole.log'}")
+        raise SystemExit(f"the book fails undisturbed: {(folder / 'whole.log').read_text()[-3000:]}")
     span = time.monotonic() - began
     print(f"a book of smoke takes {span:.0f} s", flush=True)
     process = start("killed")
     while count.kills < kills:
         time.sleep(chance.uniform(0, 3 * span / kills))
-        with suppress(psutil.NoSuchProcess):
+        if process.poll() is None:
             tree = [root := psutil.Process(process.pid), *root.children(recursive=True)]
             victims = tree if chance.random() < 0.5 else [chance.choice(tree)]
-            names = [" ".join(each.cmdline())[:150] for each in victims[-1:]]
             for each in victims:
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
             count.kills += 1
-            print(f"book: kill {count.kills}, {len(victims)} of {len(tree)} processes, {names}", flush=True)
+            if root in victims:
+                process.wait()
         if process.poll() == 0:  # it came to its end: once more from nothing
             compare_books(count, folder)
             for name in ("build", "store"):
                 shutil.rmtree(folder / "killed" / name)
-        if process.poll() is not None or victims == tree:
-            process.wait()
+        if process.poll() is not None:
             process = start("killed")
     process.wait()
     psutil.wait_procs(orphans(), timeout=120)
     if start("killed").wait():
-        count.lost.append("the book")
+        count.lost.append(f"the book: {(folder / 'killed.log').read_text()[-2000:]}")
     compare_books(count, folder)
     return count
 
