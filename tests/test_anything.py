@@ -298,6 +298,7 @@ def here(tmp_path_factory):
         patch.setattr(Experiment, "train", train)
         patch.setattr(costs, "available_memory_mb", lambda: 4000)
         patch.setattr(os, "execve", lambda *call: None)
+        assert cli.main(["plan", "--profile", "smoke"]) == 0  # what is imported late is nobody's input
         yield folder
 
 

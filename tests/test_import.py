@@ -268,8 +268,10 @@ def test_damaged_pictures_and_npy_files_are_refused_by_name(tmp_path):
     np.save(folder / "c.npy", np.array([{}, None], dtype=object), allow_pickle=True)
     np.save(folder / "d.npy", flux(1, 3, 16, 16))
     (folder / "e.npy").write_bytes(b"")
+    np.save(folder / "f.npy", flux(1, 0, 0)[0])
     refused = dict(import_images(folder, size=16, crop=16).refused)
-    assert list(refused) == ["b.npy", "c.npy", "d.npy", "e.npy"]
+    assert list(refused) == ["b.npy", "c.npy", "d.npy", "e.npy", "f.npy"]
+    assert refused["f.npy"] == "empty: shape (0, 0)"
     assert "Python objects" in refused["c.npy"] and "not one image" in refused["d.npy"]
 
 

@@ -198,7 +198,8 @@ class Store:
 
     def _finished(self, kind: str | None = None) -> list[Path]:
         """The folders of finished entries, whole or not."""
-        return sorted(path for path in self.root.glob(f"{kind or '*'}/{'[0-9a-f]' * 16}") if path.is_dir())
+        found = sorted(path for path in self.root.glob(f"*/{'[0-9a-f]' * 16}") if path.is_dir())
+        return [path for path in found if kind in (None, path.parent.name)]
 
     def verify(self) -> tuple[int, int]:
         """Compare all finished entries with their checksums, and set aside what differs.

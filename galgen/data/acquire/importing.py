@@ -171,6 +171,8 @@ def _kind(path: Path, source: Source, kind: str) -> str:
 
 def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -> np.ndarray:
     """Bring an image to (planes, H, W), the planes being one or three colours, or the bands asked for."""
+    if not pixels.size:
+        raise Refusal(f"empty: shape {pixels.shape}")
     flux = recipe.kind == "flux"
     if flux and pixels.dtype == np.uint8:
         raise Refusal("8-bit pixels, a display image and not flux")
