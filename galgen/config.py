@@ -9,7 +9,7 @@ because a denoiser memorises after a number of passes per image, so that a budge
 paper's) would mix the threshold in N with training time.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -298,8 +298,8 @@ class Parameters(BaseModel):
 
     profile: str = "laptop"
     data: str = "simulated"
-    N: tuple[int, ...] | None = None
-    seed: int = Field(0, ge=0)
+    N: tuple[Annotated[int, Field(lt=2**32)], ...] | None = None
+    seed: int = Field(0, ge=0, lt=2**32)  # a million times it is still a seed of torch
 
     @field_validator("N", mode="before")
     @classmethod
