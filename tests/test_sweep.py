@@ -241,7 +241,13 @@ def test_make_hands_on_what_it_is_given_as_it_is(tmp_path):
         "SEED": "",
     }
     for name in ("book", "pdf", "linkcheck"):
-        command = ["make", "--no-print-directory", "-o", str(ready), name]  # under another make it names its folder
+        command = [
+            "make",
+            "--no-print-directory",
+            "-o",
+            str(ready),
+            name,
+        ]  # under another make it names its folder
         command += [f"READY={ready}", f"BIN={tmp_path}", "CORES=3"]
         command += [f"{variable}={value}" for variable, value in given.items()]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

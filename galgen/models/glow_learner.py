@@ -119,7 +119,7 @@ class GlowFamily:
 
     name, label = "glow", "Glow"
     chapters = ("04_glow", "05_inversion_test")
-    flips, has_second_pair, has_control = True, True, True
+    flips, pairs, has_control = True, 2, True
     flop_rate = 3.7e10
 
     def __init__(self, profile: Profile):
