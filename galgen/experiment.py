@@ -254,7 +254,9 @@ class Experiment:
     @functools.cached_property
     def start(self) -> Tensor:
         """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
-        return torch.from_numpy(similarity.mean_image(self.dataset.images[self.split().validation]))
+        sets = self.split()
+        unseen = sets.starts if len(sets.starts) else sets.validation  # of a data set that is used up
+        return torch.from_numpy(similarity.mean_image(self.dataset.images[unseen]))
 
     def latents(self, count: int | None = None) -> range:
         """The seeds of the latents that all models share; by default as many as the profile says."""

@@ -51,7 +51,7 @@ def test_an_impossible_N_is_refused(N, tmp_path):
 
 
 def test_profiles_refuse_unknown_names():
-    with pytest.raises(GalgenError, match="smoke, laptop, paper"):
+    with pytest.raises(GalgenError, match="smoke, laptop, night, paper"):
         profile("laptops")
     with pytest.raises(ValueError, match="kernel"):
         DenoiserSettings(kernel=16)

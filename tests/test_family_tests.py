@@ -28,9 +28,8 @@ def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
     # All A hold one density, all B another: their latents are 1.5 times wider.
     pairs = [(Bounded(rotation=turn), Bounded(1.5, turn)) for turn in (None, ROTATION, ROTATION.T, None)]
     apart = latents_test(pairs, latents(n=60))
-    assert (
-        apart.p == pytest.approx([1 / 35] * len(apart.p)) and min(apart.ratio) > 5
-    )  # of 70 ways two the same
+    assert apart.p == pytest.approx([1 / 35] * len(apart.p))  # 2 of 70 ways
+    assert min(apart.ratio) > 5
     deepest = apart.deepest()
     assert deepest.low < deepest.high < 0.1 < deepest.value and deepest.p == apart.p[-1]
     assert max(apart.echo) < 1e-5 < min(apart.floor)

@@ -16,7 +16,7 @@ import datetime
 import functools
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -198,11 +198,15 @@ def write_dataset(
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the three disjoint sets of images; A and B have N each."""
+    """Row numbers of disjoint sets of images; A and B have N each.
+
+    `starts`, at most as many as validation, is what neither models nor tests see: samplers may begin there.
+    """
 
     A: np.ndarray
     B: np.ndarray
     validation: np.ndarray
+    starts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def dihedral_keys(images: np.ndarray, *, chunk: int = 4096) -> np.ndarray:
@@ -251,7 +255,7 @@ def near_duplicates(images: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
-    """Draw A, B (N images each) and validation, disjoint by content and nested in N.
+    """Draw A, B (N images each), validation and, of the rest, starts: disjoint by content and nested in N.
 
     Args:
         dataset: Where to draw from.
@@ -273,6 +277,5 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
             f"but {dataset.directory} has {len(kept)} distinct ones: {way_out}"
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
-    return Split(
-        A=order[validation : validation + N], B=order[len(order) - N :], validation=order[:validation]
-    )
+    held_out, A, rest, B = np.split(order, [validation, validation + N, len(order) - N])
+    return Split(A, B, held_out, rest[:validation])

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from galgen.config import TrainingSettings
+from galgen.models.edm import ConditionalDiffusion
 from galgen.models.gan import Gan
 from galgen.models.glow_learner import GlowFamily
 from galgen.models.unet import Diffusion
@@ -93,5 +94,7 @@ class Training:
         return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
 
 
-FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, GlowFamily, Gan)}
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
+}
 SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions")  # that need every family

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from galgen.config import DenoiserSettings, Profile
 from galgen.models import muon
-from galgen.models.sampling import probability_flow_ode
+from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, probability_flow_ode
 from galgen.runs.errors import GalgenError
 
 __all__ = ["BiasFreeNormReLU", "DenoiserLearner", "Diffusion", "UNet"]
@@ -260,6 +260,12 @@ class Diffusion:
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Along the probability flow, not clipped."""
-        return probability_flow_ode(
-            networks["net"], start, seeds, chunk=chunk, **self.settings.sampler
-        ).images
+        return self.flow(networks["net"], seeds, start, chunk).images
+
+    def flow(self, denoiser: Denoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
+        """The same of another blind denoiser, such as that of a Gaussian."""
+        return probability_flow_ode(denoiser, start, seeds, chunk=chunk, **self.settings.sampler)
+
+    def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
+        """The posterior mean; of the noise level it makes no use."""
+        return lambda y, sigma: y - networks["net"](y)
