@@ -163,6 +163,18 @@ def test_images_with_infinite_latents_are_counted():
         compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0]))
 
 
+def test_latents_that_do_not_go_together_are_refused():
+    class Flat(Linear):
+        def encode(self, x):
+            return [x.flatten(1)[:, :, None, None]], torch.zeros(len(x))
+
+    z = latents(n=8)
+    with pytest.raises(GalgenError, match="as many images"):
+        invert(Linear(), Linear(), [z[0], z[1][:4]])
+    with pytest.raises(GalgenError, match="different shapes"):
+        invert(Linear(), Flat(), z)
+
+
 def test_images_beyond_the_limit_are_lost_whatever_the_other_model_says():
     limit = 2.5
     found = invert(Linear(), Linear(), latents(n=64), limit=limit)

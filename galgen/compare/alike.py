@@ -14,18 +14,17 @@ mean. Each group counts alike, however little of the variance it has.
 
 What second moments explain is gone from both. The null pairs the latents anew: 0, if nothing but that was
 shared. A network that has seen other galaxies, with its own Gaussian, says how much of the rest is due to the
-network and to the look of any galaxy: do A and B agree more than A and that network do?
+network and to the look of any galaxy.
 """
 
 import numpy as np
-from scipy import stats
 from torch import Tensor
 
 from galgen.compare.spread import component_groups
 from galgen.compare.uncertainty import Outcome, permutation_test, permuted
 from galgen.data import similarity
 
-__all__ = ["beyond", "by_scale", "repaired"]
+__all__ = ["by_scale", "repaired"]
 
 
 def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, np.ndarray]:
@@ -66,17 +65,3 @@ def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500,
     orders = permuted(np.arange(len(a)), permutations, seed)
     medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
     return permutation_test(np.array(medians))
-
-
-def beyond(pair: np.ndarray, others: np.ndarray) -> Outcome:
-    """Do two models agree more than two others?
-
-    Args:
-        pair: Cosine of their images, or residuals, of each latent, (n,).
-        others: The same of the others, of the same latents, (n,).
-
-    Returns:
-        The difference of the medians; its null is 0, its p-value that of Wilcoxon's signed-rank test.
-    """
-    p = stats.wilcoxon(pair, others, alternative="greater").pvalue
-    return Outcome(float(np.median(pair) - np.median(others)), 0.0, 0.0, float(p))

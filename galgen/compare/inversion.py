@@ -24,17 +24,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
-from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permuted
+from galgen.compare.uncertainty import Estimate, bootstrap, permuted
 from galgen.compare.wasserstein import iid_floor, wasserstein
 from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks
 from galgen.runs.errors import GalgenError
 
-__all__ = ["PAPER_FLOOR", "PAPER_TABLE1", "Inversion", "LevelTest", "beyond_same_images", "compare_levels"]
-__all__ += ["gathered", "invert", "model_pairs"]
+__all__ = [
+    "PAPER_FLOOR",
+    "PAPER_TABLE1",
+    "Inversion",
+    "LevelTest",
+    "compare_levels",
+    "gathered",
+    "invert",
+    "model_pairs",
+]
 
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
 PAPER_TABLE1 = {
@@ -111,13 +118,16 @@ class LevelTest:
 
 
 def model_pairs(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
-    """Which model draws and which inverts, of two pairs (A, B) and (A2, B2) on the same sets of images.
+    """Which model draws and which inverts, of pairs (A_i, B_i) that are on the same two sets of images.
 
-    Four tests of models on disjoint images, and four of models on the same images, which differ in their
-    training only: the null of the first.
+    Two tests a pair of models on disjoint images, and as many, A_i with A_i+1 and B_i with B_i+1, of models
+    on the same images, which differ in their training only: the null of the first.
     """
-    (a, b), (a2, b2) = pairs
-    return {"disjoint": [(a, b), (b, a), (a2, b2), (b2, a2)], "same": [(a, a2), (a2, a), (b, b2), (b2, b)]}
+    ring = zip(pairs, pairs[1:] + pairs[:1], strict=True)
+    return {
+        "disjoint": [test for a, b in pairs for test in ((a, b), (b, a))],
+        "same": [test for (a, b), (a2, b2) in ring for test in ((a, a2), (b, b2))],
+    }
 
 
 @torch.inference_mode()
@@ -133,12 +143,21 @@ def invert(
         limit: An image with a pixel beyond it in size becomes NaN, and is counted as lost, whatever B would
             say of it.
         chunk: Images in a call.
+
+    Raises:
+        GalgenError: If the latents do not go together, or B's have other shapes.
     """
+    if not latents or len({len(z) for z in latents}) != 1 or len(latents[0]) < 2:
+        raise GalgenError(
+            f"latents of {[tuple(z.shape) for z in latents]}: give as many images, two or more, at each level"
+        )
 
     def there_and_back(*z: Tensor) -> tuple[Tensor, ...]:
         x = flow_a.decode(z)
         x = torch.where((x.abs() <= limit).all(3).all(2).all(1)[:, None, None, None], x, torch.nan)
         (z_a, log_a), (z_b, log_b) = flow_a.encode(x), flow_b.encode(x)
+        if [z.shape for z in z_b] != [z.shape for z in z_a]:
+            raise GalgenError("the two flows have latents of different shapes: compare like with like")
         return *z_a, *z_b, x, log_a, log_b
 
     columns = [column.numpy() for column in in_chunks(there_and_back, *latents, chunk=chunk)]
@@ -146,8 +165,12 @@ def invert(
     return Inversion(z, columns[:levels], columns[levels : 2 * levels], *columns[2 * levels :])
 
 
-def compare_levels(inversion: Inversion) -> list[LevelTest]:
+def compare_levels(inversion: Inversion, *, seed: int = 0) -> list[LevelTest]:
     """All statistics of the test, level by level, finest first.
+
+    Args:
+        inversion: From `invert`.
+        seed: Random seed.
 
     Raises:
         GalgenError: If fewer than two images have finite latents.
@@ -157,7 +180,7 @@ def compare_levels(inversion: Inversion) -> list[LevelTest]:
     if finite.sum() < 2:
         raise GalgenError(f"{finite.sum()} of {len(finite)} images have finite latents: look at the training")
     levels, lost = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True), int((~finite).sum())
-    return [_level(*(latents[finite] for latents in level), lost) for level in levels]
+    return [_level(*(latents[finite] for latents in level), lost, seed) for level in levels]
 
 
 def gathered(tests: Mapping[int, Sequence[Sequence[LevelTest]]], statistic: str) -> np.ndarray:
@@ -166,37 +189,16 @@ def gathered(tests: Mapping[int, Sequence[Sequence[LevelTest]]], statistic: str)
     return np.swapaxes(values, 1, 2)
 
 
-def beyond_same_images(
-    pairs: Mapping[str, Sequence[tuple[Glow, Glow]]], latents: Sequence[Tensor]
-) -> Outcome:
-    """Are flows on disjoint images farther apart, at the deepest level, than flows on the same images?
-
-    Args:
-        pairs: From `model_pairs`.
-        latents: Unit normals (n, c, h, w), one tensor a level.
-
-    Returns:
-        The mean W1(z'_B, z) of the former, with the p-value of the exact rank-sum test; the null is the range
-        of the latter.
-    """
-    disjoint, same = (
-        [compare_levels(invert(*pair, latents))[-1].w1_b.value for pair in pairs[kind]]
-        for kind in ("disjoint", "same")
-    )
-    p = stats.mannwhitneyu(disjoint, same, alternative="greater", method="exact").pvalue
-    return Outcome(float(np.mean(disjoint)), min(same), max(same), float(p))
-
-
-def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int) -> LevelTest:
+def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, seed: int) -> LevelTest:
     def estimate(influences: np.ndarray) -> Estimate:
-        return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean)
+        return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean, seed=seed)
 
-    w1_a, w1_b = wasserstein(z_a, z), wasserstein(z_b, z)
+    w1_a, w1_b = wasserstein(z_a, z, seed=seed), wasserstein(z_b, z, seed=seed)
     z, z_b = z.astype(np.float64), z_b.astype(np.float64)  # an outlier's square is beyond float32
     mean, sd, norms = z_b.mean(), z_b.std(), np.square(z_b).mean((1, 2, 3))
     u, v = (z - z.mean()) / z.std(), (z_b - mean) / sd
     r = (u * v).mean()
-    orders = permuted(np.arange(len(z)), _SHUFFLES, seed=0)[1:]
+    orders = permuted(np.arange(len(z)), _SHUFFLES, seed)[1:]
     null = [(u * v[order]).mean() for order in orders]
     return LevelTest(
         shape=z.shape[1:],
@@ -206,7 +208,7 @@ def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int) -> LevelT
         floor=iid_floor(z.size),
         mean=estimate(z_b),
         sd=estimate(sd * (1 + v**2) / 2),
-        norm_spread=bootstrap(norms / norms.mean() * (z[0].size / 2) ** 0.5, np.std),
+        norm_spread=bootstrap(norms / norms.mean() * (z[0].size / 2) ** 0.5, np.std, seed=seed),
         correlation=estimate(r + u * v - r * (u**2 + v**2) / 2),
         correlation_null=float(1.96 * np.sqrt(np.mean(np.square(null)))),
         shared=_shared(z, z_b),
