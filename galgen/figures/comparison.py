@@ -13,8 +13,8 @@ from galgen.compare.uncertainty import Outcome
 from galgen.figures.corners import LABELS
 from galgen.figures.style import spaced
 
-__all__ = ["appearance", "copies", "families", "family", "grey_levels", "kinds", "known_sets"]
-__all__ += ["measure", "order", "same_share", "spoken"]
+__all__ = ["copies", "family", "grey_levels", "kinds"]
+__all__ += ["measure", "same_share", "spoken"]
 
 ALPHA = 0.05
 
@@ -104,17 +104,6 @@ def kinds(name: str, found: Mapping[str, Shared], strangers: Mapping[str, Shared
     return text + f"A and B agree more than that in {_listed(ahead)}."
 
 
-def known_sets(real: Sequence[str], blurred: Sequence[str], gaussian: Sequence[str]) -> str:
-    """What the tests say of sets that are known, given those that distinguish each from galaxies."""
-    text = "**The tests.** Real galaxies are "
-    if real:
-        text += f"distinguished from real galaxies by {', '.join(real)}: bad luck, or a fault of the test. "
-    else:
-        text += "not distinguished from real galaxies by any test. "
-    text += f"Galaxies blurred by half a pixel are distinguished by {_listed(blurred)}, "
-    return text + f"the Gaussian with the data's covariance by {_listed(gaussian)}."
-
-
 def family(pair: Sequence[Portrait]) -> str:
     """What all tests say of models A and B."""
     fine, coarse = max(pair[0].c2st), min(pair[0].c2st)
@@ -127,44 +116,6 @@ def family(pair: Sequence[Portrait]) -> str:
     if not a and not b:
         return text + "No test distinguishes A or B from galaxies."
     return text + f"Distinguished from galaxies: A by {_listed(a)}; B by {_listed(b)}."
-
-
-def order(auc: Mapping[str, float], energy: Mapping[str, float], side: int) -> str:
-    """Do two judges put the families in one order?
-
-    Args:
-        auc: Of the classifier, by label of the family.
-        energy: Energy distance of morphology, of those that could be measured.
-        side: Pixels of the images that the classifier saw.
-    """
-    by_sight, by_shape = (sorted(values, key=values.get) for values in (auc, energy))
-    text = "**Order.** From the hardest to the easiest to distinguish from galaxies by the classifier at "
-    text += f"{side} pixels: {', '.join(f'{name} ({auc[name]:.2f})' for name in by_sight)}"
-    if by_shape:
-        text += f"; by morphology: {', '.join(f'{name} ({energy[name]:.3f})' for name in by_shape)}"
-    if by_shape == by_sight:
-        return text + ". Both judges have the same order."
-    if len(by_shape) == len(by_sight):
-        return text + ". The two judges do not have the same order: what is best depends on what is asked."
-    return text + ". Not all of them could be measured by morphology."
-
-
-def appearance(found: int, models: int) -> str:
-    """How many of the models a classifier distinguishes from galaxies."""
-    text = "**Indistinguishable?** (figure 3) The paper calls the samples of all three families visually "
-    text += "indistinguishable from galaxies. A simple classifier distinguishes "
-    if not found:
-        return text + "none of our models from them."
-    which = f"all {models} of our models" if found == models else f"{found} of our {models} models"
-    return text + f"{which} from them; judge by the sheet above whether the eye does."
-
-
-def families(cosine: Mapping[str, float]) -> str:
-    """The families (by label) by the median anomaly cosine of A and B."""
-    said = ", ".join(f"{name} {value:.2f}" for name, value in cosine.items())
-    text = f"**Two models, one latent.** Median anomaly cosine of A and B: {said}. "
-    text += f"Most alike are the two models of the {max(cosine, key=cosine.get)} family; the chapters before "
-    return text + "this one say how much of it is the sampler and how much is learnt."
 
 
 def _listed(texts: Sequence[str]) -> str:

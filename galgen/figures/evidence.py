@@ -43,9 +43,9 @@ def denoisers(experiment: Experiment, count: int = 100) -> dict[str, object]:
     return {"unseen": unseen, "gaps": gaps}
 
 
-def latents(experiment: Experiment, count: int | None = None) -> dict[int, Latents]:
-    """The inversion test of all pairs of Glows, by N; of as many latents as the profile has, or fewer."""
-    found = {}
+def latents(experiment: Experiment, count: int = 64) -> dict[int, Latents]:
+    """The inversion test of all pairs of Glows, by N; of so many latents, or as many as the profile has."""
+    found, count = {}, min(count, experiment.profile.samples)
     for n in experiment.sizes:
         pairs = [[experiment.networks(model)["net"] for model in pair] for pair in experiment.pairs(n)]
         found[n] = latents_test(pairs, glow_learner.latents(pairs[0][0], experiment.latents(count)))
