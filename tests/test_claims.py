@@ -200,7 +200,9 @@ CASES = [
     ("z'_B has", {}, HELD, "by level: 1.0, 1.0, 1.0"),
     ("z'_B has", {"latents": {4000: flows(1.3)}}, NOT_HELD, "by level: 1.3, 1.3, 1.3"),
     ("Two Glows of different", {}, HELD, "by level: 1.00, 1.00, 1.00; p 0.50"),
-    ("Two Glows of different", {"latents": {4000: flows(1.0, p=[0.5, 0.5, 1 / 35])}}, NOT_HELD, "0.50, 0.03"),
+    ("Two Glows of different", {"latents": {4000: flows(1.3, p=[0.5, 0.5, 1 / 35])}}, NOT_HELD, "0.50, 0.03"),
+    # it matters, but by less than the margin
+    ("Two Glows of different", {"latents": {4000: flows(1.0, p=[1 / 35] * 3)}}, HELD, "p 0.03"),
     ("Two Glows of different", {"latents": {4000: flows(1.3)}}, UNDERPOWERED, "1.30"),
     ("Two Glows of different", {"latents": {4000: flows(1.0, ratio=[])}}, NOT_TESTABLE, "by level: ;"),
     (

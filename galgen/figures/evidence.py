@@ -34,7 +34,7 @@ def denoisers(experiment: Experiment, count: int = 100) -> dict[str, object]:
     images, gaps = experiment.dataset.images, {}
     for n in experiment.sizes:
         pair = experiment.pair(n)
-        nets = [experiment.networks(model)["net"] for model in pair]
+        nets = [experiment.family.denoiser(experiment.networks(model)) for model in pair]
         shown = [experiment.images(model)[:count] for model in pair]
         gaps[n] = float(training_gap(nets, shown, LEVELS).max())
         if n == experiment.sizes[0]:
