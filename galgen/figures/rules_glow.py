@@ -106,7 +106,7 @@ def _floor(run: Findings) -> Ruling:
 @_claim("section 3.3.4", "fig-w1")
 def _one_density(run: Findings) -> Ruling:
     """Two Glows of different images account for one density (at the largest N)."""
-    test = list(run.latents.values())[-1]
+    first, test = (list(run.latents.values())[k] for k in (0, -1))
     matter = _where([r if p < FEW else 0 for r, p in zip(test.ratio, test.p, strict=False)], TIMES)
     least = 2 / comb(2 * len(test.apart[0]), len(test.apart[0]))
     return ruled(
@@ -118,6 +118,7 @@ def _one_density(run: Findings) -> Ruling:
             max(test.ratio, default=0) > TIMES,
             f"beyond {TIMES} times it, but no more than by chance, where p is {least:.2f} at least",
         ),
+        (UNDERPOWERED, min(first.p) >= FEW, "not even at the smallest N does it show which images they saw"),
         (HELD, True, f"at most {TIMES} times, the margin, as far apart as Glows of the same images"),
     )
 
