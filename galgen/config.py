@@ -185,7 +185,7 @@ PROFILES = {
             N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
         ),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
-        glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=1024, milestones=2),
+        glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(
             N=(8, 24), design_N=8, generator_width=4, discriminator_width=4, images_cap=512, milestones=3
         ),
