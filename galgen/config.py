@@ -145,6 +145,7 @@ class GanSettings(TrainingSettings):
     kernel: Literal[3, 4] = 4
     attention: bool = False
     batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
+    optimizer: Literal["adam"] = "adam"
     learning_rate: float = 1e-3
     discriminator_rate: float = 2.0
     penalty: float = 0.05  # on the slope of D; with the package's 10 D distinguishes nothing at 32 pixels
