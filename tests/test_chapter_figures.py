@@ -8,18 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare import denoising, gaussian, spread
+from galgen.compare import denoising, spread
 from galgen.compare.agreement import two_models
 from galgen.compare.exchange import Exchange, Memorization
 from galgen.compare.strangers import copy_threshold, strangers
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
 from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
 from galgen.figures.denoising import denoising_sheet, denoising_slider, psnr_curves
 from galgen.figures.plots import controls_figure, gray_histogram, memorisation_figure, side_by_side
-from galgen.models.unet import Diffusion
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
 
@@ -91,15 +89,6 @@ def test_the_first_component_is_the_direction_of_largest_spread():
     # the whole frame rises and falls together: sqrt(16) pixels times the deviation of each
     assert spread.first_component(made) == pytest.approx(4 * 20 / 255, rel=0.1)
     assert spread.first_component(made, 100) == spread.first_component(made[:100])
-
-
-def test_a_pair_of_gaussians_is_what_each_draws_from_the_shared_noise(images):
-    start, flow = floats(images[SETS.validation]).mean(0), Diffusion(PROFILES["smoke"]).flow
-    pair = gaussian.gaussian_pair(images, SETS, flow, range(3), start)
-    for drawn, rows in zip(pair, (SETS.A, SETS.B), strict=True):
-        fitted = gaussian.fit_gaussian(images[rows])
-        assert torch.equal(drawn, flow(fitted, range(3), start).images)
-    assert not torch.equal(*pair)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,14 @@ can gain.
 A denoiser that has memorized returns its training images: on others its PSNR stays flat however little noise
 there is (the paper sees 27 dB at N = 100). One that has learned the density has the same curve for both.
 
+Light: the root mean square error of the estimate's total light, over the standard deviation that the images'
+own has. Who answers every image with the mean of all has 1.
+
 Image i of every set gets the same unit noise z_i, at every level and for every model. So curves differ by
 what the denoisers do and not by luck, and adding a level or an image changes no other value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +28,7 @@ from torch import Tensor
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "light_error", "psnr", "training_gap"]
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,29 @@ def denoising_curve(
         seed: Seed of the noise of the first image; image i has seed + i.
         chunk: Images in a call.
     """
-    sigma = _levels(sigmas)
-    x = torch.from_numpy(np.array(images)).float() / 255
-    z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
-    noisy, denoised = np.empty((2, len(sigma), len(x)))
-    for level, s in enumerate(sigma):
-        y = x + s * z
-        noisy[level] = psnr(y, x)
-        denoised[level] = psnr(posterior_mean(denoise, y, s, chunk), x)
-    return Denoising(noisy, denoised)
+    found = [
+        (psnr(y, x), psnr(estimate, x)) for x, y, estimate in _denoised(denoise, images, sigmas, seed, chunk)
+    ]
+    return Denoising(*np.array(found).swapaxes(0, 1))
+
+
+@torch.inference_mode()
+def light_error(
+    denoise: ConditionalDenoiser, images: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
+) -> np.ndarray:
+    """How far a denoiser errs in the light of images (see above), at each noise level, (L,).
+
+    Args:
+        denoise: As for `denoising_curve`.
+        images: uint8 (n, C, H, W).
+        sigmas: Noise levels.
+        seed: Seed of the noise.
+    """
+    light = [
+        (x.mean((1, 2, 3)), estimate.mean((1, 2, 3)))
+        for x, _, estimate in _denoised(denoise, images, sigmas, seed, 64)
+    ]
+    return np.array([((found - true).square().mean().sqrt() / true.std()).item() for true, found in light])
 
 
 def training_gap(
@@ -140,6 +157,17 @@ def denoise_panel(
         denoised={name: estimate.numpy() for name, estimate in estimates.items()},
         denoised_psnr={name: psnr(estimate, x).numpy() for name, estimate in estimates.items()},
     )
+
+
+def _denoised(
+    denoise: ConditionalDenoiser, images: np.ndarray, sigmas: Sequence[float], seed: int, chunk: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """At each level the images, the same with noise, and denoised, each (n, C, H, W)."""
+    x = torch.from_numpy(np.array(images)).float() / 255
+    z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
+    for sigma in _levels(sigmas):
+        y = x + sigma * z
+        yield x, y, posterior_mean(denoise, y, sigma, chunk)
 
 
 def _levels(sigmas: Sequence[float]) -> np.ndarray:

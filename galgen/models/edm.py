@@ -153,7 +153,7 @@ class ConditionalDiffusion:
     """The noise-conditional denoiser and its sampler, as a family."""
 
     name, label = "edm", "conditional diffusion"
-    chapters = ()
+    chapters = ("03b_conditional_diffusion",)
     bits, flips, has_second_pair, has_control = 8, False, False, True
     flop_rate = 5e10
 
