@@ -16,8 +16,9 @@ from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
 from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
-from galgen.figures.denoising import denoising_sheet, denoising_slider, psnr_curves
+from galgen.figures.denoising import denoising_sheet, denoising_slider, gain_curves, psnr_curves
 from galgen.figures.plots import controls_figure, gray_histogram, memorisation_figure, side_by_side
+from galgen.figures.style import COLOURS
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
 
@@ -179,3 +180,13 @@ def test_memorisation_is_drawn_over_images_shown_and_over_passes():
     shown, passes = (axis.containers[0].lines[0].get_xdata().tolist() for axis in (left, right))
     assert shown == [100, 1000] and passes == [10, 100]
     assert right.containers[0].lines[0].get_ydata().tolist() == [0.5, 0.9]
+
+
+def test_the_gain_over_the_linear_filter_is_the_median_of_the_same_images():
+    linear = denoising.Denoising(np.zeros((2, 3)), np.array([[30.0, 31.0, 35.0], [20.0, 21.0, 25.0]]))
+    better = denoising.Denoising(linear.noisy, linear.denoised + [[1.0, 2.0, 9.0], [-3.0, -1.0, 0.0]])
+    (axis,) = gain_curves([0.1, 1.0], linear, {"diffusion": better, "conditional diffusion": linear}).axes
+    one, same, zero = axis.get_lines()
+    assert one.get_ydata().tolist() == [2, -1] and same.get_ydata().tolist() == [0, 0]
+    assert one.get_color() == COLOURS["diffusion"] and one.get_label() == "diffusion"
+    assert zero.get_linestyle() == "--"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.denoising import denoise_panel, denoising_curve, psnr, training_gap
+from galgen.compare.denoising import denoise_panel, denoising_curve, light_error, psnr, training_gap
 from galgen.runs.errors import GalgenError
 
 IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.uint8)
@@ -108,3 +108,15 @@ def test_the_gap_of_training_is_that_of_two_denoisers_on_the_same_images():
     assert training_gap((gray, gray), (easy, hard), SIGMAS).tolist() == [0, 0, 0]
     pair = memorizer(IMAGES[:15]), memorizer(IMAGES[15:])
     assert (training_gap(pair, (IMAGES[:15], IMAGES[15:]), SIGMAS[:2]) > 20).all()
+
+
+def test_the_error_in_the_light_is_0_where_it_is_known_and_1_where_all_get_one_brightness():
+    rng = np.random.default_rng(3)
+    light = rng.normal(120, 20, (100, 1, 1, 1)).clip(0, 255)
+    images = (light + np.zeros((1, 1, 8, 8))).round().astype(np.uint8)
+    mean = torch.from_numpy(images).float().mean() / 255
+    blind = light_error(lambda y, sigma: mean.expand_as(y), images, [0.1, 10.0])
+    assert blind == pytest.approx([0.995, 0.995], abs=1e-3)  # sqrt(99 / 100)
+    known = light_error(keep, images, [0.01, 0.1])
+    # the mean of 64 pixels of noise, over a spread of 20 / 255
+    np.testing.assert_allclose(known, np.array([0.01, 0.1]) / 8 / (light.std() / 255), rtol=0.25)
