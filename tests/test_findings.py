@@ -89,10 +89,7 @@ def test_what_gives_samples_away_is_named_by_scale(p, spread, text):
 def test_the_best_way_to_sample_is_named_and_how_far_ours_is_from_it(coarse, text):
     ways = {"ours": judged(0.9, coarse), "another": judged(0.99, 0.8)}
     found = findings.best_of(ways, "ours")
-    assert found.startswith(
-        f"At 8 pixels the samples hardest to tell from galaxies are those of *{'ours' if coarse < 0.8 else 'another'}*"
-    )
-    assert text in found
+    assert f" are those of *{'ours' if coarse < 0.8 else 'another'}*" in found and text in found
 
 
 def test_the_optimizer_is_named_with_its_rates():
