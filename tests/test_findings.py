@@ -97,3 +97,14 @@ def test_the_optimizer_is_named_with_its_rates():
     said = "Muon at 0.02 (Adam at 0.004 for gains and both ends) and batches of 16"
     assert findings.optimizer(muon) == said
     assert findings.optimizer(PROFILES["paper"].denoiser) == "Adam at 0.001 and batches of 512"
+
+
+def test_what_a_denoiser_loses_to_the_linear_filter_is_named_by_scale():
+    linear = {"component 1": 0.9, "components 2-5": 1.0, "all": 2.0, "bias": 0.5}
+    worse = {"component 1": 0.8, "components 2-5": 1.6, "all": 2.5, "bias": 0.1}
+    text = findings.lost(worse, linear)
+    assert "above that of the linear filter by 0.50; most of that, 0.60, is in components 2-5." in text
+    assert text.endswith("In component 1, brightness and size, it errs less (-0.10).")
+    assert (
+        findings.lost(linear, worse) == "Its squared error is below that of the linear filter by 0.50 in all."
+    )

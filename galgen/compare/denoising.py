@@ -11,8 +11,9 @@ can gain.
 A denoiser that has memorized returns its training images: on others its PSNR stays flat however little noise
 there is (the paper sees 27 dB at N = 100). One that has learned the density has the same curve for both.
 
-Light: the root mean square error of the estimate's total light, over the standard deviation that the images'
-own has. Who answers every image with the mean of all has 1.
+By scale: the mean of the error's square along a group of principal components u_k of the training images,
+sum_k (u_k . (x_hat - x))^2. In the first components lies what is wrong in brightness and size, in the last
+the noise that was left; and the bias, |mean (x_hat - x)|^2, is what is wrong in the same way in all images.
 
 Image i of every set gets the same unit noise z_i, at every level and for every model. So curves differ by
 what the denoisers do and not by luck, and adding a level or an image changes no other value.
@@ -25,10 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.compare.alike import groups
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "light_error", "psnr", "training_gap"]
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "error_by_scale", "psnr", "training_gap"]
 
 
 @dataclass(frozen=True)
@@ -93,22 +95,23 @@ def denoising_curve(
 
 
 @torch.inference_mode()
-def light_error(
-    denoise: ConditionalDenoiser, images: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
-) -> np.ndarray:
-    """How far a denoiser errs in the light of images (see above), at each noise level, (L,).
+def error_by_scale(
+    denoise: ConditionalDenoiser, images: np.ndarray, sigma: float, components: Tensor, *, seed: int = 0
+) -> dict[str, float]:
+    """The squared error by group of components, with "all" of it and the "bias" that is part of it.
 
     Args:
         denoise: As for `denoising_curve`.
         images: uint8 (n, C, H, W).
-        sigmas: Noise levels.
+        sigma: Noise level.
+        components: Orthonormal, in rows, (k, C H W), as those of `galgen.compare.gaussian.Gaussian`.
         seed: Seed of the noise.
     """
-    light = [
-        (x.mean((1, 2, 3)), estimate.mean((1, 2, 3)))
-        for x, _, estimate in _denoised(denoise, images, sigmas, seed, 64)
-    ]
-    return np.array([((found - true).square().mean().sqrt() / true.std()).item() for true, found in light])
+    ((x, _, estimate),) = _denoised(denoise, images, [sigma], seed, 64)
+    error = (estimate - x).flatten(1)
+    square = (error @ components.T).square().mean(0)
+    found = {name: square[part].sum().item() for name, part in groups(len(components)).items()}
+    return found | {"all": error.square().sum(1).mean().item(), "bias": error.mean(0).square().sum().item()}
 
 
 def training_gap(

@@ -8,8 +8,8 @@ from galgen.compare.uncertainty import Estimate
 from galgen.config import ConditionalSettings, DenoiserSettings
 from galgen.figures.style import spaced
 
-__all__ = ["at_sizes", "best_of", "beyond", "convergence", "first_component", "gives_away", "onset"]
-__all__ += ["optimizer", "passes"]
+__all__ = ["at_sizes", "best_of", "beyond", "convergence", "first_component", "gives_away", "lost"]
+__all__ += ["onset", "optimizer", "passes"]
 
 
 def at_sizes(sizes: Iterable[int]) -> str:
@@ -73,6 +73,19 @@ def best_of(ways: Mapping[str, Portrait], ours: str) -> str:
         return f"{text}, the way of this book."
     apart = "no clear difference" if auc[ours].low <= auc[best].high else "a clear difference"
     return f"{text}; *{ours}*, the way of this book, has {auc[ours]}: {apart}."
+
+
+def lost(errors: Mapping[str, float], linear: Mapping[str, float]) -> str:
+    """Where a denoiser errs more than the linear filter does: errors of both by group of components."""
+    excess = {name: errors[name] - linear[name] for name in errors if name != "bias"}
+    whole = excess.pop("all")
+    if whole <= 0:
+        return f"Its squared error is below that of the linear filter by {-whole:.2f} in all."
+    most = max(excess, key=excess.get)
+    name, of_light = next(iter(excess.items()))
+    text = f"Its squared error is above that of the linear filter by {whole:.2f}; most of that, "
+    text += f"{excess[most]:.2f}, is in {most}. In {name}, brightness and size, it errs "
+    return f"{text}{'more' if of_light > 0 else 'less'} ({of_light:+.2f})."
 
 
 def beyond(difference: float) -> str:

@@ -1,8 +1,8 @@
 r"""The noise-conditional denoiser: the body of the blind one, told how much noise there is.
 
 With y = x + sigma z and z ~ N(0, 1), the network D(y; sigma) learns the posterior mean E[x | y], as
-`galgen.models.unet` does, but is given sigma, and it may know how bright galaxies are: a blind, bias-free
-network has f(a y) = a f(y) and may not, so at sigma = 1 it falls behind a linear filter. In the
+`galgen.models.unet` does, but is given sigma, and it may know the mean galaxy and its brightness. A blind,
+bias-free network has f(a y) = a f(y) and knows neither; at sigma = 1 it falls behind a linear filter. In the
 parametrisation of Karras et al. 2022, with mu the mean image of the training set and s^2 the variance of its
 pixels about mu,
 
