@@ -125,6 +125,7 @@ def test_the_error_lies_in_the_components_in_which_it_was_made_and_the_bias_is_w
         {"component 1": 0, "components 2-5": 0.25, "components 6-20": 0, "components 21-64": 1}
         | {"all": 1.25, "bias": 0.25}
     )
+    assert error_by_scale(wrong, black, 0.3, components[:20])["the rest"] == pytest.approx(1)
     noise = error_by_scale(keep, black, 0.3, components)
     assert noise["all"] == pytest.approx(64 * 0.3**2, rel=0.1)
     assert sum(noise.values()) == pytest.approx(2 * noise["all"] + noise["bias"], rel=1e-5)

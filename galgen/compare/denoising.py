@@ -111,7 +111,10 @@ def error_by_scale(
     error = (estimate - x).flatten(1)
     square = (error @ components.T).square().mean(0)
     found = {name: square[part].sum().item() for name, part in groups(len(components)).items()}
-    return found | {"all": error.square().sum(1).mean().item(), "bias": error.mean(0).square().sum().item()}
+    whole = error.square().sum(1).mean().item()
+    if len(components) < error.shape[1]:
+        found["the rest"] = whole - sum(found.values())
+    return found | {"all": whole, "bias": error.mean(0).square().sum().item()}
 
 
 def training_gap(
