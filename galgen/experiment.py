@@ -99,6 +99,8 @@ class Experiment:
         sizes = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
         size, crop, seed = profile.image_size, profile.crop, self.parameters.seed
+        if source in SIMULATED:
+            costs.check_galaxies(count, size)
         return prepare(self.store, source, size=size, crop=crop, count=count, seed=seed)
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
@@ -108,7 +110,8 @@ class Experiment:
     def split(self, N: int | None = None, *, control: bool = False) -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
         dataset = self.control_dataset if control else self.dataset
-        return split(dataset, N or max(self.sizes), self.profile.validation, self.parameters.seed)
+        given = {"source": "" if control else self.parameters.data, "seed": self.parameters.seed}
+        return split(dataset, N or max(self.sizes), self.profile.validation, **given)
 
     def images(self, training: Training) -> np.ndarray:
         """The images a model is trained on, uint8 (N, 1, H, W)."""
