@@ -69,7 +69,7 @@ def run(**changed):
     own = {(family, n): found(0.001 if n != 4000 else 0.5, 0.1) for family, n in scores}
     own["diffusion", 4000] = found(0.001, 0.88)
     fields = {
-        "latents": {100: flows(3.0), 1000: flows(1.2), 4000: flows(1.0)},
+        "latents": {100: flows(3.0, p=[1 / 35] * 3), 1000: flows(1.2), 4000: flows(1.0)},
         "judges": {30: judge("separates", 2.0, 0.001), 4000: judge("passes", 0.1, 0.5)},
         "closer": {key: share(0.95 if key[1] == 10 else 0.5) for key in scores},
         "linear": dict.fromkeys(scores, 0.5),
@@ -200,7 +200,10 @@ CASES = [
     ("z'_B has", {}, HELD, "by level: 1.0, 1.0, 1.0"),
     ("z'_B has", {"latents": {4000: flows(1.3)}}, NOT_HELD, "by level: 1.3, 1.3, 1.3"),
     ("Two Glows of different", {}, HELD, "by level: 1.00, 1.00, 1.00; p 0.50"),
-    ("Two Glows of different", {"latents": {4000: flows(1.0, p=[0.5, 0.5, 1 / 35])}}, NOT_HELD, "0.50, 0.03"),
+    ("Two Glows of different", {"latents": {4000: flows(1.3, p=[0.5, 0.5, 1 / 35])}}, NOT_HELD, "0.50, 0.03"),
+    # it matters, but by less than the margin
+    ("Two Glows of different", {"latents": {4000: flows(1.0, p=[1 / 35] * 3)}}, HELD, "p 0.03"),
+    ("Two Glows of different", {"latents": {100: flows(3.0)}}, UNDERPOWERED, "1.00"),
     ("Two Glows of different", {"latents": {4000: flows(1.3)}}, UNDERPOWERED, "1.30"),
     ("Two Glows of different", {"latents": {4000: flows(1.0, ratio=[])}}, NOT_TESTABLE, "by level: ;"),
     (

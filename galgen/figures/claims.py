@@ -198,7 +198,7 @@ def ruled(numbers: str, *grounds: tuple[str, object, str]) -> Ruling:
 def answer(rulings: Mapping[Claim, Ruling], sentence: str = "") -> None:
     """Glues what a page begins with: a sentence, by default of the first ruling, and up to three rows."""
     (claim, first), *_ = rulings.items()
-    said = sentence or f"“{claim.text}” is **{first.verdict}** in this run: {first.reason}."
+    said = sentence or f"“{claim.text}” is **{first.verdict}**: {first.reason}."
     rows = [[c.text, f"**{r.verdict}**", r.numbers] for c, r in list(rulings.items())[:3]]
     glue("answer", table(["claim of the paper", "here", "numbers"], rows, before=said), display=False)
 

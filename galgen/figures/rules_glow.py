@@ -106,18 +106,19 @@ def _floor(run: Findings) -> Ruling:
 @_claim("section 3.3.4", "fig-w1")
 def _one_density(run: Findings) -> Ruling:
     """Two Glows of different images account for one density (at the largest N)."""
-    test = list(run.latents.values())[-1]
-    matter = _where([-p for p in test.p], -FEW)
+    first, test = (list(run.latents.values())[k] for k in (0, -1))
+    matter = _where([r if p < FEW else 0 for r, p in zip(test.ratio, test.p, strict=False)], TIMES)
     least = 2 / comb(2 * len(test.apart[0]), len(test.apart[0]))
     return ruled(
         f"W1 over that of Glows of the same images, by level: {listed(test.ratio)}; p {listed(test.p)}",
         (NOT_TESTABLE, not test.ratio, "a single pair: there are no two Glows of the same images"),
-        (NOT_HELD, matter, f"it matters which images they saw at level {matter}"),
+        (NOT_HELD, matter, f"beyond {TIMES} times it, and not by chance, at level {matter}"),
         (
             UNDERPOWERED,
             max(test.ratio, default=0) > TIMES,
-            f"beyond {TIMES} times it, but p is {least:.2f} at least",
+            f"beyond {TIMES} times it, but no more than by chance, where p is {least:.2f} at least",
         ),
+        (UNDERPOWERED, min(first.p) >= FEW, "not even at the smallest N does it show which images they saw"),
         (HELD, True, f"at most {TIMES} times, the margin, as far apart as Glows of the same images"),
     )
 
