@@ -172,8 +172,12 @@ class ConditionalDiffusion:
         return ConditionalLearner(networks["net"], self.settings, device=device)
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
-        """Along the probability flow from noise in which the start is lost, not clipped."""
-        return self.flow(networks["net"], seeds, start, chunk).images
+        """Along the probability flow from noise in which the start is lost.
+
+        A posterior mean of images in [0, 1] lies there: what an untrained network says far beyond is cut.
+        """
+        net = networks["net"]
+        return self.flow(lambda y, sigma: net(y, sigma).clamp(-1, 2), seeds, start, chunk).images
 
     def flow(self, denoiser: ConditionalDenoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
         """The same of another denoiser that is told the noise, such as that of a Gaussian."""
