@@ -17,14 +17,22 @@ shared. A network that has seen other galaxies, with its own Gaussian, says how 
 network and to the look of any galaxy.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from torch import Tensor
 
-from galgen.compare.spread import component_groups
 from galgen.compare.uncertainty import Outcome, permutation_test, permuted
 from galgen.data import similarity
 
-__all__ = ["by_scale", "repaired"]
+__all__ = ["by_scale", "groups", "repaired"]
+
+
+def groups(count: int) -> dict[str, slice]:
+    """Groups of so many principal components, by name, from the largest scales on."""
+    ends = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
+    names = [f"components {a + 1}-{b}" if b > a + 1 else f"component {b}" for a, b in pairwise(ends)]
+    return dict(zip(names, map(slice, ends, ends[1:]), strict=True))
 
 
 def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, np.ndarray]:
@@ -45,7 +53,7 @@ def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dic
     components = np.linalg.svd(flat - mean, full_matrices=False)[2][: len(flat) - 1]
     u, v = ((part.numpy().reshape(len(part), -1) - mean) @ components.T for part in (a, b))
     found = {}
-    for name, part in component_groups(len(components)).items():
+    for name, part in groups(len(components)).items():
         x, y = u[:, part], v[:, part]
         norm = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
         found[name] = np.divide((x * y).sum(1), norm, out=np.zeros(len(x)), where=norm > 0)

@@ -9,12 +9,12 @@ is 1 for a model that has learnt the second moments, at large scales (the first 
 brightness and size) and at small ones (the last are noise).
 """
 
-from itertools import pairwise
-
 import numpy as np
 from torch import Tensor
 
-__all__ = ["brightness", "component_groups", "first_component", "principal_spread"]
+from galgen.compare.alike import groups
+
+__all__ = ["brightness", "first_component", "principal_spread"]
 
 
 def brightness(samples: Tensor, images: np.ndarray) -> float:
@@ -26,13 +26,6 @@ def first_component(images: np.ndarray, count: int = 2000) -> float:
     """The standard deviation of uint8 images, scaled to [0, 1], along their first principal component."""
     flat = images[:count].reshape(len(images[:count]), -1) / 255
     return float(np.linalg.norm(flat - flat.mean(0), 2) / len(flat) ** 0.5)
-
-
-def component_groups(count: int) -> dict[str, slice]:
-    """Groups of the first `count` principal components by name, from the largest scales to the smallest."""
-    ends = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
-    names = [f"components {a + 1}-{b}" if b > a + 1 else f"component {b}" for a, b in pairwise(ends)]
-    return dict(zip(names, map(slice, ends, ends[1:]), strict=True))
 
 
 def principal_spread(samples: Tensor, images: np.ndarray) -> dict[str, float]:
@@ -51,5 +44,5 @@ def principal_spread(samples: Tensor, images: np.ndarray) -> dict[str, float]:
     wanted = ((flat - flat.mean(0)) @ components.T).var(0)
     drawn = samples.numpy().reshape(len(samples), -1)
     found = ((drawn - drawn.mean(0)) @ components.T).var(0)
-    groups = component_groups(min(len(wanted), len(flat[:2000]) - 1, 400))
-    return {name: float(found[part].sum() / wanted[part].sum()) for name, part in groups.items()}
+    parts = groups(min(len(wanted), len(flat[:2000]) - 1, 400))
+    return {name: float(found[part].sum() / wanted[part].sum()) for name, part in parts.items()}

@@ -40,7 +40,7 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
 
 
 def memorization_history(experiment: Experiment, N: int) -> dict[int, Memorization]:
-    """Whether the pair of models of N images memorizes, by images shown: at each of the weights kept but two.
+    """Whether the pair of models of N images memorizes, by images shown, at weights kept but the first two.
 
     Args:
         experiment: Of one family.
@@ -50,7 +50,8 @@ def memorization_history(experiment: Experiment, N: int) -> dict[int, Memorizati
     pair, sets, images = experiment.pair(N), experiment.split(N), experiment.dataset.images
     options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
     gaussians, found = gaussian_margins(images, sets, count, **options), {}
-    for shown in experiment.train(pair[0]).summary["weights"][2:]:  # the first hold next to nothing
+    kept = experiment.train(pair[0]).summary["weights"]
+    for shown in kept[min(2, len(kept) - 1) :]:  # the first hold next to nothing
         drawn = [experiment.samples(model, shown, count) for model in pair]
         finite = drawn[0].add(drawn[1]).flatten(1).isfinite().all(1)  # an untrained network may run away
         if finite.sum() > 1:
