@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.validators import Number
 
 from galgen.config import PROFILES, Parameters
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import file_sha256, write_json
 from galgen.runs.store import Store
 
@@ -75,8 +75,8 @@ class Asked:
 
     def parameters(self, *, sizes: bool = True) -> Parameters:
         """The same, checked, with the sizes or without."""
-        N = self.N if sizes else None
-        return Parameters.checked(profile=self.profile, data=self.data, N=N, seed=self.seed)
+        given = {name: value for name, value in vars(self).items() if name != "store"}
+        return checked(Parameters, given if sizes else given | {"N": None}, "parameters")
 
 
 @Parameter("*")
@@ -147,7 +147,7 @@ def fetch(
 
     entry = load_manifest(manifest).source(source)
     asked = {"bands": entry.bands, "size": entry.size, "pixel_scale": entry.pixel_scale}
-    asked |= {"template": template or entry.template, "network": Network(rate=rate)}
+    asked |= {"template": template or entry.template, "network": checked(Network, {"rate": rate}, "fetch")}
     report = survey.fetch(catalogue, out, workers=workers, retry_dropped=retry_dropped, **asked)
     print(json.dumps(report, indent=1))
     if failed := report["failed"]["count"]:

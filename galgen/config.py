@@ -11,9 +11,9 @@ paper's) would mix the threshold in N with training time.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 
 __all__ = [
     "PROFILES",
@@ -24,7 +24,6 @@ __all__ = [
     "Parameters",
     "Profile",
     "TrainingSettings",
-    "explain",
     "profile",
     "spaced",
 ]
@@ -285,12 +284,6 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def explain(error: ValidationError) -> str:
-    """One line a mistake: the name, what is wrong, what was given."""
-    told = "{}: {} (given: {!r:.80})".format
-    return "; ".join(told(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors())
-
-
 class Parameters(BaseModel):
     """The parameters of every chapter, JSON values all of them.
 
@@ -339,12 +332,4 @@ class Parameters(BaseModel):
             raise GalgenError(
                 f"unknown parameter {', '.join(unknown)}; the parameters are {', '.join(cls.model_fields)}"
             )
-        return cls.checked(**given)
-
-    @classmethod
-    def checked(cls, **values: object) -> "Parameters":
-        """Build from values that a person gave; a mistake is a GalgenError that names the parameter."""
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise GalgenError(f"parameters: {explain(error)}") from error
+        return checked(cls, given, "parameters")

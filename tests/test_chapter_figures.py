@@ -15,7 +15,7 @@ from galgen.compare.strangers import copy_threshold, strangers
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
-from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
+from galgen.figures.cosines import latent_slider, sample_sheet, strangers_figure
 from galgen.figures.denoising import denoising_sheet, denoising_slider, gain_curves, psnr_curves
 from galgen.figures.plots import controls_figure, gray_histogram, memorisation_figure, side_by_side
 from galgen.figures.style import COLOURS
@@ -130,8 +130,8 @@ def test_the_denoising_slider_has_a_frame_and_the_mean_psnr_for_each_level(image
 
 def test_copies_stand_above_themselves_and_what_a_model_was_shown_is_found(images):
     samples, mean = {40: [floats(images[SETS.A[:5]]), floats(images[SETS.B[:5]])]}, mean_image(images)
-    figure = pair_and_nearest(samples, {40: images[SETS.A]}, mean=mean, count=4)
-    assert texts(figure) == ["N = 40, A", "B", "nearest to A"]
+    figure = sample_sheet(samples, {40: images[SETS.A]}, mean=mean, count=4)
+    assert texts(figure) == ["N = 40, A", "N = 40, B", "nearest to A"]
     a, b, near = np.asarray(figure.axes[0].images[0].get_array()).reshape(3, 17, -1)
     assert np.allclose(a, near) and not np.allclose(a, b)
 
@@ -141,11 +141,9 @@ def test_the_latent_slider_goes_through_the_sizes_of_a_latent_and_then_to_the_ne
     both = floats(images[SETS.validation[:5]])
     train = [images[SETS.A], images[SETS.B]]
     found = captions(
-        latent_slider(
-            {10: copies, 40: [both, both]}, {10: train, 40: train}, mean=mean_image(images), count=3
-        )
+        latent_slider({10: copies, 40: [both, both]}, {10: train, 40: train}, mean=mean_image(images))
     )
-    assert len(found) == 6
+    assert len(found) == 10
     assert all(text.endswith("to the nearest training image 1.00 (A), 1.00 (B)") for text in found[::2])
     assert all(text.startswith("Anomaly cosine of A and B 1.00;") for text in found[1::2])
 
@@ -155,7 +153,7 @@ def estimate(value):
 
 
 def memorization(value):
-    found = Exchange(estimate(value), Outcome(0.1, -0.1, 0.1, 0.5), 64)
+    found = Exchange(estimate(value), Outcome(0.1, -0.1, 0.1, 0.5))
     return Memorization(found, found, 0.5)
 
 

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from galgen.figures.corners import LABELS, RANGES, corner_plot, outside
-from galgen.runs.errors import GalgenError
 
 
 def rows(n, seed=0):
@@ -52,11 +51,6 @@ def test_the_lower_triangle_has_the_papers_axes_and_their_names():
             assert axis.get_ylim() == pytest.approx(RANGES[names[i]])
     assert [axis.get_xlabel() for axis in axes[-1]] == list(LABELS.values())
     plt.close(figure)
-
-
-def test_a_set_without_a_colour_is_refused_by_name():
-    with pytest.raises(GalgenError, match="no colour for glow"):
-        corner_plot({"glow": rows(5)}, {})
 
 
 def test_the_share_beyond_the_axes_is_counted_on_both_sides():

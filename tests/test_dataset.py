@@ -48,7 +48,7 @@ def test_a_changed_byte_is_found(tmp_path, noise, name):
 def test_a_damaged_meta_json_is_an_error_that_names_it(tmp_path, noise, content):
     directory = make(tmp_path / "set", noise).directory
     (directory / "meta.json").write_bytes(content)
-    with pytest.raises(GalgenError, match=r"meta\.json is damaged .* import the data set again"):
+    with pytest.raises(GalgenError, match=r"meta\.json is damaged .* import it again"):
         Dataset.open(directory)
 
 
@@ -66,14 +66,6 @@ def test_a_failed_write_leaves_nothing(tmp_path, noise):
     with pytest.raises(TypeError):
         make(tmp_path / "set", noise, parameters={"x": object()})
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "images", [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 1, 8, 8)), np.zeros((0, 1, 8, 8), np.uint8)]
-)
-def test_arrays_of_the_wrong_kind_are_refused(tmp_path, images):
-    with pytest.raises(GalgenError, match="uint8"):
-        make(tmp_path / "set", images)
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path, noise):
@@ -108,7 +100,7 @@ def test_keys_are_equal_for_flips_and_turns_alone(noise):
     keys = dihedral_keys(noise)
     assert len(np.unique(keys)) == len(noise)
     for turned in (noise[..., ::-1], noise[..., ::-1, :], np.rot90(noise, 1, (2, 3)), noise.swapaxes(2, 3)):
-        assert np.array_equal(dihedral_keys(np.ascontiguousarray(turned), chunk=7), keys)
+        assert np.array_equal(dihedral_keys(np.ascontiguousarray(turned)), keys)
     changed = noise.copy()
     changed[:, 0, 3, 4] ^= 1
     assert not np.any(dihedral_keys(changed) == keys)

@@ -1,4 +1,3 @@
-import dataclasses
 import email.utils
 import io
 import json
@@ -19,12 +18,12 @@ from galgen.data.acquire.download import Network
 from galgen.data.acquire.importing import import_images
 from galgen.data.acquire.survey import fetch
 from galgen.data.preprocess import flux_to_gray
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import file_sha256
 
 SIZE = 40
 QUICK = Network(rate=2000, timeout=10, deadline=10, retries=2, backoff=0.01, retry_after_max=5)
-IMPATIENT = dataclasses.replace(QUICK, timeout=0.4, deadline=0.8)
+IMPATIENT = QUICK.model_copy(update={"timeout": 0.4, "deadline": 0.8})
 
 
 @pytest.fixture
@@ -189,14 +188,14 @@ def test_retry_after_is_capped_and_nonsense_in_it_is_ignored(server, tmp_path):
     server.faults[1] = hostile.status(503, times=1, Retry_After="86400")
     server.faults[2] = hostile.status(503, times=1, Retry_After="soon")
     start = time.monotonic()
-    network = dataclasses.replace(QUICK, retry_after_max=0.2)
+    network = QUICK.model_copy(update={"retry_after_max": 0.2})
     assert run(server, tmp_path, 2, network=network)["ok"] == 2
     assert time.monotonic() - start < 5
 
 
 def test_the_rate_holds_for_all_workers_together_repeats_included(server, tmp_path):
     server.faults[1] = hostile.status(500, times=1)
-    network = dataclasses.replace(QUICK, rate=50, backoff=1e-9)
+    network = QUICK.model_copy(update={"rate": 50, "backoff": 1e-9})
     run(server, tmp_path, 20, network=network, workers=8)
     times = np.sort(server.times)
     assert len(times) == 21
@@ -251,7 +250,7 @@ def test_bad_arguments_are_named(server, tmp_path, options, message):
 @pytest.mark.parametrize("bad", [{"rate": 0}, {"timeout": -1}, {"retries": 0}, {"deadline": float("nan")}])
 def test_a_network_without_sense_is_refused(bad):
     with pytest.raises(GalgenError, match=next(iter(bad))):
-        Network(**bad)
+        checked(Network, bad, "fetch")
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,8 @@ def test_a_walk_shows_the_nearest_of_each_set_and_says_how_far_they_are():
     far["gini"] = far["gini"] + 10
     images = np.random.default_rng(0).random((60, 1, 8, 8))
     pools = {"near": (near, images), "far": (far, images), "empty": (near[:0], images[:0])}
-    shown = morphology.plane_walk(reference, pools, steps=3)
-    assert "3 frames" in shown.words and "Median distance of the six: near 0." in shown.words
+    shown = morphology.plane_walk(reference, pools)
+    assert "15 frames" in shown.words and "Median distance of the six: near 0." in shown.words
     distance = float(shown.words.split("far ")[-1])
     assert distance > 20 and "empty" not in shown.words
 

@@ -37,8 +37,8 @@ def test_agreement_beyond_the_stronger_control(difference, text):
 
 def asked(closer, p, width=0.1):
     """A test of memorization with that P(train closer) and that p-value."""
-    models = Exchange(around(closer, width), Outcome(0.3, -0.1, 0.1, 0.001), 64)
-    return Memorization(models, Exchange(around(0.6), Outcome(0.1, -0.1, 0.1, 0.001), 64), p)
+    models = Exchange(around(closer, width), Outcome(0.3, -0.1, 0.1, 0.001))
+    return Memorization(models, Exchange(around(0.6), Outcome(0.1, -0.1, 0.1, 0.001)), p)
 
 
 def test_a_pair_has_memorised_after_the_first_passes_that_show_it_or_never():

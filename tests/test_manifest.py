@@ -88,7 +88,7 @@ def test_a_missing_field_is_named(tmp_path):
         ("source: {}\n", r"; source: Extra inputs"),
         ("", r"the whole"),
         ("- 1\n- 2\n", r"the whole"),
-        ("a: [1\n", r"is not YAML"),
+        ("a: [1\n", r"cannot be read"),
         ("sources: {a: 3}\n", r".*: sources\.a: "),
     ],
 )
@@ -120,5 +120,5 @@ def test_without_one_above_the_manifest_of_the_checkout_is_used(tmp_path, monkey
 def test_when_there_is_none_the_way_out_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("galgen.data.manifest.__file__", str(tmp_path / "x" / "y" / "z.py"))
-    with pytest.raises(GalgenError, match="give the path of the file"):
+    with pytest.raises(GalgenError, match="give its path"):
         load_manifest()

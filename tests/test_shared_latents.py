@@ -3,7 +3,6 @@ import pytest
 from scipy import stats
 
 from galgen.compare.shared_latents import shared_latents
-from galgen.runs.errors import GalgenError
 
 NAMES = ("gini", "m20")
 
@@ -46,8 +45,3 @@ def test_only_latents_valid_in_both_count_and_too_few_or_constant_are_left_out()
     found = shared_latents(table(spoiled, np.ones(8), reason), table(x, x), NAMES)
     assert set(found) == {"gini"} and found["gini"].n == 6 and found["gini"].value == pytest.approx(1)
     assert shared_latents(table(x, x, ["bad"] * 5 + [""] * 3), table(x, x), NAMES) == {}
-
-
-def test_sets_of_different_length_are_refused():
-    with pytest.raises(GalgenError, match="not of the same latents"):
-        shared_latents(table(np.ones(3), np.ones(3)), table(np.ones(4), np.ones(4)), NAMES)

@@ -32,7 +32,7 @@ def reference(a, b, kind, mean):
 
 
 DATA = centred_blobs(300, seed=1)
-MEAN = mean_image(DATA, chunk=64)
+MEAN = mean_image(DATA)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,12 +141,7 @@ def test_the_data_set_may_be_a_memory_map(tmp_path):
     ("call", "message"),
     [
         (lambda q: nearest(q, DATA, kind="cosine"), "unknown kind"),
-        (lambda q: nearest(q, DATA, kind="anomaly"), "mean image"),
         (lambda q: nearest(q, DATA, kind="anomaly", mean=np.ones((1, 12, 12))), "constant"),
-        (lambda q: nearest(q, DATA, 301, kind="raw"), "301 nearest of 300"),
-        (lambda q: nearest(q, DATA, 0, kind="raw"), "ask for 1"),
-        (lambda q: nearest(q[:, :, :6], DATA, kind="raw"), "queries are"),
-        (lambda q: cosine(q, q[:1], kind="raw"), "pairs"),
         (lambda q: shuffled_cosine(q[:1], q[:1], kind="raw"), "two samples"),
     ],
 )

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from galgen.cli import main
 from galgen.runs import store as store_module
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.files import file_sha256, write_json
+from galgen.runs.files import file_sha256
 from galgen.runs.store import Store, _lock
 
 
@@ -183,17 +183,6 @@ def test_an_entry_is_checked_once_in_a_process(tmp_path, monkeypatch, anew):
     for _ in range(3):
         assert store.find("thing", {}) and Store(tmp_path).run("thing", {}, write)
     assert hashed == [run.path / "result.txt"]
-
-
-def test_a_record_older_than_checksums_gets_them(tmp_path, anew):
-    store = Store(tmp_path)
-    run = store.run("thing", {}, write)
-    write_json(run.path / "record.json", {k: v for k, v in run.record.items() if k != "sha256"})
-    anew()
-    assert store.find("thing", {}).summary == run.summary
-    anew()
-    assert store.run("thing", {}, lambda work: pytest.fail("made again")).record == run.record
-    assert store.runs()[0].record == run.record
 
 
 def test_verify_checks_all_entries_and_fails_if_one_was_damaged(tmp_path, capsys):

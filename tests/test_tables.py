@@ -13,7 +13,7 @@ from galgen.compare.spread import brightness
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.experiment import Training
 from galgen.figures import tables
-from galgen.figures.cosines import pair_sheet
+from galgen.figures.cosines import sample_sheet
 from galgen.figures.plots import dot_plot, intervals
 from galgen.figures.training import plot_losses, smoothed
 from galgen.runs.store import Run
@@ -113,9 +113,9 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     )
 
 
-def test_the_pair_sheet_has_two_rows_for_each_size_and_no_more_latents_than_there_are():
+def test_the_sample_sheet_has_two_rows_for_each_size_and_no_more_latents_than_there_are():
     samples = {n: [torch.full((3, 1, 8, 8), level) for level in (0.25, 0.75)] for n in (10, 2000)}
-    figure = pair_sheet(samples)
+    figure = sample_sheet(samples)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == [
         "N = 10, A",

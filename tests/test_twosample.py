@@ -164,14 +164,9 @@ def test_a_seed_names_the_result_and_images_without_a_difference_give_one_half()
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: c2st(np.ones((20, 2)), np.ones((20, 3))), "compared"),
-        (lambda: c2st(np.ones((20, 2)), np.ones((21, 2)), paired=True), "compared"),
         (lambda: c2st(np.ones((9, 2)), np.ones((20, 2))), "10 finite rows"),
         (lambda: c2st(np.full((20, 2), np.nan), np.ones((20, 2))), "finite"),
         (lambda: features(torch.zeros(3, 1, 12, 12)), "H = 8, 16"),
-        (lambda: features(torch.zeros(3, 1, 32, 32), side=4), "down to 4"),
-        (lambda: features(torch.zeros(3, 1, 32, 32), side=64), "down to 64"),
-        (lambda: power_curve(np.ones((20, 2)), np.ones((30, 2)), (25,)), "25 images"),
     ],
 )
 def test_bad_input_is_named(call, message):

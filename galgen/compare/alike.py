@@ -17,6 +17,8 @@ shared. A network that has seen other galaxies, with its own Gaussian, says how 
 network and to the look of any galaxy.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from torch import Tensor
 
@@ -25,18 +27,12 @@ from galgen.data import similarity
 
 __all__ = ["by_scale", "groups", "repaired"]
 
-_GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400), (400, None))
-
 
 def groups(count: int) -> dict[str, slice]:
     """Groups of so many principal components, by name, from the largest scales on."""
-    found = {}
-    for first, last in _GROUPS:
-        last = min(last or count, count)
-        if first < last:
-            name = f"components {first + 1}-{last}" if last > first + 1 else f"component {last}"
-            found[name] = slice(first, last)
-    return found
+    ends = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
+    names = [f"components {a + 1}-{b}" if b > a + 1 else f"component {b}" for a, b in pairwise(ends)]
+    return dict(zip(names, map(slice, ends, ends[1:]), strict=True))
 
 
 def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, np.ndarray]:

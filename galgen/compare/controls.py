@@ -65,7 +65,7 @@ def blurred(images: np.ndarray, pixels: float) -> np.ndarray:
     return ndimage.gaussian_filter(unit, pixels, axes=(2, 3))
 
 
-def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5, seed: int = 0) -> Controls:
+def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5) -> Controls:
     """The reference and the pairs.
 
     Args:
@@ -73,7 +73,6 @@ def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5, 
         sets: Rows of A's and B's training images and of the validation images, 3 count or more.
         count: Images of each set, n.
         blur: In pixels.
-        seed: Random seed.
 
     Raises:
         GalgenError: If there are too few held-out images.
@@ -83,7 +82,7 @@ def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5, 
             f"{len(sets.validation)} held-out images are too few for a reference and sets of {count}"
         )
     held_out = images[sets.validation[: 3 * count]]
-    rng, training = np.random.default_rng(seed), (sets.A, sets.B)
+    rng, training = np.random.default_rng(0), (sets.A, sets.B)
     unseen = [held_out[2 * count :], held_out[count : 2 * count]]
     shown = [images[rng.choice(rows, count)] for rows in training]
     pairs = {

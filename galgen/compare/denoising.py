@@ -28,7 +28,6 @@ from torch import Tensor
 
 from galgen.compare.alike import groups
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
-from galgen.runs.errors import GalgenError
 
 __all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "error_by_scale", "psnr", "training_gap"]
 
@@ -118,11 +117,7 @@ def error_by_scale(
 
 
 def training_gap(
-    pair: Sequence[ConditionalDenoiser],
-    train: Sequence[np.ndarray],
-    sigmas: Sequence[float],
-    *,
-    seed: int = 0,
+    pair: Sequence[ConditionalDenoiser], train: Sequence[np.ndarray], sigmas: Sequence[float]
 ) -> np.ndarray:
     """By how much a denoiser does better for having been trained on an image, in dB at each level, (L,).
 
@@ -133,27 +128,21 @@ def training_gap(
         pair: The denoisers D_A and D_B.
         train: Training images of A and of B, uint8 (n, C, H, W).
         sigmas: Noise levels.
-        seed: Seed of the noise.
     """
     gains = []
     for own, other, images in zip(pair, pair[::-1], train, strict=True):
-        seen, unseen = (denoising_curve(D, images, sigmas, seed=seed).denoised for D in (own, other))
+        seen, unseen = (denoising_curve(D, images, sigmas).denoised for D in (own, other))
         gains.append(seen - unseen)
     return np.median(np.concatenate(gains, axis=1), axis=1)
 
 
 @torch.inference_mode()
 def denoise_panel(
-    models: Mapping[str, ConditionalDenoiser],
-    image: np.ndarray,
-    sigmas: Sequence[float],
-    *,
-    seed: int = 0,
+    models: Mapping[str, ConditionalDenoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
 ) -> Panel:
     """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
-    sigma = _levels(sigmas)
     x = (torch.from_numpy(np.array(image)).float() / 255)[None]
-    levels = torch.from_numpy(sigma).to(x)
+    levels = torch.tensor(sigmas).to(x)
     y = x + levels[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
     estimates = {name: D(y, levels).float() for name, D in models.items()}
     return Panel(
@@ -171,13 +160,6 @@ def _denoised(
     """At each level the images, the same with noise, and denoised, each (n, C, H, W)."""
     x = torch.from_numpy(np.array(images)).float() / 255
     z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
-    for sigma in _levels(sigmas):
+    for sigma in sigmas:
         y = x + sigma * z
         yield x, y, posterior_mean(denoise, y, sigma, chunk)
-
-
-def _levels(sigmas: Sequence[float]) -> np.ndarray:
-    sigma = np.asarray(sigmas, np.float64)
-    if sigma.ndim != 1 or len(sigma) == 0 or not (sigma > 0).all():
-        raise GalgenError(f"noise levels {sigmas!r}: give a list of positive numbers, in dynamic ranges")
-    return sigma

@@ -37,6 +37,8 @@ __all__ = ["Distances", "distances", "energy_difference", "with_spread"]
 
 _BAND = (0.0, 0.95)  # of the null: nothing is too near
 
+Columns = Mapping[str, np.ndarray]  # by the name of a coefficient; a table will do
+
 
 @dataclass(frozen=True)
 class Distances:
@@ -54,78 +56,61 @@ class Distances:
 
 
 def distances(
-    reference: Mapping[str, np.ndarray],
-    other: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    *,
-    permutations: int = 999,
-    seed: int = 0,
+    reference: Columns, other: Columns, names: Sequence[str], *, permutations: int = 999, seed: int = 0
 ) -> Distances:
     """Compare a set with a reference set.
 
     Args:
-        reference: Columns by name, of valid rows only: a table will do. Its spread is the unit.
+        reference: Columns of valid rows only. Its spread is the unit.
         other: The same for the other set.
-        names: Of the coefficients.
+        names: Of the coefficients, which have a spread in the reference (`with_spread`).
         permutations: For the p-value, which is at least 1 / (1 + permutations).
         seed: Random seed.
 
     Raises:
-        GalgenError: If a set has fewer than three rows, a value is not finite, or a coefficient is constant.
+        GalgenError: If a set has fewer than three rows, or a value is not finite.
     """
     x, y = _rows(reference, names, "reference"), _rows(other, names, "other")
     scale = stats.median_abs_deviation(x, axis=0, scale="normal")
-    if flat := ", ".join(np.array(names)[scale == 0]):
-        raise GalgenError(f"no spread in the reference set's {flat}: leave it out, or use more images")
     both = np.concatenate([x, y])
     steps = permuted(np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)]), permutations, seed)
     w1 = {name: permutation_test(permuted_w1(a, steps), _BAND) for name, a in zip(names, both.T, strict=True)}
     return Distances(w1, permutation_test(_energies(both / scale, steps), _BAND), len(y))
 
 
-def energy_difference(
-    reference: Mapping[str, np.ndarray],
-    one: Mapping[str, np.ndarray],
-    other: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    *,
-    resamplings: int = 2000,
-    seed: int = 0,
-) -> Estimate:
+def energy_difference(reference: Columns, one: Columns, other: Columns, names: Sequence[str]) -> Estimate:
     """By how much farther one set is from the reference than another, with a bootstrap interval.
 
     Args:
-        reference: Columns by name, of valid rows only. Its spread is the unit.
+        reference: Columns of valid rows only. Its spread is the unit.
         one: Of the first set.
         other: Of the second, of other latents than the first.
         names: Of the coefficients.
-        resamplings: Of the rows of all three sets.
-        seed: Random seed.
 
     Returns:
-        The energy distance of the first less that of the second, and a 95 % percentile interval: above 0
-        where the first is farther off.
+        The energy distance of the first less that of the second, and a 95 % percentile interval, of 2000
+        resamplings of the rows of all three sets: above 0 where the first is farther off.
     """
     sets = zip((reference, one, other), ("reference", "first", "second"), strict=True)
     x, y, z = (_rows(columns, names, which) for columns, which in sets)
     both = np.concatenate([x, y, z]) / stats.median_abs_deviation(x, axis=0, scale="normal")
-    rng, ends = np.random.default_rng(seed), np.cumsum([0, len(x), len(y), len(z)])
-    weights = np.zeros((3, 1 + resamplings, len(both)))
+    rng, ends = np.random.default_rng(0), np.cumsum([0, len(x), len(y), len(z)])
+    weights = np.zeros((3, 2001, len(both)))
     for weight, first, last in zip(weights, ends, ends[1:], strict=False):
         n = last - first
         weight[0, first:last] = 1 / n
-        weight[1:, first:last] = rng.multinomial(n, np.full(n, 1 / n), resamplings) / n
+        weight[1:, first:last] = rng.multinomial(n, np.full(n, 1 / n), 2000) / n
     far, near = (_energies(both, weights[0] - weights[k]) for k in (1, 2))
     difference = far - near
     low, high = np.quantile(difference[1:], (0.025, 0.975))
     return Estimate(float(difference[0]), float(low), float(high), min(len(y), len(z)))
 
 
-def with_spread(reference: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str]:
+def with_spread(reference: Columns, names: Sequence[str]) -> list[str]:
     """Those of the coefficients that `distances` can use: not one and the same value for half of the set.
 
     Args:
-        reference: Columns by name, of valid rows only; an empty set has no spread.
+        reference: Columns of valid rows only; an empty set has no spread.
         names: Of the coefficients.
     """
     columns = {name: np.asarray(reference[name], np.float64) for name in names}
@@ -140,7 +125,7 @@ def _energies(rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
     return found
 
 
-def _rows(columns: Mapping[str, np.ndarray], names: Sequence[str], which: str) -> np.ndarray:
+def _rows(columns: Columns, names: Sequence[str], which: str) -> np.ndarray:
     rows = np.stack([np.asarray(columns[name], np.float64) for name in names], axis=1)
     if len(rows) < 3 or not np.isfinite(rows).all():
         raise GalgenError(

@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 
 from galgen.models.sampling import noise, seeded
-from galgen.runs.errors import GalgenError
 
 __all__ = ["Gaussian", "fit_gaussian"]
 
@@ -92,8 +91,6 @@ def fit_gaussian(images: np.ndarray, chunk: int = 4096) -> Gaussian:
         The Gaussian of images in [0, 1], with the components that have variance, n - 1 or C H W at most.
     """
     n, d = len(images), int(np.prod(images.shape[1:]))
-    if n < 2:
-        raise GalgenError(f"a covariance needs two images or more, not {n}")
     parts = range(0, n, chunk)
 
     def pixels(i: int) -> Tensor:

@@ -58,13 +58,12 @@ class Divergence:
         return f"{self.bits_per_dim:.3f}" + f" ({self.lost} lost)" * bool(self.lost)
 
 
-def divergence(log_ratio: np.ndarray, dimensions: int, *, seed: int = 0) -> Divergence:
+def divergence(log_ratio: np.ndarray, dimensions: int) -> Divergence:
     """KL(A|B) with its interval.
 
     Args:
         log_ratio: log p_A(x) - log p_B(x) of samples of A, (n,), in nats: `Inversion.log_ratio`.
         dimensions: Values in an image, C H W.
-        seed: Random seed.
 
     Raises:
         GalgenError: If fewer than two log-ratios are finite.
@@ -72,7 +71,7 @@ def divergence(log_ratio: np.ndarray, dimensions: int, *, seed: int = 0) -> Dive
     finite = log_ratio[np.isfinite(log_ratio)].astype(np.float64)
     if len(finite) < 2:
         raise GalgenError(f"{len(finite)} of {len(log_ratio)} log-ratios are finite: look at the training")
-    bits = bootstrap(finite / (dimensions * np.log(2)), np.mean, seed=seed)
+    bits = bootstrap(finite / (dimensions * np.log(2)), np.mean)
     return Divergence(bits, len(log_ratio) - len(finite))
 
 
@@ -96,10 +95,8 @@ def bits_per_dim(flow: Glow, images: np.ndarray, seeds: Sequence[int], *, chunk:
         seeds: One an image, of its dequantisation; its row in the data set names it for every model and set.
         chunk: Images in a call; the last bit of a result depends on it.
     """
-    if len(images) != len(seeds):
-        raise GalgenError(f"{len(images)} images but {len(seeds)} seeds: give one an image")
     x = torch.from_numpy(np.array(images)).float() / 255
-    x = torch.cat([flow.dequantize(x[i : i + 1], g) for i, g in enumerate(seeded(seeds))])
+    x = torch.cat([flow.dequantize(one[None], g) for one, g in zip(x, seeded(seeds), strict=True)])
 
     def bits(part: Tensor) -> Tensor:
         return flow.bits_per_dim(flow.encode(part)[1])

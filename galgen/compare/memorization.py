@@ -16,7 +16,6 @@ References:
 import numpy as np
 
 from galgen.compare.uncertainty import Estimate, bootstrap, finite, share
-from galgen.runs.errors import GalgenError
 
 __all__ = ["gap_ratio", "memorized_fraction"]
 
@@ -31,18 +30,15 @@ def gap_ratio(cosine: np.ndarray) -> np.ndarray:
         d1 / d2 in [0, 1], (n,); 1 where both are 0: two copies in the training set do not count as memorized.
     """
     cosine = finite(cosine)
-    if cosine.ndim != 2 or cosine.shape[1] < 2:
-        raise GalgenError(f"the gap ratio needs cosines (n, 2), not {cosine.shape}: search with k=2")
     first, second = np.sqrt(np.clip(2 - 2 * cosine[:, :2].astype(np.float64), 0, None)).T
     return np.divide(first, second, out=np.ones_like(first), where=second > 0)
 
 
-def memorized_fraction(cosine: np.ndarray, *, seed: int = 0) -> Estimate:
+def memorized_fraction(cosine: np.ndarray) -> Estimate:
     """The share of samples with d1 / d2 < 1/3.
 
     Args:
         cosine: Cosines to the two nearest training images, nearest first, (n, 2).
-        seed: Random seed.
 
     Returns:
         The share with its bootstrap interval; where none or all are memorized, resampling sees no spread
@@ -51,4 +47,4 @@ def memorized_fraction(cosine: np.ndarray, *, seed: int = 0) -> Estimate:
     memorized = gap_ratio(cosine) < 1 / 3
     if memorized.all() or not memorized.any():
         return share(memorized)
-    return bootstrap(memorized, np.mean, seed=seed)
+    return bootstrap(memorized, np.mean)

@@ -116,11 +116,7 @@ def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def measure(
-    images: np.ndarray,
-    *,
-    workers: int | None = None,
-    directory: str | os.PathLike | None = None,
-    progress: bool = True,
+    images: np.ndarray, *, workers: int | None = None, directory: Path | None = None, progress: bool = True
 ) -> Table:
     """Measure every image of a set, by processes.
 
@@ -138,43 +134,40 @@ def measure(
         in a valid row.
 
     Raises:
-        GalgenError: If the images have another shape or type.
+        GalgenError: If the images have another shape.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] != 1 or min(images.shape) < 1 or min(images.shape[2:]) < 8:
         raise GalgenError(
             f"morphology needs gray images (n, 1, H, W) of 8 pixels or more, not {images.shape}"
         )
-    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-        raise GalgenError(f"morphology needs floats with white at 1, or uint8, not {images.dtype}")
     chunks = [images[i : i + _CHUNK, 0] for i in range(0, len(images), _CHUNK)]
-    folder = None if directory is None else Path(directory)
     # The name is the content's, so that nothing but the same images is ever taken for done.
-    files = [folder and folder / f"chunk-{_digest(chunk)}.ecsv" for chunk in chunks]
+    files = [directory and directory / f"chunk-{_digest(chunk)}.ecsv" for chunk in chunks]
     tables = {i: _read(file) for i, file in enumerate(files) if file and file.is_file()}
     missing = {i: chunk for i, chunk in enumerate(chunks) if i not in tables}
     with tqdm(total=len(images), unit="image", desc="morphology", disable=not progress) as bar:
         bar.update(sum(map(len, tables.values())))
         for i, table in _work(missing, workers or os.cpu_count() or 1):
             tables[i] = table
-            if folder:
+            if directory:
                 _write(table, files[i])
             bar.update(len(table))
     table = vstack([tables[i] for i in range(len(chunks))], metadata_conflicts="silent")
-    if folder:
-        _write(table, folder / "morphology.ecsv")
+    if directory:
+        _write(table, directory / "morphology.ecsv")
         for file in files:
             file.unlink(missing_ok=True)
     return table
 
 
-def stored(store: Store, images: np.ndarray, *, workers: int | None = None, progress: bool = True) -> Table:
+def stored(store: Store, images: np.ndarray, *, progress: bool = True) -> Table:
     """`measure`, kept in the store by the images' content, this code and the versions of what it calls."""
     images = np.asarray(images)
     versions = {name: importlib.metadata.version(name) for name in ("statmorph", "photutils")}
 
     def make(work: Path) -> dict:
-        return report(measure(images, workers=workers, directory=work, progress=progress))
+        return report(measure(images, directory=work, progress=progress))
 
     run = store.run("morphology", versions, make, data=_digest(images), code=[measure])
     return _read(run.path / "morphology.ecsv")

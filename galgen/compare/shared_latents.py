@@ -9,14 +9,14 @@ independent, and no comparison of distributions can tell the two cases apart. We
 over the latents whose images are both valid, and |rho| against a null that deals out the latents of B anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from galgen.compare.distances import Columns
 from galgen.compare.uncertainty import permutation_test, permuted
-from galgen.runs.errors import GalgenError
 
 __all__ = ["Shared", "shared_latents"]
 
@@ -39,17 +39,12 @@ class Shared:
 
 
 def shared_latents(
-    a: Mapping[str, np.ndarray],
-    b: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    *,
-    permutations: int = 999,
-    seed: int = 0,
+    a: Columns, b: Columns, names: Sequence[str], *, permutations: int = 999, seed: int = 0
 ) -> dict[str, Shared]:
     """Correlate the coefficients of two models' images of the same latents.
 
     Args:
-        a: Columns by name of all rows of A, in the order of the latents, with `reason` empty where valid.
+        a: Columns of all rows of A, in the order of the latents, with `reason` empty where valid.
         b: The same of B.
         names: Of the coefficients.
         permutations: For the null.
@@ -58,12 +53,7 @@ def shared_latents(
     Returns:
         By coefficient. With fewer than four latents valid in both, or a coefficient that is the same for all,
         there is no correlation: the coefficient is left out.
-
-    Raises:
-        GalgenError: If the rows are not of the same latents.
     """
-    if len(a["reason"]) != len(b["reason"]):
-        raise GalgenError(f"{len(a['reason'])} and {len(b['reason'])} rows are not of the same latents")
     both = (np.asarray(a["reason"]) == "") & (np.asarray(b["reason"]) == "")
     n = int(both.sum())
     if n < 4:

@@ -12,9 +12,9 @@ brightness and size) and at small ones (the last are noise).
 import numpy as np
 from torch import Tensor
 
-__all__ = ["brightness", "first_component", "principal_spread"]
+from galgen.compare.alike import groups
 
-_GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400))
+__all__ = ["brightness", "first_component", "principal_spread"]
 
 
 def brightness(samples: Tensor, images: np.ndarray) -> float:
@@ -28,28 +28,21 @@ def first_component(images: np.ndarray, count: int = 2000) -> float:
     return float(np.linalg.norm(flat - flat.mean(0), 2) / len(flat) ** 0.5)
 
 
-def principal_spread(samples: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, float]:
+def principal_spread(samples: Tensor, images: np.ndarray) -> dict[str, float]:
     """Variance of samples over that of images, by group of principal components.
 
     Args:
         samples: (n, 1, H, W), n >= 2, in [0, 1].
-        images: The training images, uint8 (N, 1, H, W).
-        count: Images that define the components.
+        images: The training images, uint8 (N, 1, H, W), of which 2000 define the components.
 
     Returns:
-        The ratio by the name of the group, from the largest scales to the smallest; groups beyond the number
-        of pixels or of images are left out.
+        The ratio by the name of the group, up to component 400; groups beyond the number of pixels or images
+        are left out.
     """
     flat = images.reshape(len(images), -1) / 255
-    components = np.linalg.svd(flat[:count] - flat.mean(0), full_matrices=False)[2]
+    components = np.linalg.svd(flat[:2000] - flat.mean(0), full_matrices=False)[2]
     wanted = ((flat - flat.mean(0)) @ components.T).var(0)
     drawn = samples.numpy().reshape(len(samples), -1)
     found = ((drawn - drawn.mean(0)) @ components.T).var(0)
-    rank = min(len(wanted), len(flat[:count]) - 1)
-    names = {(a, min(b, rank)) for a, b in _GROUPS if a < rank}
-    return {
-        f"components {a + 1}-{b}" if b > a + 1 else f"component {a + 1}": float(
-            found[a:b].sum() / wanted[a:b].sum()
-        )
-        for a, b in sorted(names)
-    }
+    parts = groups(min(len(wanted), len(flat[:2000]) - 1, 400))
+    return {name: float(found[part].sum() / wanted[part].sum()) for name, part in parts.items()}

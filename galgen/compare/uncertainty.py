@@ -22,17 +22,8 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = [
-    "Estimate",
-    "Outcome",
-    "bootstrap",
-    "exchanged",
-    "finite",
-    "p_text",
-    "permutation_test",
-    "permuted",
-    "share",
-]
+__all__ = ["Estimate", "Outcome", "bootstrap", "exchanged", "finite", "p_text", "permutation_test"]
+__all__ += ["permuted", "share"]
 
 
 @dataclass(frozen=True)

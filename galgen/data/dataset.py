@@ -63,15 +63,11 @@ class Dataset:
             meta = read_json(directory / "meta.json")
             shape, _ = meta["shape"], meta["sha256"]["images.npy"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GalgenError(
-                f"{directory / 'meta.json'} is damaged ({error!r}); import the data set again"
-            ) from error
+            raise GalgenError(f"{directory / 'meta.json'} is damaged ({error!r}); import it again") from error
         try:
             images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise GalgenError(
-                f"{directory / 'images.npy'} cannot be read ({error}); import it again"
-            ) from error
+            raise GalgenError(f"{directory}/images.npy cannot be read ({error}); import it again") from error
         if images.dtype != np.uint8 or list(images.shape) != shape:
             raise GalgenError(
                 f"{directory / 'images.npy'} is {images.dtype} {images.shape}, but meta.json says "
@@ -165,15 +161,9 @@ def write_dataset(
         dropped: Number of objects left out, by reason.
 
     Raises:
-        GalgenError: If the folder is in use or the arguments do not fit together.
+        GalgenError: If the folder is in use.
     """
     directory = check_free(directory)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 1 or len(images) == 0:
-        raise GalgenError(
-            f"images must be uint8 of shape (n, 1, H, W), n >= 1, not {images.dtype} {images.shape}"
-        )
-    if len(catalogue) != len(images) or "id" not in catalogue.colnames:
-        raise GalgenError(f"the catalogue needs {len(images)} rows and a column 'id'")
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=directory.parent))
     with contextlib.ExitStack() as resources:
         resources.enter_context(
@@ -212,7 +202,7 @@ class Split:
     starts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
-def dihedral_keys(images: np.ndarray, *, chunk: int = 4096) -> np.ndarray:
+def dihedral_keys(images: np.ndarray) -> np.ndarray:
     """One 64-bit key an image, equal for the images of one orbit of D4 (flips and quarter turns).
 
     The key is the least of eight hashes h_g(x) = sum_p w_g(p) x(p) mod 2^64, with random odd weights w
@@ -220,20 +210,17 @@ def dihedral_keys(images: np.ndarray, *, chunk: int = 4096) -> np.ndarray:
 
     Args:
         images: uint8 array of shape (n, 1, H, W) with H = W.
-        chunk: Images hashed at a time.
 
     Returns:
         uint64 array of shape (n,).
     """
     side = images.shape[-1]
-    weights = np.random.default_rng(0).integers(2**63, size=(side, side), dtype=np.uint64) * np.uint64(
-        2
-    ) + np.uint64(1)
+    weights = 2 * np.random.default_rng(0).integers(2**63, size=(side, side), dtype=np.uint64) + 1
     turned = [np.rot90(w, k).ravel() for w in (weights, weights.T) for k in range(4)]
     keys = np.empty(len(images), np.uint64)
-    for start in range(0, len(images), chunk):
-        pixels = images[start : start + chunk].reshape(-1, side * side).astype(np.uint64)
-        keys[start : start + chunk] = np.min([pixels @ w for w in turned], axis=0)
+    for part in (slice(first, first + 4096) for first in range(0, len(images), 4096)):
+        pixels = images[part].reshape(-1, side * side).astype(np.uint64)
+        keys[part] = np.min([pixels @ w for w in turned], axis=0)
     return keys
 
 
@@ -270,8 +257,6 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0, *, source: s
     Raises:
         GalgenError: If 2 N + validation is more than there is.
     """
-    if N < 1 or validation < 0:
-        raise GalgenError(f"N must be at least 1 and validation at least 0, not {N} and {validation}")
     kept = dataset.distinct
     if 2 * N + validation > len(kept):
         most = (len(kept) - validation) // 2

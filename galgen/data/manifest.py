@@ -109,21 +109,12 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
     Raises:
         GalgenError: No file, no YAML, or a value that the schema refuses (file, entry and field are named).
     """
-    path = _find_manifest() if path is None else Path(path)
+    if path is None:
+        places = [folder / MANIFEST_NAME for folder in (project(), Path(__file__).resolve().parents[2])]
+        path = next((place for place in places if place.is_file()), places[0])
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise GalgenError(f"the data manifest {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise GalgenError(f"{path} is not YAML: {error}") from error
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise GalgenError(f"the data manifest {path} cannot be read; give its path: {error}") from error
     known = ", ".join(Source.model_fields)
     return checked(Manifest, content, f"{path} is no data manifest, whose entries have the fields {known}")
-
-
-def _find_manifest() -> Path:
-    for folder in (project(), Path(__file__).resolve().parents[2]):
-        if (folder / MANIFEST_NAME).is_file():
-            return folder / MANIFEST_NAME
-    raise GalgenError(
-        f"no {MANIFEST_NAME} in {Path.cwd()}, above it, or beside the package: give the path of the file"
-    )

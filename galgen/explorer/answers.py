@@ -264,12 +264,12 @@ class Explorer:
         self.planes[N] = Plane(pixels(figure, 130), found, tuple(missing))
         return self.planes[N]
 
-    def galaxies_at(self, plane: Plane, m20: float, gini: float, count: int = 5) -> list[Row]:
-        """The galaxies of each set nearest to a point of the plane, whose sides count as equally long."""
+    def galaxies_at(self, plane: Plane, m20: float, gini: float) -> list[Row]:
+        """The five galaxies of each set nearest to a point of the plane; its sides count as equally long."""
         sides, rows = [np.ptp(side) for side in PLANE.values()], []
         for label, (images, place) in plane.sets.items():
             distance = np.hypot(*((place - [m20, gini]) / sides).T)
-            order = np.argsort(distance)[: min(count, np.isfinite(distance).sum())]
+            order = np.argsort(distance)[: min(5, np.isfinite(distance).sum())]
             stamps = tuple(Stamp(images[k, 0], f"{place[k, 0]:.2f}, {place[k, 1]:.2f}") for k in order)
             rows.append(Row(label, stamps, "" if stamps else "no galaxy of this set could be measured"))
         return [*rows, *plane.missing]

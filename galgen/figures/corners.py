@@ -19,8 +19,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from galgen.runs.errors import GalgenError
-
 __all__ = ["LABELS", "RANGES", "corner_plot", "outside"]
 
 # The paper's axes.
@@ -43,12 +41,7 @@ def corner_plot(sets: Mapping[str, Mapping[str, np.ndarray]], colours: Mapping[s
     Args:
         sets: By label, columns of valid rows (a table will do); an empty set leaves nothing but its label.
         colours: Of each label, as Matplotlib takes them.
-
-    Raises:
-        GalgenError: If a set has no colour.
     """
-    if missing := ", ".join(set(sets) - set(colours)):
-        raise GalgenError(f"no colour for {missing}")
     names, first = list(RANGES), next(iter(sets))
     figure, axes = plt.subplots(len(names), len(names), figsize=(7, 7), sharex="col")
     for (i, j), axis in np.ndenumerate(axes):

@@ -13,74 +13,38 @@ from galgen.data import similarity
 from galgen.figures.sliders import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, shades, spaced, stamp_sheet
 
-__all__ = [
-    "cosine_histograms",
-    "latent_slider",
-    "pair_and_nearest",
-    "pair_sheet",
-    "samples_and_nearest",
-    "strangers_figure",
-]
+__all__ = ["cosine_histograms", "latent_slider", "sample_sheet", "strangers_figure"]
 
 
-def pair_sheet(samples: Mapping[int, Sequence[Tensor]], *, count: int = 10) -> Figure:
-    """What models A and B draw from the same latents: two rows for each N, one column a latent.
-
-    Args:
-        samples: By N, the images of A and of B, each (n, 1, H, W) in [0, 1].
-        count: Latents, or as many as there are.
-    """
-    stack = [part[:count].numpy() for pair in samples.values() for part in pair]
-    rows = [f"N = {spaced(n)}, {half}" for n in samples for half in "AB"]
-    return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.68)
-
-
-def pair_and_nearest(
+def sample_sheet(
     samples: Mapping[int, Sequence[Tensor]],
-    train: Mapping[int, np.ndarray],
+    train: Mapping[int, np.ndarray] | None = None,
     *,
-    mean: np.ndarray,
-    count: int = 8,
+    mean: np.ndarray | None = None,
+    flips: bool = False,
+    count: int = 10,
 ) -> Figure:
-    """As `pair_sheet`, with a third row for each N: the training image of A that is most like A's image.
+    """What models draw from the same latents: a row for each model of each N, one column a latent.
 
     Args:
-        samples: By N, the images of A and of B, each (n, 1, H, W) in [0, 1].
-        train: The training images of A by N, uint8 (N, 1, H, W).
-        mean: The data set's mean image, (1, H, W).
+        samples: By N, the images of A, or of A and B, each (n, 1, H, W) in [0, 1].
+        train: By N, the training images of A, uint8 (N, 1, H, W): the one of largest anomaly cosine with A's
+            image, turned as found, stands in a further row.
+        mean: The data set's mean image, (1, H, W); needed with `train`.
+        flips: Whether flipped training images count.
         count: Latents, or as many as there are.
     """
     stack, rows = [], []
-    for n, (a, b) in samples.items():
-        found = similarity.nearest(a[:count], train[n], kind="anomaly", mean=mean)
-        stack += [a[:count].numpy(), b[:count].numpy(), found.first(train[n]) / 255]
-        rows += [f"N = {spaced(n)}, A", "B", "nearest to A"]
-    return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.78)
-
-
-def samples_and_nearest(
-    samples: Mapping[int, Tensor],
-    train: Mapping[int, np.ndarray],
-    *,
-    mean: np.ndarray,
-    flips: bool,
-    count: int = 12,
-) -> Figure:
-    """Samples for each N, and under each the training image of largest anomaly cosine, turned as found.
-
-    Args:
-        samples: By N, (n, 1, H, W) in [0, 1].
-        train: The training images by N, uint8 (N, 1, H, W).
-        mean: The data set's mean image, (1, H, W).
-        flips: Whether flipped images count.
-        count: Samples for each N.
-    """
-    stack, rows = [], []
-    for n, drawn in samples.items():
-        found = similarity.nearest(drawn[:count], train[n], kind="anomaly", mean=mean, flips=flips)
-        stack += [drawn[:count].numpy(), found.first(train[n]) / 255]
-        rows += [f"N = {spaced(n)}", "nearest"]
-    return stamp_sheet(np.concatenate(stack), columns=len(stack[0]), rows=rows, inches=0.62)
+    for n, models in samples.items():
+        drawn = [part[:count] for part in models]
+        stack += [part.numpy() for part in drawn]
+        rows += [f"N = {spaced(n)}, {half}" for half, _ in zip("AB", drawn, strict=False)]
+        if train:
+            found = similarity.nearest(drawn[0], train[n], kind="anomaly", mean=mean, flips=flips)
+            stack.append(found.first(train[n]) / 255)
+            rows.append("nearest to A")
+    columns = len(stack[0])
+    return stamp_sheet(np.concatenate(stack), columns=columns, rows=rows, inches=min(0.78, 7 / columns))
 
 
 def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
@@ -138,11 +102,7 @@ def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
 
 
 def latent_slider(
-    samples: Mapping[int, Sequence[Tensor]],
-    train: Mapping[int, Sequence[np.ndarray]],
-    *,
-    mean: np.ndarray,
-    count: int = 16,
+    samples: Mapping[int, Sequence[Tensor]], train: Mapping[int, Sequence[np.ndarray]], *, mean: np.ndarray
 ) -> Shown:
     """One latent at a time, for each N: A's image, the nearest training image of A, and the same of B.
 
@@ -150,12 +110,11 @@ def latent_slider(
         samples: By N, the images of A and of B, each (n, 1, H, W) in [0, 1].
         train: By N, the training images of A and of B, each uint8 (N, 1, H, W).
         mean: The data set's mean image, (1, H, W).
-        count: Latents.
     """
     anomaly = {"kind": "anomaly", "mean": mean}
     agree = {n: similarity.cosine(*pair, **anomaly) for n, pair in samples.items()}
     frames, captions = [], []
-    count = min(count, *map(len, agree.values()))
+    count = min(16, *map(len, agree.values()))
     for k in range(count):
         for n, pair in samples.items():
             parts, near = [], []

@@ -21,12 +21,12 @@ __all__ = ["beyond_axes", "correlation_cells", "distance_cells", "first_reasons"
 __all__ += ["plane_walk", "plot_correlations", "plot_energy", "size_panels"]
 
 
-def first_reasons(said: Mapping[str, int], most: int = 3) -> str:
-    """The most frequent reasons of `galgen.compare.morphology.report`, the first sentence of each."""
+def first_reasons(said: Mapping[str, int]) -> str:
+    """The three most frequent reasons of `galgen.compare.morphology.report`, the first sentence of each."""
     first = Counter()
     for reason, n in said.items():
         first[reason.split("; ")[0].split(". ")[0].rstrip(".")] += n
-    return "; ".join(f"{n} x {reason}" for reason, n in first.most_common(most))
+    return "; ".join(f"{n} x {reason}" for reason, n in first.most_common(3))
 
 
 def distance_cells(found: Distances | None, valid: int | str = "") -> list:
@@ -140,15 +140,12 @@ def legend_above(figure: Figure, ncols: int) -> None:
         figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols, fontsize=8)
 
 
-def plane_walk(
-    reference: Table, pools: Mapping[str, tuple[Table, np.ndarray]], *, steps: int = 15
-) -> Shown | None:
+def plane_walk(reference: Table, pools: Mapping[str, tuple[Table, np.ndarray]]) -> Shown | None:
     """A walk through the plane of Gini and M20, in equal steps of rank in Gini.
 
     Args:
         reference: Valid rows of galaxies; their robust spread is the unit of a distance.
         pools: By name, valid rows and their images (n, 1, H, W): the six nearest of each are shown.
-        steps: Places.
 
     Returns:
         The figure, or None if there are too few galaxies or they have no spread.
@@ -161,7 +158,7 @@ def plane_walk(
     order = np.argsort(reference["gini"])
     places = [
         tuple(float(np.median(reference[k][rows])) for k in plane)
-        for rows in np.array_split(order, min(steps, len(order)))
+        for rows in np.array_split(order, min(15, len(order)))
     ]
     frames, captions = [], []
     for place in places:

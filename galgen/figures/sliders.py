@@ -16,7 +16,6 @@ import numpy as np
 from jinja2 import Environment
 
 from galgen.figures.style import Shown, base64_image, gray, tiled
-from galgen.runs.errors import GalgenError
 
 __all__ = ["slider_figure"]
 
@@ -90,23 +89,11 @@ def slider_figure(
         alt: What the picture shows, in words.
         start: Initial position of each slider; by default the first.
         width: Width of a frame on the page, CSS pixels; by default its own; enlarged pixels keep sharp edges.
-
-    Raises:
-        GalgenError: If frames, sliders and captions do not fit together.
     """
     counts = [len(values) for values in sliders.values()]
     count = math.prod(counts)
     start = list(start or [0] * len(counts))
     frames = gray(np.asarray(frames))
-    if not 1 <= len(counts) <= 2 or list(frames.shape[: len(counts)]) != counts:
-        raise GalgenError(
-            f"sliders of {counts} positions need frames {(*counts, 'H', 'W')}, not {frames.shape}"
-        )
-    if len(captions) != count:
-        raise GalgenError(f"{len(captions)} captions for {count} frames")
-    if len(start) != len(counts) or not all(0 <= k < n for k, n in zip(start, counts, strict=True)):
-        raise GalgenError(f"start {start} is outside the sliders' {counts} positions")
-
     frames = frames.reshape(count, *frames.shape[len(counts) :])
     frame = np.array(frames.shape[2:0:-1])  # width and height
     # Each frame's edge is repeated by a pixel: at fractional scales no neighbour shows at its border.

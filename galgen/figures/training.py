@@ -14,17 +14,16 @@ from galgen.runs.store import Run
 __all__ = ["memorization_history", "plot_losses", "smoothed"]
 
 
-def smoothed(log: Sequence[Mapping[str, float]], windows: int = 40) -> dict[str, np.ndarray]:
+def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
     """Running means of all losses in a log of a training (`galgen.runs.log.read_losses`).
 
     Args:
-        log: Its lines.
-        windows: How many windows side by side fill the log; one line a window if there are fewer lines.
+        log: Its lines, of which forty windows side by side hold all, or one line each.
 
     Returns:
         By name, the mean over each window, (lines - width + 1,); under `images`, the images shown at its end.
     """
-    width = max(len(log) // windows, 1)
+    width = max(len(log) // 40, 1)
     means = {
         name: np.convolve([line[name] for line in log], np.ones(width) / width, "valid") for name in log[0]
     }
@@ -40,15 +39,14 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
     axis.set(xscale="log", xlabel="images shown")
 
 
-def memorization_history(experiment: Experiment, N: int, count: int = 64) -> dict[int, Memorization]:
+def memorization_history(experiment: Experiment, N: int) -> dict[int, Memorization]:
     """Whether the pair of models of N images memorizes, by images shown, at weights kept but the first two.
 
     Args:
         experiment: Of one family.
         N: Training images of each model.
-        count: Latents; or as many as the profile has.
     """
-    count = min(count, experiment.profile.samples)
+    count = min(64, experiment.profile.samples)
     pair, sets, images = experiment.pair(N), experiment.split(N), experiment.dataset.images
     options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
     gaussians, found = gaussian_margins(images, sets, count, **options), {}

@@ -42,7 +42,7 @@ _SOUND: set[Path] = set()
 
 
 class _Record(BaseModel):
-    """What every record holds, beside parameters, versions and checksums."""
+    """What every record holds, beside parameters and versions."""
 
     key: str
     kind: str
@@ -50,6 +50,7 @@ class _Record(BaseModel):
     seconds: float
     commit: str
     summary: dict
+    sha256: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,16 @@ class Run:
 
 def _commit() -> str:
     """The commit of the code, with `+` if the tree was changed, or `unknown` outside a repository."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
+
+    def git(*command: str) -> str:
+        whole = ["git", "-C", str(Path(__file__).parent), *command]
+        return subprocess.run(whole, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
-        )
+        commit, changed = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    return commit + "+" * bool(changed)
 
 
 def provenance() -> dict:
@@ -106,11 +105,7 @@ class Store:
     """
 
     def __init__(self, root: str | os.PathLike | None = None):
-        if root is None:
-            root = os.environ.get("GALGEN_STORE")
-        if root is None:
-            root = project() / "store"
-        self.root = Path(root).absolute()
+        self.root = Path(root or os.environ.get("GALGEN_STORE") or project() / "store").absolute()
 
     def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> str:
         """The key of an entry (16 hexadecimal digits)."""
@@ -158,7 +153,7 @@ class Store:
         with _lock(path), full_disk_told(partial, megabytes):
             if path.is_dir():
                 try:
-                    return _sound(path, adopt=True)
+                    return _sound(path)
                 except Damaged as error:
                     _set_aside(path, error)
             partial.mkdir(exist_ok=True)
@@ -212,24 +207,20 @@ class Store:
             _SOUND.discard(path)
             with _lock(path):
                 try:
-                    _sound(path, adopt=True)
+                    _sound(path)
                 except Damaged as error:
                     _set_aside(path, error)
                     damaged += 1
         return len(paths), damaged
 
     def get(self, key: str) -> Run:
-        """The entry whose key starts with `key`.
+        """The finished entry whose key starts with `key`.
 
         Raises:
-            GalgenError: If there is none, or more than one.
+            GalgenError: If there is none, or more than one, or it is not finished.
         """
-        found = [run for run in self.runs() if run.key.startswith(key)] if key else []
-        if len(found) != 1:
-            raise GalgenError(
-                f"{len(found)} runs in {self.root} have a key starting with '{key}'; see `galgen runs list`"
-            )
-        return found[0]
+        path = self.folders(key)[0].with_suffix("")
+        return Run(path, _record(path))
 
     def folders(self, key: str) -> list[Path]:
         """All there is of the entry whose key starts with `key`: finished, unfinished, damaged.
@@ -290,12 +281,8 @@ def _checksums(folder: Path) -> dict[str, str]:
     }
 
 
-def _sound(path: Path, *, adopt: bool = False) -> Run:
+def _sound(path: Path) -> Run:
     """The entry in the folder `path`, compared with its checksums if this process has not done so yet.
-
-    Args:
-        path: The folder.
-        adopt: Write the checksums into a record that is older than they are; the caller holds the lock.
 
     Raises:
         Damaged: If the record is not whole, or an artefact is missing or has changed.
@@ -303,10 +290,7 @@ def _sound(path: Path, *, adopt: bool = False) -> Run:
     record = _record(path)
     if path not in _SOUND:
         found = _checksums(path)
-        if adopt and "sha256" not in record:
-            record["sha256"] = found
-            write_json(path / "record.json", record)
-        for name, expected in record.get("sha256", {}).items():
+        for name, expected in record["sha256"].items():
             if found.get(name) != expected:
                 raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")
         _SOUND.add(path)

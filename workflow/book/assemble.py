@@ -19,7 +19,7 @@ import yaml
 
 from galgen.config import Parameters
 from galgen.figures import results
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, write_json
 from workflow.book import chapters, pages, settings
 
@@ -102,7 +102,7 @@ def render(
     killed = source.parent / "results" / "robustness" / "kills.json"
     (work / "_generated" / "kills.md").write_text(pages.kills(read_json(killed) if killed.is_file() else {}))
     notes = list(records.values())
-    parameters = Parameters.checked(**notes[-1]["parameters"])
+    parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
     sizes = sorted({N for note in notes for N in note["N"]})

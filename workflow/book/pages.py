@@ -19,6 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from galgen.config import Parameters
+from galgen.runs.errors import checked
 from galgen.runs.files import atomic_path, read_json
 from galgen.runs.store import Store
 from workflow.book.runs import Run, data_name, digest
@@ -170,7 +171,7 @@ def _record_of(folder: Path) -> dict:
     if not (folder / "failed.json").is_file():
         return read_json(folder / "run.json")
     failed = read_json(folder / "failed.json")
-    run = Run(Parameters.checked(**failed["parameters"]))
+    run = Run(checked(Parameters, failed["parameters"], "parameters"))
     trainings = [read_json(path) for path in (folder / "trainings").glob("*.json")]
     executed = [p for p in (folder / "chapters").glob("*.ipynb") if not p.name.startswith("unfinished-")]
     chapters = [nbformat.read(path, as_version=4).metadata["galgen"] for path in executed]

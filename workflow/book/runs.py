@@ -12,15 +12,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from galgen import costs
-from galgen.config import Parameters, explain, profile
+from galgen.config import Parameters, profile
 from galgen.data.acquire.readers import files_below
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.experiment import every_family
 from galgen.runs.code import code_version
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import checked
 from galgen.runs.files import write_json
 
 __all__ = ["Run", "asked", "data_name", "digest"]
@@ -39,10 +37,7 @@ def asked(given: Mapping[str, object]) -> Parameters:
     texts = {name: value for name, value in given.items() if value not in ("", None)}
     if sizes := str(texts.pop("sizes", "")).replace(",", " ").split():
         texts["N"] = sizes
-    try:
-        return Parameters.model_validate(texts, strict=False)
-    except ValidationError as error:
-        raise GalgenError(f"parameters: {explain(error)}") from error
+    return checked(Parameters, texts, "parameters", strict=False)
 
 
 def data_name(data: str) -> str:

@@ -12,15 +12,14 @@ they differ in what comes next:
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
 import requests.adapters
 import urllib3
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 import galgen
-from galgen.runs.errors import GalgenError
 
 __all__ = ["DownloadFailure", "Downloader", "Network", "Unreachable", "Unreadable", "Unusable"]
 
@@ -45,9 +44,8 @@ class Unreachable(DownloadFailure):
     """The server gave no answer, however often it was asked."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """How to treat a server; all numbers are positive.
+class Network(BaseModel):
+    """How to treat a server.
 
     Attributes:
         rate: Requests a second, all threads together.
@@ -58,17 +56,14 @@ class Network:
         retry_after_max: Longest pause in seconds that the server may ask for.
     """
 
-    rate: float = 5.0
-    timeout: float = 30.0
-    deadline: float = 120.0
-    retries: int = 5
-    backoff: float = 1.0
-    retry_after_max: float = 300.0
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self):
-        for name, value in asdict(self).items():
-            if not value > 0:
-                raise GalgenError(f"{name} must be positive, not {value}")
+    rate: PositiveFloat = 5.0
+    timeout: PositiveFloat = 30.0
+    deadline: PositiveFloat = 120.0
+    retries: PositiveInt = 5
+    backoff: PositiveFloat = 1.0
+    retry_after_max: PositiveFloat = 300.0
 
 
 class Downloader:
@@ -104,9 +99,10 @@ class Downloader:
             Unreadable: `check` said so at every attempt, or at the last one.
             Unreachable: The last attempt ended in another status, a time-out or a broken connection.
         """
-        network = self._network
-        retry = urllib3.Retry(network.retries, backoff_factor=network.backoff, backoff_max=BACKOFF_MAX)
-        while True:
+        network, failure, pause = self._network, None, 0.0
+        for repeat in range(network.retries + 1):
+            if repeat > 1 and not pause:
+                self._stopped.wait(min(network.backoff * 2 ** (repeat - 1), BACKOFF_MAX))
             self._wait_for_turn()
             pause = 0.0
             try:
@@ -125,12 +121,7 @@ class Downloader:
             if pause:
                 with self._lock:
                     self._next = max(self._next, time.monotonic() + min(pause, network.retry_after_max))
-            try:
-                retry = retry.increment("GET", url, error=failure)
-            except urllib3.exceptions.MaxRetryError:
-                raise failure from None
-            if not pause:
-                self._stopped.wait(retry.get_backoff_time())
+        raise failure
 
     def close(self) -> None:
         """Close the connections and make every waiting and every further `get` fail at once."""

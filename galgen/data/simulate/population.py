@@ -158,21 +158,16 @@ def _half_light_radius(truth: Table, early: np.ndarray, scatter: np.ndarray) -> 
     kpc = 10 ** np.where(early, early_kpc, late_kpc) * np.exp(sigma * scatter)
     distance = C_H0 * (redshift + 0.775 * redshift**2) / (1 + redshift) ** 2
     arcsec = np.degrees(kpc / (1e3 * distance)) * 3600
-    faintest = 10 ** (0.2 * (24.5 - truth["r_mag"].value)) / np.sqrt(
-        2 * np.pi
-    )  # mu50 = r + 2.5 log10(2 pi R^2)
+    # mu50 = r + 2.5 log10(2 pi R^2)
+    faintest = 10 ** (0.2 * (24.5 - truth["r_mag"].value)) / np.sqrt(2 * np.pi)
     # Those radii are of circles; the major axis of a flattened galaxy is longer, 1.2 times on average.
     return 1.2 * np.clip(arcsec, 0.5, faintest)
 
 
 def _draw_light(truth: Table, draws: _Draws) -> np.ndarray:
     """Fluxes of the components, (n, 4, 3); adds colours, and replaces fractions by those behind the dust."""
-    kind, redshift, stage = (
-        np.asarray(truth["type"]),
-        np.asarray(truth["redshift"]),
-        np.asarray(truth["stage"]),
-    )
-    bulge, bar = np.asarray(truth["bulge_fraction"]), np.asarray(truth["bar_fraction"])
+    names = ("type", "redshift", "stage", "bulge_fraction", "bar_fraction")
+    kind, redshift, stage, bulge, bar = (np.asarray(truth[name]) for name in names)
     early = np.isin(kind, ["elliptical", "lenticular"])
     young = np.clip(0.22 + 0.38 * stage + 0.07 * draws.normal(), 0.1, 0.8)
     young = np.where(early, 0.0, young * (1 - bulge - bar))
@@ -195,9 +190,8 @@ def _draw_light(truth: Table, draws: _Draws) -> np.ndarray:
     fluxes *= (r_flux / fluxes[..., 1].sum(axis=1))[:, None, None]
 
     total = fluxes.sum(axis=1)
-    truth["bulge_fraction"], truth["bar_fraction"], _, truth["young_fraction"] = (
-        fluxes[..., 1] / total[:, 1:2]
-    ).T
+    shares = (fluxes[..., 1] / total[:, 1:2]).T
+    truth["bulge_fraction"], truth["bar_fraction"], _, truth["young_fraction"] = shares
     truth["dust_r"] = dust * u.mag
     truth["g_r"], truth["r_z"] = (-2.5 * np.log10(total[:, :2] / total[:, 1:])).T * u.mag
     for band, flux in zip(BANDS, total.T, strict=True):
