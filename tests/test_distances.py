@@ -91,12 +91,14 @@ def test_the_seed_names_the_permutations():
 
 def test_sets_that_cannot_be_compared_are_refused():
     good = rows(20, np.random.default_rng(7))
-    holes = good.copy()
-    holes["m20"][3] = np.nan
+    holes, flat = good.copy(), good.copy()
+    holes["m20"][3], flat["gini"] = np.nan, 0.5
     with pytest.raises(GalgenError, match="other set"):
         distances(good, holes, NAMES)
     with pytest.raises(GalgenError, match="reference set has 2 rows"):
         distances(good[:2], good, NAMES)
+    with pytest.raises(GalgenError, match="gini"):
+        distances(flat, good, NAMES)
 
 
 def test_a_coefficient_that_half_of_the_set_shares_has_no_spread():

@@ -5,11 +5,13 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 from PIL import Image
 
 from galgen.experiment import figure_note
 from galgen.figures import style as figures
 from galgen.figures.sliders import slider_figure
+from galgen.runs.errors import GalgenError
 
 
 def stamps(n, side=8, seed=0):
@@ -135,6 +137,11 @@ def test_a_slider_figure_of_25_small_galaxies_is_small_and_loads_nothing():
 def test_a_kernel_without_html_gets_a_sentence():
     data, _ = two_sliders()._repr_mimebundle_()
     assert data["text/plain"] == "Colour scale: Q x stretch, 6 frames. PSNR 0 dB"
+
+
+def test_each_frame_has_a_caption():
+    with pytest.raises(GalgenError, match="1 captions for 6 frames"):
+        two_sliders(captions=["one"])
 
 
 def test_gray_cuts_off_what_is_no_grey_and_leaves_bytes_alone():

@@ -142,6 +142,7 @@ def test_the_data_set_may_be_a_memory_map(tmp_path):
     [
         (lambda q: nearest(q, DATA, kind="cosine"), "unknown kind"),
         (lambda q: nearest(q, DATA, kind="anomaly", mean=np.ones((1, 12, 12))), "constant"),
+        (lambda q: cosine(q, q[:1], kind="raw"), "pairs"),
         (lambda q: shuffled_cosine(q[:1], q[:1], kind="raw"), "two samples"),
     ],
 )

@@ -164,6 +164,7 @@ def test_a_seed_names_the_result_and_images_without_a_difference_give_one_half()
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: c2st(np.ones((20, 2)), np.ones((22, 2)), paired=True), "20 and 22 images are no pairs"),
         (lambda: c2st(np.ones((9, 2)), np.ones((20, 2))), "10 finite rows"),
         (lambda: c2st(np.full((20, 2), np.nan), np.ones((20, 2))), "finite"),
         (lambda: features(torch.zeros(3, 1, 12, 12)), "H = 8, 16"),

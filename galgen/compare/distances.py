@@ -63,15 +63,17 @@ def distances(
     Args:
         reference: Columns of valid rows only. Its spread is the unit.
         other: The same for the other set.
-        names: Of the coefficients, which have a spread in the reference (`with_spread`).
+        names: Of the coefficients.
         permutations: For the p-value, which is at least 1 / (1 + permutations).
         seed: Random seed.
 
     Raises:
-        GalgenError: If a set has fewer than three rows, or a value is not finite.
+        GalgenError: If a set has fewer than three rows, a value is not finite, or a coefficient is constant.
     """
     x, y = _rows(reference, names, "reference"), _rows(other, names, "other")
     scale = stats.median_abs_deviation(x, axis=0, scale="normal")
+    if flat := ", ".join(np.array(names)[scale == 0]):
+        raise GalgenError(f"no spread in the reference set's {flat}: leave it out, or use more images")
     both = np.concatenate([x, y])
     steps = permuted(np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)]), permutations, seed)
     w1 = {name: permutation_test(permuted_w1(a, steps), _BAND) for name, a in zip(names, both.T, strict=True)}

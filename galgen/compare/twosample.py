@@ -141,6 +141,8 @@ def c2st(
         The test; its AUC is above 1/2 where the classifier finds the sets to differ.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if paired and len(x) != len(y):
+        raise GalgenError(f"{len(x)} and {len(y)} images are no pairs")
     if min(len(x), len(y)) < 2 * _FOLDS or not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise GalgenError(f"the test needs {2 * _FOLDS} finite rows a set or more, not {len(x)} and {len(y)}")
     rng = np.random.default_rng(seed)

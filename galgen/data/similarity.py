@@ -70,6 +70,8 @@ def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -
     Returns:
         (n,) float32; 0 where an image has nothing left after the projection.
     """
+    if a.shape != b.shape:
+        raise GalgenError(f"images of shapes {tuple(a.shape)} and {tuple(b.shape)} are no pairs")
     removed = _removed(kind, mean, a[0].numel())
     return (_unit(a, removed) * _unit(b, removed)).sum(1).numpy()
 

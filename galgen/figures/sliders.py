@@ -16,6 +16,7 @@ import numpy as np
 from jinja2 import Environment
 
 from galgen.figures.style import Shown, base64_image, gray, tiled
+from galgen.runs.errors import GalgenError
 
 __all__ = ["slider_figure"]
 
@@ -94,6 +95,8 @@ def slider_figure(
     count = math.prod(counts)
     start = list(start or [0] * len(counts))
     frames = gray(np.asarray(frames))
+    if len(captions) != count:
+        raise GalgenError(f"{len(captions)} captions for {count} frames")
     frames = frames.reshape(count, *frames.shape[len(counts) :])
     frame = np.array(frames.shape[2:0:-1])  # width and height
     # Each frame's edge is repeated by a pixel: at fractional scales no neighbour shows at its border.
