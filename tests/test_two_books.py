@@ -41,7 +41,11 @@ def project(tmp_path):
     cells[0].metadata["tags"] = ["parameters", "remove-cell"]
     (figure,) = (cell for cell in cells if cell.source.startswith("show("))
     figure.metadata.update(json.loads(re.search(r"```json\n(.*?)\n```", PAGE, re.DOTALL)[1]))
-    notebook = new_notebook(cells=[new_markdown_cell("# A chapter"), *cells, new_code_cell(KEEP)])
+    cells.append(new_code_cell(KEEP))
+    for cell in cells:
+        if "keep(" in cell.source:
+            cell.metadata["tags"] = ["remove-cell"]
+    notebook = new_notebook(cells=[new_markdown_cell("# A chapter"), *cells])
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "06_gan.ipynb")
     return tmp_path
