@@ -99,9 +99,8 @@ class Experiment:
         sizes = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
         size, crop, seed = profile.image_size, profile.crop, self.parameters.seed
-        if source in SIMULATED:
-            costs.check_galaxies(count, size)
-        return prepare(self.store, source, size=size, crop=crop, count=count, seed=seed)
+        room = functools.partial(costs.check_galaxies, count, size)
+        return prepare(self.store, source, size=size, crop=crop, count=count, seed=seed, before=room)
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""

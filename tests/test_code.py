@@ -62,7 +62,7 @@ def versions():
     ("name", "old", "new", "void"),
     [
         ("galgen.models.sampling", "1.5 * estimate", "1.4 * estimate", {("unet", "samples")}),
-        ("galgen.models.glow", "raw + 2", "raw + 1", {("glow", "training")}),
+        ("galgen.models.glow", "2 * (raw / 2)", "3 * (raw / 3)", {("glow", "training")}),
         ("galgen.runs.errors", "class GalgenError(Exception)", "class GalgenError(ValueError)", set()),
         ("galgen.data.preprocess", "np.rint(", "np.floor(", {"galaxies"}),
         ("galgen.models.gan", ".mean()  # Eq. (9)", ".sum()", {("gan", "training")}),

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,16 @@ __all__ = ["SIMULATED", "prepare"]
 SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals"}
 
 
-def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed: int = 0) -> Dataset:
+def prepare(
+    store: Store,
+    source: str,
+    *,
+    size: int,
+    crop: int,
+    count: int,
+    seed: int = 0,
+    before: Callable[[], None] = lambda: None,
+) -> Dataset:
     """The data set of a source at a given image size, made or imported on the first call.
 
     Args:
@@ -32,6 +42,7 @@ def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed
         crop: Side of the field that is simulated, pixels of 0.262 arcsec.
         count: How many galaxies to simulate; images that exist are all taken.
         seed: Names the simulated galaxies.
+        before: Called before galaxies are simulated, to raise where there is no room for them.
 
     Raises:
         GalgenError: If the source is neither a name nor a path, or a data set that has changed.
@@ -42,6 +53,7 @@ def prepare(store: Store, source: str, *, size: int, crop: int, count: int, seed
         code = [simulate]
 
         def make(directory: Path) -> Dataset:
+            before()
             images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **params)
             about = {"source": source, "manifest": "simulated", "parameters": params, "dropped": {}}
             return write_dataset(directory, images, truth, **about)
