@@ -86,14 +86,15 @@ class Bench:
 
     Args:
         parameters: Profile, data and seed.
-        tests: Repetitions for a size; a quarter of them for a power.
-        pool: Galaxies of which the tests of distribution and morphology draw theirs; a sixth of them for each
-            change of a parameter.
+        tests: Repetitions for a size; an eighth of them for a power.
+        pool: Galaxies of which the tests of distribution and morphology draw theirs.
+        fresh: The same of each change of a parameter.
     """
 
-    def __init__(self, parameters: Parameters, tests: int, pool: int):
+    def __init__(self, parameters: Parameters, tests: int, pool: int, fresh: int):
         families = every_family(parameters)
-        self.experiment, self.tests, self.pool = next(iter(families.values())), tests, pool
+        self.experiment = next(iter(families.values()))
+        self.tests, self.few, self.pool, self.fresh = tests, max(tests // 8, 1), pool, fresh
         self.images, self.rows = self.experiment.dataset.images, self.experiment.dataset.distinct
         self.mean = self.experiment.mean_image
         profile = self.experiment.profile
@@ -109,7 +110,7 @@ class Bench:
         found += self.told(galaxies, None)
         if power:
             found += [
-                self.record("agreement", self.agreement(share, self.tests // 4), "latents in common", share)
+                self.record("agreement", self.agreement(share, self.few), "latents in common", share)
                 for share in SHARES[1:]
             ]
             for name, level in [("", 0.0), *((name, level) for name in CHANGES for level in LEVELS)]:
@@ -143,38 +144,38 @@ class Bench:
 
     def memorization(self, N: int, power: bool) -> list[dict]:
         """Both nulls together, as the book has it, and the exchange alone; for each share of copies."""
-        shares = SHARES if power else SHARES[:1]
-        both, alone = ({share: [] for share in shares} for _ in range(2))
+        both, alone = ({share: [] for share in SHARES} for _ in range(2))
         n, options = self.count, {"mean": self.mean}
         for turn in progress(range(self.tests), f"memorization, N = {N}"):
             A, B, *unseen = self.dealt(turn, len(self.rows), N, N, n, n)
             sets = Split(self.rows[A], self.rows[B], self.rows[:0])
             gaussians = gaussian_margins(self.images, sets, n, **options)
-            fresh = [margins(self.unit(part), self.images, sets, **options) for part in unseen]
-            rng = np.random.default_rng([2, turn])
-            shown = [self.unit(rng.choice(part, n)) for part in (A, B)] if power else []
-            grain = torch.manual_seed(turn)
-            shown = [part + NOISE * torch.randn(part.shape, generator=grain) for part in shown]
-            copies = [margins(part, self.images, sets, **options) for part in shown] or fresh
+            new = [margins(self.unit(part), self.images, sets, **options) for part in unseen]
+            shares, old = SHARES[:1], new
+            if power and turn < self.few:
+                shares, rng = SHARES, np.random.default_rng([2, turn])
+                shown = [self.unit(rng.choice(part, n)) for part in (A, B)]
+                shown = [part + NOISE * rng.standard_normal(part.shape, np.float32) for part in shown]
+                old = [margins(part, self.images, sets, **options) for part in shown]
             for share in shares:
-                place = np.arange(n) < round(share * n)
-                models = [np.where(place, old, new) for old, new in zip(copies, fresh, strict=True)]
+                copied = np.arange(n) < round(share * n)
+                models = [np.where(copied, *pair) for pair in zip(old, new, strict=True)]
                 test = memorization_test(models, gaussians, permutations=999, seed=turn)
                 both[share].append(test.outcome.p)
                 alone[share].append(test.models.margin.p)
         return [
             self.record(question, p[share], "copies" if share else "", share, N)
             for question, p in (("memorization", both), ("exchange alone", alone))
-            for share in shares
+            for share in SHARES
+            if p[share]
         ]
 
     def altered(self, name: str, by: float) -> np.ndarray:
         """Fresh galaxies, the same ones whatever is changed, uint8."""
         size, crop = self.experiment.profile.image_size, self.experiment.profile.crop
         alter = functools.partial(CHANGES[name], by=by) if name else None
-        count = self.pool // 6
         flux, _ = simulate_flux(
-            count, seed=self.experiment.parameters.seed, start=FRESH, alter=alter, crop=crop
+            self.fresh, seed=self.experiment.parameters.seed, start=FRESH, alter=alter, crop=crop
         )
         return flux_to_gray(flux, size=size, crop=crop)
 
@@ -189,7 +190,7 @@ class Bench:
     def told(self, known: dict, other: dict | None, name: str = "", level: float = 0.0) -> list[dict]:
         """Records of the three: galaxies against others, or against each other."""
         n, found = self.count, {question: [] for question in known}
-        tests = self.tests if other is None else self.tests // 4
+        tests = self.tests if other is None else self.few
         for turn in progress(range(tests), f"distribution, {name or 'nothing changed'}, {level:.0%}"):
             x, y = self.dealt(turn, len(known["morphology"]), 2 * n, n)
             if other is not None:
@@ -211,11 +212,14 @@ def main() -> None:
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--tests", type=int, default=200)
-    parser.add_argument("--pool", type=int, default=3072)
+    parser.add_argument("--pool", type=int, default=1536)
+    parser.add_argument("--fresh", type=int, default=320)
     parser.add_argument("--out", type=Path, default=project() / "results" / "power.json")
     given = parser.parse_args()
     began = time.time()
-    bench = Bench(Parameters.checked(profile=given.profile, data=given.data), given.tests, given.pool)
+    bench = Bench(
+        Parameters.checked(profile=given.profile, data=given.data), given.tests, given.pool, given.fresh
+    )
     records = bench.run(power=given.data in SIMULATED)
     written = {
         "profile": given.profile,

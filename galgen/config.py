@@ -21,6 +21,7 @@ __all__ = [
     "DenoiserSettings",
     "GanSettings",
     "GlowSettings",
+    "OnsetSettings",
     "Parameters",
     "Profile",
     "TrainingSettings",
@@ -38,7 +39,7 @@ class TrainingSettings(_Settings):
     """What every family of models says: its sizes, and what its trainings cost."""
 
     N: tuple[int, ...]  # training images of each model
-    design_N: int  # the size at which the 2x2 of initialisation and data is run
+    design_N: int | None  # the size at which the 2x2 of initialisation and data is run, if it is
     batch_size: int
     learning_rate: float
     schedule: str  # a name of `galgen.runs.schedules.SCHEDULES`
@@ -84,6 +85,21 @@ class DenoiserSettings(TrainingSettings):
     milestones: int = 8
     sampler_steps: int = 30  # calls of the network for a sample
     sampler_sigma_min: float = 0.006  # one and a half grey levels of 8 bits; from 0.01 the samples are softer
+
+
+class OnsetSettings(DenoiserSettings):
+    """Small blind denoisers of small images, trained on until they memorise: when do they begin to?"""
+
+    N: tuple[int, ...] = (10, 30, 100)
+    design_N: int | None = None
+    image_size: int = 16  # pixels, over which those of the profile are averaged
+    kernels: int = 8  # 0.12 M parameters
+    learning_rate: float = 2e-3
+    schedule: Literal["constant"] = "constant"  # one that stretches with the length would decide the onset
+    averaged: float = 8.0  # each step moves the average by that over the number of steps
+    passes_per_image: int | None = 4000
+    images_cap: int = 160_000
+    milestones: int = 12
 
 
 class ConditionalSettings(TrainingSettings):
@@ -169,6 +185,7 @@ class Profile(_Settings):
     validation: int = Field(1000, ge=1)
     samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
     denoiser: DenoiserSettings = DenoiserSettings()
+    onset: OnsetSettings = OnsetSettings()
     conditional: ConditionalSettings = ConditionalSettings()
     glow: GlowSettings = GlowSettings()
     gan: GanSettings = GanSettings()
@@ -185,6 +202,7 @@ PROFILES = {
         denoiser=DenoiserSettings(
             N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
         ),
+        onset=OnsetSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
         glow=GlowSettings(N=(8, 24), design_N=8, steps=1, width=8, images_cap=1024, milestones=2),
         gan=GanSettings(
@@ -205,6 +223,7 @@ PROFILES = {
         purpose="eight hours of two cores, over as many sittings as it takes",
         samples=1024,
         denoiser=DenoiserSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=300_000),
+        onset=OnsetSettings(N=(10, 30, 100, 300), images_cap=1_200_000, milestones=16),
         conditional=ConditionalSettings(
             N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=400_000
         ),

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from galgen.config import TrainingSettings
 from galgen.models.gan import Gan
 from galgen.models.glow_learner import GlowFamily
-from galgen.models.unet import Diffusion
+from galgen.models.unet import Diffusion, Onset
 from galgen.runs.training import Learner
 
-__all__ = ["FAMILIES", "SHARED_CHAPTERS", "Family", "Training"]
+__all__ = ["FAMILIES", "SHARED_CHAPTERS", "STUDIES", "Family", "Training"]
 
 
 class Family(Protocol):
@@ -94,4 +94,5 @@ class Training:
 
 
 FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, GlowFamily, Gan)}
+STUDIES: dict[str, type[Family]] = {Onset.name: Onset}  # one question of one chapter; in no comparison
 SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions")  # that need every family
