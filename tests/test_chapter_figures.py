@@ -13,12 +13,13 @@ from galgen.compare.agreement import two_models
 from galgen.compare.exchange import Exchange, Memorization
 from galgen.compare.strangers import copy_threshold, strangers
 from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.config import PROFILES
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
 from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
 from galgen.figures.denoising import denoising_sheet, denoising_slider, psnr_curves
 from galgen.figures.plots import controls_figure, gray_histogram, memorisation_figure, side_by_side
-from galgen.models.sampling import probability_flow_ode
+from galgen.models.unet import Diffusion
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
 
@@ -93,18 +94,18 @@ def test_the_first_component_is_the_direction_of_largest_spread():
 
 
 def test_a_pair_of_gaussians_is_what_each_draws_from_the_shared_noise(images):
-    start, options = floats(images[SETS.validation]).mean(0), {"steps": 12, "sigma_min": 0.01}
-    pair = gaussian.gaussian_pair(images, SETS, start, range(3), **options)
+    start, flow = floats(images[SETS.validation]).mean(0), Diffusion(PROFILES["smoke"]).flow
+    pair = gaussian.gaussian_pair(images, SETS, flow, range(3), start)
     for drawn, rows in zip(pair, (SETS.A, SETS.B), strict=True):
         fitted = gaussian.fit_gaussian(images[rows])
-        assert torch.equal(drawn, probability_flow_ode(fitted, start, range(3), **options).images)
+        assert torch.equal(drawn, flow(fitted, range(3), start).images)
     assert not torch.equal(*pair)
 
 
 @pytest.fixture(scope="module")
 def nets():
     """Denoisers: one that finds no noise, one that takes the whole image for it."""
-    return {10: torch.zeros_like, 4000: torch.nn.Identity()}
+    return {10: lambda y, sigma: y, 4000: lambda y, sigma: 0 * y}
 
 
 def test_the_denoising_sheet_has_a_row_for_each_model_and_the_psnr_over_each_image(images, nets):

@@ -9,18 +9,15 @@ IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.ui
 SIGMAS = [0.01, 0.1, 1.0]
 
 
-def keep(y):
-    return torch.zeros_like(y)
+def keep(y, sigma):
+    return y
 
 
 def memorizer(images):
     """Returns the training image nearest to y: what a network that has memorized does."""
     bank = torch.from_numpy(images).float() / 255
 
-    def f(y):
-        return y - bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]
-
-    return f
+    return lambda y, sigma: bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]
 
 
 def test_psnr_in_decibels():
@@ -37,9 +34,9 @@ def test_noise_of_sigma_has_a_psnr_of_minus_20_log_sigma_and_doing_nothing_keeps
 
 
 def test_a_known_gain():
-    # f(y) = 0.3 y on black images leaves 0.7 sigma: 3.1 dB better
+    # to take three tenths out of noise on black images leaves 0.7 sigma: 3.1 dB better
     black = np.zeros((5, 1, 16, 16), np.uint8)
-    curve = denoising_curve(lambda y: 0.3 * y, black, SIGMAS)
+    curve = denoising_curve(lambda y, sigma: 0.7 * y, black, SIGMAS)
     np.testing.assert_allclose(curve.denoised - curve.noisy, -20 * np.log10(0.7), atol=1e-3)
 
 
@@ -55,9 +52,9 @@ def test_models_levels_images_and_chunks_share_one_noise():
     seen = {}
 
     def spy(name):
-        def f(y):
+        def f(y, sigma):
             seen.setdefault(name, []).append(y.clone())
-            return 0.1 * y
+            return 0.9 * y
 
         return f
 
@@ -71,8 +68,18 @@ def test_models_levels_images_and_chunks_share_one_noise():
     assert (other.noisy != a.noisy).all()
 
 
+def test_a_denoiser_is_told_the_level_of_the_noise():
+    def wiener(y, sigma):  # of white noise about gray, the best there is
+        return 0.5 + (y - 0.5) * (0.2**2 / (0.2**2 + sigma**2))[:, None, None, None]
+
+    pixels = np.random.default_rng(2).normal(127.5, 0.2 * 255, (200, 1, 8, 8)).clip(0, 255)
+    found = denoising_curve(wiener, pixels.round().astype(np.uint8), SIGMAS).denoised.mean(1)
+    sigma = np.array(SIGMAS)
+    np.testing.assert_allclose(found, -10 * np.log10(sigma**2 * 0.2**2 / (sigma**2 + 0.2**2)), atol=0.3)
+
+
 def test_the_panel_shows_what_the_curve_measures():
-    models = {"N=15": memorizer(IMAGES[:15]), "shrink": lambda y: 0.2 * y}
+    models = {"N=15": memorizer(IMAGES[:15]), "shrink": lambda y, sigma: 0.8 * y}
     panel = denoise_panel(models, IMAGES[20], SIGMAS, seed=20)
     assert panel.noisy.shape == panel.denoised["shrink"].shape == (3, 1, 16, 16)
     for name, f in models.items():
@@ -94,8 +101,8 @@ def test_the_gap_of_training_is_that_of_two_denoisers_on_the_same_images():
     rng = np.random.default_rng(1)
     easy, hard = (rng.integers(128 - w, 128 + w, (20, 1, 16, 16), dtype=np.uint8) for w in (4, 100))
 
-    def gray(y):
-        return y - 0.5
+    def gray(y, sigma):
+        return torch.full_like(y, 0.5)
 
     # neither has seen more than the other: B's images being harder is no gap
     assert training_gap((gray, gray), (easy, hard), SIGMAS).tolist() == [0, 0, 0]

@@ -12,6 +12,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 PARAMETERS = Parameters(profile="smoke", N=12)
+FAMILIES = [f"{name}, N = 12" for name in ("diffusion", "conditional diffusion", "Glow", "GAN")]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def explorer(trained):
 
 def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_training_image(explorer):
     rows = explorer.latent(3, 12)
-    assert [row.label for row in rows] == ["diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
+    assert [row.label for row in rows] == FAMILIES
     for row, experiment in zip(rows, explorer.experiments.values(), strict=True):
         assert [stamp.image.shape for stamp in row.stamps] == [(16, 16)] * 4
         for half, k in (("A", 0), ("B", 2)):
@@ -35,8 +36,9 @@ def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_trai
         explorer.experiments["gan"].pair(12)[0])).all()  # fmt: skip
 
 
-def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_the_image(explorer):
-    image, a, b = explorer.denoise(12, "A", 2, 0.2)
+@pytest.mark.parametrize("family", ["unet", "edm"])
+def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_the_image(explorer, family):
+    image, a, b = explorer.denoise(family, 12, "A", 2, 0.2)
     clean, noisy = image.stamps
     assert (clean.image * 255).round().astype(np.uint8).tolist() == explorer.training_images(12, "A")[
         2, 0
@@ -47,7 +49,7 @@ def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_t
         error = np.mean((stamp.image.astype(float) - clean.image) ** 2)
         assert said == pytest.approx(-10 * math.log10(error), abs=0.06)
     assert np.allclose(a.stamps[1].image, 0.5 + 2.5 * (a.stamps[0].image - clean.image))
-    assert "did not see" in explorer.denoise(12, "validation", 0, 0.2)[1].label
+    assert "did not see" in explorer.denoise(family, 12, "validation", 0, 0.2)[1].label
 
 
 def test_weights_0_and_1_return_the_two_galaxies_and_temperature_0_one_and_the_same(explorer):
@@ -71,7 +73,7 @@ def test_held_out_images_come_back_from_their_latents(explorer):
 
 def test_the_galaxies_of_a_point_are_those_measured_nearest_to_it(explorer):
     plane = explorer.measure(12)
-    assert list(plane.sets) == ["held-out images", "diffusion, N = 12", "Glow, N = 12", "GAN, N = 12"]
+    assert list(plane.sets) == ["held-out images", *FAMILIES]
     images, _ = plane.sets["held-out images"]
     table = morphology.stored(explorer.store, images, progress=False)
     k = int(np.flatnonzero(np.asarray(table["reason"]) == "")[0])
@@ -96,7 +98,7 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
     page = explore_widgets.denoiser(explorer).children[-2].value
     assert "not trained yet" in page and "galgen train unet-N12-A00" in page
     plane = explorer.measure(6)
-    assert list(plane.sets) == ["held-out images"] and len(plane.missing) == 3
+    assert list(plane.sets) == ["held-out images"] and len(plane.missing) == 4
     experiment = explorer.experiments["unet"]
     for training in experiment.pair(6):
         experiment.train(training)

@@ -28,6 +28,7 @@ def test_only_a_flow_draws_fewer_grey_levels_than_the_data_have():
     smoke = config.profile("smoke")
     assert {name: family(smoke).bits for name, family in families.FAMILIES.items()} == {
         "unet": 8,
+        "edm": 8,
         "glow": smoke.glow.bits,
         "gan": 8,
     }

@@ -137,7 +137,7 @@ def move_N(box):
 
 def test_a_latent_and_N_change_what_every_family_draws(boxes):
     box = boxes.nth(0)
-    expect(box.locator("img")).to_have_count(3 * 4)
+    expect(box.locator("img")).to_have_count(4 * 4)
     press(box, "latent", "End")
     drag(box, "latent", 0.5)
     assert slider(box, "latent").get_attribute("aria-valuetext") in ("7", "8")

@@ -1,8 +1,10 @@
 """How well a denoiser denoises images it was, and was not, trained on (figures 5 and 6 of the paper).
 
-    PSNR = -10 log10 mean (x_hat - x)^2,   in dB, for images in [0, 1],   x_hat = y - f(y),  y = x + sigma z
+    PSNR = -10 log10 mean (x_hat - x)^2,  in dB, for images in [0, 1],  x_hat = D(y; sigma),  y = x + sigma z,
 
-The gap that training leaves is that of two denoisers on the *same* images, f_A and f_B on those of A and of
+where a blind denoiser makes no use of sigma.
+
+The gap that training leaves is that of two denoisers on the *same* images, D_A and D_B on those of A and of
 B: images differ in how hard they are to denoise, ten of them from two hundred others by more than a network
 can gain.
 
@@ -13,14 +15,14 @@ Image i of every set gets the same unit noise z_i, at every level and for every 
 what the denoisers do and not by luck, and adding a level or an image changes no other value.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.models.sampling import in_chunks, noise, seeded
+from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
@@ -65,7 +67,7 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def denoising_curve(
-    f: Callable[[Tensor], Tensor],
+    denoise: ConditionalDenoiser,
     images: np.ndarray,
     sigmas: Sequence[float],
     *,
@@ -75,7 +77,7 @@ def denoising_curve(
     """PSNR of every image at every noise level.
 
     Args:
-        f: The denoiser in evaluation mode: (B, C, H, W) to its estimate of the noise.
+        denoise: In evaluation mode, the posterior mean of images (B, C, H, W) with noise of levels (B,).
         images: uint8 (n, C, H, W), may be a memory map.
         sigmas: Noise levels, in units of the dynamic range.
         seed: Seed of the noise of the first image; image i has seed + i.
@@ -88,12 +90,12 @@ def denoising_curve(
     for level, s in enumerate(sigma):
         y = x + s * z
         noisy[level] = psnr(y, x)
-        denoised[level] = psnr(y - in_chunks(f, y, chunk=chunk).float(), x)
+        denoised[level] = psnr(posterior_mean(denoise, y, s, chunk), x)
     return Denoising(noisy, denoised)
 
 
 def training_gap(
-    pair: Sequence[Callable[[Tensor], Tensor]],
+    pair: Sequence[ConditionalDenoiser],
     train: Sequence[np.ndarray],
     sigmas: Sequence[float],
     *,
@@ -105,21 +107,21 @@ def training_gap(
     image less that of the other one, on the same noise.
 
     Args:
-        pair: The denoisers f_A and f_B.
+        pair: The denoisers D_A and D_B.
         train: Training images of A and of B, uint8 (n, C, H, W).
         sigmas: Noise levels.
         seed: Seed of the noise.
     """
     gains = []
     for own, other, images in zip(pair, pair[::-1], train, strict=True):
-        seen, unseen = (denoising_curve(f, images, sigmas, seed=seed).denoised for f in (own, other))
+        seen, unseen = (denoising_curve(D, images, sigmas, seed=seed).denoised for D in (own, other))
         gains.append(seen - unseen)
     return np.median(np.concatenate(gains, axis=1), axis=1)
 
 
 @torch.inference_mode()
 def denoise_panel(
-    models: Mapping[str, Callable[[Tensor], Tensor]],
+    models: Mapping[str, ConditionalDenoiser],
     image: np.ndarray,
     sigmas: Sequence[float],
     *,
@@ -128,8 +130,9 @@ def denoise_panel(
     """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
     sigma = _levels(sigmas)
     x = (torch.from_numpy(np.array(image)).float() / 255)[None]
-    y = x + torch.from_numpy(sigma).to(x)[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
-    estimates = {name: y - f(y).float() for name, f in models.items()}
+    levels = torch.from_numpy(sigma).to(x)
+    y = x + levels[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
+    estimates = {name: D(y, levels).float() for name, D in models.items()}
     return Panel(
         clean=x[0].numpy(),
         noisy=y.numpy(),

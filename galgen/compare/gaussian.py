@@ -10,7 +10,7 @@ sampled from the same noise it says how much agreement of two models, and what t
 network. Its own images of noise z are mu + C^(1/2) z, with C the covariance: the map from noise to images
 that a deterministic sampler with its denoiser tends to when it begins at a large sigma.
 
-The samplers tell a denoiser no sigma, so it reads sigma off the image as a blind network must: in the
+Where a sampler tells its denoiser no sigma, it reads sigma off the image as a blind network must: in the
 quieter half of all directions (components of least variance, with the directions in which the training set
 has none)
 
@@ -19,7 +19,7 @@ has none)
 good to sqrt(2 / (d/2)) in sigma^2 for d pixels: 6 % at 32x32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from galgen.data.dataset import Split
-from galgen.models.sampling import noise, probability_flow_ode, seeded
+from galgen.models.sampling import Samples, noise, seeded
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Gaussian", "fit_gaussian", "gaussian_pair"]
@@ -35,7 +35,7 @@ __all__ = ["Gaussian", "fit_gaussian", "gaussian_pair"]
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A Gaussian over images; as a callable, its blind denoiser.
+    """A Gaussian over images; as a callable, its denoiser, in the form that a network has.
 
     Attributes:
         mean: (C, H, W).
@@ -47,9 +47,12 @@ class Gaussian:
     components: Tensor
     variances: Tensor
 
-    def __call__(self, y: Tensor) -> Tensor:
-        """The noise estimated in y, (B, C, H, W) to the same, with sigma read off each image."""
-        return y - self.denoise(y, self.noise_level(y))
+    def __call__(self, y: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """Of y (B, C, H, W) the posterior mean at the noise levels sigma (B,).
+
+        If it is not told them, it reads them off the images, and returns the noise, as a blind network does.
+        """
+        return y - self.denoise(y, self.noise_level(y)) if sigma is None else self.denoise(y, sigma)
 
     def denoise(self, y: Tensor, sigma: float | Tensor) -> Tensor:
         """The posterior mean (B, C, H, W) of images y with noise `sigma`, one number or (B,)."""
@@ -114,19 +117,18 @@ def fit_gaussian(images: np.ndarray, chunk: int = 4096) -> Gaussian:
 
 
 def gaussian_pair(
-    images: np.ndarray, sets: Split, start: Tensor, seeds: Sequence[int], **sampler
+    images: np.ndarray, sets: Split, flow: Callable[..., Samples], *given: object
 ) -> list[Tensor]:
     """What the denoisers of two Gaussians fitted to A's and to B's images draw: the linear control.
 
     Args:
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and of B's training images.
-        start: The image that the sampler starts from, (C, H, W).
-        seeds: Of the latents, which both share.
-        sampler: Options of `galgen.models.sampling.probability_flow_ode`.
+        flow: The sampler, `flow` of a family, whose first argument is the denoiser.
+        given: Its others: seeds and start, which both share.
 
     Returns:
         Images of A's and of B's, each (n, C, H, W).
     """
     fitted = [fit_gaussian(images[rows]) for rows in (sets.A, sets.B)]
-    return [probability_flow_ode(gaussian, start, seeds, **sampler).images for gaussian in fitted]
+    return [flow(gaussian, *given).images for gaussian in fitted]

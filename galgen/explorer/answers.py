@@ -167,17 +167,19 @@ class Explorer:
             rows.append(Row(label, tuple(stamps), note))
         return rows
 
-    def denoise(self, N: int, which: str, number: int, sigma: float) -> list[Row]:
+    def denoise(self, family: str, N: int, which: str, number: int, sigma: float) -> list[Row]:
         """An image, with noise, denoised by models A and B, and what is wrong in it then.
 
         Args:
-            N: Training images of the two diffusion models.
+            family: `unet`, or `edm`, which is told the noise level.
+            N: Training images of the two models, or nearly: the family's nearest size is taken.
             which: Set the image is from: `A` or `B`, which that model was trained on, or `validation`.
             number: Its place in that set; past the end it begins again.
             sigma: Noise level, in units of the dynamic range.
         """
-        rows = getattr(self.split(N), which)
-        models = {half: networks["net"] for half, networks in self.pair("unet", N).items()}
+        N, label = self.size(family, N)
+        rows, denoiser = getattr(self.split(N), which), self.experiments[family].family.denoiser
+        models = {half: denoiser(networks) for half, networks in self.pair(family, N).items()}
         panel = denoising.denoise_panel(models, self.images[rows[number % len(rows)]], [sigma], seed=number)
         clean, noisy = panel.clean[0], panel.noisy[0, 0]
         stamps = Stamp(clean, "clean"), Stamp(noisy, f"with noise: {panel.noisy_psnr[0]:.1f} dB")
@@ -189,7 +191,7 @@ class Explorer:
                 Stamp(0.5 + 2.5 * (denoised - clean), "error, -0.2 to 0.2"),
                 Stamp(0.5 + (noisy - denoised) / (6 * sigma), "noise taken out, -3 to 3 sigma"),
             )
-            answer.append(Row(f"model {half}, N = {spaced(N)}, which {seen} it", stamps))
+            answer.append(Row(f"{label}, model {half}, which {seen} it", stamps))
         return answer
 
     @torch.inference_mode()

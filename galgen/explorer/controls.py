@@ -112,13 +112,19 @@ def latent(explorer: Explorer) -> widgets.VBox:
 
 def denoiser(explorer: Explorer) -> widgets.VBox:
     """An image with noise of a chosen level, denoised by models A and B."""
+    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
     controls = [
+        _toggle("denoiser", list(told.items())),
         _toggle("images", [("held out", "validation"), ("A's", "A"), ("B's", "B")]),
         _slider("image", 0, min(explorer.profile.validation, 256) - 1, 0),
         widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
-        _sizes(explorer.experiments["unet"].sizes),
+        _sizes(explorer.sizes),
     ]
-    return _box(controls, lambda which, number, sigma, N: explorer.denoise(N, which, number, sigma))
+
+    def answer(family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
+        return explorer.denoise(family, N, which, number, sigma)
+
+    return _box(controls, answer)
 
 
 def flow(explorer: Explorer) -> widgets.VBox:
@@ -157,7 +163,7 @@ def morphology(explorer: Explorer) -> widgets.VBox:
         plane = explorer.planes.get(N)
         button.layout.display = None if plane is None or plane.missing else "none"
         if plane is None:
-            picture.value, count = "", 4 * explorer.profile.samples
+            picture.value, count = "", (1 + len(explorer.experiments)) * explorer.profile.samples
             status.value = f"Up to {count} galaxies at 0.1 s each, once: the store keeps the numbers."
             return []
         status.value = ""

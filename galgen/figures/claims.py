@@ -53,8 +53,8 @@ class Findings:
         linear: P(train closer) of Gaussians of the same images.
         passes: How often each pair was shown its training set.
         onset: By family, the fewest passes after which a pair was found to memorize, where one was.
-        foreign: By how much A's and B's residuals agree more, at the largest N of diffusion, than A's and
-            those of a network of other galaxies; None where there is none.
+        foreign: By denoiser, by how much A's and B's residuals agree more, at its largest N, than A's and
+            those of a network of other galaxies.
         between: By family, the energy distance of morphology of the smallest N from the largest, of other
             latents.
         farther: By family, by how much farther from galaxies the smallest N is than the largest.
@@ -70,7 +70,7 @@ class Findings:
     linear: Mapping[tuple[str, int], float] = field(default_factory=dict)
     passes: Mapping[tuple[str, int], float] = field(default_factory=dict)
     onset: Mapping[str, float | None] = field(default_factory=dict)
-    foreign: Outcome | None = None
+    foreign: Mapping[str, Outcome] = field(default_factory=dict)
     between: Mapping[str, Outcome | None] = field(default_factory=dict)
     farther: Mapping[str, Estimate | None] = field(default_factory=dict)
     missed: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -73,8 +73,8 @@ def _passage(run: Findings) -> Ruling:
 @_claim("abstract, section 3.3.3", "fig-controls")
 def _same(run: Findings) -> Ruling:
     """Large training sets make two diffusion models draw the same images from one latent."""
-    n, agree, foreign = run.sizes("diffusion")[-1], run.at_largest("agreement")["diffusion"], run.foreign
-    left = run.own["diffusion", n]
+    n, agree = run.sizes("diffusion")[-1], run.at_largest("agreement")["diffusion"]
+    left, foreign = run.own["diffusion", n], run.foreign.get("diffusion")
     numbers = f"agreement {agree.value:.2f} at N = {spaced(n)}, {left.value:.2f} of what Gaussians leave"
     numbers += f", beyond a network of other galaxies by {foreign.value:+.2f}" if foreign else ""
     what = "what each model's own Gaussian leaves of its images agrees"

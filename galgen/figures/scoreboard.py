@@ -105,8 +105,8 @@ def kept_findings(run: Findings) -> dict:
         for family, n in run.scores
     ]
     names = ("separation", "losses", "onset", "missed", "alpha")
-    found = {"foreign": run.foreign and vars(run.foreign)}
-    for name in ("between", "farther"):
+    found = {}
+    for name in ("foreign", "between", "farther"):
         found[name] = {family: value and vars(value) for family, value in getattr(run, name).items()}
     return {"pairs": pairs} | found | {name: getattr(run, name) for name in names}
 
@@ -117,8 +117,7 @@ def findings_of(kept: Mapping) -> Findings:
     rest = dict(kept["findings"])
     pairs = {(record["pair"], record["N"]): record for record in rest.pop("pairs")}
     names = ("value", "low", "high", "n")
-    rest["foreign"] = rest["foreign"] and Outcome(**rest["foreign"])
-    for name, kind in (("between", Outcome), ("farther", Estimate)):
+    for name, kind in (("foreign", Outcome), ("between", Outcome), ("farther", Estimate)):
         rest[name] = {family: value and kind(**value) for family, value in rest[name].items()}
     rest["separation"] = {int(n): said for n, said in rest["separation"].items()}
     return Findings(

@@ -38,6 +38,7 @@ COLOURS = {
     "diffusion": "#0072B2",
     "glow": "#009E73",
     "gan": "#56B4E9",
+    "conditional diffusion": "#CC79A7",
     "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
 }
 MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from galgen.config import ConditionalSettings, Profile
 from galgen.models import muon
-from galgen.models.sampling import dpm_solver_2m
+from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 
@@ -173,4 +173,12 @@ class ConditionalDiffusion:
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Along the probability flow from noise in which the start is lost, not clipped."""
-        return dpm_solver_2m(networks["net"], start, seeds, chunk=chunk, **self.settings.sampler).images
+        return self.flow(networks["net"], seeds, start, chunk).images
+
+    def flow(self, denoiser: ConditionalDenoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
+        """The same of another denoiser that is told the noise, such as that of a Gaussian."""
+        return dpm_solver_2m(denoiser, start, seeds, chunk=chunk, **self.settings.sampler)
+
+    def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
+        """The posterior mean: the network itself."""
+        return networks["net"]

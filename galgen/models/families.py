@@ -12,9 +12,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from galgen.config import TrainingSettings
+from galgen.models.edm import ConditionalDiffusion
 from galgen.models.gan import Gan
 from galgen.models.glow_learner import GlowFamily
-from galgen.models.unet import Diffusion, Onset
+from galgen.models.onset import Onset
+from galgen.models.unet import Diffusion
 from galgen.runs.training import Learner
 
 __all__ = ["FAMILIES", "SHARED_CHAPTERS", "STUDIES", "Family", "Training"]
@@ -93,6 +95,8 @@ class Training:
         return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
 
 
-FAMILIES: dict[str, type[Family]] = {family.name: family for family in (Diffusion, GlowFamily, Gan)}
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
+}
 STUDIES: dict[str, type[Family]] = {Onset.name: Onset}  # one question of one chapter; in no comparison
 SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions")  # that need every family

@@ -61,6 +61,7 @@ __all__ = [
     "dpm_solver_2m",
     "in_chunks",
     "noise",
+    "posterior_mean",
     "probability_flow_ode",
     "seeded",
     "stochastic_ascent",
@@ -125,6 +126,12 @@ def in_chunks(
         parts.append([x[:n] for x in (returned if isinstance(returned, tuple) else (returned,))])
     joined = tuple(torch.cat(each) for each in zip(*parts, strict=True))
     return joined if len(joined) > 1 else joined[0]
+
+
+def posterior_mean(denoise: ConditionalDenoiser, y: Tensor, sigma: float, chunk: int) -> Tensor:
+    """Of images y with noise `sigma`, both (n, C, H, W), in calls of exactly `chunk` images."""
+    levels = y.new_full((chunk,), sigma)
+    return in_chunks(lambda x: denoise(x, levels).float(), y, chunk=chunk)
 
 
 @torch.inference_mode()
@@ -269,13 +276,13 @@ def dpm_solver_2m(
     levels = torch.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps, dtype=torch.float64) ** rho
     previous, last = None, 0.0
     for now, following in pairwise(levels.tolist()):
-        estimate = _estimate(denoise, y, now, chunk)
+        estimate = posterior_mean(denoise, y, now, chunk)
         ahead, stride = estimate, math.log(now / following)
         if previous is not None:
             ahead = estimate + stride / (2 * last) * (estimate - previous)
         ratio = following / now
         y, previous, last = ratio * y + (1 - ratio) * ahead, estimate, stride
-    images = _estimate(denoise, y, levels[-1].item(), chunk)
+    images = posterior_mean(denoise, y, levels[-1].item(), chunk)
     sigma, calls = images.new_full((len(y),), sigma_min), torch.full((len(y),), steps)
     return Samples(images, sigma, calls, images.isfinite().all(3).all(2).all(1).cpu())
 
@@ -294,9 +301,3 @@ def _residual(f: Denoiser, y: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
     """The predicted noise (n, C, H, W) and its level (n,), in calls of exactly `chunk` images."""
     residual = in_chunks(lambda x: f(x).float(), y, chunk=chunk)
     return residual, residual.square().mean((1, 2, 3)).sqrt()
-
-
-def _estimate(denoise: ConditionalDenoiser, y: Tensor, sigma: float, chunk: int) -> Tensor:
-    """The posterior means (n, C, H, W), in calls of exactly `chunk` images."""
-    levels = y.new_full((chunk,), sigma)
-    return in_chunks(lambda x: denoise(x, levels).float(), y, chunk=chunk)

@@ -17,7 +17,6 @@ References:
     geometry-adaptive harmonic representations, https://openreview.net/forum?id=ANvmVS2Yr0.
 """
 
-import copy
 from itertools import pairwise
 from typing import Literal
 
@@ -27,12 +26,12 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-from galgen.config import DenoiserSettings, OnsetSettings, Profile
+from galgen.config import DenoiserSettings, Profile
 from galgen.models import muon
-from galgen.models.sampling import probability_flow_ode
+from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, probability_flow_ode
 from galgen.runs.errors import GalgenError
 
-__all__ = ["AveragedLearner", "BiasFreeNormReLU", "DenoiserLearner", "Diffusion", "Onset", "UNet"]
+__all__ = ["BiasFreeNormReLU", "DenoiserLearner", "Diffusion", "UNet"]
 
 
 class _NormReLU(torch.autograd.Function):
@@ -261,56 +260,12 @@ class Diffusion:
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Along the probability flow, not clipped."""
-        return probability_flow_ode(
-            networks["net"], start, seeds, chunk=chunk, **self.settings.sampler
-        ).images
+        return self.flow(networks["net"], seeds, start, chunk).images
 
+    def flow(self, denoiser: Denoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
+        """The same of another blind denoiser, such as that of a Gaussian."""
+        return probability_flow_ode(denoiser, start, seeds, chunk=chunk, **self.settings.sampler)
 
-class AveragedLearner(DenoiserLearner):
-    """The same at one learning rate, with an average of the weights in the place of a rate that falls.
-
-    After t steps the average moves by c/t towards the weights, so that it reaches back over a share of the
-    training, 1/(c + 1) of it in the mean, however long that is: it favours no number of images shown.
-    """
-
-    def __init__(self, networks: dict[str, nn.Module], settings: OnsetSettings, *, device: str):
-        super().__init__(networks["net"], settings, device=device)
-        self.average = networks["average"].to(self.device, memory_format=torch.channels_last)
-        self.networks = self.networks | {"average": self.average}
-        self.averaged = settings.averaged
-        self.steps = self.net.down[1][1].batches  # a norm counts them, and is in the checkpoint
-
-    def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """As without an average, which follows."""
-        losses = super().step(images, noise, rate)
-        moved = list(zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True))
-        means, now = zip(*(pair for pair in moved if pair[0].is_floating_point()), strict=True)
-        torch._foreach_lerp_(means, now, min(1.0, self.averaged / self.steps.item()))
-        return losses
-
-
-class Onset(Diffusion):
-    """Small blind denoisers of small images, for the question of when memorization sets in."""
-
-    name, label = "onset", "diffusion at 16 pixels"
-    chapters = ("03_two_models_diffusion",)
-    has_control = False
-    flop_rate = 2e10
-
-    def __init__(self, profile: Profile):
-        self.settings = profile.onset
-
-    def networks(self) -> dict[str, nn.Module]:
-        """The U-Net and its average, which begins where it does."""
-        net = super().networks()["net"]
-        return {"net": net, "average": copy.deepcopy(net)}
-
-    def learner(
-        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
-    ) -> AveragedLearner:
-        """Needs no data to begin."""
-        return AveragedLearner(networks, self.settings, device=device)
-
-    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
-        """What the average draws."""
-        return super().draw({"net": networks["average"]}, seeds, start, chunk)
+    def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
+        """The posterior mean; of the noise level it makes no use."""
+        return lambda y, sigma: y - networks["net"](y)
