@@ -97,9 +97,13 @@ class OnsetSettings(DenoiserSettings):
     learning_rate: float = 2e-3
     schedule: Literal["constant"] = "constant"  # one that stretches with the length would decide the onset
     averaged: float = 8.0  # each step moves the average by that over the number of steps
-    passes_per_image: int | None = 4000
-    images_cap: int = 160_000
+    passes_per_image: int | None = 2400  # by which all but a few samples are copies at N = 10 and 30
+    images_cap: int = (
+        160_000  # enough for the onset at N = 100, and four minutes of two cores with the others
+    )
     milestones: int = 12
+    sampler_steps: int = 20
+    sampler_sigma_min: float = 0.01
 
 
 class ConditionalSettings(TrainingSettings):
