@@ -48,12 +48,13 @@ def margin_history(
     Args:
         experiment: Of a family whose models are trained already, or are now.
         N: Images of each model.
-        count: Latents.
+        count: Latents; or as many as the profile has.
 
     Returns:
-        By images shown those of A's and of B's, each (count,); NaN at a latent that either made nothing finite
-        of: an untrained network may run away.
+        By images shown those of A's and of B's, each (count,); NaN at a latent of which either made an image
+        that is not finite, as an untrained network may.
     """
+    count = min(count, experiment.profile.samples)
     pair, sets, found = experiment.pair(N), experiment.split(N), {}
     options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
     for shown in experiment.train(pair[0]).summary["weights"][2:]:  # the first hold next to nothing
@@ -68,6 +69,7 @@ def margin_history(
 
 def memorization_history(experiment: Experiment, N: int, count: int = 64) -> dict[int, Memorization]:
     """Whether the pair of models of N images memorizes, by images shown; arguments as above."""
+    count = min(count, experiment.profile.samples)
     sets, images = experiment.split(N), experiment.dataset.images
     options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
     gaussians, found = gaussian_margins(images, sets, count, **options), {}
