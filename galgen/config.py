@@ -1,7 +1,6 @@
 """Profiles: how large everything is, from a test of seconds to the paper's own sizes.
 
-`laptop` is the base; the others override it, with the reason beside each number. Unknown or misspelt names
-are refused. What a training costs is counted in images shown:
+`laptop` is the base, which the others override; unknown names are refused. A training costs images shown:
 
     images shown = min(passes_per_image * N, images_cap)
 
@@ -15,20 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from galgen.runs.errors import GalgenError
 
-__all__ = [
-    "PROFILES",
-    "ConditionalSettings",
-    "DenoiserSettings",
-    "GanSettings",
-    "GlowSettings",
-    "OnsetSettings",
-    "Parameters",
-    "Profile",
-    "TrainingSettings",
-    "explain",
-    "profile",
-    "spaced",
-]
+__all__ = ["PROFILES", "ConditionalSettings", "DenoiserSettings", "GanSettings", "GlowSettings"]
+__all__ += ["OnsetSettings", "Parameters", "Profile", "TrainingSettings", "explain", "profile", "spaced"]
 
 
 class _Settings(BaseModel):
@@ -41,7 +28,9 @@ class TrainingSettings(_Settings):
     N: tuple[int, ...]  # training images of each model
     design_N: int | None  # the size at which the 2x2 of initialisation and data is run, if it is
     batch_size: int
-    learning_rate: float
+    learning_rate: float  # of Adam, which trains what Muon does not
+    optimizer: Literal["muon", "adam"] = "muon"  # of the convolutions within
+    muon_rate: float = 0.02
     schedule: str  # a name of `galgen.runs.schedules.SCHEDULES`
     passes_per_image: int | None = None  # None: the cap, whatever N
     images_cap: int
@@ -49,16 +38,14 @@ class TrainingSettings(_Settings):
 
     def images_shown(self, N: int) -> int:
         """Images shown to a model with N training images, a whole number of batches."""
-        wanted = self.images_cap
-        if self.passes_per_image is not None:
-            wanted = min(self.passes_per_image * N, wanted)
+        wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
         return max(wanted // self.batch_size, 1) * self.batch_size
 
     @property
     def sampler(self) -> dict:
         """What samples depend on beside the model: the settings named `sampler_...`, without that."""
-        prefix = "sampler_"
-        return {k.removeprefix(prefix): v for k, v in self.model_dump().items() if k.startswith(prefix)}
+        given = self.model_dump()
+        return {k.removeprefix("sampler_"): v for k, v in given.items() if k.startswith("sampler_")}
 
     def recipe(self) -> dict:
         """What a training depends on beside its images, its seeds and its length (JSON values)."""
@@ -75,9 +62,7 @@ class DenoiserSettings(TrainingSettings):
     blocks: int = 3  # as in the paper
     statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
     batch_size: int = 16  # with Muon a step of 16 costs what two of 8 cost with Adam
-    optimizer: Literal["muon", "adam"] = "muon"
-    learning_rate: float = 4e-3  # of Adam, which has the gains and both ends where Muon has the rest
-    muon_rate: float = 0.02
+    learning_rate: float = 4e-3
     schedule: Literal["cosine", "halving"] = "cosine"
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
     passes_per_image: int | None = 2400  # N = 30 is memorised after some 900 at 16 pixels, with Muon
@@ -94,16 +79,11 @@ class OnsetSettings(DenoiserSettings):
     design_N: int | None = None
     image_size: int = 16  # pixels, over which those of the profile are averaged
     kernels: int = 8  # 0.12 M parameters
-    learning_rate: float = 2e-3
     schedule: Literal["constant"] = "constant"  # one that stretches with the length would decide the onset
-    averaged: float = 8.0  # each step moves the average by that over the number of steps
     passes_per_image: int | None = 2400  # by which all but a few samples are copies at N = 10 and 30
-    images_cap: int = (
-        160_000  # enough for the onset at N = 100, and four minutes of two cores with the others
-    )
+    images_cap: int = 160_000  # the onset at N = 100; with all others five minutes of two cores
     milestones: int = 12
     sampler_steps: int = 20
-    sampler_sigma_min: float = 0.01
 
 
 class ConditionalSettings(TrainingSettings):
@@ -114,9 +94,7 @@ class ConditionalSettings(TrainingSettings):
     kernels: int = 16  # as the blind one, which it is held against
     blocks: int = 3
     batch_size: int = 16
-    optimizer: Literal["muon", "adam"] = "muon"
     learning_rate: float = 4e-3
-    muon_rate: float = 0.02
     schedule: Literal["cosine", "halving"] = "cosine"
     noise_mean: float = -1.6  # of log sigma
     noise_width: float = 1.5  # Karras's 1.2 leaves little above sigma = 1, where brightness is decided
@@ -136,15 +114,16 @@ class GlowSettings(TrainingSettings):
 
     N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, as far as the data set reaches
     design_N: int = 100
-    steps: int = 4  # the paper's K
+    steps: int = 2  # the paper's K; of level 0, where most of the time goes
     levels: int = 3  # the paper's L
+    deepening: int = 4  # steps more of each further level: large scales, and maps four times as cheap
     width: int = 64  # channels of the coupling nets
-    bits: int = 5  # as in the paper
+    bits: int = 8  # at the paper's 5 the noise of the sky is one bin, whose sharp edges a small flow blurs
     channels: Literal[1, 3] = 1  # 3: the gray image fed three times, as the paper's latent shapes tell
     batch_size: int = 16  # 1.046 bits/dim after 66 s of a core; 64 at half the rate: 1.112 after 84 s
     learning_rate: float = 2e-3
     schedule: Literal["cosine", "halving"] = "cosine"
-    images_cap: int = 28_000
+    images_cap: int = 10_400  # half a minute of a core, so that there can be four pairs at each N
     milestones: int = 4
     clip_value: float = 5.0  # of each component of the gradient, as in the paper
     clip_norm: float = 100.0  # of its norm after that
@@ -208,17 +187,9 @@ PROFILES = {
         ),
         onset=OnsetSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
-        glow=GlowSettings(N=(8, 24), design_N=8, steps=1, width=8, images_cap=1024, milestones=2),
+        glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=1024, milestones=2),
         gan=GanSettings(
-            N=(8, 24),
-            design_N=8,
-            latent=8,
-            generator_width=4,
-            generator_widest=8,
-            discriminator_width=4,
-            discriminator_widest=8,
-            images_cap=512,
-            milestones=3,
+            N=(8, 24), design_N=8, generator_width=4, discriminator_width=4, images_cap=512, milestones=3
         ),
     ),
     "laptop": Profile(name="laptop", purpose="an hour on two cores; the default"),
@@ -227,11 +198,11 @@ PROFILES = {
         purpose="eight hours of two cores, over as many sittings as it takes",
         samples=1024,
         denoiser=DenoiserSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=300_000),
-        onset=OnsetSettings(N=(10, 30, 100, 300), images_cap=1_200_000, milestones=16),
+        onset=OnsetSettings(N=(10, 30, 100, 300), images_cap=720_000, milestones=16),
         conditional=ConditionalSettings(
             N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=400_000
         ),
-        glow=GlowSettings(N=(100, 1000, 4000), steps=8, images_cap=100_000),
+        glow=GlowSettings(N=(100, 1000, 4000), steps=4, deepening=8, images_cap=100_000),
         gan=GanSettings(N=(30, 300, 4000), images_cap=40_000),
     ),
     "paper": Profile(
@@ -268,9 +239,12 @@ PROFILES = {
             N=(1000, 10_000, 100_000),
             design_N=1000,
             steps=32,
+            deepening=0,
             width=512,  # 44.1 M parameters
+            bits=5,
             channels=3,
             batch_size=32,
+            optimizer="adam",
             learning_rate=1e-4,
             images_cap=6_400_000,  # 200 000 iterations
         ),
@@ -325,8 +299,7 @@ class Parameters(BaseModel):
     Attributes:
         profile: Name of a profile (`galgen.config`).
         data: `simulated`, or the path of images or of a data set.
-        N: Training images of each model, growing: a number or a list, kept as a tuple; None for the sizes of
-            the profile.
+        N: Training images of each model, growing, one number or several; None for those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
     """
 

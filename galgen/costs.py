@@ -1,7 +1,7 @@
 """What trainings cost, and whether there is room for them, before one starts.
 
 A disk that fills after hours, or a process that the system kills for its memory, costs more than asking.
-Time is FLOPs, counted in one step of two images, over the rate that a family sustains; disk and memory are
+Time is FLOPs, counted in steps of one and two images, over the rate a family sustains; disk and memory are
 estimated from above, and of the disk a margin is left to all else that is written meanwhile.
 """
 
@@ -35,11 +35,19 @@ class _Flops(TorchDispatchMode):
         return result
 
 
-def flops(learner: Learner, images: torch.Tensor) -> float:
-    """FLOPs of a training step for each image; learns nothing from the images (B, 1, H, W) in [0, 1]."""
-    with _Flops() as counted:
-        learner.step(images, torch.Generator().manual_seed(0), 0.0)
-    return counted.total / len(images)
+def flops(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
+    """FLOPs for each image of a training step of so many; learns nothing from the images (B, 1, H, W), B > 1.
+
+    Steps of one and of B images tell apart what each image costs, and what a step costs whatever its images:
+    Muon's iterations.
+    """
+    counts = []
+    for part in (images[:1], images):
+        with _Flops() as counted:
+            learner.step(part, torch.Generator().manual_seed(0), 0.0)
+        counts.append(counted.total)
+    each = (counts[1] - counts[0]) / (len(images) - 1)
+    return each + (counts[0] - each) / batch_size
 
 
 def estimate(

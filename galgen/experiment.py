@@ -159,7 +159,7 @@ class Experiment:
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
         learner = self.family.learner(networks, some, some, "cpu")
         of_all = {
-            "flops": costs.flops(learner, torch.from_numpy(some).float() / 255),
+            "flops": costs.flops(learner, torch.from_numpy(some).float() / 255, self.settings.batch_size),
             "flop_rate": self.family.flop_rate,
             "weights": sum(p.numel() for net in networks.values() for p in net.parameters()),
             "kept": self.settings.milestones,
@@ -179,9 +179,8 @@ class Experiment:
 
         def make(work: Path) -> dict:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            held_out = self.dataset.images[self.split(training.N).validation]
             summary = loop.resume(
-                self.family.learner(self._networks(seeds["init"]), images, held_out, device),
+                self.family.learner(self._networks(seeds["init"]), images, self.unseen, device),
                 images,
                 work,
                 images_shown=params["images_shown"],
@@ -262,11 +261,15 @@ class Experiment:
         return networks
 
     @functools.cached_property
+    def unseen(self) -> np.ndarray:
+        """Images that neither models nor, unless the data set is used up, tests see: uint8 (n, 1, H, W)."""
+        sets = self.split()
+        return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]
+
+    @functools.cached_property
     def start(self) -> Tensor:
         """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
-        sets = self.split()
-        unseen = sets.starts if len(sets.starts) else sets.validation  # of a data set that is used up
-        return torch.from_numpy(similarity.mean_image(self.dataset.images[unseen]))
+        return torch.from_numpy(similarity.mean_image(self.unseen))
 
     def latents(self, count: int | None = None) -> range:
         """The seeds of the latents that all models share; by default as many as the profile says."""

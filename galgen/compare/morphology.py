@@ -20,8 +20,8 @@ One procedure for real, simulated and generated images, whatever their noise and
 
 A row is valid when `reason` is empty: the five numbers exist, and statmorph's `flag` is 0 or 1 (2: bad, 4:
 nothing measured). Others keep the reason, and NaN where there is no number; drop them whole and say how many:
-most are galaxies that fill the frame, whose border is no sky. Grey levels count: with the 5 bits of Glow, A
-of real galaxies doubles and M20 rises by 0.1, so its reference is the data at 5 bits.
+most are galaxies that fill the frame, whose border is no sky. Grey levels count: with the 5 bits of the
+paper's Glow, A of real galaxies doubles and M20 rises by 0.1, so galaxies are rounded as samples are.
 
 References:
     Rodriguez-Gomez et al. 2019, https://arxiv.org/abs/1809.08239 (statmorph). Lotz et al. 2004,

@@ -51,12 +51,12 @@ def flow_diagram() -> Figure:
 
 
 def glow_diagram(
-    steps: int, latent_shapes: Sequence[tuple[int, int, int]], image: tuple[int, int, int]
+    steps: Sequence[int], latent_shapes: Sequence[tuple[int, int, int]], image: tuple[int, int, int]
 ) -> Figure:
     """One step of Glow, and how its levels are connected.
 
     Args:
-        steps: The paper's K.
+        steps: The paper's K, of each level, the finest first.
         latent_shapes: (C, H, W) of the latents of each level, the finest first.
         image: (C, H, W) of the images.
     """
@@ -68,7 +68,7 @@ def glow_diagram(
         _box(left, 1.25 * k, 3.4, text)
         _arrow(left, (0, 1.25 * k - 0.89), (0, 1.25 * k - 0.36))
     _arrow(left, (0, 2.86), (0, 3.39))
-    left.set(xlim=(-2, 2), ylim=(-1.1, 3.6), title=f"one step (K = {steps} of them a level)")
+    left.set(xlim=(-2, 2), ylim=(-1.1, 3.6), title="one step")
 
     def shape(c: int, h: int, w: int) -> str:
         return f"{h} x {w} x {c}"
@@ -78,7 +78,7 @@ def glow_diagram(
         y, last = 2.2 * level, level == levels - 1
         c, h, w = latent if last else (2 * latent[0], *latent[1:])
         _arrow(right, (0, y - 0.82), (0, y - 0.36))
-        _box(right, y, 4.6, f"squeeze to {shape(c, h, w)}, {steps} steps")
+        _box(right, y, 4.6, f"squeeze to {shape(c, h, w)}, {steps[level]} steps")
         _arrow(right, (2.3, y), (3.4, y))
         how = "all that is left" if last else "half is split off"
         right.text(3.5, y, f"z, level {level}:  {shape(*latent)}\n({how})", va="center", fontsize=9)

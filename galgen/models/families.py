@@ -58,7 +58,7 @@ class Family(Protocol):
         Args:
             networks: Made by `networks`; changed in place.
             images: The training images, uint8 (N, 1, H, W), for what depends on data at the start.
-            held_out: As many validation images as there are; no gradient may see them.
+            held_out: Images that no test uses, as far as there are some; no gradient may see them.
             device: Where to train.
         """
 

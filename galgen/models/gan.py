@@ -178,7 +178,7 @@ class Gan:
     name, label = "gan", "GAN"
     chapters = ("06_gan", "07_discriminator_test")
     bits, flips, has_second_pair, has_control = 8, True, True, False
-    flop_rate = 9e10
+    flop_rate = 6.8e10
 
     def __init__(self, profile: Profile):
         self.settings = profile.gan

@@ -10,14 +10,22 @@ K steps, each of two layers:
 
     y = W e^s (x + b)                    actnorm (s, b: one number a channel) and the invertible 1x1
                                          convolution, together one matrix: log det = h w (sum s + log |det W|)
-    y_2 = (x_2 + t(x_1)) sigma(x_1)      affine coupling, Eqs. (13)-(15): half of the channels shifts and
-                                         scales the other; log det = sum log sigma
+    y_2 = (x_2 + t(x_1)) e^r(x_1)        affine coupling, Eqs. (13)-(15): half of the channels shifts and
+                                         scales the other; log det = sum r
 
 W = P L U with a fixed permutation P, unit lower triangular L, and U with diagonal d, of fixed signs and
-learnt log |d|; log |det W| = sum log |d|. sigma is a logistic function, so it stays below 1. After its steps
-a level splits off half of the channels as its latents and hands on the rest; the last keeps all. Latents are
-normal with a mean and deviation that the channels handed on predict (learnt constants at the last level), and
-`encode` returns them standardised, so that z ~ N(0, 1) at every level.
+learnt log |d|; log |det W| = sum log |d|. r = 2 tanh(h / 2), with h what the coupling's network says, stays
+within +-2: the logistic scale of the published code comes near 0, and the inverse, which divides by it,
+overflows. After its steps a level splits off half of the channels as its latents and hands on the rest; the
+last keeps all. Latents are normal with a mean and deviation that the channels handed on predict (learnt
+constants at the last level), the logarithm of the deviation bounded as r is, and `encode` returns them
+standardised, so that z ~ N(0, 1) at every level.
+
+The data lie in [-1/2, 1/2), but nothing keeps what is drawn there. So before all levels, with k = 32,
+
+    |y| = |x| - o + (e^(k o) - 1) / k,    o = max(0, |x| - 1/2);    log det = sum k o,
+
+which leaves data as they are: what would lie far beyond their range grows with its logarithm only.
 
 An image has integer pixels, of which the upper `bits` are kept; x = (integer + u) / 2^bits - 1/2 with u
 uniform in [0, 1) has a density, and bounds the probability P of the integers (Theis et al. 2016):
@@ -40,6 +48,25 @@ from torch.nn import functional as F
 from galgen.runs.errors import GalgenError
 
 __all__ = ["ActNormInvConv", "Coupling", "Glow", "Level"]
+
+_K = 32.0  # what would lie at 3e5 is drawn at 1
+
+
+def _bounded(raw: Tensor) -> Tensor:
+    """The logarithm of a scale, within +-2."""
+    return 2 * (raw / 2).tanh()
+
+
+def _stretched(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The y of x (B, C, H, W), and the log-determinants (B,)."""
+    beyond = (x.abs() - 0.5).clamp_min(0)
+    return x + x.sign() * (torch.expm1(_K * beyond) / _K - beyond), _K * beyond.sum((1, 2, 3))
+
+
+def _pressed(y: Tensor) -> Tensor:
+    """The x of y."""
+    beyond = (y.abs() - 0.5).clamp_min(0)
+    return y + y.sign() * (torch.log1p(_K * beyond) / _K - beyond)
 
 
 class ActNormInvConv(nn.Module):
@@ -135,7 +162,7 @@ class Coupling(nn.Module):
     def _shift_and_log_scale(self, kept: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
         with torch.autocast(kept.device.type, dtype, enabled=dtype is not None):
             shift, raw = self.net(kept).to(kept.dtype).chunk(2, 1)
-        return shift, F.logsigmoid(raw + 2)  # 2: near 1 before anything is learnt
+        return shift, _bounded(raw)
 
 
 class Level(nn.Module):
@@ -196,7 +223,10 @@ class Level(nn.Module):
         return F.pixel_shuffle(x, 2)
 
     def _mean_and_log_deviation(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        return (self.prior if self.last else self.prior(kept)).chunk(2, -3)
+        if self.last:
+            return self.prior.chunk(2, -3)
+        mean, raw = self.prior(kept).chunk(2, 1)
+        return mean, _bounded(raw)
 
 
 class Glow(nn.Module):
@@ -205,8 +235,9 @@ class Glow(nn.Module):
     Args:
         size: Pixels on a side, a multiple of 2^levels.
         channels: How often the gray image is fed: 3 gives the shapes of the paper's latents.
-        steps: K, steps of each level.
+        steps: K, steps of level 0.
         levels: L.
+        deepening: How many steps each further level has more.
         width: Hidden channels of the couplings.
         bits: Bits of a pixel that are kept, of 8.
 
@@ -224,6 +255,7 @@ class Glow(nn.Module):
         channels: int = 1,
         steps: int = 4,
         levels: int = 3,
+        deepening: int = 0,
         width: int = 64,
         bits: int = 5,
     ):
@@ -235,7 +267,9 @@ class Glow(nn.Module):
             )
         self.size, self.channels, self.bits = size, channels, bits
         last = levels - 1
-        self.levels = nn.ModuleList(Level(channels * 2**k, steps, width, k == last) for k in range(levels))
+        self.levels = nn.ModuleList(
+            Level(channels * 2**k, steps + deepening * k, width, k == last) for k in range(levels)
+        )
         sides = [size // 2 ** (k + 1) for k in range(levels)]
         self.latent_shapes = [(channels * 2 ** (k + 1 + (k == last)), s, s) for k, s in enumerate(sides)]
         self.register_buffer("initialized", torch.tensor(False))
@@ -253,22 +287,14 @@ class Glow(nn.Module):
         return (integers + u.clamp_(max=1 - 2**-16)) / 2**self.bits - 0.5
 
     def image(self, x: Tensor) -> Tensor:
-        """The image (B, 1, H, W) in [0, 1] of x (B, channels, H, W), at the centre of each pixel's bin.
-
-        Its 2^(8 - bits) integers are equally likely as far as the flow knows: their mean keeps the brightness
-        of the data, while the lower edge would take 3.5 / 255 from every pixel at 5 bits.
-        """
+        """The image (B, 1, H, W) in [0, 1] of x (B, channels, H, W), at the centre of each pixel's bin."""
         q = ((x.mean(1, keepdim=True) + 0.5) * 2**self.bits).floor().clamp(0, 2**self.bits - 1)
         integers = 2 ** (8 - self.bits)
         return (q * integers + (integers - 1) / 2) / 255
 
     @torch.no_grad()
     def initialize(self, images: Tensor, generator: torch.Generator) -> None:
-        """Set every actnorm, in one pass and once for all, so that it standardises these images' channels.
-
-        Args:
-            images: (B, 1, H, W) in [0, 1]; 256 are enough.
-            generator: Of the dequantisation, on the device of the images.
+        """Set every actnorm, once for all, so that it standardises the channels of images (B, 1, H, W).
 
         Raises:
             GalgenError: If it was done before.
@@ -283,14 +309,11 @@ class Glow(nn.Module):
     def require_initialized(self) -> None:
         """Raise the GalgenError that says how."""
         if not self.initialized:
-            raise GalgenError(
-                "the actnorms of this Glow are not set: call initialize(images, generator) with some 256 "
-                "training images, or load a state that has been"
-            )
+            raise GalgenError("the actnorms of this Glow are not set; call initialize(images, generator)")
 
     def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[list[Tensor], Tensor]:
         """`encode` without its check; `dtype` is what to autocast the couplings' convolutions to."""
-        zs, total = [], 0
+        zs, (x, total) = [], _stretched(x)
         for level in self.levels:
             x, z, log_density = level(x, dtype)
             zs.append(z)
@@ -318,12 +341,8 @@ class Glow(nn.Module):
         x = latents[-1][:, :0]
         for level, z in zip(reversed(self.levels), reversed(latents), strict=True):
             x = level.inverse(x, z)
-        return x
+        return _pressed(x)
 
     def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
-        """Bits that a pixel of `bits` bits costs, at most, of an image of that log p(x) in nats.
-
-        It is bits - log2 p(x) / (channels size^2): `bits` itself for the uniform density 1, which spends
-        2^-bits on each value of a pixel.
-        """
+        """Bits that a pixel of `bits` bits costs, at most: bits - log2 p(x) / dimensions (p in nats)."""
         return self.bits - log_likelihood / (math.log(2) * self.channels * self.size**2)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from galgen.config import GlowSettings, Profile
+from galgen.models import muon
 from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
@@ -28,7 +29,7 @@ class GlowLearner:
 
     Args:
         flow: The flow, initialized.
-        settings: Learning rate (of Adam, before the schedule) and bounds of the gradient.
+        settings: The optimizer, with the learning rates before the schedule, and bounds of the gradient.
         device: Where to train.
         precision: What the convolutions of the couplings compute in; all else stays in float32.
 
@@ -48,19 +49,15 @@ class GlowLearner:
         self.device = torch.device(device)
         self.net = flow.to(self.device).train()
         self.networks = {"net": self.net}
-        self.adam = torch.optim.Adam(self.net.parameters(), lr=settings.learning_rate, fused=True)
-        self.optimizers = {"adam": self.adam}
+        self.optimizers = muon.optimizers(self.net, settings, ends="muon")  # none of them touches the image
         self.settings = settings.recipe() | {"precision": precision}
         self.limits = {"bits_per_dim": 100.0}  # an untrained flow is below 10
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """One step of Adam on images (B, 1, H, W); the loss in bits per dimension, the gradient's norm."""
-        for group in self.adam.param_groups:
-            group["lr"] = self.settings["learning_rate"] * rate
+        """One step on images (B, 1, H, W); the loss in bits per dimension, the gradient's norm."""
         x = self.net.dequantize(images, noise)
         dtype = torch.bfloat16 if self.settings["precision"] == "bf16" else None
         loss = self.net.bits_per_dim(self.net(x, dtype)[1]).mean()
-        self.adam.zero_grad()
         loss.backward()
         parameters = list(self.net.parameters())
         nn.utils.clip_grad_value_(parameters, self.settings["clip_value"])
@@ -71,7 +68,7 @@ class GlowLearner:
                 f"learning_rate ({self.settings['learning_rate']}) or lengthen the warm-up, and train in a "
                 f"new folder"
             )
-        self.adam.step()
+        muon.step(self.optimizers, rate)
         return {"bits_per_dim": loss.detach(), "gradient_norm": norm.detach()}
 
     @torch.no_grad()
@@ -120,7 +117,7 @@ class GlowFamily:
     name, label = "glow", "Glow"
     chapters = ("04_glow", "05_inversion_test")
     flips, has_second_pair, has_control = True, True, True
-    flop_rate = 3.7e10
+    flop_rate = 2.9e10
 
     def __init__(self, profile: Profile):
         self.settings, self.size = profile.glow, profile.image_size
@@ -128,7 +125,7 @@ class GlowFamily:
 
     def networks(self) -> dict[str, nn.Module]:
         """The flow, whose actnorms are not yet initialised."""
-        names = ("steps", "levels", "width", "bits", "channels")
+        names = ("steps", "levels", "deepening", "width", "bits", "channels")
         return {"net": Glow(size=self.size, **{name: getattr(self.settings, name) for name in names})}
 
     def learner(
@@ -140,5 +137,5 @@ class GlowFamily:
         return GlowLearner(networks["net"], self.settings, device=device)
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
-        """Through the inverse of the flow; black where it overflows, which chapter 4 counts."""
-        return draw(networks["net"], seeds, chunk=chunk, **self.settings.sampler)[0].nan_to_num(0)
+        """Through the inverse of the flow."""
+        return draw(networks["net"], seeds, chunk=chunk, **self.settings.sampler)[0]

@@ -5,7 +5,7 @@ trained for thousands of passes over each N; and the learning rate is constant, 
 over the length of a training makes that length part of the answer. Steps of one size leave noise in the
 weights, which an average takes out: after t steps it moves by c/t towards them,
 
-    average_t = average_(t-1) + (c / t) (weights_t - average_(t-1)),
+    average_t = average_(t-1) + (c / t) (weights_t - average_(t-1)),        c = 8,
 
 so that it reaches back over a share of the training, 1/(c + 1) in the mean, however long that is: what it
 delays is delayed by one factor at every N.
@@ -27,13 +27,15 @@ from galgen.models.unet import DenoiserLearner, Diffusion
 
 __all__ = ["AveragedLearner", "Onset"]
 
+_AVERAGED = 8.0  # c
+
 
 class AveragedLearner(DenoiserLearner):
     """The learner of a blind denoiser, with the average of its weights.
 
     Args:
         networks: The network, `net`, and what becomes its `average`, with equal weights.
-        settings: As of a blind denoiser, with c.
+        settings: As of a blind denoiser.
         device: Where to train.
     """
 
@@ -41,7 +43,6 @@ class AveragedLearner(DenoiserLearner):
         super().__init__(networks["net"], settings, device=device)
         self.average = networks["average"].to(self.device, memory_format=torch.channels_last)
         self.networks = self.networks | {"average": self.average}
-        self.averaged = settings.averaged
         self.steps = self.net.down[1][1].batches  # a norm counts them, and is in the checkpoint
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
@@ -49,7 +50,7 @@ class AveragedLearner(DenoiserLearner):
         losses = super().step(images, noise, rate)
         moved = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
         means, now = zip(*(pair for pair in moved if pair[0].is_floating_point()), strict=True)
-        torch._foreach_lerp_(means, now, min(1.0, self.averaged / self.steps.item()))
+        torch._foreach_lerp_(means, now, min(1.0, _AVERAGED / self.steps.item()))
         return losses
 
 
