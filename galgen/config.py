@@ -44,8 +44,7 @@ class TrainingSettings(_Settings):
     @property
     def sampler(self) -> dict:
         """What samples depend on beside the model: the settings named `sampler_...`, without that."""
-        given = self.model_dump()
-        return {k.removeprefix("sampler_"): v for k, v in given.items() if k.startswith("sampler_")}
+        return {k.removeprefix("sampler_"): v for k, v in self if k.startswith("sampler_")}
 
     def recipe(self) -> dict:
         """What a training depends on beside its images, its seeds and its length (JSON values)."""
