@@ -25,7 +25,10 @@ from galgen.compare.uncertainty import Estimate
 
 __all__ = ["FAULTS", "Ladder", "area", "ladder"]
 
-_AMOUNTS = {"blur": (0.0, 0.4, 0.55, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0, 3.0), "noise": (0, 1, 2, 3, 4, 6, 8, 12)}
+_AMOUNTS = {
+    "blur": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0),
+    "noise": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0),
+}
 
 
 def _noisy(images: np.ndarray, levels: float) -> np.ndarray:
