@@ -79,7 +79,7 @@ class OnsetSettings(DenoiserSettings):
     image_size: int = 16  # pixels, over which those of the profile are averaged
     kernels: int = 8  # 0.12 M parameters
     schedule: Literal["constant"] = "constant"  # one that stretches with the length would decide the onset
-    passes_per_image: int | None = 2400  # by which all but a few samples are copies at N = 10 and 30
+    passes_per_image: int | None = 3000  # by which all but a few samples are copies at N = 10 and 30
     images_cap: int = 160_000  # the onset at N = 100; with all others five minutes of two cores
     milestones: int = 12
     sampler_steps: int = 20

@@ -11,6 +11,8 @@ from galgen.models.onset import AveragedLearner
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
+LEVELS = dict.fromkeys((10, 30, 100), 0.6)
+
 
 def history(n, power, *, latents=200, last=200_000, seed=0, start=300):
     """Margins of models whose P(train closer) rises from .5 to 1 about the time `start` n^power."""
@@ -26,7 +28,7 @@ def history(n, power, *, latents=200, last=200_000, seed=0, start=300):
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_a_known_power_is_within_its_interval(power):
-    found = onsets({n: history(n, power, start=2000 / 30**power * 3) for n in (10, 30, 100)})
+    found = onsets({n: history(n, power, start=2000 / 30**power * 3) for n in (10, 30, 100)}, LEVELS)
     assert found.power.low < power < found.power.high
     assert found.power.high - found.power.low < 0.6
     if power == 1:
@@ -35,7 +37,7 @@ def test_a_known_power_is_within_its_interval(power):
 
 
 def test_the_onset_is_where_the_share_crosses_the_level():
-    found = onsets({10: history(10, 1, latents=4000)}, level=0.75)
+    found = onsets({10: history(10, 1, latents=4000)}, {10: 0.75})
     assert found.at[10].value == pytest.approx(3000, rel=0.1)  # half of the samples are copies
     assert found.at[10].low < 3000 < found.at[10].high and found.power is None
 
@@ -43,7 +45,7 @@ def test_the_onset_is_where_the_share_crosses_the_level():
 def test_models_that_favour_nothing_have_no_onset_and_the_page_says_so():
     rng = np.random.default_rng(1)
     never = {t: tuple(rng.standard_normal((2, 256))) for t in (1000, 10_000, 100_000)}
-    found = onsets({10: history(10, 1, latents=256), 100: never})
+    found = onsets({10: history(10, 1, latents=256), 100: never}, LEVELS)
     assert found.at[10] and found.at[100] is None and found.power is None
     said = onset_answer(found)
     assert "only N = 10 has an onset" in said and "N = 100 was not trained long enough" in said
@@ -53,15 +55,16 @@ def test_models_that_favour_nothing_have_no_onset_and_the_page_says_so():
 def test_a_latent_that_ran_away_says_nothing_and_unequal_histories_are_refused():
     assert votes(np.array([1.0, np.nan, -1.0]), np.array([-1.0, np.nan, -1.0])).tolist() == [1, 0.5, 0.5]
     with pytest.raises(GalgenError, match="give the same to all"):
-        onsets({10: history(10, 1), 30: history(30, 1, latents=100)})
+        onsets({10: history(10, 1), 30: history(30, 1, latents=100)}, LEVELS)
 
 
 @pytest.mark.parametrize("sizes", [(10,), (10, 30, 100)])
 def test_the_figure_has_a_row_for_each_N_and_the_onsets_upon_it(sizes):
-    found = onsets({n: history(n, 1) for n in sizes})
+    found = onsets({n: history(n, 1) for n in sizes}, LEVELS)
     figure = onset_figure(found)
     left, right = figure.axes[:2]
     assert len(left.collections) >= len(sizes) and left.get_yticklabels()[0].get_text() == "10"
+    assert sum(line.get_linestyle() == ":" for line in right.lines) == len(sizes)
     assert len(right.get_legend().get_texts()) == len(sizes)
     assert onset_table(found).data.count("\n") >= len(sizes)
     plt.close(figure)

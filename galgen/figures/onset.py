@@ -14,7 +14,10 @@ __all__ = ["onset_answer", "onset_figure", "onset_table"]
 
 
 def onset_figure(found: Onsets) -> Figure:
-    """P(train closer) over N and images shown as a surface with the onsets upon it; and over passes."""
+    """P(train closer) over N and images shown as a surface with the onsets upon it; and over passes.
+
+    On the right the level that an onset exceeds is dotted, for each N.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=(1.1, 1))
     sizes = np.array(list(found.closer), float)
     edges = np.sqrt(sizes[1:] * sizes[:-1])
@@ -41,11 +44,11 @@ def onset_figure(found: Onsets) -> Figure:
     left.minorticks_off()
     for n, curve in found.closer.items():
         shade = shades(list(found.closer))[n]
+        right.axhline(found.levels[n], ls=":", color=shade, lw=1)
         intervals(
             right, np.array(list(curve)) / n, curve.values(), ms=3, color=shade, label=f"N = {spaced(n)}"
         )
     right.axhline(0.5, ls="--", color=COLOURS["null"], lw=0.8)
-    right.axhline(found.level, ls=":", color=COLOURS["null"], lw=0.8)
     right.set(xscale="log", xlabel="passes over the training set", ylabel="P(train closer)")
     right.legend(fontsize=8)
     return figure
@@ -59,11 +62,14 @@ def onset_table(found: Onsets) -> Markdown:
         said = ["not reached", ""]
         if onset:
             said = [f"{onset:,.0f}".replace(",", "\N{NO-BREAK SPACE}"), f"{onset.value / n:.0f}"]
-        elif curve[min(curve)].value >= found.level:
+        elif curve[min(curve)].value >= found.levels[n]:
             said = ["before the first milestone", ""]
-        rows.append([spaced(n), *said, f"{spaced(last)} ({last / n:.0f})", curve[last]])
-    head = ["N", f"images shown at P = {found.level:g}", "passes", "trained for (passes)", "P(train closer)"]
-    return table([*head[:-1], f"{head[-1]} then"], rows)
+        level = f"{found.levels[n]:.2f}"
+        rows.append([spaced(n), *said, level, f"{spaced(last)} ({last / n:.0f})", curve[last]])
+    trained = ["trained for (passes)", "P(train closer) at the end"]
+    return table(
+        ["N", "onset, images shown", "onset, passes", "P(train closer) of Gaussians", *trained], rows
+    )
 
 
 def onset_answer(found: Onsets) -> str:
