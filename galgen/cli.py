@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts.validators import Number
 
 from galgen.config import PROFILES, Parameters
 from galgen.runs.errors import GalgenError
@@ -41,7 +42,7 @@ def _whole(kind: type, tokens: Sequence[Token]) -> int | tuple[int, ...]:
     """Whole numbers as they are written: 1.5 is refused, not rounded."""
     for token in tokens:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", token.value):
-            raise ValueError(f"'{token.value}' is no whole number")
+            raise ValueError(f"'{token.value:.30}' is no whole number of up to 18 digits")
     numbers = tuple(int(token.value) for token in tokens)
     return numbers[0] if kind is int else numbers
 
@@ -51,6 +52,7 @@ def _help(text: str) -> Parameter:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
+_Few = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=1024))]
 Text = Annotated[str, Parameter(allow_leading_hyphen=True)]
 _Sizes = Annotated[tuple[int, ...] | None, Parameter("--N", converter=_whole, consume_multiple=1)]
 _Side = Annotated[Whole, _help("Side of the images, pixels.")]
@@ -112,7 +114,7 @@ def simulate(
     out: _Folder,
     field: _Field = _Field(),
     count: Annotated[Whole, _help("How many.")] = 1000,
-    workers: Annotated[Whole, _help("Processes.")] = 1,
+    workers: Annotated[_Few, _help("Processes.")] = 1,
 ) -> None:
     """Simulate galaxies as the Legacy Survey sees the SDSS main sample."""
     from galgen.data.dataset import check_free, write_dataset
@@ -135,7 +137,7 @@ def fetch(
     manifest: Annotated[Path | None, _help("Another data_manifest.yaml.")] = None,
     template: Annotated[str | None, _help("Another address: {ra} {dec} {bands} {size} {pixscale}.")] = None,
     rate: Annotated[float, _help("Requests a second, at most.")] = 5.0,
-    workers: Annotated[Whole, _help("Connections.")] = 4,
+    workers: Annotated[_Few, _help("Connections.")] = 4,
     retry_dropped: Annotated[bool, _help("Ask again for what was ruled out for good.")] = False,
 ) -> None:
     """Download survey cut-outs for a catalogue of positions; stops and resumes."""
@@ -202,12 +204,11 @@ def prepare(*, asked: Asked = Asked(), out: _Outcome = None) -> None:
 
     experiments = every_family(asked.parameters(), Store(asked.store), studies=True)
     experiment = experiments["unet"]  # the data are the same for all
-    found = {}
+    sets = experiment.split()  # fails here, before any other galaxies are made, when there are too few images
+    found = {"split": {name: len(rows) for name, rows in vars(sets).items()}}
     for role in ("dataset", "control_dataset"):
         dataset = getattr(experiment, role)
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
-    sets = experiment.split()  # fails here, before anything is trained, when there are too few images
-    found["split"] = {name: len(rows) for name, rows in vars(sets).items()}
     costs.check(experiment.store.root, [r for each in experiments.values() for r in each.to_train()])
     if out:
         write_json(out, found)
@@ -229,7 +230,7 @@ def train(
     name: Annotated[str, _help("As `galgen plan` prints it.")],
     /,
     *,
-    threads: Annotated[Whole, _help("Threads (two models at a time beat one with two).")] = 1,
+    threads: Annotated[_Few, _help("Threads (two models at a time beat one with two).")] = 1,
     asked: Asked = Asked(),
     out: _Outcome = None,
 ) -> None:
@@ -249,7 +250,7 @@ def train(
 
 
 @app.command
-def sweep(*, asked: Asked = Asked(), cores: Annotated[Whole, _help("Jobs at a time.")] = 2) -> None:
+def sweep(*, asked: Asked = Asked(), cores: Annotated[_Few, _help("Jobs at a time.")] = 2) -> None:
     """A book for each N, then one of all N with a page that lists the runs; goes on where it stopped."""
     here = Path.cwd()
     root = next((p for p in (here, *here.parents) if (p / "workflow" / "Snakefile").is_file()), None)
@@ -339,6 +340,9 @@ def exit_code(work: Callable[[], int]) -> int:
     except BrokenPipeError:  # whoever reads the output has seen enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
         return 141
+    except OSError as error:  # of the system: no such folder, no permission, a full disk
+        print(f"galgen: error: {error}; mend that and give the same command again", file=sys.stderr)
+        return 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ because a denoiser memorises after a number of passes per image, so that a budge
 paper's) would mix the threshold in N with training time.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -288,8 +288,8 @@ def profile(name: str) -> Profile:
 
 def explain(error: ValidationError) -> str:
     """One line a mistake: the name, what is wrong, what was given."""
-    lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (given: {e['input']!r})" for e in error.errors()]
-    return "; ".join(lines)
+    told = "{}: {} (given: {!r:.80})".format
+    return "; ".join(told(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors())
 
 
 class Parameters(BaseModel):
@@ -306,8 +306,8 @@ class Parameters(BaseModel):
 
     profile: str = "laptop"
     data: str = "simulated"
-    N: tuple[int, ...] | None = None
-    seed: int = Field(0, ge=0)
+    N: tuple[Annotated[int, Field(lt=2**32)], ...] | None = None
+    seed: int = Field(0, ge=0, lt=2**32)  # a million times it is still a seed of torch
 
     @field_validator("N", mode="before")
     @classmethod

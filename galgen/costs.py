@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 
-__all__ = ["available_memory_mb", "check", "estimate", "flops", "free_disk_mb"]
+__all__ = ["available_memory_mb", "check", "check_galaxies", "estimate", "flops", "free_disk_mb"]
 
 MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
 
@@ -93,6 +93,21 @@ def free_disk_mb(path: str | os.PathLike) -> float:
 def available_memory_mb() -> float:
     """Megabytes that a new process can have without swapping."""
     return psutil.virtual_memory().available / 2**20
+
+
+def check_galaxies(count: int, size: int) -> None:
+    """Raise before more galaxies (of `size` pixels a side) are simulated than memory can hold.
+
+    Raises:
+        GalgenError: With the numbers and the way out.
+    """
+    # Images and truth twice, where the parts are put together; and the truth as text.
+    needed, available = count * (2 * size**2 + 4000) / 2**20, available_memory_mb()
+    if needed > available:
+        raise GalgenError(
+            f"{count} galaxies to simulate need about {needed:.0f} MB of memory, and {available:.0f} MB are "
+            "available: ask for fewer N"
+        )
 
 
 def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:

@@ -10,7 +10,7 @@ and noise always differ, or "same and same" would be one and the same run:
 
                           same images (A)        disjoint images (B)
     same initialisation   (0, 1, A)              (0, 1, B)
-    another               (1, 1, A)              (1, 1, B) = model B
+    another               (2, 2, A)              (1, 1, B) = model B
 
 The control has seen galaxies of another data set: how much A agrees with it is no finding.
 """
@@ -99,6 +99,8 @@ class Experiment:
         sizes = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
         size, crop, seed = profile.image_size, profile.crop, self.parameters.seed
+        if source in SIMULATED:
+            costs.check_galaxies(count, size)
         found = prepare(self.store, source, size=size, crop=crop, count=count, seed=seed)
         if self.image_size == size:
             return found
@@ -116,28 +118,28 @@ class Experiment:
     def split(self, N: int | None = None, *, control: bool = False) -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
         dataset = self.control_dataset if control else self.dataset
-        return split(dataset, N or max(self.sizes), self.profile.validation, self.parameters.seed)
+        given = {"source": "" if control else self.parameters.data, "seed": self.parameters.seed}
+        return split(dataset, N or max(self.sizes), self.profile.validation, **given)
 
     def images(self, training: Training) -> np.ndarray:
         """The images a model is trained on, uint8 (N, 1, H, W)."""
         dataset = self.control_dataset if training.control else self.dataset
         return dataset.images[getattr(self.split(training.N, control=training.control), training.half)]
 
-    def pair(self, N: int, *, second: bool = False) -> tuple[Training, Training]:
-        """Models A and B; or another two, each with the initialisation of the other."""
-        a, b = (1, 0) if second else (0, 1)
-        return self._training(N, "A", a, a), self._training(N, "B", b, 1)
+    def pair(self, N: int, k: int = 0) -> tuple[Training, Training]:
+        """Models A and B of the k-th pair; no two models share initialisation, order or noise."""
+        return self._training(N, "A", 2 * k, 2 * k), self._training(N, "B", 2 * k + 1, 2 * k + 1)
 
     def pairs(self, N: int) -> list[tuple[Training, Training]]:
         """All the pairs the family has at N."""
-        return [self.pair(N)] + [self.pair(N, second=True)] * self.family.has_second_pair
+        return [self.pair(N, k) for k in range(self.family.pairs)]
 
     def design(self) -> dict[tuple[str, str], Training]:
         """The four models that model A is held against in the 2x2, by (initialisation, images)."""
         N = self.settings.design_N if self.settings.design_N in self.sizes else self.sizes[0]
         return {
             ("same", "same"): self._training(N, "A", 0, 1),
-            ("other", "same"): self._training(N, "A", 1, 1),
+            ("other", "same"): self._training(N, "A", 2, 2),
             ("same", "disjoint"): self._training(N, "B", 0, 1),
             ("other", "disjoint"): self._training(N, "B", 1, 1),
         }

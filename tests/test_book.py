@@ -21,6 +21,7 @@ from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
 from galgen.config import Parameters
 from galgen.runs.errors import GalgenError
+from galgen.runs.files import read_json
 from workflow.book import assemble as book
 from workflow.book import chapters
 from workflow.book import pages as written
@@ -258,3 +259,14 @@ def test_the_drawing_has_a_box_for_every_group_of_trainings_and_every_chapter():
     assert svg.count("<rect") == 2 + 2 + 2
     assert ">unet N8 × 3<" in svg and ">glow N8<" in svg and 'href="chapters/02_b.html"' in svg
     assert written.workflow([], ["01_a"]).count("<rect") == 3
+
+
+def test_the_kill_test_is_on_the_page_with_its_sum_and_its_absence_is_told():
+    recorded = ROOT / "results" / "robustness" / "kills.json"
+    found = read_json(recorded)
+    page = written.kills(found)
+    for name, each in found.items():
+        assert f"| {name} | {each['kills']} |" in page
+        assert each["lost"] == each["different"] == 0
+    assert f"In all {sum(each['kills'] for each in found.values())} kills" in page
+    assert written.kills({}).startswith("No kill test has been recorded")

@@ -61,7 +61,7 @@ def test_simulate_makes_a_data_set(tmp_path, capsys):
         (["data", "import", "nothing", "--out", "x"], "nothing"),
         (["data", "fetch", "nothing.csv", "--out", "x"], "nothing.csv"),
         (["data", "fetch", "nothing.csv", "--out", "x", "--source", "hubble"], "hubble"),
-        (["plan", "--profile", "lap"], "smoke, laptop, paper"),
+        (["plan", "--profile", "lap"], "smoke, laptop, night, paper"),
         (["plan", "--profile", "smoke", "--N", "30", "10"], "growing list"),
         (["plan", "--profile", "smoke", "--seed", "-1"], "seed"),
         (["train", "unet-N7", "--profile", "smoke"], "unet-N8-A00"),
@@ -80,6 +80,25 @@ def test_simulate_makes_a_data_set(tmp_path, capsys):
         (["data", "import", "x", "--out", "y", "--no-gray"], "--no-gray"),
         (["nothing"], "nothing"),
         (["sweep", "--profile", "smoke"], "--N"),
+        (["sweep", "--N", "8", "--cores", "0"], "--cores. Must be >= 1"),
+        (["plan", "--N", "9" * 400], "--N: '999999999999999999999999999999' is no whole number of up to 18"),
+        (["plan", "--N", "5000000000"], "N.0: Input should be less than 4294967296"),
+        (["plan", "--seed", str(2**70)], "--seed: '1180591620717411303424' is no whole number"),
+        (["plan", "--seed", "999999999999999999"], "seed: Input should be less than 4294967296"),
+        (["train", "unet-N8-A00", "--profile", "smoke", "--threads", "0"], "--threads. Must be >= 1"),
+        (["train", "unet-N8-A00", "--profile", "smoke", "--store", "/dev/null/x"], "Not a directory"),
+        (
+            ["data", "prepare", "--profile", "smoke", "--N", "1000000000"],
+            "2000000032 galaxies to simulate need",
+        ),
+        (["data", "prepare", "--data", "x" * 300], "is no path that exists"),
+        (["data", "info", "x" * 300], "File name too long"),
+        (["data", "verify", "x" * 300], "File name too long"),
+        (["data", "import", "x" * 300 + ".npz", "--out", "o"], "does not exist"),
+        (["data", "import", "x", "--out", "/dev/null/o"], "no data set can be written to /dev/null/o"),
+        (["data", "import", "x", "--out", "o", "--Q", "0"], "Q: Input should be greater than 0"),
+        (["data", "import", "x", "--out", "o", "--stretch", "0"], "stretch: Input should be greater than 0"),
+        (["data", "import", "x", "--out", "o", "--distinct", "nan"], "distinct: Input should be a finite"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, command, message):
@@ -130,6 +149,38 @@ def test_too_large_an_N_is_refused_before_anything_is_trained(tmp_path, stamps, 
     command = ["data", "prepare", "--profile", "smoke", "--data", str(stamps), "--N", "20"]
     assert main(command) == 2
     assert "40 distinct" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_too_few_images_are_told_with_the_path_given_before_any_are_simulated(
+    tmp_path, monkeypatch, capsys, count
+):
+    np.savez(
+        tmp_path / "few.npz", images=np.random.default_rng(0).integers(256, size=(count, 16, 16), dtype="u1")
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr("galgen.data.prepare.simulate", lambda *given, **options: pytest.fail("simulated"))
+    assert main(["data", "prepare", "--profile", "smoke", "--data", "few.npz", "--N", "2"]) == 2
+    says = f"need 36 images, but few.npz has {count} distinct ones: at least 36 are needed"
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device", "x"), PermissionError(13, "denied", "x")]
+)
+def test_what_the_system_refuses_is_one_line_and_exit_code_2(monkeypatch, capsys, error):
+    def refused(self, kind):
+        raise error
+
+    monkeypatch.setattr(Store, "runs", refused)
+    assert main(["runs", "list"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said.startswith(f"galgen: error: {error}; ")
+        and "same command again" in said
+        and said.count("\n") == 1
+    )
 
 
 def test_plan_train_and_the_store(tmp_path, monkeypatch, capsys):

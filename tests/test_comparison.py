@@ -39,46 +39,6 @@ def test_the_measure_is_judged_by_its_null_and_what_it_sees(null, seen, blind, e
     assert end in comparison.measure(null, seen, blind, 9)
 
 
-def test_preserved_morphology_takes_both_models():
-    held = comparison.preserved({"Glow": [GOOD, GOOD]})
-    assert "not distinguished from real galaxies: Glow (E = 0.100, p = 0.500 and E" in held
-    assert held.endswith("holds here for all families.")
-    off = comparison.preserved({"Glow": [GOOD, BAD], "GAN": [GOOD, None], "diffusion": [GOOD, GOOD]})
-    assert "at least one of A and B: Glow (E = 0.100, p = 0.500 and E = 0.700, p = 0.001). " in off
-    assert "not measurable: GAN (E = 0.100, p = 0.500 and not measurable). The paper, judging by eye" in off
-    unknown = comparison.preserved({"GAN": [None, None]})
-    assert unknown.endswith("not measurable: GAN (not measurable and not measurable). ")
-
-
-@pytest.mark.parametrize(
-    ("ns", "a", "b", "end"),
-    [
-        ([10, 100], GOOD, GOOD, "The claim holds here."),
-        ([10, 100], GOOD, BAD, "The claim does not hold here for one of the two models."),
-        ([10, 100], BAD, BAD, "change with N (our smallest N is far below the paper's 1000)."),
-        ([10, 100], None, BAD, "That cannot be decided here."),
-        ([10], GOOD, GOOD, "There is one N only, so nothing is compared."),
-    ],
-)
-def test_a_claim_on_sizes_is_decided_by_both_models(ns, a, b, end):
-    text = comparison.sizes("Figure 8.", "diffusion", ns, {"A": a, "B": b})
-    assert text.startswith(f"**Figure 8.** diffusion, N = 10 held directly against N = {ns[-1]}: A: ")
-    assert text.endswith(end)
-
-
-@pytest.mark.parametrize(
-    ("found", "end"),
-    [
-        ({10: [0.5, 0.4], 100: [0.3, 0.2]}, "the claim holds here."),
-        ({10: [0.5, 0.25], 100: [0.3, 0.2]}, "the claim is not confirmed here."),
-        ({10: [0.5]}, "(A, B): 0.500 at N = 10. There are no two sizes to compare."),
-        ({}, "(A, B): none. There are no two sizes to compare."),
-    ],
-)
-def test_m20_gets_worse_if_the_sizes_are_in_order(found, end):
-    assert comparison.m20(found).endswith(end)
-
-
 @pytest.mark.parametrize(
     ("found", "end"),
     [
@@ -117,16 +77,6 @@ def test_kinds_of_galaxies_are_shared_beyond_a_stranger():
     assert "in no coefficient (median -0.60)" in comparison.kinds("GAN", turned, {})
 
 
-def test_known_sets_say_whether_the_tests_are_sound():
-    text = comparison.known_sets([], ["the classifier", "morphology"], [])
-    assert "Real galaxies are not distinguished from real galaxies by any test. " in text
-    assert "pixel are distinguished by the classifier, morphology, the Gaussian with the" in text
-    assert text.endswith("covariance by none.")
-    assert "by morphology: bad luck, or a fault of the test. " in comparison.known_sets(
-        ["morphology"], [], []
-    )
-
-
 def portrait(p, area):
     auc = Estimate(area, 0, 1, n=9)
     tests = {32: C2ST(auc, Outcome(area, 0.4, 0.6, p)), 8: C2ST(auc, Outcome(area, 0.4, 0.6, 0.5))}
@@ -141,37 +91,3 @@ def test_a_family_is_judged_by_all_tests_of_both_models():
     )
     text = comparison.family([portrait(0.5, 0.51), portrait(0.001, 0.99)])
     assert text.endswith("Distinguished from galaxies: A by none; B by the classifier.")
-
-
-@pytest.mark.parametrize(
-    ("energy", "end"),
-    [
-        ({"a": 0.1, "b": 0.2}, "8 pixels: a (0.60), b (0.90); by morphology: a (0.100), b (0.200). Both "
-         "judges have the same order."),
-        ({"a": 0.3, "b": 0.2}, "b (0.200), a (0.300). The two judges do not have the same order: what is "
-         "best depends on what is asked."),
-        ({"a": 0.3}, "by morphology: a (0.300). Not all of them could be measured by morphology."),
-        ({}, "b (0.90). Not all of them could be measured by morphology."),
-    ],
-)  # fmt: skip
-def test_two_judges_have_one_order_or_not(energy, end):
-    assert comparison.order({"b": 0.9, "a": 0.6}, energy, 8).endswith(end)
-
-
-@pytest.mark.parametrize(
-    ("found", "end"),
-    [
-        (0, "distinguishes none of our models from them."),
-        (2, "distinguishes 2 of our 6 models from them; judge by the sheet above whether the eye does."),
-        (6, "distinguishes all 6 of our models from them; judge by the sheet above whether the eye does."),
-    ],
-)
-def test_how_many_models_a_classifier_distinguishes(found, end):
-    assert comparison.appearance(found, 6).endswith(end)
-
-
-def test_the_rule_of_thumb_and_the_order_of_agreement():
-    assert comparison.ratios({"a": 120, "b": 3.14159}).endswith("a 120, b 3.14. Reached by a.")
-    assert comparison.ratios({"a": 12}).endswith("None of our models reaches it, whatever it has learnt.")
-    text = comparison.families({"a": 0.1, "b": 0.9})
-    assert "of A and B: a 0.10, b 0.90. Most alike are the two models of the b family" in text

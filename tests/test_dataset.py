@@ -89,6 +89,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, noise, name):
         make(tmp_path / name, noise)
 
 
+def test_a_full_disk_is_told_with_what_is_needed_and_leaves_nothing(tmp_path, noise, monkeypatch):
+    def full(*given, **options):
+        raise OSError("3840 requested and 128 written")  # as numpy says it
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(GalgenError, match=r"disk is full: .*set needs about 0\.0 MB, .* Make room"):
+        make(tmp_path / "set", noise)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):
     with pytest.raises(GalgenError, match="galgen data import"):
         Dataset.open(tmp_path)
@@ -127,8 +137,12 @@ def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
     split(dataset, 25, 10)
     with pytest.raises(GalgenError, match=r"need 62 images.* 60 distinct .*at most 25"):
         split(dataset, 26, 10)
-    with pytest.raises(GalgenError, match=r"need 72 images.* 60 distinct ones: at least 72 are needed"):
-        split(dataset, 1, 70)
+    for validation in (57, 70):  # one image for each model is none for a comparison
+        needed = rf"60 distinct ones: at least {validation + 4} are needed"
+        with pytest.raises(GalgenError, match=needed):
+            split(dataset, 10, validation)
+    with pytest.raises(GalgenError, match=r"but a/b\.npz has 60 distinct ones"):
+        split(dataset, 26, 10, source="a/b.npz")
 
 
 def test_near_duplicates_are_found_in_every_orientation(noise):

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from scipy import ndimage, stats
 
 from galgen.compare.discriminator import (
     ALIKE,
+    GRADES,
     WRONG,
     DiscriminatorTest,
     Judgement,
@@ -66,7 +68,8 @@ def test_the_test_of_a_pair_gives_each_judge_its_own_samples_and_training_images
     )
     A = judgement(sharpness, *samples, images[:300], images[600:])
     B = judgement(sharpness, *samples[::-1], images[300:600], images[600:])
-    assert (found.distance, found.p) == (DiscriminatorTest(A, B).distance, DiscriminatorTest(A, B).p)
+    assert found.apart() == DiscriminatorTest(A, B).apart()
+    assert found.apart("held_out") == DiscriminatorTest(A, B).apart("held_out")
 
 
 def test_the_hinge_loss_at_its_corners():
@@ -81,7 +84,7 @@ def test_a_constant_discriminator_has_mean_two_and_no_power():
             assert curve.mean.value == curve.low == curve.high == pytest.approx(2) and curve.sd < 1e-12
         assert all(c.distance == 0 and c.p == 1 and c.auc.value == 0.5 for c in D.contrasts.values())
         assert not D.has_power() and D.floor == pytest.approx(2)
-    assert (test.verdict(), test.distance, test.p) == ("no power", 0, 1)
+    assert (test.verdict(), test.apart().value, test.apart().p) == ("no power", 0, 1)
 
 
 def test_a_discriminator_of_nothing_in_the_image_has_no_power():
@@ -102,32 +105,53 @@ def test_an_untrained_discriminator_has_no_power_whatever_it_finds():
         D = torch.nn.Sequential(*layers, torch.nn.LeakyReLU(0.2), torch.nn.Flatten(), torch.nn.LazyLinear(1))
         D.append(torch.nn.Flatten(0)).eval()
         A = judgement(D, own, other, galaxies(300, 3), galaxies(400, 5), before=D)
-        noise.append(A.contrasts["held_out", "noise"].p < 0.05 and "noise" not in A.hard())
+        noise.append(A.sees("noise") <= 0.1 and A.sees("noise") == A.sees("noise", trained=False))
         assert not A.has_power()
     assert all(noise)
 
 
-def test_power_is_asked_of_what_takes_training_to_find():
-    def noise_alone(x):
-        return (x[..., 1:] - x[..., :-1]).square().mean((1, 2, 3)).gt(0.01).float()
+def test_a_fault_is_seen_from_the_least_grade_on_from_which_all_are_found():
+    A = judgement(sharpness, drawn(200, 1), drawn(200, 2), galaxies(300, 3), galaxies(400, 5))
+    seen = {kind: A.sees(kind) for kind in WRONG}
+    assert seen["blurred"] == 0.5 and seen["noise"] <= 0.05 and seen["dropped"] <= 0.75
+    assert all(A.sees(kind, trained=False) == np.inf for kind in WRONG)
+    missed = replace(A.contrasts["held_out", ("blurred", 1.0)], p=0.4)
+    A.contrasts["held_out", ("blurred", 1.0)] = missed  # what is found below does not count
+    assert A.sees("blurred") == 2.0
+    A.contrasts["held_out", ("blurred", 2.0)] = missed
+    assert A.sees("blurred") == np.inf and not A.has_power()
 
+
+def test_power_is_what_training_added():
     images = drawn(200, 1), drawn(200, 2), galaxies(300, 3), galaxies(400, 5)
-    A = judgement(sharpness, *images, before=noise_alone)
-    assert A.hard() == ["blurred", "dropped"] and A.has_power()
-    # what the trained one finds no better, it did not learn
-    B = judgement(noise_alone, *images, before=blind)
-    assert B.contrasts["held_out", "noise"].p < 0.05 and not B.has_power()
+    assert judgement(sharpness, *images).has_power()
+    # what the untrained one sees as early, it has not learnt
+    assert not judgement(sharpness, *images, before=sharpness).has_power()
+
+
+def test_galaxies_without_the_brightest_are_no_repetitions_so_that_a_blind_judge_keeps_its_level():
+    """Scores without information find a dropped mode at the rate of the level."""
+    rejected = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        sizes = dict.fromkeys(ALIKE, 40) | {
+            g: round(40 * (1 - g[1])) if g[0] == "dropped" else 40 for g in GRADES
+        }
+        scores = {name: rng.normal(size=n) for name, n in sizes.items()}
+        found = judge(scores, scores, permutations=99, seed=seed)
+        rejected += found.contrasts["held_out", ("dropped", 0.75)].p <= 0.05
+    assert 0 < rejected and stats.binomtest(rejected, 100, 0.05, "greater").pvalue > 0.01
 
 
 def test_with_power_good_generators_pass_and_blurred_ones_separate():
     good, blurred = drawn(200, 1), torch.from_numpy(ndimage.gaussian_filter(drawn(200, 1), (0, 0, 0.6, 0.6)))
     test = both(sharpness, good, drawn(200, 2))
-    assert test.verdict() == "passes" and test.A.has_power() and test.distance < 0.3
-    assert test.A.contrasts["held_out", "noise"].auc.low > 0.5
-    assert test.A.contrasts["held_out", "dropped"].p < 0.05
+    assert test.verdict() == "passes" and test.A.has_power() and test.apart().value < 0.3
+    assert test.A.contrasts["held_out", ("noise", 0.1)].auc.low > 0.5
+    assert test.A.contrasts["held_out", ("dropped", 0.75)].p < 0.05
     assert test.A.memory.low < 0.5 < test.A.memory.high
     wrong = both(sharpness, blurred, drawn(200, 2))
-    assert wrong.verdict() == "separates" and wrong.p < 0.05 and wrong.distance > 0.5
+    assert wrong.verdict() == "separates" and wrong.apart().p < 0.05 and wrong.apart().value > 0.5
 
 
 def test_no_verdict_against_separation_comes_from_a_missing_control():
@@ -151,7 +175,7 @@ def test_a_discriminator_that_knows_its_training_images_is_told_from_a_bad_gener
 
 def test_the_mean_loss_is_two_and_the_gap_of_the_scores_in_the_papers_order():
     rng = np.random.default_rng(0)
-    scores = {name: rng.uniform(-1, 1, 100) * 0.5 for name in ALIKE + WRONG}
+    scores = {name: rng.uniform(-1, 1, 100) * 0.5 for name in (*ALIKE, *GRADES)}
     scores["own"] -= 0.4
     found = judge(scores, scores, permutations=9)
     for name, curve in found.curves.items():
@@ -162,7 +186,7 @@ def test_the_mean_loss_is_two_and_the_gap_of_the_scores_in_the_papers_order():
 def test_the_floor_is_the_mean_loss_of_scores_that_are_alike():
     rng = np.random.default_rng(1)
     scores = {name: rng.normal(0.2, 1.5, 6000) for name in ALIKE[:3]}
-    scores |= {name: scores["own"][:50] for name in ("held_out", *WRONG)}
+    scores |= {name: scores["own"][:50] for name in ("held_out", *GRADES)}
     found = judge(scores, scores, permutations=1)
     assert found.curves["other"].mean.value == pytest.approx(found.floor, abs=0.06)
     exact = stats.norm(0.2, 1.5).expect(lambda s: max(2, 1 + abs(s)))
@@ -204,26 +228,34 @@ def test_the_joint_p_value_keeps_its_level():
         found = {(x, y): contrast(scores[x], scores[y], permutations=199, seed=seed) for x, y in pairs}
         return Judgement({}, found, 2.0, {})
 
-    rejected = sum(DiscriminatorTest(alike(seed), alike(seed + 1000)).p <= 0.05 for seed in range(250))
+    rejected = sum(
+        DiscriminatorTest(alike(seed), alike(seed + 1000)).apart().p <= 0.05 for seed in range(250)
+    )
     assert rejected > 0 and stats.binomtest(rejected, 250, 0.05, "greater").pvalue > 0.01
 
 
 def test_the_sets_are_what_they_say():
     own, other, train, held_out = drawn(30, 1), drawn(30, 2), galaxies(20, 3), galaxies(90, 4)
     sets = image_sets(own, other, train, held_out, seed=1)
-    assert set(sets) == {*ALIKE, *WRONG} and all(x.dtype == torch.float32 for x in sets.values())
-    assert [len(sets[name]) for name in (*ALIKE, *WRONG)] == [30, 30, 20, 30, 30, 30, 30]
+    assert set(sets) == {*ALIKE, *GRADES} and all(x.dtype == torch.float32 for x in sets.values())
+    assert [len(sets[name]) for name in ALIKE] == [30, 30, 20, 30]
+    assert [len(sets[name]) for name in GRADES] == [30] * 6 + [22, 15, 8]
 
     def keys(x):
         return {image.tobytes() for image in (255 * x).round().to(torch.uint8).numpy()}
 
     assert keys(sets["train"]) == {image.tobytes() for image in train}
-    assert len(keys(sets["dropped"])) == 8 and not keys(sets["dropped"]) & keys(sets["held_out"])
-    assert keys(sets["dropped"]) | keys(sets["held_out"]) <= {image.tobytes() for image in held_out}
-    noise, blurred = sets["noise"].flatten(1), sets["blurred"].flatten(1)
-    assert len({tuple(row.argsort(stable=True).tolist()) for row in noise}) == 30
-    torch.testing.assert_close(noise.mean(1), blurred.mean(1), atol=2e-3, rtol=0)  # of the same galaxies
-    assert (noise.std(1) > blurred.std(1)).all()
+    few, half = sets["dropped", 0.75], sets["dropped", 0.5]
+    assert len(keys(few)) == 8 and len(keys(half)) == 15 and keys(few) < keys(half)  # none twice
+    assert not keys(half) & keys(sets["held_out"]) and keys(half) <= {image.tobytes() for image in held_out}
+    assert half.sum((1, 2, 3)).max() <= sets["blurred", 0.5].sum((1, 2, 3)).median() + 0.1
+    little, much = (sets["blurred", pixels].flatten(1) for pixels in (0.5, 2.0))
+    torch.testing.assert_close(little.mean(1), much.mean(1), atol=2e-3, rtol=0)  # of the same galaxies
+    assert (sets["noise", 0.1].flatten(1).std(1) > little.std(1)).all() and (
+        little.std(1) > much.std(1)
+    ).all()
+    raw = image_sets(own, other, train, held_out, raw=other, seed=1)
+    assert set(raw) - set(sets) == {"raw"} and torch.equal(raw["raw"], other)
     again, another = (image_sets(own, other, train, held_out, seed=s) for s in (1, 2))
     assert all(torch.equal(sets[name], again[name]) for name in sets)
     assert not torch.equal(sets["held_out"], another["held_out"])
@@ -247,7 +279,7 @@ def test_scores_do_not_depend_on_the_chunk_and_need_evaluation_mode():
         (lambda: score(lambda x: x[:, 0, 0], drawn(4, 1)), "one finite number"),
         (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "one finite number"),
         (lambda: judge({"own": np.ones(3)}, {}), "blurred"),
-        (lambda: judge(dict.fromkeys(ALIKE + WRONG, np.ones(3)), {}), "wanted: held_out, noise"),
+        (lambda: judge(dict.fromkeys((*ALIKE, *GRADES), np.ones(3)), {}), "wanted: held_out, .'noise"),
         (lambda: contrast(np.ones(3), np.ones(4), paired=True), "3 and 4 scores"),
         (lambda: contrast(np.ones(3), np.ones(0)), "3 and 0 scores"),
         (lambda: image_sets(drawn(9, 1), drawn(8, 1), galaxies(9, 1), galaxies(40, 1)), "shapes"),

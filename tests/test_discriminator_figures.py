@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.discriminator import ALIKE, WRONG, DiscriminatorTest, judge
+from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, judge
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import discriminator as figures
 
@@ -11,7 +11,7 @@ from galgen.figures import discriminator as figures
 def drawn_test(seed, shift=0.0):
     """Two judges with scores of 40 images a set; samples score lower by a shift."""
     rng = np.random.default_rng(seed)
-    scores = [{name: rng.normal(-shift * (name == "own"), 1, 40) for name in (*ALIKE, *WRONG)} for _ in "AB"]
+    scores = [{name: rng.normal(-shift * (name == "own"), 1, 40) for name in (*ALIKE, *GRADES)} for _ in "AB"]
     return DiscriminatorTest(*(judge(each, each, permutations=19) for each in scores))
 
 
@@ -27,13 +27,13 @@ def test_the_four_curves_are_those_of_the_two_judges():
     assert test.curves["B", "train"] is test.B.curves["train"]
 
 
-def test_each_test_has_a_panel_with_its_four_distributions_and_spare_panels_are_hidden():
+def test_each_test_has_a_panel_with_its_six_distributions_and_spare_panels_are_hidden():
     tests = {f"{k} images shown": drawn_test(k, shift=4.0 * (k == 1)) for k in range(4)}
     axes = figures.loss_panels(tests, columns=3).axes
     assert [axis.get_visible() for axis in axes] == [True] * 4 + [False] * 2
     assert [axis.get_title() for axis in axes[:4]] == list(tests)
     for axis in axes[:4]:
-        assert len(axis.patches) == 4
+        assert len(axis.patches) == 6
         for patch in axis.patches:  # a density, what lies beyond the axis included
             x, y = patch.get_xy().T
             assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(1)

@@ -68,7 +68,7 @@ def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
 def test_every_family_can_be_planned(profile, family, tmp_path):
     planned = Experiment(Parameters(profile=profile), Store(tmp_path), family=family)
     pairs = len(planned.pairs(planned.sizes[0]))
-    beyond_pairs = {1: 3, 2: 1}[pairs]  # the 2x2 but for model B, or but for the swapped pair
+    beyond_pairs = 3 if pairs == 1 else 2  # the 2x2 but for model B, and for A of a second pair
     beyond_pairs += planned.family.has_control
     records = planned.plan()
     assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.sizes) + beyond_pairs
@@ -89,6 +89,13 @@ def test_a_name_of_the_plan_finds_its_family_and_an_unknown_one_lists_them(tmp_p
     assert (experiment.family.name, training.N, training.half, training.init) == ("glow", 8, "B", 1)
     with pytest.raises(GalgenError, match=r"no training 'glow-N7'.*unet-N8-A00"):
         training_named("glow-N7", parameters, Store(tmp_path))
+
+
+def test_no_two_models_of_the_pairs_share_initialisation_order_or_noise(experiment):
+    flow = Experiment(experiment.parameters, experiment.store, family="glow")
+    models = [model for pair in flow.pairs(6) for model in pair]
+    assert len(models) == 8 and [model.half for model in models] == ["A", "B"] * 4
+    assert len({m.init for m in models}) == len({m.order for m in models}) == 8
 
 
 def test_models_differ_in_images_initialisation_and_order_as_their_names_say(experiment):

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from test_inversion import ROTATION, Linear, latents
 
-from galgen.compare.family_tests import beyond, beyond_same_images
-from galgen.compare.inversion import model_pairs
+from galgen.compare.family_tests import beyond, falls, latents_test
 
 
 def test_models_that_agree_more_than_others_are_found_and_others_are_not():
@@ -26,18 +25,26 @@ class Bounded(Linear):
 
 
 def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
-    # A and A2 hold one density, B and B2 another: their latents are 1.5 times wider.
-    a, a2, b, b2 = Bounded(), Bounded(rotation=ROTATION), Bounded(1.5), Bounded(1.5, ROTATION)
-    apart = beyond_same_images(model_pairs([(a, b), (a2, b2)]), latents(n=200))
-    assert apart.p == pytest.approx(1 / 70)  # four values above four others
-    assert apart.low < apart.high < 0.05 < apart.value
-    alike = beyond_same_images(model_pairs([(a, a2), (a2, a)]), latents(n=200))
-    assert alike.p > 0.1
+    # All A hold one density, all B another: their latents are 1.5 times wider.
+    pairs = [(Bounded(rotation=turn), Bounded(1.5, turn)) for turn in (None, ROTATION, ROTATION.T, None)]
+    apart = latents_test(pairs, latents(n=60))
+    assert apart.p == pytest.approx([1 / 35] * len(apart.p))  # 2 of 70 ways
+    assert min(apart.ratio) > 5
+    deepest = apart.deepest()
+    assert deepest.low < deepest.high < 0.1 < deepest.value and deepest.p == apart.p[-1]
+    assert max(apart.echo) < 1e-5 < min(apart.floor)
+    single = latents_test(pairs[:1], latents(n=60))
+    assert single.ratio == [] and single.same[-1] == [] and single.p == [1.0] * len(single.p)
 
 
-def test_the_null_of_flows_is_the_range_of_those_on_the_same_images():
-    a, b = Bounded(), Bounded(1.5)
-    pairs = {"disjoint": [(a, b)], "same": [(a, a), (b, a)]}
-    found = beyond_same_images(pairs, latents(n=50))
-    assert found.low == pytest.approx(0, abs=1e-6)
-    assert found.high == pytest.approx(0.5 * (2 / np.pi) ** 0.5, rel=0.1)
+def test_pairs_of_one_density_do_not_depend_on_the_letters():
+    turned = [Bounded(rotation=turn) for turn in (None, ROTATION, ROTATION.T, ROTATION @ ROTATION)]
+    found = latents_test([tuple(turned[:2]), tuple(turned[2:])], latents(n=60))
+    assert min(found.p) >= 1 / 3 - 1e-9 and max(found.ratio) < 2
+    assert len(found.apart[0]) == 2
+
+
+def test_falling_distances_have_the_exact_p_of_the_ranks():
+    assert falls([4, 5, 6, 7], [0, 1, 2, 3]) == pytest.approx(1 / 70)
+    assert falls([0, 1, 2, 3], [4, 5, 6, 7]) == 1
+    assert falls([4, 5], [0, 1]) == pytest.approx(1 / 6)

@@ -27,24 +27,6 @@ def test_noise_is_too_little_where_galaxies_spread_more_and_samples_less(deviati
     assert ("too little" in text) is short and (f"to {share:.2f} of what it should be." in text) is short
 
 
-@pytest.mark.parametrize(
-    "gaps, here", [((8.0, 0.4), True), ((8.0, 2.0), False), ((2.0, 0.1), False), ((4.0,), False)]
-)
-def test_a_transition_is_a_gap_that_closes(gaps, here):
-    text = findings.gap(dict(zip((10, 4000), gaps, strict=False)))
-    assert f"up to {gaps[0]:.1f} dB better" in text and text.endswith("is here.") is here
-
-
-@pytest.mark.parametrize("psnr, flat", [([24.0, 23.5, 22.0], True), ([33.0, 30.0, 26.0], False)])
-def test_a_plateau_is_within_three_decibels(psnr, flat):
-    text = findings.plateau(psnr)
-    assert f"{psnr[-1]:.1f} to {psnr[0]:.1f} dB" in text
-    assert ("hardly better" in text) is flat and ("still better" in text) is not flat
-    assert ("nearly a plateau, as in the paper, but at 24 dB" in text) is flat and (
-        "not seen here" in text
-    ) is not flat
-
-
 @pytest.mark.parametrize("difference, text", [(0.12, "control is +0.12."), (-0.05, "do **not** agree more")])
 def test_agreement_beyond_the_stronger_control(difference, text):
     assert text in findings.beyond(difference)
@@ -62,37 +44,3 @@ def test_a_pair_has_memorised_after_the_first_passes_that_show_it_or_never():
     assert findings.onset(history) == {10: 2000}
     when = ["at N = 10 after 2\N{NO-BREAK SPACE}000 passes", "at N = 4\N{NO-BREAK SPACE}000 never"]
     assert findings.passes(history) == f"The pair memorises (p < 0.01) {', '.join(when)}"
-
-
-@pytest.mark.parametrize(
-    "large, fresh",
-    [
-        (asked(0.5, 0.5, 0.04), "at N = 300 P(train closer) is 0.55 at most."),
-        (asked(0.5, 0.001, 0.04), "there is no N at which it can be excluded."),
-        # its lower end is below 0.55, its upper end is not
-        (asked(0.53, 0.5, 0.1), "there is no N at which it can be excluded."),
-    ],
-)
-def test_sizes_at_which_memorization_is_found_are_named_and_sizes_at_which_it_is_excluded(large, fresh):
-    text = findings.memorisation({10: asked(0.95, 0.001), 300: large})
-    at = "N = 10, 300" if large.outcome.p < 0.01 else "N = 10"
-    known = f"P(train closer) {around(0.95)} at N = 10, of Gaussians of the same images {around(0.6)}"
-    assert text == f"**Memorisation.** At {at} the models memorise ({known}); {fresh}"
-    # to favour one's own images no more than Gaussians do is not to memorise
-    assert "No N memorises" in findings.memorisation({10: asked(0.95, 0.2)})
-
-
-@pytest.mark.parametrize("large, text", [(0.9, ", the transition of the paper."), (0.15, ": no transition.")])
-def test_a_transition_is_agreement_that_grows_beyond_its_interval(large, text):
-    assert findings.agreement(around(0.1), around(large)).endswith(f"{around(0.1)} to {around(large)}{text}")
-
-
-@pytest.mark.parametrize(
-    "large, difference, last", [(0.9, 0.3, "exceed both controls."), (0.4, -0.2, "given above.")]
-)
-def test_the_controls_say_at_which_sizes_networks_agree_more(large, difference, last):
-    gaussians = {10: around(0.2), 300: around(0.6)}
-    text = findings.controls({10: around(0.2), 300: around(large)}, gaussians, difference)
-    assert f"({around(0.2)} to {around(0.6)})" in text and text.endswith(last)
-    ahead = f"more than they do at N = 300 ({around(0.9)} against {around(0.6)})."
-    assert (ahead in text) is (large == 0.9) and ("At no N do" in text) is (large != 0.9)

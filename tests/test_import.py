@@ -268,8 +268,10 @@ def test_damaged_pictures_and_npy_files_are_refused_by_name(tmp_path):
     np.save(folder / "c.npy", np.array([{}, None], dtype=object), allow_pickle=True)
     np.save(folder / "d.npy", flux(1, 3, 16, 16))
     (folder / "e.npy").write_bytes(b"")
+    np.save(folder / "f.npy", flux(1, 0, 0)[0])
     refused = dict(import_images(folder, size=16, crop=16).refused)
-    assert list(refused) == ["b.npy", "c.npy", "d.npy", "e.npy"]
+    assert list(refused) == ["b.npy", "c.npy", "d.npy", "e.npy", "f.npy"]
+    assert refused["f.npy"] == "empty: shape (0, 0)"
     assert "Python objects" in refused["c.npy"] and "not one image" in refused["d.npy"]
 
 
@@ -449,6 +451,50 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_by_its_directory(tmp_pat
         import_images(tmp_path / "a.npz", size=8)
 
 
+def test_an_object_or_a_piece_too_large_for_memory_is_refused_by_its_header(tmp_path):
+    def refused(name, create, **options):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["columns"] = np.arange(3)
+            create(file)
+        with pytest.raises(GalgenError) as caught:
+            import_images(tmp_path / f"{name}.h5", size=8, **options)
+        return str(caught.value)
+
+    chunks = (1, 64, 64)
+    said = refused("absurd", lambda file: file.create_dataset("x", (3, 2**20, 2**20), "u1", chunks=chunks))
+    assert "absurd.h5, images are too large: 1048576 x 1048576 pixels, more than 16777216" in said
+    said = refused(
+        "chunk", lambda file: file.create_dataset("x", (999, 999, 999), "f4", chunks=(900, 999, 999))
+    )
+    assert "chunk.h5, 'x' is unpacked in pieces of 3593 MB, more than 537" in said
+    said = refused("text", lambda file: file.create_dataset("x", (40,), "S100000000", chunks=(1,)), key="x")
+    assert "text.h5, 'x' is unpacked in pieces of 4000 MB" in said
+    said = refused("many", lambda file: file.create_dataset("x", (2**40, 8, 8), "u1", chunks=(9, 8, 8)))
+    assert "many.h5 has 1099511627776 images, more than 4194304" in said
+
+    header = {"SIMPLE": "T", "BITPIX": 8, "NAXIS": 2, "NAXIS1": 99999, "NAXIS2": 99999}
+    cards = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in header.items()) + "END"
+    files = {"fits/a_r.fits": cards.ljust(2880).encode()}
+    files["npy/a.npy"] = member("(99999, 99999)") + bytes(10)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+    os.truncate(tmp_path / "fits" / "a_r.fits", 2880 * 3_472_154)  # sparse: it takes no room
+    os.truncate(tmp_path / "npy" / "a.npy", 10**10)
+    (tmp_path / "png").mkdir()
+    Image.new("L", (9000, 9000)).save(tmp_path / "png" / "a.png")
+    for folder, sides in (("fits", "99999 x 99999"), ("npy", "99999 x 99999"), ("png", "9000 x 9000")):
+        with pytest.raises(GalgenError, match=f"too large: {sides} pixels"):
+            import_images(tmp_path / folder, size=8, bands=["r"])
+
+
+def test_where_nothing_can_be_used_the_import_gives_up(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", (2**20, 8, 8), "u1", chunks=(9, 8, 8))  # never written: all blank
+    with pytest.raises(GalgenError, match=r"1000 of 1000 objects cannot be used\. a\.h5\[0\]: blank"):
+        import_images(tmp_path / "a.h5", size=8)
+
+
 def test_a_fifo_among_pictures_is_passed_by(tmp_path):
     Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b.png")
@@ -502,7 +548,8 @@ def test_floats_of_0_to_255_are_told_what_they_were_taken_for(tmp_path):
     images = display(3, 8, 8).astype(np.float32)
     images[1, 4, 4] = np.inf
     np.save(tmp_path / "a.npy", images)
-    with pytest.raises(GalgenError, match=r"1 x 8 x 8, but flux is to have bands"):
+    taken = r"1 x 8 x 8, but flux is to have bands g, r, z .* not all lie in \[0, 1\] are taken for flux"
+    with pytest.raises(GalgenError, match=taken):
         import_images(tmp_path / "a.npy", size=8)
     with pytest.raises(GalgenError, match=r"is no flux \(display images are uint8, or floats in"):
         import_images(tmp_path / "a.npy", size=8, crop=8, bands=["r"])

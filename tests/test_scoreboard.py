@@ -34,7 +34,7 @@ def asked(a, b, galaxies, **options):
 
 def test_every_control_shows_what_it_must_and_nothing_it_must_not(galaxies):
     for name, pair in controls(*galaxies, N).pairs.items():
-        found = asked(*pair, galaxies)
+        found = asked(*pair, galaxies, both=False)
         told = {question: found[question].p < 0.01 for question in EXPECTED[name] if question in found}
         assert told == {question: EXPECTED[name][question] for question in told}, (name, found)
 
@@ -45,6 +45,13 @@ def test_two_models_that_draw_the_same_agree_and_their_null_is_that_of_strangers
     agreement = asked(a, noisy, galaxies)["agreement"]
     assert agreement.value > 0.9 and agreement.p == 1 / 200
     assert -0.2 < agreement.low < 0 < agreement.high < 0.2
+
+
+def test_a_fault_of_b_alone_is_found(galaxies):
+    pairs = controls(*galaxies, N).pairs
+    a, blurred = pairs["held out"][0], pairs["blurred"][1]
+    alone, either = (asked(a, blurred, galaxies, both=both)["distribution"] for both in (False, True))
+    assert alone.p > 0.01 and either.value > alone.value and either.p == 2 / 200
 
 
 def test_each_question_is_asked_where_it_can_be(galaxies):

@@ -1,5 +1,3 @@
-import pytest
-
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Outcome
 from galgen.figures import scoreboard
@@ -50,7 +48,7 @@ def test_what_is_kept_of_a_board_is_the_board_again():
 
 def findings(*agreement):
     scores = {("diffusion", n): {"agreement": found} for n, found in zip((10, 4000), agreement, strict=False)}
-    return Findings(scores | {("GAN", 30): {"agreement": agreement[-1]}}, {}, {}, [])
+    return Findings(scores | {("GAN", 30): {"agreement": agreement[-1]}})
 
 
 def test_where_a_question_finds_something():
@@ -59,21 +57,6 @@ def test_where_a_question_finds_something():
     assert scoreboard.where(findings(YES, NO, YES), "agreement") == "diffusion at N = 10; GAN at N = 30"
     assert scoreboard.where(findings(NO, NO, NO), "agreement") == "none"
     assert scoreboard.where(findings(NO, NO, NO), "morphology") == "none"
-
-
-@pytest.mark.parametrize(
-    ("free", "memorising", "wanted"),
-    [
-        ([2, 3], [1], "the lowest ratio is 2; of those that do, the highest is 1. All ratios are below"),
-        ([2, 3], [], "the lowest ratio is 2; none does. All"),
-        ([2, 3], [1], "models below it need not memorise, it shows."),
-        ([], [1, 4], "Every pair memorises; of those that do, the highest is 4. All"),
-        ([], [1, 4], "models below it memorise, it confirms."),
-        ([100], [1], "the highest is 1. The table says on which side of 100 each lies."),
-    ],
-)
-def test_what_a_run_says_to_the_rule_of_thumb(free, memorising, wanted):
-    assert wanted in scoreboard.ratio_text(free, memorising)
 
 
 def test_the_conclusions_count_and_name():

@@ -109,6 +109,7 @@ def test_runs_are_listed_shown_and_removed(tmp_path):
     assert store.get(runs[1].key[:10]).path == runs[1].path
     store.remove(runs[1].key)
     assert len(store.runs("thing")) == 2
+    assert store.runs("/etc/thing") == store.runs("*") == []  # a name, and no pattern
     for wrong in ("", "zz", runs[1].key):
         with pytest.raises(GalgenError, match="0 runs"):
             store.get(wrong)

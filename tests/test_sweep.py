@@ -58,7 +58,7 @@ if os.environ.get("FAIL") == f"{step} {run.name}":
     (run / "failed.json").write_text(json.dumps({"parameters": parameters, "error": "no: it is a test"}))
     sys.exit(1)
 files[0].parent.mkdir(parents=True, exist_ok=True)
-files[0].write_text("{}")
+files[0].write_text(json.dumps({"given": given}))
 """
 
 
@@ -160,7 +160,7 @@ def test_an_interrupt_ends_the_sweep_and_is_no_failure_of_the_run(project, capsy
         (["--N", "8", "1"], "N must be a number above 1, or a growing list of such numbers, not [1, 8]"),
         (["--N", "8", "24", "8"], "not [8, 8, 24]"),
         (["--N", "8", "60"], "N can be at most 59"),
-        (["--N", "8", "--profile", "smok"], "smoke, laptop, paper"),
+        (["--N", "8", "--profile", "smok"], "smoke, laptop, night, paper"),
         (["--N", "8", "--data", "nowhere.npz"], "nowhere.npz"),
         (["--N", "8", "--seed", "-1"], "seed"),
         (["--N", "8.5"], "--N: '8.5' is no whole number"),
@@ -290,12 +290,10 @@ def test_a_step_that_fails_is_noted_in_the_folder_of_its_run(tmp_path, monkeypat
     (failed,) = tmp_path.glob("build/smoke-my-data-*-N8/failed.json")
     assert "no training 'unet-N7'" in read_json(failed)["error"]
     write_json(tmp_path / "stamp.json", {"dataset": {"images": 3, "sha256": "0"}})
-    with pytest.raises(FileNotFoundError):
-        steps.main(["chapter", "a.ipynb", "b.ipynb", "stamp.json", *options])
+    assert steps.main(["chapter", "a.ipynb", "b.ipynb", "stamp.json", *options]) == 2
     assert "no training 'unet-N7'" in read_json(failed)["error"], "the first failure is told"
     failed.unlink()
-    with pytest.raises(FileNotFoundError):
-        steps.main(["chapter", "a.ipynb", "b.ipynb", "stamp.json", *options])
+    assert steps.main(["chapter", "a.ipynb", "b.ipynb", "stamp.json", *options]) == 2
     assert read_json(failed)["error"].startswith("FileNotFoundError: ")
 
     def interrupted(self, *given):
@@ -349,6 +347,74 @@ def test_a_sweep_makes_the_smallest_first_and_goes_on_where_one_fails(made):
     assert snakemake(made, "book", "--forcerun", "html", N="8").returncode == 0
     (last,) = (made / "order.txt").read_text().splitlines()[len(order) :]
     assert last == "render smoke-simulated-N8", "a book is bound again, and nothing else is made again"
+
+
+def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
+    data = "a'\"$(touch hacked)`touch hacked`; touch hacked; {x} {run} #<b>\\.npz"
+    np.savez(made / data, images=np.zeros((3, 16, 16), np.uint8))
+    result = snakemake(made, "book", DATA=data, N="8")
+    assert result.returncode == 0, result.stderr
+    assert not (made / "hacked").exists()
+    run = Run(Parameters(profile="smoke", data=str(made / data)), 8)
+    for name in ("data.json", "chapters/01_data.ipynb", "trainings/unet-N8-A00.json", "html/index.html"):
+        given = json.loads((made / run.folder / name).read_text())["given"]
+        assert given[given.index("--data") + 1] == data
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"sizes": "abc"}, "N.0: .* 'abc'"),
+        ({"sizes": "8 1.5"}, "N.1: .*'1.5'"),
+        ({"sizes": "9" * 400}, "N.0: .*less than"),
+        ({"sizes": 1.5}, "N.0: .*'1.5'"),
+        ({"seed": "1.5"}, "seed: .*'1.5'"),
+        ({"seed": 1.5}, "seed: .*1.5"),
+        ({"seed": str(2**70)}, "seed: .*less than"),
+        ({"data": 202411}, "data: .*202411"),  # what Snakemake makes of 2024_11
+    ],
+)
+def test_what_is_no_whole_number_and_what_has_become_one_is_refused(given, message):
+    with pytest.raises(GalgenError, match=message) as caught:
+        asked(given)
+    assert len(str(caught.value)) < 300
+
+
+def test_what_is_empty_is_as_usual_and_a_name_of_digits_stays_a_name():
+    assert asked({"profile": "smoke", "seed": "", "sizes": "", "data": None}) == SMOKE
+    assert asked({"data": "2024_11", "sizes": 8}) == Parameters(data="2024_11", N=8)
+
+
+def test_a_mistake_in_a_variable_is_one_line_of_the_workflow(made):
+    result = snakemake(made, "book", "-n", N="8 1.5")
+    (said,) = [line for line in result.stderr.splitlines() if line.startswith("galgen: error: ")]
+    assert result.returncode == 2 and "'1.5'" in said and "Traceback" not in result.stderr
+
+
+def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path):
+    folder, behind = tmp_path / "images", tmp_path / "elsewhere"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    behind.mkdir()
+    (folder / "link").symlink_to(behind)
+    files = [folder / "deep" / "deeper" / "a.npy", behind / "b.npy"]
+
+    def version():
+        return Run(Parameters(profile="smoke", data=str(folder))).data_version()
+
+    seen = [version()]
+    for file in files:
+        file.write_bytes(b"1234")
+        seen.append(version())
+        before = file.stat()
+        file.write_bytes(b"4321")  # as large, and as old as it was
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        seen.append(version())
+        assert version() == seen[-1]
+        file.rename(file.with_suffix(".x.npy"))
+        seen.append(version())
+        file.with_suffix(".x.npy").unlink()
+        seen.append(version())
+    assert len(set(seen)) == len(seen) - 2  # with each file gone it is as it was
 
 
 def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_then(made):

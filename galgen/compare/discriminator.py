@@ -21,14 +21,16 @@ scores may be permuted; A's and B's samples share latents, and only exchanges wi
 permutation of three sets does both, so each pair of sets has its own, exact test, and Bonferroni's bound
 joins the six of the four curves (two D, three pairs of own, other and train) however they depend.
 
-*Power*: the same contrast must find generators that are wrong by construction, against held-out images:
-other held-out images with their pixels shuffled (noise), blurred by a pixel, or eight of them over and over
-(dropped modes; only repeated scores give these away, the area stays near 1/2). The negative control is the
-same network *before its training*: what it finds too, any function of an image finds, and is no sign that D
-has learnt anything. So power is asked of those wrong sets alone that the untrained D does not find.
+*Power*: the same contrast must find generators that are wrong by construction, by a little and by more,
+against held-out images: other held-out images with noise of that sd added, blurred by so many pixels, or
+without the brightest share of them (dropped modes). No image comes twice, or labels could not be permuted.
+What D *sees* of a kind of fault is the least grade from which on it finds all. The negative control is the
+same network *before its training*: what it sees too, any function of an image sees. So D has power where it
+finds each kind of fault at its strongest, and sees one of them earlier than before its training.
 
 *Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ
-from training images then says nothing of the generator; whether they differ from held-out ones does.
+from training images then says nothing of the generator; whether they differ from held-out ones does. And a
+generator's average, which draws the samples, is not what D was trained against: its raw samples stand beside.
 """
 
 import itertools
@@ -41,13 +43,14 @@ from torch import Tensor, nn
 
 from galgen.compare.controls import blurred
 from galgen.compare.twosample import auc
-from galgen.compare.uncertainty import Estimate, bootstrap, permutation_test, permuted
+from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.compare.wasserstein import permuted_w1
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
 
 __all__ = [
     "ALIKE",
+    "GRADES",
     "WRONG",
     "Contrast",
     "Curve",
@@ -62,7 +65,9 @@ __all__ = [
 ]
 
 ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
-WRONG = ("noise", "blurred", "dropped")  # what a D with power distinguishes from held-out images
+# What a D with power distinguishes from held-out images: sd of noise, pixels of blur, share left out.
+WRONG = {"noise": (0.02, 0.05, 0.1), "blurred": (0.5, 1.0, 2.0), "dropped": (0.25, 0.5, 0.75)}
+GRADES = [(kind, grade) for kind, grades in WRONG.items() for grade in grades]
 _ALPHA = 0.05
 
 
@@ -97,30 +102,37 @@ class Judgement:
     """What the discriminator of one model says at one checkpoint.
 
     Attributes:
-        curves: l(D(own), D(set)) for every set but "own"; the paper's are "other" and "train".
-        contrasts: For every pair of `ALIKE`, and of "held_out" with each of `WRONG`.
+        curves: l(D(own), D(set)) for the sets of `ALIKE` but "own"; the paper's are "other" and "train".
+        contrasts: For every pair of `ALIKE`, of "raw" with "train" and "held_out" if it was asked about
+            those, and of "held_out" with each of `GRADES`.
         floor: The mean of l if D distinguished nothing, over its scores of own, other and train.
-        untrained: The contrast of "held_out" with each of `WRONG` under D before its training.
+        untrained: The contrast of "held_out" with each of `GRADES` under D before its training.
     """
 
     curves: dict[str, Curve]
-    contrasts: dict[tuple[str, str], Contrast]
+    contrasts: dict[tuple, Contrast]
     floor: float
-    untrained: dict[str, Contrast]
+    untrained: dict[tuple[str, float], Contrast]
 
     @property
     def memory(self) -> Estimate:
         """P(D scores a training image above a held-out one): above 1/2 where D has memorized them."""
         return self.contrasts["train", "held_out"].auc
 
-    def hard(self) -> list[str]:
-        """The wrong generators that D does not find before its training."""
-        return [name for name, found in self.untrained.items() if found.p >= _ALPHA]
+    def sees(self, kind: str, *, trained: bool = True) -> float:
+        """The least grade of a fault from which on D finds all; infinite if it misses the strongest."""
+        least = np.inf
+        for grade in WRONG[kind][::-1]:
+            name = (kind, grade)
+            if (self.contrasts["held_out", name] if trained else self.untrained[name]).p >= _ALPHA:
+                break
+            least = grade
+        return least
 
     def has_power(self) -> bool:
-        """Whether D finds, at p < 0.05, all wrong generators that take training to find, if there are any."""
-        hard = self.hard()
-        return bool(hard) and all(self.contrasts["held_out", name].p < _ALPHA for name in hard)
+        """Whether D finds each fault at its strongest, and one of them earlier than before its training."""
+        seen = {kind: self.sees(kind) for kind in WRONG}
+        return np.inf not in seen.values() and any(seen[k] < self.sees(k, trained=False) for k in seen)
 
 
 @dataclass(frozen=True)
@@ -135,24 +147,21 @@ class DiscriminatorTest:
         """The four that the paper draws, by the model that judges and what stands for the false image."""
         return {(M, false): getattr(self, M).curves[false] for M in "AB" for false in ("other", "train")}
 
-    @property
-    def distance(self) -> float:
-        """The largest distance between own, other and train under either D: 0 when the four curves agree."""
-        return max(c.distance for c in self._contrasts())
+    def apart(self, third: str = "train") -> Outcome:
+        """The largest distance of own, other and a third set under either D, 0 when the curves agree.
 
-    @property
-    def p(self) -> float:
-        """Bonferroni's bound on the smallest p-value of the same contrasts."""
-        return min(1.0, 6 * min(c.p for c in self._contrasts()))
+        Its p-value is Bonferroni's bound on the smallest of the six; with "held_out" the memory of D is out.
+        """
+        pairs = list(itertools.combinations(("own", "other", third), 2))
+        found = [D.contrasts[pair] for D in (self.A, self.B) for pair in pairs]
+        p = min(1.0, 6 * min(c.p for c in found))
+        return Outcome(max(c.distance for c in found), 0.0, 0.0, p)
 
     def verdict(self) -> str:
         """'separates', 'passes', or 'no power' when nothing is separated and a D misses a wrong generator."""
-        if self.p < _ALPHA:
+        if self.apart().p < _ALPHA:
             return "separates"
         return "passes" if self.A.has_power() and self.B.has_power() else "no power"
-
-    def _contrasts(self) -> list[Contrast]:
-        return [D.contrasts[pair] for D in (self.A, self.B) for pair in itertools.combinations(ALIKE[:3], 2)]
 
 
 def hinge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -161,8 +170,14 @@ def hinge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def image_sets(
-    own: Tensor, other: Tensor, train: np.ndarray, held_out: np.ndarray, *, seed: int = 0
-) -> dict[str, Tensor]:
+    own: Tensor,
+    other: Tensor,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    *,
+    raw: Tensor | None = None,
+    seed: int = 0,
+) -> dict[str | tuple[str, float], Tensor]:
     """The images that the discriminator of one model is asked about.
 
     Args:
@@ -170,10 +185,11 @@ def image_sets(
         other: The other model's samples of the same latents, in the same order.
         train: Its training images, uint8 (N, C, H, W), may be a memory map; min(n, N) are drawn.
         held_out: Images neither model has seen, uint8: half are for the wrong generators, n of each used.
+        raw: Samples of the generator itself where `own` are of its average.
         seed: Random seed.
 
     Returns:
-        For each of `ALIKE` and `WRONG`, images (n or fewer, C, H, W), float32.
+        For each of `ALIKE` and `GRADES`, and "raw" if given, images (n or fewer, C, H, W), float32.
     """
     n, half = len(own), len(held_out) // 2
     if own.shape != other.shape or not own.shape[1:] == train.shape[1:] == held_out.shape[1:]:
@@ -188,16 +204,16 @@ def image_sets(
 
     rows = rng.permutation(len(held_out))
     base = draw(held_out, rows[half:])
-    shuffle = torch.from_numpy(rng.random((len(base), 1, base[0, 0].numel())).argsort(2))
-    return {
-        "own": own.float(),
-        "other": other.float(),
-        "train": draw(train, rng.permutation(len(train))),
-        "held_out": draw(held_out, rows[:half]),
-        "noise": base.flatten(2).gather(2, shuffle.expand(-1, base.shape[1], -1)).reshape(base.shape),
-        "blurred": torch.from_numpy(blurred(base.numpy(), 1.0)),
-        "dropped": base[torch.arange(len(base)) % 8],
+    grain, faintest = rng.normal(size=base.shape).astype(np.float32), base.sum((1, 2, 3)).argsort()
+    made = {
+        "noise": lambda sd: (base + sd * torch.from_numpy(grain)).clamp(0, 1),
+        "blurred": lambda pixels: torch.from_numpy(blurred(base.numpy(), pixels)),
+        "dropped": lambda share: base[faintest[: round((1 - share) * len(base))]],
     }
+    sets = {"own": own.float(), "other": other.float(), "train": draw(train, rng.permutation(len(train)))}
+    sets["held_out"] = draw(held_out, rows[:half])
+    sets |= {} if raw is None else {"raw": raw.float()}
+    return sets | {(kind, grade): made[kind](grade) for kind, grade in GRADES}
 
 
 @torch.inference_mode()
@@ -236,23 +252,25 @@ def judge(
 
     Args:
         scores: Its scores of each of the `image_sets`.
-        before: Those that the network gave before its training, of "held_out" and `WRONG` at least.
+        before: Those that the network gave before its training, of "held_out" and `GRADES` at least.
         permutations: For each p-value.
         seed: Random seed.
     """
-    for given, names in ((scores, ALIKE + WRONG), (before, ("held_out", *WRONG))):
+    for given, names in ((scores, (*ALIKE, *GRADES)), (before, ("held_out", *GRADES))):
         if not set(given) >= set(names):
-            raise GalgenError(f"scores of {sorted(given)}; wanted: {', '.join(names)}")
+            raise GalgenError(f"scores of {', '.join(map(str, given))}; wanted: {', '.join(map(str, names))}")
     options = {"permutations": permutations, "seed": seed}
-    own, curves, contrasts = scores["own"], {}, {}
-    for name in (*ALIKE[1:], *WRONG):
+    own, curves = scores["own"], {}
+    for name in ALIKE[1:]:
         loss = hinge(own, np.resize(scores[name], len(own)))
         mean = bootstrap(loss, np.mean, seed=seed)
         curves[name] = Curve(loss, mean, float(loss.std()), *map(float, np.percentile(loss, (16, 84))))
-    for x, y in [*itertools.combinations(ALIKE, 2), *(("held_out", name) for name in WRONG)]:
-        paired = (x, y) == ("own", "other")
-        contrasts[x, y] = contrast(scores[x], scores[y], paired=paired, **options)
-    untrained = {name: contrast(before["held_out"], before[name], **options) for name in WRONG}
+    pairs = [*itertools.combinations(ALIKE, 2), *(("held_out", name) for name in GRADES)]
+    pairs += [("raw", "train"), ("raw", "held_out")] * ("raw" in scores)
+    contrasts = {
+        (x, y): contrast(scores[x], scores[y], paired=(x, y) == ("own", "other"), **options) for x, y in pairs
+    }
+    untrained = {name: contrast(before["held_out"], before[name], **options) for name in GRADES}
     pooled = np.concatenate([scores[name] for name in ALIKE[:3]])
     return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
 
@@ -264,6 +282,7 @@ def discriminator_test(
     images: np.ndarray,
     sets: Split,
     *,
+    raw: Sequence[Tensor | None] = (None, None),
     permutations: int = 1000,
     seed: int = 0,
 ) -> DiscriminatorTest:
@@ -275,15 +294,16 @@ def discriminator_test(
         samples: Images of A and of B of the same latents, (n, C, H, W) in [0, 1].
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images and of the validation images.
+        raw: Images of the generators themselves where the samples are of their averages.
         permutations: For each p-value.
         seed: Random seed.
     """
     found = []
-    given = zip(judges, untrained, (samples, samples[::-1]), (sets.A, sets.B), strict=True)
-    for D, naive, (own, other), rows in given:
-        asked = image_sets(own, other, images[rows], images[sets.validation], seed=seed)
+    given = zip(judges, untrained, (samples, samples[::-1]), (sets.A, sets.B), raw, strict=True)
+    for D, naive, (own, other), rows, live in given:
+        asked = image_sets(own, other, images[rows], images[sets.validation], raw=live, seed=seed)
         scores = {name: score(D, part) for name, part in asked.items()}
-        before = {name: score(naive, asked[name]) for name in ("held_out", *WRONG)}
+        before = {name: score(naive, asked[name]) for name in ("held_out", *GRADES)}
         found.append(judge(scores, before, permutations=permutations))
     return DiscriminatorTest(*found)
 

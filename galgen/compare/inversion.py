@@ -118,15 +118,15 @@ class LevelTest:
 
 
 def model_pairs(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
-    """Which model draws and which inverts, of two pairs (A, B) and (A2, B2) on the same sets of images.
+    """Which model draws and which inverts, of pairs (A_i, B_i) that are on the same two sets of images.
 
-    Four tests of models on disjoint images, and four of models on the same images, which differ in their
-    training only: the null of the first.
+    Two tests a pair of models on disjoint images, and as many, A_i with A_i+1 and B_i with B_i+1, of models
+    on the same images, which differ in their training only: the null of the first.
     """
-    (a, b), (a2, b2) = pairs
+    ring = zip(pairs, pairs[1:] + pairs[:1], strict=True)
     return {
-        "disjoint": [(a, b), (b, a), (a2, b2), (b2, a2)],
-        "same": [(a, a2), (a2, a), (b, b2), (b2, b)],
+        "disjoint": [test for a, b in pairs for test in ((a, b), (b, a))],
+        "same": [test for (a, b), (a2, b2) in ring for test in ((a, a2), (b, b2))],
     }
 
 

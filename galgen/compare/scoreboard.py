@@ -4,15 +4,17 @@
     agreement              median anomaly cosine of a_i and b_i     seeds re-paired at random    a larger one
     memorization           mean margin in favour of the own set     exchange within latents, and
                                                                     Gaussians of the same sets   a larger one
-    distribution           AUC of a classifier, a and held-out      labels permuted              a larger one
+    distribution           AUC of a classifier, model and held-out  labels permuted              a larger one
     coarse distribution    the same at 8 pixels a side              labels permuted              a larger one
     morphology             energy distance of five coefficients     labels permuted              a larger one
 
+The last three are asked of A and of B: the larger value counts, and twice the smaller p (Bonferroni).
 Each has a band that holds 95 % of its null. A question is of use where it finds the controls it should and no
 others (`galgen.compare.controls`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -54,6 +56,7 @@ def scores(
     *,
     mean: np.ndarray,
     morphology: Callable[[np.ndarray | Tensor], Table] | None = None,
+    both: bool = True,
     permutations: int = 500,
     seed: int = 0,
 ) -> dict[str, Outcome]:
@@ -67,6 +70,7 @@ def scores(
         pair: `galgen.compare.agreement.two_models` of the two.
         mean: The data set's mean image.
         morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
+        both: Whether B is held against the held-out images as A is.
         permutations: Of each null.
         seed: Random seed.
     """
@@ -75,14 +79,22 @@ def scores(
         "agreement": repaired(a, b, mean=mean, permutations=permutations, seed=seed),
         "memorization": pair.memorization.outcome,
     }
-    a = a[: len(reference) // 2]
-    if min(len(a), len(reference)) >= 10:  # two a fold
+    drawn = [part[: len(reference) // 2] for part in ((a, b) if both else (a,))]
+    if min(len(drawn[0]), len(reference)) >= 10:  # two a fold
         for question, side in (("distribution", None), ("coarse distribution", 8)):
-            judged = [features(part, side=side) for part in (reference, a)]
-            answers[question] = c2st(*judged, permutations=permutations, seed=seed).outcome
+            known, *seen = (features(part, side=side) for part in (reference, *drawn))
+            found = [c2st(known, part, permutations=permutations, seed=seed).outcome for part in seen]
+            answers[question] = _worse(found)
     if morphology is not None:
-        tables = [valid(morphology(part)) for part in (reference, a)]
-        used = with_spread(tables[0], COEFFICIENTS)
-        if min(map(len, tables)) >= 10 and used:
-            answers["morphology"] = distances(*tables, used, permutations=permutations, seed=seed).energy
+        known, *tables = (valid(morphology(part)) for part in (reference, *drawn))
+        used = with_spread(known, COEFFICIENTS)
+        if min(map(len, (known, *tables))) >= 10 and used:
+            found = [distances(known, t, used, permutations=permutations, seed=seed).energy for t in tables]
+            answers["morphology"] = _worse(found)
     return answers
+
+
+def _worse(found: Sequence[Outcome]) -> Outcome:
+    """Of the answers of both models the one of the larger value, with a p-value for either."""
+    worse = max(found, key=lambda answer: answer.value)
+    return replace(worse, p=min(1.0, len(found) * min(answer.p for answer in found)))

@@ -12,6 +12,7 @@ kept images, V for validation and N for each model,
 so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
 """
 
+import contextlib
 import datetime
 import functools
 import shutil
@@ -26,7 +27,7 @@ from astropy.table import Table
 from galgen.data.similarity import mean_image, nearest
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256, read_json, write_json
-from galgen.runs.store import provenance
+from galgen.runs.store import full_disk_told, provenance
 
 __all__ = ["Dataset", "Split", "check_free", "dihedral_keys", "near_duplicates", "split", "write_dataset"]
 
@@ -174,7 +175,11 @@ def write_dataset(
     if len(catalogue) != len(images) or "id" not in catalogue.colnames:
         raise GalgenError(f"the catalogue needs {len(images)} rows and a column 'id'")
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=directory.parent))
-    try:
+    with contextlib.ExitStack() as resources:
+        resources.enter_context(
+            full_disk_told(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
+        )
+        resources.callback(shutil.rmtree, temporary, ignore_errors=True)
         np.save(temporary / "images.npy", images, allow_pickle=False)
         catalogue.write(temporary / "catalogue.ecsv")
         meta = {
@@ -191,8 +196,6 @@ def write_dataset(
         write_json(temporary / "meta.json", meta)
         temporary.chmod(0o755)  # mkdtemp makes private folders
         temporary.replace(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Dataset.open(directory)
 
 
@@ -254,7 +257,7 @@ def near_duplicates(images: np.ndarray, threshold: float) -> np.ndarray:
     return pairs[pairs[:, 0] < pairs[:, 1]]  # an image is near itself
 
 
-def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
+def split(dataset: Dataset, N: int, validation: int, seed: int = 0, *, source: str = "") -> Split:
     """Draw A, B (N images each), validation and, of the rest, starts: disjoint by content and nested in N.
 
     Args:
@@ -262,6 +265,7 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
         N: Images for each of the two models.
         validation: Held-out images, that no model sees.
         seed: Names the permutation.
+        source: What to call the data set in a message; by default its folder.
 
     Raises:
         GalgenError: If 2 N + validation is more than there is.
@@ -271,10 +275,10 @@ def split(dataset: Dataset, N: int, validation: int, seed: int = 0) -> Split:
     kept = dataset.distinct
     if 2 * N + validation > len(kept):
         most = (len(kept) - validation) // 2
-        way_out = f"N can be at most {most}" if most > 0 else f"at least {validation + 2} are needed"
+        way_out = f"N can be at most {most}" if most > 1 else f"at least {validation + 4} are needed"
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
-            f"but {dataset.directory} has {len(kept)} distinct ones: {way_out}"
+            f"but {source or dataset.directory} has {len(kept)} distinct ones: {way_out}"
         )
     order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
     held_out, A, rest, B = np.split(order, [validation, validation + N, len(order) - N])

@@ -13,11 +13,14 @@ rests on. The verdicts are
 images shown over N, and to each family the fewest passes after which one of its pairs was found to memorize.
 Where the largest N had fewer, that it does not memorize says nothing of N.
 
-*Underpowered* has margins that are fixed here: memorization is excluded where the upper end of P(train
-closer) is no more than `MARGIN` above 1/2, or above that of Gaussians of the same sets if that is larger (a
-tenth of the samples as copies moves P by as much); a distribution is kept where the question finds all the
-controls that it must find. Agreement must exceed that with a network of other galaxies by `MARGIN`, as with
-enough latents any difference has a small p.
+*Margins*, fixed here, beside which a run says the smallest effect that it could have seen: memorization is
+excluded where the upper end of P(train closer) is no more than `MARGIN` above 1/2, or above that of Gaussians
+of the same sets if that is larger (a tenth of the samples as copies moves P by as much); morphology is kept
+where a set is nearer to galaxies than galaxies blurred by a pixel, by an interval; two Glows hold one density
+where W1 on disjoint images is at most `TIMES` that on the same images. Agreement must exceed that with a
+network of other galaxies by `MARGIN`, as with enough latents any difference has a small p.
+
+A verdict that could hardly have come out otherwise is called *by construction* in its reason.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,56 +28,79 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from IPython.display import Markdown
+from myst_nb import glue
 
+from galgen.compare.family_tests import Course, Latents
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.findings import at_sizes
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = ["CONFOUNDED", "HELD", "MARGIN", "NOT_HELD", "NOT_TESTABLE", "UNDERPOWERED", "VERDICTS"]
-__all__ += ["Claim", "Findings", "Ruling", "beside", "claims_table", "ruled"]
+__all__ = [
+    "ALPHA",
+    "CONFOUNDED",
+    "HELD",
+    "MARGIN",
+    "NOT_HELD",
+    "NOT_TESTABLE",
+    "TIMES",
+    "UNDERPOWERED",
+    "VERDICTS",
+]
+__all__ += ["Claim", "Findings", "Ruling", "alike", "answer", "beside", "claims_table", "ruled"]
 
 VERDICTS = ("held", "not held", "underpowered", "confounded", "not testable here")
 HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE = VERDICTS
 
+ALPHA = 0.01  # level of the tests
 MARGIN = 0.05  # of P(train closer), and of a cosine
+TIMES = 1.25  # of a W1
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a run found of its pairs of models.
+    """What a run found of its pairs of models, by label of the family and N, growing, unless said otherwise.
 
     Attributes:
-        scores: By label of the family and N, growing, the answers by question (`galgen.compare.scoreboard`).
-        own: By the same, the test that only this family can be asked.
-        separation: By N of the GAN, what the discriminator test says: 'separates', 'passes' or 'no power'.
-        losses: Mean hinge losses at the largest N: D_A of other and of training images, then D_B.
+        scores: The answers by question (`galgen.compare.scoreboard`).
+        own: The test that only this family can be asked.
+        latents: By N, the inversion test of Glow.
+        judges: By N, the discriminator test of the GAN.
         closer: P(train closer) of each pair.
         linear: P(train closer) of Gaussians of the same images.
         passes: How often each pair was shown its training set.
+        ratios: Training pixels over parameters.
         onset: By family, the fewest passes after which a pair was found to memorize, where one was.
         foreign: By denoiser, by how much A's and B's residuals agree more, at its largest N, than A's and
             those of a network of other galaxies.
         between: By family, the energy distance of morphology of the smallest N from the largest, of other
-            latents.
-        farther: By family, by how much farther from galaxies the smallest N is than the largest.
+            latents; None where too few images are valid.
+        farther: By how much farther from galaxies an N is than the largest.
+        nearer: By family, by how much nearer to galaxies than galaxies blurred by a pixel the largest N is,
+            of A and B the one farther off.
+        unseen: PSNR on held-out images of the denoiser of the smallest N, with noise of 0.01 to 0.05.
+        gaps: By N, by how many dB a denoiser is better at most for having been trained on an image.
         missed: By question, the controls that it must find and does not.
         alpha: The p-value below which a null is rejected.
     """
 
     scores: Mapping[tuple[str, int], Mapping[str, Outcome]]
-    own: Mapping[tuple[str, int], Outcome]
-    separation: Mapping[int, str]
-    losses: Sequence[float]
+    own: Mapping[tuple[str, int], Outcome] = field(default_factory=dict)
+    latents: Mapping[int, Latents] = field(default_factory=dict)
+    judges: Mapping[int, Course] = field(default_factory=dict)
     closer: Mapping[tuple[str, int], Estimate] = field(default_factory=dict)
     linear: Mapping[tuple[str, int], float] = field(default_factory=dict)
     passes: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    ratios: Mapping[tuple[str, int], float] = field(default_factory=dict)
     onset: Mapping[str, float | None] = field(default_factory=dict)
     foreign: Mapping[str, Outcome] = field(default_factory=dict)
     between: Mapping[str, Outcome | None] = field(default_factory=dict)
-    farther: Mapping[str, Estimate | None] = field(default_factory=dict)
+    farther: Mapping[tuple[str, int], Estimate | None] = field(default_factory=dict)
+    nearer: Mapping[str, Estimate | None] = field(default_factory=dict)
+    unseen: Sequence[float] = ()
+    gaps: Mapping[int, float] = field(default_factory=dict)
     missed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    alpha: float = 0.01
+    alpha: float = ALPHA
 
     def sizes(self, family: str) -> list[int]:
         """All N of a family."""
@@ -140,12 +166,14 @@ class Claim:
     """A claim of the paper.
 
     Attributes:
+        key: Its name in the code.
         text: What it says.
         source: Where in the paper.
         figure: The name of our figure of it.
         rule: What decides.
     """
 
+    key: str
     text: str
     source: str
     figure: str
@@ -163,6 +191,14 @@ def ruled(numbers: str, *grounds: tuple[str, object, str]) -> Ruling:
     return Ruling(verdict, numbers, reason)
 
 
+def answer(rulings: Mapping[Claim, Ruling], sentence: str = "") -> None:
+    """Glues what a page begins with: a sentence, by default of the first ruling, and up to three rows."""
+    (claim, first), *_ = rulings.items()
+    said = sentence or f"“{claim.text}” is **{first.verdict}**: {first.reason}."
+    rows = [[c.text, f"**{r.verdict}**", r.numbers] for c, r in list(rulings.items())[:3]]
+    glue("answer", table(["claim of the paper", "here", "numbers"], rows, before=said), display=False)
+
+
 def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
     """One row for each claim: text, place in the paper, verdict and reason, numbers, and our figure."""
     rows = []
@@ -175,14 +211,26 @@ def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     """The claims of several runs, as chapter 10 keeps them: a row for each claim, a column for each run."""
     claims = {name: {claim["claim"]: claim for claim in kept} for name, kept in runs.items()}
-    texts = list(dict.fromkeys(chain(*claims.values())))
-    rows, alike = [], 0
-    for text in texts:
-        found = [kept.get(text) for kept in claims.values()]
-        rows.append([text, *("" if c is None else f"**{c['verdict']}**: {c['numbers']}" for c in found)])
-        alike += len({c["verdict"] for c in found if c}) == 1
-    after = f"The verdict is the same for all runs in {alike} of {len(texts)} claims."
-    return table(["claim", *runs], rows, after=after)
+    rows = [
+        [
+            text,
+            *(
+                f"**{kept[text]['verdict']}**: {kept[text]['numbers']}" if text in kept else ""
+                for kept in claims.values()
+            ),
+        ]
+        for text in dict.fromkeys(chain(*claims.values()))
+    ]
+    return table(["claim", *runs], rows, after=alike(runs))
+
+
+def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
+    """In how many claims runs have the same verdict."""
+    said = {}
+    for claim in chain(*runs.values()):
+        said.setdefault(claim["claim"], set()).add(claim["verdict"])
+    same = sum(len(verdicts) == 1 for verdicts in said.values())
+    return f"The verdict is the same for all runs in {same} of {len(said)} claims."
 
 
 def _count(passes: float) -> str:

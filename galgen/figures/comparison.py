@@ -4,7 +4,6 @@ A set is said to be distinguished from galaxies where p is at most 0.05.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,8 +13,8 @@ from galgen.compare.uncertainty import Outcome
 from galgen.figures.corners import LABELS
 from galgen.figures.style import spaced
 
-__all__ = ["appearance", "copies", "families", "family", "grey_levels", "kinds", "known_sets", "m20"]
-__all__ += ["measure", "order", "preserved", "ratios", "same_share", "sizes", "spoken"]
+__all__ = ["copies", "family", "grey_levels", "kinds"]
+__all__ += ["measure", "same_share", "spoken"]
 
 ALPHA = 0.05
 
@@ -47,63 +46,6 @@ def measure(null: Outcome | None, seen: Sequence[str], blind: Sequence[str], cou
         text += f"It is blind, with {count} images, to: {'; '.join(blind)}. "
         return text + "A model that passes may have such a fault."
     return text + ("None of the wrong sets passes." if seen else "")
-
-
-def preserved(found: Mapping[str, Sequence[Outcome | None]]) -> str:
-    """The paper's well-preserved morphology, from the energy distances of A and B by label of the family."""
-    said = {
-        "not distinguished from real galaxies": [],
-        "distinguished from them by at least one of A and B": [],
-        "not measurable": [],
-    }
-    close, off, unknown = said.values()
-    for name, pair in found.items():
-        side = unknown if None in pair else off if min(d.p for d in pair) <= ALPHA else close
-        side.append(f"{name} ({' and '.join(map(spoken, pair))})")
-    text = "**Well-preserved morphology** (abstract and figure 4). At the largest N "
-    text += "".join(f"{verdict}: {'; '.join(names)}. " for verdict, names in said.items() if names)
-    if off:
-        text += "The paper, judging by eye, finds good agreement for all three; with a test this does not "
-        text += "hold for all of ours, whose trainings are a small fraction of its own."
-    elif not unknown:
-        text += "The paper's good agreement, judged by eye, holds here for all families."
-    return text
-
-
-def sizes(claim: str, label: str, ns: Sequence[int], direct: Mapping[str, Outcome | None]) -> str:
-    """A claim of the paper that the morphology of a family is the same for all N.
-
-    Args:
-        claim: What it says.
-        label: Of the family.
-        ns: All its N.
-        direct: The energy distance of the smallest N from the largest, of A and of B.
-    """
-    text = f"**{claim}** {label}, N = {spaced(ns[0])} held directly against N = {spaced(ns[-1])}: "
-    text += "; ".join(f"{half}: {spoken(d)}" for half, d in direct.items()) + ". "
-    if len(ns) == 1:
-        return text + "There is one N only, so nothing is compared."
-    if None in direct.values():
-        return text + "That cannot be decided here."
-    changed = [d.p <= ALPHA for d in direct.values()]
-    if not any(changed):
-        return text + "The claim holds here."
-    if not all(changed):
-        return text + "The claim does not hold here for one of the two models."
-    text += "The claim does not hold here: both pairs of models change with N "
-    return text + "(our smallest N is far below the paper's 1000)."
-
-
-def m20(found: Mapping[int, Sequence[float]]) -> str:
-    """The paper's figure 12, from W1 of M20 of A and B by N, growing, as far as it could be measured."""
-    values = [f"{', '.join(f'{v:.3f}' for v in pair)} at N = {spaced(n)}" for n, pair in found.items()]
-    text = "**Figure 12: Glow's $M_{20}$ gets worse as N gets smaller.** "
-    text += f"$W_1$ of $M_{{20}}$ from the data (A, B): {'; '.join(values) or 'none'}. "
-    if len(found) < 2:
-        return text + "There are no two sizes to compare."
-    if all(min(a) > max(b) for a, b in pairwise(found.values())):
-        return text + "Both models of each N are farther off than both of the next: the claim holds here."
-    return text + "The sizes are not in order for both models: the claim is not confirmed here."
 
 
 def copies(found: Mapping[int, Outcome | None], model: Outcome | None) -> str:
@@ -162,17 +104,6 @@ def kinds(name: str, found: Mapping[str, Shared], strangers: Mapping[str, Shared
     return text + f"A and B agree more than that in {_listed(ahead)}."
 
 
-def known_sets(real: Sequence[str], blurred: Sequence[str], gaussian: Sequence[str]) -> str:
-    """What the tests say of sets that are known, given those that distinguish each from galaxies."""
-    text = "**The tests.** Real galaxies are "
-    if real:
-        text += f"distinguished from real galaxies by {', '.join(real)}: bad luck, or a fault of the test. "
-    else:
-        text += "not distinguished from real galaxies by any test. "
-    text += f"Galaxies blurred by half a pixel are distinguished by {_listed(blurred)}, "
-    return text + f"the Gaussian with the data's covariance by {_listed(gaussian)}."
-
-
 def family(pair: Sequence[Portrait]) -> str:
     """What all tests say of models A and B."""
     fine, coarse = max(pair[0].c2st), min(pair[0].c2st)
@@ -185,53 +116,6 @@ def family(pair: Sequence[Portrait]) -> str:
     if not a and not b:
         return text + "No test distinguishes A or B from galaxies."
     return text + f"Distinguished from galaxies: A by {_listed(a)}; B by {_listed(b)}."
-
-
-def order(auc: Mapping[str, float], energy: Mapping[str, float], side: int) -> str:
-    """Do two judges put the families in one order?
-
-    Args:
-        auc: Of the classifier, by label of the family.
-        energy: Energy distance of morphology, of those that could be measured.
-        side: Pixels of the images that the classifier saw.
-    """
-    by_sight, by_shape = (sorted(values, key=values.get) for values in (auc, energy))
-    text = "**Order.** From the hardest to the easiest to distinguish from galaxies by the classifier at "
-    text += f"{side} pixels: {', '.join(f'{name} ({auc[name]:.2f})' for name in by_sight)}"
-    if by_shape:
-        text += f"; by morphology: {', '.join(f'{name} ({energy[name]:.3f})' for name in by_shape)}"
-    if by_shape == by_sight:
-        return text + ". Both judges have the same order."
-    if len(by_shape) == len(by_sight):
-        return text + ". The two judges do not have the same order: what is best depends on what is asked."
-    return text + ". Not all of them could be measured by morphology."
-
-
-def appearance(found: int, models: int) -> str:
-    """How many of the models a classifier distinguishes from galaxies."""
-    text = "**Indistinguishable?** (figure 3) The paper calls the samples of all three families visually "
-    text += "indistinguishable from galaxies. A simple classifier distinguishes "
-    if not found:
-        return text + "none of our models from them."
-    which = f"all {models} of our models" if found == models else f"{found} of our {models} models"
-    return text + f"{which} from them; judge by the sheet above whether the eye does."
-
-
-def ratios(found: Mapping[str, float]) -> str:
-    """Which families (by label) have a hundred training pixels a parameter."""
-    enough = ", ".join(name for name, ratio in found.items() if ratio >= 100)
-    text = "**Rule of thumb** (training pixels over parameters at least 100): "
-    text += ", ".join(f"{name} {ratio:.3g}" for name, ratio in found.items())
-    none = "None of our models reaches it, whatever it has learnt."
-    return f"{text}. Reached by {enough}." if enough else f"{text}. {none}"
-
-
-def families(cosine: Mapping[str, float]) -> str:
-    """The families (by label) by the median anomaly cosine of A and B."""
-    said = ", ".join(f"{name} {value:.2f}" for name, value in cosine.items())
-    text = f"**Two models, one latent.** Median anomaly cosine of A and B: {said}. "
-    text += f"Most alike are the two models of the {max(cosine, key=cosine.get)} family; the chapters before "
-    return text + "this one say how much of it is the sampler and how much is learnt."
 
 
 def _listed(texts: Sequence[str]) -> str:

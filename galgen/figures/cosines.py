@@ -87,22 +87,29 @@ def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
     """The paper's figures 7, 9 and 13, each histogram before its null: one column an N.
 
     Rows: Pearson cosine of A and B, and of A and its nearest training image; the same for the anomaly cosine.
+    Those of the nearest image begin where the least cosine of all N is, as the paper's lower row does.
     """
-    figure, axes = plt.subplots(4, len(tests), figsize=(1 + 1.9 * len(tests), 7), squeeze=False)
+    size = (1 + 1.9 * len(tests), 7)
+    figure, axes = plt.subplots(4, len(tests), figsize=size, sharey=True, squeeze=False)
     for column, (n, test) in zip(axes.T, tests.items(), strict=True):
         column[0].set_title(f"N = {spaced(n)}")
         for (above, below), (kind, low) in zip(
             (column[:2], column[2:]), (("pearson", 0.5), ("anomaly", -0.6)), strict=True
         ):
-            found, bins = test.cosines[kind], np.linspace(low, 1, 41)
-            for axis, values, null, colour in (
-                (above, found.agreement, found.shuffled, MODELS["A"]),
-                (below, found.copying, found.held_out, MODELS["B"]),
+            found = test.cosines[kind]
+            near = [test.cosines[kind] for test in tests.values()]
+            least = min(min(cosines.copying.min(), cosines.held_out.min()) for cosines in near)
+            for axis, values, null, colour, first in (
+                (above, found.agreement, found.shuffled, MODELS["A"], low),
+                (below, found.copying, found.held_out, MODELS["B"], min(least, 0.95)),
             ):
-                axis.hist(np.clip(null, low, 1), bins, density=True, color=COLOURS["null"], alpha=0.5)
-                axis.hist(np.clip(values, low, 1), bins, density=True, histtype="step", color=colour, lw=1.5)
+                bins = np.linspace(first, 1, 41)
+                axis.hist(np.clip(null, first, 1), bins, density=True, color=COLOURS["null"], alpha=0.5)
+                axis.hist(
+                    np.clip(values, first, 1), bins, density=True, histtype="step", color=colour, lw=1.5
+                )
                 axis.axvline(1, color="firebrick", ls="--", lw=0.8)
-                axis.set(yscale="log", ylim=(2e-2, 60), yticks=[])
+                axis.set(yscale="log", ylim=(2e-2, 200), yticks=[0.1, 1, 10, 100])
                 axis.minorticks_off()
         column[3].set_xlabel("cosine")
     for axis, text in zip(

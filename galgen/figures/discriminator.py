@@ -21,6 +21,8 @@ _STYLES = {
     ("A", "train"): (MODELS["A"], ":", "$\\ell(D_A(x_A), D_A(x_{train}))$"),
     ("B", "other"): (MODELS["B"], "-", "$\\ell(D_B(x_B), D_B(x_A))$"),
     ("B", "train"): (MODELS["B"], ":", "$\\ell(D_B(x_B), D_B(x_{train}))$"),
+    ("A", "held_out"): ("#56B4E9", "--", "$\\ell(D_A(x_A), D_A(x_{held-out}))$"),
+    ("B", "held_out"): ("#F0E442", "--", "$\\ell(D_B(x_B), D_B(x_{held-out}))$"),
 }
 
 
@@ -50,17 +52,17 @@ def game_figure(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
 
 
 def _loss_curves(axis: Axes, test: DiscriminatorTest, high: float = 6) -> None:
-    """The four distributions of the hinge loss; what lies above `high` is put into the last bin."""
+    """The distributions of the hinge loss; what lies above `high` is put into the last bin."""
     form = {"bins": np.linspace(0, high, 49), "density": True, "histtype": "step", "lw": 1.4}
     for which, (colour, line, label) in _STYLES.items():
-        losses = np.clip(test.curves[which].loss, 0, high)
+        losses = np.clip(getattr(test, which[0]).curves[which[1]].loss, 0, high)
         axis.hist(losses, color=colour, ls=line, label=label, **form)
     axis.axvline(2, color="black", lw=0.7)
     axis.set(yticks=[], xlim=(0, high))
 
 
 def loss_panels(tests: Mapping[str, DiscriminatorTest], columns: int) -> Figure:
-    """The four distributions of the hinge loss of each test, in a panel under its name."""
+    """The distributions of the hinge loss of each test, in a panel under its name."""
     rows = -(-len(tests) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.7 * columns, 2 * rows), squeeze=False)
     for axis in axes.flat[len(tests) :]:
@@ -97,7 +99,7 @@ def history_figure(history: Mapping[int, Mapping[int, DiscriminatorTest]]) -> Fi
     figure, axes = plt.subplots(1, len(history), figsize=size, sharey=True, squeeze=False)
     for axis, (n, tests) in zip(axes[0], history.items(), strict=True):
         for which, (colour, line, label) in _STYLES.items():
-            curves = [test.curves[which] for test in tests.values()]
+            curves = [getattr(test, which[0]).curves[which[1]] for test in tests.values()]
             mean, low, high = np.array([(c.mean.value, c.low, c.high) for c in curves]).T
             axis.plot(list(tests), mean, line, marker=".", color=colour, label=label)
             if which == ("A", "train"):

@@ -1,15 +1,13 @@
 """What the numbers of the chapters on diffusion say, in words: functions of nothing but these numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Iterable, Mapping
 
 from galgen.compare.exchange import Memorization
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.style import spaced
 
-__all__ = ["agreement", "at_sizes", "beyond", "controls", "convergence", "first_component", "gap"]
-__all__ += ["memorisation", "onset", "passes", "plateau"]
+__all__ = ["at_sizes", "beyond", "convergence", "first_component"]
+__all__ += ["onset", "passes"]
 
 
 def at_sizes(sizes: Iterable[int]) -> str:
@@ -39,32 +37,6 @@ def first_component(deviation: float, share: float) -> str:
     range_ = "the range of noise from 0 to 1, which is the paper's, cuts the variance there to"
     short = f"too little to reach the brightest and the faintest: {range_} {share:.2f} of what it should be"
     return f"{spread} {start}, {short}."
-
-
-def gap(gaps: Mapping[int, float]) -> str:
-    """How much better an image is denoised for having been trained on: the largest gap in dB, by N."""
-    small, large = min(gaps), max(gaps)
-    most = f"is up to {gaps[small]:.1f} dB better on its training images than one that has not seen them"
-    here = "The transition of the paper's figures 5 and 6 is here."
-    if not gaps[small] > 3 > 3 * gaps[large]:
-        here = "That is not the clear transition of the paper's figures 5 and 6."
-    sizes = f"At N = {spaced(small)} the denoiser {most}, at N = {spaced(large)} up to {gaps[large]:.1f} dB."
-    return f"**The gap.** {sizes} {here}"
-
-
-def plateau(psnr: Sequence[float]) -> str:
-    """Whether the denoiser of the smallest N does better as the noise grows less.
-
-    Args:
-        psnr: Of held-out images, in dB, from the least noise, 0.01, to 0.05.
-    """
-    better, end = "still better", "A plateau as flat as the paper's 27 dB is not seen here."
-    if np.ptp(psnr) < 3:
-        better = "hardly better"
-        end = f"That is nearly a plateau, as in the paper, but at {np.median(psnr):.0f} dB and not 27."
-    unseen = f"On images it has not seen, the small-N denoiser gets {better} as noise falls from 0.05 to 0.01"
-    numbers = f"{psnr[-1]:.1f} to {psnr[0]:.1f} dB, where nothing done would go from 26 to 40 dB"
-    return f"**The plateau.** {unseen}: {numbers}. {end}"
 
 
 def beyond(difference: float) -> str:
@@ -100,45 +72,3 @@ def passes(history: Mapping[int, Mapping[int, Memorization]]) -> str:
         for n in history
     ]
     return f"The pair memorises (p < 0.01) {', '.join(texts)}"
-
-
-def memorisation(tests: Mapping[int, Memorization], alpha: float = 0.01) -> str:
-    """At which N models memorise, and at which that is excluded: no test finds it, and P is 0.55 at most."""
-    copied, fresh = "No N memorises at this budget", "there is no N at which it can be excluded"
-    if sizes := [n for n, test in tests.items() if test.outcome.p < alpha]:
-        copied = f"At {at_sizes(sizes)} the models memorise"
-    if sizes := [n for n, t in tests.items() if t.outcome.p >= alpha and t.models.closer.high <= 0.55]:
-        fresh = f"at {at_sizes(sizes)} P(train closer) is 0.55 at most"
-    small = tests[min(tests)]
-    known = f"P(train closer) {small.models.closer} at N = {spaced(min(tests))}"
-    known += f", of Gaussians of the same images {small.gaussians.closer}"
-    return f"**Memorisation.** {copied} ({known}); {fresh}."
-
-
-def agreement(small: Estimate, large: Estimate) -> str:
-    """Whether the agreement of A and B grows from the smallest to the largest N."""
-    end = ", the transition of the paper." if large.low > small.high else ": no transition."
-    return f"**Agreement.** From the smallest to the largest N it goes from {small} to {large}{end}"
-
-
-def controls(networks: Mapping[int, Estimate], gaussians: Mapping[int, Estimate], difference: float) -> str:
-    """How far two networks agree more than their controls.
-
-    Args:
-        networks: Agreement of the networks by N.
-        gaussians: Agreement of two Gaussians by N.
-        difference: Agreement at the largest N beyond the stronger control.
-    """
-    ends = f"{gaussians[min(gaussians)]} to {gaussians[max(gaussians)]}"
-    ahead = "At no N do the U-Nets agree more than they do."
-    last = "At the largest N the U-Nets exceed both controls."
-    if sizes := [n for n in networks if networks[n].low > gaussians[n].high]:
-        numbers = "; ".join(f"{networks[n]} against {gaussians[n]}" for n in sizes)
-        ahead = f"The U-Nets agree more than they do at {at_sizes(sizes)} ({numbers})."
-    if difference <= 0:
-        last = (
-            "At the largest N they do not exceed the controls; what they add is in the pictures, and in the"
-        )
-        last += " distance to the training images given above."
-    enough = "Agreement is necessary for a common distribution and not sufficient."
-    return f"**The controls.** Two linear denoisers do the same ({ends}). {enough} {ahead} {last}"

@@ -51,7 +51,7 @@ def distance_table(disjoint: Tests, same: Tests, before: str) -> Markdown:
     """The paper's Table 1 with our values beside its own.
 
     Args:
-        disjoint: By N, four tests of models on disjoint images, each of all levels (`compare_levels`).
+        disjoint: By N, tests of models on disjoint images, each of all levels (`compare_levels`).
         same: The same of models on the same images.
         before: Text over the table.
     """
@@ -86,7 +86,9 @@ def distance_figure(disjoint: Tests, same: Tests, control: Sequence[LevelTest]) 
         for name, tests, marker in (("same", same, "s"), ("disjoint", disjoint, "o")):
             values, colour = gathered(tests, "w1_b")[:, level], COLOURS["null" if tests is same else "glow"]
             axis.plot(sizes, values.mean(1), color=colour, label=f"{name} images")
-            axis.plot(np.repeat(sizes, 4), values.ravel(), marker, color=colour, ms=4, alpha=0.6)
+            axis.plot(
+                np.repeat(sizes, values.shape[1]), values.ravel(), marker, color=colour, ms=4, alpha=0.6
+            )
         axis.plot(sizes[-1], control[level].w1_b.value, "D", color="#CC79A7", label="other galaxies")
         axis.axhline(disjoint[sizes[-1]][0][level].floor, ls=":", color="black", lw=1, label="floor")
         axis.set(xscale="log", yscale="log", xlabel="N", title=f"level {level}")

@@ -5,19 +5,20 @@ A board holds the answers of each pair, (family, N), or of each control, by ques
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from IPython.display import Markdown
 
+from galgen.compare.family_tests import Course, Latents
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.claims import VERDICTS, Findings, Ruling
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = ["UNITS", "Use", "differences", "findings_of", "from_kept", "kept", "kept_findings", "ratio_text"]
-__all__ += ["take_away", "use_of", "use_table", "where"]
+__all__ = ["UNITS", "Use", "differences", "findings_of", "from_kept", "kept", "kept_findings", "take_away"]
+__all__ += ["use_of", "use_table", "where"]
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
@@ -97,37 +98,31 @@ def from_kept(records: Iterable[Mapping], kind: str) -> dict[tuple[str, int], di
     return board
 
 
-def kept_findings(run: Findings) -> dict:
-    """What the verdicts rest on beside the scores and the tests of the families, as a chapter keeps it."""
-    pairs = [
-        {"pair": family, "N": n, "passes": run.passes[family, n], "linear": run.linear[family, n]}
-        | vars(run.closer[family, n])
-        for family, n in run.scores
-    ]
-    names = ("separation", "losses", "onset", "missed", "alpha")
-    found = {}
-    for name in ("foreign", "between", "farther"):
-        found[name] = {family: value and vars(value) for family, value in getattr(run, name).items()}
-    return {"pairs": pairs} | found | {name: getattr(run, name) for name in names}
+_KINDS = {kind.__name__: kind for kind in (Outcome, Estimate, Latents, Course)}
 
 
-def findings_of(kept: Mapping) -> Findings:
-    """The findings of what chapter 10 kept, read from JSON: its rulings can be made again."""
-    own = from_kept([record | {"question": "own", "kind": "own"} for record in kept["own"]], "own")
-    rest = dict(kept["findings"])
-    pairs = {(record["pair"], record["N"]): record for record in rest.pop("pairs")}
-    names = ("value", "low", "high", "n")
-    for name, kind in (("foreign", Outcome), ("between", Outcome), ("farther", Estimate)):
-        rest[name] = {family: value and kind(**value) for family, value in rest[name].items()}
-    rest["separation"] = {int(n): said for n, said in rest["separation"].items()}
-    return Findings(
-        from_kept(kept["scores"], "family"),
-        {key: found["own"] for key, found in own.items()},
-        closer={key: Estimate(*(record[name] for name in names)) for key, record in pairs.items()},
-        linear={key: record["linear"] for key, record in pairs.items()},
-        passes={key: record["passes"] for key, record in pairs.items()},
-        **rest,
-    )
+def kept_findings(found: object) -> object:
+    """Findings, or a part of them, in JSON values that `findings_of` reads: what the verdicts rest on."""
+    if type(found).__name__ in _KINDS:
+        return {"kind": type(found).__name__} | kept_findings(vars(found))
+    if isinstance(found, Findings):
+        return kept_findings(vars(found))
+    if isinstance(found, Mapping):
+        return {"items": [[kept_findings(key), kept_findings(value)] for key, value in found.items()]}
+    return list(map(kept_findings, found)) if isinstance(found, list | tuple) else found
+
+
+def findings_of(kept: object) -> Findings:
+    """The findings that chapter 10 kept, read from JSON: its rulings can be made again."""
+    return Findings(**_again(kept))
+
+
+def _again(kept: object) -> object:
+    if isinstance(kept, dict):
+        pairs = ([_again(part) for part in pair] for pair in kept["items"])
+        found = {tuple(key) if isinstance(key, list) else key: value for key, value in pairs}
+        return _KINDS[kept["kind"]](**found) if "kind" in kept else found
+    return list(map(_again, kept)) if isinstance(kept, list) else kept
 
 
 def where(run: Findings, question: str) -> str:
@@ -141,24 +136,6 @@ def where(run: Findings, question: str) -> str:
     if all_pairs:
         return "every pair"
     return "; ".join(f"{family} at N = {', '.join(ns)}" for family, ns in sizes.items()) or "none"
-
-
-def ratio_text(free: Sequence[float], memorising: Sequence[float]) -> str:
-    """What a run says to the rule of thumb.
-
-    Args:
-        free: Training pixels over parameters of the pairs that do not memorise.
-        memorising: The same of those that do.
-    """
-    text = f"Of the pairs that do not memorise, the lowest ratio is {min(free):.3g}" if free else ""
-    text = text or "Every pair memorises"
-    text += f"; of those that do, the highest is {max(memorising):.3g}. " if memorising else "; none does. "
-    if max([*free, *memorising]) >= 100:
-        return text + "The table says on which side of 100 each lies."
-    text += (
-        "All ratios are below the paper's 100, so this run does not test the rule from above; that models "
-    )
-    return text + f"below it {'need not memorise, it shows' if free else 'memorise, it confirms'}."
 
 
 def take_away(

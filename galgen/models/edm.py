@@ -154,7 +154,7 @@ class ConditionalDiffusion:
 
     name, label = "edm", "conditional diffusion"
     chapters = ()
-    bits, flips, has_second_pair, has_control = 8, False, False, True
+    bits, flips, pairs, has_control = 8, False, 1, True
     flop_rate = 5e10
 
     def __init__(self, profile: Profile):

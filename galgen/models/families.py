@@ -32,7 +32,7 @@ class Family(Protocol):
         settings: Its part of the profile.
         bits: Of the grey levels of its samples, to which galaxies are rounded before they are compared.
         flips: Whether it is trained with images flipped at random.
-        has_second_pair: Whether each N has a second pair, with the two initialisations exchanged.
+        pairs: Of models at each N, on the same images; four let a test over pairs reach p < 0.05.
         has_control: Whether a model of other galaxies is trained as well.
         flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
     """
@@ -43,7 +43,7 @@ class Family(Protocol):
     settings: TrainingSettings
     bits: int
     flips: bool
-    has_second_pair: bool
+    pairs: int
     has_control: bool
     flop_rate: float
 

@@ -116,7 +116,7 @@ class GlowFamily:
 
     name, label = "glow", "Glow"
     chapters = ("04_glow", "05_inversion_test")
-    flips, has_second_pair, has_control = True, True, True
+    flips, pairs, has_control = True, 4, True
     flop_rate = 2.9e10
 
     def __init__(self, profile: Profile):

@@ -241,7 +241,7 @@ class Diffusion:
 
     name, label = "unet", "diffusion"
     chapters = ("00_headline", "02_diffusion", "03_two_models_diffusion")
-    bits, flips, has_second_pair, has_control = 8, False, False, True
+    bits, flips, pairs, has_control = 8, False, 1, True
     flop_rate = 5e10
 
     def __init__(self, profile: Profile):

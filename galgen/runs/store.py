@@ -35,7 +35,7 @@ from galgen.runs.code import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import file_sha256, project, read_json, write_json
 
-__all__ = ["Run", "Store", "provenance"]
+__all__ = ["Run", "Store", "full_disk_told", "provenance"]
 
 # Entries that this process has compared with their checksums, or made.
 _SOUND: set[Path] = set()
@@ -155,7 +155,7 @@ class Store:
         path = self.root / kind / key
         partial = self.root / kind / f"{key}.partial"
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path), _full_disk_told(partial, megabytes):
+        with _lock(path), full_disk_told(partial, megabytes):
             if path.is_dir():
                 try:
                     return _sound(path, adopt=True)
@@ -198,7 +198,8 @@ class Store:
 
     def _finished(self, kind: str | None = None) -> list[Path]:
         """The folders of finished entries, whole or not."""
-        return sorted(path for path in self.root.glob(f"{kind or '*'}/{'[0-9a-f]' * 16}") if path.is_dir())
+        found = sorted(path for path in self.root.glob(f"*/{'[0-9a-f]' * 16}") if path.is_dir())
+        return [path for path in found if kind in (None, path.parent.name)]
 
     def verify(self) -> tuple[int, int]:
         """Compare all finished entries with their checksums, and set aside what differs.
@@ -322,8 +323,13 @@ def _set_aside(path: Path, error: Damaged) -> None:
 
 
 @contextlib.contextmanager
-def _full_disk_told(folder: Path, megabytes: Callable[[], float] | None) -> Iterator[None]:
-    """Turn the errors of a full disk, of any library, into one message."""
+def full_disk_told(folder: Path, megabytes: Callable[[], float] | None) -> Iterator[None]:
+    """Turn the errors of a full disk, of any library, into one message.
+
+    Args:
+        folder: What is being written.
+        megabytes: About how much room it takes, asked only when the disk is full.
+    """
     try:
         yield
     except (OSError, SafetensorError) as error:

@@ -23,7 +23,7 @@ from galgen.runs.files import atomic_path, read_json
 from galgen.runs.store import Store
 from workflow.book.runs import Run, data_name, digest
 
-__all__ = ["THUMBNAIL_BYTES", "add_runs", "record", "rendered", "status", "thumbnail", "workflow"]
+__all__ = ["THUMBNAIL_BYTES", "add_runs", "kills", "record", "rendered", "status", "thumbnail", "workflow"]
 
 THUMBNAIL_BYTES = 30_000
 _PICTURES = re.compile(r"fig-(\w+-)?(gallery|pairs)")  # sheets of samples
@@ -93,6 +93,11 @@ def workflow(plan: Sequence[dict], chapters: Sequence[str]) -> str:
         for name, members in found.items()
     ]
     return rendered("workflow.md.j2", picture=_picture(groups, chapters), groups=groups)
+
+
+def kills(found: Mapping[str, dict]) -> str:
+    """What `benchmarks/kills.py` has counted, by what was killed; nothing if it was not run."""
+    return rendered("kills.md.j2", found=found, total=sum(each["kills"] for each in found.values()))
 
 
 def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from galgen import costs
 from galgen.config import Parameters, explain, profile
+from galgen.data.acquire.readers import files_below
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.experiment import every_family
 from galgen.runs.code import code_version
@@ -134,8 +135,8 @@ class Run:
     def data_version(self) -> str:
         """That of the data set: of the files it is imported from, of its settings and of the code."""
         path = Path(self.parameters.data).expanduser()
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        stats = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+        files = [path] if os.path.isfile(path) else files_below(path)
+        stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
         settings = {"image_size", "crop", "simulated", "validation"}
         values = profile(self.parameters.profile).model_dump(include=settings)
         return digest(stats, values, self.sizes, code_version(prepare))

@@ -30,6 +30,7 @@ from galgen.runs.errors import GalgenError, checked
 __all__ = ["Imported", "Recipe", "import_images", "write_imported"]
 
 FLUX_CROP = 64  # the paper's field
+HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def import_images(
                 rows.append(row)
             except Refusal as refusal:
                 refused.append((name, str(refusal)))
+                if len(refused) >= HOPELESS and not rows:
+                    break
             except GalgenError as error:
                 raise GalgenError(f"{path}, {name}: {error}") from error
     if refused and (strict or not rows):
@@ -168,6 +171,8 @@ def _kind(path: Path, source: Source, kind: str) -> str:
 
 def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -> np.ndarray:
     """Bring an image to (planes, H, W), the planes being one or three colours, or the bands asked for."""
+    if not pixels.size:
+        raise Refusal(f"empty: shape {pixels.shape}")
     flux = recipe.kind == "flux"
     if flux and pixels.dtype == np.uint8:
         raise Refusal("8-bit pixels, a display image and not flux")
@@ -181,6 +186,7 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
     allowed, expected = (1, 3), "a display image is to have 1 plane if gray, 3 if colour"
     if flux:
         allowed, expected = (len(names),), f"flux is to have bands {', '.join(names)} (--bands)"
+        expected += ", and floats that do not all lie in [0, 1] are taken for flux"
     if len(pixels) not in allowed and pixels.shape[-1] in allowed:
         pixels = np.moveaxis(pixels, -1, 0)
     if len(pixels) not in allowed:

@@ -6,6 +6,7 @@ which leaves the others alone; a source that cannot be used at all is a `GalgenE
 """
 
 import contextlib
+import math
 import os
 import re
 import warnings
@@ -32,7 +33,9 @@ SUFFIXES = {
 }
 PLANE_NAMES = ("bands", "filters")
 ID_NAMES = ("id", "ids")
-MAX_UNPACKED = 2**31  # bytes of an npz, which is unpacked in memory
+MAX_UNPACKED = 2**29  # bytes that are unpacked in memory: an npz, a chunk or a column of HDF5
+MAX_PIXELS = 2**24  # of one object, all its bands together
+MAX_OBJECTS = 2**22
 HDF5_CACHE = 2**26  # bytes: HDF5 unpacks chunks of many images, so the last ones are kept
 MAX_ZEROS = 0.3  # of a band: Smith et al. 2022 drop a cut-out with more, it is off the edge of the survey
 
@@ -95,6 +98,13 @@ def open_source(path: Path, bands: Sequence[str], key: str | None, resources: co
     return _open_folder(path, tuple(bands))
 
 
+def _fits_memory(shape: Sequence[int], failure: type[Exception] = Refusal, of: str = "") -> None:
+    """Refuse an object by its header, before its pixels are read."""
+    if math.prod(shape) > MAX_PIXELS:
+        size = " x ".join(map(str, shape))
+        raise failure(f"{of}too large: {size} pixels, more than {MAX_PIXELS} in all; cut it smaller")
+
+
 def files_below(path: Path) -> list[Path]:
     """All regular files in a folder, at any depth and behind symbolic links, in order; each folder once."""
     found, seen = [], set()
@@ -133,8 +143,14 @@ def _open_file(path: Path, key: str | None, resources: contextlib.ExitStack) -> 
         arrays = _arrays(path, key, resources)
         images = arrays[_choose(path, arrays, key)]
         planes = _plane_names(arrays, images.shape)
-        if images.ndim == 3 and planes is not None:
+        one = images.ndim == 3 and planes is not None
+        _fits_memory(images.shape[1 - one :], GalgenError, f"{path}, images are ")
+        if one:
             images = images[:][None]
+        if len(images) > MAX_OBJECTS:
+            raise GalgenError(
+                f"{path} has {len(images)} images, more than {MAX_OBJECTS}; take a part of them"
+            )
         columns = {
             name: _text(array) if _is_text(array) else array[:]
             for name, array in arrays.items()
@@ -163,7 +179,13 @@ def _arrays(path: Path, key: str | None, resources: contextlib.ExitStack) -> Arr
         file = resources.enter_context(h5py.File(path, "r", rdcc_nbytes=HDF5_CACHE))
         names: list[str] = []
         file.visit(names.append)
-        return {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
+        found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
+        for name, array in found.items():
+            piece = array.dtype.itemsize * (array.size if array.ndim == 1 else math.prod(array.chunks or [0]))
+            if piece > MAX_UNPACKED:
+                what = f"{path}, '{name}' is unpacked in pieces of {piece / 1e6:.0f} MB"
+                raise GalgenError(f"{what}, more than {MAX_UNPACKED / 1e6:.0f}; save it in smaller chunks")
+        return found
     raise GalgenError(f"{path} is not an npz, npy or HDF5 file; for images of other kinds give their folder")
 
 
@@ -303,17 +325,19 @@ def read_fits(stream: BinaryIO, name: str) -> tuple[np.ndarray, fits.Header]:
         warnings.filterwarnings("error", message="File may have been truncated")
         with fits.open(stream, memmap=False) as hdus:
             for hdu in hdus:
-                if hdu.is_image and hdu.data is not None and hdu.data.ndim > 1:
+                if hdu.is_image and len(hdu.shape) > 1 and all(hdu.shape):
+                    _fits_memory(hdu.shape)
                     return hdu.data, hdu.header
     raise Refusal(f"no image in the FITS file: {name}")
 
 
 def _read_npy(file: Path) -> np.ndarray:
-    with _reading("cannot be read as npy", Refusal), open(file, "rb") as stream:
-        pixels = np.load(stream, allow_pickle=False)
+    with _reading("cannot be read as npy", Refusal):
+        pixels = np.load(file, mmap_mode="r", allow_pickle=False)
     if pixels.ndim not in (2, 3):
         raise Refusal(f"not one image: shape {pixels.shape}; give a file of many images by its own path")
-    return pixels
+    _fits_memory(pixels.shape)
+    return np.array(pixels)
 
 
 def _read_picture(file: Path) -> np.ndarray:
@@ -322,4 +346,5 @@ def _read_picture(file: Path) -> np.ndarray:
             raise Refusal(
                 f"more than 8 bits a pixel: mode {image.mode}; save it as 8 bits, or as npy or FITS"
             )
+        _fits_memory(image.size)
         return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))

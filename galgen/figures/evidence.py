@@ -1,0 +1,127 @@
+"""What a run says to the claims of the paper: parts of `galgen.figures.claims.Findings`, from its models.
+
+The chapters on a family and chapter 10 ask the same functions, so that a verdict rests on the same numbers on
+each page.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from astropy.table import Table
+
+from galgen.compare.controls import Controls, rounded
+from galgen.compare.denoising import denoising_curve, training_gap
+from galgen.compare.discriminator import DiscriminatorTest, discriminator_test
+from galgen.compare.distances import distances, energy_difference, with_spread
+from galgen.compare.family_tests import Latents, latents_test
+from galgen.compare.morphology import COEFFICIENTS, valid
+from galgen.compare.uncertainty import Outcome
+from galgen.experiment import Experiment, Training
+from galgen.figures.findings import onset
+from galgen.figures.training import memorization_history
+from galgen.models import gan, glow_learner
+
+__all__ = ["along", "ask", "denoisers", "latents", "shapes", "times"]
+
+LEVELS = np.geomspace(0.01, 1, 9)  # of noise
+
+
+def denoisers(experiment: Experiment, count: int = 100) -> dict[str, object]:
+    """How denoisers do on images that they have, and have not, been trained on: `unseen` and `gaps`."""
+    images, gaps = experiment.dataset.images, {}
+    for n in experiment.sizes:
+        pair = experiment.pair(n)
+        nets = [experiment.family.denoiser(experiment.networks(model)) for model in pair]
+        shown = [experiment.images(model)[:count] for model in pair]
+        gaps[n] = float(training_gap(nets, shown, LEVELS).max())
+        if n == experiment.sizes[0]:
+            held_out, least = images[experiment.split().validation[:count]], LEVELS[LEVELS <= 0.05]
+            unseen = np.median(denoising_curve(nets[0], held_out, least).denoised, axis=1).tolist()
+    return {"unseen": unseen, "gaps": gaps}
+
+
+def latents(experiment: Experiment, count: int = 64) -> dict[int, Latents]:
+    """The inversion test of all pairs of Glows, by N; of so many latents, or as many as the profile has."""
+    found, count = {}, min(count, experiment.profile.samples)
+    for n in experiment.sizes:
+        pairs = [[experiment.networks(model)["net"] for model in pair] for pair in experiment.pairs(n)]
+        found[n] = latents_test(pairs, glow_learner.latents(pairs[0][0], experiment.latents(count)))
+    return found
+
+
+def ask(
+    experiment: Experiment, pair: tuple[Training, Training], shown: int | None = None, **options: int
+) -> DiscriminatorTest:
+    """The discriminator test of a pair of GANs, at the end or at a milestone of their training."""
+    nets = [experiment.networks(model, shown) for model in pair]
+    naive = [experiment.networks(model, 0)["discriminator"] for model in pair]
+    own = [experiment.samples(model, shown) for model in pair]
+    given = {"side": own[0].shape[-1]}
+    raw = [gan.draw(part["generator"], experiment.latents(), **given) for part in nets]
+    judges, sets = [part["discriminator"] for part in nets], experiment.split(pair[0].N)
+    seed, images = experiment.parameters.seed, experiment.dataset.images
+    return discriminator_test(judges, naive, own, images, sets, raw=raw, seed=seed, **options)
+
+
+def along(experiment: Experiment, n: int) -> dict[int, DiscriminatorTest]:
+    """The same along the training of the first pair of N, by images shown."""
+    pair = experiment.pair(n)
+    stages = experiment.train(pair[0]).summary["weights"]
+    return {shown: ask(experiment, pair, shown, permutations=200) for shown in stages}
+
+
+def times(
+    experiments: Iterable[Experiment],
+    alpha: float,
+    memorization: Mapping[tuple[str, int], Outcome] | None = None,
+) -> dict[str, dict]:
+    """Passes over the training sets, after how many a pair memorises, and pixels a parameter.
+
+    Args:
+        experiments: One a family.
+        alpha: The p-value below which a pair memorises.
+        memorization: What pairs were found to do at the end, by label of the family and N, if known.
+    """
+    passes, ratios, first, known = {}, {}, {}, memorization or {}
+    for e in experiments:
+        label, pixels = e.family.label, e.dataset.images[0].size
+        passes |= {(label, n): e.settings.images_shown(n) / n for n in e.sizes}
+        ratios |= {(label, n): n * pixels / e.weights for n in e.sizes}
+        found = list(onset({e.sizes[0]: memorization_history(e, e.sizes[0])}, alpha).values())
+        found += [passes[label, n] for n in e.sizes if (label, n) in known and known[label, n].p < alpha]
+        first |= {label: min(found)} if found else {}
+    return {"passes": passes, "ratios": ratios, "onset": first}
+
+
+def shapes(
+    experiments: Iterable[Experiment], wrong: Controls, measure: Callable[[np.ndarray], Table]
+) -> dict[str, dict]:
+    """How morphology changes with N, and whether it is kept: `between`, `farther` and `nearer`.
+
+    Args:
+        experiments: One a family.
+        wrong: Held-out images, and the same blurred by a pixel.
+        measure: As `galgen.compare.morphology.measure`.
+    """
+    count = len(wrong.reference) // 2
+    between, farther, nearer = {}, {}, {}
+    for e in experiments:
+        bits, label, sizes = e.family.bits, e.family.label, e.sizes
+
+        def rows(images: np.ndarray, bits: int = bits) -> Table:
+            return valid(measure(rounded(images, bits)))
+
+        known, blurred = rows(wrong.reference), rows(wrong.pairs["blurred"][0])
+        drawn = {n: rows(e.samples(e.pair(n)[0])[:count]) for n in sizes}
+        # of other latents than those of the smaller N, from which two sets would not be independent
+        fresh = rows(e.samples(e.pair(sizes[-1])[0], count=2 * count)[count:])
+        last = [rows(e.samples(model)[:count]) for model in e.pair(sizes[-1])]
+        used = with_spread(known, COEFFICIENTS)
+        enough = used and min(map(len, (known, blurred, fresh, *last, *drawn.values()))) >= 10
+        for n in sizes[:-1] or sizes:
+            farther[label, n] = energy_difference(known, drawn[n], fresh, used) if enough else None
+        compared = enough and used == with_spread(fresh, used)
+        between[label] = distances(fresh, drawn[sizes[0]], used).energy if compared else None
+        found = [energy_difference(known, blurred, part, used) for part in last] if enough else [None]
+        nearer[label] = min(found, key=lambda estimate: estimate.value if estimate else 0)
+    return {"between": between, "farther": farther, "nearer": nearer}

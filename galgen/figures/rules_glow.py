@@ -1,0 +1,164 @@
+"""The claims on Glow and their rules; see `galgen.figures.rules`."""
+
+from collections.abc import Iterable
+from math import comb
+
+from galgen.compare.family_tests import falls
+from galgen.figures.claims import (
+    HELD,
+    MARGIN,
+    NOT_HELD,
+    NOT_TESTABLE,
+    TIMES,
+    UNDERPOWERED,
+    Claim,
+    Findings,
+    Ruling,
+    ruled,
+)
+from galgen.figures.grounds import FEW, claim_into, single, unmeasured, values
+from galgen.figures.sentences import listed
+from galgen.figures.style import spaced
+
+__all__ = ["CLAIMS"]
+
+CLAIMS: list[Claim] = []
+_claim = claim_into(CLAIMS)
+
+
+@_claim("sections 3.3.4 and 3.3.5, figures 9 and 13", "fig-glow-cosine")
+def _unlike(run: Findings) -> Ruling:
+    """From one latent two Glows, and two GANs, draw different images (at the largest N)."""
+    agree = {family: run.at_largest("agreement")[family].value for family in ("Glow", "GAN")}
+    alike = ", ".join(family for family, value in agree.items() if value > 0.9)
+    return ruled(
+        f"agreement {', '.join(f'{family} {value:.2f}' for family, value in agree.items())}",
+        (NOT_HELD, alike, f"they draw nearly the same, above 0.9: {alike}"),
+        (HELD, True, "by construction for the GAN, in which nothing ties a latent to an image; Glow's could"),
+    )
+
+
+@_claim("section 3.3.4, figure 10", "fig-inversion")
+def _echo(run: Findings) -> Ruling:
+    """A Glow finds the latents of its own images again, z'_A = z."""
+    worst = [max(test.echo) for test in run.latents.values()]
+    floor = min(min(test.floor) for test in run.latents.values())
+    return ruled(
+        f"W1 at most {max(worst):.1e}; floor of independent normals {floor:.1e}",
+        (NOT_HELD, max(worst) > floor, "the arithmetic fails: a flow is a bijection by construction"),
+        (
+            HELD,
+            True,
+            "by construction: a flow is a bijection, so this tests its arithmetic and nothing learnt",
+        ),
+    )
+
+
+@_claim("section 3.3.4, figure 10", "fig-inversion")
+def _independent(run: Findings) -> Ruling:
+    """What another Glow finds in them, z'_B, is independent of z (at the largest N)."""
+    shared = list(run.latents.values())[-1].shared
+    return ruled(
+        f"multiple correlation beyond shuffled images, by level: {listed(shared)}",
+        (
+            NOT_HELD,
+            max(shared) > MARGIN,
+            f"z'_B depends on z by more than {MARGIN} at level {_where(shared, MARGIN)}",
+        ),
+        (HELD, True, f"at no level does z'_B depend on z by more than {MARGIN}, the margin"),
+    )
+
+
+@_claim("section 3.3.4, table 1", "fig-w1")
+def _ordered(run: Findings) -> Ruling:
+    """The distance of z'_B from z falls as N grows, at all levels."""
+    first, last = (list(run.latents.values())[k].apart for k in (0, -1))
+    falling, growing = (list(map(falls, *ends)) for ends in ((first, last), (last, first)))
+    few, least = len(first[0]), 1 / comb(2 * len(first[0]), len(first[0]))
+    means = [[sum(level) / few for level in test.apart] for test in run.latents.values()]
+    levels = "; ".join(f"level {k} {listed(w)}" for k, w in enumerate(zip(*means, strict=True)))
+    return ruled(
+        f"W1 at {run.at('Glow')}: {levels}; p of {few} pairs, by level {listed(falling)}",
+        single(run, "Glow"),
+        (
+            HELD,
+            max(falling) < FEW,
+            "at every level all pairs of the smallest N lie above those of the largest",
+        ),
+        (NOT_HELD, min(growing) < FEW, f"it grows at level {_where([-p for p in growing], -FEW)}"),
+        (UNDERPOWERED, least >= FEW, f"with {few} pairs no p is below {least:.2f}"),
+        (NOT_HELD, True, f"it does not fall at level {_where(falling, FEW)}"),
+    )
+
+
+@_claim("section 3.3.4, figure 10", "fig-w1")
+def _floor(run: Findings) -> Ruling:
+    """z'_B has the distribution of z (at the largest N)."""
+    test = list(run.latents.values())[-1]
+    times = [min(pairs) / floor for pairs, floor in zip(test.apart, test.floor, strict=True)]
+    return ruled(
+        f"W1 of the nearest pair over the floor of independent normals, by level: {listed(times, '.1f')}",
+        (NOT_HELD, max(times) > TIMES, f"beyond {TIMES} times the floor at level {_where(times, TIMES)}"),
+        (HELD, True, f"within {TIMES} times the floor, the margin, at all levels"),
+    )
+
+
+@_claim("section 3.3.4", "fig-w1")
+def _one_density(run: Findings) -> Ruling:
+    """Two Glows of different images account for one density (at the largest N)."""
+    first, test = (list(run.latents.values())[k] for k in (0, -1))
+    matter = _where([r if p < FEW else 0 for r, p in zip(test.ratio, test.p, strict=False)], TIMES)
+    least = 2 / comb(2 * len(test.apart[0]), len(test.apart[0]))
+    return ruled(
+        f"W1 over that of Glows of the same images, by level: {listed(test.ratio)}; p {listed(test.p)}",
+        (NOT_TESTABLE, not test.ratio, "a single pair: there are no two Glows of the same images"),
+        (NOT_HELD, matter, f"beyond {TIMES} times it, and not by chance, at level {matter}"),
+        (
+            UNDERPOWERED,
+            max(test.ratio, default=0) > TIMES,
+            f"beyond {TIMES} times it, but no more than by chance, where p is {least:.2f} at least",
+        ),
+        (UNDERPOWERED, min(first.p) >= FEW, "not even at the smallest N does it show which images they saw"),
+        (HELD, True, f"at most {TIMES} times, the margin, as far apart as Glows of the same images"),
+    )
+
+
+@_claim("figure 12", "fig-corner-glow")
+def _glow_degrades(run: Findings) -> Ruling:
+    """Glow's morphology degrades at small N."""
+    answers, farther = run.asked("Glow", "morphology"), run.farther.get(("Glow", run.sizes("Glow")[0]))
+    numbers = f"energy distance {values(answers)} at {run.at('Glow')}"
+    numbers += f"; smallest N less largest {farther}" if farther else ""
+    return ruled(
+        numbers,
+        single(run, "Glow"),
+        unmeasured([farther]),
+        (HELD, farther and farther.low > 0, "the smallest N is farther from galaxies than the largest"),
+        (NOT_HELD, farther and farther.high < 0, "the smallest N is nearer to galaxies than the largest"),
+        (UNDERPOWERED, True, "the interval of the difference holds 0"),
+    )
+
+
+@_claim("section 3.3.4, table 1 and figure 12", "fig-corner-glow")
+def _worse_unseen(run: Findings) -> Ruling:
+    """Glow's morphology worsens from the largest N to the next although W1 hardly moves."""
+    n = run.sizes("Glow")[-2:][0]
+    farther, (near, far) = (
+        run.farther.get(("Glow", n)),
+        (run.latents[m].deepest() for m in (run.sizes("Glow")[-1], n)),
+    )
+    moved = far.value / near.value
+    return ruled(
+        f"energy distance at N = {spaced(n)} less that at the largest {farther or '–'}; W1 {moved:.2f} times",
+        (NOT_TESTABLE, len(run.sizes("Glow")) < 3, "there are fewer than three N"),
+        unmeasured([farther]),
+        (NOT_HELD, farther and farther.high < 0, "it is nearer to galaxies than the largest"),
+        (NOT_HELD, max(moved, 1 / moved) > 1.5, "W1 moves as well, by more than half"),
+        (UNDERPOWERED, farther and farther.low <= 0, "the interval of the difference holds 0"),
+        (HELD, True, "it is farther from galaxies, while W1 changes by less than half"),
+    )
+
+
+def _where(values: Iterable[float], limit: float) -> str:
+    """The levels at which a value is above a limit."""
+    return ", ".join(str(level) for level, value in enumerate(values) if value > limit)

@@ -1,0 +1,93 @@
+"""Two books at once, of data sets of one name, on an empty store: both come out right."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from galgen.config import Parameters
+from galgen.runs.files import file_sha256, read_json
+from workflow.book.runs import Run
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "book" / "another_chapter.md").read_text()
+KEEP = "import hashlib\nkeep(samples=[hashlib.sha256(x.numpy().tobytes()).hexdigest() for x in (a, b)])"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The project with one chapter, that of the page on adding one, in the place of those of the GAN."""
+    for name in ("galgen", "workflow"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("CITATION.cff", "data_manifest.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "book").mkdir()
+    for name in ("_config.yml", "references.bib", "sweep.md", "status.md"):
+        shutil.copy(ROOT / "book" / name, tmp_path / "book")
+    shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
+    (tmp_path / "book" / "intro.md").write_text("# One chapter\n")
+    pages = [{"file": name} for name in ("chapters/06_gan", "status", "sweep")]
+    toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": pages}]}
+    (tmp_path / "book" / "_toc.yml").write_text(json.dumps(toc))
+    cells = [new_code_cell(code) for code in re.findall(r"```python\n(.*?)\n```", PAGE, re.DOTALL)]
+    cells[0].metadata["tags"] = ["parameters", "remove-cell"]
+    (figure,) = (cell for cell in cells if cell.source.startswith("show("))
+    figure.metadata.update(json.loads(re.search(r"```json\n(.*?)\n```", PAGE, re.DOTALL)[1]))
+    notebook = new_notebook(cells=[new_markdown_cell("# A chapter"), *cells, new_code_cell(KEEP)])
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "06_gan.ipynb")
+    return tmp_path
+
+
+def book(project, data, store):
+    """A book on its way, as `make book` makes it."""
+    command = [sys.executable, "-m", "snakemake", "book", "-s", "workflow/Snakefile", "--cores", "1"]
+    command += ["--workflow-profile", "workflow/profiles/local"]
+    given = {"PROFILE": "smoke", "DATA": data, "N": "8", "SEED": "", "PYTHONPATH": ""}
+    environment = os.environ | given | {"GALGEN_STORE": str(project / store)}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=project, env=environment, **streams)
+
+
+@pytest.mark.slow
+def test_two_books_at_once_of_two_data_sets_of_one_name_are_both_right(project):
+    names = ("a/galaxies.npz", "b/galaxies.npz")
+    for seed, name in enumerate(names):
+        (project / name).parent.mkdir()
+        rng = np.random.default_rng(seed)
+        np.savez(project / name, images=rng.integers(0, 256, (60, 16, 16), np.uint8))
+    books = [book(project, name, "store") for name in names]
+    for process in books:
+        said = process.communicate(timeout=900)[0]
+        assert process.returncode == 0, said
+
+    def made():
+        found = []
+        for name in names:
+            run = Run(Parameters(profile="smoke", data=str(project / name), N=8))
+            folder = project / "build" / run.name
+            data = read_json(folder / "data.json")["dataset"]
+            assert file_sha256(Path(data["path"]) / "images.npy") == data["sha256"]
+            assert data["images"] == 60 and (folder / "html" / "chapters" / "06_gan.html").is_file()
+            page = (folder / "html" / "sweep.html").read_text()
+            assert re.findall(r'<tr id="([^"]+)"', page) == [run.name], "the other is of other data"
+            trainings = {path.name: read_json(path)["key"] for path in (folder / "trainings").glob("gan-*")}
+            found.append((data["sha256"], trainings, read_json(folder / "results.json")["kept"]))
+        return found
+
+    at_once = made()
+    assert all(one != other for one, other in zip(*at_once, strict=True)), "each has read its own data"
+    shutil.rmtree(project / "build")
+    for name in names:
+        process = book(project, name, "another")
+        said = process.communicate(timeout=900)[0]
+        assert process.returncode == 0, said
+    assert made() == at_once, "one after the other they come out the same"
