@@ -14,9 +14,9 @@ questions only memorization knows training sets, so that it alone is asked at ea
                                others it draws another galaxy
     memorization               a share of the samples that are training images with a little noise
 
-The tests of distribution and morphology are those of one model; the book asks A and B, and doubles the smaller
-p. Galaxies are measured once and dealt out again, so repetitions share images: the curve is that of these
-galaxies. It is written to results/power.json, which the book shows as *committed*: no book makes it again.
+Distribution and morphology are asked of one model; the book asks A and B, and doubles the smaller p. Galaxies
+are measured once and dealt out again, so repetitions share images: the curve is that of these galaxies. It is
+written to results/power.json, which the book shows as *committed*: no book makes it again.
 """
 
 import argparse
