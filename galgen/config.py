@@ -144,6 +144,7 @@ class GanSettings(TrainingSettings):
     kernel: Literal[3, 4] = 4
     attention: bool = False
     batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
+    optimizer: Literal["adam"] = "adam"
     learning_rate: float = 1e-3
     discriminator_rate: float = 2.0
     penalty: float = 0.05  # on the slope of D; with the package's 10 D distinguishes nothing at 32 pixels
@@ -186,7 +187,7 @@ PROFILES = {
         ),
         onset=OnsetSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
-        glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=1024, milestones=2),
+        glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(
             N=(8, 24), design_N=8, generator_width=4, discriminator_width=4, images_cap=512, milestones=3
         ),

@@ -19,7 +19,7 @@ from galgen.figures.claims import (
     Ruling,
 )
 from galgen.figures.results import load
-from galgen.figures.rules import CLAIMS
+from galgen.figures.rules import CLAIMS, rulings
 from galgen.figures.scoreboard import findings_of, kept_findings
 
 RULES = {claim.text: claim.rule for claim in CLAIMS}
@@ -376,3 +376,16 @@ def test_the_committed_numbers_of_a_run_give_its_verdicts_again(name):
     for claim in CLAIMS:
         given, before = claim.rule(findings), verdicts[claim.text]
         assert vars(given) == {key: before[key] for key in ("verdict", "reason", "numbers")}
+
+
+def test_a_page_begins_with_its_first_ruling_and_at_most_three_rows(monkeypatch):
+    glued = {}
+    monkeypatch.setattr(claims, "glue", lambda key, shown, display: glued.update({key: shown.data}))
+    found = rulings(run(), "passage", "same", "new", "plateau")
+    claims.answer(found)
+    (claim, ruling), *_ = found.items()
+    sentence, _, *rows = glued["answer"].splitlines()
+    assert sentence == f"“{claim.text}” is **held**: {ruling.reason}."
+    assert len(rows) == 2 + 3 and rows[2].startswith(f"| {claim.text} | **held** | P(train closer) 0.95")
+    claims.answer(found, "In short.")
+    assert glued["answer"].startswith("In short.")

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 from safetensors import SafetensorError
 
 from galgen import costs
@@ -28,6 +29,22 @@ def room(monkeypatch):
 
     give()
     return give
+
+
+class Matrices:
+    """Each image costs a product of (16, 9) and (9, 4), and each step one of (8, 8) and (8, 8)."""
+
+    def step(self, images, noise, rate):
+        torch.ones(8, 8) @ torch.ones(8, 8)
+        torch.ones(len(images) * 16, 9) @ torch.ones(9, 4)
+        return {}
+
+
+def test_flops_of_a_step_are_shared_by_the_images_of_a_batch():
+    each, step = 2 * 16 * 9 * 4, 2 * 8**3
+    for batch_size in (1, 2, 16):
+        found = costs.flops(Matrices(), torch.zeros(2, 1, 4, 4), batch_size)
+        assert found == pytest.approx(each + step / batch_size)
 
 
 def test_what_just_fits_may_start(room):

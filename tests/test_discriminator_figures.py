@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, judge
+from galgen.compare.family_tests import course
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import discriminator as figures
 
@@ -87,3 +88,13 @@ def test_power_is_drawn_over_the_number_of_images_none_behind_another():
         assert len({line.get_xdata()[0] for line in lines}) == 3 and lines[1].get_xdata().tolist() == [16, 64]
         assert axis.get_xticks().tolist() == [16, 64]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["null", "blurred", "GAN"]
+
+
+def test_the_course_of_a_test_is_its_numbers_along_the_training_and_its_end():
+    tests = {100: drawn_test(0), 300: drawn_test(1, shift=3.0)}
+    found = course(tests)
+    assert found.losses[300] == [curve.mean.value for curve in tests[300].curves.values()]
+    assert found.p == {shown: test.apart().p for shown, test in tests.items()}
+    assert found.verdict == tests[300].verdict() and found.distance == tests[300].apart().value
+    assert found.fresh == tests[300].apart("held_out") and found.start <= 1
+    assert found.memory == min(tests[300].A.memory.low, tests[300].B.memory.low)

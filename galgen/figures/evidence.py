@@ -7,23 +7,26 @@ each page.
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+import torch
 from astropy.table import Table
 
 from galgen.compare.controls import Controls, rounded
 from galgen.compare.denoising import denoising_curve, training_gap
-from galgen.compare.discriminator import DiscriminatorTest, discriminator_test
+from galgen.compare.discriminator import DiscriminatorTest, discriminator_test, score
 from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.family_tests import Latents, latents_test
 from galgen.compare.morphology import COEFFICIENTS, valid
+from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
 from galgen.experiment import Experiment, Training
 from galgen.figures.findings import onset
 from galgen.figures.training import memorization_history
 from galgen.models import gan, glow_learner
 
-__all__ = ["along", "ask", "denoisers", "latents", "shapes", "times"]
+__all__ = ["along", "ask", "before_memory", "denoisers", "latents", "shapes", "times"]
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
+COUNT = 256  # images that show whether D knows those it was trained on
 
 
 def denoisers(experiment: Experiment, count: int = 100) -> dict[str, object]:
@@ -68,6 +71,26 @@ def along(experiment: Experiment, n: int) -> dict[int, DiscriminatorTest]:
     pair = experiment.pair(n)
     stages = experiment.train(pair[0]).summary["weights"]
     return {shown: ask(experiment, pair, shown, permutations=200) for shown in stages}
+
+
+def before_memory(experiment: Experiment, n: int) -> int:
+    """Images shown at the last milestone at which neither D of the first pair knows its training images.
+
+    It does not where the interval of P(a training image scores above one of `experiment.unseen`) holds 1/2 or
+    lies below; the first milestone, if both do at all of them.
+    """
+    pair = experiment.pair(n)
+    stages = experiment.train(pair[0]).summary["weights"]
+    unseen = experiment.unseen[:COUNT]
+    for shown in reversed(stages):
+        known = False
+        for model in pair:
+            D = experiment.networks(model, shown)["discriminator"]
+            scores = [score(D, torch.from_numpy(x) / 255) for x in (unseen, experiment.images(model)[:COUNT])]
+            known |= auc(*scores).low > 0.5
+        if not known:
+            return shown
+    return stages[0]
 
 
 def times(

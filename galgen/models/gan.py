@@ -177,7 +177,7 @@ class Gan:
 
     name, label = "gan", "GAN"
     chapters = ("06_gan", "07_discriminator_test")
-    bits, flips, pairs, has_control = 8, True, 2, False
+    bits, flips, pairs, has_control = 8, True, 1, False
     flop_rate = 6.8e10
 
     def __init__(self, profile: Profile):
