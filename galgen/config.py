@@ -4,8 +4,7 @@
 
     images shown = min(passes_per_image * N, images_cap)
 
-because a denoiser memorises after a number of passes per image, so that a budget fixed whatever N (as the
-paper's) would mix the threshold in N with training time.
+as a denoiser memorises after so many passes over its images: one budget for all N would mix N with time.
 """
 
 from typing import Annotated, Literal
