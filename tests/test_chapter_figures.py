@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare import denoising, gaussian, spread
+from galgen.compare import denoising, spread
 from galgen.compare.agreement import two_models
 from galgen.compare.exchange import Exchange, Memorization
 from galgen.compare.strangers import copy_threshold, strangers
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
 from galgen.figures.cosines import latent_slider, pair_and_nearest, strangers_figure
-from galgen.figures.denoising import denoising_sheet, denoising_slider, psnr_curves
+from galgen.figures.denoising import denoising_sheet, denoising_slider, gain_curves, psnr_curves
 from galgen.figures.plots import controls_figure, gray_histogram, memorisation_figure, side_by_side
-from galgen.models.unet import Diffusion
+from galgen.figures.style import COLOURS
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
 
@@ -91,15 +90,6 @@ def test_the_first_component_is_the_direction_of_largest_spread():
     # the whole frame rises and falls together: sqrt(16) pixels times the deviation of each
     assert spread.first_component(made) == pytest.approx(4 * 20 / 255, rel=0.1)
     assert spread.first_component(made, 100) == spread.first_component(made[:100])
-
-
-def test_a_pair_of_gaussians_is_what_each_draws_from_the_shared_noise(images):
-    start, flow = floats(images[SETS.validation]).mean(0), Diffusion(PROFILES["smoke"]).flow
-    pair = gaussian.gaussian_pair(images, SETS, flow, range(3), start)
-    for drawn, rows in zip(pair, (SETS.A, SETS.B), strict=True):
-        fitted = gaussian.fit_gaussian(images[rows])
-        assert torch.equal(drawn, flow(fitted, range(3), start).images)
-    assert not torch.equal(*pair)
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +180,13 @@ def test_memorisation_is_drawn_over_images_shown_and_over_passes():
     shown, passes = (axis.containers[0].lines[0].get_xdata().tolist() for axis in (left, right))
     assert shown == [100, 1000] and passes == [10, 100]
     assert right.containers[0].lines[0].get_ydata().tolist() == [0.5, 0.9]
+
+
+def test_the_gain_over_the_linear_filter_is_the_median_of_the_same_images():
+    linear = denoising.Denoising(np.zeros((2, 3)), np.array([[30.0, 31.0, 35.0], [20.0, 21.0, 25.0]]))
+    better = denoising.Denoising(linear.noisy, np.array([[31.0, 33.0, 44.0], [17.0, 20.0, 25.0]]))
+    (axis,) = gain_curves([0.1, 1.0], linear, {"diffusion": better, "conditional diffusion": linear}).axes
+    one, same, zero = axis.get_lines()
+    assert one.get_ydata().tolist() == [2, -1] and same.get_ydata().tolist() == [0, 0]
+    assert one.get_color() == COLOURS["diffusion"] and one.get_label() == "diffusion"
+    assert zero.get_linestyle() == "--"

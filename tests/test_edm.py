@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from galgen.config import ConditionalSettings
-from galgen.models.edm import ConditionalLearner, ConditionalUNet
+from galgen.config import PROFILES, ConditionalSettings
+from galgen.models.edm import ConditionalDiffusion, ConditionalLearner, ConditionalUNet
 from galgen.runs import checkpoint, training
 from galgen.runs.errors import GalgenError
 from galgen.runs.log import read_losses
@@ -164,3 +164,9 @@ def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
     )
     assert whole.keys() == broken.keys() and all(torch.equal(whole[k], broken[k]) for k in whole)
     assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
+
+
+def test_a_network_that_runs_away_draws_images_that_are_finite():
+    family = ConditionalDiffusion(PROFILES["smoke"])
+    drawn = family.draw({"net": lambda y, sigma: 1e12 * y}, range(3), torch.zeros(1, 8, 8))
+    assert drawn.shape == (3, 1, 8, 8) and drawn.min() == -1 and drawn.max() == 2

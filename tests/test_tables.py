@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.compare.portraits import portrait
 from galgen.compare.spread import brightness
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.experiment import Training
@@ -193,3 +194,23 @@ def test_two_series_stand_apart_within_a_row_and_in_a_legend():
     assert first[1] == pytest.approx(-0.15) and second[1] == pytest.approx(0.15)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
     plt.close(figure)
+
+
+def test_sets_stand_beside_galaxies_by_component_and_by_scale():
+    images = np.random.default_rng(0).integers(0, 256, (60, 1, 16, 16), np.uint8)
+    found = portrait(images[:20] / 255, images[20:], images)
+    assert found.morphology is None and np.isnan(found.valid)
+    shown = cells(tables.portrait_table({"*these*": found}, "before", "after"))
+    assert shown[0][1:2] == ["component 1"] and shown[0][-2:] == ["AUC at 16 pixels", "AUC at 8 pixels"]
+    assert shown[2][:2] == ["*these*", f"{found.spread['component 1']:.2f}"]
+    assert shown[2][-1].startswith(f"{found.c2st[8].auc.value:.2f} (p ")
+
+
+def test_scales_have_the_medians_of_networks_and_gaussians_and_residuals_their_null():
+    cosines = [{"component 1": np.array([0.1, 0.2, 0.9])}, {"component 1": np.array([0.5, 0.6, 0.7])}]
+    assert cells(tables.scale_table({10: cosines}, "text"))[2] == ["10", "0.20 / 0.60"]
+    found = {10: Outcome(0.3, -0.1, 0.1, 0.001), 40: Outcome(0.5, -0.1, 0.1, 0.001)}
+    shown = tables.residual_table(found, 0.2, Outcome(0.3, 0.0, 0.0, 0.004))
+    assert cells(shown)[3] == ["40", "0.50", "-0.10 to 0.10", "0.001"]
+    assert "At N = 40 the same of A and a network of other galaxies is 0.20" in shown.data
+    assert "exceed it by +0.30 (p 0.004" in shown.data

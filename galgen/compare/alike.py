@@ -23,9 +23,20 @@ from torch import Tensor
 from galgen.compare.uncertainty import Outcome, permutation_test, permuted
 from galgen.data import similarity
 
-__all__ = ["by_scale", "repaired"]
+__all__ = ["by_scale", "groups", "repaired"]
 
 _GROUPS = ((0, 1), (1, 5), (5, 20), (20, 100), (100, 400), (400, None))
+
+
+def groups(count: int) -> dict[str, slice]:
+    """Groups of so many principal components, by name, from the largest scales on."""
+    found = {}
+    for first, last in _GROUPS:
+        last = min(last or count, count)
+        if first < last:
+            name = f"components {first + 1}-{last}" if last > first + 1 else f"component {last}"
+            found[name] = slice(first, last)
+    return found
 
 
 def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, np.ndarray]:
@@ -46,13 +57,10 @@ def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dic
     components = np.linalg.svd(flat - mean, full_matrices=False)[2][: len(flat) - 1]
     u, v = ((part.numpy().reshape(len(part), -1) - mean) @ components.T for part in (a, b))
     found = {}
-    for first, last in _GROUPS:
-        last = min(last or len(components), len(components))
-        if first < last:
-            x, y = u[:, first:last], v[:, first:last]
-            norm = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-            name = f"components {first + 1}-{last}" if last > first + 1 else f"component {last}"
-            found[name] = np.divide((x * y).sum(1), norm, out=np.zeros(len(x)), where=norm > 0)
+    for name, part in groups(len(components)).items():
+        x, y = u[:, part], v[:, part]
+        norm = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+        found[name] = np.divide((x * y).sum(1), norm, out=np.zeros(len(x)), where=norm > 0)
     return found
 
 

@@ -11,21 +11,26 @@ can gain.
 A denoiser that has memorized returns its training images: on others its PSNR stays flat however little noise
 there is (the paper sees 27 dB at N = 100). One that has learned the density has the same curve for both.
 
+By scale: the mean of the error's square along a group of principal components u_k of the training images,
+sum_k (u_k . (x_hat - x))^2. In the first components lies what is wrong in brightness and size, in the last
+the noise that was left; and the bias, |mean (x_hat - x)|^2, is what is wrong in the same way in all images.
+
 Image i of every set gets the same unit noise z_i, at every level and for every model. So curves differ by
 what the denoisers do and not by luck, and adding a level or an image changes no other value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.compare.alike import groups
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "error_by_scale", "psnr", "training_gap"]
 
 
 @dataclass(frozen=True)
@@ -83,15 +88,33 @@ def denoising_curve(
         seed: Seed of the noise of the first image; image i has seed + i.
         chunk: Images in a call.
     """
-    sigma = _levels(sigmas)
-    x = torch.from_numpy(np.array(images)).float() / 255
-    z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
-    noisy, denoised = np.empty((2, len(sigma), len(x)))
-    for level, s in enumerate(sigma):
-        y = x + s * z
-        noisy[level] = psnr(y, x)
-        denoised[level] = psnr(posterior_mean(denoise, y, s, chunk), x)
-    return Denoising(noisy, denoised)
+    found = [
+        (psnr(y, x), psnr(estimate, x)) for x, y, estimate in _denoised(denoise, images, sigmas, seed, chunk)
+    ]
+    return Denoising(*np.array(found).swapaxes(0, 1))
+
+
+@torch.inference_mode()
+def error_by_scale(
+    denoise: ConditionalDenoiser, images: np.ndarray, sigma: float, components: Tensor, *, seed: int = 0
+) -> dict[str, float]:
+    """The squared error by group of components, with "all" of it and the "bias" that is part of it.
+
+    Args:
+        denoise: As for `denoising_curve`.
+        images: uint8 (n, C, H, W).
+        sigma: Noise level.
+        components: Orthonormal, in rows, (k, C H W), as those of `galgen.compare.gaussian.Gaussian`.
+        seed: Seed of the noise.
+    """
+    ((x, _, estimate),) = _denoised(denoise, images, [sigma], seed, 64)
+    error = (estimate - x).flatten(1)
+    square = (error @ components.T).square().mean(0)
+    found = {name: square[part].sum().item() for name, part in groups(len(components)).items()}
+    whole = error.square().sum(1).mean().item()
+    if len(components) < error.shape[1]:
+        found["the rest"] = whole - sum(found.values())
+    return found | {"all": whole, "bias": error.mean(0).square().sum().item()}
 
 
 def training_gap(
@@ -140,6 +163,17 @@ def denoise_panel(
         denoised={name: estimate.numpy() for name, estimate in estimates.items()},
         denoised_psnr={name: psnr(estimate, x).numpy() for name, estimate in estimates.items()},
     )
+
+
+def _denoised(
+    denoise: ConditionalDenoiser, images: np.ndarray, sigmas: Sequence[float], seed: int, chunk: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """At each level the images, the same with noise, and denoised, each (n, C, H, W)."""
+    x = torch.from_numpy(np.array(images)).float() / 255
+    z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
+    for sigma in _levels(sigmas):
+        y = x + sigma * z
+        yield x, y, posterior_mean(denoise, y, sigma, chunk)
 
 
 def _levels(sigmas: Sequence[float]) -> np.ndarray:

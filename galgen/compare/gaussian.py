@@ -19,18 +19,17 @@ has none)
 good to sqrt(2 / (d/2)) in sigma^2 for d pixels: 6 % at 32x32.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.data.dataset import Split
-from galgen.models.sampling import Samples, noise, seeded
+from galgen.models.sampling import noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Gaussian", "fit_gaussian", "gaussian_pair"]
+__all__ = ["Gaussian", "fit_gaussian"]
 
 
 @dataclass(frozen=True)
@@ -114,21 +113,3 @@ def fit_gaussian(images: np.ndarray, chunk: int = 4096) -> Gaussian:
     variances, components = variances[real].flip(0), components[real].flip(0)
     components = components / components.norm(dim=1, keepdim=True)
     return Gaussian(mean.reshape(images.shape[1:]).float(), components.float(), variances.float())
-
-
-def gaussian_pair(
-    images: np.ndarray, sets: Split, flow: Callable[..., Samples], *given: object
-) -> list[Tensor]:
-    """What the denoisers of two Gaussians fitted to A's and to B's images draw: the linear control.
-
-    Args:
-        images: The data set, uint8 (M, C, H, W).
-        sets: Rows of A's and of B's training images.
-        flow: The sampler, `flow` of a family, whose first argument is the denoiser.
-        given: Its others: seeds and start, which both share.
-
-    Returns:
-        Images of A's and of B's, each (n, C, H, W).
-    """
-    fitted = [fit_gaussian(images[rows]) for rows in (sets.A, sets.B)]
-    return [flow(gaussian, *given).images for gaussian in fitted]

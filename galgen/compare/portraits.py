@@ -8,6 +8,7 @@
 Everything is rounded to as many grey levels as the set has.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class Portrait:
         spread: Variance over that of the training images, by group of principal components.
         c2st: The classifier's test by side in pixels, the full one first.
         morphology: Distances from the reference; None where they cannot be measured.
-        valid: Share of the images that have all five coefficients.
+        valid: Share of the images that have all five coefficients; NaN if nobody asked.
     """
 
     brightness: float
@@ -59,8 +60,8 @@ def portrait(
     train: np.ndarray,
     *,
     bits: int = 8,
-    names: Sequence[str],
-    measure: Callable[[np.ndarray], Table],
+    names: Sequence[str] = (),
+    measure: Callable[[np.ndarray], Table] | None = None,
     seed: int = 0,
 ) -> Portrait:
     """Ask a set of images everything.
@@ -71,18 +72,18 @@ def portrait(
         train: The training images, uint8 (N, 1, H, H).
         bits: Of the grey levels.
         names: Of the coefficients of morphology.
-        measure: Measures images, as `galgen.compare.morphology.measure`.
+        measure: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of morphology.
         seed: Random seed.
     """
     part, known = rounded(images, bits), rounded(reference, bits)
     sides = [side for k in range(9) if (side := part.shape[-1] >> k) >= 8]
-    rows = measure(part)
+    rows = measure(part) if measure else None
     return Portrait(
         brightness=brightness(part, train),
         spread=principal_spread(torch.from_numpy(part), train),
         c2st={side: c2st(*(features(x, side=side) for x in (known, part))) for side in sides},
-        morphology=apart(measure(known), rows, names, seed=seed),
-        valid=len(valid(rows)) / len(rows),
+        morphology=apart(measure(known), rows, names, seed=seed) if measure else None,
+        valid=len(valid(rows)) / len(rows) if measure else math.nan,
     )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from astropy.table import Table
 
+from galgen.compare.agreement import TwoModels
+from galgen.compare.alike import repaired
 from galgen.compare.controls import Controls, rounded
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.discriminator import DiscriminatorTest, discriminator_test, score
@@ -19,11 +21,12 @@ from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
 from galgen.experiment import Experiment, Training
+from galgen.figures.claims import ALPHA, Findings
 from galgen.figures.findings import onset
 from galgen.figures.training import memorization_history
 from galgen.models import gan, glow_learner
 
-__all__ = ["along", "ask", "before_memory", "denoisers", "latents", "shapes", "times"]
+__all__ = ["along", "ask", "before_memory", "denoisers", "latents", "shapes", "times", "two_denoisers"]
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 COUNT = 256  # images that show whether D knows those it was trained on
@@ -41,6 +44,34 @@ def denoisers(experiment: Experiment, count: int = 100) -> dict[str, object]:
             held_out, least = images[experiment.split().validation[:count]], LEVELS[LEVELS <= 0.05]
             unseen = np.median(denoising_curve(nets[0], held_out, least).denoised, axis=1).tolist()
     return {"unseen": unseen, "gaps": gaps}
+
+
+def two_denoisers(
+    experiment: Experiment, tests: Mapping[int, TwoModels], own: Mapping[int, Outcome], more: Outcome
+) -> Findings:
+    """What the claims on diffusion rest on, of one kind of denoiser.
+
+    Args:
+        experiment: Of that kind.
+        tests: The two-models test, by N.
+        own: Agreement in what each model's Gaussian leaves, by N.
+        more: By how much it exceeds that with a model of other galaxies.
+    """
+    label, mean = experiment.family.label, experiment.mean_image
+    scores, found = {}, {(label, n): test.memorization for n, test in tests.items()}
+    for n, test in tests.items():
+        pair = [experiment.samples(model) for model in experiment.pair(n)]
+        outcomes = {"agreement": repaired(*pair, mean=mean), "memorization": test.memorization.outcome}
+        scores[label, n] = outcomes
+    return Findings(
+        scores,
+        {(label, n): outcome for n, outcome in own.items()},
+        closer={key: test.models.closer for key, test in found.items()},
+        linear={key: test.gaussians.closer.value for key, test in found.items()},
+        foreign={label: more},
+        diffusion=label,
+        **times([experiment], ALPHA, {key: test.outcome for key, test in found.items()}),
+    )
 
 
 def latents(experiment: Experiment, count: int = 64) -> dict[int, Latents]:

@@ -3,16 +3,26 @@
 from collections.abc import Iterable, Mapping
 
 from galgen.compare.exchange import Memorization
+from galgen.compare.portraits import Portrait
 from galgen.compare.uncertainty import Estimate
+from galgen.config import ConditionalSettings, DenoiserSettings
 from galgen.figures.style import spaced
 
-__all__ = ["at_sizes", "beyond", "convergence", "first_component"]
-__all__ += ["onset", "passes"]
+__all__ = ["at_sizes", "best_of", "beyond", "convergence", "first_component", "gives_away", "lost"]
+__all__ += ["onset", "optimizer", "passes"]
 
 
 def at_sizes(sizes: Iterable[int]) -> str:
     """As `N = 10, 4 000`."""
     return f"N = {', '.join(map(spaced, sizes))}"
+
+
+def optimizer(settings: DenoiserSettings | ConditionalSettings) -> str:
+    """How a denoiser is trained, as `Adam at 0.001 and batches of 512`."""
+    adam, batches = f"Adam at {settings.learning_rate:g}", f"and batches of {settings.batch_size}"
+    if settings.optimizer == "adam":
+        return f"{adam} {batches}"
+    return f"Muon at {settings.muon_rate:g} ({adam} for gains and both ends) {batches}"
 
 
 def convergence(networks: Estimate, gaussians: Estimate) -> str:
@@ -37,6 +47,45 @@ def first_component(deviation: float, share: float) -> str:
     range_ = "the range of noise from 0 to 1, which is the paper's, cuts the variance there to"
     short = f"too little to reach the brightest and the faintest: {range_} {share:.2f} of what it should be"
     return f"{spread} {start}, {short}."
+
+
+def gives_away(found: Portrait) -> str:
+    """At which sides in pixels a classifier tells samples from galaxies, and where their variance is off."""
+    sides = {True: [], False: []}
+    for side, test in found.c2st.items():
+        sides[test.p < 0.05].append(f"{side}")
+    told, missed = (", ".join(sides[side]) for side in (True, False))
+    text = f"A classifier tells them from galaxies at {told or 'no number of'} pixels a side"
+    text += f", and not at {missed}" if told and missed else ""
+    off = [f"{ratio:.2f} in {name}" for name, ratio in found.spread.items() if not 0.75 < ratio < 1.35]
+    return (
+        f"{text}. Of the galaxies' variance they have {', '.join(off) or '0.75 to 1.35 in all components'}."
+    )
+
+
+def best_of(ways: Mapping[str, Portrait], ours: str) -> str:
+    """Which way to sample is told from galaxies the least, at the coarsest scale, and whether it is ours."""
+    auc = {name: found.c2st[min(found.c2st)].auc for name, found in ways.items()}
+    best = min(auc, key=lambda name: auc[name].value)
+    text = f"At {min(ways[ours].c2st)} pixels the samples hardest to tell from galaxies are those of "
+    text += f"*{best}* (AUC {auc[best]})"
+    if best == ours:
+        return f"{text}, the way of this book."
+    apart = "no clear difference" if auc[ours].low <= auc[best].high else "a clear difference"
+    return f"{text}; *{ours}*, the way of this book, has {auc[ours]}: {apart}."
+
+
+def lost(errors: Mapping[str, float], linear: Mapping[str, float]) -> str:
+    """Where a denoiser errs more than the linear filter does: errors of both by group of components."""
+    excess = {name: errors[name] - linear[name] for name in errors if name != "bias"}
+    whole = excess.pop("all")
+    if whole <= 0:
+        return f"Its squared error is below that of the linear filter by {-whole:.2f} in all."
+    most = max(excess, key=excess.get)
+    name, of_light = next(iter(excess.items()))
+    text = f"Its squared error is above that of the linear filter by {whole:.2f}; most of that, "
+    text += f"{excess[most]:.2f}, is in {most}. In {name}, brightness and size, it errs "
+    return f"{text}{'more' if of_light > 0 else 'less'} ({of_light:+.2f})."
 
 
 def beyond(difference: float) -> str:

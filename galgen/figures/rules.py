@@ -16,6 +16,7 @@ from galgen.figures.claims import (
     MARGIN,
     NOT_HELD,
     NOT_TESTABLE,
+    PAPER,
     UNDERPOWERED,
     Claim,
     Findings,
@@ -34,13 +35,14 @@ _claim = claim_into(CLAIMS)
 @_claim("abstract, figure 4", "fig-corner-families")
 def _shape(run: Findings) -> Ruling:
     """All models keep the distributions of the morphological coefficients (at the largest N)."""
-    found = {family: e for family, e in run.nearer.items() if e}
+    nearer = {family: e for family, e in run.nearer.items() if family in PAPER}
+    found = {family: e for family, e in nearer.items() if e}
     far = ", ".join(family for family, e in found.items() if e.high < 0)
     unclear = ", ".join(family for family, e in found.items() if e.low <= 0)
     numbers = ", ".join(f"{family} {e}" for family, e in found.items()) or "–"
     return ruled(
         f"energy distance, blurred by a pixel less samples (A or B, the farther): {numbers}",
-        unmeasured(run.nearer.values()),
+        unmeasured(nearer.values()),
         (NOT_HELD, far, f"farther from galaxies than galaxies blurred by a pixel: {far}"),
         (UNDERPOWERED, unclear, f"the interval of the difference from that blur holds 0: {unclear}"),
         (HELD, True, "all are nearer to galaxies than galaxies blurred by a pixel, the margin"),
@@ -58,16 +60,16 @@ def _appearance(run: Findings) -> Ruling:
 @_claim("abstract, figure 7", "fig-cosine")
 def _passage(run: Findings) -> Ruling:
     """Diffusion passes from memorization to generalization as N grows."""
-    copies, agree = (run.asked("diffusion", question) for question in ("memorization", "agreement"))
-    closer = ", ".join(f"{run.closer['diffusion', n].value:.2f}" for n in run.sizes("diffusion"))
+    copies, agree = (run.asked(run.diffusion, question) for question in ("memorization", "agreement"))
+    closer = ", ".join(f"{run.closer[run.diffusion, n].value:.2f}" for n in run.sizes(run.diffusion))
     return ruled(
-        f"P(train closer) {closer} and agreement {values(agree)} at {run.at('diffusion')}",
-        single(run, "diffusion"),
+        f"P(train closer) {closer} and agreement {values(agree)} at {run.at(run.diffusion)}",
+        single(run, run.diffusion),
         (NOT_HELD, not run.rejected(copies[0]), "no memorization is found at the smallest N"),
         (NOT_HELD, run.rejected(copies[-1]), "the largest N memorises as well"),
         (NOT_HELD, agree[-1].value <= agree[0].value, "A and B do not agree more at the largest N"),
-        time(run, "diffusion"),
-        (UNDERPOWERED, run.undecided("diffusion"), run.undecided("diffusion")),
+        time(run, run.diffusion),
+        (UNDERPOWERED, run.undecided(run.diffusion), run.undecided(run.diffusion)),
         (HELD, True, "the smallest N memorises, the largest does not, and had the time to"),
     )
 
@@ -75,8 +77,8 @@ def _passage(run: Findings) -> Ruling:
 @_claim("abstract, section 3.3.3", "fig-controls")
 def _same(run: Findings) -> Ruling:
     """Large training sets make two diffusion models draw the same images from one latent."""
-    n, agree = run.sizes("diffusion")[-1], run.at_largest("agreement")["diffusion"]
-    left, foreign = run.own["diffusion", n], run.foreign.get("diffusion")
+    n, agree = run.sizes(run.diffusion)[-1], run.at_largest("agreement")[run.diffusion]
+    left, foreign = run.own[run.diffusion, n], run.foreign.get(run.diffusion)
     numbers = f"agreement {agree.value:.2f} at N = {spaced(n)}, {left.value:.2f} of what Gaussians leave"
     numbers += f", beyond a network of other galaxies by {foreign.value:+.2f}" if foreign else ""
     what = "what each model's own Gaussian leaves of its images agrees"
@@ -97,13 +99,13 @@ def _same(run: Findings) -> Ruling:
 @_claim("abstract, section 3.3.3", "fig-cosine")
 def _new(run: Findings) -> Ruling:
     """The images that diffusion draws after a large training set are new."""
-    n, answer = run.sizes("diffusion")[-1], run.at_largest("memorization")["diffusion"]
-    closer = run.closer["diffusion", n]
+    n, answer = run.sizes(run.diffusion)[-1], run.at_largest("memorization")[run.diffusion]
+    closer = run.closer[run.diffusion, n]
     return ruled(
         f"P(train closer) {closer} at N = {spaced(n)}, p of memorization {p_text(answer.p)}",
         (NOT_HELD, run.rejected(answer), "memorization is found"),
-        time(run, "diffusion"),
-        (UNDERPOWERED, run.undecided("diffusion"), run.undecided("diffusion")),
+        time(run, run.diffusion),
+        (UNDERPOWERED, run.undecided(run.diffusion), run.undecided(run.diffusion)),
         (HELD, True, "no memorization is found, and there was time for it"),
     )
 
@@ -111,17 +113,17 @@ def _new(run: Findings) -> Ruling:
 @_claim("section 3.3.3, figure 8", "fig-corner-diffusion")
 def _diffusion_shape(run: Findings) -> Ruling:
     """Diffusion's morphology does not change with N."""
-    return whatever_size(run, "diffusion")
+    return whatever_size(run, run.diffusion)
 
 
 @_claim("section 3.3.3", "fig-corner-diffusion")
 def _unseen_copies(run: Findings) -> Ruling:
     """Morphology cannot distinguish a model that memorises from one that does not."""
-    between, copies = run.between.get("diffusion"), run.asked("diffusion", "memorization")
+    between, copies = run.between.get(run.diffusion), run.asked(run.diffusion, "memorization")
     numbers = f"energy distance of the two {between.value:.2f}, p {p_text(between.p)}" if between else "–"
     return ruled(
-        f"smallest N against largest, {run.at('diffusion')}: {numbers}",
-        single(run, "diffusion"),
+        f"smallest N against largest, {run.at(run.diffusion)}: {numbers}",
+        single(run, run.diffusion),
         (NOT_TESTABLE, not run.rejected(copies[0]), "the smallest N is not found to memorise"),
         (NOT_TESTABLE, run.rejected(copies[-1]), "the largest N memorises as well"),
         unmeasured([between]),
@@ -149,11 +151,11 @@ def _no_gap(run: Findings) -> Ruling:
     gaps = list(run.gaps.values())
     small, large = gaps[0], gaps[-1]
     return ruled(
-        f"largest gap {', '.join(f'{gap:.1f}' for gap in gaps)} dB at {run.at('diffusion')}",
-        single(run, "diffusion"),
+        f"largest gap {', '.join(f'{gap:.1f}' for gap in gaps)} dB at {run.at(run.diffusion)}",
+        single(run, run.diffusion),
         (NOT_HELD, large >= 1, f"it is {large:.1f} dB better on its own, 1 or more"),
         (UNDERPOWERED, small < 1, "no gap of 1 dB is seen at the smallest N either"),
-        time(run, "diffusion"),
+        time(run, run.diffusion),
         (HELD, True, "the gap is below 1 dB, and there was time for one"),
     )
 

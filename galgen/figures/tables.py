@@ -6,13 +6,15 @@ import numpy as np
 from IPython.display import Markdown
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.uncertainty import bootstrap, p_text
+from galgen.compare.portraits import Portrait
+from galgen.compare.uncertainty import Outcome, bootstrap, p_text
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
 from galgen.figures.style import spaced
 from galgen.runs.store import Run
 
-__all__ = ["agreement_table", "design_table", "points", "spread_table", "table", "training_table"]
+__all__ = ["agreement_table", "design_table", "points", "portrait_table", "residual_table", "scale_table"]
+__all__ += ["spread_table", "table", "training_table"]
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
@@ -82,6 +84,42 @@ def spread_table(
         before=f"Samples over training images (all at N = {spaced(large)}; brightness at each N's own), "
         f"{count} samples; 1 is right:",
         after=after,
+    )
+
+
+def portrait_table(portraits: Mapping[str, Portrait], before: str, after: str = "") -> Markdown:
+    """Sets of images beside galaxies: variance by group of components, and the classifier's AUC by side."""
+    some = next(iter(portraits.values()))
+    head = ["", *some.spread, *(f"AUC at {side} pixels" for side in some.c2st)]
+    rows = [
+        [name, *(f"{ratio:.2f}" for ratio in found.spread.values())]
+        + [f"{test.auc.value:.2f} (p {p_text(test.p)})" for test in found.c2st.values()]
+        for name, found in portraits.items()
+    ]
+    return table(head, rows, before=before, after=after)
+
+
+def scale_table(scales: Mapping[int, Sequence[Mapping[str, np.ndarray]]], before: str) -> Markdown:
+    """Median cosines within groups of components: by N, of two networks and of two Gaussians."""
+    head = ["N", *next(iter(scales.values()))[0]]
+    rows = [
+        [spaced(n), *(f"{np.median(nets[k]):.2f} / {np.median(blobs[k]):.2f}" for k in nets)]
+        for n, (nets, blobs) in scales.items()
+    ]
+    return table(head, rows, before=before)
+
+
+def residual_table(found: Mapping[int, Outcome], stranger: float, more: Outcome) -> Markdown:
+    """The answers of `galgen.figures.residuals.own_test`: agreement in what each model's Gaussian leaves."""
+    rows = [
+        [spaced(n), f"{t.value:.2f}", f"{t.low:.2f} to {t.high:.2f}", p_text(t.p)] for n, t in found.items()
+    ]
+    return table(
+        ["N", "A and B, less each model's Gaussian", "95 % of unrelated latents", "p"],
+        rows,
+        before="Median anomaly cosine of what is left:",
+        after=f"At N = {spaced(max(found))} the same of A and a network of other galaxies is {stranger:.2f}; "
+        f"A and B exceed it by {more.value:+.2f} (p {p_text(more.p)}, Wilcoxon's signed-rank test).",
     )
 
 

@@ -43,7 +43,7 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
 def margin_history(
     experiment: Experiment, N: int, count: int = 64
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """The `margins` of both models' samples, by images shown: at each of the weights kept but two.
+    """The `margins` of both models' samples, by images shown, at weights kept but the first two.
 
     Args:
         experiment: Of a family whose models are trained already, or are now.
@@ -57,7 +57,8 @@ def margin_history(
     count = min(count, experiment.profile.samples)
     pair, sets, found = experiment.pair(N), experiment.split(N), {}
     options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
-    for shown in experiment.train(pair[0]).summary["weights"][2:]:  # the first hold next to nothing
+    kept = experiment.train(pair[0]).summary["weights"]
+    for shown in kept[min(2, len(kept) - 1) :]:  # the first hold next to nothing
         drawn = [experiment.samples(model, shown, count) for model in pair]
         finite = drawn[0].add(drawn[1]).flatten(1).isfinite().all(1)
         found[shown] = tuple(np.full(count, np.nan) for _ in pair)

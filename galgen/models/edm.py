@@ -1,8 +1,8 @@
 r"""The noise-conditional denoiser: the body of the blind one, told how much noise there is.
 
 With y = x + sigma z and z ~ N(0, 1), the network D(y; sigma) learns the posterior mean E[x | y], as
-`galgen.models.unet` does, but is given sigma, and it may know how bright galaxies are: a blind, bias-free
-network has f(a y) = a f(y) and may not, so at sigma = 1 it falls behind a linear filter. In the
+`galgen.models.unet` does, but is given sigma, and it may know the mean galaxy and its brightness. A blind,
+bias-free network has f(a y) = a f(y) and knows neither; at sigma = 1 it falls behind a linear filter. In the
 parametrisation of Karras et al. 2022, with mu the mean image of the training set and s^2 the variance of its
 pixels about mu,
 
@@ -153,7 +153,7 @@ class ConditionalDiffusion:
     """The noise-conditional denoiser and its sampler, as a family."""
 
     name, label = "edm", "conditional diffusion"
-    chapters = ()
+    chapters = ("03b_conditional_diffusion",)
     bits, flips, pairs, has_control = 8, False, 1, True
     flop_rate = 5e10
 
@@ -172,8 +172,12 @@ class ConditionalDiffusion:
         return ConditionalLearner(networks["net"], self.settings, device=device)
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
-        """Along the probability flow from noise in which the start is lost, not clipped."""
-        return self.flow(networks["net"], seeds, start, chunk).images
+        """Along the probability flow from noise in which the start is lost.
+
+        A posterior mean of images in [0, 1] lies there: what an untrained network says far beyond is cut.
+        """
+        net = networks["net"]
+        return self.flow(lambda y, sigma: net(y, sigma).clamp(-1, 2), seeds, start, chunk).images
 
     def flow(self, denoiser: ConditionalDenoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
         """The same of another denoiser that is told the noise, such as that of a Gaussian."""

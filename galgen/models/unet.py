@@ -240,7 +240,7 @@ class Diffusion:
     """The blind denoiser and its deterministic sampler, as a family."""
 
     name, label = "unet", "diffusion"
-    chapters = ("00_headline", "02_diffusion", "03_two_models_diffusion")
+    chapters = ("00_headline", "02_diffusion", "03_two_models_diffusion", "03b_conditional_diffusion")
     bits, flips, pairs, has_control = 8, False, 1, True
     flop_rate = 5e10
 

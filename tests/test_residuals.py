@@ -1,0 +1,60 @@
+"""What Gaussians leave of two models' images, where it is known what that is."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.gaussian import fit_gaussian
+from galgen.config import PROFILES
+from galgen.figures.residuals import gaussian_image, own_test
+from galgen.models.families import FAMILIES
+from galgen.models.sampling import dpm_solver_2m, probability_flow_ode
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (120, 1, 8, 8), np.uint8)
+ROWS = {"A": slice(0, 40), "B": slice(40, 80), "other": slice(80, 120)}
+START, SEEDS = torch.full((1, 8, 8), 0.5), range(24)
+
+
+def extra(seed):
+    return 0.2 * torch.randn(len(SEEDS), 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def experiment(family, beyond):
+    """Models whose images are those of their Gaussians and `beyond`, by model."""
+    made = SimpleNamespace(
+        family=FAMILIES[family](PROFILES["smoke"]),
+        sizes=(40,),
+        pair=lambda n: ("A", "B"),
+        control=lambda: "other",
+        images=lambda model: IMAGES[ROWS[model]],
+        latents=lambda: SEEDS,
+        start=START,
+        mean_image=IMAGES.mean(0) / 255,
+    )
+    made.samples = lambda model: gaussian_image(made, model) + beyond[model]
+    return made
+
+
+@pytest.mark.parametrize("family, sampler", [("unet", probability_flow_ode), ("edm", dpm_solver_2m)])
+def test_a_gaussian_goes_through_the_sampler_of_the_family(family, sampler):
+    given = experiment(family, {})
+    gaussian = fit_gaussian(IMAGES[ROWS["B"]])
+    drawn = sampler(gaussian, START, SEEDS, **given.family.settings.sampler).images
+    assert torch.equal(gaussian_image(given, "B"), drawn)
+
+
+@pytest.mark.parametrize("family", ["unet", "edm"])
+def test_what_the_gaussians_leave_is_found_where_two_models_share_it_and_only_there(family):
+    shared = {"A": extra(1), "B": extra(1), "other": extra(2)}
+    found, stranger, more = own_test(experiment(family, shared))
+    assert found[40].value == pytest.approx(1, abs=1e-3) and found[40].p < 0.01
+    assert abs(stranger) < 0.1 and more.value > 0.9 and more.p < 0.001
+    found, stranger, more = own_test(experiment(family, {"A": extra(1), "B": extra(2), "other": extra(3)}))
+    assert found[40].p > 0.01 and abs(found[40].value) < 0.1 and more.p > 0.01
+
+
+def test_what_every_network_leaves_is_not_beyond_a_model_of_other_galaxies():
+    _, stranger, more = own_test(experiment("edm", dict.fromkeys(ROWS, extra(1))))
+    assert stranger == pytest.approx(1, abs=1e-3) and abs(more.value) < 1e-3
