@@ -3,6 +3,7 @@
 # make linkcheck   asks the web whether the links that leave that book lead somewhere
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
 # make test-browser   those in a browser alone
+# make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
 # make lab    the explorer and the chapters, live, in JupyterLab
 # All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
 
@@ -20,7 +21,7 @@ $(foreach name,PROFILE DATA N SEED CORES,$(eval override export $(name) := $$(va
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book pdf linkcheck test test-browser lab lock clean
+.PHONY: book pdf linkcheck test test-browser power lab lock clean
 
 book pdf linkcheck: $(READY)
 	@$(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
@@ -30,6 +31,9 @@ test: $(READY)
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser $(TESTS)
+
+power: $(READY)
+	$(BIN)/python benchmarks/power.py --profile "$$PROFILE" --data "$$DATA"
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/explore.ipynb

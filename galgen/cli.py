@@ -202,7 +202,7 @@ def prepare(*, asked: Asked = Asked(), out: _Outcome = None) -> None:
     from galgen import costs
     from galgen.experiment import every_family
 
-    experiments = every_family(asked.parameters(), Store(asked.store))
+    experiments = every_family(asked.parameters(), Store(asked.store), studies=True)
     experiment = experiments["unet"]  # the data are the same for all
     sets = experiment.split()  # fails here, before any other galaxies are made, when there are too few images
     found = {"split": {name: len(rows) for name, rows in vars(sets).items()}}
@@ -220,7 +220,7 @@ def plan(*, asked: Asked = Asked()) -> None:
     """The trainings an experiment needs, and what they cost."""
     from galgen.experiment import every_family
 
-    for experiment in every_family(asked.parameters(), Store(asked.store)).values():
+    for experiment in every_family(asked.parameters(), Store(asked.store), studies=True).values():
         for record in experiment.plan():
             print(json.dumps(record))
 

@@ -1,12 +1,10 @@
 """Profiles: how large everything is, from a test of seconds to the paper's own sizes.
 
-`laptop` is the base; the others override it, with the reason beside each number. Unknown or misspelt names
-are refused. What a training costs is counted in images shown:
+`laptop` is the base, which the others override; unknown names are refused. A training costs images shown:
 
     images shown = min(passes_per_image * N, images_cap)
 
-because a denoiser memorises after a number of passes per image, so that a budget fixed whatever N (as the
-paper's) would mix the threshold in N with training time.
+as a denoiser memorises after so many passes over its images: one budget for all N would mix N with time.
 """
 
 from typing import Annotated, Literal
@@ -15,18 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from galgen.runs.errors import GalgenError, checked
 
-__all__ = [
-    "PROFILES",
-    "ConditionalSettings",
-    "DenoiserSettings",
-    "GanSettings",
-    "GlowSettings",
-    "Parameters",
-    "Profile",
-    "TrainingSettings",
-    "profile",
-    "spaced",
-]
+__all__ = ["PROFILES", "ConditionalSettings", "DenoiserSettings", "GanSettings", "GlowSettings"]
+__all__ += ["OnsetSettings", "Parameters", "Profile", "TrainingSettings", "profile", "spaced"]
 
 
 class _Settings(BaseModel):
@@ -37,7 +25,7 @@ class TrainingSettings(_Settings):
     """What every family of models says: its sizes, and what its trainings cost."""
 
     N: tuple[int, ...]  # training images of each model
-    design_N: int  # the size at which the 2x2 of initialisation and data is run
+    design_N: int | None  # the size at which the 2x2 of initialisation and data is run, if it is
     batch_size: int
     learning_rate: float  # of Adam, which trains what Muon does not
     optimizer: Literal["muon", "adam"] = "muon"  # of the convolutions within
@@ -49,16 +37,13 @@ class TrainingSettings(_Settings):
 
     def images_shown(self, N: int) -> int:
         """Images shown to a model with N training images, a whole number of batches."""
-        wanted = self.images_cap
-        if self.passes_per_image is not None:
-            wanted = min(self.passes_per_image * N, wanted)
+        wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
         return max(wanted // self.batch_size, 1) * self.batch_size
 
     @property
     def sampler(self) -> dict:
         """What samples depend on beside the model: the settings named `sampler_...`, without that."""
-        prefix = "sampler_"
-        return {k.removeprefix(prefix): v for k, v in self.model_dump().items() if k.startswith(prefix)}
+        return {k.removeprefix("sampler_"): v for k, v in self if k.startswith("sampler_")}
 
     def recipe(self) -> dict:
         """What a training depends on beside its images, its seeds and its length (JSON values)."""
@@ -83,6 +68,20 @@ class DenoiserSettings(TrainingSettings):
     milestones: int = 8
     sampler_steps: int = 30  # calls of the network for a sample
     sampler_sigma_min: float = 0.006  # one and a half grey levels of 8 bits; from 0.01 the samples are softer
+
+
+class OnsetSettings(DenoiserSettings):
+    """Small blind denoisers of small images, trained on until they memorise: when do they begin to?"""
+
+    N: tuple[int, ...] = (10, 30, 100)
+    design_N: int | None = None
+    image_size: int = 16  # pixels, over which those of the profile are averaged
+    kernels: int = 8  # 0.12 M parameters
+    schedule: Literal["constant"] = "constant"  # one that stretches with the length would decide the onset
+    passes_per_image: int | None = 3000  # by which all but a few samples are copies at N = 10 and 30
+    images_cap: int = 160_000  # the onset at N = 100; with all others five minutes of two cores
+    milestones: int = 12
+    sampler_steps: int = 20
 
 
 class ConditionalSettings(TrainingSettings):
@@ -168,6 +167,7 @@ class Profile(_Settings):
     validation: int = Field(1000, ge=1)
     samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
     denoiser: DenoiserSettings = DenoiserSettings()
+    onset: OnsetSettings = OnsetSettings()
     conditional: ConditionalSettings = ConditionalSettings()
     glow: GlowSettings = GlowSettings()
     gan: GanSettings = GanSettings()
@@ -184,6 +184,7 @@ PROFILES = {
         denoiser=DenoiserSettings(
             N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
         ),
+        onset=OnsetSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(
@@ -196,6 +197,7 @@ PROFILES = {
         purpose="eight hours of two cores, over as many sittings as it takes",
         samples=1024,
         denoiser=DenoiserSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=300_000),
+        onset=OnsetSettings(N=(10, 30, 100, 300), images_cap=720_000, milestones=16),
         conditional=ConditionalSettings(
             N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=400_000
         ),
@@ -290,8 +292,7 @@ class Parameters(BaseModel):
     Attributes:
         profile: Name of a profile (`galgen.config`).
         data: `simulated`, or the path of images or of a data set.
-        N: Training images of each model, growing: a number or a list, kept as a tuple; None for the sizes of
-            the profile.
+        N: Training images of each model, growing, one number or several; None for those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
     """
 

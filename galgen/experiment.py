@@ -33,7 +33,7 @@ from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import SIMULATED, prepare
-from galgen.models.families import FAMILIES, SHARED_CHAPTERS, Training
+from galgen.models.families import FAMILIES, SHARED_CHAPTERS, STUDIES, Training
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
@@ -55,7 +55,7 @@ class Experiment:
     Args:
         parameters: What was asked.
         store: Where everything is kept; by default the store of the project.
-        family: A name of `galgen.models.families.FAMILIES`.
+        family: A name of `galgen.models.families.FAMILIES`, or of its `STUDIES`.
 
     Raises:
         GalgenError: If the profile does not exist or N is impossible.
@@ -64,7 +64,7 @@ class Experiment:
     def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "unet"):
         self.parameters = parameters
         self.profile = config.profile(parameters.profile)
-        self.family = FAMILIES[family](self.profile)
+        self.family = (FAMILIES | STUDIES)[family](self.profile)
         self.settings = self.family.settings
         self.store = store or Store()
         self.sizes = self.settings.N if parameters.N is None else parameters.N
@@ -75,7 +75,7 @@ class Experiment:
     @property
     def chapters(self) -> tuple[str, ...]:
         """Those that need the family's models."""
-        return self.family.chapters + SHARED_CHAPTERS
+        return self.family.chapters + SHARED_CHAPTERS * (self.family.name in FAMILIES)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -100,7 +100,15 @@ class Experiment:
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
         size, crop, seed = profile.image_size, profile.crop, self.parameters.seed
         room = functools.partial(costs.check_galaxies, count, size)
-        return prepare(self.store, source, size=size, crop=crop, count=count, seed=seed, before=room)
+        found = prepare(self.store, source, size=size, crop=crop, count=count, seed=seed, before=room)
+        if self.image_size == size:
+            return found
+        return prepare(self.store, str(found.directory), size=self.image_size, crop=crop, count=count)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images, pixels: that of the profile, or of a study of smaller ones."""
+        return min(getattr(self.settings, "image_size", self.profile.image_size), self.profile.image_size)
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""
@@ -142,12 +150,13 @@ class Experiment:
     def trainings(self) -> list[Training]:
         """Every training of the family, longest first so that two cores end together."""
         wanted = {t for N in self.sizes for pair in self.pairs(N) for t in pair}
-        wanted |= set(self.design().values()) | ({self.control()} if self.family.has_control else set())
+        wanted |= set(self.design().values() if self.settings.design_N else ())
+        wanted |= {self.control()} if self.family.has_control else set()
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
-        networks, size = self._networks(0), self.profile.image_size
+        networks, size = self._networks(0), self.image_size
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
         learner = self.family.learner(networks, some, some, "cpu")
         of_all = {
@@ -317,16 +326,19 @@ class Experiment:
             raise GalgenError(f"training {name} ended with exit code {result.returncode}")
 
 
-def every_family(parameters: Parameters, store: Store | None = None) -> dict[str, Experiment]:
-    """The experiment of each family, by its name."""
-    return {name: Experiment(parameters, store, family=name) for name in FAMILIES}
+def every_family(
+    parameters: Parameters, store: Store | None = None, *, studies: bool = False
+) -> dict[str, Experiment]:
+    """The experiment of each family, by its name; and of the studies, which are in no comparison."""
+    names = FAMILIES | STUDIES if studies else FAMILIES
+    return {name: Experiment(parameters, store, family=name) for name in names}
 
 
 def training_named(
     name: str, parameters: Parameters, store: Store | None = None
 ) -> tuple[Experiment, Training]:
     """The training that a plan calls `name`, and the experiment it belongs to."""
-    experiments = every_family(parameters, store).values()
+    experiments = every_family(parameters, store, studies=True).values()
     known = {each.name: (experiment, each) for experiment in experiments for each in experiment.trainings()}
     if name not in known:
         raise GalgenError(f"no training '{name}' in this experiment; there are {', '.join(known)}")

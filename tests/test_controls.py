@@ -56,9 +56,9 @@ def test_the_sets_are_disjoint_of_the_stated_sizes_and_wrong_as_stated():
     for sharp, blurred in zip(found.pairs["held out"], found.pairs["blurred"], strict=True):
         np.testing.assert_allclose(blurred.mean((2, 3)), sharp.mean((2, 3)), atol=1e-3)
         assert (blurred.max((2, 3)) < sharp.max((2, 3))).all()
-    for copies, half in zip(found.pairs["memorizer"], (rows.A, rows.B), strict=True):
+    for copies, half in zip(found.pairs["empirical denoiser"], (rows.A, rows.B), strict=True):
         far = np.abs(copies[:, None] - images[half] / 255).mean((2, 3, 4)).min(1)
-        assert 0.001 < far.max() < 0.01
+        assert far.max() < 0.5 / 255 and len(np.unique(copies, axis=0)) > 5
 
 
 def test_the_gaussians_have_the_moments_of_their_halves_and_agree():

@@ -13,12 +13,12 @@ YES, NO = answer(0.001), answer(0.5)
 
 
 def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
-    checks = {"held out": NO, "memorizer": YES, "blurred": NO, "Gaussian": NO}
+    checks = {"held out": NO, "empirical denoiser": YES, "blurred": NO, "Gaussian": NO}
     checks = {name: {"memorization": found} for name, found in checks.items()}
     use = scoreboard.use_of("memorization", checks, 0.01)
     none = dict.fromkeys(("held out", "blurred", "Gaussian"), False)
-    assert use == Use(must={"memorizer": True}, must_not=none) and use.of_use
-    missed = scoreboard.use_of("memorization", checks | {"memorizer": {"memorization": NO}}, 0.01)
+    assert use == Use(must={"empirical denoiser": True}, must_not=none) and use.of_use
+    missed = scoreboard.use_of("memorization", checks | {"empirical denoiser": {"memorization": NO}}, 0.01)
     wrong = scoreboard.use_of("memorization", checks | {"held out": {"memorization": YES}}, 0.01)
     assert not missed.of_use and not wrong.of_use
     assert scoreboard.use_of("morphology", checks, 0.01) == Use({}, {})
@@ -26,13 +26,13 @@ def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
 
 def test_the_table_of_use_says_which_controls_were_found():
     uses = {
-        "memorization": Use({"memorizer": True}, {"held out": False}),
+        "memorization": Use({"empirical denoiser": True}, {"held out": False}),
         "distribution": Use({"blurred": True, "Gaussian": False}, {"held out": False}),
         "morphology": Use({}, {}),
     }
     lines = scoreboard.use_table(uses, "Which?").data.splitlines()
     assert lines[0] == "Which?"
-    assert lines[4] == "| memorization | memorizer | memorizer | held out | none | yes |"
+    assert lines[4] == "| memorization | empirical denoiser | empirical denoiser | held out | none | yes |"
     assert lines[5].startswith("| distribution | blurred, Gaussian | blurred | held out | none |")
     assert lines[5].endswith("| **does not separate its controls** |")
     assert lines[6] == "| morphology |  |  |  |  | too few valid images to ask |"

@@ -6,7 +6,7 @@ import pytest
 
 from galgen.config import PROFILES, Parameters
 from galgen.figures import claims
-from galgen.models.families import FAMILIES
+from galgen.models.families import FAMILIES, STUDIES
 from workflow.book import settings
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ def test_the_paper_beside_itself_has_no_difference_and_its_sizes_in_parameters()
 def test_the_sizes_of_a_run_stand_in_the_place_of_those_of_its_profile():
     table = rows(settings.beside_the_paper(Parameters(profile="smoke", N=12)))
     given = [row for row in table if row[0] == "N"]
-    assert len(given) == len(FAMILIES) and all(ours == "**12**" for *_, ours in given)
+    assert len(given) == len(FAMILIES | STUDIES) and all(ours == "**12**" for *_, ours in given)
     shown = next(row for row in table if row[0].startswith("images shown"))
     assert shown[2] == f"**{PROFILES['smoke'].denoiser.images_shown(12)}**"
 

@@ -71,5 +71,5 @@ def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500,
         seed: Random seed.
     """
     orders = permuted(np.arange(len(a)), permutations, seed)
-    medians = [np.median(similarity.cosine(a, b[order], kind="anomaly", mean=mean)) for order in orders]
-    return permutation_test(np.array(medians))
+    cosines = similarity.cosine_matrix(a, b, kind="anomaly", mean=mean)
+    return permutation_test(np.median(cosines[np.arange(len(a)), orders], axis=1))

@@ -26,7 +26,16 @@ from torch import Tensor
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["FLIPS", "KINDS", "Neighbours", "cosine", "mean_image", "nearest", "shuffled_cosine"]
+__all__ = [
+    "FLIPS",
+    "KINDS",
+    "Neighbours",
+    "cosine",
+    "cosine_matrix",
+    "mean_image",
+    "nearest",
+    "shuffled_cosine",
+]
 
 KINDS = ("raw", "pearson", "anomaly")
 FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes: no flip, horizontal, vertical, both
@@ -74,6 +83,12 @@ def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -
         raise GalgenError(f"images of shapes {tuple(a.shape)} and {tuple(b.shape)} are no pairs")
     removed = _removed(kind, mean, a[0].numel())
     return (_unit(a, removed) * _unit(b, removed)).sum(1).numpy()
+
+
+def cosine_matrix(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
+    """Cosine of each a_i and each b_j, (n, m) float32; the arguments are those of `cosine`."""
+    removed = _removed(kind, mean, a[0].numel())
+    return (_unit(a, removed) @ _unit(b, removed).T).numpy()
 
 
 def shuffled_cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:

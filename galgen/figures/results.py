@@ -51,13 +51,13 @@ def collect(executed: Sequence[Path]) -> dict:
 
 
 def load(folder: str | Path | None = None) -> dict[str, dict]:
-    """The results of all runs in a folder, by name; by default in the project's `results/`.
+    """The results of all books in a folder, by name; by default in the project's `results/`.
 
     Raises:
         GalgenError: If a file holds something else.
     """
     folder = Path(folder or project() / "results")
-    runs = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    runs = {path.stem: read_json(path) for path in sorted(folder.glob("*.json")) if path.stem != "power"}
     for name, run in runs.items():
         if not isinstance(run, dict) or not run.keys() >= {"chapters", "kept", "run"}:
             raise GalgenError(f"{folder}/{name}.json is no results.json of a book; remove it or copy it anew")

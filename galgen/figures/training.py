@@ -11,7 +11,7 @@ from galgen.figures.style import shades, spaced
 from galgen.runs.log import read_losses
 from galgen.runs.store import Run
 
-__all__ = ["memorization_history", "plot_losses", "smoothed"]
+__all__ = ["margin_history", "memorization_history", "plot_losses", "smoothed"]
 
 
 def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
@@ -39,22 +39,42 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
     axis.set(xscale="log", xlabel="images shown")
 
 
-def memorization_history(experiment: Experiment, N: int) -> dict[int, Memorization]:
-    """Whether the pair of models of N images memorizes, by images shown, at weights kept but the first two.
+def margin_history(
+    experiment: Experiment, N: int, count: int = 64
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """The `margins` of both models' samples, by images shown, at weights kept but the first two.
 
     Args:
-        experiment: Of one family.
-        N: Training images of each model.
+        experiment: Of a family whose models are trained already, or are now.
+        N: Images of each model.
+        count: Latents; or as many as the profile has.
+
+    Returns:
+        By images shown those of A's and of B's, each (count,); NaN at a latent of which either made an image
+        that is not finite, as an untrained network may.
     """
-    count = min(64, experiment.profile.samples)
-    pair, sets, images = experiment.pair(N), experiment.split(N), experiment.dataset.images
+    count = min(count, experiment.profile.samples)
+    pair, sets, found = experiment.pair(N), experiment.split(N), {}
     options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
-    gaussians, found = gaussian_margins(images, sets, count, **options), {}
     kept = experiment.train(pair[0]).summary["weights"]
     for shown in kept[min(2, len(kept) - 1) :]:  # the first hold next to nothing
         drawn = [experiment.samples(model, shown, count) for model in pair]
-        finite = drawn[0].add(drawn[1]).flatten(1).isfinite().all(1)  # an untrained network may run away
+        finite = drawn[0].add(drawn[1]).flatten(1).isfinite().all(1)
+        found[shown] = tuple(np.full(count, np.nan) for _ in pair)
+        for part, values in zip(drawn, found[shown], strict=True):
+            if finite.any():
+                values[finite] = margins(part[finite], experiment.dataset.images, sets, **options)
+    return found
+
+
+def memorization_history(experiment: Experiment, N: int, count: int = 64) -> dict[int, Memorization]:
+    """Whether the pair of models of N images memorizes, by images shown; arguments as above."""
+    count = min(count, experiment.profile.samples)
+    sets, images = experiment.split(N), experiment.dataset.images
+    options = {"mean": experiment.mean_image, "flips": experiment.family.flips}
+    gaussians, found = gaussian_margins(images, sets, count, **options), {}
+    for shown, models in margin_history(experiment, N, count).items():
+        finite = np.isfinite(models[0])
         if finite.sum() > 1:
-            models = [margins(part[finite], images, sets, **options) for part in drawn]
-            found[shown] = memorization_test(models, gaussians)
+            found[shown] = memorization_test([part[finite] for part in models], gaussians)
     return found

@@ -15,10 +15,11 @@ from galgen.config import TrainingSettings
 from galgen.models.edm import ConditionalDiffusion
 from galgen.models.gan import Gan
 from galgen.models.glow_learner import GlowFamily
+from galgen.models.onset import Onset
 from galgen.models.unet import Diffusion
 from galgen.runs.training import Learner
 
-__all__ = ["FAMILIES", "SHARED_CHAPTERS", "Family", "Training"]
+__all__ = ["FAMILIES", "SHARED_CHAPTERS", "STUDIES", "Family", "Training"]
 
 
 class Family(Protocol):
@@ -97,4 +98,5 @@ class Training:
 FAMILIES: dict[str, type[Family]] = {
     family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
 }
-SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions")  # that need every family
+STUDIES: dict[str, type[Family]] = {Onset.name: Onset}  # one question of one chapter; in no comparison
+SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions", "12_power")  # that need every family

@@ -70,7 +70,7 @@ class Run:
 
     def __init__(self, parameters: Parameters, *N: int):
         self.parameters = parameters.model_copy(update={"N": N} if N else {})
-        self.experiments = list(every_family(self.parameters).values())
+        self.experiments = list(every_family(self.parameters, studies=True).values())
         self.sizes = sorted({N for experiment in self.experiments for N in experiment.sizes})
 
     @property

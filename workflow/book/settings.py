@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from galgen.config import PROFILES, Parameters, Profile, profile, spaced
 from galgen.figures.tables import table
-from galgen.models.families import FAMILIES
+from galgen.models.families import FAMILIES, STUDIES
 
 __all__ = ["beside_the_paper", "sizes"]
 
@@ -26,7 +26,7 @@ def beside_the_paper(parameters: Parameters) -> str:
         given = {"N": parameters.N}
         ours = ours.model_copy(update={k: v.model_copy(update=given) for k, v in _parts(ours).items()})
     sections = [("Data and samples", _plain(paper), _plain(ours))]
-    for family in FAMILIES.values():
+    for family in (FAMILIES | STUDIES).values():
         title = family.label[0].upper() + family.label[1:]
         sections.append((title, _of_family(family, paper), _of_family(family, ours)))
     return "\n\n".join(f"**{title}**\n\n{_compared(*columns)}" for title, *columns in sections) + "\n"
@@ -38,7 +38,7 @@ def sizes() -> str:
     for name, each in PROFILES.items():
         column = {"pixels a side": each.image_size, "galaxies simulated": each.simulated}
         column |= {"held-out images": each.validation, "latents": each.samples}
-        for family in FAMILIES.values():
+        for family in (FAMILIES | STUDIES).values():
             settings, label = family(each).settings, family.label
             shown = {N: settings.images_shown(N) for N in settings.N}
             column[f"{label}: parameters"] = _parameters(family, each)

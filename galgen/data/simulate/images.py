@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 
@@ -115,7 +115,13 @@ def _end_with_parent() -> None:
 
 
 def simulate_flux(
-    count: int, *, seed: int = 0, start: int = 0, crop: int = 64, population: str = "main"
+    count: int,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    crop: int = 64,
+    population: str = "main",
+    alter: Callable[[Table], None] | None = None,
 ) -> tuple[np.ndarray, Table]:
     """Simulate the flux images behind `simulate`, as a cut-out service would deliver them.
 
@@ -125,6 +131,7 @@ def simulate_flux(
         start: Index of the first galaxy.
         crop: Side of the frame in pixels.
         population: "main" or "ellipticals".
+        alter: Changes the truth before it is drawn: galaxies that are wrong by a known amount.
 
     Returns:
         float32 array of shape (count, 3, crop, crop), g, r and z in nanomaggies a pixel, and the truth table.
@@ -133,6 +140,8 @@ def simulate_flux(
         GalgenError: If the population is unknown.
     """
     truth, fluxes = draw_galaxies(start, count, seed=seed, population=population, area=(crop * PIXEL) ** 2)
+    if alter:
+        alter(truth)
     columns = {name: truth[name].tolist() for name in truth.colnames}  # rows of a Table are slow
     flux = np.empty((count, 3, crop, crop), dtype=np.float32)
     for i in range(count):

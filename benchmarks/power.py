@@ -1,0 +1,246 @@
+r"""Size and power of the tests of the scoreboard: how often they reject, over many draws of galaxies.
+
+    make power                              on simulated galaxies: size and power
+    make power DATA=path/to/galaxies        on others: size only, as nobody can change one thing about them
+
+*Size*: real galaxies stand in for the samples of both models and for the held-out images, and are dealt out
+anew for each test. There is nothing to find, so at a level of .01 one test in a hundred may reject. Of the
+questions only memorization knows training sets, so that it alone is asked at each N.
+
+*Power*: the same, but for one fault of known size,
+
+    distribution, morphology   fresh simulated galaxies, one parameter of which is changed by 2 .. 20 %
+    agreement                  a share of the latents at which B draws A's image with a little noise; at the
+                               others it draws another galaxy
+    memorization               a share of the samples that are training images with a little noise
+
+Distribution and morphology are asked of one model; the book asks A and B, and doubles the smaller p. Galaxies
+are measured once and dealt out again, so repetitions share images: the curve is that of these galaxies. It is
+written to results/power.json, which the book shows as *committed*: no book makes it again.
+"""
+
+import argparse
+import datetime
+import functools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from astropy.table import Table
+from tqdm import tqdm
+
+from galgen.compare.alike import repaired
+from galgen.compare.distances import distances, with_spread
+from galgen.compare.exchange import exchange_test, gaussian_margins, margins, memorization_test
+from galgen.compare.morphology import COEFFICIENTS, stored, valid
+from galgen.compare.twosample import c2st, features
+from galgen.config import Parameters
+from galgen.data.dataset import Split
+from galgen.data.prepare import SIMULATED
+from galgen.data.preprocess import flux_to_gray
+from galgen.data.simulate.images import simulate_flux
+from galgen.experiment import every_family
+from galgen.runs.files import project, read_json, write_json
+from galgen.runs.store import provenance
+
+ALPHA = 0.01  # of the verdicts of the book
+LEVELS = (0.02, 0.05, 0.1, 0.2)
+SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+PERMUTATIONS = 500  # as the scoreboard
+NOISE = 0.01  # of a copy
+FRESH = 10_000_000  # the first of the galaxies that no data set of ours holds
+
+
+def size(truth: Table, by: float) -> None:
+    """All radii grow."""
+    for name in ("half_light_radius", "disc_scale", "bulge_radius"):
+        truth[name] *= 1 + by
+
+
+def ellipticity(truth: Table, by: float) -> None:
+    """1 - q grows, q the axis ratio on the sky."""
+    truth["axis_ratio"] = np.clip(1 - (1 - truth["axis_ratio"]) * (1 + by), 0.08, 1)
+    cosine = 1 - (1 - np.cos(np.radians(truth["inclination"].value))) * (1 + by)
+    truth["inclination"][:] = np.degrees(np.arccos(np.clip(cosine, 0, 1)))
+
+
+def arms(truth: Table, by: float) -> None:
+    """So many of the spirals have no arms; always the same ones, and the more the larger the share."""
+    order = np.random.default_rng(0).permutation(np.flatnonzero(truth["arms"]))
+    plain = order[: round(by * len(order))]
+    truth["arms"][plain], truth["pitch"][plain] = 0, 0
+
+
+def noise(truth: Table, by: float) -> None:
+    """The noise of the sky grows."""
+    truth["depth_r"][:] = truth["depth_r"].value - 2.5 * np.log10(1 + by)
+
+
+CHANGES = {"size": size, "ellipticity": ellipticity, "spirals without arms": arms, "sky noise": noise}
+
+progress = functools.partial(tqdm, mininterval=10)
+
+
+class Bench:
+    """The galaxies of one data set, and the tests, each repeated with galaxies dealt out anew.
+
+    Args:
+        parameters: Profile, data and seed.
+        tests: Repetitions for a size; an eighth of them for a power.
+        pool: Galaxies of which the tests of distribution and morphology draw theirs.
+        fresh: The same of each change of a parameter.
+    """
+
+    def __init__(self, parameters: Parameters, tests: int, pool: int, fresh: int):
+        families = every_family(parameters)
+        self.experiment = next(iter(families.values()))
+        self.tests, self.few, self.pool, self.fresh = tests, max(tests // 8, 1), pool, fresh
+        self.images, self.rows = self.experiment.dataset.images, self.experiment.dataset.distinct
+        self.mean = self.experiment.mean_image
+        profile = self.experiment.profile
+        self.count = min(profile.samples, profile.validation // 3)  # as chapter 10
+        sizes = {n for each in families.values() for n in each.sizes}
+        self.sizes = sorted(n for n in sizes if 2 * (n + self.count) <= len(self.rows))
+
+    def run(self, power: bool) -> list[dict]:
+        """The records of all tests: question, N, alternative, level, tests and how many of them reject."""
+        found = [self.record("agreement", self.agreement(0, self.tests))]
+        found += [record for n in self.sizes for record in self.memorization(n, power)]
+        galaxies = self.seen(self.images[self.rows[: self.pool]])
+        found += self.told(galaxies, None)
+        if power:
+            found += [
+                self.record("agreement", self.agreement(share, self.few), "latents in common", share)
+                for share in SHARES[1:]
+            ]
+            for name, level in [("", 0.0), *((name, level) for name in CHANGES for level in LEVELS)]:
+                found += self.told(galaxies, self.seen(self.altered(name, level)), name, level)
+        return found
+
+    def record(
+        self, question: str, p: list[float], alternative: str = "", level: float = 0.0, N: int | None = None
+    ) -> dict:
+        """What is kept of some tests."""
+        found = {"question": question, "N": N, "alternative": alternative, "level": level}
+        return found | {"tests": len(p), "rejected": int(np.sum(np.array(p) < ALPHA))}
+
+    def dealt(self, turn: int, among: int, *sizes: int) -> list[np.ndarray]:
+        """Disjoint sets of places, of those sizes."""
+        rng = np.random.default_rng([self.experiment.parameters.seed, turn])
+        return np.split(rng.permutation(among)[: sum(sizes)], np.cumsum(sizes)[:-1])
+
+    def unit(self, places: np.ndarray) -> torch.Tensor:
+        """Galaxies in [0, 1] by their places among the distinct ones."""
+        return torch.from_numpy(self.images[self.rows[places]]).float() / 255
+
+    def agreement(self, share: float, tests: int) -> list[float]:
+        """The p-values of agreement where B draws A's galaxy at that share of the latents."""
+        found, same = [], round(share * self.count)
+        for turn in progress(range(tests), f"agreement, {share:.0%}"):
+            a, b = map(self.unit, self.dealt(turn, len(self.rows), self.count, self.count))
+            b[:same] = a[:same] + NOISE * torch.randn(a[:same].shape, generator=torch.manual_seed(turn))
+            found.append(repaired(a, b, mean=self.mean, permutations=PERMUTATIONS, seed=turn).p)
+        return found
+
+    def memorization(self, N: int, power: bool) -> list[dict]:
+        """Both nulls together, as the book has it, and the exchange alone; for each share of copies."""
+        both, alone = ({share: [] for share in SHARES} for _ in range(2))
+        n, options = self.count, {"mean": self.mean}
+        # p of both is never below p of the exchange, and the Gaussians of many images take long
+        linear = self.tests if N <= 100 else 2 * self.few
+        for turn in progress(range(self.tests), f"memorization, N = {N}"):
+            A, B, *unseen = self.dealt(turn, len(self.rows), N, N, n, n)
+            sets = Split(self.rows[A], self.rows[B], self.rows[:0])
+            new = [margins(self.unit(part), self.images, sets, **options) for part in unseen]
+            if turn < linear:
+                gaussians = gaussian_margins(self.images, sets, n, **options)
+            shares, old = SHARES[:1], new
+            if power and turn < self.few:
+                shares, rng = SHARES, np.random.default_rng([2, turn])
+                shown = [self.unit(rng.choice(part, n)) for part in (A, B)]
+                shown = [part + NOISE * rng.standard_normal(part.shape, np.float32) for part in shown]
+                old = [margins(part, self.images, sets, **options) for part in shown]
+            for share in shares:
+                copied = np.arange(n) < round(share * n)
+                models = [np.where(copied, *pair) for pair in zip(old, new, strict=True)]
+                given = {"permutations": 999, "seed": turn}
+                alone[share].append(exchange_test(*models, **given).margin.p)
+                if turn < linear:
+                    both[share].append(memorization_test(models, gaussians, **given).outcome.p)
+        return [
+            self.record(question, p[share], "copies" if share else "", share, N)
+            for question, p in (("memorization", both), ("exchange alone", alone))
+            for share in SHARES
+            if p[share]
+        ]
+
+    def altered(self, name: str, by: float) -> np.ndarray:
+        """Fresh galaxies, the same ones whatever is changed, uint8."""
+        size, crop = self.experiment.profile.image_size, self.experiment.profile.crop
+        alter = functools.partial(CHANGES[name], by=by) if name else None
+        flux, _ = simulate_flux(
+            self.fresh, seed=self.experiment.parameters.seed, start=FRESH, alter=alter, crop=crop
+        )
+        return flux_to_gray(flux, size=size, crop=crop)
+
+    def seen(self, images: np.ndarray) -> dict[str, np.ndarray | Table]:
+        """What the tests look at, one row an image."""
+        return {
+            "distribution": features(images),
+            "coarse distribution": features(images, side=8),
+            "morphology": stored(self.experiment.store, images, progress=False),
+        }
+
+    def told(self, known: dict, other: dict | None, name: str = "", level: float = 0.0) -> list[dict]:
+        """Records of the three: galaxies against others, or against each other."""
+        n, found = self.count, {question: [] for question in known}
+        tests = self.tests if other is None else self.few
+        for turn in progress(range(tests), f"distribution, {name or 'nothing changed'}, {level:.0%}"):
+            x, y = self.dealt(turn, len(known["morphology"]), 2 * n, n)
+            if other is not None:
+                (y,) = self.dealt(turn, len(other["morphology"]), n)
+            for question, p in found.items():
+                one, two = known[question][x], (other or known)[question][y]
+                options = {"permutations": PERMUTATIONS, "seed": turn}
+                if question == "morphology":
+                    used = with_spread(valid(one), COEFFICIENTS)
+                    p.append(distances(valid(one), valid(two), used, **options).energy.p)
+                else:
+                    p.append(c2st(one, two, **options).p)
+        return [self.record(question, p, name, level) for question, p in found.items()]
+
+
+def main() -> None:
+    """Run the tests, and put what they say into results/power.json beside what is there of other data."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--data", default="simulated")
+    parser.add_argument("--tests", type=int, default=200)
+    parser.add_argument("--pool", type=int, default=1536)
+    parser.add_argument("--fresh", type=int, default=320)
+    parser.add_argument("--out", type=Path, default=project() / "results" / "power.json")
+    given = parser.parse_args()
+    began = time.time()
+    bench = Bench(
+        Parameters.checked(profile=given.profile, data=given.data), given.tests, given.pool, given.fresh
+    )
+    records = bench.run(power=given.data in SIMULATED)
+    written = {
+        "profile": given.profile,
+        "alpha": ALPHA,
+        "count": bench.count,
+        "pool": given.pool,
+        "images": len(bench.rows),
+        "sha256": bench.experiment.dataset.sha256,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "minutes": round((time.time() - began) / 60, 1),
+        "records": records,
+        **provenance(),
+    }
+    others = read_json(given.out) if given.out.is_file() else {}
+    write_json(given.out, others | {bench.experiment.dataset.name: written})
+
+
+if __name__ == "__main__":
+    main()

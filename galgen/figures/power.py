@@ -1,0 +1,119 @@
+"""Size and power of the tests of the scoreboard, as `make power` found and results/power.json keeps them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from scipy import stats
+
+from galgen.compare.scoreboard import QUESTIONS
+from galgen.figures.style import COLOURS, shades, spaced
+from galgen.figures.tables import table
+from galgen.runs.files import project, read_json
+
+__all__ = ["committed", "power_answer", "power_figure", "power_note", "size_table"]
+
+_NAMES = {"copies": "copies", "latents in common": "latents at which A and B draw the same"}
+
+
+def committed(path: str | Path | None = None) -> dict[str, dict]:
+    """What was found, by data set; nothing if `make power` never ran."""
+    path = Path(path or project() / "results" / "power.json")
+    return read_json(path) if path.is_file() else {}
+
+
+def power_figure(run: Mapping) -> Figure:
+    """The share of the tests that reject, over the size of the fault; a panel for each question.
+
+    Args:
+        run: Of simulated galaxies, one value of `committed`.
+    """
+    figure, axes = plt.subplots(1, len(QUESTIONS), figsize=(2.5 * len(QUESTIONS), 3.4), sharey=True)
+    for axis, question in zip(axes, QUESTIONS, strict=True):
+        records = [r for r in run["records"] if r["question"] == question]
+        sizes = sorted({r["N"] for r in records if r["N"]})
+        for line in sorted({(r["alternative"], r["N"] or 0) for r in records if r["alternative"]}):
+            curve = {r["level"]: r for r in records if (r["alternative"], r["N"] or 0) == line}
+            nothing = [r for r in records if not r["alternative"] and (r["N"] or 0) == line[1]]
+            # the last of those without a fault, which for distribution and morphology is of fresh galaxies
+            curve = {0.0: nothing[-1]} | dict(sorted(curve.items()))
+            shares = [r["rejected"] / r["tests"] for r in curve.values()]
+            colour = {"color": shades(sizes)[line[1]]} if line[1] else {}
+            label = f"N = {spaced(line[1])}" if line[1] else _NAMES.get(line[0], line[0])
+            axis.plot([100 * level for level in curve], shares, marker="o", ms=3, label=label, **colour)
+            axis.set_xlabel(f"{_NAMES[line[0]].split()[0]}, %" if line[0] in _NAMES else "change, %")
+        axis.axhline(run["alpha"], ls="--", color=COLOURS["null"], lw=0.8)
+        axis.set_title(question, fontsize=10)
+        if axis.lines[1:]:
+            axis.legend(fontsize=7, loc="upper left")
+    axes[0].set(ylabel=f"share with p < {run['alpha']:g}", ylim=(-0.03, 1.2))
+    return figure
+
+
+def size_table(runs: Mapping[str, Mapping]) -> Markdown:
+    """How many of the tests reject where there is nothing to find; bold where that is too many for luck.
+
+    The share that would be in doubt is one whose 95 % interval lies above the level.
+    """
+    found = {name: _nothing(run) for name, run in runs.items()}
+    rows = []
+    for question, n in dict.fromkeys(key for each in found.values() for key in each):
+        cells = [_cell(each.get((question, n)), runs[name]["alpha"]) for name, each in found.items()]
+        rows.append([question, spaced(n) if n else "any", *cells])
+    return table(["question", "N", *(f"{name}: rejected" for name in found)], rows)
+
+
+def power_answer(runs: Mapping[str, Mapping]) -> str:
+    """In one sentence: whether the tests keep their level, and the smallest change that each finds."""
+    if not (run := runs.get("simulated")):
+        return (
+            "**Not measured yet:** `results/power.json` holds no simulated galaxies; `make power` makes it."
+        )
+    tests = [record for each in runs.values() for record in _nothing(each).values()]
+    rejected, total = (sum(record[name] for record in tests) for name in ("rejected", "tests"))
+    least = {}
+    for record in sorted(run["records"], key=lambda r: r["level"]):
+        if record["alternative"] and 2 * record["rejected"] >= record["tests"]:
+            least.setdefault((record["question"], record["alternative"]), record["level"])
+    says = []
+    for question in QUESTIONS:
+        seen = {name: f"{level:.0%}" for (q, name), level in least.items() if q == question}
+        asked = dict.fromkeys(r["alternative"] for r in run["records"] if r["question"] == question)
+        parts = [f"{_NAMES.get(name, name)} {seen.get(name, 'never')}" for name in asked if name]
+        if parts:
+            says.append(f"*{question}*: {', '.join(parts)}")
+    return (
+        f"**Where there is nothing to find, {rejected} of {spaced(total)} tests reject at "
+        f"p < {run['alpha']:g} ({rejected / total:.1%}).** The smallest fault tried that at least half of "
+        f"the tests find, at any N: {'; '.join(says)}."
+    )
+
+
+def power_note(runs: Mapping[str, Mapping]) -> str:
+    """When, where and of what the numbers are: they are not of the run that shows them."""
+    return "; ".join(
+        f"{name}, profile {run['profile']}, {run['count']} samples, {run['date']}, "
+        f"commit {run['commit'][:8]}, {run['machine']}, {run['minutes']:.0f} minutes"
+        for name, run in runs.items()
+    )
+
+
+def _nothing(run: Mapping) -> dict[tuple[str, int | None], Mapping]:
+    """The first record of each question and N without a fault."""
+    found = {}
+    for record in run["records"]:
+        if not record["alternative"]:
+            found.setdefault((record["question"], record["N"]), record)
+    return found
+
+
+def _cell(record: Mapping | None, alpha: float) -> str:
+    if record is None:
+        return ""
+    text = f"{record['rejected']} of {record['tests']}"
+    unlikely = (
+        stats.binomtest(record["rejected"], record["tests"], alpha, alternative="greater").pvalue < 0.025
+    )
+    return f"**{text}**" if unlikely else text
