@@ -24,6 +24,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker("browser")
 
 
+def pytest_collection_modifyitems(items):
+    """The chapters first: of all files they take longest, and the others fill up the other cores."""
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """The folder of a run store that tests share: what one has trained, the next need not."""

@@ -1,6 +1,6 @@
 """The explorer in JupyterLab, by mouse and keyboard in a real browser: each control changes the picture.
 
-The models are the tests' own, at N = 12. Those at N = 6 are not trained: there the pictures give way to the
+The models are the tests' own, at N = 12. Those at N = 7 are not trained: there the pictures give way to the
 commands that train them.
 """
 
@@ -19,7 +19,7 @@ from browsing import Visit
 from playwright.sync_api import expect
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "explore.ipynb"
-PARAMETERS = 'profile, data, N, seed = "smoke", "simulated", [6, 12], 0'
+PARAMETERS = 'profile, data, N, seed = "smoke", "simulated", [7, 12], 0'
 PATIENCE = 300  # seconds; a busy machine imports torch in a minute
 PICTURES = "box => [...box.querySelectorAll('.galgen-row img')].map(image => image.src).join()"
 
