@@ -27,7 +27,7 @@ book pdf linkcheck: $(READY)
 	@$(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 
 test: $(READY)
-	$(BIN)/python -m pytest -n "$$CORES" --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m pytest -n "$$CORES" --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser $(TESTS)

@@ -25,8 +25,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_modifyitems(items):
-    """The chapters first: of all files they take longest, and the others fill up the other cores."""
+    """On several cores a file stays together, but for the chapters: these take longest, and begin."""
     items.sort(key=lambda item: item.path.stem != "test_notebooks")
+    for item in items:
+        together = item.nodeid if item.path.stem == "test_notebooks" else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture(scope="session")
