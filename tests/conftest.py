@@ -18,16 +18,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items):
-    """What asks for the browser bears its mark: `make test-browser` runs these alone."""
+    """What asks for the browser bears its mark: `make test-browser` runs these alone.
+
+    On several cores a file stays together, but for the chapters: these take longest, and begin.
+    """
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker("browser")
-
-
-def pytest_collection_modifyitems(items):
-    """On several cores a file stays together, but for the chapters: these take longest, and begin."""
-    items.sort(key=lambda item: item.path.stem != "test_notebooks")
-    for item in items:
         together = item.nodeid if item.path.stem == "test_notebooks" else item.path.stem
         item.add_marker(pytest.mark.xdist_group(together))
 
