@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,14 +17,12 @@ from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.validators import Number
 
 from galgen.config import PROFILES, Parameters
-from galgen.runs.errors import GalgenError, checked
+from galgen.runs.errors import GalgenError, checked, exit_code
 from galgen.runs.files import file_sha256, write_json
 from galgen.runs.store import Store
 
 if TYPE_CHECKING:
     from galgen.data.dataset import Dataset
-
-__all__ = ["Asked", "Whole", "exit_code", "main", "prepare", "run", "train"]
 
 app = App(
     "galgen",
@@ -32,10 +30,9 @@ app = App(
     default_parameter=Parameter(negative=()),  # --gray has no --no-gray
     suppress_keyboard_interrupt=False,
 )
-data = App("data", help="Make, fetch, import and check data sets.")
-runs = App("runs", help="Look at the run store.")
-app.command(data)
-app.command(runs)
+app.command(data := App("data", help="Make, fetch, import and check data sets."))
+app.command(runs := App("runs", help="Look at the run store."))
+app.command(models := App("models", help="Publish trained models."))
 
 
 def _whole(kind: type, tokens: Sequence[Token]) -> int | tuple[int, ...]:
@@ -272,15 +269,12 @@ def list_(
     *, kind: Annotated[str | None, _help("Those of one kind alone.")] = None, store: _Store = None
 ) -> None:
     """All runs."""
-    found = Store(store).runs(kind)
-    if not found:
-        print(f"no runs in {Store(store).root}")
-        return
+    if not (found := Store(store).runs(kind)):
+        return print(f"no runs in {Store(store).root}")
     line = "{:16}  {:10}  {:19}  {:>10}  {}".format
     print(line("key", "kind", "created", "seconds", "commit"))
-    for each in found:
-        record = each.record
-        print(line(each.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
+    for of in (each.record for each in found):
+        print(line(of["key"], of["kind"], of["created"][:19], of["seconds"], of["commit"]))
 
 
 _Key = Annotated[str, _help("Its key, or the first digits.")]
@@ -316,6 +310,29 @@ def verify_runs(*, store: _Store = None) -> None:
     print(f"{count} runs in {kept.root} are what was written")
 
 
+_Set = _help("The published set (default: results/models in the project).")
+
+
+@models.command
+def export(*, asked: Asked = Asked(), out: Annotated[Path | None, _Set] = None) -> None:
+    """Publish models A and B of every family, at its smallest and largest N or at those given."""
+    from galgen.experiment import every_family
+    from galgen.explorer.published import publish
+
+    for experiment in every_family(asked.parameters(sizes=False), Store(asked.store)).values():
+        wanted = set(asked.N or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
+        for N in sorted(wanted):
+            print(*(publish(experiment, training, out).path for training in experiment.pair(N)), sep="\n")
+
+
+@models.command(name="verify")
+def verify_models(folder: Annotated[Path | None, _Set] = None, /) -> None:
+    """Draw with published models, and compare that with what they drew when they were published."""
+    from galgen.explorer.published import verify
+
+    print(f"these draw what they drew: {', '.join(verify(folder))}")
+
+
 def run(commands: App, argv: Sequence[str] | None = None) -> int:
     """Run a command of an app; what cannot be read on the line is a GalgenError as well."""
     try:
@@ -325,24 +342,6 @@ def run(commands: App, argv: Sequence[str] | None = None) -> int:
         said = " ".join(str(error).split())
         raise GalgenError(said if option in said else f"{option}: {said}") from error
     return outcome or 0
-
-
-def exit_code(work: Callable[[], int]) -> int:
-    """Do some work; a mistake that a message can explain is printed as one line."""
-    try:
-        return work()
-    except GalgenError as error:
-        print(f"galgen: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever reads the output has seen enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
-        return 141
-    except OSError as error:  # of the system: no such folder, no permission, a full disk
-        print(f"galgen: error: {error}; mend that and give the same command again", file=sys.stderr)
-        return 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

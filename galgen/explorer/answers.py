@@ -22,6 +22,7 @@ from galgen.compare import denoising, morphology
 from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.experiment import Training, every_family
+from galgen.explorer.published import WithPublished
 from galgen.figures.style import COLOURS, pixels, spaced
 from galgen.models import glow_learner as glow
 from galgen.runs.errors import GalgenError
@@ -75,7 +76,7 @@ class Explorer:
 
     Args:
         parameters: Those of the notebook.
-        store: Where the models are; by default the store of the project.
+        store: Where the models are; by default the store of the project, and what it lacks as published.
 
     Attributes:
         planes: By N, the planes measured so far.
@@ -83,7 +84,7 @@ class Explorer:
 
     def __init__(self, parameters: Parameters, store: Store | None = None):
         self.parameters = parameters
-        self.experiments = every_family(parameters, store)
+        self.experiments = every_family(parameters, store or WithPublished())
         self.sizes = sorted({N for e in self.experiments.values() for N in e.sizes})
         some = self.experiments["unet"]
         self.profile, self.store = some.profile, some.store
@@ -99,6 +100,18 @@ class Explorer:
         missing = [t.name for t in trainings if not self.experiments[family].trained(t)]
         if missing:
             raise Missing("\n".join(f".venv/bin/galgen train {name} {options}" for name in missing))
+
+    def origin(self) -> str:
+        """Which models were trained here, which are published, and which there are not."""
+        where: dict[str, list[str]] = {"trained here": [], "published": [], "not trained": []}
+        for experiment in self.experiments.values():
+            for N in experiment.sizes:
+                pair = experiment.pair(N)
+                known = all(map(experiment.trained, pair))
+                here = known and all(self.store.root in experiment.train(t).path.parents for t in pair)
+                place = "trained here" if here else "published" if known else "not trained"
+                where[place].append(f"{experiment.family.label}, N = {spaced(N)}")
+        return "; ".join(f"{place}: {', '.join(models)}" for place, models in where.items() if models) + "."
 
     # The cached methods keep their answers, but not their exceptions: a model may have been trained since.
 

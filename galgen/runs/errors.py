@@ -1,10 +1,13 @@
-"""The one exception for mistakes that a message can explain."""
+"""The one exception for mistakes that a message can explain, and how the command line tells them."""
 
+import os
+import sys
+from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["Damaged", "GalgenError", "checked"]
+__all__ = ["Damaged", "GalgenError", "checked", "exit_code"]
 
 T = TypeVar("T")
 
@@ -38,3 +41,21 @@ def checked(kind: type[T], values: object, what: str, *, strict: bool | None = N
         mistakes = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors()]
         lines = [f"{place or 'the whole'}: {wrong} (found {found!r:.80})" for place, wrong, found in mistakes]
         raise GalgenError(f"{what}: {'; '.join(lines)}") from error
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Do some work; a mistake that a message can explain is printed as one line."""
+    try:
+        return work()
+    except GalgenError as error:
+        print(f"galgen: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever reads the output has seen enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        return 141
+    except OSError as error:  # of the system: no such folder, no permission, a full disk
+        print(f"galgen: error: {error}; mend that and give the same command again", file=sys.stderr)
+        return 2

@@ -116,7 +116,7 @@ class Store:
         """The finished entry, or None."""
         path = self.root / kind / self.key(kind, params, data=data, code=code)
         try:
-            return _sound(path) if path.is_dir() else None
+            return sound(path) if path.is_dir() else None
         except Damaged:  # `run`, which holds the lock, says so and makes it again
             return None
 
@@ -153,7 +153,7 @@ class Store:
         with _lock(path), full_disk_told(partial, megabytes):
             if path.is_dir():
                 try:
-                    return _sound(path)
+                    return sound(path)
                 except Damaged as error:
                     _set_aside(path, error)
             partial.mkdir(exist_ok=True)
@@ -173,7 +173,7 @@ class Store:
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 "seconds": round(time.monotonic() - started, 3),
                 "summary": summary,
-                "sha256": _checksums(partial),
+                "sha256": checksums(partial),
                 **provenance(),
             }
             write_json(partial / "record.json", record)
@@ -207,7 +207,7 @@ class Store:
             _SOUND.discard(path)
             with _lock(path):
                 try:
-                    _sound(path)
+                    sound(path)
                 except Damaged as error:
                     _set_aside(path, error)
                     damaged += 1
@@ -271,7 +271,7 @@ def _record(path: Path) -> dict:
     return record
 
 
-def _checksums(folder: Path) -> dict[str, str]:
+def checksums(folder: Path) -> dict[str, str]:
     """The sha256 of every file below a folder, by its path there, but for the record and temporary files."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {
@@ -281,7 +281,7 @@ def _checksums(folder: Path) -> dict[str, str]:
     }
 
 
-def _sound(path: Path) -> Run:
+def sound(path: Path) -> Run:
     """The entry in the folder `path`, compared with its checksums if this process has not done so yet.
 
     Raises:
@@ -289,7 +289,7 @@ def _sound(path: Path) -> Run:
     """
     record = _record(path)
     if path not in _SOUND:
-        found = _checksums(path)
+        found = checksums(path)
         for name, expected in record["sha256"].items():
             if found.get(name) != expected:
                 raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")

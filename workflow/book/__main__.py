@@ -16,7 +16,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from galgen import cli
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, exit_code
 from galgen.runs.files import read_json
 from workflow.book.runs import Run
 from workflow.book.sweep import sweep
@@ -78,7 +78,7 @@ def print_(*, asked: cli.Asked = cli.Asked()) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    return cli.exit_code(lambda: cli.run(app, argv))
+    return exit_code(lambda: cli.run(app, argv))
 
 
 if __name__ == "__main__":

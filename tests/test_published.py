@@ -1,0 +1,106 @@
+"""Published models: what they stand for, what they keep, and that they draw what they drew."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from galgen.config import Parameters
+from galgen.data.similarity import cosine
+from galgen.experiment import every_family
+from galgen.explorer.answers import Explorer
+from galgen.explorer.published import WithPublished, publish, published, verify
+from galgen.runs import checkpoint
+from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.store import Store
+
+PARAMETERS = Parameters(profile="smoke", N=12)
+
+
+@pytest.fixture(scope="module")
+def folder(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    for experiment in every_family(PARAMETERS, trained).values():
+        for training in experiment.pair(12):
+            publish(experiment, training, folder)
+    return folder
+
+
+@pytest.fixture
+def elsewhere(folder, trained, tmp_path):
+    """A store that has the data and no models, beside the published set."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "dataset").symlink_to(trained.root / "dataset")
+    return WithPublished(tmp_path / "store", folder)
+
+
+def test_they_draw_what_they_drew_and_nearly_what_the_trainings_drew(folder, trained, elsewhere):
+    assert len(verify(folder)) == 8
+    pairs = zip(every_family(PARAMETERS, trained).values(), every_family(PARAMETERS, elsewhere).values())
+    for there, here in pairs:
+        for training in here.pair(12):
+            assert here.train(training).key != there.train(training).key
+            drawn, original = here.samples(training, count=8), there.samples(training, count=8)
+            assert cosine(drawn, original, kind="raw").min() > 0.999
+    assert not [path for path in elsewhere.root.iterdir() if path.name in ("unet", "edm", "glow", "gan")]
+
+
+def test_convolutions_alone_are_halved_and_no_discriminator_is_kept(folder):
+    for run in published(folder).runs():
+        state = checkpoint.load(next(run.path.glob("weights-*.safetensors")))
+        assert "discriminator" not in state and "start" in state
+        tensors = [t for net in state.values() if isinstance(net, dict) for t in net.values()]
+        assert {t.dtype for t in tensors if t.ndim == 4} == {torch.float16}
+        assert torch.float16 not in {t.dtype for t in tensors if t.ndim != 4}
+
+
+def test_other_parameters_and_other_images_are_not_theirs(elsewhere):
+    for other in ({"seed": 1}, {"N": (13,)}):
+        experiment = every_family(PARAMETERS.model_copy(update=other), elsewhere)["gan"]
+        assert not experiment.trained(experiment.pair(experiment.sizes[0])[0])
+
+
+def test_other_code_changes_nothing(elsewhere):
+    experiment = every_family(PARAMETERS, elsewhere)["unet"]
+    identity = experiment._identity(experiment.pair(12)[0])
+    assert elsewhere.find(**identity | {"code": [dataclasses.replace]}) is not None
+
+
+def test_a_training_of_the_store_goes_before_the_published(folder, trained):
+    experiment = every_family(PARAMETERS, WithPublished(trained.root, folder))["unet"]
+    run = experiment.train(experiment.pair(12)[0])
+    assert trained.root in run.path.parents
+
+
+def test_the_explorer_answers_on_them_and_says_so(elsewhere):
+    explorer = Explorer(PARAMETERS, elsewhere)
+    assert explorer.origin().startswith("published: diffusion, N = 12") and ";" not in explorer.origin()
+    assert [len(row.stamps) for row in explorer.latent(3, 12)] == [4] * 4
+
+
+def test_publishing_again_replaces(folder, trained):
+    experiment = every_family(PARAMETERS, trained)["gan"]
+    publish(experiment, experiment.pair(12)[0], folder)
+    assert len(published(folder).runs()) == 8
+
+
+def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):
+    experiment = every_family(PARAMETERS.model_copy(update={"seed": 1}), Store(elsewhere.root))["unet"]
+    with pytest.raises(GalgenError, match="galgen train unet-N12-A00 --profile smoke"):
+        publish(experiment, experiment.pair(12)[0], tmp_path)
+
+
+def test_a_changed_file_is_told(trained, tmp_path, monkeypatch):
+    experiment = every_family(PARAMETERS, trained)["unet"]
+    run = publish(experiment, experiment.pair(12)[0], tmp_path)
+    with pytest.raises(GalgenError, match="no published models"):
+        verify(tmp_path / "empty")
+    path = next(run.path.glob("weights-*"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr("galgen.runs.store._SOUND", set())
+    with pytest.raises(Damaged, match="has changed"):
+        verify(tmp_path)
+
+
+def test_the_set_of_the_project_draws_what_it_drew():
+    assert len(verify()) >= 2
