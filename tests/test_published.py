@@ -36,8 +36,8 @@ def elsewhere(folder, trained, tmp_path):
 
 def test_they_draw_what_they_drew_and_nearly_what_the_trainings_drew(folder, trained, elsewhere):
     assert len(verify(folder)) == 8
-    pairs = zip(every_family(PARAMETERS, trained).values(), every_family(PARAMETERS, elsewhere).values())
-    for there, here in pairs:
+    originals, copies = (every_family(PARAMETERS, store).values() for store in (trained, elsewhere))
+    for there, here in zip(originals, copies, strict=True):
         for training in here.pair(12):
             assert here.train(training).key != there.train(training).key
             drawn, original = here.samples(training, count=8), there.samples(training, count=8)

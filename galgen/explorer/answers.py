@@ -190,21 +190,29 @@ class Explorer:
             number: Its place in that set; past the end it begins again.
             sigma: Noise level, in units of the dynamic range.
         """
+        rows = getattr(self.split(self.size(family, N)[0]), which)
+        seen = {half: "which saw it" if half == which else "which did not see it" for half in "AB"}
+        return self.denoise_image(family, N, self.images[rows[number % len(rows)]], sigma, number, seen)
+
+    def denoise_image(
+        self, family: str, N: int, image: np.ndarray, sigma: float, seed: int, seen: dict[str, str]
+    ) -> list[Row]:
+        """The same of any image, uint8 (1, H, W); `seen` says of model A and B whether they saw it."""
         N, label = self.size(family, N)
-        rows, denoiser = getattr(self.split(N), which), self.experiments[family].family.denoiser
+        denoiser = self.experiments[family].family.denoiser
         models = {half: denoiser(networks) for half, networks in self.pair(family, N).items()}
-        panel = denoising.denoise_panel(models, self.images[rows[number % len(rows)]], [sigma], seed=number)
+        panel = denoising.denoise_panel(models, image, [sigma], seed=seed)
         clean, noisy = panel.clean[0], panel.noisy[0, 0]
         stamps = Stamp(clean, "clean"), Stamp(noisy, f"with noise: {panel.noisy_psnr[0]:.1f} dB")
         answer = [Row("the image", stamps)]
         for half, estimate in panel.denoised.items():
-            denoised, seen = estimate[0, 0], "saw" if half == which else "did not see"
+            denoised = estimate[0, 0]
             stamps = (
                 Stamp(denoised, f"denoised: {panel.denoised_psnr[half][0]:.1f} dB"),
                 Stamp(0.5 + 2.5 * (denoised - clean), "error, -0.2 to 0.2"),
                 Stamp(0.5 + (noisy - denoised) / (6 * sigma), "noise taken out, -3 to 3 sigma"),
             )
-            answer.append(Row(f"{label}, model {half}, which {seen} it", stamps))
+            answer.append(Row(f"{label}, model {half}, {seen[half]}", stamps))
         return answer
 
     @torch.inference_mode()

@@ -13,10 +13,11 @@ import ipywidgets as widgets
 from jinja2 import Environment
 
 from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing, Row
+from galgen.explorer.own import answers, read
 from galgen.figures.style import base64_image, spaced
 from galgen.runs.errors import GalgenError
 
-__all__ = ["denoiser", "flow", "latent", "morphology"]
+__all__ = ["denoiser", "flow", "latent", "morphology", "own"]
 
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}
@@ -57,6 +58,8 @@ alt="Gini against M20 of {{ plane.sets | length }} sets of galaxies; a ring at {
 {%- for colour, stroke in (("white", 4), ("black", 2)) -%}
 <circle cx="{{ x }}%" cy="{{ y }}%" r="9" fill="none" stroke="{{ colour }}" stroke-width="{{ stroke }}"/>
 {%- endfor %}</svg></div>""")
+
+ACCEPTED = ".png, .jpg, .jpeg, .npy, .npz, .fits, .h5, .hdf5"
 
 _LABEL = {"description_width": "9rem"}
 _WIDE = {"style": _LABEL, "layout": {"width": "auto", "max_width": "34rem"}}
@@ -123,6 +126,26 @@ def denoiser(explorer: Explorer) -> widgets.VBox:
 
     def answer(family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
         return explorer.denoise(family, N, which, number, sigma)
+
+    return _box(controls, answer)
+
+
+def own(explorer: Explorer) -> widgets.VBox:
+    """An image of the user's: its nearest training images, its likelihood, and, with noise, its denoising."""
+    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
+    upload = widgets.FileUpload(accept=ACCEPTED, description="your image", layout={"width": "auto"})
+    controls = [
+        upload,
+        _toggle("denoiser", list(told.items())),
+        widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
+        _sizes(explorer.sizes),
+    ]
+
+    def answer(files: Sequence[dict], family: str, sigma: float, N: int) -> list[Row]:
+        if not files:
+            return [Row("No image yet", note=f"one file: {ACCEPTED}; colours are made gray")]
+        name, content = files[-1]["name"], bytes(files[-1]["content"])
+        return answers(explorer, read(name, content, explorer.profile.image_size), family, N, sigma)
 
     return _box(controls, answer)
 

@@ -1,0 +1,72 @@
+"""The user's own image: what the models make of a galaxy that is in none of the data sets.
+
+Three questions to models A and B: the training image nearest to it, by anomaly cosine, beside what held-out
+galaxies have; how many bits/dim Glow gives it, as a quantile of held-out galaxies; and, with noise added,
+what a denoiser makes of it. An image far from all galaxies (a star, a cat) shows in the first two.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from galgen.compare.likelihood import bits_per_dim
+from galgen.data.acquire.importing import import_images
+from galgen.explorer.answers import Explorer, Missing, Row, Stamp
+from galgen.runs.errors import GalgenError
+
+COMPARED = 256  # held-out galaxies
+
+
+def read(name: str, content: bytes, size: int) -> np.ndarray:
+    """The first image of an uploaded file, as `galgen data import` reads it: uint8 (1, size, size).
+
+    Raises:
+        GalgenError: If there is none in it that can be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(name).name
+        path.write_bytes(content)
+        whole = path.suffix.lower() in (".npz", ".h5", ".hdf5")
+        try:
+            found = import_images(path if whole else folder, size=size, gray=True)
+        except GalgenError as error:
+            raise GalgenError(str(error).replace(f"{folder}/", "").replace(folder, name)) from error
+    if not len(found.images):
+        raise GalgenError(f"{name}: {found.refused[0][1]}")
+    return found.images[0]
+
+
+def answers(explorer: Explorer, image: np.ndarray, family: str, N: int, sigma: float) -> list[Row]:
+    """The three answers to an image, uint8 (1, H, W), by the models nearest to N training images."""
+    answer, whole = [], torch.from_numpy(image[None]).float() / 255
+    n = explorer.size(family, N)[0]
+    found = {half: explorer.nearest(whole, family, n, half) for half in "AB"}
+    stamps = [Stamp(image[0], "yours")]
+    for half, near in found.items():
+        training = near.first(explorer.training_images(n, half))[0, 0]
+        stamps.append(Stamp(training, f"nearest of {half}'s images: {near.cosine[0, 0]:.2f}"))
+    low, high = explorer.nulls(family, n)[1]
+    note = f"a held-out galaxy and the nearest of A's images: {low:.2f} to {high:.2f}"
+    answer.append(Row("the image as the models see it", tuple(stamps), note))
+    answer.append(_likelihood(explorer, image, N))
+    seen = dict.fromkeys("AB", "which did not see it")
+    return answer + explorer.denoise_image(family, N, image, sigma, 0, seen)[1:]
+
+
+def _likelihood(explorer: Explorer, image: np.ndarray, N: int) -> Row:
+    n, label = explorer.size("glow", N)
+    try:
+        flows = {half: networks["net"] for half, networks in explorer.pair("glow", n).items()}
+    except Missing as error:
+        return Row(label, commands=str(error))
+    images = np.concatenate([image[None], explorer.validation[:COMPARED]])
+    told = []
+    for half, flow in flows.items():
+        bits = bits_per_dim(flow, images, range(len(images)))
+        share = 100 * np.mean(bits[1:] >= bits[0])
+        told.append(
+            f"model {half} {bits[0]:.2f} bits/dim ({share:.0f} % of held-out galaxies cost as many or more)"
+        )
+    return Row(f"likelihood, {label}", note="; ".join(told))
