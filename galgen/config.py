@@ -13,9 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from galgen.runs.errors import GalgenError, checked
 
-__all__ = ["PROFILES", "ConditionalSettings", "DenoiserSettings", "GanSettings", "GlowSettings"]
-__all__ += ["OnsetSettings", "Parameters", "Profile", "TrainingSettings", "profile", "spaced"]
-
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -18,8 +18,6 @@ from torch.utils.flop_counter import flop_registry
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 
-__all__ = ["available_memory_mb", "check", "check_galaxies", "estimate", "flops", "free_disk_mb"]
-
 MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
 
 

@@ -39,8 +39,6 @@ from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 
-__all__ = ["Experiment", "Training", "every_family", "figure_note", "training_named"]
-
 
 def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
     """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""

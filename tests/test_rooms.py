@@ -84,6 +84,13 @@ def test_an_arrow_that_points_back_is_found(name, source, wrong):
     assert broken(name, source) == [f"{name} imports {other}" for other in wrong]
 
 
+@pytest.mark.parametrize("path", GALGEN + OTHERS, ids=module)
+def test_a_name_that_begins_with_an_underscore_is_its_modules_own(path):
+    froms = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
+    of_ours = [node for node in froms if node.module.split(".")[0] in ("galgen", "workflow", "benchmarks")]
+    assert not [alias.name for node in of_ours for alias in node.names if alias.name.startswith("_")]
+
+
 @pytest.mark.parametrize("path", OTHERS, ids=module)
 def test_the_workflow_and_the_benchmarks_import_galgen_and_nothing_of_each_other(path):
     own = module(path).split(".")[0]

@@ -24,8 +24,6 @@ from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.data import similarity
 from galgen.data.dataset import Split
 
-__all__ = ["Cosines", "TwoModels", "two_models"]
-
 
 @dataclass(frozen=True)
 class Cosines:

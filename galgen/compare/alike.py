@@ -25,8 +25,6 @@ from torch import Tensor
 from galgen.compare.uncertainty import Outcome, permutation_test, permuted
 from galgen.data import similarity
 
-__all__ = ["by_scale", "groups", "repaired"]
-
 
 def groups(count: int) -> dict[str, slice]:
     """Groups of so many principal components, by name, from the largest scales on."""

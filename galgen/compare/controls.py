@@ -34,8 +34,6 @@ from galgen.data.similarity import mean_image
 from galgen.models.sampling import probability_flow_ode
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Controls", "blurred", "controls", "rounded"]
-
 
 @dataclass(frozen=True)
 class Controls:

@@ -29,8 +29,6 @@ from torch import Tensor
 from galgen.compare.alike import groups
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 
-__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "error_by_scale", "psnr", "training_gap"]
-
 
 @dataclass(frozen=True)
 class Denoising:

@@ -33,8 +33,6 @@ from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, perm
 from galgen.compare.wasserstein import permuted_w1
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Distances", "distances", "energy_difference", "with_spread"]
-
 _BAND = (0.0, 0.95)  # of the null: nothing is too near
 
 Columns = Mapping[str, np.ndarray]  # by the name of a coefficient; a table will do

@@ -26,8 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Empirical"]
-
 
 @dataclass(frozen=True)
 class Empirical:

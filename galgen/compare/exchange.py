@@ -43,8 +43,6 @@ from galgen.compare.uncertainty import (
 from galgen.data import similarity
 from galgen.data.dataset import Split
 
-__all__ = ["Exchange", "Memorization", "exchange_test", "gaussian_margins", "margins", "memorization_test"]
-
 # Of the Gaussians' draws: far from the seeds of latents, whose noise would be the same numbers.
 _FIRST_SEED = 3_000_000_000
 

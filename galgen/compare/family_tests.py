@@ -33,8 +33,6 @@ from galgen.compare.wasserstein import iid_floor
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Course", "Latents", "beyond", "course", "falls", "latents_test"]
-
 
 @dataclass(frozen=True)
 class Latents:

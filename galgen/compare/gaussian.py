@@ -28,8 +28,6 @@ from torch import Tensor
 
 from galgen.models.sampling import noise, seeded
 
-__all__ = ["Gaussian", "fit_gaussian"]
-
 
 @dataclass(frozen=True)
 class Gaussian:

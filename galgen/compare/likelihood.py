@@ -39,8 +39,6 @@ from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Divergence", "bits_per_dim", "divergence", "gap", "ratio_auc"]
-
 
 @dataclass(frozen=True)
 class Divergence:

@@ -17,8 +17,6 @@ import numpy as np
 
 from galgen.compare.uncertainty import Estimate, bootstrap, finite, share
 
-__all__ = ["gap_ratio", "memorized_fraction"]
-
 
 def gap_ratio(cosine: np.ndarray) -> np.ndarray:
     """Nearest over second nearest distance.

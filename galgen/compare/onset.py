@@ -27,8 +27,6 @@ import numpy as np
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Onsets", "onsets", "votes"]
-
 History = Mapping[int, tuple[np.ndarray, np.ndarray]]
 
 

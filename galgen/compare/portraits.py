@@ -23,8 +23,6 @@ from galgen.compare.morphology import valid
 from galgen.compare.spread import brightness, principal_spread
 from galgen.compare.twosample import C2ST, c2st, features
 
-__all__ = ["Portrait", "apart", "portrait", "same_share"]
-
 
 @dataclass(frozen=True)
 class Portrait:

@@ -28,8 +28,6 @@ from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Outcome
 
-__all__ = ["EXPECTED", "QUESTIONS", "scores"]
-
 QUESTIONS = ("agreement", "memorization", "distribution", "coarse distribution", "morphology")
 
 # What each control must show; the questions left out are free. At 8 pixels little is left of a blur.

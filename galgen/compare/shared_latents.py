@@ -18,8 +18,6 @@ from scipy import stats
 from galgen.compare.distances import Columns
 from galgen.compare.uncertainty import permutation_test, permuted
 
-__all__ = ["Shared", "shared_latents"]
-
 
 @dataclass(frozen=True)
 class Shared:

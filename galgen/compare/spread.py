@@ -14,8 +14,6 @@ from torch import Tensor
 
 from galgen.compare.alike import groups
 
-__all__ = ["brightness", "first_component", "principal_spread"]
-
 
 def brightness(samples: Tensor, images: np.ndarray) -> float:
     """Mean of all pixels of samples in [0, 1] over that of the training images, uint8; 1 is right."""

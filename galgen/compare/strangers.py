@@ -14,8 +14,6 @@ from torch import Tensor
 
 from galgen.data import similarity
 
-__all__ = ["Strangers", "copy_threshold", "strangers"]
-
 
 @dataclass(frozen=True)
 class Strangers:

@@ -45,8 +45,6 @@ from torch.nn import functional as F
 from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
 from galgen.runs.errors import GalgenError
 
-__all__ = ["C2ST", "auc", "c2st", "features", "power_curve"]
-
 _FOLDS = 5  # parts of the cross-validation
 _PENALTY = 0.1  # the ridge, lambda
 

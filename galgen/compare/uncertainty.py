@@ -22,9 +22,6 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Outcome", "bootstrap", "exchanged", "finite", "p_text", "permutation_test"]
-__all__ += ["permuted", "share"]
-
 
 @dataclass(frozen=True)
 class Estimate:

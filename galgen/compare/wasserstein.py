@@ -30,8 +30,6 @@ from scipy import integrate, special
 
 from galgen.compare.uncertainty import Estimate, bootstrap
 
-__all__ = ["iid_floor", "permuted_w1", "wasserstein"]
-
 
 def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
     """W1 of all values of x and all of y, with its 95 % interval.

@@ -29,8 +29,6 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256, read_json, write_json
 from galgen.runs.store import full_disk_told, provenance
 
-__all__ = ["Dataset", "Split", "check_free", "dihedral_keys", "near_duplicates", "split", "write_dataset"]
-
 
 @dataclass(frozen=True)
 class Dataset:

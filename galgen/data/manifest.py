@@ -22,8 +22,6 @@ from pydantic import (
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import project
 
-__all__ = ["Bands", "Manifest", "Source", "Template", "check_template", "load_manifest"]
-
 MANIFEST_NAME = "data_manifest.yaml"
 REQUIRED_PLACEHOLDERS = {"ra", "dec", "bands"}
 PLACEHOLDERS = REQUIRED_PLACEHOLDERS | {"size", "pixscale"}

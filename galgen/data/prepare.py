@@ -18,8 +18,6 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
 
-__all__ = ["SIMULATED", "prepare"]
-
 SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals"}
 
 

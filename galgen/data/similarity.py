@@ -26,17 +26,6 @@ from torch import Tensor
 
 from galgen.runs.errors import GalgenError
 
-__all__ = [
-    "FLIPS",
-    "KINDS",
-    "Neighbours",
-    "cosine",
-    "cosine_matrix",
-    "mean_image",
-    "nearest",
-    "shuffled_cosine",
-]
-
 KINDS = ("raw", "pearson", "anomaly")
 FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes: no flip, horizontal, vertical, both
 

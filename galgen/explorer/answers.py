@@ -28,8 +28,6 @@ from galgen.models import glow_learner as glow
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
-__all__ = ["PLANE", "Explorer", "Missing", "Plane", "Row", "Stamp"]
-
 PLANE = {"M20": (-2.1, -0.6), "Gini": (0.3, 0.65)}  # the sides of the plane, left to right and bottom to top
 FRAME = (0.12, 0.14, 0.84, 0.83)  # of the axes in the picture of the plane: left, bottom, width, height
 

@@ -17,8 +17,6 @@ from galgen.explorer.own import answers, read
 from galgen.figures.style import base64_image, spaced
 from galgen.runs.errors import GalgenError
 
-__all__ = ["denoiser", "flow", "latent", "morphology", "own"]
-
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}
 .galgen-live .widget-label{white-space:normal;line-height:1.2;height:auto}

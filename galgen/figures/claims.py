@@ -36,19 +36,6 @@ from galgen.figures.findings import at_sizes
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = [
-    "ALPHA",
-    "CONFOUNDED",
-    "HELD",
-    "MARGIN",
-    "NOT_HELD",
-    "NOT_TESTABLE",
-    "TIMES",
-    "UNDERPOWERED",
-    "VERDICTS",
-]
-__all__ += ["Claim", "Findings", "Ruling", "alike", "answer", "beside", "claims_table", "ruled"]
-
 VERDICTS = ("held", "not held", "underpowered", "confounded", "not testable here")
 HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE = VERDICTS
 

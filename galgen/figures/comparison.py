@@ -13,9 +13,6 @@ from galgen.compare.uncertainty import Outcome
 from galgen.figures.corners import LABELS
 from galgen.figures.style import spaced
 
-__all__ = ["copies", "family", "grey_levels", "kinds"]
-__all__ += ["measure", "same_share", "spoken"]
-
 ALPHA = 0.05
 
 

@@ -13,8 +13,6 @@ from galgen.data import similarity
 from galgen.figures.sliders import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, shades, spaced, stamp_sheet
 
-__all__ = ["cosine_histograms", "latent_slider", "sample_sheet", "strangers_figure"]
-
 
 def sample_sheet(
     samples: Mapping[int, Sequence[Tensor]],

@@ -10,8 +10,6 @@ from galgen.compare.denoising import Denoising, Panel
 from galgen.figures.sliders import slider_figure
 from galgen.figures.style import COLOURS, Shown, shades, spaced, stamp_sheet
 
-__all__ = ["denoising_sheet", "denoising_slider", "gain_curves", "psnr_curves"]
-
 
 def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:
     """One image with growing noise and, under it, what each denoiser makes of it, all with their PSNR."""

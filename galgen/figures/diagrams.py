@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 
 from galgen.figures.style import COLOURS, MODELS
 
-__all__ = ["flow_diagram", "glow_diagram"]
-
 
 def flow_diagram() -> Figure:
     """A normal variable mapped by three bijections of the line, with the density after each of them."""

@@ -14,8 +14,6 @@ from galgen.figures.plots import intervals
 from galgen.figures.style import COLOURS, MODELS, spaced
 from galgen.figures.training import smoothed
 
-__all__ = ["game_figure", "history_figure", "loss_panels", "power_figure", "stage_figure"]
-
 _STYLES = {
     ("A", "other"): (MODELS["A"], "-", "$\\ell(D_A(x_A), D_A(x_B))$"),
     ("A", "train"): (MODELS["A"], ":", "$\\ell(D_A(x_A), D_A(x_{train}))$"),

@@ -26,8 +26,6 @@ from galgen.figures.findings import onset
 from galgen.figures.training import memorization_history
 from galgen.models import gan, glow_learner
 
-__all__ = ["along", "ask", "before_memory", "denoisers", "latents", "shapes", "times", "two_denoisers"]
-
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 COUNT = 256  # images that show whether D knows those it was trained on
 

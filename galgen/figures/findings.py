@@ -8,9 +8,6 @@ from galgen.compare.uncertainty import Estimate
 from galgen.config import ConditionalSettings, DenoiserSettings
 from galgen.figures.style import spaced
 
-__all__ = ["at_sizes", "best_of", "beyond", "convergence", "first_component", "gives_away", "lost"]
-__all__ += ["onset", "optimizer", "passes"]
-
 
 def at_sizes(sizes: Iterable[int]) -> str:
     """As `N = 10, 4 000`."""

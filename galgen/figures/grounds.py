@@ -15,8 +15,6 @@ from galgen.figures.claims import (
     ruled,
 )
 
-__all__ = ["FEW", "claim_into", "kept", "ps", "single", "time", "unmeasured", "values", "whatever_size"]
-
 Ground = tuple[str, object, str]
 
 FEW = 0.05  # level of the tests over a few pairs of models, and of a discriminator

@@ -16,8 +16,6 @@ from galgen.figures.style import COLOURS, MODELS, spaced
 from galgen.figures.tables import table
 from galgen.models.glow import Glow
 
-__all__ = ["distance_figure", "distance_table", "inversion_figure", "latents_figure", "walks"]
-
 Tests = Mapping[int, Sequence[Sequence[LevelTest]]]
 
 

@@ -17,9 +17,6 @@ from galgen.figures.corners import LABELS, RANGES, outside
 from galgen.figures.sliders import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, pixels, spaced
 
-__all__ = ["beyond_axes", "correlation_cells", "distance_cells", "first_reasons", "legend_above"]
-__all__ += ["plane_walk", "plot_correlations", "plot_energy", "size_panels"]
-
 
 def first_reasons(said: Mapping[str, int]) -> str:
     """The three most frequent reasons of `galgen.compare.morphology.report`, the first sentence of each."""

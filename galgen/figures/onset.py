@@ -10,8 +10,6 @@ from galgen.figures.plots import intervals
 from galgen.figures.style import COLOURS, shades, spaced
 from galgen.figures.tables import table
 
-__all__ = ["onset_answer", "onset_figure", "onset_table"]
-
 
 def onset_figure(found: Onsets) -> Figure:
     """P(train closer) over N and images shown as a surface with the onsets upon it; and over passes.

@@ -12,9 +12,6 @@ from galgen.compare.exchange import Memorization
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.style import COLOURS, MODELS, shades, spaced
 
-__all__ = ["controls_figure", "dot_plot", "gray_histogram", "intervals", "memorisation_figure"]
-__all__ += ["side_by_side"]
-
 
 def intervals(axis: Axes, x: Sequence[float], estimates: Iterable[Estimate], **style) -> None:
     """Estimates with their intervals as error bars; `style` is that of `Axes.errorbar`."""

@@ -13,8 +13,6 @@ from galgen.figures.style import COLOURS, shades, spaced
 from galgen.figures.tables import table
 from galgen.runs.files import project, read_json
 
-__all__ = ["committed", "power_answer", "power_figure", "power_note", "size_table"]
-
 _NAMES = {"copies": "copies", "latents in common": "latents at which A and B draw the same"}
 
 

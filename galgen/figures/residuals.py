@@ -13,8 +13,6 @@ from galgen.compare.uncertainty import Outcome
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
 
-__all__ = ["gaussian_image", "own_test"]
-
 
 def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
     """What the Gaussian of a model's training images draws, by the model's sampler and from its noise."""

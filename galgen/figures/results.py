@@ -22,8 +22,6 @@ from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json
 
-__all__ = ["collect", "keep", "load", "strip", "unstrip"]
-
 _MIME = "application/vnd.galgen.results+json"
 
 

@@ -26,8 +26,6 @@ from galgen.figures.claims import (
 from galgen.figures.grounds import claim_into, kept, single, time, unmeasured, values, whatever_size
 from galgen.figures.style import spaced
 
-__all__ = ["CLAIMS", "rulings"]
-
 CLAIMS: list[Claim] = []
 _claim = claim_into(CLAIMS)
 

@@ -23,8 +23,6 @@ from galgen.figures.style import spaced
 _TWO = 0.25  # how near to 2 a mean hinge loss counts as 2
 
 
-__all__ = ["CLAIMS"]
-
 CLAIMS: list[Claim] = []
 _claim = claim_into(CLAIMS)
 

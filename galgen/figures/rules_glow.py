@@ -20,8 +20,6 @@ from galgen.figures.grounds import FEW, claim_into, single, unmeasured, values
 from galgen.figures.sentences import listed
 from galgen.figures.style import spaced
 
-__all__ = ["CLAIMS"]
-
 CLAIMS: list[Claim] = []
 _claim = claim_into(CLAIMS)
 

@@ -17,9 +17,6 @@ from galgen.figures.claims import VERDICTS, Findings, Ruling
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
 
-__all__ = ["UNITS", "Use", "differences", "findings_of", "from_kept", "kept", "kept_findings", "take_away"]
-__all__ += ["use_of", "use_table", "where"]
-
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 UNITS = dict(

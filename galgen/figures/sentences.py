@@ -6,16 +6,6 @@ import numpy as np
 
 from galgen.figures.findings import at_sizes
 
-__all__ = [
-    "collapsed",
-    "independent_judge",
-    "listed",
-    "mean_span",
-    "power_of_the_control",
-    "small_scales",
-    "span",
-]
-
 
 def listed(values: Iterable[float], form: str = ".2f") -> str:
     """Numbers one after another, as 0.12, 0.34."""

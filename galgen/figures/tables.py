@@ -13,9 +13,6 @@ from galgen.experiment import Experiment, Training
 from galgen.figures.style import spaced
 from galgen.runs.store import Run
 
-__all__ = ["agreement_table", "design_table", "points", "portrait_table", "residual_table", "scale_table"]
-__all__ += ["spread_table", "table", "training_table"]
-
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
     """A table between two texts, as the last value of a cell.

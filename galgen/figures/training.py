@@ -11,8 +11,6 @@ from galgen.figures.style import shades, spaced
 from galgen.runs.log import read_losses
 from galgen.runs.store import Run
 
-__all__ = ["margin_history", "memorization_history", "plot_losses", "smoothed"]
-
 
 def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
     """Running means of all losses in a log of a training (`galgen.runs.log.read_losses`).

@@ -43,8 +43,6 @@ from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ConditionalDiffusion", "ConditionalLearner", "ConditionalUNet"]
-
 
 class ConditionalUNet(nn.Module):
     """D(y; sigma); `initialize` gives it mu and s, which travel with the weights.

@@ -19,8 +19,6 @@ from galgen.models.onset import Onset
 from galgen.models.unet import Diffusion
 from galgen.runs.training import Learner
 
-__all__ = ["FAMILIES", "SHARED_CHAPTERS", "STUDIES", "Family", "Training"]
-
 
 class Family(Protocol):
     """What an experiment asks of a family.

@@ -33,8 +33,6 @@ from galgen.models.lightweight import Discriminator, Generator
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Discriminator", "Gan", "GanLearner", "Generator", "draw"]
-
 
 class GanLearner:
     """What the training loop needs to know of the GAN.

@@ -47,8 +47,6 @@ from torch.nn import functional as F
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ActNormInvConv", "Coupling", "Glow", "Level"]
-
 _K = 32.0  # what would lie at 3e5 is drawn at 1
 
 

@@ -21,8 +21,6 @@ from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["GlowFamily", "GlowLearner", "draw", "latents"]
-
 
 class GlowLearner:
     """What the training loop needs to know of the flow; its flips are the loop's.

@@ -36,8 +36,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-__all__ = ["Muon", "Rates", "optimizers", "orthogonalised", "step"]
-
 _STEPS = 5
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 

@@ -25,8 +25,6 @@ from torch import Tensor, nn
 from galgen.config import OnsetSettings, Profile
 from galgen.models.unet import DenoiserLearner, Diffusion
 
-__all__ = ["AveragedLearner", "Onset"]
-
 _AVERAGED = 8.0  # c
 
 

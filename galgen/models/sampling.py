@@ -56,17 +56,6 @@ from torch import Tensor
 
 from galgen.runs.errors import GalgenError
 
-__all__ = [
-    "Samples",
-    "dpm_solver_2m",
-    "in_chunks",
-    "noise",
-    "posterior_mean",
-    "probability_flow_ode",
-    "seeded",
-    "stochastic_ascent",
-]
-
 Denoiser = Callable[[Tensor], Tensor]
 ConditionalDenoiser = Callable[[Tensor, Tensor], Tensor]
 

@@ -31,8 +31,6 @@ from galgen.models import muon
 from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, probability_flow_ode
 from galgen.runs.errors import GalgenError
 
-__all__ = ["BiasFreeNormReLU", "DenoiserLearner", "Diffusion", "UNet"]
-
 
 class _NormReLU(torch.autograd.Function):
     """relu(g x / r) with r a root mean square: one backward pass where autograd takes four.

@@ -22,8 +22,6 @@ from torch import Tensor
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
 
-__all__ = ["load", "save"]
-
 
 def save(path: str | os.PathLike, state: dict) -> None:
     """Write a state under `path`, whole or not at all.

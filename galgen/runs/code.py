@@ -24,8 +24,6 @@ from types import ModuleType
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["code_version", "notebook_version", "reached"]
-
 # How results are kept, and how mistakes are told, is no part of them.
 _LEFT_OUT = {f"galgen.runs.{name}" for name in ("errors", "files", "progress", "store")}
 _VALUES = "galgen.config"

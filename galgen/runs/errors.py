@@ -7,8 +7,6 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["Damaged", "GalgenError", "checked", "exit_code"]
-
 T = TypeVar("T")
 
 

@@ -7,8 +7,6 @@ from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_path
 
-__all__ = ["cut_log", "read_losses"]
-
 
 def read_losses(directory: str | Path) -> list[dict]:
     """The log of a run: one dictionary a line, `images` and the losses.

@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "falling", "halving", "log_spaced"]
-
 Schedule = Callable[[int, int], float]
 
 

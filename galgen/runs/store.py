@@ -35,8 +35,6 @@ from galgen.runs.code import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import file_sha256, project, read_json, write_json
 
-__all__ = ["Run", "Store", "full_disk_told", "provenance"]
-
 # Entries that this process has compared with their checksums, or made.
 _SOUND: set[Path] = set()
 

@@ -39,8 +39,6 @@ from galgen.runs.log import cut_log
 from galgen.runs.progress import Display
 from galgen.runs.schedules import Schedule
 
-__all__ = ["Learner", "resume", "train"]
-
 
 class Learner(Protocol):
     """What the loop asks of a model.

@@ -23,8 +23,6 @@ from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, write_json
 from workflow.book import chapters, pages, settings
 
-__all__ = ["jupyter_book", "render"]
-
 
 def _point_to_repository(config: Path, citation: Path) -> None:
     """Put buttons to the repository and to Binder on the pages, if the citation says where the code is."""

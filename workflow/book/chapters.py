@@ -24,8 +24,6 @@ from galgen.runs.files import atomic_path
 from galgen.runs.store import provenance
 from workflow.book.pages import rendered
 
-__all__ = ["execute", "names", "page"]
-
 
 def names(toc: str | os.PathLike) -> list[str]:
     """Names of the notebooks in a table of contents, in reading order."""

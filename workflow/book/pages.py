@@ -24,8 +24,6 @@ from galgen.runs.files import atomic_path, read_json
 from galgen.runs.store import Store
 from workflow.book.runs import Run, data_name, digest
 
-__all__ = ["THUMBNAIL_BYTES", "add_runs", "kills", "record", "rendered", "status", "thumbnail", "workflow"]
-
 THUMBNAIL_BYTES = 30_000
 _PICTURES = re.compile(r"fig-(\w+-)?(gallery|pairs)")  # sheets of samples
 _COLOURS = {"data": "#E69F00", "unet": "#0072B2", "glow": "#009E73", "gan": "#56B4E9"}

@@ -15,8 +15,6 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
 from workflow.book.assemble import jupyter_book
 
-__all__ = ["one_page", "print_pdf"]
-
 _MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"  # not on the PATH there
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", _MAC)
 

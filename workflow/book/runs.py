@@ -21,8 +21,6 @@ from galgen.runs.code import code_version
 from galgen.runs.errors import checked
 from galgen.runs.files import write_json
 
-__all__ = ["Run", "asked", "data_name", "digest"]
-
 
 def asked(given: Mapping[str, object]) -> Parameters:
     """What Snakemake's configuration asks for, or make by its variables.

@@ -12,8 +12,6 @@ from galgen.config import PROFILES, Parameters, Profile, profile, spaced
 from galgen.figures.tables import table
 from galgen.models.families import FAMILIES, STUDIES
 
-__all__ = ["beside_the_paper", "sizes"]
-
 
 def beside_the_paper(parameters: Parameters) -> str:
     """Every setting of the profile `paper` and of this run, in Markdown; those that differ are bold.

@@ -22,8 +22,6 @@ from galgen.runs.files import read_json
 from galgen.runs.store import Store
 from workflow.book.runs import Run
 
-__all__ = ["checked", "ended", "sweep"]
-
 
 def checked(sizes: Sequence[int], parameters: Parameters, store: Store | None = None) -> list[int]:
     """The sizes in growing order, or a refusal before any work.

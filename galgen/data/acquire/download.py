@@ -21,8 +21,6 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 import galgen
 
-__all__ = ["DownloadFailure", "Downloader", "Network", "Unreachable", "Unreadable", "Unusable"]
-
 # Other statuses of 4xx may be a ban, a limit or a mistake in the URL, so they settle nothing.
 SETTLED_STATUSES = frozenset({404, 410})
 BACKOFF_MAX = 60.0

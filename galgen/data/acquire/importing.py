@@ -27,8 +27,6 @@ from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked
 
-__all__ = ["Imported", "Recipe", "import_images", "write_imported"]
-
 FLUX_CROP = 64  # the paper's field
 HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
 

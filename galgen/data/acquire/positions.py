@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from galgen.runs.errors import GalgenError, checked
 
-__all__ = ["Position", "read_positions"]
-
 TABLES = {
     # As text, so that an id keeps its leading zeros and its 19 digits; SkyServer writes a line #Table1 first.
     ".csv": {"format": "ascii.csv", "comment": "#", "converters": {"*": str}},

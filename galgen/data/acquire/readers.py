@@ -23,8 +23,6 @@ from PIL import Image
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["MAX_ZEROS", "Refusal", "Source", "files_below", "open_source", "read_fits"]
-
 KNOWN_BANDS = set("ugrizyYJHK")
 SUFFIXES = {
     "FITS": (".fits", ".fit", ".fits.gz", ".fits.fz"),

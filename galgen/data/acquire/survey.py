@@ -35,8 +35,6 @@ from galgen.data.manifest import Bands, Template
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import atomic_path, read_json, write_json
 
-__all__ = ["Request", "fetch"]
-
 MIN_BYTES = 5000  # a band
 FITS_BLOCK = 2880
 

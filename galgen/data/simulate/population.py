@@ -27,8 +27,6 @@ from scipy.stats import poisson
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["BANDS", "COMPONENTS", "DUST", "POPULATIONS", "draw_galaxies"]
-
 BANDS = ("g", "r", "z")
 COMPONENTS = ("bulge", "bar", "disc", "young")
 POPULATIONS = ("main", "ellipticals")
