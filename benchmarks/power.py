@@ -30,9 +30,9 @@ import torch
 from astropy.table import Table
 from tqdm import tqdm
 
-from galgen.compare.alike import repaired
+from galgen.compare.agreement import repaired
 from galgen.compare.distances import distances, with_spread
-from galgen.compare.exchange import exchange_test, gaussian_margins, margins, memorization_test
+from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.morphology import COEFFICIENTS, stored, valid
 from galgen.compare.twosample import c2st, features
 from galgen.config import Parameters

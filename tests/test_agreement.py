@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from galgen.compare.agreement import two_models
-from galgen.compare.exchange import margins
-from galgen.compare.spread import principal_spread
+from galgen.compare.memorization import margins
+from galgen.compare.scales import principal_spread
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image
 from galgen.figures.cosines import cosine_histograms, sample_sheet

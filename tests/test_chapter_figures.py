@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare import denoising, spread
-from galgen.compare.agreement import two_models
-from galgen.compare.exchange import Exchange, Memorization
-from galgen.compare.strangers import copy_threshold, strangers
+from galgen.compare import denoising, scales
+from galgen.compare.agreement import copy_threshold, strangers, two_models
+from galgen.compare.memorization import Exchange, Memorization
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.similarity import KINDS, mean_image
@@ -88,8 +87,8 @@ def test_the_first_component_is_the_direction_of_largest_spread():
     brightness = rng.normal(0, 20, (500, 1, 1, 1))
     made = np.clip(120 + brightness + rng.normal(0, 2, (500, 1, 4, 4)), 0, 255).round().astype(np.uint8)
     # the whole frame rises and falls together: sqrt(16) pixels times the deviation of each
-    assert spread.first_component(made) == pytest.approx(4 * 20 / 255, rel=0.1)
-    assert spread.first_component(made, 100) == spread.first_component(made[:100])
+    assert scales.first_component(made) == pytest.approx(4 * 20 / 255, rel=0.1)
+    assert scales.first_component(made, 100) == scales.first_component(made[:100])
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
-from galgen.compare.exchange import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.uncertainty import share
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from test_inversion import ROTATION, Linear, latents
 
-from galgen.compare.family_tests import beyond, falls, latents_test
+from galgen.compare.agreement import beyond
+from galgen.compare.family_tests import falls, latents_test
 
 
 def test_models_that_agree_more_than_others_are_found_and_others_are_not():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from galgen.compare.exchange import Exchange, Memorization
+from galgen.compare.memorization import Exchange, Memorization
 from galgen.compare.portraits import Portrait
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Estimate, Outcome

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from galgen.compare.portraits import portrait
-from galgen.compare.spread import brightness
+from galgen.compare.scales import brightness
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.experiment import Training
 from galgen.figures import tables

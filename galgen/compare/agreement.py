@@ -7,20 +7,35 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
                  image
 
 and, over the samples of both models, P(train closer) and whether it is memorization, both of
-`galgen.compare.exchange`, and the memorised fraction of `galgen.compare.memorization`. With flips the nearest
-image may be flipped, as the paper has it for the models that are trained with flips; the null then is
-searched in the same way.
+`galgen.compare.memorization`, like the memorised fraction. With flips the nearest image may be flipped, as
+the paper has it for the models that are trained with flips; the null then is searched in the same way.
+
+*Beyond the Gaussian*: with g_A(z) what the Gaussian of A's training images draws from the noise of A's image
+(`galgen.compare.gaussian`), the anomaly cosine of the residuals
+
+    a_i - g_A(z_i)  and  b_i - g_B(z_i).
+
+What second moments explain is gone from both. The null pairs the latents anew: 0, if nothing but that was
+shared. A network that has seen other galaxies, with its own Gaussian, says how much of the rest is due to the
+network and to the look of any galaxy (`beyond`, Wilcoxon's signed-rank test over the latents).
+
+*Strangers*: how alike are galaxies that have nothing to do with each other? The ground on which all this
+stands, of held-out images, which no model is trained on:
+
+    random     cosine of two of them
+    nearest    cosine of one of them and the nearest of N training images, which grows with N
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
-from galgen.compare.exchange import Memorization, gaussian_margins, memorization_test
-from galgen.compare.memorization import memorized_fraction
-from galgen.compare.uncertainty import Estimate, bootstrap
+from galgen.compare.memorization import Memorization, gaussian_margins, memorization_test, memorized_fraction
+from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data import similarity
 from galgen.data.dataset import Split
 
@@ -114,3 +129,74 @@ def two_models(
         memorised=memorized_fraction(own),
         n=len(a),
     )
+
+
+def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500, seed: int = 0) -> Outcome:
+    """The median anomaly cosine of a_i and b_i beside that of latents paired anew.
+
+    Args:
+        a: Images or residuals (n, C, H, W).
+        b: Those of the other model, of the same latents.
+        mean: The data set's mean image.
+        permutations: Of the null.
+        seed: Random seed.
+    """
+    orders = permuted(np.arange(len(a)), permutations, seed)
+    cosines = similarity.cosine_matrix(a, b, kind="anomaly", mean=mean)
+    return permutation_test(np.median(cosines[np.arange(len(a)), orders], axis=1))
+
+
+def beyond(pair: np.ndarray, others: np.ndarray) -> Outcome:
+    """Do two models agree more than two others?
+
+    Args:
+        pair: Cosine of their images, or residuals, of each latent, (n,).
+        others: The same of the others, of the same latents, (n,).
+
+    Returns:
+        The difference of the medians; its null is 0.
+    """
+    p = stats.wilcoxon(pair, others, alternative="greater").pvalue
+    return Outcome(float(np.median(pair) - np.median(others)), 0.0, 0.0, float(p))
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Cosines of one kind.
+
+    Attributes:
+        random: Of pairs of held-out images, (m,).
+        nearest: By N, of each held-out image and the nearest of N training images, (n,).
+    """
+
+    random: np.ndarray
+    nearest: dict[int, np.ndarray]
+
+
+def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.ndarray) -> dict[str, Strangers]:
+    """The cosines by kind.
+
+    Args:
+        held_out: Held-out images, (n, 1, H, W) in [0, 1].
+        train: By N, the training images, uint8 (N, 1, H, W).
+        mean: The data set's mean image, (1, H, W).
+    """
+    return {
+        kind: Strangers(
+            similarity.shuffled_cosine(held_out, held_out, kind=kind, mean=mean),
+            {
+                n: similarity.nearest(held_out, images, kind=kind, mean=mean).cosine[:, 0]
+                for n, images in train.items()
+            },
+        )
+        for kind in similarity.KINDS
+    }
+
+
+def copy_threshold(nearest: np.ndarray) -> float:
+    """What a copy must exceed: as near to the nearest of N as this is one stranger in a hundred.
+
+    Args:
+        nearest: Of each held-out image, the cosine with the nearest of N training images, (n,).
+    """
+    return float(np.quantile(nearest, 0.99))

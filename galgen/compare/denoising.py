@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare.alike import groups
+from galgen.compare.scales import groups
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 
 

@@ -1,8 +1,4 @@
-"""What only one family of models can be asked, as a number with its null, for the scoreboard.
-
-Diffusion: do A and B agree in what is left of their images after each model's own Gaussian image is
-subtracted (`galgen.compare.alike`)? And more than A agrees with a network that has seen other galaxies? The
-p-value of the latter is that of Wilcoxon's signed-rank test over the latents.
+"""What only Glow and only the GAN can be asked, as a number with its null, for the scoreboard.
 
 Glow: W1(z'_B, z) of every level (`galgen.compare.inversion`), of any number of pairs (A_i, B_i). If it does
 not matter which images a model was trained on, the letters A and B may be dealt out anew among the models of
@@ -98,20 +94,6 @@ def course(tests: Mapping[int, DiscriminatorTest]) -> Course:
         fresh=last.apart("held_out"),
         memory=min(D.memory.low for D in (last.A, last.B)),
     )
-
-
-def beyond(pair: np.ndarray, others: np.ndarray) -> Outcome:
-    """Do two models agree more than two others?
-
-    Args:
-        pair: Cosine of their images, or residuals, of each latent, (n,).
-        others: The same of the others, of the same latents, (n,).
-
-    Returns:
-        The difference of the medians; its null is 0.
-    """
-    p = stats.wilcoxon(pair, others, alternative="greater").pvalue
-    return Outcome(float(np.median(pair) - np.median(others)), 0.0, 0.0, float(p))
 
 
 def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) -> Latents:

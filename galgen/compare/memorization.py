@@ -1,11 +1,32 @@
-"""Has a model memorized? The share of its samples that are copies.
+"""Has a model memorized? The exchange test, whose null does not depend on the sets; and the share of copies.
 
-**Memorized fraction**, the share of samples with d1 / d2 < 1/3, where d1 and d2 are the Euclidean distances
-to the nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023). Here the distances
-are those between images of unit length after the projection of the cosine, d = sqrt(2 - 2 cosine):
-brightness and contrast, in which diffusion samples are a few per cent off, then hide no copy. Two copies of
-an image in the training set hide one: remove duplicates first. With fewer than two training images there is
-no ratio. It has a threshold; the test without one is `galgen.compare.exchange`.
+Let c_A(x) and c_B(x) be the cosines of an image x with its nearest of A's and of B's training images, and
+
+    m(x) = c_A(x) - c_B(x)                          the margin by which x is nearer to A's set,
+    P    = mean of [m(a_i) > 0] and [m(b_i) < 0]    P(train closer), ties counting half,
+    M    = mean (m(a_i) - m(b_i)) / 2               the mean margin in favour of the own set,
+
+over latents i with the images a_i and b_i of the two models. One set is nearer to everything than the other,
+by chance and the more the smaller the sets are: of ten images each, one has the galaxy that most galaxies
+resemble. That bias enters P and M once for A and once, with the other sign, for B, and is gone.
+
+If neither model favours its own set, a_i and b_i may be exchanged. An exchange changes the sign of a term of
+M, and mirrors a term of P about 1/2; terms of different latents are independent, however alike a_i and b_i
+are. So with all signs drawn anew both have an exact null, of means 0 and 1/2, whatever the sets. The p-value
+is that of M: a few copies hardly move P, but each has a large margin. The interval resamples latents, as a_i
+and b_i share one; and a latent whose two images are nearer to the same set says nothing of P, so that of two
+models that draw almost the same images only few latents count.
+
+To be nearer to one's own set is not yet to copy: a Gaussian with the mean and the covariance of N images is,
+too. So a pair of models *memorizes* when it favours its own sets, and by more than draws of the Gaussians of
+the same sets do (the sum of favours permuted between models and Gaussians, as many of each). The p-value is
+the larger of the two: for a verdict both nulls must be rejected.
+
+*Memorized fraction*: the share of samples with d1 / d2 < 1/3, where d1 and d2 are the Euclidean distances to
+the nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023). Here the distances are
+those between images of unit length after the projection of the cosine, d = sqrt(2 - 2 cosine): brightness and
+contrast, in which diffusion samples are a few per cent off, then hide no copy. Two copies of an image in the
+training set hide one: remove duplicates first. The exchange test needs no such threshold.
 
 References:
     Yoon et al. 2023, Diffusion probabilistic models generalize when they fail to memorize,
@@ -13,9 +34,137 @@ References:
     https://arxiv.org/abs/2310.02664.
 """
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from galgen.compare.uncertainty import Estimate, bootstrap, finite, share
+import numpy as np
+from torch import Tensor
+
+from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.uncertainty import (
+    Estimate,
+    Outcome,
+    bootstrap,
+    exchanged,
+    finite,
+    permutation_test,
+    permuted,
+    share,
+)
+from galgen.data import similarity
+from galgen.data.dataset import Split
+
+# Of the Gaussians' draws: far from the seeds of latents, whose noise would be the same numbers.
+_FIRST_SEED = 3_000_000_000
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Whether two models favour their own training images.
+
+    Attributes:
+        closer: P(train closer) of both models, 1/2 if they do not, with an interval over latents.
+        margin: Mean margin in favour of the own set, 0 if they do not, beside its null.
+    """
+
+    closer: Estimate
+    margin: Outcome
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """Whether two models favour their own training images more than Gaussians of these images do.
+
+    Attributes:
+        models: The exchange test of the models.
+        gaussians: The same of the draws of the two Gaussians.
+        beyond: How often, of permutations of models and Gaussians, the former favour their own sets so much.
+    """
+
+    models: Exchange
+    gaussians: Exchange
+    beyond: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """The mean margin; the null reaches from that of the exchange to what the Gaussians have."""
+        own, linear = self.models.margin, self.gaussians.margin
+        return Outcome(own.value, own.low, max(own.high, linear.value), max(own.p, self.beyond))
+
+
+def margins(
+    queries: Tensor, images: np.ndarray, sets: Split, *, mean: np.ndarray, flips: bool = False
+) -> np.ndarray:
+    """By how much each image is nearer to A's training set than to B's, in anomaly cosines, (n,).
+
+    Args:
+        queries: Images (n, C, H, W) in [0, 1].
+        images: The data set, uint8 (M, C, H, W).
+        sets: Rows of A's and B's training images.
+        mean: The data set's mean image.
+        flips: Whether the nearest image is looked for among the flipped ones too.
+    """
+    to_a, to_b = (
+        similarity.nearest(queries, images[rows], kind="anomaly", mean=mean, flips=flips).cosine[:, 0]
+        for rows in (sets.A, sets.B)
+    )
+    return to_a - to_b
+
+
+def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 9999, seed: int = 0) -> Exchange:
+    """The test, from the margins of both models' images of the same latents.
+
+    Args:
+        of_a: `margins` of A's images, (n,).
+        of_b: Those of B's, in the same order.
+        permutations: Draws of the signs.
+        seed: Random seed.
+
+    Raises:
+        GalgenError: If the margins are not finite.
+    """
+    of_a, of_b = finite(of_a).astype(np.float64), finite(of_b).astype(np.float64)
+    favour = (of_a - of_b) / 2
+    closer = 0.5 + (np.sign(of_a) - np.sign(of_b)) / 4
+    same = np.isin(closer[0], (0, 1)) and np.ptp(closer) == 0  # then resampling sees no spread
+    interval = share(closer == 1) if same else bootstrap(closer, np.mean, seed=seed)
+    null = permutation_test(exchanged(len(favour), permutations, seed) @ favour / len(favour))
+    return Exchange(interval, null)
+
+
+def gaussian_margins(
+    images: np.ndarray, sets: Split, count: int, *, mean: np.ndarray, flips: bool = False
+) -> list[np.ndarray]:
+    """`margins` of what the Gaussians of A's and of B's training images draw from one noise, each (count,).
+
+    Args:
+        images: The data set, uint8 (M, C, H, W).
+        sets: Rows of A's and B's training images.
+        count: Draws of each.
+        mean: The data set's mean image.
+        flips: Whether the nearest image is looked for among the flipped ones too.
+    """
+    seeds = range(_FIRST_SEED, _FIRST_SEED + count)
+    drawn = (fit_gaussian(images[rows]).draw(seeds).clamp(0, 1) for rows in (sets.A, sets.B))
+    return [margins(part, images, sets, mean=mean, flips=flips) for part in drawn]
+
+
+def memorization_test(
+    models: Sequence[np.ndarray], gaussians: Sequence[np.ndarray], *, permutations: int = 9999, seed: int = 0
+) -> Memorization:
+    """Do two models memorize?
+
+    Args:
+        models: `margins` of A's and of B's images of the same latents, each (n,).
+        gaussians: `gaussian_margins`, each (m,).
+        permutations: Of each null.
+        seed: Random seed.
+    """
+    options = {"permutations": permutations, "seed": seed}
+    favours = [(of_a - of_b) / 2 for of_a, of_b in (models, gaussians)]
+    labels = np.repeat([1 / len(favours[0]), -1 / len(favours[1])], [len(part) for part in favours])
+    excess = permutation_test(permuted(labels, permutations, seed) @ np.concatenate(favours))
+    return Memorization(exchange_test(*models, **options), exchange_test(*gaussians, **options), excess.p)
 
 
 def gap_ratio(cosine: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 r"""When does memorization set in, and does that time grow as the number of training images?
 
 A pair of models with N images each is sampled along its training. Let v_i(t), after t images shown, be the
-vote of latent i for P(train closer) (`galgen.compare.exchange`): 1 if both images are nearer to the own set,
-0 if neither is, 1/2 otherwise. The *onset* is the time at which their mean P(t) rises for good above what
-draws of the Gaussians of the same sets have,
+vote of latent i for P(train closer) (`galgen.compare.memorization`): 1 if both images are nearer to the own
+set, 0 if neither is, 1/2 otherwise. The *onset* is the time at which their mean P(t) rises for good above
+what draws of the Gaussians of the same sets have,
 
     t(N):  P(t(N)) = P of the Gaussians,   with P linear in log t between two milestones,
 

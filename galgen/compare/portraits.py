@@ -1,7 +1,7 @@
 """All that can be asked of one set of images, of models or of galaxies, beside galaxies it should resemble.
 
     brightness    mean of all pixels over that of the training images               1 is right
-    spread        `galgen.compare.spread`: variance over that of the training set   1
+    spread        `galgen.compare.scales`: variance over that of the training set   1
     classifier    `galgen.compare.twosample`, at the full side, half of it, ... 8   AUC 1/2
     morphology    `galgen.compare.distances` of the valid rows                      p above 0.05
 
@@ -20,7 +20,7 @@ from scipy import stats
 from galgen.compare.controls import rounded
 from galgen.compare.distances import Distances, distances, with_spread
 from galgen.compare.morphology import valid
-from galgen.compare.spread import brightness, principal_spread
+from galgen.compare.scales import brightness, principal_spread
 from galgen.compare.twosample import C2ST, c2st, features
 
 

@@ -21,8 +21,7 @@ import torch
 from astropy.table import Table
 from torch import Tensor
 
-from galgen.compare.agreement import TwoModels
-from galgen.compare.alike import repaired
+from galgen.compare.agreement import TwoModels, repaired
 from galgen.compare.distances import distances, with_spread
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features

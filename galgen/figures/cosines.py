@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from galgen.compare.agreement import TwoModels
-from galgen.compare.strangers import Strangers
+from galgen.compare.agreement import Strangers, TwoModels
 from galgen.data import similarity
 from galgen.figures.sliders import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, shades, spaced, stamp_sheet

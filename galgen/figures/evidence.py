@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import torch
 from astropy.table import Table
+from torch import Tensor
 
-from galgen.compare.agreement import TwoModels
-from galgen.compare.alike import repaired
+from galgen.compare.agreement import TwoModels, beyond, repaired
 from galgen.compare.controls import Controls, rounded
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.discriminator import DiscriminatorTest, discriminator_test, score
 from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.family_tests import Latents, latents_test
+from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
+from galgen.data import similarity
 from galgen.experiment import Experiment, Training
 from galgen.figures.claims import ALPHA, Findings
 from galgen.figures.findings import onset
@@ -177,3 +179,32 @@ def shapes(
         found = [energy_difference(known, blurred, part, used) for part in last] if enough else [None]
         nearer[label] = min(found, key=lambda estimate: estimate.value if estimate else 0)
     return {"between": between, "farther": farther, "nearer": nearer}
+
+
+def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
+    """What the Gaussian of a model's training images draws, by the model's sampler and from its noise."""
+    gaussian = fit_gaussian(experiment.images(training))
+    return experiment.family.flow(gaussian, experiment.latents(), experiment.start).images
+
+
+def own_test(experiment: Experiment) -> tuple[dict[int, Outcome], float, Outcome]:
+    """Do A and B agree in what their Gaussians leave, and more than A and a model of other galaxies?
+
+    Args:
+        experiment: Of a family of denoisers.
+
+    Returns:
+        The agreement by N with its null; that of A and the model of other galaxies, at the largest N; and by
+        how much A and B exceed it.
+    """
+
+    def left(training: Training) -> Tensor:
+        return experiment.samples(training) - gaussian_image(experiment, training)
+
+    found, options = {}, {"kind": "anomaly", "mean": experiment.mean_image}
+    for n in experiment.sizes:
+        a, b = map(left, experiment.pair(n))
+        found[n] = repaired(a, b, mean=experiment.mean_image)
+    stranger = similarity.cosine(a, left(experiment.control()), **options)
+    more = beyond(similarity.cosine(a, b, **options), stranger)
+    return found, float(np.median(stranger)), more

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from galgen.compare.exchange import Memorization
+from galgen.compare.memorization import Memorization
 from galgen.compare.portraits import Portrait
 from galgen.compare.uncertainty import Estimate
 from galgen.config import ConditionalSettings, DenoiserSettings

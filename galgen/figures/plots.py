@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.exchange import Memorization
+from galgen.compare.memorization import Memorization
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.style import COLOURS, MODELS, shades, spaced
 

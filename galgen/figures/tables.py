@@ -65,7 +65,7 @@ def training_table(
 def spread_table(
     spread: Mapping[int, Mapping[str, float]], brightness: Mapping[int, float], count: int, *, after: str = ""
 ) -> Markdown:
-    """Variance and brightness of the samples over those of the training images; see `galgen.compare.spread`.
+    """Variance and brightness of the samples over those of the training images; see `galgen.compare.scales`.
 
     Args:
         spread: By N, the ratio of the variances by group of components, against the images of the largest N.
@@ -107,7 +107,7 @@ def scale_table(scales: Mapping[int, Sequence[Mapping[str, np.ndarray]]], before
 
 
 def residual_table(found: Mapping[int, Outcome], stranger: float, more: Outcome) -> Markdown:
-    """The answers of `galgen.figures.residuals.own_test`: agreement in what each model's Gaussian leaves."""
+    """The answers of `galgen.figures.evidence.own_test`: agreement in what each model's Gaussian leaves."""
     rows = [
         [spaced(n), f"{t.value:.2f}", f"{t.low:.2f} to {t.high:.2f}", p_text(t.p)] for n, t in found.items()
     ]

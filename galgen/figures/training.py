@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from galgen.compare.exchange import Memorization, gaussian_margins, margins, memorization_test
+from galgen.compare.memorization import Memorization, gaussian_margins, margins, memorization_test
 from galgen.experiment import Experiment, Training
 from galgen.figures.style import shades, spaced
 from galgen.runs.log import read_losses

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.alike import by_scale, repaired
+from galgen.compare.agreement import repaired
+from galgen.compare.scales import by_scale
 from galgen.data.similarity import mean_image
 
 SIDE, N = 8, 60

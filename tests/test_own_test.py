@@ -8,7 +8,7 @@ import torch
 
 from galgen.compare.gaussian import fit_gaussian
 from galgen.config import PROFILES
-from galgen.figures.residuals import gaussian_image, own_test
+from galgen.figures.evidence import gaussian_image, own_test
 from galgen.models.families import FAMILIES
 from galgen.models.sampling import dpm_solver_2m, probability_flow_ode
 
