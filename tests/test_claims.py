@@ -8,20 +8,13 @@ from galgen.compare.family_tests import Course, Latents
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures import claims
-from galgen.figures.claims import (
-    CONFOUNDED,
-    HELD,
-    NOT_HELD,
-    NOT_TESTABLE,
-    UNDERPOWERED,
-    VERDICTS,
-    Findings,
-    Ruling,
-)
+from galgen.figures.findings import Findings
 from galgen.figures.results import load
 from galgen.figures.rules import CLAIMS, rulings
 from galgen.figures.scoreboard import findings_of, kept_findings
+from galgen.figures.verdicts import VERDICTS, Ruling
 
+HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE = VERDICTS
 RULES = {claim.text: claim.rule for claim in CLAIMS}
 SIZES = {"diffusion": (10, 4000), "Glow": (100, 1000, 4000), "GAN": (30, 4000)}
 

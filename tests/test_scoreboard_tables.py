@@ -1,8 +1,9 @@
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Outcome
 from galgen.figures import scoreboard
-from galgen.figures.claims import CONFOUNDED, HELD, NOT_HELD, NOT_TESTABLE, Findings, Ruling
+from galgen.figures.findings import Findings
 from galgen.figures.scoreboard import Use
+from galgen.figures.verdicts import VERDICTS, Ruling
 
 
 def answer(p, value=0.5):
@@ -61,7 +62,8 @@ def test_where_a_question_finds_something():
 
 def test_the_conclusions_count_and_name():
     uses = {"agreement": Use({}, {"a": False}), "memorization": Use({"m": True}, {}), "x": Use({}, {})}
-    rulings = [Ruling(verdict, "", "") for verdict in (HELD, HELD, NOT_HELD, NOT_TESTABLE, CONFOUNDED)]
+    held, not_held, _, confounded, not_testable = VERDICTS
+    rulings = [Ruling(verdict, "", "") for verdict in (held, held, not_held, not_testable, confounded)]
     run = findings(YES, NO, NO)
     said = scoreboard.take_away(run, answer(0.001, 0.98), uses, rulings)
     assert said[0] == "**Of use:** memorization. **Not separated from their controls here:** agreement."

@@ -1,155 +1,29 @@
-"""Claims as data: what a run found, verdicts, and their tables. The rules are in `galgen.figures.rules`.
+"""The claims of the paper as data, grounds that rules of several families share, and the tables of claims.
 
-A rule takes the `Findings` of a run and gives a `Ruling`: a verdict, its reason in a line, and the numbers it
-rests on. The verdicts are
-
-    held               a test that could have found the contrary did not, or found what the claim says
-    not held           a test found the contrary, or missed what the claim says though it finds its control
-    underpowered       nothing was found, and this run could not have found it
-    confounded         something else that differs between what is compared explains it as well
-    not testable here  a number could not be measured, or a single N stands where the claim compares several
-
-*Confounded with training time* is derived from the run: to each N belong the passes over its training set,
-images shown over N, and to each family the fewest passes after which one of its pairs was found to memorize.
-Where the largest N had fewer, that it does not memorize says nothing of N.
-
-*Margins*, fixed here, beside which a run says the smallest effect that it could have seen: memorization is
-excluded where the upper end of P(train closer) is no more than `MARGIN` above 1/2, or above that of Gaussians
-of the same sets if that is larger (a tenth of the samples as copies moves P by as much); morphology is kept
-where a set is nearer to galaxies than galaxies blurred by a pixel, by an interval; two Glows hold one density
-where W1 on disjoint images is at most `TIMES` that on the same images. Agreement must exceed that with a
-network of other galaxies by `MARGIN`, as with enough latents any difference has a small p.
-
-A verdict that could hardly have come out otherwise is called *by construction* in its reason.
+A rule takes the `Findings` of a run and gives a `Ruling` (`galgen.figures.verdicts`); the rules are in
+`galgen.figures.rules`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 from IPython.display import Markdown
 from myst_nb import glue
 
-from galgen.compare.family_tests import Course, Latents
-from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.figures.findings import at_sizes
-from galgen.figures.style import spaced
+from galgen.compare.uncertainty import Estimate, Outcome, p_text
+from galgen.figures.findings import Findings
 from galgen.figures.tables import table
-
-VERDICTS = ("held", "not held", "underpowered", "confounded", "not testable here")
-HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE = VERDICTS
-
-ALPHA = 0.01  # level of the tests
-PAPER = ("diffusion", "Glow", "GAN")  # families that the paper makes claims on
-MARGIN = 0.05  # of P(train closer), and of a cosine
-TIMES = 1.25  # of a W1
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a run found of its pairs of models, by label of the family and N, growing, unless said otherwise.
-
-    Attributes:
-        scores: The answers by question (`galgen.compare.scoreboard`).
-        own: The test that only this family can be asked.
-        latents: By N, the inversion test of Glow.
-        judges: By N, the discriminator test of the GAN.
-        closer: P(train closer) of each pair.
-        linear: P(train closer) of Gaussians of the same images.
-        passes: How often each pair was shown its training set.
-        ratios: Training pixels over parameters.
-        onset: By family, the fewest passes after which a pair was found to memorize, where one was.
-        foreign: By denoiser, by how much A's and B's residuals agree more, at its largest N, than A's and
-            those of a network of other galaxies.
-        between: By family, the energy distance of morphology of the smallest N from the largest, of other
-            latents; None where too few images are valid.
-        farther: By how much farther from galaxies an N is than the largest.
-        nearer: By family, by how much nearer to galaxies than galaxies blurred by a pixel the largest N is,
-            of A and B the one farther off.
-        unseen: PSNR on held-out images of the denoiser of the smallest N, with noise of 0.01 to 0.05.
-        gaps: By N, by how many dB a denoiser is better at most for having been trained on an image.
-        missed: By question, the controls that it must find and does not.
-        alpha: The p-value below which a null is rejected.
-        diffusion: Of which denoiser the claims on diffusion are asked, by label; the paper's is blind.
-    """
-
-    scores: Mapping[tuple[str, int], Mapping[str, Outcome]]
-    own: Mapping[tuple[str, int], Outcome] = field(default_factory=dict)
-    latents: Mapping[int, Latents] = field(default_factory=dict)
-    judges: Mapping[int, Course] = field(default_factory=dict)
-    closer: Mapping[tuple[str, int], Estimate] = field(default_factory=dict)
-    linear: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    passes: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    ratios: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    onset: Mapping[str, float | None] = field(default_factory=dict)
-    foreign: Mapping[str, Outcome] = field(default_factory=dict)
-    between: Mapping[str, Outcome | None] = field(default_factory=dict)
-    farther: Mapping[tuple[str, int], Estimate | None] = field(default_factory=dict)
-    nearer: Mapping[str, Estimate | None] = field(default_factory=dict)
-    unseen: Sequence[float] = ()
-    gaps: Mapping[int, float] = field(default_factory=dict)
-    missed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    alpha: float = ALPHA
-    diffusion: str = "diffusion"
-
-    def sizes(self, family: str) -> list[int]:
-        """All N of a family."""
-        return [n for name, n in self.scores if name == family]
-
-    def at(self, family: str) -> str:
-        """The same in words."""
-        return at_sizes(self.sizes(family))
-
-    def asked(self, family: str, question: str) -> list[Outcome | None]:
-        """The answers at each N; None where the question could not be asked."""
-        return [self.scores[family, n].get(question) for n in self.sizes(family)]
-
-    def at_largest(self, question: str) -> dict[str, Outcome | None]:
-        """The answers of the paper's families, and of the denoiser that is asked, at their largest N."""
-        families = dict.fromkeys(family for family, _ in self.scores if family in (*PAPER, self.diffusion))
-        return {family: self.asked(family, question)[-1] for family in families}
-
-    def rejected(self, answer: Outcome | None) -> bool:
-        """Whether there is an answer and its null is rejected."""
-        return answer is not None and answer.p < self.alpha
-
-    def hurried(self, family: str) -> str:
-        """Why training time alone explains that the largest N does not memorize; empty if it does not."""
-        n, onset = self.sizes(family)[-1], self.onset.get(family)
-        shown = self.passes[family, n]
-        if onset is not None and shown >= onset:
-            return ""
-        longest = max(self.passes[family, m] for m in self.sizes(family))
-        known = f"no pair memorises within {_count(longest)} passes, so when that sets in is not known"
-        if onset is not None:
-            known = f"memorization sets in after {_count(onset)}"
-        return f"{family} had {_count(shown)} passes at N = {spaced(n)}, and {known}"
-
-    def undecided(self, family: str) -> str:
-        """Why memorization is not excluded at the largest N, though it was not found; empty if it is."""
-        key = family, self.sizes(family)[-1]
-        closer, most = self.closer[key], max(0.5, self.linear[key]) + MARGIN
-        if most > 1 - MARGIN:
-            return (
-                f"{family}: P(train closer) of Gaussians of the same images is {self.linear[key]:.2f} already"
-            )
-        if closer.high <= most:
-            return ""
-        return f"{family}: P(train closer) {closer}, with {closer.n} latents, is not below {most:.2f}"
-
-    def blind(self, question: str) -> str:
-        """Which controls a question misses, as a reason; empty if none."""
-        missed = ", ".join(self.missed.get(question, ()))
-        return missed and f"with as many images the test does not find: {missed}"
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """What a run says to a claim: the verdict, the numbers it rests on, and the reason in a line."""
-
-    verdict: str
-    numbers: str
-    reason: str
+from galgen.figures.verdicts import (
+    Ground,
+    Ruling,
+    confounded,
+    held,
+    not_held,
+    not_testable,
+    ruled,
+    underpowered,
+)
 
 
 @dataclass(frozen=True)
@@ -171,15 +45,58 @@ class Claim:
     rule: Callable[[Findings], Ruling]
 
 
-def ruled(numbers: str, *grounds: tuple[str, object, str]) -> Ruling:
-    """The ruling of the first ground that applies.
+def claim_into(claims: list[Claim]) -> Callable[[str, str], Callable]:
+    """A decorator, of source and figure, that puts a rule into a list; its docstring is the claim's text."""
 
-    Args:
-        numbers: What it rests on.
-        grounds: Verdict, whether it applies, and the reason; the last one applies.
-    """
-    verdict, reason = next((verdict, reason) for verdict, applies, reason in grounds if applies)
-    return Ruling(verdict, numbers, reason)
+    def claim(source: str, figure: str) -> Callable[[Callable], Callable]:
+        def added(rule: Callable[[Findings], Ruling]) -> Callable[[Findings], Ruling]:
+            claims.append(Claim(rule.__name__[1:], rule.__doc__.rstrip("."), source, figure, rule))
+            return rule
+
+        return added
+
+    return claim
+
+
+def kept(run: Findings, question: str) -> Sequence[Ground]:
+    """The grounds on which all families, at their largest N, are said to have what galaxies have."""
+    answers = run.at_largest(question)
+    found = ", ".join(family for family, answer in answers.items() if run.rejected(answer))
+    return (
+        unmeasured(answers.values()),
+        not_held(found, f"distinguished from galaxies: {found}"),
+        underpowered(run.blind(question)),
+        held("none is distinguished from galaxies, and the controls that must be are"),
+    )
+
+
+def whatever_size(run: Findings, family: str) -> Ruling:
+    """The ruling that the morphology of a family is the same for the smallest N and the largest."""
+    between = run.between.get(family)
+    numbers = f"smallest N against largest, {run.at(family)}: "
+    return ruled(
+        numbers + (f"energy distance {between.value:.2f}, p {p_text(between.p)}" if between else "–"),
+        single(run, family),
+        unmeasured([between]),
+        not_held(run.rejected(between), "the smallest N and the largest are distinguished from each other"),
+        underpowered(run.blind("morphology")),
+        held("the two are not distinguished, and the controls that must be are"),
+    )
+
+
+def unmeasured(answers: Iterable[Outcome | Estimate | None]) -> Ground:
+    """The ground that a number is missing."""
+    return not_testable(None in answers, "too few valid images")
+
+
+def single(run: Findings, family: str) -> Ground:
+    """The ground that nothing can be compared."""
+    return not_testable(len(run.sizes(family)) < 2, "there is one N only")
+
+
+def time(run: Findings, family: str) -> Ground:
+    """The ground that training time explains why the largest N does not memorise."""
+    return confounded(run.hurried(family), f"with training time: {run.hurried(family)}")
 
 
 def answer(rulings: Mapping[Claim, Ruling], sentence: str = "") -> None:
@@ -222,7 +139,3 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
         said.setdefault(claim["claim"], set()).add(claim["verdict"])
     same = sum(len(verdicts) == 1 for verdicts in said.values())
     return f"The verdict is the same for all runs in {same} of {len(said)} claims."
-
-
-def _count(passes: float) -> str:
-    return spaced(round(passes)) if passes >= 10 else f"{passes:.1f}"

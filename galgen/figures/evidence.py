@@ -1,4 +1,4 @@
-"""What a run says to the claims of the paper: parts of `galgen.figures.claims.Findings`, from its models.
+"""What a run says to the claims of the paper: parts of `galgen.figures.findings.Findings`, from its models.
 
 The chapters on a family and chapter 10 ask the same functions, so that a verdict rests on the same numbers on
 each page.
@@ -23,8 +23,8 @@ from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
-from galgen.figures.claims import ALPHA, Findings
-from galgen.figures.findings import onset
+from galgen.figures.findings import ALPHA, Findings
+from galgen.figures.sentences import onset
 from galgen.figures.training import memorization_history
 from galgen.models import gan, glow_learner
 

@@ -1,120 +1,116 @@
-"""What the numbers of the chapters on diffusion say, in words: functions of nothing but these numbers."""
+"""What a run found, as the claims are asked of it; `galgen.figures.evidence` makes it of trained models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from galgen.compare.memorization import Memorization
-from galgen.compare.portraits import Portrait
-from galgen.compare.uncertainty import Estimate
-from galgen.config import ConditionalSettings, DenoiserSettings
+from galgen.compare.family_tests import Course, Latents
+from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.figures.sentences import at_sizes
 from galgen.figures.style import spaced
 
-
-def at_sizes(sizes: Iterable[int]) -> str:
-    """As `N = 10, 4 000`."""
-    return f"N = {', '.join(map(spaced, sizes))}"
-
-
-def optimizer(settings: DenoiserSettings | ConditionalSettings) -> str:
-    """How a denoiser is trained, as `Adam at 0.001 and batches of 512`."""
-    adam, batches = f"Adam at {settings.learning_rate:g}", f"and batches of {settings.batch_size}"
-    if settings.optimizer == "adam":
-        return f"{adam} {batches}"
-    return f"Muon at {settings.muon_rate:g} ({adam} for gains and both ends) {batches}"
+ALPHA = 0.01  # level of the tests
+FEW = 0.05  # of those over a few pairs of models, and of a discriminator
+PAPER = ("diffusion", "Glow", "GAN")  # families that the paper makes claims on
+MARGIN = 0.05  # of P(train closer), and of a cosine
 
 
-def convergence(networks: Estimate, gaussians: Estimate) -> str:
-    """What the agreement of two networks shows beside that of two Gaussians."""
-    if gaussians.value < networks.low:
-        return "The networks agree beyond that, but most of their agreement takes no more than Gaussians."
-    found = "So that two models agree does not show that they have learnt galaxies"
-    return f"{found}; it shows that they have converged, on something."
+@dataclass(frozen=True)
+class Findings:
+    """What a run found of its pairs of models, by label of the family and N, growing, unless said otherwise.
 
-
-def first_component(deviation: float, share: float) -> str:
-    """Whether the noise that a sampler starts from reaches the galaxies' spread along the first component.
-
-    Args:
-        deviation: The galaxies' standard deviation along it.
-        share: The samples' variance along it over the galaxies'.
+    Attributes:
+        scores: The answers by question (`galgen.compare.scoreboard`).
+        own: The test that only this family can be asked.
+        latents: By N, the inversion test of Glow.
+        judges: By N, the discriminator test of the GAN.
+        closer: P(train closer) of each pair.
+        linear: P(train closer) of Gaussians of the same images.
+        passes: How often each pair was shown its training set.
+        ratios: Training pixels over parameters.
+        onset: By family, the fewest passes after which a pair was found to memorize, where one was.
+        foreign: By denoiser, by how much A's and B's residuals agree more, at its largest N, than A's and
+            those of a network of other galaxies.
+        between: By family, the energy distance of morphology of the smallest N from the largest, of other
+            latents; None where too few images are valid.
+        farther: By how much farther from galaxies an N is than the largest.
+        nearer: By family, by how much nearer to galaxies than galaxies blurred by a pixel the largest N is,
+            of A and B the one farther off.
+        unseen: PSNR on held-out images of the denoiser of the smallest N, with noise of 0.01 to 0.05.
+        gaps: By N, by how many dB a denoiser is better at most for having been trained on an image.
+        missed: By question, the controls that it must find and does not.
+        alpha: The p-value below which a null is rejected.
+        diffusion: Of which denoiser the claims on diffusion are asked, by label; the paper's is blind.
     """
-    spread = f"Galaxies spread by {deviation:.1f} along the first component."
-    start = "The sampler starts from one image with noise of 1 in every direction"
-    if deviation <= 1 or share >= 0.8:
-        return f"{spread} {start}."
-    range_ = "the range of noise from 0 to 1, which is the paper's, cuts the variance there to"
-    short = f"too little to reach the brightest and the faintest: {range_} {share:.2f} of what it should be"
-    return f"{spread} {start}, {short}."
+
+    scores: Mapping[tuple[str, int], Mapping[str, Outcome]]
+    own: Mapping[tuple[str, int], Outcome] = field(default_factory=dict)
+    latents: Mapping[int, Latents] = field(default_factory=dict)
+    judges: Mapping[int, Course] = field(default_factory=dict)
+    closer: Mapping[tuple[str, int], Estimate] = field(default_factory=dict)
+    linear: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    passes: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    ratios: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    onset: Mapping[str, float | None] = field(default_factory=dict)
+    foreign: Mapping[str, Outcome] = field(default_factory=dict)
+    between: Mapping[str, Outcome | None] = field(default_factory=dict)
+    farther: Mapping[tuple[str, int], Estimate | None] = field(default_factory=dict)
+    nearer: Mapping[str, Estimate | None] = field(default_factory=dict)
+    unseen: Sequence[float] = ()
+    gaps: Mapping[int, float] = field(default_factory=dict)
+    missed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    alpha: float = ALPHA
+    diffusion: str = "diffusion"
+
+    def sizes(self, family: str) -> list[int]:
+        """All N of a family."""
+        return [n for name, n in self.scores if name == family]
+
+    def at(self, family: str) -> str:
+        """The same in words."""
+        return at_sizes(self.sizes(family))
+
+    def asked(self, family: str, question: str) -> list[Outcome | None]:
+        """The answers at each N; None where the question could not be asked."""
+        return [self.scores[family, n].get(question) for n in self.sizes(family)]
+
+    def at_largest(self, question: str) -> dict[str, Outcome | None]:
+        """The answers of the paper's families, and of the denoiser that is asked, at their largest N."""
+        families = dict.fromkeys(family for family, _ in self.scores if family in (*PAPER, self.diffusion))
+        return {family: self.asked(family, question)[-1] for family in families}
+
+    def rejected(self, answer: Outcome | None) -> bool:
+        """Whether there is an answer and its null is rejected."""
+        return answer is not None and answer.p < self.alpha
+
+    def hurried(self, family: str) -> str:
+        """Why training time alone explains that the largest N does not memorize; empty if it does not."""
+        n, onset = self.sizes(family)[-1], self.onset.get(family)
+        shown = self.passes[family, n]
+        if onset is not None and shown >= onset:
+            return ""
+        longest = max(self.passes[family, m] for m in self.sizes(family))
+        known = f"no pair memorises within {_count(longest)} passes, so when that sets in is not known"
+        if onset is not None:
+            known = f"memorization sets in after {_count(onset)}"
+        return f"{family} had {_count(shown)} passes at N = {spaced(n)}, and {known}"
+
+    def undecided(self, family: str) -> str:
+        """Why memorization is not excluded at the largest N, though it was not found; empty if it is."""
+        key = family, self.sizes(family)[-1]
+        closer, most = self.closer[key], max(0.5, self.linear[key]) + MARGIN
+        if most > 1 - MARGIN:
+            return (
+                f"{family}: P(train closer) of Gaussians of the same images is {self.linear[key]:.2f} already"
+            )
+        if closer.high <= most:
+            return ""
+        return f"{family}: P(train closer) {closer}, with {closer.n} latents, is not below {most:.2f}"
+
+    def blind(self, question: str) -> str:
+        """Which controls a question misses, as a reason; empty if none."""
+        missed = ", ".join(self.missed.get(question, ()))
+        return missed and f"with as many images the test does not find: {missed}"
 
 
-def gives_away(found: Portrait) -> str:
-    """At which sides in pixels a classifier tells samples from galaxies, and where their variance is off."""
-    sides = {True: [], False: []}
-    for side, test in found.c2st.items():
-        sides[test.p < 0.05].append(f"{side}")
-    told, missed = (", ".join(sides[side]) for side in (True, False))
-    text = f"A classifier tells them from galaxies at {told or 'no number of'} pixels a side"
-    text += f", and not at {missed}" if told and missed else ""
-    off = [f"{ratio:.2f} in {name}" for name, ratio in found.spread.items() if not 0.75 < ratio < 1.35]
-    return (
-        f"{text}. Of the galaxies' variance they have {', '.join(off) or '0.75 to 1.35 in all components'}."
-    )
-
-
-def best_of(ways: Mapping[str, Portrait], ours: str) -> str:
-    """Which way to sample is told from galaxies the least, at the coarsest scale, and whether it is ours."""
-    auc = {name: found.c2st[min(found.c2st)].auc for name, found in ways.items()}
-    best = min(auc, key=lambda name: auc[name].value)
-    text = f"At {min(ways[ours].c2st)} pixels the samples hardest to tell from galaxies are those of "
-    text += f"*{best}* (AUC {auc[best]})"
-    if best == ours:
-        return f"{text}, the way of this book."
-    apart = "no clear difference" if auc[ours].low <= auc[best].high else "a clear difference"
-    return f"{text}; *{ours}*, the way of this book, has {auc[ours]}: {apart}."
-
-
-def lost(errors: Mapping[str, float], linear: Mapping[str, float]) -> str:
-    """Where a denoiser errs more than the linear filter does: errors of both by group of components."""
-    excess = {name: errors[name] - linear[name] for name in errors if name != "bias"}
-    whole = excess.pop("all")
-    if whole <= 0:
-        return f"Its squared error is below that of the linear filter by {-whole:.2f} in all."
-    most = max(excess, key=excess.get)
-    name, of_light = next(iter(excess.items()))
-    text = f"Its squared error is above that of the linear filter by {whole:.2f}; most of that, "
-    text += f"{excess[most]:.2f}, is in {most}. In {name}, brightness and size, it errs "
-    return f"{text}{'more' if of_light > 0 else 'less'} ({of_light:+.2f})."
-
-
-def beyond(difference: float) -> str:
-    """By how much two networks agree more than the stronger of their controls."""
-    if difference > 0:
-        return f"Agreement beyond the stronger control is {difference:+.2f}."
-    less = f"The U-Nets do **not** agree more than the stronger control ({difference:+.2f})"
-    return f"{less}: agreement alone is no evidence that they have learnt galaxies."
-
-
-def onset(history: Mapping[int, Mapping[int, Memorization]], alpha: float = 0.01) -> dict[int, float]:
-    """After how many passes over its training set a pair of models has memorised it.
-
-    Args:
-        history: The tests by N and images shown.
-        alpha: The p-value below which a pair memorises.
-
-    Returns:
-        By N, the fewest passes at which it does, where it ever does.
-    """
-    passes = {
-        n: [shown / n for shown, test in tests.items() if test.outcome.p < alpha]
-        for n, tests in history.items()
-    }
-    return {n: min(found) for n, found in passes.items() if found}
-
-
-def passes(history: Mapping[int, Mapping[int, Memorization]]) -> str:
-    """The same in words."""
-    found = onset(history)
-    texts = [
-        f"at N = {spaced(n)} " + (f"after {spaced(round(found[n]))} passes" if n in found else "never")
-        for n in history
-    ]
-    return f"The pair memorises (p < 0.01) {', '.join(texts)}"
+def _count(passes: float) -> str:
+    return spaced(round(passes)) if passes >= 10 else f"{passes:.1f}"

@@ -1,30 +1,20 @@
 """Every claim of the paper and the rule that decides it, from the `Findings` of a run.
 
-A rule lists its grounds in the order in which they count, `(verdict, whether it applies, reason)`, and the
-first one that applies is the ruling: what cannot be measured comes before what was found, what was found
-before what could not have been. Levels are those of `galgen.figures.claims`, but .05 where there are only a
-few models to deal out anew and where a discriminator is asked.
+A rule lists its grounds in the order in which they count, each a verdict of whether it applies and a reason,
+and the first one that applies is the ruling: what cannot be measured comes before what was found, what was
+found before what could not have been. Levels are those of `galgen.figures.findings`, but .05 where there are
+only a few models to deal out anew and where a discriminator is asked.
 """
 
 from math import inf
 
 from galgen.compare.uncertainty import p_text
 from galgen.figures import rules_gan, rules_glow
-from galgen.figures.claims import (
-    CONFOUNDED,
-    HELD,
-    MARGIN,
-    NOT_HELD,
-    NOT_TESTABLE,
-    PAPER,
-    UNDERPOWERED,
-    Claim,
-    Findings,
-    Ruling,
-    ruled,
-)
-from galgen.figures.grounds import claim_into, kept, single, time, unmeasured, values, whatever_size
+from galgen.figures.claims import Claim, claim_into, kept, single, time, unmeasured, whatever_size
+from galgen.figures.findings import MARGIN, PAPER, Findings
+from galgen.figures.sentences import values
 from galgen.figures.style import spaced
+from galgen.figures.verdicts import Ruling, confounded, held, not_held, not_testable, ruled, underpowered
 
 CLAIMS: list[Claim] = []
 _claim = claim_into(CLAIMS)
@@ -41,9 +31,9 @@ def _shape(run: Findings) -> Ruling:
     return ruled(
         f"energy distance, blurred by a pixel less samples (A or B, the farther): {numbers}",
         unmeasured(nearer.values()),
-        (NOT_HELD, far, f"farther from galaxies than galaxies blurred by a pixel: {far}"),
-        (UNDERPOWERED, unclear, f"the interval of the difference from that blur holds 0: {unclear}"),
-        (HELD, True, "all are nearer to galaxies than galaxies blurred by a pixel, the margin"),
+        not_held(far, f"farther from galaxies than galaxies blurred by a pixel: {far}"),
+        underpowered(unclear, f"the interval of the difference from that blur holds 0: {unclear}"),
+        held("all are nearer to galaxies than galaxies blurred by a pixel, the margin"),
     )
 
 
@@ -63,12 +53,12 @@ def _passage(run: Findings) -> Ruling:
     return ruled(
         f"P(train closer) {closer} and agreement {values(agree)} at {run.at(run.diffusion)}",
         single(run, run.diffusion),
-        (NOT_HELD, not run.rejected(copies[0]), "no memorization is found at the smallest N"),
-        (NOT_HELD, run.rejected(copies[-1]), "the largest N memorises as well"),
-        (NOT_HELD, agree[-1].value <= agree[0].value, "A and B do not agree more at the largest N"),
+        not_held(not run.rejected(copies[0]), "no memorization is found at the smallest N"),
+        not_held(run.rejected(copies[-1]), "the largest N memorises as well"),
+        not_held(agree[-1].value <= agree[0].value, "A and B do not agree more at the largest N"),
         time(run, run.diffusion),
-        (UNDERPOWERED, run.undecided(run.diffusion), run.undecided(run.diffusion)),
-        (HELD, True, "the smallest N memorises, the largest does not, and had the time to"),
+        underpowered(run.undecided(run.diffusion)),
+        held("the smallest N memorises, the largest does not, and had the time to"),
     )
 
 
@@ -82,15 +72,14 @@ def _same(run: Findings) -> Ruling:
     what = "what each model's own Gaussian leaves of its images agrees"
     return ruled(
         numbers,
-        (NOT_HELD, not run.rejected(agree), "A and B agree no more than unrelated latents"),
-        (NOT_HELD, not run.rejected(left), f"{what} no more than unrelated latents"),
-        (NOT_TESTABLE, foreign is None, "no network of other galaxies to hold against"),
-        (
-            NOT_HELD,
+        not_held(not run.rejected(agree), "A and B agree no more than unrelated latents"),
+        not_held(not run.rejected(left), f"{what} no more than unrelated latents"),
+        not_testable(foreign is None, "no network of other galaxies to hold against"),
+        not_held(
             not run.rejected(foreign) or foreign.value < MARGIN,
             f"{what} no more, within {MARGIN}, than with a network of other galaxies",
         ),
-        (HELD, True, f"{what}, and more than with a network of other galaxies"),
+        held(f"{what}, and more than with a network of other galaxies"),
     )
 
 
@@ -101,10 +90,10 @@ def _new(run: Findings) -> Ruling:
     closer = run.closer[run.diffusion, n]
     return ruled(
         f"P(train closer) {closer} at N = {spaced(n)}, p of memorization {p_text(answer.p)}",
-        (NOT_HELD, run.rejected(answer), "memorization is found"),
+        not_held(run.rejected(answer), "memorization is found"),
         time(run, run.diffusion),
-        (UNDERPOWERED, run.undecided(run.diffusion), run.undecided(run.diffusion)),
-        (HELD, True, "no memorization is found, and there was time for it"),
+        underpowered(run.undecided(run.diffusion)),
+        held("no memorization is found, and there was time for it"),
     )
 
 
@@ -122,12 +111,12 @@ def _unseen_copies(run: Findings) -> Ruling:
     return ruled(
         f"smallest N against largest, {run.at(run.diffusion)}: {numbers}",
         single(run, run.diffusion),
-        (NOT_TESTABLE, not run.rejected(copies[0]), "the smallest N is not found to memorise"),
-        (NOT_TESTABLE, run.rejected(copies[-1]), "the largest N memorises as well"),
+        not_testable(not run.rejected(copies[0]), "the smallest N is not found to memorise"),
+        not_testable(run.rejected(copies[-1]), "the largest N memorises as well"),
         unmeasured([between]),
-        (NOT_HELD, run.rejected(between), "the N that memorises is distinguished from the one that does not"),
-        (UNDERPOWERED, run.blind("morphology"), run.blind("morphology")),
-        (HELD, True, "the two are not distinguished, and the controls that must be are"),
+        not_held(run.rejected(between), "the N that memorises is distinguished from the one that does not"),
+        underpowered(run.blind("morphology")),
+        held("the two are not distinguished, and the controls that must be are"),
     )
 
 
@@ -137,9 +126,9 @@ def _plateau(run: Findings) -> Ruling:
     rise, middle = run.unseen[0] - run.unseen[-1], sorted(run.unseen)[len(run.unseen) // 2]
     return ruled(
         f"{run.unseen[-1]:.1f} to {run.unseen[0]:.1f} dB as noise falls from 0.05 to 0.01, undone 26 to 40",
-        (NOT_HELD, rise >= 3, f"it gains {rise:.1f} dB, 3 or more"),
-        (NOT_HELD, abs(middle - 27) > 3, f"it is flat within 3 dB, but about {middle:.0f} dB"),
-        (HELD, True, "it is flat within 3 dB, and within 3 of 27"),
+        not_held(rise >= 3, f"it gains {rise:.1f} dB, 3 or more"),
+        not_held(abs(middle - 27) > 3, f"it is flat within 3 dB, but about {middle:.0f} dB"),
+        held("it is flat within 3 dB, and within 3 of 27"),
     )
 
 
@@ -151,17 +140,17 @@ def _no_gap(run: Findings) -> Ruling:
     return ruled(
         f"largest gap {', '.join(f'{gap:.1f}' for gap in gaps)} dB at {run.at(run.diffusion)}",
         single(run, run.diffusion),
-        (NOT_HELD, large >= 1, f"it is {large:.1f} dB better on its own, 1 or more"),
-        (UNDERPOWERED, small < 1, "no gap of 1 dB is seen at the smallest N either"),
+        not_held(large >= 1, f"it is {large:.1f} dB better on its own, 1 or more"),
+        underpowered(small < 1, "no gap of 1 dB is seen at the smallest N either"),
         time(run, run.diffusion),
-        (HELD, True, "the gap is below 1 dB, and there was time for one"),
+        held("the gap is below 1 dB, and there was time for one"),
     )
 
 
 @_claim("section 3.3.3", "fig-time")
 def _resolution(run: Findings) -> Ruling:
     """A higher resolution needs no training set that is orders of magnitude larger."""
-    return Ruling(NOT_TESTABLE, "no second size of images", "the images of a run are of one size")
+    return ruled("no second size of images", not_testable("the images of a run are of one size"))
 
 
 @_claim("sections 3.3.4 and 3.3.5", "fig-glow-cosine")
@@ -175,10 +164,10 @@ def _no_copies(run: Findings) -> Ruling:
     rushed, wide = ("; ".join(filter(None, map(why, families))) for why in (run.hurried, run.undecided))
     return ruled(
         f"p of memorization: {numbers}; P(train closer) {closer}",
-        (NOT_HELD, found, f"memorization is found: {found}"),
-        (CONFOUNDED, rushed, f"with training time: {rushed}"),
-        (UNDERPOWERED, wide, wide),
-        (HELD, True, "no memorization is found, and both had the time to"),
+        not_held(found, f"memorization is found: {found}"),
+        confounded(rushed, f"with training time: {rushed}"),
+        underpowered(wide),
+        held("no memorization is found, and both had the time to"),
     )
 
 
@@ -194,17 +183,17 @@ def _thumb(run: Findings) -> Ruling:
     said = [f"{min(side):.3g} to {max(side):.3g}" if side else "none" for side in (good, bad)]
     return ruled(
         f"pixels a parameter: of pairs without a fault {said[0]}, of those with one {said[1]}",
-        (NOT_HELD, min(good, default=inf) < 10, "a pair ten times below that shows no fault"),
-        (NOT_HELD, max(bad, default=0) >= 100, "a pair above that has a fault"),
-        (NOT_TESTABLE, max(good, default=0) < 100, "no pair has as many"),
-        (CONFOUNDED, True, "with N: at every N the parameters are the same"),
+        not_held(min(good, default=inf) < 10, "a pair ten times below that shows no fault"),
+        not_held(max(bad, default=0) >= 100, "a pair above that has a fault"),
+        not_testable(max(good, default=0) < 100, "no pair has as many"),
+        confounded("with N: at every N the parameters are the same"),
     )
 
 
 @_claim("abstract", "fig-scoreboard")
 def _too_few(run: Findings) -> Ruling:
     """Training sets below 100 000 pose challenges to all models."""
-    return Ruling(NOT_TESTABLE, "no profile but `paper` has as many", "no N is as large")
+    return ruled("no profile but `paper` has as many", not_testable("no N is as large"))
 
 
 def rulings(run: Findings, *keys: str) -> dict[Claim, Ruling]:

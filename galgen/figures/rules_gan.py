@@ -5,20 +5,11 @@ from math import inf
 
 from galgen.compare.family_tests import Course
 from galgen.compare.uncertainty import p_text
-from galgen.figures.claims import (
-    CONFOUNDED,
-    HELD,
-    NOT_HELD,
-    NOT_TESTABLE,
-    UNDERPOWERED,
-    Claim,
-    Findings,
-    Ruling,
-    ruled,
-)
-from galgen.figures.grounds import FEW, Ground, claim_into, ps, single, values, whatever_size
-from galgen.figures.sentences import listed
+from galgen.figures.claims import Claim, claim_into, single, whatever_size
+from galgen.figures.findings import FEW, Findings
+from galgen.figures.sentences import listed, ps, values
 from galgen.figures.style import spaced
+from galgen.figures.verdicts import Ruling, confounded, held, not_held, not_testable, ruled, underpowered
 
 _TWO = 0.25  # how near to 2 a mean hinge loss counts as 2
 
@@ -34,13 +25,12 @@ def _start(run: Findings) -> Ruling:
     shown = next(iter(judge.losses))
     return ruled(
         f"p {p_text(judge.start)} of two, after {spaced(shown)} images shown, the first stage kept",
-        (
-            NOT_HELD,
+        not_held(
             judge.start < FEW,
             "D distinguishes the other model's samples from training images there",
         ),
-        (UNDERPOWERED, judge.p[shown] >= FEW, "D distinguishes nothing there, its own samples included"),
-        (HELD, True, "D distinguishes its own samples, but not the other model's from training images"),
+        underpowered(judge.p[shown] >= FEW, "D distinguishes nothing there, its own samples included"),
+        held("D distinguishes its own samples, but not the other model's from training images"),
     )
 
 
@@ -51,9 +41,9 @@ def _alone(run: Findings) -> Ruling:
     when = [f"after {spaced(n)} images shown" if n < inf else "never" for n in (alone, together)]
     return ruled(
         f"within {_TWO} of 2 from then on: A's two {when[0]}, all four {when[1]}",
-        (NOT_HELD, alone == inf, "A's own two do not come there either"),
-        (NOT_HELD, alone >= together, "all four are there as soon as A's two"),
-        (HELD, True, "A's two are there before all four"),
+        not_held(alone == inf, "A's own two do not come there either"),
+        not_held(alone >= together, "all four are there as soon as A's two"),
+        held("A's two are there before all four"),
     )
 
 
@@ -64,9 +54,9 @@ def _hinge(run: Findings) -> Ruling:
     far = max(abs(loss - 2) for loss in losses)
     return ruled(
         f"{listed(losses)} at N = {spaced(run.sizes('GAN')[-1])}",
-        (NOT_HELD, far >= _TWO, f"the farthest is {far:.2f} from it"),
-        (UNDERPOWERED, _last(run).verdict == "no power", "a judge that sees nothing ends there as well"),
-        (HELD, True, f"all are within {_TWO} of it"),
+        not_held(far >= _TWO, f"the farthest is {far:.2f} from it"),
+        underpowered(_last(run).verdict == "no power", "a judge that sees nothing ends there as well"),
+        held(f"all are within {_TWO} of it"),
     )
 
 
@@ -77,11 +67,11 @@ def _separation(run: Findings) -> Ruling:
     return ruled(
         f"distance {listed(j.distance for j in judges)} at {run.at('GAN')}: {', '.join(said)}",
         single(run, "GAN"),
-        (NOT_HELD, said[-1] == "separates", "they separate at the largest N"),
-        (UNDERPOWERED, "no power" in (said[0], said[-1]), "a judge does not see what is wrong on purpose"),
-        (NOT_HELD, said[0] != "separates", "they do not separate at the smallest N"),
+        not_held(said[-1] == "separates", "they separate at the largest N"),
+        underpowered("no power" in (said[0], said[-1]), "a judge does not see what is wrong on purpose"),
+        not_held(said[0] != "separates", "they do not separate at the smallest N"),
         _memory(run),
-        (HELD, True, "they separate at the smallest N only, where the judges have power at the largest"),
+        held("they separate at the smallest N only, where the judges have power at the largest"),
     )
 
 
@@ -91,10 +81,10 @@ def _persists(run: Findings) -> Ruling:
     stages = list(next(iter(run.judges.values())).p.items())[-2:]
     return ruled(
         f"p {', '.join(f'{p_text(p)} after {spaced(n)} images shown' for n, p in stages)}",
-        (NOT_TESTABLE, len(stages) < 2, "there is one stage only"),
-        (NOT_HELD, max(p for _, p in stages) >= FEW, "they are not apart at the last two stages"),
+        not_testable(len(stages) < 2, "there is one stage only"),
+        not_held(max(p for _, p in stages) >= FEW, "they are not apart at the last two stages"),
         _memory(run),
-        (HELD, True, "they are apart at the last two stages"),
+        held("they are apart at the last two stages"),
     )
 
 
@@ -105,13 +95,12 @@ def _generator(run: Findings) -> Ruling:
     return ruled(
         f"distance with held-out for training images {values(fresh)} at {run.at('GAN')}, p {ps(fresh)}",
         single(run, "GAN"),
-        (
-            NOT_HELD,
+        not_held(
             fresh[0].value < 1.1 * fresh[-1].value,
             "with held-out images the distance does not fall by a tenth: what falls with N is memory",
         ),
-        (NOT_HELD, fresh[0].p >= FEW, "with held-out images nothing is apart at the smallest N"),
-        (HELD, True, "with held-out images too the smallest N is apart, and farther than the largest"),
+        not_held(fresh[0].p >= FEW, "with held-out images nothing is apart at the smallest N"),
+        held("with held-out images too the smallest N is apart, and farther than the largest"),
     )
 
 
@@ -135,6 +124,6 @@ def _settled(losses: Mapping[int, Sequence[float]], curves: int) -> float:
     return since
 
 
-def _memory(run: Findings) -> Ground:
+def _memory(run: Findings) -> tuple:
     knows = next(iter(run.judges.values())).memory > 0.5
-    return CONFOUNDED, knows, "with memory: both D distinguish their training images from held-out ones"
+    return confounded(knows, "with memory: both D distinguish their training images from held-out ones")

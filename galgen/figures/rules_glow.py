@@ -4,21 +4,13 @@ from collections.abc import Iterable
 from math import comb
 
 from galgen.compare.family_tests import falls
-from galgen.figures.claims import (
-    HELD,
-    MARGIN,
-    NOT_HELD,
-    NOT_TESTABLE,
-    TIMES,
-    UNDERPOWERED,
-    Claim,
-    Findings,
-    Ruling,
-    ruled,
-)
-from galgen.figures.grounds import FEW, claim_into, single, unmeasured, values
-from galgen.figures.sentences import listed
+from galgen.figures.claims import Claim, claim_into, single, unmeasured
+from galgen.figures.findings import FEW, MARGIN, Findings
+from galgen.figures.sentences import listed, values
 from galgen.figures.style import spaced
+from galgen.figures.verdicts import Ruling, held, not_held, not_testable, ruled, underpowered
+
+TIMES = 1.25  # of a W1: how far two Glows of one density may be apart, over two of the same images
 
 CLAIMS: list[Claim] = []
 _claim = claim_into(CLAIMS)
@@ -31,8 +23,8 @@ def _unlike(run: Findings) -> Ruling:
     alike = ", ".join(family for family, value in agree.items() if value > 0.9)
     return ruled(
         f"agreement {', '.join(f'{family} {value:.2f}' for family, value in agree.items())}",
-        (NOT_HELD, alike, f"they draw nearly the same, above 0.9: {alike}"),
-        (HELD, True, "by construction for the GAN, in which nothing ties a latent to an image; Glow's could"),
+        not_held(alike, f"they draw nearly the same, above 0.9: {alike}"),
+        held("by construction for the GAN, in which nothing ties a latent to an image; Glow's could"),
     )
 
 
@@ -43,10 +35,8 @@ def _echo(run: Findings) -> Ruling:
     floor = min(min(test.floor) for test in run.latents.values())
     return ruled(
         f"W1 at most {max(worst):.1e}; floor of independent normals {floor:.1e}",
-        (NOT_HELD, max(worst) > floor, "the arithmetic fails: a flow is a bijection by construction"),
-        (
-            HELD,
-            True,
+        not_held(max(worst) > floor, "the arithmetic fails: a flow is a bijection by construction"),
+        held(
             "by construction: a flow is a bijection, so this tests its arithmetic and nothing learnt",
         ),
     )
@@ -58,12 +48,11 @@ def _independent(run: Findings) -> Ruling:
     shared = list(run.latents.values())[-1].shared
     return ruled(
         f"multiple correlation beyond shuffled images, by level: {listed(shared)}",
-        (
-            NOT_HELD,
+        not_held(
             max(shared) > MARGIN,
             f"z'_B depends on z by more than {MARGIN} at level {_where(shared, MARGIN)}",
         ),
-        (HELD, True, f"at no level does z'_B depend on z by more than {MARGIN}, the margin"),
+        held(f"at no level does z'_B depend on z by more than {MARGIN}, the margin"),
     )
 
 
@@ -78,14 +67,13 @@ def _ordered(run: Findings) -> Ruling:
     return ruled(
         f"W1 at {run.at('Glow')}: {levels}; p of {few} pairs, by level {listed(falling)}",
         single(run, "Glow"),
-        (
-            HELD,
+        held(
             max(falling) < FEW,
             "at every level all pairs of the smallest N lie above those of the largest",
         ),
-        (NOT_HELD, min(growing) < FEW, f"it grows at level {_where([-p for p in growing], -FEW)}"),
-        (UNDERPOWERED, least >= FEW, f"with {few} pairs no p is below {least:.2f}"),
-        (NOT_HELD, True, f"it does not fall at level {_where(falling, FEW)}"),
+        not_held(min(growing) < FEW, f"it grows at level {_where([-p for p in growing], -FEW)}"),
+        underpowered(least >= FEW, f"with {few} pairs no p is below {least:.2f}"),
+        not_held(f"it does not fall at level {_where(falling, FEW)}"),
     )
 
 
@@ -96,8 +84,8 @@ def _floor(run: Findings) -> Ruling:
     times = [min(pairs) / floor for pairs, floor in zip(test.apart, test.floor, strict=True)]
     return ruled(
         f"W1 of the nearest pair over the floor of independent normals, by level: {listed(times, '.1f')}",
-        (NOT_HELD, max(times) > TIMES, f"beyond {TIMES} times the floor at level {_where(times, TIMES)}"),
-        (HELD, True, f"within {TIMES} times the floor, the margin, at all levels"),
+        not_held(max(times) > TIMES, f"beyond {TIMES} times the floor at level {_where(times, TIMES)}"),
+        held(f"within {TIMES} times the floor, the margin, at all levels"),
     )
 
 
@@ -109,15 +97,14 @@ def _one_density(run: Findings) -> Ruling:
     least = 2 / comb(2 * len(test.apart[0]), len(test.apart[0]))
     return ruled(
         f"W1 over that of Glows of the same images, by level: {listed(test.ratio)}; p {listed(test.p)}",
-        (NOT_TESTABLE, not test.ratio, "a single pair: there are no two Glows of the same images"),
-        (NOT_HELD, matter, f"beyond {TIMES} times it, and not by chance, at level {matter}"),
-        (
-            UNDERPOWERED,
+        not_testable(not test.ratio, "a single pair: there are no two Glows of the same images"),
+        not_held(matter, f"beyond {TIMES} times it, and not by chance, at level {matter}"),
+        underpowered(
             max(test.ratio, default=0) > TIMES,
             f"beyond {TIMES} times it, but no more than by chance, where p is {least:.2f} at least",
         ),
-        (UNDERPOWERED, min(first.p) >= FEW, "not even at the smallest N does it show which images they saw"),
-        (HELD, True, f"at most {TIMES} times, the margin, as far apart as Glows of the same images"),
+        underpowered(min(first.p) >= FEW, "not even at the smallest N does it show which images they saw"),
+        held(f"at most {TIMES} times, the margin, as far apart as Glows of the same images"),
     )
 
 
@@ -131,9 +118,9 @@ def _glow_degrades(run: Findings) -> Ruling:
         numbers,
         single(run, "Glow"),
         unmeasured([farther]),
-        (HELD, farther and farther.low > 0, "the smallest N is farther from galaxies than the largest"),
-        (NOT_HELD, farther and farther.high < 0, "the smallest N is nearer to galaxies than the largest"),
-        (UNDERPOWERED, True, "the interval of the difference holds 0"),
+        held(farther and farther.low > 0, "the smallest N is farther from galaxies than the largest"),
+        not_held(farther and farther.high < 0, "the smallest N is nearer to galaxies than the largest"),
+        underpowered("the interval of the difference holds 0"),
     )
 
 
@@ -148,12 +135,12 @@ def _worse_unseen(run: Findings) -> Ruling:
     moved = far.value / near.value
     return ruled(
         f"energy distance at N = {spaced(n)} less that at the largest {farther or '–'}; W1 {moved:.2f} times",
-        (NOT_TESTABLE, len(run.sizes("Glow")) < 3, "there are fewer than three N"),
+        not_testable(len(run.sizes("Glow")) < 3, "there are fewer than three N"),
         unmeasured([farther]),
-        (NOT_HELD, farther and farther.high < 0, "it is nearer to galaxies than the largest"),
-        (NOT_HELD, max(moved, 1 / moved) > 1.5, "W1 moves as well, by more than half"),
-        (UNDERPOWERED, farther and farther.low <= 0, "the interval of the difference holds 0"),
-        (HELD, True, "it is farther from galaxies, while W1 changes by less than half"),
+        not_held(farther and farther.high < 0, "it is nearer to galaxies than the largest"),
+        not_held(max(moved, 1 / moved) > 1.5, "W1 moves as well, by more than half"),
+        underpowered(farther and farther.low <= 0, "the interval of the difference holds 0"),
+        held("it is farther from galaxies, while W1 changes by less than half"),
     )
 
 

@@ -13,9 +13,10 @@ from IPython.display import Markdown
 from galgen.compare.family_tests import Course, Latents
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.figures.claims import VERDICTS, Findings, Ruling
+from galgen.figures.findings import Findings
 from galgen.figures.style import spaced
 from galgen.figures.tables import table
+from galgen.figures.verdicts import VERDICTS, Ruling
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
