@@ -93,7 +93,7 @@ def denoising_curve(
 
 @torch.inference_mode()
 def error_by_scale(
-    denoise: ConditionalDenoiser, images: np.ndarray, sigma: float, components: Tensor, *, seed: int = 0
+    denoise: ConditionalDenoiser, images: np.ndarray, sigma: float, components: Tensor
 ) -> dict[str, float]:
     """The squared error by group of components, with "all" of it and the "bias" that is part of it.
 
@@ -102,9 +102,8 @@ def error_by_scale(
         images: uint8 (n, C, H, W).
         sigma: Noise level.
         components: Orthonormal, in rows, (k, C H W), as those of `galgen.compare.gaussian.Gaussian`.
-        seed: Seed of the noise.
     """
-    ((x, _, estimate),) = _denoised(denoise, images, [sigma], seed, 64)
+    ((x, _, estimate),) = _denoised(denoise, images, [sigma], 0, 64)
     error = (estimate - x).flatten(1)
     square = (error @ components.T).square().mean(0)
     found = {name: square[part].sum().item() for name, part in groups(len(components)).items()}

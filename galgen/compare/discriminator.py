@@ -201,23 +201,20 @@ def image_sets(
 
 
 @torch.inference_mode()
-def score(
-    D: Callable[[Tensor], Tensor], images: Tensor, *, chunk: int = 64, device: str | torch.device = "cpu"
-) -> np.ndarray:
+def score(D: Callable[[Tensor], Tensor], images: Tensor, *, chunk: int = 64) -> np.ndarray:
     """D's score of each image, real positive.
 
     Args:
         D: The discriminator in evaluation mode: (B, C, H, W) to (B,).
         images: (n, C, H, W) in [0, 1].
         chunk: Images in a call.
-        device: Where D computes.
 
     Returns:
         (n,) float64, rounded to 1e-5: what is below is the rounding of float32 and depends on the chunk.
     """
     if isinstance(D, nn.Module) and D.training:
         raise GalgenError("the discriminator is in training mode: call D.eval() first")
-    scores = torch.cat([D(part.to(device)).float().cpu() for part in images.split(chunk)])
+    scores = torch.cat([D(part).float() for part in images.split(chunk)])
     if scores.shape != (len(images),) or not scores.isfinite().all():
         raise GalgenError(
             f"scores {tuple(scores.shape)} of {len(images)} images: one finite number each, please"

@@ -62,9 +62,7 @@ class Ladder:
         return float(np.interp(area, self.areas[rises], self.amounts[rises]))
 
 
-def ladder(
-    fault: str, unseen: np.ndarray, reference: np.ndarray, *, side: int, bits: int = 8, seed: int = 0
-) -> Ladder:
+def ladder(fault: str, unseen: np.ndarray, reference: np.ndarray, *, side: int, bits: int = 8) -> Ladder:
     """Make galaxies wrong by growing amounts, and ask the classifier.
 
     Args:
@@ -73,16 +71,15 @@ def ladder(
         reference: Others, of as many grey levels as the model draws.
         side: Pixels that all are averaged down to.
         bits: Of the grey levels.
-        seed: Random seed.
     """
     known, amounts = features(reference, side=side), np.array(_AMOUNTS[fault])
     wrong = (rounded(FAULTS[fault](unseen, amount), bits) for amount in amounts)
     # one permutation: the area alone is wanted
-    areas = [c2st(known, features(x, side=side), permutations=1, seed=seed).auc.value for x in wrong]
+    areas = [c2st(known, features(x, side=side), permutations=1).auc.value for x in wrong]
     return Ladder(amounts, np.maximum.accumulate(areas))
 
 
-def area(samples: np.ndarray | Tensor, reference: np.ndarray, *, side: int, seed: int = 0) -> Estimate:
+def area(samples: np.ndarray | Tensor, reference: np.ndarray, *, side: int) -> Estimate:
     """The classifier's area of a model's samples beside the reference, both rounded, averaged down alike."""
     known, asked = (features(part, side=side) for part in (reference, samples))
-    return c2st(known, asked, permutations=1, seed=seed).auc
+    return c2st(known, asked, permutations=1).auc

@@ -154,12 +154,8 @@ def invert(
     return Inversion(z, columns[:levels], columns[levels : 2 * levels], *columns[2 * levels :])
 
 
-def compare_levels(inversion: Inversion, *, seed: int = 0) -> list[LevelTest]:
+def compare_levels(inversion: Inversion) -> list[LevelTest]:
     """All statistics of the test, level by level, finest first.
-
-    Args:
-        inversion: From `invert`.
-        seed: Random seed.
 
     Raises:
         GalgenError: If fewer than two images have finite latents.
@@ -169,7 +165,7 @@ def compare_levels(inversion: Inversion, *, seed: int = 0) -> list[LevelTest]:
     if finite.sum() < 2:
         raise GalgenError(f"{finite.sum()} of {len(finite)} images have finite latents: look at the training")
     levels, lost = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True), int((~finite).sum())
-    return [_level(*(latents[finite] for latents in level), lost, seed) for level in levels]
+    return [_level(*(latents[finite] for latents in level), lost) for level in levels]
 
 
 def gathered(tests: Mapping[int, Sequence[Sequence[LevelTest]]], statistic: str) -> np.ndarray:
@@ -178,16 +174,16 @@ def gathered(tests: Mapping[int, Sequence[Sequence[LevelTest]]], statistic: str)
     return np.swapaxes(values, 1, 2)
 
 
-def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, seed: int) -> LevelTest:
+def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int) -> LevelTest:
     def estimate(influences: np.ndarray) -> Estimate:
-        return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean, seed=seed)
+        return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean)
 
-    w1_a, w1_b = wasserstein(z_a, z, seed=seed), wasserstein(z_b, z, seed=seed)
+    w1_a, w1_b = wasserstein(z_a, z), wasserstein(z_b, z)
     z, z_b = z.astype(np.float64), z_b.astype(np.float64)  # an outlier's square is beyond float32
     mean, sd, norms = z_b.mean(), z_b.std(), np.square(z_b).mean((1, 2, 3))
     u, v = (z - z.mean()) / z.std(), (z_b - mean) / sd
     r = (u * v).mean()
-    orders = permuted(np.arange(len(z)), _SHUFFLES, seed)[1:]
+    orders = permuted(np.arange(len(z)), _SHUFFLES, 0)[1:]
     null = [(u * v[order]).mean() for order in orders]
     return LevelTest(
         shape=z.shape[1:],
@@ -197,7 +193,7 @@ def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int, seed: int
         floor=iid_floor(z.size),
         mean=estimate(z_b),
         sd=estimate(sd * (1 + v**2) / 2),
-        norm_spread=bootstrap(norms / norms.mean() * (z[0].size / 2) ** 0.5, np.std, seed=seed),
+        norm_spread=bootstrap(norms / norms.mean() * (z[0].size / 2) ** 0.5, np.std),
         correlation=estimate(r + u * v - r * (u**2 + v**2) / 2),
         correlation_null=float(1.96 * np.sqrt(np.mean(np.square(null)))),
         shared=_shared(z, z_b),

@@ -54,20 +54,12 @@ def votes(of_a: np.ndarray, of_b: np.ndarray) -> np.ndarray:
     return 0.5 + np.nan_to_num(np.sign(of_a) - np.sign(of_b)) / 4
 
 
-def onsets(
-    histories: Mapping[int, History],
-    levels: Mapping[int, float],
-    *,
-    resamplings: int = 2000,
-    seed: int = 0,
-) -> Onsets:
+def onsets(histories: Mapping[int, History], levels: Mapping[int, float]) -> Onsets:
     """The onsets, and how they grow with N.
 
     Args:
         histories: By N, the margins of A's and B's images by images shown, of latents that all share.
         levels: By N, P(train closer) that an onset exceeds: that of Gaussians of the same sets.
-        resamplings: Of latents.
-        seed: Random seed.
 
     Raises:
         GalgenError: If a history is empty, or not all are of the same latents.
@@ -77,7 +69,7 @@ def onsets(
     if len(counts) != 1 or not all(map(len, found.values())):
         raise GalgenError(f"histories of {sorted(counts)} latents: give the same to all, and no empty ones")
     latents = counts.pop()
-    drawn = np.random.default_rng(seed).multinomial(latents, np.full(latents, 1 / latents), resamplings)
+    drawn = np.random.default_rng(0).multinomial(latents, np.full(latents, 1 / latents), 2000)
     weights = np.concatenate([np.ones((1, latents)), drawn]) / latents
     closer, times = {}, {}
     for n, table in found.items():

@@ -19,6 +19,8 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
+IMAGES = 2000  # that define the components, of as many as there are
+
 
 def groups(count: int) -> dict[str, slice]:
     """Groups of so many principal components, by name, from the largest scales on."""
@@ -27,20 +29,19 @@ def groups(count: int) -> dict[str, slice]:
     return dict(zip(names, map(slice, ends, ends[1:]), strict=True))
 
 
-def by_scale(a: Tensor, b: Tensor, images: np.ndarray, count: int = 2000) -> dict[str, np.ndarray]:
+def by_scale(a: Tensor, b: Tensor, images: np.ndarray) -> dict[str, np.ndarray]:
     """The cosine of a_i and b_i within groups of principal components, from the largest scales on.
 
     Args:
         a: Images (n, C, H, W) in [0, 1].
         b: As many images.
-        images: The data set, uint8 (M, C, H, W); its first `count` define the components.
-        count: See there.
+        images: The data set, uint8 (M, C, H, W); its first `IMAGES` define the components.
 
     Returns:
         By the name of the group the cosines (n,); 0 where an image has nothing in it. Groups beyond the
         number of pixels or of images are left out.
     """
-    flat = images[:count].reshape(len(images[:count]), -1) / 255
+    flat = images[:IMAGES].reshape(len(images[:IMAGES]), -1) / 255
     mean = flat.mean(0)
     components = np.linalg.svd(flat - mean, full_matrices=False)[2][: len(flat) - 1]
     u, v = ((part.numpy().reshape(len(part), -1) - mean) @ components.T for part in (a, b))
@@ -57,9 +58,9 @@ def brightness(samples: Tensor, images: np.ndarray) -> float:
     return float(samples.mean() / (images.mean() / 255))
 
 
-def first_component(images: np.ndarray, count: int = 2000) -> float:
+def first_component(images: np.ndarray) -> float:
     """The standard deviation of uint8 images, scaled to [0, 1], along their first principal component."""
-    flat = images[:count].reshape(len(images[:count]), -1) / 255
+    flat = images[:IMAGES].reshape(len(images[:IMAGES]), -1) / 255
     return float(np.linalg.norm(flat - flat.mean(0), 2) / len(flat) ** 0.5)
 
 
@@ -68,16 +69,16 @@ def principal_spread(samples: Tensor, images: np.ndarray) -> dict[str, float]:
 
     Args:
         samples: (n, 1, H, W), n >= 2, in [0, 1].
-        images: The training images, uint8 (N, 1, H, W), of which 2000 define the components.
+        images: The training images, uint8 (N, 1, H, W), of which `IMAGES` define the components.
 
     Returns:
         The ratio by the name of the group, up to component 400; groups beyond the number of pixels or images
         are left out.
     """
     flat = images.reshape(len(images), -1) / 255
-    components = np.linalg.svd(flat[:2000] - flat.mean(0), full_matrices=False)[2]
+    components = np.linalg.svd(flat[:IMAGES] - flat.mean(0), full_matrices=False)[2]
     wanted = ((flat - flat.mean(0)) @ components.T).var(0)
     drawn = samples.numpy().reshape(len(samples), -1)
     found = ((drawn - drawn.mean(0)) @ components.T).var(0)
-    parts = groups(min(len(wanted), len(flat[:2000]) - 1, 400))
+    parts = groups(min(len(wanted), len(flat[:IMAGES]) - 1, 400))
     return {name: float(found[part].sum() / wanted[part].sum()) for name, part in parts.items()}

@@ -49,14 +49,14 @@ def game_figure(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
     return figure
 
 
-def _loss_curves(axis: Axes, test: DiscriminatorTest, high: float = 6) -> None:
-    """The distributions of the hinge loss; what lies above `high` is put into the last bin."""
-    form = {"bins": np.linspace(0, high, 49), "density": True, "histtype": "step", "lw": 1.4}
+def _loss_curves(axis: Axes, test: DiscriminatorTest) -> None:
+    """The distributions of the hinge loss; what lies above 6 is put into the last bin."""
+    form = {"bins": np.linspace(0, 6, 49), "density": True, "histtype": "step", "lw": 1.4}
     for which, (colour, line, label) in _STYLES.items():
-        losses = np.clip(getattr(test, which[0]).curves[which[1]].loss, 0, high)
+        losses = np.clip(getattr(test, which[0]).curves[which[1]].loss, 0, 6)
         axis.hist(losses, color=colour, ls=line, label=label, **form)
     axis.axvline(2, color="black", lw=0.7)
-    axis.set(yticks=[], xlim=(0, high))
+    axis.set(yticks=[], xlim=(0, 6))
 
 
 def loss_panels(tests: Mapping[str, DiscriminatorTest], columns: int) -> Figure:

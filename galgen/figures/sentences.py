@@ -163,14 +163,14 @@ def passes(history: Mapping[int, Mapping[int, Memorization]]) -> str:
 # Of Glow and the GAN
 
 
-def collapsed(spread: Mapping[int, float], least: float = 0.2) -> str:
+def collapsed(spread: Mapping[int, float]) -> str:
     """Whether a generator came to draw one image: spread of generated images over that of real ones, by N."""
-    found = [n for n, value in spread.items() if value < least]
+    found = [n for n, value in spread.items() if value < 0.2]
     text = (
         f"At the end the spread of generated images over that of real ones is {listed(spread.values())} for "
     )
     text += f"{at_sizes(spread)}: "
-    return text + (f"collapsed at {at_sizes(found)}." if found else f"no run collapsed (below {least}).")
+    return text + (f"collapsed at {at_sizes(found)}." if found else "no run collapsed (below 0.2).")
 
 
 def small_scales(share: float) -> str:
