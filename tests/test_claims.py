@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from galgen.compare.family_tests import Course, Latents
+from galgen.compare.discriminator import Course
+from galgen.compare.inversion import Latents
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures import claims

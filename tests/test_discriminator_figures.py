@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, judge
-from galgen.compare.family_tests import course
+from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import discriminator as figures
 

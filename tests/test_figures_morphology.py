@@ -2,9 +2,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from astropy.table import Table
 
+from galgen.compare.agreement import Shared
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.shared_latents import Shared
 from galgen.compare.uncertainty import Outcome
 from galgen.figures import morphology
 from galgen.figures.corners import RANGES

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from galgen.compare.agreement import Shared
 from galgen.compare.likelihood import Divergence
 from galgen.compare.memorization import Exchange, Memorization
-from galgen.compare.portraits import Portrait
-from galgen.compare.shared_latents import Shared
+from galgen.compare.scoreboard import Portrait
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES, ConditionalSettings

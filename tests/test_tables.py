@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.portraits import portrait
 from galgen.compare.scales import brightness
+from galgen.compare.scoreboard import portrait
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.experiment import Training
 from galgen.figures import tables

@@ -27,8 +27,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from galgen.compare.empirical import Empirical
-from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image
 from galgen.models.sampling import probability_flow_ode

@@ -42,9 +42,9 @@ import torch
 from torch import Tensor, nn
 
 from galgen.compare.controls import blurred
+from galgen.compare.distances import permuted_w1
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
-from galgen.compare.wasserstein import permuted_w1
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
 
@@ -299,3 +299,41 @@ def contrast(
     given = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
     W1, sd = permuted_w1(pooled, permuted(given, permutations, seed, paired=paired)), pooled.std()
     return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, permutation_test(W1).p, auc(y, x))
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the test of a pair says along its training, and at its end.
+
+    Attributes:
+        losses: By images shown, the means of the paper's four curves: D_A of other and train, then D_B.
+        p: By the same, that own, other and training images are alike.
+        start: At the first, that the other model's samples and training images are alike, to both D.
+        verdict: At the end.
+        distance: The largest of own, other and training images, at the end.
+        fresh: The same of own, other and held-out images.
+        memory: The lower end of P(training above held-out image), of the D with less of it.
+    """
+
+    losses: dict[int, list[float]]
+    p: dict[int, float]
+    start: float
+    verdict: str
+    distance: float
+    fresh: Outcome
+    memory: float
+
+
+def course(tests: Mapping[int, DiscriminatorTest]) -> Course:
+    """The same of a pair's tests by images shown, growing."""
+    first, last = (list(tests.values())[k] for k in (0, -1))
+    apart = {shown: test.apart() for shown, test in tests.items()}
+    return Course(
+        losses={n: [c.mean.value for c in test.curves.values()] for n, test in tests.items()},
+        p={shown: found.p for shown, found in apart.items()},
+        start=min(1.0, 2 * min(D.contrasts["other", "train"].p for D in (first.A, first.B))),
+        verdict=last.verdict(),
+        distance=last.apart().value,
+        fresh=last.apart("held_out"),
+        memory=min(D.memory.low for D in (last.A, last.B)),
+    )

@@ -16,8 +16,8 @@ from galgen.compare.controls import Controls, rounded
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.discriminator import DiscriminatorTest, discriminator_test, score
 from galgen.compare.distances import distances, energy_difference, with_spread
-from galgen.compare.family_tests import Latents, latents_test
 from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.inversion import Latents, latents_test
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome

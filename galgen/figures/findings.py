@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from galgen.compare.family_tests import Course, Latents
+from galgen.compare.discriminator import Course
+from galgen.compare.inversion import Latents
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.sentences import at_sizes
 from galgen.figures.style import spaced

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from galgen.compare.agreement import Shared
 from galgen.compare.distances import Distances, with_spread
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.shared_latents import Shared
 from galgen.figures.corners import LABELS, RANGES, outside
 from galgen.figures.sliders import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, pixels, spaced

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from galgen.compare.family_tests import Course
+from galgen.compare.discriminator import Course
 from galgen.compare.uncertainty import p_text
 from galgen.figures.claims import Claim, claim_into, single, whatever_size
 from galgen.figures.findings import FEW, Findings

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from math import comb
 
-from galgen.compare.family_tests import falls
+from galgen.compare.inversion import falls
 from galgen.figures.claims import Claim, claim_into, single, unmeasured
 from galgen.figures.findings import FEW, MARGIN, Findings
 from galgen.figures.sentences import listed, values

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from IPython.display import Markdown
 
-from galgen.compare.family_tests import Course, Latents
+from galgen.compare.discriminator import Course
+from galgen.compare.inversion import Latents
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.findings import Findings

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from galgen.compare.agreement import Shared
 from galgen.compare.memorization import Memorization
-from galgen.compare.portraits import Portrait
-from galgen.compare.shared_latents import Shared
+from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import ConditionalSettings, DenoiserSettings
 from galgen.figures.corners import LABELS

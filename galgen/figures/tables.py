@@ -6,7 +6,7 @@ import numpy as np
 from IPython.display import Markdown
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.portraits import Portrait
+from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Outcome, bootstrap, p_text
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
