@@ -8,7 +8,7 @@ __all__ = ["FIGURE", "HOSTILE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapte
 
 SLIDER = """
 import numpy as np
-from galgen.figures.sliders import slider_figure
+from galgen.figures.style import slider_figure
 
 frames = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * 50 + np.zeros((8, 8), np.uint8)
 slider_figure(

@@ -2,7 +2,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from galgen.figures.corners import LABELS, RANGES, corner_plot, outside
+from galgen.figures.morphology import LABELS, RANGES, corner_plot, outside
 
 
 def rows(n, seed=0):

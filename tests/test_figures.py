@@ -10,7 +10,7 @@ from PIL import Image
 
 from galgen.experiment import figure_note
 from galgen.figures import style as figures
-from galgen.figures.sliders import slider_figure
+from galgen.figures.style import slider_figure
 from galgen.runs.errors import GalgenError
 
 

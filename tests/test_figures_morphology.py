@@ -7,7 +7,7 @@ from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.uncertainty import Outcome
 from galgen.figures import morphology
-from galgen.figures.corners import RANGES
+from galgen.figures.morphology import RANGES
 
 
 def rows(n, seed=0):

@@ -6,7 +6,7 @@ import torch
 from galgen.compare.onset import onsets, votes
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
-from galgen.figures.onset import onset_answer, onset_figure, onset_table
+from galgen.figures.training import onset_answer, onset_figure, onset_table
 from galgen.models.onset import AveragedLearner
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store

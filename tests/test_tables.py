@@ -14,7 +14,8 @@ from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.experiment import Training
 from galgen.figures import tables
 from galgen.figures.cosines import sample_sheet
-from galgen.figures.plots import dot_plot, intervals
+from galgen.figures.scoreboard import dot_plot
+from galgen.figures.style import intervals
 from galgen.figures.training import plot_losses, smoothed
 from galgen.runs.store import Run
 

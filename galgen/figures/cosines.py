@@ -1,4 +1,4 @@
-"""Samples beside their nearest training images, and the cosines of all (the paper's figures 7, 9 and 13)."""
+"""Galaxies, samples and their nearest training images, and the cosines of all (figures 7, 9 and 13)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from galgen.compare.agreement import Strangers, TwoModels
+from galgen.compare.uncertainty import Estimate
 from galgen.data import similarity
-from galgen.figures.sliders import slider_figure
-from galgen.figures.style import COLOURS, MODELS, Shown, shades, spaced, stamp_sheet
+from galgen.figures.style import COLOURS, MODELS, Shown, intervals, shades, slider_figure, spaced, stamp_sheet
 
 
 def sample_sheet(
@@ -130,3 +130,55 @@ def latent_slider(
         alt="Model A's sample, its nearest training image, model B's sample, its nearest training image.",
         width=600,
     )
+
+
+def controls_figure(
+    tests: Mapping[int, TwoModels],
+    gaussians: Mapping[int, Estimate],
+    across: Mapping[int, Estimate],
+    foreign: Estimate,
+) -> Figure:
+    """Agreement over N of two networks, and of what has learnt less.
+
+    Args:
+        tests: The networks, by N.
+        gaussians: Agreement of two Gaussians fitted to the same images, by N.
+        across: Agreement of network A and the Gaussian of A, by N.
+        foreign: Agreement of network A at the largest N and a network of other galaxies.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 3.8))
+    sizes, agree = list(tests), [test.agree for test in tests.values()]
+    for name, x, estimates, colour, marker in (
+        ("two U-Nets", sizes, agree, MODELS["A"], "o"),
+        ("two Gaussians", sizes, gaussians.values(), COLOURS["glow"], "s"),
+        ("U-Net and Gaussian on A", sizes, across.values(), "#CC79A7", "v"),
+        ("U-Net on other galaxies", sizes[-1:], [foreign], COLOURS["null"], "D"),
+    ):
+        line = "-" if len(x) > 1 else "none"
+        intervals(axis, x, estimates, label=name, color=colour, marker=marker, ls=line, ms=6, capsize=3)
+    nulls = [test.null for test in tests.values()]
+    axis.plot(sizes, nulls, ":", color=COLOURS["null"], label="shuffled seeds")
+    axis.set(xscale="log", xlabel="N", ylabel="anomaly cosine, median", ylim=(-0.15, 1.02))
+    axis.legend(fontsize=8)
+    return figure
+
+
+def side_by_side(images: Mapping[str, np.ndarray]) -> Figure:
+    """Images (H, W) in [0, 1] of any sizes in a row, each under its name."""
+    figure, axes = plt.subplots(1, len(images), figsize=(1.6 * len(images), 2), squeeze=False)
+    for axis, (title, image) in zip(axes[0], images.items(), strict=True):
+        axis.imshow(image, vmin=0, vmax=1)
+        axis.set_title(title, fontsize=8)
+        axis.set_axis_off()
+    return figure
+
+
+def gray_histogram(shares: np.ndarray, mean: np.ndarray) -> Figure:
+    """The shares of the 256 gray values, (256,), beside the mean image, (1, H, W)."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8), width_ratios=(2, 1))
+    left.stairs(shares, (np.arange(257) - 0.5) / 255, fill=True, color=COLOURS["validation"])
+    left.set(yscale="log", xlabel="gray value", ylabel="share of pixels")
+    right.imshow(mean[0], vmin=0)
+    right.set_title("mean image", fontsize=9)
+    right.set_axis_off()
+    return figure

@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galgen.compare.denoising import Denoising, Panel
-from galgen.figures.sliders import slider_figure
-from galgen.figures.style import COLOURS, Shown, shades, spaced, stamp_sheet
+from galgen.figures.style import COLOURS, Shown, shades, slider_figure, spaced, stamp_sheet
 
 
 def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:

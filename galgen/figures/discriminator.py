@@ -10,8 +10,7 @@ from torch import Tensor
 
 from galgen.compare.discriminator import DiscriminatorTest
 from galgen.compare.uncertainty import Estimate
-from galgen.figures.plots import intervals
-from galgen.figures.style import COLOURS, MODELS, spaced
+from galgen.figures.style import COLOURS, MODELS, intervals, spaced
 from galgen.figures.training import smoothed
 
 _STYLES = {

@@ -12,7 +12,7 @@ from galgen.compare.memorization import Memorization
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import ConditionalSettings, DenoiserSettings
-from galgen.figures.corners import LABELS
+from galgen.figures.morphology import LABELS
 from galgen.figures.style import spaced
 
 ALPHA = 0.05
