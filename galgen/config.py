@@ -9,16 +9,12 @@ as a denoiser memorises after so many passes over its images: one budget for all
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from galgen.runs.errors import GalgenError, checked
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from galgen.runs.errors import Closed, GalgenError, checked
 
 
-class TrainingSettings(_Settings):
+class TrainingSettings(Closed, strict=True):
     """What every family of models says: its sizes, and what its trainings cost."""
 
     N: tuple[int, ...]  # training images of each model
@@ -153,7 +149,7 @@ class GanSettings(TrainingSettings):
     milestones: int = 8
 
 
-class Profile(_Settings):
+class Profile(Closed, strict=True):
     """One size of the whole experiment."""
 
     name: Literal["smoke", "laptop", "night", "paper"]
@@ -283,7 +279,7 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-class Parameters(BaseModel):
+class Parameters(Closed, strict=True):
     """The parameters of every chapter, JSON values all of them.
 
     Attributes:
@@ -292,8 +288,6 @@ class Parameters(BaseModel):
         N: Training images of each model, growing, one number or several; None for those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     profile: str = "laptop"
     data: str = "simulated"

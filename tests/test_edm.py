@@ -8,8 +8,8 @@ from scipy import stats
 from galgen.config import PROFILES, ConditionalSettings
 from galgen.models.edm import ConditionalDiffusion, ConditionalLearner, ConditionalUNet
 from galgen.runs import checkpoint, training
+from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import GalgenError
-from galgen.runs.log import read_losses
 from galgen.runs.schedules import cosine
 
 torch.set_num_threads(1)

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 from galgen.config import GanSettings
 from galgen.models.gan import Discriminator, GanLearner, Generator, draw
 from galgen.runs import checkpoint
+from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import GalgenError
-from galgen.runs.log import read_losses
 from galgen.runs.schedules import cosine
 from galgen.runs.training import train
 

@@ -9,8 +9,8 @@ from galgen.models.glow import ActNormInvConv, Coupling, Glow
 from galgen.models.glow_learner import GlowLearner, draw, latents
 from galgen.models.sampling import noise, seeded
 from galgen.runs import checkpoint
+from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import GalgenError
-from galgen.runs.log import read_losses
 from galgen.runs.schedules import cosine
 from galgen.runs.training import train
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from galgen.data.acquire.positions import Position, read_positions
+from galgen.data.acquire.survey import Position, read_positions
 from galgen.runs.errors import GalgenError
 
 IDS = ["1237648720693755918", "0042", "J1234+56.7_b"]

@@ -13,8 +13,8 @@ import torch
 from galgen.config import DenoiserSettings
 from galgen.models.unet import DenoiserLearner, UNet
 from galgen.runs import checkpoint
+from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.log import read_losses
 from galgen.runs.schedules import cosine, halving, log_spaced
 from galgen.runs.training import resume, train
 

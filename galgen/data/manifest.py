@@ -9,17 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    StringConstraints,
-)
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, StringConstraints
 
-from galgen.runs.errors import GalgenError, checked
+from galgen.runs.errors import Closed, GalgenError, checked
 from galgen.runs.files import project
 
 MANIFEST_NAME = "data_manifest.yaml"
@@ -57,11 +49,7 @@ def check_template(template: str) -> str:
 Template = Annotated[Text, AfterValidator(check_template)]
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Closed):
+class Source(Closed):
     """One source of images."""
 
     description: Text
@@ -81,7 +69,7 @@ class Source(_Closed):
     citation: tuple[Text, ...] = Field(min_length=1)
 
 
-class Manifest(_Closed):
+class Manifest(Closed):
     """All sources, by name."""
 
     sources: dict[str, Source] = Field(min_length=1)

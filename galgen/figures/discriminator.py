@@ -27,7 +27,7 @@ def game_figure(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
     """Scores, hinge loss and spread of the generated images during the training, one column an N.
 
     Args:
-        logs: By N, from `galgen.runs.log.read_losses`.
+        logs: By N, from `galgen.runs.checkpoint.read_losses`.
     """
     size = (1 + 2.4 * len(logs), 4.6)
     figure, axes = plt.subplots(2, len(logs), figsize=size, sharex=True, sharey="row", squeeze=False)

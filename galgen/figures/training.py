@@ -13,12 +13,12 @@ from galgen.compare.onset import Onsets
 from galgen.experiment import Experiment, Training
 from galgen.figures.style import COLOURS, intervals, shades, spaced
 from galgen.figures.tables import table
-from galgen.runs.log import read_losses
+from galgen.runs.checkpoint import read_losses
 from galgen.runs.store import Run
 
 
 def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
-    """Running means of all losses in a log of a training (`galgen.runs.log.read_losses`).
+    """Running means of all losses in a log of a training (`galgen.runs.checkpoint.read_losses`).
 
     Args:
         log: Its lines, of which forty windows side by side hold all, or one line each.

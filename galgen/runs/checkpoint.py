@@ -1,25 +1,29 @@
-"""One file for all of a training's state: tensors by name, everything else as JSON, nothing pickled.
+"""What a training leaves behind: all of its state in one file, and its log.
 
-A state is a nest of dictionaries, lists and tuples with tensors, numbers, strings, booleans and None at its
-leaves, such as `state_dict()` of a module or an optimizer. Tensors go into a safetensors file under their
-path in the nest (`optimizers/adam/state/3/exp_avg`); the nest itself, with the kind of every container, the
-type of every key and the strides of every tensor, is JSON in the metadata of the same file. So what is loaded
-is what was saved, bit for bit, also in how it lies in memory: a fused optimizer walks a parameter and its
-moments in step and needs them to lie alike.
+Tensors go by name, everything else as JSON, and nothing is pickled. A state is a nest of dictionaries, lists
+and tuples with tensors, numbers, strings, booleans and None at its leaves, such as `state_dict()` of a module
+or an optimizer. Tensors go into a safetensors file under their path in the nest
+(`optimizers/adam/state/3/exp_avg`); the nest itself, with the kind of every container, the type of every key
+and the strides of every tensor, is JSON in the metadata of the same file. So what is loaded is what was
+saved, bit for bit, also in how it lies in memory: a fused optimizer walks a parameter and its moments in step
+and needs them to lie alike.
 
 The file is written beside its place and renamed (`galgen.runs.files`): a killed process leaves the last
 one whole.
+
+The log of a training, `losses.jsonl`, has a line every so many steps, with images shown and mean losses.
 """
 
 import json
 import os
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_path
 
 
@@ -84,3 +88,45 @@ def _with_tensors(value: object, file: safe_open) -> object:
         return {k: _with_tensors(v, file) for k, v in value["dict"]}
     ((kind, items),) = value.items()
     return {"list": list, "tuple": tuple}[kind](_with_tensors(v, file) for v in items)
+
+
+def read_losses(directory: str | Path) -> list[dict]:
+    """The log of a run: one dictionary a line, `images` and the losses.
+
+    Raises:
+        GalgenError: If there is none, or a line is none.
+    """
+    log = Path(directory) / "losses.jsonl"
+    try:
+        return [_line(line) for line in log.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise GalgenError(f"{log} cannot be read ({error}); `galgen runs rm {log.parent.name}`") from error
+
+
+def _line(text: str) -> dict:
+    """A line of the log; a ValueError if it is none."""
+    line = json.loads(text)
+    if not isinstance(line, dict) or not isinstance(line.get("images"), int):
+        raise ValueError(f"'{text:.40}' is no line of a log")
+    return line
+
+
+def cut_log(state: Path, log: Path) -> None:
+    """Cut the log behind the line of the checkpoint, whatever follows; without a checkpoint remove it.
+
+    Raises:
+        Damaged: If the checkpoint cannot be read, or the log is not whole up to there.
+    """
+    if not state.is_file():
+        log.unlink(missing_ok=True)
+        return
+    try:
+        shown = load(state)["shown"]
+        lines = log.read_text(errors="replace").splitlines(keepends=True)
+        last = next((i for i, line in enumerate(lines) if _line(line)["images"] == shown), None)
+        if last is None:
+            raise ValueError(f"the log ends before the checkpoint, after {shown} images")
+    except (OSError, KeyError, ValueError, GalgenError) as error:
+        raise Damaged(f"{log.parent} cannot be gone on with: {error}") from error
+    with atomic_path(log) as temporary:
+        temporary.write_text("".join(lines[: last + 1]))

@@ -1,11 +1,11 @@
-"""The one exception for mistakes that a message can explain, and how the command line tells them."""
+"""Mistakes that a message can explain: their exception, the check of values from outside, how they are told."""
 
 import os
 import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 T = TypeVar("T")
 
@@ -19,6 +19,12 @@ class GalgenError(Exception):
 
 class Damaged(GalgenError):
     """Something in the store is not what was written there: the store sets it aside and makes it again."""
+
+
+class Closed(BaseModel):
+    """Values from outside, by name: unknown names are refused, and so are numbers that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def checked(kind: type[T], values: object, what: str, *, strict: bool | None = None) -> T:

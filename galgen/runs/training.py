@@ -35,7 +35,6 @@ from torch import Tensor, nn
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_path
-from galgen.runs.log import cut_log
 from galgen.runs.progress import Display
 from galgen.runs.schedules import Schedule
 
@@ -187,7 +186,7 @@ def resume(learner: Learner, images: np.ndarray, directory: str | Path, **option
             weights that the checkpoint has passed are missing or not whole.
     """
     directory = Path(directory)
-    cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
+    checkpoint.cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
     summary = train(learner, images, directory, **options)
     for shown in summary["weights"]:
         path = directory / f"weights-{shown}.safetensors"

@@ -17,9 +17,10 @@ from http.cookiejar import DefaultCookiePolicy
 import requests
 import requests.adapters
 import urllib3
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 import galgen
+from galgen.runs.errors import Closed
 
 # Other statuses of 4xx may be a ban, a limit or a mistake in the URL, so they settle nothing.
 SETTLED_STATUSES = frozenset({404, 410})
@@ -42,7 +43,7 @@ class Unreachable(DownloadFailure):
     """The server gave no answer, however often it was asked."""
 
 
-class Network(BaseModel):
+class Network(Closed):
     """How to treat a server.
 
     Attributes:
@@ -53,8 +54,6 @@ class Network(BaseModel):
         backoff: Seconds of the back-off; the first repeat comes at once, the second after twice this.
         retry_after_max: Longest pause in seconds that the server may ask for.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rate: PositiveFloat = 5.0
     timeout: PositiveFloat = 30.0

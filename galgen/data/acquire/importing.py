@@ -18,14 +18,14 @@ from typing import Literal
 
 import numpy as np
 from astropy.table import Table
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from tqdm import tqdm
 
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
 from galgen.data.dataset import Dataset, near_duplicates, write_dataset
 from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
-from galgen.runs.errors import GalgenError, checked
+from galgen.runs.errors import Closed, GalgenError, checked
 
 FLUX_CROP = 64  # the paper's field
 HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
@@ -50,7 +50,7 @@ class Imported:
     dropped: dict[str, int]
 
 
-class Recipe(BaseModel):
+class Recipe(Closed):
     """What is done to each image.
 
     Attributes:
@@ -64,8 +64,6 @@ class Recipe(BaseModel):
         stretch: Scale of the stretch of flux, for nanomaggies a pixel; see `flux_to_gray` for other units.
         distinct: Keep one of images whose anomaly cosine is at least this, see `near_duplicates`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: PositiveInt
     crop: PositiveInt | None = None

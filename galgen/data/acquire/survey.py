@@ -1,7 +1,7 @@
 """Cut-outs of the DESI Legacy Surveys at catalogue positions, as in the paper's section 3.1.
 
 An object is one request and one file, a FITS cube with a plane for each band, which is kept if it is whole
-and good (`check_cutout`). The folder holds
+and good (`Request.check`). The folder holds
 
     <id>.fits               objects that are there
     <id>.dropped            objects ruled out for good; the text is the reason
@@ -20,26 +20,84 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Annotated
 
 import filelock
 import numpy as np
 from astropy.table import Table
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints
 from tqdm import tqdm
 
 from galgen.data.acquire import download
 from galgen.data.acquire.download import Downloader, DownloadFailure, Unreachable, Unreadable, Unusable
-from galgen.data.acquire.positions import Position, read_positions
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, read_fits
 from galgen.data.manifest import Bands, Template
-from galgen.runs.errors import GalgenError, checked
+from galgen.runs.errors import Closed, GalgenError, checked
 from galgen.runs.files import atomic_path, read_json, write_json
+
+TABLES = {
+    # As text, so that an id keeps its leading zeros and its 19 digits; SkyServer writes a line #Table1 first.
+    ".csv": {"format": "ascii.csv", "comment": "#", "converters": {"*": str}},
+    ".ecsv": {"format": "ascii.ecsv"},
+    ".fits": {"format": "fits", "character_as_bytes": False},
+}
+
+
+class Position(BaseModel):
+    """An object: a name that can be that of a file, and its place in degrees, J2000."""
+
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
+
+    id: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")]
+    ra: float = Field(ge=0, le=360)
+    dec: float = Field(ge=-90, le=90)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Right ascension and declination with six decimals (4 mas), as they stand in a URL."""
+        return f"{self.ra:.6f}", f"{self.dec:.6f}"
+
+
+def read_positions(path: str | Path) -> list[Position]:
+    """Read the columns `id`, `ra` and `dec` (degrees, J2000; any case) of a CSV, ECSV or FITS table.
+
+    Raises:
+        GalgenError: No such table; a column is missing, empty or no number; a position is not on the sphere;
+            an id is twice there or can't be part of a file name.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in TABLES:
+        raise GalgenError(f"{path}: a catalogue is a table {', '.join(TABLES)}, not {path.suffix!r}")
+    try:
+        table = Table.read(path, **TABLES[path.suffix.lower()])
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        raise GalgenError(f"{path} cannot be read as a table: {error}") from error
+    names = {name.lower(): name for name in table.colnames}
+    if missing := [name for name in Position.model_fields if name not in names]:
+        raise GalgenError(
+            f"{path} has no column {' and no column '.join(map(repr, missing))}; "
+            f"its columns are {', '.join(table.colnames)}"
+        )
+    columns = [table[names[name]].tolist() for name in Position.model_fields]
+    if any(isinstance(id_, float) for id_ in columns[0]):
+        raise GalgenError(
+            f"{path}: the ids are floating-point numbers, which lose digits; write them as text"
+        )
+    rows = [dict(zip(Position.model_fields, row, strict=True)) for row in zip(*columns, strict=True)]
+    positions = checked(list[Position], rows, f"{path}, row (from 0) and column")
+    if not positions:
+        raise GalgenError(f"{path} has no rows")
+    twice = [id_ for id_, count in Counter(position.id for position in positions).items() if count > 1]
+    if twice:
+        raise GalgenError(f"{path}: {len(twice)} ids are there more than once, for example {twice[0]!r}")
+    return positions
+
 
 MIN_BYTES = 5000  # a band
 FITS_BLOCK = 2880
 
 
-class Request(BaseModel):
+class Request(Closed):
     """What is asked of the server for each object.
 
     Attributes:
@@ -48,8 +106,6 @@ class Request(BaseModel):
         size: Pixels on a side.
         pixel_scale: Arcseconds a pixel.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     template: Template
     bands: Bands = Field(("g", "r", "z"), min_length=1)
