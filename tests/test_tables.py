@@ -209,7 +209,7 @@ def test_sets_stand_beside_galaxies_by_component_and_by_scale():
 
 def test_scales_have_the_medians_of_networks_and_gaussians_and_residuals_their_null():
     cosines = [{"component 1": np.array([0.1, 0.2, 0.9])}, {"component 1": np.array([0.5, 0.6, 0.7])}]
-    assert cells(tables.scale_table({10: cosines}, "text"))[2] == ["10", "0.20 / 0.60"]
+    assert cells(tables.scale_table({10: cosines}))[2] == ["10", "0.20 / 0.60"]
     found = {10: Outcome(0.3, -0.1, 0.1, 0.001), 40: Outcome(0.5, -0.1, 0.1, 0.001)}
     shown = tables.residual_table(found, 0.2, Outcome(0.3, 0.0, 0.0, 0.004))
     assert cells(shown)[3] == ["40", "0.50", "-0.10 to 0.10", "0.001"]

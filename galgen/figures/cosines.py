@@ -14,7 +14,7 @@ from galgen.figures.style import COLOURS, MODELS, Shown, intervals, shades, slid
 
 
 def sample_sheet(
-    samples: Mapping[int, Sequence[Tensor]],
+    samples: Mapping[int, Tensor | Sequence[Tensor]],
     train: Mapping[int, np.ndarray] | None = None,
     *,
     mean: np.ndarray | None = None,
@@ -24,7 +24,7 @@ def sample_sheet(
     """What models draw from the same latents: a row for each model of each N, one column a latent.
 
     Args:
-        samples: By N, the images of A, or of A and B, each (n, 1, H, W) in [0, 1].
+        samples: By N, the images of A, or of A and of B, each (n, 1, H, W) in [0, 1].
         train: By N, the training images of A, uint8 (N, 1, H, W): the one of largest anomaly cosine with A's
             image, turned as found, stands in a further row.
         mean: The data set's mean image, (1, H, W); needed with `train`.
@@ -33,7 +33,7 @@ def sample_sheet(
     """
     stack, rows = [], []
     for n, models in samples.items():
-        drawn = [part[:count] for part in models]
+        drawn = [part[:count] for part in ([models] if isinstance(models, Tensor) else models)]
         stack += [part.numpy() for part in drawn]
         rows += [f"N = {spaced(n)}, {half}" for half, _ in zip("AB", drawn, strict=False)]
         if train:

@@ -11,7 +11,7 @@ import torch
 from astropy.table import Table
 from torch import Tensor
 
-from galgen.compare.agreement import TwoModels, beyond, repaired
+from galgen.compare.agreement import TwoModels, beyond, repaired, two_models
 from galgen.compare.controls import Controls, rounded
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.discriminator import DiscriminatorTest, discriminator_test, score
@@ -44,6 +44,18 @@ def denoisers(experiment: Experiment, count: int = 100) -> dict[str, object]:
             held_out, least = images[experiment.split().validation[:count]], LEVELS[LEVELS <= 0.05]
             unseen = np.median(denoising_curve(nets[0], held_out, least).denoised, axis=1).tolist()
     return {"unseen": unseen, "gaps": gaps}
+
+
+def pairs(
+    experiment: Experiment, sizes: Iterable[int] = ()
+) -> tuple[dict[int, list[Tensor]], dict[int, TwoModels]]:
+    """The samples of the first pair of models at each N, or at those given, and the two-models test."""
+    samples = {n: list(map(experiment.samples, experiment.pair(n))) for n in sizes or experiment.sizes}
+    images, given = (
+        experiment.dataset.images,
+        {"mean": experiment.mean_image, "flips": experiment.family.flips},
+    )
+    return samples, {n: two_models(*x, images, experiment.split(n), **given) for n, x in samples.items()}
 
 
 def two_denoisers(

@@ -96,14 +96,15 @@ def portrait_table(portraits: Mapping[str, Portrait], before: str, after: str = 
     return table(head, rows, before=before, after=after)
 
 
-def scale_table(scales: Mapping[int, Sequence[Mapping[str, np.ndarray]]], before: str) -> Markdown:
+def scale_table(scales: Mapping[int, Sequence[Mapping[str, np.ndarray]]]) -> Markdown:
     """Median cosines within groups of components: by N, of two networks and of two Gaussians."""
     head = ["N", *next(iter(scales.values()))[0]]
     rows = [
         [spaced(n), *(f"{np.median(nets[k]):.2f} / {np.median(blobs[k]):.2f}" for k in nets)]
         for n, (nets, blobs) in scales.items()
     ]
-    return table(head, rows, before=before)
+    text = "Median cosine of A and B within groups of principal components: two U-Nets / two Gaussians."
+    return table(head, rows, before=text)
 
 
 def residual_table(found: Mapping[int, Outcome], stranger: float, more: Outcome) -> Markdown:
@@ -120,8 +121,19 @@ def residual_table(found: Mapping[int, Outcome], stranger: float, more: Outcome)
     )
 
 
-def agreement_table(tests: Mapping[int, TwoModels], before: str) -> Markdown:
-    """Agreement, copying and memorization of two models for each N, each beside its null."""
+def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: bool = False) -> Markdown:
+    """Agreement, copying and memorization of two models for each N, each beside its null.
+
+    Args:
+        tests: By N.
+        before: Text over the table, by default what the columns are.
+        flips: Whether the tests have searched flipped training images as well.
+    """
+    explained = (
+        "Medians of the anomaly cosine and proportions, with 95 % intervals over the choice of latents; "
+    )
+    explained += f"nulls in brackets. {next(iter(tests.values())).n} latents; the columns on training images "
+    explained += f"take the samples of both models{' and search all flips' if flips else ''}."
     head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
     head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization", "memorised fraction"]
     rows = [
@@ -138,7 +150,7 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str) -> Markdown:
         ]
         for n, t in tests.items()
     ]
-    return table(head, rows, before=before)
+    return table(head, rows, before=before or explained)
 
 
 def design_table(experiment: Experiment) -> tuple[Markdown, str]:
