@@ -78,17 +78,6 @@ class Asked:
 
 @Parameter("*")
 @dataclass(frozen=True)
-class _Field:
-    """The keywords of `galgen.data.simulate.images.simulate`."""
-
-    size: _Side = 32
-    crop: Annotated[Whole, _help("Side of the field drawn, pixels of 0.262 arcsec.")] = 64
-    seed: Annotated[Whole, _help("Names the galaxies.")] = 0
-    population: Annotated[str, _help("main, or ellipticals.")] = "main"
-
-
-@Parameter("*")
-@dataclass(frozen=True)
 class _Reading:
     """The keywords of `galgen.data.acquire.importing.import_images`."""
 
@@ -109,7 +98,10 @@ class _Reading:
 def simulate(
     *,
     out: _Folder,
-    field: _Field = _Field(),
+    size: _Side = 32,
+    crop: Annotated[Whole, _help("Side of the field drawn, pixels of 0.262 arcsec.")] = 64,
+    seed: Annotated[Whole, _help("Names the galaxies.")] = 0,
+    population: Annotated[str, _help("main, or ellipticals.")] = "main",
     count: Annotated[Whole, _help("How many.")] = 1000,
     workers: Annotated[_Few, _help("Processes.")] = 1,
 ) -> None:
@@ -118,8 +110,8 @@ def simulate(
     from galgen.data.simulate import images as simulation
 
     check_free(out)  # before the work
-    images, truth = simulation.simulate(count, workers=workers, progress=True, **vars(field))
-    parameters = {"count": count, **vars(field)}
+    parameters = {"count": count, "size": size, "crop": crop, "seed": seed, "population": population}
+    images, truth = simulation.simulate(workers=workers, progress=True, **parameters)
     told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
     _describe(write_dataset(out, images, truth, **told))
 

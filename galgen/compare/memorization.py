@@ -44,12 +44,11 @@ from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.uncertainty import (
     Estimate,
     Outcome,
-    bootstrap,
     exchanged,
     finite,
     permutation_test,
     permuted,
-    share,
+    proportion,
 )
 from galgen.data import similarity
 from galgen.data.dataset import Split
@@ -125,9 +124,7 @@ def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 999
     """
     of_a, of_b = finite(of_a).astype(np.float64), finite(of_b).astype(np.float64)
     favour = (of_a - of_b) / 2
-    closer = 0.5 + (np.sign(of_a) - np.sign(of_b)) / 4
-    same = np.isin(closer[0], (0, 1)) and np.ptp(closer) == 0  # then resampling sees no spread
-    interval = share(closer == 1) if same else bootstrap(closer, np.mean, seed=seed)
+    interval = proportion(0.5 + (np.sign(of_a) - np.sign(of_b)) / 4, seed=seed)
     null = permutation_test(exchanged(len(favour), permutations, seed) @ favour / len(favour))
     return Exchange(interval, null)
 
@@ -188,10 +185,6 @@ def memorized_fraction(cosine: np.ndarray) -> Estimate:
         cosine: Cosines to the two nearest training images, nearest first, (n, 2).
 
     Returns:
-        The share with its bootstrap interval; where none or all are memorized, resampling sees no spread
-        and the interval is Wilson's.
+        The share with its interval.
     """
-    memorized = gap_ratio(cosine) < 1 / 3
-    if memorized.all() or not memorized.any():
-        return share(memorized)
-    return bootstrap(memorized, np.mean)
+    return proportion((gap_ratio(cosine) < 1 / 3).astype(float))

@@ -104,6 +104,16 @@ def share(hits: np.ndarray) -> Estimate:
     return Estimate(test.statistic, float(low), float(high), len(hits))
 
 
+def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
+    """The mean of values in [0, 1], (n,), with its bootstrap interval.
+
+    Where all are 0, or all 1, resampling sees no spread: there the interval is Wilson's.
+    """
+    if values[0] in (0, 1) and (values == values[0]).all():
+        return share(values == 1)
+    return bootstrap(values, np.mean, seed=seed)
+
+
 def permuted(
     given: np.ndarray,
     permutations: int,

@@ -32,18 +32,23 @@ LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 COUNT = 256  # images that show whether D knows those it was trained on
 
 
-def denoisers(experiment: Experiment, count: int = 100) -> dict[str, object]:
-    """How denoisers do on images that they have, and have not, been trained on: `unseen` and `gaps`."""
-    images, gaps = experiment.dataset.images, {}
+def gaps(experiment: Experiment) -> dict[int, np.ndarray]:
+    """By N, by how many dB a denoiser is better for having been trained on an image, at each of `LEVELS`."""
+    found = {}
     for n in experiment.sizes:
         pair = experiment.pair(n)
         nets = [experiment.family.denoiser(experiment.networks(model)) for model in pair]
-        shown = [experiment.images(model)[:count] for model in pair]
-        gaps[n] = float(training_gap(nets, shown, LEVELS).max())
-        if n == experiment.sizes[0]:
-            held_out, least = images[experiment.split().validation[:count]], LEVELS[LEVELS <= 0.05]
-            unseen = np.median(denoising_curve(nets[0], held_out, least).denoised, axis=1).tolist()
-    return {"unseen": unseen, "gaps": gaps}
+        found[n] = training_gap(nets, [experiment.images(model)[:100] for model in pair], LEVELS)
+    return found
+
+
+def denoisers(experiment: Experiment) -> dict[str, object]:
+    """How denoisers do on images that they have, and have not, been trained on: `unseen` and `gaps`."""
+    small = experiment.networks(experiment.pair(experiment.sizes[0])[0])
+    held_out = experiment.dataset.images[experiment.split().validation[:100]]
+    curve = denoising_curve(experiment.family.denoiser(small), held_out, LEVELS[LEVELS <= 0.05])
+    largest = {n: float(gap.max()) for n, gap in gaps(experiment).items()}
+    return {"unseen": np.median(curve.denoised, axis=1).tolist(), "gaps": largest}
 
 
 def pairs(
