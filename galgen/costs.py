@@ -7,14 +7,16 @@ estimated from above, and of the disk a margin is left to all else that is writt
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from galgen.config import TrainingSettings
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 
@@ -49,35 +51,36 @@ def flops(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
 
 
 def estimate(
-    *,
-    N: int,
-    images_shown: int,
-    flops: float,
-    flop_rate: float,
-    weights: int,
-    kept: int,
+    learner: Learner,
+    images: np.ndarray,
+    settings: TrainingSettings,
+    sizes: Iterable[int],
+    rate: float,
     samples: int,
-    size: int,
-) -> dict:
-    """Minutes of a core, and megabytes of memory and of disk, of one training.
+) -> dict[int, dict]:
+    """By N, minutes of a core, and megabytes of memory and of disk, of one training.
 
     Args:
-        N: Training images.
-        images_shown: In all.
-        flops: Of a training step for each image.
-        flop_rate: FLOP/s that a core sustains.
-        weights: Numbers in the networks.
-        kept: Milestones at which weights and, at most, all samples are kept.
-        samples: Images of a sample.
-        size: Side of an image, pixels.
+        learner: Of fresh networks.
+        images: Some, uint8 (B, 1, H, W), B > 1.
+        settings: Of the trainings.
+        sizes: All N.
+        rate: FLOP/s that a core sustains.
+        samples: Images of a sample, which at most is kept at each milestone, beside the weights.
     """
+    each = flops(learner, torch.from_numpy(images).float() / 255, settings.batch_size)
+    weights = sum(p.numel() for net in learner.networks.values() for p in net.parameters())
+    pixels = images[0].size
     # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced.
-    numbers = 6 * weights + kept * (weights + samples * size**2)
+    numbers = 6 * weights + settings.milestones * (weights + samples * pixels)
     return {
-        "images_shown": images_shown,
-        "minutes": round(flops * images_shown / flop_rate / 60, 2),
-        "memory_mb": round(400 + (16 * weights + N * size**2) / 2**20),
-        "disk_mb": round(4 * numbers / 2**20, 1),
+        N: {
+            "images_shown": settings.images_shown(N),
+            "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
+            "memory_mb": round(400 + (16 * weights + N * pixels) / 2**20),
+            "disk_mb": round(4 * numbers / 2**20, 1),
+        }
+        for N in sizes
     }
 
 

@@ -154,22 +154,14 @@ class Experiment:
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
-        networks, size = self._networks(0), self.image_size
+        size, given = (
+            self.image_size,
+            (self.settings, self.sizes, self.family.flop_rate, self.profile.samples),
+        )
         some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
-        learner = self.family.learner(networks, some, some, "cpu")
-        of_all = {
-            "flops": costs.flops(learner, torch.from_numpy(some).float() / 255, self.settings.batch_size),
-            "flop_rate": self.family.flop_rate,
-            "weights": sum(p.numel() for net in networks.values() for p in net.parameters()),
-            "kept": self.settings.milestones,
-            "samples": self.profile.samples,
-            "size": size,
-        }
-        return [
-            {"name": t.name, "chapters": list(self.chapters)}
-            | costs.estimate(N=t.N, images_shown=self.settings.images_shown(t.N), **of_all)
-            for t in self.trainings()
-        ]
+        learner = self.family.learner(self._networks(0), some, some, "cpu")
+        cost = costs.estimate(learner, some, *given)
+        return [{"name": t.name, "chapters": list(self.chapters)} | cost[t.N] for t in self.trainings()]
 
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""

@@ -79,11 +79,6 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     unfinished.unlink()
 
 
-def _header(record: dict, name: str) -> str:
-    """The line under a chapter's title: what this page was computed with."""
-    return rendered("header.md.j2", **record, data=Path(record["parameters"]["data"]).stem, name=name)
-
-
 def _sourced(cell: nbformat.NotebookNode, anchor: str, name: str) -> list[nbformat.NotebookNode]:
     """A cell, and around it what links its picture, if it draws one, to its code and to the notebook."""
     shown = [output.get("data", {}) for output in cell.get("outputs", [])]
@@ -108,7 +103,10 @@ def page(executed: Path) -> nbformat.NotebookNode:
     title, newline, rest = first.source.partition("\n")
     if first.cell_type != "markdown" or not title.startswith("# "):
         raise GalgenError(f"{executed.name}: the first cell must open with the title, '# ...'")
-    first.source = f"{title}\n\n{_header(notebook.metadata['galgen'], executed.stem)}{newline}{rest}"
+    record = notebook.metadata["galgen"]  # what this page was computed with, the line under its title
+    data = Path(record["parameters"]["data"]).stem
+    header = rendered("header.md.j2", **record, data=data, name=executed.stem)
+    first.source = f"{title}\n\n{header}{newline}{rest}"
     for index, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags or "parameters" in tags:

@@ -110,23 +110,13 @@ class Run:
         missing = [training for experiment in self.experiments for training in experiment.to_train()]
         costs.check(self.experiments[0].store.root, missing)
 
-    # What steps depend on: the parameters of their rules.
-
     def options(self) -> list[str]:
         """What was asked, for a command line."""
         return self.parameters.options()
 
-    def plan_version(self) -> str:
-        """That of the plan."""
-        return digest(self.plan)
-
-    def profile_version(self) -> str:
-        """That of the settings of the profile."""
-        return digest(profile(self.parameters.profile).model_dump(mode="json"))
-
     @functools.cache  # noqa: B019 - a process knows a few runs
     def data_version(self) -> str:
-        """That of the data set: of the files it is imported from, of its settings and of the code."""
+        """The version of the data set: of the files it is imported from, of its settings and of the code."""
         path = Path(self.parameters.data).expanduser()
         files = [path] if os.path.isfile(path) else files_below(path)
         stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
