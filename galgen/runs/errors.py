@@ -1,4 +1,4 @@
-"""Mistakes that a message can explain: their exception, the check of values from outside, how they are told."""
+"""Mistakes that a message can explain: their exception, how they are told, and the check of what is given."""
 
 import os
 import sys
