@@ -47,6 +47,14 @@ def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
     return f"{note} · N = {', '.join(map(config.spaced, sizes))}" if sizes else note
 
 
+def loaded(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, nn.Module]:
+    """The networks, with what a state has for them, in evaluation mode."""
+    for name, net in networks.items():
+        net.load_state_dict(state.get(name, net.state_dict()))
+        net.eval().to(memory_format=torch.channels_last)
+    return networks
+
+
 class Experiment:
     """The data, splits and models of one set of parameters, made when they are asked for.
 
@@ -246,10 +254,7 @@ class Experiment:
         networks, run = self._networks(self._seeds(training)["init"]), self.train(training)
         shown = run.summary["images_shown"] if images_shown is None else images_shown
         state = checkpoint.load(run.path / f"weights-{shown}.safetensors") if shown else {}
-        for name, net in networks.items():
-            net.load_state_dict(state.get(name, net.state_dict()))
-            net.eval().to(memory_format=torch.channels_last)
-        return networks
+        return loaded(networks, state)
 
     @functools.cached_property
     def unseen(self) -> np.ndarray:

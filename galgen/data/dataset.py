@@ -12,10 +12,8 @@ kept images, V for validation and N for each model,
 so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
 """
 
-import contextlib
 import datetime
 import functools
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,12 +160,10 @@ def write_dataset(
         GalgenError: If the folder is in use.
     """
     directory = check_free(directory)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=directory.parent))
-    with contextlib.ExitStack() as resources:
-        resources.enter_context(
-            full_disk_told(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
-        )
-        resources.callback(shutil.rmtree, temporary, ignore_errors=True)
+    told = full_disk_told(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
+    work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=directory.parent, ignore_cleanup_errors=True)
+    with told, work as folder:
+        temporary = Path(folder)
         np.save(temporary / "images.npy", images, allow_pickle=False)
         catalogue.write(temporary / "catalogue.ecsv")
         meta = {
@@ -182,7 +178,7 @@ def write_dataset(
             **provenance(),
         }
         write_json(temporary / "meta.json", meta)
-        temporary.chmod(0o755)  # mkdtemp makes private folders
+        temporary.chmod(0o755)  # temporary folders are private
         temporary.replace(directory)
     return Dataset.open(directory)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from galgen import config
 from galgen.data import similarity
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment, Training, loaded
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
@@ -138,13 +138,8 @@ def _halved(net: dict[str, Tensor]) -> dict[str, Tensor]:
 def _draw(kind: str, profile: str, weights: Path, seeds: range) -> Tensor:
     """The images (n, 1, H, W) that weights of a family draw, from the start that lies beside them."""
     family, state = FAMILIES[kind](config.profile(profile)), checkpoint.load(weights)
-    networks = family.networks()
-    for name, net in networks.items():
-        try:
-            net.load_state_dict(state.get(name, net.state_dict()))
-        except RuntimeError as error:  # of torch: other names or shapes
-            raise GalgenError(
-                f"{weights} is of other networks than those of the profile {profile}"
-            ) from error
-        net.eval().to(memory_format=torch.channels_last)
+    try:
+        networks = loaded(family.networks(), state)
+    except RuntimeError as error:  # of torch: other names or shapes
+        raise GalgenError(f"{weights} is of other networks than those of the profile {profile}") from error
     return family.draw(networks, seeds, state["start"])

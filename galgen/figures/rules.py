@@ -9,7 +9,7 @@ only a few models to deal out anew and where a discriminator is asked.
 from math import inf
 
 from galgen.compare.uncertainty import p_text
-from galgen.figures import rules_gan, rules_glow
+from galgen.figures import rules_glow_gan
 from galgen.figures.claims import Claim, claim_into, kept, single, time, unmeasured, whatever_size
 from galgen.figures.findings import MARGIN, PAPER, Findings
 from galgen.figures.sentences import values
@@ -171,7 +171,7 @@ def _no_copies(run: Findings) -> Ruling:
     )
 
 
-CLAIMS += rules_glow.CLAIMS + rules_gan.CLAIMS
+CLAIMS += rules_glow_gan.CLAIMS
 
 
 @_claim("section 2.5", "fig-scoreboard")

@@ -24,13 +24,8 @@ from galgen.figures.verdicts import VERDICTS, Ruling
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
-UNITS = dict(
-    zip(
-        QUESTIONS,
-        ("anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance"),
-        strict=True,
-    )
-)
+_MEASURES = ("anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance")
+UNITS = dict(zip(QUESTIONS, _MEASURES, strict=True))
 
 
 @dataclass(frozen=True)
