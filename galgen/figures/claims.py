@@ -99,14 +99,6 @@ def time(run: Findings, family: str) -> Ground:
     return confounded(run.hurried(family), f"with training time: {run.hurried(family)}")
 
 
-def answer(rulings: Mapping[Claim, Ruling], sentence: str = "") -> None:
-    """Glues what a page begins with: a sentence, by default of the first ruling, and up to three rows."""
-    (claim, first), *_ = rulings.items()
-    said = sentence or f"“{claim.text}” is **{first.verdict}**: {first.reason}."
-    rows = [[c.text, f"**{r.verdict}**", r.numbers] for c, r in list(rulings.items())[:3]]
-    glue("answer", table(["claim of the paper", "here", "numbers"], rows, before=said), display=False)
-
-
 def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
     """One row for each claim: text, place in the paper, verdict and reason, numbers, and our figure."""
     rows = []
@@ -114,6 +106,18 @@ def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
         verdict = f"**{ruling.verdict}**: {ruling.reason}"
         rows.append([claim.text, claim.source, verdict, ruling.numbers, f"{{numref}}`{claim.figure}`"])
     return table(["claim", "in the paper", "in this run", "numbers", "figure"], rows)
+
+
+def answer(rulings: Mapping[Claim, Ruling], sentence: str = "") -> Markdown:
+    """The table of claims, glued at the top of the page in short: a sentence, and up to three rows.
+
+    The sentence is by default that of the first ruling.
+    """
+    (claim, first), *_ = rulings.items()
+    said = sentence or f"“{claim.text}” is **{first.verdict}**: {first.reason}."
+    rows = [[c.text, f"**{r.verdict}**", r.numbers] for c, r in list(rulings.items())[:3]]
+    glue("answer", table(["claim of the paper", "here", "numbers"], rows, before=said), display=False)
+    return claims_table(rulings)
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
