@@ -140,17 +140,10 @@ def distances(
 
 
 def energy_difference(reference: Columns, one: Columns, other: Columns, names: Sequence[str]) -> Estimate:
-    """By how much farther one set is from the reference than another, with a bootstrap interval.
+    """By how much farther one set is from the reference than another, of other latents.
 
-    Args:
-        reference: Columns of valid rows only. Its spread is the unit.
-        one: Of the first set.
-        other: Of the second, of other latents than the first.
-        names: Of the coefficients.
-
-    Returns:
-        The energy distance of the first less that of the second, and a 95 % percentile interval, of 2000
-        resamplings of the rows of all three sets: above 0 where the first is farther off.
+    The energy distance of the first less that of the second, and a 95 % percentile interval, of 2000
+    resamplings of the rows of all three sets: above 0 where the first is farther off.
     """
     sets = zip((reference, one, other), ("reference", "first", "second"), strict=True)
     x, y, z = (_rows(columns, names, which) for columns, which in sets)
@@ -168,12 +161,7 @@ def energy_difference(reference: Columns, one: Columns, other: Columns, names: S
 
 
 def with_spread(reference: Columns, names: Sequence[str]) -> list[str]:
-    """Those of the coefficients that `distances` can use: not one and the same value for half of the set.
-
-    Args:
-        reference: Columns of valid rows only; an empty set has no spread.
-        names: Of the coefficients.
-    """
+    """Those of the coefficients that `distances` can use: not one and the same value for half of the set."""
     columns = {name: np.asarray(reference[name], np.float64) for name in names}
     return [name for name, x in columns.items() if len(x) and stats.median_abs_deviation(x) > 0]
 

@@ -132,15 +132,7 @@ def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 999
 def gaussian_margins(
     images: np.ndarray, sets: Split, count: int, *, mean: np.ndarray, flips: bool = False
 ) -> list[np.ndarray]:
-    """`margins` of what the Gaussians of A's and of B's training images draw from one noise, each (count,).
-
-    Args:
-        images: The data set, uint8 (M, C, H, W).
-        sets: Rows of A's and B's training images.
-        count: Draws of each.
-        mean: The data set's mean image.
-        flips: Whether the nearest image is looked for among the flipped ones too.
-    """
+    """`margins` of what Gaussians of A's and of B's training images draw from one noise, each (count,)."""
     seeds = range(_FIRST_SEED, _FIRST_SEED + count)
     drawn = (fit_gaussian(images[rows]).draw(seeds).clamp(0, 1) for rows in (sets.A, sets.B))
     return [margins(part, images, sets, mean=mean, flips=flips) for part in drawn]

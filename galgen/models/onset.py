@@ -29,13 +29,7 @@ _AVERAGED = 8.0  # c
 
 
 class AveragedLearner(DenoiserLearner):
-    """The learner of a blind denoiser, with the average of its weights.
-
-    Args:
-        networks: The network, `net`, and what becomes its `average`, with equal weights.
-        settings: As of a blind denoiser.
-        device: Where to train.
-    """
+    """The learner of a blind denoiser, `net`, and of what becomes its `average`, of equal weights."""
 
     def __init__(self, networks: dict[str, nn.Module], settings: OnsetSettings, *, device: str):
         super().__init__(networks["net"], settings, device=device)

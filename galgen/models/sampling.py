@@ -199,19 +199,10 @@ def probability_flow_ode(
     steps: int = 20,
     chunk: int = 16,
 ) -> Samples:
-    """Probability flow on a geometric ladder of noise levels, from `sigma_max` down to `sigma_min`.
+    """Probability flow on a geometric ladder of noise levels: `sigma_max` of the start, down to `sigma_min`.
 
-    Args:
-        f: The denoiser in evaluation mode: (chunk, C, H, W) to its estimate of the noise, same shape.
-        start: The image all samples begin at, (C, H, W), or one each, (n, C, H, W); its device is used.
-        seeds: One whole number a sample.
-        sigma_max: Noise level of the start.
-        sigma_min: Noise level before the last denoising.
-        steps: Calls of the network, the last denoising included.
-        chunk: Images in a call of the network.
-
-    Returns:
-        The samples. All have made `steps` calls; `converged` says that an image is finite.
+    All make `steps` calls, of which the last is a denoising; `converged` says that an image is finite.
+    `f`, `start`, `seeds` and `chunk` are those of `stochastic_ascent`.
     """
     if not (0 < sigma_min < sigma_max and steps >= 2):
         raise GalgenError(f"no ladder from {sigma_max} to {sigma_min} in {steps} steps: go down in 2 or more")
@@ -244,19 +235,9 @@ def dpm_solver_2m(
 ) -> Samples:
     """Probability flow with a denoiser that is told the noise level, DPM-Solver++(2M).
 
-    Args:
-        denoise: In evaluation mode, the posterior mean of images (chunk, C, H, W) with noise of levels
-            (chunk,), same shape.
-        start: The image all samples begin at, (C, H, W), or one each, (n, C, H, W); its device is used.
-        seeds: One whole number a sample.
-        sigma_max: Noise level of the start, so large that the start itself does not matter.
-        sigma_min: Noise level before the last denoising.
-        rho: How the levels between are spaced: sigma^(1/rho) falls evenly.
-        steps: Calls of the network, the last denoising included.
-        chunk: Images in a call of the network.
-
-    Returns:
-        The samples. All have made `steps` calls; `converged` says that an image is finite.
+    In evaluation mode it is the posterior mean of images (chunk, C, H, W) with noise of levels (chunk,). At
+    `sigma_max` the start does not matter any more; sigma^(1/rho) falls evenly. All else is as of
+    `probability_flow_ode`.
     """
     if not (0 < sigma_min < sigma_max and steps >= 2):
         raise GalgenError(f"no ladder from {sigma_max} to {sigma_min} in {steps} steps: go down in 2 or more")

@@ -123,19 +123,11 @@ def simulate_flux(
 ) -> tuple[np.ndarray, Table]:
     """Simulate the flux images behind `simulate`, as a cut-out service would deliver them.
 
-    Args:
-        count: Number of galaxies.
-        seed: Name of the catalogue.
-        start: Index of the first galaxy.
-        crop: Side of the frame in pixels.
-        population: "main" or "ellipticals".
-        alter: Changes the truth before it is drawn: galaxies that are wrong by a known amount.
+    `alter` changes the truth before it is drawn, for galaxies that are wrong by a known amount; the other
+    arguments are those of `simulate`.
 
     Returns:
         float32 array of shape (count, 3, crop, crop), g, r and z in nanomaggies a pixel, and the truth table.
-
-    Raises:
-        GalgenError: If the population is unknown.
     """
     truth, fluxes = draw_galaxies(start, count, seed=seed, population=population, area=(crop * PIXEL) ** 2)
     if alter:
