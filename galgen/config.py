@@ -81,7 +81,7 @@ class ConditionalSettings(TrainingSettings):
     """The noise-conditional denoiser: its network, training and sampler."""
 
     N: tuple[int, ...] = (100, 4000)  # memorising, generalising
-    design_N: int = 100
+    design_N: int | None = None  # by night
     kernels: int = 16  # as the blind one, which it is held against
     blocks: int = 3
     batch_size: int = 16
@@ -125,7 +125,7 @@ class GanSettings(TrainingSettings):
     """The lightweight GAN: its networks and training."""
 
     N: tuple[int, ...] = (30, 4000)  # the discriminator knows its images by heart, or not at all
-    design_N: int = 30
+    design_N: int | None = None  # nothing ties a latent to an image, whatever the initialisation
     size: int = 32  # pixels of its networks; images of another side are resized on the way in and out
     latent: int = 64
     generator_width: int = 16  # feature channels at 32 pixels
@@ -180,9 +180,7 @@ PROFILES = {
         onset=OnsetSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
-        gan=GanSettings(
-            N=(8, 24), design_N=8, generator_width=4, discriminator_width=4, images_cap=512, milestones=3
-        ),
+        gan=GanSettings(N=(8, 24), generator_width=4, discriminator_width=4, images_cap=512, milestones=3),
     ),
     "laptop": Profile(name="laptop", purpose="an hour on two cores; the default"),
     "night": Profile(

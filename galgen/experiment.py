@@ -140,7 +140,9 @@ class Experiment:
         return [self.pair(N, k) for k in range(self.family.pairs)]
 
     def design(self) -> dict[tuple[str, str], Training]:
-        """The four models that model A is held against in the 2x2, by (initialisation, images)."""
+        """The four models that model A is held against in the 2x2, by (initialisation, images), or none."""
+        if self.settings.design_N is None:
+            return {}
         N = self.settings.design_N if self.settings.design_N in self.sizes else self.sizes[0]
         return {
             ("same", "same"): self._training(N, "A", 0, 1),
@@ -156,7 +158,7 @@ class Experiment:
     def trainings(self) -> list[Training]:
         """Every training of the family, longest first so that two cores end together."""
         wanted = {t for N in self.sizes for pair in self.pairs(N) for t in pair}
-        wanted |= set(self.design().values() if self.settings.design_N else ())
+        wanted |= set(self.design().values())
         wanted |= {self.control()} if self.family.has_control else set()
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 

@@ -215,3 +215,9 @@ def test_scales_have_the_medians_of_networks_and_gaussians_and_residuals_their_n
     assert cells(shown)[3] == ["40", "0.50", "-0.10 to 0.10", "0.001"]
     assert "At N = 40 the same of A and a network of other galaxies is 0.20" in shown.data
     assert "exceed it by +0.30 (p 0.004" in shown.data
+
+
+def test_without_a_design_the_table_says_so():
+    experiment = SimpleNamespace(design=dict, profile=SimpleNamespace(name="laptop"))
+    shown, sentence = tables.design_table(experiment)
+    assert shown.data == sentence and "the profile laptop trains no such models" in sentence

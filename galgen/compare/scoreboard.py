@@ -176,17 +176,17 @@ def scores(
         for question, side in (("distribution", None), ("coarse distribution", 8)):
             known, *seen = (features(part, side=side) for part in (reference, *drawn))
             found = [c2st(known, part, permutations=permutations, seed=seed).outcome for part in seen]
-            answers[question] = _worse(found)
+            answers[question] = worse(found)
     if morphology is not None:
         known, *tables = (valid(morphology(part)) for part in (reference, *drawn))
         used = with_spread(known, COEFFICIENTS)
         if min(map(len, (known, *tables))) >= 10 and used:
             found = [distances(known, t, used, permutations=permutations, seed=seed).energy for t in tables]
-            answers["morphology"] = _worse(found)
+            answers["morphology"] = worse(found)
     return answers
 
 
-def _worse(found: Sequence[Outcome]) -> Outcome:
+def worse(found: Sequence[Outcome]) -> Outcome:
     """Of the answers of both models the one of the larger value, with a p-value for either."""
     worse = max(found, key=lambda answer: answer.value)
     return replace(worse, p=min(1.0, len(found) * min(answer.p for answer in found)))

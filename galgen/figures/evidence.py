@@ -151,13 +151,15 @@ def times(
     Args:
         experiments: One a family.
         alpha: The p-value below which a pair memorises.
-        memorization: What pairs were found to do at the end, by label of the family and N, if known.
+        memorization: What pairs were found to do at the end, by label of the family and N, if known already.
     """
-    passes, ratios, first, known = {}, {}, {}, memorization or {}
+    passes, ratios, first, known = {}, {}, {}, dict(memorization or {})
     for e in experiments:
         label, pixels = e.family.label, e.dataset.images[0].size
         passes |= {(label, n): e.settings.images_shown(n) / n for n in e.sizes}
         ratios |= {(label, n): n * pixels / e.weights for n in e.sizes}
+        if not memorization:
+            known |= {(label, n): test.memorization.outcome for n, test in pairs(e)[1].items()}
         found = list(onset({e.sizes[0]: memorization_history(e, e.sizes[0])}, alpha).values())
         found += [passes[label, n] for n in e.sizes if (label, n) in known and known[label, n].p < alpha]
         first |= {label: min(found)} if found else {}

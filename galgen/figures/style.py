@@ -97,7 +97,7 @@ def stamp_sheet(
     sheet = tiled(np.pad(stamps, margins, constant_values=1), columns, empty=1)[:, :-gap]
 
     side = inches / width
-    label = 0.9 if rows is not None else 0.0
+    label = max(0.9, 0.2 + 0.065 * max(map(len, rows))) if rows else 0.0
     dpi = math.ceil(plt.rcParams["figure.dpi"] * side) / side  # whole pixels: none wider than another
     size = (label + sheet.shape[1] * side, sheet.shape[0] * side)
     figure = plt.figure(figsize=size, dpi=dpi, layout="none")

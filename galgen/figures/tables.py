@@ -159,7 +159,9 @@ def design_table(experiment: Experiment) -> tuple[Markdown, str]:
     Returns:
         The table with a sentence under it that says what each moves the cosine by, and that sentence alone.
     """
-    design = experiment.design()
+    if not (design := experiment.design()):
+        said = f"Not asked: the profile {experiment.profile.name} trains no such models of this family."
+        return Markdown(said), said
     N = design["same", "same"].N
     reference, mean = experiment.samples(experiment.pair(N)[0]), experiment.mean_image
     found = {

@@ -131,7 +131,8 @@ def onset_table(found: Onsets) -> Markdown:
         last, onset = max(curve), found.at[n]
         said = ["not reached", ""]
         if onset:
-            said = [f"{onset:,.0f}".replace(",", "\N{NO-BREAK SPACE}"), f"{onset.value / n:.0f}"]
+            low, high = (spaced(round(end)) for end in (onset.low, onset.high))
+            said = [f"{spaced(round(onset.value))} [{low}, {high}]", f"{onset.value / n:.0f}"]
         elif curve[min(curve)].value >= found.levels[n]:
             said = ["before the first milestone", ""]
         level = f"{found.levels[n]:.2f}"
