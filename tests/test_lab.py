@@ -14,8 +14,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import nbformat
+import numpy as np
 import pytest
 from browsing import Visit
+from PIL import Image
 from playwright.sync_api import expect
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "explore.ipynb"
@@ -38,18 +40,19 @@ def address(server, runtime):
     raise AssertionError("JupyterLab did not start")
 
 
-@pytest.fixture(scope="module")
-def lab(trained, tmp_path_factory):
-    """The address of a JupyterLab before a copy of the explorer, and its log, which is also the kernel's.
+@contextmanager
+def served(folder, store, parameters=None):
+    """A JupyterLab before a copy of the explorer: its address, and its log, which is also the kernel's.
 
     It has nobody's settings, and asks nobody for news.
     """
-    folder = tmp_path_factory.mktemp("lab")
     notebook = nbformat.read(NOTEBOOK, 4)
-    next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])).source = PARAMETERS
+    if parameters:
+        given = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+        given.source = parameters
     nbformat.write(notebook, folder / NOTEBOOK.name)
     homes = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    homes |= {"IPYTHONDIR": str(folder / "ipython"), "GALGEN_STORE": str(trained.root)}
+    homes |= {"IPYTHONDIR": str(folder / "ipython"), "GALGEN_STORE": str(store)}
     options = ["--no-browser", "--allow-root", "--port=0", "--IdentityProvider.token=galgen"]
     options += ["--LabApp.extension_manager=readonly"]
     quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
@@ -68,17 +71,28 @@ def lab(trained, tmp_path_factory):
             server.kill()
 
 
-@pytest.fixture(scope="module")
-def visit(browser, lab):
-    """The notebook, run."""
-    url, _ = lab
+def run_all(browser, url):
+    """A visit to the notebook, all of whose cells were told to run."""
     visit = Visit(browser, allowed=(url, "data:", "blob:"), viewport={"width": 1200, "height": 900})
     visit.context.set_default_timeout(1000 * PATIENCE)
     visit.page.goto(f"{url}lab/tree/{NOTEBOOK.name}?token=galgen")
     visit.page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # before that, Run does nothing
     for name in ("Run", "Run All Cells"):
         visit.page.get_by_role("menuitem", name=name, exact=True).click()
-    visit.page.locator(".galgen-live").nth(3).wait_for()
+    return visit
+
+
+@pytest.fixture(scope="module")
+def lab(trained, tmp_path_factory):
+    with served(tmp_path_factory.mktemp("lab"), trained.root, PARAMETERS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def visit(browser, lab):
+    """The notebook, run."""
+    visit = run_all(browser, lab[0])
+    visit.page.locator(".galgen-live").nth(4).wait_for()
     visit.context.set_default_timeout(60_000)
     yield visit
     visit.context.close()
@@ -86,7 +100,7 @@ def visit(browser, lab):
 
 @pytest.fixture
 def boxes(visit, lab):
-    """The four explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
+    """The five explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
     yield visit.page.locator(".galgen-live")
     assert visit.complaints == []
     for kind in ("error", "stderr"):
@@ -228,3 +242,35 @@ def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
         assert box.bounding_box()["width"] > 250, "the side bar is shut"
         for element in (box, *box.locator(PANEL).all()):
             assert element.evaluate("e => e.scrollWidth <= e.clientWidth"), element.get_attribute("class")
+
+
+def test_an_image_of_ones_own_is_answered(boxes, tmp_path):
+    box = boxes.nth(4)
+    expect(box.get_by_text("No image yet")).to_be_visible()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)).save(
+        tmp_path / "mine.png"
+    )
+    with changed(box):
+        box.locator("input[type=file]").set_input_files(tmp_path / "mine.png")
+    expect(box.get_by_text("bits/dim").first).to_be_visible()
+    drag(box, "noise sigma", 0.9)
+
+
+@pytest.mark.slow
+def test_published_models_answer_the_first_slider_where_nothing_was_trained(browser, tmp_path):
+    """With the parameters of the notebook, which are those of the default book; data are simulated first."""
+    (tmp_path / "lab").mkdir()
+    for name in ("results", "data_manifest.yaml"):
+        (tmp_path / "lab" / name).symlink_to(NOTEBOOK.parents[1] / name)
+    began = time.monotonic()
+    with served(tmp_path / "lab", tmp_path / "store") as (url, log):
+        visit = run_all(browser, url)
+        box = visit.page.locator(".galgen-live").first
+        expect(box.locator("img")).to_have_count(4 * 4, timeout=1000 * PATIENCE)
+        print(f"first answer after {time.monotonic() - began:.0f} s")
+        press(box, "latent", "End")
+        visit.context.close()
+        assert "Traceback" not in log.read_text()
+    assert not [
+        path for path in (tmp_path / "store").iterdir() if path.name in ("unet", "edm", "glow", "gan")
+    ]

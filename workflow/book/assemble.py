@@ -119,6 +119,8 @@ def render(
         text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text())
         # Binder opens a chapter where the repository has it.
         text = text.replace("=lab/tree/chapters/", "=lab/tree/notebooks/")
+        # And from the first of them the explorer, on the published models.
+        text = text.replace("notebooks/00_headline.ipynb", "notebooks/explore.ipynb")
         page.write_text(text)
         images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', text))
         size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
