@@ -41,6 +41,7 @@ from galgen.data.prepare import SIMULATED
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate_flux
 from galgen.experiment import every_family
+from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.store import provenance
 
@@ -222,9 +223,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=project() / "results" / "power.json")
     given = parser.parse_args()
     began = time.time()
-    bench = Bench(
-        Parameters.checked(profile=given.profile, data=given.data), given.tests, given.pool, given.fresh
-    )
+    parameters = checked(Parameters, {"profile": given.profile, "data": given.data}, "parameters")
+    bench = Bench(parameters, given.tests, given.pool, given.fresh)
     records = bench.run(power=given.data in SIMULATED)
     written = {
         "profile": given.profile,
