@@ -90,7 +90,6 @@ class LevelTest:
     """The test at one level; the module says what each number means.
 
     Attributes:
-        shape: Of an image's latents, (c, h, w).
         lost: Images left out because a latent of theirs is not finite.
         w1_a: W1(z'_A, z).
         w1_b: W1(z'_B, z).
@@ -104,7 +103,6 @@ class LevelTest:
         shared_null: Its mean with the images shuffled.
     """
 
-    shape: tuple[int, int, int]
     lost: int
     w1_a: Estimate
     w1_b: Estimate
@@ -282,7 +280,6 @@ def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int) -> LevelT
     orders = permuted(np.arange(len(z)), _SHUFFLES, 0)[1:]
     null = [(u * v[order]).mean() for order in orders]
     return LevelTest(
-        shape=z.shape[1:],
         lost=lost,
         w1_a=w1_a,
         w1_b=w1_b,
