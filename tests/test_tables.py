@@ -64,7 +64,8 @@ def test_the_spread_has_a_column_for_each_group_and_names_the_largest_size():
         10: {"component 1": 0.5, "components 2-5": 2.0},
         2000: {"component 1": 1.0, "components 2-5": 0.25},
     }
-    shown = tables.spread_table(spread, {10: 0.9, 2000: 1.1}, 64)
+    drawn = {n: torch.full((64, 1, 4, 4), light) for n, light in ((10, 0.9), (2000, 1.1))}
+    shown = tables.spread_table(spread, drawn, dict.fromkeys(drawn, np.full((9, 1, 4, 4), 255, np.uint8)))
     assert cells(shown)[0] == ["N", "mean brightness", "component 1", "components 2-5"]
     assert cells(shown)[2:] == [
         ["10", "0.90", "0.50", "2.00"],

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from IPython.display import Markdown
+from torch import Tensor
 
 from galgen.compare.agreement import TwoModels
+from galgen.compare.scales import brightness
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Outcome, bootstrap, p_text
 from galgen.data import similarity
@@ -63,23 +65,26 @@ def training_table(
 
 
 def spread_table(
-    spread: Mapping[int, Mapping[str, float]], brightness: Mapping[int, float], count: int, *, after: str = ""
+    spread: Mapping[int, Mapping[str, float]],
+    drawn: Mapping[int, Tensor],
+    train: Mapping[int, np.ndarray],
+    after: str = "",
 ) -> Markdown:
     """Variance and brightness of the samples over those of the training images; see `galgen.compare.scales`.
 
     Args:
         spread: By N, the ratio of the variances by group of components, against the images of the largest N.
-        brightness: By N, the ratio of the means, each against the model's own training images.
-        count: Samples of each model.
+        drawn: By N, the samples.
+        train: By N, the model's own training images, for the brightness.
         after: Text under the table.
     """
     large = max(spread)
-    ratios = {n: [brightness[n], *found.values()] for n, found in spread.items()}
+    ratios = {n: [brightness(drawn[n], train[n]), *found.values()] for n, found in spread.items()}
     return table(
         ["N", "mean brightness", *spread[large]],
         [[spaced(n), *(f"{ratio:.2f}" for ratio in row)] for n, row in ratios.items()],
         before=f"Samples over training images (all at N = {spaced(large)}; brightness at each N's own), "
-        f"{count} samples; 1 is right:",
+        f"{len(drawn[large])} samples; 1 is right:",
         after=after,
     )
 
