@@ -190,16 +190,12 @@ def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.nda
         train: By N, the training images, uint8 (N, 1, H, W).
         mean: The data set's mean image, (1, H, W).
     """
-    return {
-        kind: Strangers(
-            similarity.shuffled_cosine(held_out, held_out, kind=kind, mean=mean),
-            {
-                n: similarity.nearest(held_out, images, kind=kind, mean=mean).cosine[:, 0]
-                for n, images in train.items()
-            },
-        )
-        for kind in similarity.KINDS
-    }
+    found = {}
+    for kind in similarity.KINDS:
+        given = {"kind": kind, "mean": mean}
+        near = {n: similarity.nearest(held_out, part, **given).cosine[:, 0] for n, part in train.items()}
+        found[kind] = Strangers(similarity.shuffled_cosine(held_out, held_out, **given), near)
+    return found
 
 
 def copy_threshold(nearest: np.ndarray) -> float:

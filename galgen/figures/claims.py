@@ -123,16 +123,10 @@ def answer(rulings: Mapping[Claim, Ruling], sentence: str = "") -> Markdown:
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     """The claims of several runs, as chapter 10 keeps them: a row for each claim, a column for each run."""
     claims = {name: {claim["claim"]: claim for claim in kept} for name, kept in runs.items()}
-    rows = [
-        [
-            text,
-            *(
-                f"**{kept[text]['verdict']}**: {kept[text]['numbers']}" if text in kept else ""
-                for kept in claims.values()
-            ),
-        ]
-        for text in dict.fromkeys(chain(*claims.values()))
-    ]
+    rows = []
+    for text in dict.fromkeys(chain(*claims.values())):
+        found = (kept.get(text) for kept in claims.values())
+        rows.append([text, *(f"**{one['verdict']}**: {one['numbers']}" if one else "" for one in found)])
     return table(["claim", *runs], rows, after=alike(runs))
 
 

@@ -40,9 +40,7 @@ def _echo(run: Findings) -> Ruling:
     return ruled(
         f"W1 at most {max(worst):.1e}; floor of independent normals {floor:.1e}",
         not_held(max(worst) > floor, "the arithmetic fails: a flow is a bijection by construction"),
-        held(
-            "by construction: a flow is a bijection, so this tests its arithmetic and nothing learnt",
-        ),
+        held("by construction: a flow is a bijection, so this tests its arithmetic and nothing learnt"),
     )
 
 
@@ -53,8 +51,7 @@ def _independent(run: Findings) -> Ruling:
     return ruled(
         f"multiple correlation beyond shuffled images, by level: {listed(shared)}",
         not_held(
-            max(shared) > MARGIN,
-            f"z'_B depends on z by more than {MARGIN} at level {_where(shared, MARGIN)}",
+            max(shared) > MARGIN, f"z'_B depends on z by more than {MARGIN} at level {_where(shared, MARGIN)}"
         ),
         held(f"at no level does z'_B depend on z by more than {MARGIN}, the margin"),
     )
@@ -71,10 +68,7 @@ def _ordered(run: Findings) -> Ruling:
     return ruled(
         f"W1 at {run.at('Glow')}: {levels}; p of {few} pairs, by level {listed(falling)}",
         single(run, "Glow"),
-        held(
-            max(falling) < FEW,
-            "at every level all pairs of the smallest N lie above those of the largest",
-        ),
+        held(max(falling) < FEW, "at every level all pairs of the smallest N lie above those of the largest"),
         not_held(min(growing) < FEW, f"it grows at level {_where([-p for p in growing], -FEW)}"),
         underpowered(least >= FEW, f"with {few} pairs no p is below {least:.2f}"),
         not_held(f"it does not fall at level {_where(falling, FEW)}"),
@@ -163,10 +157,7 @@ def _start(run: Findings) -> Ruling:
     shown = next(iter(judge.losses))
     return ruled(
         f"p {p_text(judge.start)} of two, after {spaced(shown)} images shown, the first stage kept",
-        not_held(
-            judge.start < FEW,
-            "D distinguishes the other model's samples from training images there",
-        ),
+        not_held(judge.start < FEW, "D distinguishes the other model's samples from training images there"),
         underpowered(judge.p[shown] >= FEW, "D distinguishes nothing there, its own samples included"),
         held("D distinguishes its own samples, but not the other model's from training images"),
     )

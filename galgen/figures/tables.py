@@ -48,18 +48,10 @@ def training_table(
     last = last or {}
     rows = []
     for training, run in runs.items():
-        done = run.summary
-        rows.append(
-            [
-                spaced(training.N),
-                spaced(done["images_shown"]),
-                f"{done['images_shown'] / training.N:.0f}",
-                f"{done['seconds'] / 60:.1f}",
-                f"{done['images_per_second']:.0f}",
-                done["device"],
-                *(f"{done['losses'][name]:.3f}" for name in last.values()),
-            ]
-        )
+        done, N = run.summary, training.N
+        counts = spaced(N), spaced(done["images_shown"]), f"{done['images_shown'] / N:.0f}"
+        speed = f"{done['seconds'] / 60:.1f}", f"{done['images_per_second']:.0f}", done["device"]
+        rows.append([*counts, *speed, *(f"{done['losses'][name]:.3f}" for name in last.values())])
     head = ["N", "images shown", "passes over the set", "minutes", "images/s", "on", *last]
     return table(head, rows, before=before)
 
@@ -141,20 +133,11 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     explained += f"take the samples of both models{' and search all flips' if flips else ''}."
     head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
     head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization", "memorised fraction"]
-    rows = [
-        [
-            spaced(n),
-            t.agree,
-            f"{t.null:.2f}",
-            t.copy,
-            f"{t.held_out:.2f}",
-            t.closer,
-            f"{t.memorization.gaussians.closer.value:.2f}",
-            p_text(t.memorization.outcome.p),
-            t.memorised,
-        ]
-        for n, t in tests.items()
-    ]
+    rows = []
+    for n, t in tests.items():
+        agreement = t.agree, f"{t.null:.2f}", t.copy, f"{t.held_out:.2f}"
+        gaussians, p = f"{t.memorization.gaussians.closer.value:.2f}", p_text(t.memorization.outcome.p)
+        rows.append([spaced(n), *agreement, t.closer, gaussians, p, t.memorised])
     return table(head, rows, before=before or explained)
 
 

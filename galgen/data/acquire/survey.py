@@ -253,11 +253,8 @@ def _report(directory: Path, positions: list[Position], failed: dict[str, str]) 
         "dropped": {file.name.removesuffix(".dropped"): file.read_text() for file in dropped},
         "failed": {p.id: failed[p.id] for p in positions if p.id in failed},
     }
-    report = {
-        "requested": len(positions),
-        "ok": len(there),
-        "not_tried": len(positions) - len(there) - len(dropped) - len(failed),
-    }
+    untried = len(positions) - len(there) - len(dropped) - len(failed)
+    report = {"requested": len(positions), "ok": len(there), "not_tried": untried}
     for fate, lost in losses.items():
         report[fate] = {"count": len(lost), "reasons": dict(Counter(lost.values())), "objects": lost}
     table = Table(rows=[(p.id, p.ra, p.dec) for p in there], names=("id", "ra", "dec"))
