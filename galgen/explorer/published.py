@@ -87,11 +87,8 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
     summary = {"name": training.name, "images_shown": shown, "losses": run.summary["losses"]}
     summary |= {"profile": experiment.profile.name, "data": experiment.dataset.name}
-    summary |= {
-        "first": experiment.latents().start,
-        "means": drawn.mean((1, 2, 3)).tolist(),
-        "likeness": float(like.min()),
-    }
+    drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
+    summary |= drew | {"likeness": float(like.min())}
     key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
     record = run.record | provenance() | {"key": key, "trained": run.record["commit"], "summary": summary}
     write_json(partial / "record.json", record | {"sha256": checksums(partial)})
