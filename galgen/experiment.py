@@ -164,13 +164,11 @@ class Experiment:
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
-        size, given = (
-            self.image_size,
-            (self.settings, self.sizes, self.family.flop_rate, self.profile.samples),
-        )
-        some = np.random.default_rng(0).integers(0, 256, (2, 1, size, size), np.uint8)
+        shape = (2, 1, self.image_size, self.image_size)
+        some = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         learner = self.family.learner(self._networks(0), some, some, "cpu")
-        cost = costs.estimate(learner, some, *given)
+        rate, samples = self.family.flop_rate, self.profile.samples
+        cost = costs.estimate(learner, some, self.settings, self.sizes, rate, samples)
         return [{"name": t.name, "chapters": list(self.chapters)} | cost[t.N] for t in self.trainings()]
 
     def train(self, training: Training) -> Run:

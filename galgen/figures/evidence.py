@@ -56,10 +56,8 @@ def pairs(
 ) -> tuple[dict[int, list[Tensor]], dict[int, TwoModels]]:
     """The samples of the first pair of models at each N, or at those given, and the two-models test."""
     samples = {n: list(map(experiment.samples, experiment.pair(n))) for n in sizes or experiment.sizes}
-    images, given = (
-        experiment.dataset.images,
-        {"mean": experiment.mean_image, "flips": experiment.family.flips},
-    )
+    images = experiment.dataset.images
+    given = {"mean": experiment.mean_image, "flips": experiment.family.flips}
     return samples, {n: two_models(*x, images, experiment.split(n), **given) for n, x in samples.items()}
 
 

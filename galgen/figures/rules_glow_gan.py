@@ -126,10 +126,8 @@ def _glow_degrades(run: Findings) -> Ruling:
 def _worse_unseen(run: Findings) -> Ruling:
     """Glow's morphology worsens from the largest N to the next although W1 hardly moves."""
     n = run.sizes("Glow")[-2:][0]
-    farther, (near, far) = (
-        run.farther.get(("Glow", n)),
-        (run.latents[m].deepest() for m in (run.sizes("Glow")[-1], n)),
-    )
+    farther = run.farther.get(("Glow", n))
+    near, far = (run.latents[m].deepest() for m in (run.sizes("Glow")[-1], n))
     moved = far.value / near.value
     return ruled(
         f"energy distance at N = {spaced(n)} less that at the largest {farther or '–'}; W1 {moved:.2f} times",

@@ -176,12 +176,10 @@ def differences(boards: Mapping[str, Board], alpha: float) -> str:
             said = [f"{a.value:.2f}, p {a.p:.3f} for {name}" for name, a in zip(boards, pair, strict=True)]
             differ.append(f"{question} of {family} at N = {spaced(n)} ({'; '.join(said)})")
     largest = [f"{max(gaps[q]):.2f} at most in {q}" for q in QUESTIONS if q in gaps]
-    return (
-        f"Of {len(shared)} answers that both runs have, {len(shared) - len(differ)} are on the same side of "
-        f"p = {alpha}."
-        + (f" They differ in: {'; '.join(differ)}." if differ else "")
-        + f" The values differ by {', '.join(largest)}."
-    )
+    same = len(shared) - len(differ)
+    text = f"Of {len(shared)} answers that both runs have, {same} are on the same side of p = {alpha}."
+    text += f" They differ in: {'; '.join(differ)}." if differ else ""
+    return f"{text} The values differ by {', '.join(largest)}."
 
 
 def dot_plot(
