@@ -1,4 +1,8 @@
 import os
+
+if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):  # one of several processes: a thread each
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch as it is imported, here and in kernels
+
 import re
 from pathlib import Path
 
@@ -32,8 +36,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
-    """The folder of a run store that tests share: what one has trained, the next need not."""
-    return tmp_path_factory.mktemp("store")
+    """The folder of a run store that tests share, of all processes: what one has trained, none need again."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if WORKER else base) / "store"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,17 +7,37 @@ import nbformat
 import papermill
 import pytest
 
+from galgen.config import Parameters
+from galgen.experiment import every_family
+from galgen.runs.store import Store
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+SIZES = [6, 12]
+
+
+@pytest.fixture(scope="session")
+def models(store):
+    """The store with all that the chapters need: trained here, as a process of its own costs more than that.
+
+    Two processes begin at the two ends, and meet.
+    """
+    families = every_family(Parameters(profile="smoke", N=SIZES), Store(store), studies=True).values()
+    wanted = [(experiment, training) for experiment in families for training in experiment.trainings()]
+    for experiment, training in wanted[:: -1 if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" else 1]:
+        experiment.train(training)
+    return store
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_chapter_runs_at_smoke_and_every_figure_has_a_name_a_caption_and_a_text(
-    path, store, tmp_path, monkeypatch
+    path, models, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv("GALGEN_STORE", str(store))
+    monkeypatch.setenv("GALGEN_STORE", str(models))
     out = tmp_path / "out.ipynb"
-    papermill.execute_notebook(path, out, {"profile": "smoke", "N": [6, 12]}, progress_bar=False)
+    papermill.execute_notebook(path, out, {"profile": "smoke", "N": SIZES}, progress_bar=False)
     for cell in nbformat.read(out, 4).cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
