@@ -7,6 +7,9 @@ of its own, with batches of 16 and a cosine that ends there. All go on in turn, 
 so that other load and the clock of the processor touch all alike; the time is processor time and leaves
 validation out. The loss is that of training, the square of (f(y) - sigma z) / (sigma + 0.02), over 1000
 held-out images, each at its own noise level, with running statistics.
+
+Seen on one core of an AMD EPYC beside other work, 2026-11-26, simulated galaxies: Adam .0194 after 72 000
+images and 307 s; Muon .0200 with a budget of 28 000 (115 s) and .0190 with 36 000 (148 s), 2.1 times as soon.
 """
 
 import argparse
