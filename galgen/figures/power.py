@@ -45,7 +45,7 @@ def power_figure(run: Mapping) -> Figure:
         axis.axhline(run["alpha"], ls="--", color=COLOURS["null"], lw=0.8)
         axis.set_title(question, fontsize=10)
         if axis.lines[1:]:
-            axis.legend(fontsize=7, loc="upper left")
+            axis.legend(fontsize=7)
     axes[0].set(ylabel=f"share with p < {run['alpha']:g}", ylim=(-0.03, 1.2))
     return figure
 
