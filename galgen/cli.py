@@ -261,12 +261,15 @@ def list_(
     *, kind: Annotated[str | None, _help("Those of one kind alone.")] = None, store: _Store = None
 ) -> None:
     """All runs."""
-    if not (found := Store(store).runs(kind)):
-        return print(f"no runs in {Store(store).root}")
+    found = Store(store).runs(kind)
+    if not found:
+        print(f"no runs in {Store(store).root}")
+        return
     line = "{:16}  {:10}  {:19}  {:>10}  {}".format
     print(line("key", "kind", "created", "seconds", "commit"))
-    for of in (each.record for each in found):
-        print(line(of["key"], of["kind"], of["created"][:19], of["seconds"], of["commit"]))
+    for each in found:
+        record = each.record
+        print(line(each.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
 
 
 _Key = Annotated[str, _help("Its key, or the first digits.")]
@@ -311,7 +314,11 @@ def export(*, asked: Asked = Asked(), out: Annotated[Path | None, _Set] = None) 
     from galgen.experiment import every_family
     from galgen.explorer.published import publish
 
-    for experiment in every_family(asked.parameters(sizes=False), Store(asked.store)).values():
+    experiments = every_family(asked.parameters(sizes=False), Store(asked.store)).values()
+    known = {N for experiment in experiments for N in experiment.sizes}
+    if unknown := set(asked.N or ()) - known:
+        raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; there are {sorted(known)}")
+    for experiment in experiments:
         wanted = set(asked.N or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
         for N in sorted(wanted):
             print(*(publish(experiment, training, out).path for training in experiment.pair(N)), sep="\n")

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from galgen.cli import main
 from galgen.config import Parameters
 from galgen.data.similarity import cosine
 from galgen.experiment import every_family
@@ -88,6 +89,16 @@ def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):
     experiment = every_family(PARAMETERS.model_copy(update={"seed": 1}), Store(elsewhere.root))["unet"]
     with pytest.raises(GalgenError, match="galgen train unet-N12-A00 --profile smoke"):
         publish(experiment, experiment.pair(12)[0], tmp_path)
+
+
+def test_an_ordinary_store_is_no_published_set(trained):
+    with pytest.raises(GalgenError, match="is no published model: its record lacks"):
+        verify(trained.root)
+
+
+def test_an_N_that_no_family_has_is_told(capsys):
+    assert main(["models", "export", "--profile", "smoke", "--N", "77"]) == 2
+    assert "no family has N = [77]" in capsys.readouterr().err
 
 
 def test_a_changed_file_is_told(trained, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ images it drew, and how like those of the training they were; `verify` draws the
 
 import hashlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -59,11 +60,8 @@ class WithPublished(Store):
 
     def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
         """The same, or else the entry that `make` makes."""
-        found = _standing(self.published, kind, params, options.get("data", ""))
         identity = {name: options[name] for name in ("data", "code") if name in options}
-        if found and not super().find(kind, params, **identity):
-            return found
-        return super().run(kind, params, make, **options)
+        return self.find(kind, params, **identity) or super().run(kind, params, make, **options)
 
 
 def publish(experiment: Experiment, training: Training, folder: str | os.PathLike | None = None) -> Run:
@@ -73,7 +71,7 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
         GalgenError: If it was not trained.
     """
     if not experiment.trained(training):
-        options = " ".join(experiment.parameters.options())
+        options = shlex.join(experiment.parameters.options())
         raise GalgenError(f"{training.name} is not trained: galgen train {training.name} {options}")
     run, target = experiment.train(training), published(folder)
     kind, shown = run.record["kind"], run.summary["images_shown"]
@@ -92,9 +90,13 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
     record = run.record | provenance() | {"key": key, "trained": run.record["commit"], "summary": summary}
     write_json(partial / "record.json", record | {"sha256": checksums(partial)})
-    if old := _standing(target, kind, run.record["params"], run.record["data"]):
+    old, new = _standing(target, kind, run.record["params"], run.record["data"]), partial.with_name(key)
+    if new.is_dir():  # the same weights, published before
+        shutil.rmtree(new)
+    partial.rename(new)
+    if old and old.path != new:
         shutil.rmtree(old.path)
-    return sound(partial.rename(partial.with_name(key)))
+    return sound(new)
 
 
 def verify(folder: str | os.PathLike | None = None) -> list[str]:
@@ -111,6 +113,10 @@ def verify(folder: str | os.PathLike | None = None) -> list[str]:
         raise GalgenError(f"there are no published models in {published(folder).root}")
     for run in runs:
         told = run.summary
+        if missing := {"name", "profile", "images_shown", "first", "means"} - told.keys():
+            raise GalgenError(
+                f"{run.path} is no published model: its record lacks {', '.join(sorted(missing))}"
+            )
         weights = run.path / f"weights-{told['images_shown']}.safetensors"
         drawn = _draw(
             run.record["kind"], told["profile"], weights, range(told["first"], told["first"] + DRAWN)
