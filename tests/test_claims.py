@@ -128,6 +128,8 @@ CASES = [
     # within the margin, though surely not the same
     ("All models keep", {"Glow_4000_morphology": FAULT}, HELD, "Glow 0.20"),
     ("The images of all", {}, HELD, "0.50, 0.50, 0.50; at 8 pixels a side 0.50, 0.50, 0.50"),
+    # not found, but its null reaches from 0.4 to 0.6: it may be 0.62
+    ("The images of all", {"GAN_4000_distribution": found(0.2, 0.52)}, UNDERPOWERED, "0.50, 0.50, 0.52"),
     ("The images of all", {"GAN_4000_distribution": found(0.001, 0.9)}, NOT_HELD, "0.50, 0.50, 0.90"),
     ("The images of all", BLIND, UNDERPOWERED, "0.50, 0.50, 0.50"),
     ("The images of all", {"GAN_4000_distribution": None}, NOT_TESTABLE, "0.50, 0.50, –"),

@@ -13,6 +13,7 @@ ALPHA = 0.01  # level of the tests
 FEW = 0.05  # of those over a few pairs of models, and of a discriminator
 PAPER = ("diffusion", "Glow", "GAN")  # families that the paper makes claims on
 MARGIN = 0.05  # of P(train closer), and of a cosine
+AREA = 0.6  # AUC up to which a classifier is said to distinguish as good as nothing
 
 
 @dataclass(frozen=True)
