@@ -187,12 +187,12 @@ PROFILES = {
         name="night",
         purpose="eight hours of two cores, over as many sittings as it takes",
         samples=1024,
-        denoiser=DenoiserSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=300_000),
+        denoiser=DenoiserSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=144_000),
         onset=OnsetSettings(N=(10, 30, 100, 300), images_cap=720_000, milestones=16),
         conditional=ConditionalSettings(
-            N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=400_000
+            N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=216_000
         ),
-        glow=GlowSettings(N=(100, 1000, 4000), steps=4, deepening=8, images_cap=100_000),
+        glow=GlowSettings(N=(100, 1000, 4000), steps=4, deepening=8, images_cap=40_000),
         gan=GanSettings(N=(30, 300, 4000), images_cap=40_000),
     ),
     "paper": Profile(
