@@ -47,9 +47,9 @@ def test_a_statistic_is_gathered_by_size_level_and_test(tests):
     assert (values[0].min(1) > values[1].max(1)).all()
 
 
-def test_the_area_of_the_ratios_leaves_out_images_without_a_density():
+def test_the_area_of_the_ratios_leaves_out_images_without_a_ratio():
     of_a, of_b = np.array([3.0, 2.0, np.nan, 1.0]), np.array([-1.5, np.inf, 2.0])
-    assert ratio_auc(of_a, of_b) == auc(np.array([1.5, -2.0]), np.array([3.0, 2.0, 1.0]))
+    assert ratio_auc(of_a, of_b) == auc(np.array([1.5, -np.inf, -2.0]), np.array([3.0, 2.0, 1.0]))
 
 
 def test_the_diagonal_of_A_lies_above_the_cloud_of_B_and_each_has_its_density():

@@ -90,7 +90,7 @@ def test_an_independent_pair_lies_within_the_null_of_shuffled_images():
 
 def test_partial_correlation_has_its_closed_form_and_interval():
     z, other = latents()[0].numpy(), latents(seed=3)[0].numpy()
-    z_b = 3 + 0.6 * z + 0.8 * other
+    z_b = 1 + 0.6 * z + 0.8 * other
     found = compare_levels(Inversion([z], [z], [z_b], z, z, z))[0]
     assert found.correlation.value == pytest.approx(np.corrcoef(z.ravel(), z_b.ravel())[0, 1], abs=1e-9)
     assert found.correlation.low < 0.6 < found.correlation.high
@@ -155,10 +155,13 @@ def test_images_with_infinite_latents_are_counted():
     z = [w.numpy() for w in latents(n=100)]
     z_b = [w.copy() for w in z]
     z_b[1][7, 0, 0, 0], z_b[0][8, 0, 0, 0] = np.inf, np.nan
-    z_b[0][9, 0, 0, 0] = 1e30  # finite, its square is not in float32
-    for level in compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0])):
+    z_b[0][9, 0, 0, 0] = 1e30  # finite, but carries any mean: counts as `FAR`
+    levels = compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0]))
+    assert [level.far for level in levels] == [1 / 98, 0]
+    for level in levels:
         assert level.lost == 2 and level.w1_b.n == 98
         assert np.isfinite([level.norm_spread.value, level.shared]).all()
+        assert level.w1_b.value < 0.01
     z_b[0][1:] = np.nan
     with pytest.raises(GalgenError, match="1 of 100 images"):
         compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0]))

@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 
 from galgen.compare.inversion import invert
-from galgen.compare.likelihood import bits_per_dim, divergence, gap
+from galgen.compare.likelihood import MOST, bits_per_dim, divergence, gap
 from galgen.compare.twosample import auc
 from galgen.runs.errors import GalgenError
 
@@ -59,7 +59,7 @@ def test_interval_of_the_divergence_covers_the_closed_form_at_its_rate(swap):
         found = divergence(log_ratio(a, b, 200, seed), D)
         hits += covers(found, expected)
     assert 180 <= hits <= 198
-    assert found.lost == 0
+    assert found.beyond == 0
 
 
 def test_the_two_directions_differ():
@@ -81,13 +81,15 @@ def test_one_density_by_another_map_has_no_divergence_and_cannot_be_told():
     assert found.value == 0.5 and found.low < 0.5 < found.high
 
 
-def test_infinite_ratios_are_counted():
+def test_an_image_that_is_nothing_to_the_other_model_counts_as_the_most():
     ratios = np.random.default_rng(0).normal(1, 1, 100)
-    ratios[3], ratios[5] = np.inf, np.nan
+    plain = divergence(ratios, D)
+    ratios[3], ratios[4], ratios[5] = np.inf, 1e12, np.nan
     found = divergence(ratios, D)
-    assert found.lost == 2 and found.bits_per_dim.n == 98
-    with pytest.raises(GalgenError, match="1 of 3 log-ratios are finite"):
-        divergence(np.array([np.nan, np.inf, 1.0]), D)
+    assert found.beyond == 2 and found.bits_per_dim.n == 99 and "(2 beyond)" in str(found)
+    assert plain.bits_per_dim.value < found.bits_per_dim.value < plain.bits_per_dim.value + 2.5 * MOST / 99
+    with pytest.raises(GalgenError, match="1 of 3 samples"):
+        divergence(np.array([np.nan, np.nan, 1.0]), D)
 
 
 def test_auc_of_two_shifted_gaussians_is_the_closed_form_and_covered_at_its_rate():

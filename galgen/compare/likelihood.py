@@ -2,10 +2,11 @@
 
     KL(A|B) = E_{x ~ A} [log p_A(x) - log p_B(x)]   in nats an image;   / (D log 2) in bits/dim for D values
 
-is 0 if and only if p_A = p_B, in both directions. It is a plain mean over samples of A (drawn at temperature
-1, neither clipped nor quantised: that would be another density), so its interval is the bootstrap of a mean,
-which needs a finite variance. An image to
-which B gives no finite density makes KL(A|B) infinite; such images are counted, the rest is a lower bound.
+is 0 if and only if p_A = p_B, in both directions. It is a mean over samples of A, drawn at temperature 1,
+neither clipped nor quantised: that would be another density. A few images that are nothing to B would carry
+that mean, and leave it without a variance. So a log-ratio above `MOST` bits/dim counts as `MOST`, and such
+images, those to which B gives no finite density among them, are counted: E min(t, MOST) <= E t, a lower bound
+of the divergence whose interval is the bootstrap of a mean.
 
 **AUC.** Bits/dim hide how much a whole image tells: 0.01 bits/dim is 7 nats at 32 x 32. The ratio
 t(x) = log p_A(x) - log p_B(x) is the best classifier there is (Neyman & Pearson), and
@@ -39,21 +40,23 @@ from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, seeded
 from galgen.runs.errors import GalgenError
 
+MOST = 2.0  # bits/dim that an image counts at most
+
 
 @dataclass(frozen=True)
 class Divergence:
     """KL of the model that drew the samples from the other one.
 
     Attributes:
-        bits_per_dim: In bits per value of the image; its `n` are the samples with a finite log-ratio.
-        lost: Samples whose log-ratio is not finite; if there are any, the estimate is of the rest.
+        bits_per_dim: In bits per value of the image; a lower bound.
+        beyond: Samples whose log-ratio is above `MOST` and counts as that.
     """
 
     bits_per_dim: Estimate
-    lost: int
+    beyond: int
 
     def __str__(self) -> str:
-        return f"{self.bits_per_dim:.3f}" + f" ({self.lost} lost)" * bool(self.lost)
+        return f"{self.bits_per_dim:.3f}" + f" ({self.beyond} beyond)" * bool(self.beyond)
 
 
 def divergence(log_ratio: np.ndarray, dimensions: int) -> Divergence:
@@ -64,23 +67,22 @@ def divergence(log_ratio: np.ndarray, dimensions: int) -> Divergence:
         dimensions: Values in an image, C H W.
 
     Raises:
-        GalgenError: If fewer than two log-ratios are finite.
+        GalgenError: If fewer than two samples are left: those that A's own arithmetic lost have no log-ratio.
     """
-    finite = log_ratio[np.isfinite(log_ratio)].astype(np.float64)
-    if len(finite) < 2:
-        raise GalgenError(f"{len(finite)} of {len(log_ratio)} log-ratios are finite: look at the training")
-    bits = bootstrap(finite / (dimensions * np.log(2)), np.mean)
-    return Divergence(bits, len(log_ratio) - len(finite))
+    bits = log_ratio[~np.isnan(log_ratio)].astype(np.float64) / (dimensions * np.log(2))
+    if len(bits) < 2:
+        raise GalgenError(f"{len(bits)} of {len(log_ratio)} samples have a log-ratio: look at the training")
+    return Divergence(bootstrap(np.minimum(bits, MOST), np.mean), int((bits > MOST).sum()))
 
 
 def ratio_auc(of_a: np.ndarray, of_b: np.ndarray) -> Estimate:
-    """The AUC of the likelihood ratio between samples of A and of B, without those whose ratio is not finite.
+    """The AUC of the likelihood ratio between samples of A and of B, without those that have none.
 
     Args:
         of_a: log p_A(x) - log p_B(x) of samples of A, (n,).
         of_b: log p_B(x) - log p_A(x) of samples of B, (m,).
     """
-    return auc(*(ratio[np.isfinite(ratio)] for ratio in (-of_b, of_a)))
+    return auc(*(ratio[~np.isnan(ratio)] for ratio in (-of_b, of_a)))
 
 
 @torch.inference_mode()
