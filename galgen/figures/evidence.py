@@ -75,7 +75,11 @@ def two_denoisers(
     label, mean = experiment.family.label, experiment.mean_image
     scores, found = {}, {(label, n): test.memorization for n, test in tests.items()}
     for n, test in tests.items():
-        pair = [experiment.samples(model) for model in experiment.pair(n)]
+        # of as many grey levels as chapter 10 gives them, or its second digit may be another
+        pair = [
+            torch.as_tensor(rounded(experiment.samples(model), experiment.family.bits))
+            for model in experiment.pair(n)
+        ]
         outcomes = {"agreement": repaired(*pair, mean=mean), "memorization": test.memorization.outcome}
         scores[label, n] = outcomes
     return Findings(
