@@ -19,6 +19,7 @@ from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.inversion import Latents, latents_test
 from galgen.compare.morphology import COEFFICIENTS, valid
+from galgen.compare.scoreboard import Portrait, portrait
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
 from galgen.data import similarity
@@ -59,6 +60,16 @@ def pairs(
     images = experiment.dataset.images
     given = {"mean": experiment.mean_image, "flips": experiment.family.flips}
     return samples, {n: two_models(*x, images, experiment.split(n), **given) for n, x in samples.items()}
+
+
+def likeness(experiment: Experiment) -> Portrait:
+    """The samples of model A of the largest N beside held-out galaxies, without morphology."""
+    model = experiment.pair(experiment.sizes[-1])[0]
+    drawn, unseen = experiment.samples(model), experiment.dataset.images[experiment.split().validation]
+    drawn = drawn[drawn.isfinite().all(3).all(2).all(1)][: len(unseen) // 2].numpy()
+    bits = experiment.family.bits
+    reference = rounded(unseen[: 2 * len(drawn)], bits)
+    return portrait(drawn, reference, experiment.images(model), bits=bits)
 
 
 def two_denoisers(
