@@ -85,7 +85,7 @@ def test_sentences_name_the_numbers_of_each_data_set():
         for n in (10, 100)
         for s, v in (("component 1", 0.9), ("components 2-5", 0.3))
     ]
-    assert "N = 100, B 0.900 [0.800, 1.000] at the largest scale, 0.30" in beyond.flow_answer(
+    assert "N = 100, B 0.900 [0.800, 1.000] at the largest scale, 0.300" in beyond.flow_answer(
         {"x": {"inversion": inversion}}
     )
     distances = [

@@ -24,10 +24,11 @@ SHARED_AT = 0.2  # noise at which eigenvectors are shown
 
 
 def committed(part: str, path: str | Path | None = None) -> dict[str, dict]:
-    """What a part found, by data set; nothing if `make beyond` never ran."""
+    """What a part found, by data set, simulated galaxies first; nothing if `make beyond` never ran."""
     path = Path(path or project() / "results" / "beyond.json")
     runs = read_json(path) if path.is_file() else {}
-    return {name: run[part] for name, run in runs.items() if part in run}
+    order = sorted(runs, key=lambda name: name != "simulated")
+    return {name: runs[name][part] for name in order if part in runs[name]}
 
 
 def note(found: Found) -> str:
@@ -134,7 +135,7 @@ def flow_answer(run: Mapping) -> str:
     N, told = max(r["N"] for r in run["inversion"]), []
     for who in dict.fromkeys(r["who"] for r in run["inversion"]):
         rows = values(select(run["inversion"], N=N, who=who), "correlation")
-        told.append(f"{who} {rows[0]:.3f} at the largest scale, {rows[-1]} at the finest")
+        told.append(f"{who} {rows[0]:.3f} at the largest scale, {rows[-1]:.3f} at the finest")
     return f"N = {spaced(N)}, {'; '.join(told)}"
 
 
