@@ -167,7 +167,7 @@ def onset_answer(found: Onsets) -> str:
     )
 
 
-def memorisation_figure(history: Mapping[int, Mapping[int, Memorization]]) -> Figure:
+def memorization_figure(history: Mapping[int, Mapping[int, Memorization]]) -> Figure:
     """P(train closer) over images shown, and over passes over the training set.
 
     Args:
