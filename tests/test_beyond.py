@@ -90,10 +90,10 @@ def test_sentences_name_the_numbers_of_each_data_set():
     )
     distances = [
         {"pair": "A-B", "scale": "all scales", "width": 4, "N": n, "value": estimate(v)}
-        for n, v in ((10, 0.9), (1000, 0.1))
+        for n, v in ((10, 0.45), (1000, 0.05))
     ]
     run = {"distances": distances, "weights": {"4": 1000}, "pixels": 10}
-    assert "N = 100 (1 a weight) with 1\N{NO-BREAK SPACE}000 weights, and is 0.10" in beyond.maps_answer(
+    assert "N = 100 (1 a weight) with 1\N{NO-BREAK SPACE}000 weights, and is 0.05" in beyond.maps_answer(
         {"x": run}
     )
     overlap = [

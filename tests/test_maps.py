@@ -51,8 +51,8 @@ def test_the_share_of_the_network_is_0_for_the_exact_gaussian_1_for_the_other_mo
 
 
 def test_where_a_falling_distance_passes_a_level():
-    assert crossing({1: 0.9, 100: 0.1, 10: 0.9}) == pytest.approx(10 * 10**0.5)
-    assert crossing({1: 0.9, 10: 0.8}) is None
+    assert crossing({1: 0.9, 100: 0.1, 10: 0.9}, 0.5) == pytest.approx(10 * 10**0.5)
+    assert crossing({1: 0.9, 10: 0.8}, 0.5) is None
 
 
 def test_components_are_found_within_their_intervals_and_none_where_there_is_none():

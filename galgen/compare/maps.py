@@ -80,7 +80,7 @@ def network_share(
     return found
 
 
-def crossing(distances: Mapping[float, float], level: float = 0.5) -> float | None:
+def crossing(distances: Mapping[float, float], level: float) -> float | None:
     """Where a distance that falls along the keys passes a level first, linear in their logarithm; or None."""
     x, y = np.log(sorted(distances)), [distances[key] for key in sorted(distances)]
     for k in range(len(x) - 1):

@@ -21,6 +21,7 @@ Records = Sequence[Mapping]
 Found = Mapping[str, Mapping]  # what a part found, by data set
 
 SHARED_AT = 0.2  # noise at which eigenvectors are shown
+NEAR = 0.25  # distance of two maps below which they are called near
 
 
 def committed(part: str, path: str | Path | None = None) -> dict[str, dict]:
@@ -139,13 +140,13 @@ def flow_answer(run: Mapping) -> str:
     return f"N = {spaced(N)}, {'; '.join(told)}"
 
 
-@answer("The distance of two maps falls below 0.5 at")
+@answer(f"The distance of two maps falls below {NEAR:g} at")
 def maps_answer(run: Mapping) -> str:
     """Where the distance of two maps passes a level, in numbers of the training set over weights."""
     told = []
-    for width, weights in run["weights"].items():
+    for width, weights in sorted(run["weights"].items(), key=lambda item: item[1]):
         rows = select(run["distances"], pair="A-B", scale=WHOLE, width=int(width))
-        place = crossing({r["N"]: r["value"]["value"] for r in rows})
+        place = crossing({r["N"]: r["value"]["value"] for r in rows}, NEAR)
         where = f"N = {place:.0f} ({place * run['pixels'] / weights:.2g} a weight)" if place else "no N"
         last = f"{Estimate(**rows[-1]['value'])} at N = {spaced(rows[-1]['N'])}"
         told.append(f"{where} with {spaced(weights)} weights, and is {last}")
