@@ -92,7 +92,7 @@ def lab(trained, tmp_path_factory):
 def visit(browser, lab):
     """The notebook, run."""
     visit = run_all(browser, lab[0])
-    visit.page.locator(".galgen-live").nth(4).wait_for()
+    visit.page.locator(".galgen-live").nth(5).wait_for()
     visit.context.set_default_timeout(60_000)
     yield visit
     visit.context.close()
@@ -100,7 +100,7 @@ def visit(browser, lab):
 
 @pytest.fixture
 def boxes(visit, lab):
-    """The five explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
+    """The six explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
     yield visit.page.locator(".galgen-live")
     assert visit.complaints == []
     for kind in ("error", "stderr"):
@@ -197,6 +197,15 @@ def test_the_flow_follows_every_weight_and_temperature(boxes):
     for name in ("latents", "held-out images"):
         with changed(box):
             box.get_by_role("button", name=name).click()
+    move_N(box)
+
+
+def test_the_walk_follows_latent_noise_and_N(boxes):
+    box = boxes.nth(5)
+    expect(box.locator("img")).to_have_count(2 * 6)
+    press(box, "latent", "End")
+    press(box, "noise left", "End")
+    drag(box, "noise left", 0.3)
     move_N(box)
 
 
