@@ -10,8 +10,8 @@ of S = (J + J^T) / 2, and
 
     asymmetry = |J - J^T| / |J + J^T|      0: symmetric,  1: as much turned as stretched
 
-says what that leaves out. Effective rank: (sum |lambda|)^2 / sum lambda^2. The first k eigenvectors of two
-denoisers, in rows U and V, share
+says what that leaves out. Effective rank: (sum lambda^2)^2 / sum lambda^4, which small eigenvalues, however
+many, do not raise. The first k eigenvectors of two denoisers, in rows U and V, share
 
     overlap = |U V^T|^2 / k                1: one subspace,  k / d: two random ones in d dimensions.
 
@@ -53,7 +53,7 @@ class Spectrum:
     @property
     def rank(self) -> float:
         """The effective rank, if all eigenvalues are here."""
-        return float(np.abs(self.values).sum() ** 2 / np.square(self.values).sum())
+        return float(np.square(self.values).sum() ** 2 / np.power(self.values, 4).sum())
 
 
 def full(denoise: ConditionalDenoiser, y: Tensor, sigma: float, *, chunk: int = 128) -> Spectrum:
