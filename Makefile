@@ -4,6 +4,8 @@
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
 # make test-browser   those in a browser alone
 # make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
+# make beyond   the numbers of the last two chapters, into results/beyond.json; a quarter of an hour of one core
+#               after a book, whose models it takes; make book BEYOND=1 does both
 # make lab    the explorer and the chapters, live, in JupyterLab
 # All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
 
@@ -14,6 +16,7 @@ N ?=
 SEED ?= 0
 CORES ?= 2
 TESTS ?=
+BEYOND ?=
 
 # What is given goes on as it is, through the environment: neither make nor a shell reads it.
 $(foreach name,PROFILE DATA N SEED CORES,$(eval override export $(name) := $$(value $(name))))
@@ -21,10 +24,17 @@ $(foreach name,PROFILE DATA N SEED CORES,$(eval override export $(name) := $$(va
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book pdf linkcheck test test-browser power lab lock clean
+.PHONY: book pdf linkcheck test test-browser power beyond lab lock clean
+
+MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
+MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" $${N:+--N $$N}
 
 book pdf linkcheck: $(READY)
-	@$(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
+	@$(MAKE_BOOK)
+ifeq ($(BEYOND),1)
+	@$(MAKE_BEYOND)
+	@$(MAKE_BOOK)
+endif
 
 test: $(READY)
 	$(BIN)/python -m pytest -n "$$CORES" --dist loadgroup --no-loadscope-reorder $(TESTS)
@@ -34,6 +44,9 @@ test-browser: $(READY)
 
 power: $(READY)
 	$(BIN)/python benchmarks/power.py --profile "$$PROFILE" --data "$$DATA"
+
+beyond: $(READY)
+	$(MAKE_BEYOND)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/explore.ipynb

@@ -238,8 +238,15 @@ class Bench:
             for name, denoise in others.items():
                 found = flow.inverted(z, z_a, flow.encode(denoise, x, book.start, ladder), axes)
                 inversion += [
-                    {"N": N, "who": name, "scale": scale, "echo": t.echo, "floor": t.floor, "null": t.null}
-                    | {"w1": vars(t.w1), "correlation": vars(t.correlation)}
+                    {
+                        "N": N,
+                        "who": name,
+                        "scale": scale,
+                        "echo": t.w1_a.value,
+                        "floor": t.floor,
+                        "null": t.correlation_null,
+                    }
+                    | {"w1": vars(t.w1_b), "correlation": vars(t.correlation)}
                     for scale, t in found.items()
                 ]
             bits += self.bits(N, {"conditional diffusion": (a, b)}, ladder)
@@ -414,13 +421,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--data", default="simulated")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--N", type=int, nargs="+")
     parser.add_argument("--parts", nargs="+", default=["distances", "flow", "jacobian", "maps", "seeds"])
     parser.add_argument("--out", type=Path, default=project() / "results" / "beyond.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.profile == "smoke":
         globals().update(SMOKE)
-    parameters = checked(Parameters, {"profile": given.profile, "data": given.data}, "parameters")
+    asked = {name: getattr(given, name) for name in ("profile", "data", "seed", "N")}
+    parameters = checked(Parameters, asked, "parameters")
     bench = Bench(parameters, given.profile == "smoke")
     wanted = [model for N in bench.book.sizes for model in bench.book.pair(N)]
     bench.book.ensure([*wanted, bench.book.control()])

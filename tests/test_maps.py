@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from galgen.compare.gaussian import fit_gaussian
-from galgen.compare.maps import WHOLE, crossing, map_distance, network_share, rule_of_thumb
+from galgen.compare.maps import WHOLE, crossing, map_distance, network_share
 from galgen.compare.seeds import components
 from galgen.runs.errors import GalgenError
 
@@ -53,13 +53,12 @@ def test_the_share_of_the_network_is_0_for_the_exact_gaussian_1_for_the_other_mo
 def test_where_a_falling_distance_passes_a_level():
     assert crossing({1: 0.9, 100: 0.1, 10: 0.9}) == pytest.approx(10 * 10**0.5)
     assert crossing({1: 0.9, 10: 0.8}) is None
-    assert rule_of_thumb(100, 256, 25600) == 1
 
 
 def test_components_are_found_within_their_intervals_and_none_where_there_is_none():
     rng, inside, nothing = np.random.default_rng(0), [], []
     true = {"latents": (0.2**2 + 0.1**2 + 0.1**2) ** 0.5 / 100**0.5, "training": 0.03, "split": 0.05}
-    for turn in range(60):
+    for _ in range(60):
         base = 0.2 * rng.standard_normal((1, 1, 100)) + 0.1 * rng.standard_normal((3, 1, 100))
         base = base + 0.1 * rng.standard_normal((3, 3, 100))
         effects = 0.03 * rng.standard_normal((3, 3, 1)) + 0.05 * rng.standard_normal((3, 1, 1))

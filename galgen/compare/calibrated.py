@@ -42,7 +42,7 @@ from scipy import stats
 
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import features
-from galgen.compare.uncertainty import p_text, permuted
+from galgen.compare.uncertainty import permuted
 from galgen.runs.errors import GalgenError
 
 NEIGHBOURS = 5  # of precision, recall, density and coverage
@@ -77,22 +77,15 @@ class TwoSided:
         """On which side of the null, if on either."""
         return "" if self.p > alpha else "too far" if self.far < self.close else "too close"
 
-    def __str__(self) -> str:
-        side = self.verdict() or "as one density"
-        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g}), {side}, p {p_text(self.p)}"
-
 
 def spaces(
     sets: Sequence[np.ndarray], morphology: Callable[[np.ndarray], Table] | None = None
 ) -> dict[str, list[np.ndarray]]:
-    """The rows of two or more sets in each space, in units of the spread of all sets together.
+    """By space the rows of each set, float64 (n, p), in units of the spread of all sets together.
 
     Args:
         sets: Images (n, 1, H, H) in [0, 1], rounded alike; H = 8, 16, 32, ...
-        morphology: Measures images, as `galgen.compare.morphology.measure`; None leaves that space out.
-
-    Returns:
-        By space the rows of each set, float64 (n, p); of morphology the valid ones.
+        morphology: Measures images, of which valid rows count; None leaves that space out.
     """
     found = {"pixels": [part.reshape(len(part), -1).astype(np.float64) for part in sets]}
     found["features"] = _in_units([features(part) for part in sets])
@@ -152,13 +145,7 @@ def calibrated(
 
 
 def prdc(across: np.ndarray, among_x: np.ndarray, among_y: np.ndarray) -> tuple[float, float, float, float]:
-    """Precision, recall, density and coverage of samples x.
-
-    Args:
-        across: Distances of y and x, (m, n).
-        among_x: Of the x, (n, n), with 0 on the diagonal.
-        among_y: Of the y, (m, m).
-    """
+    """Precision, recall, density and coverage, of the distances of y and x, (m, n), and within each set."""
     of_x, of_y = (np.partition(D, NEIGHBOURS, 1)[:, NEIGHBOURS] for D in (among_x, among_y))
     inside = across <= of_y[:, None]
     recall = (across <= of_x).any(1).mean()
@@ -194,12 +181,6 @@ def _in_units(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [rows[:, scale > 0] / scale[scale > 0] for rows in sets]
 
 
-def repeated(N: int, n: int, m: int) -> Mapping[str, float]:
-    """The mean of PQMass's chi^2 for n draws, with repeats, of N training images; see the module.
-
-    Args:
-        N: Training images.
-        n: Draws.
-        m: Other galaxies that they are held against.
-    """
+def repeated(N: int, n: float, m: int) -> Mapping[str, float]:
+    """PQMass's chi^2 for n draws, with repeats, of N training images, against these and m others."""
     return {"training set": N / (N + n), "held-out galaxies": 1 + m * n / (N * (m + n))}

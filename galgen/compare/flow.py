@@ -31,16 +31,14 @@ References:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare.distances import iid_floor, wasserstein
+from galgen.compare.inversion import Inversion, LevelTest, compare_levels
 from galgen.compare.scales import groups
-from galgen.compare.uncertainty import Estimate, bootstrap, permuted
 from galgen.models.sampling import ConditionalDenoiser, seeded
 from galgen.runs.errors import GalgenError
 
@@ -52,19 +50,6 @@ def levels(most: float = 10.0, least: float = 0.006, *, steps: int = 40, rho: fl
     return (np.linspace(most ** (1 / rho), least ** (1 / rho), steps) ** rho).tolist()
 
 
-@dataclass(frozen=True)
-class Walk:
-    """Images along the flow.
-
-    Attributes:
-        y: Where each walk ended, (n, C, H, W).
-        stretched: int tr J d log sigma of each walk, (n,); None if nobody asked.
-    """
-
-    y: Tensor
-    stretched: Tensor | None = None
-
-
 def walk(
     denoise: ConditionalDenoiser,
     y: Tensor,
@@ -72,7 +57,7 @@ def walk(
     *,
     probes: Tensor | None = None,
     chunk: int = 32,
-) -> Walk:
+) -> tuple[Tensor, Tensor]:
     """Follow the flow over a ladder of noise levels, in either direction.
 
     Args:
@@ -81,23 +66,23 @@ def walk(
         ladder: The levels to pass, growing or falling.
         probes: Signs e, as many as y, for the trace; None leaves it out.
         chunk: Images at a time.
+
+    Returns:
+        The images at the last level, and int e^T J e d log sigma of each walk, (n,) float64, or 0.
     """
-    if probes is None:
-        parts = [_heun(denoise, part, None, ladder)[0] for part in y.split(chunk)]
-        return Walk(torch.cat(parts))
-    pairs = zip(y.split(chunk), probes.split(chunk), strict=True)
-    ends, stretched = zip(*(_heun(denoise, *part, ladder) for part in pairs), strict=True)
-    return Walk(torch.cat(ends), torch.cat(stretched))
+    signs = [None] * len(y) if probes is None else probes.split(chunk)
+    parts = [_heun(denoise, part, e, ladder) for part, e in zip(y.split(chunk), signs, strict=False)]
+    return tuple(map(torch.cat, zip(*parts, strict=True)))
 
 
 def decode(denoise: ConditionalDenoiser, z: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
     """The images (n, C, H, W) of latents z, likewise; `start` is m, (C, H, W), the ladder falls."""
-    return walk(denoise, start + ladder[0] * z, ladder).y
+    return walk(denoise, start + ladder[0] * z, ladder)[0]
 
 
 def encode(denoise: ConditionalDenoiser, x: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
     """The latents (n, C, H, W) of images with noise of the last level of a falling ladder."""
-    return (walk(denoise, x, ladder[::-1]).y - start) / ladder[0]
+    return (walk(denoise, x, ladder[::-1])[0] - start) / ladder[0]
 
 
 def log_density(
@@ -113,11 +98,11 @@ def log_density(
     `seeds` name the signs of each image's probe.
     """
     signs = [torch.randint(0, 2, x.shape[1:], generator=g) * 2 - 1 for g in seeded(seeds)]
-    found = walk(denoise, x, ladder[::-1], probes=torch.stack(signs).to(x))
-    z = ((found.y - start) / ladder[0]).double().flatten(1)
+    y, stretched = walk(denoise, x, ladder[::-1], probes=torch.stack(signs).to(x))
+    z = ((y - start) / ladder[0]).double().flatten(1)
     d = z.shape[1]
     normal = -0.5 * (z.square().sum(1) + d * math.log(2 * math.pi))
-    return (normal - d * math.log(ladder[-1]) - found.stretched).numpy()
+    return (normal - d * math.log(ladder[-1]) - stretched).numpy()
 
 
 def grey_bits(log_density: np.ndarray, dimensions: int) -> np.ndarray:
@@ -125,27 +110,8 @@ def grey_bits(log_density: np.ndarray, dimensions: int) -> np.ndarray:
     return (math.log(255) - log_density / dimensions) / math.log(2)
 
 
-@dataclass(frozen=True)
-class ScaleTest:
-    """The inversion test in one group of principal components.
-
-    Attributes:
-        echo: W1(z'_A, z), the error of the steps.
-        w1: W1(z'_B, z).
-        floor: Its mean for as many independent unit normals.
-        correlation: Of z'_B with z.
-        null: Half-width of the 95 % range of the correlation with latents paired anew.
-    """
-
-    echo: float
-    w1: Estimate
-    floor: float
-    correlation: Estimate
-    null: float
-
-
-def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dict[str, ScaleTest]:
-    """The inversion test by scale.
+def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dict[str, LevelTest]:
+    """The inversion test, a scale in the place of a level.
 
     Args:
         z: The latents, (n, C, H, W).
@@ -153,29 +119,16 @@ def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dic
         z_b: What B finds in them.
         components: Orthonormal rows, (k, C H W), from the largest scale on.
     """
+    parts, unknown = groups(len(components)), np.full(len(z), np.nan)
     rows = [part.double().flatten(1).numpy() @ components.T for part in (z, z_a, z_b)]
-    orders = permuted(np.arange(len(z)), 200, 0)[1:]
-    found = {}
-    for name, part in groups(len(components)).items():
-        u, u_a, u_b = (each[:, part] for each in rows)
-        a, b = (v - v.mean() for v in (u, u_b))
-        spread = a.std() * b.std()
-        r = (a * b).mean() / spread
-        influence = a * b / spread - r / 2 * (np.square(a) / a.var() + np.square(b) / b.var())
-        null = [(a * b[order]).mean() / spread for order in orders]
-        found[name] = ScaleTest(
-            echo=wasserstein(u_a, u).value,
-            w1=wasserstein(u_b, u),
-            floor=iid_floor(u.size),
-            correlation=bootstrap(r + influence.mean(1), np.mean),
-            null=float(1.96 * np.sqrt(np.mean(np.square(null)))),
-        )
-    return found
+    by_scale = ([row[:, None, part, None] for part in parts.values()] for row in rows)
+    tests = compare_levels(Inversion(*by_scale, x=unknown, log_a=unknown, log_b=unknown))
+    return dict(zip(parts, tests, strict=True))
 
 
 def _heun(
     denoise: ConditionalDenoiser, y: Tensor, probes: Tensor | None, ladder: Sequence[float]
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor]:
     traces = []
 
     def slope(y: Tensor, sigma: float) -> Tensor:
@@ -193,7 +146,7 @@ def _heun(
             y = y + (following - now) / 2 * (first + slope(y_next, following))
         y = y.clone()  # a tensor of inference mode could not be asked for a trace
     if probes is None:
-        return y, None
+        return y, y.new_zeros(len(y))
     traces.append(_traced(denoise, y, ladder[-1], probes)[1])
     at = torch.tensor(ladder, dtype=torch.float64).log()
     return y, torch.trapezoid(torch.stack(traces), at, dim=0)

@@ -1,22 +1,22 @@
 r"""What a denoiser keeps of an image, and what it shrinks: the eigenvectors of its Jacobian.
 
-Near y a denoiser is linear, D(y + e) = D(y) + J e. Eigenvectors of J with an eigenvalue near 1 pass, those near
-0 are taken for noise. Of networks that generalise they are oscillating patterns that follow the outlines of the
-image (Kadkhodaie et al. 2024); a Gaussian's are the principal components, the same for every image, with the
+Near y a denoiser is linear, D(y + e) = D(y) + J e. Eigenvectors of J with an eigenvalue near 1 pass, those
+near 0 are taken for noise. Of networks that generalise they are oscillating patterns that follow the outlines
+of the image (Kadkhodaie et al. 2024); a Gaussian's are the principal components, whatever the image, with the
 eigenvalues lambda_i / (lambda_i + sigma^2).
 
-The posterior mean has a symmetric Jacobian, Cov(x | y) / sigma^2, a network has not: eigenvectors are those of
-S = (J + J^T) / 2, and
+The posterior mean has a symmetric Jacobian, Cov(x | y) / sigma^2, a network has not: eigenvectors are those
+of S = (J + J^T) / 2, and
 
     asymmetry = |J - J^T| / |J + J^T|      0: symmetric,  1: as much turned as stretched
 
-says what that leaves out. Effective rank: (sum |lambda|)^2 / sum lambda^2. Two denoisers' first k eigenvectors
-in rows, U and V, share
+says what that leaves out. Effective rank: (sum |lambda|)^2 / sum lambda^2. The first k eigenvectors of two
+denoisers, in rows U and V, share
 
     overlap = |U V^T|^2 / k                1: one subspace,  k / d: two random ones in d dimensions.
 
-Products J v and J^T v cost a few passes through the network (J v is the derivative of J^T w by w, along v), so
-that `leading` finds k eigenvectors by Lanczos' method from a random start. `full` has the whole matrix.
+J v and J^T v cost a few passes through the network (J v is the derivative of J^T w by w, along v), so that
+`leading` finds k eigenvectors by Lanczos' method from a random start. `full` has the whole matrix.
 
 References:
     Kadkhodaie et al. 2024, https://openreview.net/forum?id=ANvmVS2Yr0. Lehoucq, Sorensen & Yang 1998, ARPACK
@@ -67,14 +67,7 @@ def full(denoise: ConditionalDenoiser, y: Tensor, sigma: float, *, chunk: int = 
 
 
 def leading(denoise: ConditionalDenoiser, y: Tensor, sigma: float, k: int, *, seed: int = 0) -> Spectrum:
-    """The k leading eigenvectors; the asymmetry is that seen in random directions.
-
-    Args:
-        denoise: The posterior mean of images (B, C, H, W) with noise of levels (B,), in evaluation mode.
-        y: The image, (C, H, W).
-        sigma: Noise level.
-        k: How many.
-        seed: Of the random directions.
+    """The k leading eigenvectors at an image y (C, H, W); the asymmetry is that seen in random directions.
 
     Raises:
         GalgenError: If there are not more than k directions.

@@ -11,8 +11,8 @@ cosine it sees amplitudes, and unlike a distance of samples it sees which latent
 
 *How much of the agreement is the network?* Let A and B be networks trained on galaxies, g the closed-form
 denoiser of a Gaussian with A's mean and covariance, and G a network trained on draws of that Gaussian. A is
-nearer to B than to g by what is beyond second moments; and nearer to G than to g by what networks add to them,
-whatever they were shown. The share
+nearer to B than to g by what is beyond second moments; and nearer to G than to g by what networks add to
+them, whatever they were shown. The share
 
     (d^2(A, g) - d^2(A, G)) / (d^2(A, g) - d^2(A, B))
 
@@ -53,24 +53,15 @@ class MapDistance:
 
 
 def map_distance(a: Tensor, b: Tensor, galaxies: Gaussian) -> dict[str, MapDistance]:
-    """The distance by group of components, and of all together.
-
-    Args:
-        a: Images of the one map, (n, C, H, W).
-        b: Of the other, of the same latents.
-        galaxies: Whose mean and components are used.
-    """
+    """By scale, and of all scales, of the images (n, C, H, W) that two maps make of the same latents."""
     if a.shape != b.shape or len(a) < 2:
         raise GalgenError(f"images {tuple(a.shape)} and {tuple(b.shape)}: give pairs, two or more")
-    u, v = (((x - galaxies.mean).flatten(1) @ galaxies.components.T).double().numpy() for x in (a, b))
-    orders = permuted(np.arange(len(a)), 200, 0)[1:]
+    weights, orders = _weights(len(a)), permuted(np.arange(len(a)), 200, 0)[1:]
     found = {}
-    for name, part in {**groups(u.shape[1]), WHOLE: slice(None)}.items():
-        x, y = u[:, part], v[:, part]
-        norm = np.square(x).sum(1) + np.square(y).sum(1)
-        value = _ratio(np.square(x - y).sum(1), norm)
-        products = x @ y.T
-        null = [1 - 2 * products[np.arange(len(x)), order].sum() / norm.sum() for order in orders]
+    for name, (x, y) in _by_scale(galaxies, a, b).items():
+        one = np.ones((1, len(x)))
+        null = [_distances(x, y[order], one)[0] for order in orders]
+        value = _estimate(_distances(x, y, weights), len(x))
         found[name] = MapDistance(value, float(np.quantile(null, 0.025)))
     return found
 
@@ -80,33 +71,13 @@ def network_share(
 ) -> dict[str, Estimate]:
     """How much of the agreement of A and B beyond second moments a network has that saw only these.
 
-    Args:
-        a: Images of A, (n, C, H, W).
-        b: Of B, of the same latents.
-        exact: Of the closed-form Gaussian of A's images.
-        trained: Of a network trained on its draws.
-        galaxies: As for `map_distance`.
-
-    Returns:
-        The share by group of components, and of all together.
+    Images (n, C, H, W) are of the same latents: of A, of B, of A's Gaussian, and of the network of its draws.
     """
-    rows = [((x - galaxies.mean).flatten(1) @ galaxies.components.T).double().numpy() for x in
-            (a, b, exact, trained)]  # fmt: skip
     weights, found = _weights(len(a)), {}
-    for name, part in {**groups(rows[0].shape[1]), WHOLE: slice(None)}.items():
-        own, other, linear, network = (row[:, part] for row in rows)
-        distance = [
-            (weights @ np.square(own - x).sum(1)) / (weights @ (np.square(own) + np.square(x)).sum(1))
-            for x in (linear, network, other)
-        ]
-        shares = (distance[0] - distance[1]) / (distance[0] - distance[2])
-        found[name] = Estimate(float(shares[0]), *map(float, np.quantile(shares[1:], (0.025, 0.975))), len(a))
+    for name, (own, *others) in _by_scale(galaxies, a, exact, trained, b).items():
+        linear, network, other = (_distances(own, x, weights) for x in others)
+        found[name] = _estimate((linear - network) / (linear - other), len(a))
     return found
-
-
-def rule_of_thumb(N: int, pixels: int, weights: int) -> float:
-    """Numbers in the training set over parameters of the network: 1 where networks are said to generalise."""
-    return N * pixels / weights
 
 
 def crossing(distances: Mapping[float, float], level: float = 0.5) -> float | None:
@@ -118,12 +89,22 @@ def crossing(distances: Mapping[float, float], level: float = 0.5) -> float | No
     return None
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> Estimate:
-    weights = _weights(len(part))
-    values = (weights @ part) / (weights @ whole)
-    return Estimate(float(values[0]), *map(float, np.quantile(values[1:], (0.025, 0.975))), len(part))
+def _by_scale(galaxies: Gaussian, *images: Tensor) -> dict[str, list[np.ndarray]]:
+    """The coefficients of images in each group of components, (n, k), and all of them."""
+    rows = [((x - galaxies.mean).flatten(1) @ galaxies.components.T).double().numpy() for x in images]
+    parts = groups(rows[0].shape[1]) | {WHOLE: slice(None)}
+    return {name: [row[:, part] for row in rows] for name, part in parts.items()}
+
+
+def _distances(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """d^2 for each weighting of the latents."""
+    return (weights @ np.square(x - y).sum(1)) / (weights @ (np.square(x) + np.square(y)).sum(1))
 
 
 def _weights(n: int) -> np.ndarray:
     """How often each latent is drawn: once in the first row, anew in 2000 more."""
     return np.concatenate([np.ones((1, n)), np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), 2000)])
+
+
+def _estimate(values: np.ndarray, n: int) -> Estimate:
+    return Estimate(float(values[0]), *map(float, np.quantile(values[1:], (0.025, 0.975))), n)

@@ -12,9 +12,8 @@ the mean over n latents, which the book quotes of one pair, varies with
     split       v_S
 
 The components are those that give the mean squares of the analysis of variance; below 0 they are put to 0.
-Intervals: a mean square of d degrees of freedom is its mean times chi^2_d / d, so that means that may have led
-to the ones found are drawn, and components made of them (generalised confidence intervals). With three
-splits of three trainings they are wide, and say so.
+Intervals: a mean square of d degrees of freedom is its mean times chi^2_d / d, so means that may have led to
+those found are drawn, and components made of them (generalised confidence intervals).
 
 References:
     Burdick, Borror & Montgomery 2005, Design and analysis of gauge R&R studies,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import ipywidgets as widgets
 from jinja2 import Environment
 
+from galgen.explorer import walk as steps
 from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing, Row
 from galgen.explorer.own import answers, read
 from galgen.figures.style import base64_image, spaced
@@ -146,6 +147,17 @@ def own(explorer: Explorer) -> widgets.VBox:
         return answers(explorer, read(name, content, explorer.profile.image_size), family, N, sigma)
 
     return _box(controls, answer)
+
+
+def walk(explorer: Explorer) -> widgets.VBox:
+    """Conditional models A and B on their way from one noise to an image, with what they keep of it there."""
+    places = [(f"{sigma:.2g}", k) for k, sigma in enumerate(steps.LADDER)]
+    controls = [
+        _slider("latent", 0, explorer.profile.samples - 1, 0),
+        widgets.SelectionSlider(options=places, value=len(places) // 2, description="noise left", **_WIDE),
+        _sizes(explorer.experiments["edm"].sizes),
+    ]
+    return _box(controls, lambda number, place, N: steps.answers(explorer, N, number, place))
 
 
 def flow(explorer: Explorer) -> widgets.VBox:

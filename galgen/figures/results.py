@@ -55,7 +55,11 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
         GalgenError: If a file holds something else.
     """
     folder = Path(folder or project() / "results")
-    runs = {path.stem: read_json(path) for path in sorted(folder.glob("*.json")) if path.stem != "power"}
+    runs = {
+        path.stem: read_json(path)
+        for path in sorted(folder.glob("*.json"))
+        if path.stem not in ("power", "beyond")
+    }
     for name, run in runs.items():
         if not isinstance(run, dict) or not run.keys() >= {"chapters", "kept", "run"}:
             raise GalgenError(f"{folder}/{name}.json is no results.json of a book; remove it or copy it anew")

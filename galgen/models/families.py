@@ -97,4 +97,10 @@ FAMILIES: dict[str, type[Family]] = {
     family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
 }
 STUDIES: dict[str, type[Family]] = {Onset.name: Onset}  # one question of one chapter; in no comparison
-SHARED_CHAPTERS = ("08_morphology", "09_comparison", "10_conclusions", "12_power")  # that need every family
+SHARED_CHAPTERS = (  # that need every family
+    "08_morphology",
+    "09_comparison",
+    "10_conclusions",
+    "12_power",
+    "13_calibrated_distances",
+)

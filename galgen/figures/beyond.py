@@ -1,0 +1,182 @@
+"""What `make beyond` found and results/beyond.json keeps, by data set and part, as pictures and sentences."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from galgen.compare.calibrated import STATISTICS
+from galgen.compare.maps import WHOLE, crossing
+from galgen.compare.seeds import PARTS
+from galgen.compare.uncertainty import Estimate
+from galgen.figures.results import unstrip
+from galgen.figures.style import COLOURS, spaced, stamp_sheet
+from galgen.runs.files import project, read_json
+
+Records = Sequence[Mapping]
+Found = Mapping[str, Mapping]  # what a part found, by data set
+
+SHARED_AT = 0.2  # noise at which eigenvectors are shown
+
+
+def committed(part: str, path: str | Path | None = None) -> dict[str, dict]:
+    """What a part found, by data set; nothing if `make beyond` never ran."""
+    path = Path(path or project() / "results" / "beyond.json")
+    runs = read_json(path) if path.is_file() else {}
+    return {name: run[part] for name, run in runs.items() if part in run}
+
+
+def note(found: Found) -> str:
+    """When, where and of what the numbers are: they are not of the run that shows them."""
+    made = [
+        f"{name}, {run['date']}, commit {run['commit'][:8]}, {run['minutes']:.0f} min"
+        for name, run in found.items()
+    ]
+    profiles = dict.fromkeys(run["profile"] for run in found.values())
+    return f"committed: profile {', '.join(profiles)} · {'; '.join(made)}"
+
+
+def select(records: Records, **wanted: object) -> Records:
+    """The records that have these values."""
+    return [r for r in records if all(r[name] == value for name, value in wanted.items())]
+
+
+def values(records: Iterable[Mapping], key: str = "value") -> list[Estimate]:
+    """The estimates that records have under a key, as dictionaries or as several values of a mean."""
+    cells = [record[key] for record in records]
+    return [Estimate(**c) if isinstance(c, Mapping) else _mean(c) for c in cells]
+
+
+def grid(rows: int, columns: int, **options: object) -> tuple[Figure, np.ndarray]:
+    """Panels, (rows, columns), by default of one scale in a row."""
+    size = (min(10, 1 + 3.4 * columns), 0.6 + 2.5 * rows)
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, **{"sharey": "row"} | options)
+
+
+def level(axis: Axes, at: float, **style: object) -> None:
+    """A gray dashed line, at what there is when there is nothing to find."""
+    axis.axhline(at, **{"ls": "--", "lw": 0.8, "color": COLOURS["null"]} | style)
+
+
+def verdict_figure(run: Mapping, against: str) -> Figure:
+    """Which distances find which set too far from a reference, which too close, and how sure they are."""
+    records = select(run["records"], against=against)
+    rows, spaces = (list(dict.fromkeys(r[key] for r in records)) for key in ("set", "space"))
+    columns = [(space, statistic) for space in spaces for statistic in STATISTICS]
+    shown = np.full((len(rows), len(columns)), np.nan)
+    for r in records:
+        signed = np.log10(min(1.0, 2 * min(r["far"], r["close"]))) * (-1 if r["far"] < r["close"] else 1)
+        shown[rows.index(r["set"]), columns.index((r["space"], r["statistic"]))] = signed
+    figure, axis = plt.subplots(figsize=(9, 1.5 + 0.26 * len(rows)))
+    picture = axis.imshow(shown, cmap="PuOr_r", vmin=-2, vmax=2, aspect="auto")
+    axis.set_yticks(range(len(rows)), rows)
+    axis.set_xticks(range(len(columns)), [name for _, name in columns], rotation=90, fontsize=8)
+    for k, space in enumerate(spaces):
+        middle = (k + 0.5) * len(STATISTICS) - 0.5
+        axis.text(middle, -0.7, space, ha="center", va="bottom")
+        axis.axvline(k * len(STATISTICS) - 0.5, color="white", lw=3)
+    bar = figure.colorbar(picture, ax=axis, ticks=(-2, -1.3, 0, 1.3, 2))
+    bar.set_ticklabels(["too close, p = 0.01", "0.05", "1", "0.05", "too far, p = 0.01"], fontsize=8)
+    return figure
+
+
+def eigen_sheet(run: Mapping, sigma: float) -> Figure:
+    """A row a denoiser: a galaxy, with noise, denoised, and the leading eigenvectors, with eigenvalues."""
+    sheets = select(run["sheets"], sigma=sigma)
+    stamps = np.concatenate([unstrip(sheet["strip"]) for sheet in sheets])
+    heads = ("galaxy", "noisy", "denoised")
+    titles = [text for sheet in sheets for text in (*heads, *(f"{v:.2f}" for v in sheet["values"]))]
+    columns, rows = len(stamps) // len(sheets), [sheet["model"] for sheet in sheets]
+    return stamp_sheet(stamps, columns=columns, titles=titles, rows=rows, inches=0.72)
+
+
+def answer(what: str) -> Callable[[Callable[[Mapping], str]], Callable[[Found], str]]:
+    """Makes a sentence for all data sets, which begins with `what`, of one for each."""
+
+    def of_each(say: Callable[[Mapping], str]) -> Callable[[Found], str]:
+        @functools.wraps(say)
+        def said(found: Found) -> str:
+            return f"**{what}:** {'. '.join(f'*{name}*: {say(run)}' for name, run in found.items())}."
+
+        return said
+
+    return of_each
+
+
+@answer(
+    "A memorizer passes PQMass against others, and its own training set finds it too close after many draws"
+)
+def distances_answer(run: Mapping) -> str:
+    """Whether a memorizer passes, from how many draws its own set tells, and which models pass."""
+    many = select(run["memorizer"], kind="with repeats")
+    N, few = many[0]["N"], select(many, against="held-out galaxies")[0]
+    own = select(many, against="training set")
+    close = ", ".join(f"{r['too close']} of {r['tests']} at n = {r['n'] / N:.2g} N" for r in own)
+    passing = []
+    for space in ("pixels", "features"):
+        tests = select(run["records"], against="held-out galaxies", statistic="PQMass", space=space)
+        p = {r["set"]: 2 * min(r["far"], r["close"]) for r in tests if ", N = " in r["set"]}
+        names = [name for name in p if p[name] > 0.05]
+        passing.append(f"{len(names)} of {len(p)} in {space} ({', '.join(names) or 'none'})")
+    return (
+        f"of {few['tests']} times {few['n']} draws of {spaced(N)} training images "
+        f"{few['tests'] - few['too far']} pass; too close {close}. Of the models pass {', '.join(passing)}"
+    )
+
+
+@answer("Correlation of z with the latents that others find in A's images")
+def flow_answer(run: Mapping) -> str:
+    """How much of a latent another denoiser finds again, at the largest N."""
+    N, told = max(r["N"] for r in run["inversion"]), []
+    for who in dict.fromkeys(r["who"] for r in run["inversion"]):
+        rows = values(select(run["inversion"], N=N, who=who), "correlation")
+        told.append(f"{who} {rows[0]:.3f} at the largest scale, {rows[-1]} at the finest")
+    return f"N = {spaced(N)}, {'; '.join(told)}"
+
+
+@answer("The distance of two maps falls below 0.5 at")
+def maps_answer(run: Mapping) -> str:
+    """Where the distance of two maps passes a level, in numbers of the training set over weights."""
+    told = []
+    for width, weights in run["weights"].items():
+        rows = select(run["distances"], pair="A-B", scale=WHOLE, width=int(width))
+        place = crossing({r["N"]: r["value"]["value"] for r in rows})
+        where = f"N = {place:.0f} ({place * run['pixels'] / weights:.2g} a weight)" if place else "no N"
+        last = f"{Estimate(**rows[-1]['value'])} at N = {spaced(rows[-1]['N'])}"
+        told.append(f"{where} with {spaced(weights)} weights, and is {last}")
+    return "; ".join(told)
+
+
+@answer(f"At noise {SHARED_AT:g}, of its leading eigenvectors A shares")
+def overlap_answer(run: Mapping) -> str:
+    """How much of their leading eigenvectors two denoisers share, beside what they share by chance."""
+    told, rows = [], select(run["overlap"], sigma=SHARED_AT)
+    for N in (min(r["N"] for r in rows), max(r["N"] for r in rows)):
+        by = {r["with"]: r for r in select(rows, N=N)}
+        other = ", ".join(f"{values([by[who]], 'overlap')[0]} with {who}" for who in by)
+        told.append(f"N = {spaced(N)}, {other}, {values([by['B']], 'null')[0]} with B at another galaxy")
+    return f"{'; '.join(told)}; two random spaces {run['kept'] / run['pixels']:.2f}"
+
+
+@answer("Of what A and B share beyond second moments, a network that was shown only these has")
+def content_answer(run: Mapping) -> str:
+    """How much of the agreement is the network."""
+    rows = select(run["content"], scale=WHOLE)
+    return ", ".join(f"{Estimate(**r['share'])} at N = {spaced(r['N'])}" for r in rows)
+
+
+@answer("Standard deviation of the mean agreement")
+def seeds_answer(run: Mapping) -> str:
+    """How much wider an interval would be that covers another training and another split."""
+    sd = {part: Estimate(**value) for part, value in run["components"].items()}
+    each = ", ".join(f"{part} {sd[part]:.3f}" for part in PARTS)
+    return f"{each}; an interval of all is {sd['wider']:.1f} times as wide as one over latents"
+
+
+def _mean(sample: Sequence[float]) -> Estimate:
+    """The mean of a few values, with the least and the largest of them."""
+    return Estimate(float(np.mean(sample)), float(min(sample)), float(max(sample)), len(sample))
