@@ -4,50 +4,39 @@ r"""Questions that the paper did not ask, once for a data set, into results/beyo
     make beyond DATA=path/to/galaxies    on others
 
     distances   calibrated two-sample distances: of controls and of the models of a book, over the number of
-                draws of a memorizer, and their power                                (`galgen.compare.calibrated`)
-    flow        inversion and likelihood of the conditional denoisers of a book      (`galgen.compare.flow`)
-    jacobian    eigen-images of these, and by N those of small networks              (`galgen.compare.jacobian`)
-    maps        distance of the maps of small networks over N and width, and how much of an agreement a network
-                of Gaussian draws has                                                (`galgen.compare.maps`)
-    seeds       three splits times three trainings of one cell                       (`galgen.compare.seeds`)
+                draws of a memorizer, and their power                        (`galgen.compare.calibrated`)
+    flow        inversion, and likelihood of a book's conditional denoisers  (`galgen.compare.flow`)
+    jacobian    eigen-images of these, and by N those of small networks      (`galgen.compare.jacobian`)
+    maps        distance of the maps of small networks over N and width, and how much of an agreement a
+                network of Gaussian draws has                                (`galgen.compare.maps`)
+    seeds       three splits times three trainings of one cell               (`galgen.compare.seeds`)
 
-The small networks are noise-conditional denoisers of 16 pixels, each shown as many images as any other. They
-are trained here, once, and kept in the store. Of the book's models the conditional denoisers are trained if the
-store lacks them; distances are asked of all that it has.
+The small networks (`small_networks.py`) are trained here, once, and kept in the store. Of the book's models
+the conditional denoisers are trained if the store lacks them; distances are asked of all that it has.
 """
 
 import argparse
 import datetime
-import hashlib
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from small_networks import KEPT, SIDE, SIGMAS, SMOKE, Sizes, Small
 
-from galgen.compare import calibrated, flow, jacobian, likelihood, maps, seeds
+from galgen.compare import calibrated, flow, jacobian, likelihood
 from galgen.compare.controls import blurred, controls, rounded
-from galgen.compare.gaussian import Empirical, fit_gaussian
+from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.morphology import stored
-from galgen.config import ConditionalSettings, Parameters
-from galgen.data import similarity
-from galgen.experiment import every_family, loaded
+from galgen.config import Parameters
+from galgen.experiment import every_family
 from galgen.figures.results import strip
-from galgen.models.edm import ConditionalDiffusion
 from galgen.models.sampling import noise, seeded
-from galgen.runs import checkpoint, schedules
-from galgen.runs import training as loop
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.store import Store, provenance
 
-SIDE, SIZES, WIDTHS, SHOWN = 16, (10, 30, 100, 300, 3000), (4, 8, 16), 8000
-CELL = (300, 8)  # N and width of the cell that is trained anew
-SIGMAS = (0.05, 0.2, 0.8)  # of the eigenvectors
-KEPT = 16  # eigenvectors of a subspace
 BLURS, NOISES, COPIES = (0.3, 0.5, 0.8), (2.0, 4.0, 8.0), (0.1, 0.3, 1.0)
-SMOKE = {"SIZES": (8, 24), "WIDTHS": (2, 4), "SHOWN": 64, "CELL": (8, 4)}
 
 
 class Bench:
@@ -63,57 +52,9 @@ class Bench:
         self.store, self.quick = Store(), quick
         self.book = self.families["edm"]
         self.profile = self.book.profile
-        self.count = 8 if quick else 64
-        self.latents = 16 if quick else 128
-        small = self.families["onset"]
-        self.images, self.other = small.dataset.images, small.control_dataset.images
-        self.rows, self.mean = small.dataset.distinct, small.mean_image
-        self.galaxies = fit_gaussian(self.images)
-
-    # Small networks
-
-    def family(self, width: int) -> ConditionalDiffusion:
-        """The noise-conditional denoiser of 16 pixels and so many channels."""
-        given = ConditionalSettings(kernels=width, sampler_steps=20)
-        return ConditionalDiffusion(
-            self.profile.model_copy(update={"image_size": SIDE, "conditional": given})
-        )
-
-    def halves(self, N: int, turn: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """The images of A and B of that split of the galaxies, uint8 (N, 1, 16, 16) each."""
-        rows = np.random.default_rng([self.book.parameters.seed, turn]).permutation(self.rows)[: 2 * N]
-        return self.images[rows[:N]], self.images[rows[N:]]
-
-    def net(self, images: np.ndarray, width: int, seed: int) -> dict:
-        """Networks trained on the images; the seed is of initialisation, order and noise."""
-        family = self.family(width)
-        settings = family.settings
-
-        def networks() -> dict:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                return family.networks()
-
-        def make(work: Path) -> dict:
-            learner = family.learner(networks(), images, images, "cpu")
-            options = {"seed_order": seed, "seed_noise": seed, "progress": False}
-            options |= {"images_shown": SHOWN, "batch_size": settings.batch_size}
-            return loop.resume(learner, images, work, schedule=schedules.cosine, **options)
-
-        params = settings.recipe() | {"shown": SHOWN, "seed": seed}
-        data = hashlib.sha256(images.tobytes()).hexdigest()
-        code = (family.networks, family.learner, loop.train, schedules.cosine)
-        run = self.store.run("small", params, make, data=data, code=code)
-        return loaded(
-            networks(), checkpoint.load(run.path / f"weights-{run.summary['images_shown']}.safetensors")
-        )
-
-    def drawn(self, denoise, width: int = 8) -> Tensor:
-        """What a denoiser makes of the latents that all share."""
-        start = torch.from_numpy(self.mean)
-        return self.family(width).flow(denoise, range(self.latents), start, chunk=64).images
-
-    # The parts
+        self.count = 8 if quick else 48
+        self.small = Small(self.families["onset"], SMOKE if quick else Sizes())
+        self.maps, self.seeds = self.small.maps, self.small.seeds
 
     def distances(self) -> dict:
         """Calibrated distances of controls and models; over the draws of a memorizer; and their power."""
@@ -279,7 +220,7 @@ class Bench:
         return found
 
     def exact(self, ladder: list[float]) -> dict:
-        """The likelihood of a Gaussian by its flow, beside its formula: what the steps and the probes cost."""
+        """The likelihood of a Gaussian by its flow, beside its formula: what steps and probes cost."""
         book = self.book
         g = fit_gaussian(book.dataset.images[book.split().A])
         x = torch.from_numpy(book.dataset.images[book.split().validation[: self.count]]).float() / 255
@@ -321,99 +262,10 @@ class Bench:
                 pictures = np.concatenate(
                     [image[None].numpy(), y[None].numpy(), mean.numpy(), 0.5 + scaled / 2]
                 )
-                sheets.append({"sigma": sigma, "model": name, "values": found.values.tolist(),
-                               "asymmetry": found.asymmetry, "strip": strip(np.clip(pictures, 0, 1))})  # fmt: skip
-        return {"sheets": sheets, "overlap": self.overlaps(), "kept": KEPT, "pixels": SIDE**2}
-
-    def overlaps(self) -> list[dict]:
-        """Of the small networks, at held-out galaxies with noise: means over these, and each value."""
-        some = self.images[np.random.default_rng(1).permutation(self.rows)[-(2 if self.quick else 6) :]]
-        x, found, width = torch.from_numpy(some).float() / 255, [], CELL[1]
-        foreign = self.net(self.other[: SIZES[-1]], width, 900)["net"]
-        for N in SIZES:
-            A, B = self.halves(N)
-            a, b = self.net(A, width, 0)["net"], self.net(B, width, 1)["net"]
-            against = {"B": b, "other galaxies": foreign, "Gaussian": fit_gaussian(B)}
-            for sigma in SIGMAS:
-                y = x + sigma * noise(seeded(range(len(x))), x.shape[1:])
-                own = [jacobian.full(a, each, sigma) for each in y]
-                for name, denoise in against.items():
-                    theirs = [jacobian.full(denoise, each, sigma) for each in y]
-                    pairs = list(zip(own, theirs, strict=True))
-                    apart = list(zip(own, theirs[1:] + theirs[:1], strict=True))
-                    shared, null = (
-                        [jacobian.overlap(u.vectors[:KEPT], v.vectors[:KEPT]) for u, v in each]
-                        for each in (pairs, apart)
-                    )
-                    record = {"N": N, "sigma": sigma, "with": name, "overlap": shared, "null": null}
-                    record |= {"rank": [s.rank for s in theirs], "own rank": [s.rank for s in own]}
-                    found.append(record | {"asymmetry": [s.asymmetry for s in own]})
-        return found
-
-    def maps(self) -> dict:
-        """Distances of maps over N and width; and how much of an agreement a network of Gaussians has."""
-        found, foreign = (
-            [],
-            {w: self.drawn(self.net(self.other[: SIZES[-1]], w, 900)["net"], w) for w in WIDTHS},
-        )
-        for N in SIZES:
-            A, B = self.halves(N)
-            known = {"A-Gaussian": fit_gaussian(A), "A-empirical": Empirical(A)}
-            known = {name: self.drawn(denoise) for name, denoise in known.items()}
-            lines = self.drawn(fit_gaussian(B)), self.drawn(Empirical(B))
-            pairs = {("Gaussians", None): (known["A-Gaussian"], lines[0])}
-            pairs[("empirical denoisers", None)] = known["A-empirical"], lines[1]
-            for width in WIDTHS:
-                a, b = (self.drawn(self.net(part, width, k)["net"], width) for k, part in enumerate((A, B)))
-                pairs[("A-B", width)] = a, b
-                pairs |= {(name, width): (a, other) for name, other in known.items()}
-                pairs[("A-other galaxies", width)] = a, foreign[width]
-            for (name, width), two in pairs.items():
-                for scale, d in maps.map_distance(*two, self.galaxies).items():
-                    record = {"N": N, "width": width, "pair": name, "scale": scale}
-                    found.append(record | {"value": vars(d.value), "null": d.null})
-        weights = {
-            str(w): sum(p.numel() for p in self.family(w).networks()["net"].parameters()) for w in WIDTHS
-        }
-        return {"distances": found, "weights": weights, "pixels": SIDE**2, "shown": SHOWN,
-                "latents": self.latents, "content": self.content()}  # fmt: skip
-
-    def content(self) -> list[dict]:
-        """A network trained on draws of the Gaussian of A's images beside A and B, at two N."""
-        found, width = [], CELL[1]
-        for N in SIZES[-2:]:
-            A, B = self.halves(N)
-            g = fit_gaussian(A)
-            fake = (g.draw(range(4_000_000, 4_000_000 + max(N, 16))).clamp(0, 1) * 255).round().byte().numpy()
-            trained = self.drawn(self.net(fake, width, 2)["net"], width)
-            a, b = (self.drawn(self.net(part, width, k)["net"], width) for k, part in enumerate((A, B)))
-            exact = self.drawn(g)
-            shares = maps.network_share(a, b, exact, trained, self.galaxies)
-            for scale, share in shares.items():
-                two = {"A-B": (a, b), "A-network of Gaussian": (a, trained), "A-Gaussian": (a, exact),
-                       "network of Gaussian-Gaussian": (trained, exact)}  # fmt: skip
-                record = {"N": N, "scale": scale, "share": vars(share)}
-                for name, pair in two.items():
-                    record[name] = vars(maps.map_distance(*pair, self.galaxies)[scale].value)
-                found.append(record)
-        return found
-
-    def seeds(self) -> dict:
-        """Agreement at one cell, for three splits times three trainings."""
-        N, width = CELL
-        table = []
-        for turn in range(3):
-            halves = self.halves(N, turn)
-            for k in range(3):
-                first = 100 * turn + 10 * k if turn or k else 0  # the first is the pair of `maps`
-                a, b = (
-                    self.drawn(self.net(part, width, first + i)["net"], width)
-                    for i, part in enumerate(halves)
-                )
-                table.append(similarity.cosine(a, b, kind="anomaly", mean=self.mean))
-        table = np.array(table).reshape(3, 3, -1)
-        found = {name: vars(value) for name, value in seeds.components(table).items()}
-        return {"N": N, "width": width, "components": found, "means": table.mean(2).tolist()}
+                record = {"sigma": sigma, "model": name, "values": found.values.tolist()}
+                record |= {"asymmetry": found.asymmetry, "strip": strip(np.clip(pictures, 0, 1))}
+                sheets.append(record)
+        return {"sheets": sheets, "overlap": self.small.overlaps(), "kept": KEPT, "pixels": SIDE**2}
 
 
 def main() -> None:
@@ -427,8 +279,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=project() / "results" / "beyond.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    if given.profile == "smoke":
-        globals().update(SMOKE)
     asked = {name: getattr(given, name) for name in ("profile", "data", "seed", "N")}
     parameters = checked(Parameters, asked, "parameters")
     bench = Bench(parameters, given.profile == "smoke")
