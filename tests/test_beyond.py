@@ -1,0 +1,115 @@
+"""Pictures and sentences of what `make beyond` keeps, of records made by hand."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from galgen.compare.calibrated import STATISTICS
+from galgen.figures import beyond
+from galgen.figures.results import strip
+
+
+def estimate(value, n=9):
+    return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
+
+
+def memorizer(n, close, against="training set"):
+    record = {"N": 100, "n": n, "kind": "with repeats", "against": against, "tests": 8}
+    return record | {"value": 0.5, "low": 0.4, "high": 0.6, "too far": 1, "too close": close}
+
+
+def record(name, statistic, far, close, space="pixels"):
+    found = {"set": name, "N": 10, "against": "held-out galaxies", "space": space, "statistic": statistic}
+    return found | {"value": 1.0, "low": 0.9, "high": 1.1, "far": far, "close": close}
+
+
+DISTANCES = {
+    "memorizer": [memorizer(10, 1), memorizer(100, 8), memorizer(10, 0, "held-out galaxies")],
+    "records": [
+        *(record("Glow, N = 10", s, 0.01, 1.0) for s in STATISTICS),
+        *(record("held out", s, 0.6, 0.4) for s in STATISTICS),
+        *(record("GAN, N = 10", s, 0.9, 0.005) for s in STATISTICS[:1]),
+        *(record("edm, N = 10", s, 0.3, 0.7) for s in STATISTICS[:1]),
+        record("edm, N = 10", "PQMass", 0.005, 1.0, "features"),
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_nothing_is_shown_where_nothing_was_made_and_the_note_says_whose_numbers_these_are(tmp_path):
+    assert beyond.committed("flow", tmp_path / "none.json") == {}
+    made = {"profile": "laptop", "date": "2026-11-26", "commit": "0123456789ab", "minutes": 3.2}
+    (tmp_path / "some.json").write_text(json.dumps({"simulated": {"flow": made}, "real": {"maps": made}}))
+    assert list(found := beyond.committed("flow", tmp_path / "some.json")) == ["simulated"]
+    assert beyond.note(found) == ("committed: profile laptop · simulated, 2026-11-26, commit 01234567, 3 min")
+
+
+def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
+    figure = beyond.verdict_figure(DISTANCES, "held-out galaxies")
+    axis, _ = figure.axes
+    shown = np.asarray(axis.images[0].get_array().filled(np.nan))
+    assert [label.get_text() for label in axis.get_yticklabels()][:2] == ["Glow, N = 10", "held out"]
+    assert np.allclose(shown[0, : len(STATISTICS)], -np.log10(0.02))
+    assert np.allclose(np.abs(shown[1, : len(STATISTICS)]), -np.log10(0.8))
+    assert shown[2, 0] == pytest.approx(np.log10(0.01)) and np.isnan(shown[2, 1])
+
+
+def test_the_answer_says_when_a_memorizer_is_seen_and_which_models_pass():
+    said = beyond.distances_answer({"simulated": DISTANCES})
+    assert "of 8 times 10 draws of 100 training images 7 pass" in said
+    assert "1 of 8 at n = 0.1 N, 8 of 8 at n = 1 N" in said
+    assert "1 of 3 in pixels (edm, N = 10), 0 of 1 in features (none)" in said
+
+
+def test_the_eigen_images_of_each_denoiser_are_a_row_with_their_values():
+    stamps = strip(np.linspace(0, 1, 5)[:, None, None, None] * np.ones((5, 1, 8, 8)))
+    sheets = [
+        {"sigma": 0.2, "model": m, "values": [0.9, v], "strip": stamps} for m, v in (("A", 0.5), ("B", 0.4))
+    ]
+    figure = beyond.eigen_sheet({"sheets": [*sheets, sheets[0] | {"sigma": 0.8}]}, 0.2)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["galaxy", "noisy", "denoised", "0.90", "0.50"] + [
+        "galaxy", "noisy", "denoised", "0.90", "0.40", "A", "B"
+    ]  # fmt: skip
+
+
+def test_sentences_name_the_numbers_of_each_data_set():
+    inversion = [
+        {"N": n, "who": "B", "scale": s, "correlation": estimate(v)}
+        for n in (10, 100)
+        for s, v in (("component 1", 0.9), ("components 2-5", 0.3))
+    ]
+    assert "N = 100, B 0.900 [0.800, 1.000] at the largest scale, 0.30" in beyond.flow_answer(
+        {"x": {"inversion": inversion}}
+    )
+    distances = [
+        {"pair": "A-B", "scale": "all scales", "width": 4, "N": n, "value": estimate(v)}
+        for n, v in ((10, 0.9), (1000, 0.1))
+    ]
+    run = {"distances": distances, "weights": {"4": 1000}, "pixels": 10}
+    assert "N = 100 (1 a weight) with 1\N{NO-BREAK SPACE}000 weights, and is 0.10" in beyond.maps_answer(
+        {"x": run}
+    )
+    overlap = [
+        {"N": n, "sigma": 0.2, "with": "B", "overlap": [v, v + 0.2], "null": [0.2]}
+        for n, v in ((10, 0.3), (100, 0.8))
+    ]
+    said = beyond.overlap_answer({"x": {"overlap": overlap, "kept": 16, "pixels": 256}})
+    assert "N = 10, 0.40 [0.30, 0.50] with B" in said and "0.20 [0.20, 0.20] with B at another" in said
+    assert said.endswith("two random spaces 0.06.")
+    content = [{"scale": "all scales", "N": 100, "share": estimate(0.3)}, {"scale": "component 1"}]
+    assert "*x*: 0.30 [0.20, 0.40] at N = 100" in beyond.content_answer({"x": {"content": content}})
+    sd = {part: estimate(0.1) for part in ("latents", "training", "split", "wider")}
+    assert "latents 0.100 [0.000, 0.200], training" in beyond.seeds_answer({"x": {"components": sd}})
+
+
+def test_values_are_estimates_or_means_with_their_range():
+    first, second = beyond.values([{"v": estimate(0.5)}, {"v": [1.0, 2.0, 6.0]}], "v")
+    assert first.high == 0.6 and (second.value, second.low, second.high, second.n) == (3.0, 1.0, 6.0, 3)
