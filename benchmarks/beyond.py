@@ -52,7 +52,7 @@ class Bench:
         self.store, self.quick = Store(), quick
         self.book = self.families["edm"]
         self.profile = self.book.profile
-        self.count = 8 if quick else 48
+        self.count = 8 if quick else 32
         self.small = Small(self.families["onset"], SMOKE if quick else Sizes())
         self.maps, self.seeds = self.small.maps, self.small.seeds
 

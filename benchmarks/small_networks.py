@@ -39,12 +39,12 @@ class Sizes:
         galaxies: At which Jacobians are asked for.
     """
 
-    N: tuple[int, ...] = (10, 100, 300, 3000)
+    N: tuple[int, ...] = (10, 100, 1000)
     widths: tuple[int, ...] = (4, 8, 16)
-    shown: int = 6400
-    cell: tuple[int, int] = (300, 8)
+    shown: int = 4800
+    cell: tuple[int, int] = (1000, 4)
     latents: int = 128
-    galaxies: int = 6
+    galaxies: int = 4
 
 
 SMOKE = Sizes((8, 24), (2, 4), 64, (8, 4), 16, 2)
@@ -64,6 +64,7 @@ class Small:
         self.images, self.other = onset.dataset.images, onset.control_dataset.images
         self.rows, self.mean = onset.dataset.distinct, onset.mean_image
         self.galaxies = fit_gaussian(self.images)
+        self.width = sizes.widths[1]  # where one is enough
 
     def family(self, width: int) -> ConditionalDiffusion:
         """The noise-conditional denoiser of 16 pixels and so many channels."""
@@ -140,7 +141,7 @@ class Small:
 
     def content(self) -> list[dict]:
         """A network trained on draws of the Gaussian of A's images beside A and B, at two N."""
-        found, width = [], self.sizes.cell[1]
+        found, width = [], self.width
         for N in self.sizes.N[-2:]:
             A, B = self.halves(N)
             g = fit_gaussian(A)
@@ -178,7 +179,7 @@ class Small:
     def overlaps(self) -> list[dict]:
         """Of the small networks, at held-out galaxies with noise: means over these, and each value."""
         some = self.images[np.random.default_rng(1).permutation(self.rows)[-self.sizes.galaxies :]]
-        x, found, width = torch.from_numpy(some).float() / 255, [], self.sizes.cell[1]
+        x, found, width = torch.from_numpy(some).float() / 255, [], self.width
         foreign = self.net(self.other[: self.sizes.N[-1]], width, 900)["net"]
         for N in self.sizes.N:
             A, B = self.halves(N)

@@ -75,9 +75,8 @@ def test_the_eigen_images_of_each_denoiser_are_a_row_with_their_values():
     ]
     figure = beyond.eigen_sheet({"sheets": [*sheets, sheets[0] | {"sigma": 0.8}]}, 0.2)
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["galaxy", "noisy", "denoised", "0.90", "0.50"] + [
-        "galaxy", "noisy", "denoised", "0.90", "0.40", "A", "B"
-    ]  # fmt: skip
+    heads = ["galaxy", "noisy", "denoised", "0.90"]
+    assert texts == [*heads, "0.50", *heads, "0.40", "A", "B"]
 
 
 def test_sentences_name_the_numbers_of_each_data_set():
