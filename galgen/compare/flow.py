@@ -1,0 +1,211 @@
+r"""The probability flow of a denoiser as an invertible map: Glow's two tests, asked of diffusion.
+
+A denoiser that is told the noise moves images along
+
+    dy / dsigma = F(y, sigma) = (y - D(y; sigma)) / sigma,
+
+an ordinary differential equation and so a bijection between latents and images:
+
+    decode   y(sigma_most) = m + sigma_most z,  down to  x = y(sigma_least)
+    encode   up again:  z = (y(sigma_most) - m) / sigma_most
+
+Heun's steps, both ways on one ladder; nothing is clipped, and there is no last denoising, which has no
+inverse. So z'_A = encode_A(decode_A(z)) is z but for the error of the steps, which is shown, and
+z'_B = encode_B(decode_A(z)) is asked what `galgen.compare.inversion` asks of a flow. If p_A = p_B, z'_B is
+unit normal, W1(z'_B, z) at its floor; and if the maps are one, its correlation with z is 1. By scale: in
+groups of principal components of the galaxies, of which z has a coefficient each.
+
+The density is that of images with noise sigma_least:
+
+    log p(x) = log N(z; 0, 1) - d log sigma_least - int tr J(y(sigma), sigma) d log sigma,    J = dD / dy,
+
+from sigma_least to sigma_most: the flow without D stretches by sigma alone, and of that the integral is
+known. tr J = E e^T J e for signs e = +-1 (Hutchinson), one draw for an image and the whole walk, which leaves
+log p unbiased (but for the steps).
+
+References:
+    Song et al. 2021, https://arxiv.org/abs/2011.13456, section 4.3 and appendix D.2. Karras et al. 2022,
+    https://arxiv.org/abs/2206.00364, algorithm 1. Grathwohl et al. 2019, FFJORD,
+    https://arxiv.org/abs/1810.01367 (one probe for a walk).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galgen.compare.distances import iid_floor, wasserstein
+from galgen.compare.scales import groups
+from galgen.compare.uncertainty import Estimate, bootstrap, permuted
+from galgen.models.sampling import ConditionalDenoiser, seeded
+from galgen.runs.errors import GalgenError
+
+
+def levels(most: float = 10.0, least: float = 0.006, *, steps: int = 40, rho: float = 7.0) -> list[float]:
+    """Noise levels from the most down to the least; sigma^(1/rho) falls evenly."""
+    if not (0 < least < most and steps >= 2):
+        raise GalgenError(f"no ladder from {most} to {least} in {steps} steps: go down in 2 or more")
+    return (np.linspace(most ** (1 / rho), least ** (1 / rho), steps) ** rho).tolist()
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Images along the flow.
+
+    Attributes:
+        y: Where each walk ended, (n, C, H, W).
+        stretched: int tr J d log sigma of each walk, (n,); None if nobody asked.
+    """
+
+    y: Tensor
+    stretched: Tensor | None = None
+
+
+def walk(
+    denoise: ConditionalDenoiser,
+    y: Tensor,
+    ladder: Sequence[float],
+    *,
+    probes: Tensor | None = None,
+    chunk: int = 32,
+) -> Walk:
+    """Follow the flow over a ladder of noise levels, in either direction.
+
+    Args:
+        denoise: The posterior mean of images (B, C, H, W) with noise of levels (B,), in evaluation mode.
+        y: Images at the first level, (n, C, H, W).
+        ladder: The levels to pass, growing or falling.
+        probes: Signs e, as many as y, for the trace; None leaves it out.
+        chunk: Images at a time.
+    """
+    if probes is None:
+        parts = [_heun(denoise, part, None, ladder)[0] for part in y.split(chunk)]
+        return Walk(torch.cat(parts))
+    pairs = zip(y.split(chunk), probes.split(chunk), strict=True)
+    ends, stretched = zip(*(_heun(denoise, *part, ladder) for part in pairs), strict=True)
+    return Walk(torch.cat(ends), torch.cat(stretched))
+
+
+def decode(denoise: ConditionalDenoiser, z: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
+    """The images (n, C, H, W) of latents z, likewise; `start` is m, (C, H, W), the ladder falls."""
+    return walk(denoise, start + ladder[0] * z, ladder).y
+
+
+def encode(denoise: ConditionalDenoiser, x: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
+    """The latents (n, C, H, W) of images with noise of the last level of a falling ladder."""
+    return (walk(denoise, x, ladder[::-1]).y - start) / ladder[0]
+
+
+def log_density(
+    denoise: ConditionalDenoiser,
+    x: Tensor,
+    start: Tensor,
+    ladder: Sequence[float],
+    *,
+    seeds: Sequence[int],
+) -> np.ndarray:
+    """Log p of images x (n, C, H, W) with noise of the ladder's last level, in nats, (n,) float64.
+
+    `seeds` name the signs of each image's probe.
+    """
+    signs = [torch.randint(0, 2, x.shape[1:], generator=g) * 2 - 1 for g in seeded(seeds)]
+    found = walk(denoise, x, ladder[::-1], probes=torch.stack(signs).to(x))
+    z = ((found.y - start) / ladder[0]).double().flatten(1)
+    d = z.shape[1]
+    normal = -0.5 * (z.square().sum(1) + d * math.log(2 * math.pi))
+    return (normal - d * math.log(ladder[-1]) - found.stretched).numpy()
+
+
+def grey_bits(log_density: np.ndarray, dimensions: int) -> np.ndarray:
+    """Bits/dim of images dequantised to (v + u - 1/2) / 255, v = 0 .. 255, from their log density, (n,)."""
+    return (math.log(255) - log_density / dimensions) / math.log(2)
+
+
+@dataclass(frozen=True)
+class ScaleTest:
+    """The inversion test in one group of principal components.
+
+    Attributes:
+        echo: W1(z'_A, z), the error of the steps.
+        w1: W1(z'_B, z).
+        floor: Its mean for as many independent unit normals.
+        correlation: Of z'_B with z.
+        null: Half-width of the 95 % range of the correlation with latents paired anew.
+    """
+
+    echo: float
+    w1: Estimate
+    floor: float
+    correlation: Estimate
+    null: float
+
+
+def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dict[str, ScaleTest]:
+    """The inversion test by scale.
+
+    Args:
+        z: The latents, (n, C, H, W).
+        z_a: What A finds in its own images.
+        z_b: What B finds in them.
+        components: Orthonormal rows, (k, C H W), from the largest scale on.
+    """
+    rows = [part.double().flatten(1).numpy() @ components.T for part in (z, z_a, z_b)]
+    orders = permuted(np.arange(len(z)), 200, 0)[1:]
+    found = {}
+    for name, part in groups(len(components)).items():
+        u, u_a, u_b = (each[:, part] for each in rows)
+        a, b = (v - v.mean() for v in (u, u_b))
+        spread = a.std() * b.std()
+        r = (a * b).mean() / spread
+        influence = a * b / spread - r / 2 * (np.square(a) / a.var() + np.square(b) / b.var())
+        null = [(a * b[order]).mean() / spread for order in orders]
+        found[name] = ScaleTest(
+            echo=wasserstein(u_a, u).value,
+            w1=wasserstein(u_b, u),
+            floor=iid_floor(u.size),
+            correlation=bootstrap(r + influence.mean(1), np.mean),
+            null=float(1.96 * np.sqrt(np.mean(np.square(null)))),
+        )
+    return found
+
+
+def _heun(
+    denoise: ConditionalDenoiser, y: Tensor, probes: Tensor | None, ladder: Sequence[float]
+) -> tuple[Tensor, Tensor | None]:
+    traces = []
+
+    def slope(y: Tensor, sigma: float) -> Tensor:
+        return (y - denoise(y, y.new_full((len(y),), sigma))) / sigma
+
+    for now, following in pairwise(ladder):
+        if probes is None:
+            with torch.inference_mode():
+                first = slope(y, now)
+        else:
+            first, trace = _traced(denoise, y, now, probes)
+            traces.append(trace)
+        with torch.inference_mode():
+            y_next = y + (following - now) * first
+            y = y + (following - now) / 2 * (first + slope(y_next, following))
+        y = y.clone()  # a tensor of inference mode could not be asked for a trace
+    if probes is None:
+        return y, None
+    traces.append(_traced(denoise, y, ladder[-1], probes)[1])
+    at = torch.tensor(ladder, dtype=torch.float64).log()
+    return y, torch.trapezoid(torch.stack(traces), at, dim=0)
+
+
+def _traced(
+    denoise: ConditionalDenoiser, y: Tensor, sigma: float, probes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The slope, and e^T J e of each image in float64."""
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        denoised = denoise(y, y.new_full((len(y),), sigma))
+        (pulled,) = torch.autograd.grad(denoised, y, probes)
+    slope = (y.detach() - denoised.detach()) / sigma
+    return slope, (pulled * probes).double().flatten(1).sum(1)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.gaussian import Gaussian
+from galgen.compare.jacobian import full, leading, overlap
+from galgen.models.edm import ConditionalUNet
+from galgen.runs.errors import GalgenError
+
+
+@pytest.fixture(scope="module")
+def net():
+    """A network of 16 pixels that nobody trained, but for gains that make it more than the identity."""
+    torch.manual_seed(0)
+    net = ConditionalUNet(4, 2, size=16)
+    net.initialize(np.random.default_rng(0).integers(0, 256, (20, 1, 16, 16), np.uint8))
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def y():
+    return torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_gaussian_keeps_its_principal_components_and_has_a_symmetric_jacobian(y):
+    basis = np.linalg.qr(np.random.default_rng(2).standard_normal((256, 256)))[0].astype(np.float32)
+    variances = (2.0 / np.arange(1, 257) ** 2).astype(np.float32)
+    model = Gaussian(torch.zeros(1, 16, 16), torch.from_numpy(basis.T.copy()), torch.from_numpy(variances))
+    known = variances / (variances + 0.1**2)
+    whole = full(model, y, 0.1)
+    assert np.allclose(whole.values, known, atol=1e-4) and whole.asymmetry < 1e-4
+    assert whole.rank == pytest.approx(known.sum() ** 2 / np.square(known).sum(), rel=1e-3)
+    found = leading(model, y, 0.1, 6)
+    assert np.allclose(found.values, known[:6], atol=1e-3)
+    assert overlap(found.vectors, basis.T[:6]) > 0.99
+    assert overlap(found.vectors, basis.T[6:12]) < 0.01
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5])
+def test_the_randomised_solver_finds_what_the_whole_jacobian_has(net, y, sigma):
+    whole = full(net, y, sigma)
+    found = leading(net, y, sigma, 4)
+    assert np.allclose(found.values, whole.values[:4], atol=2e-3)
+    assert found.asymmetry == pytest.approx(whole.asymmetry, rel=0.3) and whole.asymmetry > 1e-3
+    for value, vector in zip(found.values, found.vectors, strict=True):
+        step = 1e-3 * torch.from_numpy(vector).float()  # v^T J v, without any derivative
+        with torch.inference_mode():
+            both = net(torch.stack([y + step, y - step]), torch.full((2,), sigma))
+        assert float(((both[0] - both[1]) * step).sum() / (2e-6)) == pytest.approx(value, abs=0.02)
+
+
+def test_random_subspaces_share_k_of_d_and_the_same_one_all():
+    rng = np.random.default_rng(0)
+    frames = [np.linalg.qr(rng.standard_normal((256, 16)))[0].T for _ in range(40)]
+    assert np.mean([overlap(a, b) for a, b in zip(frames[::2], frames[1::2], strict=True)]) == pytest.approx(
+        16 / 256, rel=0.1
+    )
+    turn = np.linalg.qr(rng.standard_normal((16, 16)))[0]
+    assert overlap(frames[0], turn @ frames[0]) == pytest.approx(1)
+
+
+def test_more_eigenvectors_than_pixels_are_refused(net, y):
+    with pytest.raises(GalgenError, match="ask for fewer"):
+        leading(net, y, 0.1, 257)
