@@ -36,7 +36,10 @@ def test_a_gaussian_is_stretched_as_the_equation_says_and_comes_back():
     assert (x.flatten(1) - model.mean.flatten() - expected).abs().max() < 0.01 * expected.std()
     assert (encode(model, x, model.mean, LADDER) - z).abs().max() < 0.01
     finer = levels(10.0, 0.01, steps=119)
-    errors = [(encode(model, decode(model, z, model.mean, l), model.mean, l) - z).abs().max() for l in (LADDER, finer)]
+    errors = [
+        (encode(model, decode(model, z, model.mean, l), model.mean, l) - z).abs().max()
+        for l in (LADDER, finer)
+    ]
     assert errors[1] < errors[0] / 3, "second order"
 
 

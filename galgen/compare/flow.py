@@ -199,9 +199,7 @@ def _heun(
     return y, torch.trapezoid(torch.stack(traces), at, dim=0)
 
 
-def _traced(
-    denoise: ConditionalDenoiser, y: Tensor, sigma: float, probes: Tensor
-) -> tuple[Tensor, Tensor]:
+def _traced(denoise: ConditionalDenoiser, y: Tensor, sigma: float, probes: Tensor) -> tuple[Tensor, Tensor]:
     """The slope, and e^T J e of each image in float64."""
     with torch.enable_grad():
         y = y.detach().requires_grad_()
