@@ -136,6 +136,7 @@ class GanSettings(TrainingSettings):
     kernel: Literal[3, 4] = 4
     attention: bool = False
     batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
+    # Muon for G: AUC at 8 pixels .94 and .96 (rates .002, .01), for G and D .99; Adam .94, in as many minutes
     optimizer: Literal["adam"] = "adam"
     learning_rate: float = 1e-3
     discriminator_rate: float = 2.0
