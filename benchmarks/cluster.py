@@ -3,11 +3,12 @@
     workflow/slurm/one_node.sh start
     python benchmarks/cluster.py [--out results/robustness/cluster.json]
 
-Both are whole books of the profile `smoke`, made in copies of the project where a blind denoiser is shown more images
-and a checkpoint is saved at each line of the log: jobs are to be caught in the middle. On the cluster two trainings
-and one chapter are cancelled (`scancel`), one training is pushed off its node as by a job that takes precedence
-(`scontrol requeue`), and one comes to the end of its time (`scontrol update EndTime`). Nothing else is done:
-the workflow queues them again by itself. All trainings go on from a checkpoint, which is noted.
+Both are whole books of the profile `smoke`, made in copies of the project where a blind denoiser is shown
+more images and a checkpoint is saved at each line of the log: jobs are to be caught in the middle. On the
+cluster two trainings and one chapter are cancelled (`scancel`), one training is pushed off its node as by a
+job that takes precedence (`scontrol requeue`), and one comes to the end of its time (`scontrol update
+EndTime`). Nothing else is done: the workflow queues them again by itself. All trainings go on from a
+checkpoint, which is noted.
 """
 
 import argparse
@@ -63,7 +64,9 @@ def start(way: str, folder: Path) -> subprocess.Popen:
 
 def jobs(rule: str) -> dict[str, str]:
     """The jobs of a rule that run: their numbers by the wildcards."""
-    found = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%i|%k"], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        ["squeue", "-h", "-t", "R", "-o", "%i|%k"], capture_output=True, text=True, check=True
+    )
     lines = [line.split("|", 1) for line in found.stdout.splitlines()]
     return {name: job for job, name in lines if name.startswith(f"rule_{rule}_")}
 
@@ -88,7 +91,7 @@ def victim(rule: str, project: Path) -> tuple[str, str, int] | None:
 
 
 def attacked(project: Path, process: subprocess.Popen) -> list[dict]:
-    """Take jobs away while the book is being made; what was taken, and at which checkpoint it stood and went on."""
+    """Take jobs away while the book is being made; what was taken, and at which checkpoint it stood."""
     told, before = [], set()
     for what, (rule, command) in ATTACKS.items():
         while (found := victim(rule, project)) is None or found[0] in before:
@@ -99,9 +102,14 @@ def attacked(project: Path, process: subprocess.Popen) -> list[dict]:
         if rule == "chapter":
             time.sleep(4)  # into its cells
         subprocess.run(command.format(job).split(), check=True)
-        while rule == "training" and jobs("training").get(f"rule_training_wildcards_smoke-simulated_{name}") == job:
+        while (
+            rule == "training"
+            and jobs("training").get(f"rule_training_wildcards_smoke-simulated_{name}") == job
+        ):
             time.sleep(0.1)
-        shown = max([checkpoint.load(p)["shown"] for p in project.glob("store/unet/*.partial/c*.safetensors")] or [0])
+        shown = max(
+            [checkpoint.load(p)["shown"] for p in project.glob("store/unet/*.partial/c*.safetensors")] or [0]
+        )
         told.append({"what": what, "job": name, "checkpoint": shown if rule == "training" else None})
         before.add(name)
         print(told[-1], flush=True)
@@ -112,7 +120,9 @@ def main() -> None:
     """Make both, compare, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--folder", type=Path, help="of the copies; what was made there before is gone on with")
+    parser.add_argument(
+        "--folder", type=Path, help="of the copies; what was made there before is gone on with"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="galgen-cluster-") as temporary:
         folder = args.folder or Path(temporary)
@@ -127,11 +137,17 @@ def main() -> None:
         whole, other = (same.of(folder / way) for way in WAYS)
         found = same.compared(whole, other)
         kept = read_json(next((folder / "slurm").glob("build/*/results.json")))["kept"]
-    counts = {"compared": len(whole), "weights": sum("/weights-" in name for name in whole), "kept": len(kept)}
+    counts = {
+        "compared": len(whole),
+        "weights": sum("/weights-" in name for name in whole),
+        "kept": len(kept),
+    }
     counts |= {kind: len(names) for kind, names in found.items()} | {"minutes": minutes, "taken": taken}
     print(counts, *(f"\n{kind}: {name}" for kind, names in found.items() for name in names))
     if args.out:
-        slurm = subprocess.run(["scontrol", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        slurm = subprocess.run(
+            ["scontrol", "--version"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         date = time.strftime("%Y-%m-%d", time.gmtime())
         write_json(args.out, counts | {"slurm": slurm, "date": date, **provenance()})
     sys.exit(bool(found["lost"] or found["different"]))

@@ -134,7 +134,9 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
             if process.exitcode != -signal.SIGKILL:
                 break
             count.kills += 1
-            if (now := shown(store)) < before and not same.content(store).keys() >= same.content(whole).keys():
+            if (now := shown(store)) < before and not same.content(store).keys() >= same.content(
+                whole
+            ).keys():
                 count.lost.append(f"the checkpoint fell from {before} to {now}")
             count.resumed += now > 0
             before = now

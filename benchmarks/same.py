@@ -1,4 +1,4 @@
-"""Are two books the same? Every file of their stores by sha256, and the numbers and pictures of their chapters.
+"""Are two books the same? The files of their stores by sha256, numbers and pictures of their chapters.
 
     python benchmarks/same.py FOLDER OTHER      each with store/ and build/
 
@@ -45,7 +45,10 @@ def of(folder: Path) -> dict[str, str]:
 def compared(whole: dict[str, str], other: dict[str, str]) -> dict[str, list[str]]:
     """What `other` lacks, what it has that was set aside as damaged, and what in it differs."""
     lost = sorted(whole.keys() - other.keys()) + [name for name in other if ".damaged/" in name]
-    return {"lost": lost, "different": [name for name in whole if name in other and whole[name] != other[name]]}
+    return {
+        "lost": lost,
+        "different": [name for name in whole if name in other and whole[name] != other[name]],
+    }
 
 
 def main() -> None:

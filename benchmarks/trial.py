@@ -1,11 +1,12 @@
-"""Does the profile `paper` run? Its networks at their size, five steps each, killed on the way, and every test.
+"""Does the profile `paper` run? Its networks at their size, five steps each, killed, drawn, tested.
 
     python benchmarks/trial.py [--profile paper] [--out results/trial.json] [--only glow]
 
-For each family models A and B are trained by `galgen train` with the profile `paper-trial` (five steps of eight images,
-a checkpoint after each); A is killed at its second checkpoint and started again. Then both draw, and the tests of
-the family's chapters are made of them: they say nothing about models that have learnt nothing, but they run. Memory
-is the largest that the process held, beside what `galgen plan` says of it. On a machine with a GPU all runs on it.
+For each family models A and B are trained by `galgen train` with the profile `paper-trial` (five steps of
+eight images, a checkpoint after each); A is killed at its second checkpoint and started again. Then both
+draw, and the tests of the family's chapters are made of them: they say nothing about models that have learnt
+nothing, but they run. Memory is the largest that the process held, beside what `galgen plan` says of it. On a
+machine with a GPU all runs on it.
 """
 
 import argparse
@@ -33,7 +34,7 @@ N = 8
 
 
 def train(name: str, profile: str, store: Path, *, kill_at: int = 0) -> tuple[int, float]:
-    """Train by the command line; with `kill_at` until so many images were shown at a checkpoint, then SIGKILL.
+    """Train by the command line, or, with `kill_at`, until a checkpoint of so many images; then SIGKILL.
 
     Returns:
         The largest memory it held, MB, and the seconds.
@@ -93,7 +94,11 @@ def main() -> None:
             run = experiment.train(one)
             told = {"parameters": experiment.weights, "device": run.summary["device"]}
             told |= {"steps": run.summary["images_shown"] // batch, "batch": batch, "killed after": killed_at}
-            told |= {"memory_mb": memory, "planned_mb": plan[one.name]["memory_mb"], "seconds": round(seconds)}
+            told |= {
+                "memory_mb": memory,
+                "planned_mb": plan[one.name]["memory_mb"],
+                "seconds": round(seconds),
+            }
             found[name] = told | tests(experiment) | {"date": time.strftime("%Y-%m-%d", time.gmtime())}
         print(name, found[name], flush=True)
         if args.out:

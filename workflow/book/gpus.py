@@ -1,8 +1,8 @@
 """Several GPUs on one machine: each job has one of its own.
 
-What a job may see is CUDA_VISIBLE_DEVICES; where that names several GPUs, a job takes the first that no other job
-of this machine holds, by a lock that the system lets go when the process ends, however it ends. Under Slurm a job
-sees what it was given, one GPU, and there is nothing to choose.
+What a job may see is CUDA_VISIBLE_DEVICES; where that names several GPUs, a job takes the first that no other
+job of this machine holds, by a lock that the system lets go when the process ends, however it ends. Under
+Slurm a job sees what it was given, one GPU, and there is nothing to choose.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def visible() -> list[str]:
 
 @contextlib.contextmanager
 def one_alone() -> Iterator[None]:
-    """Let this process see one GPU that no other has, where it saw several; waits for one if all are taken."""
+    """Let this process see one GPU that no other has, where it saw several; wait if all are taken."""
     names = visible()
     if len(names) < 2:
         yield

@@ -100,10 +100,13 @@ class Run:
     def plan(self) -> dict[str, dict]:
         """What `galgen plan` says of each training, and the version of its recipe: of all but the images.
 
-        It takes ten seconds and more, and every job of a cluster asks: it is kept beside the sources it is of.
+        It takes ten seconds and more, and every job of a cluster asks: it is kept beside the sources it is
+        of.
         """
         stats = [(str(p), p.stat().st_mtime_ns) for p in sorted(Path(galgen.__file__).parent.rglob("*.py"))]
-        of = digest(stats, self.experiments[0].profile.model_dump(mode="json"), self.sizes, self.parameters.seed)
+        of = digest(
+            stats, self.experiments[0].profile.model_dump(mode="json"), self.sizes, self.parameters.seed
+        )
         kept = self.folder / "plan.json"
         with contextlib.suppress(OSError, ValueError):
             if (known := read_json(kept))["of"] == of:
