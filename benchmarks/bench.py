@@ -269,7 +269,8 @@ def main() -> None:
             row = found["rows"][name] = {"what": what, "peer": peer, "goal": goal, **began} | measured()
             share = f", {row['share']:.0%} of the peak" if row["share"] else ""
             print(
-                f"{what} | {peer}: {row['ratio']:.2f} (goal {goal:g}){share}; {row['unit']} {row['ours_s']:.3g} s",
+                f"{what} | {peer}: {row['ratio']:.2f} (goal {goal:g}){share}; "
+                f"{row['unit']} {row['ours_s']:.3g} s",
                 flush=True,
             )
         found |= provenance() | {"matrix_gflops": rate() / 1e9}

@@ -30,7 +30,10 @@ from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
 EDITS = {  # what makes trainings long enough, and their checkpoints frequent enough, to be caught
-    "galgen/config.py": ("images_cap=1024, milestones=3", "images_cap=40_000, milestones=3"),
+    "galgen/config.py": (
+        "passes_per_image=64, images_cap=1024, milestones=3",
+        "passes_per_image=None, images_cap=6000, milestones=3",
+    ),
     "galgen/runs/training.py": ("save_every_seconds: float = 60.0", "save_every_seconds: float = 0.0"),
 }
 SLURM = ["--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "10"]
@@ -121,35 +124,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument(
+        "--only", choices=WAYS, help="of the two books; the comparison is left to another call"
+    )
+    parser.add_argument(
         "--folder", type=Path, help="of the copies; what was made there before is gone on with"
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="galgen-cluster-") as temporary:
         folder = args.folder or Path(temporary)
-        minutes, taken = {}, []
-        for way in WAYS:
+        for way in [args.only] if args.only else WAYS:
+            noted = folder / f"{way}.json"
+            if noted.is_file():
+                continue
             began, process = time.monotonic(), start(way, folder)
-            if way == "slurm":
-                taken = attacked(folder / way, process)
+            taken = attacked(folder / way, process) if way == "slurm" else []
             if process.wait():
                 raise SystemExit(f"the book fails: {(folder / f'{way}.log').read_text()[-3000:]}")
-            minutes[way] = round((time.monotonic() - began) / 60, 1)
-        whole, other = (same.of(folder / way) for way in WAYS)
-        found = same.compared(whole, other)
-        kept = read_json(next((folder / "slurm").glob("build/*/results.json")))["kept"]
+            minutes = round((time.monotonic() - began) / 60, 1)
+            write_json(noted, {"minutes": minutes, "taken": taken, "load": os.getloadavg()[2]})
+        if not args.only:
+            compare(folder, args.out)
+
+
+def compare(folder: Path, out: Path | None) -> None:
+    """Compare the two books of a folder; print, and write, what was found."""
+    whole, other = (same.of(folder / way) for way in WAYS)
+    found = same.compared(whole, other)
+    kept = read_json(next((folder / "slurm").glob("build/*/results.json")))["kept"]
     counts = {
         "compared": len(whole),
         "weights": sum("/weights-" in name for name in whole),
         "kept": len(kept),
     }
-    counts |= {kind: len(names) for kind, names in found.items()} | {"minutes": minutes, "taken": taken}
+    counts |= {kind: len(names) for kind, names in found.items()}
+    counts |= {way: read_json(folder / f"{way}.json") for way in WAYS}
     print(counts, *(f"\n{kind}: {name}" for kind, names in found.items() for name in names))
-    if args.out:
-        slurm = subprocess.run(
-            ["scontrol", "--version"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+    if out:
+        slurm = subprocess.run(["scontrol", "--version"], capture_output=True, text=True, check=True).stdout
         date = time.strftime("%Y-%m-%d", time.gmtime())
-        write_json(args.out, counts | {"slurm": slurm, "date": date, **provenance()})
+        write_json(out, counts | {"version": slurm.strip(), "date": date, **provenance()})
     sys.exit(bool(found["lost"] or found["different"]))
 
 
