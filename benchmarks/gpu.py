@@ -79,10 +79,23 @@ def training(experiment, batch: int, budget: float, compiled: bool) -> tuple[flo
     return seconds(step, budget), first
 
 
+def counted(experiment) -> dict:
+    """What all trainings of a family are, whatever the machine."""
+    settings, trainings, side = experiment.settings, experiment.trainings(), experiment.image_size
+    some = np.random.default_rng(0).integers(0, 256, (2, 1, side, side), np.uint8)
+    learner = experiment.family.learner(experiment._networks(0), some, some, "cpu")
+    each = costs.flops(learner, torch.from_numpy(some).float() / 255, settings.batch_size)
+    shown = sum(settings.images_shown(training.N) for training in trainings)
+    found = {"trainings": len(trainings), "images": shown, "gflop_an_image": each / 1e9}
+    return found | {
+        "exaflop": each * shown / 1e18,
+        "core_hours": each * shown / experiment.family.flop_rate / 3600,
+    }
+
+
 def family(experiment, budget: float, rate: float) -> dict:
     """What is measured of one family."""
-    settings = experiment.settings
-    side, batch = experiment.image_size, settings.batch_size
+    found, batch = counted(experiment), experiment.settings.batch_size
     while True:
         try:
             eager, _ = training(experiment, batch, budget, compiled=False)
@@ -92,26 +105,23 @@ def family(experiment, budget: float, rate: float) -> dict:
                 raise
             batch //= 2
             torch.cuda.empty_cache()
-    trainings = experiment.trainings()
-    shown = sum(settings.images_shown(training.N) for training in trainings)
-    some = np.random.default_rng(0).integers(0, 256, (2, 1, side, side), np.uint8)
-    learner = experiment.family.learner(experiment._networks(0), some, some, "cpu")
-    each = costs.flops(learner, torch.from_numpy(some).float() / 255, batch)
-    found = {"batch": batch, "batch_asked": settings.batch_size, "images_per_s": batch / eager}
-    found |= {"gflop_an_image": each / 1e9, "share_of_peak": each * batch / eager / rate}
-    found |= {"memory_mb": memory_mb(), "trainings": len(trainings), "hours": shown * eager / batch / 3600}
+    found |= {"batch": batch, "batch_asked": experiment.settings.batch_size, "images_per_s": batch / eager}
+    found |= {"share_of_peak": found["gflop_an_image"] * 1e9 * batch / eager / rate, "memory_mb": memory_mb()}
+    found |= {"hours": found["images"] * eager / batch / 3600}
     try:
         quick, first = training(experiment, batch, budget, compiled=True)
         found |= {"compiled_images_per_s": batch / quick, "compiling_s": first}
     except Exception as error:  # whatever a compiler cannot do is an answer here
         found["compiled_failed"] = str(error).strip().splitlines()[0][:200]
+    side, few = experiment.image_size, np.random.default_rng(0)
+    images = few.integers(0, 256, (8, 1, side, side), np.uint8)
     networks = loaded(experiment._networks(0), {})
-    if own := getattr(learner, "net", None):  # the learner has initialised it
-        networks = {"net": own.eval()}
-    networks = {name: net.to(DEVICE) for name, net in networks.items()}
+    learner = experiment.family.learner(
+        networks, images, images, DEVICE
+    )  # initialises what depends on images
+    networks = {name: net.eval() for name, net in learner.networks.items()}
     start, count = torch.full((1, side, side), 0.05, device=DEVICE), 256 if CUDA else 8
-    chunk = min(count, 64)
-    drawn = seconds(lambda: experiment.family.draw(networks, range(count), start, chunk), budget)
+    drawn = seconds(lambda: experiment.family.draw(networks, range(count), start, min(count, 64)), budget)
     return found | {"samples_per_s": count / drawn}
 
 
@@ -119,21 +129,19 @@ def main() -> None:
     """Measure every family, print it, and write all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="paper")
-    parser.add_argument("--minutes", type=float, default=8, help="of which compiling may take what it needs")
+    parser.add_argument("--minutes", type=float, default=8, help="beside compiling; 0 only counts")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     experiments = every_family(Parameters(profile=args.profile))
-    budget = 60 * args.minutes / len(experiments) / 6
-    rate = peak(min(budget, 5))
     found = {"profile": args.profile, "gpu": torch.cuda.get_device_name() if CUDA else None}
-    found |= {"peak_tflops": rate / 1e12, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
+    if args.minutes:
+        budget = 60 * args.minutes / len(experiments) / 6
+        rate = peak(min(budget, 5))
+        found |= {"peak_tflops": rate / 1e12, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
     found["families"] = {}
-    for name, experiment in experiments.items():
-        found["families"][name] = family(experiment, budget, rate)
+    for name, each in experiments.items():
+        found["families"][name] = family(each, budget, rate) if args.minutes else counted(each)
         print(name, json.dumps(found["families"][name]), flush=True)
-    rows = found["families"].values()
-    found |= {"trainings": sum(r["trainings"] for r in rows), "hours": sum(r["hours"] for r in rows)}
-    print(f"all {found['trainings']} trainings: {found['hours']:.1f} h on {found['gpu'] or 'this CPU'}")
     if args.out:
         write_json(args.out, found | {"date": time.strftime("%Y-%m-%d", time.gmtime())} | provenance())
 

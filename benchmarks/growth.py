@@ -2,9 +2,10 @@
 
     python benchmarks/growth.py [--sizes 1000 10000 100000 1000000] [--out results/growth.json]
 
-A few thousand galaxies are simulated; the others are these, shifted by whole pixels, as turns and flips of one
-count as one galaxy. Each step of each size is a process of its own, of one thread, whose largest memory
-counts; images that are mapped into memory count as far as the system keeps them. Seconds are of the processor.
+Two thousand galaxies are simulated; the others are these, shifted by whole pixels, as turns and flips of
+one count as one galaxy. Each step of each size is a process of its own, of one thread, whose largest memory
+counts; images that are mapped into memory count as far as the system keeps them. Seconds are of the
+processor.
 """
 
 import argparse
@@ -90,7 +91,7 @@ def main() -> None:
     """Measure, or, with --step, do one step in this process and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--simulated", type=int, default=5000)
+    parser.add_argument("--simulated", type=int, default=2000)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--step", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -36,7 +36,7 @@ class _Flops(TorchDispatchMode):
 
 
 def flops(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
-    """FLOPs for each image of a training step of so many; of images (B, 1, H, W), B > 1, it learns nothing."""
+    """FLOPs for each image of a step of so many; learns nothing from the images (B, 1, H, W), B > 1."""
     return of_step(learner, images, batch_size)[0]
 
 
@@ -51,8 +51,7 @@ def of_step(learner: Learner, images: torch.Tensor, batch_size: int) -> tuple[fl
         kept: dict[int, int] = {}
 
         def keep(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = max(storage.nbytes(), kept.get(storage.data_ptr(), 0))
+            kept[tensor.data_ptr()] = max(tensor.nbytes, kept.get(tensor.data_ptr(), 0))
             return tensor
 
         with _Flops() as counted, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
