@@ -58,7 +58,7 @@ from galgen.compare.controls import blurred, rounded
 from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
 from galgen.runs.errors import GalgenError
 
-MOST = 4096  # rows of a set: the test's matrices are n x n, and of 2 x 4096 rows take half a gigabyte each
+MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
 _FOLDS = 5  # parts of the cross-validation
 _PENALTY = 0.1  # the ridge, lambda
 
