@@ -6,6 +6,7 @@
 # make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
 # make beyond   the numbers of the last two chapters, into results/beyond.json; a quarter of an hour of one core
 #               after a book, whose models it takes; make book BEYOND=1 does both
+# make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
 # make lab    the explorer and the chapters, live, in JupyterLab
 # All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
 
@@ -24,7 +25,7 @@ $(foreach name,PROFILE DATA N SEED CORES,$(eval override export $(name) := $$(va
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book pdf linkcheck test test-browser power beyond lab lock clean
+.PHONY: book pdf linkcheck test test-browser power beyond bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" $${N:+--N $$N}
@@ -47,6 +48,13 @@ power: $(READY)
 
 beyond: $(READY)
 	$(MAKE_BEYOND)
+
+bench: $(READY) .venv/peers
+	PYTHONPATH=.venv/peers $(BIN)/python benchmarks/bench.py --out results/bench.json
+
+.venv/peers: benchmarks/peers.txt
+	$(BIN)/pip install --disable-pip-version-check --no-deps --upgrade --target $@ -r $<
+	@touch $@
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/explore.ipynb

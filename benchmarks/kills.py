@@ -15,7 +15,6 @@ out are records, which hold times.
 """
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import os
@@ -30,15 +29,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import nbformat
 import psutil
+import same
 
 from galgen import cli, config
 from galgen.data import prepare  # noqa: F401 - and with it all that commands import later
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint, training
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import file_sha256, read_json, write_json
+from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
@@ -54,27 +53,6 @@ LONGER = {
     "gan": 1200,
 }  # images shown: seconds of training
 SHARES = {"data": 0.05, "book": 0.23}  # of the kills; the families have equal parts of the others
-TIMES = ("record.json", "meta.json", "checkpoint.safetensors")  # files that hold when, or for how long
-
-
-def content(store: Path) -> dict[str, str]:
-    """The sha256 of every file of a store that is the same in two runs, by its path."""
-    files = [path for path in store.glob("*/*/**/*") if path.is_file() and path.name not in TIMES]
-    return {str(path.relative_to(store)): file_sha256(path) for path in files if path.name[0] != "."}
-
-
-def chapters(build: Path) -> dict[str, str]:
-    """The sha256 of the numbers that the chapters of a book have kept, and of each of their pictures."""
-    found = {}
-    for path in build.glob("*/results.json"):
-        kept = json.dumps(json.loads(path.read_text())["kept"], sort_keys=True)
-        found["kept"] = hashlib.sha256(kept.encode()).hexdigest()
-    for path in build.glob("*/chapters/[!u]*.ipynb"):
-        for k, cell in enumerate(nbformat.read(path, 4).cells):
-            for j, output in enumerate(cell.get("outputs", [])):
-                if picture := output.get("data", {}).get("image/png"):
-                    found[f"{path.name} {k} {j}"] = hashlib.sha256(picture.encode()).hexdigest()
-    return found
 
 
 class Count:
@@ -87,9 +65,8 @@ class Count:
     def compare(self, whole: dict[str, str], found: dict[str, str]) -> None:
         """Count what is missing in `found`, and what differs from `whole`."""
         self.runs, self.compared = self.runs + 1, self.compared + len(whole)
-        self.lost += [f"{name} is missing" for name in whole.keys() - found.keys()]
-        self.lost += [name for name in found if ".damaged/" in name]
-        self.different += [name for name in whole if name in found and whole[name] != found[name]]
+        for kind, names in same.compared(whole, found).items():
+            getattr(self, kind).extend(names)
 
     def told(self) -> dict:
         """The numbers, also on stdout."""
@@ -157,13 +134,15 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
             if process.exitcode != -signal.SIGKILL:
                 break
             count.kills += 1
-            if (now := shown(store)) < before and not content(store).keys() >= content(whole).keys():
+            if (now := shown(store)) < before and not same.content(store).keys() >= same.content(
+                whole
+            ).keys():
                 count.lost.append(f"the checkpoint fell from {before} to {now}")
             count.resumed += now > 0
             before = now
         if process.exitcode:
             count.lost.append(f"exit code {process.exitcode}: {said()}")
-        count.compare(content(whole), content(store))
+        count.compare(same.content(whole), same.content(store))
     return count
 
 
@@ -226,8 +205,7 @@ def book(folder: Path, kills: int, chance) -> Count:
 
 def compare_books(count: Count, folder: Path) -> None:
     """Count what the book that was killed lacks, and what differs from the undisturbed one."""
-    made = [content(folder / n / "store") | chapters(folder / n / "build") for n in ("whole", "killed")]
-    count.compare(*made)
+    count.compare(*(same.of(folder / name) for name in ("whole", "killed")))
 
 
 def main() -> None:

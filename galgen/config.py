@@ -153,13 +153,15 @@ class GanSettings(TrainingSettings):
 class Profile(Closed, strict=True):
     """One size of the whole experiment."""
 
-    name: Literal["smoke", "laptop", "night", "paper"]
+    name: str
     purpose: str
     image_size: int = 32  # pixels; a 64 x 64 image costs four times as much
     crop: int = 64  # pixels of 0.262 arcsec about the target, as in the paper
     simulated: int = 10_000  # galaxies of the embedded data set: two times the largest N, and validation
     validation: int = Field(1000, ge=1)
     samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
+    report_every: int = 50  # steps between two lines of the log of a training
+    save_every: float = 60.0  # seconds between two of its checkpoints, which come with a line
     denoiser: DenoiserSettings = DenoiserSettings()
     onset: OnsetSettings = OnsetSettings()
     conditional: ConditionalSettings = ConditionalSettings()
@@ -262,17 +264,33 @@ PROFILES = {
 }
 
 
+def _trial(of: Profile) -> Profile:
+    """The networks and images of a profile, five steps of eight images, and little else: does it run?"""
+    few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "passes_per_image": None}
+    parts = {}
+    for part in ("denoiser", "onset", "conditional", "glow", "gan"):
+        settings = getattr(of, part)
+        fewer = few | {"design_N": settings.design_N and 8}
+        fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
+        parts[part] = settings.model_copy(update=fewer)
+    small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
+    about = {"name": f"{of.name}-trial", "purpose": f"whether `{of.name}` runs here"}
+    return of.model_copy(update=about | small | parts)
+
+
 def spaced(n: int) -> str:
     """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
     return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 def profile(name: str) -> Profile:
-    """The profile of that name.
+    """The profile of that name; `paper-trial` has the sizes of `paper` for five steps, and so has any other.
 
     Raises:
         GalgenError: If there is none.
     """
+    if (whole := name.removesuffix("-trial")) != name:
+        return _trial(profile(whole))
     if name not in PROFILES:
         raise GalgenError(f"there is no profile '{name}'; choose one of {', '.join(PROFILES)}")
     return PROFILES[name]

@@ -36,18 +36,30 @@ class _Flops(TorchDispatchMode):
 
 
 def flops(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
-    """FLOPs for each image of a training step of so many; learns nothing from the images (B, 1, H, W), B > 1.
+    """FLOPs for each image of a step of so many; learns nothing from the images (B, 1, H, W), B > 1."""
+    return of_step(learner, images, batch_size)[0]
+
+
+def of_step(learner: Learner, images: torch.Tensor, batch_size: int) -> tuple[float, float]:
+    """FLOPs for each image, as `flops`, and bytes for each that are kept for the backward pass.
 
     Steps of one and of B images tell apart what each image costs, and what a step costs whatever its images:
     Muon's iterations.
     """
     counts = []
     for part in (images[:1], images):
-        with _Flops() as counted:
+        kept: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
+            kept[tensor.data_ptr()] = max(tensor.nbytes, kept.get(tensor.data_ptr(), 0))
+            return tensor
+
+        with _Flops() as counted, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             learner.step(part, torch.Generator().manual_seed(0), 0.0)
-        counts.append(counted.total)
-    each = (counts[1] - counts[0]) / (len(images) - 1)
-    return each + (counts[0] - each) / batch_size
+        counts.append((counted.total, sum(kept.values())))
+    (one, kept_of_one), (all_, kept_of_all) = counts
+    each = (all_ - one) / (len(images) - 1)
+    return each + (one - each) / batch_size, max(0.0, kept_of_all - kept_of_one) / (len(images) - 1)
 
 
 def estimate(
@@ -68,7 +80,8 @@ def estimate(
         rate: FLOP/s that a core sustains.
         samples: Images of a sample, which at most is kept at each milestone, beside the weights.
     """
-    each = flops(learner, torch.from_numpy(images).float() / 255, settings.batch_size)
+    each, kept = of_step(learner, torch.from_numpy(images).float() / 255, settings.batch_size)
+    kept *= settings.batch_size * (not torch.cuda.is_available())  # a GPU has memory of its own
     weights = sum(p.numel() for net in learner.networks.values() for p in net.parameters())
     pixels = images[0].size
     # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced.
@@ -77,7 +90,7 @@ def estimate(
         N: {
             "images_shown": settings.images_shown(N),
             "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
-            "memory_mb": round(400 + (16 * weights + N * pixels) / 2**20),
+            "memory_mb": round(550 + (16 * weights + N * pixels + 1.5 * kept) / 2**20),
             "disk_mb": round(4 * numbers / 2**20, 1),
         }
         for N in sizes

@@ -47,6 +47,11 @@ def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
     return f"{note} · N = {', '.join(map(config.spaced, sizes))}" if sizes else note
 
 
+def _device() -> str:
+    """Where models are trained and drawn from: on a GPU, if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def loaded(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, nn.Module]:
     """The networks, with what a state has for them, in evaluation mode."""
     for name, net in networks.items():
@@ -177,9 +182,8 @@ class Experiment:
         params, seeds = identity["params"], identity["params"]["seeds"]
 
         def make(work: Path) -> dict:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
             summary = loop.resume(
-                self.family.learner(self._networks(seeds["init"]), images, self.unseen, device),
+                self.family.learner(self._networks(seeds["init"]), images, self.unseen, _device()),
                 images,
                 work,
                 images_shown=params["images_shown"],
@@ -189,6 +193,8 @@ class Experiment:
                 schedule=schedules.SCHEDULES[self.settings.schedule],
                 flips=params["flips"],
                 milestones=params["milestones"],
+                report_every=self.profile.report_every,
+                save_every_seconds=self.profile.save_every,
                 label=training.name,
             )
             return summary | {"name": training.name}
@@ -287,7 +293,8 @@ class Experiment:
         params = {"model": run.key, "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
 
         def make(work: Path) -> dict:
-            images = self.family.draw(self.networks(training, shown), seeds, self.start)
+            networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
+            images = self.family.draw(networks, seeds, self.start.to(_device())).cpu()
             checkpoint.save(work / "samples.safetensors", {"images": images})
             return {"name": training.name, "images": len(seeds), "mean": images.mean().item()}
 

@@ -21,7 +21,7 @@ from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
 from galgen.config import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json
+from galgen.runs.files import read_json, write_json
 from workflow.book import assemble as book
 from workflow.book import chapters
 from workflow.book import pages as written
@@ -261,12 +261,32 @@ def test_the_drawing_has_a_box_for_every_group_of_trainings_and_every_chapter():
     assert written.workflow([], ["01_a"]).count("<rect") == 3
 
 
-def test_the_kill_test_is_on_the_page_with_its_sum_and_its_absence_is_told():
-    recorded = ROOT / "results" / "robustness" / "kills.json"
-    found = read_json(recorded)
-    page = written.kills(found)
+def test_the_kill_test_is_on_the_page_with_its_sum_and_its_absence_is_told(tmp_path):
+    found = read_json(ROOT / "results" / "robustness" / "kills.json")
+    page = written.measured(ROOT / "results", "kills")
     for name, each in found.items():
         assert f"| {name} | {each['kills']} |" in page
         assert each["lost"] == each["different"] == 0
     assert f"In all {sum(each['kills'] for each in found.values())} kills" in page
-    assert written.kills({}).startswith("No kill test has been recorded")
+    assert written.measured(tmp_path, "kills").startswith("No kill test has been recorded")
+
+
+@pytest.mark.parametrize("name", ["cluster", "bench", "growth", "trial"])
+def test_what_was_not_measured_is_told(tmp_path, name):
+    assert "recorded" in written.measured(tmp_path, name)
+
+
+def test_without_a_gpu_the_page_says_so_and_counts(tmp_path):
+    assert written.measured(tmp_path, "gpu").strip() == "**Not measured on a GPU.**"
+    row = {"trainings": 3, "images": 2e6, "gflop_an_image": 50.0, "exaflop": 0.1, "core_hours": 555.0}
+    write_json(tmp_path / "gpu.json", {"profile": "paper", "gpu": None, "families": {"glow": row}})
+    page = written.measured(tmp_path, "gpu")
+    assert "Not measured" in page and "| glow | 3 | 2 | 50.0 | 0.10 | 555 | 1.4 | 0.3 |" in page
+
+
+def test_growth_has_a_column_for_each_size_and_gaps_where_nothing_was_measured(tmp_path):
+    one = {"seconds": 1.5, "memory_mb": 300}
+    steps = {"search": {"1000": one, "20000": one}, "duplicates": {"1000": one}}
+    write_json(tmp_path / "growth.json", {"steps": steps, "side": 32, "machine": "m", "date": "2026-01-01"})
+    page = written.measured(tmp_path, "growth")
+    assert "| step | 1000 | 20000 |" in page and "| duplicates | 1.5 s, 300 MB |  |" in page

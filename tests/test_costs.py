@@ -47,6 +47,28 @@ def test_flops_of_a_step_are_shared_by_the_images_of_a_batch():
         assert found == pytest.approx(each + step / batch_size)
 
 
+class Cubes:
+    """Of each image of 16 numbers, itself and its square are kept for the backward pass."""
+
+    def step(self, images, noise, rate):
+        weight = torch.ones(100, requires_grad=True)
+        x = images * weight[0]
+        (x * x.detach().square()).sum().backward()  # keeps images (for the weight) and the square
+        return {}
+
+
+def test_what_is_kept_for_the_backward_pass_is_counted_by_image():
+    found = costs.of_step(Cubes(), torch.zeros(3, 1, 4, 4), 8)[1]
+    assert found == 2 * 16 * 4
+
+
+def test_memory_of_a_training_grows_with_its_batch():
+    small, large = (Experiment(Parameters(profile="smoke", N=8), family="unet") for _ in range(2))
+    large.settings = large.settings.model_copy(update={"batch_size": 1600})
+    small, large = (each.plan()[0]["memory_mb"] for each in (small, large))
+    assert 500 < small < 600 and large > small + 100
+
+
 def test_what_just_fits_may_start(room):
     room(disk=1.2 * 110, memory=900)
     costs.check("store", PLAN)

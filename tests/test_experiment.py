@@ -58,6 +58,19 @@ def test_profiles_refuse_unknown_names():
     assert all(name == found.name for name, found in PROFILES.items())
 
 
+def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
+    whole, trial = profile("paper"), profile("paper-trial")
+    assert trial.name == "paper-trial" and trial.image_size == whole.image_size
+    for part in ("denoiser", "conditional", "glow", "gan"):
+        one, other = getattr(whole, part), getattr(trial, part)
+        assert other.images_shown(8) == other.images_shown(24) == 5 * other.batch_size
+        changed = {name for name, value in one if value != getattr(other, name)}
+        few = {"N", "design_N", "batch_size", "images_cap", "milestones", "passes_per_image", "sampler_steps"}
+        assert changed <= few, "networks and optimizers are those of the profile"
+    with pytest.raises(GalgenError, match="no profile 'papers'"):
+        profile("papers-trial")
+
+
 def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
     denoiser = DenoiserSettings(batch_size=8, passes_per_image=3, images_cap=1001)
     assert [denoiser.images_shown(n) for n in (1, 10, 100, 10_000)] == [8, 24, 296, 1000]

@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy import ndimage, stats
 
+from galgen.compare import twosample
 from galgen.compare.twosample import auc, c2st, features, power_curve
 from galgen.models.sampling import seeded
 from galgen.runs.errors import GalgenError
@@ -173,3 +174,11 @@ def test_a_seed_names_the_result_and_images_without_a_difference_give_one_half()
 def test_bad_input_is_named(call, message):
     with pytest.raises(GalgenError, match=message):
         call()
+
+
+def test_of_very_many_rows_a_part_is_asked_and_n_says_how_many(monkeypatch):
+    monkeypatch.setattr(twosample, "MOST", 60)
+    x, y = np.random.default_rng(0).standard_normal((2, 200, 4))
+    found = twosample.c2st(x, y + 1, permutations=50)
+    assert found.auc.n == 60
+    assert found == twosample.c2st(x[:60], y[:60] + 1, permutations=50)

@@ -58,6 +58,7 @@ from galgen.compare.controls import blurred, rounded
 from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
 from galgen.runs.errors import GalgenError
 
+MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
 _FOLDS = 5  # parts of the cross-validation
 _PENALTY = 0.1  # the ridge, lambda
 
@@ -139,7 +140,9 @@ def auc(low: np.ndarray, high: np.ndarray) -> Estimate:
 def c2st(
     x: np.ndarray, y: np.ndarray, *, paired: bool = False, permutations: int = 500, seed: int = 0
 ) -> C2ST:
-    """The classifier two-sample test of two sets of features.
+    """The classifier two-sample test of two sets of features; of more than `MOST` rows the first so many.
+
+    The n of the area says how many were asked.
 
     Args:
         x: Features of the first set, (n, p).
@@ -156,6 +159,7 @@ def c2st(
         raise GalgenError(f"{len(x)} and {len(y)} images are no pairs")
     if min(len(x), len(y)) < 2 * _FOLDS or not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise GalgenError(f"the test needs {2 * _FOLDS} finite rows a set or more, not {len(x)} and {len(y)}")
+    x, y = x[:MOST], y[:MOST]
     rng = np.random.default_rng(seed)
     part = rng.permutation(len(x)) % _FOLDS
     fold = np.concatenate([part, part if paired else rng.permutation(len(y)) % _FOLDS])

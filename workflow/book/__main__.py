@@ -42,11 +42,25 @@ def _step(function: Callable) -> Callable:
     return noted
 
 
+def _on_a_gpu(function: Callable) -> Callable:
+    """A function that has a GPU of its own, where there are some."""
+
+    @functools.wraps(function)
+    def pinned(*args: object, **options: object) -> None:
+        from workflow.book import gpus
+
+        with gpus.one_alone():
+            function(*args, **options)
+
+    return pinned
+
+
 _step(cli.prepare)
-_step(cli.train)
+_step(_on_a_gpu(cli.train))
 
 
 @_step
+@_on_a_gpu
 def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: cli.Asked = cli.Asked()) -> None:
     """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
     from workflow.book import chapters

@@ -20,7 +20,7 @@ import yaml
 from galgen.config import Parameters
 from galgen.figures import results
 from galgen.runs.errors import GalgenError, checked
-from galgen.runs.files import read_json, write_json
+from galgen.runs.files import write_json
 from workflow.book import chapters, pages, settings
 
 
@@ -97,8 +97,8 @@ def render(
         shutil.copy(notebooks / path.name, work / "_notebooks")
     (work / "_generated" / "status.md").write_text(pages.status(records, trainings))
     (work / "_generated" / "workflow.md").write_text(pages.workflow(plan, list(records)))
-    killed = source.parent / "results" / "robustness" / "kills.json"
-    (work / "_generated" / "kills.md").write_text(pages.kills(read_json(killed) if killed.is_file() else {}))
+    for name in ("kills", "cluster", "bench", "gpu", "growth", "trial"):
+        (work / "_generated" / f"{name}.md").write_text(pages.measured(source.parent / "results", name))
     notes = list(records.values())
     parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))

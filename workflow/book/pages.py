@@ -94,9 +94,12 @@ def workflow(plan: Sequence[dict], chapters: Sequence[str]) -> str:
     return rendered("workflow.md.j2", picture=_picture(groups, chapters), groups=groups)
 
 
-def kills(found: Mapping[str, dict]) -> str:
-    """What `benchmarks/kills.py` has counted, by what was killed; nothing if it was not run."""
-    return rendered("kills.md.j2", found=found, total=sum(each["kills"] for each in found.values()))
+def measured(results: Path, name: str) -> str:
+    """What a benchmark has recorded in results/ or results/robustness/; or that it has not."""
+    files = [folder / f"{name}.json" for folder in (results, results / "robustness")]
+    found = next((read_json(path) for path in files if path.is_file()), {})
+    sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
+    return rendered(f"{name}.md.j2", found=found, sizes=sizes)
 
 
 def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ Snakemake makes a step again when one of its parameters changes. So the versions
 of the settings that a step depends on are parameters of it, next to its input files.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -12,6 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import galgen
 from galgen import costs
 from galgen.config import Parameters, profile
 from galgen.data.acquire.readers import files_below
@@ -19,7 +21,7 @@ from galgen.data.prepare import SIMULATED, prepare
 from galgen.experiment import every_family
 from galgen.runs.code import code_version
 from galgen.runs.errors import checked
-from galgen.runs.files import write_json
+from galgen.runs.files import read_json, write_json
 
 
 def asked(given: Mapping[str, object]) -> Parameters:
@@ -96,13 +98,26 @@ class Run:
 
     @functools.cached_property
     def plan(self) -> dict[str, dict]:
-        """What `galgen plan` says of each training, and the version of its recipe: of all but the images."""
+        """What `galgen plan` says of each training, and the version of its recipe: of all but the images.
+
+        It takes ten seconds and more, and every job of a cluster asks: it is kept beside the sources it is
+        of.
+        """
+        stats = [(str(p), p.stat().st_mtime_ns) for p in sorted(Path(galgen.__file__).parent.rglob("*.py"))]
+        of = digest(
+            stats, self.experiments[0].profile.model_dump(mode="json"), self.sizes, self.parameters.seed
+        )
+        kept = self.folder / "plan.json"
+        with contextlib.suppress(OSError, ValueError):
+            if (known := read_json(kept))["of"] == of:
+                return {record["name"]: record for record in known["plan"]}
         found = {}
         for experiment in self.experiments:
             for record, training in zip(experiment.plan(), experiment.trainings(), strict=True):
                 recipe = experiment.recipe(training)
                 recipe["code"] = code_version(*recipe["code"])
                 found[record["name"]] = record | {"recipe": digest(recipe)}
+        write_json(kept, {"of": of, "plan": list(found.values())})
         return found
 
     def check_room(self) -> None:

@@ -1,0 +1,282 @@
+"""Every training step, sampling, search, morphology and simulation beside a public peer, on one core.
+
+    make bench, which is: python benchmarks/bench.py [--out results/bench.json] [--only unet glow]
+
+The two of a row alternate, so that other load slows both, and the time is processor time: the ratio is the
+median over pairs, with its quartiles; a time is the least seen. FLOPs are counted (`galgen.costs`), and their
+share is of the rate of a matrix product in float32 between the rounds. Quality is a race: Adam trains the
+blind denoiser as the profile `laptop` did before Muon, and Muon on some budgets, each with a cosine that ends
+there; the validation PSNR at sigma = 0.1 that Adam ends at is the one stated, and the smallest budget of
+Muon's that is there counts.
+"""
+
+import argparse
+import copy
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import peers
+import torch
+
+from galgen import costs
+from galgen.compare.denoising import denoising_curve
+from galgen.compare.morphology import measure
+from galgen.config import PROFILES, Parameters
+from galgen.data.similarity import nearest
+from galgen.data.simulate.images import simulate
+from galgen.experiment import Experiment
+from galgen.models.sampling import probability_flow_ode
+from galgen.models.unet import UNet
+from galgen.runs.files import read_json, write_json
+from galgen.runs.schedules import cosine
+from galgen.runs.store import provenance
+
+Step = Callable[[], object]
+SIDE = 1024  # of the matrix product
+
+
+def rate(rounds: int = 3) -> float:
+    """FLOP/s of a matrix product in float32."""
+    a = torch.rand(SIDE, SIDE)
+    return 2 * SIDE**3 / min(spent(lambda: a @ a) for _ in range(3 + rounds))
+
+
+def spent(step: Step) -> float:
+    """Processor time of a call."""
+    began = time.process_time()
+    step()
+    return time.process_time() - began
+
+
+def race(ours: Step, theirs: Step, *, rounds: int = 9, scale: float = 1.0, flops: float = 0.0) -> dict:
+    """Let the two alternate; `scale` is how much more work ours does in a call, `flops` what that work is."""
+    for step in (ours, theirs, ours, theirs):
+        step()  # caches fill, and what initialises itself in the first step does
+    pairs, peak = [], rate()
+    for _ in range(rounds):
+        pairs.append((spent(ours), scale * spent(theirs)))
+        peak = max(peak, rate(1))
+    one, other = (min(times) for times in zip(*pairs, strict=True))
+    low, middle, high = np.quantile([b / a for a, b in pairs], (0.25, 0.5, 0.75))
+    found = {"ours_s": one, "theirs_s": other, "ratio": middle, "quartiles": [low, high]}
+    return found | {"gflops": flops / one / 1e9 or None, "share": flops / one / peak or None}
+
+
+def learner(
+    family: str, profile: str, batch: int, **settings: object
+) -> tuple[object, torch.Tensor, Experiment]:
+    """A learner of fresh networks, and images for it."""
+    experiment = Experiment(Parameters(profile=profile), family=family)
+    experiment.family.settings = experiment.settings.model_copy(update=settings | {"batch_size": batch})
+    side = experiment.image_size
+    images = np.random.default_rng(0).integers(0, 256, (max(batch, 32), 1, side, side), np.uint8)
+    made = experiment.family.learner(experiment._networks(0), images, images[:8], "cpu")
+    return made, torch.from_numpy(images[:batch]).float() / 255, experiment
+
+
+def step_of(
+    family: str, peer: Callable[..., Step], profile: str, batch: int, rounds: int, **settings
+) -> dict:
+    """A training step beside that of a peer, which is given the images and the settings."""
+    made, images, experiment = learner(family, profile, batch, **settings)
+    work = batch * costs.flops(made, images[:2], batch)
+    generator = torch.Generator().manual_seed(0)
+    found = race(
+        lambda: made.step(images, generator, 1.0), peer(images, experiment), rounds=rounds, flops=work
+    )
+    return found | {"unit": f"a step of {batch} images of {experiment.image_size} pixels"}
+
+
+def _plain(images: torch.Tensor, experiment: Experiment) -> Step:
+    nets = copy.deepcopy(experiment._networks(0))
+    if hasattr(nets["net"], "initialize"):
+        nets["net"].initialize((images * 255).byte().numpy())
+    return peers.denoiser(nets["net"], images)
+
+
+def _normflows(images: torch.Tensor, experiment: Experiment) -> Step:
+    given = experiment.family.settings
+    return peers.glow(images.shape[-1], given.steps, given.levels, given.width, given.bits, images)
+
+
+def _package(attention: bool) -> Callable[..., Step]:
+    def peer(images: torch.Tensor, experiment: Experiment) -> Step:
+        widths = {"generator": {"fmap_max": 64, "fmap_inverse_coef": 9}}
+        widths["discriminator"] = {"fmap_max": 128, "fmap_inverse_coef": 10}
+        return peers.gan(experiment.family.settings.latent, images, attention=attention, **widths)
+
+    return peer
+
+
+def sampling(steps: int, count: int = 256, alone: int = 2) -> dict:
+    """Drawing in batches beside the paper's loop of one image at a time; of untrained networks, times 0."""
+    torch.manual_seed(0)
+    net = UNet(PROFILES["laptop"].denoiser.kernels).eval()
+    ours = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    start, scale = torch.full((1, 32, 32), 0.05), count / alone
+
+    def many() -> object:
+        def f(y: torch.Tensor) -> torch.Tensor:
+            return y + 0 * ours(y.contiguous(memory_format=torch.channels_last))
+
+        return probability_flow_ode(f, start, range(count), steps=steps)
+
+    def one() -> object:
+        return [peers.sample(lambda y: y + 0 * net(y), start, seed) for seed in range(alone)]
+
+    return race(many, one, rounds=1, scale=scale) | {"unit": f"{count} samples of 32 pixels"}
+
+
+def search(queries: int = 1000, count: int = 100_000, side: int = 64, alone: int = 2) -> dict:
+    """The nearest of many images, all flips among them, beside a loop over queries."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npy"
+        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, 1, side, side))
+        for i in range(0, count, 4096):
+            images[i : i + 4096] = rng.integers(0, 256, images[i : i + 4096].shape, dtype=np.uint8)
+        asked = torch.from_numpy(images[:queries].astype(np.float32) / 255)
+        part = np.array(images[:5000])
+        ours = spent(lambda: nearest(asked, images, kind="raw", flips=True))
+        theirs = spent(lambda: peers.nearest(part[:alone], part)) * queries / alone * count / len(part)
+    work = 8 * queries * count * side**2
+    found = {"ours_s": ours, "theirs_s": theirs, "ratio": theirs / ours, "quartiles": None}
+    found |= {"gflops": work / ours / 1e9, "share": work / ours / rate()}
+    return found | {"unit": f"{queries} queries, {count} images of {side} pixels, four flips"}
+
+
+def shapes(count: int = 24) -> dict:
+    """Morphology beside statmorph's loop."""
+    images = simulate(count, size=64)[0] / 255
+    found = race(
+        lambda: measure(images, workers=1, progress=False), lambda: peers.morphology(images), rounds=2
+    )
+    return found | {"unit": f"{count} galaxies of 64 pixels"}
+
+
+def galaxies(count: int = 64) -> dict:
+    """Simulation beside GalSim's bulge and disc."""
+    found = race(lambda: simulate(count), lambda: peers.simulate(count), rounds=3)
+    return found | {"unit": f"{count} galaxies of 64 pixels, averaged to 32"}
+
+
+def quality(images_shown: int, budgets: list[int]) -> dict:
+    """How soon Muon brings the blind denoiser of `laptop` to the validation PSNR that Adam ends at."""
+    experiment = Experiment(Parameters())
+    sets, given = experiment.split(), experiment.settings
+    images, held_out = experiment.dataset.images[sets.A], experiment.dataset.images[sets.validation][:1000]
+    racers = {("adam", images_shown): given.model_copy(update={"optimizer": "adam", "batch_size": 8})}
+    racers |= {("muon", budget): given for budget in budgets}
+    states = {}
+    for key, settings in racers.items():
+        experiment.family.settings = settings
+        made = experiment.family.learner(experiment._networks(0), images, held_out, "cpu")
+        states[key] = [made, np.random.default_rng(0), 0, 0.0]
+    for share in np.linspace(0.01, 1, 100):  # in turn, so that other load and the clock touch all alike
+        for key, state in states.items():
+            (made, rows, shown, seconds), began = state, time.process_time()
+            batch, budget = racers[key].batch_size, key[1]
+            while shown < share * budget:
+                x = torch.from_numpy(images[rows.integers(len(images), size=batch)]).float() / 255
+                made.step(x, torch.Generator().manual_seed(shown), cosine(shown, budget))
+                shown += batch
+            state[2:] = shown, seconds + time.process_time() - began
+    told = []
+    for (optimizer, budget), (made, _, _, seconds) in states.items():
+        net = made.net.eval()
+        psnr = denoising_curve(experiment.family.denoiser({"net": net}), held_out, [0.1]).denoised
+        told.append(
+            {"optimizer": optimizer, "images": budget, "seconds": seconds, "psnr": float(np.median(psnr))}
+        )
+    stated, there = told[0], [each for each in told[1:] if each["psnr"] >= told[0]["psnr"]]
+    best = min(there, key=lambda each: each["images"]) if there else None
+    return {"races": told, "psnr": stated["psnr"], "ratio": best and stated["seconds"] / best["seconds"]}
+
+
+# What is measured, in this order: its name, the peer's, the measurement, the goal.
+ROWS: dict[str, tuple[str, str, Callable[[], dict], float]] = {
+    "unet-adam": (
+        "blind denoiser, laptop, Adam in both",
+        "plain eager loop",
+        lambda: step_of("unet", _plain, "laptop", 16, 9, optimizer="adam"),
+        2.0,
+    ),
+    "unet": (
+        "blind denoiser, laptop, Muon as trained",
+        "plain eager loop, Adam",
+        lambda: step_of("unet", _plain, "laptop", 16, 9),
+        1.0,
+    ),
+    "unet-paper": (
+        "blind denoiser, paper",
+        "plain eager loop",
+        lambda: step_of("unet", _plain, "paper", 8, 2),
+        1.3,
+    ),
+    "edm": (
+        "conditional denoiser, laptop, Adam in both",
+        "plain eager loop",
+        lambda: step_of("edm", _plain, "laptop", 16, 9, optimizer="adam"),
+        2.0,
+    ),
+    "glow": (
+        "Glow, K = 4, L = 3, width 64",
+        "normflows",
+        lambda: step_of("glow", _normflows, "laptop", 16, 9, steps=4, deepening=0, bits=5, optimizer="adam"),
+        2.0,
+    ),
+    "gan": (
+        "GAN, laptop",
+        "lightweight-gan without attention",
+        lambda: step_of("gan", _package(False), "laptop", 8, 8),
+        3.0,
+    ),
+    "gan-whole": (
+        "GAN, laptop",
+        "lightweight-gan",
+        lambda: step_of("gan", _package(True), "laptop", 8, 2),
+        3.0,
+    ),
+    "sampling": ("samples, 20 calls", "the paper's loop, one at a time", lambda: sampling(20), 20.0),
+    "search": ("nearest image", "numpy, one query at a time", search, 10.0),
+    "morphology": ("five coefficients", "statmorph's loop", shapes, 1.0),
+    "simulation": ("galaxies with arms, bars, knots, dust", "GalSim, bulge and disc alone", galaxies, 1.0),
+}
+
+
+def main() -> None:
+    """Measure, print each row as it is there, and write all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="what it holds of other rows is kept")
+    parser.add_argument("--only", nargs="*", choices=[*ROWS, "quality"], default=[*ROWS, "quality"])
+    parser.add_argument(
+        "--images", type=int, default=72_000, help="that Adam is shown in the race for quality"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    found = read_json(args.out) if args.out and args.out.is_file() else {"rows": {}}
+    for name in args.only:
+        began = {"load": os.getloadavg()[0], "date": time.strftime("%Y-%m-%d", time.gmtime())}
+        if name == "quality":
+            found[name] = quality(args.images, [args.images * share // 36 for share in (12, 14, 18)]) | began
+            print(found[name], flush=True)
+        else:
+            what, peer, measured, goal = ROWS[name]
+            row = found["rows"][name] = {"what": what, "peer": peer, "goal": goal, **began} | measured()
+            share = f", {row['share']:.0%} of the peak" if row["share"] else ""
+            print(
+                f"{what} | {peer}: {row['ratio']:.2f} (goal {goal:g}){share}; "
+                f"{row['unit']} {row['ours_s']:.3g} s",
+                flush=True,
+            )
+        found |= provenance() | {"matrix_gflops": rate() / 1e9}
+        if args.out:
+            write_json(args.out, found)
+
+
+if __name__ == "__main__":
+    main()

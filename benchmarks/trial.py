@@ -1,0 +1,110 @@
+"""Does the profile `paper` run? Its networks at their size, five steps each, killed, drawn, tested.
+
+    python benchmarks/trial.py [--profile paper] [--out results/trial.json] [--only glow]
+
+For each family models A and B are trained by `galgen train` with the profile `paper-trial` (five steps of
+eight images, a checkpoint after each); A is killed at its second checkpoint and started again. Then both
+draw, and the tests of the family's chapters are made of them: they say nothing about models that have learnt
+nothing, but they run. Memory is the largest that the process held, beside what `galgen plan` says of it. On a
+machine with a GPU all runs on it.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from galgen.compare.morphology import measure, report
+from galgen.compare.scoreboard import portrait
+from galgen.config import Parameters
+from galgen.experiment import Experiment
+from galgen.figures import evidence
+from galgen.models.families import FAMILIES
+from galgen.runs import checkpoint
+from galgen.runs.files import read_json, write_json
+from galgen.runs.store import Store, provenance
+
+N = 8
+
+
+def train(name: str, profile: str, store: Path, *, kill_at: int = 0) -> tuple[int, float]:
+    """Train by the command line, or, with `kill_at`, until a checkpoint of so many images; then SIGKILL.
+
+    Returns:
+        The largest memory it held, MB, and the seconds.
+    """
+    command = [sys.executable, "-m", "galgen", "train", name, "--profile", profile, "--N", str(N)]
+    began = time.monotonic()
+    process = subprocess.Popen([*command, "--store", str(store)], stdout=subprocess.DEVNULL)
+    while kill_at and process.poll() is None:
+        saved = list(store.glob(f"{name.partition('-')[0]}/*.partial/checkpoint.safetensors"))
+        if saved and checkpoint.load(saved[0])["shown"] >= kill_at:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.05)
+    _, status, used = os.wait4(process.pid, 0)
+    if status and not (kill_at and os.WIFSIGNALED(status)):
+        raise SystemExit(f"{name} failed: {status}")
+    return used.ru_maxrss // 1024, time.monotonic() - began
+
+
+def tests(experiment: Experiment) -> dict:
+    """What the chapters ask of a pair; the names of the tests, and a number of each."""
+    samples, pairs = evidence.pairs(experiment)
+    a = samples[N][0]
+    unseen, train = experiment.unseen, experiment.images(experiment.pair(N)[0])
+    found = {"drawn": len(a), "finite": bool(a.isfinite().all()), "agreement": pairs[N].agree.value}
+    found["AUC"] = next(iter(portrait(a.numpy(), reference=unseen, train=train).c2st.values())).auc.value
+    found["morphology"] = report(measure(a.numpy(), workers=1, progress=False))["valid"]
+    if hasattr(experiment.family, "denoiser"):
+        found["gap, dB"] = float(evidence.gaps(experiment)[N].max())
+    if experiment.family.name == "glow":
+        found["latents"] = str(evidence.latents(experiment, N)[N])[:200]
+    if experiment.family.name == "gan":
+        found["judges"] = [test.verdict() for test in evidence.along(experiment, N).values()]
+    return found
+
+
+def main() -> None:
+    """Train, kill, draw, test; write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="paper")
+    parser.add_argument("--only", nargs="*", default=list(FAMILIES), choices=FAMILIES)
+    parser.add_argument("--out", type=Path, help="what it holds of other families is kept")
+    args = parser.parse_args()
+    profile = f"{args.profile}-trial"
+    found = read_json(args.out) if args.out and args.out.is_file() else {}
+    for name in args.only:
+        with tempfile.TemporaryDirectory(prefix="galgen-trial-") as folder:
+            experiment = Experiment(Parameters(profile=profile, N=(N,)), Store(folder), family=name)
+            experiment.family.pairs = 1
+            plan = {record["name"]: record for record in experiment.plan()}
+            one, other = experiment.pair(N)
+            batch = experiment.settings.batch_size
+            train(one.name, profile, Path(folder), kill_at=2 * batch)
+            killed_at = checkpoint.load(next(Path(folder).glob(f"{name}/*.partial/c*.safetensors")))["shown"]
+            memory, _ = train(one.name, profile, Path(folder))
+            _, seconds = train(other.name, profile, Path(folder))
+            run = experiment.train(one)
+            told = {"parameters": experiment.weights, "device": run.summary["device"]}
+            told |= {"steps": run.summary["images_shown"] // batch, "batch": batch, "killed after": killed_at}
+            told |= {
+                "memory_mb": memory,
+                "planned_mb": plan[one.name]["memory_mb"],
+                "seconds": round(seconds),
+            }
+            found[name] = told | tests(experiment) | {"date": time.strftime("%Y-%m-%d", time.gmtime())}
+        print(name, found[name], flush=True)
+        if args.out:
+            write_json(args.out, found | {"machine": provenance()})
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

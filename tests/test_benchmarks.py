@@ -1,0 +1,59 @@
+"""The benchmarks run, tiny, on the CPU: what they measure there is nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galgen.models.families import FAMILIES
+from galgen.runs.files import read_json
+from workflow.book import pages
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(name, *options, **variables):
+    command = [sys.executable, f"benchmarks/{name}.py", *map(str, options)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    return said.stdout
+
+
+@pytest.mark.parametrize("minutes", [0, 0.02])
+def test_the_table_of_a_gpu_is_made_on_a_cpu(tmp_path, minutes):
+    out = tmp_path / "gpu.json"
+    options = ("--profile", "smoke", "--minutes", minutes, "--out", out)
+    run("gpu", *options, TORCHDYNAMO_DISABLE="1")  # or compiling takes minutes
+    found = read_json(out)
+    assert found["families"].keys() == FAMILIES.keys() and found["profile"] == "smoke"
+    for row in found["families"].values():
+        assert row["exaflop"] == pytest.approx(row["images"] * row["gflop_an_image"] / 1e9)
+        if minutes:
+            assert row["batch"] == row["batch_asked"] and 0 < row["share_of_peak"] < 1.5
+            assert row["hours"] == pytest.approx(row["images"] / row["images_per_s"] / 3600)
+            assert row["samples_per_s"] > 0 and "compiled_failed" not in row
+    assert ("Not measured on a GPU" in pages.measured(tmp_path, "gpu")) == (found["gpu"] is None)
+
+
+def test_growth_is_measured_step_by_step(tmp_path):
+    run("growth", "--sizes", 200, "--simulated", 100, "--out", tmp_path / "growth.json")
+    steps = read_json(tmp_path / "growth.json")["steps"]
+    assert len(steps) == 6 and all(0 < row["200"]["memory_mb"] < 3000 for row in steps.values())
+
+
+def test_two_books_are_compared_by_content(tmp_path):
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import same
+
+    for name, weights in (("one", b"a"), ("other", b"a"), ("third", b"b")):
+        folder = tmp_path / name / "store" / "unet" / "0123"
+        folder.mkdir(parents=True)
+        (folder / "weights-8.safetensors").write_bytes(weights)
+        (folder / "record.json").write_text(name)  # holds times
+    one, other, third = (same.of(tmp_path / name) for name in ("one", "other", "third"))
+    assert len(one) == 1 and same.compared(one, other) == {"lost": [], "different": []}
+    assert same.compared(one, third)["different"] == ["unet/0123/weights-8.safetensors"]
+    assert same.compared(one, {})["lost"] == list(one)
