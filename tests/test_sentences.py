@@ -29,7 +29,7 @@ def test_an_estimate_takes_the_format_of_a_number():
     assert str(estimate) == f"{estimate}" == "0.12 [-0.12, 0.38]"
     assert f"{estimate:+.3f}" == "+0.125 [-0.125, +0.375]"
     assert str(Divergence(estimate, 0)) == "0.125 [-0.125, 0.375]"
-    assert str(Divergence(estimate, 3)) == "0.125 [-0.125, 0.375] (3 lost)"
+    assert str(Divergence(estimate, 3)) == "0.125 [-0.125, 0.375] (3 beyond)"
 
 
 @pytest.mark.parametrize("share, word", [(1.4, "grainier"), (1.0, "about their share"), (0.5, "too little")])

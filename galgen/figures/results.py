@@ -48,6 +48,9 @@ def collect(executed: Sequence[Path]) -> dict:
     return {"chapters": ran, "kept": kept}
 
 
+_MEASURED = {"beyond", "bench", "gpu", "growth", "power", "trial"}  # of no book: by what has that name
+
+
 def load(folder: str | Path | None = None) -> dict[str, dict]:
     """The results of all books in a folder, by name; by default in the project's `results/`.
 
@@ -55,11 +58,8 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
         GalgenError: If a file holds something else.
     """
     folder = Path(folder or project() / "results")
-    runs = {
-        path.stem: read_json(path)
-        for path in sorted(folder.glob("*.json"))
-        if path.stem not in ("power", "beyond")
-    }
+    books = [path for path in sorted(folder.glob("*.json")) if path.stem not in _MEASURED]
+    runs = {path.stem: read_json(path) for path in books}
     for name, run in runs.items():
         if not isinstance(run, dict) or not run.keys() >= {"chapters", "kept", "run"}:
             raise GalgenError(f"{folder}/{name}.json is no results.json of a book; remove it or copy it anew")
