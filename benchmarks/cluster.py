@@ -150,12 +150,7 @@ def compare(folder: Path, out: Path | None) -> None:
     """Compare the two books of a folder; print, and write, what was found."""
     whole, other = (same.of(folder / way) for way in WAYS)
     found = same.compared(whole, other)
-    kept = read_json(next((folder / "slurm").glob("build/*/results.json")))["kept"]
-    counts = {
-        "compared": len(whole),
-        "weights": sum("/weights-" in name for name in whole),
-        "kept": len(kept),
-    }
+    counts = {"compared": len(whole), "weights": sum("/weights-" in name for name in whole)}
     counts |= {kind: len(names) for kind, names in found.items()}
     counts |= {way: read_json(folder / f"{way}.json") for way in WAYS}
     print(counts, *(f"\n{kind}: {name}" for kind, names in found.items() for name in names))

@@ -48,6 +48,8 @@ def train(name: str, profile: str, store: Path, *, kill_at: int = 0) -> tuple[in
             process.send_signal(signal.SIGKILL)
             break
         time.sleep(0.05)
+    if process.returncode is not None:
+        raise SystemExit(f"{name} ended before it could be killed: {process.returncode}")
     _, status, used = os.wait4(process.pid, 0)
     if status and not (kill_at and os.WIFSIGNALED(status)):
         raise SystemExit(f"{name} failed: {status}")

@@ -66,6 +66,7 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
         assert other.images_shown(8) == other.images_shown(24) == 5 * other.batch_size
         changed = {name for name, value in one if value != getattr(other, name)}
         few = {"N", "design_N", "batch_size", "images_cap", "milestones", "passes_per_image", "sampler_steps"}
+        few |= {"learning_rate", "muon_rate"}
         assert changed <= few, "networks and optimizers are those of the profile"
     with pytest.raises(GalgenError, match="no profile 'papers'"):
         profile("papers-trial")
