@@ -290,3 +290,8 @@ def test_growth_has_a_column_for_each_size_and_gaps_where_nothing_was_measured(t
     write_json(tmp_path / "growth.json", {"steps": steps, "side": 32, "machine": "m", "date": "2026-01-01"})
     page = written.measured(tmp_path, "growth")
     assert "| step | 1000 | 20000 |" in page and "| duplicates | 1.5 s, 300 MB |  |" in page
+
+
+@pytest.mark.parametrize("name", ["cluster", "bench", "gpu", "growth", "trial"])
+def test_what_was_measured_is_shown(name):
+    assert "| --- |" in written.measured(ROOT / "results", name)
