@@ -237,12 +237,12 @@ ROWS: dict[str, tuple[str, str, Callable[[], dict], float]] = {
     ),
     "gan-whole": (
         "GAN, laptop",
-        "lightweight-gan",
+        "lightweight-gan with attention, which ours leaves out",
         lambda: step_of("gan", _package(True), "laptop", 8, 2),
         3.0,
     ),
     "sampling": ("samples, 20 calls", "the paper's loop, one at a time", lambda: sampling(20), 20.0),
-    "search": ("nearest image", "numpy, one query at a time", search, 10.0),
+    "search": ("nearest image", "numpy, one query at a time, extrapolated", search, 10.0),
     "morphology": ("five coefficients", "statmorph's loop", shapes, 1.0),
     "simulation": ("galaxies with arms, bars, knots, dust", "GalSim, bulge and disc alone", galaxies, 1.0),
 }
