@@ -3,10 +3,10 @@
     python benchmarks/trial.py [--profile paper] [--out results/trial.json] [--only glow]
 
 For each family models A and B are trained by `galgen train` with the profile `paper-trial` (five steps of
-eight images, a checkpoint after each); A is killed at its second checkpoint and started again. Then both
-draw, and the tests of the family's chapters are made of them: they say nothing about models that have learnt
-nothing, but they run. Memory is the largest that the process held, beside what `galgen plan` says of it. On a
-machine with a GPU all runs on it.
+eight images at a hundredth of the rates, a checkpoint after each); A is killed at its second checkpoint and
+started again. Then both draw, and tests of the family's chapters are made of them: they say nothing about
+models that have learnt nothing, but they run. Memory is the largest that the process held, beside what
+`galgen plan` says of it. On a machine with a GPU all runs on it.
 """
 
 import argparse

@@ -265,13 +265,13 @@ PROFILES = {
 
 
 def _trial(of: Profile) -> Profile:
-    """The networks and images of a profile, five steps of eight images, and little else: does it run?"""
+    """The networks and images of a profile, five steps of eight images at 1/100 of its rates: does it run?"""
     few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "passes_per_image": None}
     parts = {}
     for part in ("denoiser", "onset", "conditional", "glow", "gan"):
         settings = getattr(of, part)
         fewer = few | {"design_N": settings.design_N and 8}
-        # As at the start of a warm-up, for which five steps are too few: at its full rate Glow diverges.
+        # as at the start of a warm-up: at its full rate the paper's Glow was not finite at the second step
         fewer |= {name: getattr(settings, name) / 100 for name in ("learning_rate", "muon_rate")}
         fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
         parts[part] = settings.model_copy(update=fewer)
