@@ -5,16 +5,17 @@ r"""Size and power of the tests of the scoreboard: how often they reject, over m
 
 *Size*: real galaxies stand in for the samples of both models and for the held-out images, and are dealt out
 anew for each test. There is nothing to find, so at a level of .01 one test in a hundred may reject. Of the
-questions only memorization knows training sets, so that it alone is asked at each N.
+questions only memorization and "too close" know training sets, so that they are asked at each N.
 
 *Power*: the same, but for one fault of known size,
 
-    distribution, morphology   fresh simulated galaxies, one parameter of which is changed by 2 .. 20 %
+    distribution, morphology,  fresh simulated galaxies, one parameter of which is changed by 2 .. 20 %
+    PQMass
     agreement                  a share of the latents at which B draws A's image with a little noise; at the
                                others it draws another galaxy
-    memorization               a share of the samples that are training images with a little noise
+    memorization, too close    a share of the samples that are training images with a little noise
 
-Distribution and morphology are asked of one model; the book asks A and B, and doubles the smaller p. Galaxies
+All but the first two are asked of one model; the book asks A and B, and doubles the smaller p. Galaxies
 are measured once and dealt out again, so repetitions share images: the curve is that of these galaxies. It is
 written to results/power.json, which the book shows as *committed*: no book makes it again.
 """
@@ -31,9 +32,11 @@ from astropy.table import Table
 from tqdm import tqdm
 
 from galgen.compare.agreement import repaired
+from galgen.compare.controls import rounded
 from galgen.compare.distances import distances, with_spread
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.morphology import COEFFICIENTS, stored, valid
+from galgen.compare.scoreboard import pqmass
 from galgen.compare.twosample import c2st, features
 from galgen.config import Parameters
 from galgen.data.dataset import Split
@@ -108,6 +111,7 @@ class Bench:
         """The records of all tests: question, N, alternative, level, tests and how many of them reject."""
         found = [self.record("agreement", self.agreement(0, self.tests))]
         found += [record for n in self.sizes for record in self.memorization(n, power)]
+        found += [record for n in self.sizes for record in self.closeness(n, power)]
         galaxies = self.seen(self.images[self.rows[: self.pool]])
         found += self.told(galaxies, None)
         if power:
@@ -176,6 +180,22 @@ class Bench:
             if p[share]
         ]
 
+    def closeness(self, N: int, power: bool) -> list[dict]:
+        """PQMass against the own training set, of galaxies and of shares of copies, drawn with repeats."""
+        p, n = {share: [] for share in SHARES[: len(SHARES) if power else 1]}, self.count
+        for turn in progress(range(self.tests if N <= 1000 else 2 * self.few), f"too close, N = {N}"):
+            A, unseen = self.dealt(turn, len(self.rows), N, n)
+            rng = np.random.default_rng([3, turn])
+            old, new, own = (self.unit(part).numpy() for part in (rng.choice(A, n), unseen, A))
+            old = rounded(old + NOISE * rng.standard_normal(old.shape, np.float32))
+            for share in p if turn < self.few else SHARES[:1]:
+                drawn = np.where((np.arange(n) < round(share * n))[:, None, None, None], old, rounded(new))
+                given = {"close": True, "permutations": PERMUTATIONS, "seed": turn}
+                p[share].append(pqmass(drawn, rounded(own), **given).p)
+        return [
+            self.record("too close", found, "copies" if share else "", share, N) for share, found in p.items()
+        ]
+
     def altered(self, name: str, by: float) -> np.ndarray:
         """Fresh galaxies, the same ones whatever is changed, uint8."""
         size, crop = self.experiment.profile.image_size, self.experiment.profile.crop
@@ -191,6 +211,7 @@ class Bench:
             "distribution": features(images),
             "coarse distribution": features(images, side=8),
             "morphology": stored(self.experiment.store, images, progress=False),
+            "PQMass": rounded(images),
         }
 
     def told(self, known: dict, other: dict | None, name: str = "", level: float = 0.0) -> list[dict]:
@@ -207,6 +228,8 @@ class Bench:
                 if question == "morphology":
                     used = with_spread(valid(one), COEFFICIENTS)
                     p.append(distances(valid(one), valid(two), used, **options).energy.p)
+                elif question == "PQMass":
+                    p.append(pqmass(two, one, **options).p)
                 else:
                     p.append(c2st(one, two, **options).p)
         return [self.record(question, p, name, level) for question, p in found.items()]

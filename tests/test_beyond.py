@@ -44,10 +44,10 @@ def closed():
 
 
 def test_nothing_is_shown_where_nothing_was_made_and_the_note_says_whose_numbers_these_are(tmp_path):
-    assert beyond.committed("flow", tmp_path / "none.json") == {}
+    assert beyond.committed("flow", tmp_path) == {}
     made = {"profile": "laptop", "date": "2026-11-26", "commit": "0123456789ab", "minutes": 3.2}
-    (tmp_path / "some.json").write_text(json.dumps({"simulated": {"flow": made}, "real": {"maps": made}}))
-    assert list(found := beyond.committed("flow", tmp_path / "some.json")) == ["simulated"]
+    (tmp_path / "beyond.json").write_text(json.dumps({"simulated": {"flow": made}, "real": {"maps": made}}))
+    assert list(found := beyond.committed("flow", tmp_path)) == ["simulated"]
     assert beyond.note(found) == ("committed: profile laptop · simulated, 2026-11-26, commit 01234567, 3 min")
 
 

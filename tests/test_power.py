@@ -9,6 +9,7 @@ import pytest
 
 from galgen.data.simulate.images import simulate_flux
 from galgen.figures import power
+from galgen.figures.results import measured
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -62,7 +63,7 @@ def test_curves_begin_at_no_fault_and_share_a_panel_by_question():
 
 
 def test_without_a_committed_file_there_is_nothing(tmp_path):
-    assert power.committed(tmp_path / "power.json") == {}
+    assert measured("power", tmp_path) == {}
     assert "make power" in power.power_answer({})
 
 
@@ -93,6 +94,6 @@ def test_make_power_writes_what_the_book_reads(tmp_path):
     subprocess.run(
         command, cwd=ROOT, env={"GALGEN_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}, check=True
     )
-    runs = power.committed(tmp_path / "power.json")
+    runs = measured("power", tmp_path)
     assert json.dumps(runs) and power.size_table(runs).data and power.power_answer(runs)
     plt.close(power.power_figure(runs["simulated"]))

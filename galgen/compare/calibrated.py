@@ -45,6 +45,7 @@ from galgen.compare.twosample import features
 from galgen.compare.uncertainty import permuted
 from galgen.runs.errors import GalgenError
 
+MOST = 4096  # rows of a set: all distances among them are held, a gigabyte of two such sets
 NEIGHBOURS = 5  # of precision, recall, density and coverage
 _NEAR = ("precision", "recall", "density", "coverage")  # that fall as sets move apart
 STATISTICS = ("PQMass", "energy", "MMD", *_NEAR)
@@ -106,7 +107,7 @@ def calibrated(
     tessellations: int = 20,
     seed: int = 0,
 ) -> dict[str, TwoSided]:
-    """The distances of two sets, each with its null.
+    """The distances of two sets, each with its null; of more than `MOST` rows of the first so many.
 
     Args:
         x: Rows of the samples, (n, p).
@@ -119,6 +120,7 @@ def calibrated(
     Raises:
         GalgenError: If a set has too few rows for balls of `NEIGHBOURS` neighbours, or some are not finite.
     """
+    x, y = x[:MOST], y[:MOST]
     both = np.concatenate([x, y]).astype(np.float64)
     if min(len(x), len(y)) <= NEIGHBOURS or not np.isfinite(both).all():
         raise GalgenError(f"sets of {len(x)} and {len(y)}: give more than {NEIGHBOURS} finite rows of each")

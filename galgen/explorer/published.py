@@ -1,11 +1,12 @@
 """Published models: final weights that travel with a project, so that its models can be looked at untrained.
 
 A published set is a run store of its own, by default `results/models/`. Of each training it has the last
-weights alone, without the discriminator, which draws nothing: convolutions (tensors of four axes) in half
-precision, all else (norms, actnorm, LU factors, running statistics) as it was trained. An entry stands for
-the training of the same kind, parameters and images, whatever its code is today; but its key is its own, so
-that what it draws is never taken for what the training itself drew. Its record has the means of the first
-images it drew, and how like those of the training they were; `verify` draws them again.
+weights alone, without what draws nothing (of a GAN the discriminator, and the generator beside its average):
+convolutions (tensors of four axes) in half precision, all else (norms, actnorm, LU factors, running
+statistics) as it was trained. An entry stands for the training of the same kind, parameters and images,
+whatever its code is today; but its key is its own, so that what it draws is never taken for what the training
+itself drew. Its record has the means of the first images it drew, and how like those of the training they
+were; `verify` draws them again.
 """
 
 import hashlib
@@ -79,11 +80,12 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     shutil.rmtree(partial, ignore_errors=True)
     weights = partial / f"weights-{shown}.safetensors"
     state = checkpoint.load(run.path / weights.name)
-    kept = {name: _halved(net) for name, net in state.items() if name != "discriminator"}
+    idle = {"discriminator", "generator"} if "average" in state else set()
+    kept = {name: _halved(net) for name, net in state.items() if name not in idle}
     checkpoint.save(weights, kept | {"start": experiment.start})
     drawn = _draw(kind, experiment.profile.name, weights, experiment.latents(DRAWN))
     like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
-    summary = {"name": training.name, "images_shown": shown, "losses": run.summary["losses"]}
+    summary = {name: run.summary[name] for name in ("name", "images_shown", "losses", "seconds", "device")}
     summary |= {"profile": experiment.profile.name, "data": experiment.dataset.name}
     drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
     summary |= drew | {"likeness": float(like.min())}

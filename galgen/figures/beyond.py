@@ -13,9 +13,8 @@ from galgen.compare.calibrated import STATISTICS
 from galgen.compare.maps import WHOLE, crossing
 from galgen.compare.seeds import PARTS
 from galgen.compare.uncertainty import Estimate
-from galgen.figures.results import unstrip
+from galgen.figures.results import measured, unstrip
 from galgen.figures.style import COLOURS, spaced, stamp_sheet
-from galgen.runs.files import project, read_json
 
 Records = Sequence[Mapping]
 Found = Mapping[str, Mapping]  # what a part found, by data set
@@ -24,10 +23,9 @@ SHARED_AT = 0.2  # noise at which eigenvectors are shown
 NEAR = 0.25  # distance of two maps below which they are called near
 
 
-def committed(part: str, path: str | Path | None = None) -> dict[str, dict]:
+def committed(part: str, folder: str | Path | None = None) -> dict[str, dict]:
     """What a part found, by data set, simulated galaxies first; nothing if `make beyond` never ran."""
-    path = Path(path or project() / "results" / "beyond.json")
-    runs = read_json(path) if path.is_file() else {}
+    runs = measured("beyond", folder)
     order = sorted(runs, key=lambda name: name != "simulated")
     return {name: runs[name][part] for name in order if part in runs[name]}
 

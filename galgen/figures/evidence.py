@@ -12,6 +12,7 @@ from astropy.table import Table
 from torch import Tensor
 
 from galgen.compare.agreement import TwoModels, beyond, repaired, two_models
+from galgen.compare.calibrated import MOST
 from galgen.compare.controls import Controls, rounded
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.discriminator import DiscriminatorTest, discriminator_test, score
@@ -19,7 +20,7 @@ from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.inversion import Latents, latents_test
 from galgen.compare.morphology import COEFFICIENTS, valid
-from galgen.compare.scoreboard import Portrait, portrait
+from galgen.compare.scoreboard import Portrait, portrait, scores
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
 from galgen.data import similarity
@@ -60,6 +61,30 @@ def pairs(
     images = experiment.dataset.images
     given = {"mean": experiment.mean_image, "flips": experiment.family.flips}
     return samples, {n: two_models(*x, images, experiment.split(n), **given) for n, x in samples.items()}
+
+
+def board(
+    experiment: Experiment, wrong: Controls, sizes: Iterable[int] = (), **asked: object
+) -> dict[tuple[str, int], tuple[TwoModels, dict[str, Outcome]]]:
+    """The two-models test and the scoreboard of the first pair at each N, or at those given.
+
+    Args:
+        experiment: Of one family.
+        wrong: The controls, of which the reference is taken.
+        sizes: Which N.
+        asked: What else `galgen.compare.scoreboard.scores` is to know.
+
+    Returns:
+        Both, by (label of the family, N).
+    """
+    bits, found = experiment.family.bits, {}
+    reference = rounded(wrong.reference, bits)
+    for n, test in pairs(experiment, sizes)[1].items():
+        drawn = [rounded(experiment.samples(model), bits) for model in experiment.pair(n)]
+        own = [rounded(experiment.images(model)[:MOST], bits) for model in experiment.pair(n)]
+        answers = scores(*drawn, reference, test, own=own, **asked)
+        found[experiment.family.label, n] = test, answers
+    return found
 
 
 def likeness(experiment: Experiment) -> Portrait:

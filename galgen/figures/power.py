@@ -1,7 +1,6 @@
 """Size and power of the tests of the scoreboard, as `make power` found and results/power.json keeps them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
@@ -11,25 +10,20 @@ from scipy import stats
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.figures.style import COLOURS, shades, spaced
 from galgen.figures.tables import table
-from galgen.runs.files import project, read_json
 
 _NAMES = {"copies": "copies", "latents in common": "latents at which A and B draw the same"}
-
-
-def committed(path: str | Path | None = None) -> dict[str, dict]:
-    """What was found, by data set; nothing if `make power` never ran."""
-    path = Path(path or project() / "results" / "power.json")
-    return read_json(path) if path.is_file() else {}
 
 
 def power_figure(run: Mapping) -> Figure:
     """The share of the tests that reject, over the size of the fault; a panel for each question.
 
     Args:
-        run: Of simulated galaxies, one value of `committed`.
+        run: Of simulated galaxies, one value of `galgen.figures.results.measured`.
     """
-    figure, axes = plt.subplots(1, len(QUESTIONS), figsize=(2.5 * len(QUESTIONS), 3.4), sharey=True)
-    for axis, question in zip(axes, QUESTIONS, strict=True):
+    figure, axes = plt.subplots(2, 4, figsize=(10, 6.4), sharey=True)
+    for axis in axes.flat[len(QUESTIONS) :]:
+        axis.remove()
+    for axis, question in zip(axes.flat, QUESTIONS, strict=False):
         records = [r for r in run["records"] if r["question"] == question]
         sizes = sorted({r["N"] for r in records if r["N"]})
         for line in sorted({(r["alternative"], r["N"] or 0) for r in records if r["alternative"]}):
@@ -46,7 +40,8 @@ def power_figure(run: Mapping) -> Figure:
         axis.set_title(question, fontsize=10)
         if axis.lines[1:]:
             axis.legend(fontsize=7)
-    axes[0].set(ylabel=f"share with p < {run['alpha']:g}", ylim=(-0.03, 1.2))
+    for row in axes:
+        row[0].set(ylabel=f"share with p < {run['alpha']:g}", ylim=(-0.03, 1.2))
     return figure
 
 

@@ -31,7 +31,7 @@ def keep(**values: object) -> None:
     Args:
         values: By a name that no other call in the chapter uses. NaN and infinities become None.
     """
-    display({_MIME: _plain(values)}, raw=True)
+    display({_MIME: plain(values)}, raw=True)
 
 
 def collect(executed: Sequence[Path]) -> dict:
@@ -48,7 +48,14 @@ def collect(executed: Sequence[Path]) -> dict:
     return {"chapters": ran, "kept": kept}
 
 
-_MEASURED = {"beyond", "bench", "gpu", "growth", "power", "trial"}  # of no book: by what has that name
+# of no book: by the benchmark of that name
+_MEASURED = {"beyond", "bench", "gpu", "growth", "night", "power", "trial"}
+
+
+def measured(name: str, folder: str | Path | None = None) -> dict:
+    """What the benchmark of that name found, by data set; nothing if its results are not in the folder."""
+    path = Path(folder or project() / "results") / f"{name}.json"
+    return read_json(path) if path.is_file() else {}
 
 
 def load(folder: str | Path | None = None) -> dict[str, dict]:
@@ -77,11 +84,12 @@ def unstrip(text: str) -> np.ndarray:
     return np.stack(np.split(row, row.shape[1] // row.shape[0], axis=1))[:, None]
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A value as JSON has it, floats with six digits; NaN and infinities become None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
