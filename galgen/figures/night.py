@@ -1,0 +1,58 @@
+"""Models that were trained for a night, as results/night.json keeps them, beside those of a run."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from galgen.compare.uncertainty import Estimate
+from galgen.figures.results import unstrip
+from galgen.figures.style import spaced, stamp_sheet
+from galgen.figures.tables import table
+
+Key = tuple[str, int]
+
+
+def trained_table(found: Mapping, here: Mapping[Key, Estimate]) -> Markdown:
+    """What each pair of a night cost, and P(train closer) of it and of the run's own pair.
+
+    Args:
+        found: Of one data set, a value of `galgen.figures.results.measured`.
+        here: P(train closer) of the pairs of the run, by (label of the family, N).
+    """
+    rows = []
+    for pair in found["pairs"]:
+        key, minutes = (pair["pair"], pair["N"]), ", ".join(f"{m:.0f}" for m in pair["minutes"])
+        closer = here.get(key, ""), Estimate(**pair["closer"]), f"{pair['linear']:.2f}"
+        rows.append([key[0], spaced(key[1]), spaced(pair["images_shown"]), minutes, *closer])
+    head = ["pair", "N", "images shown", "minutes of a core, A and B"]
+    head += ["P(train closer), this run", "night", "Gaussians of the same images"]
+    without = f"Not trained yet: {', '.join(found['missing'])}." if found["missing"] else ""
+    return table(head, rows, after=without)
+
+
+def beside(found: Mapping, here: Mapping[Key, tuple[np.ndarray, np.ndarray]]) -> Figure | None:
+    """The first eight samples of A and of B, of this run and of the night, of the same latents.
+
+    Args:
+        found: As of `trained_table`.
+        here: The first samples (8, 1, H, W) of A and B of this run's pairs, by (label of the family, N).
+    """
+    stamps, rows = [], []
+    for pair in found["pairs"]:
+        key = pair["pair"], pair["N"]
+        if "samples" not in pair or key not in here:
+            continue
+        for half, own, night in zip("AB", here[key], pair["samples"], strict=True):
+            stamps += [np.asarray(own), unstrip(night) / 255]
+            rows += [f"{key[0]}, {half}: this run", "a night"]
+    return stamp_sheet(np.concatenate(stamps), columns=8, rows=rows, inches=0.7) if stamps else None
+
+
+def note(found: Mapping) -> str:
+    """When, where and of what the numbers are: they are not of the run that shows them."""
+    return (
+        f"committed: profile {found['profile']} · {found['date']}, commit {found['commit'][:8]}, "
+        f"{found['latents']} latents, {found['count']} samples"
+    )

@@ -1,0 +1,58 @@
+"""A night's pairs are asked what chapter 10 asks, those that are missing are named, and both are shown."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from galgen.compare.scoreboard import QUESTIONS
+from galgen.compare.uncertainty import Estimate
+from galgen.figures import night
+from galgen.figures.results import measured, strip
+from galgen.figures.scoreboard import from_kept
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def found(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    command = [sys.executable, "benchmarks/night.py", "--profile", "smoke", "--N", "12", "20"]
+    environment = os.environ | {"GALGEN_STORE": str(trained.root), "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, "--out", folder / "night.json"], cwd=ROOT, env=environment, check=True)
+    assert measured("night", folder / "elsewhere") == {}
+    (run,) = measured("night", folder).values()
+    return run
+
+
+def test_the_pairs_that_there_are_were_asked_and_the_others_are_named(found):
+    board = from_kept(found["scores"], "family")
+    assert {n for _, n in board} == {12} and len(board) == 4 and len(found["missing"]) == 4
+    for answers in board.values():
+        assert set(answers) >= set(QUESTIONS) - {"morphology"}
+    assert all(len(pair["minutes"]) == 2 and len(pair["keys"]) == 2 for pair in found["pairs"])
+
+
+def test_what_it_took_stands_beside_what_the_run_found(found):
+    here = {("Glow", 12): Estimate(0.61, 0.52, 0.7, 64)}
+    said = night.trained_table(found, here).data.replace("\N{NO-BREAK SPACE}", " ")
+    (line,) = [row for row in said.splitlines() if row.startswith("| Glow | 12 |")]
+    assert "0.61 [0.52, 0.70]" in line and "Not trained yet:" in said and "Glow, N = 20" in said
+    assert "profile smoke" in night.note(found) and found["commit"][:8] in night.note(found)
+
+
+def test_samples_of_the_largest_size_stand_below_those_of_the_run(found):
+    assert night.beside(found, {("Glow", 20): None}) is None  # of N = 12 no samples are kept
+    strips = strip(np.full((8, 1, 16, 16), 128, np.uint8))
+    some = found | {"pairs": [found["pairs"][0] | {"samples": [strips, strips]}]}
+    key = some["pairs"][0]["pair"], 12
+    figure = night.beside(some, {key: [np.zeros((8, 1, 16, 16))] * 2})
+    texts = [text.get_text() for axis in figure.axes for text in axis.texts] + [
+        axis.get_ylabel() for axis in figure.axes
+    ]
+    assert any(f"{key[0]}, A: this run" in text for text in texts)
+    plt.close(figure)
