@@ -7,6 +7,7 @@
 as a denoiser memorises after so many passes over its images: one budget for all N would mix N with time.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -136,8 +137,7 @@ class GanSettings(TrainingSettings):
     kernel: Literal[3, 4] = 4
     attention: bool = False
     batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
-    # Muon for G: AUC at 8 pixels .94 and .96 (rates .002, .01), for G and D .99; Adam .94, in as many minutes
-    optimizer: Literal["adam"] = "adam"
+    optimizer: Literal["adam"] = "adam"  # AUC at 8 pixels .94; Muon for G .94 to .96, for G and D .99
     learning_rate: float = 1e-3
     discriminator_rate: float = 2.0
     penalty: float = 0.05  # on the slope of D; with the package's 10 D distinguishes nothing at 32 pixels
@@ -265,15 +265,13 @@ PROFILES = {
 
 
 def _trial(of: Profile) -> Profile:
-    """The networks and images of a profile, five steps of eight images at 1/100 of its rates: does it run?"""
-    few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "passes_per_image": None}
-    parts = {}
+    """The networks and images of a profile, five steps of eight images, as at the start of a warm-up."""
+    parts, few = {}, {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2}
     for part in ("denoiser", "onset", "conditional", "glow", "gan"):
         settings = getattr(of, part)
-        fewer = few | {"design_N": settings.design_N and 8}
-        # as at the start of a warm-up: at its full rate the paper's Glow was not finite at the second step
-        fewer |= {name: getattr(settings, name) / 100 for name in ("learning_rate", "muon_rate")}
+        fewer = {name: getattr(settings, name) / 100 for name in ("learning_rate", "muon_rate")}
         fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
+        fewer |= few | {"design_N": settings.design_N and 8, "passes_per_image": None}
         parts[part] = settings.model_copy(update=fewer)
     small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
     about = {"name": f"{of.name}-trial", "purpose": f"whether `{of.name}` runs here"}
@@ -283,6 +281,12 @@ def _trial(of: Profile) -> Profile:
 def spaced(n: int) -> str:
     """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
     return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
+    """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
+    sizes = ", ".join(map(spaced, [N] if isinstance(N, int) else N))
+    return f"profile {profile} · {data}" + f" · N = {sizes}" * bool(sizes)
 
 
 def profile(name: str) -> Profile:

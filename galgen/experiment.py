@@ -32,19 +32,12 @@ from galgen import config, costs
 from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
-from galgen.data.prepare import SIMULATED, prepare
+from galgen.data.prepare import others, parts, prepare
 from galgen.models.families import FAMILIES, SHARED_CHAPTERS, STUDIES, Training
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
-
-
-def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
-    """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
-    sizes = [N] if isinstance(N, int) else N
-    note = f"profile {profile} · {data}"
-    return f"{note} · N = {', '.join(map(config.spaced, sizes))}" if sizes else note
 
 
 def _device() -> str:
@@ -95,26 +88,33 @@ class Experiment:
 
     @functools.cached_property
     def control_dataset(self) -> Dataset:
-        """Other galaxies: the simulated ones beside real data, ellipticals alone beside the simulated."""
-        other = "simulated" if self.parameters.data not in SIMULATED else "simulated-ellipticals"
-        return self._prepare(other)
+        """The other galaxies."""
+        return self._prepare(others(self.parameters.data))
 
     @functools.cached_property
     def mean_image(self) -> np.ndarray:
         """The mean of all galaxies, (1, H, W) in [0, 1], which the anomaly cosine projects out."""
         return similarity.mean_image(self.dataset.images)
 
-    def _prepare(self, source: str) -> Dataset:
-        profile = self.profile
-        # One data set for all families, whichever asks first.
+    def parts(self) -> list[dict]:
+        """What is simulated part by part, by `galgen.data.prepare.simulate_part`."""
+        both = self.parameters.data, others(self.parameters.data)
+        return [part for source in both for part in parts(source, **self._galaxies)]
+
+    @property
+    def _galaxies(self) -> dict[str, int]:
+        """What a data set is made of, the same for all families, whichever asks first."""
+        profile, seed = self.profile, self.parameters.seed
         sizes = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
-        size, crop, seed = profile.image_size, profile.crop, self.parameters.seed
-        room = functools.partial(costs.check_galaxies, count, size)
-        found = prepare(self.store, source, size=size, crop=crop, count=count, seed=seed, before=room)
-        if self.image_size == size:
-            return found
-        return prepare(self.store, str(found.directory), size=self.image_size, crop=crop, count=count)
+        return {"size": profile.image_size, "crop": profile.crop, "count": count, "seed": seed}
+
+    def _prepare(self, source: str) -> Dataset:
+        asked = self._galaxies
+        room = functools.partial(costs.check_galaxies, asked["count"], asked["size"])
+        found = prepare(self.store, source, before=room, **asked)
+        smaller = asked | {"size": self.image_size}
+        return found if smaller == asked else prepare(self.store, str(found.directory), **smaller)
 
     @property
     def image_size(self) -> int:
@@ -123,7 +123,7 @@ class Experiment:
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""
-        return figure_note(self.profile.name, self.dataset.name, self.sizes if N is None else N)
+        return config.figure_note(self.profile.name, self.dataset.name, self.sizes if N is None else N)
 
     def split(self, N: int | None = None, *, control: bool = False) -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
@@ -199,10 +199,8 @@ class Experiment:
             )
             return summary | {"name": training.name}
 
-        def megabytes() -> float:
-            return self.plan()[0]["disk_mb"]  # the same for all of a family
-
-        return self.store.run(make=make, megabytes=megabytes, **identity)
+        # the disk it takes is the same for all of a family
+        return self.store.run(make=make, megabytes=lambda: self.plan()[0]["disk_mb"], **identity)
 
     def _seeds(self, training: Training) -> dict[str, int]:
         """Of the initialisation, and of the order and the noise."""

@@ -18,7 +18,7 @@ slider_figure(
 """
 FIGURE = """
 import matplotlib.pyplot as plt
-from galgen.experiment import figure_note
+from galgen.config import figure_note
 from galgen.figures import style as figures
 
 figures.house_style()

@@ -9,7 +9,7 @@ import torch
 from test_code import edited
 
 from galgen.config import PROFILES, DenoiserSettings, Parameters, profile
-from galgen.data.prepare import prepare
+from galgen.data.prepare import parts, prepare, simulate_part
 from galgen.experiment import Experiment, every_family, training_named
 from galgen.models import glow_learner
 from galgen.models.families import FAMILIES
@@ -309,3 +309,17 @@ def test_a_data_set_outside_the_store_that_has_changed_is_refused(experiment, tm
     flip_a_byte(given / "images.npy")
     with pytest.raises(GalgenError, match=r"images\.npy has changed"):
         Experiment(asked, experiment.store).split()
+
+
+def test_a_large_set_is_simulated_in_parts_of_which_each_is_made_once(tmp_path, monkeypatch):
+    asked = {"size": 16, "crop": 64, "count": 7, "seed": 3}
+    whole = prepare(Store(tmp_path / "one"), "simulated", **asked)
+    monkeypatch.setattr("galgen.data.prepare.PART", 3)
+    store, made = Store(tmp_path / "parts"), parts("simulated", **asked)
+    assert [part["count"] for part in made] == [3, 3, 1] and parts("mine.npz", **asked) == []
+    images, truth = simulate_part(store, made[1])
+    assert (images == whole.images[3:6]).all() and list(truth["id"]) == list(whole.catalogue["id"][3:6])
+    (first,) = store.runs("part")
+    again = prepare(store, "simulated", **asked)
+    assert again.sha256 == whole.sha256 and (again.catalogue == whole.catalogue).all()
+    assert len(store.runs("part")) == 3 and store.get(first.key).record["created"] == first.record["created"]

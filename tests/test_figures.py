@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galgen.experiment import figure_note
+from galgen.config import figure_note
 from galgen.figures import style as figures
 from galgen.figures.style import slider_figure
 from galgen.runs.errors import GalgenError

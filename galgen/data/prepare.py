@@ -1,4 +1,8 @@
-"""From the name of a source to a data set in the run store: simulated, a control population, or a path."""
+"""From the name of a source to a data set in the run store: simulated, a control population, or a path.
+
+A large simulated set is made of parts of `PART` galaxies, entries of the store themselves: what was
+interrupted loses one part at most, and on a cluster each part is a job.
+"""
 
 import hashlib
 import os
@@ -7,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table, vstack
 
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.acquire.readers import files_below
@@ -19,6 +24,33 @@ from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
 
 SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals"}
+PART = 10_000  # galaxies: a minute or two of two cores
+
+
+def others(source: str) -> str:
+    """Of other galaxies: the simulated ones beside real data, ellipticals alone beside the simulated."""
+    return "simulated-ellipticals" if source in SIMULATED else "simulated"
+
+
+def parts(source: str, *, size: int, crop: int, count: int, seed: int) -> list[dict]:
+    """What `simulate` is asked for each part of a large simulated set, in order; others have no parts."""
+    if source not in SIMULATED or count <= PART:
+        return []
+    same = {"population": SIMULATED[source], "size": size, "crop": crop, "seed": seed}
+    return [same | {"start": k, "count": min(PART, count - k)} for k in range(0, count, PART)]
+
+
+def simulate_part(store: Store, part: dict) -> tuple[np.ndarray, Table]:
+    """Images and truth of one of `parts`, from the store or simulated here."""
+
+    def make(folder: Path) -> dict:
+        images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **part)
+        np.save(folder / "images.npy", images)
+        truth.write(folder / "truth.ecsv", overwrite=True)
+        return {"images": len(images)}
+
+    path = store.run("part", part, make, code=[simulate]).path
+    return np.load(path / "images.npy", mmap_mode="r"), Table.read(path / "truth.ecsv")
 
 
 def prepare(
@@ -52,7 +84,11 @@ def prepare(
 
         def make(directory: Path) -> Dataset:
             before()
-            images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **params)
+            if asked := parts(source, size=size, crop=crop, count=count, seed=seed):
+                found, tables = zip(*(simulate_part(store, part) for part in asked), strict=True)
+                images, truth = np.concatenate(found), vstack(tables, metadata_conflicts="error")
+            else:
+                images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **params)
             about = {"source": source, "manifest": "simulated", "parameters": params, "dropped": {}}
             return write_dataset(directory, images, truth, **about)
 

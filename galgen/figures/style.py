@@ -162,7 +162,7 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
-        note: Profile, data and N, from `galgen.experiment.figure_note`.
+        note: Profile, data and N, from `galgen.config.figure_note`.
     """
     # Under the picture: saving with a tight box makes room for it.
     figure.text(1, -0.04 / figure.get_figheight(), note, ha="right", va="top", fontsize=7, color="#595959")

@@ -56,6 +56,17 @@ def _on_a_gpu(function: Callable) -> Callable:
 
 
 _step(cli.prepare)
+
+
+@_step
+def part(number: int, /, *, asked: cli.Asked = cli.Asked()) -> None:
+    """Simulate one of the parts of the data."""
+    from galgen.data.prepare import simulate_part
+
+    experiment = Run(asked.parameters()).experiments[0]
+    simulate_part(experiment.store, experiment.parts()[number])
+
+
 _step(_on_a_gpu(cli.train))
 
 
