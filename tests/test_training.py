@@ -344,3 +344,17 @@ def test_progress_off_a_terminal_is_a_line_now_and_then(tmp_path, capfd):
     run(tmp_path, progress=True, label="tiny")
     line = capfd.readouterr().err
     assert line.startswith("tiny: 100%") and line.count("\n") == 1 and "image/s" in line and "loss" in line
+
+
+@pytest.mark.parametrize(("most", "fits"), [(7, 4), (0, 0)])
+def test_out_of_memory_is_answered_with_a_batch_that_fits(tmp_path, monkeypatch, most, fits):
+    model, step = learner(), DenoiserLearner.step
+
+    def small(self, x, noise, rate):
+        if len(x) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(self, x, noise, rate)
+
+    monkeypatch.setattr(DenoiserLearner, "step", small)
+    with pytest.raises(GalgenError, match=f"memory enough for a batch of 16: {fits} would fit"):
+        run(tmp_path, model, how=resume, batch_size=16)

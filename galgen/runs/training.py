@@ -18,6 +18,7 @@ A model takes part as a `Learner`. The folder of a run holds
     weights-12800.safetensors   the networks after 12 800 images, at each milestone and at the end
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -184,10 +185,18 @@ def resume(learner: Learner, images: np.ndarray, directory: str | Path, **option
     Raises:
         Damaged: If the checkpoint or the log cannot be read, if the log ends before the checkpoint, or if
             weights that the checkpoint has passed are missing or not whole.
+        GalgenError: If a batch is too large for the memory of a GPU, with one that fits.
     """
     directory = Path(directory)
     checkpoint.cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
-    summary = train(learner, images, directory, **options)
+    try:
+        summary = train(learner, images, directory, **options)
+    except torch.OutOfMemoryError as error:
+        batch = options["batch_size"]
+        raise GalgenError(
+            f"the GPU has not memory enough for a batch of {batch}: {_fitting(learner, images, batch)} would "
+            "fit. Set batch_size in the profile to that (`galgen.config`); the last good checkpoint is kept"
+        ) from error
     for shown in summary["weights"]:
         path = directory / f"weights-{shown}.safetensors"
         try:
@@ -195,6 +204,21 @@ def resume(learner: Learner, images: np.ndarray, directory: str | Path, **option
         except GalgenError as error:
             raise Damaged(f"{path} is missing or not whole, though the checkpoint has passed it") from error
     return summary
+
+
+def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
+    """A half of a batch, a fourth, ..., of which a step fits into memory; 0 if not even one image does.
+
+    The step changes the networks, which are lost with the training that asks.
+    """
+    device = next(parameter.device for net in learner.networks.values() for parameter in net.parameters())
+    x = torch.from_numpy(images[:1]).to(device) / 255
+    while batch := batch // 2:
+        torch.cuda.empty_cache()
+        with contextlib.suppress(torch.OutOfMemoryError):
+            learner.step(x.repeat(batch, 1, 1, 1), _generator(0, "noise", 0, device), 1.0)
+            break
+    return batch
 
 
 def _check(images: np.ndarray, images_shown: int, batch_size: int) -> None:
