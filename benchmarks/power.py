@@ -2,6 +2,7 @@ r"""Size and power of the tests of the scoreboard: how often they reject, over m
 
     make power                              on simulated galaxies: size and power
     make power DATA=path/to/galaxies        on others: size only, as nobody can change one thing about them
+    python benchmarks/power.py --questions PQMass "too close"      a part of it
 
 *Size*: real galaxies stand in for the samples of both models and for the held-out images, and are dealt out
 anew for each test. There is nothing to find, so at a level of .01 one test in a hundred may reject. Of the
@@ -24,6 +25,7 @@ import argparse
 import datetime
 import functools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ from galgen.compare.controls import rounded
 from galgen.compare.distances import distances, with_spread
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.morphology import COEFFICIENTS, stored, valid
-from galgen.compare.scoreboard import pqmass
+from galgen.compare.scoreboard import QUESTIONS, pqmass
 from galgen.compare.twosample import c2st, features
 from galgen.config import Parameters
 from galgen.data.dataset import Split
@@ -107,18 +109,22 @@ class Bench:
         sizes = {n for each in families.values() for n in each.sizes}
         self.sizes = sorted(n for n in sizes if 2 * (n + self.count) <= len(self.rows))
 
-    def run(self, power: bool) -> list[dict]:
+    def run(self, questions: Sequence[str], power: bool) -> list[dict]:
         """The records of all tests: question, N, alternative, level, tests and how many of them reject."""
-        found = [self.record("agreement", self.agreement(0, self.tests))]
-        found += [record for n in self.sizes for record in self.memorization(n, power)]
-        found += [record for n in self.sizes for record in self.closeness(n, power)]
+        found = []
+        if "agreement" in questions:
+            shares = {0.0: self.tests} | dict.fromkeys(SHARES[1:] if power else (), self.few)
+            found += [
+                self.record("agreement", self.agreement(s, n), "latents in common" if s else "", s)
+                for s, n in shares.items()
+            ]
+        for question, test in (("memorization", self.memorization), ("too close", self.closeness)):
+            if question in questions:
+                found += [record for n in self.sizes for record in test(n, power)]
+        self.asked = set(questions)
         galaxies = self.seen(self.images[self.rows[: self.pool]])
         found += self.told(galaxies, None)
-        if power:
-            found += [
-                self.record("agreement", self.agreement(share, self.few), "latents in common", share)
-                for share in SHARES[1:]
-            ]
+        if power and galaxies:
             for name, level in [("", 0.0), *((name, level) for name in CHANGES for level in LEVELS)]:
                 found += self.told(galaxies, self.seen(self.altered(name, level)), name, level)
         return found
@@ -206,22 +212,23 @@ class Bench:
         return flux_to_gray(flux, size=size, crop=crop)
 
     def seen(self, images: np.ndarray) -> dict[str, np.ndarray | Table]:
-        """What the tests look at, one row an image."""
-        return {
-            "distribution": features(images),
-            "coarse distribution": features(images, side=8),
-            "morphology": stored(self.experiment.store, images, progress=False),
-            "PQMass": rounded(images),
+        """What the tests that are asked look at, one row an image."""
+        ways = {
+            "distribution": features,
+            "coarse distribution": functools.partial(features, side=8),
+            "morphology": functools.partial(stored, self.experiment.store, progress=False),
+            "PQMass": rounded,
         }
+        return {question: way(images) for question, way in ways.items() if question in self.asked}
 
     def told(self, known: dict, other: dict | None, name: str = "", level: float = 0.0) -> list[dict]:
         """Records of the three: galaxies against others, or against each other."""
         n, found = self.count, {question: [] for question in known}
         tests = self.tests if other is None else self.few
         for turn in progress(range(tests), f"distribution, {name or 'nothing changed'}, {level:.0%}"):
-            x, y = self.dealt(turn, len(known["morphology"]), 2 * n, n)
+            x, y = self.dealt(turn, min(self.pool, len(self.rows)), 2 * n, n)
             if other is not None:
-                (y,) = self.dealt(turn, len(other["morphology"]), n)
+                (y,) = self.dealt(turn, self.fresh, n)
             for question, p in found.items():
                 one, two = known[question][x], (other or known)[question][y]
                 options = {"permutations": PERMUTATIONS, "seed": turn}
@@ -243,12 +250,19 @@ def main() -> None:
     parser.add_argument("--tests", type=int, default=200)
     parser.add_argument("--pool", type=int, default=1536)
     parser.add_argument("--fresh", type=int, default=320)
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=QUESTIONS)
     parser.add_argument("--out", type=Path, default=project() / "results" / "power.json")
     given = parser.parse_args()
     began = time.time()
     parameters = checked(Parameters, {"profile": given.profile, "data": given.data}, "parameters")
     bench = Bench(parameters, given.tests, given.pool, given.fresh)
-    records = bench.run(power=given.data in SIMULATED)
+    records = bench.run(given.questions, power=given.data in SIMULATED)
+    made = {
+        "questions": list(given.questions),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "minutes": round((time.time() - began) / 60, 1),
+        **provenance(),
+    }
     written = {
         "profile": given.profile,
         "alpha": ALPHA,
@@ -256,13 +270,13 @@ def main() -> None:
         "pool": given.pool,
         "images": len(bench.rows),
         "sha256": bench.experiment.dataset.sha256,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "minutes": round((time.time() - began) / 60, 1),
-        "records": records,
-        **provenance(),
     }
-    others = read_json(given.out) if given.out.is_file() else {}
-    write_json(given.out, others | {bench.experiment.dataset.name: written})
+    others, name = read_json(given.out) if given.out.is_file() else {}, bench.experiment.dataset.name
+    old = others.get(name, {"records": [], "made": []})
+    anew = {record["question"] for record in records}
+    written["records"] = [r for r in old["records"] if r["question"] not in anew] + records
+    written["made"] = [m for m in old["made"] if not set(m["questions"]) <= set(given.questions)] + [made]
+    write_json(given.out, others | {name: written})
 
 
 if __name__ == "__main__":

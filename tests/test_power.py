@@ -25,10 +25,15 @@ RUN = {
     "profile": "laptop",
     "alpha": 0.01,
     "count": 256,
-    "date": "2026-11-26",
-    "commit": "0123456789ab",
-    "machine": "Linux, 2 cores",
-    "minutes": 21.4,
+    "made": [
+        {
+            "questions": ["agreement", "memorization"],
+            "date": "2026-11-26",
+            "commit": "0123456789ab",
+            "machine": "Linux, 2 cores",
+            "minutes": 21.4,
+        }
+    ],
     "records": [
         record("agreement", 2),
         record("memorization", 9, N=10),

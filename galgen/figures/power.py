@@ -87,9 +87,10 @@ def power_answer(runs: Mapping[str, Mapping]) -> str:
 def power_note(runs: Mapping[str, Mapping]) -> str:
     """When, where and of what the numbers are: they are not of the run that shows them."""
     return "; ".join(
-        f"{name}, profile {run['profile']}, {run['count']} samples, {run['date']}, "
-        f"commit {run['commit'][:8]}, {run['machine']}, {run['minutes']:.0f} minutes"
+        f"{name}, profile {run['profile']}, {run['count']} samples, {', '.join(made['questions'])}: "
+        f"{made['date']}, commit {made['commit'][:8]}, {made['machine']}, {made['minutes']:.0f} minutes"
         for name, run in runs.items()
+        for made in run["made"]
     )
 
 
