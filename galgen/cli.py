@@ -310,7 +310,7 @@ _Set = _help("The published set (default: results/models in the project).")
 
 @models.command
 def export(*, asked: Asked = Asked(), out: Annotated[Path | None, _Set] = None) -> None:
-    """Publish models A and B of every family, at its smallest and largest N or at those given."""
+    """Publish models A and B of every family, at its smallest and largest N or at those given, if trained."""
     from galgen.experiment import every_family
     from galgen.explorer.published import publish
 
@@ -318,10 +318,17 @@ def export(*, asked: Asked = Asked(), out: Annotated[Path | None, _Set] = None) 
     known = {N for experiment in experiments for N in experiment.sizes}
     if unknown := set(asked.N or ()) - known:
         raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; there are {sorted(known)}")
+    done = 0
     for experiment in experiments:
         wanted = set(asked.N or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
-        for N in sorted(wanted):
-            print(*(publish(experiment, training, out).path for training in experiment.pair(N)), sep="\n")
+        for training in (model for N in sorted(wanted) for model in experiment.pair(N)):
+            if experiment.trained(training):
+                print(publish(experiment, training, out).path)
+                done += 1
+            else:
+                print(f"not trained: galgen train {training.name}", file=sys.stderr)
+    if not done:
+        raise GalgenError("there is nothing to publish: none of these models is trained")
 
 
 @models.command(name="verify")

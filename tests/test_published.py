@@ -115,3 +115,20 @@ def test_a_changed_file_is_told(trained, tmp_path, monkeypatch):
 
 def test_the_set_of_the_project_draws_what_it_drew():
     assert len(verify()) >= 2
+
+
+def test_what_is_trained_is_published_and_the_rest_named(trained, tmp_path, capsys):
+    options = [
+        "--profile",
+        "smoke",
+        "--N",
+        "12",
+        "--store",
+        str(trained.root),
+        "--out",
+        str(tmp_path / "set"),
+    ]
+    assert main(["models", "export", *options]) == 0 and len(published(tmp_path / "set").runs()) == 8
+    assert main(["models", "export", *options, "--seed", "7"]) == 2
+    told = capsys.readouterr().err
+    assert "not trained: galgen train gan-N12-A00" in told and "nothing to publish" in told
