@@ -189,7 +189,7 @@ class Bench:
     def closeness(self, N: int, power: bool) -> list[dict]:
         """PQMass against the own training set, of galaxies and of shares of copies, drawn with repeats."""
         p, n = {share: [] for share in SHARES[: len(SHARES) if power else 1]}, self.count
-        for turn in progress(range(self.tests if N <= 1000 else 2 * self.few), f"too close, N = {N}"):
+        for turn in progress(range(self.tests if N <= 100 else 2 * self.few), f"too close, N = {N}"):
             A, unseen = self.dealt(turn, len(self.rows), N, n)
             rng = np.random.default_rng([3, turn])
             old, new, own = (self.unit(part).numpy() for part in (rng.choice(A, n), unseen, A))

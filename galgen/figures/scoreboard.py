@@ -4,6 +4,7 @@ A board holds the answers of each pair, (family, N), or of each control, by ques
 `galgen.compare.scoreboard`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ def dot_plot(
     alpha: float,
     controls: int = 0,
 ) -> Figure:
-    """Values beside their nulls: a column for each question, a row for each thing that was asked.
+    """Values beside their nulls: a panel for each question, in it a row for each thing that was asked.
 
     A bar holds 95 % of the null, a dot is the value; it is filled where p < alpha. Several series stand one
     above the other within a row, and in a legend.
@@ -209,9 +210,13 @@ def dot_plot(
         alpha: Level of the tests.
         controls: The last so many rows are controls: a line is drawn above them.
     """
-    size = (2.1 * len(units) - 0.9, (0.28 + 0.04 * len(series)) * len(rows) + 1.5)
-    figure, axes = plt.subplots(1, len(units), figsize=size, sharey=True, squeeze=False)
-    for axis, (question, unit) in zip(axes[0], units.items(), strict=True):
+    lines = math.ceil(len(units) / 5)
+    columns = math.ceil(len(units) / lines)
+    size = (2.1 * columns + 0.9, lines * ((0.28 + 0.04 * len(series)) * len(rows) + 1.5))
+    figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
+    for axis in axes.flat[len(units) :]:
+        axis.remove()
+    for axis, (question, unit) in zip(axes.flat, units.items(), strict=False):
         for k, (name, answers) in enumerate(series.items()):
             for y, (answer, colour) in enumerate(zip(answers, colours[name], strict=True)):
                 if question in answer:
@@ -224,7 +229,7 @@ def dot_plot(
         if controls:
             axis.axhline(len(rows) - controls - 0.5, color="black", lw=0.7)
         axis.set_title(question, fontsize=10)
-        axis.set_xlabel(unit)
+        axis.set_xlabel(unit, fontsize=9)
         axis.margins(x=0.12)
     axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].invert_yaxis()
