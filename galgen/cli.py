@@ -312,23 +312,11 @@ _Set = _help("The published set (default: results/models in the project).")
 def export(*, asked: Asked = Asked(), out: Annotated[Path | None, _Set] = None) -> None:
     """Publish models A and B of every family, at its smallest and largest N or at those given, if trained."""
     from galgen.experiment import every_family
-    from galgen.explorer.published import publish
+    from galgen.explorer.published import publish_pairs
 
     experiments = every_family(asked.parameters(sizes=False), Store(asked.store)).values()
-    known = {N for experiment in experiments for N in experiment.sizes}
-    if unknown := set(asked.N or ()) - known:
-        raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; there are {sorted(known)}")
-    done = 0
-    for experiment in experiments:
-        wanted = set(asked.N or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
-        for training in (model for N in sorted(wanted) for model in experiment.pair(N)):
-            if experiment.trained(training):
-                print(publish(experiment, training, out).path)
-                done += 1
-            else:
-                print(f"not trained: galgen train {training.name}", file=sys.stderr)
-    if not done:
-        raise GalgenError("there is nothing to publish: none of these models is trained")
+    for line in publish_pairs(experiments, asked.N or (), out):
+        print(line)
 
 
 @models.command(name="verify")

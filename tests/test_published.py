@@ -118,17 +118,14 @@ def test_the_set_of_the_project_draws_what_it_drew():
 
 
 def test_what_is_trained_is_published_and_the_rest_named(trained, tmp_path, capsys):
-    options = [
-        "--profile",
-        "smoke",
-        "--N",
-        "12",
-        "--store",
-        str(trained.root),
-        "--out",
-        str(tmp_path / "set"),
-    ]
-    assert main(["models", "export", *options]) == 0 and len(published(tmp_path / "set").runs()) == 8
-    assert main(["models", "export", *options, "--seed", "7"]) == 2
-    told = capsys.readouterr().err
-    assert "not trained: galgen train gan-N12-A00" in told and "nothing to publish" in told
+    options = ["--profile", "smoke", "--store", str(trained.root)]
+    assert main(["train", "gan-N8-A00", *options]) == 0
+    asked = ["models", "export", "--N", "8", *options, "--out", str(tmp_path)]
+    capsys.readouterr()
+    assert main(asked) == 0
+    said, names = capsys.readouterr().out, {run.summary["name"] for run in published(tmp_path).runs()}
+    both = [f"{family}-N8-{half}" for family in ("unet", "edm", "glow", "gan") for half in ("A00", "B11")]
+    assert "gan-N8-A00" in names and len(said.splitlines()) == len(both)
+    assert all((name in names) != (f"not trained: {name}\n" in said) for name in both)
+    assert main([*asked, "--seed", "7"]) == 2
+    assert "nothing to publish" in capsys.readouterr().err

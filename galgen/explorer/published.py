@@ -13,7 +13,7 @@ import hashlib
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -99,6 +99,32 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     if old and old.path != new:
         shutil.rmtree(old.path)
     return sound(new)
+
+
+def publish_pairs(
+    experiments: Collection[Experiment], sizes: Iterable[int] = (), folder: str | os.PathLike | None = None
+) -> Iterator[str]:
+    """Publish models A and B of each, at its smallest and largest N or at those of the sizes that it has.
+
+    Yields:
+        For each model the folder it is published in, or that it is not trained, which is no error.
+
+    Raises:
+        GalgenError: If none has an N, or none of the models is trained.
+    """
+    known, done = {N for experiment in experiments for N in experiment.sizes}, 0
+    if unknown := set(sizes) - known:
+        raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; there are {sorted(known)}")
+    for experiment in experiments:
+        wanted = set(sizes or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
+        for training in (model for N in sorted(wanted) for model in experiment.pair(N)):
+            there = experiment.trained(training)
+            done += there
+            yield (
+                str(publish(experiment, training, folder).path) if there else f"not trained: {training.name}"
+            )
+    if not done:
+        raise GalgenError("there is nothing to publish: none of these models is trained")
 
 
 def verify(folder: str | os.PathLike | None = None) -> list[str]:
