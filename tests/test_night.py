@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from galgen.compare.scoreboard import QUESTIONS
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures import night
 from galgen.figures.results import measured, strip
 from galgen.figures.scoreboard import from_kept
@@ -43,6 +43,14 @@ def test_what_it_took_stands_beside_what_the_run_found(found):
     (line,) = [row for row in said.splitlines() if row.startswith("| Glow | 12 |")]
     assert "0.61 [0.52, 0.70]" in line and "Not trained yet:" in said and "Glow, N = 20" in said
     assert "profile smoke" in night.note(found) and found["commit"][:8] in night.note(found)
+
+
+def test_what_a_night_changes_is_said_of_the_pairs_that_both_have(found):
+    night_board = from_kept(found["scores"], "family")
+    here = {("Glow", 12): {"distribution": Outcome(0.99, 0.4, 0.6, 0.01)}}
+    value = night_board["Glow", 12]["distribution"].value
+    assert night.changes(here, night_board) == f"This run → a night. *Glow*, N = 12: AUC 0.99 → {value:.2f}."
+    assert night.changes({}, night_board).startswith("This run has none")
 
 
 def test_samples_of_the_largest_size_stand_below_those_of_the_run(found):

@@ -8,18 +8,35 @@ from matplotlib.figure import Figure
 
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.results import unstrip
+from galgen.figures.scoreboard import UNITS, Board
 from galgen.figures.style import spaced, stamp_sheet
 from galgen.figures.tables import table
 
 Key = tuple[str, int]
 
 
-def trained_table(found: Mapping, here: Mapping[Key, Estimate]) -> Markdown:
+def changes(here: Board, night: Board) -> str:
+    """The values of every question that tells samples from galaxies, of this run and of a night."""
+    said = []
+    for (label, n), found in night.items():
+        known = here.get((label, n), {})
+        parts = [
+            f"{UNITS[question]} {known[question].value:.2f} → {found[question].value:.2f}"
+            for question in ("distribution", "coarse distribution", "morphology")
+            if question in known and question in found
+        ]
+        if parts:
+            said.append(f"*{label}*, N = {spaced(n)}: {', '.join(parts)}")
+    return f"This run → a night. {'; '.join(said)}." if said else "This run has none of a night's pairs."
+
+
+def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = "") -> Markdown:
     """What each pair of a night cost, and P(train closer) of it and of the run's own pair.
 
     Args:
         found: Of one data set, a value of `galgen.figures.results.measured`.
         here: P(train closer) of the pairs of the run, by (label of the family, N).
+        before: Text over the table.
     """
     rows = []
     for pair in found["pairs"]:
@@ -29,7 +46,7 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate]) -> Markdown:
     head = ["pair", "N", "images shown", "minutes of a core, A and B"]
     head += ["P(train closer), this run", "night", "Gaussians of the same images"]
     without = f"Not trained yet: {', '.join(found['missing'])}." if found["missing"] else ""
-    return table(head, rows, after=without)
+    return table(head, rows, before=before, after=without)
 
 
 def beside(found: Mapping, here: Mapping[Key, tuple[np.ndarray, np.ndarray]]) -> Figure | None:

@@ -87,10 +87,9 @@ def power_answer(runs: Mapping[str, Mapping]) -> str:
 def power_note(runs: Mapping[str, Mapping]) -> str:
     """When, where and of what the numbers are: they are not of the run that shows them."""
     return "; ".join(
-        f"{name}, profile {run['profile']}, {run['count']} samples, {', '.join(made['questions'])}: "
-        f"{made['date']}, commit {made['commit'][:8]}, {made['machine']}, {made['minutes']:.0f} minutes"
+        f"{name}, profile {run['profile']}, {run['count']} samples, "
+        + ", ".join(f"{made['date']}, commit {made['commit'][:8]}" for made in run["made"])
         for name, run in runs.items()
-        for made in run["made"]
     )
 
 
