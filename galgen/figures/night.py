@@ -45,7 +45,7 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = ""
         rows.append([key[0], spaced(key[1]), spaced(pair["images_shown"]), minutes, *closer])
     head = ["pair", "N", "images shown", "minutes of a core, A and B"]
     head += ["P(train closer), this run", "night", "Gaussians of the same images"]
-    without = f"Not trained yet: {', '.join(found['missing'])}." if found["missing"] else ""
+    without = f"Not trained yet: {'; '.join(found['missing'])}." if found["missing"] else ""
     return table(head, rows, before=before, after=without)
 
 
