@@ -64,6 +64,7 @@ def main() -> None:
             print(f"{label}, N = {n}: {'; '.join(f'{q} {a}' for q, a in answers.items())}", flush=True)
     found = {"profile": given.profile, "count": count, "latents": first.profile.samples, "pairs": pairs}
     found |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat()} | provenance()
+    found |= {"sha256": first.dataset.sha256, "seed": parameters.seed}
     found |= {"scores": scores, "missing": missing}
     others = read_json(given.out) if given.out.is_file() else {}
     write_json(given.out, others | {first.dataset.name: plain(found)})

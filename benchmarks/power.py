@@ -222,7 +222,7 @@ class Bench:
         return {question: way(images) for question, way in ways.items() if question in self.asked}
 
     def told(self, known: dict, other: dict | None, name: str = "", level: float = 0.0) -> list[dict]:
-        """Records of the three: galaxies against others, or against each other."""
+        """Records of the questions to images alone: galaxies against others, or against each other."""
         n, found = self.count, {question: [] for question in known}
         tests = self.tests if other is None else self.few
         for turn in progress(range(tests), f"distribution, {name or 'nothing changed'}, {level:.0%}"):

@@ -26,6 +26,8 @@ def found(trained, tmp_path_factory):
     subprocess.run([*command, "--out", folder / "night.json"], cwd=ROOT, env=environment, check=True)
     assert measured("night", folder / "elsewhere") == {}
     (run,) = measured("night", folder).values()
+    assert night.committed(run["sha256"], 0, folder) == run
+    assert night.committed(run["sha256"], 1, folder) is night.committed("other", 0, folder) is None
     return run
 
 

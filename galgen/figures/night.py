@@ -1,18 +1,25 @@
 """Models that were trained for a night, as results/night.json keeps them, beside those of a run."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from galgen.compare.uncertainty import Estimate
-from galgen.figures.results import unstrip
+from galgen.figures.results import measured, unstrip
 from galgen.figures.scoreboard import UNITS, Board
 from galgen.figures.style import spaced, stamp_sheet
 from galgen.figures.tables import table
 
 Key = tuple[str, int]
+
+
+def committed(sha256: str, seed: int, folder: str | Path | None = None) -> dict | None:
+    """What was found of a night on that data set, with the latents of that seed, if anything was."""
+    runs = measured("night", folder).values()
+    return next((run for run in runs if (run["sha256"], run["seed"]) == (sha256, seed)), None)
 
 
 def changes(here: Board, night: Board) -> str:
@@ -34,7 +41,7 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = ""
     """What each pair of a night cost, and P(train closer) of it and of the run's own pair.
 
     Args:
-        found: Of one data set, a value of `galgen.figures.results.measured`.
+        found: As `committed` gives it.
         here: P(train closer) of the pairs of the run, by (label of the family, N).
         before: Text over the table.
     """
