@@ -205,15 +205,22 @@ def test_penalty_alone_flattens_the_discriminator():
 
 
 def test_average_follows_its_recursion_batch_norm_included():
-    model = learner(decay=0.9)
+    model = learner(decay=0.6)
     expected = {k: v.clone() for k, v in model.average.state_dict().items()}
     for k in range(4):
         step(model, seed=k)
         for name, now in model.generator.state_dict().items():
-            expected[name] = 0.9 * expected[name] + 0.1 * now if now.is_floating_point() else now.clone()
+            weight = max(0.4, 4 / (k + 5))  # 4/5, 2/3, 4/7, 1/2: of the last steps at first
+            expected[name] = expected[name].lerp(now, weight) if now.is_floating_point() else now.clone()
     for name, value in model.average.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
     assert not torch.equal(model.average.state_dict()["last.weight"], model.generator.last.weight)
+    model.given = model.given.model_copy(update={"decay": 0.1})
+    step(model, seed=4)
+    last = {name: p.clone() for name, p in model.average.named_parameters()}
+    step(model, seed=5)
+    for name, now in model.generator.named_parameters():  # then of as many as the decay says
+        torch.testing.assert_close(dict(model.average.named_parameters())[name], last[name].lerp(now, 0.9))
 
 
 def test_a_sample_is_named_by_its_seed_alone():

@@ -11,7 +11,9 @@ a share of each batch estimates them. The package takes the hinge of the score o
 of the small one apart, and half of its penalty at made images; here D(x) is one number, their mean, so that
 the D that is tested (Eq. 22) is the D that was trained.
 
-The average of G over its training, exponential and with its batch norm, is what draws.
+The average of G over its training, exponential and with its batch norm, is what draws: over the last
+1 / (1 - decay) steps, and at first over the last quarter of those made, or it would long hold what G was
+before it had learnt anything.
 
 References:
     Lim & Ye 2017, Geometric GAN, https://arxiv.org/abs/1705.02894. Mescheder et al. 2018, Which training
@@ -133,11 +135,13 @@ class GanLearner:
 
     @torch.no_grad()
     def _update_average(self) -> None:
+        step = next(iter(self.optimizers["generator"].state.values()))["step"]
+        weight = (4 / (step + 4)).clamp_min(1 - self.given.decay)
         for mean, now in zip(
             self.average.state_dict().values(), self.generator.state_dict().values(), strict=True
         ):
             if mean.is_floating_point():
-                mean.lerp_(now, 1 - self.given.decay)
+                mean.lerp_(now, weight)
             else:
                 mean.copy_(now)  # the count of batches
 
