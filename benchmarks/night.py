@@ -43,7 +43,7 @@ def main() -> None:
     families = every_family(parameters, WithPublished())
     first = next(iter(families.values()))
     sets = first.split(max(n for each in families.values() for n in each.sizes))
-    count = min(profile("laptop").samples, first.profile.samples, len(sets.validation) // 3)
+    count = min(profile("laptop").samples, first.compared)
     wrong = controls(first.dataset.images, sets, count, blur=1.0)
     measure = functools.partial(stored, first.store, progress=False)
     asked = {"mean": first.mean_image, "morphology": measure}

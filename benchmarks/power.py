@@ -104,8 +104,7 @@ class Bench:
         self.tests, self.few, self.pool, self.fresh = tests, max(tests // 8, 1), pool, fresh
         self.images, self.rows = self.experiment.dataset.images, self.experiment.dataset.distinct
         self.mean = self.experiment.mean_image
-        profile = self.experiment.profile
-        self.count = min(profile.samples, profile.validation // 3)  # as chapter 10
+        self.count = self.experiment.compared  # as chapter 10
         sizes = {n for each in families.values() for n in each.sizes}
         self.sizes = sorted(n for n in sizes if 2 * (n + self.count) <= len(self.rows))
 

@@ -266,16 +266,15 @@ PROFILES = {
 
 def _trial(of: Profile) -> Profile:
     """The networks and images of a profile, five steps of eight images, as at the start of a warm-up."""
-    parts, few = {}, {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2}
+    small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
+    few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "passes_per_image": None}
     for part in ("denoiser", "onset", "conditional", "glow", "gan"):
         settings = getattr(of, part)
         fewer = {name: getattr(settings, name) / 100 for name in ("learning_rate", "muon_rate")}
         fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
-        fewer |= few | {"design_N": settings.design_N and 8, "passes_per_image": None}
-        parts[part] = settings.model_copy(update=fewer)
-    small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
+        small[part] = settings.model_copy(update=few | fewer | {"design_N": settings.design_N and 8})
     about = {"name": f"{of.name}-trial", "purpose": f"whether `{of.name}` runs here"}
-    return of.model_copy(update=about | small | parts)
+    return of.model_copy(update=about | small)
 
 
 def spaced(n: int) -> str:

@@ -81,6 +81,11 @@ class Experiment:
         """Those that need the family's models."""
         return self.family.chapters + SHARED_CHAPTERS * (self.family.name in FAMILIES)
 
+    @property
+    def compared(self) -> int:
+        """How many samples are held against held-out galaxies: twice as many, and as many more for a null."""
+        return min(self.profile.samples, self.profile.validation // 3)
+
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The galaxies."""

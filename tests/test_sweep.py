@@ -22,6 +22,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from galgen import cli
+from galgen.compare.controls import rounded
+from galgen.compare.morphology import stored
 from galgen.config import Parameters
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
@@ -254,6 +256,20 @@ def test_make_hands_on_what_it_is_given_as_it_is(tmp_path):
         assert json.loads(said)[:7] == [*given.values(), "-m", "snakemake", name]
         assert json.loads(said)[-2:] == ["--cores", "3"]
     assert not {"b", "c", "d"} & {path.name for path in ROOT.iterdir()}
+
+
+def test_many_samples_are_measured_by_jobs_whose_work_the_chapters_find(trained, monkeypatch):
+    runs = [Run(Parameters(profile=name)) for name in ("laptop", "paper")]
+    few, many = (run.measured_apart() for run in runs)
+    assert not few and len(many) == 2 * sum(len(each.sizes) for each in runs[1].experiments[:4])
+    assert set(many) < set(runs[1].plan) and not [name for name in many if "control" in name or "A01" in name]
+    monkeypatch.setenv("GALGEN_STORE", str(trained.root))
+    assert steps.main(["measure", "glow-N12-B11", "--profile", "smoke", "--N", "12"]) == 0
+    kept = set(trained.root.glob("morphology/*"))
+    experiment = Experiment(Parameters(profile="smoke", N=12), trained, family="glow")
+    samples = rounded(experiment.samples(experiment.pair(12)[1])[: experiment.compared])
+    assert len(stored(trained, samples, progress=False)) == experiment.compared == 10
+    assert kept and kept == set(trained.root.glob("morphology/*"))
 
 
 @pytest.mark.parametrize("deaf", [False, True])

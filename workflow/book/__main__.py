@@ -1,7 +1,7 @@
 """What `galgen sweep` calls of the workflow, and the steps that the rules of workflow/Snakefile call.
 
     python -m workflow.book sweep OPTIONS
-    python -m workflow.book prepare|train|chapter|render|print ... OPTIONS
+    python -m workflow.book prepare|part|train|measure|chapter|render|print ... OPTIONS
 
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
@@ -68,6 +68,19 @@ def part(number: int, /, *, asked: cli.Asked = cli.Asked()) -> None:
 
 
 _step(_on_a_gpu(cli.train))
+
+
+@_step
+@_on_a_gpu
+def measure(name: str, /, *, asked: cli.Asked = cli.Asked()) -> None:
+    """Draw from a model and measure the morphology of its samples, which chapters find in the store."""
+    from galgen.compare.controls import rounded
+    from galgen.compare.morphology import stored
+    from galgen.experiment import training_named
+
+    experiment, model = training_named(name, asked.parameters())
+    samples = experiment.samples(model)[: experiment.compared]
+    stored(experiment.store, rounded(samples, experiment.family.bits))
 
 
 @_step

@@ -23,6 +23,8 @@ from galgen.runs.code import code_version
 from galgen.runs.errors import checked
 from galgen.runs.files import read_json, write_json
 
+MANY = 256  # samples of a model: beyond, their morphology takes minutes of a core
+
 
 def asked(given: Mapping[str, object]) -> Parameters:
     """What Snakemake's configuration asks for, or make by its variables.
@@ -119,6 +121,12 @@ class Run:
                 found[record["name"]] = record | {"recipe": digest(recipe)}
         write_json(kept, {"of": of, "plan": list(found.values())})
         return found
+
+    def measured_apart(self) -> list[str]:
+        """The trainings whose samples are so many that their morphology is a job of its own."""
+        asking = [each for each in self.experiments if "08_morphology" in each.chapters]
+        pairs = [each.pair(n) for each in asking for n in each.sizes if each.compared > MANY]
+        return [training.name for pair in pairs for training in pair]
 
     def check_room(self) -> None:
         """Refuse trainings that disk or memory cannot hold; the data are there."""
