@@ -43,6 +43,7 @@ from scipy import stats
 from torch import Tensor
 
 from galgen.compare.distances import iid_floor, wasserstein
+from galgen.compare.likelihood import ratio_auc
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permuted
 from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks
@@ -137,6 +138,7 @@ class Latents:
         floor: W1 of as many independent normals.
         shared: How far z'_B of the first pair depends on z: its multiple correlation with the channels at the
             same place, less that of shuffled images.
+        auc: P(the likelihoods tell an image of A from one of B), of the first pair: 1/2 for one density.
     """
 
     echo: list[float]
@@ -146,6 +148,7 @@ class Latents:
     p: list[float]
     floor: list[float]
     shared: list[float]
+    auc: Estimate
 
     def deepest(self) -> Outcome:
         """W1 of the pairs at the deepest level; its null is the range of models on the same images."""
@@ -250,7 +253,7 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         if k > 1:
             null += [float(level[alike[0]].min()), float(level[alike[0]].max())]
             ratio.append(float(far[0] / near[0]))
-    first = compare_levels(invert(*pairs[0], latents))
+    there, back = (invert(*pair, latents) for pair in (pairs[0], pairs[0][::-1]))
     return Latents(
         echo=[float(level.diagonal().max()) for level in w],
         apart=[[float(level[i, i + k] + level[i + k, i]) / 2 for i in range(k)] for level in w],
@@ -258,7 +261,8 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         ratio=ratio,
         p=p,
         floor=[iid_floor(z.numel()) for z in latents],
-        shared=[test.shared - test.shared_null for test in first],
+        shared=[test.shared - test.shared_null for test in compare_levels(there)],
+        auc=ratio_auc(there.log_ratio, back.log_ratio),
     )
 
 

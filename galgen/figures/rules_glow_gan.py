@@ -7,7 +7,7 @@ from galgen.compare.discriminator import Course
 from galgen.compare.inversion import falls
 from galgen.compare.uncertainty import p_text
 from galgen.figures.claims import Claim, claim_into, single, unmeasured, whatever_size
-from galgen.figures.findings import FEW, MARGIN, Findings
+from galgen.figures.findings import AREA, FEW, MARGIN, Findings
 from galgen.figures.sentences import listed, ps, values
 from galgen.figures.style import spaced
 from galgen.figures.verdicts import Ruling, confounded, held, not_held, not_testable, ruled, underpowered
@@ -81,7 +81,8 @@ def _floor(run: Findings) -> Ruling:
     test = list(run.latents.values())[-1]
     times = [min(pairs) / floor for pairs, floor in zip(test.apart, test.floor, strict=True)]
     return ruled(
-        f"W1 of the nearest pair over the floor of independent normals, by level: {listed(times, '.1f')}",
+        f"W1 of the nearest pair, by level: {listed(map(min, test.apart), '.3f')}; floor of independent "
+        f"normals {listed(test.floor, '.3f')}",
         not_held(max(times) > TIMES, f"beyond {TIMES} times the floor at level {_where(times, TIMES)}"),
         held(f"within {TIMES} times the floor, the margin, at all levels"),
     )
@@ -94,15 +95,18 @@ def _one_density(run: Findings) -> Ruling:
     matter = _where([r if p < FEW else 0 for r, p in zip(test.ratio, test.p, strict=False)], TIMES)
     least = 2 / comb(2 * len(test.apart[0]), len(test.apart[0]))
     return ruled(
-        f"W1 over that of Glows of the same images, by level: {listed(test.ratio)}; p {listed(test.p)}",
+        f"AUC of the likelihood ratio {test.auc}; W1 over that of Glows of the same images, by level: "
+        f"{listed(test.ratio)}; p {listed(test.p)}",
+        not_held(test.auc.low > AREA, f"the likelihoods tell A's images from B's, AUC above {AREA}"),
         not_testable(not test.ratio, "a single pair: there are no two Glows of the same images"),
         not_held(matter, f"beyond {TIMES} times it, and not by chance, at level {matter}"),
+        underpowered(test.auc.high > AREA, f"an AUC above {AREA} is not excluded"),
         underpowered(
             max(test.ratio, default=0) > TIMES,
             f"beyond {TIMES} times it, but no more than by chance, where p is {least:.2f} at least",
         ),
         underpowered(min(first.p) >= FEW, "not even at the smallest N does it show which images they saw"),
-        held(f"at most {TIMES} times, the margin, as far apart as Glows of the same images"),
+        held(f"no AUC above {AREA} is left, and W1 is at most {TIMES} times that on the same images"),
     )
 
 
@@ -111,7 +115,9 @@ def _glow_degrades(run: Findings) -> Ruling:
     """Glow's morphology degrades at small N."""
     answers, farther = run.asked("Glow", "morphology"), run.farther.get(("Glow", run.sizes("Glow")[0]))
     numbers = f"energy distance {values(answers)} at {run.at('Glow')}"
-    numbers += f"; smallest N less largest {farther}" if farther else ""
+    passes = [run.passes[key] for key in run.scores if key in run.passes and key[0] == "Glow"]
+    numbers += f" ({listed(passes, '.0f')} passes)" if passes else ""
+    numbers += f"; of A, smallest N less largest, of other latents, {farther}" if farther else ""
     return ruled(
         numbers,
         single(run, "Glow"),
@@ -130,7 +136,8 @@ def _worse_unseen(run: Findings) -> Ruling:
     near, far = (run.latents[m].deepest() for m in (run.sizes("Glow")[-1], n))
     moved = far.value / near.value
     return ruled(
-        f"energy distance at N = {spaced(n)} less that at the largest {farther or '–'}; W1 {moved:.2f} times",
+        f"energy distance of A at N = {spaced(n)} less that at the largest, of other latents, "
+        f"{farther or '–'}; W1 {moved:.2f} times",
         not_testable(len(run.sizes("Glow")) < 3, "there are fewer than three N"),
         unmeasured([farther]),
         not_held(farther and farther.high < 0, "it is nearer to galaxies than the largest"),

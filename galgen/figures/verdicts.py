@@ -17,8 +17,9 @@ memorization is excluded where the upper end of P(train closer) is no more than 
 that of Gaussians of the same sets if that is larger (a tenth of the samples as copies moves P by as much);
 images are like galaxies where no AUC above `AREA` is left, the spread of its null added;
 morphology is kept where a set is nearer to galaxies than galaxies blurred by a pixel, by an interval; two
-Glows hold one density where W1 on disjoint images is at most `TIMES` that on the same images. Agreement must
-exceed that with a network of other galaxies by `MARGIN`, as with enough latents any difference has a small p.
+Glows hold one density where their likelihoods leave no AUC above `AREA` and W1 on disjoint images is at most
+`TIMES` that on the same images. Agreement must exceed that with a network of other galaxies by `MARGIN`, as
+with enough latents any difference has a small p.
 
 A verdict that could hardly have come out otherwise is called *by construction* in its reason.
 """
