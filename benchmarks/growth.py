@@ -30,7 +30,7 @@ from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 SIDE = 32
-MOST_PAIRS = 10_000  # images up to which duplicates are looked for among all pairs, by hours beyond
+MOST_PAIRS = 10_000  # images up to which duplicates are looked for: pairs of ten times as many take an hour
 
 
 def make(path: Path, count: int, simulated: int) -> None:

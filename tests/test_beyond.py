@@ -15,9 +15,9 @@ def estimate(value, n=9):
     return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
 
 
-def memorizer(n, close, against="training set"):
+def memorizer(n, close, against="training set", far=1):
     record = {"N": 100, "n": n, "kind": "with repeats", "against": against, "tests": 8}
-    return record | {"value": 0.5, "low": 0.4, "high": 0.6, "too far": 1, "too close": close}
+    return record | {"value": 0.5, "low": 0.4, "high": 0.6, "too far": far, "too close": close}
 
 
 def record(name, statistic, far, close, space="pixels"):
@@ -26,7 +26,10 @@ def record(name, statistic, far, close, space="pixels"):
 
 
 DISTANCES = {
-    "memorizer": [memorizer(10, 1), memorizer(100, 8), memorizer(10, 0, "held-out galaxies")],
+    "memorizer": [
+        *(memorizer(10, 1), memorizer(100, 8)),
+        *(memorizer(n, 0, "held-out galaxies", far) for n, far in ((10, 0), (100, 7))),
+    ],
     "records": [
         *(record("Glow, N = 10", s, 0.01, 1.0) for s in STATISTICS),
         *(record("held out", s, 0.6, 0.4) for s in STATISTICS),
@@ -59,13 +62,32 @@ def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
     assert np.allclose(shown[0, : len(STATISTICS)], -np.log10(0.02))
     assert np.allclose(np.abs(shown[1, : len(STATISTICS)]), -np.log10(0.8))
     assert shown[2, 0] == pytest.approx(np.log10(0.01)) and np.isnan(shown[2, 1])
+    assert axis.patch.get_hatch(), "white would say that what was not measured is of one density"
 
 
 def test_the_answer_says_when_a_memorizer_is_seen_and_which_models_pass():
     said = beyond.distances_answer({"simulated": DISTANCES})
-    assert "of 8 times 10 draws of 100 training images 7 pass" in said
-    assert "1 of 8 at n = 0.1 N, 8 of 8 at n = 1 N" in said
+    assert "of 8 sets of 0.1, 1 times N draws, N = 100 training images, 0, 7 are found too far" in said
+    assert "and 1, 8 too close to the training images" in said
     assert "1 of 3 in pixels (edm, N = 10), 0 of 1 in features (none)" in said
+
+
+def test_galaxies_that_are_found_by_chance_are_counted_and_named():
+    said = beyond.chance_answer({"x": DISTANCES})
+    assert "0 of 7 have p < 0.05, 0.3 would by chance (none)" in said
+    odd = {"records": [*DISTANCES["records"], record("training images", "MMD", 1.0, 0.005)]}
+    assert "1 of 8 have p < 0.05" in (said := beyond.chance_answer({"x": odd}))
+    assert "training images, MMD of pixels: too close, p 0.01" in said
+
+
+def test_w1_is_held_against_normals_that_are_correlated_alike():
+    z, rest = np.random.default_rng(1).standard_normal((2, 32, 80))
+    gap = np.abs(np.sort(z.ravel()) - np.sort((0.98 * z + 0.04**0.5 * rest).ravel())).mean()
+    inverted = {"scale": "components 21-100", "correlation": estimate(0.98), "w1": estimate(gap)}
+    (found,), (low, high) = beyond.over_null([inverted], 32)
+    assert low[0] < 1 < high[0] and found.value == pytest.approx(1, abs=0.6)
+    (wide,), _ = beyond.over_null([inverted | {"w1": estimate(5 * gap)}], 32)
+    assert wide.value == pytest.approx(5 * found.value) and wide.value > high[0]
 
 
 def test_the_eigen_images_of_each_denoiser_are_a_row_with_their_values():
@@ -81,13 +103,16 @@ def test_the_eigen_images_of_each_denoiser_are_a_row_with_their_values():
 
 def test_sentences_name_the_numbers_of_each_data_set():
     inversion = [
-        {"N": n, "who": "B", "scale": s, "correlation": estimate(v)}
+        {"N": n, "who": "B", "scale": s, "correlation": estimate(v), "w1": estimate(0.9)}
+        | {"null": 0.3, "echo": 0.001}
         for n in (10, 100)
         for s, v in (("component 1", 0.9), ("components 2-5", 0.3))
     ]
-    assert "N = 100, B 0.900 [0.800, 1.000] at the largest scale, 0.300" in beyond.flow_answer(
-        {"x": {"inversion": inversion}}
-    )
+    said = beyond.flow_answer(found := {"x": {"inversion": inversion, "n": 32}})
+    assert "N = 100, 32 latents; B: 0.900 [0.800, 1.000] at the largest scale, 0.300" in said
+    assert "times its null (beyond it in all groups)" in said
+    assert beyond.flow_figure(found).axes[0].get_title() == "x, N = 100, 32 latents"
+    assert beyond.flow_figure({}).axes
     distances = [
         {"pair": "A-B", "scale": "all scales", "width": 4, "N": n, "value": estimate(v)}
         for n, v in ((10, 0.45), (1000, 0.05))
@@ -103,8 +128,15 @@ def test_sentences_name_the_numbers_of_each_data_set():
     said = beyond.overlap_answer({"x": {"overlap": overlap, "kept": 16, "pixels": 256}})
     assert "N = 10, 0.40 [0.30, 0.50] with B" in said and "0.20 [0.20, 0.20] with B at another" in said
     assert said.endswith("two random spaces 0.06.")
-    content = [{"scale": "all scales", "N": 100, "share": estimate(0.3)}, {"scale": "component 1"}]
-    assert "*x*: 0.30 [0.20, 0.40] at N = 100" in beyond.content_answer({"x": {"content": content}})
+    content = [
+        {"scale": scale, "N": n, "share": estimate(0.3), "A-network of Gaussian": estimate(0.2)}
+        | {"network of Gaussian-Gaussian": estimate(own)}
+        for n, scale, own in ((10, "all scales", 0.5), (100, "component 1", 0.2), (100, "all scales", 0.05))
+    ]
+    said = beyond.content_answer({"x": {"content": content}})
+    assert "*x*: N = 100, 0.30 [0.20, 0.40] in component 1, 0.30 [0.20, 0.40] in all scales; this" in said
+    assert "not at its optimum in component 1: more than half" in said
+    assert beyond.content_answer({"x": {"content": content[2:]}}).endswith("in all scales.")
     sd = {part: estimate(0.1) for part in ("latents", "training", "split", "wider")}
     assert "latents 0.100 [0.000, 0.200], training" in beyond.seeds_answer({"x": {"components": sd}})
 

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.onset import onsets, votes
+from galgen.compare.onset import COMMON, definitions, onsets, votes
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
-from galgen.figures.training import onset_answer, onset_figure, onset_table
+from galgen.figures.training import growth_table, onset_answer, onset_figure, onset_table
 from galgen.models.onset import AveragedLearner
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -31,9 +31,22 @@ def test_a_known_power_is_within_its_interval(power):
     found = onsets({n: history(n, power, start=2000 / 30**power * 3) for n in (10, 30, 100)}, LEVELS)
     assert found.power.low < power < found.power.high
     assert found.power.high - found.power.low < 0.6
-    if power == 1:
-        assert onset_answer(found).startswith("**At one learning rate, memorization sets in after a number")
-        assert "in proportion to N" in onset_answer(found)
+    said = onset_answer({"0.6": found})
+    assert said.startswith("**At one learning rate, memorization sets in after a number")
+    assert ("may grow in proportion to N, by each" in said) is (power == 1)
+    assert f"as N to the power of {found.power} where P(train closer) exceeds 0.6; 1 is" in said
+
+
+def test_a_growth_is_said_only_where_the_definitions_agree():
+    levels = definitions({10: 0.94, 30: 0.8, 100: 0.6})
+    assert list(levels)[2:] == [f"{level} at every N" for level in COMMON]
+    assert list(levels.values())[1] == pytest.approx({10: 0.955, 30: 0.85, 100: 0.7})
+    found = {name: onsets({n: history(n, 1) for n in LEVELS}, level) for name, level in levels.items()}
+    moving, _, common, _ = found.values()
+    assert moving.power.high < 1 < common.power.high  # a level that sinks with N is crossed the sooner
+    assert onset_answer(found).startswith("**How the onset of memorization grows with N depends on what")
+    shown = growth_table(found).data
+    assert f"| 0.65 at every N | 0.65 | {round(common.at[10].value)}" in shown.replace("\xa0", "")
 
 
 def test_the_onset_is_where_the_share_crosses_the_level():
@@ -47,8 +60,8 @@ def test_models_that_favour_nothing_have_no_onset_and_the_page_says_so():
     never = {t: tuple(rng.standard_normal((2, 256))) for t in (1000, 10_000, 100_000)}
     found = onsets({10: history(10, 1, latents=256), 100: never}, LEVELS)
     assert found.at[10] and found.at[100] is None and found.power is None
-    said = onset_answer(found)
-    assert "only N = 10 has an onset" in said and "N = 100 was not trained long enough" in said
+    said = onset_answer({"0.6": found})
+    assert "by no definition do two N have one" in said and said.endswith("(N = 100: no onset.)")
     assert "not reached" in onset_table(found).data
 
 

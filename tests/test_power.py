@@ -49,7 +49,7 @@ RUN = {
 def test_the_answer_states_size_and_the_smallest_fault_found():
     said = power.power_answer({"simulated": RUN})
     assert "14 of 600 tests reject at p < 0.01 (2.3%)" in said.replace("\N{NO-BREAK SPACE}", " ")
-    assert "*memorization*: copies 10%" in said and "*distribution*: size never" in said
+    assert "*memorization*: 10% of copies at N = 10. *distribution*: none up to 20% in size." in said
 
 
 def test_a_size_too_large_for_luck_is_bold_and_the_note_says_whose_numbers_these_are():

@@ -88,6 +88,10 @@ def test_two_runs_differ_where_one_is_beyond_its_null():
         "most in agreement, 0.30 at most in morphology."
     )
     assert "They differ" not in scoreboard.differences({"a": one, "b": one}, 0.01)
+    older = {("Glow", 10): {"agreement": YES}}
+    assert scoreboard.differences({"real": older, "x": one}, 0.01).startswith(
+        "real was not asked: morphology."
+    )
 
 
 def test_every_question_has_a_unit():

@@ -8,7 +8,7 @@ from galgen.compare.scoreboard import Portrait
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES, ConditionalSettings
-from galgen.figures import sentences
+from galgen.figures import sentences, training
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -80,7 +80,30 @@ def test_networks_that_agree_no_more_than_gaussians_have_only_converged(gaussian
 def test_noise_is_too_little_where_galaxies_spread_more_and_samples_less(deviation, share, short):
     text = sentences.first_component(deviation, share)
     assert text.startswith(f"Galaxies spread by {deviation:.1f} along")
-    assert ("too little" in text) is short and (f"to {share:.2f} of what it should be." in text) is short
+    assert ("too little" in text) is short and (f"it has {share:.2f} of their variance" in text) is short
+
+
+@pytest.mark.parametrize(
+    "first, text",
+    [(0.91, "range of noise is not what cuts it"), (0.3, "does no better"), (None, "does not converge")],
+)
+def test_the_ascent_says_whether_the_range_of_noise_cuts_the_variance(first, text):
+    ascent = judged(0.9, 0.8, spread=(first, 1.0)) if first else None
+    assert text in sentences.way_or_range(judged(0.9, 0.8, spread=(0.28, 1.0)), ascent)
+
+
+def test_two_sets_of_samples_are_compared_at_each_side():
+    said = sentences.against(judged(0.99, 0.6), judged(0.8, 0.65))
+    assert said.startswith("at 16 pixels 0.99 [") and "(farther from galaxies), at 8 pixels 0.60 [" in said
+    assert said.endswith("(no clear difference)")
+    assert "(nearer to galaxies), at 8" in sentences.against(judged(0.8, 0.6), judged(0.99, 0.6))
+
+
+def test_milestones_below_one_half_show_how_trainings_scatter():
+    history = {10: {100: asked(0.3, 0.5), 200: asked(0.55, 0.5)}, 40: {100: asked(0.45, 0.5)}}
+    said = training.scatter(history)
+    assert said.startswith("Below one half with their whole interval: 1 of 3 milestones (0.30 [")
+    assert "at N = 10)" in said and "(" not in training.scatter({40: history[40]}).split(".")[0]
 
 
 @pytest.mark.parametrize("difference, text", [(0.12, "control is +0.12."), (-0.05, "do **not** agree more")])
@@ -98,8 +121,10 @@ def test_a_pair_has_memorised_after_the_first_passes_that_show_it_or_never():
     history = {10: {100: asked(0.9, 0.5), 20_000: asked(0.9, 0.001), 40_000: asked(0.95, 0.001)}}
     history[4000] = {100: asked(0.5, 0.5)}
     assert sentences.onset(history) == {10: 2000}
-    when = ["at N = 10 after 2\N{NO-BREAK SPACE}000 passes", "at N = 4\N{NO-BREAK SPACE}000 never"]
-    assert sentences.passes(history) == f"The pair memorises (p < 0.01) {', '.join(when)}"
+    when = (
+        "at N = 10 by 2\N{NO-BREAK SPACE}000 passes, not by 10; at N = 4\N{NO-BREAK SPACE}000 not by 0 passes"
+    )
+    assert sentences.passes(history) == f"The pair is found to memorise (p < 0.01) {when}"
 
 
 def judged(fine, coarse, p=(0.001, 0.5), spread=(1.0, 1.0)):
@@ -117,7 +142,7 @@ def judged(fine, coarse, p=(0.001, 0.5), spread=(1.0, 1.0)):
         (
             (0.001, 0.5),
             (1.0, 1.3),
-            "at 16 pixels a side, and not at 8. Of the galaxies' variance they have 0.75",
+            "at 16 pixels a side, and not at 8. Of the galaxies' variance they have 1.00 to 1.30, in all",
         ),
         (
             (0.001, 0.001),
@@ -156,8 +181,14 @@ def test_what_a_denoiser_loses_to_the_linear_filter_is_named_by_scale():
     linear = {"component 1": 0.9, "components 2-5": 1.0, "all": 2.0, "bias": 0.5}
     worse = {"component 1": 0.8, "components 2-5": 1.6, "all": 2.5, "bias": 0.1}
     text = sentences.lost(worse, linear)
-    assert "above that of the linear filter by 0.50; most of that, 0.60, is in components 2-5." in text
-    assert text.endswith("In component 1, brightness and size, it errs less (-0.10).")
+    assert (
+        "above that of the linear filter by 0.50; the largest part of that, 0.60, is in components 2-5."
+        in text
+    )
+    assert (
+        "Its bias exceeds the filter's by -0.40. In component 1, brightness and size, it errs less "
+        "(-0.10): that it may not know" in text
+    )
     assert (
         sentences.lost(linear, worse)
         == "Its squared error is below that of the linear filter by 0.50 in all."
@@ -211,7 +242,7 @@ def test_copies_pass_or_fail(found, end):
 
 
 def test_grey_levels_show_in_the_coefficients_named():
-    assert "would be blamed in A, S for its grey levels." in sentences.grey_levels(5, BAD, GOOD, ["A", "S"])
+    assert "would be blamed for it in A, S." in sentences.grey_levels(5, BAD, GOOD, ["A", "S"])
     assert sentences.grey_levels(5, GOOD, GOOD, []).endswith("Here the cut shows in no coefficient.")
 
 
@@ -223,14 +254,14 @@ def test_uneven_shares_of_valid_rows_are_named():
 def test_kinds_of_galaxies_are_shared_beyond_a_stranger():
     found = {"gini": Shared(0.6, 0.2, 0.001, 50), "m20": Shared(0.1, 0.2, 0.5, 50)}
     text = sentences.kinds("Glow, N = 10", found, {"gini": Shared(0.3, 0.2, 0.01, 50)})
-    assert "beyond shuffled latents in Gini (median +0.35 over the coefficients)." in text
-    assert text.endswith("has a median of +0.30; A and B agree more than that in Gini.")
+    assert "beyond shuffled latents in Gini (median over the coefficients +0.35)" in text
+    assert text.endswith("that of A and a model of other galaxies in Gini (median +0.30).")
     text = sentences.kinds("Glow", {"m20": found["m20"]}, {"m20": Shared(0.3, 0.2, 0.01, 50)})
-    assert "in no coefficient (median +0.10)." in text and text.endswith("more than that in none.")
-    assert sentences.kinds("GAN", found, {}).endswith("over the coefficients).")
+    assert "in no coefficient (median over the coefficients +0.10)" in text
+    assert sentences.kinds("GAN", found, {}).endswith("(median over the coefficients +0.35).")
     assert sentences.kinds("GAN", {}, {}).endswith("A and B could not be measured.")
     turned = {"gini": Shared(-0.6, 0.2, 0.001, 50)}  # far from the null, and yet no agreement
-    assert "in no coefficient (median -0.60)" in sentences.kinds("GAN", turned, {})
+    assert "in no coefficient (median over the coefficients -0.60)" in sentences.kinds("GAN", turned, {})
 
 
 def portrait(p, area):

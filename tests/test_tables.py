@@ -198,6 +198,14 @@ def test_two_series_stand_apart_within_a_row_and_in_a_legend():
     plt.close(figure)
 
 
+def test_a_run_that_was_not_asked_a_question_is_named_beneath_it():
+    one = [{"q": Outcome(0.1, 0.0, 0.2, 0.5)}]
+    colours = {"old": ["C0"], "new": ["C1"]}
+    figure = dot_plot({"old": [{}], "new": one}, ["row"], {"q": "P"}, colours=colours, alpha=0.01)
+    assert figure.axes[0].get_xlabel() == "P\nnot asked in\nold" and not figure.axes[0].texts
+    plt.close(figure)
+
+
 def test_sets_stand_beside_galaxies_by_component_and_by_scale():
     images = np.random.default_rng(0).integers(0, 256, (60, 1, 16, 16), np.uint8)
     found = portrait(images[:20] / 255, images[20:], images)
@@ -209,8 +217,13 @@ def test_sets_stand_beside_galaxies_by_component_and_by_scale():
 
 
 def test_scales_have_the_medians_of_networks_and_gaussians_and_residuals_their_null():
-    cosines = [{"component 1": np.array([0.1, 0.2, 0.9])}, {"component 1": np.array([0.5, 0.6, 0.7])}]
-    assert cells(tables.scale_table({10: cosines}))[2] == ["10", "0.20 / 0.60"]
+    signs, own, others = np.array([1.0, 1.0, -1.0, 1.0]), np.array([0.1, 0.2, 0.9]), np.array([0.0, 0.1, 0.3])
+    pairs = {"A and B": own, "two Gaussians": own, "A and another": others}
+    scales = {name: {"component 1": signs, "components 2-5": found} for name, found in pairs.items()}
+    shown = tables.scale_table({10: scales})
+    assert cells(shown)[2] == ["10", "A and B", "0.75", "0.20"]
+    assert cells(shown)[4] == ["10", "A and another", "0.75", "0.10"]
+    assert "or better, at N = 10 in component 1: there" in shown.data
     found = {10: Outcome(0.3, -0.1, 0.1, 0.001), 40: Outcome(0.5, -0.1, 0.1, 0.001)}
     shown = tables.residual_table(found, 0.2, Outcome(0.3, 0.0, 0.0, 0.004))
     assert cells(shown)[3] == ["40", "0.50", "-0.10 to 0.10", "0.001"]

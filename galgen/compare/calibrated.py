@@ -21,9 +21,9 @@ that repeat, have in a cell of probability p the count n p, with the variance
     about N's own counts     n p               against that training set:   chi^2 = N / (N + n)
     about the true density   n p (1 + n / N)   against m other galaxies:    chi^2 = 1 + m n / (N (m + n))
 
-(a copy of each image, at most once, against the training set: (N - n) / (N + n)). So a memorizer passes
-against held-out galaxies as long as few samples are drawn, and its own training set gives it away by a chi^2
-below 1 once there are as many samples as training images.
+(a copy of each image, at most once, against the training set: (N - n) / (N + n)). So a memorizer
+passes against both as long as few samples are drawn. Once there are as many as training images, it is too far
+from held-out galaxies and too close to its own set; copies without repeats are given away by the latter only.
 
 References:
     Lemos et al. 2024, PQMass, https://arxiv.org/abs/2402.04355 (package pqm). Gretton et al. 2012, A kernel

@@ -10,7 +10,9 @@ and pairs of sets of n images, in the places of model A's and model B's:
     blurred               these, smoothed by a Gaussian of half a pixel: a fault the eye hardly sees
     Gaussian              draws of the Gaussians with mean and covariance of A's and of B's training images:
                           second moments, no more, and from the same noise, so that they agree as far as these
-    empirical denoiser    training images: the optimum of the training loss, sampled from the same noise
+    empirical denoiser    training images: the optimum of the training loss, sampled from the same noise; not
+                          evenly, as the sampler starts at noise 1 about the mean, where the spread along the
+                          first component may be larger: images far out, bright ones, are drawn too rarely
 
 A statistic is worth quoting when it passes the held-out images and fails those whose fault it is to find.
 (The held-out images in B's place are of the reference, with which only those in A's place are compared.)

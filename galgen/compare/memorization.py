@@ -10,11 +10,13 @@ over latents i with the images a_i and b_i of the two models. One set is nearer 
 by chance and the more the smaller the sets are: of ten images each, one has the galaxy that most galaxies
 resemble. That bias enters P and M once for A and once, with the other sign, for B, and is gone.
 
-If neither model favours its own set, a_i and b_i may be exchanged. An exchange changes the sign of a term of
-M, and mirrors a term of P about 1/2; terms of different latents are independent, however alike a_i and b_i
-are. So with all signs drawn anew both have an exact null, of means 0 and 1/2, whatever the sets. The p-value
-is that of M: a few copies hardly move P, but each has a large margin. The interval resamples latents, as a_i
-and b_i share one; and a latent whose two images are nearer to the same set says nothing of P, so that of two
+If neither model favours its own set and the two trained networks are exchangeable, so are a_i and b_i. An
+exchange changes the sign of a term of M, and mirrors a term of P about 1/2; terms of different latents are
+independent, however alike a_i and b_i are. So with all signs drawn anew both have an exact null, of means 0
+and 1/2, whatever the sets. Two given networks are not quite that: they differ at all latents alike, either
+may lean to one set by the chance of its training, and that adds to the spread over latents. The p-value is
+that of M: a few copies hardly move P, but each has a large margin. The interval resamples latents, as a_i and
+b_i share one; and a latent whose two images are nearer to the same set says nothing of P, so that of two
 models that draw almost the same images only few latents count.
 
 To be nearer to one's own set is not yet to copy: a Gaussian with the mean and the covariance of N images is,

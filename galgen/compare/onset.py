@@ -2,14 +2,16 @@ r"""When does memorization set in, and does that time grow as the number of trai
 
 A pair of models with N images each is sampled along its training. Let v_i(t), after t images shown, be the
 vote of latent i for P(train closer) (`galgen.compare.memorization`): 1 if both images are nearer to the own
-set, 0 if neither is, 1/2 otherwise. The *onset* is the time at which their mean P(t) rises for good above
-what draws of the Gaussians of the same sets have,
+set, 0 if neither is, 1/2 otherwise. The *onset* is the time at which their mean P(t) rises for good above a
+level,
 
-    t(N):  P(t(N)) = P of the Gaussians,   with P linear in log t between two milestones,
+    t(N):  P(t(N)) = level,   with P linear in log t between two milestones.
 
-because to memorize is to favour the own set by more than its second moments do. A level in common would be
-none: two Gaussians of 10 images each have .94, of 100 images .62. A power law is fitted to the onsets of
-several N by least squares,
+Which level? To memorize is to favour the own set by more than its second moments do, so what draws of the
+Gaussians of the same sets have is one. But that sinks with N (.94 for 10 images each, .62 for 100), and a
+lower level is crossed sooner: an exponent may be that of the levels. One level for all N is crossed by the
+small ones before they do more than Gaussians. Neither is right, so `definitions` has several, and a growth is
+said of the onset only where they agree. A power law is fitted to the onsets of several N by least squares,
 
     log t(N) = b log N + constant;
 
@@ -27,6 +29,8 @@ import numpy as np
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
+COMMON = (0.65, 0.8)  # levels for all N: all, or all but the largest N reach them
+
 History = Mapping[int, tuple[np.ndarray, np.ndarray]]
 
 
@@ -35,7 +39,7 @@ class Onsets:
     """When memorization sets in.
 
     Attributes:
-        levels: By N, P(train closer) of the Gaussians, which an onset exceeds.
+        levels: By N, P(train closer) that an onset exceeds.
         closer: By N, P(train closer) by images shown.
         at: By N, images shown at the onset; None where the training ended before, or began after it.
         power: b, None if fewer than two N have an onset.
@@ -54,12 +58,22 @@ def votes(of_a: np.ndarray, of_b: np.ndarray) -> np.ndarray:
     return 0.5 + np.nan_to_num(np.sign(of_a) - np.sign(of_b)) / 4
 
 
+def definitions(gaussians: Mapping[int, float]) -> dict[str, dict[int, float]]:
+    """Levels that an onset may be said to exceed, by what they are, from P(train closer) of Gaussians."""
+    farther = {n: level + (1 - level) / 4 for n, level in gaussians.items()}
+    found = {
+        "what Gaussians of the same set have": dict(gaussians),
+        "that and a quarter of what is left to 1": farther,
+    }
+    return found | {f"{level} at every N": dict.fromkeys(gaussians, level) for level in COMMON}
+
+
 def onsets(histories: Mapping[int, History], levels: Mapping[int, float]) -> Onsets:
     """The onsets, and how they grow with N.
 
     Args:
         histories: By N, the margins of A's and B's images by images shown, of latents that all share.
-        levels: By N, P(train closer) that an onset exceeds: that of Gaussians of the same sets.
+        levels: By N, P(train closer) that an onset exceeds.
 
     Raises:
         GalgenError: If a history is empty, or not all are of the same latents.

@@ -3,7 +3,8 @@
 *Do A and B agree?* The anomaly cosine of two images is ruled by their largest scales, and there two Gaussians
 of alike sets agree as well as anything can: near 1, a ceiling under which no network can show that it does
 better. So beside it stands the cosine of a_i - m and b_i - m within a group of components, with m the mean of
-the data. Each group counts alike, however little of the variance it has.
+the data. Each group counts alike, however little of the variance it has. Within one component a cosine is a
+sign, and its median 1 or -1 whatever the models do: there the share of equal signs stands, 1/2 if unrelated.
 
 *Are samples as varied as galaxies?* With v_k the components of the training images, the variance of the
 samples along a group G over that of the training images,
@@ -14,6 +15,7 @@ is 1 for a model that has learnt the second moments, at large scales (the first 
 brightness and size) and at small ones (the last are noise).
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -51,6 +53,14 @@ def by_scale(a: Tensor, b: Tensor, images: np.ndarray) -> dict[str, np.ndarray]:
         norm = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
         found[name] = np.divide((x * y).sum(1), norm, out=np.zeros(len(x)), where=norm > 0)
     return found
+
+
+def middle(found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The median of `by_scale` in each group; in a group of one component the share of equal signs."""
+    return {
+        name: float((cosines > 0).mean() if name.startswith("component ") else np.median(cosines))
+        for name, cosines in found.items()
+    }
 
 
 def brightness(samples: Tensor, images: np.ndarray) -> float:

@@ -132,7 +132,7 @@ QUESTIONS = (
 # What each control must show; the questions left out are free. At 8 pixels little is left of a blur.
 EXPECTED = {
     "held out": dict.fromkeys(QUESTIONS, False),
-    # alike sets have alike images near: it may agree. That it is too close shows in many draws only
+    # alike sets have alike images near: it may agree. Too close takes many draws, and it draws unevenly
     "empirical denoiser": {"memorization": True, "too close": True},
     "blurred": {
         "agreement": False,

@@ -10,17 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.calibrated import STATISTICS
+from galgen.compare.flow import paired_w1
 from galgen.compare.maps import WHOLE, crossing
 from galgen.compare.seeds import PARTS
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.results import measured, unstrip
-from galgen.figures.style import COLOURS, spaced, stamp_sheet
+from galgen.figures.style import COLOURS, MODELS, intervals, spaced, stamp_sheet
 
 Records = Sequence[Mapping]
 Found = Mapping[str, Mapping]  # what a part found, by data set
 
 SHARED_AT = 0.2  # noise at which eigenvectors are shown
 NEAR = 0.25  # distance of two maps below which they are called near
+TONES = {"B": MODELS["B"], "other galaxies": COLOURS["glow"], "Gaussian": COLOURS["null"]}  # beside A
 
 
 def committed(part: str, folder: str | Path | None = None) -> dict[str, dict]:
@@ -63,16 +65,20 @@ def level(axis: Axes, at: float, **style: object) -> None:
 
 
 def verdict_figure(run: Mapping, against: str) -> Figure:
-    """Which distances find which set too far from a reference, which too close, and how sure they are."""
+    """Which distances find which set too far from a reference, which too close, and how sure they are.
+
+    A cell that was not measured is hatched, as white says that there is nothing to find.
+    """
     records = select(run["records"], against=against)
     rows, spaces = (list(dict.fromkeys(r[key] for r in records)) for key in ("set", "space"))
     columns = [(space, statistic) for space in spaces for statistic in STATISTICS]
     shown = np.full((len(rows), len(columns)), np.nan)
     for r in records:
-        signed = np.log10(min(1.0, 2 * min(r["far"], r["close"]))) * (-1 if r["far"] < r["close"] else 1)
+        signed = np.log10(_both_sides(r)) * (-1 if r["far"] < r["close"] else 1)
         shown[rows.index(r["set"]), columns.index((r["space"], r["statistic"]))] = signed
     figure, axis = plt.subplots(figsize=(9, 1.5 + 0.26 * len(rows)))
     picture = axis.imshow(shown, cmap="PuOr_r", vmin=-2, vmax=2, aspect="auto")
+    axis.patch.set(hatch="////", edgecolor=COLOURS["null"])  # shows where the picture has nothing
     axis.set_yticks(range(len(rows)), rows)
     axis.set_xticks(range(len(columns)), [name for _, name in columns], rotation=90, fontsize=8)
     for k, space in enumerate(spaces):
@@ -107,35 +113,109 @@ def answer(what: str) -> Callable[[Callable[[Mapping], str]], Callable[[Found], 
     return of_each
 
 
-@answer(
-    "A memorizer passes PQMass against others, and its own training set finds it too close after many draws"
-)
+@answer("A memorizer passes PQMass only while few of its images are drawn")
 def distances_answer(run: Mapping) -> str:
-    """Whether a memorizer passes, from how many draws its own set tells, and which models pass."""
+    """From how many draws a memorizer is too far from others and too close to its own set; who passes."""
     many = select(run["memorizer"], kind="with repeats")
-    N, few = many[0]["N"], select(many, against="held-out galaxies")[0]
-    own = select(many, against="training set")
-    close = ", ".join(f"{r['too close']} of {r['tests']} at n = {r['n'] / N:.2g} N" for r in own)
+    others, own = (select(many, against=name) for name in ("held-out galaxies", "training set"))
+    N, counts = own[0]["N"], ", ".join(f"{r['n'] / own[0]['N']:.2g}" for r in own)
+    far, close = (
+        ", ".join(str(r[side]) for r in rows) for rows, side in ((others, "too far"), (own, "too close"))
+    )
     passing = []
     for space in ("pixels", "features"):
         tests = select(run["records"], against="held-out galaxies", statistic="PQMass", space=space)
-        p = {r["set"]: 2 * min(r["far"], r["close"]) for r in tests if ", N = " in r["set"]}
+        p = {r["set"]: _both_sides(r) for r in tests if ", N = " in r["set"]}
         names = [name for name in p if p[name] > 0.05]
         passing.append(f"{len(names)} of {len(p)} in {space} ({', '.join(names) or 'none'})")
     return (
-        f"of {few['tests']} times {few['n']} draws of {spaced(N)} training images "
-        f"{few['tests'] - few['too far']} pass; too close {close}. Of the models pass {', '.join(passing)}"
+        f"of {own[0]['tests']} sets of {counts} times N draws, N = {spaced(N)} training images, {far} are "
+        f"found too far from held-out galaxies and {close} too close to the training images. Of the models "
+        f"pass {', '.join(passing)}"
     )
+
+
+@answer("Cells of galaxies against held-out galaxies")
+def chance_answer(run: Mapping) -> str:
+    """How many cells are coloured of sets of which none should be, but for chance."""
+    galaxies = [r for r in run["records"] if r["set"] in ("held out", "training images")]
+    tests = select(galaxies, against="held-out galaxies")
+    named = [
+        f"{r['set']}, {r['statistic']} of {r['space']}: too {'far' if r['far'] < r['close'] else 'close'}, "
+        f"p {_both_sides(r):.2f}"
+        for r in tests
+        if _both_sides(r) < 0.05
+    ]
+    chance = f"{len(tests) / 20:.1f} would by chance"
+    return f"{len(named)} of {len(tests)} have p < 0.05, {chance} ({'; '.join(named) or 'none'})"
+
+
+def over_null(records: Records, n: int) -> tuple[list[Estimate], np.ndarray]:
+    """W1 of latents by scale over what normals have that are correlated as they are, and the range of those.
+
+    Args:
+        records: Of one N and one who inverts, scale by scale.
+        n: Latents.
+
+    Returns:
+        W1 over the mean of its null, and the ends, (2, scales), of the middle 95 % of that null.
+    """
+    found, ends = [], []
+    for r in records:
+        a, *b = map(int, r["scale"].split()[1].split("-"))
+        null = paired_w1(r["correlation"]["value"], n * (max(b, default=a) - a + 1))
+        w1 = r["w1"]
+        found.append(Estimate(*(w1[end] / null.mean() for end in ("value", "low", "high")), n))
+        ends.append(np.quantile(null, (0.025, 0.975)) / null.mean())
+    return found, np.transpose(ends)
+
+
+def flow_figure(found: Found) -> Figure:
+    """Correlation of the latents that others find with those given, and W1 over its null; by scale."""
+    figure, axes = grid(2, max(1, len(found)))
+    for (above, below), (name, run) in zip(axes.T, found.items(), strict=False):
+        N = max(r["N"] for r in run["inversion"])
+        everyone = select(run["inversion"], N=N)
+        for who, colour in zip(dict.fromkeys(r["who"] for r in everyone), TONES.values(), strict=False):
+            rows = select(everyone, who=who)
+            x, (apart, ends) = np.arange(len(rows)), over_null(rows, run["n"])
+            intervals(above, x, values(rows, "correlation"), color=colour, label=who)
+            intervals(below, x, apart, color=colour)
+            if who == "B":
+                gray = {"color": COLOURS["null"], "alpha": 0.2}
+                null = np.array([r["null"] for r in rows])
+                above.fill_between(x, -null, null, **gray)
+                below.fill_between(x, *ends, **gray)
+                echo = [e.value * r["echo"] / r["w1"]["value"] for e, r in zip(apart, rows, strict=True)]
+                below.plot(x, echo, ":", color=MODELS["A"], label="$z'_A$")
+        above.set(title=f"{name}, N = {spaced(N)}, {run['n']} latents", xticks=[])
+        level(below, 1)
+        below.set(yscale="log", xlabel="principal components of the galaxies")
+        below.set_xticks(x, [r["scale"].split()[1] for r in rows], fontsize=8)
+    axes[0, 0].set_ylabel("correlation with $z$")
+    axes[1, 0].set_ylabel("$W_1$ / mean of its null")
+    if found:
+        axes[0, 0].legend(fontsize=7)
+        axes[1, 0].legend(fontsize=7)
+    return figure
 
 
 @answer("Correlation of z with the latents that others find in A's images")
 def flow_answer(run: Mapping) -> str:
-    """How much of a latent another denoiser finds again, at the largest N."""
+    """How much of a latent another denoiser finds again, at the largest N, and whether its density is A's."""
     N, told = max(r["N"] for r in run["inversion"]), []
     for who in dict.fromkeys(r["who"] for r in run["inversion"]):
-        rows = values(select(run["inversion"], N=N, who=who), "correlation")
-        told.append(f"{who} {rows[0]:.3f} at the largest scale, {rows[-1]:.3f} at the finest")
-    return f"N = {spaced(N)}, {'; '.join(told)}"
+        rows = select(run["inversion"], N=N, who=who)
+        found, (apart, (_, most)) = values(rows, "correlation"), over_null(rows, run["n"])
+        off = [r["scale"].split()[1] for r, e, top in zip(rows, apart, most, strict=True) if e.value > top]
+        groups = (
+            f"components {', '.join(off)}" if 0 < len(off) < len(rows) else "all groups" if off else "none"
+        )
+        told.append(
+            f"{who}: {found[0]:.3f} at the largest scale, {found[-1]:.3f} at the finest, $W_1$ "
+            f"{apart[0].value:.1f} and {apart[-1].value:.1f} times its null (beyond it in {groups})"
+        )
+    return f"N = {spaced(N)}, {run['n']} latents; {'; '.join(told)}"
 
 
 @answer(f"The distance of two maps falls below {NEAR:g} at")
@@ -164,9 +244,19 @@ def overlap_answer(run: Mapping) -> str:
 
 @answer("Of what A and B share beyond second moments, a network that was shown only these has")
 def content_answer(run: Mapping) -> str:
-    """How much of the agreement is the network."""
-    rows = select(run["content"], scale=WHOLE)
-    return ", ".join(f"{Estimate(**r['share'])} at N = {spaced(r['N'])}" for r in rows)
+    """How much of the agreement is the network, by scale at the largest N, and where that is in doubt."""
+    N = max(r["N"] for r in run["content"])
+    rows = select(run["content"], N=N)
+    shares = ", ".join(f"{Estimate(**r['share'])} in {r['scale']}" for r in rows)
+    own, near = (
+        [r[key]["value"] for r in rows] for key in ("network of Gaussian-Gaussian", "A-network of Gaussian")
+    )
+    poor = [r["scale"] for r, o, d in zip(rows, own, near, strict=True) if 2 * o > d]
+    doubt = f"not at its optimum in {', '.join(poor)}" if len(poor) < len(rows) else "nowhere at its optimum"
+    optimum = (
+        f"this network is {doubt}: more than half as far from its own Gaussian as from A" if poor else ""
+    )
+    return f"N = {spaced(N)}, {shares}{'; ' * bool(poor)}{optimum}"
 
 
 @answer("Standard deviation of the mean agreement")
@@ -175,6 +265,10 @@ def seeds_answer(run: Mapping) -> str:
     sd = {part: Estimate(**value) for part, value in run["components"].items()}
     each = ", ".join(f"{part} {sd[part]:.3f}" for part in PARTS)
     return f"{each}; an interval of all is {sd['wider']:.1f} times as wide as one over latents"
+
+
+def _both_sides(record: Mapping) -> float:
+    return min(1.0, 2 * min(record["far"], record["close"]))
 
 
 def _mean(sample: Sequence[float]) -> Estimate:

@@ -61,7 +61,8 @@ def _loss_curves(axis: Axes, test: DiscriminatorTest) -> None:
 def loss_panels(tests: Mapping[str, DiscriminatorTest], columns: int) -> Figure:
     """The distributions of the hinge loss of each test, in a panel under its name."""
     rows = -(-len(tests) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.7 * columns, 2 * rows), squeeze=False)
+    size = (max(2.7 * columns, 5.6), 2 * rows + 0.6)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for axis in axes.flat[len(tests) :]:
         axis.set_visible(False)
     for axis, (name, test) in zip(axes.flat, tests.items(), strict=False):
@@ -69,7 +70,7 @@ def loss_panels(tests: Mapping[str, DiscriminatorTest], columns: int) -> Figure:
         axis.set_title(name, fontsize=9)
     for axis in axes[-1]:
         axis.set_xlabel("$\\ell$")
-    axes[0, 0].legend(fontsize=6.5, loc="upper right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
@@ -92,7 +93,7 @@ def history_figure(history: Mapping[int, Mapping[int, DiscriminatorTest]]) -> Fi
     Args:
         history: By N, the tests by images shown.
     """
-    size = (2.8 * len(history), 2.9)
+    size = (max(2.8 * len(history), 5.6), 3.4)
     figure, axes = plt.subplots(1, len(history), figsize=size, sharey=True, squeeze=False)
     for axis, (n, tests) in zip(axes[0], history.items(), strict=True):
         for which, (colour, line, label) in _STYLES.items():
@@ -102,9 +103,9 @@ def history_figure(history: Mapping[int, Mapping[int, DiscriminatorTest]]) -> Fi
             if which == ("A", "train"):
                 axis.fill_between(list(tests), low, high, color=colour, alpha=0.12, lw=0)
         axis.axhline(2, color="black", lw=0.7)
-        axis.set(xscale="log", xlabel="images shown", title=f"N = {spaced(n)}", ylim=(0, 6))
-    axes[0, 0].set_ylabel("mean of $\\ell$")
-    axes[0, 0].legend(fontsize=6.5)
+        axis.set(xscale="log", xlabel="images shown", title=f"N = {spaced(n)}")
+    axes[0, 0].set(ylabel="mean of $\\ell$", ylim=(0, None))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 

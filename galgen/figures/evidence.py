@@ -4,7 +4,7 @@ The chapters on a family and chapter 10 ask the same functions, so that a verdic
 each page.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.inversion import Latents, latents_test
 from galgen.compare.morphology import COEFFICIENTS, valid
+from galgen.compare.scales import by_scale
 from galgen.compare.scoreboard import Portrait, portrait, scores
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
@@ -31,6 +32,7 @@ from galgen.figures.training import memorization_history
 from galgen.models import gan, glow_learner
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
+LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
 COUNT = 256  # images that show whether D knows those it was trained on
 
 
@@ -47,10 +49,11 @@ def gaps(experiment: Experiment) -> dict[int, np.ndarray]:
 def denoisers(experiment: Experiment) -> dict[str, object]:
     """How denoisers do on images that they have, and have not, been trained on: `unseen` and `gaps`."""
     small = experiment.networks(experiment.pair(experiment.sizes[0])[0])
-    held_out = experiment.dataset.images[experiment.split().validation[:100]]
-    curve = denoising_curve(experiment.family.denoiser(small), held_out, LEVELS[LEVELS <= 0.05])
+    held_out = experiment.dataset.images[experiment.split().validation[:200]]  # as chapter 02 draws it
+    curve = denoising_curve(experiment.family.denoiser(small), held_out, LITTLE)
     largest = {n: float(gap.max()) for n, gap in gaps(experiment).items()}
-    return {"unseen": np.median(curve.denoised, axis=1).tolist(), "gaps": largest}
+    found = map(float, np.median(curve.denoised, axis=1))
+    return {"unseen": dict(zip(LITTLE.tolist(), found, strict=True)), "gaps": largest}
 
 
 def pairs(
@@ -139,7 +142,7 @@ def latents(experiment: Experiment, count: int = 64) -> dict[int, Latents]:
 
 
 def ask(
-    experiment: Experiment, pair: tuple[Training, Training], shown: int | None = None, **options: int
+    experiment: Experiment, pair: tuple[Training, Training], shown: int | None = None
 ) -> DiscriminatorTest:
     """The discriminator test of a pair of GANs, at the end or at a milestone of their training."""
     nets = [experiment.networks(model, shown) for model in pair]
@@ -149,14 +152,14 @@ def ask(
     raw = [gan.draw(part["generator"], experiment.latents(), **given) for part in nets]
     judges, sets = [part["discriminator"] for part in nets], experiment.split(pair[0].N)
     seed, images = experiment.parameters.seed, experiment.dataset.images
-    return discriminator_test(judges, naive, own, images, sets, raw=raw, seed=seed, **options)
+    return discriminator_test(judges, naive, own, images, sets, raw=raw, seed=seed)
 
 
 def along(experiment: Experiment, n: int) -> dict[int, DiscriminatorTest]:
     """The same along the training of the first pair of N, by images shown."""
     pair = experiment.pair(n)
     stages = experiment.train(pair[0]).summary["weights"]
-    return {shown: ask(experiment, pair, shown, permutations=200) for shown in stages}
+    return {shown: ask(experiment, pair, shown) for shown in stages}
 
 
 def before_memory(experiment: Experiment, n: int) -> int:
@@ -184,7 +187,7 @@ def times(
     alpha: float,
     memorization: Mapping[tuple[str, int], Outcome] | None = None,
 ) -> dict[str, dict]:
-    """Passes over the training sets, after how many a pair memorises, and pixels a parameter.
+    """Passes over the training sets, the fewest by which a pair memorises, and pixels a parameter.
 
     Args:
         experiments: One a family.
@@ -198,8 +201,10 @@ def times(
         ratios |= {(label, n): n * pixels / e.weights for n in e.sizes}
         if not memorization:
             known |= {(label, n): test.memorization.outcome for n, test in pairs(e)[1].items()}
-        found = list(onset({e.sizes[0]: memorization_history(e, e.sizes[0])}, alpha).values())
-        found += [passes[label, n] for n in e.sizes if (label, n) in known and known[label, n].p < alpha]
+        early = onset({e.sizes[0]: memorization_history(e, e.sizes[0])}, alpha)
+        found = [(passes, n) for n, passes in early.items()]
+        ends = [n for n in e.sizes if (label, n) in known and known[label, n].p < alpha]
+        found += [(passes[label, n], n) for n in ends]
         first |= {label: min(found)} if found else {}
     return {"passes": passes, "ratios": ratios, "onset": first}
 
@@ -207,7 +212,7 @@ def times(
 def shapes(
     experiments: Iterable[Experiment], wrong: Controls, measure: Callable[[np.ndarray], Table]
 ) -> dict[str, dict]:
-    """How morphology changes with N, and whether it is kept: `between`, `farther` and `nearer`.
+    """How morphology changes with N, and whether it is kept: `between`, `copied`, `farther` and `nearer`.
 
     Args:
         experiments: One a family.
@@ -215,7 +220,7 @@ def shapes(
         measure: As `galgen.compare.morphology.measure`.
     """
     count = len(wrong.reference) // 2
-    between, farther, nearer = {}, {}, {}
+    between, copied, farther, nearer = {}, {}, {}, {}
     for e in experiments:
         bits, label, sizes = e.family.bits, e.family.label, e.sizes
 
@@ -227,21 +232,50 @@ def shapes(
         # of other latents than those of the smaller N, from which two sets would not be independent
         fresh = rows(e.samples(e.pair(sizes[-1])[0], count=2 * count)[count:])
         last = [rows(e.samples(model)[:count]) for model in e.pair(sizes[-1])]
+        own = rows(e.images(e.pair(sizes[0])[0])[:count])
+        again = np.random.default_rng(e.parameters.seed).integers(0, max(len(own), 1), count)
         used = with_spread(known, COEFFICIENTS)
         enough = used and min(map(len, (known, blurred, fresh, *last, *drawn.values()))) >= 10
         for n in sizes[:-1] or sizes:
             farther[label, n] = energy_difference(known, drawn[n], fresh, used) if enough else None
         compared = enough and used == with_spread(fresh, used)
         between[label] = distances(fresh, drawn[sizes[0]], used).energy if compared else None
+        copied[label] = distances(known, own[again], used).energy if enough and len(own) else None
         found = [energy_difference(known, blurred, part, used) for part in last] if enough else [None]
         nearer[label] = min(found, key=lambda estimate: estimate.value if estimate else 0)
-    return {"between": between, "farther": farther, "nearer": nearer}
+    return {"between": between, "copied": copied, "farther": farther, "nearer": nearer}
 
 
 def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
     """What the Gaussian of a model's training images draws, by the model's sampler and from its noise."""
     gaussian = fit_gaussian(experiment.images(training))
     return experiment.family.flow(gaussian, experiment.latents(), experiment.start).images
+
+
+def scale_by_scale(
+    experiment: Experiment,
+    samples: Mapping[int, Sequence[Tensor]],
+    gaussian: Mapping[int, Sequence[Tensor]],
+    other: Tensor,
+) -> dict[int, dict[str, dict[str, np.ndarray]]]:
+    """Agreement within groups of components, `by_scale`, by N and by pair, its controls among them.
+
+    Args:
+        experiment: Of a family of denoisers.
+        samples: A's and B's, by N.
+        gaussian: `gaussian_image` of both, by N.
+        other: What a network of other galaxies draws from the same noise.
+    """
+    images, found = experiment.dataset.images, {}
+    for n, (a, b) in samples.items():
+        pairs = {
+            "A and B": (a, b),
+            "two Gaussians": gaussian[n],
+            "A and B, unrelated latents": (a, b.roll(1, 0)),
+        }
+        pairs["A and a network of other galaxies"] = a, other
+        found[n] = {name: by_scale(*pair, images) for name, pair in pairs.items()}
+    return found
 
 
 def own_test(experiment: Experiment) -> tuple[dict[int, Outcome], float, Outcome]:

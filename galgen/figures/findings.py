@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from galgen.compare.discriminator import Course
 from galgen.compare.inversion import Latents
@@ -29,15 +30,17 @@ class Findings:
         linear: P(train closer) of Gaussians of the same images.
         passes: How often each pair was shown its training set.
         ratios: Training pixels over parameters.
-        onset: By family, the fewest passes after which a pair was found to memorize, where one was.
+        onset: By family, the fewest passes by which a pair was found to memorize, and its N, where one was.
         foreign: By denoiser, by how much A's and B's residuals agree more, at its largest N, than A's and
             those of a network of other galaxies.
         between: By family, the energy distance of morphology of the smallest N from the largest, of other
             latents; None where too few images are valid.
-        farther: By how much farther from galaxies an N is than the largest.
+        copied: By family, the energy distance from galaxies of copies of the smallest N's training images.
+        farther: By how much farther from galaxies model A of an N is than that of the largest, which draws
+            from other latents.
         nearer: By family, by how much nearer to galaxies than galaxies blurred by a pixel the largest N is,
             of A and B the one farther off.
-        unseen: PSNR on held-out images of the denoiser of the smallest N, with noise of 0.01 to 0.05.
+        unseen: PSNR on held-out images of the denoiser of the smallest N, by level of little noise, growing.
         gaps: By N, by how many dB a denoiser is better at most for having been trained on an image.
         missed: By question, the controls that it must find and does not.
         alpha: The p-value below which a null is rejected.
@@ -52,12 +55,13 @@ class Findings:
     linear: Mapping[tuple[str, int], float] = field(default_factory=dict)
     passes: Mapping[tuple[str, int], float] = field(default_factory=dict)
     ratios: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    onset: Mapping[str, float | None] = field(default_factory=dict)
+    onset: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     foreign: Mapping[str, Outcome] = field(default_factory=dict)
     between: Mapping[str, Outcome | None] = field(default_factory=dict)
+    copied: Mapping[str, Outcome | None] = field(default_factory=dict)
     farther: Mapping[tuple[str, int], Estimate | None] = field(default_factory=dict)
     nearer: Mapping[str, Estimate | None] = field(default_factory=dict)
-    unseen: Sequence[float] = ()
+    unseen: Mapping[float, float] = field(default_factory=dict)
     gaps: Mapping[int, float] = field(default_factory=dict)
     missed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     alpha: float = ALPHA
@@ -85,15 +89,21 @@ class Findings:
         return answer is not None and answer.p < self.alpha
 
     def hurried(self, family: str) -> str:
-        """Why training time alone explains that the largest N does not memorize; empty if it does not."""
-        n, onset = self.sizes(family)[-1], self.onset.get(family)
-        shown = self.passes[family, n]
-        if onset is not None and shown >= onset:
+        """Why training time alone may explain that the largest N does not memorize; empty if it does not.
+
+        That a larger set takes as many passes as a smaller one is assumed, and said.
+        """
+        n = self.sizes(family)[-1]
+        shown, (first, of) = self.passes[family, n], self.onset.get(family, (inf, 0))
+        if shown >= first:
             return ""
         longest = max(self.passes[family, m] for m in self.sizes(family))
-        known = f"no pair memorises within {_count(longest)} passes, so when that sets in is not known"
-        if onset is not None:
-            known = f"memorization sets in after {_count(onset)}"
+        known = f"no pair is found to memorise within {_count(longest)}, so how many it takes is not known"
+        if of:
+            known = (
+                f"the fewest by which a pair is found to memorise are {_count(first)}, at N = {spaced(of)}: "
+            )
+            known += "unless a larger set takes fewer, there was no time for it"
         return f"{family} had {_count(shown)} passes at N = {spaced(n)}, and {known}"
 
     def undecided(self, family: str) -> str:

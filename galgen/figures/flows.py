@@ -15,6 +15,7 @@ import torch
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from scipy import stats
 from torch import Tensor
 
@@ -167,8 +168,8 @@ def flow_diagram() -> Figure:
             (0.80, "bottom", "->", MODELS["A"], f"$T_{k}$"),
             (0.26, "top", "<-", MODELS["B"], f"$T_{k}^{{-1}}$"),
         ):
-            arrow = {"arrowstyle": style, "color": colour, "lw": 1.6}
-            axes[k].annotate("", (right, y), (left, y), xycoords="figure fraction", arrowprops=arrow)
+            form = {"arrowstyle": style, "color": colour, "lw": 1.6, "mutation_scale": 12}
+            figure.add_artist(FancyArrowPatch((left, y), (right, y), **form))
             above = 0.03 if side == "bottom" else -0.03
             figure.text((left + right) / 2, y + above, text, ha="center", va=side)
     figure.text(0.02, 0.95, "to generate", color=MODELS["A"], va="center")

@@ -7,7 +7,7 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.results import measured, unstrip
 from galgen.figures.scoreboard import UNITS, Board
 from galgen.figures.style import spaced, stamp_sheet
@@ -23,7 +23,7 @@ def committed(sha256: str, seed: int, folder: str | Path | None = None) -> dict 
 
 
 def changes(here: Board, night: Board) -> str:
-    """The values of every question that tells samples from galaxies, of this run and of a night."""
+    """Of this run and of a night: what tells samples from galaxies, and the margin of memorization."""
     said = []
     for (label, n), found in night.items():
         known = here.get((label, n), {})
@@ -32,6 +32,11 @@ def changes(here: Board, night: Board) -> str:
             for question in ("distribution", "coarse distribution", "morphology")
             if question in known and question in found
         ]
+        if all("memorization" in answers for answers in (known, found)):
+            both = (
+                f"{a['memorization'].value:.3f} (p {p_text(a['memorization'].p)})" for a in (known, found)
+            )
+            parts.append(f"margin of memorization {' → '.join(both)}")
         if parts:
             said.append(f"*{label}*, N = {spaced(n)}: {', '.join(parts)}")
     return f"This run → a night. {'; '.join(said)}." if said else "This run has none of a night's pairs."
@@ -49,7 +54,8 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = ""
     for pair in found["pairs"]:
         key, minutes = (pair["pair"], pair["N"]), ", ".join(f"{m:.0f}" for m in pair["minutes"])
         closer = here.get(key, ""), Estimate(**pair["closer"]), f"{pair['linear']:.2f}"
-        rows.append([key[0], spaced(key[1]), spaced(pair["images_shown"]), minutes, *closer])
+        shown = f"{spaced(pair['images_shown'])} ({pair['images_shown'] / key[1]:.0f} passes)"
+        rows.append([key[0], spaced(key[1]), shown, minutes, *closer])
     head = ["pair", "N", "images shown", "minutes of a core, A and B"]
     head += ["P(train closer), this run", "night", "Gaussians of the same images"]
     without = f"Not trained yet: {'; '.join(found['missing'])}." if found["missing"] else ""

@@ -66,21 +66,24 @@ def power_answer(runs: Mapping[str, Mapping]) -> str:
         )
     tests = [record for each in runs.values() for record in _nothing(each).values()]
     rejected, total = (sum(record[name] for record in tests) for name in ("rejected", "tests"))
-    least = {}
-    for record in sorted(run["records"], key=lambda r: r["level"]):
-        if record["alternative"] and 2 * record["rejected"] >= record["tests"]:
-            least.setdefault((record["question"], record["alternative"]), record["level"])
     says = []
     for question in QUESTIONS:
-        seen = {name: f"{level:.0%}" for (q, name), level in least.items() if q == question}
-        asked = dict.fromkeys(r["alternative"] for r in run["records"] if r["question"] == question)
-        parts = [f"{_NAMES.get(name, name)} {seen.get(name, 'never')}" for name in asked if name]
-        if parts:
-            says.append(f"*{question}*: {', '.join(parts)}")
+        faults = [r for r in run["records"] if r["question"] == question and r["alternative"]]
+        told = {}  # by how much is found, the faults or the N of which
+        for name, n in dict.fromkeys((r["alternative"], r["N"]) for r in faults):
+            levels = [r for r in faults if (r["alternative"], r["N"]) == (name, n)]
+            seen = [r["level"] for r in levels if 2 * r["rejected"] >= r["tests"]]
+            found = f"{min(seen):.0%}" if seen else f"none up to {max(r['level'] for r in levels):.0%}"
+            what = _NAMES.get(name, name)
+            part = f"{found} {'of' if name in _NAMES else 'in'}"
+            key, of = (f"{part} {what} at N =", spaced(n)) if n else (part, what)
+            told.setdefault(key, []).append(of)
+        if told:
+            says.append(f"*{question}*: {'; '.join(' '.join((k, ', '.join(of))) for k, of in told.items())}")
     return (
         f"**Where there is nothing to find, {rejected} of {spaced(total)} tests reject at "
         f"p < {run['alpha']:g} ({rejected / total:.1%}).** The smallest fault tried that at least half of "
-        f"the tests find, at any N: {'; '.join(says)}."
+        f"the tests find: {'. '.join(says)}."
     )
 
 

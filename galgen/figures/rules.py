@@ -6,11 +6,20 @@ found before what could not have been. Levels are those of `galgen.figures.findi
 only a few models to deal out anew and where a discriminator is asked.
 """
 
-from math import inf
+from math import inf, log10
 
 from galgen.compare.uncertainty import p_text
 from galgen.figures import rules_glow_gan
-from galgen.figures.claims import Claim, claim_into, kept, single, time, unmeasured, whatever_size
+from galgen.figures.claims import (
+    Claim,
+    by_construction,
+    claim_into,
+    kept,
+    single,
+    time,
+    unmeasured,
+    whatever_size,
+)
 from galgen.figures.findings import AREA, MARGIN, PAPER, Findings
 from galgen.figures.sentences import values
 from galgen.figures.style import spaced
@@ -122,7 +131,10 @@ def _unseen_copies(run: Findings) -> Ruling:
         not_testable(not run.rejected(copies[0]), "the smallest N is not found to memorise"),
         not_testable(run.rejected(copies[-1]), "the largest N memorises as well"),
         unmeasured([between]),
-        not_held(run.rejected(between), "the N that memorises is distinguished from the one that does not"),
+        not_held(
+            run.rejected(between),
+            f"the N that memorises is distinguished from the other{by_construction(run, run.diffusion)}",
+        ),
         underpowered(run.blind("morphology")),
         held("the two are not distinguished, and the controls that must be are"),
     )
@@ -131,9 +143,11 @@ def _unseen_copies(run: Findings) -> Ruling:
 @_claim("section 3.3.2, figure 6", "fig-psnr")
 def _plateau(run: Findings) -> Ruling:
     """The denoiser of a small N stays at about 27 dB on images it has not seen, however little the noise."""
-    rise, middle = run.unseen[0] - run.unseen[-1], sorted(run.unseen)[len(run.unseen) // 2]
+    (least, best), *_, (most, worst) = run.unseen.items()
+    rise, middle = best - worst, sorted(run.unseen.values())[len(run.unseen) // 2]
+    undone = " to ".join(f"{-20 * log10(sigma):.0f}" for sigma in (most, least))
     return ruled(
-        f"{run.unseen[-1]:.1f} to {run.unseen[0]:.1f} dB as noise falls from 0.05 to 0.01, undone 26 to 40",
+        f"{worst:.1f} to {best:.1f} dB as noise falls from {most:.2g} to {least:.2g}, undone {undone}",
         not_held(rise >= 3, f"it gains {rise:.1f} dB, 3 or more"),
         not_held(abs(middle - 27) > 3, f"it is flat within 3 dB, but about {middle:.0f} dB"),
         held("it is flat within 3 dB, and within 3 of 27"),

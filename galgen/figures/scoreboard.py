@@ -154,8 +154,15 @@ def take_away(
     useful, useless = (", ".join(q for q in asked if asked[q] is side) for side in (True, False))
     useless = useless and f"**Not separated from their controls here:** {useless}"
     linear = "so agreement alone is no sign of having learnt galaxies"
-    said = Counter(ruling.verdict for ruling in rulings)
-    counted = ", ".join(f"{said[verdict]} {verdict}" for verdict in VERDICTS)
+    known = list(rulings)
+    said, built = (
+        Counter(ruling.verdict for ruling in known if only in ruling.reason)
+        for only in ("", "by construction")
+    )
+    counted = ", ".join(
+        f"{said[verdict]} {verdict}" + f" ({built[verdict]} of them by construction)" * bool(built[verdict])
+        for verdict in VERDICTS
+    )
     return [
         f"**Of use:** {useful or 'none'}. {useless or 'Each question finds what it must'}.",
         f"**Agreement** beyond chance: {where(run, 'agreement')}. Two Gaussians agree at "
@@ -183,9 +190,17 @@ def differences(boards: Mapping[str, Board], alpha: float) -> str:
             differ.append(f"{question} of {family} at N = {spaced(n)} ({'; '.join(said)})")
     largest = [f"{max(gaps[q]):.2f} at most in {q}" for q in QUESTIONS if q in gaps]
     same = len(shared) - len(differ)
-    text = f"Of {len(shared)} answers that both runs have, {same} are on the same side of p = {alpha}."
+    missing = {q: lacks({name: board.values() for name, board in boards.items()}, q) for q in QUESTIONS}
+    absent = {name: [q for q in QUESTIONS if missing[q] == [name]] for name in boards}
+    text = "".join(f"{name} was not asked: {', '.join(asked)}. " for name, asked in absent.items() if asked)
+    text += f"Of {len(shared)} answers that both runs have, {same} are on the same side of p = {alpha}."
     text += f" They differ in: {'; '.join(differ)}." if differ else ""
     return f"{text} The values differ by {', '.join(largest)}."
+
+
+def lacks(series: Mapping[str, Iterable[Mapping[str, Outcome]]], question: str) -> list[str]:
+    """The series, by name, in which a question has no answer at all."""
+    return [name for name, answers in series.items() if not any(question in answer for answer in answers)]
 
 
 def dot_plot(
@@ -223,9 +238,13 @@ def dot_plot(
                     at = y + 0.3 * (k - (len(series) - 1) / 2)
                     null = COLOURS["null"] if len(series) == 1 else colour
                     _dot(axis, at, answer[question], colour, null, alpha)
-        if not any(question in answer for answers in series.values() for answer in answers):
-            axis.text(0.5, 0.3, "too few images\nto ask", ha="center", transform=axis.transAxes, fontsize=9)
+        lacking = lacks(series, question)
+        if len(lacking) == len(series):
             axis.set_xticks([])
+        if lacking and len(series) == 1:
+            axis.text(0.5, 0.3, "too few images\nto ask", ha="center", transform=axis.transAxes, fontsize=9)
+        elif lacking:  # of several runs some may be older than a question
+            unit = "\n".join([unit, "not asked in", *lacking])
         if controls:
             axis.axhline(len(rows) - controls - 0.5, color="black", lw=0.7)
         axis.set_title(question, fontsize=10)

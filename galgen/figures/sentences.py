@@ -4,6 +4,7 @@ A set is said to be distinguished from galaxies where p is at most `ALPHA`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 
 import numpy as np
 
@@ -71,19 +72,35 @@ def convergence(networks: Estimate, gaussians: Estimate) -> str:
 
 
 def first_component(deviation: float, share: float) -> str:
-    """Whether the noise that a sampler starts from reaches the galaxies' spread along the first component.
+    """Whether the noise that the flow starts from reaches the galaxies' spread along the first component.
 
     Args:
         deviation: The galaxies' standard deviation along it.
         share: The samples' variance along it over the galaxies'.
     """
     spread = f"Galaxies spread by {deviation:.1f} along the first component."
-    start = "The sampler starts from one image with noise of 1 in every direction"
+    start = "The flow starts from one image with noise of 1 in every direction"
     if deviation <= 1 or share >= 0.8:
         return f"{spread} {start}."
-    range_ = "the range of noise from 0 to 1, which is the paper's, cuts the variance there to"
-    short = f"too little to reach the brightest and the faintest: {range_} {share:.2f} of what it should be"
-    return f"{spread} {start}, {short}."
+    short = f"too little to reach the brightest and the faintest: it has {share:.2f} of their variance there"
+    return f"{spread} {start}, {short}. Other starts, and another way from this one, are below."
+
+
+def way_or_range(flow: Portrait, ascent: Portrait | None) -> str:
+    """Is it the flow from one image, or the range of noise, that cuts the variance along the first component?
+
+    Args:
+        flow: What the flow draws from one image.
+        ascent: What the paper's ascent draws from it, in the same range of noise; None if it fails.
+    """
+    if ascent is None:
+        return "The paper's ascent does not converge here."
+    one, other = (found.spread["component 1"] for found in (flow, ascent))
+    text = f"Along component 1 the flow from one image has {one:.2f} of the galaxies' variance, the paper's "
+    text += f"ascent, of the same network from the same image in the same range of noise, {other:.2f}: "
+    if abs(other - 1) < abs(one - 1) - 0.1:
+        return f"{text}the range of noise is not what cuts it, but the flow from one image."
+    return f"{text}the ascent does no better, so the range of noise may be what cuts it."
 
 
 def gives_away(found: Portrait) -> str:
@@ -95,9 +112,19 @@ def gives_away(found: Portrait) -> str:
     text = f"A classifier tells them from galaxies at {told or 'no number of'} pixels a side"
     text += f", and not at {missed}" if told and missed else ""
     off = [f"{ratio:.2f} in {name}" for name, ratio in found.spread.items() if not 0.75 < ratio < 1.35]
-    return (
-        f"{text}. Of the galaxies' variance they have {', '.join(off) or '0.75 to 1.35 in all components'}."
-    )
+    within = f"{span(list(found.spread.values()))}, in all components within 0.75 to 1.35"
+    return f"{text}. Of the galaxies' variance they have {', '.join(off) or within}."
+
+
+def against(found: Portrait, other: Portrait) -> str:
+    """A classifier's AUC at each side in pixels for two sets of samples, and which are nearer to galaxies."""
+    said = []
+    for side, test in found.c2st.items():
+        one, two = test.auc, other.c2st[side].auc
+        verdict = "nearer to galaxies" if one.high < two.low else "no clear difference"
+        verdict = "farther from galaxies" if one.low > two.high else verdict
+        said.append(f"at {side} pixels {one} against {two} ({verdict})")
+    return ", ".join(said)
 
 
 def best_of(ways: Mapping[str, Portrait], ours: str) -> str:
@@ -120,9 +147,12 @@ def lost(errors: Mapping[str, float], linear: Mapping[str, float]) -> str:
         return f"Its squared error is below that of the linear filter by {-whole:.2f} in all."
     most = max(excess, key=excess.get)
     name, of_light = next(iter(excess.items()))
-    text = f"Its squared error is above that of the linear filter by {whole:.2f}; most of that, "
-    text += f"{excess[most]:.2f}, is in {most}. In {name}, brightness and size, it errs "
-    return f"{text}{'more' if of_light > 0 else 'less'} ({of_light:+.2f})."
+    text = f"Its squared error is above that of the linear filter by {whole:.2f}; the largest part of that, "
+    text += f"{excess[most]:.2f}, is in {most}. Its bias exceeds the filter's by "
+    text += f"{errors['bias'] - linear['bias']:+.2f}. In {name}, brightness and size, it errs "
+    if of_light > 0:
+        return f"{text}more ({of_light:+.2f})."
+    return f"{text}less ({of_light:+.2f}): that it may not know how bright galaxies are does not show there."
 
 
 def beyond(difference: float) -> str:
@@ -134,7 +164,7 @@ def beyond(difference: float) -> str:
 
 
 def onset(history: Mapping[int, Mapping[int, Memorization]], alpha: float = 0.01) -> dict[int, float]:
-    """After how many passes over its training set a pair of models has memorised it.
+    """By how many passes over its training set a pair of models is found to have memorised it.
 
     Args:
         history: The tests by N and images shown.
@@ -151,13 +181,14 @@ def onset(history: Mapping[int, Mapping[int, Memorization]], alpha: float = 0.01
 
 
 def passes(history: Mapping[int, Mapping[int, Memorization]]) -> str:
-    """The same in words."""
-    found = onset(history)
-    texts = [
-        f"at N = {spaced(n)} " + (f"after {spaced(round(found[n]))} passes" if n in found else "never")
-        for n in history
-    ]
-    return f"The pair memorises (p < 0.01) {', '.join(texts)}"
+    """The same in words, with the milestone before, by which it is not."""
+    found, texts = onset(history), []
+    for n, tests in history.items():
+        missed = [shown / n for shown in tests if shown / n < found.get(n, inf)]
+        said = [f"by {spaced(round(found[n]))} passes"] if n in found else []
+        said += [f"not by {spaced(round(missed[-1]))}{'' if said else ' passes'}"] if missed else []
+        texts.append(f"at N = {spaced(n)} {', '.join(said)}")
+    return f"The pair is found to memorise (p < 0.01) {'; '.join(texts)}"
 
 
 # Of Glow and the GAN
@@ -252,7 +283,7 @@ def grey_levels(bits: int, shift: Outcome, like: Outcome, worse: Sequence[str]) 
     text += f"{spoken(shift)}, with like against like {spoken(like)}. "
     if not worse:
         return text + "Here the cut shows in no coefficient."
-    return text + f"A Glow held against uncut data would be blamed in {', '.join(worse)} for its grey levels."
+    return text + f"A Glow of so few, held against uncut data, would be blamed for it in {', '.join(worse)}."
 
 
 def same_share(uneven: Mapping[str, int]) -> str:
@@ -274,14 +305,14 @@ def kinds(name: str, found: Mapping[str, Shared], strangers: Mapping[str, Shared
     middle, far = (
         f"{np.median([s.value for s in side.values()] or [0]):+.2f}" for side in (found, strangers)
     )
-    strong = ", ".join(LABELS[k] for k, s in found.items() if s.p <= ALPHA and s.value > 0)
-    text += f"is positive and beyond shuffled latents in {strong or 'no coefficient'} "
-    text += f"(median {middle}{' over the coefficients' if strong else ''})."
+    strong, also = (
+        ", ".join(LABELS[k] for k, s in side.items() if s.p <= ALPHA and s.value > 0) or "no coefficient"
+        for side in (found, strangers)
+    )
+    text += f"is positive and beyond shuffled latents in {strong} (median over the coefficients {middle})"
     if not strangers:
-        return text
-    ahead = [LABELS[k] for k in found if k in strangers and found[k].value > strangers[k].value]
-    text += f" The model of other galaxies has a median of {far}; "
-    return text + f"A and B agree more than that in {_listed(ahead)}."
+        return text + "."
+    return text + f", that of A and a model of other galaxies in {also} (median {far})."
 
 
 def family(pair: Sequence[Portrait]) -> str:

@@ -40,6 +40,7 @@ COLOURS = {
     "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
 }
 MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10
+_CYCLE = list(dict.fromkeys([*MODELS.values(), *list(COLOURS.values())[:-1]]))  # each once, no gray
 
 
 def house_style() -> None:
@@ -55,7 +56,7 @@ def house_style() -> None:
             "axes.titlesize": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": plt.cycler(color=[*MODELS.values(), *list(COLOURS.values())[:3], "#CC79A7"]),
+            "axes.prop_cycle": plt.cycler(color=_CYCLE),
             "legend.frameon": False,
             "image.cmap": "gray",
             "image.interpolation": "nearest",

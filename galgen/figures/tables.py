@@ -7,11 +7,12 @@ from IPython.display import Markdown
 from torch import Tensor
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.scales import brightness
+from galgen.compare.scales import brightness, middle
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Outcome, bootstrap, p_text
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
+from galgen.figures.findings import MARGIN
 from galgen.figures.style import spaced
 from galgen.runs.store import Run
 
@@ -93,15 +94,32 @@ def portrait_table(portraits: Mapping[str, Portrait], before: str, after: str = 
     return table(head, rows, before=before, after=after)
 
 
-def scale_table(scales: Mapping[int, Sequence[Mapping[str, np.ndarray]]]) -> Markdown:
-    """Median cosines within groups of components: by N, of two networks and of two Gaussians."""
-    head = ["N", *next(iter(scales.values()))[0]]
+def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) -> Markdown:
+    """Agreement within groups of components, and where a network of other galaxies agrees as well.
+
+    Args:
+        scales: By N and by pair (`galgen.figures.evidence.scale_by_scale`), `galgen.compare.scales.by_scale`.
+    """
+    found = {n: {pair: middle(each) for pair, each in pairs.items()} for n, pairs in scales.items()}
     rows = [
-        [spaced(n), *(f"{np.median(nets[k]):.2f} / {np.median(blobs[k]):.2f}" for k in nets)]
-        for n, (nets, blobs) in scales.items()
+        [spaced(n), pair, *(f"{value:.2f}" for value in each.values())]
+        for n, pairs in found.items()
+        for pair, each in pairs.items()
     ]
-    text = "Median cosine of A and B within groups of principal components: two U-Nets / two Gaussians."
-    return table(head, rows, before=text)
+    alike = []
+    for n, (own, *_, foreign) in ((n, pairs.values()) for n, pairs in found.items()):
+        groups = [name for name in own if foreign[name] > own[name] - MARGIN]
+        where = ", ".join(groups) if len(groups) < len(own) else "every group"
+        alike += [f"at N = {spaced(n)} in {where}"] if groups else []
+    head = next(iter(next(iter(found.values())).values()))
+    return table(
+        ["N", "of one latent", *(f"{k} (equal signs)" if k == "component 1" else k for k in head)],
+        rows,
+        before="Median cosine within groups of principal components; of one component, where a cosine is "
+        "1 or -1, the share of latents with equal signs, 0.50 if unrelated:",
+        after=f"The network of other galaxies agrees with A as well as B does, within {MARGIN} or better, "
+        f"{'; '.join(alike) or 'nowhere'}: there agreement is no evidence of having learnt these galaxies.",
+    )
 
 
 def residual_table(found: Mapping[int, Outcome], stranger: float, more: Outcome) -> Markdown:

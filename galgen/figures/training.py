@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 
 from galgen.compare.memorization import Memorization, gaussian_margins, margins, memorization_test
 from galgen.compare.onset import Onsets
+from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, Training
+from galgen.figures.sentences import at_sizes
 from galgen.figures.style import COLOURS, intervals, shades, spaced
 from galgen.figures.tables import table
 from galgen.runs.checkpoint import read_losses
@@ -83,10 +85,20 @@ def memorization_history(experiment: Experiment, N: int, count: int = 64) -> dic
     return found
 
 
+def scatter(history: Mapping[int, Mapping[int, Memorization]]) -> str:
+    """How far two trainings alone move P(train closer): milestones of all that are clearly below 1/2."""
+    closer = [(test.models.closer, n) for n, tests in history.items() for test in tests.values()]
+    low = [f"{found} at N = {spaced(n)}" for found, n in closer if found.high < 0.5]
+    text = f"Below one half with their whole interval: {len(low)} of {len(closer)} milestones"
+    text += f" ({', '.join(low)})" * bool(low)
+    return f"{text}. No copying leads there; two networks that differ in all latents may"
+
+
 def onset_figure(found: Onsets) -> Figure:
     """P(train closer) over N and images shown as a surface with the onsets upon it; and over passes.
 
-    On the right the level that an onset exceeds is dotted, for each N.
+    On the right the level that an onset exceeds is dotted for each N; it may be another for each, so that two
+    curves need not lie on each other where the onsets do.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=(1.1, 1))
     sizes = np.array(list(found.closer), float)
@@ -143,28 +155,42 @@ def onset_table(found: Onsets) -> Markdown:
     )
 
 
-def onset_answer(found: Onsets) -> str:
-    """The answer in one sentence, or what is missing for one."""
-    reached = [n for n, onset in found.at.items() if onset]
-    missing = [n for n in found.at if n not in reached]
-    late = f"N = {', '.join(map(spaced, missing))} {'was' if len(missing) == 1 else 'were'} not trained long"
-    late = f" ({late} enough to show an onset.)" if missing else ""
-    if not found.power:
-        few = f"only N = {spaced(reached[0])} has an onset" if reached else "no model here shows an onset"
-        return f"**How the onset grows with N cannot be said:** {few}, and a power law takes two.{late}"
-    power = found.power
-    grows = "in proportion to N"
-    if power.low > 1:
-        grows = "faster than N"
-    elif power.high < 1:
-        grows = "more slowly than N" if power.low > 0 else "not measurably with N"
-    elif power.low <= 0:
-        return f"**The onset is not known well enough:** it goes as N to the power of {power}.{late}"
-    of = f"of {len(reached)} sizes, {spaced(reached[0])} to {spaced(reached[-1])}"
+def growth_table(found: Mapping[str, Onsets]) -> Markdown:
+    """How the onset grows with N by each definition of it: the power of N, and the onsets it is fitted to."""
+    rows = []
+    for name, each in found.items():
+        at = (f"{spaced(round(onset.value))} (N = {spaced(n)})" for n, onset in each.at.items() if onset)
+        levels = dict.fromkeys(f"{level:.2f}" for level in each.levels.values())
+        rows.append([name, ", ".join(levels), ", ".join(at) or "none", each.power or "–"])
+    head = ["the onset is where P(train closer) exceeds", "by N", "images shown", "power of N"]
+    return table(head, rows, before="By each definition of the onset; a power of 1 is in proportion to N:")
+
+
+def onset_answer(found: Mapping[str, Onsets]) -> str:
+    """The answer in one sentence, or what is missing for one, from the onsets by each definition."""
+    powers = {name: each.power for name, each in found.items() if each.power}
+    late = [n for n in next(iter(found.values())).at if not any(each.at[n] for each in found.values())]
+    late = f" ({at_sizes(late)}: no onset.)" if late else ""
+    if not powers:
+        few = "by no definition do two N have one, and a power law takes two"
+        return f"**How the onset grows with N cannot be said:** {few}.{late}"
+    said = ", of ".join(f"{power} where P(train closer) exceeds {name}" for name, power in powers.items())
+    said = f"as N to the power of {said}; 1 is in proportion.{late}"
+    first, *others = dict.fromkeys(map(_grows, powers.values()))
+    if others:
+        return f"**How the onset of memorization grows with N depends on what is called the onset:** {said}"
     return (
-        f"**At one learning rate, memorization sets in after a number of images shown that grows {grows}:** "
-        f"as N to the power of {power}, by a fit to the onsets {of}; 1 is in proportion.{late}"
+        "**At one learning rate, memorization sets in after a number of images shown that "
+        f"{first}, by each definition:** {said}"
     )
+
+
+def _grows(power: Estimate) -> str:
+    if power.low > 1:
+        return "grows faster than N"
+    if power.high < 1:
+        return "grows more slowly than N" if power.low > 0 else "does not measurably grow with N"
+    return "may grow in proportion to N" if power.low > 0 else "is not known well enough to say how it grows"
 
 
 def memorization_figure(history: Mapping[int, Mapping[int, Memorization]]) -> Figure:
