@@ -4,7 +4,8 @@
 
     images shown = min(passes_per_image * N, images_cap)
 
-as a denoiser memorises after so many passes over its images: one budget for all N would mix N with time.
+as memorising takes passes over the images, how many at each N is one of the questions: with one budget of
+images for all N, only the small ones would have the time.
 """
 
 from collections.abc import Iterable
