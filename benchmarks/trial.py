@@ -69,7 +69,7 @@ def tests(experiment: Experiment) -> dict:
     if experiment.family.name == "glow":
         found["latents"] = str(evidence.latents(experiment, N)[N])[:200]
     if experiment.family.name == "gan":
-        found["judges"] = [test.verdict() for test in evidence.along(experiment, N).values()]
+        found["judges"] = evidence.ask(experiment, experiment.pair(N)).verdict()
     return found
 
 
