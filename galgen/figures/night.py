@@ -54,7 +54,8 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = ""
     for pair in found["pairs"]:
         key, minutes = (pair["pair"], pair["N"]), ", ".join(f"{m:.0f}" for m in pair["minutes"])
         closer = here.get(key, ""), Estimate(**pair["closer"]), f"{pair['linear']:.2f}"
-        shown = f"{spaced(pair['images_shown'])} ({pair['images_shown'] / key[1]:.0f} passes)"
+        passes = spaced(round(pair["images_shown"] / key[1]))
+        shown = f"{spaced(pair['images_shown'])} ({passes} passes)"
         rows.append([key[0], spaced(key[1]), shown, minutes, *closer])
     head = ["pair", "N", "images shown", "minutes of a core, A and B"]
     head += ["P(train closer), this run", "night", "Gaussians of the same images"]
