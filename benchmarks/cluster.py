@@ -4,11 +4,12 @@
     python benchmarks/cluster.py [--out results/robustness/cluster.json]
 
 Both are whole books of the profile `smoke`, made in copies of the project where a blind denoiser is shown
-more images and a checkpoint is saved at each line of the log: jobs are to be caught in the middle. On the
-cluster two trainings and one chapter are cancelled (`scancel`), one training is pushed off its node as by a
-job that takes precedence (`scontrol requeue`), and one comes to the end of its time (`scontrol update
-EndTime`). Nothing else is done: the workflow queues them again by itself. All trainings go on from a
-checkpoint, which is noted.
+more images and a checkpoint is saved at each line of the log: jobs are to be caught in the middle. There the
+simulation is cut into parts and the morphology of each model is a job, as for many galaxies. On the cluster
+one part, two trainings, one measurement and one chapter are cancelled (`scancel`), one training is pushed off
+its node as by a job that takes precedence (`scontrol requeue`), and one comes to the end of its time
+(`scontrol update EndTime`). Nothing else is done: the workflow queues them again by itself. All trainings go
+on from a checkpoint, which is noted.
 """
 
 import argparse
@@ -29,20 +30,26 @@ from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
-EDITS = {  # what makes trainings long enough, and their checkpoints frequent enough, to be caught
-    "galgen/config.py": (
+EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be caught, and small work be cut
+    (
+        "galgen/config.py",
         "passes_per_image=64, images_cap=1024, milestones=3",
         "passes_per_image=None, images_cap=6000, milestones=3",
     ),
-    "galgen/runs/training.py": ("save_every_seconds: float = 60.0", "save_every_seconds: float = 0.0"),
-}
+    ("galgen/config.py", "simulated=150,", "simulated=4000,"),
+    ("galgen/data/prepare.py", "PART = 10_000", "PART = 2000"),
+    ("galgen/runs/training.py", "save_every_seconds: float = 60.0", "save_every_seconds: float = 0.0"),
+    ("workflow/book/runs.py", "MANY = 256", "MANY = 8"),
+]
 SLURM = ["--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "10"]
 WAYS = {"local": ["--workflow-profile", "workflow/profiles/local", "--cores", "2"], "slurm": SLURM}
 ATTACKS = {  # in this order: what is attacked, and how
+    "scancel, a part of the simulation": ("part", "scancel {0}"),
     "scancel, a training": ("training", "scancel {0}"),
     "scancel, another training": ("training", "scancel {0}"),
     "requeued by Slurm": ("training", "scontrol requeue {0}"),
     "out of time": ("training", "scontrol update JobId={0} EndTime=now+1"),
+    "scancel, a measurement of morphology": ("morphology", "scancel {0}"),
     "scancel, a chapter": ("chapter", "scancel {0}"),
 }
 
@@ -53,7 +60,7 @@ def start(way: str, folder: Path) -> subprocess.Popen:
     if not project.is_dir():
         ignored = shutil.ignore_patterns(".*", "build", "store", "__pycache__", "shared")
         shutil.copytree(ROOT, project, ignore=ignored)
-        for name, (old, new) in EDITS.items():
+        for name, old, new in EDITS:
             text = (project / name).read_text()
             if old not in text:
                 raise SystemExit(f"{name} has no longer '{old}'")
@@ -84,6 +91,8 @@ def victim(rule: str, project: Path) -> tuple[str, str, int] | None:
                 if comment.endswith(name):
                     return name, job, 0
         return None
+    if rule != "training":
+        return next(((name.partition("simulated_")[2], job, 0) for name, job in running.items()), None)
     longer = {name: job for name, job in running.items() if "_unet-" in name}
     begun = list(project.glob("store/unet/*.partial/checkpoint.safetensors"))
     if len(longer) == len(begun) == 1:  # or one could not be told from the other
@@ -102,8 +111,8 @@ def attacked(project: Path, process: subprocess.Popen) -> list[dict]:
                 raise SystemExit(f"the book came to its end before '{what}'")
             time.sleep(0.3)
         name, job, _ = found
-        if rule == "chapter":
-            time.sleep(4)  # into its cells
+        if rule != "training":
+            time.sleep(4)  # into its work
         subprocess.run(command.format(job).split(), check=True)
         while (
             rule == "training"

@@ -23,14 +23,14 @@ import torch
 
 from galgen.compare.twosample import c2st
 from galgen.data.acquire.importing import import_images, write_imported
-from galgen.data.dataset import Dataset, near_duplicates, split
-from galgen.data.similarity import mean_image, nearest
+from galgen.data.dataset import Dataset, split
+from galgen.data.similarity import mean_image, near_duplicates, nearest
 from galgen.data.simulate.images import simulate
 from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 SIDE = 32
-MOST_PAIRS = 10_000  # images up to which duplicates are looked for: pairs of ten times as many take an hour
+MOST_PAIRS = 100_000  # images up to which duplicates are looked for: of ten times as many it takes five hours
 
 
 def make(path: Path, count: int, simulated: int) -> None:

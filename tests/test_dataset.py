@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from galgen.data.dataset import Dataset, dihedral_keys, near_duplicates, split, write_dataset
+from galgen.data.dataset import Dataset, dihedral_keys, split, write_dataset
 from galgen.runs.errors import GalgenError
 
 
@@ -135,16 +135,3 @@ def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
             split(dataset, 10, validation)
     with pytest.raises(GalgenError, match=r"but a/b\.npz has 60 distinct ones"):
         split(dataset, 26, 10, source="a/b.npz")
-
-
-def test_near_duplicates_are_found_in_every_orientation(noise):
-    smooth = np.random.default_rng(2).integers(0, 3, size=(4, 1, 8, 8))
-    turned = [
-        noise[0],
-        noise[1, :, ::-1],
-        np.rot90(noise[2], 1, (1, 2)),
-        np.rot90(noise[3], 3, (1, 2))[:, ::-1],
-    ]
-    images = np.concatenate([noise, np.clip(np.stack(turned) + smooth, 0, 255).astype(np.uint8)])
-    assert near_duplicates(images, 0.95).tolist() == [[0, 60], [1, 61], [2, 62], [3, 63]]
-    assert len(near_duplicates(noise, 0.95)) == 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.data.similarity import FLIPS, KINDS, cosine, mean_image, nearest, shuffled_cosine
+from galgen.data.similarity import FLIPS, KINDS, cosine, mean_image, near_duplicates, nearest, shuffled_cosine
 from galgen.runs.errors import GalgenError
 
 
@@ -149,3 +149,30 @@ def test_the_data_set_may_be_a_memory_map(tmp_path):
 def test_bad_input_is_named(call, message):
     with pytest.raises(GalgenError, match=message):
         call(floats(DATA[:2]))
+
+
+def test_near_duplicates_are_found_in_every_orientation():
+    noise = np.random.default_rng(1).integers(256, size=(60, 1, 8, 8), dtype=np.uint8)
+    smooth = np.random.default_rng(2).integers(0, 3, size=(4, 1, 8, 8))
+    turned = [
+        noise[0],
+        noise[1, :, ::-1],
+        np.rot90(noise[2], 1, (1, 2)),
+        np.rot90(noise[3], 3, (1, 2))[:, ::-1],
+    ]
+    images = np.concatenate([noise, np.clip(np.stack(turned) + smooth, 0, 255).astype(np.uint8)])
+    assert near_duplicates(images, 0.95).tolist() == [[0, 60], [1, 61], [2, 62], [3, 63]]
+    assert len(near_duplicates(noise, 0.95)) == 0
+
+
+@pytest.mark.parametrize("components", [1, 5, 63])
+def test_near_duplicates_are_all_that_a_look_at_all_pairs_finds(components):
+    """Few components make more pairs to look at; none is lost. Images without contrast are in none."""
+    images = np.concatenate([DATA[:120], np.full((3, 1, 12, 12), 9, np.uint8)])
+    turns = [np.rot90(x, k, (2, 3)) for x in (images, images[..., ::-1]) for k in range(4)]
+    most = np.max([reference(x[:120], images[:120], "anomaly", mean_image(images)) for x in turns], axis=0)
+    threshold = 0.2
+    assert not (np.abs(most - threshold) < 1e-5).any()  # none that rounding could decide
+    wanted = np.argwhere(np.triu(most >= threshold, 1))
+    assert 50 < len(wanted) < 5000
+    assert np.array_equal(near_duplicates(images, threshold, components), wanted)

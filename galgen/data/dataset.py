@@ -19,10 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from astropy.table import Table
 
-from galgen.data.similarity import mean_image, nearest
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256, read_json, write_json
 from galgen.runs.store import full_disk_told, provenance
@@ -216,26 +214,6 @@ def dihedral_keys(images: np.ndarray) -> np.ndarray:
         pixels = images[part].reshape(-1, side * side).astype(np.uint64)
         keys[part] = np.min([pixels @ w for w in turned], axis=0)
     return keys
-
-
-def near_duplicates(images: np.ndarray, threshold: float) -> np.ndarray:
-    """Pairs of images that differ, but hardly, in any of the eight orientations.
-
-    Args:
-        images: uint8 array of shape (n, 1, H, W) with H = W.
-        threshold: Anomaly cosine (`galgen.data.similarity`) from which two images are a pair.
-
-    Returns:
-        Row numbers (m, 2), i < j, of images whose nearest other image is that near.
-    """
-    pixels = torch.from_numpy(np.array(images)).float() / 255
-    mean, pairs = mean_image(images), []
-    for queries in (pixels, pixels.transpose(2, 3)):  # with the four flips: all of D4
-        found = nearest(queries, images, k=2, kind="anomaly", mean=mean, flips=True)
-        row, place = np.nonzero(found.cosine >= threshold)
-        pairs.append(np.stack([row, found.index[row, place]], axis=1))
-    pairs = np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
-    return pairs[pairs[:, 0] < pairs[:, 1]]  # an image is near itself
 
 
 def split(dataset: Dataset, N: int, validation: int, seed: int = 0, *, source: str = "") -> Split:

@@ -12,11 +12,20 @@ P is symmetric, so <Px, Py> = <Px, y>: only the queries need projecting, the dat
 product as it is, and |Py|^2 = |y|^2 - |By|^2 with B the removed directions. The data set is read once,
 chunk by chunk, in uint8.
 
+Near-duplicates are sought among all pairs, but by few numbers an image. Let u and v be projected images of
+length 1, E an orthogonal projection onto k directions and F = 1 - E. By Cauchy and Schwarz
+
+    <u, v> = <Eu, Ev> + <Fu, Fv> <= <Eu, Ev> + |Fu| |Fv|,
+
+so a pair of cosine t or more is among those whose k + 1 numbers (Eu, |Fu|) have a product of t or more, and
+only their cosines are looked at. With E onto leading principal components they are few.
+
 A cosine means nothing alone; its nulls here are `shuffled_cosine` for two models (A's sample of one seed
 beside B's of another), and for nearest images `nearest` itself with held-out images as the queries (what a
 real galaxy has) or as the data set (what as many images that were never trained on would give).
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -148,6 +157,44 @@ def _search(
         index = torch.cat([index, place + first], 1).gather(1, order)
         flip = torch.cat([flip, turn.gather(1, place)], 1).gather(1, order)
     return best.numpy(), index.numpy(), flip.numpy()
+
+
+@torch.inference_mode()
+def near_duplicates(images: np.ndarray, threshold: float, components: int = 63) -> np.ndarray:
+    """Pairs of images that are nearly the same in one of the eight orientations.
+
+    Args:
+        images: uint8 (n, 1, H, W) with H = W, may be a memory map.
+        threshold: Anomaly cosine from which two images are a pair.
+        components: k, of a thousand images evenly spread over the rows.
+
+    Returns:
+        Row numbers (m, 2), i < j, in order.
+    """
+    removed = _removed("anomaly", mean_image(images), images[0].size)
+
+    def unit(part: np.ndarray) -> Tensor:
+        return _unit(torch.from_numpy(np.array(part)), removed)
+
+    directions = torch.linalg.svd(unit(images[:: -(-len(images) // 1024)]), full_matrices=False).Vh[:components]
+
+    def few(u: Tensor) -> Tensor:
+        inside = u @ directions.T
+        outside = u.square().sum(1, keepdim=True) - inside.square().sum(1, keepdim=True)
+        return torch.cat([inside, outside.clamp_min(0).sqrt()], 1)
+
+    starts = range(0, len(images), 1024)
+    all_few = torch.cat([few(unit(images[first : first + 1024])) for first in starts])
+    rows, pairs = max(1, 2**26 // len(images)), []  # 256 MB of products
+    for first in range(0, len(images), rows):
+        part = images[first : first + rows]
+        for axes, turned in itertools.product(FLIPS, (part, part.swapaxes(2, 3))):  # D4
+            u = unit(np.flip(turned, axes))
+            near = (few(u) @ all_few[first:].T >= threshold - 1e-5).nonzero()  # rounding
+            for i, j in (both.T for both in near[near[:, 0] < near[:, 1]].split(512)):
+                alike = (u[i] * unit(images[first + j])).sum(1) >= threshold
+                pairs.append(first + torch.stack([i, j], 1)[alike].numpy())
+    return np.unique(np.concatenate([np.empty((0, 2), np.int64), *pairs]), axis=0)
 
 
 def _removed(kind: str, mean: np.ndarray | None, d: int) -> Tensor:
