@@ -20,8 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from astropy.table import Table
 
-from galgen.compare.twosample import c2st
+from galgen.compare.agreement import two_models
+from galgen.compare.morphology import COEFFICIENTS
+from galgen.compare.scoreboard import QUESTIONS, scores
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset, split
 from galgen.data.similarity import mean_image, near_duplicates, nearest
@@ -30,7 +33,8 @@ from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 SIDE = 32
-MOST_PAIRS = 100_000  # images up to which duplicates are looked for: of ten times as many it takes five hours
+MOST = 100_000  # images of which this is done
+OF_ALL_PAIRS = ("duplicates", "questions")  # what takes hours of ten times as many
 
 
 def make(path: Path, count: int, simulated: int) -> None:
@@ -77,14 +81,32 @@ def epoch(folder: Path) -> None:
         torch.from_numpy(images[rows]).float() / 255
 
 
-def classifier(folder: Path) -> None:
-    """The two-sample test of as many features of each set; beyond its limit a part of them."""
-    count = len(Dataset.open(folder / "set"))
-    x, y = np.random.default_rng(0).standard_normal((2, min(count, 100_000), 153))
-    c2st(x, y, permutations=100)
+def questions(folder: Path) -> None:
+    """The scoreboard of a tenth of the images as samples of A and as many of B; coefficients are made up.
+
+    Galaxies that are not in the sets stand for samples, and twice as many are held out. Nearest images are
+    looked for in 2.5 times as many for each model.
+    """
+    data = Dataset.open(folder / "set")
+    count, mean = len(data) // 10, mean_image(data.images)
+    sets = split(data, len(data) // 4, 2 * count)
+    used = np.concatenate([sets.A, sets.B, sets.validation])
+    rows = np.setdiff1d(np.arange(len(data)), used)[: 2 * count].reshape(2, count)
+    a, b = (torch.from_numpy(data.images[part].astype(np.float32) / 255) for part in rows)
+
+    def measured(images: np.ndarray) -> Table:
+        rng = np.random.default_rng(len(images))
+        columns = {name: rng.standard_normal(len(images)) for name in COEFFICIENTS}
+        return Table(columns | {"reason": [""] * len(images)})
+
+    pair = two_models(a, b, data.images, sets, mean=mean)
+    own = [data.images[part] for part in (sets.A, sets.B)]
+    reference = data.images[sets.validation]
+    found = scores(a, b, reference, pair, mean=mean, own=own, morphology=measured, permutations=1000)
+    assert set(found) == set(QUESTIONS)
 
 
-STEPS = {step.__name__: step for step in (importing, splitting, duplicates, search, epoch, classifier)}
+STEPS = {step.__name__: step for step in (importing, splitting, duplicates, search, epoch, questions)}
 
 
 def main() -> None:
@@ -92,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--simulated", type=int, default=2000)
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS), help="beside importing")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--step", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -110,7 +133,7 @@ def main() -> None:
             make(folder.parent / "images.npy", count, args.simulated)
             (folder.parent / "images.npy").rename(folder / "images.npy")
             for name in STEPS:
-                if name == "duplicates" and count > MOST_PAIRS:
+                if name not in ("importing", *args.only) or (count > MOST and name in OF_ALL_PAIRS):
                     continue
                 command = [sys.executable, __file__, "--step", name, str(folder)]
                 environment = os.environ | {"OMP_NUM_THREADS": "1"}

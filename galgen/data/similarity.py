@@ -176,7 +176,9 @@ def near_duplicates(images: np.ndarray, threshold: float, components: int = 63) 
     def unit(part: np.ndarray) -> Tensor:
         return _unit(torch.from_numpy(np.array(part)), removed)
 
-    directions = torch.linalg.svd(unit(images[:: -(-len(images) // 1024)]), full_matrices=False).Vh[:components]
+    directions = torch.linalg.svd(unit(images[:: -(-len(images) // 1024)]), full_matrices=False).Vh[
+        :components
+    ]
 
     def few(u: Tensor) -> Tensor:
         inside = u @ directions.T
