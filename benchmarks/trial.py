@@ -6,7 +6,8 @@ For each family models A and B are trained by `galgen train` with the profile `p
 eight images at a hundredth of the rates, a checkpoint after each); A is killed at its second checkpoint and
 started again. Then both draw, and tests of the family's chapters are made of them: they say nothing about
 models that have learnt nothing, but they run. Memory is the largest that the process held, beside what
-`galgen plan` says of it. On a machine with a GPU all runs on it.
+`galgen plan` says of it. A step is timed as it is trained and under `torch.compile`. On a machine with a GPU
+all runs on it.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import gpu
 import torch
 
 from galgen.compare.morphology import measure, report
@@ -73,6 +75,17 @@ def tests(experiment: Experiment) -> dict:
     return found
 
 
+def compiled(experiment: Experiment) -> dict:
+    """Seconds of a step, of a compiled one, and of compiling."""
+    batch = experiment.settings.batch_size
+    found = {"step_s": gpu.training(experiment, batch, 10.0, compiled=False)[0]}
+    try:
+        found["compiled_s"], found["compiling_s"] = gpu.training(experiment, batch, 10.0, compiled=True)
+    except Exception as error:  # whatever a compiler cannot do is an answer here
+        found["compiled_failed"] = str(error).strip().splitlines()[0][:200]
+    return found
+
+
 def main() -> None:
     """Train, kill, draw, test; write what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,7 +114,8 @@ def main() -> None:
                 "planned_mb": plan[one.name]["memory_mb"],
                 "seconds": round(seconds),
             }
-            found[name] = told | tests(experiment) | {"date": time.strftime("%Y-%m-%d", time.gmtime())}
+            told |= tests(experiment) | compiled(experiment)
+            found[name] = told | {"date": time.strftime("%Y-%m-%d", time.gmtime())}
         print(name, found[name], flush=True)
         if args.out:
             write_json(args.out, found | {"machine": provenance()})
