@@ -13,19 +13,18 @@ on from a checkpoint, which is noted.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import same
 
 from galgen.runs import checkpoint
-from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
@@ -34,7 +33,7 @@ EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be
     (
         "galgen/config.py",
         "passes_per_image=64, images_cap=1024, milestones=3",
-        "passes_per_image=None, images_cap=6000, milestones=3",
+        "passes_per_image=None, images_cap=20_000, milestones=3",
     ),
     ("galgen/config.py", "simulated=150,", "simulated=4000,"),
     ("galgen/data/prepare.py", "PART = 10_000", "PART = 2000"),
@@ -81,48 +80,48 @@ def jobs(rule: str) -> dict[str, str]:
     return {name: job for job, name in lines if name.startswith(f"rule_{rule}_")}
 
 
-def victim(rule: str, project: Path) -> tuple[str, str, int] | None:
-    """A job in the middle of its work: its name, its number, and how far its checkpoint is."""
-    running = jobs(rule)
+def checkpoints(project: Path) -> dict[str, Path]:
+    """Where each training of a blind denoiser keeps its checkpoint, as the project's own code says."""
+    code = "import json; from galgen.config import Parameters; from galgen.experiment import Experiment\n"
+    code += "e = Experiment(Parameters(profile='smoke'), family='unet')\n"
+    code += "print(json.dumps({t.name: e.store.key(**e._identity(t)) for t in e.trainings()}))"
+    environment = os.environ | {"PYTHONPATH": str(project), "GALGEN_STORE": str(project / "store")}
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=project, env=environment, text=True)
+    folder = project / "store" / "unet"
+    return {name: folder / f"{key}.partial/checkpoint.safetensors" for name, key in json.loads(said).items()}
+
+
+def victim(rule: str, project: Path, kept: dict[str, Path], before: set[str]) -> tuple[str, str] | None:
+    """Another job in the middle of its work, of a training with a checkpoint: its name and its number."""
+    running = {name.partition("simulated_")[2]: job for name, job in jobs(rule).items()}
+    if rule == "training":
+        running = {name: job for name, job in running.items() if name in kept and kept[name].is_file()}
     if rule == "chapter":
-        for path in project.glob("build/*/chapters/unfinished-*.ipynb"):
-            name = path.stem.removeprefix("unfinished-")
-            for comment, job in running.items():
-                if comment.endswith(name):
-                    return name, job, 0
-        return None
-    if rule != "training":
-        return next(((name.partition("simulated_")[2], job, 0) for name, job in running.items()), None)
-    longer = {name: job for name, job in running.items() if "_unet-" in name}
-    begun = list(project.glob("store/unet/*.partial/checkpoint.safetensors"))
-    if len(longer) == len(begun) == 1:  # or one could not be told from the other
-        name, job = longer.popitem()
-        with suppress(GalgenError):
-            return name.rpartition("_")[2], job, checkpoint.load(begun[0])["shown"]
-    return None
+        begun = [path.stem for path in project.glob("build/*/chapters/unfinished-*.ipynb")]
+        running = {name: job for name, job in running.items() if f"unfinished-{name}" in begun}
+    return next(((name, job) for name, job in running.items() if name not in before), None)
 
 
 def attacked(project: Path, process: subprocess.Popen) -> list[dict]:
     """Take jobs away while the book is being made; what was taken, and at which checkpoint it stood."""
-    told, before = [], set()
+    told, before, kept = [], set(), {}
     for what, (rule, command) in ATTACKS.items():
-        while (found := victim(rule, project)) is None or found[0] in before:
+        if rule == "training" and not kept:
+            while not list(project.glob("build/*/data.json")):
+                time.sleep(0.3)
+            kept = checkpoints(project)
+        while (found := victim(rule, project, kept, before)) is None:
             if process.poll() is not None:
                 raise SystemExit(f"the book came to its end before '{what}'")
             time.sleep(0.3)
-        name, job, _ = found
+        name, job = found
         if rule != "training":
             time.sleep(4)  # into its work
         subprocess.run(command.format(job).split(), check=True)
-        while (
-            rule == "training"
-            and jobs("training").get(f"rule_training_wildcards_smoke-simulated_{name}") == job
-        ):
+        while rule == "training" and job in jobs(rule).values():
             time.sleep(0.1)
-        shown = max(
-            [checkpoint.load(p)["shown"] for p in project.glob("store/unet/*.partial/c*.safetensors")] or [0]
-        )
-        told.append({"what": what, "job": name, "checkpoint": shown if rule == "training" else None})
+        shown = checkpoint.load(kept[name])["shown"] if rule == "training" else None
+        told.append({"what": what, "job": name, "checkpoint": shown})
         before.add(name)
         print(told[-1], flush=True)
     return told
