@@ -37,7 +37,7 @@ EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be
     ),
     ("galgen/config.py", "simulated=150,", "simulated=4000,"),
     ("galgen/data/prepare.py", "PART = 10_000", "PART = 2000"),
-    ("galgen/runs/training.py", "save_every_seconds: float = 60.0", "save_every_seconds: float = 0.0"),
+    ("galgen/config.py", "save_every: float = 60.0", "save_every: float = 0.0"),
     ("workflow/book/runs.py", "MANY = 256", "MANY = 8"),
 ]
 SLURM = ["--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "10"]
