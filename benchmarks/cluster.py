@@ -33,7 +33,7 @@ EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be
     (
         "galgen/config.py",
         "passes_per_image=64, images_cap=1024, milestones=3",
-        "passes_per_image=None, images_cap=20_000, milestones=3",
+        "passes_per_image=None, images_cap=60_000, milestones=3",
     ),
     ("galgen/config.py", "simulated=150,", "simulated=4000,"),
     ("galgen/data/prepare.py", "PART = 10_000", "PART = 2000"),
@@ -104,8 +104,9 @@ def victim(rule: str, project: Path, kept: dict[str, Path], before: set[str]) ->
 
 def attacked(project: Path, process: subprocess.Popen) -> list[dict]:
     """Take jobs away while the book is being made; what was taken, and at which checkpoint it stood."""
-    told, before, kept = [], set(), {}
-    for what, (rule, command) in ATTACKS.items():
+    told, before, kept, attacks = [], set(), {}, list(ATTACKS.items())
+    while attacks:
+        what, (rule, command) = attacks[0]
         if rule == "training" and not kept:
             while not list(project.glob("build/*/data.json")):
                 time.sleep(0.3)
@@ -115,14 +116,17 @@ def attacked(project: Path, process: subprocess.Popen) -> list[dict]:
                 raise SystemExit(f"the book came to its end before '{what}'")
             time.sleep(0.3)
         name, job = found
+        before.add(name)
         if rule != "training":
             time.sleep(4)  # into its work
         subprocess.run(command.format(job).split(), check=True)
         while rule == "training" and job in jobs(rule).values():
             time.sleep(0.1)
+        if rule == "training" and not kept[name].is_file():
+            continue  # it came to its end before Slurm looked at its time, every half minute
         shown = checkpoint.load(kept[name])["shown"] if rule == "training" else None
         told.append({"what": what, "job": name, "checkpoint": shown})
-        before.add(name)
+        del attacks[0]
         print(told[-1], flush=True)
     return told
 
