@@ -57,7 +57,7 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = ""
         passes = spaced(round(pair["images_shown"] / key[1]))
         shown = f"{spaced(pair['images_shown'])} ({passes} passes)"
         rows.append([key[0], spaced(key[1]), shown, minutes, *closer])
-    head = ["pair", "N", "images shown", "minutes of a core, A and B"]
+    head = ["pair", "N", "images shown", "minutes of A and B, pauses included"]
     head += ["P(train closer), this run", "night", "Gaussians of the same images"]
     without = f"Not trained yet: {'; '.join(found['missing'])}." if found["missing"] else ""
     return table(head, rows, before=before, after=without)
