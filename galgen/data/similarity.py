@@ -176,9 +176,8 @@ def near_duplicates(images: np.ndarray, threshold: float, components: int = 63) 
     def unit(part: np.ndarray) -> Tensor:
         return _unit(torch.from_numpy(np.array(part)), removed)
 
-    directions = torch.linalg.svd(unit(images[:: -(-len(images) // 1024)]), full_matrices=False).Vh[
-        :components
-    ]
+    some = unit(images[:: -(-len(images) // 1024)])
+    directions = torch.linalg.svd(some, full_matrices=False).Vh[:components]
 
     def few(u: Tensor) -> Tensor:
         inside = u @ directions.T
