@@ -33,8 +33,7 @@ from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 SIDE = 32
-MOST = 100_000  # images of which this is done
-OF_ALL_PAIRS = ("duplicates", "questions")  # what takes hours of ten times as many
+MOST = {"duplicates": 100_000, "questions": 100_000}  # images; of ten times as many these take hours
 
 
 def make(path: Path, count: int, simulated: int) -> None:
@@ -63,7 +62,7 @@ def splitting(folder: Path) -> None:
 
 
 def duplicates(folder: Path) -> None:
-    """The nearest other image of each, in eight orientations."""
+    """All pairs that are nearly the same in one of eight orientations."""
     near_duplicates(Dataset.open(folder / "set").images, 0.95)
 
 
@@ -133,7 +132,7 @@ def main() -> None:
             make(folder.parent / "images.npy", count, args.simulated)
             (folder.parent / "images.npy").rename(folder / "images.npy")
             for name in STEPS:
-                if name not in ("importing", *args.only) or (count > MOST and name in OF_ALL_PAIRS):
+                if name not in ("importing", *args.only) or count > MOST.get(name, count):
                     continue
                 command = [sys.executable, __file__, "--step", name, str(folder)]
                 environment = os.environ | {"OMP_NUM_THREADS": "1"}
