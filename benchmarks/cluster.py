@@ -84,7 +84,7 @@ def checkpoints(project: Path) -> dict[str, Path]:
     """Where each training of a blind denoiser keeps its checkpoint, as the project's own code says."""
     code = "import json; from galgen.config import Parameters; from galgen.experiment import Experiment\n"
     code += "e = Experiment(Parameters(profile='smoke'), family='unet')\n"
-    code += "print(json.dumps({t.name: e.store.key(**e._identity(t)) for t in e.trainings()}))"
+    code += "print(json.dumps({t.name: e.store.key(**e.identity(t)) for t in e.trainings()}))"
     environment = os.environ | {"PYTHONPATH": str(project), "GALGEN_STORE": str(project / "store")}
     said = subprocess.check_output([sys.executable, "-c", code], cwd=project, env=environment, text=True)
     folder = project / "store" / "unet"

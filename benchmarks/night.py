@@ -4,9 +4,11 @@
     python benchmarks/night.py                      asks what chapter 10 asks, of the pairs that there are
     python benchmarks/night.py --data path/to/galaxies
 
-Nothing is trained here. A pair is asked if the store has both of its models, or, in their place, the models
-published in `results/models/`. Agreement and memorization are of all latents of the profile; the other
-questions of as many samples as the profile `laptop` has, so that its values and these can be compared.
+Nothing is trained here. A pair is asked if the store has both of its models; if it has not, what was answered
+before stands, as long as it is of the same recipe and the same images, by the keys of both; and a pair never
+asked is taken from the models published in `results/models/`, if they have it. Agreement and memorization are
+of all latents of the profile; the other questions of as many samples as the profile `laptop` has, so that its
+values and these can be compared.
 """
 
 import argparse
@@ -45,28 +47,37 @@ def main() -> None:
     sets = first.split(max(n for each in families.values() for n in each.sizes))
     count = min(profile("laptop").samples, first.compared)
     wrong = controls(first.dataset.images, sets, count, blur=1.0)
-    measure = functools.partial(stored, first.store, progress=False)
-    asked = {"mean": first.mean_image, "morphology": measure}
-    pairs, scores, missing = [], [], []
-    for each in families.values():
-        sizes = [n for n in each.sizes if all(map(each.trained, each.pair(n)))]
-        missing += [f"{each.family.label}, N = {n}" for n in each.sizes if n not in sizes]
-        found = evidence.board(each, wrong, sizes, **asked) if sizes else {}
-        for (label, n), (test, answers) in found.items():
-            runs = [each.train(model) for model in each.pair(n)]
-            shown, minutes = runs[0].summary["images_shown"], [run.summary["seconds"] / 60 for run in runs]
-            pairs.append({"pair": label, "N": n, "images_shown": shown, "minutes": minutes})
-            pairs[-1] |= {"closer": vars(test.closer), "linear": test.memorization.gaussians.closer.value}
-            pairs[-1] |= {"keys": [run.key for run in runs]}
-            if n == each.sizes[-1]:  # a small one's samples are its training images
-                pairs[-1]["samples"] = [strip(each.samples(model)[:8]) for model in each.pair(n)]
-            scores += kept({(label, n): answers}, "family")
-            print(f"{label}, N = {n}: {'; '.join(f'{q} {a}' for q, a in answers.items())}", flush=True)
-    found = {"profile": given.profile, "count": count, "latents": first.profile.samples, "pairs": pairs}
-    found |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat()} | provenance()
-    found |= {"sha256": first.dataset.sha256, "seed": parameters.seed}
-    found |= {"scores": scores, "missing": missing}
+    about = {"profile": given.profile, "count": count, "latents": first.profile.samples}
+    about |= {"sha256": first.dataset.sha256, "seed": parameters.seed}
     others = read_json(given.out) if given.out.is_file() else {}
+    before = others.get(first.dataset.name, {})
+    before = before if before.items() >= about.items() else {"pairs": [], "scores": []}
+    pairs, scores, missing = [], [], []
+    for each, n in [(family, n) for family in families.values() for n in family.sizes]:
+        models, name = each.pair(n), {"pair": each.family.label, "N": n}
+        runs = [each.train(model) for model in models] if all(map(each.trained, models)) else []
+        keys = [each.store.key(**each.identity(model)) for model in models]
+        stands = [pair for pair in before["pairs"] if pair.items() >= (name | {"keys": keys}).items()]
+        if stands and [run.key for run in runs] != keys:
+            pairs += stands
+            scores += [score for score in before["scores"] if score.items() >= name.items()]
+        elif runs:
+            measure = functools.partial(stored, each.store, progress=False)
+            ((key, (test, answers)),) = evidence.board(
+                each, wrong, [n], mean=first.mean_image, morphology=measure
+            ).items()
+            pairs.append(name | {"images_shown": runs[0].summary["images_shown"]})
+            pairs[-1] |= {"minutes": [run.summary["seconds"] / 60 for run in runs]}
+            pairs[-1] |= {"closer": vars(test.closer), "linear": test.memorization.gaussians.closer.value}
+            pairs[-1] |= {"keys": [run.key for run in runs], "commit": provenance()["commit"]}
+            pairs[-1] |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+            if n == each.sizes[-1]:  # a small one's samples are its training images
+                pairs[-1]["samples"] = [strip(each.samples(model)[:8]) for model in models]
+            scores += kept({key: answers}, "family")
+            print(f"{key[0]}, N = {n}: {'; '.join(f'{q} {a}' for q, a in answers.items())}", flush=True)
+        else:
+            missing.append(f"{each.family.label}, N = {n}")
+    found = about | provenance() | {"pairs": pairs, "scores": scores, "missing": missing}
     write_json(given.out, others | {first.dataset.name: plain(found)})
 
 

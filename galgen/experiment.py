@@ -183,7 +183,7 @@ class Experiment:
 
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""
-        identity, images = self._identity(training), self.images(training)
+        identity, images = self.identity(training), self.images(training)
         params, seeds = identity["params"], identity["params"]["seeds"]
 
         def make(work: Path) -> dict:
@@ -226,14 +226,14 @@ class Experiment:
         code = (family.networks, family.learner, loop.train, schedules.SCHEDULES[settings.schedule])
         return {"kind": training.family, "params": params, "code": code}
 
-    def _identity(self, training: Training) -> dict:
+    def identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
         data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         return self.recipe(training) | {"data": data}
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
-        return self.store.find(**self._identity(training)) is not None
+        return self.store.find(**self.identity(training)) is not None
 
     def to_train(self, trainings: Iterable[Training] | None = None) -> list[dict]:
         """The plan of those trainings, by default of all, that the store lacks."""

@@ -172,7 +172,7 @@ def test_missing_models_are_trained_in_processes_of_their_own(experiment, capfd)
 
 
 def keys(experiment):
-    return {t: experiment.store.key(**experiment._identity(t)) for t in experiment.pair(4)}
+    return {t: experiment.store.key(**experiment.identity(t)) for t in experiment.pair(4)}
 
 
 EDITS = {

@@ -14,16 +14,21 @@ from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures import night
 from galgen.figures.results import measured, strip
 from galgen.figures.scoreboard import from_kept
+from galgen.runs.files import write_json
 
 ROOT = Path(__file__).parents[1]
+
+
+def asked(store, folder):
+    command = [sys.executable, "benchmarks/night.py", "--profile", "smoke", "--N", "12", "20"]
+    environment = os.environ | {"GALGEN_STORE": str(store), "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, "--out", folder / "night.json"], cwd=ROOT, env=environment, check=True)
 
 
 @pytest.fixture(scope="module")
 def found(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    command = [sys.executable, "benchmarks/night.py", "--profile", "smoke", "--N", "12", "20"]
-    environment = os.environ | {"GALGEN_STORE": str(trained.root), "PYTHONPATH": str(ROOT)}
-    subprocess.run([*command, "--out", folder / "night.json"], cwd=ROOT, env=environment, check=True)
+    asked(trained.root, folder)
     assert measured("night", folder / "elsewhere") == {}
     (run,) = measured("night", folder).values()
     assert night.committed(run["sha256"], 0, folder) == run
@@ -39,12 +44,22 @@ def test_the_pairs_that_there_are_were_asked_and_the_others_are_named(found):
     assert all(len(pair["minutes"]) == 2 and len(pair["keys"]) == 2 for pair in found["pairs"])
 
 
+def test_what_was_answered_outlives_the_store_as_long_as_it_is_of_the_same_models(found, tmp_path):
+    lost, *others = found["pairs"]
+    another = found | {"pairs": [lost | {"keys": ["0", "1"]}, *others]}
+    write_json(tmp_path / "night.json", {"simulated": another})
+    asked(tmp_path / "empty", tmp_path)
+    (again,) = measured("night", tmp_path).values()
+    assert again["pairs"] == others and len(again["missing"]) == 5
+    assert again["scores"] == [score for score in found["scores"] if score["pair"] != lost["pair"]]
+
+
 def test_what_it_took_stands_beside_what_the_run_found(found):
     here = {("Glow", 12): Estimate(0.61, 0.52, 0.7, 64)}
     said = night.trained_table(found, here).data.replace("\N{NO-BREAK SPACE}", " ")
     (line,) = [row for row in said.splitlines() if row.startswith("| Glow | 12 |")]
     assert "0.61 [0.52, 0.70]" in line and "Not trained yet:" in said and "Glow, N = 20" in said
-    assert "profile smoke" in night.note(found) and found["commit"][:8] in night.note(found)
+    assert "profile smoke" in night.note(found) and found["pairs"][0]["commit"][:8] in night.note(found)
 
 
 def test_what_a_night_changes_is_said_of_the_pairs_that_both_have(found):

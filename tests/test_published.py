@@ -63,7 +63,7 @@ def test_other_parameters_and_other_images_are_not_theirs(elsewhere):
 
 def test_other_code_changes_nothing(elsewhere):
     experiment = every_family(PARAMETERS, elsewhere)["unet"]
-    identity = experiment._identity(experiment.pair(12)[0])
+    identity = experiment.identity(experiment.pair(12)[0])
     assert elsewhere.find(**identity | {"code": [dataclasses.replace]}) is not None
 
 

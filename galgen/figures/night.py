@@ -82,8 +82,7 @@ def beside(found: Mapping, here: Mapping[Key, tuple[np.ndarray, np.ndarray]]) ->
 
 
 def note(found: Mapping) -> str:
-    """When, where and of what the numbers are: they are not of the run that shows them."""
-    return (
-        f"committed: profile {found['profile']} · {found['date']}, commit {found['commit'][:8]}, "
-        f"{found['latents']} latents, {found['count']} samples"
-    )
+    """When and of what the numbers are: they are not of the run that shows them, nor all of one sitting."""
+    sittings = sorted({(pair["date"], f"commit {pair['commit'][:8]}") for pair in found["pairs"]})
+    of = f"{found['latents']} latents, {found['count']} samples"
+    return f"committed: profile {found['profile']} · {'; '.join(map(', '.join, sittings))} · {of}"
