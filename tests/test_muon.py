@@ -50,6 +50,13 @@ def test_zeros_stay_zeros():
     assert torch.equal(orthogonalised(torch.zeros(4, 9)), torch.zeros(4, 9))
 
 
+@pytest.mark.parametrize("size", [1e-9, 3e-22, 1e-30])
+def test_what_is_left_of_a_dead_layers_momentum_moves_it_ever_less(size):
+    left = torch.outer(torch.ones(64), torch.ones(72)) / (64 * 72) ** 0.5
+    assert torch.linalg.matrix_norm(orthogonalised(size * left), 2) < 1.2
+    assert orthogonalised(size**2 * left).abs().max() < 1e-6
+
+
 def test_step_is_nesterovs_with_the_rate_of_the_shape():
     weight = nn.Parameter(torch.zeros(8, 2, 3, 3))
     optimizer = Muon([weight], lr=0.1, momentum=0.5)

@@ -19,6 +19,10 @@ A, so all of them commute, and the iteration can be done on the small Gram matri
 
 which halves the time for the U-Net of the laptop profile.
 
+A |G| below 1e-7 counts as 1e-7. It is what is left of the momentum of a layer that no image excites any more:
+steps of full length would lead it on into that direction for ever, and the squares of numbers below 1e-22 are
+lost in float32, so that |G| comes out too small and the polynomial, whose domain ends soon above 1, diverges.
+
 The gains, and the convolutions that read and write the image, whose matrices are too thin to have many
 directions, are left to Adam.
 
@@ -37,6 +41,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 _STEPS = 5
+_LEAST = 1e-7  # of |G|
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
@@ -44,7 +49,7 @@ def orthogonalised(G: Tensor) -> Tensor:
     """U V^T, nearly, of a matrix G = U S V^T, both (rows, columns); zeros stay zeros."""
     if G.shape[0] > G.shape[1]:
         return orthogonalised(G.T).T
-    X = G / G.norm().clamp_min(1e-30)
+    X = G / G.norm().clamp_min(_LEAST)
     A, P = X @ X.T, None
     for step in range(_STEPS):
         M = torch.addmm(A, A, A, beta=_B, alpha=_C)
