@@ -315,6 +315,15 @@ def test_training_that_is_no_longer_finite_stops_and_names_the_layer(broken):
     assert torch.equal(learner.net.state_dict()["levels.0.steps.0.bias"], before)
 
 
+def test_coupling_whose_units_are_all_below_zero_learns_on():
+    coupling = Coupling(4, 8)
+    torch.nn.init.ones_(coupling.net[4].weight)
+    for convolution in (coupling.net[0], coupling.net[2]):
+        torch.nn.init.constant_(convolution.bias, -100)
+    coupling(torch.randn(2, 4, 8, 8, generator=generator()))[0].sum().backward()
+    assert all((layer.weight.grad != 0).any() for layer in (coupling.net[0], coupling.net[2]))
+
+
 def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact():
     flow = glow()
     loss = {
@@ -325,12 +334,12 @@ def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact():
     seen = []
     learner = GlowLearner(flow, GlowSettings(learning_rate=1e-3), precision="bf16")
     for module in flow.modules():
-        if isinstance(module, ActNormInvConv | torch.nn.ReLU):
+        if isinstance(module, ActNormInvConv | torch.nn.LeakyReLU):
             module.register_forward_hook(
                 lambda m, _, y: seen.append((type(m), (y[0] if isinstance(m, ActNormInvConv) else y).dtype))
             )
     learner.step(blobs(), generator(), 1.0)
-    assert set(seen) == {(ActNormInvConv, torch.float32), (torch.nn.ReLU, torch.bfloat16)}
+    assert set(seen) == {(ActNormInvConv, torch.float32), (torch.nn.LeakyReLU, torch.bfloat16)}
     x = flow.dequantize(blobs(4), generator())
     torch.testing.assert_close(flow.decode(flow.encode(x)[0]), x, rtol=0, atol=1e-5)
 

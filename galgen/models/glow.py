@@ -48,6 +48,7 @@ from torch.nn import functional as F
 from galgen.runs.errors import GalgenError
 
 _K = 32.0  # what would lie at 3e5 is drawn at 1
+_SLOPE = 0.1  # of units below 0; with the ReLU published, and Muon at 0.02, whole couplings fell silent
 
 
 def _bounded(raw: Tensor) -> Tensor:
@@ -134,9 +135,9 @@ class Coupling(nn.Module):
         super().__init__()
         self.net = nn.Sequential(
             _Convolution(channels // 2, width),
-            nn.ReLU(inplace=True),
+            nn.LeakyReLU(_SLOPE, inplace=True),
             _Convolution(width, width, side=1),
-            nn.ReLU(inplace=True),
+            nn.LeakyReLU(_SLOPE, inplace=True),
             _Convolution(width, channels, starts_at_zero=True),
         )
 
