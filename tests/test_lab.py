@@ -212,7 +212,7 @@ def test_the_walk_follows_latent_noise_and_N(boxes):
 def click(box, across, down):
     """Click there in the plane, as fractions of its sides; the ring must follow, to a step of the sliders."""
     plane = measured(box)
-    plane.scroll_into_view_if_needed()
+    plane.evaluate("e => e.scrollIntoView({block: 'center'})")  # it may be drawn anew: no time to wait for it
     size = plane.bounding_box()
     place = {"x": across * size["width"], "y": down * size["height"]}
     with changed(box):
