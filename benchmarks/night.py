@@ -5,10 +5,10 @@
     python benchmarks/night.py --data path/to/galaxies
 
 Nothing is trained here. A pair is asked if the store has both of its models; if it has not, what was answered
-before stands, as long as it is of the same recipe and the same images, by the keys of both; and a pair never
-asked is taken from the models published in `results/models/`, if they have it. Agreement and memorization are
-of all latents of the profile; the other questions of as many samples as the profile `laptop` has, so that its
-values and these can be compared.
+before stands, as long as it is of the same settings and the same images, whatever the code is today (each pair
+has its commit); and a pair never asked is taken from the models published in `results/models/`, if they have
+it. Agreement and memorization are of all latents of the profile; the other questions of as many samples as the
+profile `laptop` has, so that its values and these can be compared.
 """
 
 import argparse
@@ -56,11 +56,12 @@ def main() -> None:
     for each, n in [(family, n) for family in families.values() for n in family.sizes]:
         models, name = each.pair(n), {"pair": each.family.label, "N": n}
         runs = [each.train(model) for model in models] if all(map(each.trained, models)) else []
-        keys = [each.store.key(**each.identity(model)) for model in models]
-        stands = [pair for pair in before["pairs"] if pair.items() >= (name | {"keys": keys}).items()]
-        if stands and [run.key for run in runs] != keys:
+        identities = [each.identity(model) for model in models]
+        name["recipes"] = [each.store.key(**identity | {"code": ()}) for identity in identities]
+        stands = [pair for pair in before["pairs"] if pair.items() >= name.items()]
+        if stands and [run.key for run in runs] != [each.store.key(**identity) for identity in identities]:
             pairs += stands
-            scores += [score for score in before["scores"] if score.items() >= name.items()]
+            scores += [s for s in before["scores"] if (s["pair"], s["N"]) == (name["pair"], n)]
         elif runs:
             measure = functools.partial(stored, each.store, progress=False)
             ((key, (test, answers)),) = evidence.board(

@@ -44,9 +44,9 @@ def test_the_pairs_that_there_are_were_asked_and_the_others_are_named(found):
     assert all(len(pair["minutes"]) == 2 and len(pair["keys"]) == 2 for pair in found["pairs"])
 
 
-def test_what_was_answered_outlives_the_store_as_long_as_it_is_of_the_same_models(found, tmp_path):
+def test_what_was_answered_outlives_the_store_as_long_as_it_is_of_the_same_recipe(found, tmp_path):
     lost, *others = found["pairs"]
-    another = found | {"pairs": [lost | {"keys": ["0", "1"]}, *others]}
+    another = found | {"pairs": [lost | {"recipes": ["0", "1"]}, *others]}
     write_json(tmp_path / "night.json", {"simulated": another})
     asked(tmp_path / "empty", tmp_path)
     (again,) = measured("night", tmp_path).values()
