@@ -5,9 +5,9 @@
     python benchmarks/night.py --data path/to/galaxies
 
 Nothing is trained here. A pair is asked if the store has both of its models; if it has not, what was answered
-before stands, as long as it is of the same settings and the same images, whatever the code is today (each pair
-has its commit); and a pair never asked is taken from the models published in `results/models/`, if they have
-it. Agreement and memorization are of all latents of the profile; the other questions of as many samples as the
+before stands, as long as it is of the same settings and the same images, whatever the code is today; each
+pair has its commit. A pair never asked is taken from the models published in `results/models/`, if there.
+Agreement and memorization are of all latents of the profile; the other questions of as many samples as the
 profile `laptop` has, so that its values and these can be compared.
 """
 
