@@ -66,7 +66,8 @@ def test_what_a_night_changes_is_said_of_the_pairs_that_both_have(found):
     night_board = from_kept(found["scores"], "family")
     here = {("Glow", 12): {"distribution": Outcome(0.99, 0.4, 0.6, 0.01)}}
     value = night_board["Glow", 12]["distribution"].value
-    assert night.changes(here, night_board) == f"This run → a night. *Glow*, N = 12: AUC 0.99 → {value:.2f}."
+    line = f"- *Glow*, N = 12: AUC 0.99 → {value:.2f}"
+    assert night.changes(here, night_board) == f"This run → a night:\n\n{line}"
     assert night.changes({}, night_board).startswith("This run has none")
 
 

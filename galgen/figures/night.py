@@ -38,8 +38,8 @@ def changes(here: Board, night: Board) -> str:
             )
             parts.append(f"margin of memorization {' → '.join(both)}")
         if parts:
-            said.append(f"*{label}*, N = {spaced(n)}: {', '.join(parts)}")
-    return f"This run → a night. {'; '.join(said)}." if said else "This run has none of a night's pairs."
+            said.append(f"- *{label}*, N = {spaced(n)}: {', '.join(parts)}")
+    return "\n".join(["This run → a night:\n", *said]) if said else "This run has none of a night's pairs."
 
 
 def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = "") -> Markdown:
