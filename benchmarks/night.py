@@ -47,6 +47,8 @@ def main() -> None:
     sets = first.split(max(n for each in families.values() for n in each.sizes))
     count = min(profile("laptop").samples, first.compared)
     wrong = controls(first.dataset.images, sets, count, blur=1.0)
+    measure = functools.partial(stored, first.store, progress=False)
+    asked = {"mean": first.mean_image, "morphology": measure}
     about = {"profile": given.profile, "count": count, "latents": first.profile.samples}
     about |= {"sha256": first.dataset.sha256, "seed": parameters.seed}
     others = read_json(given.out) if given.out.is_file() else {}
@@ -63,10 +65,7 @@ def main() -> None:
             pairs += stands
             scores += [s for s in before["scores"] if (s["pair"], s["N"]) == (name["pair"], n)]
         elif runs:
-            measure = functools.partial(stored, each.store, progress=False)
-            ((key, (test, answers)),) = evidence.board(
-                each, wrong, [n], mean=first.mean_image, morphology=measure
-            ).items()
+            ((key, (test, answers)),) = evidence.board(each, wrong, [n], **asked).items()
             pairs.append(name | {"images_shown": runs[0].summary["images_shown"]})
             pairs[-1] |= {"minutes": [run.summary["seconds"] / 60 for run in runs]}
             pairs[-1] |= {"closer": vars(test.closer), "linear": test.memorization.gaussians.closer.value}
