@@ -28,7 +28,7 @@ from galgen.compare import calibrated, flow, jacobian, likelihood
 from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.morphology import stored
-from galgen.config import Parameters
+from galgen.config import Parameters, spaced
 from galgen.experiment import every_family
 from galgen.figures.results import strip
 from galgen.models.sampling import noise, seeded
@@ -73,7 +73,8 @@ class Bench:
                 model = experiment.pair(N)[0]
                 if experiment.trained(model):
                     samples = rounded(experiment.samples(model)[:n], experiment.family.bits)
-                    sets[f"{experiment.family.label}, N = {N}"] = (samples, N, experiment.images(model))
+                    name = f"{experiment.family.label}, N = {spaced(N)}"
+                    sets[name] = (samples, N, experiment.images(model))
         records = []
         for name, (part, N, own) in sets.items():
             against = {"held-out galaxies": made.reference, "own training set": rounded(own[: 2 * n])}
@@ -243,7 +244,7 @@ class Bench:
         place = book.split().validation[3]
         image, sheets = torch.from_numpy(np.array(book.dataset.images[place])).float() / 255, []
         pair = {
-            f"{m}, N = {n}": book.networks(t)["net"]
+            f"{m}, N = {spaced(n)}": book.networks(t)["net"]
             for n in book.sizes
             for m, t in zip("AB", book.pair(n), strict=True)
         }

@@ -18,7 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from galgen.config import Parameters
+from galgen.config import Parameters, spaced
+from galgen.models.families import FAMILIES
 from galgen.runs.errors import checked
 from galgen.runs.files import atomic_path, read_json
 from galgen.runs.store import Store
@@ -31,7 +32,9 @@ _GRAY = "#8C8C8C"
 
 
 def _markdown(value: object) -> object:
-    """A text as Markdown that shows it letter by letter, on one line."""
+    """A text as Markdown that shows it letter by letter, on one line; a count by its thousands."""
+    if type(value) is int:
+        return spaced(value)
     if isinstance(value, str) and not isinstance(value, Markup):
         return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(value.split()))
     return value
@@ -99,7 +102,8 @@ def measured(results: Path, name: str) -> str:
     files = [folder / f"{name}.json" for folder in (results, results / "robustness")]
     found = next((read_json(path) for path in files if path.is_file()), {})
     sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
-    return rendered(f"{name}.md.j2", found=found, sizes=sizes)
+    labels = {name: family.label for name, family in FAMILIES.items()}
+    return rendered(f"{name}.md.j2", found=found, sizes=sizes, labels=labels)
 
 
 def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
