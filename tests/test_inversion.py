@@ -8,6 +8,7 @@ from scipy import stats
 from galgen.compare.agreement import beyond
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.inversion import PAPER_FLOOR, Inversion, compare_levels, falls, invert, latents_test
+from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
 
 invert = functools.partial(invert, limit=np.inf)  # the images of the flows below have no bounds
@@ -15,10 +16,11 @@ SHAPES = [(2, 4, 4), (4, 2, 2)]
 ROTATION = torch.linalg.qr(torch.randn(48, 48, generator=torch.Generator().manual_seed(0)).double()).Q
 
 
-class Linear:
+class Linear(torch.nn.Module):
     """Both levels side by side are z, and x = scale * rotation z: N(0, scale^2 I) for every rotation."""
 
     def __init__(self, scale=1.0, rotation=None):
+        super().__init__()
         self.scale, self.rotation = scale, torch.eye(48).double() if rotation is None else rotation
 
     def decode(self, latents):
@@ -234,3 +236,16 @@ def test_falling_distances_have_the_exact_p_of_the_ranks():
     assert falls([4, 5, 6, 7], [0, 1, 2, 3]) == pytest.approx(1 / 70)
     assert falls([0, 1, 2, 3], [4, 5, 6, 7]) == 1
     assert falls([4, 5], [0, 1]) == pytest.approx(1 / 6)
+
+
+def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only():
+    torch.manual_seed(0)
+    flow = Glow(size=8, channels=1, steps=2, levels=2, width=8, bits=8)
+    flow.initialize(torch.rand(64, 1, 8, 8), torch.Generator().manual_seed(0))
+    z = [1000 * torch.randn(6, *shape) for shape in flow.latent_shapes]
+    single, double = (
+        max(np.abs(a - b).max() for a, b in zip(found.z, found.z_a, strict=True))
+        for found in (invert(flow, flow, z, dtype=dtype) for dtype in (torch.float32, torch.float64))
+    )
+    assert double < 1e-5 < 1e-3 < single
+    assert next(flow.parameters()).dtype == torch.float32  # the flow itself is left as it is

@@ -11,10 +11,11 @@ from galgen.runs.errors import GalgenError
 D = 16
 
 
-class Gaussian:
+class Gaussian(torch.nn.Module):
     """N(mean, covariance) over 1 x 4 x 4 images by its Cholesky factor, with all latents at one level."""
 
     def __init__(self, mean, covariance):
+        super().__init__()
         self.mean, self.covariance = torch.as_tensor(mean), torch.as_tensor(covariance)
         self.factor = torch.linalg.cholesky(self.covariance)
 
