@@ -38,7 +38,7 @@ with another: the exact rank-sum test of the pairs at two N, p >= 1/70 for four.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import combinations, islice
 
 import numpy as np
 import torch
@@ -171,26 +171,31 @@ def model_pairs(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
     }
 
 
+def invert(flow_a: Glow, flow_b: Glow, latents: Sequence[Tensor], **options: object) -> Inversion:
+    """Draw images with A and encode them with A and with B: `inversions`, of one."""
+    return inversions(flow_a, [flow_b], latents, **options)[0]
+
+
 @torch.inference_mode()
-def invert(
+def inversions(
     flow_a: Glow,
-    flow_b: Glow,
+    others: Sequence[Glow],
     latents: Sequence[Tensor],
     *,
     limit: float = LIMIT,
     chunk: int = 64,
     dtype: torch.dtype = torch.float64,
-) -> Inversion:
-    """Draw images with A and encode them with A and with B.
+) -> list[Inversion]:
+    """Draw images with A and encode them with A and with each of the others, as B.
 
     Args:
-        flow_a: The model that draws; of both, `encode` and `decode` are used.
-        flow_b: The other one.
+        flow_a: The model that draws; of all, `encode` and `decode` are used.
+        others: The other ones.
         latents: Unit normals (n, c, h, w), one tensor a level, finest first.
         limit: An image with a pixel beyond it in size becomes NaN, and is counted as lost, whatever B would
             say of it.
         chunk: Images in a call.
-        dtype: What all is computed in, before latents and images are rounded to single precision.
+        dtype: What all is computed in; the images and what B finds are rounded to single precision after it.
 
     Raises:
         GalgenError: If the latents do not go together, or B's have other shapes.
@@ -199,20 +204,24 @@ def invert(
         raise GalgenError(
             f"latents of {[tuple(z.shape) for z in latents]}: give as many images, two or more, at each level"
         )
-
-    flow_a, flow_b = (copy.deepcopy(flow).to(dtype) for flow in (flow_a, flow_b))
+    flow_a, *others = (copy.deepcopy(flow).to(dtype) for flow in (flow_a, *others))
 
     def there_and_back(*z: Tensor) -> tuple[Tensor, ...]:
         x = flow_a.decode([level.to(dtype) for level in z])
         x = torch.where((x.abs() <= limit).all(3).all(2).all(1)[:, None, None, None], x, torch.nan)
-        (z_a, log_a), (z_b, log_b) = flow_a.encode(x), flow_b.encode(x)
-        if [z.shape for z in z_b] != [z.shape for z in z_a]:
-            raise GalgenError("the two flows have latents of different shapes: compare like with like")
-        return *(found.float() for found in (*z_a, *z_b, x)), log_a, log_b
+        z_a, log_a = flow_a.encode(x)
+        returned = [*z_a, log_a, x.float()]
+        for flow_b in others:
+            z_b, log_b = flow_b.encode(x)
+            if [z.shape for z in z_b] != [z.shape for z in z_a]:
+                raise GalgenError("the two flows have latents of different shapes: compare like with like")
+            returned += [*(z.float() for z in z_b), log_b]
+        return tuple(returned)
 
-    columns = [column.numpy() for column in in_chunks(there_and_back, *latents, chunk=chunk)]
-    z, levels = [level.numpy() for level in latents], len(latents)
-    return Inversion(z, columns[:levels], columns[levels : 2 * levels], *columns[2 * levels :])
+    columns = iter([column.numpy() for column in in_chunks(there_and_back, *latents, chunk=chunk)])
+    z, some = [level.numpy() for level in latents], len(latents)
+    z_a, log_a, x = list(islice(columns, some)), next(columns), next(columns)
+    return [Inversion(z, z_a, list(islice(columns, some)), x, log_a, next(columns)) for _ in others]
 
 
 def compare_levels(inversion: Inversion) -> list[LevelTest]:
@@ -245,16 +254,17 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
     k, models = len(pairs), [pair[which] for which in (0, 1) for pair in pairs]  # all A, then all B
     w = np.zeros((len(latents), 2 * k, 2 * k))  # who draws, who inverts
     first = {}
-    for i, j in permutations(range(2 * k), 2):
-        tested = invert(models[i], models[j], latents)
-        if i % k == j % k == 0:
-            first[i] = tested  # of the first pair, there and back
-        finite = _finite(tested)
-        for level, z in enumerate(tested.z):
-            w[level, i, i], w[level, i, j] = (
-                stats.wasserstein_distance(_near(found[level][finite]).ravel(), z[finite].ravel())
-                for found in (tested.z_a, tested.z_b)
-            )
+    for i, flow in enumerate(models):
+        others = [j for j in range(2 * k) if j != i]
+        for j, tested in zip(others, inversions(flow, [models[j] for j in others], latents), strict=True):
+            if i % k == j % k == 0:
+                first[i] = tested  # of the first pair, there and back
+            finite = _finite(tested)
+            for level, z in enumerate(tested.z):
+                w[level, i, i], w[level, i, j] = (
+                    stats.wasserstein_distance(_near(found[level][finite]).ravel(), z[finite].ravel())
+                    for found in (tested.z_a, tested.z_b)
+                )
     ways = [np.isin(np.arange(2 * k), a) for a in combinations(range(2 * k), k)]  # the first is the true one
     alike = [(a[:, None] == a) & ~np.eye(2 * k, dtype=bool) for a in ways]
     apart = [a[:, None] != a for a in ways]
