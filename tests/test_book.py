@@ -293,6 +293,21 @@ def test_growth_has_a_column_for_each_size_and_gaps_where_nothing_was_measured(t
     assert "| duplicates | 1.5 s, 300 MB |  |" in page
 
 
+@pytest.mark.parametrize(
+    ("chapter", "shown"),
+    [
+        ("01_data", set()),
+        ("10_conclusions", {"night"}),
+        ("11_real_and_simulated", {"laptop-sdss_real_9200_64", "laptop-simulated"}),
+        ("12_power", {"power"}),
+        ("14_why_they_agree", {"beyond"}),
+    ],
+)
+def test_a_chapter_is_made_again_when_the_results_that_it_shows_change(chapter, shown):
+    found = chapters.committed(ROOT / "notebooks" / f"{chapter}.ipynb", ROOT / "results")
+    assert {path.stem for path in found} == shown
+
+
 @pytest.mark.parametrize("name", ["cluster", "bench", "gpu", "growth", "trial"])
 def test_what_was_measured_is_shown(name):
     assert "| --- |" in written.measured(ROOT / "results", name)

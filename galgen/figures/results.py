@@ -58,6 +58,11 @@ def measured(name: str, folder: str | Path | None = None) -> dict:
     return read_json(path) if path.is_file() else {}
 
 
+def books(folder: Path) -> list[Path]:
+    """The files that hold the results of a book, in order."""
+    return [path for path in sorted(folder.glob("*.json")) if path.stem not in _MEASURED]
+
+
 def load(folder: str | Path | None = None) -> dict[str, dict]:
     """The results of all books in a folder, by name; by default in the project's `results/`.
 
@@ -65,8 +70,7 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
         GalgenError: If a file holds something else.
     """
     folder = Path(folder or project() / "results")
-    books = [path for path in sorted(folder.glob("*.json")) if path.stem not in _MEASURED]
-    runs = {path.stem: read_json(path) for path in books}
+    runs = {path.stem: read_json(path) for path in books(folder)}
     for name, run in runs.items():
         if not isinstance(run, dict) or not run.keys() >= {"chapters", "kept", "run"}:
             raise GalgenError(f"{folder}/{name}.json is no results.json of a book; remove it or copy it anew")

@@ -19,6 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from galgen.config import Parameters
+from galgen.figures.results import books
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
 from galgen.runs.store import provenance
@@ -30,6 +31,14 @@ def names(toc: str | os.PathLike) -> list[str]:
     parts = yaml.safe_load(Path(toc).read_text())["parts"]
     files = [entry["file"] for part in parts for entry in part["chapters"]]
     return [file.removeprefix("chapters/") for file in files if file.startswith("chapters/")]
+
+
+def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[Path]:
+    """The files of a folder of results that a chapter shows: of some benchmarks, or of all books it loads."""
+    source, folder = Path(notebook).read_text(), Path(results)
+    named = re.findall(r'measured\(\\"(\w+)', source) + re.findall(r"(\w+)\.committed\b", source)
+    found = [path for path in (folder / f"{name}.json" for name in named) if path.is_file()]
+    return found + books(folder) if re.search(r"\bload\(\)", source) else found
 
 
 def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:
