@@ -59,7 +59,11 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = ""
         rows.append([key[0], spaced(key[1]), shown, minutes, *closer])
     head = ["pair", "N", "images shown", "minutes of A and B, pauses included"]
     head += ["P(train closer), this run", "night", "Gaussians of the same images"]
-    without = f"Not trained yet: {'; '.join(found['missing'])}." if found["missing"] else ""
+    missing = {}
+    for label, _, n in (pair.partition(", N = ") for pair in found["missing"]):
+        missing.setdefault(label, []).append(n)
+    named = (f"{label}, N = {', '.join(sizes)}" for label, sizes in missing.items())
+    without = f"Not trained yet: {'; '.join(named)}." if missing else ""
     return table(head, rows, before=before, after=without)
 
 

@@ -250,6 +250,7 @@ def dot_plot(
         axis.set_title(question, fontsize=10)
         axis.set_xlabel(unit, fontsize=9)
         axis.margins(x=0.12)
+        axis.xaxis.set_major_formatter("{x:g}")  # as short as can be: those of small values would touch
     axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].invert_yaxis()
     if len(series) > 1:
