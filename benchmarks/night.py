@@ -20,7 +20,7 @@ import torch
 
 from galgen.compare.controls import controls
 from galgen.compare.morphology import stored
-from galgen.config import Parameters, profile, spaced
+from galgen.config import Parameters, profile
 from galgen.experiment import every_family
 from galgen.explorer.published import WithPublished
 from galgen.figures import evidence
@@ -76,7 +76,7 @@ def main() -> None:
             scores += kept({key: answers}, "family")
             print(f"{key[0]}, N = {n}: {'; '.join(f'{q} {a}' for q, a in answers.items())}", flush=True)
         else:
-            missing.append(f"{each.family.label}, N = {spaced(n)}")
+            missing.append({"pair": each.family.label, "N": n})
     found = about | provenance() | {"pairs": pairs, "scores": scores, "missing": missing}
     write_json(given.out, others | {first.dataset.name: plain(found)})
 

@@ -4,9 +4,9 @@
 
 z'_A = z whatever was learned: it checks the arithmetic, which is that of double precision. Single returns
 nothing of the few images that lie so far from the data that a flow stretches them by more than its seven
-digits. If p_A = p_B, then z'_B ~ N(0, I) too, and G_A and
-G_B differ by a bijection that keeps N(0, I). The paper pools all latents of a level and reports W1(z'_B, z).
-Zero is necessary for p_A = p_B and far from sufficient; so beside it stand, for each level:
+digits. If p_A = p_B, then z'_B ~ N(0, I) too, and G_A and G_B differ by a bijection that keeps N(0, I). The
+paper pools all latents of a level and reports W1(z'_B, z). Zero is necessary for p_A = p_B and far from
+sufficient; so beside it stand, for each level:
 
 *Far latents.* An image that is nothing to B may have latents of any size, and a few such images carry a mean.
 So z' beyond +-FAR, which none of 1e8 unit normals reaches, counts as +-FAR everywhere, and images that have

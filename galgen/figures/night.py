@@ -60,8 +60,8 @@ def trained_table(found: Mapping, here: Mapping[Key, Estimate], before: str = ""
     head = ["pair", "N", "images shown", "minutes of A and B, pauses included"]
     head += ["P(train closer), this run", "night", "Gaussians of the same images"]
     missing = {}
-    for label, _, n in (pair.partition(", N = ") for pair in found["missing"]):
-        missing.setdefault(label, []).append(n)
+    for pair in found["missing"]:
+        missing.setdefault(pair["pair"], []).append(spaced(pair["N"]))
     named = (f"{label}, N = {', '.join(sizes)}" for label, sizes in missing.items())
     without = f"Not trained yet: {'; '.join(named)}." if missing else ""
     return table(head, rows, before=before, after=without)
