@@ -158,17 +158,14 @@ class Latents:
         return Outcome(float(np.mean(self.apart[-1])), *(self.same[-1] or (0.0, 0.0)), self.p[-1])
 
 
-def model_pairs(pairs: Sequence[tuple]) -> dict[str, list[tuple]]:
-    """Which model draws and which inverts, of pairs (A_i, B_i) that are on the same two sets of images.
+def model_pairs(pairs: Sequence[tuple]) -> list[tuple]:
+    """Who draws and which two invert, of pairs (A_i, B_i) that are on the same two sets of images.
 
-    Two tests a pair of models on disjoint images, and as many, A_i with A_i+1 and B_i with B_i+1, of models
-    on the same images, which differ in their training only: the null of the first.
+    Each draws once, for its partner, on disjoint images, and for the next one on the same images, A_i for
+    A_i+1 and B_i for B_i+1, which differs in its training only: the null of the first.
     """
     ring = zip(pairs, pairs[1:] + pairs[:1], strict=True)
-    return {
-        "disjoint": [test for a, b in pairs for test in ((a, b), (b, a))],
-        "same": [test for (a, b), (a2, b2) in ring for test in ((a, a2), (b, b2))],
-    }
+    return [test for (a, b), (a2, b2) in ring for test in ((a, (b, a2)), (b, (a, b2)))]
 
 
 def invert(flow_a: Glow, flow_b: Glow, latents: Sequence[Tensor], **options: object) -> Inversion:
