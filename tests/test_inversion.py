@@ -7,7 +7,15 @@ from scipy import stats
 
 from galgen.compare.agreement import beyond
 from galgen.compare.distances import iid_floor, wasserstein
-from galgen.compare.inversion import PAPER_FLOOR, Inversion, compare_levels, falls, invert, latents_test
+from galgen.compare.inversion import (
+    PAPER_FLOOR,
+    Inversion,
+    compare_levels,
+    falls,
+    invert,
+    latents_test,
+    model_pairs,
+)
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
 
@@ -249,3 +257,13 @@ def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only
     )
     assert double < 1e-5 < 1e-3 < single
     assert next(flow.parameters()).dtype == torch.float32  # the flow itself is left as it is
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_a_model_draws_for_one_of_the_other_images_and_for_one_of_its_own(k):
+    tests = model_pairs([(f"A{i}", f"B{i}") for i in range(k)])
+    partners, twins = ({first: others[which] for first, others in tests} for which in (0, 1))
+    assert len(partners) == 2 * k
+    assert all(partners[other] == first and other[0] != first[0] for first, other in partners.items())
+    assert all(twin != first and twin[0] == first[0] for first, twin in twins.items())
+    assert all(twins[twins[model]] == model for model in ("A0", "B0")), "the ratio of both is asked of both"

@@ -161,11 +161,12 @@ class Latents:
 def model_pairs(pairs: Sequence[tuple]) -> list[tuple]:
     """Who draws and which two invert, of pairs (A_i, B_i) that are on the same two sets of images.
 
-    Each draws once, for its partner, on disjoint images, and for the next one on the same images, A_i for
-    A_i+1 and B_i for B_i+1, which differs in its training only: the null of the first.
+    Each draws once, for its partner, on disjoint images, and for its twin, on the same images, which differs
+    in its training only: the null of the first. Twins are A_1 and A_2, B_1 and B_2, A_3 and A_4, ...
     """
-    ring = zip(pairs, pairs[1:] + pairs[:1], strict=True)
-    return [test for (a, b), (a2, b2) in ring for test in ((a, (b, a2)), (b, (a, b2)))]
+    twins = [pairs[i ^ 1 if i ^ 1 < len(pairs) else i - 1] for i in range(len(pairs))]
+    both = zip(pairs, twins, strict=True)
+    return [test for (a, b), (a2, b2) in both for test in ((a, (b, a2)), (b, (a, b2)))]
 
 
 def invert(flow_a: Glow, flow_b: Glow, latents: Sequence[Tensor], **options: object) -> Inversion:
