@@ -1,13 +1,15 @@
 import math
 import re
+import threading
 
+import ipywidgets as widgets
 import numpy as np
 import pytest
 
 from galgen.compare import morphology
 from galgen.config import Parameters
 from galgen.explorer import controls as explore_widgets
-from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing
+from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing, Row
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
@@ -125,14 +127,38 @@ def test_every_control_changes_the_answer_and_an_error_is_a_sentence(explorer, m
     assert "a &lt;mistake&gt;" in explore_widgets.denoiser(explorer).children[-2].value
 
 
+def test_an_answer_to_an_earlier_move_does_not_replace_that_to_the_last():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def answer(number):
+        if number == 1:
+            begun.set()
+            assert go_on.wait(60)
+        return [Row(f"of latent {number}")]
+
+    latent = widgets.IntSlider(0)
+    picture = explore_widgets._box([latent], answer).children[-2]
+    moves = [threading.Thread(target=setattr, args=(latent, "value", number)) for number in (1, 2)]
+    moves[0].start()
+    assert begun.wait(60)
+    moves[1].start()
+    moves[1].join(1)  # it waits for the first, or would be done by now
+    go_on.set()
+    for move in moves:
+        move.join(60)
+    assert "of latent 2" in picture.value
+
+
 def test_a_click_moves_both_sliders_to_the_point(explorer):
     explorer.measure(12)
     box = explore_widgets.morphology(explorer)
+    plane, ring = (child.value for child in box.children[1].children)
     text = next(child for child in box.children if child._model_name == "TextModel")
     sliders = {child.description: child for child in box.children if hasattr(child, "description")}
     text.value = f"{FRAME[0] + FRAME[2] / 2} {1 - FRAME[1] - FRAME[3] / 4}"
     assert sliders["M20"].value == pytest.approx(-1.35, abs=0.01)
     assert sliders["Gini"].value == pytest.approx(0.3875, abs=0.01)
+    assert [plane == box.children[1].children[0].value, ring == box.children[1].children[1].value] == [1, 0]
     text.value = "0 1"  # outside the axes
     assert (sliders["M20"].value, sliders["Gini"].value) == (PLANE["M20"][0], PLANE["Gini"][0])
     text.value = f"{FRAME[0] + FRAME[2] / 2} {1 - FRAME[1] - FRAME[3] / 4}"

@@ -6,6 +6,7 @@ click in the plane of `morphology` is written into a hidden text field, as if it
 sliders do the same from the keyboard.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -30,8 +31,12 @@ _STYLE = """<style>
 .galgen-row pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2rem 0}
 .galgen-plane{position:relative;width:100%;max-width:34rem;line-height:0}
 .galgen-plane img{width:100%;cursor:crosshair}
-.galgen-plane svg{position:absolute;inset:0;width:100%;height:100%;pointer-events:none}
+.galgen-ring,.galgen-ring svg{position:absolute;inset:0;width:100%;height:100%;margin:0;pointer-events:none}
 </style>"""
+
+# JupyterLab lets two threads of a kernel answer: each control's first move comes to the main one, those after
+# it to another. An answer begun before the last move must not end after its answer.
+_ONE_AT_A_TIME = threading.RLock()
 
 _HTML = Environment(autoescape=True)
 _HTML.filters["png"] = base64_image
@@ -48,15 +53,18 @@ _ROWS = _HTML.from_string("""\
 {%- endfor %}""")
 
 _PLANE = _HTML.from_string("""\
-<div class="galgen-plane"><img src="data:image/png;base64,{{ plane.picture | png }}" onclick="
+<img src="data:image/png;base64,{{ plane.picture | png }}" onclick="
 const b = this.getBoundingClientRect();
 const t = this.closest('.galgen-live').querySelector('input[type=text]');
 t.value = [(event.clientX - b.left) / b.width, (event.clientY - b.top) / b.height].join(' ');
 for (const e of ['input', 'change']) t.dispatchEvent(new Event(e, {bubbles: true}))"
-alt="Gini against M20 of {{ plane.sets | length }} sets of galaxies; a ring at {{ m20 }}, {{ gini }}"><svg>
+alt="Gini against M20 of {{ plane.sets | length }} sets of galaxies">""")
+
+_RING = _HTML.from_string("""\
+<svg role="img" aria-label="a ring at {{ m20 }}, {{ gini }}">
 {%- for colour, stroke in (("white", 4), ("black", 2)) -%}
 <circle cx="{{ x }}%" cy="{{ y }}%" r="9" fill="none" stroke="{{ colour }}" stroke-width="{{ stroke }}"/>
-{%- endfor %}</svg></div>""")
+{%- endfor %}</svg>""")
 
 ACCEPTED = ".png, .jpg, .jpeg, .npy, .npz, .fits, .h5, .hdf5"
 
@@ -87,15 +95,17 @@ def _box(
     picture, seconds = widgets.HTML(), widgets.HTML()
 
     def update(change: object = None) -> None:
-        began = time.perf_counter()
-        try:
-            rows = answer(*(control.value for control in controls))
-        except Missing as error:
-            rows = [Row("These models", commands=str(error))]
-        except GalgenError as error:
-            rows = [Row("No answer", note=str(error))]
-        picture.value = _ROWS.render(rows=rows)
-        seconds.value = f'<span class="galgen-note">answered in {time.perf_counter() - began:.2f} s</span>'
+        with _ONE_AT_A_TIME:
+            began = time.perf_counter()
+            try:
+                rows = answer(*(control.value for control in controls))
+            except Missing as error:
+                rows = [Row("These models", commands=str(error))]
+            except GalgenError as error:
+                rows = [Row("No answer", note=str(error))]
+            took = time.perf_counter() - began
+            picture.value = _ROWS.render(rows=rows)
+            seconds.value = f'<span class="galgen-note">answered in {took:.2f} s</span>'
 
     for control in controls:
         control.observe(update, "value")
@@ -188,7 +198,10 @@ def morphology(explorer: Explorer) -> widgets.VBox:
     gini = _slider("Gini", *PLANE["Gini"], 0.45, 0.01)
     clicked = widgets.Text(layout={"display": "none"})
     button = widgets.Button(description="Measure these galaxies", layout={"width": "auto"})
-    status, picture = widgets.HTML(), widgets.HTML()
+    status, picture, ring = widgets.HTML(), widgets.HTML(), widgets.HTML()
+    shown = widgets.Box([picture, ring])  # apart: a picture drawn anew under the mouse loses its clicks
+    shown.add_class("galgen-plane")
+    ring.add_class("galgen-ring")
     left, bottom, width, height = FRAME
     (m20_low, m20_high), (gini_low, gini_high) = PLANE.values()
 
@@ -196,16 +209,18 @@ def morphology(explorer: Explorer) -> widgets.VBox:
         plane = explorer.planes.get(N)
         button.layout.display = None if plane is None or plane.missing else "none"
         if plane is None:
-            picture.value, count = "", (1 + len(explorer.experiments)) * explorer.profile.samples
+            picture.value = ring.value = ""
+            count = (1 + len(explorer.experiments)) * explorer.profile.samples
             status.value = f"Up to {count} galaxies at 0.1 s each, once: the store keeps the numbers."
             return []
         status.value = ""
         x = 100 * (left + width * (m20 - m20_low) / (m20_high - m20_low))
         y = 100 * (1 - bottom - height * (gini - gini_low) / (gini_high - gini_low))
-        picture.value = _PLANE.render(plane=plane, m20=f"{m20:.2f}", gini=f"{gini:.2f}", x=x, y=y)
+        picture.value = _PLANE.render(plane=plane)
+        ring.value = _RING.render(m20=f"{m20:.2f}", gini=f"{gini:.2f}", x=x, y=y)
         return explorer.galaxies_at(plane, m20, gini)
 
-    box = _box([m20, gini, N], answer, picture, button, status, clicked)
+    box = _box([m20, gini, N], answer, shown, button, status, clicked)
 
     def go(change: object) -> None:
         try:
@@ -219,10 +234,11 @@ def morphology(explorer: Explorer) -> widgets.VBox:
             gini.value = round(gini_low + (gini_high - gini_low) * (1 - y - bottom) / height, 2)
 
     def measure(_: widgets.Button) -> None:
-        button.disabled = True
-        explorer.measure(N.value, lambda text: setattr(status, "value", text))
-        button.disabled = False
-        box.update()
+        with _ONE_AT_A_TIME:
+            button.disabled = True
+            explorer.measure(N.value, lambda text: setattr(status, "value", text))
+            button.disabled = False
+            box.update()
 
     clicked.observe(go, "value")
     button.on_click(measure)
