@@ -6,7 +6,7 @@
 
 Nothing is trained here. A pair is asked if the store has both of its models; if it has not, what was answered
 before stands, as long as it is of the same settings and the same images, whatever the code is today; each
-pair has its commit. A pair never asked is taken from the models published in `results/models/`, if there.
+answer has its commit. A pair never asked is taken from the models published in `results/models/`, if there.
 Agreement and memorization are of all latents of the profile; the other questions of as many samples as the
 profile `laptop` has, so that its values and these can be compared.
 """
@@ -14,21 +14,50 @@ profile `laptop` has, so that its values and these can be compared.
 import argparse
 import datetime
 import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from galgen.compare.controls import controls
+from galgen.compare.controls import Controls, controls
 from galgen.compare.morphology import stored
 from galgen.config import Parameters, profile
-from galgen.experiment import every_family
+from galgen.experiment import Experiment, Training, every_family
 from galgen.explorer.published import WithPublished
 from galgen.figures import evidence
 from galgen.figures.results import plain, strip
 from galgen.figures.scoreboard import kept
+from galgen.figures.tables import beside_model_A
+from galgen.figures.training import onset_surfaces
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.store import provenance
+
+
+def of_pair(each: Experiment, n: int, wrong: Controls, asked: dict) -> dict:
+    """The scoreboard of a pair, and what the pair took."""
+    runs = [each.train(model) for model in each.pair(n)]
+    ((key, (test, answers)),) = evidence.board(each, wrong, [n], **asked).items()
+    print(f"{key[0]}, N = {n}: {'; '.join(f'{q} {a}' for q, a in answers.items())}", flush=True)
+    found = {"images_shown": runs[0].summary["images_shown"], "scores": kept({key: answers}, "family")}
+    found |= {"minutes": [run.summary["seconds"] / 60 for run in runs]}
+    found |= {"closer": vars(test.closer), "linear": test.memorization.gaussians.closer.value}
+    if n == each.sizes[-1]:  # a small one's samples are its training images
+        found["samples"] = [strip(each.samples(model)[:8]) for model in each.pair(n)]
+    return found
+
+
+def of_others(each: Experiment, models: Mapping[tuple[str, str], Training]) -> dict:
+    """How alike the samples of others are to those of model A, by what they share with it."""
+    cosines = beside_model_A(each, models).items()
+    return {"cosines": [{"init": init, "images": of, "cosine": vars(found)} for (init, of), found in cosines]}
+
+
+def of_onset(study: Experiment) -> dict:
+    """When small networks begin to memorize, by each definition of it."""
+    return {"surfaces": {name: asdict(found) for name, found in onset_surfaces(study).items()}}
 
 
 def main() -> None:
@@ -53,31 +82,38 @@ def main() -> None:
     about |= {"sha256": first.dataset.sha256, "seed": parameters.seed}
     others = read_json(given.out) if given.out.is_file() else {}
     before = others.get(first.dataset.name, {})
-    before = before if before.items() >= about.items() else {"pairs": [], "scores": []}
-    pairs, scores, missing = [], [], []
-    for each, n in [(family, n) for family in families.values() for n in family.sizes]:
-        models, name = each.pair(n), {"pair": each.family.label, "N": n}
-        runs = [each.train(model) for model in models] if all(map(each.trained, models)) else []
-        identities = [each.identity(model) for model in models]
+    before = before if before.items() >= about.items() else {"scores": []}
+    found, missing = {"pairs": [], "against": [], "onset": []}, []
+
+    def ask(part: str, each: Experiment, models: Sequence[Training], answer: Callable[[], dict]) -> None:
+        """Put into a part the answer on these models, or what stands of it if they are not here."""
+        identities, n = [each.identity(model) for model in models], max(model.N for model in models)
+        name = {"pair": each.family.label, "N": n}
+        scores = [score for score in before["scores"] if part == "pairs" and score.items() >= name.items()]
         name["recipes"] = [each.store.key(**identity | {"code": ()}) for identity in identities]
-        stands = [pair for pair in before["pairs"] if pair.items() >= name.items()]
-        if stands and [run.key for run in runs] != [each.store.key(**identity) for identity in identities]:
-            pairs += stands
-            scores += [s for s in before["scores"] if (s["pair"], s["N"]) == (name["pair"], n)]
-        elif runs:
-            ((key, (test, answers)),) = evidence.board(each, wrong, [n], **asked).items()
-            pairs.append(name | {"images_shown": runs[0].summary["images_shown"]})
-            pairs[-1] |= {"minutes": [run.summary["seconds"] / 60 for run in runs]}
-            pairs[-1] |= {"closer": vars(test.closer), "linear": test.memorization.gaussians.closer.value}
-            pairs[-1] |= {"keys": [run.key for run in runs], "commit": provenance()["commit"]}
-            pairs[-1] |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat()}
-            if n == each.sizes[-1]:  # a small one's samples are its training images
-                pairs[-1]["samples"] = [strip(each.samples(model)[:8]) for model in models]
-            scores += kept({key: answers}, "family")
-            print(f"{key[0]}, N = {n}: {'; '.join(f'{q} {a}' for q, a in answers.items())}", flush=True)
+        keys = [each.train(model).key for model in models] if all(map(each.trained, models)) else []
+        stands = [one | {"scores": scores} for one in before.get(part, ()) if one.items() >= name.items()]
+        if stands and keys != [each.store.key(**identity) for identity in identities]:
+            found[part] += stands
+        elif keys:
+            today = datetime.datetime.now(datetime.UTC).date().isoformat()
+            known = {"keys": keys, "commit": provenance()["commit"], "date": today}
+            found[part].append(name | answer() | known)
         else:
-            missing.append({"pair": each.family.label, "N": n})
-    found = about | provenance() | {"pairs": pairs, "scores": scores, "missing": missing}
+            what = {"pairs": "", "against": ", 2 × 2 or other galaxies", "onset": ""}[part]
+            missing.append({"pair": f"{each.family.label}{what}", "N": n})
+
+    for each in families.values():
+        for n in each.sizes:
+            ask("pairs", each, each.pair(n), functools.partial(of_pair, each, n, wrong, asked))
+        control = {("other", "other"): each.control()} if each.family.has_control else {}
+        for models in filter(None, (each.design(), control)):
+            model_A = each.pair(next(iter(models.values())).N)[0]
+            ask("against", each, [model_A, *models.values()], functools.partial(of_others, each, models))
+    study = Experiment(parameters, first.store, family="onset")
+    ask("onset", study, study.trainings(), functools.partial(of_onset, study))
+    scores = [one.pop("scores", []) for part in found.values() for one in part]
+    found |= about | provenance() | {"missing": missing, "scores": list(itertools.chain(*scores))}
     write_json(given.out, others | {first.dataset.name: plain(found)})
 
 

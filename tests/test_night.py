@@ -1,8 +1,10 @@
 """A night's pairs are asked what chapter 10 asks, those that are missing are named, and both are shown."""
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,10 +13,13 @@ import pytest
 
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.figures import night
-from galgen.figures.results import measured, strip
+from galgen.config import Parameters
+from galgen.experiment import Experiment
+from galgen.figures import night, training
+from galgen.figures.results import measured, plain, strip
 from galgen.figures.scoreboard import from_kept
 from galgen.runs.files import write_json
+from galgen.runs.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,8 +32,13 @@ def asked(store, folder):
 
 @pytest.fixture(scope="module")
 def found(trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    asked(trained.root, folder)
+    folder, root = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("store")
+    store = Store(shutil.copytree(trained.root, root, dirs_exist_ok=True))
+    parameters = Parameters(profile="smoke", N=[12, 20])
+    flows, study = (Experiment(parameters, store, family=name) for name in ("glow", "onset"))
+    flows.ensure(flows.design().values())
+    study.ensure(study.trainings())
+    asked(root, folder)
     assert measured("night", folder / "elsewhere") == {}
     (run,) = measured("night", folder).values()
     assert night.committed(run["sha256"], 0, folder) == run
@@ -38,7 +48,9 @@ def found(trained, tmp_path_factory):
 
 def test_the_pairs_that_there_are_were_asked_and_the_others_are_named(found):
     board = from_kept(found["scores"], "family")
-    assert {n for _, n in board} == {12} and len(board) == 4 and len(found["missing"]) == 4
+    assert {n for _, n in board} == {12} and len(board) == 4
+    others = {f"{name}, 2 × 2 or other galaxies" for name in ("diffusion", "conditional diffusion", "Glow")}
+    assert {one["pair"] for one in found["missing"]} == others | {pair["pair"] for pair in found["pairs"]}
     for answers in board.values():
         assert set(answers) >= set(QUESTIONS) - {"morphology"}
     assert all(len(pair["minutes"]) == 2 and len(pair["keys"]) == 2 for pair in found["pairs"])
@@ -50,7 +62,8 @@ def test_what_was_answered_outlives_the_store_as_long_as_it_is_of_the_same_recip
     write_json(tmp_path / "night.json", {"simulated": another})
     asked(tmp_path / "empty", tmp_path)
     (again,) = measured("night", tmp_path).values()
-    assert again["pairs"] == others and len(again["missing"]) == 5
+    assert again["pairs"] == others and len(again["missing"]) == len(found["missing"]) + 1
+    assert again["against"] == found["against"] and again["onset"] == found["onset"]
     assert again["scores"] == [score for score in found["scores"] if score["pair"] != lost["pair"]]
 
 
@@ -60,6 +73,28 @@ def test_what_it_took_stands_beside_what_the_run_found(found):
     (line,) = [row for row in said.splitlines() if row.startswith("| Glow | 12 |")]
     assert "0.61 [0.52, 0.70]" in line and "Not trained yet:" in said and "Glow, N = 20" in said
     assert "profile smoke" in night.note(found) and found["pairs"][0]["commit"][:8] in night.note(found)
+
+
+def test_what_others_share_with_model_A_stands_where_the_run_has_none(found):
+    (flows,) = found["against"]
+    said = night.design_table(found, "Glow").data
+    assert said.startswith("By night (committed). Median anomaly cosine with model A at N = 12:")
+    for each in flows["cosines"]:
+        assert str(Estimate(**each["cosine"])) in said
+    control = {"init": "other", "images": "other", "cosine": vars(Estimate(0.4, 0.3, 0.5, 16))}
+    said = night.design_table({"against": [{"pair": "GAN", "N": 20, "cosines": [control]}]}, "GAN").data
+    assert said == "By night, model A of N = 20 and one of other galaxies agree at 0.40 [0.30, 0.50]."
+    for nothing in (None, found):
+        assert "nothing" in night.design_table(nothing, "GAN").data
+
+
+def test_the_onsets_of_a_night_come_back_as_they_were_found(found, tmp_path):
+    (kept,) = found["onset"]
+    onsets = night.surfaces(found)
+    assert night.surfaces(None) == {} and plain({k: asdict(v) for k, v in onsets.items()}) == kept["surfaces"]
+    assert all(list(each.closer) == list(each.at) == [12, 20] for each in onsets.values())
+    plt.close(training.onset_figure(next(iter(onsets.values()))))
+    assert night.note(found, "onset").endswith(f"commit {kept['commit'][:8]}")
 
 
 def test_what_a_night_changes_is_said_of_the_pairs_that_both_have(found):

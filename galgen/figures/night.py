@@ -1,17 +1,18 @@
 """Models that were trained for a night, as results/night.json keeps them, beside those of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
+from galgen.compare.onset import Onsets
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.results import measured, unstrip
 from galgen.figures.scoreboard import UNITS, Board
 from galgen.figures.style import spaced, stamp_sheet
-from galgen.figures.tables import table
+from galgen.figures.tables import table, two_by_two
 
 Key = tuple[str, int]
 
@@ -85,8 +86,45 @@ def beside(found: Mapping, here: Mapping[Key, tuple[np.ndarray, np.ndarray]]) ->
     return stamp_sheet(np.concatenate(stamps), columns=8, rows=rows, inches=0.7) if stamps else None
 
 
-def note(found: Mapping) -> str:
+def design_table(found: Mapping | None, label: str) -> Markdown:
+    """The 2x2 of a family's models of the night, and how alike a model of other galaxies is, where asked."""
+    night, said = [one for one in (found or {}).get("against", ()) if one["pair"] == label], []
+    for one in night:
+        cosines = {(c["init"], c["images"]): Estimate(**c["cosine"]) for c in one["cosines"]}
+        if ("same", "same") in cosines:
+            said.append(two_by_two(cosines, one["N"], "By night (committed). ")[0].data)
+        else:
+            (other,) = cosines.values()
+            said.append(
+                f"By night, model A of N = {spaced(one['N'])} and one of other galaxies agree at {other}."
+            )
+    return Markdown("\n\n".join(said) or "Of a night nothing on this is committed.")
+
+
+def surfaces(found: Mapping | None) -> dict[str, Onsets]:
+    """The onsets of the night's small networks by each definition; none if not all are trained."""
+
+    def by_size(kept: Mapping, of: Callable = float) -> dict:
+        return {int(n): each and of(each) for n, each in kept.items()}
+
+    def estimate(kept: Mapping) -> Estimate:
+        return Estimate(**kept)
+
+    kept = next(iter((found or {}).get("onset", ())), {"surfaces": {}})["surfaces"]
+    return {
+        name: Onsets(
+            by_size(each["levels"]),
+            by_size(each["closer"], lambda curve: by_size(curve, estimate)),
+            by_size(each["at"], estimate),
+            each["power"] and estimate(each["power"]),
+            each["factor"],
+        )
+        for name, each in kept.items()
+    }
+
+
+def note(found: Mapping, part: str = "pairs") -> str:
     """When and of what the numbers are: they are not of the run that shows them, nor all of one sitting."""
-    sittings = sorted({(pair["date"], f"commit {pair['commit'][:8]}") for pair in found["pairs"]})
-    of = f"{found['latents']} latents, {found['count']} samples"
-    return f"committed: profile {found['profile']} · {'; '.join(map(', '.join, sittings))} · {of}"
+    sittings = sorted({(one["date"], f"commit {one['commit'][:8]}") for one in found[part]})
+    said = f"committed: profile {found['profile']} · {'; '.join(map(', '.join, sittings))}"
+    return f"{said} · {found['latents']} latents, {found['count']} samples" if part == "pairs" else said

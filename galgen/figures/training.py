@@ -8,8 +8,14 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galgen.compare.memorization import Memorization, gaussian_margins, margins, memorization_test
-from galgen.compare.onset import Onsets
+from galgen.compare.memorization import (
+    Memorization,
+    exchange_test,
+    gaussian_margins,
+    margins,
+    memorization_test,
+)
+from galgen.compare.onset import Onsets, definitions, onsets
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, Training
 from galgen.figures.sentences import at_sizes
@@ -92,6 +98,15 @@ def scatter(history: Mapping[int, Mapping[int, Memorization]]) -> str:
     text = f"Below one half with their whole interval: {len(low)} of {len(closer)} milestones"
     text += f" ({', '.join(low)})" * bool(low)
     return f"{text}. No copying leads there; two networks that differ in all latents may"
+
+
+def onset_surfaces(study: Experiment, count: int = 128) -> dict[str, Onsets]:
+    """The onsets of pairs of small networks by each of `definitions`, of as many latents."""
+    images, options = study.dataset.images, {"mean": study.mean_image}
+    blurs = {n: gaussian_margins(images, study.split(n), 1024, **options) for n in study.sizes}
+    levels = definitions({n: exchange_test(*pair).closer.value for n, pair in blurs.items()})
+    histories = {n: margin_history(study, n, count) for n in study.sizes}
+    return {name: onsets(histories, level) for name, level in levels.items()}
 
 
 def onset_figure(found: Onsets) -> Figure:
