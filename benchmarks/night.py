@@ -57,7 +57,8 @@ def of_others(each: Experiment, models: Mapping[tuple[str, str], Training]) -> d
 
 def of_onset(study: Experiment) -> dict:
     """When small networks begin to memorize, by each definition of it."""
-    return {"surfaces": {name: asdict(found) for name, found in onset_surfaces(study).items()}}
+    found = onset_surfaces(study)
+    return {"definitions": [{"name": name} | asdict(each) for name, each in found.items()]}
 
 
 def main() -> None:
@@ -85,7 +86,9 @@ def main() -> None:
     before = before if before.items() >= about.items() else {"scores": []}
     found, missing = {"pairs": [], "against": [], "onset": []}, []
 
-    def ask(part: str, each: Experiment, models: Sequence[Training], answer: Callable[[], dict]) -> None:
+    def ask(
+        part: str, each: Experiment, models: Sequence[Training], answer: Callable[[], dict], what: str = ""
+    ) -> None:
         """Put into a part the answer on these models, or what stands of it if they are not here."""
         identities, n = [each.identity(model) for model in models], max(model.N for model in models)
         name = {"pair": each.family.label, "N": n}
@@ -100,16 +103,17 @@ def main() -> None:
             known = {"keys": keys, "commit": provenance()["commit"], "date": today}
             found[part].append(name | answer() | known)
         else:
-            what = {"pairs": "", "against": ", 2 × 2 or other galaxies", "onset": ""}[part]
             missing.append({"pair": f"{each.family.label}{what}", "N": n})
 
     for each in families.values():
         for n in each.sizes:
             ask("pairs", each, each.pair(n), functools.partial(of_pair, each, n, wrong, asked))
         control = {("other", "other"): each.control()} if each.family.has_control else {}
-        for models in filter(None, (each.design(), control)):
-            model_A = each.pair(next(iter(models.values())).N)[0]
-            ask("against", each, [model_A, *models.values()], functools.partial(of_others, each, models))
+        for what, models in {", 2 × 2": each.design(), ", other galaxies": control}.items():
+            if models:
+                model_A = each.pair(next(iter(models.values())).N)[0]
+                answer = functools.partial(of_others, each, models)
+                ask("against", each, [model_A, *models.values()], answer, what)
     study = Experiment(parameters, first.store, family="onset")
     ask("onset", study, study.trainings(), functools.partial(of_onset, study))
     scores = [one.pop("scores", []) for part in found.values() for one in part]

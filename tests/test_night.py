@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from galgen.compare.onset import Onsets, definitions
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import Parameters
@@ -18,7 +19,7 @@ from galgen.experiment import Experiment
 from galgen.figures import night, training
 from galgen.figures.results import measured, plain, strip
 from galgen.figures.scoreboard import from_kept
-from galgen.runs.files import write_json
+from galgen.runs.files import read_json, write_json
 from galgen.runs.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -49,8 +50,10 @@ def found(trained, tmp_path_factory):
 def test_the_pairs_that_there_are_were_asked_and_the_others_are_named(found):
     board = from_kept(found["scores"], "family")
     assert {n for _, n in board} == {12} and len(board) == 4
-    others = {f"{name}, 2 × 2 or other galaxies" for name in ("diffusion", "conditional diffusion", "Glow")}
-    assert {one["pair"] for one in found["missing"]} == others | {pair["pair"] for pair in found["pairs"]}
+    others = {f"{name}, other galaxies" for name in ("diffusion", "conditional diffusion", "Glow")}
+    others |= {"diffusion, 2 × 2", "conditional diffusion, 2 × 2"}
+    missing = [one["pair"] for one in found["missing"]]
+    assert set(missing) == others | {pair["pair"] for pair in found["pairs"]} and len(missing) == 9
     for answers in board.values():
         assert set(answers) >= set(QUESTIONS) - {"morphology"}
     assert all(len(pair["minutes"]) == 2 and len(pair["keys"]) == 2 for pair in found["pairs"])
@@ -91,10 +94,19 @@ def test_what_others_share_with_model_A_stands_where_the_run_has_none(found):
 def test_the_onsets_of_a_night_come_back_as_they_were_found(found, tmp_path):
     (kept,) = found["onset"]
     onsets = night.surfaces(found)
-    assert night.surfaces(None) == {} and plain({k: asdict(v) for k, v in onsets.items()}) == kept["surfaces"]
-    assert all(list(each.closer) == list(each.at) == [12, 20] for each in onsets.values())
+    assert night.surfaces(None) == {} and list(onsets) == [each["name"] for each in kept["definitions"]]
+    assert list(onsets) == list(definitions({12: 0.9, 20: 0.8}))
     plt.close(training.onset_figure(next(iter(onsets.values()))))
     assert night.note(found, "onset").endswith(f"commit {kept['commit'][:8]}")
+    some, times = Estimate(0.7, 0.6, 0.8, 9), (2, 16, 128)
+    made = Onsets(
+        {9: 0.9, 100: 0.6}, {n: dict.fromkeys(times, some) for n in (9, 100)}, {9: some, 100: None}, some, 3.5
+    )
+    run = {"onset": [{"definitions": [{"name": "b"} | asdict(made), {"name": "a"} | asdict(made)]}]}
+    write_json(tmp_path / "run.json", plain(run))
+    again = night.surfaces(read_json(tmp_path / "run.json"))
+    assert list(again.items()) == [("b", made), ("a", made)]
+    assert list(again["a"].closer) == [9, 100] and list(again["a"].closer[9]) == [2, 16, 128]
 
 
 def test_what_a_night_changes_is_said_of_the_pairs_that_both_have(found):

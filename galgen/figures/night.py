@@ -104,22 +104,24 @@ def design_table(found: Mapping | None, label: str) -> Markdown:
 def surfaces(found: Mapping | None) -> dict[str, Onsets]:
     """The onsets of the night's small networks by each definition; none if not all are trained."""
 
-    def by_size(kept: Mapping, of: Callable = float) -> dict:
-        return {int(n): each and of(each) for n, each in kept.items()}
+    def by_size(
+        kept: Mapping, of: Callable = float
+    ) -> dict:  # JSON has its keys as text, in the order of text
+        return {int(n): kept[n] and of(kept[n]) for n in sorted(kept, key=int)}
 
     def estimate(kept: Mapping) -> Estimate:
         return Estimate(**kept)
 
-    kept = next(iter((found or {}).get("onset", ())), {"surfaces": {}})["surfaces"]
+    kept = next(iter((found or {}).get("onset", ())), {"definitions": ()})["definitions"]
     return {
-        name: Onsets(
+        each["name"]: Onsets(
             by_size(each["levels"]),
             by_size(each["closer"], lambda curve: by_size(curve, estimate)),
             by_size(each["at"], estimate),
             each["power"] and estimate(each["power"]),
             each["factor"],
         )
-        for name, each in kept.items()
+        for each in kept
     }
 
 
