@@ -104,9 +104,8 @@ def design_table(found: Mapping | None, label: str) -> Markdown:
 def surfaces(found: Mapping | None) -> dict[str, Onsets]:
     """The onsets of the night's small networks by each definition; none if not all are trained."""
 
-    def by_size(
-        kept: Mapping, of: Callable = float
-    ) -> dict:  # JSON has its keys as text, in the order of text
+    # JSON has its keys as text, and the file in the order of text.
+    def by_size(kept: Mapping, of: Callable = float) -> dict:
         return {int(n): kept[n] and of(kept[n]) for n in sorted(kept, key=int)}
 
     def estimate(kept: Mapping) -> Estimate:
