@@ -81,12 +81,15 @@ def test_what_it_took_stands_beside_what_the_run_found(found):
 def test_what_others_share_with_model_A_stands_where_the_run_has_none(found):
     (flows,) = found["against"]
     said = night.design_table(found, "Glow").data
-    assert said.startswith("By night (committed). Median anomaly cosine with model A at N = 12:")
+    assert said.startswith("By night. Median anomaly cosine with model A at N = 12:")
     for each in flows["cosines"]:
         assert str(Estimate(**each["cosine"])) in said
+    assert said.endswith(f"committed: profile smoke · {flows['date']}, commit {flows['commit'][:8]}*")
     control = {"init": "other", "images": "other", "cosine": vars(Estimate(0.4, 0.3, 0.5, 16))}
-    said = night.design_table({"against": [{"pair": "GAN", "N": 20, "cosines": [control]}]}, "GAN").data
-    assert said == "By night, model A of N = 20 and one of other galaxies agree at 0.40 [0.30, 0.50]."
+    elsewhere = flows | {"pair": "GAN", "N": 20, "commit": "12345678", "cosines": [control]}
+    said = night.design_table(found | {"against": [flows, elsewhere]}, "GAN").data
+    assert "By night, model A of N = 20 and one of other galaxies agree at 0.40 [0.30, 0.50].\n" in said
+    assert "12345678" in said and flows["commit"][:8] not in said
     for nothing in (None, found):
         assert "nothing" in night.design_table(nothing, "GAN").data
 

@@ -92,13 +92,15 @@ def design_table(found: Mapping | None, label: str) -> Markdown:
     for one in night:
         cosines = {(c["init"], c["images"]): Estimate(**c["cosine"]) for c in one["cosines"]}
         if ("same", "same") in cosines:
-            said.append(two_by_two(cosines, one["N"], "By night (committed). ")[0].data)
+            said.append(two_by_two(cosines, one["N"], "By night. ")[0].data)
         else:
             (other,) = cosines.values()
             said.append(
                 f"By night, model A of N = {spaced(one['N'])} and one of other galaxies agree at {other}."
             )
-    return Markdown("\n\n".join(said) or "Of a night nothing on this is committed.")
+    if not said:
+        return Markdown("Of a night nothing on this is committed.")
+    return Markdown("\n\n".join([*said, f"*{note(dict(found, against=night), 'against')}*"]))
 
 
 def surfaces(found: Mapping | None) -> dict[str, Onsets]:
