@@ -1,4 +1,4 @@
-# make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000"
+# make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000" PRECISION=fp32
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
@@ -15,12 +15,13 @@ PROFILE ?= laptop
 DATA ?= simulated
 N ?=
 SEED ?= 0
+PRECISION ?= auto
 CORES ?= 2
 TESTS ?=
 BEYOND ?=
 
 # What is given goes on as it is, through the environment: neither make nor a shell reads it.
-$(foreach name,PROFILE DATA N SEED CORES,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,PROFILE DATA N SEED PRECISION CORES,$(eval override export $(name) := $$(value $(name))))
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -28,7 +29,8 @@ READY := .venv/.ready
 .PHONY: book pdf linkcheck test test-browser power beyond bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
-MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" $${N:+--N $$N}
+MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" \
+	--precision "$$PRECISION" $${N:+--N $$N}
 
 book pdf linkcheck: $(READY)
 	@$(MAKE_BOOK)

@@ -29,7 +29,8 @@ from galgen.config import PROFILES, Parameters
 from galgen.data.similarity import nearest
 from galgen.data.simulate.images import simulate
 from galgen.experiment import Experiment
-from galgen.models.sampling import probability_flow_ode
+from galgen.models.precision import Precision
+from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
 from galgen.runs.files import read_json, write_json
 from galgen.runs.schedules import cosine
@@ -67,14 +68,15 @@ def race(ours: Step, theirs: Step, *, rounds: int = 9, scale: float = 1.0, flops
 
 
 def learner(
-    family: str, profile: str, batch: int, **settings: object
+    family: str, profile: str, batch: int, precision: Precision = "fp32", **settings: object
 ) -> tuple[object, torch.Tensor, Experiment]:
     """A learner of fresh networks, and images for it."""
     experiment = Experiment(Parameters(profile=profile), family=family)
     experiment.family.settings = experiment.settings.model_copy(update=settings | {"batch_size": batch})
     side = experiment.image_size
     images = np.random.default_rng(0).integers(0, 256, (max(batch, 32), 1, side, side), np.uint8)
-    made = experiment.family.learner(experiment._networks(0), images, images[:8], "cpu")
+    networks, given = experiment._networks(0), experiment.family.settings
+    made = experiment.family.learner(networks, images, images[:8], given, "cpu", precision)
     return made, torch.from_numpy(images[:batch]).float() / 255, experiment
 
 
@@ -115,7 +117,7 @@ def _package(attention: bool) -> Callable[..., Step]:
 def sampling(steps: int, count: int = 256, alone: int = 2) -> dict:
     """Drawing in batches beside the paper's loop of one image at a time; of untrained networks, times 0."""
     torch.manual_seed(0)
-    net = UNet(PROFILES["laptop"].denoiser.kernels).eval()
+    net = UNet(PROFILES["laptop"].diffusion.kernels).eval()
     ours = copy.deepcopy(net).to(memory_format=torch.channels_last)
     start, scale = torch.full((1, 32, 32), 0.05), count / alone
 
@@ -123,7 +125,7 @@ def sampling(steps: int, count: int = 256, alone: int = 2) -> dict:
         def f(y: torch.Tensor) -> torch.Tensor:
             return y + 0 * ours(y.contiguous(memory_format=torch.channels_last))
 
-        return probability_flow_ode(f, start, range(count), steps=steps)
+        return dpm_solver_2m(blind(f), start, range(count), ladder(1.0, 0.02, steps))
 
     def one() -> object:
         return [peers.sample(lambda y: y + 0 * net(y), start, seed) for seed in range(alone)]
@@ -174,7 +176,7 @@ def quality(images_shown: int, budgets: list[int]) -> dict:
     states = {}
     for key, settings in racers.items():
         experiment.family.settings = settings
-        made = experiment.family.learner(experiment._networks(0), images, held_out, "cpu")
+        made = experiment.family.learner(experiment._networks(0), images, held_out, settings)
         states[key] = [made, np.random.default_rng(0), 0, 0.0]
     for share in np.linspace(0.01, 1, 100):  # in turn, so that other load and the clock touch all alike
         for key, state in states.items():
@@ -202,25 +204,25 @@ ROWS: dict[str, tuple[str, str, Callable[[], dict], float]] = {
     "unet-adam": (
         "blind denoiser, laptop, Adam in both",
         "plain eager loop",
-        lambda: step_of("unet", _plain, "laptop", 16, 9, optimizer="adam"),
+        lambda: step_of("diffusion", _plain, "laptop", 16, 9, optimizer="adam"),
         2.0,
     ),
-    "unet": (
+    "diffusion": (
         "blind denoiser, laptop, Muon as trained",
         "plain eager loop, Adam",
-        lambda: step_of("unet", _plain, "laptop", 16, 9),
+        lambda: step_of("diffusion", _plain, "laptop", 16, 9),
         1.0,
     ),
     "unet-paper": (
         "blind denoiser, paper",
         "plain eager loop",
-        lambda: step_of("unet", _plain, "paper", 8, 2),
+        lambda: step_of("diffusion", _plain, "paper", 8, 2),
         1.3,
     ),
-    "edm": (
+    "conditional": (
         "conditional denoiser, laptop, Adam in both",
         "plain eager loop",
-        lambda: step_of("edm", _plain, "laptop", 16, 9, optimizer="adam"),
+        lambda: step_of("conditional", _plain, "laptop", 16, 9, optimizer="adam"),
         2.0,
     ),
     "glow": (

@@ -31,6 +31,7 @@ from galgen.compare.morphology import stored
 from galgen.config import Parameters, spaced
 from galgen.experiment import every_family
 from galgen.figures.results import strip
+from galgen.models import sampling
 from galgen.models.sampling import noise, seeded
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
@@ -50,15 +51,15 @@ class Bench:
     def __init__(self, parameters: Parameters, quick: bool):
         self.families = every_family(parameters, studies=True)
         self.store, self.quick = Store(), quick
-        self.book = self.families["edm"]
+        self.book = self.families["conditional"]
         self.profile = self.book.profile
         self.count = 8 if quick else 32
-        self.small = Small(self.families["onset"], SMOKE if quick else Sizes())
+        self.small = Small(self.families["clock8"], SMOKE if quick else Sizes())
         self.maps, self.seeds = self.small.maps, self.small.seeds
 
     def distances(self) -> dict:
         """Calibrated distances of controls and models; over the draws of a memorizer; and their power."""
-        first, n = self.families["unet"], min(self.profile.samples, self.profile.validation // 3)
+        first, n = self.families["diffusion"], min(self.profile.samples, self.profile.validation // 3)
         split, images = first.split(), first.dataset.images
         measure = lambda part: stored(self.store, part, progress=False)  # noqa: E731
         made = controls(images, split, n)
@@ -67,7 +68,7 @@ class Bench:
         some = np.random.default_rng(0).permutation(len(train))[:n]
         sets = {name: (pair[0], len(split.A), train) for name, pair in made.pairs.items()}
         sets |= {"training images": (rounded(train[some]), len(split.A), train)}
-        for family in ("unet", "edm", "glow", "gan"):
+        for family in ("diffusion", "conditional", "glow", "gan"):
             experiment = self.families[family]
             for N in experiment.sizes:
                 model = experiment.pair(N)[0]
@@ -164,13 +165,12 @@ class Bench:
     def flow(self) -> dict:
         """Inversion by scale of the conditional denoisers and of what they are held against; likelihood."""
         book, n = self.book, self.count
-        given = book.settings.sampler
-        ladder = flow.levels(given["sigma_max"], given["sigma_min"], steps=8 if self.quick else 32)
+        ladder = sampling.ladder(**book.settings.sampler | {"steps": 8 if self.quick else 32})
         shape = (1, self.profile.image_size, self.profile.image_size)
         z = noise(seeded(range(5_000_000, 5_000_000 + n)), shape)
         axes = fit_gaussian(book.dataset.images[book.split().validation]).components.double().numpy()
         inversion, bits = [], []
-        control = book.networks(book.control())["net"]
+        control = book.networks(book.foreign()[0])["net"]
         for N in book.sizes:
             a, b = (book.networks(t)["net"] for t in book.pair(N))
             x = flow.decode(a, z, book.start, ladder)
@@ -249,7 +249,7 @@ class Bench:
             for m, t in zip("AB", book.pair(n), strict=True)
         }
         pair |= {
-            "other galaxies": book.networks(book.control())["net"],
+            "other galaxies": book.networks(book.foreign()[0])["net"],
             "Gaussian": fit_gaussian(book.images(book.pair(N)[0])),
         }
         for sigma in SIGMAS:
@@ -275,16 +275,17 @@ def main() -> None:
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", default="auto", help="of the book's trainings")
     parser.add_argument("--N", type=int, nargs="+")
     parser.add_argument("--parts", nargs="+", default=["distances", "flow", "jacobian", "maps", "seeds"])
     parser.add_argument("--out", type=Path, default=project() / "results" / "beyond.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    asked = {name: getattr(given, name) for name in ("profile", "data", "seed", "N")}
+    asked = {name: getattr(given, name) for name in ("profile", "data", "seed", "precision", "N")}
     parameters = checked(Parameters, asked, "parameters")
     bench = Bench(parameters, given.profile == "smoke")
     wanted = [model for N in bench.book.sizes for model in bench.book.pair(N)]
-    bench.book.ensure([*wanted, bench.book.control()])
+    bench.book.ensure([*wanted, bench.book.foreign()[0]])
     for part in given.parts:
         began = time.process_time()
         found = getattr(bench, part)()

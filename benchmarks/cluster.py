@@ -83,11 +83,11 @@ def jobs(rule: str) -> dict[str, str]:
 def checkpoints(project: Path) -> dict[str, Path]:
     """Where each training of a blind denoiser keeps its checkpoint, as the project's own code says."""
     code = "import json; from galgen.config import Parameters; from galgen.experiment import Experiment\n"
-    code += "e = Experiment(Parameters(profile='smoke'), family='unet')\n"
+    code += "e = Experiment(Parameters(profile='smoke'), family='diffusion')\n"
     code += "print(json.dumps({t.name: e.store.key(**e.identity(t)) for t in e.trainings()}))"
     environment = os.environ | {"PYTHONPATH": str(project), "GALGEN_STORE": str(project / "store")}
     said = subprocess.check_output([sys.executable, "-c", code], cwd=project, env=environment, text=True)
-    folder = project / "store" / "unet"
+    folder = project / "store" / "diffusion"
     return {name: folder / f"{key}.partial/checkpoint.safetensors" for name, key in json.loads(said).items()}
 
 

@@ -21,7 +21,7 @@ import torch
 
 from galgen import costs
 from galgen.config import Parameters
-from galgen.experiment import every_family, loaded
+from galgen.experiment import every_family
 from galgen.runs.files import write_json
 from galgen.runs.store import provenance
 
@@ -58,11 +58,17 @@ def memory_mb() -> float:
     return round(most or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def learner_of(experiment, images: np.ndarray, device: str = "cpu") -> object:
+    """The learner of fresh networks, in the precision that `auto` has here."""
+    made = experiment.family.learner
+    return made(experiment._networks(0), images, images, experiment.settings, device, experiment.precision)
+
+
 def training(experiment, batch: int, budget: float, compiled: bool) -> tuple[float, float]:
     """Seconds of a step of so many images, and of the first one, in which it is compiled."""
     side = experiment.image_size
     images = np.random.default_rng(0).integers(0, 256, (max(batch, 256), 1, side, side), np.uint8)
-    learner = experiment.family.learner(experiment._networks(0), images, images[:64], DEVICE)
+    learner = learner_of(experiment, images, DEVICE)
     if compiled:
         for net in learner.networks.values():
             net.compile()
@@ -83,7 +89,7 @@ def counted(experiment) -> dict:
     """What all trainings of a family are, whatever the machine."""
     settings, trainings, side = experiment.settings, experiment.trainings(), experiment.image_size
     some = np.random.default_rng(0).integers(0, 256, (2, 1, side, side), np.uint8)
-    learner = experiment.family.learner(experiment._networks(0), some, some, "cpu")
+    learner = learner_of(experiment, some)
     each = costs.flops(learner, torch.from_numpy(some).float() / 255, settings.batch_size)
     shown = sum(settings.images_shown(training.N) for training in trainings)
     found = {"trainings": len(trainings), "images": shown, "gflop_an_image": each / 1e9}
@@ -115,10 +121,7 @@ def family(experiment, budget: float, rate: float) -> dict:
         found["compiled_failed"] = str(error).strip().splitlines()[0][:200]
     side, few = experiment.image_size, np.random.default_rng(0)
     images = few.integers(0, 256, (8, 1, side, side), np.uint8)
-    networks = loaded(experiment._networks(0), {})
-    learner = experiment.family.learner(
-        networks, images, images, DEVICE
-    )  # initialises what depends on images
+    learner = learner_of(experiment, images, DEVICE)  # initialises what depends on images
     networks = {name: net.eval() for name, net in learner.networks.items()}
     start, count = torch.full((1, side, side), 0.05, device=DEVICE), 256 if CUDA else 8
     drawn = seconds(lambda: experiment.family.draw(networks, range(count), start, min(count, 64)), budget)

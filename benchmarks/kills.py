@@ -47,7 +47,7 @@ PAGES = [
 PAGES += [{"file": name} for name in ("workflow", "status", "sweep", "bibliography")]
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
 LONGER = {
-    "denoiser": 2000,
+    "diffusion": 2000,
     "conditional": 2000,
     "glow": 2000,
     "gan": 1200,

@@ -1,6 +1,6 @@
 """The scoreboard of models that took a night, into results/night.json; chapter 10 shows it beside its own.
 
-    galgen train edm-N4000-A00 --profile night      and so on, in as many sittings as it takes
+    galgen train conditional-N4000-A0-0 --profile night      and so on, in as many sittings as it takes
     python benchmarks/night.py                      asks what chapter 10 asks, of the pairs that there are
     python benchmarks/night.py --data path/to/galaxies
 
@@ -108,13 +108,13 @@ def main() -> None:
     for each in families.values():
         for n in each.sizes:
             ask("pairs", each, each.pair(n), functools.partial(of_pair, each, n, wrong, asked))
-        control = {("other", "other"): each.control()} if each.family.has_control else {}
+        control = {("other", "other"): each.foreign()[0]} if bool(each.settings.foreign) else {}
         for what, models in {", 2 × 2": each.design(), ", other galaxies": control}.items():
             if models:
                 model_A = each.pair(next(iter(models.values())).N)[0]
                 answer = functools.partial(of_others, each, models)
                 ask("against", each, [model_A, *models.values()], answer, what)
-    study = Experiment(parameters, first.store, family="onset")
+    study = Experiment(parameters, first.store, family="clock8")
     ask("onset", study, study.trainings(), functools.partial(of_onset, study))
     scores = [one.pop("scores", []) for part in found.values() for one in part]
     found |= about | provenance() | {"missing": missing, "scores": list(itertools.chain(*scores))}

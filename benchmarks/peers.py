@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from galgen.compare.morphology import segment
-from galgen.models.edm import ConditionalUNet
+from galgen.models.conditional import ConditionalUNet
 from galgen.models.sampling import noise, seeded
 from galgen.models.unet import BiasFreeNormReLU
 

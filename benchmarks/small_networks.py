@@ -13,13 +13,14 @@ from torch import Tensor
 
 from galgen.compare import jacobian, maps, seeds
 from galgen.compare.gaussian import Empirical, fit_gaussian
-from galgen.config import ConditionalSettings
 from galgen.data import similarity
 from galgen.experiment import Experiment, loaded
-from galgen.models.edm import ConditionalDiffusion
+from galgen.models.conditional import ConditionalDiffusion
 from galgen.models.sampling import noise, seeded
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
+from galgen.runs.stream import Stream
+from galgen.settings import ConditionalSettings
 
 SIDE = 16
 SIGMAS = (0.05, 0.2, 0.8)  # of the eigenvectors
@@ -61,7 +62,7 @@ class Small:
     def __init__(self, onset: Experiment, sizes: Sizes):
         self.store, self.profile, self.sizes = onset.store, onset.profile, sizes
         self.seed = onset.parameters.seed
-        self.images, self.other = onset.dataset.images, onset.control_dataset.images
+        self.images, self.other = onset.dataset.images, onset.foreign_dataset("galaxies").images
         self.rows, self.mean = onset.dataset.distinct, onset.mean_image
         self.galaxies = fit_gaussian(self.images)
         self.width = sizes.widths[1]  # where one is enough
@@ -89,14 +90,14 @@ class Small:
                 return family.networks()
 
         def make(work: Path) -> dict:
-            learner = family.learner(networks(), images, images, "cpu")
-            options = {"seed_order": seed, "seed_noise": seed, "progress": False}
-            options |= {"images_shown": self.sizes.shown, "batch_size": settings.batch_size}
-            return loop.resume(learner, images, work, schedule=schedules.cosine, **options)
+            learner = family.learner(networks(), images, images, settings)
+            batch = settings.batch_size
+            stream = Stream(len(images), self.sizes.shown, batch, seed, seed, schedules.cosine)
+            return loop.resume(learner, images, work, stream, progress=False)
 
         params = settings.recipe() | {"shown": self.sizes.shown, "seed": seed}
         data = hashlib.sha256(images.tobytes()).hexdigest()
-        code = (family.networks, family.learner, loop.train, schedules.cosine)
+        code = (family.networks, family.learner, Stream, schedules.cosine)
         run = self.store.run("small", params, make, data=data, code=code)
         return loaded(
             networks(), checkpoint.load(run.path / f"weights-{run.summary['images_shown']}.safetensors")

@@ -98,7 +98,6 @@ def main() -> None:
     for name in args.only:
         with tempfile.TemporaryDirectory(prefix="galgen-trial-") as folder:
             experiment = Experiment(Parameters(profile=profile, N=(N,)), Store(folder), family=name)
-            experiment.family.pairs = 1
             plan = {record["name"]: record for record in experiment.plan()}
             one, other = experiment.pair(N)
             batch = experiment.settings.batch_size

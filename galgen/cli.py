@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter, Token
 from cyclopts.validators import Number
 
 from galgen.config import PROFILES, Parameters
+from galgen.config import Asked as Precision
 from galgen.runs.errors import GalgenError, checked, exit_code
 from galgen.runs.files import file_sha256, write_json
 from galgen.runs.store import Store
@@ -68,6 +69,7 @@ class Asked:
     data: Annotated[Text, _help("simulated, or the path of images or of a data set.")] = "simulated"
     N: Annotated[_Sizes, _help("Training images of each model (default: those of the profile).")] = None
     seed: Annotated[Whole, _help("Names the split, the initialisations, the orders and the latents.")] = 0
+    precision: Annotated[Precision, _help("Of trainings; auto: bf16 where it is fast.")] = "auto"
     store: _Store = None
 
     def parameters(self, *, sizes: bool = True) -> Parameters:
@@ -192,11 +194,12 @@ def prepare(*, asked: Asked = Asked(), out: _Outcome = None) -> None:
     from galgen.experiment import every_family
 
     experiments = every_family(asked.parameters(), Store(asked.store), studies=True)
-    experiment = experiments["unet"]  # the data are the same for all
+    experiment = experiments["diffusion"]  # the data are the same for all
     sets = experiment.split()  # fails here, before any other galaxies are made, when there are too few images
     found = {"split": {name: len(rows) for name, rows in vars(sets).items()}}
-    for role in ("dataset", "control_dataset"):
-        dataset = getattr(experiment, role)
+    sets = {"dataset": experiment.dataset}
+    sets |= {name: experiment.foreign_dataset(name) for name in experiment.strangers}
+    for role, dataset in sets.items():
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
     costs.check(experiment.store.root, [r for each in experiments.values() for r in each.to_train()])
     if out:

@@ -1,11 +1,6 @@
-"""Profiles: how large everything is, from a test of seconds to the paper's own sizes.
+"""Profiles: how large everything is, from a test of seconds to the paper's own sizes; what a run is asked.
 
-`laptop` is the base, which the others override; unknown names are refused. A training costs images shown:
-
-    images shown = min(passes_per_image * N, images_cap)
-
-as memorising takes passes over the images, how many at each N is one of the questions: with one budget of
-images for all N, only the small ones would have the time.
+`laptop` is the base (`galgen.settings`), which the others override; unknown names are refused.
 """
 
 from collections.abc import Iterable
@@ -14,162 +9,17 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from galgen.runs.errors import Closed, GalgenError, checked
+from galgen.settings import (
+    ClockSettings,
+    ConditionalSettings,
+    DiffusionSettings,
+    GanSettings,
+    GlowSettings,
+    Profile,
+    TrainingSettings,
+)
 
-
-class TrainingSettings(Closed, strict=True):
-    """What every family of models says: its sizes, and what its trainings cost."""
-
-    N: tuple[int, ...]  # training images of each model
-    design_N: int | None  # the size at which the 2x2 of initialisation and data is run, if it is
-    batch_size: int
-    learning_rate: float  # of Adam, which trains what Muon does not
-    optimizer: Literal["muon", "adam"] = "muon"  # of the convolutions within
-    muon_rate: float = 0.02
-    schedule: str  # a name of `galgen.runs.schedules.SCHEDULES`
-    passes_per_image: int | None = None  # None: the cap, whatever N
-    images_cap: int
-    milestones: int  # weights kept along the way, log-spaced in images shown
-
-    def images_shown(self, N: int) -> int:
-        """Images shown to a model with N training images, a whole number of batches."""
-        wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
-        return max(wanted // self.batch_size, 1) * self.batch_size
-
-    @property
-    def sampler(self) -> dict:
-        """What samples depend on beside the model: the settings named `sampler_...`, without that."""
-        return {k.removeprefix("sampler_"): v for k, v in self if k.startswith("sampler_")}
-
-    def recipe(self) -> dict:
-        """What a training depends on beside its images, its seeds and its length (JSON values)."""
-        elsewhere = {"N", "design_N", "passes_per_image", "images_cap"}
-        return self.model_dump(mode="json", exclude=elsewhere | {f"sampler_{name}" for name in self.sampler})
-
-
-class DenoiserSettings(TrainingSettings):
-    """The blind denoiser: its network, training and sampler."""
-
-    N: tuple[int, ...] = (10, 100, 4000)  # memorising, between, generalising
-    design_N: int = 10
-    kernels: int = 16  # 0.48 M parameters: what two cores can train in minutes
-    blocks: int = 3  # as in the paper
-    statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
-    batch_size: int = 16  # with Muon a step of 16 costs what two of 8 cost with Adam
-    learning_rate: float = 4e-3
-    schedule: Literal["cosine", "halving"] = "cosine"
-    loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
-    passes_per_image: int | None = 2400  # N = 30 is memorised after some 900 at 16 pixels, with Muon
-    images_cap: int = 72_000  # what two cores can train of an hour; at twice that the samples are sharper
-    milestones: int = 8
-    sampler_steps: int = 30  # calls of the network for a sample
-    sampler_sigma_min: float = 0.006  # one and a half grey levels of 8 bits; from 0.01 the samples are softer
-
-
-class OnsetSettings(DenoiserSettings):
-    """Small blind denoisers of small images, trained on until they memorise: when do they begin to?"""
-
-    N: tuple[int, ...] = (10, 30, 100)
-    design_N: int | None = None
-    image_size: int = 16  # pixels, over which those of the profile are averaged
-    kernels: int = 8  # 0.12 M parameters
-    schedule: Literal["constant"] = "constant"  # one that stretches with the length would decide the onset
-    passes_per_image: int | None = 3000  # at 2400 P(train closer) was .9 and more for N = 10 and 30
-    images_cap: int = 160_000  # the onset at N = 100; with all others five minutes of two cores
-    milestones: int = 12
-    sampler_steps: int = 20
-
-
-class ConditionalSettings(TrainingSettings):
-    """The noise-conditional denoiser: its network, training and sampler."""
-
-    N: tuple[int, ...] = (100, 4000)  # memorising, generalising
-    design_N: int | None = None  # by night
-    kernels: int = 16  # as the blind one, which it is held against
-    blocks: int = 3
-    batch_size: int = 16
-    learning_rate: float = 4e-3
-    schedule: Literal["cosine", "halving"] = "cosine"
-    noise_mean: float = -1.6  # of log sigma
-    noise_width: float = 1.5  # Karras's 1.2 leaves little above sigma = 1, where brightness is decided
-    noise_least: float = 0.005
-    noise_most: float = 15.0
-    passes_per_image: int | None = 720  # N = 100: P(train closer) .84, of Gaussians .66
-    images_cap: int = 108_000
-    milestones: int = 8
-    sampler_steps: int = 30
-    sampler_sigma_max: float = 10.0  # several times the deviation of the first component, 1.7
-    sampler_sigma_min: float = 0.006  # one and a half grey levels of 8 bits
-    sampler_rho: float = 7.0
-
-
-class GlowSettings(TrainingSettings):
-    """Glow: its network and training."""
-
-    N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, as far as the data set reaches
-    design_N: int = 100
-    steps: int = 2  # the paper's K; of level 0, where most of the time goes
-    levels: int = 3  # the paper's L
-    deepening: int = 4  # steps more of each further level: large scales, and maps four times as cheap
-    width: int = 64  # channels of the coupling nets
-    bits: int = 8  # at the paper's 5 the noise of the sky is one bin, whose sharp edges a small flow blurs
-    channels: Literal[1, 3] = 1  # 3: the gray image fed three times, as the paper's latent shapes tell
-    batch_size: int = 16  # more steps for the same images shown than 64
-    learning_rate: float = 4e-3  # 3.359 bits/dim on validation; at 2e-3 3.370, and there with
-    muon_rate: float = 0.01  # of 0.02 3.378, of 0.005 3.381
-    schedule: Literal["cosine", "halving"] = "cosine"
-    images_cap: int = 10_400  # half a minute of a core, so that there can be four pairs at each N
-    milestones: int = 4
-    clip_value: float = 5.0  # of each component of the gradient, as in the paper
-    clip_norm: float = 100.0  # of its norm after that
-    sampler_temperature: float = 1.0
-
-
-class GanSettings(TrainingSettings):
-    """The lightweight GAN: its networks and training."""
-
-    N: tuple[int, ...] = (30, 4000)  # the discriminator knows its images by heart, or not at all
-    design_N: int | None = None  # nothing ties a latent to an image, whatever the initialisation
-    size: int = 32  # pixels of its networks; images of another side are resized on the way in and out
-    latent: int = 64
-    generator_width: int = 16  # feature channels at 32 pixels
-    generator_widest: int = 64
-    discriminator_width: int = 32  # with 8, as cheap as the generator, it lets lattices and blobs pass
-    discriminator_widest: int = 128
-    decoders: Literal[1, 2] = 2
-    kernel: Literal[3, 4] = 4
-    attention: bool = False
-    batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
-    optimizer: Literal["adam"] = "adam"  # AUC at 8 pixels .94; Muon for G .94 to .96, for G and D .99
-    learning_rate: float = 1e-3
-    discriminator_rate: float = 2.0
-    penalty: float = 0.05  # on the slope of D; with the package's 10 D distinguishes nothing at 32 pixels
-    reconstruction: float = 1.0  # weight of what the decoders of D miss
-    share: float = 0.25  # of each batch, on which penalty and reconstruction are computed
-    decay: float = 0.995  # of the average of the generator, per step
-    collapse: float = 10.0  # limit of `mode_collapse`, beyond which the training stops
-    schedule: Literal["constant", "falling"] = "falling"
-    images_cap: int = 9_000
-    milestones: int = 8
-
-
-class Profile(Closed, strict=True):
-    """One size of the whole experiment."""
-
-    name: str
-    purpose: str
-    image_size: int = 32  # pixels; a 64 x 64 image costs four times as much
-    crop: int = 64  # pixels of 0.262 arcsec about the target, as in the paper
-    simulated: int = 10_000  # galaxies of the embedded data set: two times the largest N, and validation
-    validation: int = Field(1000, ge=1)
-    samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
-    report_every: int = 50  # steps between two lines of the log of a training
-    save_every: float = 60.0  # seconds between two of its checkpoints, which come with a line
-    denoiser: DenoiserSettings = DenoiserSettings()
-    onset: OnsetSettings = OnsetSettings()
-    conditional: ConditionalSettings = ConditionalSettings()
-    glow: GlowSettings = GlowSettings()
-    gan: GanSettings = GanSettings()
-
+Asked = Literal["auto", "fp32", "bf16"]  # precisions, of which `galgen.models.precision` makes one
 
 PROFILES = {
     "smoke": Profile(
@@ -179,11 +29,11 @@ PROFILES = {
         simulated=150,
         validation=32,
         samples=16,
-        denoiser=DenoiserSettings(
-            N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024, milestones=3
-        ),
-        onset=OnsetSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
-        conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512, milestones=2),
+        diffusion=DiffusionSettings(N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024),
+        conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512),
+        clock4=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
+        clock8=ClockSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
+        clock16=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(N=(8, 24), generator_width=4, discriminator_width=4, images_cap=512, milestones=3),
     ),
@@ -192,8 +42,7 @@ PROFILES = {
         name="night",
         purpose="eight hours of two cores, over as many sittings as it takes",
         samples=1024,
-        denoiser=DenoiserSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=144_000),
-        onset=OnsetSettings(N=(10, 30, 100, 300), images_cap=720_000, milestones=16),
+        diffusion=DiffusionSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=144_000),
         conditional=ConditionalSettings(
             N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=216_000
         ),
@@ -207,7 +56,7 @@ PROFILES = {
         simulated=250_000,
         validation=10_000,
         samples=1000,
-        denoiser=DenoiserSettings(
+        diffusion=DiffusionSettings(
             N=(100, 1000, 10_000, 100_000),
             design_N=1000,
             kernels=64,  # 7.66 M parameters
@@ -218,7 +67,6 @@ PROFILES = {
             loss="paper",
             passes_per_image=250_000,  # the budget is the cap whatever N, as in the paper
             images_cap=25_000_000,  # 100 epochs of 250 000
-            milestones=16,
             sampler_steps=50,
         ),
         conditional=ConditionalSettings(  # in the sizes of the blind one: it is not in the paper
@@ -228,7 +76,6 @@ PROFILES = {
             batch_size=512,
             passes_per_image=250_000,
             images_cap=25_000_000,
-            milestones=16,
         ),
         glow=GlowSettings(
             N=(1000, 10_000, 100_000),
@@ -270,10 +117,12 @@ def _trial(of: Profile) -> Profile:
     """The networks and images of a profile, five steps of eight images, as at the start of a warm-up."""
     small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
     few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "passes_per_image": None}
-    for part in ("denoiser", "onset", "conditional", "glow", "gan"):
-        settings = getattr(of, part)
+    for part, settings in of:
+        if not isinstance(settings, TrainingSettings):
+            continue
         fewer = {name: getattr(settings, name) / 100 for name in ("learning_rate", "muon_rate")}
         fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
+        fewer |= {"lengths": {}, "N": settings.N and (8, 24)} if isinstance(settings, ClockSettings) else {}
         small[part] = settings.model_copy(update=few | fewer | {"design_N": settings.design_N and 8})
     small |= {"name": f"{of.name}-trial", "purpose": f"whether `{of.name}` runs here"}
     return of.model_copy(update=small)
@@ -311,12 +160,14 @@ class Parameters(Closed, strict=True):
         data: `simulated`, or the path of images or of a data set.
         N: Training images of each model, growing, one number or several; None for those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
+        precision: In which wide networks are trained; `auto` is bf16 where the machine multiplies it.
     """
 
     profile: str = "laptop"
     data: str = "simulated"
     N: tuple[Annotated[int, Field(lt=2**32)], ...] | None = None
     seed: int = Field(0, ge=0, lt=2**32)  # a million times it is still a seed of torch
+    precision: Asked = "auto"
 
     @field_validator("N", mode="before")
     @classmethod
@@ -326,6 +177,7 @@ class Parameters(Closed, strict=True):
     def options(self) -> list[str]:
         """The same as options of the command line."""
         given = ["--profile", self.profile, "--data", self.data, "--seed", str(self.seed)]
+        given += ["--precision", self.precision]
         return given + (["--N", *map(str, self.N)] if self.N else [])
 
     @classmethod

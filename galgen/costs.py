@@ -16,9 +16,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from galgen.config import TrainingSettings
+from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
+from galgen.settings import TrainingSettings
 
 MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
 
@@ -80,7 +81,7 @@ def estimate(
         rate: FLOP/s that a core sustains.
         samples: Images of a sample, which at most is kept at each milestone, beside the weights.
     """
-    each, kept = of_step(learner, torch.from_numpy(images).float() / 255, settings.batch_size)
+    each, kept = of_step(learner, unit(images), settings.batch_size)
     kept *= settings.batch_size * (not torch.cuda.is_available())  # a GPU has memory of its own
     weights = sum(p.numel() for net in learner.networks.values() for p in net.parameters())
     pixels = images[0].size

@@ -12,7 +12,12 @@ and noise always differ, or "same and same" would be one and the same run:
     same initialisation   (0, 1, A)              (0, 1, B)
     another               (2, 2, A)              (1, 1, B) = model B
 
-The control has seen galaxies of another data set: how much A agrees with it is no finding.
+A foreign model has seen images of another data set (`galgen.settings.Foreign`): how much A agrees with it
+is no finding. It shares no seed with the others.
+
+A training is in the store under its kind, its recipe (`Experiment.recipe`) and its images. Its recipe is all
+that decides how it ends: the settings of its family, its length, seeds and precision, where weights are kept
+along the way, and the code of its networks, of its learner, of its schedule, and of what each step sees.
 """
 
 import functools
@@ -32,12 +37,16 @@ from galgen import config, costs
 from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.data.dataset import Dataset, Split, split
-from galgen.data.prepare import others, parts, prepare
+from galgen.data.prepare import foreign, parts, prepare
 from galgen.models.families import FAMILIES, SHARED_CHAPTERS, STUDIES, Training
+from galgen.models.precision import emulation, resolved
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
+from galgen.runs.stream import Stream
+
+FIRST_FOREIGN = 100  # number of the first foreign model's seeds, beyond those of all pairs
 
 
 def _device() -> str:
@@ -65,15 +74,18 @@ class Experiment:
         GalgenError: If the profile does not exist or N is impossible.
     """
 
-    def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "unet"):
+    def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "diffusion"):
         self.parameters = parameters
         self.profile = config.profile(parameters.profile)
         self.family = (FAMILIES | STUDIES)[family](self.profile)
         self.settings = self.family.settings
         self.store = store or Store()
-        self.sizes = self.settings.N if parameters.N is None else parameters.N
+        self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
+        # a study that the profile leaves out has no sizes, whatever is asked
+        self.sizes = self.settings.N if parameters.N is None or not self.settings.N else parameters.N
+        self._data: dict[Training, str] = {}
         sizes = list(self.sizes)
-        if not sizes or min(sizes) < 2 or sizes != sorted(set(sizes)):
+        if parameters.N == () or min(sizes, default=2) < 2 or sizes != sorted(set(sizes)):
             raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {sizes}")
 
     @property
@@ -91,10 +103,10 @@ class Experiment:
         """The galaxies."""
         return self._prepare(self.parameters.data)
 
-    @functools.cached_property
-    def control_dataset(self) -> Dataset:
-        """The other galaxies."""
-        return self._prepare(others(self.parameters.data))
+    @functools.cache  # noqa: B019 - an experiment lives as long as its process
+    def foreign_dataset(self, name: str) -> Dataset:
+        """The images of another kind, by a name of `galgen.settings.Foreign`."""
+        return self._prepare(foreign(self.parameters.data, name))
 
     @functools.cached_property
     def mean_image(self) -> np.ndarray:
@@ -103,8 +115,14 @@ class Experiment:
 
     def parts(self) -> list[dict]:
         """What is simulated part by part, by `galgen.data.prepare.simulate_part`."""
-        both = self.parameters.data, others(self.parameters.data)
-        return [part for source in both for part in parts(source, **self._galaxies)]
+        sources = self.parameters.data, *(foreign(self.parameters.data, name) for name in self.strangers)
+        return [part for source in sources for part in parts(source, **self._galaxies)]
+
+    @property
+    def strangers(self) -> list[str]:
+        """The other kinds of images that foreign models see, the same for all families."""
+        families = [family(self.profile) for family in FAMILIES.values()]
+        return sorted({name for family in families for name in family.settings.foreign})
 
     @property
     def _galaxies(self) -> dict[str, int]:
@@ -130,16 +148,16 @@ class Experiment:
         """The note of a figure: profile, data set, and N, by default all of them."""
         return config.figure_note(self.profile.name, self.dataset.name, self.sizes if N is None else N)
 
-    def split(self, N: int | None = None, *, control: bool = False) -> Split:
+    def split(self, N: int | None = None, *, foreign: str = "") -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
-        dataset = self.control_dataset if control else self.dataset
-        given = {"source": "" if control else self.parameters.data, "seed": self.parameters.seed}
+        dataset = self.foreign_dataset(foreign) if foreign else self.dataset
+        given = {"source": "" if foreign else self.parameters.data, "seed": self.parameters.seed}
         return split(dataset, N or max(self.sizes), self.profile.validation, **given)
 
     def images(self, training: Training) -> np.ndarray:
         """The images a model is trained on, uint8 (N, 1, H, W)."""
-        dataset = self.control_dataset if training.control else self.dataset
-        return dataset.images[getattr(self.split(training.N, control=training.control), training.half)]
+        dataset = self.foreign_dataset(training.foreign) if training.foreign else self.dataset
+        return dataset.images[getattr(self.split(training.N, foreign=training.foreign), training.half)]
 
     def pair(self, N: int, k: int = 0) -> tuple[Training, Training]:
         """Models A and B of the k-th pair; no two models share initialisation, order or noise."""
@@ -147,7 +165,7 @@ class Experiment:
 
     def pairs(self, N: int) -> list[tuple[Training, Training]]:
         """All the pairs the family has at N."""
-        return [self.pair(N, k) for k in range(self.family.pairs)]
+        return [self.pair(N, k) for k in range(self.settings.more_pairs.get(N, self.settings.pairs))]
 
     def design(self) -> dict[tuple[str, str], Training]:
         """The four models that model A is held against in the 2x2, by (initialisation, images), or none."""
@@ -161,75 +179,92 @@ class Experiment:
             ("other", "disjoint"): self._training(N, "B", 1, 1),
         }
 
-    def control(self) -> Training:
-        """The model that has seen other galaxies, at the largest N; it shares no seed with model A."""
-        return self._training(self.sizes[-1], "A", 1, 1, control=True)
+    def foreign(self) -> list[Training]:
+        """The models that have seen other images, at the largest N, one for each name in the settings."""
+        made = []
+        for k, name in enumerate(self.settings.foreign):
+            # of one kind A's images and B's in turn, as are those of the pairs
+            half = "AB"[self.settings.foreign[:k].count(name) % 2]
+            seed = FIRST_FOREIGN + k
+            made.append(self._training(self.sizes[-1], half, seed, seed, foreign=name))
+        return made
 
     def trainings(self) -> list[Training]:
         """Every training of the family, longest first so that two cores end together."""
+        if not self.sizes:
+            return []
         wanted = {t for N in self.sizes for pair in self.pairs(N) for t in pair}
-        wanted |= set(self.design().values())
-        wanted |= {self.control()} if self.family.has_control else set()
+        wanted |= {*self.design().values(), *self.foreign()}
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
+        if not self.sizes:
+            return []
         shape = (2, 1, self.image_size, self.image_size)
         some = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        learner = self.family.learner(self._networks(0), some, some, "cpu")
+        learner = self.family.learner(self._networks(0), some, some, self.settings)
         rate, samples = self.family.flop_rate, self.profile.samples
         cost = costs.estimate(learner, some, self.settings, self.sizes, rate, samples)
         return [{"name": t.name, "chapters": list(self.chapters)} | cost[t.N] for t in self.trainings()]
 
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""
-        identity, images = self.identity(training), self.images(training)
-        params, seeds = identity["params"], identity["params"]["seeds"]
+        identity = self.identity(training)
 
         def make(work: Path) -> dict:
+            if slow := emulation(self.precision):
+                print(f"galgen: {slow}", file=sys.stderr)
             summary = loop.resume(
-                self.family.learner(self._networks(seeds["init"]), images, self.unseen, _device()),
-                images,
+                self._learner(training, _device()),
+                self.images(training),
                 work,
-                images_shown=params["images_shown"],
-                batch_size=self.settings.batch_size,
-                seed_order=seeds["order"],
-                seed_noise=seeds["order"],
-                schedule=schedules.SCHEDULES[self.settings.schedule],
-                flips=params["flips"],
-                milestones=params["milestones"],
+                self._stream(training),
+                milestones=identity["params"]["milestones"],
                 report_every=self.profile.report_every,
                 save_every_seconds=self.profile.save_every,
-                label=training.name,
+                label=f"{training.name} ({self.precision})",
             )
             return summary | {"name": training.name}
 
         # the disk it takes is the same for all of a family
         return self.store.run(make=make, megabytes=lambda: self.plan()[0]["disk_mb"], **identity)
 
+    def _learner(self, training: Training, device: str) -> loop.Learner:
+        """The learner of fresh networks."""
+        networks, images = self._networks(self._seeds(training)["init"]), self.images(training)
+        return self.family.learner(networks, images, self.unseen, self.settings, device, self.precision)
+
+    def _stream(self, training: Training) -> Stream:
+        """What each step of a training sees."""
+        settings, order = self.settings, self._seeds(training)["order"]
+        return Stream(
+            N=training.N,
+            total=settings.images_shown(training.N),
+            batch_size=settings.batch_size,
+            seed_order=order,
+            seed_noise=order,
+            schedule=schedules.SCHEDULES[settings.schedule],
+            flips=self.family.flips,
+        )
+
     def _seeds(self, training: Training) -> dict[str, int]:
         """Of the initialisation, and of the order and the noise."""
         return {name: 1000 * self.parameters.seed + getattr(training, name) for name in ("init", "order")}
 
-    def _milestones(self, N: int) -> list[int]:
-        """Images shown at which weights are kept."""
-        shown = self.settings.images_shown(N)
-        return schedules.log_spaced(
-            max(self.settings.batch_size, shown // 128), shown, self.settings.milestones
-        )
-
     def recipe(self, training: Training) -> dict:
         """What decides how a training ends, but for its images: kind, parameters and code."""
         family, settings, N = self.family, self.settings, training.N
-        params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N), "flips": family.flips}
-        params |= {"milestones": self._milestones(N), "seeds": self._seeds(training)}
-        code = (family.networks, family.learner, loop.train, schedules.SCHEDULES[settings.schedule])
-        return {"kind": training.family, "params": params, "code": code}
+        params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N)}
+        params |= {"flips": family.flips, "milestones": settings.kept(N), "seeds": self._seeds(training)}
+        code = (family.networks, family.learner, Stream, schedules.SCHEDULES[settings.schedule])
+        return {"kind": training.family, "params": params | {"precision": self.precision}, "code": code}
 
     def identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
-        data = hashlib.sha256(self.images(training).tobytes()).hexdigest()
-        return self.recipe(training) | {"data": data}
+        if training not in self._data:
+            self._data[training] = hashlib.sha256(self.images(training).tobytes()).hexdigest()
+        return self.recipe(training) | {"data": self._data[training]}
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
@@ -260,10 +295,11 @@ class Experiment:
 
     def networks(self, training: Training, images_shown: int | None = None) -> dict[str, nn.Module]:
         """The networks in evaluation mode: at the end of a training, at a milestone, or, 0, before it."""
+        if images_shown == 0:
+            return loaded(dict(self._learner(training, "cpu").networks), {})
         networks, run = self._networks(self._seeds(training)["init"]), self.train(training)
         shown = run.summary["images_shown"] if images_shown is None else images_shown
-        state = checkpoint.load(run.path / f"weights-{shown}.safetensors") if shown else {}
-        return loaded(networks, state)
+        return loaded(networks, checkpoint.load(run.path / f"weights-{shown}.safetensors"))
 
     @functools.cached_property
     def unseen(self) -> np.ndarray:
@@ -288,12 +324,16 @@ class Experiment:
 
         Args:
             training: Which model.
-            images_shown: At which milestone of its training; by default at the end.
+            images_shown: At which milestone of its training, or, 0, before it; by default at the end.
             count: How many.
         """
-        run, seeds = self.train(training), self.latents(count)
-        shown = images_shown or run.summary["images_shown"]
-        params = {"model": run.key, "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
+        seeds, shown = self.latents(count), images_shown
+        if shown == 0:  # before it there is none: the key is that of what would be trained
+            key = self.store.key(**self.identity(training))
+        else:
+            run = self.train(training)
+            key, shown = run.key, shown or run.summary["images_shown"]
+        params = {"model": key, "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
 
         def make(work: Path) -> dict:
             networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
@@ -312,8 +352,8 @@ class Experiment:
         networks = {name: net for name, net in self._networks(0).items() if name != "average"}
         return sum(p.numel() for net in networks.values() for p in net.parameters())
 
-    def _training(self, N: int, half: str, init: int, order: int, *, control: bool = False) -> Training:
-        return Training(N, half, init, order, control, self.family.name)
+    def _training(self, N: int, half: str, init: int, order: int, *, foreign: str = "") -> Training:
+        return Training(N, half, init, order, foreign, self.family.name)
 
     def _networks(self, seed: int) -> dict[str, nn.Module]:
         with torch.random.fork_rng(devices=[]):

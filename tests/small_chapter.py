@@ -39,6 +39,7 @@ NOTE = {"N": [8, 24], "images": 150, "sha256": "0123456789abcdef"}
 def chapter(*code):
     title = new_markdown_cell("# A small chapter\n\nAfter {cite:t}`Lupton2004`: $x^2$.")
     defaults = new_code_cell(
-        'profile = "laptop"\ndata = "simulated"\nN = None\nseed = 0', metadata={"tags": ["parameters"]}
+        'profile = "laptop"\ndata = "simulated"\nN = None\nseed = 0\nprecision = "auto"',
+        metadata={"tags": ["parameters"]},
     )
     return new_notebook(cells=[title, defaults, *map(new_code_cell, code)])

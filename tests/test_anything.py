@@ -304,7 +304,7 @@ def here(tmp_path_factory):
 
 COMMANDS = {
     "plan": ["--profile", "--data", "--N", "--seed", "--store"],
-    "train unet-N8-A00": ["--profile", "--data", "--N", "--seed", "--store", "--threads", "--out"],
+    "train diffusion-N8-A0-0": ["--profile", "--data", "--N", "--seed", "--store", "--threads", "--out"],
     "train": ["--profile", "--seed"],
     "sweep": ["--profile", "--data", "--N", "--seed", "--cores"],
     "data prepare": ["--profile", "--data", "--N", "--seed", "--store", "--out"],

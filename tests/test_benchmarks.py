@@ -49,7 +49,7 @@ def test_two_books_are_compared_by_content(tmp_path):
     import same
 
     for name, weights in (("one", b"a"), ("other", b"a"), ("third", b"b")):
-        folder = tmp_path / name / "store" / "unet" / "0123"
+        folder = tmp_path / name / "store" / "diffusion" / "0123"
         folder.mkdir(parents=True)
         (folder / "weights-8.safetensors").write_bytes(weights)
         (folder / "record.json").write_text(name)  # holds times

@@ -251,7 +251,7 @@ def test_two_data_sets_of_one_name_have_two_folders_and_one_has_one_however_it_i
 def test_the_drawing_has_a_box_for_every_group_of_trainings_and_every_chapter():
     plan = [
         {"name": name, "chapters": ["02_b"], "minutes": 1.0, "memory_mb": 500}
-        for name in ("unet-N8-A00", "unet-N8-B11", "unet-N8-A11-control", "glow-N8-A00")
+        for name in ("diffusion-N8-A0-0", "diffusion-N8-B1-1", "diffusion-N8-A1-1-control", "glow-N8-A0-0")
     ]
     page = written.workflow(plan, ["01_a", "02_b"])
     assert "| unet N8 | 3 | 3.0 | 02\\_b |" in page and "| glow N8 | 1 | 1.0 |" in page

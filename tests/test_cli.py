@@ -64,7 +64,7 @@ def test_simulate_makes_a_data_set(tmp_path, capsys):
         (["plan", "--profile", "lap"], "smoke, laptop, night, paper"),
         (["plan", "--profile", "smoke", "--N", "30", "10"], "growing list"),
         (["plan", "--profile", "smoke", "--seed", "-1"], "seed"),
-        (["train", "unet-N7", "--profile", "smoke"], "unet-N8-A00"),
+        (["train", "unet-N7", "--profile", "smoke"], "diffusion-N8-A0-0"),
         (["data", "prepare", "--profile", "smoke", "--data", "nowhere.npz"], "nowhere.npz"),
         (["runs", "show", "abc"], "galgen runs list"),
         (["runs", "rm", "abc"], "galgen runs list"),
@@ -85,8 +85,8 @@ def test_simulate_makes_a_data_set(tmp_path, capsys):
         (["plan", "--N", "5000000000"], "N.0: Input should be less than 4294967296"),
         (["plan", "--seed", str(2**70)], "--seed: '1180591620717411303424' is no whole number"),
         (["plan", "--seed", "999999999999999999"], "seed: Input should be less than 4294967296"),
-        (["train", "unet-N8-A00", "--profile", "smoke", "--threads", "0"], "--threads. Must be >= 1"),
-        (["train", "unet-N8-A00", "--profile", "smoke", "--store", "/dev/null/x"], "Not a directory"),
+        (["train", "diffusion-N8-A0-0", "--profile", "smoke", "--threads", "0"], "--threads. Must be >= 1"),
+        (["train", "diffusion-N8-A0-0", "--profile", "smoke", "--store", "/dev/null/x"], "Not a directory"),
         (
             ["data", "prepare", "--profile", "smoke", "--N", "1000000000"],
             "2000000032 galaxies to simulate need",
@@ -190,11 +190,16 @@ def test_plan_train_and_the_store(tmp_path, monkeypatch, capsys):
     plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     names = [record["name"] for record in plan]
     assert len(set(names)) == len(names)
-    plan = [record for record in plan if record["name"].startswith("unet")]
-    assert {"unet-N8-A00", "unet-N8-B11", "unet-N8-A01", "unet-N8-A11-control"} <= set(names)
+    plan = [record for record in plan if record["name"].startswith("diffusion")]
+    assert {
+        "diffusion-N8-A0-0",
+        "diffusion-N8-B1-1",
+        "diffusion-N8-A0-1",
+        "diffusion-N8-A1-1-control",
+    } <= set(names)
     assert [record["images_shown"] for record in plan] == [512] * 6 + [256] * 2
     out = tmp_path / "stamp.json"
-    assert main(["train", "unet-N4-A00", *options, "--out", str(out)]) == 0
+    assert main(["train", "diffusion-N4-A0-0", *options, "--out", str(out)]) == 0
     key = json.loads(out.read_text())["key"]
     capsys.readouterr()
     assert main(["runs", "list"]) == 0

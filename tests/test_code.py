@@ -61,7 +61,7 @@ def versions():
 @pytest.mark.parametrize(
     ("name", "old", "new", "void"),
     [
-        ("galgen.models.sampling", "1.5 * estimate", "1.4 * estimate", {("unet", "samples")}),
+        ("galgen.models.sampling", "1.5 * estimate", "1.4 * estimate", {("diffusion", "samples")}),
         ("galgen.models.glow", "2 * (raw / 2)", "3 * (raw / 3)", {("glow", "training")}),
         ("galgen.runs.errors", "class GalgenError(Exception)", "class GalgenError(ValueError)", set()),
         ("galgen.data.preprocess", "np.rint(", "np.floor(", {"galaxies"}),

@@ -13,8 +13,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 PLAN = [
-    {"name": "unet-N8-A00", "disk_mb": 30.0, "memory_mb": 500},
-    {"name": "gan-N8-A00", "disk_mb": 80.0, "memory_mb": 900},
+    {"name": "diffusion-N8-A0-0", "disk_mb": 30.0, "memory_mb": 500},
+    {"name": "gan-N8-A0-0", "disk_mb": 80.0, "memory_mb": 900},
 ]
 OPTIONS = ["--profile", "smoke", "--N", "8"]
 
@@ -63,7 +63,7 @@ def test_what_is_kept_for_the_backward_pass_is_counted_by_image():
 
 
 def test_memory_of_a_training_grows_with_its_batch():
-    small, large = (Experiment(Parameters(profile="smoke", N=8), family="unet") for _ in range(2))
+    small, large = (Experiment(Parameters(profile="smoke", N=8), family="diffusion") for _ in range(2))
     large.settings = large.settings.model_copy(update={"batch_size": 1600})
     small, large = (each.plan()[0]["memory_mb"] for each in (small, large))
     assert 500 < small < 600 and large > small + 100
@@ -84,7 +84,7 @@ def test_too_small_a_disk_is_refused_with_the_sum_of_the_trainings_and_the_ways_
 
 def test_too_little_memory_is_refused_with_the_largest_training(room):
     room(memory=899)
-    with pytest.raises(GalgenError, match=r"gan-N8-A00 needs about 900 MB of memory, and 899 MB"):
+    with pytest.raises(GalgenError, match=r"gan-N8-A0-0 needs about 900 MB of memory, and 899 MB"):
         costs.check("store", PLAN)
     costs.check("store", PLAN[:1])
 
@@ -114,19 +114,19 @@ def test_no_training_starts_without_room(room, tmp_path, monkeypatch, capsys, sh
     assert "minutes" in said and "MB" in said, "what it would have cost is said first"
     assert main(["data", "prepare", *OPTIONS, "--out", str(stamp)]) == 2
     assert not stamp.exists(), "the workflow's trainings wait for this file"
-    assert main(["train", "unet-N8-A00", *OPTIONS]) == 2
-    assert experiment.store.runs("unet") == []
+    assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 2
+    assert experiment.store.runs("diffusion") == []
 
 
 def test_a_model_that_is_in_the_store_needs_no_room(room, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path))
-    assert main(["train", "unet-N8-A00", *OPTIONS]) == 0
+    assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
     room(disk=0, memory=0)
-    assert main(["train", "unet-N8-A00", *OPTIONS]) == 0
+    assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
     room()  # for the galaxies of the control, which are not there yet
     experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path))
     left = {record["name"] for record in experiment.to_train()}
-    assert left == {t.name for t in experiment.trainings()} - {"unet-N8-A00"}
+    assert left == {t.name for t in experiment.trainings()} - {"diffusion-N8-A0-0"}
     capsys.readouterr()
     main(["plan", *OPTIONS])
     plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -149,15 +149,15 @@ def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_file", full)
-        assert main(["train", "unet-N8-A00", *OPTIONS]) == 2
+        assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("galgen")]
     experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path))
     needed = experiment.plan()[0]["disk_mb"]
     assert len(said) == 1 and f"needs about {needed:.1f} MB" in said[0] and "it goes on where" in said[0]
-    assert main(["train", "unet-N8-A00", *OPTIONS]) == 0
+    assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
 
 
-@pytest.mark.parametrize("family", ["unet", "glow", "gan"])
+@pytest.mark.parametrize("family", ["diffusion", "glow", "gan"])
 def test_what_a_training_leaves_on_the_disk_is_no_more_than_was_said(tmp_path, family):
     experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path), family=family)
     model = experiment.pair(8)[0]

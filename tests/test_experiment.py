@@ -1,6 +1,7 @@
 import copy
 import hashlib
 import shutil
+import sys
 import types
 
 import numpy as np
@@ -8,15 +9,18 @@ import pytest
 import torch
 from test_code import edited
 
-from galgen.config import PROFILES, DenoiserSettings, Parameters, profile
+from galgen import settings
+from galgen.config import PROFILES, Parameters, profile
 from galgen.data.prepare import parts, prepare, simulate_part
 from galgen.experiment import Experiment, every_family, training_named
-from galgen.models import glow_learner
+from galgen.figures import style
+from galgen.models import diffusion, families, glow_learner
 from galgen.models.families import FAMILIES
-from galgen.runs import schedules, training
+from galgen.runs import checkpoint, code, schedules, training
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
+from galgen.settings import DiffusionSettings, later
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +58,14 @@ def test_profiles_refuse_unknown_names():
     with pytest.raises(GalgenError, match="smoke, laptop, night, paper"):
         profile("laptops")
     with pytest.raises(ValueError, match="kernel"):
-        DenoiserSettings(kernel=16)
+        DiffusionSettings(kernel=16)
     assert all(name == found.name for name, found in PROFILES.items())
 
 
 def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
     whole, trial = profile("paper"), profile("paper-trial")
     assert trial.name == "paper-trial" and trial.image_size == whole.image_size
-    for part in ("denoiser", "conditional", "glow", "gan"):
+    for part in ("diffusion", "conditional", "glow", "gan"):
         one, other = getattr(whole, part), getattr(trial, part)
         assert other.images_shown(8) == other.images_shown(24) == 5 * other.batch_size
         changed = {name for name, value in one if value != getattr(other, name)}
@@ -73,7 +77,7 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
 
 
 def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
-    denoiser = DenoiserSettings(batch_size=8, passes_per_image=3, images_cap=1001)
+    denoiser = DiffusionSettings(batch_size=8, passes_per_image=3, images_cap=1001)
     assert [denoiser.images_shown(n) for n in (1, 10, 100, 10_000)] == [8, 24, 296, 1000]
 
 
@@ -84,7 +88,7 @@ def test_every_family_can_be_planned(profile, family, tmp_path):
     pairs = len(planned.pairs(planned.sizes[0]))
     # The 2x2, if there is one, but for model B, and for A of a second pair.
     beyond_pairs = (3 if pairs == 1 else 2) * bool(planned.design())
-    beyond_pairs += planned.family.has_control
+    beyond_pairs += bool(planned.settings.foreign)
     records = planned.plan()
     assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.sizes) + beyond_pairs
     assert min(record["minutes"] for record in records) >= 0
@@ -100,9 +104,9 @@ def test_all_families_share_one_data_set_whatever_their_sizes(tmp_path):
 
 def test_a_name_of_the_plan_finds_its_family_and_an_unknown_one_lists_them(tmp_path):
     parameters = Parameters(profile="smoke")
-    experiment, training = training_named("glow-N8-B11", parameters, Store(tmp_path))
+    experiment, training = training_named("glow-N8-B1-1", parameters, Store(tmp_path))
     assert (experiment.family.name, training.N, training.half, training.init) == ("glow", 8, "B", 1)
-    with pytest.raises(GalgenError, match=r"no training 'glow-N7'.*unet-N8-A00"):
+    with pytest.raises(GalgenError, match=r"no training 'glow-N7'.*diffusion-N8-A0-0"):
         training_named("glow-N7", parameters, Store(tmp_path))
 
 
@@ -131,7 +135,7 @@ def test_models_differ_in_images_initialisation_and_order_as_their_names_say(exp
     }
     assert torch.equal(weights[design["same", "same"]], weights[design["same", "disjoint"]])
     assert not torch.equal(weights[design["same", "same"]], weights[design["other", "same"]])
-    assert experiment.control().init != a.init and experiment.control().order != a.order
+    assert experiment.foreign()[0].init != a.init and experiment.foreign()[0].order != a.order
 
 
 def test_the_networks_before_a_training_are_those_it_began_with(experiment):
@@ -141,6 +145,44 @@ def test_the_networks_before_a_training_are_those_it_began_with(experiment):
     vectors = [torch.cat([p.flatten() for p in net.parameters()]) for net in (first, begin, end)]
     assert torch.equal(vectors[0], vectors[1]) and not torch.equal(vectors[1], vectors[2])
     assert not begin.training
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_untrained_model_draws_without_being_trained(fresh, family):
+    asked = Experiment(Parameters(profile="smoke", N=4), fresh, family=family)
+    model = asked.pair(4)[0]
+    drawn = asked.samples(model, 0, 2)
+    assert not asked.trained(model) and drawn.isfinite().all()
+    assert not torch.equal(drawn, asked.samples(model, count=2))
+    nets = [asked.networks(model, shown) for shown in (0, None)]
+    assert set(nets[0]) == set(nets[1]) and not any(net.training for net in nets[0].values())
+
+
+def test_foreign_models_share_no_seed_with_the_pairs_and_no_images_with_each_other(fresh):
+    asked = Experiment(Parameters(profile="smoke", N=4), fresh)
+    asked.settings = asked.settings.model_copy(update={"foreign": ("galaxies", "galaxies", "leaves")})
+    models = asked.foreign()
+    assert [model.name.rpartition("-")[2] for model in models] == ["galaxies", "galaxies", "leaves"]
+    assert not {m.init for m in models} & {m.init for k in range(9) for m in asked.pair(4, k)}
+    sets = [{image.tobytes() for image in asked.images(model)} for model in models]
+    assert all(len(each) == 4 for each in sets) and not sets[0] & sets[1]
+    leaves = asked.images(models[2])
+    assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images(models[0]).mean()
+
+
+def test_more_pairs_are_trained_where_they_are_asked_for():
+    asked = Experiment(Parameters(profile="smoke"))
+    asked.settings = asked.settings.model_copy(update={"more_pairs": {24: 3}})
+    assert [len(asked.pairs(N)) for N in asked.sizes] == [1, 3]
+    assert {t.init for t in asked.trainings() if t.N == 24 and not t.foreign} == set(range(6))
+
+
+def test_weights_are_kept_at_the_same_counts_whatever_N():
+    assert DiffusionSettings().kept(4000) == [512, 2048, 8192, 24_000, 36_000, 48_000, 72_000]
+    assert DiffusionSettings().kept(10) == [512, 2048, 8192, 12_000, 24_000]
+    clock = PROFILES["laptop"].clock8
+    assert clock.images_shown(30) == 100_000 and {2048, 90_000, 100_000} < set(clock.kept(30))
+    assert len(clock.kept(100)) == 18
 
 
 def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):
@@ -158,6 +200,8 @@ def test_the_latents_are_shared_and_the_weights_along_the_way_are_there(experime
     a, b = experiment.pair(4)
     early = experiment.train(a).summary["weights"][0]
     assert not torch.equal(experiment.samples(a, early, 4), experiment.samples(a, count=4))
+    before = experiment.samples(a, 0, 4)
+    assert not torch.equal(before, experiment.samples(a, early, 4)) and before.isfinite().all()
     assert experiment.latents(4) == Experiment(experiment.parameters, experiment.store).latents(4)
     assert experiment.samples(b, count=4).shape == experiment.samples(a, count=4).shape
 
@@ -176,7 +220,7 @@ def keys(experiment):
 
 
 EDITS = {
-    "a schedule": ("unet", schedules, "0.5 * (1 + math.cos(", "0.4 * (1 + math.cos("),
+    "a schedule": ("diffusion", schedules, "0.5 * (1 + math.cos(", "0.4 * (1 + math.cos("),
     "the warm-up of a schedule": ("gan", schedules, "(shown + 1) / 1000,", "(shown + 1) / 2000,"),
     "the images that initialise Glow": ("glow", glow_learner, "images[:256]", "images[:255]"),
 }
@@ -197,14 +241,70 @@ def test_an_edit_that_changes_a_training_gives_it_another_key(
     [
         ("_seeds", lambda self, training: {"init": 7 + training.init, "order": training.order}),
         ("_seeds", lambda self, training: {"init": training.init, "order": 7 + training.order}),
-        ("_milestones", lambda self, N: [self.settings.images_shown(N)]),
     ],
-    ids=["initialisation", "order and noise", "milestones"],
+    ids=["initialisation", "order and noise"],
 )
-def test_seeds_and_milestones_are_part_of_the_key(experiment, monkeypatch, name, edit):
+def test_seeds_are_part_of_the_key(experiment, monkeypatch, name, edit):
     before = keys(experiment)
     monkeypatch.setattr(Experiment, name, edit)
     assert not set(before.values()) & set(keys(experiment).values())
+
+
+def test_where_weights_are_kept_is_part_of_the_key(experiment, monkeypatch):
+    before = keys(experiment)
+    monkeypatch.setattr(DiffusionSettings, "kept", lambda self, N: [self.images_shown(N)])
+    assert not set(before.values()) & set(keys(experiment).values())
+
+
+LATER = {  # edits that are expected, and are no reason to train anything again
+    "a stricter check of a checkpoint": (checkpoint, "if not isinstance(value, dict):", "if value is None:"),
+    "the log cut elsewhere": (training, 'log.read_text().split("\\n")[:-1]', "log.read_text().splitlines()"),
+    "a learner asked for something more": (training, "_require_finite(learner, shown)", "shown = int(shown)"),
+    "a new schedule": (schedules, "def late(", "def never(shown, total):\n    return 0.0\n\n\ndef late("),
+    "a schedule's name": (schedules, "falling, late)}", "falling, late, cosine)}"),
+    "a new chapter": (diffusion, '"02_diffusion",', '"02_diffusion", "02b_more",'),
+    "another sampler": (diffusion, "return dpm_solver_2m(", "return dpm_solver_3m("),
+    "a new foreign set": (settings, '"galaxies", "leaves"]', '"galaxies", "leaves", "blobs"]'),
+    "another family": (families, "for family in (Diffusion,", "for family in (Gan, Diffusion,"),
+    "a rename in the figures": (style, "def stamp_sheet(", "def sheet("),
+    "how the store keeps": (store_module, "partial.rename(path)", "os.replace(partial, path)"),
+}
+
+
+@pytest.mark.parametrize(("module", "old", "new"), LATER.values(), ids=LATER)
+@pytest.mark.parametrize("family", [*FAMILIES, "clock8"])
+def test_an_edit_that_changes_no_training_voids_none(experiment, monkeypatch, family, module, old, new):
+    asked = Experiment(experiment.parameters, experiment.store, family=family)
+    before = keys(asked)
+    edited(monkeypatch, module.__name__, old, new)
+    assert before == keys(asked)
+
+
+def test_a_setting_that_comes_later_voids_nothing_until_it_is_used():
+    class Later(DiffusionSettings):
+        dropout: float = later(0.0)
+
+    before = DiffusionSettings().recipe()
+    assert Later().recipe() == before
+    assert Later(dropout=0.1).recipe() == before | {"dropout": 0.1}
+    many = DiffusionSettings(N=(5,), pairs=3, more_pairs={5: 2}, foreign=("leaves",), design_N=5)
+    assert many.recipe() == before, "how many models there are is no part of how one is trained"
+
+
+def test_what_a_key_is_made_of(experiment):
+    model = experiment.pair(4)[0]
+    identity = experiment.identity(model)
+    assert set(identity) == {"kind", "params", "code", "data"}
+    assert set(identity["params"]) == {
+        *("N", "images_shown", "milestones", "flips", "seeds", "precision", "schedule", "batch_size"),
+        *("optimizer", "learning_rate", "muon_rate", "kernels", "blocks", "statistics", "loss"),
+    }
+    reached_by = code.reached(*identity["code"])
+    rooms = {name.rpartition(".")[0] for name in reached_by if "." in name}
+    modules = {module for module in sys.modules if module.startswith("galgen.") and module in rooms}
+    assert modules <= {f"galgen.models.{n}" for n in ("unet", "diffusion", "muon", "precision")} | {
+        *("galgen.runs.stream", "galgen.runs.schedules", "galgen.settings", "galgen.config"),
+    }
 
 
 def test_flips_are_part_of_the_key(experiment, monkeypatch):
@@ -228,20 +328,21 @@ def test_a_training_is_made_with_what_its_key_says(fresh, monkeypatch, family):
     def states(learner):
         return {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks.items()}
 
-    def resume(learner, images, directory, **options):
-        made.update(options, images=images, networks=states(learner))
+    def resume(learner, images, directory, stream, **options):
+        made.update(options, **vars(stream), images=images, networks=states(learner))
         return {}
 
     monkeypatch.setattr(training, "resume", resume)
     record = experiment.train(model).record
     params = record["params"]
-    for name in ("images_shown", "flips", "milestones", "batch_size"):
+    assert made["total"] == params["images_shown"] and made["N"] == params["N"]
+    for name in ("flips", "milestones", "batch_size"):
         assert made[name] == params[name]
     assert made["schedule"].__name__ == params["schedule"]
     assert made["seed_order"] == made["seed_noise"] == params["seeds"]["order"] == 1
     assert hashlib.sha256(made["images"].tobytes()).hexdigest() == record["data"]
     torch.manual_seed(params["seeds"]["init"])
-    given = (experiment.family.networks(), made["images"], made["images"], "cpu")
+    given = (experiment.family.networks(), made["images"], made["images"], experiment.settings)
     for name, state in states(experiment.family.learner(*given)).items():
         for key, value in state.items():
             assert torch.equal(value, made["networks"][name][key]), (name, key)

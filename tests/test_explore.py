@@ -38,7 +38,7 @@ def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_trai
         explorer.experiments["gan"].pair(12)[0])).all()  # fmt: skip
 
 
-@pytest.mark.parametrize("family", ["unet", "edm"])
+@pytest.mark.parametrize("family", ["diffusion", "conditional"])
 def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_the_image(explorer, family):
     image, a, b = explorer.denoise(family, 12, "A", 2, 0.2)
     clean, noisy = image.stamps
@@ -94,14 +94,14 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
     options = f"--profile smoke --data simulated --seed 0 --N 6 12 --store {tmp_path}"
     wanted = [f".venv/bin/galgen train unet-N6-{model} {options}" for model in ("A00", "B11")]
     with pytest.raises(Missing) as caught:
-        explorer.pair("unet", 6)
+        explorer.pair("diffusion", 6)
     assert str(caught.value).splitlines() == wanted
     assert all(not row.stamps and "galgen train" in row.commands for row in explorer.latent(0, 6))
     page = explore_widgets.denoiser(explorer).children[-2].value
-    assert "not trained yet" in page and "galgen train unet-N12-A00" in page
+    assert "not trained yet" in page and "galgen train diffusion-N12-A0-0" in page
     plane = explorer.measure(6)
     assert list(plane.sets) == ["held-out images"] and len(plane.missing) == 4
-    experiment = explorer.experiments["unet"]
+    experiment = explorer.experiments["diffusion"]
     for training in experiment.pair(6):
         experiment.train(training)
     assert len(explorer.latent(0, 6)[0].stamps) == 4

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from galgen import config
+from galgen import settings as settings_module
 from galgen.compare.agreement import two_models
 from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.experiment import Experiment
 from galgen.models import families
-from galgen.runs.schedules import constant, falling
+from galgen.runs.schedules import constant, falling, late
 from galgen.runs.store import Store
 
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
@@ -22,13 +23,15 @@ def test_schedules_begin_and_end_as_they_say():
     assert [constant(n, 100) for n in (0, 99)] == [1, 1]
     assert falling(0, 10_000) < 0.01 and falling(2000, 10_000) == falling(5000, 10_000) == 1
     assert falling(7500, 10_000) == pytest.approx(0.5) and falling(10_000, 10_000) == 0
+    assert [late(n, 1000) for n in (0, 900)] == [1, pytest.approx(1)]
+    assert late(950, 1000) == pytest.approx(0.5) and late(1000, 1000) == 0
 
 
 def test_only_a_flow_draws_fewer_grey_levels_than_the_data_have():
     smoke = config.profile("smoke")
     assert {name: family(smoke).bits for name, family in families.FAMILIES.items()} == {
-        "unet": 8,
-        "edm": 8,
+        "diffusion": 8,
+        "conditional": 8,
         "glow": smoke.glow.bits,
         "gan": 8,
     }
@@ -59,16 +62,16 @@ def test_a_reader_who_follows_the_page_has_a_fourth_model(tmp_path, monkeypatch)
     family = importlib.import_module("vae").Autoencoder
     VaeSettings = scope["VaeSettings"]
 
-    class Profile(config.Profile):
+    class Profile(settings_module.Profile):
         vae: VaeSettings = VaeSettings(N=(8, 24), design_N=8, batch_size=8, images_cap=256, milestones=2)
 
     smoke = config.profile("smoke")
-    own = Profile(**{name: getattr(smoke, name) for name in config.Profile.model_fields})
+    own = Profile(**{name: getattr(smoke, name) for name in settings_module.Profile.model_fields})
     monkeypatch.setitem(config.PROFILES, "smoke", own)
     monkeypatch.setitem(families.FAMILIES, "vae", family)
     parameters = Parameters(profile="smoke", N=[8, 24])
     experiment = Experiment(parameters, Store(tmp_path / "store"), family="vae")
-    assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A00", "vae-N24-B11"}
+    assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A0-0", "vae-N24-B1-1"}
     scope |= {"experiment": experiment, "parameters": parameters, "two_models": two_models}
     scope["mean"] = similarity.mean_image(experiment.dataset.images)
     lines = chapter.replace("100", "24").splitlines()[

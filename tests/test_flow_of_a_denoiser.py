@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.flow import decode, encode, grey_bits, inverted, levels, log_density, walk
+from galgen.compare.flow import decode, encode, grey_bits, inverted, log_density, walk
 from galgen.compare.gaussian import Gaussian
+from galgen.models.sampling import ladder
 from galgen.runs.errors import GalgenError
 
 SIDE, D = 8, 64
-LADDER = levels(10.0, 0.01, steps=60)
+LADDER = ladder(10.0, 0.01, 60, 7.0)
 
 
 def gaussian(seed, scale=1.0):
@@ -35,7 +36,7 @@ def test_a_gaussian_is_stretched_as_the_equation_says_and_comes_back():
     expected = (z.flatten(1) @ model.components.T * shrunk) @ model.components
     assert (x.flatten(1) - model.mean.flatten() - expected).abs().max() < 0.01 * expected.std()
     assert (encode(model, x, model.mean, LADDER) - z).abs().max() < 0.01
-    finer = levels(10.0, 0.01, steps=119)
+    finer = ladder(10.0, 0.01, 119, 7.0)
     errors = [
         (encode(model, decode(model, z, model.mean, ladder), model.mean, ladder) - z).abs().max()
         for ladder in (LADDER, finer)
@@ -66,9 +67,9 @@ def test_one_dimension_is_one_grey_level_of_255():
 
 def test_the_same_model_gives_z_back_another_of_its_density_does_not_and_a_wider_one_is_seen():
     a, z = gaussian(0), normal(200)
-    ladder = levels(10.0, 0.01, steps=20)
-    x = decode(a, z, a.mean, ladder)
-    z_a = encode(a, x, a.mean, ladder)
+    levels = ladder(10.0, 0.01, 20, 7.0)
+    x = decode(a, z, a.mean, levels)
+    z_a = encode(a, x, a.mean, levels)
     components = a.components.numpy()
     for test in inverted(z, z_a, z_a, components).values():
         assert test.w1_a.value < 0.03 and test.correlation.value > 0.999
@@ -79,7 +80,7 @@ def test_the_same_model_gives_z_back_another_of_its_density_does_not_and_a_wider
         if name != "component 1":
             assert test.correlation.value < 0.6
     wide = gaussian(0, scale=2.0)
-    for test in list(inverted(z, z_a, encode(wide, x, a.mean, ladder), components).values())[:2]:
+    for test in list(inverted(z, z_a, encode(wide, x, a.mean, levels), components).values())[:2]:
         assert test.w1_b.low > test.floor and test.correlation_null < 0.25
 
 
@@ -89,4 +90,4 @@ def test_a_walk_may_stop_on_the_way_and_a_ladder_goes_down():
     there = walk(model, y, LADDER[:30])[0]
     assert torch.allclose(walk(model, there, LADDER[29:])[0], decode(model, z, model.mean, LADDER))
     with pytest.raises(GalgenError, match="no ladder"):
-        levels(1.0, 2.0)
+        ladder(1.0, 2.0, 40)

@@ -3,13 +3,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from galgen.config import GanSettings
+from galgen.models.average import averaged
 from galgen.models.gan import Discriminator, GanLearner, Generator, draw
 from galgen.runs import checkpoint
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine
+from galgen.runs.stream import Stream
 from galgen.runs.training import train
+from galgen.settings import GanSettings
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
@@ -26,7 +28,14 @@ def networks(seed=0, size=32, channels=1, attention=False, **kind):
 
 def learner(held_out=None, seed=0, **settings):
     held_out = galaxies(6, seed=9) if held_out is None else held_out
-    return GanLearner(*networks(seed), held_out, GanSettings(**{"penalty": 0.2, **settings}))
+    return of(*networks(seed), GanSettings(**{"penalty": 0.2, **settings}), held_out)
+
+
+def of(G, D, settings, held_out=None):
+    """The learner of two networks and of the average that the settings ask for."""
+    average = averaged(G, lambda t: max(1 - settings.decay, 4 / (t + 4)))
+    nets = {"generator": G, "discriminator": D, "average": average}
+    return GanLearner(nets, None, galaxies() if held_out is None else held_out, settings)
 
 
 def galaxies(n=8, seed=0):
@@ -43,19 +52,9 @@ def step(model, x=None, seed=0):
 
 
 def run(directory, model=None, **given):
-    options = {
-        "images_shown": 48,
-        "batch_size": 4,
-        "seed_order": 1,
-        "seed_noise": 2,
-        "schedule": cosine,
-        "flips": True,
-        "report_every": 2,
-        "save_every_seconds": 0.0,
-        "progress": False,
-        **given,
-    }
-    return train(model or learner(), galaxies(), directory, **options)
+    options = {"report_every": 2, "save_every_seconds": 0.0, "progress": False, **given}
+    stream = Stream(8, options.pop("total", 48), 4, 1, 2, cosine, flips=True)
+    return train(model or learner(), galaxies(), directory, stream, **options)
 
 
 def same(a, b):
@@ -162,7 +161,7 @@ class Constant(torch.nn.Module):
 
 def plane(slope, offset, made, **settings):
     given = GanSettings(**{"learning_rate": 0.0, "collapse": 1e9, "penalty": 0.2, **settings})
-    return GanLearner(Constant(made), Plane(slope, offset), galaxies(), given)
+    return of(Constant(made), Plane(slope, offset), given)
 
 
 def test_hinge_is_low_for_a_discriminator_that_is_right_and_two_for_one_that_tells_nothing_apart():
@@ -177,9 +176,7 @@ def test_hinge_is_low_for_a_discriminator_that_is_right_and_two_for_one_that_tel
 
 def test_generator_climbs_the_score():
     mean = torch.full((1, 32, 32), 1 / 1024)
-    model = GanLearner(
-        Constant(0.2), Plane(mean), galaxies(), GanSettings(learning_rate=0.01, collapse=1e9, penalty=0.2)
-    )
+    model = of(Constant(0.2), Plane(mean), GanSettings(learning_rate=0.01, collapse=1e9, penalty=0.2))
     assert step(model)["generator"] == pytest.approx(-0.2)  # Eq. (9)
     assert model.generator.value.item() == pytest.approx(
         0.21, rel=1e-4
@@ -194,25 +191,22 @@ def test_penalty_of_a_linear_discriminator_is_its_squared_slope(share):
 
 
 def test_penalty_alone_flattens_the_discriminator():
-    model = GanLearner(
-        Constant(0.5),
-        Plane(normal(1, 32, 32), 50.0),  # the hinge of real images is flat there
-        galaxies(),
-        GanSettings(learning_rate=0.01, penalty=1e3, collapse=1e9),
-    )
+    steep = Plane(normal(1, 32, 32), 50.0)  # the hinge of real images is flat there
+    model = of(Constant(0.5), steep, GanSettings(learning_rate=0.01, penalty=1e3, collapse=1e9))
     penalties = [step(model, seed=k)["penalty"].item() for k in range(50)]
     assert penalties[-1] < 0.5 * penalties[0]
 
 
 def test_average_follows_its_recursion_batch_norm_included():
     model = learner(decay=0.6)
-    expected = {k: v.clone() for k, v in model.average.state_dict().items()}
+    expected = {}
     for k in range(4):
         step(model, seed=k)
         for name, now in model.generator.state_dict().items():
-            weight = max(0.4, 4 / (k + 5))  # 4/5, 2/3, 4/7, 1/2: of the last steps at first
-            expected[name] = expected[name].lerp(now, weight) if now.is_floating_point() else now.clone()
-    for name, value in model.average.state_dict().items():
+            weight = max(0.4, 4 / (k + 5)) if k else 1.0  # 1, 2/3, 4/7, 1/2: of the last steps at first
+            old = expected.get(name, now)
+            expected[name] = old.lerp(now, weight) if now.is_floating_point() else now.clone()
+    for name, value in model.average.module.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
     assert not torch.equal(model.average.state_dict()["last.weight"], model.generator.last.weight)
     model.given = model.given.model_copy(update={"decay": 0.1})

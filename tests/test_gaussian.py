@@ -4,7 +4,7 @@ import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.data.similarity import cosine, mean_image
-from galgen.models.sampling import dpm_solver_2m, noise, probability_flow_ode, seeded
+from galgen.models.sampling import blind, dpm_solver_2m, ladder, noise, seeded
 
 
 def blobs(n, seed, side=8):
@@ -82,7 +82,7 @@ def test_draws_have_the_gaussians_covariance():
 
 def test_draws_are_what_a_long_way_of_the_sampler_ends_at():
     g = fit_gaussian(blobs(300, seed=5))
-    walked = probability_flow_ode(g, g.mean, range(8), sigma_max=100, sigma_min=0.001, steps=400).images
+    walked = dpm_solver_2m(blind(g), g.mean, range(8), ladder(100, 0.001, 400)).images
     drawn = g.draw(range(8))
     assert (walked - drawn).norm() < 0.1 * (drawn - g.mean).norm()
 
@@ -93,7 +93,9 @@ def test_two_linear_models_agree_more_the_more_images_they_see():
     medians = []
     for n in (10, 100, 2000):
         a, b = (
-            probability_flow_ode(fit_gaussian(part), torch.from_numpy(mean), range(64)).images
+            dpm_solver_2m(
+                blind(fit_gaussian(part)), torch.from_numpy(mean), range(64), ladder(1.0, 0.02, 20)
+            ).images
             for part in (images[:n], images[-n:])
         )
         medians.append(float(np.median(cosine(a, b, kind="anomaly", mean=mean))))
@@ -137,11 +139,9 @@ def test_no_denoiser_has_less_loss_on_its_images():
 
 @pytest.mark.parametrize("N", [2, 12])
 def test_every_sampler_ends_at_a_training_image(N):
-    start, given = torch.full((1, 8, 8), 0.5), {"chunk": 16}
-    for drawn in (
-        probability_flow_ode(Empirical(IMAGES[:N]), start, range(16), **given),
-        dpm_solver_2m(Empirical(IMAGES[:N]), start, range(16), **given),
-    ):
+    start, known = torch.full((1, 8, 8), 0.5), Empirical(IMAGES[:N])
+    for denoise, levels in ((blind(known), ladder(1.0, 0.02, 20)), (known, ladder(10.0, 0.006, 30, 7.0))):
+        drawn = dpm_solver_2m(denoise, start, range(16), levels)
         far = (drawn.images[:, None] - torch.from_numpy(IMAGES[:N]) / 255).abs().amax((2, 3, 4)).min(1)
         assert far.values.max() < 0.5 / 255
         assert len(far.indices.unique()) > 1

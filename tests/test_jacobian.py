@@ -4,7 +4,7 @@ import torch
 
 from galgen.compare.gaussian import Gaussian
 from galgen.compare.jacobian import full, leading, overlap
-from galgen.models.edm import ConditionalUNet
+from galgen.models.conditional import ConditionalUNet
 from galgen.runs.errors import GalgenError
 
 

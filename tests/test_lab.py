@@ -291,5 +291,7 @@ def test_published_models_answer_the_first_slider_where_nothing_was_trained(brow
         visit.context.close()
         assert "Traceback" not in log.read_text()
     assert not [
-        path for path in (tmp_path / "store").iterdir() if path.name in ("unet", "edm", "glow", "gan")
+        path
+        for path in (tmp_path / "store").iterdir()
+        if path.name in ("diffusion", "conditional", "glow", "gan")
     ]

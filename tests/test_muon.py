@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from galgen.config import DenoiserSettings
 from galgen.models import muon
 from galgen.models.muon import Muon, orthogonalised
 from galgen.models.unet import UNet
 from galgen.runs import checkpoint
+from galgen.settings import DiffusionSettings
 
 torch.set_num_threads(1)
 
-RATES = DenoiserSettings(optimizer="muon", learning_rate=1e-3, muon_rate=0.02)
+RATES = DiffusionSettings(optimizer="muon", learning_rate=1e-3, muon_rate=0.02)
 
 
 def matrix(rows, columns, seed=0, dtype=torch.float32):

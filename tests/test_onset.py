@@ -7,7 +7,7 @@ from galgen.compare.onset import COMMON, definitions, onsets, votes
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
 from galgen.figures.training import growth_table, onset_answer, onset_figure, onset_table
-from galgen.models.onset import AveragedLearner
+from galgen.models.clock import AveragedLearner
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
@@ -86,13 +86,13 @@ def test_the_figure_has_a_row_for_each_N_and_the_onsets_upon_it(sizes):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     return Experiment(
-        Parameters(profile="smoke", N=[4, 6]), Store(tmp_path_factory.mktemp("s")), family="onset"
+        Parameters(profile="smoke", N=[4, 6]), Store(tmp_path_factory.mktemp("s")), family="clock8"
     )
 
 
 def test_the_average_is_the_mean_that_it_says(study):
     networks = study._networks(0)
-    learner = study.family.learner(networks, study.images(study.pair(4)[0]), None, "cpu")
+    learner = study.family.learner(networks, None, None, study.settings)
     assert isinstance(learner, AveragedLearner)
     wanted = None
     for step in range(1, 21):
@@ -106,11 +106,11 @@ def test_the_average_is_the_mean_that_it_says(study):
 
 
 def test_a_study_is_planned_and_stored_but_in_no_comparison(study):
-    assert "onset" not in every_family(study.parameters) and "onset" in every_family(
+    assert "clock8" not in every_family(study.parameters) and "clock8" in every_family(
         study.parameters, studies=True
     )
     assert {record["name"] for record in study.plan()} == {
-        f"onset-N{n}-{m}" for n in (4, 6) for m in ("A00", "B11")
+        f"clock8-N{n}-{m}" for n in (4, 6) for m in ("A0-0", "B1-1")
     }
     assert study.plan()[0]["chapters"] == ["03_two_models_diffusion"]
     model = study.pair(4)[0]
@@ -122,9 +122,9 @@ def test_a_study_is_planned_and_stored_but_in_no_comparison(study):
 
 def test_its_images_are_those_of_the_profile_averaged_over_blocks(tmp_path):
     parameters = Parameters(profile="smoke")
-    study = Experiment(parameters, Store(tmp_path), family="onset")
+    study = Experiment(parameters, Store(tmp_path), family="clock8")
     study.settings = study.settings.model_copy(update={"image_size": 8})
     large = Experiment(parameters, Store(tmp_path)).dataset.images
     wanted = large.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
     assert np.abs(study.dataset.images - wanted).max() <= 0.5 + 1e-6
-    assert study.plan()[0]["name"].startswith("onset")
+    assert study.plan()[0]["name"].startswith("clock8")

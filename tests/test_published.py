@@ -43,7 +43,9 @@ def test_they_draw_what_they_drew_and_nearly_what_the_trainings_drew(folder, tra
             assert here.train(training).key != there.train(training).key
             drawn, original = here.samples(training, count=8), there.samples(training, count=8)
             assert cosine(drawn, original, kind="raw").min() > 0.999
-    assert not [path for path in elsewhere.root.iterdir() if path.name in ("unet", "edm", "glow", "gan")]
+    assert not [
+        path for path in elsewhere.root.iterdir() if path.name in ("diffusion", "conditional", "glow", "gan")
+    ]
 
 
 def test_convolutions_alone_are_halved_and_no_discriminator_is_kept(folder):
@@ -62,13 +64,13 @@ def test_other_parameters_and_other_images_are_not_theirs(elsewhere):
 
 
 def test_other_code_changes_nothing(elsewhere):
-    experiment = every_family(PARAMETERS, elsewhere)["unet"]
+    experiment = every_family(PARAMETERS, elsewhere)["diffusion"]
     identity = experiment.identity(experiment.pair(12)[0])
     assert elsewhere.find(**identity | {"code": [dataclasses.replace]}) is not None
 
 
 def test_a_training_of_the_store_goes_before_the_published(folder, trained):
-    experiment = every_family(PARAMETERS, WithPublished(trained.root, folder))["unet"]
+    experiment = every_family(PARAMETERS, WithPublished(trained.root, folder))["diffusion"]
     run = experiment.train(experiment.pair(12)[0])
     assert trained.root in run.path.parents
 
@@ -86,8 +88,8 @@ def test_publishing_again_replaces(folder, trained):
 
 
 def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):
-    experiment = every_family(PARAMETERS.model_copy(update={"seed": 1}), Store(elsewhere.root))["unet"]
-    with pytest.raises(GalgenError, match="galgen train unet-N12-A00 --profile smoke"):
+    experiment = every_family(PARAMETERS.model_copy(update={"seed": 1}), Store(elsewhere.root))["diffusion"]
+    with pytest.raises(GalgenError, match="galgen train diffusion-N12-A0-0 --profile smoke"):
         publish(experiment, experiment.pair(12)[0], tmp_path)
 
 
@@ -102,7 +104,7 @@ def test_an_N_that_no_family_has_is_told(capsys):
 
 
 def test_a_changed_file_is_told(trained, tmp_path, monkeypatch):
-    experiment = every_family(PARAMETERS, trained)["unet"]
+    experiment = every_family(PARAMETERS, trained)["diffusion"]
     run = publish(experiment, experiment.pair(12)[0], tmp_path)
     with pytest.raises(GalgenError, match="no published models"):
         verify(tmp_path / "empty")
@@ -119,13 +121,17 @@ def test_the_set_of_the_project_draws_what_it_drew():
 
 def test_what_is_trained_is_published_and_the_rest_named(trained, tmp_path, capsys):
     options = ["--profile", "smoke", "--store", str(trained.root)]
-    assert main(["train", "gan-N8-A00", *options]) == 0
+    assert main(["train", "gan-N8-A0-0", *options]) == 0
     asked = ["models", "export", "--N", "8", *options, "--out", str(tmp_path)]
     capsys.readouterr()
     assert main(asked) == 0
     said, names = capsys.readouterr().out, {run.summary["name"] for run in published(tmp_path).runs()}
-    both = [f"{family}-N8-{half}" for family in ("unet", "edm", "glow", "gan") for half in ("A00", "B11")]
-    assert "gan-N8-A00" in names and len(said.splitlines()) == len(both)
+    both = [
+        f"{family}-N8-{half}"
+        for family in ("diffusion", "conditional", "glow", "gan")
+        for half in ("A00", "B11")
+    ]
+    assert "gan-N8-A0-0" in names and len(said.splitlines()) == len(both)
     assert all((name in names) != (f"not trained: {name}\n" in said) for name in both)
     assert main([*asked, "--seed", "7"]) == 2
     assert "nothing to publish" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from galgen.compare.gaussian import fit_gaussian
 from galgen.config import PROFILES
 from galgen.figures.evidence import gaussian_image, own_test
 from galgen.models.families import FAMILIES
-from galgen.models.sampling import dpm_solver_2m, probability_flow_ode
+from galgen.models.sampling import blind, dpm_solver_2m, ladder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (120, 1, 8, 8), np.uint8)
 ROWS = {"A": slice(0, 40), "B": slice(40, 80), "other": slice(80, 120)}
@@ -27,7 +27,7 @@ def experiment(family, beyond):
         family=FAMILIES[family](PROFILES["smoke"]),
         sizes=(40,),
         pair=lambda n: ("A", "B"),
-        control=lambda: "other",
+        foreign=lambda: ["other"],
         images=lambda model: IMAGES[ROWS[model]],
         latents=lambda: SEEDS,
         start=START,
@@ -37,15 +37,16 @@ def experiment(family, beyond):
     return made
 
 
-@pytest.mark.parametrize("family, sampler", [("unet", probability_flow_ode), ("edm", dpm_solver_2m)])
-def test_a_gaussian_goes_through_the_sampler_of_the_family(family, sampler):
+@pytest.mark.parametrize("family", ["diffusion", "conditional"])
+def test_a_gaussian_goes_through_the_sampler_of_the_family(family):
     given = experiment(family, {})
     gaussian = fit_gaussian(IMAGES[ROWS["B"]])
-    drawn = sampler(gaussian, START, SEEDS, **given.family.settings.sampler).images
-    assert torch.equal(gaussian_image(given, "B"), drawn)
+    denoise = gaussian if family == "conditional" else blind(gaussian)
+    levels = ladder(**given.family.settings.sampler)
+    assert torch.equal(gaussian_image(given, "B"), dpm_solver_2m(denoise, START, SEEDS, levels).images)
 
 
-@pytest.mark.parametrize("family", ["unet", "edm"])
+@pytest.mark.parametrize("family", ["diffusion", "conditional"])
 def test_what_the_gaussians_leave_is_found_where_two_models_share_it_and_only_there(family):
     shared = {"A": extra(1), "B": extra(1), "other": extra(2)}
     found, stranger, more = own_test(experiment(family, shared))
@@ -56,5 +57,5 @@ def test_what_the_gaussians_leave_is_found_where_two_models_share_it_and_only_th
 
 
 def test_what_every_network_leaves_is_not_beyond_a_model_of_other_galaxies():
-    _, stranger, more = own_test(experiment("edm", dict.fromkeys(ROWS, extra(1))))
+    _, stranger, more = own_test(experiment("conditional", dict.fromkeys(ROWS, extra(1))))
     assert stranger == pytest.approx(1, abs=1e-3) and abs(more.value) < 1e-3

@@ -7,8 +7,9 @@ from galgen.compare.memorization import Exchange, Memorization
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES, ConditionalSettings
+from galgen.config import PROFILES
 from galgen.figures import sentences, training
+from galgen.settings import ConditionalSettings
 
 SPACE = "\N{NO-BREAK SPACE}"
 
@@ -174,7 +175,7 @@ def test_the_optimizer_is_named_with_its_rates():
     muon = ConditionalSettings(batch_size=16, muon_rate=0.02, learning_rate=0.004)
     said = "Muon at 0.02 (Adam at 0.004 for gains and both ends) and batches of 16"
     assert sentences.optimizer(muon) == said
-    assert sentences.optimizer(PROFILES["paper"].denoiser) == "Adam at 0.001 and batches of 512"
+    assert sentences.optimizer(PROFILES["paper"].diffusion) == "Adam at 0.001 and batches of 512"
 
 
 def test_what_a_denoiser_loses_to_the_linear_filter_is_named_by_scale():

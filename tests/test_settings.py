@@ -41,7 +41,7 @@ def test_the_sizes_of_a_run_stand_in_the_place_of_those_of_its_profile():
     given = [row for row in table if row[0] == "N"]
     assert len(given) == len(FAMILIES | STUDIES) and all(ours == "**12**" for *_, ours in given)
     shown = next(row for row in table if row[0].startswith("images shown"))
-    assert shown[2] == f"**{PROFILES['smoke'].denoiser.images_shown(12)}**"
+    assert shown[2] == f"**{PROFILES['smoke'].diffusion.images_shown(12)}**"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -49,7 +49,7 @@ def test_every_profile_has_its_passes_over_the_training_set(profile):
     table = rows(settings.sizes())
     column = 1 + list(PROFILES).index(profile)
     found = next(row[column] for row in table if row[0] == "diffusion: passes over the set")
-    of_profile = PROFILES[profile].denoiser
+    of_profile = PROFILES[profile].diffusion
     wanted = [of_profile.images_shown(N) / N for N in of_profile.N]
     passes = [float(text.replace("\N{NO-BREAK SPACE}", "")) for text in found.split(", ")]
     assert passes == pytest.approx(wanted, rel=0.02)

@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import PIXEL, draw_flux, simulate, simulate_flux
+from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.simulate.population import draw_galaxies
 from galgen.runs.code import reached
 from galgen.runs.errors import GalgenError
@@ -259,3 +260,16 @@ def test_workers_end_with_their_parent(signal_):
 def test_bad_arguments_are_named(changes, message):
     with pytest.raises(GalgenError, match=message):
         simulate(**({"count": 2} | changes))
+
+
+def test_dead_leaves_are_named_by_seed_and_number_and_cover_the_frame():
+    images, table = dead_leaves(70, seed=3, size=16)
+    assert images.shape == (70, 1, 16, 16) and images.dtype == np.uint8 and table["id"][5] == "leaves-3-5"
+    again, _ = dead_leaves(2, seed=3, start=66, size=16)
+    assert np.array_equal(images[66:68], again) and not np.array_equal(images[:2], again)
+    large = dead_leaves(8, size=64)[0][:, 0]
+    flat = (np.diff(large.astype(int), axis=2) == 0).mean()
+    assert flat > 0.5, "discs have one grey each, and most neighbours lie on one disc"
+    assert images.std() > 50 and abs(images.mean() - 127) < 15
+    with pytest.raises(GalgenError, match="8 <= size <= crop"):
+        dead_leaves(3, size=128, crop=64)

@@ -36,8 +36,8 @@ from workflow.book.runs import Run, asked
 ROOT = Path(__file__).parents[1]
 SMOKE = Parameters(profile="smoke")
 STAMPS = [
-    {"name": "unet-N8-A00", "key": "a" * 16, "seconds": 30},
-    {"name": "unet-N8-B11", "key": "b" * 16, "seconds": 31},
+    {"name": "diffusion-N8-A0-0", "key": "a" * 16, "seconds": 30},
+    {"name": "diffusion-N8-B1-1", "key": "b" * 16, "seconds": 31},
 ]
 FAKE = """
 import json, os, sys
@@ -264,7 +264,7 @@ def test_many_samples_are_measured_by_jobs_whose_work_the_chapters_find(trained,
     assert not few and len(many) == 2 * sum(len(each.sizes) for each in runs[1].experiments[:4])
     assert set(many) < set(runs[1].plan) and not [name for name in many if "control" in name or "A01" in name]
     monkeypatch.setenv("GALGEN_STORE", str(trained.root))
-    assert steps.main(["measure", "glow-N12-B11", "--profile", "smoke", "--N", "12"]) == 0
+    assert steps.main(["measure", "glow-N12-B1-1", "--profile", "smoke", "--N", "12"]) == 0
     kept = set(trained.root.glob("morphology/*"))
     experiment = Experiment(Parameters(profile="smoke", N=12), trained, family="glow")
     samples = rounded(experiment.samples(experiment.pair(12)[1])[: experiment.compared])
@@ -318,7 +318,7 @@ def test_a_step_that_fails_is_noted_in_the_folder_of_its_run(tmp_path, monkeypat
     failed.unlink()
     monkeypatch.setattr(Experiment, "train", interrupted)
     monkeypatch.setattr(Experiment, "to_train", lambda self, trainings: [])
-    assert steps.main(["train", "unet-N8-A00", *options]) == 130
+    assert steps.main(["train", "diffusion-N8-A0-0", *options]) == 130
     assert not failed.exists(), "an interrupt is no failure"
 
 
@@ -372,7 +372,12 @@ def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
     assert result.returncode == 0, result.stderr
     assert not (made / "hacked").exists()
     run = Run(Parameters(profile="smoke", data=str(made / data)), 8)
-    for name in ("data.json", "chapters/01_data.ipynb", "trainings/unet-N8-A00.json", "html/index.html"):
+    for name in (
+        "data.json",
+        "chapters/01_data.ipynb",
+        "trainings/diffusion-N8-A0-0.json",
+        "html/index.html",
+    ):
         given = json.loads((made / run.folder / name).read_text())["given"]
         assert given[given.index("--data") + 1] == data
 
@@ -451,7 +456,7 @@ def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_
     assert to_do() == set(), "what no chapter reaches, and a comment, void nothing"
     edit("models/unet.py", "bias=False", "bias=not True")
     again = to_do()
-    assert again >= {"trainings/unet-N8-A00", "chapters/02_diffusion.ipynb", "html/index.html"}
+    assert again >= {"trainings/diffusion-N8-A0-0", "chapters/02_diffusion.ipynb", "html/index.html"}
     assert not {"data", "chapters/01_data.ipynb"} & again, "they do not reach what was edited"
     assert all(name.startswith("trainings/unet") for name in again if name.startswith("trainings"))
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.config import DenoiserSettings
-from galgen.models.unet import BiasFreeNormReLU, DenoiserLearner, UNet
+from galgen.models.diffusion import DenoiserLearner
+from galgen.models.unet import BiasFreeNormReLU, UNet
 from galgen.runs.errors import GalgenError
+from galgen.settings import DiffusionSettings
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
@@ -167,7 +168,7 @@ class Ask(torch.nn.Module):
 @pytest.mark.parametrize("loss", ["paper", "weighted"])
 def test_loss_and_noise_levels_are_those_of_the_definition(loss):
     ask, n = Ask(), 16384
-    learner = DenoiserLearner(ask, DenoiserSettings(learning_rate=0.0, loss=loss))
+    learner = DenoiserLearner({"net": ask}, None, None, DiffusionSettings(learning_rate=0.0, loss=loss))
     value = learner.step(torch.zeros(n, 1, 8, 8), torch.Generator().manual_seed(0), 1.0)["loss"]
     sigma = ask.asked.square().mean((1, 2, 3)).sqrt().sort().values
     quantiles = np.quantile(sigma, [0.25, 0.5, 0.75])
@@ -181,7 +182,7 @@ def test_loss_and_noise_levels_are_those_of_the_definition(loss):
 
 def test_weighted_loss_has_one_noise_level_in_each_stratum():
     ask = Ask()
-    learner = DenoiserLearner(ask, DenoiserSettings(learning_rate=0.0, loss="weighted"))
+    learner = DenoiserLearner({"net": ask}, None, None, DiffusionSettings(learning_rate=0.0, loss="weighted"))
     learner.step(torch.zeros(8, 1, 64, 64), torch.Generator().manual_seed(0), 1.0)
     u = ask.asked.square().mean((1, 2, 3)).sqrt().sqrt()
     assert ((u * 8 + 0.1).floor() - torch.arange(8)).abs().max() <= 1
@@ -190,7 +191,7 @@ def test_weighted_loss_has_one_noise_level_in_each_stratum():
 
 def test_step_learns():
     torch.manual_seed(0)
-    learner = DenoiserLearner(UNet(4, 1), DenoiserSettings(learning_rate=3e-3))
+    learner = DenoiserLearner({"net": UNet(4, 1)}, None, None, DiffusionSettings(learning_rate=3e-3))
     images = torch.rand(8, 1, 8, 8)
     losses = [learner.step(images, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])

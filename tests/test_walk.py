@@ -19,7 +19,7 @@ def test_the_walk_begins_at_one_noise_and_ends_at_what_the_model_draws(explorer)
     a, b = (path(explorer, 12, half, 3) for half in "AB")
     assert len(a) == len(LADDER) and torch.equal(a[0], b[0])
     for half, places in (("A", a), ("B", b)):
-        drawn = explorer.draw("edm", 12, half, 3)  # by another solver, and with a last denoising
+        drawn = explorer.draw("conditional", 12, half, 3)  # by another solver, and with a last denoising
         assert (places[-1] - drawn).abs().max() < 0.05 * drawn.std() + 0.05
 
 

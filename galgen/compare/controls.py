@@ -32,7 +32,7 @@ from torch import Tensor
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image
-from galgen.models.sampling import probability_flow_ode
+from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.runs.errors import GalgenError
 
 
@@ -86,13 +86,14 @@ def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5) 
         )
     held_out = images[sets.validation[: 3 * count]]
     training, start = (sets.A, sets.B), torch.from_numpy(mean_image(held_out))
+    levels = ladder(1.0, 0.02, 20)
     unseen = [held_out[2 * count :], held_out[count : 2 * count]]
     pairs = {
         "held out": unseen,
         "blurred": [blurred(part, blur) for part in unseen],
         "Gaussian": [fit_gaussian(images[rows]).draw(range(count)) for rows in training],
         "empirical denoiser": [
-            probability_flow_ode(Empirical(images[rows]), start, range(count), chunk=count).images
+            dpm_solver_2m(blind(Empirical(images[rows])), start, range(count), levels, chunk=count).images
             for rows in training
         ],
     }

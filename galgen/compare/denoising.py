@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from galgen.compare.scales import groups
+from galgen.data.unit import unit
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 
 
@@ -138,7 +139,7 @@ def denoise_panel(
     models: Mapping[str, ConditionalDenoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
 ) -> Panel:
     """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
-    x = (torch.from_numpy(np.array(image)).float() / 255)[None]
+    x = unit(image)[None]
     levels = torch.tensor(sigmas).to(x)
     y = x + levels[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
     estimates = {name: D(y, levels).float() for name, D in models.items()}
@@ -155,7 +156,7 @@ def _denoised(
     denoise: ConditionalDenoiser, images: np.ndarray, sigmas: Sequence[float], seed: int, chunk: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """At each level the images, the same with noise, and denoised, each (n, C, H, W)."""
-    x = torch.from_numpy(np.array(images)).float() / 255
+    x = unit(images)
     z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
     for sigma in sigmas:
         y = x + sigma * z

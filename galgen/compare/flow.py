@@ -43,14 +43,6 @@ from torch import Tensor
 from galgen.compare.inversion import Inversion, LevelTest, compare_levels
 from galgen.compare.scales import groups
 from galgen.models.sampling import ConditionalDenoiser, seeded
-from galgen.runs.errors import GalgenError
-
-
-def levels(most: float = 10.0, least: float = 0.006, *, steps: int = 40, rho: float = 7.0) -> list[float]:
-    """Noise levels from the most down to the least; sigma^(1/rho) falls evenly."""
-    if not (0 < least < most and steps >= 2):
-        raise GalgenError(f"no ladder from {most} to {least} in {steps} steps: go down in 2 or more")
-    return (np.linspace(most ** (1 / rho), least ** (1 / rho), steps) ** rho).tolist()
 
 
 def walk(

@@ -36,6 +36,7 @@ from torch import Tensor
 
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, bootstrap
+from galgen.data.unit import unit
 from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, seeded
 from galgen.runs.errors import GalgenError
@@ -95,7 +96,7 @@ def bits_per_dim(flow: Glow, images: np.ndarray, seeds: Sequence[int], *, chunk:
         seeds: One an image, of its dequantisation; its row in the data set names it for every model and set.
         chunk: Images in a call; the last bit of a result depends on it.
     """
-    x = torch.from_numpy(np.array(images)).float() / 255
+    x = unit(images)
     x = torch.cat([flow.dequantize(one[None], g) for one, g in zip(x, seeded(seeds), strict=True)])
 
     def bits(part: Tensor) -> Tensor:

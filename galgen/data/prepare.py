@@ -1,4 +1,4 @@
-"""From the name of a source to a data set in the run store: simulated, a control population, or a path.
+"""From the name of a source to a data set in the run store: simulated, of another kind, or a path.
 
 A large simulated set is made of parts of `PART` galaxies, entries of the store themselves: what was
 interrupted loses one part at most, and on a cluster each part is a job.
@@ -19,17 +19,28 @@ from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import load_manifest
 from galgen.data.preprocess import resize_area, to_uint8
 from galgen.data.simulate.images import simulate
+from galgen.data.simulate.leaves import dead_leaves
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
 
-SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals"}
+SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals", "dead-leaves": "leaves"}
 PART = 10_000  # galaxies: a minute or two of two cores
 
 
-def others(source: str) -> str:
-    """Of other galaxies: the simulated ones beside real data, ellipticals alone beside the simulated."""
+def foreign(source: str, name: str) -> str:
+    """The source of images of another kind, by a name of `galgen.settings.Foreign`.
+
+    Other galaxies are the simulated ones beside real data, and ellipticals alone beside the simulated.
+    """
+    if name == "leaves":
+        return "dead-leaves"
     return "simulated-ellipticals" if source in SIMULATED else "simulated"
+
+
+def _drawn(population: str) -> Callable[..., tuple[np.ndarray, Table]]:
+    """What draws a population."""
+    return dead_leaves if population == "leaves" else simulate
 
 
 def parts(source: str, *, size: int, crop: int, count: int, seed: int) -> list[dict]:
@@ -42,14 +53,15 @@ def parts(source: str, *, size: int, crop: int, count: int, seed: int) -> list[d
 
 def simulate_part(store: Store, part: dict) -> tuple[np.ndarray, Table]:
     """Images and truth of one of `parts`, from the store or simulated here."""
+    draw = _drawn(part["population"])
 
     def make(folder: Path) -> dict:
-        images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **part)
+        images, truth = draw(workers=os.cpu_count() or 1, progress=True, **part)
         np.save(folder / "images.npy", images)
         truth.write(folder / "truth.ecsv", overwrite=True)
         return {"images": len(images)}
 
-    path = store.run("part", part, make, code=[simulate]).path
+    path = store.run("part", part, make, code=[draw]).path
     return np.load(path / "images.npy", mmap_mode="r"), Table.read(path / "truth.ecsv")
 
 
@@ -80,7 +92,9 @@ def prepare(
     path, data = Path(source).expanduser(), ""
     if source in SIMULATED:
         params = {"population": SIMULATED[source], "count": count, "size": size, "crop": crop, "seed": seed}
-        code = [simulate]
+        draw = _drawn(SIMULATED[source])
+        credit = source if source == "dead-leaves" else "simulated"
+        code = [draw]
 
         def make(directory: Path) -> Dataset:
             before()
@@ -88,8 +102,8 @@ def prepare(
                 found, tables = zip(*(simulate_part(store, part) for part in asked), strict=True)
                 images, truth = np.concatenate(found), vstack(tables, metadata_conflicts="error")
             else:
-                images, truth = simulate(workers=os.cpu_count() or 1, progress=True, **params)
-            about = {"source": source, "manifest": "simulated", "parameters": params, "dropped": {}}
+                images, truth = draw(workers=os.cpu_count() or 1, progress=True, **params)
+            about = {"source": source, "manifest": credit, "parameters": params, "dropped": {}}
             return write_dataset(directory, images, truth, **about)
 
     elif not os.path.exists(path):

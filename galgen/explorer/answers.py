@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from galgen.compare import denoising, morphology
 from galgen.config import Parameters
 from galgen.data import similarity
+from galgen.data.unit import unit
 from galgen.experiment import Training, every_family
 from galgen.explorer.published import WithPublished
 from galgen.figures.style import COLOURS, pixels, spaced
@@ -84,7 +85,7 @@ class Explorer:
         self.parameters = parameters
         self.experiments = every_family(parameters, store or WithPublished())
         self.sizes = sorted({N for e in self.experiments.values() for N in e.sizes})
-        some = self.experiments["unet"]
+        some = self.experiments["diffusion"]
         self.profile, self.store = some.profile, some.store
         self.images, self.split = some.dataset.images, some.split
         self.mean = some.mean_image
@@ -135,7 +136,7 @@ class Explorer:
     @functools.cache  # noqa: B019
     def nulls(self, family: str, N: int) -> tuple[np.ndarray, np.ndarray]:
         """5 and 95 % of held-out galaxies' cosines: with another one, with A's nearest training image."""
-        held_out = torch.from_numpy(self.validation[:256]).float() / 255
+        held_out = unit(self.validation[:256])
         other = similarity.shuffled_cosine(held_out, held_out, kind="anomaly", mean=self.mean)
         near = self.nearest(held_out, family, N, "A").cosine
         return np.percentile(other, [5, 95]), np.percentile(near, [5, 95])
@@ -182,7 +183,7 @@ class Explorer:
         """An image, with noise, denoised by models A and B, and what is wrong in it then.
 
         Args:
-            family: `unet`, or `edm`, which is told the noise level.
+            family: `diffusion`, or `conditional`, which is told the noise level.
             N: Training images of the two models, or nearly: the family's nearest size is taken.
             which: Set the image is from: `A` or `B`, which that model was trained on, or `validation`.
             number: Its place in that set; past the end it begins again.
@@ -239,7 +240,7 @@ class Explorer:
         """
         answer, seed = [], self.experiments["glow"].latents().start
         held_out = self.validation[np.array([first, second]) % len(self.validation)]
-        images = torch.from_numpy(held_out).float() / 255
+        images = unit(held_out)
         for half, networks in self.pair("glow", N).items():
             flow = networks["net"]
             if source == "latents":

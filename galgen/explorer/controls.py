@@ -165,7 +165,7 @@ def walk(explorer: Explorer) -> widgets.VBox:
     controls = [
         _slider("latent", 0, explorer.profile.samples - 1, 0),
         widgets.SelectionSlider(options=places, value=len(places) // 2, description="noise left", **_WIDE),
-        _sizes(explorer.experiments["edm"].sizes),
+        _sizes(explorer.experiments["conditional"].sizes),
     ]
     return _box(controls, lambda number, place, N: steps.answers(explorer, N, number, place))
 

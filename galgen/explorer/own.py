@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from galgen.compare.likelihood import bits_per_dim
 from galgen.data.acquire.importing import import_images
+from galgen.data.unit import unit
 from galgen.explorer.answers import Explorer, Missing, Row, Stamp
 from galgen.runs.errors import GalgenError
 
@@ -41,7 +41,7 @@ def read(name: str, content: bytes, size: int) -> np.ndarray:
 
 def answers(explorer: Explorer, image: np.ndarray, family: str, N: int, sigma: float) -> list[Row]:
     """The three answers to an image, uint8 (1, H, W), by the models nearest to N training images."""
-    answer, whole = [], torch.from_numpy(image[None]).float() / 255
+    answer, whole = [], unit(image[None])
     n = explorer.size(family, N)[0]
     found = {half: explorer.nearest(whole, family, n, half) for half in "AB"}
     stamps = [Stamp(image[0], "yours")]

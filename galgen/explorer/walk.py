@@ -13,21 +13,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare.flow import levels, walk
+from galgen.compare.flow import walk
 from galgen.compare.jacobian import leading, overlap
 from galgen.data import similarity
 from galgen.explorer.answers import Explorer, Row, Stamp
 from galgen.figures.style import spaced
-from galgen.models.sampling import noise, seeded
+from galgen.models.sampling import ladder, noise, seeded
 
-LADDER = levels(steps=24)
+LADDER = ladder(10.0, 0.006, 24, 7.0)
 EIGENVECTORS = 4
 
 
 @functools.lru_cache(64)  # one explorer a kernel
 def path(explorer: Explorer, N: int, half: str, number: int) -> list[Tensor]:
     """The images (1, 1, H, W) that lie at the levels of `LADDER` on the walk from a latent."""
-    experiment, net = explorer.experiments["edm"], explorer.pair("edm", N)[half]["net"]
+    experiment, net = explorer.experiments["conditional"], explorer.pair("conditional", N)[half]["net"]
     z = noise(seeded(experiment.latents(number + 1)[number:]), experiment.start.shape)
     places = [experiment.start + LADDER[0] * z]
     for step in pairwise(LADDER):
@@ -37,10 +37,10 @@ def path(explorer: Explorer, N: int, half: str, number: int) -> list[Tensor]:
 
 def answers(explorer: Explorer, N: int, number: int, place: int) -> list[Row]:
     """Models A and B at a place of `LADDER`, from one latent."""
-    n = explorer.size("edm", N)[0]
+    n = explorer.size("conditional", N)[0]
     rows, seen, sigma = [], [], LADDER[place]
     for half in "AB":
-        net, y = explorer.pair("edm", n)[half]["net"], path(explorer, n, half, number)[place]
+        net, y = explorer.pair("conditional", n)[half]["net"], path(explorer, n, half, number)[place]
         with torch.inference_mode():
             denoised = net(y, torch.tensor([sigma]))
         found = leading(net, y[0].clone(), sigma, EIGENVECTORS)

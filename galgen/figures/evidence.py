@@ -25,6 +25,7 @@ from galgen.compare.scoreboard import Portrait, portrait, scores
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Outcome
 from galgen.data import similarity
+from galgen.data.unit import unit
 from galgen.experiment import Experiment, Training
 from galgen.figures.findings import ALPHA, Findings
 from galgen.figures.sentences import onset
@@ -175,7 +176,7 @@ def before_memory(experiment: Experiment, n: int) -> int:
         known = False
         for model in pair:
             D = experiment.networks(model, shown)["discriminator"]
-            scores = [score(D, torch.from_numpy(x) / 255) for x in (unseen, experiment.images(model)[:COUNT])]
+            scores = [score(D, unit(x)) for x in (unseen, experiment.images(model)[:COUNT])]
             known |= auc(*scores).low > 0.5
         if not known:
             return shown
@@ -296,6 +297,6 @@ def own_test(experiment: Experiment) -> tuple[dict[int, Outcome], float, Outcome
     for n in experiment.sizes:
         a, b = map(left, experiment.pair(n))
         found[n] = repaired(a, b, mean=experiment.mean_image)
-    stranger = similarity.cosine(a, left(experiment.control()), **options)
+    stranger = similarity.cosine(a, left(experiment.foreign()[0]), **options)
     more = beyond(similarity.cosine(a, b, **options), stranger)
     return found, float(np.median(stranger)), more

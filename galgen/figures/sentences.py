@@ -12,9 +12,9 @@ from galgen.compare.agreement import Shared
 from galgen.compare.memorization import Memorization
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import ConditionalSettings, DenoiserSettings
 from galgen.figures.morphology import LABELS
 from galgen.figures.style import spaced
+from galgen.settings import ConditionalSettings, DenoiserSettings
 
 ALPHA = 0.05
 

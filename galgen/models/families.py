@@ -5,19 +5,19 @@ images. All else (splits, seeds, the store, the two-models tests, the workflow) 
 new family is its settings in `galgen.config`, a module with its class here beside it, and its name below.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
 from torch import Tensor, nn
 
-from galgen.config import TrainingSettings
-from galgen.models.edm import ConditionalDiffusion
+from galgen.models.clock import Clock4, Clock8, Clock16
+from galgen.models.conditional import ConditionalDiffusion
+from galgen.models.diffusion import Diffusion
 from galgen.models.gan import Gan
 from galgen.models.glow_learner import GlowFamily
-from galgen.models.onset import Onset
-from galgen.models.unet import Diffusion
 from galgen.runs.training import Learner
+from galgen.settings import TrainingSettings
 
 
 class Family(Protocol):
@@ -30,9 +30,10 @@ class Family(Protocol):
         settings: Its part of the profile.
         bits: Of the grey levels of its samples, to which galaxies are rounded before they are compared.
         flips: Whether it is trained with images flipped at random.
-        pairs: Of models at each N, on the same images; four let a test over pairs reach p < 0.05.
-        has_control: Whether a model of other galaxies is trained as well.
         flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
+        learner: What learns, of fresh networks (changed in place); the training images, uint8 (N, 1, H, W),
+            for what depends on data at the start; held-out images that no test uses, as far as there are
+            some, which no gradient may see; the settings; the device; and the precision.
     """
 
     name: str
@@ -41,24 +42,11 @@ class Family(Protocol):
     settings: TrainingSettings
     bits: int
     flips: bool
-    pairs: int
-    has_control: bool
     flop_rate: float
+    learner: Callable[..., Learner]
 
     def networks(self) -> dict[str, nn.Module]:
         """Fresh networks, by the names the learner has for them; the caller seeds torch."""
-
-    def learner(
-        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
-    ) -> Learner:
-        """The learner of fresh networks.
-
-        Args:
-            networks: Made by `networks`; changed in place.
-            images: The training images, uint8 (N, 1, H, W), for what depends on data at the start.
-            held_out: Images that no test uses, as far as there are some; no gradient may see them.
-            device: Where to train.
-        """
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
         """The images (n, 1, H, W) of the latents that the seeds name; a walk begins at `start` (1, H, W).
@@ -76,7 +64,7 @@ class Training:
         half: Which images: A or B.
         init: Number of the initialisation.
         order: Number of the data order and of the noise.
-        control: Whether the images come from the other data set.
+        foreign: Of what other data set the images are, a name of `galgen.config.FOREIGN`, or "".
         family: Which family the model is of.
     """
 
@@ -84,19 +72,22 @@ class Training:
     half: Literal["A", "B"]
     init: int
     order: int
-    control: bool = False
-    family: str = "unet"
+    foreign: str = ""
+    family: str = "diffusion"
 
     @property
     def name(self) -> str:
         """Short, unique, and fit for a file name."""
-        return f"{self.family}-N{self.N}-{self.half}{self.init}{self.order}" + "-control" * self.control
+        name = f"{self.family}-N{self.N}-{self.half}{self.init}-{self.order}"
+        return f"{name}-{self.foreign}" if self.foreign else name
 
 
 FAMILIES: dict[str, type[Family]] = {
     family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
 }
-STUDIES: dict[str, type[Family]] = {Onset.name: Onset}  # one question of one chapter; in no comparison
+STUDIES: dict[str, type[Family]] = {  # one question of one chapter; in no comparison
+    study.name: study for study in (Clock4, Clock8, Clock16)
+}
 SHARED_CHAPTERS = (  # that need every family
     "08_morphology",
     "09_comparison",

@@ -11,9 +11,9 @@ a share of each batch estimates them. The package takes the hinge of the score o
 of the small one apart, and half of its penalty at made images; here D(x) is one number, their mean, so that
 the D that is tested (Eq. 22) is the D that was trained.
 
-The average of G over its training, exponential and with its batch norm, is what draws: over the last
-1 / (1 - decay) steps, and at first over the last quarter of those made, or it would long hold what G was
-before it had learnt anything.
+The average of G over its training, exponential and with its batch norm, is what draws:
+`galgen.models.average` with w(t) = max(1 - decay, 4 / (t + 4)), over the last 1 / (1 - decay) steps, and at
+first over the last quarter of those made, or it would long hold what G was before it had learnt anything.
 
 References:
     Lim & Ye 2017, Geometric GAN, https://arxiv.org/abs/1705.02894. Mescheder et al. 2018, Which training
@@ -21,7 +21,6 @@ References:
     The unusual effectiveness of averaging in GAN training, https://arxiv.org/abs/1806.04498.
 """
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -30,10 +29,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from galgen.config import GanSettings, Profile
+from galgen.models.average import averaged
 from galgen.models.lightweight import Discriminator, Generator
+from galgen.models.precision import Precision
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
+from galgen.settings import GanSettings, Profile
 
 
 class GanLearner:
@@ -44,35 +45,32 @@ class GanLearner:
     batch over that of the made ones: about 1, and large when all samples are one.
 
     Args:
-        generator: G.
-        discriminator: D.
+        networks: `generator` G, `discriminator` D, and the `average` of G.
+        images: Training images, of which the GAN needs to know nothing to begin.
         held_out: uint8 images (n, C, H, W) that neither learns from: D is only asked for their scores.
         settings: Learning rate (of G, for Adam with momenta 0.5 and 0.9, before the schedule; that of D in
             units of it), w_p and w_r with the share of each batch that estimates them, the decay of the
             average, and the limit of `mode_collapse`, beyond which the run stops.
         device: Where to train.
+        precision: float32, in which it is always trained: the penalty is the gradient of a gradient.
     """
 
     def __init__(
         self,
-        generator: Generator,
-        discriminator: Discriminator,
+        networks: dict[str, nn.Module],
+        images: np.ndarray | None,
         held_out: np.ndarray,
         settings: GanSettings,
-        *,
         device: str | torch.device = "cpu",
+        precision: Precision = "fp32",
     ):
-        self.given, self.settings = settings, settings.recipe()
+        self.given, self.settings = settings, settings.recipe() | {"precision": precision}
         self.device = torch.device(device)
-        layout = {"device": self.device, "memory_format": torch.channels_last}
-        self.generator = generator.to(**layout).train()
-        self.discriminator = discriminator.to(**layout).train()
-        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        self.networks = {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "average": self.average,
-        }
+        for net in networks.values():
+            net.to(self.device, memory_format=torch.channels_last).train()
+        self.networks = networks
+        self.generator, self.discriminator = networks["generator"], networks["discriminator"]
+        self.average = networks["average"].eval()
         self.rates = {
             "generator": settings.learning_rate,
             "discriminator": settings.learning_rate * settings.discriminator_rate,
@@ -95,7 +93,7 @@ class GanLearner:
         fake = self.generator(z)
         loss = -self.discriminator(fake).mean()  # Eq. (9)
         self._descend("generator", loss)
-        self._update_average()
+        self.average.update_parameters(self.generator)
         fake = fake.detach()
         losses = self._discriminator_losses(images, fake, noise)
         given = self.given
@@ -133,18 +131,6 @@ class GanLearner:
         loss.backward(inputs=list(self.networks[name].parameters()))
         self.optimizers[name].step()
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        step = next(iter(self.optimizers["generator"].state.values()))["step"]
-        weight = (4 / (step + 4)).clamp_min(1 - self.given.decay)
-        for mean, now in zip(
-            self.average.state_dict().values(), self.generator.state_dict().values(), strict=True
-        ):
-            if mean.is_floating_point():
-                mean.lerp_(now, weight)
-            else:
-                mean.copy_(now)  # the count of batches
-
 
 def _spread(images: Tensor) -> Tensor:
     """How different the images of a batch are: root mean square about their mean."""
@@ -169,7 +155,8 @@ def draw(generator: Generator, seeds: Sequence[int], *, side: int | None = None,
     """
     if generator.training:
         raise GalgenError("a generator in training mode mixes its samples; call eval() on it first")
-    z = noise(seeded(seeds), (generator.inputs,)).to(generator.last.weight.device)
+    net = getattr(generator, "module", generator)  # of an average
+    z = noise(seeded(seeds), (net.inputs,)).to(net.last.weight.device)
     drawn = in_chunks(generator, z, chunk=chunk).clamp(0, 1).cpu()
     return drawn if side is None else F.adaptive_avg_pool2d(drawn, side)
 
@@ -179,8 +166,9 @@ class Gan:
 
     name, label = "gan", "GAN"
     chapters = ("06_gan", "07_discriminator_test")
-    bits, flips, pairs, has_control = 8, True, 1, False
+    bits, flips = 8, True
     flop_rate = 6.8e10
+    learner = GanLearner
 
     def __init__(self, profile: Profile):
         self.settings = profile.gan
@@ -203,15 +191,8 @@ class Gan:
             decoders=given.decoders,
             attention=given.attention,
         )
-        return {"generator": generator, "discriminator": discriminator, "average": copy.deepcopy(generator)}
-
-    def learner(
-        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
-    ) -> GanLearner:
-        """Asks the discriminator for its scores of held-out images along the way."""
-        return GanLearner(
-            networks["generator"], networks["discriminator"], held_out, self.settings, device=device
-        )
+        average = averaged(generator, lambda t: max(1 - given.decay, 4 / (t + 4)))
+        return {"generator": generator, "discriminator": discriminator, "average": average}
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
         """By the average of the generator, at the side of the data."""

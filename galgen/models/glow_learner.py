@@ -8,44 +8,47 @@ and a sample is f^-1(T z), z ~ N(0, 1), at temperature T.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from galgen.config import GlowSettings, Profile
+from galgen.data.unit import unit
 from galgen.models import muon
 from galgen.models.glow import Glow
+from galgen.models.precision import Precision
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
+from galgen.settings import GlowSettings, Profile
 
 
 class GlowLearner:
     """What the training loop needs to know of the flow; its flips are the loop's.
 
     Args:
-        flow: The flow, initialized.
+        networks: The flow as `net`.
+        images: Training images, of which the first 256 set the actnorms of a fresh flow.
+        held_out: Of no use to a flow.
         settings: The optimizer, with the learning rates before the schedule, and bounds of the gradient.
         device: Where to train.
         precision: What the convolutions of the couplings compute in; all else stays in float32.
-
-    Raises:
-        GalgenError: If the flow is not initialized.
     """
 
     def __init__(
         self,
-        flow: Glow,
+        networks: dict[str, nn.Module],
+        images: np.ndarray,
+        held_out: np.ndarray | None,
         settings: GlowSettings,
-        *,
         device: str | torch.device = "cpu",
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Precision = "fp32",
     ):
-        flow.require_initialized()
+        self.net = networks["net"]
+        if not self.net.initialized:
+            self.net.initialize(unit(images[:256]), torch.Generator().manual_seed(0))
         self.device = torch.device(device)
-        self.net = flow.to(self.device).train()
+        self.net.to(self.device).train()
         self.networks = {"net": self.net}
         self.optimizers = muon.optimizers(self.net, settings, ends="muon")  # none of them touches the image
         self.settings = settings.recipe() | {"precision": precision}
@@ -114,8 +117,9 @@ class GlowFamily:
 
     name, label = "glow", "Glow"
     chapters = ("04_glow", "05_inversion_test")
-    flips, pairs, has_control = True, 4, True
+    flips = True
     flop_rate = 2.9e10
+    learner = GlowLearner
 
     def __init__(self, profile: Profile):
         self.settings, self.size = profile.glow, profile.image_size
@@ -125,14 +129,6 @@ class GlowFamily:
         """The flow, whose actnorms are not yet initialised."""
         names = ("steps", "levels", "deepening", "width", "bits", "channels")
         return {"net": Glow(size=self.size, **{name: getattr(self.settings, name) for name in names})}
-
-    def learner(
-        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
-    ) -> GlowLearner:
-        """Initialises the actnorms on the first 256 training images."""
-        first = torch.from_numpy(np.array(images[:256])).float() / 255
-        networks["net"].initialize(first, torch.Generator().manual_seed(0))
-        return GlowLearner(networks["net"], self.settings, device=device)
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
         """Through the inverse of the flow."""

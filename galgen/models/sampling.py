@@ -1,31 +1,27 @@
-"""From noise to an image with a denoiser: two ways for a blind one, and one for one that is told the noise.
+"""From noise to an image with a denoiser: along the probability flow, or by the paper's stochastic ascent.
 
 A network f(y) that predicts the noise of y = x + sigma z holds the score of the blurred density, Eq. (21):
 
     grad log p_sigma(y) = (x_hat(y) - y) / sigma^2 = -f(y) / sigma^2,        x_hat(y) = y - f(y),
 
-and the length of its prediction measures the noise that is left: sigma(y) = sqrt(mean f(y)^2). Both samplers
-begin at y_0 = start + N(0, 1) and walk up log p_sigma while sigma shrinks:
+and the length of its prediction measures the noise that is left: sigma(y) = sqrt(mean f(y)^2). A denoiser
+D(y; sigma) that is told the noise level is the posterior mean itself. Both samplers begin at y_0 = start +
+sigma_max N(0, 1) and walk up log p_sigma while sigma shrinks:
 
-* `stochastic_ascent` (the paper's; Kadkhodaie & Simoncelli 2021) takes a part h of the step to x_hat, then
-  puts back a part of the noise, and stops when sigma(y) reaches `sigma_end`; each sample needs its own
-  number of calls, 60 to 110 with the paper's settings.
-* `probability_flow_ode` integrates the probability flow dy/dsigma = f(y)/sigma on a geometric ladder of
-  noise levels. With r the ratio of two levels, Euler's step is y <- y - (1 - r) f(y) = r y + (1 - r) x_hat;
-  ours puts x_hat extrapolated by half a step from the last two calls in its place, which makes it second
-  order for the same number of calls (a Gaussian loses 11 % of its variance in 20 Euler steps, 2 % in 10 of
-  these; a U-Net trained on real galaxies loses 16 % and 2 % of the variance of fine detail in 20).
-
-A denoiser D(y; sigma) that is told the noise level need not read it off the image, and may begin where the
-images no longer matter:
-
-* `dpm_solver_2m` integrates the same flow, dy/dsigma = (y - D(y; sigma)) / sigma, from sigma = 10 on
-  Karras's ladder, on which sigma^(1/rho) falls evenly, so that few of the calls are spent above the spread
-  of the data. In t = -log sigma the step of h to the level r sigma, r = e^-h, is DPM-Solver++(2M),
+* `stochastic_ascent` (the paper's; Kadkhodaie & Simoncelli 2021), of a blind denoiser, takes a part h of the
+  step to x_hat, then puts back a part of the noise, and stops when sigma(y) reaches `sigma_end`; each sample
+  needs its own number of calls, 60 to 110 with the paper's settings.
+* `dpm_solver_2m` integrates the probability flow dy/dsigma = (y - D(y; sigma)) / sigma on a `ladder` of noise
+  levels. In t = -log sigma the step of h to the level r sigma, r = e^-h, is DPM-Solver++(2M),
 
       y <- r y + (1 - r) (D_i + h_i / (2 h_(i-1)) (D_i - D_(i-1))),
 
-  which on a geometric ladder is the one above. The last call denoises.
+  Euler's step with D extrapolated by half a step from the last two calls, which makes it second order for the
+  same number of calls (on a geometric ladder a Gaussian loses 11 % of its variance in 20 Euler steps, 2 % in
+  10 of these; a U-Net trained on real galaxies loses 16 % and 2 % of the variance of fine detail in 20). The
+  last call denoises. A blind denoiser, D(y) = y - f(y), walks a geometric ladder from sigma = 1; one that is
+  told the level may begin where the images no longer matter, at sigma = 10, on Karras's ladder, on which
+  sigma^(1/rho) falls evenly, so that few of the calls are spent above the spread of the data.
 
 A start from one image gives up the spread that the data have at the first noise level. For a Gaussian a
 component of variance v comes out of an exact flow from sigma_max with v sigma_max^2 / (v + sigma_max^2): at
@@ -51,6 +47,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -188,37 +185,22 @@ def stochastic_ascent(
     return Samples(images, sigma, calls, converged)
 
 
-@torch.inference_mode()
-def probability_flow_ode(
-    f: Denoiser,
-    start: Tensor,
-    seeds: Sequence[int],
-    *,
-    sigma_max: float = 1.0,
-    sigma_min: float = 0.02,
-    steps: int = 20,
-    chunk: int = 16,
-) -> Samples:
-    """Probability flow on a geometric ladder of noise levels: `sigma_max` of the start, down to `sigma_min`.
+def ladder(sigma_max: float, sigma_min: float, steps: int, rho: float | None = None) -> list[float]:
+    """Noise levels from the largest down to the least: sigma^(1/rho) falls evenly, or without rho log sigma.
 
-    All make `steps` calls, of which the last is a denoising; `converged` says that an image is finite.
-    `f`, `start`, `seeds` and `chunk` are those of `stochastic_ascent`.
+    Raises:
+        GalgenError: If it does not go down in two steps or more.
     """
     if not (0 < sigma_min < sigma_max and steps >= 2):
         raise GalgenError(f"no ladder from {sigma_max} to {sigma_min} in {steps} steps: go down in 2 or more")
-    start, generators = _start(start, seeds)
-    y = start + sigma_max * noise(generators, start.shape[1:]).to(start)
-    ratio = (sigma_min / sigma_max) ** (1 / (steps - 1))
-    previous = None
-    for _ in range(steps - 1):
-        residual, _ = _residual(f, y, chunk)
-        estimate = y - residual
-        ahead = estimate if previous is None else 1.5 * estimate - 0.5 * previous
-        y, previous = ratio * y + (1 - ratio) * ahead, estimate
-    residual, sigma = _residual(f, y, chunk)
-    images = y - residual
-    calls = torch.full((len(y),), steps)
-    return Samples(images, sigma, calls, images.isfinite().all(3).all(2).all(1).cpu())
+    if rho is None:
+        return np.geomspace(sigma_max, sigma_min, steps).tolist()
+    return (np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps) ** rho).tolist()
+
+
+def blind(f: Denoiser) -> ConditionalDenoiser:
+    """The posterior mean of a blind denoiser f, which predicts the noise and makes no use of its level."""
+    return lambda y, sigma: y - f(y)
 
 
 @torch.inference_mode()
@@ -226,34 +208,35 @@ def dpm_solver_2m(
     denoise: ConditionalDenoiser,
     start: Tensor,
     seeds: Sequence[int],
+    levels: Sequence[float],
     *,
-    sigma_max: float = 10.0,
-    sigma_min: float = 0.006,
-    rho: float = 7.0,
-    steps: int = 30,
     chunk: int = 16,
 ) -> Samples:
-    """Probability flow with a denoiser that is told the noise level, DPM-Solver++(2M).
+    """Probability flow on a ladder of noise levels, DPM-Solver++(2M).
 
-    In evaluation mode it is the posterior mean of images (chunk, C, H, W) with noise of levels (chunk,). At
-    `sigma_max` the start does not matter any more; sigma^(1/rho) falls evenly. All else is as of
-    `probability_flow_ode`.
+    All samples make as many calls as there are levels, of which the last is a denoising; `converged` says
+    that an image is finite.
+
+    Args:
+        denoise: The posterior mean of images (chunk, C, H, W) with noise of levels (chunk,), in evaluation
+            mode.
+        start: As of `stochastic_ascent`.
+        seeds: As of `stochastic_ascent`.
+        levels: A falling `ladder`; its first level is that of the noise about the start.
+        chunk: Images in a call of the network.
     """
-    if not (0 < sigma_min < sigma_max and steps >= 2):
-        raise GalgenError(f"no ladder from {sigma_max} to {sigma_min} in {steps} steps: go down in 2 or more")
     start, generators = _start(start, seeds)
-    y = start + sigma_max * noise(generators, start.shape[1:]).to(start)
-    levels = torch.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps, dtype=torch.float64) ** rho
-    previous, last = None, 0.0
-    for now, following in pairwise(levels.tolist()):
+    y = start + levels[0] * noise(generators, start.shape[1:]).to(start)
+    before, last = None, 0.0
+    for now, following in pairwise(levels):
         estimate = posterior_mean(denoise, y, now, chunk)
         ahead, stride = estimate, math.log(now / following)
-        if previous is not None:
-            ahead = estimate + stride / (2 * last) * (estimate - previous)
+        if before is not None:
+            ahead = estimate + stride / (2 * last) * (estimate - before)
         ratio = following / now
-        y, previous, last = ratio * y + (1 - ratio) * ahead, estimate, stride
-    images = posterior_mean(denoise, y, levels[-1].item(), chunk)
-    sigma, calls = images.new_full((len(y),), sigma_min), torch.full((len(y),), steps)
+        y, before, last = ratio * y + (1 - ratio) * ahead, estimate, stride
+    images = posterior_mean(denoise, y, levels[-1], chunk)
+    sigma, calls = images.new_full((len(y),), levels[-1]), torch.full((len(y),), len(levels))
     return Samples(images, sigma, calls, images.isfinite().all(3).all(2).all(1).cpu())
 
 

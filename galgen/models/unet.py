@@ -1,9 +1,4 @@
-r"""The blind denoiser: a bias-free U-Net that predicts the noise of an image without being told its level.
-
-With y = x + sigma z and z ~ N(0, 1), the network f is trained so that f(y) = sigma z in mean square. Its
-denoised image is then the posterior mean, and f is the score of the blurred density (Eq. 21):
-
-    x_hat = y - f(y) = E[x | y] = y + sigma^2 grad log p_sigma(y).
+r"""The network of both denoisers: a bias-free U-Net f, which predicts the noise of an image.
 
 There is no additive constant anywhere in f (Mohan et al. 2020): convolutions have no bias, and the norm only
 divides by the running root mean square of each channel. So f(a y) = a f(y) for a > 0 in evaluation mode,
@@ -20,15 +15,11 @@ References:
 from itertools import pairwise
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-from galgen.config import DenoiserSettings, Profile
-from galgen.models import muon
-from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, probability_flow_ode
 from galgen.runs.errors import GalgenError
 
 
@@ -100,13 +91,13 @@ class BiasFreeNormReLU(nn.Module):
         """
         mean_square = self.mean_square
         if self.training:
-            found = x.detach().square().mean((0, 2, 3), dtype=mean_square.dtype)
+            of_these = x.detach().square().mean((0, 2, 3), dtype=mean_square.dtype)
             share = self.momentum
             if not self.of_batch:
-                share = (10 / (10 + self.batches)).clamp_min(share).to(found.dtype)
-            mean_square.lerp_(found, share)
+                share = (10 / (10 + self.batches)).clamp_min(share).to(of_these.dtype)
+            mean_square.lerp_(of_these, share)
             self.batches += 1
-            mean_square = found if self.of_batch else mean_square
+            mean_square = of_these if self.of_batch else mean_square
         gain = self.gain
         if condition is not None:  # not as a matrix product, which autocast would round
             gain = gain + (condition[:, :, None] * self.gain_slopes).sum(1)
@@ -134,7 +125,8 @@ class UNet(nn.Module):
         channels: Channels of the images, 1 or 3.
         statistics: Of the norms in training: the batch's, as in the paper, or the running ones.
         extra: Channels of the input that are no image, and
-        conditions: numbers on which the gains depend: both of `galgen.models.edm`; a blind network has none.
+        conditions: numbers on which the gains depend; a blind network has neither
+            (`galgen.models.conditional` has both).
     """
 
     def __init__(
@@ -184,86 +176,3 @@ class UNet(nn.Module):
         for up, merge in zip(self.up, self.merge, strict=True):
             x = merge(torch.cat([features.pop(), up(x)], 1), condition)
         return x
-
-
-class DenoiserLearner:
-    """What the training loop needs to know of the denoiser.
-
-    Two losses. The paper's is the mean square of f(y) - sigma z with sigma = u^2 and u uniform in [0, 1]. The
-    weighted one spreads u evenly over the batch, which takes the scatter of the noise levels out of the
-    gradient, and divides by sigma + 0.02, without which nothing below a few per cent of noise is ever learnt
-    (it gained 4.7 dB at sigma = 0.01).
-
-    Args:
-        net: The network.
-        settings: The optimizer, with the learning rates before the schedule, and which loss.
-        device: Where to train.
-        precision: What the network computes in: float32, or bfloat16 with float32 weights; by default that on
-            a GPU, as it is slower without matrix units.
-    """
-
-    def __init__(
-        self,
-        net: UNet,
-        settings: DenoiserSettings,
-        *,
-        device: str | torch.device = "cpu",
-        precision: Literal["fp32", "bf16"] | None = None,
-    ):
-        self.device = torch.device(device)
-        self.net = net.to(self.device, memory_format=torch.channels_last).train()
-        self.networks = {"net": self.net}
-        self.optimizers, self.loss = muon.optimizers(self.net, settings), settings.loss
-        self.precision = precision or ("bf16" if self.device.type == "cuda" else "fp32")
-        self.settings = settings.recipe() | {"precision": self.precision}
-        self.limits = {"loss": 1000.0}  # "no noise" has a loss below 1, an untrained network one below 300
-
-    def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """One step on images (B, C, H, W); the loss."""
-        u = torch.rand(len(images), generator=noise, device=self.device)
-        if self.loss == "weighted":
-            u = (u + torch.arange(len(images), device=self.device)) / len(images)
-        sigma = u.square()[:, None, None, None]  # the paper's (255^0.5 u)^2 / 255
-        z = torch.randn(images.shape, generator=noise, device=self.device)
-        y = (images + sigma * z).to(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            residual = self.net(y).float() - sigma * z
-        loss = (residual / (sigma + 0.02) if self.loss == "weighted" else residual).square().mean()
-        loss.backward()
-        muon.step(self.optimizers, rate)
-        return {"loss": loss.detach()}
-
-
-class Diffusion:
-    """The blind denoiser and its deterministic sampler, as a family."""
-
-    name, label = "unet", "diffusion"
-    chapters = ("00_headline", "02_diffusion", "03_two_models_diffusion", "03b_conditional_diffusion")
-    bits, flips, pairs, has_control = 8, False, 1, True
-    flop_rate = 5e10
-
-    def __init__(self, profile: Profile):
-        self.settings = profile.denoiser
-
-    def networks(self) -> dict[str, nn.Module]:
-        """The U-Net."""
-        given = self.settings
-        return {"net": UNet(given.kernels, given.blocks, statistics=given.statistics)}
-
-    def learner(
-        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
-    ) -> DenoiserLearner:
-        """Needs no data to begin."""
-        return DenoiserLearner(networks["net"], self.settings, device=device)
-
-    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
-        """Along the probability flow, not clipped."""
-        return self.flow(networks["net"], seeds, start, chunk).images
-
-    def flow(self, denoiser: Denoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
-        """The same of another blind denoiser, such as that of a Gaussian."""
-        return probability_flow_ode(denoiser, start, seeds, chunk=chunk, **self.settings.sampler)
-
-    def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
-        """The posterior mean; of the noise level it makes no use."""
-        return lambda y, sigma: y - networks["net"](y)

@@ -7,7 +7,8 @@ the syntax of all these definitions. So an edit of the sampler gives the samples
 trainings alone, and an edit of one family's network voids no training of another.
 
 Comments, docstrings, annotations and layout are no part of a version. Neither are the values in
-`galgen.config`: they enter keys as parameters, and of that module only functions count. What is looked up by
+`galgen.config` and `galgen.settings`: they enter keys as parameters, and of those modules only functions
+count. What is looked up by
 a string at run time is not seen: it must be among the entry points.
 """
 
@@ -25,8 +26,8 @@ from types import ModuleType
 from galgen.runs.errors import GalgenError
 
 # How results are kept, and how mistakes are told, is no part of them.
-_LEFT_OUT = {f"galgen.runs.{name}" for name in ("errors", "files", "progress", "store")}
-_VALUES = "galgen.config"
+_LEFT_OUT = {f"galgen.runs.{name}" for name in ("checkpoint", "errors", "files", "progress", "store")}
+_VALUES = {"galgen.config", "galgen.settings"}
 
 Place = tuple[str, str]  # a module and a definition in it, as `Class`, `Class.method`, or "" for all of them
 
@@ -180,7 +181,7 @@ def _definition(place: Place) -> tuple[str, tuple[Place, ...]]:
     if not name:
         return "", tuple((module, each) for each in known.definitions if "." not in each)
     nodes = known.definitions[name]
-    if module == _VALUES and not isinstance(nodes[0], ast.FunctionDef):
+    if module in _VALUES and not isinstance(nodes[0], ast.FunctionDef):
         return "", ()
     owner = name.rpartition(".")[0]
     named = {used for node in nodes for used in _uses(node, module, known, owner)}

@@ -29,7 +29,12 @@ def falling(shown: int, total: int) -> float:
     return min(1.0, (shown + 1) / 1000, 2 * (1 - shown / total))
 
 
-SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (cosine, halving, constant, falling)}
+def late(shown: int, total: int) -> float:
+    """One learning rate over nine tenths of the images, and from there on linearly to nothing."""
+    return min(1.0, 10 * (1 - shown / total))
+
+
+SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (cosine, halving, constant, falling, late)}
 
 
 def log_spaced(first: int, last: int, count: int) -> list[int]:

@@ -1,15 +1,9 @@
 """The one training loop of the book: what is learnt differs, how it is run does not.
 
-Progress is counted in images shown. Everything random is a pure function of a seed and of that count:
-
-    image number p of a run       perm_e[p mod N],  e = p div N,  perm_e = permutation(order seed, e)
-    flips of the batch after p    generator(order seed, p)
-    noise of the batch after p    generator(noise seed, p)
-
-so every image is shown equally often (to within one) however N and the batch compare, and a checkpoint needs
-neither the state of a generator nor a place in the data. With the learning rate a function of the count too,
-what is left to keep is the networks and the optimizers: a run that is killed at any moment and started
-again ends, on the CPU, with the same weights and the same log, bit for bit.
+What each step sees is a pure function of seeds and of the images shown before (`galgen.runs.stream`), so a
+checkpoint needs neither the state of a generator nor a place in the data: what is left to keep is the
+networks and the optimizers. A run that is killed at any moment and started again ends, on the CPU, with the
+same weights and the same log, bit for bit. How a run is kept, told and resumed is here, and in no key.
 
 A model takes part as a `Learner`. The folder of a run holds
 
@@ -19,7 +13,7 @@ A model takes part as a `Learner`. The folder of a run holds
 """
 
 import contextlib
-import functools
+import dataclasses
 import hashlib
 import json
 import math
@@ -37,7 +31,7 @@ from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_path
 from galgen.runs.progress import Display
-from galgen.runs.schedules import Schedule
+from galgen.runs.stream import Stream, generator
 
 
 class Learner(Protocol):
@@ -72,13 +66,8 @@ def train(
     learner: Learner,
     images: np.ndarray,
     directory: str | Path,
+    stream: Stream,
     *,
-    images_shown: int,
-    batch_size: int,
-    seed_order: int,
-    seed_noise: int,
-    schedule: Schedule,
-    flips: bool = False,
     milestones: Iterable[int] = (),
     report_every: int = 50,
     save_every_seconds: float = 60.0,
@@ -91,12 +80,7 @@ def train(
         learner: The model; it is changed in place.
         images: uint8 (N, C, H, W), in memory or memory-mapped; a GPU gets a copy.
         directory: Folder of the run, see above.
-        images_shown: When to stop; rounded up to a whole number of batches.
-        batch_size: Images in a step.
-        seed_order: Names the order of the images and the flips.
-        seed_noise: Names what the steps draw.
-        schedule: The rate of learning as a function of images shown and images to be shown.
-        flips: Flip images at random, up-down and left-right.
+        stream: What each step sees; it ends at a whole number of batches.
         milestones: Counts of images at which to keep the weights, rounded up to whole batches.
         report_every: Steps between two lines of the log, and the least between two checkpoints.
         save_every_seconds: Time between two checkpoints.
@@ -110,35 +94,25 @@ def train(
     Raises:
         GalgenError: If the loss is no number or diverges, or the checkpoint is of another run.
     """
-    _check(images, images_shown, batch_size)
-    directory = Path(directory)
+    _check(images, stream)
+    directory, total, batch_size = Path(directory), stream.total, stream.batch_size
     device = next(parameter.device for net in learner.networks.values() for parameter in net.parameters())
-    total = math.ceil(images_shown / batch_size) * batch_size
     kept = sorted({min(math.ceil(m / batch_size) * batch_size, total) for m in milestones} | {total})
     settings = {
         **learner.settings,
+        **dataclasses.asdict(stream),
+        "schedule": stream.schedule.__name__,
         "images": [list(images.shape), hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16]],
-        "images_shown": total,
-        "batch_size": batch_size,
-        "seed_order": seed_order,
-        "seed_noise": seed_noise,
-        "flips": flips,
-        "schedule": schedule.__name__,
         "report_every": report_every,
     }
     shown, before, means = _resume(learner, directory, settings)
-    batch = _reader(images, device)
+    read = _reader(images, device)
     started = saved = time.monotonic()
     display = Display(label, total, shown) if progress else None
     losses: list[dict[str, Tensor]] = []
     with open(directory / "losses.jsonl", "a") as log:
         while shown < total:
-            x = batch(_rows(seed_order, shown, batch_size, len(images))).float() / 255
-            if flips:
-                x = _flip(x, _generator(seed_order, "flips", shown, device))
-            losses.append(
-                learner.step(x, _generator(seed_noise, "noise", shown, device), schedule(shown, total))
-            )
+            losses.append(stream.step(learner.step, read, shown, device))
             shown += batch_size
             if shown in kept:
                 _require_finite(learner, shown)
@@ -170,13 +144,16 @@ def train(
     }
 
 
-def resume(learner: Learner, images: np.ndarray, directory: str | Path, **options: object) -> dict:
+def resume(
+    learner: Learner, images: np.ndarray, directory: str | Path, stream: Stream, **options: object
+) -> dict:
     """`train`, where what an interrupted training left in the folder may be damaged.
 
     Args:
         learner: As for `train`, with fresh networks.
         images: As for `train`.
         directory: As for `train`.
+        stream: As for `train`.
         **options: As for `train`.
 
     Returns:
@@ -190,9 +167,9 @@ def resume(learner: Learner, images: np.ndarray, directory: str | Path, **option
     directory = Path(directory)
     checkpoint.cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
     try:
-        summary = train(learner, images, directory, **options)
+        summary = train(learner, images, directory, stream, **options)
     except torch.OutOfMemoryError as error:
-        batch = options["batch_size"]
+        batch = stream.batch_size
         raise GalgenError(
             f"the GPU has not memory enough for a batch of {batch}: {_fitting(learner, images, batch)} would "
             "fit. Set batch_size in the profile to that (`galgen.config`); the last good checkpoint is kept"
@@ -216,18 +193,21 @@ def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
     while batch := batch // 2:
         torch.cuda.empty_cache()
         with contextlib.suppress(torch.OutOfMemoryError):
-            learner.step(x.repeat(batch, 1, 1, 1), _generator(0, "noise", 0, device), 1.0)
+            learner.step(x.repeat(batch, 1, 1, 1), generator(0, "noise", 0, device), 1.0)
             break
     return batch
 
 
-def _check(images: np.ndarray, images_shown: int, batch_size: int) -> None:
-    if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0:
+def _check(images: np.ndarray, stream: Stream) -> None:
+    if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0 or len(images) != stream.N:
         raise GalgenError(
-            f"training images must be uint8 (N, C, H, W), N >= 1, not {images.dtype} {images.shape}"
+            f"training images must be uint8 ({stream.N}, C, H, W), one or more, "
+            f"not {images.dtype} {images.shape}"
         )
-    if images_shown < 1 or batch_size < 1:
-        raise GalgenError(f"{images_shown} images in batches of {batch_size}: both must be at least 1")
+    if stream.batch_size < 1 or stream.total < 1 or stream.total % stream.batch_size:
+        raise GalgenError(
+            f"{stream.total} images in batches of {stream.batch_size}: there must be one or more, all whole"
+        )
 
 
 def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, float, dict]:
@@ -309,28 +289,3 @@ def _reader(images: np.ndarray, device: torch.device) -> Callable[[Tensor], Tens
         return lambda rows: torch.from_numpy(images[rows.numpy()])
     held = torch.from_numpy(np.array(images)).to(device)
     return lambda rows: held[rows.to(device)]
-
-
-def _rows(seed: int, shown: int, count: int, N: int) -> Tensor:
-    """Row numbers (count,) of the images that follow the first `shown`."""
-    first, last = shown // N, (shown + count - 1) // N
-    stream = torch.cat([_permutation(seed, epoch, N) for epoch in range(first, last + 1)])
-    return stream[shown - first * N :][:count]
-
-
-@functools.lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, N: int) -> Tensor:
-    return torch.randperm(N, generator=_generator(seed, "order", epoch, torch.device("cpu")))
-
-
-def _generator(seed: int, purpose: str, count: int, device: torch.device) -> torch.Generator:
-    """The generator that seed, purpose and count name."""
-    words = [seed, int.from_bytes(purpose.encode()), count]
-    # Hashed to 32 bits: torch's CPU generator reads no more of its seed.
-    return torch.Generator(device).manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
-
-
-def _flip(x: Tensor, generator: torch.Generator) -> Tensor:
-    turn = torch.rand(2, len(x), 1, 1, 1, generator=generator, device=x.device) < 0.5
-    x = torch.where(turn[0], x.flip(-1), x)
-    return torch.where(turn[1], x.flip(-2), x)

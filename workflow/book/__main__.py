@@ -6,6 +6,7 @@
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
 
+import dataclasses
 import functools
 import sys
 import traceback
@@ -55,7 +56,15 @@ def _on_a_gpu(function: Callable) -> Callable:
     return pinned
 
 
-_step(cli.prepare)
+def _settled(asked: cli.Asked) -> cli.Asked:
+    """What was asked, with the precision of the run."""
+    return dataclasses.replace(asked, precision=Run(asked.parameters()).parameters.precision)
+
+
+@_step
+def prepare(*, asked: cli.Asked = cli.Asked(), out: Path | None = None) -> None:
+    """Get the data of a run into the store."""
+    cli.prepare(asked=_settled(asked), out=out)
 
 
 @_step
@@ -67,7 +76,11 @@ def part(number: int, /, *, asked: cli.Asked = cli.Asked()) -> None:
     simulate_part(experiment.store, experiment.parts()[number])
 
 
-_step(_on_a_gpu(cli.train))
+@_step
+@_on_a_gpu
+def train(name: str, /, *, asked: cli.Asked = cli.Asked(), out: Path | None = None) -> None:
+    """Train one model of the plan."""
+    cli.train(name, asked=_settled(asked), out=out)
 
 
 @_step
@@ -78,7 +91,7 @@ def measure(name: str, /, *, asked: cli.Asked = cli.Asked()) -> None:
     from galgen.compare.morphology import stored
     from galgen.experiment import training_named
 
-    experiment, model = training_named(name, asked.parameters())
+    experiment, model = training_named(name, Run(asked.parameters()).parameters)
     samples = experiment.samples(model)[: experiment.compared]
     stored(experiment.store, rounded(samples, experiment.family.bits))
 

@@ -27,7 +27,7 @@ from workflow.book.runs import Run, data_name, digest
 
 THUMBNAIL_BYTES = 30_000
 _PICTURES = re.compile(r"fig-(\w+-)?(gallery|pairs)")  # sheets of samples
-_COLOURS = {"data": "#E69F00", "unet": "#0072B2", "glow": "#009E73", "gan": "#56B4E9"}
+_COLOURS = {"data": "#E69F00", "diffusion": "#0072B2", "glow": "#009E73", "gan": "#56B4E9"}
 _GRAY = "#8C8C8C"
 
 

@@ -19,8 +19,9 @@ from galgen.config import Parameters, profile
 from galgen.data.acquire.readers import files_below
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.experiment import every_family
+from galgen.models.precision import Precision, resolved
 from galgen.runs.code import code_version
-from galgen.runs.errors import checked
+from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, write_json
 
 MANY = 256  # samples of a model: beyond, their morphology takes minutes of a core
@@ -30,8 +31,8 @@ def asked(given: Mapping[str, object]) -> Parameters:
     """What Snakemake's configuration asks for, or make by its variables.
 
     Args:
-        given: Texts by the names profile, data, sizes and seed; those that are missing or empty are the usual
-            ones. Sizes are set apart by spaces or commas.
+        given: Texts by the names profile, data, sizes, seed and precision; those that are missing or empty
+            are the usual ones. Sizes are set apart by spaces or commas.
 
     Raises:
         GalgenError: If a number is none, or Snakemake has made a number of what is a name.
@@ -63,6 +64,9 @@ class Run:
         *N: Sizes in the place of those of the parameters.
 
     Attributes:
+        asked: What was asked, which names its folder.
+        parameters: The same, with the precision that the run has: `auto` is resolved once, when the folder is
+            made, and stands there for every job, machine and sitting that follows.
         experiments: One for each family.
         sizes: Those of all families together.
 
@@ -71,27 +75,40 @@ class Run:
     """
 
     def __init__(self, parameters: Parameters, *N: int):
-        self.parameters = parameters.model_copy(update={"N": N} if N else {})
+        self.asked = parameters.model_copy(update={"N": N} if N else {})
+        self.parameters = self.asked.model_copy(update={"precision": self._precision()})
         self.experiments = list(every_family(self.parameters, studies=True).values())
         self.sizes = sorted({N for experiment in self.experiments for N in experiment.sizes})
 
     @property
     def name(self) -> str:
         """The folder under build/, as `smoke-simulated-N8-24`."""
-        asked = self.parameters
+        asked = self.asked
         name = f"{asked.profile}-{data_name(asked.data)}"
         name += "-N" + "-".join(map(str, asked.N)) if asked.N else ""
-        return name + (f"-seed{asked.seed}" if asked.seed else "")
+        name += f"-seed{asked.seed}" if asked.seed else ""
+        return name + (f"-{asked.precision}" if asked.precision != "auto" else "")
 
     @property
     def folder(self) -> Path:
         """The same, with build/."""
         return Path("build") / self.name
 
+    def _precision(self) -> str:
+        kept = self.folder / "precision.json"
+        if self.asked.precision != "auto":
+            return self.asked.precision
+        if not kept.is_file():
+            write_json(kept, resolved("auto"))
+        try:
+            return checked(Precision, read_json(kept), str(kept))
+        except ValueError as error:
+            raise GalgenError(f"{kept} cannot be read ({error}); remove {self.folder}") from error
+
     def note_failure(self, error: str) -> None:
         """Note in its folder that the run failed, and of what first; `forget_failure` takes it back."""
         if not (self.folder / "failed.json").is_file():
-            failed = {"parameters": self.parameters.model_dump(mode="json"), "error": error}
+            failed = {"parameters": self.asked.model_dump(mode="json"), "error": error}
             write_json(self.folder / "failed.json", failed)
 
     def forget_failure(self) -> None:
@@ -107,7 +124,7 @@ class Run:
         """
         stats = [(str(p), p.stat().st_mtime_ns) for p in sorted(Path(galgen.__file__).parent.rglob("*.py"))]
         of = digest(
-            stats, self.experiments[0].profile.model_dump(mode="json"), self.sizes, self.parameters.seed
+            stats, self.experiments[0].profile.model_dump(mode="json"), self.sizes, vars(self.parameters)
         )
         kept = self.folder / "plan.json"
         with contextlib.suppress(OSError, ValueError):
@@ -135,7 +152,7 @@ class Run:
 
     def options(self) -> list[str]:
         """What was asked, for a command line."""
-        return self.parameters.options()
+        return self.asked.options()
 
     @functools.cache  # noqa: B019 - a process knows a few runs
     def data_version(self) -> str:

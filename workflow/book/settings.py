@@ -8,9 +8,10 @@ They are made from the code that runs, so they cannot say what it no longer does
 import torch
 from pydantic import BaseModel
 
-from galgen.config import PROFILES, Parameters, Profile, profile, spaced
+from galgen.config import PROFILES, Parameters, profile, spaced
 from galgen.figures.tables import table
 from galgen.models.families import FAMILIES, STUDIES
+from galgen.settings import Profile
 
 
 def beside_the_paper(parameters: Parameters) -> str:
@@ -24,7 +25,7 @@ def beside_the_paper(parameters: Parameters) -> str:
         given = {"N": parameters.N}
         ours = ours.model_copy(update={k: v.model_copy(update=given) for k, v in _parts(ours).items()})
     sections = [("Data and samples", _plain(paper), _plain(ours))]
-    for family in (FAMILIES | STUDIES).values():
+    for family in _asked(ours):
         title = family.label[0].upper() + family.label[1:]
         sections.append((title, _of_family(family, paper), _of_family(family, ours)))
     return "\n\n".join(f"**{title}**\n\n{_compared(*columns)}" for title, *columns in sections) + "\n"
@@ -36,7 +37,7 @@ def sizes() -> str:
     for name, each in PROFILES.items():
         column = {"pixels a side": each.image_size, "galaxies simulated": each.simulated}
         column |= {"held-out images": each.validation, "latents": each.samples}
-        for family in (FAMILIES | STUDIES).values():
+        for family in _asked(PROFILES["laptop"]):
             settings, label = family(each).settings, family.label
             shown = {N: settings.images_shown(N) for N in settings.N}
             column[f"{label}: parameters"] = _parameters(family, each)
@@ -46,6 +47,11 @@ def sizes() -> str:
         columns[name] = {row: _text(value) for row, value in column.items()}
     rows = [[row, *(column[row] for column in columns.values())] for row in columns["paper"]]
     return table(["", *(f"`{name}`" for name in columns)], rows).data + "\n"
+
+
+def _asked(of: Profile) -> list[type]:
+    """The families and studies of which a profile has models."""
+    return [family for family in (FAMILIES | STUDIES).values() if family(of).settings.N]
 
 
 def _parts(of: Profile) -> dict[str, BaseModel]:
@@ -61,7 +67,8 @@ def _plain(of: Profile) -> dict[str, object]:
 def _of_family(family: type, of: Profile) -> dict[str, object]:
     settings = family(of).settings
     shown = {"images shown at the largest N": settings.images_shown(max(settings.N))}
-    left_out = {"design_N", "passes_per_image", "images_cap"}  # what follows from them is shown
+    # what follows from them is shown; foreign models and more pairs stand in the plan
+    left_out = {"design_N", "passes_per_image", "images_cap", "lengths", "foreign", "more_pairs"}
     rest = {name: value for name, value in settings if name not in left_out}
     return {"parameters": _parameters(family, of)} | shown | rest
 

@@ -72,9 +72,9 @@ def sweep(*, asked: Asked = Asked(), cores: str = "2") -> int:
 
 def _snakemake(target: str, run: Run, cores: str, *options: str) -> int:
     """Have Snakemake make a target, as `make` does; returns its exit code."""
-    asked = run.parameters
+    asked = run.asked
     given = {"PROFILE": asked.profile, "DATA": asked.data, "SEED": str(asked.seed)}
-    given["N"] = " ".join(map(str, asked.N))
+    given |= {"N": " ".join(map(str, asked.N)), "PRECISION": asked.precision}
     command = [sys.executable, "-m", "snakemake", target, "-s", "workflow/Snakefile", "--cores", cores]
     command += ["--workflow-profile", "workflow/profiles/local", *options]
     return ended(command, os.environ | given)

@@ -5,12 +5,14 @@ import pytest
 import torch
 from scipy import stats
 
-from galgen.config import PROFILES, ConditionalSettings
-from galgen.models.edm import ConditionalDiffusion, ConditionalLearner, ConditionalUNet
+from galgen.config import PROFILES
+from galgen.models.conditional import ConditionalDiffusion, ConditionalLearner, ConditionalUNet
 from galgen.runs import checkpoint, training
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine
+from galgen.runs.stream import Stream
+from galgen.settings import ConditionalSettings
 
 torch.set_num_threads(1)
 
@@ -32,6 +34,10 @@ def net(seed=0, kernels=3, blocks=1):
     return D.eval()
 
 
+def learner(D, settings=GIVEN):
+    return ConditionalLearner({"net": D}, images(), None, settings)
+
+
 def test_mean_and_spread_are_those_of_the_training_images_and_travel_with_the_weights(tmp_path):
     x = images() / 255
     D = net()
@@ -48,9 +54,10 @@ def test_images_that_are_all_one_are_refused():
         ConditionalUNet(3, 1, size=8).initialize(np.full((3, 1, 8, 8), 7, np.uint8))
 
 
-def test_a_network_without_a_mean_is_not_trained():
-    with pytest.raises(GalgenError, match="initialize"):
-        ConditionalLearner(ConditionalUNet(3, 1, size=8), GIVEN)
+def test_a_network_that_is_to_learn_knows_the_mean_of_its_images():
+    fresh = ConditionalUNet(3, 1, size=8)
+    learner(fresh)
+    assert torch.equal(fresh.mean, net().mean) and fresh.spread > 0
 
 
 def test_little_noise_leaves_the_image_and_much_the_mean_and_what_the_network_adds():
@@ -93,8 +100,7 @@ def test_every_parameter_gets_a_gradient(mode):
 
 
 def test_noise_levels_are_log_normal_one_in_each_stratum_and_bounded():
-    learner = ConditionalLearner(net(), GIVEN)
-    sigma = learner.levels(5000, torch.Generator().manual_seed(0))
+    sigma = learner(net()).levels(5000, torch.Generator().manual_seed(0))
     inside = (sigma > 0.005) & (sigma < 15.0)
     u = stats.norm.cdf((sigma.log() + 1.6) / 1.5)
     assert np.abs(u * 5000 - np.arange(5000) - 0.5)[inside].max() < 0.6
@@ -115,32 +121,28 @@ class Skip(ConditionalUNet):
 
 def test_loss_is_one_where_the_network_adds_nothing():
     D = Skip()
-    learner = ConditionalLearner(D, ConditionalSettings(learning_rate=0.0, optimizer="adam"))
+    still = learner(D, ConditionalSettings(learning_rate=0.0, optimizer="adam"))
     generator = torch.Generator().manual_seed(1)
     x = D.mean + D.spread * torch.randn(4000, 1, 8, 8, generator=generator)
-    assert learner.step(x, generator, 1.0)["loss"].item() == pytest.approx(1, rel=0.02)
+    assert still.step(x, generator, 1.0)["loss"].item() == pytest.approx(1, rel=0.02)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_step_learns(optimizer):
-    learner = ConditionalLearner(net(kernels=4), ConditionalSettings(optimizer=optimizer))
+    learns = learner(net(kernels=4), ConditionalSettings(optimizer=optimizer))
     smooth = torch.linspace(0, 1, 8).outer(torch.linspace(0, 1, 8)).expand(8, 1, 8, 8)
     x = smooth * torch.linspace(0.2, 1, 8)[:, None, None, None]
-    losses = [learner.step(x, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
+    losses = [learns.step(x, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])
 
 
 def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
     def run(folder, seed=0):
         return training.train(
-            ConditionalLearner(net(seed), GIVEN),
+            learner(net(seed)),
             images(),
             folder,
-            images_shown=96,
-            batch_size=8,
-            seed_order=0,
-            seed_noise=0,
-            schedule=cosine,
+            Stream(12, 96, 8, 0, 0, cosine),
             report_every=2,
             save_every_seconds=0.0,
             progress=False,

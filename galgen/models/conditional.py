@@ -1,10 +1,10 @@
 r"""The noise-conditional denoiser: the body of the blind one, told how much noise there is.
 
 With y = x + sigma z and z ~ N(0, 1), the network D(y; sigma) learns the posterior mean E[x | y], as
-`galgen.models.unet` does, but is given sigma, and it may know the mean galaxy and its brightness. A blind,
-bias-free network has f(a y) = a f(y) and knows neither; at sigma = 1 it falls behind a linear filter. In the
-parametrisation of Karras et al. 2022, with mu the mean image of the training set and s^2 the variance of its
-pixels about mu,
+`galgen.models.diffusion` does, but is given sigma, and it may know the mean galaxy and its brightness. A
+blind, bias-free network has f(a y) = a f(y) and knows neither; at sigma = 1 it falls behind a linear filter.
+In the parametrisation of Karras et al. 2022, with mu the mean image of the training set and s^2 the variance
+of its pixels about mu,
 
     D(y; sigma) = mu + c_skip (y - mu) + c_out F(c_in (y - mu), 1, u),    u = log(sigma) / 4,
 
@@ -31,17 +31,16 @@ References:
     https://arxiv.org/abs/2206.00364 (Table 1, Eqs. 7, 8 and Appendix B.6).
 """
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galgen.config import ConditionalSettings, Profile
-from galgen.models import muon
-from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m
+from galgen.models.diffusion import DenoiserLearner
+from galgen.models.precision import Precision
+from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
+from galgen.settings import ConditionalSettings, Profile
 
 
 class ConditionalUNet(nn.Module):
@@ -91,52 +90,40 @@ class ConditionalUNet(nn.Module):
         return self.mean + c_skip * centred + c_out * answer
 
 
-class ConditionalLearner:
-    """What the training loop needs to know of the denoiser.
+class ConditionalLearner(DenoiserLearner):
+    """What the training loop needs to know of the denoiser that is told the noise level.
 
     Args:
-        net: The network, initialized.
+        networks: `net` alone, fresh.
+        images: Training images, of which mean and spread are taken.
+        held_out: Of no use to a denoiser.
         settings: The optimizer, with the learning rates before the schedule; m and w, and the least and the
             largest sigma.
         device: Where to train.
-        precision: What the network computes in: float32, or bfloat16 with float32 weights; by default that on
-            a GPU, as it is slower without matrix units.
-
-    Raises:
-        GalgenError: If the network is not initialized.
+        precision: What the network computes in, with weights in float32.
     """
 
     def __init__(
         self,
-        net: ConditionalUNet,
+        networks: dict[str, nn.Module],
+        images: np.ndarray,
+        held_out: np.ndarray | None,
         settings: ConditionalSettings,
-        *,
         device: str | torch.device = "cpu",
-        precision: Literal["fp32", "bf16"] | None = None,
+        precision: Precision = "fp32",
     ):
-        if net.spread == 0:
-            raise GalgenError(
-                "the network does not know the mean of its images: call initialize(images) first"
-            )
-        self.device = torch.device(device)
-        self.net = net.to(self.device, memory_format=torch.channels_last).train()
-        self.networks = {"net": self.net}
-        self.optimizers, self.given = muon.optimizers(self.net, settings), settings
-        self.precision = precision or ("bf16" if self.device.type == "cuda" else "fp32")
-        self.settings = settings.recipe() | {"precision": self.precision}
+        networks["net"].initialize(images)
+        super().__init__(networks, images, held_out, settings, device, precision)
         self.limits = {"loss": 100.0}  # about 1 for the mean image and little above for an untrained network
 
-    def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """One step on images (B, C, H, W); the loss."""
+    def loss(self, images: Tensor, noise: torch.Generator) -> Tensor:
+        """Of images (B, C, H, W) and the noise levels and noise that the generator draws."""
         sigma = self.levels(len(images), noise)
         z = torch.randn(images.shape, generator=noise, device=self.device)
         y = images + sigma[:, None, None, None] * z
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self.autocast():
             error = self.net(y, sigma) - images
-        loss = (error / self.net.scales(sigma)[1]).square().mean()
-        loss.backward()
-        muon.step(self.optimizers, rate)
-        return {"loss": loss.detach()}
+        return (error / self.net.scales(sigma)[1]).square().mean()
 
     def levels(self, count: int, noise: torch.Generator) -> Tensor:
         """The noise levels of a batch, (count,), growing: one in each stratum."""
@@ -150,10 +137,11 @@ class ConditionalLearner:
 class ConditionalDiffusion:
     """The noise-conditional denoiser and its sampler, as a family."""
 
-    name, label = "edm", "conditional diffusion"
+    name, label = "conditional", "conditional diffusion"
     chapters = ("03b_conditional_diffusion",)
-    bits, flips, pairs, has_control = 8, False, 1, True
+    bits, flips = 8, False
     flop_rate = 5e10
+    learner = ConditionalLearner
 
     def __init__(self, profile: Profile):
         self.settings, self.size = profile.conditional, profile.image_size
@@ -161,13 +149,6 @@ class ConditionalDiffusion:
     def networks(self) -> dict[str, nn.Module]:
         """The U-Net, which does not yet know the mean of its images."""
         return {"net": ConditionalUNet(self.settings.kernels, self.settings.blocks, size=self.size)}
-
-    def learner(
-        self, networks: dict[str, nn.Module], images: np.ndarray, held_out: np.ndarray, device: str
-    ) -> ConditionalLearner:
-        """Takes mean and spread from all training images."""
-        networks["net"].initialize(images)
-        return ConditionalLearner(networks["net"], self.settings, device=device)
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Along the probability flow from noise in which the start is lost.
@@ -179,7 +160,7 @@ class ConditionalDiffusion:
 
     def flow(self, denoiser: ConditionalDenoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
         """The same of another denoiser that is told the noise, such as that of a Gaussian."""
-        return dpm_solver_2m(denoiser, start, seeds, chunk=chunk, **self.settings.sampler)
+        return dpm_solver_2m(denoiser, start, seeds, ladder(**self.settings.sampler), chunk=chunk)
 
     def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
         """The posterior mean: the network itself."""

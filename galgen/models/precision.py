@@ -1,0 +1,69 @@
+"""In which precision networks are trained: float32, or bfloat16 where the machine multiplies it.
+
+In bfloat16 (8 bits of mantissa, the exponent of float32) the convolutions of a training step take about two
+thirds of the time, where the processor multiplies such numbers: AVX512_BF16 or AMX, or a GPU. Weights,
+optimizers, norms and losses stay in float32, and so does all that is done with a trained network. Where a
+processor only emulates it, it is slower than float32; and a narrow network, most of whose time goes
+elsewhere, gains nothing (`TrainingSettings.wide`).
+
+Numbers of one training in two precisions differ. So `auto` is made one of the two once, before anything is
+trained, and it is part of every key.
+
+References:
+    Kalamkar et al. 2019, A study of BFLOAT16 for deep learning training, https://arxiv.org/abs/1905.12322.
+"""
+
+import time
+from typing import Literal
+
+import torch
+from torch.nn import functional as F
+
+from galgen.config import Asked
+
+Precision = Literal["fp32", "bf16"]
+
+
+def multiplies_bf16() -> bool:
+    """Whether this machine multiplies bfloat16 rather than emulating it."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Private to torch, and there by version and platform; what torch is told to leave unused is not there.
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    there = any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+    return there and torch.backends.mkldnn.is_available() and "AVX512" in capability()
+
+
+def capability() -> str:
+    """The vector instructions that torch uses on this processor, as `AVX512`."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def resolved(asked: Asked) -> Precision:
+    """What `auto` is on this machine; what is asked for otherwise."""
+    return asked if asked != "auto" else "bf16" if multiplies_bf16() else "fp32"
+
+
+def slowdown(rounds: int = 5) -> float:
+    """How many times as long a convolution and its gradient take here in bfloat16 as in float32."""
+    x = torch.rand(16, 16, 32, 32).to(memory_format=torch.channels_last)
+    weight = torch.rand(16, 16, 3, 3).to(memory_format=torch.channels_last).requires_grad_()
+    spent: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(rounds):
+        for half, seconds in spent.items():
+            began = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                F.conv2d(x, weight, padding=1).float().sum().backward()
+            seconds.append(time.perf_counter() - began)
+    return min(spent[True]) / min(spent[False])
+
+
+def emulation(precision: Precision) -> str | None:
+    """What to say before something is trained in a precision that this machine only emulates, or None."""
+    if precision == "fp32" or multiplies_bf16():
+        return None
+    return (
+        f"this run is in bfloat16, which this processor ({capability()}) does not multiply: by emulation a "
+        f"convolution takes {slowdown():.1f} times as long as in float32. PRECISION=fp32 (--precision fp32) "
+        "is another run, in float32"
+    )

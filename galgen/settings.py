@@ -1,0 +1,235 @@
+"""Settings: what decides how each family of models is trained and drawn from, and what a profile is.
+
+The values here are those of the profile `laptop`; `galgen.config` has the others. A training costs images
+shown:
+
+    images shown = min(passes_per_image * N, images_cap)
+
+as memorising takes passes over the images, how many at each N is one of the questions: with one budget of
+images for all N, only the small ones would have the time.
+
+What decides how a training ends is its recipe (`TrainingSettings.recipe`), a part of its key in the run
+store. How many models there are, and which others they are compared with, is not.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from galgen.runs.errors import Closed
+from galgen.runs.schedules import log_spaced
+
+EARLY = (512, 2048, 8192)  # images shown at which a denoiser knows little; from 24 000 on it draws galaxies
+Foreign = Literal["galaxies", "leaves"]  # other galaxies than the data's, or dead leaves, no kin of any
+
+
+def later(default: object) -> object:
+    """A setting that came after trainings were stored: where it has this value it is no part of a recipe."""
+    return Field(default, json_schema_extra={"unsaid": default})
+
+
+class TrainingSettings(Closed, strict=True):
+    """What every family of models says: its sizes, and what its trainings cost."""
+
+    N: tuple[int, ...]  # training images of each model
+    design_N: int | None  # the size at which the 2x2 of initialisation and data is run, if it is
+    pairs: int = 1  # of models at each N, on the same images
+    more_pairs: dict[int, int] = Field({})  # by N, where there are others
+    foreign: tuple[Foreign, ...] = ()  # what models beside them have seen, at the largest N, one each
+    batch_size: int
+    learning_rate: float  # of Adam, which trains what Muon does not
+    optimizer: Literal["muon", "adam"] = "muon"  # of the convolutions within
+    muon_rate: float = 0.02
+    schedule: str  # a name of `galgen.runs.schedules.SCHEDULES`
+    passes_per_image: int | None = None  # None: the cap, whatever N
+    images_cap: int
+    milestones: int  # weights kept along the way, log-spaced in images shown
+
+    @property
+    def wide(self) -> bool:
+        """Whether the networks are wide enough to train faster in bfloat16 (`galgen.models.precision`)."""
+        return False
+
+    def images_shown(self, N: int) -> int:
+        """Images shown to a model with N training images, a whole number of batches."""
+        wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
+        return max(wanted // self.batch_size, 1) * self.batch_size
+
+    def kept(self, N: int) -> list[int]:
+        """Images shown at which weights are kept."""
+        end = self.images_shown(N)
+        return log_spaced(max(self.batch_size, end // 128), end, self.milestones)
+
+    @property
+    def sampler(self) -> dict:
+        """What samples depend on beside the model: the settings named `sampler_...`, without that."""
+        return {k.removeprefix("sampler_"): v for k, v in self if k.startswith("sampler_")}
+
+    def recipe(self) -> dict:
+        """What a training depends on beside its images, its seeds, its length and its precision (JSON)."""
+        extra = {name: field.json_schema_extra or {} for name, field in type(self).model_fields.items()}
+        unsaid = {name for name in extra if extra[name].get("unsaid", ...) == getattr(self, name)}
+        elsewhere = {"N", "design_N", "pairs", "more_pairs", "foreign", "passes_per_image", "images_cap"}
+        elsewhere |= {"milestones", "lengths"} | {f"sampler_{name}" for name in self.sampler}
+        return self.model_dump(mode="json", exclude=elsewhere | unsaid)
+
+
+class DenoiserSettings(TrainingSettings):
+    """What both denoisers say: the blind one, and the one that is told the noise level."""
+
+    kernels: int = 16  # 0.48 M parameters: what two cores can train in minutes
+    blocks: int = 3  # as in the paper
+    batch_size: int = 16  # with Muon a step of 16 costs what two of 8 cost with Adam
+    learning_rate: float = 4e-3
+    schedule: Literal["cosine", "halving", "late"] = "cosine"
+    milestones: int = 0  # other ones, see below
+    sampler_steps: int = 30  # calls of the network for a sample
+    sampler_sigma_min: float = 0.006  # one and a half grey levels of 8 bits; from 0.01 the samples are softer
+
+    @property
+    def wide(self) -> bool:
+        """From 16 kernels on: a step takes two thirds of the time; with 8 as long as in float32."""
+        return self.kernels >= 16
+
+    def kept(self, N: int) -> list[int]:
+        """The same numbers for every N, as far as its training goes, and half of it."""
+        end = self.images_shown(N)
+        doubled = [24_000 * 2**k for k in range(end.bit_length())]
+        return sorted({m for m in (*EARLY, *doubled, end // 2) if m < end} | {end})
+
+
+class DiffusionSettings(DenoiserSettings):
+    """The blind denoiser: its network, training and sampler."""
+
+    N: tuple[int, ...] = (10, 100, 4000)  # memorising, between, generalising
+    design_N: int | None = 10
+    foreign: tuple[Foreign, ...] = ("galaxies",)
+    statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
+    loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
+    passes_per_image: int | None = 2400  # N = 30 is memorised after some 900 at 16 pixels, with Muon
+    images_cap: int = 72_000  # what two cores can train of an hour; at twice that the samples are sharper
+    sampler_sigma_max: float = 1.0  # the largest noise that it is trained on
+
+
+class ClockSettings(DiffusionSettings):
+    """Small blind denoisers of small images, trained on until they memorise: when do they begin to?"""
+
+    N: tuple[int, ...] = ()
+    design_N: int | None = None
+    foreign: tuple[Foreign, ...] = ()
+    image_size: int = 16  # pixels, over which those of the profile are averaged
+    kernels: int = 8  # 0.12 M parameters
+    schedule: Literal["late"] = "late"  # one that stretches with the length would decide the onset
+    lengths: dict[int, int] = Field({})  # by N, images shown; of another N, those of the passes
+    passes_per_image: int | None = 4000
+    images_cap: int = 200_000
+    milestones: int = 17
+    sampler_steps: int = 20
+
+    @property
+    def wide(self) -> bool:
+        """One precision for all widths: they are compared, and images of 16 pixels gain nothing."""
+        return False
+
+    def images_shown(self, N: int) -> int:
+        """As long as the lengths say, or the passes."""
+        return super().images_shown(N) if N not in self.lengths else self.lengths[N] // 16 * 16
+
+    def kept(self, N: int) -> list[int]:
+        """Log-spaced from 2 048 on, and where the rate begins to fall."""
+        end = self.images_shown(N)
+        return sorted({*log_spaced(min(EARLY[1], end), end, self.milestones), end * 9 // 10})
+
+
+class ConditionalSettings(DenoiserSettings):
+    """The noise-conditional denoiser: its network, training and sampler."""
+
+    N: tuple[int, ...] = (100, 4000)  # memorising, generalising
+    design_N: int | None = None  # by night
+    foreign: tuple[Foreign, ...] = ("galaxies",)
+    noise_mean: float = -1.6  # of log sigma
+    noise_width: float = 1.5  # Karras's 1.2 leaves little above sigma = 1, where brightness is decided
+    noise_least: float = 0.005
+    noise_most: float = 15.0
+    passes_per_image: int | None = 720  # N = 100: P(train closer) .84, of Gaussians .66
+    images_cap: int = 108_000
+    sampler_sigma_max: float = 10.0  # several times the deviation of the first component, 1.7
+    sampler_rho: float = 7.0
+
+
+class GlowSettings(TrainingSettings):
+    """Glow: its network and training."""
+
+    N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, as far as the data set reaches
+    design_N: int | None = 100
+    pairs: int = 4  # with four a test over pairs reaches p < 0.05
+    foreign: tuple[Foreign, ...] = ("galaxies",)
+    steps: int = 2  # the paper's K; of level 0, where most of the time goes
+    levels: int = 3  # the paper's L
+    deepening: int = 4  # steps more of each further level: large scales, and maps four times as cheap
+    width: int = 64  # channels of the coupling nets
+    bits: int = 8  # at the paper's 5 the noise of the sky is one bin, whose sharp edges a small flow blurs
+    channels: Literal[1, 3] = 1  # 3: the gray image fed three times, as the paper's latent shapes tell
+    batch_size: int = 16  # more steps for the same images shown than 64
+    learning_rate: float = 4e-3  # 3.359 bits/dim on validation; at 2e-3 3.370, and there with
+    muon_rate: float = 0.01  # of 0.02 3.378, of 0.005 3.381
+    schedule: Literal["cosine", "halving"] = "cosine"
+    images_cap: int = 10_400  # half a minute of a core, so that there can be four pairs at each N
+    milestones: int = 4
+    clip_value: float = 5.0  # of each component of the gradient, as in the paper
+    clip_norm: float = 100.0  # of its norm after that
+    sampler_temperature: float = 1.0
+
+    @property
+    def wide(self) -> bool:
+        """From 64 channels on in the couplings, whose convolutions alone are in bfloat16."""
+        return self.width >= 64
+
+
+class GanSettings(TrainingSettings):
+    """The lightweight GAN: its networks and training."""
+
+    N: tuple[int, ...] = (30, 4000)  # the discriminator knows its images by heart, or not at all
+    design_N: int | None = None  # nothing ties a latent to an image, whatever the initialisation
+    size: int = 32  # pixels of its networks; images of another side are resized on the way in and out
+    latent: int = 64
+    generator_width: int = 16  # feature channels at 32 pixels
+    generator_widest: int = 64
+    discriminator_width: int = 32  # with 8, as cheap as the generator, it lets lattices and blobs pass
+    discriminator_widest: int = 128
+    decoders: Literal[1, 2] = 2
+    kernel: Literal[3, 4] = 4
+    attention: bool = False
+    batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
+    optimizer: Literal["adam"] = "adam"  # AUC at 8 pixels .94; Muon for G .94 to .96, for G and D .99
+    learning_rate: float = 1e-3
+    discriminator_rate: float = 2.0
+    penalty: float = 0.05  # on the slope of D; with the package's 10 D distinguishes nothing at 32 pixels
+    reconstruction: float = 1.0  # weight of what the decoders of D miss
+    share: float = 0.25  # of each batch, on which penalty and reconstruction are computed
+    decay: float = 0.995  # of the average of the generator, per step
+    collapse: float = 10.0  # limit of `mode_collapse`, beyond which the training stops
+    schedule: Literal["constant", "falling"] = "falling"
+    images_cap: int = 9_000
+    milestones: int = 8
+
+
+class Profile(Closed, strict=True):
+    """One size of the whole experiment."""
+
+    name: str
+    purpose: str
+    image_size: int = 32  # pixels; a 64 x 64 image costs four times as much
+    crop: int = 64  # pixels of 0.262 arcsec about the target, as in the paper
+    simulated: int = 10_000  # galaxies of the embedded data set: two times the largest N, and validation
+    validation: int = Field(1000, ge=1)
+    samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
+    report_every: int = 50  # steps between two lines of the log of a training
+    save_every: float = 60.0  # seconds between two of its checkpoints, which come with a line
+    diffusion: DiffusionSettings = DiffusionSettings()
+    conditional: ConditionalSettings = ConditionalSettings()
+    clock4: ClockSettings = ClockSettings(kernels=4, lengths={10: 60_000, 30: 120_000, 100: 400_000})
+    clock8: ClockSettings = ClockSettings(N=(10, 30, 100), lengths={10: 40_000, 30: 100_000, 100: 200_000})
+    clock16: ClockSettings = ClockSettings(kernels=16)
+    glow: GlowSettings = GlowSettings()
+    gan: GanSettings = GanSettings()
