@@ -1,13 +1,14 @@
 """Every training step, sampling, search, morphology and simulation beside a public peer, on one core.
 
-    make bench, which is: python benchmarks/bench.py [--out results/bench.json] [--only unet glow]
+    make bench, which is: python benchmarks/bench.py [--out results/bench.json] [--only diffusion glow]
 
 The two of a row alternate, so that other load slows both, and the time is processor time: the ratio is the
 median over pairs, with its quartiles; a time is the least seen. FLOPs are counted (`galgen.costs`), and their
-share is of the rate of a matrix product in float32 between the rounds. Quality is a race: Adam trains the
-blind denoiser as the profile `laptop` did before Muon, and Muon on some budgets, each with a cosine that ends
-there; the validation PSNR at sigma = 0.1 that Adam ends at is the one stated, and the smallest budget of
-Muon's that is there counts.
+share is of the rate of a matrix product in float32 between the rounds. Rows that end in `-bf16` are of both
+in bfloat16. Quality is a race: Adam trains the blind denoiser as the profile `laptop` did before Muon, and
+Muon on some budgets, each with a cosine that ends there, all in both precisions; the validation PSNR at sigma
+= 0.1 that Adam ends at is the one stated, and the smallest budget of Muon's that is there counts: against
+Adam in the same precision, and of Muon in bfloat16 against Adam in float32.
 """
 
 import argparse
@@ -81,15 +82,24 @@ def learner(
 
 
 def step_of(
-    family: str, peer: Callable[..., Step], profile: str, batch: int, rounds: int, **settings
+    family: str,
+    peer: Callable[..., Step],
+    profile: str,
+    batch: int,
+    rounds: int,
+    precision: Precision = "fp32",
+    **settings,
 ) -> dict:
-    """A training step beside that of a peer, which is given the images and the settings."""
-    made, images, experiment = learner(family, profile, batch, **settings)
+    """A training step beside that of a peer, which is given the images and the settings, in one precision."""
+    made, images, experiment = learner(family, profile, batch, precision, **settings)
     work = batch * costs.flops(made, images[:2], batch)
-    generator = torch.Generator().manual_seed(0)
-    found = race(
-        lambda: made.step(images, generator, 1.0), peer(images, experiment), rounds=rounds, flops=work
-    )
+    generator, theirs = torch.Generator().manual_seed(0), peer(images, experiment)
+
+    def in_precision() -> object:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            return theirs()
+
+    found = race(lambda: made.step(images, generator, 1.0), in_precision, rounds=rounds, flops=work)
     return found | {"unit": f"a step of {batch} images of {experiment.image_size} pixels"}
 
 
@@ -171,37 +181,45 @@ def quality(images_shown: int, budgets: list[int]) -> dict:
     experiment = Experiment(Parameters())
     sets, given = experiment.split(), experiment.settings
     images, held_out = experiment.dataset.images[sets.A], experiment.dataset.images[sets.validation][:1000]
-    racers = {("adam", images_shown): given.model_copy(update={"optimizer": "adam", "batch_size": 8})}
-    racers |= {("muon", budget): given for budget in budgets}
+    adam, racers = given.model_copy(update={"optimizer": "adam", "batch_size": 8}), {}
+    for precision in ("fp32", "bf16"):
+        racers["adam", precision, images_shown] = adam
+        racers |= {("muon", precision, budget): given for budget in budgets}
     states = {}
     for key, settings in racers.items():
-        experiment.family.settings = settings
-        made = experiment.family.learner(experiment._networks(0), images, held_out, settings)
+        made = experiment.family.learner(
+            experiment._networks(0), images, held_out, settings, "cpu", precision=key[1]
+        )
         states[key] = [made, np.random.default_rng(0), 0, 0.0]
     for share in np.linspace(0.01, 1, 100):  # in turn, so that other load and the clock touch all alike
         for key, state in states.items():
             (made, rows, shown, seconds), began = state, time.process_time()
-            batch, budget = racers[key].batch_size, key[1]
+            batch, budget = racers[key].batch_size, key[2]
             while shown < share * budget:
                 x = torch.from_numpy(images[rows.integers(len(images), size=batch)]).float() / 255
                 made.step(x, torch.Generator().manual_seed(shown), cosine(shown, budget))
                 shown += batch
             state[2:] = shown, seconds + time.process_time() - began
     told = []
-    for (optimizer, budget), (made, _, _, seconds) in states.items():
+    for (optimizer, precision, budget), (made, _, _, seconds) in states.items():
         net = made.net.eval()
         psnr = denoising_curve(experiment.family.denoiser({"net": net}), held_out, [0.1]).denoised
-        told.append(
-            {"optimizer": optimizer, "images": budget, "seconds": seconds, "psnr": float(np.median(psnr))}
-        )
-    stated, there = told[0], [each for each in told[1:] if each["psnr"] >= told[0]["psnr"]]
-    best = min(there, key=lambda each: each["images"]) if there else None
-    return {"races": told, "psnr": stated["psnr"], "ratio": best and stated["seconds"] / best["seconds"]}
+        record = {"optimizer": optimizer, "precision": precision, "images": budget, "seconds": seconds}
+        told.append(record | {"psnr": float(np.median(psnr))})
+
+    def ratio(theirs: Precision, ours: Precision) -> float | None:
+        (stated,) = (each for each in told if (each["optimizer"], each["precision"]) == ("adam", theirs))
+        there = [each for each in told if (each["optimizer"], each["precision"]) == ("muon", ours)]
+        there = [each["seconds"] for each in there if each["psnr"] >= stated["psnr"]]
+        return stated["seconds"] / min(there) if there else None
+
+    ratios = {"ratio": ratio("fp32", "fp32"), "ratio_bf16": ratio("bf16", "bf16")}
+    return {"races": told, "psnr": told[0]["psnr"]} | ratios | {"ratio_mixed": ratio("fp32", "bf16")}
 
 
 # What is measured, in this order: its name, the peer's, the measurement, the goal.
 ROWS: dict[str, tuple[str, str, Callable[[], dict], float]] = {
-    "unet-adam": (
+    "diffusion-adam": (
         "blind denoiser, laptop, Adam in both",
         "plain eager loop",
         lambda: step_of("diffusion", _plain, "laptop", 16, 9, optimizer="adam"),
@@ -213,10 +231,22 @@ ROWS: dict[str, tuple[str, str, Callable[[], dict], float]] = {
         lambda: step_of("diffusion", _plain, "laptop", 16, 9),
         1.0,
     ),
-    "unet-paper": (
+    "diffusion-bf16": (
+        "blind denoiser, laptop, Muon as trained, bfloat16",
+        "plain eager loop, Adam, bfloat16",
+        lambda: step_of("diffusion", _plain, "laptop", 16, 9, "bf16"),
+        1.0,
+    ),
+    "diffusion-paper": (
         "blind denoiser, paper",
         "plain eager loop",
         lambda: step_of("diffusion", _plain, "paper", 8, 2),
+        1.3,
+    ),
+    "diffusion-paper-bf16": (
+        "blind denoiser, paper, bfloat16",
+        "plain eager loop, bfloat16",
+        lambda: step_of("diffusion", _plain, "paper", 8, 2, "bf16"),
         1.3,
     ),
     "conditional": (
@@ -225,10 +255,24 @@ ROWS: dict[str, tuple[str, str, Callable[[], dict], float]] = {
         lambda: step_of("conditional", _plain, "laptop", 16, 9, optimizer="adam"),
         2.0,
     ),
+    "conditional-bf16": (
+        "conditional denoiser, laptop, Adam in both, bfloat16",
+        "plain eager loop, bfloat16",
+        lambda: step_of("conditional", _plain, "laptop", 16, 9, "bf16", optimizer="adam"),
+        2.0,
+    ),
     "glow": (
         "Glow, K = 4, L = 3, width 64",
         "normflows",
         lambda: step_of("glow", _normflows, "laptop", 16, 9, steps=4, deepening=0, bits=5, optimizer="adam"),
+        2.0,
+    ),
+    "glow-bf16": (
+        "Glow, K = 4, L = 3, width 64, bfloat16",
+        "normflows, bfloat16",
+        lambda: step_of(
+            "glow", _normflows, "laptop", 16, 9, "bf16", steps=4, deepening=0, bits=5, optimizer="adam"
+        ),
         2.0,
     ),
     "gan": (

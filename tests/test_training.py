@@ -354,4 +354,4 @@ def test_out_of_memory_is_answered_with_a_batch_that_fits(tmp_path, monkeypatch,
 
     monkeypatch.setattr(DenoiserLearner, "step", small)
     with pytest.raises(GalgenError, match=f"memory enough for a batch of 16: {fits} would fit"):
-        run(tmp_path, model, how=resume, batch_size=16)
+        run(tmp_path, model, how=resume, batch_size=16, total=96)
