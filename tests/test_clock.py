@@ -1,5 +1,6 @@
 """The clock: the gap, its null and its onset, and the statements on time and on size, on made-up curves."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -8,9 +9,10 @@ from scipy import stats
 from galgen.compare.clock import LEVELS, MOST, START, gap, mean_onset, psnr_along
 from galgen.compare.clock_size import DURATION, crossing, elapsed, plateau, predicted_onset, readings
 from galgen.compare.clock_time import Cell, in_proportion, power_laws
+from galgen.figures.clock import clock_figure
 from galgen.runs.errors import GalgenError
 
-WEIGHTS = {4: 30_000, 8: 120_000, 16: 480_000}
+WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
 
 
 def pool(rng, milestones, images, scatter=0.5):
@@ -177,7 +179,7 @@ def test_a_time_that_was_not_asked_is_refused():
 def test_an_onset_in_proportion_is_held():
     found = in_proportion(hour({8: 1.0, 4: 1.05}))
     assert found.verdict == "held" and len(found.numbers) == 2 and "N to the power of" in found.reason
-    assert found.numbers["power, 8 kernels"].value == pytest.approx(1, abs=0.1)
+    assert found.numbers["8 kernels"].value == pytest.approx(1, abs=0.1)
     assert abs(found.beside["curvature, 8 kernels"].value) < 0.1
     assert {"power at 2 dB, 8 kernels", "power at 3 dB, 4 kernels"} <= set(found.beside)
 
@@ -297,7 +299,7 @@ def test_a_plateau_with_a_crossing_is_held():
             "4 kernels at N = 1\N{NO-BREAK SPACE}000 (8.5 numbers a weight): not memorized, g = "
             in said.reason
         )
-        assert "g, 4 kernels at N = 1\N{NO-BREAK SPACE}000, training 2" in said.numbers
+        assert "4 kernels at N = 1\N{NO-BREAK SPACE}000, training 2" in said.numbers
     assert [r.state for r in readings(cells).values()] == ["memorized"] * 2 + ["not memorized"] + [
         "memorized"
     ] * 4
@@ -399,3 +401,34 @@ def test_how_many_onsets_of_its_own_recipe_went_by():
     assert not elapsed(
         curve(4000, rising(20_000), 72_000), 4000, smaller
     ).confounded  # it had time: it copies
+
+
+# The figure
+
+
+def test_the_figure_has_a_panel_for_each_width_and_the_onsets_over_N():
+    figure = clock_figure(hour({8: 1.0, 4: 1.0}))
+    narrow, wide, onsets = figure.axes
+    assert [panel.get_title() for panel in (narrow, wide)] == ["4 kernels", "8 kernels"]
+    assert [text.get_text() for text in wide.get_legend().get_texts()] == [
+        "10 (0.021)",
+        "30 (0.064)",
+        "100 (0.21)",
+    ]
+    labels = [text.get_text() for text in onsets.get_legend().get_texts()]
+    assert labels[0].startswith("4 kernels: power ") and labels[-1] == "in proportion to N"
+    assert sum(line.get_marker() == "v" for line in narrow.lines) == 2  # predicted for N = 10 and 30
+    assert sum(line.get_marker() == "o" for line in narrow.lines) == 6
+    assert len(narrow.collections) == 6 and {"-", "--"} <= {line.get_linestyle() for line in narrow.lines}
+    plt.close(figure)
+
+
+def test_the_figure_marks_where_size_is_read_and_does_without_an_onset():
+    figure = clock_figure(
+        [*night(w4_1000={}, w8_1000={"through": 2}), cell(2, 10, [0, 0], 40_000, true=flat)]
+    )
+    least, narrow, wide, _, onsets = figure.axes
+    assert not any(line.get_marker() == "v" for line in least.lines) and len(onsets.lines) == 3 * 2 + 1
+    assert sum(line.get_marker() == "v" and line.get_mfc() == "white" for line in narrow.lines) == 1
+    assert sum(line.get_marker() == "v" for line in wide.lines) == 1  # the training ended before
+    plt.close(figure)

@@ -224,7 +224,7 @@ def _stated(
 ) -> Statement:
     """The statement: not held if the cell `last` is memorized, held if some are `held`."""
     known = [asked[place] for place in _of(asked, MEMORIZED, NOT, UNDECIDED)]
-    numbers = {f"g, {r.cell}, training {k}": g for r in known for k, g in enumerate(r.gaps, 1)}
+    numbers = {f"{r.cell}, training {k}": g for r in known for k, g in enumerate(r.gaps, 1)}
     reason = "; ".join(map(str, asked.values())) or missing
     load = max((r.cell.load for r in known), default=None)
     if last in _of(asked, MEMORIZED):

@@ -11,6 +11,10 @@ what another training and another set of N images change, and assumes nothing of
 each of six cells leave 6 degrees of freedom, and b +- 2.45 se(b) covers 95 %. How far the law is from
 straight, the coefficient of (log N)^2 in a parabola, is printed beside it.
 
+Power, by simulation of six such cells: where two trainings of a cell scatter by 10, 15, 20 or 30 % (s), the
+statement is held in 100, 88, 53 and 9 % of cases if b = 1 at both widths, and not held in 100, 88, 68 and
+40 % if b = .5.
+
 References:
     Bonnaire et al. 2025, https://arxiv.org/abs/2505.17638, and Favero et al. 2025,
     https://arxiv.org/abs/2505.16959, who find b = 1.
@@ -80,7 +84,7 @@ class Statement:
         verdict: held, not held, underpowered or not testable here.
         reason: Why.
         margin: What would have to be so, and why that.
-        numbers: What the verdict rests on, by what it is of.
+        numbers: What the verdict rests on: the power by width, or g in dB by cell and training.
         beside: What is printed with them and decides nothing.
         load: Numbers in a set over weights, in the cell on which the verdict hangs or the largest that was
             read; None where none was.
@@ -183,7 +187,7 @@ def in_proportion(cells: Iterable[Cell]) -> Statement:
     for level in LEVELS[1:]:
         if all(cell.onset(level) for cell in asked):
             beside |= {f"power at {level:g} dB, {k} kernels": law.power for k, law in laws(level).items()}
-    powers = {f"power, {kernels} kernels": law.power for kernels, law in found.items()}
+    powers = {f"{kernels} kernels": law.power for kernels, law in found.items()}
     low, high = POWER
     verdict: Verdict = "underpowered"
     if all(low <= power.low and power.high <= high for power in powers.values()):
