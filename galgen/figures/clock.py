@@ -1,0 +1,103 @@
+"""Size or time? The gap over images shown, and the onset of memorization over N, by width of the network."""
+
+from collections.abc import Iterable, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from galgen.compare.clock import LEVEL
+from galgen.compare.clock_size import DURATION, predicted_onset
+from galgen.compare.clock_time import SCALE, Cell, arranged, in_proportion
+from galgen.figures.style import COLOURS, shades, spaced
+
+_TRAININGS = ("-", "--", ":")  # A, B and others
+_WIDTHS = ("s", "o", "^", "D")
+
+
+def clock_figure(cells: Iterable[Cell]) -> Figure:
+    """The gap g over images shown, a panel for each width, and the onset over N.
+
+    Lines: a colour for each N, solid for the first training of a cell and dashed for the second. Gray: where
+    95 % of the gaps of permuted labels lie. Circle: held-out PSNR is best, open where it still improves at
+    the end. Triangles upon the line of 1 dB: the onset predicted in proportion to N from that at N = 100 of
+    the same width, filled, and three of them, open, where the statement on size is read.
+
+    Args:
+        cells: Trainings by width and N, one cell for each.
+    """
+    cells = arranged(cells)
+    widths = list(dict.fromkeys(cell.kernels for cell in cells))
+    shade = shades(sorted({cell.N for cell in cells}))
+    size = (min(3 * (len(widths) + 1), 10.5), 4.2)
+    figure, axes = plt.subplots(1, len(widths) + 1, figsize=size, squeeze=False)
+    *panels, last = axes[0]
+    for panel, kernels in zip(panels, widths, strict=True):
+        panel.sharey(panels[0])
+        panel.axhline(LEVEL, ls="--", color=COLOURS["null"], lw=0.8)
+        for cell in cells:
+            if cell.kernels == kernels:
+                _curves(panel, cell, predicted_onset(cells, kernels, cell.N), shade[cell.N])
+        panel.set(xscale="log", xlabel="images shown", title=f"{kernels} kernels")
+        title = {"title": "N (numbers a weight)", "title_fontsize": 7, "alignment": "left"}
+        panel.legend(fontsize=7, loc="upper left", handlelength=1.2, **title)
+    low, high = panels[0].get_ylim()  # room for the legend above the curves of small N
+    panels[0].set_ylim(low, high + 0.45 * (high - low))
+    panels[0].set_ylabel("gap g, own less held-out images, dB")
+    _onsets(last, cells, widths)
+    dark = {"color": "0.25", "ls": "none", "ms": 5}
+    figure.legend(
+        handles=[
+            Line2D([], [], marker="o", label="held-out PSNR at its best", **dark),
+            Line2D([], [], marker="o", mfc="white", label="the same, still improving", **dark),
+            Line2D([], [], marker="v", label="predicted onset", **dark),
+            Line2D([], [], marker="v", mfc="white", label=f"{DURATION:g} predicted onsets", **dark),
+            Line2D([], [], color="0.25", ls="-", label="A"),
+            Line2D([], [], color="0.25", ls="--", label="B"),
+            Patch(color=COLOURS["null"], alpha=0.3, lw=0, label="95 % of the null"),
+        ],
+        loc="outside upper center",
+        ncols=7 if len(widths) > 2 else 4,
+        fontsize=7.5,
+    )
+    return figure
+
+
+def _curves(axis: Axes, cell: Cell, predicted: float | None, colour: Sequence[float]) -> None:
+    """The gap of each training of a cell, with its null, the held-out optimum and the predicted onset."""
+    label = f"{spaced(cell.N)} ({cell.load:.2g})"
+    for gap, style in zip(cell.gaps, _TRAININGS, strict=False):
+        axis.fill_between(gap.shown, *gap.null, color=COLOURS["null"], alpha=0.12, lw=0)
+        axis.plot(gap.shown, gap.value, style, color=colour, lw=1.3, label=label)
+        label, k = None, gap.optimum
+        face = "white" if k == len(gap.shown) - 1 else colour
+        axis.plot(gap.shown[k], gap.value[k], "o", ms=5, color=colour, mfc=face, zorder=3)
+    if predicted and cell.N != SCALE:  # there it is what the others are predicted by
+        end = max(gap.shown[-1] for gap in cell.gaps)
+        axis.plot(predicted, LEVEL, "v", ms=5, color=colour, zorder=3)
+        if cell.N > SCALE and DURATION * predicted <= end:
+            axis.plot(DURATION * predicted, LEVEL, "v", ms=5, color=colour, mfc="white", zorder=3)
+
+
+def _onsets(axis: Axes, cells: Sequence[Cell], widths: Sequence[int]) -> None:
+    """The onset of each training over N, with a line of slope one through those of each width."""
+    powers = in_proportion(cells).numbers
+    for kernels, marker in zip(widths, _WIDTHS, strict=False):
+        row = [cell for cell in cells if cell.kernels == kernels]
+        found = [(cell.N, onset) for cell in row for gap in cell.gaps if (onset := gap.onset())]
+        if not found:
+            continue
+        N, onset = np.array(found).T
+        ends = np.array([min(cell.N for cell in row), max(cell.N for cell in row)])
+        axis.plot(ends, ends * np.exp(np.log(onset / N).mean()), "--", color=COLOURS["null"], lw=0.8)
+        power = powers.get(name := f"{kernels} kernels")
+        label = name + (f": power {power}" if power else "")
+        axis.plot(N, onset, marker, ms=5, color="0.25", mfc="none", label=label)
+    axis.plot([], [], "--", color=COLOURS["null"], lw=0.8, label="in proportion to N")
+    axis.set(xscale="log", yscale="log", xlabel="N", ylabel=f"images shown at the onset, {LEVEL:g} dB")
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high * (high / low) ** 0.35)
+    axis.legend(fontsize=7, loc="upper left", handlelength=1.2)

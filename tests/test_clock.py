@@ -1,0 +1,434 @@
+"""The clock: the gap, its null and its onset, and the statements on time and on size, on made-up curves."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from galgen.compare.clock import LEVELS, MOST, START, gap, mean_onset, psnr_along
+from galgen.compare.clock_size import DURATION, crossing, elapsed, plateau, predicted_onset, readings
+from galgen.compare.clock_time import Cell, in_proportion, power_laws
+from galgen.figures.clock import clock_figure
+from galgen.runs.errors import GalgenError
+
+WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
+
+
+def pool(rng, milestones, images, scatter=0.5):
+    """PSNR of images as they come: of unequal difficulty, that learn at unequal rates, with heavy tails."""
+    difficulty, rate = rng.normal(34, 2, images), 1 + 0.3 * rng.standard_t(4, images)
+    learnt = np.log2(1 + np.arange(milestones))[:, None] * rate
+    return difficulty + learnt + scatter * rng.standard_t(5, (milestones, images))
+
+
+def curve(N, true, end, *, seed=0, scatter=0.5, held=200, start=START, count=16):
+    """g of a training whose gap is, but for the images, `true(t)` dB after t images shown."""
+    rng = np.random.default_rng([seed, N])
+    shown = np.unique([*np.geomspace(start, end, count).round().astype(int), int(0.9 * end)])
+    own, rest = min(N, MOST), held
+    psnr = rng.normal(34, 2, own + rest) + scatter * rng.normal(size=(len(shown), own + rest))
+    psnr[:, :own] += np.where(shown > start, true(shown), 0)[:, None]
+    return gap(shown, psnr[:, :own], psnr[:, own:], permutations=99, start=start)
+
+
+def rising(onset):
+    """1 dB at the onset, and a decibel or more for every doubling after it."""
+    return lambda t: np.log2(1 + (t / onset) ** 1.5)
+
+
+def flat(level):
+    return lambda t: np.full(len(t), float(level))
+
+
+def cell(kernels, N, onsets, end, *, seed=0, true=rising, **how):
+    """Trainings with these onsets."""
+    curves = [curve(N, true(onset), end, seed=[seed, kernels, k], **how) for k, onset in enumerate(onsets)]
+    return Cell(kernels, N, curves, N * 256 / WEIGHTS[kernels])
+
+
+def hour(powers, *, factor=1.05, scatter=0.2, at_100=None):
+    """Six cells of two trainings each, A a factor later than the law and B as much sooner."""
+    at_100 = at_100 or {8: 80_000, 4: 190_000}
+    found = []
+    for kernels, power in powers.items():
+        for N in (10, 30, 100):
+            onset = at_100[kernels] * (N / 100) ** power
+            found.append(cell(kernels, N, [onset * factor, onset / factor], 4 * onset, scatter=scatter))
+    return found
+
+
+# The gap
+
+
+def test_the_gap_is_what_a_hand_computes():
+    shown = [100, 200, 400]
+    own = np.array([[30, 32], [31, 35], [36, 36]])
+    held_out = np.array([[28, 31, 34], [29, 31, 36], [29, 32, 35]])
+    found = gap(shown, own, held_out, start=100)
+    assert found.value == pytest.approx([0, 2 - 1, 5 - 1])
+    # variances of the rises over their number: 2/2 + 1/3, and 2/2 + 0
+    assert found.error == pytest.approx([0, np.sqrt(1 + 1 / 3), 1])
+    assert found.onset(2) == pytest.approx(200 * 2 ** (1 / 3)) and found.onset(4.5) is None
+    assert found.at(200 * 2**0.5).value == pytest.approx(2.5)
+    assert found.gained(400).value == pytest.approx(3) and found.optimum == 1
+    half = stats.t.ppf(0.975, 1)  # Welch: the held-out images rise alike
+    assert found.at(400).high == pytest.approx(4 + half) and found.at(400).n == 5
+    assert found.p[0] == 1 and (found.null[0] <= found.null[1]).all()
+
+
+def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
+    own = np.zeros((7, 2)) + np.array([-9, 0, 2, 0.5, 1.5, 2.5, 4])[:, None]
+    found = gap([512, START, 4096, 8192, 16384, 32768, 65536], own, np.zeros((7, 3)))
+    assert found.shown[0] == START and found.value[0] == 0
+    assert [found.onset(level) for level in LEVELS] == pytest.approx(
+        [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
+    )
+
+
+def test_the_onset_of_several_trainings_is_their_geometric_mean():
+    early, late, never = (
+        gap([START, 4 * START], np.full((2, 2), [[0], [top]]), np.zeros((2, 2))) for top in (4, 2, 0)
+    )
+    assert mean_onset([early, late]) == pytest.approx(START * 4**0.375)  # a quarter and a half of the way
+    assert mean_onset([early, never]) is None and mean_onset([]) is None
+
+
+def test_the_null_is_uniform_and_rejects_at_its_rate():
+    rng = np.random.default_rng(0)
+    p = []
+    for k in range(400):
+        psnr, own = pool(rng, 4, 60), rng.permutation(60) < (10, 30)[k % 2]
+        p.append(gap([START, 4096, 8192, 16384], psnr[:, own], psnr[:, ~own], permutations=199, seed=k).p[1:])
+    p = np.array(p)
+    for column in p.T:
+        assert stats.kstest(column, "uniform").pvalue > 0.01
+        low, high = stats.binom.interval(0.99, len(p), 0.05)
+        assert low <= (column <= 0.05).sum() <= high
+
+
+def test_the_interval_of_the_gap_covers_its_share():
+    covered = []
+    for seed in range(300):
+        found = curve(10, flat(0), 16_384, seed=seed, count=4).at(16_384)
+        covered.append(found.low <= 0 <= found.high)
+    low, high = stats.binom.interval(0.99, len(covered), 0.95)
+    assert low <= sum(covered) <= high
+
+
+def test_networks_that_favour_nothing_have_no_onset():
+    found = [curve(10, flat(0), 100_000, seed=seed).onset() for seed in range(100)]
+    assert sum(onset is not None for onset in found) <= 1
+
+
+def test_psnr_along_a_training_has_one_noise_and_sees_what_is_copied():
+    images = np.random.default_rng(0).integers(40, 216, (30, 1, 8, 8), dtype=np.uint8)
+    own, held_out = images[:10], images[10:]
+    bank = torch.from_numpy(own).float() / 255
+
+    def denoiser(share):
+        """Keeps y, but for a share of the training image nearest to it."""
+        return lambda y, sigma: (
+            (1 - share) * y + share * bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]
+        )
+
+    shown, a, b = psnr_along(zip([START, 4096, 8192], [0, 0, 0.5], strict=True), denoiser, own, held_out)
+    assert a.shape == (3, 10) and b.shape == (3, 20) and shown.tolist() == [START, 4096, 8192]
+    np.testing.assert_array_equal(a[0], a[1])  # the same noise at every milestone
+    noise = np.concatenate([a[0], b[0]])
+    assert len(np.unique(noise)) == 30 and noise.mean() == pytest.approx(20, abs=0.5)  # each its own
+    np.testing.assert_array_equal(psnr_along([(0, 0)], denoiser, own[:3], held_out)[2][0], b[0])
+    found = gap(shown, a, b)
+    assert found.value[1] == 0 and found.value[2] > 3 and found.onset() and found.p[2] < 0.01
+    untrained = psnr_along(zip([START, 4096], [0, 0.0], strict=True), denoiser, own, held_out)
+    assert gap(*untrained).onset() is None
+    many = np.repeat(images, 9, axis=0)
+    assert psnr_along([(1, 0)], denoiser, many, many)[1].shape == (1, MOST)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shown": [START, START, 9000]}, "milestones must grow"),
+        ({"shown": [1000, 4096, 9000]}, "t_0, 2048 images shown, must be a milestone"),
+        ({"start": 9000}, "t_0, 9000 images shown, must be a milestone before the last"),
+        ({"own": np.zeros((3, 1))}, "two own images or more, not 1"),
+        ({"held_out": np.zeros((3, 0))}, "two held-out images or more, not 0"),
+        ({"own": np.zeros((2, 5))}, "PSNR of own images: "),
+        (
+            {"held_out": np.array([[1.0, 2], [3, np.nan], [5, 6]])},
+            "held-out image 1 after 4096 images shown is nan",
+        ),
+        ({"own": np.array([[1.0, 2], [3, 4], [np.inf, 6]])}, "own image 0 after 9000 images shown is inf"),
+    ],
+)
+def test_what_no_gap_can_be_made_of_is_refused_by_name(change, words):
+    given = {"shown": [START, 4096, 9000], "own": np.zeros((3, 4)), "held_out": np.zeros((3, 4))} | change
+    with pytest.raises(GalgenError, match=words):
+        gap(**given)
+
+
+def test_a_time_that_was_not_asked_is_refused():
+    with pytest.raises(GalgenError, match="known between 2048 and 9000 images shown, not after 10000"):
+        gap([START, 9000], np.eye(2), np.eye(2)).at(10_000)
+
+
+# Time
+
+
+def test_an_onset_in_proportion_is_held():
+    found = in_proportion(hour({8: 1.0, 4: 1.05}))
+    assert found.verdict == "held" and len(found.numbers) == 2 and "N to the power of" in found.reason
+    assert found.numbers["8 kernels"].value == pytest.approx(1, abs=0.1)
+    assert abs(found.beside["curvature, 8 kernels"].value) < 0.1
+    assert {"power at 2 dB, 8 kernels", "power at 3 dB, 4 kernels"} <= set(found.beside)
+
+
+@pytest.mark.parametrize("powers", [{8: 0.0, 4: 0.0}, {8: 2.0, 4: 2.0}, {8: 1.0, 4: 0.2}])
+def test_an_onset_that_does_not_depend_on_N_or_goes_as_its_square_is_not_held(powers):
+    assert in_proportion(hour(powers, at_100={8: 300_000, 4: 900_000})).verdict == "not held"
+
+
+def test_scatter_makes_it_underpowered_and_curvature_shows():
+    assert in_proportion(hour({8: 1.0, 4: 1.0}, factor=2)).verdict == "underpowered"
+    assert in_proportion(hour({8: 1.25, 4: 1.0}, factor=1.15)).verdict == "underpowered"
+    bent = {
+        8: {n: [n**1.0 * np.exp(0.5 * np.log(n / 30) ** 2 + e) for e in (0.1, -0.1)] for n in (10, 30, 100)}
+    }
+    law = power_laws(bent)[8]
+    assert law.curvature.low > 0 and law.curvature.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda cells: [c for c in cells if c.kernels == 8], "1 of 2 widths have 3 N of 100 or fewer"),
+        (lambda cells: [c for c in cells if c.N > 10], "0 of 2 widths"),
+        (
+            lambda cells: [*cells[1:], Cell(8, 10, cells[0].gaps[:1], 0)],
+            "fewer than 2 trainings: 8 kernels at N = 10",
+        ),
+        (
+            lambda cells: [
+                *cells[1:],
+                cell(8, 10, [8e3, 1], 40_000, true=lambda t: rising(t) if t > 1 else flat(0)),
+            ],
+            "a training without an onset: 8 kernels at N = 10",
+        ),
+        (lambda cells: [], "0 of 2 widths"),
+    ],
+)
+def test_what_is_missing_is_named(change, words):
+    found = in_proportion(change(hour({8: 1.0, 4: 1.0})))
+    assert found.verdict == "not testable here" and words in found.reason and not found.numbers
+
+
+def test_one_cell_in_two_is_refused():
+    one, *others = hour({8: 1.0, 4: 1.0})
+    for statement in (in_proportion, plateau):
+        with pytest.raises(
+            GalgenError, match="two cells of 8 kernels at N = 10: put all its trainings into one"
+        ):
+            statement([one, one, *others])
+
+
+def test_sets_above_the_scale_and_widths_with_few_N_do_not_count():
+    cells = hour({8: 1.0, 4: 1.0})
+    others = [cell(8, 300, [1e6, 1e6], 4_000_000), cell(16, 100, [4e3, 4e4], 200_000)]
+    assert in_proportion(cells + others) == in_proportion(cells)
+
+
+@pytest.mark.parametrize("scatter", [0.05, 0.4])
+def test_the_interval_of_the_power_covers_it(scatter):
+    rng = np.random.default_rng(0)
+    covered, verdicts = [], 2000
+    for _ in range(verdicts):
+        onsets = {
+            kernels: {N: 800 * N**b * np.exp(rng.normal(0, scatter, 2)) for N in (10, 30, 100)}
+            for kernels, b in ((8, 1.0), (4, 0.8))
+        }
+        laws = power_laws(onsets)
+        covered.append([laws[k].power.low <= b <= laws[k].power.high for k, b in ((8, 1.0), (4, 0.8))])
+        covered[-1].append(laws[8].curvature.low <= 0 <= laws[8].curvature.high)
+    low, high = stats.binom.interval(0.999, verdicts, 0.95)
+    assert all(low <= total <= high for total in np.sum(covered, axis=0))
+
+
+def test_a_power_law_of_one_N_or_of_single_trainings_is_refused():
+    with pytest.raises(GalgenError, match="two N at every width, and two trainings in some cell"):
+        power_laws({8: {10: [8000, 9000]}})
+    with pytest.raises(GalgenError, match="two N at every width"):
+        power_laws({8: {10: [8000], 30: [9000]}})
+
+
+# Size
+
+
+def large(kernels, N, *, at_100, onset=None, level=0.1, through=DURATION, trainings=2):
+    """Trainings through so many predicted onsets, with an onset in units of the predicted one, or without."""
+    predicted = at_100[kernels] * N / 100
+    what = [onset * predicted if onset else level] * trainings
+    end = int(1.05 * through * predicted)
+    return cell(kernels, N, what, end, true=rising if onset else flat, scatter=0.3)
+
+
+AT_100 = {4: 190_000, 8: 80_000, 16: 40_000}
+
+
+def night(**large_cells):
+    """The scale of three widths, and cells such as `w4_1000` above it."""
+    cells = [cell(k, 100, [t * 1.05, t / 1.05], 3.2 * t) for k, t in AT_100.items()]
+    for name, how in large_cells.items():
+        kernels, N = map(int, name[1:].split("_"))
+        cells.append(large(kernels, N, at_100=AT_100, **how))
+    return cells
+
+
+def test_predicted_onsets_are_those_of_the_same_width_in_proportion():
+    cells = night()
+    assert predicted_onset(cells, 8, 1000) == pytest.approx(800_000, rel=0.1)
+    assert predicted_onset(cells, 2, 1000) is None
+    assert predicted_onset([Cell(8, 100, cells[1].gaps[:1], 0)], 8, 1000) is None
+
+
+def test_a_plateau_with_a_crossing_is_held():
+    cells = night(w4_300={"onset": 1.2}, w4_1000={}, w8_1000={"onset": 1.5}, w16_1000={"onset": 1})
+    for said in (plateau(cells), crossing(cells)):
+        assert said.verdict == "held" and said.load == pytest.approx(1000 * 256 / 30_000)
+        assert (
+            "4 kernels at N = 1\N{NO-BREAK SPACE}000 (8.5 numbers a weight): not memorized, g = "
+            in said.reason
+        )
+        assert "4 kernels at N = 1\N{NO-BREAK SPACE}000, training 2" in said.numbers
+    assert [r.state for r in readings(cells).values()] == ["memorized"] * 2 + ["not memorized"] + [
+        "memorized"
+    ] * 4
+
+
+def test_time_as_far_as_we_could_see():
+    cells = night(w4_300={"onset": 1}, w4_1000={"onset": 1.1, "through": 2}, w8_1000={"onset": 1})
+    for said in (plateau(cells), crossing(cells)):
+        assert said.verdict == "not held" and said.load == pytest.approx(8.53, abs=0.01)
+        assert said.reason.startswith(
+            "time, as far as we could see: even 4 kernels at N = 1\N{NO-BREAK SPACE}000 memorize"
+        )
+
+
+def test_a_plateau_without_a_crossing():
+    alone = night(w4_1000={})
+    assert plateau(alone).verdict == "held" and crossing(alone).verdict == "not testable here"
+    neither = night(w4_1000={}, w16_1000={})
+    assert plateau(neither).verdict == "held" and crossing(neither).verdict == "underpowered"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"w8_1000": {"onset": 1}},  # the narrowest network was not asked
+        {"w4_1000": {"level": 0.7}, "w8_1000": {"onset": 1}},  # neither low nor an onset
+        {"w4_1000": {"onset": 3.5}, "w8_1000": {"onset": 1}},  # late, and still rising
+        {"w8_300": {}, "w8_1000": {"onset": 1}},  # a larger set of the same width is memorized
+        {
+            "w8_300": {},
+            "w4_300": {"onset": 1},
+            "w4_1000": {"level": 0.7},
+        },  # and so is the set by a narrower one
+    ],
+)
+def test_what_is_neither_memorized_nor_clearly_not_is_underpowered(cells):
+    assert plateau(night(**cells)).verdict == "underpowered"
+    assert crossing(night(**cells)).verdict in ("underpowered", "not testable here")
+
+
+def test_slow_growth_below_the_level_is_no_plateau():
+    growing = lambda t: np.minimum(0.35, 0.3 * np.log2(np.maximum(t / 3e6, 1)))  # noqa: E731
+    cells = [*night(), cell(4, 1000, [1, 2], 6_000_000, true=lambda _: growing, scatter=0.2)]
+    (read,) = [r for place, r in readings(cells).items() if place == (4, 1000)]
+    assert read.state == "undecided" and max(g.high for g in read.gaps) < 0.5
+
+
+def test_a_jump_as_the_rate_falls_is_no_plateau():
+    end = 6_000_000
+    jump = lambda t: np.where(t >= 0.95 * end, 0.9, 0.0)  # noqa: E731
+    cells = [*night(), cell(4, 1000, [1, 2], end, true=lambda _: jump)]
+    assert readings(cells)[4, 1000].state == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({}, "no N above 100"),
+        ({"w4_1000": {"through": 2}}, "fewer than 3 predicted onsets shown"),
+        (
+            {"w4_1000": {"trainings": 1}, "w8_1000": {"through": 1}},
+            "4 kernels at N = 1\N{NO-BREAK SPACE}000 (8.5 numbers a weight): fewer than 2 trainings",
+        ),
+    ],
+)
+def test_what_size_cannot_be_asked_of(cells, words):
+    said = plateau(night(**cells))
+    assert said.verdict == "not testable here" and words in said.reason
+    assert crossing(night(**cells)).verdict == "not testable here"
+
+
+def test_the_hour_cannot_ask_of_size_nor_can_a_width_without_a_scale():
+    assert plateau(hour({8: 1.0, 4: 1.0})).verdict == "not testable here"
+    assert plateau([]).verdict == crossing([]).verdict == "not testable here"
+    unscaled = plateau([large(4, 1000, at_100=AT_100)])
+    assert unscaled.verdict == "not testable here" and "no onset at N = 100 to predict by" in unscaled.reason
+
+
+# The main models
+
+
+def test_how_many_onsets_of_its_own_recipe_went_by():
+    main = curve(4000, flat(0.05), 72_000, scatter=0.2)
+    smaller = {
+        10: [curve(10, rising(8000), 72_000, scatter=0.1)],
+        100: [curve(100, rising(60_000), 144_000, scatter=0.1)] * 2,
+        1000: [curve(1000, flat(0), 72_000)],
+    }
+    found = elapsed(main, 4000, smaller)
+    assert list(found.predicted) == [10, 100] and found.predicted[10] == pytest.approx(3.2e6, rel=0.1)
+    assert found.onsets == pytest.approx(72_000 / 2.4e6, rel=0.1) and found.confounded
+    assert "each 18 times; in proportion to N = 100 memorization begins after 2" in found.words
+    assert "so that 0.03 predicted onsets went by. The gap is 0.0" in found.words
+
+    nothing = elapsed(main, 4000, {1000: smaller[1000]})
+    assert nothing.onsets is None and nothing.confounded and "no smaller N has an onset" in nothing.words
+    long = elapsed(curve(4000, flat(0), 10_000_000), 4000, smaller)
+    assert long.onsets > 3 and not long.confounded
+    assert not elapsed(
+        curve(4000, rising(20_000), 72_000), 4000, smaller
+    ).confounded  # it had time: it copies
+
+
+# The figure
+
+
+def test_the_figure_has_a_panel_for_each_width_and_the_onsets_over_N():
+    figure = clock_figure(hour({8: 1.0, 4: 1.0}))
+    narrow, wide, onsets = figure.axes
+    assert [panel.get_title() for panel in (narrow, wide)] == ["4 kernels", "8 kernels"]
+    assert [text.get_text() for text in wide.get_legend().get_texts()] == [
+        "10 (0.021)",
+        "30 (0.064)",
+        "100 (0.21)",
+    ]
+    labels = [text.get_text() for text in onsets.get_legend().get_texts()]
+    assert labels[0].startswith("4 kernels: power ") and labels[-1] == "in proportion to N"
+    assert sum(line.get_marker() == "v" for line in narrow.lines) == 2  # predicted for N = 10 and 30
+    assert sum(line.get_marker() == "o" for line in narrow.lines) == 6
+    assert len(narrow.collections) == 6 and {"-", "--"} <= {line.get_linestyle() for line in narrow.lines}
+    plt.close(figure)
+
+
+def test_the_figure_marks_where_size_is_read_and_does_without_an_onset():
+    figure = clock_figure(
+        [*night(w4_1000={}, w8_1000={"through": 2}), cell(2, 10, [0, 0], 40_000, true=flat)]
+    )
+    least, narrow, wide, _, onsets = figure.axes
+    assert not any(line.get_marker() == "v" for line in least.lines) and len(onsets.lines) == 3 * 2 + 1
+    assert sum(line.get_marker() == "v" and line.get_mfc() == "white" for line in narrow.lines) == 1
+    assert sum(line.get_marker() == "v" for line in wide.lines) == 1  # the training ended before
+    plt.close(figure)
