@@ -16,7 +16,6 @@ import datetime
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -30,7 +29,6 @@ from galgen.figures import evidence
 from galgen.figures.results import plain, strip
 from galgen.figures.scoreboard import kept
 from galgen.figures.tables import beside_model_A
-from galgen.figures.training import onset_surfaces
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.store import provenance
@@ -53,12 +51,6 @@ def of_others(each: Experiment, models: Mapping[tuple[str, str], Training]) -> d
     """How alike the samples of others are to those of model A, by what they share with it."""
     cosines = beside_model_A(each, models).items()
     return {"cosines": [{"init": init, "images": of, "cosine": vars(found)} for (init, of), found in cosines]}
-
-
-def of_onset(study: Experiment) -> dict:
-    """When small networks begin to memorize, by each definition of it."""
-    found = onset_surfaces(study)
-    return {"definitions": [{"name": name} | asdict(each) for name, each in found.items()]}
 
 
 def main() -> None:
@@ -84,7 +76,7 @@ def main() -> None:
     others = read_json(given.out) if given.out.is_file() else {}
     before = others.get(first.dataset.name, {})
     before = before if before.items() >= about.items() else {"scores": []}
-    found, missing = {"pairs": [], "against": [], "onset": []}, []
+    found, missing = {"pairs": [], "against": []}, []
 
     def ask(
         part: str, each: Experiment, models: Sequence[Training], answer: Callable[[], dict], what: str = ""
@@ -114,8 +106,6 @@ def main() -> None:
                 model_A = each.pair(next(iter(models.values())).N)[0]
                 answer = functools.partial(of_others, each, models)
                 ask("against", each, [model_A, *models.values()], answer, what)
-    study = Experiment(parameters, first.store, family="clock8")
-    ask("onset", study, study.trainings(), functools.partial(of_onset, study))
     scores = [one.pop("scores", []) for part in found.values() for one in part]
     found |= about | provenance() | {"missing": missing, "scores": list(itertools.chain(*scores))}
     write_json(given.out, others | {first.dataset.name: plain(found)})

@@ -31,7 +31,7 @@ PROFILES = {
         samples=16,
         diffusion=DiffusionSettings(N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512),
-        clock4=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
+        clock4=ClockSettings(N=(8, 24), kernels=3, passes_per_image=64, images_cap=512, milestones=4),
         clock8=ClockSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         clock16=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),

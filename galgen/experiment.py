@@ -1,20 +1,5 @@
 """One run of the book: a profile, a data set, the sizes N, a seed; and the trainings it needs.
 
-The two-models framework compares, for each N and each family of models,
-
-    A = model(initialisation 0, data order and noise 0, images A)
-    B = model(initialisation 1, data order and noise 1, images B)
-
-The 2x2 design at one N compares model A with three more, to separate what initialisation and data do. Order
-and noise always differ, or "same and same" would be one and the same run:
-
-                          same images (A)        disjoint images (B)
-    same initialisation   (0, 1, A)              (0, 1, B)
-    another               (2, 2, A)              (1, 1, B) = model B
-
-A foreign model has seen images of another data set (`galgen.settings.Foreign`): how much A agrees with it
-is no finding. It shares no seed with the others.
-
 A training is in the store under its kind, its recipe (`Experiment.recipe`) and its images. Its recipe is all
 that decides how it ends: the settings of its family, its length, seeds and precision, where weights are kept
 along the way, and the code of its networks, of its learner, of its schedule, and of what each step sees.
@@ -45,8 +30,7 @@ from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 from galgen.runs.stream import Stream
-
-FIRST_FOREIGN = 100  # number of the first foreign model's seeds, beyond those of all pairs
+from galgen.trainings import Trainings
 
 
 def _device() -> str:
@@ -62,7 +46,7 @@ def loaded(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, 
     return networks
 
 
-class Experiment:
+class Experiment(Trainings):
     """The data, splits and models of one set of parameters, made when they are asked for.
 
     Args:
@@ -158,44 +142,6 @@ class Experiment:
         """The images a model is trained on, uint8 (N, 1, H, W)."""
         dataset = self.foreign_dataset(training.foreign) if training.foreign else self.dataset
         return dataset.images[getattr(self.split(training.N, foreign=training.foreign), training.half)]
-
-    def pair(self, N: int, k: int = 0) -> tuple[Training, Training]:
-        """Models A and B of the k-th pair; no two models share initialisation, order or noise."""
-        return self._training(N, "A", 2 * k, 2 * k), self._training(N, "B", 2 * k + 1, 2 * k + 1)
-
-    def pairs(self, N: int) -> list[tuple[Training, Training]]:
-        """All the pairs the family has at N."""
-        return [self.pair(N, k) for k in range(self.settings.more_pairs.get(N, self.settings.pairs))]
-
-    def design(self) -> dict[tuple[str, str], Training]:
-        """The four models that model A is held against in the 2x2, by (initialisation, images), or none."""
-        if self.settings.design_N is None:
-            return {}
-        N = self.settings.design_N if self.settings.design_N in self.sizes else self.sizes[0]
-        return {
-            ("same", "same"): self._training(N, "A", 0, 1),
-            ("other", "same"): self._training(N, "A", 2, 2),
-            ("same", "disjoint"): self._training(N, "B", 0, 1),
-            ("other", "disjoint"): self._training(N, "B", 1, 1),
-        }
-
-    def foreign(self) -> list[Training]:
-        """The models that have seen other images, at the largest N, one for each name in the settings."""
-        made = []
-        for k, name in enumerate(self.settings.foreign):
-            # of one kind A's images and B's in turn, as are those of the pairs
-            half = "AB"[self.settings.foreign[:k].count(name) % 2]
-            seed = FIRST_FOREIGN + k
-            made.append(self._training(self.sizes[-1], half, seed, seed, foreign=name))
-        return made
-
-    def trainings(self) -> list[Training]:
-        """Every training of the family, longest first so that two cores end together."""
-        if not self.sizes:
-            return []
-        wanted = {t for N in self.sizes for pair in self.pairs(N) for t in pair}
-        wanted |= {*self.design().values(), *self.foreign()}
-        return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
@@ -351,9 +297,6 @@ class Experiment:
         """Parameters of a model that are trained."""
         networks = {name: net for name, net in self._networks(0).items() if name != "average"}
         return sum(p.numel() for net in networks.values() for p in net.parameters())
-
-    def _training(self, N: int, half: str, init: int, order: int, *, foreign: str = "") -> Training:
-        return Training(N, half, init, order, foreign, self.family.name)
 
     def _networks(self, seed: int) -> dict[str, nn.Module]:
         with torch.random.fork_rng(devices=[]):

@@ -138,7 +138,7 @@ class ClockSettings(DiffusionSettings):
     def kept(self, N: int) -> list[int]:
         """Log-spaced from 2 048 on, and where the rate begins to fall."""
         end = self.images_shown(N)
-        return sorted({*log_spaced(min(EARLY[1], end), end, self.milestones), end * 9 // 10})
+        return sorted({*log_spaced(min(EARLY[1], end // 4), end, self.milestones), end * 9 // 10})
 
 
 class ConditionalSettings(DenoiserSettings):
@@ -228,7 +228,9 @@ class Profile(Closed, strict=True):
     save_every: float = 60.0  # seconds between two of its checkpoints, which come with a line
     diffusion: DiffusionSettings = DiffusionSettings()
     conditional: ConditionalSettings = ConditionalSettings()
-    clock4: ClockSettings = ClockSettings(kernels=4, lengths={10: 60_000, 30: 120_000, 100: 400_000})
+    clock4: ClockSettings = ClockSettings(
+        N=(10, 30, 100), kernels=4, lengths={10: 60_000, 30: 120_000, 100: 400_000}
+    )
     clock8: ClockSettings = ClockSettings(N=(10, 30, 100), lengths={10: 40_000, 30: 100_000, 100: 200_000})
     clock16: ClockSettings = ClockSettings(kernels=16)
     glow: GlowSettings = GlowSettings()

@@ -8,9 +8,10 @@ import pytest
 
 from galgen.data.simulate import images as simulate
 from galgen.models import families
-from galgen.runs import code, training
+from galgen.runs import code
 from galgen.runs.code import code_version, notebook_version, reached
 from galgen.runs.errors import GalgenError
+from galgen.runs.stream import Stream
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def test_comments_docstrings_and_annotations_do_not_make_another_version(module)
     assert versions[0] == versions[1] != versions[2]
 
 
+DENOISERS = ("diffusion", "conditional", *families.STUDIES)
 MODULE, DEFINITION = code._module.__wrapped__, code._definition.__wrapped__
 
 
@@ -52,8 +54,8 @@ def edited(monkeypatch, name, old, new):
 def versions():
     """Of each family's trainings and samples, and of the simulated galaxies."""
     found = {"galaxies": code_version(simulate.simulate)}
-    for name, family in families.FAMILIES.items():
-        found[name, "training"] = code_version(family.networks, family.learner, training.train)
+    for name, family in (families.FAMILIES | families.STUDIES).items():
+        found[name, "training"] = code_version(family.networks, family.learner, Stream)
         found[name, "samples"] = code_version(family.draw)
     return found
 
@@ -61,7 +63,8 @@ def versions():
 @pytest.mark.parametrize(
     ("name", "old", "new", "void"),
     [
-        ("galgen.models.sampling", "1.5 * estimate", "1.4 * estimate", {("diffusion", "samples")}),
+        ("galgen.models.sampling", "(2 * last)", "(3 * last)", {(name, "samples") for name in DENOISERS}),
+        ("galgen.models.unet", "relu_()", "relu()", {(name, "training") for name in DENOISERS}),
         ("galgen.models.glow", "2 * (raw / 2)", "3 * (raw / 3)", {("glow", "training")}),
         ("galgen.runs.errors", "class GalgenError(Exception)", "class GalgenError(ValueError)", set()),
         ("galgen.data.preprocess", "np.rint(", "np.floor(", {"galaxies"}),
@@ -86,9 +89,24 @@ def test_a_method_reaches_what_it_names_and_the_methods_it_calls(module):
     assert reached(loaded.A) == {f"methods.{name}" for name in ("A", "f", "g", "K", "L")}
 
 
+def test_a_method_reaches_what_its_class_inherits(module):
+    source = (
+        "def f():\n    return 1\ndef g():\n    return 2\n"
+        "class A:\n    def one(self):\n        return f()\n    def two(self):\n        return g()\n"
+        "class B(A):\n    def one(self):\n        return super().one()\n"
+        "class C(B):\n    def one(self):\n        return self.two()\n"
+    )
+    loaded = module("galgen.inherited", source)
+    exec(compile(source, loaded.__file__, "exec"), loaded.__dict__)
+    found = {name.removeprefix("galgen.inherited.") for name in reached(loaded.B.one)}
+    assert found == {"B.one", "A.one", "f"}
+    found = {name.removeprefix("galgen.inherited.") for name in reached(loaded.C.one)}
+    assert found == {"C.one", "A.two", "g"}
+
+
 def test_values_of_the_configuration_are_no_code(monkeypatch):
     before = versions()
-    edited(monkeypatch, "galgen.config", "kernels: int = 16", "kernels: int = 17")
+    edited(monkeypatch, "galgen.settings", "kernels: int = 16", "kernels: int = 17")
     assert versions() == before
 
 
@@ -102,7 +120,7 @@ def test_a_notebook_depends_on_its_cells_and_what_they_reach(tmp_path, monkeypat
     before = notebook_version(path)
     assert notebook_version(path) == before != notebook_version(notebook("1 + 1"))
     path = notebook("from galgen.models import sampling", "sampling.noise([], (1,))")
-    edited(monkeypatch, "galgen.models.sampling", "1.5 * estimate", "1.4 * estimate")
+    edited(monkeypatch, "galgen.models.sampling", "(2 * last)", "(3 * last)")
     assert notebook_version(path) == before
     edited(monkeypatch, "galgen.models.sampling", "torch.randn(", "torch.rand(")
     assert notebook_version(path) != before

@@ -4,22 +4,20 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from galgen.compare.onset import Onsets, definitions
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import Parameters
 from galgen.experiment import Experiment
-from galgen.figures import night, training
-from galgen.figures.results import measured, plain, strip
+from galgen.figures import night
+from galgen.figures.results import measured, strip
 from galgen.figures.scoreboard import from_kept
-from galgen.runs.files import read_json, write_json
+from galgen.runs.files import write_json
 from galgen.runs.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -36,9 +34,8 @@ def found(trained, tmp_path_factory):
     folder, root = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("store")
     store = Store(shutil.copytree(trained.root, root, dirs_exist_ok=True))
     parameters = Parameters(profile="smoke", N=[12, 20])
-    flows, study = (Experiment(parameters, store, family=name) for name in ("glow", "onset"))
+    flows = Experiment(parameters, store, family="glow")
     flows.ensure(flows.design().values())
-    study.ensure(study.trainings())
     asked(root, folder)
     assert measured("night", folder / "elsewhere") == {}
     (run,) = measured("night", folder).values()
@@ -66,7 +63,7 @@ def test_what_was_answered_outlives_the_store_as_long_as_it_is_of_the_same_recip
     asked(tmp_path / "empty", tmp_path)
     (again,) = measured("night", tmp_path).values()
     assert again["pairs"] == others and len(again["missing"]) == len(found["missing"]) + 1
-    assert again["against"] == found["against"] and again["onset"] == found["onset"]
+    assert again["against"] == found["against"]
     assert again["scores"] == [score for score in found["scores"] if score["pair"] != lost["pair"]]
 
 
@@ -92,24 +89,6 @@ def test_what_others_share_with_model_A_stands_where_the_run_has_none(found):
     assert "12345678" in said and flows["commit"][:8] not in said
     for nothing in (None, found):
         assert "nothing" in night.design_table(nothing, "GAN").data
-
-
-def test_the_onsets_of_a_night_come_back_as_they_were_found(found, tmp_path):
-    (kept,) = found["onset"]
-    onsets = night.surfaces(found)
-    assert night.surfaces(None) == {} and list(onsets) == [each["name"] for each in kept["definitions"]]
-    assert list(onsets) == list(definitions({12: 0.9, 20: 0.8}))
-    plt.close(training.onset_figure(next(iter(onsets.values()))))
-    assert night.note(found, "onset").endswith(f"commit {kept['commit'][:8]}")
-    some, times = Estimate(0.7, 0.6, 0.8, 9), (2, 16, 128)
-    made = Onsets(
-        {9: 0.9, 100: 0.6}, {n: dict.fromkeys(times, some) for n in (9, 100)}, {9: some, 100: None}, some, 3.5
-    )
-    run = {"onset": [{"definitions": [{"name": "b"} | asdict(made), {"name": "a"} | asdict(made)]}]}
-    write_json(tmp_path / "run.json", plain(run))
-    again = night.surfaces(read_json(tmp_path / "run.json"))
-    assert list(again.items()) == [("b", made), ("a", made)]
-    assert list(again["a"].closer) == [9, 100] and list(again["a"].closer[9]) == [2, 16, 128]
 
 
 def test_what_a_night_changes_is_said_of_the_pairs_that_both_have(found):

@@ -4,15 +4,17 @@ from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from galgen.compare.clock import LEVEL
+from galgen.compare.clock import LEVEL, LEVELS, Gap
 from galgen.compare.clock_size import DURATION, predicted_onset
-from galgen.compare.clock_time import SCALE, Cell, arranged, in_proportion
+from galgen.compare.clock_time import SCALE, Cell, Statement, arranged, in_proportion
 from galgen.figures.style import COLOURS, shades, spaced
+from galgen.figures.tables import table
 
 _TRAININGS = ("-", "--", ":")  # A, B and others
 _WIDTHS = ("s", "o", "^", "D")
@@ -101,3 +103,45 @@ def _onsets(axis: Axes, cells: Sequence[Cell], widths: Sequence[int]) -> None:
     low, high = axis.get_ylim()
     axis.set_ylim(low, high * (high / low) ** 0.35)
     axis.legend(fontsize=7, loc="upper left", handlelength=1.2)
+
+
+def clock_table(cells: Iterable[Cell]) -> Markdown:
+    """For each cell when the gap of A and of B passes 1, 2 and 3 dB, its end, and the held-out optimum."""
+    rows = []
+    for cell in arranged(cells):
+        onsets = [" and ".join(_after(gap.onset(level)) for gap in cell.gaps) for level in LEVELS]
+        ends = " and ".join(f"{gap.value[-1]:.1f}" for gap in cell.gaps)
+        best = " and ".join(map(_best, cell.gaps))
+        end = spaced(int(cell.gaps[0].shown[-1]))
+        rows.append([cell.kernels, spaced(cell.N), f"{cell.load:.2g}", *onsets, end, ends, best])
+    levels = [f"{level:g} dB after" for level in LEVELS]
+    head = [
+        "kernels",
+        "N",
+        "numbers a weight",
+        *levels,
+        "end",
+        "g at the end, dB",
+        "held-out best at (g, dB)",
+    ]
+    return table(head, rows, before="Images shown; models A and B:")
+
+
+def _after(onset: float | None) -> str:
+    return spaced(int(round(onset, -2))) if onset else "–"
+
+
+def _best(gap: Gap) -> str:
+    k = gap.optimum
+    at = "the end" if k == len(gap.shown) - 1 else spaced(int(gap.shown[k]))
+    return f"{at} ({gap.value[k]:.1f})"
+
+
+def stated(*statements: Statement) -> Markdown:
+    """Statements with verdict, reason and margin, and what is printed beside them."""
+    lines = []
+    for each in statements:
+        beside = "; ".join(f"{name}: {value}" for name, value in each.beside.items() if value)
+        line = f"- **{each.text}** {each.verdict[0].upper()}{each.verdict[1:]}: {each.reason}."
+        lines.append(f"{line} *Margin*: {each.margin}." + (f" *Beside*: {beside}." if beside else ""))
+    return Markdown("\n".join(lines))

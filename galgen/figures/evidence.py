@@ -13,6 +13,8 @@ from torch import Tensor
 
 from galgen.compare.agreement import TwoModels, beyond, repaired, two_models
 from galgen.compare.calibrated import MOST
+from galgen.compare.clock import gap, psnr_along
+from galgen.compare.clock_time import Cell
 from galgen.compare.controls import Controls, rounded
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.discriminator import DiscriminatorTest, discriminator_test, score
@@ -55,6 +57,26 @@ def denoisers(experiment: Experiment) -> dict[str, object]:
     largest = {n: float(gap.max()) for n, gap in gaps(experiment).items()}
     found = map(float, np.median(curve.denoised, axis=1))
     return {"unseen": dict(zip(LITTLE.tolist(), found, strict=True)), "gaps": largest}
+
+
+def clock(studies: Iterable[Experiment]) -> list[Cell]:
+    """The gap between own and held-out images along the trainings of models A and B, by width and N.
+
+    Args:
+        studies: Of the clock's networks, one a width; their models are trained already, or are now.
+    """
+    cells = []
+    for study in studies:
+        held_out = study.dataset.images[study.split().validation]
+        for n in study.sizes:
+            gaps = []
+            for model in study.pair(n):
+                kept = study.train(model).summary["weights"]
+                along = ((shown, study.networks(model, shown)) for shown in kept)
+                curves = psnr_along(along, study.family.denoiser, study.images(model), held_out)
+                gaps.append(gap(*curves, start=kept[0]))
+            cells.append(Cell(study.settings.kernels, n, gaps, n * held_out[0].size / study.weights))
+    return cells
 
 
 def pairs(

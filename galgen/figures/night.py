@@ -1,13 +1,12 @@
 """Models that were trained for a night, as results/night.json keeps them, beside those of a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from galgen.compare.onset import Onsets
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.results import measured, unstrip
 from galgen.figures.scoreboard import UNITS, Board
@@ -101,29 +100,6 @@ def design_table(found: Mapping | None, label: str) -> Markdown:
     if not said:
         return Markdown("Of a night nothing on this is committed.")
     return Markdown("\n\n".join([*said, f"*{note(dict(found, against=night), 'against')}*"]))
-
-
-def surfaces(found: Mapping | None) -> dict[str, Onsets]:
-    """The onsets of the night's small networks by each definition; none if not all are trained."""
-
-    # JSON has its keys as text, and the file in the order of text.
-    def by_size(kept: Mapping, of: Callable = float) -> dict:
-        return {int(n): kept[n] and of(kept[n]) for n in sorted(kept, key=int)}
-
-    def estimate(kept: Mapping) -> Estimate:
-        return Estimate(**kept)
-
-    kept = next(iter((found or {}).get("onset", ())), {"definitions": ()})["definitions"]
-    return {
-        each["name"]: Onsets(
-            by_size(each["levels"]),
-            by_size(each["closer"], lambda curve: by_size(curve, estimate)),
-            by_size(each["at"], estimate),
-            each["power"] and estimate(each["power"]),
-            each["factor"],
-        )
-        for each in kept
-    }
 
 
 def note(found: Mapping, part: str = "pairs") -> str:

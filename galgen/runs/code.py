@@ -2,9 +2,9 @@
 
 A definition is a function, a class, or a constant of a module. It reaches what it names, in its own module or
 by import (`f`, `module.f`), and what that reaches in turn; a class counts as a whole, a method given as entry
-point for itself and for the methods that it calls on `self`. The version of some entry points is a hash of
-the syntax of all these definitions. So an edit of the sampler gives the samples another key and leaves the
-trainings alone, and an edit of one family's network voids no training of another.
+point for itself and for the methods that it calls on `self` or `super()`, also inherited ones. The version of
+some entry points is a hash of the syntax of all these definitions. So an edit of the sampler gives the samples
+another key and leaves the trainings alone, and an edit of one family's network voids no training of another.
 
 Comments, docstrings, annotations and layout are no part of a version. Neither are the values in
 `galgen.config` and `galgen.settings`: they enter keys as parameters, and of those modules only functions
@@ -147,6 +147,20 @@ def _target(module: str, name: str) -> Place | None:
     return _find(module, name) if name else (module, "")
 
 
+def _bases(module: str, name: str) -> list[Place]:
+    """The classes of galgen that a class is derived from."""
+    (node,) = _module(module).definitions[name]
+    places = (_find(module, base.id) for base in node.bases if isinstance(base, ast.Name))
+    return [place for place in places if place]
+
+
+def _method(module: str, owner: str, name: str) -> Place | None:
+    """Where a method of a class is defined: in it, or in a class of galgen that it is derived from."""
+    if f"{owner}.{name}" in _module(module).definitions:
+        return module, f"{owner}.{name}"
+    return next(filter(None, (_method(*base, name) for base in _bases(module, owner))), None)
+
+
 def _uses(node: ast.AST, module: str, known: _Module, owner: str) -> Iterator[Place]:
     """The places that a definition names, with `self` for methods of the class `owner`."""
     local = _imports(ast.walk(node))
@@ -156,10 +170,12 @@ def _uses(node: ast.AST, module: str, known: _Module, owner: str) -> Iterator[Pl
         while isinstance(n, ast.Attribute):
             parts.append(n.attr)
             n = n.value
+        if parts and owner and isinstance(n, ast.Call) and getattr(n.func, "id", "") == "super":
+            yield from filter(None, (_method(*base, parts[-1]) for base in _bases(module, owner)))
         if not isinstance(n, ast.Name) or (not parts and id(n) in roots):
             continue
-        if n.id == "self" and owner and parts and f"{owner}.{parts[-1]}" in known.definitions:
-            yield module, f"{owner}.{parts[-1]}"
+        if n.id == "self" and owner and parts and (method := _method(module, owner, parts[-1])):
+            yield method
             continue
         if n.id in local:
             place = _target(*local[n.id])
