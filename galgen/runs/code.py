@@ -3,7 +3,7 @@
 A definition is a function, a class, or a constant of a module. It reaches what it names, in its own module or
 by import (`f`, `module.f`), and what that reaches in turn; a class counts as a whole, a method given as entry
 point for itself and for the methods that it calls on `self` or `super()`, also inherited ones. The version of
-some entry points is a hash of the syntax of all these definitions. So an edit of the sampler gives the samples
+some entry points is a hash of the syntax of all these definitions. So an edit of the sampler gives samples
 another key and leaves the trainings alone, and an edit of one family's network voids no training of another.
 
 Comments, docstrings, annotations and layout are no part of a version. Neither are the values in
