@@ -33,6 +33,7 @@ References:
     2015, Adam, https://arxiv.org/abs/1412.6980.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
@@ -46,14 +47,14 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalised(G: Tensor) -> Tensor:
-    """U V^T, nearly, of a matrix G = U S V^T, both (rows, columns); zeros stay zeros."""
-    if G.shape[0] > G.shape[1]:
-        return orthogonalised(G.T).T
-    X = G / G.norm().clamp_min(_LEAST)
-    A, P = X @ X.T, None
+    """U V^T, nearly, of each matrix G = U S V^T, both (..., rows, columns); zeros stay zeros."""
+    if G.shape[-2] > G.shape[-1]:
+        return orthogonalised(G.mT).mT
+    X = G / G.norm(dim=(-2, -1), keepdim=True).clamp_min(_LEAST)
+    A, P = X @ X.mT, None
     for step in range(_STEPS):
-        M = torch.addmm(A, A, A, beta=_B, alpha=_C)
-        M.diagonal().add_(_A)
+        M = (A @ A).mul_(_C).add_(A, alpha=_B)
+        M.diagonal(dim1=-2, dim2=-1).add_(_A)
         P = M if P is None else M @ P
         if step < _STEPS - 1:
             A = M @ A @ M
@@ -76,16 +77,25 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:
         """Move every weight that has a gradient; there is no `closure` to give."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                momentum = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
-                ahead = weight.grad.add(momentum, alpha=group["momentum"])
-                rate = group["lr"] * max(1, weight.shape[0] / weight.shape[1]) ** 0.5
-                weight.sub_(orthogonalised(ahead.flatten(1)).reshape(weight.shape), alpha=rate)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            for weight in weights:
+                if not self.state[weight]:
+                    self.state[weight]["momentum"] = torch.zeros_like(weight)
+            momenta, gradients = [self.state[w]["momentum"] for w in weights], [w.grad for w in weights]
+            torch._foreach_mul_(momenta, group["momentum"])
+            torch._foreach_add_(momenta, gradients)
+            ahead = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
+            alike = defaultdict(list)  # a product of many small matrices costs half of as many products
+            for weight, direction in zip(weights, ahead, strict=True):
+                alike[weight.shape[-4:]].append((weight, direction.reshape(-1, *weight.shape[-4:])))
+            for (out, into, *_), pairs in alike.items():
+                moved, given = zip(*pairs, strict=True)
+                found = orthogonalised(torch.cat(given).flatten(2)).split([len(part) for part in given])
+                rate = group["lr"] * max(1, out / into) ** 0.5
+                for weight, direction in zip(moved, found, strict=True):
+                    weight.sub_(direction.reshape(weight.shape), alpha=rate)
 
 
 class Rates(Protocol):
@@ -119,8 +129,7 @@ def optimizers(
     """
     weights = []
     if rates.optimizer == "muon":
-        kinds = nn.Conv2d | nn.ConvTranspose2d
-        weights = [module.weight for module in net.modules() if isinstance(module, kinds)]
+        weights = [p for p in net.parameters() if p.ndim >= 4]
         weights = weights[1:-1] if ends == "adam" else weights
     taken = set(map(id, weights))
     rest = [p for p in net.parameters() if id(p) not in taken]
