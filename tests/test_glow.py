@@ -274,6 +274,7 @@ def test_paper_size_has_the_papers_parameters_and_latents():
     with torch.device("meta"):
         flow = Glow(size=64, channels=3, steps=32, levels=3, width=512)
     assert round(sum(p.numel() for p in flow.parameters()) / 1e6, 1) == 44.1
+    assert flow.to(memory_format=torch.channels_last) is flow  # as whoever loads networks asks of them all
     assert flow.latent_shapes == [(6, 32, 32), (12, 16, 16), (48, 8, 8)]
     assert [math.prod(shape) for shape in flow.latent_shapes] == [6144, 3072, 3072]
 

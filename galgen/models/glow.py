@@ -11,15 +11,17 @@ K steps, each of two layers:
     y = W e^s (x + b)                    actnorm (s, b: one number a channel) and the invertible 1x1
                                          convolution, together one matrix: log det = h w (sum s + log |det W|)
     y_2 = (x_2 + t(x_1)) e^r(x_1)        affine coupling, Eqs. (13)-(15): half of the channels shifts and
-                                         scales the other; log det = sum r
+                                         scales the other (`galgen.models.coupling`); log det = sum r
 
 W = P L U with a fixed permutation P, unit lower triangular L, and U with diagonal d, of fixed signs and
-learnt log |d|; log |det W| = sum log |d|. r = 2 tanh(h / 2), with h what the coupling's network says, stays
-within +-2: the logistic scale of the published code comes near 0, and the inverse, which divides by it,
-overflows. After its steps a level splits off half of the channels as its latents and hands on the rest; the
-last keeps all. Latents are normal with a mean and deviation that the channels handed on predict (learnt
-constants at the last level), the logarithm of the deviation bounded as r is, and `encode` returns them
-standardised, so that z ~ N(0, 1) at every level.
+learnt log |d|; log |det W| = sum log |d|. All steps of a level are of one shape, and their weights are
+stacked: what is computed of weights alone is computed for all of them at once.
+
+r = 2 tanh(h / 2), with h what the coupling's network says, stays within +-2: the logistic scale of the
+published code comes near 0, and the inverse, which divides by it, overflows. After its steps a level splits
+off half of the channels as its latents and hands on the rest; the last keeps all. Latents are normal with a
+mean and deviation that the channels handed on predict (learnt constants at the last level), the logarithm of
+the deviation bounded as r is, and `encode` returns them standardised, so that z ~ N(0, 1) at every level.
 
 The data lie in [-1/2, 1/2), but nothing keeps what is drawn there. So before all levels, with k = 32,
 
@@ -193,6 +195,8 @@ class Level(nn.Module):
 class Glow(nn.Module):
     """The flow; 44.1 million parameters at the paper's size 64, channels 3, steps 32 and width 512.
 
+    Within, tensors are (C, H, W, B): see `galgen.models.coupling`.
+
     Args:
         size: Pixels on a side, a multiple of 2^levels.
         channels: How often the gray image is fed: 3 gives the shapes of the paper's latents.
@@ -234,6 +238,10 @@ class Glow(nn.Module):
         sides = [size // 2 ** (k + 1) for k in range(levels)]
         self.latent_shapes = [(channels * 2 ** (k + 1 + (k == last)), s, s) for k, s in enumerate(sides)]
         self.register_buffer("initialized", torch.tensor(False))
+
+    def to(self, *where, memory_format: torch.memory_format | None = None, **given) -> "Glow":
+        """As of any module, but for the layout of 4-dimensional tensors: there are none within."""
+        return super().to(*where, **given)
 
     def dequantize(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Images (B, 1, H, W) in [0, 1] of 8 bits as x (B, channels, H, W) in [-1/2, 1/2).

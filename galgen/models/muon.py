@@ -17,7 +17,8 @@ A, so all of them commute, and the iteration can be done on the small Gram matri
 
     P <- M P,      A <- M A M,      from P = 1;      O = P X,
 
-which halves the time for the U-Net of the laptop profile.
+which halves the time for the U-Net of the laptop profile, but wants the precision of float32: in bfloat16 the
+directions that are small in G grow without bound.
 
 A |G| below 1e-7 counts as 1e-7. It is what is left of the momentum of a layer that no image excites any more:
 steps of full length would lead it on into that direction for ever, and the squares of numbers below 1e-22 are
@@ -65,7 +66,7 @@ class Muon(Optimizer):
     """The optimizer; its state is one momentum for each number of a weight.
 
     Args:
-        params: Weights of two dimensions or more, (out, in, ...), or groups of them.
+        params: Weights (out, in, k, k), or stacks of some (n, out, in, k, k), or groups of them.
         lr: eta; about 0.02, whatever the width of the network.
         momentum: mu.
     """
@@ -122,7 +123,8 @@ def optimizers(
     """The optimizers of a network, by name: Adam alone, or Muon for its convolutions and Adam for the rest.
 
     Args:
-        net: Whose convolutions `modules()` lists from the first, which reads the image, to the last.
+        net: Whose parameters are listed from the first convolution, which reads the image, to the last; the
+            weights of convolutions, and no others, have four dimensions, or five if they are stacks.
         rates: Which of the two, and the learning rates.
         betas: Of Adam.
         ends: Who gets the first and the last convolution; "muon" where neither touches the image.
