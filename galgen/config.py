@@ -46,7 +46,7 @@ PROFILES = {
         conditional=ConditionalSettings(
             N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=216_000
         ),
-        glow=GlowSettings(steps=4, images_cap=40_000),
+        glow=GlowSettings(steps=4, images_cap=60_000),
         gan=GanSettings(N=(30, 300, 4000), images_cap=40_000),
     ),
     "paper": Profile(

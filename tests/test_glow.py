@@ -3,8 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from galgen.models.glow import ActNormInvConv, Coupling, Glow
+from galgen.models import coupling
+from galgen.models import glow as flows
+from galgen.models.coupling import Couplings, couple, uncouple
+from galgen.models.glow import Glow, mix, unmix
 from galgen.models.glow_learner import GlowLearner, draw, latents
 from galgen.models.sampling import noise, seeded
 from galgen.runs import checkpoint
@@ -57,9 +61,10 @@ def log_normal(z):
     return -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
 
 
-def log_det(f, x):
-    """log |det df/dx| of an f of one flat vector, from autograd's Jacobian."""
-    return torch.linalg.slogdet(torch.autograd.functional.jacobian(f, x)).logabsdet
+def log_det(f, x, *given):
+    """log |det df/dx| of an f of one flat vector, and of what is given, from autograd's Jacobian."""
+    jacobian = torch.autograd.functional.jacobian(lambda flat: f(flat, *given), x.flatten())
+    return torch.linalg.slogdet(jacobian).logabsdet
 
 
 @pytest.mark.parametrize("size", [{}, {"channels": 3}, {"levels": 1}, {"size": 16, "levels": 3}])
@@ -89,25 +94,54 @@ def test_log_density_is_that_of_the_latents_and_autograds_jacobian():
 
 
 def test_log_determinant_and_inverse_of_every_layer_are_exact():
-    flow = trained(channels=3, size=4, levels=1)
-    x = torch.randn(2, 12, 2, 2, dtype=torch.float64, generator=generator())
-    assert {type(layer) for layer in flow.levels[0].steps} == {ActNormInvConv, Coupling}
-    for layer in flow.levels[0].steps:
-        y, given = layer(x)
-        torch.testing.assert_close(layer.inverse(y), x, rtol=0, atol=1e-11)
-        for one, value in zip(x, given.expand(2), strict=True):
-            expected = log_det(
-                lambda flat, layer=layer: layer(flat.view(1, 12, 2, 2))[0].flatten(), one.flatten()
-            )
-            torch.testing.assert_close(value, expected, rtol=0, atol=1e-10)
-            assert abs(value) > 0.1
+    level = trained(channels=3, size=4, levels=1).levels[0]
+    x = torch.randn(12, 2, 2, 1, dtype=torch.float64, generator=generator())
+    by_mixes = 0
+    for matrix, bias, network in level.layers():
+        torch.testing.assert_close(unmix(mix(x, matrix, bias), matrix, bias), x, rtol=0, atol=1e-11)
+        by_mixes = by_mixes + log_det(lambda flat, *by: mix(flat.view_as(x), *by).flatten(), x, matrix, bias)
+        y, given = couple(x, network)
+        torch.testing.assert_close(uncouple(y, network), x, rtol=0, atol=1e-11)
+        expected = log_det(lambda flat, by: couple(flat.view_as(x), by)[0].flatten(), x, network)
+        torch.testing.assert_close(given[0], expected, rtol=0, atol=1e-10)
+        assert abs(given) > 0.1
+    torch.testing.assert_close(4 * level.mixes.log_det(), by_mixes, rtol=0, atol=1e-10)
+
+
+def test_coupling_and_its_derivatives_are_those_of_its_convolutions():
+    couplings = Couplings(2, 4, 6).double()
+    for parameter in couplings.parameters():
+        parameter.data = 0.3 * torch.randn(parameter.shape, dtype=torch.float64, generator=generator(1))
+    x = torch.randn(4, 3, 5, 2, dtype=torch.float64, generator=generator(2)).requires_grad_()
+
+    def plainly(k):
+        kept, moved = x.permute(3, 0, 1, 2).chunk(2, 1)
+        u = kept
+        for part, times in ((couplings.first, 1), (couplings.hidden, 1), (couplings.last, 3)):
+            u = u if part is couplings.first else F.leaky_relu(u, 0.1)
+            gain = (times * part.log_gain[k]).exp()
+            weight, bias = part.weight[k] * gain[..., None, None], part.bias[k] * gain
+            u = F.conv2d(u, weight, bias[:, 0], padding=weight.shape[-1] // 2)
+        shift, raw = u.chunk(2, 1)
+        r = 2 * (raw / 2).tanh()
+        return torch.cat([kept, (moved + shift) * r.exp()], 1).permute(1, 2, 3, 0), r.sum((1, 2, 3))
+
+    for k, network in enumerate(couplings.networks()):
+        both = couple(x, network), plainly(k)
+        weights = [torch.randn(part.shape, dtype=torch.float64, generator=generator(3)) for part in both[0]]
+        found, expected = (
+            [*pair, *torch.autograd.grad(pair, [x, *couplings.parameters()], weights, retain_graph=True)]
+            for pair in both
+        )
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 def test_density_of_a_flow_of_four_pixels_integrates_to_one():
     flow = glow(size=2, levels=1, width=4, images=blobs(64, 4)[..., 1:3, 1:3]).double()
     with torch.no_grad():
-        for parameter in flow.levels[0].steps.parameters():  # any weights will do
-            parameter += 0.2 * torch.randn(parameter.shape, generator=generator(3), dtype=torch.float64)
+        for name, parameter in flow.named_parameters():  # any weights will do
+            if "prior" not in name:
+                parameter += 0.2 * torch.randn(parameter.shape, generator=generator(3), dtype=torch.float64)
         samples = flow.decode([torch.randn(20_000, 4, 1, 1, generator=generator(), dtype=torch.float64)])
         centre, spread = samples.mean(0), 1.5 * samples.std(0)
         u = torch.randn(100_000, 1, 2, 2, generator=generator(1), dtype=torch.float64)
@@ -151,15 +185,15 @@ def test_no_coupling_and_no_prior_scales_beyond_its_bounds_whatever_the_image():
         for parameter in flow.parameters():
             parameter += 3 * torch.randn(parameter.shape, generator=generator(3), dtype=torch.float64)
     level = flow.levels[0]
-    x = 100 * torch.randn(8, 4, 4, 4, generator=generator(), dtype=torch.float64)
-    y, log_det = level.steps[1](x)
-    moved = x + 1e6 * torch.tensor([0.0, 0, 1, 1]).view(4, 1, 1)
-    stretched = ((level.steps[1](moved)[0] - y)[:, 2:] / 1e6).log()
-    torch.testing.assert_close(stretched.sum((1, 2, 3)), log_det, rtol=1e-6, atol=1e-6)
-    ones, zeros = torch.ones_like(x[:, :2]), torch.zeros_like(x[:, :2])
-    level.steps = torch.nn.ModuleList()
-    far, near = (level.inverse(x[:, :2], z) for z in (ones, zeros))
-    deviation = torch.nn.functional.pixel_unshuffle(far - near, 2)[:, 2:].log()
+    x = 100 * torch.randn(4, 4, 4, 8, generator=generator(), dtype=torch.float64)
+    network = level.couplings.networks()[0]
+    y, log_det = couple(x, network)
+    moved = x + 1e6 * torch.tensor([0.0, 0, 1, 1]).view(4, 1, 1, 1)
+    stretched = ((couple(moved, network)[0] - y)[2:] / 1e6).log()
+    torch.testing.assert_close(stretched.sum((0, 1, 2)), log_det, rtol=1e-6, atol=1e-6)
+    level.mixes, level.couplings = flows.Mixes(0, 4), Couplings(0, 4, 8)
+    far, near = (level.inverse(x[:2], z) for z in (torch.ones_like(x[:2]), torch.zeros_like(x[:2])))
+    deviation = flows.squeezed(far - near)[2:].log()
     for log_scale in (stretched, deviation):
         assert -2.001 <= log_scale.min() < -1.9 and 1.9 < log_scale.max() <= 2.001
 
@@ -195,19 +229,16 @@ def test_initialisation_standardises_every_actnorm_and_is_done_once():
     with pytest.raises(GalgenError, match=r"call initialize\(images, generator\)"):
         flow.encode(torch.zeros(1, 1, 8, 8))
     flow.initialize(images, generator(1))
-    mixes = [layer for level in flow.levels for layer in level.steps if isinstance(layer, ActNormInvConv)]
-    seen = []
-    for mix in mixes:
-        mix.register_forward_hook(
-            lambda m, args, _: seen.append(
-                (args[0] + m.bias[:, None, None]) * m.log_scale.exp()[:, None, None]
-            )
-        )
-    flow.encode(flow.dequantize(images, generator(1)))
-    assert len(seen) == 4
-    for y in seen:
-        torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(y.shape[1]), rtol=0, atol=1e-4)
-        torch.testing.assert_close(y.std((0, 2, 3)), torch.ones(y.shape[1]), rtol=0, atol=1e-2)
+    x, seen = flow.dequantize(images, generator(1)).permute(1, 2, 3, 0).contiguous(), 0
+    for level in flow.levels:
+        x = flows.squeezed(x)
+        for (matrix, bias, network), log_scale in zip(level.layers(), level.mixes.log_scale, strict=True):
+            normed = log_scale.T.exp() * (x.flatten(1) + bias)
+            torch.testing.assert_close(normed.mean(1), torch.zeros(len(x)), rtol=0, atol=1e-4)
+            torch.testing.assert_close(normed.std(1), torch.ones(len(x)), rtol=0, atol=1e-2)
+            x, seen = couple(mix(x, matrix, bias), network)[0], seen + 1
+        x = x.chunk(2)[0]
+    assert seen == 4
     with pytest.raises(GalgenError, match="initialized already"):
         flow.initialize(images, generator(2))
 
@@ -245,6 +276,7 @@ def test_paper_size_has_the_papers_parameters_and_latents():
     with torch.device("meta"):
         flow = Glow(size=64, channels=3, steps=32, levels=3, width=512)
     assert round(sum(p.numel() for p in flow.parameters()) / 1e6, 1) == 44.1
+    assert flow.to(memory_format=torch.channels_last) is flow  # as whoever loads networks asks of them all
     assert flow.latent_shapes == [(6, 32, 32), (12, 16, 16), (48, 8, 8)]
     assert [math.prod(shape) for shape in flow.latent_shapes] == [6144, 3072, 3072]
 
@@ -254,8 +286,8 @@ def test_paper_size_is_inverted_in_float32():
     flow = glow(images=blobs(4, 64), **size)
     with torch.no_grad():
         for level in flow.levels:
-            for layer in level.steps[1::2]:  # couplings that do nothing would test nothing
-                layer.net[-1].weight.normal_(std=0.0005, generator=generator(4))
+            # couplings that do nothing would test nothing
+            level.couplings.last.weight.normal_(std=0.0005, generator=generator(4))
         x = flow.dequantize(blobs(2, 64, seed=1), generator())
         zs, _ = flow.encode(x)
         error = (flow.decode(zs) - x).abs().max().item()
@@ -297,27 +329,29 @@ def test_interrupted_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path,
     assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
 
 
-@pytest.mark.parametrize("broken", ["levels.1.steps.2.log_scale", "levels.0.steps.1.net.4.weight"])
-def test_training_that_is_no_longer_finite_stops_and_names_the_layer(broken):
+@pytest.mark.parametrize(
+    ("level", "step", "layer", "weight"),
+    [(1, 1, "mix", "mixes.log_scale"), (0, 0, "coupling", "couplings.last.weight")],
+)
+def test_training_that_is_no_longer_finite_stops_and_names_the_layer(level, step, layer, weight):
     learner = GlowLearner({"net": glow()}, None, None, GlowSettings(learning_rate=1e-3))
-    dict(learner.net.named_parameters())[broken].data.fill_(float("nan"))
-    before = learner.net.state_dict()["levels.0.steps.0.bias"].clone()
-    kind, step, level = ("ActNormInvConv", 1, 1) if "log_scale" in broken else ("Coupling", 0, 0)
-    with pytest.raises(GalgenError, match=rf"output of {kind} in step {step} of level {level} is not finite"):
+    dict(learner.net.named_parameters())[f"levels.{level}.{weight}"].data[step] = float("nan")
+    before = learner.net.state_dict()["levels.0.mixes.bias"].clone()
+    with pytest.raises(GalgenError, match=rf"output of the {layer} in step {step} of level {level} is not"):
         learner.step(blobs(4), generator(), 1.0)
-    assert torch.equal(learner.net.state_dict()["levels.0.steps.0.bias"], before)
+    assert torch.equal(learner.net.state_dict()["levels.0.mixes.bias"], before)
 
 
 def test_coupling_whose_units_are_all_below_zero_learns_on():
-    coupling = Coupling(4, 8)
-    torch.nn.init.ones_(coupling.net[4].weight)
-    for convolution in (coupling.net[0], coupling.net[2]):
-        torch.nn.init.constant_(convolution.bias, -100)
-    coupling(torch.randn(2, 4, 8, 8, generator=generator()))[0].sum().backward()
-    assert all((layer.weight.grad != 0).any() for layer in (coupling.net[0], coupling.net[2]))
+    couplings = Couplings(1, 4, 8)
+    torch.nn.init.ones_(couplings.last.weight)
+    for convolutions in (couplings.first, couplings.hidden):
+        torch.nn.init.constant_(convolutions.bias, -100)
+    couple(torch.randn(4, 8, 8, 2, generator=generator()), couplings.networks()[0])[0].sum().backward()
+    assert all((part.weight.grad != 0).any() for part in (couplings.first, couplings.hidden))
 
 
-def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact():
+def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact(monkeypatch):
     flow = glow()
     loss = {
         p: GlowLearner({"net": flow}, None, None, GlowSettings(), precision=p).step(
@@ -327,16 +361,28 @@ def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact():
     }
     assert loss["fp32"] == loss["bf16"]  # zero-initialised couplings: nothing else is rounded
     seen = []
+
+    def watched(kept, network, said=coupling._said):
+        found = said(kept, network)
+        seen.append([part.dtype for part in (kept, *found)])
+        return found
+
+    monkeypatch.setattr(coupling, "_said", watched)
     learner = GlowLearner({"net": flow}, None, None, GlowSettings(learning_rate=1e-3), precision="bf16")
-    for module in flow.modules():
-        if isinstance(module, ActNormInvConv | torch.nn.LeakyReLU):
-            module.register_forward_hook(
-                lambda m, _, y: seen.append((type(m), (y[0] if isinstance(m, ActNormInvConv) else y).dtype))
-            )
     learner.step(blobs(), generator(), 1.0)
-    assert set(seen) == {(ActNormInvConv, torch.float32), (torch.nn.LeakyReLU, torch.bfloat16)}
+    assert seen == 4 * [3 * [torch.float32] + 3 * [torch.bfloat16]]
     x = flow.dequantize(blobs(4), generator())
     torch.testing.assert_close(flow.decode(flow.encode(x)[0]), x, rtol=0, atol=1e-5)
+
+
+def test_bf16_derivatives_are_those_of_float32_within_rounding():
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        flow = trained().float()
+        flow(flow.dequantize(blobs(), generator()), dtype)[1].mean().backward()
+        found[dtype] = {name: p.grad for name, p in flow.named_parameters()}
+    for name, exact in found[torch.float32].items():
+        assert (found[torch.bfloat16][name] - exact).norm() < 20 * 2**-8 * exact.norm(), name
 
 
 def test_sample_depends_on_its_seed_alone():

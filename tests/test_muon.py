@@ -70,6 +70,18 @@ def test_step_is_nesterovs_with_the_rate_of_the_shape():
     torch.testing.assert_close(weight.detach(), expected, atol=1e-6, rtol=1e-5)
 
 
+def test_stacked_weights_move_as_each_would_alone():
+    stack = matrix(6, 36).reshape(3, 2, 4, 3, 3)
+    gradient = matrix(6, 36, 1).reshape(stack.shape)
+    together, alone = nn.Parameter(stack.clone()), [nn.Parameter(part.clone()) for part in stack]
+    together.grad = gradient
+    for part, its in zip(alone, gradient, strict=True):
+        part.grad = its
+    for weights in ([together], alone):
+        Muon(weights, lr=0.1).step()
+    torch.testing.assert_close(together, torch.stack(list(alone)), atol=1e-6, rtol=0)
+
+
 def test_state_is_resumed_bit_for_bit(tmp_path):
     net = UNet(4, 1).to(memory_format=torch.channels_last)
 

@@ -163,7 +163,7 @@ def _standing(store: Store, kind: str, params: dict, data: str) -> Run | None:
 
 
 def _halved(net: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: t.half() if t.ndim == 4 else t for name, t in net.items()}
+    return {name: t.half() if t.ndim >= 4 else t for name, t in net.items()}
 
 
 def _draw(kind: str, profile: str, weights: Path, seeds: range) -> Tensor:

@@ -11,15 +11,17 @@ K steps, each of two layers:
     y = W e^s (x + b)                    actnorm (s, b: one number a channel) and the invertible 1x1
                                          convolution, together one matrix: log det = h w (sum s + log |det W|)
     y_2 = (x_2 + t(x_1)) e^r(x_1)        affine coupling, Eqs. (13)-(15): half of the channels shifts and
-                                         scales the other; log det = sum r
+                                         scales the other (`galgen.models.coupling`); log det = sum r
 
 W = P L U with a fixed permutation P, unit lower triangular L, and U with diagonal d, of fixed signs and
-learnt log |d|; log |det W| = sum log |d|. r = 2 tanh(h / 2), with h what the coupling's network says, stays
-within +-2: the logistic scale of the published code comes near 0, and the inverse, which divides by it,
-overflows. After its steps a level splits off half of the channels as its latents and hands on the rest; the
-last keeps all. Latents are normal with a mean and deviation that the channels handed on predict (learnt
-constants at the last level), the logarithm of the deviation bounded as r is, and `encode` returns them
-standardised, so that z ~ N(0, 1) at every level.
+learnt log |d|; log |det W| = sum log |d|. All steps of a level are of one shape, and their weights are
+stacked: what is computed of weights alone is computed for all of them at once.
+
+r = 2 tanh(h / 2), with h what the coupling's network says, stays within +-2: the logistic scale of the
+published code comes near 0, and the inverse, which divides by it, overflows. After its steps a level splits
+off half of the channels as its latents and hands on the rest; the last keeps all. Latents are normal with a
+mean and deviation that the channels handed on predict (learnt constants at the last level), the logarithm of
+the deviation bounded as r is, and `encode` returns them standardised, so that z ~ N(0, 1) at every level.
 
 The data lie in [-1/2, 1/2), but nothing keeps what is drawn there. So before all levels, with k = 32,
 
@@ -43,12 +45,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from galgen.models.coupling import Convolutions, Couplings, Network, couple, uncouple
 from galgen.runs.errors import GalgenError
 
+_INWARD, _OUTWARD = (1, 2, 3, 0), (3, 0, 1, 2)  # (B, C, H, W) to (C, H, W, B), and back
 _K = 32.0  # what would lie at 3e5 is drawn at 1
-_SLOPE = 0.1  # of units below 0; with the ReLU published, and Muon at 0.02, whole couplings fell silent
 
 
 def _bounded(raw: Tensor) -> Tensor:
@@ -57,9 +59,9 @@ def _bounded(raw: Tensor) -> Tensor:
 
 
 def _stretched(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The y of x (B, C, H, W), and the log-determinants (B,)."""
+    """The y of x (C, H, W, B), and the log-determinants (B,)."""
     beyond = (x.abs() - 0.5).clamp_min(0)
-    return x + x.sign() * (torch.expm1(_K * beyond) / _K - beyond), _K * beyond.sum((1, 2, 3))
+    return x + x.sign() * (torch.expm1(_K * beyond) / _K - beyond), _K * beyond.sum((0, 1, 2))
 
 
 def _pressed(y: Tensor) -> Tensor:
@@ -68,100 +70,58 @@ def _pressed(y: Tensor) -> Tensor:
     return y + y.sign() * (torch.log1p(_K * beyond) / _K - beyond)
 
 
-class ActNormInvConv(nn.Module):
-    """Actnorm and invertible 1x1 convolution in one: each pixel's channels x become W e^s (x + b)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        rotation = torch.linalg.qr(torch.randn(channels, channels)).Q
-        permutation, lower, upper = torch.linalg.lu(rotation)
-        self.register_buffer("rows", permutation.argmax(1))
-        self.register_buffer("signs", upper.diagonal().sign())
-        self.log_diagonal = nn.Parameter(upper.diagonal().abs().log())
-        self.triangles = nn.Parameter(lower.tril(-1) + upper.triu(1))
-        self.log_scale = nn.Parameter(torch.zeros(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def initialize(self, x: Tensor) -> None:
-        """Give every channel of x (B, C, H, W) mean 0 and deviation 1 before W."""
-        deviation, mean = torch.std_mean(x, (0, 2, 3), correction=0)
-        self.bias.copy_(-mean)
-        self.log_scale.copy_(-(deviation + 1e-6).log())
-
-    def matrix(self) -> Tensor:
-        """W e^s, (C, C)."""
-        lower = self.triangles.tril(-1) + torch.eye(len(self.bias)).to(self.triangles)
-        upper = self.triangles.triu(1) + (self.signs * self.log_diagonal.exp()).diag()
-        return (lower @ upper)[self.rows] * self.log_scale.exp()
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """ActNormInvConv x (B, C, H, W); the result, and the log-determinant, the same for all images: ()."""
-        matrix = self.matrix()
-        y = F.conv2d(x, matrix[:, :, None, None], matrix @ self.bias)
-        return y, x.shape[2] * x.shape[3] * (self.log_scale.sum() + self.log_diagonal.sum())
-
-    def inverse(self, y: Tensor) -> Tensor:
-        """The x of y, both (B, C, H, W)."""
-        # in float64: a small matrix whose error would enter every pixel
-        inverse = torch.linalg.inv(self.matrix().double()).to(y.dtype)
-        return F.conv2d(y, inverse[:, :, None, None], -self.bias)
+def mix(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    """W e^s (x + b) of the channels of each pixel of x (C, H, W, B), with `matrix` W e^s."""
+    return torch.addmm(matrix @ bias, matrix, x.flatten(1)).view_as(x)
 
 
-class _Convolution(nn.Conv2d):
-    """A convolution whose output channels have learnt gains e^g: it learns sooner than one without.
+def unmix(y: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    """The x of y, both (C, H, W, B)."""
+    # in float64: a small matrix whose error would enter every pixel
+    return torch.addmm(-bias, torch.linalg.inv(matrix.double()).to(y.dtype), y.flatten(1)).view_as(y)
 
-    One that `starts_at_zero` gives zeros until it has learnt, and g counts three times, as published.
+
+class Mixes(nn.Module):
+    """K times actnorm and invertible 1x1 convolution in one.
+
+    Args:
+        steps: K.
+        channels: C, of x.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, side: int = 3, starts_at_zero: bool = False):
-        super().__init__(channels_in, channels_out, side, padding=side // 2)
-        self.log_gain = nn.Parameter(torch.zeros(channels_out))
-        self.factor = 1
-        if starts_at_zero:
-            self.factor = 3
-            nn.init.zeros_(self.weight)
-            nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) to (B, C_out, H, W)."""
-        gain = (self.factor * self.log_gain).exp()
-        return F.conv2d(x, self.weight * gain[:, None, None, None], self.bias * gain, padding=self.padding)
-
-
-class Coupling(nn.Module):
-    """Affine coupling: the first half of the channels shifts and scales the second half."""
-
-    def __init__(self, channels: int, width: int):
+    def __init__(self, steps: int, channels: int):
         super().__init__()
-        self.net = nn.Sequential(
-            _Convolution(channels // 2, width),
-            nn.LeakyReLU(_SLOPE, inplace=True),
-            _Convolution(width, width, side=1),
-            nn.LeakyReLU(_SLOPE, inplace=True),
-            _Convolution(width, channels, starts_at_zero=True),
-        )
+        rotation = torch.linalg.qr(torch.randn(steps, channels, channels)).Q
+        permutation, lower, upper = torch.linalg.lu(rotation)
+        diagonal = upper.diagonal(dim1=1, dim2=2)
+        self.register_buffer("rows", permutation.argmax(2, keepdim=True))
+        self.register_buffer("signs", diagonal.sign())
+        self.log_diagonal = nn.Parameter(diagonal.abs().log())
+        self.triangles = nn.Parameter(lower.tril(-1) + upper.triu(1))
+        self.log_scale = nn.Parameter(torch.zeros(steps, 1, channels))
+        self.bias = nn.Parameter(torch.zeros(steps, channels, 1))
 
-    def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
-        """Change the second half of x (B, C, H, W); the result, and the log-determinants (B,).
+    def initialize(self, step: int, x: Tensor) -> None:
+        """Let a step give every channel of x (C, H, W, B) mean 0 and deviation 1 before W."""
+        deviation, mean = torch.std_mean(x, (1, 2, 3), correction=0)
+        self.bias[step, :, 0] = -mean
+        self.log_scale[step, 0] = -(deviation + 1e-6).log()
 
-        Args:
-            x: The channels.
-            dtype: What to autocast the convolutions to; the rest stays in the precision of x.
-        """
-        kept, moved = x.chunk(2, 1)
-        shift, log_scale = self._shift_and_log_scale(kept, dtype)
-        return torch.cat([kept, (moved + shift) * log_scale.exp()], 1), log_scale.sum((1, 2, 3))
+    def matrices(self) -> Tensor:
+        """W e^s of each step, (K, C, C)."""
+        lower = self.triangles.tril(-1) + torch.eye(self.triangles.shape[-1]).to(self.triangles)
+        upper = self.triangles.triu(1) + (self.signs * self.log_diagonal.exp()).diag_embed()
+        return (lower @ upper).gather(1, self.rows.expand_as(upper)) * self.log_scale.exp()
 
-    def inverse(self, y: Tensor) -> Tensor:
-        """The x of y, both (B, C, H, W)."""
-        kept, moved = y.chunk(2, 1)
-        shift, log_scale = self._shift_and_log_scale(kept, None)
-        return torch.cat([kept, moved * (-log_scale).exp() - shift], 1)
+    def log_det(self) -> Tensor:
+        """The sum of s and log |det W|, of all steps together, ()."""
+        return self.log_scale.sum() + self.log_diagonal.sum()
 
-    def _shift_and_log_scale(self, kept: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
-        with torch.autocast(kept.device.type, dtype, enabled=dtype is not None):
-            shift, raw = self.net(kept).to(kept.dtype).chunk(2, 1)
-        return shift, _bounded(raw)
+
+def squeezed(x: Tensor) -> Tensor:
+    """(C, H, W, B) to (4C, H/2, W/2, B): 2 x 2 pixels become channels."""
+    c, h, w, b = x.shape
+    return x.view(c, h // 2, 2, w // 2, 2, b).permute(0, 2, 4, 1, 3, 5).reshape(4 * c, h // 2, w // 2, b)
 
 
 class Level(nn.Module):
@@ -178,58 +138,64 @@ class Level(nn.Module):
         super().__init__()
         self.last = last
         inside = 4 * channels
-        self.steps = nn.ModuleList(
-            layer for _ in range(steps) for layer in (ActNormInvConv(inside), Coupling(inside, width))
-        )
+        self.mixes, self.couplings = Mixes(steps, inside), Couplings(steps, inside, width)
         if last:
             self.prior = nn.Parameter(torch.zeros(2 * inside, 1, 1))
         else:
-            self.prior = _Convolution(inside // 2, inside, starts_at_zero=True)
+            self.prior = Convolutions(1, inside // 2, inside, start_at_zero=True)
 
-    def forward(
-        self, x: Tensor, dtype: torch.dtype | None = None, initialize: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What is handed on (B, 2C, H/2, W/2), the standardised latents, and their log-density (B,).
+    def layers(self, dtype: torch.dtype | None = None) -> list[tuple[Tensor, Tensor, Network]]:
+        """Of each step W e^s and b, for `mix`, and the network, for `couple`."""
+        networks = self.couplings.networks(dtype)
+        return list(zip(self.mixes.matrices(), self.mixes.bias, networks, strict=True))
+
+    def initialize(self, x: Tensor) -> Tensor:
+        """Set the actnorms by x (C, H, W, B), one after another; what is handed on."""
+        x = squeezed(x)
+        for step in range(len(self.mixes.bias)):
+            self.mixes.initialize(step, x)
+            matrix, bias, network = self.layers()[step]
+            x, _ = couple(mix(x, matrix, bias), network)
+        return x.chunk(2)[0]
+
+    def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """What is handed on (2C, H/2, W/2, B), the standardised latents, and their log-density (B,).
 
         Args:
-            x: (B, C, H, W).
-            dtype: What to autocast the couplings' convolutions to.
-            initialize: Set the actnorms by x on the way.
+            x: (C, H, W, B).
+            dtype: What the convolutions of the couplings multiply in.
         """
-        x = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
-        total = 0
-        for layer in self.steps:
-            if isinstance(layer, ActNormInvConv):
-                if initialize:
-                    layer.initialize(x)
-                x, log_det = layer(x)
-            else:
-                x, log_det = layer(x, dtype)
+        x = squeezed(x)
+        total = x.shape[1] * x.shape[2] * self.mixes.log_det()
+        for matrix, bias, network in self.layers(dtype):
+            x, log_det = couple(mix(x, matrix, bias), network)
             total = total + log_det
-        kept, z = (x[:, :0], x) if self.last else x.chunk(2, 1)
+        kept, z = (x[:0], x) if self.last else x.chunk(2)
         mean, log_deviation = self._mean_and_log_deviation(kept)
         z = (z - mean) * (-log_deviation).exp()
         normal = -0.5 * (z.square() + math.log(2 * math.pi)) - log_deviation
-        return kept, z, total + normal.sum((1, 2, 3))
+        return kept, z, total + normal.sum((0, 1, 2))
 
     def inverse(self, kept: Tensor, z: Tensor) -> Tensor:
-        """The x (B, C, H, W) of what was handed on and the latents."""
+        """The x (C, H, W, B) of what was handed on and the latents."""
         mean, log_deviation = self._mean_and_log_deviation(kept)
-        x = torch.cat([kept, z * log_deviation.exp() + mean], 1)
-        x = x.contiguous(memory_format=torch.channels_last)
-        for layer in reversed(self.steps):
-            x = layer.inverse(x)
-        return F.pixel_shuffle(x, 2)
+        x = torch.cat([kept, z * log_deviation.exp() + mean])
+        for matrix, bias, network in reversed(self.layers()):
+            x = unmix(uncouple(x, network), matrix, bias)
+        c, h, w, b = x.shape
+        return x.view(c // 4, 2, 2, h, w, b).permute(0, 3, 1, 4, 2, 5).reshape(c // 4, 2 * h, 2 * w, b)
 
     def _mean_and_log_deviation(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         if self.last:
-            return self.prior.chunk(2, -3)
-        mean, raw = self.prior(kept).chunk(2, 1)
+            return self.prior[..., None].chunk(2)
+        mean, raw = self.prior(kept).chunk(2)
         return mean, _bounded(raw)
 
 
 class Glow(nn.Module):
     """The flow; 44.1 million parameters at the paper's size 64, channels 3, steps 32 and width 512.
+
+    Within, tensors are (C, H, W, B): see `galgen.models.coupling`.
 
     Args:
         size: Pixels on a side, a multiple of 2^levels.
@@ -272,7 +238,10 @@ class Glow(nn.Module):
         sides = [size // 2 ** (k + 1) for k in range(levels)]
         self.latent_shapes = [(channels * 2 ** (k + 1 + (k == last)), s, s) for k, s in enumerate(sides)]
         self.register_buffer("initialized", torch.tensor(False))
-        self.to(memory_format=torch.channels_last)  # of weights and activations: 1.4 times as fast
+
+    def to(self, *where, memory_format: torch.memory_format | None = None, **given) -> "Glow":
+        """As of any module, but for the layout of 4-dimensional tensors: there are none within."""
+        return super().to(*where, **given)
 
     def dequantize(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Images (B, 1, H, W) in [0, 1] of 8 bits as x (B, channels, H, W) in [-1/2, 1/2).
@@ -300,9 +269,9 @@ class Glow(nn.Module):
         """
         if self.initialized:
             raise GalgenError("this Glow is initialized already; build a new one to start anew")
-        x = self.dequantize(images, generator)
+        x = self.dequantize(images, generator).permute(_INWARD).contiguous()
         for level in self.levels:
-            x, _, _ = level(x, initialize=True)
+            x = level.initialize(x)
         self.initialized.fill_(True)
 
     def require_initialized(self) -> None:
@@ -311,11 +280,11 @@ class Glow(nn.Module):
             raise GalgenError("the actnorms of this Glow are not set; call initialize(images, generator)")
 
     def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[list[Tensor], Tensor]:
-        """`encode` without its check; `dtype` is what to autocast the couplings' convolutions to."""
-        zs, (x, total) = [], _stretched(x)
+        """`encode` without its check; `dtype` is what the convolutions of the couplings multiply in."""
+        zs, (x, total) = [], _stretched(x.permute(_INWARD).contiguous())
         for level in self.levels:
             x, z, log_density = level(x, dtype)
-            zs.append(z)
+            zs.append(z.permute(_OUTWARD))
             total = total + log_density
         return zs, total
 
@@ -337,10 +306,11 @@ class Glow(nn.Module):
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
         """The x (B, channels, H, W) of standardised latents (B, *latent_shapes[level]) of each level."""
         self.require_initialized()
-        x = latents[-1][:, :0]
+        latents = [z.permute(_INWARD) for z in latents]
+        x = latents[-1][:0]
         for level, z in zip(reversed(self.levels), reversed(latents), strict=True):
             x = level.inverse(x, z)
-        return _pressed(x)
+        return _pressed(x).permute(_OUTWARD)
 
     def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
         """Bits that a pixel of `bits` bits costs, at most: bits - log2 p(x) / dimensions (p in nats)."""

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from galgen.data.unit import unit
 from galgen.models import muon
-from galgen.models.glow import Glow
+from galgen.models.coupling import couple
+from galgen.models.glow import Glow, mix, squeezed
 from galgen.models.precision import Precision
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
@@ -75,13 +75,16 @@ class GlowLearner:
     @torch.no_grad()
     def _broken(self, x: Tensor) -> str:
         """The first layer whose output is not finite, else the last parameter whose gradient is not."""
+        x = x.permute(1, 2, 3, 0).contiguous()
         for k, level in enumerate(self.net.levels):
-            x = F.pixel_unshuffle(x, 2)
-            for i, layer in enumerate(level.steps):
-                x = layer(x)[0]
-                if not x.isfinite().all():
-                    return f"the output of {type(layer).__name__} in step {i // 2} of level {k}"
-            x = x.chunk(2, 1)[0]
+            x = squeezed(x)
+            for i, (matrix, bias, network) in enumerate(level.layers()):
+                mixed = mix(x, matrix, bias)
+                x, _ = couple(mixed, network)
+                for name, output in {"mix": mixed, "coupling": x}.items():
+                    if not output.isfinite().all():
+                        return f"the output of the {name} in step {i} of level {k}"
+            x = x.chunk(2)[0]
         names = [n for n, p in self.net.named_parameters() if not p.grad.isfinite().all()]
         return f"the gradient of {names[-1]}"
 
