@@ -432,3 +432,9 @@ def test_the_figure_marks_where_size_is_read_and_does_without_an_onset():
     assert sum(line.get_marker() == "v" and line.get_mfc() == "white" for line in narrow.lines) == 1
     assert sum(line.get_marker() == "v" for line in wide.lines) == 1  # the training ended before
     plt.close(figure)
+
+
+def test_the_figure_says_that_no_training_has_an_onset():
+    figure = clock_figure([cell(4, 10, [0, 0], 40_000, true=flat)])
+    assert figure.axes[-1].texts[0].get_text().startswith("no training")
+    plt.close(figure)

@@ -86,6 +86,11 @@ def _curves(axis: Axes, cell: Cell, predicted: float | None, colour: Sequence[fl
 
 def _onsets(axis: Axes, cells: Sequence[Cell], widths: Sequence[int]) -> None:
     """The onset of each training over N, with a line of slope one through those of each width."""
+    axis.set(xlabel="N", ylabel=f"images shown at the onset, {LEVEL:g} dB")
+    if not any(gap.onset() for cell in cells for gap in cell.gaps):
+        axis.set(xticks=[], yticks=[])
+        axis.text(0.5, 0.5, "no training\nhas an onset", ha="center", va="center", transform=axis.transAxes)
+        return
     powers = in_proportion(cells).numbers
     for kernels, marker in zip(widths, _WIDTHS, strict=False):
         row = [cell for cell in cells if cell.kernels == kernels]
@@ -99,7 +104,7 @@ def _onsets(axis: Axes, cells: Sequence[Cell], widths: Sequence[int]) -> None:
         label = name + (f": power {power}" if power else "")
         axis.plot(N, onset, marker, ms=5, color="0.25", mfc="none", label=label)
     axis.plot([], [], "--", color=COLOURS["null"], lw=0.8, label="in proportion to N")
-    axis.set(xscale="log", yscale="log", xlabel="N", ylabel=f"images shown at the onset, {LEVEL:g} dB")
+    axis.set(xscale="log", yscale="log")
     low, high = axis.get_ylim()
     axis.set_ylim(low, high * (high / low) ** 0.35)
     axis.legend(fontsize=7, loc="upper left", handlelength=1.2)
