@@ -27,7 +27,7 @@ class Findings:
         latents: By N, the inversion test of Glow.
         judges: By N, the discriminator test of the GAN.
         closer: P(train closer) of each pair.
-        linear: P(train closer) of Gaussians of the same images.
+        linear: P(train closer) of shrunk Gaussians of the same images.
         passes: How often each pair was shown its training set.
         ratios: Training pixels over parameters.
         onset: By family, the fewest passes by which a pair was found to memorize, and its N, where one was.
