@@ -3,7 +3,7 @@
 *The scoreboard* asks pairs:
 
     question               value                                    null                         p of
-    agreement              median anomaly cosine of a_i and b_i     seeds re-paired at random    a larger one
+    agreement              median anomaly cosine of a_i and b_i     seeds re-paired at random    either
     memorization           mean margin in favour of the own set     exchange within latents, and
                                                                     shrunk Gaussians of the sets a larger one
     distribution           AUC of a classifier, model and held-out  labels permuted              a larger one

@@ -8,7 +8,8 @@ nothing then. With t_0 the value itself,
 
     p = #{r = 0 .. R : t_r >= t_0} / (1 + R),
 
-so that P(p <= t) <= t where there is nothing to find, and p is never 0. `permuted` deals them out.
+so that P(p <= t) <= t where there is nothing to find, and p is never 0. `permuted` deals them out. Where the
+value may lie on either side, p is twice the smaller of that and the same with t_r <= t_0, or 1.
 
 References:
     Phipson & Smyth 2010, Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
@@ -147,13 +148,21 @@ def exchanged(n: int, permutations: int, seed: int | np.random.Generator) -> np.
     return np.concatenate([np.ones((1, n)), signs])
 
 
-def permutation_test(values: np.ndarray, band: tuple[float, float] = (0.025, 0.975)) -> Outcome:
+def permutation_test(
+    values: np.ndarray, band: tuple[float, float] = (0.025, 0.975), *, both: bool = False
+) -> Outcome:
     """The first of the values, t_0, beside the others, those of the null: (1 + R,).
 
-    The band is given in quantiles of the null.
+    Args:
+        values: Of the statistic.
+        band: In quantiles of the null.
+        both: Whether a value as small counts as well: p is then twice the smaller of the two sides'.
     """
     low, high = np.quantile(values[1:], band)
-    p = np.mean(values >= values[0] - 1e-9 * abs(values[0]))  # equals may differ in the last bits
+    slack = 1e-9 * abs(values[0])  # equals may differ in the last bits
+    p = np.mean(values >= values[0] - slack)
+    if both:
+        p = min(1.0, 2 * min(p, np.mean(values <= values[0] + slack)))
     return Outcome(float(values[0]), float(low), float(high), float(p))
 
 

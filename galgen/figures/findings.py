@@ -88,6 +88,10 @@ class Findings:
         """Whether there is an answer and its null is rejected."""
         return answer is not None and answer.p < self.alpha
 
+    def alike(self, answer: Outcome | None) -> bool:
+        """Whether images of one latent are more alike than strangers: the null of agreement has two sides."""
+        return self.rejected(answer) and answer.value >= answer.low
+
     def hurried(self, family: str) -> str:
         """Why training time alone may explain that the largest N does not memorize; empty if it does not.
 
