@@ -130,13 +130,17 @@ def test_sentences_name_the_numbers_of_each_data_set():
     assert said.endswith("two random spaces 0.06.")
     content = [
         {"scale": scale, "N": n, "share": estimate(0.3), "A-network of Gaussian": estimate(0.2)}
-        | {"network of Gaussian-Gaussian": estimate(own)}
+        | {"network of Gaussian-Gaussian": estimate(own), "A-B": estimate(0.1), "A-Gaussian": estimate(0.4)}
         for n, scale, own in ((10, "all scales", 0.5), (100, "component 1", 0.2), (100, "all scales", 0.05))
     ]
     said = beyond.content_answer({"x": {"content": content}})
     assert "*x*: N = 100, 0.30 [0.20, 0.40] in component 1, 0.30 [0.20, 0.40] in all scales; this" in said
     assert "not at its optimum in component 1: more than half" in said
     assert beyond.content_answer({"x": {"content": content[2:]}}).endswith("in all scales.")
+    near = [content[2] | {"A-Gaussian": estimate(0.2)}, content[2] | {"share": None}]
+    for record in near:  # the distances .2 and .1, each +- .1, leave nothing to share
+        said = beyond.content_answer({"x": {"content": [record]}})
+        assert "N = 100, none (nothing to share) in all scales" in said
     sd = {part: estimate(0.1) for part in ("latents", "training", "split", "wider")}
     assert "latents 0.100 [0.000, 0.200], training" in beyond.seeds_answer({"x": {"components": sd}})
 

@@ -16,7 +16,8 @@ them, whatever they were shown. The share
 
     (d^2(A, g) - d^2(A, G)) / (d^2(A, g) - d^2(A, B))
 
-is 0 if G is g, and 1 if G is as near to A as B is.
+is 0 if G is g, and 1 if G is as near to A as B is. Where A may be as near to g as to B, nothing is shared
+beyond second moments and there is no share (`galgen.compare.uncertainty.ratio`).
 
 Intervals draw latents anew; they are of these trained networks.
 
@@ -33,7 +34,7 @@ from torch import Tensor
 
 from galgen.compare.gaussian import Gaussian
 from galgen.compare.scales import groups
-from galgen.compare.uncertainty import Estimate, permuted
+from galgen.compare.uncertainty import Estimate, permuted, ratio
 from galgen.runs.errors import GalgenError
 
 WHOLE = "all scales"
@@ -68,15 +69,17 @@ def map_distance(a: Tensor, b: Tensor, galaxies: Gaussian) -> dict[str, MapDista
 
 def network_share(
     a: Tensor, b: Tensor, exact: Tensor, trained: Tensor, galaxies: Gaussian
-) -> dict[str, Estimate]:
+) -> dict[str, Estimate | None]:
     """How much of the agreement of A and B beyond second moments a network has that saw only these.
 
     Images (n, C, H, W) are of the same latents: of A, of B, of A's Gaussian, and of the network of its draws.
+    None where the interval of the agreement to be shared holds 0.
     """
     weights, found = _weights(len(a)), {}
     for name, (own, *others) in _by_scale(galaxies, a, exact, trained, b).items():
         linear, network, other = (_distances(own, x, weights) for x in others)
-        found[name] = _estimate((linear - network) / (linear - other), len(a))
+        parts = np.stack([linear - network, linear - other])
+        found[name] = ratio(*parts[:, 0], np.cov(parts[:, 1:]), freedom=len(a) - 1, n=len(a))
     return found
 
 

@@ -3,6 +3,13 @@
 **Interval.** Where the value might have come out with other images: for independent values of one a sample,
 a percentile bootstrap; for a share, Wilson's.
 
+Of a ratio a / b of two estimates with covariance V, Fieller's: all r for which a - r b is compatible with 0,
+
+    (a - r b)^2 <= t^2 (V_aa - 2 r V_ab + r^2 V_bb),
+
+with t the 97.5 % quantile of Student's t. It has two ends only where b^2 > t^2 V_bb. Where the interval of b
+holds 0 any r may do, and there is no ratio to quote.
+
 **Null.** What the value is when there is nothing to find, t_1 .. t_R, as permutations make it that change
 nothing then. With t_0 the value itself,
 
@@ -12,7 +19,8 @@ so that P(p <= t) <= t where there is nothing to find, and p is never 0. `permut
 value may lie on either side, p is twice the smaller of that and the same with t_r <= t_0, or 1.
 
 References:
-    Phipson & Smyth 2010, Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
+    Fieller 1954, Some problems in interval estimation, J. R. Stat. Soc. B 16, 175. Phipson & Smyth 2010,
+    Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
 """
 
 from collections.abc import Callable
@@ -113,6 +121,28 @@ def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
     if values[0] in (0, 1) and (values == values[0]).all():
         return share(values == 1)
     return bootstrap(values, np.mean, seed=seed)
+
+
+def ratio(top: float, bottom: float, covariance: np.ndarray, *, freedom: float, n: int) -> Estimate | None:
+    """Of two estimates, with Fieller's interval.
+
+    Args:
+        top: The numerator.
+        bottom: The denominator.
+        covariance: Of the two, (2, 2).
+        freedom: Degrees of freedom of that covariance.
+        n: Samples, for the record.
+
+    Returns:
+        None where the interval of the denominator holds 0.
+    """
+    square = stats.t.ppf(0.975, freedom) ** 2
+    (v_top, v_both), (_, v_bottom) = np.asarray(covariance, np.float64)
+    a, b, c = bottom**2 - square * v_bottom, top * bottom - square * v_both, top**2 - square * v_top
+    if a <= 0:
+        return None
+    half = np.sqrt(max(b**2 - a * c, 0.0))
+    return Estimate(float(top / bottom), float((b - half) / a), float((b + half) / a), n)
 
 
 def permuted(

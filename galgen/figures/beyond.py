@@ -247,7 +247,7 @@ def content_answer(run: Mapping) -> str:
     """How much of the agreement is the network, by scale at the largest N, and where that is in doubt."""
     N = max(r["N"] for r in run["content"])
     rows = select(run["content"], N=N)
-    shares = ", ".join(f"{Estimate(**r['share'])} in {r['scale']}" for r in rows)
+    shares = ", ".join(f"{share(r)} in {r['scale']}" for r in rows)
     own, near = (
         [r[key]["value"] for r in rows] for key in ("network of Gaussian-Gaussian", "A-network of Gaussian")
     )
@@ -257,6 +257,20 @@ def content_answer(run: Mapping) -> str:
         f"this network is {doubt}: more than half as far from its own Gaussian as from A" if poor else ""
     )
     return f"N = {spaced(N)}, {shares}{'; ' * bool(poor)}{optimum}"
+
+
+def share(record: Mapping) -> str:
+    """The share of a network in an agreement beyond second moments; none where that agreement may be 0.
+
+    What is shared is the distance of A and its Gaussian less that of A and B. The half-widths of both are
+    added in quadrature: older records have kept ratios whatever their denominators.
+    """
+    linear, other = (Estimate(**record[key]) for key in ("A-Gaussian", "A-B"))
+    if record["share"] is None or linear.value - other.value < np.hypot(
+        linear.value - linear.low, other.high - other.value
+    ):
+        return "none (nothing to share)"
+    return f"{Estimate(**record['share'])}"
 
 
 @answer("Standard deviation of the mean agreement")
