@@ -5,9 +5,11 @@ components of the galaxies (about the mean galaxy),
 
     d^2 = sum_i |u_i - v_i|^2 / sum_i (|u_i|^2 + |v_i|^2)
 
-is 0 for one map, 1 (but for luck) for two with nothing in common but the mean, and up to 2 for opposites: the
-probability flow distance of Wang et al. 2025, in pixels, over what re-paired latents have. Unlike a
-cosine it sees amplitudes, and unlike a distance of samples it sees which latent makes which image.
+is 0 for one map, 1 (but for luck) for two with nothing in common but the mean, and up to 2 for opposites. It
+is like the probability flow distance (PFD) of Zhang et al. 2025 and normalised: theirs is the root of the
+mean of |u_i - v_i|^2, in a descriptor if wanted; ours the mean itself, in pixels, over what re-paired latents
+have. Unlike a cosine it sees amplitudes, and unlike a distance of samples it sees which latent makes which
+image.
 
 *How much of the agreement is the network?* Let A and B be networks trained on galaxies, g the closed-form
 denoiser of a Gaussian with A's mean and covariance, and G a network trained on draws of that Gaussian. A is
@@ -22,8 +24,8 @@ beyond second moments and there is no share (`galgen.compare.uncertainty.ratio`)
 Intervals draw latents anew; they are of these trained networks.
 
 References:
-    Wang et al. 2025, Exploring generalization of diffusion models via probability flow distance,
-    https://arxiv.org/abs/2505.20123.
+    Zhang et al. 2025, Understanding generalization in diffusion models via probability flow distance (version
+    1; of another title since), https://arxiv.org/abs/2505.20123.
 """
 
 from collections.abc import Mapping
