@@ -234,9 +234,10 @@ class Bench:
         known = (-0.5 * (norm + (2 * np.pi * ends).log().sum())).numpy()
         # the flow of a Gaussian begins at its mean, which the network's does not
         told = flow.log_density(g, x, g.mean, ladder, seeds=range(len(x)))
-        bits = (told - known) / (x[0].numel() * np.log(2))
-        return {"known": float(np.mean(flow.grey_bits(known, x[0].numel()))), "error": float(bits.mean()),
-                "sd": float(bits.std()), "n": len(x)}  # fmt: skip
+        told, known = (flow.grey_bits(part, x[0].numel()) for part in (told, known))
+        return {"known": float(known.mean()), "error": float((told - known).mean()),
+                "sd": float((told - known).std()), "n": len(x),
+                "resolution": flow.resolution(told, known)}  # fmt: skip
 
     def jacobian(self) -> dict:
         """Eigen-images of the book's denoisers; effective rank and overlap over N of the small ones."""

@@ -154,7 +154,7 @@ class Small:
             for scale, share in shares.items():
                 two = {"A-B": (a, b), "A-network of Gaussian": (a, trained), "A-Gaussian": (a, exact),
                        "network of Gaussian-Gaussian": (trained, exact)}  # fmt: skip
-                record = {"N": N, "scale": scale, "share": vars(share)}
+                record = {"N": N, "scale": scale, "share": share and vars(share)}
                 for name, pair in two.items():
                     record[name] = vars(maps.map_distance(*pair, self.galaxies)[scale].value)
                 found.append(record)

@@ -130,15 +130,36 @@ def test_sentences_name_the_numbers_of_each_data_set():
     assert said.endswith("two random spaces 0.06.")
     content = [
         {"scale": scale, "N": n, "share": estimate(0.3), "A-network of Gaussian": estimate(0.2)}
-        | {"network of Gaussian-Gaussian": estimate(own)}
+        | {"network of Gaussian-Gaussian": estimate(own), "A-B": estimate(0.1), "A-Gaussian": estimate(0.4)}
         for n, scale, own in ((10, "all scales", 0.5), (100, "component 1", 0.2), (100, "all scales", 0.05))
     ]
     said = beyond.content_answer({"x": {"content": content}})
     assert "*x*: N = 100, 0.30 [0.20, 0.40] in component 1, 0.30 [0.20, 0.40] in all scales; this" in said
     assert "not at its optimum in component 1: more than half" in said
     assert beyond.content_answer({"x": {"content": content[2:]}}).endswith("in all scales.")
+    near = [content[2] | {"A-Gaussian": estimate(0.2)}, content[2] | {"share": None}]
+    for record in near:  # the distances .2 and .1, each +- .1, leave nothing to share
+        said = beyond.content_answer({"x": {"content": [record]}})
+        assert "N = 100, none (nothing to share) in all scales" in said
     sd = {part: estimate(0.1) for part in ("latents", "training", "split", "wider")}
     assert "latents 0.100 [0.000, 0.200], training" in beyond.seeds_answer({"x": {"components": sd}})
+
+
+def test_bits_below_the_error_of_the_integral_are_not_quoted():
+    """A memory of .006 was, beside an error of .018 +- .015."""
+
+    def record(model, N, gap, held_out):
+        return {"model": model, "N": N, "gap": estimate(gap), "held out": held_out, "training": 3.0}
+
+    exact = {"known": 4.2, "error": 0.018, "sd": 0.044, "n": 32}
+    pairs = [(100, 0.25, 3.669), (4000, 0.006, 3.51)]
+    bits = [record("conditional diffusion", *pair) for pair in pairs]
+    bits += [record("Glow", 100, 1.13, 4.299), record("Glow", 4000, 0.004, 3.495)]
+    rows = beyond.bits_rows({"bits": bits, "exact": exact})
+    assert rows[0][2:] == ["3.67", "3.00", "0.250 [0.150, 0.350]"]
+    assert rows[1][2:] == ["3.51, not told apart from Glow", "3.00", "not resolved (below 0.034)"]
+    assert rows[3][2:] == ["3.495", "3.000", "0.004 [-0.096, 0.104]"]  # an exact density has no such error
+    assert rows[4] == ["a Gaussian", "", "4.20", "", "error +0.018 ± 0.016"]
 
 
 def test_values_are_estimates_or_means_with_their_range():

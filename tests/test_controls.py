@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.controls import controls, rounded
+from galgen.compare.controls import blurred, controls, rounded
 from galgen.data.dataset import Split
 from galgen.data.similarity import cosine, mean_image
 from galgen.models.glow import Glow
@@ -37,6 +37,41 @@ def test_rounding_clips_and_changes_no_input():
     torch.testing.assert_close(images, before)
 
 
+def spread(image):
+    """The variance along a side of what a point becomes, in pixels squared."""
+    along = image.sum(0)
+    x = np.arange(len(along)) - len(along) // 2
+    return (along * x**2).sum() / along.sum()
+
+
+@pytest.mark.parametrize("pixels", [0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 2.0])
+def test_a_blur_has_the_width_that_is_asked_below_half_a_pixel_too(pixels):
+    point = np.zeros((1, 1, 33, 33))
+    point[..., 16, 16] = 1
+    found = blurred(point, pixels)
+    assert found.sum() == pytest.approx(1) and found.min() >= 0
+    assert spread(found[0, 0]) == pytest.approx(pixels**2, rel=1e-4)
+    np.testing.assert_allclose(found, found.swapaxes(2, 3), atol=1e-15)
+
+
+@pytest.mark.parametrize("pixels", [0.1, 0.2, 0.3, 0.4, 0.5])
+def test_a_blur_of_a_smooth_image_is_that_of_its_fourier_transform(pixels):
+    y, x = np.indices((32, 32)) - 15.5
+    image = np.exp(-(x**2 + (1.5 * y) ** 2) / (2 * 3**2))
+    k = 2 * np.pi * np.fft.fftfreq(32)
+    transfer = np.exp(-(k[:, None] ** 2 + k**2) * pixels**2 / 2)
+    wanted = np.fft.ifft2(np.fft.fft2(image) * transfer).real
+    found = blurred(image[None, None], pixels)[0, 0]
+    assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted - image).max()
+
+
+def test_two_blurs_are_one_of_both_widths_and_no_width_is_none():
+    images = galaxies(3).astype(float)
+    np.testing.assert_allclose(blurred(blurred(images, 0.3), 0.4), blurred(images, 0.5), atol=1e-9)
+    np.testing.assert_array_equal(blurred(images, 0.0), images)
+    assert blurred(galaxies(3), 0.3).max() < 1 and blurred(np.float32(images), 0.3).dtype == np.float32
+
+
 def sets(N, validation):
     rows = np.arange(2 * N + validation)
     return Split(rows[:N], rows[N : 2 * N], rows[2 * N :])
@@ -53,9 +88,9 @@ def test_the_sets_are_disjoint_of_the_stated_sizes_and_wrong_as_stated():
             assert part.shape == (10, 1, 16, 16)
             assert np.isin(np.rint(part * 255), np.arange(256)).all()
     # The blur moves light and keeps it; its strength is known from the peak of an isolated blob.
-    for sharp, blurred in zip(found.pairs["held out"], found.pairs["blurred"], strict=True):
-        np.testing.assert_allclose(blurred.mean((2, 3)), sharp.mean((2, 3)), atol=1e-3)
-        assert (blurred.max((2, 3)) < sharp.max((2, 3))).all()
+    for sharp, soft in zip(found.pairs["held out"], found.pairs["blurred"], strict=True):
+        np.testing.assert_allclose(soft.mean((2, 3)), sharp.mean((2, 3)), atol=1e-3)
+        assert (soft.max((2, 3)) < sharp.max((2, 3))).all()
     for copies, half in zip(found.pairs["empirical denoiser"], (rows.A, rows.B), strict=True):
         far = np.abs(copies[:, None] - images[half] / 255).mean((2, 3, 4)).min(1)
         assert far.max() < 0.5 / 255 and len(np.unique(copies, axis=0)) > 5

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from astropy.table import Table
-from scipy import stats
+from scipy import optimize, stats
 from scipy.spatial.distance import cdist
 
 from galgen.compare.distances import distances, energy_difference, with_spread
@@ -118,9 +118,27 @@ def test_the_difference_of_two_energy_distances_has_its_interval():
     known = rows(200, 0)
     near, far = rows(150, 0.3), rows(150, 1)
     found = energy_difference(known, far, near, names)
-    each = [distances(known, part, names, permutations=9).energy.value for part in (far, near)]
-    assert found.value == pytest.approx(each[0] - each[1]) and 0 < found.low < found.value < found.high
+    x, y, z = (np.stack(list(part.values()), 1) for part in (known, far, near))
+    x, y, z = (part / stats.median_abs_deviation(x, axis=0, scale="normal") for part in (x, y, z))
+    one, other = (2 * cdist(x, part).mean() - cdist(part, part).sum() / (150 * 149) for part in (y, z))
+    assert found.value == pytest.approx(one - other) and 0 < found.low < found.value < found.high
     back = energy_difference(known, near, far, names)
     assert back.value == pytest.approx(-found.value) and back.high < 0
     equal = [energy_difference(known, rows(100, 0.3), rows(100, 0.3), names) for _ in range(40)]
     assert sum(e.low <= 0 <= e.high for e in equal) > 33
+
+
+def test_of_two_sets_at_one_distance_the_wider_is_not_the_farther():
+    """One twice as wide as the reference, one narrower; counting each row with itself would add .1."""
+
+    def energy(s):  # of unit normals and normals of width s, but for a factor
+        return 2 * (1 + s**2) ** 0.5 - 2**0.5 * (1 + s)
+
+    narrow = optimize.brentq(lambda s: energy(s) - energy(2), 0.01, 1)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(150):
+        sets = [{"a": rng.normal(0, width, n)} for width, n in ((1, 60), (2, 20), (narrow, 20))]
+        found.append(energy_difference(*sets, ["a"]))
+    values = np.array([e.value for e in found])
+    assert abs(values.mean()) < 3 * values.std() / 150**0.5 < 0.06
+    assert sum(e.low <= 0 <= e.high for e in found) >= 0.9 * 150

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.flow import decode, encode, grey_bits, inverted, log_density, walk
+from galgen.compare.flow import decode, encode, grey_bits, inverted, log_density, resolution, walk
 from galgen.compare.gaussian import Gaussian
 from galgen.models.sampling import ladder
 from galgen.runs.errors import GalgenError
@@ -58,6 +58,13 @@ def test_the_log_density_of_a_gaussian_is_that_of_the_formula_without_bias():
     error = turns.std(0) / len(turns) ** 0.5
     assert (np.abs(turns.mean(0) - known) < 4 * error + 0.05).all()
     assert (turns.std(0) > 0.1).all(), "a probe is not the trace itself"
+
+
+def test_what_the_integral_cannot_tell_apart_is_its_error_and_two_standard_errors():
+    known = np.random.default_rng(0).normal(3.5, 0.3, 400)
+    told = known + np.random.default_rng(1).normal(0.02, 0.04, 400)
+    assert resolution(told, known) == pytest.approx(0.02 + 2 * 0.04 / 20, abs=0.004)
+    assert resolution(known, known) == 0 and resolution(2 * known - told, known) > 0.015
 
 
 def test_one_dimension_is_one_grey_level_of_255():

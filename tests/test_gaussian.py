@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.gaussian import Empirical, fit_gaussian
+from galgen.compare.gaussian import Empirical, fit_gaussian, shrunk_gaussian
 from galgen.data.similarity import cosine, mean_image
 from galgen.models.sampling import blind, dpm_solver_2m, ladder, noise, seeded
 
@@ -32,6 +32,28 @@ def test_fit_has_the_images_mean_and_covariance(n):
 def test_repeated_images_add_no_components():
     images = blobs(6, seed=2)
     assert len(fit_gaussian(np.concatenate([images, images])).variances) == 5
+
+
+@pytest.mark.parametrize("n", [5, 64, 500])
+def test_a_shrunk_one_has_the_moments_of_its_images_and_as_many_others_as_pixels(n):
+    own, others = blobs(n, seed=1), blobs(64, seed=2)  # 64 pixels
+    found = shrunk_gaussian(own, fit_gaussian(others))
+    both = np.concatenate([own, others]).reshape(n + 64, -1) / 255
+    np.testing.assert_allclose(found.mean.flatten(), both.mean(0), atol=1e-6)
+    np.testing.assert_allclose(found.covariance, np.cov(both.T, bias=True), atol=1e-6)
+
+
+def test_a_shrunk_one_of_few_images_draws_outside_their_span():
+    own, others = blobs(5, seed=1), fit_gaussian(blobs(400, seed=2))
+    centred = torch.from_numpy(own.reshape(5, -1) / 255).float()
+    mean = centred.mean(0)
+    span = torch.linalg.svd(centred - mean, full_matrices=False)[2][:4]
+
+    def outside(gaussian):
+        z = (gaussian.draw(range(200)).flatten(1) - mean) / others.variances.sum().sqrt()
+        return float((z - z @ span.T @ span).square().sum(1).mean())
+
+    assert outside(fit_gaussian(own)) < 1e-6 < 0.5 * outside(others) < outside(shrunk_gaussian(own, others))
 
 
 def test_denoise_is_the_conditional_mean_of_the_joint_gaussian():

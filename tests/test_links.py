@@ -1,8 +1,12 @@
 """Every link inside the rendered book leads somewhere; `make linkcheck` asks the web about the others."""
 
+import re
 from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).parents[1]
 
 
 class Page(HTMLParser):
@@ -31,3 +35,18 @@ def test_every_link_inside_the_book_leads_to_a_file_and_an_anchor_that_exist(htm
             if not file.is_file() or (anchor and anchor not in page(file).anchors):
                 lost.add(f"{path.name}: {target}")
     assert followed > 500 and not lost, "\n".join(sorted(lost))
+
+
+def test_every_work_that_is_cited_is_in_the_bibliography_and_every_arxiv_number_once():
+    entries = (ROOT / "book" / "references.bib").read_text()
+    keys = re.findall(r"^@\w+\{(\w+),", entries, re.MULTILINE)
+    pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
+    cited = {
+        key.strip()
+        for page in pages
+        for keys_of in re.findall(r"\{cite:\w+\}`([^`<]+)`", page.read_text())
+        for key in keys_of.split(",")
+    }
+    assert cited and not cited - set(keys)
+    numbers = re.findall(r"eprint = \{([^}]*)\}", entries)
+    assert len(set(keys)) == len(keys) and len(set(numbers)) == len(numbers)

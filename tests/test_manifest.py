@@ -35,6 +35,16 @@ def test_the_project_s_manifest_describes_the_three_sources():
     )
 
 
+def test_pages_can_say_what_a_data_set_is_by_its_name():
+    manifest = load_manifest(ROOT / "data_manifest.yaml")
+    for name in ("sdss-galaxy-zoo", "sdss_real_9200_64"):  # as a manifest has it, and as a run has it
+        said = manifest.described(name)
+        for word in ("JPEG cut-outs", "five Petrosian R90", "spirals are over-represented"):
+            assert word in said and "\n" not in said
+    assert "JPEG" not in manifest.described("simulated") != ""
+    assert manifest.described("my-own-folder") == ""
+
+
 def test_a_fixed_file_is_recognised_by_its_sha256():
     manifest = load_manifest(ROOT / "data_manifest.yaml")
     known = manifest.source("sdss-galaxy-zoo").sha256

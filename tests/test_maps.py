@@ -50,6 +50,14 @@ def test_the_share_of_the_network_is_0_for_the_exact_gaussian_1_for_the_other_mo
     assert 0.2 < network_share(a, b, exact, half, galaxies)[WHOLE].value < 0.9
 
 
+def test_there_is_no_share_of_an_agreement_that_may_be_none(galaxies):
+    """One was printed as 2.22 [-7.47, 10.4]."""
+    a, noise = drawn(1, 40), [0.5 * (drawn(k, 40) - galaxies.mean) for k in (2, 3, 4)]
+    b, exact, trained = (a + part for part in noise)
+    assert network_share(a, b, exact, trained, galaxies)[WHOLE] is None
+    assert network_share(a, a, exact, trained, galaxies)[WHOLE] is not None
+
+
 def test_where_a_falling_distance_passes_a_level():
     assert crossing({1: 0.9, 100: 0.1, 10: 0.9}, 0.5) == pytest.approx(10 * 10**0.5)
     assert crossing({1: 0.9, 10: 0.8}, 0.5) is None

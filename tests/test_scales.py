@@ -50,8 +50,24 @@ def test_models_that_share_no_more_than_gaussians_do_leave_nothing_in_common():
     linear, shared = galaxies(N, 4), 0.3 * (galaxies(N, 5) - galaxies(1, 5).mean(0))
     one, other = (0.3 * (galaxies(N, seed) - galaxies(N, seed + 10)) for seed in (6, 7))
     alike = repaired(linear + one, linear + other, mean=MEAN, permutations=199)
-    assert alike.value > 0.8 and alike.p == 1 / 200  # as whole images they agree
+    assert alike.value > 0.8 and alike.p == 2 / 200  # as whole images they agree
     left = repaired(one, other, mean=MEAN, permutations=199)
     assert left.low < left.value < left.high and left.p > 0.05
     beyond = repaired(shared + one, shared + other, mean=MEAN, permutations=199)
-    assert beyond.value > left.high and beyond.p == 1 / 200
+    assert beyond.value > left.high and beyond.p == 2 / 200
+
+
+def test_images_less_alike_than_strangers_are_not_unrelated():
+    """As two Glows were: -.159, beside a null of -.059 to .041, and a one-sided p of 1."""
+    shared, (one, other) = galaxies(N, 5), (galaxies(N, seed) - galaxies(N, seed + 10) for seed in (6, 7))
+    mean = torch.from_numpy(MEAN)
+    opposed = repaired(mean + shared + one, mean - shared + other, mean=MEAN, permutations=199)
+    assert opposed.value < opposed.low < 0 and opposed.p == 2 / 200
+
+
+def test_p_of_agreement_is_level_on_both_sides():
+    p = []
+    for turn in range(200):
+        a, b = torch.randn(2, 12, 1, SIDE, SIDE, generator=torch.manual_seed(turn))
+        p.append(repaired(a, b, mean=MEAN, permutations=99, seed=turn).p)
+    assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.05)

@@ -17,7 +17,7 @@ def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
     checks = {"held out": NO, "empirical denoiser": YES, "blurred": NO, "Gaussian": NO}
     checks = {name: {"memorization": found} for name, found in checks.items()}
     use = scoreboard.use_of("memorization", checks, 0.01)
-    none = dict.fromkeys(("held out", "blurred", "Gaussian"), False)
+    none = dict.fromkeys(("held out", "blurred"), False)  # of the Gaussian nothing is demanded
     assert use == Use(must={"empirical denoiser": True}, must_not=none) and use.of_use
     missed = scoreboard.use_of("memorization", checks | {"empirical denoiser": {"memorization": NO}}, 0.01)
     wrong = scoreboard.use_of("memorization", checks | {"held out": {"memorization": YES}}, 0.01)
@@ -67,7 +67,8 @@ def test_the_conclusions_count_and_name():
     run = findings(YES, NO, NO)
     said = scoreboard.take_away(run, answer(0.001, 0.98), uses, rulings)
     assert said[0] == "**Of use:** memorization. **Not separated from their controls here:** agreement."
-    assert "diffusion at N = 10. Two Gaussians agree at 0.98, so agreement alone is no sign" in said[1]
+    assert "beyond chance: diffusion at N = 10; less alike than strangers: none. Two Gaussians" in said[1]
+    assert "agree at 0.98, so agreement alone is no sign" in said[1]
     assert said[-1] == (
         "**Claims:** of 5, 2 held, 1 not held, 0 underpowered, 1 confounded, 1 not testable here."
     )
@@ -76,6 +77,12 @@ def test_the_conclusions_count_and_name():
     assert said[1].endswith("Two Gaussians agree at 0.02, not beyond chance.")
     said = scoreboard.take_away(run, NO, {"agreement": uses["agreement"]}, rulings)
     assert said[0].startswith("**Of use:** none.")
+
+
+def test_images_less_alike_than_strangers_are_found_and_are_no_agreement():
+    run = findings(YES, Outcome(-0.16, -0.06, 0.04, 0.002), NO)
+    said = scoreboard.take_away(run, answer(0.5), {}, [])[1]
+    assert "beyond chance: diffusion at N = 10; less alike than strangers: diffusion at N = 4\xa0000." in said
 
 
 def test_two_runs_differ_where_one_is_beyond_its_null():

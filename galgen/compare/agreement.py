@@ -2,7 +2,7 @@
 
 For each latent i, with a_i and b_i the images of the two models (the paper's figures 7, 9 and 13):
 
-    agreement_i  cosine of a_i and b_i                     null: a_i and b_j, another seed
+    agreement_i  cosine of a_i and b_i                     null: a_i and b_j, another seed; two-sided
     copying_i    cosine of a_i and A's nearest training    null: a held-out image in the place of a_i
                  image
 
@@ -143,6 +143,8 @@ def two_models(
 def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500, seed: int = 0) -> Outcome:
     """The median anomaly cosine of a_i and b_i beside that of latents paired anew.
 
+    Two-sided: images that are *less* alike than those of strangers are not unrelated either.
+
     Args:
         a: Images or residuals (n, C, H, W).
         b: Those of the other model, of the same latents.
@@ -152,7 +154,7 @@ def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500,
     """
     orders = permuted(np.arange(len(a)), permutations, seed)
     cosines = similarity.cosine_matrix(a, b, kind="anomaly", mean=mean)
-    return permutation_test(np.median(cosines[np.arange(len(a)), orders], axis=1))
+    return permutation_test(np.median(cosines[np.arange(len(a)), orders], axis=1), both=True)
 
 
 def beyond(pair: np.ndarray, others: np.ndarray) -> Outcome:

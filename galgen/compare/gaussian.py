@@ -19,6 +19,18 @@ has none)
 
 good to sqrt(2 / (d/2)) in sigma^2 for d pixels: 6 % at 32x32.
 
+*The shrunk Gaussian*: of N < d images the Gaussian above draws in the span of these images about their mean.
+It is a memorizer itself, and no measure of memorization. So N images are pooled with other galaxies, as if
+there were d of these, with weight w = d / (N + d) and the others' moments marked o,
+
+    mu' = (1 - w) mu + w mu_o
+    C'  = (1 - w) C + w C_o + w (1 - w) (mu - mu_o) (mu - mu_o)^T,
+
+which are the moments of the images of both together, and the posterior mean (but for terms of 1 / d) under a
+normal-inverse-Wishart prior that is worth d images: nearly the Gaussian of the others where N << d, as its
+own cannot be estimated there, and its own where N >> d. The mean is pooled like the covariance: about the
+mean of ten images even draws with all galaxies' covariance lie nearer to these ten in 70 % of cases.
+
 *The empirical denoiser*: what a network becomes that trains for ever and can represent everything. Of all
 functions, the one that has the least loss on N training images x_i is the posterior mean under the
 density that is nothing but these images,
@@ -63,6 +75,12 @@ class Gaussian:
     mean: Tensor
     components: Tensor
     variances: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        """Of the pixels, (C H W, C H W), float64."""
+        axes = self.components.double()
+        return axes.T * self.variances.double() @ axes
 
     def __call__(self, y: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Of y (B, C, H, W) the posterior mean at the noise levels sigma (B,).
@@ -125,10 +143,34 @@ def fit_gaussian(images: np.ndarray, chunk: int = 4096) -> Gaussian:
         covariance = sum((c := pixels(i) - mean).T @ c for i in parts) / n
         variances, vectors = torch.linalg.eigh(covariance)
         components = vectors.T
+    return _gaussian(mean.reshape(images.shape[1:]), variances, components)
+
+
+def shrunk_gaussian(images: np.ndarray, others: Gaussian) -> Gaussian:
+    """The Gaussian of uint8 images pooled with others, as if there were as many of these as pixels.
+
+    Args:
+        images: uint8 (n, C, H, W), at least two.
+        others: The Gaussian of galaxies that are not among them.
+
+    Returns:
+        That of mu' and C'.
+    """
+    own, d = fit_gaussian(images), others.mean.numel()
+    weight = d / (len(images) + d)
+    apart = (own.mean - others.mean).flatten().double()
+    covariance = (1 - weight) * own.covariance + weight * others.covariance
+    covariance += weight * (1 - weight) * torch.outer(apart, apart)
+    variances, vectors = torch.linalg.eigh(covariance)
+    return _gaussian(torch.lerp(own.mean, others.mean, weight), variances, vectors.T)
+
+
+def _gaussian(mean: Tensor, variances: Tensor, components: Tensor) -> Gaussian:
+    """From variances that grow, and directions in rows; those with no variance are left out."""
     real = variances > 1e-10 * variances.sum()  # one direction is lost to the mean, more to repeated images
     variances, components = variances[real].flip(0), components[real].flip(0)
     components = components / components.norm(dim=1, keepdim=True)
-    return Gaussian(mean.reshape(images.shape[1:]).float(), components.float(), variances.float())
+    return Gaussian(mean.float(), components.float(), variances.float())
 
 
 @dataclass(frozen=True)

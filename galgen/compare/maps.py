@@ -5,9 +5,11 @@ components of the galaxies (about the mean galaxy),
 
     d^2 = sum_i |u_i - v_i|^2 / sum_i (|u_i|^2 + |v_i|^2)
 
-is 0 for one map, 1 (but for luck) for two with nothing in common but the mean, and up to 2 for opposites: the
-probability flow distance of Wang et al. 2025, in pixels, over what re-paired latents have. Unlike a
-cosine it sees amplitudes, and unlike a distance of samples it sees which latent makes which image.
+is 0 for one map, 1 (but for luck) for two with nothing in common but the mean, and up to 2 for opposites. It
+is like the probability flow distance (PFD) of Zhang et al. 2025 and normalised: theirs is the root of the
+mean of |u_i - v_i|^2, in a descriptor if wanted; ours the mean itself, in pixels, over what re-paired latents
+have. Unlike a cosine it sees amplitudes, and unlike a distance of samples it sees which latent makes which
+image.
 
 *How much of the agreement is the network?* Let A and B be networks trained on galaxies, g the closed-form
 denoiser of a Gaussian with A's mean and covariance, and G a network trained on draws of that Gaussian. A is
@@ -16,13 +18,14 @@ them, whatever they were shown. The share
 
     (d^2(A, g) - d^2(A, G)) / (d^2(A, g) - d^2(A, B))
 
-is 0 if G is g, and 1 if G is as near to A as B is.
+is 0 if G is g, and 1 if G is as near to A as B is. Where A may be as near to g as to B, nothing is shared
+beyond second moments and there is no share (`galgen.compare.uncertainty.ratio`).
 
 Intervals draw latents anew; they are of these trained networks.
 
 References:
-    Wang et al. 2025, Exploring generalization of diffusion models via probability flow distance,
-    https://arxiv.org/abs/2505.20123.
+    Zhang et al. 2025, Understanding generalization in diffusion models via probability flow distance (version
+    1; of another title since), https://arxiv.org/abs/2505.20123.
 """
 
 from collections.abc import Mapping
@@ -33,7 +36,7 @@ from torch import Tensor
 
 from galgen.compare.gaussian import Gaussian
 from galgen.compare.scales import groups
-from galgen.compare.uncertainty import Estimate, permuted
+from galgen.compare.uncertainty import Estimate, permuted, ratio
 from galgen.runs.errors import GalgenError
 
 WHOLE = "all scales"
@@ -68,15 +71,17 @@ def map_distance(a: Tensor, b: Tensor, galaxies: Gaussian) -> dict[str, MapDista
 
 def network_share(
     a: Tensor, b: Tensor, exact: Tensor, trained: Tensor, galaxies: Gaussian
-) -> dict[str, Estimate]:
+) -> dict[str, Estimate | None]:
     """How much of the agreement of A and B beyond second moments a network has that saw only these.
 
     Images (n, C, H, W) are of the same latents: of A, of B, of A's Gaussian, and of the network of its draws.
+    None where the interval of the agreement to be shared holds 0.
     """
     weights, found = _weights(len(a)), {}
     for name, (own, *others) in _by_scale(galaxies, a, exact, trained, b).items():
         linear, network, other = (_distances(own, x, weights) for x in others)
-        found[name] = _estimate((linear - network) / (linear - other), len(a))
+        parts = np.stack([linear - network, linear - other])
+        found[name] = ratio(*parts[:, 0], np.cov(parts[:, 1:]), freedom=len(a) - 1, n=len(a))
     return found
 
 

@@ -19,10 +19,12 @@ that of M: a few copies hardly move P, but each has a large margin. The interval
 b_i share one; and a latent whose two images are nearer to the same set says nothing of P, so that of two
 models that draw almost the same images only few latents count.
 
-To be nearer to one's own set is not yet to copy: a Gaussian with the mean and the covariance of N images is,
-too. So a pair of models *memorizes* when it favours its own sets, and by more than draws of the Gaussians of
-the same sets do (the sum of favours permuted between models and Gaussians, as many of each). The p-value is
-the larger of the two: for a verdict both nulls must be rejected.
+To be nearer to one's own set is not yet to copy: second moments partly learnt from N images are, too. So a
+pair of models *memorizes* when it favours its own sets, and by more than draws of Gaussians of these sets do
+(the sum of favours permuted between models and Gaussians, as many of each). The p-value is the larger of the
+two: for a verdict both nulls must be rejected. The Gaussian of N images alone would be no such null: where N
+is below the number of pixels it draws in their span, a memorizer itself, beside which models that copy pass.
+So it is the shrunk one of `galgen.compare.gaussian`, each set pooled with the galaxies that are in neither.
 
 *Memorized fraction*: the share of samples with d1 / d2 < 1/3, where d1 and d2 are the Euclidean distances to
 the nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023). Here the distances are
@@ -42,7 +44,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.uncertainty import (
     Estimate,
     Outcome,
@@ -54,9 +56,11 @@ from galgen.compare.uncertainty import (
 )
 from galgen.data import similarity
 from galgen.data.dataset import Split
+from galgen.runs.errors import GalgenError
 
 # Of the Gaussians' draws: far from the seeds of latents, whose noise would be the same numbers.
 _FIRST_SEED = 3_000_000_000
+_OTHERS = 4096  # galaxies of neither set whose moments are pooled with those of each, at most
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Memorization:
-    """Whether two models favour their own training images more than Gaussians of these images do.
+    """Whether two models favour their own training images more than shrunk Gaussians of these images do.
 
     Attributes:
         models: The exchange test of the models.
@@ -134,9 +138,17 @@ def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 999
 def gaussian_margins(
     images: np.ndarray, sets: Split, count: int, *, mean: np.ndarray, flips: bool = False
 ) -> list[np.ndarray]:
-    """`margins` of what Gaussians of A's and of B's training images draw from one noise, each (count,)."""
+    """`margins` of what shrunk Gaussians of A's and B's training images draw from one noise, each (count,).
+
+    Raises:
+        GalgenError: If there are no images but these, with which to pool them.
+    """
+    rest = np.setdiff1d(np.arange(len(images)), np.concatenate([sets.A, sets.B]))
+    if len(rest) < 2:
+        raise GalgenError(f"{len(rest)} images in neither training set: leave out two or more")
+    others = fit_gaussian(images[rest[:: -(-len(rest) // _OTHERS)]])  # evenly, as a data set may be sorted
     seeds = range(_FIRST_SEED, _FIRST_SEED + count)
-    drawn = (fit_gaussian(images[rows]).draw(seeds).clamp(0, 1) for rows in (sets.A, sets.B))
+    drawn = (shrunk_gaussian(images[rows], others).draw(seeds).clamp(0, 1) for rows in (sets.A, sets.B))
     return [margins(part, images, sets, mean=mean, flips=flips) for part in drawn]
 
 

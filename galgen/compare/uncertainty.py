@@ -3,15 +3,24 @@
 **Interval.** Where the value might have come out with other images: for independent values of one a sample,
 a percentile bootstrap; for a share, Wilson's.
 
+Of a ratio a / b of two estimates with covariance V, Fieller's: all r for which a - r b is compatible with 0,
+
+    (a - r b)^2 <= t^2 (V_aa - 2 r V_ab + r^2 V_bb),
+
+with t the 97.5 % quantile of Student's t. It has two ends only where b^2 > t^2 V_bb. Where the interval of b
+holds 0 any r may do, and there is no ratio to quote.
+
 **Null.** What the value is when there is nothing to find, t_1 .. t_R, as permutations make it that change
 nothing then. With t_0 the value itself,
 
     p = #{r = 0 .. R : t_r >= t_0} / (1 + R),
 
-so that P(p <= t) <= t where there is nothing to find, and p is never 0. `permuted` deals them out.
+so that P(p <= t) <= t where there is nothing to find, and p is never 0. `permuted` deals them out. Where the
+value may lie on either side, p is twice the smaller of that and the same with t_r <= t_0, or 1.
 
 References:
-    Phipson & Smyth 2010, Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
+    Fieller 1954, Some problems in interval estimation, J. R. Stat. Soc. B 16, 175. Phipson & Smyth 2010,
+    Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
 """
 
 from collections.abc import Callable
@@ -114,6 +123,28 @@ def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
     return bootstrap(values, np.mean, seed=seed)
 
 
+def ratio(top: float, bottom: float, covariance: np.ndarray, *, freedom: float, n: int) -> Estimate | None:
+    """Of two estimates, with Fieller's interval.
+
+    Args:
+        top: The numerator.
+        bottom: The denominator.
+        covariance: Of the two, (2, 2).
+        freedom: Degrees of freedom of that covariance.
+        n: Samples, for the record.
+
+    Returns:
+        None where the interval of the denominator holds 0.
+    """
+    square = stats.t.ppf(0.975, freedom) ** 2
+    (v_top, v_both), (_, v_bottom) = np.asarray(covariance, np.float64)
+    a, b, c = bottom**2 - square * v_bottom, top * bottom - square * v_both, top**2 - square * v_top
+    if a <= 0:
+        return None
+    half = np.sqrt(max(b**2 - a * c, 0.0))
+    return Estimate(float(top / bottom), float((b - half) / a), float((b + half) / a), n)
+
+
 def permuted(
     given: np.ndarray,
     permutations: int,
@@ -147,13 +178,21 @@ def exchanged(n: int, permutations: int, seed: int | np.random.Generator) -> np.
     return np.concatenate([np.ones((1, n)), signs])
 
 
-def permutation_test(values: np.ndarray, band: tuple[float, float] = (0.025, 0.975)) -> Outcome:
+def permutation_test(
+    values: np.ndarray, band: tuple[float, float] = (0.025, 0.975), *, both: bool = False
+) -> Outcome:
     """The first of the values, t_0, beside the others, those of the null: (1 + R,).
 
-    The band is given in quantiles of the null.
+    Args:
+        values: Of the statistic.
+        band: In quantiles of the null.
+        both: Whether a value as small counts as well: p is then twice the smaller of the two sides'.
     """
     low, high = np.quantile(values[1:], band)
-    p = np.mean(values >= values[0] - 1e-9 * abs(values[0]))  # equals may differ in the last bits
+    slack = 1e-9 * abs(values[0])  # equals may differ in the last bits
+    p = np.mean(values >= values[0] - slack)
+    if both:
+        p = min(1.0, 2 * min(p, np.mean(values <= values[0] + slack)))
     return Outcome(float(values[0]), float(low), float(high), float(p))
 
 

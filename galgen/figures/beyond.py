@@ -247,7 +247,7 @@ def content_answer(run: Mapping) -> str:
     """How much of the agreement is the network, by scale at the largest N, and where that is in doubt."""
     N = max(r["N"] for r in run["content"])
     rows = select(run["content"], N=N)
-    shares = ", ".join(f"{Estimate(**r['share'])} in {r['scale']}" for r in rows)
+    shares = ", ".join(f"{share(r)} in {r['scale']}" for r in rows)
     own, near = (
         [r[key]["value"] for r in rows] for key in ("network of Gaussian-Gaussian", "A-network of Gaussian")
     )
@@ -257,6 +257,43 @@ def content_answer(run: Mapping) -> str:
         f"this network is {doubt}: more than half as far from its own Gaussian as from A" if poor else ""
     )
     return f"N = {spaced(N)}, {shares}{'; ' * bool(poor)}{optimum}"
+
+
+def bits_rows(run: Mapping) -> list[list[str]]:
+    """A row a model: bits/dim held out and in training, and memory; nothing below what the integral can tell.
+
+    Glow's density is exact; a flow of a denoiser is integrated, with an error that a known density shows.
+    """
+    exact, rows = run["exact"], []
+    error = f"error {exact['error']:+.3f} ± {2 * exact['sd'] / exact['n'] ** 0.5:.3f}"
+    least = abs(exact["error"]) + 2 * exact["sd"] / exact["n"] ** 0.5
+    glow = {r["N"]: r["held out"] for r in run["bits"] if r["model"] == "Glow"}
+    for r in run["bits"]:
+        gap, digits, told = Estimate(**r["gap"]), ".3f", ""
+        memory = f"{gap:.3f}"
+        if r["model"] != "Glow":
+            digits = ".2f"
+            if abs(gap.value) < least:
+                memory = f"not resolved (below {least:.3f})"
+            if r["N"] in glow and abs(r["held out"] - glow[r["N"]]) < least:
+                told = ", not told apart from Glow"
+        held_out = format(r["held out"], digits) + told
+        rows.append([r["model"], spaced(r["N"]), held_out, format(r["training"], digits), memory])
+    return [*rows, ["a Gaussian", "", f"{exact['known']:.2f}", "", error]]
+
+
+def share(record: Mapping) -> str:
+    """The share of a network in an agreement beyond second moments; none where that agreement may be 0.
+
+    What is shared is the distance of A and its Gaussian less that of A and B. The half-widths of both are
+    added in quadrature: older records have kept ratios whatever their denominators.
+    """
+    linear, other = (Estimate(**record[key]) for key in ("A-Gaussian", "A-B"))
+    if record["share"] is None or linear.value - other.value < np.hypot(
+        linear.value - linear.low, other.high - other.value
+    ):
+        return "none (nothing to share)"
+    return f"{Estimate(**record['share'])}"
 
 
 @answer("Standard deviation of the mean agreement")

@@ -27,7 +27,7 @@ class Findings:
         latents: By N, the inversion test of Glow.
         judges: By N, the discriminator test of the GAN.
         closer: P(train closer) of each pair.
-        linear: P(train closer) of Gaussians of the same images.
+        linear: P(train closer) of shrunk Gaussians of the same images.
         passes: How often each pair was shown its training set.
         ratios: Training pixels over parameters.
         onset: By family, the fewest passes by which a pair was found to memorize, and its N, where one was.
@@ -87,6 +87,10 @@ class Findings:
     def rejected(self, answer: Outcome | None) -> bool:
         """Whether there is an answer and its null is rejected."""
         return answer is not None and answer.p < self.alpha
+
+    def alike(self, answer: Outcome | None) -> bool:
+        """Whether images of one latent are more alike than strangers: the null of agreement has two sides."""
+        return self.rejected(answer) and answer.value >= answer.low
 
     def hurried(self, family: str) -> str:
         """Why training time alone may explain that the largest N does not memorize; empty if it does not.

@@ -89,8 +89,8 @@ def _same(run: Findings) -> Ruling:
     what = "what each model's own Gaussian leaves of its images agrees"
     return ruled(
         numbers,
-        not_held(not run.rejected(agree), "A and B agree no more than unrelated latents"),
-        not_held(not run.rejected(left), f"{what} no more than unrelated latents"),
+        not_held(not run.alike(agree), "A and B agree no more than unrelated latents"),
+        not_held(not run.alike(left), f"{what} no more than unrelated latents"),
         not_testable(foreign is None, "no network of other galaxies to hold against"),
         not_held(
             not run.rejected(foreign) or foreign.value < MARGIN,

@@ -6,7 +6,7 @@ A board holds the answers of each pair, (family, N), or of each control, by ques
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -126,11 +126,11 @@ def _again(kept: object) -> object:
     return list(map(_again, kept)) if isinstance(kept, list) else kept
 
 
-def where(run: Findings, question: str) -> str:
-    """The pairs of which a question rejects its null, in words."""
-    sizes, all_pairs = {}, True
+def where(run: Findings, question: str, found_in: Callable[[Outcome | None], bool] | None = None) -> str:
+    """The pairs of which a question rejects its null, or has such an answer, in words."""
+    sizes, all_pairs, found_in = {}, True, found_in or run.rejected
     for (family, n), found in run.scores.items():
-        if run.rejected(found.get(question)):
+        if found_in(found.get(question)):
             sizes.setdefault(family, []).append(spaced(n))
         else:
             all_pairs = False
@@ -165,8 +165,10 @@ def take_away(
     )
     return [
         f"**Of use:** {useful or 'none'}. {useless or 'Each question finds what it must'}.",
-        f"**Agreement** beyond chance: {where(run, 'agreement')}. Two Gaussians agree at "
-        f"{gaussian.value:.2f}, {linear if run.rejected(gaussian) else 'not beyond chance'}.",
+        f"**Agreement** beyond chance: {where(run, 'agreement', run.alike)}; less alike than strangers: "
+        f"{where(run, 'agreement', lambda answer: run.rejected(answer) and not run.alike(answer))}. "
+        f"Two Gaussians agree at {gaussian.value:.2f}, "
+        f"{linear if run.alike(gaussian) else 'not beyond chance'}.",
         f"**Memorization** found in {where(run, 'memorization')}.",
         f"**A fresh classifier** distinguishes from held-out images: {where(run, 'distribution')}; at 8 "
         f"pixels a side: {where(run, 'coarse distribution')}.",

@@ -14,7 +14,7 @@ Where the largest N had fewer, that it does not memorize says nothing of N.
 
 *Margins*, fixed in the code, beside which a run says the smallest effect that it could have seen:
 memorization is excluded where the upper end of P(train closer) is no more than `MARGIN` above 1/2, or above
-that of Gaussians of the same sets if that is larger (a tenth of the samples as copies moves P by as much);
+that of shrunk Gaussians of the same sets if it is larger (a tenth of samples as copies moves P by as much);
 images are like galaxies where no AUC above `AREA` is left, the spread of its null added;
 morphology is kept where a set is nearer to galaxies than galaxies blurred by a pixel, by an interval; two
 Glows hold one density where their likelihoods leave no AUC above `AREA` and W1 on disjoint images is at most

@@ -1,0 +1,95 @@
+r"""The local machine: the denoiser that can be written down of nothing but patches of the training images.
+
+A convolutional network sees a neighbourhood of each pixel. Of all denoisers that see at pixel p only the k x
+k pixels about it, and place them, the one with the least loss on training images x_1 .. x_N is the posterior
+mean
+
+    D(y; sigma)_p = sum_i w_i(p) x_i,p,    w(p) = softmax_i(-|y - x_i|^2 over the patch of p / (2 sigma^2)),
+
+which needs one box filter of squared differences a training image. With k the whole image it is the empirical
+denoiser (`galgen.compare.gaussian.Empirical`), which copies; with k = 1 it takes pixels one by one. At the
+rim a patch ends with the image. Patches keep their place, as galaxies are centred: two machines of A's and of
+B's images agree by locality alone, with no network.
+
+*What does a machine explain?* Let D be a network and g the denoiser of a Gaussian of its training images. Of
+what g leaves of D, on images y with noise sigma, a machine M explains
+
+    1 - sum |D(y) - M(y)|^2 / sum |D(y) - g(y)|^2,
+
+which is 1 for D itself, 0 for g, and below 0 for one that is farther off than g.
+
+References:
+    Kamb & Ganguli 2025, https://arxiv.org/abs/2412.20292. Niedoba et al. 2025,
+    https://arxiv.org/abs/2411.19339. Lukoianov et al. 2025, https://arxiv.org/abs/2509.09672.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from galgen.compare.uncertainty import Estimate, ratio
+from galgen.runs.errors import GalgenError
+
+
+@dataclass(frozen=True)
+class Local:
+    """The denoiser of patches; as a callable, in the form of a network that is told the noise.
+
+    Attributes:
+        images: uint8 (N, 1, H, W), may be a memory map.
+        side: Of the patch, odd, in pixels; 2 H - 1 or more sees the whole image from everywhere.
+        chunk: Training images at a time, which bounds memory: chunk x B x H x W numbers.
+    """
+
+    images: np.ndarray
+    side: int
+    chunk: int = 64
+
+    def __post_init__(self):
+        if self.side < 1 or self.side % 2 == 0:
+            raise GalgenError(f"a patch of {self.side} pixels has no middle: give an odd side")
+        if self.images.ndim != 4 or self.images.shape[1] != 1 or not len(self.images):
+            raise GalgenError(f"images of shape {self.images.shape}: give one or more, (N, 1, H, W)")
+
+    @torch.inference_mode()
+    def __call__(self, y: Tensor, sigma: Tensor) -> Tensor:
+        """Of y (B, 1, H, W) the posterior mean at the noise levels sigma (B,)."""
+        noise = 2 * sigma.double().square().reshape(-1, 1, 1)
+        best = torch.full((len(y), *y.shape[2:]), -torch.inf, dtype=torch.float64)
+        weight, total = torch.zeros_like(best), torch.zeros_like(best)
+        for first in range(0, len(self.images), self.chunk):
+            known = torch.from_numpy(np.array(self.images[first : first + self.chunk])).double()[:, 0] / 255
+            fit = -self._boxed((y.double() - known).square()) / noise[:, None]  # (B, chunk, H, W)
+            top = torch.maximum(best, fit.amax(1))
+            old, new = (best - top).exp(), (fit - top[:, None]).exp()
+            weight, total = old * weight + new.sum(1), old * total + (new * known).sum(1)
+            best = top
+        return (total / weight)[:, None].to(y.dtype)
+
+    def _boxed(self, square: Tensor) -> Tensor:
+        """Sums over the patch of each pixel, along the columns and then along the rows."""
+        for kernel in ((self.side, 1), (1, self.side)):
+            half = tuple(size // 2 for size in kernel)
+            square = avg_pool2d(square, kernel, 1, half, divisor_override=1)
+        return square
+
+
+def explained(model: Tensor, linear: Tensor, machine: Tensor) -> Estimate | None:
+    """The share that a machine explains of what a Gaussian leaves, with Fieller's interval over images.
+
+    Args:
+        model: D(y) of a network, (n, C, H, W), n of two or more.
+        linear: g(y) of the same noisy images.
+        machine: M(y) of them.
+
+    Returns:
+        None where the Gaussian may leave nothing.
+    """
+    left, missed = (
+        (model - other).double().square().flatten(1).sum(1).numpy() for other in (linear, machine)
+    )
+    parts = np.stack([left - missed, left])
+    return ratio(*parts.mean(1), np.cov(parts) / len(left), freedom=len(left) - 1, n=len(left))

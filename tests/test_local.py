@@ -1,0 +1,90 @@
+"""The machine of patches: at its limits, against its formula, and whatever is held in memory at a time."""
+
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.gaussian import Empirical, fit_gaussian
+from galgen.compare.local import Local, explained
+from galgen.runs.errors import GalgenError
+
+SIDE = 8
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 1, SIDE, SIDE), np.uint8)
+Y = torch.rand(5, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+SIGMA = torch.tensor([0.05, 0.2, 0.5, 1.0, 5.0])
+
+
+def test_a_patch_of_the_whole_image_is_the_empirical_denoiser():
+    found = Local(IMAGES, 2 * SIDE - 1)(Y, SIGMA)
+    torch.testing.assert_close(found, Empirical(IMAGES)(Y, SIGMA), atol=1e-6, rtol=0)
+
+
+def test_a_patch_of_one_pixel_takes_pixels_one_by_one():
+    known = torch.from_numpy(IMAGES).double()[:, 0] / 255
+    weight = torch.softmax(-(Y.double() - known).square() / (2 * SIGMA[:, None, None, None] ** 2), 1)
+    wanted = (weight * known).sum(1, keepdim=True)
+    torch.testing.assert_close(Local(IMAGES, 1)(Y, SIGMA).double(), wanted, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("side", [3, 5])
+def test_each_pixel_is_the_posterior_mean_over_the_patch_about_it(side):
+    """At the rim, too, where the patch ends with the image."""
+    found, half = Local(IMAGES, side)(Y[:1], SIGMA[1:2])[0, 0], side // 2
+    known = torch.from_numpy(IMAGES).double()[:, 0] / 255
+    for row, column in ((0, 0), (3, 4), (7, 2)):
+        patch = (slice(max(row - half, 0), row + half + 1), slice(max(column - half, 0), column + half + 1))
+        far = (known[(slice(None), *patch)] - Y[0, 0][patch].double()).square().sum((1, 2))
+        wanted = torch.softmax(-far / (2 * 0.2**2), 0) @ known[:, row, column]
+        assert float(found[row, column]) == pytest.approx(float(wanted), abs=1e-6)
+
+
+def test_memory_is_the_callers_to_bound_and_changes_nothing():
+    found = [Local(IMAGES, 3, chunk=chunk)(Y, SIGMA) for chunk in (1, 7, 20, 64)]
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], atol=1e-7, rtol=0)
+    assert found[0].shape == Y.shape and found[0].dtype == Y.dtype
+    torch.testing.assert_close(Local(IMAGES, 3)(Y[2:3], SIGMA[2:3]), found[0][2:3], atol=1e-7, rtol=0)
+
+
+def test_little_noise_gives_the_patches_back_and_much_the_mean():
+    y = torch.from_numpy(IMAGES[:2]).float() / 255
+    torch.testing.assert_close(Local(IMAGES, 3)(y, torch.full((2,), 1e-3)), y, atol=1e-6, rtol=0)
+    mean = torch.from_numpy(IMAGES.mean(0) / 255).float().expand(2, -1, -1, -1)
+    torch.testing.assert_close(Local(IMAGES, 3)(y, torch.full((2,), 1e4)), mean, atol=1e-5, rtol=0)
+
+
+def test_patches_keep_their_place_and_move_with_the_images():
+    """Moved with the training images a noisy image gives what it gave, moved; alone it does not."""
+    moved = np.roll(IMAGES, (1, 2), (2, 3))
+    before, after = Local(IMAGES, 3)(Y, SIGMA), Local(moved, 3)(Y.roll((1, 2), (2, 3)), SIGMA)
+    inner = (slice(None), slice(None), slice(3, -1), slice(4, -1))  # away from the rim, before and after
+    torch.testing.assert_close(after[inner], before.roll((1, 2), (2, 3))[inner], atol=1e-6, rtol=0)
+    alone = Local(IMAGES, 3)(Y.roll((1, 2), (2, 3)), SIGMA)
+    assert (alone[:2][..., 3:-1, 4:-1] - before[:2].roll((1, 2), (2, 3))[..., 3:-1, 4:-1]).abs().max() > 0.1
+
+
+def test_patches_compose_what_no_training_image_is():
+    """Left and right halves of two images: each half is found where it was, and the whole copies neither."""
+    y = torch.from_numpy(IMAGES[:1]).float() / 255
+    y[..., SIDE // 2 :] = torch.from_numpy(IMAGES[1:2, ..., SIDE // 2 :]).float() / 255
+    sigma = torch.tensor([0.05])
+    assert (Local(IMAGES, 3)(y, sigma) - y).abs()[..., [0, 1, -2, -1]].max() < 1e-3
+    assert (Empirical(IMAGES)(y, sigma) - y).abs().max() > 0.1
+
+
+def test_a_machine_explains_all_of_itself_and_nothing_of_what_the_gaussian_is():
+    y = torch.rand(12, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    sigma, gaussian = torch.full((12,), 0.3), fit_gaussian(IMAGES)
+    model, linear = Local(IMAGES, 3)(y, sigma), gaussian(y, sigma)
+    assert explained(model, linear, model).value == 1
+    assert explained(model, linear, linear).value == 0
+    half = explained(model, linear, (model + linear) / 2)
+    assert half.value == pytest.approx(0.75) and half.low <= 0.75 + 1e-6 and half.n == 12
+    assert explained(model, linear, 2 * linear - model).value == pytest.approx(-3)
+    assert explained(linear, linear, model) is None
+
+
+def test_a_patch_without_a_middle_and_no_images_are_refused():
+    for images, side in ((IMAGES, 4), (IMAGES, 0), (IMAGES[:0], 3), (IMAGES[:, 0], 3)):
+        with pytest.raises(GalgenError, match="give"):
+            Local(images, side)
