@@ -10,7 +10,6 @@ were; `verify` draws them again.
 """
 
 import contextlib
-import hashlib
 import os
 import shlex
 import shutil
@@ -258,7 +257,7 @@ def _whole(path: Path) -> Run:
 
 
 def _kept(kind: str, profile: str) -> dict:
-    """What is published of a family: the names of its tensors, and their types and shapes, without numbers."""
+    """What is published of a family: the names, types and shapes of its tensors, without numbers."""
     size = config.profile(profile).image_size
     with torch.device("meta"):
         networks = FAMILIES[kind](config.profile(profile)).networks()

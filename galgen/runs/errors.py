@@ -61,11 +61,25 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
 
 
+def check_environment() -> None:
+    """Import tqdm, which reads numbers in the environment as it is imported.
+
+    Raises:
+        GalgenError: If a variable of it is no number.
+    """
+    try:
+        import tqdm  # noqa: F401
+    except ValueError as error:
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("TQDM_")))
+        raise GalgenError(f"of the environment's {names}: {error}; unset it") from error
+
+
 def exit_code(work: Callable[[], int]) -> int:
     """Do some work; a mistake that a message can explain is printed as one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that the locale lacks
     try:
+        check_environment()
         return work()
     except GalgenError as error:
         told = "\n".join(map(printable, str(error).split("\n")))  # of some, what a program said follows
