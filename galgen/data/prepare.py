@@ -156,4 +156,4 @@ def _path_sha256(path: Path) -> str:
     if path.is_file():
         return file_sha256(path)
     lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files_below(path)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()

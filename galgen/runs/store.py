@@ -220,7 +220,7 @@ class Store:
                     with _lock(path):
                         _set_aside(path, error)
                 except OSError as refused:
-                    print(f"galgen: {error}; it can't be set aside: {refused.strerror}", file=sys.stderr)
+                    print(f"galgen: {error}; it cannot be set aside: {refused.strerror}", file=sys.stderr)
         return len(paths), damaged
 
     def get(self, key: str) -> Run:
