@@ -360,6 +360,18 @@ def test_a_finished_store_is_read_and_verified_where_nothing_can_be_written(tmp_
     assert "x has changed; it cannot be set aside: Read-only file system" in said and "1 of 1" in said
 
 
+def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch, capsys):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    run = Store(tmp_path).run("thing", {}, lambda work: {})
+    monkeypatch.setattr(store_module, "read_json", refused)
+    for command in ("list", "verify"):
+        assert main(["runs", command, "--store", str(tmp_path)]) == 2
+        assert "record.json'; mend that" in capsys.readouterr().err
+    assert run.path.is_dir()
+
+
 # Catalogues
 
 

@@ -278,6 +278,8 @@ def read_record(path: Path, kind: type[Record] = Record) -> dict:
         known = checked(kind, record, "the record")
         if (known.kind, known.key) != path.parts[-2:]:
             raise ValueError(f"it is that of {known.kind}/{known.key}")
+    except PermissionError:  # whole for others: nothing to set aside
+        raise
     except (OSError, ValueError, GalgenError) as error:
         raise Damaged(f"{path} has no whole record.json ({error})") from error
     return record
