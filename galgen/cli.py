@@ -18,7 +18,7 @@ from cyclopts.validators import Number
 
 from galgen.config import PROFILES, Parameters
 from galgen.config import Asked as Precision
-from galgen.runs.errors import GalgenError, checked, exit_code
+from galgen.runs.errors import GalgenError, checked, exit_code, printable
 from galgen.runs.files import file_sha256, write_json
 from galgen.runs.store import Store
 
@@ -156,18 +156,21 @@ def import_(path: Path, /, *, out: _Folder, reading: _Reading = _Reading()) -> N
     options = vars(reading) | {"bands": reading.bands.split(",")}
     found = importing.import_images(path, progress=True, **options)
     for name, reason in found.refused:
-        print(f"refused {name}: {reason}", file=sys.stderr)
+        print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     entry = load_manifest().name_of(file_sha256(path)) if path.is_file() else "local"
     _describe(importing.write_imported(out, found, source=path.stem, manifest=entry))
 
 
 def _describe(dataset: "Dataset") -> None:
     meta = dataset.meta
-    print(f"{dataset.directory}: {len(dataset)} images of {meta['shape'][2]} x {meta['shape'][3]} pixels")
-    print(f"  source   {meta['source']}, made {meta['created']}")
-    print(f"  sha256   {dataset.sha256}")
-    print(f"  dropped  {meta['dropped'] or 'nothing'}")
-    print(f"  columns  {', '.join(dataset.catalogue.colnames)}")
+    lines = (
+        f"{dataset.directory}: {len(dataset)} images of {meta['shape'][2]} x {meta['shape'][3]} pixels",
+        f"  source   {dataset.name}, made {meta['created']}",
+        f"  sha256   {dataset.sha256}",
+        f"  dropped  {meta['dropped'] or 'nothing'}",
+        f"  columns  {', '.join(dataset.catalogue.colnames)}",
+    )
+    print("\n".join(map(printable, lines)))
 
 
 @data.command

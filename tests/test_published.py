@@ -94,7 +94,7 @@ def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):
 
 
 def test_an_ordinary_store_is_no_published_set(trained):
-    with pytest.raises(GalgenError, match="is no published model: its record lacks"):
+    with pytest.raises(GalgenError, match=r"no whole record\.json .*kind: Input should be 'unet'"):
         verify(trained.root)
 
 

@@ -412,6 +412,21 @@ def test_a_mistake_in_a_variable_is_one_line_of_the_workflow(made):
     assert result.returncode == 2 and "'1.5'" in said and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("variables", "options", "told"),
+    [
+        ({"DATA": "nowhere.npz"}, [], "data 'nowhere.npz' is no path that exists"),
+        ({"N": "1000000000"}, [], "2000000032 galaxies to simulate need"),
+        ({"TQDM_MININTERVAL": "x"}, [], "TQDM_MININTERVAL: could not convert"),
+        ({}, ["--cores", "0"], "CORES must be 1 or more, not 0"),
+    ],
+)
+def test_what_cannot_be_made_is_told_before_any_rule(made, variables, options, told):
+    result = snakemake(made, "book", *options, **variables)
+    (said,) = [line for line in result.stderr.splitlines() if "galgen: error: " in line]
+    assert result.returncode == 2 and told in said and "Building DAG" not in result.stderr
+
+
 def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path):
     folder, behind = tmp_path / "images", tmp_path / "elsewhere"
     (folder / "deep" / "deeper").mkdir(parents=True)

@@ -12,18 +12,45 @@ kept images, V for validation and N for each model,
 so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
 """
 
+import csv
 import datetime
 import functools
+import os
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from astropy.io import ascii
 from astropy.table import Table
+from pydantic import BaseModel, Field, PositiveInt
 
-from galgen.runs.errors import GalgenError
-from galgen.runs.files import file_sha256, read_json, write_json
-from galgen.runs.store import full_disk_told, provenance
+from galgen.runs.errors import GalgenError, checked, printable
+from galgen.runs.files import file_sha256, read_json, regular, write_json
+from galgen.runs.store import Sha256, full_disk_told, provenance
+
+
+class _Sums(BaseModel, extra="forbid"):
+    """The sha256 of the files of a data set."""
+
+    images: Sha256 = Field(alias="images.npy")
+    catalogue: Sha256 = Field(alias="catalogue.ecsv")
+
+
+class _Meta(BaseModel, strict=True, allow_inf_nan=False):
+    """What `meta.json` holds, beside its provenance."""
+
+    format: Literal[1]
+    source: str
+    manifest: str
+    shape: Annotated[list[PositiveInt], Field(min_length=4, max_length=4)]
+    parameters: dict
+    dropped: dict[str, int]
+    sha256: _Sums
+    created: str
 
 
 @dataclass(frozen=True)
@@ -55,17 +82,18 @@ class Dataset:
             )
         try:
             meta = read_json(directory / "meta.json")
-            shape, _ = meta["shape"], meta["sha256"]["images.npy"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GalgenError(f"{directory / 'meta.json'} is damaged ({error!r}); import it again") from error
+            checked(_Meta, meta, "its fields")
+        except (OSError, ValueError, GalgenError) as error:
+            raise GalgenError(f"{directory / 'meta.json'} is damaged ({error}); import it again") from error
+        shape, path = meta["shape"], directory / "images.npy"
         try:
-            images = np.load(directory / "images.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise GalgenError(f"{directory}/images.npy cannot be read ({error}); import it again") from error
-        if images.dtype != np.uint8 or list(images.shape) != shape:
+            images = np.lib.format.open_memmap(regular(path), mode="r")
+        except Exception as error:  # of a damaged header NumPy may raise anything
+            raise GalgenError(f"{path} cannot be read ({error}); import it again") from error
+        if images.dtype != np.uint8 or list(images.shape) != shape or shape[1] != 1 or shape[2] != shape[3]:
             raise GalgenError(
-                f"{directory / 'images.npy'} is {images.dtype} {images.shape}, but meta.json says "
-                f"uint8 {shape}; import it again"
+                f"{path} is {images.dtype} {images.shape}, but meta.json says uint8 {shape}, and square gray "
+                "images are wanted; import it again"
             )
         return cls(directory, images, meta)
 
@@ -80,7 +108,7 @@ class Dataset:
     @property
     def name(self) -> str:
         """The name of the source, as written on figures."""
-        return self.meta["source"]
+        return printable(self.meta["source"])
 
     @property
     def catalogue(self) -> Table:
@@ -89,12 +117,12 @@ class Dataset:
         Raises:
             GalgenError: If it is missing or damaged.
         """
+        path = self.directory / "catalogue.ecsv"
         try:
-            return Table.read(self.directory / "catalogue.ecsv")
-        except (OSError, ValueError) as error:
-            raise GalgenError(
-                f"{self.directory / 'catalogue.ecsv'} cannot be read ({error}); import the data set again"
-            ) from error
+            return Table.read(regular(path), format="ascii.ecsv", encoding="utf-8")
+        except Exception as error:  # of a damaged table astropy may raise anything
+            told = " ".join(str(error).split())
+            raise GalgenError(f"{path} cannot be read ({told:.200}); import the data set again") from error
 
     @functools.cached_property
     def distinct(self) -> np.ndarray:
@@ -118,7 +146,7 @@ class Dataset:
 
 
 def check_free(directory: str | Path) -> Path:
-    """The folder, whose parent is made, if a data set can be written there.
+    """The folder, if a data set can be written there; nothing is made yet.
 
     Raises:
         GalgenError: If there is something already, or no such folder can be made.
@@ -127,10 +155,30 @@ def check_free(directory: str | Path) -> Path:
     try:
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise GalgenError(f"{directory} exists already; choose another name or remove it first")
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        above = next(folder for folder in directory.absolute().parents if folder.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            raise PermissionError(0, f"{above} is no folder that can be written to")
     except OSError as error:
         raise GalgenError(f"no data set can be written to {directory}: {error.strerror}") from error
     return directory
+
+
+def check_ids(ids: Sequence[str], of: object) -> None:
+    """Refuse names of galaxies that name none, or more than one.
+
+    Raises:
+        GalgenError: With the first that does, and `of` what.
+    """
+    wrong = next((id_ for id_, count in Counter(ids).items() if count > 1 or not id_.strip()), None)
+    if wrong is not None:
+        raise GalgenError(f"{of}: the id '{wrong}' names no galaxy or more than one; make the ids unique")
+
+
+def write_catalogue(catalogue: Table, path: Path) -> None:
+    """Write a table as ECSV, in UTF-8 whatever the locale, and each value quoted: a row may begin with #."""
+    writer = ascii.get_writer(writer_cls=ascii.Ecsv)
+    writer.data.splitter.quoting = csv.QUOTE_ALL
+    path.write_text("\n".join(writer.write(catalogue)) + "\n", encoding="utf-8")
 
 
 def write_dataset(
@@ -155,18 +203,20 @@ def write_dataset(
         dropped: Number of objects left out, by reason.
 
     Raises:
-        GalgenError: If the folder is in use.
+        GalgenError: If the folder is in use, or the catalogue is not that of the images.
     """
-    directory = check_free(directory)
+    directory, ids = check_free(directory), [str(id_) for id_ in catalogue["id"]]
+    check_ids(ids, directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
     told = full_disk_told(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
     work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=directory.parent, ignore_cleanup_errors=True)
     with told, work as folder:
         temporary = Path(folder)
         np.save(temporary / "images.npy", images, allow_pickle=False)
-        catalogue.write(temporary / "catalogue.ecsv")
+        write_catalogue(catalogue, temporary / "catalogue.ecsv")
         meta = {
             "format": 1,
-            "source": source,
+            "source": printable(source),
             "manifest": manifest,
             "shape": list(images.shape),
             "parameters": parameters,
@@ -176,6 +226,11 @@ def write_dataset(
             **provenance(),
         }
         write_json(temporary / "meta.json", meta)
+        read_back = [str(id_) for id_ in Dataset.open(temporary).catalogue["id"]]
+        if read_back != ids or len(ids) != len(images):
+            raise GalgenError(
+                f"{directory}: {len(ids)} rows of the catalogue do not name {len(images)} images"
+            )
         temporary.chmod(0o755)  # temporary folders are private
         temporary.replace(directory)
     return Dataset.open(directory)

@@ -7,6 +7,7 @@ interrupted loses one part at most, and on a cluster each part is a job.
 import hashlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from astropy.table import Table, vstack
 
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.acquire.readers import files_below
-from galgen.data.dataset import Dataset, write_dataset
+from galgen.data.dataset import Dataset, write_catalogue, write_dataset
 from galgen.data.manifest import load_manifest
 from galgen.data.preprocess import resize_area, to_uint8
 from galgen.data.simulate.images import simulate
@@ -51,6 +52,33 @@ def parts(source: str, *, size: int, crop: int, count: int, seed: int) -> list[d
     return [same | {"start": k, "count": min(PART, count - k)} for k in range(0, count, PART)]
 
 
+def to_simulate(store: Store, asked: list[dict]) -> dict[str, int]:
+    """Of the data sets that these `parts` make, the galaxies of those that the store lacks, by population."""
+    counts = Counter()
+    for part in asked:
+        counts[part["population"]] += part["count"]
+    for part in asked:
+        whole = {name: value for name, value in part.items() if name != "start"}
+        whole["count"] = counts[part["population"]]
+        if part["start"] == 0 and store.find("dataset", whole, code=[_drawn(part["population"])]):
+            del counts[part["population"]]
+    return counts
+
+
+def check_source(source: str) -> Path:
+    """The path of a source, which for a simulated one is none.
+
+    Raises:
+        GalgenError: If the source is neither a name nor a path that exists.
+    """
+    path = os.path.expanduser(source)
+    if source not in SIMULATED and not os.path.exists(path):  # "" does not
+        raise GalgenError(
+            f"data '{source}' is no path that exists and no simulated population ({', '.join(SIMULATED)})"
+        )
+    return Path(path)
+
+
 def simulate_part(store: Store, part: dict) -> tuple[np.ndarray, Table]:
     """Images and truth of one of `parts`, from the store or simulated here."""
     draw = _drawn(part["population"])
@@ -58,11 +86,13 @@ def simulate_part(store: Store, part: dict) -> tuple[np.ndarray, Table]:
     def make(folder: Path) -> dict:
         images, truth = draw(workers=os.cpu_count() or 1, progress=True, **part)
         np.save(folder / "images.npy", images)
-        truth.write(folder / "truth.ecsv", overwrite=True)
+        write_catalogue(truth, folder / "truth.ecsv")
         return {"images": len(images)}
 
     path = store.run("part", part, make, code=[draw]).path
-    return np.load(path / "images.npy", mmap_mode="r"), Table.read(path / "truth.ecsv")
+    return np.load(path / "images.npy", mmap_mode="r"), Table.read(
+        path / "truth.ecsv", format="ascii.ecsv", encoding="utf-8"
+    )
 
 
 def prepare(
@@ -89,7 +119,7 @@ def prepare(
     Raises:
         GalgenError: If the source is neither a name nor a path, or a data set that has changed.
     """
-    path, data = Path(source).expanduser(), ""
+    path, data = check_source(source), ""
     if source in SIMULATED:
         params = {"population": SIMULATED[source], "count": count, "size": size, "crop": crop, "seed": seed}
         draw = _drawn(SIMULATED[source])
@@ -106,10 +136,6 @@ def prepare(
             about = {"source": source, "manifest": credit, "parameters": params, "dropped": {}}
             return write_dataset(directory, images, truth, **about)
 
-    elif not os.path.exists(path):
-        raise GalgenError(
-            f"data '{source}' is no path that exists and no simulated population ({', '.join(SIMULATED)})"
-        )
     elif (path / "meta.json").is_file():
         given = Dataset.open(path)
         given.verify()  # what is in the store is checked there
@@ -144,4 +170,4 @@ def _path_sha256(path: Path) -> str:
     if path.is_file():
         return file_sha256(path)
     lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files_below(path)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()

@@ -13,10 +13,13 @@ import numpy as np
 
 from galgen.compare.likelihood import bits_per_dim
 from galgen.data.acquire.importing import import_images
+from galgen.data.acquire.readers import SUFFIXES
 from galgen.data.unit import unit
 from galgen.explorer.answers import Explorer, Missing, Row, Stamp
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, printable
 
+_WHOLE = (".npz", ".h5", ".hdf5")  # read by its own path, all others as a folder of one
+_KINDS = _WHOLE + tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 COMPARED = 256  # held-out galaxies
 
 
@@ -27,15 +30,14 @@ def read(name: str, content: bytes, size: int) -> np.ndarray:
         GalgenError: If there is none in it that can be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / Path(name).name
+        kind = next((kind for kind in _KINDS if name.lower().endswith(kind)), "")
+        path = Path(folder) / f"upload{kind}"  # no file system can have every name that a browser gives
         path.write_bytes(content)
-        whole = path.suffix.lower() in (".npz", ".h5", ".hdf5")
         try:
-            found = import_images(path if whole else folder, size=size, gray=True)
+            found = import_images(path if kind in _WHOLE else folder, size=size, gray=True)
         except GalgenError as error:
-            raise GalgenError(str(error).replace(f"{folder}/", "").replace(folder, name)) from error
-    if not len(found.images):
-        raise GalgenError(f"{name}: {found.refused[0][1]}")
+            told = str(error).replace(f"{folder}/", "").replace(folder, path.name)
+            raise GalgenError(told.replace(path.name, printable(name)[-80:] or "the file")) from error
     return found.images[0]
 
 

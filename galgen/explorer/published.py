@@ -9,14 +9,17 @@ itself drew. Its record has the means of the first images it drew, and how like 
 were; `verify` draws them again.
 """
 
-import hashlib
+import contextlib
 import os
 import shlex
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_validator
 from torch import Tensor
 
 from galgen import config
@@ -24,12 +27,49 @@ from galgen.data import similarity
 from galgen.experiment import Experiment, Training, loaded
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import project, write_json
-from galgen.runs.store import Run, Store, checksums, provenance, sound
+from galgen.runs.store import (
+    Record,
+    Run,
+    Store,
+    checksums,
+    full_disk_told,
+    provenance,
+    read_record,
+    sound,
+)
 
 DRAWN = 8  # latents drawn when a model is published, and when it is verified
 TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of torch
+
+
+class _Drawn(BaseModel, strict=True, allow_inf_nan=False):
+    """What a published model is, and what it drew."""
+
+    name: str
+    profile: Annotated[str, Field(max_length=40), AfterValidator(lambda name: config.profile(name).name)]
+    images_shown: PositiveInt
+    first: Annotated[int, Field(ge=0, lt=2**53)]
+    means: Annotated[list[float], Field(min_length=DRAWN, max_length=DRAWN)]
+    likeness: float
+
+
+class _Record(Record):
+    """The record of a published model; its key is the beginning of the sha256 of its weights."""
+
+    kind: Literal[*FAMILIES]
+    summary: _Drawn
+
+    @model_validator(mode="after")
+    def _of_its_weights(self) -> "_Record":
+        if not self.sha256.get(_weights(self.summary.images_shown), "").startswith(self.key):
+            raise ValueError("its key is not that of its weights")
+        return self
+
+
+def _weights(images_shown: int) -> str:
+    return f"weights-{images_shown}.safetensors"
 
 
 def published(folder: str | os.PathLike | None = None) -> Store:
@@ -55,9 +95,8 @@ class WithPublished(Store):
         Raises:
             Damaged: If the files of the published one are not what was published.
         """
-        return super().find(kind, params, data=data, code=code) or _standing(
-            self.published, kind, params, data
-        )
+        standing = map(_whole, _of(self.published, kind, params, data))
+        return super().find(kind, params, data=data, code=code) or next(standing, None)
 
     def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
         """The same, or else the entry that `make` makes."""
@@ -74,31 +113,75 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     if not experiment.trained(training):
         options = shlex.join(experiment.parameters.options())
         raise GalgenError(f"{training.name} is not trained: galgen train {training.name} {options}")
-    run, target = experiment.train(training), published(folder)
-    kind, shown = run.record["kind"], run.summary["images_shown"]
-    partial = target.root / kind / "new.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    weights = partial / f"weights-{shown}.safetensors"
-    state = checkpoint.load(run.path / weights.name)
-    idle = {"discriminator", "generator"} if "average" in state else set()
-    kept = {name: _halved(net) for name, net in state.items() if name not in idle}
-    checkpoint.save(weights, kept | {"start": experiment.start})
-    drawn = _draw(kind, experiment.profile.name, weights, experiment.latents(DRAWN))
-    like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
-    summary = {name: run.summary[name] for name in ("name", "images_shown", "losses", "seconds", "device")}
-    summary |= {"profile": experiment.profile.name, "data": experiment.dataset.name}
-    drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
-    summary |= drew | {"likeness": float(like.min())}
-    key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-    record = run.record | provenance() | {"key": key, "trained": run.record["commit"], "summary": summary}
-    write_json(partial / "record.json", record | {"sha256": checksums(partial)})
-    old, new = _standing(target, kind, run.record["params"], run.record["data"]), partial.with_name(key)
-    if new.is_dir():  # the same weights, published before
-        shutil.rmtree(new)
-    partial.rename(new)
-    if old and old.path != new:
-        shutil.rmtree(old.path)
-    return sound(new)
+    target = _apart(published(folder), experiment.store)
+    run = experiment.train(training)
+    kind, profile, weights = (
+        run.record["kind"],
+        experiment.profile.name,
+        _weights(run.summary["images_shown"]),
+    )
+    replaced = list(_of(target, kind, run.record["params"], run.record["data"]))
+    place = target.root / kind
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with (
+            full_disk_told(place, None),
+            tempfile.TemporaryDirectory(prefix=".tmp-", dir=place, ignore_cleanup_errors=True) as folder,
+        ):
+            partial = Path(folder)
+            state = checkpoint.load(run.path / weights)
+            state["start"] = experiment.start
+            checkpoint.save(partial / weights, {name: _halved(state[name]) for name in _kept(kind, profile)})
+            drawn = _draw(kind, profile, partial / weights, experiment.latents(DRAWN))
+            like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
+            told = ("name", "images_shown", "losses", "seconds", "device")
+            summary = {name: run.summary[name] for name in told}
+            summary |= {"profile": profile, "data": experiment.dataset.name}
+            drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
+            summary |= drew | {"likeness": float(like.min())}
+            found = checksums(partial)
+            own = {"key": found[weights][:16], "trained": run.record["commit"], "summary": summary}
+            write_json(partial / "record.json", run.record | provenance() | own | {"sha256": found})
+            new = place / own["key"]
+            if new in replaced:  # the same weights, published before
+                shutil.rmtree(new)
+            partial.chmod(0o755)  # temporary folders are private
+            partial.rename(new)
+    except BaseException:
+        with contextlib.suppress(OSError):  # in use
+            place.rmdir()
+            target.root.rmdir()
+        raise
+    for path in replaced:
+        if path != new:
+            shutil.rmtree(path)
+    return _whole(new)
+
+
+def _apart(target: Store, trained: Store) -> Store:
+    """The set, if nothing but published models is or would come to lie in it, over it or just below.
+
+    Raises:
+        GalgenError: Names the store of trainings that it is, holds or lies in.
+    """
+    here, store = target.root.resolve(), trained.root.resolve()
+    near = [store] if here.is_relative_to(store) or store.is_relative_to(here) else []
+    below = (path for path in here.glob("*") if path.is_dir())
+    for folder in (here, *here.parents, *below):
+        near += [path for path in Store(folder).finished() if not _is_published(path)][:1]
+    if near:
+        raise GalgenError(
+            f"{target.root} is no place for published models: {near[0]} is none, and could be lost. Choose a "
+            "folder of their own (--out)"
+        )
+    return target
+
+
+def _is_published(path: Path) -> bool:
+    try:
+        return bool(read_record(path, _Record))
+    except Damaged:
+        return False
 
 
 def publish_pairs(
@@ -136,41 +219,62 @@ def verify(folder: str | os.PathLike | None = None) -> list[str]:
     Raises:
         GalgenError: If there is none, a file is not what was published, or a model draws something else.
     """
-    runs = [sound(run.path) for run in published(folder).runs()]
-    if not runs:
+    paths = published(folder).finished()
+    if not paths:
         raise GalgenError(f"there are no published models in {published(folder).root}")
+    runs = list(map(_whole, paths))
     for run in runs:
-        told = run.summary
-        if missing := {"name", "profile", "images_shown", "first", "means"} - told.keys():
-            raise GalgenError(
-                f"{run.path} is no published model: its record lacks {', '.join(sorted(missing))}"
-            )
-        weights = run.path / f"weights-{told['images_shown']}.safetensors"
-        drawn = _draw(
-            run.record["kind"], told["profile"], weights, range(told["first"], told["first"] + DRAWN)
-        )
-        if (drawn.mean((1, 2, 3)) - torch.tensor(told["means"])).abs().max() > TOLERANCE:
+        told, seeds = run.summary, range(run.summary["first"], run.summary["first"] + DRAWN)
+        drawn = _draw(run.record["kind"], told["profile"], run.path / _weights(told["images_shown"]), seeds)
+        off = (drawn.mean((1, 2, 3)) - torch.tensor(told["means"])).abs().max()
+        if not off <= TOLERANCE:  # nor is what is no number
             raise GalgenError(
                 f"{told['name']} in {run.path} does not draw what it drew when it was published"
             )
     return [run.summary["name"] for run in runs]
 
 
-def _standing(store: Store, kind: str, params: dict, data: str) -> Run | None:
-    """The entry of those parameters and images, of whatever code."""
-    same = (run for run in store.runs(kind) if (run.record["params"], run.record["data"]) == (params, data))
-    return next((sound(run.path) for run in same), None)
+def _of(store: Store, kind: str, params: dict, data: str) -> Iterator[Path]:
+    """The published models of those parameters and images, of whatever code and precision."""
+    asked = params | {"precision": None}
+    for path in store.finished(kind):
+        with contextlib.suppress(Damaged):  # `verify` tells of it
+            record = read_record(path, _Record)
+            if (record["params"] | {"precision": None}, record["data"]) == (asked, data):
+                yield path
 
 
-def _halved(net: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: t.half() if t.ndim >= 4 else t for name, t in net.items()}
+def _whole(path: Path) -> Run:
+    """A published model, whose record and weights are what a published model has.
+
+    Raises:
+        GalgenError: If they are not, or not what was published.
+    """
+    read_record(path, _Record)
+    run = sound(path)
+    told = run.summary
+    checkpoint.check(path / _weights(told["images_shown"]), _kept(run.record["kind"], told["profile"]))
+    return run
+
+
+def _kept(kind: str, profile: str) -> dict:
+    """What is published of a family: the names, types and shapes of its tensors, without numbers."""
+    size = config.profile(profile).image_size
+    with torch.device("meta"):
+        networks = FAMILIES[kind](config.profile(profile)).networks()
+        start = {"start": torch.empty(1, size, size)}
+    idle = {"discriminator", "generator"} if "average" in networks else set()
+    lying = {name: net.to(memory_format=torch.channels_last) for name, net in networks.items()}
+    return {name: _halved(net.state_dict()) for name, net in lying.items() if name not in idle} | start
+
+
+def _halved(state: dict[str, Tensor] | Tensor) -> dict[str, Tensor] | Tensor:
+    if isinstance(state, Tensor):
+        return state.half() if state.ndim >= 4 else state
+    return {name: _halved(tensor) for name, tensor in state.items()}
 
 
 def _draw(kind: str, profile: str, weights: Path, seeds: range) -> Tensor:
     """The images (n, 1, H, W) that weights of a family draw, from the start that lies beside them."""
     family, state = FAMILIES[kind](config.profile(profile)), checkpoint.load(weights)
-    try:
-        networks = loaded(family.networks(), state)
-    except RuntimeError as error:  # of torch: other names or shapes
-        raise GalgenError(f"{weights} is of other networks than those of the profile {profile}") from error
-    return family.draw(networks, seeds, state["start"])
+    return family.draw(loaded(family.networks(), state), seeds, state["start"])

@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -166,9 +167,12 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
         note: Profile, data and N, from `galgen.config.figure_note`.
     """
     # Under the picture: saving with a tight box makes room for it.
-    figure.text(1, -0.04 / figure.get_figheight(), note, ha="right", va="top", fontsize=7, color="#595959")
+    small = {"ha": "right", "va": "top", "fontsize": 7, "color": "#595959", "parse_math": False}
+    figure.text(1, -0.04 / figure.get_figheight(), note, **small)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the name of a file has any letters
+        figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)
     return Shown({"image/png": buffer.getvalue()}, alt)
 

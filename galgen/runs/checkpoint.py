@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.files import atomic_path
+from galgen.runs.files import atomic_path, regular
 
 
 def save(path: str | os.PathLike, state: dict) -> None:
@@ -59,6 +59,35 @@ def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> dict:
         raise GalgenError(
             f"{path} is not a whole checkpoint of galgen ({error!r}); remove it to start anew"
         ) from error
+
+
+def check(path: str | os.PathLike, like: dict) -> None:
+    """Compare a file of someone else's with a state that it is to be like, before `load` trusts it.
+
+    The nest, with all names and strides, must be that of the other state, and so the type and the shape of
+    every tensor; and all numbers finite.
+
+    Args:
+        path: The file.
+        like: A state; its tensors may be on torch's device `meta`, which takes no memory.
+
+    Raises:
+        GalgenError: Names the file, and what is wrong in it.
+    """
+    tensors: dict[str, Tensor] = {}
+    nest = json.dumps(_without_tensors(like, "", tensors))
+    try:
+        with safe_open(regular(path), framework="pt") as file:
+            if (file.metadata() or {}).get("galgen") != nest or set(file.keys()) != tensors.keys():
+                raise ValueError("its tensors have other names or shapes")
+            for name, tensor in tensors.items():
+                found = file.get_tensor(name)
+                if (found.dtype, found.shape) != (tensor.dtype, tensor.shape):
+                    raise ValueError(f"{name} is {found.dtype} {tuple(found.shape)}")
+                if not found.isfinite().all():
+                    raise ValueError(f"{name} has numbers that are not finite")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise GalgenError(f"{path} is not what it is said to be: {error}") from error
 
 
 def _without_tensors(value: object, path: str, tensors: dict[str, Tensor]) -> object:

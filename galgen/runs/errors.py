@@ -1,5 +1,6 @@
 """Mistakes that a message can explain: their exception, how they are told, and the check of what is given."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -43,16 +44,46 @@ def checked(kind: type[T], values: object, what: str, *, strict: bool | None = N
         return TypeAdapter(kind).validate_python(values, strict=strict)
     except ValidationError as error:
         mistakes = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors()]
-        lines = [f"{place or 'the whole'}: {wrong} (found {found!r:.80})" for place, wrong, found in mistakes]
-        raise GalgenError(f"{what}: {'; '.join(lines)}") from error
+        lines = [
+            f"{place or 'the whole':.80}: {wrong} (found {found!r:.80})" for place, wrong, found in mistakes
+        ]
+        more = "; ..." * (len(lines) > 5)
+        raise GalgenError(f"{what}: {'; '.join(lines[:5])}{more}") from error
+
+
+def printable(text: str) -> str:
+    r"""A text of someone else's, fit for a terminal, a page and a catalogue.
+
+    What steers a terminal, turns the direction of writing, or is no character at all (of a file name that is
+    no UTF-8) is written as its code: `\x1b`, `\u202e`, `\udcff`.
+    """
+    kept = "\N{NO-BREAK SPACE}"
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+def check_environment() -> None:
+    """Import tqdm, which reads numbers in the environment as it is imported.
+
+    Raises:
+        GalgenError: If a variable of it is no number.
+    """
+    try:
+        import tqdm  # noqa: F401
+    except ValueError as error:
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("TQDM_")))
+        raise GalgenError(f"of the environment's {names}: {error}; unset it") from error
 
 
 def exit_code(work: Callable[[], int]) -> int:
     """Do some work; a mistake that a message can explain is printed as one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that the locale lacks
     try:
+        check_environment()
         return work()
     except GalgenError as error:
-        print(f"galgen: error: {error}", file=sys.stderr)
+        told = "\n".join(map(printable, str(error).split("\n")))  # of some, what a program said follows
+        print(f"galgen: error: {told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -61,5 +92,6 @@ def exit_code(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
         return 141
     except OSError as error:  # of the system: no such folder, no permission, a full disk
-        print(f"galgen: error: {error}; mend that and give the same command again", file=sys.stderr)
+        told = printable(str(error))
+        print(f"galgen: error: {told}; mend that and give the same command again", file=sys.stderr)
         return 2

@@ -5,9 +5,11 @@ process leaves a `.tmp-*` file that nobody reads.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,11 +54,35 @@ def write_json(path: str | os.PathLike, value: object) -> None:
 
 
 def read_json(path: str | os.PathLike) -> dict:
-    """Read a JSON file written by `write_json`."""
-    return json.loads(Path(path).read_text())
+    """Read a JSON file written by `write_json`.
+
+    Raises:
+        OSError: If it is missing or no regular file: a pipe would be waited for.
+        ValueError: If it is no JSON, which NaN and infinities are not.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        return json.loads(regular(path).read_text(encoding="utf-8"), parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def regular(path: str | os.PathLike) -> Path:
+    """The path, if it is that of a regular file.
+
+    Raises:
+        OSError: If it is missing, or a folder, a pipe or a device.
+    """
+    path = Path(path)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path
 
 
 def file_sha256(path: str | os.PathLike) -> str:
-    """Hexadecimal sha256 of a file's bytes, read in pieces."""
-    with open(path, "rb") as file:
+    """Hexadecimal sha256 of a regular file's bytes, read in pieces."""
+    with open(regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

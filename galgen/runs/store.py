@@ -26,29 +26,34 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 from safetensors import SafetensorError
 
 from galgen.runs.code import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import file_sha256, project, read_json, write_json
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
 # Entries that this process has compared with their checksums, or made.
 _SOUND: set[Path] = set()
 
 
-class _Record(BaseModel):
-    """What every record holds, beside parameters and versions."""
+class Record(BaseModel, strict=True, allow_inf_nan=False):
+    """What every record holds, beside machine and versions."""
 
-    key: str
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     kind: str
+    params: dict
+    data: str
     created: str
     seconds: float
     commit: str
     summary: dict
-    sha256: dict[str, str]
+    sha256: dict[str, Sha256]
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,8 @@ class Store:
             GalgenError: If the disk is full.
         """
         code = tuple(code)
+        if found := self.find(kind, params, data=data, code=code):
+            return found  # without a lock: a finished store may lie where nothing can be written
         key = self.key(kind, params, data=data, code=code)
         path = self.root / kind / key
         partial = self.root / kind / f"{key}.partial"
@@ -171,6 +178,8 @@ class Store:
                 _set_aside(partial, error)
                 partial.mkdir()
                 summary = make(partial)
+            for leftover in list(partial.rglob(".tmp-*")):  # of processes that were killed
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             record = {
                 "key": key,
                 "kind": kind,
@@ -191,14 +200,14 @@ class Store:
     def runs(self, kind: str | None = None) -> list[Run]:
         """All finished entries, oldest first; those whose record cannot be read are named on stderr."""
         found = []
-        for path in self._finished(kind):
+        for path in self.finished(kind):
             try:
-                found.append(Run(path, _record(path)))
+                found.append(Run(path, read_record(path)))
             except Damaged as error:
                 print(f"galgen: {error}; `galgen runs rm {path.name}` removes it", file=sys.stderr)
         return sorted(found, key=lambda run: run.record["created"])
 
-    def _finished(self, kind: str | None = None) -> list[Path]:
+    def finished(self, kind: str | None = None) -> list[Path]:
         """The folders of finished entries, whole or not."""
         found = sorted(path for path in self.root.glob(f"*/{'[0-9a-f]' * 16}") if path.is_dir())
         return [path for path in found if kind in (None, path.parent.name)]
@@ -209,15 +218,18 @@ class Store:
         Returns:
             The number of entries, and of those that were set aside.
         """
-        paths, damaged = self._finished(), 0
+        paths, damaged = self.finished(), 0
         for path in paths:
             _SOUND.discard(path)
-            with _lock(path):
+            try:
+                sound(path)
+            except Damaged as error:
+                damaged += 1
                 try:
-                    sound(path)
-                except Damaged as error:
-                    _set_aside(path, error)
-                    damaged += 1
+                    with _lock(path):
+                        _set_aside(path, error)
+                except OSError as refused:
+                    print(f"galgen: {error}; it cannot be set aside: {refused.strerror}", file=sys.stderr)
         return len(paths), damaged
 
     def get(self, key: str) -> Run:
@@ -227,7 +239,7 @@ class Store:
             GalgenError: If there is none, or more than one, or it is not finished.
         """
         path = self.folders(key)[0].with_suffix("")
-        return Run(path, _record(path))
+        return Run(path, read_record(path))
 
     def folders(self, key: str) -> list[Path]:
         """All there is of the entry whose key starts with `key`: finished, unfinished, damaged.
@@ -264,15 +276,19 @@ def _lock(path: Path, timeout: float = -1) -> FileLock:
     return FileLock(path.parent / f".{path.stem}.lock", timeout=timeout)
 
 
-def _record(path: Path) -> dict:
+def read_record(path: Path, kind: type[Record] = Record) -> dict:
     """The record of the entry in the folder `path`.
 
     Raises:
-        Damaged: If there is none, or a part of it is missing.
+        Damaged: If there is none, it is not that of a `kind`, or that of another entry.
     """
     try:
         record = read_json(path / "record.json")
-        checked(_Record, record, "the record")
+        known = checked(kind, record, "the record")
+        if (known.kind, known.key) != path.parts[-2:]:
+            raise ValueError(f"it is that of {known.kind}/{known.key}")
+    except PermissionError:  # whole for others: nothing to set aside
+        raise
     except (OSError, ValueError, GalgenError) as error:
         raise Damaged(f"{path} has no whole record.json ({error})") from error
     return record
@@ -294,7 +310,7 @@ def sound(path: Path) -> Run:
     Raises:
         Damaged: If the record is not whole, or an artefact is missing or has changed.
     """
-    record = _record(path)
+    record = read_record(path)
     if path not in _SOUND:
         found = checksums(path)
         for name, expected in record["sha256"].items():

@@ -20,7 +20,7 @@ from PIL import Image
 
 from galgen.config import Parameters, spaced
 from galgen.models.families import FAMILIES
-from galgen.runs.errors import checked
+from galgen.runs.errors import checked, printable
 from galgen.runs.files import atomic_path, read_json
 from galgen.runs.store import Store
 from workflow.book.runs import Run, data_name, digest
@@ -36,8 +36,12 @@ def _markdown(value: object) -> object:
     if type(value) is int:
         return spaced(value)
     if isinstance(value, str) and not isinstance(value, Markup):
-        return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(value.split()))
+        return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(" ".join(value.split())))
     return value
+
+
+def _html(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 _COMMON = {
@@ -46,7 +50,7 @@ _COMMON = {
     "undefined": StrictUndefined,
 }
 _MARKDOWN = Environment(finalize=_markdown, **_COMMON)
-_HTML = Environment(autoescape=True, **_COMMON)
+_HTML = Environment(autoescape=True, finalize=_html, **_COMMON)
 
 
 def rendered(template: str, **values: object) -> str:

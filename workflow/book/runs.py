@@ -17,7 +17,7 @@ import galgen
 from galgen import costs
 from galgen.config import Parameters, profile
 from galgen.data.acquire.readers import files_below
-from galgen.data.prepare import SIMULATED, prepare
+from galgen.data.prepare import SIMULATED, check_source, prepare, to_simulate
 from galgen.experiment import every_family
 from galgen.models.precision import Precision, resolved
 from galgen.runs.code import code_version
@@ -145,6 +145,13 @@ class Run:
         pairs = [each.pair(n) for each in asking for n in each.sizes if each.compared > MANY]
         return [training.name for pair in pairs for training in pair]
 
+    def check_data(self) -> None:
+        """Refuse data that do not exist, or galaxies that memory cannot hold, before anything is made."""
+        check_source(self.parameters.data)
+        first = self.experiments[0]
+        for count in to_simulate(first.store, first.parts()).values():
+            costs.check_galaxies(count, first.profile.image_size)
+
     def check_room(self) -> None:
         """Refuse trainings that disk or memory cannot hold; the data are there."""
         missing = [training for experiment in self.experiments for training in experiment.to_train()]
@@ -157,7 +164,7 @@ class Run:
     @functools.cache  # noqa: B019 - a process knows a few runs
     def data_version(self) -> str:
         """The version of the data set: of the files it is imported from, of its settings and of the code."""
-        path = Path(self.parameters.data).expanduser()
+        path = Path(os.path.expanduser(self.parameters.data))
         files = [path] if os.path.isfile(path) else files_below(path)
         stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
         settings = {"image_size", "crop", "simulated", "validation"}

@@ -26,7 +26,7 @@ from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.data.similarity import near_duplicates
-from galgen.runs.errors import Closed, GalgenError, checked
+from galgen.runs.errors import Closed, GalgenError, checked, printable
 
 FLUX_CROP = 64  # the paper's field
 HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
@@ -117,7 +117,7 @@ def import_images(
                         f"{planes.shape[1:]} pixels, but {first} has {shape}; crop them (--crop)"
                     )
                 images.append(_stamp(planes, wanted))
-                rows.append(row)
+                rows.append({printable(column): _text(value) for column, value in row.items()})
             except Refusal as refusal:
                 refused.append((name, str(refusal)))
                 if len(refused) >= HOPELESS and not rows:
@@ -147,13 +147,20 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
 
 
+def _text(value: object) -> object:
+    """An entry of the catalogue; a text as it can be written and read."""
+    return printable(value).strip() if isinstance(value, str) else value
+
+
 def _kind(path: Path, source: Source, kind: str) -> str:
     """Flux or display: from the format, the user, or the rule at the top of this module."""
     if source.kind is not None and kind not in ("auto", source.kind):
         raise GalgenError(f"{path} is of {source.kind} images by its format, not of {kind}")
     if source.kind is not None or kind != "auto":
         return source.kind or kind
-    for i, name in enumerate(source.names):
+    # Some, spread over all: what they do not tell, the import refuses by name.
+    for i in range(0, len(source.names), -(-len(source.names) // HOPELESS)):
+        name = source.names[i]
         with contextlib.suppress(Refusal):  # it will be refused by name when it is read for good
             pixels = source.read(i)[1]
             if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":

@@ -21,6 +21,7 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image
 
+from galgen.data.dataset import check_ids
 from galgen.runs.errors import GalgenError
 
 KNOWN_BANDS = set("ugrizyYJHK")
@@ -88,9 +89,7 @@ def open_source(path: Path, bands: Sequence[str], key: str | None, resources: co
     if not os.path.exists(path):
         raise GalgenError(f"{path} does not exist")
     if (path / "meta.json").is_file():
-        raise GalgenError(
-            f"{path} is a galgen data set already: use it as it is (DATA={path}, --data {path})"
-        )
+        raise GalgenError(f"{path} is a galgen data set already: use it as it is, as --data or DATA")
     if key is not None:
         raise GalgenError(f"{path} is a folder; a key is for npz and HDF5 files")
     return _open_folder(path, tuple(bands))
@@ -145,10 +144,8 @@ def _open_file(path: Path, key: str | None, resources: contextlib.ExitStack) -> 
         _fits_memory(images.shape[1 - one :], GalgenError, f"{path}, images are ")
         if one:
             images = images[:][None]
-        if len(images) > MAX_OBJECTS:
-            raise GalgenError(
-                f"{path} has {len(images)} images, more than {MAX_OBJECTS}; take a part of them"
-            )
+        if (count := len(images)) > MAX_OBJECTS:
+            raise GalgenError(f"{path} has {count} images, more than {MAX_OBJECTS}; take a part of them")
         columns = {
             name: _text(array) if _is_text(array) else array[:]
             for name, array in arrays.items()
@@ -156,12 +153,13 @@ def _open_file(path: Path, key: str | None, resources: contextlib.ExitStack) -> 
             and name not in PLANE_NAMES
             and (_is_text(array) or array.dtype.kind in "biuf")
         }
-    ids = next((columns.pop(name) for name in ID_NAMES if name in columns), range(len(images)))
+    found = next((columns.pop(name) for name in ID_NAMES if name in columns), range(len(images)))
+    check_ids(ids := [str(id_).strip() for id_ in found], path)
 
     def read(i: int) -> Object:
         with _reading("cannot be read", GalgenError):  # a damaged piece of an HDF5 file
             pixels = images[i]
-        return {"id": str(ids[i]), "file": path.name} | {name: of[i] for name, of in columns.items()}, pixels
+        return {"id": ids[i], "file": path.name} | {name: of[i] for name, of in columns.items()}, pixels
 
     return Source([f"{path.name}[{i}]" for i in range(len(images))], read, planes=planes)
 
@@ -179,6 +177,8 @@ def _arrays(path: Path, key: str | None, resources: contextlib.ExitStack) -> Arr
         file.visit(names.append)
         found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
         for name, array in found.items():
+            if array.external or array.is_virtual:
+                raise GalgenError(f"{path}, '{name}' lies in other files; save it in this one")
             piece = array.dtype.itemsize * (array.size if array.ndim == 1 else math.prod(array.chunks or [0]))
             if piece > MAX_UNPACKED:
                 what = f"{path}, '{name}' is unpacked in pieces of {piece / 1e6:.0f} MB"
@@ -238,7 +238,7 @@ def _is_text(array: np.ndarray | h5py.Dataset) -> bool:
 
 
 def _text(array: np.ndarray | h5py.Dataset) -> list[str]:
-    return [entry.decode() if isinstance(entry, bytes) else str(entry) for entry in array[:]]
+    return [e.decode(errors="backslashreplace") if isinstance(e, bytes) else str(e) for e in array[:]]
 
 
 # Folders of files
@@ -260,10 +260,12 @@ def _open_folder(path: Path, bands: tuple[str, ...]) -> Source:
             names, lambda i: _read_bands(path, names[i], objects[names[i]], bands), kind="flux", planes=bands
         )
     names = [str(file.relative_to(path)) for file in files[forms[0]]]
+    stems = [str(Path(name).with_suffix("")) for name in names]
+    ids = stems if len(set(stems)) == len(stems) else names
     read_file, kind = (_read_npy, None) if forms == ["npy"] else (_read_picture, "display")
 
     def read(i: int) -> Object:
-        return {"id": str(Path(names[i]).with_suffix("")), "file": names[i]}, read_file(path / names[i])
+        return {"id": ids[i], "file": names[i]}, read_file(path / names[i])
 
     return Source(names, read, kind=kind)
 
@@ -300,7 +302,7 @@ def _read_bands(path: Path, id_: str, members: dict[str, str], bands: tuple[str,
             row = {"id": id_, "file": " ".join(members.values())}
             row |= {k.lower(): float(header[k]) for k in ("RA", "DEC") if isinstance(header.get(k), float)}
             row |= {"survey": header["SURVEY"].strip()} if isinstance(header.get("SURVEY"), str) else {}
-        names = (band,) if band and pixels.ndim == 2 else tuple(header.get("BANDS", "")) or bands
+        names = (band,) if band and pixels.ndim == 2 else tuple(str(header.get("BANDS", ""))) or bands
         cube = pixels[None] if pixels.ndim == 2 else pixels
         if cube.ndim != 3 or len(cube) != len(names):
             raise Refusal(f"taken to hold {', '.join(names)}, but is {pixels.shape}")
@@ -313,7 +315,7 @@ def _read_bands(path: Path, id_: str, members: dict[str, str], bands: tuple[str,
     return row, np.stack(images)
 
 
-def read_fits(stream: BinaryIO, name: str) -> tuple[np.ndarray, fits.Header]:
+def read_fits(stream: BinaryIO, name: str) -> tuple[np.ndarray, dict]:
     """The first image of a FITS file, of two dimensions or more, and its header.
 
     Raises:
@@ -325,7 +327,7 @@ def read_fits(stream: BinaryIO, name: str) -> tuple[np.ndarray, fits.Header]:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) > 1 and all(hdu.shape):
                     _fits_memory(hdu.shape)
-                    return hdu.data, hdu.header
+                    return hdu.data, dict(hdu.header)  # all its cards, as damaged ones are found now
     raise Refusal(f"no image in the FITS file: {name}")
 
 

@@ -1,0 +1,486 @@
+"""What lies: published sets, data sets and files that are not what they say, and what a slip could lose."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from galgen.cli import main
+from galgen.config import Parameters
+from galgen.data.acquire.importing import import_images, write_imported
+from galgen.data.dataset import Dataset
+from galgen.experiment import every_family
+from galgen.explorer.own import read
+from galgen.explorer.published import publish, verify
+from galgen.runs import checkpoint
+from galgen.runs import store as store_module
+from galgen.runs.errors import GalgenError, printable
+from galgen.runs.files import file_sha256, read_json, write_json
+from galgen.runs.store import Store
+from workflow.book.pages import rendered
+
+PARAMETERS = Parameters(profile="smoke", N=12)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16), np.uint8)
+
+
+def examples(count):
+    """So many of an invented input."""
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.fixture(scope="module")
+def good_set(trained, tmp_path_factory):
+    """A published set of one model, the smallest, by the store that it was trained in."""
+    folder = tmp_path_factory.mktemp("published")
+    experiment = every_family(PARAMETERS, trained)["unet"]
+    publish(experiment, experiment.pair(12)[0], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def good_data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    np.savez(folder / "a.npz", images=IMAGES)
+    return write_imported(
+        folder / "set", import_images(folder / "a.npz", size=16), source="a", manifest="local"
+    ).directory
+
+
+@contextlib.contextmanager
+def in_time(seconds=20):
+    """Ends what hangs."""
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+
+
+# Mutations
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(),
+    st.sampled_from([2**63, -1, 10**400, float("nan"), float("inf"), 1e300]),
+    st.sampled_from(["", "..", "../../x", "\0", "\x1b[3m", "x" * 300, "0" * 64, "f" * 16, "paper-trial"]),
+    st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)  # fmt: skip
+
+
+@st.composite
+def of_json(draw, value):
+    """A JSON value with one part replaced, left out or put in."""
+    places = [()]
+
+    def walk(part, place):
+        parts = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+        for key, below in parts:
+            places.append((*place, key))
+            walk(below, places[-1])
+
+    walk(value, ())
+    value, place = json.loads(json.dumps(value)), draw(st.sampled_from(places))
+    if not place:
+        return draw(JUNK)
+    part = value
+    for key in place[:-1]:
+        part = part[key]
+    if draw(st.booleans()):
+        part[place[-1]] = draw(JUNK)
+    elif isinstance(part, dict) and draw(st.booleans()):
+        part[draw(st.sampled_from(["sha256", "key", "x"]))] = part.pop(place[-1])
+    else:
+        del part[place[-1]]
+    return value
+
+
+def mutated(draw, content):
+    """Some bytes of a file replaced, taken out or put in, or the rest cut off; mostly of its header."""
+    before, content = content, bytearray(content)
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, 400) | st.integers(0, len(content)))
+        kind, new = draw(st.sampled_from(["replace", "insert", "cut", "delete"])), draw(st.binary(max_size=9))
+        end = {"insert": place, "cut": len(content)}.get(kind, place + len(new))
+        content[place:end] = new if kind in ("replace", "insert") else b""
+    return bytes(content) + b"x" * (content == before)
+
+
+def spoil_file(draw, path):
+    """Something else in the place of a file, or a few of its bytes."""
+    kind = draw(st.sampled_from(["bytes", "bytes", "bytes", "none", "folder", "pipe", "link"]))
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "bytes":
+        path.write_bytes(mutated(draw, content))
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to("/dev/zero")
+
+
+def spoil_weights(draw, path):
+    """A state that differs in a tensor, a name, a stride or a number, well written."""
+    state = checkpoint.load(path)
+    net = state[next(name for name in state if isinstance(state[name], dict))]
+    name = draw(st.sampled_from(sorted(net)))
+    tensor = net[name]
+    new = draw(
+        st.sampled_from(
+            [
+                torch.full_like(tensor, torch.nan) if tensor.is_floating_point() else tensor[None],
+                tensor.flatten()[:0],
+                tensor.double(),
+                tensor.new_zeros((3, 3)),
+                tensor.new_zeros(()).expand(tensor.shape) if tensor.numel() > 1 else tensor[None],
+                {"x": tensor},
+                "text",
+                None,
+            ]
+        )
+    )
+    if draw(st.booleans()):
+        net[name] = new
+    elif draw(st.booleans()):
+        net[draw(st.sampled_from(["x", "../x", ""]))] = net.pop(name)
+    else:
+        state[draw(st.sampled_from(["start", "discriminator", "average"]))] = new
+    checkpoint.save(path, state)
+
+
+def resealed(folder):
+    """As an enemy would: checksums and key of a set are those of its files."""
+    (weights,) = folder.glob("*/*/weights-*")
+    record = read_json(weights.with_name("record.json"))
+    record["sha256"] = {weights.name: file_sha256(weights)}
+    record["key"] = record["sha256"][weights.name][:16]
+    write_json(weights.with_name("record.json"), record)
+    weights.parent.rename(weights.parent.with_name(record["key"]))
+
+
+def a_hostile_set(data, good, folder):
+    shutil.copytree(good, folder)
+    (record,) = folder.glob("*/*/record.json")
+    (weights,) = folder.glob("*/*/weights-*")
+    kind = data.draw(
+        st.sampled_from(["record", "record", "file", "weights", "bytes", "resealed bytes", "name"])
+    )
+    if kind == "record":
+        record.write_text(json.dumps(data.draw(of_json(read_json(record)))))
+    elif kind == "file":
+        spoil_file(data.draw, record)
+    elif kind == "bytes":
+        spoil_file(data.draw, weights)
+    elif kind == "name":
+        record.parent.rename(record.parent.with_name("0" * 16))
+    else:
+        if kind == "weights":
+            spoil_weights(data.draw, weights)
+        else:
+            weights.write_bytes(mutated(data.draw, weights.read_bytes()))
+        resealed(folder)
+    return kind
+
+
+COUNTS = (40, pytest.param(500, marks=pytest.mark.slow))  # the same at each run, and others
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_published_set_that_is_spoilt_is_told_or_draws_what_it_drew(good_set, tmp_path, count):
+    @examples(count)
+    @given(st.data())
+    def hostile(data):
+        folder = tmp_path / "set"
+        shutil.rmtree(folder, ignore_errors=True)
+        kind = a_hostile_set(data, good_set, folder)
+        store_module._SOUND.clear()
+        with in_time(), contextlib.suppress(GalgenError):
+            verify(folder)
+            assert kind in ("record", "file", "resealed bytes"), "what nothing can know may be another"
+
+    hostile()
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_data_set_that_is_spoilt_is_one_line(good_data, tmp_path, count):
+    @examples(count)
+    @given(st.data())
+    def hostile(data):
+        folder, codes = tmp_path / "set", []
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(good_data, folder)
+        meta, said = folder / "meta.json", io.StringIO()
+        which = data.draw(st.sampled_from([None, *sorted(folder.iterdir())]))
+        if which:
+            spoil_file(data.draw, which)
+        else:
+            meta.write_text(json.dumps(data.draw(of_json(read_json(meta)))))
+        for command in ("info", "verify"):
+            with in_time(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+                codes.append(main(["data", command, str(folder)]))
+        assert set(codes) <= {0, 2} and said.getvalue().count("\n") == codes.count(2)
+        assert which in (None, meta) or codes[1] == 2, "verify reads both files"
+
+    hostile()
+
+
+# One by one: what is given, and what the line must name
+
+
+def in_the_record(**changes):
+    def spoil(folder):
+        (path,) = folder.glob("*/*/record.json")
+        record = read_json(path)
+        for place, value in changes.items():
+            part = record if place in record else record["summary"]
+            part.pop(place) if value is None else part.update({place: value})
+        path.write_text(json.dumps(record))
+
+    return spoil
+
+
+def in_the_weights(change):
+    def spoil(folder):
+        (path,) = folder.glob("*/*/weights-*")
+        state = checkpoint.load(path)
+        change(state)
+        checkpoint.save(path, state)
+        resealed(folder)
+
+    return spoil
+
+
+def a_pipe(name):
+    def spoil(folder):
+        (path,) = folder.glob(name)
+        path.unlink()
+        os.mkfifo(path)
+
+    return spoil
+
+
+SETS = {
+    "NaN weights": (in_the_weights(lambda s: next(iter(s["net"].values())).fill_(torch.nan)), "not finite"),
+    "other strides": (
+        in_the_weights(lambda s: s.update(start=s["start"].mT)),
+        "not what it is said to be: its tensors have other names or shapes",
+    ),
+    "NaN means": (in_the_record(means=[float("nan")] * 8), "NaN is no JSON"),
+    "other means": (in_the_record(means=[0.9] * 8), "does not draw what it drew"),
+    "no checksums": (in_the_record(sha256={}), "its key is not that of its weights"),
+    "no params": (in_the_record(params=None), "params: Field required"),
+    "no data": (in_the_record(data=None), "data: Field required"),
+    "another key": (in_the_record(key="0" * 16), "its key is not that of its weights"),
+    "a path": (in_the_record(images_shown="../../x"), "summary.images_shown"),
+    "no profile": (in_the_record(profile="x"), "there is no profile 'x'"),
+    "another profile": (in_the_record(profile="laptop"), "its tensors have other names or shapes"),
+    "no family": (in_the_record(kind="onset"), "kind: Input should be"),
+    "another folder": (
+        lambda folder: next(folder.glob("*/*")).rename(folder / "unet" / ("0" * 16)),
+        "that of",
+    ),
+    "a pipe for a record": (a_pipe("*/*/record.json"), "no regular file"),
+    "pipe for weights": (a_pipe("*/*/weights-*"), "is missing"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "told"), SETS.values(), ids=SETS)
+def test_what_is_wrong_with_a_published_set_is_named(good_set, tmp_path, capsys, spoil, told):
+    shutil.copytree(good_set, tmp_path / "set")
+    spoil(tmp_path / "set")
+    store_module._SOUND.clear()
+    with in_time():
+        assert main(["models", "verify", str(tmp_path / "set")]) == 2
+    said = capsys.readouterr().err
+    assert told in said and str(tmp_path / "set") in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["store", "store/unet", "store/new/deeper", ".", "other", "other/unet/new"])
+def test_models_are_not_published_into_a_store_of_trainings(trained, tmp_path, place):
+    for kind in ("dataset", "unet"):
+        for copy in ("store", "other"):
+            shutil.copytree(trained.root / kind, tmp_path / copy / kind)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["unet"]
+    with pytest.raises(GalgenError, match="is no place for published models"):
+        publish(experiment, experiment.pair(12)[0], tmp_path / place)
+    assert before == {path: path.read_bytes() for path in before}
+    assert len(list(tmp_path.glob("**/unet/*/record.json"))) == 2 * len(trained.runs("unet"))
+
+
+def test_a_full_disk_is_told_of_an_export_which_leaves_nothing(trained, tmp_path, monkeypatch):
+    def full(*given, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    experiment = every_family(PARAMETERS, trained)["unet"]
+    with pytest.raises(GalgenError, match=r"the disk is full: .*Make room"):
+        publish(experiment, experiment.pair(12)[0], tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_finished_store_is_read_and_verified_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
+    def make(work):
+        (work / ".tmp-killed").mkdir()
+        (work / "x").write_text("x")
+        return {}
+
+    def refused(*given, **options):
+        raise OSError(30, "Read-only file system")
+
+    run = Store(tmp_path).run("thing", {}, make)
+    assert sorted(path.name for path in run.path.iterdir()) == ["record.json", "x"]
+    for name in ("mkdir", "rename"):
+        monkeypatch.setattr(Path, name, refused)
+    monkeypatch.setattr(store_module, "FileLock", refused)
+    store_module._SOUND.clear()
+    assert Store(tmp_path).run("thing", {}, make).record == run.record
+    assert main(["runs", "verify", "--store", str(tmp_path)]) == 0
+    (run.path / "x").write_text("y")
+    assert main(["runs", "verify", "--store", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "x has changed; it cannot be set aside: Read-only file system" in said and "1 of 1" in said
+
+
+def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch, capsys):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    run = Store(tmp_path).run("thing", {}, lambda work: {})
+    monkeypatch.setattr(store_module, "read_json", refused)
+    for command in ("list", "verify"):
+        assert main(["runs", command, "--store", str(tmp_path)]) == 2
+        assert "record.json'; mend that" in capsys.readouterr().err
+    assert run.path.is_dir()
+
+
+# Catalogues
+
+
+@pytest.mark.parametrize(
+    ("ids", "known"),
+    [
+        (["#a", "b", "c"], ["#a", "b", "c"]),
+        (["a", "#b", "# %ECSV"], ["a", "#b", "# %ECSV"]),
+        (["a b", ' "q', "é,銀"], ["a b", '"q', "é,銀"]),
+        (["a\nb", "\x1b[3m", "\u202e"], [r"a\nb", r"\x1b[3m", r"\u202e"]),
+        ([b"\xff", b"b", b"c"], [r"\xff", "b", "c"]),
+        (["a", "b", "a"], "the id 'a' names no galaxy or more than one"),
+        (["a", " ", "b"], "the id '' names no galaxy or more than one"),
+    ],
+)
+def test_ids_and_columns_come_back_or_are_refused(tmp_path, monkeypatch, ids, known):
+    monkeypatch.setattr("locale.getpreferredencoding", lambda *given: "ascii")
+    monkeypatch.setattr("locale.getencoding", lambda: "ascii", raising=False)
+    np.savez(tmp_path / "a.npz", images=IMAGES, ids=np.array(ids), **{"k\n#": np.array(["#", "y", "z"])})
+    try:
+        found = import_images(tmp_path / "a.npz", size=16)
+        dataset = write_imported(tmp_path / "set", found, source="\u202ea", manifest="local")
+    except GalgenError as error:
+        assert isinstance(known, str) and known in str(error)
+        return
+    dataset.verify()
+    assert list(dataset.catalogue["id"]) == known and list(dataset.catalogue[r"k\n#"]) == ["#", "y", "z"]
+    assert dataset.name == r"\u202ea"
+
+
+def test_files_of_any_name_are_told_apart(tmp_path, capsys):
+    for name in (b"\xff.png", b"#b.png", b"c.png", b"c.jpg", b"\xe2\x80\xae.png"):
+        Image.fromarray(IMAGES[0]).save(tmp_path / "x.png")
+        os.rename(tmp_path / "x.png", os.fsencode(tmp_path) + b"/" + name)
+    assert main(["data", "import", str(tmp_path), "--size", "16", "--out", str(tmp_path / "set")]) == 0
+    ids = list(Dataset.open(tmp_path / "set").catalogue["id"])
+    assert sorted(ids) == sorted([r"\udcff.png", "#b.png", "c.png", "c.jpg", r"\u202e.png"])
+
+
+def test_a_refused_import_leaves_no_folder(tmp_path):
+    assert main(["data", "import", "nothing.npz", "--out", str(tmp_path / "new" / "deeper")]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+# Files and names
+
+
+def test_pixels_that_lie_in_other_files_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(range(192)))
+    with h5py.File(tmp_path / "external.h5", "w") as file:
+        file.create_dataset("x", (3, 8, 8), "u1", external=[(str(tmp_path / "secret"), 0, 192)])
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout((3, 8, 8), "u1")
+        layout[:] = h5py.VirtualSource("external.h5", "x", (3, 8, 8))
+        file.create_virtual_dataset("x", layout)
+    for name in ("external.h5", "virtual.h5"):
+        with pytest.raises(GalgenError, match=f"{name}, 'x' lies in other files"):
+            import_images(tmp_path / name, size=8)
+
+
+def test_of_millions_of_images_that_were_never_written_a_thousand_are_read(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", (2**21, 8, 8), "f4", chunks=(9, 8, 8))
+    with in_time(60), pytest.raises(GalgenError, match="1000 of 1000 objects cannot be used"):
+        import_images(tmp_path / "a.h5", size=8)
+
+
+def test_a_number_in_the_place_of_bands_refuses_that_object_alone(tmp_path):
+    cube = np.random.default_rng(0).normal(0.05, 0.3, (3, 16, 16)).astype(np.float32)
+    for name, bands in (("a", "grz"), ("b", 1), ("c", True)):
+        fits.PrimaryHDU(cube, fits.Header({"BANDS": bands})).writeto(tmp_path / f"{name}.fits")
+    found = import_images(tmp_path, size=16, crop=16)
+    assert [name for name, _ in found.refused] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "a\0.png", "x" * 300 + ".png", "x" * 300, "\udcff\u202e\x1b[3m.png"]
+)
+def test_an_upload_of_any_name_is_read_or_told_in_one_line(name):
+    content = io.BytesIO()
+    Image.fromarray(IMAGES[0]).save(content, "PNG")
+    if name.endswith(".png"):
+        assert (read(name, content.getvalue(), 16) == IMAGES[0]).all()
+    with pytest.raises(GalgenError) as told:
+        read(name, b"no image", 16)
+    assert (printable(name)[-80:] or "the file") in str(told.value) and str(told.value).isprintable()
+
+
+def test_no_text_steers_the_terminal_or_the_page(capsys):
+    assert main(["data", "info", "\x1b[31mred\u202e\udcff"]) == 2
+    assert r"\x1b[31mred\u202e\udcff is not" in capsys.readouterr().err
+    row = {"profile": "smoke", "data": "a\u202e\x1b[3m", "N": [8], "seed": 0, "folder": "a", "book": ""}
+    rows = [row | {"picture": "", "minutes": 1, "key": "", "error": "\u2066x"}]
+    assert not {"\u202e", "\x1b", "\u2066"} & set(rendered("runs.html.j2", rows=rows))
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["data", "prepare", "--profile", "smoke", "--data", ""], "data '' is no path that exists"),
+        (["data", "prepare", "--profile", "smoke", "--data", "~nobody-at-all/x"], "is no path that exists"),
+        (["plan", "--profile", "smoke"], "TQDM_MININTERVAL: could not convert string to float: 'x'"),
+    ],
+)
+def test_what_is_given_is_named_in_one_line(tmp_path, command, told):
+    environment = os.environ | {
+        "GALGEN_STORE": str(tmp_path),
+        "TQDM_MININTERVAL": "x" * (command[0] == "plan") or "1",
+    }
+    call = [sys.executable, "-m", "galgen", *command]
+    result = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and told in result.stderr and result.stderr.count("\n") == 1
