@@ -55,5 +55,5 @@ def test_two_books_are_compared_by_content(tmp_path):
         (folder / "record.json").write_text(name)  # holds times
     one, other, third = (same.of(tmp_path / name) for name in ("one", "other", "third"))
     assert len(one) == 1 and same.compared(one, other) == {"lost": [], "different": []}
-    assert same.compared(one, third)["different"] == ["unet/0123/weights-8.safetensors"]
+    assert same.compared(one, third)["different"] == ["diffusion/0123/weights-8.safetensors"]
     assert same.compared(one, {})["lost"] == list(one)

@@ -254,10 +254,10 @@ def test_the_drawing_has_a_box_for_every_group_of_trainings_and_every_chapter():
         for name in ("diffusion-N8-A0-0", "diffusion-N8-B1-1", "diffusion-N8-A1-1-control", "glow-N8-A0-0")
     ]
     page = written.workflow(plan, ["01_a", "02_b"])
-    assert "| unet N8 | 3 | 3.0 | 02\\_b |" in page and "| glow N8 | 1 | 1.0 |" in page
+    assert "| diffusion N8 | 3 | 3.0 | 02\\_b |" in page and "| glow N8 | 1 | 1.0 |" in page
     svg = page.split("```")[1]
     assert svg.count("<rect") == 2 + 2 + 2
-    assert ">unet N8 × 3<" in svg and ">glow N8<" in svg and 'href="chapters/02_b.html"' in svg
+    assert ">diffusion N8 × 3<" in svg and ">glow N8<" in svg and 'href="chapters/02_b.html"' in svg
     assert written.workflow([], ["01_a"]).count("<rect") == 3
 
 

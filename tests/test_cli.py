@@ -195,7 +195,7 @@ def test_plan_train_and_the_store(tmp_path, monkeypatch, capsys):
         "diffusion-N8-A0-0",
         "diffusion-N8-B1-1",
         "diffusion-N8-A0-1",
-        "diffusion-N8-A1-1-control",
+        "diffusion-N8-A100-100-galaxies",
     } <= set(names)
     assert [record["images_shown"] for record in plan] == [512] * 6 + [256] * 2
     out = tmp_path / "stamp.json"

@@ -102,11 +102,13 @@ def test_every_parameter_gets_a_gradient(mode):
 def test_noise_levels_are_log_normal_one_in_each_stratum_and_bounded():
     sigma = learner(net()).levels(5000, torch.Generator().manual_seed(0))
     inside = (sigma > 0.005) & (sigma < 15.0)
-    u = stats.norm.cdf((sigma.log() + 1.6) / 1.5)
+    u = stats.norm.cdf((sigma.log() - GIVEN.noise_mean) / 1.5)
     assert np.abs(u * 5000 - np.arange(5000) - 0.5)[inside].max() < 0.6
     assert sigma.min() == pytest.approx(0.005) and sigma.max() == 15.0
     assert (~inside).float().mean().item() == pytest.approx(
-        stats.norm.cdf((math.log(0.005) + 1.6) / 1.5) + stats.norm.sf((math.log(15) + 1.6) / 1.5), abs=1e-3
+        stats.norm.cdf((math.log(0.005) - GIVEN.noise_mean) / 1.5)
+        + stats.norm.sf((math.log(15) - GIVEN.noise_mean) / 1.5),
+        abs=1e-3,
     )
 
 
@@ -129,7 +131,7 @@ def test_loss_is_one_where_the_network_adds_nothing():
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_step_learns(optimizer):
-    learns = learner(net(kernels=4), ConditionalSettings(optimizer=optimizer))
+    learns = learner(net(kernels=4), ConditionalSettings(optimizer=optimizer, noise_mean=-1.6))
     smooth = torch.linspace(0, 1, 8).outer(torch.linspace(0, 1, 8)).expand(8, 1, 8, 8)
     x = smooth * torch.linspace(0.2, 1, 8)[:, None, None, None]
     losses = [learns.step(x, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]

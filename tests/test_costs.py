@@ -108,7 +108,7 @@ def test_no_training_starts_without_room(room, tmp_path, monkeypatch, capsys, sh
     room(**short)
     experiment = Experiment(Parameters(profile="smoke", N=8), Store(tmp_path))
     monkeypatch.setattr(experiment, "_train_apart", lambda name: pytest.fail(f"{name} was started"))
-    with pytest.raises(GalgenError, match=r"2 models|training unet-N8"):
+    with pytest.raises(GalgenError, match=r"2 models|training diffusion-N8"):
         experiment.ensure(experiment.pair(8))
     said = capsys.readouterr().out
     assert "minutes" in said and "MB" in said, "what it would have cost is said first"

@@ -59,6 +59,7 @@ def test_a_chapter_is_committed_without_outputs_and_with_its_parameters(path):
         "data",
         "N",
         "seed",
+        "precision",
     ]
 
 

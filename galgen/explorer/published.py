@@ -4,9 +4,9 @@ A published set is a run store of its own, by default `results/models/`. Of each
 weights alone, without what draws nothing (of a GAN the discriminator, and the generator beside its average):
 convolutions (tensors of four axes or more) in half precision, all else (norms, actnorm, LU factors, running
 statistics) as it was trained. An entry stands for the training of the same kind, parameters and images,
-whatever its code is today and in whatever precision; but its key is its own, so that what it draws is never taken for what the training
-itself drew. Its record has the means of the first images it drew, and how like those of the training they
-were; `verify` draws them again.
+whatever its code is today, and in whatever precision; but its key is its own, so that what it draws is never
+taken for what the training itself drew. Its record has the means of the first images it drew, and how like
+those of the training they were; `verify` draws them again.
 """
 
 import contextlib

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
-
 Schedule = Callable[[int, int], float]
 
 
@@ -39,4 +37,4 @@ SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (cosine, halving, const
 
 def log_spaced(first: int, last: int, count: int) -> list[int]:
     """`count` milestones in geometric progression, both ends included; fewer where they coincide."""
-    return sorted({int(n) for n in np.geomspace(first, last, count).round()})
+    return sorted({round(first * (last / first) ** (k / max(count - 1, 1))) for k in range(count)} | {last})

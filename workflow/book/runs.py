@@ -76,6 +76,7 @@ class Run:
 
     def __init__(self, parameters: Parameters, *N: int):
         self.asked = parameters.model_copy(update={"N": N} if N else {})
+        profile(self.asked.profile)  # before a folder is looked for that has its name
         self.parameters = self.asked.model_copy(update={"precision": self._precision()})
         self.experiments = list(every_family(self.parameters, studies=True).values())
         self.sizes = sorted({N for experiment in self.experiments for N in experiment.sizes})
@@ -98,12 +99,12 @@ class Run:
         kept = self.folder / "precision.json"
         if self.asked.precision != "auto":
             return self.asked.precision
-        if not kept.is_file():
-            write_json(kept, resolved("auto"))
         try:
+            if not kept.is_file():
+                write_json(kept, resolved("auto"))
             return checked(Precision, read_json(kept), str(kept))
-        except ValueError as error:
-            raise GalgenError(f"{kept} cannot be read ({error}); remove {self.folder}") from error
+        except (OSError, ValueError) as error:
+            raise GalgenError(f"{kept} cannot be made or read ({error}); remove it") from error
 
     def note_failure(self, error: str) -> None:
         """Note in its folder that the run failed, and of what first; `forget_failure` takes it back."""

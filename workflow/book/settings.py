@@ -23,7 +23,8 @@ def beside_the_paper(parameters: Parameters) -> str:
     paper, ours = PROFILES["paper"], profile(parameters.profile)
     if parameters.N:
         given = {"N": parameters.N}
-        ours = ours.model_copy(update={k: v.model_copy(update=given) for k, v in _parts(ours).items()})
+        parts = {k: v.model_copy(update=given) for k, v in _parts(ours).items() if v.N}
+        ours = ours.model_copy(update=parts)
     sections = [("Data and samples", _plain(paper), _plain(ours))]
     for family in _asked(ours):
         title = family.label[0].upper() + family.label[1:]
