@@ -1,6 +1,7 @@
 """What lies: published sets, data sets and files that are not what they say, and what a slip could lose."""
 
 import contextlib
+import copy
 import io
 import json
 import os
@@ -169,7 +170,8 @@ def spoil_weights(draw, path):
     elif draw(st.booleans()):
         net[draw(st.sampled_from(["x", "../x", ""]))] = net.pop(name)
     else:
-        state[draw(st.sampled_from(["start", "discriminator", "average"]))] = new
+        # A copy, as a file has no tensor twice.
+        state[draw(st.sampled_from(["start", "discriminator", "average"]))] = copy.deepcopy(new)
     checkpoint.save(path, state)
 
 
@@ -323,8 +325,8 @@ def test_what_is_wrong_with_a_published_set_is_named(good_set, tmp_path, capsys,
 @pytest.mark.parametrize("place", ["store", "store/unet", "store/new/deeper", ".", "other", "other/unet/new"])
 def test_models_are_not_published_into_a_store_of_trainings(experiment, tmp_path, place):
     for kind in ("dataset", "unet"):
-        for copy in ("store", "other"):
-            shutil.copytree(experiment.store.root / kind, tmp_path / copy / kind)
+        for each in ("store", "other"):
+            shutil.copytree(experiment.store.root / kind, tmp_path / each / kind)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     there = len(experiment.store.runs("unet"))
     experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["unet"]
