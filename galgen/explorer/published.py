@@ -93,7 +93,7 @@ class WithPublished(Store):
         """The finished entry, or the published one that stands for it, or None.
 
         Raises:
-            Damaged: If the files of the published one are not what was published.
+            GalgenError: If the published one is not what was published.
         """
         standing = map(_whole, _of(self.published, kind, params, data))
         return super().find(kind, params, data=data, code=code) or next(standing, None)
@@ -108,47 +108,25 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     """Put a training of the experiment's store into a published set, in the place of an older one.
 
     Raises:
-        GalgenError: If it was not trained.
+        GalgenError: If it was not trained, a store of trainings is in the way, or the disk is full.
     """
     if not experiment.trained(training):
         options = shlex.join(experiment.parameters.options())
         raise GalgenError(f"{training.name} is not trained: galgen train {training.name} {options}")
-    target = _apart(published(folder), experiment.store)
-    run = experiment.train(training)
-    kind, profile, weights = (
-        run.record["kind"],
-        experiment.profile.name,
-        _weights(run.summary["images_shown"]),
-    )
-    replaced = list(_of(target, kind, run.record["params"], run.record["data"]))
-    place = target.root / kind
+    target, run = _apart(published(folder), experiment.store), experiment.train(training)
+    place = target.root / run.record["kind"]
+    replaced = list(_of(target, place.name, run.record["params"], run.record["data"]))
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with (
-            full_disk_told(place, None),
-            tempfile.TemporaryDirectory(prefix=".tmp-", dir=place, ignore_cleanup_errors=True) as folder,
-        ):
-            partial = Path(folder)
-            state = checkpoint.load(run.path / weights)
-            state["start"] = experiment.start
-            checkpoint.save(partial / weights, {name: _halved(state[name]) for name in _kept(kind, profile)})
-            drawn = _draw(kind, profile, partial / weights, experiment.latents(DRAWN))
-            like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
-            told = ("name", "images_shown", "losses", "seconds", "device")
-            summary = {name: run.summary[name] for name in told}
-            summary |= {"profile": profile, "data": experiment.dataset.name}
-            drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
-            summary |= drew | {"likeness": float(like.min())}
-            found = checksums(partial)
-            own = {"key": found[weights][:16], "trained": run.record["commit"], "summary": summary}
-            write_json(partial / "record.json", run.record | provenance() | own | {"sha256": found})
-            new = place / own["key"]
+        work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=place, ignore_cleanup_errors=True)
+        with full_disk_told(place, None), work as temporary:
+            new = place / _write(Path(temporary), experiment, training, run)
             if new in replaced:  # the same weights, published before
                 shutil.rmtree(new)
-            partial.chmod(0o755)  # temporary folders are private
-            partial.rename(new)
+            os.chmod(temporary, 0o755)  # temporary folders are private
+            os.rename(temporary, new)
     except BaseException:
-        with contextlib.suppress(OSError):  # in use
+        with contextlib.suppress(OSError):  # others lie there
             place.rmdir()
             target.root.rmdir()
         raise
@@ -156,6 +134,24 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
         if path != new:
             shutil.rmtree(path)
     return _whole(new)
+
+
+def _write(folder: Path, experiment: Experiment, training: Training, run: Run) -> str:
+    """Write weights and record of a model that is published; returns its key."""
+    kind, profile = run.record["kind"], experiment.profile.name
+    weights = folder / _weights(run.summary["images_shown"])
+    state = checkpoint.load(run.path / weights.name) | {"start": experiment.start}
+    checkpoint.save(weights, {name: _halved(state[name]) for name in _kept(kind, profile)})
+    drawn = _draw(kind, profile, weights, experiment.latents(DRAWN))
+    like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
+    summary = {name: run.summary[name] for name in ("name", "images_shown", "losses", "seconds", "device")}
+    summary |= {"profile": profile, "data": experiment.dataset.name}
+    drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
+    summary |= drew | {"likeness": float(like.min())}
+    found = checksums(folder)
+    own = {"key": found[weights.name][:16], "trained": run.record["commit"], "summary": summary}
+    write_json(folder / "record.json", run.record | provenance() | own | {"sha256": found})
+    return own["key"]
 
 
 def _apart(target: Store, trained: Store) -> Store:
