@@ -52,7 +52,7 @@ def examples(count):
 @pytest.fixture(scope="module")
 def experiment(store):
     """With one model in its store, the quickest to train."""
-    experiment = every_family(PARAMETERS, Store(store))["unet"]
+    experiment = every_family(PARAMETERS, Store(store))["diffusion"]
     experiment.train(experiment.pair(12)[0])
     return experiment
 
@@ -303,7 +303,7 @@ SETS = {
     "another profile": (in_the_record(profile="laptop"), "its tensors have other names or shapes"),
     "no family": (in_the_record(kind="onset"), "kind: Input should be"),
     "another folder": (
-        lambda folder: next(folder.glob("*/*")).rename(folder / "unet" / ("0" * 16)),
+        lambda folder: next(folder.glob("*/*")).rename(folder / "diffusion" / ("0" * 16)),
         "that of",
     ),
     "a pipe for a record": (a_pipe("*/*/record.json"), "no regular file"),
@@ -322,18 +322,18 @@ def test_what_is_wrong_with_a_published_set_is_named(good_set, tmp_path, capsys,
     assert told in said and str(tmp_path / "set") in said and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("place", ["store", "store/unet", "store/new/deeper", ".", "other", "other/unet/new"])
+@pytest.mark.parametrize("place", ["store", "store/diffusion", "store/new/deeper", ".", "other", "other/diffusion/new"])
 def test_models_are_not_published_into_a_store_of_trainings(experiment, tmp_path, place):
-    for kind in ("dataset", "unet"):
+    for kind in ("dataset", "diffusion"):
         for each in ("store", "other"):
             shutil.copytree(experiment.store.root / kind, tmp_path / each / kind)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    there = len(experiment.store.runs("unet"))
-    experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["unet"]
+    there = len(experiment.store.runs("diffusion"))
+    experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["diffusion"]
     with pytest.raises(GalgenError, match="is no place for published models"):
         publish(experiment, experiment.pair(12)[0], tmp_path / place)
     assert before == {path: path.read_bytes() for path in before}
-    assert len(list(tmp_path.glob("**/unet/*/record.json"))) == 2 * there
+    assert len(list(tmp_path.glob("**/diffusion/*/record.json"))) == 2 * there
 
 
 def test_a_full_disk_is_told_of_an_export_which_leaves_nothing(experiment, tmp_path, monkeypatch):
