@@ -34,8 +34,8 @@ from galgen.models.precision import Precision
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
 from galgen.runs.files import read_json, write_json
+from galgen.runs.provenance import provenance
 from galgen.runs.schedules import cosine
-from galgen.runs.store import provenance
 
 Step = Callable[[], object]
 SIDE = 1024  # of the matrix product

@@ -35,7 +35,8 @@ from galgen.models import sampling
 from galgen.models.sampling import noise, seeded
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
-from galgen.runs.store import Store, provenance
+from galgen.runs.provenance import provenance
+from galgen.runs.store import Store
 
 BLURS, NOISES, COPIES = (0.3, 0.5, 0.8), (2.0, 4.0, 8.0), (0.1, 0.3, 1.0)
 

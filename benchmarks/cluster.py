@@ -26,7 +26,7 @@ import same
 
 from galgen.runs import checkpoint
 from galgen.runs.files import read_json, write_json
-from galgen.runs.store import provenance
+from galgen.runs.provenance import provenance
 
 ROOT = Path(__file__).parents[1]
 EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be caught, and small work be cut

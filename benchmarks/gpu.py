@@ -23,7 +23,7 @@ from galgen import costs
 from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.runs.files import write_json
-from galgen.runs.store import provenance
+from galgen.runs.provenance import provenance
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"

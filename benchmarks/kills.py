@@ -38,7 +38,7 @@ from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint, training
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
-from galgen.runs.store import provenance
+from galgen.runs.provenance import provenance
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -31,7 +31,7 @@ from galgen.figures.scoreboard import kept
 from galgen.figures.tables import beside_model_A
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
-from galgen.runs.store import provenance
+from galgen.runs.provenance import provenance
 
 
 def of_pair(each: Experiment, n: int, wrong: Controls, asked: dict) -> dict:

@@ -48,7 +48,7 @@ from galgen.data.simulate.images import simulate_flux
 from galgen.experiment import every_family
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
-from galgen.runs.store import provenance
+from galgen.runs.provenance import provenance
 
 ALPHA = 0.01  # of the verdicts of the book
 LEVELS = (0.02, 0.05, 0.1, 0.2)

@@ -30,7 +30,8 @@ from galgen.figures import evidence
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
 from galgen.runs.files import read_json, write_json
-from galgen.runs.store import Store, provenance
+from galgen.runs.provenance import provenance
+from galgen.runs.store import Store
 
 N = 8
 

@@ -322,7 +322,9 @@ def test_what_is_wrong_with_a_published_set_is_named(good_set, tmp_path, capsys,
     assert told in said and str(tmp_path / "set") in said and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("place", ["store", "store/diffusion", "store/new/deeper", ".", "other", "other/diffusion/new"])
+@pytest.mark.parametrize(
+    "place", ["store", "store/diffusion", "store/new/deeper", ".", "other", "other/diffusion/new"]
+)
 def test_models_are_not_published_into_a_store_of_trainings(experiment, tmp_path, place):
     for kind in ("dataset", "diffusion"):
         for each in ("store", "other"):

@@ -201,7 +201,7 @@ def test_galgen_sweep_calls_the_workflow_in_the_project_in_its_own_place(project
     assert where == tmp_path and program == sys.executable
     assert command[1:] == [
         "-m", "workflow.book", "sweep", "--profile", "smoke", "--data", str(below / "my data.npz"),
-        "--seed", "3", "--N", "8", "24", "--cores", "4",
+        "--seed", "3", "--precision", "auto", "--N", "8", "24", "--cores", "4",
     ]  # fmt: skip
     assert environment["GALGEN_STORE"] == str(below / "here")
 
@@ -473,7 +473,8 @@ def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_
     again = to_do()
     assert again >= {"trainings/diffusion-N8-A0-0", "chapters/02_diffusion.ipynb", "html/index.html"}
     assert not {"data", "chapters/01_data.ipynb"} & again, "they do not reach what was edited"
-    assert all(name.startswith("trainings/unet") for name in again if name.startswith("trainings"))
+    of_it = tuple(f"trainings/{name}" for name in ("diffusion", "conditional", "clock"))
+    assert all(name.startswith(of_it) for name in again if name.startswith("trainings"))
 
 
 def test_a_record_names_the_models_with_one_key_and_adds_up_the_minutes():

@@ -30,7 +30,8 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import file_sha256, read_json, regular, write_json
-from galgen.runs.store import Sha256, full_disk_told, provenance
+from galgen.runs.provenance import provenance
+from galgen.runs.store import Sha256, full_disk_told
 
 
 class _Sums(BaseModel, extra="forbid"):

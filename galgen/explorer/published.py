@@ -29,13 +29,13 @@ from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import project, write_json
+from galgen.runs.provenance import provenance
 from galgen.runs.store import (
     Record,
     Run,
     Store,
     checksums,
     full_disk_told,
-    provenance,
     read_record,
     sound,
 )

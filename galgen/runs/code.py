@@ -26,7 +26,9 @@ from types import ModuleType
 from galgen.runs.errors import GalgenError
 
 # How results are kept, and how mistakes are told, is no part of them.
-_LEFT_OUT = {f"galgen.runs.{name}" for name in ("checkpoint", "errors", "files", "progress", "store")}
+_LEFT_OUT = {
+    f"galgen.runs.{name}" for name in ("checkpoint", "errors", "files", "progress", "provenance", "store")
+}
 _VALUES = {"galgen.config", "galgen.settings"}
 
 Place = tuple[str, str]  # a module and a definition in it, as `Class`, `Class.method`, or "" for all of them

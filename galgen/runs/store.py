@@ -14,13 +14,10 @@ import contextlib
 import datetime
 import errno
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +32,7 @@ from safetensors import SafetensorError
 from galgen.runs.code import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import file_sha256, project, read_json, write_json
+from galgen.runs.provenance import provenance
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -72,40 +70,6 @@ class Run:
     def summary(self) -> dict:
         """What the work reported of itself."""
         return self.record["summary"]
-
-
-def _commit() -> str:
-    """The commit of the code, with `+` if the tree was changed, or `unknown` outside a repository."""
-
-    def git(*command: str) -> str:
-        whole = ["git", "-C", str(Path(__file__).parent), *command]
-        return subprocess.run(whole, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        commit, changed = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit + "+" * bool(changed)
-
-
-def _processor() -> str:
-    """The class of the processor: the widest vectors that it multiplies, as far as the system tells."""
-    names = {"amx_bf16": "AMX", "avx512_bf16": "AVX512 with bfloat16", "avx512f": "AVX512", "avx2": "AVX2"}
-    with contextlib.suppress(OSError):
-        told = set(Path("/proc/cpuinfo").read_text().split())
-        return next((name for flag, name in names.items() if flag in told), platform.machine())
-    return platform.processor() or platform.machine()
-
-
-def provenance() -> dict:
-    """Commit, machine and versions of the packages that compute."""
-    packages = ("galgen", "torch", "numpy", "scipy", "astropy", "galsim")
-    return {
-        "commit": _commit(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-    }
 
 
 class Store:

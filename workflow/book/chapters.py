@@ -22,7 +22,7 @@ from galgen.config import Parameters
 from galgen.figures.results import books
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
-from galgen.runs.store import provenance
+from galgen.runs.provenance import provenance
 from workflow.book.pages import rendered
 
 
