@@ -145,11 +145,10 @@ def profile(name: str) -> Profile:
     Raises:
         GalgenError: If there is none.
     """
-    if (whole := name.removesuffix("-trial")) != name:
-        return _trial(profile(whole))
-    if name not in PROFILES:
-        raise GalgenError(f"there is no profile '{name}'; choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
+    whole = name.removesuffix("-trial")
+    if whole not in PROFILES:
+        raise GalgenError(f"there is no profile '{name:.80}'; choose one of {', '.join(PROFILES)}")
+    return PROFILES[whole] if whole == name else _trial(PROFILES[whole])
 
 
 class Parameters(Closed, strict=True):

@@ -72,8 +72,9 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
         few = {"N", "design_N", "batch_size", "images_cap", "milestones", "passes_per_image", "sampler_steps"}
         few |= {"learning_rate", "muon_rate"}
         assert changed <= few, "networks and optimizers are those of the profile"
-    with pytest.raises(GalgenError, match="no profile 'papers'"):
-        profile("papers-trial")
+    for name in ("papers-trial", "paper" + 3000 * "-trial"):
+        with pytest.raises(GalgenError, match=f"no profile '{name[:80]}'"):
+            profile(name)
 
 
 def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
