@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,13 @@ def test_a_chapter_is_committed_without_outputs_and_with_its_parameters(path):
         "seed",
         "precision",
     ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_chapter_keeps_is_in_a_cell_that_the_book_leaves_out(path):
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    keeping = [cell for cell in cells if re.search(r"^keep\(", cell.source, re.MULTILINE)]
+    assert all("remove-cell" in cell.metadata.tags for cell in keeping)
 
 
 def test_a_single_N_and_the_command_line_work_outside_the_workflow(store, tmp_path):
