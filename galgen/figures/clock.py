@@ -115,7 +115,7 @@ def clock_table(cells: Iterable[Cell]) -> Markdown:
     rows = []
     for cell in arranged(cells):
         onsets = [" and ".join(_after(gap.onset(level)) for gap in cell.gaps) for level in LEVELS]
-        ends = " and ".join(f"{gap.value[-1]:.1f}" for gap in cell.gaps)
+        ends = " and ".join(f"{round(gap.value[-1], 1) + 0.0:.1f}" for gap in cell.gaps)
         best = " and ".join(map(_best, cell.gaps))
         end = spaced(int(cell.gaps[0].shown[-1]))
         rows.append([cell.kernels, spaced(cell.N), f"{cell.load:.2g}", *onsets, end, ends, best])
@@ -139,7 +139,7 @@ def _after(onset: float | None) -> str:
 def _best(gap: Gap) -> str:
     k = gap.optimum
     at = "the end" if k == len(gap.shown) - 1 else spaced(int(gap.shown[k]))
-    return f"{at} ({gap.value[k]:.1f})"
+    return f"{at} ({round(gap.value[k], 1) + 0.0:.1f})"  # no -0.0
 
 
 def stated(*statements: Statement) -> Markdown:
