@@ -133,7 +133,9 @@ class ClockSettings(DiffusionSettings):
 
     def images_shown(self, N: int) -> int:
         """As long as the lengths say, or the passes."""
-        return super().images_shown(N) if N not in self.lengths else self.lengths[N] // 16 * 16
+        if N not in self.lengths:
+            return super().images_shown(N)
+        return self.lengths[N] // self.batch_size * self.batch_size
 
     def kept(self, N: int) -> list[int]:
         """Log-spaced from 2 048 on, and where the rate begins to fall."""
@@ -151,7 +153,7 @@ class ConditionalSettings(DenoiserSettings):
     noise_width: float = 1.5  # Karras's 1.2 leaves little above sigma = 1, where brightness is decided
     noise_least: float = 0.005
     noise_most: float = 15.0
-    passes_per_image: int | None = 720  # N = 100 is memorised in part
+    passes_per_image: int | None = 720  # 72 000 images at N = 100
     images_cap: int = 96_000  # some 260 seconds of a core in bf16
     sampler_sigma_max: float = 10.0  # several times the deviation of the first component, 1.7
     sampler_rho: float = 7.0
