@@ -29,7 +29,9 @@ PROFILES = {
         simulated=150,
         validation=32,
         samples=16,
-        diffusion=DiffusionSettings(N=(8, 24), design_N=8, kernels=4, passes_per_image=64, images_cap=1024),
+        diffusion=DiffusionSettings(
+            N=(8, 24), design_N=8, more_pairs={24: 3}, kernels=4, passes_per_image=64, images_cap=1024
+        ),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512),
         clock4=ClockSettings(N=(8, 24), kernels=3, passes_per_image=64, images_cap=512, milestones=4),
         clock8=ClockSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
@@ -42,9 +44,21 @@ PROFILES = {
         name="night",
         purpose="eight hours of two cores, over as many sittings as it takes",
         samples=1024,
-        diffusion=DiffusionSettings(N=(10, 100, 1000, 4000), design_N=4000, kernels=24, images_cap=144_000),
+        diffusion=DiffusionSettings(
+            N=(10, 100, 1000, 4000),
+            design_N=4000,
+            more_pairs={100: 3, 4000: 3},
+            kernels=24,
+            images_cap=144_000,
+        ),
         conditional=ConditionalSettings(
-            N=(10, 100, 1000, 4000), design_N=100, kernels=24, passes_per_image=2400, images_cap=216_000
+            N=(10, 100, 1000, 4000),
+            design_N=4000,
+            more_pairs={4000: 3},
+            foreign=("galaxies", "galaxies", "leaves"),
+            kernels=24,
+            passes_per_image=2400,
+            images_cap=216_000,
         ),
         glow=GlowSettings(steps=4, images_cap=60_000),
         gan=GanSettings(N=(30, 300, 4000), images_cap=40_000),
@@ -59,6 +73,7 @@ PROFILES = {
         diffusion=DiffusionSettings(
             N=(100, 1000, 10_000, 100_000),
             design_N=1000,
+            more_pairs={},
             kernels=64,  # 7.66 M parameters
             batch_size=512,
             optimizer="adam",

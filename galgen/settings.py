@@ -102,8 +102,9 @@ class DiffusionSettings(DenoiserSettings):
     """The blind denoiser: its network, training and sampler."""
 
     N: tuple[int, ...] = (10, 100, 4000)  # memorising, between, generalising
-    design_N: int | None = 10
-    foreign: tuple[Foreign, ...] = ("galaxies",)
+    design_N: int | None = None  # by night
+    more_pairs: dict[int, int] = Field({4000: 3})  # an interval over trainings needs them
+    foreign: tuple[Foreign, ...] = ("galaxies", "galaxies", "leaves")
     statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
     passes_per_image: int | None = 2400  # N = 30 is memorised after some 900 at 16 pixels, with Muon

@@ -86,12 +86,11 @@ def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
 @pytest.mark.parametrize("profile", ["smoke", "laptop"])  # the paper's networks take long to build
 def test_every_family_can_be_planned(profile, family, tmp_path):
     planned = Experiment(Parameters(profile=profile), Store(tmp_path), family=family)
-    pairs = len(planned.pairs(planned.sizes[0]))
+    first, *larger = (len(planned.pairs(N)) for N in planned.sizes)
     # The 2x2, if there is one, but for model B, and for A of a second pair.
-    beyond_pairs = (3 if pairs == 1 else 2) * bool(planned.design())
-    beyond_pairs += bool(planned.settings.foreign)
+    beyond_pairs = (3 if first == 1 else 2) * bool(planned.design()) + len(planned.settings.foreign)
     records = planned.plan()
-    assert len(records) == len({r["name"] for r in records}) == 2 * pairs * len(planned.sizes) + beyond_pairs
+    assert len(records) == len({r["name"] for r in records}) == 2 * (first + sum(larger)) + beyond_pairs
     assert min(record["minutes"] for record in records) >= 0
     assert all(planned.settings.schedule in schedules.SCHEDULES for _ in records)
 
