@@ -212,6 +212,10 @@ class Experiment(Trainings):
             self._data[training] = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         return self.recipe(training) | {"data": self._data[training]}
 
+    def keys(self) -> dict[str, str]:
+        """Under which key the store has, or will have, each model of the family."""
+        return {t.name: self.store.key(**self.identity(t)) for t in self.trainings()}
+
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
         return self.store.find(**self.identity(training)) is not None

@@ -36,7 +36,7 @@ from astropy.table import Table
 from scipy import stats
 from torch import Tensor
 
-from galgen.compare.agreement import TwoModels, repaired
+from galgen.compare.agreement import TwoModels
 from galgen.compare.calibrated import NEIGHBOURS, calibrated
 from galgen.compare.controls import rounded
 from galgen.compare.distances import Distances, distances, with_spread
@@ -160,7 +160,6 @@ def scores(
     reference: np.ndarray,
     pair: TwoModels,
     *,
-    mean: np.ndarray,
     own: Sequence[np.ndarray] = (),
     morphology: Callable[[np.ndarray | Tensor], Table] | None = None,
     both: bool = True,
@@ -175,7 +174,6 @@ def scores(
         b: Images of model B of the same latents.
         reference: 2 m held-out images, uint8 or in [0, 1], of as many grey levels as the samples.
         pair: `galgen.compare.agreement.two_models` of the two.
-        mean: The data set's mean image.
         own: Training images of A and of B, like the reference; none asks nothing of them.
         morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
         both: Whether B is held against the held-out images as A is.
@@ -185,7 +183,7 @@ def scores(
     a, b = torch.as_tensor(a), torch.as_tensor(b)
     options = {"permutations": permutations, "seed": seed}
     answers = {
-        "agreement": repaired(a, b, mean=mean, **options),
+        "agreement": pair.agreement,
         "memorization": pair.memorization.outcome,
     }
     drawn = [part[: len(reference) // 2] for part in ((a, b) if both else (a,))]

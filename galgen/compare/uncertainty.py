@@ -23,7 +23,7 @@ References:
     Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,6 +121,15 @@ def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
     if values[0] in (0, 1) and (values == values[0]).all():
         return share(values == 1)
     return bootstrap(values, np.mean, seed=seed)
+
+
+def over_trainings(values: Sequence[float]) -> Estimate:
+    """The mean of a number of each of a few trainings, or pairs of them, with the interval of Student's t."""
+    values = finite(values)
+    if len(values) < 2:
+        raise GalgenError(f"an interval over trainings needs two or more, not {len(values)}")
+    interval = stats.ttest_1samp(values, 0).confidence_interval()
+    return Estimate(float(np.mean(values)), float(interval.low), float(interval.high), len(values))
 
 
 def ratio(top: float, bottom: float, covariance: np.ndarray, *, freedom: float, n: int) -> Estimate | None:

@@ -12,9 +12,10 @@ from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, p_text
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
-from galgen.figures.findings import MARGIN
 from galgen.figures.style import spaced
 from galgen.runs.store import Run
+
+MARGIN = 0.05  # of a cosine: two within it agree as well
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
