@@ -6,7 +6,7 @@ the same question have the same numbers, on every page.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
@@ -17,29 +17,34 @@ Asked = TypeVar("Asked", bound=Callable)
 
 
 def once(question: Asked) -> Asked:
-    """Keep the answers of a function of an experiment and of JSON values; its annotation says their type."""
+    """Keep the answers of a function whose annotation says their type.
+
+    Args:
+        question: Of an experiment, or several of one data set, and of JSON values.
+    """
 
     @functools.wraps(question)
-    def asked(experiment: Experiment, *given: object) -> object:
+    def asked(of: Experiment | Sequence[Experiment], *given: object) -> object:
+        experiments = [of] if isinstance(of, Experiment) else list(of)
         kind = get_type_hints(question, include_extras=True)["return"]
+        first, profile = experiments[0], experiments[0].profile
 
         def make(work: Path) -> dict:
-            write_answer(work / "answer.json", question(experiment, *given), kind)
+            write_answer(work / "answer.json", question(of, *given), kind)
             return {"question": question.__name__}
 
-        family, profile = experiment.family, experiment.profile
         params = {
             "question": question.__name__,
             "given": list(given),
-            "N": list(experiment.sizes),
-            "seed": experiment.parameters.seed,
+            "seed": first.parameters.seed,
             "samples": profile.samples,
             "validation": profile.validation,
-            "sampler": experiment.settings.sampler,
-            "models": experiment.keys(),
+            "of": [
+                {"N": list(e.sizes), "sampler": e.settings.sampler, "models": e.keys()} for e in experiments
+            ],
         }
-        code = [question, type(family)]
-        run = experiment.store.run("answers", params, make, data=experiment.dataset.sha256, code=code)
+        code = [question, *(type(e.family) for e in experiments)]
+        run = first.store.run("answers", params, make, data=first.dataset.sha256, code=code)
         return read_answer(run.path / "answer.json", kind)
 
     return asked

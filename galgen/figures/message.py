@@ -10,7 +10,7 @@ from galgen.compare.uncertainty import Outcome
 from galgen.evidence.findings import Findings
 from galgen.figures import claims
 from galgen.figures.sentences import at_sizes, listed, span
-from galgen.figures.style import COLOURS, intervals, shades, spaced
+from galgen.figures.style import COLOURS, intervals, shades
 
 Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
@@ -24,17 +24,17 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome) -
         gaussians: Agreement of two Gaussians of disjoint images.
     """
     blind = found[claims.BLIND]
-    large, pixels = blind.sizes[-1], blind.experiment.image_size
+    pixels = blind.experiment.image_size
     agree, closer = ([getattr(p[0], what) for p in blind.pairs.values()] for what in ("agree", "closer"))
+    shares = ", ".join(f"{100 * e.value:.0f} %" for e in closer)
     text = (
-        f"We trained the paper's three kinds of model, and a denoiser that is told the noise, on pairs of disjoint "
-        f"sets of {pixels}-pixel galaxies, and gave every test a null and controls. "
-        f"**The same picture.** From one noise two diffusion models agree at {listed(e.value for e in agree)} for "
-        f"{at_sizes(blind.sizes)}. Alone that is no evidence of galaxies: two Gaussians agree at "
-        f"{gaussians.value:.2f}. {_scale(blind)} "
-        f"**New pictures.** A picture is nearer to a training image of its own model than to one of the other's in "
-        f"{', '.join(f'{100 * e.value:.0f} %' for e in closer)} of the cases, where 50 % favours neither. "
-        f"{blind.time.words} "
+        "We trained the paper's three kinds of model, and a denoiser that is told the noise, on pairs of "
+        f"disjoint sets of {pixels}-pixel galaxies, and gave every test a null and controls. "
+        "**The same picture.** From one noise two diffusion models agree at "
+        f"{listed(e.value for e in agree)} for {at_sizes(blind.sizes)}. Alone that is no evidence of "
+        f"galaxies: two Gaussians agree at {gaussians.value:.2f}. {_scale(blind)} "
+        "**New pictures.** A picture is nearer to a training image of its own model than to one of the "
+        f"other's in {shares} of the cases, where 50 % favours neither. {blind.time.words} "
     )
     text += (
         "So size and time are not told apart. "
@@ -47,8 +47,8 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome) -
         for q in ("distribution", "coarse distribution")
     )
     if fine:
-        text += f"**Galaxies?** A fresh classifier parts the families of the largest N from galaxies with an AUC of "
-        text += f"{span(fine)}, at 8 pixels {span(coarse)}. "
+        text += "**Galaxies?** A fresh classifier parts the families of the largest N from galaxies with an "
+        text += f"AUC of {span(fine)}, at 8 pixels {span(coarse)}. "
     unfit = [
         label for label, each in found.items() if (f := each.fit(each.sizes[-1])) is not None and not f.nearer
     ]
@@ -58,16 +58,18 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome) -
         )
         text += "of them the book tests its tests, and not the paper. "
     (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
-    return f"{text}**Two flows.** That their latents come together with N as in the paper's Table 1 is {ruling.verdict} at N = {spaced(large)}: {ruling.reason}."
+    text += "**Two flows.** That their latents come together with N, as in the paper's Table 1, is "
+    return f"{text}{ruling.verdict}: {ruling.reason}."
 
 
 def _scale(blind: Findings) -> str:
     scale = blind.scale
     if scale.share is None:
-        return f"On the scale from other networks to two trainings on the same images no place can be given: {scale.missing}."
+        return f"On the scale from other networks to two trainings on the same images: {scale.missing}."
     return (
-        f"Networks as old that saw other images reach {scale.floor.value:.2f}, two trainings on the same images "
-        f"{scale.ceiling.value:.2f}; on that scale the pair has a share of {scale.share}, over trainings."
+        f"Networks as old that saw other images reach {scale.floor.value:.2f}, two trainings on the same "
+        f"images {scale.ceiling.value:.2f}; on that scale the pair has a share of {scale.share}, over "
+        "trainings."
     )
 
 
