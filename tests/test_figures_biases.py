@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from galgen.compare.biases import Biases
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.scoreboard import Portrait
+from galgen.compare.twosample import C2ST
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.evidence.biases import Beside, FarOff, ModelBiases
-from galgen.figures.biases import bias_table, biases_in_short, profile_figure
+from galgen.figures.biases import bias_table, biases_in_short, profile_figure, told_apart
 
 
 def estimate(value, half=1.0):
@@ -85,3 +87,13 @@ def test_nothing_measured_is_an_empty_panel():
     nothing = {half: Beside(biases(None, profile=(None, None)), {}) for half in "AB"}
     figure = profile_figure(record(nothing=nothing))
     assert len(figure.axes[0].lines[1].get_xdata()) == 0
+
+
+@pytest.mark.parametrize(("p", "verb"), [(0.002, "tells"), (0.3, "does not tell")])
+def test_the_classifier_is_quoted_where_it_sees_the_fewest_pixels(p, verb):
+    tests = {
+        side: C2ST(estimate(area, 0.05), Outcome(area, 0.4, 0.6, p)) for side, area in ((32, 0.9), (8, 0.7))
+    }
+    said = told_apart(Portrait(1.0, {}, tests, None, np.nan), 4000)
+    assert said.startswith(f"A fresh classifier {verb} the samples at N = 4\xa0000 from galaxies at 8 pixels")
+    assert "0.70 [0.65, 0.75], where 0.50 is chance" in said

@@ -8,6 +8,7 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.biases import SIDES, Beside, ModelBiases
 from galgen.figures.morphology import legend_above
@@ -54,7 +55,7 @@ def bias_table(found: ModelBiases) -> Markdown:
         for half, model in pair.items():
             off = [model.far_off.get(side) for side in SIDES]
             cells = [_cell(getattr(model.biases, quantity)) for quantity in QUANTITIES]
-            cells += [off[0].noise.__format__(".1f") if off[0] else ""]
+            cells += [f"{off[0].noise:.1f}" if off[0] else ""]
             cells += [str(one.blur) if one else "" for one in off]
             rows.append([f"{label}, {half}", *cells])
     far = [f"noise, {SIDES[0]} pixels", *(f"blur, {side} pixels" for side in SIDES)]
@@ -83,6 +84,15 @@ def biases_in_short(found: ModelBiases) -> str:
     )
     nearest += f" (to a classifier, where all are averaged to {side} pixels a side)."
     return f"{nearest} **{order[-1]}** is farthest off: {said[order[-1]]}." if order[1:] else nearest
+
+
+def told_apart(found: Portrait, N: int) -> str:
+    """Does a fresh classifier tell samples from galaxies where both are averaged to the fewest pixels?"""
+    side = min(found.c2st)
+    area, told = found.c2st[side].auc, found.c2st[side].p < 0.05
+    at = f"the samples at N = {spaced(N)} from galaxies at {side} pixels a side"
+    verb = "tells" if told else "does not tell"
+    return f"A fresh classifier {verb} {at}: its area under the curve is {area}, where 0.50 is chance."
 
 
 def _said_of(model: Beside, side: int) -> str:
