@@ -12,7 +12,6 @@ from astropy.table import Table
 from torch import Tensor
 
 from galgen.compare.agreement import TwoModels, beyond, repaired, two_models
-from galgen.compare.calibrated import MOST
 from galgen.compare.clock import gap, psnr_along
 from galgen.compare.clock_time import Cell
 from galgen.compare.controls import Controls, rounded
@@ -107,9 +106,7 @@ def board(
     reference = rounded(wrong.reference, bits)
     for n, test in pairs(experiment, sizes)[1].items():
         drawn = [rounded(experiment.samples(model), bits) for model in experiment.pair(n)]
-        own = [rounded(experiment.images(model)[:MOST], bits) for model in experiment.pair(n)]
-        answers = scores(*drawn, reference, test, own=own, **asked)
-        found[experiment.family.label, n] = test, answers
+        found[experiment.family.label, n] = test, scores(*drawn, reference, test, **asked)
     return found
 
 
