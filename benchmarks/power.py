@@ -178,7 +178,8 @@ class Bench:
             if power and turn < self.few:
                 shares, rng = SHARES, np.random.default_rng([2, turn])
                 shown = [self.unit(rng.choice(part, n)) for part in (A, B)]
-                shown = [part + NOISE * rng.standard_normal(part.shape, np.float32) for part in shown]
+                drawn = (torch.from_numpy(rng.standard_normal(part.shape, np.float32)) for part in shown)
+                shown = [part + NOISE * noise for part, noise in zip(shown, drawn, strict=True)]
                 old = [margins(part, self.images, sets, **options) for part in shown]
             for share in shares:
                 copied = np.arange(n) < round(share * n)
