@@ -24,7 +24,7 @@ References:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -203,6 +203,12 @@ def permutation_test(
     if both:
         p = min(1.0, 2 * min(p, np.mean(values <= values[0] + slack)))
     return Outcome(float(values[0]), float(low), float(high), float(p))
+
+
+def worse(found: Sequence[Outcome], *, least: bool = False) -> Outcome:
+    """Of some outcomes that of the largest (or least) value, and Bonferroni's p-value of all of them."""
+    worst = (min if least else max)(found, key=lambda answer: answer.value)
+    return replace(worst, p=min(1.0, len(found) * min(answer.p for answer in found)))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

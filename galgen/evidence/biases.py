@@ -16,6 +16,7 @@ from galgen.compare.biases import FEWEST, Biases, biases, photometry
 from galgen.compare.controls import blurred, rounded
 from galgen.compare.twosample import FAULTS, Ladder, area, ladder
 from galgen.compare.uncertainty import Estimate
+from galgen.evidence.once import once
 from galgen.experiment import Experiment
 
 SIDES = (8, 16)  # pixels; at 32 the area of every model is near 1, where a blur of .5 is as one of 2
@@ -122,6 +123,7 @@ def yardsticks(experiments: Iterable[Experiment]) -> dict[tuple[int, int], Yards
     return found
 
 
+@once
 def model_biases(experiments: Iterable[Experiment]) -> ModelBiases:
     """How far off models A and B of each family are at its largest N.
 
