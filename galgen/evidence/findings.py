@@ -7,8 +7,9 @@ from galgen.compare.clock_size import Elapsed
 from galgen.compare.discriminator import Course
 from galgen.compare.inversion import Latents
 from galgen.compare.scoreboard import EXPECTED
+from galgen.compare.share import Scale
 from galgen.compare.uncertainty import Estimate
-from galgen.evidence import denoisers, flows, judges, shapes
+from galgen.evidence import denoisers, flows, judges, scale, shapes
 from galgen.evidence.pairs import checks, two_models_at
 from galgen.experiment import Experiment
 
@@ -60,11 +61,9 @@ class Findings:
         return denoisers.time(self.experiment)
 
     @functools.cached_property
-    def scale(self):
+    def scale(self) -> Scale:
         """Of a denoiser, its agreement between floor and ceiling, at the largest N."""
-        from galgen.evidence import scale
-
-        return scale.agreement(self.experiment)
+        return scale.agreement(self.experiment).scales[scale.IMAGES]
 
     def gained(self, N: int) -> dict[str, list[Estimate]]:
         """Of a denoiser, PSNR out less PSNR in on held-out images, by model and level of little noise."""

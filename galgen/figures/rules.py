@@ -60,9 +60,8 @@ def _said(estimates: Iterable[Estimate]) -> str:
 def same_images(found: Findings, N: int, margin: float) -> Ruling:
     """Whether the share of agreement between floor and ceiling lacks no more than the margin."""
     scale, least = found.scale, 1 - margin
-    numbers = (
-        f"agreement {scale.pair}, floor {scale.floor}, ceiling {scale.ceiling}; share {scale.share or '–'}"
-    )
+    marks = ("pair", "floor", "ceiling", "share")
+    numbers = "agreement of " + ", ".join(f"{mark} {getattr(scale, mark) or '–'}" for mark in marks)
     words = f"the share is {least:g} or more", f"the share is below {least:g}"
     return within(numbers, [scale.share], least, inf, words)
 
