@@ -172,7 +172,7 @@ def test_of_a_mean_that_may_be_zero_there_is_no_per_cent():
     assert found.profile[0] is None and found.profile[1].value == 0
 
 
-@pytest.mark.parametrize("shape", [(4, 16, 16), (4, 3, 16, 16), (4, 1, 16, 12), (4, 1, 4, 4)])
+@pytest.mark.parametrize("shape", [(4, 16, 16), (4, 3, 16, 16), (4, 1, 16, 12), (4, 1, 4, 4), (0, 1, 16, 16)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(GalgenError, match="square gray images"):
         photometry(np.zeros(shape))

@@ -96,38 +96,35 @@ def photometry(images: np.ndarray | Tensor) -> Photometry:
     """Measure every image of a set.
 
     Args:
-        images: Gray and square, (n, 1, H, H), H >= 8, floats with white at 1, or uint8. Not changed.
+        images: Gray and square, (n, 1, H, H), n >= 1, H >= 8, floats with white at 1, or uint8. Not changed.
 
     Raises:
         GalgenError: If the images have another shape.
     """
     images = np.asarray(images)
-    if images.ndim != 4 or images.shape[1] != 1 or images.shape[2] != images.shape[3] or images.shape[3] < 8:
-        raise GalgenError(f"photometry needs square gray images (n, 1, H, H), H >= 8, not {images.shape}")
-    light = images[:, 0] / (255 if images.dtype == np.uint8 else 1.0)
-    side = light.shape[-1]
-    finite = np.isfinite(light).all((1, 2))
-    light = np.where(finite[:, None, None], light, 0)
-    border = np.concatenate([light[:, 0], light[:, -1], light[:, 1:-1, 0], light[:, 1:-1, -1]], axis=1)
-    light = light - np.median(border, axis=1)[:, None, None]
+    side = images.shape[-1] if images.ndim == 4 else 0
+    if side < 8 or images.shape[1:] != (1, side, side) or len(images) < 1:
+        raise GalgenError(
+            f"photometry needs square gray images (n, 1, H, H), n >= 1, H >= 8, not {images.shape}"
+        )
+    light, finite = _less_sky(images[:, 0] / (255 if images.dtype == np.uint8 else 1.0))
     radius, place = 7 / 16 * side, np.arange(side) - (side - 1) / 2
-    inner = light * np.clip(radius - np.hypot(place[:, None], place) + 0.5, 0, 1)
+    inner = light * _inside(radius, np.hypot(place[:, None], place))
     total = inner.sum((1, 2))
     shines = finite & (total > 1e-9)
     total = np.where(shines, total, np.inf)  # of no light the centre is the middle
     y, x = (place - (inner.sum(axis) @ place / total)[:, None] for axis in (2, 1))
     r = np.hypot(y[:, :, None], x[:, None])
-    weight = light * np.clip(radius - r + 0.5, 0, 1)
-    moments = (np.einsum("nyx,ny,nx->n", weight, *q) for q in ((y**0, x**2), (y**2, x**0), (y, x)))
-    growth, (q11, q22, q12) = _growth(light, r, radius), moments
+    weight, growth = light * _inside(radius, r), _growth(light, r, radius)
+    products = (y**0, x**2), (y**2, x**0), (y, x)
+    q11, q22, q12 = (np.einsum("nyx,ny,nx->n", weight, *each) for each in products)
     shines &= (growth[:, -1] > 1e-9) & (q11 + q22 > 1e-9)
     e = np.hypot(q11 - q22, 2 * q12) / np.where(shines, q11 + q22, np.nan)
     rings = np.minimum(r, int(radius)).astype(int)
     with np.errstate(invalid="ignore"):  # of a centre outside of the image a ring may be empty
         profile = (_sums(light, rings) / _sums(np.ones_like(light), rings))[:, : int(radius)]
-    size = np.where(shines, _half(growth), np.nan)
-    keep = np.where(finite, 1, np.nan)
-    return Photometry(growth[:, -1] * keep, size, e, profile * keep[:, None])
+    flux, size = np.where(finite, growth[:, -1], np.nan), np.where(shines, _half(growth), np.nan)
+    return Photometry(flux, size, e, np.where(finite[:, None], profile, np.nan))
 
 
 def biases(images: Photometry, galaxies: Photometry, *, resamplings: int = 2000, seed: int = 0) -> Biases:
@@ -171,6 +168,19 @@ def _at_fixed_light(weights: list[np.ndarray], sets: tuple[Photometry, Photometr
     spread = XX - X**2
     slope = np.divide(XY - X * Y, spread, out=np.zeros_like(X), where=spread > 1e-12)
     return y - Y - slope * (x - X), min(int(np.isfinite(rows[:, 0]).sum()) for rows in logs)
+
+
+def _less_sky(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, H, W) less the median of their border, 0 where they are not finite; and which are."""
+    finite = np.isfinite(light).all((1, 2))
+    light = np.where(finite[:, None, None], light, 0)
+    border = np.concatenate([light[:, 0], light[:, -1], light[:, 1:-1, 0], light[:, 1:-1, -1]], axis=1)
+    return light - np.median(border, axis=1)[:, None, None], finite
+
+
+def _inside(radius: float, r: np.ndarray) -> np.ndarray:
+    """The share of a pixel at distance r that an aperture holds, a(radius - r)."""
+    return np.clip(radius - r + 0.5, 0, 1)
 
 
 def _growth(light: np.ndarray, r: np.ndarray, radius: float) -> np.ndarray:
