@@ -27,7 +27,7 @@ _FAULTS = {
     "size": ("radii too large", "radii {} too large"),
     "ellipticity": ("ellipticities too large", "ellipticities {} too large"),
     "spirals without arms": ("spirals without their arms", "arms missing in {} of the spirals"),
-    "copies": ("copies of training images among the samples", "{}"),
+    "copies": ("copies among the samples", "{}"),
     "latents in common": ("latents at which B draws A's galaxy", "{} of the latents"),
 }
 _OF_IMAGES = list(_FAULTS)[:5]
@@ -108,32 +108,33 @@ def smallest_effects(run: Mapping) -> str:
     known = effects(run)
     images = [effect for effect in known if effect.fault in _OF_IMAGES]
     sees = [effect.said(effect.seen[0]) for effect in images if effect.seen]
-    copied = [effect for effect in known if effect.fault == "copies" and effect.seen]
-    if copied:
-        shares = _listed(_size("copies", effect.seen[0]["level"]) for effect in copied)
-        sees.append(f"copies in {shares} of the samples at N = {_listed(spaced(e.N) for e in copied)}")
+    copied = {}  # the N by the share that is seen
+    for effect in known:
+        if effect.fault == "copies" and effect.seen:
+            copied.setdefault(_size("copies", effect.seen[0]["level"]), []).append(spaced(effect.N))
+    sees += [f"copies in {share} of both models' samples at N = {_listed(N)}" for share, N in copied.items()]
     misses = [f"{e.said(e.best)} in {e.best['rejected']}" for e in images if e.rarer]
-    tests = max(effect.best["tests"] for effect in known if effect.rarer)
-    return (
-        f"With {run['count']} images of each, half of the tests or more see {_listed(sees, '; ')}. "
-        f"Of {tests} tests each, the best question sees {_listed(misses)}."
-    )
+    said = f"With {run['count']} images of each, half of the tests or more see {_listed(sees, '; ')}."
+    tests = max((e.best["tests"] for e in images if e.rarer), default=0)
+    return f"{said} Of {tests} tests each, the best question sees {_listed(misses)}." if misses else said
 
 
 def left_out(run: Mapping) -> str:
     """What PQMass and "too close", which the scoreboard does not ask, find of the same faults."""
     level = max(r["level"] for r in records(run, question="PQMass"))
     faults = records(run, question="PQMass", level=level)
-    found = [f"{_FAULTS[r['alternative']][1].format(_size('', level))} {r['rejected']}" for r in faults]
+    found = [
+        f"{_FAULTS[r['alternative']][1].format(_size('', level))} in {r['rejected']}"
+        for r in faults
+        if r["alternative"] in _FAULTS
+    ]
     close = records(run, question="too close", alternative="copies")
-    of = {
-        share: _listed(f"{r['rejected']} at N = {spaced(r['N'])}" for r in close if r["level"] == share)
-        for share in (0.2, 0.5)
-    }
+    of = {share: _listed(str(r["rejected"]) for r in close if r["level"] == share) for share in (0.2, 0.5)}
+    sizes = _listed(spaced(N) for N in sorted({r["N"] for r in close}))
     return (
         f"Of {faults[0]['tests']} tests with {run['count']} images of each, PQMass in pixels sees "
-        f"{_listed(found)} times. *Too close* sees {of[0.2]} where 20 % of the samples are copies, and "
-        f"{of[0.5]} where half are."
+        f"{_listed(found)}. *Too close* sees 20 % of copies in {of[0.2]} at N = {sizes}, and 50 % in "
+        f"{of[0.5]}."
     )
 
 
@@ -144,14 +145,15 @@ def power_figure(run: Mapping) -> Figure:
         run: Of simulated galaxies.
     """
     figure, axes = plt.subplots(2, 3, figsize=(10, 6), sharey=True)
-    axes.flat[-1].remove()
+    key = axes.flat[-1]
+    key.axis("off")
     for axis, question in zip(axes.flat, QUESTIONS, strict=False):
         known = records(run, question=question)
         sizes = sorted({r["N"] for r in known if r["N"]})
         for fault, N in _faults(run, question):
             # from those without a fault, which for distribution and morphology are of fresh galaxies
-            nothing = [r for r in known if r["alternative"] in _NO_FAULT and r["N"] == N][-1]
-            curve = [nothing, *_curve(run, fault, N, question)]
+            nothing = [r for r in known if r["alternative"] in _NO_FAULT and r["N"] == N]
+            curve = [*nothing[-1:], *_curve(run, fault, N, question)]
             style = {"color": shades(sizes)[N], "label": f"N = {spaced(N)}"} if N else {}
             style = {"label": "blur, % of a pixel" if fault == "blur" else fault} | style
             shares = [r["rejected"] / r["tests"] for r in curve]
@@ -159,10 +161,12 @@ def power_figure(run: Mapping) -> Figure:
             axis.set_xlabel({"copies": "copies, %", "latents in common": "latents, %"}.get(fault, "fault, %"))
         axis.axhline(run["alpha"], ls="--", color=COLOURS["null"], lw=0.8)
         axis.set_title(question, fontsize=10)
-        if axis.lines[1:]:
-            axis.legend(fontsize=7)
+        if sizes:
+            axis.legend(fontsize=8, loc="lower right")
+        elif len(lines := axis.lines[:-1]) > 1:  # faults of images, the same in three panels
+            key.legend(handles=lines, loc="center left")
     for row in axes:
-        row[0].set(ylabel=f"share with p < {run['alpha']:g}", ylim=(-0.03, 1.25))
+        row[0].set(ylabel=f"share with p < {run['alpha']:g}", ylim=(-0.03, 1.03))
     return figure
 
 
