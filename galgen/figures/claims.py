@@ -180,6 +180,15 @@ def claims_table(found: Rulings) -> Markdown:
     return table(["claim", "in the paper; here", "family", "in this run", "numbers"], rows)
 
 
+def margins() -> Markdown:
+    """Of each claim the N at which the paper makes it, what decides, and why that."""
+    rows = []
+    for claim in CLAIMS:
+        at = " and ".join(dict.fromkeys(map(str, claim.needs)))
+        rows.append([claim.text, at, f"{claim.margin:g}", claim.reason])
+    return table(["claim", "at", "margin", "of what, and why"], rows)
+
+
 def margins_table(run: Iterable[Findings]) -> Markdown:
     """What decides each claim, why that, and which verdicts half and twice as much would change."""
     known, rows = {found.label: found for found in run}, []

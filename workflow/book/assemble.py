@@ -19,7 +19,7 @@ import yaml
 from filelock import FileLock
 
 from galgen.config import Parameters
-from galgen.figures import results
+from galgen.figures import claims, results
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
 from workflow.book import chapters, pages, settings
@@ -172,6 +172,7 @@ def _assembled(
     parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
+    (work / "_generated" / "margins.md").write_text(claims.margins().data)
     sizes = sorted({N for note in notes for N in note["N"]})
     own = pages.record(parameters, sizes, notes, trainings, error)
     pages.add_runs(work, build, own, executed)

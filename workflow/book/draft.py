@@ -1,9 +1,9 @@
 """The book while it is made: bound again as chapters are done, with a page for each that is still to come.
 
 A page to come has the text of its chapter, the captions of its figures, and the time by which it will be
-there at most; its numbers are missing. Where models of these galaxies are published with the project, the headline
-is computed with them at first, and says so. A draft appears whole, in the place of the one before it, and
-never in the place of a finished book.
+there at most; its numbers are missing. Where models of these galaxies are published with the project, the
+headline is computed with them at first, and says so. A draft appears whole, in the place of the one before
+it, and never in the place of a finished book.
 """
 
 import datetime
@@ -39,22 +39,20 @@ def to_come(notebook: Path, words: str) -> nbformat.NotebookNode:
     source = nbformat.read(notebook, as_version=4)
     title, newline, rest = source.cells[0].source.partition("\n")
     header = rendered("pending.md.j2", words=words)
-    cells = [new_markdown_cell(f"{title}\n\n{header}{newline}{rest}")]
-    for cell in source.cells[1:]:
+    cells, text = [new_markdown_cell(f"{title}\n\n{header}{newline}{rest}")], ""
+    for cell in source.cells:
+        text += cell.source + "\n"
         figure = cell.metadata.get("mystnb", {}).get("figure")
-        if cell.cell_type == "markdown":
+        if cell.cell_type == "markdown" and cell is not source.cells[0]:
             cells.append(new_markdown_cell(cell.source))
         elif figure:
             options = f":name: {figure['name']}\n:alt: to come\n:width: 90px"
-            cells.append(
-                new_markdown_cell(
-                    f"::::{{figure}} ../_static/pending.svg\n{options}\n\n{figure['caption']}\n::::"
-                )
-            )
-        if keys := re.findall(r'^ *glue\(\s*"([^"]+)"', cell.source, re.MULTILINE):
-            cells.append(
-                new_code_cell("", metadata={"tags": ["remove-cell"]}, outputs=list(map(_glued, keys)))
-            )
+            picture = f"::::{{figure}} ../_static/pending.svg\n{options}\n\n{figure['caption']}\n::::"
+            cells.append(new_markdown_cell(picture))
+    # glued by a cell, or, for its own page, by a function that a cell calls
+    glued = re.findall(r'^ *glue\(\s*"([^"]+)"', text, re.M) + re.findall(r"\{glue:md\} (.+)", text)
+    outputs = list(map(_glued, dict.fromkeys(glued)))
+    cells.append(new_code_cell("", metadata={"tags": ["remove-cell"]}, outputs=outputs))
     return nbformat.v4.new_notebook(cells=cells, metadata=source.metadata)
 
 
