@@ -62,6 +62,8 @@ def same_images(found: Findings, N: int, margin: float) -> Ruling:
     scale, least = found.scale, 1 - margin
     marks = ("pair", "floor", "ceiling", "share")
     numbers = "agreement of " + ", ".join(f"{mark} {getattr(scale, mark) or '–'}" for mark in marks)
+    if scale.share is None:
+        return Ruling(UNDERPOWERED, numbers, f"no share can be given: {scale.missing}")
     words = f"the share is {least:g} or more", f"the share is below {least:g}"
     return within(numbers, [scale.share], least, inf, words)
 
@@ -191,11 +193,6 @@ def missed(question: str) -> Gate:
         return missed and f"{question} does not find {missed}"
 
     return gate
-
-
-def no_scale(found: Findings, *_: int) -> str:
-    """No share between floor and ceiling can be given."""
-    return "" if found.scale.share else f"no share can be given: {found.scale.missing}"
 
 
 def no_difference(found: Findings, *_: int) -> str:
