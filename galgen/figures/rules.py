@@ -9,7 +9,7 @@ from math import comb, inf
 
 import numpy as np
 
-from galgen.compare.inversion import falls
+from galgen.compare.flow_pairs import falls
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.config import spaced
 from galgen.evidence.denoisers import LITTLE
