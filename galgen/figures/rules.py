@@ -9,6 +9,7 @@ from math import comb, inf
 
 import numpy as np
 
+from galgen.compare.clock_size import DURATION
 from galgen.compare.flow_pairs import falls
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.config import spaced
@@ -182,7 +183,11 @@ def unfit(found: Findings, *sizes: int) -> str:
 
 def hurried(found: Findings, *_: int) -> str:
     """Too few predicted onsets of memorization at the largest N."""
-    return f"with training time: {found.time.words}".rstrip(".") if found.time.confounded else ""
+    time = found.time
+    if not time.confounded:
+        return ""
+    went = f"{time.onsets:.2g} predicted onsets" if time.onsets else "no predicted onset that is known"
+    return f"with training time: {went} of memorization went by at N = {spaced(time.N)}, of {DURATION:g} that it takes"
 
 
 def missed(question: str) -> Gate:
