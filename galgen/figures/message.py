@@ -60,10 +60,8 @@ def message(
         label for label, each in found.items() if (f := each.fit(each.sizes[-1])) is not None and not f.nearer
     ]
     if unfit:
-        text += (
-            f"{' and '.join(unfit)} lie no nearer to galaxies there than Gaussians of their training images: "
-        )
-        text += "of them the book tests its tests, and not the paper. "
+        text += f"No nearer to galaxies there than Gaussians of their training images: {', '.join(unfit)}. "
+        text += "Of these the book tests its tests, and not the paper. "
     (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
     text += "**Two flows.** That their latents come together with N, as in the paper's Table 1, is "
     return f"{text}{ruling.verdict}: {ruling.reason}."

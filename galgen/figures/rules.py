@@ -187,7 +187,8 @@ def hurried(found: Findings, *_: int) -> str:
     if not time.confounded:
         return ""
     went = f"{time.onsets:.2g} predicted onsets" if time.onsets else "no predicted onset that is known"
-    return f"with training time: {went} of memorization went by at N = {spaced(time.N)}, of {DURATION:g} that it takes"
+    at = f"at N = {spaced(time.N)}, of {DURATION:g} that it takes"
+    return f"with training time: {went} of memorization went by {at}"
 
 
 def missed(question: str) -> Gate:
