@@ -99,9 +99,8 @@ def questions(folder: Path) -> None:
         return Table(columns | {"reason": [""] * len(images)})
 
     pair = two_models(a, b, data.images, sets, mean=mean)
-    own = [data.images[part] for part in (sets.A, sets.B)]
     reference = data.images[sets.validation]
-    found = scores(a, b, reference, pair, mean=mean, own=own, morphology=measured, permutations=1000)
+    found = scores(a, b, reference, pair, mean=mean, morphology=measured, permutations=1000)
     assert set(found) == set(QUESTIONS)
 
 

@@ -1,8 +1,8 @@
-r"""Size and power of the tests of the scoreboard: how often they reject, over many draws of galaxies.
+r"""Size and power of the tests of the book: how often they reject, over many draws of galaxies.
 
     make power                              on simulated galaxies: size and power
     make power DATA=path/to/galaxies        on others: size only, as nobody can change one thing about them
-    python benchmarks/power.py --questions PQMass "too close"      a part of it
+    python benchmarks/power.py --questions agreement memorization      a part of it
 
 *Size*: real galaxies stand in for the samples of both models and for the held-out images, and are dealt out
 anew for each test. There is nothing to find, so at a level of .01 one test in a hundred may reject. Of the
@@ -10,15 +10,19 @@ questions only memorization and "too close" know training sets, so that they are
 
 *Power*: the same, but for one fault of known size,
 
-    distribution, morphology,  fresh simulated galaxies, one parameter of which is changed by 2 .. 20 %
-    PQMass
+    distribution, morphology,  fresh simulated galaxies: blurred by .1 .. .5 pixels, or with one parameter
+    PQMass                     of the simulator changed by 10 .. 100 %
     agreement                  a share of the latents at which B draws A's image with a little noise; at the
                                others it draws another galaxy
     memorization, too close    a share of the samples that are training images with a little noise
 
+*Energy difference* is asked for its size alone: of two sets of galaxies, is one farther from a third by the
+interval that covers 1 - .01?
+
 All but the first two are asked of one model; the book asks A and B, and doubles the smaller p. Galaxies
 are measured once and dealt out again, so repetitions share images: the curve is that of these galaxies. It is
-written to results/power.json, which the book shows as *committed*: no book makes it again.
+written to results/power.json, part by part: each with its date, its code, and its records, which take the
+place of older ones of the same question and fault. The book shows it as *committed*: no book makes it again.
 """
 
 import argparse
@@ -34,11 +38,12 @@ from astropy.table import Table
 from tqdm import tqdm
 
 from galgen.compare.agreement import repaired
-from galgen.compare.controls import rounded
-from galgen.compare.distances import distances, with_spread
+from galgen.compare.calibrated import pqmass
+from galgen.compare.controls import blurred, rounded
+from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
-from galgen.compare.morphology import COEFFICIENTS, stored, valid
-from galgen.compare.scoreboard import QUESTIONS, pqmass
+from galgen.compare.morphology import COEFFICIENTS, measure, valid
+from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.twosample import c2st, features
 from galgen.config import Parameters
 from galgen.data.dataset import Split
@@ -51,7 +56,7 @@ from galgen.runs.files import project, read_json, write_json
 from galgen.runs.provenance import provenance
 
 ALPHA = 0.01  # of the verdicts of the book
-LEVELS = (0.02, 0.05, 0.1, 0.2)
+ASKED = (*QUESTIONS, "energy difference", "PQMass", "too close")
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
 PERMUTATIONS = 500  # as the scoreboard
 NOISE = 0.01  # of a copy
@@ -84,6 +89,13 @@ def noise(truth: Table, by: float) -> None:
 
 
 CHANGES = {"size": size, "ellipticity": ellipticity, "spirals without arms": arms, "sky noise": noise}
+LEVELS = {
+    "blur": (0.1, 0.2, 0.3, 0.5),  # pixels; all others are shares
+    "sky noise": (0.1, 0.2, 0.5),
+    "size": (0.1, 0.2, 0.5),
+    "ellipticity": (0.1, 0.2, 0.5),
+    "spirals without arms": (0.2, 0.5, 1.0),
+}
 
 progress = functools.partial(tqdm, mininterval=10)
 
@@ -94,8 +106,8 @@ class Bench:
     Args:
         parameters: Profile, data and seed.
         tests: Repetitions for a size; an eighth of them for a power.
-        pool: Galaxies of which the tests of distribution and morphology draw theirs.
-        fresh: The same of each change of a parameter.
+        pool: Galaxies of which the tests of distribution and morphology draw theirs, at least four sets.
+        fresh: The same of each fault.
     """
 
     def __init__(self, parameters: Parameters, tests: int, pool: int, fresh: int):
@@ -123,8 +135,9 @@ class Bench:
         self.asked = set(questions)
         galaxies = self.seen(self.images[self.rows[: self.pool]])
         found += self.told(galaxies, None)
-        if power and galaxies:
-            for name, level in [("", 0.0), *((name, level) for name in CHANGES for level in LEVELS)]:
+        if power and galaxies.keys() - {"energy difference"}:
+            faults = [(name, level) for name, levels in LEVELS.items() for level in levels]
+            for name, level in [("nothing changed", 0.0), *faults]:
                 found += self.told(galaxies, self.seen(self.altered(name, level)), name, level)
         return found
 
@@ -157,27 +170,27 @@ class Bench:
         """Both nulls together, as the book has it, and the exchange alone; for each share of copies."""
         both, alone = ({share: [] for share in SHARES} for _ in range(2))
         n, options = self.count, {"mean": self.mean}
-        # p of both is never below p of the exchange, and the Gaussians of many images take long
-        linear = self.tests if N <= 100 else 2 * self.few
         for turn in progress(range(self.tests), f"memorization, N = {N}"):
             A, B, *unseen = self.dealt(turn, len(self.rows), N, N, n, n)
             sets = Split(self.rows[A], self.rows[B], self.rows[:0])
             new = [margins(self.unit(part), self.images, sets, **options) for part in unseen]
-            if turn < linear:
-                gaussians = gaussian_margins(self.images, sets, n, **options)
-            shares, old = SHARES[:1], new
+            shares, old, gaussians = SHARES[:1], new, []
             if power and turn < self.few:
                 shares, rng = SHARES, np.random.default_rng([2, turn])
                 shown = [self.unit(rng.choice(part, n)) for part in (A, B)]
-                shown = [part + NOISE * rng.standard_normal(part.shape, np.float32) for part in shown]
+                drawn = (torch.from_numpy(rng.standard_normal(part.shape, np.float32)) for part in shown)
+                shown = [part + NOISE * noise for part, noise in zip(shown, drawn, strict=True)]
                 old = [margins(part, self.images, sets, **options) for part in shown]
             for share in shares:
                 copied = np.arange(n) < round(share * n)
                 models = [np.where(copied, *pair) for pair in zip(old, new, strict=True)]
                 given = {"permutations": 999, "seed": turn}
-                alone[share].append(exchange_test(*models, **given).margin.p)
-                if turn < linear:
-                    both[share].append(memorization_test(models, gaussians, **given).outcome.p)
+                p = exchange_test(*models, **given).margin.p
+                alone[share].append(p)
+                if p < ALPHA:  # p of both is never below it, and the Gaussians take long
+                    gaussians = gaussians or gaussian_margins(self.images, sets, n, **options)
+                    p = memorization_test(models, gaussians, **given).outcome.p
+                both[share].append(p)
         return [
             self.record(question, p[share], "copies" if share else "", share, N)
             for question, p in (("memorization", both), ("exchange alone", alone))
@@ -204,41 +217,66 @@ class Bench:
     def altered(self, name: str, by: float) -> np.ndarray:
         """Fresh galaxies, the same ones whatever is changed, uint8."""
         size, crop = self.experiment.profile.image_size, self.experiment.profile.crop
-        alter = functools.partial(CHANGES[name], by=by) if name else None
+        alter = functools.partial(CHANGES[name], by=by) if name in CHANGES else None
         flux, _ = simulate_flux(
             self.fresh, seed=self.experiment.parameters.seed, start=FRESH, alter=alter, crop=crop
         )
-        return flux_to_gray(flux, size=size, crop=crop)
+        images = flux_to_gray(flux, size=size, crop=crop)
+        return np.rint(255 * blurred(images, by)).astype(np.uint8) if name == "blur" else images
 
     def seen(self, images: np.ndarray) -> dict[str, np.ndarray | Table]:
         """What the tests that are asked look at, one row an image."""
+        shapes = functools.partial(measure, workers=1, progress=False)  # so that minutes are of one core
         ways = {
             "distribution": features,
             "coarse distribution": functools.partial(features, side=8),
-            "morphology": functools.partial(stored, self.experiment.store, progress=False),
+            "morphology": shapes,
             "PQMass": rounded,
         }
-        return {question: way(images) for question, way in ways.items() if question in self.asked}
+        found = {question: way(images) for question, way in ways.items() if question in self.asked}
+        if "energy difference" in self.asked:
+            found["energy difference"] = found["morphology"] if "morphology" in found else shapes(images)
+        return found
 
     def told(self, known: dict, other: dict | None, name: str = "", level: float = 0.0) -> list[dict]:
         """Records of the questions to images alone: galaxies against others, or against each other."""
         n, found = self.count, {question: [] for question in known}
+        if other is not None:
+            found.pop("energy difference", None)
         tests = self.tests if other is None else self.few
-        for turn in progress(range(tests), f"distribution, {name or 'nothing changed'}, {level:.0%}"):
-            x, y = self.dealt(turn, min(self.pool, len(self.rows)), 2 * n, n)
+        for turn in progress(range(tests), f"distribution, {name or 'real on real'}, {level:g}"):
+            x, y, z = self.dealt(turn, min(self.pool, len(self.rows)), 2 * n, n, n)
             if other is not None:
                 (y,) = self.dealt(turn, self.fresh, n)
             for question, p in found.items():
                 one, two = known[question][x], (other or known)[question][y]
                 options = {"permutations": PERMUTATIONS, "seed": turn}
+                if question in ("morphology", "energy difference"):
+                    one, two = valid(one), valid(two)
+                    used = with_spread(one, COEFFICIENTS)
                 if question == "morphology":
-                    used = with_spread(valid(one), COEFFICIENTS)
-                    p.append(distances(valid(one), valid(two), used, **options).energy.p)
+                    p.append(distances(one, two, used, **options).energy.p)
+                elif question == "energy difference":
+                    both = two, valid(known[question][z])
+                    apart = energy_difference(one, *both, used, coverage=1 - ALPHA)
+                    p.append(float(apart.low <= 0 <= apart.high))
                 elif question == "PQMass":
                     p.append(pqmass(two, one, **options).p)
                 else:
                     p.append(c2st(one, two, **options).p)
         return [self.record(question, p, name, level) for question, p in found.items()]
+
+
+def joined(old: dict, new: dict) -> dict:
+    """What was known of a data set, and a part measured anew: it displaces older records of the same kind."""
+    (part,) = new["parts"]
+    anew = {(record["question"], record["alternative"]) for record in part["records"]}
+    parts = []
+    if all(old.get(key) == new[key] for key in new.keys() - {"parts"}):  # or they are of other galaxies
+        for each in old["parts"]:
+            left = [r for r in each["records"] if (r["question"], r["alternative"]) not in anew]
+            parts += [each | {"records": left}] if left else []
+    return new | {"parts": [*parts, part]}
 
 
 def main() -> None:
@@ -248,34 +286,32 @@ def main() -> None:
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--tests", type=int, default=200)
     parser.add_argument("--pool", type=int, default=1536)
-    parser.add_argument("--fresh", type=int, default=320)
-    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=QUESTIONS)
+    parser.add_argument("--fresh", type=int, default=512)
+    parser.add_argument("--questions", nargs="+", choices=ASKED, default=ASKED)
     parser.add_argument("--out", type=Path, default=project() / "results" / "power.json")
     given = parser.parse_args()
-    began = time.time()
     parameters = checked(Parameters, {"profile": given.profile, "data": given.data}, "parameters")
     bench = Bench(parameters, given.tests, given.pool, given.fresh)
+    began = time.process_time()
     records = bench.run(given.questions, power=given.data in SIMULATED)
-    made = {
-        "questions": list(given.questions),
+    part = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "minutes": round((time.time() - began) / 60, 1),
+        "minutes": round((time.process_time() - began) / 60, 1),  # of one core
+        "pool": given.pool,
+        "fresh": given.fresh,
         **provenance(),
+        "records": records,
     }
-    written = {
+    new = {
         "profile": given.profile,
         "alpha": ALPHA,
         "count": bench.count,
-        "pool": given.pool,
         "images": len(bench.rows),
         "sha256": bench.experiment.dataset.sha256,
+        "parts": [part],
     }
     others, name = read_json(given.out) if given.out.is_file() else {}, bench.experiment.dataset.name
-    old = others.get(name, {"records": [], "made": []})
-    anew = {record["question"] for record in records}
-    written["records"] = [r for r in old["records"] if r["question"] not in anew] + records
-    written["made"] = [m for m in old["made"] if not set(m["questions"]) <= set(given.questions)] + [made]
-    write_json(given.out, others | {name: written})
+    write_json(given.out, others | {name: joined(others.get(name, {}), new)})
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ import torch
 from galgen.compare.morphology import measure, report
 from galgen.compare.scoreboard import portrait
 from galgen.config import Parameters
+from galgen.evidence import denoisers, flows, judges
+from galgen.evidence.pairs import drawn, two_models_at
 from galgen.experiment import Experiment
-from galgen.figures import evidence
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
 from galgen.runs.files import read_json, write_json
@@ -61,18 +62,17 @@ def train(name: str, profile: str, store: Path, *, kill_at: int = 0) -> tuple[in
 
 def tests(experiment: Experiment) -> dict:
     """What the chapters ask of a pair; the names of the tests, and a number of each."""
-    samples, pairs = evidence.pairs(experiment)
-    a = samples[N][0]
+    a, agreed = drawn(experiment, N)[0], two_models_at(experiment, N).agree
     unseen, train = experiment.unseen, experiment.images(experiment.pair(N)[0])
-    found = {"drawn": len(a), "finite": bool(a.isfinite().all()), "agreement": pairs[N].agree.value}
+    found = {"drawn": len(a), "finite": bool(a.isfinite().all()), "agreement": agreed.value}
     found["AUC"] = next(iter(portrait(a.numpy(), reference=unseen, train=train).c2st.values())).auc.value
     found["morphology"] = report(measure(a.numpy(), workers=1, progress=False))["valid"]
     if hasattr(experiment.family, "denoiser"):
-        found["gap, dB"] = float(evidence.gaps(experiment)[N].max())
+        found["gap, dB"] = float(denoisers.gaps(experiment)[N].max())
     if experiment.family.name == "glow":
-        found["latents"] = str(evidence.latents(experiment, N)[N])[:200]
+        found["latents"] = str(flows.latents(experiment, N))[:200]
     if experiment.family.name == "gan":
-        found["judges"] = evidence.ask(experiment, experiment.pair(N)).verdict()
+        found["judges"] = judges.ask(experiment, N).verdict()
     return found
 
 

@@ -212,6 +212,15 @@ class Experiment(Trainings):
             self._data[training] = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         return self.recipe(training) | {"data": self._data[training]}
 
+    def keys(self) -> dict[str, str]:
+        """Under which key the store has, or will have, each model of the family."""
+        found = {t.name: self.store.find(**self.identity(t)) for t in self.trainings()}
+        # what stands for a model that was not trained here has a key of its own
+        return {t.name: run.key if (run := found[t.name]) else self._key(t) for t in self.trainings()}
+
+    def _key(self, training: Training) -> str:
+        return self.store.key(**self.identity(training))
+
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
         return self.store.find(**self.identity(training)) is not None

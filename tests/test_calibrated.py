@@ -3,7 +3,7 @@ import pytest
 from pqm import pqm_chi2
 from scipy import stats
 
-from galgen.compare.calibrated import STATISTICS, calibrated, prdc, repeated, spaces
+from galgen.compare.calibrated import STATISTICS, calibrated, pqmass, prdc, repeated, spaces
 from galgen.compare.controls import blurred
 from galgen.runs.errors import GalgenError
 
@@ -44,6 +44,23 @@ def test_draws_of_the_training_set_are_too_close_to_it_only_when_there_are_as_ma
     assert all(each.verdict() == "too close" for each in found[400]["training set"])
     assert sum(each.verdict() == "too close" for each in found[40]["training set"]) <= 5
     assert sum(each.verdict() == "" for each in found[40]["held-out galaxies"]) >= 6
+
+
+def test_pqmass_of_images_is_asked_on_the_side_that_is_meant():
+    rng = np.random.default_rng(0)
+    galaxies, train = rng.random((2, 64, 1, 4, 4))
+    far = pqmass(galaxies * 1.6, train, permutations=199)
+    assert far.p == 1 / 200 and far.value > far.high
+    assert pqmass(galaxies * 1.6, train, close=True, permutations=199).p > 0.9
+    copies = np.tile(train[:32], (2, 1, 1, 1))
+    close = pqmass(copies, train[:32], close=True, permutations=199)
+    assert close.p == 1 / 200 and close.value < close.low
+    for side in (False, True):  # where there is nothing to find, p is uniform
+        p = [
+            pqmass(*rng.random((2, 40, 1, 4, 4)), close=side, permutations=39, tessellations=4).p
+            for _ in range(60)
+        ]
+        assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
 def test_precision_and_recall_are_those_of_sets_whose_answer_is_known():

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from galgen.config import Parameters
+from galgen.evidence import denoisers
 from galgen.experiment import Experiment, every_family
-from galgen.figures import evidence
 from galgen.models.clock import AveragedLearner
 from galgen.runs.store import Store
 
@@ -59,7 +59,7 @@ def test_its_images_are_those_of_the_profile_averaged_over_blocks(tmp_path):
 
 
 def test_the_gap_of_the_clock_is_asked_of_A_and_B_at_every_milestone(study):
-    cells = evidence.clock([study])
+    cells = denoisers.clock([study])
     assert [(cell.kernels, cell.N, len(cell.gaps)) for cell in cells] == [(4, 4, 2), (4, 6, 2)]
     kept = study.train(study.pair(4)[0]).summary["weights"]
     for gap in cells[0].gaps:

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.agreement import two_models
-from galgen.data.dataset import Split
-from galgen.figures.evidence import LEVELS, LITTLE, before_memory, denoisers, gaps, pairs
+from galgen.config import Parameters
+from galgen.evidence import denoisers, judges, pairs, shapes
+from galgen.evidence.denoisers import LEVELS
+from galgen.evidence.findings import Findings
+from galgen.evidence.judges import before_memory
+from galgen.evidence.once import once
+from galgen.experiment import Experiment, every_family
+from galgen.runs.answers import read_answer, write_answer
+from galgen.runs.errors import Damaged
 
 RNG = np.random.default_rng(0)
 UNSEEN, A, B = (RNG.integers(low, low + 100, (60, 1, 8, 8), dtype=np.uint8) for low in (0, 50, 100))
@@ -47,22 +53,6 @@ def test_a_judge_of_images_it_cannot_know_has_no_memory():
     assert before_memory(same, 60) == 64
 
 
-@pytest.mark.parametrize("flips", [False, True])
-def test_pairs_have_the_samples_of_a_and_b_and_the_test_that_looks_where_the_family_does(flips):
-    images, drawn = (
-        np.concatenate([A, B, UNSEEN]),
-        {"A": torch.rand(20, 1, 8, 8), "B": torch.rand(20, 1, 8, 8)},
-    )
-    sets, mean = Split(np.arange(60), np.arange(60, 120), np.arange(120, 180)), images.mean(0) / 255
-    family, data = SimpleNamespace(flips=flips), SimpleNamespace(images=images)
-    made = SimpleNamespace(sizes=(60,), pair=lambda n: ("A", "B"), samples=drawn.get, split=lambda n: sets)
-    made.family, made.dataset, made.mean_image = family, data, mean
-    samples, tests = pairs(made)
-    assert list(samples) == [60] and samples[60] == [drawn["A"], drawn["B"]]
-    wanted = two_models(*samples[60], images, sets, mean=mean, flips=flips)
-    assert (tests[60].copy, tests[60].closer) == (wanted.copy, wanted.closer)
-
-
 def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():
     """One that returns its training image where it sees one, and else the noisy image."""
 
@@ -76,15 +66,75 @@ def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():
 
         return denoise
 
-    made = SimpleNamespace(sizes=(60,), pair=lambda n: ("A", "B"), images={"A": A, "B": B}.get)
+    made = SimpleNamespace(pair=lambda n: ("A", "B"), images={"A": A, "B": B}.get)
     made.networks, made.family = made.images, SimpleNamespace(denoiser=denoiser)
-    made.dataset, made.split = (
-        SimpleNamespace(images=UNSEEN),
-        lambda: SimpleNamespace(validation=np.arange(60)),
-    )
-    (found,) = gaps(made).values()
-    assert found.shape == LEVELS.shape and found[4] == pytest.approx(
-        20, abs=0.5
-    )  # a tenth of the noise is left
-    kept = denoisers(made)
-    assert kept["gaps"] == {60: found.max()} and list(kept["unseen"]) == LITTLE.tolist()
+    found = denoisers._training_gap.__wrapped__(made, 60)
+    assert found.shape == LEVELS.shape
+    assert found[4] == pytest.approx(20, abs=0.5)  # a tenth of the noise is left
+
+
+@pytest.fixture(scope="module")
+def smoke(trained):
+    return every_family(Parameters(profile="smoke", N=12), trained)
+
+
+def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monkeypatch):
+    asked = []
+
+    @once
+    def how_many(experiment, N: int) -> dict[int, float]:
+        asked.append(N)
+        return {N: float("nan")}
+
+    blind, told = smoke["diffusion"], smoke["conditional"]
+    monkeypatch.setattr("galgen.runs.store.code_version", lambda *entries: "1")
+    for _ in range(2):
+        (value,) = how_many(blind, 12).values()
+        assert np.isnan(value)
+    assert asked == [12] and list(how_many(told, 12)) == [12] and len(asked) == 2
+    other = Experiment(Parameters(profile="smoke", N=12, seed=1), trained)
+    assert other.keys() != blind.keys()
+
+
+def test_answers_are_read_as_what_they_were(tmp_path, smoke):
+    test = pairs.two_models_at(smoke["diffusion"], 12)
+    fresh = pairs.two_models_at.__wrapped__(smoke["diffusion"], 12)
+    assert test.agree == fresh.agree and test.memorization == fresh.memorization
+    assert test.agreement.value == test.agree.value, "one quantity has one value"
+    np.testing.assert_array_equal(test.cosines["anomaly"].copying, fresh.cosines["anomaly"].copying)
+    tree = {("a", 1): [1.5, None], ("items", 2): [float("inf")]}
+    write_answer(tmp_path / "a.json", tree, dict[tuple[str, int], list[float | None]])
+    assert read_answer(tmp_path / "a.json", dict[tuple[str, int], list[float | None]]) == tree
+    with pytest.raises(Damaged, match="no such answer"):
+        read_answer(tmp_path / "a.json", list[int])
+    with pytest.raises(Damaged, match="no such answer"):
+        read_answer(tmp_path / "missing.json", list[int])
+
+
+def test_the_board_has_the_agreement_of_the_two_models_test_and_controls_have_theirs(smoke):
+    gan = smoke["gan"]
+    assert pairs.board(gan, 12)["agreement"] == pairs.two_models_at(gan, 12).agreement
+    assert {"held out", "blurred", "Gaussian", "empirical denoiser"} == set(pairs.checks(gan))
+
+
+def test_models_that_are_judged_are_a_and_b_and_a_of_a_second_pair(smoke):
+    blind = smoke["diffusion"]
+    assert [t.name for t in pairs.judged(blind, 12)] == ["diffusion-N12-A0-0", "diffusion-N12-B1-1"]
+    three = Experiment(Parameters(profile="smoke"), blind.store, family="glow")
+    assert [(t.half, t.init) for t in pairs.judged(three, 24)] == [("A", 0), ("B", 1), ("A", 2)]
+
+
+def test_fit_is_asked_of_images_that_no_claim_uses(smoke):
+    blind = smoke["diffusion"]
+    assert len(shapes.unused(blind)) and shapes.unused(blind) is blind.unseen  # fewer than 200 are left
+    found = shapes.fit(blind, 12)
+    assert set(found.models) == set(found.gaussians) and found.gain is None
+
+
+def test_findings_ask_each_family_what_it_can_be_asked(smoke):
+    blind, gan = Findings(smoke["diffusion"]), Findings(smoke["gan"])
+    assert blind.models == {12: 2} and len(blind.pairs[12]) == 1
+    gained = blind.gained(12)
+    assert set(gained) == {"diffusion-N12-A0-0", "diffusion-N12-B1-1"}
+    assert set(gan.courses) == {12} and gan.courses[12].losses.keys() == judges.along(smoke["gan"], 12).keys()
+    assert blind.time.predicted == {} and blind.time.confounded

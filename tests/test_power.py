@@ -6,14 +6,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy import stats
 
+from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
+from galgen.config import Parameters
+from galgen.data.dataset import Split
 from galgen.data.simulate.images import simulate_flux
 from galgen.figures import power
 from galgen.figures.results import measured
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
-from power import CHANGES  # noqa: E402
+from power import ALPHA, CHANGES, LEVELS, Bench, joined  # noqa: E402
 
 
 def record(question, rejected, *, tests=200, alternative="", level=0.0, N=None):
@@ -21,41 +25,88 @@ def record(question, rejected, *, tests=200, alternative="", level=0.0, N=None):
     return found | {"tests": tests, "rejected": rejected}
 
 
+def fault(question, name, level, rejected, N=None):
+    return record(question, rejected, tests=25, alternative=name, level=level, N=N)
+
+
+def part(commit, *records):
+    return {"date": "2026-11-26", "commit": commit, "minutes": 21.4, "records": list(records)}
+
+
 RUN = {
     "profile": "laptop",
     "alpha": 0.01,
     "count": 256,
-    "made": [
-        {
-            "questions": ["agreement", "memorization"],
-            "date": "2026-11-26",
-            "commit": "0123456789ab",
-            "machine": "Linux, 2 cores",
-            "minutes": 21.4,
-        }
+    "sha256": "0",
+    "parts": [
+        part(
+            "0123456789ab",
+            record("agreement", 2),
+            record("memorization", 9, N=10),
+            record("exchange alone", 11, N=10),
+            *(fault("memorization", "copies", level, n, 10) for level, n in ((0.1, 20), (0.05, 5))),
+        ),
+        part(
+            "ba9876543210",
+            record("distribution", 3),
+            record("morphology", 1),
+            record("distribution", 1, tests=25, alternative="nothing changed"),
+            record("morphology", 0, tests=25, alternative="nothing changed"),
+            *(fault("distribution", "blur", level, n) for level, n in ((0.1, 13), (0.2, 2), (0.3, 13))),
+            *(fault("morphology", "blur", level, n) for level, n in ((0.1, 0), (0.2, 4), (0.3, 25))),
+            fault("distribution", "size", 0.2, 2),
+            fault("morphology", "size", 0.2, 6),
+        ),
+        part("c0ffee000000", record("PQMass", 4), fault("PQMass", "size", 0.2, 9))
     ],
-    "records": [
-        record("agreement", 2),
-        record("memorization", 9, N=10),
-        record("memorization", 20, tests=25, alternative="copies", level=0.1, N=10),
-        record("memorization", 5, tests=25, alternative="copies", level=0.05, N=10),
-        record("distribution", 3),
-        record("distribution", 1, tests=25),
-        record("distribution", 2, tests=25, alternative="size", level=0.2),
-    ],
-}
+}  # fmt: skip
 
 
-def test_the_answer_states_size_and_the_smallest_fault_found():
-    said = power.power_answer({"simulated": RUN})
-    assert "14 of 600 tests reject at p < 0.01 (2.3%)" in said.replace("\N{NO-BREAK SPACE}", " ")
-    assert "*memorization*: 10% of copies at N = 10. *distribution*: none up to 20% in size." in said
+def lines(table):
+    return table.data.replace("\N{NO-BREAK SPACE}", " ").splitlines()
 
 
-def test_a_size_too_large_for_luck_is_bold_and_the_note_says_whose_numbers_these_are():
-    rows = power.size_table({"simulated": RUN}).data
-    assert "**9 of 200**" in rows and "| 2 of 200 |" in rows and "| 3 of 200 |" in rows
-    assert "commit 01234567" in power.power_note({"simulated": RUN})
+def test_a_fault_is_seen_from_where_all_larger_ones_are_and_by_whom():
+    _, _, blur, radii, copies = lines(power.effects_table(RUN))
+    assert blur == (
+        "| a blur | 0.3 pixels | distribution (13 of 25), morphology (25 of 25) | "
+        "0.2 pixels: distribution 2, morphology 4 of 25 |"
+    )
+    assert radii == "| radii too large | **not seen** |  | 20 %: distribution 2, morphology 6 of 25 |"
+    assert copies.endswith("N = 10 | 10 % | memorization (20 of 25) | 5 %: memorization 5 of 25 |")
+
+
+def test_two_sentences_say_what_is_seen_and_what_is_not():
+    assert power.smallest_effects(RUN) == (
+        "With 256 images of each, half of the tests or more see a blur of 0.3 pixels; and copies in 10 % of "
+        "both models' samples at N = 10. Of 25 tests each, the best question sees a blur of 0.2 pixels in 4 "
+        "and radii 20 % too large in 6."
+    )
+    found = [r for r in RUN["parts"][1]["records"] if r["alternative"] == "size"]
+    assert "see nothing that was tried. " in power.smallest_effects(RUN | {"parts": [part("0", *found)]})
+
+
+def test_what_is_left_out_is_of_the_questions_that_the_scoreboard_does_not_ask():
+    close = [fault("too close", "copies", share, n, 30) for share, n in ((0.2, 6), (0.5, 25))]
+    said = power.left_out(RUN | {"parts": [*RUN["parts"], part("1", *close)]})
+    assert (
+        "PQMass in pixels sees radii 20 % too large in 9. *Too close* sees 20 % of copies in 6 at N" in said
+    )
+    assert said.endswith("N = 30, and 50 % in 25.")
+
+
+def test_sizes_too_large_for_luck_are_bold_and_the_sum_has_what_luck_gives():
+    rows = lines(power.size_table({"simulated": RUN}))
+    assert "| memorization | 10 | **9 of 200** |" in rows and "| agreement | any | 2 of 200 |" in rows
+    assert not any("PQMass" in row for row in rows)
+    low, high = stats.binom.interval(0.99, 800, 0.01)
+    said = power.size_answer({"simulated": RUN})  # of memorization the exchange alone
+    assert said.startswith("17 of 800 reject") and f"{low:.0f} to {high:.0f}" in said
+
+
+def test_the_note_says_whose_numbers_these_are():
+    assert "commit 01234567" in (said := power.power_note({"simulated": RUN})) and "c0ffee00" in said
+    assert "01234567" not in power.power_note({"simulated": RUN}, "PQMass", "too close")
 
 
 def test_curves_begin_at_no_fault_and_share_a_panel_by_question():
@@ -63,13 +114,73 @@ def test_curves_begin_at_no_fault_and_share_a_panel_by_question():
     copies = figure.axes[1].lines[0]
     np.testing.assert_allclose(copies.get_xdata(), [0, 5, 10])
     np.testing.assert_allclose(copies.get_ydata(), [9 / 200, 0.2, 0.8])
-    np.testing.assert_allclose(figure.axes[2].lines[0].get_ydata(), [1 / 25, 2 / 25])
+    np.testing.assert_allclose(figure.axes[2].lines[1].get_ydata(), [1 / 25, 2 / 25])
     plt.close(figure)
 
 
 def test_without_a_committed_file_there_is_nothing(tmp_path):
     assert measured("power", tmp_path) == {}
-    assert "make power" in power.power_answer({})
+    assert "make power" in power.MISSING
+
+
+def test_a_part_displaces_what_it_asks_anew_and_nothing_else():
+    new = RUN | {"parts": [part("new", record("agreement", 1), fault("distribution", "size", 0.5, 20))]}
+    found = joined(RUN, new)
+    assert [each["commit"] for each in found["parts"]] == [*(p["commit"] for p in RUN["parts"]), "new"]
+    assert power.records(found, question="agreement") == [record("agreement", 1)]
+    assert [r["level"] for r in power.records(found, question="distribution", alternative="size")] == [0.5]
+    assert len(power.records(found)) == len(power.records(RUN))
+    assert joined(RUN | {"sha256": "1"}, new) == joined({}, new) == new
+    again = joined(found, RUN | {"parts": [part("last", *power.records(found))]})
+    assert [each["commit"] for each in again["parts"]] == ["last"]
+
+
+def test_the_committed_sizes_are_those_of_the_level():
+    """No test of a changed question rejects more often than in 8 of 200, and all together as luck has it."""
+    runs = measured("power")
+    for run in runs.values():
+        asked = [r for r in power.records(run, alternative="") if r["question"] != "too close"]
+        assert {(r["tests"]) for r in asked} == {200} and max(r["rejected"] for r in asked) <= 8
+    counted = [
+        r
+        for run in runs.values()
+        for r in power.records(run, alternative="")
+        if r["question"] not in ("memorization", "energy difference", "PQMass", "too close")
+    ]
+    rejected, total = (sum(r[name] for r in counted) for name in ("rejected", "tests"))
+    low, high = stats.binom.interval(0.99, total, ALPHA)
+    assert low <= rejected <= high and f"{rejected} of" in power.size_answer(runs)
+
+
+@pytest.fixture(scope="module")
+def bench(store):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GALGEN_STORE", str(store))
+        return Bench(Parameters(profile="smoke"), tests=8, pool=60, fresh=24)
+
+
+def test_the_gaussians_are_asked_where_they_can_change_the_answer_and_the_counts_are_the_same(bench):
+    N, n = bench.sizes[0], bench.count
+    found = {(r["question"], r["level"]): r for r in bench.memorization(N, power=True)}
+    assert found["exchange alone", 0.5]["tests"] == 1 and found["memorization", 0.0]["tests"] == 8
+    p = []
+    for turn in range(8):
+        A, B, *unseen = bench.dealt(turn, len(bench.rows), N, N, n, n)
+        sets = Split(bench.rows[A], bench.rows[B], bench.rows[:0])
+        models = [margins(bench.unit(each), bench.images, sets, mean=bench.mean) for each in unseen]
+        gaussians = gaussian_margins(bench.images, sets, n, mean=bench.mean)
+        whole = memorization_test(models, gaussians, permutations=999, seed=turn)
+        assert whole.outcome.p >= exchange_test(*models, permutations=999, seed=turn).margin.p
+        p.append(whole.outcome.p)
+    assert found["memorization", 0.0]["rejected"] == sum(np.array(p) < ALPHA)
+
+
+def test_a_blur_blurs_and_leaves_the_light(bench):
+    plain, wrong = (bench.altered(name, 0.5) for name in ("nothing changed", "blur"))
+    assert wrong.dtype == np.uint8 and wrong.shape == plain.shape == (24, 1, 16, 16)
+    edges = [np.abs(np.diff(images.astype(float), axis=-1)).mean() for images in (plain, wrong)]
+    assert edges[1] < 0.95 * edges[0] and wrong.mean() == pytest.approx(plain.mean(), abs=0.3)
+    assert LEVELS.keys() - CHANGES.keys() == {"blur"}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -100,5 +211,6 @@ def test_make_power_writes_what_the_book_reads(tmp_path):
         command, cwd=ROOT, env={"GALGEN_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}, check=True
     )
     runs = measured("power", tmp_path)
-    assert json.dumps(runs) and power.size_table(runs).data and power.power_answer(runs)
+    assert json.dumps(runs) and power.size_table(runs).data and power.smallest_effects(runs["simulated"])
+    assert len(power.effects_table(runs["simulated"]).data.splitlines()) > 8
     plt.close(power.power_figure(runs["simulated"]))

@@ -8,13 +8,21 @@ import torch
 
 from galgen.compare.gaussian import fit_gaussian
 from galgen.config import PROFILES
-from galgen.figures.evidence import gaussian_image, own_test
+from galgen.evidence import denoisers
+from galgen.evidence.denoisers import gaussian_image, own_test
 from galgen.models.families import FAMILIES
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (120, 1, 8, 8), np.uint8)
 ROWS = {"A": slice(0, 40), "B": slice(40, 80), "other": slice(80, 120)}
 START, SEEDS = torch.full((1, 8, 8), 0.5), range(24)
+
+
+@pytest.fixture(autouse=True)
+def asked_anew(monkeypatch):
+    """Nothing is kept: these experiments have no store."""
+    for name in ("_residuals", "_stranger"):
+        monkeypatch.setattr(denoisers, name, getattr(denoisers, name).__wrapped__)
 
 
 def extra(seed):

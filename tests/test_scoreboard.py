@@ -4,7 +4,7 @@ import torch
 from astropy.table import Table
 
 from galgen.compare.agreement import two_models
-from galgen.compare.controls import controls, rounded
+from galgen.compare.controls import controls
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, apart, portrait, same_share, scores
 from galgen.compare.twosample import C2ST
@@ -32,17 +32,14 @@ def asked(a, b, galaxies, **options):
     images, sets = galaxies
     mean = similarity.mean_image(images)
     reference = controls(images, sets, N).reference
-    own = [rounded(images[rows]) for rows in (sets.A, sets.B)]
     pair = two_models(*map(torch.as_tensor, (a, b)), images, sets, mean=mean)
-    return scores(a, b, reference, pair, **{"mean": mean, "own": own, "permutations": 199} | options)
+    return scores(a, b, reference, pair, **{"mean": mean, "permutations": 199} | options)
 
 
 def test_every_control_shows_what_it_must_and_nothing_it_must_not(galaxies):
     for name, pair in controls(*galaxies, N).pairs.items():
         found = asked(*pair, galaxies, both=False, permutations=399)
         told = {question: found[question].p < 0.01 for question in EXPECTED[name] if question in found}
-        if EXPECTED[name].get("PQMass"):  # in pixels, and of 64 images, it finds grosser faults only
-            del told["PQMass"]
         assert told == {question: EXPECTED[name][question] for question in told}, (name, found)
 
 
@@ -61,22 +58,9 @@ def test_a_fault_of_b_alone_is_found(galaxies):
     assert alone.p > 0.01 and either.value > alone.value and either.p == 2 / 200
 
 
-def test_pqmass_finds_what_is_far_and_not_on_the_other_side(galaxies):
-    a, b = controls(*galaxies, N).pairs["held out"]
-    found = asked(np.clip(a * 1.6, 0, 1), b, galaxies)
-    assert found["PQMass"].p == 2 / 200 and found["PQMass"].value > found["PQMass"].high
-    assert found["too close"].p > 0.1
-    images, sets = galaxies
-    own = [rounded(images[rows][:32]) for rows in (sets.A, sets.B)]
-    copies = np.tile(own[1], (2, 1, 1, 1))  # by B alone
-    both, alone = (asked(a, copies, galaxies, own=own, both=both)["too close"] for both in (True, False))
-    assert both.p == 2 / 200 and both.value < both.low and alone.p > 0.01
-
-
 def test_each_question_is_asked_where_it_can_be(galaxies):
     pair = controls(*galaxies, N).pairs["held out"]
     assert set(asked(*pair, galaxies)) == set(QUESTIONS) - {"morphology"}
-    assert "too close" not in asked(*pair, galaxies, own=[])
     few = [part[:5] for part in pair]
     assert set(asked(*few, galaxies)) == {"agreement", "memorization"}
 

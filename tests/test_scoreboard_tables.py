@@ -1,9 +1,7 @@
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.uncertainty import Outcome
 from galgen.figures import scoreboard
-from galgen.figures.findings import Findings
 from galgen.figures.scoreboard import Use
-from galgen.figures.verdicts import VERDICTS, Ruling
 
 
 def answer(p, value=0.5):
@@ -47,41 +45,33 @@ def test_what_is_kept_of_a_board_is_the_board_again():
     assert scoreboard.from_kept(kept, "control") == controls
 
 
-def findings(*agreement):
+def boards(*agreement):
     scores = {("diffusion", n): {"agreement": found} for n, found in zip((10, 4000), agreement, strict=False)}
-    return Findings(scores | {("GAN", 30): {"agreement": agreement[-1]}})
+    return scores | {("GAN", 30): {"agreement": agreement[-1]}}
 
 
 def test_where_a_question_finds_something():
-    assert scoreboard.where(findings(YES, YES, YES), "agreement") == "every pair"
-    assert scoreboard.where(findings(YES, YES, NO), "agreement") == "diffusion at N = 10, 4\xa0000"
-    assert scoreboard.where(findings(YES, NO, YES), "agreement") == "diffusion at N = 10; GAN at N = 30"
-    assert scoreboard.where(findings(NO, NO, NO), "agreement") == "none"
-    assert scoreboard.where(findings(NO, NO, NO), "morphology") == "none"
+    def where(*agreement):
+        return scoreboard.where(boards(*agreement), lambda found: found["agreement"].p < 0.01)
+
+    assert where(YES, YES, YES) == "every pair"
+    assert where(YES, YES, NO) == "diffusion at N = 10, 4\xa0000"
+    assert where(YES, NO, YES) == "diffusion at N = 10; GAN at N = 30"
+    assert where(NO, NO, NO) == "none"
 
 
-def test_the_conclusions_count_and_name():
+def test_the_conclusions_say_what_is_of_use_and_what_was_found():
     uses = {"agreement": Use({}, {"a": False}), "memorization": Use({"m": True}, {}), "x": Use({}, {})}
-    held, not_held, _, confounded, not_testable = VERDICTS
-    rulings = [Ruling(verdict, "", "") for verdict in (held, held, not_held, not_testable, confounded)]
-    run = findings(YES, NO, NO)
-    said = scoreboard.take_away(run, answer(0.001, 0.98), uses, rulings)
+    said = scoreboard.take_away(boards(YES, NO, NO), uses, 0.01)
     assert said[0] == "**Of use:** memorization. **Not separated from their controls here:** agreement."
-    assert "beyond chance: diffusion at N = 10; less alike than strangers: none. Two Gaussians" in said[1]
-    assert "agree at 0.98, so agreement alone is no sign" in said[1]
-    assert said[-1] == (
-        "**Claims:** of 5, 2 held, 1 not held, 0 underpowered, 1 confounded, 1 not testable here."
-    )
-    said = scoreboard.take_away(run, answer(0.5, 0.02), {"memorization": uses["memorization"]}, rulings)
+    assert "beyond chance: diffusion at N = 10; less alike than strangers: none." in said[1]
+    assert said[2] == "**Memorization** found in none."
+    said = scoreboard.take_away(boards(YES, NO, NO), {"memorization": uses["memorization"]}, 0.01)
     assert said[0] == "**Of use:** memorization. Each question finds what it must."
-    assert said[1].endswith("Two Gaussians agree at 0.02, not beyond chance.")
-    said = scoreboard.take_away(run, NO, {"agreement": uses["agreement"]}, rulings)
-    assert said[0].startswith("**Of use:** none.")
 
 
 def test_images_less_alike_than_strangers_are_found_and_are_no_agreement():
-    run = findings(YES, Outcome(-0.16, -0.06, 0.04, 0.002), NO)
-    said = scoreboard.take_away(run, answer(0.5), {}, [])[1]
+    said = scoreboard.take_away(boards(YES, Outcome(-0.16, -0.06, 0.04, 0.002), NO), {}, 0.01)[1]
     assert "beyond chance: diffusion at N = 10; less alike than strangers: diffusion at N = 4\xa0000." in said
 
 

@@ -1,10 +1,10 @@
-"""The interval of a ratio, where the answer is known."""
+"""The interval of a ratio, where the answer is known; and the worse of two answers."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from galgen.compare.uncertainty import ratio
+from galgen.compare.uncertainty import Outcome, ratio, worse
 
 
 def drawn(rng, top, bottom, count, correlation=0.6):
@@ -45,3 +45,20 @@ def test_a_well_known_ratio_has_the_interval_of_its_linear_error():
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.01) and found.n == 9
     turned = ratio(-1.0, -2.0, covariance, freedom=1e6, n=9)
     assert (turned.value, turned.low, turned.high) == pytest.approx((found.value, found.low, found.high))
+
+
+def test_the_worse_of_two_answers_has_the_p_value_of_both():
+    one, other = Outcome(0.5, 0.4, 0.6, 0.3), Outcome(0.7, 0.3, 0.6, 0.8)
+    assert worse([one, other]) == Outcome(0.7, 0.3, 0.6, 0.6)
+    assert worse([one, other], least=True) == Outcome(0.5, 0.4, 0.6, 0.6)
+    assert worse([one]) == one and worse([Outcome(1, 0, 1, 0.9)] * 2).p == 1
+
+
+def test_the_p_value_of_the_worse_is_valid_where_there_is_nothing_to_find():
+    p = np.random.default_rng(0).random((4000, 2))
+    found = [worse([Outcome(1 - p_one, 0, 1, p_one) for p_one in pair]).p for pair in p]
+    for level in (0.01, 0.1, 0.5):
+        assert (
+            stats.binomtest(int(np.sum(np.array(found) <= level)), 4000, level, alternative="greater").pvalue
+            > 0.01
+        )

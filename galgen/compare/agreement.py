@@ -47,6 +47,7 @@ from galgen.compare.memorization import Memorization, gaussian_margins, memoriza
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data import similarity
 from galgen.data.dataset import Split
+from galgen.runs.answers import Array
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ class Cosines:
         held_out: Of a held-out image and the nearest of A's training set, (v,).
     """
 
-    agreement: np.ndarray
-    shuffled: np.ndarray
-    copying: np.ndarray
-    held_out: np.ndarray
+    agreement: Array
+    shuffled: Array
+    copying: Array
+    held_out: Array
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class TwoModels:
     Attributes:
         cosines: By kind, "pearson" and "anomaly".
         agree: Median anomaly cosine of A and B.
+        agreement: The same beside latents paired anew.
         null: The same of shuffled seeds.
         copy: Median anomaly cosine to the nearest training image, both models.
         held_out: The same of held-out images to A's training images.
@@ -83,6 +85,7 @@ class TwoModels:
 
     cosines: dict[str, Cosines]
     agree: Estimate
+    agreement: Outcome
     null: float
     copy: Estimate
     held_out: float
@@ -131,6 +134,7 @@ def two_models(
     return TwoModels(
         cosines=cosines,
         agree=bootstrap(cosines["anomaly"].agreement),
+        agreement=repaired(a, b, mean=mean),
         null=float(np.median(cosines["anomaly"].shuffled)),
         copy=bootstrap(own[:, 0]),
         held_out=float(np.median(cosines["anomaly"].held_out)),
@@ -180,8 +184,8 @@ class Strangers:
         nearest: By N, of each held-out image and the nearest of N training images, (n,).
     """
 
-    random: np.ndarray
-    nearest: dict[int, np.ndarray]
+    random: Array
+    nearest: dict[int, Array]
 
 
 def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.ndarray) -> dict[str, Strangers]:

@@ -42,7 +42,7 @@ from scipy import stats
 
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import features
-from galgen.compare.uncertainty import permuted
+from galgen.compare.uncertainty import Outcome, permuted
 from galgen.runs.errors import GalgenError
 
 MOST = 4096  # rows of a set: all distances among them are held, a gigabyte of two such sets
@@ -144,6 +144,20 @@ def calibrated(
         near = np.array([prdc(D[np.ix_(~f, f)], D[np.ix_(f, f)], D[np.ix_(~f, ~f)]) for f in first])
         values |= dict(zip(_NEAR, near.T, strict=True))
     return {name: _two_sided(values[name], farther=-1 if name in _NEAR else 1) for name in statistics}
+
+
+def pqmass(part: np.ndarray, reference: np.ndarray, *, close: bool = False, **options: int) -> Outcome:
+    """PQMass of images (n, C, H, W) and a reference, in pixels: too far from it, or, if asked, too close?
+
+    Args:
+        part: Images, of which there are more than `NEIGHBOURS`.
+        reference: Others, rounded to as many grey levels.
+        close: Which side is asked.
+        options: Permutations, tessellations and seed of `calibrated`.
+    """
+    rows = (np.asarray(images).reshape(len(images), -1) for images in (part, reference))
+    found = calibrated(*rows, statistics=["PQMass"], **options)["PQMass"]
+    return Outcome(found.value, found.low, found.high, found.close if close else found.far)
 
 
 def prdc(across: np.ndarray, among_x: np.ndarray, among_y: np.ndarray) -> tuple[float, float, float, float]:

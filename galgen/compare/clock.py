@@ -35,6 +35,7 @@ from scipy import stats
 from galgen.compare.denoising import denoising_curve
 from galgen.compare.uncertainty import Estimate, permutation_test, permuted
 from galgen.models.sampling import ConditionalDenoiser
+from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
 Networks = TypeVar("Networks")
@@ -60,13 +61,13 @@ class Gap:
         p: How often permuted labels give as large a g, (T,).
     """
 
-    shown: np.ndarray
-    own: np.ndarray
-    held_out: np.ndarray
-    value: np.ndarray
-    error: np.ndarray
-    null: np.ndarray
-    p: np.ndarray
+    shown: Array
+    own: Array
+    held_out: Array
+    value: Array
+    error: Array
+    null: Array
+    p: Array
 
     def at(self, shown: float) -> Estimate:
         """The gap after so many images shown, in dB, and its interval; linear in log t between milestones."""

@@ -46,6 +46,7 @@ from galgen.compare.distances import permuted_w1
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data.dataset import Split
+from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
 ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
@@ -59,7 +60,7 @@ _ALPHA = 0.05
 class Curve:
     """One distribution of l: values (n,), mean with bootstrap interval, sd, 16th and 84th percentile."""
 
-    loss: np.ndarray
+    loss: Array
     mean: Estimate
     sd: float
     low: float

@@ -31,7 +31,8 @@ initialisation, order nor noise. With w(i, j) the W1 of what j finds in the imag
     T = mean of w over disjoint images - mean of w over the same images,
 
 and p is the share of all ways to deal k letters of each kind for which T is as large: 1/35 at least for four
-pairs, 1/3 for two, which show nothing. That w falls with N is asked of the pairs, as each shares no model
+pairs, 1/3 for two, which show nothing. The ratio of the two means has an interval over trainings, by the
+jackknife that leaves out a model. That w falls with N is asked of the pairs, as each shares no model
 with another: the exact rank-sum test of the pairs at two N, p >= 1/70 for four.
 """
 
@@ -136,22 +137,25 @@ class Latents:
         echo: W1(z'_A, z), of the model farthest from it.
         apart: W1(z'_B, z) of each pair, the mean of both directions.
         same: The range of W1 of models on the same images; empty for a single pair, which has none.
-        ratio: Mean W1 of models on disjoint images over that of models on the same; empty likewise.
+        ratio: Mean W1 of models on disjoint images over that of models on the same, with an interval over
+            trainings; empty likewise.
         p: Of the letters dealt out anew.
         floor: W1 of as many independent normals.
         shared: How far z'_B of the first pair depends on z: its multiple correlation with the channels at the
             same place, less that of shuffled images.
         auc: P(the likelihoods tell an image of A from one of B), of the first pair: 1/2 for one density.
+        auc_same: The same of two models on the same images, the first two A; None for a single pair.
     """
 
     echo: list[float]
     apart: list[list[float]]
     same: list[list[float]]
-    ratio: list[float]
+    ratio: list[Estimate]
     p: list[float]
     floor: list[float]
     shared: list[float]
     auc: Estimate
+    auc_same: Estimate | None = None
 
     def deepest(self) -> Outcome:
         """W1 of the pairs at the deepest level; its null is the range of models on the same images."""
@@ -255,8 +259,8 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
     for i, flow in enumerate(models):
         others = [j for j in range(2 * k) if j != i]
         for j, tested in zip(others, inversions(flow, [models[j] for j in others], latents), strict=True):
-            if i % k == j % k == 0:
-                first[i] = tested  # of the first pair, there and back
+            if {i, j} in ({0, k}, {0, 1}):  # A and B of the first pair, and the first two A, there and back
+                first[i, j] = tested
             finite = _finite(tested)
             for level, z in enumerate(tested.z):
                 w[level, i, i], w[level, i, j] = (
@@ -275,7 +279,7 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         p.append(float(np.mean(gaps >= gaps[0] - 1e-12)))
         if k > 1:
             null += [float(level[alike[0]].min()), float(level[alike[0]].max())]
-            ratio.append(float(far[0] / near[0]))
+            ratio.append(_ratio(level, apart[0], alike[0]))
     return Latents(
         echo=[float(level.diagonal().max()) for level in w],
         apart=[[float(level[i, i + k] + level[i + k, i]) / 2 for i in range(k)] for level in w],
@@ -283,9 +287,26 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         ratio=ratio,
         p=p,
         floor=[iid_floor(z.numel()) for z in latents],
-        shared=[test.shared - test.shared_null for test in compare_levels(first[0])],
-        auc=ratio_auc(first[0].log_ratio, first[k].log_ratio),
+        shared=[test.shared - test.shared_null for test in compare_levels(first[0, k])],
+        auc=ratio_auc(first[0, k].log_ratio, first[k, 0].log_ratio),
+        auc_same=ratio_auc(first[0, 1].log_ratio, first[1, 0].log_ratio) if k > 1 else None,
     )
+
+
+def _ratio(w: np.ndarray, apart: np.ndarray, alike: np.ndarray) -> Estimate:
+    """The mean of w over some pairs of models over that over others, (m, m) each, with its interval.
+
+    Over trainings: of the logarithm, by the jackknife that leaves out a model, with Student's t of m - 2.
+    """
+    m = len(w)
+
+    def log(kept: np.ndarray) -> float:
+        both = np.ix_(kept, kept)
+        return float(np.log(w[both][apart[both]].mean() / w[both][alike[both]].mean()))
+
+    value, left = log(np.arange(m)), np.array([log(np.delete(np.arange(m), j)) for j in range(m)])
+    half = stats.t.ppf(0.975, m - 2) * np.sqrt((m - 1) / m * np.square(left - left.mean()).sum())
+    return Estimate(*map(float, np.exp([value, value - half, value + half])), m)
 
 
 def falls(first: Sequence[float], last: Sequence[float]) -> float:

@@ -9,8 +9,6 @@
     distribution           AUC of a classifier, model and held-out  labels permuted              a larger one
     coarse distribution    the same at 8 pixels a side              labels permuted              a larger one
     morphology             energy distance of five coefficients     labels permuted              a larger one
-    PQMass                 chi^2 in cells of pixels, and held-out   labels permuted              a larger one
-    too close              the same, and the own training images    labels permuted              a smaller one
 
 All but the first two are asked of A and of B: the value farther out counts, and twice the smaller p.
 Each has a band that holds 95 % of its null. A question is of use where it finds the controls it should and no
@@ -28,7 +26,7 @@ Everything is rounded to as many grey levels as the set has.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,14 +34,13 @@ from astropy.table import Table
 from scipy import stats
 from torch import Tensor
 
-from galgen.compare.agreement import TwoModels, repaired
-from galgen.compare.calibrated import NEIGHBOURS, calibrated
+from galgen.compare.agreement import TwoModels
 from galgen.compare.controls import rounded
 from galgen.compare.distances import Distances, distances, with_spread
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.scales import brightness, principal_spread
 from galgen.compare.twosample import C2ST, c2st, features
-from galgen.compare.uncertainty import Outcome
+from galgen.compare.uncertainty import Outcome, worse
 
 
 @dataclass(frozen=True)
@@ -125,32 +122,16 @@ def same_share(one: Table, other: Table) -> float:
     return float(stats.fisher_exact(counts).pvalue)
 
 
-QUESTIONS = (
-    "agreement", "memorization", "distribution", "coarse distribution", "morphology", "PQMass", "too close"
-)  # fmt: skip
+QUESTIONS = ("agreement", "memorization", "distribution", "coarse distribution", "morphology")
 
 # What each control must show; the questions left out are free. At 8 pixels little is left of a blur.
 EXPECTED = {
     "held out": dict.fromkeys(QUESTIONS, False),
-    # alike sets have alike images near: it may agree. Too close takes many draws, and it draws unevenly
-    "empirical denoiser": {"memorization": True, "too close": True},
-    "blurred": {
-        "agreement": False,
-        "memorization": False,
-        "distribution": True,
-        "morphology": True,
-        "PQMass": True,
-        "too close": False,
-    },
+    # alike sets have alike images near: it may agree
+    "empirical denoiser": {"memorization": True},
+    "blurred": {"agreement": False, "memorization": False, "distribution": True, "morphology": True},
     # two Gaussians of similar covariance draw similar images; of fewer images than pixels they memorize
-    "Gaussian": {
-        "agreement": True,
-        "distribution": True,
-        "coarse distribution": True,
-        "morphology": True,
-        "PQMass": True,
-        "too close": False,
-    },
+    "Gaussian": {"agreement": True, "distribution": True, "coarse distribution": True, "morphology": True},
 }
 
 
@@ -160,8 +141,6 @@ def scores(
     reference: np.ndarray,
     pair: TwoModels,
     *,
-    mean: np.ndarray,
-    own: Sequence[np.ndarray] = (),
     morphology: Callable[[np.ndarray | Tensor], Table] | None = None,
     both: bool = True,
     permutations: int = 500,
@@ -175,8 +154,6 @@ def scores(
         b: Images of model B of the same latents.
         reference: 2 m held-out images, uint8 or in [0, 1], of as many grey levels as the samples.
         pair: `galgen.compare.agreement.two_models` of the two.
-        mean: The data set's mean image.
-        own: Training images of A and of B, like the reference; none asks nothing of them.
         morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
         both: Whether B is held against the held-out images as A is.
         permutations: Of each null.
@@ -185,7 +162,7 @@ def scores(
     a, b = torch.as_tensor(a), torch.as_tensor(b)
     options = {"permutations": permutations, "seed": seed}
     answers = {
-        "agreement": repaired(a, b, mean=mean, **options),
+        "agreement": pair.agreement,
         "memorization": pair.memorization.outcome,
     }
     drawn = [part[: len(reference) // 2] for part in ((a, b) if both else (a,))]
@@ -194,12 +171,6 @@ def scores(
             known, *seen = (features(part, side=side) for part in (reference, *drawn))
             found = [c2st(known, part, **options).outcome for part in seen]
             answers[question] = worse(found)
-    if min(len(drawn[0]), len(reference)) > NEIGHBOURS:
-        found = [pqmass(part, reference, **options) for part in drawn]
-        answers["PQMass"] = worse(found)
-    if own and min(len(drawn[0]), *map(len, own)) > NEIGHBOURS:
-        found = [pqmass(*sets, close=True, **options) for sets in zip(drawn, own, strict=False)]
-        answers["too close"] = worse(found, least=True)
     if morphology is not None:
         known, *tables = (valid(morphology(part)) for part in (reference, *drawn))
         used = with_spread(known, COEFFICIENTS)
@@ -207,18 +178,3 @@ def scores(
             found = [distances(known, t, used, **options).energy for t in tables]
             answers["morphology"] = worse(found)
     return answers
-
-
-def pqmass(
-    part: np.ndarray | Tensor, reference: np.ndarray, *, close: bool = False, **options: int
-) -> Outcome:
-    """PQMass of images and a reference, with the p of being too far, or, if asked, too close."""
-    rows = (np.asarray(images).reshape(len(images), -1) for images in (part, reference))
-    found = calibrated(*rows, statistics=["PQMass"], **options)["PQMass"]
-    return Outcome(found.value, found.low, found.high, found.close if close else found.far)
-
-
-def worse(found: Sequence[Outcome], *, least: bool = False) -> Outcome:
-    """Of the answers of both models the one of the larger (or least) value, with a p-value for either."""
-    worse = (min if least else max)(found, key=lambda answer: answer.value)
-    return replace(worse, p=min(1.0, len(found) * min(answer.p for answer in found)))

@@ -23,8 +23,8 @@ References:
     Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -123,6 +123,15 @@ def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
     return bootstrap(values, np.mean, seed=seed)
 
 
+def over_trainings(values: Sequence[float]) -> Estimate:
+    """The mean of a number of each of a few trainings, or pairs of them, with the interval of Student's t."""
+    values = finite(values)
+    if len(values) < 2:
+        raise GalgenError(f"an interval over trainings needs two or more, not {len(values)}")
+    interval = stats.ttest_1samp(values, 0).confidence_interval()
+    return Estimate(float(np.mean(values)), float(interval.low), float(interval.high), len(values))
+
+
 def ratio(top: float, bottom: float, covariance: np.ndarray, *, freedom: float, n: int) -> Estimate | None:
     """Of two estimates, with Fieller's interval.
 
@@ -194,6 +203,12 @@ def permutation_test(
     if both:
         p = min(1.0, 2 * min(p, np.mean(values <= values[0] + slack)))
     return Outcome(float(values[0]), float(low), float(high), float(p))
+
+
+def worse(found: Sequence[Outcome], *, least: bool = False) -> Outcome:
+    """Of some outcomes that of the largest (or least) value, and Bonferroni's p-value of all of them."""
+    worst = (min if least else max)(found, key=lambda answer: answer.value)
+    return replace(worst, p=min(1.0, len(found) * min(answer.p for answer in found)))
 
 
 def finite(values: np.ndarray) -> np.ndarray:

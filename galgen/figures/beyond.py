@@ -96,25 +96,21 @@ def answer(what: str) -> Callable[[Callable[[Mapping], str]], Callable[[Found], 
     return of_each
 
 
-@answer("A memorizer passes PQMass only while few of its images are drawn")
+@answer("PQMass of models, and of a memorizer")
 def distances_answer(run: Mapping) -> str:
-    """From how many draws a memorizer is too far from others and too close to its own set; who passes."""
-    many = select(run["memorizer"], kind="with repeats")
-    others, own = (select(many, against=name) for name in ("held-out galaxies", "training set"))
-    N, counts = own[0]["N"], ", ".join(f"{r['n'] / own[0]['N']:.2g}" for r in own)
-    far, close = (
-        ", ".join(str(r[side]) for r in rows) for rows, side in ((others, "too far"), (own, "too close"))
-    )
-    passing = []
+    """How many models it tells from galaxies, and from how many draws on it gives a memorizer away."""
+    told = []
     for space in ("pixels", "features"):
         tests = select(run["records"], against="held-out galaxies", statistic="PQMass", space=space)
-        p = {r["set"]: _both_sides(r) for r in tests if ", N = " in r["set"]}
-        names = [name for name in p if p[name] > 0.05]
-        passing.append(f"{len(names)} of {len(p)} in {space} ({', '.join(names) or 'none'})")
+        p = [_both_sides(r) for r in tests if ", N = " in r["set"]]
+        told.append(f"{sum(x <= 0.05 for x in p)} of {len(p)} in {space}")
+    own = select(run["memorizer"], kind="with repeats", against="training set")
+    N = own[0]["N"]
+    some = (min(own, key=lambda r: abs(r["n"] - n)) for n in (N / 10, N))
+    sets = (f"{r['too close']} of {r['tests']} sets of {spaced(r['n'])} draws" for r in some)
     return (
-        f"of {own[0]['tests']} sets of {counts} times N draws, N = {spaced(N)} training images, {far} are "
-        f"found too far from held-out galaxies and {close} too close to the training images. Of the models "
-        f"pass {', '.join(passing)}"
+        f"of the models {' and '.join(told)} differ from galaxies; a memorizer of {spaced(N)} images is "
+        f"given away by {' and by '.join(sets)}"
     )
 
 

@@ -1,151 +1,246 @@
-"""The claims of the paper as data, grounds that rules of several families share, and the tables of claims.
+"""The paper's claims, each with the N where it is made, its margin and its rule, and the tables of them."""
 
-A rule takes the `Findings` of a run and gives a `Ruling` (`galgen.figures.verdicts`); the rules are in
-`galgen.figures.rules`.
-"""
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Mapping
 from itertools import chain
+from math import inf
 
 from IPython.display import Markdown
 from myst_nb import glue
 
-from galgen.compare.uncertainty import Estimate, Outcome, p_text
-from galgen.figures.findings import Findings
-from galgen.figures.style import spaced
+from galgen.evidence.findings import Findings
+from galgen.figures import rules
 from galgen.figures.tables import table
-from galgen.figures.verdicts import (
-    Ground,
-    Ruling,
-    confounded,
-    held,
-    not_held,
-    not_testable,
-    ruled,
-    underpowered,
-)
+from galgen.figures.verdicts import Claim, Range, Ruling, rule
+
+BLIND, TOLD, GLOW, GAN = "diffusion", "conditional diffusion", "Glow", "GAN"
+DENOISERS, LARGE = (BLIND, TOLD), Range(1000, 100_000)
+
+_TIMED = {"time": rules.hurried, "power": rules.missed("memorization")}
+_SHAPED = {"fit": rules.unfit, "power": rules.missed("morphology")}
+
+CLAIMS = [
+    Claim(
+        key="transition",
+        text="Diffusion passes from memorization to generalization as N grows",
+        source="abstract, figure 7",
+        figure="fig-cosine",
+        families=DENOISERS,
+        needs=(Range(100, 100_000), Range(100, 100_000)),
+        margin=0.05,
+        reason="P(train closer) above 1/2, or above that of shrunk Gaussians: a tenth of the samples as "
+        "copies moves it by as much",
+        rule=rules.transition,
+        gates=_TIMED,
+    ),
+    Claim(
+        key="new",
+        text="The images that diffusion draws after a large training set are new",
+        source="abstract, section 3.3.3",
+        figure="fig-cosine",
+        families=DENOISERS,
+        needs=(LARGE,),
+        margin=0.05,
+        reason="the same",
+        rule=rules.new_images,
+        gates=_TIMED,
+    ),
+    Claim(
+        key="same",
+        text="Two diffusion models with large training sets draw the same image from one noise",
+        source="abstract, section 3.3.3",
+        figure="fig-scale",
+        families=DENOISERS,
+        needs=(LARGE,),
+        margin=rules.SAME,
+        reason="of the way from floor to ceiling that the pair may lack: what is left, four fifths, is what "
+        "trials of equivalence call the same",
+        rule=rules.same_images,
+        gates={"power": rules.no_scale},
+    ),
+    Claim(
+        key="required",
+        text="About 10⁵ images are required to reach generalization",
+        source="section 3.3.3",
+        figure="fig-cosine",
+        families=DENOISERS,
+        needs=(Range(1000, 10_000),),
+        margin=0.05,
+        reason="those of new and of same images, at a tenth of that N or less",
+        rule=rules.required,
+        gates=_TIMED,
+    ),
+    Claim(
+        key="kept",
+        text="The morphology is kept",
+        source="abstract, figure 4",
+        figure="fig-corner-families",
+        families=(BLIND, TOLD, GLOW, GAN),
+        needs=(LARGE,),
+        margin=1.0,
+        reason="pixels of blur, half of the seeing: what a survey loses in a bad night",
+        rule=rules.kept,
+        gates=_SHAPED,
+    ),
+    Claim(
+        key="unchanged",
+        text="The morphology does not change with N",
+        source="sections 3.3.3 and 3.3.5, figures 8 and 15",
+        figure="fig-corner-diffusion",
+        families=(BLIND, TOLD, GAN),
+        needs=(LARGE, LARGE),
+        margin=1.0,
+        reason="times the energy distance of galaxies blurred by a pixel",
+        rule=rules.unchanged,
+        gates=_SHAPED,
+    ),
+    Claim(
+        key="table1",
+        text="The distance of z'_B from z falls with N at the deep levels, and not at the finest",
+        source="table 1",
+        figure="fig-w1",
+        families=(GLOW,),
+        needs=(LARGE, LARGE),
+        margin=0.3,
+        reason="of W₁ at level 0: between the largest move there in the paper's table (.14) and the least at "
+        "a deep level (.5)",
+        rule=rules.table1,
+        gates={"power": rules.too_few_pairs},
+    ),
+    Claim(
+        key="density",
+        text="Two Glows of different images account for one density",
+        source="section 3.3.4, figure 10",
+        figure="fig-w1",
+        families=(GLOW,),
+        needs=(LARGE,),
+        margin=0.25,
+        reason="of W₁ beyond that of Glows of the same images: less than it falls in the paper's table from "
+        "one N to the next at the deep levels",
+        rule=rules.density,
+        gates={"power": rules.no_difference},
+    ),
+    Claim(
+        key="judges",
+        text="The discriminators part the four distributions at small N, and no longer at large N",
+        source="section 3.3.5, figures 14 and 16",
+        figure="fig-discriminator-N",
+        families=(GAN,),
+        needs=(Range(1000, 10_000), Range(100_000, inf)),
+        margin=rules.FEW,
+        reason="p of the largest distance; a judge must see what is wrong on purpose",
+        rule=rules.judges,
+    ),
+    Claim(
+        key="plateau",
+        text="A denoiser of a small N stays at one PSNR on unseen images, however little the noise",
+        source="section 3.3.2, figure 6",
+        figure="fig-psnr",
+        families=(BLIND,),
+        needs=(Range(100, 100),),
+        margin=1.0,
+        reason="dB by which the least noise is made worse: the level at which memorization is said to begin",
+        rule=rules.plateau,
+    ),
+    Claim(
+        key="echo",
+        text="A Glow finds the latents of its own images again, z'_A = z",
+        source="section 3.3.4, figure 10",
+        figure="fig-inversion",
+        families=(GLOW,),
+        needs=(LARGE,),
+        margin=1.0,
+        reason="times the floor of independent normals",
+        rule=rules.echo,
+        by_construction=True,
+    ),
+]
+
+Rulings = dict[tuple[Claim, str], Ruling]  # by claim and label of the family
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the paper.
-
-    Attributes:
-        key: Its name in the code.
-        text: What it says.
-        source: Where in the paper.
-        figure: The name of our figure of it.
-        rule: What decides.
-    """
-
-    key: str
-    text: str
-    source: str
-    figure: str
-    rule: Callable[[Findings], Ruling]
+def rulings(run: Iterable[Findings], *keys: str) -> Rulings:
+    """What a run says to the claims of these keys, without keys to all, of each family they are asked of."""
+    known = {found.label: found for found in run}
+    asked = [claim for claim in CLAIMS if not keys or claim.key in keys]
+    return {(c, label): rule(c, known[label]) for c in asked for label in c.families if label in known}
 
 
-def claim_into(claims: list[Claim]) -> Callable[[str, str], Callable]:
-    """A decorator, of source and figure, that puts a rule into a list; its docstring is the claim's text."""
-
-    def claim(source: str, figure: str) -> Callable[[Callable], Callable]:
-        def added(rule: Callable[[Findings], Ruling]) -> Callable[[Findings], Ruling]:
-            claims.append(Claim(rule.__name__[1:], rule.__doc__.rstrip("."), source, figure, rule))
-            return rule
-
-        return added
-
-    return claim
+# Tables
 
 
-def kept(run: Findings, question: str) -> Sequence[Ground]:
-    """The grounds on which all families, at their largest N, are said to have what galaxies have."""
-    answers = run.at_largest(question)
-    found = ", ".join(family for family, answer in answers.items() if run.rejected(answer))
-    return (
-        unmeasured(answers.values()),
-        not_held(found, f"distinguished from galaxies: {found}"),
-        underpowered(run.blind(question)),
-        held("none is distinguished from galaxies, and the controls that must be are"),
-    )
+def claims_table(found: Rulings) -> Markdown:
+    """One row for each claim and family: text, place in the paper, verdict, reason, numbers, our figure."""
+    rows, last = [], None
+    for (claim, label), ruling in found.items():
+        text = "" if claim is last else claim.text
+        source = "" if claim is last else f"{claim.source}; {{numref}}`{claim.figure}`"
+        rows.append([text, source, label, f"**{ruling.verdict}**: {ruling.reason}", ruling.numbers])
+        last = claim
+    return table(["claim", "in the paper; here", "family", "in this run", "numbers"], rows)
 
 
-def whatever_size(run: Findings, family: str) -> Ruling:
-    """The ruling that the morphology of a family is the same for the smallest N and the largest."""
-    between = run.between.get(family)
-    numbers = f"smallest N against largest, {run.at(family)}: "
-    return ruled(
-        numbers + (f"energy distance {between.value:.2f}, p {p_text(between.p)}" if between else "–"),
-        single(run, family),
-        unmeasured([between]),
-        not_held(
-            run.rejected(between),
-            f"the smallest N and the largest are distinguished from each other{by_construction(run, family)}",
-        ),
-        underpowered(run.blind("morphology")),
-        held("the two are not distinguished, and the controls that must be are"),
-    )
-
-
-def by_construction(run: Findings, family: str) -> str:
-    """That a difference in morphology of the smallest N had to come, if it had: copies of it differ too."""
-    n, copies = run.sizes(family)[0], run.copied.get(family)
-    if not run.rejected(copies):
-        return ""
-    return f", by construction for a memoriser: so are copies of {spaced(n)} galaxies (E {copies.value:.2f})"
-
-
-def unmeasured(answers: Iterable[Outcome | Estimate | None]) -> Ground:
-    """The ground that a number is missing."""
-    return not_testable(None in answers, "too few valid images")
-
-
-def single(run: Findings, family: str) -> Ground:
-    """The ground that nothing can be compared."""
-    return not_testable(len(run.sizes(family)) < 2, "there is one N only")
-
-
-def time(run: Findings, family: str) -> Ground:
-    """The ground that training time may explain why the largest N does not memorise."""
-    return confounded(run.hurried(family), f"with training time: {run.hurried(family)}")
-
-
-def claims_table(rulings: Mapping[Claim, Ruling]) -> Markdown:
-    """One row for each claim: text, place in the paper, verdict and reason, numbers, and our figure."""
+def margins() -> Markdown:
+    """Of each claim the N at which the paper makes it, what decides, and why that."""
     rows = []
-    for claim, ruling in rulings.items():
-        verdict = f"**{ruling.verdict}**: {ruling.reason}"
-        rows.append([claim.text, claim.source, verdict, ruling.numbers, f"{{numref}}`{claim.figure}`"])
-    return table(["claim", "in the paper", "in this run", "numbers", "figure"], rows)
+    for claim in CLAIMS:
+        at = " and ".join(dict.fromkeys(map(str, claim.needs)))
+        rows.append([claim.text, at, f"{claim.margin:g}", claim.reason])
+    return table(["claim", "at", "margin", "of what, and why"], rows)
 
 
-def answer(rulings: Mapping[Claim, Ruling], sentence: str = "") -> Markdown:
+def margins_table(run: Iterable[Findings]) -> Markdown:
+    """What decides each claim, why that, and which verdicts half and twice as much would change."""
+    known, rows = {found.label: found for found in run}, []
+    for claim in CLAIMS:
+        cells = []
+        for times in (0.5, 2.0):
+            moved = dataclasses.replace(claim, margin=times * claim.margin)
+            asked = [(label, known[label]) for label in claim.families if label in known]
+            pairs = [(label, rule(claim, found), rule(moved, found)) for label, found in asked]
+            flips = [f"{label}: {new.verdict}" for label, old, new in pairs if new.verdict != old.verdict]
+            cells.append("; ".join(flips) or "nothing")
+        fixed = claim.key in ("kept", "judges", "echo")
+        rows.append([claim.text, f"{claim.margin:g}", claim.reason, *(["–", "–"] if fixed else cells)])
+    return table(["claim", "margin", "reason", "at half changes", "at twice changes"], rows)
+
+
+def answer(found: Rulings, sentence: str = "") -> Markdown:
     """The table of claims, glued at the top of the page in short: a sentence, and up to three rows.
 
     The sentence is by default that of the first ruling.
     """
-    (claim, first), *_ = rulings.items()
-    said = sentence or f"“{claim.text}” is **{first.verdict}**: {first.reason}."
-    rows = [[c.text, f"**{r.verdict}**", r.numbers] for c, r in list(rulings.items())[:3]]
-    glue("answer", table(["claim of the paper", "here", "numbers"], rows, before=said), display=False)
-    return claims_table(rulings)
+    (claim, label), first = next(iter(found.items()))
+    said = sentence or f"“{claim.text}” is, for {label}, **{first.verdict}**: {first.reason}."
+    rows = [[c.text, name, f"**{r.verdict}**", r.numbers] for (c, name), r in list(found.items())[:3]]
+    glue(
+        "answer", table(["claim of the paper", "family", "here", "numbers"], rows, before=said), display=False
+    )
+    return claims_table(found)
+
+
+def kept_claims(found: Rulings) -> list[dict]:
+    """The rulings as a chapter keeps them, one flat record each."""
+    return [{"key": c.key, "claim": c.text, "family": name, **vars(r)} for (c, name), r in found.items()]
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
-    """The claims of several runs, as chapter 10 keeps them: a row for each claim, a column for each run."""
-    claims = {name: {claim["claim"]: claim for claim in kept} for name, kept in runs.items()}
+    """The claims of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
+    claims = {
+        name: {(one["claim"], one.get("family", "")): one for one in kept} for name, kept in runs.items()
+    }
     rows = []
-    for text in dict.fromkeys(chain(*claims.values())):
-        found = (kept.get(text) for kept in claims.values())
-        rows.append([text, *(f"**{one['verdict']}**: {one['numbers']}" if one else "" for one in found)])
-    return table(["claim", *runs], rows, after=alike(runs))
+    for place in dict.fromkeys(chain(*claims.values())):
+        found = (kept.get(place) for kept in claims.values())
+        rows.append([*place, *(f"**{one['verdict']}**: {one['numbers']}" if one else "" for one in found)])
+    return table(["claim", "family", *runs], rows, after=alike(runs))
 
 
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     """In how many claims runs have the same verdict."""
-    said = {}
-    for claim in chain(*runs.values()):
-        said.setdefault(claim["claim"], set()).add(claim["verdict"])
-    same = sum(len(verdicts) == 1 for verdicts in said.values())
-    return f"The verdict is the same for all runs in {same} of {len(said)} claims."
+    said: dict[tuple[str, str], list[str]] = {}
+    for one in chain(*runs.values()):
+        said.setdefault((one["claim"], one.get("family", "")), []).append(one["verdict"])
+    shared = [verdicts for verdicts in said.values() if len(verdicts) == len(runs)]
+    same = sum(len(set(verdicts)) == 1 for verdicts in shared)
+    return f"The verdict is the same in {same} of the {len(shared)} places that every run was asked."

@@ -49,7 +49,7 @@ def collect(executed: Sequence[Path]) -> dict:
 
 
 # of no book: by the benchmark of that name
-_MEASURED = {"beyond", "bench", "gpu", "growth", "night", "power", "trial"}
+_MEASURED = {"beyond", "bench", "gpu", "growth", "power", "trial"}
 
 
 def measured(name: str, folder: str | Path | None = None) -> dict:

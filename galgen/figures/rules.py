@@ -1,224 +1,215 @@
-"""Every claim of the paper and the rule that decides it, from the `Findings` of a run.
+"""The rules of the paper's claims, and the gates before them; `galgen.figures.claims` has the claims.
 
-A rule lists its grounds in the order in which they count, each a verdict of whether it applies and a reason,
-and the first one that applies is the ruling: what cannot be measured comes before what was found, what was
-found before what could not have been. Levels are those of `galgen.figures.findings`, but .05 where there are
-only a few models to deal out anew and where a discriminator is asked.
+A rule is given the `Findings` of a family, the N that are compared and the margin; a gate the first two. The
+gate's answer is why it applies, or nothing (`galgen.figures.verdicts`).
 """
 
-from math import inf, log10
+from collections.abc import Iterable, Mapping
+from math import comb, inf
 
-from galgen.compare.uncertainty import p_text
-from galgen.figures import rules_glow_gan
-from galgen.figures.claims import (
-    Claim,
-    by_construction,
-    claim_into,
-    kept,
-    single,
-    time,
-    unmeasured,
-    whatever_size,
-)
-from galgen.figures.findings import AREA, MARGIN, PAPER, Findings
-from galgen.figures.sentences import values
-from galgen.figures.style import spaced
-from galgen.figures.verdicts import Ruling, confounded, held, not_held, not_testable, ruled, underpowered
+import numpy as np
 
-CLAIMS: list[Claim] = []
-_claim = claim_into(CLAIMS)
+from galgen.compare.inversion import falls
+from galgen.compare.uncertainty import Estimate, p_text
+from galgen.config import spaced
+from galgen.evidence.denoisers import LITTLE
+from galgen.evidence.findings import Findings, Pair
+from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE, UNDERPOWERED, Gate, Ruling, within
+
+FEW = 0.05  # level of tests over a few pairs of models, and of a discriminator
+SAME = 0.2  # of the way from floor to ceiling, that a pair of models that draw the same may lack
 
 
-@_claim("abstract, figure 4", "fig-corner-families")
-def _shape(run: Findings) -> Ruling:
-    """All models keep the distributions of the morphological coefficients (at the largest N)."""
-    nearer = {family: e for family, e in run.nearer.items() if family in PAPER}
-    found = {family: e for family, e in nearer.items() if e}
-    far = ", ".join(family for family, e in found.items() if e.high < 0)
-    unclear = ", ".join(family for family, e in found.items() if e.low <= 0)
-    numbers = ", ".join(f"{family} {e}" for family, e in found.items()) or "–"
-    return ruled(
-        f"energy distance, blurred by a pixel less samples (A or B, the farther): {numbers}",
-        unmeasured(nearer.values()),
-        not_held(far, f"farther from galaxies than galaxies blurred by a pixel: {far}"),
-        underpowered(unclear, f"the interval of the difference from that blur holds 0: {unclear}"),
-        held("all are nearer to galaxies than galaxies blurred by a pixel, the margin"),
+def _bar(pair: Pair, margin: float) -> float:
+    return max(0.5, pair.linear) + margin
+
+
+def new_images(found: Findings, N: int, margin: float) -> Ruling:
+    """Whether no pair favours its training images by more than the margin beyond its null."""
+    closer = {pair.closer: _bar(pair, margin) for pair in found.pairs[N]}
+    excess = [Estimate(e.value - bar, e.low - bar, e.high - bar, e.n) for e, bar in closer.items()]
+    said = ", ".join(f"{pair.closer} (shrunk Gaussians {pair.linear:.2f})" for pair in found.pairs[N])
+    words = "few of its samples can be copies", "its samples favour its training images"
+    return within(f"P(train closer) {said} at N = {spaced(N)}", excess, -inf, 0, words)
+
+
+def transition(found: Findings, small: int, large: int, margin: float) -> Ruling:
+    """Whether the small N favours its own images, the large one does not, and agrees more."""
+    copies, fresh = new_images(found, small, margin), new_images(found, large, margin)
+    less, more = ([pair.agree for pair in found.pairs[n]] for n in (small, large))
+    numbers = f"{copies.numbers}, {fresh.numbers}; A and B agree at {_said(less)} and at {_said(more)}"
+    if copies.verdict == NOT_HELD and fresh.verdict == HELD and _above(more, less):
+        return Ruling(
+            HELD, numbers, "the small N favours its own images, the large one does not, and agrees more"
+        )
+    if copies.verdict == HELD:
+        return Ruling(NOT_HELD, numbers, f"N = {spaced(small)} does not favour its own images")
+    if fresh.verdict == NOT_HELD or _above(less, more):
+        return Ruling(NOT_HELD, numbers, f"N = {spaced(large)} favours its own images, or agrees less")
+    return Ruling(UNDERPOWERED, numbers, "an interval holds the margin")
+
+
+def _above(one: Iterable[Estimate], other: Iterable[Estimate]) -> bool:
+    return min(e.low for e in one) > max(e.high for e in other)
+
+
+def _said(estimates: Iterable[Estimate]) -> str:
+    return ", ".join(map(str, estimates))
+
+
+def same_images(found: Findings, N: int, margin: float) -> Ruling:
+    """Whether the share of agreement between floor and ceiling lacks no more than the margin."""
+    scale, least = found.scale, 1 - margin
+    marks = ("pair", "floor", "ceiling", "share")
+    numbers = "agreement of " + ", ".join(f"{mark} {getattr(scale, mark) or '–'}" for mark in marks)
+    words = f"the share is {least:g} or more", f"the share is below {least:g}"
+    return within(numbers, [scale.share], least, inf, words)
+
+
+def required(found: Findings, N: int, margin: float) -> Ruling:
+    """Whether an N far below 10^5 is not past the transition."""
+    fresh, same = new_images(found, N, margin), same_images(found, N, SAME)
+    numbers = f"{fresh.numbers}; share of agreement {found.scale.share or '–'}"
+    if HELD == fresh.verdict == same.verdict:
+        return Ruling(NOT_HELD, numbers, f"N = {spaced(N)} is past the transition already")
+    if NOT_HELD in (fresh.verdict, same.verdict):
+        return Ruling(HELD, numbers, f"N = {spaced(N)} is not past the transition")
+    return Ruling(UNDERPOWERED, numbers, "whether the transition is passed is not decided")
+
+
+def kept(found: Findings, N: int, margin: float) -> Ruling:
+    """Whether every judged model is nearer to galaxies than galaxies blurred by a pixel."""
+    nearer = found.kept(N)
+    numbers = f"energy distance, galaxies blurred by {margin:g} pixel less samples: {_each(nearer)}"
+    words = "nearer to galaxies than galaxies so blurred", "farther off than galaxies so blurred"
+    return within(numbers, (nearer or {}).values(), 0, inf, words)
+
+
+def unchanged(found: Findings, small: int, large: int, margin: float) -> Ruling:
+    """Whether the distance from galaxies differs by less than that blur."""
+    if (change := found.change(small, large)) is None:
+        return within("", [None], 0, 0, ("", ""))
+    ns, most = f"N = {spaced(small)} and {spaced(large)}", margin * change.margin
+    numbers = f"energy distance from galaxies, {ns}: by {_said(change.farther)} farther"
+    words = f"by no more than {most:.3f}, galaxies blurred by a pixel", f"by more than {most:.3f}"
+    return within(numbers, change.farther, -most, most, words)
+
+
+def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
+    """Whether W1 falls at every deeper level, by its exact rank test, and stays at level 0."""
+    ends = [found.latents[n].apart for n in (small, large)]
+    falling, growing = (list(map(falls, *order)) for order in (ends, ends[::-1]))
+    means = [[float(np.mean(level)) for level in end] for end in ends]
+    moved, deep, k = means[0][0] / means[1][0], range(1, len(means[0])), len(ends[0][0])
+    levels = zip(*means, falling, strict=True)
+    said = "; ".join(f"level {i} {a:.3f} to {b:.3f} (p {p_text(p)})" for i, (a, b, p) in enumerate(levels))
+    numbers = f"W₁ from N = {spaced(small)} to {spaced(large)}, {k} pairs each: {said}"
+    flat = 1 / (1 + margin) < moved < 1 + margin
+    if flat and all(falling[i] < FEW for i in deep):
+        return Ruling(
+            HELD, numbers, f"it falls at every deeper level, and moves {moved:.2f} times at level 0"
+        )
+    if any(growing[i] < FEW for i in deep):
+        return Ruling(NOT_HELD, numbers, "it grows at a deeper level")
+    if not flat and min(falling[0], growing[0]) < FEW:
+        return Ruling(NOT_HELD, numbers, f"level 0 moves {moved:.2f} times")
+    return Ruling(UNDERPOWERED, numbers, f"{k} pairs do not show that it falls at every deeper level")
+
+
+def density(found: Findings, N: int, margin: float) -> Ruling:
+    """Whether W1 of disjoint images is that of the same images, and the likelihoods part neither."""
+    test = found.latents[N]
+    if not test.ratio:
+        return Ruling(NOT_TESTABLE, "–", "a single pair: there are no two Glows of the same images")
+    numbers = f"W₁, disjoint over same images, by level: {_said(test.ratio)}; AUC of the likelihood ratio "
+    numbers += f"{test.auc}, of Glows of the same images {test.auc_same}"
+    if test.auc.low > test.auc_same.high + FEW:
+        return Ruling(NOT_HELD, numbers, "the likelihoods part disjoint images better than the same ones")
+    words = f"within {1 + margin:g} times that of Glows of the same images", f"beyond {1 + margin:g} times it"
+    return within(numbers, test.ratio, -inf, 1 + margin, words)
+
+
+def judges(found: Findings, small: int, large: int, margin: float) -> Ruling:
+    """Whether the discriminators part the distributions at the small N, and pass the large one."""
+    said = {n: found.courses[n] for n in (small, large)}
+    numbers = "; ".join(f"distance {c.distance:.2f} at N = {spaced(n)}: {c.verdict}" for n, c in said.items())
+    one, other = (course.verdict for course in said.values())
+    if (one, other) == ("separates", "passes"):
+        return Ruling(
+            HELD, numbers, "apart at the small N only, where the judges have power at the large one"
+        )
+    if one == "passes" or other == "separates":
+        return Ruling(NOT_HELD, numbers, "not apart at the small N, or apart at the large one")
+    return Ruling(UNDERPOWERED, numbers, "a judge does not see what is wrong on purpose")
+
+
+def plateau(found: Findings, N: int, margin: float) -> Ruling:
+    """Whether the denoiser makes an unseen image with the least noise worse."""
+    least = {name: levels[0] for name, levels in found.gained(N).items()}
+    numbers = f"PSNR out less in at noise {LITTLE[0]:.2g}, in dB: {_each(least)}"
+    worse = f"an unseen image with little noise becomes worse by {margin:g} dB or more"
+    return within(numbers, least.values(), -inf, -margin, (worse, "it does not become that much worse"))
+
+
+def echo(found: Findings, N: int, margin: float) -> Ruling:
+    """Whether W1(z'_A, z) is below the floor."""
+    test = found.latents[N]
+    numbers = f"W₁(z'_A, z) at most {max(test.echo):.1e}; floor of independent normals {min(test.floor):.1e}"
+    if max(test.echo) > margin * min(test.floor):
+        return Ruling(NOT_HELD, numbers, "the arithmetic fails: a flow is a bijection by construction")
+    return Ruling(HELD, numbers, "by construction: a flow is a bijection, so this tests its arithmetic")
+
+
+def _each(estimates: Mapping[str, Estimate] | None) -> str:
+    return ", ".join(f"{name.split('-')[2]} {e}" for name, e in (estimates or {}).items()) or "–"
+
+
+# Gates
+
+
+def unfit(found: Findings, *sizes: int) -> str:
+    """Samples no nearer to galaxies than a Gaussian's."""
+    for n in sizes:
+        fit = found.fit(n)
+        if fit and not fit.nearer:
+            models, gaussians = (np.mean(list(side.values())) for side in (fit.models, fit.gaussians))
+            at = f"N = {spaced(n)} (AUC at 8 pixels {models:.2f}, {gaussians:.2f})"
+            return f"its samples are no nearer to galaxies than Gaussians of its images at {at}"
+    return ""
+
+
+def hurried(found: Findings, *_: int) -> str:
+    """Too few predicted onsets of memorization at the largest N."""
+    return f"with training time: {found.time.words}".rstrip(".") if found.time.confounded else ""
+
+
+def missed(question: str) -> Gate:
+    """The gate that a question of the scoreboard misses a control that it must find."""
+
+    def gate(found: Findings, *_: int) -> str:
+        missed = ", ".join(found.missed(question))
+        return missed and f"{question} does not find {missed}"
+
+    return gate
+
+
+def no_scale(found: Findings, *_: int) -> str:
+    """No share between floor and ceiling can be given."""
+    return "" if found.scale.share else f"no share can be given: {found.scale.missing}"
+
+
+def no_difference(found: Findings, *_: int) -> str:
+    """Glows of different images cannot be parted at the smallest N either."""
+    p = min(found.latents[found.sizes[0]].p)
+    return (
+        ""
+        if p < FEW
+        else f"not even N = {spaced(found.sizes[0])} shows which images a Glow saw (p {p_text(p)})"
     )
 
 
-@_claim("section 3.3.1, figure 3", "fig-families")
-def _appearance(run: Findings) -> Ruling:
-    """The images of all models are visually indistinguishable from real ones."""
-    fine, coarse = (run.at_largest(q) for q in ("distribution", "coarse distribution"))
-    said = f"{values(fine.values())}; at 8 pixels a side {values(coarse.values())}"
-    *found, held_so = kept(run, "distribution")
-    # what the null spreads by, a value near it may as well
-    wide = [f for f, a in fine.items() if a and a.value - 0.5 + a.high > AREA]
-    return ruled(
-        f"AUC of a classifier, not of an eye: {said}",
-        *found,
-        underpowered(", ".join(wide), f"an AUC above {AREA} is not excluded: {', '.join(wide)}"),
-        held_so,
-    )
-
-
-@_claim("abstract, figure 7", "fig-cosine")
-def _passage(run: Findings) -> Ruling:
-    """Diffusion passes from memorization to generalization as N grows."""
-    copies, agree = (run.asked(run.diffusion, question) for question in ("memorization", "agreement"))
-    closer = ", ".join(f"{run.closer[run.diffusion, n].value:.2f}" for n in run.sizes(run.diffusion))
-    return ruled(
-        f"P(train closer) {closer} and agreement {values(agree)} at {run.at(run.diffusion)}",
-        single(run, run.diffusion),
-        not_held(not run.rejected(copies[0]), "no memorization is found at the smallest N"),
-        not_held(run.rejected(copies[-1]), "the largest N memorises as well"),
-        not_held(agree[-1].value <= agree[0].value, "A and B do not agree more at the largest N"),
-        time(run, run.diffusion),
-        underpowered(run.undecided(run.diffusion)),
-        held("the smallest N memorises, the largest does not, and had the time to"),
-    )
-
-
-@_claim("abstract, section 3.3.3", "fig-controls")
-def _same(run: Findings) -> Ruling:
-    """Large training sets make two diffusion models draw the same images from one latent."""
-    n, agree = run.sizes(run.diffusion)[-1], run.at_largest("agreement")[run.diffusion]
-    left, foreign = run.own[run.diffusion, n], run.foreign.get(run.diffusion)
-    numbers = f"agreement {agree.value:.2f} at N = {spaced(n)}, {left.value:.2f} of what Gaussians leave"
-    numbers += f", beyond a network of other galaxies by {foreign.value:+.2f}" if foreign else ""
-    what = "what each model's own Gaussian leaves of its images agrees"
-    return ruled(
-        numbers,
-        not_held(not run.alike(agree), "A and B agree no more than unrelated latents"),
-        not_held(not run.alike(left), f"{what} no more than unrelated latents"),
-        not_testable(foreign is None, "no network of other galaxies to hold against"),
-        not_held(
-            not run.rejected(foreign) or foreign.value < MARGIN,
-            f"{what} no more, within {MARGIN}, than with a network of other galaxies",
-        ),
-        held(f"{what}, and more than with a network of other galaxies"),
-    )
-
-
-@_claim("abstract, section 3.3.3", "fig-cosine")
-def _new(run: Findings) -> Ruling:
-    """The images that diffusion draws after a large training set are new."""
-    n, answer = run.sizes(run.diffusion)[-1], run.at_largest("memorization")[run.diffusion]
-    closer = run.closer[run.diffusion, n]
-    return ruled(
-        f"P(train closer) {closer} at N = {spaced(n)}, p of memorization {p_text(answer.p)}",
-        not_held(run.rejected(answer), "memorization is found"),
-        time(run, run.diffusion),
-        underpowered(run.undecided(run.diffusion)),
-        held("no memorization is found, and there was time for it"),
-    )
-
-
-@_claim("section 3.3.3, figure 8", "fig-corner-diffusion")
-def _diffusion_shape(run: Findings) -> Ruling:
-    """Diffusion's morphology does not change with N."""
-    return whatever_size(run, run.diffusion)
-
-
-@_claim("section 3.3.3", "fig-corner-diffusion")
-def _unseen_copies(run: Findings) -> Ruling:
-    """Morphology cannot distinguish a model that memorises from one that does not."""
-    between, copies = run.between.get(run.diffusion), run.asked(run.diffusion, "memorization")
-    numbers = f"energy distance of the two {between.value:.2f}, p {p_text(between.p)}" if between else "–"
-    return ruled(
-        f"smallest N against largest, {run.at(run.diffusion)}: {numbers}",
-        single(run, run.diffusion),
-        not_testable(not run.rejected(copies[0]), "the smallest N is not found to memorise"),
-        not_testable(run.rejected(copies[-1]), "the largest N memorises as well"),
-        unmeasured([between]),
-        not_held(
-            run.rejected(between),
-            f"the N that memorises is distinguished from the other{by_construction(run, run.diffusion)}",
-        ),
-        underpowered(run.blind("morphology")),
-        held("the two are not distinguished, and the controls that must be are"),
-    )
-
-
-@_claim("section 3.3.2, figure 6", "fig-psnr")
-def _plateau(run: Findings) -> Ruling:
-    """The denoiser of a small N stays at about 27 dB on images it has not seen, however little the noise."""
-    (least, best), *_, (most, worst) = run.unseen.items()
-    rise, middle = best - worst, sorted(run.unseen.values())[len(run.unseen) // 2]
-    undone = " to ".join(f"{-20 * log10(sigma):.0f}" for sigma in (most, least))
-    return ruled(
-        f"{worst:.1f} to {best:.1f} dB as noise falls from {most:.2g} to {least:.2g}, undone {undone}",
-        not_held(rise >= 3, f"it gains {rise:.1f} dB, 3 or more"),
-        not_held(abs(middle - 27) > 3, f"it is flat within 3 dB, but about {middle:.0f} dB"),
-        held("it is flat within 3 dB, and within 3 of 27"),
-    )
-
-
-@_claim("section 3.3.2, figures 5 and 6", "fig-psnr")
-def _no_gap(run: Findings) -> Ruling:
-    """The denoiser of a large N is as good on images that it has not seen as on its own."""
-    gaps = list(run.gaps.values())
-    small, large = gaps[0], gaps[-1]
-    return ruled(
-        f"largest gap {', '.join(f'{gap:.1f}' for gap in gaps)} dB at {run.at(run.diffusion)}",
-        single(run, run.diffusion),
-        not_held(large >= 1, f"it is {large:.1f} dB better on its own, 1 or more"),
-        underpowered(small < 1, "no gap of 1 dB is seen at the smallest N either"),
-        time(run, run.diffusion),
-        held("the gap is below 1 dB, and there was time for one"),
-    )
-
-
-@_claim("section 3.3.3", "fig-time")
-def _resolution(run: Findings) -> Ruling:
-    """A higher resolution needs no training set that is orders of magnitude larger."""
-    return ruled("no second size of images", not_testable("the images of a run are of one size"))
-
-
-@_claim("sections 3.3.4 and 3.3.5", "fig-glow-cosine")
-def _no_copies(run: Findings) -> Ruling:
-    """Glow and the GAN do not copy training images (at the largest N)."""
-    families = ("Glow", "GAN")
-    answers = {family: run.at_largest("memorization")[family] for family in families}
-    numbers = ", ".join(f"{family} {p_text(answer.p)}" for family, answer in answers.items())
-    closer = ", ".join(f"{run.closer[family, run.sizes(family)[-1]]}" for family in families)
-    found = ", ".join(family for family in families if run.rejected(answers[family]))
-    rushed, wide = ("; ".join(filter(None, map(why, families))) for why in (run.hurried, run.undecided))
-    return ruled(
-        f"p of memorization: {numbers}; P(train closer) {closer}",
-        not_held(found, f"memorization is found: {found}"),
-        confounded(rushed, f"with training time: {rushed}"),
-        underpowered(wide),
-        held("no memorization is found, and both had the time to"),
-    )
-
-
-CLAIMS += rules_glow_gan.CLAIMS
-
-
-@_claim("section 2.5", "fig-scoreboard")
-def _thumb(run: Findings) -> Ruling:
-    """Training takes a hundred pixels for each parameter, as a rule of thumb."""
-    questions = ("memorization", "distribution", "morphology")
-    faulty = {key: any(run.rejected(run.scores[key].get(q)) for q in questions) for key in run.ratios}
-    good, bad = ([run.ratios[key] for key in faulty if faulty[key] is side] for side in (False, True))
-    said = [f"{min(side):.3g} to {max(side):.3g}" if side else "none" for side in (good, bad)]
-    return ruled(
-        f"pixels a parameter: of pairs without a fault {said[0]}, of those with one {said[1]}",
-        not_held(min(good, default=inf) < 10, "a pair ten times below that shows no fault"),
-        not_held(max(bad, default=0) >= 100, "a pair above that has a fault"),
-        not_testable(max(good, default=0) < 100, "no pair has as many"),
-        confounded("with N: at every N the parameters are the same"),
-    )
-
-
-@_claim("abstract", "fig-scoreboard")
-def _too_few(run: Findings) -> Ruling:
-    """Training sets below 100 000 pose challenges to all models."""
-    return ruled("no profile but `paper` has as many", not_testable("no N is as large"))
-
-
-def rulings(run: Findings, *keys: str) -> dict[Claim, Ruling]:
-    """What a run says to the claims of these keys, in their order; without keys to all."""
-    named = {claim.key: claim for claim in CLAIMS}
-    return {named[key]: named[key].rule(run) for key in keys or named}
+def too_few_pairs(found: Findings, *sizes: int) -> str:
+    """No p could be below the level."""
+    k = min(len(found.latents[n].apart[0]) for n in sizes)
+    least = 1 / comb(2 * k, k)
+    return f"with {k} pairs no p is below {least:.2f}" if least >= FEW else ""

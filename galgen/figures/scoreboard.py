@@ -5,7 +5,6 @@ A board holds the answers of each pair, (family, N), or of each control, by ques
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,21 +13,14 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galgen.compare.discriminator import Course
-from galgen.compare.inversion import Latents
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
-from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.figures.findings import Findings
+from galgen.compare.uncertainty import Outcome
 from galgen.figures.style import COLOURS, spaced
 from galgen.figures.tables import table
-from galgen.figures.verdicts import VERDICTS, Ruling
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
-_MEASURES = (
-    "anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance",
-    "$\\chi^2$, held-out", "$\\chi^2$, own set",
-)  # fmt: skip
+_MEASURES = ("anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance")
 UNITS = dict(zip(QUESTIONS, _MEASURES, strict=True))
 
 
@@ -99,83 +91,38 @@ def from_kept(records: Iterable[Mapping], kind: str) -> dict[tuple[str, int], di
     return board
 
 
-_KINDS = {kind.__name__: kind for kind in (Outcome, Estimate, Latents, Course)}
-
-
-def kept_findings(found: object) -> object:
-    """Findings, or a part of them, in JSON values that `findings_of` reads: what the verdicts rest on."""
-    if type(found).__name__ in _KINDS:
-        return {"kind": type(found).__name__} | kept_findings(vars(found))
-    if isinstance(found, Findings):
-        return kept_findings(vars(found))
-    if isinstance(found, Mapping):
-        return {"items": [[kept_findings(key), kept_findings(value)] for key, value in found.items()]}
-    return list(map(kept_findings, found)) if isinstance(found, list | tuple) else found
-
-
-def findings_of(kept: object) -> Findings:
-    """The findings that chapter 10 kept, read from JSON: its rulings can be made again."""
-    return Findings(**_again(kept))
-
-
-def _again(kept: object) -> object:
-    if isinstance(kept, dict):
-        pairs = ([_again(part) for part in pair] for pair in kept["items"])
-        found = {tuple(key) if isinstance(key, list) else key: value for key, value in pairs}
-        return _KINDS[kept["kind"]](**found) if "kind" in kept else found
-    return list(map(_again, kept)) if isinstance(kept, list) else kept
-
-
-def where(run: Findings, question: str, found_in: Callable[[Outcome | None], bool] | None = None) -> str:
-    """The pairs of which a question rejects its null, or has such an answer, in words."""
-    sizes, all_pairs, found_in = {}, True, found_in or run.rejected
-    for (family, n), found in run.scores.items():
-        if found_in(found.get(question)):
+def where(boards: Board, found_in: Callable[[Mapping[str, Outcome]], bool]) -> str:
+    """The pairs of which that holds, in words."""
+    sizes: dict[str, list[str]] = {}
+    for (family, n), found in boards.items():
+        if found_in(found):
             sizes.setdefault(family, []).append(spaced(n))
-        else:
-            all_pairs = False
-    if all_pairs:
+    if sum(map(len, sizes.values())) == len(boards):
         return "every pair"
     return "; ".join(f"{family} at N = {', '.join(ns)}" for family, ns in sizes.items()) or "none"
 
 
-def take_away(
-    run: Findings, gaussian: Outcome, uses: Mapping[str, Use], rulings: Iterable[Ruling]
-) -> list[str]:
-    """The points that the conclusions end with.
-
-    Args:
-        run: What was found.
-        gaussian: Agreement of two Gaussians.
-        uses: Of each question; those that could not be asked are neither of use nor not.
-        rulings: On all claims.
-    """
+def take_away(boards: Board, uses: Mapping[str, Use], alpha: float) -> list[str]:
+    """What the questions are worth, and of which pairs each rejects its null at p < alpha."""
     asked = {question: use.of_use for question, use in uses.items() if use.must or use.must_not}
     useful, useless = (", ".join(q for q in asked if asked[q] is side) for side in (True, False))
     useless = useless and f"**Not separated from their controls here:** {useless}"
-    linear = "so agreement alone is no sign of having learnt galaxies"
-    known = list(rulings)
-    said, built = (
-        Counter(ruling.verdict for ruling in known if only in ruling.reason)
-        for only in ("", "by construction")
-    )
-    counted = ", ".join(
-        f"{said[verdict]} {verdict}" + f" ({built[verdict]} of them by construction)" * bool(built[verdict])
-        for verdict in VERDICTS
-    )
+
+    def rejected(question: str, *, above: bool = True) -> str:
+        def found_in(found: Mapping[str, Outcome]) -> bool:
+            one = found.get(question)
+            return one is not None and one.p < alpha and (one.value >= one.low) is above
+
+        return where(boards, found_in)
+
     return [
         f"**Of use:** {useful or 'none'}. {useless or 'Each question finds what it must'}.",
-        f"**Agreement** beyond chance: {where(run, 'agreement', run.alike)}; less alike than strangers: "
-        f"{where(run, 'agreement', lambda answer: run.rejected(answer) and not run.alike(answer))}. "
-        f"Two Gaussians agree at {gaussian.value:.2f}, "
-        f"{linear if run.alike(gaussian) else 'not beyond chance'}.",
-        f"**Memorization** found in {where(run, 'memorization')}.",
-        f"**A fresh classifier** distinguishes from held-out images: {where(run, 'distribution')}; at 8 "
-        f"pixels a side: {where(run, 'coarse distribution')}.",
-        f"**Morphology** differs in {where(run, 'morphology')}.",
-        f"**PQMass** finds too far from held-out images: {where(run, 'PQMass')}; too close to their own "
-        f"training images: {where(run, 'too close')}.",
-        f"**Claims:** of {said.total()}, {counted}.",
+        f"**Agreement** beyond chance: {rejected('agreement')}; less alike than strangers: "
+        f"{rejected('agreement', above=False)}.",
+        f"**Memorization** found in {rejected('memorization')}.",
+        f"**A fresh classifier** distinguishes from held-out images: {rejected('distribution')}; at 8 pixels "
+        f"a side: {rejected('coarse distribution')}.",
+        f"**Morphology** differs in {rejected('morphology')}.",
     ]
 
 

@@ -12,9 +12,10 @@ from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, p_text
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
-from galgen.figures.findings import MARGIN
 from galgen.figures.style import spaced
 from galgen.runs.store import Run
+
+MARGIN = 0.05  # of a cosine: two within it agree as well
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
@@ -98,7 +99,7 @@ def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) ->
     """Agreement within groups of components, and where a network of other galaxies agrees as well.
 
     Args:
-        scales: By N and by pair (`galgen.figures.evidence.scale_by_scale`), `galgen.compare.scales.by_scale`.
+        scales: By N and by pair, `galgen.compare.scales.by_scale`.
     """
     found = {n: {pair: middle(each) for pair, each in pairs.items()} for n, pairs in scales.items()}
     rows = [
@@ -123,7 +124,7 @@ def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) ->
 
 
 def residual_table(found: Mapping[int, Outcome], stranger: float, more: Outcome) -> Markdown:
-    """The answers of `galgen.figures.evidence.own_test`: agreement in what each model's Gaussian leaves."""
+    """The answers of `galgen.evidence.denoisers.own_test`: agreement in what each model's Gaussian leaves."""
     rows = [
         [spaced(n), f"{t.value:.2f}", f"{t.low:.2f} to {t.high:.2f}", p_text(t.p)] for n, t in found.items()
     ]

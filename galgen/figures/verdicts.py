@@ -1,59 +1,181 @@
-"""What a rule says to a claim: a verdict, its reason in a line, and the numbers it rests on.
+"""From number to verdict: gates that a claim must pass before its rule is asked, and the rule.
 
-The verdicts are
+A claim is asked at the N where the paper makes it. The first gate that applies decides:
 
-    held               a test that could have found the contrary did not, or found what the claim says
-    not held           a test found the contrary, or missed what the claim says though it finds its control
-    underpowered       nothing was found, and this run could not have found it
-    confounded         something else that differs between what is compared explains it as well
-    not testable here  a number could not be measured, or a single N stands where the claim compares several
+    range      not testable here  the run has no N, or too few, in the range of the paper that is compared
+    fit        not testable here  samples that are no nearer to galaxies than a Gaussian's
+    time       confounded         fewer than three predicted onsets of memorization went by at the largest N
+    power      underpowered       the positive control of that size is missed
+    trainings  one pair           fewer than three models at an N that is compared
 
-*Confounded with training time* is derived from the run: to each N belong the passes over its training set,
-images shown over N, and to each family the fewest passes after which one of its pairs was found to memorize.
-Where the largest N had fewer, that it does not memorize says nothing of N.
+Beyond the gates a claim is
 
-*Margins*, fixed in the code, beside which a run says the smallest effect that it could have seen:
-memorization is excluded where the upper end of P(train closer) is no more than `MARGIN` above 1/2, or above
-that of shrunk Gaussians of the same sets if it is larger (a tenth of samples as copies moves P by as much);
-images are like galaxies where no AUC above `AREA` is left, the spread of its null added;
-morphology is kept where a set is nearer to galaxies than galaxies blurred by a pixel, by an interval; two
-Glows hold one density where their likelihoods leave no AUC above `AREA` and W1 on disjoint images is at most
-`TIMES` that on the same images. Agreement must exceed that with a network of other galaxies by `MARGIN`, as
-with enough latents any difference has a small p.
+    held            every interval lies within the margin, so that the contrary is excluded
+    not held        every interval lies wholly outside of it
+    underpowered    neither
 
-A verdict that could hardly have come out otherwise is called *by construction* in its reason.
+Each rule and its margin were fixed before the numbers that it judges were seen. What could hardly have come
+out otherwise is *by construction*, and says so.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
 
-VERDICTS = ("held", "not held", "underpowered", "confounded", "not testable here")
-Ground = tuple[str, object, str]  # a verdict, whether it applies, and the reason
+from galgen.compare.uncertainty import Estimate
+from galgen.config import PROFILES, spaced
+from galgen.evidence.findings import Findings
 
-
-def _grounds(verdict: str) -> Callable[..., Ground]:
-    """Makes grounds of a verdict: of what applies and a reason, or of a reason alone, unless it is empty."""
-    return lambda applies, reason="": (verdict, applies, reason or applies)
-
-
-held, not_held, underpowered, confounded, not_testable = map(_grounds, VERDICTS)
+HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE, ONE_PAIR = VERDICTS = (
+    "held", "not held", "underpowered", "confounded", "not testable here", "one pair"
+)  # fmt: skip
+ENOUGH = 3  # models at an N: the fewest that show how far another one lies
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """What a run says to a claim: the verdict, the numbers it rests on, and the reason in a line."""
+    """What a run says to a claim, of one family.
+
+    Attributes:
+        verdict: One of `VERDICTS`.
+        numbers: What it rests on.
+        reason: Why, in a line.
+        gate: The name of the gate that decided, or "".
+    """
 
     verdict: str
     numbers: str
     reason: str
+    gate: str = ""
 
 
-def ruled(numbers: str, *grounds: Ground) -> Ruling:
-    """The ruling of the first ground that applies.
+@dataclass(frozen=True)
+class Range:
+    """N at which the paper makes a claim."""
+
+    low: float
+    high: float
+
+    def __contains__(self, N: float) -> bool:
+        return self.low <= N <= self.high
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"N = {spaced(int(self.low))}"
+        if self.high == inf:
+            return f"N of {spaced(int(self.low))} or more"
+        return f"N = {spaced(int(self.low))} to {spaced(int(self.high))}"
+
+
+Rule = Callable[..., Ruling]  # of the findings of a family, the N that are compared, and the margin
+Gate = Callable[..., str]  # of the findings and the N: why it applies, or ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper.
+
+    Attributes:
+        key: Its name in the code.
+        text: In the paper's words, as far as they fit a line.
+        source: Where in the paper.
+        figure: The name of our figure of it.
+        families: Labels of those it is asked of.
+        needs: The N that it compares, growing, each somewhere in its range.
+        margin: What decides between held and not held, in the unit of the rule.
+        reason: Of what it is, and why that much.
+        rule: What decides beyond the gates, of the findings, the N and the margin.
+        gates: Beside range and trainings, by name, in the order of the module.
+        by_construction: Whether it could hardly have come out otherwise.
+    """
+
+    key: str
+    text: str
+    source: str
+    figure: str
+    families: tuple[str, ...]
+    needs: tuple[Range, ...]
+    margin: float
+    reason: str
+    rule: Rule
+    gates: Mapping[str, Gate] = field(default_factory=dict, hash=False)
+    by_construction: bool = False
+
+    def compared(self, sizes: Sequence[int]) -> list[int] | None:
+        """The N of a run that the claim compares, or None: the least that will do, but the largest last."""
+        found, left = [], list(sizes)
+        for k, needed in enumerate(self.needs):
+            fitting = [n for n in left if n in needed and (not found or n > found[-1])]
+            if not fitting:
+                return None
+            found.append(fitting[-1] if k == len(self.needs) - 1 else fitting[0])
+        return found
+
+
+GATES = {
+    "range": NOT_TESTABLE, "fit": NOT_TESTABLE, "time": CONFOUNDED, "power": UNDERPOWERED,
+    "trainings": ONE_PAIR,
+}  # fmt: skip
+
+
+def rule(claim: Claim, found: Findings, *, gates: bool = True) -> Ruling:
+    """The ruling on a claim, asked of one family; without its gates, by its rule alone."""
+    sizes = claim.compared(found.sizes)
+    if gates and sizes is None:
+        needed = " and ".join(dict.fromkeys(map(str, claim.needs)))
+        run = ", ".join(map(spaced, found.sizes))
+        times = f"{len(claim.needs)} different ones of " * (len(claim.needs) > len(set(claim.needs)))
+        return Ruling(
+            NOT_TESTABLE, f"N of this run: {run}", f"the paper's claim is on {times}{needed}", "range"
+        )
+    few = len(claim.needs) > 1 and len(found.sizes) < 2
+    compared = sizes or [*found.sizes[:1], *found.sizes[-1:]][-len(claim.needs) :]
+    if few:
+        return Ruling(NOT_TESTABLE, f"N = {spaced(found.sizes[0])} only", "a single N has no other", "range")
+    ruling = claim.rule(found, *compared, claim.margin)
+    if not gates or claim.by_construction:
+        return ruling
+    for name in ("fit", "time", "power"):
+        if name in claim.gates and (reason := claim.gates[name](found, *compared)):
+            return replace(ruling, verdict=GATES[name], reason=reason, gate=name)
+    if ruling.verdict != NOT_TESTABLE and (reason := _trainings(claim, found, compared)):
+        return replace(ruling, verdict=ONE_PAIR, reason=reason, gate="trainings")
+    return ruling
+
+
+def within(
+    numbers: str, estimates: Iterable[Estimate | None], low: float, high: float, words: tuple[str, str]
+) -> Ruling:
+    """Held where every interval lies from low to high, not held where every one lies wholly outside.
 
     Args:
-        numbers: What it rests on.
-        grounds: The last one applies.
+        numbers: What the ruling rests on.
+        estimates: One a model or pair; None where one could not be measured.
+        low: Lower end of the margin, or minus infinity.
+        high: Its upper end, or infinity.
+        words: The reasons of held and of not held.
     """
-    verdict, reason = next((verdict, reason) for verdict, applies, reason in grounds if applies)
-    return Ruling(verdict, numbers, reason)
+    estimates = list(estimates)
+    if not estimates or None in estimates:
+        return Ruling(NOT_TESTABLE, numbers or "–", "too few images could be measured")
+    if all(low <= e.low and e.high <= high for e in estimates):
+        return Ruling(HELD, numbers, words[0])
+    if all(e.high < low or e.low > high for e in estimates):
+        return Ruling(NOT_HELD, numbers, words[1])
+    return Ruling(UNDERPOWERED, numbers, f"neither is excluded: {words[0]}, or {words[1]}")
+
+
+def _trainings(claim: Claim, found: Findings, sizes: Sequence[int]) -> str:
+    """Which N has fewer than three models, and which profiles have enough."""
+    few = [n for n in sizes if found.models[n] < ENOUGH]
+    if not few:
+        return ""
+    enough = []
+    for name, profile in PROFILES.items():
+        settings = [part for part in vars(profile).values() if getattr(part, "N", None)]
+        own = next((part for part in settings if type(part) is type(found.experiment.settings)), None)
+        at = claim.compared(own.N) if own else None
+        if at and all(2 * own.more_pairs.get(n, own.pairs) >= ENOUGH for n in at):
+            enough.append(name)
+    where = f"; the profile {' or '.join(enough)} has enough" if enough else "; no profile has more"
+    return f"{' and '.join(f'N = {spaced(n)}' for n in few)}: two models{where}"

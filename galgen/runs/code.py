@@ -27,7 +27,8 @@ from galgen.runs.errors import GalgenError
 
 # How results are kept, and how mistakes are told, is no part of them.
 _LEFT_OUT = {
-    f"galgen.runs.{name}" for name in ("checkpoint", "errors", "files", "progress", "provenance", "store")
+    f"galgen.runs.{name}"
+    for name in ("answers", "checkpoint", "errors", "files", "progress", "provenance", "store")
 }
 _VALUES = {"galgen.config", "galgen.settings"}
 

@@ -118,6 +118,15 @@ def render(*, executed: _Files, trainings: _Files = (), asked: cli.Asked = cli.A
     assemble.render(Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps)
 
 
+@app.command
+def draft(*, asked: cli.Asked = cli.Asked(), cores: int = 2) -> None:
+    """Bind what there is of a run, with pages for what is to come; prints where it is, and its seconds."""
+    from workflow.book import draft
+
+    if made := draft.bind(Run(asked.parameters()), Path("book"), Path("notebooks"), cores):
+        print(made.absolute())
+
+
 @_step
 def print_(*, asked: cli.Asked = cli.Asked()) -> None:
     """Print a book that was rendered."""

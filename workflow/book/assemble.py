@@ -11,14 +11,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
 import yaml
+from filelock import FileLock
 
 from galgen.config import Parameters
-from galgen.figures import results
+from galgen.figures import claims, results
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
 from workflow.book import chapters, pages, settings
@@ -44,14 +45,20 @@ def _copy_mathjax(folder: Path) -> None:
     shutil.copy(mathjax / "tex-chtml.js", folder)
 
 
-def jupyter_book(work: Path, builder: str) -> Path:
-    """Have Jupyter Book build the assembled sources; a warning is an error.
+def binding(build: Path, timeout: float = -1) -> FileLock:
+    """The lock of who binds the book of a run."""
+    build.mkdir(parents=True, exist_ok=True)
+    return FileLock(build / ".bind.lock", timeout=timeout)
+
+
+def jupyter_book(work: Path, builder: str, *, strict: bool = True) -> Path:
+    """Have Jupyter Book build the assembled sources; a warning is an error, unless it need not be strict.
 
     Returns:
         The folder of what was built.
     """
     program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
-    options = ["--path-output", work, "--builder", builder, "-W", "--keep-going", "-q"]
+    options = ["--path-output", work, "--builder", builder, *(["-W", "--keep-going"] if strict else []), "-q"]
     result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
     if result.returncode:
         raise GalgenError(f"Jupyter Book failed on {work}:\n{result.stdout[-2000:]}{result.stderr[-6000:]}")
@@ -82,7 +89,69 @@ def render(
     Raises:
         GalgenError: If a chapter warned or Jupyter Book did.
     """
-    work, html = build / "book", build / "html"
+    with binding(build):
+        work = build / "book"
+        own = _assembled(work, source, notebooks, build, executed, plan, trainings)
+        new = jupyter_book(work, "html")
+        html = _put_up(new, build)
+        write_json(build / "results.json", {"run": own, **results.collect(executed)})
+        write_json(build / "run.json", own)
+        (build / "failed.json").unlink(missing_ok=True)
+    for page in _pages(html):
+        images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', page.read_text()))
+        size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
+        print(f"{size / 1e6:8.2f} MB  {page.relative_to(html)}")
+    total = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
+    print(f"{total / 1e6:8.2f} MB  with scripts and fonts\n\nThe book: {(html / 'index.html').absolute()}")
+    return html / "index.html"
+
+
+def draft(
+    source: Path,
+    notebooks: Path,
+    build: Path,
+    executed: Sequence[Path],
+    plan: Sequence[dict],
+    trainings: Sequence[dict],
+    to_come: Mapping[str, nbformat.NotebookNode],
+    banner: Mapping[str, object],
+) -> Path:
+    """The book as far as it is; the caller holds the lock of `binding`.
+
+    Args:
+        source: As of `render`, and the four that follow.
+        notebooks: The same.
+        build: The same.
+        executed: The chapters that are executed.
+        plan: The trainings.
+        trainings: What was written of those that are done.
+        to_come: A page in the place of each of the other chapters, by its name.
+        banner: What stands at the head of the page that opens.
+
+    Returns:
+        build/html/index.html.
+    """
+    work = build / "draft" / "book"
+    _assembled(work, source, notebooks, build, executed, plan, trainings, error="being made")
+    for name, page in to_come.items():
+        nbformat.write(page, work / "chapters" / f"{name}.ipynb")
+        shutil.copy(notebooks / f"{name}.ipynb", work / "_notebooks")
+    title, rest = (work / "intro.md").read_text().split("\n", 1)
+    (work / "intro.md").write_text(f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}")
+    return _put_up(jupyter_book(work, "html", strict=False), build) / "index.html"
+
+
+def _assembled(
+    work: Path,
+    source: Path,
+    notebooks: Path,
+    build: Path,
+    executed: Sequence[Path],
+    plan: Sequence[dict],
+    trainings: Sequence[dict],
+    error: str = "",
+) -> dict:
+    """Put the sources of a book together in a folder; returns the record of the run."""
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(source, work)
     _point_to_repository(work / "_config.yml", source.parent / "CITATION.cff")
@@ -103,18 +172,16 @@ def render(
     parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
+    (work / "_generated" / "margins.md").write_text(claims.margins().data)
     sizes = sorted({N for note in notes for N in note["N"]})
-    own = pages.record(parameters, sizes, notes, trainings)
+    own = pages.record(parameters, sizes, notes, trainings, error)
     pages.add_runs(work, build, own, executed)
+    return own
 
-    new = jupyter_book(work, "html")
-    shutil.rmtree(html, ignore_errors=True)
-    new.rename(html)
-    write_json(build / "results.json", {"run": own, **results.collect(executed)})
-    write_json(build / "run.json", own)
-    (build / "failed.json").unlink(missing_ok=True)
-    made = sorted([*html.glob("*.html"), *html.glob("chapters/*.html")])
-    for page in made:
+
+def _put_up(new: Path, build: Path) -> Path:
+    """Put built pages in the place of those before them, whole; returns their folder."""
+    for page in _pages(new):
         # The theme's hint to load fonts early is an error in a page opened as a file.
         text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text())
         # Binder opens a chapter where the repository has it.
@@ -122,9 +189,14 @@ def render(
         # And from the first of them the explorer, on the published models.
         text = text.replace("notebooks/00_headline.ipynb", "notebooks/explore.ipynb")
         page.write_text(text)
-        images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', text))
-        size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
-        print(f"{size / 1e6:8.2f} MB  {page.relative_to(html)}")
-    total = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
-    print(f"{total / 1e6:8.2f} MB  with scripts and fonts\n\nThe book: {(html / 'index.html').absolute()}")
-    return html / "index.html"
+    html, before = build / "html", build / "html.before"
+    shutil.rmtree(before, ignore_errors=True)
+    if html.exists():
+        html.rename(before)
+    new.rename(html)
+    shutil.rmtree(before, ignore_errors=True)
+    return html
+
+
+def _pages(html: Path) -> list[Path]:
+    return sorted([*html.glob("*.html"), *html.glob("chapters/*.html")])

@@ -83,7 +83,7 @@ def _snakemake(target: str, run: Run, cores: str, *options: str) -> int:
 def _error(run: Run) -> str:
     """What went wrong with a run, as a step has noted it, or nothing."""
     if not (run.folder / "failed.json").is_file():
-        if (run.folder / "html" / "index.html").is_file():
+        if (run.folder / "results.json").is_file():
             return ""
         run.note_failure("no step could say why")
     return read_json(run.folder / "failed.json")["error"]

@@ -1,0 +1,143 @@
+"""What is asked of denoisers: how well they denoise, when they memorize, what they share beyond Gaussians."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from galgen.compare.agreement import beyond, repaired
+from galgen.compare.clock import Gap, gap, psnr_along
+from galgen.compare.clock_size import Elapsed, elapsed
+from galgen.compare.clock_time import Cell
+from galgen.compare.denoising import denoising_curve, training_gap
+from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.scales import by_scale
+from galgen.compare.uncertainty import Estimate, Outcome, bootstrap
+from galgen.data import similarity
+from galgen.evidence.once import once
+from galgen.evidence.pairs import judged
+from galgen.experiment import Experiment, Training
+from galgen.runs.answers import Array
+
+LEVELS = np.geomspace(0.01, 1, 9)  # of noise
+LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
+HELD_OUT = 200  # images
+
+
+def gaps(experiment: Experiment) -> dict[int, np.ndarray]:
+    """By N, by how many dB a denoiser is better for having been trained on an image, at each of `LEVELS`."""
+    return {n: _training_gap(experiment, n) for n in experiment.sizes}
+
+
+@once
+def _training_gap(experiment: Experiment, N: int) -> Array:
+    pair = experiment.pair(N)
+    nets = [experiment.family.denoiser(experiment.networks(model)) for model in pair]
+    return training_gap(nets, [experiment.images(model)[:100] for model in pair], LEVELS)
+
+
+@once
+def gained(experiment: Experiment, N: int) -> dict[str, list[Estimate]]:
+    """PSNR out less PSNR in on held-out images, in dB, at each of `LITTLE`, by model that is judged."""
+    held_out = experiment.dataset.images[experiment.split().validation[:HELD_OUT]]
+    found = {}
+    for model in judged(experiment, N):
+        curve = denoising_curve(experiment.family.denoiser(experiment.networks(model)), held_out, LITTLE)
+        rows = zip(curve.denoised, curve.noisy, strict=True)
+        found[model.name] = [bootstrap(out - given) for out, given in rows]
+    return found
+
+
+@once
+def memory(experiment: Experiment, N: int) -> list[Gap]:
+    """The gap between own and held-out images along the trainings of A and B of the first pair."""
+    held_out, found = experiment.dataset.images[experiment.split().validation], []
+    for model in experiment.pair(N):
+        kept = experiment.train(model).summary["weights"]
+        along = ((shown, experiment.networks(model, shown)) for shown in kept)
+        curves = psnr_along(along, experiment.family.denoiser, experiment.images(model), held_out)
+        start = min((shown for shown in kept if shown >= 2048), default=kept[0])
+        found.append(gap(*curves, start=start if start < kept[-1] else kept[0]))
+    return found
+
+
+def clock(studies: Sequence[Experiment]) -> list[Cell]:
+    """The same of the clock's networks, one study a width, by width and N."""
+    return [
+        Cell(study.settings.kernels, n, memory(study, n), n * study.dataset.images[0].size / study.weights)
+        for study in studies
+        for n in study.sizes
+    ]
+
+
+def time(experiment: Experiment) -> Elapsed:
+    """How many onsets of memorization went by at the largest N, in proportion to those of smaller N.
+
+    Of the training of the pair that saw fewer.
+    """
+    *small, large = experiment.sizes
+    known = {n: memory(experiment, n) for n in small}
+    return min((elapsed(g, large, known) for g in memory(experiment, large)), key=lambda e: e.onsets or 0)
+
+
+def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
+    """What the Gaussian of a model's training images draws, by the model's sampler and from its noise."""
+    gaussian = fit_gaussian(experiment.images(training))
+    return experiment.family.flow(gaussian, experiment.latents(), experiment.start).images
+
+
+def scale_by_scale(
+    experiment: Experiment,
+    samples: Mapping[int, Sequence[Tensor]],
+    gaussian: Mapping[int, Sequence[Tensor]],
+    other: Tensor,
+) -> dict[int, dict[str, dict[str, np.ndarray]]]:
+    """Agreement within groups of components, `by_scale`, by N and by pair, its controls among them.
+
+    Args:
+        experiment: Of a family of denoisers.
+        samples: A's and B's, by N.
+        gaussian: `gaussian_image` of both, by N.
+        other: What a network of other galaxies draws from the same noise.
+    """
+    images, found = experiment.dataset.images, {}
+    for n, (a, b) in samples.items():
+        pairs = {
+            "A and B": (a, b),
+            "two Gaussians": gaussian[n],
+            "A and B, unrelated latents": (a, b.roll(1, 0)),
+        }
+        pairs["A and a network of other galaxies"] = a, other
+        found[n] = {name: by_scale(*pair, images) for name, pair in pairs.items()}
+    return found
+
+
+def own_test(experiment: Experiment) -> tuple[dict[int, Outcome], float, Outcome]:
+    """Do A and B agree in what their Gaussians leave, and more than A and a model of other galaxies?
+
+    Args:
+        experiment: Of a family of denoisers.
+
+    Returns:
+        The agreement by N with its null; that of A and the model of other galaxies, at the largest N; and by
+        how much A and B exceed it.
+    """
+    return {n: _residuals(experiment, n) for n in experiment.sizes}, *_stranger(experiment)
+
+
+def _left(experiment: Experiment, training: Training) -> Tensor:
+    return experiment.samples(training) - gaussian_image(experiment, training)
+
+
+@once
+def _residuals(experiment: Experiment, N: int) -> Outcome:
+    a, b = (_left(experiment, model) for model in experiment.pair(N))
+    return repaired(a, b, mean=experiment.mean_image)
+
+
+@once
+def _stranger(experiment: Experiment) -> tuple[float, Outcome]:
+    a, b = (_left(experiment, model) for model in experiment.pair(experiment.sizes[-1]))
+    options = {"kind": "anomaly", "mean": experiment.mean_image}
+    stranger = similarity.cosine(a, _left(experiment, experiment.foreign()[0]), **options)
+    return float(np.median(stranger)), beyond(similarity.cosine(a, b, **options), stranger)

@@ -1,0 +1,50 @@
+"""A question to the models of an experiment is asked once, whichever chapter asks first.
+
+Its answer lies in the run store under all that it depends on: the question's name, arguments and code, the
+data, every training of the family, how samples are drawn, and how many. So a figure and a verdict that ask
+the same question have the same numbers, on every page.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+from galgen.experiment import Experiment
+from galgen.runs.answers import read_answer, write_answer
+
+Asked = TypeVar("Asked", bound=Callable)
+
+
+def once(question: Asked) -> Asked:
+    """Keep the answers of a function whose annotation says their type.
+
+    Args:
+        question: Of an experiment, or several of one data set, and of JSON values.
+    """
+
+    @functools.wraps(question)
+    def asked(of: Experiment | Sequence[Experiment], *given: object) -> object:
+        experiments = [of] if isinstance(of, Experiment) else list(of)
+        kind = get_type_hints(question, include_extras=True)["return"]
+        first, profile = experiments[0], experiments[0].profile
+
+        def make(work: Path) -> dict:
+            write_answer(work / "answer.json", question(of, *given), kind)
+            return {"question": question.__name__}
+
+        params = {
+            "question": question.__name__,
+            "given": list(given),
+            "seed": first.parameters.seed,
+            "samples": profile.samples,
+            "validation": profile.validation,
+            "of": [
+                {"N": list(e.sizes), "sampler": e.settings.sampler, "models": e.keys()} for e in experiments
+            ],
+        }
+        code = [question, *(type(e.family) for e in experiments)]
+        run = first.store.run("answers", params, make, data=first.dataset.sha256, code=code)
+        return read_answer(run.path / "answer.json", kind)
+
+    return asked

@@ -1,0 +1,82 @@
+"""The two-models test and the scoreboard of the first pair of models at each N, and of the controls."""
+
+import functools
+
+import torch
+from torch import Tensor
+
+from galgen.compare.agreement import TwoModels, two_models
+from galgen.compare.controls import Controls, controls, rounded
+from galgen.compare.morphology import stored
+from galgen.compare.scoreboard import Portrait, portrait, scores
+from galgen.compare.uncertainty import Outcome
+from galgen.evidence.once import once
+from galgen.experiment import Experiment, Training
+
+BLUR = 1.0  # pixels: the classifier finds half a one, but with so few images morphology may not
+
+Board = dict[str, Outcome]  # answers by question
+
+
+def drawn(experiment: Experiment, N: int, k: int = 0) -> list[Tensor]:
+    """The samples of A and of B of the k-th pair of N images a model."""
+    return list(map(experiment.samples, experiment.pair(N, k)))
+
+
+@once
+def two_models_at(experiment: Experiment, N: int, k: int = 0) -> TwoModels:
+    """The two-models test of the same."""
+    given = {"mean": experiment.mean_image, "flips": experiment.family.flips}
+    return two_models(*drawn(experiment, N, k), experiment.dataset.images, experiment.split(N), **given)
+
+
+def tests(experiment: Experiment) -> dict[int, TwoModels]:
+    """The same of the first pair, by N."""
+    return {n: two_models_at(experiment, n) for n in experiment.sizes}
+
+
+@functools.cache
+def wrong(experiment: Experiment) -> Controls:
+    """Held-out images and sets that are wrong in a known way, for the families' largest N."""
+    return controls(experiment.dataset.images, experiment.split(), experiment.compared, blur=BLUR)
+
+
+def measure(experiment: Experiment) -> functools.partial:
+    """What measures the morphology of images, once a set."""
+    return functools.partial(stored, experiment.store, progress=False)
+
+
+@once
+def board(experiment: Experiment, N: int) -> Board:
+    """The scoreboard of the first pair of models, beside galaxies of as many grey levels."""
+    bits = experiment.family.bits
+    images = [rounded(part, bits) for part in drawn(experiment, N)]
+    reference = rounded(wrong(experiment).reference, bits)
+    return scores(*images, reference, two_models_at(experiment, N), morphology=measure(experiment))
+
+
+@once
+def checks(experiment: Experiment) -> dict[str, Board]:
+    """The scoreboard of the controls, by name."""
+    found, sets, mean = {}, experiment.split(), experiment.mean_image
+    for name, pair in wrong(experiment).pairs.items():
+        test = two_models(*map(torch.as_tensor, pair), experiment.dataset.images, sets, mean=mean)
+        asked = {"morphology": measure(experiment), "both": False}
+        found[name] = scores(*pair, wrong(experiment).reference, test, **asked)
+    return found
+
+
+def judged(experiment: Experiment, N: int) -> list[Training]:
+    """The models that are judged each by itself: A and B of the first pair, and A of a second one."""
+    (a, b), *more = experiment.pairs(N)
+    return [a, b, *(pair[0] for pair in more[:1])]
+
+
+def likeness(experiment: Experiment) -> Portrait:
+    """The samples of model A of the largest N beside held-out galaxies, without morphology."""
+    model = experiment.pair(experiment.sizes[-1])[0]
+    images, unseen = experiment.samples(model), experiment.dataset.images[experiment.split().validation]
+    images = images[images.isfinite().all(3).all(2).all(1)][: len(unseen) // 2].numpy()
+    bits = experiment.family.bits
+    reference = rounded(unseen[: 2 * len(images)], bits)
+    return portrait(images, reference, experiment.images(model), bits=bits)

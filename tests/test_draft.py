@@ -1,0 +1,72 @@
+"""A book that is not finished: pages to come, and when; what is there is shown whole."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import stand_in
+from small_chapter import NOTE, PARAMETERS
+
+from galgen.runs.files import write_json
+from workflow.book import assemble, chapters, draft
+from workflow.book.runs import Run
+
+ROOT = Path(__file__).parents[1]
+NAMES = ["00_headline", "01_data", "02_diffusion", "06_gan"]
+PLAN = {
+    "diffusion-N8-A0-0": {"minutes": 4.0, "chapters": ["00_headline", "02_diffusion"]},
+    "diffusion-N8-B1-1": {"minutes": 6.0, "chapters": ["00_headline", "02_diffusion"]},
+    "gan-N8-A0-0": {"minutes": 10.0, "chapters": ["06_gan"]},
+}
+
+
+def test_a_page_to_come_is_due_when_the_trainings_before_it_and_its_own_are_made():
+    found = draft.due(PLAN, set(), {"01_data"}, NAMES, cores=2)
+    assert found == {"00_headline": 5 + 3, "02_diffusion": 5 + 6, "06_gan": 10 + 9}
+    found = draft.due(PLAN, {"diffusion-N8-A0-0"}, {"00_headline", "01_data"}, NAMES, cores=1)
+    assert found == {"02_diffusion": 6 + 3, "06_gan": 16 + 6}
+    assert draft.due(PLAN, set(PLAN), set(NAMES), NAMES, cores=2) == {}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, executed):
+    """A run of smoke with one chapter executed, in a folder of its own."""
+    monkeypatch.setattr(Run, "folder", property(lambda self: tmp_path / "build" / self.name))
+    made = Run(PARAMETERS.model_copy(update={"data": "simulated", "precision": "fp32"}))
+    (made.folder / "trainings").mkdir(parents=True)
+    (made.folder / "chapters").mkdir()
+    nbformat.write(stand_in("01_data", executed), made.folder / "chapters" / "01_data.ipynb")
+    write_json(made.folder / "data.json", {"dataset": NOTE})
+    monkeypatch.setattr(draft, "published_headline", lambda *_: None)
+    monkeypatch.setattr(Run, "plan", {"one": {"name": "one", "minutes": 4.0, "chapters": ["02_diffusion"]}})
+    return made
+
+
+def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(run):
+    strict = []
+    original = assemble.jupyter_book
+    draft.assemble.jupyter_book = lambda work, builder, **options: (
+        strict.append(options),
+        original(work, builder, strict=True),
+    )[1]
+    try:
+        index = draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2)
+    finally:
+        draft.assemble.jupyter_book = original
+    assert strict == [{"strict": False}], "a draft is bound whatever it warns of"
+    html = index.parent
+    assert "a rising line" in (html / "chapters" / "01_data.html").read_text()
+    opening = (html / "intro.html").read_text()
+    assert "This book is being made" in opening and "1 of 16 chapters" in opening
+    for name in chapters.names(ROOT / "book" / "_toc.yml"):
+        page = (html / "chapters" / f"{name}.html").read_text()
+        assert ("This page is to come" in page) is (name != "01_data")
+    later = (html / "chapters" / "10_conclusions.html").read_text()
+    assert "at most" in later and "UTC" in later and "pending.svg" in later
+    write_json(run.folder / "results.json", {})
+    assert draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2) is None, "a finished book stays"
+
+
+def test_nobody_binds_what_another_binds(run):
+    with assemble.binding(run.folder):
+        assert draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2) is None
