@@ -114,6 +114,7 @@ def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dic
 
 def paired_w1(correlation: float, size: int, *, draws: int = 100, seed: int = 0) -> np.ndarray:
     """W1 of two sets of unit normals, correlated value by value, (draws,): the null of W1(z'_B, z)."""
+    correlation = float(np.clip(correlation, 1e-6 - 1, 1 - 1e-6))  # to as many digits as latents have
     rng, found = np.random.default_rng(seed), []
     for z, rest in (rng.standard_normal((2, size)) for _ in range(draws)):
         other = correlation * z + math.sqrt(1 - correlation**2) * rest

@@ -361,4 +361,4 @@ def _shared(z: np.ndarray, z_b: np.ndarray) -> float:
     u, v = (np.moveaxis(w, 1, -1).reshape(-1, w.shape[1]) for w in centred)
     cross = u.T @ v
     explained = np.sum(cross * np.linalg.lstsq(u.T @ u, cross)[0])
-    return float(np.sqrt(max(explained, 0) / np.square(v).sum()))
+    return float(np.sqrt(max(explained, 0) / (np.square(v).sum() or 1.0)))

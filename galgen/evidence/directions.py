@@ -1,6 +1,6 @@
 """Along which directions do the samples of two models vary, and are they the galaxies'?
 
-Sets of n images each (`galgen.compare.directions`), by N, for all the pairs that the family has there:
+Sets of n images each (`galgen.compare.directions`), for all the pairs that a family of denoisers has at an N:
 
     agreement    median anomaly cosine of A's and B's samples of one latent
     pairs        the directions of A's samples beside those of B's: of the same latents, so that they share
@@ -19,9 +19,11 @@ from torch import Tensor
 
 from galgen.compare.controls import rounded
 from galgen.compare.directions import directions, shared
-from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.data import similarity
+from galgen.evidence.denoisers import gaussian_image
+from galgen.evidence.once import once
+from galgen.evidence.pairs import drawn
 from galgen.experiment import Experiment
 
 MOST = 30  # directions
@@ -46,36 +48,34 @@ class DirectionsTest:
     gaussian: Curve
 
 
+@once
 def ceiling(experiment: Experiment) -> Curve:
     """Held-out galaxies beside other held-out ones."""
     return shared(*_held_out(experiment))
 
 
-def directions_tests(experiment: Experiment) -> dict[int, DirectionsTest]:
-    """By N, of a family of denoisers."""
-    known, bits, count = _held_out(experiment)[0], experiment.family.bits, experiment.compared
-    found, anomaly = {}, {"kind": "anomaly", "mean": experiment.mean_image}
-    for N in experiment.sizes:
-        agreement, pairs, galaxies = [], [], []
-        for pair in experiment.pairs(N):
-            samples = [experiment.samples(model)[:count] for model in pair]
-            axes = [_directions(part, bits) for part in samples]
-            agreement.append(bootstrap(similarity.cosine(*samples, **anomaly)))
-            pairs.append(shared(*axes))
-            galaxies += [shared(part, known) for part in axes]
-        gaussian = fit_gaussian(experiment.images(experiment.pair(N)[0]))
-        drawn = experiment.family.flow(gaussian, experiment.latents(count), experiment.start).images
-        found[N] = DirectionsTest(agreement, pairs, galaxies, shared(_directions(drawn, bits), known))
-    return found
+@once
+def directions_test(experiment: Experiment, N: int) -> DirectionsTest:
+    """Of all pairs of that N."""
+    known, _ = _held_out(experiment)
+    agreement, pairs, galaxies = [], [], []
+    for k in range(len(experiment.pairs(N))):
+        samples = [part[: experiment.compared] for part in drawn(experiment, N, k)]
+        axes = [_directions(experiment, part) for part in samples]
+        cosines = similarity.cosine(*samples, kind="anomaly", mean=experiment.mean_image)
+        agreement.append(bootstrap(cosines))
+        pairs.append(shared(*axes))
+        galaxies += [shared(part, known) for part in axes]
+    linear = gaussian_image(experiment, experiment.pair(N)[0])[: experiment.compared]
+    return DirectionsTest(agreement, pairs, galaxies, shared(_directions(experiment, linear), known))
 
 
 def _held_out(experiment: Experiment) -> list[np.ndarray]:
-    count, bits = experiment.compared, experiment.family.bits
-    images = experiment.dataset.images[experiment.split().validation]
-    return [_directions(part, bits) for part in (images[:count], images[count : 2 * count])]
+    n, images = experiment.compared, experiment.dataset.images[experiment.split().validation]
+    return [_directions(experiment, part) for part in (images[:n], images[n : 2 * n])]
 
 
-def _directions(images: Tensor | np.ndarray, bits: int) -> np.ndarray:
-    """Of images that are finite, in grey levels."""
-    grey = rounded(images, bits)
+def _directions(experiment: Experiment, images: Tensor | np.ndarray) -> np.ndarray:
+    """Of images that are finite, in the grey levels of the family."""
+    grey = rounded(images, experiment.family.bits)
     return directions(grey[np.isfinite(grey).all((1, 2, 3))], MOST)

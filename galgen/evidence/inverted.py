@@ -6,6 +6,7 @@ the Gaussian of B's images, which knows second moments and no galaxy.
 
 from galgen.compare import flow
 from galgen.compare.gaussian import fit_gaussian
+from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models.sampling import ladder, noise, seeded
 
@@ -14,6 +15,7 @@ STEPS = 32  # on the ladder of the sampler
 _FIRST = 5_000_000  # seed of a latent that no sample has
 
 
+@once
 def inversions(experiment: Experiment, N: int) -> dict[str, dict[str, flow.ScaleTest]]:
     """By who finds the latents, by scale; of a family that is told the noise."""
     levels, m = ladder(**experiment.settings.sampler | {"steps": STEPS}), experiment.start

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.compare.local import Local, explained
 from galgen.compare.uncertainty import Estimate
+from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models.sampling import noise, seeded
 
@@ -61,18 +61,12 @@ class LocalTest:
         return max(found, key=found.get) if found else None
 
 
-def local_tests(experiment: Experiment) -> dict[tuple[int, float], LocalTest]:
-    """By N and noise level, of the first pair of a family that is told the noise."""
-    found = {}
-    for N in experiment.sizes:
-        places = experiment.split().validation[: min(IMAGES, LOOKS // min(N, MOST))]
-        x = torch.from_numpy(np.array(experiment.dataset.images[places])).float() / 255
-        z = noise(seeded(range(len(x))), x.shape[1:])
-        found |= {(N, sigma): _test(experiment, N, x + sigma * z, sigma) for sigma in SIGMAS}
-    return found
-
-
-def _test(experiment: Experiment, N: int, y: Tensor, sigma: float) -> LocalTest:
+@once
+def local_test(experiment: Experiment, N: int, sigma: float) -> LocalTest:
+    """Of the first pair of that N, of a family that is told the noise."""
+    places = experiment.split().validation[: min(IMAGES, LOOKS // min(N, MOST))]
+    x = torch.from_numpy(np.array(experiment.dataset.images[places])).float() / 255
+    y = x + sigma * noise(seeded(range(len(x))), x.shape[1:])
     pair, levels, side = experiment.pair(N), torch.full((len(y),), sigma), y.shape[-1]
     known = [experiment.images(model)[:MOST] for model in pair]
     whole = 2 * side - 1

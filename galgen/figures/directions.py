@@ -32,7 +32,7 @@ def directions_figure(tests: Tests, ceiling: Curve, dimensions: int) -> Figure:
             axis.set_title(f"{label}, N = {spaced(N)}\n{agree}", fontsize=9)
             axis.set_xlabel("leading directions")
         across[0].set_ylabel("overlap")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
@@ -86,14 +86,14 @@ def certified(tests: Tests, ceiling: Curve) -> str:
     best, lost, told = ceiling[k - 1], False, []
     for label, by_N in tests.items():
         test = by_N[N := max(by_N)]
-        agree, pair, model = test.agreement[0].value, test.pairs[0][k - 1], test.galaxies[0][k - 1]
-        text = f"{label} at N = {spaced(N)} agrees at {agree:.2f}, and A's first {k} directions share "
-        text += f"{pair.value:.2f} with B's and {model.value:.2f} with those of galaxies"
+        agree, model = test.agreement[0].value, test.galaxies[0][k - 1]
+        text = f"{label} at N = {spaced(N)}, which agrees at {agree:.2f}, has {model.value:.2f} of them"
         if model.high < best.low:
             lost, own = True, test.gaussian[k - 1]
-            text += f" (those of its Gaussian, by the same sampler, {own.value:.2f})"
+            text += f" (its Gaussian, by the same sampler, {own.value:.2f})"
         told.append(text)
     first = (
         "Agreement does not certify a distribution" if lost else "Here agreement comes with the directions"
     )
-    return f"{first}: {'; '.join(told)}; two sets of galaxies share {best.value:.2f}"
+    shared = f"of the first {k} directions of galaxies two sets of galaxies share {best.value:.2f}"
+    return f"{first}: {shared}, and {', '.join(told)}"

@@ -41,7 +41,7 @@ def inverted_figure(tests: Tests) -> Figure:
     echo = axes[1, 0].get_legend_handles_labels()
     k = echo[1].index("A itself: the error of the steps")
     figure.legend(
-        [*handles, echo[0][k]], [*labels, echo[1][k]], loc="outside lower center", ncols=3, fontsize=8
+        [*handles, echo[0][k]], [*labels, echo[1][k]], loc="outside upper center", ncols=3, fontsize=8
     )
     return figure
 
@@ -53,7 +53,7 @@ def found_again(tests: Tests) -> str:
         ends = []
         for who, scales in by_who.items():
             r = [each.test.correlation.value for each in scales.values()]
-            ends.append(f"{min(r):.2f} to {max(r):.2f} by {who}")
+            ends.append(f"{min(r):.2f} to {max(r):.2f} ({who})")
         scales = by_who["B"]
         off = [name.split()[1] for name, each in scales.items() if each.apart.low > each.null[1]]
         where = "at no scale" if not off else "at all scales" if len(off) == len(scales) else None

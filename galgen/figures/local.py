@@ -29,7 +29,7 @@ def local_figure(tests: Tests) -> Figure:
         across[0].set_ylabel("share explained")
     for axis in axes[-1]:
         axis.set_xlabel("side of the patch, pixels")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
     return figure
 
 
@@ -71,9 +71,9 @@ def leaning(tests: Tests) -> str:
     for N in dict.fromkeys(N for N, _ in tests):
         shares = {sigma: test.memory[test.whole] for (n, sigma), test in tests.items() if n == N}
         seen = [f"{sigma:g} (by {more})" for sigma, more in shares.items() if more and more.low > 0]
-        at = f"at noise {' and '.join(seen)}" if seen else "at no noise level"
-        told.append(f"at N = {spaced(N)} {at}")
-    return f"Compared whole, A's own images explain more of A than B's do: {'; '.join(told)}."
+        at = f"at noise {', '.join(seen)}" if seen else "not seen at any noise level"
+        told.append(f"N = {spaced(N)}, {at}")
+    return f"Do A's own images, compared whole, explain more of A than B's do? {'; '.join(told)}."
 
 
 def explained_by(tests: Tests) -> str:
