@@ -24,7 +24,6 @@ from galgen.figures.cosines import (
 )
 from galgen.figures.denoising import denoising_sheet, denoising_slider, gain_curves, psnr_curves
 from galgen.figures.style import COLOURS
-from galgen.figures.training import memorization_figure
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
 
@@ -177,14 +176,6 @@ def test_the_controls_are_drawn_beside_the_networks(images):
         "U-Net on other galaxies": [0.2],
     }
     assert axis.get_lines()[-1].get_ydata().tolist() == [test.null, test.null]
-
-
-def test_memorization_is_drawn_over_images_shown_and_over_passes():
-    tests = {100: memorization(0.5), 1000: memorization(0.9)}
-    left, right = memorization_figure({10: tests}).axes
-    shown, passes = (axis.containers[0].lines[0].get_xdata().tolist() for axis in (left, right))
-    assert shown == [100, 1000] and passes == [10, 100]
-    assert right.containers[0].lines[0].get_ydata().tolist() == [0.5, 0.9]
 
 
 def test_the_gain_over_the_linear_filter_is_the_median_of_the_same_images():

@@ -102,9 +102,9 @@ def test_answers_are_read_as_what_they_were(tmp_path, smoke):
     assert test.agree == fresh.agree and test.memorization == fresh.memorization
     assert test.agreement.value == test.agree.value, "one quantity has one value"
     np.testing.assert_array_equal(test.cosines["anomaly"].copying, fresh.cosines["anomaly"].copying)
-    tree = {("a", 1): [1.5, None], ("items", 2): [float("inf")]}
-    write_answer(tmp_path / "a.json", tree, dict[tuple[str, int], list[float | None]])
-    assert read_answer(tmp_path / "a.json", dict[tuple[str, int], list[float | None]]) == tree
+    tree = {("a", (1, 0.5)): [1.5, None], ("items", 2): [float("inf")]}
+    write_answer(tmp_path / "a.json", tree, dict[tuple, list[float | None]])
+    assert read_answer(tmp_path / "a.json", dict[tuple, list[float | None]]) == tree
     with pytest.raises(Damaged, match="no such answer"):
         read_answer(tmp_path / "a.json", list[int])
     with pytest.raises(Damaged, match="no such answer"):

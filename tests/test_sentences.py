@@ -3,12 +3,11 @@ import pytest
 
 from galgen.compare.agreement import Shared
 from galgen.compare.likelihood import Divergence
-from galgen.compare.memorization import Exchange, Memorization
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES
-from galgen.figures import sentences, training
+from galgen.figures import sentences
 from galgen.settings import ConditionalSettings
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -100,32 +99,9 @@ def test_two_sets_of_samples_are_compared_at_each_side():
     assert "(nearer to galaxies), at 8" in sentences.against(judged(0.8, 0.6), judged(0.99, 0.6))
 
 
-def test_milestones_below_one_half_show_how_trainings_scatter():
-    history = {10: {100: asked(0.3, 0.5), 200: asked(0.55, 0.5)}, 40: {100: asked(0.45, 0.5)}}
-    said = training.scatter(history)
-    assert said.startswith("Below one half with their whole interval: 1 of 3 milestones (0.30 [")
-    assert "at N = 10)" in said and "(" not in training.scatter({40: history[40]}).split(".")[0]
-
-
 @pytest.mark.parametrize("difference, text", [(0.12, "control is +0.12."), (-0.05, "do **not** agree more")])
 def test_agreement_beyond_the_stronger_control(difference, text):
     assert text in sentences.beyond(difference)
-
-
-def asked(closer, p, width=0.1):
-    """A test of memorization with that P(train closer) and that p-value."""
-    models = Exchange(around(closer, width), Outcome(0.3, -0.1, 0.1, 0.001))
-    return Memorization(models, Exchange(around(0.6), Outcome(0.1, -0.1, 0.1, 0.001)), p)
-
-
-def test_a_pair_has_memorised_after_the_first_passes_that_show_it_or_never():
-    history = {10: {100: asked(0.9, 0.5), 20_000: asked(0.9, 0.001), 40_000: asked(0.95, 0.001)}}
-    history[4000] = {100: asked(0.5, 0.5)}
-    assert sentences.onset(history) == {10: 2000}
-    when = (
-        "at N = 10 by 2\N{NO-BREAK SPACE}000 passes, not by 10; at N = 4\N{NO-BREAK SPACE}000 not by 0 passes"
-    )
-    assert sentences.passes(history) == f"The pair is found to memorise (p < 0.01) {when}"
 
 
 def judged(fine, coarse, p=(0.001, 0.5), spread=(1.0, 1.0)):

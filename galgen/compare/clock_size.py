@@ -181,8 +181,8 @@ def elapsed(gap: Gap, N: int, smaller: Mapping[int, Sequence[Gap]]) -> Elapsed:
     if predicted:
         n, onset = max(predicted.items())
         said = (
-            f"in proportion to N = {spaced(n)} memorization begins after {spaced(round(onset))}, so that "
-            f"{shown / onset:.2g} predicted onsets went by"
+            f"in proportion to N = {spaced(n)} memorization begins after "
+            f"{spaced(int(float(f'{onset:.2g}')))}, so that {shown / onset:.2g} predicted onsets went by"
         )
     else:
         said = "no smaller N has an onset by which to predict one"

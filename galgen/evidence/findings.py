@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from galgen.compare.clock_size import Elapsed
 from galgen.compare.discriminator import Course
-from galgen.compare.inversion import Latents
+from galgen.compare.flow_pairs import Latents
 from galgen.compare.scoreboard import EXPECTED
 from galgen.compare.share import Scale
 from galgen.compare.uncertainty import Estimate

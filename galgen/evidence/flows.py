@@ -1,6 +1,6 @@
 """The inversion test of every pair of Glows (`galgen.compare.inversion`)."""
 
-from galgen.compare.inversion import Latents, latents_test
+from galgen.compare.flow_pairs import Latents, latents_test
 from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models import glow_learner

@@ -56,7 +56,6 @@ CLAIMS = [
         reason="of the way from floor to ceiling that the pair may lack: what is left, four fifths, is what "
         "trials of equivalence call the same",
         rule=rules.same_images,
-        gates={"power": rules.no_scale},
     ),
     Claim(
         key="required",

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from galgen.compare.clock_time import Statement
 from galgen.compare.uncertainty import Outcome
 from galgen.evidence.findings import Findings
 from galgen.figures import claims
@@ -15,13 +16,16 @@ from galgen.figures.style import COLOURS, intervals, shades
 Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 
-def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome) -> str:
+def message(
+    found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, clock: Statement | None = None
+) -> str:
     """The paragraph.
 
     Args:
         found: Of each family, by its label.
         boards: The scoreboard of each family's first pair, by label and N.
         gaussians: Agreement of two Gaussians of disjoint images.
+        clock: What the clock's networks say of time.
     """
     blind = found[claims.BLIND]
     pixels = blind.experiment.image_size
@@ -41,6 +45,9 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome) -
         if blind.time.confounded
         else "So there was time to memorize. "
     )
+    if clock:
+        text += "Smaller networks, trained until they memorize: that the onset grows in proportion to N is "
+        text += f"{clock.verdict} ({clock.reason}). "
     last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
     fine, coarse = (
         [board[q].value for board in last.values() if q in board]
@@ -53,10 +60,8 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome) -
         label for label, each in found.items() if (f := each.fit(each.sizes[-1])) is not None and not f.nearer
     ]
     if unfit:
-        text += (
-            f"{' and '.join(unfit)} lie no nearer to galaxies there than Gaussians of their training images: "
-        )
-        text += "of them the book tests its tests, and not the paper. "
+        text += f"No nearer to galaxies there than Gaussians of their training images: {', '.join(unfit)}. "
+        text += "Of these the book tests its tests, and not the paper. "
     (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
     text += "**Two flows.** That their latents come together with N, as in the paper's Table 1, is "
     return f"{text}{ruling.verdict}: {ruling.reason}."

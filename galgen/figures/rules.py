@@ -9,7 +9,8 @@ from math import comb, inf
 
 import numpy as np
 
-from galgen.compare.inversion import falls
+from galgen.compare.clock_size import DURATION
+from galgen.compare.flow_pairs import falls
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.config import spaced
 from galgen.evidence.denoisers import LITTLE
@@ -62,6 +63,8 @@ def same_images(found: Findings, N: int, margin: float) -> Ruling:
     scale, least = found.scale, 1 - margin
     marks = ("pair", "floor", "ceiling", "share")
     numbers = "agreement of " + ", ".join(f"{mark} {getattr(scale, mark) or '–'}" for mark in marks)
+    if scale.share is None:
+        return Ruling(UNDERPOWERED, numbers, f"no share can be given: {scale.missing}")
     words = f"the share is {least:g} or more", f"the share is below {least:g}"
     return within(numbers, [scale.share], least, inf, words)
 
@@ -180,7 +183,12 @@ def unfit(found: Findings, *sizes: int) -> str:
 
 def hurried(found: Findings, *_: int) -> str:
     """Too few predicted onsets of memorization at the largest N."""
-    return f"with training time: {found.time.words}".rstrip(".") if found.time.confounded else ""
+    time = found.time
+    if not time.confounded:
+        return ""
+    went = f"{time.onsets:.2g} predicted onsets" if time.onsets else "no predicted onset that is known"
+    at = f"at N = {spaced(time.N)}, of {DURATION:g} that it takes"
+    return f"with training time: {went} of memorization went by {at}"
 
 
 def missed(question: str) -> Gate:
@@ -191,11 +199,6 @@ def missed(question: str) -> Gate:
         return missed and f"{question} does not find {missed}"
 
     return gate
-
-
-def no_scale(found: Findings, *_: int) -> str:
-    """No share between floor and ceiling can be given."""
-    return "" if found.scale.share else f"no share can be given: {found.scale.missing}"
 
 
 def no_difference(found: Findings, *_: int) -> str:

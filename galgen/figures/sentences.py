@@ -4,12 +4,10 @@ A set is said to be distinguished from galaxies where p is at most `ALPHA`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf
 
 import numpy as np
 
 from galgen.compare.agreement import Shared
-from galgen.compare.memorization import Memorization
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.morphology import LABELS
@@ -30,16 +28,6 @@ def at_sizes(sizes: Iterable[int]) -> str:
 def listed(values: Iterable[float], form: str = ".2f") -> str:
     """Numbers one after another, as 0.12, 0.34."""
     return ", ".join(format(value, form) for value in values)
-
-
-def values(answers: Iterable[Outcome | None]) -> str:
-    """The values of some answers, as 0.12, –."""
-    return ", ".join("–" if answer is None else f"{answer.value:.2f}" for answer in answers)
-
-
-def ps(answers: Iterable[Outcome | None]) -> str:
-    """Their p-values."""
-    return ", ".join("–" if answer is None else f"{answer.p:.3f}" for answer in answers)
 
 
 def span(values: Sequence[float]) -> str:
@@ -161,34 +149,6 @@ def beyond(difference: float) -> str:
         return f"Agreement beyond the stronger control is {difference:+.2f}."
     less = f"The U-Nets do **not** agree more than the stronger control ({difference:+.2f})"
     return f"{less}: agreement alone is no evidence that they have learnt galaxies."
-
-
-def onset(history: Mapping[int, Mapping[int, Memorization]], alpha: float = 0.01) -> dict[int, float]:
-    """By how many passes over its training set a pair of models is found to have memorised it.
-
-    Args:
-        history: The tests by N and images shown.
-        alpha: The p-value below which a pair memorises.
-
-    Returns:
-        By N, the fewest passes at which it does, where it ever does.
-    """
-    passes = {
-        n: [shown / n for shown, test in tests.items() if test.outcome.p < alpha]
-        for n, tests in history.items()
-    }
-    return {n: min(found) for n, found in passes.items() if found}
-
-
-def passes(history: Mapping[int, Mapping[int, Memorization]]) -> str:
-    """The same in words, with the milestone before, by which it is not."""
-    found, texts = onset(history), []
-    for n, tests in history.items():
-        missed = [shown / n for shown in tests if shown / n < found.get(n, inf)]
-        said = [f"by {spaced(round(found[n]))} passes"] if n in found else []
-        said += [f"not by {spaced(round(missed[-1]))}{'' if said else ' passes'}"] if missed else []
-        texts.append(f"at N = {spaced(n)} {', '.join(said)}")
-    return f"The pair is found to memorise (p < 0.01) {'; '.join(texts)}"
 
 
 # Of Glow and the GAN

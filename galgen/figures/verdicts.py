@@ -124,7 +124,7 @@ def rule(claim: Claim, found: Findings, *, gates: bool = True) -> Ruling:
     if gates and sizes is None:
         needed = " and ".join(dict.fromkeys(map(str, claim.needs)))
         run = ", ".join(map(spaced, found.sizes))
-        times = f"{len(claim.needs)} different ones of " * (len(claim.needs) > len(set(claim.needs)))
+        times = "two sizes, " * (len(claim.needs) > len(set(claim.needs)))
         return Ruling(
             NOT_TESTABLE, f"N of this run: {run}", f"the paper's claim is on {times}{needed}", "range"
         )

@@ -62,6 +62,9 @@ def _again(value: object) -> object:
     if isinstance(value, dict):
         if set(value) != {_ITEMS}:
             return {key: _again(each) for key, each in value.items()}
-        pairs = ((_again(key), _again(each)) for key, each in value[_ITEMS])
-        return {tuple(key) if isinstance(key, list) else key: each for key, each in pairs}
+        return {_frozen(key): _again(each) for key, each in value[_ITEMS]}
     return list(map(_again, value)) if isinstance(value, list) else value
+
+
+def _frozen(key: object) -> object:
+    return tuple(map(_frozen, key)) if isinstance(key, list) else key

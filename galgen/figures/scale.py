@@ -1,0 +1,183 @@
+"""The scale of agreement (`galgen.evidence.scale`), drawn, as a table and in words; and along a training."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from galgen.compare.share import LEAST
+from galgen.compare.uncertainty import Estimate
+from galgen.config import PROFILES
+from galgen.evidence.scale import IMAGES, ONE, Agreement, Early
+from galgen.experiment import Experiment
+from galgen.figures.style import COLOURS, MODELS, intervals, shades, spaced
+from galgen.figures.tables import table
+
+KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
+_MOST = 0.999  # a cosine beyond it is drawn at it: artanh of 1 is infinite
+_TICKS = np.array([-0.9, -0.5, 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
+
+
+def _fisher(cosine: np.ndarray) -> np.ndarray:
+    return np.arctanh(np.clip(cosine, -_MOST, _MOST))
+
+
+def scale_figure(found: Agreement) -> Figure:
+    """A panel a view: each two models a point, each kind of two a mean with its interval over trainings."""
+    views, foreign = len(found.scales), found.scales[IMAGES].foreign
+    kinds = sorted(foreign, key=lambda kind: foreign[kind].mean())
+    figure, axes = plt.subplots(1, views, figsize=(8.4, 2.9), sharey=True, squeeze=False)
+    for axis, (view, scale) in zip(axes[0], found.scales.items(), strict=True):
+        rows = [("untrained pair", [found.untrained[view]], None, COLOURS["null"])]
+        for kind in kinds:
+            mark = scale.floor if kind == scale.kind else None
+            rows.append((KINDS[kind], scale.foreign[kind], mark, COLOURS["glow"]))
+        rows.append(("disjoint images", scale.pairs, scale.pair, MODELS["A"]))
+        rows.append(("same images", scale.same, scale.ceiling, MODELS["B"]))
+        for y, (_, values, mark, colour) in enumerate(rows):
+            axis.plot(values, np.full(len(values), y), "o", color=colour, ms=4, alpha=0.5, mew=0)
+            if mark:
+                ends = [mark.value - mark.low], [mark.high - mark.value]
+                axis.errorbar(mark.value, y + 0.3, xerr=ends, color=colour, marker="D", ms=4, capsize=3)
+        axis.set_xscale("function", functions=(_fisher, np.tanh))
+        least = min(min(values, default=1) for _, values, *_ in rows)
+        ticks = _TICKS[max(np.searchsorted(_TICKS, least) - 1, 0) :]
+        axis.set_xticks(ticks, [f"{x:g}" for x in ticks], fontsize=7)
+        axis.set_yticks(range(len(rows)), [name for name, *_ in rows])
+        axis.set_title(fill(view, 18), fontsize=9)
+    axes[0, views // 2].set_xlabel("anomaly cosine, median over latents")
+    return figure
+
+
+def share_table(found: Agreement) -> Markdown:
+    """Floor, pair, ceiling and share, by view."""
+    rows, some = [], found.scales[IMAGES]
+    for view, s in found.scales.items():
+        marks = (s.floor, s.foreign.get(s.kind, ())), (s.pair, s.pairs), (s.ceiling, s.same)
+        beside = ", ".join(f"{KINDS[kind]} {share:.2f}" for kind, share in s.beside.items())
+        rows.append([view, *(_mean(*mark) for mark in marks), s.share or "–", beside or "–"])
+    kind = f" ({KINDS[some.kind]})" if some.kind else ""
+    head = ["", f"floor{kind}", f"{len(some.pairs)} pairs, disjoint images"]
+    head += [f"ceiling: {len(some.same)} pairs, the same images", "share", "share with each kind as floor"]
+    before = (
+        f"Median anomaly cosines at N = {spaced(found.N)}, {found.latents} latents. The 95 % intervals are "
+    )
+    return table(head, rows, before=f"{before}over trainings on these images, and never cover another split:")
+
+
+def share_sentence(found: Agreement, experiment: Experiment) -> str:
+    """How far the pair has come from floor to ceiling; or what that lacks, and which profiles have it."""
+    s, at = found.scales[IMAGES], f"At N = {spaced(found.N)}"
+    if not s.share:
+        return f"{at} there is no share of agreement: {s.missing}.{_elsewhere(experiment)}"
+    lost = [max(1 - end, 0.0) for end in (s.share.high, s.share.low)]
+    left = found.scales[ONE].share
+    parts = [
+        f"{at} two models that share no image agree at {s.pair:.3f}, two of the same images at",
+        f"{s.ceiling:.3f}, and with models of {KINDS[s.kind]}, as long trained, they agree at {s.floor:.3f}.",
+        f"Of the way from that floor to that ceiling the pair has come {s.share}",
+        f"(in what one Gaussian leaves, {left}):" if left else "in images:",
+        f"that it shares no image costs {lost[0]:.0%} to {lost[1]:.0%} of it.",
+        f"An untrained pair agrees at {found.untrained[IMAGES]:.2f}: a cosine alone shows nothing.",
+        "The interval covers other trainings on these images, and never another split.",
+    ]
+    return " ".join(parts)
+
+
+def by_images(found: Agreement, experiment: Experiment) -> str:
+    """What the images do where all begin differently, in a sentence."""
+    s = found.scales[IMAGES]
+    if not len(s.same):
+        return f"Not asked: no two models of the same images are trained here.{_elsewhere(experiment)}"
+    same, apart = _mean(s.ceiling, s.same), _mean(s.pair, s.pairs)
+    return (
+        f"All begin differently: {len(s.same)} pairs of the same images agree at {same}, {len(s.pairs)} of "
+        f"disjoint images at {apart}. The images move it by {np.mean(s.same) - np.mean(s.pairs):+.3f}."
+    )
+
+
+def along_figure(
+    pairs: Mapping[int, Mapping[int, Estimate]], other: Mapping[int, Estimate], kind: str = "galaxies"
+) -> Figure:
+    """Agreement over images shown, by N, and of A and a foreign network of its age; 0 images at the left."""
+    figure, axis = plt.subplots(figsize=(6.6, 3.4))
+    first = min(shown for found in pairs.values() for shown in found if shown) / 4
+    shade, large = shades(list(pairs)), max(pairs)
+
+    def draw(found: Mapping[int, Estimate], **style: object) -> None:
+        intervals(axis, [shown or first for shown in found], found.values(), ls="-", **style)
+
+    for n, found in pairs.items():
+        draw(found, color=shade[n], label=f"A and B, N = {spaced(n)}")
+    if other:
+        name = f"A and {KINDS[kind]}, as long trained, N = {spaced(large)}"
+        draw(other, color=COLOURS["null"], marker="D", label=name)
+    axis.axvspan(first / 1.6, first * 1.6, color=COLOURS["null"], alpha=0.15, lw=0)
+    axis.set(xscale="log", xlabel="images shown", ylabel="anomaly cosine, median", ylim=(None, 1.03))
+    axis.text(first, 0.02, "untrained", transform=axis.get_xaxis_transform(), ha="center", fontsize=8)
+    axis.set_xticks([x for x in axis.get_xticks() if first * 2 < x <= max(map(max, pairs.values()))])
+    axis.minorticks_off()
+    figure.legend(*axis.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
+    return figure
+
+
+def along_sentence(
+    pairs: Mapping[int, Estimate], other: Mapping[int, Estimate], early: Mapping[int, Early]
+) -> str:
+    """That early agreement is the noise passed through, and from when on the pair is above its floor.
+
+    Args:
+        pairs: Of the largest N, by images shown.
+        other: Of A and a foreign network of its age; nothing, if there is none.
+        early: Of the same N.
+    """
+    parts = [
+        f"{each.noise.value:.2f} of {each.agree.value:.2f} after {spaced(shown)}"
+        for shown, each in early.items()
+    ]
+    text = "The noise that A and B begin with makes agreement by itself, if networks pass it through: "
+    text += f"{', '.join(parts)} images shown. Where that is all of it, agreement shows nothing learnt."
+    both = [shown for shown in pairs if shown in other]
+    level = [shown for shown in both if pairs[shown].low <= other[shown].high]
+    since = [shown for shown in both if shown > max(level, default=-1)]
+    if not both:
+        return text
+    when = f"for good from {spaced(since[0])} images on" if since else "at the end no longer, or never"
+    return f"{text} Above a foreign network of its age the pair is, by intervals, {when}."
+
+
+def early_table(found: Mapping[int, Early], N: int) -> Markdown:
+    """What networks have that know nothing, or little: a row an age."""
+    rows = [[spaced(shown), e.agree, e.noise, e.left, e.closer] for shown, e in found.items()]
+    head = ["images shown", "A and B agree", "by their noise alone", "less each model's own Gaussian"]
+    latents = max(each.agree.n for each in found.values())
+    before = (
+        f"The first pair of N = {spaced(N)}: medians of the anomaly cosine, and P(train closer), with 95 % "
+    )
+    return table([*head, "P(train closer)"], rows, before=f"{before}intervals over {latents} latents:")
+
+
+def with_scale(family: str) -> list[str]:
+    """The profiles that train what an interval over trainings takes."""
+    names = []
+    for name, profile in PROFILES.items():
+        s = getattr(profile, family)
+        pairs, kinds = s.more_pairs.get(s.N[-1], s.pairs), Counter(s.foreign)
+        if name != "smoke" and pairs >= LEAST and max(kinds.values(), default=0) > 1:
+            names.append(name)
+    return names
+
+
+def _elsewhere(experiment: Experiment) -> str:
+    names = with_scale(experiment.family.name)
+    return f" The profile {' or '.join(f'`{name}`' for name in names)} trains what it takes." if names else ""
+
+
+def _mean(mark: Estimate | None, values: Sequence[float]) -> str:
+    if mark:
+        return f"{mark:.3f}"
+    return f"{np.mean(values):.3f}" if len(values) else "–"

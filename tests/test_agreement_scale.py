@@ -1,0 +1,182 @@
+"""What an experiment is asked for the scale of agreement, and how it is drawn and worded."""
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from galgen.compare.share import scale
+from galgen.compare.uncertainty import Estimate
+from galgen.config import Parameters
+from galgen.data.dataset import Split
+from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, Early, agreement, along, early
+from galgen.experiment import Experiment, Training
+from galgen.figures import scale as figures
+from galgen.models.sampling import noise, seeded
+
+RNG = np.random.default_rng(0)
+N, SIDE = 30, 8
+IMAGES_OF = {half: RNG.integers(0, 256, (N, 1, SIDE, SIDE), np.uint8) for half in "AB"}
+SHARED = torch.from_numpy(RNG.standard_normal((64, 1, SIDE, SIDE))).float()
+
+
+def made(foreign=(), pairs=3, fails=0):
+    """An experiment whose models draw noise at first, and then what all share, foreign ones a tenth of it.
+
+    At 0 images shown so many of A's images are not finite.
+    """
+    models = {
+        k: (Training(N, "A", 2 * k, 2 * k), Training(N, "B", 2 * k + 1, 2 * k + 1)) for k in range(pairs)
+    }
+    others = [Training(N, "AB"[k], 100 + k, 100 + k, name) for k, name in enumerate(foreign)]
+
+    def flow(gaussian, seeds, start):
+        return SimpleNamespace(images=gaussian.draw(seeds))
+
+    def samples(model, shown=None, count=64):
+        own = torch.from_numpy(np.random.default_rng(model.init).standard_normal(SHARED.shape)).float()
+        if shown == 0:
+            drawn = noise(seeded(range(64)), (1, SIDE, SIDE)) + 0.01 * own
+            drawn[: fails * (model.half == "A")] = torch.nan
+        else:
+            drawn = (0.1 if model.foreign else 1) * SHARED + 0.3 * own
+        return drawn[: count or 64]
+
+    mean = np.zeros((1, SIDE, SIDE))
+    mean[:, 4:] = 1
+    rows = np.arange(N)
+    return SimpleNamespace(
+        sizes=(N,),
+        pair=lambda n, k=0: models[k],
+        pairs=lambda n: list(models.values()),
+        foreign=lambda: others,
+        images=lambda model: IMAGES_OF[model.half],
+        samples=samples,
+        latents=lambda count=None: range(count or 64),
+        family=SimpleNamespace(flow=flow, name="diffusion"),
+        start=torch.zeros(1, SIDE, SIDE),
+        mean_image=mean,
+        profile=SimpleNamespace(samples=64, name="smoke"),
+        train=lambda model: SimpleNamespace(summary={"weights": [8, 16, 32]}),
+        split=lambda n: Split(rows, rows + N, rows),
+        dataset=SimpleNamespace(images=np.concatenate([*IMAGES_OF.values()])),
+    )
+
+
+def test_all_pairs_and_all_foreign_networks_are_asked_at_the_largest_size():
+    found = agreement(made(["galaxies", "galaxies", "leaves"][:2]))
+    assert set(found.scales) == set(found.untrained) == {IMAGES, OWN, ONE} and found.N == N
+    for each in found.scales.values():
+        assert len(each.pairs) == 9 and len(each.same) == 6 and len(each.foreign["galaxies"]) == 2
+    images = found.scales[IMAGES]
+    assert images.pairs.mean() == pytest.approx(1 / 1.09, abs=0.02) and images.foreign["galaxies"].max() < 0.5
+    assert images.share.low < 1 < images.share.high  # nothing is of the images that A's models have seen
+    assert found.untrained[IMAGES] > 0.99 and found.latents == 64
+
+
+def test_the_own_gaussian_is_taken_from_models_of_the_same_images_alike():
+    """The models know nothing of their images, so what is taken away is all that those of one half share."""
+    found = agreement(made(["galaxies", "galaxies"])).scales
+    assert found[OWN].same.mean() > found[OWN].pairs.mean() + 0.02
+    assert found[ONE].same.mean() == pytest.approx(found[ONE].pairs.mean(), abs=0.02)
+
+
+def test_one_pair_has_its_points_and_says_what_is_missing():
+    found = agreement(made(pairs=1))
+    assert found.scales[IMAGES].share is None and "1 and 1" in found.scales[IMAGES].missing
+    assert len(found.scales[IMAGES].pairs) == 1 and not found.scales[IMAGES].foreign
+
+
+def test_the_training_is_followed_from_no_images_on_also_where_some_are_not_finite():
+    experiment = made(["leaves", "galaxies"], fails=10)
+    found, other = along(experiment, "galaxies")
+    assert list(found[N]) == list(other) == [0, 8, 16, 32] and found[N][0].n == 54
+    assert found[N][0].value > 0.99 > found[N][8].value > other[8].value
+    assert along(experiment)[1] == along(made(), "galaxies")[1] == {}
+    assert 0 not in along(made(fails=64))[0][N]
+
+
+def test_early_agreement_is_what_the_noise_makes_and_later_agreement_is_not():
+    found = early(made())
+    assert list(found) == [0, 8, 16, 32]
+    assert found[0].agree.value == pytest.approx(found[0].noise.value, abs=0.01)
+    assert found[32].agree.value > 0.8 > 0.1 > abs(found[32].noise.value)
+    assert all(each.closer.low <= 0.5 <= each.closer.high for each in found.values())
+
+
+def test_the_models_of_a_smoke_run_are_asked_as_they_are_kept(trained):
+    experiment = Experiment(Parameters(profile="smoke", N=12), trained)
+    found = early(experiment)
+    kept = experiment.train(experiment.pair(12)[0]).summary["weights"]
+    assert list(found) == list(dict.fromkeys([0, *kept[:2], kept[-1]]))
+    assert found[0].agree.value > 0.9 and found[0].noise.value > 0.9 and found[0].left.value > 0.9
+
+
+LABELS = ["A"] * 3 + ["B"] * 3 + ["galaxies"] * 2 + ["leaves"]
+
+
+def one(pair=0.95, labels=LABELS):
+    c = np.where(np.equal.outer(np.array(LABELS), np.array(LABELS)), 0.97, pair)
+    for kind, value in (("galaxies", 0.8), ("leaves", 0.3)):
+        which = np.array(LABELS) == kind
+        c[which], c[:, which] = value, value
+    rows = [LABELS.index(label) for label in labels]
+    scales = {view: scale(c[np.ix_(rows, rows)], labels) for view in (IMAGES, OWN, ONE)}
+    return Agreement(4000, 64, scales, dict.fromkeys(scales, 0.99))
+
+
+def test_the_figure_has_a_row_for_each_kind_of_two_models_and_shows_every_point():
+    for labels, names in ((LABELS, ["dead leaves", "other galaxies"]), (["A", "B"], [])):
+        figure = figures.scale_figure(one(labels=labels))
+        assert len(figure.axes) == 3
+        texts = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+        assert texts == ["untrained pair", *names, "disjoint images", "same images"]
+        drawn = sum(len(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() == "o")
+        assert drawn == (1 + 3 + 9 + 6 if names else 2)
+        figure.canvas.draw()
+        plt.close(figure)
+
+
+def test_the_table_and_the_sentence_say_the_share_and_what_it_covers():
+    found = one()
+    said = figures.share_sentence(found, made())
+    assert "come 0.88 [0.88, 0.88]" in said and "costs 12% to 12%" in said and "never another split" in said
+    shown = figures.share_table(found).data
+    assert "never cover another split" in shown and "| 0.88 [0.88, 0.88] |" in shown
+    assert "other galaxies 0.88, dead leaves 0.97" in shown and "9 pairs, disjoint images" in shown
+    assert "6 pairs of the same images agree at 0.970" in figures.by_images(found, made())
+    assert "move it by +0.020" in figures.by_images(found, made())
+
+
+def test_without_three_pairs_the_sentence_names_what_is_missing_and_a_profile_that_has_it():
+    found = one(labels=["A", "B", "galaxies"])
+    assert figures.with_scale("diffusion") == ["laptop", "night"] and figures.with_scale("conditional") == [
+        "night"
+    ]
+    experiment = SimpleNamespace(family=SimpleNamespace(name="conditional"))
+    for said in (figures.share_sentence(found, experiment), figures.by_images(found, experiment)):
+        assert "The profile `night` trains what it takes." in said
+    assert "| – | – |" in figures.share_table(found).data and "| 0.950 |" in figures.share_table(found).data
+
+
+def marks(**values):
+    return {int(k[1:]): Estimate(v, v - 0.01, v + 0.01, 64) for k, v in values.items()}
+
+
+def test_along_the_training_the_words_say_what_the_noise_makes_and_when_the_pair_leaves_the_floor():
+    pairs, other = marks(_0=0.99, _8=0.4, _16=0.7, _32=0.9), marks(_0=0.99, _8=0.2, _16=0.7, _32=0.8)
+    start, end = (Estimate(v, v, v, 64) for v in (0.98, 0.1))
+    known = {0: Early(pairs[0], pairs[0], start, end), 32: Early(pairs[32], pairs[32], end, end)}
+    said = figures.along_sentence(pairs, other, known)
+    assert "0.98 of 0.99 after 0, 0.10 of 0.90 after 32 images shown" in said
+    assert said.endswith("for good from 32 images on.")
+    assert "no longer" in figures.along_sentence(pairs, pairs, known)
+    assert "foreign" not in figures.along_sentence(pairs, {}, known)
+    shown = figures.early_table(known, 30).data
+    assert "| 0 | 0.99 [0.98, 1.00] | 0.98 [0.98, 0.98] |" in shown and "64 latents" in shown
+    figure = figures.along_figure({30: pairs}, other)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["A and B, N = 30", "A and other galaxies, as long trained, N = 30"]
+    plt.close(figure)
