@@ -4,7 +4,7 @@
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
 # make test-browser   those in a browser alone
 # make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
-# make beyond   the numbers of the last two chapters, into results/beyond.json; a quarter of an hour of one core
+# make beyond   the numbers of the chapter "Calibrated distances", into results/beyond.json; minutes of one core
 #               after a book, whose models it takes; make book BEYOND=1 does both
 # make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
 # make lab    the explorer and the chapters, live, in JupyterLab

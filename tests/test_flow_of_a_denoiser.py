@@ -1,12 +1,10 @@
 """The flow of denoisers that can be written down: of Gaussians, whose every number is known."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
-from galgen.compare.flow import decode, encode, grey_bits, inverted, log_density, resolution, walk
+from galgen.compare.flow import decode, encode, inverted, paired_w1, walk
 from galgen.compare.gaussian import Gaussian
 from galgen.models.sampling import ladder
 from galgen.runs.errors import GalgenError
@@ -44,57 +42,49 @@ def test_a_gaussian_is_stretched_as_the_equation_says_and_comes_back():
     assert errors[1] < errors[0] / 3, "second order"
 
 
-def test_the_log_density_of_a_gaussian_is_that_of_the_formula_without_bias():
-    model = gaussian(1)
-    x = decode(model, normal(3, 1), model.mean, LADDER)
-    v, m = model.variances, model.mean.flatten()
-    # the flow begins at N(m, sigma^2), not at that with v added
-    ends = LADDER[0] ** 2 * (v + LADDER[-1] ** 2) / (v + LADDER[0] ** 2)
-    u = (x.flatten(1) - m) @ model.components.T
-    known = -0.5 * (u.square() / ends + ends.log() + math.log(2 * math.pi)).sum(1).numpy()
-    turns = np.array([
-        log_density(model, x, model.mean, LADDER, seeds=range(3 * k, 3 * k + 3)) for k in range(30)
-    ])  # fmt: skip
-    error = turns.std(0) / len(turns) ** 0.5
-    assert (np.abs(turns.mean(0) - known) < 4 * error + 0.05).all()
-    assert (turns.std(0) > 0.1).all(), "a probe is not the trace itself"
-
-
-def test_what_the_integral_cannot_tell_apart_is_its_error_and_two_standard_errors():
-    known = np.random.default_rng(0).normal(3.5, 0.3, 400)
-    told = known + np.random.default_rng(1).normal(0.02, 0.04, 400)
-    assert resolution(told, known) == pytest.approx(0.02 + 2 * 0.04 / 20, abs=0.004)
-    assert resolution(known, known) == 0 and resolution(2 * known - told, known) > 0.015
-
-
-def test_one_dimension_is_one_grey_level_of_255():
-    # uniform on [0, 1] has density 1: 255 values that are equally likely cost a little less than 8 bits
-    assert grey_bits(np.zeros(1), D) == pytest.approx(math.log2(255))
-
-
 def test_the_same_model_gives_z_back_another_of_its_density_does_not_and_a_wider_one_is_seen():
     a, z = gaussian(0), normal(200)
     levels = ladder(10.0, 0.01, 20, 7.0)
     x = decode(a, z, a.mean, levels)
     z_a = encode(a, x, a.mean, levels)
     components = a.components.numpy()
-    for test in inverted(z, z_a, z_a, components).values():
-        assert test.w1_a.value < 0.03 and test.correlation.value > 0.999
+    for found in inverted(z, z_a, z_a, components).values():
+        assert found.test.w1_a.value < 0.03 and found.test.correlation.value > 0.999
     # the same density, the latents turned by one of its symmetries: W1 is blind to that, correlation is not
     turned = (z.flatten(1) @ a.components.T * torch.tensor([1.0, -1.0] * (D // 2))) @ a.components
-    for name, test in inverted(z, z_a, turned.reshape(z.shape), components).items():
-        assert test.w1_b.value < 3 * test.floor + 0.03, name
+    for name, found in inverted(z, z_a, turned.reshape(z.shape), components).items():
+        assert found.test.w1_b.value < 3 * found.test.floor + 0.03, name
         if name != "component 1":
-            assert test.correlation.value < 0.6
+            assert found.test.correlation.value < 0.6
+            assert found.apart.value < 1.5 * found.null[1], name
     wide = gaussian(0, scale=2.0)
-    for test in list(inverted(z, z_a, encode(wide, x, a.mean, levels), components).values())[:2]:
-        assert test.w1_b.low > test.floor and test.correlation_null < 0.25
+    for found in list(inverted(z, z_a, encode(wide, x, a.mean, levels), components).values())[:2]:
+        assert found.test.w1_b.low > found.test.floor and found.test.correlation_null < 0.25
+        assert found.apart.low > found.null[1], "the density is another"
+
+
+def test_w1_is_held_against_normals_that_are_correlated_alike():
+    z, rest, axes = normal(32, 1), normal(32, 2), np.eye(D)
+    near = 0.98 * z + 0.04**0.5 * rest
+    found = inverted(z, near, near, axes)["components 21-64"]
+    assert found.null[0] < 1 < found.null[1] and found.apart.value < 1.5 * found.null[1]
+    assert found.echo == pytest.approx(found.apart.value), "A finds what B finds"
+    null = paired_w1(found.test.correlation.value, 32 * 44)
+    assert found.apart.value * null.mean() == pytest.approx(found.test.w1_b.value)
+    wide = inverted(z, near, 1.3 * near, axes)["components 21-64"]
+    assert wide.apart.low > wide.null[1] and wide.test.correlation.value > 0.9
+
+
+def test_latents_that_are_all_far_are_correlated_with_nothing():
+    z = normal(8)
+    for found in inverted(z, z, 1e9 * torch.ones_like(z), np.eye(D)).values():
+        assert found.test.far == 1 and found.test.correlation.value == 0 and found.test.sd.value == 0
 
 
 def test_a_walk_may_stop_on_the_way_and_a_ladder_goes_down():
     model, z = gaussian(2), normal(2)
     y = model.mean + LADDER[0] * z
-    there = walk(model, y, LADDER[:30])[0]
-    assert torch.allclose(walk(model, there, LADDER[29:])[0], decode(model, z, model.mean, LADDER))
+    there = walk(model, y, LADDER[:30])
+    assert torch.allclose(walk(model, there, LADDER[29:]), decode(model, z, model.mean, LADDER))
     with pytest.raises(GalgenError, match="no ladder"):
         ladder(1.0, 2.0, 40)

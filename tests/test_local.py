@@ -10,7 +10,7 @@ from galgen.runs.errors import GalgenError
 
 SIDE = 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 1, SIDE, SIDE), np.uint8)
-Y = torch.rand(5, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+Y = torch.rand(5, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 SIGMA = torch.tensor([0.05, 0.2, 0.5, 1.0, 5.0])
 
 
@@ -44,6 +44,12 @@ def test_memory_is_the_callers_to_bound_and_changes_nothing():
         torch.testing.assert_close(other, found[0], atol=1e-7, rtol=0)
     assert found[0].shape == Y.shape and found[0].dtype == Y.dtype
     torch.testing.assert_close(Local(IMAGES, 3)(Y[2:3], SIGMA[2:3]), found[0][2:3], atol=1e-7, rtol=0)
+
+
+def test_single_precision_is_enough():
+    for side in (3, 2 * SIDE - 1):
+        exact = Local(IMAGES, side)(Y, SIGMA)
+        torch.testing.assert_close(Local(IMAGES, side)(Y.float(), SIGMA).double(), exact, atol=1e-5, rtol=0)
 
 
 def test_little_noise_gives_the_patches_back_and_much_the_mean():
@@ -82,6 +88,16 @@ def test_a_machine_explains_all_of_itself_and_nothing_of_what_the_gaussian_is():
     assert half.value == pytest.approx(0.75) and half.low <= 0.75 + 1e-6 and half.n == 12
     assert explained(model, linear, 2 * linear - model).value == pytest.approx(-3)
     assert explained(linear, linear, model) is None
+
+
+def test_what_one_machine_explains_beyond_another_is_the_difference_of_their_shares():
+    model, linear, one, other = torch.rand(4, 12, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
+    alone = [explained(model, linear, machine).value for machine in (one, other)]
+    more = explained(model, linear, one, beyond=other)
+    assert more.value == pytest.approx(alone[0] - alone[1])
+    assert explained(model, linear, one, beyond=one).value == 0
+    near = model + 0.01 * (one - model)
+    assert explained(model, linear, near, beyond=other).low > 0
 
 
 def test_a_patch_without_a_middle_and_no_images_are_refused():

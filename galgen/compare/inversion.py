@@ -203,7 +203,7 @@ def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int) -> LevelT
     w1_a, w1_b = (wasserstein(clipped(found), z) for found in (z_a, z_b))
     z, z_b = z.astype(np.float64), clipped(z_b).astype(np.float64)
     mean, sd, norms = z_b.mean(), z_b.std(), np.square(z_b).mean((1, 2, 3))
-    u, v = (z - z.mean()) / z.std(), (z_b - mean) / sd
+    u, v = (z - z.mean()) / z.std(), (z_b - mean) / (sd or 1.0)  # all may be far, and clipped to one value
     r = (u * v).mean()
     orders = permuted(np.arange(len(z)), _SHUFFLES, 0)[1:]
     null = [(u * v[order]).mean() for order in orders]
@@ -234,4 +234,4 @@ def _shared(z: np.ndarray, z_b: np.ndarray) -> float:
     u, v = (np.moveaxis(w, 1, -1).reshape(-1, w.shape[1]) for w in centred)
     cross = u.T @ v
     explained = np.sum(cross * np.linalg.lstsq(u.T @ u, cross)[0])
-    return float(np.sqrt(max(explained, 0) / np.square(v).sum()))
+    return float(np.sqrt(max(explained, 0) / (np.square(v).sum() or 1.0)))

@@ -10,13 +10,11 @@ of S = (J + J^T) / 2, and
 
     asymmetry = |J - J^T| / |J + J^T|      0: symmetric,  1: as much turned as stretched
 
-says what that leaves out. Effective rank: (sum lambda^2)^2 / sum lambda^4, which small eigenvalues, however
-many, do not raise. The first k eigenvectors of two denoisers, in rows U and V, share
-
-    overlap = |U V^T|^2 / k                1: one subspace,  k / d: two random ones in d dimensions.
+says what that leaves out. How much of their eigenvectors two denoisers share is an overlap of subspaces
+(`galgen.compare.directions`).
 
 J v and J^T v cost a few passes through the network (J v is the derivative of J^T w by w, along v), so that
-`leading` finds k eigenvectors by Lanczos' method from a random start. `full` has the whole matrix.
+`leading` finds k eigenvectors by Lanczos' method from a random start.
 
 References:
     Kadkhodaie et al. 2024, https://openreview.net/forum?id=ANvmVS2Yr0. Lehoucq, Sorensen & Yang 1998, ARPACK
@@ -50,21 +48,6 @@ class Spectrum:
     vectors: np.ndarray
     asymmetry: float
 
-    @property
-    def rank(self) -> float:
-        """The effective rank, if all eigenvalues are here."""
-        return float(np.square(self.values).sum() ** 2 / np.power(self.values, 4).sum())
-
-
-def full(denoise: ConditionalDenoiser, y: Tensor, sigma: float, *, chunk: int = 128) -> Spectrum:
-    """All eigenvectors, of the whole Jacobian at an image y (C, H, W) with noise `sigma`."""
-    rows = torch.eye(y.numel()).to(y).reshape(-1, *y.shape)
-    parts = [_pulled(denoise, y, sigma, part) for part in rows.split(chunk)]
-    J = torch.cat(parts).flatten(1).double().numpy()
-    values, vectors = np.linalg.eigh((J + J.T) / 2)
-    asymmetry = float(np.linalg.norm(J - J.T) / np.linalg.norm(J + J.T))
-    return Spectrum(values[::-1], vectors.T[::-1].reshape(-1, *y.shape), asymmetry)
-
 
 def leading(denoise: ConditionalDenoiser, y: Tensor, sigma: float, k: int, *, seed: int = 0) -> Spectrum:
     """The k leading eigenvectors at an image y (C, H, W); the asymmetry is that seen in random directions.
@@ -88,12 +71,6 @@ def leading(denoise: ConditionalDenoiser, y: Tensor, sigma: float, k: int, *, se
     return Spectrum(values[order], vectors.T[order].reshape(-1, *y.shape), float(asymmetry))
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """How much of a subspace another shares; orthonormal rows (k, ...) each."""
-    cross = one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
-    return float(np.square(cross).sum() / len(one))
-
-
 def _products(
     denoise: ConditionalDenoiser, y: Tensor, sigma: float, v: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -107,11 +84,3 @@ def _products(
         (forth,) = torch.autograd.grad(pulled, w, along, retain_graph=True)
         (back,) = torch.autograd.grad(denoised, batch, along)
     return forth.flatten(1).double().numpy(), back.flatten(1).double().numpy()
-
-
-def _pulled(denoise: ConditionalDenoiser, y: Tensor, sigma: float, v: Tensor) -> Tensor:
-    """J^T v of directions v (k, C, H, W)."""
-    with torch.enable_grad():
-        batch = y.expand(v.shape).clone().requires_grad_()
-        denoised = denoise(batch, y.new_full((len(v),), sigma))
-        return torch.autograd.grad(denoised, batch, v.to(y))[0]

@@ -6,17 +6,20 @@ mean
 
     D(y; sigma)_p = sum_i w_i(p) x_i,p,    w(p) = softmax_i(-|y - x_i|^2 over the patch of p / (2 sigma^2)),
 
-which needs one box filter of squared differences a training image. With k the whole image it is the empirical
-denoiser (`galgen.compare.gaussian.Empirical`), which copies; with k = 1 it takes pixels one by one. At the
-rim a patch ends with the image. Patches keep their place, as galaxies are centred: two machines of A's and of
-B's images agree by locality alone, with no network.
+which needs one box filter of squared differences a training image: with R these as a matrix, S R S, where
+S_ij = 1 if |i - j| <= k // 2. With k the whole image it is the empirical denoiser
+(`galgen.compare.gaussian.Empirical`), which copies; with k = 1 it takes pixels one by one. At the rim a patch
+ends with the image. Patches keep their place, as galaxies are centred: two machines of A's and of B's images
+agree by locality alone, with no network.
 
 *What does a machine explain?* Let D be a network and g the denoiser of a Gaussian of its training images. Of
 what g leaves of D, on images y with noise sigma, a machine M explains
 
     1 - sum |D(y) - M(y)|^2 / sum |D(y) - g(y)|^2,
 
-which is 1 for D itself, 0 for g, and below 0 for one that is farther off than g.
+which is 1 for D itself, 0 for g, and below 0 for one that is farther off than g. What M explains beyond
+another machine is the difference of their shares. Of A's own images beyond B's, at one k, it is what A
+remembers, and not what any such images tell.
 
 References:
     Kamb & Ganguli 2025, https://arxiv.org/abs/2412.20292. Niedoba et al. 2025,
@@ -28,7 +31,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from galgen.compare.uncertainty import Estimate, ratio
 from galgen.runs.errors import GalgenError
@@ -46,7 +48,7 @@ class Local:
 
     images: np.ndarray
     side: int
-    chunk: int = 64
+    chunk: int = 8
 
     def __post_init__(self):
         if self.side < 1 or self.side % 2 == 0:
@@ -56,40 +58,45 @@ class Local:
 
     @torch.inference_mode()
     def __call__(self, y: Tensor, sigma: Tensor) -> Tensor:
-        """Of y (B, 1, H, W) the posterior mean at the noise levels sigma (B,)."""
-        noise = 2 * sigma.double().square().reshape(-1, 1, 1)
-        best = torch.full((len(y), *y.shape[2:]), -torch.inf, dtype=torch.float64)
+        """Of y (B, 1, H, W) the posterior mean at the noise levels sigma (B,), in the precision of y."""
+        noise = 2 * sigma.to(y).square().reshape(-1, 1, 1, 1)
+        best = torch.full((len(y), *y.shape[2:]), -torch.inf, dtype=y.dtype)
         weight, total = torch.zeros_like(best), torch.zeros_like(best)
         for first in range(0, len(self.images), self.chunk):
-            known = torch.from_numpy(np.array(self.images[first : first + self.chunk])).double()[:, 0] / 255
-            fit = -self._boxed((y.double() - known).square()) / noise[:, None]  # (B, chunk, H, W)
+            known = torch.from_numpy(np.array(self.images[first : first + self.chunk]))[:, 0].to(y) / 255
+            fit = -self._boxed((y - known).square()) / noise  # (B, chunk, H, W)
             top = torch.maximum(best, fit.amax(1))
-            old, new = (best - top).exp(), (fit - top[:, None]).exp()
+            # a weight below e^-60 counts for nothing, and denormal numbers are slow
+            old, new = (best - top).exp(), (fit - top[:, None]).clamp_min(-60).exp()
             weight, total = old * weight + new.sum(1), old * total + (new * known).sum(1)
             best = top
-        return (total / weight)[:, None].to(y.dtype)
+        return (total / weight)[:, None]
 
     def _boxed(self, square: Tensor) -> Tensor:
-        """Sums over the patch of each pixel, along the columns and then along the rows."""
-        for kernel in ((self.side, 1), (1, self.side)):
-            half = tuple(size // 2 for size in kernel)
-            square = avg_pool2d(square, kernel, 1, half, divisor_override=1)
-        return square
+        """Sums over the patch of each pixel, along the rows and then along the columns."""
+        rows, columns = (
+            (torch.arange(n)[:, None] - torch.arange(n)).abs() <= self.side // 2 for n in square.shape[-2:]
+        )
+        return rows.to(square) @ (square @ columns.to(square))
 
 
-def explained(model: Tensor, linear: Tensor, machine: Tensor) -> Estimate | None:
+def explained(
+    model: Tensor, linear: Tensor, machine: Tensor, beyond: Tensor | None = None
+) -> Estimate | None:
     """The share that a machine explains of what a Gaussian leaves, with Fieller's interval over images.
 
     Args:
         model: D(y) of a network, (n, C, H, W), n of two or more.
         linear: g(y) of the same noisy images.
         machine: M(y) of them.
+        beyond: Of another machine, whose share is subtracted; by default g's, which is 0.
 
     Returns:
         None where the Gaussian may leave nothing.
     """
-    left, missed = (
-        (model - other).double().square().flatten(1).sum(1).numpy() for other in (linear, machine)
+    left, missed, otherwise = (
+        (model - other).double().square().flatten(1).sum(1).numpy()
+        for other in (linear, machine, linear if beyond is None else beyond)
     )
-    parts = np.stack([left - missed, left])
+    parts = np.stack([otherwise - missed, left])
     return ratio(*parts.mean(1), np.cov(parts) / len(left), freedom=len(left) - 1, n=len(left))

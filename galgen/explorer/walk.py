@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.compare.directions import overlap
 from galgen.compare.flow import walk
-from galgen.compare.jacobian import leading, overlap
+from galgen.compare.jacobian import leading
 from galgen.data import similarity
 from galgen.explorer.answers import Explorer, Row, Stamp
 from galgen.figures.style import spaced
@@ -31,7 +32,7 @@ def path(explorer: Explorer, N: int, half: str, number: int) -> list[Tensor]:
     z = noise(seeded(experiment.latents(number + 1)[number:]), experiment.start.shape)
     places = [experiment.start + LADDER[0] * z]
     for step in pairwise(LADDER):
-        places.append(walk(net, places[-1], step)[0])
+        places.append(walk(net, places[-1], step))
     return places
 
 
