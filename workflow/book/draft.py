@@ -27,6 +27,10 @@ from workflow.book.runs import Run
 HEADLINE = "00_headline"
 CHAPTER_MINUTES = 3.0  # of a core, more than most take
 _PENDING = "*not computed yet*"
+_PUBLISHED = (
+    "**Published models.** These are not yet the models of this run, which is training its own. The project "
+    "comes with them; settings and galaxies are the same."
+)
 
 
 def to_come(notebook: Path, words: str) -> nbformat.NotebookNode:
@@ -103,6 +107,8 @@ def published_headline(run: Run, notebook: Path) -> Path | None:
                 "from galgen.explorer.published import WithPublished\n\n"
                 "experiment = Experiment(parameters, WithPublished())",
             )
+        title, rest = source.cells[0].source.split("\n", 1)
+        source.cells[0].source = f"{title}\n\n{_PUBLISHED}\n{rest}"
         changed = run.folder / "draft" / "published" / notebook.name
         changed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(source, changed)
