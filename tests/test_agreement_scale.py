@@ -178,5 +178,5 @@ def test_along_the_training_the_words_say_what_the_noise_makes_and_when_the_pair
     assert "| 0 | 0.99 [0.98, 1.00] | 0.98 [0.98, 0.98] |" in shown and "64 latents" in shown
     figure = figures.along_figure({30: pairs}, other)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["A and B, N = 30", "A and other galaxies, as long trained, N = 30"]
+    assert labels == ["A and B, N = 30", "A and other galaxies,\nof the same age, N = 30"]
     plt.close(figure)

@@ -46,7 +46,10 @@ from pathlib import Path
 step, *given = sys.argv[1:]
 files = [Path(text) for text in given if text.startswith("build/")]
 if step == "render":
-    files.insert(0, files[0].parents[1] / "html" / "index.html")
+    page = files[0].parents[1] / "html" / "index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.touch()
+    files.insert(0, files[0].parents[1] / "results.json")
 if step == "chapter":
     files.reverse()
     files = files[1:]
@@ -101,6 +104,7 @@ def project(tmp_path, monkeypatch):
                 each.forget_failure()
                 (each.folder / "html").mkdir(parents=True, exist_ok=True)
                 (each.folder / "html" / "index.html").touch()
+                (each.folder / "results.json").touch()
         return int(any(errors.get((N,)) for N in run.parameters.N))
 
     monkeypatch.setattr(sweep, "_snakemake", make)
@@ -357,7 +361,7 @@ def test_a_sweep_makes_the_smallest_first_and_goes_on_where_one_fails(made):
         N: [k for k, (_, run) in enumerate(order) if run == f"smoke-simulated-N{N}"] for N in (8, 12, 24)
     }
     assert max(books[8]) < min(books[12]) < max(books[12]) < min(books[24])
-    there = {N: (made / f"build/smoke-simulated-N{N}/html/index.html").is_file() for N in books}
+    there = {N: (made / f"build/smoke-simulated-N{N}/results.json").is_file() for N in books}
     assert there == {8: True, 12: False, 24: True}
     assert not (made / "build" / "smoke-simulated-N8-12-24" / "html").exists()
     assert snakemake(made, "book", "--forcerun", "html", N="8").returncode == 0
@@ -376,7 +380,7 @@ def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
         "data.json",
         "chapters/01_data.ipynb",
         "trainings/diffusion-N8-A0-0.json",
-        "html/index.html",
+        "results.json",
     ):
         given = json.loads((made / run.folder / name).read_text())["given"]
         assert given[given.index("--data") + 1] == data
@@ -471,7 +475,7 @@ def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_
     assert to_do() == set(), "what no chapter reaches, and a comment, void nothing"
     edit("models/unet.py", "bias=False", "bias=not True")
     again = to_do()
-    assert again >= {"trainings/diffusion-N8-A0-0", "chapters/02_diffusion.ipynb", "html/index.html"}
+    assert again >= {"trainings/diffusion-N8-A0-0", "chapters/02_diffusion.ipynb", "results"}
     assert not {"data", "chapters/01_data.ipynb"} & again, "they do not reach what was edited"
     of_it = tuple(f"trainings/{name}" for name in ("diffusion", "conditional", "clock"))
     assert all(name.startswith(of_it) for name in again if name.startswith("trainings"))

@@ -104,7 +104,7 @@ def along_figure(
     pairs: Mapping[int, Mapping[int, Estimate]], other: Mapping[int, Estimate], kind: str = "galaxies"
 ) -> Figure:
     """Agreement over images shown, by N, and of A and a foreign network of its age; 0 images at the left."""
-    figure, axis = plt.subplots(figsize=(6.6, 3.4))
+    figure, axis = plt.subplots(figsize=(8, 3.2))
     first = min(shown for found in pairs.values() for shown in found if shown) / 4
     shade, large = shades(list(pairs)), max(pairs)
 
@@ -114,14 +114,14 @@ def along_figure(
     for n, found in pairs.items():
         draw(found, color=shade[n], label=f"A and B, N = {spaced(n)}")
     if other:
-        name = f"A and {KINDS[kind]}, as long trained, N = {spaced(large)}"
+        name = f"A and {KINDS[kind]},\nof the same age, N = {spaced(large)}"
         draw(other, color=COLOURS["null"], marker="D", label=name)
     axis.axvspan(first / 1.6, first * 1.6, color=COLOURS["null"], alpha=0.15, lw=0)
     axis.set(xscale="log", xlabel="images shown", ylabel="anomaly cosine, median", ylim=(None, 1.03))
     axis.text(first, 0.02, "untrained", transform=axis.get_xaxis_transform(), ha="center", fontsize=8)
     axis.set_xticks([x for x in axis.get_xticks() if first * 2 < x <= max(map(max, pairs.values()))])
     axis.minorticks_off()
-    figure.legend(*axis.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
+    figure.legend(*axis.get_legend_handles_labels(), fontsize=8, loc="outside right upper")
     return figure
 
 
