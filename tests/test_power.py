@@ -124,11 +124,12 @@ def test_without_a_committed_file_there_is_nothing(tmp_path):
 
 
 def test_a_part_displaces_what_it_asks_anew_and_nothing_else():
-    new = RUN | {"parts": [part("new", record("agreement", 1), fault("distribution", "size", 0.5, 20))]}
+    new = RUN | {"parts": [part("new", record("agreement", 1), fault("distribution", "blur", 0.2, 20))]}
     found = joined(RUN, new)
     assert [each["commit"] for each in found["parts"]] == [*(p["commit"] for p in RUN["parts"]), "new"]
     assert power.records(found, question="agreement") == [record("agreement", 1)]
-    assert [r["level"] for r in power.records(found, question="distribution", alternative="size")] == [0.5]
+    blur = power.records(found, question="distribution", alternative="blur")
+    assert {r["level"]: r["rejected"] for r in blur} == {0.1: 13, 0.2: 20, 0.3: 13}
     assert len(power.records(found)) == len(power.records(RUN))
     assert joined(RUN | {"sha256": "1"}, new) == joined({}, new) == new
     again = joined(found, RUN | {"parts": [part("last", *power.records(found))]})
@@ -173,6 +174,11 @@ def test_the_gaussians_are_asked_where_they_can_change_the_answer_and_the_counts
         assert whole.outcome.p >= exchange_test(*models, permutations=999, seed=turn).margin.p
         p.append(whole.outcome.p)
     assert found["memorization", 0.0]["rejected"] == sum(np.array(p) < ALPHA)
+
+
+def test_a_cell_can_be_asked_alone(bench):
+    found = bench.only(["agreement", "distribution", "energy difference"], [("size", 0.2)])
+    assert [(r["question"], r["alternative"], r["level"]) for r in found] == [("distribution", "size", 0.2)]
 
 
 def test_a_blur_blurs_and_leaves_the_light(bench):
