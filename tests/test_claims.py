@@ -303,6 +303,8 @@ def test_runs_are_alike_where_all_have_a_claim_of_a_family_and_say_the_same():
     one = claims.kept_claims(claims.rulings([of_denoiser()], "same", "new"))
     other = claims.kept_claims(claims.rulings([of_denoiser(share=0.5)], "same", "new"))
     assert "in 1 of the 2 places" in claims.alike({"a": one, "b": other})
+    older = claims.alike({"a": one, "b": other, "c": [{"claim": "x", "verdict": "held"}]})
+    assert "in 1 of the 2 places" in older and older.endswith("with other claims: c.")
     assert claims.beside({"a": one, "b": other}).data.count("| diffusion |") == 2
 
 

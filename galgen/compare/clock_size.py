@@ -186,7 +186,7 @@ def elapsed(gap: Gap, N: int, smaller: Mapping[int, Sequence[Gap]]) -> Elapsed:
         )
     else:
         said = "no smaller N has an onset by which to predict one"
-    words = f"At N = {spaced(N)} {spaced(shown)} images were shown, each {shown / N:.3g} times; {said}. "
+    words = f"At N = {spaced(N)}, {spaced(shown)} images were shown, each {shown / N:.3g} times; {said}. "
     return Elapsed(N, shown, end, gap.onset(), predicted, words + f"The gap is {end} dB.")
 
 

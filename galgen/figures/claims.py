@@ -174,9 +174,9 @@ def claims_table(found: Rulings) -> Markdown:
     for (claim, label), ruling in found.items():
         text = "" if claim is last else claim.text
         source = "" if claim is last else f"{claim.source}; {{numref}}`{claim.figure}`"
-        rows.append([text, source, label, f"**{ruling.verdict}**: {ruling.reason}", ruling.numbers])
+        rows.append([text, source, f"{label}: **{ruling.verdict}**, {ruling.reason}", ruling.numbers])
         last = claim
-    return table(["claim", "in the paper; here", "family", "in this run", "numbers"], rows)
+    return table(["claim", "in the paper; here", "in this run", "numbers"], rows)
 
 
 def margins() -> Markdown:
@@ -225,9 +225,7 @@ def kept_claims(found: Rulings) -> list[dict]:
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     """The claims of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
-    claims = {
-        name: {(one["claim"], one.get("family", "")): one for one in kept} for name, kept in runs.items()
-    }
+    claims = {name: _places(kept) for name, kept in runs.items()}
     rows = []
     for place in dict.fromkeys(chain(*claims.values())):
         found = (kept.get(place) for kept in claims.values())
@@ -236,10 +234,16 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
 
 
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
-    """In how many claims runs have the same verdict."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for one in chain(*runs.values()):
-        said.setdefault((one["claim"], one.get("family", "")), []).append(one["verdict"])
-    shared = [verdicts for verdicts in said.values() if len(verdicts) == len(runs)]
-    same = sum(len(set(verdicts)) == 1 for verdicts in shared)
-    return f"The verdict is the same in {same} of the {len(shared)} places that every run was asked."
+    """In how many claims runs have the same verdict; those of an older book, of other claims, are named."""
+    claims = {name: _places(kept) for name, kept in runs.items()}
+    older = [name for name, kept in claims.items() if not kept]
+    asked = [kept for kept in claims.values() if kept]
+    shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
+    same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
+    said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
+    return said + f" Of an older book, with other claims: {', '.join(older)}." * bool(older)
+
+
+def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
+    """By claim and family; claims of older books have no key."""
+    return {(one["claim"], one["family"]): one for one in kept if "key" in one}

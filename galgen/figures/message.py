@@ -46,8 +46,8 @@ def message(
         else "So there was time to memorize. "
     )
     if clock:
-        text += "Smaller networks, trained until they memorize: that the onset grows in proportion to N is "
-        text += f"{clock.verdict} ({clock.reason}). "
+        text += f"Of smaller networks, trained until they memorize: “{clock.text}” "
+        text += f"{clock.verdict.capitalize()}, {clock.reason}. "
     last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
     fine, coarse = (
         [board[q].value for board in last.values() if q in board]

@@ -29,7 +29,9 @@ def new_images(found: Findings, N: int, margin: float) -> Ruling:
     """Whether no pair favours its training images by more than the margin beyond its null."""
     closer = {pair.closer: _bar(pair, margin) for pair in found.pairs[N]}
     excess = [Estimate(e.value - bar, e.low - bar, e.high - bar, e.n) for e, bar in closer.items()]
-    said = ", ".join(f"{pair.closer} (shrunk Gaussians {pair.linear:.2f})" for pair in found.pairs[N])
+    said = (
+        f"{_said(closer)} (shrunk Gaussians {', '.join(sorted({f'{p.linear:.2f}' for p in found.pairs[N]}))})"
+    )
     words = "few of its samples can be copies", "its samples favour its training images"
     return within(f"P(train closer) {said} at N = {spaced(N)}", excess, -inf, 0, words)
 
