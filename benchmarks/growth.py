@@ -100,7 +100,7 @@ def questions(folder: Path) -> None:
 
     pair = two_models(a, b, data.images, sets, mean=mean)
     reference = data.images[sets.validation]
-    found = scores(a, b, reference, pair, mean=mean, morphology=measured, permutations=1000)
+    found = scores(a, b, reference, pair, morphology=measured, permutations=1000)
     assert set(found) == set(QUESTIONS)
 
 

@@ -297,7 +297,7 @@ def test_growth_has_a_column_for_each_size_and_gaps_where_nothing_was_measured(t
     ("chapter", "shown"),
     [
         ("01_data", set()),
-        ("10_conclusions", {"night"}),
+        ("10_conclusions", {"power"}),
         ("11_real_and_simulated", {"laptop-sdss_real_9200_64", "laptop-simulated"}),
         ("12_power", {"power"}),
         ("13_calibrated_distances", {"beyond", "power"}),

@@ -197,7 +197,9 @@ def test_plan_train_and_the_store(tmp_path, monkeypatch, capsys):
         "diffusion-N8-A0-1",
         "diffusion-N8-A100-100-galaxies",
     } <= set(names)
-    assert [record["images_shown"] for record in plan] == [512] * 6 + [256] * 2
+    assert [record["images_shown"] for record in plan] == [512] * 8 + [
+        256
+    ] * 2  # A, B, the 2 x 2 and three of other images
     out = tmp_path / "stamp.json"
     assert main(["train", "diffusion-N4-A0-0", *options, "--out", str(out)]) == 0
     key = json.loads(out.read_text())["key"]
