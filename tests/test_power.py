@@ -102,6 +102,7 @@ def test_sizes_too_large_for_luck_are_bold_and_the_sum_has_what_luck_gives():
     low, high = stats.binom.interval(0.99, 800, 0.01)
     said = power.size_answer({"simulated": RUN})  # of memorization the exchange alone
     assert said.startswith("17 of 800 reject") and f"{low:.0f} to {high:.0f}" in said
+    assert said.endswith("rejects 9 of 200.")
 
 
 def test_the_note_says_whose_numbers_these_are():

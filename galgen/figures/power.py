@@ -31,7 +31,8 @@ _FAULTS = {
     "latents in common": ("latents at which B draws A's galaxy", "{} of the latents"),
 }
 _OF_IMAGES = list(_FAULTS)[:5]
-_HERE = (*QUESTIONS, "exchange alone", "energy difference")
+_HERE = [*QUESTIONS, "energy difference"]
+_HERE.insert(2, "exchange alone")  # the first of the two nulls of memorization
 _NO_FAULT = ("", "nothing changed")  # of real galaxies, and of fresh ones like those with a fault
 MISSING = "**Not measured yet:** `results/power.json` holds no simulated galaxies; `make power` makes it."
 
@@ -181,7 +182,8 @@ def size_table(runs: Mapping[str, Mapping], after: str = "") -> Markdown:
     """
     found = {name: {k: r for k, r in _nothing(run).items() if k[0] in _HERE} for name, run in runs.items()}
     rows = []
-    for question, n in dict.fromkeys(key for each in found.values() for key in each):
+    keys = {key for each in found.values() for key in each}
+    for question, n in sorted(keys, key=lambda key: (_HERE.index(key[0]), key[1] or 0)):
         cells = [_cell(each.get((question, n)), runs[name]["alpha"]) for name, each in found.items()]
         rows.append([question, spaced(n) if n else "any", *cells])
     return table(["question", "N", *(f"{name}: rejected" for name in found)], rows, after=after)
@@ -190,16 +192,22 @@ def size_table(runs: Mapping[str, Mapping], after: str = "") -> Markdown:
 def size_answer(runs: Mapping[str, Mapping]) -> str:
     """All tests of the scoreboard where there is nothing to find: how many reject, and how many may by luck.
 
-    Of memorization the exchange alone is counted, which no test of both nulls can exceed.
+    Of memorization the exchange alone is counted: the test of both nulls never rejects more often.
     """
-    counted = {*QUESTIONS, "exchange alone"} - {"memorization"}
-    tests = [r for run in runs.values() for (question, _), r in _nothing(run).items() if question in counted]
+    tests = [(question, r) for run in runs.values() for (question, _), r in _nothing(run).items()]
     alpha = next(iter(runs.values()))["alpha"]
-    rejected, total = (sum(record[name] for record in tests) for name in ("rejected", "tests"))
+
+    def counts(*questions: str) -> tuple[int, int]:
+        asked = [record for question, record in tests if question in questions]
+        return sum(r["rejected"] for r in asked), sum(r["tests"] for r in asked)
+
+    rejected, total = counts("exchange alone", *(q for q in QUESTIONS if q != "memorization"))
     low, high = stats.binom.interval(0.99, total, alpha)
+    both, all_both = counts("memorization")
     return (
         f"{rejected} of {spaced(total)} reject at p < {alpha:g}, where luck alone gives {low:.0f} to "
-        f"{high:.0f} (99 % of the time)."
+        f"{high:.0f} (99 % of the time), *exchange alone* for memorization. That has to exceed both nulls "
+        f"and rejects {both} of {spaced(all_both)}."
     )
 
 
@@ -217,7 +225,8 @@ def power_note(runs: Mapping[str, Mapping], *questions: str) -> str:
             for part in run["parts"]
             if not questions or {record["question"] for record in part["records"]} & set(questions)
         ]
-        said.append(f"{name}, profile {run['profile']}, {run['count']} samples, {', '.join(made)}")
+        made = ", ".join(dict.fromkeys(made))
+        said.append(f"{name}, profile {run['profile']}, {run['count']} samples, {made}")
     return "; ".join(said)
 
 
@@ -241,7 +250,7 @@ def _nothing(run: Mapping) -> dict[tuple[str, int | None], Mapping]:
 
 
 def _size(fault: str, level: float) -> str:
-    return f"{level:g} pixels" if fault == "blur" else f"{100 * level:.0f} %"
+    return f"{level:g} pixels" if fault == "blur" else "all" if level == 1 else f"{100 * level:.0f} %"
 
 
 def _listed(parts: Iterable[str], comma: str = ", ") -> str:
