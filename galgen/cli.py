@@ -191,7 +191,12 @@ def verify(dataset: Path, /) -> None:
 
 
 @data.command
-def prepare(*, asked: Asked = Asked(), out: _Outcome = None) -> None:
+def prepare(
+    *,
+    asked: Asked = Asked(),
+    out: _Outcome = None,
+    others: Annotated[bool, _help("Also those that foreign models see.")] = True,
+) -> None:
     """Get the data of an experiment into the run store."""
     from galgen import costs
     from galgen.experiment import every_family
@@ -201,7 +206,7 @@ def prepare(*, asked: Asked = Asked(), out: _Outcome = None) -> None:
     sets = experiment.split()  # fails here, before any other galaxies are made, when there are too few images
     found = {"split": {name: len(rows) for name, rows in vars(sets).items()}}
     sets = {"dataset": experiment.dataset}
-    sets |= {name: experiment.foreign_dataset(name) for name in experiment.strangers}
+    sets |= {name: experiment.foreign_dataset(name) for name in experiment.strangers if others}
     for role, dataset in sets.items():
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
     costs.check(experiment.store.root, [r for each in experiments.values() for r in each.to_train()])

@@ -62,9 +62,9 @@ def _settled(asked: cli.Asked) -> cli.Asked:
 
 
 @_step
-def prepare(*, asked: cli.Asked = cli.Asked(), out: Path | None = None) -> None:
-    """Get the data of a run into the store."""
-    cli.prepare(asked=_settled(asked), out=out)
+def prepare(*, asked: cli.Asked = cli.Asked(), out: Path | None = None, others: bool = False) -> None:
+    """Get the data of a run into the store, first its own and then those that foreign models see."""
+    cli.prepare(asked=_settled(asked), out=out, others=others)
 
 
 @_step
