@@ -143,7 +143,9 @@ def bind(run: Run, source: Path, notebooks: Path, cores: int) -> Path | None:
             now = datetime.datetime.now(datetime.UTC)
             words = {name: f"at most {m:.0f} minutes from {now:%H:%M} UTC" for name, m in left.items()}
             pages = {name: to_come(notebooks / f"{name}.ipynb", text) for name, text in words.items()}
-            preview = published_headline(run, notebooks / f"{HEADLINE}.ipynb") if HEADLINE in left else None
+            # not for the first draft, which nobody shall wait for
+            wanted = HEADLINE in left and (run.folder / "html").is_dir()
+            preview = published_headline(run, notebooks / f"{HEADLINE}.ipynb") if wanted else None
             banner = {"done": len(executed), "of": len(names), "published": preview is not None}
             banner["words"] = words[max(left, key=left.get)] if left else "a minute or two"
             if preview:
