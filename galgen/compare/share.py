@@ -29,10 +29,9 @@ The share has Fieller's interval (`galgen.compare.uncertainty.ratio`), with Stud
 
     P[(sum_g error_g)^2 <= sum_g t_g^2 V_g] >= .95        whatever the variances,
 
-V_F counts (t_1 / t_4)^2 times. Of made-up models whose share is known, of three and three, two and one
-(tests/test_share.py), the intervals that are printed hold it in 99 % where the share is .87 or more and all
-trainings scatter alike, in 93 to 98 % where foreign ones scatter five times as much; with V_F as it is that
-would be 81 to 92 %.
+V_F counts (t_1 / t_4)^2 times. Of made-up models whose share, .2 to .99, is known (three, three, two and one;
+tests/test_share.py) the intervals that are printed hold it in 99 % where all trainings scatter alike, and in
+93 to 98 % where foreign ones scatter five times as much; there V_F as it is would leave 81 to 92 %.
 
 It is an interval over *trainings*, on these images and from these latents. It never covers another split;
 other latents, 256 of them, move the share of simulated galaxies by .01.

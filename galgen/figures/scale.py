@@ -18,12 +18,12 @@ from galgen.figures.style import COLOURS, MODELS, intervals, shades, spaced
 from galgen.figures.tables import table
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
-_MOST = 0.999  # a cosine beyond it is drawn at it: artanh of 1 is infinite
+_MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite
 _TICKS = np.array([-0.9, -0.5, 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
 
 
 def _fisher(cosine: np.ndarray) -> np.ndarray:
-    return np.arctanh(np.clip(cosine, -_MOST, _MOST))
+    return np.arctanh(np.clip(cosine, -0.9999, 0.9999))
 
 
 def scale_figure(found: Agreement) -> Figure:
@@ -32,22 +32,35 @@ def scale_figure(found: Agreement) -> Figure:
     kinds = sorted(foreign, key=lambda kind: foreign[kind].mean())
     figure, axes = plt.subplots(1, views, figsize=(8.4, 2.9), sharey=True, squeeze=False)
     for axis, (view, scale) in zip(axes[0], found.scales.items(), strict=True):
-        rows = [("untrained pair", [found.untrained[view]], None, COLOURS["null"])]
+        untrained = [x for x in [found.untrained[view]] if np.isfinite(x)]
+        rows = [("untrained pair", untrained, None, COLOURS["null"])]
         for kind in kinds:
             mark = scale.floor if kind == scale.kind else None
             rows.append((KINDS[kind], scale.foreign[kind], mark, COLOURS["glow"]))
         rows.append(("disjoint images", scale.pairs, scale.pair, MODELS["A"]))
-        rows.append(("same images", scale.same, scale.ceiling, MODELS["B"]))
+        if len(scale.same):
+            rows.append(("same images", scale.same, scale.ceiling, MODELS["B"]))
         for y, (_, values, mark, colour) in enumerate(rows):
-            axis.plot(values, np.full(len(values), y), "o", color=colour, ms=4, alpha=0.5, mew=0)
+            axis.plot(
+                np.clip(values, -_MOST, _MOST),
+                np.full(len(values), y),
+                "o",
+                color=colour,
+                ms=4,
+                alpha=0.5,
+                mew=0,
+            )
             if mark:
                 ends = [mark.value - mark.low], [mark.high - mark.value]
                 axis.errorbar(mark.value, y + 0.3, xerr=ends, color=colour, marker="D", ms=4, capsize=3)
         axis.set_xscale("function", functions=(_fisher, np.tanh))
         least = min(min(values, default=1) for _, values, *_ in rows)
         ticks = _TICKS[max(np.searchsorted(_TICKS, least) - 1, 0) :]
+        most = max(max(values, default=0) for _, values, *_ in rows)
+        axis.set_xlim(ticks[0], np.tanh(np.arctanh(min(most, _MOST)) + 0.1))
         axis.set_xticks(ticks, [f"{x:g}" for x in ticks], fontsize=7)
         axis.set_yticks(range(len(rows)), [name for name, *_ in rows])
+        axis.set_ylim(-0.5, len(rows) - 0.4)
         axis.set_title(fill(view, 18), fontsize=9)
     axes[0, views // 2].set_xlabel("anomaly cosine, median over latents")
     return figure
@@ -61,12 +74,11 @@ def share_table(found: Agreement) -> Markdown:
         beside = ", ".join(f"{KINDS[kind]} {share:.2f}" for kind, share in s.beside.items())
         rows.append([view, *(_mean(*mark) for mark in marks), s.share or "–", beside or "–"])
     kind = f" ({KINDS[some.kind]})" if some.kind else ""
-    head = ["", f"floor{kind}", f"{len(some.pairs)} pairs, disjoint images"]
-    head += [f"ceiling: {len(some.same)} pairs, the same images", "share", "share with each kind as floor"]
-    before = (
-        f"Median anomaly cosines at N = {spaced(found.N)}, {found.latents} latents. The 95 % intervals are "
-    )
-    return table(head, rows, before=f"{before}over trainings on these images, and never cover another split:")
+    head = ["", f"floor{kind}", f"disjoint images ({len(some.pairs)})"]
+    head += [f"ceiling: the same images ({len(some.same)})", "share", "share with each kind as floor"]
+    before = f"Median anomaly cosines at N = {spaced(found.N)}, {found.latents} latents; in brackets, pairs. "
+    before += "The 95 % intervals are over trainings on these images, and never cover another split:"
+    return table(head, rows, before=before)
 
 
 def share_sentence(found: Agreement, experiment: Experiment) -> str:
