@@ -56,6 +56,7 @@ _Sizes = Annotated[tuple[int, ...] | None, Parameter("--N", converter=_whole, co
 _Side = Annotated[Whole, _help("Side of the images, pixels.")]
 _Folder = Annotated[Path, _help("Folder to make.")]
 _Outcome = Annotated[Path | None, _help("Also write the outcome to this JSON file.")]
+_Others = Annotated[bool, _help("Also the data that foreign models see.")]
 _Store = Annotated[Path | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
 _PURPOSES = "; ".join(f"{name}: {profile.purpose}" for name, profile in PROFILES.items())
 
@@ -191,12 +192,7 @@ def verify(dataset: Path, /) -> None:
 
 
 @data.command
-def prepare(
-    *,
-    asked: Asked = Asked(),
-    out: _Outcome = None,
-    others: Annotated[bool, _help("Also those that foreign models see.")] = True,
-) -> None:
+def prepare(*, asked: Asked = Asked(), out: _Outcome = None, others: _Others = True) -> None:
     """Get the data of an experiment into the run store."""
     from galgen import costs
     from galgen.experiment import every_family
