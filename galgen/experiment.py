@@ -216,10 +216,10 @@ class Experiment(Trainings):
         """Under which key the store has, or will have, each model of the family."""
         found = {t.name: self.store.find(**self.identity(t)) for t in self.trainings()}
         # what stands for a model that was not trained here has a key of its own
-        return {t.name: run.key if (run := found[t.name]) else self._key(t) for t in self.trainings()}
-
-    def _key(self, training: Training) -> str:
-        return self.store.key(**self.identity(training))
+        return {
+            t.name: run.key if (run := found[t.name]) else self.store.key(**self.identity(t))
+            for t in self.trainings()
+        }
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""

@@ -55,6 +55,10 @@ class TrainingSettings(Closed, strict=True):
         wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
         return max(wanted // self.batch_size, 1) * self.batch_size
 
+    def pairs_at(self, N: int) -> int:
+        """How many pairs of models there are of N images."""
+        return self.more_pairs.get(N, self.pairs)
+
     def kept(self, N: int) -> list[int]:
         """Images shown at which weights are kept."""
         end = self.images_shown(N)

@@ -41,7 +41,7 @@ class Trainings:
 
     def pairs(self, N: int) -> list[tuple[Training, Training]]:
         """All the pairs the family has at N."""
-        return [self.pair(N, k) for k in range(self.settings.more_pairs.get(N, self.settings.pairs))]
+        return [self.pair(N, k) for k in range(self.settings.pairs_at(N))]
 
     def design(self) -> dict[tuple[str, str], Training]:
         """The four models that model A is held against in the 2x2, by (initialisation, images), or none."""

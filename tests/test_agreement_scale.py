@@ -11,10 +11,14 @@ from galgen.compare.share import scale
 from galgen.compare.uncertainty import Estimate
 from galgen.config import Parameters
 from galgen.data.dataset import Split
-from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, Early, agreement, along, early
+from galgen.evidence import scale as asked
+from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, Early, along
 from galgen.experiment import Experiment, Training
 from galgen.figures import scale as figures
 from galgen.models.sampling import noise, seeded
+
+# What stands in for an experiment has no store: nothing is kept.
+agreement, early = (question.__wrapped__ for question in (asked.agreement, asked.early))
 
 RNG = np.random.default_rng(0)
 N, SIDE = 30, 8

@@ -216,7 +216,7 @@ def test_sets_stand_beside_galaxies_by_component_and_by_scale():
     assert shown[2][-1].startswith(f"{found.c2st[8].auc.value:.2f} (p ")
 
 
-def test_scales_have_the_medians_of_networks_and_gaussians_and_residuals_their_null():
+def test_scales_have_the_medians_of_networks_and_gaussians():
     signs, own, others = np.array([1.0, 1.0, -1.0, 1.0]), np.array([0.1, 0.2, 0.9]), np.array([0.0, 0.1, 0.3])
     pairs = {"A and B": own, "two Gaussians": own, "A and another": others}
     scales = {name: {"component 1": signs, "components 2-5": found} for name, found in pairs.items()}
@@ -224,11 +224,6 @@ def test_scales_have_the_medians_of_networks_and_gaussians_and_residuals_their_n
     assert cells(shown)[2] == ["10", "A and B", "0.75", "0.20"]
     assert cells(shown)[4] == ["10", "A and another", "0.75", "0.10"]
     assert "or better, at N = 10 in component 1: there" in shown.data
-    found = {10: Outcome(0.3, -0.1, 0.1, 0.001), 40: Outcome(0.5, -0.1, 0.1, 0.001)}
-    shown = tables.residual_table(found, 0.2, Outcome(0.3, 0.0, 0.0, 0.004))
-    assert cells(shown)[3] == ["40", "0.50", "-0.10 to 0.10", "0.001"]
-    assert "At N = 40 the same of A and a network of other galaxies is 0.20" in shown.data
-    assert "exceed it by +0.30 (p 0.004" in shown.data
 
 
 def test_without_a_design_the_table_says_so():

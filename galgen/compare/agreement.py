@@ -10,15 +10,6 @@ and, over the samples of both models, P(train closer) and whether it is memoriza
 `galgen.compare.memorization`, like the memorised fraction. With flips the nearest image may be flipped, as
 the paper has it for the models that are trained with flips; the null then is searched in the same way.
 
-*Beyond the Gaussian*: with g_A(z) what the Gaussian of A's training images draws from the noise of A's image
-(`galgen.compare.gaussian`), the anomaly cosine of the residuals
-
-    a_i - g_A(z_i)  and  b_i - g_B(z_i).
-
-What second moments explain is gone from both. The null pairs the latents anew: 0, if nothing but that was
-shared. A network that has seen other galaxies, with its own Gaussian, says how much of the rest is due to the
-network and to the look of any galaxy (`beyond`, Wilcoxon's signed-rank test over the latents).
-
 *Strangers*: how alike are galaxies that have nothing to do with each other? The ground on which all this
 stands, of held-out images, which no model is trained on:
 
@@ -159,20 +150,6 @@ def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500,
     orders = permuted(np.arange(len(a)), permutations, seed)
     cosines = similarity.cosine_matrix(a, b, kind="anomaly", mean=mean)
     return permutation_test(np.median(cosines[np.arange(len(a)), orders], axis=1), both=True)
-
-
-def beyond(pair: np.ndarray, others: np.ndarray) -> Outcome:
-    """Do two models agree more than two others?
-
-    Args:
-        pair: Cosine of their images, or residuals, of each latent, (n,).
-        others: The same of the others, of the same latents, (n,).
-
-    Returns:
-        The difference of the medians; its null is 0.
-    """
-    p = stats.wilcoxon(pair, others, alternative="greater").pvalue
-    return Outcome(float(np.median(pair) - np.median(others)), 0.0, 0.0, float(p))
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ from torch import Tensor
 
 from galgen.compare.uncertainty import Estimate, ratio
 from galgen.data import similarity
+from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
 LEAST = 3  # models of A, and of B, that an interval takes
@@ -77,9 +78,9 @@ class Scale:
         missing: Why there is no share; "" if there is.
     """
 
-    pairs: np.ndarray
-    same: np.ndarray
-    foreign: Mapping[str, np.ndarray]
+    pairs: Array
+    same: Array
+    foreign: Mapping[str, Array]
     kind: str
     beside: Mapping[str, float]
     missing: str

@@ -1,19 +1,17 @@
-"""What is asked of denoisers: how well they denoise, when they memorize, what they share beyond Gaussians."""
+"""What is asked of denoisers: how well they denoise, when they memorize, at which scales they agree."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
-from galgen.compare.agreement import beyond, repaired
-from galgen.compare.clock import Gap, gap, psnr_along
+from galgen.compare.clock import START, Gap, gap, psnr_along
 from galgen.compare.clock_size import Elapsed, elapsed
 from galgen.compare.clock_time import Cell
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.scales import by_scale
-from galgen.compare.uncertainty import Estimate, Outcome, bootstrap
-from galgen.data import similarity
+from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.evidence.once import once
 from galgen.evidence.pairs import judged
 from galgen.experiment import Experiment, Training
@@ -56,8 +54,7 @@ def memory(experiment: Experiment, N: int) -> list[Gap]:
         kept = experiment.train(model).summary["weights"]
         along = ((shown, experiment.networks(model, shown)) for shown in kept)
         curves = psnr_along(along, experiment.family.denoiser, experiment.images(model), held_out)
-        start = min((shown for shown in kept if shown >= 2048), default=kept[0])
-        found.append(gap(*curves, start=start if start < kept[-1] else kept[0]))
+        found.append(gap(*curves, start=next((shown for shown in kept[:-1] if shown >= START), kept[0])))
     return found
 
 
@@ -80,10 +77,14 @@ def time(experiment: Experiment) -> Elapsed:
     return min((elapsed(g, large, known) for g in memory(experiment, large)), key=lambda e: e.onsets or 0)
 
 
+def gaussian_of(experiment: Experiment, images: np.ndarray) -> Tensor:
+    """What the Gaussian of images (uint8) draws, by the family's sampler and from the models' noise."""
+    return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.start).images
+
+
 def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
-    """What the Gaussian of a model's training images draws, by the model's sampler and from its noise."""
-    gaussian = fit_gaussian(experiment.images(training))
-    return experiment.family.flow(gaussian, experiment.latents(), experiment.start).images
+    """The same of a model's training images."""
+    return gaussian_of(experiment, experiment.images(training))
 
 
 def scale_by_scale(
@@ -110,34 +111,3 @@ def scale_by_scale(
         pairs["A and a network of other galaxies"] = a, other
         found[n] = {name: by_scale(*pair, images) for name, pair in pairs.items()}
     return found
-
-
-def own_test(experiment: Experiment) -> tuple[dict[int, Outcome], float, Outcome]:
-    """Do A and B agree in what their Gaussians leave, and more than A and a model of other galaxies?
-
-    Args:
-        experiment: Of a family of denoisers.
-
-    Returns:
-        The agreement by N with its null; that of A and the model of other galaxies, at the largest N; and by
-        how much A and B exceed it.
-    """
-    return {n: _residuals(experiment, n) for n in experiment.sizes}, *_stranger(experiment)
-
-
-def _left(experiment: Experiment, training: Training) -> Tensor:
-    return experiment.samples(training) - gaussian_image(experiment, training)
-
-
-@once
-def _residuals(experiment: Experiment, N: int) -> Outcome:
-    a, b = (_left(experiment, model) for model in experiment.pair(N))
-    return repaired(a, b, mean=experiment.mean_image)
-
-
-@once
-def _stranger(experiment: Experiment) -> tuple[float, Outcome]:
-    a, b = (_left(experiment, model) for model in experiment.pair(experiment.sizes[-1]))
-    options = {"kind": "anomaly", "mean": experiment.mean_image}
-    stranger = similarity.cosine(a, _left(experiment, experiment.foreign()[0]), **options)
-    return float(np.median(stranger)), beyond(similarity.cosine(a, b, **options), stranger)

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.share import Scale, agreements, scale
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.data import similarity
+from galgen.evidence.denoisers import gaussian_image, gaussian_of
+from galgen.evidence.once import once
 from galgen.experiment import Experiment, Training
 from galgen.models.sampling import noise, seeded
 
@@ -64,6 +65,7 @@ class Early:
     closer: Estimate
 
 
+@once
 def agreement(experiment: Experiment) -> Agreement:
     """Of a family of denoisers: all pairs of the largest N, and the foreign networks."""
     N = experiment.sizes[-1]
@@ -99,6 +101,7 @@ def along(
     return found, _along(experiment, (A, other)) if other else {}
 
 
+@once
 def early(experiment: Experiment) -> dict[int, Early]:
     """Of a family of denoisers, after 0 images, at the first two weights kept, and at the end."""
     N, found = experiment.sizes[-1], {}
@@ -146,13 +149,9 @@ def _drawn(experiment: Experiment, models: Sequence[Training], shown: int) -> tu
 
 def _gaussians(experiment: Experiment, models: Sequence[Training]) -> dict[str, list[Tensor]]:
     """By view, what the Gaussian of each model draws by its sampler from its noise."""
-
-    def draw(images: np.ndarray) -> Tensor:
-        return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.start).images
-
     seen = {(model.half, model.foreign): model for model in models}
-    of = {key: draw(experiment.images(model)) for key, model in seen.items()}
-    both = draw(np.concatenate([experiment.images(seen[half, ""]) for half in "AB"]))
+    of = {key: gaussian_image(experiment, model) for key, model in seen.items()}
+    both = gaussian_of(experiment, np.concatenate([experiment.images(seen[half, ""]) for half in "AB"]))
     own = [of[model.half, model.foreign] for model in models]
     one = [x if model.foreign else both for model, x in zip(models, own, strict=True)]
     return {OWN: own, ONE: one}

@@ -178,7 +178,7 @@ def with_scale(family: str) -> list[str]:
     names = []
     for name, profile in PROFILES.items():
         s = getattr(profile, family)
-        pairs, kinds = s.more_pairs.get(s.N[-1], s.pairs), Counter(s.foreign)
+        pairs, kinds = s.pairs_at(s.N[-1]), Counter(s.foreign)
         if name != "smoke" and pairs >= LEAST and max(kinds.values(), default=0) > 1:
             names.append(name)
     return names

@@ -9,7 +9,7 @@ from torch import Tensor
 from galgen.compare.agreement import TwoModels
 from galgen.compare.scales import brightness, middle
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, p_text
+from galgen.compare.uncertainty import Estimate, bootstrap, p_text
 from galgen.data import similarity
 from galgen.experiment import Experiment, Training
 from galgen.figures.style import spaced
@@ -120,20 +120,6 @@ def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) ->
         "1 or -1, the share of latents with equal signs, 0.50 if unrelated:",
         after=f"The network of other galaxies agrees with A as well as B does, within {MARGIN} or better, "
         f"{'; '.join(alike) or 'nowhere'}: there agreement is no evidence of having learnt these galaxies.",
-    )
-
-
-def residual_table(found: Mapping[int, Outcome], stranger: float, more: Outcome) -> Markdown:
-    """The answers of `galgen.evidence.denoisers.own_test`: agreement in what each model's Gaussian leaves."""
-    rows = [
-        [spaced(n), f"{t.value:.2f}", f"{t.low:.2f} to {t.high:.2f}", p_text(t.p)] for n, t in found.items()
-    ]
-    return table(
-        ["N", "A and B, less each model's Gaussian", "95 % of unrelated latents", "p"],
-        rows,
-        before="Median anomaly cosine of what is left:",
-        after=f"At N = {spaced(max(found))} the same of A and a network of other galaxies is {stranger:.2f}; "
-        f"A and B exceed it by {more.value:+.2f} (p {p_text(more.p)}, Wilcoxon's signed-rank test).",
     )
 
 

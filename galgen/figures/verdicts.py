@@ -87,6 +87,7 @@ class Claim:
         rule: What decides beyond the gates, of the findings, the N and the margin.
         gates: Beside range and trainings, by name, in the order of the module.
         by_construction: Whether it could hardly have come out otherwise.
+        fixed: Whether no other margin can be tried: it is a control that was made, or a level.
     """
 
     key: str
@@ -100,6 +101,7 @@ class Claim:
     rule: Rule
     gates: Mapping[str, Gate] = field(default_factory=dict, hash=False)
     by_construction: bool = False
+    fixed: bool = False
 
     def compared(self, sizes: Sequence[int]) -> list[int] | None:
         """The N of a run that the claim compares, or None: the least that will do, but the largest last."""
@@ -170,12 +172,11 @@ def _trainings(claim: Claim, found: Findings, sizes: Sequence[int]) -> str:
     few = [n for n in sizes if found.models[n] < ENOUGH]
     if not few:
         return ""
-    enough = []
+    enough, family = [], found.experiment.family.name
     for name, profile in PROFILES.items():
-        settings = [part for part in vars(profile).values() if getattr(part, "N", None)]
-        own = next((part for part in settings if type(part) is type(found.experiment.settings)), None)
-        at = claim.compared(own.N) if own else None
-        if at and all(2 * own.more_pairs.get(n, own.pairs) >= ENOUGH for n in at):
+        own = getattr(profile, family)
+        at = claim.compared(own.N)
+        if at and all(2 * own.pairs_at(n) >= ENOUGH for n in at):
             enough.append(name)
     where = f"; the profile {' or '.join(enough)} has enough" if enough else "; no profile has more"
     return f"{' and '.join(f'N = {spaced(n)}' for n in few)}: two models{where}"
