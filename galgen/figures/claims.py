@@ -240,12 +240,17 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     """In how many claims runs have the same verdict; those of an older book, of other claims, are named."""
     claims = {name: _places(kept) for name, kept in runs.items()}
-    older = [name for name, kept in claims.items() if not kept]
+    old = older(runs)
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
     same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
     said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
-    return said + f" Of an older book, with other claims: {', '.join(older)}." * bool(older)
+    return said + f" Of an older book, with other claims: {', '.join(old)}." * bool(old)
+
+
+def older(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> list[str]:
+    """The runs whose claims are those of an older book, as were its recipe and its tests."""
+    return [name for name, kept in runs.items() if not _places(kept)]
 
 
 def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
-from galgen.compare.uncertainty import Outcome
+from galgen.compare.uncertainty import Outcome, p_text
 from galgen.figures.style import COLOURS, spaced
 from galgen.figures.tables import table
 
@@ -135,7 +135,9 @@ def differences(boards: Mapping[str, Board], alpha: float) -> str:
         pair = [board[family, n][question] for board in boards.values()]
         gaps.setdefault(question, []).append(abs(pair[0].value - pair[1].value))
         if len({answer.p < alpha for answer in pair}) == 2:
-            said = [f"{a.value:.2f}, p {a.p:.3f} for {name}" for name, a in zip(boards, pair, strict=True)]
+            said = [
+                f"{a.value:.2f}, p {p_text(a.p)} for {name}" for name, a in zip(boards, pair, strict=True)
+            ]
             differ.append(f"{question} of {family} at N = {spaced(n)} ({'; '.join(said)})")
     largest = [f"{max(gaps[q]):.2f} at most in {q}" for q in QUESTIONS if q in gaps]
     same = len(shared) - len(differ)
