@@ -153,7 +153,7 @@ def along_sentence(
     ]
     text = "The noise that A and B begin with makes agreement by itself, if networks pass it through: "
     text += f"{', '.join(parts)} images shown. Where that is all of it, agreement shows nothing learnt."
-    both = [shown for shown in pairs if shown in other]
+    both = [shown for shown in pairs if shown and shown in other]  # untrained, all of it is noise
     level = [shown for shown in both if pairs[shown].low <= other[shown].high]
     since = [shown for shown in both if shown > max(level, default=-1)]
     if not both:
