@@ -3,7 +3,6 @@
 `laptop` is the base (`galgen.settings`), which the others override; unknown names are refused.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -143,17 +142,6 @@ def _trial(of: Profile) -> Profile:
     return of.model_copy(update=small)
 
 
-def spaced(n: int) -> str:
-    """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
-    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
-
-
-def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
-    """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
-    sizes = ", ".join(map(spaced, [N] if isinstance(N, int) else N))
-    return f"profile {profile} · {data}" + f" · N = {sizes}" * bool(sizes)
-
-
 def profile(name: str) -> Profile:
     """The profile of that name; `paper-trial` has the sizes of `paper` for five steps, and so has any other.
 
@@ -187,6 +175,13 @@ class Parameters(Closed, strict=True):
     @classmethod
     def _sizes(cls, N: object) -> object:
         return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
+
+    @field_validator("N")
+    @classmethod
+    def _growing(cls, N: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if N is not None and (min(N, default=0) < 2 or list(N) != sorted(set(N))):
+            raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {list(N)}")
+        return N
 
     def options(self) -> list[str]:
         """The same as options of the command line."""

@@ -5,7 +5,7 @@ import torch
 
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
 from galgen.compare.uncertainty import Estimate
-from galgen.figures import discriminator as figures
+from galgen.figures import chapter_07 as figures
 
 
 def drawn_test(seed, shift=0.0):

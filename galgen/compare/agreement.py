@@ -33,10 +33,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.distances import Columns
 from galgen.compare.memorization import Memorization, gaussian_margins, memorization_test, memorized_fraction
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
-from galgen.data import similarity
 from galgen.data.dataset import Split
 from galgen.runs.answers import Array
 
@@ -125,7 +125,7 @@ def two_models(
     return TwoModels(
         cosines=cosines,
         agree=bootstrap(cosines["anomaly"].agreement),
-        agreement=repaired(a, b, mean=mean),
+        agreement=agreement_test(a, b, mean=mean),
         null=float(np.median(cosines["anomaly"].shuffled)),
         copy=bootstrap(own[:, 0]),
         held_out=float(np.median(cosines["anomaly"].held_out)),
@@ -135,7 +135,9 @@ def two_models(
     )
 
 
-def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500, seed: int = 0) -> Outcome:
+def agreement_test(
+    a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500, seed: int = 0
+) -> Outcome:
     """The median anomaly cosine of a_i and b_i beside that of latents paired anew.
 
     Two-sided: images that are *less* alike than those of strangers are not unrelated either.

@@ -66,9 +66,14 @@ def model_pairs(pairs: Sequence[tuple]) -> list[tuple]:
     Each draws once, for its partner, on disjoint images, and for its twin, on the same images, which differs
     in its training only: the null of the first. Twins are A_1 and A_2, B_1 and B_2, A_3 and A_4, ...
     """
-    twins = [pairs[i ^ 1 if i ^ 1 < len(pairs) else i - 1] for i in range(len(pairs))]
-    both = zip(pairs, twins, strict=True)
+    both = zip(pairs, (pairs[_twin(i, len(pairs))] for i in range(len(pairs))), strict=True)
     return [test for (a, b), (a2, b2) in both for test in ((a, (b, a2)), (b, (a, b2)))]
+
+
+def _twin(i: int, k: int) -> int:
+    """Which of k pairs is beside pair i: 0 and 1, 2 and 3, ...; the last of an odd k takes the one before it."""
+    alone = i == k - 1 and k % 2 == 1
+    return i - 1 if alone or i % 2 == 1 else i + 1
 
 
 def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) -> Latents:

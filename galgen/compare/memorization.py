@@ -44,6 +44,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.uncertainty import (
     Estimate,
@@ -54,7 +55,6 @@ from galgen.compare.uncertainty import (
     permuted,
     proportion,
 )
-from galgen.data import similarity
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
 

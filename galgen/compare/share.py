@@ -53,8 +53,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.uncertainty import Estimate, ratio
-from galgen.data import similarity
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 

@@ -42,7 +42,7 @@ def gained(experiment: Experiment, N: int) -> dict[str, list[Estimate]]:
     for model in judged(experiment, N):
         curve = denoising_curve(experiment.family.denoiser(experiment.networks(model)), held_out, LITTLE)
         rows = zip(curve.denoised, curve.noisy, strict=True)
-        found[model.name] = [bootstrap(out - given) for out, given in rows]
+        found[model.label] = [bootstrap(out - given) for out, given in rows]
     return found
 
 

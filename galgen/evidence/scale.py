@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.share import Scale, agreements, scale
 from galgen.compare.uncertainty import Estimate, bootstrap
-from galgen.data import similarity
 from galgen.evidence.denoisers import gaussian_image, gaussian_of
 from galgen.evidence.once import once
 from galgen.experiment import Experiment, Training

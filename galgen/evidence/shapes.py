@@ -98,7 +98,7 @@ def kept(experiment: Experiment, N: int) -> dict[str, Estimate] | None:
     """
     sets, count = wrong(experiment), experiment.compared
     known, blurred = (_rows(experiment, part) for part in (sets.reference, sets.pairs["blurred"][0]))
-    drawn = {t.name: _rows(experiment, experiment.samples(t)[:count]) for t in judged(experiment, N)}
+    drawn = {t.label: _rows(experiment, experiment.samples(t)[:count]) for t in judged(experiment, N)}
     if not (used := _enough(known, blurred, *drawn.values())):
         return None
     return {name: energy_difference(known, blurred, part, used) for name, part in drawn.items()}

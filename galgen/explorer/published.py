@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_valida
 from torch import Tensor
 
 from galgen import config
-from galgen.data import similarity
+from galgen.compare import similarity
 from galgen.experiment import Experiment, Training, loaded
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint

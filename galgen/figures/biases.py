@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.biases import SIDES, Beside, ModelBiases
-from galgen.figures.morphology import legend_above
-from galgen.figures.style import COLOURS, MODELS, spaced
+from galgen.figures.chapter_08 import legend_above
+from galgen.figures.style import COLOURS, MODELS
 from galgen.figures.tables import table
+from galgen.words import spaced
 
 QUANTITIES = {
     "size": "half-light radius",

@@ -6,14 +6,14 @@ import numpy as np
 from IPython.display import Markdown
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.agreement import TwoModels
 from galgen.compare.scales import brightness, middle
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, bootstrap, p_text
-from galgen.data import similarity
 from galgen.experiment import Experiment, Training
-from galgen.figures.style import spaced
 from galgen.runs.store import Run
+from galgen.words import spaced
 
 MARGIN = 0.05  # of a cosine: two within it agree as well
 
@@ -114,7 +114,7 @@ def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) ->
         alike += [f"at N = {spaced(n)} in {where}"] if groups else []
     head = next(iter(next(iter(found.values())).values()))
     return table(
-        ["N", "of one latent", *(f"{k} (equal signs)" if k == "component 1" else k for k in head)],
+        ["N", "of one latent", *(f"{group} (equal signs)" if group.alone else group for group in head)],
         rows,
         before="Median cosine within groups of principal components; of one component, where a cosine is "
         "1 or -1, the share of latents with equal signs, 0.50 if unrelated:",

@@ -23,8 +23,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from galgen.compare.uncertainty import Estimate
-from galgen.config import PROFILES, spaced
+from galgen.config import PROFILES
 from galgen.evidence.findings import Findings
+from galgen.words import spaced
 
 HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE, ONE_PAIR = VERDICTS = (
     "held", "not held", "underpowered", "confounded", "not testable here", "one pair"

@@ -78,7 +78,7 @@ class Clock(Diffusion):
 class Clock4(Clock):
     """The clock's narrowest networks."""
 
-    name, label, chapters = "clock4", "diffusion, 4 kernels", ("03_two_models_diffusion", "10_conclusions")
+    name, label = "clock4", "diffusion, 4 kernels"
 
     def __init__(self, profile: Profile):
         self.settings = profile.clock4
@@ -87,7 +87,7 @@ class Clock4(Clock):
 class Clock8(Clock):
     """The clock's networks of 8 kernels."""
 
-    name, label, chapters = "clock8", "diffusion, 8 kernels", ("03_two_models_diffusion", "10_conclusions")
+    name, label = "clock8", "diffusion, 8 kernels"
 
     def __init__(self, profile: Profile):
         self.settings = profile.clock8
@@ -96,7 +96,7 @@ class Clock8(Clock):
 class Clock16(Clock):
     """The clock's widest networks, as wide as those of the laptop book."""
 
-    name, label, chapters = "clock16", "diffusion, 16 kernels", ("03_two_models_diffusion", "10_conclusions")
+    name, label = "clock16", "diffusion, 16 kernels"
 
     def __init__(self, profile: Profile):
         self.settings = profile.clock16

@@ -138,7 +138,6 @@ class ConditionalDiffusion:
     """The noise-conditional denoiser and its sampler, as a family."""
 
     name, label = "conditional", "conditional diffusion"
-    chapters = ("03b_conditional_diffusion", "14_why_they_agree")
     bits, flips = 8, False
     flop_rate = 5e10
     learner = ConditionalLearner

@@ -84,13 +84,6 @@ class Diffusion:
     """The blind denoiser and its deterministic sampler, as a family."""
 
     name, label = "diffusion", "diffusion"
-    chapters = (
-        "00_headline",
-        "02_diffusion",
-        "03_two_models_diffusion",
-        "03b_conditional_diffusion",
-        "14_why_they_agree",
-    )
     bits, flips = 8, False
     flop_rate = 5e10
     learner = DenoiserLearner

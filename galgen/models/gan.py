@@ -165,7 +165,6 @@ class Gan:
     """The lightweight GAN, as a family."""
 
     name, label = "gan", "GAN"
-    chapters = ("06_gan", "07_discriminator_test")
     bits, flips = 8, True
     flop_rate = 6.8e10
     learner = GanLearner

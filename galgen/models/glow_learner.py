@@ -119,7 +119,6 @@ class GlowFamily:
     """Glow, as a family."""
 
     name, label = "glow", "Glow"
-    chapters = ("04_glow", "05_inversion_test")
     flips = True
     flop_rate = 2.9e10
     learner = GlowLearner

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.files import atomic_path
 from galgen.runs.progress import Display
 from galgen.runs.stream import Stream, generator
 
@@ -93,6 +92,7 @@ def train(
 
     Raises:
         GalgenError: If the loss is no number or diverges, or the checkpoint is of another run.
+        Damaged: If the checkpoint cannot be read, or the log ends before it.
     """
     _check(images, stream)
     directory, total, batch_size = Path(directory), stream.total, stream.batch_size
@@ -147,7 +147,7 @@ def train(
 def resume(
     learner: Learner, images: np.ndarray, directory: str | Path, stream: Stream, **options: object
 ) -> dict:
-    """`train`, where what an interrupted training left in the folder may be damaged.
+    """`train`, where weights that an interrupted training left may be damaged, or the memory too small.
 
     Args:
         learner: As for `train`, with fresh networks.
@@ -160,12 +160,10 @@ def resume(
         The summary of `train`.
 
     Raises:
-        Damaged: If the checkpoint or the log cannot be read, if the log ends before the checkpoint, or if
-            weights that the checkpoint has passed are missing or not whole.
+        Damaged: As `train`, and if weights that the checkpoint has passed are missing or not whole.
         GalgenError: If a batch is too large for the memory of a GPU, with one that fits.
     """
     directory = Path(directory)
-    checkpoint.cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
     try:
         summary = train(learner, images, directory, stream, **options)
     except torch.OutOfMemoryError as error:
@@ -213,26 +211,24 @@ def _check(images: np.ndarray, stream: Stream) -> None:
 def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, float, dict]:
     """Load the checkpoint, if there is one, and cut the log to it: images shown, seconds, last losses."""
     path, log = directory / "checkpoint.safetensors", directory / "losses.jsonl"
-    shown, seconds, means = 0, 0.0, {}
-    if path.is_file():
-        state = checkpoint.load(path)
-        if differ := sorted(
-            k
-            for k in settings.keys() | state["settings"].keys()
-            if settings.get(k) != state["settings"].get(k)
-        ):
-            was = ", ".join(f"{k} was {state['settings'].get(k)}, is {settings.get(k)}" for k in differ)
-            raise GalgenError(f"{directory} holds a training with other settings ({was}); use another folder")
-        for name, net in learner.networks.items():
-            net.load_state_dict(state["networks"][name])
-        for name, optimizer in learner.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        shown, seconds, means = state["shown"], state["seconds"], state["means"]
     directory.mkdir(parents=True, exist_ok=True)
-    whole = [line for line in log.read_text().split("\n")[:-1]] if log.is_file() else []
-    with atomic_path(log) as temporary:
-        temporary.write_text("".join(line + "\n" for line in whole if json.loads(line)["images"] <= shown))
-    return shown, seconds, means
+    if not path.is_file():
+        log.unlink(missing_ok=True)
+        return 0, 0.0, {}
+    try:
+        state = checkpoint.load(path)
+        was, shown = state["settings"], state["shown"]
+    except (GalgenError, KeyError) as error:
+        raise Damaged(f"{directory} cannot be gone on with: {error}") from error
+    if differ := sorted(k for k in settings.keys() | was.keys() if settings.get(k) != was.get(k)):
+        said = ", ".join(f"{k} was {was.get(k)}, is {settings.get(k)}" for k in differ)
+        raise GalgenError(f"{directory} holds a training with other settings ({said}); use another folder")
+    checkpoint.cut_log(log, shown)
+    for name, net in learner.networks.items():
+        net.load_state_dict(state["networks"][name])
+    for name, optimizer in learner.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    return shown, state["seconds"], state["means"]
 
 
 def _save(learner: Learner, directory: Path, settings: dict, shown: int, seconds: float, means: dict) -> None:

@@ -1,14 +1,18 @@
-"""A training as it goes on: its losses, and what is memorised by when."""
+"""Curves that several chapters draw: losses of trainings, and what denoisers gain."""
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from galgen.compare.denoising import Denoising
 from galgen.experiment import Training
-from galgen.figures.style import shades, spaced
+from galgen.figures.style import COLOURS, shades
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.store import Run
+from galgen.words import spaced
 
 
 def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
@@ -34,3 +38,22 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
         means = smoothed(read_losses(run.path))
         axis.plot(means["images"], means[loss], color=shade[training.N], label=f"N = {spaced(training.N)}")
     axis.set(xscale="log", xlabel="images shown")
+
+
+def gain_curves(sigmas: Sequence[float], reference: Denoising, curves: Mapping[str, Denoising]) -> Figure:
+    """By how much denoisers do better than a reference on the same images: median and middle 68 %, in dB.
+
+    Args:
+        sigmas: Noise levels.
+        reference: PSNR of the reference.
+        curves: By the label of a denoiser, which is the name of its colour.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    for label, curve in curves.items():
+        gain = np.percentile(curve.denoised - reference.denoised, (16, 50, 84), axis=1)
+        axis.plot(sigmas, gain[1], "o-", ms=3, color=COLOURS[label], label=label)
+        axis.fill_between(sigmas, gain[0], gain[2], color=COLOURS[label], alpha=0.15, lw=0)
+    axis.axhline(0, ls="--", color=COLOURS["null"], lw=0.8)
+    axis.set(xscale="log", xlabel="noise level σ", ylabel="PSNR beyond the linear filter, dB")
+    axis.legend()
+    return figure

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.data.unit import mean_image
 from galgen.runs.errors import GalgenError
 
 KINDS = ("raw", "pearson", "anomaly")
@@ -57,12 +58,6 @@ class Neighbours:
         """Of the images (N, C, H, W) the nearest of each query, flipped as it lies best, (n, C, H, W)."""
         pairs = zip(self.index[:, 0], self.flip[:, 0], strict=True)
         return np.stack([np.flip(images[row], FLIPS[flip]) for row, flip in pairs])
-
-
-def mean_image(images: np.ndarray) -> np.ndarray:
-    """The mean of uint8 images (n, C, H, W), which may be a memory map: float32 (C, H, W) in [0, 1]."""
-    total = np.sum(images, axis=0, dtype=np.float64)
-    return (total / (255 * len(images))).astype(np.float32)
 
 
 def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
