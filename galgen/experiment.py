@@ -53,7 +53,7 @@ class Experiment(Sets, Trainings):
         family: A name of `galgen.models.families.FAMILIES`, or of its `STUDIES`.
 
     Raises:
-        GalgenError: If the profile or the family does not exist.
+        GalgenError: If the profile does not exist.
     """
 
     def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "diffusion"):

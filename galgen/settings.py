@@ -51,7 +51,11 @@ class TrainingSettings(Closed, strict=True):
         return False
 
     def images_shown(self, N: int) -> int:
-        """Images shown to a model with N training images, a whole number of batches."""
+        """Images shown to a model with N training images, a whole number of batches.
+
+        >>> [DiffusionSettings().images_shown(N) for N in (10, 4000)]
+        [24000, 72000]
+        """
         wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
         return max(wanted // self.batch_size, 1) * self.batch_size
 

@@ -150,7 +150,11 @@ class DiscriminatorTest:
 
 
 def hinge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """l(a, b) of scores a in the place of the real image and b in the place of the false one."""
+    """l(a, b) of scores a in the place of the real image and b in the place of the false one.
+
+    >>> hinge(np.array([0.0, 1.0, 2.0]), np.array([0.0, -1.0, 0.5]))
+    array([2. , 0. , 1.5])
+    """
     return np.maximum(0, 1 - a) + np.maximum(0, 1 + b)  # Eq. (22)
 
 

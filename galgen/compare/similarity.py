@@ -71,6 +71,10 @@ def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -
 
     Returns:
         (n,) float32; 0 where an image has nothing left after the projection.
+
+    >>> a, b = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]]]])
+    >>> cosine(a, b, kind="raw").round(2), cosine(a, b, kind="pearson").round(2)  # b has no contrast
+    (array([0.71], dtype=float32), array([0.], dtype=float32))
     """
     if a.shape != b.shape:
         raise GalgenError(f"images of shapes {tuple(a.shape)} and {tuple(b.shape)} are no pairs")

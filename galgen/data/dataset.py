@@ -261,6 +261,10 @@ def dihedral_keys(images: np.ndarray) -> np.ndarray:
 
     Returns:
         uint64 array of shape (n,).
+
+    >>> image = np.arange(16, dtype=np.uint8).reshape(1, 1, 4, 4)
+    >>> dihedral_keys(image) == dihedral_keys(np.rot90(image, axes=(2, 3)))
+    array([ True])
     """
     side = images.shape[-1]
     weights = 2 * np.random.default_rng(0).integers(2**63, size=(side, side), dtype=np.uint64) + 1

@@ -97,6 +97,10 @@ def resize_area(images: np.ndarray, size: int) -> np.ndarray:
 
     Raises:
         GalgenError: If the images are not square or smaller than `size`.
+
+    >>> resize_area(np.eye(4), 2)
+    array([[0.5, 0. ],
+           [0. , 0.5]])
     """
     height, width = images.shape[-2:]
     if height != width:

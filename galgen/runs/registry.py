@@ -3,8 +3,6 @@
 import pkgutil
 from collections import UserDict
 
-from galgen.runs.errors import GalgenError
-
 __all__ = ["Registry"]
 
 
@@ -21,6 +19,3 @@ class Registry(UserDict):
     def __getitem__(self, name: str) -> object:
         found = super().__getitem__(name)
         return pkgutil.resolve_name(found) if isinstance(found, str) else found
-
-    def __missing__(self, name: str) -> object:
-        raise GalgenError(f"there is no '{name:.80}'; choose one of {', '.join(self)}")
