@@ -28,6 +28,7 @@ class Group(str):
     """The name of a group of principal components, which knows their numbers, counted from 1."""
 
     def __new__(cls, first: int, last: int) -> "Group":
+        """The first and the last of them."""
         alone = first == last
         self = super().__new__(cls, f"component {first}" if alone else f"components {first}-{last}")
         self.first, self.last, self.alone = first, last, alone
