@@ -53,11 +53,11 @@ class Experiment(Sets, Trainings):
         family: A name of `galgen.models.families.FAMILIES`, or of its `STUDIES`.
 
     Raises:
-        GalgenError: If the profile does not exist.
+        GalgenError: If the profile does not exist or N is impossible.
     """
 
     def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "diffusion"):
-        self.parameters = parameters
+        self.parameters = parameters = Parameters.model_validate(vars(parameters))  # a copy is not validated
         self.profile = config.profile(parameters.profile)
         self.family = (FAMILIES | STUDIES)[family](self.profile)
         self.settings = self.family.settings
@@ -88,7 +88,7 @@ class Experiment(Sets, Trainings):
         def make(work: Path) -> dict:
             if slow := emulation(self.precision):
                 print(f"galgen: {slow}", file=sys.stderr)
-            summary = loop.resume(
+            summary = loop.train(
                 self._learner(training, _device()),
                 self.images(training),
                 work,

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from galgen import cli, costs
-from galgen.data.simulate import parts
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
+from galgen.data.simulate import parts
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
 from workflow.book import runs

@@ -328,11 +328,11 @@ def test_a_training_is_made_with_what_its_key_says(fresh, monkeypatch, family):
     def states(learner):
         return {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks.items()}
 
-    def resume(learner, images, directory, stream, **options):
+    def train(learner, images, directory, stream, **options):
         made.update(options, **vars(stream), images=images, networks=states(learner))
         return {}
 
-    monkeypatch.setattr(training, "resume", resume)
+    monkeypatch.setattr(training, "train", train)
     record = experiment.train(model).record
     params = record["params"]
     assert made["total"] == params["images_shown"] and made["N"] == params["N"]

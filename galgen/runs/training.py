@@ -91,8 +91,9 @@ def train(
         version, the last mean losses, and the counts of images at which weights were kept.
 
     Raises:
-        GalgenError: If the loss is no number or diverges, or the checkpoint is of another run.
-        Damaged: If the checkpoint cannot be read, or the log ends before it.
+        GalgenError: If the loss is no number or diverges, the checkpoint is of another run, or a batch is too
+            large for the memory of a GPU; then with one that fits.
+        Damaged: If the checkpoint or what it has passed, log and weights, is missing or not whole.
     """
     _check(images, stream)
     directory, total, batch_size = Path(directory), stream.total, stream.batch_size
@@ -105,14 +106,21 @@ def train(
         "images": [list(images.shape), hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16]],
         "report_every": report_every,
     }
-    shown, before, means = _resume(learner, directory, settings)
+    shown, before, means = _resume(learner, directory, settings, kept)
     read = _reader(images, device)
     started = saved = time.monotonic()
     display = Display(label, total, shown) if progress else None
     losses: list[dict[str, Tensor]] = []
     with open(directory / "losses.jsonl", "a") as log:
         while shown < total:
-            losses.append(stream.step(learner.step, read, shown, device))
+            try:
+                losses.append(stream.step(learner.step, read, shown, device))
+            except torch.OutOfMemoryError as error:
+                fits = _fitting(learner, images, batch_size)
+                raise GalgenError(
+                    f"the GPU has not memory enough for a batch of {batch_size}: {fits} would fit. Set batch_size "
+                    "in the profile to that (`galgen.config`); the last good checkpoint is kept"
+                ) from error
             shown += batch_size
             if shown in kept:
                 _require_finite(learner, shown)
@@ -144,43 +152,6 @@ def train(
     }
 
 
-def resume(
-    learner: Learner, images: np.ndarray, directory: str | Path, stream: Stream, **options: object
-) -> dict:
-    """`train`, where weights that an interrupted training left may be damaged, or the memory too small.
-
-    Args:
-        learner: As for `train`, with fresh networks.
-        images: As for `train`.
-        directory: As for `train`.
-        stream: As for `train`.
-        **options: As for `train`.
-
-    Returns:
-        The summary of `train`.
-
-    Raises:
-        Damaged: As `train`, and if weights that the checkpoint has passed are missing or not whole.
-        GalgenError: If a batch is too large for the memory of a GPU, with one that fits.
-    """
-    directory = Path(directory)
-    try:
-        summary = train(learner, images, directory, stream, **options)
-    except torch.OutOfMemoryError as error:
-        batch = stream.batch_size
-        raise GalgenError(
-            f"the GPU has not memory enough for a batch of {batch}: {_fitting(learner, images, batch)} would "
-            "fit. Set batch_size in the profile to that (`galgen.config`); the last good checkpoint is kept"
-        ) from error
-    for shown in summary["weights"]:
-        path = directory / f"weights-{shown}.safetensors"
-        try:
-            checkpoint.load(path)
-        except GalgenError as error:
-            raise Damaged(f"{path} is missing or not whole, though the checkpoint has passed it") from error
-    return summary
-
-
 def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
     """A half of a batch, a fourth, ..., of which a step fits into memory; 0 if not even one image does.
 
@@ -208,7 +179,9 @@ def _check(images: np.ndarray, stream: Stream) -> None:
         )
 
 
-def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, float, dict]:
+def _resume(
+    learner: Learner, directory: Path, settings: dict, kept: Iterable[int]
+) -> tuple[int, float, dict]:
     """Load the checkpoint, if there is one, and cut the log to it: images shown, seconds, last losses."""
     path, log = directory / "checkpoint.safetensors", directory / "losses.jsonl"
     directory.mkdir(parents=True, exist_ok=True)
@@ -224,6 +197,11 @@ def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, flo
         said = ", ".join(f"{k} was {was.get(k)}, is {settings.get(k)}" for k in differ)
         raise GalgenError(f"{directory} holds a training with other settings ({said}); use another folder")
     checkpoint.cut_log(log, shown)
+    for passed in (directory / f"weights-{m}.safetensors" for m in kept if m <= shown):
+        try:
+            checkpoint.load(passed)
+        except GalgenError as error:
+            raise Damaged(f"{passed} is missing or not whole, though the checkpoint has passed it") from error
     for name, net in learner.networks.items():
         net.load_state_dict(state["networks"][name])
     for name, optimizer in learner.optimizers.items():
