@@ -52,12 +52,12 @@ def learner(init=0, **given):
         return DenoiserLearner({"net": UNet(2, 1)}, None, None, DiffusionSettings(**given))
 
 
-def run(directory, model=None, data=None, how=train, **given):
+def run(directory, model=None, data=None, **given):
     data = images() if data is None else data
     seen = {"total": 120, "batch_size": 4, "seed_order": 1, "seed_noise": 2, "schedule": cosine}
     seen |= {name: given.pop(name) for name in [*seen, "flips"] if name in given}
     options = {"report_every": 5, "progress": False, **given}
-    return how(model or learner(), data, directory, Stream(len(data), **seen), **options)
+    return train(model or learner(), data, directory, Stream(len(data), **seen), **options)
 
 
 def weights(directory, shown=120):

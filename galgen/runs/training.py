@@ -118,8 +118,8 @@ def train(
             except torch.OutOfMemoryError as error:
                 fits = _fitting(learner, images, batch_size)
                 raise GalgenError(
-                    f"the GPU has not memory enough for a batch of {batch_size}: {fits} would fit. Set batch_size "
-                    "in the profile to that (`galgen.config`); the last good checkpoint is kept"
+                    f"the GPU has not memory enough for a batch of {batch_size}: {fits} would fit. Set "
+                    "batch_size in the profile to that (`galgen.config`); the last good checkpoint is kept"
                 ) from error
             shown += batch_size
             if shown in kept:
