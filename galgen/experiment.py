@@ -139,14 +139,15 @@ class Experiment(Sets, Trainings):
             self._data[training] = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         return self.recipe(training) | {"data": self._data[training]}
 
+    def key(self, training: Training) -> str:
+        """Under which key the store has, or will have, that model."""
+        identity = self.identity(training)
+        found = self.store.find(**identity)  # what stands for a model of elsewhere has a key of its own
+        return found.key if found else self.store.key(**identity)
+
     def keys(self) -> dict[str, str]:
-        """Under which key the store has, or will have, each model of the family."""
-        found = {t.name: self.store.find(**self.identity(t)) for t in self.trainings()}
-        # what stands for a model that was not trained here has a key of its own
-        return {
-            t.name: run.key if (run := found[t.name]) else self.store.key(**self.identity(t))
-            for t in self.trainings()
-        }
+        """The same of each model of the family, by its name."""
+        return {training.name: self.key(training) for training in self.trainings()}
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
@@ -199,12 +200,8 @@ class Experiment(Sets, Trainings):
             count: How many.
         """
         seeds, shown = self.latents(count), images_shown
-        if shown == 0:  # before it there is none: the key is that of what would be trained
-            key = self.store.key(**self.identity(training))
-        else:
-            run = self.train(training)
-            key, shown = run.key, shown or run.summary["images_shown"]
-        params = {"model": key, "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
+        shown = self.settings.images_shown(training.N) if shown is None else shown
+        params = {"model": self.key(training), "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
 
         def make(work: Path) -> dict:
             networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
