@@ -11,6 +11,7 @@ import torch
 from galgen.compare.scales import Group, brightness
 from galgen.compare.scoreboard import portrait
 from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.evidence.pairs import design_of
 from galgen.experiment import Training
 from galgen.figures import tables
 from galgen.figures.cosines import sample_sheet
@@ -104,7 +105,7 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     experiment = SimpleNamespace(
         design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None), samples=samples, mean_image=mean
     )
-    shown, sentence = tables.design_table(experiment)
+    shown, sentence = tables.design_table(design_of(experiment), "nothing")
     found = [float(part.split("by ")[1].rstrip(".")) for part in sentence.split(",")]
     assert found == pytest.approx(moved, abs=0.06)
     assert shown.data.endswith(f"\n\n{sentence}") and "at N = 10:" in shown.data
@@ -227,6 +228,5 @@ def test_scales_have_the_medians_of_networks_and_gaussians():
 
 
 def test_without_a_design_the_table_says_so():
-    experiment = SimpleNamespace(design=dict, profile=SimpleNamespace(name="laptop"))
-    shown, sentence = tables.design_table(experiment)
-    assert shown.data == sentence and "the profile laptop trains no such models" in sentence
+    shown, sentence = tables.design_table(design_of(SimpleNamespace(design=dict)), "there is none")
+    assert shown.data == sentence == "there is none"
