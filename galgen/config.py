@@ -18,6 +18,8 @@ from galgen.settings import (
     TrainingSettings,
 )
 
+__all__ = ["PROFILES", "Asked", "Parameters", "profile"]
+
 Asked = Literal["auto", "fp32", "bf16"]  # precisions, of which `galgen.models.precision` makes one
 
 PROFILES = {

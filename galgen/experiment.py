@@ -30,6 +30,8 @@ from galgen.runs.stream import Stream
 from galgen.sets import Sets
 from galgen.trainings import Trainings
 
+__all__ = ["Experiment", "every_family", "loaded", "training_named"]
+
 
 def _device() -> str:
     """Where models are trained and drawn from: on a GPU, if there is one."""

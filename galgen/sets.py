@@ -21,6 +21,8 @@ from galgen.runs.store import Store
 from galgen.settings import Profile, TrainingSettings
 from galgen.words import figure_note
 
+__all__ = ["Sets"]
+
 
 class Sets:
     """The images of an experiment.

@@ -19,6 +19,9 @@ from pydantic import Field
 from galgen.runs.errors import Closed
 from galgen.runs.schedules import log_spaced
 
+__all__ = ["ClockSettings", "ConditionalSettings", "DenoiserSettings", "DiffusionSettings", "GanSettings",
+    "GlowSettings", "Profile", "TrainingSettings", "later"]  # fmt: skip
+
 EARLY = (512, 2048, 8192)  # images shown at which a denoiser knows little; from 24 000 on it draws galaxies
 Foreign = Literal["galaxies", "leaves"]  # other galaxies than the data's, or dead leaves, no kin of any
 

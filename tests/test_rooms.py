@@ -115,6 +115,31 @@ def test_a_name_that_begins_with_an_underscore_is_its_modules_own(path):
     assert not [alias.name for node in of_ours for alias in node.names if alias.name.startswith("_")]
 
 
+# Whose `__all__` is still to come.
+UNSAID = ("cli", "costs", "explorer", "data.acquire", "figures.sentences", "figures.power", "figures.beyond")
+
+
+def said(source):
+    """The names in a module's `__all__`, or None."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return set(ast.literal_eval(node.value))
+    return None
+
+
+@pytest.mark.parametrize("path", GALGEN, ids=module)
+def test_a_module_says_which_of_its_names_others_use(path):
+    name, names = module(path), said(path.read_text())
+    if path.stem in ("__init__", "__main__") or (names is None and any(lies_in(name, x) for x in UNSAID)):
+        return
+    defined = code._module(name).definitions
+    assert names is not None and names <= set(defined)
+    sources = [other.read_text() for other in GALGEN + OTHERS if other != path]
+    froms = (node for source in sources for node in ast.walk(ast.parse(source)))
+    used = {a.name for n in froms if isinstance(n, ast.ImportFrom) and n.module == name for a in n.names}
+    assert used <= names
+
+
 @pytest.mark.parametrize("path", OTHERS, ids=module)
 def test_the_workflow_and_the_benchmarks_import_galgen_and_nothing_of_each_other(path):
     own = module(path).split(".")[0]

@@ -40,6 +40,9 @@ from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation
 from galgen.data.dataset import Split
 from galgen.runs.answers import Array
 
+__all__ = ["Shared", "Strangers", "TwoModels", "agreement_test", "copy_threshold", "shared_latents",
+    "strangers", "two_models"]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Cosines:

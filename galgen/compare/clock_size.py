@@ -29,6 +29,8 @@ from galgen.compare.clock_time import SCALE, TRAININGS, Cell, Statement, arrange
 from galgen.compare.uncertainty import Estimate
 from galgen.words import spaced
 
+__all__ = ["DURATION", "Elapsed", "crossing", "elapsed", "plateau", "predicted_onset", "readings"]
+
 # Margins, fixed before any onset of this book was measured.
 
 # From N = 100 to 1 000 the steepest growth that counts as in proportion, a power of 1.3, has its onset at two

@@ -33,6 +33,8 @@ from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 from galgen.words import spaced
 
+__all__ = ["SCALE", "TRAININGS", "Cell", "Statement", "arranged", "in_proportion", "power_laws"]
+
 Verdict = Literal["held", "not held", "underpowered", "not testable here"]
 
 # Margins, fixed before any onset of this book was measured.

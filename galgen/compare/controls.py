@@ -46,6 +46,8 @@ from galgen.data.unit import mean_image
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Controls", "blurred", "controls", "rounded"]
+
 
 @dataclass(frozen=True)
 class Controls:

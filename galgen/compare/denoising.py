@@ -30,6 +30,8 @@ from galgen.compare.scales import groups
 from galgen.data.unit import unit
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "error_by_scale", "psnr", "training_gap"]
+
 
 @dataclass(frozen=True)
 class Denoising:

@@ -49,6 +49,9 @@ from galgen.data.dataset import Split
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
+__all__ = ["ALIKE", "GRADES", "WRONG", "Course", "DiscriminatorTest", "Judgement", "contrast", "course",
+    "discriminator_test", "hinge", "image_sets", "judge", "score"]  # fmt: skip
+
 ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
 # What a D with power distinguishes from held-out images: sd of noise, pixels of blur, share left out.
 WRONG = {"noise": (0.02, 0.05, 0.1), "blurred": (0.5, 1.0, 2.0), "dropped": (0.25, 0.5, 0.75)}

@@ -59,6 +59,9 @@ from scipy.spatial.distance import cdist
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Columns", "Distances", "distances", "energy_difference", "iid_floor", "permuted_w1",
+    "wasserstein", "with_spread"]  # fmt: skip
+
 
 def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
     """W1 of all values of x and all of y, with its 95 % interval.

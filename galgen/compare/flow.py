@@ -36,6 +36,8 @@ from galgen.compare.scales import groups
 from galgen.compare.uncertainty import Estimate
 from galgen.models.sampling import ConditionalDenoiser
 
+__all__ = ["ScaleTest", "decode", "encode", "inverted", "paired_w1", "walk"]
+
 
 @torch.inference_mode()
 def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float], *, chunk: int = 32) -> Tensor:

@@ -26,6 +26,8 @@ from galgen.compare.likelihood import ratio_auc
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.models.glow import Glow
 
+__all__ = ["Latents", "falls", "latents_test", "model_pairs"]
+
 
 @dataclass(frozen=True)
 class Latents:

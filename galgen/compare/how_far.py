@@ -23,6 +23,8 @@ from galgen.compare.controls import blurred, rounded
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate
 
+__all__ = ["FAULTS", "Ladder", "area", "ladder"]
+
 _AMOUNTS = {
     "blur": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
     "noise": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0),

@@ -58,6 +58,9 @@ from galgen.compare.uncertainty import (
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Exchange", "Memorization", "exchange_test", "gap_ratio", "gaussian_margins", "margins",
+    "memorization_test", "memorized_fraction"]  # fmt: skip
+
 # Of the Gaussians' draws: far from the seeds of latents, whose noise would be the same numbers.
 _FIRST_SEED = 3_000_000_000
 _OTHERS = 4096  # galaxies of neither set whose moments are pooled with those of each, at most

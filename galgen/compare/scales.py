@@ -21,6 +21,8 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
+__all__ = ["Group", "brightness", "by_scale", "first_component", "groups", "middle", "principal_spread"]
+
 IMAGES = 2000  # that define the components, of as many as there are
 
 

@@ -58,6 +58,8 @@ from galgen.compare.uncertainty import Estimate, ratio
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
+__all__ = ["LEAST", "Scale", "agreements", "scale"]
+
 LEAST = 3  # models of A, and of B, that an interval takes
 
 

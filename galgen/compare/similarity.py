@@ -36,6 +36,9 @@ from torch import Tensor
 from galgen.data.unit import mean_image
 from galgen.runs.errors import GalgenError
 
+__all__ = ["FLIPS", "KINDS", "Neighbours", "cosine", "cosine_matrix", "near_duplicates", "nearest",
+    "shuffled_cosine"]  # fmt: skip
+
 KINDS = ("raw", "pearson", "anomaly")
 FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes: no flip, horizontal, vertical, both
 

@@ -31,6 +31,9 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Estimate", "Outcome", "bootstrap", "exchanged", "finite", "over_trainings", "p_text",
+    "permutation_test", "permuted", "proportion", "ratio", "share", "worse"]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Estimate:

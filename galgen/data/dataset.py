@@ -33,6 +33,9 @@ from galgen.runs.files import file_sha256, read_json, regular, write_json
 from galgen.runs.provenance import provenance
 from galgen.runs.store import Sha256, full_disk_told
 
+__all__ = ["Dataset", "Split", "check_free", "check_ids", "dihedral_keys", "split", "write_catalogue",
+    "write_dataset"]  # fmt: skip
+
 
 class _Sums(BaseModel, extra="forbid"):
     """The sha256 of the files of a data set."""

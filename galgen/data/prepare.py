@@ -17,6 +17,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.registry import Registry
 from galgen.runs.store import Store
 
+__all__ = ["SIMULATED", "SOURCES", "Recipe", "check_source", "foreign", "prepare"]
+
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
 SOURCES = Registry(
     {"simulated": "galgen.data.simulate.parts:simulated", "path": "galgen.data.acquire.own:imported"}

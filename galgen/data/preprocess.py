@@ -16,6 +16,8 @@ from astropy.visualization import make_lupton_rgb
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["crop_centre", "flux_to_gray", "resize_area", "to_uint8"]
+
 
 def flux_to_gray(
     flux: np.ndarray, *, size: int, crop: int | None = 64, Q: float = 8.0, stretch: float = 0.2

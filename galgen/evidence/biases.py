@@ -19,6 +19,8 @@ from galgen.compare.uncertainty import Estimate
 from galgen.evidence.once import once
 from galgen.experiment import Experiment
 
+__all__ = ["BLURS", "SIDES", "Beside", "FarOff", "ModelBiases", "held_out", "model_biases", "yardsticks"]
+
 SIDES = (8, 16)  # pixels; at 32 the area of every model is near 1, where a blur of .5 is as one of 2
 BLURS = {"blurred by half a pixel": 0.5, "blurred by a pixel": 1.0}
 

@@ -17,6 +17,9 @@ from galgen.evidence.pairs import judged
 from galgen.experiment import Experiment, Training
 from galgen.runs.answers import Array
 
+__all__ = ["LEVELS", "LITTLE", "clock", "gained", "gaps", "gaussian_image", "gaussian_of", "scale_by_scale",
+    "time"]  # fmt: skip
+
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
 HELD_OUT = 200  # images

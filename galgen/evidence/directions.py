@@ -26,6 +26,8 @@ from galgen.evidence.once import once
 from galgen.evidence.pairs import drawn
 from galgen.experiment import Experiment
 
+__all__ = ["Curve", "DirectionsTest", "ceiling", "directions_test"]
+
 MOST = 30  # directions
 
 Curve = list[Estimate]  # overlap of the first k directions, k = 1, 2, ...

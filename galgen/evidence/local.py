@@ -22,6 +22,8 @@ from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models.sampling import noise, seeded
 
+__all__ = ["SIGMAS", "LocalTest", "Shares", "local_test"]
+
 SIGMAS = (0.05, 0.2, 0.8)
 SIDES = (3, 5, 7, 11, 15, 23)  # of the patches, pixels, beside the whole image
 LOOKS = 2**18  # how often a training image is held against a held-out one, for a machine: a minute of a core

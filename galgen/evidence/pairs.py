@@ -15,6 +15,9 @@ from galgen.compare.uncertainty import Estimate, Outcome, bootstrap
 from galgen.evidence.once import once
 from galgen.experiment import Experiment, Training
 
+__all__ = ["BLUR", "Design", "board", "checks", "design_of", "drawn", "judged", "likeness", "measure",
+    "tests", "two_models_at", "wrong"]  # fmt: skip
+
 BLUR = 1.0  # pixels: the classifier finds half a one, but with so few images morphology may not
 
 Board = dict[str, Outcome]  # answers by question

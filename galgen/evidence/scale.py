@@ -26,6 +26,8 @@ from galgen.evidence.once import once
 from galgen.experiment import Experiment, Training
 from galgen.models.sampling import noise, seeded
 
+__all__ = ["IMAGES", "ONE", "OWN", "Agreement", "Early", "agreement", "along", "early"]
+
 COUNT = 64  # latents along a training
 VIEWS = IMAGES, OWN, ONE = "images", "less each model's own Gaussian", "less one Gaussian of A and B"
 

@@ -15,6 +15,8 @@ from galgen.evidence.once import once
 from galgen.evidence.pairs import judged, measure, wrong
 from galgen.experiment import Experiment, Training
 
+__all__ = ["Change", "Fit", "change", "fit", "kept", "unused"]
+
 FEW = 200  # images for the question whether a model is fit
 COARSE = 8  # pixels a side
 

@@ -16,6 +16,8 @@ from galgen.figures.style import COLOURS, MODELS
 from galgen.figures.tables import table
 from galgen.words import spaced
 
+__all__ = ["bias_table", "biases_in_short", "profile_figure", "told_apart"]
+
 QUANTITIES = {
     "size": "half-light radius",
     "size_at_flux": "the same at fixed light",

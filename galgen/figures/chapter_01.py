@@ -10,6 +10,8 @@ from galgen.compare.agreement import Strangers
 from galgen.figures.style import COLOURS, shades
 from galgen.words import spaced
 
+__all__ = ["gray_histogram", "side_by_side", "strangers_figure"]
+
 
 def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
     """Histograms of the cosines of strangers, a panel for each kind: random pairs, and the nearest of N."""

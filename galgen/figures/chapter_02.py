@@ -11,6 +11,8 @@ from galgen.figures.slider import slider_figure
 from galgen.figures.style import Shown, shades, stamp_sheet
 from galgen.words import spaced
 
+__all__ = ["denoising_sheet", "denoising_slider", "psnr_curves"]
+
 
 def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:
     """One image with growing noise and, under it, what each denoiser makes of it, all with their PSNR."""

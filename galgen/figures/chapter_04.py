@@ -16,6 +16,8 @@ from matplotlib.patches import FancyArrowPatch
 
 from galgen.figures.style import COLOURS, MODELS
 
+__all__ = ["flow_diagram", "glow_diagram"]
+
 
 def flow_diagram() -> Figure:
     """A normal variable mapped by three bijections of the line, with the density after each of them."""

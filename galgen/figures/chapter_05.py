@@ -18,6 +18,9 @@ from galgen.figures.tables import table
 from galgen.models.glow import Glow
 from galgen.words import spaced
 
+__all__ = ["distance_figure", "distance_table", "inversion_figure", "latents_figure", "untrained_table",
+    "walks"]  # fmt: skip
+
 Tests = Mapping[int, Sequence[Sequence[LevelTest]]]
 
 

@@ -9,6 +9,8 @@ from galgen.figures.curves import smoothed
 from galgen.figures.style import COLOURS, MODELS
 from galgen.words import spaced
 
+__all__ = ["game_figure"]
+
 
 def game_figure(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
     """Scores, hinge loss and spread of the generated images during the training, one column an N.

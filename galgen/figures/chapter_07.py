@@ -13,6 +13,8 @@ from galgen.compare.uncertainty import Estimate
 from galgen.figures.style import MODELS, intervals
 from galgen.words import spaced
 
+__all__ = ["history_figure", "loss_panels", "power_figure", "stage_figure"]
+
 _STYLES = {
     ("A", "other"): (MODELS["A"], "-", "$\\ell(D_A(x_A), D_A(x_B))$"),
     ("A", "train"): (MODELS["A"], ":", "$\\ell(D_A(x_A), D_A(x_{train}))$"),

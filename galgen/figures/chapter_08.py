@@ -18,6 +18,9 @@ from galgen.figures.slider import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, pixels
 from galgen.words import spaced
 
+__all__ = ["beyond_axes", "correlation_cells", "distance_cells", "first_reasons", "legend_above",
+    "plane_walk", "plot_correlations", "plot_energy", "size_panels"]  # fmt: skip
+
 
 def first_reasons(said: Mapping[str, int]) -> str:
     """The three most frequent reasons of `galgen.compare.morphology.report`, the first sentence of each."""

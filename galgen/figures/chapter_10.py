@@ -20,6 +20,8 @@ from galgen.figures.tables import table
 from galgen.figures.verdicts import rule
 from galgen.words import spaced
 
+__all__ = ["kept_claims", "margins_table", "message", "message_figure", "other_sentences"]
+
 Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 

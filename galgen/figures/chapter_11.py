@@ -7,6 +7,8 @@ from IPython.display import Markdown
 
 from galgen.figures.tables import table
 
+__all__ = ["alike", "beside", "older"]
+
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     """The claims of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""

@@ -17,6 +17,8 @@ from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
+__all__ = ["clock_figure", "clock_table", "stated"]
+
 _TRAININGS = ("-", "--", ":")  # A, B and others
 _WIDTHS = ("s", "o", "^", "D")
 

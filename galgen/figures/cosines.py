@@ -14,6 +14,8 @@ from galgen.figures.slider import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, intervals, stamp_sheet
 from galgen.words import spaced
 
+__all__ = ["controls_figure", "cosine_histograms", "latent_slider", "sample_sheet"]
+
 
 def sample_sheet(
     samples: Mapping[int, Tensor | Sequence[Tensor]],

@@ -14,6 +14,8 @@ from galgen.runs.checkpoint import read_losses
 from galgen.runs.store import Run
 from galgen.words import spaced
 
+__all__ = ["gain_curves", "plot_losses", "smoothed"]
+
 
 def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
     """Running means of all losses in a log of a training (`galgen.runs.checkpoint.read_losses`).

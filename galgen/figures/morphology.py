@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+__all__ = ["LABELS", "RANGES", "corner_plot", "outside"]
+
 # The paper's axes.
 RANGES = {
     "concentration": (1.2, 3.6),

@@ -17,6 +17,10 @@ from galgen.evidence.findings import Findings, Pair
 from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE, UNDERPOWERED, Gate, Ruling, within
 from galgen.words import spaced
 
+__all__ = ["FEW", "SAME", "density", "echo", "hurried", "judges", "kept", "missed", "new_images",
+    "no_difference", "plateau", "required", "same_images", "table1", "too_few_pairs", "transition",
+    "unchanged", "unfit"]  # fmt: skip
+
 FEW = 0.05  # level of tests over a few pairs of models, and of a discriminator
 SAME = 0.2  # of the way from floor to ceiling, that a pair of models that draw the same may lack
 

@@ -18,6 +18,9 @@ from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
+__all__ = ["along_figure", "along_sentence", "by_images", "early_table", "scale_figure", "share_sentence",
+    "share_table", "with_scale"]  # fmt: skip
+
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
 _MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite
 _TICKS = np.array([-0.9, -0.5, 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99])

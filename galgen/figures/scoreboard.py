@@ -19,6 +19,9 @@ from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
 from galgen.words import spaced
 
+__all__ = ["UNITS", "Use", "differences", "dot_plot", "from_kept", "kept", "take_away", "use_of", "use_table",
+    "where"]  # fmt: skip
+
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 _MEASURES = ("anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance")

@@ -20,6 +20,8 @@ from jinja2 import Environment
 from galgen.figures.style import Shown, base64_image, gray, tiled
 from galgen.runs.errors import GalgenError
 
+__all__ = ["slider_figure"]
+
 # `tojson` escapes < and >, so that no text can end the script.
 _PAGE = Environment(autoescape=True).from_string("""\
 <div class="galgen-slider" id="{{ id }}" role="group" aria-label="{{ title }}">

@@ -19,6 +19,9 @@ from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
 
+__all__ = ["COLOURS", "MODELS", "Shown", "base64_image", "gray", "house_style", "intervals", "pixels",
+    "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
+
 COLOURS = {
     "validation": "#D55E00",
     "diffusion": "#0072B2",

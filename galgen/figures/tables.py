@@ -15,6 +15,9 @@ from galgen.experiment import Training
 from galgen.runs.store import Run
 from galgen.words import spaced
 
+__all__ = ["agreement_table", "design_table", "points", "portrait_table", "scale_table", "spread_table",
+    "table", "training_table"]  # fmt: skip
+
 MARGIN = 0.05  # of a cosine: two within it agree as well
 
 

@@ -27,6 +27,9 @@ from galgen.config import PROFILES
 from galgen.evidence.findings import Findings
 from galgen.words import spaced
 
+__all__ = ["CONFOUNDED", "HELD", "NOT_HELD", "NOT_TESTABLE", "ONE_PAIR", "UNDERPOWERED", "Claim", "Gate",
+    "Range", "Ruling", "rule", "within"]  # fmt: skip
+
 HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE, ONE_PAIR = VERDICTS = (
     "held", "not held", "underpowered", "confounded", "not testable here", "one pair"
 )  # fmt: skip

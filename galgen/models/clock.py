@@ -27,6 +27,8 @@ from galgen.models.precision import Precision
 from galgen.models.sampling import ConditionalDenoiser
 from galgen.settings import DenoiserSettings, Profile
 
+__all__ = ["AveragedLearner"]
+
 
 def _weight(t: int) -> float:
     return min(1.0, 8 / t)  # c = 8

@@ -42,6 +42,8 @@ from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 from galgen.settings import ConditionalSettings, Profile
 
+__all__ = ["ConditionalDiffusion", "ConditionalLearner", "ConditionalUNet"]
+
 
 class ConditionalUNet(nn.Module):
     """D(y; sigma); `initialize` gives it mu and s, which travel with the weights.

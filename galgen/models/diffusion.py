@@ -25,6 +25,8 @@ from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, blind
 from galgen.models.unet import UNet
 from galgen.settings import DenoiserSettings, Profile
 
+__all__ = ["DenoiserLearner", "Diffusion"]
+
 
 class DenoiserLearner:
     """What the training loop needs to know of a denoiser; here of the blind one.

@@ -15,6 +15,8 @@ from galgen.runs.registry import Registry
 from galgen.runs.training import Learner
 from galgen.settings import TrainingSettings
 
+__all__ = ["FAMILIES", "STUDIES", "Family", "Training"]
+
 
 class Family(Protocol):
     """What an experiment asks of a family.

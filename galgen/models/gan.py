@@ -36,6 +36,8 @@ from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 from galgen.settings import GanSettings, Profile
 
+__all__ = ["Gan", "GanLearner", "draw"]
+
 
 class GanLearner:
     """What the training loop needs to know of the GAN.

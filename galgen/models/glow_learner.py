@@ -22,6 +22,8 @@ from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 from galgen.settings import GlowSettings, Profile
 
+__all__ = ["GlowFamily", "GlowLearner", "draw", "latents"]
+
 
 class GlowLearner:
     """What the training loop needs to know of the flow; its flips are the loop's.

@@ -53,6 +53,9 @@ from torch import Tensor
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["ConditionalDenoiser", "Denoiser", "Samples", "blind", "dpm_solver_2m", "in_chunks", "ladder",
+    "noise", "posterior_mean", "seeded", "stochastic_ascent"]  # fmt: skip
+
 Denoiser = Callable[[Tensor], Tensor]
 ConditionalDenoiser = Callable[[Tensor, Tensor], Tensor]
 

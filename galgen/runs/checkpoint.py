@@ -26,6 +26,8 @@ from torch import Tensor
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_path, regular
 
+__all__ = ["check", "cut_log", "load", "read_losses", "save"]
+
 
 def save(path: str | os.PathLike, state: dict) -> None:
     """Write a state under `path`, whole or not at all.

@@ -25,6 +25,8 @@ from types import ModuleType
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["code_version", "notebook_version", "reached"]
+
 # How results are kept, and how mistakes are told, is no part of them.
 _LEFT_OUT = {
     f"galgen.runs.{name}"

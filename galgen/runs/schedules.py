@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+__all__ = ["SCHEDULES", "Schedule", "constant", "cosine", "falling", "halving", "late", "log_spaced"]
+
 Schedule = Callable[[int, int], float]
 
 

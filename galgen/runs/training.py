@@ -32,6 +32,8 @@ from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.progress import Display
 from galgen.runs.stream import Stream, generator
 
+__all__ = ["Learner", "train"]
+
 
 class Learner(Protocol):
     """What the loop asks of a model.

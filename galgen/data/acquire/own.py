@@ -10,6 +10,8 @@ from galgen.data.manifest import load_manifest
 from galgen.data.prepare import Recipe
 from galgen.runs.files import file_sha256
 
+__all__ = ["imported"]
+
 
 def imported(path: Path, size: int) -> Recipe:
     """How a data set is made of the images at `path`, of `size` pixels a side."""

@@ -18,6 +18,8 @@ from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.runs.store import Store
 
+__all__ = ["PART", "parts", "simulate_part", "simulated", "to_simulate"]
+
 POPULATIONS = dict(zip(SIMULATED, ("main", "ellipticals", "leaves"), strict=True))
 PART = 10_000  # galaxies: a minute or two of two cores
 
