@@ -8,6 +8,7 @@ from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.uncertainty import Outcome
 from galgen.figures import chapter_08
 from galgen.figures.morphology import RANGES
+from galgen.figures.style import legend_above
 
 
 def rows(n, seed=0):
@@ -61,7 +62,7 @@ def test_energies_are_drawn_where_they_are_known():
     np.testing.assert_allclose(drawn["null"].get_ydata(), 0.01)
     assert left.patches[0].get_height() == 0.05
     chapter_08.plot_energy(right, {"null": None}, {"A": {30: apart(0.6)}, "B": {}}, {})
-    chapter_08.legend_above(figure, ncols=4)
+    legend_above(figure, ncols=4)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.texts] == ["null", "blurred", "model A", "copies"]
     assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
@@ -82,7 +83,7 @@ def test_correlations_are_drawn_with_the_stranger_at_the_right_edge():
 def test_a_panel_without_anything_has_no_legend():
     figure, (axis,) = chapter_08.size_panels({"one": [10]})
     chapter_08.plot_correlations(axis, {10: {}}, {})
-    chapter_08.legend_above(figure, ncols=5)
+    legend_above(figure, ncols=5)
     assert not figure.legends
     plt.close(figure)
 

@@ -1,6 +1,7 @@
 """The rooms of the code: which may import which, and how large a file and a cell may be."""
 
 import ast
+import functools
 import io
 import json
 import tokenize
@@ -44,6 +45,7 @@ LEAVES = (
     *(f"models.{name}" for name in FAMILIES),
     *(f"compare.{name}" for name in BEYOND),
 )
+parsed = functools.cache(ast.parse)  # a source is read by many tests
 GALGEN = sorted((ROOT / "galgen").rglob("*.py"))
 OTHERS = sorted([*(ROOT / "workflow").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
 
@@ -58,7 +60,7 @@ MODULES = {module(path) for path in GALGEN + OTHERS}
 
 def imported(source):
     """The modules that a source imports, anywhere in it; of `from a import b` it is `a.b`, if that is one."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -110,7 +112,7 @@ def test_an_arrow_that_points_back_is_found(name, source, wrong):
 
 @pytest.mark.parametrize("path", GALGEN + OTHERS, ids=module)
 def test_a_name_that_begins_with_an_underscore_is_its_modules_own(path):
-    froms = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom))
+    froms = (node for node in ast.walk(parsed(path.read_text())) if isinstance(node, ast.ImportFrom))
     of_ours = [node for node in froms if node.module.split(".")[0] in ("galgen", "workflow", "benchmarks")]
     assert not [alias.name for node in of_ours for alias in node.names if alias.name.startswith("_")]
 
@@ -119,9 +121,19 @@ def test_a_name_that_begins_with_an_underscore_is_its_modules_own(path):
 UNSAID = ("cli", "costs", "explorer", "data.acquire", "figures.sentences", "figures.power", "figures.beyond")
 
 
+@functools.cache
+def imported_names(path):
+    """By module, the names that a file imports from it."""
+    found = {}
+    for node in ast.walk(parsed(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found.setdefault(node.module, set()).update(alias.name for alias in node.names)
+    return found
+
+
 def said(source):
     """The names in a module's `__all__`, or None."""
-    for node in ast.parse(source).body:
+    for node in parsed(source).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             return set(ast.literal_eval(node.value))
     return None
@@ -134,9 +146,9 @@ def test_a_module_says_which_of_its_names_others_use(path):
         return
     defined = code._module(name).definitions
     assert names is not None and names <= set(defined)
-    sources = [other.read_text() for other in GALGEN + OTHERS if other != path]
-    froms = (node for source in sources for node in ast.walk(ast.parse(source)))
-    used = {a.name for n in froms if isinstance(n, ast.ImportFrom) and n.module == name for a in n.names}
+    used = set().union(
+        *(imported_names(other).get(name, set()) for other in GALGEN + OTHERS if other != path)
+    )
     assert used <= names
 
 
@@ -150,7 +162,7 @@ def test_the_workflow_and_the_benchmarks_import_galgen_and_nothing_of_each_other
 def code_lines(source):
     """The numbers of the lines that are no blank, comment or docstring."""
     texts = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
             texts |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     nothing = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
@@ -206,7 +218,7 @@ def test_the_core_with_one_family_can_be_read_in_2000_lines_of_code():
     for path in GALGEN:
         source = path.read_text()
         counted, names = code_lines(source), found.get(module(path), set())
-        for node in ast.parse(source).body:
+        for node in parsed(source).body:
             stored = {
                 n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             }

@@ -12,12 +12,12 @@ from galgen.compare.scales import Group, brightness
 from galgen.compare.scoreboard import portrait
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.evidence.pairs import design_of
-from galgen.experiment import Training
 from galgen.figures import tables
 from galgen.figures.cosines import sample_sheet
 from galgen.figures.curves import plot_losses, smoothed
 from galgen.figures.scoreboard import dot_plot
 from galgen.figures.style import intervals
+from galgen.models.families import Training
 from galgen.runs.store import Run
 
 A = {n: Training(n, "A", 0, 0) for n in (10, 2000)}

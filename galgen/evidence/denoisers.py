@@ -14,7 +14,8 @@ from galgen.compare.scales import by_scale
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.evidence.once import once
 from galgen.evidence.pairs import judged
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
 from galgen.runs.answers import Array
 
 __all__ = ["LEVELS", "LITTLE", "clock", "gained", "gaps", "gaussian_image", "gaussian_of", "scale_by_scale",

@@ -13,7 +13,8 @@ from galgen.compare.morphology import stored
 from galgen.compare.scoreboard import Portrait, portrait, scores
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap
 from galgen.evidence.once import once
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
 
 __all__ = ["BLUR", "Design", "board", "checks", "design_of", "drawn", "judged", "likeness", "measure",
     "tests", "two_models_at", "wrong"]  # fmt: skip

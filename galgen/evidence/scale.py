@@ -23,7 +23,8 @@ from galgen.compare.share import Scale, agreements, scale
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.evidence.denoisers import gaussian_image, gaussian_of
 from galgen.evidence.once import once
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
 __all__ = ["IMAGES", "ONE", "OWN", "Agreement", "Early", "agreement", "along", "early"]

@@ -13,7 +13,8 @@ from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, over_trainings
 from galgen.evidence.once import once
 from galgen.evidence.pairs import judged, measure, wrong
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
 
 __all__ = ["Change", "Fit", "change", "fit", "kept", "unused"]
 

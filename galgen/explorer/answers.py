@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from galgen.compare import denoising, morphology, similarity
 from galgen.config import Parameters
 from galgen.data.unit import unit
-from galgen.experiment import Training, every_family
+from galgen.experiment import every_family
 from galgen.explorer.published import WithPublished
 from galgen.figures.style import COLOURS, pixels
 from galgen.models import glow_learner as glow
+from galgen.models.families import Training
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 from galgen.words import spaced

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from galgen import config
 from galgen.compare import similarity
-from galgen.experiment import Experiment, Training, loaded
-from galgen.models.families import FAMILIES
+from galgen.experiment import Experiment, loaded
+from galgen.models.families import FAMILIES, Training
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import project, write_json

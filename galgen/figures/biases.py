@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.biases import SIDES, Beside, ModelBiases
-from galgen.figures.chapter_08 import legend_above
-from galgen.figures.style import COLOURS, MODELS
+from galgen.figures.style import COLOURS, MODELS, legend_above
 from galgen.figures.tables import table
 from galgen.words import spaced
 

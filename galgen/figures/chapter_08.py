@@ -18,8 +18,8 @@ from galgen.figures.slider import slider_figure
 from galgen.figures.style import COLOURS, MODELS, Shown, pixels
 from galgen.words import spaced
 
-__all__ = ["beyond_axes", "correlation_cells", "distance_cells", "first_reasons", "legend_above",
-    "plane_walk", "plot_correlations", "plot_energy", "size_panels"]  # fmt: skip
+__all__ = ["beyond_axes", "correlation_cells", "distance_cells", "first_reasons", "plane_walk",
+    "plot_correlations", "plot_energy", "size_panels"]  # fmt: skip
 
 
 def first_reasons(said: Mapping[str, int]) -> str:
@@ -130,15 +130,6 @@ def plot_correlations(
     axis.axhspan(-null, null, color=COLOURS["null"], alpha=0.2, lw=0)
     axis.axhline(0, color="black", lw=0.6)
     axis.set_ylim(-1.05, 1.05)
-
-
-def legend_above(figure: Figure, ncols: int) -> None:
-    """One legend for all panels, each entry once."""
-    entries = {}
-    for axis in figure.axes:
-        entries |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    if entries:
-        figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols, fontsize=8)
 
 
 def plane_walk(reference: Table, pools: Mapping[str, tuple[Table, np.ndarray]]) -> Shown | None:

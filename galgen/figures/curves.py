@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.denoising import Denoising
-from galgen.experiment import Training
 from galgen.figures.style import COLOURS, shades
+from galgen.models.families import Training
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.store import Run
 from galgen.words import spaced

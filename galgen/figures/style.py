@@ -19,8 +19,8 @@ from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
 
-__all__ = ["COLOURS", "MODELS", "Shown", "base64_image", "gray", "house_style", "intervals", "pixels",
-    "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
+__all__ = ["COLOURS", "MODELS", "Shown", "base64_image", "gray", "house_style", "intervals", "legend_above",
+    "pixels", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
 
 COLOURS = {
     "validation": "#D55E00",
@@ -172,3 +172,12 @@ def intervals(axis: Axes, x: Sequence[float], estimates: Iterable[Estimate], **s
     low, value, high = np.array([[e.low, e.value, e.high] for e in estimates]).T
     bars = np.clip([value - low, high - value], 0, None)  # an interval may end at its value, but for rounding
     axis.errorbar(x, value, bars, **{"marker": "o", "ms": 4, "capsize": 2} | style)
+
+
+def legend_above(figure: Figure, ncols: int) -> None:
+    """One legend for all panels, each entry once."""
+    entries = {}
+    for axis in figure.axes:
+        entries |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    if entries:
+        figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols, fontsize=8)

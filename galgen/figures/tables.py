@@ -11,7 +11,7 @@ from galgen.compare.scales import brightness, middle
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import p_text
 from galgen.evidence.pairs import Design
-from galgen.experiment import Training
+from galgen.models.families import Training
 from galgen.runs.store import Run
 from galgen.words import spaced
 
