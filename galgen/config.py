@@ -178,12 +178,18 @@ class Parameters(Closed, strict=True):
     def _sizes(cls, N: object) -> object:
         return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
 
-    @field_validator("N")
-    @classmethod
-    def _growing(cls, N: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if N is not None and (min(N, default=0) < 2 or list(N) != sorted(set(N))):
-            raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {list(N)}")
-        return N
+    def sizes(self, usual: tuple[int, ...]) -> tuple[int, ...]:
+        """The N that are asked of a family, or those usual in its profile; a study that has none has none.
+
+        Raises:
+            GalgenError: If they are impossible.
+        """
+        found = usual if self.N is None or not usual else self.N
+        if self.N == () or min(found, default=2) < 2 or list(found) != sorted(set(found)):
+            raise GalgenError(
+                f"N must be a number above 1, or a growing list of such numbers, not {list(found)}"
+            )
+        return found
 
     def options(self) -> list[str]:
         """The same as options of the command line."""

@@ -59,14 +59,13 @@ class Experiment(Sets, Trainings):
     """
 
     def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "diffusion"):
-        self.parameters = parameters = Parameters.model_validate(vars(parameters))  # a copy is not validated
+        self.parameters = parameters
         self.profile = config.profile(parameters.profile)
         self.family = (FAMILIES | STUDIES)[family](self.profile)
         self.settings = self.family.settings
         self.store = store or Store()
         self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
-        # a study that the profile leaves out has no sizes, whatever is asked
-        self.sizes = self.settings.N if parameters.N is None or not self.settings.N else parameters.N
+        self.sizes = parameters.sizes(self.settings.N)
         self._data: dict[Training, str] = {}
 
     def plan(self) -> list[dict]:

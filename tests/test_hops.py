@@ -109,4 +109,4 @@ def test_a_process_makes_no_experiment_that_it_does_not_need(way):
     of = {name: made for name, (_, made) in way.items()}
     trainings = [name for name in of if name.startswith("diffusion-")]
     assert len(trainings) == 2 and all(of[name] == ["diffusion"] for name in trainings)
-    assert of["chapter"] == ["diffusion", "diffusion"]  # for the header, and in what is a kernel of its own
+    assert of["chapter"] == ["diffusion"]  # in what is a kernel of its own

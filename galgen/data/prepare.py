@@ -17,7 +17,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.registry import Registry
 from galgen.runs.store import Store
 
-__all__ = ["SIMULATED", "SOURCES", "Recipe", "check_source", "foreign", "prepare"]
+__all__ = ["SIMULATED", "SOURCES", "Making", "check_source", "foreign", "prepare"]
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
 SOURCES = Registry(
@@ -26,7 +26,7 @@ SOURCES = Registry(
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Making:
     """How a data set is made.
 
     Attributes:
@@ -112,7 +112,7 @@ def prepare(
     return Dataset.open(run.path / "dataset")
 
 
-def _smaller(given: Dataset, size: int) -> Recipe:
+def _smaller(given: Dataset, size: int) -> Making:
     """How the images of a data set are averaged down."""
 
     def make(directory: Path) -> Dataset:
@@ -122,4 +122,4 @@ def _smaller(given: Dataset, size: int) -> Recipe:
         return write_dataset(directory, smaller, given.catalogue, parameters=parameters, **about)
 
     params = {"name": given.directory.name, "size": size}
-    return Recipe(params, [to_uint8, resize_area], make, given.sha256)
+    return Making(params, [to_uint8, resize_area], make, given.sha256)

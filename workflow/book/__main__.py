@@ -100,14 +100,10 @@ def measure(name: str, /, *, asked: cli.Asked = cli.Asked()) -> None:
 @_on_a_gpu
 def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: cli.Asked = cli.Asked()) -> None:
     """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
-    from galgen.experiment import Experiment
-    from galgen.models.families import FAMILIES
     from workflow.book import chapters
 
     run, data = Run(asked.parameters()), read_json(stamp)["dataset"]
-    own = [Experiment(run.parameters, family=name) for name in families(notebook) or FAMILIES]
-    sizes = sorted({N for experiment in own for N in experiment.sizes})
-    note = {"N": sizes, "images": data["images"], "sha256": data["sha256"]}
+    note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
     chapters.execute(notebook, output, run.parameters, note)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import galgen
@@ -20,7 +20,7 @@ from galgen.data.acquire.readers import files_below
 from galgen.data.prepare import SIMULATED, SOURCES, check_source, prepare
 from galgen.data.simulate.parts import parts, to_simulate
 from galgen.experiment import Experiment, every_family
-from galgen.models.families import FAMILIES
+from galgen.models.families import FAMILIES, STUDIES
 from galgen.models.precision import Precision, resolved
 from galgen.runs.code import code_version
 from galgen.runs.errors import GalgenError, checked
@@ -77,12 +77,13 @@ class Run:
             made, and stands there for every job, machine and sitting that follows.
 
     Raises:
-        GalgenError: If the profile does not exist.
+        GalgenError: If the profile does not exist or the sizes are impossible.
     """
 
     def __init__(self, parameters: Parameters, *N: int):
         self.asked = parameters.model_copy(update={"N": N} if N else {})
-        profile(self.asked.profile)  # before a folder is looked for that has its name
+        self.profile = profile(self.asked.profile)  # before a folder is looked for that has its name
+        self.asked.sizes(self.profile.diffusion.N)
         self.parameters = self.asked.model_copy(update={"precision": self._precision()})
 
     @functools.cached_property
@@ -90,10 +91,15 @@ class Run:
         """One for each family and study."""
         return list(every_family(self.parameters, studies=True).values())
 
-    @functools.cached_property
+    def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
+        """The sizes of some families and studies together, or of all."""
+        parts = [getattr(self.profile, name) for name in names or FAMILIES | STUDIES]
+        return sorted({N for part in parts for N in self.parameters.sizes(part.N)})
+
+    @property
     def sizes(self) -> list[int]:
-        """Those of all families together."""
-        return sorted({N for experiment in self.experiments for N in experiment.sizes})
+        """Those of all families and studies."""
+        return self.sizes_of()
 
     @functools.cached_property
     def parts(self) -> list[dict]:
@@ -145,8 +151,7 @@ class Run:
         """
         stats = [(str(p), p.stat().st_mtime_ns) for p in sorted(Path(galgen.__file__).parent.rglob("*.py"))]
         reads = {path.stem: families(path) for path in sorted(Path("notebooks").glob("*.ipynb"))}
-        whole = profile(self.parameters.profile).model_dump(mode="json")
-        of = digest(stats, whole, reads, vars(self.parameters))
+        of = digest(stats, self.profile.model_dump(mode="json"), reads, vars(self.parameters))
         kept = self.folder / "plan.json"
         with contextlib.suppress(OSError, ValueError):
             if (known := read_json(kept))["of"] == of:
@@ -190,5 +195,5 @@ class Run:
         files = [path] if os.path.isfile(path) else files_below(path)
         stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
         settings = {"image_size", "crop", "simulated", "validation"}
-        values = profile(self.parameters.profile).model_dump(include=settings)
+        values = self.profile.model_dump(include=settings)
         return digest(stats, values, self.sizes, code_version(prepare, *SOURCES.values()))

@@ -7,13 +7,13 @@ from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.acquire.readers import files_below
 from galgen.data.dataset import Dataset
 from galgen.data.manifest import load_manifest
-from galgen.data.prepare import Recipe
+from galgen.data.prepare import Making
 from galgen.runs.files import file_sha256
 
 __all__ = ["imported"]
 
 
-def imported(path: Path, size: int) -> Recipe:
+def imported(path: Path, size: int) -> Making:
     """How a data set is made of the images at `path`, of `size` pixels a side."""
     sha256 = _path_sha256(path)
 
@@ -21,7 +21,7 @@ def imported(path: Path, size: int) -> Recipe:
         found = import_images(path, size=size, progress=True)
         return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(sha256))
 
-    return Recipe({"name": path.name, "size": size}, [import_images], make, sha256)
+    return Making({"name": path.name, "size": size}, [import_images], make, sha256)
 
 
 def _path_sha256(path: Path) -> str:

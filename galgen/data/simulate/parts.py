@@ -13,7 +13,7 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from galgen.data.dataset import Dataset, write_catalogue, write_dataset
-from galgen.data.prepare import SIMULATED, Recipe
+from galgen.data.prepare import SIMULATED, Making
 from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.runs.store import Store
@@ -66,7 +66,7 @@ def simulate_part(store: Store, part: dict) -> tuple[np.ndarray, Table]:
     )
 
 
-def simulated(store: Store, source: str, *, before: Callable[[], None], **asked: int) -> Recipe:
+def simulated(store: Store, source: str, *, before: Callable[[], None], **asked: int) -> Making:
     """How the galaxies of a source are made; arguments as of `galgen.data.prepare.prepare`."""
     params = {"population": POPULATIONS[source]} | asked
     draw, credit = _drawn(params["population"]), source if source == "dead-leaves" else "simulated"
@@ -81,4 +81,4 @@ def simulated(store: Store, source: str, *, before: Callable[[], None], **asked:
         about = {"source": source, "manifest": credit, "parameters": params, "dropped": {}}
         return write_dataset(directory, images, truth, **about)
 
-    return Recipe(params, [draw], make)
+    return Making(params, [draw], make)
