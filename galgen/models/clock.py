@@ -63,6 +63,9 @@ class Clock(Diffusion):
     flop_rate = 2e10
     learner = AveragedLearner
 
+    def __init__(self, profile: Profile):
+        self.settings = getattr(profile, self.name)
+
     def networks(self) -> dict[str, nn.Module]:
         """The U-Net and its average, which begins where it does."""
         net = super().networks()["net"]
@@ -82,23 +85,14 @@ class Clock4(Clock):
 
     name, label = "clock4", "diffusion, 4 kernels"
 
-    def __init__(self, profile: Profile):
-        self.settings = profile.clock4
-
 
 class Clock8(Clock):
     """The clock's networks of 8 kernels."""
 
     name, label = "clock8", "diffusion, 8 kernels"
 
-    def __init__(self, profile: Profile):
-        self.settings = profile.clock8
-
 
 class Clock16(Clock):
     """The clock's widest networks, as wide as those of the laptop book."""
 
     name, label = "clock16", "diffusion, 16 kernels"
-
-    def __init__(self, profile: Profile):
-        self.settings = profile.clock16
