@@ -29,7 +29,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import stats
 from torch import Tensor
 
@@ -38,6 +37,7 @@ from galgen.compare.distances import Columns
 from galgen.compare.memorization import Memorization, gaussian_margins, memorization_test, memorized_fraction
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data.dataset import Split
+from galgen.data.unit import unit
 from galgen.runs.answers import Array
 
 __all__ = ["Shared", "Strangers", "TwoModels", "agreement_test", "copy_threshold", "shared_latents",
@@ -106,7 +106,7 @@ def two_models(
         mean: The data set's mean image, (1, H, W).
         flips: Whether the nearest image is looked for among the flipped ones too.
     """
-    held_out = torch.from_numpy(images[sets.validation[: len(a)]]).float() / 255
+    held_out = unit(images[sets.validation[: len(a)]])
 
     def nearest(queries: Tensor, rows: np.ndarray, kind: str = "anomaly", k: int = 1) -> np.ndarray:
         k = min(k, len(rows))

@@ -46,6 +46,7 @@ from galgen.compare.distances import permuted_w1
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data.dataset import Split
+from galgen.data.unit import unit
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
@@ -192,7 +193,7 @@ def image_sets(
     rng = np.random.default_rng(seed)
 
     def draw(images: np.ndarray, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(images[np.sort(rows[:n])]).float() / 255
+        return unit(images[np.sort(rows[:n])])
 
     rows = rng.permutation(len(held_out))
     base = draw(held_out, rows[half:])
