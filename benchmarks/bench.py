@@ -26,8 +26,8 @@ import torch
 from galgen import costs
 from galgen.compare.denoising import denoising_curve
 from galgen.compare.morphology import measure
+from galgen.compare.similarity import nearest
 from galgen.config import PROFILES, Parameters
-from galgen.data.similarity import nearest
 from galgen.data.simulate.images import simulate
 from galgen.experiment import Experiment
 from galgen.models.precision import Precision

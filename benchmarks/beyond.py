@@ -18,12 +18,13 @@ import torch
 from galgen.compare import calibrated
 from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.morphology import stored
-from galgen.config import Parameters, spaced
+from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.provenance import provenance
 from galgen.runs.store import Store
+from galgen.words import spaced
 
 BLURS, NOISES, COPIES = (0.3, 0.5, 0.8), (2.0, 4.0, 8.0), (0.1, 0.3, 1.0)
 

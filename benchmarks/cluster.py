@@ -36,7 +36,7 @@ EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be
         "passes_per_image=None, images_cap=60_000, milestones=3",
     ),
     ("galgen/config.py", "simulated=150,", "simulated=4000,"),
-    ("galgen/data/prepare.py", "PART = 10_000", "PART = 2000"),
+    ("galgen/data/simulate/parts.py", "PART = 10_000", "PART = 2000"),
     ("galgen/config.py", "save_every: float = 60.0", "save_every: float = 0.0"),
     ("workflow/book/runs.py", "MANY = 256", "MANY = 8"),
 ]

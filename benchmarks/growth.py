@@ -25,10 +25,11 @@ from astropy.table import Table
 from galgen.compare.agreement import two_models
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.scoreboard import QUESTIONS, scores
+from galgen.compare.similarity import near_duplicates, nearest
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset, split
-from galgen.data.similarity import mean_image, near_duplicates, nearest
 from galgen.data.simulate.images import simulate
+from galgen.data.unit import mean_image
 from galgen.runs.files import read_json, write_json
 from galgen.runs.provenance import provenance
 

@@ -44,7 +44,7 @@ import torch
 from astropy.table import Table
 from tqdm import tqdm
 
-from galgen.compare.agreement import repaired
+from galgen.compare.agreement import agreement_test
 from galgen.compare.calibrated import pqmass
 from galgen.compare.controls import blurred, rounded
 from galgen.compare.distances import distances, energy_difference, with_spread
@@ -178,7 +178,7 @@ class Bench:
         for turn in progress(range(tests), f"agreement, {share:.0%}"):
             a, b = map(self.unit, self.dealt(turn, len(self.rows), self.count, self.count))
             b[:same] = a[:same] + NOISE * torch.randn(a[:same].shape, generator=torch.manual_seed(turn))
-            found.append(repaired(a, b, mean=self.mean, permutations=PERMUTATIONS, seed=turn).p)
+            found.append(agreement_test(a, b, mean=self.mean, permutations=PERMUTATIONS, seed=turn).p)
         return found
 
     def memorization(self, N: int, power: bool) -> list[dict]:

@@ -3,7 +3,6 @@
 `laptop` is the base (`galgen.settings`), which the others override; unknown names are refused.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -18,6 +17,8 @@ from galgen.settings import (
     Profile,
     TrainingSettings,
 )
+
+__all__ = ["PROFILES", "Asked", "Parameters", "profile"]
 
 Asked = Literal["auto", "fp32", "bf16"]  # precisions, of which `galgen.models.precision` makes one
 
@@ -143,17 +144,6 @@ def _trial(of: Profile) -> Profile:
     return of.model_copy(update=small)
 
 
-def spaced(n: int) -> str:
-    """A count with its thousands set apart by spaces that no line breaks at, as in 10 000."""
-    return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
-
-
-def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
-    """The note of a figure, as `profile laptop · simulated · N = 10, 300`."""
-    sizes = ", ".join(map(spaced, [N] if isinstance(N, int) else N))
-    return f"profile {profile} · {data}" + f" · N = {sizes}" * bool(sizes)
-
-
 def profile(name: str) -> Profile:
     """The profile of that name; `paper-trial` has the sizes of `paper` for five steps, and so has any other.
 
@@ -187,6 +177,19 @@ class Parameters(Closed, strict=True):
     @classmethod
     def _sizes(cls, N: object) -> object:
         return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
+
+    def sizes(self, usual: tuple[int, ...]) -> tuple[int, ...]:
+        """The N that are asked of a family, or those usual in its profile; a study that has none has none.
+
+        Raises:
+            GalgenError: If they are impossible.
+        """
+        found = usual if self.N is None or not usual else self.N
+        if self.N == () or min(found, default=2) < 2 or list(found) != sorted(set(found)):
+            raise GalgenError(
+                f"N must be a number above 1, or a growing list of such numbers, not {list(found)}"
+            )
+        return found
 
     def options(self) -> list[str]:
         """The same as options of the command line."""

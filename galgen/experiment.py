@@ -20,17 +20,17 @@ from torch import Tensor, nn
 
 from galgen import config, costs
 from galgen.config import Parameters
-from galgen.data import similarity
-from galgen.data.dataset import Dataset, Split, split
-from galgen.data.prepare import foreign, parts, prepare
-from galgen.models.families import FAMILIES, SHARED_CHAPTERS, STUDIES, Training
+from galgen.models.families import FAMILIES, STUDIES, Training
 from galgen.models.precision import emulation, resolved
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 from galgen.runs.stream import Stream
+from galgen.sets import Sets
 from galgen.trainings import Trainings
+
+__all__ = ["Experiment", "every_family", "loaded", "training_named"]
 
 
 def _device() -> str:
@@ -46,7 +46,7 @@ def loaded(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, 
     return networks
 
 
-class Experiment(Trainings):
+class Experiment(Sets, Trainings):
     """The data, splits and models of one set of parameters, made when they are asked for.
 
     Args:
@@ -65,83 +65,8 @@ class Experiment(Trainings):
         self.settings = self.family.settings
         self.store = store or Store()
         self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
-        # a study that the profile leaves out has no sizes, whatever is asked
-        self.sizes = self.settings.N if parameters.N is None or not self.settings.N else parameters.N
+        self.sizes = parameters.sizes(self.settings.N)
         self._data: dict[Training, str] = {}
-        sizes = list(self.sizes)
-        if parameters.N == () or min(sizes, default=2) < 2 or sizes != sorted(set(sizes)):
-            raise GalgenError(f"N must be a number above 1, or a growing list of such numbers, not {sizes}")
-
-    @property
-    def chapters(self) -> tuple[str, ...]:
-        """Those that need the family's models."""
-        return self.family.chapters + SHARED_CHAPTERS * (self.family.name in FAMILIES)
-
-    @property
-    def compared(self) -> int:
-        """How many samples are held against held-out galaxies: twice as many, and as many more for a null."""
-        return min(self.profile.samples, self.profile.validation // 3)
-
-    @functools.cached_property
-    def dataset(self) -> Dataset:
-        """The galaxies."""
-        return self._prepare(self.parameters.data)
-
-    @functools.cache  # noqa: B019 - an experiment lives as long as its process
-    def foreign_dataset(self, name: str) -> Dataset:
-        """The images of another kind, by a name of `galgen.settings.Foreign`."""
-        return self._prepare(foreign(self.parameters.data, name))
-
-    @functools.cached_property
-    def mean_image(self) -> np.ndarray:
-        """The mean of all galaxies, (1, H, W) in [0, 1], which the anomaly cosine projects out."""
-        return similarity.mean_image(self.dataset.images)
-
-    def parts(self) -> list[dict]:
-        """What is simulated part by part, by `galgen.data.prepare.simulate_part`."""
-        sources = self.parameters.data, *(foreign(self.parameters.data, name) for name in self.strangers)
-        return [part for source in sources for part in parts(source, **self._galaxies)]
-
-    @property
-    def strangers(self) -> list[str]:
-        """The other kinds of images that foreign models see, the same for all families."""
-        families = [family(self.profile) for family in FAMILIES.values()]
-        return sorted({name for family in families for name in family.settings.foreign})
-
-    @property
-    def _galaxies(self) -> dict[str, int]:
-        """What a data set is made of, the same for all families, whichever asks first."""
-        profile, seed = self.profile, self.parameters.seed
-        sizes = [self.sizes] if self.parameters.N else [f(profile).settings.N for f in FAMILIES.values()]
-        count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
-        return {"size": profile.image_size, "crop": profile.crop, "count": count, "seed": seed}
-
-    def _prepare(self, source: str) -> Dataset:
-        asked = self._galaxies
-        room = functools.partial(costs.check_galaxies, asked["count"], asked["size"])
-        found = prepare(self.store, source, before=room, **asked)
-        smaller = asked | {"size": self.image_size}
-        return found if smaller == asked else prepare(self.store, str(found.directory), **smaller)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the images, pixels: that of the profile, or of a study of smaller ones."""
-        return min(getattr(self.settings, "image_size", self.profile.image_size), self.profile.image_size)
-
-    def note(self, N: int | Iterable[int] | None = None) -> str:
-        """The note of a figure: profile, data set, and N, by default all of them."""
-        return config.figure_note(self.profile.name, self.dataset.name, self.sizes if N is None else N)
-
-    def split(self, N: int | None = None, *, foreign: str = "") -> Split:
-        """Row numbers of A, B and validation for N (by default the largest) images a model."""
-        dataset = self.foreign_dataset(foreign) if foreign else self.dataset
-        given = {"source": "" if foreign else self.parameters.data, "seed": self.parameters.seed}
-        return split(dataset, N or max(self.sizes), self.profile.validation, **given)
-
-    def images(self, training: Training) -> np.ndarray:
-        """The images a model is trained on, uint8 (N, 1, H, W)."""
-        dataset = self.foreign_dataset(training.foreign) if training.foreign else self.dataset
-        return dataset.images[getattr(self.split(training.N, foreign=training.foreign), training.half)]
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
@@ -152,7 +77,10 @@ class Experiment(Trainings):
         learner = self.family.learner(self._networks(0), some, some, self.settings)
         rate, samples = self.family.flop_rate, self.profile.samples
         cost = costs.estimate(learner, some, self.settings, self.sizes, rate, samples)
-        return [{"name": t.name, "chapters": list(self.chapters)} | cost[t.N] for t in self.trainings()]
+        return [
+            {"name": t.name, "family": t.family, "N": t.N, "foreign": t.foreign} | cost[t.N]
+            for t in self.trainings()
+        ]
 
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""
@@ -161,7 +89,7 @@ class Experiment(Trainings):
         def make(work: Path) -> dict:
             if slow := emulation(self.precision):
                 print(f"galgen: {slow}", file=sys.stderr)
-            summary = loop.resume(
+            summary = loop.train(
                 self._learner(training, _device()),
                 self.images(training),
                 work,
@@ -212,14 +140,15 @@ class Experiment(Trainings):
             self._data[training] = hashlib.sha256(self.images(training).tobytes()).hexdigest()
         return self.recipe(training) | {"data": self._data[training]}
 
+    def key(self, training: Training) -> str:
+        """Under which key the store has, or will have, that model."""
+        identity = self.identity(training)
+        found = self.store.find(**identity)  # what stands for a model of elsewhere has a key of its own
+        return found.key if found else self.store.key(**identity)
+
     def keys(self) -> dict[str, str]:
-        """Under which key the store has, or will have, each model of the family."""
-        found = {t.name: self.store.find(**self.identity(t)) for t in self.trainings()}
-        # what stands for a model that was not trained here has a key of its own
-        return {
-            t.name: run.key if (run := found[t.name]) else self.store.key(**self.identity(t))
-            for t in self.trainings()
-        }
+        """The same of each model of the family, by its name."""
+        return {training.name: self.key(training) for training in self.trainings()}
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
@@ -256,17 +185,6 @@ class Experiment(Trainings):
         shown = run.summary["images_shown"] if images_shown is None else images_shown
         return loaded(networks, checkpoint.load(run.path / f"weights-{shown}.safetensors"))
 
-    @functools.cached_property
-    def unseen(self) -> np.ndarray:
-        """Images that neither models nor, unless the data set is used up, tests see: uint8 (n, 1, H, W)."""
-        sets = self.split()
-        return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]
-
-    @functools.cached_property
-    def start(self) -> Tensor:
-        """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
-        return torch.from_numpy(similarity.mean_image(self.unseen))
-
     def latents(self, count: int | None = None) -> range:
         """The seeds of the latents that all models share; by default as many as the profile says."""
         first = 1_000_000 * self.parameters.seed
@@ -283,12 +201,8 @@ class Experiment(Trainings):
             count: How many.
         """
         seeds, shown = self.latents(count), images_shown
-        if shown == 0:  # before it there is none: the key is that of what would be trained
-            key = self.store.key(**self.identity(training))
-        else:
-            run = self.train(training)
-            key, shown = run.key, shown or run.summary["images_shown"]
-        params = {"model": key, "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
+        shown = self.settings.images_shown(training.N) if shown is None else shown
+        params = {"model": self.key(training), "images_shown": shown, "seeds": [seeds.start, seeds.stop]}
 
         def make(work: Path) -> dict:
             networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
@@ -335,8 +249,10 @@ def training_named(
     name: str, parameters: Parameters, store: Store | None = None
 ) -> tuple[Experiment, Training]:
     """The training that a plan calls `name`, and the experiment it belongs to."""
-    experiments = every_family(parameters, store, studies=True).values()
-    known = {each.name: (experiment, each) for experiment in experiments for each in experiment.trainings()}
-    if name not in known:
-        raise GalgenError(f"no training '{name}' in this experiment; there are {', '.join(known)}")
-    return known[name]
+    families, there = FAMILIES | STUDIES, {}
+    for of in [family for family in families if name.startswith(f"{family}-")] or families:
+        experiment = Experiment(parameters, store, family=of)
+        there |= {each.name: (experiment, each) for each in experiment.trainings()}
+    if name not in there:
+        raise GalgenError(f"no training '{name}' in this experiment; there are {', '.join(there)}")
+    return there[name]

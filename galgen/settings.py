@@ -19,6 +19,9 @@ from pydantic import Field
 from galgen.runs.errors import Closed
 from galgen.runs.schedules import log_spaced
 
+__all__ = ["ClockSettings", "ConditionalSettings", "DenoiserSettings", "DiffusionSettings", "GanSettings",
+    "GlowSettings", "Profile", "TrainingSettings", "later"]  # fmt: skip
+
 EARLY = (512, 2048, 8192)  # images shown at which a denoiser knows little; from 24 000 on it draws galaxies
 Foreign = Literal["galaxies", "leaves"]  # other galaxies than the data's, or dead leaves, no kin of any
 
@@ -51,7 +54,11 @@ class TrainingSettings(Closed, strict=True):
         return False
 
     def images_shown(self, N: int) -> int:
-        """Images shown to a model with N training images, a whole number of batches."""
+        """Images shown to a model with N training images, a whole number of batches.
+
+        >>> [DiffusionSettings().images_shown(N) for N in (10, 4000)]
+        [24000, 72000]
+        """
         wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
         return max(wanted // self.batch_size, 1) * self.batch_size
 

@@ -19,6 +19,8 @@ is no finding. It shares no seed with the others.
 from galgen.models.families import Family, Training
 from galgen.settings import TrainingSettings
 
+__all__ = ["Trainings"]
+
 FIRST_FOREIGN = 100  # number of the first foreign model's seeds, beyond those of all pairs
 
 

@@ -89,7 +89,14 @@ def html(executed, tmp_path_factory):
         nbformat.write(stand_in(name, executed), build / "chapters" / f"{name}.ipynb")
         nbformat.write(chapter(), build / "notebooks" / f"{name}.ipynb")
     plan = [
-        {"name": f"diffusion-N{N}-{model}", "chapters": names[-1:], "minutes": 1.5, "memory_mb": 900}
+        {
+            "name": f"diffusion-N{N}-{model}",
+            "family": "diffusion",
+            "N": N,
+            "chapters": names[-1:],
+            "minutes": 1.5,
+            "memory_mb": 900,
+        }
         for N in (8, 24)
         for model in ("A0-0", "B1-1")
     ]

@@ -7,9 +7,10 @@ from galgen.compare.agreement import shared_latents, two_models
 from galgen.compare.memorization import margins
 from galgen.compare.scales import principal_spread
 from galgen.data.dataset import Split
-from galgen.data.similarity import mean_image
+from galgen.data.unit import mean_image
 from galgen.figures.cosines import cosine_histograms, sample_sheet
-from galgen.figures.style import shades, spaced
+from galgen.figures.style import shades
+from galgen.words import spaced
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from galgen import cli, costs
-from galgen.data import prepare
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
+from galgen.data.simulate import parts
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
 from workflow.book import runs
@@ -281,7 +281,7 @@ def here(tmp_path_factory):
     (folder / "f").mkdir()
     os.mkfifo(folder / "fifo")
 
-    @functools.wraps(prepare.simulate)
+    @functools.wraps(parts.simulate)
     def simulate(count, *, size, seed, **others):
         rng = np.random.default_rng([seed, len(others["population"])])
         truth = found.catalogue[:1][np.zeros(count, int)]
@@ -293,7 +293,7 @@ def here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("GALGEN_STORE", str(folder / "store"))
-        patch.setattr(prepare, "simulate", simulate)
+        patch.setattr(parts, "simulate", simulate)
         patch.setattr("galgen.data.simulate.images.simulate", simulate)
         patch.setattr(Experiment, "train", train)
         patch.setattr(costs, "available_memory_mb", lambda: 4000)

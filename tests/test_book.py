@@ -19,9 +19,10 @@ from browsing import Visit, pages
 from PIL import Image
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
-from galgen.config import Parameters, spaced
+from galgen.config import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
+from galgen.words import spaced
 from workflow.book import assemble as book
 from workflow.book import chapters
 from workflow.book import pages as written
@@ -250,8 +251,8 @@ def test_two_data_sets_of_one_name_have_two_folders_and_one_has_one_however_it_i
 
 def test_the_drawing_has_a_box_for_every_group_of_trainings_and_every_chapter():
     plan = [
-        {"name": name, "chapters": ["02_b"], "minutes": 1.0, "memory_mb": 500}
-        for name in ("diffusion-N8-A0-0", "diffusion-N8-B1-1", "diffusion-N8-A1-1-control", "glow-N8-A0-0")
+        {"family": family, "N": 8, "chapters": ["02_b"], "minutes": 1.0, "memory_mb": 500}
+        for family in ("diffusion", "diffusion", "diffusion", "glow")
     ]
     page = written.workflow(plan, ["01_a", "02_b"])
     assert "| diffusion N8 | 3 | 3.0 | 02\\_b |" in page and "| glow N8 | 1 | 1.0 |" in page

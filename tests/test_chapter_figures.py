@@ -11,18 +11,14 @@ import torch
 from galgen.compare import denoising, scales
 from galgen.compare.agreement import copy_threshold, strangers, two_models
 from galgen.compare.memorization import Exchange, Memorization
+from galgen.compare.similarity import KINDS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
-from galgen.data.similarity import KINDS, mean_image
-from galgen.figures.cosines import (
-    controls_figure,
-    gray_histogram,
-    latent_slider,
-    sample_sheet,
-    side_by_side,
-    strangers_figure,
-)
-from galgen.figures.denoising import denoising_sheet, denoising_slider, gain_curves, psnr_curves
+from galgen.data.unit import mean_image
+from galgen.figures.chapter_01 import gray_histogram, side_by_side, strangers_figure
+from galgen.figures.chapter_02 import denoising_sheet, denoising_slider, psnr_curves
+from galgen.figures.cosines import controls_figure, latent_slider, sample_sheet
+from galgen.figures.curves import gain_curves
 from galgen.figures.style import COLOURS
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))

@@ -13,7 +13,7 @@ from galgen.config import Parameters
 from galgen.evidence.findings import Findings, Pair
 from galgen.evidence.shapes import Change, Fit
 from galgen.experiment import Experiment
-from galgen.figures import claims
+from galgen.figures import chapter_10, chapter_11, claims
 from galgen.figures.verdicts import (
     CONFOUNDED,
     HELD,
@@ -56,9 +56,9 @@ def of_denoiser(closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, lab
         time=elapsed(onsets),
         scale=scale,
         missed=lambda question: more.get("missed", []),
-        gained=lambda N: {f"diffusion-N{N}-A0-0": [about(more.get("gained", -4.0))] * 3},
+        gained=lambda N: {"A0": [about(more.get("gained", -4.0))] * 3},
         fit=lambda N: None,
-        kept=lambda N: {"diffusion-N4000-A0-0": about(0.1)},
+        kept=lambda N: {"A0": about(0.1)},
         experiment=SimpleNamespace(family=SimpleNamespace(name="diffusion")),
     )
 
@@ -292,18 +292,18 @@ def test_the_tables_name_each_family_and_what_another_margin_would_change():
     ]
     text = claims.claims_table(found).data
     assert text.count(CLAIM["same"].text) == 1 and "{numref}`fig-scale`" in text
-    margins = claims.margins_table([of_denoiser(share=0.86)]).data
+    margins = chapter_10.margins_table([of_denoiser(share=0.86)]).data
     row = next(line for line in margins.splitlines() if CLAIM["same"].text in line)
     assert "diffusion: not held | nothing" in row  # a tenth in the place of a fifth
 
 
 def test_runs_are_alike_where_all_have_a_claim_of_a_family_and_say_the_same():
-    one = claims.kept_claims(claims.rulings([of_denoiser()], "same", "new"))
-    other = claims.kept_claims(claims.rulings([of_denoiser(share=0.5)], "same", "new"))
-    assert "in 1 of the 2 places" in claims.alike({"a": one, "b": other})
-    older = claims.alike({"a": one, "b": other, "c": [{"claim": "x", "verdict": "held"}]})
+    one = chapter_10.kept_claims(claims.rulings([of_denoiser()], "same", "new"))
+    other = chapter_10.kept_claims(claims.rulings([of_denoiser(share=0.5)], "same", "new"))
+    assert "in 1 of the 2 places" in chapter_11.alike({"a": one, "b": other})
+    older = chapter_11.alike({"a": one, "b": other, "c": [{"claim": "x", "verdict": "held"}]})
     assert "in 1 of the 2 places" in older and older.endswith("with other claims: c.")
-    assert claims.beside({"a": one, "b": other}).data.count("| diffusion |") == 2
+    assert chapter_11.beside({"a": one, "b": other}).data.count("| diffusion |") == 2
 
 
 class Early(Experiment):

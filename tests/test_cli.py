@@ -160,7 +160,9 @@ def test_too_few_images_are_told_with_the_path_given_before_any_are_simulated(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
-    monkeypatch.setattr("galgen.data.prepare.simulate", lambda *given, **options: pytest.fail("simulated"))
+    monkeypatch.setattr(
+        "galgen.data.simulate.parts.simulate", lambda *given, **options: pytest.fail("simulated")
+    )
     assert main(["data", "prepare", "--profile", "smoke", "--data", "few.npz", "--N", "2"]) == 2
     says = f"need 36 images, but few.npz has {count} distinct ones: at least 36 are needed"
     assert says in capsys.readouterr().err

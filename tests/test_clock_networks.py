@@ -40,7 +40,6 @@ def test_a_study_is_planned_and_stored_but_in_no_comparison(study):
     assert {record["name"] for record in study.plan()} == {
         f"clock8-N{n}-{m}" for n in (4, 6) for m in ("A0-0", "B1-1")
     }
-    assert study.plan()[0]["chapters"] == ["03_two_models_diffusion", "10_conclusions"]
     model = study.pair(4)[0]
     drawn = study.samples(model, count=3)
     average = study.networks(model)["average"]

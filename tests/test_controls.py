@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from galgen.compare.controls import blurred, controls, rounded
+from galgen.compare.similarity import cosine
 from galgen.data.dataset import Split
-from galgen.data.similarity import cosine, mean_image
+from galgen.data.unit import mean_image
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
 

@@ -5,7 +5,8 @@ import torch
 
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
 from galgen.compare.uncertainty import Estimate
-from galgen.figures import discriminator as figures
+from galgen.figures import chapter_07 as figures
+from galgen.figures.chapter_06 import game_figure
 
 
 def drawn_test(seed, shift=0.0):
@@ -62,7 +63,7 @@ def test_a_stage_shows_eight_samples_of_each_model_in_their_rows():
 def test_the_game_is_drawn_with_the_hinge_loss_and_the_spread():
     names = ("images", "D_real", "D_fake", "D_held_out", "hinge", "mode_collapse")
     log = [dict.fromkeys(names, 2.0) | {"images": 16 * (k + 1), "hinge": k} for k in range(5)]
-    axes = figures.game_figure({8: log, 24: log}).axes
+    axes = game_figure({8: log, 24: log}).axes
     assert [axis.get_title() for axis in axes] == ["N = 8", "N = 24", "", ""]
     assert [len(axis.lines) for axis in axes] == [3, 3, 3, 3]
     hinge, spread, two = axes[2].lines

@@ -7,7 +7,7 @@ from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.uncertainty import share
 from galgen.data.dataset import Split
-from galgen.data.similarity import mean_image
+from galgen.data.unit import mean_image
 from galgen.runs.errors import GalgenError
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galgen.config import figure_note
 from galgen.figures import style as figures
-from galgen.figures.style import slider_figure
+from galgen.figures.slider import slider_figure
 from galgen.runs.errors import GalgenError
+from galgen.words import figure_note
 
 
 def stamps(n, side=8, seed=0):

@@ -9,7 +9,7 @@ from galgen.compare.inversion import PAPER_TABLE1, Inversion, compare_levels, ga
 from galgen.compare.likelihood import ratio_auc
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate
-from galgen.figures import flows as figures
+from galgen.figures import chapter_05 as figures
 
 SHAPES = [(2, 4, 4), (4, 2, 2)]
 

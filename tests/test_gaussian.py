@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian, shrunk_gaussian
+from galgen.compare.similarity import cosine
 from galgen.config import PROFILES
-from galgen.data.similarity import cosine, mean_image
+from galgen.data.unit import mean_image
 from galgen.evidence.denoisers import gaussian_image
 from galgen.models.families import FAMILIES
 from galgen.models.sampling import blind, dpm_solver_2m, ladder, noise, seeded

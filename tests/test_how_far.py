@@ -3,7 +3,7 @@ import pytest
 from test_controls import galaxies
 
 from galgen.compare.controls import blurred, rounded
-from galgen.compare.twosample import Ladder, area, ladder
+from galgen.compare.how_far import Ladder, area, ladder
 from galgen.compare.uncertainty import Estimate
 
 IMAGES = galaxies(360, seed=3, side=32)

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from galgen.compare.memorization import gap_ratio, memorized_fraction
+from galgen.compare.similarity import nearest
 from galgen.compare.uncertainty import bootstrap
-from galgen.data.similarity import nearest
 from galgen.runs.errors import GalgenError
 
 RNG = np.random.default_rng(0)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from galgen.cli import main
+from galgen.compare.similarity import cosine
 from galgen.config import Parameters
-from galgen.data.similarity import cosine
 from galgen.experiment import every_family
 from galgen.explorer.answers import Explorer
 from galgen.explorer.published import WithPublished, publish, published, verify

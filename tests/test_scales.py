@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.agreement import repaired
+from galgen.compare.agreement import agreement_test
 from galgen.compare.scales import by_scale
-from galgen.data.similarity import mean_image
+from galgen.data.unit import mean_image
 
 SIDE, N = 8, 60
 
@@ -39,7 +39,7 @@ def test_agreement_by_scale_sees_at_which_scale_two_models_differ():
     *large, fine = (np.median(cosines) for cosines in found.values())
     assert large == pytest.approx([1, 1, 1], abs=1e-4) and abs(fine) < 0.2
     # which the cosine of whole images hardly sees
-    assert repaired(a, a + own.reshape(a.shape), mean=MEAN, permutations=19).value > 0.95
+    assert agreement_test(a, a + own.reshape(a.shape), mean=MEAN, permutations=19).value > 0.95
 
 
 def test_with_few_images_the_groups_end_at_their_components():
@@ -49,11 +49,11 @@ def test_with_few_images_the_groups_end_at_their_components():
 def test_models_that_share_no_more_than_gaussians_do_leave_nothing_in_common():
     linear, shared = galaxies(N, 4), 0.3 * (galaxies(N, 5) - galaxies(1, 5).mean(0))
     one, other = (0.3 * (galaxies(N, seed) - galaxies(N, seed + 10)) for seed in (6, 7))
-    alike = repaired(linear + one, linear + other, mean=MEAN, permutations=199)
+    alike = agreement_test(linear + one, linear + other, mean=MEAN, permutations=199)
     assert alike.value > 0.8 and alike.p == 2 / 200  # as whole images they agree
-    left = repaired(one, other, mean=MEAN, permutations=199)
+    left = agreement_test(one, other, mean=MEAN, permutations=199)
     assert left.low < left.value < left.high and left.p > 0.05
-    beyond = repaired(shared + one, shared + other, mean=MEAN, permutations=199)
+    beyond = agreement_test(shared + one, shared + other, mean=MEAN, permutations=199)
     assert beyond.value > left.high and beyond.p == 2 / 200
 
 
@@ -61,7 +61,7 @@ def test_images_less_alike_than_strangers_are_not_unrelated():
     """As two Glows were: -.159, beside a null of -.059 to .041, and a one-sided p of 1."""
     shared, (one, other) = galaxies(N, 5), (galaxies(N, seed) - galaxies(N, seed + 10) for seed in (6, 7))
     mean = torch.from_numpy(MEAN)
-    opposed = repaired(mean + shared + one, mean - shared + other, mean=MEAN, permutations=199)
+    opposed = agreement_test(mean + shared + one, mean - shared + other, mean=MEAN, permutations=199)
     assert opposed.value < opposed.low < 0 and opposed.p == 2 / 200
 
 
@@ -69,5 +69,5 @@ def test_p_of_agreement_is_level_on_both_sides():
     p = []
     for turn in range(200):
         a, b = torch.randn(2, 12, 1, SIDE, SIDE, generator=torch.manual_seed(turn))
-        p.append(repaired(a, b, mean=MEAN, permutations=99, seed=turn).p)
+        p.append(agreement_test(a, b, mean=MEAN, permutations=99, seed=turn).p)
     assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.05)

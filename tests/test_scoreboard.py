@@ -9,8 +9,8 @@ from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, apart, portrait, same_share, scores
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Outcome
-from galgen.data import similarity
 from galgen.data.dataset import Split
+from galgen.data.unit import mean_image
 
 N = 64
 
@@ -30,7 +30,7 @@ def galaxies():
 
 def asked(a, b, galaxies, **options):
     images, sets = galaxies
-    mean = similarity.mean_image(images)
+    mean = mean_image(images)
     reference = controls(images, sets, N).reference
     pair = two_models(*map(torch.as_tensor, (a, b)), images, sets, mean=mean)
     return scores(a, b, reference, pair, **{"permutations": 199} | options)

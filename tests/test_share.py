@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from galgen.compare.share import agreements, scale
+from galgen.compare.similarity import cosine
 from galgen.config import Parameters
-from galgen.data.similarity import cosine
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store

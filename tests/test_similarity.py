@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.data.similarity import FLIPS, KINDS, cosine, mean_image, near_duplicates, nearest, shuffled_cosine
+from galgen.compare.similarity import FLIPS, KINDS, cosine, near_duplicates, nearest, shuffled_cosine
+from galgen.data.unit import mean_image
 from galgen.runs.errors import GalgenError
 
 

@@ -340,7 +340,8 @@ def made(tmp_path_factory):
     (folder / "book" / "_toc.yml").write_text(json.dumps(toc))
     for name, code in (("02_diffusion", "from galgen.models.unet import UNet\nUNet"), ("01_data", "1")):
         cells = [new_markdown_cell("# x"), new_code_cell(code)]
-        nbformat.write(new_notebook(cells=cells), folder / "notebooks" / f"{name}.ipynb")
+        notebook = new_notebook(cells=cells, metadata={"families": ["diffusion"] * name.startswith("02")})
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     fail = "chapter smoke-simulated-N12"
     result = snakemake(folder, "sweep", N="8 12 24", FAIL=fail)
     assert result.returncode == 1, result.stderr

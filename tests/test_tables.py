@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.scales import brightness
+from galgen.compare.scales import Group, brightness
 from galgen.compare.scoreboard import portrait
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.experiment import Training
+from galgen.evidence.pairs import design_of
 from galgen.figures import tables
 from galgen.figures.cosines import sample_sheet
+from galgen.figures.curves import plot_losses, smoothed
 from galgen.figures.scoreboard import dot_plot
 from galgen.figures.style import intervals
-from galgen.figures.training import plot_losses, smoothed
+from galgen.models.families import Training
 from galgen.runs.store import Run
 
 A = {n: Training(n, "A", 0, 0) for n in (10, 2000)}
@@ -104,7 +105,7 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     experiment = SimpleNamespace(
         design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None), samples=samples, mean_image=mean
     )
-    shown, sentence = tables.design_table(experiment)
+    shown, sentence = tables.design_table(design_of(experiment), "nothing")
     found = [float(part.split("by ")[1].rstrip(".")) for part in sentence.split(",")]
     assert found == pytest.approx(moved, abs=0.06)
     assert shown.data.endswith(f"\n\n{sentence}") and "at N = 10:" in shown.data
@@ -219,7 +220,7 @@ def test_sets_stand_beside_galaxies_by_component_and_by_scale():
 def test_scales_have_the_medians_of_networks_and_gaussians():
     signs, own, others = np.array([1.0, 1.0, -1.0, 1.0]), np.array([0.1, 0.2, 0.9]), np.array([0.0, 0.1, 0.3])
     pairs = {"A and B": own, "two Gaussians": own, "A and another": others}
-    scales = {name: {"component 1": signs, "components 2-5": found} for name, found in pairs.items()}
+    scales = {name: {Group(1, 1): signs, Group(2, 5): found} for name, found in pairs.items()}
     shown = tables.scale_table({10: scales})
     assert cells(shown)[2] == ["10", "A and B", "0.75", "0.20"]
     assert cells(shown)[4] == ["10", "A and another", "0.75", "0.10"]
@@ -227,6 +228,5 @@ def test_scales_have_the_medians_of_networks_and_gaussians():
 
 
 def test_without_a_design_the_table_says_so():
-    experiment = SimpleNamespace(design=dict, profile=SimpleNamespace(name="laptop"))
-    shown, sentence = tables.design_table(experiment)
-    assert shown.data == sentence and "the profile laptop trains no such models" in sentence
+    shown, sentence = tables.design_table(design_of(SimpleNamespace(design=dict)), "there is none")
+    assert shown.data == sentence == "there is none"

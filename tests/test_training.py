@@ -17,7 +17,7 @@ from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.schedules import cosine, halving, log_spaced
 from galgen.runs.stream import Stream
-from galgen.runs.training import resume, train
+from galgen.runs.training import train
 from galgen.settings import DiffusionSettings
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
@@ -52,12 +52,12 @@ def learner(init=0, **given):
         return DenoiserLearner({"net": UNet(2, 1)}, None, None, DiffusionSettings(**given))
 
 
-def run(directory, model=None, data=None, how=train, **given):
+def run(directory, model=None, data=None, **given):
     data = images() if data is None else data
     seen = {"total": 120, "batch_size": 4, "seed_order": 1, "seed_noise": 2, "schedule": cosine}
     seen |= {name: given.pop(name) for name in [*seen, "flips"] if name in given}
     options = {"report_every": 5, "progress": False, **given}
-    return how(model or learner(), data, directory, Stream(len(data), **seen), **options)
+    return train(model or learner(), data, directory, Stream(len(data), **seen), **options)
 
 
 def weights(directory, shown=120):
@@ -276,7 +276,7 @@ def test_garbage_in_the_log_behind_the_checkpoint_is_cut_off(interrupted, garbag
     half, whole = interrupted
     with open(half / "losses.jsonl", "a") as log:
         log.write(garbage)
-    run(half, Stub(), how=resume)
+    run(half, Stub())
     assert (half / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
 
 
@@ -287,13 +287,13 @@ def test_a_log_that_is_not_whole_up_to_the_checkpoint_is_not_gone_on_with(interr
     for damaged in (garbage + log, "", log[: len(log) // 2]):
         (half / "losses.jsonl").write_text(damaged)
         with pytest.raises(Damaged, match="cannot be gone on with"):
-            run(half, Stub(), how=resume)
+            run(half, Stub())
     (half / "losses.jsonl").unlink()
     with pytest.raises(Damaged, match="No such file"):
-        run(half, Stub(), how=resume)
+        run(half, Stub())
     (half / "checkpoint.safetensors").unlink()
     (half / "losses.jsonl").write_text(garbage)
-    run(half, Stub(), how=resume)  # nothing to go on with, so nothing that it spoils
+    run(half, Stub())  # nothing to go on with, so nothing that it spoils
     assert [line["images"] for line in read_losses(half)] == [20, 40, 60, 80, 100, 120]
 
 
@@ -306,16 +306,16 @@ def test_a_log_of_a_finished_run_that_cannot_be_read_names_its_line(tmp_path, ga
 
 @pytest.mark.parametrize("name", ["checkpoint", "weights-60", "weights-120"])
 def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(tmp_path, name):
-    run(tmp_path, Stub(), how=resume, milestones=[60])
+    run(tmp_path, Stub(), milestones=[60])
     path = tmp_path / f"{name}.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Damaged, match=name):
-        run(tmp_path, Stub(), how=resume, milestones=[60])
+        run(tmp_path, Stub(), milestones=[60])
     if name != "checkpoint":
         path.unlink()
         with pytest.raises(Damaged, match=f"{name}.safetensors is missing"):
-            run(tmp_path, Stub(), how=resume, milestones=[60])
+            run(tmp_path, Stub(), milestones=[60])
 
 
 def test_schedules_are_functions_of_images_shown():
@@ -354,4 +354,4 @@ def test_out_of_memory_is_answered_with_a_batch_that_fits(tmp_path, monkeypatch,
 
     monkeypatch.setattr(DenoiserLearner, "step", small)
     with pytest.raises(GalgenError, match=f"memory enough for a batch of 16: {fits} would fit"):
-        run(tmp_path, model, how=resume, batch_size=16, total=96)
+        run(tmp_path, model, batch_size=16, total=96)

@@ -29,16 +29,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import stats
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.distances import Columns
 from galgen.compare.memorization import Memorization, gaussian_margins, memorization_test, memorized_fraction
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
-from galgen.data import similarity
 from galgen.data.dataset import Split
+from galgen.data.unit import unit
 from galgen.runs.answers import Array
+
+__all__ = ["Shared", "Strangers", "TwoModels", "agreement_test", "copy_threshold", "shared_latents",
+    "strangers", "two_models"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def two_models(
         mean: The data set's mean image, (1, H, W).
         flips: Whether the nearest image is looked for among the flipped ones too.
     """
-    held_out = torch.from_numpy(images[sets.validation[: len(a)]]).float() / 255
+    held_out = unit(images[sets.validation[: len(a)]])
 
     def nearest(queries: Tensor, rows: np.ndarray, kind: str = "anomaly", k: int = 1) -> np.ndarray:
         k = min(k, len(rows))
@@ -125,7 +128,7 @@ def two_models(
     return TwoModels(
         cosines=cosines,
         agree=bootstrap(cosines["anomaly"].agreement),
-        agreement=repaired(a, b, mean=mean),
+        agreement=agreement_test(a, b, mean=mean),
         null=float(np.median(cosines["anomaly"].shuffled)),
         copy=bootstrap(own[:, 0]),
         held_out=float(np.median(cosines["anomaly"].held_out)),
@@ -135,7 +138,9 @@ def two_models(
     )
 
 
-def repaired(a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500, seed: int = 0) -> Outcome:
+def agreement_test(
+    a: Tensor, b: Tensor, *, mean: np.ndarray, permutations: int = 500, seed: int = 0
+) -> Outcome:
     """The median anomaly cosine of a_i and b_i beside that of latents paired anew.
 
     Two-sided: images that are *less* alike than those of strangers are not unrelated either.

@@ -49,6 +49,8 @@ from torch import Tensor
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
+__all__ = ["FEWEST", "Biases", "Photometry", "biases", "photometry"]
+
 FEWEST = 10  # images with a number, in either set, below which no bias is said
 _STEP = 1 / 8  # of the curve of growth, in pixels
 _SOFT = round(1 / (2 * _STEP))  # half of the soft edge, in steps

@@ -45,6 +45,8 @@ from galgen.compare.twosample import features
 from galgen.compare.uncertainty import Outcome, permuted
 from galgen.runs.errors import GalgenError
 
+__all__ = ["MOST", "NEIGHBOURS", "STATISTICS", "calibrated", "pqmass", "prdc", "repeated", "spaces"]
+
 MOST = 4096  # rows of a set: all distances among them are held, a gigabyte of two such sets
 NEIGHBOURS = 5  # of precision, recall, density and coverage
 _NEAR = ("precision", "recall", "density", "coverage")  # that fall as sets move apart

@@ -38,6 +38,8 @@ from galgen.models.sampling import ConditionalDenoiser
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
+__all__ = ["LEVEL", "LEVELS", "MOST", "START", "Gap", "gap", "mean_onset", "psnr_along"]
+
 Networks = TypeVar("Networks")
 
 SIGMA = 0.1  # noise level at which own and held-out images part; at .5 their gap does not move

@@ -27,7 +27,9 @@ from dataclasses import dataclass
 from galgen.compare.clock import Gap, mean_onset
 from galgen.compare.clock_time import SCALE, TRAININGS, Cell, Statement, arranged
 from galgen.compare.uncertainty import Estimate
-from galgen.config import spaced
+from galgen.words import spaced
+
+__all__ = ["DURATION", "Elapsed", "crossing", "elapsed", "plateau", "predicted_onset", "readings"]
 
 # Margins, fixed before any onset of this book was measured.
 

@@ -30,8 +30,10 @@ from scipy import stats
 
 from galgen.compare.clock import LEVEL, LEVELS, Gap, mean_onset
 from galgen.compare.uncertainty import Estimate
-from galgen.config import spaced
 from galgen.runs.errors import GalgenError
+from galgen.words import spaced
+
+__all__ = ["SCALE", "TRAININGS", "Cell", "Statement", "arranged", "in_proportion", "power_laws"]
 
 Verdict = Literal["held", "not held", "underpowered", "not testable here"]
 

@@ -42,9 +42,11 @@ from torch import Tensor
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.data.dataset import Split
-from galgen.data.similarity import mean_image
+from galgen.data.unit import mean_image
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.runs.errors import GalgenError
+
+__all__ = ["Controls", "blurred", "controls", "rounded"]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from galgen.compare.scales import groups
 from galgen.data.unit import unit
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "error_by_scale", "psnr", "training_gap"]
+
 
 @dataclass(frozen=True)
 class Denoising:
@@ -64,7 +66,12 @@ class Panel:
 
 
 def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each image, (n,), for (n, C, H, W) in [0, 1]; infinite if equal."""
+    """Peak signal-to-noise ratio in dB of each image, (n,), for (n, C, H, W) in [0, 1]; infinite if equal.
+
+    >>> clean = torch.zeros(1, 1, 8, 8)
+    >>> psnr(clean + 0.1, clean).round()
+    tensor([20.], dtype=torch.float64)
+    """
     return -10 * (estimate.double() - clean.double()).square().mean((1, 2, 3)).log10()
 
 

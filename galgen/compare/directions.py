@@ -36,6 +36,8 @@ from scipy.linalg import eigh
 from galgen.compare.uncertainty import Estimate, finite
 from galgen.runs.errors import GalgenError
 
+__all__ = ["GROUPS", "directions", "overlap", "shared"]
+
 GROUPS = 16  # of images, left out in turn; one image each, if there are fewer
 
 

@@ -46,8 +46,12 @@ from galgen.compare.distances import permuted_w1
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data.dataset import Split
+from galgen.data.unit import unit
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
+
+__all__ = ["ALIKE", "GRADES", "WRONG", "Course", "DiscriminatorTest", "Judgement", "contrast", "course",
+    "discriminator_test", "hinge", "image_sets", "judge", "score"]  # fmt: skip
 
 ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
 # What a D with power distinguishes from held-out images: sd of noise, pixels of blur, share left out.
@@ -150,7 +154,11 @@ class DiscriminatorTest:
 
 
 def hinge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """l(a, b) of scores a in the place of the real image and b in the place of the false one."""
+    """l(a, b) of scores a in the place of the real image and b in the place of the false one.
+
+    >>> hinge(np.array([0.0, 1.0, 2.0]), np.array([0.0, -1.0, 0.5]))
+    array([2. , 0. , 1.5])
+    """
     return np.maximum(0, 1 - a) + np.maximum(0, 1 + b)  # Eq. (22)
 
 
@@ -185,7 +193,7 @@ def image_sets(
     rng = np.random.default_rng(seed)
 
     def draw(images: np.ndarray, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(images[np.sort(rows[:n])]).float() / 255
+        return unit(images[np.sort(rows[:n])])
 
     rows = rng.permutation(len(held_out))
     base = draw(held_out, rows[half:])

@@ -36,6 +36,8 @@ from galgen.compare.scales import groups
 from galgen.compare.uncertainty import Estimate
 from galgen.models.sampling import ConditionalDenoiser
 
+__all__ = ["ScaleTest", "decode", "encode", "inverted", "paired_w1", "walk"]
+
 
 @torch.inference_mode()
 def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float], *, chunk: int = 32) -> Tensor:
@@ -79,12 +81,14 @@ class ScaleTest:
     """What another finds of the latents at one scale.
 
     Attributes:
+        components: Which ones, as `2-5`.
         test: As of a level of a flow, with the correlation and its null.
         apart: W1(z'_B, z) over the mean of its null.
         null: Where 95 % of that null lie, over its mean.
         echo: W1(z'_A, z) over the same mean: the error of the steps.
     """
 
+    components: str
     test: LevelTest
     apart: Estimate
     null: tuple[float, float]
@@ -104,11 +108,11 @@ def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dic
     rows = [part.double().flatten(1).numpy() @ components.T for part in (z, z_a, z_b)]
     by_scale = [[row[:, None, part, None] for part in parts.values()] for row in rows]
     tests, found = compare_levels(Inversion(*by_scale, x=unknown, log_a=unknown, log_b=unknown)), {}
-    for name, test, values in zip(parts, tests, by_scale[0], strict=True):
+    for group, test, values in zip(parts, tests, by_scale[0], strict=True):
         null = paired_w1(test.correlation.value, values.size)
         mean, (low, high) = null.mean(), np.quantile(null, (0.025, 0.975)) / null.mean()
         apart = Estimate(*(end / mean for end in (test.w1_b.value, test.w1_b.low, test.w1_b.high)), len(z))
-        found[name] = ScaleTest(test, apart, (float(low), float(high)), test.w1_a.value / mean)
+        found[group] = ScaleTest(group.span, test, apart, (float(low), float(high)), test.w1_a.value / mean)
     return found
 
 

@@ -26,6 +26,8 @@ from galgen.compare.likelihood import ratio_auc
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.models.glow import Glow
 
+__all__ = ["Latents", "falls", "latents_test", "model_pairs"]
+
 
 @dataclass(frozen=True)
 class Latents:
@@ -66,9 +68,14 @@ def model_pairs(pairs: Sequence[tuple]) -> list[tuple]:
     Each draws once, for its partner, on disjoint images, and for its twin, on the same images, which differs
     in its training only: the null of the first. Twins are A_1 and A_2, B_1 and B_2, A_3 and A_4, ...
     """
-    twins = [pairs[i ^ 1 if i ^ 1 < len(pairs) else i - 1] for i in range(len(pairs))]
-    both = zip(pairs, twins, strict=True)
+    both = zip(pairs, (pairs[_twin(i, len(pairs))] for i in range(len(pairs))), strict=True)
     return [test for (a, b), (a2, b2) in both for test in ((a, (b, a2)), (b, (a, b2)))]
+
+
+def _twin(i: int, k: int) -> int:
+    """Which of k pairs is beside pair i: 0 and 1, 2 and 3, ...; the last of an odd k takes that before it."""
+    alone = i == k - 1 and k % 2 == 1
+    return i - 1 if alone or i % 2 == 1 else i + 1
 
 
 def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) -> Latents:
@@ -138,5 +145,9 @@ def _ratio(w: np.ndarray, apart: np.ndarray, alike: np.ndarray) -> Estimate:
 
 
 def falls(first: Sequence[float], last: Sequence[float]) -> float:
-    """The p-value of the exact rank-sum test that the values of the first pairs lie above the last."""
+    """The p-value of the exact rank-sum test that the values of the first pairs lie above the last.
+
+    >>> round(falls([5, 6, 7, 8], [1, 2, 3, 4]) * 70)  # one of 70 orders
+    1
+    """
     return float(stats.mannwhitneyu(first, last, alternative="greater", method="exact").pvalue)

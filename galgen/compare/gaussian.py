@@ -61,6 +61,8 @@ from torch import Tensor
 
 from galgen.models.sampling import noise, seeded
 
+__all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian"]
+
 
 @dataclass(frozen=True)
 class Gaussian:

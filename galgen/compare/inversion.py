@@ -40,6 +40,9 @@ from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks
 from galgen.runs.errors import GalgenError
 
+__all__ = ["FAR", "LIMIT", "PAPER_FLOOR", "PAPER_TABLE1", "Inversion", "LevelTest", "clipped",
+    "compare_levels", "finite_images", "gathered", "inversions", "invert"]  # fmt: skip
+
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
 PAPER_TABLE1 = {
     0: {10**5: (3.7e-6, 8.7e-2), 10**4: (2.3e-6, 7.6e-2), 10**3: (2.6e-6, 7.9e-2)},

@@ -31,6 +31,8 @@ from torch import Tensor
 from galgen.models.sampling import ConditionalDenoiser
 from galgen.runs.errors import GalgenError
 
+__all__ = ["leading"]
+
 _PROBES = 16  # random directions, for the asymmetry
 
 

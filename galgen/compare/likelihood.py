@@ -41,6 +41,8 @@ from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, seeded
 from galgen.runs.errors import GalgenError
 
+__all__ = ["MOST", "Divergence", "bits_per_dim", "divergence", "gap", "ratio_auc"]
+
 MOST = 2.0  # bits/dim that an image counts at most
 
 

@@ -35,6 +35,8 @@ from torch import Tensor
 from galgen.compare.uncertainty import Estimate, ratio
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Local", "explained"]
+
 
 @dataclass(frozen=True)
 class Local:

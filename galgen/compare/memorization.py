@@ -44,6 +44,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.uncertainty import (
     Estimate,
@@ -54,9 +55,11 @@ from galgen.compare.uncertainty import (
     permuted,
     proportion,
 )
-from galgen.data import similarity
 from galgen.data.dataset import Split
 from galgen.runs.errors import GalgenError
+
+__all__ = ["Exchange", "Memorization", "exchange_test", "gap_ratio", "gaussian_margins", "margins",
+    "memorization_test", "memorized_fraction"]  # fmt: skip
 
 # Of the Gaussians' draws: far from the seeds of latents, whose noise would be the same numbers.
 _FIRST_SEED = 3_000_000_000

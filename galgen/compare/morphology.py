@@ -56,6 +56,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
 from galgen.runs.store import Store
 
+__all__ = ["COEFFICIENTS", "measure", "report", "segment", "stored", "valid"]
+
 COEFFICIENTS = ("concentration", "asymmetry", "smoothness", "gini", "m20")
 _THINNEST = 20.0  # axes of an image; edge-on discs reach 10
 _CHUNK = 16  # images a task: seconds of work, so that little is lost and the cores end together

@@ -21,17 +21,42 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
+__all__ = ["Group", "brightness", "by_scale", "first_component", "groups", "middle", "principal_spread"]
+
 IMAGES = 2000  # that define the components, of as many as there are
 
 
-def groups(count: int) -> dict[str, slice]:
-    """Groups of so many principal components, by name, from the largest scales on."""
+class Group(str):
+    """The name of a group of principal components, which knows their numbers, counted from 1."""
+
+    def __new__(cls, first: int, last: int) -> "Group":
+        """The first and the last of them."""
+        alone = first == last
+        self = super().__new__(cls, f"component {first}" if alone else f"components {first}-{last}")
+        self.first, self.last, self.alone = first, last, alone
+        return self
+
+    def __getnewargs__(self) -> tuple[int, int]:
+        """What a copy is made of."""
+        return self.first, self.last
+
+    @property
+    def span(self) -> str:
+        """The first and the last, as `2-5`, or the only one."""
+        return f"{self.first}" if self.alone else f"{self.first}-{self.last}"
+
+
+def groups(count: int) -> dict[Group, slice]:
+    """Groups of so many principal components, by name, from the largest scales on.
+
+    >>> list(groups(7))
+    ['component 1', 'components 2-5', 'components 6-7']
+    """
     ends = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
-    names = [f"components {a + 1}-{b}" if b > a + 1 else f"component {b}" for a, b in pairwise(ends)]
-    return dict(zip(names, map(slice, ends, ends[1:]), strict=True))
+    return {Group(a + 1, b): slice(a, b) for a, b in pairwise(ends)}
 
 
-def by_scale(a: Tensor, b: Tensor, images: np.ndarray) -> dict[str, np.ndarray]:
+def by_scale(a: Tensor, b: Tensor, images: np.ndarray) -> dict[Group, np.ndarray]:
     """The cosine of a_i and b_i within groups of principal components, from the largest scales on.
 
     Args:
@@ -55,11 +80,11 @@ def by_scale(a: Tensor, b: Tensor, images: np.ndarray) -> dict[str, np.ndarray]:
     return found
 
 
-def middle(found: Mapping[str, np.ndarray]) -> dict[str, float]:
+def middle(found: Mapping[Group, np.ndarray]) -> dict[Group, float]:
     """The median of `by_scale` in each group; in a group of one component the share of equal signs."""
     return {
-        name: float((cosines > 0).mean() if name.startswith("component ") else np.median(cosines))
-        for name, cosines in found.items()
+        group: float((cosines > 0).mean() if group.alone else np.median(cosines))
+        for group, cosines in found.items()
     }
 
 
@@ -74,7 +99,7 @@ def first_component(images: np.ndarray) -> float:
     return float(np.linalg.norm(flat - flat.mean(0), 2) / len(flat) ** 0.5)
 
 
-def principal_spread(samples: Tensor, images: np.ndarray) -> dict[str, float]:
+def principal_spread(samples: Tensor, images: np.ndarray) -> dict[Group, float]:
     """Variance of samples over that of images, by group of principal components.
 
     Args:

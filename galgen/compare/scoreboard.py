@@ -42,6 +42,8 @@ from galgen.compare.scales import brightness, principal_spread
 from galgen.compare.twosample import C2ST, c2st, features
 from galgen.compare.uncertainty import Outcome, worse
 
+__all__ = ["EXPECTED", "QUESTIONS", "Portrait", "apart", "portrait", "same_share", "scores"]
+
 
 @dataclass(frozen=True)
 class Portrait:

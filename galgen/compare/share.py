@@ -53,10 +53,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.uncertainty import Estimate, ratio
-from galgen.data import similarity
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
+
+__all__ = ["LEAST", "Scale", "agreements", "scale"]
 
 LEAST = 3  # models of A, and of B, that an interval takes
 

@@ -27,25 +27,13 @@ first, or else the rounding would be what is found.
 however good the rest, and then is no better than any other. The same test of images averaged down to fewer
 pixels leaves out the scales at which noise and sharpness give all away.
 
-*How far off*: an area under the curve says that images are distinguished from galaxies, not by how much. So
-held-out galaxies are made wrong by growing amounts, blurred by a Gaussian of some pixels or covered with
-noise, and the same classifier is asked about them, beside the same reference. A model is *as far off as* the
-amount at which its area is reached,
-
-    f(amount) = AUC of galaxies with that fault,      amount = f^-1(AUC of the model),
-
-with f made to grow (the largest value so far) and linear between the amounts tried. The interval is that of
-the model's area, carried over. The fault need not be what is wrong with the model; two models off by the same
-amount are equally easy to find out. Asked where images are averaged down to few pixels, as at full resolution
-the areas of all models are near 1, where f is flat.
-
 References:
     Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, https://arxiv.org/abs/1610.06545.
     Newcombe 2006, Confidence intervals for an effect size measure based on the Mann-Whitney statistic,
     Part 2, https://doi.org/10.1002/sim.2324 (the interval of an AUC).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,9 +42,10 @@ from scipy import optimize, spatial, stats
 from torch import Tensor
 from torch.nn import functional as F
 
-from galgen.compare.controls import blurred, rounded
 from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
 from galgen.runs.errors import GalgenError
+
+__all__ = ["C2ST", "auc", "c2st", "features", "power_curve"]
 
 MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
 _FOLDS = 5  # parts of the cross-validation
@@ -214,67 +203,3 @@ def _predictor(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
         M = np.linalg.solve(ridge, kernel[np.ix_(rest, test)]).T
         P[np.ix_(test, rest)] = M - M.mean(1, keepdims=True)
     return P
-
-
-# How far off, in the units of a fault
-
-_AMOUNTS = {
-    "blur": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
-    "noise": (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0),
-}
-
-
-def _noisy(images: np.ndarray, levels: float) -> np.ndarray:
-    noise = np.random.default_rng(0).standard_normal(images.shape)
-    return images + noise * levels / 255
-
-
-# A fault, and how much of it in pixels or in grey levels of 8 bits.
-FAULTS: Mapping[str, Callable[[np.ndarray, float], np.ndarray]] = {"blur": blurred, "noise": _noisy}
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """How a fault is found, the more the larger it is.
-
-    Attributes:
-        amounts: Pixels of blur, or grey levels of noise, from 0 on.
-        areas: The classifier's areas there, made to grow.
-    """
-
-    amounts: np.ndarray
-    areas: np.ndarray
-
-    def amount(self, area: Estimate) -> Estimate:
-        """The amount of equal area, with its interval; infinite where no larger one is found more easily."""
-        found = [self._amount(value) for value in (area.value, area.low, area.high)]
-        return Estimate(*found, n=area.n)
-
-    def _amount(self, area: float) -> float:
-        rises = np.flatnonzero(np.diff(self.areas, prepend=-1) > 0)
-        if area >= self.areas[-1]:
-            return np.inf
-        return float(np.interp(area, self.areas[rises], self.amounts[rises]))
-
-
-def ladder(fault: str, unseen: np.ndarray, reference: np.ndarray, *, side: int, bits: int = 8) -> Ladder:
-    """Make galaxies wrong by growing amounts, and ask the classifier.
-
-    Args:
-        fault: A name in `FAULTS`.
-        unseen: Held-out images, in [0, 1], as many as a model is judged by.
-        reference: Others, of as many grey levels as the model draws.
-        side: Pixels that all are averaged down to.
-        bits: Of the grey levels.
-    """
-    known, amounts = features(reference, side=side), np.array(_AMOUNTS[fault])
-    wrong = (rounded(FAULTS[fault](unseen, amount), bits) for amount in amounts)
-    # one permutation: the area alone is wanted
-    areas = [c2st(known, features(x, side=side), permutations=1).auc.value for x in wrong]
-    return Ladder(amounts, np.maximum.accumulate(areas))
-
-
-def area(samples: np.ndarray | Tensor, reference: np.ndarray, *, side: int) -> Estimate:
-    """The classifier's area of a model's samples beside the reference, both rounded, averaged down alike."""
-    known, asked = (features(part, side=side) for part in (reference, samples))
-    return c2st(known, asked, permutations=1).auc

@@ -31,6 +31,9 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Estimate", "Outcome", "bootstrap", "exchanged", "finite", "over_trainings", "p_text",
+    "permutation_test", "permuted", "proportion", "ratio", "share", "worse"]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -78,7 +81,11 @@ class Outcome:
 
 
 def p_text(p: float) -> str:
-    """A p-value to three digits, or that it is below them: it is never 0."""
+    """A p-value to three digits, or that it is below them: it is never 0.
+
+    >>> p_text(0.0421), p_text(0.0004)
+    ('0.042', '< 0.001')
+    """
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
@@ -196,6 +203,9 @@ def permutation_test(
         values: Of the statistic.
         band: In quantiles of the null.
         both: Whether a value as small counts as well: p is then twice the smaller of the two sides'.
+
+    >>> permutation_test(np.array([3.0, 1.0, 2.0, 4.0])).p  # 3 and 4 of four values are as large
+    0.5
     """
     low, high = np.quantile(values[1:], band)
     slack = 1e-9 * abs(values[0])  # equals may differ in the last bits

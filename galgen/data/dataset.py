@@ -33,6 +33,9 @@ from galgen.runs.files import file_sha256, read_json, regular, write_json
 from galgen.runs.provenance import provenance
 from galgen.runs.store import Sha256, full_disk_told
 
+__all__ = ["Dataset", "Split", "check_free", "check_ids", "dihedral_keys", "split", "write_catalogue",
+    "write_dataset"]  # fmt: skip
+
 
 class _Sums(BaseModel, extra="forbid"):
     """The sha256 of the files of a data set."""
@@ -261,6 +264,10 @@ def dihedral_keys(images: np.ndarray) -> np.ndarray:
 
     Returns:
         uint64 array of shape (n,).
+
+    >>> image = np.arange(16, dtype=np.uint8).reshape(1, 1, 4, 4)
+    >>> dihedral_keys(image) == dihedral_keys(np.rot90(image, axes=(2, 3)))
+    array([ True])
     """
     side = images.shape[-1]
     weights = 2 * np.random.default_rng(0).integers(2**63, size=(side, side), dtype=np.uint64) + 1

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, StringCo
 from galgen.runs.errors import Closed, GalgenError, checked
 from galgen.runs.files import project
 
+__all__ = ["Bands", "Manifest", "Template", "load_manifest"]
+
 MANIFEST_NAME = "data_manifest.yaml"
 REQUIRED_PLACEHOLDERS = {"ra", "dec", "bands"}
 PLACEHOLDERS = REQUIRED_PLACEHOLDERS | {"size", "pixscale"}

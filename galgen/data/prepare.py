@@ -1,32 +1,45 @@
 """From the name of a source to a data set in the run store: simulated, of another kind, or a path.
 
-A large simulated set is made of parts of `PART` galaxies, entries of the store themselves: what was
-interrupted loses one part at most, and on a cluster each part is a job.
+How each kind of source is made is in a module of its own, which is loaded where it is asked for.
 """
 
-import hashlib
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table, vstack
 
-from galgen.data.acquire.importing import import_images, write_imported
-from galgen.data.acquire.readers import files_below
-from galgen.data.dataset import Dataset, write_catalogue, write_dataset
-from galgen.data.manifest import load_manifest
+from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.preprocess import resize_area, to_uint8
-from galgen.data.simulate.images import simulate
-from galgen.data.simulate.leaves import dead_leaves
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import file_sha256
+from galgen.runs.registry import Registry
 from galgen.runs.store import Store
 
-SIMULATED = {"simulated": "main", "simulated-ellipticals": "ellipticals", "dead-leaves": "leaves"}
-PART = 10_000  # galaxies: a minute or two of two cores
+__all__ = ["SIMULATED", "SOURCES", "Making", "check_source", "foreign", "prepare"]
+
+SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
+SOURCES = Registry(
+    {"simulated": "galgen.data.simulate.parts:simulated", "path": "galgen.data.acquire.own:imported"}
+)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a data set is made.
+
+    Attributes:
+        params: All that it depends on beside the images it is made of (JSON).
+        code: Entry points of what makes it.
+        make: Writes it into a folder.
+        data: The sha256 of the images it is made of.
+    """
+
+    params: dict
+    code: list[Callable]
+    make: Callable[[Path], Dataset]
+    data: str = ""
 
 
 def foreign(source: str, name: str) -> str:
@@ -37,32 +50,6 @@ def foreign(source: str, name: str) -> str:
     if name == "leaves":
         return "dead-leaves"
     return "simulated-ellipticals" if source in SIMULATED else "simulated"
-
-
-def _drawn(population: str) -> Callable[..., tuple[np.ndarray, Table]]:
-    """What draws a population."""
-    return dead_leaves if population == "leaves" else simulate
-
-
-def parts(source: str, *, size: int, crop: int, count: int, seed: int) -> list[dict]:
-    """What `simulate` is asked for each part of a large simulated set, in order; others have no parts."""
-    if source not in SIMULATED or count <= PART:
-        return []
-    same = {"population": SIMULATED[source], "size": size, "crop": crop, "seed": seed}
-    return [same | {"start": k, "count": min(PART, count - k)} for k in range(0, count, PART)]
-
-
-def to_simulate(store: Store, asked: list[dict]) -> dict[str, int]:
-    """Of the data sets that these `parts` make, the galaxies of those that the store lacks, by population."""
-    counts = Counter()
-    for part in asked:
-        counts[part["population"]] += part["count"]
-    for part in asked:
-        whole = {name: value for name, value in part.items() if name != "start"}
-        whole["count"] = counts[part["population"]]
-        if part["start"] == 0 and store.find("dataset", whole, code=[_drawn(part["population"])]):
-            del counts[part["population"]]
-    return counts
 
 
 def check_source(source: str) -> Path:
@@ -77,22 +64,6 @@ def check_source(source: str) -> Path:
             f"data '{source}' is no path that exists and no simulated population ({', '.join(SIMULATED)})"
         )
     return Path(path)
-
-
-def simulate_part(store: Store, part: dict) -> tuple[np.ndarray, Table]:
-    """Images and truth of one of `parts`, from the store or simulated here."""
-    draw = _drawn(part["population"])
-
-    def make(folder: Path) -> dict:
-        images, truth = draw(workers=os.cpu_count() or 1, progress=True, **part)
-        np.save(folder / "images.npy", images)
-        write_catalogue(truth, folder / "truth.ecsv")
-        return {"images": len(images)}
-
-    path = store.run("part", part, make, code=[draw]).path
-    return np.load(path / "images.npy", mmap_mode="r"), Table.read(
-        path / "truth.ecsv", format="ascii.ecsv", encoding="utf-8"
-    )
 
 
 def prepare(
@@ -119,55 +90,36 @@ def prepare(
     Raises:
         GalgenError: If the source is neither a name nor a path, or a data set that has changed.
     """
-    path, data = check_source(source), ""
+    path = check_source(source)
     if source in SIMULATED:
-        params = {"population": SIMULATED[source], "count": count, "size": size, "crop": crop, "seed": seed}
-        draw = _drawn(SIMULATED[source])
-        credit = source if source == "dead-leaves" else "simulated"
-        code = [draw]
-
-        def make(directory: Path) -> Dataset:
-            before()
-            if asked := parts(source, size=size, crop=crop, count=count, seed=seed):
-                found, tables = zip(*(simulate_part(store, part) for part in asked), strict=True)
-                images, truth = np.concatenate(found), vstack(tables, metadata_conflicts="error")
-            else:
-                images, truth = draw(workers=os.cpu_count() or 1, progress=True, **params)
-            about = {"source": source, "manifest": credit, "parameters": params, "dropped": {}}
-            return write_dataset(directory, images, truth, **about)
-
+        asked = {"count": count, "size": size, "crop": crop, "seed": seed}
+        recipe = SOURCES["simulated"](store, source, before=before, **asked)
     elif (path / "meta.json").is_file():
         given = Dataset.open(path)
         given.verify()  # what is in the store is checked there
         if given.images.shape[-1] == size:
             return given
-        params, data, code = {"name": path.name, "size": size}, given.sha256, [to_uint8, resize_area]
-
-        def make(directory: Path) -> Dataset:
-            smaller = to_uint8(resize_area(given.images / np.float32(255), size))
-            about = {name: given.meta[name] for name in ("source", "manifest", "dropped")}
-            parameters = given.meta["parameters"] | {"size": size}
-            return write_dataset(directory, smaller, given.catalogue, parameters=parameters, **about)
-
+        recipe = _smaller(given, size)
     else:
-        params, data = {"name": path.name, "size": size}, _path_sha256(path)
-        code = [import_images]
-
-        def make(directory: Path) -> Dataset:
-            found = import_images(path, size=size, progress=True)
-            return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(data))
+        recipe = SOURCES["path"](path, size)
 
     def work(folder: Path) -> dict:
         shutil.rmtree(folder / "dataset", ignore_errors=True)  # of an interrupted attempt
-        dataset = make(folder / "dataset")
+        dataset = recipe.make(folder / "dataset")
         return {"images": len(dataset), "sha256": dataset.sha256, "dropped": dataset.meta["dropped"]}
 
-    return Dataset.open(store.run("dataset", params, work, data=data, code=code).path / "dataset")
+    run = store.run("dataset", recipe.params, work, data=recipe.data, code=recipe.code)
+    return Dataset.open(run.path / "dataset")
 
 
-def _path_sha256(path: Path) -> str:
-    """The checksum of a file, or of the names and checksums of all files in a folder."""
-    if path.is_file():
-        return file_sha256(path)
-    lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files_below(path)]
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+def _smaller(given: Dataset, size: int) -> Making:
+    """How the images of a data set are averaged down."""
+
+    def make(directory: Path) -> Dataset:
+        smaller = to_uint8(resize_area(given.images / np.float32(255), size))
+        about = {name: given.meta[name] for name in ("source", "manifest", "dropped")}
+        parameters = given.meta["parameters"] | {"size": size}
+        return write_dataset(directory, smaller, given.catalogue, parameters=parameters, **about)
+
+    params = {"name": given.directory.name, "size": size}
+    return Making(params, [to_uint8, resize_area], make, given.sha256)

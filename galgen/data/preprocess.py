@@ -16,6 +16,8 @@ from astropy.visualization import make_lupton_rgb
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["crop_centre", "flux_to_gray", "resize_area", "to_uint8"]
+
 
 def flux_to_gray(
     flux: np.ndarray, *, size: int, crop: int | None = 64, Q: float = 8.0, stretch: float = 0.2
@@ -97,6 +99,10 @@ def resize_area(images: np.ndarray, size: int) -> np.ndarray:
 
     Raises:
         GalgenError: If the images are not square or smaller than `size`.
+
+    >>> resize_area(np.eye(4), 2)
+    array([[0.5, 0. ],
+           [0. , 0.5]])
     """
     height, width = images.shape[-2:]
     if height != width:

@@ -3,7 +3,7 @@
 Of each family, models A and B of its largest N are held against held-out galaxies of as many grey levels
 (`galgen.compare.biases`). So are other held-out galaxies: as they are, which is the null, and blurred, which
 is the control. And each model is *as far off as* the blur, or the noise, that a fresh classifier finds as
-easily (`galgen.compare.twosample.Ladder`), where images are averaged down to 8 pixels a side, and to 16.
+easily (`galgen.compare.how_far.Ladder`), where images are averaged down to 8 pixels a side, and to 16.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,10 +14,12 @@ from torch import Tensor
 
 from galgen.compare.biases import FEWEST, Biases, biases, photometry
 from galgen.compare.controls import blurred, rounded
-from galgen.compare.twosample import FAULTS, Ladder, area, ladder
+from galgen.compare.how_far import FAULTS, Ladder, area, ladder
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.once import once
 from galgen.experiment import Experiment
+
+__all__ = ["BLURS", "SIDES", "Beside", "FarOff", "ModelBiases", "held_out", "model_biases", "yardsticks"]
 
 SIDES = (8, 16)  # pixels; at 32 the area of every model is near 1, where a blur of .5 is as one of 2
 BLURS = {"blurred by half a pixel": 0.5, "blurred by a pixel": 1.0}

@@ -14,8 +14,12 @@ from galgen.compare.scales import by_scale
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.evidence.once import once
 from galgen.evidence.pairs import judged
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
 from galgen.runs.answers import Array
+
+__all__ = ["LEVELS", "LITTLE", "clock", "gained", "gaps", "gaussian_image", "gaussian_of", "scale_by_scale",
+    "time"]  # fmt: skip
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
@@ -42,7 +46,7 @@ def gained(experiment: Experiment, N: int) -> dict[str, list[Estimate]]:
     for model in judged(experiment, N):
         curve = denoising_curve(experiment.family.denoiser(experiment.networks(model)), held_out, LITTLE)
         rows = zip(curve.denoised, curve.noisy, strict=True)
-        found[model.name] = [bootstrap(out - given) for out, given in rows]
+        found[model.label] = [bootstrap(out - given) for out, given in rows]
     return found
 
 

@@ -17,14 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.controls import rounded
 from galgen.compare.directions import directions, shared
 from galgen.compare.uncertainty import Estimate, bootstrap
-from galgen.data import similarity
 from galgen.evidence.denoisers import gaussian_image
 from galgen.evidence.once import once
 from galgen.evidence.pairs import drawn
 from galgen.experiment import Experiment
+
+__all__ = ["Curve", "DirectionsTest", "ceiling", "directions_test"]
 
 MOST = 30  # directions
 

@@ -13,6 +13,8 @@ from galgen.evidence import denoisers, flows, judges, scale, shapes
 from galgen.evidence.pairs import checks, two_models_at
 from galgen.experiment import Experiment
 
+__all__ = ["ALPHA", "Findings", "Pair"]
+
 ALPHA = 0.01  # level of the tests of the scoreboard
 
 

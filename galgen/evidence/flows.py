@@ -5,6 +5,8 @@ from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models import glow_learner
 
+__all__ = ["COUNT", "inverted", "latents"]
+
 COUNT = 64  # latents: eight models at each N, each of which inverts the images of the seven others
 
 

@@ -10,6 +10,8 @@ from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models.sampling import ladder, noise, seeded
 
+__all__ = ["LATENTS", "inversions"]
+
 LATENTS = 32
 STEPS = 32  # on the ladder of the sampler
 _FIRST = 5_000_000  # seed of a latent that no sample has

@@ -7,6 +7,8 @@ from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models import gan
 
+__all__ = ["along", "ask", "before_memory", "courses"]
+
 COUNT = 256  # images that show whether D knows those it was trained on
 
 

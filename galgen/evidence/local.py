@@ -12,15 +12,17 @@ On held-out images with noise, y = x + sigma z, of what the Gaussian of A's imag
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.compare.local import Local, explained
 from galgen.compare.uncertainty import Estimate
+from galgen.data.unit import unit
 from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models.sampling import noise, seeded
+
+__all__ = ["SIGMAS", "LocalTest", "Shares", "local_test"]
 
 SIGMAS = (0.05, 0.2, 0.8)
 SIDES = (3, 5, 7, 11, 15, 23)  # of the patches, pixels, beside the whole image
@@ -65,7 +67,7 @@ class LocalTest:
 def local_test(experiment: Experiment, N: int, sigma: float) -> LocalTest:
     """Of the first pair of that N, of a family that is told the noise."""
     places = experiment.split().validation[: min(IMAGES, LOOKS // min(N, MOST))]
-    x = torch.from_numpy(np.array(experiment.dataset.images[places])).float() / 255
+    x = unit(experiment.dataset.images[places])
     y = x + sigma * noise(seeded(range(len(x))), x.shape[1:])
     pair, levels, side = experiment.pair(N), torch.full((len(y),), sigma), y.shape[-1]
     known = [experiment.images(model)[:MOST] for model in pair]

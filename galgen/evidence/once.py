@@ -13,6 +13,8 @@ from typing import TypeVar, get_type_hints
 from galgen.experiment import Experiment
 from galgen.runs.answers import read_answer, write_answer
 
+__all__ = ["once"]
+
 Asked = TypeVar("Asked", bound=Callable)
 
 

@@ -1,17 +1,23 @@
 """The two-models test and the scoreboard of the first pair of models at each N, and of the controls."""
 
 import functools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.agreement import TwoModels, two_models
 from galgen.compare.controls import Controls, controls, rounded
 from galgen.compare.morphology import stored
 from galgen.compare.scoreboard import Portrait, portrait, scores
-from galgen.compare.uncertainty import Outcome
+from galgen.compare.uncertainty import Estimate, Outcome, bootstrap
 from galgen.evidence.once import once
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
+
+__all__ = ["BLUR", "Design", "board", "checks", "design_of", "drawn", "judged", "likeness", "measure",
+    "tests", "two_models_at", "wrong"]  # fmt: skip
 
 BLUR = 1.0  # pixels: the classifier finds half a one, but with so few images morphology may not
 
@@ -64,6 +70,28 @@ def checks(experiment: Experiment) -> dict[str, Board]:
         asked = {"morphology": measure(experiment), "both": False}
         found[name] = scores(*pair, wrong(experiment).reference, test, **asked)
     return found
+
+
+@dataclass(frozen=True)
+class Design:
+    """The 2x2 of initialisation and images at one N: who agrees with model A?
+
+    Attributes:
+        N: Images of each model.
+        cosines: The median anomaly cosine with model A, by (initialisation, images).
+    """
+
+    N: int
+    cosines: dict[tuple[str, str], Estimate]
+
+
+def design_of(experiment: Experiment) -> Design | None:
+    """The same of a family; None where its profile trains no such models."""
+    found, models = {}, experiment.design()
+    for key, model in models.items():
+        N, both = model.N, (experiment.samples(experiment.pair(model.N)[0]), experiment.samples(model))
+        found[key] = bootstrap(similarity.cosine(*both, kind="anomaly", mean=experiment.mean_image))
+    return Design(N, found) if models else None
 
 
 def judged(experiment: Experiment, N: int) -> list[Training]:

@@ -17,14 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.share import Scale, agreements, scale
 from galgen.compare.uncertainty import Estimate, bootstrap
-from galgen.data import similarity
 from galgen.evidence.denoisers import gaussian_image, gaussian_of
 from galgen.evidence.once import once
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
+
+__all__ = ["IMAGES", "ONE", "OWN", "Agreement", "Early", "agreement", "along", "early"]
 
 COUNT = 64  # latents along a training
 VIEWS = IMAGES, OWN, ONE = "images", "less each model's own Gaussian", "less one Gaussian of A and B"

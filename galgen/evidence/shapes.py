@@ -13,7 +13,10 @@ from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, over_trainings
 from galgen.evidence.once import once
 from galgen.evidence.pairs import judged, measure, wrong
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
+from galgen.models.families import Training
+
+__all__ = ["Change", "Fit", "change", "fit", "kept", "unused"]
 
 FEW = 200  # images for the question whether a model is fit
 COARSE = 8  # pixels a side
@@ -98,7 +101,7 @@ def kept(experiment: Experiment, N: int) -> dict[str, Estimate] | None:
     """
     sets, count = wrong(experiment), experiment.compared
     known, blurred = (_rows(experiment, part) for part in (sets.reference, sets.pairs["blurred"][0]))
-    drawn = {t.name: _rows(experiment, experiment.samples(t)[:count]) for t in judged(experiment, N)}
+    drawn = {t.label: _rows(experiment, experiment.samples(t)[:count]) for t in judged(experiment, N)}
     if not (used := _enough(known, blurred, *drawn.values())):
         return None
     return {name: energy_difference(known, blurred, part, used) for name, part in drawn.items()}

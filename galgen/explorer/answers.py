@@ -18,16 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galgen.compare import denoising, morphology
+from galgen.compare import denoising, morphology, similarity
 from galgen.config import Parameters
-from galgen.data import similarity
 from galgen.data.unit import unit
-from galgen.experiment import Training, every_family
+from galgen.experiment import every_family
 from galgen.explorer.published import WithPublished
-from galgen.figures.style import COLOURS, pixels, spaced
+from galgen.figures.style import COLOURS, pixels
 from galgen.models import glow_learner as glow
+from galgen.models.families import Training
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
+from galgen.words import spaced
 
 PLANE = {"M20": (-2.1, -0.6), "Gini": (0.3, 0.65)}  # the sides of the plane, left to right and bottom to top
 FRAME = (0.12, 0.14, 0.84, 0.83)  # of the axes in the picture of the plane: left, bottom, width, height

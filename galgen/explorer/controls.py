@@ -16,8 +16,9 @@ from jinja2 import Environment
 from galgen.explorer import walk as steps
 from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing, Row
 from galgen.explorer.own import answers, read
-from galgen.figures.style import base64_image, spaced
+from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
+from galgen.words import spaced
 
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}

@@ -23,9 +23,9 @@ from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_valida
 from torch import Tensor
 
 from galgen import config
-from galgen.data import similarity
-from galgen.experiment import Experiment, Training, loaded
-from galgen.models.families import FAMILIES
+from galgen.compare import similarity
+from galgen.experiment import Experiment, loaded
+from galgen.models.families import FAMILIES, Training
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import project, write_json

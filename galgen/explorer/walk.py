@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.compare import similarity
 from galgen.compare.directions import overlap
 from galgen.compare.flow import walk
 from galgen.compare.jacobian import leading
-from galgen.data import similarity
 from galgen.explorer.answers import Explorer, Row, Stamp
-from galgen.figures.style import spaced
 from galgen.models.sampling import ladder, noise, seeded
+from galgen.words import spaced
 
 LADDER = ladder(10.0, 0.006, 24, 7.0)
 EIGENVECTORS = 4

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from galgen.compare.calibrated import STATISTICS
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.results import measured
-from galgen.figures.style import COLOURS, spaced
+from galgen.figures.style import COLOURS
+from galgen.words import spaced
 
 Records = Sequence[Mapping]
 Found = Mapping[str, Mapping]  # what a part found, by data set

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.biases import SIDES, Beside, ModelBiases
-from galgen.figures.morphology import legend_above
-from galgen.figures.style import COLOURS, MODELS, spaced
+from galgen.figures.style import COLOURS, MODELS, legend_above
 from galgen.figures.tables import table
+from galgen.words import spaced
+
+__all__ = ["bias_table", "biases_in_short", "profile_figure", "told_apart"]
 
 QUANTITIES = {
     "size": "half-light radius",

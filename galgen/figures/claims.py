@@ -1,8 +1,6 @@
 """The paper's claims, each with the N where it is made, its margin and its rule, and the tables of them."""
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from itertools import chain
+from collections.abc import Iterable
 from math import inf
 
 from IPython.display import Markdown
@@ -13,6 +11,9 @@ from galgen.evidence.pairs import BLUR
 from galgen.figures import rules
 from galgen.figures.tables import table
 from galgen.figures.verdicts import Claim, Range, Ruling, rule
+
+__all__ = ["BLIND", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "claims_table", "margins",
+    "rulings"]  # fmt: skip
 
 BLIND, TOLD, GLOW, GAN = "diffusion", "conditional diffusion", "Glow", "GAN"
 DENOISERS, LARGE = (BLIND, TOLD), Range(1000, 100_000)
@@ -170,9 +171,6 @@ def rulings(run: Iterable[Findings], *keys: str) -> Rulings:
     return {(c, label): rule(c, known[label]) for c in asked for label in c.families if label in known}
 
 
-# Tables
-
-
 def claims_table(found: Rulings) -> Markdown:
     """One row for each claim and family: text, place in the paper, verdict, reason, numbers, our figure."""
     rows, last = [], None
@@ -193,21 +191,6 @@ def margins() -> Markdown:
     return table(["claim", "at", "margin", "of what, and why"], rows)
 
 
-def margins_table(run: Iterable[Findings]) -> Markdown:
-    """What decides each claim, why that, and which verdicts half and twice as much would change."""
-    known, rows = {found.label: found for found in run}, []
-    for claim in CLAIMS:
-        cells = []
-        for times in (0.5, 2.0):
-            moved = dataclasses.replace(claim, margin=times * claim.margin)
-            asked = [(label, known[label]) for label in claim.families if label in known]
-            pairs = [(label, rule(claim, found), rule(moved, found)) for label, found in asked]
-            flips = [f"{label}: {new.verdict}" for label, old, new in pairs if new.verdict != old.verdict]
-            cells.append("; ".join(flips) or "nothing")
-        rows.append([claim.text, f"{claim.margin:g}", claim.reason, *(["–", "–"] if claim.fixed else cells)])
-    return table(["claim", "margin", "reason", "at half changes", "at twice changes"], rows)
-
-
 def answer(found: Rulings, sentence: str = "") -> Markdown:
     """The table of claims, glued at the top of the page in short: a sentence, and up to three rows.
 
@@ -220,39 +203,3 @@ def answer(found: Rulings, sentence: str = "") -> Markdown:
         "answer", table(["claim of the paper", "family", "here", "numbers"], rows, before=said), display=False
     )
     return claims_table(found)
-
-
-def kept_claims(found: Rulings) -> list[dict]:
-    """The rulings as a chapter keeps them, one flat record each."""
-    return [{"key": c.key, "claim": c.text, "family": name, **vars(r)} for (c, name), r in found.items()]
-
-
-def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
-    """The claims of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
-    claims = {name: _places(kept) for name, kept in runs.items()}
-    rows = []
-    for place in dict.fromkeys(chain(*claims.values())):
-        found = (kept.get(place) for kept in claims.values())
-        rows.append([*place, *(f"**{one['verdict']}**: {one['numbers']}" if one else "" for one in found)])
-    return table(["claim", "family", *runs], rows, after=alike(runs))
-
-
-def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
-    """In how many claims runs have the same verdict; those of an older book, of other claims, are named."""
-    claims = {name: _places(kept) for name, kept in runs.items()}
-    old = older(runs)
-    asked = [kept for kept in claims.values() if kept]
-    shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
-    same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
-    said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
-    return said + f" Of an older book, with other claims: {', '.join(old)}." * bool(old)
-
-
-def older(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> list[str]:
-    """The runs whose claims are those of an older book, as were its recipe and its tests."""
-    return [name for name, kept in runs.items() if not _places(kept)]
-
-
-def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
-    """By claim and family; claims of older books have no key."""
-    return {(one["claim"], one["family"]): one for one in kept if "key" in one}

@@ -13,8 +13,11 @@ from matplotlib.patches import Patch
 from galgen.compare.clock import LEVEL, LEVELS, Gap
 from galgen.compare.clock_size import DURATION, predicted_onset
 from galgen.compare.clock_time import SCALE, Cell, Statement, arranged, in_proportion
-from galgen.figures.style import COLOURS, shades, spaced
+from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
+from galgen.words import spaced
+
+__all__ = ["clock_figure", "clock_table", "stated"]
 
 _TRAININGS = ("-", "--", ":")  # A, B and others
 _WIDTHS = ("s", "o", "^", "D")

@@ -7,10 +7,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from galgen.compare.agreement import Strangers, TwoModels
+from galgen.compare import similarity
+from galgen.compare.agreement import TwoModels
 from galgen.compare.uncertainty import Estimate
-from galgen.data import similarity
-from galgen.figures.style import COLOURS, MODELS, Shown, intervals, shades, slider_figure, spaced, stamp_sheet
+from galgen.figures.slider import slider_figure
+from galgen.figures.style import COLOURS, MODELS, Shown, intervals, stamp_sheet
+from galgen.words import spaced
+
+__all__ = ["controls_figure", "cosine_histograms", "latent_slider", "sample_sheet"]
 
 
 def sample_sheet(
@@ -82,22 +86,6 @@ def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
     return figure
 
 
-def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
-    """Histograms of the cosines of strangers, a panel for each kind: random pairs, and the nearest of N."""
-    figure, axes = plt.subplots(1, len(found), figsize=(8, 2.9), squeeze=False)
-    for axis, (kind, cosines) in zip(axes[0], found.items(), strict=True):
-        bins = np.linspace(cosines.random.min(), 1, 60)
-        axis.hist(cosines.random, bins, density=True, color=COLOURS["null"], alpha=0.5, label="random pairs")
-        shade = shades(list(cosines.nearest))
-        for n, values in cosines.nearest.items():
-            label = f"nearest of {spaced(n)}"
-            axis.hist(values, bins, density=True, histtype="step", color=shade[n], label=label)
-        axis.set(title=kind, xlabel="cosine", yticks=[])
-    axes[0, 0].set_ylabel("density")
-    axes[0, 0].legend(fontsize=7, loc="upper left")
-    return figure
-
-
 def latent_slider(
     samples: Mapping[int, Sequence[Tensor]], train: Mapping[int, Sequence[np.ndarray]], *, mean: np.ndarray
 ) -> Shown:
@@ -160,25 +148,4 @@ def controls_figure(
     axis.plot(sizes, nulls, ":", color=COLOURS["null"], label="shuffled seeds")
     axis.set(xscale="log", xlabel="N", ylabel="anomaly cosine, median", ylim=(-0.15, 1.02))
     axis.legend(fontsize=8)
-    return figure
-
-
-def side_by_side(images: Mapping[str, np.ndarray]) -> Figure:
-    """Images (H, W) in [0, 1] of any sizes in a row, each under its name."""
-    figure, axes = plt.subplots(1, len(images), figsize=(1.6 * len(images), 2), squeeze=False)
-    for axis, (title, image) in zip(axes[0], images.items(), strict=True):
-        axis.imshow(image, vmin=0, vmax=1)
-        axis.set_title(title, fontsize=8)
-        axis.set_axis_off()
-    return figure
-
-
-def gray_histogram(shares: np.ndarray, mean: np.ndarray) -> Figure:
-    """The shares of the 256 gray values, (256,), beside the mean image, (1, H, W)."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8), width_ratios=(2, 1))
-    left.stairs(shares, (np.arange(257) - 0.5) / 255, fill=True, color=COLOURS["validation"])
-    left.set(yscale="log", xlabel="gray value", ylabel="share of pixels")
-    right.imshow(mean[0], vmin=0)
-    right.set_title("mean image", fontsize=9)
-    right.set_axis_off()
     return figure

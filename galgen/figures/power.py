@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from galgen.compare.scoreboard import QUESTIONS
-from galgen.figures.style import COLOURS, shades, spaced
+from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
+from galgen.words import spaced
 
 Records = Sequence[Mapping]
 

@@ -22,6 +22,8 @@ from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json
 
+__all__ = ["books", "collect", "keep", "load", "measured", "strip", "unstrip"]
+
 _MIME = "application/vnd.galgen.results+json"
 
 

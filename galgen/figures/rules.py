@@ -12,10 +12,14 @@ import numpy as np
 from galgen.compare.clock_size import DURATION
 from galgen.compare.flow_pairs import falls
 from galgen.compare.uncertainty import Estimate, p_text
-from galgen.config import spaced
 from galgen.evidence.denoisers import LITTLE
 from galgen.evidence.findings import Findings, Pair
 from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE, UNDERPOWERED, Gate, Ruling, within
+from galgen.words import spaced
+
+__all__ = ["FEW", "SAME", "density", "echo", "hurried", "judges", "kept", "missed", "new_images",
+    "no_difference", "plateau", "required", "same_images", "table1", "too_few_pairs", "transition",
+    "unchanged", "unfit"]  # fmt: skip
 
 FEW = 0.05  # level of tests over a few pairs of models, and of a discriminator
 SAME = 0.2  # of the way from floor to ceiling, that a pair of models that draw the same may lack
@@ -166,7 +170,7 @@ def echo(found: Findings, N: int, margin: float) -> Ruling:
 
 
 def _each(estimates: Mapping[str, Estimate] | None) -> str:
-    return ", ".join(f"{name.split('-')[2]} {e}" for name, e in (estimates or {}).items()) or "–"
+    return ", ".join(f"{model} {e}" for model, e in (estimates or {}).items()) or "–"
 
 
 # Gates

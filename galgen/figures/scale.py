@@ -14,8 +14,12 @@ from galgen.compare.uncertainty import Estimate
 from galgen.config import PROFILES
 from galgen.evidence.scale import IMAGES, ONE, Agreement, Early
 from galgen.experiment import Experiment
-from galgen.figures.style import COLOURS, MODELS, intervals, shades, spaced
+from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import table
+from galgen.words import spaced
+
+__all__ = ["along_figure", "along_sentence", "by_images", "early_table", "scale_figure", "share_sentence",
+    "share_table", "with_scale"]  # fmt: skip
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
 _MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite

@@ -15,8 +15,12 @@ from matplotlib.figure import Figure
 
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
 from galgen.compare.uncertainty import Outcome, p_text
-from galgen.figures.style import COLOURS, spaced
+from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
+from galgen.words import spaced
+
+__all__ = ["UNITS", "Use", "differences", "dot_plot", "from_kept", "kept", "take_away", "use_of", "use_table",
+    "where"]  # fmt: skip
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 

@@ -11,8 +11,8 @@ from galgen.compare.agreement import Shared
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.morphology import LABELS
-from galgen.figures.style import spaced
 from galgen.settings import ConditionalSettings, DenoiserSettings
+from galgen.words import spaced
 
 ALPHA = 0.05
 

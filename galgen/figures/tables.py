@@ -1,6 +1,6 @@
 """Tables and lists of the chapters, in Markdown, and the tables that several chapters share."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from IPython.display import Markdown
@@ -9,11 +9,14 @@ from torch import Tensor
 from galgen.compare.agreement import TwoModels
 from galgen.compare.scales import brightness, middle
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import Estimate, bootstrap, p_text
-from galgen.data import similarity
-from galgen.experiment import Experiment, Training
-from galgen.figures.style import spaced
+from galgen.compare.uncertainty import p_text
+from galgen.evidence.pairs import Design
+from galgen.models.families import Training
 from galgen.runs.store import Run
+from galgen.words import spaced
+
+__all__ = ["agreement_table", "design_table", "points", "portrait_table", "scale_table", "spread_table",
+    "table", "training_table"]  # fmt: skip
 
 MARGIN = 0.05  # of a cosine: two within it agree as well
 
@@ -114,7 +117,7 @@ def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) ->
         alike += [f"at N = {spaced(n)} in {where}"] if groups else []
     head = next(iter(next(iter(found.values())).values()))
     return table(
-        ["N", "of one latent", *(f"{k} (equal signs)" if k == "component 1" else k for k in head)],
+        ["N", "of one latent", *(f"{group} (equal signs)" if group.alone else group for group in head)],
         rows,
         before="Median cosine within groups of principal components; of one component, where a cosine is "
         "1 or -1, the share of latents with equal signs, 0.50 if unrelated:",
@@ -146,37 +149,27 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     return table(head, rows, before=before or explained)
 
 
-def beside_model_A(experiment: Experiment, others: Mapping[Hashable, Training]) -> dict[Hashable, Estimate]:
-    """Median anomaly cosine of other models' samples, by any key, with those of model A of the same N."""
-    found = {}
-    for key, model in others.items():
-        drawn = experiment.samples(experiment.pair(model.N)[0]), experiment.samples(model)
-        found[key] = bootstrap(similarity.cosine(*drawn, kind="anomaly", mean=experiment.mean_image))
-    return found
+def design_table(found: Design | None, otherwise: str) -> tuple[Markdown, str]:
+    """Initialisation or images? The 2x2 of `galgen.trainings`.
 
-
-def design_table(experiment: Experiment) -> tuple[Markdown, str]:
-    """Initialisation or images? The 2x2 of `galgen.experiment`: `two_by_two`, or that there is none."""
-    if not (design := experiment.design()):
-        said = f"Not asked: the profile {experiment.profile.name} trains no such models of this family."
-        return Markdown(said), said
-    return two_by_two(beside_model_A(experiment, design), design["same", "same"].N)
-
-
-def two_by_two(found: Mapping[tuple[str, str], Estimate], N: int, before: str = "") -> tuple[Markdown, str]:
-    """The cosines of four models with model A, by what they share with it, initialisation and images.
+    Args:
+        found: The cosines of its models with model A.
+        otherwise: What is said where a profile trains no such models.
 
     Returns:
         The table with a sentence under it that says what each moves the cosine by, and that sentence alone.
     """
+    if found is None:
+        return Markdown(otherwise), otherwise
+    cosines = found.cosines
     inits, sets = ("same", "other"), ("same", "disjoint")
-    by_images = np.mean([found[init, "same"].value - found[init, "disjoint"].value for init in inits])
-    by_init = np.mean([found["same", images].value - found["other", images].value for images in sets])
+    by_images = np.mean([cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits])
+    by_init = np.mean([cosines["same", images].value - cosines["other", images].value for images in sets])
     sentence = f"The images move the cosine by {by_images:+.2f}, the initialisation by {by_init:+.2f}."
     shown = table(
         ["", "same images", "disjoint images"],
-        [[f"{init} initialisation", *(found[init, images] for images in sets)] for init in inits],
-        before=f"{before}Median anomaly cosine with model A at N = {spaced(N)}:",
+        [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
+        before=f"Median anomaly cosine with model A at N = {spaced(found.N)}:",
         after=sentence,
     )
     return shown, sentence

@@ -23,8 +23,12 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from galgen.compare.uncertainty import Estimate
-from galgen.config import PROFILES, spaced
+from galgen.config import PROFILES
 from galgen.evidence.findings import Findings
+from galgen.words import spaced
+
+__all__ = ["CONFOUNDED", "HELD", "NOT_HELD", "NOT_TESTABLE", "ONE_PAIR", "UNDERPOWERED", "Claim", "Gate",
+    "Range", "Ruling", "rule", "within"]  # fmt: skip
 
 HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE, ONE_PAIR = VERDICTS = (
     "held", "not held", "underpowered", "confounded", "not testable here", "one pair"

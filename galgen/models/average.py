@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+__all__ = ["averaged"]
+
 
 def averaged(net: nn.Module, weight: Callable[[int], float]) -> AveragedModel:
     """The average of a network, to be told of each step by `update_parameters(net)`.

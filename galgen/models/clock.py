@@ -27,6 +27,8 @@ from galgen.models.precision import Precision
 from galgen.models.sampling import ConditionalDenoiser
 from galgen.settings import DenoiserSettings, Profile
 
+__all__ = ["AveragedLearner"]
+
 
 def _weight(t: int) -> float:
     return min(1.0, 8 / t)  # c = 8
@@ -61,6 +63,9 @@ class Clock(Diffusion):
     flop_rate = 2e10
     learner = AveragedLearner
 
+    def __init__(self, profile: Profile):
+        self.settings = getattr(profile, self.name)
+
     def networks(self) -> dict[str, nn.Module]:
         """The U-Net and its average, which begins where it does."""
         net = super().networks()["net"]
@@ -78,25 +83,16 @@ class Clock(Diffusion):
 class Clock4(Clock):
     """The clock's narrowest networks."""
 
-    name, label, chapters = "clock4", "diffusion, 4 kernels", ("03_two_models_diffusion", "10_conclusions")
-
-    def __init__(self, profile: Profile):
-        self.settings = profile.clock4
+    name, label = "clock4", "diffusion, 4 kernels"
 
 
 class Clock8(Clock):
     """The clock's networks of 8 kernels."""
 
-    name, label, chapters = "clock8", "diffusion, 8 kernels", ("03_two_models_diffusion", "10_conclusions")
-
-    def __init__(self, profile: Profile):
-        self.settings = profile.clock8
+    name, label = "clock8", "diffusion, 8 kernels"
 
 
 class Clock16(Clock):
     """The clock's widest networks, as wide as those of the laptop book."""
 
-    name, label, chapters = "clock16", "diffusion, 16 kernels", ("03_two_models_diffusion", "10_conclusions")
-
-    def __init__(self, profile: Profile):
-        self.settings = profile.clock16
+    name, label = "clock16", "diffusion, 16 kernels"

@@ -42,6 +42,8 @@ from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 from galgen.settings import ConditionalSettings, Profile
 
+__all__ = ["ConditionalDiffusion", "ConditionalLearner", "ConditionalUNet"]
+
 
 class ConditionalUNet(nn.Module):
     """D(y; sigma); `initialize` gives it mu and s, which travel with the weights.
@@ -138,7 +140,6 @@ class ConditionalDiffusion:
     """The noise-conditional denoiser and its sampler, as a family."""
 
     name, label = "conditional", "conditional diffusion"
-    chapters = ("03b_conditional_diffusion", "14_why_they_agree")
     bits, flips = 8, False
     flop_rate = 5e10
     learner = ConditionalLearner

@@ -24,6 +24,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+__all__ = ["Convolutions", "Couplings", "Network", "couple", "uncouple"]
+
 _SLOPE = 0.1  # of units below 0; with the ReLU published, and Muon at 0.02, whole couplings fell silent
 
 

@@ -25,6 +25,8 @@ from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, blind
 from galgen.models.unet import UNet
 from galgen.settings import DenoiserSettings, Profile
 
+__all__ = ["DenoiserLearner", "Diffusion"]
+
 
 class DenoiserLearner:
     """What the training loop needs to know of a denoiser; here of the blind one.
@@ -84,13 +86,6 @@ class Diffusion:
     """The blind denoiser and its deterministic sampler, as a family."""
 
     name, label = "diffusion", "diffusion"
-    chapters = (
-        "00_headline",
-        "02_diffusion",
-        "03_two_models_diffusion",
-        "03b_conditional_diffusion",
-        "14_why_they_agree",
-    )
     bits, flips = 8, False
     flop_rate = 5e10
     learner = DenoiserLearner

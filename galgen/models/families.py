@@ -11,13 +11,11 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
-from galgen.models.clock import Clock4, Clock8, Clock16
-from galgen.models.conditional import ConditionalDiffusion
-from galgen.models.diffusion import Diffusion
-from galgen.models.gan import Gan
-from galgen.models.glow_learner import GlowFamily
+from galgen.runs.registry import Registry
 from galgen.runs.training import Learner
 from galgen.settings import TrainingSettings
+
+__all__ = ["FAMILIES", "STUDIES", "Family", "Training"]
 
 
 class Family(Protocol):
@@ -26,7 +24,6 @@ class Family(Protocol):
     Attributes:
         name: Short, for folders and the names of trainings.
         label: As the text of the book calls it.
-        chapters: Its own, beside `SHARED_CHAPTERS`.
         settings: Its part of the profile.
         bits: Of the grey levels of its samples, to which galaxies are rounded before they are compared.
         flips: Whether it is trained with images flipped at random.
@@ -38,7 +35,6 @@ class Family(Protocol):
 
     name: str
     label: str
-    chapters: tuple[str, ...]
     settings: TrainingSettings
     bits: int
     flips: bool
@@ -81,17 +77,21 @@ class Training:
         name = f"{self.family}-N{self.N}-{self.half}{self.init}-{self.order}"
         return f"{name}-{self.foreign}" if self.foreign else name
 
+    @property
+    def label(self) -> str:
+        """Its half and the number of its initialisation, as `A0`: its name among those of one N."""
+        return f"{self.half}{self.init}"
 
-FAMILIES: dict[str, type[Family]] = {
-    family.name: family for family in (Diffusion, ConditionalDiffusion, GlowFamily, Gan)
-}
-STUDIES: dict[str, type[Family]] = {  # one question of one chapter; in no comparison
-    study.name: study for study in (Clock4, Clock8, Clock16)
-}
-SHARED_CHAPTERS = (  # that need every family
-    "08_morphology",
-    "09_comparison",
-    "10_conclusions",
-    "12_power",
-    "13_calibrated_distances",
+
+# By name, which is that of their part of a profile, too.
+FAMILIES = Registry(
+    {
+        "diffusion": "galgen.models.diffusion:Diffusion",
+        "conditional": "galgen.models.conditional:ConditionalDiffusion",
+        "glow": "galgen.models.glow_learner:GlowFamily",
+        "gan": "galgen.models.gan:Gan",
+    }
+)
+STUDIES = Registry(  # one question of one chapter; in no comparison
+    {f"clock{kernels}": f"galgen.models.clock:Clock{kernels}" for kernels in (4, 8, 16)}
 )

@@ -36,6 +36,8 @@ from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 from galgen.settings import GanSettings, Profile
 
+__all__ = ["Gan", "GanLearner", "draw"]
+
 
 class GanLearner:
     """What the training loop needs to know of the GAN.
@@ -165,7 +167,6 @@ class Gan:
     """The lightweight GAN, as a family."""
 
     name, label = "gan", "GAN"
-    chapters = ("06_gan", "07_discriminator_test")
     bits, flips = 8, True
     flop_rate = 6.8e10
     learner = GanLearner

@@ -49,6 +49,8 @@ from torch import Tensor, nn
 from galgen.models.coupling import Convolutions, Couplings, Network, couple, uncouple
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Glow", "Mixes", "mix", "squeezed", "unmix"]
+
 _INWARD, _OUTWARD = (1, 2, 3, 0), (3, 0, 1, 2)  # (B, C, H, W) to (C, H, W, B), and back
 _K = 32.0  # what would lie at 3e5 is drawn at 1
 

@@ -22,6 +22,8 @@ from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.runs.errors import GalgenError
 from galgen.settings import GlowSettings, Profile
 
+__all__ = ["GlowFamily", "GlowLearner", "draw", "latents"]
+
 
 class GlowLearner:
     """What the training loop needs to know of the flow; its flips are the loop's.
@@ -119,7 +121,6 @@ class GlowFamily:
     """Glow, as a family."""
 
     name, label = "glow", "Glow"
-    chapters = ("04_glow", "05_inversion_test")
     flips = True
     flop_rate = 2.9e10
     learner = GlowLearner

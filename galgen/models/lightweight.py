@@ -31,6 +31,8 @@ from torch.nn import functional as F
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["Discriminator", "Generator"]
+
 
 class Generator(nn.Module):
     """From a vector of unit normals to an image.

@@ -42,6 +42,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+__all__ = ["Muon", "optimizers", "orthogonalised", "step"]
+
 _STEPS = 5
 _LEAST = 1e-7  # of |G|
 _A, _B, _C = 3.4445, -4.7750, 2.0315

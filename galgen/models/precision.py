@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from galgen.config import Asked
 
+__all__ = ["Precision", "emulation", "resolved"]
+
 Precision = Literal["fp32", "bf16"]
 
 

@@ -53,6 +53,9 @@ from torch import Tensor
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["ConditionalDenoiser", "Denoiser", "Samples", "blind", "dpm_solver_2m", "in_chunks", "ladder",
+    "noise", "posterior_mean", "seeded", "stochastic_ascent"]  # fmt: skip
+
 Denoiser = Callable[[Tensor], Tensor]
 ConditionalDenoiser = Callable[[Tensor, Tensor], Tensor]
 
@@ -187,6 +190,9 @@ def stochastic_ascent(
 
 def ladder(sigma_max: float, sigma_min: float, steps: int, rho: float | None = None) -> list[float]:
     """Noise levels from the largest down to the least: sigma^(1/rho) falls evenly, or without rho log sigma.
+
+    >>> ladder(1.0, 0.01, 3)
+    [1.0, 0.1, 0.01]
 
     Raises:
         GalgenError: If it does not go down in two steps or more.

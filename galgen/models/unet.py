@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["BiasFreeNormReLU", "UNet"]
+
 
 class _NormReLU(torch.autograd.Function):
     """relu(g x / r) with r a root mean square: one backward pass where autograd takes four.

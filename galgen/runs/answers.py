@@ -16,6 +16,8 @@ from pydantic_core import core_schema
 from galgen.runs.errors import Damaged
 from galgen.runs.files import atomic_path
 
+__all__ = ["Array", "read_answer", "write_answer"]
+
 # A field of a dataclass that is an array, of numbers.
 Array = Annotated[
     np.ndarray,

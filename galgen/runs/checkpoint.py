@@ -26,6 +26,8 @@ from torch import Tensor
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_path, regular
 
+__all__ = ["check", "cut_log", "load", "read_losses", "save"]
+
 
 def save(path: str | os.PathLike, state: dict) -> None:
     """Write a state under `path`, whole or not at all.
@@ -140,22 +142,18 @@ def _line(text: str) -> dict:
     return line
 
 
-def cut_log(state: Path, log: Path) -> None:
-    """Cut the log behind the line of the checkpoint, whatever follows; without a checkpoint remove it.
+def cut_log(log: Path, shown: int) -> None:
+    """Cut the log behind the line of so many images shown, whatever follows.
 
     Raises:
-        Damaged: If the checkpoint cannot be read, or the log is not whole up to there.
+        Damaged: If the log is not whole up to there.
     """
-    if not state.is_file():
-        log.unlink(missing_ok=True)
-        return
     try:
-        shown = load(state)["shown"]
         lines = log.read_text(errors="replace").splitlines(keepends=True)
         last = next((i for i, line in enumerate(lines) if _line(line)["images"] == shown), None)
         if last is None:
             raise ValueError(f"the log ends before the checkpoint, after {shown} images")
-    except (OSError, KeyError, ValueError, GalgenError) as error:
+    except (OSError, ValueError) as error:
         raise Damaged(f"{log.parent} cannot be gone on with: {error}") from error
     with atomic_path(log) as temporary:
         temporary.write_text("".join(lines[: last + 1]))

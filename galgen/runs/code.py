@@ -25,6 +25,8 @@ from types import ModuleType
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["code_version", "notebook_version", "reached"]
+
 # How results are kept, and how mistakes are told, is no part of them.
 _LEFT_OUT = {
     f"galgen.runs.{name}"
@@ -40,12 +42,12 @@ def code_version(*entries: object) -> str:
     return _digest(_reach(map(_place, entries)).values())
 
 
-def notebook_version(path: str | os.PathLike) -> str:
-    """The version of a notebook: the syntax of its code cells and of all that they reach."""
+def notebook_version(path: str | os.PathLike, *also: object) -> str:
+    """The version of a notebook: the syntax of its code cells, and of all that these and others reach."""
     cells = [cell for cell in json.loads(Path(path).read_text())["cells"] if cell["cell_type"] == "code"]
     notebook = _Module("\n".join("".join(cell["source"]) for cell in cells))
     named = {place for place in _uses(notebook.tree, "", notebook, "") if place[0]}
-    return _digest([ast.unparse(notebook.tree), *_reach(named).values()])
+    return _digest([ast.unparse(notebook.tree), *_reach([*named, *map(_place, also)]).values()])
 
 
 def reached(*entries: object) -> set[str]:

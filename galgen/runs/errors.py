@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+__all__ = ["Closed", "Damaged", "GalgenError", "checked", "exit_code", "printable"]
+
 T = TypeVar("T")
 
 

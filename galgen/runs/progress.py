@@ -6,6 +6,8 @@ import time
 
 from tqdm import tqdm
 
+__all__ = ["Display"]
+
 
 class Display:
     """A tqdm bar on a terminal; elsewhere a line every 15 seconds."""

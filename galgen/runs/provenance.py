@@ -7,6 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+__all__ = ["provenance"]
+
 
 def _commit() -> str:
     """The commit of the code, with `+` if the tree was changed, or `unknown` outside a repository."""

@@ -34,6 +34,8 @@ from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import file_sha256, project, read_json, write_json
 from galgen.runs.provenance import provenance
 
+__all__ = ["Record", "Run", "Sha256", "Store", "checksums", "full_disk_told", "read_record", "sound"]
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 # Entries that this process has compared with their checksums, or made.

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from galgen.runs.schedules import Schedule
 
+__all__ = ["Stream", "generator"]
+
 
 @dataclass(frozen=True)
 class Stream:

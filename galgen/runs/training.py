@@ -29,9 +29,10 @@ from torch import Tensor, nn
 
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.files import atomic_path
 from galgen.runs.progress import Display
 from galgen.runs.stream import Stream, generator
+
+__all__ = ["Learner", "train"]
 
 
 class Learner(Protocol):
@@ -92,7 +93,9 @@ def train(
         version, the last mean losses, and the counts of images at which weights were kept.
 
     Raises:
-        GalgenError: If the loss is no number or diverges, or the checkpoint is of another run.
+        GalgenError: If the loss is no number or diverges, the checkpoint is of another run, or a batch is too
+            large for the memory of a GPU; then with one that fits.
+        Damaged: If the checkpoint or what it has passed, log and weights, is missing or not whole.
     """
     _check(images, stream)
     directory, total, batch_size = Path(directory), stream.total, stream.batch_size
@@ -105,14 +108,21 @@ def train(
         "images": [list(images.shape), hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16]],
         "report_every": report_every,
     }
-    shown, before, means = _resume(learner, directory, settings)
+    shown, before, means = _resume(learner, directory, settings, kept)
     read = _reader(images, device)
     started = saved = time.monotonic()
     display = Display(label, total, shown) if progress else None
     losses: list[dict[str, Tensor]] = []
     with open(directory / "losses.jsonl", "a") as log:
         while shown < total:
-            losses.append(stream.step(learner.step, read, shown, device))
+            try:
+                losses.append(stream.step(learner.step, read, shown, device))
+            except torch.OutOfMemoryError as error:
+                fits = _fitting(learner, images, batch_size)
+                raise GalgenError(
+                    f"the GPU has not memory enough for a batch of {batch_size}: {fits} would fit. Set "
+                    "batch_size in the profile to that (`galgen.config`); the last good checkpoint is kept"
+                ) from error
             shown += batch_size
             if shown in kept:
                 _require_finite(learner, shown)
@@ -144,45 +154,6 @@ def train(
     }
 
 
-def resume(
-    learner: Learner, images: np.ndarray, directory: str | Path, stream: Stream, **options: object
-) -> dict:
-    """`train`, where what an interrupted training left in the folder may be damaged.
-
-    Args:
-        learner: As for `train`, with fresh networks.
-        images: As for `train`.
-        directory: As for `train`.
-        stream: As for `train`.
-        **options: As for `train`.
-
-    Returns:
-        The summary of `train`.
-
-    Raises:
-        Damaged: If the checkpoint or the log cannot be read, if the log ends before the checkpoint, or if
-            weights that the checkpoint has passed are missing or not whole.
-        GalgenError: If a batch is too large for the memory of a GPU, with one that fits.
-    """
-    directory = Path(directory)
-    checkpoint.cut_log(directory / "checkpoint.safetensors", directory / "losses.jsonl")
-    try:
-        summary = train(learner, images, directory, stream, **options)
-    except torch.OutOfMemoryError as error:
-        batch = stream.batch_size
-        raise GalgenError(
-            f"the GPU has not memory enough for a batch of {batch}: {_fitting(learner, images, batch)} would "
-            "fit. Set batch_size in the profile to that (`galgen.config`); the last good checkpoint is kept"
-        ) from error
-    for shown in summary["weights"]:
-        path = directory / f"weights-{shown}.safetensors"
-        try:
-            checkpoint.load(path)
-        except GalgenError as error:
-            raise Damaged(f"{path} is missing or not whole, though the checkpoint has passed it") from error
-    return summary
-
-
 def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
     """A half of a batch, a fourth, ..., of which a step fits into memory; 0 if not even one image does.
 
@@ -210,29 +181,34 @@ def _check(images: np.ndarray, stream: Stream) -> None:
         )
 
 
-def _resume(learner: Learner, directory: Path, settings: dict) -> tuple[int, float, dict]:
+def _resume(
+    learner: Learner, directory: Path, settings: dict, kept: Iterable[int]
+) -> tuple[int, float, dict]:
     """Load the checkpoint, if there is one, and cut the log to it: images shown, seconds, last losses."""
     path, log = directory / "checkpoint.safetensors", directory / "losses.jsonl"
-    shown, seconds, means = 0, 0.0, {}
-    if path.is_file():
-        state = checkpoint.load(path)
-        if differ := sorted(
-            k
-            for k in settings.keys() | state["settings"].keys()
-            if settings.get(k) != state["settings"].get(k)
-        ):
-            was = ", ".join(f"{k} was {state['settings'].get(k)}, is {settings.get(k)}" for k in differ)
-            raise GalgenError(f"{directory} holds a training with other settings ({was}); use another folder")
-        for name, net in learner.networks.items():
-            net.load_state_dict(state["networks"][name])
-        for name, optimizer in learner.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        shown, seconds, means = state["shown"], state["seconds"], state["means"]
     directory.mkdir(parents=True, exist_ok=True)
-    whole = [line for line in log.read_text().split("\n")[:-1]] if log.is_file() else []
-    with atomic_path(log) as temporary:
-        temporary.write_text("".join(line + "\n" for line in whole if json.loads(line)["images"] <= shown))
-    return shown, seconds, means
+    if not path.is_file():
+        log.unlink(missing_ok=True)
+        return 0, 0.0, {}
+    try:
+        state = checkpoint.load(path)
+        was, shown = state["settings"], state["shown"]
+    except (GalgenError, KeyError) as error:
+        raise Damaged(f"{directory} cannot be gone on with: {error}") from error
+    if differ := sorted(k for k in settings.keys() | was.keys() if settings.get(k) != was.get(k)):
+        said = ", ".join(f"{k} was {was.get(k)}, is {settings.get(k)}" for k in differ)
+        raise GalgenError(f"{directory} holds a training with other settings ({said}); use another folder")
+    checkpoint.cut_log(log, shown)
+    for passed in (directory / f"weights-{m}.safetensors" for m in kept if m <= shown):
+        try:
+            checkpoint.load(passed)
+        except GalgenError as error:
+            raise Damaged(f"{passed} is missing or not whole, though the checkpoint has passed it") from error
+    for name, net in learner.networks.items():
+        net.load_state_dict(state["networks"][name])
+    for name, optimizer in learner.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    return shown, state["seconds"], state["means"]
 
 
 def _save(learner: Learner, directory: Path, settings: dict, shown: int, seconds: float, means: dict) -> None:

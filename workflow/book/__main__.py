@@ -19,7 +19,7 @@ from cyclopts import App, Parameter
 from galgen import cli
 from galgen.runs.errors import GalgenError, exit_code
 from galgen.runs.files import read_json
-from workflow.book.runs import Run
+from workflow.book.runs import Run, families
 from workflow.book.sweep import sweep
 
 app = App("workflow.book", help="The workflow of the book.", suppress_keyboard_interrupt=False)
@@ -70,10 +70,10 @@ def prepare(*, asked: cli.Asked = cli.Asked(), out: Path | None = None, others: 
 @_step
 def part(number: int, /, *, asked: cli.Asked = cli.Asked()) -> None:
     """Simulate one of the parts of the data."""
-    from galgen.data.prepare import simulate_part
+    from galgen.data.simulate.parts import simulate_part
 
-    experiment = Run(asked.parameters()).experiments[0]
-    simulate_part(experiment.store, experiment.parts()[number])
+    run = Run(asked.parameters())
+    simulate_part(run.experiments[0].store, run.parts[number])
 
 
 @_step
@@ -103,9 +103,7 @@ def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: cli.Asked = 
     from workflow.book import chapters
 
     run, data = Run(asked.parameters()), read_json(stamp)["dataset"]
-    own = [each for each in run.experiments if notebook.stem in each.chapters] or run.experiments
-    sizes = sorted({N for experiment in own for N in experiment.sizes})
-    note = {"N": sizes, "images": data["images"], "sha256": data["sha256"]}
+    note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
     chapters.execute(notebook, output, run.parameters, note)
 
 

@@ -18,11 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from galgen.config import Parameters, spaced
+from galgen.config import Parameters
 from galgen.models.families import FAMILIES
 from galgen.runs.errors import checked, printable
 from galgen.runs.files import atomic_path, read_json
 from galgen.runs.store import Store
+from galgen.words import spaced
 from workflow.book.runs import Run, data_name, digest
 
 THUMBNAIL_BYTES = 30_000
@@ -83,20 +84,21 @@ def workflow(plan: Sequence[dict], chapters: Sequence[str]) -> str:
     Trainings that differ only in their half and seeds share a box.
 
     Args:
-        plan: Trainings, as `galgen plan` prints them: name, chapters that read it, minutes.
+        plan: Trainings, as the plan of a run has them: family, N, chapters that read it, minutes.
         chapters: Names of all chapters, in reading order.
     """
-    found: dict[str, list[dict]] = {}
+    found: dict[tuple[str, int], list[dict]] = {}
     for training in plan:
-        found.setdefault(" ".join(training["name"].split("-")[:2]), []).append(training)
+        found.setdefault((training["family"], training["N"]), []).append(training)
     groups = [
         {
-            "name": name,
+            "name": f"{family} N{N}",
+            "family": family,
             "models": len(members),
             "minutes": sum(each["minutes"] for each in members),
             "chapters": sorted({chapter for each in members for chapter in each["chapters"]}),
         }
-        for name, members in found.items()
+        for (family, N), members in found.items()
     ]
     return rendered("workflow.md.j2", picture=_picture(groups, chapters), groups=groups)
 
@@ -129,7 +131,7 @@ def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
     for group in groups:
         y, count = starts[group["name"]], group["models"]
         text = f"{group['name']} × {count}" if count > 1 else group["name"]
-        box(18, y, 112, text, group["name"].split()[0])
+        box(18, y, 112, text, group["family"])
         edges.append(f"M70 24H8V{y}H18")
         ends = [heights[name] for name in group["chapters"] if name in heights]
         edges += [f"M130 {y}C164 {y} 150 {end} 184 {end}" for end in ends]

@@ -10,15 +10,17 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import galgen
 from galgen import costs
 from galgen.config import Parameters, profile
 from galgen.data.acquire.readers import files_below
-from galgen.data.prepare import SIMULATED, check_source, prepare, to_simulate
-from galgen.experiment import every_family
+from galgen.data.prepare import SIMULATED, SOURCES, check_source, prepare
+from galgen.data.simulate.parts import parts, to_simulate
+from galgen.experiment import Experiment, every_family
+from galgen.models.families import FAMILIES, STUDIES
 from galgen.models.precision import Precision, resolved
 from galgen.runs.code import code_version
 from galgen.runs.errors import GalgenError, checked
@@ -51,6 +53,12 @@ def data_name(data: str) -> str:
     return f"{slug}-{digest(os.path.abspath(os.path.expanduser(data)))[:8]}"
 
 
+def families(notebook: Path) -> list[str]:
+    """The families and studies whose models a chapter asks for: its metadata name them, or `every` family."""
+    named = read_json(notebook)["metadata"].get("families", [])
+    return [*(FAMILIES if "every" in named else ()), *(name for name in named if name != "every")]
+
+
 def digest(*values: object) -> str:
     """A hash (16 hexadecimal digits) of JSON values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
@@ -67,19 +75,37 @@ class Run:
         asked: What was asked, which names its folder.
         parameters: The same, with the precision that the run has: `auto` is resolved once, when the folder is
             made, and stands there for every job, machine and sitting that follows.
-        experiments: One for each family.
-        sizes: Those of all families together.
 
     Raises:
-        GalgenError: If the sizes are impossible.
+        GalgenError: If the profile does not exist or the sizes are impossible.
     """
 
     def __init__(self, parameters: Parameters, *N: int):
         self.asked = parameters.model_copy(update={"N": N} if N else {})
-        profile(self.asked.profile)  # before a folder is looked for that has its name
+        self.profile = profile(self.asked.profile)  # before a folder is looked for that has its name
+        self.asked.sizes(self.profile.diffusion.N)
         self.parameters = self.asked.model_copy(update={"precision": self._precision()})
-        self.experiments = list(every_family(self.parameters, studies=True).values())
-        self.sizes = sorted({N for experiment in self.experiments for N in experiment.sizes})
+
+    @functools.cached_property
+    def experiments(self) -> list[Experiment]:
+        """One for each family and study."""
+        return list(every_family(self.parameters, studies=True).values())
+
+    def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
+        """The sizes of some families and studies together, or of all."""
+        parts = [getattr(self.profile, name) for name in names or FAMILIES | STUDIES]
+        return sorted({N for part in parts for N in self.parameters.sizes(part.N)})
+
+    @property
+    def sizes(self) -> list[int]:
+        """Those of all families and studies."""
+        return self.sizes_of()
+
+    @functools.cached_property
+    def parts(self) -> list[dict]:
+        """What is simulated part by part."""
+        first = self.experiments[0]
+        return [part for source in first.sources for part in parts(source, **first.galaxies)]
 
     @property
     def name(self) -> str:
@@ -124,9 +150,8 @@ class Run:
         of.
         """
         stats = [(str(p), p.stat().st_mtime_ns) for p in sorted(Path(galgen.__file__).parent.rglob("*.py"))]
-        of = digest(
-            stats, self.experiments[0].profile.model_dump(mode="json"), self.sizes, vars(self.parameters)
-        )
+        reads = {path.stem: families(path) for path in sorted(Path("notebooks").glob("*.ipynb"))}
+        of = digest(stats, self.profile.model_dump(mode="json"), reads, vars(self.parameters))
         kept = self.folder / "plan.json"
         with contextlib.suppress(OSError, ValueError):
             if (known := read_json(kept))["of"] == of:
@@ -136,13 +161,14 @@ class Run:
             for record, training in zip(experiment.plan(), experiment.trainings(), strict=True):
                 recipe = experiment.recipe(training)
                 recipe["code"] = code_version(*recipe["code"])
-                found[record["name"]] = record | {"recipe": digest(recipe)}
+                chapters = [name for name, named in reads.items() if training.family in named]
+                found[record["name"]] = record | {"chapters": chapters, "recipe": digest(recipe)}
         write_json(kept, {"of": of, "plan": list(found.values())})
         return found
 
     def measured_apart(self) -> list[str]:
         """The trainings whose samples are so many that their morphology is a job of its own."""
-        asking = [each for each in self.experiments if "08_morphology" in each.chapters]
+        asking = [each for each in self.experiments if each.family.name in FAMILIES]
         pairs = [each.pair(n) for each in asking for n in each.sizes if each.compared > MANY]
         return [training.name for pair in pairs for training in pair]
 
@@ -150,7 +176,7 @@ class Run:
         """Refuse data that do not exist, or galaxies that memory cannot hold, before anything is made."""
         check_source(self.parameters.data)
         first = self.experiments[0]
-        for count in to_simulate(first.store, first.parts()).values():
+        for count in to_simulate(first.store, self.parts).values():
             costs.check_galaxies(count, first.profile.image_size)
 
     def check_room(self) -> None:
@@ -169,5 +195,5 @@ class Run:
         files = [path] if os.path.isfile(path) else files_below(path)
         stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
         settings = {"image_size", "crop", "simulated", "validation"}
-        values = profile(self.parameters.profile).model_dump(include=settings)
-        return digest(stats, values, self.sizes, code_version(prepare))
+        values = self.profile.model_dump(include=settings)
+        return digest(stats, values, self.sizes, code_version(prepare, *SOURCES.values()))

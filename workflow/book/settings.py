@@ -8,10 +8,11 @@ They are made from the code that runs, so they cannot say what it no longer does
 import torch
 from pydantic import BaseModel
 
-from galgen.config import PROFILES, Parameters, profile, spaced
+from galgen.config import PROFILES, Parameters, profile
 from galgen.figures.tables import table
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.settings import Profile
+from galgen.words import spaced
 
 
 def beside_the_paper(parameters: Parameters) -> str:

@@ -21,11 +21,11 @@ from astropy.table import Table
 from pydantic import Field, PositiveFloat, PositiveInt
 from tqdm import tqdm
 
+from galgen.compare.similarity import near_duplicates
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
-from galgen.data.similarity import near_duplicates
 from galgen.runs.errors import Closed, GalgenError, checked, printable
 
 FLUX_CROP = 64  # the paper's field

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+__all__ = ["draw_disc", "dust_lane"]
+
 
 def draw_disc(galaxy: Mapping, across: np.ndarray, up: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw the bar, the old disc and the young disc before any seeing.

@@ -30,6 +30,8 @@ from galgen.data.simulate.discs import draw_disc, dust_lane
 from galgen.data.simulate.population import DUST, draw_galaxies
 from galgen.runs.errors import GalgenError
 
+__all__ = ["PIXEL", "draw_flux", "simulate", "simulate_flux"]
+
 PIXEL = 0.262  # arcsec, the Legacy Survey's cut-outs
 CHUNK = 128  # galaxies drawn between two calls of the preprocessing
 MARGIN = 16  # pixels drawn around the frame, so that light from outside is spread into it

@@ -14,6 +14,8 @@ from astropy.table import Table
 from galgen.data.preprocess import resize_area, to_uint8
 from galgen.runs.errors import GalgenError
 
+__all__ = ["dead_leaves"]
+
 DISCS = 400  # of an image: what they leave uncovered is one grey behind them
 RADII = 1 / 32, 1 / 2  # of the side of the frame
 CHUNK = 64

@@ -27,6 +27,8 @@ from scipy.stats import poisson
 
 from galgen.runs.errors import GalgenError
 
+__all__ = ["DUST", "draw_galaxies"]
+
 BANDS = ("g", "r", "z")
 COMPONENTS = ("bulge", "bar", "disc", "young")
 POPULATIONS = ("main", "ellipticals")

@@ -1,4 +1,4 @@
-"""What denoisers make of images they were, and were not, trained on (the paper's figures 5 and 6)."""
+"""Chapter 02: what denoisers make of images they were, and were not, trained on (figures 5 and 6)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galgen.compare.denoising import Denoising, Panel
-from galgen.figures.style import COLOURS, Shown, shades, slider_figure, spaced, stamp_sheet
+from galgen.figures.slider import slider_figure
+from galgen.figures.style import Shown, shades, stamp_sheet
+from galgen.words import spaced
+
+__all__ = ["denoising_sheet", "denoising_slider", "psnr_curves"]
 
 
 def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:
@@ -39,25 +43,6 @@ def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
         axis.fill_between(x, low, high, color=shade[n], alpha=0.12, lw=0)
     axis.plot(x, x, ":", color="gray")  # the same noise for every N
     axis.set(xlabel="PSNR of the noisy image, dB", ylabel="PSNR of the denoised image, dB")
-    axis.legend()
-    return figure
-
-
-def gain_curves(sigmas: Sequence[float], reference: Denoising, curves: Mapping[str, Denoising]) -> Figure:
-    """By how much denoisers do better than a reference on the same images: median and middle 68 %, in dB.
-
-    Args:
-        sigmas: Noise levels.
-        reference: PSNR of the reference.
-        curves: By the label of a denoiser, which is the name of its colour.
-    """
-    figure, axis = plt.subplots(figsize=(6.4, 3.4))
-    for label, curve in curves.items():
-        gain = np.percentile(curve.denoised - reference.denoised, (16, 50, 84), axis=1)
-        axis.plot(sigmas, gain[1], "o-", ms=3, color=COLOURS[label], label=label)
-        axis.fill_between(sigmas, gain[0], gain[2], color=COLOURS[label], alpha=0.15, lw=0)
-    axis.axhline(0, ls="--", color=COLOURS["null"], lw=0.8)
-    axis.set(xscale="log", xlabel="noise level σ", ylabel="PSNR beyond the linear filter, dB")
     axis.legend()
     return figure
 

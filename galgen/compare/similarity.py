@@ -33,7 +33,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galgen.data.unit import mean_image
 from galgen.runs.errors import GalgenError
+
+__all__ = ["FLIPS", "KINDS", "Neighbours", "cosine", "cosine_matrix", "near_duplicates", "nearest",
+    "shuffled_cosine"]  # fmt: skip
 
 KINDS = ("raw", "pearson", "anomaly")
 FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes: no flip, horizontal, vertical, both
@@ -59,12 +63,6 @@ class Neighbours:
         return np.stack([np.flip(images[row], FLIPS[flip]) for row, flip in pairs])
 
 
-def mean_image(images: np.ndarray) -> np.ndarray:
-    """The mean of uint8 images (n, C, H, W), which may be a memory map: float32 (C, H, W) in [0, 1]."""
-    total = np.sum(images, axis=0, dtype=np.float64)
-    return (total / (255 * len(images))).astype(np.float32)
-
-
 def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
     """Cosine of a_i and b_i.
 
@@ -76,6 +74,10 @@ def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -
 
     Returns:
         (n,) float32; 0 where an image has nothing left after the projection.
+
+    >>> a, b = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]]]])
+    >>> cosine(a, b, kind="raw").round(2), cosine(a, b, kind="pearson").round(2)  # b has no contrast
+    (array([0.71], dtype=float32), array([0.], dtype=float32))
     """
     if a.shape != b.shape:
         raise GalgenError(f"images of shapes {tuple(a.shape)} and {tuple(b.shape)} are no pairs")

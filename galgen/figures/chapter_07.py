@@ -1,4 +1,4 @@
-"""A GAN's training and the discriminator test in pictures (the paper's figures 14 and 16)."""
+"""Chapter 07: the discriminator test in pictures (the paper's figures 14 and 16)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from galgen.compare.discriminator import DiscriminatorTest
 from galgen.compare.uncertainty import Estimate
-from galgen.figures.style import COLOURS, MODELS, intervals, spaced
-from galgen.figures.training import smoothed
+from galgen.figures.style import MODELS, intervals
+from galgen.words import spaced
+
+__all__ = ["history_figure", "loss_panels", "power_figure", "stage_figure"]
 
 _STYLES = {
     ("A", "other"): (MODELS["A"], "-", "$\\ell(D_A(x_A), D_A(x_B))$"),
@@ -21,31 +23,6 @@ _STYLES = {
     ("A", "held_out"): ("#56B4E9", "--", "$\\ell(D_A(x_A), D_A(x_{held-out}))$"),
     ("B", "held_out"): ("#F0E442", "--", "$\\ell(D_B(x_B), D_B(x_{held-out}))$"),
 }
-
-
-def game_figure(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
-    """Scores, hinge loss and spread of the generated images during the training, one column an N.
-
-    Args:
-        logs: By N, from `galgen.runs.checkpoint.read_losses`.
-    """
-    size = (1 + 2.4 * len(logs), 4.6)
-    figure, axes = plt.subplots(2, len(logs), figsize=size, sharex=True, sharey="row", squeeze=False)
-    for (above, below), (n, log) in zip(axes.T, logs.items(), strict=True):
-        means = smoothed(log)
-        shown = means["images"]
-        above.plot(shown, means["D_real"], color=MODELS["A"], label="training images")
-        above.plot(shown, means["D_fake"], color=MODELS["B"], label="generated images")
-        above.plot(shown, means["D_held_out"], "--", color="#595959", label="held-out images")
-        below.plot(shown, means["hinge"], color=COLOURS["gan"], label="hinge loss of D")
-        below.plot(shown, 1 / means["mode_collapse"], color="#CC79A7", label="spread, generated over real")
-        below.axhline(2, ls=":", color="black", lw=0.8)
-        above.set_title(f"N = {spaced(n)}")
-        below.set(xlabel="images shown", xscale="log")
-    axes[0, 0].set_ylabel("mean score D")
-    for axis in axes[:, 0]:
-        axis.legend(fontsize=8)
-    return figure
 
 
 def _loss_curves(axis: Axes, test: DiscriminatorTest) -> None:

@@ -1,0 +1,243 @@
+"""Chapter 10: what the book says, in a paragraph and a figure; the paper's other sentences, and margins."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from math import log10
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from galgen.compare.clock_time import Statement
+from galgen.compare.uncertainty import Outcome, p_text
+from galgen.evidence import denoisers
+from galgen.evidence.findings import Findings
+from galgen.figures import claims
+from galgen.figures.sentences import at_sizes, listed, span
+from galgen.figures.style import COLOURS, intervals, shades
+from galgen.figures.tables import table
+from galgen.figures.verdicts import rule
+from galgen.words import spaced
+
+__all__ = ["kept_claims", "margins_table", "message", "message_figure", "other_sentences"]
+
+Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
+
+
+def message(
+    found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, clock: Statement | None = None
+) -> str:
+    """The paragraph.
+
+    Args:
+        found: Of each family, by its label.
+        boards: The scoreboard of each family's first pair, by label and N.
+        gaussians: Agreement of two Gaussians of disjoint images.
+        clock: What the clock's networks say of time.
+    """
+    blind = found[claims.BLIND]
+    pixels = blind.experiment.image_size
+    agree, closer = ([getattr(p[0], what) for p in blind.pairs.values()] for what in ("agree", "closer"))
+    shares = ", ".join(f"{100 * e.value:.0f} %" for e in closer)
+    text = (
+        "We trained the paper's three kinds of model, and a denoiser that is told the noise, on pairs of "
+        f"disjoint sets of {pixels}-pixel galaxies, and gave every test a null and controls. "
+        "**The same picture.** From one noise two diffusion models agree at "
+        f"{listed(e.value for e in agree)} for {at_sizes(blind.sizes)}. Alone that is no evidence of "
+        f"galaxies: two Gaussians agree at {gaussians.value:.2f}. {_scale(blind)} "
+        "**New pictures.** A picture is nearer to a training image of its own model than to one of the "
+        f"other's in {shares} of the cases, where 50 % favours neither. {blind.time.words} "
+    )
+    text += (
+        "So size and time are not told apart. "
+        if blind.time.confounded
+        else "So there was time to memorize. "
+    )
+    if clock:
+        text += f"Of smaller networks, trained until they memorize: “{clock.text}” "
+        text += f"{clock.verdict.capitalize()}, {clock.reason}. "
+    last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
+    fine, coarse = (
+        [board[q].value for board in last.values() if q in board]
+        for q in ("distribution", "coarse distribution")
+    )
+    if fine:
+        text += "**Galaxies?** A fresh classifier parts the families of the largest N from galaxies with an "
+        text += f"AUC of {span(fine)}, at 8 pixels {span(coarse)}. "
+    unfit = [
+        label for label, each in found.items() if (f := each.fit(each.sizes[-1])) is not None and not f.nearer
+    ]
+    if unfit:
+        text += f"No nearer to galaxies there than Gaussians of their training images: {', '.join(unfit)}. "
+        text += "Of these the book tests its tests, and not the paper. "
+    (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
+    text += "**Two flows.** That their latents come together with N, as in the paper's Table 1, is "
+    return f"{text}{ruling.verdict}: {ruling.reason}."
+
+
+def _scale(blind: Findings) -> str:
+    scale = blind.scale
+    if scale.share is None:
+        return f"On the scale from other networks to two trainings on the same images: {scale.missing}."
+    return (
+        f"Networks as old that saw other images reach {scale.floor.value:.2f}, two trainings on the same "
+        f"images {scale.ceiling.value:.2f}; on that scale the pair has a share of {scale.share}, over "
+        "trainings."
+    )
+
+
+def message_figure(found: Mapping[str, Findings]) -> Figure:
+    """Memory and agreement over N; a classifier at 8 pixels beside Gaussians; W1 of two flows over N."""
+    figure, (memory, galaxies, latents) = plt.subplots(1, 3, figsize=(10, 3.4))
+    for label in claims.DENOISERS:
+        each, colour = found[label], COLOURS[label]
+        for k, (what, style) in enumerate((("agree", "-"), ("closer", "--"))):
+            first = [getattr(pairs[0], what) for pairs in each.pairs.values()]
+            name = ("agreement of A and B", "P(train closer)")[k]
+            intervals(memory, each.sizes, first, ls=style, color=colour, label=f"{label}: {name}")
+    memory.axhline(0.5, color=COLOURS["null"], lw=0.8)
+    memory.set(
+        xscale="log",
+        xlabel="N",
+        ylim=(-0.05, 1.6),
+        yticks=[0, 0.5, 1],
+        title="A and B, and their training images",
+    )
+    memory.legend(fontsize=6.5, loc="upper left")
+    fits = {label: fit for label, each in found.items() if (fit := each.fit(each.sizes[-1]))}
+    for y, (label, fit) in enumerate(fits.items()):
+        models, gaussians = (np.array(list(side.values())) for side in (fit.models, fit.gaussians))
+        galaxies.plot(gaussians, np.full(len(gaussians), y + 0.15), "|", ms=10, color=COLOURS["null"])
+        galaxies.plot(models, np.full(len(models), y - 0.15), "o", ms=5, color=COLOURS[label.lower()])
+    galaxies.axvline(0.5, color=COLOURS["null"], lw=0.8)
+    galaxies.set(xlabel="AUC at 8 pixels (gray: Gaussians)", title="parted from galaxies")
+    galaxies.set_yticks(range(len(fits)), list(fits))
+    galaxies.invert_yaxis()
+    tests = found[claims.GLOW].latents
+    levels = range(len(next(iter(tests.values())).apart))
+    for level, colour in shades(list(levels)).items():
+        pairs = [test.apart[level] for test in tests.values()]
+        latents.plot(list(tests), [np.mean(p) for p in pairs], color=colour, label=f"level {level}")
+        for n, values in zip(tests, pairs, strict=True):
+            latents.plot([n] * len(values), values, "o", ms=3, color=colour)
+    latents.set(xscale="log", yscale="log", xlabel="N", ylabel="W₁ of z'_B and z", title="two Glows")
+    latents.legend(fontsize=7)
+    return figure
+
+
+def other_sentences(found: Mapping[str, Findings], boards: Boards) -> Markdown:
+    """The table.
+
+    Args:
+        found: Of each family, by its label.
+        boards: The scoreboard of each family's first pair, by label and N.
+    """
+    rows = [
+        *_of_all(found, boards),
+        *_of_denoisers(found[claims.BLIND]),
+        *_of_flows(found[claims.GLOW]),
+        *_of_judges(found[claims.GAN]),
+    ]
+    head = ["the paper", "where", "here", "figure"]
+    return table(head, [[*row, f"{{numref}}`{name}`"] for *row, name in rows])
+
+
+def _of_all(found: Mapping[str, Findings], boards: Boards) -> Iterator[list[str]]:
+    last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
+    auc = (f"{label} {b['distribution'].value:.2f}" for label, b in last.items() if "distribution" in b)
+    yield [
+        "the images look as real ones at first glance", "section 3.3.1",
+        f"AUC of a classifier, not of an eye: {', '.join(auc) or 'too few images'}", "fig-families",
+    ]  # fmt: skip
+    unlike = (f"{label} {last[label]['agreement'].value:.2f}" for label in (claims.GLOW, claims.GAN))
+    yield [
+        "two Glows, and two GANs, draw different images from one latent", "figures 9 and 13",
+        f"A and B agree: {', '.join(unlike)}", "fig-glow-cosine",
+    ]  # fmt: skip
+    ratios = [
+        n * each.experiment.dataset.images[0].size / each.experiment.weights
+        for each in found.values()
+        for n in each.sizes
+    ]
+    yield [
+        "a hundred training pixels a parameter", "section 2.5",
+        f"{min(ratios):.2g} to {max(ratios):.2g}", "fig-scoreboard",
+    ]  # fmt: skip
+    yield [
+        "sets below 10⁵ pose challenges to all models", "abstract",
+        f"every N is below: {spaced(max(n for each in found.values() for n in each.sizes))} at most",
+        "fig-scoreboard",
+    ]  # fmt: skip
+
+
+def _of_denoisers(blind: Findings) -> Iterator[list[str]]:
+    gaps = {n: gap.max() for n, gap in denoisers.gaps(blind.experiment).items()}
+    yield [
+        "a denoiser of a large N is as good on unseen images as on its own", "section 3.3.2",
+        f"better on its own by up to {listed(gaps.values(), '.1f')} dB at {at_sizes(gaps)}", "fig-psnr",
+    ]  # fmt: skip
+    n = 100 if 100 in blind.sizes else blind.sizes[0]
+    little = [levels[0] for levels in blind.gained(n).values()]
+    given = -20 * log10(denoisers.LITTLE[0])
+    out = listed((given + e.value for e in little), ".1f")
+    yield [
+        "about 27 dB for N = 100, however little the noise", "figure 6",
+        f"{out} dB at N = {spaced(n)} and the least noise, undone {given:.0f}", "fig-psnr",
+    ]  # fmt: skip
+
+
+def _of_flows(flow: Findings) -> Iterator[list[str]]:
+    n, test = flow.sizes[-1], flow.latents[flow.sizes[-1]]
+    yield [
+        "z'_B is independent of z", "figure 10",
+        f"multiple correlation beyond shuffled images, by level: {listed(test.shared)}", "fig-inversion",
+    ]  # fmt: skip
+    apart = listed((sum(w) / len(w) for w in test.apart), ".1e")
+    yield [
+        "W₁(z'_B, z) of 8.7e-2, 3.6e-2, 1.9e-2 by level at N = 10⁵", "table 1",
+        f"{apart} at N = {spaced(n)}; floor {listed(test.floor, '.0e')}", "fig-w1",
+    ]  # fmt: skip
+
+
+def _of_judges(gan: Findings) -> Iterator[list[str]]:
+    small, large = (gan.courses[gan.sizes[k]] for k in (0, -1))
+    shown, losses = next(iter(large.losses)), list(large.losses.values())[-1]
+    yield [
+        "at the start the two curves of a discriminator are the same", "figure 14",
+        f"p {p_text(large.start)} of two, after {spaced(shown)} images shown", "fig-discriminator-time",
+    ]  # fmt: skip
+    yield [
+        "the mean hinge losses end at 2", "section 4",
+        f"{listed(losses)} at N = {spaced(gan.sizes[-1])}: {large.verdict}", "fig-discriminator-mean",
+    ]  # fmt: skip
+    last = ", ".join(p_text(p) for p in list(small.p.values())[-2:])
+    yield [
+        "at small N the distributions stay apart however long the training", "section 3.3.5",
+        f"p {last} at the last stages, N = {spaced(gan.sizes[0])}", "fig-discriminator-mean",
+    ]  # fmt: skip
+    fresh = [gan.courses[n].fresh for n in gan.sizes]
+    yield [
+        "*a finding of this book:* held-out in the place of training images leave the generator's distance",
+        "figure 16", f"{listed(f.value for f in fresh)} at {at_sizes(gan.sizes)}", "fig-discriminator-N",
+    ]  # fmt: skip
+
+
+def margins_table(run: Iterable[Findings]) -> Markdown:
+    """What decides each claim, why that, and which verdicts half and twice as much would change."""
+    known, rows = {found.label: found for found in run}, []
+    for claim in claims.CLAIMS:
+        cells = []
+        for times in (0.5, 2.0):
+            moved = dataclasses.replace(claim, margin=times * claim.margin)
+            asked = [(label, known[label]) for label in claim.families if label in known]
+            pairs = [(label, rule(claim, found), rule(moved, found)) for label, found in asked]
+            flips = [f"{label}: {new.verdict}" for label, old, new in pairs if new.verdict != old.verdict]
+            cells.append("; ".join(flips) or "nothing")
+        rows.append([claim.text, f"{claim.margin:g}", claim.reason, *(["–", "–"] if claim.fixed else cells)])
+    return table(["claim", "margin", "reason", "at half changes", "at twice changes"], rows)
+
+
+def kept_claims(found: claims.Rulings) -> list[dict]:
+    """The rulings as a chapter keeps them, one flat record each."""
+    return [{"key": c.key, "claim": c.text, "family": name, **vars(r)} for (c, name), r in found.items()]

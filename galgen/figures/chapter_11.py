@@ -1,0 +1,41 @@
+"""Chapter 11: the claims of several runs beside each other."""
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+
+from IPython.display import Markdown
+
+from galgen.figures.tables import table
+
+__all__ = ["alike", "beside", "older"]
+
+
+def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
+    """The claims of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
+    claims = {name: _places(kept) for name, kept in runs.items()}
+    rows = []
+    for place in dict.fromkeys(chain(*claims.values())):
+        found = (kept.get(place) for kept in claims.values())
+        rows.append([*place, *(f"**{one['verdict']}**: {one['numbers']}" if one else "" for one in found)])
+    return table(["claim", "family", *runs], rows, after=alike(runs))
+
+
+def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
+    """In how many claims runs have the same verdict; those of an older book, of other claims, are named."""
+    claims = {name: _places(kept) for name, kept in runs.items()}
+    old = older(runs)
+    asked = [kept for kept in claims.values() if kept]
+    shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
+    same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
+    said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
+    return said + f" Of an older book, with other claims: {', '.join(old)}." * bool(old)
+
+
+def older(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> list[str]:
+    """The runs whose claims are those of an older book, as were its recipe and its tests."""
+    return [name for name, kept in runs.items() if not _places(kept)]
+
+
+def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
+    """By claim and family; claims of older books have no key."""
+    return {(one["claim"], one["family"]): one for one in kept if "key" in one}

@@ -1,0 +1,238 @@
+"""Chapter 14, why they agree: directions of samples, the flow of a denoiser inverted, machines of patches."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from galgen.compare.flow import ScaleTest
+from galgen.compare.uncertainty import Estimate
+from galgen.evidence.directions import Curve, DirectionsTest
+from galgen.evidence.local import LocalTest, Shares
+from galgen.figures.style import COLOURS, MODELS, intervals
+from galgen.figures.tables import table
+from galgen.words import spaced
+
+__all__ = ["certified", "directions_figure", "directions_table", "explained_by", "found_again",
+    "inverted_figure", "leaning", "local_figure", "local_table"]  # fmt: skip
+
+ByDirections = Mapping[str, Mapping[int, DirectionsTest]]  # by label of the family and N
+Inverted = Mapping[int, Mapping[str, Mapping[str, ScaleTest]]]  # by N, by who inverts, by scale
+ByPatches = Mapping[tuple[int, float], LocalTest]  # by N and noise level
+
+SHOWN = (1, 3, 10, 30)  # leading directions
+_SAID = 3
+_TONES = (MODELS["B"], COLOURS["glow"], "black")
+_LEAST = -1.0  # of a share in the figure: twice as far off as the Gaussian, in squares
+
+
+def directions_figure(tests: ByDirections, ceiling: Curve, dimensions: int) -> Figure:
+    """Overlap of so many leading directions, a row for each family and a column for each N."""
+    columns = max(map(len, tests.values()))
+    size = (min(9.5, 1 + 3 * columns), 0.9 + 2.5 * len(tests))
+    figure, axes = plt.subplots(len(tests), columns, figsize=size, sharey=True, squeeze=False)
+    for across, (label, by_N) in zip(axes, tests.items(), strict=True):
+        for axis in across[len(by_N) :]:
+            axis.set_axis_off()
+        for axis, (N, test) in zip(across, by_N.items(), strict=False):
+            _directions_panel(axis, test, ceiling, dimensions)
+            agree = f"agreement {test.agreement[0].value:.2f}"
+            axis.set_title(f"{label}, N = {spaced(N)}\n{agree}", fontsize=9)
+            axis.set_xlabel("leading directions")
+        across[0].set_ylabel("overlap")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def _directions_panel(axis: Axes, test: DirectionsTest, ceiling: Curve, dimensions: int) -> None:
+    """Of the first pair with intervals, of others a circle each."""
+    shown = [k for k in SHOWN if k <= len(ceiling)]
+    lines = (
+        ("held-out galaxies and others: the ceiling", [ceiling], {"color": COLOURS["null"]}),
+        ("A's samples and B's", test.pairs, {"color": MODELS["B"]}),
+        ("a model's samples and held-out galaxies", test.galaxies, {"color": MODELS["A"]}),
+        ("the Gaussian of A's images and held-out galaxies", [test.gaussian], {"color": "black"}),
+    )
+    for shift, (label, (first, *others), style) in enumerate(lines):
+        x = np.arange(len(shown)) + 0.14 * (shift - 1.5)
+        line = {"ls": "--", "lw": 0.8, "ms": 4, "label": label}
+        intervals(axis, x, [first[k - 1] for k in shown], **line | style)
+        for other in others:
+            axis.plot(x, [other[k - 1].value for k in shown], "o", ms=4, mfc="none", **style)
+    chance = [k / dimensions for k in shown]
+    axis.plot(np.arange(len(shown)), chance, "_", color="black", label="random directions")
+    axis.set_ylim(0, 1.03)
+    axis.set_xticks(range(len(shown)), map(str, shown))
+
+
+def directions_table(tests: ByDirections, ceiling: Curve) -> Markdown:
+    """Agreement, and the overlaps of the first few directions, a row for each family and N."""
+    k = min(_SAID, len(ceiling))
+    rows = []
+    for label, by_N in tests.items():
+        for N, test in by_N.items():
+            pair, model, gaussian = (of[k - 1] for of in (test.pairs[0], test.galaxies[0], test.gaussian))
+            found = [curve[k - 1].value for curve in test.galaxies]
+            spread = f"{min(found):.2f} to {max(found):.2f} ({len(found)})"
+            rows.append([label, spaced(N), test.agreement[0], pair, model, spread, gaussian])
+    head = ["denoiser", "N", "agreement", "A and B", "A and galaxies", "all trainings"]
+    said = f"Overlap of the first {k} directions; of two sets of held-out galaxies {ceiling[k - 1]}:"
+    return table([*head, "its Gaussian and galaxies"], rows, before=said)
+
+
+def certified(tests: ByDirections, ceiling: Curve) -> str:
+    """Does agreement come with the galaxies' directions? Of each family at its largest N."""
+    k = min(_SAID, len(ceiling))
+    best, lost, told = ceiling[k - 1], False, []
+    for label, by_N in tests.items():
+        test = by_N[N := max(by_N)]
+        agree, model = test.agreement[0].value, test.galaxies[0][k - 1]
+        text = f"{label} at N = {spaced(N)}, which agrees at {agree:.2f}, has {model.value:.2f} of them"
+        if model.high < best.low:
+            lost, own = True, test.gaussian[k - 1]
+            text += f" (its Gaussian, by the same sampler, {own.value:.2f})"
+        told.append(text)
+    first = (
+        "Agreement does not certify a distribution" if lost else "Here agreement comes with the directions"
+    )
+    shared = f"of the first {k} directions of galaxies two sets of galaxies share {best.value:.2f}"
+    return f"{first}: {shared}, and {', '.join(told)}"
+
+
+def inverted_figure(tests: Inverted) -> Figure:
+    """Correlation of the latents found with those given, and W1 over its null, by scale; a column an N."""
+    size = (min(9.5, 1.2 + 4 * len(tests)), 5)
+    figure, axes = plt.subplots(2, len(tests), figsize=size, sharey="row", squeeze=False)
+    gray = {"color": COLOURS["null"], "alpha": 0.25, "lw": 0}
+    for (above, below), (N, by_who) in zip(axes.T, tests.items(), strict=True):
+        for who, colour in zip(by_who, _TONES, strict=True):
+            scales = by_who[who]
+            x, found = np.arange(len(scales)), list(scales.values())
+            intervals(above, x, [each.test.correlation for each in found], color=colour, label=who)
+            intervals(below, x, [each.apart for each in found], color=colour, label=who)
+            if who == "B":
+                chance = np.array([each.test.correlation_null for each in found])
+                above.fill_between(x, -chance, chance, label="null", **gray)
+                below.fill_between(x, *np.transpose([each.null for each in found]), **gray)
+                echo = [each.echo for each in found]
+                below.plot(x, echo, ":", color=MODELS["A"], label="A itself: the error of the steps")
+        above.set(title=f"N = {spaced(N)}", xticks=[])
+        below.axhline(1, ls="--", lw=0.8, color=COLOURS["null"])
+        below.set(yscale="log", xlabel="principal components of the galaxies")
+        below.set_xticks(x, [each.components for each in found], fontsize=8)
+    axes[0, 0].set_ylabel("correlation with $z$")
+    axes[1, 0].set_ylabel("$W_1$ / mean of its null")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    echo = axes[1, 0].get_legend_handles_labels()
+    k = echo[1].index("A itself: the error of the steps")
+    figure.legend(
+        [*handles, echo[0][k]], [*labels, echo[1][k]], loc="outside upper center", ncols=3, fontsize=8
+    )
+    return figure
+
+
+def found_again(tests: Inverted) -> str:
+    """How well others find the latents again, at each N, and at which scales B's density is not A's."""
+    told = []
+    for N, by_who in tests.items():
+        ends = []
+        for who, scales in by_who.items():
+            r = [each.test.correlation.value for each in scales.values()]
+            ends.append(f"{min(r):.2f} to {max(r):.2f} ({who})")
+        scales = by_who["B"]
+        off = [each.components for each in scales.values() if each.apart.low > each.null[1]]
+        where = "at no scale" if not off else "at all scales" if len(off) == len(scales) else None
+        where = where or f"in components {', '.join(off)}"
+        told.append(f"at N = {spaced(N)} {', '.join(ends)}, and B's density is seen not to be A's {where}")
+    return f"Over the scales, latents are found with a correlation of: {'; '.join(told)}."
+
+
+def local_figure(tests: ByPatches) -> Figure:
+    """The shares over the side of the patch, a row for each N and a column for each noise level."""
+    sizes, sigmas = (sorted({key[k] for key in tests}) for k in (0, 1))
+    grid = {"figsize": (9.5, 0.9 + 2.3 * len(sizes)), "sharex": True, "sharey": True, "squeeze": False}
+    figure, axes = plt.subplots(len(sizes), len(sigmas), **grid)
+    for across, N in zip(axes, sizes, strict=True):
+        for axis, sigma in zip(across, sigmas, strict=True):
+            _patches_panel(axis, tests[N, sigma])
+            axis.set_title(f"N = {spaced(N)}, $\\sigma$ = {sigma:g}")
+        across[0].set_ylabel("share explained")
+    for axis in axes[-1]:
+        axis.set_xlabel("side of the patch, pixels")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
+    return figure
+
+
+def _patches_panel(axis: Axes, test: LocalTest) -> None:
+    sides = list(test.own)
+    if test.twin:
+        axis.axhspan(test.twin.low, test.twin.high, color=MODELS["B"], alpha=0.25, lw=0)
+        axis.axhline(test.twin.value, color=MODELS["B"], label="network A, by network B")
+    lines = (
+        ("network A, by the machine of A's images", test.own, {"color": MODELS["A"]}),
+        ("network A, by the machine of B's images", test.other, {"color": MODELS["B"], "ls": ":"}),
+        ("machine of A's images, by that of B's", test.machines, {"color": COLOURS["null"], "ls": "--"}),
+    )
+    for shift, (label, shares, style) in enumerate(lines):
+        found = [(k, shares[side]) for k, side in enumerate(sides) if shares[side]]
+        if found:
+            places, values = zip(*found, strict=True)
+            x = [place + 0.1 * (shift - 1) for place in places]
+            intervals(axis, x, values, label=label, lw=1.2, ms=3, elinewidth=0.8, **{"ls": "-"} | style)
+    axis.axhline(0, color="black", lw=0.6)
+    axis.set_xticks(range(len(sides)), [*map(str, sides[:-1]), "all"])
+    axis.set_ylim(_LEAST, 1.05)
+
+
+def local_table(tests: ByPatches) -> Markdown:
+    """What explains A at the patch that explains most, and whole images of A's beyond those of B's."""
+    rows = []
+    for (N, sigma), test in tests.items():
+        there = [_text(shares, test.best) for shares in (test.own, test.other, test.machines)]
+        whole = _text(test.memory, test.whole)
+        rows.append([spaced(N), f"{sigma:g}", test.images, _share(test.twin), _side(test), *there, whole])
+    head = ["N", "noise", "images", "by B", "best patch", "by A's images", "by B's images"]
+    return table([*head, "A's machine by B's", "A's images beyond B's, whole"], rows)
+
+
+def leaning(tests: ByPatches) -> str:
+    """Where A leans towards its own images: compared whole, these explain more of it than B's do."""
+    told = []
+    for N in dict.fromkeys(N for N, _ in tests):
+        shares = {sigma: test.memory[test.whole] for (n, sigma), test in tests.items() if n == N}
+        seen = [f"{sigma:g} (by {more})" for sigma, more in shares.items() if more and more.low > 0]
+        at = f"at noise {', '.join(seen)}" if seen else "not seen at any noise level"
+        told.append(f"N = {spaced(N)}, {at}")
+    return f"Do A's own images, compared whole, explain more of A than B's do? {'; '.join(told)}."
+
+
+def explained_by(tests: ByPatches) -> str:
+    """At the largest N, how much of A its twin explains, and the best machine of patches."""
+    N = max(N for N, _ in tests)
+    of = {sigma: test for (n, sigma), test in tests.items() if n == N and test.twin and test.best}
+    if not of:
+        return f"At N = {spaced(N)} second moments may leave nothing of model A"
+    levels = ", ".join(f"{sigma:g}" for sigma in of)
+    twin = ", ".join(f"{test.twin.value:.2f}" for test in of.values())
+    own = ", ".join(f"{test.own[test.best].value:.2f} ({_side(test)})" for test in of.values())
+    return (
+        f"Of what second moments leave of model A, at N = {spaced(N)} and noise {levels}, model B explains "
+        f"{twin}, and the best machine of patches of A's images, with no network, {own}"
+    )
+
+
+def _side(test: LocalTest) -> str:
+    if test.best is None:
+        return "-"
+    return "whole images" if test.best == test.whole else f"{test.best} pixels"
+
+
+def _text(shares: Shares, side: int | None) -> str:
+    return _share(None if side is None else shares[side])
+
+
+def _share(share: Estimate | None) -> str:
+    return "-" if share is None else f"{share}"

@@ -1,0 +1,61 @@
+"""What leads a newcomer: the example, the reading path, the table of the paper's figures, the doctests."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling(tmp_path):
+    script = ROOT / "examples" / "two_models.py"
+    assert len(script.read_text().splitlines()) <= 100
+    options = ["--N", "24", "--shown", "64", "--samples", "10", "--out", tmp_path / "picture.png"]
+    command = [sys.executable, script, *map(str, options)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    lines = re.findall(r"^(.+?) +median anomaly cosine (\S+) \[(\S+), (\S+)\]$", said.stdout, re.MULTILINE)
+    assert [line[0].split(":")[0] for line in lines] == ["A and B", "null", "floor", "ceiling"]
+    assert all(-1 <= float(low) <= float(value) <= float(high) <= 1 for _, value, low, high in lines)
+    assert Image.open(tmp_path / "picture.png").size[0] > 800
+
+
+def test_the_reading_path_is_ten_files_of_200_lines_of_code_or_less():
+    path = re.findall(r"^\d+\. `(galgen/[\w/]+\.py)`", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(path) == 10 and all((ROOT / name).is_file() for name in path)
+
+
+def test_every_figure_of_the_paper_names_a_chapter_and_a_function_that_are_there():
+    lines = (ROOT / "book" / "figures.md").read_text().splitlines()
+    rows = [line.split("|")[1:6] for line in lines if line.startswith(("| figure", "| Table"))]
+    figures = [f"figure {k}" for k in range(1, 17)]
+    assert [row[0].strip() for row in rows] == [*figures[:11], "Table 1", *figures[11:]]
+    for _, _, here, function, _ in rows:
+        (notebook,) = (ROOT / "notebooks").glob(f"{here.split(',')[0].strip()}_*.ipynb")
+        for name in re.findall(r"\{numref\}`([\w-]+)`", here):
+            assert f'"name": "{name}"' in notebook.read_text()
+        assert callable(pkgutil.resolve_name(f"galgen.{function.strip(' `')}"))
+
+
+DOCTESTS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "galgen").rglob("*.py")
+    if ">>> " in path.read_text()
+)
+
+
+@pytest.mark.parametrize("name", DOCTESTS)
+def test_what_a_docstring_shows_is_what_comes_out(name):
+    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted and not found.failed
+
+
+def test_the_closed_forms_are_shown():
+    assert len(DOCTESTS) >= 10
