@@ -1,6 +1,5 @@
 import os
 import pickle
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -232,47 +231,29 @@ def test_bad_objects_are_refused_by_name_and_the_others_kept(tmp_path):
         import_images(tmp_path, size=16, crop=31, strict=True)
 
 
-def test_more_than_30_percent_zeros_are_refused(tmp_path):
-    sets = flux(2, 1, 20, 20)
-    sets[0, 0, :6] = 0
-    sets[1, 0, :7] = 0
-    np.save(tmp_path / "a.npy", sets)
-    found = import_images(tmp_path / "a.npy", size=20, crop=20, bands=list("r"))
-    assert found.refused == [("a.npy[1]", "more than 30% zeros")] and len(found.images) == 1
-
-
-def test_a_row_of_an_array_is_named_by_its_number(tmp_path):
-    cubes = flux(600, 3, 8, 8)
-    cubes[517, 2, 4, 4] = np.inf
+def test_a_row_of_an_array_is_named_by_its_number_and_30_percent_of_zeros_are_kept(tmp_path):
+    cubes = flux(300, 3, 10, 10)
+    cubes[217, 2, 4, 4] = np.inf
+    cubes[7, 1, :3], cubes[8, 1, :4] = 0, 0
     save(tmp_path / "a.h5", cubes)
-    found = import_images(tmp_path / "a.h5", size=8, crop=8)
-    assert found.refused == [("a.h5[517]", "pixels not finite")]
-    keep = np.delete(np.arange(600), 517)
-    assert np.array_equal(found.images, flux_to_gray(cubes[keep], size=8, crop=8))
+    found = import_images(tmp_path / "a.h5", size=10, crop=10)
+    assert found.refused == [("a.h5[8]", "more than 30% zeros"), ("a.h5[217]", "pixels not finite")]
+    keep = np.delete(np.arange(300), [8, 217])
+    assert np.array_equal(found.images, flux_to_gray(cubes[keep], size=10, crop=10))
     assert list(found.catalogue["id"]) == [str(i) for i in keep]
 
 
 def test_damaged_pictures_and_npy_files_are_refused_by_name(tmp_path):
-    for name in "abcd":
+    for name in "ab":
         Image.fromarray(display(1, 64, 64)[0]).save(tmp_path / f"{name}.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:1000])
-    (tmp_path / "c.png").write_bytes(b"nothing")
-    Image.fromarray(display(1, 64, 64)[0].astype(np.uint16) * 256).save(tmp_path / "d.png")
-    assert [name for name, _ in import_images(tmp_path, size=64).refused] == ["b.png", "c.png", "d.png"]
-
+    assert [name for name, _ in import_images(tmp_path, size=64).refused] == ["b.png"]
     folder = tmp_path / "npy"
     folder.mkdir()
-    for name in "abcde":
-        np.save(folder / f"{name}.npy", flux(1, 3, 16, 16)[0])
-    (folder / "b.npy").write_bytes((folder / "b.npy").read_bytes()[:1000])
-    np.save(folder / "c.npy", np.array([{}, None], dtype=object), allow_pickle=True)
-    np.save(folder / "d.npy", flux(1, 3, 16, 16))
-    (folder / "e.npy").write_bytes(b"")
-    np.save(folder / "f.npy", flux(1, 0, 0)[0])
+    for name, cubes in {"a": flux(3, 16, 16), "b": flux(1, 3, 16, 16), "c": flux(0, 0)}.items():
+        np.save(folder / f"{name}.npy", cubes)
     refused = dict(import_images(folder, size=16, crop=16).refused)
-    assert list(refused) == ["b.npy", "c.npy", "d.npy", "e.npy", "f.npy"]
-    assert refused["f.npy"] == "empty: shape (0, 0)"
-    assert "Python objects" in refused["c.npy"] and "not one image" in refused["d.npy"]
+    assert "not one image" in refused["b.npy"] and refused["c.npy"] == "empty: shape (0, 0)"
 
 
 def test_a_pickle_is_never_run(tmp_path):
@@ -292,247 +273,140 @@ def test_a_pickle_is_never_run(tmp_path):
 # What is wrong with the whole
 
 
-def bad_file(tmp_path, name, content):
-    path = tmp_path / name
+def a_file(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif isinstance(content, dict):
         np.savez(path, **content)
+    elif path.suffix == ".fits":
+        write_fits(path, content)
+    elif path.suffix == ".png":
+        Image.fromarray(content).save(path)
     else:
         save(path, content)
     return path
 
 
+TWO = {"x": display(3, 8, 8), "y": display(2, 8, 8)}
+NAMED = {"flux": flux(2, 3, 8, 8), "bands": np.array(["g", "r", "i"])}
+FLUX = {"crop": 8}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("a.npz", {"x": display(3, 8, 8), "y": display(2, 8, 8)}, {}, r"choose one with --key.*'x' .3, 8, 8"),
-        ("a.npz", {"x": display(3, 8, 8)}, {"key": "y"}, r"no array of images named 'y'.*'x' .3, 8, 8"),
+        ("a.npz", TWO, {}, r"choose one with --key.*'x' .3, 8, 8"),
+        ("a.npz", TWO, {"key": "z"}, r"no array of images named 'z'.*'x' .3, 8, 8"),
         ("a.npz", {"x": np.arange(3)}, {}, "no array of images"),
-        ("a.npz", {"x": np.array(["a", "b"])}, {"key": "x"}, "no array of images named 'x'"),
         ("a.npz", {"x": display(0, 8, 8)}, {}, "no array of images"),
-        ("a.npy", display(8, 8), {}, "no array of images"),
+        ("a.npz", NAMED, FLUX, r"a\.npz\[0\]: there is no band z, only g, r, i"),
         ("a.npy", flux(3, 8, 8) > 0, {}, "pixels are bool"),
-        ("a.npy", flux(3, 8, 8).astype(complex), {"kind": "flux"}, "pixels are complex128"),
         ("a.npy", display(3, 8, 8).astype(np.int32), {}, "pixels are int32.*--kind flux"),
         ("a.npy", display(3, 8, 8, 3), {}, "in colour.*--gray"),
-        (
-            "a.npy",
-            display(3, 2, 8, 8),
-            {},
-            "2 x 8 x 8, but a display image is to have 1 plane if gray, 3 if colour",
-        ),
-        ("a.npy", flux(4, 8, 8), {}, r"1 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
-        ("a.npy", flux(4, 5, 8, 8), {}, r"5 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
+        ("a.npy", display(3, 2, 8, 8), {}, "2 x 8 x 8, but a display image is to have 1 plane"),
+        ("a.npy", flux(4, 5, 8, 8), FLUX, r"5 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
+        ("a.npy", 255 * flux(3, 8, 8), FLUX, r"floats that do not all lie in \[0, 1\] are taken for flux"),
         ("a.npy", display(3, 8, 9), {}, "8 x 9 pixels are not square; crop"),
         ("a.npy", display(3, 8, 8), {"size": 16}, "8 x 8 pixels cannot be averaged to 16"),
         ("a.npy", display(3, 8, 8), {"crop": 9}, "smaller than the crop of 9 pixels"),
         ("a.npy", display(3, 8, 8), {"kind": "flux"}, "8-bit pixels"),
         ("a.npy", display(3, 8, 8), {"subtract_sky": True}, "only flux has a sky"),
         ("a.npy", np.full((2, 8, 8), 7, np.uint8), {}, r"2 of 2 objects cannot be used. a.npy\[0\]: blank"),
-        ("a.npy", np.full((2, 8, 8), np.nan), {}, r"2 of 2 objects cannot be used. a.npy\[0\]: pixels not"),
-        ("a.npy", b"", {}, "cannot be read"),
-        ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", {}, "cannot be read"),
-        ("a.npz", b"PK\x03\x04 and no more", {}, "cannot be read"),
-        ("a.h5", b"\x89HDF\r\n\x1a\n and no more", {}, "cannot be read"),
+        ("a.npy", b"", {}, r"a\.npy cannot be read"),
         ("a.csv", b"1,2", {}, "not an npz, npy or HDF5 file"),
-        ("a.npy", display(3, 8, 8), {"kind": "raw"}, "kind: Input should be 'auto', 'flux' or 'display'"),
-        ("a.npy", display(3, 8, 8), {"bands": ("g", "r", "i", "z")}, "bands: .*at most 3"),
-        ("a.npy", display(3, 8, 8), {"bands": ("r", "r")}, "bands: .*different"),
+        ("f/notes.txt", b"no galaxies here", {}, "f holds no images"),
+        ("f/a.png", display(1, 8, 8)[0], {"kind": "flux"}, "display images by its format"),
+        ("f/a.png", display(1, 8, 8)[0], {"key": "images"}, "a key is for npz"),
+        ("f/a.png", display(1, 8, 8)[0].astype("u2"), {}, "more than 8 bits .*save it as 8 bits"),
+        ("f/meta.json", b"{}", {}, "is a galgen data set already: use it as it is"),
+        ("no/a.npy", b"", {"kind": "raw"}, "kind: Input should be 'auto', 'flux' or 'display'"),
+        ("no/a.npy", b"", {"bands": ("r", "r")}, "bands: .*different"),
+        ("no/a.npy", b"", {"stretch": np.inf}, "stretch: .*finite"),
+        ("no/a.npy", b"", {"distinct": 95}, "distinct: .*less than or equal to 1"),
+        ("no/a.npy", b"", {"strech": 1}, "strech: Extra inputs"),
     ],
 )
-def test_a_bad_file_is_an_error_that_names_it(tmp_path, name, content, options, message):
-    path = bad_file(tmp_path, name, content)
-    options = {"size": 8, "crop": 8} | options if options.get("crop") or "flux" in str(options) else options
-    with pytest.raises(GalgenError, match=message) as caught:
-        import_images(path, **{"size": 8, **options})
-    assert name in str(caught.value) or "how to import" in str(caught.value)
+def test_bad_input_is_named(tmp_path, name, content, options, message):
+    path = a_file(tmp_path / name, content)
+    with pytest.raises(GalgenError, match=message):
+        import_images(path if path.parent == tmp_path else path.parent, **{"size": 8} | options)
 
 
-def test_truncated_files_of_arrays_are_errors(tmp_path):
-    for name in ("a.npy", "a.npz", "a.h5"):
-        save(tmp_path / name, display(50, 16, 16))
-        content = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(content[: len(content) // 2])
-        with pytest.raises(GalgenError, match=rf"{name} cannot be read"):
-            import_images(tmp_path / name, size=8)
-
-
-def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(GalgenError, match="nowhere does not exist"):
-        import_images(tmp_path / "nowhere", size=8)
-    (tmp_path / "notes.txt").write_text("no galaxies here")
-    with pytest.raises(GalgenError, match=f"{tmp_path.name} holds no images"):
-        import_images(tmp_path, size=8)
-    Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "a.png")
-    with pytest.raises(GalgenError, match="display images by its format"):
-        import_images(tmp_path, size=8, kind="flux")
-    with pytest.raises(GalgenError, match="a key is for npz"):
-        import_images(tmp_path, size=8, key="images")
-    Image.fromarray(display(1, 9, 9)[0]).save(tmp_path / "b.png")
+def test_what_does_not_fit_together_in_a_folder_is_named(tmp_path):
+    for name in ("a.png", "b.png"):
+        a_file(tmp_path / name, display(1, 8 + (name == "b.png"), 8 + (name == "b.png"))[0])
     with pytest.raises(GalgenError, match=r"b\.png: .9, 9. pixels, but a\.png has .8, 8.; crop them .--crop"):
         import_images(tmp_path, size=8)
-    np.save(tmp_path / "c.npy", display(1, 8, 8)[0])
+    a_file(tmp_path / "c.npy", display(1, 8, 8)[0])
     with pytest.raises(GalgenError, match="mixes 1 npy, 2 picture files"):
         import_images(tmp_path, size=8)
-
-
-def test_two_files_for_one_band_are_an_error(tmp_path):
-    write_fits(tmp_path / "7_g.fits", flux(1, 8, 8)[0])
-    write_fits(tmp_path / "g" / "7.fits", flux(1, 8, 8)[0])
+    for name in ("fits/7_g.fits", "fits/g/7.fits"):
+        a_file(tmp_path / name, flux(1, 8, 8)[0])
     with pytest.raises(GalgenError, match=r"7_g\.fits and g/7\.fits are the same object and band"):
-        import_images(tmp_path, size=8, crop=8, bands=list("g"))
+        import_images(tmp_path / "fits", size=8, crop=8, bands=list("g"))
 
 
-def test_a_band_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_path):
-    np.savez(tmp_path / "a.npz", flux=flux(2, 3, 8, 8), bands=np.array(["g", "r", "i"]))
-    with pytest.raises(GalgenError, match=r"a\.npz\[0\]: there is no band z, only g, r, i"):
-        import_images(tmp_path / "a.npz", size=8, crop=8)
+# Too much for memory; what is damaged in any way is in test_anything.py
 
 
-# Hostile input: nothing ends in anything but a data set or a GalgenError
+def test_what_is_too_large_is_refused_by_its_header(tmp_path, monkeypatch):
+    def of_hdf5(name, shape, kind, chunks):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("x", shape, kind, chunks=chunks)  # never written: it takes no room
 
-
-def npy_bytes(header, data=b""):
-    text = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
-
-
-def member(shape):
-    return npy_bytes(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}", bytes(640))
-
-
-@pytest.mark.parametrize("shape", ["(10000000000000, 8, 8)", "(-3, 8, 8)", "(3, 8, 8, 'x')", "(2**63, 8, 8)"])
-@pytest.mark.parametrize("suffix", [".npz", ".npy"])
-def test_impossible_shapes_are_errors(tmp_path, shape, suffix):
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(member(shape))
-    if suffix == ".npz":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("images.npy", member(shape))
-    with pytest.raises(GalgenError, match=rf"a\{suffix}"):
-        import_images(path, size=8)
-
-
-def test_a_text_member_of_an_npz_is_left_out(tmp_path):
-    save(tmp_path / "a.npz", display(3, 8, 8))
-    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
-        archive.writestr("readme.txt", "galaxies")
-    assert len(import_images(tmp_path / "a.npz", size=8).images) == 3
-
-
-@pytest.mark.parametrize("offset, value", [(6, b"\x01\x00"), (8, b"\x63\x00")], ids=["encrypted", "method"])
-def test_an_npz_that_cannot_be_unpacked_is_an_error(tmp_path, offset, value):
-    path = tmp_path / "a.npz"
-    save(path, display(3, 8, 8))
-    content = bytearray(path.read_bytes())
-    central = content.index(b"PK\x01\x02")
-    content[offset : offset + 2] = value
-    content[central + offset + 2 : central + offset + 4] = value
-    path.write_bytes(content)
-    with pytest.raises(GalgenError, match=r"a\.npz cannot be read"):
-        import_images(path, size=8)
-
-
-def test_damaged_compression_is_an_error(tmp_path):
-    path = tmp_path / "a.npz"
-    np.savez_compressed(path, images=display(50, 16, 16))
-    content = bytearray(path.read_bytes())
-    content[200:260] = bytes(60)
-    path.write_bytes(content)
-    with pytest.raises(GalgenError, match=r"a\.npz cannot be read"):
-        import_images(path, size=8)
-
-
-def test_an_archive_that_unpacks_to_too_much_is_refused_by_its_directory(tmp_path, monkeypatch):
-    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((1000, 64, 64), np.uint8))
-    monkeypatch.setattr("galgen.data.acquire.readers.MAX_UNPACKED", 4_000_000)
-    with pytest.raises(GalgenError, match=r"a\.npz unpacks to 4\.1 MB, more than 4\.0; save .* HDF5"):
-        import_images(tmp_path / "a.npz", size=8)
-
-
-def test_an_object_or_a_piece_too_large_for_memory_is_refused_by_its_header(tmp_path):
-    def refused(name, create, **options):
-        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["columns"] = np.arange(3)
-            create(file)
-        with pytest.raises(GalgenError) as caught:
-            import_images(tmp_path / f"{name}.h5", size=8, **options)
-        return str(caught.value)
-
-    chunks = (1, 64, 64)
-    said = refused("absurd", lambda file: file.create_dataset("x", (3, 2**20, 2**20), "u1", chunks=chunks))
-    assert "absurd.h5, images are too large: 1048576 x 1048576 pixels, more than 16777216" in said
-    said = refused(
-        "chunk", lambda file: file.create_dataset("x", (999, 999, 999), "f4", chunks=(900, 999, 999))
-    )
-    assert "chunk.h5, 'x' is unpacked in pieces of 3593 MB, more than 537" in said
-    said = refused("text", lambda file: file.create_dataset("x", (40,), "S100000000", chunks=(1,)), key="x")
-    assert "text.h5, 'x' is unpacked in pieces of 4000 MB" in said
-    said = refused("many", lambda file: file.create_dataset("x", (2**40, 8, 8), "u1", chunks=(9, 8, 8)))
-    assert "many.h5 has 1099511627776 images, more than 4194304" in said
-
+    of_hdf5("absurd.h5", (3, 2**20, 2**20), "u1", (1, 64, 64))
+    of_hdf5("chunk.h5", (999, 999, 999), "f4", (900, 999, 999))
+    of_hdf5("many.h5", (2**40, 8, 8), "u1", (9, 8, 8))
+    np.savez_compressed(tmp_path / "bomb.npz", images=np.zeros((1000, 64, 64), np.uint8))
     header = {"SIMPLE": "T", "BITPIX": 8, "NAXIS": 2, "NAXIS1": 99999, "NAXIS2": 99999}
     cards = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in header.items()) + "END"
-    files = {"fits/a_r.fits": cards.ljust(2880).encode()}
-    files["npy/a.npy"] = member("(99999, 99999)") + bytes(10)
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(content)
-    os.truncate(tmp_path / "fits" / "a_r.fits", 2880 * 3_472_154)  # sparse: it takes no room
-    os.truncate(tmp_path / "npy" / "a.npy", 10**10)
-    (tmp_path / "png").mkdir()
-    Image.new("L", (9000, 9000)).save(tmp_path / "png" / "a.png")
-    for folder, sides in (("fits", "99999 x 99999"), ("npy", "99999 x 99999"), ("png", "9000 x 9000")):
-        with pytest.raises(GalgenError, match=f"too large: {sides} pixels"):
-            import_images(tmp_path / folder, size=8, bands=["r"])
+    a_file(tmp_path / "fits" / "a_r.fits", cards.ljust(2880).encode())
+    os.truncate(tmp_path / "fits" / "a_r.fits", 2880 * 3_472_154)  # sparse
+    np.lib.format.open_memmap(a_file(tmp_path / "npy" / "a.npy", b""), "w+", "u1", (99999, 99999))
+    a_file(tmp_path / "png" / "a.png", np.zeros((9000, 9000), np.uint8))
+    monkeypatch.setattr("galgen.data.acquire.readers.MAX_UNPACKED", 4_000_000)
+    for name, said in {
+        "absurd.h5": "images are too large: 1048576 x 1048576 pixels",
+        "chunk.h5": "a piece of 'x' unpacks to 3593 MB, more than 4",
+        "many.h5": "has 1099511627776 images, more than 4194304",
+        "bomb.npz": "unpacks to 4 MB, more than 4",
+        "fits": "too large: 99999 x 99999 pixels",
+        "npy": "too large: 99999 x 99999 pixels",
+        "png": "too large: 9000 x 9000 pixels",
+    }.items():
+        with pytest.raises(GalgenError, match=said):
+            import_images(tmp_path / name, size=8, bands=["r"])
 
 
-def test_where_nothing_can_be_used_the_import_gives_up(tmp_path):
+def test_of_millions_of_images_that_were_never_written_a_thousand_are_read(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("x", (2**20, 8, 8), "u1", chunks=(9, 8, 8))  # never written: all blank
+        file.create_dataset("x", (2**21, 8, 8), "u1", chunks=(9, 8, 8))
     with pytest.raises(GalgenError, match=r"1000 of 1000 objects cannot be used\. a\.h5\[0\]: blank"):
         import_images(tmp_path / "a.h5", size=8)
 
 
-def test_a_fifo_among_pictures_is_passed_by(tmp_path):
-    Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "a.png")
-    os.mkfifo(tmp_path / "b.png")
-    assert list(import_images(tmp_path, size=8).catalogue["id"]) == ["a"]
-
-
-def test_folders_behind_symbolic_links_are_read_once(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "images").mkdir()
-    Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "elsewhere" / "a.png")
+def test_folders_behind_symbolic_links_are_read_once_and_pipes_passed_by(tmp_path):
+    for folder in ("elsewhere", "images"):
+        (tmp_path / folder).mkdir()
+    a_file(tmp_path / "elsewhere" / "a.png", display(1, 8, 8)[0])
+    os.mkfifo(tmp_path / "elsewhere" / "b.png")
     (tmp_path / "images" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "images")
     assert list(import_images(tmp_path / "images", size=8).catalogue["id"]) == ["link/a"]
 
 
-@pytest.mark.parametrize("name", ["x" * 300 + ".npz", "x" * 300, "a\0b"], ids=["file", "folder", "null"])
-def test_a_name_that_no_file_can_have_does_not_exist(name):
-    with pytest.raises(GalgenError, match="does not exist"):
-        import_images(name, size=8)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"Q": 0}, "Q: .*greater than 0"),
-        ({"Q": np.nan}, "Q: .*finite"),
-        ({"stretch": 0}, "stretch: .*greater than 0"),
-        ({"stretch": np.inf}, "stretch: .*finite"),
-        ({"distinct": np.nan}, "distinct: .*finite"),
-        ({"distinct": 95}, "distinct: .*less than or equal to 1"),
-        ({"size": 0}, "size: .*greater than 0"),
-        ({"crop": -3}, "crop: .*greater than 0"),
-        ({"strech": 1}, "strech: Extra inputs"),
-    ],
-)
-def test_a_number_without_sense_is_named_before_anything_is_read(options, message):
-    with pytest.raises(GalgenError, match=message):
-        import_images("nowhere", **{"size": 8, **options})
+def test_pixels_that_lie_in_other_files_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(range(192)))
+    with h5py.File(tmp_path / "external.h5", "w") as file:
+        file.create_dataset("x", (3, 8, 8), "u1", external=[(str(tmp_path / "secret"), 0, 192)])
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout((3, 8, 8), "u1")
+        layout[:] = h5py.VirtualSource("external.h5", "x", (3, 8, 8))
+        file.create_virtual_dataset("x", layout)
+    for name in ("external.h5", "virtual.h5"):
+        with pytest.raises(GalgenError, match=f"{name}, 'x' lies in other files"):
+            import_images(tmp_path / name, size=8)
 
 
 def test_an_infinite_pixel_does_not_make_flux_of_display_images(tmp_path):
@@ -542,32 +416,6 @@ def test_an_infinite_pixel_does_not_make_flux_of_display_images(tmp_path):
     found = import_images(tmp_path / "a.npy", size=8)
     assert found.parameters["kind"] == "display"
     assert found.refused == [("a.npy[1]", "pixels not finite")]
-
-
-def test_floats_of_0_to_255_are_told_what_they_were_taken_for(tmp_path):
-    images = display(3, 8, 8).astype(np.float32)
-    images[1, 4, 4] = np.inf
-    np.save(tmp_path / "a.npy", images)
-    taken = r"1 x 8 x 8, but flux is to have bands g, r, z .* not all lie in \[0, 1\] are taken for flux"
-    with pytest.raises(GalgenError, match=taken):
-        import_images(tmp_path / "a.npy", size=8)
-    with pytest.raises(GalgenError, match=r"is no flux \(display images are uint8, or floats in"):
-        import_images(tmp_path / "a.npy", size=8, crop=8, bands=["r"])
-
-
-def test_a_picture_of_16_bits_and_a_data_set_name_their_way_out(tmp_path):
-    Image.fromarray(display(1, 8, 8)[0].astype(np.uint16) * 256).save(tmp_path / "a.png")
-    with pytest.raises(GalgenError, match=r"more than 8 bits .*save it as 8 bits, or as npy or FITS"):
-        import_images(tmp_path, size=8)
-    dataset = save_dataset(tmp_path)
-    with pytest.raises(GalgenError, match="is a galgen data set already: use it as it is"):
-        import_images(dataset, size=8)
-
-
-def save_dataset(tmp_path):
-    np.save(tmp_path / "b.npy", display(3, 8, 8))
-    found = import_images(tmp_path / "b.npy", size=8)
-    return write_imported(tmp_path / "set", found, source="b", manifest="local").directory
 
 
 def test_the_key_of_an_import_holds_the_reading_and_not_the_keeping_of_images():

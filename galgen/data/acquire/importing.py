@@ -117,7 +117,12 @@ def import_images(
                         f"{planes.shape[1:]} pixels, but {first} has {shape}; crop them (--crop)"
                     )
                 images.append(_stamp(planes, wanted))
-                rows.append({printable(column): _text(value) for column, value in row.items()})
+                rows.append(
+                    {
+                        printable(column): printable(value).strip() if isinstance(value, str) else value
+                        for column, value in row.items()
+                    }
+                )
             except Refusal as refusal:
                 refused.append((name, str(refusal)))
                 if len(refused) >= HOPELESS and not rows:
@@ -145,11 +150,6 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
     """Write what was imported as a data set, see `galgen.data.dataset.write_dataset`."""
     about = {"parameters": found.parameters, "dropped": found.dropped}
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
-
-
-def _text(value: object) -> object:
-    """An entry of the catalogue; a text as it can be written and read."""
-    return printable(value).strip() if isinstance(value, str) else value
 
 
 def _kind(path: Path, source: Source, kind: str) -> str:
