@@ -21,7 +21,8 @@ ROOMS = {
     "evidence": ("runs", "settings", "config", "models", "data", "compare", "experiment"),
     "figures": ("runs", "settings", "config", "models", "data", "compare", "experiment", "evidence"),
     "explorer": ("runs", "config", "models", "data", "compare", "costs", "experiment", "figures"),
-    "cli": ("runs", "config", "models", "data", "compare", "costs", "experiment", "figures", "explorer"),
+    "cli_data": ("runs", "data"),
+    "cli": ("runs", "config", "costs", "experiment", "explorer", "cli_data"),
     "__main__": ("cli",),
 }
 GALGEN = sorted((ROOT / "galgen").rglob("*.py"))

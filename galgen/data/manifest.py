@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints
 
 from galgen.runs.errors import Closed, GalgenError, checked
 from galgen.runs.files import project
@@ -21,13 +21,20 @@ PLACEHOLDERS = REQUIRED_PLACEHOLDERS | {"size", "pixscale"}
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
+def _split(names: object) -> object:
+    """Names with commas between, as a command line has them, one by one."""
+    given = [names] if isinstance(names, str) else names
+    texts = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+    return tuple(part for name in given for part in name.split(",")) if texts else names
+
+
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("the names must be different")
     return names
 
 
-Bands = Annotated[tuple[Text, ...], AfterValidator(_different)]
+Bands = Annotated[tuple[Text, ...], BeforeValidator(_split), AfterValidator(_different)]
 
 
 def check_template(template: str) -> str:
