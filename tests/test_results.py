@@ -59,7 +59,8 @@ def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_
     }
     runs = {"real": part | {"profile": "night"}, "simulated": {"profile": "laptop", "parts": [part, other]}}
     (tmp_path / "power.json").write_text(json.dumps(runs))
-    assert list(found := results.measured("power", tmp_path)) == ["simulated", "real"]
+    found = results.measured("power", tmp_path)
+    assert list(found) == ["simulated", "real"]
     said = results.made(found)
     assert "profile laptop, 2026-11-26, commit 01234567, 2026-11-26, commit c0ffee00; real" in said
     assert "01234567" not in results.made({"simulated": found["simulated"]}, "b")

@@ -137,9 +137,8 @@ def test_the_measure_and_the_copies_are_read_by_their_p():
     rows = readings.measure(GOOD, {"a": BAD, "b": GOOD, "c": None}) + readings.copies(
         {10: BAD, 100: None}, GOOD
     )
-    assert [r.words.split(":")[0].split(",")[0] for r in rows] == [
-        "as it must be", "seen", "missed", "not measurable", "a memoriser fails", "not measurable", "not told",
-    ]  # fmt: skip
+    words = ["as it must", "seen", "missed", "not meas", "a memoriser fails", "not meas", "not told"]
+    assert all(r.words.startswith(begin) for r, begin in zip(rows, words, strict=True))
     assert "diffusion of N = 10" in rows[-1].what
     assert [r.words for r in readings.copies({}, None)] == ["not measurable"]
 

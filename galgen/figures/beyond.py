@@ -84,8 +84,8 @@ def chance_table(found: Found) -> Markdown:
         galaxies = [r for r in run["records"] if r["set"] in ("held out", "training images")]
         tests = select(galaxies, against="held-out galaxies")
         named = [
-            f"{r['set']}, {r['statistic']} of {r['space']}: too {'far' if r['far'] < r['close'] else 'close'}, "
-            f"p {_both_sides(r):.2f}"
+            f"{r['set']}, {r['statistic']} of {r['space']}: "
+            f"too {'far' if r['far'] < r['close'] else 'close'}, p {_both_sides(r):.2f}"
             for r in tests
             if _both_sides(r) < FOUND
         ]
