@@ -120,19 +120,6 @@ def test_the_ascent_says_whether_the_range_of_noise_cuts_the_variance(ascent, wo
     assert readings.cut_by(judged(0.9, 0.8, spread=(0.28, 1.0)), other).words.startswith(words)
 
 
-def test_networks_are_held_against_gaussians_by_the_lower_end_of_their_interval():
-    beyond, not_beyond = (readings.convergence(around(0.8), around(g)) for g in (0.69, 0.71))
-    assert beyond.words.startswith("beyond Gaussians") and not_beyond.words.startswith("converged")
-
-
-def test_a_control_that_misses_a_level_has_little_power_there():
-    assert readings.control([True, True]).words == "at every one"
-    assert "little power" in readings.control([True, False]).words
-    assert (
-        "whatever" in readings.by_judges([0.002, 0.05]).words and "not all" in readings.by_judges([0.2]).words
-    )
-
-
 def test_the_measure_and_the_copies_are_read_by_their_p():
     rows = readings.measure(GOOD, {"a": BAD, "b": GOOD, "c": None}) + readings.copies(
         {10: BAD, 100: None}, GOOD

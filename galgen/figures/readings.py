@@ -13,7 +13,7 @@ from IPython.display import Markdown
 
 from galgen.compare.agreement import Shared
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import Estimate, Outcome, p_text
+from galgen.compare.uncertainty import Outcome, p_text
 from galgen.figures.morphology import LABELS
 from galgen.figures.sentences import ALPHA, spoken
 from galgen.figures.style import spaced
@@ -120,24 +120,6 @@ def gives_away(found: Portrait, of: str = "") -> list[Reading]:
     return tests + [Reading(f"{what}, {name}", ratio, VARIANCE) for name, ratio in found.spread.items()]
 
 
-def small_scales(share: float) -> Reading:
-    """Whether samples have their share of the variance that galaxies have on the smallest scales."""
-    return Reading("Of it on the smallest scales", share, SMALL)
-
-
-def first_component(deviation: float, share: float) -> list[Reading]:
-    """Whether the noise that the flow starts from reaches the galaxies' spread along the first component.
-
-    Args:
-        deviation: The galaxies' standard deviation along it; that of the noise is 1.
-        share: The samples' variance along it over the galaxies'.
-    """
-    spread = Reading(
-        "Galaxies' spread along component 1, where the noise at the start has 1", deviation, SPREAD
-    )
-    return [spread, Reading("the samples' variance there over the galaxies'", share, REACHED)]
-
-
 def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
     """Which way to sample is told from galaxies the least, at the coarsest scale, and ours beside it."""
     side = min(found[ours].c2st)
@@ -180,45 +162,6 @@ def lost(errors: Mapping[str, float], linear: Mapping[str, float]) -> list[Readi
     ]
 
 
-def convergence(networks: Estimate, gaussians: Estimate) -> Reading:
-    """What the agreement of two networks shows beside that of two Gaussians."""
-    above = networks.low - gaussians.value
-    return Reading(
-        "their agreement, its lower end, less that of Gaussians", above, CONVERGED, f"{above:+.2f}"
-    )
-
-
-def beyond(difference: float) -> Reading:
-    """By how much two networks agree more than the stronger of their controls."""
-    return Reading("Agreement beyond the stronger control", difference, BEYOND, f"{difference:+.2f}")
-
-
-# Of Glow and the GAN
-
-
-def control(beyond_all: Sequence[bool]) -> Reading:
-    """At how many levels a flow of other galaxies lies beyond all tests."""
-    limits = (len(beyond_all) - 1, "at the others the test has little power"), (inf, "at every one")
-    k = sum(beyond_all)
-    return Reading("levels at which a flow of other galaxies lies beyond all tests", k, limits, f"{k}")
-
-
-def densities(auc: Estimate) -> Reading:
-    """Whether the likelihoods tell two flows apart even at the largest N."""
-    return Reading("The lower end of the last", auc.low, DENSITIES)
-
-
-def collapsed(spread: Mapping[int, float]) -> list[Reading]:
-    """Whether a generator came to draw one image: spread of generated images over that of real ones, by N."""
-    what = "spread of generated images over that of real ones, N ="
-    return [Reading(f"{what} {spaced(n)}", value, COLLAPSED) for n, value in spread.items()]
-
-
-def by_judges(p: Sequence[float]) -> Reading:
-    """What the p-values of the independent judge, one a generator, say about the generators."""
-    return Reading("largest p of the independent judge", max(p), JUDGED, p_text(max(p)))
-
-
 # Of morphology
 
 
@@ -246,18 +189,6 @@ def copies(found: Mapping[int, Outcome | None], model: Outcome | None) -> list[R
         *rows,
         Reading(f"diffusion of N = {spaced(min(found, default=0))}", p_of(model), TOLD, spoken(model)),
     ]
-
-
-def grey_levels(bits: int, worse: Sequence[str]) -> Reading:
-    """In how many coefficients galaxies cut to so few bits are beyond galaxies that are not."""
-    what = f"coefficients in which real galaxies cut to {bits} bits leave those that are not"
-    return Reading(what, len(worse), GREY, ", ".join(worse) or "none")
-
-
-def valid_rows(uneven: Mapping[str, int]) -> list[Reading]:
-    """How many sets of each family (by label) have another share of valid images than galaxies."""
-    what = "sets with another share of measurable images than galaxies (p below 0.05 over the number of sets)"
-    return [Reading(f"{name}: {what}", k, VALID, f"{k}") for name, k in uneven.items()]
 
 
 def kinds(name: str, found: Mapping[str, Shared]) -> Reading:
