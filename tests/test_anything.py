@@ -122,42 +122,23 @@ def hdf5(draw):
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for name in draw(st.lists(st.sampled_from(["x", "ids", "bands", "a/b"]), max_size=3, unique=True)):
-            if draw(st.booleans()):
-                file[name] = draw(arrays())
-            else:
-                shape = draw(st.lists(st.sampled_from([0, 1, 3, 16, 2**20, 2**31]), max_size=4).map(tuple))
-                kind = draw(st.sampled_from(["u1", "f4", "S3", "f8", "S1000000"]))
-                with contextlib.suppress(ValueError, OSError):  # larger than HDF5 has numbers for
-                    file.create_dataset(
-                        name, shape, kind, chunks=tuple(min(n, 16) or 1 for n in shape) or None
-                    )
+            file[name] = draw(arrays())
         if draw(st.booleans()):
-            file["link"] = draw(
-                st.sampled_from([h5py.SoftLink("/"), h5py.SoftLink("/no"), h5py.ExternalLink("a", "/")])
-            )
+            file["link"] = draw(st.sampled_from([h5py.SoftLink("/no"), h5py.ExternalLink("a", "/")]))
     return buffer.getvalue()
 
 
 @st.composite
 def a_fits(draw):
-    cards = {
-        "SIMPLE": "T",
-        "BITPIX": draw(st.sampled_from(["-32", "-64", "8", "16", "7", "x"])),
-        "NAXIS": draw(st.sampled_from(["2", "3", "0", "-1", "999", "x"])),
-    }
-    cards |= {f"NAXIS{k}": str(draw(SIZES))[:40] for k in (1, 2, 3)}
-    cards |= draw(
-        st.dictionaries(
-            st.sampled_from(["BANDS", "RA", "BZERO", "BSCALE", "BLANK", "EXTEND"]),
-            st.sampled_from(["1", "'grz'", "nan", "T", "é"]),
-        )
-    )
-    text = "".join(f"{name:8}= {value:>20}".ljust(80)[:80] for name, value in cards.items()) + "END".ljust(80)
+    """A cube, or a header of numbers that are not those of what follows."""
     if draw(st.booleans()):
         buffer = io.BytesIO()
-        pixels = draw(arrays())
-        fits.PrimaryHDU(pixels.astype(np.float32)).writeto(buffer)
+        fits.PrimaryHDU(draw(arrays()).astype(np.float32)).writeto(buffer)
         return buffer.getvalue()
+    cards = {"SIMPLE": "T", "BITPIX": draw(st.sampled_from(["-32", "8", "7", "x"])), "NAXIS": "2"}
+    cards |= {f"NAXIS{k}": str(draw(SIZES))[:40] for k in (1, 2)}
+    cards |= {"BANDS": draw(st.sampled_from(["1", "'grz'", "T", "é"])), "RA": "nan"}
+    text = "".join(f"{name:8}= {value:>20}".ljust(80)[:80] for name, value in cards.items()) + "END".ljust(80)
     return text.encode("latin-1").ljust(2880) + bytes(draw(st.integers(0, 6000)))
 
 

@@ -24,7 +24,7 @@ from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
 from galgen.experiment import every_family
 from galgen.explorer.own import read
-from galgen.explorer.published import publish, verify
+from galgen.explorer.published import publish
 from galgen.runs import checkpoint
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError, printable
@@ -179,14 +179,15 @@ def a_hostile_set(data, good, folder):
 
 @examples(40)
 @given(data=st.data())
-def test_a_published_set_that_is_spoilt_is_told_or_draws_what_it_drew(good_set, tmp_path, data):
-    folder = tmp_path / "set"
+def test_a_published_set_that_is_spoilt_is_told_in_one_line_or_draws_what_it_drew(good_set, tmp_path, data):
+    folder, said = tmp_path / "set", io.StringIO()
     shutil.rmtree(folder, ignore_errors=True)
     kind = a_hostile_set(data, good_set, folder)
     store_module._SOUND.clear()
-    with in_bounds(), contextlib.suppress(GalgenError):
-        verify(folder)
-        assert kind in ("record", "file", "resealed bytes"), "what nothing can know may be another"
+    with in_bounds(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        code = main(["models", "verify", str(folder)])
+    assert code == 2 or kind in ("record", "file", "resealed bytes"), "what nothing can know may be another"
+    assert code == 0 or (str(folder) in said.getvalue() and said.getvalue().count("\n") == 1)
 
 
 @examples(40)
@@ -208,69 +209,18 @@ def test_a_data_set_that_is_spoilt_is_one_line(good_data, tmp_path, data):
     assert which in (None, meta) or codes[1] == 2, "verify reads both files"
 
 
-# One by one: what is given, and what the line must name
+# One by one
 
 
-def in_the_record(**changes):
-    def spoil(folder):
-        (path,) = folder.glob("*/*/record.json")
-        record = read_json(path)
-        for place, value in changes.items():
-            part = record if place in record else record["summary"]
-            part.pop(place) if value is None else part.update({place: value})
-        path.write_text(json.dumps(record))
-
-    return spoil
-
-
-def in_the_weights(change):
-    def spoil(folder):
-        (path,) = folder.glob("*/*/weights-*")
-        state = checkpoint.load(path)
-        change(state)
-        checkpoint.save(path, state)
-        resealed(folder)
-
-    return spoil
-
-
-def a_pipe(name):
-    def spoil(folder):
-        (path,) = folder.glob(name)
-        path.unlink()
-        os.mkfifo(path)
-
-    return spoil
-
-
-SETS = {
-    "NaN weights": (in_the_weights(lambda s: next(iter(s["net"].values())).fill_(torch.nan)), "not finite"),
-    "other strides": (
-        in_the_weights(lambda s: s.update(start=s["start"].mT)),
-        "not what it is said to be: its tensors have other names or shapes",
-    ),
-    "NaN means": (in_the_record(means=[float("nan")] * 8), "NaN is no JSON"),
-    "other means": (in_the_record(means=[0.9] * 8), "does not draw what it drew"),
-    "another key": (in_the_record(key="0" * 16), "its key is not that of its weights"),
-    "no profile": (in_the_record(profile="x"), "there is no profile 'x'"),
-    "another profile": (in_the_record(profile="laptop"), "its tensors have other names or shapes"),
-    "another folder": (
-        lambda folder: next(folder.glob("*/*")).rename(folder / "diffusion" / ("0" * 16)),
-        "that of",
-    ),
-    "pipe for weights": (a_pipe("*/*/weights-*"), "is missing"),
-}
-
-
-@pytest.mark.parametrize(("spoil", "told"), SETS.values(), ids=SETS)
-def test_what_is_wrong_with_a_published_set_is_named(good_set, tmp_path, capsys, spoil, told):
+def test_a_set_that_says_it_drew_something_else_is_told(good_set, tmp_path, capsys):
     shutil.copytree(good_set, tmp_path / "set")
-    spoil(tmp_path / "set")
+    (path,) = tmp_path.glob("set/*/*/record.json")
+    record = read_json(path)
+    record["summary"]["means"] = [0.9] * len(record["summary"]["means"])
+    write_json(path, record)
     store_module._SOUND.clear()
-    with in_bounds():
-        assert main(["models", "verify", str(tmp_path / "set")]) == 2
-    said = capsys.readouterr().err
-    assert told in said and str(tmp_path / "set") in said and said.count("\n") == 1
+    assert main(["models", "verify", str(tmp_path / "set")]) == 2
+    assert "does not draw what it drew" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["store", "store/new/deeper", ".", "other/diffusion/new"])

@@ -30,75 +30,6 @@ def write_fits(path, image, **header):
     fits.PrimaryHDU(image, fits.Header(header)).writeto(path)
 
 
-def write_sets(folder, sets, bands="grz", name="{id}_{band}.fits"):
-    for id_, cube in enumerate(sets):
-        for band, image in zip(bands, cube, strict=True):
-            write_fits(folder / name.format(id=id_, band=band), image)
-
-
-# What is imported
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "{id}_{band}.fits",
-        "{id}_{band}band.fits",
-        "{id}-{band}.fit",
-        "{band}/{id}.fits",
-        "{band}band/{id}.fits.gz",
-    ],
-)
-def test_fits_band_sets_go_through_the_one_preprocessing(tmp_path, name):
-    sets = flux(3, 3, 40, 40)
-    write_sets(tmp_path, sets, name=name)
-    found = import_images(tmp_path, size=16, crop=32)
-    assert np.array_equal(found.images, flux_to_gray(sets, size=16, crop=32))
-    assert list(found.catalogue["id"]) == ["0", "1", "2"]
-    assert found.dropped == {} and found.parameters["kind"] == "flux"
-
-
-def test_flux_is_cropped_to_64_by_default_and_bands_may_be_chosen(tmp_path):
-    sets = flux(2, 3, 70, 80)
-    write_sets(tmp_path, sets)
-    assert np.array_equal(import_images(tmp_path, size=32).images, flux_to_gray(sets, size=32, crop=64))
-    two = import_images(tmp_path, size=32, bands=("g", "z")).images
-    assert np.array_equal(two, flux_to_gray(sets[:, [0, 2]], size=32, crop=64))
-
-
-def test_one_fits_file_may_hold_all_bands_in_the_order_it_says(tmp_path):
-    cube = flux(1, 3, 32, 32)[0]
-    write_fits(tmp_path / "a.fits", cube[[2, 0, 1]], BANDS="zgr", RA=12.5, DEC=-3.25, SURVEY="LS DR10 ")
-    found = import_images(tmp_path, size=32, crop=32)
-    assert np.array_equal(found.images, flux_to_gray(cube[None], size=32, crop=32))
-    assert dict(found.catalogue[0]) == {
-        "id": "a",
-        "file": "a.fits",
-        "ra": 12.5,
-        "dec": -3.25,
-        "survey": "LS DR10",
-    }
-    assert found.parameters["surveys"] == ["LS DR10"]
-
-
-def test_frames_of_different_sizes_are_fine_where_a_crop_is_given(tmp_path):
-    small, large = flux(1, 1, 33, 35), flux(1, 1, 50, 41, seed=1)
-    write_fits(tmp_path / "small.fits", small[0, 0])
-    write_fits(tmp_path / "large.fits", large[0, 0])
-    found = import_images(tmp_path, size=16, crop=33, bands=list("r"))
-    assert np.array_equal(found.images[0], flux_to_gray(large, size=16, crop=33)[0])
-    assert np.array_equal(found.images[1], flux_to_gray(small, size=16, crop=33)[0])
-
-
-def test_npy_folders_of_flux_keep_their_order(tmp_path):
-    sets = flux(4, 3, 32, 32)
-    for i, cube in enumerate(sets):
-        np.save(tmp_path / f"galaxy{i}.npy", cube)
-    found = import_images(tmp_path, size=32, crop=32)
-    assert np.array_equal(found.images, flux_to_gray(sets, size=32, crop=32))
-    assert list(found.catalogue["id"]) == [f"galaxy{i}" for i in range(4)]
-
-
 def save(path, images, **columns):
     if path.suffix == ".npy":
         np.save(path, images)
@@ -111,10 +42,79 @@ def save(path, images, **columns):
                 file[name] = column.astype(h5py.string_dtype()) if column.dtype.kind == "U" else column
 
 
+# What is imported
+
+
+def sets(name):
+    """Writes a FITS file a band."""
+
+    def write(folder, cubes):
+        for i, cube in enumerate(cubes):
+            for band, plane in zip("grz", cube, strict=True):
+                write_fits(folder / name.format(id=i, band=band), plane)
+
+    return write
+
+
+def cubes_of_fits(folder, cubes):
+    for i, cube in enumerate(cubes):
+        write_fits(folder / f"{i}.fits", cube[[2, 0, 1]], BANDS="zgr")
+
+
+def npy(folder, cubes):
+    for i, cube in enumerate(cubes):
+        np.save(folder / f"{i}.npy", cube)
+
+
+def named(suffix, axis):
+    """Writes an array of five named bands, of which three are wanted."""
+
+    def write(folder, cubes):
+        five = cubes[:, [0, 1, 0, 2, 1]]
+        save(folder / f"a{suffix}", np.moveaxis(five, 1, axis), filters=np.array(list("gryzi")))
+        return folder / f"a{suffix}"
+
+    return write
+
+
+FORMS = {
+    name: sets(name)
+    for name in (
+        "{id}_{band}.fits", "{id}_{band}band.fits", "{id}-{band}.fit", "{band}/{id}.fits",
+        "{band}band/{id}.fits.gz",
+    )
+}  # fmt: skip
+FORMS |= {"cubes": cubes_of_fits, "npy": npy, "npz": named(".npz", 1), "h5, bands last": named(".h5", -1)}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_flux_of_every_form_goes_through_the_one_preprocessing(tmp_path, form):
+    cubes = flux(3, 3, 70, 80)
+    path = FORMS[form](tmp_path, cubes) or tmp_path
+    found = import_images(path, size=16, crop=32)
+    assert np.array_equal(found.images, flux_to_gray(cubes, size=16, crop=32))
+    assert list(found.catalogue["id"]) == ["0", "1", "2"]
+    assert found.dropped == {} and found.parameters["kind"] == "flux"
+    assert np.array_equal(import_images(path, size=32).images, flux_to_gray(cubes, size=32, crop=64))
+    if form not in ("npy", "cubes"):
+        two = import_images(path, size=32, bands=("g", "z")).images
+        assert np.array_equal(two, flux_to_gray(cubes[:, [0, 2]], size=32, crop=64))
+
+
+def test_what_the_header_says_of_an_object_is_kept_and_frames_may_differ_where_a_crop_is_given(tmp_path):
+    small, large = flux(1, 1, 33, 35), flux(1, 1, 50, 41, seed=1)
+    write_fits(tmp_path / "small.fits", small[0, 0], RA=12.5, DEC=-3.25, SURVEY="LS DR10 ")
+    write_fits(tmp_path / "large.fits", large[0, 0], RA=0.5, DEC=1.0, SURVEY="LS DR10")
+    found = import_images(tmp_path, size=16, crop=33, bands=list("r"))
+    assert np.array_equal(found.images[0], flux_to_gray(large, size=16, crop=33)[0])
+    known = {"id": "small", "file": "small.fits", "ra": 12.5, "dec": -3.25, "survey": "LS DR10"}
+    assert dict(found.catalogue[1]) == known and found.parameters["surveys"] == ["LS DR10"]
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5"])
 @pytest.mark.parametrize("layout", ["n H W", "n 1 H W", "n H W 1", "n 3 H W", "n H W 3"])
 def test_display_images_of_every_layout_come_through_unchanged(tmp_path, suffix, layout):
-    images = display(300, 8, 8)  # more than one block
+    images = display(300, 8, 8)
     stored = {
         "n H W": images,
         "n 1 H W": images[:, None],
@@ -134,8 +134,7 @@ def test_arrays_of_one_entry_an_image_become_columns(tmp_path, suffix):
     columns = {"ids": np.array(["b", "a", "ü"]), "z": np.array([0.1, 0.2, 0.3]), "other": np.arange(4)}
     save(path, display(3, 8, 8), **columns)
     found = import_images(path, size=8)
-    assert found.catalogue.colnames == ["id", "file", "z"]
-    assert list(found.catalogue["id"]) == ["b", "a", "ü"] and list(found.catalogue["z"]) == [0.1, 0.2, 0.3]
+    assert found.catalogue.colnames == ["id", "file", "z"] and list(found.catalogue["z"]) == [0.1, 0.2, 0.3]
     dataset = write_imported(tmp_path / "set", found, source="a", manifest="local")
     assert list(dataset.catalogue["id"]) == ["b", "a", "ü"]
 
@@ -152,15 +151,11 @@ def test_floats_in_0_to_1_are_display_images_and_others_flux_unless_said(tmp_pat
         import_images(tmp_path / "b.npy", size=16, kind="display")
 
 
-def test_flux_arrays_may_have_their_bands_first_or_last_and_named(tmp_path):
-    cubes = flux(3, 5, 32, 32)
-    chosen = flux_to_gray(cubes[:, [0, 1, 3]], size=32, crop=32)
-    np.savez(tmp_path / "first.npz", flux=cubes, filters=np.array(list("grizy")))
-    np.savez(tmp_path / "last.npz", flux=np.moveaxis(cubes, 1, -1), bands=np.array(list("grizy")))
-    np.savez(tmp_path / "one.npz", flux=cubes[0], filters=np.array(list("grizy")))
-    assert np.array_equal(import_images(tmp_path / "first.npz", size=32, crop=32).images, chosen)
-    assert np.array_equal(import_images(tmp_path / "last.npz", size=32, crop=32).images, chosen)
-    assert np.array_equal(import_images(tmp_path / "one.npz", size=32, crop=32).images, chosen[:1])
+def test_one_scene_of_named_bands_is_one_object(tmp_path):
+    cube = flux(1, 5, 32, 32)
+    np.savez(tmp_path / "one.npz", flux=cube[0], bands=np.array(list("grizy")))
+    found = import_images(tmp_path / "one.npz", size=32, crop=32)
+    assert np.array_equal(found.images, flux_to_gray(cube[:, [0, 1, 3]], size=32, crop=32))
 
 
 def test_the_sky_is_the_median_of_the_frame_of_each_band(tmp_path):
@@ -176,58 +171,43 @@ def test_the_sky_is_the_median_of_the_frame_of_each_band(tmp_path):
         import_images(tmp_path / "a.npy", size=20, crop=20)
 
 
-def test_pictures_are_imported_and_colour_only_on_request(tmp_path):
+def test_pictures_are_imported_by_area_and_colour_only_on_request(tmp_path):
     gray, colour = display(1, 12, 12)[0], display(1, 12, 12, 3, seed=1)[0]
     Image.fromarray(gray).save(tmp_path / "a.png")
-    Image.fromarray(np.repeat(gray[..., None], 3, axis=-1)).save(tmp_path / "b.png")
-    opaque = np.dstack([gray, gray, gray, np.full_like(gray, 255)])
-    Image.fromarray(opaque).save(tmp_path / "c.PNG")
-    assert np.array_equal(import_images(tmp_path, size=12).images, np.stack([gray] * 3)[:, None])
-    Image.fromarray(colour).save(tmp_path / "d.png")
-    with pytest.raises(GalgenError, match=r"d\.png: the image is in colour.*--gray"):
+    Image.fromarray(np.dstack([gray, gray, gray, np.full_like(gray, 255)])).save(tmp_path / "b.PNG")
+    assert np.array_equal(import_images(tmp_path, size=12).images, np.stack([gray] * 2)[:, None])
+    Image.fromarray(colour).save(tmp_path / "c.jpeg", quality=95)
+    with pytest.raises(GalgenError, match=r"c\.jpeg: the image is in colour.*--gray"):
         import_images(tmp_path, size=12)
-    found = import_images(tmp_path, size=12, gray=True)
-    assert np.array_equal(found.images[3, 0], np.rint(colour.mean(axis=-1)))
-
-
-def test_jpeg_is_read_and_resized_by_area(tmp_path):
-    Image.fromarray(np.repeat(np.repeat(display(1, 4, 4)[0], 16, 0), 16, 1)).save(
-        tmp_path / "a.jpeg", quality=95
-    )
-    with Image.open(tmp_path / "a.jpeg") as image:
-        pixels = np.asarray(image).reshape(4, 16, 4, 16).mean(axis=(1, 3))
-    assert np.array_equal(import_images(tmp_path, size=4).images[0, 0], np.rint(pixels))
+    with Image.open(tmp_path / "c.jpeg") as image:
+        pixels = np.asarray(image).mean(axis=-1).reshape(4, 3, 4, 3).mean(axis=(1, 3))
+    found = import_images(tmp_path, size=4, gray=True)
+    assert np.abs(found.images[2, 0] - pixels).max() <= 0.51
 
 
 # What is refused by name, while the rest is kept
 
 
 def test_bad_objects_are_refused_by_name_and_the_others_kept(tmp_path):
-    sets = flux(9, 3, 32, 32)
-    sets[1, 0, 16, 16] = np.nan
-    sets[2, 1, :10] = 0
-    sets[7] = 1e-9
-    write_sets(tmp_path, sets)
-    (tmp_path / "3_r.fits").unlink()
+    cubes = flux(8, 3, 32, 32)
+    cubes[1, 0, 16, 16] = np.nan
+    cubes[2] = 1e-9
+    sets("{id}_{band}.fits")(tmp_path, cubes)
     whole = (tmp_path / "4_g.fits").read_bytes()
+    for name in ("3_r", "4_g", "5_z", "6_g", "7_g"):
+        (tmp_path / f"{name}.fits").unlink()
     (tmp_path / "4_g.fits").write_bytes(whole[:3500])
     (tmp_path / "5_z.fits").write_bytes(b"<html>Too many requests</html>" * 200)
-    (tmp_path / "6_g.fits").unlink()
     write_fits(tmp_path / "6_g.fits", flux(1, 31, 32)[0])
-    (tmp_path / "8_g.fits").unlink()
-    fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(tmp_path / "8_g.fits")
+    fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(tmp_path / "7_g.fits")
     found = import_images(tmp_path, size=16, crop=31)
-    assert list(found.catalogue["id"]) == ["0", "2"]
-    reasons = dict(found.refused)
-    assert reasons["1"] == "pixels not finite"
-    assert reasons["3"].startswith("band r is missing")
-    assert reasons["4"].startswith("damaged FITS file: 4_g.fits")
-    assert reasons["5"].startswith("damaged FITS file: 5_z.fits")
-    assert reasons["6"].startswith("the bands do not match")
-    assert reasons["7"].startswith("blank")
-    assert reasons["8"].startswith("no image in the FITS file")
+    assert list(found.catalogue["id"]) == ["0"]
+    reasons = ["pixels not finite", "blank", "band r is missing", "damaged FITS file: 4_g.fits"]
+    reasons += ["damaged FITS file: 5_z.fits", "the bands do not match", "no image in the FITS file"]
+    for (name, told), number, reason in zip(found.refused, "1234567", reasons, strict=True):
+        assert name == number and told.startswith(reason)
     assert found.dropped["damaged FITS file"] == 2 and sum(found.dropped.values()) == 7
-    with pytest.raises(GalgenError, match=r"7 of 9 objects cannot be used\. 1: pixels not finite; 3: band r"):
+    with pytest.raises(GalgenError, match=r"7 of 8 objects cannot be used\. 1: pixels not finite; 2: blank"):
         import_images(tmp_path, size=16, crop=31, strict=True)
 
 
@@ -439,35 +419,13 @@ def test_the_real_galaxies_come_with_their_ids_and_pixels():
 
 
 @real
-def test_the_incomplete_decam_object_is_refused_by_name():
+def test_real_frames_that_are_not_fit_are_refused_by_name():
     options = {"bands": ["g", "r"], "subtract_sky": True, "stretch": 1000.0}
-    found = import_images(REAL / "fits" / "decam_gr", size=64, **options)
-    assert [name for name, _ in found.refused] == ["731"] and "band r is missing" in found.refused[0][1]
-    assert list(found.catalogue["id"]) == ["132", "150", "190", "360"]
-    assert 358 < found.catalogue["ra"][0] < 359
-    whole = import_images(REAL / "fits" / "decam_gr", size=64, crop=256, **options)
-    assert whole.dropped == {"pixels not finite": 2, "band r is missing": 1}
-    with pytest.raises(GalgenError, match="saturated"):
-        import_images(REAL / "fits" / "decam_gr", size=64, bands=list("gr"))
-
-
-@real
-def test_single_band_frames_of_odd_sizes_are_cropped_and_the_unfit_are_named():
+    found = import_images(REAL / "fits" / "decam_gr", size=64, crop=256, **options)
+    assert found.dropped == {"pixels not finite": 2, "band r is missing": 1}
     found = import_images(REAL / "fits" / "sdss_r", size=25, crop=50, bands=list("r"), subtract_sky=True)
-    assert len(found.images) == 8
-    assert found.dropped == {
+    assert len(found.images) == 8 and found.dropped == {
         "8-bit pixels, a display image and not flux": 2,
         "more than 30% zeros": 1,
         "smaller than the crop of 50 pixels": 1,
     }
-
-
-@real
-def test_one_scene_in_five_bands_is_one_object():
-    path = REAL / "fits" / "hsc_grizy" / "scarlet_hsc_cosmos.npz"
-    with pytest.raises(GalgenError, match="choose one with --key"):
-        import_images(path, size=32)
-    found = import_images(path, size=57, crop=57, key="images")
-    with np.load(path) as archive:
-        cube = archive["images"][None, [0, 1, 3]]
-    assert np.array_equal(found.images, flux_to_gray(cube, size=57, crop=57))
