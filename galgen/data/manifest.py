@@ -23,9 +23,9 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 def _split(names: object) -> object:
     """Names with commas between, as a command line has them, one by one."""
-    given = [names] if isinstance(names, str) else names
-    texts = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
-    return tuple(part for name in given for part in name.split(",")) if texts else names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return names
+    return tuple(part for name in names for part in name.split(","))
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
