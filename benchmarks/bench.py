@@ -92,7 +92,7 @@ def step_of(
 ) -> dict:
     """A training step beside that of a peer, which is given the images and the settings, in one precision."""
     made, images, experiment = learner(family, profile, batch, precision, **settings)
-    work = batch * costs.flops(made, images[:2], batch)
+    work = batch * costs.of_step(made, images[:2], batch)[0]
     generator, theirs = torch.Generator().manual_seed(0), peer(images, experiment)
 
     def in_precision() -> object:

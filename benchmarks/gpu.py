@@ -90,7 +90,7 @@ def counted(experiment) -> dict:
     settings, trainings, side = experiment.settings, experiment.trainings(), experiment.image_size
     some = np.random.default_rng(0).integers(0, 256, (2, 1, side, side), np.uint8)
     learner = learner_of(experiment, some)
-    each = costs.flops(learner, torch.from_numpy(some).float() / 255, settings.batch_size)
+    each = costs.of_step(learner, torch.from_numpy(some).float() / 255, settings.batch_size)[0]
     shown = sum(settings.images_shown(training.N) for training in trainings)
     found = {"trainings": len(trainings), "images": shown, "gflop_an_image": each / 1e9}
     return found | {

@@ -156,18 +156,18 @@ def profile(name: str) -> Profile:
     return PROFILES[whole] if whole == name else _trial(PROFILES[whole])
 
 
-class Parameters(Closed, strict=True):
-    """The parameters of every chapter, JSON values all of them.
+class Parameters(Closed):
+    """The parameters of every chapter, JSON values all of them, and of every command that asks for models.
 
     Attributes:
-        profile: Name of a profile (`galgen.config`).
+        profile: Name of a profile.
         data: `simulated`, or the path of images or of a data set.
-        N: Training images of each model, growing, one number or several; None for those of the profile.
+        N: Training images of each model, growing, one number or several; by default those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
         precision: In which wide networks are trained; `auto` is bf16 where the machine multiplies it.
     """
 
-    profile: str = "laptop"
+    profile: str = Field("laptop", description="; ".join(f"{k}: {p.purpose}" for k, p in PROFILES.items()))
     data: str = "simulated"
     N: tuple[Annotated[int, Field(lt=2**32)], ...] | None = None
     seed: int = Field(0, ge=0, lt=2**32)  # a million times it is still a seed of torch
@@ -192,8 +192,8 @@ class Parameters(Closed, strict=True):
         return found
 
     def options(self) -> list[str]:
-        """The same as options of the command line."""
-        given = ["--profile", self.profile, "--data", self.data, "--seed", str(self.seed)]
+        """The same as options of the command line; a path may begin with a hyphen."""
+        given = ["--profile", self.profile, f"--data={self.data}", "--seed", str(self.seed)]
         given += ["--precision", self.precision]
         return given + (["--N", *map(str, self.N)] if self.N else [])
 
@@ -216,4 +216,4 @@ class Parameters(Closed, strict=True):
         if unknown := sorted(set(given) - set(cls.model_fields)):
             known = ", ".join(cls.model_fields)
             raise GalgenError(f"unknown parameter {', '.join(unknown)}; the parameters are {known}")
-        return checked(cls, given, "parameters")
+        return checked(cls, given, "parameters", strict=True)

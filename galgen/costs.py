@@ -36,16 +36,11 @@ class _Flops(TorchDispatchMode):
         return result
 
 
-def flops(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
-    """FLOPs for each image of a step of so many; learns nothing from the images (B, 1, H, W), B > 1."""
-    return of_step(learner, images, batch_size)[0]
-
-
 def of_step(learner: Learner, images: torch.Tensor, batch_size: int) -> tuple[float, float]:
-    """FLOPs for each image, as `flops`, and bytes for each that are kept for the backward pass.
+    """FLOPs for each image of a step of so many, and bytes for each that are kept for the backward pass.
 
     Steps of one and of B images tell apart what each image costs, and what a step costs whatever its images:
-    Muon's iterations.
+    Muon's iterations. Nothing is learnt from the images (B, 1, H, W), B > 1.
     """
     counts = []
     for part in (images[:1], images):

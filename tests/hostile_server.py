@@ -99,74 +99,55 @@ class _Handler(BaseHTTPRequestHandler):
         """The test's output is not a server log."""
 
 
+def fault(act: Callable, times: float = float("inf")) -> Callable:
+    """A fault of the first so many answers about an object; `act` takes the handler and the good content."""
+
+    def answered(handler, content, attempt):
+        if attempt <= times:
+            act(handler, content)
+        return attempt <= times
+
+    return answered
+
+
 def status(code: int, times: float = float("inf"), **headers: str) -> Callable:
-    def fault(handler, content, attempt):
-        if attempt > times:
-            return False
-        handler.answer(code, b"no", **headers)
-        return True
-
-    return fault
+    return fault(lambda handler, content: handler.answer(code, b"no", **headers), times)
 
 
-def body(make: Callable[[bytes], bytes], times: float = float("inf")) -> Callable:
-    def fault(handler, content, attempt):
-        if attempt > times:
-            return False
-        handler.answer(200, make(content))
-        return True
-
-    return fault
+def body(make: Callable[[bytes], bytes]) -> Callable:
+    return fault(lambda handler, content: handler.answer(200, make(content)))
 
 
-def truncated(times: float = float("inf")) -> Callable:
-    def fault(handler, content, attempt):
-        if attempt > times:
-            return False
-        handler.answer(200, content[: len(content) // 2], length=len(content))
-        handler.close_connection = True
-        return True
+def cut_off(share: float, seconds: float = 0.0) -> Callable:
+    """A part of the content, and then the end, or seconds of nothing."""
 
-    return fault
-
-
-def stalled(seconds: float, times: float = float("inf")) -> Callable:
-    def fault(handler, content, attempt):
-        if attempt > times:
-            return False
-        handler.answer(200, content[:1000], length=len(content))
+    def act(handler, content):
+        handler.answer(200, content[: int(share * len(content))], length=len(content))
         time.sleep(seconds)
         handler.close_connection = True
-        return True
 
-    return fault
+    return fault(act)
 
 
-def trickling(pause: float, times: float = float("inf")) -> Callable:
-    def fault(handler, content, attempt):
-        if attempt > times:
-            return False
+def trickling(pause: float) -> Callable:
+    def act(handler, content):
         handler.answer(200, length=len(content))
         for i in range(len(content)):
             handler.wfile.write(content[i : i + 1])
             handler.wfile.flush()
             time.sleep(pause)
-        return True
 
-    return fault
+    return fault(act)
 
 
 def reset(times: float = float("inf")) -> Callable:
-    def fault(handler, content, attempt):
-        if attempt > times:
-            return False
+    def act(handler, content):
         # With a linger time of zero, close sends RST instead of FIN.
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         handler.connection.shutdown(socket.SHUT_RD)
         handler.close_connection = True
-        return True
 
-    return fault
+    return fault(act, times)
 
 
 @contextmanager

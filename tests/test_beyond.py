@@ -1,17 +1,11 @@
 """Pictures and sentences of what `make beyond` keeps, of records made by hand."""
 
-import json
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from galgen.compare.calibrated import STATISTICS
 from galgen.figures import beyond
-
-
-def estimate(value, n=9):
-    return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
 
 
 def memorizer(n, close, against="training set", far=1):
@@ -45,16 +39,6 @@ def closed():
     plt.close("all")
 
 
-def test_nothing_is_shown_where_nothing_was_made_and_the_note_says_whose_numbers_these_are(tmp_path):
-    assert beyond.committed("distances", tmp_path) == {}
-    made = {"profile": "laptop", "date": "2026-11-26", "commit": "0123456789ab", "minutes": 3.2}
-    (tmp_path / "beyond.json").write_text(
-        json.dumps({"simulated": {"distances": made}, "real": {"others": made}})
-    )
-    assert list(found := beyond.committed("distances", tmp_path)) == ["simulated"]
-    assert beyond.note(found) == ("committed: profile laptop · simulated, 2026-11-26, commit 01234567, 3 min")
-
-
 def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
     figure = beyond.verdict_figure(DISTANCES, "held-out galaxies")
     axis, _ = figure.axes
@@ -66,22 +50,18 @@ def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
     assert axis.patch.get_hatch(), "white would say that what was not measured is of one density"
 
 
-def test_the_answer_says_when_a_memorizer_is_seen_and_how_many_models_differ():
-    said = beyond.distances_answer({"simulated": DISTANCES})
-    assert "of the models 2 of 3 in pixels and 1 of 1 in features differ from galaxies" in said
-    assert (
-        "a memorizer of 100 images is given away by 1 of 8 sets of 10 draws and by 8 of 8 sets of 100" in said
-    )
+def cells(table):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.data.splitlines()]
+
+
+def test_the_table_says_when_a_memorizer_is_seen_and_how_many_models_differ():
+    *_, row = cells(beyond.distances_table({"simulated": DISTANCES}))
+    assert row[:3] == ["simulated", "2 of 3", "1 of 1"]
+    assert [cell.split(",")[0] for cell in row[3:]] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
 
 
 def test_galaxies_that_are_found_by_chance_are_counted_and_named():
-    said = beyond.chance_answer({"x": DISTANCES})
-    assert "0 of 7 have p < 0.05, 0.3 would by chance (none)" in said
     odd = {"records": [*DISTANCES["records"], record("training images", "MMD", 1.0, 0.005)]}
-    assert "1 of 8 have p < 0.05" in (said := beyond.chance_answer({"x": odd}))
-    assert "training images, MMD of pixels: too close, p 0.01" in said
-
-
-def test_values_are_estimates_or_means_with_their_range():
-    first, second = beyond.values([{"v": estimate(0.5)}, {"v": [1.0, 2.0, 6.0]}], "v")
-    assert first.high == 0.6 and (second.value, second.low, second.high, second.n) == (3.0, 1.0, 6.0, 3)
+    *_, none, one = cells(beyond.chance_table({"x": DISTANCES, "y": odd}))
+    assert none[:2] == ["x", "0 of 7"] and none[3] == "none"
+    assert one[:3] == ["y", "1 of 8", "0.4"] and one[3] == "training images, MMD of pixels: too close, p 0.01"

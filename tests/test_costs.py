@@ -43,7 +43,7 @@ class Matrices:
 def test_flops_of_a_step_are_shared_by_the_images_of_a_batch():
     each, step = 2 * 16 * 9 * 4, 2 * 8**3
     for batch_size in (1, 2, 16):
-        found = costs.flops(Matrices(), torch.zeros(2, 1, 4, 4), batch_size)
+        found = costs.of_step(Matrices(), torch.zeros(2, 1, 4, 4), batch_size)[0]
         assert found == pytest.approx(each + step / batch_size)
 
 
@@ -69,27 +69,23 @@ def test_memory_of_a_training_grows_with_its_batch():
     assert 500 < small < 600 and large > small + 100
 
 
-def test_what_just_fits_may_start(room):
+@pytest.mark.parametrize(
+    ("has", "says"),
+    [
+        (
+            {"disk": 131},
+            r"2 models .* 132 MB in store, a margin included, and 131 MB .*fewer N.*GALGEN_STORE",
+        ),
+        ({"memory": 899}, r"gan-N8-A0-0 needs about 900 MB of memory, and 899 MB"),
+    ],
+)
+def test_what_just_fits_may_start_and_what_does_not_is_refused_with_the_ways_out(room, has, says):
     room(disk=1.2 * 110, memory=900)
     costs.check("store", PLAN)
-
-
-def test_too_small_a_disk_is_refused_with_the_sum_of_the_trainings_and_the_ways_out(room):
-    room(disk=131)
-    says = r"2 models .* 132 MB in store, a margin included, and 131 MB .*fewer N.*GALGEN_STORE"
+    room(**has)
     with pytest.raises(GalgenError, match=says):
         costs.check("store", PLAN)
     costs.check("store", PLAN[:1])
-
-
-def test_too_little_memory_is_refused_with_the_largest_training(room):
-    room(memory=899)
-    with pytest.raises(GalgenError, match=r"gan-N8-A0-0 needs about 900 MB of memory, and 899 MB"):
-        costs.check("store", PLAN)
-    costs.check("store", PLAN[:1])
-
-
-def test_where_nothing_is_to_be_trained_nothing_is_refused(room):
     room(disk=0, memory=0)
     costs.check("store", [])
 

@@ -6,19 +6,17 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
-from astropy.io import fits
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from test_anything import examples, in_bounds, mutated
 
 from galgen.cli import main
 from galgen.config import Parameters
@@ -26,7 +24,7 @@ from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
 from galgen.experiment import every_family
 from galgen.explorer.own import read
-from galgen.explorer.published import publish, verify
+from galgen.explorer.published import publish
 from galgen.runs import checkpoint
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError, printable
@@ -36,17 +34,6 @@ from workflow.book.pages import rendered
 
 PARAMETERS = Parameters(profile="smoke", N=12)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16), np.uint8)
-
-
-def examples(count):
-    """So many of an invented input."""
-    return settings(
-        max_examples=count,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +59,6 @@ def good_data(tmp_path_factory):
     return write_imported(
         folder / "set", import_images(folder / "a.npz", size=16), source="a", manifest="local"
     ).directory
-
-
-@contextlib.contextmanager
-def in_time(seconds=20):
-    """Ends what hangs."""
-    signal.alarm(seconds)
-    yield
-    signal.alarm(0)
 
 
 # Mutations
@@ -119,24 +98,13 @@ def of_json(draw, value):
     return value
 
 
-def mutated(draw, content):
-    """Some bytes of a file replaced, taken out or put in, or the rest cut off; mostly of its header."""
-    before, content = content, bytearray(content)
-    for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(0, 400) | st.integers(0, len(content)))
-        kind, new = draw(st.sampled_from(["replace", "insert", "cut", "delete"])), draw(st.binary(max_size=9))
-        end = {"insert": place, "cut": len(content)}.get(kind, place + len(new))
-        content[place:end] = new if kind in ("replace", "insert") else b""
-    return bytes(content) + b"x" * (content == before)
-
-
 def spoil_file(draw, path):
     """Something else in the place of a file, or a few of its bytes."""
     kind = draw(st.sampled_from(["bytes", "bytes", "bytes", "none", "folder", "pipe", "link"]))
     content = path.read_bytes()
     path.unlink()
     if kind == "bytes":
-        path.write_bytes(mutated(draw, content))
+        path.write_bytes(draw(mutated(st.just(content))))
     elif kind == "folder":
         path.mkdir()
     elif kind == "pipe":
@@ -204,127 +172,58 @@ def a_hostile_set(data, good, folder):
         if kind == "weights":
             spoil_weights(data.draw, weights)
         else:
-            weights.write_bytes(mutated(data.draw, weights.read_bytes()))
+            weights.write_bytes(data.draw(mutated(st.just(weights.read_bytes()))))
         resealed(folder)
     return kind
 
 
-COUNTS = (40, pytest.param(500, marks=pytest.mark.slow))  # the same at each run, and others
-
-
-@pytest.mark.parametrize("count", COUNTS)
-def test_a_published_set_that_is_spoilt_is_told_or_draws_what_it_drew(good_set, tmp_path, count):
-    @examples(count)
-    @given(st.data())
-    def hostile(data):
-        folder = tmp_path / "set"
-        shutil.rmtree(folder, ignore_errors=True)
-        kind = a_hostile_set(data, good_set, folder)
-        store_module._SOUND.clear()
-        with in_time(), contextlib.suppress(GalgenError):
-            verify(folder)
-            assert kind in ("record", "file", "resealed bytes"), "what nothing can know may be another"
-
-    hostile()
-
-
-@pytest.mark.parametrize("count", COUNTS)
-def test_a_data_set_that_is_spoilt_is_one_line(good_data, tmp_path, count):
-    @examples(count)
-    @given(st.data())
-    def hostile(data):
-        folder, codes = tmp_path / "set", []
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(good_data, folder)
-        meta, said = folder / "meta.json", io.StringIO()
-        which = data.draw(st.sampled_from([None, *sorted(folder.iterdir())]))
-        if which:
-            spoil_file(data.draw, which)
-        else:
-            meta.write_text(json.dumps(data.draw(of_json(read_json(meta)))))
-        for command in ("info", "verify"):
-            with in_time(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-                codes.append(main(["data", command, str(folder)]))
-        assert set(codes) <= {0, 2} and said.getvalue().count("\n") == codes.count(2)
-        assert which in (None, meta) or codes[1] == 2, "verify reads both files"
-
-    hostile()
-
-
-# One by one: what is given, and what the line must name
-
-
-def in_the_record(**changes):
-    def spoil(folder):
-        (path,) = folder.glob("*/*/record.json")
-        record = read_json(path)
-        for place, value in changes.items():
-            part = record if place in record else record["summary"]
-            part.pop(place) if value is None else part.update({place: value})
-        path.write_text(json.dumps(record))
-
-    return spoil
-
-
-def in_the_weights(change):
-    def spoil(folder):
-        (path,) = folder.glob("*/*/weights-*")
-        state = checkpoint.load(path)
-        change(state)
-        checkpoint.save(path, state)
-        resealed(folder)
-
-    return spoil
-
-
-def a_pipe(name):
-    def spoil(folder):
-        (path,) = folder.glob(name)
-        path.unlink()
-        os.mkfifo(path)
-
-    return spoil
-
-
-SETS = {
-    "NaN weights": (in_the_weights(lambda s: next(iter(s["net"].values())).fill_(torch.nan)), "not finite"),
-    "other strides": (
-        in_the_weights(lambda s: s.update(start=s["start"].mT)),
-        "not what it is said to be: its tensors have other names or shapes",
-    ),
-    "NaN means": (in_the_record(means=[float("nan")] * 8), "NaN is no JSON"),
-    "other means": (in_the_record(means=[0.9] * 8), "does not draw what it drew"),
-    "no checksums": (in_the_record(sha256={}), "its key is not that of its weights"),
-    "no params": (in_the_record(params=None), "params: Field required"),
-    "no data": (in_the_record(data=None), "data: Field required"),
-    "another key": (in_the_record(key="0" * 16), "its key is not that of its weights"),
-    "a path": (in_the_record(images_shown="../../x"), "summary.images_shown"),
-    "no profile": (in_the_record(profile="x"), "there is no profile 'x'"),
-    "another profile": (in_the_record(profile="laptop"), "its tensors have other names or shapes"),
-    "no family": (in_the_record(kind="onset"), "kind: Input should be"),
-    "another folder": (
-        lambda folder: next(folder.glob("*/*")).rename(folder / "diffusion" / ("0" * 16)),
-        "that of",
-    ),
-    "a pipe for a record": (a_pipe("*/*/record.json"), "no regular file"),
-    "pipe for weights": (a_pipe("*/*/weights-*"), "is missing"),
-}
-
-
-@pytest.mark.parametrize(("spoil", "told"), SETS.values(), ids=SETS)
-def test_what_is_wrong_with_a_published_set_is_named(good_set, tmp_path, capsys, spoil, told):
-    shutil.copytree(good_set, tmp_path / "set")
-    spoil(tmp_path / "set")
+@examples(40)
+@given(data=st.data())
+def test_a_published_set_that_is_spoilt_is_told_in_one_line_or_draws_what_it_drew(good_set, tmp_path, data):
+    folder, said = tmp_path / "set", io.StringIO()
+    shutil.rmtree(folder, ignore_errors=True)
+    kind = a_hostile_set(data, good_set, folder)
     store_module._SOUND.clear()
-    with in_time():
-        assert main(["models", "verify", str(tmp_path / "set")]) == 2
-    said = capsys.readouterr().err
-    assert told in said and str(tmp_path / "set") in said and said.count("\n") == 1
+    with in_bounds(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        code = main(["models", "verify", str(folder)])
+    assert code == 2 or kind in ("record", "file", "resealed bytes"), "what nothing can know may be another"
+    assert code == 0 or (str(folder) in said.getvalue() and said.getvalue().count("\n") == 1)
 
 
-@pytest.mark.parametrize(
-    "place", ["store", "store/diffusion", "store/new/deeper", ".", "other", "other/diffusion/new"]
-)
+@examples(40)
+@given(data=st.data())
+def test_a_data_set_that_is_spoilt_is_one_line(good_data, tmp_path, data):
+    folder, codes = tmp_path / "set", []
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(good_data, folder)
+    meta, said = folder / "meta.json", io.StringIO()
+    which = data.draw(st.sampled_from([None, *sorted(folder.iterdir())]))
+    if which:
+        spoil_file(data.draw, which)
+    else:
+        meta.write_text(json.dumps(data.draw(of_json(read_json(meta)))))
+    for command in ("info", "verify"):
+        with in_bounds(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            codes.append(main(["data", command, str(folder)]))
+    assert set(codes) <= {0, 2} and said.getvalue().count("\n") == codes.count(2)
+    assert which in (None, meta) or codes[1] == 2, "verify reads both files"
+
+
+# One by one
+
+
+def test_a_set_that_says_it_drew_something_else_is_told(good_set, tmp_path, capsys):
+    shutil.copytree(good_set, tmp_path / "set")
+    (path,) = tmp_path.glob("set/*/*/record.json")
+    record = read_json(path)
+    record["summary"]["means"] = [0.9] * len(record["summary"]["means"])
+    write_json(path, record)
+    store_module._SOUND.clear()
+    assert main(["models", "verify", str(tmp_path / "set")]) == 2
+    assert "does not draw what it drew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["store", "store/new/deeper", ".", "other/diffusion/new"])
 def test_models_are_not_published_into_a_store_of_trainings(experiment, tmp_path, place):
     for kind in ("dataset", "diffusion"):
         for each in ("store", "other"):
@@ -389,12 +288,10 @@ def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch, ca
 @pytest.mark.parametrize(
     ("ids", "known"),
     [
-        (["#a", "b", "c"], ["#a", "b", "c"]),
         (["a", "#b", "# %ECSV"], ["a", "#b", "# %ECSV"]),
         (["a b", ' "q', "é,銀"], ["a b", '"q', "é,銀"]),
         (["a\nb", "\x1b[3m", "\u202e"], [r"a\nb", r"\x1b[3m", r"\u202e"]),
         ([b"\xff", b"b", b"c"], [r"\xff", "b", "c"]),
-        (["a", "b", "a"], "the id 'a' names no galaxy or more than one"),
         (["a", " ", "b"], "the id '' names no galaxy or more than one"),
     ],
 )
@@ -427,35 +324,7 @@ def test_a_refused_import_leaves_no_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# Files and names
-
-
-def test_pixels_that_lie_in_other_files_are_refused(tmp_path):
-    (tmp_path / "secret").write_bytes(bytes(range(192)))
-    with h5py.File(tmp_path / "external.h5", "w") as file:
-        file.create_dataset("x", (3, 8, 8), "u1", external=[(str(tmp_path / "secret"), 0, 192)])
-    with h5py.File(tmp_path / "virtual.h5", "w") as file:
-        layout = h5py.VirtualLayout((3, 8, 8), "u1")
-        layout[:] = h5py.VirtualSource("external.h5", "x", (3, 8, 8))
-        file.create_virtual_dataset("x", layout)
-    for name in ("external.h5", "virtual.h5"):
-        with pytest.raises(GalgenError, match=f"{name}, 'x' lies in other files"):
-            import_images(tmp_path / name, size=8)
-
-
-def test_of_millions_of_images_that_were_never_written_a_thousand_are_read(tmp_path):
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("x", (2**21, 8, 8), "f4", chunks=(9, 8, 8))
-    with in_time(60), pytest.raises(GalgenError, match="1000 of 1000 objects cannot be used"):
-        import_images(tmp_path / "a.h5", size=8)
-
-
-def test_a_number_in_the_place_of_bands_refuses_that_object_alone(tmp_path):
-    cube = np.random.default_rng(0).normal(0.05, 0.3, (3, 16, 16)).astype(np.float32)
-    for name, bands in (("a", "grz"), ("b", 1), ("c", True)):
-        fits.PrimaryHDU(cube, fits.Header({"BANDS": bands})).writeto(tmp_path / f"{name}.fits")
-    found = import_images(tmp_path, size=16, crop=16)
-    assert [name for name, _ in found.refused] == ["b", "c"]
+# Names
 
 
 @pytest.mark.parametrize(
@@ -479,19 +348,9 @@ def test_no_text_steers_the_terminal_or_the_page(capsys):
     assert not {"\u202e", "\x1b", "\u2066"} & set(rendered("runs.html.j2", rows=rows))
 
 
-@pytest.mark.parametrize(
-    ("command", "told"),
-    [
-        (["data", "prepare", "--profile", "smoke", "--data", ""], "data '' is no path that exists"),
-        (["data", "prepare", "--profile", "smoke", "--data", "~nobody-at-all/x"], "is no path that exists"),
-        (["plan", "--profile", "smoke"], "TQDM_MININTERVAL: could not convert string to float: 'x'"),
-    ],
-)
-def test_what_is_given_is_named_in_one_line(tmp_path, command, told):
-    environment = os.environ | {
-        "GALGEN_STORE": str(tmp_path),
-        "TQDM_MININTERVAL": "x" * (command[0] == "plan") or "1",
-    }
-    call = [sys.executable, "-m", "galgen", *command]
+def test_a_variable_of_the_environment_is_named_in_one_line(tmp_path):
+    environment = os.environ | {"GALGEN_STORE": str(tmp_path), "TQDM_MININTERVAL": "x"}
+    call = [sys.executable, "-m", "galgen", "plan", "--profile", "smoke"]
     result = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 2 and told in result.stderr and result.stderr.count("\n") == 1
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "TQDM_MININTERVAL: could not convert string to float: 'x'" in result.stderr

@@ -1,6 +1,5 @@
 import os
 import pickle
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -31,75 +30,6 @@ def write_fits(path, image, **header):
     fits.PrimaryHDU(image, fits.Header(header)).writeto(path)
 
 
-def write_sets(folder, sets, bands="grz", name="{id}_{band}.fits"):
-    for id_, cube in enumerate(sets):
-        for band, image in zip(bands, cube, strict=True):
-            write_fits(folder / name.format(id=id_, band=band), image)
-
-
-# What is imported
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "{id}_{band}.fits",
-        "{id}_{band}band.fits",
-        "{id}-{band}.fit",
-        "{band}/{id}.fits",
-        "{band}band/{id}.fits.gz",
-    ],
-)
-def test_fits_band_sets_go_through_the_one_preprocessing(tmp_path, name):
-    sets = flux(3, 3, 40, 40)
-    write_sets(tmp_path, sets, name=name)
-    found = import_images(tmp_path, size=16, crop=32)
-    assert np.array_equal(found.images, flux_to_gray(sets, size=16, crop=32))
-    assert list(found.catalogue["id"]) == ["0", "1", "2"]
-    assert found.dropped == {} and found.parameters["kind"] == "flux"
-
-
-def test_flux_is_cropped_to_64_by_default_and_bands_may_be_chosen(tmp_path):
-    sets = flux(2, 3, 70, 80)
-    write_sets(tmp_path, sets)
-    assert np.array_equal(import_images(tmp_path, size=32).images, flux_to_gray(sets, size=32, crop=64))
-    two = import_images(tmp_path, size=32, bands=("g", "z")).images
-    assert np.array_equal(two, flux_to_gray(sets[:, [0, 2]], size=32, crop=64))
-
-
-def test_one_fits_file_may_hold_all_bands_in_the_order_it_says(tmp_path):
-    cube = flux(1, 3, 32, 32)[0]
-    write_fits(tmp_path / "a.fits", cube[[2, 0, 1]], BANDS="zgr", RA=12.5, DEC=-3.25, SURVEY="LS DR10 ")
-    found = import_images(tmp_path, size=32, crop=32)
-    assert np.array_equal(found.images, flux_to_gray(cube[None], size=32, crop=32))
-    assert dict(found.catalogue[0]) == {
-        "id": "a",
-        "file": "a.fits",
-        "ra": 12.5,
-        "dec": -3.25,
-        "survey": "LS DR10",
-    }
-    assert found.parameters["surveys"] == ["LS DR10"]
-
-
-def test_frames_of_different_sizes_are_fine_where_a_crop_is_given(tmp_path):
-    small, large = flux(1, 1, 33, 35), flux(1, 1, 50, 41, seed=1)
-    write_fits(tmp_path / "small.fits", small[0, 0])
-    write_fits(tmp_path / "large.fits", large[0, 0])
-    found = import_images(tmp_path, size=16, crop=33, bands=list("r"))
-    assert np.array_equal(found.images[0], flux_to_gray(large, size=16, crop=33)[0])
-    assert np.array_equal(found.images[1], flux_to_gray(small, size=16, crop=33)[0])
-
-
-def test_npy_folders_of_flux_keep_their_order(tmp_path):
-    sets = flux(4, 3, 32, 32)
-    for i, cube in enumerate(sets):
-        np.save(tmp_path / f"galaxy{i}.npy", cube)
-    found = import_images(tmp_path, size=32, crop=32)
-    assert np.array_equal(found.images, flux_to_gray(sets, size=32, crop=32))
-    assert list(found.catalogue["id"]) == [f"galaxy{i}" for i in range(4)]
-
-
 def save(path, images, **columns):
     if path.suffix == ".npy":
         np.save(path, images)
@@ -112,10 +42,79 @@ def save(path, images, **columns):
                 file[name] = column.astype(h5py.string_dtype()) if column.dtype.kind == "U" else column
 
 
+# What is imported
+
+
+def sets(name):
+    """Writes a FITS file a band."""
+
+    def write(folder, cubes):
+        for i, cube in enumerate(cubes):
+            for band, plane in zip("grz", cube, strict=True):
+                write_fits(folder / name.format(id=i, band=band), plane)
+
+    return write
+
+
+def cubes_of_fits(folder, cubes):
+    for i, cube in enumerate(cubes):
+        write_fits(folder / f"{i}.fits", cube[[2, 0, 1]], BANDS="zgr")
+
+
+def npy(folder, cubes):
+    for i, cube in enumerate(cubes):
+        np.save(folder / f"{i}.npy", cube)
+
+
+def named(suffix, axis):
+    """Writes an array of five named bands, of which three are wanted."""
+
+    def write(folder, cubes):
+        five = cubes[:, [0, 1, 0, 2, 1]]
+        save(folder / f"a{suffix}", np.moveaxis(five, 1, axis), filters=np.array(list("gryzi")))
+        return folder / f"a{suffix}"
+
+    return write
+
+
+FORMS = {
+    name: sets(name)
+    for name in (
+        "{id}_{band}.fits", "{id}_{band}band.fits", "{id}-{band}.fit", "{band}/{id}.fits",
+        "{band}band/{id}.fits.gz",
+    )
+}  # fmt: skip
+FORMS |= {"cubes": cubes_of_fits, "npy": npy, "npz": named(".npz", 1), "h5, bands last": named(".h5", -1)}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_flux_of_every_form_goes_through_the_one_preprocessing(tmp_path, form):
+    cubes = flux(3, 3, 70, 80)
+    path = FORMS[form](tmp_path, cubes) or tmp_path
+    found = import_images(path, size=16, crop=32)
+    assert np.array_equal(found.images, flux_to_gray(cubes, size=16, crop=32))
+    assert list(found.catalogue["id"]) == ["0", "1", "2"]
+    assert found.dropped == {} and found.parameters["kind"] == "flux"
+    assert np.array_equal(import_images(path, size=32).images, flux_to_gray(cubes, size=32, crop=64))
+    if form not in ("npy", "cubes"):
+        two = import_images(path, size=32, bands=("g", "z")).images
+        assert np.array_equal(two, flux_to_gray(cubes[:, [0, 2]], size=32, crop=64))
+
+
+def test_what_the_header_says_of_an_object_is_kept_and_frames_may_differ_where_a_crop_is_given(tmp_path):
+    small, large = flux(1, 1, 33, 35), flux(1, 1, 50, 41, seed=1)
+    write_fits(tmp_path / "small.fits", small[0, 0], RA=12.5, DEC=-3.25, SURVEY="LS DR10 ")
+    write_fits(tmp_path / "large.fits", large[0, 0], RA=0.5, DEC=1.0, SURVEY="LS DR10")
+    found = import_images(tmp_path, size=16, crop=33, bands=list("r"))
+    assert np.array_equal(found.images[0], flux_to_gray(large, size=16, crop=33)[0])
+    known = {"id": "small", "file": "small.fits", "ra": 12.5, "dec": -3.25, "survey": "LS DR10"}
+    assert dict(found.catalogue[1]) == known and found.parameters["surveys"] == ["LS DR10"]
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5"])
 @pytest.mark.parametrize("layout", ["n H W", "n 1 H W", "n H W 1", "n 3 H W", "n H W 3"])
 def test_display_images_of_every_layout_come_through_unchanged(tmp_path, suffix, layout):
-    images = display(300, 8, 8)  # more than one block
+    images = display(300, 8, 8)
     stored = {
         "n H W": images,
         "n 1 H W": images[:, None],
@@ -135,8 +134,7 @@ def test_arrays_of_one_entry_an_image_become_columns(tmp_path, suffix):
     columns = {"ids": np.array(["b", "a", "ü"]), "z": np.array([0.1, 0.2, 0.3]), "other": np.arange(4)}
     save(path, display(3, 8, 8), **columns)
     found = import_images(path, size=8)
-    assert found.catalogue.colnames == ["id", "file", "z"]
-    assert list(found.catalogue["id"]) == ["b", "a", "ü"] and list(found.catalogue["z"]) == [0.1, 0.2, 0.3]
+    assert found.catalogue.colnames == ["id", "file", "z"] and list(found.catalogue["z"]) == [0.1, 0.2, 0.3]
     dataset = write_imported(tmp_path / "set", found, source="a", manifest="local")
     assert list(dataset.catalogue["id"]) == ["b", "a", "ü"]
 
@@ -153,15 +151,11 @@ def test_floats_in_0_to_1_are_display_images_and_others_flux_unless_said(tmp_pat
         import_images(tmp_path / "b.npy", size=16, kind="display")
 
 
-def test_flux_arrays_may_have_their_bands_first_or_last_and_named(tmp_path):
-    cubes = flux(3, 5, 32, 32)
-    chosen = flux_to_gray(cubes[:, [0, 1, 3]], size=32, crop=32)
-    np.savez(tmp_path / "first.npz", flux=cubes, filters=np.array(list("grizy")))
-    np.savez(tmp_path / "last.npz", flux=np.moveaxis(cubes, 1, -1), bands=np.array(list("grizy")))
-    np.savez(tmp_path / "one.npz", flux=cubes[0], filters=np.array(list("grizy")))
-    assert np.array_equal(import_images(tmp_path / "first.npz", size=32, crop=32).images, chosen)
-    assert np.array_equal(import_images(tmp_path / "last.npz", size=32, crop=32).images, chosen)
-    assert np.array_equal(import_images(tmp_path / "one.npz", size=32, crop=32).images, chosen[:1])
+def test_one_scene_of_named_bands_is_one_object(tmp_path):
+    cube = flux(1, 5, 32, 32)
+    np.savez(tmp_path / "one.npz", flux=cube[0], bands=np.array(list("grizy")))
+    found = import_images(tmp_path / "one.npz", size=32, crop=32)
+    assert np.array_equal(found.images, flux_to_gray(cube[:, [0, 1, 3]], size=32, crop=32))
 
 
 def test_the_sky_is_the_median_of_the_frame_of_each_band(tmp_path):
@@ -177,102 +171,69 @@ def test_the_sky_is_the_median_of_the_frame_of_each_band(tmp_path):
         import_images(tmp_path / "a.npy", size=20, crop=20)
 
 
-def test_pictures_are_imported_and_colour_only_on_request(tmp_path):
+def test_pictures_are_imported_by_area_and_colour_only_on_request(tmp_path):
     gray, colour = display(1, 12, 12)[0], display(1, 12, 12, 3, seed=1)[0]
     Image.fromarray(gray).save(tmp_path / "a.png")
-    Image.fromarray(np.repeat(gray[..., None], 3, axis=-1)).save(tmp_path / "b.png")
-    opaque = np.dstack([gray, gray, gray, np.full_like(gray, 255)])
-    Image.fromarray(opaque).save(tmp_path / "c.PNG")
-    assert np.array_equal(import_images(tmp_path, size=12).images, np.stack([gray] * 3)[:, None])
-    Image.fromarray(colour).save(tmp_path / "d.png")
-    with pytest.raises(GalgenError, match=r"d\.png: the image is in colour.*--gray"):
+    Image.fromarray(np.dstack([gray, gray, gray, np.full_like(gray, 255)])).save(tmp_path / "b.PNG")
+    assert np.array_equal(import_images(tmp_path, size=12).images, np.stack([gray] * 2)[:, None])
+    Image.fromarray(colour).save(tmp_path / "c.jpeg", quality=95)
+    with pytest.raises(GalgenError, match=r"c\.jpeg: the image is in colour.*--gray"):
         import_images(tmp_path, size=12)
-    found = import_images(tmp_path, size=12, gray=True)
-    assert np.array_equal(found.images[3, 0], np.rint(colour.mean(axis=-1)))
-
-
-def test_jpeg_is_read_and_resized_by_area(tmp_path):
-    Image.fromarray(np.repeat(np.repeat(display(1, 4, 4)[0], 16, 0), 16, 1)).save(
-        tmp_path / "a.jpeg", quality=95
-    )
-    with Image.open(tmp_path / "a.jpeg") as image:
-        pixels = np.asarray(image).reshape(4, 16, 4, 16).mean(axis=(1, 3))
-    assert np.array_equal(import_images(tmp_path, size=4).images[0, 0], np.rint(pixels))
+    with Image.open(tmp_path / "c.jpeg") as image:
+        pixels = np.asarray(image).mean(axis=-1).reshape(4, 3, 4, 3).mean(axis=(1, 3))
+    found = import_images(tmp_path, size=4, gray=True)
+    assert np.abs(found.images[2, 0] - pixels).max() <= 0.51
 
 
 # What is refused by name, while the rest is kept
 
 
 def test_bad_objects_are_refused_by_name_and_the_others_kept(tmp_path):
-    sets = flux(9, 3, 32, 32)
-    sets[1, 0, 16, 16] = np.nan
-    sets[2, 1, :10] = 0
-    sets[7] = 1e-9
-    write_sets(tmp_path, sets)
-    (tmp_path / "3_r.fits").unlink()
+    cubes = flux(8, 3, 32, 32)
+    cubes[1, 0, 16, 16] = np.nan
+    cubes[2] = 1e-9
+    sets("{id}_{band}.fits")(tmp_path, cubes)
     whole = (tmp_path / "4_g.fits").read_bytes()
+    for name in ("3_r", "4_g", "5_z", "6_g", "7_g"):
+        (tmp_path / f"{name}.fits").unlink()
     (tmp_path / "4_g.fits").write_bytes(whole[:3500])
     (tmp_path / "5_z.fits").write_bytes(b"<html>Too many requests</html>" * 200)
-    (tmp_path / "6_g.fits").unlink()
     write_fits(tmp_path / "6_g.fits", flux(1, 31, 32)[0])
-    (tmp_path / "8_g.fits").unlink()
-    fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(tmp_path / "8_g.fits")
+    fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(tmp_path / "7_g.fits")
     found = import_images(tmp_path, size=16, crop=31)
-    assert list(found.catalogue["id"]) == ["0", "2"]
-    reasons = dict(found.refused)
-    assert reasons["1"] == "pixels not finite"
-    assert reasons["3"].startswith("band r is missing")
-    assert reasons["4"].startswith("damaged FITS file: 4_g.fits")
-    assert reasons["5"].startswith("damaged FITS file: 5_z.fits")
-    assert reasons["6"].startswith("the bands do not match")
-    assert reasons["7"].startswith("blank")
-    assert reasons["8"].startswith("no image in the FITS file")
+    assert list(found.catalogue["id"]) == ["0"]
+    reasons = ["pixels not finite", "blank", "band r is missing", "damaged FITS file: 4_g.fits"]
+    reasons += ["damaged FITS file: 5_z.fits", "the bands do not match", "no image in the FITS file"]
+    for (name, told), number, reason in zip(found.refused, "1234567", reasons, strict=True):
+        assert name == number and told.startswith(reason)
     assert found.dropped["damaged FITS file"] == 2 and sum(found.dropped.values()) == 7
-    with pytest.raises(GalgenError, match=r"7 of 9 objects cannot be used\. 1: pixels not finite; 3: band r"):
+    with pytest.raises(GalgenError, match=r"7 of 8 objects cannot be used\. 1: pixels not finite; 2: blank"):
         import_images(tmp_path, size=16, crop=31, strict=True)
 
 
-def test_more_than_30_percent_zeros_are_refused(tmp_path):
-    sets = flux(2, 1, 20, 20)
-    sets[0, 0, :6] = 0
-    sets[1, 0, :7] = 0
-    np.save(tmp_path / "a.npy", sets)
-    found = import_images(tmp_path / "a.npy", size=20, crop=20, bands=list("r"))
-    assert found.refused == [("a.npy[1]", "more than 30% zeros")] and len(found.images) == 1
-
-
-def test_a_row_of_an_array_is_named_by_its_number(tmp_path):
-    cubes = flux(600, 3, 8, 8)
-    cubes[517, 2, 4, 4] = np.inf
+def test_a_row_of_an_array_is_named_by_its_number_and_30_percent_of_zeros_are_kept(tmp_path):
+    cubes = flux(300, 3, 10, 10)
+    cubes[217, 2, 4, 4] = np.inf
+    cubes[7, 1, :3], cubes[8, 1, :4] = 0, 0
     save(tmp_path / "a.h5", cubes)
-    found = import_images(tmp_path / "a.h5", size=8, crop=8)
-    assert found.refused == [("a.h5[517]", "pixels not finite")]
-    keep = np.delete(np.arange(600), 517)
-    assert np.array_equal(found.images, flux_to_gray(cubes[keep], size=8, crop=8))
+    found = import_images(tmp_path / "a.h5", size=10, crop=10)
+    assert found.refused == [("a.h5[8]", "more than 30% zeros"), ("a.h5[217]", "pixels not finite")]
+    keep = np.delete(np.arange(300), [8, 217])
+    assert np.array_equal(found.images, flux_to_gray(cubes[keep], size=10, crop=10))
     assert list(found.catalogue["id"]) == [str(i) for i in keep]
 
 
 def test_damaged_pictures_and_npy_files_are_refused_by_name(tmp_path):
-    for name in "abcd":
+    for name in "ab":
         Image.fromarray(display(1, 64, 64)[0]).save(tmp_path / f"{name}.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:1000])
-    (tmp_path / "c.png").write_bytes(b"nothing")
-    Image.fromarray(display(1, 64, 64)[0].astype(np.uint16) * 256).save(tmp_path / "d.png")
-    assert [name for name, _ in import_images(tmp_path, size=64).refused] == ["b.png", "c.png", "d.png"]
-
+    assert [name for name, _ in import_images(tmp_path, size=64).refused] == ["b.png"]
     folder = tmp_path / "npy"
     folder.mkdir()
-    for name in "abcde":
-        np.save(folder / f"{name}.npy", flux(1, 3, 16, 16)[0])
-    (folder / "b.npy").write_bytes((folder / "b.npy").read_bytes()[:1000])
-    np.save(folder / "c.npy", np.array([{}, None], dtype=object), allow_pickle=True)
-    np.save(folder / "d.npy", flux(1, 3, 16, 16))
-    (folder / "e.npy").write_bytes(b"")
-    np.save(folder / "f.npy", flux(1, 0, 0)[0])
+    for name, cubes in {"a": flux(3, 16, 16), "b": flux(1, 3, 16, 16), "c": flux(0, 0)}.items():
+        np.save(folder / f"{name}.npy", cubes)
     refused = dict(import_images(folder, size=16, crop=16).refused)
-    assert list(refused) == ["b.npy", "c.npy", "d.npy", "e.npy", "f.npy"]
-    assert refused["f.npy"] == "empty: shape (0, 0)"
-    assert "Python objects" in refused["c.npy"] and "not one image" in refused["d.npy"]
+    assert "not one image" in refused["b.npy"] and refused["c.npy"] == "empty: shape (0, 0)"
 
 
 def test_a_pickle_is_never_run(tmp_path):
@@ -292,247 +253,140 @@ def test_a_pickle_is_never_run(tmp_path):
 # What is wrong with the whole
 
 
-def bad_file(tmp_path, name, content):
-    path = tmp_path / name
+def a_file(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif isinstance(content, dict):
         np.savez(path, **content)
+    elif path.suffix == ".fits":
+        write_fits(path, content)
+    elif path.suffix == ".png":
+        Image.fromarray(content).save(path)
     else:
         save(path, content)
     return path
 
 
+TWO = {"x": display(3, 8, 8), "y": display(2, 8, 8)}
+NAMED = {"flux": flux(2, 3, 8, 8), "bands": np.array(["g", "r", "i"])}
+FLUX = {"crop": 8}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("a.npz", {"x": display(3, 8, 8), "y": display(2, 8, 8)}, {}, r"choose one with --key.*'x' .3, 8, 8"),
-        ("a.npz", {"x": display(3, 8, 8)}, {"key": "y"}, r"no array of images named 'y'.*'x' .3, 8, 8"),
+        ("a.npz", TWO, {}, r"choose one with --key.*'x' .3, 8, 8"),
+        ("a.npz", TWO, {"key": "z"}, r"no array of images named 'z'.*'x' .3, 8, 8"),
         ("a.npz", {"x": np.arange(3)}, {}, "no array of images"),
-        ("a.npz", {"x": np.array(["a", "b"])}, {"key": "x"}, "no array of images named 'x'"),
         ("a.npz", {"x": display(0, 8, 8)}, {}, "no array of images"),
-        ("a.npy", display(8, 8), {}, "no array of images"),
+        ("a.npz", NAMED, FLUX, r"a\.npz\[0\]: there is no band z, only g, r, i"),
         ("a.npy", flux(3, 8, 8) > 0, {}, "pixels are bool"),
-        ("a.npy", flux(3, 8, 8).astype(complex), {"kind": "flux"}, "pixels are complex128"),
         ("a.npy", display(3, 8, 8).astype(np.int32), {}, "pixels are int32.*--kind flux"),
         ("a.npy", display(3, 8, 8, 3), {}, "in colour.*--gray"),
-        (
-            "a.npy",
-            display(3, 2, 8, 8),
-            {},
-            "2 x 8 x 8, but a display image is to have 1 plane if gray, 3 if colour",
-        ),
-        ("a.npy", flux(4, 8, 8), {}, r"1 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
-        ("a.npy", flux(4, 5, 8, 8), {}, r"5 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
+        ("a.npy", display(3, 2, 8, 8), {}, "2 x 8 x 8, but a display image is to have 1 plane"),
+        ("a.npy", flux(4, 5, 8, 8), FLUX, r"5 x 8 x 8, but flux is to have bands g, r, z \(--bands\)"),
+        ("a.npy", 255 * flux(3, 8, 8), FLUX, r"floats that do not all lie in \[0, 1\] are taken for flux"),
         ("a.npy", display(3, 8, 9), {}, "8 x 9 pixels are not square; crop"),
         ("a.npy", display(3, 8, 8), {"size": 16}, "8 x 8 pixels cannot be averaged to 16"),
         ("a.npy", display(3, 8, 8), {"crop": 9}, "smaller than the crop of 9 pixels"),
         ("a.npy", display(3, 8, 8), {"kind": "flux"}, "8-bit pixels"),
         ("a.npy", display(3, 8, 8), {"subtract_sky": True}, "only flux has a sky"),
         ("a.npy", np.full((2, 8, 8), 7, np.uint8), {}, r"2 of 2 objects cannot be used. a.npy\[0\]: blank"),
-        ("a.npy", np.full((2, 8, 8), np.nan), {}, r"2 of 2 objects cannot be used. a.npy\[0\]: pixels not"),
-        ("a.npy", b"", {}, "cannot be read"),
-        ("a.npy", b"\x93NUMPY\x01\x00v\x00{'descr'", {}, "cannot be read"),
-        ("a.npz", b"PK\x03\x04 and no more", {}, "cannot be read"),
-        ("a.h5", b"\x89HDF\r\n\x1a\n and no more", {}, "cannot be read"),
+        ("a.npy", b"", {}, r"a\.npy cannot be read"),
         ("a.csv", b"1,2", {}, "not an npz, npy or HDF5 file"),
-        ("a.npy", display(3, 8, 8), {"kind": "raw"}, "kind: Input should be 'auto', 'flux' or 'display'"),
-        ("a.npy", display(3, 8, 8), {"bands": ("g", "r", "i", "z")}, "bands: .*at most 3"),
-        ("a.npy", display(3, 8, 8), {"bands": ("r", "r")}, "bands: .*different"),
+        ("f/notes.txt", b"no galaxies here", {}, "f holds no images"),
+        ("f/a.png", display(1, 8, 8)[0], {"kind": "flux"}, "display images by its format"),
+        ("f/a.png", display(1, 8, 8)[0], {"key": "images"}, "a key is for npz"),
+        ("f/a.png", display(1, 8, 8)[0].astype("u2"), {}, "more than 8 bits .*save it as 8 bits"),
+        ("f/meta.json", b"{}", {}, "is a galgen data set already: use it as it is"),
+        ("no/a.npy", b"", {"kind": "raw"}, "kind: Input should be 'auto', 'flux' or 'display'"),
+        ("no/a.npy", b"", {"bands": ("r", "r")}, "bands: .*different"),
+        ("no/a.npy", b"", {"stretch": np.inf}, "stretch: .*finite"),
+        ("no/a.npy", b"", {"distinct": 95}, "distinct: .*less than or equal to 1"),
+        ("no/a.npy", b"", {"strech": 1}, "strech: Extra inputs"),
     ],
 )
-def test_a_bad_file_is_an_error_that_names_it(tmp_path, name, content, options, message):
-    path = bad_file(tmp_path, name, content)
-    options = {"size": 8, "crop": 8} | options if options.get("crop") or "flux" in str(options) else options
-    with pytest.raises(GalgenError, match=message) as caught:
-        import_images(path, **{"size": 8, **options})
-    assert name in str(caught.value) or "how to import" in str(caught.value)
+def test_bad_input_is_named(tmp_path, name, content, options, message):
+    path = a_file(tmp_path / name, content)
+    with pytest.raises(GalgenError, match=message):
+        import_images(path if path.parent == tmp_path else path.parent, **{"size": 8} | options)
 
 
-def test_truncated_files_of_arrays_are_errors(tmp_path):
-    for name in ("a.npy", "a.npz", "a.h5"):
-        save(tmp_path / name, display(50, 16, 16))
-        content = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(content[: len(content) // 2])
-        with pytest.raises(GalgenError, match=rf"{name} cannot be read"):
-            import_images(tmp_path / name, size=8)
-
-
-def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(GalgenError, match="nowhere does not exist"):
-        import_images(tmp_path / "nowhere", size=8)
-    (tmp_path / "notes.txt").write_text("no galaxies here")
-    with pytest.raises(GalgenError, match=f"{tmp_path.name} holds no images"):
-        import_images(tmp_path, size=8)
-    Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "a.png")
-    with pytest.raises(GalgenError, match="display images by its format"):
-        import_images(tmp_path, size=8, kind="flux")
-    with pytest.raises(GalgenError, match="a key is for npz"):
-        import_images(tmp_path, size=8, key="images")
-    Image.fromarray(display(1, 9, 9)[0]).save(tmp_path / "b.png")
+def test_what_does_not_fit_together_in_a_folder_is_named(tmp_path):
+    for name in ("a.png", "b.png"):
+        a_file(tmp_path / name, display(1, 8 + (name == "b.png"), 8 + (name == "b.png"))[0])
     with pytest.raises(GalgenError, match=r"b\.png: .9, 9. pixels, but a\.png has .8, 8.; crop them .--crop"):
         import_images(tmp_path, size=8)
-    np.save(tmp_path / "c.npy", display(1, 8, 8)[0])
+    a_file(tmp_path / "c.npy", display(1, 8, 8)[0])
     with pytest.raises(GalgenError, match="mixes 1 npy, 2 picture files"):
         import_images(tmp_path, size=8)
-
-
-def test_two_files_for_one_band_are_an_error(tmp_path):
-    write_fits(tmp_path / "7_g.fits", flux(1, 8, 8)[0])
-    write_fits(tmp_path / "g" / "7.fits", flux(1, 8, 8)[0])
+    for name in ("fits/7_g.fits", "fits/g/7.fits"):
+        a_file(tmp_path / name, flux(1, 8, 8)[0])
     with pytest.raises(GalgenError, match=r"7_g\.fits and g/7\.fits are the same object and band"):
-        import_images(tmp_path, size=8, crop=8, bands=list("g"))
+        import_images(tmp_path / "fits", size=8, crop=8, bands=list("g"))
 
 
-def test_a_band_that_is_not_there_is_an_error_that_lists_those_that_are(tmp_path):
-    np.savez(tmp_path / "a.npz", flux=flux(2, 3, 8, 8), bands=np.array(["g", "r", "i"]))
-    with pytest.raises(GalgenError, match=r"a\.npz\[0\]: there is no band z, only g, r, i"):
-        import_images(tmp_path / "a.npz", size=8, crop=8)
+# Too much for memory; what is damaged in any way is in test_anything.py
 
 
-# Hostile input: nothing ends in anything but a data set or a GalgenError
+def test_what_is_too_large_is_refused_by_its_header(tmp_path, monkeypatch):
+    def of_hdf5(name, shape, kind, chunks):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.create_dataset("x", shape, kind, chunks=chunks)  # never written: it takes no room
 
-
-def npy_bytes(header, data=b""):
-    text = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
-
-
-def member(shape):
-    return npy_bytes(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}", bytes(640))
-
-
-@pytest.mark.parametrize("shape", ["(10000000000000, 8, 8)", "(-3, 8, 8)", "(3, 8, 8, 'x')", "(2**63, 8, 8)"])
-@pytest.mark.parametrize("suffix", [".npz", ".npy"])
-def test_impossible_shapes_are_errors(tmp_path, shape, suffix):
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(member(shape))
-    if suffix == ".npz":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("images.npy", member(shape))
-    with pytest.raises(GalgenError, match=rf"a\{suffix}"):
-        import_images(path, size=8)
-
-
-def test_a_text_member_of_an_npz_is_left_out(tmp_path):
-    save(tmp_path / "a.npz", display(3, 8, 8))
-    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
-        archive.writestr("readme.txt", "galaxies")
-    assert len(import_images(tmp_path / "a.npz", size=8).images) == 3
-
-
-@pytest.mark.parametrize("offset, value", [(6, b"\x01\x00"), (8, b"\x63\x00")], ids=["encrypted", "method"])
-def test_an_npz_that_cannot_be_unpacked_is_an_error(tmp_path, offset, value):
-    path = tmp_path / "a.npz"
-    save(path, display(3, 8, 8))
-    content = bytearray(path.read_bytes())
-    central = content.index(b"PK\x01\x02")
-    content[offset : offset + 2] = value
-    content[central + offset + 2 : central + offset + 4] = value
-    path.write_bytes(content)
-    with pytest.raises(GalgenError, match=r"a\.npz cannot be read"):
-        import_images(path, size=8)
-
-
-def test_damaged_compression_is_an_error(tmp_path):
-    path = tmp_path / "a.npz"
-    np.savez_compressed(path, images=display(50, 16, 16))
-    content = bytearray(path.read_bytes())
-    content[200:260] = bytes(60)
-    path.write_bytes(content)
-    with pytest.raises(GalgenError, match=r"a\.npz cannot be read"):
-        import_images(path, size=8)
-
-
-def test_an_archive_that_unpacks_to_too_much_is_refused_by_its_directory(tmp_path, monkeypatch):
-    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((1000, 64, 64), np.uint8))
-    monkeypatch.setattr("galgen.data.acquire.readers.MAX_UNPACKED", 4_000_000)
-    with pytest.raises(GalgenError, match=r"a\.npz unpacks to 4\.1 MB, more than 4\.0; save .* HDF5"):
-        import_images(tmp_path / "a.npz", size=8)
-
-
-def test_an_object_or_a_piece_too_large_for_memory_is_refused_by_its_header(tmp_path):
-    def refused(name, create, **options):
-        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["columns"] = np.arange(3)
-            create(file)
-        with pytest.raises(GalgenError) as caught:
-            import_images(tmp_path / f"{name}.h5", size=8, **options)
-        return str(caught.value)
-
-    chunks = (1, 64, 64)
-    said = refused("absurd", lambda file: file.create_dataset("x", (3, 2**20, 2**20), "u1", chunks=chunks))
-    assert "absurd.h5, images are too large: 1048576 x 1048576 pixels, more than 16777216" in said
-    said = refused(
-        "chunk", lambda file: file.create_dataset("x", (999, 999, 999), "f4", chunks=(900, 999, 999))
-    )
-    assert "chunk.h5, 'x' is unpacked in pieces of 3593 MB, more than 537" in said
-    said = refused("text", lambda file: file.create_dataset("x", (40,), "S100000000", chunks=(1,)), key="x")
-    assert "text.h5, 'x' is unpacked in pieces of 4000 MB" in said
-    said = refused("many", lambda file: file.create_dataset("x", (2**40, 8, 8), "u1", chunks=(9, 8, 8)))
-    assert "many.h5 has 1099511627776 images, more than 4194304" in said
-
+    of_hdf5("absurd.h5", (3, 2**20, 2**20), "u1", (1, 64, 64))
+    of_hdf5("chunk.h5", (999, 999, 999), "f4", (900, 999, 999))
+    of_hdf5("many.h5", (2**40, 8, 8), "u1", (9, 8, 8))
+    np.savez_compressed(tmp_path / "bomb.npz", images=np.zeros((1000, 64, 64), np.uint8))
     header = {"SIMPLE": "T", "BITPIX": 8, "NAXIS": 2, "NAXIS1": 99999, "NAXIS2": 99999}
     cards = "".join(f"{name:8}= {value:>20}".ljust(80) for name, value in header.items()) + "END"
-    files = {"fits/a_r.fits": cards.ljust(2880).encode()}
-    files["npy/a.npy"] = member("(99999, 99999)") + bytes(10)
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(content)
-    os.truncate(tmp_path / "fits" / "a_r.fits", 2880 * 3_472_154)  # sparse: it takes no room
-    os.truncate(tmp_path / "npy" / "a.npy", 10**10)
-    (tmp_path / "png").mkdir()
-    Image.new("L", (9000, 9000)).save(tmp_path / "png" / "a.png")
-    for folder, sides in (("fits", "99999 x 99999"), ("npy", "99999 x 99999"), ("png", "9000 x 9000")):
-        with pytest.raises(GalgenError, match=f"too large: {sides} pixels"):
-            import_images(tmp_path / folder, size=8, bands=["r"])
+    a_file(tmp_path / "fits" / "a_r.fits", cards.ljust(2880).encode())
+    os.truncate(tmp_path / "fits" / "a_r.fits", 2880 * 3_472_154)  # sparse
+    np.lib.format.open_memmap(a_file(tmp_path / "npy" / "a.npy", b""), "w+", "u1", (99999, 99999))
+    a_file(tmp_path / "png" / "a.png", np.zeros((9000, 9000), np.uint8))
+    monkeypatch.setattr("galgen.data.acquire.readers.MAX_UNPACKED", 4_000_000)
+    for name, said in {
+        "absurd.h5": "images are too large: 1048576 x 1048576 pixels",
+        "chunk.h5": "a piece of 'x' unpacks to 3593 MB, more than 4",
+        "many.h5": "has 1099511627776 images, more than 4194304",
+        "bomb.npz": "unpacks to 4 MB, more than 4",
+        "fits": "too large: 99999 x 99999 pixels",
+        "npy": "too large: 99999 x 99999 pixels",
+        "png": "too large: 9000 x 9000 pixels",
+    }.items():
+        with pytest.raises(GalgenError, match=said):
+            import_images(tmp_path / name, size=8, bands=["r"])
 
 
-def test_where_nothing_can_be_used_the_import_gives_up(tmp_path):
+def test_of_millions_of_images_that_were_never_written_a_thousand_are_read(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("x", (2**20, 8, 8), "u1", chunks=(9, 8, 8))  # never written: all blank
+        file.create_dataset("x", (2**21, 8, 8), "u1", chunks=(9, 8, 8))
     with pytest.raises(GalgenError, match=r"1000 of 1000 objects cannot be used\. a\.h5\[0\]: blank"):
         import_images(tmp_path / "a.h5", size=8)
 
 
-def test_a_fifo_among_pictures_is_passed_by(tmp_path):
-    Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "a.png")
-    os.mkfifo(tmp_path / "b.png")
-    assert list(import_images(tmp_path, size=8).catalogue["id"]) == ["a"]
-
-
-def test_folders_behind_symbolic_links_are_read_once(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "images").mkdir()
-    Image.fromarray(display(1, 8, 8)[0]).save(tmp_path / "elsewhere" / "a.png")
+def test_folders_behind_symbolic_links_are_read_once_and_pipes_passed_by(tmp_path):
+    for folder in ("elsewhere", "images"):
+        (tmp_path / folder).mkdir()
+    a_file(tmp_path / "elsewhere" / "a.png", display(1, 8, 8)[0])
+    os.mkfifo(tmp_path / "elsewhere" / "b.png")
     (tmp_path / "images" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "images")
     assert list(import_images(tmp_path / "images", size=8).catalogue["id"]) == ["link/a"]
 
 
-@pytest.mark.parametrize("name", ["x" * 300 + ".npz", "x" * 300, "a\0b"], ids=["file", "folder", "null"])
-def test_a_name_that_no_file_can_have_does_not_exist(name):
-    with pytest.raises(GalgenError, match="does not exist"):
-        import_images(name, size=8)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"Q": 0}, "Q: .*greater than 0"),
-        ({"Q": np.nan}, "Q: .*finite"),
-        ({"stretch": 0}, "stretch: .*greater than 0"),
-        ({"stretch": np.inf}, "stretch: .*finite"),
-        ({"distinct": np.nan}, "distinct: .*finite"),
-        ({"distinct": 95}, "distinct: .*less than or equal to 1"),
-        ({"size": 0}, "size: .*greater than 0"),
-        ({"crop": -3}, "crop: .*greater than 0"),
-        ({"strech": 1}, "strech: Extra inputs"),
-    ],
-)
-def test_a_number_without_sense_is_named_before_anything_is_read(options, message):
-    with pytest.raises(GalgenError, match=message):
-        import_images("nowhere", **{"size": 8, **options})
+def test_pixels_that_lie_in_other_files_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(range(192)))
+    with h5py.File(tmp_path / "external.h5", "w") as file:
+        file.create_dataset("x", (3, 8, 8), "u1", external=[(str(tmp_path / "secret"), 0, 192)])
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout((3, 8, 8), "u1")
+        layout[:] = h5py.VirtualSource("external.h5", "x", (3, 8, 8))
+        file.create_virtual_dataset("x", layout)
+    for name in ("external.h5", "virtual.h5"):
+        with pytest.raises(GalgenError, match=f"{name}, 'x' lies in other files"):
+            import_images(tmp_path / name, size=8)
 
 
 def test_an_infinite_pixel_does_not_make_flux_of_display_images(tmp_path):
@@ -542,32 +396,6 @@ def test_an_infinite_pixel_does_not_make_flux_of_display_images(tmp_path):
     found = import_images(tmp_path / "a.npy", size=8)
     assert found.parameters["kind"] == "display"
     assert found.refused == [("a.npy[1]", "pixels not finite")]
-
-
-def test_floats_of_0_to_255_are_told_what_they_were_taken_for(tmp_path):
-    images = display(3, 8, 8).astype(np.float32)
-    images[1, 4, 4] = np.inf
-    np.save(tmp_path / "a.npy", images)
-    taken = r"1 x 8 x 8, but flux is to have bands g, r, z .* not all lie in \[0, 1\] are taken for flux"
-    with pytest.raises(GalgenError, match=taken):
-        import_images(tmp_path / "a.npy", size=8)
-    with pytest.raises(GalgenError, match=r"is no flux \(display images are uint8, or floats in"):
-        import_images(tmp_path / "a.npy", size=8, crop=8, bands=["r"])
-
-
-def test_a_picture_of_16_bits_and_a_data_set_name_their_way_out(tmp_path):
-    Image.fromarray(display(1, 8, 8)[0].astype(np.uint16) * 256).save(tmp_path / "a.png")
-    with pytest.raises(GalgenError, match=r"more than 8 bits .*save it as 8 bits, or as npy or FITS"):
-        import_images(tmp_path, size=8)
-    dataset = save_dataset(tmp_path)
-    with pytest.raises(GalgenError, match="is a galgen data set already: use it as it is"):
-        import_images(dataset, size=8)
-
-
-def save_dataset(tmp_path):
-    np.save(tmp_path / "b.npy", display(3, 8, 8))
-    found = import_images(tmp_path / "b.npy", size=8)
-    return write_imported(tmp_path / "set", found, source="b", manifest="local").directory
 
 
 def test_the_key_of_an_import_holds_the_reading_and_not_the_keeping_of_images():
@@ -591,35 +419,13 @@ def test_the_real_galaxies_come_with_their_ids_and_pixels():
 
 
 @real
-def test_the_incomplete_decam_object_is_refused_by_name():
+def test_real_frames_that_are_not_fit_are_refused_by_name():
     options = {"bands": ["g", "r"], "subtract_sky": True, "stretch": 1000.0}
-    found = import_images(REAL / "fits" / "decam_gr", size=64, **options)
-    assert [name for name, _ in found.refused] == ["731"] and "band r is missing" in found.refused[0][1]
-    assert list(found.catalogue["id"]) == ["132", "150", "190", "360"]
-    assert 358 < found.catalogue["ra"][0] < 359
-    whole = import_images(REAL / "fits" / "decam_gr", size=64, crop=256, **options)
-    assert whole.dropped == {"pixels not finite": 2, "band r is missing": 1}
-    with pytest.raises(GalgenError, match="saturated"):
-        import_images(REAL / "fits" / "decam_gr", size=64, bands=list("gr"))
-
-
-@real
-def test_single_band_frames_of_odd_sizes_are_cropped_and_the_unfit_are_named():
+    found = import_images(REAL / "fits" / "decam_gr", size=64, crop=256, **options)
+    assert found.dropped == {"pixels not finite": 2, "band r is missing": 1}
     found = import_images(REAL / "fits" / "sdss_r", size=25, crop=50, bands=list("r"), subtract_sky=True)
-    assert len(found.images) == 8
-    assert found.dropped == {
+    assert len(found.images) == 8 and found.dropped == {
         "8-bit pixels, a display image and not flux": 2,
         "more than 30% zeros": 1,
         "smaller than the crop of 50 pixels": 1,
     }
-
-
-@real
-def test_one_scene_in_five_bands_is_one_object():
-    path = REAL / "fits" / "hsc_grizy" / "scarlet_hsc_cosmos.npz"
-    with pytest.raises(GalgenError, match="choose one with --key"):
-        import_images(path, size=32)
-    found = import_images(path, size=57, crop=57, key="images")
-    with np.load(path) as archive:
-        cube = archive["images"][None, [0, 1, 3]]
-    assert np.array_equal(found.images, flux_to_gray(cube, size=57, crop=57))

@@ -48,3 +48,20 @@ def test_a_folder_of_results_is_loaded_by_name_and_another_file_refused(tmp_path
     (tmp_path / "b.json").write_text("[]")
     with pytest.raises(GalgenError, match=r"b\.json is no results\.json"):
         results.load(tmp_path)
+
+
+def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_path):
+    assert results.measured("power", tmp_path) == {}
+    part = {"date": "2026-11-26", "commit": "0123456789ab", "records": [{"question": "a", "N": 1}]}
+    other = part | {
+        "commit": "c0ffee000000",
+        "records": [{"question": "b", "N": 1}, {"question": "b", "N": 2}],
+    }
+    runs = {"real": part | {"profile": "night"}, "simulated": {"profile": "laptop", "parts": [part, other]}}
+    (tmp_path / "power.json").write_text(json.dumps(runs))
+    found = results.measured("power", tmp_path)
+    assert list(found) == ["simulated", "real"]
+    said = results.made(found)
+    assert "profile laptop, 2026-11-26, commit 01234567, 2026-11-26, commit c0ffee00; real" in said
+    assert "01234567" not in results.made({"simulated": found["simulated"]}, "b")
+    assert results.select(other["records"], question="b", N=2) == [{"question": "b", "N": 2}]

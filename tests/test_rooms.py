@@ -33,7 +33,8 @@ ROOMS = {
     "evidence": ("runs", "settings", "config", "models", "data", "compare", "experiment"),
     "figures": ("runs", "words", "settings", "config", "models", "data", "compare", "experiment", "evidence"),
     "explorer": ("runs", "words", "config", "models", "data", "compare", "costs", "experiment", "figures"),
-    "cli": ("runs", "config", "models", "data", "compare", "costs", "experiment", "figures", "explorer"),
+    "cli_data": ("runs", "data"),
+    "cli": ("runs", "config", "costs", "experiment", "explorer", "cli_data"),
     "__main__": ("cli",),
 }
 # The core is what `galgen.experiment` and the two-models test import, anywhere in them. It may import none of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints
 
 from galgen.runs.errors import Closed, GalgenError, checked
 from galgen.runs.files import project
@@ -23,13 +23,20 @@ PLACEHOLDERS = REQUIRED_PLACEHOLDERS | {"size", "pixscale"}
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
+def _split(names: object) -> object:
+    """Names with commas between, as a command line has them, one by one."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return names
+    return tuple(part for name in names for part in name.split(","))
+
+
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("the names must be different")
     return names
 
 
-Bands = Annotated[tuple[Text, ...], AfterValidator(_different)]
+Bands = Annotated[tuple[Text, ...], BeforeValidator(_split), AfterValidator(_different)]
 
 
 def check_template(template: str) -> str:

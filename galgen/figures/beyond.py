@@ -1,50 +1,21 @@
-"""What `make beyond` found and results/beyond.json keeps, by data set and part, as pictures and sentences."""
+"""What `make beyond` found and results/beyond.json keeps, by data set: pictures and tables."""
 
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.calibrated import STATISTICS
-from galgen.compare.uncertainty import Estimate
-from galgen.figures.results import measured
+from galgen.figures.results import select
 from galgen.figures.style import COLOURS
+from galgen.figures.tables import table
 from galgen.words import spaced
 
-Records = Sequence[Mapping]
-Found = Mapping[str, Mapping]  # what a part found, by data set
-
-
-def committed(part: str, folder: str | Path | None = None) -> dict[str, dict]:
-    """What a part found, by data set, simulated galaxies first; nothing if `make beyond` never ran."""
-    runs = measured("beyond", folder)
-    order = sorted(runs, key=lambda name: name != "simulated")
-    return {name: runs[name][part] for name in order if part in runs[name]}
-
-
-def note(found: Found) -> str:
-    """When, where and of what the numbers are: they are not of the run that shows them."""
-    made = [
-        f"{name}, {run['date']}, commit {run['commit'][:8]}, {run['minutes']:.0f} min"
-        for name, run in found.items()
-    ]
-    profiles = dict.fromkeys(run["profile"] for run in found.values())
-    return f"committed: profile {', '.join(profiles)} · {'; '.join(made)}"
-
-
-def select(records: Records, **wanted: object) -> Records:
-    """The records that have these values."""
-    return [r for r in records if all(r[name] == value for name, value in wanted.items())]
-
-
-def values(records: Iterable[Mapping], key: str = "value") -> list[Estimate]:
-    """The estimates that records have under a key, as dictionaries or as several values of a mean."""
-    cells = [record[key] for record in records]
-    return [Estimate(**c) if isinstance(c, Mapping) else _mean(c) for c in cells]
+FOUND = 0.05  # level of the cells of a table of distances
+Found = Mapping[str, Mapping]  # what was found, by data set
 
 
 def grid(rows: int, columns: int, **options: object) -> tuple[Figure, np.ndarray]:
@@ -84,56 +55,45 @@ def verdict_figure(run: Mapping, against: str) -> Figure:
     return figure
 
 
-def answer(what: str) -> Callable[[Callable[[Mapping], str]], Callable[[Found], str]]:
-    """Makes a sentence for all data sets, which begins with `what`, of one for each."""
-
-    def of_each(say: Callable[[Mapping], str]) -> Callable[[Found], str]:
-        @functools.wraps(say)
-        def said(found: Found) -> str:
-            return f"**{what}:** {'. '.join(f'*{name}*: {say(run)}' for name, run in found.items())}."
-
-        return said
-
-    return of_each
-
-
-@answer("PQMass of models, and of a memorizer")
-def distances_answer(run: Mapping) -> str:
-    """How many models it tells from galaxies, and from how many draws on it gives a memorizer away."""
-    told = []
-    for space in ("pixels", "features"):
-        tests = select(run["records"], against="held-out galaxies", statistic="PQMass", space=space)
-        p = [_both_sides(r) for r in tests if ", N = " in r["set"]]
-        told.append(f"{sum(x <= 0.05 for x in p)} of {len(p)} in {space}")
-    own = select(run["memorizer"], kind="with repeats", against="training set")
-    N = own[0]["N"]
-    some = (min(own, key=lambda r: abs(r["n"] - n)) for n in (N / 10, N))
-    sets = (f"{r['too close']} of {r['tests']} sets of {spaced(r['n'])} draws" for r in some)
-    return (
-        f"of the models {' and '.join(told)} differ from galaxies; a memorizer of {spaced(N)} images is "
-        f"given away by {' and by '.join(sets)}"
+def distances_table(found: Found) -> Markdown:
+    """How many models PQMass tells from galaxies, and from how many draws on it gives a memorizer away."""
+    rows = []
+    for name, run in found.items():
+        cells = []
+        for space in ("pixels", "features"):
+            tests = select(run["records"], against="held-out galaxies", statistic="PQMass", space=space)
+            p = [_both_sides(r) for r in tests if ", N = " in r["set"]]
+            cells.append(f"{sum(x <= FOUND for x in p)} of {len(p)}")
+        own = select(run["memorizer"], kind="with repeats", against="training set")
+        for part in (0.1, 1):
+            r = min(own, key=lambda r: abs(r["n"] - part * r["N"]))
+            cells.append(
+                f"{r['too close']} of {r['tests']} sets of {spaced(r['n'])} draws, N = {spaced(r['N'])}"
+            )
+        rows.append([name, *cells])
+    head = ["", "models that differ from galaxies in pixels", "in features"]
+    head += ["a memorizer is given away by", "and by"]
+    return table(
+        head, rows, before=f"What PQMass tells of models, and of a memorizer, at p of {FOUND} or less:"
     )
 
 
-@answer("Cells of galaxies against held-out galaxies")
-def chance_answer(run: Mapping) -> str:
+def chance_table(found: Found) -> Markdown:
     """How many cells are coloured of sets of which none should be, but for chance."""
-    galaxies = [r for r in run["records"] if r["set"] in ("held out", "training images")]
-    tests = select(galaxies, against="held-out galaxies")
-    named = [
-        f"{r['set']}, {r['statistic']} of {r['space']}: too {'far' if r['far'] < r['close'] else 'close'}, "
-        f"p {_both_sides(r):.2f}"
-        for r in tests
-        if _both_sides(r) < 0.05
-    ]
-    chance = f"{len(tests) / 20:.1f} would by chance"
-    return f"{len(named)} of {len(tests)} have p < 0.05, {chance} ({'; '.join(named) or 'none'})"
+    rows = []
+    for name, run in found.items():
+        galaxies = [r for r in run["records"] if r["set"] in ("held out", "training images")]
+        tests = select(galaxies, against="held-out galaxies")
+        named = [
+            f"{r['set']}, {r['statistic']} of {r['space']}: "
+            f"too {'far' if r['far'] < r['close'] else 'close'}, p {_both_sides(r):.2f}"
+            for r in tests
+            if _both_sides(r) < FOUND
+        ]
+        chance = f"{FOUND * len(tests):.1f}"
+        rows.append([name, f"{len(named)} of {len(tests)}", chance, "; ".join(named) or "none"])
+    return table(["galaxies against held-out galaxies", f"p < {FOUND}", "by chance", "which"], rows)
 
 
 def _both_sides(record: Mapping) -> float:
     return min(1.0, 2 * min(record["far"], record["close"]))
-
-
-def _mean(sample: Sequence[float]) -> Estimate:
-    """The mean of a few values, with the least and the largest of them."""
-    return Estimate(float(np.mean(sample)), float(min(sample)), float(max(sample)), len(sample))

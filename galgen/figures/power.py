@@ -6,8 +6,8 @@ how many of the tests reject. A fault is *seen* at a size where half of the test
 find it, and at every larger size as well.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from math import inf
 
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
@@ -15,64 +15,42 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from galgen.compare.scoreboard import QUESTIONS
+from galgen.figures.readings import Reading
+from galgen.figures.results import select
 from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
 Records = Sequence[Mapping]
 
-# Faults in an astronomer's words: at the head of a row, and with their size in a sentence.
-_FAULTS = {
-    "blur": ("a blur", "a blur of {}"),
-    "sky noise": ("more noise of the sky", "{} more noise of the sky"),
-    "size": ("radii too large", "radii {} too large"),
-    "ellipticity": ("ellipticities too large", "ellipticities {} too large"),
-    "spirals without arms": ("spirals without their arms", "arms missing in {} of the spirals"),
-    "copies": ("copies among the samples", "{}"),
-    "latents in common": ("latents at which B draws A's galaxy", "{} of the latents"),
+_FAULTS = {  # in an astronomer's words
+    "blur": "a blur",
+    "sky noise": "more noise of the sky",
+    "size": "radii too large",
+    "ellipticity": "ellipticities too large",
+    "spirals without arms": "spirals without their arms",
+    "copies": "copies among the samples",
+    "latents in common": "latents at which B draws A's galaxy",
 }
-_OF_IMAGES = list(_FAULTS)[:5]
 _HERE = [*QUESTIONS, "energy difference"]
 _HERE.insert(2, "exchange alone")  # the first of the two nulls of memorization
 _NO_FAULT = ("", "nothing changed")  # of real galaxies, and of fresh ones like those with a fault
 MISSING = "**Not measured yet:** `results/power.json` holds no simulated galaxies; `make power` makes it."
 
 
-@dataclass(frozen=True)
-class Effect:
-    """How large a fault has to be.
-
-    Attributes:
-        fault: Its name in the records.
-        N: Training images, where it depends on them.
-        seen: Records of the least size that is seen, of the questions that see it; none if no size is.
-        rarer: Those of all questions at the next smaller size, or, where none is seen, at the largest.
-    """
-
-    fault: str
-    N: int | None
-    seen: Records
-    rarer: Records
-
-    @property
-    def best(self) -> Mapping | None:
-        """Of the rarer records that of the most findings."""
-        return max(self.rarer, key=lambda record: record["rejected"], default=None)
-
-    def said(self, record: Mapping) -> str:
-        """The fault, as large as in that record, in words."""
-        return _FAULTS[self.fault][1].format(_size(self.fault, record["level"]))
-
-
 def records(run: Mapping, **wanted: object) -> Records:
     """All records of a data set, one value of `galgen.figures.results.measured`, that have these values."""
-    found = (record for part in run["parts"] for record in part["records"])
-    return [r for r in found if all(r[name] == value for name, value in wanted.items())]
+    return select((record for part in run["parts"] for record in part["records"]), **wanted)
 
 
-def effects(run: Mapping) -> list[Effect]:
-    """Each fault that the questions of the scoreboard were put to, in simulated galaxies."""
-    found = []
+def effects(run: Mapping) -> dict[tuple[str, int | None], tuple[Records, Records]]:
+    """By fault, and N where it depends on one: where the scoreboard begins to see it, and just below.
+
+    Returns:
+        Records of the least size that is seen, of the questions that see it (none if no size is); and of all
+        questions at the next smaller size, or, where none is seen, at the largest.
+    """
+    found = {}
     for fault, N in _faults(run):
         curves = [c for question in QUESTIONS if (c := _curve(run, fault, N, question))]
         seen, rarer = [], []
@@ -83,61 +61,34 @@ def effects(run: Mapping) -> list[Effect]:
                 rarer = at
                 break
             seen = often
-        found.append(Effect(fault, N, seen, rarer))
+        found[fault, N] = seen, rarer
     return found
 
 
 def effects_table(run: Mapping) -> Markdown:
     """From what size on each fault is seen, by which questions, and how often the next smaller one is."""
     rows = []
-    for effect in effects(run):
-        words, least, by, less = _FAULTS[effect.fault][0], "**not seen**", "", ""
-        if effect.seen:
-            least = _size(effect.fault, effect.seen[0]["level"])
-            by = ", ".join(f"{r['question']} ({r['rejected']} of {r['tests']})" for r in effect.seen)
-        if effect.rarer:
-            counts = ", ".join(f"{r['question']} {r['rejected']}" for r in effect.rarer)
-            level = _size(effect.fault, effect.rarer[0]["level"])
-            less = f"{level}: {counts} of {effect.rarer[0]['tests']}"
-        rows.append([f"{words}, N = {spaced(effect.N)}" if effect.N else words, least, by, less])
-    return table(
-        [f"with {run['count']} images of each", "half of the tests see", "by", "seen less often"], rows
-    )
-
-
-def smallest_effects(run: Mapping) -> str:
-    """The same in two sentences: what half of the tests or more see, and what they see less often."""
-    known = effects(run)
-    images = [effect for effect in known if effect.fault in _OF_IMAGES]
-    sees = [effect.said(effect.seen[0]) for effect in images if effect.seen]
-    copied = {}  # the N by the share that is seen
-    for effect in known:
-        if effect.fault == "copies" and effect.seen:
-            copied.setdefault(_size("copies", effect.seen[0]["level"]), []).append(spaced(effect.N))
-    sees += [f"copies in {share} of both models' samples at N = {_listed(N)}" for share, N in copied.items()]
-    misses = [f"{e.said(e.best)} in {e.best['rejected']}" for e in images if e.rarer]
-    said = f"With {run['count']} images of each, half of the tests or more see {_listed(sees, '; ')}."
-    tests = max((e.best["tests"] for e in images if e.rarer), default=0)
-    return f"{said} Of {tests} tests each, the best question sees {_listed(misses)}." if misses else said
+    for (fault, N), sides in effects(run).items():
+        sizes = [_size(fault, side[0]["level"]) if side else "" for side in sides]
+        counts = [", ".join(f"{r['question']} {_count(r)}" for r in side) for side in sides]
+        name = f"{_FAULTS[fault]}, N = {spaced(N)}" if N else _FAULTS[fault]
+        rows.append(
+            [name, sizes[0] or "**not seen**", counts[0], f"{sizes[1]}: {counts[1]}" * bool(sides[1])]
+        )
+    head = [f"with {run['count']} images of each", "half of the tests see", "by", "seen less often"]
+    return table(head, rows)
 
 
 def left_out(run: Mapping) -> str:
-    """What PQMass and "too close", which the scoreboard does not ask, find of the same faults."""
+    """What PQMass at the largest size, and "too close", which the scoreboard does not ask, find of faults."""
     level = max(r["level"] for r in records(run, question="PQMass"))
-    faults = records(run, question="PQMass", level=level)
-    found = [
-        f"{_FAULTS[r['alternative']][1].format(_size('', level))} in {r['rejected']}"
-        for r in faults
-        if r["alternative"] in _FAULTS
-    ]
-    close = records(run, question="too close", alternative="copies")
-    of = {share: _listed(str(r["rejected"]) for r in close if r["level"] == share) for share in (0.2, 0.5)}
-    sizes = _listed(spaced(N) for N in sorted({r["N"] for r in close}))
-    return (
-        f"Of {faults[0]['tests']} tests with {run['count']} images of each, PQMass in pixels sees "
-        f"{_listed(found)}. *Too close* sees 20 % of copies in {of[0.2]} at N = {sizes}, and 50 % in "
-        f"{of[0.5]}."
-    )
+    asked = [*records(run, question="PQMass", level=level), *records(run, question="too close")]
+    told = []
+    for r in (r for r in asked if r["alternative"] in _FAULTS):
+        at = f" at N = {spaced(r['N'])}" if r["N"] else ""
+        size = _size(r["alternative"], r["level"])
+        told.append(f"{r['question']}, {_FAULTS[r['alternative']]}, {size}{at}: {_count(r)}")
+    return "; ".join(told) + "."
 
 
 def power_figure(run: Mapping) -> Figure:
@@ -190,7 +141,7 @@ def size_table(runs: Mapping[str, Mapping], after: str = "") -> Markdown:
     return table(["question", "N", *(f"{name}: rejected" for name in found)], rows, after=after)
 
 
-def size_answer(runs: Mapping[str, Mapping]) -> str:
+def size_answer(runs: Mapping[str, Mapping]) -> Reading:
     """All tests of the scoreboard where there is nothing to find: how many reject, and how many may by luck.
 
     Of memorization the exchange alone is counted: the test of both nulls never rejects more often.
@@ -203,32 +154,14 @@ def size_answer(runs: Mapping[str, Mapping]) -> str:
         return sum(r["rejected"] for r in asked), sum(r["tests"] for r in asked)
 
     rejected, total = counts("exchange alone", *(q for q in QUESTIONS if q != "memorization"))
-    low, high = stats.binom.interval(0.99, total, alpha)
     both, all_both = counts("memorization")
-    return (
-        f"{rejected} of {spaced(total)} reject at p < {alpha:g}, where luck alone gives {low:.0f} to "
-        f"{high:.0f} (99 % of the time), *exchange alone* for memorization. That has to exceed both nulls "
-        f"and rejects {both} of {spaced(all_both)}."
+    low, high = stats.binom.interval(0.99, total, alpha)
+    luck = (low - 1, "fewer than luck gives"), (high, "as many as luck gives, 99 % of the time")
+    shown = (
+        f"{rejected} of {spaced(total)} (memorization, beyond both its nulls: {both} of {spaced(all_both)})"
     )
-
-
-def power_note(runs: Mapping[str, Mapping], *questions: str) -> str:
-    """When, where and of what the numbers are: they are not of the run that shows them.
-
-    Args:
-        runs: By data set.
-        questions: Those that are shown; by default all.
-    """
-    said = []
-    for name, run in runs.items():
-        made = [
-            f"{part['date']}, commit {part['commit'][:8]}"
-            for part in run["parts"]
-            if not questions or {record["question"] for record in part["records"]} & set(questions)
-        ]
-        made = ", ".join(dict.fromkeys(made))
-        said.append(f"{name}, profile {run['profile']}, {run['count']} samples, {made}")
-    return "; ".join(said)
+    what = f"Tests that reject at p < {alpha:g} where nothing is to be found"
+    return Reading(what, rejected, (*luck, (inf, "more than luck gives")), shown)
 
 
 def _faults(run: Mapping, *questions: str) -> list[tuple[str, int | None]]:
@@ -254,15 +187,14 @@ def _size(fault: str, level: float) -> str:
     return f"{level:g} pixels" if fault == "blur" else "all" if level == 1 else f"{100 * level:.0f} %"
 
 
-def _listed(parts: Iterable[str], comma: str = ", ") -> str:
-    *most, last = list(parts) or ["nothing that was tried"]
-    return f"{comma.join(most)}{comma if comma == '; ' else ' '}and {last}" if most else last
+def _count(record: Mapping) -> str:
+    return f"{record['rejected']} of {record['tests']}"
 
 
 def _cell(record: Mapping | None, alpha: float) -> str:
     if record is None:
         return ""
-    text = f"{record['rejected']} of {record['tests']}"
+    text = _count(record)
     unlikely = (
         stats.binomtest(record["rejected"], record["tests"], alpha, alternative="greater").pvalue < 0.025
     )

@@ -10,7 +10,7 @@ The chapter "Real beside simulated" reads results/, so that a book can show what
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -54,10 +54,35 @@ def collect(executed: Sequence[Path]) -> dict:
 _MEASURED = {"beyond", "bench", "gpu", "growth", "power", "trial"}
 
 
-def measured(name: str, folder: str | Path | None = None) -> dict:
-    """What the benchmark of that name found, by data set; nothing if its results are not in the folder."""
+def measured(name: str, folder: str | Path | None = None) -> dict[str, dict]:
+    """What the benchmark of that name found, by data set, simulated first; nothing if it never ran."""
     path = Path(folder or project() / "results") / f"{name}.json"
-    return read_json(path) if path.is_file() else {}
+    found = read_json(path) if path.is_file() else {}
+    return dict(sorted(found.items(), key=lambda run: run[0] != "simulated"))
+
+
+def select(records: Iterable[Mapping], **wanted: object) -> list[Mapping]:
+    """The records that have these values."""
+    return [r for r in records if all(r[name] == value for name, value in wanted.items())]
+
+
+def made(runs: Mapping[str, Mapping], *questions: str) -> str:
+    """When, by which code and of what committed numbers are: they are not of the run that shows them.
+
+    Args:
+        runs: By data set.
+        questions: Where a run was made in parts, those that are shown; by default all.
+    """
+    said = []
+    for name, run in runs.items():
+        parts = [
+            part
+            for part in run.get("parts", [run])
+            if not questions or {record["question"] for record in part["records"]} & set(questions)
+        ]
+        when = dict.fromkeys(f"{part['date']}, commit {part['commit'][:8]}" for part in parts)
+        said.append(f"{name}, profile {run['profile']}, {', '.join(when)}")
+    return f"committed: {'; '.join(said)}"
 
 
 def books(folder: Path) -> list[Path]:

@@ -45,12 +45,14 @@ def checked(kind: type[T], values: object, what: str, *, strict: bool | None = N
     try:
         return TypeAdapter(kind).validate_python(values, strict=strict)
     except ValidationError as error:
-        mistakes = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors()]
-        lines = [
-            f"{place or 'the whole':.80}: {wrong} (found {found!r:.80})" for place, wrong, found in mistakes
-        ]
-        more = "; ..." * (len(lines) > 5)
-        raise GalgenError(f"{what}: {'; '.join(lines[:5])}{more}") from error
+        raise refused(error, what) from error
+
+
+def refused(error: ValidationError, what: str) -> GalgenError:
+    """What pydantic refuses of the values called `what`, in one line."""
+    mistakes = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors()]
+    lines = [f"{place or 'the whole':.80}: {wrong} (found {found!r:.80})" for place, wrong, found in mistakes]
+    return GalgenError(f"{what}: {'; '.join(lines[:5])}{'; ...' * (len(lines) > 5)}")
 
 
 def printable(text: str) -> str:

@@ -6,25 +6,30 @@
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
 
-import dataclasses
 import functools
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from galgen import cli
+from galgen.cli import Asked
+from galgen.cli_data import USUAL
+from galgen.config import Parameters
 from galgen.runs.errors import GalgenError, exit_code
 from galgen.runs.files import read_json
 from workflow.book.runs import Run, families
 from workflow.book.sweep import sweep
 
-app = App("workflow.book", help="The workflow of the book.", suppress_keyboard_interrupt=False)
+app = App(
+    "workflow.book",
+    help="The workflow of the book.",
+    default_parameter=USUAL,
+    suppress_keyboard_interrupt=False,
+)
 app.command(sweep)
-_Files = Annotated[tuple[Path, ...], Parameter(consume_multiple=True)]
 
 
 def _step(function: Callable) -> Callable:
@@ -32,12 +37,12 @@ def _step(function: Callable) -> Callable:
 
     @app.command
     @functools.wraps(function)
-    def noted(*args: object, asked: cli.Asked = cli.Asked(), **options: object) -> None:
+    def noted(*args: object, asked: Asked = Parameters(), **options: object) -> None:
         try:
             function(*args, asked=asked, **options)
         except Exception as error:
             said = error if isinstance(error, GalgenError) else traceback.format_exception_only(error)[-1]
-            Run(asked.parameters()).note_failure(str(said).strip().splitlines()[0])
+            Run(asked).note_failure(str(said).strip().splitlines()[0])
             raise
 
     return noted
@@ -56,81 +61,78 @@ def _on_a_gpu(function: Callable) -> Callable:
     return pinned
 
 
-def _settled(asked: cli.Asked) -> cli.Asked:
-    """What was asked, with the precision of the run."""
-    return dataclasses.replace(asked, precision=Run(asked.parameters()).parameters.precision)
-
-
 @_step
-def prepare(*, asked: cli.Asked = cli.Asked(), out: Path | None = None, others: bool = False) -> None:
+def prepare(*, asked: Asked = Parameters(), out: Path | None = None, others: bool = False) -> None:
     """Get the data of a run into the store, first its own and then those that foreign models see."""
-    cli.prepare(asked=_settled(asked), out=out, others=others)
+    cli.prepare(asked=Run(asked).parameters, out=out, others=others)
 
 
 @_step
-def part(number: int, /, *, asked: cli.Asked = cli.Asked()) -> None:
+def part(number: int, /, *, asked: Asked = Parameters()) -> None:
     """Simulate one of the parts of the data."""
     from galgen.data.simulate.parts import simulate_part
 
-    run = Run(asked.parameters())
+    run = Run(asked)
     simulate_part(run.experiments[0].store, run.parts[number])
 
 
 @_step
 @_on_a_gpu
-def train(name: str, /, *, asked: cli.Asked = cli.Asked(), out: Path | None = None) -> None:
+def train(name: str, /, *, asked: Asked = Parameters(), out: Path | None = None) -> None:
     """Train one model of the plan."""
-    cli.train(name, asked=_settled(asked), out=out)
+    cli.train(name, asked=Run(asked).parameters, out=out)
 
 
 @_step
 @_on_a_gpu
-def measure(name: str, /, *, asked: cli.Asked = cli.Asked()) -> None:
+def measure(name: str, /, *, asked: Asked = Parameters()) -> None:
     """Draw from a model and measure the morphology of its samples, which chapters find in the store."""
     from galgen.compare.controls import rounded
     from galgen.compare.morphology import stored
     from galgen.experiment import training_named
 
-    experiment, model = training_named(name, Run(asked.parameters()).parameters)
+    experiment, model = training_named(name, Run(asked).parameters)
     samples = experiment.samples(model)[: experiment.compared]
     stored(experiment.store, rounded(samples, experiment.family.bits))
 
 
 @_step
 @_on_a_gpu
-def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: cli.Asked = cli.Asked()) -> None:
+def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Parameters()) -> None:
     """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
     from workflow.book import chapters
 
-    run, data = Run(asked.parameters()), read_json(stamp)["dataset"]
+    run, data = Run(asked), read_json(stamp)["dataset"]
     note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
     chapters.execute(notebook, output, run.parameters, note)
 
 
 @_step
-def render(*, executed: _Files, trainings: _Files = (), asked: cli.Asked = cli.Asked()) -> None:
+def render(
+    *, executed: tuple[Path, ...], trainings: tuple[Path, ...] = (), asked: Asked = Parameters()
+) -> None:
     """Bind executed chapters to a book; of the trainings, what `galgen train` wrote."""
     from workflow.book import assemble
 
-    run, stamps = Run(asked.parameters()), [read_json(path) for path in trainings]
+    run, stamps = Run(asked), [read_json(path) for path in trainings]
     assemble.render(Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps)
 
 
 @app.command
-def draft(*, asked: cli.Asked = cli.Asked(), cores: int = 2) -> None:
+def draft(*, asked: Asked = Parameters(), cores: int = 2) -> None:
     """Bind what there is of a run, with pages for what is to come; prints where it is, and its seconds."""
     from workflow.book import draft
 
-    if made := draft.bind(Run(asked.parameters()), Path("book"), Path("notebooks"), cores):
+    if made := draft.bind(Run(asked), Path("book"), Path("notebooks"), cores):
         print(made.absolute())
 
 
 @_step
-def print_(*, asked: cli.Asked = cli.Asked()) -> None:
+def print_(*, asked: Asked = Parameters()) -> None:
     """Print a book that was rendered."""
     from workflow.book.pdf import print_pdf
 
-    made = print_pdf(Run(asked.parameters()).folder)
+    made = print_pdf(Run(asked).folder)
     print(f"{made.stat().st_size / 1e6:8.2f} MB\n\nThe book: {made.absolute()}")
 
 

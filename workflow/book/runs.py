@@ -42,7 +42,7 @@ def asked(given: Mapping[str, object]) -> Parameters:
     texts = {name: value for name, value in given.items() if value not in ("", None)}
     if sizes := str(texts.pop("sizes", "")).replace(",", " ").split():
         texts["N"] = sizes
-    return checked(Parameters, texts, "parameters", strict=False)
+    return checked(Parameters, texts, "parameters")
 
 
 def data_name(data: str) -> str:
@@ -137,6 +137,14 @@ class Run:
         if not (self.folder / "failed.json").is_file():
             failed = {"parameters": self.asked.model_dump(mode="json"), "error": error}
             write_json(self.folder / "failed.json", failed)
+
+    def failure(self) -> str:
+        """What went wrong with the run, as a step has noted it, or nothing if its book is bound."""
+        if not (self.folder / "failed.json").is_file():
+            if (self.folder / "results.json").is_file():
+                return ""
+            self.note_failure("no step could say why")
+        return read_json(self.folder / "failed.json")["error"]
 
     def forget_failure(self) -> None:
         """Have it no longer noted that the run failed."""

@@ -18,34 +18,31 @@ from galgen.config import Parameters
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json
 from galgen.runs.store import Store
 from workflow.book.runs import Run
 
 
-def checked(sizes: Sequence[int], parameters: Parameters, store: Store | None = None) -> list[int]:
-    """The sizes in growing order, or a refusal before any work.
+def check(asked: Parameters, store: Store | None = None) -> None:
+    """Refuse sizes before any work: the runs of a sweep are to share one data set.
 
     Raises:
         GalgenError: If an N is below 2, given twice, or too large for the data.
     """
-    N = tuple(sorted(sizes))
-    experiment = Experiment(parameters.model_copy(update={"N": N}), store)
-    if parameters.data not in SIMULATED:
+    experiment = Experiment(asked, store)
+    if asked.data not in SIMULATED:
         experiment.split()
-        return list(N)
-    # More would be simulated for a larger N alone; but the runs of a sweep are to share one data set.
+        return
+    # More would be simulated for a larger N alone.
     most = (experiment.profile.simulated - experiment.profile.validation) // 2
-    if N[-1] > most:
+    if asked.N[-1] > most:
         raise GalgenError(
-            f"N = {N[-1]} is too large for the {experiment.profile.simulated} simulated galaxies of profile "
-            f"{parameters.profile}: N can be at most {most}; a larger profile has more"
+            f"N = {asked.N[-1]} is too large for the {experiment.profile.simulated} simulated galaxies of "
+            f"profile {asked.profile}: N can be at most {most}; a larger profile has more"
         )
-    return list(N)
 
 
-def sweep(*, asked: Asked = Asked(), cores: str = "2") -> int:
-    """Make all books; a run that fails is noted, and the others are made.
+def sweep(*, asked: Asked = Parameters(), cores: int = 2) -> int:
+    """Make a book for each N, and one of all that are done.
 
     Args:
         asked: Profile, data, seed and sizes.
@@ -54,39 +51,29 @@ def sweep(*, asked: Asked = Asked(), cores: str = "2") -> int:
     Returns:
         The exit code: 0 if all was done, 1 if something failed.
     """
-    parameters = asked.parameters(sizes=False)
-    sizes = checked(asked.N, parameters)
-    codes = [_snakemake("sweep", Run(parameters, *sizes), cores)]
-    errors = {run: _error(run) for run in (Run(parameters, N) for N in sizes)}
-    done = [run.parameters.N[0] for run, error in errors.items() if not error]
-    if done and len(sizes) > 1:  # its page lists the runs, which the workflow does not know as an input
-        last = Run(parameters, *done)
-        codes.append(_snakemake("book", last, cores, "--forcerun", "html"))
-        errors[last] = _error(last)
+    asked = asked.model_copy(update={"N": tuple(sorted(asked.N or ()))})
+    check(asked)
+    codes = [_snakemake("sweep", asked, cores)]
+    errors = {run: run.failure() for run in (Run(asked, N) for N in asked.N)}
+    done = [run.asked.N[0] for run, error in errors.items() if not error]
+    if done and len(asked.N) > 1:  # its page lists the runs, which the workflow does not know as an input
+        run = Run(asked, *done)
+        codes.append(_snakemake("book", run.asked, cores, "--forcerun", "html"))
+        errors[run] = run.failure()
     for run, error in errors.items():
-        print(f"N = {', '.join(map(str, run.parameters.N))}: {'failed: ' + error if error else 'done'}")
+        print(f"N = {', '.join(map(str, run.asked.N))}: {'failed: ' + error if error else 'done'}")
     if done:
         print(f"The runs: {run.folder.absolute() / 'html' / 'sweep.html'}")
     return int(any(codes) or any(errors.values()))
 
 
-def _snakemake(target: str, run: Run, cores: str, *options: str) -> int:
+def _snakemake(target: str, asked: Parameters, cores: int, *options: str) -> int:
     """Have Snakemake make a target, as `make` does; returns its exit code."""
-    asked = run.asked
     given = {"PROFILE": asked.profile, "DATA": asked.data, "SEED": str(asked.seed)}
     given |= {"N": " ".join(map(str, asked.N)), "PRECISION": asked.precision}
-    command = [sys.executable, "-m", "snakemake", target, "-s", "workflow/Snakefile", "--cores", cores]
+    command = [sys.executable, "-m", "snakemake", target, "-s", "workflow/Snakefile", "--cores", str(cores)]
     command += ["--workflow-profile", "workflow/profiles/local", *options]
     return ended(command, os.environ | given)
-
-
-def _error(run: Run) -> str:
-    """What went wrong with a run, as a step has noted it, or nothing."""
-    if not (run.folder / "failed.json").is_file():
-        if (run.folder / "results.json").is_file():
-            return ""
-        run.note_failure("no step could say why")
-    return read_json(run.folder / "failed.json")["error"]
 
 
 def ended(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:

@@ -14,19 +14,17 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from astropy.table import Table
-from pydantic import Field, PositiveFloat, PositiveInt
 from tqdm import tqdm
 
 from galgen.compare.similarity import near_duplicates
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
+from galgen.data.acquire.recipe import Recipe
 from galgen.data.dataset import Dataset, write_dataset
-from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
-from galgen.runs.errors import Closed, GalgenError, checked, printable
+from galgen.runs.errors import GalgenError, checked, printable
 
 FLUX_CROP = 64  # the paper's field
 HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
@@ -51,32 +49,6 @@ class Imported:
     dropped: dict[str, int]
 
 
-class Recipe(Closed):
-    """What is done to each image.
-
-    Attributes:
-        size: Side of the images made, pixels.
-        crop: Side of the central square to keep, pixels; by default 64 of flux and all of a display image.
-        bands: Names of one to three bands of flux, from blue to red.
-        kind: "flux", "display", or "auto" for the rule at the top of this module.
-        gray: Make colour display images gray, by the mean of their channels; otherwise they are an error.
-        subtract_sky: Subtract from each band of flux the median of the outer tenth of its frame.
-        Q: Softening of the stretch of flux.
-        stretch: Scale of the stretch of flux, for nanomaggies a pixel; see `flux_to_gray` for other units.
-        distinct: Keep one of images whose anomaly cosine is at least this, see `near_duplicates`.
-    """
-
-    size: PositiveInt
-    crop: PositiveInt | None = None
-    bands: Bands = Field(("g", "r", "z"), min_length=1, max_length=3)
-    kind: Literal["auto", "flux", "display"] = "auto"
-    gray: bool = False
-    subtract_sky: bool = False
-    Q: PositiveFloat = 8.0
-    stretch: PositiveFloat = 0.2
-    distinct: float | None = Field(None, ge=-1, le=1)
-
-
 def import_images(
     path: str | Path,
     *,
@@ -92,7 +64,7 @@ def import_images(
         key: Name of the image array in an npz or HDF5 file; by default the only one.
         strict: Make it an error if any object is refused.
         progress: Show a progress bar.
-        recipe: The fields of `Recipe`; only `size` has no default.
+        recipe: The fields of `Recipe`.
 
     Raises:
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
@@ -117,7 +89,12 @@ def import_images(
                         f"{planes.shape[1:]} pixels, but {first} has {shape}; crop them (--crop)"
                     )
                 images.append(_stamp(planes, wanted))
-                rows.append({printable(column): _text(value) for column, value in row.items()})
+                rows.append(
+                    {
+                        printable(column): printable(value).strip() if isinstance(value, str) else value
+                        for column, value in row.items()
+                    }
+                )
             except Refusal as refusal:
                 refused.append((name, str(refusal)))
                 if len(refused) >= HOPELESS and not rows:
@@ -145,11 +122,6 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
     """Write what was imported as a data set, see `galgen.data.dataset.write_dataset`."""
     about = {"parameters": found.parameters, "dropped": found.dropped}
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
-
-
-def _text(value: object) -> object:
-    """An entry of the catalogue; a text as it can be written and read."""
-    return printable(value).strip() if isinstance(value, str) else value
 
 
 def _kind(path: Path, source: Source, kind: str) -> str:

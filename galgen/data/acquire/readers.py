@@ -24,7 +24,7 @@ from PIL import Image
 from galgen.data.dataset import check_ids
 from galgen.runs.errors import GalgenError
 
-KNOWN_BANDS = set("ugrizyYJHK")
+KNOWN_BANDS = "ugrizyYJHK"
 SUFFIXES = {
     "FITS": (".fits", ".fit", ".fits.gz", ".fits.fz"),
     "npy": (".npy",),
@@ -95,23 +95,28 @@ def open_source(path: Path, bands: Sequence[str], key: str | None, resources: co
     return _open_folder(path, tuple(bands))
 
 
-def _fits_memory(shape: Sequence[int], failure: type[Exception] = Refusal, of: str = "") -> None:
+def _check_pixels(shape: Sequence[int], failure: type[Exception] = Refusal, of: str = "") -> None:
     """Refuse an object by its header, before its pixels are read."""
     if math.prod(shape) > MAX_PIXELS:
         size = " x ".join(map(str, shape))
         raise failure(f"{of}too large: {size} pixels, more than {MAX_PIXELS} in all; cut it smaller")
 
 
+def _check_unpacked(size: int, of: object) -> None:
+    if size > MAX_UNPACKED:
+        limit = f"{size / 1e6:.0f} MB, more than {MAX_UNPACKED / 1e6:.0f}"
+        raise GalgenError(f"{of} unpacks to {limit}; save it as npy, or as HDF5 in smaller chunks")
+
+
 def files_below(path: Path) -> list[Path]:
     """All regular files in a folder, at any depth and behind symbolic links, in order; each folder once."""
     found, seen = [], set()
     for folder, below, names in os.walk(path, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
+        if (real := os.path.realpath(folder)) in seen:
             below.clear()
-            continue
+        else:
+            found += [file for name in names if (file := Path(folder, name)).is_file()]
         seen.add(real)
-        found += [file for name in names if (file := Path(folder, name)).is_file()]
     return sorted(found)
 
 
@@ -123,13 +128,10 @@ def _reading(what: object, failure: type[Exception]) -> Iterator[None]:
     except (GalgenError, Refusal):
         raise
     except Exception as error:
-        raise failure(f"{what}: {_problem(error)}") from error
-
-
-def _problem(error: Exception) -> str:
-    """What is wrong, in the library's words but for NumPy's advice to unpickle."""
-    pickled = any(word in str(error) for word in ("pickle", "Object arrays", "Python objects"))
-    return "Python objects, or no npy data; save a plain array of numbers" if pickled else str(error)
+        # NumPy's own words advise to unpickle
+        pickled = any(word in str(error) for word in ("pickle", "Object arrays", "Python objects"))
+        problem = "Python objects, or no npy data; save plain arrays of numbers" if pickled else error
+        raise failure(f"{what}: {problem}") from error
 
 
 # Files of arrays
@@ -137,11 +139,11 @@ def _problem(error: Exception) -> str:
 
 def _open_file(path: Path, key: str | None, resources: contextlib.ExitStack) -> Source:
     with _reading(f"{path} cannot be read", GalgenError):
-        arrays = _arrays(path, key, resources)
+        arrays = _arrays(path, resources)
         images = arrays[_choose(path, arrays, key)]
         planes = _plane_names(arrays, images.shape)
         one = images.ndim == 3 and planes is not None
-        _fits_memory(images.shape[1 - one :], GalgenError, f"{path}, images are ")
+        _check_pixels(images.shape[1 - one :], GalgenError, f"{path}, images are ")
         if one:
             images = images[:][None]
         if (count := len(images)) > MAX_OBJECTS:
@@ -149,11 +151,11 @@ def _open_file(path: Path, key: str | None, resources: contextlib.ExitStack) -> 
         columns = {
             name: _text(array) if _is_text(array) else array[:]
             for name, array in arrays.items()
-            if array.shape == (len(images),)
-            and name not in PLANE_NAMES
-            and (_is_text(array) or array.dtype.kind in "biuf")
+            if array.shape == (count,) and (_is_text(array) or array.dtype.kind in "biuf")
         }
-    found = next((columns.pop(name) for name in ID_NAMES if name in columns), range(len(images)))
+    for name in PLANE_NAMES:
+        columns.pop(name, None)
+    found = next((columns.pop(name) for name in ID_NAMES if name in columns), range(count))
     check_ids(ids := [str(id_).strip() for id_ in found], path)
 
     def read(i: int) -> Object:
@@ -161,66 +163,42 @@ def _open_file(path: Path, key: str | None, resources: contextlib.ExitStack) -> 
             pixels = images[i]
         return {"id": ids[i], "file": path.name} | {name: of[i] for name, of in columns.items()}, pixels
 
-    return Source([f"{path.name}[{i}]" for i in range(len(images))], read, planes=planes)
+    return Source([f"{path.name}[{i}]" for i in range(count)], read, planes=planes)
 
 
-def _arrays(path: Path, key: str | None, resources: contextlib.ExitStack) -> Arrays:
+def _arrays(path: Path, resources: contextlib.ExitStack) -> Arrays:
     """The arrays of a file by name; members of an npz that are no arrays are left out."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return {path.name: np.load(path, mmap_mode="r", allow_pickle=False)}
     if suffix == ".npz":
-        return _unpack(path, key)
-    if suffix in (".h5", ".hdf5", ".hdf"):
-        file = resources.enter_context(h5py.File(path, "r", rdcc_nbytes=HDF5_CACHE))
-        names: list[str] = []
-        file.visit(names.append)
-        found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
-        for name, array in found.items():
-            if array.external or array.is_virtual:
-                raise GalgenError(f"{path}, '{name}' lies in other files; save it in this one")
-            piece = array.dtype.itemsize * (array.size if array.ndim == 1 else math.prod(array.chunks or [0]))
-            if piece > MAX_UNPACKED:
-                what = f"{path}, '{name}' is unpacked in pieces of {piece / 1e6:.0f} MB"
-                raise GalgenError(f"{what}, more than {MAX_UNPACKED / 1e6:.0f}; save it in smaller chunks")
-        return found
-    raise GalgenError(f"{path} is not an npz, npy or HDF5 file; for images of other kinds give their folder")
-
-
-def _unpack(path: Path, key: str | None) -> Arrays:
-    arrays = {}
-    with zipfile.ZipFile(path) as directory:
-        size = sum(member.file_size for member in directory.infolist())
-    if size > MAX_UNPACKED:
-        raise GalgenError(
-            f"{path} unpacks to {size / 1e6:.1f} MB, more than {MAX_UNPACKED / 1e6:.1f}; save the images as "
-            "npy or HDF5, which are read in pieces"
-        )
-    with np.load(path, allow_pickle=False) as archive:
-        for name in archive.files:
-            try:
-                arrays[name] = archive[name]
-            except ValueError as error:  # Python objects, for one
-                if key in (None, name):
-                    raise GalgenError(
-                        f"{path}, key '{name}': {_problem(error)}; or name another array by --key"
-                    ) from error
-    return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+        with zipfile.ZipFile(path) as directory:
+            _check_unpacked(sum(member.file_size for member in directory.infolist()), path)
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+        return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
+    if suffix not in (".h5", ".hdf5", ".hdf"):
+        raise GalgenError(f"{path} is not an npz, npy or HDF5 file; for images of other kinds give a folder")
+    file, names = resources.enter_context(h5py.File(path, "r", rdcc_nbytes=HDF5_CACHE)), []
+    file.visit(names.append)
+    found = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
+    for name, array in found.items():
+        if array.external or array.is_virtual:
+            raise GalgenError(f"{path}, '{name}' lies in other files; save it in this one")
+        piece = array.size if array.ndim == 1 else math.prod(array.chunks or [0])
+        _check_unpacked(array.dtype.itemsize * piece, f"{path}, a piece of '{name}'")
+    return found
 
 
 def _choose(path: Path, arrays: Arrays, key: str | None) -> str:
-    kinds = {name: "table" if array.dtype.names else array.dtype for name, array in arrays.items()}
-    listing = ", ".join(f"'{name}' {arrays[name].shape} {kind}" for name, kind in kinds.items()) or "nothing"
     images = [k for k, a in arrays.items() if a.ndim in (3, 4) and a.dtype.kind in "biufc" and len(a)]
-    if key is None and len(images) == 1:
-        return images[0]
-    if key is not None and key in images:
-        return key
-    if key is not None:
-        problem = f"no array of images named '{key}'"
-    else:
-        problem = "several arrays of images, choose one with --key" if images else "no array of images"
-    raise GalgenError(f"{path} has {problem} (numbers, 3 or 4 dimensions); it holds {listing}")
+    chosen = [name for name in images if key in (None, name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    problem = "several arrays of images, choose one with --key" if chosen else "no array of images"
+    problem += f" named '{key}'" * (key is not None)
+    listing = ", ".join(f"'{k}' {a.shape} {'table' if a.dtype.names else a.dtype}" for k, a in arrays.items())
+    raise GalgenError(f"{path} has {problem} (numbers, 3 or 4 dimensions); it holds {listing or 'nothing'}")
 
 
 def _plane_names(arrays: Arrays, shape: tuple[int, ...]) -> tuple[str, ...] | None:
@@ -247,42 +225,37 @@ def _text(array: np.ndarray | h5py.Dataset) -> list[str]:
 def _open_folder(path: Path, bands: tuple[str, ...]) -> Source:
     every = [file for file in files_below(path) if file.name[0] != "."]
     files = {form: [p for p in every if p.name.lower().endswith(of)] for form, of in SUFFIXES.items()}
-    forms = [form for form, found in files.items() if found]
-    if not forms:
+    files = {form: found for form, found in files.items() if found}
+    if not files:
         raise GalgenError(f"{path} holds no images: no FITS, npy, PNG or JPEG files")
-    if len(forms) > 1:
-        counts = ", ".join(f"{len(files[form])} {form}" for form in forms)
+    if len(files) > 1:
+        counts = ", ".join(f"{len(found)} {form}" for form, found in files.items())
         raise GalgenError(f"{path} mixes {counts} files; give a folder that has one sort only")
-    if forms == ["FITS"]:
-        objects = _band_sets(path, files["FITS"], bands)
-        names = list(objects)
-        return Source(
-            names, lambda i: _read_bands(path, names[i], objects[names[i]], bands), kind="flux", planes=bands
-        )
-    names = [str(file.relative_to(path)) for file in files[forms[0]]]
+    ((form, found),) = files.items()
+    if form == "FITS":
+        objects = _band_sets(path, found, bands)
+        sets = list(objects.items())
+        return Source(list(objects), lambda i: _read_bands(path, *sets[i], bands), "flux", bands)
+    names = [str(file.relative_to(path)) for file in found]
     stems = [str(Path(name).with_suffix("")) for name in names]
     ids = stems if len(set(stems)) == len(stems) else names
-    read_file, kind = (_read_npy, None) if forms == ["npy"] else (_read_picture, "display")
-
-    def read(i: int) -> Object:
-        return {"id": ids[i], "file": names[i]}, read_file(path / names[i])
-
-    return Source(names, read, kind=kind)
+    read_file, kind = (_read_npy, None) if form == "npy" else (_read_picture, "display")
+    return Source(names, lambda i: ({"id": ids[i], "file": names[i]}, read_file(found[i])), kind)
 
 
 def _band_sets(path: Path, files: list[Path], bands: Sequence[str]) -> dict[str, dict[str, str]]:
     """File names by object and band: `190_gband.fits`, `190_g.fits`, `g/190.fits`; "" where none is named."""
-    name = "|".join(re.escape(band) for band in sorted(KNOWN_BANDS | set(bands), key=len, reverse=True))
-    in_file = re.compile(rf"(?P<id>.+)[-_.](?P<band>{name})(?:[-_]?band)?")
-    in_folder = re.compile(rf"(?P<band>{name})(?:[-_]?band)?")
+    known = "|".join(map(re.escape, sorted({*KNOWN_BANDS, *bands}, key=len, reverse=True)))
+    in_folder = rf"(?P<band>{known})(?:[-_]?band)?"
+    in_file = rf"(?P<id>.+)[-_.]{in_folder}"
     objects: dict[str, dict[str, str]] = {}
     for file in files:
         relative = file.relative_to(path)
         stem = re.sub(r"\.(fits?)(\.gz|\.fz)?$", "", relative.name, flags=re.IGNORECASE)
         parent, band = relative.parent, ""
-        if match := in_file.fullmatch(stem):
+        if match := re.fullmatch(in_file, stem):
             stem, band = match["id"], match["band"]
-        elif match := in_folder.fullmatch(parent.name):
+        elif match := re.fullmatch(in_folder, parent.name):
             parent, band = parent.parent, match["band"]
         members = objects.setdefault(str(parent / stem), {})
         if band in members:
@@ -326,7 +299,7 @@ def read_fits(stream: BinaryIO, name: str) -> tuple[np.ndarray, dict]:
         with fits.open(stream, memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) > 1 and all(hdu.shape):
-                    _fits_memory(hdu.shape)
+                    _check_pixels(hdu.shape)
                     return hdu.data, dict(hdu.header)  # all its cards, as damaged ones are found now
     raise Refusal(f"no image in the FITS file: {name}")
 
@@ -336,7 +309,7 @@ def _read_npy(file: Path) -> np.ndarray:
         pixels = np.load(file, mmap_mode="r", allow_pickle=False)
     if pixels.ndim not in (2, 3):
         raise Refusal(f"not one image: shape {pixels.shape}; give a file of many images by its own path")
-    _fits_memory(pixels.shape)
+    _check_pixels(pixels.shape)
     return np.array(pixels)
 
 
@@ -346,5 +319,5 @@ def _read_picture(file: Path) -> np.ndarray:
             raise Refusal(
                 f"more than 8 bits a pixel: mode {image.mode}; save it as 8 bits, or as npy or FITS"
             )
-        _fits_memory(image.size)
+        _check_pixels(image.size)
         return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))

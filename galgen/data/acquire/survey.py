@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, S
 from tqdm import tqdm
 
 from galgen.data.acquire import download
-from galgen.data.acquire.download import Downloader, DownloadFailure, Unreachable, Unreadable, Unusable
+from galgen.data.acquire.download import Downloader, Unreachable, Unusable
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, read_fits
 from galgen.data.manifest import Bands, Template
 from galgen.runs.errors import Closed, GalgenError, checked
@@ -129,18 +129,18 @@ class Request(Closed):
         The cuts are those of Smith et al. 2022 (MNRAS 511, 1808), and the shape.
 
         Raises:
-            Unreadable: This is no whole FITS file.
+            Unreachable: This is no whole FITS file: a torn one, or a page that was sent in its place.
             Unusable: It is one, and fails a cut.
         """
         count, bands = len(self.bands), "".join(self.bands)
         if not content.startswith(b"SIMPLE  =") or len(content) % FITS_BLOCK:
-            raise Unreadable("not a whole FITS file")
+            raise Unreachable("not a whole FITS file")
         if len(content) < MIN_BYTES * count:
             raise Unusable(f"under {MIN_BYTES * count} bytes")
         try:
             cube, header = read_fits(io.BytesIO(content), name="cut-out")
         except Refusal as error:
-            raise Unreadable("damaged FITS file") from error
+            raise Unreachable("damaged FITS file") from error
         cube = cube if cube.ndim == 3 else cube[None]
         if cube.shape != (count, self.size, self.size):
             raise Unusable(f"shape {cube.shape}, not {(count, self.size, self.size)}")
@@ -202,23 +202,22 @@ def fetch(
             with tqdm(total=len(positions), initial=done, unit="object", disable=not progress) as bar:
                 _record(outcomes, failed, bar, give_up_after)
         finally:
-            downloader.close()
-            pool.terminate()
-            pool.join()
+            pool.terminate()  # what is under way may still arrive, and is then found by its name
             report = _report(directory, positions, failed)
     return report
 
 
 def _fetch_object(
     downloader: Downloader, directory: Path, request: Request, position: Position
-) -> tuple[str, DownloadFailure | None]:
+) -> tuple[str, Unusable | Unreachable | None]:
     """Settle an object, by its cube or the reason why there is none, unless the server cannot be reached."""
     failure, suffix = None, "fits"
     try:
-        content = downloader.get(request.url(position), request.check, request.max_bytes)
+        content = downloader.get(request.url(position), request.max_bytes)
+        request.check(content)
     except Unreachable as error:
         return position.id, error
-    except DownloadFailure as error:
+    except Unusable as error:
         failure, suffix, content = error, "dropped", str(error).encode()
     with atomic_path(directory / f"{position.id}.{suffix}") as temporary:
         temporary.write_bytes(content)
@@ -228,15 +227,13 @@ def _fetch_object(
 def _record(outcomes: Iterable[tuple], failed: dict[str, str], bar: tqdm, give_up_after: int) -> None:
     dropped = lost_in_a_row = 0
     for id_, failure in outcomes:
-        if isinstance(failure, Unreachable):
-            failed[id_] = str(failure)
-        elif failure is not None:
-            dropped += 1
+        # A server that says 404 is alive; one that sends nothing, or pages for images, may not be.
+        lost = isinstance(failure, Unreachable)
+        dropped += isinstance(failure, Unusable)
+        lost_in_a_row = lost_in_a_row + 1 if lost else 0
+        failed |= {id_: str(failure)} if lost else {}
         bar.set_postfix(dropped=dropped, failed=len(failed), refresh=False)
         bar.update()
-        # A server that says 404 is alive; one that sends nothing, or pages for images, may not be.
-        alive = failure is None or isinstance(failure, Unusable)
-        lost_in_a_row = 0 if alive else lost_in_a_row + 1
         if lost_in_a_row >= give_up_after:
             raise GalgenError(
                 f"{lost_in_a_row} objects in a row were lost, the last, {id_}: {failure}; the server seems "

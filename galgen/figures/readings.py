@@ -1,0 +1,199 @@
+"""Readings: what was measured, its value, and the words that fixed limits give it.
+
+A value reads as the words of the first limit that it does not exceed; the last limit is infinite. The limits
+stand beside the words, so that whoever would draw the line elsewhere sees where it is drawn.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from IPython.display import Markdown
+
+from galgen.compare.agreement import Shared
+from galgen.compare.scoreboard import Portrait
+from galgen.compare.uncertainty import Outcome, p_text
+from galgen.figures.morphology import LABELS
+from galgen.figures.sentences import ALPHA, spoken
+from galgen.figures.tables import table
+from galgen.words import spaced
+
+Limits = Sequence[tuple[float, str]]
+
+TOLD = (ALPHA, "told from galaxies"), (inf, "not told")
+NULL = (ALPHA, "bad luck or a fault: mind that in all that follows"), (inf, "as it must be")
+FAULT = (ALPHA, "seen"), (inf, "missed: a model that passes may have it")
+COPIES = (
+    (ALPHA, "a memoriser fails, which it does not in the paper"),
+    (inf, "a memoriser passes, as the paper says"),
+)
+VARIANCE = (0.75, "too little"), (1.35, "about right"), (inf, "too much")
+SPREAD = (
+    (1.0, "within the noise at the start"),
+    (inf, "beyond it: the brightest and the faintest are not reached"),
+)
+REACHED = (0.8, "too little; other starts, and another way from this one, are below"), (inf, "enough")
+CUT = (
+    (-0.1, "the flow from one image cuts it"),
+    (inf, "the ascent does no better: the range of noise may cut it"),
+)
+APART = (0.0, "no clear difference"), (inf, "a clear difference")
+ERROR = (0.0, "errs less"), (inf, "errs more")
+CONVERGED = (
+    (0.0, "converged, on something: no sign of galaxies"),
+    (inf, "beyond Gaussians, which make up most of it"),
+)
+BEYOND = (0.0, "no evidence of having learnt galaxies"), (inf, "more alike than the controls")
+JUDGED = (
+    (ALPHA, "none has the distribution of galaxies, whatever its own discriminator says"),
+    (inf, "not all are told"),
+)
+SMALL = (0.7, "too little"), (1.3, "about their share"), (inf, "too much: grainier than galaxies")
+COLLAPSED = (0.2, "collapsed: one image"), (inf, "not collapsed")
+DENSITIES = (0.6, "perhaps one density"), (inf, "two densities")
+GREY = (0, "the cut shows in none"), (inf, "a Glow held against uncut data would be blamed for these")
+VALID = (0, "as many as of galaxies"), (inf, "another share: the comparison of the rest is too kind")
+KINDS = (0, "no common kind"), (inf, "one latent, one kind of galaxy")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A number and what it is taken to say.
+
+    Attributes:
+        what: What was measured.
+        value: The number that is held against the limits; None if it could not be measured.
+        limits: Growing, each with the words of the values up to it; the last is infinite.
+        shown: How the number is written, if not by itself.
+    """
+
+    what: str
+    value: float | None
+    limits: Limits
+    shown: str = ""
+
+    @property
+    def words(self) -> str:
+        """What the value reads as."""
+        if self.value is None:
+            return "not measurable"
+        return next(words for limit, words in self.limits if self.value <= limit)
+
+    @property
+    def rule(self) -> str:
+        """All words, with the limits between them."""
+        *below, (_, last) = self.limits
+        return "".join(f"{words} ≤ {limit:g} < " for limit, words in below) + last
+
+    @property
+    def number(self) -> str:
+        """The value, as it is written."""
+        return self.shown or ("–" if self.value is None else f"{self.value:.2f}")
+
+    def __str__(self) -> str:
+        at = " and ".join(f"{limit:g}" for limit, _ in self.limits[:-1])
+        return f"{self.what}: {self.number}, {self.words} (limit {at})"
+
+
+def reading_table(rows: Iterable[Reading], before: str = "", after: str = "") -> Markdown:
+    """One row for each reading: what, value, words, limits; between two texts."""
+    cells = [[r.what, r.number, f"**{r.words}**", r.rule] for r in rows]
+    return table(["what", "value", "reads as", "limits"], cells, before=before, after=after)
+
+
+def said(rows: Iterable[Reading]) -> str:
+    """Readings within a text."""
+    return "; ".join(map(str, rows)) + "."
+
+
+# Of samples and denoisers
+
+
+def gives_away(found: Portrait, of: str = "") -> list[Reading]:
+    """At which sides in pixels a classifier tells samples from galaxies, and where their variance is off."""
+    tests = [
+        Reading(f"{of}AUC at {side} pixels a side", test.p, TOLD, f"{test.auc}, p {p_text(test.p)}")
+        for side, test in found.c2st.items()
+    ]
+    what = f"{of}variance over the galaxies'"
+    return tests + [Reading(f"{what}, {name}", ratio, VARIANCE) for name, ratio in found.spread.items()]
+
+
+def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
+    """Which way to sample is told from galaxies the least, at the coarsest scale, and ours beside it."""
+    side = min(found[ours].c2st)
+    auc = {name: each.c2st[side].auc for name, each in found.items()}
+    best = min(auc, key=lambda name: auc[name].value)
+    shown = f"AUC {auc[best]}; *{ours}*, the way of this book, {auc[ours]}"
+    return [
+        Reading(f"hardest to tell at {side} pixels: *{best}*", auc[ours].low - auc[best].high, APART, shown)
+    ]
+
+
+def cut_by(flow: Portrait, ascent: Portrait | None) -> Reading:
+    """Is it the flow from one image, or the range of noise, that cuts the variance along the first component?
+
+    Args:
+        flow: What the flow draws from one image.
+        ascent: What the paper's ascent draws from it, in the same range of noise; None if it fails.
+    """
+    ratios = [each.spread["component 1"] if each else np.nan for each in (flow, ascent)]
+    value = abs(ratios[1] - 1) - abs(ratios[0] - 1) if ascent else None
+    shown = f"{ratios[1]:.2f} and {ratios[0]:.2f}" if ascent else "the ascent does not converge"
+    return Reading(
+        "variance along component 1 of the paper's ascent and of the flow, which is off less",
+        value,
+        CUT,
+        shown,
+    )
+
+
+def lost(errors: Mapping[str, float], linear: Mapping[str, float]) -> list[Reading]:
+    """Where a denoiser errs more than the linear filter does: errors of both by group of components."""
+    excess = {name: errors[name] - linear[name] for name in errors}
+    groups = [name for name in excess if name not in ("all", "bias")]
+    most = max(groups, key=excess.get)
+    places = {"in all": "all", f"in {most}, the most": most, "of its bias": "bias"}
+    places[f"in {groups[0]}, brightness and size"] = groups[0]
+    what = "squared error less the linear filter's"
+    return [
+        Reading(f"{what}, {of}", excess[name], ERROR, f"{excess[name]:+.2f}") for of, name in places.items()
+    ]
+
+
+# Of morphology
+
+
+def p_of(energy: Outcome | None) -> float | None:
+    """Its p, if it could be measured."""
+    return energy.p if energy else None
+
+
+def measure(null: Outcome | None, faults: Mapping[str, Outcome | None]) -> list[Reading]:
+    """Is the measure of morphology to be trusted?
+
+    Args:
+        null: Energy distance of held-out images from held-out images.
+        faults: That of sets with a known fault, by their names.
+    """
+    first = Reading("held-out images against held-out images", p_of(null), NULL, spoken(null))
+    return [first, *(Reading(name, p_of(one), FAULT, spoken(one)) for name, one in faults.items())]
+
+
+def copies(found: Mapping[int, Outcome | None], model: Outcome | None) -> list[Reading]:
+    """Do copies of the training images pass, by N, growing? The model is one of the smallest N."""
+    what = {f"copies of {spaced(n)} training images, drawn again and again": one for n, one in found.items()}
+    rows = [Reading(name, p_of(one), COPIES, spoken(one)) for name, one in what.items()]
+    return [
+        *rows,
+        Reading(f"diffusion of N = {spaced(min(found, default=0))}", p_of(model), TOLD, spoken(model)),
+    ]
+
+
+def kinds(name: str, found: Mapping[str, Shared]) -> Reading:
+    """In how many coefficients the images of one latent correlate, beyond shuffled latents."""
+    strong = [LABELS[k] for k, s in found.items() if s.p <= ALPHA and s.value > 0]
+    middle = np.median([s.value for s in found.values()] or [0])
+    shown = f"{', '.join(strong) or 'none'} (median correlation {middle:+.2f})"
+    return Reading(f"{name}: coefficients that correlate", len(strong) if found else None, KINDS, shown)
