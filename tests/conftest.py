@@ -3,6 +3,7 @@ import os
 if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):  # one of several processes: a thread each
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch as it is imported, here and in kernels
 
+import multiprocessing
 import re
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def trained(store):
         for training in experiment.pair(12):
             experiment.train(training)
     return Store(store)
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Where processes come from that a test kills: of one that has imported torch, once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["galgen.models.diffusion", "galgen.runs.store"])
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,6 @@ from galgen.runs.errors import GalgenError
 WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
 
 
-def pool(rng, milestones, images, scatter=0.5):
-    """PSNR of images as they come: of unequal difficulty, that learn at unequal rates, with heavy tails."""
-    difficulty, rate = rng.normal(34, 2, images), 1 + 0.3 * rng.standard_t(4, images)
-    learnt = np.log2(1 + np.arange(milestones))[:, None] * rate
-    return difficulty + learnt + scatter * rng.standard_t(5, (milestones, images))
-
-
 def curve(N, true, end, *, seed=0, scatter=0.5, held=200, start=START, count=16):
     """g of a training whose gap is, but for the images, `true(t)` dB after t images shown."""
     rng = np.random.default_rng([seed, N])
@@ -94,19 +87,6 @@ def test_the_onset_of_several_trainings_is_their_geometric_mean():
     assert mean_onset([early, never]) is None and mean_onset([]) is None
 
 
-def test_the_null_is_uniform_and_rejects_at_its_rate():
-    rng = np.random.default_rng(0)
-    p = []
-    for k in range(400):
-        psnr, own = pool(rng, 4, 60), rng.permutation(60) < (10, 30)[k % 2]
-        p.append(gap([START, 4096, 8192, 16384], psnr[:, own], psnr[:, ~own], permutations=199, seed=k).p[1:])
-    p = np.array(p)
-    for column in p.T:
-        assert stats.kstest(column, "uniform").pvalue > 0.01
-        low, high = stats.binom.interval(0.99, len(p), 0.05)
-        assert low <= (column <= 0.05).sum() <= high
-
-
 def test_the_interval_of_the_gap_covers_its_share():
     covered = []
     for seed in range(300):
@@ -144,33 +124,6 @@ def test_psnr_along_a_training_has_one_noise_and_sees_what_is_copied():
     assert gap(*untrained).onset() is None
     many = np.repeat(images, 9, axis=0)
     assert psnr_along([(1, 0)], denoiser, many, many)[1].shape == (1, MOST)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"shown": [START, START, 9000]}, "milestones must grow"),
-        ({"shown": [1000, 4096, 9000]}, "t_0, 2048 images shown, must be a milestone"),
-        ({"start": 9000}, "t_0, 9000 images shown, must be a milestone before the last"),
-        ({"own": np.zeros((3, 1))}, "two own images or more, not 1"),
-        ({"held_out": np.zeros((3, 0))}, "two held-out images or more, not 0"),
-        ({"own": np.zeros((2, 5))}, "PSNR of own images: "),
-        (
-            {"held_out": np.array([[1.0, 2], [3, np.nan], [5, 6]])},
-            "held-out image 1 after 4096 images shown is nan",
-        ),
-        ({"own": np.array([[1.0, 2], [3, 4], [np.inf, 6]])}, "own image 0 after 9000 images shown is inf"),
-    ],
-)
-def test_what_no_gap_can_be_made_of_is_refused_by_name(change, words):
-    given = {"shown": [START, 4096, 9000], "own": np.zeros((3, 4)), "held_out": np.zeros((3, 4))} | change
-    with pytest.raises(GalgenError, match=words):
-        gap(**given)
-
-
-def test_a_time_that_was_not_asked_is_refused():
-    with pytest.raises(GalgenError, match="known between 2048 and 9000 images shown, not after 10000"):
-        gap([START, 9000], np.eye(2), np.eye(2)).at(10_000)
 
 
 # Time
@@ -252,13 +205,6 @@ def test_the_interval_of_the_power_covers_it(scatter):
         covered[-1].append(laws[8].curvature.low <= 0 <= laws[8].curvature.high)
     low, high = stats.binom.interval(0.999, verdicts, 0.95)
     assert all(low <= total <= high for total in np.sum(covered, axis=0))
-
-
-def test_a_power_law_of_one_N_or_of_single_trainings_is_refused():
-    with pytest.raises(GalgenError, match="two N at every width, and two trainings in some cell"):
-        power_laws({8: {10: [8000, 9000]}})
-    with pytest.raises(GalgenError, match="two N at every width"):
-        power_laws({8: {10: [8000], 30: [9000]}})
 
 
 # Size

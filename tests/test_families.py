@@ -3,7 +3,6 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from galgen import config
@@ -13,18 +12,9 @@ from galgen.config import Parameters
 from galgen.data import similarity
 from galgen.experiment import Experiment
 from galgen.models import families
-from galgen.runs.schedules import constant, falling, late
 from galgen.runs.store import Store
 
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
-
-
-def test_schedules_begin_and_end_as_they_say():
-    assert [constant(n, 100) for n in (0, 99)] == [1, 1]
-    assert falling(0, 10_000) < 0.01 and falling(2000, 10_000) == falling(5000, 10_000) == 1
-    assert falling(7500, 10_000) == pytest.approx(0.5) and falling(10_000, 10_000) == 0
-    assert [late(n, 1000) for n in (0, 900)] == [1, pytest.approx(1)]
-    assert late(950, 1000) == pytest.approx(0.5) and late(1000, 1000) == 0
 
 
 def test_only_a_flow_draws_fewer_grey_levels_than_the_data_have():

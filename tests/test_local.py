@@ -6,7 +6,6 @@ import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.compare.local import Local, explained
-from galgen.runs.errors import GalgenError
 
 SIDE = 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 1, SIDE, SIDE), np.uint8)
@@ -98,9 +97,3 @@ def test_what_one_machine_explains_beyond_another_is_the_difference_of_their_sha
     assert explained(model, linear, one, beyond=one).value == 0
     near = model + 0.01 * (one - model)
     assert explained(model, linear, near, beyond=other).low > 0
-
-
-def test_a_patch_without_a_middle_and_no_images_are_refused():
-    for images, side in ((IMAGES, 4), (IMAGES, 0), (IMAGES[:0], 3), (IMAGES[:, 0], 3)):
-        with pytest.raises(GalgenError, match="give"):
-            Local(images, side)

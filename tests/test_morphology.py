@@ -11,7 +11,6 @@ from scipy.special import gamma, gammainc, gammaincinv
 
 from galgen.compare import morphology
 from galgen.compare.morphology import COEFFICIENTS, measure, report, segment, stored, valid
-from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 quietly = functools.partial(measure, workers=1, progress=False)
@@ -240,15 +239,6 @@ def test_the_store_measures_a_set_once(monkeypatch, tmp_path):
     assert same(stored(store, images, progress=False), table)
     (run,) = store.runs("morphology")
     assert run.summary["images"] == 2 and run.record["params"]["statmorph"] == statmorph.__version__
-
-
-@pytest.mark.parametrize(
-    "images",
-    [np.zeros((4, 16, 16)), np.zeros((4, 3, 16, 16)), np.zeros((0, 1, 16, 16)), np.zeros((1, 1, 4, 4))],
-)
-def test_another_shape_is_refused(images):
-    with pytest.raises(GalgenError, match="n, 1, H, W"):
-        measure(images)
 
 
 def test_a_line_is_refused_with_its_reason_and_not_searched_for_minutes():

@@ -8,7 +8,6 @@ from galgen.compare.share import agreements, scale
 from galgen.config import Parameters
 from galgen.data.similarity import cosine
 from galgen.experiment import Experiment
-from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 LABELS = ["A"] * 3 + ["B"] * 3 + ["galaxies"] * 2 + ["leaves"]
@@ -133,12 +132,6 @@ def test_no_share_is_printed_where_the_ceiling_is_not_above_the_floor(floor):
     assert found.share is None and "reaches down to 0" in found.missing and found.ceiling.value == 1.0
     moved = table(0.95, 1.0, 0.999, 0.6, scatter=0.01)
     assert scale(moved, LABELS).share is None
-
-
-@pytest.mark.parametrize("labels", [["A"] * 9, ["leaves"] * 9, LABELS[:8]])
-def test_models_of_one_half_or_without_a_name_are_refused(labels):
-    with pytest.raises(GalgenError, match="name each, A and B among them"):
-        scale(table(0.9, 1.0, 0.5, 0.5), labels)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from galgen.data.similarity import FLIPS, KINDS, cosine, mean_image, near_duplicates, nearest, shuffled_cosine
-from galgen.runs.errors import GalgenError
 
 
 def centred_blobs(n, seed, side=12):
@@ -135,20 +134,6 @@ def test_the_data_set_may_be_a_memory_map(tmp_path):
     a = nearest(floats(DATA[:9]), mapped, 2, kind="anomaly", mean=mean_image(mapped), chunk=50)
     b = nearest(floats(DATA[:9]), DATA, 2, kind="anomaly", mean=MEAN, chunk=50)
     np.testing.assert_array_equal(a.index, b.index)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda q: nearest(q, DATA, kind="cosine"), "unknown kind"),
-        (lambda q: nearest(q, DATA, kind="anomaly", mean=np.ones((1, 12, 12))), "constant"),
-        (lambda q: cosine(q, q[:1], kind="raw"), "pairs"),
-        (lambda q: shuffled_cosine(q[:1], q[:1], kind="raw"), "two samples"),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(GalgenError, match=message):
-        call(floats(DATA[:2]))
 
 
 def test_near_duplicates_are_found_in_every_orientation():

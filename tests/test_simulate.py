@@ -242,26 +242,6 @@ def test_workers_end_with_their_parent(signal_):
     assert len(gone) == 3
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"count": 0}, "count"),
-        ({"count": 2.5}, "count"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**70}, "seed"),
-        ({"count": 10**400}, "count"),
-        ({"start": -3}, "start"),
-        ({"workers": 0}, "workers"),
-        ({"size": 65}, "size 65"),
-        ({"crop": 1000}, "crop 1000"),
-        ({"population": "spirals"}, "ellipticals"),
-    ],
-)
-def test_bad_arguments_are_named(changes, message):
-    with pytest.raises(GalgenError, match=message):
-        simulate(**({"count": 2} | changes))
-
-
 def test_dead_leaves_are_named_by_seed_and_number_and_cover_the_frame():
     images, table = dead_leaves(70, seed=3, size=16)
     assert images.shape == (70, 1, 16, 16) and images.dtype == np.uint8 and table["id"][5] == "leaves-3-5"
