@@ -8,8 +8,6 @@ from galgen.compare.memorization import margins
 from galgen.compare.scales import principal_spread
 from galgen.data.dataset import Split
 from galgen.data.similarity import mean_image
-from galgen.figures.cosines import cosine_histograms, sample_sheet
-from galgen.figures.style import shades, spaced
 
 
 @pytest.fixture(scope="module")
@@ -98,25 +96,6 @@ def test_blurred_samples_lack_variance_on_small_scales():
     blurred = torch.nn.functional.avg_pool2d(floats(textured), 3, 1, 1)
     found = list(principal_spread(blurred, textured).values())
     assert found[0] > 0.7 > 0.3 > found[-1]
-
-
-def test_the_histograms_have_a_column_for_each_n_and_the_sheet_two_rows(galaxies):
-    images, sets = galaxies
-    new = floats(images[sets.validation])
-    test = two_models(new, new, images, sets, mean=mean_image(images))
-    figure = cosine_histograms({10: test, 4000: test})
-    assert [axis.get_title() for axis in figure.axes[:2]] == ["N = 10", "N = 4\N{NO-BREAK SPACE}000"]
-    sheet = sample_sheet({80: [new]}, {80: images[sets.A]}, mean=mean_image(images), flips=True, count=5)
-    assert [text.get_text() for text in sheet.axes[0].texts] == ["N = 80, A", "nearest to A"]
-
-
-def test_counts_have_their_thousands_apart_and_every_size_its_shade():
-    assert [spaced(n) for n in (10, 4000, 6_400_000)] == [
-        "10",
-        "4\N{NO-BREAK SPACE}000",
-        "6\N{NO-BREAK SPACE}400\N{NO-BREAK SPACE}000",
-    ]
-    assert len(set(shades((10, 30, 100, 4000)).values())) == 4
 
 
 NAMES = ("gini", "m20")

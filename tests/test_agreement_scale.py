@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from galgen.compare.share import scale
-from galgen.compare.uncertainty import Estimate
 from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.evidence import scale as asked
-from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, Early, along
+from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, along
 from galgen.experiment import Experiment, Training
 from galgen.figures import scale as figures
 from galgen.models.sampling import noise, seeded
@@ -143,20 +142,6 @@ def test_the_figure_has_a_row_for_each_kind_of_two_models_and_shows_every_point(
         plt.close(figure)
 
 
-def test_the_table_and_the_sentence_say_the_share_and_what_it_covers():
-    found = one()
-    said = figures.share_sentence(found, made())
-    assert "come 0.88 [0.88, 0.88]" in said and "costs 12% to 12%" in said and "never another split" in said
-    shown = figures.share_table(found).data
-    assert "never cover another split" in shown and "| 0.88 [0.88, 0.88] |" in shown
-    assert (
-        "other galaxies 0.88, dead leaves 0.97" in shown
-        and "| disjoint images (9) | ceiling: the same images (6) |" in shown
-    )
-    assert "6 pairs of the same images agree at 0.970" in figures.by_images(found, made())
-    assert "move it by +0.020" in figures.by_images(found, made())
-
-
 def test_without_three_pairs_the_sentence_names_what_is_missing_and_a_profile_that_has_it():
     found = one(labels=["A", "B", "galaxies"])
     assert figures.with_scale("diffusion") == ["laptop", "night"] and figures.with_scale("conditional") == [
@@ -166,24 +151,3 @@ def test_without_three_pairs_the_sentence_names_what_is_missing_and_a_profile_th
     for said in (figures.share_sentence(found, experiment), figures.by_images(found, experiment)):
         assert "The profile `night` trains what it takes." in said
     assert "| – | – |" in figures.share_table(found).data and "| 0.950 |" in figures.share_table(found).data
-
-
-def marks(**values):
-    return {int(k[1:]): Estimate(v, v - 0.01, v + 0.01, 64) for k, v in values.items()}
-
-
-def test_along_the_training_the_words_say_what_the_noise_makes_and_when_the_pair_leaves_the_floor():
-    pairs, other = marks(_0=0.99, _8=0.4, _16=0.7, _32=0.9), marks(_0=0.99, _8=0.2, _16=0.7, _32=0.8)
-    start, end = (Estimate(v, v, v, 64) for v in (0.98, 0.1))
-    known = {0: Early(pairs[0], pairs[0], start, end), 32: Early(pairs[32], pairs[32], end, end)}
-    said = figures.along_sentence(pairs, other, known)
-    assert "0.98 of 0.99 after 0, 0.10 of 0.90 after 32 images shown" in said
-    assert said.endswith("for good from 32 images on.")
-    assert "no longer" in figures.along_sentence(pairs, pairs, known)
-    assert "foreign" not in figures.along_sentence(pairs, {}, known)
-    shown = figures.early_table(known, 30).data
-    assert "| 0 | 0.99 [0.98, 1.00] | 0.98 [0.98, 0.98] |" in shown and "64 latents" in shown
-    figure = figures.along_figure({30: pairs}, other)
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["A and B, N = 30", "A and other galaxies,\nof the same age, N = 30"]
-    plt.close(figure)

@@ -22,6 +22,7 @@ from galgen.compare.morphology import measure
 from galgen.compare.share import scale
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import bootstrap
+from galgen.data.manifest import load_manifest
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.similarity import cosine, nearest, shuffled_cosine
 from galgen.data.simulate.images import simulate
@@ -162,6 +163,8 @@ CASES = [
     (lambda: gray(zeros(1, 3, 8, 6), crop=None), "not square"),
     (lambda: gray(zeros(1, 3, 8, 8), size=16), "averaged to 16"),
     (lambda: gray(zeros(1, 3, 8, 8), size=0), "averaged to 0"),
+    (lambda: load_manifest().source("sdss"), r"no source 'sdss'.*'sdss-legacy'"),
+    (lambda: load_manifest("nothing.yaml"), r"nothing\.yaml"),
     (lambda: simulate(0), "count"),
     (lambda: simulate(2.5), "count"),
     (lambda: simulate(10**400), "count"),

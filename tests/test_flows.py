@@ -40,21 +40,6 @@ def closed():
     plt.close("all")
 
 
-def test_untrained_flows_stand_beside_trained_ones_and_what_training_adds_is_said(tests):
-    wide, near = tests[10], tests[1000]
-    kinds = {"untrained": (wide, Estimate(1.0, 0.9, 1.0, 64)), "same": (near, None), "disjoint": (wide, None)}
-    text = figures.untrained_table(kinds, 1000).data
-    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if line[:1] == "|"]
-    head, _, first, same, disjoint = rows
-    assert len(head) == len(first) == 2 + 2 * len(SHAPES)
-    assert first[1] == f"{np.mean([test[0].w1_b.value for test in wide]):.3f}" == disjoint[1] != same[1]
-    assert first[3] == f"{np.mean([test[0].shared for test in wide]):.2f}"
-    assert first[-1] == "1.00 [0.90, 1.00]" and same[-1] == "–"
-    times = float(disjoint[1]) / float(same[1])
-    said = text.split("same images: ")[1].split(",")[0]
-    assert float(said) == pytest.approx(times, rel=0.05) and "0 (+0.00), 1 (+0.00)" in text
-
-
 def test_a_statistic_is_gathered_by_size_level_and_test(tests):
     values = gathered(tests, "w1_b")
     assert values.shape == (2, len(SHAPES), 4)

@@ -98,13 +98,6 @@ def test_muon_has_the_convolutions_but_the_first_and_the_last_and_adam_the_rest(
     assert shares(net, ends="muon")["adam"] == {name for name, _ in net.named_parameters() if "gain" in name}
 
 
-def test_adam_alone_has_all():
-    net = UNet(4, 2)
-    found = muon.optimizers(net, RATES.model_copy(update={"optimizer": "adam"}))
-    assert list(found) == ["adam"]
-    assert len(found["adam"].param_groups[0]["params"]) == len(list(net.parameters()))
-
-
 def test_rate_multiplies_both_learning_rates_and_gradients_are_used_up():
     net = UNet(4, 1).eval()
     optimizers = muon.optimizers(net, RATES)

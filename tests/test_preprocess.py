@@ -48,13 +48,6 @@ def test_fewer_bands_are_the_same_stretch_of_their_mean(bands):
     assert np.array_equal(flux_to_gray(x, size=8, crop=8), expected)
 
 
-def test_one_nanomaggy_in_other_units_is_a_matter_of_the_stretch():
-    x = flux(n=2)
-    assert np.array_equal(
-        flux_to_gray(x * 1000, size=8, crop=16, stretch=200.0), flux_to_gray(x, size=8, crop=16)
-    )
-
-
 def test_the_dtype_of_the_file_does_not_matter():
     x = np.rint(flux(n=2) * 10)
     for dtype in (">f4", "<f8", "int16", "float32"):
@@ -71,21 +64,10 @@ def test_the_centre_pixel_stays_the_centre_pixel(side, crop):
     assert cut.shape == (2, 1, crop, crop) and (cut[..., crop // 2, crop // 2] == 1).all()
 
 
-def test_crop_keeps_equal_margins_of_a_rectangle():
-    image = np.arange(10 * 14).reshape(10, 14)
-    assert np.array_equal(crop_centre(image, 6), image[2:8, 4:10])
-
-
 def test_area_resize_by_a_whole_factor_is_the_mean_of_blocks():
     x = np.random.default_rng(1).random((3, 1, 12, 12))
     assert np.allclose(resize_area(x, 4), x.reshape(3, 1, 4, 3, 4, 3).mean(axis=(3, 5)), rtol=0, atol=1e-15)
     assert np.array_equal(resize_area(x, 12), x)
-
-
-def test_area_resize_by_three_halves_has_the_closed_form():
-    a, b, c = 1.0, 10.0, 100.0
-    x = np.repeat([[a, b, c]], 3, axis=0)
-    assert np.allclose(resize_area(x, 2), [[(2 * a + b) / 3, (b + 2 * c) / 3]] * 2, rtol=1e-14)
 
 
 @pytest.mark.parametrize(("side", "size"), [(53, 32), (64, 48), (57, 1), (17, 16)])

@@ -47,10 +47,6 @@ def test_pearson_is_the_correlation_coefficient():
     np.testing.assert_allclose(cosine(floats(a), floats(b), kind="pearson"), expected, atol=2e-6)
 
 
-def test_mean_image_is_the_mean():
-    np.testing.assert_allclose(MEAN, DATA.mean(0) / 255, atol=1e-6)
-
-
 def test_unrelated_images_are_alike_for_raw_and_unrelated_for_anomaly():
     a, b = floats(centred_blobs(200, seed=4)), floats(centred_blobs(200, seed=5))
     raw, pearson, anomaly = (cosine(a, b, kind=kind, mean=MEAN) for kind in KINDS)
@@ -100,20 +96,6 @@ def test_nearest_is_brute_force_at_any_chunk(kind, chunk):
     np.testing.assert_allclose(found.cosine, np.take_along_axis(expected, order, 1), atol=5e-6)
 
 
-def test_many_queries_are_searched_in_blocks():
-    queries = floats(centred_blobs(1100, seed=9))
-    found = nearest(queries, DATA, 2, kind="anomaly", mean=MEAN)
-    last = nearest(queries[1000:], DATA, 2, kind="anomaly", mean=MEAN)
-    assert found.cosine.shape == (1100, 2)
-    np.testing.assert_array_equal(found.index[1000:], last.index)
-
-
-def test_k_larger_than_a_chunk():
-    found = nearest(floats(DATA[:3]), DATA, 20, kind="raw", chunk=7)
-    assert (np.diff(found.cosine) <= 0).all()
-    assert all(len(set(row)) == 20 for row in found.index)
-
-
 def test_every_image_finds_itself_and_its_flip_is_named():
     for which, axes in enumerate(FLIPS):
         flipped = np.flip(DATA[:40], axes)
@@ -126,14 +108,6 @@ def test_every_image_finds_itself_and_its_flip_is_named():
 def test_flips_list_an_image_once():
     found = nearest(floats(DATA[:5]), DATA[:9], 9, kind="pearson", flips=True, chunk=4)
     assert all(sorted(row) == list(range(9)) for row in found.index)
-
-
-def test_the_data_set_may_be_a_memory_map(tmp_path):
-    np.save(tmp_path / "images.npy", DATA)
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    a = nearest(floats(DATA[:9]), mapped, 2, kind="anomaly", mean=mean_image(mapped), chunk=50)
-    b = nearest(floats(DATA[:9]), DATA, 2, kind="anomaly", mean=MEAN, chunk=50)
-    np.testing.assert_array_equal(a.index, b.index)
 
 
 def test_near_duplicates_are_found_in_every_orientation():

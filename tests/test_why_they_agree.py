@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.flow import ScaleTest
 from galgen.compare.gaussian import Empirical, fit_gaussian
-from galgen.compare.uncertainty import Estimate
 from galgen.evidence import directions as ways
 from galgen.evidence import inverted as maps
 from galgen.evidence import local as machines
-from galgen.figures import directions, inverted, local
+from galgen.figures import directions, inverted
 from galgen.settings import ConditionalSettings
 
 SIDE, N = 8, 24
@@ -111,55 +109,3 @@ def test_a_twin_finds_the_latents_and_a_stranger_does_not():
     figure = inverted.inverted_figure({N: found})
     assert figure.axes[0].get_title() == "N = 24"
     assert inverted.found_again({N: found}).startswith("Over the scales, latents are found with a corr")
-
-
-def estimate(value, half=0.1):
-    return Estimate(value, value - half, value + half, 9)
-
-
-def local_test(N, sigma, memory):
-    own = {3: estimate(0.1), 5: estimate(0.4), 63: estimate(-3.0)}
-    more = {side: estimate(memory) for side in own}
-    return machines.LocalTest(N, sigma, 63, 32, N, estimate(0.8), own, own, more, own)
-
-
-def test_what_explains_and_where_a_leans_are_said():
-    tests = {
-        (n, s): local_test(n, s, 0.3 if n == 10 and s == 0.2 else 0.0) for n in (10, 100) for s in (0.05, 0.2)
-    }
-    assert local.explained_by(tests) == (
-        "Of what second moments leave of model A, at N = 100 and noise 0.05, 0.2, model B explains 0.80, "
-        "0.80, and the best machine of patches of A's images, with no network, 0.40 (5 pixels), 0.40 "
-        "(5 pixels)"
-    )
-    said = local.leaning(tests)
-    assert "N = 10, at noise 0.2 (by 0.30 [0.20, 0.40]); N = 100, not seen at any noise level." in said
-    assert local.local_table(tests).data.count("5 pixels") == 4
-    figure = local.local_figure(tests)
-    assert len(figure.axes) == 4 and figure.axes[3].get_title() == "N = 100, $\\sigma$ = 0.2"
-    assert [t.get_text() for t in figure.axes[2].get_xticklabels()] == ["3", "5", "all"]
-    nothing = machines.LocalTest(10, 0.2, 15, 32, 10, None, {3: None}, {3: None}, {15: None}, {3: None})
-    assert local.explained_by({(10, 0.2): nothing}).endswith("second moments may leave nothing of model A")
-    assert "| - |" in local.local_table({(10, 0.2): nothing}).data
-    assert len(local.local_figure({(10, 0.2): nothing}).axes) == 1
-
-
-def test_directions_are_drawn_and_listed_by_family_and_N():
-    curve = [estimate(0.9)] * 30
-    test = ways.DirectionsTest([estimate(0.7)] * 2, [curve] * 2, [curve] * 4, curve)
-    tests = {"blind": {10: test, 100: test}, "told": {100: test}}
-    figure = directions.directions_figure(tests, curve, 1024)
-    assert [axis.get_title().split(chr(10))[0] for axis in figure.axes] == [
-        "blind, N = 10", "blind, N = 100", "told, N = 100", ""]  # fmt: skip
-    rows = directions.directions_table(tests, curve).data.splitlines()
-    assert rows[-1].startswith("| told | 100 | 0.70 [0.60, 0.80] | 0.90") and "0.90 to 0.90 (4)" in rows[-1]
-
-
-def test_a_scale_at_which_the_density_differs_is_named():
-    def scale(apart):
-        latents = SimpleNamespace(correlation=estimate(0.9), correlation_null=0.2)
-        return ScaleTest(latents, estimate(apart, 0.2), (0.8, 1.3), 0.01)
-
-    scales = {"component 1": scale(1.1), "components 2-5": scale(3.0)}
-    said = inverted.found_again({10: {"B": scales, "other galaxies": scales}})
-    assert said.endswith("B's density is seen not to be A's in components 2-5.")
