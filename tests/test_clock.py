@@ -148,14 +148,10 @@ TIME = [
     (lambda: hour({8: 1.0, 4: 0.2}, **SLOW), "not held", ""),
     (lambda: hour({8: 1.0, 4: 1.0}, factor=2), "underpowered", ""),
     (lambda: hour({8: 1.25, 4: 1.0}, factor=1.15), "underpowered", ""),
-    (lambda: without(lambda cells: [c for c in cells if c.kernels == 8]), NO, "1 of 2 widths have 3 N"),
-    (lambda: without(lambda cells: [c for c in cells if c.N > 10]), NO, "0 of 2 widths"),
-    (
-        lambda: without(lambda cells: [*cells[1:], Cell(8, 10, cells[0].gaps[:1], 0)]),
-        NO,
-        "fewer than 2 trainings",
-    ),
-    (lambda: without(never), NO, "a training without an onset: 8 kernels at N = 10"),
+    (lambda: [c for c in hour({8: 1.0, 4: 1.0}) if c.kernels == 8], NO, "1 of 2 widths have 3 N"),
+    (lambda: [c for c in hour({8: 1.0, 4: 1.0}) if c.N > 10], NO, "0 of 2 widths"),
+    (lambda: one_training(hour({8: 1.0, 4: 1.0})), NO, "fewer than 2 trainings: 8 kernels at N = 10"),
+    (lambda: never(hour({8: 1.0, 4: 1.0})), NO, "a training without an onset: 8 kernels at N = 10"),
     (lambda: [], NO, "0 of 2 widths"),
 ]
 
