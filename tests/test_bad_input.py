@@ -20,7 +20,7 @@ from galgen.compare.local import Local
 from galgen.compare.memorization import exchange_test
 from galgen.compare.morphology import measure
 from galgen.compare.share import scale
-from galgen.compare.twosample import c2st, features
+from galgen.compare.twosample import auc, c2st, features
 from galgen.compare.uncertainty import bootstrap
 from galgen.data.manifest import load_manifest
 from galgen.data.preprocess import flux_to_gray
@@ -121,6 +121,7 @@ CASES = [
     (lambda: image_sets(drawn(9, 1), drawn(9, 1), KNOWN, bytes_(30, 1, 16, 16)), "30 held-out"),
     (lambda: c2st(ones(20, 2), ones(22, 2), paired=True), "20 and 22 images are no pairs"),
     (lambda: c2st(ones(9, 2), ones(20, 2)), "10 finite rows"),
+    (lambda: auc(ones(3), np.array([0.0, np.nan])), "not numbers"),
     (lambda: c2st(np.full((20, 2), np.nan), ones(20, 2)), "finite"),
     (lambda: features(torch.zeros(3, 1, 12, 12)), "H = 8, 16"),
     (lambda: Local(DATA, 4), "give"),

@@ -160,13 +160,6 @@ def test_penalty_of_a_linear_discriminator_is_its_squared_slope(share):
     assert losses["penalty"] == pytest.approx(slope.square().sum().item(), rel=1e-5)
 
 
-def test_penalty_alone_flattens_the_discriminator():
-    steep = Plane(normal(1, 32, 32), 50.0)  # the hinge of real images is flat there
-    model = of(Constant(0.5), steep, GanSettings(learning_rate=0.01, penalty=1e3, collapse=1e9))
-    penalties = [step(model, seed=k)["penalty"].item() for k in range(50)]
-    assert penalties[-1] < 0.5 * penalties[0]
-
-
 def test_average_follows_its_recursion_batch_norm_included():
     model = learner(decay=0.6)
     expected = {}
@@ -202,12 +195,3 @@ def test_collapse_stops_the_run_says_so_and_leaves_the_checkpoint(tmp_path):
         train(model, galaxies(), tmp_path, Stream(8, 48, 4, 1, 2, cosine), **often)
     state = checkpoint.load(tmp_path / "checkpoint.safetensors")
     assert state["shown"] == 24  # 6 steps of 4: the report before the one that found it
-
-
-def test_training_tells_images_from_noise():
-    model = learner(learning_rate=2e-3, penalty=0.01)
-    x = torch.from_numpy(galaxies() // 8).float() / 255
-    for k in range(40):
-        losses = step(model, x, seed=k)
-    assert losses["D_real"] > losses["D_fake"]
-    assert losses["reconstruction"] < 0.05

@@ -122,15 +122,6 @@ def test_the_sky_and_the_segment_are_found_under_noise_quantisation_and_a_neighb
     assert sigma == pytest.approx(1 / 255 / 12**0.5) and 100 < galaxy.sum() < 900
 
 
-def test_the_outline_filter_follows_the_size_of_the_image():
-    # A square of 9 pixels is less than half of a 10-pixel window's area only when the window is wider.
-    image = np.zeros((64, 64))
-    image[30:34, 20:44] = 1.0  # a bar 4 pixels wide: never half of a 10 x 10 window
-    assert not segment(image)[1].any()
-    assert segment(image[16:48, 16:48])[1].sum() > 20  # of a 5 x 5 window it is
-    assert quietly(image[None, None])["reason"][0] == "nothing stands out of the sky"
-
-
 def test_an_image_that_cannot_be_measured_is_a_row_with_a_reason_in_its_place(tmp_path):
     good = small(1)[0]
     hole, nothing = good.copy(), np.zeros_like(good)

@@ -176,13 +176,6 @@ def test_flips_are_all_four_and_nothing_else(tmp_path):
     assert torch.bincount(which.argmin(1), minlength=4).min() > 70
 
 
-def test_memory_mapped_images_train_as_images_in_memory(tmp_path):
-    np.save(tmp_path / "x.npy", images())
-    run(tmp_path / "a")
-    run(tmp_path / "b", data=np.load(tmp_path / "x.npy", mmap_mode="r"))
-    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-
-
 def test_milestones_are_the_networks_of_that_moment(tmp_path):
     summary = run(tmp_path, milestones=(1, 50, 120, 5000))
     assert summary["weights"] == [4, 52, 120]
@@ -286,12 +279,6 @@ def test_schedules_are_functions_of_images_shown():
     assert [late(n, 1000) for n in (0, 900)] == [1, pytest.approx(1)]
     assert late(950, 1000) == pytest.approx(0.5) and late(1000, 1000) == 0
     assert log_spaced(100, 100_000, 4) == [100, 1000, 10_000, 100_000] and log_spaced(1, 3, 9) == [1, 2, 3]
-
-
-def test_progress_off_a_terminal_is_a_line_now_and_then(tmp_path, capfd):
-    run(tmp_path, progress=True, label="tiny")
-    line = capfd.readouterr().err
-    assert line.startswith("tiny: 100%") and line.count("\n") == 1 and "image/s" in line and "loss" in line
 
 
 @pytest.mark.parametrize(("most", "fits"), [(7, 4), (0, 0)])
