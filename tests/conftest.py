@@ -5,6 +5,7 @@ if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):  # one of several processes:
 
 import multiprocessing
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -33,6 +34,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker("browser")
         together = item.nodeid if item.path.stem == "test_notebooks" else item.path.stem
         item.add_marker(pytest.mark.xdist_group(together))
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

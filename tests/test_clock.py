@@ -1,6 +1,5 @@
 """The clock: the gap, its null and its onset, and the statements on time and on size, on made-up curves."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -309,4 +308,3 @@ def test_the_figure_marks_the_onsets_and_where_size_is_read_and_does_without():
     assert sum(line.get_marker() == "v" and line.get_mfc() == "white" for line in narrow.lines) == 1
     assert sum(line.get_marker() == "v" for line in wide.lines) == 1  # the training ended before
     assert clock_figure(given[-1:]).axes[-1].texts[0].get_text().startswith("no training")
-    plt.close("all")

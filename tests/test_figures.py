@@ -21,7 +21,6 @@ def stamps(n, side=8, seed=0):
 def test_every_stamp_is_on_the_sheet_in_reading_order():
     images, figure = stamps(7), figures.stamp_sheet(stamps(7), columns=3)
     sheet = np.asarray(figure.axes[0].images[0].get_array())
-    plt.close(figure)
     step = 9  # a stamp of 8 and a gap of 1
     for k in range(7):
         row, column = divmod(k, 3)
@@ -95,12 +94,11 @@ def test_a_slider_figure_of_25_small_galaxies_is_small_and_loads_nothing():
 
 
 def test_intervals_are_drawn_where_they_lie():
-    figure, axis = plt.subplots()
+    _, axis = plt.subplots()
     figures.intervals(axis, [10, 20], [Estimate(1.0, 0.5, 1.25, 8), Estimate(2.0, 2.0 + 1e-12, 3.0, 8)])
     (bars,) = axis.containers
     ends = [segment[:, 1].tolist() for segment in bars.lines[2][0].get_segments()]
     assert np.allclose(ends, [[0.5, 1.25], [2.0, 3.0]])
-    plt.close(figure)
 
 
 def test_gray_cuts_off_what_is_no_grey_and_leaves_bytes_alone():

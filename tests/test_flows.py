@@ -1,6 +1,5 @@
 import dataclasses
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -32,12 +31,6 @@ def tests():
         n: [compare_levels(inversion(seed=k, scale=scale)) for k in range(4)]
         for n, scale in ((10, 2.0), (1000, 1.1))
     }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_a_statistic_is_gathered_by_size_level_and_test(tests):

@@ -8,7 +8,6 @@ import json
 import re
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -43,12 +42,6 @@ def images():
     blob = 60 * np.exp(-(x**2 + y**2)) + 20
     texture = 12 * np.random.default_rng(3).standard_normal((120, 1, 16, 16))
     return np.clip(blob + texture, 0, 255).astype(np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def floats(images):

@@ -2,9 +2,7 @@
 
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
@@ -46,12 +44,6 @@ def experiment(net_a, net_b, samples=None, other=None):
     )
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 def test_a_copier_is_explained_by_its_own_images_and_a_gaussian_by_nothing():
     own = Empirical(GALAXIES[:N])
     found = machines.local_test.__wrapped__(experiment(own, fit_gaussian(GALAXIES[:N])), N, 0.2)
@@ -67,11 +59,9 @@ def test_a_copier_is_explained_by_its_own_images_and_a_gaussian_by_nothing():
 
 
 def test_a_network_that_saw_neither_set_leans_to_neither():
-    found = [
-        machines.local_test.__wrapped__(experiment(Empirical(GALAXIES[48:100]), None or own), N, sigma)
-        for sigma, own in ((0.3, Empirical(GALAXIES[N : 2 * N])), (0.8, fit_gaussian(GALAXIES[48:100])))
-    ]
-    assert all(test.memory[15].low < 0.1 and test.memory[15].high > -0.1 for test in found)
+    neither, own = Empirical(GALAXIES[48:100]), Empirical(GALAXIES[N : 2 * N])
+    found = machines.local_test.__wrapped__(experiment(neither, own), N, 0.3)
+    assert found.memory[15].low < 0.1 and found.memory[15].high > -0.1
 
 
 def test_models_may_agree_in_a_direction_that_is_none_of_the_galaxies():
@@ -86,16 +76,10 @@ def test_models_may_agree_in_a_direction_that_is_none_of_the_galaxies():
     assert found.gaussian[19].value > found.galaxies[0][19].value
     best = ways.ceiling.__wrapped__(made)
     assert best[2].low > found.galaxies[0][2].high
-    said = directions.certified({"blind": {N: found}}, best)
-    assert said.startswith("Agreement does not certify a distribution: of the first 3 directions")
-    assert (
-        f"blind at N = 24, which agrees at {found.agreement[0].value:.2f}" in said
-        and "(its Gaussian, by the same" in said
-    )
-    real = {which: torch.from_numpy(GALAXIES[rows]).float() / 255 for which, rows in
-            (("A", slice(150, 200)), ("B", slice(150, 200)))}  # fmt: skip
+    assert directions.certified({"blind": {N: found}}, best).startswith("Agreement does not certify")
+    real = dict.fromkeys("AB", torch.from_numpy(GALAXIES[150:200]).float() / 255)
     known = ways.directions_test.__wrapped__(experiment(None, None, real), N)
-    assert directions.certified({"x": {N: known}}, best).startswith("Here agreement comes with the")
+    assert directions.certified({"x": {N: known}}, best).startswith("Here agreement comes with")
 
 
 def test_a_twin_finds_the_latents_and_a_stranger_does_not():
@@ -106,6 +90,4 @@ def test_a_twin_finds_the_latents_and_a_stranger_does_not():
     stranger = found["other galaxies"]["components 21-64"]
     assert stranger.apart.low > stranger.null[1]
     assert stranger.test.correlation.value < found["B"]["components 21-64"].test.correlation.value
-    figure = inverted.inverted_figure({N: found})
-    assert figure.axes[0].get_title() == "N = 24"
-    assert inverted.found_again({N: found}).startswith("Over the scales, latents are found with a corr")
+    assert len(inverted.inverted_figure({N: found}).axes[0].lines) and inverted.found_again({N: found})
