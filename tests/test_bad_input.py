@@ -6,6 +6,7 @@ import torch
 from test_controls import galaxies, sets
 from test_discriminator import drawn
 from test_distances import NAMES, rows
+from test_inversion import Linear, invert, latents
 
 from galgen.compare.biases import photometry
 from galgen.compare.calibrated import calibrated
@@ -72,6 +73,12 @@ def changed(name, value):
     return table
 
 
+class OneLevel(Linear):
+    def encode(self, x):
+        return [x.flatten(1)[:, :, None, None]], torch.zeros(len(x))
+
+
+Z = latents(n=8)
 GOOD = rows(20, np.random.default_rng(7))
 
 
@@ -107,6 +114,8 @@ CASES = [
     # two models
     (lambda: bootstrap(ones(1)), "two samples or more, not 1"),
     (lambda: exchange_test(np.array([np.nan, 1]), ones(2)), "converge"),
+    (lambda: invert(Linear(), Linear(), [Z[0], Z[1][:4]]), "as many images"),
+    (lambda: invert(Linear(), OneLevel(), Z), "different shapes"),
     (lambda: distances(GOOD, changed("m20", np.nan), NAMES), "other set"),
     (lambda: distances(GOOD[:2], GOOD, NAMES), "reference set has 2 rows"),
     (lambda: distances(changed("gini", 0.5), GOOD, NAMES), "no spread in .* gini"),

@@ -67,14 +67,6 @@ def test_equal_sets_are_at_no_distance_and_p_is_one():
     assert found.w1["m20"].value == 0 and found.w1["m20"].p == 1
 
 
-def test_the_seed_names_the_permutations():
-    rng = np.random.default_rng(6)
-    one, other = rows(60, rng), rows(60, rng)
-    first = distances(one, other, NAMES, permutations=99)
-    assert distances(one, other, NAMES, permutations=99) == first
-    assert distances(one, other, NAMES, permutations=99, seed=1).energy.high != first.energy.high
-
-
 def test_a_coefficient_that_half_of_the_set_shares_has_no_spread():
     table = rows(10, np.random.default_rng(5))
     table["m20"][:6] = -1.5

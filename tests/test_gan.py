@@ -161,24 +161,18 @@ def test_penalty_of_a_linear_discriminator_is_its_squared_slope(share):
 
 
 def test_average_follows_its_recursion_batch_norm_included():
-    model = learner(decay=0.6)
+    model = learner(decay=0.45)
     expected = {}
     for k in range(4):
         step(model, seed=k)
         for name, now in model.generator.state_dict().items():
-            weight = max(0.4, 4 / (k + 5)) if k else 1.0  # 1, 2/3, 4/7, 1/2: of the last steps at first
+            # 1, 2/3, 4/7: of the last steps at first, and then of as many as the decay says
+            weight = max(0.55, 4 / (k + 5)) if k else 1.0
             old = expected.get(name, now)
             expected[name] = old.lerp(now, weight) if now.is_floating_point() else now.clone()
     for name, value in model.average.module.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
     assert not torch.equal(model.average.module.state_dict()["last.weight"], model.generator.last.weight)
-    model = learner(decay=0.1)
-    step(model)
-    first = {name: p.clone() for name, p in model.generator.named_parameters()}
-    step(model, seed=1)
-    for name, now in model.generator.named_parameters():  # then of as many as the decay says
-        kept = dict(model.average.module.named_parameters())[name]
-        torch.testing.assert_close(kept, first[name].lerp(now, 0.9), rtol=1e-5, atol=1e-6)
 
 
 def test_collapse_stops_the_run_says_so_and_leaves_the_checkpoint(tmp_path):

@@ -33,11 +33,6 @@ def test_fit_has_the_images_mean_and_covariance(n):
     assert (g.variances.diff() <= 0).all() and len(g.variances) <= n - 1
 
 
-def test_repeated_images_add_no_components():
-    images = blobs(6, seed=2)
-    assert len(fit_gaussian(np.concatenate([images, images])).variances) == 5
-
-
 @pytest.mark.parametrize("n", [5, 64, 500])
 def test_a_shrunk_one_has_the_moments_of_its_images_and_as_many_others_as_pixels(n):
     own, others = blobs(n, seed=1), blobs(64, seed=2)  # 64 pixels

@@ -22,20 +22,11 @@ def judge(samples):
     return memorized_fraction(nearest(queries, TRAIN, 2, kind="pearson").cosine)
 
 
-def test_all_copied():
-    memorized = judge(copies(300))
-    assert memorized.value == 1 and 0.98 < memorized.low < memorized.high == 1
-
-
-def test_all_new():
-    memorized = judge(NEW / 255)
-    assert memorized.value == 0 and memorized.low == 0 and 0 < memorized.high < 0.02
-
-
-def test_half_copied():
-    memorized = judge(np.concatenate([copies(150), NEW[:150] / 255]))
-    assert memorized.value == 0.5
-    assert memorized.low == pytest.approx(0.5 - 1.96 * (0.25 / 300) ** 0.5, abs=0.01)
+def test_all_copied_all_new_and_half():
+    all_, none, half = (judge(x) for x in (copies(300), NEW / 255, np.r_[copies(150), NEW[:150] / 255]))
+    assert all_.value == 1 and 0.98 < all_.low < all_.high == 1
+    assert none.value == 0 and none.low == 0 and 0 < none.high < 0.02
+    assert half.value == 0.5 and half.low == pytest.approx(0.5 - 1.96 * (0.25 / 300) ** 0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

@@ -138,13 +138,6 @@ def test_a_common_start_at_sigma_1_narrows_a_component_of_variance_v_to_v_over_1
     torch.testing.assert_close(variance_ratio(g, images), 1 / (1 + g.variances), atol=0.05, rtol=0.1)
 
 
-def test_starts_drawn_from_the_data_restore_the_spread_at_sigma_1():
-    g = gaussian([4.0, 1.0, 0.1, 0.01])
-    start = g.draw(range(10**6, 10**6 + len(SEEDS)))
-    ratio = variance_ratio(g, blind_flow(g, start, SEEDS, chunk=500).images)
-    assert (ratio - 1).abs().max() < 0.15
-
-
 def test_ladder_returns_a_mixture_with_its_weights():
     f = Mixture(radius=1.0)
     counts, shift, spread = f.summary(blind_flow(f, f.mean, SEEDS, sigma_max=10, steps=30, chunk=500).images)

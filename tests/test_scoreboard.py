@@ -6,7 +6,7 @@ from astropy.table import Table
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, apart, portrait, same_share, scores
+from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, apart, portrait, scores
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Outcome
 from galgen.data import similarity
@@ -78,12 +78,6 @@ def test_tables_of_one_distribution_are_not_apart_and_shifted_ones_are():
     assert apart(rows(), rows(shift=2, seed=1), COEFFICIENTS).energy.p < 0.01
 
 
-def test_only_valid_rows_count():
-    other = rows(bad=10, seed=1)
-    other["gini"][:10] = np.nan
-    assert apart(rows(), other, COEFFICIENTS).n == 30
-
-
 def test_there_are_no_distances_of_too_few_rows_or_of_what_has_no_spread():
     flat = rows()
     flat["m20"] = -1.5
@@ -92,11 +86,6 @@ def test_there_are_no_distances_of_too_few_rows_or_of_what_has_no_spread():
     assert apart(rows(), rows(), []) is None
     assert apart(flat, rows(), COEFFICIENTS) is None
     assert apart(flat, rows(), COEFFICIENTS[:4]) is not None
-
-
-def test_a_share_of_valid_rows_is_held_against_another():
-    assert same_share(rows(bad=3), rows(bad=3, seed=1)) == pytest.approx(1)
-    assert same_share(rows(bad=20), rows()) < 1e-5
 
 
 def test_a_portrait_knows_galaxies_from_a_darker_and_smoother_set():

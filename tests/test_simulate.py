@@ -78,25 +78,6 @@ def test_magnitudes_follow_euclidean_counts_to_the_limit_of_the_sample(catalogue
     assert abs(fainter / brighter - expected) < 4 * expected / np.sqrt(brighter)
 
 
-def test_early_types_have_no_arms_no_knots_and_no_young_stars(catalogue):
-    truth = catalogue[0]
-    early = np.isin(truth["type"], ["elliptical", "lenticular"])
-    for name in ("arms", "knots", "young_fraction"):
-        assert not truth[name][early].any()
-        assert truth[name][truth["type"] == "spiral"].any()
-
-
-def test_sizes_grow_with_luminosity_and_stay_above_the_surface_brightness_limit(catalogue):
-    truth = catalogue[0]
-    kpc = truth["half_light_radius"] * truth["redshift"] / (1 + truth["redshift"]) ** 2
-    early = np.isin(truth["type"], ["elliptical", "lenticular"])
-    bright, faint = early & (truth["M_r"] < -22), early & (truth["M_r"] > -21)
-    assert np.median(kpc[bright]) > 1.8 * np.median(kpc[faint])
-    circular = truth["half_light_radius"].value / 1.2
-    brightness = truth["r_mag"].value + 2.5 * np.log10(2 * np.pi * circular**2)
-    assert brightness[circular > 0.5001].max() < 24.5 + 1e-6
-
-
 def test_the_truth_agrees_with_the_fluxes_of_the_components(catalogue):
     truth, fluxes = catalogue
     total = fluxes.sum(axis=1)

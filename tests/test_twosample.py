@@ -38,11 +38,6 @@ def test_shifted_gaussians_have_the_area_of_bayes():
         assert bayes - 0.06 < np.mean(areas) < bayes + 0.02, shift
 
 
-def test_a_difference_of_spread_alone_is_seen():
-    x, y = gaussians(200, 0, 1, 3), gaussians(200, 0, 2, 3)
-    assert c2st(x, 2 * y).auc.low > 0.6
-
-
 def blurred(x, sigma):
     return torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, sigma, sigma)))
 
@@ -127,14 +122,6 @@ def test_power_grows_with_the_number_of_images_and_is_the_level_without_a_differ
     assert found[0] < 0.8 and found[-1] == 1 and found == sorted(found) and len(found) == 3
     (level,) = power_curve(x[:150], x[150:], (30,), repeats=40, permutations=59)
     assert level.low <= 0.05
-
-
-def test_a_seed_names_the_result_and_images_without_a_difference_give_one_half():
-    x, y = gaussians(30, 0, 1), gaussians(30, 1, 2)
-    one, two = c2st(x, y, seed=4), c2st(x, y, seed=4)
-    assert one.p == two.p and one.auc == two.auc and one.outcome == two.outcome
-    same = c2st(np.ones((23, 4)), np.ones((31, 4)))
-    assert same.auc.value == 0.5 and same.p == 1
 
 
 def test_of_very_many_rows_a_part_is_asked_and_n_says_how_many(monkeypatch):
