@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from test_inversion import SHAPES, latents
 
 from galgen.compare.inversion import PAPER_TABLE1, Inversion, compare_levels, gathered
 from galgen.compare.likelihood import ratio_auc
@@ -10,16 +11,9 @@ from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import flows as figures
 
-SHAPES = [(2, 4, 4), (4, 2, 2)]
-
-
-def latents(n, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(n, *shape, generator=generator).numpy() for shape in SHAPES]
-
 
 def inversion(n=40, seed=0, scale=1.3):
-    z, other = latents(n, seed), latents(n, seed + 100)
+    z, other = ([level.numpy() for level in latents(n, s)] for s in (seed, seed + 100))
     x = np.linspace(-0.5, 0.5, n * 16, dtype=np.float32).reshape(n, 1, 4, 4)
     return Inversion(z, z, [scale * level for level in other], x, np.zeros(n), np.zeros(n))
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import test_exchange
 import torch
 from astropy.table import Table
 
@@ -17,15 +18,8 @@ N = 64
 
 @pytest.fixture(scope="module")
 def galaxies():
-    """Blobs of many sizes, elongations and angles in the noise of a sky, and a split of them."""
-    rng = np.random.default_rng(0)
-    n, (y, x) = 2 * 200 + 3 * N, np.indices((16, 16)) - 7.5
-    size, axis, angle = (rng.uniform(*ends, (n, 1, 1)) for ends in ((1, 3), (0.4, 1), (0, np.pi)))
-    along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    light = rng.uniform(0.3, 0.8, (n, 1, 1)) * np.exp(-np.hypot(along, across / axis) / size)
-    images = np.clip(np.rint(255 * (0.05 + light + rng.normal(0, 0.012, light.shape))), 0, 255)
-    rows = np.arange(n)
-    return images.astype(np.uint8)[:, None], Split(rows[:200], rows[200:400], rows[400:])
+    rows = np.arange(2 * 200 + 3 * N)
+    return test_exchange.galaxies(len(rows), 0), Split(rows[:200], rows[200:400], rows[400:])
 
 
 def asked(a, b, galaxies, **options):
