@@ -130,12 +130,11 @@ def test_gaussians_of_ten_images_draw_in_their_span_and_memorize():
     assert found.outcome.p == 0.001
 
 
-@pytest.mark.parametrize("share_of", [0.2, 0.5])
 @pytest.mark.parametrize("N", [10, 30])
-def test_copies_are_found_however_few_the_training_images(N, share_of):
+def test_copies_are_found_however_few_the_training_images(N):
     """At the level of the verdicts, .01; with the Gaussians of the sets alone it was 0 of 20 at N = 10."""
     p = []
-    for seed in range(20):
+    for seed in range(10):
         sets = split(N, 128, np.random.default_rng([N, seed]))
-        p.append(memorization(*copies(sets, share_of, 128, seed), sets, permutations=199).outcome.p)
-    assert sum(value <= 0.01 for value in p) >= 18, p
+        p.append(memorization(*copies(sets, 0.2, 128, seed), sets, permutations=199).outcome.p)
+    assert sum(value <= 0.01 for value in p) >= 9, p
