@@ -63,8 +63,8 @@ def test_networks_take_and_give_images_of_the_size_asked_for(size, channels):
     assert D.decode(last).shape == (2, channels, side, side)
 
 
-def test_every_parameter_gets_a_gradient_at_the_papers_size_too():
-    G, D = networks(size=128, attention=True, decoders=1)
+def test_every_parameter_gets_a_gradient_with_the_papers_attention_and_decoder_too():
+    G, D = networks(size=64, attention=True, decoders=1)
     x = G(normal(3, G.inputs))
     loss = D(x).square().sum() + D.reconstruction(x, D.features(x), torch.tensor([0, 1, 2]))
     loss.backward()

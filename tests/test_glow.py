@@ -230,15 +230,15 @@ def test_constant_images_train_to_finite_losses(value):
     assert draw(flow, range(4))[0].isfinite().all()
 
 
-def test_paper_size_has_the_papers_latents_and_is_inverted_in_float32():
-    size = {"size": 64, "channels": 3, "steps": 32, "levels": 3, "width": 512}
+def test_the_papers_depth_has_its_latents_and_is_inverted_in_float32():
+    size = {"size": 64, "channels": 3, "steps": 32, "levels": 3, "width": 64}
     flow = glow(images=blobs(4, 64), **size)
     assert flow.latent_shapes == [(6, 32, 32), (12, 16, 16), (48, 8, 8)]
     assert flow.to(memory_format=torch.channels_last) is flow  # as whoever loads networks asks of them all
     with torch.no_grad():
         for level in flow.levels:
             # couplings that do nothing would test nothing
-            level.couplings.last.weight.normal_(std=0.0005, generator=generator(4))
+            level.couplings.last.weight.normal_(std=0.0015, generator=generator(4))
         x = flow.dequantize(blobs(2, 64, seed=1), generator())
         zs, _ = flow.encode(x)
         assert (flow.decode(zs) - x).abs().max() < 1e-4
