@@ -3,7 +3,9 @@ import os
 if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):  # one of several processes: a thread each
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch as it is imported, here and in kernels
 
+import multiprocessing
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -34,6 +36,13 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group(together))
 
 
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     """The folder of a run store that tests share, of all processes: what one has trained, none need again."""
@@ -50,6 +59,14 @@ def trained(store):
         for training in experiment.pair(12):
             experiment.train(training)
     return Store(store)
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Where processes come from that a test kills: of one that has imported torch, once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["galgen.models.diffusion", "galgen.runs.store"])
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import torch
 
 from galgen.compare.biases import FEWEST, Photometry, biases, photometry
 from galgen.compare.controls import rounded
-from galgen.runs.errors import GalgenError
 
 SIDE, FINE = 32, 9  # pixels, and samples a pixel along each axis
 
@@ -170,9 +169,3 @@ def test_of_a_mean_that_may_be_zero_there_is_no_per_cent():
     one = Photometry(*(np.ones(50) for _ in range(3)), rng.normal([0, 9], 1, (50, 2)))
     found = biases(dataclasses.replace(one), one)
     assert found.profile[0] is None and found.profile[1].value == 0
-
-
-@pytest.mark.parametrize("shape", [(4, 16, 16), (4, 3, 16, 16), (4, 1, 16, 12), (4, 1, 4, 4), (0, 1, 16, 16)])
-def test_other_shapes_are_refused(shape):
-    with pytest.raises(GalgenError, match="square gray images"):
-        photometry(np.zeros(shape))

@@ -3,22 +3,12 @@ import pytest
 from pqm import pqm_chi2
 from scipy import stats
 
-from galgen.compare.calibrated import STATISTICS, calibrated, pqmass, prdc, repeated, spaces
+from galgen.compare.calibrated import calibrated, pqmass, prdc, repeated, spaces
 from galgen.compare.controls import blurred
-from galgen.runs.errors import GalgenError
 
 
 def normal(n, seed, shift=0.0, d=3):
     return np.random.default_rng(seed).standard_normal((n, d)) + shift
-
-
-@pytest.mark.parametrize("statistic", STATISTICS)
-def test_p_is_uniform_where_both_sets_are_of_one_density_and_sees_a_shift(statistic):
-    options = {"statistics": [statistic], "permutations": 39, "tessellations": 4}
-    p = [calibrated(normal(40, k), normal(50, 1000 + k), **options)[statistic].p for k in range(60)]
-    assert stats.binomtest(int(np.sum(np.array(p) <= 0.1)), 60, 0.1, alternative="greater").pvalue > 0.005
-    seen = [calibrated(normal(60, k, 1.2), normal(60, 99 + k), **options)[statistic] for k in range(5)]
-    assert sum(found.verdict(0.1) == "too far" for found in seen) >= 3
 
 
 def test_the_chi2_is_that_of_the_authors_package():
@@ -91,8 +81,3 @@ def test_a_blur_is_found_in_features_and_other_galaxies_in_neither_space():
         assert all(found.p > 0.01 for found in calibrated(*rows, **options).values())
     wrong = spaces([blurred(galaxies[:60], 0.8), galaxies[60:]])["features"]
     assert all(found.verdict() == "too far" for found in calibrated(*wrong, **options).values())
-
-
-def test_too_few_rows_are_told():
-    with pytest.raises(GalgenError, match="more than 5"):
-        calibrated(normal(5, 0), normal(50, 1))

@@ -59,16 +59,11 @@ def test_damaged_or_foreign_files_are_refused(tmp_path):
         checkpoint.load(path)
     checkpoint.save(path, {"x": torch.rand(1000)})
     whole = path.read_bytes()
-    for size in (0, 7, 100, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:size])
+    save_file({"x": torch.rand(3)}, tmp_path / "foreign")
+    for damaged in (whole[: len(whole) // 2], pickle.dumps({"x": 1}), (tmp_path / "foreign").read_bytes()):
+        path.write_bytes(damaged)
         with pytest.raises(GalgenError, match="not a whole checkpoint of galgen"):
             checkpoint.load(path)
-    path.write_bytes(pickle.dumps({"x": 1}))
-    with pytest.raises(GalgenError, match="not a whole checkpoint"):
-        checkpoint.load(path)
-    save_file({"x": torch.rand(3)}, path)
-    with pytest.raises(GalgenError, match="not a whole checkpoint"):
-        checkpoint.load(path)
 
 
 def test_failed_save_leaves_the_last_good_checkpoint(tmp_path):
@@ -95,12 +90,3 @@ def test_write_that_breaks_off_leaves_the_last_good_checkpoint(tmp_path, monkeyp
         checkpoint.save(path, {"x": torch.zeros(5)})
     assert torch.equal(checkpoint.load(path)["x"], torch.arange(5))
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
-
-
-def test_whole_number_keys_of_an_optimizer_come_back_as_whole_numbers(tmp_path):
-    net = torch.nn.Linear(2, 1)
-    adam = torch.optim.Adam(net.parameters())
-    net(torch.rand(3, 2)).sum().backward()
-    adam.step()
-    checkpoint.save(tmp_path / "c.safetensors", adam.state_dict())
-    assert list(checkpoint.load(tmp_path / "c.safetensors")["state"]) == [0, 1]

@@ -7,11 +7,6 @@ from scipy import stats
 
 from galgen.config import PROFILES
 from galgen.models.conditional import ConditionalDiffusion, ConditionalLearner, ConditionalUNet
-from galgen.runs import checkpoint, training
-from galgen.runs.checkpoint import read_losses
-from galgen.runs.errors import GalgenError
-from galgen.runs.schedules import cosine
-from galgen.runs.stream import Stream
 from galgen.settings import ConditionalSettings
 
 torch.set_num_threads(1)
@@ -34,30 +29,16 @@ def net(seed=0, kernels=3, blocks=1):
     return D.eval()
 
 
-def learner(D, settings=GIVEN):
+def learner(D, settings=GIVEN):  # which tells D the mean of the images
     return ConditionalLearner({"net": D}, images(), None, settings)
 
 
-def test_mean_and_spread_are_those_of_the_training_images_and_travel_with_the_weights(tmp_path):
-    x = images() / 255
-    D = net()
+def test_mean_and_spread_are_those_of_the_training_images_and_travel_with_the_weights():
+    x, D, other = images() / 255, net(), ConditionalUNet(3, 1, size=8)
     np.testing.assert_allclose(D.mean, x.mean(0), rtol=1e-6)
     assert D.spread.item() == pytest.approx((x - x.mean(0)).std(), rel=1e-6)
-    other = ConditionalUNet(3, 1, size=8)
-    checkpoint.save(tmp_path / "net.safetensors", D.state_dict())
-    other.load_state_dict(checkpoint.load(tmp_path / "net.safetensors"))
+    other.load_state_dict(D.state_dict())
     assert torch.equal(other.mean, D.mean) and torch.equal(other.spread, D.spread)
-
-
-def test_images_that_are_all_one_are_refused():
-    with pytest.raises(GalgenError, match="all 3 training images are equal"):
-        ConditionalUNet(3, 1, size=8).initialize(np.full((3, 1, 8, 8), 7, np.uint8))
-
-
-def test_a_network_that_is_to_learn_knows_the_mean_of_its_images():
-    fresh = ConditionalUNet(3, 1, size=8)
-    learner(fresh)
-    assert torch.equal(fresh.mean, net().mean) and fresh.spread > 0
 
 
 def test_little_noise_leaves_the_image_and_much_the_mean_and_what_the_network_adds():
@@ -89,14 +70,11 @@ def test_each_image_has_its_own_noise_level():
     assert (D(y, sigma.flip(0)) - together).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("mode", [True, False])
-def test_every_parameter_gets_a_gradient(mode):
-    D = net().train(mode)
+def test_the_image_one_and_the_level_are_read():
+    D = net()
     D(torch.rand(4, 1, 8, 8), torch.tensor([0.01, 0.1, 1.0, 10.0])).square().sum().backward()
-    for name, parameter in D.named_parameters():
-        assert parameter.grad.abs().max() > 0, name
     first = D.body.down[0][0].weight.grad
-    assert first.shape[1] == 3 and (first.abs().amax((0, 2, 3)) > 0).all()  # image, 1 and log sigma are read
+    assert first.shape[1] == 3 and (first.abs().amax((0, 2, 3)) > 0).all()
 
 
 def test_noise_levels_are_log_normal_one_in_each_stratum_and_bounded():
@@ -127,47 +105,6 @@ def test_loss_is_one_where_the_network_adds_nothing():
     generator = torch.Generator().manual_seed(1)
     x = D.mean + D.spread * torch.randn(4000, 1, 8, 8, generator=generator)
     assert still.step(x, generator, 1.0)["loss"].item() == pytest.approx(1, rel=0.02)
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_step_learns(optimizer):
-    learns = learner(net(kernels=4), ConditionalSettings(optimizer=optimizer, noise_mean=-1.6))
-    smooth = torch.linspace(0, 1, 8).outer(torch.linspace(0, 1, 8)).expand(8, 1, 8, 8)
-    x = smooth * torch.linspace(0.2, 1, 8)[:, None, None, None]
-    losses = [learns.step(x, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
-    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])
-
-
-def test_resumed_training_equals_one_run(tmp_path, monkeypatch):
-    def run(folder, seed=0):
-        return training.train(
-            learner(net(seed)),
-            images(),
-            folder,
-            Stream(12, 96, 8, 0, 0, cosine),
-            report_every=2,
-            save_every_seconds=0.0,
-            progress=False,
-        )
-
-    run(tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        count = iter(range(100))
-
-        def interrupted(self, *given, step=ConditionalLearner.step):
-            if next(count) == 7:
-                raise KeyboardInterrupt
-            return step(self, *given)
-
-        patch.setattr(ConditionalLearner, "step", interrupted)
-        run(tmp_path / "broken")
-    assert checkpoint.load(tmp_path / "broken" / "checkpoint.safetensors")["shown"] == 48
-    run(tmp_path / "broken", seed=9)  # all comes from the checkpoint
-    whole, broken = (
-        checkpoint.load(tmp_path / name / "weights-96.safetensors")["net"] for name in ("whole", "broken")
-    )
-    assert whole.keys() == broken.keys() and all(torch.equal(whole[k], broken[k]) for k in whole)
-    assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
 
 
 def test_a_network_that_runs_away_draws_images_that_are_finite():

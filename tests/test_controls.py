@@ -7,7 +7,6 @@ from galgen.compare.similarity import cosine
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 from galgen.models.glow import Glow
-from galgen.runs.errors import GalgenError
 
 
 def galaxies(n, seed=0, side=16):
@@ -29,13 +28,6 @@ def test_rounding_is_that_of_glow(bits):
     np.testing.assert_array_equal(rounded(unit, bits), rounded(images, bits))
     # what a flow draws stays what it is
     np.testing.assert_allclose(rounded(wanted, bits), wanted, atol=1e-7)
-
-
-def test_rounding_clips_and_changes_no_input():
-    images = torch.tensor([[[[-0.2, 0.4999, 1.3]]]])
-    before = images.clone()
-    np.testing.assert_allclose(rounded(images), np.array([[[[0, 127 / 255, 1]]]]), atol=1e-7)
-    torch.testing.assert_close(images, before)
 
 
 def spread(image):
@@ -103,8 +95,3 @@ def test_the_gaussians_have_the_moments_of_their_halves_and_agree():
     np.testing.assert_allclose(a.mean(0), images[:1000].mean(0) / 255, atol=0.05)
     agreement = cosine(torch.from_numpy(a), torch.from_numpy(b), kind="anomaly", mean=mean_image(images))
     assert np.median(agreement) > 0.9
-
-
-def test_too_few_held_out_images_are_refused():
-    with pytest.raises(GalgenError, match="8 held-out images"):
-        controls(galaxies(28), sets(10, 8), 3)

@@ -62,23 +62,10 @@ def test_a_missing_or_damaged_catalogue_is_an_error_that_names_it(tmp_path, nois
         len(dataset.catalogue)
 
 
-def test_a_failed_write_leaves_nothing(tmp_path, noise):
-    with pytest.raises(TypeError):
-        make(tmp_path / "set", noise, parameters={"x": object()})
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_existing_folder_is_not_overwritten(tmp_path, noise):
     make(tmp_path / "set", noise)
     with pytest.raises(GalgenError, match="exists already"):
         make(tmp_path / "set", noise)
-
-
-@pytest.mark.parametrize("name", ["file/set", "x" * 300, "x" * 300 + "/set"])
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, noise, name):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(GalgenError, match="no data set can be written to"):
-        make(tmp_path / name, noise)
 
 
 def test_a_full_disk_is_told_with_what_is_needed_and_leaves_nothing(tmp_path, noise, monkeypatch):

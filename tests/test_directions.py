@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from galgen.compare.directions import GROUPS, directions, overlap, shared
-from galgen.runs.errors import GalgenError
 
 SIDE, D = 8, 64
 BASIS = np.linalg.qr(np.random.default_rng(0).standard_normal((D, D)))[0].T
@@ -71,10 +70,3 @@ def test_the_interval_holds_what_other_sets_give_and_tells_apart_what_is_turned(
     other = np.linalg.qr(np.random.default_rng(9).standard_normal((D, D)))[0].T
     apart = shared(directions(drawn(1, 128, spread=flat), 10), directions(drawn(2, 128, other, flat), 10))
     assert apart[9].high < np.mean([pair[9].low for pair in pairs])
-
-
-def test_two_images_and_images_that_are_not_finite_are_refused():
-    with pytest.raises(GalgenError, match="give three or more"):
-        directions(drawn(0, 2), 2)
-    with pytest.raises(GalgenError, match="not finite"):
-        directions(np.full((5, 1, SIDE, SIDE), np.nan), 2)

@@ -11,7 +11,6 @@ from galgen.compare.discriminator import (
     GRADES,
     WRONG,
     DiscriminatorTest,
-    Judgement,
     contrast,
     discriminator_test,
     hinge,
@@ -87,29 +86,6 @@ def test_a_constant_discriminator_has_mean_two_and_no_power():
     assert (test.verdict(), test.apart().value, test.apart().p) == ("no power", 0, 1)
 
 
-def test_a_discriminator_of_nothing_in_the_image_has_no_power():
-    generator = torch.Generator().manual_seed(0)
-    test = both(lambda x: torch.randn(len(x), generator=generator), drawn(200, 1), drawn(200, 2))
-    assert test.verdict() == "no power"
-    # unit normal scores reach beyond 1: a mean of 2 is not where they go
-    assert test.A.floor > 2.1 and test.A.curves["train"].mean.low < test.A.floor
-    assert test.A.curves["train"].mean.high > test.A.floor
-
-
-def test_an_untrained_discriminator_has_no_power_whatever_it_finds():
-    """Random networks: they find shuffled pixels without having learnt anything."""
-    own, other, noise = drawn(200, 1), drawn(200, 2), []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        layers = torch.nn.Conv2d(1, 8, 3), torch.nn.LeakyReLU(0.2), torch.nn.Conv2d(8, 8, 3, 2)
-        D = torch.nn.Sequential(*layers, torch.nn.LeakyReLU(0.2), torch.nn.Flatten(), torch.nn.LazyLinear(1))
-        D.append(torch.nn.Flatten(0)).eval()
-        A = judgement(D, own, other, galaxies(300, 3), galaxies(400, 5), before=D)
-        noise.append(A.sees("noise") <= 0.1 and A.sees("noise") == A.sees("noise", trained=False))
-        assert not A.has_power()
-    assert all(noise)
-
-
 def test_a_fault_is_seen_from_the_least_grade_on_from_which_all_are_found():
     A = judgement(sharpness, drawn(200, 1), drawn(200, 2), galaxies(300, 3), galaxies(400, 5))
     seen = {kind: A.sees(kind) for kind in WRONG}
@@ -129,20 +105,6 @@ def test_power_is_what_training_added():
     assert not judgement(sharpness, *images, before=sharpness).has_power()
 
 
-def test_galaxies_without_the_brightest_are_no_repetitions_so_that_a_blind_judge_keeps_its_level():
-    """Scores without information find a dropped mode at the rate of the level."""
-    rejected = 0
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        sizes = dict.fromkeys(ALIKE, 40) | {
-            g: round(40 * (1 - g[1])) if g[0] == "dropped" else 40 for g in GRADES
-        }
-        scores = {name: rng.normal(size=n) for name, n in sizes.items()}
-        found = judge(scores, scores, permutations=99, seed=seed)
-        rejected += found.contrasts["held_out", ("dropped", 0.75)].p <= 0.05
-    assert 0 < rejected and stats.binomtest(rejected, 100, 0.05, "greater").pvalue > 0.01
-
-
 def test_with_power_good_generators_pass_and_blurred_ones_separate():
     good, blurred = drawn(200, 1), torch.from_numpy(ndimage.gaussian_filter(drawn(200, 1), (0, 0, 0.6, 0.6)))
     test = both(sharpness, good, drawn(200, 2))
@@ -152,12 +114,6 @@ def test_with_power_good_generators_pass_and_blurred_ones_separate():
     assert test.A.memory.low < 0.5 < test.A.memory.high
     wrong = both(sharpness, blurred, drawn(200, 2))
     assert wrong.verdict() == "separates" and wrong.apart().p < 0.05 and wrong.apart().value > 0.5
-
-
-def test_no_verdict_against_separation_comes_from_a_missing_control():
-    # blind to what is wrong with the controls, but not to the samples: evidence of a difference stands
-    test = both(lambda x: (x.amax((1, 2, 3)) > 0.9).float(), drawn(200, 1), drawn(200, 1) * 3)
-    assert not test.A.has_power() and test.verdict() == "separates"
 
 
 def test_a_discriminator_that_knows_its_training_images_is_told_from_a_bad_generator():
@@ -202,36 +158,12 @@ def test_the_distance_is_the_wasserstein_distance_over_the_width_in_any_units():
     assert contrast(x, y).auc.value == pytest.approx(np.mean(x[:, None] > y))
 
 
-@pytest.mark.parametrize("paired", [False, True])
-def test_p_values_are_uniform_under_their_null(paired):
-    p = []
-    for seed in range(300):
-        rng = np.random.default_rng(seed)
-        common = 3 * rng.normal(size=40) * paired
-        x, y = common + rng.normal(size=(2, 40))
-        p.append(contrast(x, y, paired=paired, permutations=99, seed=seed).p)
-    assert stats.kstest(p, "uniform").pvalue > 0.01
-
-
 def test_pairs_are_exchanged_and_not_permuted():
     # a shift by a tenth of what the latent does: seen only where the latent's part drops out
     rng = np.random.default_rng(3)
     x = rng.normal(size=100)
     y = x + 0.1 + 0.05 * rng.normal(size=100)
     assert contrast(x, y, paired=True).p < 0.01 and contrast(x, y).p > 0.1
-
-
-def test_the_joint_p_value_keeps_its_level():
-    def alike(seed):
-        scores = dict(zip(ALIKE[:3], np.random.default_rng(seed).normal(size=(3, 40)), strict=True))
-        pairs = itertools.combinations(scores, 2)
-        found = {(x, y): contrast(scores[x], scores[y], permutations=199, seed=seed) for x, y in pairs}
-        return Judgement({}, found, 2.0, {})
-
-    rejected = sum(
-        DiscriminatorTest(alike(seed), alike(seed + 1000)).apart().p <= 0.05 for seed in range(250)
-    )
-    assert rejected > 0 and stats.binomtest(rejected, 250, 0.05, "greater").pvalue > 0.01
 
 
 def test_the_sets_are_what_they_say():
@@ -271,21 +203,3 @@ def test_scores_do_not_depend_on_the_chunk_and_need_evaluation_mode():
         np.testing.assert_allclose(one, two, atol=1.1e-5)
     with pytest.raises(GalgenError, match=r"eval\(\)"):
         score(D.train(), x)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: score(lambda x: x[:, 0, 0], drawn(4, 1)), "one finite number"),
-        (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "one finite number"),
-        (lambda: judge({"own": np.ones(3)}, {}), "blurred"),
-        (lambda: judge(dict.fromkeys((*ALIKE, *GRADES), np.ones(3)), {}), "wanted: held_out, .'noise"),
-        (lambda: contrast(np.ones(3), np.ones(4), paired=True), "3 and 4 scores"),
-        (lambda: contrast(np.ones(3), np.ones(0)), "3 and 0 scores"),
-        (lambda: image_sets(drawn(9, 1), drawn(8, 1), galaxies(9, 1), galaxies(40, 1)), "shapes"),
-        (lambda: image_sets(drawn(9, 1), drawn(9, 1), galaxies(9, 1), galaxies(30, 1)), "30 held-out"),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(GalgenError, match=message):
-        call()

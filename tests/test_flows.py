@@ -1,9 +1,9 @@
 import dataclasses
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from test_inversion import SHAPES, latents
 
 from galgen.compare.inversion import PAPER_TABLE1, Inversion, compare_levels, gathered
 from galgen.compare.likelihood import ratio_auc
@@ -11,16 +11,9 @@ from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import chapter_05 as figures
 
-SHAPES = [(2, 4, 4), (4, 2, 2)]
-
-
-def latents(n, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(n, *shape, generator=generator).numpy() for shape in SHAPES]
-
 
 def inversion(n=40, seed=0, scale=1.3):
-    z, other = latents(n, seed), latents(n, seed + 100)
+    z, other = ([level.numpy() for level in latents(n, s)] for s in (seed, seed + 100))
     x = np.linspace(-0.5, 0.5, n * 16, dtype=np.float32).reshape(n, 1, 4, 4)
     return Inversion(z, z, [scale * level for level in other], x, np.zeros(n), np.zeros(n))
 
@@ -32,27 +25,6 @@ def tests():
         n: [compare_levels(inversion(seed=k, scale=scale)) for k in range(4)]
         for n, scale in ((10, 2.0), (1000, 1.1))
     }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
-def test_untrained_flows_stand_beside_trained_ones_and_what_training_adds_is_said(tests):
-    wide, near = tests[10], tests[1000]
-    kinds = {"untrained": (wide, Estimate(1.0, 0.9, 1.0, 64)), "same": (near, None), "disjoint": (wide, None)}
-    text = figures.untrained_table(kinds, 1000).data
-    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if line[:1] == "|"]
-    head, _, first, same, disjoint = rows
-    assert len(head) == len(first) == 2 + 2 * len(SHAPES)
-    assert first[1] == f"{np.mean([test[0].w1_b.value for test in wide]):.3f}" == disjoint[1] != same[1]
-    assert first[3] == f"{np.mean([test[0].shared for test in wide]):.2f}"
-    assert first[-1] == "1.00 [0.90, 1.00]" and same[-1] == "–"
-    times = float(disjoint[1]) / float(same[1])
-    said = text.split("same images: ")[1].split(",")[0]
-    assert float(said) == pytest.approx(times, rel=0.05) and "0 (+0.00), 1 (+0.00)" in text
 
 
 def test_a_statistic_is_gathered_by_size_level_and_test(tests):

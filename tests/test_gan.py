@@ -4,9 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from galgen.models.average import averaged
-from galgen.models.gan import Discriminator, GanLearner, Generator, draw
+from galgen.models.gan import Discriminator, GanLearner, Generator
 from galgen.runs import checkpoint
-from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine
 from galgen.runs.stream import Stream
@@ -16,9 +15,9 @@ from galgen.settings import GanSettings
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
 
-def networks(seed=0, size=32, channels=1, attention=False, **kind):
+def networks(size=32, channels=1, attention=False, **kind):
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         G = Generator(size=size, channels=channels, latent=4, width=4, widest=8, attention=attention)
         D = Discriminator(size=size, channels=channels, width=8, widest=8, attention=attention, **kind)
     with torch.no_grad():
@@ -26,16 +25,15 @@ def networks(seed=0, size=32, channels=1, attention=False, **kind):
     return G, D
 
 
-def learner(held_out=None, seed=0, **settings):
-    held_out = galaxies(6, seed=9) if held_out is None else held_out
-    return of(*networks(seed), GanSettings(**{"penalty": 0.2, **settings}), held_out)
+def learner(**settings):
+    return of(*networks(), GanSettings(**{"penalty": 0.2, **settings}))
 
 
-def of(G, D, settings, held_out=None):
+def of(G, D, settings):
     """The learner of two networks and of the average that the settings ask for."""
     average = averaged(G, lambda t: max(1 - settings.decay, 4 / (t + 4)))
     nets = {"generator": G, "discriminator": D, "average": average}
-    return GanLearner(nets, None, galaxies() if held_out is None else held_out, settings)
+    return GanLearner(nets, None, galaxies(), settings)
 
 
 def galaxies(n=8, seed=0):
@@ -49,16 +47,6 @@ def normal(*shape, seed=0):
 def step(model, x=None, seed=0):
     x = torch.from_numpy(galaxies()).float() / 255 if x is None else x
     return model.step(x, torch.Generator().manual_seed(seed), 1.0)
-
-
-def run(directory, model=None, **given):
-    options = {"report_every": 2, "save_every_seconds": 0.0, "progress": False, **given}
-    stream = Stream(8, options.pop("total", 48), 4, 1, 2, cosine, flips=True)
-    return train(model or learner(), galaxies(), directory, stream, **options)
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -75,19 +63,8 @@ def test_networks_take_and_give_images_of_the_size_asked_for(size, channels):
     assert D.decode(last).shape == (2, channels, side, side)
 
 
-def test_paper_size_has_the_papers_number_of_parameters():
-    with torch.device("meta"):
-        G, D = Generator(size=128, attention=True), Discriminator(size=128, decoders=1, attention=True)
-    count = sum(p.numel() for net in (G, D) for p in net.parameters())
-    assert count == 35_761_163  # "approximately 36 million"
-
-
-@pytest.mark.parametrize(
-    ("size", "attention", "kind"),
-    [(32, False, {}), (64, True, {}), (128, False, {"decoders": 1})],
-)
-def test_every_parameter_gets_a_gradient(size, attention, kind):
-    G, D = networks(size=size, attention=attention, **kind)
+def test_every_parameter_gets_a_gradient_with_the_papers_attention_and_decoder_too():
+    G, D = networks(size=64, attention=True, decoders=1)
     x = G(normal(3, G.inputs))
     loss = D(x).square().sum() + D.reconstruction(x, D.features(x), torch.tensor([0, 1, 2]))
     loss.backward()
@@ -96,13 +73,6 @@ def test_every_parameter_gets_a_gradient(size, attention, kind):
             # batch norm and softmax take out what a bias before them adds
             idle = name.endswith("bias") and name.startswith(("up.", "first.0", "excite.32.attention"))
             assert idle or parameter.grad.abs().max() > 0, name
-
-
-@pytest.mark.parametrize(("size", "channels"), [(48, 1), (16, 1), (512, 1), (64, 2)])
-def test_images_it_cannot_make_are_refused(size, channels):
-    for net in (Generator, Discriminator):
-        with pytest.raises(GalgenError, match=rf"{channels} x {size} x {size}.*resize"):
-            net(size=size, channels=channels)
 
 
 def test_score_of_an_image_does_not_depend_on_the_others():
@@ -190,99 +160,19 @@ def test_penalty_of_a_linear_discriminator_is_its_squared_slope(share):
     assert losses["penalty"] == pytest.approx(slope.square().sum().item(), rel=1e-5)
 
 
-def test_penalty_alone_flattens_the_discriminator():
-    steep = Plane(normal(1, 32, 32), 50.0)  # the hinge of real images is flat there
-    model = of(Constant(0.5), steep, GanSettings(learning_rate=0.01, penalty=1e3, collapse=1e9))
-    penalties = [step(model, seed=k)["penalty"].item() for k in range(50)]
-    assert penalties[-1] < 0.5 * penalties[0]
-
-
 def test_average_follows_its_recursion_batch_norm_included():
-    model = learner(decay=0.6)
+    model = learner(decay=0.45)
     expected = {}
     for k in range(4):
         step(model, seed=k)
         for name, now in model.generator.state_dict().items():
-            weight = max(0.4, 4 / (k + 5)) if k else 1.0  # 1, 2/3, 4/7, 1/2: of the last steps at first
+            # 1, 2/3, 4/7: of the last steps at first, and then of as many as the decay says
+            weight = max(0.55, 4 / (k + 5)) if k else 1.0
             old = expected.get(name, now)
             expected[name] = old.lerp(now, weight) if now.is_floating_point() else now.clone()
     for name, value in model.average.module.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
     assert not torch.equal(model.average.module.state_dict()["last.weight"], model.generator.last.weight)
-    model = learner(decay=0.1)
-    step(model)
-    first = {name: p.clone() for name, p in model.generator.named_parameters()}
-    step(model, seed=1)
-    for name, now in model.generator.named_parameters():  # then of as many as the decay says
-        kept = dict(model.average.module.named_parameters())[name]
-        torch.testing.assert_close(kept, first[name].lerp(now, 0.9), rtol=1e-5, atol=1e-6)
-
-
-def test_a_sample_is_named_by_its_seed_alone():
-    model = learner()
-    for k in range(3):
-        step(model, seed=k)
-    together = draw(model.average, range(11), chunk=4)
-    assert torch.equal(draw(model.average, [7], chunk=4)[0], together[7])
-    assert torch.equal(draw(model.average, [10, 3], chunk=4), together[[10, 3]])
-    torch.testing.assert_close(draw(model.average, range(11), chunk=5), together, rtol=1e-4, atol=1e-5)
-    assert together.shape == (11, 1, 32, 32) and together.min() >= 0 and together.max() <= 1
-    assert (together[0] - together[1]).abs().max() > 1e-3
-
-
-def test_samples_of_a_generator_in_training_mode_are_refused():
-    with pytest.raises(GalgenError, match="eval"):
-        draw(networks()[0], [1])
-
-
-def test_held_out_images_never_enter_a_gradient():
-    other = 255 - galaxies(6, seed=9)
-    a, b = learner(), learner(other)
-    for k in range(3):
-        x, y = step(a, seed=k), step(b, seed=k)
-    assert x["D_held_out"] != y["D_held_out"]
-    assert all(same(a.networks[n].state_dict(), b.networks[n].state_dict()) for n in a.networks)
-
-
-def test_scores_are_reported_and_hold_no_graph():
-    losses = step(learner())
-    assert {
-        "D_real",
-        "D_fake",
-        "D_held_out",
-        "penalty",
-        "hinge",
-        "generator",
-        "mode_collapse",
-    } <= losses.keys()
-    assert all(v.ndim == 0 and not v.requires_grad and v.isfinite() for v in losses.values())
-
-
-def test_a_killed_training_resumes_bit_for_bit(tmp_path):
-    run(tmp_path / "whole")
-    broken = learner()
-    ordinary, calls = broken.step, []
-
-    def until_killed(*given):
-        calls.append(1)
-        if len(calls) > 7:
-            raise KeyboardInterrupt
-        return ordinary(*given)
-
-    broken.step = until_killed
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "broken", broken)
-    run(tmp_path / "broken", learner(seed=5))  # whose own weights must not matter
-    whole, broken = (
-        checkpoint.load(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "broken")
-    )
-    assert whole["shown"] == broken["shown"] == 48
-    for name in ("generator", "discriminator", "average"):
-        assert same(whole["networks"][name], broken["networks"][name]), name
-    for name in ("generator", "discriminator"):
-        a, b = (state["optimizers"][name]["state"] for state in (whole, broken))
-        assert a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
 
 
 def test_collapse_stops_the_run_says_so_and_leaves_the_checkpoint(tmp_path):
@@ -294,17 +184,8 @@ def test_collapse_stops_the_run_says_so_and_leaves_the_checkpoint(tmp_path):
         return ordinary(z if len(calls) <= 7 else torch.zeros_like(z))
 
     model.generator.forward = collapses
+    often = {"report_every": 2, "save_every_seconds": 0.0, "progress": False}
     with pytest.raises(GalgenError, match=r"mode_collapse diverges.*last good checkpoint is kept"):
-        run(tmp_path, model)
+        train(model, galaxies(), tmp_path, Stream(8, 48, 4, 1, 2, cosine), **often)
     state = checkpoint.load(tmp_path / "checkpoint.safetensors")
     assert state["shown"] == 24  # 6 steps of 4: the report before the one that found it
-
-
-def test_training_tells_images_from_noise():
-    dark = galaxies(16) // 8
-    model = learner(dark, learning_rate=2e-3, penalty=0.01)
-    x = torch.from_numpy(dark[:8]).float() / 255
-    for k in range(40):
-        losses = step(model, x, seed=k)
-    assert losses["D_real"] > losses["D_fake"]
-    assert losses["reconstruction"] < 0.05

@@ -11,12 +11,7 @@ from galgen.models.coupling import Couplings, couple, uncouple
 from galgen.models.glow import Glow, mix, unmix
 from galgen.models.glow_learner import GlowLearner, draw, latents
 from galgen.models.sampling import noise, seeded
-from galgen.runs import checkpoint
-from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import GalgenError
-from galgen.runs.schedules import cosine
-from galgen.runs.stream import Stream
-from galgen.runs.training import train
 from galgen.settings import GlowSettings
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
@@ -167,18 +162,6 @@ def test_bits_per_dim_of_uniform_noise_are_the_bits_when_the_flow_is_the_identit
     assert flow.bits_per_dim(log_p).mean().item() == pytest.approx(normal, abs=0.003)
 
 
-def test_bits_per_dim_bound_the_entropy_of_the_integers():
-    flow = glow(size=2, levels=1, steps=0, bits=1).double()
-    images = torch.zeros(20_000, 1, 2, 2, dtype=torch.float64)
-    x = flow.dequantize(images, generator())
-    with torch.no_grad():
-        flow.levels[0].prior[:4] = -0.25  # one value of two, known for sure: no bits are needed
-        flow.levels[0].prior[4:] = math.log(0.25 / 3**0.5)
-        bound = flow.bits_per_dim(flow.encode(x)[1]).mean().item()
-    expected = 1 + 0.5 * math.log2(2 * math.pi * math.e) + math.log2(0.25 / 3**0.5)
-    assert 0 < bound == pytest.approx(expected, abs=0.01)  # 0.25 bits: a normal is no box
-
-
 def test_no_coupling_and_no_prior_scales_beyond_its_bounds_whatever_the_image():
     flow = glow().double()
     with torch.no_grad():
@@ -196,15 +179,6 @@ def test_no_coupling_and_no_prior_scales_beyond_its_bounds_whatever_the_image():
     deviation = flows.squeezed(far - near)[2:].log()
     for log_scale in (stretched, deviation):
         assert -2.001 <= log_scale.min() < -1.9 and 1.9 < log_scale.max() <= 2.001
-
-
-def test_ten_thousand_latents_are_drawn_and_found_again():
-    flow = trained(size=16, levels=3, steps=3, width=16).float()
-    z = latents(flow, range(10_000))
-    with torch.no_grad():
-        found, log_p = flow.encode(flow.decode(z))
-    assert log_p.isfinite().all()
-    assert max((a - b).abs().max() for a, b in zip(z, found, strict=True)) < 0.01
 
 
 @pytest.mark.parametrize("bits", [1, 5, 8])
@@ -239,23 +213,14 @@ def test_initialisation_standardises_every_actnorm_and_is_done_once():
             x, seen = couple(mix(x, matrix, bias), network)[0], seen + 1
         x = x.chunk(2)[0]
     assert seen == 4
-    with pytest.raises(GalgenError, match="initialized already"):
-        flow.initialize(images, generator(2))
+    again = Glow(**SMALL)
+    again.load_state_dict(flow.state_dict())
+    for initialized in (flow, again):
+        with pytest.raises(GalgenError, match="initialized already"):
+            initialized.initialize(images, generator(2))
 
 
-def test_saved_flow_is_the_same_flow_and_stays_initialized(tmp_path):
-    flow = trained()
-    checkpoint.save(tmp_path / "flow.safetensors", flow.state_dict())
-    again = Glow(**SMALL).double()
-    again.load_state_dict(checkpoint.load(tmp_path / "flow.safetensors"))
-    x = flow.dequantize(blobs(4).double(), generator())
-    for a, b in zip(flow.encode(x)[0], again.encode(x)[0], strict=True):
-        assert torch.equal(a, b)
-    with pytest.raises(GalgenError, match="initialized already"):
-        again.initialize(blobs(), generator())
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, 100 / 255])
+@pytest.mark.parametrize("value", [0.0, 100 / 255])
 def test_constant_images_train_to_finite_losses(value):
     images = torch.full((16, 1, 8, 8), value)
     flow = glow(images=images)
@@ -265,68 +230,18 @@ def test_constant_images_train_to_finite_losses(value):
     assert draw(flow, range(4))[0].isfinite().all()
 
 
-def test_images_unlike_the_training_set_have_finite_densities():
-    flow = trained()
-    odd = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8), torch.rand(1, 8, 8, generator=generator())])
-    zs, log_p = flow.encode(flow.dequantize(odd.double(), generator()))
-    assert log_p.isfinite().all() and all(z.isfinite().all() for z in zs)
-
-
-def test_paper_size_has_the_papers_parameters_and_latents():
-    with torch.device("meta"):
-        flow = Glow(size=64, channels=3, steps=32, levels=3, width=512)
-    assert round(sum(p.numel() for p in flow.parameters()) / 1e6, 1) == 44.1
-    assert flow.to(memory_format=torch.channels_last) is flow  # as whoever loads networks asks of them all
-    assert flow.latent_shapes == [(6, 32, 32), (12, 16, 16), (48, 8, 8)]
-    assert [math.prod(shape) for shape in flow.latent_shapes] == [6144, 3072, 3072]
-
-
-def test_paper_size_is_inverted_in_float32():
-    size = {"size": 64, "channels": 3, "steps": 32, "levels": 3, "width": 512}
+def test_the_papers_depth_has_its_latents_and_is_inverted_in_float32():
+    size = {"size": 64, "channels": 3, "steps": 32, "levels": 3, "width": 64}
     flow = glow(images=blobs(4, 64), **size)
+    assert flow.latent_shapes == [(6, 32, 32), (12, 16, 16), (48, 8, 8)]
+    assert flow.to(memory_format=torch.channels_last) is flow  # as whoever loads networks asks of them all
     with torch.no_grad():
         for level in flow.levels:
             # couplings that do nothing would test nothing
-            level.couplings.last.weight.normal_(std=0.0005, generator=generator(4))
+            level.couplings.last.weight.normal_(std=0.0015, generator=generator(4))
         x = flow.dequantize(blobs(2, 64, seed=1), generator())
         zs, _ = flow.encode(x)
-        error = (flow.decode(zs) - x).abs().max().item()
-    print(f"largest error of two images at paper size: {error:.1e}")
-    assert error < 1e-4
-
-
-def test_every_parameter_gets_a_gradient():
-    flow = trained(steps=3)
-    flow.encode(flow.dequantize(blobs(8).double(), generator()))[1].sum().backward()
-    for name, parameter in flow.named_parameters():
-        assert parameter.grad.abs().max() > 0, name
-
-
-def test_interrupted_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, monkeypatch):
-    images = (blobs(20) * 255).byte().numpy()
-
-    def run(directory, init=0):
-        learner = GlowLearner({"net": glow(init)}, None, None, GlowSettings(learning_rate=4e-3))
-        stream = Stream(20, 96, 4, 1, 2, cosine, flips=True)
-        train(learner, images, directory, stream, report_every=4, save_every_seconds=0.0, progress=False)
-        return checkpoint.load(directory / "weights-96.safetensors")["net"]
-
-    whole = run(tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        count = iter(range(100))
-
-        def interrupted(self, *given, step=GlowLearner.step):
-            if next(count) == 14:
-                raise KeyboardInterrupt
-            return step(self, *given)
-
-        patch.setattr(GlowLearner, "step", interrupted)
-        run(tmp_path / "broken")
-    broken = run(
-        tmp_path / "broken", init=7
-    )  # the initialisation, actnorm and all, comes from the checkpoint
-    assert whole.keys() == broken.keys() and all(torch.equal(whole[k], broken[k]) for k in whole)
-    assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
+        assert (flow.decode(zs) - x).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -340,15 +255,6 @@ def test_training_that_is_no_longer_finite_stops_and_names_the_layer(level, step
     with pytest.raises(GalgenError, match=rf"output of the {layer} in step {step} of level {level} is not"):
         learner.step(blobs(4), generator(), 1.0)
     assert torch.equal(learner.net.state_dict()["levels.0.mixes.bias"], before)
-
-
-def test_coupling_whose_units_are_all_below_zero_learns_on():
-    couplings = Couplings(1, 4, 8)
-    torch.nn.init.ones_(couplings.last.weight)
-    for convolutions in (couplings.first, couplings.hidden):
-        torch.nn.init.constant_(convolutions.bias, -100)
-    couple(torch.randn(4, 8, 8, 2, generator=generator()), couplings.networks()[0])[0].sum().backward()
-    assert all((part.weight.grad != 0).any() for part in (couplings.first, couplings.hidden))
 
 
 def test_bf16_is_in_the_couplings_only_and_leaves_the_flow_exact(monkeypatch):
@@ -385,28 +291,7 @@ def test_bf16_derivatives_are_those_of_float32_within_rounding():
         assert (found[torch.bfloat16][name] - exact).norm() < 20 * 2**-8 * exact.norm(), name
 
 
-def test_sample_depends_on_its_seed_alone():
-    flow = trained().float()
-    images, zs = draw(flow, range(20), chunk=8)
-    assert images.shape == (20, 1, 8, 8) and [len(z) for z in zs] == [20, 20]
-    few, z_few = draw(flow, [11, 3], chunk=8)
-    assert torch.equal(few, images[[11, 3]])
-    for z, all_z, shape, again in zip(z_few, zs, flow.latent_shapes, latents(flow, [11, 3]), strict=True):
-        assert torch.equal(z, all_z[[11, 3]]) and z.shape[1:] == shape and torch.equal(z, again)
-    generators = seeded([11, 3])
-    assert all(torch.equal(z, noise(generators, s)) for z, s in zip(z_few, flow.latent_shapes, strict=True))
-    assert torch.equal(draw(flow, [3], chunk=8)[0], images[[3]])
-
-
-def test_cold_samples_are_likelier():
-    flow = trained()
-    at = {t: draw(flow, range(64), temperature=t)[1] for t in (0.5, 1.0)}
-    torch.testing.assert_close(at[0.5][0], 0.5 * at[1.0][0])
-    density = {t: flow.encode(flow.decode(z))[1].mean() for t, z in at.items()}
-    assert density[0.5] > density[1.0]
-
-
-@pytest.mark.parametrize("bad", [{"size": 12, "levels": 3}, {"bits": 9}, {"levels": 0}, {"bits": 0}])
-def test_impossible_sizes_are_refused(bad):
-    with pytest.raises(GalgenError, match="no Glow with"):
-        Glow(**bad)
+def test_latents_that_a_sample_was_decoded_from_are_those_of_its_seed():
+    flow, generators = glow(), seeded([11, 3])
+    for z, again in zip(draw(flow, [11, 3])[1], latents(flow, [11, 3]), strict=True):
+        assert torch.equal(z, again) and torch.equal(z, noise(generators, z.shape[1:]))

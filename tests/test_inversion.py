@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from galgen.compare.distances import iid_floor, wasserstein
-from galgen.compare.flow_pairs import falls, latents_test, model_pairs
+from galgen.compare.flow_pairs import latents_test, model_pairs
 from galgen.compare.inversion import PAPER_FLOOR, Inversion, compare_levels, invert
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
@@ -76,18 +76,6 @@ def test_a_wrong_variance_has_the_distance_of_two_gaussians(scale):
         assert level.sd.low < scale < level.sd.high
         assert level.norm_spread.low < 1 < level.norm_spread.high
         assert level.correlation.value == pytest.approx(1)
-
-
-def test_an_independent_pair_lies_within_the_null_of_shuffled_images():
-    z, other = latents(), latents(seed=2)
-    inversion = Inversion(*([w.numpy() for w in pair] for pair in (z, z, other)), *np.zeros((3, 1000)))
-    for level, part in zip(compare_levels(inversion), z, strict=True):
-        assert abs(level.correlation.value) < 1.5 * level.correlation_null
-        width = level.correlation.high - level.correlation.low
-        expected = 2 * 1.96 / (1000 * part[0].numel()) ** 0.5
-        assert width == pytest.approx(expected, rel=0.15)
-        assert 2 * level.correlation_null == pytest.approx(expected, rel=0.4)
-        assert level.shared < 2 * level.shared_null < 0.1
 
 
 def test_partial_correlation_has_its_closed_form_and_interval():
@@ -169,18 +157,6 @@ def test_images_with_infinite_latents_are_counted():
         compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0]))
 
 
-def test_latents_that_do_not_go_together_are_refused():
-    class Flat(Linear):
-        def encode(self, x):
-            return [x.flatten(1)[:, :, None, None]], torch.zeros(len(x))
-
-    z = latents(n=8)
-    with pytest.raises(GalgenError, match="as many images"):
-        invert(Linear(), Linear(), [z[0], z[1][:4]])
-    with pytest.raises(GalgenError, match="different shapes"):
-        invert(Linear(), Flat(), z)
-
-
 def test_images_beyond_the_limit_are_lost_whatever_the_other_model_says():
     limit = 2.5
     found = invert(Linear(), Linear(), latents(n=64), limit=limit)
@@ -221,12 +197,6 @@ def test_pairs_of_one_density_do_not_depend_on_the_letters():
     found = latents_test([tuple(turned[:2]), tuple(turned[2:])], latents(n=60))
     assert min(found.p) >= 1 / 3 - 1e-9 and max(r.value for r in found.ratio) < 2
     assert len(found.apart[0]) == 2
-
-
-def test_falling_distances_have_the_exact_p_of_the_ranks():
-    assert falls([4, 5, 6, 7], [0, 1, 2, 3]) == pytest.approx(1 / 70)
-    assert falls([0, 1, 2, 3], [4, 5, 6, 7]) == 1
-    assert falls([4, 5], [0, 1]) == pytest.approx(1 / 6)
 
 
 def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only():

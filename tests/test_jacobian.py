@@ -6,7 +6,6 @@ from galgen.compare.directions import overlap
 from galgen.compare.gaussian import Gaussian
 from galgen.compare.jacobian import leading
 from galgen.models.conditional import ConditionalUNet
-from galgen.runs.errors import GalgenError
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +54,3 @@ def test_the_randomised_solver_finds_what_the_whole_jacobian_has(net, y, sigma):
         with torch.inference_mode():
             both = net(torch.stack([y + step, y - step]), torch.full((2,), sigma))
         assert float(((both[0] - both[1]) * step).sum() / (2e-6)) == pytest.approx(value, abs=0.02)
-
-
-def test_more_eigenvectors_than_pixels_are_refused(net, y):
-    with pytest.raises(GalgenError, match="ask for fewer"):
-        leading(net, y, 0.1, 257)

@@ -7,7 +7,6 @@ from torch import nn
 from galgen.models import muon
 from galgen.models.muon import Muon, orthogonalised
 from galgen.models.unet import UNet
-from galgen.runs import checkpoint
 from galgen.settings import DiffusionSettings
 
 torch.set_num_threads(1)
@@ -46,10 +45,6 @@ def test_singular_values_become_nearly_one_and_the_directions_stay(shape):
     torch.testing.assert_close(inside, inside.diagonal().diag(), atol=1e-10, rtol=0)
 
 
-def test_zeros_stay_zeros():
-    assert torch.equal(orthogonalised(torch.zeros(4, 9)), torch.zeros(4, 9))
-
-
 @pytest.mark.parametrize("size", [1e-9, 3e-22, 1e-30])
 def test_what_is_left_of_a_dead_layers_momentum_moves_it_ever_less(size):
     left = torch.outer(torch.ones(64), torch.ones(72)) / (64 * 72) ** 0.5
@@ -82,34 +77,6 @@ def test_stacked_weights_move_as_each_would_alone():
     torch.testing.assert_close(together, torch.stack(list(alone)), atol=1e-6, rtol=0)
 
 
-def test_state_is_resumed_bit_for_bit(tmp_path):
-    net = UNet(4, 1).to(memory_format=torch.channels_last)
-
-    def made(net):
-        return muon.optimizers(net, RATES)
-
-    def learn(net, optimizers, seeds):
-        for seed in seeds:
-            y = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
-            (net(y) - y).square().mean().backward()
-            muon.step(optimizers, 1 / (1 + seed))
-
-    optimizers = made(net)
-    learn(net, optimizers, range(3))
-    state = {name: optimizer.state_dict() for name, optimizer in optimizers.items()}
-    checkpoint.save(tmp_path / "state.safetensors", {"net": net.state_dict(), "optimizers": state})
-    learn(net, optimizers, range(3, 6))
-
-    other = UNet(4, 1).to(memory_format=torch.channels_last)
-    resumed, state = made(other), checkpoint.load(tmp_path / "state.safetensors")
-    other.load_state_dict(state["net"])
-    for name, optimizer in resumed.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    learn(other, resumed, range(3, 6))
-    for (name, a), b in zip(net.state_dict().items(), other.state_dict().values(), strict=True):
-        assert torch.equal(a, b), name
-
-
 def shares(net, **options):
     """The names of the parameters that each optimizer has."""
     names = {id(p): name for name, p in net.named_parameters()}
@@ -125,13 +92,6 @@ def test_muon_has_the_convolutions_but_the_first_and_the_last_and_adam_the_rest(
     assert {name for name in found["adam"] if "gain" not in name} == {"down.0.0.weight", "merge.1.2.weight"}
     assert not [name for name in found["muon"] if "gain" in name]
     assert shares(net, ends="muon")["adam"] == {name for name, _ in net.named_parameters() if "gain" in name}
-
-
-def test_adam_alone_has_all():
-    net = UNet(4, 2)
-    found = muon.optimizers(net, RATES.model_copy(update={"optimizer": "adam"}))
-    assert list(found) == ["adam"]
-    assert len(found["adam"].param_groups[0]["params"]) == len(list(net.parameters()))
 
 
 def test_rate_multiplies_both_learning_rates_and_gradients_are_used_up():

@@ -63,11 +63,3 @@ def test_images_less_alike_than_strangers_are_not_unrelated():
     mean = torch.from_numpy(MEAN)
     opposed = agreement_test(mean + shared + one, mean - shared + other, mean=MEAN, permutations=199)
     assert opposed.value < opposed.low < 0 and opposed.p == 2 / 200
-
-
-def test_p_of_agreement_is_level_on_both_sides():
-    p = []
-    for turn in range(200):
-        a, b = torch.randn(2, 12, 1, SIDE, SIDE, generator=torch.manual_seed(turn))
-        p.append(agreement_test(a, b, mean=MEAN, permutations=99, seed=turn).p)
-    assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.05)

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import test_exchange
 import torch
 from astropy.table import Table
 
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, apart, portrait, same_share, scores
+from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, apart, portrait, scores
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Outcome
 from galgen.data.dataset import Split
@@ -17,15 +18,8 @@ N = 64
 
 @pytest.fixture(scope="module")
 def galaxies():
-    """Blobs of many sizes, elongations and angles in the noise of a sky, and a split of them."""
-    rng = np.random.default_rng(0)
-    n, (y, x) = 2 * 200 + 3 * N, np.indices((16, 16)) - 7.5
-    size, axis, angle = (rng.uniform(*ends, (n, 1, 1)) for ends in ((1, 3), (0.4, 1), (0, np.pi)))
-    along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    light = rng.uniform(0.3, 0.8, (n, 1, 1)) * np.exp(-np.hypot(along, across / axis) / size)
-    images = np.clip(np.rint(255 * (0.05 + light + rng.normal(0, 0.012, light.shape))), 0, 255)
-    rows = np.arange(n)
-    return images.astype(np.uint8)[:, None], Split(rows[:200], rows[200:400], rows[400:])
+    rows = np.arange(2 * 200 + 3 * N)
+    return test_exchange.galaxies(len(rows), 0), Split(rows[:200], rows[200:400], rows[400:])
 
 
 def asked(a, b, galaxies, **options):
@@ -78,12 +72,6 @@ def test_tables_of_one_distribution_are_not_apart_and_shifted_ones_are():
     assert apart(rows(), rows(shift=2, seed=1), COEFFICIENTS).energy.p < 0.01
 
 
-def test_only_valid_rows_count():
-    other = rows(bad=10, seed=1)
-    other["gini"][:10] = np.nan
-    assert apart(rows(), other, COEFFICIENTS).n == 30
-
-
 def test_there_are_no_distances_of_too_few_rows_or_of_what_has_no_spread():
     flat = rows()
     flat["m20"] = -1.5
@@ -92,11 +80,6 @@ def test_there_are_no_distances_of_too_few_rows_or_of_what_has_no_spread():
     assert apart(rows(), rows(), []) is None
     assert apart(flat, rows(), COEFFICIENTS) is None
     assert apart(flat, rows(), COEFFICIENTS[:4]) is not None
-
-
-def test_a_share_of_valid_rows_is_held_against_another():
-    assert same_share(rows(bad=3), rows(bad=3, seed=1)) == pytest.approx(1)
-    assert same_share(rows(bad=20), rows()) < 1e-5
 
 
 def test_a_portrait_knows_galaxies_from_a_darker_and_smoother_set():

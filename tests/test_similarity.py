@@ -4,7 +4,6 @@ import torch
 
 from galgen.compare.similarity import FLIPS, KINDS, cosine, near_duplicates, nearest, shuffled_cosine
 from galgen.data.unit import mean_image
-from galgen.runs.errors import GalgenError
 
 
 def centred_blobs(n, seed, side=12):
@@ -41,16 +40,6 @@ def test_cosine_is_its_definition(kind):
     a, b = centred_blobs(20, seed=2), centred_blobs(20, seed=3)
     expected = np.diag(reference(a, b, kind, MEAN))
     np.testing.assert_allclose(cosine(floats(a), floats(b), kind=kind, mean=MEAN), expected, atol=2e-6)
-
-
-def test_pearson_is_the_correlation_coefficient():
-    a, b = centred_blobs(5, seed=2), centred_blobs(5, seed=3)
-    expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(cosine(floats(a), floats(b), kind="pearson"), expected, atol=2e-6)
-
-
-def test_mean_image_is_the_mean():
-    np.testing.assert_allclose(MEAN, DATA.mean(0) / 255, atol=1e-6)
 
 
 def test_unrelated_images_are_alike_for_raw_and_unrelated_for_anomaly():
@@ -102,20 +91,6 @@ def test_nearest_is_brute_force_at_any_chunk(kind, chunk):
     np.testing.assert_allclose(found.cosine, np.take_along_axis(expected, order, 1), atol=5e-6)
 
 
-def test_many_queries_are_searched_in_blocks():
-    queries = floats(centred_blobs(1100, seed=9))
-    found = nearest(queries, DATA, 2, kind="anomaly", mean=MEAN)
-    last = nearest(queries[1000:], DATA, 2, kind="anomaly", mean=MEAN)
-    assert found.cosine.shape == (1100, 2)
-    np.testing.assert_array_equal(found.index[1000:], last.index)
-
-
-def test_k_larger_than_a_chunk():
-    found = nearest(floats(DATA[:3]), DATA, 20, kind="raw", chunk=7)
-    assert (np.diff(found.cosine) <= 0).all()
-    assert all(len(set(row)) == 20 for row in found.index)
-
-
 def test_every_image_finds_itself_and_its_flip_is_named():
     for which, axes in enumerate(FLIPS):
         flipped = np.flip(DATA[:40], axes)
@@ -128,28 +103,6 @@ def test_every_image_finds_itself_and_its_flip_is_named():
 def test_flips_list_an_image_once():
     found = nearest(floats(DATA[:5]), DATA[:9], 9, kind="pearson", flips=True, chunk=4)
     assert all(sorted(row) == list(range(9)) for row in found.index)
-
-
-def test_the_data_set_may_be_a_memory_map(tmp_path):
-    np.save(tmp_path / "images.npy", DATA)
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    a = nearest(floats(DATA[:9]), mapped, 2, kind="anomaly", mean=mean_image(mapped), chunk=50)
-    b = nearest(floats(DATA[:9]), DATA, 2, kind="anomaly", mean=MEAN, chunk=50)
-    np.testing.assert_array_equal(a.index, b.index)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda q: nearest(q, DATA, kind="cosine"), "unknown kind"),
-        (lambda q: nearest(q, DATA, kind="anomaly", mean=np.ones((1, 12, 12))), "constant"),
-        (lambda q: cosine(q, q[:1], kind="raw"), "pairs"),
-        (lambda q: shuffled_cosine(q[:1], q[:1], kind="raw"), "two samples"),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(GalgenError, match=message):
-        call(floats(DATA[:2]))
 
 
 def test_near_duplicates_are_found_in_every_orientation():

@@ -1,9 +1,4 @@
 import json
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,17 +18,9 @@ def write(work):
 
 
 def test_work_is_done_once(tmp_path):
-    store, calls = Store(tmp_path), []
-
-    def make(work):
-        calls.append(work)
-        return write(work)
-
-    first = store.run("thing", {"a": 1}, make)
-    again = Store(tmp_path).run("thing", {"a": 1}, make)
-    assert len(calls) == 1
-    assert again.path == first.path
-    assert again.summary == {"answer": 42}
+    first = Store(tmp_path).run("thing", {"a": 1}, write)
+    again = Store(tmp_path).run("thing", {"a": 1}, Path.unlink)  # which would fail
+    assert again.path == first.path and again.summary == {"answer": 42}
     assert (again.path / "result.txt").read_text() == "done"
     assert {"commit", "seconds", "versions", "machine", "created"} <= set(again.record)
 
@@ -60,8 +47,7 @@ def test_a_failed_run_is_no_entry_and_finds_its_work_again(tmp_path):
 
     with pytest.raises(RuntimeError):
         store.run("thing", {}, fail)
-    assert store.find("thing", {}) is None
-    assert store.runs() == []
+    assert store.find("thing", {}) is None and store.runs() == []
     run = store.run("thing", {}, lambda work: {"found": (work / "checkpoint").read_text()})
     assert run.summary == {"found": "half"}
 
@@ -76,9 +62,8 @@ def slow(root):
     Store(root).run("thing", {"a": 1}, make)
 
 
-def test_of_two_processes_one_works(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=slow, args=(tmp_path,)) for _ in range(3)]
+def test_of_two_processes_one_works(tmp_path, forks):
+    processes = [forks.Process(target=slow, args=(tmp_path,)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
@@ -87,18 +72,17 @@ def test_of_two_processes_one_works(tmp_path):
     assert (tmp_path / "thing" / "calls").read_text() == "x"
 
 
-def test_a_killed_process_leaves_no_lock(tmp_path):
-    code = (
-        "import sys, time; from galgen.runs.store import Store\n"
-        "def make(work):\n    (work / 'begun').touch(); time.sleep(60)\n"
-        "Store(sys.argv[1]).run('thing', {}, make)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    while not list(tmp_path.glob("thing/*.partial/begun")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def endless(root, begun):
+    Store(root).run("thing", {}, lambda work: begun.set() or time.sleep(60))
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path, forks):
+    begun = forks.Event()
+    process = forks.Process(target=endless, args=(tmp_path, begun))
+    process.start()
+    assert begun.wait(60)
+    process.kill()
+    process.join()
     assert Store(tmp_path).run("thing", {}, write).summary == {"answer": 42}
 
 
@@ -144,13 +128,9 @@ def write_two(work):
     return write(work)
 
 
-DAMAGE = {
+DAMAGE = {  # one of a kind
     "a flipped bit": ("dataset/images", flip),
-    "truncated": ("result.txt", lambda path: path.write_text("don")),
     "missing": ("result.txt", Path.unlink),
-    "no record": ("record.json", Path.unlink),
-    "empty record": ("record.json", lambda path: path.write_text("")),
-    "record of nothing": ("record.json", lambda path: path.write_text("{}")),
     "record of garbage": ("record.json", lambda path: path.write_bytes(b"\xff\xfe[1]")),
 }
 
@@ -198,7 +178,7 @@ def test_verify_checks_all_entries_and_fails_if_one_was_damaged(tmp_path, capsys
     assert [run.key for run in store.runs()] == [runs[0].key, runs[2].key]
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", '{"key": 3}', "[]"])
+@pytest.mark.parametrize("content", [None, '{"key": 3}'])
 def test_runs_without_a_whole_record_are_named_and_can_be_removed(tmp_path, capsys, content):
     store = Store(tmp_path)
     whole, broken = (store.run("thing", {"a": a}, write) for a in range(2))
@@ -244,15 +224,14 @@ def test_damaged_leftovers_are_set_aside_and_the_work_begins_anew(tmp_path, caps
     assert "cheese; it is set aside" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(28, "No space left on device"),
-        OSError(122, "Disk quota exceeded"),
-        OSError("1000000 requested and 131056 written"),  # numpy
-        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
-    ],
-)
+FULL = [  # as the system, numpy and safetensors say it
+    OSError(122, "Disk quota exceeded"),
+    OSError("1000000 requested and 131056 written"),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+]
+
+
+@pytest.mark.parametrize("error", FULL)
 def test_a_full_disk_is_told_and_what_was_done_is_gone_on_with(tmp_path, error):
     store = Store(tmp_path)
 

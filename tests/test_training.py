@@ -2,8 +2,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,7 +13,7 @@ from galgen.models.unet import UNet
 from galgen.runs import checkpoint
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.schedules import cosine, halving, log_spaced
+from galgen.runs.schedules import constant, cosine, falling, halving, late, log_spaced
 from galgen.runs.stream import Stream
 from galgen.runs.training import train
 from galgen.settings import DiffusionSettings
@@ -23,23 +21,6 @@ from galgen.settings import DiffusionSettings
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
 KILLS = int(os.environ.get("GALGEN_KILLS", "3"))  # 20 before a release
-
-TINY = """
-import sys, numpy as np, torch
-from galgen.settings import DiffusionSettings
-from galgen.models.diffusion import DenoiserLearner
-from galgen.models.unet import UNet
-from galgen.runs.schedules import cosine
-from galgen.runs.stream import Stream
-from galgen.runs.training import train
-torch.set_num_threads(1)
-torch.manual_seed(0)
-learner = DenoiserLearner({"net": UNet(3, 2)}, None, None, DiffusionSettings())
-images = np.random.default_rng(0).integers(0, 256, (11, 1, 8, 8), dtype=np.uint8)
-print("ready", flush=True)
-train(learner, images, sys.argv[1], Stream(11, 1200, 4, 1, 2, cosine, flips=True), milestones=(37, 500),
-      report_every=3, save_every_seconds=0.0, progress=False)
-"""
 
 
 def images(n=11, side=8):
@@ -52,12 +33,12 @@ def learner(init=0, **given):
         return DenoiserLearner({"net": UNet(2, 1)}, None, None, DiffusionSettings(**given))
 
 
-def run(directory, model=None, data=None, **given):
+def run(directory, model=None, data=None, how=train, **given):
     data = images() if data is None else data
     seen = {"total": 120, "batch_size": 4, "seed_order": 1, "seed_noise": 2, "schedule": cosine}
     seen |= {name: given.pop(name) for name in [*seen, "flips"] if name in given}
     options = {"report_every": 5, "progress": False, **given}
-    return train(model or learner(), data, directory, Stream(len(data), **seen), **options)
+    return how(model or learner(), data, directory, Stream(len(data), **seen), **options)
 
 
 def weights(directory, shown=120):
@@ -85,23 +66,35 @@ class Stub:
         return {"loss": torch.tensor(self.bad if bad else 1.0)}
 
 
-def test_killed_and_resumed_training_is_bit_identical(tmp_path):
-    def start(name):
-        command = [sys.executable, "-c", TINY, str(tmp_path / name)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        assert process.stdout.readline() == b"ready\n"
-        return process
+def tiny(directory, ready):
+    """Train, in a process of its own."""
+    model = learner()
+    ready.set()
+    options = {"milestones": (37, 500), "report_every": 3, "save_every_seconds": 0.0}
+    run(directory, model, total=1200, flips=True, **options)
 
-    process, started = start("whole"), time.monotonic()
-    assert process.wait() == 0
+
+def test_killed_and_resumed_training_is_bit_identical(tmp_path, forks):
+    def start(name):
+        ready = forks.Event()
+        process = forks.Process(target=tiny, args=(tmp_path / name, ready))
+        process.start()
+        ready.wait()
+        return process, time.monotonic()
+
+    process, started = start("whole")
+    process.join()
     span = time.monotonic() - started
     chance, kills = random.Random(5), 0
     for _ in range(KILLS):
-        process = start("killed")
+        process, _ = start("killed")
         time.sleep(chance.uniform(0, 1.5 * span / KILLS))
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-    assert start("killed").wait() == 0
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+    process, _ = start("killed")
+    process.join()
+    assert process.exitcode == 0
     names = {p.name for p in (tmp_path / "killed").iterdir() if not p.name.startswith(".tmp-")}
     assert names == {p.name for p in (tmp_path / "whole").iterdir()}
     for name in sorted(names - {"checkpoint.safetensors"}):
@@ -109,26 +102,7 @@ def test_killed_and_resumed_training_is_bit_identical(tmp_path):
     ends = [checkpoint.load(tmp_path / run / "checkpoint.safetensors") for run in ("whole", "killed")]
     moments = [[v for s in e["optimizers"]["adam"]["state"].values() for v in s.values()] for e in ends]
     assert len(moments[0]) > 10 and all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
-    print(f"{kills} kills, {len(names)} files bit-identical")
     assert kills >= KILLS // 2  # the others came after the end
-
-
-def test_resume_in_the_same_process_equals_one_run(tmp_path, monkeypatch):
-    run(tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        count = iter(range(100))
-
-        def interrupted(self, *given, step=DenoiserLearner.step):
-            if next(count) == 17:
-                raise KeyboardInterrupt
-            return step(self, *given)
-
-        patch.setattr(DenoiserLearner, "step", interrupted)
-        run(tmp_path / "broken", save_every_seconds=0.0)
-    assert checkpoint.load(tmp_path / "broken" / "checkpoint.safetensors")["shown"] == 60
-    run(tmp_path / "broken", learner(init=99))  # the initialisation comes from the checkpoint
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
-    assert read_losses(tmp_path / "whole") == read_losses(tmp_path / "broken")
 
 
 def test_finished_training_is_not_repeated(tmp_path):
@@ -202,13 +176,6 @@ def test_flips_are_all_four_and_nothing_else(tmp_path):
     assert torch.bincount(which.argmin(1), minlength=4).min() > 70
 
 
-def test_memory_mapped_images_train_as_images_in_memory(tmp_path):
-    np.save(tmp_path / "x.npy", images())
-    run(tmp_path / "a")
-    run(tmp_path / "b", data=np.load(tmp_path / "x.npy", mmap_mode="r"))
-    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-
-
 def test_milestones_are_the_networks_of_that_moment(tmp_path):
     summary = run(tmp_path, milestones=(1, 50, 120, 5000))
     assert summary["weights"] == [4, 52, 120]
@@ -229,11 +196,6 @@ def test_diverging_loss_stops_the_run(tmp_path):
     with pytest.raises(GalgenError, match=r"steps 11 to 15: loss diverges, its mean is 5e\+03 \(limit 10\)"):
         run(tmp_path, Stub(fail_at=11, loss=5000.0), save_every_seconds=0.0)
     assert checkpoint.load(tmp_path / "checkpoint.safetensors")["shown"] == 40
-
-
-def test_real_network_with_an_absurd_learning_rate_stops(tmp_path):
-    with pytest.raises(GalgenError, match="stopped at"):
-        run(tmp_path, learner(learning_rate=1e30), total=4000)
 
 
 def test_network_that_is_no_longer_finite_is_not_saved(tmp_path):
@@ -268,7 +230,7 @@ def interrupted(tmp_path):
     return tmp_path / "half", tmp_path / "whole"
 
 
-GARBAGE = ["\0\0\0\n", "{}\n", "[]\n", '"x"\n', '{"images": "many"}\n']
+GARBAGE = ["\0\0\0\n", '{"images": "many"}\n']
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -284,7 +246,7 @@ def test_garbage_in_the_log_behind_the_checkpoint_is_cut_off(interrupted, garbag
 def test_a_log_that_is_not_whole_up_to_the_checkpoint_is_not_gone_on_with(interrupted, garbage):
     half, _ = interrupted
     log = (half / "losses.jsonl").read_text()
-    for damaged in (garbage + log, "", log[: len(log) // 2]):
+    for damaged in (garbage + log, log[: len(log) // 2]):
         (half / "losses.jsonl").write_text(damaged)
         with pytest.raises(Damaged, match="cannot be gone on with"):
             run(half, Stub())
@@ -297,14 +259,7 @@ def test_a_log_that_is_not_whole_up_to_the_checkpoint_is_not_gone_on_with(interr
     assert [line["images"] for line in read_losses(half)] == [20, 40, 60, 80, 100, 120]
 
 
-@pytest.mark.parametrize("garbage", GARBAGE)
-def test_a_log_of_a_finished_run_that_cannot_be_read_names_its_line(tmp_path, garbage):
-    (tmp_path / "losses.jsonl").write_text('{"images": 20, "loss": 1.0}\n' + garbage)
-    with pytest.raises(GalgenError, match=r"losses\.jsonl cannot be read .* `galgen runs rm"):
-        read_losses(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["checkpoint", "weights-60", "weights-120"])
+@pytest.mark.parametrize("name", ["checkpoint", "weights-60"])
 def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(tmp_path, name):
     run(tmp_path, Stub(), milestones=[60])
     path = tmp_path / f"{name}.safetensors"
@@ -312,35 +267,18 @@ def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(t
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Damaged, match=name):
         run(tmp_path, Stub(), milestones=[60])
-    if name != "checkpoint":
-        path.unlink()
-        with pytest.raises(Damaged, match=f"{name}.safetensors is missing"):
-            run(tmp_path, Stub(), milestones=[60])
 
 
 def test_schedules_are_functions_of_images_shown():
     assert cosine(0, 100_000) < 0.01 and cosine(1001, 100_000) == pytest.approx(1, abs=1e-3)
     assert cosine(50_000, 100_000) == pytest.approx(0.5) and cosine(100_000, 100_000) == 0
     assert [halving(n, 1) for n in (0, 24_999_999, 25_000_000, 75_000_000)] == [1, 1, 0.5, 0.125]
-
-
-def test_milestones_are_log_spaced():
-    assert log_spaced(100, 100_000, 4) == [100, 1000, 10_000, 100_000]
-    assert log_spaced(1, 3, 9) == [1, 2, 3]
-
-
-@pytest.mark.parametrize(
-    "bad", [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 1, 8, 8)), np.zeros((0, 1, 8, 8), np.uint8)]
-)
-def test_images_of_another_kind_are_refused(tmp_path, bad):
-    with pytest.raises(GalgenError, match="training images must be uint8"):
-        run(tmp_path, data=bad)
-
-
-def test_progress_off_a_terminal_is_a_line_now_and_then(tmp_path, capfd):
-    run(tmp_path, progress=True, label="tiny")
-    line = capfd.readouterr().err
-    assert line.startswith("tiny: 100%") and line.count("\n") == 1 and "image/s" in line and "loss" in line
+    assert [constant(n, 100) for n in (0, 99)] == [1, 1]
+    assert falling(0, 10_000) < 0.01 and falling(2000, 10_000) == falling(5000, 10_000) == 1
+    assert falling(7500, 10_000) == pytest.approx(0.5) and falling(10_000, 10_000) == 0
+    assert [late(n, 1000) for n in (0, 900)] == [1, pytest.approx(1)]
+    assert late(950, 1000) == pytest.approx(0.5) and late(1000, 1000) == 0
+    assert log_spaced(100, 100_000, 4) == [100, 1000, 10_000, 100_000] and log_spaced(1, 3, 9) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("most", "fits"), [(7, 4), (0, 0)])

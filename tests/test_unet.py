@@ -4,7 +4,6 @@ import torch
 
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import BiasFreeNormReLU, UNet
-from galgen.runs.errors import GalgenError
 from galgen.settings import DiffusionSettings
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
@@ -27,10 +26,6 @@ def still(module):
             norm.momentum = 0.0
             norm.batches.fill_(10**15)
     return module
-
-
-def test_paper_size_has_the_papers_number_of_parameters():
-    assert sum(p.numel() for p in UNet(64, 3, 1).parameters()) == 7_659_264
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -67,47 +62,26 @@ def test_shifting_by_the_pooling_period_shifts_the_interior(blocks):
     assert off[..., inner, inner].abs().max() > 1e-6  # pooling: by one pixel it does not commute
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_every_parameter_gets_a_gradient(training):
-    f = net(kernels=3).train(training)
-    f(torch.rand(2, 1, 16, 16, dtype=torch.float64)).square().sum().backward()
-    for name, parameter in f.named_parameters():
-        assert parameter.grad.abs().max() > 0, name
-
-
+@pytest.mark.parametrize("conditions", [0, 2])
 @pytest.mark.parametrize("statistics", ["batch", "running"])
-def test_gradient_through_a_norm_that_is_told_something_is_that_of_finite_differences(statistics):
-    norm = still(BiasFreeNormReLU(3, statistics, conditions=2).double().train())
+def test_the_norm_and_its_gradient_are_those_of_the_definition(statistics, conditions):
+    norm = still(BiasFreeNormReLU(3, statistics, conditions=conditions).double().train())
     generator = torch.Generator().manual_seed(4)
-    x, told, slopes = (
+    x, gain, told, slopes = (
         torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
-        for shape in ((2, 3, 4, 4), (2, 2), (2, 3))
+        for shape in ((2, 3, 4, 4), (3,), (2, 2), (2, 3))
     )
 
-    def f(x, told, slopes):
-        return torch.func.functional_call(norm, {"gain_slopes": slopes}, (x, told))
+    def f(x, gain, *told):
+        slopes = {"gain_slopes": told[1]} if told else {}
+        return torch.func.functional_call(norm, {"gain": gain} | slopes, (x, *told[:1]))
 
-    assert torch.autograd.gradcheck(f, (x, told, slopes))
-    norm.gain_slopes.data = slopes.detach()
-    alone = still(BiasFreeNormReLU(3, statistics).double().train())
-    alone.gain.data = norm.gain + (told @ slopes)[1]
-    torch.testing.assert_close(norm(x, told)[1], alone(x)[1], rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("statistics", ["batch", "running"])
-def test_gradient_through_the_norm_is_that_of_finite_differences(statistics):
-    norm = still(BiasFreeNormReLU(3, statistics).double().train())
-    norm.gain.data = torch.tensor([1.3, 0.2, -0.7], dtype=torch.float64)
-    generator = torch.Generator().manual_seed(3)
-    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator).requires_grad_()
-
-    def f(x, gain):
-        return torch.func.functional_call(norm, {"gain": gain}, (x,))
-
-    assert torch.autograd.gradcheck(f, (x, norm.gain.detach().requires_grad_()))
+    given = (x, gain, told, slopes)[: 2 + conditions]
+    assert torch.autograd.gradcheck(f, given)
     mean_square = x.square().mean((0, 2, 3)) if statistics == "batch" else torch.ones(3)
-    expected = torch.relu(x / (mean_square + 1e-5).sqrt()[:, None, None] * norm.gain[:, None, None])
-    torch.testing.assert_close(norm(x), expected)
+    of_each = (gain + told @ slopes)[..., None, None] if conditions else gain[:, None, None]
+    expected = torch.relu(x / (mean_square + 1e-5).sqrt()[:, None, None] * of_each)
+    torch.testing.assert_close(f(*given), expected)
 
 
 def test_running_mean_square_is_a_mean_over_many_batches():
@@ -140,17 +114,6 @@ def test_running_statistics_settle_on_those_of_the_batch():
         for _ in range(300):
             trained = f(y)
         torch.testing.assert_close(f.eval()(y), trained, rtol=1e-9, atol=1e-12)
-
-
-def test_sides_that_pooling_does_not_divide_are_refused():
-    with pytest.raises(GalgenError, match=r"20 x 16 pixels.*multiples of 8"):
-        net(kernels=2)(torch.zeros(1, 1, 20, 16, dtype=torch.float64))
-
-
-def test_equal_seeds_give_equal_networks():
-    a, b, c = (net(seed, kernels=2).state_dict() for seed in (0, 0, 1))
-    assert all(torch.equal(a[k], b[k]) for k in a)
-    assert not torch.equal(a["down.0.0.weight"], c["down.0.0.weight"])
 
 
 class Ask(torch.nn.Module):
@@ -187,11 +150,3 @@ def test_weighted_loss_has_one_noise_level_in_each_stratum():
     u = ask.asked.square().mean((1, 2, 3)).sqrt().sqrt()
     assert ((u * 8 + 0.1).floor() - torch.arange(8)).abs().max() <= 1
     assert (u.diff() > 0).all()
-
-
-def test_step_learns():
-    torch.manual_seed(0)
-    learner = DenoiserLearner({"net": UNet(4, 1)}, None, None, DiffusionSettings(learning_rate=3e-3))
-    images = torch.rand(8, 1, 8, 8)
-    losses = [learner.step(images, torch.Generator().manual_seed(k), 1.0)["loss"].item() for k in range(60)]
-    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])

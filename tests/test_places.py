@@ -1,0 +1,466 @@
+"""Figures and tables of the chapters: every number in its place, of values made by hand.
+
+What a label says is not asked here; where a value is drawn, in which row and column it stands, and that what
+was not measured is nowhere.
+"""
+
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from astropy.table import Table
+
+from galgen.compare import denoising, scales
+from galgen.compare import denoising as noise_figures
+from galgen.compare import discriminator as judges
+from galgen.compare.agreement import Shared, copy_threshold, strangers, two_models
+from galgen.compare.biases import Biases
+from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
+from galgen.compare.distances import Distances
+from galgen.compare.morphology import COEFFICIENTS
+from galgen.compare.similarity import KINDS
+from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.data.dataset import Split
+from galgen.data.unit import mean_image
+from galgen.evidence.biases import Beside, FarOff, ModelBiases
+from galgen.experiment import Training
+from galgen.figures import biases as bias_figures
+from galgen.figures import cosines, morphology, scoreboard, tables
+from galgen.figures.curves import smoothed
+from galgen.figures.morphology import LABELS, RANGES, corner_plot, outside
+from galgen.runs.store import Run
+
+SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
+THIN = "\N{NO-BREAK SPACE}"
+
+
+@pytest.fixture(scope="module")
+def images():
+    y, x = np.mgrid[-8:8, -8:8] / 4
+    blob = 60 * np.exp(-(x**2 + y**2)) + 20
+    texture = 12 * np.random.default_rng(3).standard_normal((120, 1, 16, 16))
+    return np.clip(blob + texture, 0, 255).astype(np.uint8)
+
+
+def floats(images):
+    return torch.from_numpy(images).float() / 255
+
+
+def estimate(value, half=0.1):
+    return Estimate(value, value - half, value + half, 64)
+
+
+def cells(markdown):
+    lines = (line.strip("|").split("|") for line in markdown.data.splitlines() if "|" in line)
+    return [[cell.strip() for cell in line] for line in lines]
+
+
+def captions(slider):
+    page = slider.content["text/html"]
+    return json.loads(re.search(r"const figure = (\{.*\});", page).group(1))["captions"]
+
+
+# Cosines, and what the eye sees beside them
+
+
+def test_strangers_are_unlike_but_for_the_look_of_any_galaxy_and_the_nearest_of_more_is_nearer(images):
+    train = {4: images[SETS.A[:4]], 40: images[SETS.A]}
+    found = strangers(floats(images[SETS.validation]), train, mean=mean_image(images))
+    assert list(found) == list(KINDS)
+    assert np.median(found["raw"].random) > 0.8 > 0.1 > abs(np.median(found["anomaly"].random))
+    for each in found.values():
+        assert (each.nearest[40] > each.nearest[4] - 1e-6).all()
+        assert np.median(each.nearest[40]) > np.median(each.random)
+    nearest = np.random.default_rng(0).permutation(np.arange(1000) / 1000)
+    assert (nearest > copy_threshold(nearest)).mean() == 0.01
+
+
+def test_the_gray_values_have_a_step_each_beside_the_mean_image(images):
+    shares = np.bincount(images.ravel(), minlength=256) / images.size
+    left, right = cosines.gray_histogram(shares, mean_image(images)).axes
+    values, edges, _ = left.patches[0].get_data()
+    assert np.array_equal(values, shares) and edges[0] < 0 < edges[1] and edges[-2] < 1 < edges[-1]
+    assert np.array_equal(right.images[0].get_array(), mean_image(images)[0])
+
+
+def test_the_sample_sheet_has_two_rows_for_each_size_and_no_more_latents_than_there_are(images):
+    samples = {n: [torch.full((3, 1, 8, 8), level) for level in (0.25, 0.75)] for n in (10, 2000)}
+    (axis,) = cosines.sample_sheet(samples).axes
+    names = ["N = 10, A", "N = 10, B", f"N = 2{THIN}000, A", f"N = 2{THIN}000, B"]
+    assert [text.get_text() for text in axis.texts] == names
+    sheet = np.asarray(axis.images[0].get_array())
+    assert sheet.shape == (4 * 9, 3 * 9 - 1)
+    assert [sheet[9 * row + 4, 4] for row in range(4)] == [0.25, 0.75, 0.25, 0.75]
+    copies = {40: [floats(images[SETS.A[:5]]), floats(images[SETS.B[:5]])]}
+    figure = cosines.sample_sheet(copies, {40: images[SETS.A]}, mean=mean_image(images), count=4)
+    a, b, near = np.asarray(figure.axes[0].images[0].get_array()).reshape(3, 17, -1)
+    assert np.allclose(a, near) and not np.allclose(a, b)
+
+
+def test_the_latent_slider_goes_through_the_sizes_of_a_latent_and_then_to_the_next(images):
+    copies = [floats(images[SETS.A[:5]]), floats(images[SETS.B[:5]])]
+    both = [floats(images[SETS.validation[:5]])] * 2
+    train = [images[SETS.A], images[SETS.B]]
+    slider = cosines.latent_slider({10: copies, 40: both}, {10: train, 40: train}, mean=mean_image(images))
+    found = captions(slider)
+    assert len(found) == 10
+    assert all(text.endswith("to the nearest training image 1.00 (A), 1.00 (B)") for text in found[::2])
+    assert all(text.startswith("Anomaly cosine of A and B 1.00;") for text in found[1::2])
+
+
+def test_the_controls_are_drawn_beside_the_networks(images):
+    same = floats(images[SETS.validation])
+    test = two_models(same, same, images, SETS, mean=mean_image(images))
+    linear, across = ({n: estimate(value) for n in (10, 40)} for value in (0.3, 0.6))
+    (axis,) = cosines.controls_figure({10: test, 40: test}, linear, across, estimate(0.2)).axes
+    heights = [bar.lines[0].get_ydata().tolist() for bar in axis.containers]
+    assert heights == [pytest.approx([1, 1], abs=1e-5), [0.3, 0.3], [0.6, 0.6], [0.2]]
+    assert axis.get_lines()[-1].get_ydata().tolist() == [test.null, test.null]
+
+
+@pytest.mark.parametrize("what, moved", [("images", (1.0, 0.0)), ("initialisation", (0.0, 1.0))])
+def test_the_design_says_what_moves_the_cosine(what, moved):
+    """Models whose samples depend on their images alone, or on their initialisation alone."""
+    drawn = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 40, 1, 16, 16))).float()
+    inits, halves = {"same": 0, "other": 1}, {"same": "A", "disjoint": "B"}
+    design = {(i, h): Training(10, halves[h], inits[i], 1) for i in inits for h in halves}
+
+    def samples(training):
+        return drawn[int(training.half == "B" if what == "images" else training.init == 1)]
+
+    mean = np.zeros((1, 16, 16))
+    mean[:, 8:] = 1
+    experiment = SimpleNamespace(
+        design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None), samples=samples, mean_image=mean
+    )
+    shown, sentence = tables.design_table(experiment)
+    found = [float(part.split("by ")[1].rstrip(".")) for part in sentence.split(",")]
+    assert found == pytest.approx(moved, abs=0.06)
+    head, _, same, _ = cells(shown)
+    assert head == ["", "same images", "disjoint images"] and same[1].startswith("1.00")
+
+
+def test_scales_have_the_medians_of_networks_and_gaussians():
+    signs, own, others = np.array([1.0, 1.0, -1.0, 1.0]), np.array([0.1, 0.2, 0.9]), np.array([0.0, 0.1, 0.3])
+    pairs = {"A and B": own, "two Gaussians": own, "A and another": others}
+    found = {name: {"component 1": signs, "components 2-5": values} for name, values in pairs.items()}
+    shown = cells(tables.scale_table({10: found}))
+    assert shown[2] == ["10", "A and B", "0.75", "0.20"] and shown[4] == [
+        "10",
+        "A and another",
+        "0.75",
+        "0.10",
+    ]
+
+
+# Denoising and training
+
+
+@pytest.fixture(scope="module")
+def nets():
+    """Denoisers: one that finds no noise, one that takes the whole image for it."""
+    return {10: lambda y, sigma: y, 4000: lambda y, sigma: 0 * y}
+
+
+def test_the_denoising_sheet_has_a_row_for_each_model_and_the_psnr_over_each_image(images, nets):
+    panel = denoising.denoise_panel(nets, images[0], [0.1, 0.4])
+    sheet = noise_figures.denoising_sheet(panel, [0.1, 0.4])
+    found = [text.get_text() for text in sheet.axes[0].texts]
+    noisy = [f"{value:.1f}" for value in panel.noisy_psnr]
+    assert found[:6] == ["clean", f"σ=0.1: {noisy[0]}", f"σ=0.4: {noisy[1]}", "", *noisy], "nothing done"
+    assert found[6] == "" and found[7] == found[8]
+    assert found[9:] == ["noisy", "N = 10", f"N = 4{THIN}000"]
+
+
+def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images, nets):
+    parts = images[SETS.A], images[SETS.validation]
+    curves = {
+        n: [denoising.denoising_curve(net, part, [0.05, 0.2]) for part in parts] for n, net in nets.items()
+    }
+    lines = noise_figures.psnr_curves(curves).axes[0].get_lines()
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "-", "--", ":"]
+    assert np.allclose(lines[1].get_ydata(), lines[1].get_xdata())
+    assert np.allclose(lines[3].get_ydata(), lines[3].get_ydata()[0]), "a denoiser that returns one image"
+
+
+def test_the_denoising_slider_has_a_frame_and_the_mean_psnr_for_each_level(images, nets):
+    panels = [denoising.denoise_panel(nets, image, [0.1, 0.4]) for image in images[:3]]
+    found = captions(noise_figures.denoising_slider(panels, [0.1, 0.4], title="t", alt="a"))
+    noisy = np.mean([panel.noisy_psnr for panel in panels], axis=0)
+    for caption, level, value in zip(found, ("0.10", "0.40"), noisy, strict=True):
+        assert caption.startswith(f"Noise {level}") and f"N = 10: {value:.1f}, N = 4{THIN}000: " in caption
+
+
+def test_the_gain_over_the_linear_filter_is_the_median_of_the_same_images():
+    linear = denoising.Denoising(np.zeros((2, 3)), np.array([[30.0, 31.0, 35.0], [20.0, 21.0, 25.0]]))
+    better = denoising.Denoising(linear.noisy, np.array([[31.0, 33.0, 44.0], [17.0, 20.0, 25.0]]))
+    (axis,) = noise_figures.gain_curves(
+        [0.1, 1.0], linear, {"diffusion": better, "conditional diffusion": linear}
+    ).axes
+    assert [line.get_ydata().tolist() for line in axis.get_lines()[:2]] == [[2, -1], [0, 0]]
+
+
+def test_a_training_has_a_row_that_says_what_it_took(tmp_path):
+    """Eighty steps, whose losses are 0, 1, 2 .. and 100 more for the larger N."""
+    runs = {}
+    for n in (10, 2000):
+        log = [{"images": 8 * (k + 1), "loss": k + 100 * (n > 10)} for k in range(80)]
+        summary = {"images_shown": 640, "seconds": 90, "images_per_second": 7.1, "device": "cpu"}
+        summary["losses"] = {"loss": log[-1]["loss"]}
+        runs[Training(n, "A", 0, 0)] = Run(tmp_path, {"key": n, "summary": summary})
+    _, _, small, large = cells(tables.training_table(runs, "", {"last loss": "loss"}))
+    assert small == ["10", "640", "64", "1.5", "7", "cpu", "79.000"]
+    assert large[0] == f"2{THIN}000" and large[2] == "0" and large[-1] == "179.000"
+    means = smoothed(log)
+    assert means["loss"] == pytest.approx(np.arange(79) + 100.5), "windows of two lines"
+    assert means["images"].tolist() == [line["images"] for line in log[1:]]
+    assert smoothed(log[:39])["loss"].tolist() == [line["loss"] for line in log[:39]]
+
+
+def test_brightness_and_spread_stand_in_the_row_of_their_size():
+    spread = {
+        10: {"component 1": 0.5, "components 2-5": 2.0},
+        2000: {"component 1": 1.0, "components 2-5": 0.25},
+    }
+    drawn = {n: torch.full((64, 1, 4, 4), light) for n, light in ((10, 0.9), (2000, 1.1))}
+    shown = tables.spread_table(spread, drawn, dict.fromkeys(drawn, np.full((9, 1, 4, 4), 255, np.uint8)))
+    assert cells(shown)[2:] == [["10", "0.90", "0.50", "2.00"], [f"2{THIN}000", "1.10", "1.00", "0.25"]]
+
+
+def test_the_first_component_is_the_direction_of_largest_spread():
+    rng = np.random.default_rng(0)
+    brightness = rng.normal(0, 20, (500, 1, 1, 1))
+    made = np.clip(120 + brightness + rng.normal(0, 2, (500, 1, 4, 4)), 0, 255).round().astype(np.uint8)
+    # the whole frame rises and falls together: sqrt(16) pixels times the deviation of each
+    assert scales.first_component(made) == pytest.approx(4 * 20 / 255, rel=0.1)
+
+
+# The scoreboard
+
+
+def dots(figure):
+    """(x, y, whether filled) of every dot, by axis."""
+    found = []
+    for axis in figure.axes:
+        marks = [line for line in axis.get_lines() if line.get_marker() == "o"]
+        places = [(*mark.get_xdata(), *mark.get_ydata()) for mark in marks]
+        filled = [mark.get_markerfacecolor() != "white" for mark in marks]
+        found.append([(*place, full) for place, full in zip(places, filled, strict=True)])
+    return found
+
+
+def test_a_dot_is_filled_where_the_null_is_left_and_what_is_missing_is_not_drawn():
+    answers = [{"copies": Outcome(0.9, 0.4, 0.6, 0.001)}, {"copies": Outcome(0.5, 0.4, 0.6, 0.5)}, {}]
+    rows, colours = ["model", "held out", "few"], {"": ["C0", "C1", "C2"]}
+    asked = {"copies": "P", "shape": "E"}
+    figure = scoreboard.dot_plot({"": answers}, rows, asked, colours=colours, alpha=0.01, controls=2)
+    assert dots(figure) == [[(0.9, 0, True), (0.5, 1, False)], []]
+    copies, shape = figure.axes
+    assert [label.get_text() for label in copies.get_yticklabels()] == rows
+    assert len(shape.texts) == 1 and not copies.texts, "what could not be asked is said"
+    assert [line.get_ydata()[0] for line in shape.get_lines()] == [0.5], "the line above the controls"
+    one = [answers[1]]
+    two = scoreboard.dot_plot(
+        {"a": one, "b": one}, ["row"], {"copies": ""}, colours={"a": ["C0"], "b": ["C1"]}, alpha=0.01
+    )
+    assert [y for _, y, _ in dots(two)[0]] == pytest.approx([-0.15, 0.15]), "two series stand apart"
+
+
+YES, NO = Outcome(0.5, 0.4, 0.6, 0.001), Outcome(0.5, 0.4, 0.6, 0.5)
+
+
+def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
+    def use(**changes):
+        found = {"held_out": NO, "empirical denoiser": YES, "blurred": NO, "Gaussian": NO} | changes
+        checks = {name.replace("_", " "): {"memorization": answer} for name, answer in found.items()}
+        return scoreboard.use_of("memorization", checks, 0.01)
+
+    none = dict.fromkeys(("held out", "blurred"), False)  # of the Gaussian nothing is demanded
+    assert use() == scoreboard.Use(must={"empirical denoiser": True}, must_not=none) and use().of_use
+    assert not use(**{"empirical denoiser": NO}).of_use and not use(held_out=YES).of_use
+
+
+def test_what_is_kept_of_a_board_is_the_board_again_and_answers_that_differ_are_counted():
+    one = {("Glow", 10): {"agreement": YES}, ("GAN", 100): {"agreement": NO, "morphology": YES}}
+    controls = {("held out", 100): {"agreement": NO}}
+    kept = scoreboard.kept(one, "family") + scoreboard.kept(controls, "control")
+    assert scoreboard.from_kept(kept, "family") == one
+    assert scoreboard.from_kept(kept, "control") == controls
+    other = one | {("Glow", 10): {"agreement": NO}}
+    assert scoreboard.differences({"a": one, "b": other}, 0.01).startswith(
+        "Of 3 answers that both runs have, 2 "
+    )
+
+
+# The discriminator's test
+
+
+def drawn_test(seed, shift=0.0):
+    """Two judges with scores of 40 images a set; samples score lower by a shift."""
+    rng = np.random.default_rng(seed)
+    scores = [{name: rng.normal(-shift * (name == "own"), 1, 40) for name in (*ALIKE, *GRADES)} for _ in "AB"]
+    return DiscriminatorTest(*(judge(each, each, permutations=19) for each in scores))
+
+
+def test_each_test_has_a_panel_with_its_six_distributions_and_spare_panels_are_hidden():
+    tests = {f"{k} images shown": drawn_test(k, shift=4.0 * (k == 1)) for k in range(4)}
+    axes = judges.loss_panels(tests, columns=3).axes
+    assert [axis.get_visible() for axis in axes] == [True] * 4 + [False] * 2
+    assert [axis.get_title() for axis in axes[:4]] == list(tests)
+    for patch in [patch for axis in axes[:4] for patch in axis.patches]:
+        x, y = patch.get_xy().T  # a density, what lies beyond the axis included
+        assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(1)
+    assert [len(axis.patches) for axis in axes[:4]] == [6] * 4
+    losses = [curve.loss for curve in tests["1 images shown"].curves.values()]
+    assert max(map(np.max, losses)) > 6 and axes[1].get_xlim() == (0, 6)
+
+
+def test_the_history_is_that_of_the_means_and_the_course_that_of_the_tests():
+    history = {8: {100: drawn_test(0), 300: drawn_test(1, 3.0)}, 24: {100: drawn_test(2)}}
+    for axis, tests in zip(judges.history_figure(history).axes, history.values(), strict=True):
+        for line, which in zip(axis.lines, drawn_test(0).curves, strict=False):
+            assert list(line.get_xdata()) == list(tests)
+            assert list(line.get_ydata()) == [test.curves[which].mean.value for test in tests.values()]
+    first, last = history[8].values()
+    found = course(history[8])
+    assert found.losses[300] == [curve.mean.value for curve in last.curves.values()]
+    assert found.p == {100: first.apart().p, 300: last.apart().p} and found.verdict == last.verdict()
+    assert found.distance == last.apart().value and found.fresh == last.apart("held_out")
+
+
+def test_a_stage_shows_eight_samples_of_each_model_in_their_rows():
+    samples = [torch.arange(9.0).reshape(9, 1, 1, 1).expand(9, 1, 2, 2) / 20 + k / 2 for k in range(2)]
+    _, right = judges.stage_figure(drawn_test(0), samples).axes
+    expected = np.array([[0, 1, 2, 3], [4, 5, 6, 7]]) / 20
+    assert np.allclose(right.images[0].get_array()[::2, ::2], np.vstack([expected, expected + 0.5]))
+
+
+def test_the_game_is_drawn_with_the_hinge_loss_and_the_spread():
+    names = ("images", "D_real", "D_fake", "D_held_out", "hinge", "mode_collapse")
+    log = [dict.fromkeys(names, 2.0) | {"images": 16 * (k + 1), "hinge": k} for k in range(5)]
+    hinge, spread, two = judges.game_figure({8: log, 24: log}).axes[2].lines
+    assert (hinge.get_xdata().tolist(), hinge.get_ydata().tolist()) == ([16, 32, 48, 64, 80], [0, 1, 2, 3, 4])
+    assert set(spread.get_ydata()) == {0.5} and set(two.get_ydata()) == {2}
+
+
+def test_power_is_drawn_over_the_number_of_images_none_behind_another():
+    rejected = {side: {name: [estimate(0.2), estimate(0.7)] for name in ("null", "GAN")} for side in (32, 8)}
+    for axis in judges.power_figure(rejected, [16, 64], ["gray", "blue"]).axes:
+        lines = [container.lines[0] for container in axis.containers]
+        assert [line.get_ydata().tolist() for line in lines] == [[0.2, 0.7]] * 2
+        assert lines[0].get_xdata()[0] != lines[1].get_xdata()[0]
+
+
+# Morphology and biases
+
+
+def rows(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return Table({name: rng.uniform(*RANGES[name], n) for name in COEFFICIENTS})
+
+
+def apart(value, high=0.2, **w1):
+    found = {name: Outcome(*numbers) for name, numbers in w1.items()}
+    return Distances(found, Outcome(value, 0.0, high, 0.01234), n=7)
+
+
+def test_a_distance_is_bold_above_its_null_and_what_was_not_asked_is_empty():
+    found = morphology.distance_cells(apart(0.5, gini=(0.3, 0, 0.2, 0.01), m20=(0.1, 0, 0.2, 0.5)))
+    assert found == [7, "", "", "", "**0.300** (0.200)", "0.100 (0.200)", "0.500 (0.200)", "0.012"]
+    shared = {"gini": Shared(0.61, 0.25, 0.05, 40), "m20": Shared(-0.1, 0.25, 0.06, 40)}
+    assert morphology.correlation_cells(shared) == [40, "", "", "", "**+0.61** (0.25)", "-0.10 (0.25)"]
+
+
+def test_energies_are_drawn_where_they_are_known():
+    (left,) = morphology.size_panels({"one": [10, 100]})[1]
+    known = {"null": apart(0.01, high=0.05), "blurred": apart(0.2), "other": None}
+    models = {"A": {10: apart(0.3), 100: None}, "B": {10: None, 100: None}}
+    morphology.plot_energy(left, known, models, {10: apart(0.4)})
+    drawn = {line.get_label(): line for line in left.lines}
+    assert set(drawn) == {"null", "blurred", "model A", "copies"}
+    np.testing.assert_allclose(drawn["model A"].get_xydata(), [[10, 0.3]])
+    np.testing.assert_allclose(drawn["null"].get_ydata(), 0.01)
+    assert left.patches[0].get_height() == 0.05
+    (right,) = morphology.size_panels({"one": [10, 100]}, right=3.5)[1]
+    shared = {10: {"gini": Shared(0.2, 0.3, 0.5, 9)}, 100: {"gini": Shared(0.6, 0.25, 0.01, 9)}}
+    morphology.plot_correlations(right, shared, {"gini": Shared(0.4, 0.2, 0.1, 9)})
+    gini, stranger = right.lines[:2]
+    np.testing.assert_allclose(gini.get_xydata(), [[10, 0.2], [100, 0.6]])
+    assert stranger.get_color() == gini.get_color() and stranger.get_ydata()[0] == 0.4
+    assert right.patches[0].get_y() == -0.3 and right.patches[0].get_height() == 0.6
+
+
+def test_a_walk_shows_the_nearest_of_each_set_and_there_is_none_where_nothing_varies():
+    reference = rows(60)
+    far, flat = reference.copy(), reference.copy()
+    far["gini"], flat["m20"] = far["gini"] + 10, -1.5
+    images = np.random.default_rng(0).random((60, 1, 8, 8))
+    pools = {"near": (reference, images), "far": (far, images), "empty": (reference[:0], images[:0])}
+    shown = morphology.plane_walk(reference, pools)
+    assert (
+        "near 0." in shown.words and float(shown.words.split("far ")[-1]) > 20 and "empty" not in shown.words
+    )
+    assert morphology.plane_walk(rows(4), {}) is None and morphology.plane_walk(flat, {}) is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "few", [{}, {name: [99.0] * 50 for name in RANGES}, {name: [0.3] * 50 for name in RANGES}]
+)
+def test_the_corners_have_the_papers_axes_whatever_is_drawn(few, caplog):
+    sets = {"validation": dict(rows(100)), "samples": {name: np.array(few.get(name, [])) for name in RANGES}}
+    figure = corner_plot(sets, {"validation": "k", "samples": "r"})
+    figure.canvas.draw()
+    assert not caplog.records
+    axes, ranges = np.array(figure.axes).reshape(5, 5), list(RANGES.values())
+    for (i, j), axis in np.ndenumerate(axes):
+        assert axis.get_visible() == (j <= i)
+        if j <= i:
+            assert axis.get_xlim() == pytest.approx(ranges[j])
+        if j < i:
+            assert axis.get_ylim() == pytest.approx(ranges[i])
+    assert [axis.get_xlabel() for axis in axes[-1]] == list(LABELS.values())
+
+
+def test_the_share_beyond_the_axes_is_counted_on_both_sides():
+    columns = dict(rows(8)) | {"gini": np.array([0.1, 0.25, 0.5, 0.5, 0.5, 0.75, 0.8, 0.9])}
+    assert outside(columns)["gini"] == 3 / 8
+    assert np.isnan(outside(rows(0))["gini"])
+
+
+def biased(size, profile=(0.0, -2.0, None)):
+    rings = tuple(one if one is None else estimate(one, 0.5) for one in profile)
+    given = None if size is None else estimate(size, 1.0)
+    return Biases(estimate(0.2), given, estimate(0.0, 4.0), estimate(0.4), rings, 1.0)
+
+
+def record(**models):
+    galaxies = {
+        name: biased(0.1 * k) for k, name in enumerate(("as they are", "blurred a little", "blurred"))
+    }
+    return ModelBiases(50, galaxies, models, dict.fromkeys(models, 4000))
+
+
+OFF = FarOff(estimate(0.6, 0.05), estimate(1.4), Estimate(9.0, 8.0, np.inf, 50))
+GOOD = {"A": Beside(biased(1.4), {8: OFF, 16: OFF}), "B": Beside(biased(0.3), {8: OFF, 16: OFF})}
+LOST = {half: Beside(biased(None, (None, None)), {}) for half in "AB"}
+
+
+def test_a_bias_is_bold_where_its_interval_leaves_zero_out_and_a_dash_where_there_is_none():
+    rows = {row[0]: row for row in cells(bias_figures.bias_table(record(good=GOOD, lost=LOST)))}
+    assert rows["good, A"][1] == "**+1.4 [+0.4, +2.4]**" and rows["good, B"][1] == "+0.3 [-0.7, +1.3]"
+    assert rows["good, A"][5:] == ["9.0 [8.0, inf]", "1.40 [1.30, 1.50]", "1.40 [1.30, 1.50]"]
+    assert rows["lost, A"][1] == "–" and rows["lost, A"][5:] == ["", "", ""]
+
+
+def test_a_panel_a_family_with_the_null_as_a_band_and_rings_that_are_measured():
+    figure = bias_figures.profile_figure(record(good=GOOD, lost=LOST))
+    assert [axis.get_title() for axis in figure.axes] == ["good", "lost"]
+    axis = figure.axes[0]
+    assert list(axis.lines[1].get_xdata()) == [0.5, 1.5] and list(axis.lines[1].get_ydata()) == [0.0, -2.0]
+    ends = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == (-2.5, 0.5)
+    assert len(figure.axes[1].lines[1].get_xdata()) == 0
