@@ -16,7 +16,7 @@ training images go along at 16 pixels, of data that may be passed on (`redistrib
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,9 +99,9 @@ def models(parameters: Parameters) -> list[Model]:
     Where there are none of these galaxies, or too large ones, all that are published.
     """
     try:
-        return list(_of_run(parameters)) or list(_published())
+        return list(_of_run(parameters)) or _published()
     except GalgenError:  # no galaxies in the store yet
-        return list(_published())
+        return _published()
 
 
 def _of_run(parameters: Parameters) -> Iterator[Model]:
@@ -124,15 +124,17 @@ def _of_run(parameters: Parameters) -> Iterator[Model]:
                     )
 
 
-def _published() -> Iterator[Model]:
-    """All published denoisers, without their galaxies: the mean of those that none has seen is the mean."""
+def _published() -> list[Model]:
+    """All published pairs, without their galaxies: for the mean stands that of those no model has seen."""
+    found = {}
     for run in (run for kind in DENOISERS for run in published().runs(kind)):
-        told = run.summary
+        told, N = run.summary, run.record["params"]["N"]
         family, half = FAMILIES[run.record["kind"]](profile(told["profile"])), told["name"].split("-")[2][0]
         if family.settings.kernels * profile(told["profile"]).image_size <= MOST_WORK:
             start = checkpoint.load(run.path / f"weights-{told['images_shown']}.safetensors")["start"]
             shared = {"start": start, "average": start.numpy(), "data": told["data"]}
-            yield Model(run, family, run.record["params"]["N"], half, told["first"], **shared)
+            found[family.name, N, half] = Model(run, family, N, half, told["first"], **shared)
+    return [found[key] for key in sorted(found) if {(*key[:2], half) for half in "AB"} <= set(found)]
 
 
 def packed(model: Model) -> bytes:
@@ -201,7 +203,9 @@ def write(work: Path, parameters: Parameters) -> None:
         entry = put(record["summary"]["name"], lambda model=model: packed(model))
         if model.images is not None:
             entry |= {
-                "images": put(f"images-{model.half}-{model.N}", lambda model=model: small(model.images).tobytes())
+                "images": put(
+                    f"images-{model.half}-{model.N}", lambda model=model: small(model.images).tobytes()
+                )
             }
         own = "trained" not in record
         told.append(

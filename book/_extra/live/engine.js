@@ -272,10 +272,9 @@ function galgenEngine() {
 
   const parts = { checked, between, Denoiser };
   if (typeof importScripts !== "function") return parts; // this is the page itself
-  let model, latest = 0;
+  let model, walk, latest;
   const soon = new MessageChannel(); // between two steps the worker hears whether the page wants something else
   soon.port1.onmessage = ({ data }) => onward(data);
-  let walk = null;
   function onward(number) {
     const found = number === latest ? walk.next() : { done: true };
     if (found.done) return;
@@ -284,8 +283,13 @@ function galgenEngine() {
   }
   onmessage = ({ data: { told, base64, z, number } }) => {
     try {
-      if (told) model = new Denoiser(told, checked(told, base64));
-      else [walk, latest] = [model.walk(z), number], onward(number);
+      if (told) {
+        model = new Denoiser(told, checked(told, base64));
+        postMessage({ average: model.average });
+      } else {
+        [walk, latest] = [model.walk(z), number];
+        onward(number);
+      }
     } catch (error) {
       postMessage({ refused: error.message });
     }
