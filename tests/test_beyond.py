@@ -47,12 +47,17 @@ def closed():
 
 def test_nothing_is_shown_where_nothing_was_made_and_the_note_says_whose_numbers_these_are(tmp_path):
     assert beyond.committed("distances", tmp_path) == {}
-    made = {"profile": "laptop", "date": "2026-11-26", "commit": "0123456789ab", "minutes": 3.2}
+    made = {
+        "profile": "laptop",
+        "date": "2026-11-26",
+        "commit": "0123456789ab",
+        "machine": "Linux x86_64, 2 cores, AVX2",
+    }
     (tmp_path / "beyond.json").write_text(
         json.dumps({"simulated": {"distances": made}, "real": {"others": made}})
     )
     assert list(found := beyond.committed("distances", tmp_path)) == ["simulated"]
-    assert beyond.note(found) == ("committed: profile laptop · simulated, 2026-11-26, commit 01234567, 3 min")
+    assert beyond.note(found) == ("committed: profile laptop · simulated, 2026-11-26, commit 01234567, AVX2")
 
 
 def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():

@@ -13,6 +13,7 @@ from galgen.compare.calibrated import STATISTICS
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.results import measured
 from galgen.figures.style import COLOURS, spaced
+from galgen.runs.provenance import processor
 
 Records = Sequence[Mapping]
 Found = Mapping[str, Mapping]  # what a part found, by data set
@@ -28,7 +29,7 @@ def committed(part: str, folder: str | Path | None = None) -> dict[str, dict]:
 def note(found: Found) -> str:
     """When, where and of what the numbers are: they are not of the run that shows them."""
     made = [
-        f"{name}, {run['date']}, commit {run['commit'][:8]}, {run['minutes']:.0f} min"
+        f"{name}, {run['date']}, commit {run['commit'][:8]}, {processor(run['machine'])}"
         for name, run in found.items()
     ]
     profiles = dict.fromkeys(run["profile"] for run in found.values())

@@ -17,6 +17,7 @@ from scipy import stats
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.figures.style import COLOURS, shades, spaced
 from galgen.figures.tables import table
+from galgen.runs.provenance import processor
 
 Records = Sequence[Mapping]
 
@@ -221,7 +222,7 @@ def power_note(runs: Mapping[str, Mapping], *questions: str) -> str:
     said = []
     for name, run in runs.items():
         made = [
-            f"{part['date']}, commit {part['commit'][:8]}"
+            f"{part['date']}, commit {part['commit'][:8]}, {processor(part['machine'])}"
             for part in run["parts"]
             if not questions or {record["question"] for record in part["records"]} & set(questions)
         ]

@@ -10,7 +10,7 @@ The chapter "Real beside simulated" reads results/, so that a book can show what
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
@@ -18,9 +18,11 @@ import numpy as np
 from IPython.display import display
 from PIL import Image
 
+from galgen.config import figure_note
 from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json
+from galgen.runs.provenance import processor
 
 _MIME = "application/vnd.galgen.results+json"
 
@@ -46,6 +48,16 @@ def collect(executed: Sequence[Path]) -> dict:
         for values in (o["data"][_MIME] for o in outputs if _MIME in o.get("data", {})):
             kept.setdefault(path.stem, {}).update(values)
     return {"chapters": ran, "kept": kept}
+
+
+def whose(runs: Mapping[str, Mapping], chapter: str) -> str:
+    """Of which books the numbers of a chapter are, and when and where they were computed: a figure's note."""
+    made = []
+    for run in runs.values():
+        of, ran = run["run"], run["chapters"][chapter]
+        where = f"{ran['finished'][:10]}, commit {ran['commit'][:8]}, {processor(ran['machine'])}"
+        made.append(f"{figure_note(of['profile'], of['data'])}, {where}")
+    return f"committed: {' | '.join(made)}"
 
 
 # of no book: by the benchmark of that name

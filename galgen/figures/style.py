@@ -19,7 +19,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,6 +30,7 @@ from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
 from galgen.config import spaced as spaced  # the chapters ask here
+from galgen.figures import behind
 from galgen.runs.errors import GalgenError
 
 COLOURS = {
@@ -149,13 +150,19 @@ def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a cell returns: a picture or HTML, by MIME type, and in words what it shows."""
+    """What a cell returns: a picture or HTML, by MIME type, in words what it shows, and its numbers.
+
+    `committed` says of numbers that are of no chapter of this run when and where they were computed.
+    """
 
     content: dict[str, bytes | str]
     words: str
+    numbers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    committed: str = ""
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        return self.content | {"text/plain": self.words}, {kind: {"alt": self.words} for kind in self.content}
+        data = self.content | {"text/plain": self.words, behind.MIME: behind.packed(self.numbers)}
+        return data, {kind: {"alt": self.words, "committed": self.committed} for kind in self.content}
 
 
 def show(figure: Figure, *, alt: str, note: str) -> Shown:
@@ -164,8 +171,9 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
-        note: Profile, data and N, from `galgen.config.figure_note`.
+        note: Profile, data and N, from `galgen.config.figure_note`; with `committed: `, when and where.
     """
+    found = behind.numbers(figure)
     # Under the picture: saving with a tight box makes room for it.
     small = {"ha": "right", "va": "top", "fontsize": 7, "color": "#595959", "parse_math": False}
     figure.text(1, -0.04 / figure.get_figheight(), note, **small)
@@ -174,7 +182,7 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the name of a file has any letters
         figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)
-    return Shown({"image/png": buffer.getvalue()}, alt)
+    return Shown({"image/png": buffer.getvalue()}, alt, found, note * ("committed: " in note))
 
 
 # `tojson` escapes < and >, so that no text can end the script.
@@ -283,7 +291,9 @@ def slider_figure(
     }
     name = "slider-" + hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
     words = f"{title}: {' x '.join(sliders)}, {count} frames. {captions[first]}"
-    return Shown({"text/html": _PAGE.render(fields, id=name)}, words)
+    numbers = {slider: np.array(text) for slider, text in zip(sliders, texts, strict=True)}
+    numbers["captions"] = np.array(list(captions))
+    return Shown({"text/html": _PAGE.render(fields, id=name)}, words, numbers)
 
 
 def intervals(axis: Axes, x: Sequence[float], estimates: Iterable[Estimate], **style) -> None:

@@ -156,11 +156,11 @@ def _assembled(
     shutil.copytree(source, work)
     _point_to_repository(work / "_config.yml", source.parent / "CITATION.cff")
     _copy_mathjax(work / "_extra" / "mathjax")
-    for folder in ("chapters", "_notebooks", "_generated"):
+    for folder in ("chapters", "_notebooks", "_numbers", "_generated"):
         (work / folder).mkdir()
     records = {}
     for path in executed:
-        chapter = chapters.page(path)
+        chapter = chapters.page(path, work / "_numbers")
         records[path.stem] = chapter.metadata["galgen"]
         nbformat.write(chapter, work / "chapters" / path.name)
         shutil.copy(notebooks / path.name, work / "_notebooks")
