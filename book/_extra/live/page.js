@@ -131,6 +131,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
     canvas.setAttribute("aria-label", label);
   }
 
+  const figure = (half) => root.querySelector(`[data-figure="near ${half}"]`);
   const note = (name, words) => (root.querySelector(`[data-note="${name}"]`).textContent = words);
 
   /** One step of both walks: the images on their way, and how alike what they would be denoised to is. */
@@ -169,8 +170,9 @@ window.LIVE = {}; // where the scripts of the models put their texts
     const near = images.map((image, k) => loaded.galaxies[k] && nearest(image, loaded.galaxies[k], loaded.average));
     near.forEach((found, k) => {
       const half = "AB"[k], n = spaced(loaded.pair[k].N);
-      root.querySelector(`[data-figure="near ${half}"]`).hidden = !found;
+      figure(half).hidden = !found;
       if (!found) return;
+      figure(half).style.visibility = "";
       paint(`near ${half}`, found.pixels, `the nearest of the ${n} galaxies that ${half} was trained on`);
       const kind = found.copy ? "a copy" : "no copy";
       note(`near ${half}`, `nearest of ${half}'s ${n}: ${found.cosine.toFixed(2)}, ${kind}`);
@@ -208,6 +210,10 @@ window.LIVE = {}; // where the scripts of the models put their texts
     paint("noise", z.map((value) => 0.5 + value / 5), "the noise that both models begin with");
     progress.max = steps;
     said.textContent = "Drawing.";
+    wanted.forEach(({ half, N }) => {
+      note(half, `model ${half}, N = ${spaced(N)}`);
+      figure(half).style.visibility = "hidden"; // it keeps its room
+    });
     const frames = [[], []];
     loaded.workers.forEach((worker, k) => {
       worker.onmessage = ({ data }) => {
