@@ -3,8 +3,10 @@
 Whatever draws a figure hands its numbers to Matplotlib, and there they are read back: nothing has to be kept
 twice, and no figure can be without. An entry is named by the axes, its kind, and the label in the legend,
 
-    0 line 2 "model A"     (n, 2) x and y                0 bars      (n, 4) left, bottom, width, height
-    1 points 0             (n, 2)                        1 area 3    (n, 2) corners
+    0 line 2 "model A"     (n, 2) x and y
+    0 points 0             (n, 2) dots, the ends of error bars, or the corners of a band
+    0 bars                 (n, 4) left, bottom, width and height of each
+    1 area 3               (n, 2) corners of another shape, as the outline of a histogram
     1 picture 0            (H, W[, 3]) uint8 gray levels or colours, or floats on a colour scale
 
 and `0 axes` has the title and the labels of axes 0. `numpy.load` reads it.

@@ -55,7 +55,8 @@ class Model:
         first: The seed of latent 0.
         start: The image where walks begin, (1, H, W).
         average: The mean galaxy, which the anomaly cosine takes out, (1, H, W).
-        data: The name of its data set.
+        profile: The name of its profile.
+        data: And of its data set.
         images: Its training images, uint8 (N, 1, H, W), if they may be passed on.
     """
 
@@ -66,6 +67,7 @@ class Model:
     first: int
     start: Tensor
     average: np.ndarray
+    profile: str
     data: str
     images: np.ndarray | None = None
 
@@ -111,7 +113,7 @@ def _of_run(parameters: Parameters) -> Iterator[Model]:
             continue
         dataset = experiment.dataset
         shared = {"first": experiment.latents().start, "start": experiment.start}
-        shared |= {"average": experiment.mean_image, "data": dataset.name}
+        shared |= {"average": experiment.mean_image, "profile": parameters.profile, "data": dataset.name}
         source = load_manifest().sources.get(dataset.meta["manifest"])
         free = source is not None and source.redistribute
         for N in dict.fromkeys((experiment.sizes[0], experiment.sizes[-1])):
@@ -132,8 +134,9 @@ def _published() -> list[Model]:
         family, half = FAMILIES[run.record["kind"]](profile(told["profile"])), told["name"].split("-")[2][0]
         if family.settings.kernels * profile(told["profile"]).image_size <= MOST_WORK:
             start = checkpoint.load(run.path / f"weights-{told['images_shown']}.safetensors")["start"]
-            shared = {"start": start, "average": start.numpy(), "data": told["data"]}
-            found[family.name, N, half] = Model(run, family, N, half, told["first"], **shared)
+            shared = {"first": told["first"], "start": start, "average": start.numpy()}
+            shared |= {"profile": told["profile"], "data": told.get("data", "unknown")}
+            found[family.name, N, half] = Model(run, family, N, half, **shared)
     return [found[key] for key in sorted(found) if {(*key[:2], half) for half in "AB"} <= set(found)]
 
 
@@ -185,38 +188,29 @@ def write(work: Path, parameters: Parameters) -> None:
         work: The sources: files go into `_extra/live/`, the part is `_generated/live.md`.
         parameters: Those of the run.
     """
-    shown = models(parameters)
-    folder, files = work / "_extra" / "live", {}
+    folder = work / "_extra" / "live"
     folder.mkdir(parents=True, exist_ok=True)
+    told = [_told(model, folder) for model in models(parameters)]
+    part = rendered("live.html.j2", models=told)
+    (work / "_generated" / "live.md").write_text(f"```{{raw}} html\n{part}\n```\n")
 
-    def put(name: str, make: Callable[[], bytes]) -> dict:
-        if name not in files:
-            content = make()
-            text = base64.b64encode(content).decode()
-            (folder / f"{name}.js").write_text(f'LIVE["{name}"] = "{text}";\n')
-            files[name] = {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(text)}
-        return files[name]
 
-    told = []
-    for model in shown:
-        record, settings = model.run.record, model.family.settings
-        entry = put(record["summary"]["name"], lambda model=model: packed(model))
-        if model.images is not None:
-            entry |= {
-                "images": put(
-                    f"images-{model.half}-{model.N}", lambda model=model: small(model.images).tobytes()
-                )
-            }
-        own = "trained" not in record
-        told.append(
-            entry
-            | {"family": model.family.name, "label": model.family.label, "N": model.N, "half": model.half}
-            | {"kernels": settings.kernels, "blocks": settings.blocks, "side": model.start.shape[-1]}
-            | {"inputs": 3 if model.family.name == "conditional" else 1, "levels": model.levels}
-            | {"own": own, "commit": record["commit" if own else "trained"], "made": record["created"][:10]}
-            | {"profile": parameters.profile if own else record["summary"]["profile"]}
-            | {"first": model.first, "data": model.data}
-        )
-    (work / "_generated" / "live.md").write_text(
-        f"```{{raw}} html\n{rendered('live.html.j2', models=told)}\n```\n"
-    )
+def _told(model: Model, folder: Path) -> dict:
+    """Write the files of a model; what the page is told of it."""
+    record, family, settings = model.run.record, model.family, model.family.settings
+    told = _file(folder, record["summary"]["name"], packed(model))
+    told |= {"family": family.name, "label": family.label, "N": model.N, "half": model.half}
+    told |= {"kernels": settings.kernels, "blocks": settings.blocks, "side": model.start.shape[-1]}
+    told |= {"inputs": 3 if family.name == "conditional" else 1, "levels": model.levels, "first": model.first}
+    told |= {"own": "trained" not in record, "commit": record.get("trained", record["commit"])}
+    told |= {"made": record["created"][:10], "profile": model.profile, "data": model.data}
+    if model.images is not None:
+        told["images"] = _file(folder, f"images-{model.half}-{model.N}", small(model.images).tobytes())
+    return told
+
+
+def _file(folder: Path, name: str, content: bytes) -> dict:
+    """Write a script that hands over some bytes; its name, its checksum, and its size."""
+    text = base64.b64encode(content).decode()
+    (folder / f"{name}.js").write_text(f'LIVE["{name}"] = "{text}";\n')
+    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(text)}
