@@ -48,7 +48,7 @@ def _of(axes: Axes) -> dict[str, np.ndarray]:
     kinds["area"] = [patch for patch in axes.patches if patch not in bars]
     for kind, artists in kinds.items():
         for j, artist in enumerate(artists):
-            label = str(artist.get_label()).replace("/", "|")
+            label = str(artist.get_label() or "").replace("/", "|")
             name = f"{kind} {j}" + (f' "{label}"' if label and not label.startswith("_") else "")
             found[name] = _drawn(artist)
     return found

@@ -136,7 +136,7 @@ def _published() -> list[Model]:
             start = checkpoint.load(run.path / f"weights-{told['images_shown']}.safetensors")["start"]
             shared = {"first": told["first"], "start": start, "average": start.numpy()}
             shared |= {"profile": told["profile"], "data": told.get("data", "unknown")}
-            found[family.name, N, half] = Model(run, family, N, half, **shared)
+            found[DENOISERS.index(family.name), N, half] = Model(run, family, N, half, **shared)
     return [found[key] for key in sorted(found) if {(*key[:2], half) for half in "AB"} <= set(found)]
 
 

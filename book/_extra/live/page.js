@@ -182,8 +182,8 @@ window.LIVE = {}; // where the scripts of the models put their texts
     const names = loaded.pair.map(({ half, file, own, commit, made }) =>
       `${half}: ${file}, ${own ? "trained by this run" : "published"}, commit ${commit}, ${made}.`);
     const { profile, data, levels } = loaded.pair[0];
-    details.textContent = `${names.join(" ")} Profile ${profile}, data ${data}. `
-      + `${levels.length} calls of each network in ${seconds.toFixed(1)} s.`;
+    details.textContent = `${names.join(" ")} Profile ${profile}, data ${data}`
+      + `${near[0] ? "" : ", which are not in this book"}. ${levels.length} calls of each in ${seconds.toFixed(1)} s.`;
     root.dataset.seconds = seconds;
   }
 
