@@ -16,7 +16,6 @@ from galgen.compare.controls import controls
 from galgen.compare.directions import directions
 from galgen.compare.discriminator import ALIKE, GRADES, contrast, image_sets, judge, score
 from galgen.compare.distances import distances
-from galgen.compare.jacobian import leading
 from galgen.compare.local import Local
 from galgen.compare.memorization import exchange_test
 from galgen.compare.morphology import measure
@@ -139,7 +138,6 @@ CASES = [
     (lambda: Local(DATA[:, 0], 3), "give"),
     (lambda: directions(zeros(2, 1, 8, 8), 2), "give three or more"),
     (lambda: directions(np.full((5, 1, 8, 8), np.nan), 2), "not finite"),
-    (lambda: leading(lambda y, sigma: y, START_8, 0.1, 65), "ask for fewer"),
     (lambda: scale(np.eye(9), ["A"] * 9), "name each, A and B among them"),
     (lambda: scale(np.eye(9), ["A", "B"] * 4), "name each, A and B among them"),
     (lambda: controls(galaxies(28), sets(10, 8), 3), "8 held-out images"),

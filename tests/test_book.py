@@ -143,7 +143,7 @@ def test_what_a_template_is_given_is_escaped():
     assert r"**\<i\>\`\|\]\{x\}**" in page and "<table" in page
 
 
-def test_every_figure_links_to_its_code_and_its_notebook(html):
+def test_every_figure_says_where_it_is_from_and_links_to_its_code_notebook_and_numbers(html):
     for name in chapters.names(ROOT / "book" / "_toc.yml"):
         page = (html / "chapters" / f"{name}.html").read_text()
         links = re.findall(r'<div class="figure-sources.*?href="#(.+?)".*?href="([^"]+)"', page, re.DOTALL)
@@ -151,6 +151,24 @@ def test_every_figure_links_to_its_code_and_its_notebook(html):
         for anchor, notebook in links:
             assert re.search(rf'class="cell [^>]*id="{anchor}"', page), f"{name}: {anchor} is no cell"
             assert notebook.endswith(f"/{name}.ipynb") and (html / "chapters" / notebook).is_file()
+        made = r"(?:computed by this run, commit \w+\+?, .*?, \d{4}-\d\d-\d\d|committed: .*?) · <a"
+        assert len(re.findall(rf'<div class="figure-sources[^>]*>\s*<p>{made}', page)) == len(links)
+        files = re.findall(r'href="([^"]+\.npz)"', page)
+        assert len(files) == len(links)
+        for file in files:
+            with np.load(html / "chapters" / file) as numbers:
+                assert len(numbers.files) and all(numbers[key] is not None for key in numbers.files)
+
+
+def test_what_is_of_another_run_is_said_to_be_committed_and_its_numbers_are_those_drawn(executed, tmp_path):
+    notebook = nbformat.read(executed, as_version=4)
+    output = notebook.cells[-1].outputs[0]
+    output.metadata["image/png"]["committed"] = "committed: a<b> · *then*"
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    *_, told = chapters.page(tmp_path / "a.ipynb", tmp_path).cells
+    assert r"committed\: a\<b\> · \*then\*" in told.source and "this run" not in told.source
+    with np.load(next(tmp_path.glob("*.npz"))) as numbers:
+        assert numbers["0 line 0"].tolist() == [[0, 0], [1, 1]]
 
 
 def test_the_link_under_a_figure_unfolds_its_code(html, browser):

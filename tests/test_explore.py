@@ -6,10 +6,9 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 
-from galgen.compare import morphology
 from galgen.config import Parameters
 from galgen.explorer import controls as explore_widgets
-from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing, Row
+from galgen.explorer.answers import Explorer, Missing, Row
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
@@ -73,22 +72,6 @@ def test_held_out_images_come_back_from_their_latents(explorer):
     assert np.abs(shown - given).max() <= 4 / 255  # five bits
 
 
-def test_the_galaxies_of_a_point_are_those_measured_nearest_to_it(explorer):
-    plane = explorer.measure(12)
-    assert list(plane.sets) == ["held-out images", *FAMILIES]
-    images, _ = plane.sets["held-out images"]
-    table = morphology.stored(explorer.store, images, progress=False)
-    k = int(np.flatnonzero(np.asarray(table["reason"]) == "")[0])
-    row = explorer.galaxies_at(plane, table["m20"][k], table["gini"][k])[0]
-    assert (row.stamps[0].image == images[k, 0]).all()
-    assert len(row.stamps) == 5
-    assert explorer.measure(12) is plane
-    left, bottom, width, height = FRAME
-    assert (
-        0 < left < left + width <= 1 and 0 < bottom < bottom + height <= 1 and list(PLANE) == ["M20", "Gini"]
-    )
-
-
 def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp_path):
     explorer = Explorer(Parameters(profile="smoke", N=[6, 12]), Store(tmp_path))
     options = f"--profile smoke --data simulated --seed 0 --precision auto --N 6 12 --store {tmp_path}"
@@ -99,13 +82,10 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
     assert all(not row.stamps and "galgen train" in row.commands for row in explorer.latent(0, 6))
     page = explore_widgets.denoiser(explorer).children[-2].value
     assert "not trained yet" in page and "galgen train diffusion-N12-A0-0" in page
-    plane = explorer.measure(6)
-    assert list(plane.sets) == ["held-out images"] and len(plane.missing) == 4
     experiment = explorer.experiments["diffusion"]
     for training in experiment.pair(6):
         experiment.train(training)
     assert len(explorer.latent(0, 6)[0].stamps) == 4
-    assert list(explorer.measure(6).sets) == ["held-out images", "diffusion, N = 6"]
 
 
 def test_every_control_changes_the_answer_and_an_error_is_a_sentence(explorer, monkeypatch):
@@ -147,20 +127,3 @@ def test_an_answer_to_an_earlier_move_does_not_replace_that_to_the_last():
     for move in moves:
         move.join(60)
     assert "of latent 2" in picture.value
-
-
-def test_a_click_moves_both_sliders_to_the_point(explorer):
-    explorer.measure(12)
-    box = explore_widgets.morphology(explorer)
-    plane, ring = (child.value for child in box.children[1].children)
-    text = next(child for child in box.children if child._model_name == "TextModel")
-    sliders = {child.description: child for child in box.children if hasattr(child, "description")}
-    text.value = f"{FRAME[0] + FRAME[2] / 2} {1 - FRAME[1] - FRAME[3] / 4}"
-    assert sliders["M20"].value == pytest.approx(-1.35, abs=0.01)
-    assert sliders["Gini"].value == pytest.approx(0.3875, abs=0.01)
-    assert [plane == box.children[1].children[0].value, ring == box.children[1].children[1].value] == [1, 0]
-    text.value = "0 1"  # outside the axes
-    assert (sliders["M20"].value, sliders["Gini"].value) == (PLANE["M20"][0], PLANE["Gini"][0])
-    text.value = f"{FRAME[0] + FRAME[2] / 2} {1 - FRAME[1] - FRAME[3] / 4}"
-    text.value = "nonsense"
-    assert sliders["M20"].value == pytest.approx(-1.35, abs=0.01)

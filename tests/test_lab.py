@@ -92,7 +92,7 @@ def lab(trained, tmp_path_factory):
 def visit(browser, lab):
     """The notebook, run."""
     visit = run_all(browser, lab[0])
-    visit.page.locator(".galgen-live").nth(5).wait_for()
+    visit.page.locator(".galgen-live").nth(3).wait_for()
     visit.context.set_default_timeout(60_000)
     yield visit
     visit.context.close()
@@ -100,7 +100,7 @@ def visit(browser, lab):
 
 @pytest.fixture
 def boxes(visit, lab):
-    """The six explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
+    """The four explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
     yield visit.page.locator(".galgen-live")
     assert visit.complaints == []
     for kind in ("error", "stderr"):
@@ -200,60 +200,10 @@ def test_the_flow_follows_every_weight_and_temperature(boxes):
     move_N(box)
 
 
-def test_the_walk_follows_latent_noise_and_N(boxes):
-    box = boxes.nth(5)
-    expect(box.locator("img")).to_have_count(2 * 6)
-    press(box, "latent", "End")
-    press(box, "noise left", "End")
-    drag(box, "noise left", 0.3)
-    move_N(box)
-
-
-def click(box, across, down):
-    """Click there in the plane, as fractions of its sides; the ring must follow, to a step of the sliders."""
-    plane = measured(box)
-    plane.evaluate("e => e.scrollIntoView({block: 'center'})")  # it may be drawn anew: no time to wait for it
-    size = plane.bounding_box()
-    place = {"x": across * size["width"], "y": down * size["height"]}
-    with changed(box):
-        plane.click(position=place)
-
-    def missed():  # pixels; the ring is drawn anew, and for a moment there may be none in the page
-        ring = box.locator("circle").first.evaluate("e => e.getBoundingClientRect().toJSON()")
-        sides = (("x", "width"), ("y", "height"))
-        return max(abs(ring[axis] + ring[side] / 2 - size[axis] - place[axis]) for axis, side in sides)
-
-    deadline = time.monotonic() + 20
-    while missed() > 7:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def measured(box):
-    """The picture of the plane, once its galaxies are measured and some are shown."""
-    plane, button = box.locator(".galgen-plane img"), box.get_by_role("button", name="Measure these galaxies")
-    if button.is_visible():
-        button.click()
-    box.locator(".galgen-row img").first.wait_for()
-    return plane
-
-
-def test_a_click_in_the_plane_shows_the_galaxies_there(boxes):
-    box = boxes.nth(3)
-    click(box, 0.3, 0.3)
-    click(box, 0.7, 0.6)
-    for name in ("M20", "Gini"):
-        press(box, name, "Home")
-        press(box, name, "End")
-    click(box, 0.7, 0.6)
-    move_N(box)
-
-
 def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
     page = visit.page
     page.set_viewport_size({"width": 400, "height": 800})
     page.keyboard.press("Control+b")
-    measured(boxes.nth(3))
     for box in boxes.all():
         box.scroll_into_view_if_needed()
         assert box.bounding_box()["width"] > 250, "the side bar is shut"
@@ -262,7 +212,7 @@ def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
 
 
 def test_an_image_of_ones_own_is_answered(boxes, tmp_path):
-    box = boxes.nth(4)
+    box = boxes.nth(3)
     expect(box.get_by_text("No image yet")).to_be_visible()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)).save(
         tmp_path / "mine.png"

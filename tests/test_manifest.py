@@ -35,6 +35,11 @@ def test_the_project_s_manifest_describes_the_three_sources():
     )
 
 
+def test_only_what_the_manifest_frees_may_lie_in_a_book():
+    sources = load_manifest(ROOT / "data_manifest.yaml").sources
+    assert {name for name, source in sources.items() if source.redistribute} == {"simulated", "dead-leaves"}
+
+
 def test_pages_can_say_what_a_data_set_is_by_its_name():
     manifest = load_manifest(ROOT / "data_manifest.yaml")
     for name in ("sdss-galaxy-zoo", "sdss_real_9200_64"):  # as a manifest has it, and as a run has it

@@ -30,7 +30,8 @@ def fault(question, name, level, rejected, N=None):
 
 
 def part(commit, *records):
-    return {"date": "2026-11-26", "commit": commit, "minutes": 21.4, "records": list(records)}
+    made = {"date": "2026-11-26", "machine": "Linux x86_64, 2 cores", "commit": commit, "minutes": 21.4}
+    return made | {"records": list(records)}
 
 
 RUN = {

@@ -40,7 +40,7 @@ ROOMS = {
 # The core is what `galgen.experiment` and the two-models test import, anywhere in them. It may import none of
 # these: they are found by name, or import the core.
 FAMILIES = ("diffusion", "conditional", "clock", "glow", "glow_learner", "coupling", "gan", "lightweight")
-BEYOND = ("biases", "calibrated", "clock", "directions", "flow", "how_far", "jacobian", "local", "share")
+BEYOND = ("biases", "calibrated", "clock", "directions", "flow", "how_far", "local", "share")
 LEAVES = (
     *("figures", "explorer", "evidence", "cli", "data.acquire", "data.simulate"),
     *(f"models.{name}" for name in FAMILIES),

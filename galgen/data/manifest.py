@@ -73,6 +73,7 @@ class Source(Closed):
     query: Text | None = Field(None, description="The query that gives the catalogue of positions.")
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     bytes: PositiveInt | None = Field(None, description="Size of the file where it is one fixed file.")
+    redistribute: bool = Field(False, description="Whether its images, made smaller, may lie in a book.")
     licence: Text
     acknowledgement: Text
     citation: tuple[Text, ...] = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""What the trained models answer, live, to a latent, a noise level, a mixture of latents, a point of a plane.
+"""What the trained models answer, live, to a latent, a noise level, a mixture of latents.
 
 `Explorer` turns settings into rows of stamps and knows no widget; `galgen.explorer.controls` puts controls
 before it. Networks, training images and nulls stay in memory, and a model draws one image a call, not a
@@ -10,28 +10,23 @@ further one less than a tenth. The last bits of a sample are therefore not the b
 import functools
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galgen.compare import denoising, morphology, similarity
+from galgen.compare import denoising, similarity
 from galgen.config import Parameters
 from galgen.data.unit import unit
 from galgen.experiment import every_family
 from galgen.explorer.published import WithPublished
-from galgen.figures.style import COLOURS, pixels
 from galgen.models import glow_learner as glow
 from galgen.models.families import Training
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 from galgen.words import spaced
-
-PLANE = {"M20": (-2.1, -0.6), "Gini": (0.3, 0.65)}  # the sides of the plane, left to right and bottom to top
-FRAME = (0.12, 0.14, 0.84, 0.83)  # of the axes in the picture of the plane: left, bottom, width, height
 
 
 class Missing(GalgenError):
@@ -56,30 +51,12 @@ class Row:
     commands: str = ""
 
 
-@dataclass(frozen=True)
-class Plane:
-    """The Gini-M20 plane at one N.
-
-    Attributes:
-        picture: uint8 (H, W, 3), with the axes at `FRAME`.
-        sets: For each set its images (n, 1, H, W), and M20 and Gini of each, (n, 2), NaN where not valid.
-        missing: What to say of the sets that are not there.
-    """
-
-    picture: np.ndarray
-    sets: dict[str, tuple[np.ndarray, np.ndarray]]
-    missing: tuple[Row, ...]
-
-
 class Explorer:
     """The models of one set of parameters, as the explorer asks them.
 
     Args:
         parameters: Those of the notebook.
         store: Where the models are; by default the store of the project, and what it lacks as published.
-
-    Attributes:
-        planes: By N, the planes measured so far.
     """
 
     def __init__(self, parameters: Parameters, store: Store | None = None):
@@ -91,7 +68,6 @@ class Explorer:
         self.images, self.split = some.dataset.images, some.split
         self.mean = some.mean_image
         self.validation = self.images[some.split(self.sizes[-1]).validation]
-        self.planes: dict[int, Plane] = {}
 
     def require(self, family: str, *trainings: Training) -> None:
         """Raise Missing if a model was not trained, with the command that trains each that was not."""
@@ -257,40 +233,3 @@ class Explorer:
             stamps = tuple(Stamp(x[0].numpy(), text) for x, text in zip(shown, captions, strict=True))
             answer.append(Row(f"model {half}, N = {spaced(N)}", stamps))
         return answer
-
-    def measure(self, N: int, progress: Callable[[str], None] = lambda text: None) -> Plane:
-        """The plane at N: held-out galaxies and the samples of model A of each family, measured and kept."""
-        if N in self.planes and not self.planes[N].missing:
-            return self.planes[N]
-        sets, missing = {"validation": ("held-out images", self.validation[: self.profile.samples])}, []
-        for family, experiment in self.experiments.items():
-            n, label = self.size(family, N)
-            training = experiment.pair(n)[0]
-            try:
-                self.require(family, training)
-                sets[experiment.family.label.lower()] = (label, experiment.samples(training).numpy())
-            except Missing as error:
-                missing.append(Row(label, commands=str(error)))
-        figure = plt.figure(figsize=(5.2, 4), layout="none")
-        axes, found = figure.add_axes(FRAME), {}
-        for name, (label, images) in sets.items():
-            progress(f"measuring {len(images)} galaxies: {label}")
-            table = morphology.stored(self.store, images, progress=False)
-            place = np.stack([table["m20"], table["gini"]], axis=1)
-            place[np.asarray(table["reason"]) != ""] = np.nan
-            found[label] = (images, place)
-            axes.plot(*place.T, ".", ms=4, color=COLOURS[name], label=label)
-        axes.set(xlabel="M20", ylabel="Gini", xlim=PLANE["M20"], ylim=PLANE["Gini"])
-        axes.legend(loc="lower left", fontsize=8, frameon=False)
-        self.planes[N] = Plane(pixels(figure, 130), found, tuple(missing))
-        return self.planes[N]
-
-    def galaxies_at(self, plane: Plane, m20: float, gini: float) -> list[Row]:
-        """The five galaxies of each set nearest to a point of the plane; its sides count as equally long."""
-        sides, rows = [np.ptp(side) for side in PLANE.values()], []
-        for label, (images, place) in plane.sets.items():
-            distance = np.hypot(*((place - [m20, gini]) / sides).T)
-            order = np.argsort(distance)[: min(5, np.isfinite(distance).sum())]
-            stamps = tuple(Stamp(images[k, 0], f"{place[k, 0]:.2f}, {place[k, 1]:.2f}") for k in order)
-            rows.append(Row(label, stamps, "" if stamps else "no galaxy of this set could be measured"))
-        return [*rows, *plane.missing]

@@ -1,9 +1,7 @@
 """The controls of the explorer: ipywidgets for the questions that `galgen.explorer.answers.Explorer` answers.
 
 Each function returns a box for the last line of a cell. Pictures are HTML with an alternative text for each
-image, for screen readers, and wrap in a narrow window. ipywidgets cannot tell where a picture was clicked: a
-click in the plane of `morphology` is written into a hidden text field, as if it had been typed there, and two
-sliders do the same from the keyboard.
+image, for screen readers, and wrap in a narrow window.
 """
 
 import threading
@@ -13,8 +11,7 @@ from collections.abc import Callable, Sequence
 import ipywidgets as widgets
 from jinja2 import Environment
 
-from galgen.explorer import walk as steps
-from galgen.explorer.answers import FRAME, PLANE, Explorer, Missing, Row
+from galgen.explorer.answers import Explorer, Missing, Row
 from galgen.explorer.own import answers, read
 from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
@@ -30,9 +27,6 @@ _STYLE = """<style>
 .galgen-row img{width:100%;image-rendering:pixelated;display:block}
 .galgen-row figcaption,.galgen-note{font-size:.85em}
 .galgen-row pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2rem 0}
-.galgen-plane{position:relative;width:100%;max-width:34rem;line-height:0}
-.galgen-plane img{width:100%;cursor:crosshair}
-.galgen-ring,.galgen-ring svg{position:absolute;inset:0;width:100%;height:100%;margin:0;pointer-events:none}
 </style>"""
 
 # JupyterLab lets two threads of a kernel answer: each control's first move comes to the main one, those after
@@ -52,20 +46,6 @@ _ROWS = _HTML.from_string("""\
 {% if row.commands %}not trained yet; to be run in the project's folder: <pre>{{ row.commands }}</pre>
 {%- endif %}<span class="galgen-note">{{ row.note }}</span></div>
 {%- endfor %}""")
-
-_PLANE = _HTML.from_string("""\
-<img src="data:image/png;base64,{{ plane.picture | png }}" onclick="
-const b = this.getBoundingClientRect();
-const t = this.closest('.galgen-live').querySelector('input[type=text]');
-t.value = [(event.clientX - b.left) / b.width, (event.clientY - b.top) / b.height].join(' ');
-for (const e of ['input', 'change']) t.dispatchEvent(new Event(e, {bubbles: true}))"
-alt="Gini against M20 of {{ plane.sets | length }} sets of galaxies">""")
-
-_RING = _HTML.from_string("""\
-<svg role="img" aria-label="a ring at {{ m20 }}, {{ gini }}">
-{%- for colour, stroke in (("white", 4), ("black", 2)) -%}
-<circle cx="{{ x }}%" cy="{{ y }}%" r="9" fill="none" stroke="{{ colour }}" stroke-width="{{ stroke }}"/>
-{%- endfor %}</svg>""")
 
 ACCEPTED = ".png, .jpg, .jpeg, .npy, .npz, .fits, .h5, .hdf5"
 
@@ -89,9 +69,7 @@ def _toggle(name: str, options: Sequence) -> widgets.Widget:
     return widgets.ToggleButtons(options=options, description=name, style=_LABEL | {"button_width": "auto"})
 
 
-def _box(
-    controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]], *more: widgets.Widget
-) -> widgets.VBox:
+def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -> widgets.VBox:
     """Controls, and below them the rows that `answer` gives for their values, now and after every change."""
     picture, seconds = widgets.HTML(), widgets.HTML()
 
@@ -111,9 +89,8 @@ def _box(
     for control in controls:
         control.observe(update, "value")
     update()
-    box = widgets.VBox([widgets.HTML(_STYLE), *more, *controls, picture, seconds])
+    box = widgets.VBox([widgets.HTML(_STYLE), *controls, picture, seconds])
     box.add_class("galgen-live")
-    box.update = update
     return box
 
 
@@ -160,17 +137,6 @@ def own(explorer: Explorer) -> widgets.VBox:
     return _box(controls, answer)
 
 
-def walk(explorer: Explorer) -> widgets.VBox:
-    """Conditional models A and B on their way from one noise to an image, with what they keep of it there."""
-    places = [(f"{sigma:.2g}", k) for k, sigma in enumerate(steps.LADDER)]
-    controls = [
-        _slider("latent", 0, explorer.profile.samples - 1, 0),
-        widgets.SelectionSlider(options=places, value=len(places) // 2, description="noise left", **_WIDE),
-        _sizes(explorer.experiments["conditional"].sizes),
-    ]
-    return _box(controls, lambda number, place, N: steps.answers(explorer, N, number, place))
-
-
 def flow(explorer: Explorer) -> widgets.VBox:
     """Glow's latents of two galaxies, mixed and scaled by a temperature level by level."""
     experiment = explorer.experiments["glow"]
@@ -190,57 +156,3 @@ def flow(explorer: Explorer) -> widgets.VBox:
         return explorer.mix(N, source, first, second, values[:levels], values[levels:])
 
     return _box(controls, answer)
-
-
-def morphology(explorer: Explorer) -> widgets.VBox:
-    """The Gini-M20 plane of held-out and generated galaxies: a click shows those nearest to it."""
-    N = _sizes(explorer.sizes)
-    m20 = _slider("M20", *PLANE["M20"], -1.6, 0.01)
-    gini = _slider("Gini", *PLANE["Gini"], 0.45, 0.01)
-    clicked = widgets.Text(layout={"display": "none"})
-    button = widgets.Button(description="Measure these galaxies", layout={"width": "auto"})
-    status, picture, ring = widgets.HTML(), widgets.HTML(), widgets.HTML()
-    shown = widgets.Box([picture, ring])  # apart: a picture drawn anew under the mouse loses its clicks
-    shown.add_class("galgen-plane")
-    ring.add_class("galgen-ring")
-    left, bottom, width, height = FRAME
-    (m20_low, m20_high), (gini_low, gini_high) = PLANE.values()
-
-    def answer(m20: float, gini: float, N: int) -> list[Row]:
-        plane = explorer.planes.get(N)
-        button.layout.display = None if plane is None or plane.missing else "none"
-        if plane is None:
-            picture.value = ring.value = ""
-            count = (1 + len(explorer.experiments)) * explorer.profile.samples
-            status.value = f"Up to {count} galaxies at 0.1 s each, once: the store keeps the numbers."
-            return []
-        status.value = ""
-        x = 100 * (left + width * (m20 - m20_low) / (m20_high - m20_low))
-        y = 100 * (1 - bottom - height * (gini - gini_low) / (gini_high - gini_low))
-        picture.value = _PLANE.render(plane=plane)
-        ring.value = _RING.render(m20=f"{m20:.2f}", gini=f"{gini:.2f}", x=x, y=y)
-        return explorer.galaxies_at(plane, m20, gini)
-
-    box = _box([m20, gini, N], answer, shown, button, status, clicked)
-
-    def go(change: object) -> None:
-        try:
-            x, y = map(float, clicked.value.split())
-        except ValueError:  # nothing was clicked: the field was emptied
-            return
-        clicked.value = ""  # or a second click at the same place were no change
-        with m20.hold_trait_notifications(), gini.hold_trait_notifications():  # never one without the other
-            # In steps of the sliders, which stop at the plane's sides, or the browser rounds and asks again.
-            m20.value = round(m20_low + (m20_high - m20_low) * (x - left) / width, 2)
-            gini.value = round(gini_low + (gini_high - gini_low) * (1 - y - bottom) / height, 2)
-
-    def measure(_: widgets.Button) -> None:
-        with _ONE_AT_A_TIME:
-            button.disabled = True
-            explorer.measure(N.value, lambda text: setattr(status, "value", text))
-            button.disabled = False
-            box.update()
-
-    clicked.observe(go, "value")
-    button.on_click(measure)
-    return box

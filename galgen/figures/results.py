@@ -21,8 +21,10 @@ from PIL import Image
 from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json
+from galgen.runs.provenance import processor
+from galgen.words import figure_note
 
-__all__ = ["books", "collect", "keep", "load", "measured", "strip", "unstrip"]
+__all__ = ["books", "collect", "keep", "load", "measured", "strip", "unstrip", "whose"]
 
 _MIME = "application/vnd.galgen.results+json"
 
@@ -50,6 +52,16 @@ def collect(executed: Sequence[Path]) -> dict:
     return {"chapters": ran, "kept": kept}
 
 
+def whose(runs: Mapping[str, Mapping], chapter: str) -> str:
+    """Of which books the numbers of a chapter are, and when and where they were computed: a figure's note."""
+    made = []
+    for run in runs.values():
+        of, ran = run["run"], run["chapters"][chapter]
+        where = f"{ran['finished'][:10]}, commit {ran['commit'][:8]}, {processor(ran['machine'])}"
+        made.append(f"{figure_note(of['profile'], of['data'])}, {where}")
+    return f"committed: {' | '.join(made)}"
+
+
 # of no book: by the benchmark of that name
 _MEASURED = {"beyond", "bench", "gpu", "growth", "power", "trial"}
 
@@ -67,7 +79,7 @@ def select(records: Iterable[Mapping], **wanted: object) -> list[Mapping]:
 
 
 def made(runs: Mapping[str, Mapping], *questions: str) -> str:
-    """When, by which code and of what committed numbers are: they are not of the run that shows them.
+    """When, where, by which code and of what committed numbers are: they are not of the run that shows them.
 
     Args:
         runs: By data set.
@@ -80,7 +92,9 @@ def made(runs: Mapping[str, Mapping], *questions: str) -> str:
             for part in run.get("parts", [run])
             if not questions or {record["question"] for record in part["records"]} & set(questions)
         ]
-        when = dict.fromkeys(f"{part['date']}, commit {part['commit'][:8]}" for part in parts)
+        when = dict.fromkeys(
+            f"{part['date']}, commit {part['commit'][:8]}, {processor(part['machine'])}" for part in parts
+        )
         said.append(f"{name}, profile {run['profile']}, {', '.join(when)}")
     return f"committed: {'; '.join(said)}"
 

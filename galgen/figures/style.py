@@ -8,8 +8,8 @@ import base64
 import io
 import math
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
+from galgen.figures import behind
 
 __all__ = ["COLOURS", "MODELS", "Shown", "base64_image", "gray", "house_style", "intervals", "legend_above",
     "pixels", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
@@ -139,13 +140,19 @@ def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a cell returns: a picture or HTML, by MIME type, and in words what it shows."""
+    """What a cell returns: a picture or HTML, by MIME type, in words what it shows, and its numbers.
+
+    `committed` says of numbers that are of no chapter of this run when and where they were computed.
+    """
 
     content: dict[str, bytes | str]
     words: str
+    numbers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    committed: str = ""
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        return self.content | {"text/plain": self.words}, {kind: {"alt": self.words} for kind in self.content}
+        data = self.content | {"text/plain": self.words, behind.MIME: behind.packed(self.numbers)}
+        return data, {kind: {"alt": self.words, "committed": self.committed} for kind in self.content}
 
 
 def show(figure: Figure, *, alt: str, note: str) -> Shown:
@@ -154,8 +161,9 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
-        note: Profile, data and N, from `galgen.words.figure_note`.
+        note: Profile, data and N, from `galgen.words.figure_note`; with `committed: `, when and where.
     """
+    found = behind.numbers(figure)
     # Under the picture: saving with a tight box makes room for it.
     small = {"ha": "right", "va": "top", "fontsize": 7, "color": "#595959", "parse_math": False}
     figure.text(1, -0.04 / figure.get_figheight(), note, **small)
@@ -164,7 +172,7 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the name of a file has any letters
         figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)
-    return Shown({"image/png": buffer.getvalue()}, alt)
+    return Shown({"image/png": buffer.getvalue()}, alt, found, note * ("committed: " in note))
 
 
 def intervals(axis: Axes, x: Sequence[float], estimates: Iterable[Estimate], **style) -> None:

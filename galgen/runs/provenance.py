@@ -42,3 +42,9 @@ def provenance() -> dict:
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }
+
+
+def processor(machine: str) -> str:
+    """The class of the processor in what `provenance` says of a machine; of older ones the architecture."""
+    system, _, *vectors = machine.split(", ")
+    return vectors[0] if vectors else system.split()[-1]

@@ -1,7 +1,7 @@
 """The book: put the executed chapters and the prose together and render them.
 
     notebooks/NAME.ipynb --papermill--> build/RUN/chapters/NAME.ipynb --+
-    book/*.md, _config.yml, _toc.yml --------------------------------- +--> build/RUN/html/index.html
+    book/*.md, _config.yml, _toc.yml, _extra ------------------------- +--> build/RUN/html/index.html
 
 A warning of Sphinx is an error: a page that is shown is whole.
 """
@@ -22,7 +22,7 @@ from galgen.config import Parameters
 from galgen.figures import claims, results
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
-from workflow.book import chapters, pages, settings
+from workflow.book import chapters, live, pages, settings
 
 
 def _point_to_repository(config: Path, citation: Path) -> None:
@@ -156,11 +156,11 @@ def _assembled(
     shutil.copytree(source, work)
     _point_to_repository(work / "_config.yml", source.parent / "CITATION.cff")
     _copy_mathjax(work / "_extra" / "mathjax")
-    for folder in ("chapters", "_notebooks", "_generated"):
+    for folder in ("chapters", "_notebooks", "_numbers", "_generated"):
         (work / folder).mkdir()
     records = {}
     for path in executed:
-        chapter = chapters.page(path)
+        chapter = chapters.page(path, work / "_numbers")
         records[path.stem] = chapter.metadata["galgen"]
         nbformat.write(chapter, work / "chapters" / path.name)
         shutil.copy(notebooks / path.name, work / "_notebooks")
@@ -172,6 +172,8 @@ def _assembled(
     parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
+    if (work / "live.md").is_file():
+        live.write(work, parameters)
     (work / "_generated" / "margins.md").write_text(claims.margins().data)
     sizes = sorted({N for note in notes for N in note["N"]})
     own = pages.record(parameters, sizes, notes, trainings, error)

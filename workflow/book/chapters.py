@@ -4,6 +4,7 @@ A cell that fails and a Python warning are errors. What ran where is noted in th
 and stands in the header of the page.
 """
 
+import base64
 import os
 import re
 import sys
@@ -19,10 +20,11 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from galgen.config import Parameters
+from galgen.figures.behind import MIME
 from galgen.figures.results import books
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
-from galgen.runs.provenance import provenance
+from galgen.runs.provenance import processor, provenance
 from workflow.book.pages import rendered
 
 
@@ -88,21 +90,44 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     unfinished.unlink()
 
 
-def _sourced(cell: nbformat.NotebookNode, anchor: str, name: str) -> list[nbformat.NotebookNode]:
-    """A cell, and around it what links its picture, if it draws one, to its code and to the notebook."""
-    shown = [output.get("data", {}) for output in cell.get("outputs", [])]
-    if not any("image/png" in data or "galgen-slider" in data.get("text/html", "") for data in shown):
+def _sourced(
+    cell: nbformat.NotebookNode, anchor: str, name: str, record: dict, beside: Path | None
+) -> list[nbformat.NotebookNode]:
+    """A cell, and below it, if it draws a picture, where that is from, with links to code and numbers."""
+    numbers, committed, draws = None, "", False
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        numbers = data.pop(MIME, None) or numbers
+        draws |= "image/png" in data or "galgen-slider" in data.get("text/html", "")
+        told = output.get("metadata", {}).get("image/png", {})
+        committed = told.get("committed") or committed
+    if not draws:
         return [cell]
+    made = f"computed by this run, commit {record['commit']}, {_where(record)}, {record['finished'][:10]}"
     links = f"[code](#{anchor}) · {{download}}`notebook </_notebooks/{name}.ipynb>`"
+    if beside and numbers:
+        file = f"{cell.metadata.get('mystnb', {}).get('figure', {}).get('name', anchor)}.npz"
+        (beside / file).write_bytes(base64.b64decode(numbers))
+        links += f" · {{download}}`data </{beside.name}/{file}>`"
+    words = rendered("source.md.j2", words=committed or made)
     return [
         new_markdown_cell(f"({anchor})="),  # Sphinx hands the anchor on to what follows: the cell
         cell,
-        new_markdown_cell(f":::{{div}} figure-sources\n{links}\n:::"),
+        new_markdown_cell(f":::{{div}} figure-sources\n{words} · {links}\n:::"),
     ]
 
 
-def page(executed: Path) -> nbformat.NotebookNode:
+def _where(record: dict) -> str:
+    """The class of the processor that a chapter was computed on, or its GPU."""
+    return processor(record["machine"]) if record["device"] == "CPU" else record["device"]
+
+
+def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
     """A chapter made ready for the book: its header, parameters hidden, pictures described and sourced.
+
+    Args:
+        executed: The executed notebook.
+        beside: A folder at the root of the book's sources, for the numbers behind its figures.
 
     Raises:
         GalgenError: If it has no title, or Python warned in it.
@@ -129,6 +154,6 @@ def page(executed: Path) -> nbformat.NotebookNode:
     notebook.cells = [
         each
         for index, cell in enumerate(notebook.cells)
-        for each in _sourced(cell, f"code-{executed.stem}-{index}", executed.stem)
+        for each in _sourced(cell, f"code-{executed.stem}-{index}", executed.stem, record, beside)
     ]
     return notebook
