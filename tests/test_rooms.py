@@ -22,6 +22,7 @@ ROOMS = {
     "figures": ("runs", "settings", "config", "models", "data", "compare", "experiment", "evidence"),
     "explorer": ("runs", "config", "models", "data", "compare", "costs", "experiment", "figures"),
     "cli": ("runs", "config", "models", "data", "compare", "costs", "experiment", "figures", "explorer"),
+    "auditing": ("runs", "data", "figures", "cli"),
     "__main__": ("cli",),
 }
 GALGEN = sorted((ROOT / "galgen").rglob("*.py"))

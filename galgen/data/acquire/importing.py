@@ -21,7 +21,7 @@ from astropy.table import Table
 from pydantic import Field, PositiveFloat, PositiveInt
 from tqdm import tqdm
 
-from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
+from galgen.data.acquire.readers import MAX_OBJECTS, MAX_ZEROS, Refusal, Source, open_source
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import Bands
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
@@ -55,7 +55,7 @@ class Recipe(Closed):
     """What is done to each image.
 
     Attributes:
-        size: Side of the images made, pixels.
+        size: Side of the images made, pixels; None leaves it as it is, or as it is cropped.
         crop: Side of the central square to keep, pixels; by default 64 of flux and all of a display image.
         bands: Names of one to three bands of flux, from blue to red.
         kind: "flux", "display", or "auto" for the rule at the top of this module.
@@ -63,10 +63,12 @@ class Recipe(Closed):
         subtract_sky: Subtract from each band of flux the median of the outer tenth of its frame.
         Q: Softening of the stretch of flux.
         stretch: Scale of the stretch of flux, for nanomaggies a pixel; see `flux_to_gray` for other units.
+        colour: Keep the three channels of display images; of gray ones they are alike.
+        most: Of more objects none is read.
         distinct: Keep one of images whose anomaly cosine is at least this, see `near_duplicates`.
     """
 
-    size: PositiveInt
+    size: PositiveInt | None = None
     crop: PositiveInt | None = None
     bands: Bands = Field(("g", "r", "z"), min_length=1, max_length=3)
     kind: Literal["auto", "flux", "display"] = "auto"
@@ -74,6 +76,8 @@ class Recipe(Closed):
     subtract_sky: bool = False
     Q: PositiveFloat = 8.0
     stretch: PositiveFloat = 0.2
+    colour: bool = False
+    most: PositiveInt = MAX_OBJECTS
     distinct: float | None = Field(None, ge=-1, le=1)
 
 
@@ -92,7 +96,7 @@ def import_images(
         key: Name of the image array in an npz or HDF5 file; by default the only one.
         strict: Make it an error if any object is refused.
         progress: Show a progress bar.
-        recipe: The fields of `Recipe`; only `size` has no default.
+        recipe: The fields of `Recipe`.
 
     Raises:
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
@@ -101,6 +105,10 @@ def import_images(
     images, rows, refused = [], [], []
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
+        if len(source.names) > wanted.most:
+            raise GalgenError(
+                f"{path}: {len(source.names)} images, more than {wanted.most}; take a part of them"
+            )
         kind = _kind(path, source, wanted.kind)
         if wanted.subtract_sky and kind == "display":
             raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
@@ -203,7 +211,7 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
 
 
 def _stamp(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The stamp, (1, size, size), of an image of shape (planes, H, W)."""
+    """The stamp, (1, size, size) or of three channels, of an image of shape (planes, H, W)."""
     height, width = pixels.shape[1:]
     if recipe.crop is None and height != width:
         raise GalgenError(f"images of {height} x {width} pixels are not square; crop them (--crop)")
@@ -211,6 +219,7 @@ def _stamp(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
         raise Refusal(f"smaller than the crop of {recipe.crop} pixels: {height} x {width} (--crop)")
     sky = _sky(pixels) if recipe.subtract_sky else 0
     pixels = pixels if recipe.crop is None else crop_centre(pixels, recipe.crop)
+    size = recipe.size or pixels.shape[-1]
     if not np.isfinite(pixels - sky).all():
         raise Refusal("pixels not finite")
     if recipe.kind == "flux":
@@ -225,9 +234,9 @@ def _stamp(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
                 "saturated: the sky is still in it (--subtract-sky), the stretch is for another unit, or it "
                 "is no flux (display images are uint8, or floats in [0, 1])"
             )
-        stamp = flux_to_gray(pixels[None], size=recipe.size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
+        stamp = flux_to_gray(pixels[None], size=size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
     else:
-        stamp = to_uint8(resize_area(_brightness(pixels, recipe.gray), recipe.size))
+        stamp = to_uint8(resize_area(_brightness(pixels, recipe), size))
     if stamp.min() == stamp.max():
         raise Refusal("blank: all pixels of the stamp are equal")
     return stamp
@@ -243,14 +252,16 @@ def _sky(pixels: np.ndarray) -> np.ndarray:
         return np.nanmedian(pixels[..., frame], axis=-1)[..., None, None]
 
 
-def _brightness(pixels: np.ndarray, gray: bool) -> np.ndarray:
-    """A display image as gray in [0, 1], with shape (1, H, W)."""
+def _brightness(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels."""
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
     elif pixels.min() < 0 or pixels.max() > 1:
         raise GalgenError(
             f"display images of floats must lie in [0, 1], not {pixels.min()} to {pixels.max()}; rescale them"
         )
-    if not gray and (pixels != pixels[:1]).any():
+    if recipe.colour:
+        return np.broadcast_to(pixels, (3, *pixels.shape[1:]))
+    if not recipe.gray and (pixels != pixels[:1]).any():
         raise GalgenError("the image is in colour; to make it gray, ask for it (--gray)")
     return pixels.mean(axis=0, keepdims=True)

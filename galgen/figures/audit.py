@@ -1,0 +1,213 @@
+"""The report of an audit: what was found in words and pictures, in one HTML file; and the numbers in JSON."""
+
+import base64
+import dataclasses
+import datetime
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+from galgen import __version__
+from galgen.compare.audit import SIDE, Audit
+from galgen.compare.copies import LEVEL
+from galgen.compare.uncertainty import Outcome, p_text
+from galgen.data.similarity import FLIPS
+from galgen.figures.results import plain
+from galgen.figures.style import COLOURS, house_style, show, spaced, stamp_sheet
+from galgen.runs.errors import GalgenError, printable
+from galgen.runs.files import atomic_path, write_json
+
+Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by the name of the argument of the audit
+
+_PAGE = Environment(autoescape=True, trim_blocks=True).from_string(
+    Path(__file__).with_name("audit.html.j2").read_text(encoding="utf-8")
+)
+
+
+def words(found: Audit) -> dict[str, str]:
+    """The answers in words, by question."""
+    said = {f"Memory: {found.verdict}.": _memory(found), "Right?": _right(found)}
+    return said | ({"Two models:": _pair(found)} if found.pair else {})
+
+
+def _memory(found: Audit) -> str:
+    memory, train, held_out = found.memory, found.counts["train"], found.counts["held_out"]
+    if memory.difference.p <= LEVEL:
+        return (
+            "Without any sample, a classifier tells training images from held-out ones (AUC "
+            f"{memory.difference.auc}, p {p_text(memory.difference.p)}). So these are no random part of one pool, "
+            "and to be nearer to one set than to the other is no evidence: no p is given. Hold out a random part "
+            "before the training."
+        )
+    if memory.outcome is None:
+        return "No sample is nearer to one image than to all others."
+    share, null = memory.outcome.value, f"{memory.outcome.low:.3f} to {memory.outcome.high:.3f} by chance"
+    p, p_of_all = p_text(memory.outcome.p), p_text(found.adjusted["memory"])
+    linear = (
+        f"draws of a Gaussian of the training images have {memory.gaussian:.3f} (p {p_text(memory.beyond)})"
+    )
+    more = {
+        "copies": f" That is more than mean and covariance give: {linear}.",
+        "favours its training set": f" But mean and covariance give as much, so copies are not said: {linear}.",
+        "favours held-out images": " Too few: were the sets exchanged, or has the model seen both?",
+    }.get(found.verdict, "")
+    seen = "not even samples that are all copies would be found"
+    if memory.smallest:
+        seen = f"copies are found in four of five such tests if they are {memory.smallest:.1%} of the samples"
+    if max(train, held_out) > 10 * min(train, held_out):
+        seen += (
+            f". Fewer cannot be seen with {spaced(train)} training and {spaced(held_out)} held-out images, "
+        )
+        seen += (
+            f"where {memory.chance:.1%} of the samples are nearest to a training image by chance: sets of "
+        )
+        seen += "like size show more"
+    excess = f"{memory.excess.value:.1%} [{memory.excess.low:.1%}, {memory.excess.high:.1%}]"
+    return (
+        f"Weighed by how close they are, {share:.3f} of the samples are nearest to a training image ({null}; "
+        f"p {p}, of all questions {p_of_all}).{more} Excess share of samples nearest to training images: "
+        f"{excess}; {seen}."
+    )
+
+
+def _right(found: Audit) -> str:
+    right, told = found.right, []
+    of_pair = ("memory", "agreement", "own training images")
+    finds = [name for name, p in found.adjusted.items() if name not in of_pair and p <= LEVEL]
+    said = "Nothing that was asked distinguishes the samples from held-out images."
+    if finds:
+        said = f"The samples are distinguished from held-out images by: {'; '.join(sorted(finds))}."
+    for name, of in (
+        ("blur", f"pixels of blur (of {right.faulty} a side)"),
+        ("noise", "grey levels of noise"),
+    ):
+        if amount := right.faults.get(name):
+            ends = ["more" if end == np.inf else f"{end:.2g}" for end in (amount.low, amount.high)]
+            value = "more than any tried" if amount.value == np.inf else f"{amount.value:.2g}"
+            told.append(f"{value} [{ends[0]}, {ends[1]}] {of}")
+    if told:
+        side = min(SIDE, right.faulty)
+        said += f" At {side} pixels they are found as easily as held-out images with {', or '.join(told)}."
+    if light := right.biases.flux:
+        said += f" Their light is off by {light:+.1f} %."
+    return said
+
+
+def _pair(found: Audit) -> str:
+    pair = found.pair
+    said = f"Median anomaly cosine of two models' images of {spaced(pair.n)} latents: {pair.agreement}."
+    if pair.floor:
+        said += (
+            f" A network of other images agrees with the first at {pair.floor}: what is beyond that counts."
+        )
+    if pair.exchange:
+        said += f" P(train closer) {pair.exchange.closer}, 0.50 if neither favours its own training images"
+        said += f" (p {p_text(pair.exchange.margin.p)})."
+    return said
+
+
+def outcomes(found: Audit) -> dict[str, Outcome]:
+    """By question its value with its null."""
+    of = {"memory": found.memory.outcome, "energy distance": found.right.energy}
+    of |= {f"classifier, {side} pixels": test.outcome for side, test in found.right.classifier.items()}
+    of |= {"morphology": found.right.morphology.energy} if found.right.morphology else {}
+    if found.pair:
+        of |= {"agreement": found.pair.agreement}
+        of |= {"own training images": found.pair.exchange.margin} if found.pair.exchange else {}
+    return {name: of[name] for name in found.p}
+
+
+def pairs_figure(found: Audit, sets: Sets) -> Figure:
+    """The samples that lie closest to one image of the pool, and that image below each."""
+    stamps, titles, nearest = [], [], found.memory.nearest
+    for row in (nearest[first : first + 10] for first in range(0, len(nearest), 10)):
+        stamps += [_shown(sets["samples"][pair.sample]) for pair in row]
+        titles += [f"{pair.sample}: {pair.weight:.2f}" for pair in row]
+        stamps += [_shown(np.flip(sets[pair.of][pair.row], FLIPS[pair.flip])) for pair in row]
+        titles += [f"{pair.of.replace('_', ' ')} {pair.row}" for pair in row]
+    return stamp_sheet(np.stack(stamps), columns=min(10, len(nearest)), titles=titles, inches=0.8)
+
+
+def sets_figure(sets: Sets) -> Figure:
+    """Ten images of each set, evenly spread over it."""
+    names = ("samples", "train", "held_out")
+    rows = [sets[name][np.linspace(0, len(sets[name]) - 1, 10).astype(int)] for name in names]
+    labels = [name.replace("_", " ") for name in names]
+    return stamp_sheet(np.stack([_shown(x) for row in rows for x in row]), columns=10, rows=labels)
+
+
+def chances_figure(found: Audit) -> Figure:
+    """Memory and the classifier, whose values are chances, beside their nulls."""
+    asked = {name: o for name, o in outcomes(found).items() if name.startswith(("memory", "classifier"))}
+    figure, axis = plt.subplots(figsize=(6.5, 0.8 + 0.32 * len(asked)))
+    for y, outcome in enumerate(asked.values()):
+        axis.barh(y, outcome.high - outcome.low, left=outcome.low, color=COLOURS["null"], alpha=0.35)
+        axis.plot(outcome.value, y, "o", color=COLOURS["diffusion"], clip_on=False, zorder=3)
+    axis.set(yticks=range(len(asked)), yticklabels=asked, xlim=(0, 1), ylim=(len(asked) - 0.5, -0.5))
+    axis.set_xlabel("memory: weighed share nearest to training images; classifier: AUC")
+    return figure
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    """An image (C, H, H) in the form that a sheet takes, gray ones in three channels."""
+    return np.broadcast_to(np.moveaxis(image, 0, -1), (*image.shape[1:], 3))
+
+
+def free(out: Path) -> tuple[Path, Path]:
+    """OUT.html and OUT.json, if they can be written.
+
+    Raises:
+        GalgenError: If they cannot.
+    """
+    stem = out.with_suffix("") if out.suffix in (".html", ".json") else out
+    pages = stem.with_name(f"{stem.name}.html"), stem.with_name(f"{stem.name}.json")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    if not stem.name or any(page.is_dir() for page in pages) or not os.access(stem.parent, os.W_OK):
+        raise GalgenError(f"no report can be written to {pages[0]}: name another with --out")
+    return pages
+
+
+def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tuple[Path, Path]) -> None:
+    """Write the page and the numbers; each appears whole or not at all.
+
+    Args:
+        found: The audit.
+        sets: The images.
+        names: Of each set, as its reader calls it.
+        pages: `free`.
+    """
+    house_style()
+    made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    kept = {"said": words(found), "names": {name: printable(of) for name, of in names.items()}, "made": made}
+    kept |= {"verdict": found.verdict, "version": __version__}
+    rows = []
+    for name, o in outcomes(found).items():
+        p = found.adjusted[name]
+        rows.append(
+            (name, f"{o.value:.3f}", f"{o.low:.3f} to {o.high:.3f}", p_text(o.p), p_text(p), p <= LEVEL)
+        )
+    drawn = {
+        "Ten images of each set, evenly spread over it.": sets_figure(sets),
+        "Values (blue) beside 95 % of their nulls (gray).": chances_figure(found),
+        "The samples that lie closest to one image, by number and w (1: a copy; 0: between images), and that "
+        "image below each.": pairs_figure(found, sets),
+    }
+    pictures = [(_encoded(figure, caption), caption) for caption, figure in drawn.items()]
+    named = {"light": "flux", "half-light radius": "size", "ellipticity": "ellipticity"}
+    named |= {"half-light radius at fixed light": "size_at_flux"}
+    biases = {name: getattr(found.right.biases, field) for name, field in named.items()}
+    biases = {name: f"{bias:+.1f}" if bias else "cannot be said" for name, bias in biases.items()}
+    asked = {"found": found, "rows": rows, "pictures": pictures, "biases": biases, "level": LEVEL}
+    asked |= {"difference": p_text(found.memory.difference.p), "json": pages[1].name}
+    write_json(pages[1], plain(dataclasses.asdict(found)) | kept)
+    with atomic_path(pages[0]) as temporary:
+        temporary.write_text(_PAGE.render(asked | kept), encoding="utf-8")
+
+
+def _encoded(figure: Figure, caption: str) -> str:
+    return base64.b64encode(show(figure, alt=caption, note="").content["image/png"]).decode()
