@@ -38,35 +38,30 @@ def words(found: Audit) -> dict[str, str]:
 def _memory(found: Audit) -> str:
     memory, train, held_out = found.memory, found.counts["train"], found.counts["held_out"]
     if memory.difference.p <= LEVEL:
+        auc, p = memory.difference.auc, p_text(memory.difference.p)
         return (
             "Without any sample, a classifier tells training images from held-out ones (AUC "
-            f"{memory.difference.auc}, p {p_text(memory.difference.p)}). So these are no random part of one pool, "
-            "and to be nearer to one set than to the other is no evidence: no p is given. Hold out a random part "
-            "before the training."
+            f"{auc}, p {p}). So these are no random part of one pool, and to be nearer to one set than "
+            "to the other is no evidence: no p is given. Hold out a random part before the training."
         )
     if memory.outcome is None:
         return "No sample is nearer to one image than to all others."
     share, null = memory.outcome.value, f"{memory.outcome.low:.3f} to {memory.outcome.high:.3f} by chance"
     p, p_of_all = p_text(memory.outcome.p), p_text(found.adjusted["memory"])
-    linear = (
-        f"draws of a Gaussian of the training images have {memory.gaussian:.3f} (p {p_text(memory.beyond)})"
-    )
+    linear = f"weight beyond chance {memory.leaning:.3f}, of draws of a Gaussian of the training images "
+    linear += f"{memory.gaussian:.3f}; p {p_text(memory.beyond)}"
     more = {
-        "copies": f" That is more than mean and covariance give: {linear}.",
-        "favours its training set": f" But mean and covariance give as much, so copies are not said: {linear}.",
+        "copies": f" That is more than mean and covariance give ({linear}).",
+        "favours its training set": f" Mean and covariance give as much, so copies are not said ({linear}).",
         "favours held-out images": " Too few: were the sets exchanged, or has the model seen both?",
     }.get(found.verdict, "")
     seen = "not even samples that are all copies would be found"
     if memory.smallest:
         seen = f"copies are found in four of five such tests if they are {memory.smallest:.1%} of the samples"
     if max(train, held_out) > 10 * min(train, held_out):
-        seen += (
-            f". Fewer cannot be seen with {spaced(train)} training and {spaced(held_out)} held-out images, "
-        )
-        seen += (
-            f"where {memory.chance:.1%} of the samples are nearest to a training image by chance: sets of "
-        )
-        seen += "like size show more"
+        seen += f". Fewer cannot be seen with {spaced(train)} training and {spaced(held_out)} held-out "
+        seen += f"images, where {memory.chance:.1%} of the samples are nearest to a training image by "
+        seen += "chance: sets of like size show more"
     excess = f"{memory.excess.value:.1%} [{memory.excess.low:.1%}, {memory.excess.high:.1%}]"
     return (
         f"Weighed by how close they are, {share:.3f} of the samples are nearest to a training image ({null}; "
