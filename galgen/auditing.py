@@ -38,16 +38,11 @@ def audit(
     pages = report.free(out)  # before the work
     given = {"samples": samples, "train": train, "held_out": held_out, "other_samples": other_samples}
     given |= {"other_train": other_train, "floor": floor}
-    paths, options = (
-        {name: path for name, path in given.items() if path},
-        {"size": size, "crop": crop, "key": key},
-    )
+    paths = {name: path for name, path in given.items() if path}
     # of latents that two models share none may be left out
-    read = {name: _read(path, strict=other_samples is not None, **options) for name, path in paths.items()}
-    sets, names = (
-        {name: images for name, (images, _) in read.items()},
-        {name: of for name, (_, of) in read.items()},
-    )
+    options = {"size": size, "crop": crop, "key": key, "strict": other_samples is not None}
+    read = {name: _read(path, **options) for name, path in paths.items()}
+    sets, names = ({name: each[k] for name, each in read.items()} for k in (0, 1))
     with tqdm(bar_format="galgen audit: {desc} ({elapsed})") as bar:
         asked = {"flips": flips, "morphology": morphology, "seed": seed}
         found = galgen.audit(**sets, **asked, progress=bar.set_description_str)
@@ -57,14 +52,17 @@ def audit(
     print(printable(f"{pages[0]} and {pages[1].name}"))
 
 
-def _read(path: Path, *, strict: bool, **options: object) -> tuple[np.ndarray, str]:
+def _read(path: Path, *, strict: bool, size: int | None, **options: object) -> tuple[np.ndarray, str]:
     """A set of images, uint8 (n, C, H, H), and what to call it."""
     from galgen.data.acquire.importing import import_images
     from galgen.data.dataset import Dataset
+    from galgen.data.preprocess import resize_area, to_uint8
 
     if (path / "meta.json").is_file():
-        return Dataset.open(path).images, str(path)
-    found = import_images(path, colour=True, most=MOST, strict=strict, progress=True, **options)
+        images = Dataset.open(path).images
+        return to_uint8(resize_area(images / np.float32(255), size)) if size else images, str(path)
+    asked = {"size": size, "colour": True, "most": MOST, "strict": strict, "progress": True}
+    found = import_images(path, **asked, **options)
     for name, reason in found.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     left_out = f", {len(found.refused)} left out" if found.refused else ""

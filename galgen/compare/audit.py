@@ -36,7 +36,7 @@ from galgen.data.preprocess import resize_area, to_uint8
 from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 
-FEWEST, LARGEST = 10, 256  # images of a set; pixels a side
+FEWEST, TRAINED, LARGEST = 10, 2, 256  # images of a set, but for training images; pixels a side
 NEAR = 64  # pixels a side, at most, at which a copy is a copy
 ASKED = 2048  # images of each set that are asked whether they are right
 FAULTY = 512  # galaxies that are made wrong on purpose
@@ -139,9 +139,9 @@ def audit(
 
     Args:
         samples: Images (n, H, H), (n, C, H, H) or (n, H, H, C), C = 1 or 3, H from 8 to 256; uint8, or floats
-            with white at 1, which are clipped. Arrays or CPU tensors; ten images or more, as of all sets.
-        train: The images that the model was trained on.
-        held_out: Others, drawn at random from the same pool.
+            with white at 1, which are clipped; arrays or CPU tensors. Ten images or more.
+        train: The images that the model was trained on, two or more.
+        held_out: Others, drawn at random from the same pool, ten or more.
         other_samples: A second model's images of the same latents, in the same order.
         other_train: What that one was trained on.
         floor: Images of the same latents by a network of other images altogether.
@@ -153,6 +153,8 @@ def audit(
     Raises:
         GalgenError: If a set is none of such images, they do not fit together, or nothing is held out.
     """
+    if min(seed, morphology) < 0:
+        raise GalgenError(f"seed {seed}, morphology {morphology}: give whole numbers from 0 on")
     given = {"samples": samples, "train": train, "held_out": held_out}
     given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
     sets = {name: _checked(name, images) for name, images in given.items() if images is not None}
@@ -204,8 +206,8 @@ def _checked(name: str, images: np.ndarray) -> np.ndarray:
             f"{name}: an array {np.shape(images)} of {x.dtype}; give square images of 8 to {LARGEST} pixels "
             "a side, gray or of three colours, as uint8 or as floats with white at 1"
         )
-    if len(x) < FEWEST:
-        raise GalgenError(f"{name}: {len(x)} image{'s' * (len(x) != 1)}; an audit needs {FEWEST} of each set")
+    if len(x) < (least := TRAINED if "train" in name else FEWEST):
+        raise GalgenError(f"{name}: {len(x)} image{'s' * (len(x) != 1)}; an audit needs {least} or more")
     if x.dtype == np.uint8:
         return x
     parts = [x[i : i + 1024] for i in range(0, len(x), 1024)]

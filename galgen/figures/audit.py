@@ -9,16 +9,19 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from galgen import __version__
 from galgen.compare.audit import SIDE, Audit
-from galgen.compare.copies import LEVEL
-from galgen.compare.uncertainty import Outcome, p_text
+from galgen.compare.clock_size import Elapsed
+from galgen.compare.copies import LEVEL, Copies
+from galgen.compare.uncertainty import Estimate, Outcome, p_text
 from galgen.data.similarity import FLIPS
 from galgen.figures.results import plain
 from galgen.figures.style import COLOURS, house_style, show, spaced, stamp_sheet
+from galgen.figures.tables import table
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, write_json
 
@@ -37,15 +40,8 @@ def words(found: Audit) -> dict[str, str]:
 
 def _memory(found: Audit) -> str:
     memory, train, held_out = found.memory, found.counts["train"], found.counts["held_out"]
-    if memory.difference.p <= LEVEL:
-        auc, p = memory.difference.auc, p_text(memory.difference.p)
-        return (
-            "Without any sample, a classifier tells training images from held-out ones (AUC "
-            f"{auc}, p {p}). So these are no random part of one pool, and to be nearer to one set than "
-            "to the other is no evidence: no p is given. Hold out a random part before the training."
-        )
     if memory.outcome is None:
-        return "No sample is nearer to one image than to all others."
+        return memory.missing
     share, null = memory.outcome.value, f"{memory.outcome.low:.3f} to {memory.outcome.high:.3f} by chance"
     p, p_of_all = p_text(memory.outcome.p), p_text(found.adjusted["memory"])
     linear = f"weight beyond chance {memory.leaning:.3f}, of draws of a Gaussian of the training images "
@@ -62,12 +58,23 @@ def _memory(found: Audit) -> str:
         seen += f". Fewer cannot be seen with {spaced(train)} training and {spaced(held_out)} held-out "
         seen += f"images, where {memory.chance:.1%} of the samples are nearest to a training image by "
         seen += "chance: sets of like size show more"
-    excess = f"{memory.excess.value:.1%} [{memory.excess.low:.1%}, {memory.excess.high:.1%}]"
+    if not memory.difference:
+        seen += (
+            ". That training and held-out images are of one pool is taken on trust: they are too few to ask"
+        )
     return (
         f"Weighed by how close they are, {share:.3f} of the samples are nearest to a training image ({null}; "
         f"p {p}, of all questions {p_of_all}).{more} Excess share of samples nearest to training images: "
-        f"{excess}; {seen}."
+        f"{_percent(memory.excess)}; {seen}."
     )
+
+
+def _percent(share: Estimate) -> str:
+    return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
+
+
+def _share(smallest: float | None) -> str:
+    return f"{smallest:.1%}" if smallest else "none"
 
 
 def _right(found: Audit) -> str:
@@ -115,6 +122,41 @@ def outcomes(found: Audit) -> dict[str, Outcome]:
         of |= {"agreement": found.pair.agreement}
         of |= {"own training images": found.pair.exchange.margin} if found.pair.exchange else {}
     return {name: of[name] for name in found.p}
+
+
+def audits_table(found: Mapping[int, Audit]) -> Markdown:
+    """By N all questions, each value with its null, and p by Holm's method."""
+    rows = []
+    for N, each in found.items():
+        for name, o in outcomes(each).items():
+            p = f"{p_text(o.p)} | {p_text(each.adjusted[name])}"
+            rows.append([spaced(N), name, f"{o.value:.3f}", f"{o.low:.3f} to {o.high:.3f}", p])
+    return table(["N", "question", "value", "95 % of its null", "p", "p, Holm"], rows)
+
+
+def planted_table(found: Mapping[float, Copies]) -> Markdown:
+    """By the share of copies that were planted what the test of memory says."""
+    rows = [
+        [f"{share:.0%}", each.verdict(), p_text(each.outcome.p), _percent(each.excess), _share(each.smallest)]
+        if each.outcome
+        else [f"{share:.0%}", each.verdict(), "", "", ""]
+        for share, each in found.items()
+    ]
+    return table(["copies planted", "memory", "p", "excess share", "smallest share it finds"], rows)
+
+
+def how_many(found: Mapping[int, Audit], elapsed: Elapsed, side: int, weights: int) -> str:
+    """What a run can say to those who ask how many images a model needs."""
+    said = "; ".join(f"{spaced(N)}: {each.verdict}" for N, each in found.items())
+    words = f"By N, this run: {said}. {elapsed.words} "
+    if elapsed.confounded:
+        words += (
+            "So this run does not say that so many are enough: it may have ended too early to copy them. "
+        )
+    return words + (
+        f"All of that is of images of {side} pixels a side and of one network of {spaced(weights)} weights, "
+        "trained by one recipe. Of other images, other networks and longer trainings it says nothing."
+    )
 
 
 def pairs_figure(found: Audit, sets: Sets) -> Figure:
@@ -179,7 +221,12 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
     house_style()
     made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     kept = {"said": words(found), "names": {name: printable(of) for name, of in names.items()}, "made": made}
-    kept |= {"verdict": found.verdict, "version": __version__}
+    kept |= {
+        "verdict": found.verdict,
+        "version": __version__,
+        "page": pages[0].name,
+        "numbers": pages[1].name,
+    }
     rows = []
     for name, o in outcomes(found).items():
         p = found.adjusted[name]
@@ -198,7 +245,8 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
     biases = {name: getattr(found.right.biases, field) for name, field in named.items()}
     biases = {name: f"{bias:+.1f}" if bias else "cannot be said" for name, bias in biases.items()}
     asked = {"found": found, "rows": rows, "pictures": pictures, "biases": biases, "level": LEVEL}
-    asked |= {"difference": p_text(found.memory.difference.p), "json": pages[1].name}
+    apart = found.memory.difference
+    asked |= {"difference": f"AUC {apart.auc}, p {p_text(apart.p)}" if apart else "too few images to ask"}
     write_json(pages[1], plain(dataclasses.asdict(found)) | kept)
     with atomic_path(pages[0]) as temporary:
         temporary.write_text(_PAGE.render(asked | kept), encoding="utf-8")

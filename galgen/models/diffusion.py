@@ -90,6 +90,7 @@ class Diffusion:
         "03_two_models_diffusion",
         "03b_conditional_diffusion",
         "14_why_they_agree",
+        "15_audit",
     )
     bits, flips = 8, False
     flop_rate = 5e10
