@@ -31,6 +31,7 @@ app = App(
 app.command(cli_data.app)
 app.command(runs := App("runs", help="Look at the run store."))
 app.command(models := App("models", help="Publish trained models."))
+app.command("galgen.auditing:audit")
 
 
 def _help(text: str) -> Parameter:
@@ -155,9 +156,8 @@ def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -
     kept = Store(store)
     for key in keys:
         kept.folders(key)  # all of them exist before the first one goes
-    for key in keys:
-        for folder in kept.remove(key):
-            print(f"removed {folder}")
+    for folder in (gone for key in keys for gone in kept.remove(key)):
+        print(f"removed {folder}")
 
 
 @runs.command(name="verify")

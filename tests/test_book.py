@@ -321,6 +321,7 @@ def test_growth_has_a_column_for_each_size_and_gaps_where_nothing_was_measured(t
         ("12_power", {"power"}),
         ("13_calibrated_distances", {"beyond", "power"}),
         ("14_why_they_agree", set()),
+        ("15_audit", set()),
     ],
 )
 def test_a_chapter_is_made_again_when_the_results_that_it_shows_change(chapter, shown):

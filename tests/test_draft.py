@@ -59,7 +59,7 @@ def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(
     html = index.parent
     assert "a rising line" in (html / "chapters" / "01_data.html").read_text()
     opening = (html / "intro.html").read_text()
-    assert "This book is being made" in opening and "1 of 16 chapters" in opening
+    assert "This book is being made" in opening and "1 of 17 chapters" in opening
     for name in chapters.names(ROOT / "book" / "_toc.yml"):
         page = (html / "chapters" / f"{name}.html").read_text()
         assert ("This page is to come" in page) is (name != "01_data")

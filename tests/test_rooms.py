@@ -35,6 +35,7 @@ ROOMS = {
     "explorer": ("runs", "words", "config", "models", "data", "compare", "costs", "experiment", "figures"),
     "cli_data": ("runs", "data"),
     "cli": ("runs", "config", "costs", "experiment", "explorer", "cli_data"),
+    "auditing": ("runs", "data", "figures", "cli"),
     "__main__": ("cli",),
 }
 # The core is what `galgen.experiment` and the two-models test import, anywhere in them. It may import none of

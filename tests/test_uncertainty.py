@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from galgen.compare.uncertainty import Outcome, ratio, worse
+from galgen.compare.uncertainty import Outcome, holm, permuted, permuted_sums, ratio, worse
 
 
 def drawn(rng, top, bottom, count, correlation=0.6):
@@ -52,3 +52,21 @@ def test_the_worse_of_two_answers_has_the_p_value_of_both():
     assert worse([one, other]) == Outcome(0.7, 0.3, 0.6, 0.6)
     assert worse([one, other], least=True) == Outcome(0.5, 0.4, 0.6, 0.6)
     assert worse([one]) == one and worse([Outcome(1, 0, 1, 0.9)] * 2).p == 1
+
+
+def test_sums_over_permuted_labels_are_those_of_the_permutations():
+    rng = np.random.default_rng(0)
+    labels, values, groups = rng.random(40) < 0.3, rng.random((40, 2)), np.repeat([0, 1], [15, 25])
+    found = permuted_sums(labels, values, 50, 3, groups=groups)
+    assert np.allclose(found, permuted(labels, 50, 3, groups=groups) @ values)
+    first = permuted_sums(labels, (groups == 0).astype(float), 500, 3, groups=groups)
+    assert (first == labels[:15].sum()).all(), "labels stay in their group"
+    large = permuted_sums(rng.random(2**21) < 0.5, np.ones(2**21), 5, 0)  # in parts of two arrangements
+    assert large.shape == (6,) and (large == large[0]).all()
+
+
+def test_holm_multiplies_by_the_questions_that_are_left_and_keeps_the_order():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+        {"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06}
+    )
+    assert holm({}) == {} and holm({"a": 0.7, "b": 0.9}) == {"a": 1.0, "b": 1.0}

@@ -104,6 +104,13 @@ def features(images: Tensor | np.ndarray, *, side: int | None = None) -> np.ndar
     return torch.cat(found, 1).reshape(n, -1).numpy()
 
 
+def features_by_parts(images: np.ndarray, *, side: int | None = None, pixels: int = 2**21) -> np.ndarray:
+    """`features` of many or of large images, so many pixels at a time: each takes a hundred bytes."""
+    step = max(1, pixels // images[0].size)
+    parts = (images[first : first + step] for first in range(0, len(images), step))
+    return np.concatenate([features(part, side=side) for part in parts])
+
+
 def auc(low: np.ndarray, high: np.ndarray) -> Estimate:
     """P(a value of `high` is above one of `low`), a tie counting half.
 

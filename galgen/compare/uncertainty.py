@@ -23,7 +23,7 @@ References:
     Permutation p-values should never be zero, https://arxiv.org/abs/1603.05766.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -188,6 +188,29 @@ def permuted(
     return np.concatenate([given[None], dealt])
 
 
+def permuted_sums(
+    given: np.ndarray,
+    values: np.ndarray,
+    permutations: int,
+    seed: int | np.random.Generator,
+    *,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """The product of `permuted` and of values, (1 + permutations, ...), of few arrangements at a time.
+
+    Args:
+        given: Labels, (n,).
+        values: Of each, (n, ...): statistics that are linear in the labels.
+        permutations: How often they are dealt out anew.
+        seed: Random seed, or a generator to go on with.
+        groups: As those of `permuted`.
+    """
+    rng, rows = np.random.default_rng(seed), max(1, 2**22 // len(given))
+    parts = (min(rows, permutations - first) for first in range(0, permutations, rows))
+    dealt = [permuted(given, count, rng, groups=groups)[1:] @ values for count in parts]
+    return np.concatenate([(given @ values)[None], *dealt])
+
+
 def exchanged(n: int, permutations: int, seed: int | np.random.Generator) -> np.ndarray:
     """Which of n pairs stay, 1, and which are exchanged, -1: (1 + permutations, n), none in the first row."""
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (permutations, n))
@@ -219,6 +242,15 @@ def worse(found: Sequence[Outcome], *, least: bool = False) -> Outcome:
     """Of some outcomes that of the largest (or least) value, and Bonferroni's p-value of all of them."""
     worst = (min if least else max)(found, key=lambda answer: answer.value)
     return replace(worst, p=min(1.0, len(found) * min(answer.p for answer in found)))
+
+
+def holm(p: Mapping[str, float]) -> dict[str, float]:
+    """P-values of several questions by Holm's method: that any is wrongly below a level is as unlikely."""
+    least, found = 0.0, {}
+    for k, name in enumerate(sorted(p, key=p.get)):
+        least = max(least, min(1.0, (len(p) - k) * p[name]))
+        found[name] = least
+    return found
 
 
 def finite(values: np.ndarray) -> np.ndarray:

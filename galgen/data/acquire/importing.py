@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from galgen.compare.similarity import near_duplicates
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
-from galgen.data.acquire.recipe import Recipe
+from galgen.data.acquire.recipe import Recipe, Wanted
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked, printable
@@ -69,10 +69,14 @@ def import_images(
     Raises:
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
     """
-    path, wanted = Path(path), checked(Recipe, recipe, "how to import")
+    path, wanted = Path(path), checked(Wanted, recipe, "how to import")
     images, rows, refused = [], [], []
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
+        if len(source.names) > wanted.most:
+            raise GalgenError(
+                f"{path}: {len(source.names)} images, more than {wanted.most}; take a part of them"
+            )
         kind = _kind(path, source, wanted.kind)
         if wanted.subtract_sky and kind == "display":
             raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
@@ -174,8 +178,8 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
     return pixels[[names.index(band) for band in recipe.bands]]
 
 
-def _stamp(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The stamp, (1, size, size), of an image of shape (planes, H, W)."""
+def _stamp(pixels: np.ndarray, recipe: Wanted) -> np.ndarray:
+    """The stamp, (1, size, size) or of three channels, of an image of shape (planes, H, W)."""
     height, width = pixels.shape[1:]
     if recipe.crop is None and height != width:
         raise GalgenError(f"images of {height} x {width} pixels are not square; crop them (--crop)")
@@ -183,6 +187,7 @@ def _stamp(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
         raise Refusal(f"smaller than the crop of {recipe.crop} pixels: {height} x {width} (--crop)")
     sky = _sky(pixels) if recipe.subtract_sky else 0
     pixels = pixels if recipe.crop is None else crop_centre(pixels, recipe.crop)
+    size = recipe.size or pixels.shape[-1]
     if not np.isfinite(pixels - sky).all():
         raise Refusal("pixels not finite")
     if recipe.kind == "flux":
@@ -197,9 +202,9 @@ def _stamp(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
                 "saturated: the sky is still in it (--subtract-sky), the stretch is for another unit, or it "
                 "is no flux (display images are uint8, or floats in [0, 1])"
             )
-        stamp = flux_to_gray(pixels[None], size=recipe.size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
+        stamp = flux_to_gray(pixels[None], size=size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
     else:
-        stamp = to_uint8(resize_area(_brightness(pixels, recipe.gray), recipe.size))
+        stamp = to_uint8(resize_area(_brightness(pixels, recipe), size))
     if stamp.min() == stamp.max():
         raise Refusal("blank: all pixels of the stamp are equal")
     return stamp
@@ -215,14 +220,16 @@ def _sky(pixels: np.ndarray) -> np.ndarray:
         return np.nanmedian(pixels[..., frame], axis=-1)[..., None, None]
 
 
-def _brightness(pixels: np.ndarray, gray: bool) -> np.ndarray:
-    """A display image as gray in [0, 1], with shape (1, H, W)."""
+def _brightness(pixels: np.ndarray, recipe: Wanted) -> np.ndarray:
+    """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels."""
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
     elif pixels.min() < 0 or pixels.max() > 1:
         raise GalgenError(
             f"display images of floats must lie in [0, 1], not {pixels.min()} to {pixels.max()}; rescale them"
         )
-    if not gray and (pixels != pixels[:1]).any():
+    if recipe.colour:
+        return np.broadcast_to(pixels, (3, *pixels.shape[1:]))
+    if not recipe.gray and (pixels != pixels[:1]).any():
         raise GalgenError("the image is in colour; to make it gray, ask for it (--gray)")
     return pixels.mean(axis=0, keepdims=True)

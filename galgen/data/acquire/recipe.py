@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from galgen.data.acquire.readers import MAX_OBJECTS
 from galgen.data.manifest import Bands
 from galgen.runs.errors import Closed
 
@@ -12,7 +13,7 @@ class Recipe(Closed):
     """What is done to each image.
 
     Attributes:
-        size: Side of the images made, pixels.
+        size: Side of the images made, pixels; None leaves it as it is, or as it is cropped.
         crop: Side of the central square to keep, pixels; by default 64 of flux and all of a display image.
         bands: Names of one to three bands of flux, from blue to red, with commas between.
         kind: What the pixels are; auto: as the format says, and of arrays uint8 and floats that all lie in
@@ -24,7 +25,7 @@ class Recipe(Closed):
         distinct: Keep one of images whose anomaly cosine is at least this (0.95), see `near_duplicates`.
     """
 
-    size: PositiveInt = 32
+    size: PositiveInt | None = 32
     crop: PositiveInt | None = None
     bands: Bands = Field(("g", "r", "z"), min_length=1, max_length=3)
     kind: Literal["auto", "flux", "display"] = "auto"
@@ -33,3 +34,15 @@ class Recipe(Closed):
     Q: PositiveFloat = 8.0
     stretch: PositiveFloat = 0.2
     distinct: float | None = Field(None, ge=-1, le=1)
+
+
+class Wanted(Recipe):
+    """What else an audit asks for, of images that become no data set.
+
+    Attributes:
+        colour: Keep the three channels of display images; of gray ones they are alike.
+        most: Of more objects none is read.
+    """
+
+    colour: bool = False
+    most: PositiveInt = MAX_OBJECTS

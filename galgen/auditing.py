@@ -1,0 +1,69 @@
+"""The command `galgen audit`: the images of anyone's generator, read, audited, and reported on."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from cyclopts import Parameter
+
+from galgen.cli_data import Whole
+from galgen.runs.errors import printable
+
+MOST = 2**18  # images of a set
+
+
+def audit(
+    *,
+    samples: Annotated[Path, Parameter(help="Images of a model: a folder, a file, or a data set.")],
+    train: Annotated[Path, Parameter(help="The images that it was trained on.")],
+    held_out: Annotated[Path, Parameter(help="Others, a random part of the same pool.")],
+    other_samples: Annotated[Path | None, Parameter(help="Images of a second model, same latents.")] = None,
+    other_train: Annotated[Path | None, Parameter(help="What the second model was trained on.")] = None,
+    floor: Annotated[Path | None, Parameter(help="Same latents, a network of other images.")] = None,
+    flips: Annotated[bool, Parameter(help="Look for flipped copies: it was trained with flips.")] = False,
+    morphology: Annotated[Whole, Parameter(help="Galaxies of each set to measure; 0: none.")] = 512,
+    size: Annotated[Whole | None, Parameter(help="Average images down to so many pixels a side.")] = None,
+    crop: Annotated[Whole | None, Parameter(help="Side of the central part to keep, pixels.")] = None,
+    key: Annotated[str | None, Parameter(help="Name of the array in npz or HDF5 files.")] = None,
+    seed: Annotated[Whole, Parameter(help="Of permutations, and of what is drawn at random.")] = 0,
+    out: Annotated[Path, Parameter(help="Name of the report, OUT.html and OUT.json.")] = Path("audit"),
+) -> None:
+    """Audit anyone's generator: are its samples copies of its training images, and are they right?"""
+    from tqdm import tqdm
+
+    import galgen
+    from galgen.figures import audit as report
+
+    pages = report.free(out)  # before the work
+    given = {"samples": samples, "train": train, "held_out": held_out, "other_samples": other_samples}
+    given |= {"other_train": other_train, "floor": floor}
+    paths = {name: path for name, path in given.items() if path}
+    # of latents that two models share none may be left out
+    options = {"size": size, "crop": crop, "key": key, "strict": other_samples is not None}
+    read = {name: _read(path, **options) for name, path in paths.items()}
+    sets, names = ({name: each[k] for name, each in read.items()} for k in (0, 1))
+    with tqdm(bar_format="galgen audit: {desc} ({elapsed})") as bar:
+        asked = {"flips": flips, "morphology": morphology, "seed": seed}
+        found = galgen.audit(**sets, **asked, progress=bar.set_description_str)
+    report.write_report(found, sets, names, pages)
+    for title, text in report.words(found).items():
+        print(title, text)
+    print(printable(f"{pages[0]} and {pages[1].name}"))
+
+
+def _read(path: Path, *, strict: bool, size: int | None, **options: object) -> tuple[np.ndarray, str]:
+    """A set of images, uint8 (n, C, H, H), and what to call it."""
+    from galgen.data.acquire.importing import import_images
+    from galgen.data.dataset import Dataset
+    from galgen.data.preprocess import resize_area, to_uint8
+
+    if (path / "meta.json").is_file():
+        images = Dataset.open(path).images
+        return to_uint8(resize_area(images / np.float32(255), size)) if size else images, str(path)
+    asked = {"size": size, "colour": True, "most": MOST, "strict": strict, "progress": True}
+    found = import_images(path, **asked, **options)
+    for name, reason in found.refused:
+        print(printable(f"refused {name}: {reason}"), file=sys.stderr)
+    left_out = f", {len(found.refused)} left out" if found.refused else ""
+    return found.images, f"{path}{', flux, stretched' * (found.parameters['kind'] == 'flux')}{left_out}"

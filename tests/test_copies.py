@@ -1,0 +1,179 @@
+"""The exact test of memory: its statistic by hand, its size, its power, and what it refuses to say."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from galgen.compare.copies import copies
+from galgen.compare.gaussian import weighted_draws
+from galgen.compare.similarity import FLIPS
+from galgen.runs.errors import GalgenError
+
+
+def population(n, seed, side=8):
+    """Blobs of random shape on a random field: no two alike, all of one density."""
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.standard_normal((n, side, side)), (0, 1, 1))
+    place = np.arange(side) - (side - 1) / 2
+    blob = np.exp(-(place[:, None] ** 2 + place**2) / rng.uniform(3, 12, (n, 1, 1)))
+    return np.clip(90 * blob + 120 * field + 60, 0, 255).astype(np.uint8)[:, None]
+
+
+POOL, FRESH = population(500, 0), population(400, 1)
+
+
+def split(seed, N, M, pool=POOL):
+    """A random part of the pool for training and another one that is held out."""
+    rows = np.random.default_rng(seed).permutation(len(pool))
+    return pool[rows[:N]], pool[rows[N : N + M]]
+
+
+def planted(train, share, seed, n=200):
+    """Fresh images, of which a share are copies of training images."""
+    rng, k = np.random.default_rng(seed), round(share * n)
+    copied = train[rng.integers(len(train), size=k)]
+    return np.concatenate([copied, FRESH[rng.permutation(len(FRESH))[: n - k]]])
+
+
+def by_hand(samples, pool):
+    """w_s and the nearest image of each sample, from distances of projected unit vectors."""
+    mean = pool.mean(0).ravel() / 255
+    one = np.ones(mean.size) / mean.size**0.5
+    shape = mean - mean.mean()
+    axes = np.stack([one, shape / np.linalg.norm(shape)])
+
+    def vectors(images):
+        x = images.reshape(len(images), -1) / 255
+        x = x - x @ axes.T @ axes
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    d = np.linalg.norm(vectors(samples)[:, None] - vectors(pool)[None], axis=2)
+    near = np.sort(d, axis=1)
+    return 1 - near[:, 0] / near[:, 4], d.argmin(1)
+
+
+def test_the_statistic_and_its_null_are_those_of_the_definition():
+    train, held_out = split(0, 30, 20)
+    samples = planted(train, 0.1, 0, n=60)
+    found = copies(samples, train, held_out, permutations=4000)
+    w, near = by_hand(samples, np.concatenate([train, held_out]))
+    label = np.arange(50) < 30
+    assert found.outcome.value == pytest.approx(w @ label[near] / w.sum(), abs=1e-3)
+    assert found.leaning == pytest.approx((w * (label[near] - 0.6)).mean(), abs=1e-3)
+    rng = np.random.default_rng(9)
+    null = [w @ rng.permutation(label)[near] / w.sum() for _ in range(4000)]
+    assert (found.outcome.low, found.outcome.high) == pytest.approx(
+        np.quantile(null, (0.025, 0.975)), abs=0.03
+    )
+    assert found.chance == pytest.approx(0.6) and found.mixed == (0, 0)
+    share = label[near].mean()
+    assert found.excess.value == pytest.approx((share - 0.6) / 0.4)
+    assert found.excess.low < found.excess.value < found.excess.high
+
+
+@pytest.mark.parametrize(("N", "M", "twice"), [(60, 60, 0), (96, 24, 0), (96, 24, 40)])
+def test_where_nothing_leans_p_is_as_rarely_small_as_it_says(N, M, twice):
+    """At equal sizes, at 4 : 1, and with near-duplicates that fall where they fall."""
+    again = np.clip(
+        POOL[:twice].astype(int) + np.random.default_rng(3).integers(-1, 2, POOL[:twice].shape), 0, 255
+    )
+    pool = np.concatenate([POOL[:160], again.astype(np.uint8)])
+    found = [copies(FRESH[:80], *split(seed, N, M, pool), permutations=99, seed=seed) for seed in range(80)]
+    p = np.array([each.outcome.p for each in found if each.outcome])
+    assert len(p) > 70  # the others were refused, as training and held-out seemed to differ
+    assert 1 <= (p <= 0.2).sum() <= 30 and (p <= 0.05).sum() <= 11  # a thousandth beyond
+    assert (np.mean([sum(each.mixed) for each in found]) > 5) == (twice > 0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
+def test_copies_are_found_and_their_share_is_measured(share):
+    train, held_out = split(1, 150, 150)
+    found = copies(planted(train, share, 1), train, held_out)
+    assert found.verdict() == "copies" and found.outcome.p < 0.01
+    assert found.excess.low <= share <= found.excess.high
+    assert found.nearest[0].weight > 0.99 and found.nearest[0].of == "train"
+
+
+def test_the_smallest_share_is_found_in_four_of_five_tests():
+    train, held_out = split(2, 150, 150)
+    least = copies(FRESH[:200], train, held_out, permutations=999).smallest
+    assert 0.02 < least < 0.2
+    found = [
+        copies(planted(part, least, seed), part, other, permutations=199, seed=seed).outcome
+        for seed in range(40)
+        for part, other in [split(100 + seed, 150, 150)]
+    ]
+    assert 24 <= sum(each is not None and each.p <= 0.01 for each in found) <= 38
+
+
+def test_held_out_images_in_the_place_of_samples_are_no_copies_and_exchanged_sets_are_named():
+    train, held_out = split(3, 150, 150)
+    found = copies(planted(train, 0.3, 0), held_out, train)
+    assert found.verdict() == "favours held-out images" and found.outcome.p > 0.9
+    assert copies(FRESH[:200], train, held_out).verdict() == "no sign of memory"
+
+
+def test_what_has_only_learnt_second_moments_favours_its_training_set_and_is_not_said_to_copy():
+    train, held_out = split(4, 20, 200)
+    pool, own = np.concatenate([train, held_out]), np.arange(220) < 20
+    weights = np.where(own, 0.24 / 20, 0) + 0.76 / 220  # of 64 pixels: w = 64 / 84
+    drawn = weighted_draws(pool, weights, 1500, seed=7).numpy()
+    found = copies((np.clip(drawn, 0, 1) * 255).round().astype(np.uint8), train, held_out)
+    assert found.verdict() == "favours its training set" and found.outcome.p < 0.01 < found.beyond
+
+
+def test_where_training_and_held_out_images_differ_there_is_no_p():
+    train, held_out = split(5, 150, 150)
+    found = copies(FRESH[:100], train, (held_out * 0.8).astype(np.uint8))
+    assert found.verdict() == "cannot be said" and found.outcome is None and found.smallest is None
+    assert "no p is given" in found.missing and found.difference.p <= 0.01
+    assert len(found.nearest) == 20  # the pairs are still worth a look
+
+
+def test_near_duplicates_are_one_and_groups_across_the_sets_are_left_out():
+    train, held_out = split(6, 60, 60)
+    turned = np.rot90(train[:10], axes=(2, 3))
+    found = copies(
+        FRESH[:100], np.concatenate([train, turned]), np.concatenate([held_out, train[20:25, :, ::-1]])
+    )
+    assert found.mixed == (5, 5) and found.grouped == 20
+    assert found.alone == 20  # groups of two are all in training: nothing to exchange them with
+    again = copies(FRESH[:100], np.concatenate([train, turned]), np.concatenate([held_out, held_out[:10]]))
+    assert again.grouped == 40 and again.alone == 0
+
+
+def test_a_training_set_of_doubles_alone_has_nothing_to_be_exchanged_with():
+    train, held_out = split(7, 60, 60)
+    found = copies(FRESH[:100], np.concatenate([train, train]), held_out)
+    assert found.outcome is None and "nothing is there to permute" in found.missing
+
+
+def test_a_copy_of_an_image_that_is_there_many_times_keeps_its_weight():
+    train, held_out = split(8, 60, 60)
+    often = np.concatenate([train, *[train[:1]] * 6])
+    found = copies(np.concatenate([train[:1], FRESH[:99]]), often, held_out)
+    assert found.nearest[0].sample == 0 and found.nearest[0].weight > 0.99
+
+
+def test_flipped_copies_are_found_where_flips_are_asked():
+    train, held_out = split(9, 150, 150)
+    samples = planted(train, 0.3, 2)
+    samples[:60] = samples[:60, :, ::-1]
+    found = copies(samples, train, held_out, flips=True)
+    assert found.verdict() == "copies"
+    pair = found.nearest[0]
+    assert np.array_equal(np.flip(train[pair.row], FLIPS[pair.flip]), samples[pair.sample])
+    assert copies(samples, train, held_out).verdict() == "no sign of memory"
+
+
+def test_few_images_are_not_asked_whether_they_differ():
+    train, held_out = split(10, 6, 100)
+    found = copies(train[np.arange(100) % 6], train, held_out)
+    assert found.difference is None and found.verdict() == "copies"
+
+
+def test_equal_sets_are_refused():
+    with pytest.raises(
+        GalgenError, match="60 of 60 training images and 60 of 60 held-out ones are in both sets"
+    ):
+        copies(FRESH[:50], POOL[:60], POOL[:60])
