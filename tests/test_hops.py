@@ -1,7 +1,7 @@
 """How many functions lie between `make book` and the cosine: the way that a reader of the code has to go.
 
 A *hop* is a function of galgen or of the workflow, counted once: methods and properties too, but not lambdas,
-comprehensions and the bodies of classes, which stand where they are read. On the *way* are those that are open
+A *hop* is a function of galgen or of the workflow, counted once: methods and properties too, not lambdas,
 (that a debugger would show) when galaxies are drawn, when a network takes a step, when it denoises a sample,
 and when the cosine is taken. All others that a step enters stand beside it: keys, checks, and what is kept.
 """
@@ -16,7 +16,6 @@ import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from galgen.compare import similarity
 from galgen.config import Parameters
 from galgen.experiment import Experiment
 from workflow.book import __main__ as steps
