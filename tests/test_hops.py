@@ -1,9 +1,9 @@
 """How many functions lie between `make book` and the cosine: the way that a reader of the code has to go.
 
-A *hop* is a function of galgen or of the workflow, counted once: methods and properties too, not lambdas,
-comprehensions and the bodies of classes, which stand where they are read. On the *way* are those that are open
-(that a debugger would show) when galaxies are drawn, when a network takes a step, when a sample is drawn, and
-when the cosine is taken. All others that a step enters stand beside it: keys, checks, and what is kept.
+A *hop* is a function of galgen or of the workflow, counted once: methods and properties, but not lambdas,
+comprehensions and the bodies of classes, which stand where they are read. On the *way* are those that are
+open (that a debugger would show) when galaxies are drawn, when a network takes a step, when a sample is drawn,
+and when the cosine is taken. All others that a step enters stand beside it: keys, checks, and what is kept.
 """
 
 import inspect
