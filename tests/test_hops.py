@@ -2,7 +2,7 @@
 
 A *hop* is a function of galgen or of the workflow, counted once: methods and properties, but not lambdas,
 comprehensions and the bodies of classes, which stand where they are read. On the *way* are those that are
-open (that a debugger would show) when galaxies are drawn, when a network takes a step, when a sample is drawn,
+open (that a debugger would show) when galaxies are drawn, when a network takes a step, a sample is drawn,
 and when the cosine is taken. All others that a step enters stand beside it: keys, checks, and what is kept.
 """
 
