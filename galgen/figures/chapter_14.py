@@ -12,7 +12,7 @@ from galgen.compare.flow import ScaleTest
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.directions import Curve, DirectionsTest
 from galgen.evidence.local import LocalTest, Shares
-from galgen.figures.style import COLOURS, MODELS, intervals
+from galgen.figures.style import COLOURS, MODELS, intervals, legend_above
 from galgen.figures.tables import table
 from galgen.words import spaced
 
@@ -125,12 +125,7 @@ def inverted_figure(tests: Inverted) -> Figure:
         below.set_xticks(x, [each.components for each in found], fontsize=8)
     axes[0, 0].set_ylabel("correlation with $z$")
     axes[1, 0].set_ylabel("$W_1$ / mean of its null")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    echo = axes[1, 0].get_legend_handles_labels()
-    k = echo[1].index("A itself: the error of the steps")
-    figure.legend(
-        [*handles, echo[0][k]], [*labels, echo[1][k]], loc="outside upper center", ncols=3, fontsize=8
-    )
+    legend_above(figure, ncols=3)
     return figure
 
 
