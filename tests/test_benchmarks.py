@@ -22,19 +22,17 @@ def run(name, *options, **variables):
     return said.stdout
 
 
-@pytest.mark.parametrize("minutes", [0, 0.02])
-def test_the_table_of_a_gpu_is_made_on_a_cpu(tmp_path, minutes):
+def test_the_table_of_a_gpu_is_made_on_a_cpu(tmp_path):
     out = tmp_path / "gpu.json"
-    options = ("--profile", "smoke", "--minutes", minutes, "--out", out)
+    options = ("--profile", "smoke", "--minutes", 0.02, "--out", out)
     run("gpu", *options, TORCHDYNAMO_DISABLE="1")  # or compiling takes minutes
     found = read_json(out)
     assert found["families"].keys() == FAMILIES.keys() and found["profile"] == "smoke"
     for row in found["families"].values():
         assert row["exaflop"] == pytest.approx(row["images"] * row["gflop_an_image"] / 1e9)
-        if minutes:
-            assert row["batch"] == row["batch_asked"] and 0 < row["share_of_peak"] < 1.5
-            assert row["hours"] == pytest.approx(row["images"] / row["images_per_s"] / 3600)
-            assert row["samples_per_s"] > 0 and "compiled_failed" not in row
+        assert row["batch"] == row["batch_asked"] and 0 < row["share_of_peak"] < 1.5
+        assert row["hours"] == pytest.approx(row["images"] / row["images_per_s"] / 3600)
+        assert row["samples_per_s"] > 0 and "compiled_failed" not in row
     assert ("Not measured on a GPU" in pages.measured(tmp_path, "gpu")) == (found["gpu"] is None)
 
 
