@@ -243,17 +243,15 @@ def test_a_name_with_markup_is_text_and_images_that_may_not_be_passed_on_stay_he
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
 def test_the_page_of_the_book_after_a_walk_fits_and_has_no_finding(html, browser, width, scheme):
-    with opened(
-        browser, html / "live.html", viewport={"width": width, "height": 900}, color_scheme=scheme
-    ) as (page, _):
-        page.get_by_role("button", name="Load two models").click()
-        assert "A and B" in drawn(page)
-        print(f"{page.locator('#live').get_attribute('data-seconds')} s from the click to the last step")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        assert not [
-            node["html"] for rule in found for node in rule["nodes"] if "#live" in str(node["target"])
-        ]
+    visit = Visit(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = visit.open(html / "live.html")
+    page.get_by_role("button", name="Load two models").click()
+    assert "A and B" in drawn(page)
+    print(f"{page.locator('#live').get_attribute('data-seconds')} s from the click to the last step")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width and visit.complaints == []
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    visit.context.close()
+    assert not [node["html"] for rule in found for node in rule["nodes"] if "#live" in str(node["target"])]
 
 
 def test_small_images_are_means_over_blocks():
