@@ -27,7 +27,7 @@ from galgen.compare.biases import Biases, Photometry, biases, photometry
 from galgen.compare.calibrated import calibrated
 from galgen.compare.copies import Copies, copies
 from galgen.compare.distances import Distances, distances, with_spread
-from galgen.compare.how_far import FAULTS, area
+from galgen.compare.how_far import FAULTS, area, ladder
 from galgen.compare.memorization import Exchange, exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.twosample import C2ST, c2st, features_by_parts
@@ -313,4 +313,6 @@ def _pair(near: Sets, flips: bool, seed: int) -> Pair:
         )
     if "floor" in near:
         floor = bootstrap(similarity.cosine(a, unit(near["floor"][:ASKED]), kind="anomaly", mean=mean))
-    return Pair(agreement_test(a, b, mean=mean, permutations=_PERMUTATIONS, seed=seed), exchange, floor, len(a))
+    return Pair(
+        agreement_test(a, b, mean=mean, permutations=_PERMUTATIONS, seed=seed), exchange, floor, len(a)
+    )
