@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from galgen.cli_data import Whole
 from galgen.runs.errors import printable
 
+__all__ = ["audit"]
+
 MOST = 2**18  # images of a set
 
 

@@ -22,6 +22,8 @@ from galgen.runs.errors import GalgenError, exit_code, refused
 from galgen.runs.files import write_json
 from galgen.runs.store import Store
 
+__all__ = ["Asked", "main", "prepare", "run", "train"]
+
 app = App(
     "galgen",
     help="Two generative models, disjoint data, same latents.",

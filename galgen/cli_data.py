@@ -17,6 +17,8 @@ from galgen.data.acquire.recipe import Recipe
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import file_sha256
 
+__all__ = ["USUAL", "Few", "Whole", "app"]
+
 if TYPE_CHECKING:
     from galgen.data.dataset import Dataset
 

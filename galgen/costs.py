@@ -21,6 +21,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 from galgen.settings import TrainingSettings
 
+__all__ = ["available_memory_mb", "check", "check_galaxies", "estimate", "free_disk_mb", "of_step"]
+
 MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
 
 

@@ -11,8 +11,9 @@ from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.evidence import scale as asked
 from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, along
-from galgen.experiment import Experiment, Training
+from galgen.experiment import Experiment
 from galgen.figures import scale as figures
+from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
 # What stands in for an experiment has no store: nothing is kept.

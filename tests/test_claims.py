@@ -13,7 +13,7 @@ from galgen.config import Parameters
 from galgen.evidence.findings import Findings, Pair
 from galgen.evidence.shapes import Change, Fit
 from galgen.experiment import Experiment
-from galgen.figures import claims
+from galgen.figures import chapter_10, chapter_11, claims
 from galgen.figures.verdicts import (
     CONFOUNDED,
     HELD,
@@ -220,15 +220,17 @@ def test_the_tables_name_each_family_and_what_another_margin_would_change():
     assert [(c.key, label) for c, label in found] == [
         (key, label) for key in ("new", "same") for label in both
     ]
-    rows = claims.margins_table([denoiser(share=0.86)]).data.splitlines()
+    rows = chapter_10.margins_table([denoiser(share=0.86)]).data.splitlines()
     (row,) = (line for line in rows if CLAIM["same"].text in line)
     assert "diffusion: not held | nothing" in row  # a tenth in the place of a fifth
 
 
 def test_runs_are_alike_where_all_have_a_claim_of_a_family_and_say_the_same():
-    one, other = (claims.kept_claims(claims.rulings([denoiser(share=s)], "same", "new")) for s in (0.95, 0.5))
-    assert "in 1 of the 2 places" in claims.alike({"a": one, "b": other})
-    assert claims.alike({"a": one, "b": other, "c": [{"claim": "x", "verdict": "held"}]}).endswith(
+    one, other = (
+        chapter_10.kept_claims(claims.rulings([denoiser(share=s)], "same", "new")) for s in (0.95, 0.5)
+    )
+    assert "in 1 of the 2 places" in chapter_11.alike({"a": one, "b": other})
+    assert chapter_11.alike({"a": one, "b": other, "c": [{"claim": "x", "verdict": "held"}]}).endswith(
         "claims: c."
     )
 

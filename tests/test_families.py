@@ -7,11 +7,12 @@ import torch
 
 from galgen import config
 from galgen import settings as settings_module
-from galgen.compare import similarity
 from galgen.compare.agreement import two_models
 from galgen.config import Parameters
+from galgen.data.unit import mean_image
 from galgen.experiment import Experiment
 from galgen.models import families
+from galgen.models.gan import Gan
 from galgen.runs.store import Store
 
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
@@ -28,7 +29,7 @@ def test_only_a_flow_draws_fewer_grey_levels_than_the_data_have():
 
 
 def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
-    gan = families.Gan(config.profile("smoke"))
+    gan = Gan(config.profile("smoke"))
     networks = gan.networks()
     for net in networks.values():
         net.eval()
@@ -63,7 +64,7 @@ def test_a_reader_who_follows_the_page_has_a_fourth_model(tmp_path, monkeypatch)
     experiment = Experiment(parameters, Store(tmp_path / "store"), family="vae")
     assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A0-0", "vae-N24-B1-1"}
     scope |= {"experiment": experiment, "parameters": parameters, "two_models": two_models}
-    scope["mean"] = similarity.mean_image(experiment.dataset.images)
+    scope["mean"] = mean_image(experiment.dataset.images)
     lines = chapter.replace("100", "24").splitlines()[
         1:
     ]  # without the first, which takes the project's store

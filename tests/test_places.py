@@ -14,23 +14,25 @@ import torch
 from astropy.table import Table
 
 from galgen.compare import denoising, scales
-from galgen.compare import denoising as noise_figures
-from galgen.compare import discriminator as judges
 from galgen.compare.agreement import Shared, copy_threshold, strangers, two_models
 from galgen.compare.biases import Biases
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
+from galgen.compare.scales import Group
 from galgen.compare.similarity import KINDS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 from galgen.evidence.biases import Beside, FarOff, ModelBiases
-from galgen.experiment import Training
+from galgen.evidence.pairs import design_of
 from galgen.figures import biases as bias_figures
-from galgen.figures import cosines, morphology, scoreboard, tables
-from galgen.figures.curves import smoothed
+from galgen.figures import chapter_02, chapter_07, chapter_08, cosines, scoreboard, tables
+from galgen.figures.chapter_01 import gray_histogram
+from galgen.figures.chapter_06 import game_figure
+from galgen.figures.curves import gain_curves, smoothed
 from galgen.figures.morphology import LABELS, RANGES, corner_plot, outside
+from galgen.models.families import Training
 from galgen.runs.store import Run
 
 SETS = Split(A=np.arange(40), B=np.arange(40, 80), validation=np.arange(80, 120))
@@ -80,7 +82,7 @@ def test_strangers_are_unlike_but_for_the_look_of_any_galaxy_and_the_nearest_of_
 
 def test_the_gray_values_have_a_step_each_beside_the_mean_image(images):
     shares = np.bincount(images.ravel(), minlength=256) / images.size
-    left, right = cosines.gray_histogram(shares, mean_image(images)).axes
+    left, right = gray_histogram(shares, mean_image(images)).axes
     values, edges, _ = left.patches[0].get_data()
     assert np.array_equal(values, shares) and edges[0] < 0 < edges[1] and edges[-2] < 1 < edges[-1]
     assert np.array_equal(right.images[0].get_array(), mean_image(images)[0])
@@ -136,7 +138,7 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     experiment = SimpleNamespace(
         design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None), samples=samples, mean_image=mean
     )
-    shown, sentence = tables.design_table(experiment)
+    shown, sentence = tables.design_table(design_of(experiment), "")
     found = [float(part.split("by ")[1].rstrip(".")) for part in sentence.split(",")]
     assert found == pytest.approx(moved, abs=0.06)
     head, _, same, _ = cells(shown)
@@ -146,7 +148,7 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
 def test_scales_have_the_medians_of_networks_and_gaussians():
     signs, own, others = np.array([1.0, 1.0, -1.0, 1.0]), np.array([0.1, 0.2, 0.9]), np.array([0.0, 0.1, 0.3])
     pairs = {"A and B": own, "two Gaussians": own, "A and another": others}
-    found = {name: {"component 1": signs, "components 2-5": values} for name, values in pairs.items()}
+    found = {name: {Group(1, 1): signs, Group(2, 5): values} for name, values in pairs.items()}
     shown = cells(tables.scale_table({10: found}))
     assert shown[2] == ["10", "A and B", "0.75", "0.20"] and shown[4] == [
         "10",
@@ -167,7 +169,7 @@ def nets():
 
 def test_the_denoising_sheet_has_a_row_for_each_model_and_the_psnr_over_each_image(images, nets):
     panel = denoising.denoise_panel(nets, images[0], [0.1, 0.4])
-    sheet = noise_figures.denoising_sheet(panel, [0.1, 0.4])
+    sheet = chapter_02.denoising_sheet(panel, [0.1, 0.4])
     found = [text.get_text() for text in sheet.axes[0].texts]
     noisy = [f"{value:.1f}" for value in panel.noisy_psnr]
     assert found[:6] == ["clean", f"σ=0.1: {noisy[0]}", f"σ=0.4: {noisy[1]}", "", *noisy], "nothing done"
@@ -180,7 +182,7 @@ def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images, nets)
     curves = {
         n: [denoising.denoising_curve(net, part, [0.05, 0.2]) for part in parts] for n, net in nets.items()
     }
-    lines = noise_figures.psnr_curves(curves).axes[0].get_lines()
+    lines = chapter_02.psnr_curves(curves).axes[0].get_lines()
     assert [line.get_linestyle() for line in lines] == ["-", "--", "-", "--", ":"]
     assert np.allclose(lines[1].get_ydata(), lines[1].get_xdata())
     assert np.allclose(lines[3].get_ydata(), lines[3].get_ydata()[0]), "a denoiser that returns one image"
@@ -188,7 +190,7 @@ def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images, nets)
 
 def test_the_denoising_slider_has_a_frame_and_the_mean_psnr_for_each_level(images, nets):
     panels = [denoising.denoise_panel(nets, image, [0.1, 0.4]) for image in images[:3]]
-    found = captions(noise_figures.denoising_slider(panels, [0.1, 0.4], title="t", alt="a"))
+    found = captions(chapter_02.denoising_slider(panels, [0.1, 0.4], title="t", alt="a"))
     noisy = np.mean([panel.noisy_psnr for panel in panels], axis=0)
     for caption, level, value in zip(found, ("0.10", "0.40"), noisy, strict=True):
         assert caption.startswith(f"Noise {level}") and f"N = 10: {value:.1f}, N = 4{THIN}000: " in caption
@@ -197,9 +199,7 @@ def test_the_denoising_slider_has_a_frame_and_the_mean_psnr_for_each_level(image
 def test_the_gain_over_the_linear_filter_is_the_median_of_the_same_images():
     linear = denoising.Denoising(np.zeros((2, 3)), np.array([[30.0, 31.0, 35.0], [20.0, 21.0, 25.0]]))
     better = denoising.Denoising(linear.noisy, np.array([[31.0, 33.0, 44.0], [17.0, 20.0, 25.0]]))
-    (axis,) = noise_figures.gain_curves(
-        [0.1, 1.0], linear, {"diffusion": better, "conditional diffusion": linear}
-    ).axes
+    (axis,) = gain_curves([0.1, 1.0], linear, {"diffusion": better, "conditional diffusion": linear}).axes
     assert [line.get_ydata().tolist() for line in axis.get_lines()[:2]] == [[2, -1], [0, 0]]
 
 
@@ -307,7 +307,7 @@ def drawn_test(seed, shift=0.0):
 
 def test_each_test_has_a_panel_with_its_six_distributions_and_spare_panels_are_hidden():
     tests = {f"{k} images shown": drawn_test(k, shift=4.0 * (k == 1)) for k in range(4)}
-    axes = judges.loss_panels(tests, columns=3).axes
+    axes = chapter_07.loss_panels(tests, columns=3).axes
     assert [axis.get_visible() for axis in axes] == [True] * 4 + [False] * 2
     assert [axis.get_title() for axis in axes[:4]] == list(tests)
     for patch in [patch for axis in axes[:4] for patch in axis.patches]:
@@ -320,7 +320,7 @@ def test_each_test_has_a_panel_with_its_six_distributions_and_spare_panels_are_h
 
 def test_the_history_is_that_of_the_means_and_the_course_that_of_the_tests():
     history = {8: {100: drawn_test(0), 300: drawn_test(1, 3.0)}, 24: {100: drawn_test(2)}}
-    for axis, tests in zip(judges.history_figure(history).axes, history.values(), strict=True):
+    for axis, tests in zip(chapter_07.history_figure(history).axes, history.values(), strict=True):
         for line, which in zip(axis.lines, drawn_test(0).curves, strict=False):
             assert list(line.get_xdata()) == list(tests)
             assert list(line.get_ydata()) == [test.curves[which].mean.value for test in tests.values()]
@@ -333,7 +333,7 @@ def test_the_history_is_that_of_the_means_and_the_course_that_of_the_tests():
 
 def test_a_stage_shows_eight_samples_of_each_model_in_their_rows():
     samples = [torch.arange(9.0).reshape(9, 1, 1, 1).expand(9, 1, 2, 2) / 20 + k / 2 for k in range(2)]
-    _, right = judges.stage_figure(drawn_test(0), samples).axes
+    _, right = chapter_07.stage_figure(drawn_test(0), samples).axes
     expected = np.array([[0, 1, 2, 3], [4, 5, 6, 7]]) / 20
     assert np.allclose(right.images[0].get_array()[::2, ::2], np.vstack([expected, expected + 0.5]))
 
@@ -341,14 +341,14 @@ def test_a_stage_shows_eight_samples_of_each_model_in_their_rows():
 def test_the_game_is_drawn_with_the_hinge_loss_and_the_spread():
     names = ("images", "D_real", "D_fake", "D_held_out", "hinge", "mode_collapse")
     log = [dict.fromkeys(names, 2.0) | {"images": 16 * (k + 1), "hinge": k} for k in range(5)]
-    hinge, spread, two = judges.game_figure({8: log, 24: log}).axes[2].lines
+    hinge, spread, two = game_figure({8: log, 24: log}).axes[2].lines
     assert (hinge.get_xdata().tolist(), hinge.get_ydata().tolist()) == ([16, 32, 48, 64, 80], [0, 1, 2, 3, 4])
     assert set(spread.get_ydata()) == {0.5} and set(two.get_ydata()) == {2}
 
 
 def test_power_is_drawn_over_the_number_of_images_none_behind_another():
     rejected = {side: {name: [estimate(0.2), estimate(0.7)] for name in ("null", "GAN")} for side in (32, 8)}
-    for axis in judges.power_figure(rejected, [16, 64], ["gray", "blue"]).axes:
+    for axis in chapter_07.power_figure(rejected, [16, 64], ["gray", "blue"]).axes:
         lines = [container.lines[0] for container in axis.containers]
         assert [line.get_ydata().tolist() for line in lines] == [[0.2, 0.7]] * 2
         assert lines[0].get_xdata()[0] != lines[1].get_xdata()[0]
@@ -368,25 +368,25 @@ def apart(value, high=0.2, **w1):
 
 
 def test_a_distance_is_bold_above_its_null_and_what_was_not_asked_is_empty():
-    found = morphology.distance_cells(apart(0.5, gini=(0.3, 0, 0.2, 0.01), m20=(0.1, 0, 0.2, 0.5)))
+    found = chapter_08.distance_cells(apart(0.5, gini=(0.3, 0, 0.2, 0.01), m20=(0.1, 0, 0.2, 0.5)))
     assert found == [7, "", "", "", "**0.300** (0.200)", "0.100 (0.200)", "0.500 (0.200)", "0.012"]
     shared = {"gini": Shared(0.61, 0.25, 0.05, 40), "m20": Shared(-0.1, 0.25, 0.06, 40)}
-    assert morphology.correlation_cells(shared) == [40, "", "", "", "**+0.61** (0.25)", "-0.10 (0.25)"]
+    assert chapter_08.correlation_cells(shared) == [40, "", "", "", "**+0.61** (0.25)", "-0.10 (0.25)"]
 
 
 def test_energies_are_drawn_where_they_are_known():
-    (left,) = morphology.size_panels({"one": [10, 100]})[1]
+    (left,) = chapter_08.size_panels({"one": [10, 100]})[1]
     known = {"null": apart(0.01, high=0.05), "blurred": apart(0.2), "other": None}
     models = {"A": {10: apart(0.3), 100: None}, "B": {10: None, 100: None}}
-    morphology.plot_energy(left, known, models, {10: apart(0.4)})
+    chapter_08.plot_energy(left, known, models, {10: apart(0.4)})
     drawn = {line.get_label(): line for line in left.lines}
     assert set(drawn) == {"null", "blurred", "model A", "copies"}
     np.testing.assert_allclose(drawn["model A"].get_xydata(), [[10, 0.3]])
     np.testing.assert_allclose(drawn["null"].get_ydata(), 0.01)
     assert left.patches[0].get_height() == 0.05
-    (right,) = morphology.size_panels({"one": [10, 100]}, right=3.5)[1]
+    (right,) = chapter_08.size_panels({"one": [10, 100]}, right=3.5)[1]
     shared = {10: {"gini": Shared(0.2, 0.3, 0.5, 9)}, 100: {"gini": Shared(0.6, 0.25, 0.01, 9)}}
-    morphology.plot_correlations(right, shared, {"gini": Shared(0.4, 0.2, 0.1, 9)})
+    chapter_08.plot_correlations(right, shared, {"gini": Shared(0.4, 0.2, 0.1, 9)})
     gini, stranger = right.lines[:2]
     np.testing.assert_allclose(gini.get_xydata(), [[10, 0.2], [100, 0.6]])
     assert stranger.get_color() == gini.get_color() and stranger.get_ydata()[0] == 0.4
@@ -399,11 +399,11 @@ def test_a_walk_shows_the_nearest_of_each_set_and_there_is_none_where_nothing_va
     far["gini"], flat["m20"] = far["gini"] + 10, -1.5
     images = np.random.default_rng(0).random((60, 1, 8, 8))
     pools = {"near": (reference, images), "far": (far, images), "empty": (reference[:0], images[:0])}
-    shown = morphology.plane_walk(reference, pools)
+    shown = chapter_08.plane_walk(reference, pools)
     assert (
         "near 0." in shown.words and float(shown.words.split("far ")[-1]) > 20 and "empty" not in shown.words
     )
-    assert morphology.plane_walk(rows(4), {}) is None and morphology.plane_walk(flat, {}) is None
+    assert chapter_08.plane_walk(rows(4), {}) is None and chapter_08.plane_walk(flat, {}) is None
 
 
 @pytest.mark.filterwarnings("error")

@@ -5,12 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from galgen.compare.directions import directions
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.evidence import directions as ways
-from galgen.evidence import inverted
 from galgen.evidence import inverted as maps
 from galgen.evidence import local as machines
+from galgen.figures import chapter_14
 from galgen.settings import ConditionalSettings
 
 SIDE, N = 8, 24
@@ -77,10 +76,10 @@ def test_models_may_agree_in_a_direction_that_is_none_of_the_galaxies():
     assert found.gaussian[19].value > found.galaxies[0][19].value
     best = ways.ceiling.__wrapped__(made)
     assert best[2].low > found.galaxies[0][2].high
-    assert directions.certified({"blind": {N: found}}, best).startswith("Agreement does not certify")
+    assert chapter_14.certified({"blind": {N: found}}, best).startswith("Agreement does not certify")
     real = dict.fromkeys("AB", torch.from_numpy(GALAXIES[150:200]).float() / 255)
     known = ways.directions_test.__wrapped__(experiment(None, None, real), N)
-    assert directions.certified({"x": {N: known}}, best).startswith("Here agreement comes with")
+    assert chapter_14.certified({"x": {N: known}}, best).startswith("Here agreement comes with")
 
 
 def test_a_twin_finds_the_latents_and_a_stranger_does_not():
@@ -91,4 +90,4 @@ def test_a_twin_finds_the_latents_and_a_stranger_does_not():
     stranger = found["other galaxies"]["components 21-64"]
     assert stranger.apart.low > stranger.null[1]
     assert stranger.test.correlation.value < found["B"]["components 21-64"].test.correlation.value
-    assert len(inverted.inverted_figure({N: found}).axes[0].lines) and inverted.found_again({N: found})
+    assert len(chapter_14.inverted_figure({N: found}).axes[0].lines) and chapter_14.found_again({N: found})

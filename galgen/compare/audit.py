@@ -34,8 +34,10 @@ from galgen.compare.twosample import C2ST, c2st, features_by_parts
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.data.dataset import Split
 from galgen.data.preprocess import resize_area, to_uint8
-from galgen.data.unit import unit
+from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
+
+__all__ = ["SIDE", "Audit", "audit"]
 
 FEWEST, TRAINED, LARGEST = 10, 2, 256  # images of a set, but for training images; pixels a side
 NEAR = 64  # pixels a side, at most, at which a copy is a copy
@@ -303,7 +305,7 @@ def _faults(drawn: np.ndarray, known: np.ndarray) -> dict[str, Estimate]:
 def _pair(near: Sets, flips: bool, seed: int) -> Pair:
     """The two-models test, of the first latents."""
     a, b = (unit(near[name][:ASKED]) for name in ("samples", "other_samples"))
-    mean = similarity.mean_image(np.concatenate([near["train"], near["held_out"]]))
+    mean = mean_image(np.concatenate([near["train"], near["held_out"]]))
     exchange = floor = None
     if "other_train" in near:
         images, N = np.concatenate([near["train"], near["other_train"]]), len(near["train"])

@@ -53,8 +53,10 @@ from galgen.compare.gaussian import weighted_draws
 from galgen.compare.twosample import C2ST, c2st, features_by_parts
 from galgen.compare.uncertainty import Estimate, Outcome, p_text, permutation_test, permuted_sums
 from galgen.data.preprocess import to_uint8
-from galgen.data.unit import unit
+from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
+
+__all__ = ["LEVEL", "Copies", "copies"]
 
 # Anomaly cosine of near-duplicates: of 8 000 simulated galaxies of 32 pixels 2 pairs reach it by chance,
 # .97 would join 178 galaxies, and .95 one in twenty.
@@ -84,7 +86,7 @@ class Nearest:
         sample: Its row.
         of: "train" or "held_out".
         row: The row of the nearest image there.
-        flip: How the sample is flipped to lie best on it, a place in `galgen.data.similarity.FLIPS`.
+        flip: How the sample is flipped to lie best on it, a place in `galgen.compare.similarity.FLIPS`.
         cosine: Their anomaly cosine.
         weight: w, near 1 for a copy.
     """
@@ -263,7 +265,7 @@ def _weighed(
 ) -> tuple[similarity.Neighbours, np.ndarray, np.ndarray]:
     """The nearest images of samples, their nearest unit u_s, and w_s."""
     k, parts = min(len(pool.rows), 1 + (_FIFTH - 1) * int(pool.size.max()), _MOST), []
-    asked = {"kind": "anomaly", "mean": similarity.mean_image(pool.images), "flips": flips}
+    asked = {"kind": "anomaly", "mean": mean_image(pool.images), "flips": flips}
     for i in range(0, len(samples), 1024):
         progress(f"nearest of {len(pool.rows)} images, {i} of {len(samples)} done")
         parts.append(similarity.nearest(unit(samples[i : i + 1024]), pool.images, k, **asked))

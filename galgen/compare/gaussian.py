@@ -62,7 +62,7 @@ from torch import Tensor
 from galgen.data.unit import unit
 from galgen.models.sampling import noise, seeded
 
-__all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian"]
+__all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian", "weighted_draws"]
 
 
 @dataclass(frozen=True)

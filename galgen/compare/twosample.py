@@ -45,7 +45,7 @@ from torch.nn import functional as F
 from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
 from galgen.runs.errors import GalgenError
 
-__all__ = ["C2ST", "auc", "c2st", "features", "power_curve"]
+__all__ = ["C2ST", "auc", "c2st", "features", "features_by_parts", "power_curve"]
 
 MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
 _FOLDS = 5  # parts of the cross-validation

@@ -31,8 +31,8 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Outcome", "bootstrap", "exchanged", "finite", "over_trainings", "p_text",
-    "permutation_test", "permuted", "proportion", "ratio", "share", "worse"]  # fmt: skip
+__all__ = ["Estimate", "Outcome", "bootstrap", "exchanged", "finite", "holm", "over_trainings", "p_text",
+    "permutation_test", "permuted", "permuted_sums", "proportion", "ratio", "share", "worse"]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from galgen.evidence.once import once
 from galgen.evidence.pairs import drawn
 from galgen.experiment import Experiment
 
+__all__ = ["audited", "planted"]
+
 SHARES = (0.0, 0.01, 0.05, 0.2, 1.0)
 
 

@@ -28,6 +28,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 from galgen.words import spaced
 
+__all__ = ["Explorer", "Missing", "Row", "Stamp"]
+
 
 class Missing(GalgenError):
     """Models that are not in the store; the message is the commands that train them, one a line."""

@@ -17,6 +17,8 @@ from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.words import spaced
 
+__all__ = ["denoiser", "flow", "latent", "own"]
+
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}
 .galgen-live .widget-label{white-space:normal;line-height:1.2;height:auto}

@@ -18,6 +18,8 @@ from galgen.data.unit import unit
 from galgen.explorer.answers import Explorer, Missing, Row, Stamp
 from galgen.runs.errors import GalgenError, printable
 
+__all__ = ["answers", "read"]
+
 _WHOLE = (".npz", ".h5", ".hdf5")  # read by its own path, all others as a folder of one
 _KINDS = _WHOLE + tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 COMPARED = 256  # held-out galaxies

@@ -40,6 +40,8 @@ from galgen.runs.store import (
     sound,
 )
 
+__all__ = ["WithPublished", "publish", "publish_pairs", "published", "verify"]
+
 DRAWN = 8  # latents drawn when a model is published, and when it is verified
 TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of torch
 

@@ -26,6 +26,9 @@ from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, write_json
 from galgen.words import spaced
 
+__all__ = ["audits_table", "chances_figure", "free", "how_many", "pairs_figure", "planted_table", "words",
+    "write_report"]  # fmt: skip
+
 Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by the name of the argument of the audit
 
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string(

@@ -23,6 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+__all__ = ["MIME", "numbers", "packed"]
+
 MIME = "application/vnd.galgen.numbers"  # of an npz in base64, in the output of a cell
 
 

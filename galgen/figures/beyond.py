@@ -14,6 +14,8 @@ from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
 from galgen.words import spaced
 
+__all__ = ["chance_table", "distances_table", "grid", "level", "verdict_figure"]
+
 FOUND = 0.05  # level of the cells of a table of distances
 Found = Mapping[str, Mapping]  # what was found, by data set
 

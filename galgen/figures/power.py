@@ -21,6 +21,8 @@ from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
+__all__ = ["MISSING", "effects_table", "left_out", "power_figure", "records", "size_answer", "size_table"]
+
 Records = Sequence[Mapping]
 
 _FAULTS = {  # in an astronomer's words

@@ -19,6 +19,10 @@ from galgen.figures.sentences import ALPHA, spoken
 from galgen.figures.tables import table
 from galgen.words import spaced
 
+__all__ = ["BEYOND", "COLLAPSED", "CONVERGED", "DENSITIES", "GREY", "JUDGED", "REACHED", "SMALL", "SPREAD",
+    "VALID", "Reading", "copies", "cut_by", "gives_away", "kinds", "lost", "measure", "reading_table", "said",
+    "ways"]  # fmt: skip
+
 Limits = Sequence[tuple[float, str]]
 
 TOLD = (ALPHA, "told from galaxies"), (inf, "not told")

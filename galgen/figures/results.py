@@ -24,7 +24,8 @@ from galgen.runs.files import project, read_json
 from galgen.runs.provenance import processor
 from galgen.words import figure_note
 
-__all__ = ["books", "collect", "keep", "load", "measured", "strip", "unstrip", "whose"]
+__all__ = ["books", "collect", "keep", "load", "made", "measured", "plain", "select", "strip", "unstrip",
+    "whose"]  # fmt: skip
 
 _MIME = "application/vnd.galgen.results+json"
 

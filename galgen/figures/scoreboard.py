@@ -19,8 +19,7 @@ from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["UNITS", "Use", "differences", "dot_plot", "from_kept", "kept", "take_away", "use_of", "use_table",
-    "where"]  # fmt: skip
+__all__ = ["UNITS", "Use", "differences", "dot_plot", "from_kept", "kept", "take_away", "use_of", "use_table"]
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 

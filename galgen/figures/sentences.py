@@ -13,6 +13,8 @@ from galgen.compare.uncertainty import Outcome
 from galgen.settings import ConditionalSettings, DenoiserSettings
 from galgen.words import spaced
 
+__all__ = ["ALPHA", "against", "at_sizes", "family", "listed", "mean_span", "optimizer", "span", "spoken"]
+
 ALPHA = 0.05
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-__all__ = ["Closed", "Damaged", "GalgenError", "checked", "exit_code", "printable"]
+__all__ = ["Closed", "Damaged", "GalgenError", "checked", "exit_code", "printable", "refused"]
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-__all__ = ["provenance"]
+__all__ = ["processor", "provenance"]
 
 
 def _commit() -> str:

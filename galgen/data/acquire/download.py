@@ -20,6 +20,8 @@ from requests.adapters import HTTPAdapter
 import galgen
 from galgen.runs.errors import Closed
 
+__all__ = ["Downloader", "Network", "Unreachable", "Unusable"]
+
 # Other statuses of 4xx may be a ban, a limit or a mistake in the URL, so they settle nothing.
 SETTLED_STATUSES = frozenset({404, 410})
 

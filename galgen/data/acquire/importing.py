@@ -26,6 +26,8 @@ from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked, printable
 
+__all__ = ["import_images", "write_imported"]
+
 FLUX_CROP = 64  # the paper's field
 HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
 

@@ -24,6 +24,9 @@ from PIL import Image
 from galgen.data.dataset import check_ids
 from galgen.runs.errors import GalgenError
 
+__all__ = ["MAX_OBJECTS", "MAX_UNPACKED", "MAX_ZEROS", "SUFFIXES", "Refusal", "Source", "files_below",
+    "open_source", "read_fits"]  # fmt: skip
+
 KNOWN_BANDS = "ugrizyYJHK"
 SUFFIXES = {
     "FITS": (".fits", ".fit", ".fits.gz", ".fits.fz"),

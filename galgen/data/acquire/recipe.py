@@ -8,6 +8,8 @@ from galgen.data.acquire.readers import MAX_OBJECTS
 from galgen.data.manifest import Bands
 from galgen.runs.errors import Closed
 
+__all__ = ["Recipe", "Wanted"]
+
 
 class Recipe(Closed):
     """What is done to each image.

@@ -35,6 +35,8 @@ from galgen.data.manifest import Bands, Template
 from galgen.runs.errors import Closed, GalgenError, checked
 from galgen.runs.files import atomic_path, read_json, write_json
 
+__all__ = ["Position", "fetch", "read_positions"]
+
 TABLES = {
     # As text, so that an id keeps its leading zeros and its 19 digits; SkyServer writes a line #Table1 first.
     ".csv": {"format": "ascii.csv", "comment": "#", "converters": {"*": str}},
