@@ -161,9 +161,9 @@ def audit(
     given = {"samples": samples, "train": train, "held_out": held_out}
     given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
     sets = {name: _checked(name, images) for name, images in given.items() if images is not None}
-    _fit(sets)
     if all((images == images[:, :1]).all() for images in sets.values()):
         sets = {name: images[:, :1] for name, images in sets.items()}
+    _fit(sets)
     counts, (channels, full, _) = (
         {name: len(images) for name, images in sets.items()},
         sets["samples"].shape[1:],
