@@ -47,6 +47,7 @@ SIDE = 16  # pixels: at more the classifier is certain of every model
 _PERMUTATIONS = 1999
 
 Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by name
+_Two = list[np.ndarray]  # of the samples, and held out
 Progress = Callable[[str], None]
 
 
@@ -164,10 +165,8 @@ def audit(
     if all((images == images[:, :1]).all() for images in sets.values()):
         sets = {name: images[:, :1] for name, images in sets.items()}
     _fit(sets)
-    counts, (channels, full, _) = (
-        {name: len(images) for name, images in sets.items()},
-        sets["samples"].shape[1:],
-    )
+    counts = {name: len(images) for name, images in sets.items()}
+    channels, full, _ = sets["samples"].shape[1:]
     side, notes, rng = 1 << (full.bit_length() - 1), [], np.random.default_rng(seed)
     sets = {name: _averaged(images, side) for name, images in sets.items()}
     near = {name: _averaged(images, min(side, NEAR)) for name, images in sets.items()}
@@ -231,9 +230,7 @@ def _fit(sets: Sets) -> None:
     shapes = {name: images.shape[1:] for name, images in sets.items()}
     if len({*shapes.values()}) > 1:
         told = "; ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
-        raise GalgenError(
-            f"the sets have images of unequal shapes: {told}; bring them to one size and colour"
-        )
+        raise GalgenError(f"the sets have images of unequal shapes: {told}; bring them to one size")
     latents = {name: len(sets[name]) for name in ("samples", "other_samples", "floor") if name in sets}
     if len({*latents.values()}) > 1:
         told = ", ".join(f"{n} of {name}" for name, n in latents.items())
@@ -250,13 +247,7 @@ def _averaged(images: np.ndarray, side: int) -> np.ndarray:
     return np.concatenate([to_uint8(resize_area(part, side)) for part in parts])
 
 
-def _right(
-    asked: list[np.ndarray],
-    faulty: list[np.ndarray],
-    galaxies: list[np.ndarray] | None,
-    seed: int,
-    progress: Progress,
-) -> Right:
+def _right(asked: _Two, faulty: _Two, galaxies: _Two | None, seed: int, progress: Progress) -> Right:
     """Samples beside held-out images: for all questions, for faults, and for morphology."""
     (drawn, known), classifier, options = asked, {}, {"permutations": _PERMUTATIONS, "seed": seed}
     full = known.shape[-1]
@@ -287,9 +278,8 @@ def _right(
 def _photometry(images: np.ndarray) -> Photometry:
     """Of many images, colours in their mean."""
     parts = [photometry(images[i : i + 256].mean(1, keepdims=True) / 255) for i in range(0, len(images), 256)]
-    return Photometry(
-        *(np.concatenate(column) for column in zip(*(vars(p).values() for p in parts), strict=True))
-    )
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Photometry(*map(np.concatenate, columns))
 
 
 def _faults(drawn: np.ndarray, known: np.ndarray) -> dict[str, Estimate]:
@@ -310,11 +300,9 @@ def _pair(near: Sets, flips: bool, seed: int) -> Pair:
     if "other_train" in near:
         images, N = np.concatenate([near["train"], near["other_train"]]), len(near["train"])
         sets = Split(np.arange(N), np.arange(N, len(images)), np.empty(0, int))
-        exchange = exchange_test(
-            *(margins(x, images, sets, mean=mean, flips=flips) for x in (a, b)), seed=seed
-        )
+        nearer = [margins(x, images, sets, mean=mean, flips=flips) for x in (a, b)]
+        exchange = exchange_test(*nearer, seed=seed)
     if "floor" in near:
         floor = bootstrap(similarity.cosine(a, unit(near["floor"][:ASKED]), kind="anomaly", mean=mean))
-    return Pair(
-        agreement_test(a, b, mean=mean, permutations=_PERMUTATIONS, seed=seed), exchange, floor, len(a)
-    )
+    agreement = agreement_test(a, b, mean=mean, permutations=_PERMUTATIONS, seed=seed)
+    return Pair(agreement, exchange, floor, len(a))
