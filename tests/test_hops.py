@@ -6,6 +6,7 @@ open (that a debugger would show) when galaxies are drawn, when a network takes 
 and when the cosine is taken. All others that a step enters stand beside it: keys, checks, and what is kept.
 """
 
+import functools
 import inspect
 import sys
 import threading
@@ -22,7 +23,7 @@ from workflow.book import __main__ as steps
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = ["--profile", "smoke", "--N", "8"]
-EVENTS = ("simulate", "DenoiserLearner.step", "dpm_solver_2m", "cosine")
+EVENTS = ("images simulate", "diffusion DenoiserLearner.step", "sampling dpm_solver_2m", "similarity cosine")
 CHAPTER = (
     """
 from galgen.config import Parameters
@@ -44,6 +45,7 @@ class Reached(BaseException):
     """The cosine was taken."""
 
 
+@functools.cache
 def hop(code):
     """The name of a function of ours, or none."""
     path = Path(code.co_filename)
@@ -55,22 +57,20 @@ def hop(code):
 
 def entered(step):
     """The hops of a step, those on the way, and the families of which it makes an experiment."""
-    found, way, made, seen = set(), set(), [], set()
+    found, way, made = set(), set(), []
 
     def watch(frame, event, argument):
         if event != "call":
             return
         code = frame.f_code
-        if code not in seen:
-            seen.add(code)
-            found.add(hop(code))
+        found.add(hop(code))
         if code.co_qualname == "Experiment.__init__":
             made.append(frame.f_locals["family"])
-        if code.co_qualname in EVENTS and hop(code):
+        if hop(code).endswith(EVENTS):
             while frame:
                 way.add(hop(frame.f_code))
                 frame = frame.f_back
-            if code.co_qualname == "cosine" and "similarity" in code.co_filename:
+            if code.co_name == "cosine":
                 raise Reached
 
     threading.setprofile(watch)

@@ -131,10 +131,6 @@ def test_a_name_that_begins_with_an_underscore_is_its_modules_own(path):
     assert not [alias.name for node in of_ours for alias in node.names if re.match("_[^_]", alias.name)]
 
 
-# Whose `__all__` is still to come.
-UNSAID = ("cli", "costs", "explorer", "data.acquire", "figures.sentences", "figures.power", "figures.beyond")
-
-
 @functools.cache
 def imported_names(path):
     """By module, the names that a file imports from it."""
@@ -156,7 +152,7 @@ def said(source):
 @pytest.mark.parametrize("path", GALGEN, ids=module)
 def test_a_module_says_which_of_its_names_others_use(path):
     name, names = module(path), said(path.read_text())
-    if path.stem in ("__init__", "__main__") or (names is None and any(lies_in(name, x) for x in UNSAID)):
+    if path.stem in ("__init__", "__main__"):
         return
     defined = code._module(name).definitions
     assert names is not None and names <= set(defined)
@@ -185,7 +181,7 @@ def code_lines(source):
     return set().union(*spans) - texts
 
 
-LARGER = {"galgen.cli": 254, "galgen.data.acquire.readers": 248}  # as they are until they are cut
+LARGER = {"galgen.data.acquire.readers": 227}  # one format beside the other
 
 
 @pytest.mark.parametrize("path", GALGEN, ids=module)
