@@ -187,7 +187,7 @@ def test_a_published_set_that_is_spoilt_is_told_in_one_line_or_draws_what_it_dre
     with in_bounds(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         code = main(["models", "verify", str(folder)])
     assert code == 2 or kind in ("record", "file", "resealed bytes"), "what nothing can know may be another"
-    assert code == 0 or (str(folder) in said.getvalue() and said.getvalue().count("\n") == 1)
+    assert code == 0 or said.getvalue().count("\n") == 1
 
 
 @examples(40)
@@ -220,7 +220,8 @@ def test_a_set_that_says_it_drew_something_else_is_told(good_set, tmp_path, caps
     write_json(path, record)
     store_module._SOUND.clear()
     assert main(["models", "verify", str(tmp_path / "set")]) == 2
-    assert "does not draw what it drew" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "does not draw what it drew" in said and str(tmp_path / "set") in said
 
 
 @pytest.mark.parametrize("place", ["store", "store/new/deeper", ".", "other/diffusion/new"])
