@@ -29,8 +29,7 @@ function galgenEngine() {
     const K = Int32Array.from(primes, (p) => fraction(Math.cbrt(p)));
     const H = Int32Array.from(primes.slice(0, 8), (p) => fraction(Math.sqrt(p)));
     const padded = new Uint8Array(((bytes.length + 72) >> 6) << 6), W = new Int32Array(64);
-    padded.set(bytes);
-    padded[bytes.length] = 128;
+    padded.set(bytes), (padded[bytes.length] = 128);
     const view = new DataView(padded.buffer);
     view.setBigUint64(padded.length - 8, BigInt(8 * bytes.length));
     const turn = (x, i, j, k) => ((x >>> i) | (x << (32 - i))) ^ ((x >>> j) | (x << (32 - j))) ^ k;
@@ -92,10 +91,8 @@ function galgenEngine() {
         next = 0;
       }
       let y = state[next++];
-      y ^= y >>> 11;
-      y ^= (y << 7) & 0x9d2c5680;
-      y ^= (y << 15) & 0xefc60000;
-      y ^= y >>> 18;
+      y ^= y >>> 11, y ^= (y << 7) & 0x9d2c5680;
+      y ^= (y << 15) & 0xefc60000, y ^= y >>> 18;
       return (y & 0xffffff) / 2 ** 24;
     }
     const z = Float32Array.from({ length: count }, uniform);
@@ -125,29 +122,34 @@ function galgenEngine() {
     const s = n + 2, plane = s * s, P = new Float32Array(n * n), Q = new Float32Array(n * n);
     for (let o = 0; o < cout; o += 2) {
       const last = Math.min(o + 1, cout - 1);
-      P.fill(0);
-      Q.fill(0);
+      P.fill(0), Q.fill(0);
       for (let i = 0; i < cin; i++) {
         const k = 9 * (o * cin + i), l = 9 * (last * cin + i);
         const p0 = w[k], p1 = w[k + 1], p2 = w[k + 2], p3 = w[k + 3], p4 = w[k + 4], p5 = w[k + 5];
         const p6 = w[k + 6], p7 = w[k + 7], p8 = w[k + 8], q0 = w[l], q1 = w[l + 1], q2 = w[l + 2];
         const q3 = w[l + 3], q4 = w[l + 4], q5 = w[l + 5], q6 = w[l + 6], q7 = w[l + 7], q8 = w[l + 8];
         for (let row = 0; row < n; row++) {
-          let a = i * plane + row * s, b = a + s, c = b + s;
-          let a0 = x[a], a1 = x[a + 1], b0 = x[b], b1 = x[b + 1], c0 = x[c], c1 = x[c + 1];
-          for (let to = row * n; to < (row + 1) * n; to++, a++, b++, c++) {
-            const a2 = x[a + 2], b2 = x[b + 2], c2 = x[c + 2];
+          let at = i * plane + row * s, to = row * n;
+          let a0 = x[at], a1 = x[at + 1], b0 = x[at + s], b1 = x[at + s + 1], c0 = x[at + 2 * s];
+          let c1 = x[at + 2 * s + 1];
+          for (let end = to + n; to < end; to++, at++) {
+            const a2 = x[at + 2], b2 = x[at + s + 2], c2 = x[at + 2 * s + 2];
             P[to] += p0 * a0 + p1 * a1 + p2 * a2 + p3 * b0 + p4 * b1 + p5 * b2 + p6 * c0 + p7 * c1 + p8 * c2;
             Q[to] += q0 * a0 + q1 * a1 + q2 * a2 + q3 * b0 + q4 * b1 + q5 * b2 + q6 * c0 + q7 * c1 + q8 * c2;
             a0 = a1, a1 = a2, b0 = b1, b1 = b2, c0 = c1, c1 = c2;
           }
         }
       }
-      for (const [sums, channel] of [[P, o], [Q, last]]) {
-        for (let j = 0; j < n * n; j++) {
-          const value = gains[channel] * sums[j];
-          y[channel * plane + place(j, n)] = relu && value < 0 ? 0 : value;
-        }
+      finish(P, y, o * plane, gains[o], relu, n);
+      finish(Q, y, last * plane, gains[last], relu, n);
+    }
+  }
+
+  /** Sums (n, n), times a gain, into a channel of y. */
+  function finish(sums, y, channel, gain, relu, n) {
+    for (let row = 0, j = 0; row < n; row++) {
+      for (let at = channel + (row + 1) * (n + 2) + 1, end = at + n; at < end; at++, j++) {
+        y[at] = relu && sums[j] * gain < 0 ? 0 : sums[j] * gain;
       }
     }
   }
@@ -157,16 +159,17 @@ function galgenEngine() {
 
   /** Transposed convolution 2 x 2 of stride 2: x (cin, n, n) into cout channels of y (., 2 n, 2 n) from `first` on. */
   function enlarge(x, y, { weights: w, cin, cout }, first, n) {
-    const t = 2 * n + 2;
+    const s = n + 2, t = 2 * n + 2;
+    y.fill(0, first * t * t, (first + cout) * t * t);
     for (let o = 0; o < cout; o++) {
-      const out = (first + o) * t * t;
-      y.fill(0, out, out + t * t);
-      for (let i = 0, k = 4 * o; i < cin; i++, k += 4 * cout) {
-        for (let j = 0; j < n * n; j++) {
-          const value = x[i * (n + 2) ** 2 + place(j, n)];
-          const at = out + (2 * ((j / n) | 0) + 1) * t + 2 * (j % n) + 1;
-          y[at] += w[k] * value, y[at + 1] += w[k + 1] * value;
-          y[at + t] += w[k + 2] * value, y[at + t + 1] += w[k + 3] * value;
+      for (let i = 0; i < cin; i++) {
+        const k = 4 * (i * cout + o), w0 = w[k], w1 = w[k + 1], w2 = w[k + 2], w3 = w[k + 3];
+        for (let row = 0; row < n; row++) {
+          let from = (i * s + row + 1) * s + 1, at = ((first + o) * t + 2 * row + 1) * t + 1;
+          for (const end = from + n; from < end; from++, at += 2) {
+            const value = x[from];
+            y[at] += w0 * value, y[at + 1] += w1 * value, y[at + t] += w2 * value, y[at + t + 1] += w3 * value;
+          }
         }
       }
     }
