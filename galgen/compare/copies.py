@@ -33,7 +33,8 @@ Gaussian, by permutation; otherwise such a model *favours* its training set.
 of them do, with f_0 the mean of the null: c = (f - f_0) / (1 - f_0) is the *excess share*. Its interval is
 Wilson's of f, with as many samples as would scatter like f under permutation: few images may be nearest to
 many samples. The *smallest share* that would be seen is the least c of exact copies, of N training images at
-random, that four of five tests find at the level .01: with n samples and V the variance of the null of T,
+random, that four of five tests find at the level .01: with n samples, and V the variance of the null of T
+of those that are no copies (w at most 1/2),
 
     c n (1 - f_0) = (z_.99 + z_.8) sqrt(f_0 (1 - f_0) (c n + (c n)^2 / N) + (1 - c)^2 V).
 
@@ -220,7 +221,8 @@ def copies(
     columns = np.column_stack([np.bincount(of, weight, units) / W, np.bincount(of, minlength=units) / n])
     T, f = permuted_sums(pool.label, columns, permutations, rng, groups=pool.size).T
     chance, beside = float(pool.chance[of].mean()), pool.label - pool.chance
-    excess, smallest = _effect(f, chance, n, int(pool.label.sum()), T[1:].var() * W**2)
+    V = np.bincount(of, weight * (weight <= 0.5), units) ** 2 @ (pool.chance * (1 - pool.chance))
+    excess, smallest = _effect(f, chance, n, int(pool.label.sum()), float(V))
     _, of_drawn, weight_drawn = _weighed(_drawn(pool, min(n, DRAWS), seed), pool, flips, progress)
     e, e_drawn = weight * beside[of], weight_drawn * beside[of_drawn]
     steps = np.repeat([1 / n, -1 / len(e_drawn)], [n, len(e_drawn)])
@@ -313,7 +315,7 @@ def _effect(f: np.ndarray, f0: float, n: int, N: int, V: float) -> tuple[Estimat
         f0: Its mean under permutation.
         n: Samples.
         N: Units of training images.
-        V: Variance of the null of T.
+        V: Variance of the null of T of samples that are no copies.
     """
     free = f0 * (1 - f0)
     scatter = int(np.clip(free / max(f[1:].var(), 1e-12), 1, n))
