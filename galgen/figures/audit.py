@@ -20,12 +20,14 @@ from galgen.compare.copies import LEVEL, Copies
 from galgen.compare.uncertainty import Estimate, Outcome, p_text
 from galgen.data.similarity import FLIPS
 from galgen.figures.results import plain
-from galgen.figures.style import COLOURS, house_style, show, spaced, stamp_sheet
+from galgen.figures.style import COLOURS, gray, house_style, show, spaced, stamp_sheet
 from galgen.figures.tables import table
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, write_json
 
-Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by the name of the argument of the audit
+Sets = Mapping[
+    str, np.ndarray
+]  # (n, C, H, H), uint8 or floats with white at 1, by the name of the argument of the audit
 
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string(
     Path(__file__).with_name("audit.html.j2").read_text(encoding="utf-8")
@@ -191,8 +193,8 @@ def chances_figure(found: Audit) -> Figure:
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
-    """An image (C, H, H) in the form that a sheet takes, gray ones in three channels."""
-    return np.broadcast_to(np.moveaxis(image, 0, -1), (*image.shape[1:], 3))
+    """An image (C, H, H), uint8 or floats with white at 1, in 8 bits and three channels, as a sheet takes it."""
+    return np.broadcast_to(np.moveaxis(gray(image), 0, -1), (*image.shape[1:], 3))
 
 
 def free(out: Path) -> tuple[Path, Path]:
