@@ -193,7 +193,7 @@ def chances_figure(found: Audit) -> Figure:
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
-    """An image (C, H, H), uint8 or floats with white at 1, in 8 bits and three channels, as a sheet takes it."""
+    """An image (C, H, H), uint8 or floats with white at 1, in 8 bits and three channels."""
     return np.broadcast_to(np.moveaxis(gray(image), 0, -1), (*image.shape[1:], 3))
 
 
