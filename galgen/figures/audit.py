@@ -13,7 +13,7 @@ from IPython.display import Markdown
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from galgen import __version__
+import galgen
 from galgen.compare.audit import SIDE, Audit
 from galgen.compare.clock_size import Elapsed
 from galgen.compare.copies import LEVEL, Copies
@@ -225,7 +225,7 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
     kept = {"said": words(found), "names": {name: printable(of) for name, of in names.items()}, "made": made}
     kept |= {
         "verdict": found.verdict,
-        "version": __version__,
+        "version": galgen.__version__,
         "page": pages[0].name,
         "numbers": pages[1].name,
     }
