@@ -15,6 +15,8 @@ from test_copies import FRESH, planted, population, split
 import galgen
 from galgen.cli import main
 from galgen.data.dataset import write_dataset
+from galgen.figures.audit import pairs_figure
+from galgen.figures.style import pixels
 from galgen.runs.errors import GalgenError
 
 TRAIN, HELD_OUT = split(0, 120, 120)
@@ -213,3 +215,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(files, tmp_path, capsys, options,
     assert main(["audit", *kept, *options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("galgen: error: ") and message in error
+
+
+def test_a_sheet_shows_floats_and_bytes_on_one_scale(found):
+    sets = {"samples": SAMPLES / 255, "train": TRAIN, "held_out": HELD_OUT}
+    sheets = [pixels(pairs_figure(found, each)) for each in (sets, sets | {"samples": SAMPLES})]
+    assert np.array_equal(*sheets)

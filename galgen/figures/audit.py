@@ -13,14 +13,14 @@ from IPython.display import Markdown
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from galgen import __version__
+import galgen
 from galgen.compare.audit import SIDE, Audit
 from galgen.compare.clock_size import Elapsed
 from galgen.compare.copies import LEVEL, Copies
 from galgen.compare.similarity import FLIPS
 from galgen.compare.uncertainty import Estimate, Outcome, p_text
 from galgen.figures.results import plain
-from galgen.figures.style import COLOURS, house_style, show, stamp_sheet
+from galgen.figures.style import COLOURS, gray, house_style, show, stamp_sheet
 from galgen.figures.tables import table
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, write_json
@@ -29,7 +29,8 @@ from galgen.words import spaced
 __all__ = ["audits_table", "chances_figure", "free", "how_many", "pairs_figure", "planted_table", "words",
     "write_report"]  # fmt: skip
 
-Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by the name of the argument of the audit
+# (n, C, H, H), uint8 or floats with white at 1, by the name of the argument of the audit
+Sets = Mapping[str, np.ndarray]
 
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string(
     Path(__file__).with_name("audit.html.j2").read_text(encoding="utf-8")
@@ -195,8 +196,8 @@ def chances_figure(found: Audit) -> Figure:
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
-    """An image (C, H, H) in the form that a sheet takes, gray ones in three channels."""
-    return np.broadcast_to(np.moveaxis(image, 0, -1), (*image.shape[1:], 3))
+    """An image (C, H, H), uint8 or floats with white at 1, in 8 bits and three channels."""
+    return np.broadcast_to(np.moveaxis(gray(image), 0, -1), (*image.shape[1:], 3))
 
 
 def free(out: Path) -> tuple[Path, Path]:
@@ -227,7 +228,7 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
     kept = {"said": words(found), "names": {name: printable(of) for name, of in names.items()}, "made": made}
     kept |= {
         "verdict": found.verdict,
-        "version": __version__,
+        "version": galgen.__version__,
         "page": pages[0].name,
         "numbers": pages[1].name,
     }
