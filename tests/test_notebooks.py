@@ -1,3 +1,4 @@
+import base64
 import os
 import re
 import subprocess
@@ -38,6 +39,11 @@ def models(store):
     return store
 
 
+def text_of(content):
+    """As a kernel sends it: bytes as base64."""
+    return base64.b64encode(content).decode() if isinstance(content, bytes) else content
+
+
 def executed(path, **parameters):
     """A chapter with its outputs, run in this process: a kernel for each would import torch for each."""
     InteractiveShell.clear_instance()
@@ -52,7 +58,9 @@ def executed(path, **parameters):
         if "parameters" in cell.metadata.get("tags", []):
             given = [f"{name} = {value!r}" for name, value in parameters.items()]
             shell.run_cell("\n".join(given)).raise_error()
-        cell.outputs = [new_output("display_data", o["data"], metadata=o["metadata"] or {}) for o in said]
+        for output in said:
+            data = {kind: text_of(content) for kind, content in output["data"].items()}
+            cell.outputs.append(new_output("display_data", data, metadata=output["metadata"] or {}))
         said.clear()
     return notebook
 
