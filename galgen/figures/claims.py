@@ -132,7 +132,7 @@ def answer(found: Rulings, sentence: str = "") -> Markdown:
     The sentence is by default that of the first ruling.
     """
     (claim, label), first = next(iter(found.items()))
-    said = sentence or f"“{claim.text}” is, for {label}, **{first.verdict}**: {first.reason}."
+    said = sentence or f"“{claim.text}” is, for {label}, **{first.verdict}** ({first.reason})."
     rows = [[c.text, name, f"**{r.verdict}**", r.numbers] for (c, name), r in list(found.items())[:3]]
     glue(
         "answer", table(["claim of the paper", "family", "here", "numbers"], rows, before=said), display=False
