@@ -49,7 +49,7 @@ def main() -> None:
     """Simulate, train, draw, compare, and paint."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--N", type=int, default=1000, help="training images of each model")
-    parser.add_argument("--shown", type=int, default=24_000, help="images shown to each")
+    parser.add_argument("--shown", type=int, default=16_000, help="images shown to each")
     parser.add_argument("--samples", type=int, default=64, help="latents")
     parser.add_argument("--out", default="two_models.png", help="the picture")
     given = parser.parse_args()
