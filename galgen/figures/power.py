@@ -82,9 +82,10 @@ def effects_table(run: Mapping) -> Markdown:
 
 
 def left_out(run: Mapping) -> str:
-    """What PQMass at the largest size, and "too close", which the scoreboard does not ask, find of faults."""
+    """What PQMass at the largest size, and "too close" at 20 and 50 % of copies, find; no board asks them."""
     level = max(r["level"] for r in records(run, question="PQMass"))
-    asked = [*records(run, question="PQMass", level=level), *records(run, question="too close")]
+    close = [r for r in records(run, question="too close") if r["level"] in (0.2, 0.5)]
+    asked = [*records(run, question="PQMass", level=level), *close]
     told = []
     for r in (r for r in asked if r["alternative"] in _FAULTS):
         at = f" at N = {spaced(r['N'])}" if r["N"] else ""
