@@ -87,7 +87,7 @@ def main() -> None:
         right.plot(np.median(values), y, "ko")
     right.set_yticks(range(4), list(found))
     right.invert_yaxis()
-    right.set(xlabel="anomaly cosine: median, and 95 % of the latents", title=f"simulated, N = {given.N}")
+    right.set(xlabel="anomaly cosine (bar: 95 %)", title=f"simulated, N = {given.N}")
     figure.savefig(given.out, dpi=110)
 
 
