@@ -94,16 +94,19 @@ def test_copies_are_found_and_their_share_is_measured(share):
     assert found.nearest[0].weight > 0.99 and found.nearest[0].of == "train"
 
 
-def test_the_smallest_share_is_found_in_four_of_five_tests():
+def test_the_smallest_share_is_found_in_four_of_five_tests_or_more_and_half_of_it_is_not():
     train, held_out = split(2, 150, 150)
     least = copies(FRESH[:200], train, held_out, permutations=999).smallest
     assert 0.02 < least < 0.2
-    found = [
-        copies(planted(part, least, seed), part, other, permutations=199, seed=seed).outcome
-        for seed in range(40)
-        for part, other in [split(100 + seed, 150, 150)]
-    ]
-    assert 24 <= sum(each is not None and each.p <= 0.01 for each in found) <= 38
+
+    def found(share):
+        parts = ((seed, *split(100 + seed, 150, 150)) for seed in range(40))
+        tests = (
+            copies(planted(A, share, k), A, other, permutations=199, seed=k).outcome for k, A, other in parts
+        )
+        return sum(each is not None and each.p <= 0.01 for each in tests)
+
+    assert found(least / 2) <= 30 and found(least) >= 28
 
 
 def test_held_out_images_in_the_place_of_samples_are_no_copies_and_exchanged_sets_are_named():

@@ -135,6 +135,6 @@ def test_findings_ask_each_family_what_it_can_be_asked(smoke):
     blind, gan = Findings(smoke["diffusion"]), Findings(smoke["gan"])
     assert blind.models == {12: 2} and len(blind.pairs[12]) == 1
     gained = blind.gained(12)
-    assert set(gained) == {"diffusion-N12-A0-0", "diffusion-N12-B1-1"}
+    assert set(gained) == {"A0", "B1"}
     assert set(gan.courses) == {12} and gan.courses[12].losses.keys() == judges.along(smoke["gan"], 12).keys()
     assert blind.time.predicted == {} and blind.time.confounded

@@ -74,7 +74,7 @@ def test_held_out_images_come_back_from_their_latents(explorer):
 
 def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp_path):
     explorer = Explorer(Parameters(profile="smoke", N=[6, 12]), Store(tmp_path))
-    options = f"--profile smoke --data simulated --seed 0 --precision auto --N 6 12 --store {tmp_path}"
+    options = f"--profile smoke --data=simulated --seed 0 --precision auto --N 6 12 --store {tmp_path}"
     wanted = [f".venv/bin/galgen train diffusion-N6-{model} {options}" for model in ("A0-0", "B1-1")]
     with pytest.raises(Missing) as caught:
         explorer.pair("diffusion", 6)

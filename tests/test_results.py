@@ -52,7 +52,12 @@ def test_a_folder_of_results_is_loaded_by_name_and_another_file_refused(tmp_path
 
 def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_path):
     assert results.measured("power", tmp_path) == {}
-    part = {"date": "2026-11-26", "commit": "0123456789ab", "records": [{"question": "a", "N": 1}]}
+    part = {
+        "date": "2026-11-26",
+        "commit": "0123456789ab",
+        "machine": "Linux x86_64, 2 cores, AVX2",
+        "records": [{"question": "a", "N": 1}],
+    }
     other = part | {
         "commit": "c0ffee000000",
         "records": [{"question": "b", "N": 1}, {"question": "b", "N": 2}],
@@ -62,6 +67,8 @@ def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_
     found = results.measured("power", tmp_path)
     assert list(found) == ["simulated", "real"]
     said = results.made(found)
-    assert "profile laptop, 2026-11-26, commit 01234567, 2026-11-26, commit c0ffee00; real" in said
+    assert (
+        "profile laptop, 2026-11-26, commit 01234567, AVX2, 2026-11-26, commit c0ffee00, AVX2; real" in said
+    )
     assert "01234567" not in results.made({"simulated": found["simulated"]}, "b")
     assert results.select(other["records"], question="b", N=2) == [{"question": "b", "N": 2}]

@@ -75,7 +75,7 @@ def import_images(
     images, rows, refused = [], [], []
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
-        if len(source.names) > wanted.most:
+        if wanted.most and len(source.names) > wanted.most:
             raise GalgenError(
                 f"{path}: {len(source.names)} images, more than {wanted.most}; take a part of them"
             )
@@ -120,7 +120,8 @@ def import_images(
         stamps, dropped["near-duplicate"] = np.delete(stamps, later, axis=0), len(later)
         catalogue.remove_rows(later)
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
-    parameters = {"path": path.name, "key": key, **wanted.model_dump(mode="json"), "surveys": surveys}
+    done = wanted.model_dump(mode="json", include=set(Recipe.model_fields))
+    parameters = {"path": path.name, "key": key, **done, "surveys": surveys}
     return Imported(stamps, catalogue, refused, parameters, dropped)
 
 

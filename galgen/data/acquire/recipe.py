@@ -4,7 +4,6 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from galgen.data.acquire.readers import MAX_OBJECTS
 from galgen.data.manifest import Bands
 from galgen.runs.errors import Closed
 
@@ -43,8 +42,8 @@ class Wanted(Recipe):
 
     Attributes:
         colour: Keep the three channels of display images; of gray ones they are alike.
-        most: Of more objects none is read.
+        most: Of more objects none is read; None is the limit of the readers.
     """
 
     colour: bool = False
-    most: PositiveInt = MAX_OBJECTS
+    most: PositiveInt | None = None
