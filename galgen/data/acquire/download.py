@@ -64,6 +64,7 @@ class Downloader:
 
     def __init__(self, network: Network, connections: int):
         self._network, self._lock, self._next = network, threading.Lock(), time.monotonic()
+        self._closed = False
         wait, quiet = self._wait_for_turn, self._keep_quiet
 
         class Polite(urllib3.Retry):
@@ -126,6 +127,10 @@ class Downloader:
                 raise Unreachable(f"slower than {self._network.deadline:g} s")
         return bytes(body)
 
+    def close(self) -> None:
+        """Send no more requests, also from threads that wait to repeat one."""
+        self._closed = True
+
     def _keep_quiet(self, seconds: float) -> None:
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
@@ -134,6 +139,8 @@ class Downloader:
         """Until this thread may send a request; looked at again after each nap, as a quiet may have begun."""
         delay = 1.0
         while delay > 0:
+            if self._closed:
+                raise Unreachable("given up")
             with self._lock:
                 delay = self._next - time.monotonic()
                 if delay <= 0:

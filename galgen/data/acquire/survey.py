@@ -204,6 +204,7 @@ def fetch(
             with tqdm(total=len(positions), initial=done, unit="object", disable=not progress) as bar:
                 _record(outcomes, failed, bar, give_up_after)
         finally:
+            downloader.close()
             pool.terminate()  # what is under way may still arrive, and is then found by its name
             report = _report(directory, positions, failed)
     return report
