@@ -58,7 +58,8 @@ def _memory(found: Audit) -> str:
     }.get(found.verdict, "")
     seen = "not even samples that are all copies would be found"
     if memory.smallest:
-        seen = f"copies are found in four of five such tests if they are {memory.smallest:.1%} of the samples"
+        seen = "copies are found in four of five such tests or more if they are "
+        seen += f"{memory.smallest:.1%} of the samples"
     if max(train, held_out) > 10 * min(train, held_out):
         seen += f". Fewer cannot be seen with {spaced(train)} training and {spaced(held_out)} held-out "
         seen += f"images, where {memory.chance:.1%} of the samples are nearest to a training image by "
