@@ -171,6 +171,8 @@ class Run:
                 recipe["code"] = code_version(*recipe["code"])
                 chapters = [name for name, named in reads.items() if training.family in named]
                 found[record["name"]] = record | {"chapters": chapters, "recipe": digest(recipe)}
+        # first what is read first: the clock, of which the central chapter is made, before flows and GANs
+        found = dict(sorted(found.items(), key=lambda item: item[1]["chapters"]))
         write_json(kept, {"of": of, "plan": list(found.values())})
         return found
 
