@@ -59,10 +59,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.data.unit import unit
 from galgen.models.sampling import noise, seeded
 
-__all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian", "weighted_draws"]
+__all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian"]
 
 
 @dataclass(frozen=True)
@@ -166,34 +165,6 @@ def shrunk_gaussian(images: np.ndarray, others: Gaussian) -> Gaussian:
     covariance += weight * (1 - weight) * torch.outer(apart, apart)
     variances, vectors = torch.linalg.eigh(covariance)
     return _gaussian(torch.lerp(own.mean, others.mean, weight), variances, vectors.T)
-
-
-def weighted_draws(
-    images: np.ndarray, weights: np.ndarray, count: int, *, seed: int = 0, chunk: int = 2048
-) -> Tensor:
-    """Draws of the Gaussian with the mean m and the covariance of weighted images, without its covariance.
-
-    Each is m + sum_i sqrt(w_i) z_i (x_i - m) with z_i of unit variance: two matrix products, where d numbers
-    an image would take d^3 steps. With the weights (1 - w) / N + w / M of N images among M, and w / M of the
-    others, it is the shrunk Gaussian of those N.
-
-    Args:
-        images: uint8 (M, C, H, W).
-        weights: Of each, adding up to one, (M,).
-        count: How many.
-        seed: Random seed.
-        chunk: Images at a time.
-
-    Returns:
-        The draws, (count, C, H, W), not clipped.
-    """
-    rng, d = np.random.default_rng(seed), int(np.prod(images.shape[1:]))
-    mean, drawn, total = torch.zeros(d), torch.zeros(count, d), torch.zeros(count, 1)
-    for part in (slice(i, i + chunk) for i in range(0, len(images), chunk)):
-        w, pixels = torch.from_numpy(weights[part]).float(), unit(images[part]).flatten(1)
-        z = torch.from_numpy(rng.standard_normal((count, len(w)), np.float32)) * w.sqrt()
-        mean, drawn, total = mean + w @ pixels, drawn + z @ pixels, total + z.sum(1, keepdim=True)
-    return (mean + drawn - total * mean).reshape(count, *images.shape[1:])
 
 
 def _gaussian(mean: Tensor, variances: Tensor, components: Tensor) -> Gaussian:
