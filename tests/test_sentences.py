@@ -59,11 +59,6 @@ def test_two_sets_of_samples_are_compared_at_each_side_by_their_intervals():
     assert "nearer" in sentences.against(judged(0.8, 0.6), judged(0.99, 0.6))
 
 
-def test_a_family_is_judged_by_all_tests_of_both_models():
-    told, passes = judged(0.99, 0.5), judged(0.51, 0.5, (0.5, 0.5))
-    assert "A by none; B by the classifier" in sentences.family([passes, told])
-
-
 # Readings
 
 

@@ -76,10 +76,9 @@ def test_models_may_agree_in_a_direction_that_is_none_of_the_galaxies():
     assert found.gaussian[19].value > found.galaxies[0][19].value
     best = ways.ceiling.__wrapped__(made)
     assert best[2].low > found.galaxies[0][2].high
-    assert chapter_14.certified({"blind": {N: found}}, best).startswith("Agreement does not certify")
-    real = dict.fromkeys("AB", torch.from_numpy(GALAXIES[150:200]).float() / 255)
-    known = ways.directions_test.__wrapped__(experiment(None, None, real), N)
-    assert chapter_14.certified({"x": {N: known}}, best).startswith("Here agreement comes with")
+    said = chapter_14.certified({"blind": {N: found}}, best)
+    overlap = [found.galaxies[0][2].value, found.gaussian[2].value, best[2].value]
+    assert all(f"{value:.2f}" in said for value in overlap)
 
 
 def test_a_twin_finds_the_latents_and_a_stranger_does_not():
@@ -90,4 +89,4 @@ def test_a_twin_finds_the_latents_and_a_stranger_does_not():
     stranger = found["other galaxies"]["components 21-64"]
     assert stranger.apart.low > stranger.null[1]
     assert stranger.test.correlation.value < found["B"]["components 21-64"].test.correlation.value
-    assert len(chapter_14.inverted_figure({N: found}).axes[0].lines) and chapter_14.found_again({N: found})
+    assert len(chapter_14.inverted_figure({N: found}).axes[0].lines)

@@ -33,7 +33,6 @@ References:
     Part 2, https://doi.org/10.1002/sim.2324 (the interval of an AUC).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +41,10 @@ from scipy import optimize, spatial, stats
 from torch import Tensor
 from torch.nn import functional as F
 
-from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
+from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
-__all__ = ["C2ST", "auc", "c2st", "features", "features_by_parts", "power_curve"]
+__all__ = ["C2ST", "auc", "c2st", "features", "features_by_parts"]
 
 MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
 _FOLDS = 5  # parts of the cross-validation
@@ -166,33 +165,6 @@ def c2st(
     ranks = (stats.rankdata(score, axis=1) * (labels > 0)).sum(1)
     area = (ranks - len(y) * (len(y) + 1) / 2) / (len(x) * len(y))
     return C2ST(auc(score[0, : len(x)], score[0, len(x) :]), permutation_test(area))
-
-
-def power_curve(
-    x: np.ndarray, y: np.ndarray, sizes: Sequence[int], *, repeats: int = 20, permutations: int = 200
-) -> list[Estimate]:
-    """How often `c2st` has p < 0.05 for x and y, an alternative made on purpose, over the number of images.
-
-    Args:
-        x: Features of many real images, (n, p).
-        y: Features of the alternative, (m, p): other images blurred, with noise, or partly replaced.
-        sizes: Images of each set in a test, at most n and m.
-        repeats: Tests at each size, each of images drawn anew without replacement.
-        permutations: Of each test.
-
-    Returns:
-        For each size the share of the tests that reject, with Wilson's interval.
-    """
-    rejected = []
-    for n in sizes:
-        p = []
-        for turn in range(repeats):
-            rng = np.random.default_rng([0, n, turn])
-            rows = [rng.choice(len(part), n, replace=False) for part in (x, y)]
-            seed_of_test = int(rng.integers(2**32))
-            p.append(c2st(x[rows[0]], y[rows[1]], permutations=permutations, seed=seed_of_test).p)
-        rejected.append(share(np.array(p) < 0.05))
-    return rejected
 
 
 def _predictor(x: np.ndarray, fold: np.ndarray) -> np.ndarray:

@@ -18,8 +18,7 @@ from galgen.figures.tables import table
 from galgen.models.glow import Glow
 from galgen.words import spaced
 
-__all__ = ["distance_figure", "distance_table", "inversion_figure", "latents_figure", "untrained_table",
-    "walks"]  # fmt: skip
+__all__ = ["distance_figure", "distance_table", "inversion_figure", "untrained_table", "walks"]
 
 Tests = Mapping[int, Sequence[Sequence[LevelTest]]]
 
@@ -154,21 +153,3 @@ def walks(flow: Glow, ends: Tensor, steps: int = 9) -> np.ndarray:
     ways = [[*kept[:k], carried[k], *kept[k + 1 :]] for k in range(len(z))] + [carried]
     first, last = (image.expand(steps, *image.shape) for image in flow.image(ends)[:, 0])
     return np.array([torch.cat([first, flow.image(flow.decode(way))[:, 0], last], 2).numpy() for way in ways])
-
-
-def latents_figure(inversion: Inversion, i: int) -> Figure:
-    """Galaxy i of A, and level by level its latents z, z'_A and z'_B: four channels, -3 black to 3 white."""
-    levels = len(inversion.z)
-    figure, axes = plt.subplots(3, levels + 1, figsize=(7.4, 3.4), width_ratios=[1, *[2] * levels])
-    found = {"$z$": inversion.z, "$z'_A$": inversion.z_a, "$z'_B$": inversion.z_b}
-    for row, (name, latents) in zip(axes, found.items(), strict=True):
-        for axis, channels in zip(row[1:], (level[i, :4] for level in latents), strict=True):
-            axis.imshow(np.hstack(channels), vmin=-3, vmax=3)
-        row[0].text(1.0, 0.5, name, transform=row[0].transAxes, va="center", ha="right")
-    for level, axis in enumerate(axes[0, 1:]):
-        axis.set_title(f"level {level}")
-    inset = figure.add_axes((0.005, 0.3, 0.1, 0.4))  # beside the label of its row
-    inset.imshow(inversion.x[i].mean(0) + 0.5, vmin=0, vmax=1)
-    for axis in figure.axes:
-        axis.set_axis_off()
-    return figure

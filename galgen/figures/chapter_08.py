@@ -1,25 +1,21 @@
-"""Chapter 08: morphology in cells of tables, over N, and on a walk through the plane of Gini and M20."""
+"""Chapter 08: morphology in cells of tables, and over N."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
-from astropy.table import Table
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from galgen.compare.agreement import Shared
-from galgen.compare.distances import Distances, with_spread
+from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.figures.morphology import LABELS, RANGES, outside
-from galgen.figures.slider import slider_figure
-from galgen.figures.style import COLOURS, MODELS, Shown, pixels
+from galgen.figures.morphology import LABELS
+from galgen.figures.style import COLOURS, MODELS
 from galgen.words import spaced
 
-__all__ = ["beyond_axes", "correlation_cells", "distance_cells", "first_reasons", "plane_walk",
-    "plot_correlations", "plot_energy", "size_panels"]  # fmt: skip
+__all__ = ["correlation_cells", "distance_cells", "first_reasons", "plot_correlations", "plot_energy",
+    "size_panels"]  # fmt: skip
 
 
 def first_reasons(said: Mapping[str, int]) -> str:
@@ -53,18 +49,6 @@ def _beside(value: float, null: float, extreme: bool, form: str = ".3f") -> str:
     """A value, bold if it is extreme, and in brackets what its null stays below."""
     text = f"**{value:{form}}**" if extreme else f"{value:{form}}"
     return f"{text} ({null:{form.strip('+')}})"
-
-
-def beyond_axes(sets: Mapping[str, Table]) -> str:
-    """How much of each set (valid rows by name) lies beyond the axes of the paper's corner plots."""
-    texts = []
-    for name, rows in sets.items():
-        found = [f"{100 * share:.0f} % in {LABELS[k]}" for k, share in outside(rows).items() if share > 0.005]
-        if len(rows):
-            texts.append(f"of the {name} {', '.join(found) or 'hardly any'}")
-        else:
-            texts.append(f"of the {name} none is valid")
-    return f"Beyond the axes lie: {'; '.join(texts)}."
 
 
 def size_panels(sizes: Mapping[str, Sequence[int]], *, right: float = 2) -> tuple[Figure, list[Axes]]:
@@ -130,65 +114,3 @@ def plot_correlations(
     axis.axhspan(-null, null, color=COLOURS["null"], alpha=0.2, lw=0)
     axis.axhline(0, color="black", lw=0.6)
     axis.set_ylim(-1.05, 1.05)
-
-
-def plane_walk(reference: Table, pools: Mapping[str, tuple[Table, np.ndarray]]) -> Shown | None:
-    """A walk through the plane of Gini and M20, in equal steps of rank in Gini.
-
-    Args:
-        reference: Valid rows of galaxies; their robust spread is the unit of a distance.
-        pools: By name, valid rows and their images (n, 1, H, W): the six nearest of each are shown.
-
-    Returns:
-        The figure, or None if there are too few galaxies or they have no spread.
-    """
-    plane = ("gini", "m20")
-    if len(reference) < 5 or with_spread(reference, plane) != list(plane):
-        return None
-    spread = [stats.median_abs_deviation(reference[k], scale="normal") for k in plane]
-    pools = {name: pool for name, pool in pools.items() if len(pool[0])}
-    order = np.argsort(reference["gini"])
-    places = [
-        tuple(float(np.median(reference[k][rows])) for k in plane)
-        for rows in np.array_split(order, min(15, len(order)))
-    ]
-    frames, captions = [], []
-    for place in places:
-        far, nearest = {}, {}
-        for name, (rows, images) in pools.items():
-            distance = np.hypot(
-                *((rows[k] - x) / unit for k, x, unit in zip(plane, place, spread, strict=True))
-            )
-            closest = np.argsort(distance)[:6]
-            far[name], nearest[name] = np.median(distance[closest]), images[closest, 0]
-        frames.append(_plane_frame(reference, place, nearest))
-        captions.append(
-            f"Gini {place[0]:.2f}, M20 {place[1]:.2f}. Median distance of the six: "
-            + ", ".join(f"{name} {value:.1f}" for name, value in far.items())
-        )
-    return slider_figure(
-        np.array(frames),
-        sliders={"Gini": [f"{x:.2f}" for x, _ in places]},
-        captions=captions,
-        title="A walk through the plane of Gini and M20",
-        alt="Left the plane of Gini and M20, the place marked; right the galaxies and samples nearest to it.",
-        start=(len(places) // 2,),
-        width=720,
-    )
-
-
-def _plane_frame(
-    reference: Table, place: tuple[float, float], nearest: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    figure = plt.figure(figsize=(7.4, 3.1))
-    grid = figure.add_gridspec(len(nearest), 2, width_ratios=[1, 1.5])
-    plane = figure.add_subplot(grid[:, 0])
-    plane.plot(reference["gini"], reference["m20"], ".", ms=2, color=COLOURS["null"])
-    plane.plot(*place, "o", ms=14, mfc="none", mec=COLOURS["validation"], mew=2)
-    plane.set(xlabel="Gini", ylabel=LABELS["m20"], xlim=RANGES["gini"], ylim=RANGES["m20"])
-    for k, (name, stamps) in enumerate(nearest.items()):
-        axis = figure.add_subplot(grid[k, 1])
-        axis.imshow(np.hstack(list(stamps)), vmin=0, vmax=1)
-        axis.set_axis_off()
-        axis.text(-0.01, 0.5, name, ha="right", va="center", fontsize=8, transform=axis.transAxes)
-    return pixels(figure, 100)

@@ -18,7 +18,7 @@ from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["along_figure", "along_sentence", "by_images", "early_table", "scale_figure", "share_sentence",
+__all__ = ["along_figure", "by_images", "early_table", "scale_figure", "share_sentence",
     "share_table", "with_scale"]  # fmt: skip
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
@@ -139,31 +139,6 @@ def along_figure(
     axis.minorticks_off()
     figure.legend(*axis.get_legend_handles_labels(), fontsize=8, loc="outside right upper")
     return figure
-
-
-def along_sentence(
-    pairs: Mapping[int, Estimate], other: Mapping[int, Estimate], early: Mapping[int, Early]
-) -> str:
-    """That early agreement is the noise passed through, and from when on the pair is above its floor.
-
-    Args:
-        pairs: Of the largest N, by images shown.
-        other: Of A and a foreign network of its age; nothing, if there is none.
-        early: Of the same N.
-    """
-    parts = [
-        f"{each.noise.value:.2f} of {each.agree.value:.2f} after {spaced(shown)}"
-        for shown, each in early.items()
-    ]
-    text = "The noise that A and B begin with makes agreement by itself, if networks pass it through: "
-    text += f"{', '.join(parts)} images shown. Where that is all of it, agreement shows nothing learnt."
-    both = [shown for shown in pairs if shown and shown in other]  # untrained, all of it is noise
-    level = [shown for shown in both if pairs[shown].low <= other[shown].high]
-    since = [shown for shown in both if shown > max(level, default=-1)]
-    if not both:
-        return text
-    when = f"for good from {spaced(since[0])} images on" if since else "at the end no longer, or never"
-    return f"{text} Above a foreign network of its age the pair is, by intervals, {when}."
 
 
 def early_table(found: Mapping[int, Early], N: int) -> Markdown:
