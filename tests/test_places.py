@@ -177,14 +177,6 @@ def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images, nets)
     assert np.allclose(lines[3].get_ydata(), lines[3].get_ydata()[0]), "a denoiser that returns one image"
 
 
-def test_the_denoising_slider_has_a_frame_and_the_mean_psnr_for_each_level(images, nets):
-    panels = [denoising.denoise_panel(nets, image, [0.1, 0.4]) for image in images[:3]]
-    found = captions(chapter_02.denoising_slider(panels, [0.1, 0.4], title="t", alt="a"))
-    noisy = np.mean([panel.noisy_psnr for panel in panels], axis=0)
-    for caption, level, value in zip(found, ("0.10", "0.40"), noisy, strict=True):
-        assert caption.startswith(f"Noise {level}") and f"N = 10: {value:.1f}, N = 4{THIN}000: " in caption
-
-
 def test_the_gain_over_the_linear_filter_is_the_median_of_the_same_images():
     linear = denoising.Denoising(np.zeros((2, 3)), np.array([[30.0, 31.0, 35.0], [20.0, 21.0, 25.0]]))
     better = denoising.Denoising(linear.noisy, np.array([[31.0, 33.0, 44.0], [17.0, 20.0, 25.0]]))

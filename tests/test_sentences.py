@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from galgen.compare.agreement import Shared
-from galgen.compare.likelihood import Divergence
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Estimate, Outcome
@@ -43,7 +42,6 @@ def test_an_estimate_takes_the_format_of_a_number():
     estimate = around(0.125, 0.25)
     assert str(estimate) == f"{estimate}" == "0.12 [-0.12, 0.38]"
     assert f"{estimate:+.3f}" == "+0.125 [-0.125, +0.375]"
-    assert str(Divergence(estimate, 3)) == "0.125 [-0.125, 0.375] (3 beyond)"
 
 
 def test_the_optimizer_is_named_with_its_rates():

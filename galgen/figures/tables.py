@@ -9,8 +9,7 @@ from torch import Tensor
 from galgen.compare.agreement import TwoModels
 from galgen.compare.scales import brightness, middle
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import p_text
-from galgen.evidence.pairs import Design
+from galgen.compare.uncertainty import Estimate, p_text
 from galgen.models.families import Training
 from galgen.runs.store import Run
 from galgen.words import spaced
@@ -149,11 +148,13 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     return table(head, rows, before=before or explained)
 
 
-def design_table(found: Design | None, otherwise: str) -> tuple[Markdown, str]:
+def design_table(
+    found: tuple[int, Mapping[tuple[str, str], Estimate]] | None, otherwise: str
+) -> tuple[Markdown, str]:
     """Initialisation or images? The 2x2 of `galgen.trainings`.
 
     Args:
-        found: The cosines of its models with model A.
+        found: Its N, and the cosines of its models with model A: `galgen.evidence.pairs.design_of`.
         otherwise: What is said where a profile trains no such models.
 
     Returns:
@@ -161,7 +162,7 @@ def design_table(found: Design | None, otherwise: str) -> tuple[Markdown, str]:
     """
     if found is None:
         return Markdown(otherwise), otherwise
-    cosines = found.cosines
+    N, cosines = found
     inits, sets = ("same", "other"), ("same", "disjoint")
     by_images = np.mean([cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits])
     by_init = np.mean([cosines["same", images].value - cosines["other", images].value for images in sets])
@@ -169,7 +170,7 @@ def design_table(found: Design | None, otherwise: str) -> tuple[Markdown, str]:
     shown = table(
         ["", "same images", "disjoint images"],
         [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
-        before=f"Median anomaly cosine with model A at N = {spaced(found.N)}:",
+        before=f"Median anomaly cosine with model A at N = {spaced(N)}:",
         after=sentence,
     )
     return shown, sentence
