@@ -2,8 +2,7 @@
 
 A classifier is trained on a part of two sets and asked about the rest. Its area under the curve (AUC, the
 chance that it puts an image of the second set above one of the first) is 1/2 where the sets are draws of one
-density, and beyond that by no more than luck, which permuted labels measure. Unlike the discriminator of a
-GAN it has no part in the training, and noise, blur and missing kinds of galaxy are all equal to it.
+density, and beyond that by no more than luck, which permuted labels measure.
 
 The classifier is kernel ridge regression on fixed features: for labels y = -1, 1 the prediction for the
 images T of a fold, fitted on all others R, is
@@ -13,8 +12,7 @@ images T of a fold, fitted on all others R, is
 with a Gaussian K as wide as the median distance, and P fixed by images and folds. So all permutations are
 refitted in one matrix product P (y_1 ... y_R): 0.2 s for 256 + 256 images and 500 permutations. Labels are
 permuted within folds, which hold their share of each set; or exchanged within pairs that share a fold, where
-A's and B's images of one seed are compared. Either way the p-value is exact: under the null
-P(p <= t) <= t.
+A's and B's images of one seed are compared. Either way the p-value is exact.
 
 Features are invariant to flips and quarter turns, which the sky does not know. At each scale of a pyramid
 (halved down to 8 pixels) the image is filtered with the products of l = (1, 2, 1)/4, d = (1, 0, -1)/2 and
@@ -24,8 +22,8 @@ the larger and the smaller value, so that elongation stays. Images are rounded t
 first, or else the rounding would be what is found.
 
 *Coarse*: a model that is not perfect at the finest scale is always distinguished from galaxies, AUC 1,
-however good the rest, and then is no better than any other. The same test of images averaged down to fewer
-pixels leaves out the scales at which noise and sharpness give all away.
+however good the rest. The same test of images averaged down to fewer pixels leaves out the scales at which
+noise and sharpness give all away.
 
 References:
     Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, https://arxiv.org/abs/1610.06545.
