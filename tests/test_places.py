@@ -19,7 +19,6 @@ from galgen.compare.biases import Biases
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.scales import Group
 from galgen.compare.similarity import KINDS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
@@ -132,19 +131,6 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     assert found == pytest.approx(moved, abs=0.06)
     head, _, same, _ = cells(shown)
     assert head == ["", "same images", "disjoint images"] and same[1].startswith("1.00")
-
-
-def test_scales_have_the_medians_of_networks_and_gaussians():
-    signs, own, others = np.array([1.0, 1.0, -1.0, 1.0]), np.array([0.1, 0.2, 0.9]), np.array([0.0, 0.1, 0.3])
-    pairs = {"A and B": own, "two Gaussians": own, "A and another": others}
-    found = {name: {Group(1, 1): signs, Group(2, 5): values} for name, values in pairs.items()}
-    shown = cells(tables.scale_table({10: found}))
-    assert shown[2] == ["10", "A and B", "0.75", "0.20"] and shown[4] == [
-        "10",
-        "A and another",
-        "0.75",
-        "0.10",
-    ]
 
 
 # Denoising and training
