@@ -88,15 +88,6 @@ def test_what_gives_samples_away_is_read_by_scale():
     assert found[0].what == "blind: AUC at 16 pixels a side" and "p 0.001" in found[0].number
 
 
-def test_where_a_denoiser_loses_most_is_found_among_the_groups():
-    linear = {"component 1": 0.9, "components 2-5": 1.0, "all": 2.0, "bias": 0.5}
-    found = readings.lost({"component 1": 0.8, "components 2-5": 1.6, "all": 2.5, "bias": 0.1}, linear)
-    assert [(r.number, r.words) for r in found] == [
-        ("+0.50", "errs more"), ("+0.60", "errs more"), ("-0.40", "errs less"), ("-0.10", "errs less"),
-    ]  # fmt: skip
-    assert "components 2-5, the most" in found[1].what and "component 1, brightness" in found[3].what
-
-
 @pytest.mark.parametrize(
     ("coarse", "best", "clear"), [(0.7, "ours", False), (0.84, "other", False), (0.95, "other", True)]
 )
