@@ -14,7 +14,7 @@ import torch
 from astropy.table import Table
 
 from galgen.compare import denoising, scales
-from galgen.compare.agreement import Shared, copy_threshold, strangers, two_models
+from galgen.compare.agreement import copy_threshold, strangers, two_models
 from galgen.compare.biases import Biases
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
 from galgen.compare.distances import Distances
@@ -319,27 +319,17 @@ def apart(value, high=0.2, **w1):
 def test_a_distance_is_bold_above_its_null_and_what_was_not_asked_is_empty():
     found = chapter_08.distance_cells(apart(0.5, gini=(0.3, 0, 0.2, 0.01), m20=(0.1, 0, 0.2, 0.5)))
     assert found == [7, "", "", "", "**0.300** (0.200)", "0.100 (0.200)", "0.500 (0.200)", "0.012"]
-    shared = {"gini": Shared(0.61, 0.25, 0.05, 40), "m20": Shared(-0.1, 0.25, 0.06, 40)}
-    assert chapter_08.correlation_cells(shared) == [40, "", "", "", "**+0.61** (0.25)", "-0.10 (0.25)"]
 
 
 def test_energies_are_drawn_where_they_are_known():
-    (left,) = chapter_08.size_panels({"one": [10, 100]})[1]
     known = {"null": apart(0.01, high=0.05), "blurred": apart(0.2), "other": None}
     models = {"A": {10: apart(0.3), 100: None}, "B": {10: None, 100: None}}
-    chapter_08.plot_energy(left, known, models, {10: apart(0.4)})
+    (left,) = chapter_08.energy_figure({"one": known}, {"one": models}, {"one": {10: apart(0.4)}}).axes
     drawn = {line.get_label(): line for line in left.lines}
     assert set(drawn) == {"null", "blurred", "model A", "copies"}
     np.testing.assert_allclose(drawn["model A"].get_xydata(), [[10, 0.3]])
     np.testing.assert_allclose(drawn["null"].get_ydata(), 0.01)
     assert left.patches[0].get_height() == 0.05
-    (right,) = chapter_08.size_panels({"one": [10, 100]}, right=3.5)[1]
-    shared = {10: {"gini": Shared(0.2, 0.3, 0.5, 9)}, 100: {"gini": Shared(0.6, 0.25, 0.01, 9)}}
-    chapter_08.plot_correlations(right, shared, {"gini": Shared(0.4, 0.2, 0.1, 9)})
-    gini, stranger = right.lines[:2]
-    np.testing.assert_allclose(gini.get_xydata(), [[10, 0.2], [100, 0.6]])
-    assert stranger.get_color() == gini.get_color() and stranger.get_ydata()[0] == 0.4
-    assert right.patches[0].get_y() == -0.3 and right.patches[0].get_height() == 0.6
 
 
 @pytest.mark.filterwarnings("error")
