@@ -12,8 +12,8 @@ All is asked of images alone: samples of a model, its training images, and other
                   the same latents               the two favour their own training images (`memorization`)
 
 p-values are given as they are and by Holm's method over all questions asked; a verdict goes by the latter.
-All images are rounded to 8 bits and averaged down to the largest power of two a side; for memory, energy
-distance, faults and two models to 32 pixels at most, and for memory, light and morphology made gray.
+All images are rounded to 8 bits and averaged down to the largest power of two a side; for all but classifier
+and morphology to 32 pixels at most, and for memory, biases and morphology made gray.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ import numpy as np
 
 from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
-from galgen.compare.biases import Biases, Photometry, biases, photometry
+from galgen.compare.biases import Biases, biases, photometry
 from galgen.compare.calibrated import calibrated
 from galgen.compare.copies import Copies, copies
 from galgen.compare.distances import with_spread
@@ -31,7 +31,7 @@ from galgen.compare.how_far import FAULTS, area, ladder
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import apart
-from galgen.compare.twosample import c2st, features_by_parts
+from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.data.dataset import Split
 from galgen.data.preprocess import resize_area, to_uint8
@@ -135,7 +135,7 @@ def audit(
     if side < full:
         notes.append(f"Images of {full} pixels a side were averaged down to {side}, a power of two.")
     if side > NEAR:
-        notes.append(f"Memory, energy distance, faults and two models were asked at {NEAR} pixels a side.")
+        notes.append(f"All but classifier and morphology was asked at {NEAR} pixels a side.")
     if max(len(sets[name]) for name in rows) > min(ASKED, 2 * FAULTY, morphology or ASKED):
         most = f"{ASKED} images of a set, {2 * FAULTY} for faults and {morphology} for morphology"
         notes.append(f"Whether they are right was asked of {most}, at most, drawn at random.")
@@ -144,7 +144,7 @@ def audit(
     answers = {"memory": memory.outcome} if memory.outcome else {}
     answers |= _right(asked, small, morphology, seed, progress)
     progress("biases, and galaxies made wrong on purpose")
-    off, faults = biases(*map(_photometry, asked), seed=seed), _faults(*small)
+    off, faults = biases(*(photometry(_gray(part)) for part in small), seed=seed), _faults(*small)
     of_pair, pair = _pair(near, flips, seed) if "other_samples" in sets else ({}, {})
     answers |= of_pair
     adjusted = holm({name: answer.p for name, answer in answers.items()})
@@ -212,7 +212,7 @@ def _right(
     answers, options = {}, {**_PERMUTATIONS, "seed": seed}
     for side in (asked[0].shape[-1] >> k for k in range(9) if asked[0].shape[-1] >> k >= 8):
         progress(f"classifier at {side} pixels")
-        drawn, known = (features_by_parts(part, side=side) for part in asked)
+        drawn, known = (_features(part, side) for part in asked)
         answers[f"classifier, {side} pixels"] = c2st(known, drawn, **options).outcome
     progress("energy distance")
     pixels = (part.reshape(len(part), -1) / 255 for part in small)
@@ -226,11 +226,9 @@ def _right(
     return answers
 
 
-def _photometry(images: np.ndarray) -> Photometry:
-    """Of many images, in parts."""
-    parts = [photometry(_gray(images[i : i + 256])) for i in range(0, len(images), 256)]
-    columns = zip(*(vars(part).values() for part in parts), strict=True)
-    return Photometry(*map(np.concatenate, columns))
+def _features(images: np.ndarray, side: int) -> np.ndarray:
+    """In parts: they take a hundred bytes a pixel."""
+    return np.concatenate([features(images[i : i + 64], side=side) for i in range(0, len(images), 64)])
 
 
 def _faults(drawn: np.ndarray, known: np.ndarray) -> dict[str, Estimate]:

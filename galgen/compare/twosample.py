@@ -42,7 +42,7 @@ from torch.nn import functional as F
 from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
-__all__ = ["C2ST", "auc", "c2st", "features", "features_by_parts"]
+__all__ = ["C2ST", "auc", "c2st", "features"]
 
 MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
 _FOLDS = 5  # parts of the cross-validation
@@ -99,13 +99,6 @@ def features(images: Tensor | np.ndarray, *, side: int | None = None) -> np.ndar
                 found += [value[:, :2], torch.maximum(one, two), torch.minimum(one, two)]
         x = F.avg_pool2d(x, 2)
     return torch.cat(found, 1).reshape(n, -1).numpy()
-
-
-def features_by_parts(images: np.ndarray, *, side: int | None = None, pixels: int = 2**21) -> np.ndarray:
-    """`features` of many or of large images, so many pixels at a time: each takes a hundred bytes."""
-    step = max(1, pixels // images[0].size)
-    parts = (images[first : first + step] for first in range(0, len(images), step))
-    return np.concatenate([features(part, side=side) for part in parts])
 
 
 def auc(low: np.ndarray, high: np.ndarray) -> Estimate:

@@ -15,7 +15,7 @@ from galgen.figures.style import COLOURS, MODELS, intervals
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["certified", "directions_figure", "directions_table", "explained_by",
+__all__ = ["certified", "directions_figure", "explained_by",
     "local_figure", "local_table"]  # fmt: skip
 
 ByDirections = Mapping[str, Mapping[int, DirectionsTest]]  # by label of the family and N
@@ -63,21 +63,6 @@ def _directions_panel(axis: Axes, test: DirectionsTest, ceiling: Curve, dimensio
     axis.plot(np.arange(len(shown)), chance, "_", color="black", label="random directions")
     axis.set_ylim(0, 1.03)
     axis.set_xticks(range(len(shown)), map(str, shown))
-
-
-def directions_table(tests: ByDirections, ceiling: Curve) -> Markdown:
-    """Agreement, and the overlaps of the first few directions, a row for each family and N."""
-    k = min(_SAID, len(ceiling))
-    rows = []
-    for label, by_N in tests.items():
-        for N, test in by_N.items():
-            pair, model, gaussian = (of[k - 1] for of in (test.pairs[0], test.galaxies[0], test.gaussian))
-            found = [curve[k - 1].value for curve in test.galaxies]
-            spread = f"{min(found):.2f} to {max(found):.2f} ({len(found)})"
-            rows.append([label, spaced(N), test.agreement[0], pair, model, spread, gaussian])
-    head = ["denoiser", "N", "agreement", "A and B", "A and galaxies", "all trainings"]
-    said = f"Overlap of the first {k} directions; of two sets of held-out galaxies {ceiling[k - 1]}:"
-    return table([*head, "its Gaussian and galaxies"], rows, before=said)
 
 
 def certified(tests: ByDirections, ceiling: Curve) -> str:
