@@ -11,7 +11,6 @@ from math import inf
 import numpy as np
 from IPython.display import Markdown
 
-from galgen.compare.agreement import Shared
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Outcome, p_text
 from galgen.figures.morphology import LABELS
@@ -181,7 +180,7 @@ def copies(found: Mapping[int, Outcome | None], model: Outcome | None) -> list[R
     ]
 
 
-def kinds(name: str, found: Mapping[str, Shared]) -> Reading:
+def kinds(name: str, found: Mapping[str, Outcome]) -> Reading:
     """In how many coefficients the images of one latent correlate, beyond shuffled latents."""
     strong = [LABELS[k] for k, s in found.items() if s.p <= ALPHA and s.value > 0]
     middle = np.median([s.value for s in found.values()] or [0])
