@@ -30,9 +30,7 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
-    told = (
-        " Where a book is older, of other claims and recipes, a difference need not be one of the galaxies: "
-    )
+    told = " Older books, of other claims and recipes, may differ in more than their galaxies: "
     return said + f"{told}{', '.join(old)}." * bool(old)
 
 
