@@ -118,7 +118,7 @@ def html(executed, tmp_path_factory):
         for model in ("A0-0", "B1-1")
     ]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
-    return book.render(ROOT / "book", build / "notebooks", build, paths, plan).parent
+    return book.render(book.Sources(ROOT / "book", build / "notebooks", build, paths, plan)).parent
 
 
 @pytest.fixture(scope="module")  # its event loop is in the way of papermill's

@@ -231,7 +231,7 @@ def test_runs_are_alike_where_all_have_a_claim_of_a_family_and_say_the_same():
     )
     assert "in 1 of the 2 places" in chapter_11.alike({"a": one, "b": other})
     assert chapter_11.alike({"a": one, "b": other, "c": [{"claim": "x", "verdict": "held"}]}).endswith(
-        "claims: c."
+        "galaxies: c."
     )
 
 

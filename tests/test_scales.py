@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 import torch
 
 from galgen.compare.agreement import agreement_test
-from galgen.compare.scales import by_scale
 from galgen.data.unit import mean_image
 
 SIDE, N = 8, 60
@@ -21,29 +19,6 @@ def galaxies(n, seed):
 
 DATA = (255 * galaxies(2000, 1).clamp(0, 1)).round().numpy().astype(np.uint8)
 MEAN = mean_image(DATA)
-
-
-def test_agreement_by_scale_sees_at_which_scale_two_models_differ():
-    a = galaxies(N, 2)
-    flat = DATA.reshape(len(DATA), -1) / 255
-    components = torch.from_numpy(np.linalg.svd(flat - flat.mean(0), full_matrices=False)[2]).float()
-    small = components[20:]
-    own = (galaxies(N, 3) - a).flatten(1) @ small.T @ small  # B has small scales of its own
-    found = by_scale(a, a + own.reshape(a.shape), DATA)
-    assert list(found) == [
-        "component 1",
-        "components 2-5",
-        "components 6-20",
-        "components 21-64",
-    ]
-    *large, fine = (np.median(cosines) for cosines in found.values())
-    assert large == pytest.approx([1, 1, 1], abs=1e-4) and abs(fine) < 0.2
-    # which the cosine of whole images hardly sees
-    assert agreement_test(a, a + own.reshape(a.shape), mean=MEAN, permutations=19).value > 0.95
-
-
-def test_with_few_images_the_groups_end_at_their_components():
-    assert list(by_scale(galaxies(4, 2), galaxies(4, 3), DATA[:4])) == ["component 1", "components 2-3"]
 
 
 def test_models_that_share_no_more_than_gaussians_do_leave_nothing_in_common():
