@@ -65,11 +65,11 @@ def bias_table(found: ModelBiases) -> Markdown:
     return table(
         ["set", *(f"{name}, %" for name in QUANTITIES.values()), *(f"as a {name}" for name in far)],
         rows,
-        before=f"Bias of the mean in per cent, with its 95 % interval over galaxies and samples; bold: it "
-        f"leaves 0 out. {found.count} images a set, {2 * found.count} galaxies; N: {sizes}.",
+        before=f"Bias of the mean in per cent, with its 95 % interval over galaxies and samples, bold where "
+        f"that leaves 0 out. {found.count} images a set, {2 * found.count} galaxies; N: {sizes}.",
         after="The last columns are the noise in grey levels of 8 bits, and the blur in pixels, that a fresh "
-        "classifier finds in galaxies as easily as it finds the model, where all images are averaged to so "
-        "many pixels a side.",
+        "classifier finds in galaxies as easily as it finds the model. All images are averaged to so many "
+        "pixels a side.",
     )
 
 
@@ -77,14 +77,12 @@ def biases_in_short(found: ModelBiases) -> str:
     """The answer in two sentences: the family that comes nearest to galaxies, and the one farthest off."""
     far = {label: found.farther(label) for label in found.models}
     if None in far.values():
-        return f"With {found.count} held-out images a set nothing can be said of how far off the models are."
+        return f"{found.count} held-out images a set are too few to say how far off the models are."
     side = SIDES[0]
     order = sorted(far, key=lambda label: far[label].far_off[side].auc.value)
     said = {label: _said_of(far[label], side) for label in order}
-    nearest = (
-        f"Of all families at their largest N, **{order[0]}** comes nearest to galaxies: {said[order[0]]}"
-    )
-    nearest += f" (to a classifier, where all are averaged to {side} pixels a side)."
+    nearest = f"To a classifier that sees {side} pixels a side, **{order[0]}** comes nearest to galaxies: "
+    nearest += f"{said[order[0]]}."
     return f"{nearest} **{order[-1]}** is farthest off: {said[order[-1]]}." if order[1:] else nearest
 
 
@@ -99,10 +97,8 @@ def told_apart(found: Portrait, N: int) -> str:
 
 def _said_of(model: Beside, side: int) -> str:
     size, ellipticity = _percent(model.biases.size), _percent(model.biases.ellipticity)
-    text = f"the half-light radius of its galaxies is off by {size} and their ellipticity by {ellipticity}, "
-    return (
-        f"{text}and as a set they are as far off as galaxies blurred by {_pixels(model.far_off[side].blur)}"
-    )
+    text = f"with the half-light radius off by {size} and the ellipticity by {ellipticity}"
+    return f"its samples are as far off as galaxies blurred by {_pixels(model.far_off[side].blur)}, {text}"
 
 
 def _percent(bias: Estimate | None) -> str:

@@ -29,7 +29,7 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
     said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
     if len(asked) < 2:
-        said = "Of the books that are kept, fewer than two were asked the claims of this one."
+        said = "Of the kept books fewer than two were asked these claims."
     return said + f" Of an older book, with other claims: {', '.join(old)}." * bool(old)
 
 

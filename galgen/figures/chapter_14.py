@@ -90,16 +90,16 @@ def certified(tests: ByDirections, ceiling: Curve) -> str:
     for label, by_N in tests.items():
         test = by_N[N := max(by_N)]
         agree, model = test.agreement[0].value, test.galaxies[0][k - 1]
-        text = f"{label} at N = {spaced(N)}, which agrees at {agree:.2f}, has {model.value:.2f} of them"
+        text = f"{model.value:.2f} ({label}, N = {spaced(N)}, agreement {agree:.2f})"
         if model.high < best.low:
             lost, own = True, test.gaussian[k - 1]
-            text += f" (its Gaussian, by the same sampler, {own.value:.2f})"
+            text += f" beside {own.value:.2f} of its Gaussian, by the same sampler"
         told.append(text)
     first = (
         "Agreement does not certify a distribution" if lost else "Here agreement comes with the directions"
     )
-    shared = f"of the first {k} directions of galaxies two sets of galaxies share {best.value:.2f}"
-    return f"{first}: {shared}, and {', '.join(told)}"
+    shared = f"two sets of galaxies share {best.value:.2f} of their first {k} directions"
+    return f"{first}: {shared}; samples and galaxies share {', '.join(told)}"
 
 
 def inverted_figure(tests: Inverted) -> Figure:
@@ -141,8 +141,8 @@ def found_again(tests: Inverted) -> str:
         off = [each.components for each in scales.values() if each.apart.low > each.null[1]]
         where = "at no scale" if not off else "at all scales" if len(off) == len(scales) else None
         where = where or f"in components {', '.join(off)}"
-        told.append(f"at N = {spaced(N)} {', '.join(ends)}, and B's density is seen not to be A's {where}")
-    return f"Over the scales, latents are found with a correlation of: {'; '.join(told)}."
+        told.append(f"at N = {spaced(N)}, {', '.join(ends)}, and B's density differs from A's {where}")
+    return f"Latents are found again, from scale to scale, with correlations of: {'; '.join(told)}."
 
 
 def local_figure(tests: ByPatches) -> Figure:
@@ -214,8 +214,8 @@ def explained_by(tests: ByPatches) -> str:
     twin = ", ".join(f"{test.twin.value:.2f}" for test in of.values())
     own = ", ".join(f"{test.own[test.best].value:.2f} ({_side(test)})" for test in of.values())
     return (
-        f"Of what second moments leave of model A, at N = {spaced(N)} and noise {levels}, model B explains "
-        f"{twin}, and the best machine of patches of A's images, with no network, {own}"
+        f"Of what A's Gaussian leaves of model A, at N = {spaced(N)} and noise {levels}, model B explains "
+        f"{twin}. The best machine of patches of A's images, with no network, explains {own}"
     )
 
 

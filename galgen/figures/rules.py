@@ -90,7 +90,7 @@ def kept(found: Findings, N: int, margin: float) -> Ruling:
     """Whether every judged model is nearer to galaxies than galaxies blurred by a pixel."""
     nearer = found.kept(N)
     numbers = f"energy distance, galaxies blurred by {margin:g} pixel less samples: {_each(nearer)}"
-    words = "nearer to galaxies than galaxies so blurred", "farther off than galaxies so blurred"
+    words = "nearer to galaxies than that blur", "farther off than that blur"
     return within(numbers, (nearer or {}).values(), 0, inf, words)
 
 
@@ -193,7 +193,7 @@ def hurried(found: Findings, *_: int) -> str:
     if not time.confounded:
         return ""
     went = f"{time.onsets:.2g} predicted onsets" if time.onsets else "no predicted onset that is known"
-    at = f"at N = {spaced(time.N)}, of {DURATION:g} that it takes"
+    at = f"at N = {spaced(time.N)}, where {DURATION:g} are needed"
     return f"with training time: {went} of memorization went by {at}"
 
 

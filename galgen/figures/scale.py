@@ -81,7 +81,7 @@ def share_table(found: Agreement) -> Markdown:
     head = ["", f"floor{kind}", f"disjoint images ({len(some.pairs)})"]
     head += [f"ceiling: the same images ({len(some.same)})", "share", "share with each kind as floor"]
     before = f"Median anomaly cosines at N = {spaced(found.N)}, {found.latents} latents; in brackets, pairs. "
-    before += "The 95 % intervals are over trainings on these images, and never cover another split:"
+    before += "The 95 % intervals are over trainings on these images:"
     return table(head, rows, before=before)
 
 
@@ -93,13 +93,12 @@ def share_sentence(found: Agreement, experiment: Experiment) -> str:
     lost = [max(1 - end, 0.0) for end in (s.share.high, s.share.low)]
     left = found.scales[ONE].share
     parts = [
-        f"{at} two models that share no image agree at {s.pair:.3f}, two of the same images at",
-        f"{s.ceiling:.3f}, and with models of {KINDS[s.kind]}, as long trained, they agree at {s.floor:.3f}.",
+        f"{at} two models that share no image agree at {s.pair:.3f}, and two of the same images at",
+        f"{s.ceiling:.3f}. With models of {KINDS[s.kind]}, trained as long, they agree at {s.floor:.3f}.",
         f"Of the way from that floor to that ceiling the pair has come {s.share}",
         f"(in what one Gaussian leaves, {left}):" if left else "in images:",
         f"that it shares no image costs {lost[0]:.0%} to {lost[1]:.0%} of it.",
         f"An untrained pair agrees at {found.untrained[IMAGES]:.2f}: a cosine alone shows nothing.",
-        "The interval covers other trainings on these images, and never another split.",
     ]
     return " ".join(parts)
 
@@ -112,7 +111,7 @@ def by_images(found: Agreement, experiment: Experiment) -> str:
     same, apart = _mean(s.ceiling, s.same), _mean(s.pair, s.pairs)
     return (
         f"All begin differently: {len(s.same)} pairs of the same images agree at {same}, {len(s.pairs)} of "
-        f"disjoint images at {apart}. The images move it by {np.mean(s.same) - np.mean(s.pairs):+.3f}."
+        f"disjoint images at {apart}. The images move agreement by {np.mean(s.same) - np.mean(s.pairs):+.3f}."
     )
 
 
@@ -155,15 +154,15 @@ def along_sentence(
         f"{each.noise.value:.2f} of {each.agree.value:.2f} after {spaced(shown)}"
         for shown, each in early.items()
     ]
-    text = "The noise that A and B begin with makes agreement by itself, if networks pass it through: "
+    text = "By itself, the noise that A and B begin with makes of their agreement "
     text += f"{', '.join(parts)} images shown. Where that is all of it, agreement shows nothing learnt."
     both = [shown for shown in pairs if shown and shown in other]  # untrained, all of it is noise
     level = [shown for shown in both if pairs[shown].low <= other[shown].high]
     since = [shown for shown in both if shown > max(level, default=-1)]
     if not both:
         return text
-    when = f"for good from {spaced(since[0])} images on" if since else "at the end no longer, or never"
-    return f"{text} Above a foreign network of its age the pair is, by intervals, {when}."
+    when = f"for good from {spaced(since[0])} images on" if since else "never, or not at the end"
+    return f"{text} By intervals, the pair agrees more than A and a foreign network of its age {when}."
 
 
 def early_table(found: Mapping[int, Early], N: int) -> Markdown:

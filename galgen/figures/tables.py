@@ -120,9 +120,9 @@ def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) ->
         ["N", "of one latent", *(f"{group} (equal signs)" if group.alone else group for group in head)],
         rows,
         before="Median cosine within groups of principal components; of one component, where a cosine is "
-        "1 or -1, the share of latents with equal signs, 0.50 if unrelated:",
-        after=f"The network of other galaxies agrees with A as well as B does, within {MARGIN} or better, "
-        f"{'; '.join(alike) or 'nowhere'}: there agreement is no evidence of having learnt these galaxies.",
+        "1 or -1, the share of latents with equal signs (0.50 if unrelated):",
+        after=f"Where the network of other galaxies agrees with A as B does, within {MARGIN} or better, "
+        f"agreement is no evidence of having learnt these galaxies: {'; '.join(alike) or 'nowhere'}.",
     )
 
 
