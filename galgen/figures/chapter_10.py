@@ -56,7 +56,7 @@ def message(
     )
     if clock:
         text += f"Of smaller networks, trained for many passes: “{clock.text}” "
-        text += f"{clock.verdict.capitalize()}, {clock.reason}. "
+        text += f"{clock.verdict.capitalize()}: {clock.reason}. "
     last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
     fine, coarse = (
         [board[q].value for board in last.values() if q in board]
@@ -70,9 +70,9 @@ def message(
     ]
     if unfit:
         text += f"No nearer to galaxies there than Gaussians of their training images: {', '.join(unfit)}. "
-        text += "Of these the book tests its tests, and not the paper. "
+        text += "These samples test our tests, not the paper. "
     (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
-    text += "**Two flows.** That their latents come together with N, as in the paper's Table 1, is "
+    text += "**Two flows.** In the paper's Table 1 the distance of their latents falls with N. That is "
     return f"{text}{ruling.verdict}: {ruling.reason}."
 
 

@@ -131,7 +131,7 @@ def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
     best = min(auc, key=lambda name: auc[name].value)
     shown = f"AUC {auc[best]}; *{ours}*, the way of this book, {auc[ours]}"
     return [
-        Reading(f"hardest to tell at {side} pixels: *{best}*", auc[ours].low - auc[best].high, APART, shown)
+        Reading(f"Hardest to tell at {side} pixels: *{best}*", auc[ours].low - auc[best].high, APART, shown)
     ]
 
 

@@ -116,12 +116,14 @@ def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
     flat = 1 / (1 + margin) < moved < 1 + margin
     if flat and all(falling[i] < FEW for i in deep):
         return Ruling(
-            HELD, numbers, f"it falls at every deeper level, and moves {moved:.2f} times at level 0"
+            HELD,
+            numbers,
+            f"it falls at every deeper level; at level 0 it is {moved:.2f} times as large at the small N",
         )
     if any(growing[i] < FEW for i in deep):
         return Ruling(NOT_HELD, numbers, "it grows at a deeper level")
     if not flat and min(falling[0], growing[0]) < FEW:
-        return Ruling(NOT_HELD, numbers, f"level 0 moves {moved:.2f} times")
+        return Ruling(NOT_HELD, numbers, f"at level 0 it is {moved:.2f} times as large at the small N")
     return Ruling(UNDERPOWERED, numbers, f"{k} pairs do not show that it falls at every deeper level")
 
 
