@@ -165,8 +165,8 @@ def explained_by(tests: ByPatches) -> str:
     twin = ", ".join(f"{test.twin.value:.2f}" for test in of.values())
     own = ", ".join(f"{test.own[test.best].value:.2f} ({_side(test)})" for test in of.values())
     return (
-        f"Of what second moments leave of model A, at N = {spaced(N)} and noise {levels}, model B explains "
-        f"{twin}, and the best machine of patches of A's images, with no network, {own}"
+        f"Of what A's Gaussian leaves of model A, at N = {spaced(N)} and noise {levels}, model B explains "
+        f"{twin}. The best machine of patches of A's images, with no network, explains {own}"
     )
 
 
