@@ -304,7 +304,7 @@ def test_what_a_key_is_made_of(experiment):
     rooms = {name.rpartition(".")[0] for name in reached_by if "." in name}
     modules = {module for module in sys.modules if module.startswith("galgen.") and module in rooms}
     assert modules <= {f"galgen.models.{n}" for n in ("unet", "diffusion", "muon", "precision")} | {
-        *("galgen.runs.stream", "galgen.runs.schedules", "galgen.settings", "galgen.config"),
+        *("galgen.runs.stream", "galgen.runs.schedules", "galgen.settings", "galgen.config")
     }
 
 

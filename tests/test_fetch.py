@@ -295,11 +295,7 @@ def kept(folder):
 def test_a_fetch_killed_again_and_again_ends_as_one_that_never_was(server, tmp_path):
     count, kills = 150, 6
     path = catalogue(tmp_path, count)
-    server.faults |= {
-        5: hostile.status(404),
-        20: hostile.body(nan),
-        41: hostile.status(410),
-    }
+    server.faults |= {5: hostile.status(404), 20: hostile.body(nan), 41: hostile.status(410)}
     assert start(server, path, tmp_path / "whole").wait(120) == 0
     server.asked.clear()
     server.served.clear()

@@ -60,10 +60,7 @@ def test_a_fixed_file_is_recognised_by_its_sha256():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (
-            {"pixelscale": 0.3},
-            r"\.pixelscale: Extra inputs",
-        ),
+        ({"pixelscale": 0.3}, r"\.pixelscale: Extra inputs"),
         ({"pixel_scale": "big"}, r"\.pixel_scale: .*number.*'big'"),
         ({"pixel_scale": -1}, r"\.pixel_scale: .*greater than 0"),
         ({"bands": "grz"}, r"\.bands"),

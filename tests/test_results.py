@@ -24,11 +24,7 @@ def test_what_a_chapter_keeps_is_collected_with_what_it_ran_with(tmp_path):
     chapters.execute(tmp_path / "source.ipynb", tmp_path / "01_a.ipynb", PARAMETERS, NOTE)
     found = results.collect([tmp_path / "01_a.ipynb"])
     assert found["kept"] == {
-        "01_a": {
-            "score": {"value": 0.333333, "none": None},
-            "rows": [[1, True], [2, False]],
-            "other": "x",
-        }
+        "01_a": {"score": {"value": 0.333333, "none": None}, "rows": [[1, True], [2, False]], "other": "x"}
     }
     own = PARAMETERS.model_dump(mode="json") | {"data": Path(PARAMETERS.data).stem}  # not where it lay
     assert found["chapters"]["01_a"]["parameters"] == own

@@ -5,14 +5,7 @@ import torch
 from scipy import stats
 
 from galgen.compare.gaussian import Gaussian
-from galgen.models.sampling import (
-    blind,
-    dpm_solver_2m,
-    ladder,
-    noise,
-    seeded,
-    stochastic_ascent,
-)
+from galgen.models.sampling import blind, dpm_solver_2m, ladder, noise, seeded, stochastic_ascent
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 

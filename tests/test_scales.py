@@ -30,12 +30,7 @@ def test_agreement_by_scale_sees_at_which_scale_two_models_differ():
     small = components[20:]
     own = (galaxies(N, 3) - a).flatten(1) @ small.T @ small  # B has small scales of its own
     found = by_scale(a, a + own.reshape(a.shape), DATA)
-    assert list(found) == [
-        "component 1",
-        "components 2-5",
-        "components 6-20",
-        "components 21-64",
-    ]
+    assert list(found) == ["component 1", "components 2-5", "components 6-20", "components 21-64"]
     *large, fine = (np.median(cosines) for cosines in found.values())
     assert large == pytest.approx([1, 1, 1], abs=1e-4) and abs(fine) < 0.2
     # which the cosine of whole images hardly sees

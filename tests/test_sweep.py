@@ -296,12 +296,7 @@ def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
     assert result.returncode == 0, result.stderr
     assert not (made / "hacked").exists()
     run = Run(Parameters(profile="smoke", data=str(made / data)), 8)
-    for name in (
-        "data.json",
-        "chapters/01_data.ipynb",
-        "trainings/diffusion-N8-A0-0.json",
-        "results.json",
-    ):
+    for name in ("data.json", "chapters/01_data.ipynb", "trainings/diffusion-N8-A0-0.json", "results.json"):
         assert f"--data={data}" in json.loads((made / run.folder / name).read_text())["given"]
 
 

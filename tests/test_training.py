@@ -115,8 +115,7 @@ def test_finished_training_is_not_repeated(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "given",
-    [{"batch_size": 2}, {"seed_noise": 9}, {"total": 240}, {"schedule": halving}, {"flips": True}],
+    "given", [{"batch_size": 2}, {"seed_noise": 9}, {"total": 240}, {"schedule": halving}, {"flips": True}]
 )
 def test_resume_with_other_settings_is_refused(tmp_path, given):
     run(tmp_path)
