@@ -2,9 +2,11 @@ import os
 
 if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):  # one of several processes: a thread each
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch as it is imported, here and in kernels
+    os.cpu_count = lambda: 1  # so that galaxies are drawn and measured here: processes of their own cost more
 
 import multiprocessing
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from myst_nb.ext.glue import GLUE_PREFIX
 from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
 from galgen.config import Parameters
-from galgen.experiment import every_family
+from galgen.experiment import Experiment, every_family
 from galgen.runs.store import Store
 from workflow.book import assemble as book
 from workflow.book import chapters
@@ -26,14 +28,16 @@ ROOT = Path(__file__).parents[1]
 def pytest_collection_modifyitems(items):
     """What asks for the browser bears its mark: `make test-browser` runs these alone.
 
-    On several cores a file stays together, but for the chapters: these take longest, and begin.
+    On several cores a file stays together, but for the chapters, and all files that need a book have one.
+    These take longest, and begin.
     """
-    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+    bound = {item.path for item in items if "executed" in item.fixturenames}
+    items.sort(key=lambda item: (item.path not in bound, item.path.stem != "test_notebooks"))
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker("browser")
         together = item.nodeid if item.path.stem == "test_notebooks" else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(together))
+        item.add_marker(pytest.mark.xdist_group("book" if item.path in bound else together))
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +54,22 @@ def store(tmp_path_factory):
     folder = (base.parent if WORKER else base) / "store"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def galaxies_of_smoke(store):
+    """The folders in that store of the galaxies of smoke, and of what foreign models see."""
+    experiment = Experiment(Parameters(profile="smoke"), Store(store))
+    sets = [experiment.dataset, *map(experiment.foreign_dataset, experiment.strangers)]
+    return [dataset.directory.parent for dataset in sets]
+
+
+@pytest.fixture
+def fresh(galaxies_of_smoke, tmp_path):
+    """A store of a test's own that holds these galaxies and nothing else."""
+    for folder in galaxies_of_smoke:
+        shutil.copytree(folder, tmp_path / "store" / "dataset" / folder.name)
+    return Store(tmp_path / "store")
 
 
 @pytest.fixture(scope="session")
