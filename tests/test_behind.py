@@ -46,7 +46,3 @@ def test_a_sheet_of_stamps_has_their_gray_levels():
     scale = plt.figure()
     scale.add_subplot().imshow(np.full((2, 2), -3.5))
     assert (kept(scale)["0 picture 0"] == -3.5).all()
-
-
-def test_a_figure_without_axes_has_no_numbers():
-    assert behind.numbers(plt.figure()) == {}

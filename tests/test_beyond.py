@@ -1,6 +1,5 @@
 """Pictures and sentences of what `make beyond` keeps, of records made by hand."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -31,12 +30,6 @@ DISTANCES = {
         record("edm, N = 10", "PQMass", 0.005, 1.0, "features"),
     ],
 }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():

@@ -55,25 +55,6 @@ def test_a_flat_galaxy_has_the_distortion_of_its_axis_ratio_at_any_angle(angle):
     assert photometry(images).ellipticity == pytest.approx((1 - q) / (1 + q), abs=0.01)
 
 
-def test_the_curve_of_growth_is_that_of_the_soft_aperture_pixel_by_pixel():
-    rng = np.random.default_rng(2)
-    image = rng.random((1, 1, 16, 16)) * galaxies(gaussian(2.0), side=16)
-    found = photometry(image)
-    light = image[0, 0] - np.median(
-        np.concatenate([image[0, 0, [0, -1]].ravel(), image[0, 0, 1:-1, [0, -1]].ravel()])
-    )
-    place = np.arange(16) - 7.5
-
-    def inside(radius, x, y):
-        r = np.hypot(place - x, (place - y)[:, None])
-        return light * np.clip(radius - r + 0.5, 0, 1)
-
-    first = inside(7, 0, 0)
-    x, y = (first.sum(0) * place).sum() / first.sum(), (first.sum(1) * place).sum() / first.sum()
-    assert found.flux[0] == pytest.approx(inside(7, x, y).sum())
-    assert inside(found.size[0], x, y).sum() == pytest.approx(found.flux[0] / 2, rel=0.01)
-
-
 def test_photometry_does_not_depend_on_sky_flips_or_the_other_images():
     images = galaxies(gaussian(2.5), x=[0.4, -1.0], y=[0.1, 0.7], q=[0.5, 0.8], angle=[0.3, 2.0])
     plain = photometry(images)

@@ -268,13 +268,6 @@ def test_slow_growth_below_the_level_and_a_jump_as_the_rate_falls_are_no_plateau
         assert readings(cells)[4, 1000].state == "undecided"
 
 
-def test_the_hour_cannot_ask_of_size_nor_can_a_width_without_a_scale():
-    unscaled = [large(4, 1000, at_100=AT_100)]
-    for cells in (hour({8: 1.0, 4: 1.0}), [], unscaled):
-        assert plateau(cells).verdict == crossing(cells).verdict == NO
-    assert "no onset at N = 100 to predict by" in plateau(unscaled).reason
-
-
 # The main models
 
 

@@ -37,7 +37,7 @@ def spread(image):
     return (along * x**2).sum() / along.sum()
 
 
-@pytest.mark.parametrize("pixels", [0.1, 0.2, 0.3, 0.4, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("pixels", [0.1, 0.3, 0.5, 2.0])
 def test_a_blur_has_the_width_that_is_asked_below_half_a_pixel_too(pixels):
     point = np.zeros((1, 1, 33, 33))
     point[..., 16, 16] = 1
@@ -47,7 +47,7 @@ def test_a_blur_has_the_width_that_is_asked_below_half_a_pixel_too(pixels):
     np.testing.assert_allclose(found, found.swapaxes(2, 3), atol=1e-15)
 
 
-@pytest.mark.parametrize("pixels", [0.1, 0.2, 0.3, 0.4, 0.5])
+@pytest.mark.parametrize("pixels", [0.1, 0.3, 0.5])
 def test_a_blur_of_a_smooth_image_is_that_of_its_fourier_transform(pixels):
     y, x = np.indices((32, 32)) - 15.5
     image = np.exp(-(x**2 + (1.5 * y) ** 2) / (2 * 3**2))

@@ -115,15 +115,3 @@ def test_a_walk_carries_one_level_over_and_keeps_the_others():
     assert np.allclose(way[1, -1], np.vstack([first[:2], last[2:]]), atol=1e-6)
     half = (first + last) / 2**0.5  # a great circle: the norm of independent normals is kept
     assert np.allclose(way[2, 2], half, atol=1e-6)
-
-
-def test_the_latents_of_a_galaxy_are_shown_level_by_level_beside_it():
-    given, i = inversion(), 7
-    axes = figures.latents_figure(given, i).axes
-    for row, level in enumerate((given.z, given.z_a, given.z_b)):
-        for k, shape in enumerate(SHAPES):
-            (image,) = axes[3 * row + 1 + k].images
-            assert np.array_equal(image.get_array(), np.hstack(level[k][i])) and image.get_clim() == (-3, 3)
-            assert image.get_array().shape == (shape[1], shape[0] * shape[2])
-    (galaxy,) = axes[-1].images
-    assert np.allclose(galaxy.get_array(), given.x[i, 0] + 0.5)

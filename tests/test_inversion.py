@@ -3,7 +3,6 @@ import functools
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs
@@ -102,15 +101,6 @@ def test_norm_spread_sees_neighbours_that_the_pooled_distance_does_not():
     assert expected > 1.6
     assert found.norm_spread.low < expected < found.norm_spread.high
     assert found.w1_b.value < 3 * found.floor
-
-
-def test_distance_equals_that_of_scipy():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((20, 3, 5)), rng.gamma(2, size=(20, 3, 5))
-    y[3] = x[3]  # ties
-    assert wasserstein(x, y).value == pytest.approx(
-        stats.wasserstein_distance(x.ravel(), y.ravel()), abs=1e-12
-    )
 
 
 def test_interval_of_the_distance_covers_at_its_rate_when_an_image_shares_a_scale():
