@@ -42,9 +42,7 @@ def test_a_changed_byte_is_found(tmp_path, noise, name):
         Dataset.open(tmp_path / "set").verify()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[1]", b'{"shape": [60', b"\xff\xfe", b'{"shape": 1, "sha256": 2}']
-)
+@pytest.mark.parametrize("content", [b"", b'{"shape": 1, "sha256": 2}'])
 def test_a_damaged_meta_json_is_an_error_that_names_it(tmp_path, noise, content):
     directory = make(tmp_path / "set", noise).directory
     (directory / "meta.json").write_bytes(content)
@@ -52,12 +50,9 @@ def test_a_damaged_meta_json_is_an_error_that_names_it(tmp_path, noise, content)
         Dataset.open(directory)
 
 
-@pytest.mark.parametrize(
-    "spoil", [lambda path: path.unlink(), lambda path: path.write_text("# %ECSV 1.0\n# x")]
-)
-def test_a_missing_or_damaged_catalogue_is_an_error_that_names_it(tmp_path, noise, spoil):
+def test_a_damaged_catalogue_is_an_error_that_names_it(tmp_path, noise):
     dataset = make(tmp_path / "set", noise)
-    spoil(tmp_path / "set" / "catalogue.ecsv")
+    (tmp_path / "set" / "catalogue.ecsv").write_text("# %ECSV 1.0\n# x")
     with pytest.raises(GalgenError, match=r"catalogue\.ecsv cannot be read .* import the data set again"):
         len(dataset.catalogue)
 
@@ -76,11 +71,6 @@ def test_a_full_disk_is_told_with_what_is_needed_and_leaves_nothing(tmp_path, no
     with pytest.raises(GalgenError, match=r"disk is full: .*set needs about 0\.0 MB, .* Make room"):
         make(tmp_path / "set", noise)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path):
-    with pytest.raises(GalgenError, match="galgen data import"):
-        Dataset.open(tmp_path)
 
 
 def test_keys_are_equal_for_flips_and_turns_alone(noise):
@@ -116,9 +106,5 @@ def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
     split(dataset, 25, 10)
     with pytest.raises(GalgenError, match=r"need 62 images.* 60 distinct .*at most 25"):
         split(dataset, 26, 10)
-    for validation in (57, 70):  # one image for each model is none for a comparison
-        needed = rf"60 distinct ones: at least {validation + 4} are needed"
-        with pytest.raises(GalgenError, match=needed):
-            split(dataset, 10, validation)
-    with pytest.raises(GalgenError, match=r"but a/b\.npz has 60 distinct ones"):
-        split(dataset, 26, 10, source="a/b.npz")
+    with pytest.raises(GalgenError, match="60 distinct ones: at least 61 are needed"):
+        split(dataset, 10, 57)  # one image for each model is none for a comparison

@@ -13,7 +13,6 @@ from galgen.data.unit import mean_image
 from galgen.experiment import Experiment
 from galgen.models import families
 from galgen.models.gan import Gan
-from galgen.runs.store import Store
 
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
 
@@ -43,7 +42,7 @@ def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
     assert torch.allclose(D.resize(torch.full((1, 1, 16, 16), 0.3)), torch.full((1, 1, 32, 32), 0.3))
 
 
-def test_a_reader_who_follows_the_page_has_a_fourth_model(tmp_path, monkeypatch):
+def test_a_reader_who_follows_the_page_has_a_fourth_model(fresh, tmp_path, monkeypatch):
     settings, model, chapter = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "vae.py").write_text(model)
     monkeypatch.syspath_prepend(tmp_path)
@@ -61,13 +60,11 @@ def test_a_reader_who_follows_the_page_has_a_fourth_model(tmp_path, monkeypatch)
     monkeypatch.setitem(config.PROFILES, "smoke", own)
     monkeypatch.setitem(families.FAMILIES, "vae", family)
     parameters = Parameters(profile="smoke", N=[8, 24])
-    experiment = Experiment(parameters, Store(tmp_path / "store"), family="vae")
+    experiment = Experiment(parameters, fresh, family="vae")
     assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A0-0", "vae-N24-B1-1"}
     scope |= {"experiment": experiment, "parameters": parameters, "two_models": two_models}
     scope["mean"] = mean_image(experiment.dataset.images)
-    lines = chapter.replace("100", "24").splitlines()[
-        1:
-    ]  # without the first, which takes the project's store
-    exec("\n".join(lines), scope)
+    _, lines = chapter.replace("100", "24").split("\n", 1)  # the first takes the project's store
+    exec(lines, scope)
     assert scope["found"].n == smoke.samples
     assert (0 <= experiment.samples(scope["a"])).all()
