@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -61,9 +62,7 @@ def test_every_line_of_the_lock_is_one_exact_version_that_the_registry_has_and_t
 def test_conda_takes_the_supported_pythons_and_all_else_from_the_lock():
     *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     python, name = map(Requirement, conda)
-    assert str(python.specifier) == str(
-        Requirement(f"python{PROJECT['project']['requires-python']}").specifier
-    )
+    assert python.specifier == SpecifierSet(PROJECT["project"]["requires-python"])
     assert all(f"{version}.0" in python.specifier for version in SUPPORTED)
     assert (name.name, pip) == ("pip", {"pip": ["-r requirements.lock", "-e ."]})
 

@@ -70,26 +70,9 @@ def test_the_position_of_every_frame_shows_that_frame():
         assert np.abs(found - stamps(6)[k]).mean() < 4, f"frame {k}"
 
 
-def test_the_first_state_stands_in_the_page_without_a_script():
-    page = two_sliders(start=(2, 1)).content["text/html"]
-    _, data = sprites(page)
-    before_script = page.split("<script>")[0]
-    assert f"background-position:{data['positions'][5]}" in before_script
-    assert '<p aria-live="polite">PSNR 5 dB</p>' in before_script
-    assert before_script.count('aria-valuetext="4"') == 1 and before_script.count('aria-valuetext="0.2"') == 1
-
-
-def test_no_text_can_break_out_of_the_page():
+def test_no_text_can_break_out_of_the_page_which_loads_nothing():
     page = two_sliders(captions=["</script><b>"] * 6, alt='"><i>', title="<u>").content["text/html"]
     assert page.count("</script>") == 1 and "<b>" not in page and "<i>" not in page and "<u>" not in page
-
-
-def test_a_slider_figure_of_25_small_galaxies_is_small_and_loads_nothing():
-    grid = np.hypot(*np.mgrid[-16:16, -16:16])
-    frames = np.stack([255 * np.exp(-grid / (1 + k / 4)) for k in range(25)]).astype(np.uint8)
-    shown = slider_figure(frames, sliders={"k": range(25)}, captions=[""] * 25, title="t", alt="a", width=320)
-    page = shown.content["text/html"]
-    assert len(page) < 60_000
     assert not re.search(r"https?://|src=|@import", page)
 
 
