@@ -15,18 +15,24 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "book" / "another_chapter.md").read_text()
 
 
-@pytest.fixture
-def chapter(tmp_path):
-    """The chapter of the page."""
-    cells = [new_code_cell(code) for code in re.findall(r"```python\n(.*?)\n```", PAGE, re.DOTALL)]
+def chapter_of_the_page(path, *code):
+    """Write the chapter that the page shows, tagged as it says, with some more code at its end."""
+    shown = re.findall(r"```python\n(.*?)\n```", PAGE, re.DOTALL)
+    cells = [new_code_cell(source, metadata={"tags": []}) for source in (*shown, *code)]
     cells[0].metadata["tags"] = ["parameters", "remove-cell"]
     (figure,) = (cell for cell in cells if cell.source.startswith("show("))
     figure.metadata.update(json.loads(re.search(r"```json\n(.*?)\n```", PAGE, re.DOTALL)[1]))
-    path = tmp_path / "12_another.ipynb"
+    for cell in cells:
+        cell.metadata["tags"] += ["remove-cell"] * ("keep(" in cell.source)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells.insert(0, new_markdown_cell("# Another chapter"))
     nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
-    return path
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    chapter_of_the_page(tmp_path / "12_another.ipynb")
+    return tmp_path / "12_another.ipynb"
 
 
 def test_the_cells_of_the_page_are_a_chapter(chapter, store, tmp_path, monkeypatch):
