@@ -385,11 +385,8 @@ def test_the_page_lists_the_runs_of_the_same_profile_and_data_with_links_beside(
     monkeypatch.chdir(tmp_path)
     data = "some/my data.npz"
     asked = Parameters(profile="smoke", data=data)
-    others = (
-        asked.model_copy(update={"profile": "laptop"}),
-        asked.model_copy(update={"data": "o/my data.npz"}),
-    )
-    runs = [Run(asked, 24), Run(asked.model_copy(update={"seed": 1}), 8, 24), *(Run(of, 10) for of in others)]
+    changes = ({"seed": 1}, {"profile": "laptop"}, {"data": "other/my data.npz"})
+    runs = [Run(asked, 24), *(Run(asked.model_copy(update=change), 8, 24) for change in changes)]
     for run in runs:
         record = pages.record(run.parameters, run.sizes, [{"seconds": 59}], STAMPS)
         write_json(run.folder / "run.json", record)
