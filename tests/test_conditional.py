@@ -62,14 +62,6 @@ def test_input_and_target_of_the_network_have_unit_variance_at_every_level():
         assert ((x - D.mean - c_skip * (y - D.mean)) / c_out).var().item() == pytest.approx(1, rel=0.02)
 
 
-def test_each_image_has_its_own_noise_level():
-    D, y, sigma = net(), torch.rand(2, 1, 8, 8), torch.tensor([0.1, 2.0])
-    together = D(y, sigma)
-    for k in range(2):
-        torch.testing.assert_close(D(y[k : k + 1], sigma[k : k + 1]), together[k : k + 1])
-    assert (D(y, sigma.flip(0)) - together).abs().max() > 1e-3
-
-
 def test_noise_levels_are_log_normal_one_in_each_stratum_and_bounded():
     sigma = learner(net()).levels(5000, torch.Generator().manual_seed(0))
     inside = (sigma > 0.005) & (sigma < 15.0)

@@ -84,13 +84,6 @@ def test_what_just_fits_may_start_and_what_does_not_is_refused_with_the_ways_out
     costs.check("store", [])
 
 
-def test_the_machine_is_asked_about_the_disk_a_store_will_lie_on(tmp_path):
-    assert costs.free_disk_mb(tmp_path / "not" / "yet") == pytest.approx(
-        costs.free_disk_mb(tmp_path), rel=0.1
-    )
-    assert 10 < costs.available_memory_mb() < 1e8
-
-
 @pytest.fixture
 def own(fresh, monkeypatch):
     """A store with the galaxies alone, which is that of the command line too."""

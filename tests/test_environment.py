@@ -67,14 +67,6 @@ def test_conda_takes_the_supported_pythons_and_all_else_from_the_lock():
     assert (name.name, pip) == ("pip", {"pip": ["-r requirements.lock", "-e ."]})
 
 
-def test_the_hooks_run_the_tools_of_the_lock():
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    assert [repo["repo"] for repo in hooks] == ["local"], "a hook from elsewhere would be downloaded"
-    tools = {hook["entry"].split()[0] for repo in hooks for hook in repo["hooks"]}
-    assert tools == {".venv/bin/ruff", ".venv/bin/nbstripout"}
-    assert all(locked(Path(tool).name, "3.11") for tool in tools)
-
-
 def test_every_record_of_the_project_says_the_same_of_it():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0" and {"message", "authors"} <= set(citation)

@@ -117,13 +117,6 @@ def test_the_board_has_the_agreement_of_the_two_models_test_and_controls_have_th
     assert {"held out", "blurred", "Gaussian", "empirical denoiser"} == set(pairs.checks(gan))
 
 
-def test_models_that_are_judged_are_a_and_b_and_a_of_a_second_pair(smoke):
-    blind = smoke["diffusion"]
-    assert [t.name for t in pairs.judged(blind, 12)] == ["diffusion-N12-A0-0", "diffusion-N12-B1-1"]
-    three = Experiment(Parameters(profile="smoke"), blind.store, family="glow")
-    assert [(t.half, t.init) for t in pairs.judged(three, 24)] == [("A", 0), ("B", 1), ("A", 2)]
-
-
 def test_fit_is_asked_of_images_that_no_claim_uses(smoke):
     blind = smoke["diffusion"]
     assert len(shapes.unused(blind)) and shapes.unused(blind) is blind.unseen  # fewer than 200 are left

@@ -107,15 +107,6 @@ def test_models_differ_in_images_initialisation_and_order_as_their_names_say(exp
     assert experiment.foreign()[0].init != a.init and experiment.foreign()[0].order != a.order
 
 
-def test_the_networks_before_a_training_are_those_it_began_with(experiment):
-    model = experiment.pair(4)[0]
-    begin, end = (experiment.networks(model, shown)["net"] for shown in (0, None))
-    first = experiment._networks(experiment._seeds(model)["init"])["net"]
-    vectors = [torch.cat([p.flatten() for p in net.parameters()]) for net in (first, begin, end)]
-    assert torch.equal(vectors[0], vectors[1]) and not torch.equal(vectors[1], vectors[2])
-    assert not begin.training
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_untrained_model_draws_without_being_trained(fresh, family):
     asked = Experiment(Parameters(profile="smoke", N=4), fresh, family=family)
@@ -137,13 +128,6 @@ def test_foreign_models_share_no_seed_with_the_pairs_and_no_images_with_each_oth
     assert all(len(each) == 4 for each in sets) and not sets[0] & sets[1]
     leaves = asked.images(models[2])
     assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images(models[0]).mean()
-
-
-def test_more_pairs_are_trained_where_they_are_asked_for():
-    asked = Experiment(Parameters(profile="smoke"))
-    asked.settings = asked.settings.model_copy(update={"more_pairs": {24: 3}})
-    assert [len(asked.pairs(N)) for N in asked.sizes] == [1, 3]
-    assert {t.init for t in asked.trainings() if t.N == 24 and not t.foreign} == set(range(6))
 
 
 def test_weights_are_kept_at_the_same_counts_whatever_N():

@@ -17,16 +17,6 @@ from galgen.models.gan import Gan
 PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
 
 
-def test_only_a_flow_draws_fewer_grey_levels_than_the_data_have():
-    smoke = config.profile("smoke")
-    assert {name: family(smoke).bits for name, family in families.FAMILIES.items()} == {
-        "diffusion": 8,
-        "conditional": 8,
-        "glow": smoke.glow.bits,
-        "gan": 8,
-    }
-
-
 def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
     gan = Gan(config.profile("smoke"))
     networks = gan.networks()

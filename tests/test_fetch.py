@@ -250,11 +250,6 @@ def test_a_bad_catalogue_is_explained_by_name(tmp_path, text, message):
         read_positions(path)
 
 
-def test_a_file_that_is_no_table_is_named(tmp_path):
-    with pytest.raises(GalgenError, match=r"catalogue\.txt"):
-        read_positions(tmp_path / "catalogue.txt")
-
-
 CHILD = """
 import sys
 from galgen.data.acquire.download import Network

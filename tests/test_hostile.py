@@ -228,16 +228,6 @@ def test_models_are_not_published_into_a_store_of_trainings(experiment, tmp_path
     assert len(list(tmp_path.glob("**/diffusion/*/record.json"))) == 2 * there
 
 
-def test_a_full_disk_is_told_of_an_export_which_leaves_nothing(experiment, tmp_path, monkeypatch):
-    def full(*given, **options):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(GalgenError, match=r"the disk is full: .*Make room"):
-        publish(experiment, experiment.pair(12)[0], tmp_path / "set")
-    assert not (tmp_path / "set").exists()
-
-
 def test_a_finished_store_is_read_and_verified_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
     def make(work):
         (work / ".tmp-killed").mkdir()

@@ -109,27 +109,6 @@ def test_half_the_light_of_a_face_on_elliptical_is_within_its_radius():
     assert 0.40 < image[inside].sum() / fluxes[i, :, 1].sum() < 0.52
 
 
-def flattening(image):
-    """Axis ratio from second moments within 8 arcsec, no noise."""
-    steps = (np.arange(len(image)) - (len(image) - 1) / 2) * PIXEL
-    x, y = np.meshgrid(steps, steps)
-    weight = image * (np.hypot(x, y) < 8)
-    moments = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=weight.ravel())
-    low, high = np.linalg.eigvalsh(moments)
-    return np.sqrt(low / high)
-
-
-def test_edge_on_discs_look_flatter_than_face_on_ones():
-    truth, _ = draw_galaxies(0, 400, seed=1, population="main", area=0.0)
-    spiral = (truth["type"] == "spiral") & (truth["half_light_radius"] > 2.5)
-    edge_on = np.flatnonzero(spiral & (truth["inclination"] > 80))[:10]
-    face_on = np.flatnonzero(spiral & (truth["inclination"] < 30))[:10]
-    edge = [flattening(alone(i, 64)[0][1]) for i in edge_on]
-    face = [flattening(alone(i, 64)[0][1]) for i in face_on]
-    assert len(edge) == len(face) == 10
-    assert max(edge) < 0.6 < min(face)
-
-
 def test_spiral_arms_leave_their_order_in_the_azimuthal_fourier_modes():
     truth, _ = draw_galaxies(0, 1500, seed=1, population="main", area=0.0)
     large = (truth["half_light_radius"] > 3.5) & (truth["inclination"] < 35)

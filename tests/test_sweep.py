@@ -72,11 +72,10 @@ def a_record(N=(8,), error="", **parameters):
     return pages.record(Parameters(profile="smoke", **parameters), N, [{"seconds": 59}], STAMPS, error)
 
 
-def a_chapter(path, name, noise=False):
-    size = (600, 900, 3)
-    pixels = np.random.default_rng(0).integers(0, 256, size, np.uint8) if noise else np.zeros(size, np.uint8)
+def a_chapter(path, name):
+    """With one figure, larger than any sheet of samples."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8)).save(buffer, "PNG")
     output = new_output("display_data", {"image/png": base64.b64encode(buffer.getvalue()).decode()})
     cell = new_code_cell("", outputs=[output], metadata={"mystnb": {"figure": {"name": name}}})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -369,16 +368,6 @@ def test_a_record_names_the_models_with_one_key_and_adds_up_the_minutes():
     other = pages.record(SMOKE, [8], [], STAMPS[:1])
     assert reordered["key"] == done["key"] != other["key"]
     assert pages.record(SMOKE, [8], [], [])["key"] == ""
-
-
-def test_the_picture_is_the_first_sheet_of_samples_and_small_whatever_it_shows(tmp_path):
-    chapters = {"1.ipynb": ("fig-loss",), "2.ipynb": ("fig-gallery", True)}
-    paths = [a_chapter(tmp_path / name, *given) for name, given in chapters.items()]
-    assert pages.thumbnail(paths[:1]) is None
-    jpeg = pages.thumbnail(paths, width=900)
-    assert 1000 < len(jpeg) < pages.THUMBNAIL_BYTES
-    width, height = Image.open(io.BytesIO(jpeg)).size
-    assert width / height == pytest.approx(1.5, rel=0.02)
 
 
 def test_the_page_lists_the_runs_of_the_same_profile_and_data_with_links_beside(tmp_path, monkeypatch):
