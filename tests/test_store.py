@@ -8,7 +8,6 @@ from safetensors import SafetensorError
 from galgen.cli import main
 from galgen.runs import store as store_module
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.files import file_sha256
 from galgen.runs.store import Store, _lock
 
 
@@ -36,20 +35,6 @@ def test_the_key_depends_on_everything_that_matters(tmp_path):
     }
     assert len(keys) == 5
     assert store.key("thing", {"a": 1, "b": 2}) == store.key("thing", {"b": 2, "a": 1})
-
-
-def test_a_failed_run_is_no_entry_and_finds_its_work_again(tmp_path):
-    store = Store(tmp_path)
-
-    def fail(work):
-        (work / "checkpoint").write_text("half")
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        store.run("thing", {}, fail)
-    assert store.find("thing", {}) is None and store.runs() == []
-    run = store.run("thing", {}, lambda work: {"found": (work / "checkpoint").read_text()})
-    assert run.summary == {"found": "half"}
 
 
 def slow(root):
@@ -153,18 +138,6 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     assert store.find("thing", {}).record == again.record
 
 
-def test_an_entry_is_checked_once_in_a_process(tmp_path, monkeypatch, anew):
-    store, hashed = Store(tmp_path), []
-    run = store.run("thing", {}, write)
-    monkeypatch.setattr(store_module, "file_sha256", lambda path: hashed.append(path) or file_sha256(path))
-    store.run("thing", {}, write)
-    assert not hashed, "what this process has made it need not check"
-    anew()
-    for _ in range(3):
-        assert store.find("thing", {}) and Store(tmp_path).run("thing", {}, write)
-    assert hashed == [run.path / "result.txt"]
-
-
 def test_verify_checks_all_entries_and_fails_if_one_was_damaged(tmp_path, capsys):
     store = Store(tmp_path)
     runs = [store.run("thing", {"a": a}, write_two) for a in range(3)]
@@ -241,4 +214,5 @@ def test_a_full_disk_is_told_and_what_was_done_is_gone_on_with(tmp_path, error):
         store.run("thing", {}, full, megabytes=lambda: 7.5)
     with pytest.raises(OSError, match="Is a directory"):  # another error is not taken for it
         store.run("thing", {}, lambda work: work.read_bytes())
+    assert store.find("thing", {}) is None and store.runs() == [], "what failed is no entry"
     assert store.run("thing", {}, lambda work: {"found": (work / "checkpoint").stat().st_size}).summary
