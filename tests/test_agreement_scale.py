@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.share import scale
 from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.evidence import scale as asked
-from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, along
+from galgen.evidence.scale import IMAGES, ONE, OWN, along
 from galgen.experiment import Experiment
-from galgen.figures import scale as figures
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
@@ -109,24 +107,3 @@ def test_the_models_of_a_smoke_run_are_asked_as_they_are_kept(trained):
     kept = experiment.train(experiment.pair(12)[0]).summary["weights"]
     assert list(found) == list(dict.fromkeys([0, *kept[:2], kept[-1]]))
     assert found[0].agree.value > 0.9 and found[0].noise.value > 0.9 and found[0].left.value > 0.9
-
-
-LABELS = ["A"] * 3 + ["B"] * 3 + ["galaxies"] * 2 + ["leaves"]
-
-
-def one(pair=0.95, labels=LABELS):
-    c = np.where(np.equal.outer(np.array(LABELS), np.array(LABELS)), 0.97, pair)
-    for kind, value in (("galaxies", 0.8), ("leaves", 0.3)):
-        which = np.array(LABELS) == kind
-        c[which], c[:, which] = value, value
-    rows = [LABELS.index(label) for label in labels]
-    scales = {view: scale(c[np.ix_(rows, rows)], labels) for view in (IMAGES, OWN, ONE)}
-    return Agreement(4000, 64, scales, dict.fromkeys(scales, 0.99))
-
-
-@pytest.mark.parametrize(("labels", "drawn"), [(LABELS, 1 + 3 + 9 + 6), (["A", "B"], 2)])
-def test_the_figure_shows_every_point_of_every_kind_of_two_models(labels, drawn):
-    figure = figures.scale_figure(one(labels=labels))
-    left = figure.axes[0]
-    assert len(figure.axes) == 3 and len(left.get_yticklabels()) == (5 if drawn > 2 else 2)
-    assert sum(len(line.get_xdata()) for line in left.lines if line.get_marker() == "o") == drawn

@@ -28,7 +28,7 @@ from galgen.evidence.pairs import design_of
 from galgen.figures import beyond, chapter_02, chapter_07, chapter_08, cosines, scoreboard, tables
 from galgen.figures import biases as bias_figures
 from galgen.figures.curves import gain_curves, smoothed
-from galgen.figures.morphology import LABELS, RANGES, corner_plot, outside
+from galgen.figures.morphology import RANGES, outside
 from galgen.models.families import Training
 from galgen.runs.store import Run
 
@@ -135,16 +135,6 @@ def nets():
     return {10: lambda y, sigma: y, 4000: lambda y, sigma: 0 * y}
 
 
-def test_the_denoising_sheet_has_a_row_for_each_model_and_the_psnr_over_each_image(images, nets):
-    panel = denoising.denoise_panel(nets, images[0], [0.1, 0.4])
-    sheet = chapter_02.denoising_sheet(panel, [0.1, 0.4])
-    found = [text.get_text() for text in sheet.axes[0].texts]
-    noisy = [f"{value:.1f}" for value in panel.noisy_psnr]
-    assert found[:6] == ["clean", f"σ=0.1: {noisy[0]}", f"σ=0.4: {noisy[1]}", "", *noisy], "nothing done"
-    assert found[6] == "" and found[7] == found[8]
-    assert found[9:] == ["noisy", "N = 10", f"N = 4{THIN}000"]
-
-
 def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images, nets):
     parts = images[SETS.A], images[SETS.validation]
     curves = {
@@ -199,6 +189,9 @@ def test_the_first_component_is_the_direction_of_largest_spread():
 # The scoreboard
 
 
+YES, NO = Outcome(0.5, 0.4, 0.6, 0.001), Outcome(0.5, 0.4, 0.6, 0.5)
+
+
 def dots(figure):
     """(x, y, whether filled) of every dot, by axis."""
     found = []
@@ -211,7 +204,7 @@ def dots(figure):
 
 
 def test_a_dot_is_filled_where_the_null_is_left_and_what_is_missing_is_not_drawn():
-    answers = [{"copies": Outcome(0.9, 0.4, 0.6, 0.001)}, {"copies": Outcome(0.5, 0.4, 0.6, 0.5)}, {}]
+    answers = [{"copies": Outcome(0.9, 0.4, 0.6, 0.001)}, {"copies": NO}, {}]
     rows, colours = ["model", "held out", "few"], {"": ["C0", "C1", "C2"]}
     asked = {"copies": "P", "shape": "E"}
     figure = scoreboard.dot_plot({"": answers}, rows, asked, colours=colours, alpha=0.01, controls=2)
@@ -220,14 +213,9 @@ def test_a_dot_is_filled_where_the_null_is_left_and_what_is_missing_is_not_drawn
     assert [label.get_text() for label in copies.get_yticklabels()] == rows
     assert len(shape.texts) == 1 and not copies.texts, "what could not be asked is said"
     assert [line.get_ydata()[0] for line in shape.get_lines()] == [0.5], "the line above the controls"
-    one = [answers[1]]
-    two = scoreboard.dot_plot(
-        {"a": one, "b": one}, ["row"], {"copies": ""}, colours={"a": ["C0"], "b": ["C1"]}, alpha=0.01
-    )
+    one, colours = [answers[1]], {"a": ["C0"], "b": ["C1"]}
+    two = scoreboard.dot_plot({"a": one, "b": one}, ["row"], {"copies": ""}, colours=colours, alpha=0.01)
     assert [y for _, y, _ in dots(two)[0]] == pytest.approx([-0.15, 0.15]), "two series stand apart"
-
-
-YES, NO = Outcome(0.5, 0.4, 0.6, 0.001), Outcome(0.5, 0.4, 0.6, 0.5)
 
 
 def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
@@ -248,9 +236,8 @@ def test_what_is_kept_of_a_board_is_the_board_again_and_answers_that_differ_are_
     assert scoreboard.from_kept(kept, "family") == one
     assert scoreboard.from_kept(kept, "control") == controls
     other = one | {("Glow", 10): {"agreement": NO}}
-    assert scoreboard.differences({"a": one, "b": other}, 0.01).startswith(
-        "Of 3 answers that both runs have, 2 "
-    )
+    said = scoreboard.differences({"a": one, "b": other}, 0.01)
+    assert said.startswith("Of 3 answers that both runs have, 2 ")
 
 
 # The discriminator's test
@@ -263,32 +250,12 @@ def drawn_test(seed, shift=0.0):
     return DiscriminatorTest(*(judge(each, each, permutations=19) for each in scores))
 
 
-def test_each_test_has_a_panel_with_its_six_distributions_and_spare_panels_are_hidden():
-    tests = {f"{k} images shown": drawn_test(k, shift=4.0 * (k == 1)) for k in range(4)}
-    axes = chapter_07.loss_panels(tests, columns=3).axes
-    assert [axis.get_visible() for axis in axes] == [True] * 4 + [False] * 2
-    assert [axis.get_title() for axis in axes[:4]] == list(tests)
-    for patch in [patch for axis in axes[:4] for patch in axis.patches]:
-        x, y = patch.get_xy().T  # a density, what lies beyond the axis included
-        assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(1)
-    assert [len(axis.patches) for axis in axes[:4]] == [6] * 4
-    losses = [curve.loss for curve in tests["1 images shown"].curves.values()]
-    assert max(map(np.max, losses)) > 6 and axes[1].get_xlim() == (0, 6)
-
-
 def test_the_history_is_that_of_the_means():
     history = {8: {100: drawn_test(0), 300: drawn_test(1, 3.0)}, 24: {100: drawn_test(2)}}
     for axis, tests in zip(chapter_07.history_figure(history).axes, history.values(), strict=True):
         for line, which in zip(axis.lines, drawn_test(0).curves, strict=False):
             assert list(line.get_xdata()) == list(tests)
             assert list(line.get_ydata()) == [test.curves[which].mean.value for test in tests.values()]
-
-
-def test_a_stage_shows_eight_samples_of_each_model_in_their_rows():
-    samples = [torch.arange(9.0).reshape(9, 1, 1, 1).expand(9, 1, 2, 2) / 20 + k / 2 for k in range(2)]
-    _, right = chapter_07.stage_figure(drawn_test(0), samples).axes
-    expected = np.array([[0, 1, 2, 3], [4, 5, 6, 7]]) / 20
-    assert np.allclose(right.images[0].get_array()[::2, ::2], np.vstack([expected, expected + 0.5]))
 
 
 # Morphology and biases
@@ -330,25 +297,6 @@ def test_energies_are_drawn_where_they_are_known():
     assert right.patches[0].get_y() == -0.3 and right.patches[0].get_height() == 0.6
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    "few", [{}, {name: [99.0] * 50 for name in RANGES}, {name: [0.3] * 50 for name in RANGES}]
-)
-def test_the_corners_have_the_papers_axes_whatever_is_drawn(few, caplog):
-    sets = {"validation": dict(rows(100)), "samples": {name: np.array(few.get(name, [])) for name in RANGES}}
-    figure = corner_plot(sets, {"validation": "k", "samples": "r"})
-    figure.canvas.draw()
-    assert not caplog.records
-    axes, ranges = np.array(figure.axes).reshape(5, 5), list(RANGES.values())
-    for (i, j), axis in np.ndenumerate(axes):
-        assert axis.get_visible() == (j <= i)
-        if j <= i:
-            assert axis.get_xlim() == pytest.approx(ranges[j])
-        if j < i:
-            assert axis.get_ylim() == pytest.approx(ranges[i])
-    assert [axis.get_xlabel() for axis in axes[-1]] == list(LABELS.values())
-
-
 def test_the_share_beyond_the_axes_is_counted_on_both_sides():
     columns = dict(rows(8)) | {"gini": np.array([0.1, 0.25, 0.5, 0.5, 0.5, 0.75, 0.8, 0.9])}
     assert outside(columns)["gini"] == 3 / 8
@@ -362,9 +310,8 @@ def biased(size, profile=(0.0, -2.0, None)):
 
 
 def record(**models):
-    galaxies = {
-        name: biased(0.1 * k) for k, name in enumerate(("as they are", "blurred a little", "blurred"))
-    }
+    known = ("as they are", "blurred a little", "blurred")
+    galaxies = {name: biased(0.1 * k) for k, name in enumerate(known)}
     return ModelBiases(50, galaxies, models, dict.fromkeys(models, 4000))
 
 

@@ -87,14 +87,6 @@ def test_sizes_too_large_for_luck_are_bold_and_the_sum_has_what_luck_gives():
     assert [limit for limit, _ in read.limits[:2]] == [low - 1, high] and read.words.startswith("more")
 
 
-def test_curves_begin_at_no_fault_and_share_a_panel_by_question():
-    figure = power.power_figure(RUN)
-    copies = figure.axes[1].lines[0]
-    np.testing.assert_allclose(copies.get_xdata(), [0, 5, 10])
-    np.testing.assert_allclose(copies.get_ydata(), [9 / 200, 0.2, 0.8])
-    np.testing.assert_allclose(figure.axes[2].lines[1].get_ydata(), [1 / 25, 2 / 25])
-
-
 def test_a_part_displaces_what_it_asks_anew_and_nothing_else():
     new = RUN | {"parts": [part("new", record("agreement", 1), fault("distribution", "blur", 0.2, 20))]}
     found = joined(RUN, new)

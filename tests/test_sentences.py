@@ -10,17 +10,16 @@ from galgen.figures import readings
 from galgen.figures.readings import Reading
 
 
-def around(value, width=0.1):
-    return Estimate(value, value - width, value + width, 64)
+def around(value):
+    return Estimate(value, value - 0.05, value + 0.05, 64)
 
 
-def judged(fine, coarse, p=(0.001, 0.5), spread=(1.0, 1.0)):
+def judged(fine, coarse):
     """A portrait with those areas under the curve at 16 and at 8 pixels."""
     tests = {
-        side: C2ST(around(auc, 0.05), Outcome(auc, 0.45, 0.55, value))
-        for side, auc, value in zip((16, 8), (fine, coarse), p, strict=True)
+        side: C2ST(around(auc), Outcome(auc, 0.45, 0.55, 0.01)) for side, auc in ((16, fine), (8, coarse))
     }
-    return Portrait(1.0, dict(zip(("component 1", "components 2-5"), spread, strict=True)), tests, None, 1.0)
+    return Portrait(1.0, {}, tests, None, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -45,29 +44,12 @@ def test_every_scale_grows_and_ends_open():
         assert limits == sorted(limits) and limits[-1] == inf and all(words for _, words in scale)
 
 
-def test_where_a_denoiser_loses_most_is_found_among_the_groups():
-    linear = {"component 1": 0.9, "components 2-5": 1.0, "all": 2.0, "bias": 0.5}
-    found = readings.lost({"component 1": 0.8, "components 2-5": 1.6, "all": 2.5, "bias": 0.1}, linear)
-    assert [(r.number, r.words) for r in found] == [
-        ("+0.50", "errs more"), ("+0.60", "errs more"), ("-0.40", "errs less"), ("-0.10", "errs less"),
-    ]  # fmt: skip
-    assert "components 2-5, the most" in found[1].what and "component 1, brightness" in found[3].what
-
-
 @pytest.mark.parametrize(
     ("coarse", "best", "clear"), [(0.7, "ours", False), (0.84, "other", False), (0.95, "other", True)]
 )
 def test_the_best_way_to_sample_is_named_and_whether_ours_is_clearly_worse(coarse, best, clear):
     (found,) = readings.ways({"ours": judged(0.9, coarse), "other": judged(0.99, 0.8)}, "ours")
     assert f"*{best}*" in found.what and found.words == f"{'a' if clear else 'no'} clear difference"
-
-
-@pytest.mark.parametrize(
-    ("ascent", "words"), [(0.91, "the flow"), (0.3, "the ascent does no"), (None, "not mea")]
-)
-def test_the_ascent_says_whether_the_range_of_noise_cuts_the_variance(ascent, words):
-    other = judged(0.9, 0.8, spread=(ascent, 1.0)) if ascent else None
-    assert readings.cut_by(judged(0.9, 0.8, spread=(0.28, 1.0)), other).words.startswith(words)
 
 
 def test_kinds_of_galaxies_are_counted_where_they_agree_beyond_shuffled_latents():
