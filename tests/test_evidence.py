@@ -47,12 +47,6 @@ def test_the_reading_before_memory_is_the_last_at_which_neither_judge_knows_its_
     assert before_memory(experiment(known), 60) == last
 
 
-def test_a_judge_of_images_it_cannot_know_has_no_memory():
-    same = experiment({"A": 0, "B": 0})
-    same.images = lambda model: np.roll(UNSEEN, 7, 0)
-    assert before_memory(same, 60) == 64
-
-
 def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():
     """One that returns its training image where it sees one, and else the noisy image."""
 

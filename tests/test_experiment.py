@@ -12,7 +12,7 @@ from galgen import settings
 from galgen.config import PROFILES, Parameters, profile
 from galgen.data.prepare import prepare
 from galgen.data.simulate.parts import parts, simulate_part
-from galgen.experiment import Experiment, every_family, training_named
+from galgen.experiment import Experiment, every_family
 from galgen.figures import style
 from galgen.models import diffusion, families, glow_learner
 from galgen.models.families import FAMILIES
@@ -56,11 +56,6 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
         assert changed <= few, "networks and optimizers are those of the profile"
 
 
-def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
-    denoiser = DiffusionSettings(batch_size=8, passes_per_image=3, images_cap=1001)
-    assert [denoiser.images_shown(n) for n in (1, 10, 100, 10_000)] == [8, 24, 296, 1000]
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("profile", ["smoke", "laptop"])  # the paper's networks take long to build
 def test_every_family_can_be_planned(profile, family, tmp_path):
@@ -77,11 +72,6 @@ def test_every_family_can_be_planned(profile, family, tmp_path):
 def test_all_families_share_one_data_set_whatever_their_sizes(fresh):
     made = every_family(Parameters(profile="smoke"), fresh).values()
     assert len({experiment.dataset.sha256 for experiment in made}) == 1
-
-
-def test_a_name_of_the_plan_finds_its_family(tmp_path):
-    found, training = training_named("glow-N8-B1-1", Parameters(profile="smoke"), Store(tmp_path))
-    assert (found.family.name, training.N, training.half, training.init) == ("glow", 8, "B", 1)
 
 
 def test_no_two_models_of_the_pairs_share_initialisation_order_or_noise(experiment):

@@ -123,13 +123,3 @@ def test_gap_covers_a_difference_of_means_at_its_rate():
         hits += found.low < 0.5 < found.high
     assert 275 <= hits <= 297
     assert found.n == 65
-
-
-def test_memory_shows_in_the_difference_of_two_models_though_one_is_better():
-    rng = np.random.default_rng(0)
-    hard = rng.normal(1.5, 0.3, (2, 500))  # train, validation
-    a = hard + rng.normal(0.1, 0.02, (2, 500)) - np.array([[0.01], [0]])
-    b = hard + rng.normal(0, 0.02, (2, 500))
-    plain, paired = gap(a[0], a[1]), gap(*(a - b))
-    assert paired.low < 0.01 < paired.high and paired.low > 0
-    assert paired.high - paired.low < 0.2 * (plain.high - plain.low)

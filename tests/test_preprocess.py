@@ -16,14 +16,6 @@ def stretched(x, Q=8.0, stretch=0.2):
     return 0.1 * np.arcsinh(Q * x / stretch) / np.arcsinh(0.1 * Q)
 
 
-def test_a_batch_gives_the_images_that_single_calls_give():
-    x = flux(n=7)
-    together = flux_to_gray(x, size=8, crop=16)
-    assert together.dtype == np.uint8 and together.shape == (7, 1, 8, 8)
-    for i in range(7):
-        assert np.array_equal(flux_to_gray(x[i : i + 1], size=8, crop=16)[0], together[i])
-
-
 def test_it_is_the_channel_mean_of_make_lupton_rgb_whatever_the_order_of_colours():
     x = flux(n=1, side=12)
     g, r, z = x[0]
@@ -54,12 +46,6 @@ def test_the_centre_pixel_stays_the_centre_pixel(side, crop):
     image[..., side // 2, side // 2] = 1
     cut = crop_centre(image, crop)
     assert cut.shape == (2, 1, crop, crop) and (cut[..., crop // 2, crop // 2] == 1).all()
-
-
-def test_area_resize_by_a_whole_factor_is_the_mean_of_blocks():
-    x = np.random.default_rng(1).random((3, 1, 12, 12))
-    assert np.allclose(resize_area(x, 4), x.reshape(3, 1, 4, 3, 4, 3).mean(axis=(3, 5)), rtol=0, atol=1e-15)
-    assert np.array_equal(resize_area(x, 12), x)
 
 
 @pytest.mark.parametrize(("side", "size"), [(53, 32), (64, 48), (57, 1), (17, 16)])
