@@ -48,7 +48,7 @@ def test_the_centre_pixel_stays_the_centre_pixel(side, crop):
     assert cut.shape == (2, 1, crop, crop) and (cut[..., crop // 2, crop // 2] == 1).all()
 
 
-@pytest.mark.parametrize(("side", "size"), [(53, 32), (64, 48), (57, 1), (17, 16)])
+@pytest.mark.parametrize(("side", "size"), [(53, 32), (64, 48), (57, 1), (64, 16)])
 def test_area_resize_keeps_the_mean_and_agrees_with_pillow(side, size):
     x = np.random.default_rng(side).random((side, side)).astype(np.float32)
     small = resize_area(x, size)
