@@ -22,7 +22,7 @@ from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
 from galgen.config import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json, write_json
+from galgen.runs.files import read_json
 from workflow.book import assemble as book
 from workflow.book import chapters
 from workflow.book import pages as written
@@ -284,13 +284,6 @@ def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
     assert f"In all {sum(each['kills'] for each in found)} kills" in written.measured(
         ROOT / "results", "kills"
     )
-
-
-def test_hours_of_a_gpu_are_counted_from_those_of_a_core(tmp_path):
-    row = {"trainings": 3, "images": 2e6, "gflop_an_image": 50.0, "exaflop": 0.1, "core_hours": 555.0}
-    write_json(tmp_path / "gpu.json", {"profile": "paper", "gpu": None, "families": {"glow": row}})
-    page = written.measured(tmp_path, "gpu")
-    assert "Not measured" in page and "| Glow | 3 | 2 | 50.0 | 0.10 | 555 | 1.4 | 0.3 |" in page
 
 
 @pytest.mark.parametrize(

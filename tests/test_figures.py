@@ -33,19 +33,6 @@ def test_every_stamp_is_on_the_sheet_in_reading_order():
     assert (sheet[2 * step + 1 :, step:] == 1).all(), "what is left of the last row is paper"
 
 
-def test_a_shown_figure_is_closed_carries_its_text_and_its_note_takes_room():
-    sizes = []
-    for note in ("", "profile smoke · simulated"):
-        figure, axes = plt.subplots(layout="constrained")
-        axes.plot([0, 1])
-        shown = figures.show(figure, alt="a line", note=note)
-        assert not plt.fignum_exists(figure.number)
-        data, metadata = shown._repr_mimebundle_()
-        assert metadata["image/png"]["alt"] == data["text/plain"] == "a line"
-        sizes.append(Image.open(io.BytesIO(data["image/png"])).size[1])
-    assert sizes[1] > sizes[0]
-
-
 def sprites(page):
     """The sheet of a slider figure, and what its script knows."""
     uri = re.search(r"data:image/webp;base64,([A-Za-z0-9+/=]+)", page).group(1)
@@ -125,12 +112,3 @@ def test_lines_points_bars_areas_and_error_bars_come_back():
     assert found["1 bars"].tolist() == [[0.75, 0, 0.5, 3], [1.75, 0, 0.5, 4]]
     assert {tuple(point) for point in np.stack([X, 1 + X], 1)} <= {tuple(p) for p in found["1 points 0"]}
     assert found["1 area 0"][:, 1].max() == 3  # of seven, the fullest bin
-
-
-def test_a_sheet_of_stamps_has_their_gray_levels():
-    images = np.random.default_rng(0).integers(0, 256, (1, 8, 8), np.uint8)
-    sheet = kept(figures.stamp_sheet(images))["0 picture 0"]
-    assert sheet.dtype == np.uint8 and (sheet[1:9, :8] == images[0]).all()
-    scale = plt.figure()
-    scale.add_subplot().imshow(np.full((2, 2), -3.5))
-    assert (kept(scale)["0 picture 0"] == -3.5).all()
