@@ -51,9 +51,8 @@ def test_models_that_draw_the_same_new_images_agree_and_do_not_copy(galaxies):
 def test_a_turned_copy_is_found_only_where_flips_count(galaxies):
     images, sets = galaxies
     a, b = (floats(images[rows[:40]]).flip(-1) for rows in (sets.A, sets.B))
-    plain, turned = (
-        two_models(a, b, images, sets, mean=mean_image(images), flips=flips) for flips in (False, True)
-    )
+    mean = mean_image(images)
+    plain, turned = (two_models(a, b, images, sets, mean=mean, flips=flips) for flips in (False, True))
     assert turned.closer.value == 1 and turned.copy.value == pytest.approx(1, abs=1e-5)
     assert plain.copy.value < 0.5
 

@@ -28,9 +28,7 @@ def made(foreign=(), pairs=3, fails=0):
 
     At 0 images shown so many of A's images are not finite.
     """
-    models = {
-        k: (Training(N, "A", 2 * k, 2 * k), Training(N, "B", 2 * k + 1, 2 * k + 1)) for k in range(pairs)
-    }
+    models = {k: tuple(Training(N, "AB"[i], 2 * k + i, 2 * k + i) for i in (0, 1)) for k in range(pairs)}
     others = [Training(N, "AB"[k], 100 + k, 100 + k, name) for k, name in enumerate(foreign)]
 
     def flow(gaussian, seeds, start):

@@ -49,9 +49,8 @@ def test_a_round_galaxy_has_its_half_light_radius_its_light_and_no_ellipticity(p
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.3])
 def test_a_flat_galaxy_has_the_distortion_of_its_axis_ratio_at_any_angle(angle):
     images = galaxies(gaussian(3.5), q=[0.4, 0.7, 1.0], angle=angle)
-    q = (3.5**2 * np.array([0.4, 0.7, 1.0]) ** 2 + 1 / 12) / (
-        3.5**2 + 1 / 12
-    )  # squared, with the pixel's width
+    # squared, with the pixel's width
+    q = (3.5**2 * np.array([0.4, 0.7, 1.0]) ** 2 + 1 / 12) / (3.5**2 + 1 / 12)
     assert photometry(images).ellipticity == pytest.approx((1 - q) / (1 + q), abs=0.01)
 
 
@@ -99,9 +98,8 @@ def test_at_fixed_light_a_bias_is_of_galaxies_as_bright():
     bright = light > np.median(light)
     # brighter galaxies are larger, but not for their light; and the same, 3 % larger
     for factor, expected in ((1.0, 0.0), (1.03, 3.0)):
-        part = Photometry(
-            light[bright], factor * size[bright], whole.ellipticity[bright], whole.profile[bright]
-        )
+        rest = whole.ellipticity[bright], whole.profile[bright]
+        part = Photometry(light[bright], factor * size[bright], *rest)
         found = biases(part, whole)
         assert found.size.value > 12
         assert found.size_at_flux.value == pytest.approx(expected, abs=0.8)

@@ -79,15 +79,13 @@ def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
     own = np.zeros((7, 2)) + np.array([-9, 0, 2, 0.5, 1.5, 2.5, 4])[:, None]
     found = gap([512, START, 4096, 8192, 16384, 32768, 65536], own, np.zeros((7, 3)))
     assert found.shown[0] == START and found.value[0] == 0
-    assert [found.onset(level) for level in LEVELS] == pytest.approx(
-        [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
-    )
+    onsets = [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
+    assert [found.onset(level) for level in LEVELS] == pytest.approx(onsets)
 
 
 def test_the_onset_of_several_trainings_is_their_geometric_mean():
-    early, late, never = (
-        gap([START, 4 * START], np.full((2, 2), [[0], [top]]), np.zeros((2, 2))) for top in (4, 2, 0)
-    )
+    shown, flat_ = [START, 4 * START], np.zeros((2, 2))
+    early, late, never = (gap(shown, np.full((2, 2), [[0], [top]]), flat_) for top in (4, 2, 0))
     assert mean_onset([early, late]) == pytest.approx(START * 4**0.375)  # a quarter and a half of the way
     assert mean_onset([early, never]) is None and mean_onset([]) is None
 
@@ -113,9 +111,8 @@ def test_psnr_along_a_training_has_one_noise_and_sees_what_is_copied():
 
     def denoiser(share):
         """Keeps y, but for a share of the training image nearest to it."""
-        return lambda y, sigma: (
-            (1 - share) * y + share * bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]
-        )
+        near = lambda y: bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]  # noqa: E731
+        return lambda y, sigma: (1 - share) * y + share * near(y)
 
     shown, a, b = psnr_along(zip([START, 4096, 8192], [0, 0, 0.5], strict=True), denoiser, own, held_out)
     assert a.shape == (3, 10) and b.shape == (3, 20) and shown.tolist() == [START, 4096, 8192]

@@ -45,9 +45,8 @@ def test_little_noise_leaves_the_image_and_much_the_mean_and_what_the_network_ad
     D, y = net(), torch.rand(3, 1, 8, 8)
     torch.testing.assert_close(D(y, torch.full((3,), 1e-6)), y, atol=1e-5, rtol=0)
     far = 1e4
-    body = D.body(
-        torch.cat([(y - D.mean) / far, torch.ones_like(y), torch.full_like(y, math.log(far) / 4)], 1)
-    )
+    told = torch.full_like(y, math.log(far) / 4)
+    body = D.body(torch.cat([(y - D.mean) / far, torch.ones_like(y), told], 1))
     torch.testing.assert_close(D(y, torch.full((3,), far)), D.mean + D.spread * body, atol=1e-5, rtol=1e-5)
 
 

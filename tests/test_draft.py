@@ -38,9 +38,8 @@ def run(tmp_path, monkeypatch, executed):
     nbformat.write(stand_in("01_data", executed), made.folder / "chapters" / "01_data.ipynb")
     write_json(made.folder / "data.json", {"dataset": NOTE})
     monkeypatch.setattr(draft, "published_headline", lambda *_: None)
-    monkeypatch.setattr(
-        Run, "plan", {"one": {"family": "gan", "N": 8, "minutes": 4.0, "chapters": ["02_diffusion"]}}
-    )
+    one = {"family": "gan", "N": 8, "minutes": 4.0, "chapters": ["02_diffusion"]}
+    monkeypatch.setattr(Run, "plan", {"one": one})
     return made
 
 

@@ -141,9 +141,8 @@ def judge(samples):
 
 
 def test_all_copied_all_new_and_half():
-    all_, none, half = (
-        judge(x) for x in (faint_copies(300), NEW / 255, np.r_[faint_copies(150), NEW[:150] / 255])
-    )
+    new, known = NEW / 255, faint_copies(300)
+    all_, none, half = (judge(x) for x in (known, new, np.r_[known[:150], new[:150]]))
     assert all_.value == 1 and 0.98 < all_.low < all_.high == 1
     assert none.value == 0 and none.low == 0 and 0 < none.high < 0.02
     assert half.value == 0.5 and half.low == pytest.approx(0.5 - 1.96 * (0.25 / 300) ** 0.5, abs=0.01)

@@ -17,9 +17,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def four(monkeypatch, tmp_path):
     """A machine of four GPUs of which this process may use three."""
-    monkeypatch.setattr(
-        torch.cuda, "device_count", lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
-    )
+    seen = lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "device_count", seen)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3")
     monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
 

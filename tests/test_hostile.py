@@ -308,9 +308,7 @@ def test_a_refused_import_leaves_no_folder(tmp_path):
 # Names
 
 
-@pytest.mark.parametrize(
-    "name", ["", "..", "a\0.png", "x" * 300 + ".png", "x" * 300, "\udcff\u202e\x1b[3m.png"]
-)
+@pytest.mark.parametrize("name", ["", "..", "a\0.png", "x" * 300 + ".png", "\udcff\u202e\x1b[3m.png"])
 def test_an_upload_of_any_name_is_read_or_told_in_one_line(name):
     content = io.BytesIO()
     Image.fromarray(IMAGES[0]).save(content, "PNG")

@@ -93,9 +93,7 @@ class Uniform:
 
     def encode(self, x):
         self.seen = x.clone()
-        return [], torch.zeros(len(x)).where(
-            (x >= 0).flatten(1).all(1) & (x < 1).flatten(1).all(1), -torch.inf
-        )
+        return [], torch.zeros(len(x)).where(((x >= 0) & (x < 1)).flatten(1).all(1), -torch.inf)
 
     def bits_per_dim(self, log_likelihood):
         return 8 - log_likelihood / (D * np.log(2))

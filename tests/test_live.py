@@ -45,9 +45,8 @@ def small_page(folder, parameters=PARAMETERS):
     """The live part of a book, in a page of its own; returns the page and what it is told."""
     (folder / "_generated").mkdir()
     live.write(folder, parameters)
-    part = (
-        (folder / "_generated" / "live.md").read_text().removeprefix("```{raw} html\n").removesuffix("```\n")
-    )
+    part = (folder / "_generated" / "live.md").read_text()
+    part = part.removeprefix("```{raw} html\n").removesuffix("```\n")
     for path in FOLDER.iterdir():
         (folder / "_extra" / "live" / path.name).write_bytes(path.read_bytes())
     page = folder / "_extra" / "live.html"
@@ -91,9 +90,8 @@ def reference(model, seeds):
 
 
 def test_the_noise_of_a_seed_is_torchs_and_a_sum_is_that_of_the_bytes(browser, tmp_path):
-    (tmp_path / "page.html").write_text(
-        f"<title>a</title><script>{(FOLDER / 'engine.js').read_text()}</script>"
-    )
+    engine = (FOLDER / "engine.js").read_text()
+    (tmp_path / "page.html").write_text(f"<title>a</title><script>{engine}</script>")
     seeds = [0, 1, 255, 1_000_007, 2**32 - 1]
     with opened(browser, tmp_path / "page.html") as (page, _):
         ask = "seeds => seeds.map(k => [...galgenEngine().between(k, 0, 0, 1024)])"
@@ -149,9 +147,8 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
             )
             assert (picture(page, f"near {model.half}") == near.first(model.images)[0, 0]).all()
             words = page.locator(f'[data-note="near {model.half}"]').inner_text()
-            assert float(re.search(r"12: (-?[\d.]+),", words)[1]) == pytest.approx(
-                near.cosine[0, 0], abs=0.006
-            )
+            said_of = float(re.search(r"12: (-?[\d.]+),", words)[1])
+            assert said_of == pytest.approx(near.cosine[0, 0], abs=0.006)
         pair = [torch.from_numpy(reference(model, range(5, 6)))[:, None] for model in models]
         cosine = similarity.cosine(*pair, kind="anomaly", mean=models[0].average)[0]
         assert f"{cosine:.2f}" in said or f"{cosine:.1f}" in said
@@ -215,9 +212,7 @@ def test_a_missing_file_is_named(own, browser, tmp_path):
     visit.context.close()
 
 
-def test_a_name_with_markup_is_text_and_images_that_may_not_be_passed_on_stay_here(
-    own, browser, tmp_path, monkeypatch
-):
+def test_markup_is_text_and_images_that_may_not_be_passed_on_stay_here(own, browser, tmp_path, monkeypatch):
     sources = manifest.load_manifest().sources.items()
     closed = {name: source.model_copy(update={"redistribute": False}) for name, source in sources}
     closed = manifest.Manifest(sources=closed)
@@ -230,9 +225,8 @@ def test_a_name_with_markup_is_text_and_images_that_may_not_be_passed_on_stay_he
     with opened(browser, path) as (page, _):
         page.get_by_role("button", name="Load two models").click()
         assert "1 is the same galaxy" in drawn(page)
-        assert (
-            MARKUP in page.locator("#live .details").inner_text() and page.locator("#live img").count() == 0
-        )
+        assert MARKUP in page.locator("#live .details").inner_text()
+        assert page.locator("#live img").count() == 0
         assert not page.locator('[data-figure="near A"]').is_visible() and page.title() == "live"
 
 
@@ -258,6 +252,5 @@ def test_small_images_are_means_over_blocks():
 def test_without_models_of_these_galaxies_the_published_stand_in():
     found = live.models(ELSEWHERE)
     assert found and all("trained" in model.run.record and model.images is None for model in found)
-    assert {(m.family.name, m.N) for m in found if m.half == "A"} == {
-        (m.family.name, m.N) for m in found if m.half == "B"
-    }
+    A, B = ({(m.family.name, m.N) for m in found if m.half == half} for half in "AB")
+    assert A == B

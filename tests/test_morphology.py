@@ -20,9 +20,8 @@ def sersic(n, *, size=64, radius=6.0, seed=0, noise=0.003, shear=0.0, companion=
     if companion:
         profile += companion * galsim.Gaussian(half_light_radius=radius / 4).shift(1.2 * radius, radius / 3)
     stamp = profile.drawImage(nx=size, ny=size, scale=1.0).array.astype(float)
-    return (0.8 * stamp / stamp.max() + noise * np.random.default_rng(seed).standard_normal(stamp.shape))[
-        None
-    ]
+    sky = noise * np.random.default_rng(seed).standard_normal(stamp.shape)
+    return (0.8 * stamp / stamp.max() + sky)[None]
 
 
 def small(count, seed=0):
@@ -74,12 +73,8 @@ def test_gini_grows_and_m20_falls_with_the_sersic_index(profiles):
     assert (np.diff(table["gini"]) > 0.03).all() and (np.diff(table["m20"]) < -0.1).all()
     # Lotz et al. 2004: an exponential disc has G = 0.47 and M20 = -1.8, a de Vaucouleurs profile about
     # 0.6 and -2.4.
-    assert table["gini"][1] == pytest.approx(0.48, abs=0.03) and table["m20"][1] == pytest.approx(
-        -1.8, abs=0.05
-    )
-    assert table["gini"][3] == pytest.approx(0.6, abs=0.03) and table["m20"][3] == pytest.approx(
-        -2.4, abs=0.1
-    )
+    assert [table["gini"][k] for k in (1, 3)] == pytest.approx([0.48, 0.6], abs=0.03)
+    assert table["m20"][1] == pytest.approx(-1.8, abs=0.05) and -2.5 < table["m20"][3] < -2.3
 
 
 def test_a_companion_makes_a_symmetric_galaxy_asymmetric(profiles):

@@ -160,9 +160,8 @@ def test_a_change_of_the_simulator_changes_that_and_nothing_else(name):
 def test_make_power_writes_what_the_book_reads(tmp_path):
     command = [sys.executable, "benchmarks/power.py", "--profile", "smoke", "--tests", "8"]
     command += ["--pool", "120", "--fresh", "30", "--out", str(tmp_path / "power.json")]
-    subprocess.run(
-        command, cwd=ROOT, env={"GALGEN_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}, check=True
-    )
+    environment = {"GALGEN_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     runs = measured("power", tmp_path)
     assert json.dumps(runs) and power.size_table(runs).data
     assert len(power.effects_table(runs["simulated"]).data.splitlines()) > 8

@@ -30,9 +30,8 @@ def orthonormal(seed=0):
 
 
 def gaussian(variances):
-    return Gaussian(
-        torch.full((1, SIDE, SIDE), 0.3), orthonormal()[: len(variances)], torch.tensor(variances)
-    )
+    mean, components = torch.full((1, SIDE, SIDE), 0.3), orthonormal()[: len(variances)]
+    return Gaussian(mean, components, torch.tensor(variances))
 
 
 def variance_ratio(g, images):

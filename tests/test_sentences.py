@@ -16,9 +16,8 @@ def around(value):
 
 def judged(fine, coarse):
     """A portrait with those areas under the curve at 16 and at 8 pixels."""
-    tests = {
-        side: C2ST(around(auc), Outcome(auc, 0.45, 0.55, 0.01)) for side, auc in ((16, fine), (8, coarse))
-    }
+    null = Outcome(0.5, 0.45, 0.55, 0.01)
+    tests = {side: C2ST(around(auc), null) for side, auc in ((16, fine), (8, coarse))}
     return Portrait(1.0, {}, tests, None, 1.0)
 
 
@@ -29,9 +28,8 @@ def judged(fine, coarse):
 def test_a_value_reads_as_the_first_limit_that_it_does_not_exceed_and_both_are_seen(value, words):
     reading = Reading("share", value, ((0.7, "low"), (1.3, "right"), (inf, "high")))
     assert reading.words.startswith(words) and "limit 0.7 and 1.3" in str(reading)
-    what, number, bold, rule = (
-        readings.reading_table([reading]).data.splitlines()[-1].strip("| ").split(" | ")
-    )
+    row = readings.reading_table([reading]).data.splitlines()[-1]
+    what, number, bold, rule = row.strip("| ").split(" | ")
     assert (what, bold, rule) == ("share", f"**{reading.words}**", "low ≤ 0.7 < right ≤ 1.3 < high")
     assert number == ("–" if value is None else f"{value:.2f}")
 

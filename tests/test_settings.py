@@ -12,9 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 def rows(markdown):
     """The cells of each row, without the heads of tables."""
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if "|" in line
-    ]
+    lines = (line.strip("|").split("|") for line in markdown.splitlines() if "|" in line)
+    cells = [[cell.strip() for cell in line] for line in lines]
     return [row for row in cells if row[0] not in ("setting", "---", "")]
 
 

@@ -55,9 +55,8 @@ def test_an_image_with_nothing_left_has_cosine_zero_not_nan():
     other = floats(DATA[:1])
     assert cosine(flat, other, kind="pearson") == 0
     assert cosine(typical, other, kind="anomaly", mean=MEAN) == 0
-    images = np.concatenate(
-        [np.full((1, 1, 12, 12), 100, np.uint8), np.zeros((1, 1, 12, 12), np.uint8), DATA[:1]]
-    )
+    flats = np.full((2, 1, 12, 12), [[[[100]]], [[[0]]]], np.uint8)
+    images = np.concatenate([flats, DATA[:1]])
     found = nearest(other, images, 3, kind="pearson")
     np.testing.assert_allclose(found.cosine, [[1, 0, 0]], atol=1e-6)
 

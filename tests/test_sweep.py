@@ -168,9 +168,8 @@ def test_asked_to_end_it_ends_what_it_started(tmp_path, deaf):
         f"from workflow.book.sweep import ended; os.chdir({str(tmp_path)!r})\n"
         "ended([sys.executable, 'outer.py'])"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", call], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", call], cwd=ROOT, **streams)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("*.began"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)

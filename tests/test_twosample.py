@@ -13,9 +13,8 @@ def galaxies(n, seed, least=0.4, most=1):
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[-15.5:16, -15.5:16]
     size, axis, angle = rng.uniform(1.5, 5, n), rng.uniform(least, most, n), rng.uniform(0, np.pi, n)
-    along, across = (
-        np.cos(t)[:, None, None] * row + np.sin(t)[:, None, None] * column for t in (angle, angle + np.pi / 2)
-    )
+    turns = (t[:, None, None] for t in (angle, angle + np.pi / 2))
+    along, across = (np.cos(t) * row + np.sin(t) * column for t in turns)
     radius = np.hypot(along, across / axis[:, None, None]) / size[:, None, None]
     sky = 0.05 + rng.normal(0, 0.012, radius.shape)
     return torch.from_numpy(rng.uniform(0.3, 0.8, n)[:, None, None] * np.exp(-radius) + sky)[:, None].float()

@@ -120,9 +120,8 @@ def test_loss_and_noise_levels_are_those_of_the_definition(loss):
     value = learner.step(torch.zeros(n, 1, 8, 8), torch.Generator().manual_seed(0), 1.0)["loss"]
     sigma = ask.asked.square().mean((1, 2, 3)).sqrt().sort().values
     quantiles = np.quantile(sigma, [0.25, 0.5, 0.75])
-    np.testing.assert_allclose(
-        quantiles, np.square([0.25, 0.5, 0.75]), rtol=0.06
-    )  # sigma = u^2, as in the paper
+    # sigma = u^2, as in the paper
+    np.testing.assert_allclose(quantiles, np.square([0.25, 0.5, 0.75]), rtol=0.06)
     u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
     weight = (u**2 + 0.02) ** -2 if loss == "weighted" else 1.0
     assert value.item() == pytest.approx((weight * u**4).mean().item(), rel=0.05)
