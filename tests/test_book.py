@@ -275,10 +275,8 @@ def test_what_was_measured_is_shown_and_what_was_not_is_told(tmp_path, name):
 
 
 def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
-    found, page = (
-        read_json(ROOT / "results/robustness/kills.json"),
-        written.measured(ROOT / "results", "kills"),
-    )
+    found = read_json(ROOT / "results" / "robustness" / "kills.json")
+    page = written.measured(ROOT / "results", "kills")
     assert all(each["lost"] == each["different"] == 0 for each in found.values())
     assert f"In all {sum(each['kills'] for each in found.values())} kills" in page
 

@@ -1,4 +1,5 @@
 import json
+from math import inf
 from pathlib import Path
 
 import nbformat
@@ -6,9 +7,15 @@ import numpy as np
 import pytest
 from small_chapter import NOTE, PARAMETERS, chapter
 
-from galgen.figures import results
+from galgen.compare.agreement import Shared
+from galgen.compare.scoreboard import Portrait
+from galgen.compare.twosample import C2ST
+from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.config import PROFILES, Parameters
+from galgen.figures import readings, results
+from galgen.figures.readings import Reading
 from galgen.runs.errors import GalgenError
-from workflow.book import chapters
+from workflow.book import chapters, settings
 
 KEEP = """
 import numpy as np
@@ -58,3 +65,82 @@ def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_
     assert "2026-11-26, commit 01234567, AVX2, 2026-11-26, commit c0ffee00, AVX2; real" in said
     assert "01234567" not in results.made({"simulated": found["simulated"]}, "b")
     assert results.select(other["records"], question="b", N=2) == [{"question": "b", "N": 2}]
+
+
+def around(value):
+    return Estimate(value, value - 0.05, value + 0.05, 64)
+
+
+def judged(fine, coarse):
+    """A portrait with those areas under the curve at 16 and at 8 pixels."""
+    null = Outcome(0.5, 0.45, 0.55, 0.01)
+    tests = {side: C2ST(around(auc), null) for side, auc in ((16, fine), (8, coarse))}
+    return Portrait(1.0, {}, tests, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(-1, "low"), (0.7, "low"), (0.71, "right"), (1.3, "right"), (9, "high"), (None, "not")],
+)
+def test_a_value_reads_as_the_first_limit_that_it_does_not_exceed_and_both_are_seen(value, words):
+    reading = Reading("share", value, ((0.7, "low"), (1.3, "right"), (inf, "high")))
+    assert reading.words.startswith(words) and "limit 0.7 and 1.3" in str(reading)
+    row = readings.reading_table([reading]).data.splitlines()[-1]
+    what, number, bold, rule = row.strip("| ").split(" | ")
+    assert (what, bold, rule) == ("share", f"**{reading.words}**", "low ≤ 0.7 < right ≤ 1.3 < high")
+    assert number == ("–" if value is None else f"{value:.2f}")
+
+
+def test_every_scale_grows_and_ends_open():
+    scales = [value for name, value in vars(readings).items() if name.isupper() and isinstance(value, tuple)]
+    assert len(scales) > 15
+    for scale in scales:
+        limits = [limit for limit, _ in scale]
+        assert limits == sorted(limits) and limits[-1] == inf and all(words for _, words in scale)
+
+
+@pytest.mark.parametrize(
+    ("coarse", "best", "clear"), [(0.7, "ours", False), (0.84, "other", False), (0.95, "other", True)]
+)
+def test_the_best_way_to_sample_is_named_and_whether_ours_is_clearly_worse(coarse, best, clear):
+    (found,) = readings.ways({"ours": judged(0.9, coarse), "other": judged(0.99, 0.8)}, "ours")
+    assert f"*{best}*" in found.what and found.words == f"{'a' if clear else 'no'} clear difference"
+
+
+def test_kinds_of_galaxies_are_counted_where_they_agree_beyond_shuffled_latents():
+    found = {"gini": Shared(0.6, 0.2, 0.001, 50), "m20": Shared(0.1, 0.2, 0.5, 50)}
+    turned = {"gini": Shared(-0.6, 0.2, 0.001, 50)}  # far from the null, and yet no agreement
+    one, none, nothing = (readings.kinds("Glow", each) for each in (found, turned, {}))
+    assert (one.value, none.value, nothing.value) == (1, 0, None)
+    assert one.number == "Gini (median correlation +0.35)"
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def rows_of(markdown):
+    """The cells of each row, without the heads of tables."""
+    lines = (line.strip("|").split("|") for line in markdown.splitlines() if "|" in line)
+    cells = [[cell.strip() for cell in line] for line in lines]
+    return [row for row in cells if row[0] not in ("setting", "---", "")]
+
+
+def test_what_differs_from_the_paper_is_bold_and_nothing_else():
+    table = rows_of(settings.beside_the_paper(Parameters()))
+    assert ["loss", "paper", "**weighted**"] in table
+    assert ["blocks", "3", "3"] in table
+    assert ["penalty", "10", "**0.05**"] in table
+    assert ["decay", "0.995", "0.995"] in table
+    for name, paper, ours in table:
+        assert (ours == paper) is not ours.startswith("**"), name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_its_passes_over_the_training_set(profile):
+    table = rows_of(settings.sizes())
+    column = 1 + list(PROFILES).index(profile)
+    found = next(row[column] for row in table if row[0] == "diffusion: passes over the set")
+    of_profile = PROFILES[profile].diffusion
+    wanted = [of_profile.images_shown(N) / N for N in of_profile.N]
+    passes = [float(text.replace("\N{NO-BREAK SPACE}", "")) for text in found.split(", ")]
+    assert passes == pytest.approx(wanted, rel=0.02)
