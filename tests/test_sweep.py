@@ -221,7 +221,7 @@ def made(tmp_path_factory):
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     options = ["--profile", "smoke", "--N", "24", "8", "12", "--cores", "1"]
     fail = {"FAIL": "chapter smoke-simulated-N12"}
-    result = called(folder, [sys.executable, "-m", "galgen", "sweep", *options], fail)
+    result = called(folder, [sys.executable, "-m", "workflow.book", "sweep", *options], fail)
     (folder / "said.txt").write_text(result.stdout)
     assert result.returncode == 1, result.stderr
     return folder
