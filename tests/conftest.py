@@ -125,18 +125,9 @@ def html(executed, tmp_path_factory):
     for name in names:
         nbformat.write(stand_in(name, executed), build / "chapters" / f"{name}.ipynb")
         nbformat.write(chapter(), build / "notebooks" / f"{name}.ipynb")
-    plan = [
-        {
-            "name": f"diffusion-N{N}-{model}",
-            "family": "diffusion",
-            "N": N,
-            "chapters": names[-1:],
-            "minutes": 1.5,
-            "memory_mb": 900,
-        }
-        for N in (8, 24)
-        for model in ("A0-0", "B1-1")
-    ]
+    each = {"family": "diffusion", "chapters": names[-1:], "minutes": 1.5, "memory_mb": 900}
+    models = [(N, model) for N in (8, 24) for model in ("A0-0", "B1-1")]
+    plan = [{"name": f"diffusion-N{N}-{model}", "N": N} | each for N, model in models]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
     return book.render(ROOT / "book", build / "notebooks", build, paths, plan).parent
 

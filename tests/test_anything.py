@@ -39,13 +39,8 @@ STATUS, PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def examples(count):
     # Its own deadline would blame the first example for imports.
     checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
-    return settings(
-        max_examples=EXAMPLES or count,
-        derandomize=not EXAMPLES,
-        database=None,
-        deadline=None,
-        suppress_health_check=checks,
-    )
+    how = {"database": None, "deadline": None, "suppress_health_check": checks}
+    return settings(max_examples=EXAMPLES or count, derandomize=not EXAMPLES, **how)
 
 
 @contextlib.contextmanager
@@ -150,14 +145,8 @@ def picture(draw):
     return buffer.getvalue()
 
 
-FILES = {
-    "a.npy": npy(),
-    "a.npz": npz(),
-    "a.h5": hdf5(),
-    "f/a.npy": npy(),
-    "f/a_r.fits": a_fits(),
-    "f/a.png": picture(),
-}
+FILES = {"a.npy": npy(), "a.npz": npz(), "a.h5": hdf5()}
+FILES |= {"f/a.npy": npy(), "f/a_r.fits": a_fits(), "f/a.png": picture()}
 
 
 @st.composite

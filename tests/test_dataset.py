@@ -6,15 +6,10 @@ from galgen.data.dataset import Dataset, dihedral_keys, split, write_dataset
 from galgen.runs.errors import GalgenError
 
 
-def make(directory, images, **changes):
-    arguments = {
-        "catalogue": Table({"id": [str(i) for i in range(len(images))]}),
-        "source": "test",
-        "manifest": "local",
-        "parameters": {"size": images.shape[-1]},
-        "dropped": {"not finite": 2},
-    } | changes
-    return write_dataset(directory, images, **arguments)
+def make(directory, images):
+    catalogue = Table({"id": [str(i) for i in range(len(images))]})
+    about = {"source": "test", "manifest": "local", "parameters": {}, "dropped": {"not finite": 2}}
+    return write_dataset(directory, images, catalogue=catalogue, **about)
 
 
 @pytest.fixture

@@ -41,12 +41,8 @@ def test_every_work_that_is_cited_is_in_the_bibliography_and_every_arxiv_number_
     entries = (ROOT / "book" / "references.bib").read_text()
     keys = re.findall(r"^@\w+\{(\w+),", entries, re.MULTILINE)
     pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
-    cited = {
-        key.strip()
-        for page in pages
-        for keys_of in re.findall(r"\{cite:\w+\}`([^`<]+)`", page.read_text())
-        for key in keys_of.split(",")
-    }
+    cites = [text for page in pages for text in re.findall(r"\{cite:\w+\}`([^`<]+)`", page.read_text())]
+    cited = {key.strip() for text in cites for key in text.split(",")}
     assert cited and not cited - set(keys)
     numbers = re.findall(r"eprint = \{([^}]*)\}", entries)
     assert len(set(keys)) == len(keys) and len(set(numbers)) == len(numbers)

@@ -139,12 +139,8 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
             image = reference(model, range(5, 6))
             shown = picture(page, model.half)
             assert np.abs(shown - 255 * image[0].clip(0, 1)).max() <= 1
-            near = similarity.nearest(
-                torch.from_numpy(image)[:, None],
-                live.small(model.images)[:, None],
-                kind="anomaly",
-                mean=model.average,
-            )
+            query, known = torch.from_numpy(image)[:, None], live.small(model.images)[:, None]
+            near = similarity.nearest(query, known, kind="anomaly", mean=model.average)
             assert (picture(page, f"near {model.half}") == near.first(model.images)[0, 0]).all()
             words = page.locator(f'[data-note="near {model.half}"]').inner_text()
             said_of = float(re.search(r"12: (-?[\d.]+),", words)[1])

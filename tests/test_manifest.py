@@ -61,9 +61,8 @@ def test_a_fixed_file_is_recognised_by_its_sha256():
 )
 def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, fields, message):
     path = changed(tmp_path, "sdss-legacy", **fields)
-    with pytest.raises(
-        GalgenError, match=rf"(?s)other\.yaml.*fields description, survey, .*sources\.sdss-legacy.*{message}"
-    ):
+    told = rf"(?s)other\.yaml.*fields description, survey, .*sources\.sdss-legacy.*{message}"
+    with pytest.raises(GalgenError, match=told):
         load_manifest(path)
 
 

@@ -106,12 +106,9 @@ def test_the_committed_sizes_are_those_of_the_level():
     for run in runs.values():
         asked = [r for r in power.records(run, alternative="") if r["question"] != "too close"]
         assert {(r["tests"]) for r in asked} == {200} and max(r["rejected"] for r in asked) <= 8
-    counted = [
-        r
-        for run in runs.values()
-        for r in power.records(run, alternative="")
-        if r["question"] not in ("memorization", "energy difference", "PQMass", "too close")
-    ]
+    bounds = ("memorization", "energy difference", "PQMass", "too close")
+    every = [r for run in runs.values() for r in power.records(run, alternative="")]
+    counted = [r for r in every if r["question"] not in bounds]
     rejected, total = (sum(r[name] for r in counted) for name in ("rejected", "tests"))
     low, high = stats.binom.interval(0.99, total, ALPHA)
     assert low <= rejected <= high and power.size_answer(runs).value == rejected

@@ -100,12 +100,8 @@ def test_flips_list_an_image_once():
 def test_near_duplicates_are_found_in_every_orientation():
     noise = np.random.default_rng(1).integers(256, size=(60, 1, 8, 8), dtype=np.uint8)
     smooth = np.random.default_rng(2).integers(0, 3, size=(4, 1, 8, 8))
-    turned = [
-        noise[0],
-        noise[1, :, ::-1],
-        np.rot90(noise[2], 1, (1, 2)),
-        np.rot90(noise[3], 3, (1, 2))[:, ::-1],
-    ]
+    quarters = np.rot90(noise[2], 1, (1, 2)), np.rot90(noise[3], 3, (1, 2))[:, ::-1]
+    turned = [noise[0], noise[1, :, ::-1], *quarters]
     images = np.concatenate([noise, np.clip(np.stack(turned) + smooth, 0, 255).astype(np.uint8)])
     assert near_duplicates(images, 0.95).tolist() == [[0, 60], [1, 61], [2, 62], [3, 63]]
     assert len(near_duplicates(noise, 0.95)) == 0
