@@ -12,8 +12,6 @@ from galgen.runs.errors import printable
 
 __all__ = ["audit"]
 
-MOST = 2**18  # images of a set
-
 
 def audit(
     *,
@@ -38,12 +36,11 @@ def audit(
     from galgen.figures import audit as report
 
     pages = report.free(out)  # before the work
-    given = {"samples": samples, "train": train, "held_out": held_out, "other_samples": other_samples}
-    given |= {"other_train": other_train, "floor": floor}
-    paths = {name: path for name, path in given.items() if path}
+    given = {"samples": samples, "train": train, "held_out": held_out}
+    given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
     # of latents that two models share none may be left out
     options = {"size": size, "crop": crop, "key": key, "strict": other_samples is not None}
-    read = {name: _read(path, **options) for name, path in paths.items()}
+    read = {name: _read(path, **options) for name, path in given.items() if path}
     sets, names = ({name: each[k] for name, each in read.items()} for k in (0, 1))
     with tqdm(bar_format="galgen audit: {desc} ({elapsed})") as bar:
         asked = {"flips": flips, "morphology": morphology, "seed": seed}
@@ -63,8 +60,7 @@ def _read(path: Path, *, strict: bool, size: int | None, **options: object) -> t
     if (path / "meta.json").is_file():
         images = Dataset.open(path).images
         return to_uint8(resize_area(images / np.float32(255), size)) if size else images, str(path)
-    asked = {"size": size, "colour": True, "most": MOST, "strict": strict, "progress": True}
-    found = import_images(path, **asked, **options)
+    found = import_images(path, size=size, colour=True, strict=strict, progress=True, **options)
     for name, reason in found.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     left_out = f", {len(found.refused)} left out" if found.refused else ""

@@ -129,7 +129,7 @@ def html(executed, tmp_path_factory):
     models = [(N, model) for N in (8, 24) for model in ("A0-0", "B1-1")]
     plan = [{"name": f"diffusion-N{N}-{model}", "N": N} | each for N, model in models]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
-    return book.render(ROOT / "book", build / "notebooks", build, paths, plan).parent
+    return book.render(book.Sources(ROOT / "book", build / "notebooks", build, paths, plan)).parent
 
 
 @pytest.fixture(scope="module")  # its event loop is in the way of papermill's

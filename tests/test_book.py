@@ -192,7 +192,7 @@ def test_a_repository_that_the_citation_names_is_on_the_pages(tmp_path, executed
     toc = {"format": "jb-book", "root": "bibliography", "chapters": [{"file": "chapters/executed"}]}
     (source / "_toc.yml").write_text(yaml.safe_dump(toc))
     (tmp_path / "CITATION.cff").write_text("repository-code: https://github.com/some/where\n")
-    book.render(source, executed.parent, tmp_path / "build", [executed])
+    book.render(book.Sources(source, executed.parent, tmp_path / "build", [executed]))
     page = (tmp_path / "build" / "html" / "chapters" / "executed.html").read_text()
     assert 'href="https://github.com/some/where"' in page
     assert "mybinder.org/v2/gh/some/where/HEAD?urlpath=lab/tree/notebooks/executed.ipynb" in page
@@ -241,7 +241,7 @@ def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
     (source / "_toc.yml").write_text(yaml.safe_dump(toc))
     (source / "intro.md").write_text("# Title\n\n{doc}`nowhere`\n")
     with pytest.raises(GalgenError, match="nowhere"):
-        book.render(source, executed.parent, tmp_path, [executed])
+        book.render(book.Sources(source, executed.parent, tmp_path, [executed]))
 
 
 @pytest.mark.parametrize(

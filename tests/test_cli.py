@@ -18,7 +18,7 @@ def stamps(tmp_path):
     return path
 
 
-def test_import_simulate_info_and_verify(tmp_path, stamps, capsys):
+def test_import_info_and_verify(tmp_path, stamps, capsys):
     out = tmp_path / "set"
     assert main(["data", "import", str(stamps), "--size", "16", "--out", str(out)]) == 0
     assert main(["data", "info", str(out)]) == 0
@@ -27,8 +27,6 @@ def test_import_simulate_info_and_verify(tmp_path, stamps, capsys):
     (out / "images.npy").write_bytes(b"x")
     assert main(["data", "verify", str(out)]) == 2
     assert "images.npy" in capsys.readouterr().err
-    assert main(["data", "simulate", "--count", "3", "--size", "16", "--out", str(tmp_path / "made")]) == 0
-    assert "3 images of 16 x 16" in capsys.readouterr().out
 
 
 def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
@@ -61,7 +59,8 @@ def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
         (f"plan --N {'9' * 400}", "N.0: Input should be less than 4294967296"),
         ("plan --sed 1", "--seed"),
         ("plan --precision fp16", "precision: Input should be 'auto', 'fp32' or 'bf16' (found 'fp16')"),
-        ("data simulate --count 3", "--out"),
+        ("data import x", "--out"),
+        ("train x --threads 1.5", "'1.5' is no whole number"),
         ("data import x --out y --kind z", "kind: Input should be"),
         ("data import x --out y --no-gray", "--no-gray"),
         ("data import x --out y --distinct nan", "distinct: Input should be a finite"),

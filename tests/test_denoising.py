@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 import torch
 
-from galgen.compare.denoising import denoising_curve, error_by_scale, training_gap
+from galgen.compare.denoising import denoising_curve, training_gap
 
 IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.uint8)
 SIGMAS = [0.01, 0.1, 1.0]
@@ -75,24 +74,3 @@ def test_the_gap_of_training_is_that_of_two_denoisers_on_the_same_images():
     assert training_gap((gray, gray), (easy, hard), SIGMAS).tolist() == [0, 0, 0]
     pair = memorizer(IMAGES[:15]), memorizer(IMAGES[15:])
     assert (training_gap(pair, (IMAGES[:15], IMAGES[15:]), SIGMAS[:2]) > 20).all()
-
-
-def test_the_error_lies_in_the_components_in_which_it_was_made_and_the_bias_is_what_all_share():
-    components = torch.eye(64)
-    black = np.zeros((20, 1, 8, 8), np.uint8)
-
-    def wrong(y, sigma):
-        """0.5 in the third pixel of all images, 1 or -1 in the last but one by turns."""
-        estimate = torch.zeros_like(y).flatten(1)
-        estimate[:, 2], estimate[::2, 62], estimate[1::2, 62] = 0.5, 1.0, -1.0
-        return estimate.reshape(y.shape)
-
-    found = error_by_scale(wrong, black, 0.3, components)
-    assert found == pytest.approx(
-        {"component 1": 0, "components 2-5": 0.25, "components 6-20": 0, "components 21-64": 1}
-        | {"all": 1.25, "bias": 0.25}
-    )
-    assert error_by_scale(wrong, black, 0.3, components[:20])["the rest"] == pytest.approx(1)
-    noise = error_by_scale(keep, black, 0.3, components)
-    assert noise["all"] == pytest.approx(64 * 0.3**2, rel=0.1)
-    assert sum(noise.values()) == pytest.approx(2 * noise["all"] + noise["bias"], rel=1e-5)

@@ -12,13 +12,12 @@ import torch
 from astropy.table import Table
 
 from galgen.compare import denoising, scales
-from galgen.compare.agreement import Shared, copy_threshold, strangers, two_models
+from galgen.compare.agreement import copy_threshold, strangers, two_models
 from galgen.compare.biases import Biases
 from galgen.compare.calibrated import STATISTICS
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, judge
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.scales import Group
 from galgen.compare.similarity import KINDS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
@@ -28,7 +27,7 @@ from galgen.evidence.pairs import design_of
 from galgen.figures import beyond, chapter_02, chapter_07, chapter_08, cosines, scoreboard, tables
 from galgen.figures import biases as bias_figures
 from galgen.figures.curves import gain_curves, smoothed
-from galgen.figures.morphology import RANGES, outside
+from galgen.figures.morphology import RANGES
 from galgen.models.families import Training
 from galgen.runs.store import Run
 
@@ -116,14 +115,6 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     assert found == pytest.approx(moved, abs=0.06)
     head, _, same, _ = cells(shown)
     assert head == ["", "same images", "disjoint images"] and same[1].startswith("1.00")
-
-
-def test_scales_have_the_medians_of_networks_and_gaussians():
-    signs, own, others = np.array([1.0, 1.0, -1.0, 1.0]), np.array([0.1, 0.2, 0.9]), np.array([0.0, 0.1, 0.3])
-    pairs = {"A and B": own, "two Gaussians": own, "A and another": others}
-    found = {name: {Group(1, 1): signs, Group(2, 5): values} for name, values in pairs.items()}
-    _, _, pair, _, other = cells(tables.scale_table({10: found}))
-    assert pair == ["10", "A and B", "0.75", "0.20"] and other == ["10", "A and another", "0.75", "0.10"]
 
 
 # Denoising and training
@@ -221,22 +212,20 @@ def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
     def use(**changes):
         found = {"held_out": NO, "empirical denoiser": YES, "blurred": NO, "Gaussian": NO} | changes
         checks = {name.replace("_", " "): {"memorization": answer} for name, answer in found.items()}
-        return scoreboard.use_of("memorization", checks, 0.01)
+        return cells(scoreboard.use_table(checks, 0.01))[3][1:]
 
-    none = dict.fromkeys(("held out", "blurred"), False)  # of the Gaussian nothing is demanded
-    assert use() == scoreboard.Use(must={"empirical denoiser": True}, must_not=none) and use().of_use
-    assert not use(**{"empirical denoiser": NO}).of_use and not use(held_out=YES).of_use
+    copies = "empirical denoiser"  # of the Gaussian nothing is demanded
+    assert use() == [copies, copies, "held out, blurred", "none", "yes"]
+    assert use(**{copies: NO})[1] == "none" and use(held_out=YES)[3] == "held out"
+    assert "yes" not in (use(**{copies: NO})[-1], use(held_out=YES)[-1])
 
 
-def test_what_is_kept_of_a_board_is_the_board_again_and_answers_that_differ_are_counted():
+def test_what_is_kept_of_a_board_is_the_board_again():
     one = {("Glow", 10): {"agreement": YES}, ("GAN", 100): {"agreement": NO, "morphology": YES}}
     controls = {("held out", 100): {"agreement": NO}}
     kept = scoreboard.kept(one, "family") + scoreboard.kept(controls, "control")
     assert scoreboard.from_kept(kept, "family") == one
     assert scoreboard.from_kept(kept, "control") == controls
-    other = one | {("Glow", 10): {"agreement": NO}}
-    said = scoreboard.differences({"a": one, "b": other}, 0.01)
-    assert said.startswith("Of 3 answers that both runs have, 2 ")
 
 
 # The discriminator's test
@@ -273,33 +262,17 @@ def apart(value, high=0.2, **w1):
 def test_a_distance_is_bold_above_its_null_and_what_was_not_asked_is_empty():
     found = chapter_08.distance_cells(apart(0.5, gini=(0.3, 0, 0.2, 0.01), m20=(0.1, 0, 0.2, 0.5)))
     assert found == [7, "", "", "", "**0.300** (0.200)", "0.100 (0.200)", "0.500 (0.200)", "0.012"]
-    shared = {"gini": Shared(0.61, 0.25, 0.05, 40), "m20": Shared(-0.1, 0.25, 0.06, 40)}
-    assert chapter_08.correlation_cells(shared) == [40, "", "", "", "**+0.61** (0.25)", "-0.10 (0.25)"]
 
 
 def test_energies_are_drawn_where_they_are_known():
-    (left,) = chapter_08.size_panels({"one": [10, 100]})[1]
     known = {"null": apart(0.01, high=0.05), "blurred": apart(0.2), "other": None}
     models = {"A": {10: apart(0.3), 100: None}, "B": {10: None, 100: None}}
-    chapter_08.plot_energy(left, known, models, {10: apart(0.4)})
+    (left,) = chapter_08.energy_figure({"one": known}, {"one": models}, {"one": {10: apart(0.4)}}).axes
     drawn = {line.get_label(): line for line in left.lines}
     assert set(drawn) == {"null", "blurred", "model A", "copies"}
     np.testing.assert_allclose(drawn["model A"].get_xydata(), [[10, 0.3]])
     np.testing.assert_allclose(drawn["null"].get_ydata(), 0.01)
     assert left.patches[0].get_height() == 0.05
-    (right,) = chapter_08.size_panels({"one": [10, 100]}, right=3.5)[1]
-    shared = {10: {"gini": Shared(0.2, 0.3, 0.5, 9)}, 100: {"gini": Shared(0.6, 0.25, 0.01, 9)}}
-    chapter_08.plot_correlations(right, shared, {"gini": Shared(0.4, 0.2, 0.1, 9)})
-    gini, stranger = right.lines[:2]
-    np.testing.assert_allclose(gini.get_xydata(), [[10, 0.2], [100, 0.6]])
-    assert stranger.get_color() == gini.get_color() and stranger.get_ydata()[0] == 0.4
-    assert right.patches[0].get_y() == -0.3 and right.patches[0].get_height() == 0.6
-
-
-def test_the_share_beyond_the_axes_is_counted_on_both_sides():
-    columns = dict(rows(8)) | {"gini": np.array([0.1, 0.25, 0.5, 0.5, 0.5, 0.75, 0.8, 0.9])}
-    assert outside(columns)["gini"] == 3 / 8
-    assert np.isnan(outside(rows(0))["gini"])
 
 
 def biased(size, profile=(0.0, -2.0, None)):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from small_chapter import NOTE, PARAMETERS, chapter
 
-from galgen.compare.agreement import Shared
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.twosample import C2ST
 from galgen.compare.uncertainty import Estimate, Outcome
@@ -108,8 +107,8 @@ def test_the_best_way_to_sample_is_named_and_whether_ours_is_clearly_worse(coars
 
 
 def test_kinds_of_galaxies_are_counted_where_they_agree_beyond_shuffled_latents():
-    found = {"gini": Shared(0.6, 0.2, 0.001, 50), "m20": Shared(0.1, 0.2, 0.5, 50)}
-    turned = {"gini": Shared(-0.6, 0.2, 0.001, 50)}  # far from the null, and yet no agreement
+    found = {"gini": Outcome(0.6, -0.2, 0.2, 0.001), "m20": Outcome(0.1, -0.2, 0.2, 0.5)}
+    turned = {"gini": Outcome(-0.6, -0.2, 0.2, 0.001)}  # far from the null, and yet no agreement
     one, none, nothing = (readings.kinds("Glow", each) for each in (found, turned, {}))
     assert (one.value, none.value, nothing.value) == (1, 0, None)
     assert one.number == "Gini (median correlation +0.35)"

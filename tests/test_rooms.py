@@ -49,7 +49,6 @@ BEYOND = (
     "clock",
     "copies",
     "directions",
-    "flow",
     "how_far",
     "local",
     "share",

@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage, stats
 
 from galgen.compare import twosample
-from galgen.compare.twosample import auc, c2st, features, power_curve
+from galgen.compare.twosample import auc, c2st, features
 from galgen.models.sampling import seeded
 
 
@@ -106,15 +106,6 @@ def test_copies_of_a_sample_do_not_narrow_the_interval():
     x, few = rng.normal(size=200), rng.normal(size=8)
     once, often = auc(x, few), auc(x, np.tile(few, 25))
     assert (once.value, once.low, once.high) == pytest.approx((often.value, often.low, often.high))
-
-
-def test_power_grows_with_the_number_of_images_and_is_the_level_without_a_difference():
-    x, y = gaussians(300, 0, 1), gaussians(300, 0.8, 2)
-    power = power_curve(x, y, (20, 50, 150), repeats=12, permutations=59)
-    found = [estimate.value for estimate in power]
-    assert found[0] < 0.8 and found[-1] == 1 and found == sorted(found) and len(found) == 3
-    (level,) = power_curve(x[:150], x[150:], (30,), repeats=40, permutations=59)
-    assert level.low <= 0.05
 
 
 def test_of_very_many_rows_a_part_is_asked_and_n_says_how_many(monkeypatch):

@@ -40,7 +40,7 @@ from galgen.data.dataset import Split
 from galgen.data.unit import unit
 from galgen.runs.answers import Array
 
-__all__ = ["Shared", "Strangers", "TwoModels", "agreement_test", "copy_threshold", "shared_latents",
+__all__ = ["Strangers", "TwoModels", "agreement_test", "copy_threshold", "shared_latents",
     "strangers", "two_models"]  # fmt: skip
 
 
@@ -195,27 +195,10 @@ def copy_threshold(nearest: np.ndarray) -> float:
     return float(np.quantile(nearest, 0.99))
 
 
-@dataclass(frozen=True)
-class Shared:
-    """The correlation of one coefficient over shared latents.
-
-    Attributes:
-        value: Spearman's rho.
-        high: The 95 % quantile of its size over shuffled latents.
-        p: Share of the shuffles, the given order among them, whose correlation is as large.
-        n: Latents.
-    """
-
-    value: float
-    high: float
-    p: float
-    n: int
-
-
 def shared_latents(
     a: Columns, b: Columns, names: Sequence[str], *, permutations: int = 999, seed: int = 0
-) -> dict[str, Shared]:
-    """Correlate the coefficients of two models' images of the same latents.
+) -> dict[str, Outcome]:
+    """Correlate the coefficients of two models' images of the same latents, beside shuffled latents.
 
     Args:
         a: Columns of all rows of A, in the order of the latents, with `reason` empty where valid.
@@ -241,5 +224,5 @@ def shared_latents(
             continue
         rho = y[orders] @ x / norm
         size = permutation_test(np.abs(rho), (0.0, 0.95))
-        found[name] = Shared(float(rho[0]), size.high, size.p, n)
+        found[name] = Outcome(float(rho[0]), -size.high, size.high, size.p)
     return found

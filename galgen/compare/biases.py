@@ -1,4 +1,4 @@
-r"""What an astronomer measures first: light, size, ellipticity and radial profile, as biases in per cent.
+"""What an astronomer measures first: light, size, ellipticity and radial profile, as biases in per cent.
 
 *Photometry of one image.* The sky, the median of the outermost pixels, is subtracted. With I_p what is left
 of pixel p, r_p its distance from the centre of light c, and an aperture whose edge is soft over one pixel,
@@ -11,29 +11,24 @@ of pixel p, r_p its distance from the centre of light c, and an aperture whose e
     P_k   = mean of I_p over k <= r_p < k + 1                             radial profile, k + 1 <= R
 
 |e| is the "distortion", (1 - q^2) / (1 + q^2) for elliptical isophotes of axis ratio q. The centre c is the
-mean place of the light in such an aperture about the middle of the image. About the middle itself, a galaxy a
+mean place of the light in such an aperture about the middle of the image: about the middle itself, a galaxy a
 fraction of a pixel aside would be read as larger and flatter. As a(t) = max(0, t + 1/2) - max(0, t - 1/2),
 
     F(r) = S(r + 1/2) - S(r - 1/2),    S(t) = sum_{r_p < t} I_p (t - r_p),
 
-which are running sums of I_p and I_p r_p, here over rings of 1/8 pixel: exact at their edges. An image that
-is not finite, or has no light above its sky, has no size and no ellipticity: NaN.
+which are running sums of I_p and I_p r_p, here over rings of 1/8 pixel. An image that is not finite, or has
+no light above its sky, has no size and no ellipticity: NaN.
 
 *Bias.* With m the mean over the images of a set, in per cent,
 
     bias = 100 (m(images) / m(galaxies) - 1).
 
 The relation of size and light, log size = alpha + beta log flux, is fitted to the galaxies by least squares.
-With rho what the relation leaves of an image's log size, the bias in size at fixed light is
-
-    100 (exp(mean rho) - 1).
-
-The 95 % interval is that of the percentile bootstrap, in which both sets are drawn anew. Noise makes the mean
-of |e| larger, and neighbours within R count: in both sets alike, if they are alike.
+With rho what it leaves of an image's log size, the bias in size at fixed light is 100 (exp(mean rho) - 1).
+The 95 % interval is that of the percentile bootstrap, in which both sets are drawn anew.
 
 *Not the numbers of the literature.* All is measured on what the models see: 8 bits, stretched as an asinh of
-the flux, which lifts faint light, and with the seeing left in. Sizes are larger than on fluxes, ellipticities
-smaller. A bias compares like with like: a set of such images with another.
+the flux, which lifts faint light, and with the seeing left in. A bias compares like with like.
 
 References:
     Bernstein & Jarvis 2002, Shapes and shears, stars and smears, https://doi.org/10.1086/338085 (moments, the

@@ -7,8 +7,7 @@ From the held-out and the training images, for n latents,
 and pairs of sets of n images, in the places of model A's and model B's:
 
     held out              other held-out images: how far apart equals are
-    blurred               these, smoothed by a Gaussian of half a pixel: a fault the eye hardly sees, and AUC
-                          1.00 of a classifier
+    blurred               these, smoothed by a Gaussian of half a pixel: a fault the eye hardly sees
     Gaussian              draws of the Gaussians with mean and covariance of A's and of B's training images:
                           second moments, no more, and from the same noise, so that they agree as far as these
     empirical denoiser    training images: the optimum of the training loss, sampled from the same noise; not
@@ -16,18 +15,16 @@ and pairs of sets of n images, in the places of model A's and model B's:
                           first component may be larger: images far out, bright ones, are drawn too rarely
 
 A statistic is worth quoting when it passes the held-out images and fails those whose fault it is to find.
-(The held-out images in B's place are of the reference, with which only those in A's place are compared.)
 
 The blur is by the discrete Gaussian, with I_k the modified Bessel functions,
 
     w_k = exp(-s^2) I_k(s^2),     sum_k w_k = 1,     sum_k k^2 w_k = s^2,
 
-at each width s, however small. A Gaussian sampled at pixel centres has, at the widths .2, .3, .4 and .5, the
-effect of .00, .09, .28 and .46, and one integrated over pixels that of .11, .31, .46 and .57.
+at each width s, however small. (A Gaussian sampled at pixel centres has at .3 the effect of .09.)
 
-Images are rounded to the grey levels of the model they are compared with (8 bits here; `rounded` goes on from
-there), so that rounding is not what is found: with w = 2^(8 - bits), the pixel v of 0 .. 255 becomes the
-centre of its bin, w floor(v/w) + (w - 1)/2.
+Images are rounded to the grey levels of the model they are compared with, so that rounding is not what is
+found: with w = 2^(8 - bits), the pixel v of 0 .. 255 becomes the centre of its bin,
+w floor(v/w) + (w - 1)/2.
 
 References:
     Lindeberg 1990, Scale-space for discrete signals, https://doi.org/10.1109/34.49051.

@@ -11,10 +11,6 @@ can gain.
 A denoiser that has memorized returns its training images: on others its PSNR stays flat however little noise
 there is (the paper sees 27 dB at N = 100). One that has learned the density has the same curve for both.
 
-By scale: the mean of the error's square along a group of principal components u_k of the training images,
-sum_k (u_k . (x_hat - x))^2. In the first components lies what is wrong in brightness and size, in the last
-the noise that was left; and the bias, |mean (x_hat - x)|^2, is what is wrong in the same way in all images.
-
 Image i of every set gets the same unit noise z_i, at every level and for every model. So curves differ by
 what the denoisers do and not by luck, and adding a level or an image changes no other value.
 """
@@ -26,11 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.compare.scales import groups
 from galgen.data.unit import unit
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
 
-__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "error_by_scale", "psnr", "training_gap"]
+__all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
 
 
 @dataclass(frozen=True)
@@ -97,28 +92,6 @@ def denoising_curve(
         (psnr(y, x), psnr(estimate, x)) for x, y, estimate in _denoised(denoise, images, sigmas, seed, chunk)
     ]
     return Denoising(*np.array(found).swapaxes(0, 1))
-
-
-@torch.inference_mode()
-def error_by_scale(
-    denoise: ConditionalDenoiser, images: np.ndarray, sigma: float, components: Tensor
-) -> dict[str, float]:
-    """The squared error by group of components, with "all" of it and the "bias" that is part of it.
-
-    Args:
-        denoise: As for `denoising_curve`.
-        images: uint8 (n, C, H, W).
-        sigma: Noise level.
-        components: Orthonormal, in rows, (k, C H W), as those of `galgen.compare.gaussian.Gaussian`.
-    """
-    ((x, _, estimate),) = _denoised(denoise, images, [sigma], 0, 64)
-    error = (estimate - x).flatten(1)
-    square = (error @ components.T).square().mean(0)
-    found = {name: square[part].sum().item() for name, part in groups(len(components)).items()}
-    whole = error.square().sum(1).mean().item()
-    if len(components) < error.shape[1]:
-        found["the rest"] = whole - sum(found.values())
-    return found | {"all": whole, "bias": error.mean(0).square().sum().item()}
 
 
 def training_gap(

@@ -1,18 +1,15 @@
-r"""Do samples vary along the directions in which galaxies do? Overlap of leading principal directions.
+"""Do samples vary along the directions in which galaxies do? Overlap of leading principal directions.
 
 Let the k leading principal directions of two sets of images, each about its own mean, be the rows of U and of
 V. They share
 
     overlap = |U V^T|^2 / k          1: one subspace,    k / d: two random ones in d dimensions.
 
-A direction that a set has not, as when it has fewer images than k, shares nothing.
-
-*Ceiling.* Two sets of n galaxies share less than all: directions of nearly one variance turn into one another
-with the luck of the draw. Held-out galaxies beside other held-out ones, n each, say how much can be asked.
-
-*Agreement is another thing.* Two models may draw the same image from the same noise, and their samples vary
-along the same directions, whether or not these are the galaxies': of linear models Maillard & Goldt show that
-agreement comes at a number of images at which the leading directions need not have been found.
+A direction that a set has not, as when it has fewer images than k, shares nothing. Two sets of n galaxies
+share less than all, as directions of nearly one variance turn into one another with the luck of the draw:
+held-out galaxies beside other held-out ones are the *ceiling*. Agreement is another thing: of linear models
+Maillard & Goldt show that it comes at a number of images at which the leading directions need not have been
+found.
 
 Intervals: the jackknife, with images left out in G groups, of both sets at once. With t_g the overlap without
 the g-th group,
@@ -21,8 +18,7 @@ the g-th group,
 
 and the interval is the overlap -+ s times Student's quantile for G - 1, within 0 and 1. (A bootstrap draws
 images twice, which turns the directions of small variance.) It is over images or latents, not trainings; of
-normal sets of a power-law spectrum it holds the mean of other sets in 83 to 100 % of cases, the more so the
-more directions.
+normal sets of a power-law spectrum it holds the mean of other sets in 83 to 100 % of cases.
 
 References:
     Maillard & Goldt 2026, https://arxiv.org/abs/2605.21402. Efron & Tibshirani 1993, An introduction to the

@@ -5,27 +5,26 @@
 is the hinge loss of a discriminator D with score a in the place of the real image and b in that of the false
 one. The paper's text lets a and b be any of three scores. Its figure and conclusion draw, for M = A, B and
 M' the other model, l(D_M(x_M), D_M(x_M')) and l(D_M(x_M), D_M(x_train)): M's *own sample* stands for the real
-image, and for the false one the other model's sample of the same latent, or a training image of M. This is
-the order that begins above 2. For scores within [-1, 1]
+image, and for the false one the other model's sample of the same latent, or a training image of M. For scores
+within [-1, 1]
 
     mean l = 2 + mean D(in the place of the false) - mean D(own sample),
 
-4 for a D that is always right (where Eq. 8, the other way round, is 0) and 2 for one that cannot tell. Three
-things follow. A constant D has 2 as well, so 2 proves nothing without power. Scores of equal mean give 2
-however their distributions differ. And wide scores s of a D that cannot tell have mean l = E max(2, 1 + |s|),
-here called the floor, not 2. The scales of D_A and D_B are arbitrary: nothing is compared across them.
+4 for a D that is always right and 2 for one that cannot tell. Three things follow. A constant D has 2 as
+well, so 2 proves nothing without power. Scores of equal mean give 2 however their distributions differ. And
+wide scores s of a D that cannot tell have mean l = E max(2, 1 + |s|), here called the floor, not 2. The
+scales of D_A and D_B are arbitrary: nothing is compared across them.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
 permutation p-value, and the area under the curve. When D does not distinguish two independent sets, their
-scores may be permuted; A's and B's samples share latents, and only exchanges within pairs are free. No one
-permutation of three sets does both, so each pair of sets has its own, exact test, and Bonferroni's bound
-joins the six of the four curves (two D, three pairs of own, other and train) however they depend.
+scores may be permuted; A's and B's samples share latents, and only exchanges within pairs are free. So each
+pair of sets has its own, exact test, and Bonferroni's bound joins the six of the four curves (two D, three
+pairs of own, other and train) however they depend.
 
 *Power*: the same contrast must find generators that are wrong by construction, by a little and by more,
 against held-out images: other held-out images with noise of that sd added, blurred by so many pixels, or
-without the brightest share of them (dropped modes). No image comes twice, or labels could not be permuted.
-What D *sees* of a kind of fault is the least grade from which on it finds all. The negative control is the
-same network *before its training*: what it sees too, any function of an image sees. So D has power where it
+without the brightest share of them (dropped modes). What D *sees* of a kind of fault is the least grade from
+which on it finds all. The negative control is the same network *before its training*. So D has power where it
 finds each kind of fault at its strongest, and sees one of them earlier than before its training.
 
 *Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ

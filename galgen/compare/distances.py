@@ -1,4 +1,4 @@
-r"""How far apart are two sets? The 1-Wasserstein distance, and the energy distance of morphologies.
+"""How far apart are two sets? The 1-Wasserstein distance, and the energy distance of morphologies.
 
 For each coefficient, with F and G the empirical distribution functions of the two sets:
 
@@ -8,39 +8,32 @@ and together, x and y being rows of coefficients and |.| the Euclidean length, t
 
     E = 2 mean |x - y| - mean |x - x'| - mean |y - y'| >= 0
 
-which is 0 for equal distributions only; the means count x with itself, so that small sets are never at 0.
+which is 0 for equal distributions only; the means count x with itself, so that small sets are never at 0. In
+the difference of the distances of two sets from one reference that would matter. There the mean within a set
+of n rows is multiplied by n / (n - 1), and that within a resampling by its square, as it draws rows twice:
+both are then without bias. Each coefficient is first divided by its normalised median absolute deviation in
+the reference, a robust standard deviation that a bad model's wide spread cannot enlarge.
 
-For one distance with its null that does not matter; in the difference of the distances of two sets from one
-reference it does, where the two spread differently or differ in size. There the mean within a set of n rows
-is multiplied by n / (n - 1), and that within a resampling by its square, as it draws rows twice: both are
-then without bias.
+*Null.* The labels "reference" and "other" are dealt out anew. With D the matrix of distances and s a column
+of 1/n for one set and -1/m for the other, E = -s' D s: all permutations are one matrix product. For W1, the
+running sum of s along growing values is F - G, and the area under its size is W1. Rows are taken as
+independent: of two sets from shared latents, or one that repeats its images, p is no longer that.
 
-First each coefficient is divided by its normalised median absolute deviation in the reference set, a robust
-standard deviation (M20 has tails) that a bad model's wide spread cannot enlarge.
+*Interval* of W1 of values pooled over images: by the dual form
 
-The null is that the labels "reference" and "other" are exchangeable, so they are dealt out anew. With D the
-matrix of distances and s a column of 1/n for one set and -1/m for the other, E = -s' D s: all permutations
-are one matrix product. For W1, the running sum of s along growing values is F - G, and the area under its
-size is W1. Rows are taken as independent: of two sets from shared latents, or one that repeats its images, p
-is no longer that.
+    W1(x, y) = max over 1-Lipschitz f of  mean f(x) - mean f(y)
 
-W1 of numbers x and y has a dual form, an interval, and a floor that latents cannot go below:
-
-    W1(x, y) = integral |F_x - F_y| dt = max over 1-Lipschitz f of  mean f(x) - mean f(y)
-
-*Interval.* Of values pooled over images: by the duality on the right W1 is a mean over images of
-mean f(x_i) - mean f(y_i), with the best potential, f' = sign(F_y - F_x). That mean is bootstrapped, over
-images, as values within one depend on each other. f stays fixed: W1 of a resample carries the noise of
-sampling twice and lies above the value. So the interval covers another choice of images, not the upward bias
-of W1, whose size is the floor.
+it is a mean over images of mean f(x_i) - mean f(y_i), with the best potential, f' = sign(F_y - F_x). That
+mean is bootstrapped, over images, as values within one depend on each other; f stays fixed, as W1 of a
+resample carries the noise of sampling twice. So the interval covers another choice of images, not the upward
+bias of W1, whose size is the floor.
 
 *Floor.* Two sets of m independent unit normals are not 0 apart. F_x - F_y is near sqrt(2 / m) times a
 Brownian bridge B(Phi(t)), so
 
     mean W1 = 2 / sqrt(pi m) * integral sqrt(Phi (1 - Phi)) dt,
 
-good to 6 % from m = 100 on. Values that depend on each other within an image have a higher floor, as the
-interval shows.
+good to 6 % from m = 100 on. Values that depend on each other within an image have a higher floor.
 
 References:
     Szekely & Rizzo 2013, Energy statistics, https://doi.org/10.1016/j.jspi.2013.03.018.

@@ -1,4 +1,4 @@
-r"""The two denoisers that can be written down: of a Gaussian, and of nothing but the training images.
+"""The two denoisers that can be written down: of a Gaussian, and of nothing but the training images.
 
 *The linear control*: the best denoiser for a Gaussian with the training set's mean and covariance. For x ~
 N(mu, sum_i lambda_i u_i u_i^T) and y = x + sigma z the posterior mean is Wiener's filter in the principal
@@ -6,30 +6,25 @@ components u_i,
 
     x_hat(y) = mu + sum_i lambda_i / (lambda_i + sigma^2) u_i u_i^T (y - mu),      cf. Eq. (21)
 
-so this is everything second moments can give: no edges, no arms, no objects. Fitted on the two halves and
-sampled from the same noise it says how much agreement of two models, and what transition with N, needs no
-network. Its own images of noise z are mu + C^(1/2) z, with C the covariance: the map from noise to images
-that a deterministic sampler with its denoiser tends to when it begins at a large sigma.
-
-Where a sampler tells its denoiser no sigma, it reads sigma off the image as a blind network must: in the
-quieter half of all directions (components of least variance, with the directions in which the training set
-has none)
+all that second moments can give: no edges, no arms, no objects. Its own images of noise z are mu + C^(1/2) z,
+with C the covariance: what a deterministic sampler with its denoiser tends to when it begins at a large
+sigma. Where a sampler tells it no sigma, it reads sigma off the image as a blind network must: in the quieter
+half of all directions (those of least variance, and those in which the training set has none)
 
     sigma^2 = mean (u_i^T (y - mu))^2 - mean lambda_i,
 
 good to sqrt(2 / (d/2)) in sigma^2 for d pixels: 6 % at 32x32.
 
-*The shrunk Gaussian*: of N < d images the Gaussian above draws in the span of these images about their mean.
-It is a memorizer itself, and no measure of memorization. So N images are pooled with other galaxies, as if
-there were d of these, with weight w = d / (N + d) and the others' moments marked o,
+*The shrunk Gaussian*: of N < d images the Gaussian above draws in their span, a memorizer itself. So N images
+are pooled with other galaxies, as if there were d of these, with weight w = d / (N + d) and the others'
+moments marked o,
 
     mu' = (1 - w) mu + w mu_o
     C'  = (1 - w) C + w C_o + w (1 - w) (mu - mu_o) (mu - mu_o)^T,
 
-which are the moments of the images of both together, and the posterior mean (but for terms of 1 / d) under a
-normal-inverse-Wishart prior that is worth d images: nearly the Gaussian of the others where N << d, as its
-own cannot be estimated there, and its own where N >> d. The mean is pooled like the covariance: about the
-mean of ten images even draws with all galaxies' covariance lie nearer to these ten in 70 % of cases.
+the moments of both together, and the posterior mean (but for terms of 1 / d) under a normal-inverse-Wishart
+prior that is worth d images. The mean is pooled as well: about the mean of ten images even draws with all
+galaxies' covariance lie nearer to these ten in 70 % of cases.
 
 *The empirical denoiser*: what a network becomes that trains for ever and can represent everything. Of all
 functions, the one that has the least loss on N training images x_i is the posterior mean under the
@@ -42,10 +37,7 @@ and for a blind network, with noise levels spread evenly in log sigma, sigma is 
     integral sigma^-d exp(-|y - x_i|^2 / (2 sigma^2)) d log sigma  ~  |y - x_i|^-d,
     w = softmax(-(d / 2) log |y - x_i|^2),                               d the number of pixels.
 
-In that many dimensions the spread of the noise levels hardly matters. Sampled like any other denoiser it ends
-at a training image: a perfect memorizer at every N, of no training at all. How near a network is to it says
-how much it has memorized; what it still shares with another one, fitted to other images, is what agreement
-is worth.
+Sampled like any other denoiser it ends at a training image: a perfect memorizer at every N, of no training.
 
 References:
     Biroli et al. 2024, https://doi.org/10.1038/s41467-024-54281-3. Kamb & Ganguli 2025, An analytic theory of
@@ -59,10 +51,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen.data.unit import unit
 from galgen.models.sampling import noise, seeded
 
-__all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian", "weighted_draws"]
+__all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian"]
 
 
 @dataclass(frozen=True)
@@ -166,34 +157,6 @@ def shrunk_gaussian(images: np.ndarray, others: Gaussian) -> Gaussian:
     covariance += weight * (1 - weight) * torch.outer(apart, apart)
     variances, vectors = torch.linalg.eigh(covariance)
     return _gaussian(torch.lerp(own.mean, others.mean, weight), variances, vectors.T)
-
-
-def weighted_draws(
-    images: np.ndarray, weights: np.ndarray, count: int, *, seed: int = 0, chunk: int = 2048
-) -> Tensor:
-    """Draws of the Gaussian with the mean m and the covariance of weighted images, without its covariance.
-
-    Each is m + sum_i sqrt(w_i) z_i (x_i - m) with z_i of unit variance: two matrix products, where d numbers
-    an image would take d^3 steps. With the weights (1 - w) / N + w / M of N images among M, and w / M of the
-    others, it is the shrunk Gaussian of those N.
-
-    Args:
-        images: uint8 (M, C, H, W).
-        weights: Of each, adding up to one, (M,).
-        count: How many.
-        seed: Random seed.
-        chunk: Images at a time.
-
-    Returns:
-        The draws, (count, C, H, W), not clipped.
-    """
-    rng, d = np.random.default_rng(seed), int(np.prod(images.shape[1:]))
-    mean, drawn, total = torch.zeros(d), torch.zeros(count, d), torch.zeros(count, 1)
-    for part in (slice(i, i + chunk) for i in range(0, len(images), chunk)):
-        w, pixels = torch.from_numpy(weights[part]).float(), unit(images[part]).flatten(1)
-        z = torch.from_numpy(rng.standard_normal((count, len(w)), np.float32)) * w.sqrt()
-        mean, drawn, total = mean + w @ pixels, drawn + z @ pixels, total + z.sum(1, keepdim=True)
-    return (mean + drawn - total * mean).reshape(count, *images.shape[1:])
 
 
 def _gaussian(mean: Tensor, variances: Tensor, components: Tensor) -> Gaussian:

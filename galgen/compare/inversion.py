@@ -2,15 +2,11 @@
 
     z ~ N(0, I),   x_A = G_A(z),   z'_A = G_A^-1(x_A),   z'_B = G_B^-1(x_A)
 
-z'_A = z whatever was learned: it checks the arithmetic, which is that of double precision. Single returns
-nothing of the few images that lie so far from the data that a flow stretches them by more than its seven
-digits. If p_A = p_B, then z'_B ~ N(0, I) too, and G_A and G_B differ by a bijection that keeps N(0, I). The
-paper pools all latents of a level and reports W1(z'_B, z). Zero is necessary for p_A = p_B and far from
-sufficient; so beside it stand, for each level:
-
-*Far latents.* An image that is nothing to B may have latents of any size, and a few such images carry a mean.
-So z' beyond +-FAR, which none of 1e8 unit normals reaches, counts as +-FAR everywhere, and images that have
-one are counted. Clipping brings no two values farther apart, so this W1 is a lower bound of that without it.
+z'_A = z whatever was learned: it checks the arithmetic, in double precision, as single returns nothing of the
+few images that lie so far from the data that a flow stretches them by more than its seven digits. If
+p_A = p_B, then z'_B ~ N(0, I) too, and G_A and G_B differ by a bijection that keeps N(0, I). The paper pools
+all latents of a level and reports W1(z'_B, z). Zero is necessary for p_A = p_B and far from sufficient; so
+beside it stand, for each level:
 
 * **Norm spread**: the standard deviation over images of |z'_B|^2, over its mean, over the sqrt(2 / d) that d
   independent normals of one variance have. For Gaussian latents of covariance C it is sqrt(d tr C^2) / tr C:
@@ -18,7 +14,11 @@ one are counted. Clipping brings no two values farther apart, so this W1 is a lo
 * **Correlation** of z'_B with z, pooled. W1 cannot tell G_B = G_A (correlation 1) from G_B = G_A o rotation
   (0).
 * **Shared**: sqrt(R^2) of z'_B regressed on the c channels of z at the same place. It is 1 under any mixing
-  or change of sign of the channels, where the correlation can be anything between -1 and 1.
+  or change of sign of the channels.
+
+*Far latents.* An image that is nothing to B may have latents of any size. So z' beyond +-FAR, which none of
+1e8 unit normals reaches, counts as +-FAR everywhere, and images that have one are counted. Clipping brings no
+two values farther apart, so this W1 is a lower bound of that without it.
 
 Latents of one image depend on each other, so the intervals resample images, never latents: a statistic t is
 written as the mean over images of t + (the image's influence on t), and that mean is bootstrapped. They cover

@@ -7,30 +7,27 @@ Let c_A(x) and c_B(x) be the cosines of an image x with its nearest of A's and o
     M    = mean (m(a_i) - m(b_i)) / 2               the mean margin in favour of the own set,
 
 over latents i with the images a_i and b_i of the two models. One set is nearer to everything than the other,
-by chance and the more the smaller the sets are: of ten images each, one has the galaxy that most galaxies
-resemble. That bias enters P and M once for A and once, with the other sign, for B, and is gone.
+by chance and the more the smaller the sets are. That bias enters P and M once for A and once, with the other
+sign, for B, and is gone.
 
 If neither model favours its own set and the two trained networks are exchangeable, so are a_i and b_i. An
 exchange changes the sign of a term of M, and mirrors a term of P about 1/2; terms of different latents are
 independent, however alike a_i and b_i are. So with all signs drawn anew both have an exact null, of means 0
-and 1/2, whatever the sets. Two given networks are not quite that: they differ at all latents alike, either
-may lean to one set by the chance of its training, and that adds to the spread over latents. The p-value is
-that of M: a few copies hardly move P, but each has a large margin. The interval resamples latents, as a_i and
-b_i share one; and a latent whose two images are nearer to the same set says nothing of P, so that of two
-models that draw almost the same images only few latents count.
+and 1/2, whatever the sets. (Two given networks are not quite that: either may lean to one set by the chance
+of its training, and that adds to the spread over latents.) The p-value is that of M: a few copies hardly move
+P, but each has a large margin. The interval resamples latents, as a_i and b_i share one; a latent whose two
+images are nearer to the same set says nothing of P.
 
 To be nearer to one's own set is not yet to copy: second moments partly learnt from N images are, too. So a
-pair of models *memorizes* when it favours its own sets, and by more than draws of Gaussians of these sets do
-(the sum of favours permuted between models and Gaussians, as many of each). The p-value is the larger of the
-two: for a verdict both nulls must be rejected. The Gaussian of N images alone would be no such null: where N
-is below the number of pixels it draws in their span, a memorizer itself, beside which models that copy pass.
-So it is the shrunk one of `galgen.compare.gaussian`, each set pooled with the galaxies that are in neither.
+pair of models *memorizes* when it favours its own sets, and by more than draws of shrunk Gaussians of these
+sets do (`galgen.compare.gaussian`; the favours permuted between models and Gaussians, as many of each). The
+p-value is the larger of the two: for a verdict both nulls must be rejected.
 
-*Memorized fraction*: the share of samples with d1 / d2 < 1/3, where d1 and d2 are the Euclidean distances to
-the nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023). Here the distances are
-those between images of unit length after the projection of the cosine, d = sqrt(2 - 2 cosine): brightness and
-contrast, in which diffusion samples are a few per cent off, then hide no copy. Two copies of an image in the
-training set hide one: remove duplicates first. The exchange test needs no such threshold.
+*Memorized fraction*: the share of samples with d1 / d2 < 1/3, where d1 and d2 are the distances to the
+nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023), here those between images of
+unit length after the projection of the cosine, d = sqrt(2 - 2 cosine): brightness and contrast, in which
+diffusion samples are a few per cent off, then hide no copy. Two copies of an image in the training set hide
+one: remove duplicates first. The exchange test needs no such threshold.
 
 References:
     Yoon et al. 2023, Diffusion probabilistic models generalize when they fail to memorize,

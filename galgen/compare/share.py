@@ -1,6 +1,6 @@
-r"""What two models' agreement is worth: its share of the way from a floor to a ceiling.
+"""What two models' agreement is worth: its share of the way from a floor to a ceiling.
 
-A cosine alone says little. Untrained networks agree at .99, as they pass the noise through. So agreement is
+A cosine alone says little: untrained networks agree at .99, as they pass the noise through. So agreement is
 held between what any training leaves and the most that two trainings can have. Let c(i, j) be the median over
 the latents of the anomaly cosine of models i and j, which have seen equally many images, and share neither
 initialisation, order nor noise.
@@ -14,14 +14,13 @@ initialisation, order nor noise.
 
 It is 1 if other images of the data set cost nothing, and 0 if they might be of that other kind.
 
-**Interval.** Over trainings. Each model is left out in turn, and of theta = (pair, floor, ceiling) the
+**Interval**, over trainings. Each model is left out in turn, and of theta = (pair, floor, ceiling) the
 jackknife's
 
     V_g = (m_g - 1) / m_g  sum_i (theta_(g, i) - mean) (theta_(g, i) - mean)^T
 
-of group g is added up over A, B and the networks of the floor's kind. That kind is chosen once and held, and
-how networks of a kind scatter is pooled over the kinds. (The best single network would be a maximum: of it
-the jackknife sees one gap, and takes a network that is far ahead of the others for scatter.)
+of group g is added up over A, B and the networks of the floor's kind. That kind is chosen once and held (the
+best single network would be a maximum), and how networks of a kind scatter is pooled over the kinds.
 
 The share has Fieller's interval (`galgen.compare.uncertainty.ratio`), with Student's t of (m_A - 1) +
 (m_B - 1) degrees of freedom: 4. Three foreign networks of two kinds have a degree of their own, 1, whose t is
@@ -29,15 +28,11 @@ The share has Fieller's interval (`galgen.compare.uncertainty.ratio`), with Stud
 
     P[(sum_g error_g)^2 <= sum_g t_g^2 V_g] >= .95        whatever the variances,
 
-V_F counts (t_1 / t_4)^2 times. Of made-up models whose share, .2 to .99, is known (three, three, two and one;
-tests/test_share.py) the intervals that are printed hold it in 99 % where all trainings scatter alike, and in
-93 to 98 % where foreign ones scatter five times as much; there V_F as it is would leave 81 to 92 %.
-
-It is an interval over *trainings*, on these images and from these latents. It never covers another split;
-other latents, 256 of them, move the share of simulated galaxies by .01.
-
-None is printed where the interval of ceiling - floor reaches down to 0, nor with fewer than three models of A
-or of B: of two, leaving one out leaves no pair on the same images.
+V_F counts (t_1 / t_4)^2 times. Of made-up models whose share is known (tests/test_share.py) the intervals
+hold it in 99 % where all trainings scatter alike, and in 93 to 98 % where foreign ones scatter five times as
+much; there V_F as it is would leave 81 to 92 %. The interval never covers another split; other latents, 256
+of them, move the share of simulated galaxies by .01. None is printed where the interval of ceiling - floor
+reaches down to 0, nor with fewer than three models of A or of B: of two, leaving one out leaves no pair.
 
 References:
     Fieller 1954, J. R. Stat. Soc. B 16, 175. Efron & Stein 1981, The jackknife estimate of variance,

@@ -2,8 +2,7 @@
 
 A classifier is trained on a part of two sets and asked about the rest. Its area under the curve (AUC, the
 chance that it puts an image of the second set above one of the first) is 1/2 where the sets are draws of one
-density, and beyond that by no more than luck, which permuted labels measure. Unlike the discriminator of a
-GAN it has no part in the training, and noise, blur and missing kinds of galaxy are all equal to it.
+density, and beyond that by no more than luck, which permuted labels measure.
 
 The classifier is kernel ridge regression on fixed features: for labels y = -1, 1 the prediction for the
 images T of a fold, fitted on all others R, is
@@ -13,8 +12,7 @@ images T of a fold, fitted on all others R, is
 with a Gaussian K as wide as the median distance, and P fixed by images and folds. So all permutations are
 refitted in one matrix product P (y_1 ... y_R): 0.2 s for 256 + 256 images and 500 permutations. Labels are
 permuted within folds, which hold their share of each set; or exchanged within pairs that share a fold, where
-A's and B's images of one seed are compared. Either way the p-value is exact: under the null
-P(p <= t) <= t.
+A's and B's images of one seed are compared. Either way the p-value is exact.
 
 Features are invariant to flips and quarter turns, which the sky does not know. At each scale of a pyramid
 (halved down to 8 pixels) the image is filtered with the products of l = (1, 2, 1)/4, d = (1, 0, -1)/2 and
@@ -24,8 +22,8 @@ the larger and the smaller value, so that elongation stays. Images are rounded t
 first, or else the rounding would be what is found.
 
 *Coarse*: a model that is not perfect at the finest scale is always distinguished from galaxies, AUC 1,
-however good the rest, and then is no better than any other. The same test of images averaged down to fewer
-pixels leaves out the scales at which noise and sharpness give all away.
+however good the rest. The same test of images averaged down to fewer pixels leaves out the scales at which
+noise and sharpness give all away.
 
 References:
     Lopez-Paz & Oquab 2017, Revisiting classifier two-sample tests, https://arxiv.org/abs/1610.06545.
@@ -33,7 +31,6 @@ References:
     Part 2, https://doi.org/10.1002/sim.2324 (the interval of an AUC).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +39,10 @@ from scipy import optimize, spatial, stats
 from torch import Tensor
 from torch.nn import functional as F
 
-from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted, share
+from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
-__all__ = ["C2ST", "auc", "c2st", "features", "features_by_parts", "power_curve"]
+__all__ = ["C2ST", "auc", "c2st", "features"]
 
 MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
 _FOLDS = 5  # parts of the cross-validation
@@ -104,13 +101,6 @@ def features(images: Tensor | np.ndarray, *, side: int | None = None) -> np.ndar
     return torch.cat(found, 1).reshape(n, -1).numpy()
 
 
-def features_by_parts(images: np.ndarray, *, side: int | None = None, pixels: int = 2**21) -> np.ndarray:
-    """`features` of many or of large images, so many pixels at a time: each takes a hundred bytes."""
-    step = max(1, pixels // images[0].size)
-    parts = (images[first : first + step] for first in range(0, len(images), step))
-    return np.concatenate([features(part, side=side) for part in parts])
-
-
 def auc(low: np.ndarray, high: np.ndarray) -> Estimate:
     """P(a value of `high` is above one of `low`), a tie counting half.
 
@@ -166,33 +156,6 @@ def c2st(
     ranks = (stats.rankdata(score, axis=1) * (labels > 0)).sum(1)
     area = (ranks - len(y) * (len(y) + 1) / 2) / (len(x) * len(y))
     return C2ST(auc(score[0, : len(x)], score[0, len(x) :]), permutation_test(area))
-
-
-def power_curve(
-    x: np.ndarray, y: np.ndarray, sizes: Sequence[int], *, repeats: int = 20, permutations: int = 200
-) -> list[Estimate]:
-    """How often `c2st` has p < 0.05 for x and y, an alternative made on purpose, over the number of images.
-
-    Args:
-        x: Features of many real images, (n, p).
-        y: Features of the alternative, (m, p): other images blurred, with noise, or partly replaced.
-        sizes: Images of each set in a test, at most n and m.
-        repeats: Tests at each size, each of images drawn anew without replacement.
-        permutations: Of each test.
-
-    Returns:
-        For each size the share of the tests that reject, with Wilson's interval.
-    """
-    rejected = []
-    for n in sizes:
-        p = []
-        for turn in range(repeats):
-            rng = np.random.default_rng([0, n, turn])
-            rows = [rng.choice(len(part), n, replace=False) for part in (x, y)]
-            seed_of_test = int(rng.integers(2**32))
-            p.append(c2st(x[rows[0]], y[rows[1]], permutations=permutations, seed=seed_of_test).p)
-        rejected.append(share(np.array(p) < 0.05))
-    return rejected
 
 
 def _predictor(x: np.ndarray, fold: np.ndarray) -> np.ndarray:

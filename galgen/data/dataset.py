@@ -81,8 +81,7 @@ class Dataset:
         directory = Path(directory)
         if not (directory / "meta.json").is_file():
             raise GalgenError(
-                f"{directory} is not a galgen data set (no meta.json); make one with `galgen data import` "
-                "or `galgen data simulate`"
+                f"{directory} is not a galgen data set (no meta.json); make one with `galgen data import`"
             )
         try:
             meta = read_json(directory / "meta.json")

@@ -1,6 +1,6 @@
-"""What is asked of denoisers: how well they denoise, when they memorize, at which scales they agree."""
+"""What is asked of denoisers: how well they denoise, and when they memorize."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -10,7 +10,6 @@ from galgen.compare.clock_size import Elapsed, elapsed
 from galgen.compare.clock_time import Cell
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.gaussian import fit_gaussian
-from galgen.compare.scales import by_scale
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.evidence.once import once
 from galgen.evidence.pairs import judged
@@ -18,8 +17,7 @@ from galgen.experiment import Experiment
 from galgen.models.families import Training
 from galgen.runs.answers import Array
 
-__all__ = ["LEVELS", "LITTLE", "clock", "gained", "gaps", "gaussian_image", "gaussian_of", "scale_by_scale",
-    "time"]  # fmt: skip
+__all__ = ["LEVELS", "LITTLE", "clock", "gained", "gaps", "gaussian_image", "gaussian_of", "time"]
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
@@ -89,29 +87,3 @@ def gaussian_of(experiment: Experiment, images: np.ndarray) -> Tensor:
 def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
     """The same of a model's training images."""
     return gaussian_of(experiment, experiment.images(training))
-
-
-def scale_by_scale(
-    experiment: Experiment,
-    samples: Mapping[int, Sequence[Tensor]],
-    gaussian: Mapping[int, Sequence[Tensor]],
-    other: Tensor,
-) -> dict[int, dict[str, dict[str, np.ndarray]]]:
-    """Agreement within groups of components, `by_scale`, by N and by pair, its controls among them.
-
-    Args:
-        experiment: Of a family of denoisers.
-        samples: A's and B's, by N.
-        gaussian: `gaussian_image` of both, by N.
-        other: What a network of other galaxies draws from the same noise.
-    """
-    images, found = experiment.dataset.images, {}
-    for n, (a, b) in samples.items():
-        pairs = {
-            "A and B": (a, b),
-            "two Gaussians": gaussian[n],
-            "A and B, unrelated latents": (a, b.roll(1, 0)),
-        }
-        pairs["A and a network of other galaxies"] = a, other
-        found[n] = {name: by_scale(*pair, images) for name, pair in pairs.items()}
-    return found

@@ -1,7 +1,6 @@
 """The two-models test and the scoreboard of the first pair of models at each N, and of the controls."""
 
 import functools
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.models.families import Training
 
-__all__ = ["BLUR", "Design", "board", "checks", "design_of", "drawn", "judged", "likeness", "measure",
+__all__ = ["BLUR", "board", "checks", "design_of", "drawn", "judged", "likeness", "measure",
     "tests", "two_models_at", "wrong"]  # fmt: skip
 
 BLUR = 1.0  # pixels: the classifier finds half a one, but with so few images morphology may not
@@ -72,26 +71,16 @@ def checks(experiment: Experiment) -> dict[str, Board]:
     return found
 
 
-@dataclass(frozen=True)
-class Design:
-    """The 2x2 of initialisation and images at one N: who agrees with model A?
+def design_of(experiment: Experiment) -> tuple[int, dict[tuple[str, str], Estimate]] | None:
+    """The 2x2: its N, and the median anomaly cosine with model A, by (initialisation, images).
 
-    Attributes:
-        N: Images of each model.
-        cosines: The median anomaly cosine with model A, by (initialisation, images).
+    None where the profile trains no such models.
     """
-
-    N: int
-    cosines: dict[tuple[str, str], Estimate]
-
-
-def design_of(experiment: Experiment) -> Design | None:
-    """The same of a family; None where its profile trains no such models."""
     found, models = {}, experiment.design()
     for key, model in models.items():
-        N, both = model.N, (experiment.samples(experiment.pair(model.N)[0]), experiment.samples(model))
+        both = experiment.samples(experiment.pair(model.N)[0]), experiment.samples(model)
         found[key] = bootstrap(similarity.cosine(*both, kind="anomaly", mean=experiment.mean_image))
-    return Design(N, found) if models else None
+    return (next(iter(models.values())).N, found) if models else None
 
 
 def judged(experiment: Experiment, N: int) -> list[Training]:

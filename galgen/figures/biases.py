@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate
-from galgen.evidence.biases import SIDES, Beside, ModelBiases
+from galgen.evidence.biases import SIDES, ModelBiases
 from galgen.figures.style import COLOURS, MODELS, legend_above
 from galgen.figures.tables import table
 from galgen.words import spaced
@@ -74,18 +74,17 @@ def bias_table(found: ModelBiases) -> Markdown:
 
 
 def biases_in_short(found: ModelBiases) -> str:
-    """The answer in two sentences: the family that comes nearest to galaxies, and the one farthest off."""
+    """Of the farther of A and B of each family, the nearest to galaxies first: biases, and the blur."""
     far = {label: found.farther(label) for label in found.models}
     if None in far.values():
         return f"With {found.count} held-out images a set nothing can be said of how far off the models are."
-    side = SIDES[0]
-    order = sorted(far, key=lambda label: far[label].far_off[side].auc.value)
-    said = {label: _said_of(far[label], side) for label in order}
-    nearest = (
-        f"Of all families at their largest N, **{order[0]}** comes nearest to galaxies: {said[order[0]]}"
-    )
-    nearest += f" (to a classifier, where all are averaged to {side} pixels a side)."
-    return f"{nearest} **{order[-1]}** is farthest off: {said[order[-1]]}." if order[1:] else nearest
+    order = sorted(far, key=lambda label: far[label].far_off[SIDES[0]].auc.value)
+    said = [
+        f"**{label}**: half-light radius {_cell(far[label].biases.size)} %, ellipticity "
+        f"{_cell(far[label].biases.ellipticity)} %, as a blur of {far[label].far_off[SIDES[0]].blur} pixels"
+        for label in order
+    ]
+    return f"At their largest N, from the nearest to galaxies to the farthest off: {'; '.join(said)}."
 
 
 def told_apart(found: Portrait, N: int) -> str:
@@ -95,22 +94,6 @@ def told_apart(found: Portrait, N: int) -> str:
     at = f"the samples at N = {spaced(N)} from galaxies at {side} pixels a side"
     verb = "tells" if told else "does not tell"
     return f"A fresh classifier {verb} {at}: its area under the curve is {area}, where 0.50 is chance."
-
-
-def _said_of(model: Beside, side: int) -> str:
-    size, ellipticity = _percent(model.biases.size), _percent(model.biases.ellipticity)
-    text = f"the half-light radius of its galaxies is off by {size} and their ellipticity by {ellipticity}, "
-    return (
-        f"{text}and as a set they are as far off as galaxies blurred by {_pixels(model.far_off[side].blur)}"
-    )
-
-
-def _percent(bias: Estimate | None) -> str:
-    return f"{bias:+.1f} %" if bias else "an unknown amount"
-
-
-def _pixels(blur: Estimate) -> str:
-    return f"{blur:.1f} pixels" if np.isfinite(blur.value) else "more than any width tried"
 
 
 def _cell(bias: Estimate | None) -> str:

@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galgen.compare.denoising import Denoising, Panel
-from galgen.figures.slider import slider_figure
-from galgen.figures.style import Shown, shades, stamp_sheet
+from galgen.figures.style import shades, stamp_sheet
 from galgen.words import spaced
 
-__all__ = ["denoising_sheet", "denoising_slider", "psnr_curves"]
+__all__ = ["denoising_sheet", "psnr_curves"]
 
 
 def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:
@@ -45,34 +44,3 @@ def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
     axis.set(xlabel="PSNR of the noisy image, dB", ylabel="PSNR of the denoised image, dB")
     axis.legend()
     return figure
-
-
-def denoising_slider(panels: Sequence[Panel], sigmas: Sequence[float], *, title: str, alt: str) -> Shown:
-    """Pull the noise up and down on several images, a row each: clean, noisy, and denoised by each model.
-
-    Args:
-        panels: Of the images, with the same models, which are named by N.
-        sigmas: Noise levels of each panel.
-        title: Names the figure.
-        alt: What it shows, in words.
-    """
-    frames, captions = [], []
-    for k, level in enumerate(sigmas):
-        rows = [
-            np.hstack([p.clean[0], p.noisy[k, 0], *(images[k, 0] for images in p.denoised.values())])
-            for p in panels
-        ]
-        frames.append(np.vstack(rows))
-        noisy = np.mean([p.noisy_psnr[k] for p in panels])
-        means = {n: np.mean([p.denoised_psnr[n][k] for p in panels]) for n in panels[0].denoised}
-        spoken = ", ".join(f"N = {spaced(n)}: {value:.1f}" for n, value in means.items())
-        captions.append(f"Noise {level:.2f}. PSNR in dB: noisy {noisy:.1f}, {spoken}.")
-    return slider_figure(
-        np.array(frames).repeat(2, 1).repeat(2, 2),
-        sliders={"noise level": [f"{level:.2f}" for level in sigmas]},
-        captions=captions,
-        title=title,
-        alt=alt,
-        start=(len(frames) // 2,),
-        width=640,
-    )

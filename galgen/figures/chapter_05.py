@@ -18,8 +18,7 @@ from galgen.figures.tables import table
 from galgen.models.glow import Glow
 from galgen.words import spaced
 
-__all__ = ["distance_figure", "distance_table", "inversion_figure", "latents_figure", "untrained_table",
-    "walks"]  # fmt: skip
+__all__ = ["distance_figure", "distance_table", "inversion_figure", "untrained_table", "walks"]
 
 Tests = Mapping[int, Sequence[Sequence[LevelTest]]]
 
@@ -103,33 +102,24 @@ def distance_figure(disjoint: Tests, same: Tests, control: Sequence[LevelTest]) 
 def untrained_table(
     kinds: Mapping[str, tuple[Sequence[Sequence[LevelTest]], Estimate | None]], N: int
 ) -> Markdown:
-    """W1, shared latents and AUC of untrained flows beside trained ones; what of it training has made.
+    """W1, shared latents and AUC of untrained flows beside trained ones, means over tests of all levels.
 
     Args:
-        kinds: By what the two flows are, their tests, each of all levels, and the AUC of their likelihoods:
-            first of an untrained pair, then of the same images, and of disjoint ones.
+        kinds: By what the two flows are, their tests, and the AUC of their likelihoods.
         N: Images of each flow.
     """
-
-    def means(tests: Sequence[Sequence[LevelTest]]) -> np.ndarray:
-        return np.array([[(level.w1_b.value, level.shared) for level in test] for test in tests]).mean(0).T
-
-    found = {name: means(tests) for name, (tests, _) in kinds.items()}
-    untrained, same, disjoint, *_ = found.values()
-    rows = [
-        [name, *(f"{x:.3f}" for x in w1), *(f"{x:.2f}" for x in shared), kinds[name][1] or "–"]
-        for name, (w1, shared) in found.items()
-    ]
-    levels = range(len(untrained[0]))
-    head = ["", *(f"W₁, level {k}" for k in levels), *(f"shared, level {k}" for k in levels)]
-    more = ", ".join(f"{k} ({x:+.2f})" for k, x in enumerate(disjoint[1] - untrained[1]))
-    times = ", ".join(f"{x:.2f}" for x in disjoint[0] / same[0])
+    rows = []
+    for name, (tests, auc) in kinds.items():
+        found = np.array([[(level.w1_b.value, level.shared) for level in test] for test in tests])
+        w1, shared = found.mean(0).T
+        rows.append([name, *(f"{x:.3f}" for x in w1), *(f"{x:.2f}" for x in shared), auc or "–"])
+    head = [f"{what}, level {k}" for what in ("W₁", "shared") for k in range(len(w1))]
     return table(
-        [*head, "AUC of the likelihood ratio"],
+        ["", *head, "AUC of the likelihood ratio"],
         rows,
         before=f"$W_1(z'_B, z)$ and *shared* at N = {spaced(N)}, means over the tests of each kind:",
-        after=f"*Shared* beyond the untrained pair, by level: {more}. $W_1$ on disjoint images over that on "
-        f"the same images: {times}. An AUC that flows of the same images reach is no effect of the images.",
+        after="What an untrained pair shares no image has made; an AUC that flows of the same images reach, "
+        "of theirs no effect.",
     )
 
 
@@ -154,21 +144,3 @@ def walks(flow: Glow, ends: Tensor, steps: int = 9) -> np.ndarray:
     ways = [[*kept[:k], carried[k], *kept[k + 1 :]] for k in range(len(z))] + [carried]
     first, last = (image.expand(steps, *image.shape) for image in flow.image(ends)[:, 0])
     return np.array([torch.cat([first, flow.image(flow.decode(way))[:, 0], last], 2).numpy() for way in ways])
-
-
-def latents_figure(inversion: Inversion, i: int) -> Figure:
-    """Galaxy i of A, and level by level its latents z, z'_A and z'_B: four channels, -3 black to 3 white."""
-    levels = len(inversion.z)
-    figure, axes = plt.subplots(3, levels + 1, figsize=(7.4, 3.4), width_ratios=[1, *[2] * levels])
-    found = {"$z$": inversion.z, "$z'_A$": inversion.z_a, "$z'_B$": inversion.z_b}
-    for row, (name, latents) in zip(axes, found.items(), strict=True):
-        for axis, channels in zip(row[1:], (level[i, :4] for level in latents), strict=True):
-            axis.imshow(np.hstack(channels), vmin=-3, vmax=3)
-        row[0].text(1.0, 0.5, name, transform=row[0].transAxes, va="center", ha="right")
-    for level, axis in enumerate(axes[0, 1:]):
-        axis.set_title(f"level {level}")
-    inset = figure.add_axes((0.005, 0.3, 0.1, 0.4))  # beside the label of its row
-    inset.imshow(inversion.x[i].mean(0) + 0.5, vmin=0, vmax=1)
-    for axis in figure.axes:
-        axis.set_axis_off()
-    return figure

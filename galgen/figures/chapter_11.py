@@ -7,7 +7,7 @@ from IPython.display import Markdown
 
 from galgen.figures.tables import table
 
-__all__ = ["alike", "beside", "older"]
+__all__ = ["alike", "beside"]
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
@@ -23,7 +23,7 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     """In how many claims runs have the same verdict; those of an older book, of other claims, are named."""
     claims = {name: _places(kept) for name, kept in runs.items()}
-    old = older(runs)
+    old = [name for name, kept in claims.items() if not kept]
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
     same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
@@ -31,11 +31,6 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
     return said + f" Of an older book, with other claims: {', '.join(old)}." * bool(old)
-
-
-def older(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> list[str]:
-    """The runs whose claims are those of an older book, as were its recipe and its tests."""
-    return [name for name, kept in runs.items() if not _places(kept)]
 
 
 def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:

@@ -1,4 +1,4 @@
-"""Chapter 14, why they agree: directions of samples, the flow of a denoiser inverted, machines of patches."""
+"""Chapter 14, why they agree: directions of samples, and machines of patches."""
 
 from collections.abc import Mapping
 
@@ -8,24 +8,21 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galgen.compare.flow import ScaleTest
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.directions import Curve, DirectionsTest
 from galgen.evidence.local import LocalTest, Shares
-from galgen.figures.style import COLOURS, MODELS, intervals, legend_above
+from galgen.figures.style import COLOURS, MODELS, intervals
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["certified", "directions_figure", "directions_table", "explained_by", "found_again",
-    "inverted_figure", "leaning", "local_figure", "local_table"]  # fmt: skip
+__all__ = ["certified", "directions_figure", "explained_by",
+    "local_figure", "local_table"]  # fmt: skip
 
 ByDirections = Mapping[str, Mapping[int, DirectionsTest]]  # by label of the family and N
-Inverted = Mapping[int, Mapping[str, Mapping[str, ScaleTest]]]  # by N, by who inverts, by scale
 ByPatches = Mapping[tuple[int, float], LocalTest]  # by N and noise level
 
 SHOWN = (1, 3, 10, 30)  # leading directions
 _SAID = 3
-_TONES = (MODELS["B"], COLOURS["glow"], "black")
 _LEAST = -1.0  # of a share in the figure: twice as far off as the Gaussian, in squares
 
 
@@ -68,81 +65,16 @@ def _directions_panel(axis: Axes, test: DirectionsTest, ceiling: Curve, dimensio
     axis.set_xticks(range(len(shown)), map(str, shown))
 
 
-def directions_table(tests: ByDirections, ceiling: Curve) -> Markdown:
-    """Agreement, and the overlaps of the first few directions, a row for each family and N."""
-    k = min(_SAID, len(ceiling))
-    rows = []
-    for label, by_N in tests.items():
-        for N, test in by_N.items():
-            pair, model, gaussian = (of[k - 1] for of in (test.pairs[0], test.galaxies[0], test.gaussian))
-            found = [curve[k - 1].value for curve in test.galaxies]
-            spread = f"{min(found):.2f} to {max(found):.2f} ({len(found)})"
-            rows.append([label, spaced(N), test.agreement[0], pair, model, spread, gaussian])
-    head = ["denoiser", "N", "agreement", "A and B", "A and galaxies", "all trainings"]
-    said = f"Overlap of the first {k} directions; of two sets of held-out galaxies {ceiling[k - 1]}:"
-    return table([*head, "its Gaussian and galaxies"], rows, before=said)
-
-
 def certified(tests: ByDirections, ceiling: Curve) -> str:
     """Does agreement come with the galaxies' directions? Of each family at its largest N."""
-    k = min(_SAID, len(ceiling))
-    best, lost, told = ceiling[k - 1], False, []
+    k, told = min(_SAID, len(ceiling)), []
     for label, by_N in tests.items():
         test = by_N[N := max(by_N)]
-        agree, model = test.agreement[0].value, test.galaxies[0][k - 1]
-        text = f"{label} at N = {spaced(N)}, which agrees at {agree:.2f}, has {model.value:.2f} of them"
-        if model.high < best.low:
-            lost, own = True, test.gaussian[k - 1]
-            text += f" (its Gaussian, by the same sampler, {own.value:.2f})"
-        told.append(text)
-    first = (
-        "Agreement does not certify a distribution" if lost else "Here agreement comes with the directions"
-    )
-    shared = f"of the first {k} directions of galaxies two sets of galaxies share {best.value:.2f}"
-    return f"{first}: {shared}, and {', '.join(told)}"
-
-
-def inverted_figure(tests: Inverted) -> Figure:
-    """Correlation of the latents found with those given, and W1 over its null, by scale; a column an N."""
-    size = (min(9.5, 1.2 + 4 * len(tests)), 5)
-    figure, axes = plt.subplots(2, len(tests), figsize=size, sharey="row", squeeze=False)
-    gray = {"color": COLOURS["null"], "alpha": 0.25, "lw": 0}
-    for (above, below), (N, by_who) in zip(axes.T, tests.items(), strict=True):
-        for who, colour in zip(by_who, _TONES, strict=True):
-            scales = by_who[who]
-            x, found = np.arange(len(scales)), list(scales.values())
-            intervals(above, x, [each.test.correlation for each in found], color=colour, label=who)
-            intervals(below, x, [each.apart for each in found], color=colour, label=who)
-            if who == "B":
-                chance = np.array([each.test.correlation_null for each in found])
-                above.fill_between(x, -chance, chance, label="null", **gray)
-                below.fill_between(x, *np.transpose([each.null for each in found]), **gray)
-                echo = [each.echo for each in found]
-                below.plot(x, echo, ":", color=MODELS["A"], label="A itself: the error of the steps")
-        above.set(title=f"N = {spaced(N)}", xticks=[])
-        below.axhline(1, ls="--", lw=0.8, color=COLOURS["null"])
-        below.set(yscale="log", xlabel="principal components of the galaxies")
-        below.set_xticks(x, [each.components for each in found], fontsize=8)
-    axes[0, 0].set_ylabel("correlation with $z$")
-    axes[1, 0].set_ylabel("$W_1$ / mean of its null")
-    legend_above(figure, ncols=3)
-    return figure
-
-
-def found_again(tests: Inverted) -> str:
-    """How well others find the latents again, at each N, and at which scales B's density is not A's."""
-    told = []
-    for N, by_who in tests.items():
-        ends = []
-        for who, scales in by_who.items():
-            r = [each.test.correlation.value for each in scales.values()]
-            ends.append(f"{min(r):.2f} to {max(r):.2f} ({who})")
-        scales = by_who["B"]
-        off = [each.components for each in scales.values() if each.apart.low > each.null[1]]
-        where = "at no scale" if not off else "at all scales" if len(off) == len(scales) else None
-        where = where or f"in components {', '.join(off)}"
-        told.append(f"at N = {spaced(N)} {', '.join(ends)}, and B's density is seen not to be A's {where}")
-    return f"Over the scales, latents are found with a correlation of: {'; '.join(told)}."
+        found = (test.agreement[0], test.galaxies[0][k - 1], test.gaussian[k - 1])
+        agree, model, own = (f"{each.value:.2f}" for each in found)
+        told.append(f"{label} at N = {spaced(N)} {agree} and {model} (its Gaussian {own})")
+    first = f"Agreement, and the overlap with the first {k} directions of galaxies"
+    return f"{first}, of which two sets of galaxies share {ceiling[k - 1].value:.2f}: {', '.join(told)}"
 
 
 def local_figure(tests: ByPatches) -> Figure:
@@ -191,17 +123,6 @@ def local_table(tests: ByPatches) -> Markdown:
         rows.append([spaced(N), f"{sigma:g}", test.images, _share(test.twin), _side(test), *there, whole])
     head = ["N", "noise", "images", "by B", "best patch", "by A's images", "by B's images"]
     return table([*head, "A's machine by B's", "A's images beyond B's, whole"], rows)
-
-
-def leaning(tests: ByPatches) -> str:
-    """Where A leans towards its own images: compared whole, these explain more of it than B's do."""
-    told = []
-    for N in dict.fromkeys(N for N, _ in tests):
-        shares = {sigma: test.memory[test.whole] for (n, sigma), test in tests.items() if n == N}
-        seen = [f"{sigma:g} (by {more})" for sigma, more in shares.items() if more and more.low > 0]
-        at = f"at noise {', '.join(seen)}" if seen else "not seen at any noise level"
-        told.append(f"N = {spaced(N)}, {at}")
-    return f"Do A's own images, compared whole, explain more of A than B's do? {'; '.join(told)}."
 
 
 def explained_by(tests: ByPatches) -> str:

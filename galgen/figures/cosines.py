@@ -10,11 +10,10 @@ from torch import Tensor
 from galgen.compare import similarity
 from galgen.compare.agreement import TwoModels
 from galgen.compare.uncertainty import Estimate
-from galgen.figures.slider import slider_figure
-from galgen.figures.style import COLOURS, MODELS, Shown, intervals, stamp_sheet
+from galgen.figures.style import COLOURS, MODELS, intervals, stamp_sheet
 from galgen.words import spaced
 
-__all__ = ["controls_figure", "cosine_histograms", "latent_slider", "sample_sheet"]
+__all__ = ["controls_figure", "cosine_histograms", "sample_sheet"]
 
 
 def sample_sheet(
@@ -84,40 +83,6 @@ def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
     ):
         axis.set_ylabel(text)
     return figure
-
-
-def latent_slider(
-    samples: Mapping[int, Sequence[Tensor]], train: Mapping[int, Sequence[np.ndarray]], *, mean: np.ndarray
-) -> Shown:
-    """One latent at a time, for each N: A's image, the nearest training image of A, and the same of B.
-
-    Args:
-        samples: By N, the images of A and of B, each (n, 1, H, W) in [0, 1].
-        train: By N, the training images of A and of B, each uint8 (N, 1, H, W).
-        mean: The data set's mean image, (1, H, W).
-    """
-    anomaly = {"kind": "anomaly", "mean": mean}
-    agree = {n: similarity.cosine(*pair, **anomaly) for n, pair in samples.items()}
-    frames, captions = [], []
-    count = min(16, *map(len, agree.values()))
-    for k in range(count):
-        for n, pair in samples.items():
-            parts, near = [], []
-            for drawn, images in zip(pair, train[n], strict=True):
-                found = similarity.nearest(drawn[k : k + 1], images, **anomaly)
-                parts += [drawn[k, 0].numpy(), found.first(images)[0, 0] / 255]
-                near.append(f"{found.cosine[0, 0]:.2f}")
-            frames.append(np.hstack(parts))
-            nearest = f"to the nearest training image {near[0]} (A), {near[1]} (B)"
-            captions.append(f"Anomaly cosine of A and B {agree[n][k]:.2f}; {nearest}")
-    return slider_figure(
-        np.array(frames).reshape(count, len(samples), *frames[0].shape),
-        sliders={"latent": range(count), "N": [spaced(n) for n in samples]},
-        captions=captions,
-        title="One latent, two models",
-        alt="Model A's sample, its nearest training image, model B's sample, its nearest training image.",
-        width=600,
-    )
 
 
 def controls_figure(

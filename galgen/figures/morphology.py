@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-__all__ = ["LABELS", "RANGES", "corner_plot", "outside"]
+__all__ = ["LABELS", "RANGES", "corner_plot"]
 
 # The paper's axes.
 RANGES = {
@@ -74,15 +74,6 @@ def corner_plot(sets: Mapping[str, Mapping[str, np.ndarray]], colours: Mapping[s
     labels = [f"{label} ({len(columns[names[0]])})" for label, columns in sets.items()]
     figure.legend(lines, labels, loc="upper right", bbox_to_anchor=(0.98, 0.97), fontsize=10)
     return figure
-
-
-def outside(columns: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The share of a set that lies beyond the axis of each coefficient; NaN of an empty set."""
-    found = {}
-    for name, (low, high) in RANGES.items():
-        values = np.asarray(columns[name], np.float64)
-        found[name] = float(np.mean((values < low) | (values > high))) if len(values) else float("nan")
-    return found
 
 
 def _histogram(axis: Axes, x: str, columns: Mapping[str, np.ndarray], colour: Any, filled: bool) -> None:

@@ -11,7 +11,6 @@ from math import inf
 import numpy as np
 from IPython.display import Markdown
 
-from galgen.compare.agreement import Shared
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Outcome, p_text
 from galgen.figures.morphology import LABELS
@@ -20,7 +19,7 @@ from galgen.figures.tables import table
 from galgen.words import spaced
 
 __all__ = ["BEYOND", "COLLAPSED", "CONVERGED", "DENSITIES", "GREY", "JUDGED", "REACHED", "SMALL", "SPREAD",
-    "VALID", "Reading", "copies", "cut_by", "gives_away", "kinds", "lost", "measure", "reading_table", "said",
+    "VALID", "Reading", "copies", "cut_by", "gives_away", "kinds", "measure", "reading_table", "said",
     "ways"]  # fmt: skip
 
 Limits = Sequence[tuple[float, str]]
@@ -43,7 +42,6 @@ CUT = (
     (inf, "the ascent does no better: the range of noise may cut it"),
 )
 APART = (0.0, "no clear difference"), (inf, "a clear difference")
-ERROR = (0.0, "errs less"), (inf, "errs more")
 CONVERGED = (
     (0.0, "converged, on something: no sign of galaxies"),
     (inf, "beyond Gaussians, which make up most of it"),
@@ -153,19 +151,6 @@ def cut_by(flow: Portrait, ascent: Portrait | None) -> Reading:
     )
 
 
-def lost(errors: Mapping[str, float], linear: Mapping[str, float]) -> list[Reading]:
-    """Where a denoiser errs more than the linear filter does: errors of both by group of components."""
-    excess = {name: errors[name] - linear[name] for name in errors}
-    groups = [name for name in excess if name not in ("all", "bias")]
-    most = max(groups, key=excess.get)
-    places = {"in all": "all", f"in {most}, the most": most, "of its bias": "bias"}
-    places[f"in {groups[0]}, brightness and size"] = groups[0]
-    what = "squared error less the linear filter's"
-    return [
-        Reading(f"{what}, {of}", excess[name], ERROR, f"{excess[name]:+.2f}") for of, name in places.items()
-    ]
-
-
 # Of morphology
 
 
@@ -195,7 +180,7 @@ def copies(found: Mapping[int, Outcome | None], model: Outcome | None) -> list[R
     ]
 
 
-def kinds(name: str, found: Mapping[str, Shared]) -> Reading:
+def kinds(name: str, found: Mapping[str, Outcome]) -> Reading:
     """In how many coefficients the images of one latent correlate, beyond shuffled latents."""
     strong = [LABELS[k] for k, s in found.items() if s.p <= ALPHA and s.value > 0]
     middle = np.median([s.value for s in found.values()] or [0])

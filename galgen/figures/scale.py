@@ -12,14 +12,12 @@ from matplotlib.figure import Figure
 from galgen.compare.share import LEAST
 from galgen.compare.uncertainty import Estimate
 from galgen.config import PROFILES
-from galgen.evidence.scale import IMAGES, ONE, Agreement, Early
-from galgen.experiment import Experiment
+from galgen.evidence.scale import IMAGES, Agreement, Early
 from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["along_figure", "along_sentence", "by_images", "early_table", "scale_figure", "share_sentence",
-    "share_table", "with_scale"]  # fmt: skip
+__all__ = ["along_figure", "by_images", "early_table", "scale_figure", "share_table", "with_scale"]
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
 _MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite
@@ -70,8 +68,8 @@ def scale_figure(found: Agreement) -> Figure:
     return figure
 
 
-def share_table(found: Agreement) -> Markdown:
-    """Floor, pair, ceiling and share, by view."""
+def share_table(found: Agreement, family: str) -> Markdown:
+    """Floor, pair, ceiling and share, by view; or what a share lacks, and which profiles have it."""
     rows, some = [], found.scales[IMAGES]
     for view, s in found.scales.items():
         marks = (s.floor, s.foreign.get(s.kind, ())), (s.pair, s.pairs), (s.ceiling, s.same)
@@ -82,33 +80,17 @@ def share_table(found: Agreement) -> Markdown:
     head += [f"ceiling: the same images ({len(some.same)})", "share", "share with each kind as floor"]
     before = f"Median anomaly cosines at N = {spaced(found.N)}, {found.latents} latents; in brackets, pairs. "
     before += "The 95 % intervals are over trainings on these images, and never cover another split:"
-    return table(head, rows, before=before)
+    after = f"An untrained pair agrees at {found.untrained[IMAGES]:.2f}: a cosine alone shows nothing."
+    if not some.share:
+        after += f" There is no share of agreement: {some.missing}.{_elsewhere(family)}"
+    return table(head, rows, before=before, after=after)
 
 
-def share_sentence(found: Agreement, experiment: Experiment) -> str:
-    """How far the pair has come from floor to ceiling; or what that lacks, and which profiles have it."""
-    s, at = found.scales[IMAGES], f"At N = {spaced(found.N)}"
-    if not s.share:
-        return f"{at} there is no share of agreement: {s.missing}.{_elsewhere(experiment)}"
-    lost = [max(1 - end, 0.0) for end in (s.share.high, s.share.low)]
-    left = found.scales[ONE].share
-    parts = [
-        f"{at} two models that share no image agree at {s.pair:.3f}, two of the same images at",
-        f"{s.ceiling:.3f}, and with models of {KINDS[s.kind]}, as long trained, they agree at {s.floor:.3f}.",
-        f"Of the way from that floor to that ceiling the pair has come {s.share}",
-        f"(in what one Gaussian leaves, {left}):" if left else "in images:",
-        f"that it shares no image costs {lost[0]:.0%} to {lost[1]:.0%} of it.",
-        f"An untrained pair agrees at {found.untrained[IMAGES]:.2f}: a cosine alone shows nothing.",
-        "The interval covers other trainings on these images, and never another split.",
-    ]
-    return " ".join(parts)
-
-
-def by_images(found: Agreement, experiment: Experiment) -> str:
+def by_images(found: Agreement, family: str) -> str:
     """What the images do where all begin differently, in a sentence."""
     s = found.scales[IMAGES]
     if not len(s.same):
-        return f"Not asked: no two models of the same images are trained here.{_elsewhere(experiment)}"
+        return f"Not asked: no two models of the same images are trained here.{_elsewhere(family)}"
     same, apart = _mean(s.ceiling, s.same), _mean(s.pair, s.pairs)
     return (
         f"All begin differently: {len(s.same)} pairs of the same images agree at {same}, {len(s.pairs)} of "
@@ -141,31 +123,6 @@ def along_figure(
     return figure
 
 
-def along_sentence(
-    pairs: Mapping[int, Estimate], other: Mapping[int, Estimate], early: Mapping[int, Early]
-) -> str:
-    """That early agreement is the noise passed through, and from when on the pair is above its floor.
-
-    Args:
-        pairs: Of the largest N, by images shown.
-        other: Of A and a foreign network of its age; nothing, if there is none.
-        early: Of the same N.
-    """
-    parts = [
-        f"{each.noise.value:.2f} of {each.agree.value:.2f} after {spaced(shown)}"
-        for shown, each in early.items()
-    ]
-    text = "The noise that A and B begin with makes agreement by itself, if networks pass it through: "
-    text += f"{', '.join(parts)} images shown. Where that is all of it, agreement shows nothing learnt."
-    both = [shown for shown in pairs if shown and shown in other]  # untrained, all of it is noise
-    level = [shown for shown in both if pairs[shown].low <= other[shown].high]
-    since = [shown for shown in both if shown > max(level, default=-1)]
-    if not both:
-        return text
-    when = f"for good from {spaced(since[0])} images on" if since else "at the end no longer, or never"
-    return f"{text} Above a foreign network of its age the pair is, by intervals, {when}."
-
-
 def early_table(found: Mapping[int, Early], N: int) -> Markdown:
     """What networks have that know nothing, or little: a row an age."""
     rows = [[spaced(shown), e.agree, e.noise, e.left, e.closer] for shown, e in found.items()]
@@ -188,8 +145,8 @@ def with_scale(family: str) -> list[str]:
     return names
 
 
-def _elsewhere(experiment: Experiment) -> str:
-    names = with_scale(experiment.family.name)
+def _elsewhere(family: str) -> str:
+    names = with_scale(family)
     return f" The profile {' or '.join(f'`{name}`' for name in names)} trains what it takes." if names else ""
 
 

@@ -13,7 +13,7 @@ from galgen.compare.uncertainty import Outcome
 from galgen.settings import ConditionalSettings, DenoiserSettings
 from galgen.words import spaced
 
-__all__ = ["ALPHA", "against", "at_sizes", "family", "listed", "mean_span", "optimizer", "span", "spoken"]
+__all__ = ["ALPHA", "against", "at_sizes", "listed", "mean_span", "optimizer", "span", "spoken"]
 
 ALPHA = 0.05
 
@@ -66,15 +66,3 @@ def against(found: Portrait, other: Portrait) -> str:
 def spoken(energy: Outcome | None) -> str:
     """An energy distance in words."""
     return f"E = {energy.value:.3f}, p = {energy.p:.3f}" if energy else "not measurable"
-
-
-def family(pair: Sequence[Portrait]) -> str:
-    """What all tests say of models A and B."""
-    fine, coarse = max(pair[0].c2st), min(pair[0].c2st)
-    auc, rough = (
-        " and ".join(f"{found.c2st[side].auc.value:.2f}" for found in pair) for side in (fine, coarse)
-    )
-    shape = dict.fromkeys(spoken(found.morphology and found.morphology.energy) for found in pair)
-    text = f"AUC {auc}, at {coarse} pixels {rough}, for A and B, morphology {' and '.join(shape)}. "
-    a, b = (", ".join(found.faults(ALPHA)) or "none" for found in pair)
-    return f"{text}Distinguished from galaxies: A by {a}; B by {b}."

@@ -7,18 +7,15 @@ from IPython.display import Markdown
 from torch import Tensor
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.scales import brightness, middle
+from galgen.compare.scales import brightness
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import p_text
-from galgen.evidence.pairs import Design
+from galgen.compare.uncertainty import Estimate, p_text
 from galgen.models.families import Training
 from galgen.runs.store import Run
 from galgen.words import spaced
 
-__all__ = ["agreement_table", "design_table", "points", "portrait_table", "scale_table", "spread_table",
+__all__ = ["agreement_table", "design_table", "points", "portrait_table", "spread_table",
     "table", "training_table"]  # fmt: skip
-
-MARGIN = 0.05  # of a cosine: two within it agree as well
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
@@ -98,34 +95,6 @@ def portrait_table(portraits: Mapping[str, Portrait], before: str, after: str = 
     return table(head, rows, before=before, after=after)
 
 
-def scale_table(scales: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) -> Markdown:
-    """Agreement within groups of components, and where a network of other galaxies agrees as well.
-
-    Args:
-        scales: By N and by pair, `galgen.compare.scales.by_scale`.
-    """
-    found = {n: {pair: middle(each) for pair, each in pairs.items()} for n, pairs in scales.items()}
-    rows = [
-        [spaced(n), pair, *(f"{value:.2f}" for value in each.values())]
-        for n, pairs in found.items()
-        for pair, each in pairs.items()
-    ]
-    alike = []
-    for n, (own, *_, foreign) in ((n, pairs.values()) for n, pairs in found.items()):
-        groups = [name for name in own if foreign[name] > own[name] - MARGIN]
-        where = ", ".join(groups) if len(groups) < len(own) else "every group"
-        alike += [f"at N = {spaced(n)} in {where}"] if groups else []
-    head = next(iter(next(iter(found.values())).values()))
-    return table(
-        ["N", "of one latent", *(f"{group} (equal signs)" if group.alone else group for group in head)],
-        rows,
-        before="Median cosine within groups of principal components; of one component, where a cosine is "
-        "1 or -1, the share of latents with equal signs, 0.50 if unrelated:",
-        after=f"The network of other galaxies agrees with A as well as B does, within {MARGIN} or better, "
-        f"{'; '.join(alike) or 'nowhere'}: there agreement is no evidence of having learnt these galaxies.",
-    )
-
-
 def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: bool = False) -> Markdown:
     """Agreement, copying and memorization of two models for each N, each beside its null.
 
@@ -149,11 +118,13 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     return table(head, rows, before=before or explained)
 
 
-def design_table(found: Design | None, otherwise: str) -> tuple[Markdown, str]:
+def design_table(
+    found: tuple[int, Mapping[tuple[str, str], Estimate]] | None, otherwise: str
+) -> tuple[Markdown, str]:
     """Initialisation or images? The 2x2 of `galgen.trainings`.
 
     Args:
-        found: The cosines of its models with model A.
+        found: Its N, and the cosines of its models with model A: `galgen.evidence.pairs.design_of`.
         otherwise: What is said where a profile trains no such models.
 
     Returns:
@@ -161,7 +132,7 @@ def design_table(found: Design | None, otherwise: str) -> tuple[Markdown, str]:
     """
     if found is None:
         return Markdown(otherwise), otherwise
-    cosines = found.cosines
+    N, cosines = found
     inits, sets = ("same", "other"), ("same", "disjoint")
     by_images = np.mean([cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits])
     by_init = np.mean([cosines["same", images].value - cosines["other", images].value for images in sets])
@@ -169,7 +140,7 @@ def design_table(found: Design | None, otherwise: str) -> tuple[Markdown, str]:
     shown = table(
         ["", "same images", "disjoint images"],
         [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
-        before=f"Median anomaly cosine with model A at N = {spaced(found.N)}:",
+        before=f"Median anomaly cosine with model A at N = {spaced(N)}:",
         after=sentence,
     )
     return shown, sentence

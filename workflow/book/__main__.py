@@ -115,7 +115,8 @@ def render(
     from workflow.book import assemble
 
     run, stamps = Run(asked), [read_json(path) for path in trainings]
-    assemble.render(Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps)
+    of = Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps
+    assemble.render(assemble.Sources(*of))
 
 
 @app.command

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -23,6 +24,27 @@ from galgen.figures import claims, results
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
 from workflow.book import chapters, live, pages, settings
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a book is bound of.
+
+    Attributes:
+        prose: The folder of the prose, with _config.yml and _toc.yml.
+        notebooks: The folder of the chapters' sources, which the pages offer for download.
+        build: The folder of this run.
+        executed: The executed chapters, in reading order.
+        plan: The trainings it needs, as `Experiment.plan` lists them.
+        trainings: What `galgen train` wrote of each model.
+    """
+
+    prose: Path
+    notebooks: Path
+    build: Path
+    executed: Sequence[Path]
+    plan: Sequence[dict] = ()
+    trainings: Sequence[dict] = ()
 
 
 def _point_to_repository(config: Path, citation: Path) -> None:
@@ -65,23 +87,8 @@ def jupyter_book(work: Path, builder: str, *, strict: bool = True) -> Path:
     return work / "_build" / builder
 
 
-def render(
-    source: Path,
-    notebooks: Path,
-    build: Path,
-    executed: Sequence[Path],
-    plan: Sequence[dict] = (),
-    trainings: Sequence[dict] = (),
-) -> Path:
+def render(of: Sources) -> Path:
     """Render the book; a warning is an error.
-
-    Args:
-        source: The folder of the prose, with _config.yml and _toc.yml.
-        notebooks: The folder of the chapters' sources, which the pages offer for download.
-        build: The folder of this run.
-        executed: The executed chapters, in reading order.
-        plan: The trainings it needs, as `Experiment.plan` lists them.
-        trainings: What `galgen train` wrote of each model.
 
     Returns:
         build/html/index.html.
@@ -89,12 +96,13 @@ def render(
     Raises:
         GalgenError: If a chapter warned or Jupyter Book did.
     """
+    build = of.build
     with binding(build):
         work = build / "book"
-        own = _assembled(work, source, notebooks, build, executed, plan, trainings)
+        own = _assembled(of, work)
         new = jupyter_book(work, "html")
         html = _put_up(new, build)
-        write_json(build / "results.json", {"run": own, **results.collect(executed)})
+        write_json(build / "results.json", {"run": own, **results.collect(of.executed)})
         write_json(build / "run.json", own)
         (build / "failed.json").unlink(missing_ok=True)
     for page in _pages(html):
@@ -106,68 +114,45 @@ def render(
     return html / "index.html"
 
 
-def draft(
-    source: Path,
-    notebooks: Path,
-    build: Path,
-    executed: Sequence[Path],
-    plan: Sequence[dict],
-    trainings: Sequence[dict],
-    to_come: Mapping[str, nbformat.NotebookNode],
-    banner: Mapping[str, object],
-) -> Path:
+def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Mapping[str, object]) -> Path:
     """The book as far as it is; the caller holds the lock of `binding`.
 
     Args:
-        source: As of `render`, and the four that follow.
-        notebooks: The same.
-        build: The same.
-        executed: The chapters that are executed.
-        plan: The trainings.
-        trainings: What was written of those that are done.
+        of: What there is of it.
         to_come: A page in the place of each of the other chapters, by its name.
         banner: What stands at the head of the page that opens.
 
     Returns:
         build/html/index.html.
     """
-    work = build / "draft" / "book"
-    _assembled(work, source, notebooks, build, executed, plan, trainings, error="being made")
+    work = of.build / "draft" / "book"
+    _assembled(of, work, error="being made")
     for name, page in to_come.items():
         nbformat.write(page, work / "chapters" / f"{name}.ipynb")
-        shutil.copy(notebooks / f"{name}.ipynb", work / "_notebooks")
+        shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
     title, rest = (work / "intro.md").read_text().split("\n", 1)
     (work / "intro.md").write_text(f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}")
-    return _put_up(jupyter_book(work, "html", strict=False), build) / "index.html"
+    return _put_up(jupyter_book(work, "html", strict=False), of.build) / "index.html"
 
 
-def _assembled(
-    work: Path,
-    source: Path,
-    notebooks: Path,
-    build: Path,
-    executed: Sequence[Path],
-    plan: Sequence[dict],
-    trainings: Sequence[dict],
-    error: str = "",
-) -> dict:
+def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     """Put the sources of a book together in a folder; returns the record of the run."""
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(source, work)
-    _point_to_repository(work / "_config.yml", source.parent / "CITATION.cff")
+    shutil.copytree(of.prose, work)
+    _point_to_repository(work / "_config.yml", of.prose.parent / "CITATION.cff")
     _copy_mathjax(work / "_extra" / "mathjax")
     for folder in ("chapters", "_notebooks", "_numbers", "_generated"):
         (work / folder).mkdir()
     records = {}
-    for path in executed:
+    for path in of.executed:
         chapter = chapters.page(path, work / "_numbers")
         records[path.stem] = chapter.metadata["galgen"]
         nbformat.write(chapter, work / "chapters" / path.name)
-        shutil.copy(notebooks / path.name, work / "_notebooks")
-    (work / "_generated" / "status.md").write_text(pages.status(records, trainings))
-    (work / "_generated" / "workflow.md").write_text(pages.workflow(plan, list(records)))
+        shutil.copy(of.notebooks / path.name, work / "_notebooks")
+    (work / "_generated" / "status.md").write_text(pages.status(records, of.trainings))
+    (work / "_generated" / "workflow.md").write_text(pages.workflow(of.plan, list(records)))
     for name in ("kills", "cluster", "bench", "gpu", "growth", "trial"):
-        (work / "_generated" / f"{name}.md").write_text(pages.measured(source.parent / "results", name))
+        (work / "_generated" / f"{name}.md").write_text(pages.measured(of.prose.parent / "results", name))
     notes = list(records.values())
     parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
@@ -176,8 +161,8 @@ def _assembled(
         live.write(work, parameters)
     (work / "_generated" / "margins.md").write_text(claims.margins().data)
     sizes = sorted({N for note in notes for N in note["N"]})
-    own = pages.record(parameters, sizes, notes, trainings, error)
-    pages.add_runs(work, build, own, executed)
+    own = pages.record(parameters, sizes, notes, of.trainings, error)
+    pages.add_runs(work, of.build, own, of.executed)
     return own
 
 

@@ -152,7 +152,7 @@ def bind(run: Run, source: Path, notebooks: Path, cores: int) -> Path | None:
                 executed[HEADLINE] = preview
                 pages.pop(HEADLINE)
             paths = [executed[name] for name in names if name in executed]
-            plan = list(run.plan.values())
-            return assemble.draft(source, notebooks, run.folder, paths, plan, stamps, pages, banner)
+            of = source, notebooks, run.folder, paths, list(run.plan.values()), stamps
+            return assemble.draft(assemble.Sources(*of), pages, banner)
     except Timeout:
         return None

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from galgen.compare.similarity import near_duplicates
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
-from galgen.data.acquire.recipe import Recipe, Wanted
+from galgen.data.acquire.recipe import Recipe
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked, printable
@@ -57,6 +57,7 @@ def import_images(
     key: str | None = None,
     strict: bool = False,
     progress: bool = False,
+    colour: bool = False,
     **recipe: object,
 ) -> Imported:
     """Import a folder of FITS, npy, PNG or JPEG files, or one npz, npy or HDF5 file.
@@ -66,19 +67,16 @@ def import_images(
         key: Name of the image array in an npz or HDF5 file; by default the only one.
         strict: Make it an error if any object is refused.
         progress: Show a progress bar.
+        colour: Keep the three channels of display images, which of gray ones are alike.
         recipe: The fields of `Recipe`.
 
     Raises:
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
     """
-    path, wanted = Path(path), checked(Wanted, recipe, "how to import")
+    path, wanted = Path(path), checked(Recipe, recipe, "how to import")
     images, rows, refused = [], [], []
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
-        if wanted.most and len(source.names) > wanted.most:
-            raise GalgenError(
-                f"{path}: {len(source.names)} images, more than {wanted.most}; take a part of them"
-            )
         kind = _kind(path, source, wanted.kind)
         if wanted.subtract_sky and kind == "display":
             raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
@@ -94,7 +92,7 @@ def import_images(
                     raise GalgenError(
                         f"{planes.shape[1:]} pixels, but {first} has {shape}; crop them (--crop)"
                     )
-                images.append(_stamp(planes, wanted))
+                images.append(_stamp(planes, wanted, colour))
                 rows.append(
                     {
                         printable(column): printable(value).strip() if isinstance(value, str) else value
@@ -120,8 +118,7 @@ def import_images(
         stamps, dropped["near-duplicate"] = np.delete(stamps, later, axis=0), len(later)
         catalogue.remove_rows(later)
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
-    done = wanted.model_dump(mode="json", include=set(Recipe.model_fields))
-    parameters = {"path": path.name, "key": key, **done, "surveys": surveys}
+    parameters = {"path": path.name, "key": key, **wanted.model_dump(mode="json"), "surveys": surveys}
     return Imported(stamps, catalogue, refused, parameters, dropped)
 
 
@@ -181,7 +178,7 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
     return pixels[[names.index(band) for band in recipe.bands]]
 
 
-def _stamp(pixels: np.ndarray, recipe: Wanted) -> np.ndarray:
+def _stamp(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
     """The stamp, (1, size, size) or of three channels, of an image of shape (planes, H, W)."""
     height, width = pixels.shape[1:]
     if recipe.crop is None and height != width:
@@ -207,7 +204,7 @@ def _stamp(pixels: np.ndarray, recipe: Wanted) -> np.ndarray:
             )
         stamp = flux_to_gray(pixels[None], size=size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
     else:
-        stamp = to_uint8(resize_area(_brightness(pixels, recipe), size))
+        stamp = to_uint8(resize_area(_brightness(pixels, recipe, colour), size))
     if stamp.min() == stamp.max():
         raise Refusal("blank: all pixels of the stamp are equal")
     return stamp
@@ -223,7 +220,7 @@ def _sky(pixels: np.ndarray) -> np.ndarray:
         return np.nanmedian(pixels[..., frame], axis=-1)[..., None, None]
 
 
-def _brightness(pixels: np.ndarray, recipe: Wanted) -> np.ndarray:
+def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
     """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels."""
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
@@ -231,7 +228,7 @@ def _brightness(pixels: np.ndarray, recipe: Wanted) -> np.ndarray:
         raise GalgenError(
             f"display images of floats must lie in [0, 1], not {pixels.min()} to {pixels.max()}; rescale them"
         )
-    if recipe.colour:
+    if colour:
         return np.broadcast_to(pixels, (3, *pixels.shape[1:]))
     if not recipe.gray and (pixels != pixels[:1]).any():
         raise GalgenError("the image is in colour; to make it gray, ask for it (--gray)")

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from galgen.data.manifest import Bands
 from galgen.runs.errors import Closed
 
-__all__ = ["Recipe", "Wanted"]
+__all__ = ["Recipe"]
 
 
 class Recipe(Closed):
@@ -35,15 +35,3 @@ class Recipe(Closed):
     Q: PositiveFloat = 8.0
     stretch: PositiveFloat = 0.2
     distinct: float | None = Field(None, ge=-1, le=1)
-
-
-class Wanted(Recipe):
-    """What else an audit asks for, of images that become no data set.
-
-    Attributes:
-        colour: Keep the three channels of display images; of gray ones they are alike.
-        most: Of more objects none is read; None is the limit of the readers.
-    """
-
-    colour: bool = False
-    most: PositiveInt | None = None
