@@ -13,7 +13,6 @@ from galgen.evidence import denoisers
 from galgen.experiment import Experiment, every_family
 from galgen.figures.clock import clock_figure
 from galgen.models.clock import AveragedLearner
-from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 NO = "not testable here"
@@ -171,13 +170,6 @@ def test_the_numbers_of_the_onset_are_its_powers_and_curvatures():
     bent = {n: [n * np.exp(0.5 * np.log(n / 30) ** 2 + e) for e in (0.1, -0.1)] for n in (10, 30, 100)}
     law = power_laws({8: bent})[8]
     assert law.curvature.low > 0 and law.curvature.value == pytest.approx(0.5)
-
-
-def test_one_cell_in_two_is_refused():
-    one, *others = hour({8: 1.0, 4: 1.0})
-    for statement in (in_proportion, plateau):
-        with pytest.raises(GalgenError, match="two cells of 8 kernels at N = 10"):
-            statement([one, one, *others])
 
 
 def test_sets_above_the_scale_and_widths_with_few_N_do_not_count():

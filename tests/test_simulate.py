@@ -12,7 +12,6 @@ from galgen.data.simulate.images import PIXEL, draw_flux, simulate, simulate_flu
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.simulate.population import draw_galaxies
 from galgen.runs.code import reached
-from galgen.runs.errors import GalgenError
 
 
 @pytest.fixture(scope="module")
@@ -172,5 +171,3 @@ def test_dead_leaves_are_named_by_seed_and_number_and_cover_the_frame():
     flat = (np.diff(large.astype(int), axis=2) == 0).mean()
     assert flat > 0.5, "discs have one grey each, and most neighbours lie on one disc"
     assert images.std() > 50 and abs(images.mean() - 127) < 15
-    with pytest.raises(GalgenError, match="8 <= size <= crop"):
-        dead_leaves(3, size=128, crop=64)
