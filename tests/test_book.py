@@ -198,15 +198,6 @@ def test_a_repository_that_the_citation_names_is_on_the_pages(tmp_path, executed
     assert "mybinder.org/v2/gh/some/where/HEAD?urlpath=lab/tree/notebooks/executed.ipynb" in page
 
 
-def test_the_workflow_and_status_pages_show_this_run(html):
-    names = chapters.names(ROOT / "book" / "_toc.yml")
-    for page in ("workflow", "status"):
-        text = (html / f"{page}.html").read_text()
-        assert all(f"chapters/{name}.html" in text for name in names)
-    assert 'class="workflow"' in (html / "workflow.html").read_text()
-    assert "torch" in (html / "status.html").read_text()
-
-
 def test_a_failing_chapter_is_named_with_its_error_and_leaves_no_output(tmp_path):
     nbformat.write(chapter("1 / 0"), tmp_path / "broken.ipynb")
     with pytest.raises(GalgenError, match=r"broken\.ipynb, cell \d+: ZeroDivisionError"):

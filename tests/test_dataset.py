@@ -17,16 +17,6 @@ def noise():
     return np.random.default_rng(1).integers(256, size=(60, 1, 8, 8), dtype=np.uint8)
 
 
-def test_what_was_written_is_read_back(tmp_path, noise):
-    make(tmp_path / "set", noise)
-    dataset = Dataset.open(tmp_path / "set")
-    assert np.array_equal(dataset.images, noise)
-    assert isinstance(dataset.images, np.memmap)
-    assert dataset.meta["dropped"] == {"not finite": 2}
-    assert list(dataset.catalogue["id"])[:2] == ["0", "1"]
-    dataset.verify()
-
-
 @pytest.mark.parametrize("name", ["images.npy", "catalogue.ecsv"])
 def test_a_changed_byte_is_found(tmp_path, noise, name):
     path = make(tmp_path / "set", noise).directory / name

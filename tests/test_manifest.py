@@ -35,13 +35,6 @@ def test_only_what_the_manifest_frees_may_lie_in_a_book():
     assert {name for name, source in sources.items() if source.redistribute} == {"simulated", "dead-leaves"}
 
 
-def test_pages_can_say_what_a_data_set_is_by_its_name():
-    manifest = load_manifest(ROOT / "data_manifest.yaml")
-    said = manifest.described
-    assert said("sdss-galaxy-zoo") == said("sdss_real_9200_64") != said("simulated") != ""  # as a run has it
-    assert said("my-own-folder") == ""
-
-
 def test_a_fixed_file_is_recognised_by_its_sha256():
     manifest = load_manifest(ROOT / "data_manifest.yaml")
     known = manifest.source("sdss-galaxy-zoo").sha256
@@ -88,10 +81,3 @@ def test_the_manifest_is_found_from_any_folder_below_it_first(tmp_path, monkeypa
     changed(tmp_path, "local", survey="found from below").rename(tmp_path / "data_manifest.yaml")
     monkeypatch.chdir(deep)
     assert load_manifest().source("local").survey == "found from below"
-
-
-def test_when_there_is_none_the_way_out_is_told(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("galgen.data.manifest.__file__", str(tmp_path / "x" / "y" / "z.py"))
-    with pytest.raises(GalgenError, match="give its path"):
-        load_manifest()

@@ -15,7 +15,6 @@ from galgen.compare import denoising, scales
 from galgen.compare.agreement import copy_threshold, strangers, two_models
 from galgen.compare.biases import Biases
 from galgen.compare.calibrated import STATISTICS
-from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, judge
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.similarity import KINDS
@@ -24,7 +23,7 @@ from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 from galgen.evidence.biases import Beside, FarOff, ModelBiases
 from galgen.evidence.pairs import design_of
-from galgen.figures import beyond, chapter_02, chapter_07, chapter_08, cosines, scoreboard, tables
+from galgen.figures import beyond, chapter_02, chapter_08, cosines, scoreboard, tables
 from galgen.figures import biases as bias_figures
 from galgen.figures.curves import gain_curves, smoothed
 from galgen.figures.morphology import RANGES
@@ -160,14 +159,6 @@ def test_a_training_has_a_row_that_says_what_it_took(tmp_path):
     assert smoothed(log[:39])["loss"].tolist() == [line["loss"] for line in log[:39]]
 
 
-def test_brightness_and_spread_stand_in_the_row_of_their_size():
-    groups = "component 1", "components 2-5"
-    spread = {n: dict(zip(groups, of, strict=True)) for n, of in ((10, (0.5, 2.0)), (2000, (1.0, 0.25)))}
-    drawn = {n: torch.full((64, 1, 4, 4), light) for n, light in ((10, 0.9), (2000, 1.1))}
-    shown = tables.spread_table(spread, drawn, dict.fromkeys(drawn, np.full((9, 1, 4, 4), 255, np.uint8)))
-    assert cells(shown)[2:] == [["10", "0.90", "0.50", "2.00"], [f"2{THIN}000", "1.10", "1.00", "0.25"]]
-
-
 def test_the_first_component_is_the_direction_of_largest_spread():
     rng = np.random.default_rng(0)
     brightness = rng.normal(0, 20, (500, 1, 1, 1))
@@ -226,24 +217,6 @@ def test_what_is_kept_of_a_board_is_the_board_again():
     kept = scoreboard.kept(one, "family") + scoreboard.kept(controls, "control")
     assert scoreboard.from_kept(kept, "family") == one
     assert scoreboard.from_kept(kept, "control") == controls
-
-
-# The discriminator's test
-
-
-def drawn_test(seed, shift=0.0):
-    """Two judges with scores of 40 images a set; samples score lower by a shift."""
-    rng = np.random.default_rng(seed)
-    scores = [{name: rng.normal(-shift * (name == "own"), 1, 40) for name in (*ALIKE, *GRADES)} for _ in "AB"]
-    return DiscriminatorTest(*(judge(each, each, permutations=19) for each in scores))
-
-
-def test_the_history_is_that_of_the_means():
-    history = {8: {100: drawn_test(0), 300: drawn_test(1, 3.0)}, 24: {100: drawn_test(2)}}
-    for axis, tests in zip(chapter_07.history_figure(history).axes, history.values(), strict=True):
-        for line, which in zip(axis.lines, drawn_test(0).curves, strict=False):
-            assert list(line.get_xdata()) == list(tests)
-            assert list(line.get_ydata()) == [test.curves[which].mean.value for test in tests.values()]
 
 
 # Morphology and biases

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from small_chapter import NOTE, PARAMETERS, chapter
 
-from galgen.compare.scoreboard import Portrait
-from galgen.compare.twosample import C2ST
-from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES, Parameters
+from galgen.compare.uncertainty import Outcome
+from galgen.config import Parameters
 from galgen.figures import readings, results
 from galgen.figures.readings import Reading
 from galgen.runs.errors import GalgenError
@@ -66,17 +64,6 @@ def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_
     assert results.select(other["records"], question="b", N=2) == [{"question": "b", "N": 2}]
 
 
-def around(value):
-    return Estimate(value, value - 0.05, value + 0.05, 64)
-
-
-def judged(fine, coarse):
-    """A portrait with those areas under the curve at 16 and at 8 pixels."""
-    null = Outcome(0.5, 0.45, 0.55, 0.01)
-    tests = {side: C2ST(around(auc), null) for side, auc in ((16, fine), (8, coarse))}
-    return Portrait(1.0, {}, tests, None, 1.0)
-
-
 @pytest.mark.parametrize(
     ("value", "words"),
     [(-1, "low"), (0.7, "low"), (0.71, "right"), (1.3, "right"), (9, "high"), (None, "not")],
@@ -88,22 +75,6 @@ def test_a_value_reads_as_the_first_limit_that_it_does_not_exceed_and_both_are_s
     what, number, bold, rule = row.strip("| ").split(" | ")
     assert (what, bold, rule) == ("share", f"**{reading.words}**", "low ≤ 0.7 < right ≤ 1.3 < high")
     assert number == ("–" if value is None else f"{value:.2f}")
-
-
-def test_every_scale_grows_and_ends_open():
-    scales = [value for name, value in vars(readings).items() if name.isupper() and isinstance(value, tuple)]
-    assert len(scales) > 15
-    for scale in scales:
-        limits = [limit for limit, _ in scale]
-        assert limits == sorted(limits) and limits[-1] == inf and all(words for _, words in scale)
-
-
-@pytest.mark.parametrize(
-    ("coarse", "best", "clear"), [(0.7, "ours", False), (0.84, "other", False), (0.95, "other", True)]
-)
-def test_the_best_way_to_sample_is_named_and_whether_ours_is_clearly_worse(coarse, best, clear):
-    (found,) = readings.ways({"ours": judged(0.9, coarse), "other": judged(0.99, 0.8)}, "ours")
-    assert f"*{best}*" in found.what and found.words == f"{'a' if clear else 'no'} clear difference"
 
 
 def test_kinds_of_galaxies_are_counted_where_they_agree_beyond_shuffled_latents():
@@ -132,14 +103,3 @@ def test_what_differs_from_the_paper_is_bold_and_nothing_else():
     assert ["decay", "0.995", "0.995"] in table
     for name, paper, ours in table:
         assert (ours == paper) is not ours.startswith("**"), name
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_every_profile_has_its_passes_over_the_training_set(profile):
-    table = rows_of(settings.sizes())
-    column = 1 + list(PROFILES).index(profile)
-    found = next(row[column] for row in table if row[0] == "diffusion: passes over the set")
-    of_profile = PROFILES[profile].diffusion
-    wanted = [of_profile.images_shown(N) / N for N in of_profile.N]
-    passes = [float(text.replace("\N{NO-BREAK SPACE}", "")) for text in found.split(", ")]
-    assert passes == pytest.approx(wanted, rel=0.02)
