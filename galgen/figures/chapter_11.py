@@ -30,7 +30,8 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
-    return said + f" Of an older book, with other claims: {', '.join(old)}." * bool(old)
+    told = " Older books, of other claims and recipes, may differ in more than their galaxies: "
+    return said + f"{told}{', '.join(old)}." * bool(old)
 
 
 def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:

@@ -4,10 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from IPython.display import Markdown
-from torch import Tensor
 
 from galgen.compare.agreement import TwoModels
-from galgen.compare.scales import brightness
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.models.families import Training
@@ -58,29 +56,13 @@ def training_table(
     return table(head, rows, before=before)
 
 
-def spread_table(
-    spread: Mapping[int, Mapping[str, float]],
-    drawn: Mapping[int, Tensor],
-    train: Mapping[int, np.ndarray],
-    after: str = "",
-) -> Markdown:
-    """Variance and brightness of the samples over those of the training images; see `galgen.compare.scales`.
-
-    Args:
-        spread: By N, the ratio of the variances by group of components, against the images of the largest N.
-        drawn: By N, the samples.
-        train: By N, the model's own training images, for the brightness.
-        after: Text under the table.
-    """
-    large = max(spread)
-    ratios = {n: [brightness(drawn[n], train[n]), *found.values()] for n, found in spread.items()}
-    return table(
-        ["N", "mean brightness", *spread[large]],
-        [[spaced(n), *(f"{ratio:.2f}" for ratio in row)] for n, row in ratios.items()],
-        before=f"Samples over training images (all at N = {spaced(large)}; brightness at each N's own), "
-        f"{len(drawn[large])} samples; 1 is right:",
-        after=after,
+def spread_table(spread: Mapping[int, Mapping[str, float]], after: str = "") -> Markdown:
+    """Variance of samples over that of the images of the largest N, by N: `galgen.compare.scales`."""
+    rows = [[spaced(n), *(f"{ratio:.2f}" for ratio in found.values())] for n, found in spread.items()]
+    before = (
+        f"Variance of the samples over that of the training images at N = {spaced(max(spread))}; 1 is right:"
     )
+    return table(["N", *spread[max(spread)]], rows, before=before, after=after)
 
 
 def portrait_table(portraits: Mapping[str, Portrait], before: str, after: str = "") -> Markdown:
