@@ -1,4 +1,4 @@
-"""Links inside the rendered book lead somewhere (`make linkcheck` asks the web about others); its PDF is whole."""
+"""Links inside the book lead somewhere (`make linkcheck` asks the web about others), and its PDF is whole."""
 
 import os
 import re
