@@ -126,14 +126,11 @@ def power_figure(run: Mapping) -> Figure:
     return figure
 
 
-def size_table(runs: Mapping[str, Mapping], after: str = "") -> Markdown:
+def size_table(runs: Mapping[str, Mapping]) -> Markdown:
     """How many of the tests reject where there is nothing to find; bold where that is too many for luck.
 
-    The share that would be in doubt is one whose 95 % interval lies above the level.
-
-    Args:
-        runs: By data set, as `galgen.figures.results.measured` gives them.
-        after: Text under the table.
+    The share that would be in doubt is one whose 95 % interval lies above the level. The runs are those of
+    `galgen.figures.results.measured`, by data set.
     """
     found = {name: {k: r for k, r in _nothing(run).items() if k[0] in _HERE} for name, run in runs.items()}
     rows = []
@@ -141,7 +138,9 @@ def size_table(runs: Mapping[str, Mapping], after: str = "") -> Markdown:
     for question, n in sorted(keys, key=lambda key: (_HERE.index(key[0]), key[1] or 0)):
         cells = [_cell(each.get((question, n)), runs[name]["alpha"]) for name, each in found.items()]
         rows.append([question, spaced(n) if n else "any", *cells])
-    return table(["question", "N", *(f"{name}: rejected" for name in found)], rows, after=after)
+    return table(
+        ["question", "N", *(f"{name}: rejected" for name in found)], rows, after=f"{size_answer(runs)}."
+    )
 
 
 def size_answer(runs: Mapping[str, Mapping]) -> Reading:
@@ -149,22 +148,13 @@ def size_answer(runs: Mapping[str, Mapping]) -> Reading:
 
     Of memorization the exchange alone is counted: the test of both nulls never rejects more often.
     """
-    tests = [(question, r) for run in runs.values() for (question, _), r in _nothing(run).items()]
-    alpha = next(iter(runs.values()))["alpha"]
-
-    def counts(*questions: str) -> tuple[int, int]:
-        asked = [record for question, record in tests if question in questions]
-        return sum(r["rejected"] for r in asked), sum(r["tests"] for r in asked)
-
-    rejected, total = counts("exchange alone", *(q for q in QUESTIONS if q != "memorization"))
-    both, all_both = counts("memorization")
+    alpha, asked = next(iter(runs.values()))["alpha"], {"exchange alone", *QUESTIONS} - {"memorization"}
+    found = [r for run in runs.values() for (question, _), r in _nothing(run).items() if question in asked]
+    rejected, total = (sum(r[name] for r in found) for name in ("rejected", "tests"))
     low, high = stats.binom.interval(0.99, total, alpha)
     luck = (low - 1, "fewer than luck gives"), (high, "as many as luck gives, 99 % of the time")
-    shown = (
-        f"{rejected} of {spaced(total)} (memorization, beyond both its nulls: {both} of {spaced(all_both)})"
-    )
     what = f"Tests that reject at p < {alpha:g} where nothing is to be found"
-    return Reading(what, rejected, (*luck, (inf, "more than luck gives")), shown)
+    return Reading(what, rejected, (*luck, (inf, "more than luck gives")), f"{rejected} of {spaced(total)}")
 
 
 def _faults(run: Mapping, *questions: str) -> list[tuple[str, int | None]]:

@@ -4,7 +4,6 @@ A board holds the answers of each pair, (family, N), or of each control, by ques
 `galgen.compare.scoreboard`.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -61,11 +60,6 @@ def from_kept(records: Iterable[Mapping], kind: str) -> dict[tuple[str, int], di
     return board
 
 
-def lacks(series: Mapping[str, Iterable[Mapping[str, Outcome]]], question: str) -> list[str]:
-    """The series, by name, in which a question has no answer at all."""
-    return [name for name, answers in series.items() if not any(question in answer for answer in answers)]
-
-
 def dot_plot(
     series: Mapping[str, Sequence[Mapping[str, Outcome]]],
     rows: Sequence[str],
@@ -88,20 +82,16 @@ def dot_plot(
         alpha: Level of the tests.
         controls: The last so many rows are controls: a line is drawn above them.
     """
-    lines = math.ceil(len(units) / 5)
-    columns = math.ceil(len(units) / lines)
-    size = (2.1 * columns + 0.9, lines * ((0.28 + 0.04 * len(series)) * len(rows) + 1.5))
-    figure, axes = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
-    for axis in axes.flat[len(units) :]:
-        axis.remove()
-    for axis, (question, unit) in zip(axes.flat, units.items(), strict=False):
+    size = (2.1 * len(units) + 0.9, (0.28 + 0.04 * len(series)) * len(rows) + 1.5)
+    figure, axes = plt.subplots(1, len(units), figsize=size, sharey=True, squeeze=False)
+    for axis, (question, unit) in zip(axes[0], units.items(), strict=True):
         for k, (name, answers) in enumerate(series.items()):
             for y, (answer, colour) in enumerate(zip(answers, colours[name], strict=True)):
                 if question in answer:
                     at = y + 0.3 * (k - (len(series) - 1) / 2)
                     null = COLOURS["null"] if len(series) == 1 else colour
                     _dot(axis, at, answer[question], colour, null, alpha)
-        lacking = lacks(series, question)
+        lacking = [name for name, answers in series.items() if not any(question in a for a in answers)]
         if len(lacking) == len(series):
             axis.set_xticks([])
         if lacking and len(series) == 1:
