@@ -41,11 +41,6 @@ def test_each_job_takes_one_that_no_other_has_and_gives_it_back(four):
 
 def test_where_all_are_taken_a_job_waits(four, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
-    first, second = gpus.one_alone(), gpus.one_alone()
-    first.__enter__()
-    os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
-    second.__enter__()
-    os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
     began = threading.Event()
 
     def third():
@@ -53,12 +48,14 @@ def test_where_all_are_taken_a_job_waits(four, monkeypatch):
             began.set()
 
     thread = threading.Thread(target=third)
-    thread.start()
-    assert not began.wait(1.5)
-    second.__exit__(None, None, None)
-    assert began.wait(10)
-    thread.join()
-    first.__exit__(None, None, None)
+    with gpus.one_alone():
+        os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
+        with gpus.one_alone():
+            os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
+            thread.start()
+            assert not began.wait(1.5)
+        assert began.wait(10)
+        thread.join()
 
 
 @pytest.mark.parametrize("named", [None, "", "1"])

@@ -174,24 +174,19 @@ def test_an_interrupted_measurement_goes_on_from_its_finished_chunks(monkeypatch
     images = small(6)
     expected = quietly(images)
     monkeypatch.setattr(morphology, "_CHUNK", 2)
-    plain, seen = morphology._measure_one, []
+    plain, seen, dies = morphology._measure_one, [], [True]
 
-    def dies(image):
-        if len(seen) == 4:
+    def counted(image):
+        if len(seen) == 4 and any(dies):
             raise KeyboardInterrupt
         seen.append(image)
         return plain(image)
 
-    monkeypatch.setattr(morphology, "_measure_one", dies)
+    monkeypatch.setattr(morphology, "_measure_one", counted)
     with pytest.raises(KeyboardInterrupt):
         quietly(images, directory=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-
-    def goes_on(image):
-        seen.append(image)
-        return plain(image)
-
-    monkeypatch.setattr(morphology, "_measure_one", goes_on)
+    dies.clear()
     other = quietly(images[:2] * 0.9, directory=tmp_path)  # other images never get the chunks of these
     assert len(seen) == 6 and len(other) == 2
     table = quietly(images, directory=tmp_path)
