@@ -2,20 +2,23 @@ import os
 
 if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):  # one of several processes: a thread each
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch as it is imported, here and in kernels
+    os.cpu_count = lambda: 1  # so that galaxies are drawn and measured here: processes of their own cost more
 
 import multiprocessing
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from browsing import CHROMIUM, FLAGS
 from myst_nb.ext.glue import GLUE_PREFIX
 from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
 from galgen.config import Parameters
-from galgen.experiment import every_family
+from galgen.experiment import Experiment, every_family
 from galgen.runs.store import Store
 from workflow.book import assemble as book
 from workflow.book import chapters
@@ -26,18 +29,21 @@ ROOT = Path(__file__).parents[1]
 def pytest_collection_modifyitems(items):
     """What asks for the browser bears its mark: `make test-browser` runs these alone.
 
-    On several cores a file stays together, but for the chapters: these take longest, and begin.
+    On several cores a file stays together, but for the chapters, and all files that need a book have one.
+    These take longest, and begin.
     """
-    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+    bound = {item.path for item in items if "executed" in item.fixturenames}
+    items.sort(key=lambda item: (item.path not in bound, item.path.stem != "test_notebooks"))
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker("browser")
         together = item.nodeid if item.path.stem == "test_notebooks" else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(together))
+        item.add_marker(pytest.mark.xdist_group("book" if item.path in bound else together))
 
 
 @pytest.fixture(autouse=True)
-def no_figure_is_left_open():
+def one_seed_and_no_figure_that_is_left_open():
+    torch.manual_seed(0)
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
@@ -50,6 +56,22 @@ def store(tmp_path_factory):
     folder = (base.parent if WORKER else base) / "store"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def galaxies_of_smoke(store):
+    """The folders in that store of the galaxies of smoke, and of what foreign models see."""
+    experiment = Experiment(Parameters(profile="smoke"), Store(store))
+    sets = [experiment.dataset, *map(experiment.foreign_dataset, experiment.strangers)]
+    return [dataset.directory.parent for dataset in sets]
+
+
+@pytest.fixture
+def fresh(galaxies_of_smoke, tmp_path):
+    """A store of a test's own that holds these galaxies and nothing else."""
+    for folder in galaxies_of_smoke:
+        shutil.copytree(folder, tmp_path / "store" / "dataset" / folder.name)
+    return Store(tmp_path / "store")
 
 
 @pytest.fixture(scope="session")
@@ -105,18 +127,9 @@ def html(executed, tmp_path_factory):
     for name in names:
         nbformat.write(stand_in(name, executed), build / "chapters" / f"{name}.ipynb")
         nbformat.write(chapter(), build / "notebooks" / f"{name}.ipynb")
-    plan = [
-        {
-            "name": f"diffusion-N{N}-{model}",
-            "family": "diffusion",
-            "N": N,
-            "chapters": names[-1:],
-            "minutes": 1.5,
-            "memory_mb": 900,
-        }
-        for N in (8, 24)
-        for model in ("A0-0", "B1-1")
-    ]
+    each = {"family": "diffusion", "chapters": names[-1:], "minutes": 1.5, "memory_mb": 900}
+    models = [(N, model) for N in (8, 24) for model in ("A0-0", "B1-1")]
+    plan = [{"name": f"diffusion-N{N}-{model}", "N": N} | each for N, model in models]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
     return book.render(book.Sources(ROOT / "book", build / "notebooks", build, paths, plan)).parent
 

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.share import scale
 from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.evidence import scale as asked
-from galgen.evidence.scale import IMAGES, ONE, OWN, Agreement, along
+from galgen.evidence.scale import IMAGES, ONE, OWN, along
 from galgen.experiment import Experiment
-from galgen.figures import scale as figures
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
@@ -30,9 +28,7 @@ def made(foreign=(), pairs=3, fails=0):
 
     At 0 images shown so many of A's images are not finite.
     """
-    models = {
-        k: (Training(N, "A", 2 * k, 2 * k), Training(N, "B", 2 * k + 1, 2 * k + 1)) for k in range(pairs)
-    }
+    models = {k: tuple(Training(N, "AB"[i], 2 * k + i, 2 * k + i) for i in (0, 1)) for k in range(pairs)}
     others = [Training(N, "AB"[k], 100 + k, 100 + k, name) for k, name in enumerate(foreign)]
 
     def flow(gaussian, seeds, start):
@@ -69,7 +65,7 @@ def made(foreign=(), pairs=3, fails=0):
 
 
 def test_all_pairs_and_all_foreign_networks_are_asked_at_the_largest_size():
-    found = agreement(made(["galaxies", "galaxies", "leaves"][:2]))
+    found = agreement(made(["galaxies", "galaxies"]))
     assert set(found.scales) == set(found.untrained) == {IMAGES, OWN, ONE} and found.N == N
     for each in found.scales.values():
         assert len(each.pairs) == 9 and len(each.same) == 6 and len(each.foreign["galaxies"]) == 2
@@ -84,12 +80,6 @@ def test_the_own_gaussian_is_taken_from_models_of_the_same_images_alike():
     found = agreement(made(["galaxies", "galaxies"])).scales
     assert found[OWN].same.mean() > found[OWN].pairs.mean() + 0.02
     assert found[ONE].same.mean() == pytest.approx(found[ONE].pairs.mean(), abs=0.02)
-
-
-def test_one_pair_has_its_points_and_says_what_is_missing():
-    found = agreement(made(pairs=1))
-    assert found.scales[IMAGES].share is None and "1 and 1" in found.scales[IMAGES].missing
-    assert len(found.scales[IMAGES].pairs) == 1 and not found.scales[IMAGES].foreign
 
 
 def test_the_training_is_followed_from_no_images_on_also_where_some_are_not_finite():
@@ -115,32 +105,3 @@ def test_the_models_of_a_smoke_run_are_asked_as_they_are_kept(trained):
     kept = experiment.train(experiment.pair(12)[0]).summary["weights"]
     assert list(found) == list(dict.fromkeys([0, *kept[:2], kept[-1]]))
     assert found[0].agree.value > 0.9 and found[0].noise.value > 0.9 and found[0].left.value > 0.9
-
-
-LABELS = ["A"] * 3 + ["B"] * 3 + ["galaxies"] * 2 + ["leaves"]
-
-
-def one(pair=0.95, labels=LABELS):
-    c = np.where(np.equal.outer(np.array(LABELS), np.array(LABELS)), 0.97, pair)
-    for kind, value in (("galaxies", 0.8), ("leaves", 0.3)):
-        which = np.array(LABELS) == kind
-        c[which], c[:, which] = value, value
-    rows = [LABELS.index(label) for label in labels]
-    scales = {view: scale(c[np.ix_(rows, rows)], labels) for view in (IMAGES, OWN, ONE)}
-    return Agreement(4000, 64, scales, dict.fromkeys(scales, 0.99))
-
-
-@pytest.mark.parametrize(("labels", "drawn"), [(LABELS, 1 + 3 + 9 + 6), (["A", "B"], 2)])
-def test_the_figure_shows_every_point_of_every_kind_of_two_models(labels, drawn):
-    figure = figures.scale_figure(one(labels=labels))
-    left = figure.axes[0]
-    assert len(figure.axes) == 3 and len(left.get_yticklabels()) == (5 if drawn > 2 else 2)
-    assert sum(len(line.get_xdata()) for line in left.lines if line.get_marker() == "o") == drawn
-
-
-def test_without_three_pairs_a_profile_that_has_them_is_named_and_the_share_is_a_dash():
-    assert figures.with_scale("diffusion") == ["laptop", "night"]
-    assert figures.with_scale("conditional") == ["night"]
-    shown = figures.share_table(one(labels=["A", "B", "galaxies"]), "diffusion").data
-    assert "| – | – |" in shown and "| 0.950 |" in shown and "`laptop` or `night`" in shown
-    assert "| 0.88 [0.88, 0.88] |" in figures.share_table(one(), "diffusion").data

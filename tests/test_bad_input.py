@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from test_clock import hour
 from test_controls import galaxies, sets
 from test_discriminator import drawn
 from test_distances import NAMES, rows
@@ -11,7 +12,8 @@ from test_inversion import Linear, invert, latents
 from galgen.compare.biases import photometry
 from galgen.compare.calibrated import calibrated
 from galgen.compare.clock import START, gap
-from galgen.compare.clock_time import power_laws
+from galgen.compare.clock_size import plateau
+from galgen.compare.clock_time import in_proportion, power_laws
 from galgen.compare.controls import controls
 from galgen.compare.directions import directions
 from galgen.compare.discriminator import ALIKE, GRADES, contrast, image_sets, judge, score
@@ -23,18 +25,21 @@ from galgen.compare.share import scale
 from galgen.compare.similarity import cosine, nearest, shuffled_cosine
 from galgen.compare.twosample import auc, c2st, features
 from galgen.compare.uncertainty import bootstrap
+from galgen.config import Parameters
 from galgen.data.manifest import load_manifest
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate
+from galgen.data.simulate.leaves import dead_leaves
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.gan import Discriminator, Generator, draw
 from galgen.models.glow import Glow
-from galgen.models.sampling import dpm_solver_2m, ladder
+from galgen.models.sampling import dpm_solver_2m, ladder, stochastic_ascent
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine as schedule
 from galgen.runs.stream import Stream
 from galgen.runs.training import train
+from workflow.book.runs import asked
 
 
 def zeros(*shape):
@@ -58,6 +63,10 @@ def walk(start, seeds):
     return dpm_solver_2m(lambda y, sigma: y, start, seeds, ladder(1.0, 0.02, 5))
 
 
+def ascent(f, **options):
+    return stochastic_ascent(f, torch.zeros(1, 16, 16), range(3), **options)
+
+
 def trained(images):
     return train(None, images, "nowhere", Stream(3, 8, 4, 0, 0, schedule))
 
@@ -77,6 +86,7 @@ class OneLevel(Linear):
         return [x.flatten(1)[:, :, None, None]], torch.zeros(len(x))
 
 
+HOUR = hour({8: 1.0, 4: 1.0})
 Z = latents(n=8)
 GOOD = rows(20, np.random.default_rng(7))
 
@@ -101,6 +111,9 @@ CASES = [
     (lambda: Discriminator(size=64, channels=2), r"2 x 64 x 64.*resize"),
     (lambda: draw(Generator(size=32, latent=4, width=4, widest=8), [1]), r"call eval\(\)"),
     (lambda: walk(START_8, []), "no seeds"),
+    (lambda: ascent(lambda y: -y), r"none of 3 samples.*use the probability flow"),
+    (lambda: ascent(lambda y: y * torch.nan), "none of 3 samples"),
+    (lambda: ascent(lambda y: y, max_steps=5), "raise max_steps"),
     (lambda: walk(START_8, [2**32]), "seed 4294967296 is outside"),
     (lambda: walk(START_8, [-1]), "seed -1 is outside"),
     (lambda: walk(START_8[0], [1]), "give one image"),
@@ -121,6 +134,7 @@ CASES = [
     (lambda: calibrated(ones(5, 3), ones(50, 3)), "sets of 5 and 50: give more than 5"),
     (lambda: score(lambda x: x[:, 0, 0], drawn(4, 1)), "one finite number"),
     (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "one finite number"),
+    (lambda: score(torch.nn.Dropout().train(), drawn(4, 1)), r"eval\(\)"),
     (lambda: judge({"own": ones(3)}, {}), "blurred"),
     (lambda: scored(), "wanted: held_out, .'noise"),
     (lambda: contrast(ones(3), ones(4), paired=True), "3 and 4 scores"),
@@ -159,6 +173,8 @@ CASES = [
     (lambda: gapped(held_out=HOLE), "held-out image 1 after 4096 images shown is nan"),
     (lambda: gapped(own=FAR), "own image 0 after 9000 images shown is inf"),
     (lambda: gapped().at(10_000), "known between 2048 and 9000 images shown, not after 10000"),
+    (lambda: in_proportion([*HOUR, HOUR[0]]), "two cells of 8 kernels at N = 10"),
+    (lambda: plateau([*HOUR, HOUR[0]]), "two cells of 8 kernels at N = 10"),
     (lambda: power_laws({8: {10: [8000, 9000]}}), "two N at every width, and two trainings in some cell"),
     (lambda: power_laws({8: {10: [8000], 30: [9000]}}), "two N at every width"),
     # data
@@ -173,6 +189,7 @@ CASES = [
     (lambda: gray(zeros(1, 3, 8, 8), size=0), "averaged to 0"),
     (lambda: load_manifest().source("sdss"), r"no source 'sdss'.*'sdss-legacy'"),
     (lambda: load_manifest("nothing.yaml"), r"nothing\.yaml"),
+    (lambda: dead_leaves(3, size=128, crop=64), "8 <= size <= crop"),
     (lambda: simulate(0), "count"),
     (lambda: simulate(2.5), "count"),
     (lambda: simulate(10**400), "count"),
@@ -183,10 +200,20 @@ CASES = [
     (lambda: simulate(2, size=65), "size 65"),
     (lambda: simulate(2, crop=1000), "crop 1000"),
     (lambda: simulate(2, population="spirals"), "ellipticals"),
+    # what was asked: of a notebook, in which papermill turns numbers into texts; of the workflow
+    (lambda: Parameters.of_notebook({"N": "500"}), "parameters: N"),
+    (lambda: Parameters.of_notebook({"N": [10, "30"]}), "parameters: N"),
+    (lambda: Parameters.of_notebook({"seed": "0"}), "parameters: seed"),
+    (lambda: Parameters.of_notebook({"profile": 3}), "parameters: profile"),
+    (lambda: asked({"sizes": "8 1.5"}), r"N\.1: .*'1\.5'"),
+    (lambda: asked({"sizes": "9" * 400}), r"N\.0: .*less than"),
+    (lambda: asked({"seed": 1.5}), r"seed: .*1\.5"),
+    (lambda: asked({"data": 202411}), "data: .*202411"),  # what Snakemake makes of 2024_11
 ]
 
 
 @pytest.mark.parametrize(("call", "words"), CASES, ids=[words for _, words in CASES])
 def test_bad_input_is_named(call, words):
-    with pytest.raises(GalgenError, match=words):
+    with pytest.raises(GalgenError, match=words) as told:
         call()
+    assert len(str(told.value)) < 2000

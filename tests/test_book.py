@@ -15,14 +15,14 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit, pages
 from PIL import Image
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
 from galgen.config import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json, write_json
-from galgen.words import spaced
+from galgen.runs.files import read_json
 from workflow.book import assemble as book
 from workflow.book import chapters
 from workflow.book import pages as written
@@ -35,22 +35,33 @@ def slider_page(html):
     return next(path for path in pages(html) if 'class="galgen-slider"' in path.read_text())
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_asks_the_network_or_complains_and_none_is_wider_than_a_phone(html, browser, scheme):
-    visit = Visit(browser, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+# Rules of axe-core that are broken outside this project, each with its reason.
+EXCUSED = {"aria-required-children": "docutils gives references the role doc-biblioentry, in a list"}
+AXE = {"rules": {name: {"enabled": False} for name in EXCUSED}, "resultTypes": ["violations"]}
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1200, "light")])
+def test_no_page_asks_the_network_complains_scrolls_or_shuts_a_reader_out(html, browser, width, scheme):
+    """By the rules of axe-core there is no finding of serious or critical impact."""
+    visit = Visit(browser, viewport={"width": width, "height": 844}, color_scheme=scheme)
     visit.page.goto((html / "index.html").as_uri())
     visit.page.wait_for_url("**/intro.html")
     assert len(pages(html)) >= 7
+    copies = [] if "GALGEN_BOOK" in os.environ else sorted(html.glob("chapters/*.html"))[1:]
+    found = set()
     for path in pages(html):
         page = visit.open(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, f"{path.name} scrolls sideways"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path.name} scrolls sideways"
         assert page.evaluate("document.documentElement.dataset.theme") in (scheme, None), path.name
         for image in page.query_selector_all("article img"):
             assert image.get_attribute("alt"), f"{path.name}: a picture without a text"
-            assert image.evaluate("e => e.complete && e.naturalWidth > 0"), (
-                f"{path.name}: a picture is missing"
-            )
-    assert visit.complaints == []
+            assert image.evaluate("e => e.complete && e.naturalWidth > 0"), f"{path.name}: one is missing"
+        assert visit.complaints == []
+        for rule in [] if path in copies else Axe().run(page, options=AXE).response["violations"]:
+            if rule["impact"] in ("serious", "critical"):
+                found |= {f"{path.name}: {rule['id']}: {node['html'][:200]}" for node in rule["nodes"]}
+        visit.complaints.clear()  # of what axe looked up
+    assert not found, "\n".join(sorted(found))
 
 
 def test_mathematics_is_typeset_in_its_own_fonts(html, browser):
@@ -129,14 +140,8 @@ def test_a_name_is_shown_letter_by_letter_wherever_it_stands(html):
 
 def test_what_a_template_is_given_is_escaped():
     own = {"profile": "smoke", "data": "<i>`|]{x}", "N": [8], "seed": 0}
-    run = own | {
-        "folder": "a",
-        "book": "",
-        "picture": "",
-        "minutes": 1,
-        "key": "",
-        "error": "<i> `|]{x}\n```",
-    }
+    nothing = dict.fromkeys(("folder", "book", "picture", "key"), "")
+    run = own | nothing | {"minutes": 1, "error": "<i> `|]{x}\n```"}
     table = written.rendered("runs.html.j2", rows=[run])
     assert "<i>" not in table and "failed: &lt;i&gt; `|]{x}" in table
     page = written.rendered("runs.md.j2", own=own, table=table)
@@ -193,15 +198,6 @@ def test_a_repository_that_the_citation_names_is_on_the_pages(tmp_path, executed
     assert "mybinder.org/v2/gh/some/where/HEAD?urlpath=lab/tree/notebooks/executed.ipynb" in page
 
 
-def test_the_workflow_and_status_pages_show_this_run(html):
-    names = chapters.names(ROOT / "book" / "_toc.yml")
-    for page in ("workflow", "status"):
-        text = (html / f"{page}.html").read_text()
-        assert all(f"chapters/{name}.html" in text for name in names)
-    assert 'class="workflow"' in (html / "workflow.html").read_text()
-    assert "torch" in (html / "status.html").read_text()
-
-
 def test_a_failing_chapter_is_named_with_its_error_and_leaves_no_output(tmp_path):
     nbformat.write(chapter("1 / 0"), tmp_path / "broken.ipynb")
     with pytest.raises(GalgenError, match=r"broken\.ipynb, cell \d+: ZeroDivisionError"):
@@ -209,32 +205,24 @@ def test_a_failing_chapter_is_named_with_its_error_and_leaves_no_output(tmp_path
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["unfinished-broken.ipynb"]
 
 
-def with_output(executed, path, **output):
-    notebook = nbformat.read(executed, as_version=4)
-    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", **output)]
-    nbformat.write(notebook, path)
-    return path
+def test_a_chapter_that_warns_or_has_no_title_is_refused_and_a_progress_bar_is_no_warning(executed, tmp_path):
+    notebook, path = nbformat.read(executed, as_version=4), tmp_path / "a.ipynb"
 
+    def page():
+        nbformat.write(notebook, path)
+        return chapters.page(path)
 
-def test_a_python_warning_in_a_chapter_is_an_error(executed, tmp_path):
-    noisy = with_output(
-        executed, tmp_path / "a.ipynb", name="stderr", text="x.py:1: UserWarning: no\n  x()\n"
-    )
+    def says(text):
+        return [nbformat.v4.new_output("stream", name="stderr", text=text)]
+
+    notebook.cells[-1].outputs = says("100%|####| 3/3 [00:01<00:00]\n")
+    assert page().cells
+    notebook.cells[-1].outputs = says("x.py:1: UserWarning: no\n  x()\n")
     with pytest.raises(GalgenError, match="UserWarning: no"):
-        book.render(book.Sources(ROOT / "book", tmp_path, tmp_path, [noisy]))
-
-
-def test_a_progress_bar_is_no_warning(executed, tmp_path):
-    bar = with_output(executed, tmp_path / "a.ipynb", name="stderr", text="100%|####| 3/3 [00:01<00:00]\n")
-    assert chapters.page(bar).cells
-
-
-def test_a_chapter_must_open_with_its_title(executed, tmp_path):
-    notebook = nbformat.read(executed, as_version=4)
+        page()
     del notebook.cells[0]
-    nbformat.write(notebook, tmp_path / "untitled.ipynb")
-    with pytest.raises(GalgenError, match=r"untitled\.ipynb: the first cell must open with the title"):
-        chapters.page(tmp_path / "untitled.ipynb")
+    with pytest.raises(GalgenError, match=r"a\.ipynb: the first cell must open with the title"):
+        page()
 
 
 def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
@@ -250,10 +238,8 @@ def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
 @pytest.mark.parametrize(
     "parameters, name",
     [
-        ({"profile": "smoke"}, r"smoke-simulated"),
         ({"profile": "laptop", "N": 10, "seed": 2}, r"laptop-simulated-N10-seed2"),
         ({"data": "some where/my galaxies.npz", "N": [10, 30]}, r"laptop-my-galaxies-[0-9a-f]{8}-N10-30"),
-        ({"data": "2024_11"}, r"laptop-2024_11-[0-9a-f]{8}"),
         ({"data": "g$(id>X);`id` {a}|'.npz"}, r"laptop-g-id-X-id-a-[0-9a-f]{8}"),
         ({"data": ".."}, r"laptop-data-[0-9a-f]{8}"),
     ],
@@ -267,68 +253,28 @@ def test_two_data_sets_of_one_name_have_two_folders_and_one_has_one_however_it_i
     assert names[0] == names[2] != names[1]
 
 
-def test_the_drawing_has_a_box_for_every_group_of_trainings_and_every_chapter():
-    plan = [
-        {"family": family, "N": 8, "chapters": ["02_b"], "minutes": 1.0, "memory_mb": 500}
-        for family in ("diffusion", "diffusion", "diffusion", "glow")
-    ]
-    page = written.workflow(plan, ["01_a", "02_b"])
-    assert "| diffusion N8 | 3 | 3.0 | 02\\_b |" in page and "| glow N8 | 1 | 1.0 |" in page
-    svg = page.split("```")[1]
-    assert svg.count("<rect") == 2 + 2 + 2
-    assert ">diffusion N8 × 3<" in svg and ">glow N8<" in svg and 'href="chapters/02_b.html"' in svg
-    assert written.workflow([], ["01_a"]).count("<rect") == 3
+@pytest.mark.parametrize("name", ["kills", "cluster", "bench", "gpu", "growth", "trial"])
+def test_what_was_measured_is_shown_and_what_was_not_is_told(tmp_path, name):
+    assert "| --- |" in written.measured(ROOT / "results", name)
+    assert re.search(r"recorded|\*\*Not measured on a GPU", written.measured(tmp_path, name))
 
 
-def test_the_kill_test_is_on_the_page_with_its_sum_and_its_absence_is_told(tmp_path):
+def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
     found = read_json(ROOT / "results" / "robustness" / "kills.json")
     page = written.measured(ROOT / "results", "kills")
-    for name, each in found.items():
-        assert f"| {name} | {each['kills']} |" in page
-        assert each["lost"] == each["different"] == 0
+    assert all(each["lost"] == each["different"] == 0 for each in found.values())
     assert f"In all {sum(each['kills'] for each in found.values())} kills" in page
-    assert written.measured(tmp_path, "kills").startswith("No kill test has been recorded")
-
-
-@pytest.mark.parametrize("name", ["cluster", "bench", "growth", "trial"])
-def test_what_was_not_measured_is_told(tmp_path, name):
-    assert "recorded" in written.measured(tmp_path, name)
-
-
-def test_without_a_gpu_the_page_says_so_and_counts(tmp_path):
-    assert written.measured(tmp_path, "gpu").strip() == "**Not measured on a GPU.**"
-    row = {"trainings": 3, "images": 2e6, "gflop_an_image": 50.0, "exaflop": 0.1, "core_hours": 555.0}
-    write_json(tmp_path / "gpu.json", {"profile": "paper", "gpu": None, "families": {"glow": row}})
-    page = written.measured(tmp_path, "gpu")
-    assert "Not measured" in page and "| Glow | 3 | 2 | 50.0 | 0.10 | 555 | 1.4 | 0.3 |" in page
-
-
-def test_growth_has_a_column_for_each_size_and_gaps_where_nothing_was_measured(tmp_path):
-    one = {"seconds": 1.5, "memory_mb": 300}
-    steps = {"search": {"1000": one, "20000": one}, "duplicates": {"1000": one}}
-    write_json(tmp_path / "growth.json", {"steps": steps, "side": 32, "machine": "m", "date": "2026-01-01"})
-    page = written.measured(tmp_path, "growth")
-    assert f"| step | {spaced(1000)} | {spaced(20000)} |" in page
-    assert "| duplicates | 1.5 s, 300 MB |  |" in page
 
 
 @pytest.mark.parametrize(
     ("chapter", "shown"),
     [
-        ("01_data", set()),
         ("10_conclusions", {"power"}),
         ("11_real_and_simulated", {"laptop-sdss_real_9200_64", "laptop-simulated"}),
-        ("12_power", {"power"}),
         ("13_calibrated_distances", {"beyond", "power"}),
         ("14_why_they_agree", set()),
-        ("15_audit", set()),
     ],
 )
 def test_a_chapter_is_made_again_when_the_results_that_it_shows_change(chapter, shown):
     found = chapters.committed(ROOT / "notebooks" / f"{chapter}.ipynb", ROOT / "results")
     assert {path.stem for path in found} == shown
-
-
-@pytest.mark.parametrize("name", ["cluster", "bench", "gpu", "growth", "trial"])
-def test_what_was_measured_is_shown(name):
-    assert "| --- |" in written.measured(ROOT / "results", name)

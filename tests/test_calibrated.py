@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from pqm import pqm_chi2
-from scipy import stats
 
 from galgen.compare.calibrated import calibrated, pqmass, prdc, repeated, spaces
 from galgen.compare.controls import blurred
@@ -45,12 +44,6 @@ def test_pqmass_of_images_is_asked_on_the_side_that_is_meant():
     copies = np.tile(train[:32], (2, 1, 1, 1))
     close = pqmass(copies, train[:32], close=True, permutations=199)
     assert close.p == 1 / 200 and close.value < close.low
-    for side in (False, True):  # where there is nothing to find, p is uniform
-        p = [
-            pqmass(*rng.random((2, 40, 1, 4, 4)), close=side, permutations=39, tessellations=4).p
-            for _ in range(60)
-        ]
-        assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
 def test_precision_and_recall_are_those_of_sets_whose_answer_is_known():
@@ -64,9 +57,7 @@ def test_precision_and_recall_are_those_of_sets_whose_answer_is_known():
     precision, recall, density, coverage = of(line, line)
     assert (precision, recall, coverage) == (1, 1, 1) and 1 < density < 1.5  # 5 neighbours, itself and ties
     half, whole = line[:30], line
-    precision, recall, _, coverage = of(
-        half, whole
-    )  # all that is drawn is real, half of what is real is drawn
+    precision, recall, _, coverage = of(half, whole)  # all that is drawn is real, half of the real is drawn
     assert precision == 1 and 0.5 <= recall <= 0.6 and 0.5 <= coverage <= 0.6
     assert of(line + 1000, line) == (0, 0, 0, 0)
 

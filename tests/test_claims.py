@@ -1,7 +1,7 @@
 """From number to verdict: gates in their order, rules at their margins, and networks that know nothing."""
 
 import re
-from math import comb, inf
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from galgen.config import Parameters
 from galgen.evidence.findings import Findings, Pair
 from galgen.evidence.shapes import Change, Fit
 from galgen.experiment import Experiment
-from galgen.figures import chapter_10, chapter_11, claims
+from galgen.figures import claims
 from galgen.figures.verdicts import (
     CONFOUNDED,
     HELD,
@@ -212,29 +212,6 @@ def test_a_verdict_takes_every_interval_within_or_every_one_wholly_outside():
     assert verdict() == verdict(None) == NOT_TESTABLE
 
 
-def test_the_tables_name_each_family_and_what_another_margin_would_change():
-    told = denoiser(share=0.86)
-    told.label = "conditional diffusion"
-    found = claims.rulings([denoiser(), told], "same", "new")
-    both = ["diffusion", "conditional diffusion"]
-    assert [(c.key, label) for c, label in found] == [
-        (key, label) for key in ("new", "same") for label in both
-    ]
-    rows = chapter_10.margins_table([denoiser(share=0.86)]).data.splitlines()
-    (row,) = (line for line in rows if CLAIM["same"].text in line)
-    assert "diffusion: not held | nothing" in row  # a tenth in the place of a fifth
-
-
-def test_runs_are_alike_where_all_have_a_claim_of_a_family_and_say_the_same():
-    one, other = (
-        chapter_10.kept_claims(claims.rulings([denoiser(share=s)], "same", "new")) for s in (0.95, 0.5)
-    )
-    assert "in 1 of the 2 places" in chapter_11.alike({"a": one, "b": other})
-    assert chapter_11.alike({"a": one, "b": other, "c": [{"claim": "x", "verdict": "held"}]}).endswith(
-        "galaxies: c."
-    )
-
-
 class Early(Experiment):
     """An experiment whose models are as they were before their training, or at their first milestone."""
 
@@ -273,10 +250,6 @@ def test_what_networks_that_know_nothing_pass_without_gates_is_listed(early, fam
     passed = {claim.key for claim in asked if rule(claim, found, gates=False).verdict == HELD}
     assert passed and passed <= rest_on_gates() <= set(CLAIM)
     assert {claim.key for claim in asked if rule(claim, found).verdict == HELD} <= {"echo"}
-
-
-def test_an_outcome_of_few_pairs_has_a_p_that_says_so():
-    assert f"below {1 / comb(4, 2):.2f}" in rule(CLAIM["table1"], flows(*TWO)).reason
 
 
 def test_controls_that_are_missed_are_named_by_the_question_that_misses_them(monkeypatch):

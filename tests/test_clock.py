@@ -8,8 +8,12 @@ from scipy import stats
 from galgen.compare.clock import LEVELS, MOST, START, gap, mean_onset, psnr_along
 from galgen.compare.clock_size import DURATION, elapsed, plateau, predicted_onset, readings
 from galgen.compare.clock_time import Cell, in_proportion, power_laws
+from galgen.config import Parameters
+from galgen.evidence import denoisers
+from galgen.experiment import Experiment, every_family
 from galgen.figures.clock import clock_figure
-from galgen.runs.errors import GalgenError
+from galgen.models.clock import AveragedLearner
+from galgen.runs.store import Store
 
 NO = "not testable here"
 WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
@@ -74,15 +78,13 @@ def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
     own = np.zeros((7, 2)) + np.array([-9, 0, 2, 0.5, 1.5, 2.5, 4])[:, None]
     found = gap([512, START, 4096, 8192, 16384, 32768, 65536], own, np.zeros((7, 3)))
     assert found.shown[0] == START and found.value[0] == 0
-    assert [found.onset(level) for level in LEVELS] == pytest.approx(
-        [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
-    )
+    onsets = [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
+    assert [found.onset(level) for level in LEVELS] == pytest.approx(onsets)
 
 
 def test_the_onset_of_several_trainings_is_their_geometric_mean():
-    early, late, never = (
-        gap([START, 4 * START], np.full((2, 2), [[0], [top]]), np.zeros((2, 2))) for top in (4, 2, 0)
-    )
+    shown, flat_ = [START, 4 * START], np.zeros((2, 2))
+    early, late, never = (gap(shown, np.full((2, 2), [[0], [top]]), flat_) for top in (4, 2, 0))
     assert mean_onset([early, late]) == pytest.approx(START * 4**0.375)  # a quarter and a half of the way
     assert mean_onset([early, never]) is None and mean_onset([]) is None
 
@@ -108,9 +110,8 @@ def test_psnr_along_a_training_has_one_noise_and_sees_what_is_copied():
 
     def denoiser(share):
         """Keeps y, but for a share of the training image nearest to it."""
-        return lambda y, sigma: (
-            (1 - share) * y + share * bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]
-        )
+        near = lambda y: bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]  # noqa: E731
+        return lambda y, sigma: (1 - share) * y + share * near(y)
 
     shown, a, b = psnr_along(zip([START, 4096, 8192], [0, 0, 0.5], strict=True), denoiser, own, held_out)
     assert a.shape == (3, 10) and b.shape == (3, 20) and shown.tolist() == [START, 4096, 8192]
@@ -169,13 +170,6 @@ def test_the_numbers_of_the_onset_are_its_powers_and_curvatures():
     bent = {n: [n * np.exp(0.5 * np.log(n / 30) ** 2 + e) for e in (0.1, -0.1)] for n in (10, 30, 100)}
     law = power_laws({8: bent})[8]
     assert law.curvature.low > 0 and law.curvature.value == pytest.approx(0.5)
-
-
-def test_one_cell_in_two_is_refused():
-    one, *others = hour({8: 1.0, 4: 1.0})
-    for statement in (in_proportion, plateau):
-        with pytest.raises(GalgenError, match="two cells of 8 kernels at N = 10"):
-            statement([one, one, *others])
 
 
 def test_sets_above_the_scale_and_widths_with_few_N_do_not_count():
@@ -266,13 +260,6 @@ def test_slow_growth_below_the_level_and_a_jump_as_the_rate_falls_are_no_plateau
         assert readings(cells)[4, 1000].state == "undecided"
 
 
-def test_the_hour_cannot_ask_of_size_nor_can_a_width_without_a_scale():
-    unscaled = [large(4, 1000, at_100=AT_100)]
-    for cells in (hour({8: 1.0, 4: 1.0}), [], unscaled):
-        assert plateau(cells).verdict == NO
-    assert "no onset at N = 100 to predict by" in plateau(unscaled).reason
-
-
 # The main models
 
 
@@ -306,3 +293,53 @@ def test_the_figure_marks_the_onsets_and_where_size_is_read_and_does_without():
     assert sum(line.get_marker() == "v" and line.get_mfc() == "white" for line in narrow.lines) == 1
     assert sum(line.get_marker() == "v" for line in wide.lines) == 1  # the training ended before
     assert clock_figure(given[-1:]).axes[-1].texts[0].get_text().startswith("no training")
+
+
+# Its networks: small blind denoisers whose averages draw
+
+
+@pytest.fixture(scope="module")
+def study(store):
+    return Experiment(Parameters(profile="smoke", N=[4, 6]), Store(store), family="clock8")
+
+
+def test_the_average_is_the_mean_that_it_says(study):
+    networks = study._networks(0)
+    learner = study.family.learner(networks, None, None, study.settings)
+    assert isinstance(learner, AveragedLearner)
+    wanted = None
+    for step in range(1, 21):
+        learner.step(torch.rand(4, 1, 16, 16), torch.Generator().manual_seed(step), 1.0)
+        now = torch.cat([p.flatten() for p in learner.net.parameters()]).double()
+        share = min(1.0, 8 / step)
+        wanted = now if wanted is None else wanted + share * (now - wanted)
+    found = torch.cat([p.flatten() for p in learner.average.parameters()]).double()
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    assert (now - found).norm() > 1e-3
+
+
+def test_a_study_is_in_no_comparison_and_its_average_draws(study):
+    asked = (every_family(study.parameters, studies=studies) for studies in (False, True))
+    assert ["clock8" in families for families in asked] == [False, True]
+    model = study.pair(4)[0]
+    drawn = study.samples(model, count=3)
+    average = study.networks(model)["average"]
+    again = study.family.flow(average, study.latents(3), study.start).images
+    assert torch.equal(drawn, again)
+
+
+def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
+    parameters = Parameters(profile="smoke")
+    study = Experiment(parameters, fresh, family="clock8")
+    study.settings = study.settings.model_copy(update={"image_size": 8})
+    wanted = Experiment(parameters, fresh).dataset.images.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
+    assert np.abs(study.dataset.images - wanted).max() <= 0.5 + 1e-6
+
+
+def test_the_gap_of_the_clock_is_asked_of_A_and_B_at_every_milestone(study):
+    cells = denoisers.clock([study])
+    assert [(cell.kernels, cell.N, len(cell.gaps)) for cell in cells] == [(4, 4, 2), (4, 6, 2)]
+    kept = study.train(study.pair(4)[0]).summary["weights"]
+    for each in cells[0].gaps:
+        assert each.shown.tolist() == kept and each.own.shape[1] == 4 and each.value[0] == 0
+    assert cells[1].load == pytest.approx(6 * 256 / study.weights)

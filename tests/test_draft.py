@@ -38,23 +38,20 @@ def run(tmp_path, monkeypatch, executed):
     nbformat.write(stand_in("01_data", executed), made.folder / "chapters" / "01_data.ipynb")
     write_json(made.folder / "data.json", {"dataset": NOTE})
     monkeypatch.setattr(draft, "published_headline", lambda *_: None)
-    monkeypatch.setattr(
-        Run, "plan", {"one": {"family": "gan", "N": 8, "minutes": 4.0, "chapters": ["02_diffusion"]}}
-    )
+    one = {"family": "gan", "N": 8, "minutes": 4.0, "chapters": ["02_diffusion"]}
+    monkeypatch.setattr(Run, "plan", {"one": one})
     return made
 
 
-def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(run):
-    strict = []
-    original = assemble.jupyter_book
-    draft.assemble.jupyter_book = lambda work, builder, **options: (
-        strict.append(options),
-        original(work, builder, strict=True),
-    )[1]
-    try:
-        index = draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2)
-    finally:
-        draft.assemble.jupyter_book = original
+def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(run, monkeypatch):
+    strict, original = [], assemble.jupyter_book
+
+    def strictly(work, builder, **options):
+        strict.append(options)
+        return original(work, builder, strict=True)
+
+    monkeypatch.setattr(assemble, "jupyter_book", strictly)
+    index = draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2)
     assert strict == [{"strict": False}], "a draft is bound whatever it warns of"
     html = index.parent
     assert "a rising line" in (html / "chapters" / "01_data.html").read_text()

@@ -39,9 +39,8 @@ def made(name, seed=0, precision="fp32", held_out=HELD_OUT):
     family = ALL[name](SMOKE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return family, family.learner(
-            family.networks(), IMAGES, held_out, family.settings, precision=precision
-        )
+        given = family.networks(), IMAGES, held_out, family.settings
+        return family, family.learner(*given, precision=precision)
 
 
 def taught(learner, steps):

@@ -47,12 +47,6 @@ def test_the_reading_before_memory_is_the_last_at_which_neither_judge_knows_its_
     assert before_memory(experiment(known), 60) == last
 
 
-def test_a_judge_of_images_it_cannot_know_has_no_memory():
-    same = experiment({"A": 0, "B": 0})
-    same.images = lambda model: np.roll(UNSEEN, 7, 0)
-    assert before_memory(same, 60) == 64
-
-
 def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():
     """One that returns its training image where it sees one, and else the noisy image."""
 
@@ -115,13 +109,6 @@ def test_the_board_has_the_agreement_of_the_two_models_test_and_controls_have_th
     gan = smoke["gan"]
     assert pairs.board(gan, 12)["agreement"] == pairs.two_models_at(gan, 12).agreement
     assert {"held out", "blurred", "Gaussian", "empirical denoiser"} == set(pairs.checks(gan))
-
-
-def test_models_that_are_judged_are_a_and_b_and_a_of_a_second_pair(smoke):
-    blind = smoke["diffusion"]
-    assert [t.name for t in pairs.judged(blind, 12)] == ["diffusion-N12-A0-0", "diffusion-N12-B1-1"]
-    three = Experiment(Parameters(profile="smoke"), blind.store, family="glow")
-    assert [(t.half, t.init) for t in pairs.judged(three, 24)] == [("A", 0), ("B", 1), ("A", 2)]
 
 
 def test_fit_is_asked_of_images_that_no_claim_uses(smoke):

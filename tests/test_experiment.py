@@ -2,7 +2,6 @@ import copy
 import hashlib
 import shutil
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from galgen import settings
 from galgen.config import PROFILES, Parameters, profile
 from galgen.data.prepare import prepare
 from galgen.data.simulate.parts import parts, simulate_part
-from galgen.experiment import Experiment, every_family, training_named
+from galgen.experiment import Experiment, every_family
 from galgen.figures import style
 from galgen.models import diffusion, families, glow_learner
 from galgen.models.families import FAMILIES
@@ -25,42 +24,18 @@ from galgen.settings import DiffusionSettings, later
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
+def experiment(galaxies_of_smoke, tmp_path_factory):
     root = tmp_path_factory.mktemp("store")
+    for folder in galaxies_of_smoke:
+        shutil.copytree(folder, root / "dataset" / folder.name)
     return Experiment(Parameters(profile="smoke", N=[4, 6]), Store(root))
 
 
 def test_a_misspelt_parameter_of_a_notebook_is_refused_with_the_names_there_are():
+    space = {"profile": "smoke", "__name__": "x", "In": [], "np": np, "Parameters": Parameters}
+    assert Parameters.of_notebook(space) == Parameters(profile="smoke")
     with pytest.raises(GalgenError, match="unknown parameter M; the parameters are profile, data, N, seed"):
-        Parameters.of_notebook({"profile": "smoke", "M": 500, "__name__": "x", "In": [], "np": np})
-
-
-@pytest.mark.parametrize(
-    "values", [{"N": "500"}, {"N": 5.5}, {"N": [10, "30"]}, {"seed": "0"}, {"profile": 3}, {"seed": -1}]
-)
-def test_what_papermill_turned_into_another_type_is_refused(values):
-    with pytest.raises(GalgenError, match=next(iter(values))):
-        Parameters.of_notebook(values)
-
-
-def test_what_is_not_a_parameter_of_a_notebook_is_left_alone():
-    namespace = {"N": 500, "Parameters": Parameters, "torch": torch, "get_ipython": print, "_": 3, "Out": {}}
-    assert Parameters.of_notebook(namespace) == Parameters(N=500)
-    assert isinstance(torch, types.ModuleType)
-
-
-@pytest.mark.parametrize("N", [0, 1, [], [30, 10], [10, 10]])
-def test_an_impossible_N_is_refused(N, tmp_path):
-    with pytest.raises(GalgenError, match="N must be"):
-        Experiment(Parameters(N=N), Store(tmp_path))
-
-
-def test_profiles_refuse_unknown_names():
-    with pytest.raises(GalgenError, match="smoke, laptop, night, paper"):
-        profile("laptops")
-    with pytest.raises(ValueError, match="kernel"):
-        DiffusionSettings(kernel=16)
-    assert all(name == found.name for name, found in PROFILES.items())
+        Parameters.of_notebook(space | {"M": 500})
 
 
 def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
@@ -73,14 +48,6 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
         few = {"N", "design_N", "batch_size", "images_cap", "milestones", "passes_per_image", "sampler_steps"}
         few |= {"learning_rate", "muon_rate"}
         assert changed <= few, "networks and optimizers are those of the profile"
-    for name in ("papers-trial", "paper" + 3000 * "-trial"):
-        with pytest.raises(GalgenError, match=f"no profile '{name[:80]}'"):
-            profile(name)
-
-
-def test_the_budget_is_passes_per_image_up_to_a_cap_in_whole_batches():
-    denoiser = DiffusionSettings(batch_size=8, passes_per_image=3, images_cap=1001)
-    assert [denoiser.images_shown(n) for n in (1, 10, 100, 10_000)] == [8, 24, 296, 1000]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -96,20 +63,9 @@ def test_every_family_can_be_planned(profile, family, tmp_path):
     assert all(planned.settings.schedule in schedules.SCHEDULES for _ in records)
 
 
-def test_all_families_share_one_data_set_whatever_their_sizes(tmp_path):
-    counts = []
-    for experiment in every_family(Parameters(profile="smoke"), Store(tmp_path)).values():
-        counts.append(experiment.dataset.sha256)
-    assert len(set(counts)) == 1
-
-
-def test_a_name_of_the_plan_finds_its_family_and_an_unknown_one_lists_them(tmp_path):
-    parameters = Parameters(profile="smoke")
-    experiment, training = training_named("glow-N8-B1-1", parameters, Store(tmp_path))
-    assert (experiment.family.name, training.N, training.half, training.init) == ("glow", 8, "B", 1)
-    for unknown, there in (("glow-N7", "glow-N8-A0-0"), ("N7", "diffusion-N8-A0-0")):
-        with pytest.raises(GalgenError, match=rf"no training '{unknown}'.*{there}"):
-            training_named(unknown, parameters, Store(tmp_path))
+def test_all_families_share_one_data_set_whatever_their_sizes(fresh):
+    made = every_family(Parameters(profile="smoke"), fresh).values()
+    assert len({experiment.dataset.sha256 for experiment in made}) == 1
 
 
 def test_no_two_models_of_the_pairs_share_initialisation_order_or_noise(experiment):
@@ -122,13 +78,8 @@ def test_no_two_models_of_the_pairs_share_initialisation_order_or_noise(experime
 def test_models_differ_in_images_initialisation_and_order_as_their_names_say(experiment):
     a, b = experiment.pair(6)
     images = {t: {x.tobytes() for x in experiment.images(t)} for t in (a, b)}
-    assert len(images[a]) == len(images[b]) == 6
-    assert not images[a] & images[b]
+    assert len(images[a]) == len(images[b]) == 6 and not images[a] & images[b]
     design = experiment.design()
-    assert (
-        np.array_equal(experiment.images(design["other", "same"]), experiment.images(experiment.pair(6)[0]))
-        is False
-    )
     small = experiment.pair(design["same", "same"].N)[0]
     assert np.array_equal(experiment.images(design["other", "same"]), experiment.images(small))
     weights = {
@@ -138,15 +89,6 @@ def test_models_differ_in_images_initialisation_and_order_as_their_names_say(exp
     assert torch.equal(weights[design["same", "same"]], weights[design["same", "disjoint"]])
     assert not torch.equal(weights[design["same", "same"]], weights[design["other", "same"]])
     assert experiment.foreign()[0].init != a.init and experiment.foreign()[0].order != a.order
-
-
-def test_the_networks_before_a_training_are_those_it_began_with(experiment):
-    model = experiment.pair(4)[0]
-    begin, end = (experiment.networks(model, shown)["net"] for shown in (0, None))
-    first = experiment._networks(experiment._seeds(model)["init"])["net"]
-    vectors = [torch.cat([p.flatten() for p in net.parameters()]) for net in (first, begin, end)]
-    assert torch.equal(vectors[0], vectors[1]) and not torch.equal(vectors[1], vectors[2])
-    assert not begin.training
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -170,13 +112,6 @@ def test_foreign_models_share_no_seed_with_the_pairs_and_no_images_with_each_oth
     assert all(len(each) == 4 for each in sets) and not sets[0] & sets[1]
     leaves = asked.images(models[2])
     assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images(models[0]).mean()
-
-
-def test_more_pairs_are_trained_where_they_are_asked_for():
-    asked = Experiment(Parameters(profile="smoke"))
-    asked.settings = asked.settings.model_copy(update={"more_pairs": {24: 3}})
-    assert [len(asked.pairs(N)) for N in asked.sizes] == [1, 3]
-    assert {t.init for t in asked.trainings() if t.N == 24 and not t.foreign} == set(range(6))
 
 
 def test_weights_are_kept_at_the_same_counts_whatever_N():
@@ -217,8 +152,10 @@ def test_missing_models_are_trained_in_processes_of_their_own(experiment, capfd)
     assert "to train" not in capfd.readouterr().out
 
 
-def keys(experiment):
-    return {t: experiment.store.key(**experiment.identity(t)) for t in experiment.pair(4)}
+def keys(experiment, *families):
+    """The keys of A and B at N = 4 of an experiment, and of other families in its place."""
+    asked = [Experiment(experiment.parameters, experiment.store, family=name) for name in families]
+    return {t: each.store.key(**each.identity(t)) for each in asked or [experiment] for t in each.pair(4)}
 
 
 EDITS = {
@@ -232,29 +169,23 @@ EDITS = {
 def test_an_edit_that_changes_a_training_gives_it_another_key(
     experiment, monkeypatch, family, module, old, new
 ):
-    asked = Experiment(experiment.parameters, experiment.store, family=family)
-    before = keys(asked)
+    before = keys(experiment, family)
     edited(monkeypatch, module.__name__, old, new)
-    assert not set(before.values()) & set(keys(asked).values())
+    assert not set(before.values()) & set(keys(experiment, family).values())
 
 
-@pytest.mark.parametrize(
-    ("name", "edit"),
-    [
-        ("_seeds", lambda self, training: {"init": 7 + training.init, "order": training.order}),
-        ("_seeds", lambda self, training: {"init": training.init, "order": 7 + training.order}),
-    ],
-    ids=["initialisation", "order and noise"],
-)
-def test_seeds_are_part_of_the_key(experiment, monkeypatch, name, edit):
+OTHER = {
+    "initialisation": (Experiment, "_seeds", lambda self, t: {"init": 7 + t.init, "order": t.order}),
+    "order and noise": (Experiment, "_seeds", lambda self, t: {"init": t.init, "order": 7 + t.order}),
+    "where weights are kept": (DiffusionSettings, "kept", lambda self, N: [self.images_shown(N)]),
+    "flips": (diffusion.Diffusion, "flips", not diffusion.Diffusion.flips),
+}
+
+
+@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+def test_seeds_milestones_and_flips_are_part_of_the_key(experiment, monkeypatch, change):
     before = keys(experiment)
-    monkeypatch.setattr(Experiment, name, edit)
-    assert not set(before.values()) & set(keys(experiment).values())
-
-
-def test_where_weights_are_kept_is_part_of_the_key(experiment, monkeypatch):
-    before = keys(experiment)
-    monkeypatch.setattr(DiffusionSettings, "kept", lambda self, N: [self.images_shown(N)])
+    monkeypatch.setattr(*change)
     assert not set(before.values()) & set(keys(experiment).values())
 
 
@@ -273,12 +204,11 @@ LATER = {  # edits that are expected, and are no reason to train anything again
 
 
 @pytest.mark.parametrize(("module", "old", "new"), LATER.values(), ids=LATER)
-@pytest.mark.parametrize("family", [*FAMILIES, "clock8"])
-def test_an_edit_that_changes_no_training_voids_none(experiment, monkeypatch, family, module, old, new):
-    asked = Experiment(experiment.parameters, experiment.store, family=family)
-    before = keys(asked)
+def test_an_edit_that_changes_no_training_voids_none(experiment, monkeypatch, module, old, new):
+    before = keys(experiment, *FAMILIES, "clock8")
+    assert len(before) == 2 * (len(FAMILIES) + 1)
     edited(monkeypatch, module.__name__, old, new)
-    assert before == keys(asked)
+    assert before == keys(experiment, *FAMILIES, "clock8")
 
 
 def test_a_setting_that_comes_later_voids_nothing_until_it_is_used():
@@ -304,21 +234,8 @@ def test_what_a_key_is_made_of(experiment):
     rooms = {name.rpartition(".")[0] for name in reached_by if "." in name}
     modules = {module for module in sys.modules if module.startswith("galgen.") and module in rooms}
     assert modules <= {f"galgen.models.{n}" for n in ("unet", "diffusion", "muon", "precision")} | {
-        *("galgen.runs.stream", "galgen.runs.schedules", "galgen.settings", "galgen.config"),
+        *("galgen.runs.stream", "galgen.runs.schedules", "galgen.settings", "galgen.config")
     }
-
-
-def test_flips_are_part_of_the_key(experiment, monkeypatch):
-    before = keys(experiment)
-    monkeypatch.setattr(type(experiment.family), "flips", not experiment.family.flips)
-    assert not set(before.values()) & set(keys(experiment).values())
-
-
-@pytest.fixture
-def fresh(experiment, tmp_path):
-    """A store that holds the data set and nothing else."""
-    shutil.copytree(experiment.dataset.directory.parents[1], tmp_path / "store" / "dataset")
-    return Store(tmp_path / "store")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -356,14 +273,13 @@ def flip_a_byte(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil", [flip_a_byte, lambda path: path.write_bytes(path.read_bytes()[:999])])
-def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, capsys, spoil):
+def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, capsys):
     experiment = Experiment(Parameters(profile="smoke", N=4), fresh)
     model = experiment.pair(4)[0]
     run = experiment.train(model)
     path = run.path / f"weights-{run.summary['images_shown']}.safetensors"
     whole = path.read_bytes()
-    spoil(path)
+    flip_a_byte(path)
     store_module._SOUND.clear()
     assert not experiment.trained(model)
     experiment.networks(model)
@@ -384,19 +300,10 @@ def test_a_last_checkpoint_without_weights_is_trained_anew(fresh, capsys):
     assert "is missing or not whole, though the checkpoint has passed it" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda folder: flip_a_byte(folder / "images.npy"),
-        lambda folder: (folder / "meta.json").write_text('{"shape": [1'),
-        lambda folder: (folder / "catalogue.ecsv").unlink(),
-    ],
-    ids=["images", "meta.json", "catalogue"],
-)
-def test_a_damaged_data_set_in_the_store_is_made_again(tmp_path, capsys, spoil):
+def test_a_damaged_data_set_in_the_store_is_made_again(tmp_path, capsys):
     asked = {"source": "simulated", "size": 16, "crop": 64, "count": 2}
     dataset = prepare(Store(tmp_path), **asked)
-    spoil(dataset.directory)
+    flip_a_byte(dataset.directory / "images.npy")
     store_module._SOUND.clear()
     again = prepare(Store(tmp_path), **asked)
     again.verify()

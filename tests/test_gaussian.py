@@ -1,13 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian, shrunk_gaussian
-from galgen.config import PROFILES
-from galgen.evidence.denoisers import gaussian_image
-from galgen.models.families import FAMILIES
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 
 
@@ -119,14 +114,3 @@ def test_every_sampler_ends_at_a_training_image(N):
         far = (drawn.images[:, None] - torch.from_numpy(IMAGES[:N]) / 255).abs().amax((2, 3, 4)).min(1)
         assert far.values.max() < 0.5 / 255
         assert len(far.indices.unique()) > 1
-
-
-@pytest.mark.parametrize("family", ["diffusion", "conditional"])
-def test_a_gaussian_goes_through_the_sampler_of_the_family(family):
-    images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), np.uint8)
-    made = SimpleNamespace(family=FAMILIES[family](PROFILES["smoke"]), images={"B": images}.get)
-    made.latents, made.start = lambda: range(24), torch.full((1, 8, 8), 0.5)
-    gaussian = fit_gaussian(images)
-    denoise = gaussian if family == "conditional" else blind(gaussian)
-    wanted = dpm_solver_2m(denoise, made.start, range(24), ladder(**made.family.settings.sampler)).images
-    assert torch.equal(gaussian_image(made, "B"), wanted)

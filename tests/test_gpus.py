@@ -17,9 +17,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def four(monkeypatch, tmp_path):
     """A machine of four GPUs of which this process may use three."""
-    monkeypatch.setattr(
-        torch.cuda, "device_count", lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
-    )
+    seen = lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "device_count", seen)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3")
     monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
 
@@ -42,11 +41,6 @@ def test_each_job_takes_one_that_no_other_has_and_gives_it_back(four):
 
 def test_where_all_are_taken_a_job_waits(four, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
-    first, second = gpus.one_alone(), gpus.one_alone()
-    first.__enter__()
-    os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
-    second.__enter__()
-    os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
     began = threading.Event()
 
     def third():
@@ -54,12 +48,14 @@ def test_where_all_are_taken_a_job_waits(four, monkeypatch):
             began.set()
 
     thread = threading.Thread(target=third)
-    thread.start()
-    assert not began.wait(1.5)
-    second.__exit__(None, None, None)
-    assert began.wait(10)
-    thread.join()
-    first.__exit__(None, None, None)
+    with gpus.one_alone():
+        os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
+        with gpus.one_alone():
+            os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
+            thread.start()
+            assert not began.wait(1.5)
+        assert began.wait(10)
+        thread.join()
 
 
 @pytest.mark.parametrize("named", [None, "", "1"])

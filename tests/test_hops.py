@@ -14,7 +14,6 @@ from pathlib import Path
 
 import nbformat
 import papermill
-import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from galgen.config import Parameters
@@ -85,14 +84,12 @@ def entered(step):
     return found - {""}, way - {""}, made
 
 
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    """What each step of a small book enters: the data, two trainings, and a chapter up to the cosine."""
-    here = tmp_path_factory.mktemp("way")
-    names = [each.name for each in Experiment(Parameters(profile="smoke", N=8)).pair(8)]
+def test_the_way_from_make_to_the_cosine_is_short(tmp_path, monkeypatch):
+    """What each step of a small book enters: the data, a training, and a chapter up to the cosine."""
+    one, other = (each.name for each in Experiment(Parameters(profile="smoke", N=8)).pair(8))
     notebook = new_notebook(cells=list(map(new_code_cell, CHAPTER)), metadata={"families": ["diffusion"]})
-    (here / "notebooks").mkdir()
-    nbformat.write(notebook, here / "notebooks" / "03_two.ipynb")
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "03_two.ipynb")
 
     def execute(source, output, given, **others):
         """The cells, in this process."""
@@ -100,31 +97,19 @@ def book(tmp_path_factory):
         for cell in nbformat.read(source, 4).cells:
             exec(cell.source, space)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(here)
-        patch.setenv("GALGEN_STORE", str(here / "store"))
-        found = {"data": entered(lambda: steps.main(["prepare", *OPTIONS, "--out", "data.json"]))}
-        for name in names:
-            found[name] = entered(lambda name=name: steps.main(["train", name, *OPTIONS]))
-        patch.setattr(papermill, "execute_notebook", execute)
-        given = ["chapter", "notebooks/03_two.ipynb", "out.ipynb", "data.json", *OPTIONS]
-        found["chapter"] = entered(lambda: steps.main(given))
-    return found
-
-
-def test_the_way_from_make_to_the_cosine_has_60_functions_or_less(book):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    book = {"data": entered(lambda: steps.main(["prepare", *OPTIONS, "--out", "data.json"]))}
+    book["training"] = entered(lambda: steps.main(["train", one, *OPTIONS]))
+    assert steps.main(["train", other, *OPTIONS]) == 0
+    given = ["chapter", "notebooks/03_two.ipynb", "out.ipynb", "data.json", *OPTIONS]
+    book["chapter"] = entered(lambda: steps.main(given))
     way = set().union(*(on_the_way for _, on_the_way, _ in book.values()))
     for name in ("simulate", "DenoiserLearner.step", "dpm_solver_2m", "two_models", "cosine"):
         assert [hop for hop in way if hop.endswith(f" {name}")]
     assert len(way) <= 60, sorted(way)
-
-
-def test_a_chapter_enters_100_functions_or_less_beside_what_is_kept(book):
-    found, _, _ = book["chapter"]
-    beside = {name for name in found if not name.startswith("galgen/runs/")}
+    beside = {name for name in book["chapter"][0] if not name.startswith("galgen/runs/")}
     assert len(beside) <= 100, sorted(beside)
-
-
-def test_a_process_makes_no_experiment_that_it_does_not_need(book):
-    of = {name: made for name, (_, _, made) in book.items()}
-    assert all(of[name] == ["diffusion"] for name in of if name != "data")
+    made = {name: experiments for name, (_, _, experiments) in book.items()}
+    assert made["training"] == made["chapter"] == ["diffusion"], "no experiment that a process does not need"

@@ -3,11 +3,11 @@ import functools
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs
-from galgen.compare.inversion import PAPER_FLOOR, Inversion, compare_levels, invert
+from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, gathered, invert
+from galgen.figures import chapter_05 as figures
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
 
@@ -104,24 +104,14 @@ def test_norm_spread_sees_neighbours_that_the_pooled_distance_does_not():
     assert found.w1_b.value < 3 * found.floor
 
 
-def test_distance_equals_that_of_scipy():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((20, 3, 5)), rng.gamma(2, size=(20, 3, 5))
-    y[3] = x[3]  # ties
-    assert wasserstein(x, y).value == pytest.approx(
-        stats.wasserstein_distance(x.ravel(), y.ravel()), abs=1e-12
-    )
-
-
 def test_interval_of_the_distance_covers_at_its_rate_when_an_image_shares_a_scale():
     rng, hits = np.random.default_rng(0), 0
     # half of the images with deviation 1.2, half with 2: F_x < F_z above 0, so W1 = E|x| - E|z|
     expected = (1.6 - 1) * (2 / np.pi) ** 0.5
     for seed in range(100):
         scales = rng.choice([1.2, 2.0], (200, 1))
-        found = wasserstein(
-            scales * rng.standard_normal((200, 64)), rng.standard_normal((200, 64)), seed=seed
-        )
+        x, z = rng.standard_normal((2, 200, 64))
+        found = wasserstein(scales * x, z, seed=seed)
         hits += found.low < expected < found.high
     assert 88 <= hits <= 100
 
@@ -220,3 +210,59 @@ def test_a_model_draws_for_one_of_the_other_images_and_for_one_of_its_own(k):
     assert all(partners[other] == first and other[0] != first[0] for first, other in partners.items())
     assert all(twin != first and twin[0] == first[0] for first, twin in twins.items())
     assert all(twins[twins[model]] == model for model in ("A0", "B0")), "the ratio of both is asked of both"
+
+
+def an_inversion(n=40, seed=0, scale=1.3):
+    z, other = ([level.numpy() for level in latents(n, s)] for s in (seed, seed + 100))
+    return Inversion(z, z, [scale * level for level in other], *np.zeros((3, n)))
+
+
+@pytest.fixture(scope="module")
+def by_size():
+    """Four tests at each of two sizes; the smaller has the wider latents."""
+    scales = {10: 2.0, 1000: 1.1}
+    return {n: [compare_levels(an_inversion(seed=k, scale=s)) for k in range(4)] for n, s in scales.items()}
+
+
+def test_table_1_has_our_sizes_and_the_papers_each_where_it_belongs(by_size):
+    text = figures.distance_table(by_size, by_size, "before").data
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines()[4:]]
+    assert text.startswith("before\n\n")
+    for level in range(2):
+        found = [row for row in rows if row[0] == str(level)]
+        sizes = [row[1].replace("\N{NO-BREAK SPACE}", "") for row in found]
+        assert sizes == ["100000", "10000", "1000", "10"]
+        w1 = gathered(by_size, "w1_b")[1, level]
+        assert found[2][3] == found[2][5] == f"{w1.mean():.3f} ({w1.min():.3f} to {w1.max():.3f})"
+        first = by_size[1000][0][level]
+        assert found[2][4] == f"[{first.w1_b.low:.3f}, {first.w1_b.high:.3f}]"
+        assert found[2][-1] == "{:.1e}, {:.3f}".format(*PAPER_TABLE1[level][1000])
+        assert "".join(found[0][2:7]).strip() == ""  # the paper's alone
+
+
+class Plain:
+    """A flow whose latents are the pixels of the image: the upper half is one level, the lower the other."""
+
+    def encode(self, x):
+        return list(x.chunk(2, 2)), None
+
+    def decode(self, latents):
+        return torch.cat(list(latents), 2)
+
+    def image(self, x):
+        return x
+
+
+def test_a_walk_carries_one_level_over_and_keeps_the_others():
+    ends = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    frames = figures.walks(Plain(), ends, steps=5)
+    assert frames.shape == (3, 5, 4, 12)
+    first, last = ends[:, 0].numpy()
+    left, way, right = np.split(frames, 3, axis=3)
+    assert (left == first).all() and (right == last).all()
+    assert np.allclose(way[:, 0], first, atol=1e-6)
+    assert np.allclose(way[2, -1], last, atol=1e-6)
+    assert np.allclose(way[0, -1], np.vstack([last[:2], first[2:]]), atol=1e-6)
+    assert np.allclose(way[1, -1], np.vstack([first[:2], last[2:]]), atol=1e-6)
+    half = (first + last) / 2**0.5  # a great circle: the norm of independent normals is kept
+    assert np.allclose(way[2, 2], half, atol=1e-6)

@@ -23,11 +23,6 @@ def test_the_project_s_manifest_describes_the_three_sources():
     assert {"simulated", "sdss-legacy", "local"} <= set(manifest.sources)
     legacy = manifest.source("sdss-legacy")
     assert legacy.bands == ("g", "r", "z") and legacy.pixel_scale == 0.262 and legacy.size == 256
-    assert "17.77" in legacy.query and "extinction_r" in legacy.query
-    assert "Funding for the SDSS" in legacy.acknowledgement
-    assert "The Legacy Surveys consist of three" in legacy.acknowledgement
-    for paper in ("Smith", "Abazajian", "Dey"):
-        assert any(citation.startswith(paper) for citation in legacy.citation)
     url = legacy.template.format(ra="1.5", dec="-2", bands="grz", size=256, pixscale=0.262)
     assert url == (
         "https://www.legacysurvey.org/viewer/fits-cutout?"
@@ -40,16 +35,6 @@ def test_only_what_the_manifest_frees_may_lie_in_a_book():
     assert {name for name, source in sources.items() if source.redistribute} == {"simulated", "dead-leaves"}
 
 
-def test_pages_can_say_what_a_data_set_is_by_its_name():
-    manifest = load_manifest(ROOT / "data_manifest.yaml")
-    for name in ("sdss-galaxy-zoo", "sdss_real_9200_64"):  # as a manifest has it, and as a run has it
-        said = manifest.described(name)
-        for word in ("JPEG cut-outs", "five Petrosian R90", "spirals are over-represented"):
-            assert word in said and "\n" not in said
-    assert "JPEG" not in manifest.described("simulated") != ""
-    assert manifest.described("my-own-folder") == ""
-
-
 def test_a_fixed_file_is_recognised_by_its_sha256():
     manifest = load_manifest(ROOT / "data_manifest.yaml")
     known = manifest.source("sdss-galaxy-zoo").sha256
@@ -60,26 +45,17 @@ def test_a_fixed_file_is_recognised_by_its_sha256():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (
-            {"pixelscale": 0.3},
-            r"\.pixelscale: Extra inputs",
-        ),
         ({"pixel_scale": "big"}, r"\.pixel_scale: .*number.*'big'"),
-        ({"pixel_scale": -1}, r"\.pixel_scale: .*greater than 0"),
-        ({"bands": "grz"}, r"\.bands"),
         ({"licence": ""}, r"\.licence"),
-        ({"citation": []}, r"\.citation"),
         ({"sha256": "abc", "bytes": 3}, r"\.sha256"),
         ({"template": "https://host/?ra={ra}&dec={dec}"}, r"\.template: .*lacks .*'bands'"),
         ({"template": "https://h/?{ra}{dec}{bands}{what}"}, r"\.template: .*unknown .*'what'"),
-        ({"template": "https://h/?{ra}{dec}{bands}{"}, r"\.template"),
     ],
 )
 def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, fields, message):
     path = changed(tmp_path, "sdss-legacy", **fields)
-    with pytest.raises(
-        GalgenError, match=rf"(?s)other\.yaml.*fields description, survey, .*sources\.sdss-legacy.*{message}"
-    ):
+    told = rf"(?s)other\.yaml.*fields description, survey, .*sources\.sdss-legacy.*{message}"
+    with pytest.raises(GalgenError, match=told):
         load_manifest(path)
 
 
@@ -87,8 +63,6 @@ def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, fields, messa
     ("text", "message"),
     [
         ("sources: {}\n", r".*: sources: "),
-        ("source: {}\n", r"; source: Extra inputs"),
-        ("", r"the whole"),
         ("- 1\n- 2\n", r"the whole"),
         ("a: [1\n", r"cannot be read"),
         ("sources: {a: 3}\n", r".*: sources\.a: "),
@@ -107,10 +81,3 @@ def test_the_manifest_is_found_from_any_folder_below_it_first(tmp_path, monkeypa
     changed(tmp_path, "local", survey="found from below").rename(tmp_path / "data_manifest.yaml")
     monkeypatch.chdir(deep)
     assert load_manifest().source("local").survey == "found from below"
-
-
-def test_when_there_is_none_the_way_out_is_told(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("galgen.data.manifest.__file__", str(tmp_path / "x" / "y" / "z.py"))
-    with pytest.raises(GalgenError, match="give its path"):
-        load_manifest()

@@ -7,11 +7,10 @@ import pytest
 import torch
 from test_controls import galaxies
 
-from galgen.compare.biases import FEWEST
 from galgen.compare.controls import blurred, rounded
 from galgen.config import Parameters
 from galgen.evidence import biases
-from galgen.evidence.biases import BLURS, SIDES, held_out, yardsticks
+from galgen.evidence.biases import BLURS, SIDES, held_out
 from galgen.experiment import every_family
 
 model_biases = biases.model_biases.__wrapped__  # asked anew: what stands in has no store
@@ -79,12 +78,6 @@ def test_the_null_and_the_controls_stand_beside_them(found):
     assert one.profile[0].value < half.profile[0].value < null.profile[0].value - 0.2
     assert one.size.value > half.size.value > null.size.value
     assert found.sizes == {"blurred": 40, "exact": 40, "coarse": 40}
-
-
-def test_with_few_images_there_is_no_yardstick():
-    few = stand_in("few", BLURRED, count=FEWEST - 1)
-    assert yardsticks([few]) == {}
-    assert model_biases([few]).models["few"]["A"].far_off == {}
 
 
 def test_the_record_of_trained_models(trained):

@@ -4,8 +4,6 @@ What a label says is not asked here; where a value is drawn, in which row and co
 was not measured is nowhere.
 """
 
-import json
-import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +14,7 @@ from astropy.table import Table
 from galgen.compare import denoising, scales
 from galgen.compare.agreement import copy_threshold, strangers, two_models
 from galgen.compare.biases import Biases
-from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, course, judge
+from galgen.compare.calibrated import STATISTICS
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.similarity import KINDS
@@ -25,12 +23,10 @@ from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 from galgen.evidence.biases import Beside, FarOff, ModelBiases
 from galgen.evidence.pairs import design_of
+from galgen.figures import beyond, chapter_02, chapter_08, cosines, scoreboard, tables
 from galgen.figures import biases as bias_figures
-from galgen.figures import chapter_02, chapter_07, chapter_08, cosines, scoreboard, tables
-from galgen.figures.chapter_01 import gray_histogram
-from galgen.figures.chapter_06 import game_figure
 from galgen.figures.curves import gain_curves, smoothed
-from galgen.figures.morphology import LABELS, RANGES, corner_plot
+from galgen.figures.morphology import RANGES
 from galgen.models.families import Training
 from galgen.runs.store import Run
 
@@ -59,11 +55,6 @@ def cells(markdown):
     return [[cell.strip() for cell in line] for line in lines]
 
 
-def captions(slider):
-    page = slider.content["text/html"]
-    return json.loads(re.search(r"const figure = (\{.*\});", page).group(1))["captions"]
-
-
 # Cosines, and what the eye sees beside them
 
 
@@ -77,14 +68,6 @@ def test_strangers_are_unlike_but_for_the_look_of_any_galaxy_and_the_nearest_of_
         assert np.median(each.nearest[40]) > np.median(each.random)
     nearest = np.random.default_rng(0).permutation(np.arange(1000) / 1000)
     assert (nearest > copy_threshold(nearest)).mean() == 0.01
-
-
-def test_the_gray_values_have_a_step_each_beside_the_mean_image(images):
-    shares = np.bincount(images.ravel(), minlength=256) / images.size
-    left, right = gray_histogram(shares, mean_image(images)).axes
-    values, edges, _ = left.patches[0].get_data()
-    assert np.array_equal(values, shares) and edges[0] < 0 < edges[1] and edges[-2] < 1 < edges[-1]
-    assert np.array_equal(right.images[0].get_array(), mean_image(images)[0])
 
 
 def test_the_sample_sheet_has_two_rows_for_each_size_and_no_more_latents_than_there_are(images):
@@ -142,21 +125,10 @@ def nets():
     return {10: lambda y, sigma: y, 4000: lambda y, sigma: 0 * y}
 
 
-def test_the_denoising_sheet_has_a_row_for_each_model_and_the_psnr_over_each_image(images, nets):
-    panel = denoising.denoise_panel(nets, images[0], [0.1, 0.4])
-    sheet = chapter_02.denoising_sheet(panel, [0.1, 0.4])
-    found = [text.get_text() for text in sheet.axes[0].texts]
-    noisy = [f"{value:.1f}" for value in panel.noisy_psnr]
-    assert found[:6] == ["clean", f"σ=0.1: {noisy[0]}", f"σ=0.4: {noisy[1]}", "", *noisy], "nothing done"
-    assert found[6] == "" and found[7] == found[8]
-    assert found[9:] == ["noisy", "N = 10", f"N = 4{THIN}000"]
-
-
 def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images, nets):
     parts = images[SETS.A], images[SETS.validation]
-    curves = {
-        n: [denoising.denoising_curve(net, part, [0.05, 0.2]) for part in parts] for n, net in nets.items()
-    }
+    curve = denoising.denoising_curve
+    curves = {n: [curve(net, part, [0.05, 0.2]) for part in parts] for n, net in nets.items()}
     lines = chapter_02.psnr_curves(curves).axes[0].get_lines()
     assert [line.get_linestyle() for line in lines] == ["-", "--", "-", "--", ":"]
     assert np.allclose(lines[1].get_ydata(), lines[1].get_xdata())
@@ -187,14 +159,6 @@ def test_a_training_has_a_row_that_says_what_it_took(tmp_path):
     assert smoothed(log[:39])["loss"].tolist() == [line["loss"] for line in log[:39]]
 
 
-def test_the_spread_stands_in_the_row_of_its_size():
-    spread = {
-        10: {"component 1": 0.5, "components 2-5": 2.0},
-        2000: {"component 1": 1.0, "components 2-5": 0.25},
-    }
-    assert cells(tables.spread_table(spread))[2:] == [["10", "0.50", "2.00"], [f"2{THIN}000", "1.00", "0.25"]]
-
-
 def test_the_first_component_is_the_direction_of_largest_spread():
     rng = np.random.default_rng(0)
     brightness = rng.normal(0, 20, (500, 1, 1, 1))
@@ -204,6 +168,9 @@ def test_the_first_component_is_the_direction_of_largest_spread():
 
 
 # The scoreboard
+
+
+YES, NO = Outcome(0.5, 0.4, 0.6, 0.001), Outcome(0.5, 0.4, 0.6, 0.5)
 
 
 def dots(figure):
@@ -218,7 +185,7 @@ def dots(figure):
 
 
 def test_a_dot_is_filled_where_the_null_is_left_and_what_is_missing_is_not_drawn():
-    answers = [{"copies": Outcome(0.9, 0.4, 0.6, 0.001)}, {"copies": Outcome(0.5, 0.4, 0.6, 0.5)}, {}]
+    answers = [{"copies": Outcome(0.9, 0.4, 0.6, 0.001)}, {"copies": NO}, {}]
     rows, colours = ["model", "held out", "few"], {"": ["C0", "C1", "C2"]}
     asked = {"copies": "P", "shape": "E"}
     figure = scoreboard.dot_plot({"": answers}, rows, asked, colours=colours, alpha=0.01, controls=2)
@@ -227,14 +194,9 @@ def test_a_dot_is_filled_where_the_null_is_left_and_what_is_missing_is_not_drawn
     assert [label.get_text() for label in copies.get_yticklabels()] == rows
     assert len(shape.texts) == 1 and not copies.texts, "what could not be asked is said"
     assert [line.get_ydata()[0] for line in shape.get_lines()] == [0.5], "the line above the controls"
-    one = [answers[1]]
-    two = scoreboard.dot_plot(
-        {"a": one, "b": one}, ["row"], {"copies": ""}, colours={"a": ["C0"], "b": ["C1"]}, alpha=0.01
-    )
+    one, colours = [answers[1]], {"a": ["C0"], "b": ["C1"]}
+    two = scoreboard.dot_plot({"a": one, "b": one}, ["row"], {"copies": ""}, colours=colours, alpha=0.01)
     assert [y for _, y, _ in dots(two)[0]] == pytest.approx([-0.15, 0.15]), "two series stand apart"
-
-
-YES, NO = Outcome(0.5, 0.4, 0.6, 0.001), Outcome(0.5, 0.4, 0.6, 0.5)
 
 
 def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
@@ -255,50 +217,6 @@ def test_what_is_kept_of_a_board_is_the_board_again():
     kept = scoreboard.kept(one, "family") + scoreboard.kept(controls, "control")
     assert scoreboard.from_kept(kept, "family") == one
     assert scoreboard.from_kept(kept, "control") == controls
-
-
-# The discriminator's test
-
-
-def drawn_test(seed, shift=0.0):
-    """Two judges with scores of 40 images a set; samples score lower by a shift."""
-    rng = np.random.default_rng(seed)
-    scores = [{name: rng.normal(-shift * (name == "own"), 1, 40) for name in (*ALIKE, *GRADES)} for _ in "AB"]
-    return DiscriminatorTest(*(judge(each, each, permutations=19) for each in scores))
-
-
-def test_each_test_has_a_panel_with_its_six_distributions_and_spare_panels_are_hidden():
-    tests = {f"{k} images shown": drawn_test(k, shift=4.0 * (k == 1)) for k in range(4)}
-    axes = chapter_07.loss_panels(tests, columns=3).axes
-    assert [axis.get_visible() for axis in axes] == [True] * 4 + [False] * 2
-    assert [axis.get_title() for axis in axes[:4]] == list(tests)
-    for patch in [patch for axis in axes[:4] for patch in axis.patches]:
-        x, y = patch.get_xy().T  # a density, what lies beyond the axis included
-        assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(1)
-    assert [len(axis.patches) for axis in axes[:4]] == [6] * 4
-    losses = [curve.loss for curve in tests["1 images shown"].curves.values()]
-    assert max(map(np.max, losses)) > 6 and axes[1].get_xlim() == (0, 6)
-
-
-def test_the_history_is_that_of_the_means_and_the_course_that_of_the_tests():
-    history = {8: {100: drawn_test(0), 300: drawn_test(1, 3.0)}, 24: {100: drawn_test(2)}}
-    for axis, tests in zip(chapter_07.history_figure(history).axes, history.values(), strict=True):
-        for line, which in zip(axis.lines, drawn_test(0).curves, strict=False):
-            assert list(line.get_xdata()) == list(tests)
-            assert list(line.get_ydata()) == [test.curves[which].mean.value for test in tests.values()]
-    first, last = history[8].values()
-    found = course(history[8])
-    assert found.losses[300] == [curve.mean.value for curve in last.curves.values()]
-    assert found.p == {100: first.apart().p, 300: last.apart().p} and found.verdict == last.verdict()
-    assert found.distance == last.apart().value and found.fresh == last.apart("held_out")
-
-
-def test_the_game_is_drawn_with_the_hinge_loss_and_the_spread():
-    names = ("images", "D_real", "D_fake", "D_held_out", "hinge", "mode_collapse")
-    log = [dict.fromkeys(names, 2.0) | {"images": 16 * (k + 1), "hinge": k} for k in range(5)]
-    hinge, spread, two = game_figure({8: log, 24: log}).axes[2].lines
-    assert (hinge.get_xdata().tolist(), hinge.get_ydata().tolist()) == ([16, 32, 48, 64, 80], [0, 1, 2, 3, 4])
-    assert set(spread.get_ydata()) == {0.5} and set(two.get_ydata()) == {2}
 
 
 # Morphology and biases
@@ -330,25 +248,6 @@ def test_energies_are_drawn_where_they_are_known():
     assert left.patches[0].get_height() == 0.05
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    "few", [{}, {name: [99.0] * 50 for name in RANGES}, {name: [0.3] * 50 for name in RANGES}]
-)
-def test_the_corners_have_the_papers_axes_whatever_is_drawn(few, caplog):
-    sets = {"validation": dict(rows(100)), "samples": {name: np.array(few.get(name, [])) for name in RANGES}}
-    figure = corner_plot(sets, {"validation": "k", "samples": "r"})
-    figure.canvas.draw()
-    assert not caplog.records
-    axes, ranges = np.array(figure.axes).reshape(5, 5), list(RANGES.values())
-    for (i, j), axis in np.ndenumerate(axes):
-        assert axis.get_visible() == (j <= i)
-        if j <= i:
-            assert axis.get_xlim() == pytest.approx(ranges[j])
-        if j < i:
-            assert axis.get_ylim() == pytest.approx(ranges[i])
-    assert [axis.get_xlabel() for axis in axes[-1]] == list(LABELS.values())
-
-
 def biased(size, profile=(0.0, -2.0, None)):
     rings = tuple(one if one is None else estimate(one, 0.5) for one in profile)
     given = None if size is None else estimate(size, 1.0)
@@ -356,9 +255,8 @@ def biased(size, profile=(0.0, -2.0, None)):
 
 
 def record(**models):
-    galaxies = {
-        name: biased(0.1 * k) for k, name in enumerate(("as they are", "blurred a little", "blurred"))
-    }
+    known = ("as they are", "blurred a little", "blurred")
+    galaxies = {name: biased(0.1 * k) for k, name in enumerate(known)}
     return ModelBiases(50, galaxies, models, dict.fromkeys(models, 4000))
 
 
@@ -382,3 +280,55 @@ def test_a_panel_a_family_with_the_null_as_a_band_and_rings_that_are_measured():
     ends = axis.collections[0].get_paths()[0].vertices[:, 1]
     assert (ends.min(), ends.max()) == (-2.5, 0.5)
     assert len(figure.axes[1].lines[1].get_xdata()) == 0
+
+
+# Calibrated distances, as `make beyond` keeps them
+
+
+def memorizer(n, close, against="training set", far=1):
+    record = {"N": 100, "n": n, "kind": "with repeats", "against": against, "tests": 8}
+    return record | {"value": 0.5, "low": 0.4, "high": 0.6, "too far": far, "too close": close}
+
+
+def asked_of(name, statistic, far, close, space="pixels"):
+    found = {"set": name, "N": 10, "against": "held-out galaxies", "space": space, "statistic": statistic}
+    return found | {"value": 1.0, "low": 0.9, "high": 1.1, "far": far, "close": close}
+
+
+DISTANCES = {
+    "memorizer": [
+        *(memorizer(10, 1), memorizer(100, 8)),
+        *(memorizer(n, 0, "held-out galaxies", far) for n, far in ((10, 0), (100, 7))),
+    ],
+    "records": [
+        *(asked_of("Glow, N = 10", s, 0.01, 1.0) for s in STATISTICS),
+        *(asked_of("held out", s, 0.6, 0.4) for s in STATISTICS),
+        *(asked_of("GAN, N = 10", s, 0.9, 0.005) for s in STATISTICS[:1]),
+        *(asked_of("edm, N = 10", s, 0.3, 0.7) for s in STATISTICS[:1]),
+        asked_of("edm, N = 10", "PQMass", 0.005, 1.0, "features"),
+    ],
+}
+
+
+def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
+    figure = beyond.verdict_figure(DISTANCES, "held-out galaxies")
+    axis, _ = figure.axes
+    shown = np.asarray(axis.images[0].get_array().filled(np.nan))
+    assert [label.get_text() for label in axis.get_yticklabels()][:2] == ["Glow, N = 10", "held out"]
+    assert np.allclose(shown[0, : len(STATISTICS)], -np.log10(0.02))
+    assert np.allclose(np.abs(shown[1, : len(STATISTICS)]), -np.log10(0.8))
+    assert shown[2, 0] == pytest.approx(np.log10(0.01)) and np.isnan(shown[2, 1])
+    assert axis.patch.get_hatch(), "white would say that what was not measured is of one density"
+
+
+def test_the_table_says_when_a_memorizer_is_seen_and_how_many_models_differ():
+    *_, row = cells(beyond.distances_table({"simulated": DISTANCES}))
+    assert row[:3] == ["simulated", "2 of 3", "1 of 1"]
+    assert [cell.split(",")[0] for cell in row[3:]] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
+
+
+def test_galaxies_that_are_found_by_chance_are_counted_and_named():
+    odd = {"records": [*DISTANCES["records"], asked_of("training images", "MMD", 1.0, 0.005)]}
+    *_, none, one = cells(beyond.chance_table({"x": DISTANCES, "y": odd}))
+    assert none[:2] == ["x", "0 of 7"] and none[3] == "none"
+    assert one[:3] == ["y", "1 of 8", "0.4"] and one[3] == "training images, MMD of pixels: too close, p 0.01"

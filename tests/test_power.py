@@ -17,7 +17,7 @@ from galgen.figures.results import measured
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
-from power import ALPHA, CHANGES, LEVELS, Bench, joined  # noqa: E402
+from power import ALPHA, CHANGES, Bench, joined  # noqa: E402
 
 
 def record(question, rejected, *, tests=200, alternative="", level=0.0, N=None):
@@ -77,13 +77,6 @@ def test_a_fault_is_seen_from_where_all_larger_ones_are_and_by_whom():
     assert copies.endswith("N = 10 | 10 % | memorization 20 of 25 | 5 %: memorization 5 of 25 |")
 
 
-def test_what_is_left_out_is_of_the_questions_that_the_scoreboard_does_not_ask():
-    close = [fault("too close", "copies", share, n, 30) for share, n in ((0.2, 6), (0.5, 25))]
-    said = power.left_out(RUN | {"parts": [*RUN["parts"], part("1", *close)]}).split("; ")
-    assert [text.rsplit(": ")[-1] for text in said] == ["9 of 25", "6 of 25", "25 of 25."]
-    assert "20 %" in said[0] and "20 %" in said[1] and "50 %" in said[2] and "N = 30" in said[2]
-
-
 def test_sizes_too_large_for_luck_are_bold_and_the_sum_has_what_luck_gives():
     rows = lines(power.size_table({"simulated": RUN}))
     assert "| memorization | 10 | **9 of 200** |" in rows and "| agreement | any | 2 of 200 |" in rows
@@ -92,15 +85,6 @@ def test_sizes_too_large_for_luck_are_bold_and_the_sum_has_what_luck_gives():
     read = power.size_answer({"simulated": RUN})  # of memorization the exchange alone
     assert read.value == 17 and "17 of 800" in read.number
     assert [limit for limit, _ in read.limits[:2]] == [low - 1, high] and read.words.startswith("more")
-
-
-def test_curves_begin_at_no_fault_and_share_a_panel_by_question():
-    figure = power.power_figure(RUN)
-    copies = figure.axes[1].lines[0]
-    np.testing.assert_allclose(copies.get_xdata(), [0, 5, 10])
-    np.testing.assert_allclose(copies.get_ydata(), [9 / 200, 0.2, 0.8])
-    np.testing.assert_allclose(figure.axes[2].lines[1].get_ydata(), [1 / 25, 2 / 25])
-    plt.close(figure)
 
 
 def test_a_part_displaces_what_it_asks_anew_and_nothing_else():
@@ -122,12 +106,9 @@ def test_the_committed_sizes_are_those_of_the_level():
     for run in runs.values():
         asked = [r for r in power.records(run, alternative="") if r["question"] != "too close"]
         assert {(r["tests"]) for r in asked} == {200} and max(r["rejected"] for r in asked) <= 8
-    counted = [
-        r
-        for run in runs.values()
-        for r in power.records(run, alternative="")
-        if r["question"] not in ("memorization", "energy difference", "PQMass", "too close")
-    ]
+    bounds = ("memorization", "energy difference", "PQMass", "too close")
+    every = [r for run in runs.values() for r in power.records(run, alternative="")]
+    counted = [r for r in every if r["question"] not in bounds]
     rejected, total = (sum(r[name] for r in counted) for name in ("rejected", "tests"))
     low, high = stats.binom.interval(0.99, total, ALPHA)
     assert low <= rejected <= high and power.size_answer(runs).value == rejected
@@ -156,19 +137,6 @@ def test_the_gaussians_are_asked_where_they_can_change_the_answer_and_the_counts
     assert found["memorization", 0.0]["rejected"] == sum(np.array(p) < ALPHA)
 
 
-def test_a_cell_can_be_asked_alone(bench):
-    found = bench.only(["agreement", "distribution", "energy difference"], [("size", 0.2)])
-    assert [(r["question"], r["alternative"], r["level"]) for r in found] == [("distribution", "size", 0.2)]
-
-
-def test_a_blur_blurs_and_leaves_the_light(bench):
-    plain, wrong = (bench.altered(name, 0.5) for name in ("nothing changed", "blur"))
-    assert wrong.dtype == np.uint8 and wrong.shape == plain.shape == (24, 1, 16, 16)
-    edges = [np.abs(np.diff(images.astype(float), axis=-1)).mean() for images in (plain, wrong)]
-    assert edges[1] < 0.95 * edges[0] and wrong.mean() == pytest.approx(plain.mean(), abs=0.3)
-    assert LEVELS.keys() - CHANGES.keys() == {"blur"}
-
-
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_of_the_simulator_changes_that_and_nothing_else(name):
     (plain, truth), (wrong, altered) = (
@@ -183,19 +151,14 @@ def test_a_change_of_the_simulator_changes_that_and_nothing_else(name):
         "sky noise": {"depth_r"},
     }
     assert changed == wanted[name] and (plain != wrong).any()
-    if name == "sky noise":
-        faint = np.argsort(plain.mean((1, 2, 3)))[:8]
-        corner = (slice(None), slice(None), slice(0, 12), slice(0, 12))
-        assert np.std(wrong[faint][corner]) == pytest.approx(1.2 * np.std(plain[faint][corner]), rel=0.1)
 
 
 @pytest.mark.slow
 def test_make_power_writes_what_the_book_reads(tmp_path):
     command = [sys.executable, "benchmarks/power.py", "--profile", "smoke", "--tests", "8"]
     command += ["--pool", "120", "--fresh", "30", "--out", str(tmp_path / "power.json")]
-    subprocess.run(
-        command, cwd=ROOT, env={"GALGEN_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}, check=True
-    )
+    environment = {"GALGEN_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     runs = measured("power", tmp_path)
     assert json.dumps(runs) and power.size_table(runs).data
     assert len(power.effects_table(runs["simulated"]).data.splitlines()) > 8

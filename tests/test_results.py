@@ -1,4 +1,5 @@
 import json
+from math import inf
 from pathlib import Path
 
 import nbformat
@@ -6,9 +7,12 @@ import numpy as np
 import pytest
 from small_chapter import NOTE, PARAMETERS, chapter
 
-from galgen.figures import results
+from galgen.compare.uncertainty import Outcome
+from galgen.config import Parameters
+from galgen.figures import readings, results
+from galgen.figures.readings import Reading
 from galgen.runs.errors import GalgenError
-from workflow.book import chapters
+from workflow.book import chapters, settings
 
 KEEP = """
 import numpy as np
@@ -23,13 +27,8 @@ def test_what_a_chapter_keeps_is_collected_with_what_it_ran_with(tmp_path):
     nbformat.write(chapter(KEEP), tmp_path / "source.ipynb")
     chapters.execute(tmp_path / "source.ipynb", tmp_path / "01_a.ipynb", PARAMETERS, NOTE)
     found = results.collect([tmp_path / "01_a.ipynb"])
-    assert found["kept"] == {
-        "01_a": {
-            "score": {"value": 0.333333, "none": None},
-            "rows": [[1, True], [2, False]],
-            "other": "x",
-        }
-    }
+    kept = {"score": {"value": 0.333333, "none": None}, "rows": [[1, True], [2, False]], "other": "x"}
+    assert found["kept"] == {"01_a": kept}
     own = PARAMETERS.model_dump(mode="json") | {"data": Path(PARAMETERS.data).stem}  # not where it lay
     assert found["chapters"]["01_a"]["parameters"] == own
     assert {"commit", "versions", "machine"} <= found["chapters"]["01_a"].keys()
@@ -52,23 +51,55 @@ def test_a_folder_of_results_is_loaded_by_name_and_another_file_refused(tmp_path
 
 def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_path):
     assert results.measured("power", tmp_path) == {}
-    part = {
-        "date": "2026-11-26",
-        "commit": "0123456789ab",
-        "machine": "Linux x86_64, 2 cores, AVX2",
-        "records": [{"question": "a", "N": 1}],
-    }
-    other = part | {
-        "commit": "c0ffee000000",
-        "records": [{"question": "b", "N": 1}, {"question": "b", "N": 2}],
-    }
+    part = {"date": "2026-11-26", "commit": "0123456789ab", "machine": "Linux x86_64, 2 cores, AVX2"}
+    part["records"] = [{"question": "a", "N": 1}]
+    other = part | {"commit": "c0ffee000000", "records": [{"question": "b", "N": N} for N in (1, 2)]}
     runs = {"real": part | {"profile": "night"}, "simulated": {"profile": "laptop", "parts": [part, other]}}
     (tmp_path / "power.json").write_text(json.dumps(runs))
     found = results.measured("power", tmp_path)
     assert list(found) == ["simulated", "real"]
     said = results.made(found)
-    assert (
-        "profile laptop, 2026-11-26, commit 01234567, AVX2, 2026-11-26, commit c0ffee00, AVX2; real" in said
-    )
+    assert "2026-11-26, commit 01234567, AVX2, 2026-11-26, commit c0ffee00, AVX2; real" in said
     assert "01234567" not in results.made({"simulated": found["simulated"]}, "b")
     assert results.select(other["records"], question="b", N=2) == [{"question": "b", "N": 2}]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(-1, "low"), (0.7, "low"), (0.71, "right"), (1.3, "right"), (9, "high"), (None, "not")],
+)
+def test_a_value_reads_as_the_first_limit_that_it_does_not_exceed_and_both_are_seen(value, words):
+    reading = Reading("share", value, ((0.7, "low"), (1.3, "right"), (inf, "high")))
+    assert reading.words.startswith(words) and "limit 0.7 and 1.3" in str(reading)
+    row = readings.reading_table([reading]).data.splitlines()[-1]
+    what, number, bold, rule = row.strip("| ").split(" | ")
+    assert (what, bold, rule) == ("share", f"**{reading.words}**", "low ≤ 0.7 < right ≤ 1.3 < high")
+    assert number == ("–" if value is None else f"{value:.2f}")
+
+
+def test_kinds_of_galaxies_are_counted_where_they_agree_beyond_shuffled_latents():
+    found = {"gini": Outcome(0.6, -0.2, 0.2, 0.001), "m20": Outcome(0.1, -0.2, 0.2, 0.5)}
+    turned = {"gini": Outcome(-0.6, -0.2, 0.2, 0.001)}  # far from the null, and yet no agreement
+    one, none, nothing = (readings.kinds("Glow", each) for each in (found, turned, {}))
+    assert (one.value, none.value, nothing.value) == (1, 0, None)
+    assert one.number == "Gini (median correlation +0.35)"
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def rows_of(markdown):
+    """The cells of each row, without the heads of tables."""
+    lines = (line.strip("|").split("|") for line in markdown.splitlines() if "|" in line)
+    cells = [[cell.strip() for cell in line] for line in lines]
+    return [row for row in cells if row[0] not in ("setting", "---", "")]
+
+
+def test_what_differs_from_the_paper_is_bold_and_nothing_else():
+    table = rows_of(settings.beside_the_paper(Parameters()))
+    assert ["loss", "paper", "**weighted**"] in table
+    assert ["blocks", "3", "3"] in table
+    assert ["penalty", "10", "**0.05**"] in table
+    assert ["decay", "0.995", "0.995"] in table
+    for name, paper, ours in table:
+        assert (ours == paper) is not ours.startswith("**"), name

@@ -7,9 +7,7 @@ from astropy.table import Table
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, apart, portrait, scores
-from galgen.compare.twosample import C2ST
-from galgen.compare.uncertainty import Outcome
+from galgen.compare.scoreboard import EXPECTED, QUESTIONS, apart, portrait, scores
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 
@@ -67,11 +65,6 @@ def rows(n=40, bad=0, shift=0.0, seed=0):
     return table
 
 
-def test_tables_of_one_distribution_are_not_apart_and_shifted_ones_are():
-    assert apart(rows(), rows(seed=1), COEFFICIENTS).energy.p > 0.05
-    assert apart(rows(), rows(shift=2, seed=1), COEFFICIENTS).energy.p < 0.01
-
-
 def test_there_are_no_distances_of_too_few_rows_or_of_what_has_no_spread():
     flat = rows()
     flat["m20"] = -1.5
@@ -95,19 +88,3 @@ def test_a_portrait_knows_galaxies_from_a_darker_and_smoother_set():
     for group, spread in good.spread.items():  # a quarter of the contrast
         assert dull.spread[group] == pytest.approx(spread / 16, rel=0.02)
     assert dull.faults() == ["the classifier", "the classifier at 8 pixels"]
-
-
-@pytest.mark.parametrize(
-    ("ps", "shape", "faults"),
-    [
-        ((0.5, 0.5), 0.5, []),
-        ((0.01, 0.5), 0.5, ["the classifier"]),
-        ((0.5, 0.01), 0.5, ["the classifier at 8 pixels"]),
-        ((0.5, 0.5), 0.01, ["morphology"]),
-        ((0.01, 0.5), None, ["the classifier"]),
-    ],
-)
-def test_the_faults_are_the_tests_that_reject(ps, shape, faults):
-    tests = {side: C2ST(None, Outcome(0.5, 0.4, 0.6, p)) for side, p in zip((32, 8), ps, strict=True)}
-    other = apart(rows(), rows(shift=2 if shape == 0.01 else 0, seed=1), COEFFICIENTS) if shape else None
-    assert Portrait(1, {}, tests, other, 1).faults() == faults

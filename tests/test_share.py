@@ -38,9 +38,8 @@ class World:
         for label, (of_all, of_these) in parts.items():
             these = noise()
             for _ in range(of_each):
-                strength = 0.03 * np.exp(
-                    (spread if label in "AB" else foreign_spread) * rng.standard_normal()
-                )
+                scatter = spread if label in "AB" else foreign_spread
+                strength = 0.03 * np.exp(scatter * rng.standard_normal())
                 own = noise()
                 models.append(of_all**0.5 * shared + of_these**0.5 * these + strength**0.5 * own)
                 self.labels.append(label)

@@ -42,13 +42,6 @@ def test_cosine_is_its_definition(kind):
     np.testing.assert_allclose(cosine(floats(a), floats(b), kind=kind, mean=MEAN), expected, atol=2e-6)
 
 
-def test_unrelated_images_are_alike_for_raw_and_unrelated_for_anomaly():
-    a, b = floats(centred_blobs(200, seed=4)), floats(centred_blobs(200, seed=5))
-    raw, pearson, anomaly = (cosine(a, b, kind=kind, mean=MEAN) for kind in KINDS)
-    assert raw.mean() > pearson.mean() > 0.8
-    assert abs(anomaly.mean()) < 4 / (200 * 144) ** 0.5
-
-
 def test_pearson_and_anomaly_see_neither_brightness_nor_contrast_nor_a_pedestal():
     a = floats(centred_blobs(10, seed=6))
     for kind in ("pearson", "anomaly"):
@@ -62,9 +55,8 @@ def test_an_image_with_nothing_left_has_cosine_zero_not_nan():
     other = floats(DATA[:1])
     assert cosine(flat, other, kind="pearson") == 0
     assert cosine(typical, other, kind="anomaly", mean=MEAN) == 0
-    images = np.concatenate(
-        [np.full((1, 1, 12, 12), 100, np.uint8), np.zeros((1, 1, 12, 12), np.uint8), DATA[:1]]
-    )
+    flats = np.full((2, 1, 12, 12), [[[[100]]], [[[0]]]], np.uint8)
+    images = np.concatenate([flats, DATA[:1]])
     found = nearest(other, images, 3, kind="pearson")
     np.testing.assert_allclose(found.cosine, [[1, 0, 0]], atol=1e-6)
 
@@ -108,12 +100,8 @@ def test_flips_list_an_image_once():
 def test_near_duplicates_are_found_in_every_orientation():
     noise = np.random.default_rng(1).integers(256, size=(60, 1, 8, 8), dtype=np.uint8)
     smooth = np.random.default_rng(2).integers(0, 3, size=(4, 1, 8, 8))
-    turned = [
-        noise[0],
-        noise[1, :, ::-1],
-        np.rot90(noise[2], 1, (1, 2)),
-        np.rot90(noise[3], 3, (1, 2))[:, ::-1],
-    ]
+    quarters = np.rot90(noise[2], 1, (1, 2)), np.rot90(noise[3], 3, (1, 2))[:, ::-1]
+    turned = [noise[0], noise[1, :, ::-1], *quarters]
     images = np.concatenate([noise, np.clip(np.stack(turned) + smooth, 0, 255).astype(np.uint8)])
     assert near_duplicates(images, 0.95).tolist() == [[0, 60], [1, 61], [2, 62], [3, 63]]
     assert len(near_duplicates(noise, 0.95)) == 0

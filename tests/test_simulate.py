@@ -1,4 +1,3 @@
-import signal
 import subprocess
 import sys
 import time
@@ -7,19 +6,17 @@ import numpy as np
 import psutil
 import pytest
 from astropy import units as u
-from astropy.table import Table
 
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import PIXEL, draw_flux, simulate, simulate_flux
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.simulate.population import draw_galaxies
 from galgen.runs.code import reached
-from galgen.runs.errors import GalgenError
 
 
 @pytest.fixture(scope="module")
 def sample():
-    return simulate(260, seed=3)
+    return simulate(140, seed=3)  # more than are drawn at once
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +33,17 @@ def alone(index, crop, seed=1, **changes):
 
 def test_images_and_truth_have_the_promised_form(sample):
     images, truth = sample
-    assert images.shape == (260, 1, 32, 32) and images.dtype == np.uint8
-    assert isinstance(truth, Table) and len(truth) == 260
-    assert truth["id"].dtype.kind == "U" and len(set(truth["id"])) == 260
+    assert images.shape == (140, 1, 32, 32) and images.dtype == np.uint8
+    assert len(truth) == len(set(truth["id"])) == 140 and truth["id"].dtype.kind == "U"
     assert truth["half_light_radius"].unit == u.arcsec and truth["flux_g"].unit == u.nmgy
 
 
-@pytest.mark.parametrize("start, count", [(0, 5), (100, 70), (259, 1)])
-def test_a_galaxy_does_not_depend_on_count_or_start(sample, start, count):
-    images, truth = simulate(count, seed=3, start=start)
+@pytest.mark.parametrize("start, count, workers", [(0, 140, 2), (100, 30, 1), (139, 1, 1)])
+def test_a_galaxy_does_not_depend_on_count_start_or_workers(sample, start, count, workers):
+    images, truth = simulate(count, seed=3, start=start, workers=workers)
     np.testing.assert_array_equal(images, sample[0][start : start + count])
     for name in truth.colnames:
         np.testing.assert_array_equal(truth[name], sample[1][name][start : start + count])
-
-
-def test_a_galaxy_does_not_depend_on_the_number_of_workers(sample):
-    images, truth = simulate(260, seed=3, workers=2)
-    np.testing.assert_array_equal(images, sample[0])
-    for name in truth.colnames:
-        np.testing.assert_array_equal(truth[name], sample[1][name])
 
 
 def test_images_are_the_common_preprocessing_of_the_flux(sample):
@@ -119,27 +108,6 @@ def test_half_the_light_of_a_face_on_elliptical_is_within_its_radius():
     assert 0.40 < image[inside].sum() / fluxes[i, :, 1].sum() < 0.52
 
 
-def flattening(image):
-    """Axis ratio from second moments within 8 arcsec, no noise."""
-    steps = (np.arange(len(image)) - (len(image) - 1) / 2) * PIXEL
-    x, y = np.meshgrid(steps, steps)
-    weight = image * (np.hypot(x, y) < 8)
-    moments = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=weight.ravel())
-    low, high = np.linalg.eigvalsh(moments)
-    return np.sqrt(low / high)
-
-
-def test_edge_on_discs_look_flatter_than_face_on_ones():
-    truth, _ = draw_galaxies(0, 400, seed=1, population="main", area=0.0)
-    spiral = (truth["type"] == "spiral") & (truth["half_light_radius"] > 2.5)
-    edge_on = np.flatnonzero(spiral & (truth["inclination"] > 80))[:10]
-    face_on = np.flatnonzero(spiral & (truth["inclination"] < 30))[:10]
-    edge = [flattening(alone(i, 64)[0][1]) for i in edge_on]
-    face = [flattening(alone(i, 64)[0][1]) for i in face_on]
-    assert len(edge) == len(face) == 10
-    assert max(edge) < 0.6 < min(face)
-
-
 def test_spiral_arms_leave_their_order_in_the_azimuthal_fourier_modes():
     truth, _ = draw_galaxies(0, 1500, seed=1, population="main", area=0.0)
     large = (truth["half_light_radius"] > 3.5) & (truth["inclination"] < 35)
@@ -175,15 +143,10 @@ def test_the_control_population_has_the_same_magnitudes_and_only_ellipticals():
     assert not fluxes[:, 1:].any()
 
 
-# What a script runs in the background is deaf to interrupts, and so would be its children.
-CHILD = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    "from galgen.data.simulate.images import simulate; simulate(100_000, workers=2)"
-)
+CHILD = "from galgen.data.simulate.images import simulate; simulate(100_000, workers=2)"
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT], ids=str)
-def test_workers_end_with_their_parent(signal_):
+def test_workers_end_with_their_parent():
     parent = psutil.Popen([sys.executable, "-c", CHILD], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while len(workers := [p for p in parent.children() if "spawn_main" in " ".join(p.cmdline())]) < 2:
@@ -192,7 +155,7 @@ def test_workers_end_with_their_parent(signal_):
     while any(worker.cpu_times().user < 1 for worker in workers):  # past its imports, drawing
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    parent.send_signal(signal_)
+    parent.terminate()
     gone, alive = psutil.wait_procs([parent, *workers], timeout=30)
     for process in alive:
         process.kill()
@@ -208,5 +171,3 @@ def test_dead_leaves_are_named_by_seed_and_number_and_cover_the_frame():
     flat = (np.diff(large.astype(int), axis=2) == 0).mean()
     assert flat > 0.5, "discs have one grey each, and most neighbours lie on one disc"
     assert images.std() > 50 and abs(images.mean() - 127) < 15
-    with pytest.raises(GalgenError, match="8 <= size <= crop"):
-        dead_leaves(3, size=128, crop=64)

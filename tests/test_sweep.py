@@ -26,9 +26,7 @@ from galgen.compare.controls import rounded
 from galgen.compare.morphology import stored
 from galgen.config import Parameters
 from galgen.experiment import Experiment
-from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
-from galgen.runs.store import Store
 from workflow.book import __main__ as steps
 from workflow.book import pages, sweep
 from workflow.book.runs import Run, asked
@@ -69,15 +67,10 @@ files[0].write_text(json.dumps({"given": given}))
 """
 
 
-def a_record(N=(8,), error="", **parameters):
-    return pages.record(Parameters(profile="smoke", **parameters), N, [{"seconds": 59}], STAMPS, error)
-
-
-def a_chapter(path, name, noise=False):
-    size = (600, 900, 3)
-    pixels = np.random.default_rng(0).integers(0, 256, size, np.uint8) if noise else np.zeros(size, np.uint8)
+def a_chapter(path, name):
+    """With one figure, larger than any sheet of samples."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8)).save(buffer, "PNG")
     output = new_output("display_data", {"image/png": base64.b64encode(buffer.getvalue()).decode()})
     cell = new_code_cell("", outputs=[output], metadata={"mystnb": {"figure": {"name": name}}})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,10 +83,8 @@ def a_chapter(path, name, noise=False):
     "options, message",
     [
         (["--N", "8", "1"], "N must be a number above 1, or a growing list of such numbers, not [1, 8]"),
-        (["--N", "8", "24", "8"], "not [8, 8, 24]"),
         (["--N", "8", "60"], "N can be at most 59"),
         (["--N", "8", "--data", "nowhere.npz"], "nowhere.npz"),
-        (["--N", "8.5"], "N.0: Input should be a valid integer"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(monkeypatch, capsys, options, message):
@@ -103,16 +94,6 @@ def test_bad_input_is_refused_before_any_work(monkeypatch, capsys, options, mess
         command(["sweep", "--profile", "smoke", *options])
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
-
-
-def test_more_than_the_data_hold_is_refused(tmp_path):
-    images = np.random.default_rng(0).integers(256, size=(40, 16, 16), dtype=np.uint8)
-    np.savez(tmp_path / "mine.npz", images=images)
-    mine = Parameters(profile="smoke", data=str(tmp_path / "mine.npz"))
-    store = Store(tmp_path / "store")
-    sweep.check(mine.model_copy(update={"N": (2, 4)}), store)
-    with pytest.raises(GalgenError, match="N can be at most 4"):
-        sweep.check(mine.model_copy(update={"N": (2, 5)}), store)
 
 
 def test_it_is_run_in_the_project_with_paths_from_where_one_is(tmp_path, monkeypatch, capsys):
@@ -140,20 +121,10 @@ def test_make_hands_on_what_it_is_given_as_it_is(tmp_path):
     )
     python.chmod(0o755)
     ready.touch()
-    given = {
-        "PROFILE": "smoke",
-        "DATA": "a'\"$(touch b)`touch c`$(shell touch d); #{e}",
-        "N": "8 24",
-        "SEED": "",
-    }
+    data = "a'\"$(touch b)`touch c`$(shell touch d); #{e}"
+    given = {"PROFILE": "smoke", "DATA": data, "N": "8 24", "SEED": ""}
     for name in ("book", "pdf", "linkcheck"):
-        command = [
-            "make",
-            "--no-print-directory",
-            "-o",
-            str(ready),
-            name,
-        ]  # under another make it names its folder
+        command = ["make", "--no-print-directory", "-o", str(ready), name]  # or it may name its folder
         command += [f"READY={ready}", f"BIN={tmp_path}", "CORES=3"]
         command += [f"{variable}={value}" for variable, value in given.items()]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -163,10 +134,9 @@ def test_make_hands_on_what_it_is_given_as_it_is(tmp_path):
 
 
 def test_many_samples_are_measured_by_jobs_whose_work_the_chapters_find(trained, monkeypatch):
-    runs = [Run(Parameters(profile=name)) for name in ("laptop", "paper")]
-    few, many = (run.measured_apart() for run in runs)
-    assert not few and len(many) == 2 * sum(len(each.sizes) for each in runs[1].experiments[:4])
-    assert set(many) < set(runs[1].plan) and not [name for name in many if "control" in name or "A01" in name]
+    few, many = (Run(Parameters(profile=name)) for name in ("laptop", "paper"))
+    of_pairs = {t.name for each in many.experiments[:4] for n in each.sizes for t in each.pair(n)}
+    assert few.measured_apart() == [] and set(many.measured_apart()) == of_pairs
     monkeypatch.setenv("GALGEN_STORE", str(trained.root))
     assert steps.main(["measure", "glow-N12-B1-1", "--profile", "smoke", "--N", "12"]) == 0
     kept = set(trained.root.glob("morphology/*"))
@@ -192,9 +162,8 @@ def test_asked_to_end_it_ends_what_it_started(tmp_path, deaf):
         f"from workflow.book.sweep import ended; os.chdir({str(tmp_path)!r})\n"
         "ended([sys.executable, 'outer.py'])"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", call], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", call], cwd=ROOT, **streams)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("*.began"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -246,7 +215,7 @@ def made(tmp_path_factory):
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     options = ["--profile", "smoke", "--N", "24", "8", "12", "--cores", "1"]
     fail = {"FAIL": "chapter smoke-simulated-N12"}
-    result = called(folder, [sys.executable, "-m", "galgen", "sweep", *options], fail)
+    result = called(folder, [sys.executable, "-m", "workflow.book", "sweep", *options], fail)
     (folder / "said.txt").write_text(result.stdout)
     assert result.returncode == 1, result.stderr
     return folder
@@ -296,29 +265,8 @@ def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
     assert result.returncode == 0, result.stderr
     assert not (made / "hacked").exists()
     run = Run(Parameters(profile="smoke", data=str(made / data)), 8)
-    for name in (
-        "data.json",
-        "chapters/01_data.ipynb",
-        "trainings/diffusion-N8-A0-0.json",
-        "results.json",
-    ):
+    for name in ("data.json", "chapters/01_data.ipynb", "trainings/diffusion-N8-A0-0.json", "results.json"):
         assert f"--data={data}" in json.loads((made / run.folder / name).read_text())["given"]
-
-
-@pytest.mark.parametrize(
-    "given, message",
-    [
-        ({"sizes": "8 1.5"}, "N.1: .*'1.5'"),
-        ({"sizes": "9" * 400}, "N.0: .*less than"),
-        ({"sizes": 1.5}, "N.0: .*'1.5'"),
-        ({"seed": 1.5}, "seed: .*1.5"),
-        ({"data": 202411}, "data: .*202411"),  # what Snakemake makes of 2024_11
-    ],
-)
-def test_what_is_no_whole_number_and_what_has_become_one_is_refused(given, message):
-    with pytest.raises(GalgenError, match=message) as caught:
-        asked(given)
-    assert len(str(caught.value)) < 300
 
 
 def test_what_is_empty_is_as_usual_and_a_name_of_digits_stays_a_name():
@@ -330,10 +278,7 @@ def test_what_is_empty_is_as_usual_and_a_name_of_digits_stays_a_name():
 @pytest.mark.parametrize(
     ("variables", "options", "told"),
     [
-        ({"N": "8 1.5"}, [], "'1.5'"),
-        ({"DATA": "nowhere.npz"}, [], "data 'nowhere.npz' is no path that exists"),
         ({"N": "1000000000"}, [], "2000000032 galaxies to simulate need"),
-        ({"TQDM_MININTERVAL": "x"}, [], "TQDM_MININTERVAL: could not convert"),
         ({}, ["--cores", "0"], "CORES must be 1 or more, not 0"),
     ],
 )
@@ -382,7 +327,6 @@ def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new, 1))
 
-    assert to_do() == set()
     edit("compare/agreement.py", "def ", "def not_there_before():\n    return 1\n\n\ndef ")
     edit("models/unet.py", '"""', '"""Another word. ')
     assert to_do() == set(), "what no chapter reaches, and a comment, void nothing"
@@ -395,7 +339,7 @@ def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_
 
 
 def test_a_record_names_the_models_with_one_key_and_adds_up_the_minutes():
-    done = a_record()
+    done = pages.record(SMOKE, [8], [{"seconds": 59}], STAMPS)
     assert done == json.loads(json.dumps(done))
     assert (done["minutes"], done["status"], len(done["key"])) == (2.0, "done", 16)
     reordered = pages.record(SMOKE, [8], [], STAMPS[::-1])
@@ -404,51 +348,32 @@ def test_a_record_names_the_models_with_one_key_and_adds_up_the_minutes():
     assert pages.record(SMOKE, [8], [], [])["key"] == ""
 
 
-@pytest.mark.parametrize("name", ["fig-gallery", "fig-glow-pairs"])
-def test_the_picture_is_the_first_sheet_of_samples_and_small_whatever_it_shows(tmp_path, name):
-    paths = [a_chapter(tmp_path / "1.ipynb", "fig-loss"), a_chapter(tmp_path / "2.ipynb", name, noise=True)]
-    assert pages.thumbnail(paths[:1]) is None
-    jpeg = pages.thumbnail(paths, width=900)
-    assert 1000 < len(jpeg) < pages.THUMBNAIL_BYTES
-    width, height = Image.open(io.BytesIO(jpeg)).size
-    assert width / height == pytest.approx(1.5, rel=0.02)
-
-
 def test_the_page_lists_the_runs_of_the_same_profile_and_data_with_links_beside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data = "some/my data.npz"
-    runs = [
-        Run(Parameters(profile="smoke", data=data), 24),
-        Run(Parameters(profile="smoke", data=data, seed=1), 8, 24),
-        Run(Parameters(profile="laptop", data=data), 10),
-        Run(Parameters(profile="smoke", data="other/my data.npz"), 24),
-        Run(SMOKE, 7),
-    ]
+    asked = Parameters(profile="smoke", data="some/my data.npz")
+    changes = ({"seed": 1}, {"profile": "laptop"}, {"data": "other/my data.npz"})
+    runs = [Run(asked, 24), *(Run(asked.model_copy(update=change), 8, 24) for change in changes)]
     for run in runs:
-        write_json(
-            run.folder / "run.json", pages.record(run.parameters, run.sizes, [{"seconds": 59}], STAMPS)
-        )
+        record = pages.record(run.parameters, run.sizes, [{"seconds": 59}], STAMPS)
+        write_json(run.folder / "run.json", record)
         (run.folder / "html").mkdir()
         (run.folder / "html" / "index.html").touch()
-    failed = Run(Parameters(profile="smoke", data=data), 8)
+    failed = Run(asked, 8)
     failed.note_failure("<cell> 3: `a | b` $x$")
     a_chapter(failed.folder / "chapters" / "01_data.ipynb", "fig-sheet")
     (failed.folder / "chapters" / "unfinished-02.ipynb").write_text("half")
     for stamp in STAMPS:
         write_json(failed.folder / "trainings" / f"{stamp['name']}.json", stamp)
-    own = Run(Parameters(profile="smoke", data=data), 8, 24)
+    own = Run(asked, 8, 24)
     work = own.folder / "book"
     (work / "_generated").mkdir(parents=True)
     chapter = a_chapter(own.folder / "chapters" / "03.ipynb", "fig-pairs")
     pages.add_runs(work, own.folder, pages.record(own.parameters, own.sizes, [], STAMPS), [chapter])
-    text = (work / "_generated" / "sweep.md").read_text()
-    rows = text.split("<tr id=")[1:]
+    rows = (work / "_generated" / "sweep.md").read_text().split("<tr id=")[1:]
     assert [row.split('"')[1] for row in rows] == [run.name for run in (failed, runs[0], own, runs[1])]
     assert "failed: &lt;cell&gt; 3: `a | b` $x$" in rows[0] and "href" not in rows[0]
     assert "<td>2.0</td>" in rows[0], "a failed run counts what it had made"
-    assert f'<a href="../../{runs[0].name}/html/index.html">24</a>' in rows[1]
+    assert f'<a href="../../{runs[0].name}/html/index.html">24</a>' in rows[1] and "<img" not in rows[1]
     assert '<a href="index.html">8, 24</a>' in rows[2], "this book, though its record is not yet written"
     assert f'src="runs/{own.name}.jpg" alt="Samples of the run' in rows[2]
-    assert "<img" not in rows[1]
     assert (work / "_extra" / "runs" / f"{own.name}.jpg").stat().st_size < pages.THUMBNAIL_BYTES
-    assert text.count("```") == 2 and "laptop" not in text

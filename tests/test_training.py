@@ -71,7 +71,7 @@ def tiny(directory, ready):
     model = learner()
     ready.set()
     options = {"milestones": (37, 500), "report_every": 3, "save_every_seconds": 0.0}
-    run(directory, model, total=1200, flips=True, **options)
+    run(directory, model, total=800, flips=True, **options)
 
 
 def test_killed_and_resumed_training_is_bit_identical(tmp_path, forks):
@@ -114,10 +114,7 @@ def test_finished_training_is_not_repeated(tmp_path):
     assert len(stub.seen) == 30 and not again.seen
 
 
-@pytest.mark.parametrize(
-    "given",
-    [{"batch_size": 2}, {"seed_noise": 9}, {"total": 240}, {"schedule": halving}, {"flips": True}],
-)
+@pytest.mark.parametrize("given", [{"seed_noise": 9}, {"total": 240}, {"schedule": halving}, {"flips": True}])
 def test_resume_with_other_settings_is_refused(tmp_path, given):
     run(tmp_path)
     with pytest.raises(GalgenError, match=f"{next(iter(given))} was .* use another folder"):
@@ -150,7 +147,7 @@ def test_noise_is_never_repeated(tmp_path):
     assert len({tuple(d.tolist()) for d in stub.draws}) == 1000
 
 
-@pytest.mark.parametrize(("N", "batch"), [(11, 4), (3, 8), (1, 5), (8, 8)])
+@pytest.mark.parametrize(("N", "batch"), [(11, 4), (3, 8)])
 def test_every_image_is_shown_equally_often(tmp_path, N, batch):
     data, stub = images(N), Stub()
     run(tmp_path, stub, data, total=batch * 33, batch_size=batch)
@@ -162,8 +159,7 @@ def test_every_image_is_shown_equally_often(tmp_path, N, batch):
     assert counts.max() - counts.min() <= 1
     for epoch in row.split(N)[:-1]:
         assert len(epoch.unique()) == N
-    if N == 11:
-        assert not torch.equal(row[:11], row[11:22])
+    assert not torch.equal(row[:N], row[N : 2 * N]) or N < 11
 
 
 def test_flips_are_all_four_and_nothing_else(tmp_path):
@@ -185,17 +181,18 @@ def test_milestones_are_the_networks_of_that_moment(tmp_path):
     assert not same(weights(tmp_path / "long", 52), weights(tmp_path / "long", 120))
 
 
-def test_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
-    with pytest.raises(GalgenError, match=r"step 13: loss is nan.*Lower learning_rate \(0\.1\)"):
-        run(tmp_path, Stub(fail_at=13), save_every_seconds=0.0)
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"fail_at": 13}, r"step 13: loss is nan.*Lower learning_rate \(0\.1\)"),
+        ({"fail_at": 11, "loss": 5000.0}, r"steps 11 to 15: loss diverges, its mean is 5e\+03 \(limit 10\)"),
+    ],
+)
+def test_loss_that_is_no_number_or_diverges_stops_the_run_at_its_last_checkpoint(tmp_path, fault, told):
+    with pytest.raises(GalgenError, match=told):
+        run(tmp_path, Stub(**fault), save_every_seconds=0.0)
     assert checkpoint.load(tmp_path / "checkpoint.safetensors")["shown"] == 40
     assert [line["images"] for line in read_losses(tmp_path)] == [20, 40]
-
-
-def test_diverging_loss_stops_the_run(tmp_path):
-    with pytest.raises(GalgenError, match=r"steps 11 to 15: loss diverges, its mean is 5e\+03 \(limit 10\)"):
-        run(tmp_path, Stub(fail_at=11, loss=5000.0), save_every_seconds=0.0)
-    assert checkpoint.load(tmp_path / "checkpoint.safetensors")["shown"] == 40
 
 
 def test_network_that_is_no_longer_finite_is_not_saved(tmp_path):
@@ -214,12 +211,6 @@ def test_log_has_the_mean_of_each_report(tmp_path):
     json.dumps(summary, allow_nan=False)
 
 
-def test_log_line_cut_short_by_a_kill_is_dropped(tmp_path):
-    tmp_path.joinpath("losses.jsonl").write_text('{"images": 20, "loss": 1.0}\n{"ima')
-    run(tmp_path)
-    assert [line["images"] for line in read_losses(tmp_path)] == [20, 40, 60, 80, 100, 120]
-
-
 @pytest.fixture
 def interrupted(tmp_path):
     """The folder of a run that failed after its checkpoint at 60 of 120 images, and one that did not."""
@@ -230,31 +221,22 @@ def interrupted(tmp_path):
     return tmp_path / "half", tmp_path / "whole"
 
 
-GARBAGE = ["\0\0\0\n", '{"images": "many"}\n']
-
-
-@pytest.mark.parametrize("garbage", GARBAGE)
-def test_garbage_in_the_log_behind_the_checkpoint_is_cut_off(interrupted, garbage):
+@pytest.mark.parametrize("garbage", ["\0\0\0\n", '{"images": "many"}\n'])
+def test_garbage_in_the_log_is_cut_off_behind_the_checkpoint_and_refused_before_it(interrupted, garbage):
     half, whole = interrupted
-    with open(half / "losses.jsonl", "a") as log:
-        log.write(garbage)
-    run(half, Stub())
-    assert (half / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
-
-
-@pytest.mark.parametrize("garbage", GARBAGE)
-def test_a_log_that_is_not_whole_up_to_the_checkpoint_is_not_gone_on_with(interrupted, garbage):
-    half, _ = interrupted
-    log = (half / "losses.jsonl").read_text()
+    path, log = half / "losses.jsonl", (half / "losses.jsonl").read_text()
     for damaged in (garbage + log, log[: len(log) // 2]):
-        (half / "losses.jsonl").write_text(damaged)
+        path.write_text(damaged)
         with pytest.raises(Damaged, match="cannot be gone on with"):
             run(half, Stub())
-    (half / "losses.jsonl").unlink()
+    path.unlink()
     with pytest.raises(Damaged, match="No such file"):
         run(half, Stub())
+    path.write_text(log + garbage)
+    run(half, Stub())
+    assert path.read_text() == (whole / "losses.jsonl").read_text()
     (half / "checkpoint.safetensors").unlink()
-    (half / "losses.jsonl").write_text(garbage)
+    path.write_text(garbage)
     run(half, Stub())  # nothing to go on with, so nothing that it spoils
     assert [line["images"] for line in read_losses(half)] == [20, 40, 60, 80, 100, 120]
 

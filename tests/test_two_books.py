@@ -8,17 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from test_another_chapter import chapter_of_the_page
 
 from galgen.config import Parameters
 from galgen.runs.files import file_sha256, read_json
 from workflow.book.runs import Run
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "book" / "another_chapter.md").read_text()
 KEEP = "import hashlib\nkeep(samples=[hashlib.sha256(x.numpy().tobytes()).hexdigest() for x in (a, b)])"
 
 
@@ -37,17 +35,8 @@ def project(tmp_path):
     pages = [{"file": name} for name in ("chapters/06_gan", "status", "sweep")]
     toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": pages}]}
     (tmp_path / "book" / "_toc.yml").write_text(json.dumps(toc))
-    cells = [new_code_cell(code) for code in re.findall(r"```python\n(.*?)\n```", PAGE, re.DOTALL)]
-    cells[0].metadata["tags"] = ["parameters", "remove-cell"]
-    (figure,) = (cell for cell in cells if cell.source.startswith("show("))
-    figure.metadata.update(json.loads(re.search(r"```json\n(.*?)\n```", PAGE, re.DOTALL)[1]))
-    cells.append(new_code_cell(KEEP))
-    for cell in cells:
-        if "keep(" in cell.source:
-            cell.metadata["tags"] = ["remove-cell"]
-    notebook = new_notebook(cells=[new_markdown_cell("# A chapter"), *cells])
     (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook, tmp_path / "notebooks" / "06_gan.ipynb")
+    chapter_of_the_page(tmp_path / "notebooks" / "06_gan.ipynb", KEEP)
     return tmp_path
 
 

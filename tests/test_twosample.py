@@ -13,9 +13,8 @@ def galaxies(n, seed, least=0.4, most=1):
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[-15.5:16, -15.5:16]
     size, axis, angle = rng.uniform(1.5, 5, n), rng.uniform(least, most, n), rng.uniform(0, np.pi, n)
-    along, across = (
-        np.cos(t)[:, None, None] * row + np.sin(t)[:, None, None] * column for t in (angle, angle + np.pi / 2)
-    )
+    turns = (t[:, None, None] for t in (angle, angle + np.pi / 2))
+    along, across = (np.cos(t) * row + np.sin(t) * column for t in turns)
     radius = np.hypot(along, across / axis[:, None, None]) / size[:, None, None]
     sky = 0.05 + rng.normal(0, 0.012, radius.shape)
     return torch.from_numpy(rng.uniform(0.3, 0.8, n)[:, None, None] * np.exp(-radius) + sky)[:, None].float()
@@ -79,12 +78,6 @@ def test_at_fewer_pixels_texture_is_gone_and_shape_is_left():
     assert features(x, side=8).shape == (4, 51)
     rounded = (255 * x.clamp(0, 1)).round() / 255
     np.testing.assert_allclose(features(x, side=16)[:, -51:], features(rounded)[:, -51:], atol=1e-9)
-
-
-def test_features_do_not_see_what_eight_bits_do_not_hold():
-    stored = (galaxies(20, 3).clamp(0, 1) * 255).round().to(torch.uint8)
-    below = stored / 255 + torch.linspace(-0.4, 0.4, 20)[:, None, None, None] / 255
-    np.testing.assert_allclose(features(below), features(stored.numpy()), atol=1e-6)
 
 
 def test_the_area_is_the_rank_statistic_and_ties_count_half():

@@ -44,12 +44,6 @@ def test_network_is_positively_homogeneous_in_evaluation_mode():
     assert torch.equal(f(4 * y), 4 * f(y))  # a power of two rounds nowhere
 
 
-def test_network_is_not_linear():
-    f = net(kernels=4)
-    y = torch.randn(1, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert (f(-y) + f(y)).abs().max() > 1e-3
-
-
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_shifting_by_the_pooling_period_shifts_the_interior(blocks):
     f, period = net(kernels=3, blocks=blocks), 2**blocks
@@ -107,15 +101,6 @@ def test_running_statistics_make_training_and_evaluation_one_function():
     assert apart["running"] < 1e-12 < 1e-2 < apart["batch"]
 
 
-def test_running_statistics_settle_on_those_of_the_batch():
-    f = net(kernels=3).train()
-    y = torch.rand(4, 1, 16, 16, dtype=torch.float64)
-    with torch.no_grad():
-        for _ in range(300):
-            trained = f(y)
-        torch.testing.assert_close(f.eval()(y), trained, rtol=1e-9, atol=1e-12)
-
-
 class Ask(torch.nn.Module):
     """A 'network' that answers a constant and keeps the question."""
 
@@ -135,9 +120,8 @@ def test_loss_and_noise_levels_are_those_of_the_definition(loss):
     value = learner.step(torch.zeros(n, 1, 8, 8), torch.Generator().manual_seed(0), 1.0)["loss"]
     sigma = ask.asked.square().mean((1, 2, 3)).sqrt().sort().values
     quantiles = np.quantile(sigma, [0.25, 0.5, 0.75])
-    np.testing.assert_allclose(
-        quantiles, np.square([0.25, 0.5, 0.75]), rtol=0.06
-    )  # sigma = u^2, as in the paper
+    # sigma = u^2, as in the paper
+    np.testing.assert_allclose(quantiles, np.square([0.25, 0.5, 0.75]), rtol=0.06)
     u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
     weight = (u**2 + 0.02) ** -2 if loss == "weighted" else 1.0
     assert value.item() == pytest.approx((weight * u**4).mean().item(), rel=0.05)
