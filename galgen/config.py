@@ -40,7 +40,7 @@ PROFILES = {
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(N=(8, 24), generator_width=4, discriminator_width=4, images_cap=512, milestones=3),
     ),
-    "laptop": Profile(name="laptop", purpose="an hour on two cores; the default"),
+    "laptop": Profile(name="laptop", purpose="an hour and a half on two cores; the default"),
     "night": Profile(
         name="night",
         purpose="twelve hours of two cores, over as many sittings as it takes",
