@@ -93,13 +93,13 @@ def certified(tests: ByDirections, ceiling: Curve) -> str:
         text = f"{model.value:.2f} ({label}, N = {spaced(N)}, agreement {agree:.2f})"
         if model.high < best.low:
             lost, own = True, test.gaussian[k - 1]
-            text += f" beside {own.value:.2f} of its Gaussian, by the same sampler"
+            text += f", its Gaussian by the same sampler {own.value:.2f}"
         told.append(text)
     first = (
         "Agreement does not certify a distribution" if lost else "Here agreement comes with the directions"
     )
     shared = f"two sets of galaxies share {best.value:.2f} of their first {k} directions"
-    return f"{first}: {shared}; samples and galaxies share {', '.join(told)}"
+    return f"{first}: {shared}. Samples and galaxies share {'; '.join(told)}"
 
 
 def inverted_figure(tests: Inverted) -> Figure:
