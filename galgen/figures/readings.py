@@ -56,7 +56,7 @@ COLLAPSED = (0.2, "collapsed: one image"), (inf, "not collapsed")
 DENSITIES = (0.6, "perhaps one density"), (inf, "two densities")
 GREY = (0, "the cut shows in none"), (inf, "a Glow held against uncut data would be blamed for these")
 VALID = (0, "as many as of galaxies"), (inf, "another share: the comparison of the rest is too kind")
-KINDS = (0, "no common kind"), (inf, "one latent, one kind of galaxy")
+KINDS = (0, "none beyond shuffled latents"), (inf, "these, beyond shuffled latents")
 
 
 @dataclass(frozen=True)
