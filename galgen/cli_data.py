@@ -39,6 +39,38 @@ Few = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=102
 
 
 @app.command
+def simulate(
+    *,
+    out: Path,
+    size: Whole = 32,
+    crop: Whole = 64,
+    seed: Whole = 0,
+    population: str = "main",
+    count: Whole = 1000,
+    workers: Few = 1,
+) -> None:
+    """Simulate galaxies as the Legacy Survey sees the SDSS main sample.
+
+    Args:
+        out: Folder to make.
+        size: Side of the images, pixels.
+        crop: Side of the field drawn, pixels of 0.262 arcsec.
+        seed: Names the galaxies.
+        population: main, or ellipticals.
+        count: How many.
+        workers: Processes.
+    """
+    from galgen.data.dataset import check_free, write_dataset
+    from galgen.data.simulate import images as simulation
+
+    check_free(out)  # before the work
+    parameters = {"count": count, "size": size, "crop": crop, "seed": seed, "population": population}
+    images, truth = simulation.simulate(workers=workers, progress=True, **parameters)
+    told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
+    _describe(write_dataset(out, images, truth, **told))
+
+
+@app.command
 def fetch(
     catalogue: Path,
     /,

@@ -253,6 +253,7 @@ def here(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("GALGEN_STORE", str(folder / "store"))
         patch.setattr(parts, "simulate", simulate)
+        patch.setattr("galgen.data.simulate.images.simulate", simulate)
         patch.setattr(Experiment, "train", train)
         patch.setattr(costs, "available_memory_mb", lambda: 4000)
         patch.setattr(os, "execve", lambda *call: None)
@@ -270,6 +271,7 @@ COMMANDS = {
     "data prepare": [*_ASKED, "--store", "--out"],
     "data import": _IMPORT,
     "data import some.npz": _IMPORT,
+    "data simulate --out new": ["--count", *_IMAGES, "--seed", "--population", "--workers"],
     "data info": [],
     "data verify": [],
     "data fetch": ["--out", "--source", "--manifest", "--workers"],

@@ -43,6 +43,14 @@ def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
     some.verify()
 
 
+def test_simulate_makes_a_data_set(tmp_path, capsys):
+    out = str(tmp_path / "set")
+    assert main(["data", "simulate", "--count", "3", "--size", "16", "--out", out]) == 0
+    assert "3 images of 16 x 16" in capsys.readouterr().out
+    assert main(["data", "simulate", "--count", "3", "--size", "16", "--out", out]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -59,8 +67,8 @@ def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
         (f"plan --N {'9' * 400}", "N.0: Input should be less than 4294967296"),
         ("plan --sed 1", "--seed"),
         ("plan --precision fp16", "precision: Input should be 'auto', 'fp32' or 'bf16' (found 'fp16')"),
-        ("data import x", "--out"),
-        ("train x --threads 1.5", "'1.5' is no whole number"),
+        ("data simulate --count 3", "--out"),
+        ("data simulate --out x --count 1.5", "'1.5' is no whole number"),
         ("data import x --out y --kind z", "kind: Input should be"),
         ("data import x --out y --no-gray", "--no-gray"),
         ("data import x --out y --distinct nan", "distinct: Input should be a finite"),

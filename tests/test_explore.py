@@ -38,14 +38,38 @@ def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_trai
 
 
 @pytest.mark.parametrize("family", ["diffusion", "conditional"])
-def test_the_denoiser_says_the_psnr_of_what_it_shows(explorer, family):
-    clean = explorer.training_images(12, "A")[2]
-    noisy, a, b = explorer.denoise(family, 12, clean, 0.2)
-    for stamp in (noisy.stamps[0], a.stamps[0], b.stamps[0]):
+def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_the_image(explorer, family):
+    image, a, b = explorer.denoise(family, 12, "A", 2, 0.2)
+    clean, noisy = image.stamps
+    assert (clean.image * 255).round().astype(np.uint8).tolist() == explorer.training_images(12, "A")[
+        2, 0
+    ].tolist()
+    assert "which saw it" in a.label and "did not see it" in b.label
+    for stamp in (noisy, a.stamps[0], b.stamps[0]):
         said = float(re.search(r"([\d.]+) dB", stamp.caption)[1])
-        error = np.mean((stamp.image.astype(float) - clean[0] / 255) ** 2)
+        error = np.mean((stamp.image.astype(float) - clean.image) ** 2)
         assert said == pytest.approx(-10 * math.log10(error), abs=0.06)
-    assert np.allclose(a.stamps[1].image, 0.5 + 2.5 * (a.stamps[0].image - clean[0] / 255))
+    assert np.allclose(a.stamps[1].image, 0.5 + 2.5 * (a.stamps[0].image - clean.image))
+    assert "did not see" in explorer.denoise(family, 12, "validation", 0, 0.2)[1].label
+
+
+def test_weights_0_and_1_return_the_two_galaxies_and_temperature_0_one_and_the_same(explorer):
+    for source in ("held-out images", "latents"):
+        for weight, place in ((0, 0), (1, 1)):
+            for row in explorer.mix(12, source, 4, 5, [weight] * 3, [1] * 3):
+                assert (row.stamps[2].image == row.stamps[place].image).all()
+        cold = [explorer.mix(12, source, first, 7, [0.5] * 3, [0] * 3)[0].stamps[2].image for first in (1, 2)]
+        assert (cold[0] == cold[1]).all()
+    finest = explorer.mix(12, "latents", 4, 5, [1, 0, 0], [1] * 3)[0].stamps
+    assert not any((finest[2].image == finest[k].image).all() for k in (0, 1)), (
+        "each level has a weight of its own"
+    )
+
+
+def test_held_out_images_come_back_from_their_latents(explorer):
+    shown = explorer.mix(12, "held-out images", 4, 5, [0] * 3, [1] * 3)[0].stamps[0].image
+    given = explorer.images[explorer.split(12).validation[4], 0] / 255
+    assert np.abs(shown - given).max() <= 4 / 255  # five bits
 
 
 def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp_path):
@@ -56,7 +80,7 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
         explorer.pair("diffusion", 6)
     assert str(caught.value).splitlines() == wanted
     assert all(not row.stamps and "galgen train" in row.commands for row in explorer.latent(0, 6))
-    page = explore_widgets.latent(explorer).children[-2].value
+    page = explore_widgets.denoiser(explorer).children[-2].value
     assert "not trained yet" in page and "galgen train diffusion-N12-A0-0" in page
     experiment = explorer.experiments["diffusion"]
     for training in experiment.pair(6):
@@ -65,22 +89,22 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
 
 
 def test_every_control_changes_the_answer_and_an_error_is_a_sentence(explorer, monkeypatch):
-    box = explore_widgets.latent(explorer)
+    box = explore_widgets.flow(explorer)
     picture = box.children[-2]
     for control in box.children[1:-2]:
         before = picture.value
         if hasattr(control, "options"):
             control.index = len(control.options) - 1
         else:
-            control.value = control.max
+            control.value = control.max if control.value != control.max else control.min
         assert picture.value != before or len(getattr(control, "options", "12")) == 1, control.description
-        assert 'alt="Glow, N = 12: model A"' in picture.value
+        assert 'alt="model A, N = 12: mixture"' in picture.value
 
     def fail(*values):
         raise GalgenError("a <mistake>")
 
-    monkeypatch.setattr(explorer, "latent", fail)
-    assert "a &lt;mistake&gt;" in explore_widgets.latent(explorer).children[-2].value
+    monkeypatch.setattr(explorer, "denoise", fail)
+    assert "a &lt;mistake&gt;" in explore_widgets.denoiser(explorer).children[-2].value
 
 
 def test_an_answer_to_an_earlier_move_does_not_replace_that_to_the_last():

@@ -92,7 +92,7 @@ def lab(trained, tmp_path_factory):
 def visit(browser, lab):
     """The notebook, run."""
     visit = run_all(browser, lab[0])
-    visit.page.locator(".galgen-live").nth(1).wait_for()
+    visit.page.locator(".galgen-live").nth(3).wait_for()
     visit.context.set_default_timeout(60_000)
     yield visit
     visit.context.close()
@@ -100,7 +100,7 @@ def visit(browser, lab):
 
 @pytest.fixture
 def boxes(visit, lab):
-    """The two explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
+    """The four explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
     yield visit.page.locator(".galgen-live")
     assert visit.complaints == []
     for kind in ("error", "stderr"):
@@ -176,6 +176,30 @@ def test_arrow_keys_move_the_slider_and_leave_the_notebook_where_it_is(boxes):
         expect(handle).to_have_attribute("aria-valuenow", f"{k + 1}.0")
 
 
+def test_the_denoiser_follows_image_noise_and_N(boxes):
+    box = boxes.nth(1)
+    for name in ("A's", "B's", "held out"):
+        with changed(box):
+            box.get_by_role("button", name=name).click()
+    press(box, "image", "End")
+    for place in (0.9, 0.1):
+        drag(box, "noise sigma", place)
+    move_N(box)
+
+
+def test_the_flow_follows_every_weight_and_temperature(boxes):
+    box = boxes.nth(2)
+    for level in ("level 0 (finest)", "level 1", "level 2 (coarsest)"):
+        for quantity, key in (("w", "Home"), ("T", "End")):
+            press(box, f"{quantity}, {level}", key)
+    for name in ("first", "second"):
+        press(box, name, "End")
+    for name in ("latents", "held-out images"):
+        with changed(box):
+            box.get_by_role("button", name=name).click()
+    move_N(box)
+
+
 def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
     page = visit.page
     page.set_viewport_size({"width": 400, "height": 800})
@@ -188,7 +212,7 @@ def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
 
 
 def test_an_image_of_ones_own_is_answered(boxes, tmp_path):
-    box = boxes.nth(1)
+    box = boxes.nth(3)
     expect(box.get_by_text("No image yet")).to_be_visible()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)).save(
         tmp_path / "mine.png"

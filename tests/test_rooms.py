@@ -49,6 +49,7 @@ BEYOND = (
     "clock",
     "copies",
     "directions",
+    "flow",
     "how_far",
     "local",
     "share",

@@ -7,8 +7,10 @@ import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.evidence import directions as ways
+from galgen.evidence import inverted as maps
 from galgen.evidence import local as machines
 from galgen.figures import chapter_14
+from galgen.settings import ConditionalSettings
 
 SIDE, N = 8, 24
 RNG = np.random.default_rng(0)
@@ -16,12 +18,13 @@ BASIS = np.linalg.qr(RNG.standard_normal((SIDE**2, SIDE**2)))[0].T
 FALLING = np.r_[200, 120, 70, np.linspace(40, 5, SIDE**2 - 3)]  # grey levels along each direction
 ROWS = np.clip(128 + RNG.standard_normal((200, SIDE**2)) * FALLING @ BASIS, 0, 255)
 GALAXIES = ROWS.round().astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
+OTHERS = np.ascontiguousarray(GALAXIES[..., ::-1])
 
 
-def experiment(net_a, net_b, samples=None):
+def experiment(net_a, net_b, samples=None, other=None):
     """A pair on the first and the next N galaxies, with 100 held-out ones."""
     images = {"A": GALAXIES[:N], "B": GALAXIES[N : 2 * N]}
-    networks = {"A": {"net": net_a}, "B": {"net": net_b}}
+    networks = {"A": {"net": net_a}, "B": {"net": net_b}, "other": {"net": other}}
     flow = lambda gaussian, seeds, start: SimpleNamespace(images=gaussian.draw(seeds))  # noqa: E731
     return SimpleNamespace(
         split=lambda: SimpleNamespace(validation=np.arange(100, 200)),
@@ -30,11 +33,13 @@ def experiment(net_a, net_b, samples=None):
         compared=50,
         pair=lambda N, k=0: ("A", "B"),
         pairs=lambda N: [("A", "B")],
+        foreign=lambda: ["other"],
         images=images.get,
         networks=networks.get,
         samples=(samples or {}).get,
         latents=lambda: range(50),
         start=torch.from_numpy(GALAXIES.mean(0) / 255).float(),
+        settings=ConditionalSettings(),
         family=SimpleNamespace(bits=8, flow=flow),
     )
 
@@ -74,3 +79,14 @@ def test_models_may_agree_in_a_direction_that_is_none_of_the_galaxies():
     said = chapter_14.certified({"blind": {N: found}}, best)
     overlap = [found.galaxies[0][2].value, found.gaussian[2].value, best[2].value]
     assert all(f"{value:.2f}" in said for value in overlap)
+
+
+def test_a_twin_finds_the_latents_and_a_stranger_does_not():
+    one = fit_gaussian(GALAXIES)
+    found = maps.inversions.__wrapped__(experiment(one, one, other=fit_gaussian(OTHERS)), N)
+    assert list(found) == ["B", "other galaxies", "Gaussian of B's images"]
+    assert min(each.test.correlation.value for each in found["B"].values()) > 0.99
+    stranger = found["other galaxies"]["components 21-64"]
+    assert stranger.apart.low > stranger.null[1]
+    assert stranger.test.correlation.value < found["B"]["components 21-64"].test.correlation.value
+    assert len(chapter_14.inverted_figure({N: found}).axes[0].lines)

@@ -14,20 +14,39 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
-__all__ = ["brightness", "first_component", "principal_spread"]
+__all__ = ["Group", "brightness", "first_component", "groups", "principal_spread"]
 
 IMAGES = 2000  # that define the components, of as many as there are
 
 
-def groups(count: int) -> dict[str, slice]:
+class Group(str):
+    """The name of a group of principal components, which knows their numbers, counted from 1."""
+
+    def __new__(cls, first: int, last: int) -> "Group":
+        """The first and the last of them."""
+        alone = first == last
+        self = super().__new__(cls, f"component {first}" if alone else f"components {first}-{last}")
+        self.first, self.last, self.alone = first, last, alone
+        return self
+
+    def __getnewargs__(self) -> tuple[int, int]:
+        """What a copy is made of."""
+        return self.first, self.last
+
+    @property
+    def span(self) -> str:
+        """The first and the last, as `2-5`, or the only one."""
+        return f"{self.first}" if self.alone else f"{self.first}-{self.last}"
+
+
+def groups(count: int) -> dict[Group, slice]:
     """Groups of so many principal components, by name, from the largest scales on.
 
     >>> list(groups(7))
     ['component 1', 'components 2-5', 'components 6-7']
     """
     ends = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
-    names = (f"component {b}" if b == a + 1 else f"components {a + 1}-{b}" for a, b in pairwise(ends))
-    return {name: slice(a, b) for name, (a, b) in zip(names, pairwise(ends), strict=True)}
+    return {Group(a + 1, b): slice(a, b) for a, b in pairwise(ends)}
 
 
 def brightness(samples: Tensor, images: np.ndarray) -> float:
@@ -41,7 +60,7 @@ def first_component(images: np.ndarray) -> float:
     return float(np.linalg.norm(flat - flat.mean(0), 2) / len(flat) ** 0.5)
 
 
-def principal_spread(samples: Tensor, images: np.ndarray) -> dict[str, float]:
+def principal_spread(samples: Tensor, images: np.ndarray) -> dict[Group, float]:
     """Variance of samples over that of images, by group of principal components.
 
     Args:

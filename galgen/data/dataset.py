@@ -81,7 +81,8 @@ class Dataset:
         directory = Path(directory)
         if not (directory / "meta.json").is_file():
             raise GalgenError(
-                f"{directory} is not a galgen data set (no meta.json); make one with `galgen data import`"
+                f"{directory} is not a galgen data set (no meta.json); make one with `galgen data import` "
+                "or `galgen data simulate`"
             )
         try:
             meta = read_json(directory / "meta.json")

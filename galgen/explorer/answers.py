@@ -1,4 +1,4 @@
-"""What the trained models answer, live, to a latent, or to an image with noise.
+"""What the trained models answer, live, to a latent, a noise level, a mixture of latents.
 
 `Explorer` turns settings into rows of stamps and knows no widget; `galgen.explorer.controls` puts controls
 before it. Networks, training images and nulls stay in memory, and a model draws one image a call, not a
@@ -10,9 +10,11 @@ further one less than a tenth. The last bits of a sample are therefore not the b
 import functools
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from galgen.compare import denoising, similarity
@@ -20,6 +22,7 @@ from galgen.config import Parameters
 from galgen.data.unit import unit
 from galgen.experiment import every_family
 from galgen.explorer.published import WithPublished
+from galgen.models import glow_learner as glow
 from galgen.models.families import Training
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -155,21 +158,31 @@ class Explorer:
             rows.append(Row(label, tuple(stamps), note))
         return rows
 
-    def denoise(self, family: str, N: int, image: np.ndarray, sigma: float) -> list[Row]:
+    def denoise(self, family: str, N: int, which: str, number: int, sigma: float) -> list[Row]:
         """An image, with noise, denoised by models A and B, and what is wrong in it then.
 
         Args:
             family: `diffusion`, or `conditional`, which is told the noise level.
             N: Training images of the two models, or nearly: the family's nearest size is taken.
-            image: uint8 (1, H, W).
+            which: Set the image is from: `A` or `B`, which that model was trained on, or `validation`.
+            number: Its place in that set; past the end it begins again.
             sigma: Noise level, in units of the dynamic range.
         """
+        rows = getattr(self.split(self.size(family, N)[0]), which)
+        seen = {half: "which saw it" if half == which else "which did not see it" for half in "AB"}
+        return self.denoise_image(family, N, self.images[rows[number % len(rows)]], sigma, number, seen)
+
+    def denoise_image(
+        self, family: str, N: int, image: np.ndarray, sigma: float, seed: int, seen: dict[str, str]
+    ) -> list[Row]:
+        """The same of any image, uint8 (1, H, W); `seen` says of model A and B whether they saw it."""
         N, label = self.size(family, N)
         denoiser = self.experiments[family].family.denoiser
         models = {half: denoiser(networks) for half, networks in self.pair(family, N).items()}
-        panel = denoising.denoise_panel(models, image, [sigma])
+        panel = denoising.denoise_panel(models, image, [sigma], seed=seed)
         clean, noisy = panel.clean[0], panel.noisy[0, 0]
-        answer = [Row("with noise", (Stamp(noisy, f"{panel.noisy_psnr[0]:.1f} dB"),))]
+        stamps = Stamp(clean, "clean"), Stamp(noisy, f"with noise: {panel.noisy_psnr[0]:.1f} dB")
+        answer = [Row("the image", stamps)]
         for half, estimate in panel.denoised.items():
             denoised = estimate[0, 0]
             stamps = (
@@ -177,5 +190,48 @@ class Explorer:
                 Stamp(0.5 + 2.5 * (denoised - clean), "error, -0.2 to 0.2"),
                 Stamp(0.5 + (noisy - denoised) / (6 * sigma), "noise taken out, -3 to 3 sigma"),
             )
-            answer.append(Row(f"{label}, model {half}", stamps))
+            answer.append(Row(f"{label}, model {half}, {seen[half]}", stamps))
+        return answer
+
+    @torch.inference_mode()
+    def mix(
+        self,
+        N: int,
+        source: str,
+        first: int,
+        second: int,
+        weights: Sequence[float],
+        temperatures: Sequence[float],
+    ) -> list[Row]:
+        """Glow's latents of two galaxies z1 and z2, mixed level by level and decoded.
+
+            z = T ((1 - w) z1 + w z2) / sqrt((1 - w)^2 + w^2),
+
+        so that at T = 1 a mixture of two draws is as likely as a draw; w below 0 or above 1 exaggerates.
+
+        Args:
+            N: Training images of the two flows.
+            source: `held-out images`, which each flow encodes, or `latents`, the same for both.
+            first: Which image or latent is z1.
+            second: And z2.
+            weights: w of each level, the finest first.
+            temperatures: T of each level.
+        """
+        answer, seed = [], self.experiments["glow"].latents().start
+        held_out = self.validation[np.array([first, second]) % len(self.validation)]
+        images = unit(held_out)
+        for half, networks in self.pair("glow", N).items():
+            flow = networks["net"]
+            if source == "latents":
+                both = glow.latents(flow, [seed + first, seed + second])
+            else:
+                both = flow.encode(flow.dequantize(images, torch.Generator().manual_seed(0)))[0]
+            mixed = [
+                t * ((1 - w) * z[:1] + w * z[1:]) / math.hypot(1 - w, w)
+                for z, w, t in zip(both, weights, temperatures, strict=True)
+            ]
+            shown = flow.image(flow.decode([torch.cat([z, m]) for z, m in zip(both, mixed, strict=True)]))
+            captions = ("first", "second", "mixture")
+            stamps = tuple(Stamp(x[0].numpy(), text) for x, text in zip(shown, captions, strict=True))
+            answer.append(Row(f"model {half}, N = {spaced(N)}", stamps))
         return answer

@@ -17,7 +17,7 @@ from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
 from galgen.words import spaced
 
-__all__ = ["latent", "own"]
+__all__ = ["denoiser", "flow", "latent", "own"]
 
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}
@@ -55,10 +55,20 @@ _LABEL = {"description_width": "9rem"}
 _WIDE = {"style": _LABEL, "layout": {"width": "auto", "max_width": "34rem"}}
 
 
+def _slider(name: str, first: float, last: float, value: float, step: float | None = None) -> widgets.Widget:
+    if step is None:
+        return widgets.IntSlider(value, min=first, max=last, description=name, **_WIDE)
+    return widgets.FloatSlider(value, min=first, max=last, step=step, description=name, **_WIDE)
+
+
 def _sizes(sizes: Sequence[int]) -> widgets.Widget:
     """A slider over training set sizes, which begins at the largest."""
     options = [(spaced(N), N) for N in sizes]
     return widgets.SelectionSlider(options=options, value=sizes[-1], description="N", **_WIDE)
+
+
+def _toggle(name: str, options: Sequence) -> widgets.Widget:
+    return widgets.ToggleButtons(options=options, description=name, style=_LABEL | {"button_width": "auto"})
 
 
 def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -> widgets.VBox:
@@ -88,18 +98,34 @@ def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -
 
 def latent(explorer: Explorer) -> widgets.VBox:
     """One latent through models A and B of every family, each sample beside its nearest training image."""
-    number = widgets.IntSlider(0, max=explorer.profile.samples - 1, description="latent", **_WIDE)
-    return _box([number, _sizes(explorer.sizes)], explorer.latent)
+    controls = [_slider("latent", 0, explorer.profile.samples - 1, 0), _sizes(explorer.sizes)]
+    return _box(controls, explorer.latent)
+
+
+def denoiser(explorer: Explorer) -> widgets.VBox:
+    """An image with noise of a chosen level, denoised by models A and B."""
+    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
+    controls = [
+        _toggle("denoiser", list(told.items())),
+        _toggle("images", [("held out", "validation"), ("A's", "A"), ("B's", "B")]),
+        _slider("image", 0, min(explorer.profile.validation, 256) - 1, 0),
+        widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
+        _sizes(explorer.sizes),
+    ]
+
+    def answer(family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
+        return explorer.denoise(family, N, which, number, sigma)
+
+    return _box(controls, answer)
 
 
 def own(explorer: Explorer) -> widgets.VBox:
     """An image of the user's: its nearest training images, its likelihood, and, with noise, its denoising."""
     told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
     upload = widgets.FileUpload(accept=ACCEPTED, description="your image", layout={"width": "auto"})
-    style = _LABEL | {"button_width": "auto"}
     controls = [
         upload,
-        widgets.ToggleButtons(options=list(told.items()), description="denoiser", style=style),
+        _toggle("denoiser", list(told.items())),
         widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
         _sizes(explorer.sizes),
     ]
@@ -109,5 +135,26 @@ def own(explorer: Explorer) -> widgets.VBox:
             return [Row("No image yet", note=f"one file: {ACCEPTED}; colours are made gray")]
         name, content = files[-1]["name"], bytes(files[-1]["content"])
         return answers(explorer, read(name, content, explorer.profile.image_size), family, N, sigma)
+
+    return _box(controls, answer)
+
+
+def flow(explorer: Explorer) -> widgets.VBox:
+    """Glow's latents of two galaxies, mixed and scaled by a temperature level by level."""
+    experiment = explorer.experiments["glow"]
+    levels = experiment.settings.levels
+    names = [f"level {k}" + {0: " (finest)", levels - 1: " (coarsest)"}.get(k, "") for k in range(levels)]
+    last = min(explorer.profile.validation, explorer.profile.samples) - 1
+    controls = [
+        _toggle("mix two", ["held-out images", "latents"]),
+        _slider("first", 0, last, 0),
+        _slider("second", 0, last, 1),
+        _sizes(experiment.sizes),
+        *(_slider(f"w, {name}", -0.5, 1.5, 0.5, 0.05) for name in names),
+        *(_slider(f"T, {name}", 0, 1.5, 1, 0.05) for name in names),
+    ]
+
+    def answer(source: str, first: int, second: int, N: int, *values: float) -> list[Row]:
+        return explorer.mix(N, source, first, second, values[:levels], values[levels:])
 
     return _box(controls, answer)

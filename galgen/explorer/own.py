@@ -56,7 +56,8 @@ def answers(explorer: Explorer, image: np.ndarray, family: str, N: int, sigma: f
     note = f"a held-out galaxy and the nearest of A's images: {low:.2f} to {high:.2f}"
     answer.append(Row("the image as the models see it", tuple(stamps), note))
     answer.append(_likelihood(explorer, image, N))
-    return answer + explorer.denoise(family, N, image, sigma)
+    seen = dict.fromkeys("AB", "which did not see it")
+    return answer + explorer.denoise_image(family, N, image, sigma, 0, seen)[1:]
 
 
 def _likelihood(explorer: Explorer, image: np.ndarray, N: int) -> Row:

@@ -65,11 +65,11 @@ def bias_table(found: ModelBiases) -> Markdown:
     return table(
         ["set", *(f"{name}, %" for name in QUANTITIES.values()), *(f"as a {name}" for name in far)],
         rows,
-        before=f"Bias of the mean in per cent, with its 95 % interval over galaxies and samples; bold: it "
-        f"leaves 0 out. {found.count} images a set, {2 * found.count} galaxies; N: {sizes}.",
+        before=f"Bias of the mean in per cent, with its 95 % interval over galaxies and samples, bold where "
+        f"that leaves 0 out. {found.count} images a set, {2 * found.count} galaxies; N: {sizes}.",
         after="The last columns are the noise in grey levels of 8 bits, and the blur in pixels, that a fresh "
-        "classifier finds in galaxies as easily as it finds the model, where all images are averaged to so "
-        "many pixels a side.",
+        "classifier finds in galaxies as easily as it finds the model. All images are averaged to so many "
+        "pixels a side.",
     )
 
 

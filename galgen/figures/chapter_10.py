@@ -42,12 +42,12 @@ def message(
     shares = ", ".join(f"{100 * e.value:.0f} %" for e in closer)
     text = (
         "We trained the paper's three kinds of model, and a denoiser that is told the noise, on pairs of "
-        f"disjoint sets of {pixels}-pixel galaxies, and gave every test a null and controls. "
+        f"disjoint sets of {pixels}-pixel galaxies. Every test has a null and controls. "
         "**The same picture.** From one noise two diffusion models agree at "
-        f"{listed(e.value for e in agree)} for {at_sizes(blind.sizes)}. Alone that is no evidence of "
+        f"{listed(e.value for e in agree)} for {at_sizes(blind.sizes)}. By itself that is no evidence of "
         f"galaxies: two Gaussians agree at {gaussians.value:.2f}. {_scale(blind)} "
         "**New pictures.** A picture is nearer to a training image of its own model than to one of the "
-        f"other's in {shares} of the cases, where 50 % favours neither. {blind.time.words} "
+        f"other's in {shares} of the cases; 50 % favours neither. {blind.time.words} "
     )
     text += (
         "So size and time are not told apart. "
@@ -55,8 +55,8 @@ def message(
         else "So there was time to memorize. "
     )
     if clock:
-        text += f"Of smaller networks, trained until they memorize: “{clock.text}” "
-        text += f"{clock.verdict.capitalize()}, {clock.reason}. "
+        text += f"Of smaller networks, trained for many passes: “{clock.text}” "
+        text += f"{clock.verdict.capitalize()}: {clock.reason}. "
     last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
     fine, coarse = (
         [board[q].value for board in last.values() if q in board]
@@ -70,9 +70,9 @@ def message(
     ]
     if unfit:
         text += f"No nearer to galaxies there than Gaussians of their training images: {', '.join(unfit)}. "
-        text += "Of these the book tests its tests, and not the paper. "
+        text += "These samples test our tests, not the paper. "
     (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
-    text += "**Two flows.** That their latents come together with N, as in the paper's Table 1, is "
+    text += "**Two flows.** In the paper's Table 1 the distance of their latents falls with N. That is "
     return f"{text}{ruling.verdict}: {ruling.reason}."
 
 
@@ -81,8 +81,8 @@ def _scale(blind: Findings) -> str:
     if scale.share is None:
         return f"On the scale from other networks to two trainings on the same images: {scale.missing}."
     return (
-        f"Networks as old that saw other images reach {scale.floor.value:.2f}, two trainings on the same "
-        f"images {scale.ceiling.value:.2f}; on that scale the pair has a share of {scale.share}, over "
+        f"Networks of the same age that saw other images reach {scale.floor.value:.2f}, two trainings on the "
+        f"same images {scale.ceiling.value:.2f}; on that scale the pair has {scale.share}, over "
         "trainings."
     )
 
@@ -162,7 +162,7 @@ def other_sentences(found: Mapping[str, Findings], boards: Boards) -> Markdown:
         ("a denoiser of a large N is as good on unseen images as on its own", "section 3.3.2",
          f"better on its own by up to {listed(gaps.values(), '.1f')} dB at {at_sizes(gaps)}", "fig-psnr"),
         ("about 27 dB for N = 100, however little the noise", "figure 6",
-         f"{out} dB at N = {spaced(hundred)} and the least noise, undone {given:.0f}", "fig-psnr"),
+         f"{out} dB at N = {spaced(hundred)} and the least noise, left alone {given:.0f}", "fig-psnr"),
         ("z'_B is independent of z", "figure 10",
          f"multiple correlation beyond shuffled images, by level: {listed(latents.shared)}", "fig-inversion"),
         ("W₁(z'_B, z) of 8.7e-2, 3.6e-2, 1.9e-2 by level at N = 10⁵", "table 1",
@@ -176,7 +176,7 @@ def other_sentences(found: Mapping[str, Findings], boards: Boards) -> Markdown:
         ("at small N the distributions stay apart however long the training", "section 3.3.5",
          f"p {ends} at the last stages, N = {spaced(few)}",
          "fig-discriminator-mean"),
-        ("*a finding of this book:* held-out in the place of training images leave the generator's distance",
+        ("*a finding of this book:* held-out in place of training images show the generator's own distance",
          "figure 16", f"{fresh} at {at_sizes(gan.sizes)}", "fig-discriminator-N"),
     ]
     # fmt: on

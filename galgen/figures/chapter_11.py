@@ -27,7 +27,10 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
     same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
-    said = f"The verdict is the same in {same} of the {len(shared)} places that {len(asked)} runs were asked."
+    said = (
+        f"The verdict is the same in {same} of the {len(shared)} places, a claim and a family each, "
+        f"that {len(asked)} runs were asked."
+    )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
     told = " Older books, of other claims and recipes, may differ in more than their galaxies: "

@@ -1,4 +1,4 @@
-"""Chapter 14, why they agree: directions of samples, and machines of patches."""
+"""Chapter 14, why they agree: directions of samples, the flow of a denoiser inverted, machines of patches."""
 
 from collections.abc import Mapping
 
@@ -8,21 +8,24 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from galgen.compare.flow import ScaleTest
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.directions import Curve, DirectionsTest
 from galgen.evidence.local import LocalTest, Shares
-from galgen.figures.style import COLOURS, MODELS, intervals
+from galgen.figures.style import COLOURS, MODELS, intervals, legend_above
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["certified", "directions_figure", "explained_by",
+__all__ = ["certified", "directions_figure", "explained_by", "inverted_figure",
     "local_figure", "local_table"]  # fmt: skip
 
 ByDirections = Mapping[str, Mapping[int, DirectionsTest]]  # by label of the family and N
+Inverted = Mapping[int, Mapping[str, Mapping[str, ScaleTest]]]  # by N, by who inverts, by scale
 ByPatches = Mapping[tuple[int, float], LocalTest]  # by N and noise level
 
 SHOWN = (1, 3, 10, 30)  # leading directions
 _SAID = 3
+_TONES = (MODELS["B"], COLOURS["glow"], "black")
 _LEAST = -1.0  # of a share in the figure: twice as far off as the Gaussian, in squares
 
 
@@ -75,6 +78,33 @@ def certified(tests: ByDirections, ceiling: Curve) -> str:
         told.append(f"{label} at N = {spaced(N)} {agree} and {model} (its Gaussian {own})")
     first = f"Agreement, and the overlap with the first {k} directions of galaxies"
     return f"{first}, of which two sets of galaxies share {ceiling[k - 1].value:.2f}: {', '.join(told)}"
+
+
+def inverted_figure(tests: Inverted) -> Figure:
+    """Correlation of the latents found with those given, and W1 over its null, by scale; a column an N."""
+    size = (min(9.5, 1.2 + 4 * len(tests)), 5)
+    figure, axes = plt.subplots(2, len(tests), figsize=size, sharey="row", squeeze=False)
+    gray = {"color": COLOURS["null"], "alpha": 0.25, "lw": 0}
+    for (above, below), (N, by_who) in zip(axes.T, tests.items(), strict=True):
+        for who, colour in zip(by_who, _TONES, strict=True):
+            scales = by_who[who]
+            x, found = np.arange(len(scales)), list(scales.values())
+            intervals(above, x, [each.test.correlation for each in found], color=colour, label=who)
+            intervals(below, x, [each.apart for each in found], color=colour, label=who)
+            if who == "B":
+                chance = np.array([each.test.correlation_null for each in found])
+                above.fill_between(x, -chance, chance, label="null", **gray)
+                below.fill_between(x, *np.transpose([each.null for each in found]), **gray)
+                echo = [each.echo for each in found]
+                below.plot(x, echo, ":", color=MODELS["A"], label="A itself: the error of the steps")
+        above.set(title=f"N = {spaced(N)}", xticks=[])
+        below.axhline(1, ls="--", lw=0.8, color=COLOURS["null"])
+        below.set(yscale="log", xlabel="principal components of the galaxies")
+        below.set_xticks(x, [each.components for each in found], fontsize=8)
+    axes[0, 0].set_ylabel("correlation with $z$")
+    axes[1, 0].set_ylabel("$W_1$ / mean of its null")
+    legend_above(figure, ncols=3)
+    return figure
 
 
 def local_figure(tests: ByPatches) -> Figure:
@@ -135,8 +165,8 @@ def explained_by(tests: ByPatches) -> str:
     twin = ", ".join(f"{test.twin.value:.2f}" for test in of.values())
     own = ", ".join(f"{test.own[test.best].value:.2f} ({_side(test)})" for test in of.values())
     return (
-        f"Of what second moments leave of model A, at N = {spaced(N)} and noise {levels}, model B explains "
-        f"{twin}, and the best machine of patches of A's images, with no network, {own}"
+        f"Of what A's Gaussian leaves of model A, at N = {spaced(N)} and noise {levels}, model B explains "
+        f"{twin}. The best machine of patches of A's images, with no network, explains {own}"
     )
 
 

@@ -36,15 +36,15 @@ SPREAD = (
     (1.0, "within the noise at the start"),
     (inf, "beyond it: the brightest and the faintest are not reached"),
 )
-REACHED = (0.8, "too little; other starts, and another way from this one, are below"), (inf, "enough")
+REACHED = (0.8, "too little (other starts are tried below)"), (inf, "enough")
 CUT = (
     (-0.1, "the flow from one image cuts it"),
-    (inf, "the ascent does no better: the range of noise may cut it"),
+    (inf, "the ascent does no better"),
 )
 APART = (0.0, "no clear difference"), (inf, "a clear difference")
 CONVERGED = (
-    (0.0, "converged, on something: no sign of galaxies"),
-    (inf, "beyond Gaussians, which make up most of it"),
+    (0.0, "no more alike than Gaussians"),
+    (inf, "more alike than Gaussians, which make up most of it"),
 )
 BEYOND = (0.0, "no evidence of having learnt galaxies"), (inf, "more alike than the controls")
 JUDGED = (
@@ -129,7 +129,7 @@ def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
     best = min(auc, key=lambda name: auc[name].value)
     shown = f"AUC {auc[best]}; *{ours}*, the way of this book, {auc[ours]}"
     return [
-        Reading(f"hardest to tell at {side} pixels: *{best}*", auc[ours].low - auc[best].high, APART, shown)
+        Reading(f"Hardest to tell at {side} pixels: *{best}*", auc[ours].low - auc[best].high, APART, shown)
     ]
 
 
@@ -144,7 +144,7 @@ def cut_by(flow: Portrait, ascent: Portrait | None) -> Reading:
     value = abs(ratios[1] - 1) - abs(ratios[0] - 1) if ascent else None
     shown = f"{ratios[1]:.2f} and {ratios[0]:.2f}" if ascent else "the ascent does not converge"
     return Reading(
-        "variance along component 1 of the paper's ascent and of the flow, which is off less",
+        "variance along component 1, of the paper's ascent and of the flow",
         value,
         CUT,
         shown,

@@ -90,7 +90,7 @@ def kept(found: Findings, N: int, margin: float) -> Ruling:
     """Whether every judged model is nearer to galaxies than galaxies blurred by a pixel."""
     nearer = found.kept(N)
     numbers = f"energy distance, galaxies blurred by {margin:g} pixel less samples: {_each(nearer)}"
-    words = "nearer to galaxies than galaxies so blurred", "farther off than galaxies so blurred"
+    words = "nearer to galaxies than that blur", "farther off than that blur"
     return within(numbers, (nearer or {}).values(), 0, inf, words)
 
 
@@ -116,12 +116,14 @@ def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
     flat = 1 / (1 + margin) < moved < 1 + margin
     if flat and all(falling[i] < FEW for i in deep):
         return Ruling(
-            HELD, numbers, f"it falls at every deeper level, and moves {moved:.2f} times at level 0"
+            HELD,
+            numbers,
+            f"it falls at every deeper level; at level 0 it is {moved:.2f} times as large at the small N",
         )
     if any(growing[i] < FEW for i in deep):
         return Ruling(NOT_HELD, numbers, "it grows at a deeper level")
     if not flat and min(falling[0], growing[0]) < FEW:
-        return Ruling(NOT_HELD, numbers, f"level 0 moves {moved:.2f} times")
+        return Ruling(NOT_HELD, numbers, f"at level 0 it is {moved:.2f} times as large at the small N")
     return Ruling(UNDERPOWERED, numbers, f"{k} pairs do not show that it falls at every deeper level")
 
 
@@ -193,7 +195,7 @@ def hurried(found: Findings, *_: int) -> str:
     if not time.confounded:
         return ""
     went = f"{time.onsets:.2g} predicted onsets" if time.onsets else "no predicted onset that is known"
-    at = f"at N = {spaced(time.N)}, of {DURATION:g} that it takes"
+    at = f"at N = {spaced(time.N)}, where {DURATION:g} are needed"
     return f"with training time: {went} of memorization went by {at}"
 
 

@@ -94,7 +94,7 @@ def by_images(found: Agreement, family: str) -> str:
     same, apart = _mean(s.ceiling, s.same), _mean(s.pair, s.pairs)
     return (
         f"All begin differently: {len(s.same)} pairs of the same images agree at {same}, {len(s.pairs)} of "
-        f"disjoint images at {apart}. The images move it by {np.mean(s.same) - np.mean(s.pairs):+.3f}."
+        f"disjoint images at {apart}. The images move agreement by {np.mean(s.same) - np.mean(s.pairs):+.3f}."
     )
 
 

@@ -168,7 +168,7 @@ def within(
         return Ruling(HELD, numbers, words[0])
     if all(e.high < low or e.low > high for e in estimates):
         return Ruling(NOT_HELD, numbers, words[1])
-    return Ruling(UNDERPOWERED, numbers, f"neither is excluded: {words[0]}, or {words[1]}")
+    return Ruling(UNDERPOWERED, numbers, f"the intervals exclude neither: {words[0]}, or {words[1]}")
 
 
 def _trainings(claim: Claim, found: Findings, sizes: Sequence[int]) -> str:

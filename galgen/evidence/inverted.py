@@ -1,0 +1,32 @@
+"""The inversion test of a denoiser's flow (`galgen.compare.flow`), asked of the pairs of an experiment.
+
+A draws images from unit normal latents. Who finds the latents in them? B; a network of other galaxies; and
+the Gaussian of B's images, which knows second moments and no galaxy.
+"""
+
+from galgen.compare import flow
+from galgen.compare.gaussian import fit_gaussian
+from galgen.evidence.once import once
+from galgen.experiment import Experiment
+from galgen.models.sampling import ladder, noise, seeded
+
+__all__ = ["LATENTS", "inversions"]
+
+LATENTS = 32
+STEPS = 32  # on the ladder of the sampler
+_FIRST = 5_000_000  # seed of a latent that no sample has
+
+
+@once
+def inversions(experiment: Experiment, N: int) -> dict[str, dict[str, flow.ScaleTest]]:
+    """By who finds the latents, by scale; of a family that is told the noise."""
+    levels, m = ladder(**experiment.settings.sampler | {"steps": STEPS}), experiment.start
+    A, B = experiment.pair(N)
+    a, b, other = (experiment.networks(model)["net"] for model in (A, B, experiment.foreign()[0]))
+    z = noise(seeded(range(_FIRST, _FIRST + LATENTS)), m.shape)
+    galaxies = experiment.dataset.images[experiment.split().validation]
+    axes = fit_gaussian(galaxies).components.double().numpy()
+    x = flow.decode(a, z, m, levels)
+    own = flow.encode(a, x, m, levels)
+    others = {"B": b, "other galaxies": other, "Gaussian of B's images": fit_gaussian(experiment.images(B))}
+    return {who: flow.inverted(z, own, flow.encode(D, x, m, levels), axes) for who, D in others.items()}
