@@ -47,8 +47,6 @@ def test_no_page_asks_the_network_complains_scrolls_or_shuts_a_reader_out(html, 
     visit.page.goto((html / "index.html").as_uri())
     visit.page.wait_for_url("**/intro.html")
     assert len(pages(html)) >= 7
-    copies = [] if "GALGEN_BOOK" in os.environ else sorted(html.glob("chapters/*.html"))[1:]
-    found = set()
     for path in pages(html):
         page = visit.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path.name} scrolls sideways"
@@ -56,11 +54,13 @@ def test_no_page_asks_the_network_complains_scrolls_or_shuts_a_reader_out(html, 
         for image in page.query_selector_all("article img"):
             assert image.get_attribute("alt"), f"{path.name}: a picture without a text"
             assert image.evaluate("e => e.complete && e.naturalWidth > 0"), f"{path.name}: one is missing"
-        assert visit.complaints == []
-        for rule in [] if path in copies else Axe().run(page, options=AXE).response["violations"]:
+    assert visit.complaints == []
+    copies = [] if "GALGEN_BOOK" in os.environ else sorted(html.glob("chapters/*.html"))[1:]
+    found = set()
+    for path in sorted({*pages(html)} - {*copies}):  # after that, as axe itself complains of files
+        for rule in Axe().run(visit.open(path), options=AXE).response["violations"]:
             if rule["impact"] in ("serious", "critical"):
                 found |= {f"{path.name}: {rule['id']}: {node['html'][:200]}" for node in rule["nodes"]}
-        visit.complaints.clear()  # of what axe looked up
     assert not found, "\n".join(sorted(found))
 
 

@@ -287,30 +287,6 @@ def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, ca
     assert f"{path} has changed; it is set aside" in capsys.readouterr().err
 
 
-def test_a_last_checkpoint_without_weights_is_trained_anew(fresh, capsys):
-    experiment = Experiment(Parameters(profile="smoke", N=4), fresh)
-    model = experiment.pair(4)[0]
-    run = experiment.train(model)
-    whole = {path.name: path.read_bytes() for path in run.path.glob("weights-*")}
-    partial = run.path.rename(run.path.with_suffix(".partial"))
-    (partial / "record.json").unlink()
-    for name in whole:
-        (partial / name).unlink()
-    assert {path.name: path.read_bytes() for path in experiment.train(model).path.glob("weights-*")} == whole
-    assert "is missing or not whole, though the checkpoint has passed it" in capsys.readouterr().err
-
-
-def test_a_damaged_data_set_in_the_store_is_made_again(tmp_path, capsys):
-    asked = {"source": "simulated", "size": 16, "crop": 64, "count": 2}
-    dataset = prepare(Store(tmp_path), **asked)
-    flip_a_byte(dataset.directory / "images.npy")
-    store_module._SOUND.clear()
-    again = prepare(Store(tmp_path), **asked)
-    again.verify()
-    assert again.sha256 == dataset.sha256
-    assert "it is set aside" in capsys.readouterr().err
-
-
 def test_a_data_set_outside_the_store_that_has_changed_is_refused(experiment, tmp_path):
     given = shutil.copytree(experiment.dataset.directory, tmp_path / "mine")
     asked = Parameters(profile="smoke", N=4, data=str(given))

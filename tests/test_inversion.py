@@ -7,6 +7,7 @@ import torch
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs
 from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, gathered, invert
+from galgen.compare.likelihood import bits_per_dim, gap, ratio_auc
 from galgen.figures import chapter_05 as figures
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
@@ -266,3 +267,55 @@ def test_a_walk_carries_one_level_over_and_keeps_the_others():
     assert np.allclose(way[1, -1], np.vstack([first[:2], last[2:]]), atol=1e-6)
     half = (first + last) / 2**0.5  # a great circle: the norm of independent normals is kept
     assert np.allclose(way[2, 2], half, atol=1e-6)
+
+
+def test_one_density_by_another_map_cannot_be_told_by_its_ratio():
+    a, b = Linear(), Linear(rotation=ROTATION)
+    of_a, of_b = invert(a, b, latents(500)).log_ratio, invert(b, a, latents(500, seed=2)).log_ratio
+    assert np.abs(of_a).max() < 1e-9
+    found = ratio_auc(of_a.round(9), of_b.round(9))
+    assert found.value == 0.5 and found.low < 0.5 < found.high
+
+
+def test_images_that_are_nothing_to_the_other_model_are_told_and_those_that_have_no_ratio_left_out():
+    of_a, of_b = np.array([np.inf, np.nan, 1.0, 2.0]), np.array([3.0, np.nan])
+    found = ratio_auc(of_a, of_b)
+    assert found.value == 1 and found.n == 1
+
+
+class Uniform:
+    """Density 1 on the unit cube of 8-bit images, and a log of what it was given."""
+
+    def dequantize(self, images, generator):
+        return (images * 255 + torch.rand(images.shape, generator=generator)) / 256
+
+    def encode(self, x):
+        self.seen = x.clone()
+        return [], torch.zeros(len(x)).where(((x >= 0) & (x < 1)).flatten(1).all(1), -torch.inf)
+
+    def bits_per_dim(self, log_likelihood):
+        return 8 - log_likelihood / (16 * np.log(2))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 1, 4, 4), dtype=np.uint8)
+
+
+def test_bits_of_the_uniform_density_are_the_bits_of_a_pixel():
+    assert np.array_equal(bits_per_dim(Uniform(), IMAGES, range(40)), np.full(40, 8.0))
+
+
+def test_both_models_see_the_same_noise_whatever_the_batch():
+    whole, part = Uniform(), Uniform()
+    bits_per_dim(whole, IMAGES, range(40), chunk=64)
+    bits_per_dim(part, IMAGES[20:], range(20, 40), chunk=32)
+    assert torch.equal(whole.seen[20:40], part.seen[:20])
+    assert not torch.equal(part.seen[0] % (1 / 256), part.seen[1] % (1 / 256))
+
+
+def test_gap_covers_a_difference_of_means_at_its_rate():
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(300):
+        found = gap(rng.normal(3, 1, 40), rng.normal(3.5, 0.5, 25))
+        hits += found.low < 0.5 < found.high
+    assert 275 <= hits <= 297
+    assert found.n == 65
