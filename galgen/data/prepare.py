@@ -21,7 +21,7 @@ __all__ = ["SIMULATED", "SOURCES", "Making", "check_source", "foreign", "prepare
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
 SOURCES = Registry(
-    {"simulated": "galgen.data.simulate.parts:simulated", "path": "galgen.data.acquire.importing:imported"}
+    {"simulated": "galgen.data.simulate.parts:simulated", "path": "galgen.data.acquire.own:imported"}
 )
 
 

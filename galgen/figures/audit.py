@@ -115,9 +115,10 @@ def planted_table(found: Mapping[float, Copies]) -> Markdown:
 
 def pairs_figure(found: Audit, sets: Sets) -> Figure:
     """The samples that lie closest to one image of the pool, and that image below each."""
-    stamps, titles, N, columns = [], [], found.counts["train"], min(10, len(found.memory.nearest))
-    for first in range(0, len(found.memory.nearest), 10):
-        row = found.memory.nearest[first : first + 10]
+    stamps, titles, N, nearest = [], [], found.counts["train"], found.memory.nearest
+    columns = min(10, len(nearest))
+    for first in range(0, len(nearest) - columns + 1, columns):  # full rows, so that each lies over its own
+        row = nearest[first : first + columns]
         pool = [("train", pair.image) if pair.image < N else ("held_out", pair.image - N) for pair in row]
         stamps += [_shown(sets["samples"][pair.sample]) for pair in row]
         stamps += [

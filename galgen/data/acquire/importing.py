@@ -10,7 +10,6 @@ colour, an unknown key.
 """
 
 import contextlib
-import hashlib
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -21,16 +20,13 @@ from astropy.table import Table
 from tqdm import tqdm
 
 from galgen.compare.similarity import near_duplicates
-from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, files_below, open_source
+from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
 from galgen.data.acquire.recipe import Recipe
 from galgen.data.dataset import Dataset, write_dataset
-from galgen.data.manifest import load_manifest
-from galgen.data.prepare import Making
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked, printable
-from galgen.runs.files import file_sha256
 
-__all__ = ["import_images", "imported", "write_imported"]
+__all__ = ["import_images", "write_imported"]
 
 FLUX_CROP = 64  # the paper's field
 HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
@@ -130,25 +126,6 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
     """Write what was imported as a data set, see `galgen.data.dataset.write_dataset`."""
     about = {"parameters": found.parameters, "dropped": found.dropped}
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
-
-
-def imported(path: Path, size: int) -> Making:
-    """How an entry of the run store is made of the images at `path`, of `size` pixels a side."""
-    sha256 = _path_sha256(path)
-
-    def make(directory: Path) -> Dataset:
-        found = import_images(path, size=size, progress=True)
-        return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(sha256))
-
-    return Making({"name": path.name, "size": size}, [import_images], make, sha256)
-
-
-def _path_sha256(path: Path) -> str:
-    """The checksum of a file, or of the names and checksums of all files in a folder."""
-    if path.is_file():
-        return file_sha256(path)
-    lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files_below(path)]
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def _kind(path: Path, source: Source, kind: str) -> str:
