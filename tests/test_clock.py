@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from galgen.compare.clock import LEVELS, MOST, START, gap, mean_onset, psnr_along
-from galgen.compare.clock_size import DURATION, elapsed, plateau, predicted_onset, readings
+from galgen.compare.clock_size import DURATION, crossing, elapsed, plateau, predicted_onset, readings
 from galgen.compare.clock_time import Cell, in_proportion, power_laws
 from galgen.config import Parameters
 from galgen.evidence import denoisers
@@ -228,26 +228,28 @@ LATE = {"w4_1000": {"onset": 3.5}, "w8_1000": {"onset": 1}}  # and still rising
 SEEN = {"w4_300": {"onset": 1}, "w4_1000": {"onset": 1.1, "through": 2}, "w8_1000": {"onset": 1}}
 SHORT = {"w4_1000": {"trainings": 1}, "w8_1000": {"through": 1}}
 BOTH = {"w4_300": {"onset": 1.2}, "w4_1000": {}, "w8_1000": {"onset": 1.5}, "w16_1000": {"onset": 1}}
-SIZE = [  # cells, what is said of the plateau, and the words
-    (BOTH, "held", "(8.5 numbers a weight): not memorized, g = "),
-    (SEEN, "not held", "time, as far as we could see: even 4 kernels at N = 1"),
-    ({"w4_1000": {}}, "held", ""),
+SIZE = [  # cells, what is said of the plateau and of the crossing at 1 000, and words of the first
+    (BOTH, "held", "held", "(8.5 numbers a weight): not memorized, g = "),
+    (SEEN, "not held", "not held", "time, as far as we could see: even 4 kernels at N = 1"),
+    ({"w4_1000": {}}, "held", NO, ""),
+    ({"w4_1000": {}, "w16_1000": {}}, "held", "underpowered", ""),  # no width memorizes it
     # what is neither memorized nor clearly not
-    ({"w8_1000": {"onset": 1}}, "underpowered", ""),  # the narrowest network was not asked
-    ({"w4_1000": {"level": 0.7}, "w8_1000": {"onset": 1}}, "underpowered", ""),
-    (LATE, "underpowered", ""),
-    ({"w8_300": {}, "w8_1000": {"onset": 1}}, "underpowered", ""),  # a larger set is memorized
-    ({"w8_300": {}, "w4_300": {"onset": 1}, "w4_1000": {"level": 0.7}}, "underpowered", ""),
-    ({}, NO, "no N above 100"),
-    ({"w4_1000": {"through": 2}}, NO, "fewer than 3 predicted onsets shown"),
-    (SHORT, NO, "numbers a weight): fewer than 2 trainings"),
+    ({"w8_1000": {"onset": 1}}, "underpowered", NO, ""),  # the narrowest network was not asked
+    ({"w4_1000": {"level": 0.7}, "w8_1000": {"onset": 1}}, "underpowered", "underpowered", ""),
+    (LATE, "underpowered", "underpowered", ""),
+    ({"w8_300": {}, "w8_1000": {"onset": 1}}, "underpowered", NO, ""),  # a larger set is memorized
+    ({"w8_300": {}, "w4_300": {"onset": 1}, "w4_1000": {"level": 0.7}}, "underpowered", NO, ""),
+    ({}, NO, NO, "no N above 100"),
+    ({"w4_1000": {"through": 2}}, NO, NO, "fewer than 3 predicted onsets shown"),
+    (SHORT, NO, NO, "numbers a weight): fewer than 2 trainings"),
 ]
 
 
-@pytest.mark.parametrize(("cells", "verdict", "words"), SIZE)
-def test_whether_size_decides_and_what_is_missing(cells, verdict, words):
-    said = plateau(night(**cells))
-    assert said.verdict == verdict and words in said.reason
+@pytest.mark.parametrize(("cells", "verdict", "crossed", "words"), SIZE)
+def test_whether_size_decides_and_what_is_missing(cells, verdict, crossed, words):
+    cells = night(**cells)
+    said, both = plateau(cells), crossing(cells)
+    assert said.verdict == verdict and both.verdict == crossed and words in said.reason
     assert said.verdict not in ("held", "not held") or said.load == pytest.approx(1000 * 256 / 30_000)
 
 

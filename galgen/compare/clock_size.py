@@ -10,6 +10,10 @@ if g is low from then on, before and after its rate falls, and no longer grows; 
 trainings of a cell, a width and an N, must agree. The load, numbers in the set over weights of the network,
 says how much it was asked to keep.
 
+One width that memorizes small sets and not a large one may be slow in a way that no proportion foresees. A
+*crossing* excludes that: at one N, each after three of its own predicted onsets, a wide network memorizes and
+a narrow one does not, while the narrow one memorizes a smaller N.
+
 The intervals of g are of images; what another training would change shows in that two must agree.
 
 References:
@@ -25,7 +29,7 @@ from galgen.compare.clock_time import SCALE, TRAININGS, Cell, Statement, arrange
 from galgen.compare.uncertainty import Estimate
 from galgen.words import spaced
 
-__all__ = ["DURATION", "Elapsed", "elapsed", "plateau", "predicted_onset", "readings"]
+__all__ = ["DURATION", "Elapsed", "crossing", "elapsed", "plateau", "predicted_onset", "readings"]
 
 # Margins, fixed before any onset of this book was measured.
 
@@ -105,30 +109,31 @@ def plateau(cells: Iterable[Cell]) -> Statement:
     it nor a narrower network memorizes as many images or more. Not held where even the narrowest network
     memorizes the largest N. Not testable where no cell above `SCALE` can be read, else underpowered.
     """
+    text = "There is an N that a network does not memorize up to three of its predicted onsets."
     read = readings(cells)
     asked = {place: r for place, r in read.items() if place[1] > SCALE}
-    memorized = [place for place, r in read.items() if r.state == MEMORIZED]
-
-    def stays(kernels: int, N: int) -> bool:
-        smaller = any(k == kernels and n < N for k, n in memorized)
-        as_many = any(k <= kernels and n >= N for k, n in memorized)
-        return asked[kernels, N].state == NOT and smaller and not as_many
-
-    held = [place for place in asked if stays(*place)]
     last = (min((k for k, _ in read), default=0), max((n for _, n in asked), default=0))
-    known = [r for r in asked.values() if r.state in (MEMORIZED, NOT, UNDECIDED)]
-    reason = "; ".join(map(str, asked.values())) or f"no N above {SCALE}"
-    load = max((r.cell.load for r in known), default=None)
-    if last in memorized:
-        verdict, load = "not held", asked[last].cell.load
-        reason = f"time, as far as we could see: even {asked[last].cell} memorize; {reason}"
-    elif held:
-        verdict, load = "held", asked[held[0]].cell.load
-    else:
-        verdict = "underpowered" if known else "not testable here"
-    text = "There is an N that a network does not memorize up to three of its predicted onsets."
-    numbers = {f"{r.cell}, training {k}": g for r in known for k, g in enumerate(r.gaps, 1)}
-    return Statement(text, verdict, reason, _MARGIN, numbers, load=load)
+    held = [
+        place
+        for place in asked
+        if _stays(read, *place) and not any(k <= place[0] and n >= place[1] for k, n in _of(asked, MEMORIZED))
+    ]
+    return _stated(text, asked, last, held, enough=1, missing=f"no N above {SCALE}")
+
+
+def crossing(cells: Iterable[Cell], N: int = 1000) -> Statement:
+    """S2 by night: at one N a wide network memorizes and a narrow one, which memorizes a smaller N, does not.
+
+    Held so, where no narrower network memorizes that N either. Not held where even the narrowest does. Not
+    testable where fewer than two widths can be read, else underpowered.
+    """
+    text = f"At N = {spaced(N)} a wide network memorizes, and a narrow one that memorizes fewer does not."
+    read = readings(cells)
+    asked = {place: r for place, r in read.items() if place[1] == N}
+    last = (min((k for k, _ in read), default=0), N)
+    memorizing = [k for k, _ in _of(asked, MEMORIZED)]
+    held = [place for place in asked if _stays(read, *place) and place[0] < min(memorizing, default=0)]
+    return _stated(text, asked, last, held, enough=2, missing=f"no network at N = {spaced(N)}")
 
 
 @dataclass(frozen=True)
@@ -197,3 +202,38 @@ def _state(gap: Gap, due: float) -> str | None:
     later = [due, *(t for t in gap.shown if t >= min(due, END * end))]
     low = all(gap.at(t).high < LOW for t in later) and gap.gained(end).high < GAIN
     return NOT if low else UNDECIDED
+
+
+def _of(read: Mapping[tuple[int, int], Reading], *states: str) -> list[tuple[int, int]]:
+    """Width and N of the cells in one of these states."""
+    return [place for place, reading in read.items() if reading.state in states]
+
+
+def _stays(read: Mapping[tuple[int, int], Reading], kernels: int, N: int) -> bool:
+    """Whether a cell is not memorized, while the same width memorizes a smaller N."""
+    smaller = any(k == kernels and n < N for k, n in _of(read, MEMORIZED))
+    return smaller and read[kernels, N].state == NOT
+
+
+def _stated(
+    text: str,
+    asked: Mapping[tuple[int, int], Reading],
+    last: tuple[int, int],
+    held: Sequence[tuple[int, int]],
+    *,
+    enough: int,
+    missing: str,
+) -> Statement:
+    """The statement: not held if the cell `last` is memorized, held if some are `held`."""
+    known = [asked[place] for place in _of(asked, MEMORIZED, NOT, UNDECIDED)]
+    numbers = {f"{r.cell}, training {k}": g for r in known for k, g in enumerate(r.gaps, 1)}
+    reason = "; ".join(map(str, asked.values())) or missing
+    load = max((r.cell.load for r in known), default=None)
+    if last in _of(asked, MEMORIZED):
+        verdict, load = "not held", asked[last].cell.load
+        reason = f"time, as far as we could see: even {asked[last].cell} memorize; {reason}"
+    elif held:
+        verdict, load = "held", asked[held[0]].cell.load
+    else:
+        verdict = "underpowered" if len(known) >= enough else "not testable here"
+    return Statement(text, verdict, reason, _MARGIN, numbers, load=load)
