@@ -102,7 +102,7 @@ def audit(
     """Audit a generator. A script needs `if __name__ == "__main__":`, for the processes of morphology.
 
     Args:
-        samples: Images (n, H, W), (n, C, H, H) or (n, H, H, C), C = 1 or 3, H from 8 to 256; uint8, or floats
+        samples: Images (n, H, H), (n, C, H, H) or (n, H, H, C), C = 1 or 3, H from 8 to 256; uint8, or floats
             with white at 1, which are clipped; arrays or CPU tensors. Ten images or more.
         train: The images that the model was trained on, two or more.
         held_out: Others, drawn at random from the same pool, ten or more.
