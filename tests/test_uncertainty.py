@@ -1,10 +1,12 @@
 """The interval of a ratio, where the answer is known; and the worse of two answers."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from galgen.compare.uncertainty import Outcome, holm, permuted, permuted_sums, ratio, worse
+from galgen.compare.uncertainty import Outcome, holm, over_trainings, permuted, permuted_sums, ratio, worse
 
 
 def drawn(rng, top, bottom, count, correlation=0.6):
@@ -70,3 +72,12 @@ def test_holm_multiplies_by_the_questions_that_are_left_and_keeps_the_order():
         {"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06}
     )
     assert holm({}) == {} and holm({"a": 0.7, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+
+
+def test_an_interval_over_trainings_is_students_and_equal_ones_warn_of_nothing():
+    values = np.random.default_rng(0).normal(size=3)
+    given, found = stats.ttest_1samp(values, 0).confidence_interval(), over_trainings(values)
+    assert (found.low, found.high) == pytest.approx((given.low, given.high))
+    with warnings.catch_warnings(action="error"):
+        same = over_trainings([0.1, 0.1 + 1e-17, np.nextafter(0.1, 1)])
+    assert same.low <= 0.1 <= same.high and same.high - same.low < 1e-15

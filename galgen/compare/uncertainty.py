@@ -135,8 +135,8 @@ def over_trainings(values: Sequence[float]) -> Estimate:
     values = finite(values)
     if len(values) < 2:
         raise GalgenError(f"an interval over trainings needs two or more, not {len(values)}")
-    interval = stats.ttest_1samp(values, 0).confidence_interval()
-    return Estimate(float(np.mean(values)), float(interval.low), float(interval.high), len(values))
+    mean, half = float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return Estimate(mean, mean - half, mean + half, len(values))
 
 
 def ratio(top: float, bottom: float, covariance: np.ndarray, *, freedom: float, n: int) -> Estimate | None:
