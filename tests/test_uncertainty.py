@@ -1,11 +1,13 @@
 """The interval of a ratio, where the answer is known; and the worse of two answers."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from galgen.compare.memorization import memorization_test
 from galgen.compare.uncertainty import Outcome, holm, over_trainings, permuted, permuted_sums, ratio, worse
 
 
@@ -63,8 +65,20 @@ def test_sums_over_permuted_labels_are_those_of_the_permutations():
     assert np.allclose(found, permuted(labels, 50, 3, groups=groups) @ values)
     first = permuted_sums(labels, (groups == 0).astype(float), 500, 3, groups=groups)
     assert (first == labels[:15].sum()).all(), "labels stay in their group"
+    opposite = np.repeat([0.5, -0.5], 20)
+    exchanged = permuted_sums(opposite, values, 50, 3, paired=True)
+    assert np.allclose(exchanged, permuted(opposite, 50, 3, paired=True) @ values)
     large = permuted_sums(rng.random(2**21) < 0.5, np.ones(2**21), 5, 0)  # in parts of two arrangements
     assert large.shape == (6,) and (large == large[0]).all()
+
+
+def test_the_memorization_of_many_samples_takes_little_memory():
+    margins = np.random.default_rng(0).normal(size=(4, 10_000))  # all 1 999 permutations at once: 320 MB
+    tracemalloc.start()
+    found = memorization_test(margins[:2], margins[2:], permutations=1999)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6 and found.outcome.p > 0.01
 
 
 def test_holm_multiplies_by_the_questions_that_are_left_and_keeps_the_order():

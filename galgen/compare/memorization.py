@@ -46,10 +46,9 @@ from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.uncertainty import (
     Estimate,
     Outcome,
-    exchanged,
     finite,
     permutation_test,
-    permuted,
+    permuted_sums,
     proportion,
 )
 from galgen.data.dataset import Split
@@ -129,10 +128,10 @@ def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 999
         GalgenError: If the margins are not finite.
     """
     of_a, of_b = finite(of_a).astype(np.float64), finite(of_b).astype(np.float64)
-    favour = (of_a - of_b) / 2
     interval = proportion(0.5 + (np.sign(of_a) - np.sign(of_b)) / 4, seed=seed)
-    null = permutation_test(exchanged(len(favour), permutations, seed) @ favour / len(favour))
-    return Exchange(interval, null)
+    labels = np.repeat([0.5, -0.5], len(of_a)) / len(of_a)  # times the margins: half their mean difference
+    margin = permuted_sums(labels, np.concatenate([of_a, of_b]), permutations, seed, paired=True)
+    return Exchange(interval, permutation_test(margin))
 
 
 def gaussian_margins(
@@ -166,7 +165,7 @@ def memorization_test(
     options = {"permutations": permutations, "seed": seed}
     favours = [(of_a - of_b) / 2 for of_a, of_b in (models, gaussians)]
     labels = np.repeat([1 / len(favours[0]), -1 / len(favours[1])], [len(part) for part in favours])
-    excess = permutation_test(permuted(labels, permutations, seed) @ np.concatenate(favours))
+    excess = permutation_test(permuted_sums(labels, np.concatenate(favours), permutations, seed))
     return Memorization(exchange_test(*models, **options), exchange_test(*gaussians, **options), excess.p)
 
 

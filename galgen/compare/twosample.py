@@ -44,9 +44,10 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["C2ST", "auc", "c2st", "features"]
 
-MOST = 2048  # rows of a set: the test has matrices of n x n, and six of 2 x 2048 rows take a gigabyte
+MOST = 2048  # rows of a set: the test has matrices of n x n, and three of 2 x 2048 rows take 0.4 GB
 _FOLDS = 5  # parts of the cross-validation
 _PENALTY = 0.1  # the ridge, lambda
+_AT_ONCE = 1024  # images whose features are computed: filtered, 10 000 of 32 pixels have a gigabyte
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ def features(images: Tensor | np.ndarray, *, side: int | None = None) -> np.ndar
     if x.ndim != 4 or x.shape[-1] != x.shape[-2] or x.shape[-1] < 8 or x.shape[-1] & (x.shape[-1] - 1):
         raise GalgenError(f"images {tuple(x.shape)}: the features need (n, C, H, H), H = 8, 16, 32, ...")
     side = side or x.shape[-1]
+    return np.concatenate([_features(part, side) for part in x.split(_AT_ONCE)])
+
+
+def _features(x: Tensor, side: int) -> np.ndarray:
     x = x.double() if x.dtype == torch.uint8 else (x.double().clamp(0, 1) * 255).round()
     n, channels = x.shape[:2]
     x = x.reshape(n * channels, 1, *x.shape[2:]) / 255
@@ -152,24 +157,27 @@ def c2st(
     given = np.repeat([-1.0, 1.0], [len(x), len(y)])
     labels = permuted(given, permutations, rng, paired=paired, groups=fold)
     # rounded, or images that are all alike would be ranked by the last bit
-    score = np.round(labels @ _predictor(np.concatenate([x, y]), fold).T, 9)
+    score = np.round(_predicted(labels, np.concatenate([x, y]), fold), 9)
     ranks = (stats.rankdata(score, axis=1) * (labels > 0)).sum(1)
     area = (ranks - len(y) * (len(y) + 1) / 2) / (len(x) * len(y))
     return C2ST(auc(score[0, : len(x)], score[0, len(x) :]), permutation_test(area))
 
 
-def _predictor(x: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """P of f = P y, (n, n): each row predicts its image from the images of the other folds."""
+def _predicted(labels: np.ndarray, x: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """P y for each row of labels, (R, n): an image is predicted from the images of the other folds."""
     sd = x.std(0)
     varies = sd > 1e-9 * np.abs(x).max(0)
     x = ((x - x.mean(0)) / np.where(varies, sd, 1))[:, varies]
-    square = spatial.distance.cdist(x, x, "sqeuclidean")
+    square = spatial.distance.pdist(x, "sqeuclidean")
     apart = square[square > 0]
-    kernel = np.exp(-square / (2 * np.median(apart))) if len(apart) else np.ones_like(square)
-    P = np.zeros_like(kernel)
+    width = np.median(apart) if len(apart) else 1.0
+    kernel = spatial.distance.squareform(square)
+    np.exp(kernel / (-2 * width), out=kernel)
+    found = np.empty(labels.shape)
     for k in np.unique(fold):
         test, rest = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-        ridge = kernel[np.ix_(rest, rest)] + _PENALTY * np.eye(len(rest))
-        M = np.linalg.solve(ridge, kernel[np.ix_(rest, test)]).T
-        P[np.ix_(test, rest)] = M - M.mean(1, keepdims=True)
-    return P
+        ridge = kernel[np.ix_(rest, rest)]
+        ridge[np.diag_indices(len(rest))] += _PENALTY
+        M = np.linalg.solve(ridge, kernel[np.ix_(rest, test)])
+        found[:, test] = labels[:, rest] @ (M - M.mean(0))  # the columns of P that are not 0
+    return found

@@ -194,6 +194,7 @@ def permuted_sums(
     permutations: int,
     seed: int | np.random.Generator,
     *,
+    paired: bool = False,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """The product of `permuted` and of values, (1 + permutations, ...), of few arrangements at a time.
@@ -203,11 +204,12 @@ def permuted_sums(
         values: Of each, (n, ...): statistics that are linear in the labels.
         permutations: How often they are dealt out anew.
         seed: Random seed, or a generator to go on with.
+        paired: As in `permuted`.
         groups: As those of `permuted`.
     """
     rng, rows = np.random.default_rng(seed), max(1, 2**22 // len(given))
     parts = (min(rows, permutations - first) for first in range(0, permutations, rows))
-    dealt = [permuted(given, count, rng, groups=groups)[1:] @ values for count in parts]
+    dealt = [permuted(given, count, rng, paired=paired, groups=groups)[1:] @ values for count in parts]
     return np.concatenate([(given @ values)[None], *dealt])
 
 
