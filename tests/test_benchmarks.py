@@ -49,6 +49,15 @@ def test_growth_is_measured_step_by_step(tmp_path, monkeypatch):
     assert all(0 < row["200"]["memory_mb"] < 3000 for row in steps.values())
 
 
+def test_models_of_one_size_of_the_images_are_measured(tmp_path):
+    out = tmp_path / "resolution.json"
+    run("resolution", "--quick", "--N", 24, "--sizes", 16, "--out", out, GALGEN_STORE=str(tmp_path))
+    found = read_json(out)["simulated"]["16"]
+    assert found["auc"]["A0"].keys() == found["auc"]["B1"].keys() == {"16", "8"}
+    assert all(-1 <= value <= 1 for value in found["agreement"].values()) and found["weights"] > 0
+    assert found["minutes"].keys() == {"A0", "B1", "A2", "other galaxies"}
+
+
 def test_two_books_are_compared_by_content(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     same = importlib.import_module("same")

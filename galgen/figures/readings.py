@@ -115,7 +115,7 @@ def said(rows: Iterable[Reading]) -> str:
 def gives_away(found: Portrait, of: str = "") -> list[Reading]:
     """At which sides in pixels a classifier tells samples from galaxies, and where their variance is off."""
     tests = [
-        Reading(f"{of}AUC at {side} pixels a side", test.p, TOLD, f"{test.auc}, p {p_text(test.p)}")
+        Reading(f"{of}AUC at {side} pixels a side, by its p", test.p, TOLD, f"{test.auc}, p {p_text(test.p)}")
         for side, test in found.c2st.items()
     ]
     what = f"{of}variance over the galaxies'"
