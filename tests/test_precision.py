@@ -8,11 +8,12 @@ import torch
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
 from galgen.models import precision
+from galgen.models.conditional import ConditionalLearner, ConditionalUNet
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
-from galgen.settings import DiffusionSettings
+from galgen.settings import ConditionalSettings, DiffusionSettings
 from workflow.book.runs import Run
 
 torch.set_num_threads(1)
@@ -31,6 +32,19 @@ def test_weights_and_optimizers_stay_in_float32_and_a_step_is_nearly_that_of_flo
         assert {t.dtype for t in kept if t.is_floating_point()} == {torch.float32}
     assert (losses["bf16"] - losses["fp32"]).abs().max() < 0.02 * losses["fp32"].max()
     assert not torch.equal(losses["bf16"], losses["fp32"])
+
+
+def test_the_conditional_denoiser_ends_in_float32():
+    images = torch.rand(16, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    losses = {}
+    for p in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        given = (images * 255).byte().numpy(), None, ConditionalSettings()
+        learner = ConditionalLearner({"net": ConditionalUNet(16, 1, size=16)}, *given, precision=p)
+        for rate in (0.0, 1.0):  # with the first nothing is learnt but the norms' running statistics
+            losses[p, rate] = learner.step(images, torch.Generator().manual_seed(0), rate)["loss"]
+    assert losses["bf16", 0.0] == losses["fp32", 0.0] and losses["bf16", 1.0] != losses["fp32", 1.0]
+    assert losses["bf16", 1.0] == pytest.approx(losses["fp32", 1.0].item(), rel=0.02)
 
 
 def without(monkeypatch, **there):
