@@ -77,7 +77,7 @@ def _percent(share: Estimate) -> str:
 
 def _right(found: Audit) -> str:
     finds = [name for name, p in found.adjusted.items() if name not in ("memory", *OF_PAIR) and p <= LEVEL]
-    said = f"What distinguishes the samples from held-out images: {'; '.join(finds) or 'nothing asked'}."
+    said = f"What distinguishes the samples from held-out images: {'; '.join(finds) or 'nothing we ask'}."
     if found.faults:
         blur, noise = found.faults["blur"], found.faults["noise"]
         said += (
