@@ -153,7 +153,7 @@ def agreement_test(
         seed: Random seed.
     """
     orders = permuted(np.arange(len(a)), permutations, seed)
-    cosines = np.empty(orders.shape)
+    cosines = np.empty(orders.shape, np.float32)
     # in parts, as the whole matrix of 10 000 images has 0.4 GB
     for rows in np.array_split(np.arange(len(a)), -(-len(a) // 1024)):
         part = similarity.cosine_matrix(a[rows], b, kind="anomaly", mean=mean)
