@@ -60,7 +60,7 @@ class AveragedLearner(DenoiserLearner):
 class Clock(Diffusion):
     """Small blind denoisers of small images, whose averages draw."""
 
-    flop_rate = 2e10
+    flop_rate = 1.6e10
     learner = AveragedLearner
 
     def __init__(self, profile: Profile):
@@ -84,6 +84,7 @@ class Clock4(Clock):
     """The clock's narrowest networks."""
 
     name, label = "clock4", "diffusion, 4 kernels"
+    flop_rate = 4.5e9
 
 
 class Clock8(Clock):
@@ -96,3 +97,4 @@ class Clock16(Clock):
     """The clock's widest networks, as wide as those of the laptop book."""
 
     name, label = "clock16", "diffusion, 16 kernels"
+    flop_rate = 3e10

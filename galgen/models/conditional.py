@@ -159,7 +159,7 @@ class ConditionalDiffusion:
 
     name, label = "conditional", "conditional diffusion"
     bits, flips = 8, False
-    flop_rate = 5e10
+    flop_rate = 7.5e10
     learner = ConditionalLearner
 
     def __init__(self, profile: Profile):

@@ -87,7 +87,7 @@ class Diffusion:
 
     name, label = "diffusion", "diffusion"
     bits, flips = 8, False
-    flop_rate = 5e10
+    flop_rate = 7.5e10
     learner = DenoiserLearner
 
     def __init__(self, profile: Profile):

@@ -168,7 +168,7 @@ class Gan:
 
     name, label = "gan", "GAN"
     bits, flips = 8, True
-    flop_rate = 6.8e10
+    flop_rate = 4e10
     learner = GanLearner
 
     def __init__(self, profile: Profile):

@@ -122,7 +122,7 @@ class GlowFamily:
 
     name, label = "glow", "Glow"
     flips = True
-    flop_rate = 2.9e10
+    flop_rate = 4e10
     learner = GlowLearner
 
     def __init__(self, profile: Profile):
