@@ -14,6 +14,7 @@ from galgen.evidence.findings import Findings, Pair
 from galgen.evidence.shapes import Change, Fit
 from galgen.experiment import Experiment
 from galgen.figures import claims
+from galgen.figures.chapter_10 import moved_margins
 from galgen.figures.verdicts import (
     CONFOUNDED,
     HELD,
@@ -190,6 +191,13 @@ def test_there_are_eleven_claims_each_with_a_source_a_figure_a_margin_and_both_v
         assert claim.source and claim.figure.startswith("fig-") and claim.reason and claim.margin > 0
         assert {HELD, NOT_HELD} <= {verdict for key, _, verdict in VERDICTS if key == claim.key}
     assert [claim.key for claim in claims.CLAIMS if claim.by_construction] == ["echo"]
+
+
+def test_margins_are_moved_where_a_verdict_rests_on_one_and_no_gate_decides():
+    said = moved_margins([denoiser(onsets=2.9, share=0.85)])  # too little time; a share within .2 and not .1
+    assert said.startswith("Verdicts that rest on a margin which can be moved: 2.")
+    assert said.endswith(f"changes: “{CLAIM['same'].text}” (diffusion, to not held, at half).")
+    assert moved_margins([denoiser(onsets=2.9)]).endswith("changes: none.")
 
 
 def test_a_claim_is_compared_at_the_ns_of_the_paper_the_least_first_and_the_largest_last():
