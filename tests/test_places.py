@@ -323,8 +323,8 @@ def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
 
 def test_the_table_says_when_a_memorizer_is_seen_and_how_many_models_differ():
     *_, row = cells(beyond.distances_table({"simulated": DISTANCES}))
-    assert row[:3] == ["simulated", "2 of 3", "1 of 1"]
-    assert [cell.split(",")[0] for cell in row[3:]] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
+    assert row[:4] == ["simulated", "2 of 3", "1 of 1", "0 of 0"]
+    assert [cell.split(",")[0] for cell in row[4:]] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
 
 
 def test_galaxies_that_are_found_by_chance_are_counted_and_named():
