@@ -13,7 +13,7 @@ from galgen.config import Parameters
 from galgen.evidence.findings import Findings, Pair
 from galgen.evidence.shapes import Change, Fit
 from galgen.experiment import Experiment
-from galgen.figures import claims
+from galgen.figures import chapter_11, claims
 from galgen.figures.chapter_10 import moved_margins
 from galgen.figures.verdicts import (
     CONFOUNDED,
@@ -275,3 +275,14 @@ def test_the_interval_of_fit_decides_where_there_are_three_pairs_and_every_model
     models, gaussians = {"a": 0.7, "b": 0.8}, {"a": 0.9, "b": 0.79}
     assert Fit(models, gaussians, about(0.1)).nearer and not Fit(models, gaussians, about(0.0)).nearer
     assert not Fit(models, gaussians, None).nearer and Fit(models, {"a": 0.9, "b": 0.9}, None).nearer
+
+
+def test_runs_agree_where_their_verdicts_are_the_same_and_no_gate_made_them_so():
+    def kept(key, verdict, gate=""):
+        return {"key": key, "claim": key, "family": "Glow", "verdict": verdict, "gate": gate, "numbers": ""}
+
+    stopped = kept("new", CONFOUNDED, "time")  # of one budget, whatever the galaxies
+    one = [stopped, kept("same", HELD), kept("kept", HELD), kept("echo", HELD)]
+    other = [stopped, kept("same", HELD), kept("kept", NOT_HELD), kept("echo", ONE_PAIR, "trainings")]
+    said = chapter_11.alike({"a": one, "b": other})
+    assert said.startswith("Of 4 places") and "2 come past" in said and said.endswith("same in 1.")
