@@ -77,12 +77,7 @@ class Outcome:
     p: float
 
     def __str__(self) -> str:
-        return format(self)
-
-    def __format__(self, form: str) -> str:
-        """The value and its null, each in that format of a float, by default with two digits; and p."""
-        value, low, high = (format(number, form or ".2f") for number in (self.value, self.low, self.high))
-        return f"{value} ({low} to {high}), p {p_text(self.p)}"
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f}), p {p_text(self.p)}"
 
 
 def p_text(p: float) -> str:
