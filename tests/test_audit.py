@@ -47,7 +47,7 @@ def test_copies_are_called_so_and_are_right(found):
 @pytest.mark.parametrize("wrong", [lambda x: x // 2, lambda x: 255 - x])
 def test_what_is_wrong_is_found_and_how_much(wrong):
     found = galgen.audit(wrong(FRESH[:100]), TRAIN, HELD_OUT, morphology=0)
-    assert found.verdict == "no sign of memory"
+    assert found.verdict == "none found"
     assert found.adjusted["classifier, 8 pixels"] <= 0.01 and found.adjusted["energy distance"] <= 0.01
 
 

@@ -13,7 +13,8 @@ from galgen.config import Parameters
 from galgen.evidence.findings import Findings, Pair
 from galgen.evidence.shapes import Change, Fit
 from galgen.experiment import Experiment
-from galgen.figures import claims
+from galgen.figures import chapter_11, claims
+from galgen.figures.chapter_10 import moved_margins
 from galgen.figures.verdicts import (
     CONFOUNDED,
     HELD,
@@ -192,6 +193,13 @@ def test_there_are_eleven_claims_each_with_a_source_a_figure_a_margin_and_both_v
     assert [claim.key for claim in claims.CLAIMS if claim.by_construction] == ["echo"]
 
 
+def test_margins_are_moved_where_a_verdict_rests_on_one_and_no_gate_decides():
+    said = moved_margins([denoiser(onsets=2.9, share=0.85)])  # too little time; a share within .2 and not .1
+    assert said.startswith("Verdicts that rest on a margin which can be moved: 2.")
+    assert said.endswith(f"changes: “{CLAIM['same'].text}” (diffusion, to not held, at half).")
+    assert moved_margins([denoiser(onsets=2.9)]).endswith("changes: none.")
+
+
 def test_a_claim_is_compared_at_the_ns_of_the_paper_the_least_first_and_the_largest_last():
     assert CLAIM["transition"].compared((10, 100, 1000, 4000)) == [100, 4000]
     assert CLAIM["unchanged"].compared((10, 100, 4000)) is None  # one N in the paper's range
@@ -267,3 +275,14 @@ def test_the_interval_of_fit_decides_where_there_are_three_pairs_and_every_model
     models, gaussians = {"a": 0.7, "b": 0.8}, {"a": 0.9, "b": 0.79}
     assert Fit(models, gaussians, about(0.1)).nearer and not Fit(models, gaussians, about(0.0)).nearer
     assert not Fit(models, gaussians, None).nearer and Fit(models, {"a": 0.9, "b": 0.9}, None).nearer
+
+
+def test_runs_agree_where_their_verdicts_are_the_same_and_no_gate_made_them_so():
+    def kept(key, verdict, gate=""):
+        return {"key": key, "claim": key, "family": "Glow", "verdict": verdict, "gate": gate, "numbers": ""}
+
+    stopped = kept("new", CONFOUNDED, "time")  # of one budget, whatever the galaxies
+    one = [stopped, kept("same", HELD), kept("kept", HELD), kept("echo", HELD)]
+    other = [stopped, kept("same", HELD), kept("kept", NOT_HELD), kept("echo", ONE_PAIR, "trainings")]
+    said = chapter_11.alike({"a": one, "b": other})
+    assert said.startswith("Of 4 places") and "2 come past" in said and said.endswith("same in 1.")

@@ -211,6 +211,13 @@ def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
     assert "yes" not in (use(**{copies: NO})[-1], use(held_out=YES)[-1])
 
 
+def test_a_small_margin_of_memorization_is_not_written_as_nothing():
+    board = {("Glow", 4000): {"memorization": Outcome(0.0012, -0.0021, 0.0019, 0.24), "agreement": YES}}
+    *_, row = cells(scoreboard.board_table(board, ""))
+    assert row[:2] == ["Glow", "4\xa0000"] and row[3] == "0.001 (-0.002 to 0.002), p 0.240"
+    assert row[2] == str(YES) and row[4:] == ["", "", ""]
+
+
 def test_what_is_kept_of_a_board_is_the_board_again():
     one = {("Glow", 10): {"agreement": YES}, ("GAN", 100): {"agreement": NO, "morphology": YES}}
     controls = {("held out", 100): {"agreement": NO}}
@@ -323,8 +330,8 @@ def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
 
 def test_the_table_says_when_a_memorizer_is_seen_and_how_many_models_differ():
     *_, row = cells(beyond.distances_table({"simulated": DISTANCES}))
-    assert row[:3] == ["simulated", "2 of 3", "1 of 1"]
-    assert [cell.split(",")[0] for cell in row[3:]] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
+    assert row[:4] == ["simulated", "2 of 3", "1 of 1", "0 of 0"]
+    assert [cell.split(",")[0] for cell in row[4:]] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
 
 
 def test_galaxies_that_are_found_by_chance_are_counted_and_named():

@@ -9,7 +9,7 @@ from small_chapter import NOTE, PARAMETERS, chapter
 
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
-from galgen.figures import readings, results
+from galgen.figures import chapter_08, readings, results
 from galgen.figures.readings import Reading
 from galgen.runs.errors import GalgenError
 from workflow.book import chapters, settings
@@ -77,12 +77,14 @@ def test_a_value_reads_as_the_first_limit_that_it_does_not_exceed_and_both_are_s
     assert number == ("–" if value is None else f"{value:.2f}")
 
 
-def test_kinds_of_galaxies_are_counted_where_they_agree_beyond_shuffled_latents():
-    found = {"gini": Outcome(0.6, -0.2, 0.2, 0.001), "m20": Outcome(0.1, -0.2, 0.2, 0.5)}
+def test_kinds_of_galaxies_are_alike_where_p_is_small_for_all_that_were_asked():
+    luck = Outcome(0.2, -0.19, 0.19, 0.04)  # of five coefficients one in five pairs has such a one
+    found = {"gini": Outcome(0.6, -0.2, 0.2, 0.001), **dict.fromkeys(("m20", "asymmetry"), luck)}
     turned = {"gini": Outcome(-0.6, -0.2, 0.2, 0.001)}  # far from the null, and yet no agreement
-    one, none, nothing = (readings.kinds("Glow", each) for each in (found, turned, {}))
-    assert (one.value, none.value, nothing.value) == (1, 0, None)
-    assert one.number == "Gini (median correlation +0.35)"
+    rows = chapter_08.kinds_table({"GAN": found, "alone": {"m20": luck}, "Glow": turned, "nothing": {}})
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in rows.data.splitlines()[2:]]
+    assert cells[0] == ["GAN", "Gini", "+0.20"] and cells[1] == ["alone", "$M_{20}$", "+0.20"]
+    assert cells[2] == ["Glow", "none", "-0.60"] and cells[3] == ["nothing", "not measurable", "–"]
 
 
 ROOT = Path(__file__).parents[1]

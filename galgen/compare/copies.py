@@ -124,7 +124,7 @@ class Copies:
         if self.outcome is None:
             return "cannot be said"
         if (self.outcome.p if p is None else p) > LEVEL:
-            return "no sign of memory"
+            return "none found"
         return "copies" if self.beyond <= LEVEL else "favours its training set"
 
 

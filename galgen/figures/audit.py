@@ -65,7 +65,8 @@ def _memory(found: Audit) -> str:
     o, p = memory.outcome, p_text(found.adjusted["memory"])
     return (
         f"Weighed by how close they are, {o.value:.3f} of the samples are nearest to a training image "
-        f"({o.low:.3f} to {o.high:.3f} by chance; p {p_text(o.p)}, of all questions {p})."
+        f"({o.low:.3f} to {o.high:.3f} by chance; p {p_text(o.p)}, of all questions {p}: "
+        f"found at {LEVEL:g} or less)."
         f"{_MORE.get(found.verdict, '')} Excess share of samples nearest to training images: "
         f"{_percent(memory.excess)}; {seen}."
     )

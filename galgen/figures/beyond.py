@@ -17,6 +17,7 @@ from galgen.words import spaced
 __all__ = ["chance_table", "distances_table", "grid", "level", "verdict_figure"]
 
 FOUND = 0.05  # level of the cells of a table of distances
+_SPACES = ("pixels", "features", "morphology")
 Found = Mapping[str, Mapping]  # what was found, by data set
 
 
@@ -62,7 +63,7 @@ def distances_table(found: Found) -> Markdown:
     rows = []
     for name, run in found.items():
         cells = []
-        for space in ("pixels", "features"):
+        for space in _SPACES:
             tests = select(run["records"], against="held-out galaxies", statistic="PQMass", space=space)
             p = [_both_sides(r) for r in tests if ", N = " in r["set"]]
             cells.append(f"{sum(x <= FOUND for x in p)} of {len(p)}")
@@ -73,7 +74,7 @@ def distances_table(found: Found) -> Markdown:
                 f"{r['too close']} of {r['tests']} sets of {spaced(r['n'])} draws, N = {spaced(r['N'])}"
             )
         rows.append([name, *cells])
-    head = ["", "models that differ from galaxies in pixels", "in features"]
+    head = ["", *(f"models that differ from galaxies in {space}" for space in _SPACES)]
     head += ["a memorizer is given away by", "and by"]
     return table(
         head, rows, before=f"What PQMass tells of models, and of a memorizer, at p of {FOUND} or less:"

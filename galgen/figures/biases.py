@@ -84,7 +84,8 @@ def biases_in_short(found: ModelBiases) -> str:
         f"{_cell(far[label].biases.ellipticity)} %, as a blur of {far[label].far_off[SIDES[0]].blur} pixels"
         for label in order
     ]
-    return f"At their largest N, from the nearest to galaxies to the farthest off: {'; '.join(said)}."
+    which = "of A and B the one more easily told, the nearest to galaxies first"
+    return f"At their largest N, {which}: {'; '.join(said)}."
 
 
 def told_apart(found: Portrait, N: int) -> str:

@@ -4,14 +4,20 @@ from collections import Counter
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
+from galgen.compare.uncertainty import Outcome
+from galgen.figures.morphology import LABELS
+from galgen.figures.sentences import ALPHA
 from galgen.figures.style import COLOURS, MODELS, legend_above
+from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["distance_cells", "energy_figure", "first_reasons"]
+__all__ = ["distance_cells", "energy_figure", "first_reasons", "kinds_table"]
 
 
 def first_reasons(said: Mapping[str, int]) -> str:
@@ -74,3 +80,19 @@ def energy_figure(
     axes[0, 0].set_ylabel("energy distance E")
     legend_above(figure, ncols=4)
     return figure
+
+
+def kinds_table(found: Mapping[str, Mapping[str, Outcome]]) -> Markdown:
+    """In which coefficients the images of one latent are alike, beyond shuffled latents; a row for each pair.
+
+    Of several coefficients some are beyond 95 % of their nulls by chance: Bonferroni's bound counts them.
+
+    Args:
+        found: By name of the pair, `galgen.compare.agreement.shared_latents`; empty where none was measured.
+    """
+    rows = []
+    for name, of in found.items():
+        alike = [LABELS[k] for k, one in of.items() if len(of) * one.p <= ALPHA and one.value > 0]
+        middle = f"{np.median([one.value for one in of.values()]):+.2f}" if of else "–"
+        rows.append([name, (", ".join(alike) or "none") if of else "not measurable", middle])
+    return table(["images of one latent", f"alike, p at most {ALPHA} over all", "median correlation"], rows)

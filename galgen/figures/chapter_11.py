@@ -21,15 +21,19 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
 
 
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
-    """In how many claims runs have the same verdict; those of an older book, of other claims, are named."""
+    """In how many claims that no gate decides runs have the same verdict; older books, of others, are named.
+
+    A gate decides alike where runs have the same N and budget: that is no agreement.
+    """
     claims = {name: _places(kept) for name, kept in runs.items()}
     old = [name for name, kept in claims.items() if not kept]
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
-    same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in shared)
+    ruled = [place for place in shared if not any(kept[place]["gate"] for kept in asked)]
+    same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in ruled)
     said = (
-        f"The verdict is the same in {same} of the {len(shared)} places, a claim and a family each, "
-        f"that {len(asked)} runs were asked."
+        f"Of {len(shared)} places, a claim and a family each, that {len(asked)} runs were asked, "
+        f"{len(ruled)} come past the gates in all of them. There the verdict is the same in {same}."
     )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."

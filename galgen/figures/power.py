@@ -86,12 +86,12 @@ def left_out(run: Mapping) -> str:
     level = max(r["level"] for r in records(run, question="PQMass"))
     close = [r for r in records(run, question="too close") if r["level"] in (0.2, 0.5)]
     asked = [*records(run, question="PQMass", level=level), *close]
-    told = []
+    told = {}
     for r in (r for r in asked if r["alternative"] in _FAULTS):
         at = f" at N = {spaced(r['N'])}" if r["N"] else ""
         size = _size(r["alternative"], r["level"])
-        told.append(f"{r['question']}, {_FAULTS[r['alternative']]}, {size}{at}: {_count(r)}")
-    return "; ".join(told) + "."
+        told.setdefault(f"{r['question']}, {size} {_FAULTS[r['alternative']]}", []).append(_count(r) + at)
+    return "; ".join(f"{name}: {', '.join(counts)}" for name, counts in told.items()) + "."
 
 
 def power_figure(run: Mapping) -> Figure:

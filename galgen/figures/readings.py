@@ -12,25 +12,16 @@ import numpy as np
 from IPython.display import Markdown
 
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import Outcome, p_text
-from galgen.figures.morphology import LABELS
-from galgen.figures.sentences import ALPHA, spoken
+from galgen.compare.uncertainty import p_text
+from galgen.figures.sentences import ALPHA
 from galgen.figures.tables import table
-from galgen.words import spaced
 
-__all__ = ["BEYOND", "COLLAPSED", "CONVERGED", "DENSITIES", "GREY", "JUDGED", "REACHED", "SMALL", "SPREAD",
-    "VALID", "Reading", "copies", "cut_by", "gives_away", "kinds", "measure", "reading_table", "said",
-    "ways"]  # fmt: skip
+__all__ = ["BEYOND", "CONVERGED", "DENSITIES", "REACHED", "SMALL", "SPREAD",
+    "Reading", "cut_by", "gives_away", "reading_table", "said", "ways"]  # fmt: skip
 
 Limits = Sequence[tuple[float, str]]
 
 TOLD = (ALPHA, "told from galaxies"), (inf, "not told")
-NULL = (ALPHA, "bad luck or a fault: mind that in all that follows"), (inf, "as it must be")
-FAULT = (ALPHA, "seen"), (inf, "missed: a model that passes may have it")
-COPIES = (
-    (ALPHA, "a memoriser fails, which it does not in the paper"),
-    (inf, "a memoriser passes, as the paper says"),
-)
 VARIANCE = (0.75, "too little"), (1.35, "about right"), (inf, "too much")
 SPREAD = (
     (1.0, "within the noise at the start"),
@@ -47,16 +38,8 @@ CONVERGED = (
     (inf, "more alike than Gaussians, which make up most of it"),
 )
 BEYOND = (0.0, "no evidence of having learnt galaxies"), (inf, "more alike than the controls")
-JUDGED = (
-    (ALPHA, "none has the distribution of galaxies, whatever its own discriminator says"),
-    (inf, "not all are told"),
-)
 SMALL = (0.7, "too little"), (1.3, "about their share"), (inf, "too much: grainier than galaxies")
-COLLAPSED = (0.2, "collapsed: one image"), (inf, "not collapsed")
 DENSITIES = (0.6, "perhaps one density"), (inf, "two densities")
-GREY = (0, "the cut shows in none"), (inf, "a Glow held against uncut data would be blamed for these")
-VALID = (0, "as many as of galaxies"), (inf, "another share: the comparison of the rest is too kind")
-KINDS = (0, "none beyond shuffled latents"), (inf, "these, beyond shuffled latents")
 
 
 @dataclass(frozen=True)
@@ -149,40 +132,3 @@ def cut_by(flow: Portrait, ascent: Portrait | None) -> Reading:
         CUT,
         shown,
     )
-
-
-# Of morphology
-
-
-def p_of(energy: Outcome | None) -> float | None:
-    """Its p, if it could be measured."""
-    return energy.p if energy else None
-
-
-def measure(null: Outcome | None, faults: Mapping[str, Outcome | None]) -> list[Reading]:
-    """Is the measure of morphology to be trusted?
-
-    Args:
-        null: Energy distance of held-out images from held-out images.
-        faults: That of sets with a known fault, by their names.
-    """
-    first = Reading("held-out images against held-out images", p_of(null), NULL, spoken(null))
-    return [first, *(Reading(name, p_of(one), FAULT, spoken(one)) for name, one in faults.items())]
-
-
-def copies(found: Mapping[int, Outcome | None], model: Outcome | None) -> list[Reading]:
-    """Do copies of the training images pass, by N, growing? The model is one of the smallest N."""
-    what = {f"copies of {spaced(n)} training images, drawn again and again": one for n, one in found.items()}
-    rows = [Reading(name, p_of(one), COPIES, spoken(one)) for name, one in what.items()]
-    return [
-        *rows,
-        Reading(f"diffusion of N = {spaced(min(found, default=0))}", p_of(model), TOLD, spoken(model)),
-    ]
-
-
-def kinds(name: str, found: Mapping[str, Outcome]) -> Reading:
-    """In how many coefficients the images of one latent correlate, beyond shuffled latents."""
-    strong = [LABELS[k] for k, s in found.items() if s.p <= ALPHA and s.value > 0]
-    middle = np.median([s.value for s in found.values()] or [0])
-    shown = f"{', '.join(strong) or 'none'} (median correlation {middle:+.2f})"
-    return Reading(f"{name}: coefficients that correlate", len(strong) if found else None, KINDS, shown)

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.scoreboard import EXPECTED, QUESTIONS
-from galgen.compare.uncertainty import Outcome
+from galgen.compare.uncertainty import Outcome, p_text
 from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
+from galgen.words import spaced
 
-__all__ = ["UNITS", "dot_plot", "from_kept", "kept", "use_table"]
+__all__ = ["UNITS", "board_table", "dot_plot", "from_kept", "kept", "use_table"]
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
@@ -39,6 +40,20 @@ def use_table(checks: Mapping[str, Mapping[str, Outcome]], alpha: float) -> Mark
     head = ["question", "must find", "finds", "must not find", "finds", "of use"]
     before = f"Does each question find the controls it should, at p < {alpha}, and no others?"
     return table(head, rows, before=before)
+
+
+def board_table(board: Board, before: str) -> Markdown:
+    """Every answer with its null and p, a row for each pair and N; small margins of memorization in full."""
+    rows = []
+    for (name, n), answers in board.items():
+        cells = [""] * len(QUESTIONS)
+        for k, q in enumerate(QUESTIONS):
+            if found := answers.get(q):
+                form = ".3f" if q == "memorization" else ".2f"
+                value, low, high = (format(number, form) for number in (found.value, found.low, found.high))
+                cells[k] = f"{value} ({low} to {high}), p {p_text(found.p)}"
+        rows.append([name, spaced(n), *cells])
+    return table(["", "N", *QUESTIONS], rows, before=before)
 
 
 def kept(board: Board, kind: str) -> list[dict]:
