@@ -40,8 +40,7 @@ from galgen.data.dataset import Split
 from galgen.data.unit import unit
 from galgen.runs.answers import Array
 
-__all__ = ["Strangers", "TwoModels", "agreement_test", "copy_threshold", "shared_latents",
-    "strangers", "two_models"]  # fmt: skip
+__all__ = ["Strangers", "TwoModels", "agreement_test", "shared_latents", "strangers", "two_models"]
 
 
 @dataclass(frozen=True)
@@ -188,15 +187,6 @@ def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.nda
         near = {n: similarity.nearest(held_out, part, **given).cosine[:, 0] for n, part in train.items()}
         found[kind] = Strangers(similarity.shuffled_cosine(held_out, held_out, **given), near)
     return found
-
-
-def copy_threshold(nearest: np.ndarray) -> float:
-    """What a copy must exceed: as near to the nearest of N as this is one stranger in a hundred.
-
-    Args:
-        nearest: Of each held-out image, the cosine with the nearest of N training images, (n,).
-    """
-    return float(np.quantile(nearest, 0.99))
 
 
 def shared_latents(

@@ -1,7 +1,7 @@
 """The scale of agreement (`galgen.evidence.scale`), drawn, as a table and in words; and along a training."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -10,14 +10,15 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from galgen.compare.share import LEAST
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.config import PROFILES
 from galgen.evidence.scale import IMAGES, Agreement, Early
+from galgen.figures.readings import BEYOND, Reading
 from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["along_figure", "by_images", "early_table", "scale_figure", "share_table", "with_scale"]
+__all__ = ["along_figure", "beyond", "by_images", "early_table", "scale_figure", "share_table", "with_scale"]
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
 _MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite
@@ -26,6 +27,18 @@ _TICKS = np.array([-0.9, -0.5, 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
 
 def _fisher(cosine: np.ndarray) -> np.ndarray:
     return np.arctanh(np.clip(cosine, -0.9999, 0.9999))
+
+
+def beyond(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Reading:
+    """Do two models agree more than every control? The median excess over the one that leaves the least.
+
+    Args:
+        networks: Cosines of A and B, (n,).
+        controls: Those of each control, of the same latents, (n,).
+    """
+    excess = min((bootstrap(networks - cosines) for cosines in controls), key=lambda each: each.low)
+    what = "Agreement less the strongest control's, latent by latent"
+    return Reading(what, excess.low, BEYOND, f"{excess:+.3f}")
 
 
 def scale_figure(found: Agreement) -> Figure:
