@@ -116,13 +116,16 @@ def design_table(
         return Markdown(otherwise), otherwise
     N, cosines = found
     inits, sets = ("same", "other"), ("same", "disjoint")
-    by_images = np.mean([cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits])
+    alike, apart = (cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits)
     by_init = np.mean([cosines["same", images].value - cosines["other", images].value for images in sets])
-    sentence = f"The images move the cosine by {by_images:+.2f}, the initialisation by {by_init:+.2f}."
+    sentence = (
+        f"The images move the cosine by {alike:+.2f} where both begin alike and by {apart:+.2f} where they "
+        f"do not; the initialisation moves it by {by_init:+.2f}."
+    )
     shown = table(
         ["", "same images", "disjoint images"],
         [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
-        before=f"Median anomaly cosine with model A at N = {spaced(N)}:",
+        before=f"Median anomaly cosine with model A at N = {spaced(N)}, one training a cell:",
         after=sentence,
     )
     return shown, sentence
