@@ -25,7 +25,7 @@ a_i and b_i are independent, and no comparison of distributions can tell the two
 over the latents whose images are both valid, and |rho| against a null that deals out the latents of B anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,8 @@ from galgen.data.dataset import Split
 from galgen.data.unit import unit
 from galgen.runs.answers import Array
 
-__all__ = ["Strangers", "TwoModels", "agreement_test", "shared_latents", "strangers", "two_models"]
+__all__ = ["Strangers", "TwoModels", "agreement_test", "excess", "shared_latents", "strangers",
+    "two_models"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,19 @@ def agreement_test(
         part = similarity.cosine_matrix(a[rows], b, kind="anomaly", mean=mean)
         cosines[:, rows] = part[np.arange(len(rows)), orders[:, rows]]
     return permutation_test(np.median(cosines, axis=1), both=True)
+
+
+def excess(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Estimate:
+    """By how much two models agree more than the control that leaves the least: the median over latents.
+
+    What is drawn from one latent is more alike than from another, by more than models and controls differ: so
+    each latent is compared with itself. The interval is over latents, and says nothing of other trainings.
+
+    Args:
+        networks: Cosines of A and B, (n,).
+        controls: Those of each control, of the same latents, (n,).
+    """
+    return min((bootstrap(networks - cosines) for cosines in controls), key=lambda each: each.low)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
+from galgen.compare.agreement import excess
 from galgen.compare.share import LEAST
-from galgen.compare.uncertainty import Estimate, bootstrap
+from galgen.compare.uncertainty import Estimate
 from galgen.config import PROFILES
 from galgen.evidence.scale import IMAGES, Agreement, Early
 from galgen.figures.readings import BEYOND, Reading
@@ -30,15 +31,10 @@ def _fisher(cosine: np.ndarray) -> np.ndarray:
 
 
 def beyond(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Reading:
-    """Do two models agree more than every control? The median excess over the one that leaves the least.
-
-    Args:
-        networks: Cosines of A and B, (n,).
-        controls: Those of each control, of the same latents, (n,).
-    """
-    excess = min((bootstrap(networks - cosines) for cosines in controls), key=lambda each: each.low)
+    """Do two models agree more than every control? The arguments are those of `excess`."""
+    found = excess(networks, controls)
     what = "Agreement less the strongest control's, latent by latent"
-    return Reading(what, excess.low, BEYOND, f"{excess:+.3f}")
+    return Reading(what, found.low, BEYOND, f"{found:+.3f}")
 
 
 def scale_figure(found: Agreement) -> Figure:
