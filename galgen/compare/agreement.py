@@ -7,8 +7,9 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
                  image
 
 and, over the samples of both models, P(train closer) and whether it is memorization, both of
-`galgen.compare.memorization`, like the memorised fraction. With flips the nearest image may be flipped, as
-the paper has it for the models that are trained with flips; the null then is searched in the same way.
+`galgen.compare.memorization`, like the memorised fraction, whose null is that of held-out images. With flips
+the nearest image may be flipped, as the paper has it for the models that are trained with flips; the null
+then is searched in the same way.
 
 *Strangers*: how alike are galaxies that have nothing to do with each other? The ground on which all this
 stands, of held-out images, which no model is trained on:
@@ -74,6 +75,7 @@ class TwoModels:
         held_out: The same of held-out images to A's training images.
         memorization: Whether they favour their own training images, and more than Gaussians of these do.
         memorised: Memorised fraction, both models.
+        memorised_null: The same of held-out images beside A's training images.
         n: Latents.
     """
 
@@ -85,6 +87,7 @@ class TwoModels:
     held_out: float
     memorization: Memorization
     memorised: Estimate
+    memorised_null: float
     n: int
 
     @property
@@ -134,6 +137,7 @@ def two_models(
         held_out=float(np.median(cosines["anomaly"].held_out)),
         memorization=memorization_test(of_models, of_gaussians),
         memorised=memorized_fraction(own),
+        memorised_null=memorized_fraction(nearest(held_out, sets.A, k=2)).value,
         n=len(a),
     )
 

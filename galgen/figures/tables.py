@@ -91,12 +91,14 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     explained += f"nulls in brackets. {next(iter(tests.values())).n} latents; the columns on training images "
     explained += f"take the samples of both models{' and search all flips' if flips else ''}."
     head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
-    head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization", "memorised fraction"]
+    head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization"]
+    head += ["memorised fraction", "(held-out images)"]
     rows = []
     for n, t in tests.items():
         agreement = t.agree, f"{t.null:.2f}", t.copy, f"{t.held_out:.2f}"
         gaussians, p = f"{t.memorization.gaussians.closer.value:.2f}", p_text(t.memorization.outcome.p)
-        rows.append([spaced(n), *agreement, t.closer, gaussians, p, t.memorised])
+        copies = t.memorised, f"{t.memorised_null:.2f}"
+        rows.append([spaced(n), *agreement, t.closer, gaussians, p, *copies])
     return table(head, rows, before=before or explained)
 
 
