@@ -7,8 +7,9 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
                  image
 
 and, over the samples of both models, P(train closer) and whether it is memorization, both of
-`galgen.compare.memorization`, like the memorised fraction. With flips the nearest image may be flipped, as
-the paper has it for the models that are trained with flips; the null then is searched in the same way.
+`galgen.compare.memorization`, like the memorised fraction, whose null is that of held-out images. With flips
+the nearest image may be flipped, as the paper has it for the models that are trained with flips; the null
+then is searched in the same way.
 
 *Strangers*: how alike are galaxies that have nothing to do with each other? The ground on which all this
 stands, of held-out images, which no model is trained on:
@@ -25,7 +26,7 @@ a_i and b_i are independent, and no comparison of distributions can tell the two
 over the latents whose images are both valid, and |rho| against a null that deals out the latents of B anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +41,8 @@ from galgen.data.dataset import Split
 from galgen.data.unit import unit
 from galgen.runs.answers import Array
 
-__all__ = ["Strangers", "TwoModels", "agreement_test", "copy_threshold", "shared_latents",
-    "strangers", "two_models"]  # fmt: skip
+__all__ = ["Strangers", "TwoModels", "agreement_test", "excess", "shared_latents", "strangers",
+    "two_models"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class TwoModels:
         held_out: The same of held-out images to A's training images.
         memorization: Whether they favour their own training images, and more than Gaussians of these do.
         memorised: Memorised fraction, both models.
+        memorised_null: The same of held-out images beside A's training images.
         n: Latents.
     """
 
@@ -85,6 +87,7 @@ class TwoModels:
     held_out: float
     memorization: Memorization
     memorised: Estimate
+    memorised_null: float
     n: int
 
     @property
@@ -134,6 +137,7 @@ def two_models(
         held_out=float(np.median(cosines["anomaly"].held_out)),
         memorization=memorization_test(of_models, of_gaussians),
         memorised=memorized_fraction(own),
+        memorised_null=memorized_fraction(nearest(held_out, sets.A, k=2)).value,
         n=len(a),
     )
 
@@ -159,6 +163,19 @@ def agreement_test(
         part = similarity.cosine_matrix(a[rows], b, kind="anomaly", mean=mean)
         cosines[:, rows] = part[np.arange(len(rows)), orders[:, rows]]
     return permutation_test(np.median(cosines, axis=1), both=True)
+
+
+def excess(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Estimate:
+    """By how much two models agree more than the control that leaves the least: the median over latents.
+
+    What is drawn from one latent is more alike than from another, by more than models and controls differ: so
+    each latent is compared with itself. The interval is over latents, and says nothing of other trainings.
+
+    Args:
+        networks: Cosines of A and B, (n,).
+        controls: Those of each control, of the same latents, (n,).
+    """
+    return min((bootstrap(networks - cosines) for cosines in controls), key=lambda each: each.low)
 
 
 @dataclass(frozen=True)
@@ -188,15 +205,6 @@ def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.nda
         near = {n: similarity.nearest(held_out, part, **given).cosine[:, 0] for n, part in train.items()}
         found[kind] = Strangers(similarity.shuffled_cosine(held_out, held_out, **given), near)
     return found
-
-
-def copy_threshold(nearest: np.ndarray) -> float:
-    """What a copy must exceed: as near to the nearest of N as this is one stranger in a hundred.
-
-    Args:
-        nearest: Of each held-out image, the cosine with the nearest of N training images, (n,).
-    """
-    return float(np.quantile(nearest, 0.99))
 
 
 def shared_latents(

@@ -6,7 +6,7 @@ All three are the cosine <Px, Py> / (|Px| |Py|) and differ in the orthogonal pro
 * "pearson": P takes out the image's own mean (the direction of a constant image): what the published
   figures show.
 * "anomaly": P takes out the data set's mean image as well. Galaxies are centred blobs, and this removes the
-  blob: unrelated galaxies have 0 +- 0.2, and only what makes a galaxy *this* galaxy is left.
+  blob: unrelated galaxies scatter about 0, and only what makes a galaxy *this* galaxy is left.
 
 P is symmetric, so <Px, Py> = <Px, y>: only the queries need projecting, the data set goes into the matrix
 product as it is, and |Py|^2 = |y|^2 - |By|^2 with B the removed directions. The data set is read once,

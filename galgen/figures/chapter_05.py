@@ -118,8 +118,8 @@ def untrained_table(
         ["", *head, "AUC of the likelihood ratio"],
         rows,
         before=f"$W_1(z'_B, z)$ and *shared* at N = {spaced(N)}, means over the tests of each kind:",
-        after="What an untrained pair shares no image has made; an AUC that flows of the same images reach, "
-        "of theirs no effect.",
+        after="What an untrained pair shares is not learnt. An AUC that flows of the same images reach too "
+        "is no effect of the images.",
     )
 
 

@@ -1,7 +1,7 @@
 """The scale of agreement (`galgen.evidence.scale`), drawn, as a table and in words; and along a training."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -9,15 +9,17 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
+from galgen.compare.agreement import excess
 from galgen.compare.share import LEAST
 from galgen.compare.uncertainty import Estimate
 from galgen.config import PROFILES
 from galgen.evidence.scale import IMAGES, Agreement, Early
+from galgen.figures.readings import BEYOND, Reading
 from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["along_figure", "by_images", "early_table", "scale_figure", "share_table", "with_scale"]
+__all__ = ["along_figure", "beyond", "by_images", "early_table", "scale_figure", "share_table", "with_scale"]
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
 _MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite
@@ -26,6 +28,13 @@ _TICKS = np.array([-0.9, -0.5, 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
 
 def _fisher(cosine: np.ndarray) -> np.ndarray:
     return np.arctanh(np.clip(cosine, -0.9999, 0.9999))
+
+
+def beyond(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Reading:
+    """Do two models agree more than every control? The arguments are those of `excess`."""
+    found = excess(networks, controls)
+    what = "Agreement less the strongest control's, latent by latent"
+    return Reading(what, found.low, BEYOND, f"{found:+.3f}")
 
 
 def scale_figure(found: Agreement) -> Figure:

@@ -91,12 +91,14 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     explained += f"nulls in brackets. {next(iter(tests.values())).n} latents; the columns on training images "
     explained += f"take the samples of both models{' and search all flips' if flips else ''}."
     head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
-    head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization", "memorised fraction"]
+    head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization"]
+    head += ["memorised fraction", "(held-out images)"]
     rows = []
     for n, t in tests.items():
         agreement = t.agree, f"{t.null:.2f}", t.copy, f"{t.held_out:.2f}"
         gaussians, p = f"{t.memorization.gaussians.closer.value:.2f}", p_text(t.memorization.outcome.p)
-        rows.append([spaced(n), *agreement, t.closer, gaussians, p, t.memorised])
+        copies = t.memorised, f"{t.memorised_null:.2f}"
+        rows.append([spaced(n), *agreement, t.closer, gaussians, p, *copies])
     return table(head, rows, before=before or explained)
 
 
@@ -116,13 +118,16 @@ def design_table(
         return Markdown(otherwise), otherwise
     N, cosines = found
     inits, sets = ("same", "other"), ("same", "disjoint")
-    by_images = np.mean([cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits])
+    alike, apart = (cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits)
     by_init = np.mean([cosines["same", images].value - cosines["other", images].value for images in sets])
-    sentence = f"The images move the cosine by {by_images:+.2f}, the initialisation by {by_init:+.2f}."
+    sentence = (
+        f"The images move the cosine by {alike:+.2f} where both begin alike and by {apart:+.2f} where they "
+        f"do not; the initialisation moves it by {by_init:+.2f}."
+    )
     shown = table(
         ["", "same images", "disjoint images"],
         [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
-        before=f"Median anomaly cosine with model A at N = {spaced(N)}:",
+        before=f"Median anomaly cosine with model A at N = {spaced(N)}, one training a cell:",
         after=sentence,
     )
     return shown, sentence
