@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-import numpy as np
 from IPython.display import Markdown
 
 from galgen.compare.scoreboard import Portrait
@@ -16,30 +15,14 @@ from galgen.compare.uncertainty import p_text
 from galgen.figures.sentences import ALPHA
 from galgen.figures.tables import table
 
-__all__ = ["BEYOND", "CONVERGED", "DENSITIES", "REACHED", "SMALL", "SPREAD",
-    "Reading", "cut_by", "gives_away", "reading_table", "said", "ways"]  # fmt: skip
+__all__ = ["BEYOND", "Reading", "gives_away", "reading_table", "said", "ways"]
 
 Limits = Sequence[tuple[float, str]]
 
 TOLD = (ALPHA, "told from galaxies"), (inf, "not told")
 VARIANCE = (0.75, "too little"), (1.35, "about right"), (inf, "too much")
-SPREAD = (
-    (1.0, "within the noise at the start"),
-    (inf, "beyond it: the brightest and the faintest are not reached"),
-)
-REACHED = (0.8, "too little (other starts are tried below)"), (inf, "enough")
-CUT = (
-    (-0.1, "the flow from one image cuts it"),
-    (inf, "the ascent does no better"),
-)
 APART = (0.0, "no clear difference"), (inf, "a clear difference")
-CONVERGED = (
-    (0.0, "no more alike than Gaussians"),
-    (inf, "more alike than Gaussians, which make up most of it"),
-)
 BEYOND = (0.0, "no evidence of having learnt galaxies"), (inf, "more alike than the controls")
-SMALL = (0.7, "too little"), (1.3, "about their share"), (inf, "too much: grainier than galaxies")
-DENSITIES = (0.6, "perhaps one density"), (inf, "two densities")
 
 
 @dataclass(frozen=True)
@@ -114,21 +97,3 @@ def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
     return [
         Reading(f"Hardest to tell at {side} pixels: *{best}*", auc[ours].low - auc[best].high, APART, shown)
     ]
-
-
-def cut_by(flow: Portrait, ascent: Portrait | None) -> Reading:
-    """Is it the flow from one image, or the range of noise, that cuts the variance along the first component?
-
-    Args:
-        flow: What the flow draws from one image.
-        ascent: What the paper's ascent draws from it, in the same range of noise; None if it fails.
-    """
-    ratios = [each.spread["component 1"] if each else np.nan for each in (flow, ascent)]
-    value = abs(ratios[1] - 1) - abs(ratios[0] - 1) if ascent else None
-    shown = f"{ratios[1]:.2f} and {ratios[0]:.2f}" if ascent else "the ascent does not converge"
-    return Reading(
-        "variance along component 1, of the paper's ascent and of the flow",
-        value,
-        CUT,
-        shown,
-    )

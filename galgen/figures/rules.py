@@ -211,11 +211,12 @@ def missed(question: str) -> Gate:
 
 def no_difference(found: Findings, *_: int) -> str:
     """Glows of different images cannot be parted at the smallest N either."""
-    p = min(found.latents[found.sizes[0]].p)
+    N = found.sizes[0]
+    p = min(found.latents[N].p)
     return (
         ""
         if p < FEW
-        else f"not even N = {spaced(found.sizes[0])} shows which images a Glow saw (p {p_text(p)})"
+        else f"at N = {spaced(N)} W₁ does not show either which images a Glow saw (p {p_text(p)})"
     )
 
 
