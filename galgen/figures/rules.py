@@ -213,11 +213,8 @@ def no_difference(found: Findings, *_: int) -> str:
     """Glows of different images cannot be parted at the smallest N either."""
     N = found.sizes[0]
     p = min(found.latents[N].p)
-    return (
-        ""
-        if p < FEW
-        else f"at N = {spaced(N)} W₁ does not show either which images a Glow saw (p {p_text(p)})"
-    )
+    said = f"W₁ does not show at N = {spaced(N)} either which images a Glow saw (p {p_text(p)})"
+    return "" if p < FEW else said
 
 
 def too_few_pairs(found: Findings, *sizes: int) -> str:
