@@ -31,12 +31,12 @@ def chapter_of_the_page(path, *code):
     cells = [new_code_cell(source, metadata={"tags": []}) for source in (*shown, *code)]
     cells[0].metadata["tags"] = ["parameters", "remove-cell"]
     (figure,) = (cell for cell in cells if cell.source.startswith("show("))
-    figure.metadata.update(json.loads(re.search(r"```json\n(.*?)\n```", PAGE, re.DOTALL)[1]))
+    of_figure, of_notebook = map(json.loads, re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL))
+    figure.metadata.update(of_figure)
     for cell in cells:
         cell.metadata["tags"] += ["remove-cell"] * ("keep(" in cell.source)
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells.insert(0, new_markdown_cell("# Another chapter"))
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
+    nbformat.write(new_notebook(cells=cells, metadata=of_notebook), path)
 
 
 @pytest.fixture
