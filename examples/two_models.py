@@ -1,7 +1,7 @@
 """Two denoisers that share no galaxy, given the same noise: do they draw the same galaxies?
 
-    .venv/bin/python examples/two_models.py            # two minutes of one core, and a picture
-    .venv/bin/python examples/two_models.py --N 10     # of models that have seen ten galaxies each
+    python examples/two_models.py            # two minutes of one core, and a picture, two_models.png
+    python examples/two_models.py --N 10     # the same of models that have seen ten galaxies each
 
 Four small denoisers are trained: A and B on disjoint sets of simulated galaxies, A2 on those of A again, C on
 dead leaves. All of them draw from the same latents. The cosine of A and B stands beside
