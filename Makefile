@@ -8,6 +8,7 @@
 #               after a book, whose models it takes; make book BEYOND=1 does both
 # make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
 # make lab    the explorer and the chapters, live, in JupyterLab
+# make install  what these begin with, alone
 # All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
 
 PYTHON ?= python3
@@ -26,11 +27,13 @@ $(foreach name,PROFILE DATA N SEED PRECISION CORES,$(eval override export $(name
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book pdf linkcheck test test-browser power beyond bench lab lock clean
+.PHONY: install book pdf linkcheck test test-browser power beyond bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" \
 	--precision "$$PRECISION" $${N:+--N $$N}
+
+install: $(READY)
 
 book pdf linkcheck: $(READY)
 	@$(MAKE_BOOK)

@@ -33,7 +33,8 @@ app = App(
 app.command(cli_data.app)
 app.command(runs := App("runs", help="Look at the run store."))
 app.command(models := App("models", help="Publish trained models."))
-app.command("galgen.auditing:audit")
+# Found by name, it is not imported for the list of commands, which needs its help here.
+app.command("galgen.auditing:audit", help="Audit anyone's generator: are samples copies, and are they right?")
 
 
 def _help(text: str) -> Parameter:

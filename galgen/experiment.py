@@ -3,6 +3,7 @@
 A training is in the store under its kind, its recipe (`Experiment.recipe`) and its images. Its recipe is all
 that decides how it ends: the settings of its family, its length, seeds and precision, where weights are kept
 along the way, and the code of its networks, of its learner, of its schedule, and of what each step sees.
+Which models there are says `galgen.trainings`, and which images they see `galgen.sets`.
 """
 
 import functools

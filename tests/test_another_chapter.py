@@ -8,15 +8,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import test_every_family
 import test_notebooks
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from galgen import config
 from galgen import settings as settings_module
-from galgen.compare.agreement import two_models
 from galgen.config import Parameters
-from galgen.data.unit import mean_image
 from galgen.experiment import Experiment
 from galgen.figures import results
 from galgen.models import families
@@ -32,12 +31,12 @@ def chapter_of_the_page(path, *code):
     cells = [new_code_cell(source, metadata={"tags": []}) for source in (*shown, *code)]
     cells[0].metadata["tags"] = ["parameters", "remove-cell"]
     (figure,) = (cell for cell in cells if cell.source.startswith("show("))
-    figure.metadata.update(json.loads(re.search(r"```json\n(.*?)\n```", PAGE, re.DOTALL)[1]))
+    of_figure, of_notebook = map(json.loads, re.findall(r"```json\n(.*?)\n```", PAGE, re.DOTALL))
+    figure.metadata.update(of_figure)
     for cell in cells:
         cell.metadata["tags"] += ["remove-cell"] * ("keep(" in cell.source)
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells.insert(0, new_markdown_cell("# Another chapter"))
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
+    nbformat.write(new_notebook(cells=cells, metadata=of_notebook), path)
 
 
 @pytest.fixture
@@ -83,29 +82,35 @@ def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
     assert torch.allclose(D.resize(torch.full((1, 1, 16, 16), 0.3)), torch.full((1, 1, 32, 32), 0.3))
 
 
-def test_a_reader_who_follows_the_page_has_a_fourth_model(fresh, tmp_path, monkeypatch):
-    settings, model, chapter = re.findall(r"```python\n(.*?)```", MODEL_PAGE.read_text(), re.DOTALL)
+def test_a_reader_who_follows_the_page_has_a_fifth_model(fresh, tmp_path, monkeypatch):
+    settings, small, model, chapter = re.findall(r"```python\n(.*?)```", MODEL_PAGE.read_text(), re.DOTALL)
     (tmp_path / "vae.py").write_text(model)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     scope = {}
-    exec(settings, scope)
+    exec(settings + small, scope)
     family = importlib.import_module("vae").Autoencoder
     VaeSettings = scope["VaeSettings"]
 
     class Profile(settings_module.Profile):
-        vae: VaeSettings = VaeSettings(N=(8, 24), design_N=8, batch_size=8, images_cap=256, milestones=2)
+        vae: VaeSettings = VaeSettings()
 
     smoke = config.profile("smoke")
-    own = Profile(**{name: getattr(smoke, name) for name in settings_module.Profile.model_fields})
-    monkeypatch.setitem(config.PROFILES, "smoke", own)
+    given = {name: getattr(smoke, name) for name in settings_module.Profile.model_fields}
+    monkeypatch.setitem(config.PROFILES, "smoke", own := Profile(**given, vae=scope["vae"]))
     monkeypatch.setitem(families.FAMILIES, "vae", family)
-    parameters = Parameters(profile="smoke", N=[8, 24])
-    experiment = Experiment(parameters, fresh, family="vae")
+    experiment = Experiment(Parameters(profile="smoke"), fresh, family="vae")
     assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A0-0", "vae-N24-B1-1"}
-    scope |= {"experiment": experiment, "parameters": parameters, "two_models": two_models}
-    scope["mean"] = mean_image(experiment.dataset.images)
-    _, lines = chapter.replace("100", "24").split("\n", 1)  # the first takes the project's store
-    exec(lines, scope)
+    for training in experiment.pair(24):
+        experiment.train(training)
+    monkeypatch.setenv("GALGEN_STORE", str(fresh.root))
+    exec(chapter, scope)
     assert scope["found"].n == smoke.samples
-    assert (0 <= experiment.samples(scope["a"])).all()
+    assert (0 <= scope["experiment"].samples(scope["a"])).all()
+    monkeypatch.setattr(test_every_family, "SMOKE", own)
+    monkeypatch.setitem(test_every_family.ALL, "vae", family)
+    test_every_family.test_every_parameter_gets_a_gradient("vae")
+    test_every_family.test_steps_learn("vae")
+    test_every_family.test_held_out_images_enter_no_gradient("vae")
+    test_every_family.test_a_sample_is_named_by_its_seed_and_not_by_its_batch("vae")
+    test_every_family.test_a_killed_training_resumes_bit_for_bit("vae", "fp32", tmp_path)

@@ -6,14 +6,15 @@ import ipywidgets as widgets
 import numpy as np
 import pytest
 
-from galgen.config import Parameters
+from galgen.config import Parameters, profile
 from galgen.explorer import controls as explore_widgets
 from galgen.explorer.answers import Explorer, Missing, Row
+from galgen.models.families import FAMILIES
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 PARAMETERS = Parameters(profile="smoke", N=12)
-FAMILIES = [f"{name}, N = 12" for name in ("diffusion", "conditional diffusion", "Glow", "GAN")]
+LABELS = [f"{family(profile('smoke')).label}, N = 12" for family in FAMILIES.values()]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def explorer(trained):
 
 def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_training_image(explorer):
     rows = explorer.latent(3, 12)
-    assert [row.label for row in rows] == FAMILIES
+    assert [row.label for row in rows] == LABELS
     for row, experiment in zip(rows, explorer.experiments.values(), strict=True):
         assert [stamp.image.shape for stamp in row.stamps] == [(16, 16)] * 4
         for half, k in (("A", 0), ("B", 2)):
