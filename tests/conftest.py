@@ -24,6 +24,7 @@ from workflow.book import assemble as book
 from workflow.book import chapters
 
 ROOT = Path(__file__).parents[1]
+torch.set_num_threads(1)  # networks as small as those of tests only wait for a second thread
 
 
 def pytest_collection_modifyitems(items):

@@ -9,8 +9,6 @@ from galgen.config import PROFILES
 from galgen.models.conditional import ConditionalDiffusion, ConditionalLearner, ConditionalUNet
 from galgen.settings import ConditionalSettings
 
-torch.set_num_threads(1)
-
 GIVEN = ConditionalSettings()
 
 

@@ -18,8 +18,6 @@ from galgen.runs.stream import Stream
 from galgen.runs.training import train
 from galgen.settings import DiffusionSettings
 
-torch.set_num_threads(1)  # networks this small only wait for a second thread
-
 KILLS = int(os.environ.get("GALGEN_KILLS", "3"))  # 20 before a release
 
 
