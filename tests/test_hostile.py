@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -308,7 +309,10 @@ def test_a_refused_import_leaves_no_folder(tmp_path):
 # Names
 
 
-@pytest.mark.parametrize("name", ["", "..", "a\0.png", "x" * 300 + ".png", "\udcff\u202e\x1b[3m.png"])
+NAMES = ["", "..", "../../x.npy", "a.npz", "a.txt", "a\0.png", "x" * 300 + ".png", "\udcff\u202e\x1b[3m.png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_upload_of_any_name_is_read_or_told_in_one_line(name):
     content = io.BytesIO()
     Image.fromarray(IMAGES[0]).save(content, "PNG")
@@ -317,6 +321,7 @@ def test_an_upload_of_any_name_is_read_or_told_in_one_line(name):
     with pytest.raises(GalgenError) as told:
         read(name, b"no image", 16)
     assert (printable(name)[-80:] or "the file") in str(told.value) and str(told.value).isprintable()
+    assert tempfile.gettempdir() not in str(told.value)
 
 
 def test_no_text_steers_the_terminal_or_the_page(capsys):
