@@ -201,6 +201,10 @@ CASES = [
     (lambda: simulate(2, crop=1000), "crop 1000"),
     (lambda: simulate(2, population="spirals"), "ellipticals"),
     # what was asked: of a notebook, in which papermill turns numbers into texts; of the workflow
+    (
+        lambda: Parameters.of_notebook({"M": 500, "np": np, "In": []}),
+        "unknown parameter M; .* profile, data, N",
+    ),
     (lambda: Parameters.of_notebook({"N": "500"}), "parameters: N"),
     (lambda: Parameters.of_notebook({"N": [10, "30"]}), "parameters: N"),
     (lambda: Parameters.of_notebook({"seed": "0"}), "parameters: seed"),

@@ -31,13 +31,6 @@ def experiment(galaxies_of_smoke, tmp_path_factory):
     return Experiment(Parameters(profile="smoke", N=[4, 6]), Store(root))
 
 
-def test_a_misspelt_parameter_of_a_notebook_is_refused_with_the_names_there_are():
-    space = {"profile": "smoke", "__name__": "x", "In": [], "np": np, "Parameters": Parameters}
-    assert Parameters.of_notebook(space) == Parameters(profile="smoke")
-    with pytest.raises(GalgenError, match="unknown parameter M; the parameters are profile, data, N, seed"):
-        Parameters.of_notebook(space | {"M": 500})
-
-
 def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
     whole, trial = profile("paper"), profile("paper-trial")
     assert trial.name == "paper-trial" and trial.image_size == whole.image_size

@@ -41,24 +41,10 @@ ROOMS = {
 }
 # The core is what `galgen.experiment` and the two-models test import, anywhere in them. It may import none of
 # these: they are found by name, or import the core.
-FAMILIES = ("diffusion", "conditional", "clock", "glow", "glow_learner", "coupling", "gan", "lightweight")
-BEYOND = (
-    "audit",
-    "biases",
-    "calibrated",
-    "clock",
-    "copies",
-    "directions",
-    "flow",
-    "how_far",
-    "local",
-    "share",
-)
-LEAVES = (
-    *("figures", "explorer", "evidence", "cli", "auditing", "data.acquire", "data.simulate"),
-    *(f"models.{name}" for name in FAMILIES),
-    *(f"compare.{name}" for name in BEYOND),
-)
+FAMILIES = "diffusion conditional clock glow glow_learner coupling gan lightweight"
+BEYOND = "audit biases calibrated clock copies directions flow how_far local share"
+LEAVES = "figures explorer evidence cli auditing data.acquire data.simulate".split()
+LEAVES += [f"models.{name}" for name in FAMILIES.split()] + [f"compare.{name}" for name in BEYOND.split()]
 parsed = functools.cache(ast.parse)  # a source is read by many tests
 GALGEN = sorted((ROOT / "galgen").rglob("*.py"))
 OTHERS = sorted([*(ROOT / "workflow").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
