@@ -101,6 +101,11 @@ def executed(tmp_path_factory):
     return folder / "executed.ipynb"
 
 
+def floats(images):
+    """What networks are given of 8-bit images."""
+    return torch.from_numpy(images).float() / 255
+
+
 def stand_in(name, executed):
     """The small chapter with the figures and glued texts of the real one: the prose refers to them."""
     notebook = nbformat.read(executed, 4)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import floats
 
 from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.memorization import (
@@ -40,10 +41,6 @@ def split(N, n, rng, *, biased=False):
     if biased:
         training = training[np.argsort(FLUX[training])]
     return Split(training[:N], training[N:], rows[2 * N :])
-
-
-def floats(images):
-    return torch.from_numpy(images).float() / 255
 
 
 def asked(a, b, sets, **options):
@@ -129,19 +126,14 @@ POPULATION = RNG.integers(0, 256, (900, 1, 8, 8), dtype=np.uint8)
 TRAIN, NEW = POPULATION[:300], POPULATION[600:]
 
 
-def faint_copies(n, seed=1):
-    """Training images with a little noise, 7 % fainter, as a memorizing sampler makes them."""
-    rng = np.random.default_rng(seed)
-    return 0.93 * TRAIN[:n] / 255 + 0.02 * rng.normal(size=(n, 1, 8, 8))
-
-
 def judge(samples):
     queries = torch.from_numpy(samples.astype(np.float32))
     return memorized_fraction(nearest(queries, TRAIN, 2, kind="pearson").cosine)
 
 
 def test_all_copied_all_new_and_half():
-    new, known = NEW / 255, faint_copies(300)
+    new, noise = NEW / 255, np.random.default_rng(1).normal(size=TRAIN.shape)
+    known = 0.93 * TRAIN / 255 + 0.02 * noise  # 7 % fainter, as a memorizing sampler makes them
     all_, none, half = (judge(x) for x in (known, new, np.r_[known[:150], new[:150]]))
     assert all_.value == 1 and 0.98 < all_.low < all_.high == 1
     assert none.value == 0 and none.low == 0 and 0 < none.high < 0.02

@@ -85,9 +85,6 @@ def test_kinds_of_galaxies_are_counted_where_they_agree_beyond_shuffled_latents(
     assert one.number == "Gini (median correlation +0.35)"
 
 
-ROOT = Path(__file__).parents[1]
-
-
 def rows_of(markdown):
     """The cells of each row, without the heads of tables."""
     lines = (line.strip("|").split("|") for line in markdown.splitlines() if "|" in line)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import floats
 
 from galgen.compare.similarity import FLIPS, KINDS, cosine, near_duplicates, nearest, shuffled_cosine
 from galgen.data.unit import mean_image
@@ -13,10 +14,6 @@ def centred_blobs(n, seed, side=12):
     blob = np.exp(-(grid[:, None] ** 2) - grid**2)
     images = 20 + rng.uniform(80, 180, (n, 1, 1)) * blob + 12 * rng.normal(size=(n, side, side))
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)[:, None]
-
-
-def floats(images):
-    return torch.from_numpy(images.astype(np.float32) / 255)
 
 
 def reference(a, b, kind, mean):

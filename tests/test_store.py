@@ -99,12 +99,6 @@ def test_the_folder_comes_from_the_environment_or_the_project(tmp_path, monkeypa
     assert Store().root == tmp_path / "elsewhere"
 
 
-@pytest.fixture
-def anew():
-    """Forgets what this process has checked, as a new process would."""
-    return store_module._SOUND.clear
-
-
 def flip(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -126,12 +120,12 @@ DAMAGE = {  # one of a kind
 
 
 @pytest.mark.parametrize(("name", "spoil"), DAMAGE.values(), ids=DAMAGE)
-def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, capsys, anew, name, spoil):
+def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, capsys, name, spoil):
     store = Store(tmp_path)
     first = store.run("thing", {}, write_two)
     whole = (tmp_path / "thing" / first.key / "dataset" / "images").read_bytes()
     spoil(first.path / name)
-    anew()
+    store_module._SOUND.clear()  # as in a new process
     assert store.find("thing", {}) is None
     again = store.run("thing", {}, write_two)
     assert (again.path / "dataset" / "images").read_bytes() == whole
@@ -139,7 +133,7 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     said = capsys.readouterr().err
     assert name in said and "set aside" in said and said.count("\n") == 1
     assert first.path.with_suffix(".damaged").is_dir()
-    anew()
+    store_module._SOUND.clear()  # as in a new process
     assert store.find("thing", {}).record == again.record
 
 
