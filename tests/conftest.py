@@ -140,6 +140,14 @@ def html(executed, tmp_path_factory):
     return book.render(book.Sources(ROOT / "book", build / "notebooks", build, paths, plan)).parent
 
 
+@pytest.fixture
+def small_html(html):
+    """That book, if it is the tests' own."""
+    if "GALGEN_BOOK" in os.environ:
+        pytest.skip("knows the small chapter and the published models only")
+    return html
+
+
 @pytest.fixture(scope="module")  # its event loop is in the way of papermill's
 def browser():
     if CHROMIUM is None:

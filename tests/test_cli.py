@@ -7,7 +7,6 @@ import pytest
 
 from galgen.cli import main
 from galgen.data.dataset import Dataset
-from galgen.runs.store import Store
 
 
 @pytest.fixture
@@ -83,15 +82,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, co
     assert error.startswith("galgen: error: ") and error.count("\n") == 1
     assert message in error
     assert "Traceback" not in error
-
-
-def test_an_interrupt_is_exit_code_130(monkeypatch, capsys):
-    def interrupted(self, kind):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Store, "runs", interrupted)
-    assert main(["runs", "list"]) == 130
-    assert "goes on where it stopped" in capsys.readouterr().err
 
 
 def test_the_help_names_every_option_and_imports_nothing_that_takes_seconds():

@@ -74,28 +74,18 @@ JUNK = st.one_of(
 @st.composite
 def of_json(draw, value):
     """A JSON value with one part replaced, left out or put in."""
-    places = [()]
-
-    def walk(part, place):
-        parts = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
-        for key, below in parts:
-            places.append((*place, key))
-            walk(below, places[-1])
-
-    walk(value, ())
-    value, place = json.loads(json.dumps(value)), draw(st.sampled_from(places))
-    if not place:
-        return draw(JUNK)
-    part = value
-    for key in place[:-1]:
+    whole = {"": json.loads(json.dumps(value))}
+    part, key = whole, ""
+    while isinstance(part[key], dict | list) and part[key] and draw(st.integers(0, 4)):
         part = part[key]
-    if draw(st.booleans()):
-        part[place[-1]] = draw(JUNK)
+        key = draw(st.sampled_from(sorted(part) if isinstance(part, dict) else range(len(part))))
+    if part is whole or draw(st.booleans()):
+        part[key] = draw(JUNK)
     elif isinstance(part, dict) and draw(st.booleans()):
-        part[draw(st.sampled_from(["sha256", "key", "x"]))] = part.pop(place[-1])
+        part[draw(st.sampled_from(["sha256", "key", "x"]))] = part.pop(key)
     else:
-        del part[place[-1]]
-    return value
+        del part[key]
+    return whole[""]
 
 
 def spoil_file(draw, path):
