@@ -18,6 +18,8 @@ from galgen.runs.stream import Stream
 from galgen.runs.training import train
 from galgen.settings import DiffusionSettings
 
+torch.set_num_threads(1)  # in the processes that are killed, too
+
 KILLS = int(os.environ.get("GALGEN_KILLS", "3"))  # 20 before a release
 
 
