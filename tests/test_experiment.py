@@ -75,10 +75,8 @@ def test_models_differ_in_images_initialisation_and_order_as_their_names_say(exp
     design = experiment.design()
     small = experiment.pair(design["same", "same"].N)[0]
     assert np.array_equal(experiment.images(design["other", "same"]), experiment.images(small))
-    weights = {
-        t: torch.cat([p.flatten() for p in experiment._networks(t.init)["net"].parameters()])
-        for t in design.values()
-    }
+    nets = {t: experiment._networks(t.init)["net"].parameters() for t in design.values()}
+    weights = {t: torch.cat([p.flatten() for p in net]) for t, net in nets.items()}
     assert torch.equal(weights[design["same", "same"]], weights[design["same", "disjoint"]])
     assert not torch.equal(weights[design["same", "same"]], weights[design["other", "same"]])
     assert experiment.foreign()[0].init != a.init and experiment.foreign()[0].order != a.order

@@ -41,10 +41,8 @@ def glow(init=0, images=None, **size):
 def trained(steps=30, **size):
     """A float64 flow after some steps of training: no weight is where it began."""
     flow = glow(**size)
-    learner, images = (
-        GlowLearner({"net": flow}, None, None, GlowSettings(learning_rate=5e-3)),
-        blobs(size=flow.size),
-    )
+    learner = GlowLearner({"net": flow}, None, None, GlowSettings(learning_rate=5e-3))
+    images = blobs(size=flow.size)
     losses = [learner.step(images, generator(k), 1.0)["bits_per_dim"].item() for k in range(steps)]
     assert losses[-1] < losses[0]
     return flow.double()

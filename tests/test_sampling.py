@@ -84,12 +84,8 @@ class Mixture:
 
 
 def weights_agree(counts, weights):
-    n = sum(counts)
-    return all(
-        ci.low <= float(w) <= ci.high
-        for k, w in zip(counts, weights, strict=True)
-        for ci in [stats.binomtest(k, n).proportion_ci(0.999)]
-    )
+    intervals = (stats.binomtest(k, sum(counts)).proportion_ci(0.999) for k in counts)
+    return all(ci.low <= float(w) <= ci.high for ci, w in zip(intervals, weights, strict=True))
 
 
 def test_ladder_from_far_out_returns_a_gaussian():
