@@ -85,6 +85,12 @@ def trained(store):
 
 
 @pytest.fixture(scope="session")
+def smoke(trained):
+    """The experiments of those models, by family."""
+    return every_family(Parameters(profile="smoke", N=12), trained)
+
+
+@pytest.fixture(scope="session")
 def forks():
     """Where processes come from that a test kills: of one that has imported torch, once for all of them."""
     context = multiprocessing.get_context("forkserver")
