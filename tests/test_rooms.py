@@ -101,6 +101,8 @@ def test_a_module_imports_from_its_own_room_and_those_behind_it(path):
         ("galgen.data.dataset", "def f():\n    from galgen.models.unet import UNet", ["galgen.models.unet"]),
         ("galgen.cli", "from workflow.book import sweep", ["workflow.book.sweep"]),
         ("galgen.experiment", "from galgen.models import unet\nimport numpy", []),
+        ("galgen.config", "import galgen.runs.errors", []),
+        ("galgen.data.dataset", "from galgen.compare import similarity", ["galgen.compare.similarity"]),
     ],
 )
 def test_an_arrow_that_points_back_is_found(name, source, wrong):
