@@ -24,6 +24,7 @@ from workflow.book import assemble as book
 from workflow.book import chapters
 
 ROOT = Path(__file__).parents[1]
+torch.set_num_threads(1)  # networks as small as those of tests only wait for a second thread
 
 
 def pytest_collection_modifyitems(items):
@@ -84,6 +85,12 @@ def trained(store):
 
 
 @pytest.fixture(scope="session")
+def smoke(trained):
+    """The experiments of those models, by family."""
+    return every_family(Parameters(profile="smoke", N=12), trained)
+
+
+@pytest.fixture(scope="session")
 def forks():
     """Where processes come from that a test kills: of one that has imported torch, once for all of them."""
     context = multiprocessing.get_context("forkserver")
@@ -98,6 +105,11 @@ def executed(tmp_path_factory):
     chapters.execute(folder / "source.ipynb", folder / "executed.ipynb", PARAMETERS, NOTE)
     assert not (folder / "unfinished-executed.ipynb").exists()
     return folder / "executed.ipynb"
+
+
+def floats(images):
+    """What networks are given of 8-bit images."""
+    return torch.from_numpy(images).float() / 255
 
 
 def stand_in(name, executed):
@@ -132,6 +144,14 @@ def html(executed, tmp_path_factory):
     plan = [{"name": f"diffusion-N{N}-{model}", "N": N} | each for N, model in models]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
     return book.render(book.Sources(ROOT / "book", build / "notebooks", build, paths, plan)).parent
+
+
+@pytest.fixture
+def small_html(html):
+    """That book, if it is the tests' own."""
+    if "GALGEN_BOOK" in os.environ:
+        pytest.skip("knows the small chapter and the published models only")
+    return html
 
 
 @pytest.fixture(scope="module")  # its event loop is in the way of papermill's

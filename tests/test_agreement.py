@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import torch
+from conftest import floats
 from scipy import stats
 
 from galgen.compare.agreement import shared_latents, two_models
@@ -17,10 +17,6 @@ def galaxies():
     images = np.clip(blob + 12 * rng.standard_normal((240, 1, 16, 16)), 0, 255).astype(np.uint8)
     rows = np.arange(240)
     return images, Split(A=rows[:80], B=rows[80:160], validation=rows[160:])
-
-
-def floats(images):
-    return torch.from_numpy(images).float() / 255
 
 
 def test_models_that_return_their_training_images_copy_and_do_not_agree(galaxies):

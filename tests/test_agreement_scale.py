@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.evidence import scale as asked
 from galgen.evidence.scale import IMAGES, ONE, OWN, along
-from galgen.experiment import Experiment
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
@@ -99,8 +97,8 @@ def test_early_agreement_is_what_the_noise_makes_and_later_agreement_is_not():
     assert all(each.closer.low <= 0.5 <= each.closer.high for each in found.values())
 
 
-def test_the_models_of_a_smoke_run_are_asked_as_they_are_kept(trained):
-    experiment = Experiment(Parameters(profile="smoke", N=12), trained)
+def test_the_models_of_a_smoke_run_are_asked_as_they_are_kept(smoke):
+    experiment = smoke["diffusion"]
     found = early(experiment)
     kept = experiment.train(experiment.pair(12)[0]).summary["weights"]
     assert list(found) == list(dict.fromkeys([0, *kept[:2], kept[-1]]))

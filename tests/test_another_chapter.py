@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import nbformat
-import pytest
 import test_every_family
 import test_notebooks
 import torch
@@ -39,13 +38,9 @@ def chapter_of_the_page(path, *code):
     nbformat.write(new_notebook(cells=cells, metadata=of_notebook), path)
 
 
-@pytest.fixture
-def chapter(tmp_path):
-    chapter_of_the_page(tmp_path / "12_another.ipynb")
-    return tmp_path / "12_another.ipynb"
-
-
-def test_the_cells_of_the_page_are_a_chapter(chapter, store, tmp_path, monkeypatch):
+def test_the_cells_of_the_page_are_a_chapter(store, tmp_path, monkeypatch):
+    chapter = tmp_path / "12_another.ipynb"
+    chapter_of_the_page(chapter)
     test_notebooks.test_a_chapter_is_committed_without_outputs_and_with_its_parameters(chapter)
     test_notebooks.test_a_chapter_runs_at_smoke_and_every_figure_has_a_name_a_caption_and_a_text(
         chapter, store, tmp_path, monkeypatch
@@ -64,7 +59,7 @@ def test_every_path_that_the_page_names_is_there():
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-MODEL_PAGE = Path(__file__).parents[1] / "book" / "another_model.md"
+MODEL_PAGE = ROOT / "book" / "another_model.md"
 
 
 def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():

@@ -163,10 +163,8 @@ def mutated(draw, content):
     for _ in range(draw(st.integers(1, 4))):
         # Most at the beginning, where the headers are.
         place = draw(st.integers(0, 200) | st.integers(0, max(len(content), 1)))
-        kind, new = (
-            draw(st.sampled_from(["replace", "insert", "cut", "delete"])),
-            draw(st.binary(min_size=1, max_size=9)),
-        )
+        kind = draw(st.sampled_from(["replace", "insert", "cut", "delete"]))
+        new = draw(st.binary(min_size=1, max_size=9))
         if kind == "cut":
             del content[place:]
         else:

@@ -26,6 +26,8 @@ from galgen.compare.similarity import cosine, nearest, shuffled_cosine
 from galgen.compare.twosample import auc, c2st, features
 from galgen.compare.uncertainty import bootstrap
 from galgen.config import Parameters
+from galgen.data.acquire.download import Network
+from galgen.data.acquire.survey import fetch
 from galgen.data.manifest import load_manifest
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate
@@ -35,7 +37,7 @@ from galgen.models.gan import Discriminator, Generator, draw
 from galgen.models.glow import Glow
 from galgen.models.sampling import dpm_solver_2m, ladder, stochastic_ascent
 from galgen.models.unet import UNet
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 from galgen.runs.schedules import cosine as schedule
 from galgen.runs.stream import Stream
 from galgen.runs.training import train
@@ -93,6 +95,10 @@ GOOD = rows(20, np.random.default_rng(7))
 
 def gapped(**changes):
     return gap(**{"shown": [START, 4096, 9000], "own": zeros(3, 4), "held_out": zeros(3, 4)} | changes)
+
+
+def fetched(**options):
+    return fetch("no.csv", "nowhere", **{"template": "http://host/?{ra}{dec}{bands}"} | options)
 
 
 def gray(x, **options):
@@ -187,6 +193,10 @@ CASES = [
     (lambda: gray(zeros(1, 3, 8, 6), crop=None), "not square"),
     (lambda: gray(zeros(1, 3, 8, 8), size=16), "averaged to 16"),
     (lambda: gray(zeros(1, 3, 8, 8), size=0), "averaged to 0"),
+    (lambda: fetched(workers=0), "workers must be positive"),
+    (lambda: fetched(bands=("g", "g")), "bands: .*different"),
+    (lambda: fetched(template="host/?ra={ra}&dec={dec}&{bands}"), "does not start with http"),
+    (lambda: checked(Network, {"deadline": float("nan")}, "fetch"), "deadline"),
     (lambda: load_manifest().source("sdss"), r"no source 'sdss'.*'sdss-legacy'"),
     (lambda: load_manifest("nothing.yaml"), r"nothing\.yaml"),
     (lambda: dead_leaves(3, size=128, crop=64), "8 <= size <= crop"),
@@ -201,6 +211,10 @@ CASES = [
     (lambda: simulate(2, crop=1000), "crop 1000"),
     (lambda: simulate(2, population="spirals"), "ellipticals"),
     # what was asked: of a notebook, in which papermill turns numbers into texts; of the workflow
+    (
+        lambda: Parameters.of_notebook({"M": 500, "np": np, "In": []}),
+        "unknown parameter M; .* profile, data, N",
+    ),
     (lambda: Parameters.of_notebook({"N": "500"}), "parameters: N"),
     (lambda: Parameters.of_notebook({"N": [10, "30"]}), "parameters: N"),
     (lambda: Parameters.of_notebook({"seed": "0"}), "parameters: seed"),

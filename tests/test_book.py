@@ -89,11 +89,9 @@ def test_the_slider_moves_the_picture_and_says_where_it_is(html, browser):
     assert visit.complaints == []
 
 
-def test_every_frame_of_two_sliders_is_the_right_one_and_no_neighbour_shines_in(html, browser):
-    if "GALGEN_BOOK" in os.environ:
-        pytest.skip("knows the frames of the small chapter only")
+def test_every_frame_of_two_sliders_is_the_right_one_and_no_neighbour_shines_in(small_html, browser):
     visit = Visit(browser, viewport={"width": 373, "height": 844})  # frames at a fractional scale
-    figure = visit.open(slider_page(html)).locator(".galgen-slider").first
+    figure = visit.open(slider_page(small_html)).locator(".galgen-slider").first
     first, second = figure.locator("input").all()
     for k in range(6):
         first.fill(str(k // 2))
@@ -118,10 +116,8 @@ def test_the_slider_figure_shows_its_first_frame_without_scripts(html, browser):
     assert "need JavaScript" in visit.page.locator(".galgen-slider").first.inner_text()
 
 
-def test_a_chapter_says_what_it_was_computed_with(html):
-    if "GALGEN_BOOK" in os.environ:
-        pytest.skip("knows the small chapter only")
-    page = (html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
+def test_a_chapter_says_what_it_was_computed_with(small_html):
+    page = (small_html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
     header = page.split('class="run-header')[1].split("</div>")[0]
     for text in ("smoke", "150 images", "01234567", "8, 24", "seed", "commit", ".ipynb"):
         assert text in header
@@ -129,11 +125,12 @@ def test_a_chapter_says_what_it_was_computed_with(html):
     assert "profile = &quot;" not in page, "parameter cells are hidden"
 
 
-def test_a_name_is_shown_letter_by_letter_wherever_it_stands(html):
-    if "GALGEN_BOOK" in os.environ:
-        pytest.skip("knows the small chapter only")
-    chapter = (html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
-    for page in (chapter.split('class="run-header')[1].split("</div>")[0], (html / "sweep.html").read_text()):
+def test_a_name_is_shown_letter_by_letter_wherever_it_stands(small_html):
+    chapter = (small_html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
+    for page in (
+        chapter.split('class="run-header')[1].split("</div>")[0],
+        (small_html / "sweep.html").read_text(),
+    ):
         shown = re.search(r"<strong>(a&lt;b.*?)</strong>", page)
         assert shown and unescape(shown[1]) == HOSTILE
 

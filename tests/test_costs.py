@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -28,34 +30,27 @@ def room(monkeypatch):
     return give
 
 
-class Matrices:
+def test_flops_of_a_step_are_shared_by_the_images_of_a_batch():
     """Each image costs a product of (16, 9) and (9, 4), and each step one of (8, 8) and (8, 8)."""
 
-    def step(self, images, noise, rate):
+    def matrices(images, noise, rate):
         torch.ones(8, 8) @ torch.ones(8, 8)
         torch.ones(len(images) * 16, 9) @ torch.ones(9, 4)
-        return {}
 
-
-def test_flops_of_a_step_are_shared_by_the_images_of_a_batch():
     each, step = 2 * 16 * 9 * 4, 2 * 8**3
     for batch_size in (1, 2, 16):
-        found = costs.of_step(Matrices(), torch.zeros(2, 1, 4, 4), batch_size)[0]
+        found = costs.of_step(SimpleNamespace(step=matrices), torch.zeros(2, 1, 4, 4), batch_size)[0]
         assert found == pytest.approx(each + step / batch_size)
 
 
-class Cubes:
-    """Of each image of 16 numbers, itself and its square are kept for the backward pass."""
-
-    def step(self, images, noise, rate):
-        weight = torch.ones(100, requires_grad=True)
-        x = images * weight[0]
-        (x * x.detach().square()).sum().backward()  # keeps images (for the weight) and the square
-        return {}
-
-
 def test_what_is_kept_for_the_backward_pass_is_counted_by_image():
-    found = costs.of_step(Cubes(), torch.zeros(3, 1, 4, 4), 8)[1]
+    """Of each image of 16 numbers, itself and its square."""
+
+    def cubes(images, noise, rate):
+        x = images * torch.ones(100, requires_grad=True)[0]  # keeps images, for the weight
+        (x * x.detach().square()).sum().backward()  # and the square
+
+    found = costs.of_step(SimpleNamespace(step=cubes), torch.zeros(3, 1, 4, 4), 8)[1]
     assert found == 2 * 16 * 4
 
 

@@ -28,13 +28,6 @@ def test_a_damaged_meta_json_is_an_error_that_names_it(tmp_path, noise, content)
         Dataset.open(directory)
 
 
-def test_a_damaged_catalogue_is_an_error_that_names_it(tmp_path, noise):
-    dataset = make(tmp_path / "set", noise)
-    (tmp_path / "set" / "catalogue.ecsv").write_text("# %ECSV 1.0\n# x")
-    with pytest.raises(GalgenError, match=r"catalogue\.ecsv cannot be read .* import the data set again"):
-        len(dataset.catalogue)
-
-
 def test_an_existing_folder_is_not_overwritten(tmp_path, noise):
     make(tmp_path / "set", noise)
     with pytest.raises(GalgenError, match="exists already"):

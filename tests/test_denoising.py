@@ -7,10 +7,6 @@ IMAGES = np.random.default_rng(0).integers(40, 216, (30, 1, 16, 16), dtype=np.ui
 SIGMAS = [0.01, 0.1, 1.0]
 
 
-def keep(y, sigma):
-    return y
-
-
 def memorizer(images):
     """Returns the training image nearest to y: what a network that has memorized does."""
     bank = torch.from_numpy(images).float() / 255
@@ -19,18 +15,10 @@ def memorizer(images):
 
 
 def test_noise_of_sigma_has_a_psnr_of_minus_20_log_sigma_and_doing_nothing_keeps_it():
-    curve = denoising_curve(keep, IMAGES, SIGMAS)
+    curve = denoising_curve(lambda y, sigma: y, IMAGES, SIGMAS)
     np.testing.assert_array_equal(curve.noisy, curve.denoised)
     # 30 x 256 pixels: 4 standard errors of the mean level are 0.3 dB
     np.testing.assert_allclose(curve.noisy.mean(1), -20 * np.log10(SIGMAS), atol=0.3)
-
-
-def test_a_memorizer_is_perfect_on_training_images_and_flat_on_others():
-    train, validation = IMAGES[:15], IMAGES[15:]
-    f = memorizer(train)
-    assert denoising_curve(f, train, [0.01, 0.1]).denoised.min() > 120  # float32 rounding
-    flat = denoising_curve(f, validation, [0.001, 0.01, 0.05]).denoised
-    assert np.ptp(np.median(flat, axis=1)) < 1
 
 
 def test_models_levels_images_and_chunks_share_one_noise():

@@ -15,23 +15,16 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DIRECT = [Requirement(r) for r in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]]
-LOCK = [
-    Requirement(line)
-    for line in (ROOT / "requirements.lock").read_text().splitlines()
-    if line and not line.startswith("#")
-]
+LINES = (ROOT / "requirements.lock").read_text().splitlines()
+LOCK = [Requirement(line) for line in LINES if line and not line.startswith("#")]
 SUPPORTED = ["3.11", "3.12", "3.13"]
 
 
 def locked(name, python, system="linux"):
     environment = {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": system}
     environment |= {"os_name": "nt" if system == "win32" else "posix", "implementation_name": "cpython"}
-    return [
-        requirement
-        for requirement in LOCK
-        if canonicalize_name(requirement.name) == canonicalize_name(name)
-        and (requirement.marker is None or requirement.marker.evaluate(environment))
-    ]
+    same = [each for each in LOCK if canonicalize_name(each.name) == canonicalize_name(name)]
+    return [each for each in same if each.marker is None or each.marker.evaluate(environment)]
 
 
 def exact(requirement):

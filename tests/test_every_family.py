@@ -14,8 +14,6 @@ from galgen.runs.schedules import cosine
 from galgen.runs.stream import Stream
 from galgen.runs.training import train
 
-torch.set_num_threads(1)  # networks this small only wait for a second thread
-
 SMOKE, ALL = config.profile("smoke"), FAMILIES | STUDIES
 every_family = pytest.mark.parametrize("name", ALL)
 

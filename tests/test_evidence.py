@@ -10,7 +10,7 @@ from galgen.evidence.denoisers import LEVELS
 from galgen.evidence.findings import Findings
 from galgen.evidence.judges import before_memory
 from galgen.evidence.once import once
-from galgen.experiment import Experiment, every_family
+from galgen.experiment import Experiment
 from galgen.runs.answers import read_answer, write_answer
 from galgen.runs.errors import Damaged
 
@@ -65,11 +65,6 @@ def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():
     found = denoisers._training_gap.__wrapped__(made, 60)
     assert found.shape == LEVELS.shape
     assert found[4] == pytest.approx(20, abs=0.5)  # a tenth of the noise is left
-
-
-@pytest.fixture(scope="module")
-def smoke(trained):
-    return every_family(Parameters(profile="smoke", N=12), trained)
 
 
 def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monkeypatch):

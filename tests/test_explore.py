@@ -1,14 +1,18 @@
+import io
 import math
 import re
 import threading
+from datetime import UTC, datetime
 
 import ipywidgets as widgets
 import numpy as np
 import pytest
+from PIL import Image
 
 from galgen.config import Parameters, profile
 from galgen.explorer import controls as explore_widgets
 from galgen.explorer.answers import Explorer, Missing, Row
+from galgen.explorer.own import answers, read
 from galgen.models.families import FAMILIES
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -34,17 +38,15 @@ def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_trai
             train = explorer.training_images(12, half)
             turns = [np.flip(train, axes) for axes in ((), -1, -2, (-2, -1))]
             assert any((turned == row.stamps[k + 1].image).all((1, 2, 3)).any() for turned in turns)
-    assert (explorer.training_images(12, "A") == explorer.experiments["gan"].images(
-        explorer.experiments["gan"].pair(12)[0])).all()  # fmt: skip
+    gan = explorer.experiments["gan"]
+    assert (explorer.training_images(12, "A") == gan.images(gan.pair(12)[0])).all()
 
 
 @pytest.mark.parametrize("family", ["diffusion", "conditional"])
 def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_the_image(explorer, family):
     image, a, b = explorer.denoise(family, 12, "A", 2, 0.2)
     clean, noisy = image.stamps
-    assert (clean.image * 255).round().astype(np.uint8).tolist() == explorer.training_images(12, "A")[
-        2, 0
-    ].tolist()
+    assert ((clean.image * 255).round() == explorer.training_images(12, "A")[2, 0]).all()
     assert "which saw it" in a.label and "did not see it" in b.label
     for stamp in (noisy, a.stamps[0], b.stamps[0]):
         said = float(re.search(r"([\d.]+) dB", stamp.caption)[1])
@@ -62,9 +64,7 @@ def test_weights_0_and_1_return_the_two_galaxies_and_temperature_0_one_and_the_s
         cold = [explorer.mix(12, source, first, 7, [0.5] * 3, [0] * 3)[0].stamps[2].image for first in (1, 2)]
         assert (cold[0] == cold[1]).all()
     finest = explorer.mix(12, "latents", 4, 5, [1, 0, 0], [1] * 3)[0].stamps
-    assert not any((finest[2].image == finest[k].image).all() for k in (0, 1)), (
-        "each level has a weight of its own"
-    )
+    assert not any((finest[2].image == finest[k].image).all() for k in (0, 1)), "each level has a weight"
 
 
 def test_held_out_images_come_back_from_their_latents(explorer):
@@ -128,3 +128,52 @@ def test_an_answer_to_an_earlier_move_does_not_replace_that_to_the_last():
     for move in moves:
         move.join(60)
     assert "of latent 2" in picture.value
+
+
+# The user's own image: read as the importer reads, found among its like, and answered
+
+
+def file(pixels, kind):
+    content = io.BytesIO()
+    if kind == "npy":
+        np.save(content, pixels)
+    elif kind == "npz":
+        np.savez(content, images=pixels[None])
+    else:
+        Image.fromarray(pixels).save(content, kind)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["png", "npy", "npz"])
+def test_an_image_of_the_models_size_comes_as_it_is(explorer, kind):
+    image = explorer.validation[0, 0]
+    assert (read(f"mine.{kind}", file(image, kind), 16) == image).all()
+
+
+def test_a_larger_image_in_colour_is_made_gray_and_small(explorer):
+    colour = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    assert read("mine.png", file(colour, "png"), 16).shape == (1, 16, 16)
+
+
+def test_a_training_image_is_found_again_and_an_odd_one_is_unlikely(explorer):
+    own = explorer.training_images(12, "A")[3]
+    rows = answers(explorer, own, "diffusion", 12, 0.1)
+    assert [len(row.stamps) for row in rows] == [3, 0, 3, 3]
+    assert (rows[0].stamps[1].image == own[0]).all() and "1.00" in rows[0].stamps[1].caption
+    assert rows[2].label.endswith("which did not see it")
+    noise = np.random.default_rng(0).integers(0, 256, own.shape, np.uint8)
+    notes = [answers(explorer, image, "diffusion", 12, 0.1)[1].note for image in (own, noise)]
+    costs = [float(re.search(r"A ([\d.]+) bits/dim", note)[1]) for note in notes]
+    assert costs[0] < costs[1] and "(0 % of held-out galaxies" in notes[1].split(";")[0]
+
+
+def test_the_control_asks_for_a_file_and_answers_for_it(explorer):
+    box = explore_widgets.own(explorer)
+    picture, upload = box.children[-2], box.children[1]
+    assert "No image yet" in picture.value
+    image = explorer.validation[0, 0]
+    entry = {"name": "mine.png", "type": "image/png", "size": 1, "last_modified": datetime.now(UTC)}
+    upload.set_trait("value", (entry | {"content": memoryview(file(image, "png"))},))
+    assert "bits/dim" in picture.value and "yours" in picture.value
+    upload.set_trait("value", (entry | {"content": memoryview(b"nothing")},))
+    assert "No answer" in picture.value and "mine.png" in picture.value

@@ -41,12 +41,8 @@ def sprites(page):
 
 
 def two_sliders(**changes):
-    arguments = {
-        "sliders": {"Q": [1, 2, 4], "stretch": [0.1, 0.2]},
-        "captions": [f"PSNR {k} dB" for k in range(6)],
-        "title": "Colour scale",
-        "alt": "a galaxy",
-    }
+    arguments = {"sliders": {"Q": [1, 2, 4], "stretch": [0.1, 0.2]}, "title": "Colour scale"}
+    arguments |= {"captions": [f"PSNR {k} dB" for k in range(6)], "alt": "a galaxy"}
     return slider_figure(stamps(6).reshape(3, 2, 8, 8), **(arguments | changes))
 
 

@@ -12,8 +12,6 @@ from galgen.runs.stream import Stream
 from galgen.runs.training import train
 from galgen.settings import GanSettings
 
-torch.set_num_threads(1)  # networks this small only wait for a second thread
-
 
 def networks(size=32, channels=1, attention=False, **kind):
     with torch.random.fork_rng(devices=[]):

@@ -23,21 +23,16 @@ from workflow.book import __main__ as steps
 ROOT = Path(__file__).parents[1]
 OPTIONS = ["--profile", "smoke", "--N", "8"]
 EVENTS = ("images simulate", "diffusion DenoiserLearner.step", "sampling dpm_solver_2m", "similarity cosine")
-CHAPTER = (
-    """
+# as notebooks/03_two_models_diffusion.ipynb begins
+CHAPTER = """
 from galgen.config import Parameters
+from galgen.evidence.pairs import two_models_at
 from galgen.experiment import Experiment
 
-parameters = Parameters.of_notebook(globals())
-experiment = Experiment(parameters)
-""",
-    """
-from galgen.evidence.pairs import two_models_at
-
+experiment = Experiment(Parameters.of_notebook(globals()))
 experiment.ensure(experiment.pair(8))
 two_models_at(experiment, 8)
-""",
-)  # as notebooks/03_two_models_diffusion.ipynb begins
+"""
 
 
 class Reached(BaseException):
@@ -87,7 +82,7 @@ def entered(step):
 def test_the_way_from_make_to_the_cosine_is_short(tmp_path, monkeypatch):
     """What each step of a small book enters: the data, a training, and a chapter up to the cosine."""
     one, other = (each.name for each in Experiment(Parameters(profile="smoke", N=8)).pair(8))
-    notebook = new_notebook(cells=list(map(new_code_cell, CHAPTER)), metadata={"families": ["diffusion"]})
+    notebook = new_notebook(cells=[new_code_cell(CHAPTER)], metadata={"families": ["diffusion"]})
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "03_two.ipynb")
 

@@ -213,19 +213,14 @@ def test_a_model_draws_for_one_of_the_other_images_and_for_one_of_its_own(k):
     assert all(twins[twins[model]] == model for model in ("A0", "B0")), "the ratio of both is asked of both"
 
 
-def an_inversion(n=40, seed=0, scale=1.3):
-    z, other = ([level.numpy() for level in latents(n, s)] for s in (seed, seed + 100))
-    return Inversion(z, z, [scale * level for level in other], *np.zeros((3, n)))
+def test_table_1_has_our_sizes_and_the_papers_each_where_it_belongs():
+    """Of four tests at each of two sizes; the smaller has the wider latents."""
 
+    def tested(k, scale):
+        z, other = ([level.numpy() for level in latents(40, seed)] for seed in (k, k + 100))
+        return compare_levels(Inversion(z, z, [scale * level for level in other], *np.zeros((3, 40))))
 
-@pytest.fixture(scope="module")
-def by_size():
-    """Four tests at each of two sizes; the smaller has the wider latents."""
-    scales = {10: 2.0, 1000: 1.1}
-    return {n: [compare_levels(an_inversion(seed=k, scale=s)) for k in range(4)] for n, s in scales.items()}
-
-
-def test_table_1_has_our_sizes_and_the_papers_each_where_it_belongs(by_size):
+    by_size = {n: [tested(k, scale) for k in range(4)] for n, scale in {10: 2.0, 1000: 1.1}.items()}
     text = figures.distance_table(by_size, by_size, "before").data
     rows = [line.strip("| ").split(" | ") for line in text.splitlines()[4:]]
     assert text.startswith("before\n\n")

@@ -216,9 +216,8 @@ def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
 def test_an_image_of_ones_own_is_answered(boxes, tmp_path):
     box = boxes.nth(3)
     expect(box.get_by_text("No image yet")).to_be_visible()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)).save(
-        tmp_path / "mine.png"
-    )
+    colour = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    Image.fromarray(colour).save(tmp_path / "mine.png")
     with changed(box):
         with box.page.expect_file_chooser() as chooser:  # the field itself is not in the page
             box.get_by_role("button", name="your image").click()

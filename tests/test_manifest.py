@@ -18,18 +18,6 @@ def changed(tmp_path, entry, **fields):
     return path
 
 
-def test_the_project_s_manifest_describes_the_three_sources():
-    manifest = load_manifest(ROOT / "data_manifest.yaml")
-    assert {"simulated", "sdss-legacy", "local"} <= set(manifest.sources)
-    legacy = manifest.source("sdss-legacy")
-    assert legacy.bands == ("g", "r", "z") and legacy.pixel_scale == 0.262 and legacy.size == 256
-    url = legacy.template.format(ra="1.5", dec="-2", bands="grz", size=256, pixscale=0.262)
-    assert url == (
-        "https://www.legacysurvey.org/viewer/fits-cutout?"
-        "ra=1.5&dec=-2&size=256&layer=ls-dr9&pixscale=0.262&bands=grz"
-    )
-
-
 def test_only_what_the_manifest_frees_may_lie_in_a_book():
     sources = load_manifest(ROOT / "data_manifest.yaml").sources
     assert {name for name, source in sources.items() if source.redistribute} == {"simulated", "dead-leaves"}
@@ -42,35 +30,28 @@ def test_a_fixed_file_is_recognised_by_its_sha256():
     assert manifest.name_of("0" * 64) == "local"
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"pixel_scale": "big"}, r"\.pixel_scale: .*number.*'big'"),
-        ({"licence": ""}, r"\.licence"),
-        ({"sha256": "abc", "bytes": 3}, r"\.sha256"),
-        ({"template": "https://host/?ra={ra}&dec={dec}"}, r"\.template: .*lacks .*'bands'"),
-        ({"template": "https://h/?{ra}{dec}{bands}{what}"}, r"\.template: .*unknown .*'what'"),
-    ],
-)
-def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, fields, message):
-    path = changed(tmp_path, "sdss-legacy", **fields)
-    told = rf"(?s)other\.yaml.*fields description, survey, .*sources\.sdss-legacy.*{message}"
-    with pytest.raises(GalgenError, match=told):
-        load_manifest(path)
+ENTRY = r"fields description, survey, .*sources\.sdss-legacy.*"
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("content", "message"),
     [
-        ("sources: {}\n", r".*: sources: "),
+        ({"pixel_scale": "big"}, rf"{ENTRY}\.pixel_scale: .*number.*'big'"),
+        ({"licence": ""}, rf"{ENTRY}\.licence"),
+        ({"sha256": "abc", "bytes": 3}, rf"{ENTRY}\.sha256"),
+        ({"template": "https://host/?ra={ra}&dec={dec}"}, rf"{ENTRY}\.template: .*lacks .*'bands'"),
+        ({"template": "https://h/?{ra}{dec}{bands}{what}"}, rf"{ENTRY}\.template: .*unknown .*'what'"),
+        ("sources: {}\n", r": sources: "),
         ("- 1\n- 2\n", r"the whole"),
         ("a: [1\n", r"cannot be read"),
-        ("sources: {a: 3}\n", r".*: sources\.a: "),
+        ("sources: {a: 3}\n", r": sources\.a: "),
     ],
 )
-def test_a_file_that_is_no_manifest_is_explained(tmp_path, text, message):
-    path = tmp_path / "other.yaml"
-    path.write_text(text)
+def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, content, message):
+    if isinstance(content, dict):
+        path = changed(tmp_path, "sdss-legacy", **content)
+    else:
+        (path := tmp_path / "other.yaml").write_text(content)
     with pytest.raises(GalgenError, match=rf"(?s)other\.yaml.*{message}"):
         load_manifest(path)
 

@@ -8,10 +8,8 @@ import torch
 from test_controls import galaxies
 
 from galgen.compare.controls import blurred, rounded
-from galgen.config import Parameters
 from galgen.evidence import biases
 from galgen.evidence.biases import BLURS, SIDES, held_out
-from galgen.experiment import every_family
 
 model_biases = biases.model_biases.__wrapped__  # asked anew: what stands in has no store
 
@@ -80,8 +78,8 @@ def test_the_null_and_the_controls_stand_beside_them(found):
     assert found.sizes == {"blurred": 40, "exact": 40, "coarse": 40}
 
 
-def test_the_record_of_trained_models(trained):
-    experiments = every_family(Parameters(profile="smoke", N=12), trained).values()
+def test_the_record_of_trained_models(smoke):
+    experiments = smoke.values()
     found = model_biases(experiments)
     assert [*found.models] == [e.family.label for e in experiments]
     known, unseen = held_out([*experiments])

@@ -9,8 +9,6 @@ from galgen.models.muon import Muon, orthogonalised
 from galgen.models.unet import UNet
 from galgen.settings import DiffusionSettings
 
-torch.set_num_threads(1)
-
 RATES = DiffusionSettings(optimizer="muon", learning_rate=1e-3, muon_rate=0.02)
 
 

@@ -16,8 +16,6 @@ from galgen.runs.store import Store
 from galgen.settings import ConditionalSettings, DiffusionSettings
 from workflow.book.runs import Run
 
-torch.set_num_threads(1)
-
 
 def test_weights_and_optimizers_stay_in_float32_and_a_step_is_nearly_that_of_float32():
     losses = {}

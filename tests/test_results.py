@@ -87,9 +87,6 @@ def test_kinds_of_galaxies_are_alike_where_p_is_small_for_all_that_were_asked():
     assert cells[2] == ["Glow", "none", "-0.60"] and cells[3] == ["nothing", "not measurable", "–"]
 
 
-ROOT = Path(__file__).parents[1]
-
-
 def rows_of(markdown):
     """The cells of each row, without the heads of tables."""
     lines = (line.strip("|").split("|") for line in markdown.splitlines() if "|" in line)

@@ -31,13 +31,8 @@ def test_work_is_done_once(tmp_path):
 
 def test_the_key_depends_on_everything_that_matters(tmp_path):
     store = Store(tmp_path)
-    keys = {
-        store.key("thing", {"a": 1}),
-        store.key("other", {"a": 1}),
-        store.key("thing", {"a": 2}),
-        store.key("thing", {"a": 1}, data="x"),
-        store.key("thing", {"a": 1}, code=[json]),
-    }
+    keys = {store.key(kind, {"a": a}) for kind, a in (("thing", 1), ("other", 1), ("thing", 2))}
+    keys |= {store.key("thing", {"a": 1}, **more) for more in ({"data": "x"}, {"code": [json]})}
     assert len(keys) == 5
     assert store.key("thing", {"a": 1, "b": 2}) == store.key("thing", {"b": 2, "a": 1})
 
@@ -99,12 +94,6 @@ def test_the_folder_comes_from_the_environment_or_the_project(tmp_path, monkeypa
     assert Store().root == tmp_path / "elsewhere"
 
 
-@pytest.fixture
-def anew():
-    """Forgets what this process has checked, as a new process would."""
-    return store_module._SOUND.clear
-
-
 def flip(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -126,12 +115,12 @@ DAMAGE = {  # one of a kind
 
 
 @pytest.mark.parametrize(("name", "spoil"), DAMAGE.values(), ids=DAMAGE)
-def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, capsys, anew, name, spoil):
+def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, capsys, name, spoil):
     store = Store(tmp_path)
     first = store.run("thing", {}, write_two)
     whole = (tmp_path / "thing" / first.key / "dataset" / "images").read_bytes()
     spoil(first.path / name)
-    anew()
+    store_module._SOUND.clear()  # as in a new process
     assert store.find("thing", {}) is None
     again = store.run("thing", {}, write_two)
     assert (again.path / "dataset" / "images").read_bytes() == whole
@@ -139,7 +128,7 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     said = capsys.readouterr().err
     assert name in said and "set aside" in said and said.count("\n") == 1
     assert first.path.with_suffix(".damaged").is_dir()
-    anew()
+    store_module._SOUND.clear()  # as in a new process
     assert store.find("thing", {}).record == again.record
 
 
@@ -243,11 +232,8 @@ def test_checkpoint_round_trip_is_exact(tmp_path):
             raw = [t.contiguous().flatten().view(torch.uint8) for t in (a, b)]
             assert torch.equal(*raw)
         elif isinstance(a, dict):
-            assert list(a) == list(b)
-            for key in a:
-                check(a[key], b[key])
+            check(list(a.items()), list(b.items()))
         elif isinstance(a, list | tuple):
-            assert len(a) == len(b)
             for x, y in zip(a, b, strict=True):
                 check(x, y)
         else:

@@ -193,6 +193,7 @@ def test_a_step_that_fails_is_noted_in_the_folder_of_its_run(tmp_path, monkeypat
     monkeypatch.setattr(Experiment, "to_train", lambda self, trainings: [])
     assert steps.main(["train", "diffusion-N8-A0-0", *options]) == 130
     assert not failed.exists(), "an interrupt is no failure"
+    assert "goes on where it stopped" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

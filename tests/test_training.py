@@ -18,7 +18,7 @@ from galgen.runs.stream import Stream
 from galgen.runs.training import train
 from galgen.settings import DiffusionSettings
 
-torch.set_num_threads(1)  # networks this small only wait for a second thread
+torch.set_num_threads(1)  # in the processes that are killed, too
 
 KILLS = int(os.environ.get("GALGEN_KILLS", "3"))  # 20 before a release
 
@@ -211,19 +211,13 @@ def test_log_has_the_mean_of_each_report(tmp_path):
     json.dumps(summary, allow_nan=False)
 
 
-@pytest.fixture
-def interrupted(tmp_path):
-    """The folder of a run that failed after its checkpoint at 60 of 120 images, and one that did not."""
-    run(tmp_path / "whole", Stub())
-    with pytest.raises(GalgenError, match="step 18"):
-        run(tmp_path / "half", Stub(fail_at=18), save_every_seconds=0.0)
-    assert checkpoint.load(tmp_path / "half" / "checkpoint.safetensors")["shown"] == 60
-    return tmp_path / "half", tmp_path / "whole"
-
-
 @pytest.mark.parametrize("garbage", ["\0\0\0\n", '{"images": "many"}\n'])
-def test_garbage_in_the_log_is_cut_off_behind_the_checkpoint_and_refused_before_it(interrupted, garbage):
-    half, whole = interrupted
+def test_garbage_in_the_log_is_cut_off_behind_the_checkpoint_and_refused_before_it(tmp_path, garbage):
+    half, whole = tmp_path / "half", tmp_path / "whole"
+    run(whole, Stub())
+    with pytest.raises(GalgenError, match="step 18"):
+        run(half, Stub(fail_at=18), save_every_seconds=0.0)
+    assert checkpoint.load(half / "checkpoint.safetensors")["shown"] == 60  # of 120 images
     path, log = half / "losses.jsonl", (half / "losses.jsonl").read_text()
     for damaged in (garbage + log, log[: len(log) // 2]):
         path.write_text(damaged)

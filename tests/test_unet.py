@@ -6,8 +6,6 @@ from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import BiasFreeNormReLU, UNet
 from galgen.settings import DiffusionSettings
 
-torch.set_num_threads(1)  # networks this small only wait for a second thread
-
 
 def net(seed=0, **size):
     """A float64 network in evaluation mode whose running statistics are not all one."""
