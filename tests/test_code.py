@@ -68,7 +68,6 @@ def versions():
         ("galgen.models.unet", "relu_()", "relu()", {(name, "training") for name in DENOISERS}),
         ("galgen.models.glow", "2 * (raw / 2)", "3 * (raw / 3)", {("glow", "training")}),
         ("galgen.runs.errors", "class GalgenError(Exception)", "class GalgenError(ValueError)", set()),
-        ("galgen.settings", "kernels: int = 16", "kernels: int = 17", set()),  # a value is no code
         ("galgen.data.preprocess", "np.rint(", "np.floor(", {"galaxies"}),
         ("galgen.models.gan", ".mean()  # Eq. (9)", ".sum()", {("gan", "training")}),
     ],
@@ -119,6 +118,18 @@ def test_a_notebook_depends_on_its_cells_and_what_they_reach(tmp_path, monkeypat
     edited(monkeypatch, "galgen.models.sampling", "(2 * last)", "(3 * last)")
     assert notebook_version(path) == before
     edited(monkeypatch, "galgen.models.sampling", "torch.randn(", "torch.rand(")
+    assert notebook_version(path) != before
+
+
+def test_the_values_of_a_profile_are_no_code(tmp_path, monkeypatch):
+    path = tmp_path / "n.ipynb"
+    source = ["from galgen.config import PROFILES\n", "PROFILES"]
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": source}]}))
+    before = notebook_version(path)
+    edited(monkeypatch, "galgen.config", "images_cap=4_000_000", "images_cap=1")
+    assert notebook_version(path) == before
+    monkeypatch.setattr(code, "_VALUES", set())
+    code._definition.cache_clear()
     assert notebook_version(path) != before
 
 
