@@ -84,7 +84,8 @@ def _right(found: Audit) -> str:
         said += (
             f" At {SIDE} pixels they are found as easily as held-out images with {blur} pixels of blur (of "
         )
-        said += f"{min(found.side, NEAR)} a side), or {noise} grey levels of noise; inf: more than any tried."
+        said += f"{min(found.side, NEAR)} a side), or {noise} grey levels of noise"
+        said += "; inf: more than any tried." if "inf" in f"{blur}{noise}" else "."
     return said
 
 
