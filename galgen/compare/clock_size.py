@@ -23,6 +23,7 @@ References:
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from galgen.compare.clock import Gap, mean_onset
 from galgen.compare.clock_time import SCALE, TRAININGS, Cell, Statement, arranged
@@ -184,7 +185,8 @@ def elapsed(gap: Gap, N: int, smaller: Mapping[int, Sequence[Gap]]) -> Elapsed:
         n, onset = max(predicted.items())
         said = (
             f"in proportion to N = {spaced(n)} memorization begins after "
-            f"{spaced(int(float(f'{onset:.2g}')))}, so that {shown / onset:.2g} predicted onsets went by"
+            f"{spaced(int(float(f'{onset:.2g}')))}, so that {shown / onset:.2g} predicted onsets went by "
+            f"({shown / onset * sqrt(N / n):.2g} if the onset grew only as √N)"
         )
     else:
         said = "no smaller N has an onset by which to predict one"
