@@ -73,6 +73,14 @@ def test_mathematics_is_typeset_in_its_own_fonts(html, browser):
     assert any("MJXTEX" in family for family in loaded)
 
 
+PAINTED = """async box => {
+    const sheet = new Image();
+    sheet.src = getComputedStyle(box).backgroundImage.slice(5, -2);
+    await sheet.decode();
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+
+
 def test_the_slider_moves_the_picture_and_says_where_it_is(html, browser):
     visit = Visit(browser, viewport={"width": 390, "height": 844})
     figure = visit.open(slider_page(html)).locator(".galgen-slider").first
@@ -80,6 +88,7 @@ def test_the_slider_moves_the_picture_and_says_where_it_is(html, browser):
     slider.scroll_into_view_if_needed()
     slider.focus()
     slider.press("Home")
+    frame.evaluate(PAINTED)
     before = frame.screenshot(), slider.get_attribute("aria-valuetext")
     for key, same in (("ArrowRight", False), ("ArrowLeft", True)):
         slider.press(key)
@@ -93,6 +102,7 @@ def test_every_frame_of_two_sliders_is_the_right_one_and_no_neighbour_shines_in(
     visit = Visit(browser, viewport={"width": 373, "height": 844})  # frames at a fractional scale
     figure = visit.open(slider_page(small_html)).locator(".galgen-slider").first
     first, second = figure.locator("input").all()
+    figure.locator(".frame").evaluate(PAINTED)
     for k in range(6):
         first.fill(str(k // 2))
         second.fill(str(k % 2))
