@@ -113,14 +113,17 @@ FAULTS = {
 def test_a_fault_costs_its_object_alone_for_good_or_until_the_next_run(server, tmp_path, reason):
     fault, fate, requests = FAULTS[reason]
     server.faults[2] = fault
-    report = run(server, tmp_path, 3, network=IMPATIENT)
+    slow = "ReadTimeout" in reason or "slower" in reason  # a busy machine may be as slow: only these are measured
+    report = run(server, tmp_path, 3, network=IMPATIENT if slow else QUICK)
+    asked = server.asked[1], server.asked[3]
     assert there(tmp_path) == [name(1), name(3)] and report[fate]["objects"] == {name(2): reason}
     assert report["dropped"]["count"] + report["failed"]["count"] == 1
     assert server.asked[2] == requests and not list((tmp_path / "cutouts").glob(f"{name(2)}*.fits"))
     del server.faults[2]
     assert run(server, tmp_path, 3)["ok"] == (2 if fate == "dropped" else 3)
     assert run(server, tmp_path, 3, retry_dropped=True)["ok"] == 3
-    assert server.asked[1] == server.asked[3] == 1, "what had arrived was asked for again"
+    assert (server.asked[1], server.asked[3]) == asked, "what had arrived was asked for again"
+    assert slow or asked == (1, 1)
 
 
 @pytest.mark.parametrize("fault", [hostile.status(500, times=2), hostile.reset(times=2)])
