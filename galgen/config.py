@@ -73,7 +73,7 @@ PROFILES = {
         ),
         clock16=ClockSettings(N=(100, 1000), kernels=16, lengths={100: 150_000, 1000: 1_500_000}),
         glow=GlowSettings(steps=4, images_cap=60_000),
-        gan=GanSettings(N=(30, 300, 4000), images_cap=40_000),
+        gan=GanSettings(N=(30, 300, 4000), more_pairs={30: 3, 4000: 3}, images_cap=40_000),
     ),
     "paper": Profile(
         name="paper",
