@@ -60,7 +60,7 @@ def first_component(images: np.ndarray) -> float:
     return float(np.linalg.norm(flat - flat.mean(0), 2) / len(flat) ** 0.5)
 
 
-def principal_spread(samples: Tensor, images: np.ndarray) -> dict[Group, float]:
+def principal_spread(samples: Tensor | np.ndarray, images: np.ndarray) -> dict[Group, float]:
     """Variance of samples over that of images, by group of principal components.
 
     Args:
@@ -74,7 +74,7 @@ def principal_spread(samples: Tensor, images: np.ndarray) -> dict[Group, float]:
     flat = images.reshape(len(images), -1) / 255
     components = np.linalg.svd(flat[:IMAGES] - flat.mean(0), full_matrices=False)[2]
     wanted = ((flat - flat.mean(0)) @ components.T).var(0)
-    drawn = samples.numpy().reshape(len(samples), -1)
+    drawn = np.asarray(samples).reshape(len(samples), -1)
     found = ((drawn - drawn.mean(0)) @ components.T).var(0)
     parts = groups(min(len(wanted), len(flat[:IMAGES]) - 1, 400))
     return {name: float(found[part].sum() / wanted[part].sum()) for name, part in parts.items()}

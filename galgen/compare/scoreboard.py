@@ -99,7 +99,7 @@ def portrait(
     rows = measure(part) if measure else None
     return Portrait(
         brightness=brightness(part, train),
-        spread=principal_spread(torch.from_numpy(part), train),
+        spread=principal_spread(part, train),
         c2st={side: c2st(*(features(x, side=side) for x in (known, part))) for side in sides},
         morphology=apart(measure(known), rows, names, seed=seed) if measure else None,
         valid=len(valid(rows)) / len(rows) if measure else math.nan,

@@ -23,7 +23,7 @@ def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
         for n, values in cosines.nearest.items():
             label = f"nearest of {spaced(n)}"
             axis.hist(values, bins, density=True, histtype="step", color=shade[n], label=label)
-        axis.set(title=kind, xlabel="cosine", yticks=[])
+        axis.set(title="Pearson" if kind == "pearson" else kind, xlabel="cosine", yticks=[])
     axes[0, 0].set_ylabel("density")
     axes[0, 0].legend(fontsize=7, loc="upper left")
     return figure

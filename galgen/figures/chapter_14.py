@@ -12,11 +12,12 @@ from galgen.compare.flow import ScaleTest
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.directions import Curve, DirectionsTest
 from galgen.evidence.local import LocalTest, Shares
+from galgen.figures.sentences import span
 from galgen.figures.style import COLOURS, MODELS, intervals, legend_above
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["certified", "directions_figure", "explained_by", "inverted_figure",
+__all__ = ["certified", "directions_figure", "explained_by", "found_again", "inverted_figure",
     "local_figure", "local_table"]  # fmt: skip
 
 ByDirections = Mapping[str, Mapping[int, DirectionsTest]]  # by label of the family and N
@@ -105,6 +106,21 @@ def inverted_figure(tests: Inverted) -> Figure:
     axes[1, 0].set_ylabel("$W_1$ / mean of its null")
     legend_above(figure, ncols=3)
     return figure
+
+
+def found_again(tests: Inverted) -> str:
+    """How well each finds A's latents again at each N, over the scales, in words."""
+    told = []
+    for N, by_who in tests.items():
+        values = {who: [x.test.correlation.value for x in scales.values()] for who, scales in by_who.items()}
+        told.append(f"at N = {spaced(N)} " + ", ".join(f"{who} {span(c)}" for who, c in values.items()))
+    said = f"Correlation with $z$, over the scales: {'; '.join(told)}."
+    for N, by_who in tests.items():
+        (_, ours), (other, theirs), *_ = by_who.items()
+        pairs = [(ours[k].test.correlation, theirs[k].test.correlation) for k in ours]
+        clear = sum(one.low > two.high for one, two in pairs)
+        said += f" At N = {spaced(N)} B is clear of {other} at {clear} of {len(pairs)} scales."
+    return said
 
 
 def local_figure(tests: ByPatches) -> Figure:

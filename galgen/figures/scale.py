@@ -42,6 +42,7 @@ def scale_figure(found: Agreement) -> Figure:
     views, foreign = len(found.scales), found.scales[IMAGES].foreign
     kinds = sorted(foreign, key=lambda kind: foreign[kind].mean())
     figure, axes = plt.subplots(1, views, figsize=(8.4, 2.9), sharey=True, squeeze=False)
+    figure.get_layout_engine().set(wspace=0.08)
     for axis, (view, scale) in zip(axes[0], found.scales.items(), strict=True):
         untrained = [x for x in [found.untrained[view]] if np.isfinite(x)]
         rows = [("untrained pair", untrained, None, COLOURS["null"])]
@@ -60,6 +61,7 @@ def scale_figure(found: Agreement) -> Figure:
                 ms=4,
                 alpha=0.5,
                 mew=0,
+                clip_on=False,
             )
             if mark:
                 ends = [mark.value - mark.low], [mark.high - mark.value]
