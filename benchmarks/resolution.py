@@ -10,6 +10,7 @@ trained and nothing is asked, so that two processes can share the work; what was
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import torch
@@ -92,7 +93,11 @@ def main() -> None:
             for training in (t for name, t in models(of).items() if name in given.only):
                 of.train(training)
             continue
-        record, name = measured(of) | provenance(), of.dataset.name
+        made = {
+            "profile": "smoke" if given.quick else "laptop",
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        }
+        record, name = measured(of) | made | provenance(), of.dataset.name
         found[name] = found.get(name, {}) | {str(side): record}
         write_json(given.out, found)
         of_scale = ", ".join(f"{k} {v:.3f}" for k, v in record["agreement"].items())

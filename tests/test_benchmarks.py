@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from galgen.figures import chapter_11
 from galgen.models.families import FAMILIES
 from galgen.runs.files import read_json
 from workflow.book import pages
@@ -56,6 +57,11 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     assert found["auc"]["A0"].keys() == found["auc"]["B1"].keys() == {"16", "8"}
     assert all(-1 <= value <= 1 for value in found["agreement"].values()) and found["weights"] > 0
     assert found["minutes"].keys() == {"A0", "B1", "A2", "other galaxies"}
+    assert "not measured yet" in chapter_11.of_more_pixels({}).data.lower()
+    *_, row = (line for line in chapter_11.of_more_pixels(read_json(out)).data.splitlines() if "|" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    A0, B1 = (found["auc"][name]["16"]["value"] for name in ("A0", "B1"))
+    assert cells[:3] == ["simulated", "16", "512"] and cells[6].startswith(f"{(A0 + B1) / 2:.2f}, ")
 
 
 def test_two_books_are_compared_by_content(tmp_path, monkeypatch):

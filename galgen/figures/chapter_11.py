@@ -1,23 +1,36 @@
-"""Chapter 11: the claims of several runs beside each other."""
+"""Chapter 11: the claims of several runs beside each other, and models of more pixels."""
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from IPython.display import Markdown
 
+from galgen.compare.uncertainty import Estimate
+from galgen.figures.results import made
+from galgen.figures.sentences import listed
 from galgen.figures.tables import table
+from galgen.words import spaced
 
-__all__ = ["alike", "beside"]
+__all__ = ["alike", "beside", "numbers", "of_more_pixels"]
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
-    """The claims of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
+    """The verdicts of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
     claims = {name: _places(kept) for name, kept in runs.items()}
     rows = []
     for place in dict.fromkeys(chain(*claims.values())):
         found = (kept.get(place) for kept in claims.values())
-        rows.append([*place, *(f"**{one['verdict']}**: {one['numbers']}" if one else "" for one in found)])
+        rows.append([*place, *(one["verdict"] if one else "" for one in found)])
     return table(["claim", "family", *runs], rows, after=alike(runs))
+
+
+def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
+    """What the verdicts rest on: a row a claim, family and run."""
+    claims, rows = {name: _places(kept) for name, kept in runs.items()}, []
+    for place in dict.fromkeys(chain(*claims.values())):
+        of = {name: kept[place] for name, kept in claims.items() if place in kept}
+        rows += [[*place, name, f"**{one['verdict']}**: {one['numbers']}"] for name, one in of.items()]
+    return table(["claim", "family", "run", "numbers"], rows)
 
 
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
@@ -44,3 +57,30 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
 def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
     """By claim and family; claims of older books have no key."""
     return {(one["claim"], one["family"]): one for one in kept if "key" in one}
+
+
+def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
+    """What `benchmarks/resolution.py` kept, by data set and pixels: a row a size; nothing judges it."""
+    if not found:
+        return Markdown("*Not measured yet:* `benchmarks/resolution.py` trains them.")
+    rows = []
+    for data, sizes in found.items():
+        for pixels, run in sizes.items():
+            models = [run["auc"][name] for name in ("A0", "B1")]
+            sides = sorted(map(int, models[0]), reverse=True)
+            scale = listed((run["agreement"][mark] for mark in ("floor", "pair", "ceiling")), ".3f")
+            area = listed(sum(auc[str(side)]["value"] for auc in models) / 2 for side in sides)
+            found_off = (run["biases"]["A0"].get(name) for name in ("size", "ellipticity"))
+            off = ", ".join(f"{Estimate(**one)}" if one else "–" for one in found_off)
+            share = "–" if run["share"] is None else f"{run['share']:.2f}"
+            cost = f"{run['minutes']['A0']:.0f}"
+            rows.append([data, pixels, spaced(run["images_shown"]), cost, scale, share, area, off])
+    head = ["galaxies", "pixels", "images shown", "minutes, A", "floor, pair, ceiling", "share"]
+    head += ["AUC (mean of A and B) from these pixels down to 8", "half-light radius, ellipticity of A, %"]
+    one = next(iter(next(iter(found.values())).values()))
+    before = (
+        f"Conditional denoisers, {one['kernels']} kernels, N = {spaced(one['N'])}, {one['latents']} latents: "
+        "A, B, a second A and one of other galaxies. One training each, so no interval is over trainings:"
+    )
+    last = {data: list(sizes.values())[-1] for data, sizes in found.items()}
+    return table(head, rows, before=before, after=made(last))

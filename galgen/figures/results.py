@@ -64,7 +64,7 @@ def whose(runs: Mapping[str, Mapping], chapter: str) -> str:
 
 
 # of no book: by the benchmark of that name
-_MEASURED = {"beyond", "bench", "gpu", "growth", "power", "trial"}
+_MEASURED = {"beyond", "bench", "gpu", "growth", "power", "resolution", "trial"}
 
 
 def measured(name: str, folder: str | Path | None = None) -> dict[str, dict]:

@@ -97,13 +97,13 @@ def dot_plot(
         alpha: Level of the tests.
         controls: The last so many rows are controls: a line is drawn above them.
     """
-    size = (2.1 * len(units) + 0.9, (0.28 + 0.04 * len(series)) * len(rows) + 1.5)
+    size = (2.1 * len(units) + 0.9, max(0.28 + 0.04 * len(series), 0.14 * len(series)) * len(rows) + 1.5)
     figure, axes = plt.subplots(1, len(units), figsize=size, sharey=True, squeeze=False)
     for axis, (question, unit) in zip(axes[0], units.items(), strict=True):
         for k, (name, answers) in enumerate(series.items()):
             for y, (answer, colour) in enumerate(zip(answers, colours[name], strict=True)):
                 if question in answer:
-                    at = y + 0.3 * (k - (len(series) - 1) / 2)
+                    at = y + min(0.3, 0.8 / len(series)) * (k - (len(series) - 1) / 2)
                     null = COLOURS["null"] if len(series) == 1 else colour
                     _dot(axis, at, answer[question], colour, null, alpha)
         lacking = [name for name, answers in series.items() if not any(question in a for a in answers)]

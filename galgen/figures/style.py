@@ -7,6 +7,7 @@ GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers can dis
 import base64
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,7 +167,8 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
     found = behind.numbers(figure)
     # Under the picture: saving with a tight box makes room for it.
     small = {"ha": "right", "va": "top", "fontsize": 7, "color": "#595959", "parse_math": False}
-    figure.text(1, -0.04 / figure.get_figheight(), note, **small)
+    note_lines = textwrap.fill(note, int(figure.get_figwidth() / 0.055))
+    figure.text(1, -0.04 / figure.get_figheight(), note_lines, **small)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the name of a file has any letters
