@@ -81,7 +81,8 @@ def samples(*, nearer=0.1, gains=0.2, farther=(0.0,), models=6, missed=(), label
     return SimpleNamespace(**found | more)
 
 
-FLAT, HIGH, LOW = [0.05] * 4, [0.1, 0.11, 0.12, 0.13], [0.02, 0.03, 0.04, 0.05]
+FLAT, HIGH, LOW = [0.049, 0.05, 0.05, 0.051], [0.1, 0.11, 0.12, 0.13], [0.02, 0.03, 0.04, 0.05]
+WIDE = [0.035, 0.05, 0.05, 0.065]  # as FLAT, but for its scatter
 TWO = [FLAT[:2], HIGH[:2], HIGH[:2]], [FLAT[:2], LOW[:2], LOW[:2]]  # pairs are too few
 
 
@@ -155,6 +156,7 @@ VERDICTS = [
     # distances fall at the deep levels and stay at the finest
     ("table1", flows([FLAT, HIGH, HIGH], [FLAT, LOW, LOW]), HELD),
     ("table1", flows([FLAT, HIGH, LOW], [FLAT, LOW, LOW]), UNDERPOWERED),
+    ("table1", flows([WIDE, HIGH, HIGH], [FLAT, LOW, LOW]), UNDERPOWERED),  # its interval holds the margin
     ("table1", flows([FLAT, LOW, HIGH], [FLAT, HIGH, LOW]), NOT_HELD),  # grows at a deep level
     ("table1", flows([HIGH, HIGH, HIGH], [LOW, LOW, LOW]), NOT_HELD),  # falls at the finest too
     ("table1", flows(*TWO), UNDERPOWERED),

@@ -5,12 +5,13 @@ gate's answer is why it applies, or nothing (`galgen.figures.verdicts`).
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import comb, inf
 
 import numpy as np
 
 from galgen.compare.clock_size import DURATION
-from galgen.compare.flow_pairs import falls
+from galgen.compare.flow_pairs import falls, moves
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.evidence.denoisers import LITTLE
 from galgen.evidence.findings import Findings, Pair
@@ -105,26 +106,22 @@ def unchanged(found: Findings, small: int, large: int, margin: float) -> Ruling:
 
 
 def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
-    """Whether W1 falls at every deeper level, by its exact rank test, and stays at level 0."""
+    """Whether W1 falls at every deeper level, by its exact rank test, and stays at level 0, by an interval."""
     ends = [found.latents[n].apart for n in (small, large)]
     falling, growing = (list(map(falls, *order)) for order in (ends, ends[::-1]))
     means = [[float(np.mean(level)) for level in end] for end in ends]
-    moved, deep, k = means[0][0] / means[1][0], range(1, len(means[0])), len(ends[0][0])
+    deep, k, moved = range(1, len(means[0])), len(ends[0][0]), moves(ends[0][0], ends[1][0])
     levels = zip(*means, falling, strict=True)
     said = "; ".join(f"level {i} {a:.3f} to {b:.3f} (p {p_text(p)})" for i, (a, b, p) in enumerate(levels))
-    numbers = f"W₁ from N = {spaced(small)} to {spaced(large)}, {k} pairs each: {said}"
-    flat = 1 / (1 + margin) < moved < 1 + margin
-    if flat and all(falling[i] < FEW for i in deep):
-        return Ruling(
-            HELD,
-            numbers,
-            f"it falls at every deeper level; at level 0 it is {moved:.2f} times as large at the small N",
-        )
+    numbers = f"W₁ from N = {spaced(small)} to {spaced(large)}, {k} pairs each: {said}; level 0 {moved} times"
+    at_finest = f"at level 0 it is {moved} times as large at the small N"
+    finest = within(numbers, [moved], 1 / (1 + margin), 1 + margin, (at_finest, at_finest))
     if any(growing[i] < FEW for i in deep):
-        return Ruling(NOT_HELD, numbers, "it grows at a deeper level")
-    if not flat and min(falling[0], growing[0]) < FEW:
-        return Ruling(NOT_HELD, numbers, f"at level 0 it is {moved:.2f} times as large at the small N")
-    return Ruling(UNDERPOWERED, numbers, f"{k} pairs do not show that it falls at every deeper level")
+        return replace(finest, verdict=NOT_HELD, reason="it grows at a deeper level")
+    if finest.verdict == HELD and not all(falling[i] < FEW for i in deep):
+        lack = f"{k} pairs do not show that it falls at every deeper level"
+        return replace(finest, verdict=UNDERPOWERED, reason=lack)
+    return finest
 
 
 def density(found: Findings, N: int, margin: float) -> Ruling:
