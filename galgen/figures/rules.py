@@ -106,7 +106,7 @@ def unchanged(found: Findings, small: int, large: int, margin: float) -> Ruling:
 
 
 def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
-    """Whether W1 falls at every deeper level, by its exact rank test, and stays at level 0, by an interval."""
+    """Whether W1 falls at every deeper level (exact rank test) and stays at level 0 (by its interval)."""
     ends = [found.latents[n].apart for n in (small, large)]
     falling, growing = (list(map(falls, *order)) for order in (ends, ends[::-1]))
     means = [[float(np.mean(level)) for level in end] for end in ends]
