@@ -284,7 +284,17 @@ def test_runs_agree_where_their_verdicts_are_the_same_and_no_gate_made_them_so()
         return {"key": key, "claim": key, "family": "Glow", "verdict": verdict, "gate": gate, "numbers": ""}
 
     stopped = kept("new", CONFOUNDED, "time")  # of one budget, whatever the galaxies
-    one = [stopped, kept("same", HELD), kept("kept", HELD), kept("echo", HELD)]
-    other = [stopped, kept("same", HELD), kept("kept", NOT_HELD), kept("echo", ONE_PAIR, "trainings")]
+    certain = kept("echo", HELD)  # by construction
+    one = [stopped, kept("same", HELD), kept("kept", HELD), kept("density", HELD), certain]
+    other = [
+        stopped,
+        kept("same", HELD),
+        kept("kept", NOT_HELD),
+        kept("density", ONE_PAIR, "trainings"),
+        certain,
+    ]
     said = chapter_11.alike({"a": one, "b": other})
     assert said.startswith("Of 4 places") and "2 come past" in said and said.endswith("same in 1.")
+    assert (
+        "| held, by construction | held, by construction |" in chapter_11.beside({"a": one, "b": other}).data
+    )

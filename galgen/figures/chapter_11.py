@@ -6,6 +6,7 @@ from itertools import chain
 from IPython.display import Markdown
 
 from galgen.compare.uncertainty import Estimate
+from galgen.figures.claims import CERTAIN
 from galgen.figures.results import made
 from galgen.figures.sentences import listed
 from galgen.figures.tables import table
@@ -20,7 +21,7 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     rows = []
     for place in dict.fromkeys(chain(*claims.values())):
         found = (kept.get(place) for kept in claims.values())
-        rows.append([*place, *(one["verdict"] if one else "" for one in found)])
+        rows.append([*place, *(one["verdict"] + CERTAIN.get(one["key"], "") if one else "" for one in found)])
     return table(["claim", "family", *runs], rows, after=alike(runs))
 
 
@@ -36,17 +37,20 @@ def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     """In how many claims that no gate decides runs have the same verdict; older books, of others, are named.
 
-    A gate decides alike where runs have the same N and budget: that is no agreement.
+    A gate decides alike where runs have the same N and budget, and so does what holds by construction:
+    that is no agreement.
     """
     claims = {name: _places(kept) for name, kept in runs.items()}
     old = [name for name, kept in claims.items() if not kept]
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
-    ruled = [place for place in shared if not any(kept[place]["gate"] for kept in asked)]
+    open_ones = [place for place in shared if asked[0][place]["key"] not in CERTAIN]
+    ruled = [place for place in open_ones if not any(kept[place]["gate"] for kept in asked)]
     same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in ruled)
     said = (
-        f"Of {len(shared)} places, a claim and a family each, that {len(asked)} runs were asked, "
-        f"{len(ruled)} come past the gates in all of them. There the verdict is the same in {same}."
+        f"Of {len(open_ones)} places, a claim and a family each, that could come out otherwise and that "
+        f"{len(asked)} runs were asked, {len(ruled)} come past the gates in all of them. There the verdict is "
+        f"the same in {same}."
     )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."

@@ -12,7 +12,7 @@ from galgen.figures import rules
 from galgen.figures.tables import table
 from galgen.figures.verdicts import Claim, Range, Ruling, rule
 
-__all__ = ["BLIND", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "claims_table", "margins",
+__all__ = ["BLIND", "CERTAIN", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "claims_table", "margins",
     "rulings"]  # fmt: skip
 
 BLIND, TOLD, GLOW, GAN = "diffusion", "conditional diffusion", "Glow", "GAN"
@@ -99,6 +99,9 @@ CLAIMS = [
 Rulings = dict[tuple[Claim, str], Ruling]  # by claim and label of the family
 
 
+CERTAIN = {claim.key: ", by construction" for claim in CLAIMS if claim.by_construction}
+
+
 def rulings(run: Iterable[Findings], *keys: str) -> Rulings:
     """What a run says to the claims of these keys, without keys to all, of each family they are asked of."""
     known = {found.label: found for found in run}
@@ -133,7 +136,10 @@ def answer(found: Rulings, sentence: str = "") -> Markdown:
     """
     (claim, label), first = next(iter(found.items()))
     said = sentence or f"“{claim.text}” is, for {label}, **{first.verdict}** ({first.reason})."
-    rows = [[c.text, name, f"**{r.verdict}**", r.numbers] for (c, name), r in list(found.items())[:3]]
+    first_three = list(found.items())[:3]
+    rows = [
+        [c.text, name, f"**{r.verdict}**{CERTAIN.get(c.key, '')}", r.numbers] for (c, name), r in first_three
+    ]
     glue(
         "answer", table(["claim of the paper", "family", "here", "numbers"], rows, before=said), display=False
     )
