@@ -49,8 +49,8 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in ruled)
     said = (
         f"Of {len(open_ones)} places, a claim and a family each, that could come out otherwise and that "
-        f"{len(asked)} runs were asked, {len(ruled)} come past the gates in all of them. There the verdict is "
-        f"the same in {same}."
+        f"{len(asked)} runs were asked, {len(ruled)} come past the gates in all of them. There the verdict "
+        f"is the same in {same}."
     )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."

@@ -12,8 +12,8 @@ from galgen.figures import rules
 from galgen.figures.tables import table
 from galgen.figures.verdicts import Claim, Range, Ruling, rule
 
-__all__ = ["BLIND", "CERTAIN", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "claims_table", "margins",
-    "rulings"]  # fmt: skip
+__all__ = ["BLIND", "CERTAIN", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "claims_table",
+    "margins", "rulings"]  # fmt: skip
 
 BLIND, TOLD, GLOW, GAN = "diffusion", "conditional diffusion", "Glow", "GAN"
 DENOISERS, LARGE = (BLIND, TOLD), Range(1000, 100_000)
