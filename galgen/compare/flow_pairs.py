@@ -24,7 +24,7 @@ from torch import Tensor
 from galgen.compare.distances import iid_floor
 from galgen.compare.inversion import clipped, compare_levels, finite_images, inversions
 from galgen.compare.likelihood import ratio_auc
-from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.compare.uncertainty import Estimate
 from galgen.models.glow import Glow
 
 __all__ = ["Latents", "falls", "latents_test", "model_pairs", "moves"]
@@ -57,10 +57,6 @@ class Latents:
     shared: list[float]
     auc: Estimate
     auc_same: Estimate | None = None
-
-    def deepest(self) -> Outcome:
-        """W1 of the pairs at the deepest level; its null is the range of models on the same images."""
-        return Outcome(float(np.mean(self.apart[-1])), *(self.same[-1] or (0.0, 0.0)), self.p[-1])
 
 
 def model_pairs(pairs: Sequence[tuple]) -> list[tuple]:
