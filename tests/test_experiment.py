@@ -39,8 +39,10 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
         assert other.images_shown(8) == other.images_shown(24) == 5 * other.batch_size
         changed = {name for name, value in one if value != getattr(other, name)}
         few = {"N", "design_N", "batch_size", "images_cap", "milestones", "passes_per_image", "sampler_steps"}
-        few |= {"learning_rate", "muon_rate"}
+        few |= {"learning_rate", "muon_rate", "more_pairs"}
         assert changed <= few, "networks and optimizers are those of the profile"
+    night, trial = profile("night").gan, profile("night-trial").gan
+    assert [trial.pairs_at(N) for N in trial.N] == [night.pairs_at(N) for N in (night.N[0], night.N[-1])]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
