@@ -29,7 +29,8 @@ of them do, with f_0 the mean of the null: c = (f - f_0) / (1 - f_0) is the *exc
 Wilson's of f, with as many samples as would scatter like f under permutation: few images may be nearest to
 many samples. The *smallest share* that would be seen is the least c of exact copies, of N training images at
 random, that four of five tests or more find at the level .01: a bound, as no term counts that copies have a
-weight of 1 (measured: right at equal sizes, twice too large at 4 : 1). With n samples, and V the variance of the null of T of those that are no copies (w at most 1/2),
+weight of 1 (measured: right at equal sizes, twice too large at 4 : 1). With n samples, and V the variance of
+the null of T of those that are no copies (w at most 1/2),
 
     c n (1 - f_0) = (z_.99 + z_.8) sqrt(f_0 (1 - f_0) (c n + (c n)^2 / N) + (1 - c)^2 V).
 
