@@ -113,15 +113,18 @@ def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
     deep, k, moved = range(1, len(means[0])), len(ends[0][0]), moves(ends[0][0], ends[1][0])
     levels = zip(*means, falling, strict=True)
     said = "; ".join(f"level {i} {a:.3f} to {b:.3f} (p {p_text(p)})" for i, (a, b, p) in enumerate(levels))
-    numbers = f"W₁ from N = {spaced(small)} to {spaced(large)}, {k} pairs each: {said}; level 0 {moved} times"
-    at_finest = f"at level 0 it is {moved} times as large at the small N"
-    finest = within(numbers, [moved], 1 / (1 + margin), 1 + margin, (at_finest, at_finest))
+    numbers = f"W₁ from N = {spaced(small)} to {spaced(large)}, {k} pairs each: {said}; "
+    numbers += f"at level 0 {moved} times as large at the small N"
+    stays, more = (f"at level 0 it {how} {1 + margin:g} times" for how in ("stays within", "moves more than"))
+    finest = within(numbers, [moved], 1 / (1 + margin), 1 + margin, (stays, more))
     if any(growing[i] < FEW for i in deep):
         return replace(finest, verdict=NOT_HELD, reason="it grows at a deeper level")
-    if finest.verdict == HELD and not all(falling[i] < FEW for i in deep):
-        lack = f"{k} pairs do not show that it falls at every deeper level"
-        return replace(finest, verdict=UNDERPOWERED, reason=lack)
-    return finest
+    if finest.verdict != HELD:
+        return finest
+    if all(falling[i] < FEW for i in deep):
+        return replace(finest, reason=f"it falls at every deeper level; {stays}")
+    lack = f"{k} pairs do not show that it falls at every deeper level"
+    return replace(finest, verdict=UNDERPOWERED, reason=lack)
 
 
 def density(found: Findings, N: int, margin: float) -> Ruling:
