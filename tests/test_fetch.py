@@ -113,9 +113,8 @@ FAULTS = {
 def test_a_fault_costs_its_object_alone_for_good_or_until_the_next_run(server, tmp_path, reason):
     fault, fate, requests = FAULTS[reason]
     server.faults[2] = fault
-    slow = (
-        "ReadTimeout" in reason or "slower" in reason
-    )  # a busy machine may be as slow: only these are measured
+    # a busy machine may be as slow: only these two are met with little patience
+    slow = "ReadTimeout" in reason or "slower" in reason
     report = run(server, tmp_path, 3, network=IMPATIENT if slow else QUICK)
     asked = server.asked[1], server.asked[3]
     assert there(tmp_path) == [name(1), name(3)] and report[fate]["objects"] == {name(2): reason}

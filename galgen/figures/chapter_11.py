@@ -10,6 +10,7 @@ from galgen.figures.claims import CERTAIN
 from galgen.figures.results import made
 from galgen.figures.sentences import listed
 from galgen.figures.tables import table
+from galgen.figures.verdicts import HELD
 from galgen.words import spaced
 
 __all__ = ["alike", "beside", "numbers", "of_more_pixels"]
@@ -21,7 +22,15 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     rows = []
     for place in dict.fromkeys(chain(*claims.values())):
         found = (kept.get(place) for kept in claims.values())
-        rows.append([*place, *(one["verdict"] + CERTAIN.get(one["key"], "") if one else "" for one in found)])
+        rows.append(
+            [
+                *place,
+                *(
+                    one["verdict"] + CERTAIN.get((one["key"], one["verdict"]), "") if one else ""
+                    for one in found
+                ),
+            ]
+        )
     return table(["claim", "family", *runs], rows, after=alike(runs))
 
 
@@ -44,7 +53,7 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     old = [name for name, kept in claims.items() if not kept]
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
-    open_ones = [place for place in shared if asked[0][place]["key"] not in CERTAIN]
+    open_ones = [place for place in shared if (asked[0][place]["key"], HELD) not in CERTAIN]
     ruled = [place for place in open_ones if not any(kept[place]["gate"] for kept in asked)]
     same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in ruled)
     said = (

@@ -10,7 +10,7 @@ from galgen.evidence.findings import Findings
 from galgen.evidence.pairs import BLUR
 from galgen.figures import rules
 from galgen.figures.tables import table
-from galgen.figures.verdicts import Claim, Range, Ruling, rule
+from galgen.figures.verdicts import HELD, Claim, Range, Ruling, rule
 
 __all__ = ["BLIND", "CERTAIN", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "claims_table",
     "margins", "rulings"]  # fmt: skip
@@ -99,7 +99,7 @@ CLAIMS = [
 Rulings = dict[tuple[Claim, str], Ruling]  # by claim and label of the family
 
 
-CERTAIN = {claim.key: ", by construction" for claim in CLAIMS if claim.by_construction}
+CERTAIN = {(claim.key, HELD): ", by construction" for claim in CLAIMS if claim.by_construction}
 
 
 def rulings(run: Iterable[Findings], *keys: str) -> Rulings:
@@ -138,7 +138,8 @@ def answer(found: Rulings, sentence: str = "") -> Markdown:
     said = sentence or f"“{claim.text}” is, for {label}, **{first.verdict}** ({first.reason})."
     first_three = list(found.items())[:3]
     rows = [
-        [c.text, name, f"**{r.verdict}**{CERTAIN.get(c.key, '')}", r.numbers] for (c, name), r in first_three
+        [c.text, name, f"**{r.verdict}**{CERTAIN.get((c.key, r.verdict), '')}", r.numbers]
+        for (c, name), r in first_three
     ]
     glue(
         "answer", table(["claim of the paper", "family", "here", "numbers"], rows, before=said), display=False
