@@ -43,7 +43,7 @@ PROFILES = {
     "laptop": Profile(name="laptop", purpose="an hour and a half on two cores; the default"),
     "night": Profile(
         name="night",
-        purpose="twelve hours of two cores, over as many sittings as it takes",
+        purpose="seven hours of two cores, over as many sittings as it takes",
         samples=1024,
         diffusion=DiffusionSettings(
             N=(10, 100, 1000, 4000),
@@ -61,17 +61,6 @@ PROFILES = {
             passes_per_image=2400,
             images_cap=216_000,
         ),
-        # Beyond N = 100 to three onsets in proportion to N, of 190 and 80 thousand images at 100; of the
-        # widest, whose onset nobody has seen, at most 50.
-        clock4=ClockSettings(
-            N=(10, 30, 100, 300, 1000),
-            kernels=4,
-            lengths={10: 60_000, 30: 120_000, 100: 400_000, 300: 1_800_000, 1000: 6_000_000},
-        ),
-        clock8=ClockSettings(
-            N=(10, 30, 100, 1000), lengths={10: 40_000, 30: 100_000, 100: 200_000, 1000: 2_400_000}
-        ),
-        clock16=ClockSettings(N=(100, 1000), kernels=16, lengths={100: 150_000, 1000: 1_500_000}),
         glow=GlowSettings(steps=4, images_cap=60_000),
         gan=GanSettings(N=(30, 300, 4000), more_pairs={30: 3, 4000: 3}, images_cap=40_000),
     ),

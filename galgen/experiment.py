@@ -31,7 +31,11 @@ from galgen.runs.stream import Stream
 from galgen.sets import Sets
 from galgen.trainings import Trainings
 
-__all__ = ["Experiment", "every_family", "loaded", "training_named"]
+__all__ = ["APART", "Experiment", "every_family", "loaded", "training_named"]
+
+# The environment of a training that has a process of its own: torch's threads are per process, and one each
+# is fastest; memory given back to the system after each step and asked for again costs 5 to 7 % of it.
+APART = {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
 
 
 def _device() -> str:
@@ -228,12 +232,10 @@ class Experiment(Sets, Trainings):
             return self.family.networks()
 
     def _train_apart(self, name: str) -> None:
-        """Train in a process of its own: torch's threads are per process, and one each is fastest."""
+        """Train in a process of its own."""
         command = [sys.executable, "-m", "galgen", "train", name, "--store", str(self.store.root)]
         command += self.parameters.options()
-        # Memory that is given back to the system after each step and asked for again costs 5 to 7 % of it.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
-        result = subprocess.run(command, env=environment, check=False)
+        result = subprocess.run(command, env=os.environ | APART, check=False)
         if result.returncode:
             raise GalgenError(f"training {name} ended with exit code {result.returncode}")
 

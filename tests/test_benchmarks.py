@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from galgen.figures import chapter_11
+from galgen.figures import clock as clocks
 from galgen.models.families import FAMILIES
 from galgen.runs.files import read_json
 from workflow.book import pages
@@ -62,6 +64,18 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     A0, B1 = (found["auc"][name]["16"]["value"] for name in ("A0", "B1"))
     assert cells[:3] == ["simulated", "16", "512"] and cells[6].startswith(f"{(A0 + B1) / 2:.2f}, ")
+
+
+def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (150, 32, 32), np.uint8))
+    asked = "clock", "--trial", "--data", tmp_path / "noise.npy", "--out", tmp_path / "out", "--only", "8x8"
+    assert len(run(*asked, GALGEN_STORE=str(tmp_path / "store")).splitlines()) == 4
+    kept = clocks.committed(tmp_path / "out")["noise"]
+    assert [(one.cell.kernels, one.cell.N, one.seed) for one in kept] == [(8, 8, seed) for seed in range(4)]
+    assert not run(*asked, GALGEN_STORE=str(tmp_path / "store"))
+    (cell,) = clocks.together(kept)
+    assert len(cell.gaps) == 8 and cell.load == kept[0].cell.load
+    assert all(abs(np.round(g.own, 2) - g.own).max() == 0 for g in cell.gaps)
 
 
 def test_two_books_are_compared_by_content(tmp_path, monkeypatch):

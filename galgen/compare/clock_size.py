@@ -123,7 +123,7 @@ def plateau(cells: Iterable[Cell]) -> Statement:
 
 
 def crossing(cells: Iterable[Cell], N: int = 1000) -> Statement:
-    """S2 by night: at one N a wide network memorizes and a narrow one, which memorizes a smaller N, does not.
+    """S2 at size: at one N a wide network memorizes and a narrow one, which memorizes a smaller N, does not.
 
     Held so, where no narrower network memorizes that N either. Not held where even the narrowest does. Not
     testable where fewer than two widths can be read, else underpowered.

@@ -17,7 +17,17 @@ from galgen.experiment import Experiment
 from galgen.models.families import Training
 from galgen.runs.answers import Array
 
-__all__ = ["LEVELS", "LITTLE", "clock", "gained", "gaps", "gaussian_image", "gaussian_of", "time"]
+__all__ = [
+    "LEVELS",
+    "LITTLE",
+    "clock",
+    "clock_cell",
+    "gained",
+    "gaps",
+    "gaussian_image",
+    "gaussian_of",
+    "time",
+]
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
@@ -62,11 +72,13 @@ def memory(experiment: Experiment, N: int) -> list[Gap]:
 
 def clock(studies: Sequence[Experiment]) -> list[Cell]:
     """The same of the clock's networks, one study a width, by width and N."""
-    return [
-        Cell(study.settings.kernels, n, memory(study, n), n * study.dataset.images[0].size / study.weights)
-        for study in studies
-        for n in study.sizes
-    ]
+    return [clock_cell(study, n) for study in studies for n in study.sizes]
+
+
+def clock_cell(study: Experiment, N: int) -> Cell:
+    """The same of one width and N."""
+    load = N * study.dataset.images[0].size / study.weights
+    return Cell(study.settings.kernels, N, memory(study, N), load)
 
 
 def time(experiment: Experiment) -> Elapsed:

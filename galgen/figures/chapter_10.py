@@ -26,7 +26,7 @@ Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 
 def message(
-    found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, clock: Statement | None = None
+    found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, clock: Iterable[Statement] = ()
 ) -> str:
     """The paragraph.
 
@@ -34,7 +34,7 @@ def message(
         found: Of each family, by its label.
         boards: The scoreboard of each family's first pair, by label and N.
         gaussians: Agreement of two Gaussians of disjoint images.
-        clock: What the clock's networks say of time.
+        clock: What the clock's networks say of time and of size.
     """
     blind = found[claims.BLIND]
     pixels = blind.experiment.image_size
@@ -54,9 +54,9 @@ def message(
         if blind.time.confounded
         else "So there was time to memorize. "
     )
-    if clock:
-        text += f"Of smaller networks, trained for many passes: “{clock.text}” "
-        text += f"{clock.verdict.capitalize()}: {clock.reason}. "
+    for said in clock:
+        text += f"Of smaller networks, trained for many passes: “{said.text}” "
+        text += f"{said.verdict.capitalize()}: {said.reason}. "
     last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
     fine, coarse = (
         [board[q].value for board in last.values() if q in board]

@@ -1,6 +1,8 @@
 """Size or time? The gap over images shown, and the onset of memorization over N, by width of the network."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,12 +17,57 @@ from galgen.compare.clock_size import DURATION, predicted_onset
 from galgen.compare.clock_time import SCALE, Cell, Statement, arranged, in_proportion
 from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
+from galgen.runs.answers import read_answer
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import project
 from galgen.words import spaced
 
-__all__ = ["clock_figure", "clock_table", "stated"]
+__all__ = ["Committed", "clock_figure", "clock_table", "committed", "stated", "together"]
 
 _TRAININGS = ("-", "--", ":")  # A, B and others
 _WIDTHS = ("s", "o", "^", "D")
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A cell that `benchmarks/clock.py` kept.
+
+    Attributes:
+        cell: Its trainings, PSNR of single images to .01 dB.
+        seed: Of galaxies, sets and models.
+        trainings: Their keys in the run store.
+        minutes: Of a core, of each.
+        made: When, at which commit and on what machine.
+    """
+
+    cell: Cell
+    seed: int
+    trainings: list[str]
+    minutes: list[float]
+    made: Mapping[str, object]
+
+
+def committed(folder: str | Path | None = None) -> dict[str, list[Committed]]:
+    """All such cells by data set, simulated first; by default those of the project's `results/clock`.
+
+    Raises:
+        GalgenError: If there are none.
+    """
+    folder = Path(folder or project() / "results" / "clock")
+    files = sorted(folder.glob("*.json"), key=lambda path: (path.stem != "simulated", path.stem))
+    if not files:
+        raise GalgenError(f"{folder} has no cells of the clock; the project comes with them")
+    return {path.stem: read_answer(path, list[Committed]) for path in files}
+
+
+def together(kept: Iterable[Committed]) -> list[Cell]:
+    """Cells of one width and N, of several seeds, as one."""
+    found: dict[tuple[int, int], Cell] = {}
+    for one in kept:
+        place = one.cell.kernels, one.cell.N
+        gaps = [*(found[place].gaps if place in found else ()), *one.cell.gaps]
+        found[place] = replace(one.cell, gaps=gaps)
+    return list(found.values())
 
 
 def clock_figure(cells: Iterable[Cell]) -> Figure:
