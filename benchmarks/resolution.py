@@ -4,9 +4,10 @@
 
 The paper's images have 64 pixels, this book's 32. Conditional denoisers of N = 4 000, all of one width and
 shown as many images: A, B, a second A, and one that has seen other galaxies. So agreement has a floor, a pair
-and a ceiling (`galgen.compare.share`), a number without an interval over trainings. Beside it stands how well
-a classifier parts A and B from galaxies at each scale, and their biases. With --only some of the models are
-trained and nothing is asked, so that two processes can share the work; what was interrupted goes on.
+and a ceiling (`galgen.compare.share`), a number without an interval over trainings. Beside it stand the
+scoreboard of A and B, how well a classifier parts each from galaxies at each scale, and their biases. With
+--only some of the models are trained and nothing is asked, so that two processes can share the work; what was
+interrupted goes on.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from galgen.compare.how_far import area
 from galgen.compare.share import agreements
 from galgen.config import PROFILES, Parameters
 from galgen.evidence.biases import held_out, model_biases
+from galgen.evidence.pairs import board, two_models_at
 from galgen.experiment import Experiment
 from galgen.models.families import Training
 from galgen.runs.errors import checked
@@ -59,12 +61,15 @@ def measured(of: Experiment) -> dict:
     areas = {name: {s: vars(area(x, known, side=s)) for s in sides} for name, x in drawn.items()}
     biases = model_biases([of]).models[of.family.label]
     runs = {name: of.train(training) for name, training in trained.items()}
+    closer, scores = two_models_at(of, of.sizes[-1]).memorization.models.closer, board(of, of.sizes[-1])
     return {
         "N": of.sizes[-1], "kernels": of.settings.kernels, "precision": of.precision, "latents": len(A),
         "images_shown": of.settings.images_shown(of.sizes[-1]), "weights": of.weights,
         "minutes": {name: run.summary["seconds"] / 60 for name, run in runs.items()},
         "agreement": {"floor": floor, "pair": pair, "ceiling": ceiling},
         "share": (pair - floor) / (ceiling - floor) if ceiling > floor else None,
+        "closer": vars(closer),
+        "scores": {question: vars(answer) for question, answer in scores.items()},
         "auc": areas,
         "biases": {
             name: {n: vars(v) for n, v in vars(biases[half].biases).items() if hasattr(v, "low")}

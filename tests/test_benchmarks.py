@@ -60,10 +60,12 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     assert all(-1 <= value <= 1 for value in found["agreement"].values()) and found["weights"] > 0
     assert found["minutes"].keys() == {"A0", "B1", "A2", "other galaxies"}
     assert "not measured yet" in chapter_11.of_more_pixels({}).data.lower()
-    *_, row = (line for line in chapter_11.of_more_pixels(read_json(out)).data.splitlines() if "|" in line)
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    lines = chapter_11.of_more_pixels(read_json(out)).data.splitlines()
+    rows = dict(map(str.strip, line.strip("|").split("|")) for line in lines if line.startswith("|"))
+    assert rows[""] == "simulated, 16 pixels" and rows["images shown"] == "512"
     A0, B1 = (found["auc"][name]["16"]["value"] for name in ("A0", "B1"))
-    assert cells[:3] == ["simulated", "16", "512"] and cells[6].startswith(f"{(A0 + B1) / 2:.2f}, ")
+    assert rows["AUC at 16 pixels, A and B"] == f"{A0:.2f} and {B1:.2f}"
+    assert rows["P(train closer)"].startswith(f"{found['closer']['value']:.2f} [")
 
 
 def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):

@@ -5,10 +5,9 @@ from itertools import chain
 
 from IPython.display import Markdown
 
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.claims import CERTAIN
 from galgen.figures.results import made
-from galgen.figures.sentences import listed
 from galgen.figures.tables import table
 from galgen.figures.verdicts import HELD
 from galgen.words import spaced
@@ -73,27 +72,36 @@ def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[
 
 
 def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
-    """What `benchmarks/resolution.py` kept, by data set and pixels: a row a size; nothing judges it."""
+    """What `benchmarks/resolution.py` kept, by data set and pixels: a column a size; nothing judges it."""
     if not found:
         return Markdown("*Not measured yet:* `benchmarks/resolution.py` trains them.")
-    rows = []
-    for data, sizes in found.items():
-        for pixels, run in sizes.items():
-            models = [run["auc"][name] for name in ("A0", "B1")]
-            sides = sorted(map(int, models[0]), reverse=True)
-            scale = listed((run["agreement"][mark] for mark in ("floor", "pair", "ceiling")), ".3f")
-            area = listed(sum(auc[str(side)]["value"] for auc in models) / 2 for side in sides)
-            found_off = (run["biases"]["A0"].get(name) for name in ("size", "ellipticity"))
-            off = ", ".join(f"{Estimate(**one)}" if one else "–" for one in found_off)
-            share = "–" if run["share"] is None else f"{run['share']:.2f}"
-            cost = f"{run['minutes']['A0']:.0f}"
-            rows.append([data, pixels, spaced(run["images_shown"]), cost, scale, share, area, off])
-    head = ["galaxies", "pixels", "images shown", "minutes, A", "floor, pair, ceiling", "share"]
-    head += ["AUC (mean of A and B) from these pixels down to 8", "half-light radius, ellipticity of A, %"]
-    one = next(iter(next(iter(found.values())).values()))
+    runs = {(data, pixels): run for data, sizes in found.items() for pixels, run in sizes.items()}
+    rows = {"images shown": [spaced(run["images_shown"]) for run in runs.values()]}
+    rows["minutes of a core, A"] = [f"{run['minutes']['A0']:.0f}" for run in runs.values()]
+    marks = {"floor": "A and another kind", "pair": "A and B", "ceiling": "two of the same images"}
+    for mark, name in marks.items():
+        rows[f"agreement, {name}"] = [f"{run['agreement'][mark]:.3f}" for run in runs.values()]
+    shares = (run["share"] for run in runs.values())
+    rows["share of the way"] = ["–" if share is None else f"{share:.2f}" for share in shares]
+    rows["P(train closer)"] = [Estimate(**run["closer"]) for run in runs.values()]
+    for side in sorted({int(side) for run in runs.values() for side in run["auc"]["A0"]}, reverse=True):
+        areas = ([run["auc"][name].get(str(side)) for name in ("A0", "B1")] for run in runs.values())
+        rows[f"AUC at {side} pixels, A and B"] = [_both(pair) for pair in areas]
+    for bias, unit in {"size": "half-light radius", "ellipticity": "ellipticity"}.items():
+        off = ([run["biases"][name].get(bias) for name in ("A0", "B1")] for run in runs.values())
+        rows[f"{unit}, %, A and B"] = [_both(pair, ".1f") for pair in off]
+    energy = (run["scores"].get("morphology") for run in runs.values())
+    rows["morphology, energy distance"] = [Outcome(**one) if one else "–" for one in energy]
+    one = next(iter(runs.values()))
     before = (
         f"Conditional denoisers, {one['kernels']} kernels, N = {spaced(one['N'])}, {one['latents']} latents: "
         "A, B, a second A and one of other galaxies. One training each, so no interval is over trainings:"
     )
+    head = ["", *(f"{data}, {pixels} pixels" for data, pixels in runs)]
     last = {data: list(sizes.values())[-1] for data, sizes in found.items()}
-    return table(head, rows, before=before, after=made(last))
+    return table(head, ([name, *cells] for name, cells in rows.items()), before=before, after=made(last))
+
+
+def _both(pair: Iterable[Mapping[str, float] | None], form: str = ".2f") -> str:
+    """The values of A and of B."""
+    return " and ".join(format(one["value"], form) if one else "–" for one in pair)
