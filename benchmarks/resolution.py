@@ -23,6 +23,7 @@ from galgen.config import PROFILES, Parameters
 from galgen.evidence.biases import held_out, model_biases
 from galgen.evidence.pairs import board, two_models_at
 from galgen.experiment import Experiment
+from galgen.figures.results import strip
 from galgen.models.families import Training
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
@@ -68,6 +69,7 @@ def measured(of: Experiment) -> dict:
         "minutes": {name: run.summary["seconds"] / 60 for name, run in runs.items()},
         "agreement": {"floor": floor, "pair": pair, "ceiling": ceiling},
         "share": (pair - floor) / (ceiling - floor) if ceiling > floor else None,
+        "samples": {"A0": strip(A[:8]), "B1": strip(B[:8])},
         "closer": vars(closer),
         "scores": {question: vars(answer) for question, answer in scores.items()},
         "auc": areas,

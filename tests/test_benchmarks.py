@@ -65,6 +65,7 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     assert rows[""] == "simulated, 16 pixels" and rows["images shown"] == "512"
     A0, B1 = (found["auc"][name]["16"]["value"] for name in ("A0", "B1"))
     assert rows["AUC at 16 pixels, A and B"] == f"{A0:.2f} and {B1:.2f}"
+    assert len(chapter_11.drawn_at(read_json(out)).axes) == 1 and found["samples"].keys() == {"A0", "B1"}
     assert rows["P(train closer)"].startswith(f"{found['closer']['value']:.2f} [")
 
 

@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
+import numpy as np
 from IPython.display import Markdown
+from matplotlib.figure import Figure
 
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.claims import CERTAIN
-from galgen.figures.results import made
+from galgen.figures.results import made, unstrip
+from galgen.figures.style import stamp_sheet
 from galgen.figures.tables import table
 from galgen.figures.verdicts import HELD
 from galgen.words import spaced
 
-__all__ = ["alike", "beside", "numbers", "of_more_pixels"]
+__all__ = ["alike", "beside", "drawn_at", "numbers", "of_more_pixels"]
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
@@ -75,7 +78,7 @@ def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
     """What `benchmarks/resolution.py` kept, by data set and pixels: a column a size; nothing judges it."""
     if not found:
         return Markdown("*Not measured yet:* `benchmarks/resolution.py` trains them.")
-    runs = {(data, pixels): run for data, sizes in found.items() for pixels, run in sizes.items()}
+    runs = _of_sizes(found)
     rows = {"images shown": [spaced(run["images_shown"]) for run in runs.values()]}
     rows["minutes of a core, A"] = [f"{run['minutes']['A0']:.0f}" for run in runs.values()]
     marks = {"floor": "A and another kind", "pair": "A and B", "ceiling": "two of the same images"}
@@ -97,9 +100,23 @@ def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
         f"Conditional denoisers, {one['kernels']} kernels, N = {spaced(one['N'])}, {one['latents']} latents: "
         "A, B, a second A and one of other galaxies. One training each, so no interval is over trainings:"
     )
-    head = ["", *(f"{data}, {pixels} pixels" for data, pixels in runs)]
+    head = ["", *runs]
     last = {data: list(sizes.values())[-1] for data, sizes in found.items()}
     return table(head, ([name, *cells] for name, cells in rows.items()), before=before, after=made(last))
+
+
+def drawn_at(found: Mapping[str, Mapping[str, Mapping]]) -> Figure:
+    """Samples of A and B at each size, a row each; small images are enlarged."""
+    rows = {}
+    for size, run in _of_sizes(found).items():
+        rows |= {f"{name[0]}, {size}": unstrip(strip) for name, strip in run["samples"].items()}
+    side = max(images.shape[-1] for images in rows.values())
+    large = (x.repeat(side // x.shape[-1], 2).repeat(side // x.shape[-1], 3) for x in rows.values())
+    return stamp_sheet(np.concatenate(list(large)), columns=len(next(iter(rows.values()))), rows=list(rows))
+
+
+def _of_sizes(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, Mapping]:
+    return {f"{data}, {pixels} pixels": run for data, runs in found.items() for pixels, run in runs.items()}
 
 
 def _both(pair: Iterable[Mapping[str, float] | None], form: str = ".2f") -> str:
