@@ -76,8 +76,6 @@ def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[
 
 def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
     """What `benchmarks/resolution.py` kept, by data set and pixels: a column a size; nothing judges it."""
-    if not found:
-        return Markdown("*Not measured yet:* `benchmarks/resolution.py` trains them.")
     runs = _of_sizes(found)
     rows = {"images shown": [spaced(run["images_shown"]) for run in runs.values()]}
     rows["minutes of a core, A"] = [f"{run['minutes']['A0']:.0f}" for run in runs.values()]

@@ -36,10 +36,11 @@ def names(toc: str | os.PathLike) -> list[str]:
 
 
 def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[Path]:
-    """The files of a folder of results that a chapter shows: of some benchmarks, or of all books it loads."""
+    """The files of a folder of results that a chapter shows: benchmarks', the clock's, all books it loads."""
     source, folder = Path(notebook).read_text(), Path(results)
     named = re.findall(r'measured\(\\"(\w+)', source)
     found = [path for path in (folder / f"{name}.json" for name in named) if path.is_file()]
+    found += sorted(folder.glob("clock/*.json")) if re.search(r"\bcommitted\(\)", source) else []
     return found + books(folder) if re.search(r"\bload\(\)", source) else found
 
 
