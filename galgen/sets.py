@@ -23,6 +23,8 @@ from galgen.words import figure_note
 
 __all__ = ["Sets"]
 
+_ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what foreign models see
+
 
 class Sets:
     """The images of an experiment.
@@ -44,12 +46,12 @@ class Sets:
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The galaxies."""
-        return self._prepare(self.parameters.data)
+        return self._prepare(*self.sources[0])
 
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
     def foreign_dataset(self, name: str) -> Dataset:
         """The images of another kind, by a name of `galgen.settings.Foreign`."""
-        return self._prepare(foreign(self.parameters.data, name))
+        return self._prepare(*self.sources[1 + self.strangers.index(name)])
 
     @functools.cached_property
     def mean_image(self) -> np.ndarray:
@@ -62,25 +64,25 @@ class Sets:
         return sorted({name for family in FAMILIES for name in getattr(self.profile, family).foreign})
 
     @property
-    def sources(self) -> list[str]:
-        """Where the images come from: the data, and what strangers see."""
-        return [self.parameters.data, *(foreign(self.parameters.data, name) for name in self.strangers)]
+    def sources(self) -> list[tuple[str, dict[str, int]]]:
+        """Where images come from, and what is made of a source: the data, then what each stranger sees.
 
-    @property
-    def galaxies(self) -> dict[str, int]:
-        """What a data set is made of, the same for all families, whichever asks first."""
-        profile = self.profile
+        All families ask the same, whichever asks first. Strangers' images have a seed of their own: of one
+        seed, the ellipticals among the galaxies would be the same images among ellipticals alone.
+        """
+        profile, data = self.profile, self.parameters.data
         sizes = [self.sizes] if self.parameters.N else [getattr(profile, family).N for family in FAMILIES]
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
-        return {
+        own = {
             "size": profile.image_size,
             "crop": profile.crop,
             "count": count,
             "seed": self.parameters.seed,
         }
+        others = own | {"seed": own["seed"] + _ELSEWHERE}
+        return [(data, own), *((foreign(data, name), others) for name in self.strangers)]
 
-    def _prepare(self, source: str) -> Dataset:
-        asked = self.galaxies
+    def _prepare(self, source: str, asked: dict[str, int]) -> Dataset:
         room = functools.partial(costs.check_galaxies, asked["count"], asked["size"])
         found = prepare(self.store, source, before=room, **asked)
         smaller = asked | {"size": self.image_size}

@@ -10,6 +10,7 @@ from test_code import edited
 
 from galgen import settings
 from galgen.config import PROFILES, Parameters, profile
+from galgen.data.dataset import dihedral_keys
 from galgen.data.prepare import prepare
 from galgen.data.simulate.parts import parts, simulate_part
 from galgen.experiment import Experiment, every_family
@@ -95,7 +96,7 @@ def test_an_untrained_model_draws_without_being_trained(fresh, family):
     assert set(nets[0]) == set(nets[1]) and not any(net.training for net in nets[0].values())
 
 
-def test_foreign_models_share_no_seed_with_the_pairs_and_no_images_with_each_other(fresh):
+def test_foreign_models_share_no_seed_and_no_image_with_the_pairs_or_with_each_other(fresh):
     asked = Experiment(Parameters(profile="smoke", N=4), fresh)
     asked.settings = asked.settings.model_copy(update={"foreign": ("galaxies", "galaxies", "leaves")})
     models = asked.foreign()
@@ -103,6 +104,9 @@ def test_foreign_models_share_no_seed_with_the_pairs_and_no_images_with_each_oth
     assert not {m.init for m in models} & {m.init for k in range(9) for m in asked.pair(4, k)}
     sets = [{image.tobytes() for image in asked.images(model)} for model in models]
     assert all(len(each) == 4 for each in sets) and not sets[0] & sets[1]
+    assert not set(dihedral_keys(asked.dataset.images)) & set(
+        dihedral_keys(asked.foreign_dataset("galaxies").images)
+    )
     leaves = asked.images(models[2])
     assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images(models[0]).mean()
 

@@ -45,11 +45,11 @@ class Making:
 def foreign(source: str, name: str) -> str:
     """The source of images of another kind, by a name of `galgen.settings.Foreign`.
 
-    Other galaxies are the simulated ones beside real data, and ellipticals alone beside the simulated.
+    Other galaxies are ellipticals alone beside the simulated ones, and the simulated beside all else.
     """
     if name == "leaves":
         return "dead-leaves"
-    return "simulated-ellipticals" if source in SIMULATED else "simulated"
+    return "simulated-ellipticals" if source == "simulated" else "simulated"
 
 
 def check_source(source: str) -> Path:

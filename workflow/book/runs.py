@@ -104,8 +104,7 @@ class Run:
     @functools.cached_property
     def parts(self) -> list[dict]:
         """What is simulated part by part."""
-        first = self.experiments[0]
-        return [part for source in first.sources for part in parts(source, **first.galaxies)]
+        return [part for source, asked in self.experiments[0].sources for part in parts(source, **asked)]
 
     @property
     def name(self) -> str:
