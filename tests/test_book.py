@@ -21,6 +21,8 @@ from PIL import Image
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
 from galgen.config import Parameters
+from galgen.experiment import every_family
+from galgen.models.families import FAMILIES
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json
 from workflow.book import assemble as book
@@ -266,9 +268,22 @@ def test_what_was_measured_is_shown_and_what_was_not_is_told(tmp_path, name):
     assert re.search(r"recorded|\*\*Not measured on a GPU", written.measured(tmp_path, name))
 
 
+def test_the_hours_of_a_gpu_are_those_of_the_trainings_that_are_planned_today():
+    found = read_json(ROOT / "results" / "gpu.json")
+    page = written.measured(ROOT / "results", "gpu")
+    for name, experiment in every_family(Parameters(profile=found["profile"])).items():
+        label, trainings = experiment.family.label, experiment.trainings()
+        exaflop = sum(experiment.settings.images_shown(t.N) for t in trainings)
+        exaflop *= found["families"][name]["gflop_an_image"] / 1e9
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {label} |")]
+        cells = [cell.strip() for cell in row.split("|")]
+        assert cells[2] == str(len(trainings)) and cells[5] == f"{exaflop:.2f}"
+
+
 def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
     found = read_json(ROOT / "results" / "robustness" / "kills.json")
     page = written.measured(ROOT / "results", "kills")
+    assert found.keys() == {"data", "book", *FAMILIES}
     assert all(each["lost"] == each["different"] == 0 for each in found.values())
     assert f"In all {sum(each['kills'] for each in found.values())} kills" in page
 

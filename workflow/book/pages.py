@@ -19,6 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from galgen.config import Parameters
+from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
 from galgen.runs.errors import checked, printable
 from galgen.runs.files import atomic_path, read_json
@@ -107,9 +108,27 @@ def measured(results: Path, name: str) -> str:
     """What a benchmark has recorded in results/ or results/robustness/; or that it has not."""
     files = [folder / f"{name}.json" for folder in (results, results / "robustness")]
     found = next((read_json(path) for path in files if path.is_file()), {})
+    if name == "gpu" and found:
+        found["families"] = _as_planned(found)
     sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
     labels = {name: family.label for name, family in FAMILIES.items()}
     return rendered(f"{name}.md.j2", found=found, sizes=sizes, labels=labels)
+
+
+def _as_planned(found: dict) -> dict[str, dict]:
+    """What `benchmarks/gpu.py` says of each family, for the trainings that its profile plans today."""
+    rows = {}
+    for name, experiment in every_family(Parameters(profile=found["profile"])).items():
+        if row := found["families"].get(name):
+            trainings = experiment.trainings()
+            shown = sum(experiment.settings.images_shown(training.N) for training in trainings)
+            of_all = {
+                key: row[key] * shown / row["images"]
+                for key in ("exaflop", "core_hours", "hours")
+                if key in row
+            }
+            rows[name] = row | {"trainings": len(trainings), "images": shown} | of_all
+    return rows
 
 
 def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
