@@ -76,20 +76,20 @@ def estimate(
         settings: Of the trainings.
         sizes: All N.
         rate: FLOP/s that a core sustains.
-        samples: Images of a sample, which at most is kept at each milestone, beside the weights.
+        samples: Images of a sample, which is kept, at most, beside each of the weights that are.
     """
     each, kept = of_step(learner, unit(images), settings.batch_size)
     kept *= settings.batch_size * (not torch.cuda.is_available())  # a GPU has memory of its own
     weights = sum(p.numel() for net in learner.networks.values() for p in net.parameters())
     pixels = images[0].size
     # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced.
-    numbers = 6 * weights + settings.milestones * (weights + samples * pixels)
+    checkpoints, milestone = 6 * weights, weights + samples * pixels
     return {
         N: {
             "images_shown": settings.images_shown(N),
             "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
             "memory_mb": round(550 + (16 * weights + N * pixels + 1.5 * kept) / 2**20),
-            "disk_mb": round(4 * numbers / 2**20, 1),
+            "disk_mb": round(4 * (checkpoints + len(settings.kept(N)) * milestone) / 2**20, 1),
         }
         for N in sizes
     }

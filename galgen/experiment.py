@@ -106,8 +106,8 @@ class Experiment(Sets, Trainings):
             )
             return summary | {"name": training.name}
 
-        # the disk it takes is the same for all of a family
-        return self.store.run(make=make, megabytes=lambda: self.plan()[0]["disk_mb"], **identity)
+        # what is kept along the way differs by N: the most that any of the family takes
+        return self.store.run(make=make, megabytes=lambda: max(r["disk_mb"] for r in self.plan()), **identity)
 
     def _learner(self, training: Training, device: str) -> loop.Learner:
         """The learner of fresh networks."""
