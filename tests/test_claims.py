@@ -9,7 +9,7 @@ import pytest
 
 from galgen.compare.clock_size import Elapsed
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import Parameters
+from galgen.config import PROFILES, Parameters
 from galgen.evidence.findings import Findings, Pair
 from galgen.evidence.shapes import Change, Fit
 from galgen.experiment import Experiment
@@ -24,8 +24,10 @@ from galgen.figures.verdicts import (
     UNDERPOWERED,
     Range,
     rule,
+    stopped,
     within,
 )
+from galgen.models.families import FAMILIES
 
 CLAIM = {claim.key: claim for claim in claims.CLAIMS}
 
@@ -65,6 +67,13 @@ def one_copies():
     return found
 
 
+def one_like_its_gaussian():
+    """Three pairs that favour their images alike, one of which no more than its Gaussians do."""
+    found = of(0.6)
+    found.pairs[4000] = [*found.pairs[4000][:2], Pair(about(0.97), about(0.6), 0.62)]
+    return found
+
+
 def samples(*, nearer=0.1, gains=0.2, farther=(0.0,), models=6, missed=(), label="Glow", **more):
     names = [f"glow-N4000-{k}" for k in "ABC"]
     auc = dict.fromkeys(names, 0.8)
@@ -86,11 +95,11 @@ WIDE = [0.035, 0.05, 0.05, 0.065]  # as FLAT, but for its scatter
 TWO = [FLAT[:2], HIGH[:2], HIGH[:2]], [FLAT[:2], LOW[:2], LOW[:2]]  # pairs are too few
 
 
-def flows(small=(FLAT,) * 3, large=(FLAT,) * 3, *, ratio=1.0, p=0.03, auc=0.9, echo=1e-7, **more):
+def flows(small=(FLAT,) * 3, large=(FLAT,) * 3, *, ratio=1.0, p=0.03, likelihood=1.0, echo=1e-7, **more):
     def latents(apart):
         ratios = [about(ratio, 0.05)] * len(apart)
-        found = {"apart": apart, "ratio": ratios, "p": [p] * len(apart), "auc": about(auc)}
-        return SimpleNamespace(**found, auc_same=about(0.9), echo=[echo], floor=[1e-3])
+        found = {"apart": apart, "ratio": ratios, "p": [p] * len(apart)}
+        return SimpleNamespace(**found, likelihood=about(likelihood, 0.05), echo=[echo], floor=[1e-3])
 
     return samples(latents={1000: latents(small), 4000: latents(large)}, **more)
 
@@ -125,6 +134,7 @@ VERDICTS = [
     ("new", of(0.6), NOT_HELD),
     ("new", of(0.4), HELD),
     ("new", one_copies(), UNDERPOWERED),
+    ("new", one_like_its_gaussian(), UNDERPOWERED),
     # four fifths of the way from the floor to the ceiling
     ("same", denoiser(share=0.95), HELD),
     ("same", denoiser(share=0.815), HELD),
@@ -164,7 +174,8 @@ VERDICTS = [
     ("density", flows(), HELD),
     ("density", flows(ratio=1.22), UNDERPOWERED),
     ("density", flows(ratio=1.5), NOT_HELD),
-    ("density", flows(auc=1.0), NOT_HELD),
+    ("density", flows(likelihood=1.22), UNDERPOWERED),
+    ("density", flows(likelihood=1.5), NOT_HELD),
     ("density", flows(p=0.2), UNDERPOWERED),  # the smallest N does not show it either
     # judges part at small N, and have power where they do not
     ("judges", gans("separates", "passes"), HELD),
@@ -210,6 +221,20 @@ def test_a_claim_is_compared_at_the_ns_of_the_paper_the_least_first_and_the_larg
     assert CLAIM["judges"].compared((1000, 100_000)) == [1000, 100_000]
     assert CLAIM["plateau"].compared((10, 100, 4000)) == [100] and CLAIM["plateau"].compared((10,)) is None
     assert str(Range(1000, inf)).startswith("N of 1") and str(Range(100, 100)) == "N = 100"
+
+
+@pytest.mark.parametrize(
+    ("claim", "label"), [(claim, label) for claim in claims.CLAIMS for label in claim.families]
+)
+def test_every_claim_can_be_held_by_some_profile_and_not_by_one_pair_or_too_short_a_training(claim, label):
+    (family,) = (name for name, kind in FAMILIES.items() if kind.label == label)
+    asked = [getattr(each, family) for each in PROFILES.values()]
+    (own, *_) = able = [settings for settings in asked if not stopped(claim, settings)]
+    assert able and stopped(claim, own.model_copy(update={"N": (3, 7)})) == "range"
+    short = own.model_copy(update={"images_cap": 100})
+    assert stopped(claim, short) == "time" * ("time" in claim.gates)
+    single = own.model_copy(update={"pairs": 1, "more_pairs": {}})
+    assert stopped(claim, single) == "trainings" * (not claim.by_construction)
 
 
 def test_a_verdict_takes_every_interval_within_or_every_one_wholly_outside():

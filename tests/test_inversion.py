@@ -178,7 +178,11 @@ def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
     assert min(r.low for r in apart.ratio) > 2 and min(r.value for r in apart.ratio) > 5
     assert max(apart.same[-1]) < 0.1 < np.mean(apart.apart[-1])
     assert max(apart.echo) < 1e-5 < min(apart.floor)
+    s = 1.5  # Kullback & Leibler's divergence of N(0, 1) and N(0, s^2), mean of both directions
+    assert apart.bits[0] == pytest.approx(((s**2 + s**-2) / 4 - 1 / 2) / np.log(2), rel=0.05)
+    assert apart.bits[1] < 1e-6 and apart.likelihood.low > 2
     single = latents_test(pairs[:1], latents(n=60))
+    assert len(single.bits) == 1 and single.likelihood is None
     assert single.ratio == [] and single.same[-1] == [] and single.p == [1.0] * len(single.p)
 
 

@@ -68,7 +68,8 @@ def lines(table):
 
 
 def test_a_fault_is_seen_from_where_all_larger_ones_are_and_by_whom():
-    _, _, blur, radii, copies = lines(power.effects_table(RUN))
+    _, _, blur, radii, copies, _, whose = lines(power.effects_table(RUN))
+    assert whose.startswith("*Simulated galaxies; committed: simulated, profile laptop, 2026-11-26")
     assert blur == (
         "| a blur | 0.3 pixels | distribution 13 of 25, morphology 25 of 25 | "
         "0.2 pixels: distribution 2 of 25, morphology 4 of 25 |"

@@ -153,6 +153,15 @@ def power_laws(onsets: Mapping[int, Mapping[int, Sequence[float]]]) -> dict[int,
     return laws
 
 
+def _least(rows: Mapping[int, Sequence[Cell]], late: Cell) -> str:
+    """By what power of N onsets grow at least, if those of the smallest N come and a later one does not."""
+    first = min(rows[late.kernels], key=lambda cell: cell.N)
+    if first is late or not (onset := first.onset()):
+        return ""
+    end = min(gap.shown[-1] for gap in late.gaps if gap.onset() is None)
+    return f" (N to a power of {np.log(end / onset) / np.log(late.N / first.N):.2f} or more)"
+
+
 def in_proportion(cells: Iterable[Cell]) -> Statement:
     """S1: the onset grows in proportion to N, at every width that has three N of `SCALE` or fewer.
 
@@ -176,7 +185,7 @@ def in_proportion(cells: Iterable[Cell]) -> Statement:
     elif few := [cell for cell in asked if len(cell.gaps) < TRAININGS]:
         missing = f"fewer than {TRAININGS} trainings: {', '.join(map(str, few))}"
     elif late := [cell for cell in asked if cell.onset() is None]:
-        missing = f"a training without an onset: {', '.join(map(str, late))}"
+        missing = f"a training without an onset: {', '.join(f'{cell}{_least(rows, cell)}' for cell in late)}"
     if missing:
         return Statement(verdict="not testable here", reason=missing, **said)
 

@@ -11,6 +11,13 @@ pairs, 1/3 for two, which show nothing. The ratio of the two means has an interv
 jackknife that leaves out a model. That w falls with N is asked of the pairs, as each shares no model
 with another: the exact rank-sum test of the pairs at two N, p >= 1/70 for four. How far it moves has an
 interval over trainings, Welch's, of the logarithms.
+
+The same ratio is asked of the likelihoods. An image of D values that i draws is likelier to i than to j by
+
+    d(i, j) = median over images x of i of (log p_i(x) - log p_j(x)) / (D log 2)   bits a dimension.
+
+The AUC of that difference (`galgen.compare.likelihood`) is 1 wherever one image tells two flows apart, also
+two of the same images; d goes on to say by how much.
 """
 
 from collections.abc import Sequence
@@ -23,7 +30,6 @@ from torch import Tensor
 
 from galgen.compare.distances import iid_floor
 from galgen.compare.inversion import clipped, compare_levels, finite_images, inversions
-from galgen.compare.likelihood import ratio_auc
 from galgen.compare.uncertainty import Estimate
 from galgen.models.glow import Glow
 
@@ -44,8 +50,9 @@ class Latents:
         floor: W1 of as many independent normals.
         shared: How far z'_B of the first pair depends on z: its multiple correlation with the channels at the
             same place, less that of shuffled images.
-        auc: P(the likelihoods tell an image of A from one of B), of the first pair: 1/2 for one density.
-        auc_same: The same of two models on the same images, the first two A; None for a single pair.
+        bits: d in bits a dimension, its mean over models on disjoint images and over models on the same;
+            of a single pair only the first.
+        likelihood: The ratio of the two, with an interval over trainings; None for a single pair.
     """
 
     echo: list[float]
@@ -55,8 +62,8 @@ class Latents:
     p: list[float]
     floor: list[float]
     shared: list[float]
-    auc: Estimate
-    auc_same: Estimate | None = None
+    bits: list[float]
+    likelihood: Estimate | None = None
 
 
 def model_pairs(pairs: Sequence[tuple]) -> list[tuple]:
@@ -87,13 +94,15 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
     """
     k, models = len(pairs), [pair[which] for which in (0, 1) for pair in pairs]  # all A, then all B
     w = np.zeros((len(latents), 2 * k, 2 * k))  # who draws, who inverts
-    first = {}
+    d = np.zeros((2 * k, 2 * k))
     for i, flow in enumerate(models):
         others = [j for j in range(2 * k) if j != i]
         for j, tested in zip(others, inversions(flow, [models[j] for j in others], latents), strict=True):
-            if {i, j} in ({0, k}, {0, 1}):  # A and B of the first pair, and the first two A, there and back
-                first[i, j] = tested
+            if (i, j) == (0, k):
+                first = tested
             finite = finite_images(tested)
+            # Of a few images the median may by chance lie below 0, which no ratio could be made of.
+            d[i, j] = max(np.median(tested.log_ratio[finite]) / tested.x[0].size / np.log(2), 1e-9)
             for level, z in enumerate(tested.z):
                 w[level, i, i], w[level, i, j] = (
                     stats.wasserstein_distance(clipped(found[level][finite]).ravel(), z[finite].ravel())
@@ -112,6 +121,7 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         if k > 1:
             null += [float(level[alike[0]].min()), float(level[alike[0]].max())]
             ratio.append(_ratio(level, apart[0], alike[0]))
+    kinds = [apart[0], alike[0]][: 1 + (k > 1)]
     return Latents(
         echo=[float(level.diagonal().max()) for level in w],
         apart=[[float(level[i, i + k] + level[i + k, i]) / 2 for i in range(k)] for level in w],
@@ -119,9 +129,9 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         ratio=ratio,
         p=p,
         floor=[iid_floor(z.numel()) for z in latents],
-        shared=[test.shared - test.shared_null for test in compare_levels(first[0, k])],
-        auc=ratio_auc(first[0, k].log_ratio, first[k, 0].log_ratio),
-        auc_same=ratio_auc(first[0, 1].log_ratio, first[1, 0].log_ratio) if k > 1 else None,
+        shared=[test.shared - test.shared_null for test in compare_levels(first)],
+        bits=[float(d[kind].mean()) for kind in kinds],
+        likelihood=_ratio(d, *kinds) if k > 1 else None,
     )
 
 

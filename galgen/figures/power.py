@@ -16,7 +16,7 @@ from scipy import stats
 
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.figures.readings import Reading
-from galgen.figures.results import select
+from galgen.figures.results import made, select
 from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
@@ -78,7 +78,7 @@ def effects_table(run: Mapping) -> Markdown:
             [name, sizes[0] or "**not seen**", counts[0], f"{sizes[1]}: {counts[1]}" * bool(sides[1])]
         )
     head = [f"with {run['count']} images of each", "half of the tests see", "by", "seen less often"]
-    return table(head, rows)
+    return table(head, rows, after=f"*Simulated galaxies; {made({'simulated': run}, *QUESTIONS)}.*")
 
 
 def left_out(run: Mapping) -> str:

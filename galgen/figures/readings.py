@@ -22,7 +22,7 @@ Limits = Sequence[tuple[float, str]]
 TOLD = (ALPHA, "told from galaxies"), (inf, "not told")
 VARIANCE = (0.75, "too little"), (1.35, "about right"), (inf, "too much")
 APART = (0.0, "no clear difference"), (inf, "a clear difference")
-BEYOND = (0.0, "no evidence of having learnt galaxies"), (inf, "more alike than the controls")
+BEYOND = (0.0, "no more than a control"), (inf, "more alike than the controls")
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,11 @@ def _bar(pair: Pair, margin: float) -> float:
 
 def new_images(found: Findings, N: int, margin: float) -> Ruling:
     """Whether no pair favours its training images by more than the margin beyond its null."""
-    closer = {pair.closer: _bar(pair, margin) for pair in found.pairs[N]}
-    excess = [Estimate(e.value - bar, e.low - bar, e.high - bar, e.n) for e, bar in closer.items()]
-    said = (
-        f"{_said(closer)} (shrunk Gaussians {', '.join(sorted({f'{p.linear:.2f}' for p in found.pairs[N]}))})"
-    )
+    pairs = found.pairs[N]
+    beyond = [(pair.closer, _bar(pair, margin)) for pair in pairs]
+    excess = [Estimate(e.value - bar, e.low - bar, e.high - bar, e.n) for e, bar in beyond]
+    linear = ", ".join(sorted({f"{pair.linear:.2f}" for pair in pairs}))
+    said = f"{_said(pair.closer for pair in pairs)} (shrunk Gaussians {linear})"
     words = "few of its samples can be copies", "its samples favour its training images"
     return within(f"P(train closer) {said} at N = {spaced(N)}", excess, -inf, 0, words)
 
@@ -120,7 +120,7 @@ def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
     if any(growing[i] < FEW for i in deep):
         return replace(finest, verdict=NOT_HELD, reason="it grows at a deeper level")
     if finest.verdict != HELD:
-        return finest
+        return _scattered(finest, [moved], 1 + margin)
     if all(falling[i] < FEW for i in deep):
         return replace(finest, reason=f"it falls at every deeper level; {stays}")
     lack = f"{k} pairs do not show that it falls at every deeper level"
@@ -128,16 +128,29 @@ def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
 
 
 def density(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether W1 of disjoint images is that of the same images, and the likelihoods part neither."""
+    """Whether flows of disjoint images are no farther apart than flows of the same: W1, and likelihoods."""
     test = found.latents[N]
     if not test.ratio:
         return Ruling(NOT_TESTABLE, "–", "a single pair: there are no two Glows of the same images")
-    numbers = f"W₁, disjoint over same images, by level: {_said(test.ratio)}; AUC of the likelihood ratio "
-    numbers += f"{test.auc}, of Glows of the same images {test.auc_same}"
-    if test.auc.low > test.auc_same.high + FEW:
-        return Ruling(NOT_HELD, numbers, "the likelihoods part disjoint images better than the same ones")
+    numbers = (
+        f"disjoint over same images: W₁ by level {_said(test.ratio)}; likelihoods, in bits a dimension, "
+    )
+    numbers += f"{test.likelihood}"
     words = f"within {1 + margin:g} times that of Glows of the same images", f"beyond {1 + margin:g} times it"
-    return within(numbers, test.ratio, -inf, 1 + margin, words)
+    sides = test.ratio, [test.likelihood]  # either contradicts it, and both must hold it
+    apart = [within(numbers, side, -inf, 1 + margin, words) for side in sides]
+    refused = next((one for one in apart if one.verdict == NOT_HELD), None)
+    every = [*test.ratio, test.likelihood]
+    return refused or _scattered(within(numbers, every, -inf, 1 + margin, words), every, 1 + margin)
+
+
+def _scattered(ruling: Ruling, ratios: Iterable[Estimate], most: float) -> Ruling:
+    """A ruling on ratios, where it is underpowered because not even a ratio of 1 would have held."""
+    wide = max(ratio.high / ratio.value for ratio in ratios)
+    if ruling.verdict != UNDERPOWERED or wide <= most:
+        return ruling
+    said = f"trainings scatter by {wide:.2f} times, so that not even a ratio of 1 would be within {most:g}"
+    return replace(ruling, reason=said)
 
 
 def judges(found: Findings, small: int, large: int, margin: float) -> Ruling:
@@ -194,9 +207,11 @@ def hurried(found: Findings, *_: int) -> str:
     time = found.time
     if not time.confounded:
         return ""
-    went = f"{time.onsets:.2g} predicted onsets" if time.onsets else "no predicted onset that is known"
-    at = f"at N = {spaced(time.N)}, where {DURATION:g} are needed"
-    return f"with training time: {went} of memorization went by {at}"
+    at = f"with training time: at N = {spaced(time.N)}"
+    if not time.onsets:
+        return f"{at} no smaller N says when memorization should begin"
+    due = "the time in which memorization should begin"
+    return f"{at} it ended after {time.onsets:.2g} of {due}; {DURATION:g} times that is needed"
 
 
 def missed(question: str) -> Gate:

@@ -22,13 +22,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from galgen.compare.clock_size import DURATION
 from galgen.compare.uncertainty import Estimate
 from galgen.config import PROFILES
+from galgen.evidence.denoisers import START
 from galgen.evidence.findings import Findings
+from galgen.settings import TrainingSettings
 from galgen.words import spaced
 
 __all__ = ["CONFOUNDED", "HELD", "NOT_HELD", "NOT_TESTABLE", "ONE_PAIR", "UNDERPOWERED", "Claim", "Gate",
-    "Range", "Ruling", "rule", "within"]  # fmt: skip
+    "Range", "Ruling", "rule", "stopped", "within"]  # fmt: skip
 
 HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE, ONE_PAIR = VERDICTS = (
     "held", "not held", "underpowered", "confounded", "not testable here", "one pair"
@@ -118,35 +121,51 @@ class Claim:
         return found
 
 
-GATES = {
-    "range": NOT_TESTABLE, "fit": NOT_TESTABLE, "time": CONFOUNDED, "power": UNDERPOWERED,
-    "trainings": ONE_PAIR,
-}  # fmt: skip
+GATES = {"fit": NOT_TESTABLE, "time": CONFOUNDED, "power": UNDERPOWERED}  # between range and trainings
 
 
 def rule(claim: Claim, found: Findings, *, gates: bool = True) -> Ruling:
     """The ruling on a claim, asked of one family; without its gates, by its rule alone."""
-    sizes = claim.compared(found.sizes)
+    sizes, family = claim.compared(found.sizes), found.experiment.family.name
     if gates and sizes is None:
         needed = " and ".join(dict.fromkeys(map(str, claim.needs)))
         run = ", ".join(map(spaced, found.sizes))
         times = "two sizes, " * (len(claim.needs) > len(set(claim.needs)))
-        return Ruling(
-            NOT_TESTABLE, f"N of this run: {run}", f"the paper's claim is on {times}{needed}", "range"
-        )
-    few = len(claim.needs) > 1 and len(found.sizes) < 2
+        said = f"the paper's claim is on {times}{needed}; {_elsewhere(claim, family)}"
+        return Ruling(NOT_TESTABLE, f"N of this run: {run}", said, "range")
     compared = sizes or [*found.sizes[:1], *found.sizes[-1:]][-len(claim.needs) :]
-    if few:
-        return Ruling(NOT_TESTABLE, f"N = {spaced(found.sizes[0])} only", "a single N has no other", "range")
     ruling = claim.rule(found, *compared, claim.margin)
     if not gates or claim.by_construction:
         return ruling
-    for name in ("fit", "time", "power"):
+    for name, verdict in GATES.items():
         if name in claim.gates and (reason := claim.gates[name](found, *compared)):
-            return replace(ruling, verdict=GATES[name], reason=reason, gate=name)
-    if ruling.verdict != NOT_TESTABLE and (reason := _trainings(claim, found, compared)):
-        return replace(ruling, verdict=ONE_PAIR, reason=reason, gate="trainings")
+            return replace(ruling, verdict=verdict, reason=reason, gate=name)
+    few = [n for n in compared if found.models[n] < ENOUGH]
+    if ruling.verdict != NOT_TESTABLE and few:
+        said = f"{' and '.join(f'N = {spaced(n)}' for n in few)}: two models; {_elsewhere(claim, family)}"
+        return replace(ruling, verdict=ONE_PAIR, reason=said, gate="trainings")
     return ruling
+
+
+def stopped(claim: Claim, own: TrainingSettings) -> str:
+    """The gate at which a family of these settings must stop short of "held", whatever it finds, or "".
+
+    No onset comes before g begins, so in proportion none at the largest N before as many times `START`.
+    """
+    at = claim.compared(own.N)
+    if at is None:
+        return "range"
+    *smaller, large = sorted(own.N)
+    least = DURATION * START * large / smaller[-1] if smaller else inf
+    if "time" in claim.gates and own.images_shown(large) < least:
+        return "time"
+    return "" if claim.by_construction or all(2 * own.pairs_at(n) >= ENOUGH for n in at) else "trainings"
+
+
+def _elsewhere(claim: Claim, family: str) -> str:
+    """Which profiles can hold a claim."""
+    known = [name for name, of in PROFILES.items() if not stopped(claim, getattr(of, family))]
+    return f"the profile {' or '.join(known)} can ask it" if known else "no profile can ask it"
 
 
 def within(
@@ -169,18 +188,3 @@ def within(
     if all(e.high < low or e.low > high for e in estimates):
         return Ruling(NOT_HELD, numbers, words[1])
     return Ruling(UNDERPOWERED, numbers, f"the intervals exclude neither: {words[0]}, or {words[1]}")
-
-
-def _trainings(claim: Claim, found: Findings, sizes: Sequence[int]) -> str:
-    """Which N has fewer than three models, and which profiles have enough."""
-    few = [n for n in sizes if found.models[n] < ENOUGH]
-    if not few:
-        return ""
-    enough, family = [], found.experiment.family.name
-    for name, profile in PROFILES.items():
-        own = getattr(profile, family)
-        at = claim.compared(own.N)
-        if at and all(2 * own.pairs_at(n) >= ENOUGH for n in at):
-            enough.append(name)
-    where = f"; the profile {' or '.join(enough)} has enough" if enough else "; no profile has more"
-    return f"{' and '.join(f'N = {spaced(n)}' for n in few)}: two models{where}"

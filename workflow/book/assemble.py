@@ -160,6 +160,7 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     if (work / "live.md").is_file():
         live.write(work, parameters)
     (work / "_generated" / "margins.md").write_text(claims.margins().data)
+    (work / "_generated" / "askable.md").write_text(claims.askable("laptop", "night", "paper").data)
     sizes = sorted({N for note in notes for N in note["N"]})
     own = pages.record(parameters, sizes, notes, of.trainings, error)
     pages.add_runs(work, of.build, own, of.executed)
