@@ -51,16 +51,17 @@ def audit(
     print(printable(f"{pages[0]} and {pages[1].name}"))
 
 
-def _read(path: Path, *, strict: bool, size: int | None, **options: object) -> tuple[np.ndarray, str]:
-    """A set of images, uint8 (n, C, H, H), and what to call it."""
+def _read(path: Path, *, size: int | None, crop: int | None, **options: object) -> tuple[np.ndarray, str]:
+    """A set of images, uint8 (n, C, H, H), and what to call it; options are for those to be imported."""
     from galgen.data.acquire.importing import import_images
     from galgen.data.dataset import Dataset
-    from galgen.data.preprocess import resize_area, to_uint8
+    from galgen.data.preprocess import averaged, crop_centre
 
     if (path / "meta.json").is_file():
         images = Dataset.open(path).images
-        return to_uint8(resize_area(images / np.float32(255), size)) if size else images, str(path)
-    found = import_images(path, size=size, colour=True, strict=strict, progress=True, **options)
+        images = images if crop is None else crop_centre(images, crop)
+        return images if size is None else averaged(images, size), str(path)
+    found = import_images(path, size=size, crop=crop, colour=True, progress=True, **options)
     for name, reason in found.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     left_out = f", {len(found.refused)} left out" if found.refused else ""

@@ -13,6 +13,7 @@ from PIL import Image
 from test_copies import FRESH, planted, population, split
 
 import galgen
+from galgen import auditing
 from galgen.cli import main
 from galgen.data.dataset import write_dataset
 from galgen.figures.audit import pairs_figure
@@ -136,6 +137,13 @@ def test_bad_input_is_told_in_a_line(change, message):
 HOSTILE = 'a<b onload="x"> & $\x1b[1m{{ 7 * 7 }}.npy'
 
 
+def data_set(path, images):
+    """One of these images."""
+    ids = Table({"id": [f"{k}" for k in range(len(images))]})
+    about = {"source": "made up", "manifest": "local", "parameters": {}, "dropped": {}}
+    write_dataset(path, images, ids, **about)
+
+
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Samples in an npy file of a hostile name, training images as PNG, held-out ones as a data set."""
@@ -144,9 +152,7 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "train").mkdir()
     for k, image in enumerate(TRAIN[:, 0]):
         Image.fromarray(image).save(tmp_path / "train" / f"{k:03}.png")
-    ids = Table({"id": [f"{k}" for k in range(len(HELD_OUT))]})
-    about = {"source": "made up", "manifest": "local", "parameters": {}, "dropped": {}}
-    write_dataset(tmp_path / "held-out", HELD_OUT, ids, **about)
+    data_set(tmp_path / "held-out", HELD_OUT)
     return ["audit", "--samples", HOSTILE, "--train", "train", "--held-out", "held-out", "--morphology", "0"]
 
 
@@ -173,6 +179,17 @@ def test_flaws_in_single_images_are_counted_or_refused_where_latents_are_shared(
     assert "2 left out" in (tmp_path / "audit.html").read_text()
     assert main([*files, "--other-samples", "spoilt.npy"]) == 2
     assert "2 of 102 objects cannot be used" in capsys.readouterr().err
+
+
+def test_a_data_set_is_cropped_and_averaged_like_a_folder(tmp_path):
+    images = population(12, 7, side=16)
+    data_set(tmp_path / "set", images)
+    (tmp_path / "folder").mkdir()
+    for k, image in enumerate(images[:, 0]):
+        Image.fromarray(image).save(tmp_path / "folder" / f"{k:03}.png")
+    for asked in ({"crop": 12, "size": 8}, {"crop": 12, "size": None}, {"crop": None, "size": 8}):
+        one, other = (auditing._read(tmp_path / name, **asked)[0] for name in ("set", "folder"))
+        assert one.shape[-1] == (asked["size"] or 12) and np.array_equal(one[:, 0], other[:, 0])
 
 
 def claimed(path, count):

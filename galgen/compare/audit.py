@@ -34,7 +34,7 @@ from galgen.compare.scoreboard import apart
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.data.dataset import Split
-from galgen.data.preprocess import resize_area, to_uint8
+from galgen.data.preprocess import averaged, to_uint8
 from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
 
@@ -127,8 +127,8 @@ def audit(
     _fit(sets)
     full, rng = sets["samples"].shape[-1], np.random.default_rng(seed)
     side = 1 << (full.bit_length() - 1)
-    sets = {name: _averaged(images, side) for name, images in sets.items()}
-    near = {name: _averaged(images, min(side, NEAR)) for name, images in sets.items()}
+    sets = {name: averaged(images, side) for name, images in sets.items()}
+    near = {name: averaged(images, min(side, NEAR)) for name, images in sets.items()}
     rows = {name: rng.permutation(len(sets[name]))[:ASKED] for name in ("samples", "held_out")}
     asked, small = ([of[name][which] for name, which in rows.items()] for of in (sets, near))
     notes = []
@@ -190,14 +190,6 @@ def _fit(sets: Sets) -> None:
         raise GalgenError(f"images of the same latents come in equal numbers, not {told}")
     if "other_samples" not in sets and len(sets) > 3:
         raise GalgenError("other training images and a floor say nothing without the other model's samples")
-
-
-def _averaged(images: np.ndarray, side: int) -> np.ndarray:
-    """Images uint8 averaged over areas to so many pixels a side."""
-    if images.shape[-1] == side:
-        return images
-    parts = (images[i : i + 1024] / np.float32(255) for i in range(0, len(images), 1024))
-    return np.concatenate([to_uint8(resize_area(part, side)) for part in parts])
 
 
 def _gray(images: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from astropy.visualization import make_lupton_rgb
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["crop_centre", "flux_to_gray", "resize_area", "to_uint8"]
+__all__ = ["averaged", "crop_centre", "flux_to_gray", "resize_area", "to_uint8"]
 
 
 def flux_to_gray(
@@ -115,3 +115,11 @@ def resize_area(images: np.ndarray, size: int) -> np.ndarray:
     inside = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
     weights = np.clip(inside, 0, None) * (size / height)
     return weights @ images @ weights.T
+
+
+def averaged(images: np.ndarray, size: int) -> np.ndarray:
+    """Images uint8 (n, C, H, H), averaged over areas to `size` pixels a side and rounded again; in parts."""
+    if images.shape[-1] == size:
+        return images
+    parts = (images[first : first + 256] / 255 for first in range(0, len(images), 256))
+    return np.concatenate([to_uint8(resize_area(part, size)) for part in parts])
