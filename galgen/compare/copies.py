@@ -28,11 +28,11 @@ are said only if those of the samples are beyond those of the Gaussian, by permu
 of them do, with f_0 the mean of the null: c = (f - f_0) / (1 - f_0) is the *excess share*. Its interval is
 Wilson's of f, with as many samples as would scatter like f under permutation: few images may be nearest to
 many samples. The *smallest share* that would be seen is the least c of exact copies, of N training images at
-random, that four of five tests or more find at the level .01: a bound, as no term counts that copies have a
-weight of 1 (measured: right at equal sizes, twice too large at 4 : 1). With n samples, and V the variance of
-the null of T of those that are no copies (w at most 1/2),
+random, that four of five tests or more find at the level .01 (measured: right at equal sizes, at 4 : 1 a
+fifth too large). Copies have label 1, all of them: they widen the null, which permutes labels, and leave T
+its scatter. With n samples, and V the variance of the null of T of those that are no copies (w at most 1/2),
 
-    c n (1 - f_0) = (z_.99 + z_.8) sqrt(f_0 (1 - f_0) (c n + (c n)^2 / N) + (1 - c)^2 V).
+    c n (1 - f_0) = z_.99 sqrt(f_0 (1 - f_0) (c n + (c n)^2 / N) + (1 - c)^2 V) + z_.8 (1 - c) sqrt(V).
 
 References:
     Phipson & Smyth 2010, https://arxiv.org/abs/1603.05766. Meehan, Chaudhuri & Dasgupta 2020, A
@@ -172,7 +172,8 @@ def copies(
     progress("training against held-out images, without the samples")
     asked, apart = [rng.permutation(first[label == which])[:ASKED] for which in (True, False)], None
     if min(map(len, asked)) >= 10:
-        apart = c2st(*(features(pool[rows]) for rows in asked), permutations=999, seed=seed)
+        given = {"permutations": min(999, permutations), "seed": seed}
+        apart = c2st(*(features(pool[rows]) for rows in asked), **given)
     progress(f"the nearest of {len(pool)} images")
     near, of, weight = _weighed(samples, pool, group, flips)
     shown = np.argsort(-weight, kind="stable")[:SHOWN]
@@ -236,11 +237,13 @@ def _effect(f: np.ndarray, f0: float, n: int, N: int, V: float) -> tuple[Estimat
     scatter = int(np.clip(free / max(f[1:].var(), 1e-12), 1, n))
     ends = stats.binomtest(round(f[0] * scatter), scatter).proportion_ci(method="wilson")
     value, low, high = ((float(share) - f0) / (1 - f0) for share in (f[0], ends.low, ends.high))
-    z = stats.norm.ppf([0.99, 0.8]).sum()
+    z, z_power = stats.norm.ppf([0.99, 0.8])
 
     def lacking(c: float) -> float:
-        spread = free * (c * n + (c * n) ** 2 / N) + (1 - c) ** 2 * V
-        return z * np.sqrt(spread) - c * n * (1 - f0)
+        rest = (1 - c) ** 2 * V
+        null = np.sqrt(free * (c * n + (c * n) ** 2 / N) + rest)
+        return z * null + z_power * np.sqrt(rest) - c * n * (1 - f0)
 
-    least = float(optimize.brentq(lacking, 0, 1)) if lacking(1) < 0 else None
+    # from above 0, a root where all samples are copies, V = 0
+    least = float(optimize.brentq(lacking, 1e-9, 1)) if lacking(1) < 0 else None
     return Estimate(value, low, high, n), least

@@ -55,7 +55,7 @@ def _memory(found: Audit) -> str:
     if memory.outcome is None:
         return memory.missing
     seen = "not even samples that are all copies would be found"
-    if memory.smallest:
+    if memory.smallest is not None:
         seen = f"four of five such tests or more find copies that are {memory.smallest:.1%} of the samples"
     if max(counts) > 10 * min(counts):
         seen += f", and by chance {memory.chance:.1%} are nearest to a training image: with sets of like "
@@ -109,7 +109,7 @@ def planted_table(found: Mapping[float, Copies]) -> Markdown:
     for share, each in found.items():
         cells = [""] * 3
         if each.outcome:
-            least = f"{each.smallest:.1%}" if each.smallest else "none"
+            least = "none" if each.smallest is None else f"{each.smallest:.1%}"
             cells = [p_text(each.outcome.p), _percent(each.excess), least]
         rows.append([f"{share:.0%}", each.verdict(), *cells])
     return table(["copies planted", "memory", "p", "excess share", "smallest share it finds"], rows)
