@@ -9,6 +9,7 @@ from test_discriminator import drawn
 from test_distances import NAMES, rows
 from test_inversion import Linear, invert, latents
 
+from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import photometry
 from galgen.compare.calibrated import calibrated
 from galgen.compare.clock import START, gap
@@ -21,7 +22,7 @@ from galgen.compare.distances import distances
 from galgen.compare.local import Local
 from galgen.compare.memorization import exchange_test
 from galgen.compare.morphology import measure
-from galgen.compare.share import scale
+from galgen.compare.share import agreements, scale
 from galgen.compare.similarity import cosine, nearest, shuffled_cosine
 from galgen.compare.twosample import auc, c2st, features
 from galgen.compare.uncertainty import bootstrap
@@ -32,6 +33,7 @@ from galgen.data.manifest import load_manifest
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
+from galgen.data.unit import mean_image
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.gan import Discriminator, Generator, draw
 from galgen.models.glow import Glow
@@ -58,7 +60,7 @@ def bytes_(*shape, value=7):
 
 START_8, QUERIES = torch.zeros(1, 8, 8), torch.rand(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
 DATA = np.random.default_rng(0).integers(0, 256, (20, 1, 12, 12), np.uint8)
-KNOWN = bytes_(9, 1, 16, 16)
+BROKEN, KNOWN = QUERIES / torch.tensor([0, 1]).reshape(2, 1, 1, 1), bytes_(9, 1, 16, 16)
 
 
 def walk(start, seeds):
@@ -158,6 +160,8 @@ CASES = [
     (lambda: Local(DATA[:, 0], 3), "give"),
     (lambda: directions(zeros(2, 1, 8, 8), 2), "give three or more"),
     (lambda: directions(np.full((5, 1, 8, 8), np.nan), 2), "not finite"),
+    (lambda: agreement_test(BROKEN, QUERIES, mean=mean_image(DATA)), "some not finite"),
+    (lambda: agreements([BROKEN, QUERIES], mean=mean_image(DATA)), "some not finite: leave out"),
     (lambda: scale(np.eye(9), ["A"] * 9), "name each, A and B among them"),
     (lambda: scale(np.eye(9), ["A", "B"] * 4), "name each, A and B among them"),
     (lambda: controls(galaxies(28), sets(10, 8), 3), "8 held-out images"),

@@ -51,6 +51,15 @@ def test_an_image_with_nothing_left_has_cosine_zero_not_nan():
     np.testing.assert_allclose(found.cosine, [[1, 0, 0]], atol=1e-6)
 
 
+def test_an_image_that_is_not_finite_is_like_none_and_not_unlike():
+    broken, other = floats(DATA[:2]), floats(DATA[2:4])
+    broken[0, 0, 0, 0] = torch.nan
+    for kind in KINDS:
+        assert np.isnan(cosine(broken, other, kind=kind, mean=MEAN)).tolist() == [True, False]
+        found = nearest(broken, DATA, 2, kind=kind, mean=MEAN)
+        assert np.isnan(found.cosine[0]).all() and found.index[1, 0] == 1
+
+
 def test_shuffling_removes_what_pairs_share_and_takes_no_pair_twice():
     a = floats(centred_blobs(50, seed=7))
     null = shuffled_cosine(a, a, kind="anomaly", mean=MEAN)

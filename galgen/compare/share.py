@@ -49,7 +49,7 @@ from scipy import stats
 from torch import Tensor
 
 from galgen.compare import similarity
-from galgen.compare.uncertainty import Estimate, ratio
+from galgen.compare.uncertainty import Estimate, finite, ratio
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
@@ -93,12 +93,15 @@ def agreements(models: Sequence[Tensor], *, mean: np.ndarray) -> np.ndarray:
     Args:
         models: Of each the images, or their residuals, of the same latents, (n, C, H, W).
         mean: The data set's mean image, (C, H, W).
+
+    Raises:
+        GalgenError: If some are not finite.
     """
     found, options = np.ones((len(models), len(models))), {"kind": "anomaly", "mean": mean}
     for i, one in enumerate(models[:-1]):
         others = models[i + 1 :]
         cosines = similarity.cosine(torch.cat([one] * len(others)), torch.cat([*others]), **options)
-        found[i, i + 1 :] = found[i + 1 :, i] = np.median(cosines.reshape(len(others), -1), axis=1)
+        found[i, i + 1 :] = found[i + 1 :, i] = np.median(finite(cosines).reshape(len(others), -1), axis=1)
     return found
 
 

@@ -73,7 +73,7 @@ def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -
         mean: The data set's mean image, (C, H, W), for kind "anomaly".
 
     Returns:
-        (n,) float32; 0 where an image has nothing left after the projection.
+        (n,) float32; 0 where an image has nothing left after the projection, NaN where one is not finite.
 
     >>> a, b = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]]]])
     >>> cosine(a, b, kind="raw").round(2), cosine(a, b, kind="pearson").round(2)  # b has no contrast
@@ -217,8 +217,8 @@ def _removed(kind: str, mean: np.ndarray | None, d: int) -> Tensor:
 
 
 def _unit(images: Tensor, removed: Tensor) -> Tensor:
-    """Projected images of length 1, (n, d); zeros where nothing is left but rounding."""
+    """Projected images of length 1, (n, d); zeros where nothing is left but rounding, NaN stays NaN."""
     flat = images.detach().float().cpu().flatten(1)
     projected = flat - flat @ removed.T @ removed
     norm = projected.norm(dim=1, keepdim=True)
-    return torch.where(norm > 1e-3 * flat.norm(dim=1, keepdim=True), projected / norm, 0.0)
+    return torch.where(norm <= 1e-3 * flat.norm(dim=1, keepdim=True), 0.0, projected / norm)

@@ -31,7 +31,7 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Outcome", "bootstrap", "exchanged", "finite", "holm", "over_trainings", "p_text",
+__all__ = ["Estimate", "Outcome", "bootstrap", "finite", "holm", "over_trainings", "p_text",
     "permutation_test", "permuted", "permuted_sums", "proportion", "ratio", "share", "worse"]  # fmt: skip
 
 
@@ -178,9 +178,10 @@ def permuted(
         paired: Labels i and n/2 + i are opposite and belong to one latent: only they are exchanged.
         groups: Of each label, (n,): it is exchanged with others of its group only.
     """
-    if paired:
-        return given * np.tile(exchanged(len(given) // 2, permutations, seed), 2)
     rng = np.random.default_rng(seed)
+    if paired:
+        signs = rng.choice([-1.0, 1.0], (permutations, len(given) // 2))
+        return np.concatenate([given[None], given * np.tile(signs, 2)])
     dealt = np.tile(given, (permutations, 1))
     groups = np.zeros(len(given)) if groups is None else groups
     for group in np.unique(groups):
@@ -213,12 +214,6 @@ def permuted_sums(
     return np.concatenate([(given @ values)[None], *dealt])
 
 
-def exchanged(n: int, permutations: int, seed: int | np.random.Generator) -> np.ndarray:
-    """Which of n pairs stay, 1, and which are exchanged, -1: (1 + permutations, n), none in the first row."""
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (permutations, n))
-    return np.concatenate([np.ones((1, n)), signs])
-
-
 def permutation_test(
     values: np.ndarray, band: tuple[float, float] = (0.025, 0.975), *, both: bool = False
 ) -> Outcome:
@@ -229,10 +224,13 @@ def permutation_test(
         band: In quantiles of the null.
         both: Whether a value as small counts as well: p is then twice the smaller of the two sides'.
 
+    Raises:
+        GalgenError: If some are not finite: with no number NaN compares, and p would be 0.
+
     >>> permutation_test(np.array([3.0, 1.0, 2.0, 4.0])).p  # 3 and 4 of four values are as large
     0.5
     """
-    low, high = np.quantile(values[1:], band)
+    low, high = np.quantile(finite(values)[1:], band)
     slack = 1e-9 * abs(values[0])  # equals may differ in the last bits
     p = np.mean(values >= values[0] - slack)
     if both:
