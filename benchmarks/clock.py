@@ -22,6 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from galgen.compare.clock_time import SCALE
 from galgen.config import PROFILES, Parameters
@@ -83,6 +84,11 @@ def answered(study: Experiment, N: int) -> Committed:
     )
 
 
+def written(path: Path) -> list[Committed]:
+    """The cells that are there by now."""
+    return read_answer(path, list[Committed]) if path.is_file() else []
+
+
 def place(one: Committed) -> tuple[int, int, int]:
     """What is one cell, however often it is made."""
     return one.cell.kernels, one.cell.N, one.seed
@@ -103,13 +109,14 @@ def main() -> None:
             if given.only and name not in given.only:
                 continue
             out, pair = given.out / f"{study.dataset.name}.json", study.pair(N)
-            found = read_answer(out, list[Committed]) if out.is_file() else []
             keys = [study.key(training) for training in pair]
-            if any(one.trainings == keys for one in found):
+            if any(one.trainings == keys for one in written(out)):
                 continue
             list(pool.map(train, [study.parameters] * 2, [training.name for training in pair]))
             one = answered(study, N)
-            write_answer(out, [*(each for each in found if place(each) != place(one)), one], list[Committed])
+            with FileLock(study.store.root / ".clock.lock"):  # others may have written in these hours
+                others = [each for each in written(out) if place(each) != place(one)]
+                write_answer(out, [*others, one], list[Committed])
             gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.cell.gaps)
             print(f"{one.cell}, seed {one.seed}: g = {gaps} dB, {max(one.minutes):.1f} minutes", flush=True)
 
