@@ -36,7 +36,7 @@ import datetime
 import functools
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -127,34 +127,30 @@ class Bench:
         sizes = {n for each in families.values() for n in each.sizes}
         self.sizes = sorted(n for n in sizes if 2 * (n + self.count) <= len(self.rows))
 
-    def run(self, questions: Sequence[str], power: bool) -> list[dict]:
-        """The records of all tests: question, N, alternative, level, tests and how many of them reject."""
-        found, self.asked = [], set(questions)
+    def run(self, questions: Sequence[str], power: bool) -> Iterator[list[dict]]:
+        """The records of all tests, bit by bit: question, N, alternative, level, tests, how many reject."""
+        self.asked = set(questions)
         if "agreement" in questions:
             shares = {0.0: self.tests} | dict.fromkeys(SHARES[1:] if power else (), self.few)
-            found += [
-                self.record("agreement", self.agreement(s, n), "latents in common" if s else "", s)
-                for s, n in shares.items()
-            ]
+            for s, n in shares.items():
+                yield [self.record("agreement", self.agreement(s, n), "latents in common" if s else "", s)]
         for question, test in (("memorization", self.memorization), ("too close", self.closeness)):
             if question in questions:
-                found += [record for n in self.sizes for record in test(n, power)]
+                yield from (test(n, power) for n in self.sizes)
         galaxies = self.seen(self.images[self.rows[: self.pool]])
-        found += self.told(galaxies, None)
+        yield self.told(galaxies, None)
         if power and galaxies.keys() - {"energy difference"}:
             faults = [(name, level) for name, levels in LEVELS.items() for level in levels]
-            found += self.faults(galaxies, [("nothing changed", 0.0), *faults])
-        return found
+            yield from self.faults(galaxies, [("nothing changed", 0.0), *faults])
 
-    def only(self, questions: Sequence[str], faults: Sequence[tuple[str, float]]) -> list[dict]:
+    def only(self, questions: Sequence[str], faults: Sequence[tuple[str, float]]) -> Iterator[list[dict]]:
         """The records of some faults of images alone, and of no size."""
         self.asked = set(questions) & {"distribution", "coarse distribution", "morphology", "PQMass"}
         return self.faults(self.seen(self.images[self.rows[: self.pool]]), faults)
 
-    def faults(self, known: dict, faults: Sequence[tuple[str, float]]) -> list[dict]:
+    def faults(self, known: dict, faults: Sequence[tuple[str, float]]) -> Iterator[list[dict]]:
         """The records of fresh galaxies with each of these faults, by name and level, beside known ones."""
-        told = (self.told(known, self.seen(self.altered(*fault)), *fault) for fault in faults)
-        return [record for part in told for record in part]
+        return (self.told(known, self.seen(self.altered(*fault)), *fault) for fault in faults)
 
     def record(
         self, question: str, p: list[float], alternative: str = "", level: float = 0.0, N: int | None = None
@@ -315,17 +311,10 @@ def main() -> None:
     began = time.process_time()
     some = [(name, level) for name in given.faults for level in given.levels or LEVELS[name]]
     if some:
-        records = bench.only(given.questions, some)
+        found = bench.only(given.questions, some)
     else:
-        records = bench.run(given.questions, power=given.data in SIMULATED)
-    part = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "minutes": round((time.process_time() - began) / 60, 1),  # of one core
-        "pool": given.pool,
-        "fresh": given.fresh,
-        **provenance(),
-        "records": records,
-    }
+        found = bench.run(given.questions, power=given.data in SIMULATED)
+    part = {"pool": given.pool, "fresh": given.fresh, **provenance(), "records": []}
     new = {
         "profile": given.profile,
         "alpha": ALPHA,
@@ -334,8 +323,12 @@ def main() -> None:
         "sha256": bench.experiment.dataset.sha256,
         "parts": [part],
     }
-    others, name = read_json(given.out) if given.out.is_file() else {}, bench.experiment.dataset.name
-    write_json(given.out, others | {name: joined(others.get(name, {}), new)})
+    for records in found:  # written as they come: what fails takes no hours with it
+        part["records"] += records
+        part["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
+        part["minutes"] = round((time.process_time() - began) / 60, 1)  # of one core
+        others, name = read_json(given.out) if given.out.is_file() else {}, bench.experiment.dataset.name
+        write_json(given.out, others | {name: joined(others.get(name, {}), new)})
 
 
 if __name__ == "__main__":
