@@ -71,8 +71,8 @@ def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monke
     asked = []
 
     @once
-    def how_many(experiment, N: int) -> dict[int, float]:
-        asked.append(N)
+    def how_many(experiment, N: int, k: int = 0, shown: int | None = None) -> dict[int, float]:
+        asked.append((N, k, shown))
         return {N: float("nan")}
 
     blind, told = smoke["diffusion"], smoke["conditional"]
@@ -80,7 +80,10 @@ def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monke
     for _ in range(2):
         (value,) = how_many(blind, 12).values()
         assert np.isnan(value)
-    assert asked == [12] and list(how_many(told, 12)) == [12] and len(asked) == 2
+    assert asked == [(12, 0, None)] and list(how_many(told, 12)) == [12] and len(asked) == 2
+    for given in ((12, 0), (12, 0, None), (12, 1), (12, 1, None), (12, 0, 8)):
+        how_many(blind, *given)
+    assert asked[2:] == [(12, 1, None), (12, 0, 8)], "what is usual need not be said"
     other = Experiment(Parameters(profile="smoke", N=12, seed=1), trained)
     assert other.keys() != blind.keys()
 

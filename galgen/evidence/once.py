@@ -7,6 +7,7 @@ the same question have the same numbers, on every page.
 
 import functools
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
@@ -29,6 +30,9 @@ def once(question: Asked) -> Asked:
     def asked(of: Experiment | Sequence[Experiment], *given: object) -> object:
         experiments = [of] if isinstance(of, Experiment) else list(of)
         kind = get_type_hints(question, include_extras=True)["return"]
+        usual = [parameter.default for parameter in signature(question).parameters.values()][1:]
+        while given and given[-1] == usual[len(given) - 1]:  # said or not, it is one question
+            given = given[:-1]
         first, profile = experiments[0], experiments[0].profile
 
         def make(work: Path) -> dict:
