@@ -5,7 +5,7 @@
 # make test-browser   those in a browser alone
 # make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
 # make beyond   the numbers of the chapter "Calibrated distances", into results/beyond.json; minutes of one core
-#               after a book, whose models it takes; make book BEYOND=1 does both
+#               make book BEYOND=1 makes them anew, of the galaxies of that book
 # make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
 # make lab    the explorer and the chapters, live, in JupyterLab
 # make install  what these begin with, alone
@@ -30,17 +30,15 @@ READY := .venv/.ready
 .PHONY: install book pdf linkcheck test test-browser power beyond bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
-MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" \
-	--precision "$$PRECISION" $${N:+--N $$N}
+MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" $${N:+--N $$N}
 
 install: $(READY)
 
 book pdf linkcheck: $(READY)
-	@$(MAKE_BOOK)
 ifeq ($(BEYOND),1)
 	@$(MAKE_BEYOND)
-	@$(MAKE_BOOK)
 endif
+	@$(MAKE_BOOK)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n "$$CORES" --dist loadgroup --no-loadscope-reorder $(TESTS)

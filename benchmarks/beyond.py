@@ -3,8 +3,8 @@ r"""A question that the paper did not ask, once for a data set, into results/bey
     make beyond                          on simulated galaxies
     make beyond DATA=path/to/galaxies    on others
 
-Calibrated two-sample distances (`galgen.compare.calibrated`): of controls and of all models of a book that
-the store has, over the number of draws of a memorizer, and their power.
+Calibrated two-sample distances (`galgen.compare.calibrated`): of controls, over the number of draws of a
+memorizer, and their power. No model is asked: a book asks its own.
 """
 
 import argparse
@@ -19,18 +19,16 @@ from galgen.compare import calibrated
 from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.morphology import stored
 from galgen.config import Parameters
-from galgen.experiment import every_family
+from galgen.experiment import Experiment
 from galgen.runs.errors import checked
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.provenance import provenance
-from galgen.runs.store import Store
-from galgen.words import spaced
 
 BLURS, NOISES, COPIES = (0.3, 0.5, 0.8), (2.0, 4.0, 8.0), (0.1, 0.3, 1.0)
 
 
 class Bench:
-    """The galaxies and models of one data set.
+    """The galaxies of one data set.
 
     Args:
         parameters: Profile, data and seed.
@@ -38,42 +36,31 @@ class Bench:
     """
 
     def __init__(self, parameters: Parameters, quick: bool):
-        self.families = every_family(parameters)
-        self.store, self.quick = Store(), quick
-        self.profile = self.families["diffusion"].profile
+        self.experiment, self.quick = Experiment(parameters), quick
 
     def distances(self) -> dict:
-        """Calibrated distances of controls and models; over the draws of a memorizer; and their power."""
-        first, n = self.families["diffusion"], min(self.profile.samples, self.profile.validation // 3)
-        split, images = first.split(), first.dataset.images
-        measure = lambda part: stored(self.store, part, progress=False)  # noqa: E731
+        """Calibrated distances of controls; over the draws of a memorizer; and their power."""
+        experiment, n = self.experiment, self.experiment.compared
+        split, images = experiment.split(), experiment.dataset.images
+        measure = lambda part: stored(experiment.store, part, progress=False)  # noqa: E731
         made = controls(images, split, n)
-        held_out = images[split.validation]
-        train = images[split.A]
+        held_out, train = images[split.validation], images[split.A]
         some = np.random.default_rng(0).permutation(len(train))[:n]
-        sets = {name: (pair[0], len(split.A), train) for name, pair in made.pairs.items()}
-        sets |= {"training images": (rounded(train[some]), len(split.A), train)}
-        for family in ("diffusion", "conditional", "glow", "gan"):
-            experiment = self.families[family]
-            for N in experiment.sizes:
-                model = experiment.pair(N)[0]
-                if experiment.trained(model):
-                    samples = rounded(experiment.samples(model)[:n], experiment.family.bits)
-                    name = f"{experiment.family.label}, N = {spaced(N)}"
-                    sets[name] = (samples, N, experiment.images(model))
+        sets = {name: pair[0] for name, pair in made.pairs.items()}
+        sets["training images"] = rounded(train[some])
+        against = {"held-out galaxies": made.reference, "own training set": rounded(train[: 2 * n])}
         records = []
-        for name, (part, N, own) in sets.items():
-            against = {"held-out galaxies": made.reference, "own training set": rounded(own[: 2 * n])}
+        for name, part in sets.items():
             for which, reference in against.items():
                 if name in ("held out", "blurred") and which == "own training set":
                     continue
                 if len(reference) < 2 * calibrated.NEIGHBOURS:
                     continue
+                record = {"set": name, "N": len(train), "against": which}
                 for space, rows in calibrated.spaces([part, reference], measure).items():
                     found = calibrated.calibrated(*rows, permutations=200)
                     records += [
-                        {"set": name, "N": N, "against": which, "space": space, "statistic": s, **vars(v)}
-                        for s, v in found.items()
+                        record | {"space": space, "statistic": s, **vars(v)} for s, v in found.items()
                     ]
         return {
             "n": n, "records": records, "memorizer": self.memorizer(train, held_out),
@@ -154,12 +141,11 @@ def main() -> None:
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--precision", default="auto", help="of the book's trainings")
     parser.add_argument("--N", type=int, nargs="+")
     parser.add_argument("--out", type=Path, default=project() / "results" / "beyond.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    asked = {name: getattr(given, name) for name in ("profile", "data", "seed", "precision", "N")}
+    asked = {name: getattr(given, name) for name in ("profile", "data", "seed", "N")}
     parameters = checked(Parameters, asked, "parameters")
     bench = Bench(parameters, given.profile == "smoke")
     began = time.process_time()
@@ -167,8 +153,8 @@ def main() -> None:
     found |= {"profile": given.profile, "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     found |= {"minutes": round((time.process_time() - began) / 60, 1)} | provenance()
     known = read_json(given.out) if given.out.is_file() else {}
-    name = bench.families["diffusion"].dataset.name
-    write_json(given.out, known | {name: {"distances": found}})
+    name = bench.experiment.dataset.name
+    write_json(given.out, known | {name: found})
     print(f"{name}: {found['minutes']} minutes of a core", flush=True)
 
 

@@ -25,8 +25,8 @@ from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 from galgen.evidence.biases import Beside, FarOff, ModelBiases
 from galgen.evidence.pairs import design_of
-from galgen.figures import beyond, chapter_02, chapter_08, cosines, scale, scoreboard, tables
 from galgen.figures import biases as bias_figures
+from galgen.figures import chapter_02, chapter_08, chapter_13, cosines, scale, scoreboard, tables
 from galgen.figures.curves import gain_curves, smoothed
 from galgen.figures.morphology import RANGES
 from galgen.models.families import Training
@@ -303,8 +303,8 @@ def memorizer(n, close, against="training set", far=1):
     return record | {"value": 0.5, "low": 0.4, "high": 0.6, "too far": far, "too close": close}
 
 
-def asked_of(name, statistic, far, close, space="pixels"):
-    found = {"set": name, "N": 10, "against": "held-out galaxies", "space": space, "statistic": statistic}
+def asked_of(name, statistic, far, close, against="held-out galaxies"):
+    found = {"set": name, "N": 10, "against": against, "space": "pixels", "statistic": statistic}
     return found | {"value": 1.0, "low": 0.9, "high": 1.1, "far": far, "close": close}
 
 
@@ -314,34 +314,38 @@ DISTANCES = {
         *(memorizer(n, 0, "held-out galaxies", far) for n, far in ((10, 0), (100, 7))),
     ],
     "records": [
-        *(asked_of("Glow, N = 10", s, 0.01, 1.0) for s in STATISTICS),
+        asked_of("Gaussian", "PQMass", 0.9, 0.005, "own training set"),
+        *(asked_of("Gaussian", s, 0.01, 1.0) for s in STATISTICS),
         *(asked_of("held out", s, 0.6, 0.4) for s in STATISTICS),
-        *(asked_of("GAN, N = 10", s, 0.9, 0.005) for s in STATISTICS[:1]),
-        *(asked_of("edm, N = 10", s, 0.3, 0.7) for s in STATISTICS[:1]),
-        asked_of("edm, N = 10", "PQMass", 0.005, 1.0, "features"),
     ],
 }
 
 
 def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
-    figure = beyond.verdict_figure(DISTANCES, "held-out galaxies")
+    figure = chapter_13.verdict_figure(DISTANCES)
     axis, _ = figure.axes
     shown = np.asarray(axis.images[0].get_array().filled(np.nan))
-    assert [label.get_text() for label in axis.get_yticklabels()][:2] == ["Glow, N = 10", "held out"]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["Gaussian", "held out", "Gaussian, own images"]
     assert np.allclose(shown[0, : len(STATISTICS)], -np.log10(0.02))
     assert np.allclose(np.abs(shown[1, : len(STATISTICS)]), -np.log10(0.8))
     assert shown[2, 0] == pytest.approx(np.log10(0.01)) and np.isnan(shown[2, 1])
     assert axis.patch.get_hatch(), "white would say that what was not measured is of one density"
 
 
-def test_the_table_says_when_a_memorizer_is_seen_and_how_many_models_differ():
-    *_, row = cells(beyond.distances_table({"simulated": DISTANCES}))
-    assert row[:4] == ["simulated", "2 of 3", "1 of 1", "0 of 0"]
-    assert [cell.split(",")[0] for cell in row[4:]] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
+def test_the_answer_says_how_many_pairs_pqmass_finds_and_when_a_memorizer_is_seen():
+    asked = [{"pair": "Glow", "N": n, "question": "PQMass", "p": p} for n, p in ((10, 0.002), (30, 0.01))]
+    asked += [{"pair": "Glow", "N": n, "question": "too close", "p": 1.0} for n in (10, 30)]
+    told = chapter_13.in_short(asked, {"simulated": DISTANCES})
+    assert "finds 1 of the 2 pairs" in told and "and 0 too close" in told
+    name, *row = [cell.strip() for cell in told.splitlines()[-1].strip("|").split("|")]
+    assert name == "simulated"
+    assert [cell.split(",")[0] for cell in row] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
+    assert "too few images" in chapter_13.in_short([], {}) and "make beyond" in chapter_13.in_short([], {})
 
 
 def test_galaxies_that_are_found_by_chance_are_counted_and_named():
     odd = {"records": [*DISTANCES["records"], asked_of("training images", "MMD", 1.0, 0.005)]}
-    *_, none, one = cells(beyond.chance_table({"x": DISTANCES, "y": odd}))
+    *_, none, one = cells(chapter_13.chance_table({"x": DISTANCES, "y": odd}))
     assert none[:2] == ["x", "0 of 7"] and none[3] == "none"
     assert one[:3] == ["y", "1 of 8", "0.4"] and one[3] == "training images, MMD of pixels: too close, p 0.01"

@@ -78,6 +78,31 @@ def test_a_fault_is_seen_from_where_all_larger_ones_are_and_by_whom():
     assert copies.endswith("N = 10 | 10 % | memorization 20 of 25 | 5 %: memorization 5 of 25 |")
 
 
+def test_what_one_question_misses_is_told_where_another_begins_to_find_it():
+    assert power.missed(RUN, "morphology", "distribution") == (
+        "a blur (0.1 pixels: distribution 13 of 25, morphology 0 of 25)"
+    )
+    assert power.missed(RUN, "distribution", "agreement") == "nothing that was tried"
+
+
+def close(share, rejected):
+    return fault("too close", "copies", share, rejected, 10)
+
+
+def test_two_questions_add_nothing_where_the_scoreboard_finds_as_much():
+    assert power.pqmass(RUN).endswith("radii too large (20 %: 9 of 25, morphology 6 of 25)")
+    parts = [*RUN["parts"], part("d", close(0.05, 0), close(0.1, 2), close(0.5, 25))]
+    text = power.left_out(RUN | {"parts": parts})
+    assert "from 50 % (from 10 %) at N = 10. So neither adds" in text
+    parts[-1] = part("d", close(0.05, 1), close(0.5, 2))
+    assert "not up to 50 % (from 10 %) at N = 10. So" in power.left_out(RUN | {"parts": parts})
+    parts[-1] = part("d", close(0.05, 13))
+    assert power.left_out(RUN | {"parts": parts}).endswith("from 5 % (from 10 %) at N = 10.")
+    parts[-1] = part("d", fault("PQMass", "blur", 0.2, 25), close(0.5, 2))
+    text = power.left_out(RUN | {"parts": parts})
+    assert "more often: a blur (0.2 pixels: 25 of 25, morphology 4 of 25)" in text and "adds" not in text
+
+
 def test_sizes_too_large_for_luck_are_bold_and_the_sum_has_what_luck_gives():
     rows = lines(power.size_table({"simulated": RUN}))
     assert "| memorization | 10 | **9 of 200** |" in rows and "| agreement | any | 2 of 200 |" in rows

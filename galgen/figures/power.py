@@ -21,7 +21,8 @@ from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["MISSING", "effects_table", "left_out", "power_figure", "records", "size_answer", "size_table"]
+__all__ = ["MISSING", "effects_table", "left_out", "missed", "power_figure", "pqmass", "records",
+    "size_answer", "size_table"]  # fmt: skip
 
 Records = Sequence[Mapping]
 
@@ -58,7 +59,7 @@ def effects(run: Mapping) -> dict[tuple[str, int | None], tuple[Records, Records
         seen, rarer = [], []
         for level in sorted({r["level"] for curve in curves for r in curve}, reverse=True):
             at = [r for curve in curves for r in curve if r["level"] == level]
-            often = [r for r in at if 2 * r["rejected"] >= r["tests"]]
+            often = list(filter(_often, at))
             if not often:
                 rarer = at
                 break
@@ -81,17 +82,48 @@ def effects_table(run: Mapping) -> Markdown:
     return table(head, rows, after=f"*Simulated galaxies; {made({'simulated': run}, *QUESTIONS)}.*")
 
 
+def missed(run: Mapping, question: str, by: str) -> str:
+    """Of each fault the least size that half of the tests of `by` find, and fewer of those of `question`."""
+    told = []
+    for fault, N in _faults(run, by):
+        less = {r["level"]: r for r in _curve(run, fault, N, question) if not _often(r)}
+        seen = [r for r in _curve(run, fault, N, by) if _often(r) and r["level"] in less]
+        for r in seen[:1]:
+            counts = f"{_count(r)}, {question} {_count(less[r['level']])}"
+            told.append(f"{_FAULTS[fault]} ({_size(fault, r['level'])}: {by} {counts})")
+    return ", ".join(told) or "nothing that was tried"
+
+
+def pqmass(run: Mapping) -> str:
+    """How often PQMass finds the largest faults, beside the question of the scoreboard that finds most."""
+    told, level = {}, max(r["level"] for r in records(run, question="PQMass"))
+    for r in records(run, question="PQMass", level=level):
+        fault = r["alternative"]
+        asked = (select(_curve(run, fault, None, q), level=level) for q in QUESTIONS)
+        best = max((o for found in asked for o in found), key=lambda o: o["rejected"])
+        sides = [(o["rejected"], o["tests"] - o["rejected"]) for o in (r, best)]
+        how = "less often" if sides[0] < sides[1] else "more often"
+        if stats.fisher_exact(sides).pvalue >= 0.05:
+            how = "about as often as the best question of the scoreboard"
+        counts = f"{_count(r)}, {best['question']} {_count(best)}"
+        told.setdefault(how, []).append(f"{_FAULTS[fault]} ({_size(fault, level)}: {counts})")
+    return "PQMass finds " + "; ".join(f"{how}: {', '.join(faults)}" for how, faults in told.items())
+
+
 def left_out(run: Mapping) -> str:
-    """What PQMass at the largest size, and "too close" at 20 and 50 % of copies, find; no board asks them."""
-    level = max(r["level"] for r in records(run, question="PQMass"))
-    close = [r for r in records(run, question="too close") if r["level"] in (0.2, 0.5)]
-    asked = [*records(run, question="PQMass", level=level), *close]
-    told = {}
-    for r in (r for r in asked if r["alternative"] in _FAULTS):
-        at = f" at N = {spaced(r['N'])}" if r["N"] else ""
-        size = _size(r["alternative"], r["level"])
-        told.setdefault(f"{r['question']}, {size} {_FAULTS[r['alternative']]}", []).append(_count(r) + at)
-    return "; ".join(f"{name}: {', '.join(counts)}" for name, counts in told.items()) + "."
+    """What the two questions that no board asks find, PQMass and "too close", beside those that one asks."""
+    copies, adds = [], []
+    for n in sorted({r["N"] for r in records(run, question="too close", alternative="copies")}):
+        curves = [_curve(run, "copies", n, question) for question in ("too close", "memorization")]
+        close, board = (min((r["level"] for r in curve if _often(r)), default=inf) for curve in curves)
+        adds.append(close < board)
+        most = f"not up to {100 * curves[0][-1]['level']:.0f} %"
+        said = [most if x == inf else f"from {100 * x:.0f} %" for x in (close, board)]
+        copies.append(f"{said[0]} ({said[1]}) at N = {spaced(n)}")
+    text = f"{pqmass(run)}. Half of the tests find copies as *too close* (as memorization) "
+    text += f"{', '.join(copies)}."
+    adds.append("more often" in text)
+    return text + " So neither adds a question to the scoreboard." * (not any(adds))
 
 
 def power_figure(run: Mapping) -> Figure:
@@ -174,6 +206,10 @@ def _curve(run: Mapping, fault: str, N: int | None, question: str) -> Records:
 def _nothing(run: Mapping) -> dict[tuple[str, int | None], Mapping]:
     """By question and N the record of real galaxies without a fault."""
     return {(r["question"], r["N"]): r for r in records(run, alternative="")}
+
+
+def _often(record: Mapping) -> bool:
+    return 2 * record["rejected"] >= record["tests"]
 
 
 def _size(fault: str, level: float) -> str:
