@@ -8,7 +8,17 @@ import pytest
 from scipy import stats
 
 from galgen.compare.memorization import memorization_test
-from galgen.compare.uncertainty import Outcome, holm, over_trainings, permuted, permuted_sums, ratio, worse
+from galgen.compare.uncertainty import (
+    Outcome,
+    bootstrap,
+    holm,
+    over_trainings,
+    permuted,
+    permuted_sums,
+    proportion,
+    ratio,
+    worse,
+)
 
 
 def drawn(rng, top, bottom, count, correlation=0.6):
@@ -56,6 +66,18 @@ def test_the_worse_of_two_answers_has_the_p_value_of_both():
     assert worse([one, other]) == Outcome(0.7, 0.3, 0.6, 0.6)
     assert worse([one, other], least=True) == Outcome(0.5, 0.4, 0.6, 0.6)
     assert worse([one]) == one and worse([Outcome(1, 0, 1, 0.9)] * 2).p == 1
+
+
+@pytest.mark.parametrize("interval", [bootstrap, proportion])
+def test_numbers_that_are_drawn_together_are_one_draw(interval):
+    """Two equal columns have the interval of one, and not that of as many independent numbers."""
+    values = np.random.default_rng(0).random((101, 2))
+    values[:, 1] = values[:, 0]
+    assert interval(values) == interval(values[:, 0])
+    apart = interval(values.ravel())
+    assert apart.value == interval(values).value and apart.n == 202
+    assert apart.high - apart.low < 0.85 * (interval(values).high - interval(values).low)
+    assert proportion(np.ones((9, 2))).n == 9
 
 
 def test_sums_over_permuted_labels_are_those_of_the_permutations():

@@ -7,9 +7,9 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
                  image
 
 and, over the samples of both models, P(train closer) and whether it is memorization, both of
-`galgen.compare.memorization`, like the memorised fraction, whose null is that of held-out images. With flips
-the nearest image may be flipped, as the paper has it for the models that are trained with flips; the null
-then is searched in the same way.
+`galgen.compare.memorization`, like the memorised fraction, whose null is that of held-out images. Intervals
+are over latents: a_i and b_i are one draw. With flips the nearest image may be flipped, as the paper has it
+for the models that are trained with flips; the null then is searched in the same way.
 
 *Strangers*: how alike are galaxies that have nothing to do with each other? The ground on which all this
 stands, of held-out images, which no model is trained on:
@@ -111,21 +111,23 @@ def two_models(
     """
     held_out = unit(images[sets.validation[: len(a)]])
 
-    def nearest(queries: Tensor, rows: np.ndarray, kind: str = "anomaly", k: int = 1) -> np.ndarray:
-        k = min(k, len(rows))
+    def nearest(queries: Tensor, rows: np.ndarray, kind: str = "anomaly") -> np.ndarray:
+        """Cosines to the two nearest images, (n, 2)."""
+        k = min(2, len(rows))
         return similarity.nearest(queries, images[rows], k, kind=kind, mean=mean, flips=flips).cosine
 
+    near = {kind: [nearest(x, sets.A, kind) for x in (a, held_out)] for kind in ("pearson", "anomaly")}
     cosines = {
         kind: Cosines(
             similarity.cosine(a, b, kind=kind, mean=mean),
             similarity.shuffled_cosine(a, b, kind=kind, mean=mean),
-            nearest(a, sets.A, kind)[:, 0],
-            nearest(held_out, sets.A, kind)[:, 0],
+            own[:, 0],
+            unseen[:, 0],
         )
-        for kind in ("pearson", "anomaly")
+        for kind, (own, unseen) in near.items()
     }
-    own_a, own_b = nearest(a, sets.A, k=2), nearest(b, sets.B, k=2)
-    own = np.concatenate([own_a, own_b])
+    (own_a, unseen), own_b = near["anomaly"], nearest(b, sets.B)
+    own = np.stack([own_a, own_b], axis=1)  # a row a latent
     of_models = own_a[:, 0] - nearest(a, sets.B)[:, 0], nearest(b, sets.A)[:, 0] - own_b[:, 0]
     of_gaussians = gaussian_margins(images, sets, len(a), mean=mean, flips=flips)
     return TwoModels(
@@ -133,11 +135,11 @@ def two_models(
         agree=bootstrap(cosines["anomaly"].agreement),
         agreement=agreement_test(a, b, mean=mean),
         null=float(np.median(cosines["anomaly"].shuffled)),
-        copy=bootstrap(own[:, 0]),
+        copy=bootstrap(own[..., 0]),
         held_out=float(np.median(cosines["anomaly"].held_out)),
         memorization=memorization_test(of_models, of_gaussians),
         memorised=memorized_fraction(own),
-        memorised_null=memorized_fraction(nearest(held_out, sets.A, k=2)).value,
+        memorised_null=memorized_fraction(unseen).value,
         n=len(a),
     )
 

@@ -173,13 +173,15 @@ def gap_ratio(cosine: np.ndarray) -> np.ndarray:
     """Nearest over second nearest distance.
 
     Args:
-        cosine: Cosines to the two (or more) nearest training images, nearest first, (n, k >= 2).
+        cosine: Cosines to the two (or more) nearest training images, nearest first, (..., k >= 2).
 
     Returns:
-        d1 / d2 in [0, 1], (n,); 1 where both are 0: two copies in the training set do not count as memorized.
+        d1 / d2 in [0, 1], (...); 1 where both are 0: two copies in the training set do not count as
+        memorized.
     """
     cosine = finite(cosine)
-    first, second = np.sqrt(np.clip(2 - 2 * cosine[:, :2].astype(np.float64), 0, None)).T
+    nearest = np.moveaxis(cosine[..., :2].astype(np.float64), -1, 0)
+    first, second = np.sqrt(np.clip(2 - 2 * nearest, 0, None))
     return np.divide(first, second, out=np.ones_like(first), where=second > 0)
 
 
@@ -187,9 +189,10 @@ def memorized_fraction(cosine: np.ndarray) -> Estimate:
     """The share of samples with d1 / d2 < 1/3.
 
     Args:
-        cosine: Cosines to the two nearest training images, nearest first, (n, 2).
+        cosine: Cosines to the two nearest training images, nearest first, (n, 2), or (n, m, 2) of m samples
+            of each latent.
 
     Returns:
-        The share with its interval.
+        The share with its interval, over latents.
     """
     return proportion((gap_ratio(cosine) < 1 / 3).astype(float))

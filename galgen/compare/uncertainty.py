@@ -1,7 +1,7 @@
 """How sure is a number? An interval about it, or a null beside it.
 
-**Interval.** Where the value might have come out with other images: for independent values of one a sample,
-a percentile bootstrap; for a share, Wilson's.
+**Interval.** Where the value might have come out with other images: for independent samples of a value each,
+or of some that are drawn together, a percentile bootstrap; for a share, Wilson's.
 
 Of a ratio a / b of two estimates with covariance V, Fieller's: all r for which a - r b is compatible with 0,
 
@@ -92,25 +92,30 @@ def p_text(p: float) -> str:
 def bootstrap(
     values: np.ndarray, statistic: Callable[..., np.ndarray] = np.median, *, seed: int = 0
 ) -> Estimate:
-    """A statistic of independent values with its percentile bootstrap interval, of 2000 resamplings.
+    """A statistic of independent samples with its percentile bootstrap interval, of 2000 resamplings.
 
     Args:
-        values: One number a sample, (n,).
+        values: One number a sample, (n,), or some that are drawn together, (n, k): of n k numbers the value,
+            of n draws the interval.
         statistic: A numpy reduction that takes `axis`; the median by default, for cosines.
         seed: Random seed.
     """
     values = finite(values)
     if len(values) < 2:
         raise GalgenError(f"a bootstrap needs two samples or more, not {len(values)}")
+
+    def of(rows: np.ndarray, axis: int) -> np.ndarray:
+        return statistic(values[rows].reshape(*rows.shape[:-1], -1), axis=axis)
+
     low, high = stats.bootstrap(
-        (values,),
-        statistic,
+        (np.arange(len(values)),),
+        of,
         n_resamples=2000,
-        batch=max(1, 10**6 // len(values)),
+        batch=max(1, 10**6 // values.size),
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return Estimate(float(statistic(values, axis=0)), float(low), float(high), len(values))
+    return Estimate(float(statistic(values.ravel(), axis=0)), float(low), float(high), len(values))
 
 
 def share(hits: np.ndarray) -> Estimate:
@@ -121,12 +126,13 @@ def share(hits: np.ndarray) -> Estimate:
 
 
 def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
-    """The mean of values in [0, 1], (n,), with its bootstrap interval.
+    """The mean of values in [0, 1], (n,) or (n, k) as in `bootstrap`, with its bootstrap interval.
 
     Where all are 0, or all 1, resampling sees no spread: there the interval is Wilson's.
     """
-    if values[0] in (0, 1) and (values == values[0]).all():
-        return share(values == 1)
+    first = values.reshape(len(values), -1)[:, 0]
+    if first[0] in (0, 1) and (values == first[0]).all():
+        return share(first == 1)
     return bootstrap(values, np.mean, seed=seed)
 
 
