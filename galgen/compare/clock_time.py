@@ -206,5 +206,7 @@ def in_proportion(cells: Iterable[Cell]) -> Statement:
     elif any(power.high < low or power.low > high for power in powers.values()):
         verdict = "not held"
     reason = ", ".join(f"{kernels} kernels: N to the power of {law.power}" for kernels, law in found.items())
+    if all(power.low > 1 for power in powers.values()):
+        reason += "; more steeply than N at every width, so that onsets come later than in proportion"
     load = max(cell.load for cell in asked)
     return Statement(verdict=verdict, reason=reason, numbers=powers, beside=beside, load=load, **said)

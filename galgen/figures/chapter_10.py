@@ -70,7 +70,9 @@ def message(
         label for label, each in found.items() if (f := each.fit(each.sizes[-1])) is not None and not f.nearer
     ]
     if unfit:
-        text += f"No nearer to galaxies there than Gaussians of their training images: {', '.join(unfit)}. "
+        text += (
+            f"Not shown to be nearer to galaxies there than Gaussians of their images: {', '.join(unfit)}. "
+        )
         text += "These samples test our tests, not the paper. "
     (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
     text += (

@@ -192,13 +192,13 @@ def _each(estimates: Mapping[str, Estimate] | None) -> str:
 
 
 def unfit(found: Findings, *sizes: int) -> str:
-    """Samples no nearer to galaxies than a Gaussian's."""
+    """Samples that are not shown to be nearer to galaxies than a Gaussian's."""
     for n in sizes:
         fit = found.fit(n)
         if fit and not fit.nearer:
             models, gaussians = (np.mean(list(side.values())) for side in (fit.models, fit.gaussians))
             at = f"N = {spaced(n)} (AUC at 8 pixels {models:.2f}, {gaussians:.2f})"
-            return f"its samples are no nearer to galaxies than Gaussians of its images at {at}"
+            return f"its samples are not shown to be nearer to galaxies than Gaussians of its images at {at}"
     return ""
 
 

@@ -3,7 +3,7 @@
 A claim is asked at the N where the paper makes it. The first gate that applies decides:
 
     range      not testable here  the run has no N, or too few, in the range of the paper that is compared
-    fit        not testable here  samples that are no nearer to galaxies than a Gaussian's
+    fit        not testable here  samples that are not shown to be nearer to galaxies than a Gaussian's
     time       confounded         fewer than three predicted onsets of memorization went by at the largest N
     power      underpowered       the positive control of that size is missed
     trainings  one pair           fewer than three models at an N that is compared
