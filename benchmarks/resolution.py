@@ -18,7 +18,7 @@ import torch
 
 from galgen.compare.controls import rounded
 from galgen.compare.how_far import area
-from galgen.compare.share import agreements
+from galgen.compare.share import agreements, scale
 from galgen.config import PROFILES, Parameters
 from galgen.evidence.biases import held_out, model_biases
 from galgen.evidence.pairs import board, two_models_at
@@ -54,8 +54,8 @@ def measured(of: Experiment) -> dict:
     """What the models of one size are."""
     trained = models(of)
     A, B, second, other = (of.samples(training) for training in trained.values())
-    c = agreements([A, B, second, other], mean=of.mean_image)
-    pair, ceiling, floor = (c[0, 1] + c[2, 1]) / 2, c[0, 2], c[3, :3] @ [0.25, 0.5, 0.25]
+    found = scale(agreements([A, B, second, other], mean=of.mean_image), ("A", "B", "A", "other"))
+    floor, pair, ceiling = (float(c.mean()) for c in (found.foreign["other"], found.pairs, found.same))
     known, _ = held_out([of])
     sides = [side for k in range(4) if (side := known.shape[-1] >> k) >= 8]
     drawn = {name: rounded(x[: of.compared]) for name, x in (("A0", A), ("B1", B))}
@@ -68,7 +68,7 @@ def measured(of: Experiment) -> dict:
         "images_shown": of.settings.images_shown(of.sizes[-1]), "weights": of.weights,
         "minutes": {name: run.summary["seconds"] / 60 for name, run in runs.items()},
         "agreement": {"floor": floor, "pair": pair, "ceiling": ceiling},
-        "share": (pair - floor) / (ceiling - floor) if ceiling > floor else None,
+        "share": found.beside["other"] if ceiling > floor else None,
         "samples": {"A0": strip(A[:8]), "B1": strip(B[:8])},
         "closer": vars(closer),
         "scores": {question: vars(answer) for question, answer in scores.items()},
