@@ -102,15 +102,21 @@ def latent(explorer: Explorer) -> widgets.VBox:
     return _box(controls, explorer.latent)
 
 
+def _of_denoisers(explorer: Explorer) -> list[widgets.Widget]:
+    """Which denoiser, at which level of noise, of which N."""
+    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
+    sigma = widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE)
+    return [_toggle("denoiser", list(told.items())), sigma, _sizes(explorer.sizes)]
+
+
 def denoiser(explorer: Explorer) -> widgets.VBox:
     """An image with noise of a chosen level, denoised by models A and B."""
-    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
+    family, *noise = _of_denoisers(explorer)
     controls = [
-        _toggle("denoiser", list(told.items())),
+        family,
         _toggle("images", [("held out", "validation"), ("A's", "A"), ("B's", "B")]),
         _slider("image", 0, min(explorer.profile.validation, 256) - 1, 0),
-        widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
-        _sizes(explorer.sizes),
+        *noise,
     ]
 
     def answer(family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
@@ -121,14 +127,7 @@ def denoiser(explorer: Explorer) -> widgets.VBox:
 
 def own(explorer: Explorer) -> widgets.VBox:
     """An image of the user's: its nearest training images, its likelihood, and, with noise, its denoising."""
-    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
     upload = widgets.FileUpload(accept=ACCEPTED, description="your image", layout={"width": "auto"})
-    controls = [
-        upload,
-        _toggle("denoiser", list(told.items())),
-        widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
-        _sizes(explorer.sizes),
-    ]
 
     def answer(files: Sequence[dict], family: str, sigma: float, N: int) -> list[Row]:
         if not files:
@@ -136,7 +135,7 @@ def own(explorer: Explorer) -> widgets.VBox:
         name, content = files[-1]["name"], bytes(files[-1]["content"])
         return answers(explorer, read(name, content, explorer.profile.image_size), family, N, sigma)
 
-    return _box(controls, answer)
+    return _box([upload, *_of_denoisers(explorer)], answer)
 
 
 def flow(explorer: Explorer) -> widgets.VBox:
