@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.compare.directions import GROUPS, directions, overlap, shared
+from galgen.compare.directions import GROUPS, directions, shared
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.local import Local, explained
 
@@ -71,6 +71,11 @@ def drawn(seed, n=200, basis=BASIS, spread=FALLING):
 def test_random_subspaces_share_k_of_d_and_the_same_one_all():
     rng = np.random.default_rng(0)
     frames = [np.linalg.qr(rng.standard_normal((256, 16)))[0].T for _ in range(40)]
+
+    def overlap(one, other):
+        """The same without any group of images."""
+        return shared(*(np.stack([rows] * 3) for rows in (one, other)))[-1].value
+
     found = [overlap(a, b) for a, b in zip(frames[::2], frames[1::2], strict=True)]
     assert np.mean(found) == pytest.approx(16 / 256, rel=0.1)
     turn = np.linalg.qr(rng.standard_normal((16, 16)))[0]

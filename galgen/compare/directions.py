@@ -32,15 +32,9 @@ from scipy.linalg import eigh
 from galgen.compare.uncertainty import Estimate, finite
 from galgen.runs.errors import GalgenError
 
-__all__ = ["GROUPS", "directions", "overlap", "shared"]
+__all__ = ["GROUPS", "directions", "shared"]
 
 GROUPS = 16  # of images, left out in turn; one image each, if there are fewer
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """How much of a subspace another shares; orthonormal rows (k, ...) each, or rows of zeros."""
-    cross = one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
-    return float(np.square(cross).sum() / len(one))
 
 
 def directions(images: np.ndarray, count: int) -> np.ndarray:
