@@ -45,10 +45,10 @@ def blind(x):
     return torch.zeros(len(x))
 
 
-def judgement(D, own, other, train, held_out, seed=0, before=blind):
+def judgement(D, own, other, train, held_out, seed=0, before=blind, permutations=399):
     sets = image_sets(own, other, train, held_out, seed=seed)
     scores, known = ({name: score(f, images) for name, images in sets.items()} for f in (D, before))
-    return judge(scores, known, permutations=399, seed=seed)
+    return judge(scores, known, permutations=permutations)
 
 
 def both(D, own, other, seed=0):
@@ -61,9 +61,9 @@ def test_the_test_of_a_pair_gives_each_judge_its_own_samples_and_training_images
     images, rows = galaxies(1000, 9), np.arange(1000)
     sets = Split(rows[:300], rows[300:600], rows[600:])
     samples = drawn(60, 1), drawn(60, 2)
-    found = discriminator_test((sharpness,) * 2, (blind,) * 2, samples, images, sets, permutations=399)
-    A = judgement(sharpness, *samples, images[:300], images[600:])
-    B = judgement(sharpness, *samples[::-1], images[300:600], images[600:])
+    found = discriminator_test((sharpness,) * 2, (blind,) * 2, samples, images, sets)
+    A = judgement(sharpness, *samples, images[:300], images[600:], permutations=1000)
+    B = judgement(sharpness, *samples[::-1], images[300:600], images[600:], permutations=1000)
     assert found.apart() == DiscriminatorTest(A, B).apart()
     assert found.apart("held_out") == DiscriminatorTest(A, B).apart("held_out")
 

@@ -58,7 +58,7 @@ def of_dropped(seed, wrong):
     rng = np.random.default_rng(seed)
     scores = {name: rng.normal(size=40) for name in (*ALIKE, *GRADES)}
     scores["dropped", 0.75] = rng.normal(2 * wrong, 1, 10)
-    return judge(scores, scores, seed=seed, **FEW).contrasts["held_out", ("dropped", 0.75)].p
+    return judge(scores, scores, **FEW).contrasts["held_out", ("dropped", 0.75)].p
 
 
 def of_judges(seed, wrong):

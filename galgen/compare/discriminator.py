@@ -32,6 +32,7 @@ from training images then says nothing of the generator; whether they differ fro
 generator's average, which draws the samples, is not what D was trained against: its raw samples stand beside.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -235,7 +236,6 @@ def judge(
     before: Mapping[str, np.ndarray],
     *,
     permutations: int = 1000,
-    seed: int = 0,
 ) -> Judgement:
     """The curves and contrasts of one discriminator.
 
@@ -243,23 +243,20 @@ def judge(
         scores: Its scores of each of the `image_sets`.
         before: Those that the network gave before its training, of "held_out" and `GRADES` at least.
         permutations: For each p-value.
-        seed: Random seed.
     """
     for given, names in ((scores, (*ALIKE, *GRADES)), (before, ("held_out", *GRADES))):
         if not set(given) >= set(names):
             raise GalgenError(f"scores of {', '.join(map(str, given))}; wanted: {', '.join(map(str, names))}")
-    options = {"permutations": permutations, "seed": seed}
     own, curves = scores["own"], {}
     for name in ALIKE[1:]:
         loss = hinge(own, np.resize(scores[name], len(own)))
-        mean = bootstrap(loss, np.mean, seed=seed)
+        mean = bootstrap(loss, np.mean)
         curves[name] = Curve(loss, mean, float(loss.std()), *map(float, np.percentile(loss, (16, 84))))
     pairs = [*itertools.combinations(ALIKE, 2), *(("held_out", name) for name in GRADES)]
     pairs += [("raw", "train"), ("raw", "held_out")] * ("raw" in scores)
-    contrasts = {
-        (x, y): contrast(scores[x], scores[y], paired=(x, y) == ("own", "other"), **options) for x, y in pairs
-    }
-    untrained = {name: contrast(before["held_out"], before[name], **options) for name in GRADES}
+    dealt = functools.partial(contrast, permutations=permutations)
+    contrasts = {(x, y): dealt(scores[x], scores[y], paired=(x, y) == ("own", "other")) for x, y in pairs}
+    untrained = {name: dealt(before["held_out"], before[name]) for name in GRADES}
     pooled = np.concatenate([scores[name] for name in ALIKE[:3]])
     return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
 
@@ -272,7 +269,6 @@ def discriminator_test(
     sets: Split,
     *,
     raw: Sequence[Tensor | None] = (None, None),
-    permutations: int = 1000,
     seed: int = 0,
 ) -> DiscriminatorTest:
     """The test of a pair of models.
@@ -284,7 +280,6 @@ def discriminator_test(
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images and of the validation images.
         raw: Images of the generators themselves where the samples are of their averages.
-        permutations: For each p-value.
         seed: Random seed.
     """
     found = []
@@ -293,7 +288,7 @@ def discriminator_test(
         asked = image_sets(own, other, images[rows], images[sets.validation], raw=live, seed=seed)
         scores = {name: score(D, part) for name, part in asked.items()}
         before = {name: score(naive, asked[name]) for name in ("held_out", *GRADES)}
-        found.append(judge(scores, before, permutations=permutations))
+        found.append(judge(scores, before))
     return DiscriminatorTest(*found)
 
 

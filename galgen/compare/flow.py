@@ -40,14 +40,13 @@ __all__ = ["ScaleTest", "decode", "encode", "inverted", "paired_w1", "walk"]
 
 
 @torch.inference_mode()
-def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float], *, chunk: int = 32) -> Tensor:
+def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) -> Tensor:
     """Follow the flow over a ladder of noise levels, in either direction, by Heun's steps.
 
     Args:
         denoise: The posterior mean of images (B, C, H, W) with noise of levels (B,), in evaluation mode.
         y: Images at the first level, (n, C, H, W).
         ladder: The levels to pass, growing or falling.
-        chunk: Images at a time.
 
     Returns:
         The images at the last level.
@@ -57,7 +56,7 @@ def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float], *, ch
         return (y - denoise(y, y.new_full((len(y),), sigma))) / sigma
 
     ends = []
-    for part in y.split(chunk):
+    for part in y.split(32):
         for now, following in pairwise(ladder):
             first = slope(part, now)
             ahead = slope(part + (following - now) * first, following)
@@ -116,11 +115,11 @@ def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dic
     return found
 
 
-def paired_w1(correlation: float, size: int, *, draws: int = 100, seed: int = 0) -> np.ndarray:
-    """W1 of two sets of unit normals, correlated value by value, (draws,): the null of W1(z'_B, z)."""
+def paired_w1(correlation: float, size: int) -> np.ndarray:
+    """W1 of two sets of unit normals, correlated value by value, (100,): the null of W1(z'_B, z)."""
     correlation = float(np.clip(correlation, 1e-6 - 1, 1 - 1e-6))  # to as many digits as latents have
-    rng, found = np.random.default_rng(seed), []
-    for z, rest in (rng.standard_normal((2, size)) for _ in range(draws)):
+    rng, found = np.random.default_rng(0), []
+    for z, rest in (rng.standard_normal((2, size)) for _ in range(100)):
         other = correlation * z + math.sqrt(1 - correlation**2) * rest
         found.append(np.abs(np.sort(z) - np.sort(other)).mean())
     return np.array(found)

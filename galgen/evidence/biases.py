@@ -95,12 +95,12 @@ class ModelBiases:
     models: dict[str, dict[str, Beside]]
     sizes: dict[str, int]
 
-    def farther(self, label: str, side: int = SIDES[0]) -> Beside | None:
-        """Of A and B of a family the one that is farther off at that side; None if one is not measured."""
+    def farther(self, label: str) -> Beside | None:
+        """Of A and B of a family the one that is farther off, of few pixels; None if one is not measured."""
         pair = self.models[label].values()
-        if any(side not in model.far_off for model in pair):
+        if any(SIDES[0] not in model.far_off for model in pair):
             return None
-        return max(pair, key=lambda model: model.far_off[side].auc.value)
+        return max(pair, key=lambda model: model.far_off[SIDES[0]].auc.value)
 
 
 def held_out(experiments: Sequence[Experiment]) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,6 @@ import json
 import os
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -46,14 +45,14 @@ def save(path: str | os.PathLike, state: dict) -> None:
         save_file(tensors, temporary, metadata={"galgen": nest})
 
 
-def load(path: str | os.PathLike, device: str | torch.device = "cpu") -> dict:
+def load(path: str | os.PathLike) -> dict:
     """Read what `save` wrote.
 
     Raises:
         GalgenError: If the file is missing, damaged, or not a checkpoint of galgen.
     """
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt") as file:
             return _with_tensors(json.loads((file.metadata() or {})["galgen"]), file)
     except FileNotFoundError as error:
         raise GalgenError(f"there is no checkpoint {path}; train the model first") from error
