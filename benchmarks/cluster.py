@@ -32,12 +32,12 @@ ROOT = Path(__file__).parents[1]
 EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be caught, and small work be cut
     (
         "galgen/config.py",
-        "passes_per_image=64, images_cap=1024, milestones=3",
-        "passes_per_image=None, images_cap=60_000, milestones=3",
+        "passes_per_image=64, images_cap=1024",
+        "passes_per_image=None, images_cap=60_000",
     ),
     ("galgen/config.py", "simulated=150,", "simulated=4000,"),
     ("galgen/data/simulate/parts.py", "PART = 10_000", "PART = 2000"),
-    ("galgen/config.py", "save_every: float = 60.0", "save_every: float = 0.0"),
+    ("galgen/settings.py", "save_every: float = 60.0", "save_every: float = 0.0"),
     ("workflow/book/runs.py", "MANY = 256", "MANY = 8"),
 ]
 SLURM = ["--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "10"]

@@ -45,7 +45,8 @@ from galgen.compare.twosample import features
 from galgen.compare.uncertainty import Outcome, permuted
 from galgen.runs.errors import GalgenError
 
-__all__ = ["MOST", "NEIGHBOURS", "STATISTICS", "calibrated", "pqmass", "prdc", "repeated", "spaces"]
+__all__ = ["MOST", "NEIGHBOURS", "STATISTICS", "TwoSided", "calibrated", "pqmass", "prdc", "repeated",
+    "spaces"]  # fmt: skip
 
 MOST = 4096  # rows of a set: all distances among them are held, a gigabyte of two such sets
 NEIGHBOURS = 5  # of precision, recall, density and coverage

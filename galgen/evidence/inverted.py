@@ -19,7 +19,10 @@ _FIRST = 5_000_000  # seed of a latent that no sample has
 
 @once
 def inversions(experiment: Experiment, N: int) -> dict[str, dict[str, flow.ScaleTest]]:
-    """By who finds the latents, by scale; of a family that is told the noise."""
+    """By who finds the latents, by scale; of a family that is told the noise.
+
+    A control whose latents are finite in fewer than two images, as of a network hardly trained, is left out.
+    """
     levels, m = ladder(**experiment.settings.sampler | {"steps": STEPS}), experiment.start
     A, B = experiment.pair(N)
     a, b, other = (experiment.networks(model)["net"] for model in (A, B, experiment.foreign()[0]))
@@ -29,4 +32,6 @@ def inversions(experiment: Experiment, N: int) -> dict[str, dict[str, flow.Scale
     x = flow.decode(a, z, m, levels)
     own = flow.encode(a, x, m, levels)
     others = {"B": b, "other galaxies": other, "Gaussian of B's images": fit_gaussian(experiment.images(B))}
-    return {who: flow.inverted(z, own, flow.encode(D, x, m, levels), axes) for who, D in others.items()}
+    found = {who: flow.encode(D, x, m, levels) for who, D in others.items()}
+    known = {who: z_b for who, z_b in found.items() if who == "B" or z_b.isfinite().all((1, 2, 3)).sum() > 1}
+    return {who: flow.inverted(z, own, z_b, axes) for who, z_b in known.items()}

@@ -87,7 +87,7 @@ def inverted_figure(tests: Inverted) -> Figure:
     figure, axes = plt.subplots(2, len(tests), figsize=size, sharey="row", squeeze=False)
     gray = {"color": COLOURS["null"], "alpha": 0.25, "lw": 0}
     for (above, below), (N, by_who) in zip(axes.T, tests.items(), strict=True):
-        for who, colour in zip(by_who, _TONES, strict=True):
+        for who, colour in zip(by_who, _TONES, strict=False):
             scales = by_who[who]
             x, found = np.arange(len(scales)), list(scales.values())
             intervals(above, x, [each.test.correlation for each in found], color=colour, label=who)
