@@ -137,7 +137,8 @@ def audit(
     if side > NEAR:
         notes.append(f"All but classifier and morphology was asked at {NEAR} pixels a side.")
     if max(len(sets[name]) for name in rows) > min(ASKED, 2 * FAULTY, morphology or ASKED):
-        most = f"{ASKED} images of a set, {2 * FAULTY} for faults and {morphology} for morphology"
+        most = f"{ASKED} images of a set, {2 * FAULTY} for faults"
+        most += f", {morphology} for morphology" if morphology else ""
         notes.append(f"Whether they are right was asked of {most}, at most, drawn at random.")
     gray = (_gray(near[name]) for name in ("samples", "train", "held_out"))
     memory = copies(*gray, flips=flips, seed=seed, progress=progress)

@@ -81,10 +81,8 @@ def _right(found: Audit) -> str:
     said = f"What distinguishes the samples from held-out images: {'; '.join(finds) or 'nothing we ask'}."
     if found.faults:
         blur, noise = found.faults["blur"], found.faults["noise"]
-        said += (
-            f" At {SIDE} pixels they are found as easily as held-out images with {blur} pixels of blur (of "
-        )
-        said += f"{min(found.side, NEAR)} a side), or {noise} grey levels of noise"
+        said += f" At {min(SIDE, found.side)} pixels they are found as easily as held-out images with {blur} "
+        said += f"pixels of blur (of {min(found.side, NEAR)} a side), or {noise} grey levels of noise"
         said += "; inf: more than any tried." if "inf" in f"{blur}{noise}" else "."
     return said
 

@@ -1,7 +1,7 @@
 """What `galgen sweep` calls of the workflow, and the steps that the rules of workflow/Snakefile call.
 
     python -m workflow.book sweep OPTIONS
-    python -m workflow.book prepare|part|train|measure|chapter|render|print ... OPTIONS
+    python -m workflow.book prepare|part|train|measure|chapter|render|draft|print ... OPTIONS
 
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
