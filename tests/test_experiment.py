@@ -55,8 +55,6 @@ def test_every_family_can_be_planned(profile, family, tmp_path):
     beyond_pairs = (3 if first == 1 else 2) * bool(planned.design()) + len(planned.settings.foreign)
     records = planned.plan()
     assert len(records) == len({r["name"] for r in records}) == 2 * (first + sum(larger)) + beyond_pairs
-    assert min(record["minutes"] for record in records) >= 0
-    assert all(planned.settings.schedule in schedules.SCHEDULES for _ in records)
 
 
 def test_all_families_share_one_data_set_whatever_their_sizes(fresh):
