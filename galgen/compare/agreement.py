@@ -28,6 +28,7 @@ over the latents whose images are both valid, and |rho| against a null that deal
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -110,13 +111,11 @@ def two_models(
         flips: Whether the nearest image is looked for among the flipped ones too.
     """
     held_out = unit(images[sets.validation[: len(a)]])
-
-    def nearest(queries: Tensor, rows: np.ndarray, kind: str = "anomaly") -> np.ndarray:
-        """Cosines to the two nearest images, (n, 2)."""
-        k = min(2, len(rows))
-        return similarity.nearest(queries, images[rows], k, kind=kind, mean=mean, flips=flips).cosine
-
-    near = {kind: [nearest(x, sets.A, kind) for x in (a, held_out)] for kind in ("pearson", "anomaly")}
+    of_a, of_b = images[sets.A], images[sets.B]
+    nearest = partial(similarity.nearest, k=min(2, len(of_a)), mean=mean, flips=flips)
+    near = {
+        kind: [nearest(x, of_a, kind=kind).cosine for x in (a, held_out)] for kind in ("pearson", "anomaly")
+    }
     cosines = {
         kind: Cosines(
             similarity.cosine(a, b, kind=kind, mean=mean),
@@ -126,9 +125,12 @@ def two_models(
         )
         for kind, (own, unseen) in near.items()
     }
-    (own_a, unseen), own_b = near["anomaly"], nearest(b, sets.B)
+    own_a, unseen = near["anomaly"]
+    own_b, of_other, by_other = (
+        nearest(*where, kind="anomaly").cosine for where in ((b, of_b), (a, of_b), (b, of_a))
+    )
     own = np.stack([own_a, own_b], axis=1)  # a row a latent
-    of_models = own_a[:, 0] - nearest(a, sets.B)[:, 0], nearest(b, sets.A)[:, 0] - own_b[:, 0]
+    of_models = own_a[:, 0] - of_other[:, 0], by_other[:, 0] - own_b[:, 0]
     of_gaussians = gaussian_margins(images, sets, len(a), mean=mean, flips=flips)
     return TwoModels(
         cosines=cosines,

@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from galgen.compare.clock import START
 from galgen.compare.clock_size import DURATION
 from galgen.compare.uncertainty import Estimate
 from galgen.config import PROFILES
-from galgen.evidence.denoisers import START
 from galgen.evidence.findings import Findings
 from galgen.settings import TrainingSettings
 from galgen.words import spaced
