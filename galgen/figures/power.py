@@ -96,6 +96,12 @@ def missed(run: Mapping, question: str, by: str) -> str:
 
 def pqmass(run: Mapping) -> str:
     """How often PQMass finds the largest faults, beside the question of the scoreboard that finds most."""
+    told = _beside_the_best(run)
+    return "PQMass finds " + "; ".join(f"{how}: {', '.join(faults)}" for how, faults in told.items())
+
+
+def _beside_the_best(run: Mapping) -> dict[str, list[str]]:
+    """The same faults, by how PQMass does."""
     told, level = {}, max(r["level"] for r in records(run, question="PQMass"))
     for r in records(run, question="PQMass", level=level):
         fault = r["alternative"]
@@ -107,7 +113,7 @@ def pqmass(run: Mapping) -> str:
             how = "about as often as the best question of the scoreboard"
         counts = f"{_count(r)}, {best['question']} {_count(best)}"
         told.setdefault(how, []).append(f"{_FAULTS[fault]} ({_size(fault, level)}: {counts})")
-    return "PQMass finds " + "; ".join(f"{how}: {', '.join(faults)}" for how, faults in told.items())
+    return told
 
 
 def left_out(run: Mapping) -> str:
@@ -122,7 +128,7 @@ def left_out(run: Mapping) -> str:
         copies.append(f"{said[0]} ({said[1]}) at N = {spaced(n)}")
     text = f"{pqmass(run)}. Half of the tests find copies as *too close* (as memorization) "
     text += f"{', '.join(copies)}."
-    adds.append("more often" in text)
+    adds.append("more often" in _beside_the_best(run))
     return text + " So neither adds a question to the scoreboard." * (not any(adds))
 
 

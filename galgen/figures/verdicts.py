@@ -148,9 +148,10 @@ def rule(claim: Claim, found: Findings, *, gates: bool = True) -> Ruling:
 
 
 def stopped(claim: Claim, own: TrainingSettings) -> str:
-    """The gate at which a family of these settings must stop short of "held", whatever it finds, or "".
+    """The gate at which a family of these settings stops, whatever it finds, or "".
 
-    No onset comes before g begins, so in proportion none at the largest N before as many times `START`.
+    No onset comes before g begins, so in proportion none at the largest N before as many times `START`. Only
+    memorization at the largest N itself, within the training, would come past the gate of time.
     """
     at = claim.compared(own.N)
     if at is None:
