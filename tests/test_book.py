@@ -150,7 +150,7 @@ def test_a_name_is_shown_letter_by_letter_wherever_it_stands(small_html):
 def test_what_a_template_is_given_is_escaped():
     own = {"profile": "smoke", "data": "<i>`|]{x}", "N": [8], "seed": 0}
     nothing = dict.fromkeys(("folder", "book", "picture", "key"), "")
-    run = own | nothing | {"minutes": 1, "error": "<i> `|]{x}\n```"}
+    run = own | nothing | {"minutes": 1, "error": "failed: <i> `|]{x}\n```"}
     table = written.rendered("runs.html.j2", rows=[run])
     assert "<i>" not in table and "failed: &lt;i&gt; `|]{x}" in table
     page = written.rendered("runs.md.j2", own=own, table=table)

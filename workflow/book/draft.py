@@ -26,7 +26,7 @@ from workflow.book.runs import Run
 
 HEADLINE = "00_headline"
 CHAPTER_MINUTES = 3.0  # of a core, more than most take
-_PENDING = "*not computed yet*"
+_PENDING = "(not computed yet)"
 _PUBLISHED = (
     "**Published models.** These are not yet the models of this run, which is training its own. The project "
     "comes with them; settings and galaxies are the same."

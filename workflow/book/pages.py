@@ -132,8 +132,8 @@ def _as_planned(found: dict) -> dict[str, dict]:
 
 
 def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
-    """The SVG: trainings on the left, chapters on the right, pixels of a picture 360 wide."""
-    width, side, top = 360, 32, 60
+    """The SVG: trainings on the left, chapters on the right, pixels of a picture 392 wide."""
+    width, side, top = 392, 32, 60
     bottom = top + 46 * max(len(groups), len(chapters), 1)
     boxes, edges = [], []
 
@@ -144,22 +144,22 @@ def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
     def middles(names: Sequence[str]) -> dict[str, float]:
         return {name: top + (bottom - top) * (k + 0.5) / len(names) for k, name in enumerate(names)}
 
-    box(70, 24, 220, "data", "data")
+    box(86, 24, 220, "data", "data")
     heights, read = middles(chapters), {name for group in groups for name in group["chapters"]}
     starts = middles([group["name"] for group in groups])
     for group in groups:
         y, count = starts[group["name"]], group["models"]
         text = f"{group['name']} × {count}" if count > 1 else group["name"]
-        box(18, y, 112, text, group["family"])
-        edges.append(f"M70 24H8V{y}H18")
+        box(18, y, 144, text, group["family"])
+        edges.append(f"M86 24H8V{y}H18")
         ends = [heights[name] for name in group["chapters"] if name in heights]
-        edges += [f"M130 {y}C164 {y} 150 {end} 184 {end}" for end in ends]
+        edges += [f"M162 {y}C196 {y} 182 {end} 216 {end}" for end in ends]
     for name, y in heights.items():
-        box(184, y, 158, name.replace("_", " "), "chapter", f"chapters/{name}.html")
+        box(216, y, 158, name.replace("_", " "), "chapter", f"chapters/{name}.html")
         if name not in read:  # it needs the data alone
-            edges.append(f"M162 40V{y}H184")
-        edges.append(f"M342 {y}H352V{bottom + 24}H290")
-    box(70, bottom + 24, 220, "book", "data")
+            edges.append(f"M194 40V{y}H216")
+        edges.append(f"M374 {y}H384V{bottom + 24}H306")
+    box(86, bottom + 24, 220, "book", "data")
     size = {"width": width, "height": bottom + 48, "side": side}
     return rendered("workflow.svg.j2", boxes=boxes, edges=edges, **size)
 
@@ -178,7 +178,7 @@ def record(
         N: Its sizes.
         chapters: What `chapters.execute` noted of each.
         trainings: What `galgen train` wrote of each.
-        error: The first line of what went wrong; empty if the run is done.
+        error: What there is instead of a book; empty if the run is done.
     """
     keys = {stamp["name"]: stamp["key"] for stamp in trainings}
     seconds = sum(item.get("seconds") or 0 for item in (*chapters, *trainings))
@@ -205,7 +205,7 @@ def _record_of(folder: Path) -> dict:
     trainings = [read_json(path) for path in (folder / "trainings").glob("*.json")]
     executed = [p for p in (folder / "chapters").glob("*.ipynb") if not p.name.startswith("unfinished-")]
     chapters = [nbformat.read(path, as_version=4).metadata["galgen"] for path in executed]
-    return record(run.parameters, run.sizes, chapters, trainings, failed["error"])
+    return record(run.parameters, run.sizes, chapters, trainings, f"failed: {failed['error']}")
 
 
 def thumbnail(executed: Sequence[Path], width: int = 320) -> bytes | None:

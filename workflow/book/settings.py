@@ -69,9 +69,11 @@ def _plain(of: Profile) -> dict[str, object]:
 def _of_family(family: type, of: Profile) -> dict[str, object]:
     settings = family(of).settings
     shown = {"images shown at the largest N": settings.images_shown(max(settings.N))}
-    # what follows from them is shown; foreign models and more pairs stand in the plan
+    # what follows from them is shown; foreign models stand in the plan
     left_out = {"design_N", "passes_per_image", "images_cap", "lengths", "foreign", "more_pairs"}
     rest = {name: value for name, value in settings if name not in left_out}
+    pairs = [settings.pairs_at(N) for N in settings.N]
+    rest["pairs"] = pairs[0] if len(set(pairs)) == 1 else tuple(pairs)
     return {"parameters": _parameters(family, of)} | shown | rest
 
 
