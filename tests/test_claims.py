@@ -5,9 +5,11 @@ from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from galgen.compare.clock_size import Elapsed
+from galgen.compare.share import Scale
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES, Parameters
 from galgen.evidence.findings import Findings, Pair
@@ -39,7 +41,12 @@ def about(value, half=0.01):
 def denoiser(closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, gained=-4.0, missed=()):
     """Findings of a denoiser, by N of P(train closer) and agreement."""
     closer, agree = closer or {100: 0.9, 4000: 0.5}, agree or {100: 0.5, 4000: 0.97}
-    of_all = {"pair": about(0.97), "floor": about(0.8), "ceiling": about(0.98), "missing": "one model"}
+    of_each = {"pairs": np.array([0.97]), "same": np.array([0.98]), "foreign": {"leaves": np.array([0.8])}}
+    marks = (
+        {"pair": about(0.97), "floor": about(0.8), "ceiling": about(0.98), "share": about(share)}
+        if share
+        else {}
+    )
     predicted = {100: 72_000 / onsets} if onsets else {}
     return SimpleNamespace(
         label="diffusion",
@@ -47,12 +54,19 @@ def denoiser(closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, gained
         models=dict.fromkeys(closer, 2 * pairs),
         pairs={n: [Pair(about(agree[n]), about(closer[n]), 0.52)] * pairs for n in closer},
         time=Elapsed(4000, 72_000, about(0.0), None, predicted, "some words."),
-        scale=SimpleNamespace(**of_all, share=None if share is None else about(share)),
+        scale=Scale(**of_each, kind="leaves", beside={}, missing="one model", **marks),
         missed=lambda question: list(missed),
         gained=lambda N: {f"diffusion-N{N}-A0-0": [about(gained)] * 3},
         fit=lambda N: None,
         kept=lambda N: {"diffusion-N4000-A0-0": about(0.1)},
         experiment=SimpleNamespace(family=SimpleNamespace(name="diffusion")),
+    )
+
+
+def test_one_pair_says_what_it_agrees_by_without_an_interval():
+    assert (
+        rule(CLAIM["same"], denoiser(share=None)).numbers
+        == "agreement of floor 0.80, pair 0.97, ceiling 0.98"
     )
 
 

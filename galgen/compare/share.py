@@ -86,6 +86,12 @@ class Scale:
     ceiling: Estimate | None = None
     share: Estimate | None = None
 
+    @property
+    def marks(self) -> dict[str, Estimate | float]:
+        """Floor, pair and ceiling as far as there are any: with an interval over trainings, or the mean."""
+        every = {"floor": self.foreign.get(self.kind, ()), "pair": self.pairs, "ceiling": self.same}
+        return {k: getattr(self, k) or float(np.mean(each)) for k, each in every.items() if len(each)}
+
 
 def agreements(models: Sequence[Tensor], *, mean: np.ndarray) -> np.ndarray:
     """The median anomaly cosine of each two models, (m, m).

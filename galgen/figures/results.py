@@ -93,10 +93,12 @@ def made(runs: Mapping[str, Mapping], *questions: str) -> str:
             for part in run.get("parts", [run])
             if not questions or {record["question"] for record in part["records"]} & set(questions)
         ]
-        when = dict.fromkeys(
-            f"{part['date']}, commit {part['commit'][:8]}, {processor(part['machine'])}" for part in parts
-        )
-        said.append(f"{name}, profile {run['profile']}, {', '.join(when)}")
+        when: dict[tuple[str, str], dict[str, None]] = {}
+        for part in parts:
+            commits = when.setdefault((part["date"], processor(part["machine"])), {})
+            commits[part["commit"][:8]] = None
+        made = [f"{day}, commit {', '.join(commits)}, {machine}" for (day, machine), commits in when.items()]
+        said.append(f"{name}, profile {run['profile']}, {', '.join(made)}")
     return f"committed: {'; '.join(said)}"
 
 

@@ -68,8 +68,8 @@ def _said(estimates: Iterable[Estimate]) -> str:
 def same_images(found: Findings, N: int, margin: float) -> Ruling:
     """Whether the share of agreement between floor and ceiling lacks no more than the margin."""
     scale, least = found.scale, 1 - margin
-    marks = ("pair", "floor", "ceiling", "share")
-    numbers = "agreement of " + ", ".join(f"{mark} {getattr(scale, mark) or '–'}" for mark in marks)
+    marks = scale.marks | ({"share": scale.share} if scale.share else {})
+    numbers = "agreement of " + ", ".join(f"{name} {mark:.2f}" for name, mark in marks.items())
     if scale.share is None:
         return Ruling(UNDERPOWERED, numbers, f"no share can be given: {scale.missing}")
     words = f"the share is {least:g} or more", f"the share is below {least:g}"

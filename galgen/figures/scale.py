@@ -1,7 +1,7 @@
 """The scale of agreement (`galgen.evidence.scale`), drawn, as a table and in words; and along a training."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -83,9 +83,9 @@ def share_table(found: Agreement, family: str) -> Markdown:
     """Floor, pair, ceiling and share, by view; or what a share lacks, and which profiles have it."""
     rows, some = [], found.scales[IMAGES]
     for view, s in found.scales.items():
-        marks = (s.floor, s.foreign.get(s.kind, ())), (s.pair, s.pairs), (s.ceiling, s.same)
+        marks = [format(s.marks[k], ".3f") if k in s.marks else "–" for k in ("floor", "pair", "ceiling")]
         beside = ", ".join(f"{KINDS[kind]} {share:.2f}" for kind, share in s.beside.items())
-        rows.append([view, *(_mean(*mark) for mark in marks), s.share or "–", beside or "–"])
+        rows.append([view, *marks, s.share or "–", beside or "–"])
     kind = f" ({KINDS[some.kind]})" if some.kind else ""
     head = ["", f"floor{kind}", f"disjoint images ({len(some.pairs)})"]
     head += [f"ceiling: the same images ({len(some.same)})", "share", "share with each kind as floor"]
@@ -102,7 +102,7 @@ def by_images(found: Agreement, family: str) -> str:
     s = found.scales[IMAGES]
     if not len(s.same):
         return f"Not asked: no two models of the same images are trained here.{_elsewhere(family)}"
-    same, apart = _mean(s.ceiling, s.same), _mean(s.pair, s.pairs)
+    same, apart = f"{s.marks['ceiling']:.3f}", f"{s.marks['pair']:.3f}"
     return (
         f"All begin differently: {len(s.same)} pairs of the same images agree at {same}, {len(s.pairs)} of "
         f"disjoint images at {apart}. The images move agreement by {np.mean(s.same) - np.mean(s.pairs):+.3f}."
@@ -159,9 +159,3 @@ def with_scale(family: str) -> list[str]:
 def _elsewhere(family: str) -> str:
     names = with_scale(family)
     return f" The profile {' or '.join(f'`{name}`' for name in names)} trains what it takes." if names else ""
-
-
-def _mean(mark: Estimate | None, values: Sequence[float]) -> str:
-    if mark:
-        return f"{mark:.3f}"
-    return f"{np.mean(values):.3f}" if len(values) else "–"
