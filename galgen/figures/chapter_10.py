@@ -28,7 +28,7 @@ Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 def message(
     found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, clock: Mapping[str, Statement]
 ) -> str:
-    """The paragraph.
+    """Its paragraphs.
 
     Args:
         found: Of each family, by its label.
@@ -42,11 +42,11 @@ def message(
     shares = ", ".join(f"{100 * e.value:.0f} %" for e in closer)
     text = (
         "We trained the paper's three kinds of model, and a denoiser that is told the noise, on pairs of "
-        f"disjoint sets of {pixels}-pixel galaxies. Every test has a null and controls. "
+        f"disjoint sets of {pixels}-pixel galaxies. Every test has a null and controls.\n\n"
         "**The same picture.** From one noise two diffusion models agree at "
         f"{listed(e.value for e in agree)} for {at_sizes(blind.sizes)}. "
         f"{'By itself that is no evidence of galaxies: t' if gaussians.value > agree[-1].low else 'T'}wo "
-        f"Gaussians of the largest sets agree at {gaussians.value:.2f}. {_scale(blind)} "
+        f"Gaussians of the largest sets agree at {gaussians.value:.2f}. {_scale(blind)}\n\n"
         "**New pictures.** A picture is nearer to a training image of its own model than to one of the "
         f"other's in {shares} of the cases; 50 % favours neither. {blind.time.words} "
     )
@@ -64,8 +64,8 @@ def message(
         for q in ("distribution", "coarse distribution")
     )
     if fine:
-        text += "**Galaxies?** A fresh classifier parts the families of the largest N from galaxies with an "
-        text += f"AUC of {span(fine)}, at 8 pixels {span(coarse)}. "
+        text += "\n\n**Galaxies?** A fresh classifier parts the families of the largest N from galaxies with "
+        text += f"an AUC of {span(fine)}, at 8 pixels {span(coarse)}. "
     unfit = [
         label for label, each in found.items() if (f := each.fit(each.sizes[-1])) is not None and not f.nearer
     ]
@@ -75,10 +75,8 @@ def message(
         )
         text += "These samples test our tests, not the paper. "
     (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
-    text += (
-        "**Two flows.** In the paper's Table 1 the distance of their latents falls with N at the deep levels "
-    )
-    text += f"and stays at the finest. That is {ruling.verdict}: {ruling.reason}."
+    text += "\n\n**Two flows.** In the paper's Table 1 the distance of their latents falls with N at the "
+    text += f"deep levels and stays at the finest. That is {ruling.verdict}: {ruling.reason}."
     N, test = max(found[claims.GLOW].latents.items())
     if test.ratio:
         times = listed(ratio.value for ratio in test.ratio)

@@ -79,7 +79,7 @@ def same_images(found: Findings, N: int, margin: float) -> Ruling:
 def required(found: Findings, N: int, margin: float) -> Ruling:
     """Whether an N far below 10^5 is not past the transition."""
     fresh, same = new_images(found, N, margin), same_images(found, N, SAME)
-    numbers = f"{fresh.numbers}; share of agreement {found.scale.share or '–'}"
+    numbers = f"{fresh.numbers}; {same.numbers}"
     if HELD == fresh.verdict == same.verdict:
         return Ruling(NOT_HELD, numbers, f"N = {spaced(N)} is past the transition already")
     if NOT_HELD in (fresh.verdict, same.verdict):
