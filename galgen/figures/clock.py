@@ -193,10 +193,14 @@ def _best(gap: Gap) -> str:
 
 
 def stated(*statements: Statement) -> Markdown:
-    """Statements with verdict, reason and margin, and what is printed beside them."""
-    lines = []
+    """Statements with verdict, reason, margin (once, where two have one), and what is printed beside them."""
+    lines, margin = [], ""
     for each in statements:
         beside = "; ".join(f"{name}: {value}" for name, value in each.beside.items() if value)
         line = f"- **{each.text}** {each.verdict[0].upper()}{each.verdict[1:]}: {each.reason}."
-        lines.append(f"{line} *Margin*: {each.margin}." + (f" *Beside*: {beside}." if beside else ""))
+        line += f" *Margin*: {each.margin}." * (each.margin != margin) + f" *Beside*: {beside}." * bool(
+            beside
+        )
+        lines.append(line)
+        margin = each.margin
     return Markdown("\n".join(lines))
