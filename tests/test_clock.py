@@ -7,11 +7,12 @@ from scipy import stats
 
 from galgen.compare.clock import LEVELS, MOST, START, gap, mean_onset, psnr_along
 from galgen.compare.clock_size import DURATION, crossing, elapsed, plateau, predicted_onset, readings
-from galgen.compare.clock_time import Cell, in_proportion, power_laws
+from galgen.compare.clock_time import Cell, Statement, in_proportion, power_laws
+from galgen.compare.uncertainty import Estimate
 from galgen.config import Parameters
 from galgen.evidence import denoisers
 from galgen.experiment import Experiment, every_family
-from galgen.figures.clock import clock_figure
+from galgen.figures.clock import clock_figure, size_or_time
 from galgen.models.clock import AveragedLearner
 from galgen.runs.store import Store
 
@@ -251,6 +252,9 @@ def test_whether_size_decides_and_what_is_missing(cells, verdict, crossed, words
     said, both = plateau(cells), crossing(cells)
     assert said.verdict == verdict and both.verdict == crossed and words in said.reason
     assert said.verdict not in ("held", "not held") or said.load == pytest.approx(1000 * 256 / 30_000)
+    begins = {"held": "It is size, ", "not held": "It is time, "}.get(crossed, "Size or time stays open: ")
+    steep = Statement("", "underpowered", "", "", {"4 kernels": Estimate(1.4, 1.1, 1.7, 6)})
+    assert size_or_time(in_proportion([]), both).startswith(begins) and "steeply" in size_or_time(steep, both)
 
 
 def test_slow_growth_below_the_level_and_a_jump_as_the_rate_falls_are_no_plateau():

@@ -26,7 +26,11 @@ Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 
 def message(
-    found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, clock: Mapping[str, Statement]
+    found: Mapping[str, Findings],
+    boards: Boards,
+    gaussians: Outcome,
+    clock: Mapping[str, Statement],
+    size: str,
 ) -> str:
     """Its paragraphs.
 
@@ -34,7 +38,8 @@ def message(
         found: Of each family, by its label.
         boards: The scoreboard of each family's first pair, by label and N.
         gaussians: Agreement of two Gaussians of disjoint images.
-        clock: What the clock's networks say of time and of size, by whose they are.
+        clock: What the clock's networks say of time, by whose they are.
+        size: What they say of size or time.
     """
     blind = found[claims.BLIND]
     pixels = blind.experiment.image_size
@@ -58,6 +63,7 @@ def message(
     for whose, said in clock.items():
         text += f"Of smaller networks, trained for many passes{whose}: “{said.text}” "
         text += f"{said.verdict.capitalize()}: {said.reason}. "
+    text += size
     last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
     fine, coarse = (
         [board[q].value for board in last.values() if q in board]

@@ -22,7 +22,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import project
 from galgen.words import spaced
 
-__all__ = ["Committed", "clock_figure", "clock_table", "committed", "stated", "together"]
+__all__ = ["Committed", "clock_figure", "clock_table", "committed", "size_or_time", "stated", "together"]
 
 _TRAININGS = ("-", "--", ":")  # A, B and others
 _WIDTHS = ("s", "o", "^", "D")
@@ -204,3 +204,20 @@ def stated(*statements: Statement) -> Markdown:
         lines.append(line)
         margin = each.margin
     return Markdown("\n".join(lines))
+
+
+def size_or_time(time: Statement, size: Statement) -> str:
+    """The clock's sentence on the paper's central claim.
+
+    Args:
+        time: What `galgen.compare.clock_time.in_proportion` says of small sets.
+        size: What `galgen.compare.clock_size.crossing` says of a large one.
+    """
+    load = f"{size.load:.2g} numbers a weight" if size.load else "no load that could be read"
+    said = {
+        "held": "It is size, and not time alone: a wide network memorizes what a narrow one does not.",
+        "not held": f"It is time, as far as we could see: even the narrowest network memorizes, at {load}.",
+    }.get(size.verdict, f"Size or time stays open: up to {load} no two widths are shown to differ.")
+    if time.numbers and min(power.low for power in time.numbers.values()) > 1:
+        said += " As onsets grow more steeply than N, three predicted ones are fewer than three of their own."
+    return said
