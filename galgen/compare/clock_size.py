@@ -30,7 +30,7 @@ from galgen.compare.clock_time import SCALE, TRAININGS, Cell, Statement, arrange
 from galgen.compare.uncertainty import Estimate
 from galgen.words import spaced
 
-__all__ = ["DURATION", "Elapsed", "crossing", "elapsed", "plateau", "predicted_onset", "readings"]
+__all__ = ["DURATION", "LARGE", "Elapsed", "crossing", "elapsed", "plateau", "predicted_onset", "readings"]
 
 # Margins, fixed before any onset of this book was measured.
 
@@ -41,6 +41,7 @@ LOW = 0.5  # dB: nearer to no gap than to an onset, 1 dB, from which it is two s
 # Less than .2 dB a doubling needs two and a half doublings or more from .5 dB to 1 dB: an onset would come
 # after 17 predicted ones, out of all proportion.
 GAIN = 0.2  # dB in the last doubling of images shown, the upper end here too: the contrary is excluded
+LARGE = 1000  # images, at which a crossing is looked for
 END = 0.9  # of a training: from here on the rate falls, and g is asked before and after
 
 _MARGIN = (
@@ -122,7 +123,7 @@ def plateau(cells: Iterable[Cell]) -> Statement:
     return _stated(text, asked, last, held, enough=1, missing=f"no N above {SCALE}")
 
 
-def crossing(cells: Iterable[Cell], N: int = 1000) -> Statement:
+def crossing(cells: Iterable[Cell], N: int = LARGE) -> Statement:
     """S2 at size: at one N a wide network memorizes and a narrow one, which memorizes a smaller N, does not.
 
     Held so, where no narrower network memorizes that N either. Not held where even the narrowest does. Not

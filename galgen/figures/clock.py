@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from galgen.compare.clock import LEVEL, LEVELS, Gap
-from galgen.compare.clock_size import DURATION, predicted_onset
+from galgen.compare.clock_size import DURATION, LARGE, predicted_onset
 from galgen.compare.clock_time import SCALE, Cell, Statement, arranged, in_proportion
 from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
@@ -198,10 +198,9 @@ def stated(*statements: Statement) -> Markdown:
     for each in statements:
         beside = "; ".join(f"{name}: {value}" for name, value in each.beside.items() if value)
         line = f"- **{each.text}** {each.verdict[0].upper()}{each.verdict[1:]}: {each.reason}."
-        line += f" *Margin*: {each.margin}." * (each.margin != margin) + f" *Beside*: {beside}." * bool(
-            beside
-        )
-        lines.append(line)
+        if each.margin != margin:
+            line += f" *Margin*: {each.margin}."
+        lines.append(line + (f" *Beside*: {beside}." if beside else ""))
         margin = each.margin
     return Markdown("\n".join(lines))
 
@@ -213,11 +212,12 @@ def size_or_time(time: Statement, size: Statement) -> str:
         time: What `galgen.compare.clock_time.in_proportion` says of small sets.
         size: What `galgen.compare.clock_size.crossing` says of a large one.
     """
+    at = f"at N = {spaced(LARGE)}"
     load = f"{size.load:.2g} numbers a weight" if size.load else "no load that could be read"
     said = {
-        "held": "It is size, and not time alone: a wide network memorizes what a narrow one does not.",
-        "not held": f"It is time, as far as we could see: even the narrowest network memorizes, at {load}.",
-    }.get(size.verdict, f"Size or time stays open: up to {load} no two widths are shown to differ.")
+        "held": f"It is size, and not time alone: {at} a wide network memorizes, and a narrow one does not.",
+        "not held": f"It is time, as far as we could see: {at} even the narrowest memorizes ({load}).",
+    }.get(size.verdict, f"Size or time stays open: {at}, up to {load}, no two widths are shown to differ.")
     if time.numbers and min(power.low for power in time.numbers.values()) > 1:
         said += " As onsets grow more steeply than N, three predicted ones are fewer than three of their own."
     return said
