@@ -2,7 +2,7 @@
 
     python benchmarks/clock.py [--data path/to/galaxies] [--only 4x300 16x1000]
 
-Some seven hours of a core, which no book has. A cell is a width and an N, with models A and B. Beyond N = 100
+Some nine hours of a core, which no book has. A cell is a width and an N, with models A and B. Beyond N = 100
 they are trained to three onsets in proportion to N, of 190 and 80 thousand images at N = 100, and the widest,
 whose onset nobody has seen, to three of 50 thousand. Up to N = 100 there are more seeds, each with its own
 galaxies, sets and models: six trainings of a cell beside the two that the book shows. The rules,

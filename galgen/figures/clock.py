@@ -212,12 +212,12 @@ def size_or_time(time: Statement, size: Statement) -> str:
         time: What `galgen.compare.clock_time.in_proportion` says of small sets.
         size: What `galgen.compare.clock_size.crossing` says of a large one.
     """
-    at = f"at N = {spaced(LARGE)}"
+    at, crossed = f"at N = {spaced(LARGE)}", "a wide network memorizes and a narrow one does not"
     load = f"{size.load:.2g} numbers a weight" if size.load else "no load that could be read"
     said = {
-        "held": f"It is size, and not time alone: {at} a wide network memorizes, and a narrow one does not.",
+        "held": f"It is size, and not time alone: {at} {crossed}.",
         "not held": f"It is time, as far as we could see: {at} even the narrowest memorizes ({load}).",
-    }.get(size.verdict, f"Size or time stays open: {at}, up to {load}, no two widths are shown to differ.")
+    }.get(size.verdict, f"Size or time stays open: it is not shown, up to {load}, that {at} {crossed}.")
     if time.numbers and min(power.low for power in time.numbers.values()) > 1:
         said += " As onsets grow more steeply than N, three predicted ones are fewer than three of their own."
     return said
