@@ -218,6 +218,7 @@ def size_or_time(time: Statement, size: Statement) -> str:
         "held": f"It is size, and not time alone: {at} {crossed}.",
         "not held": f"It is time, as far as we could see: {at} even the narrowest memorizes ({load}).",
     }.get(size.verdict, f"Size or time stays open: it is not shown, up to {load}, that {at} {crossed}.")
-    if time.numbers and min(power.low for power in time.numbers.values()) > 1:
-        said += " As onsets grow more steeply than N, three predicted ones are fewer than three of their own."
+    steep = time.numbers and min(power.low for power in time.numbers.values()) > 1
+    if steep and size.verdict != "not held":
+        said += f" Up to N = {SCALE} onsets grow more steeply than N: three predicted ones may come too early."
     return said
