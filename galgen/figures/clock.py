@@ -220,5 +220,5 @@ def size_or_time(time: Statement, size: Statement) -> str:
     }.get(size.verdict, f"Size or time stays open: it is not shown, up to {load}, that {at} {crossed}.")
     steep = time.numbers and min(power.low for power in time.numbers.values()) > 1
     if steep and size.verdict != "not held":
-        said += f" Up to N = {SCALE} onsets grow more steeply than N: three predicted ones may come too early."
+        said += f" Up to N = {SCALE} onsets grow more steeply than N: three predicted ones may be too few."
     return said
