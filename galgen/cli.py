@@ -43,7 +43,7 @@ def _help(text: str) -> Parameter:
 
 Asked = Annotated[Parameters, Parameter("*")]
 _Outcome = Annotated[Path | None, _help("Also write the outcome to this JSON file.")]
-_Others = Annotated[bool, _help("Also the data that foreign models see.")]
+_Others = Annotated[bool, Parameter(parse=False)]  # the workflow asks for them apart
 _Store = Annotated[Path | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
 
 

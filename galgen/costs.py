@@ -88,7 +88,7 @@ def estimate(
         N: {
             "images_shown": settings.images_shown(N),
             "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
-            "memory_mb": round(550 + (16 * weights + N * pixels + 1.5 * kept) / 2**20),
+            "memory_mb": round(750 + (16 * weights + N * pixels + 1.5 * kept) / 2**20),
             "disk_mb": round(4 * (checkpoints + len(settings.kept(N)) * milestone) / 2**20, 1),
         }
         for N in sizes

@@ -55,10 +55,11 @@ def denoiser(closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, gained
         pairs={n: [Pair(about(agree[n]), about(closer[n]), 0.52)] * pairs for n in closer},
         time=Elapsed(4000, 72_000, about(0.0), None, predicted, "some words."),
         scale=Scale(**of_each, kind="leaves", beside={}, missing="one model", **marks),
+        gaussians=0.99,
         missed=lambda question: list(missed),
         gained=lambda N: {f"diffusion-N{N}-A0-0": [about(gained)] * 3},
         fit=lambda N: None,
-        kept=lambda N: {"diffusion-N4000-A0-0": about(0.1)},
+        kept=lambda N, blur: {"diffusion-N4000-A0-0": about(0.1)},
         experiment=SimpleNamespace(family=SimpleNamespace(name="diffusion")),
     )
 
@@ -66,7 +67,7 @@ def denoiser(closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, gained
 def test_one_pair_says_what_it_agrees_by_without_an_interval():
     assert (
         rule(CLAIM["same"], denoiser(share=None)).numbers
-        == "agreement of floor 0.80, pair 0.97, ceiling 0.98"
+        == "agreement of floor 0.80, pair 0.97, ceiling 0.98; of two Gaussians of their images 0.99"
     )
 
 
@@ -96,7 +97,7 @@ def samples(*, nearer=0.1, gains=0.2, farther=(0.0,), models=6, missed=(), label
         "sizes": (1000, 4000),
         "models": {1000: models, 4000: models},
         "fit": lambda N: Fit(auc, {name: a + gains for name, a in auc.items()}, about(gains)),
-        "kept": lambda N: nearer if nearer is None else {name: about(nearer) for name in names},
+        "kept": lambda N, blur: nearer if nearer is None else {name: about(nearer) for name in names},
         "change": lambda small, large: Change([about(f) for f in farther], 0.2),
         "missed": lambda question: list(missed),
         "experiment": SimpleNamespace(family=SimpleNamespace(name=label.lower())),
@@ -222,7 +223,7 @@ def test_there_are_eleven_claims_each_with_a_source_a_figure_a_margin_and_both_v
 
 def test_margins_are_moved_where_a_verdict_rests_on_one_and_no_gate_decides():
     said = moved_margins([denoiser(onsets=2.9, share=0.85)])  # too little time; a share within .2 and not .1
-    assert said.startswith("Verdicts that rest on a margin which can be moved: 2.")
+    assert said.startswith("Verdicts that rest on a margin which can be moved: 3.")
     assert said.endswith(f"changes: “{CLAIM['same'].text}” (diffusion, to not held, at half).")
     assert moved_margins([denoiser(onsets=2.9)]).endswith("changes: none.")
 
@@ -333,7 +334,8 @@ def test_runs_agree_where_their_verdicts_are_the_same_and_no_gate_made_them_so()
         certain,
     ]
     said = chapter_11.alike({"a": one, "b": other})
-    assert said.startswith("Of 4 places") and "2 come past" in said and said.endswith("same in 1.")
+    assert said.startswith("Of 4 places") and "2 come past" in said
+    assert said.endswith("2 are decided in all, held or not held, and 1 of them alike.")
     assert (
         "| held, by construction | held, by construction |" in chapter_11.beside({"a": one, "b": other}).data
     )

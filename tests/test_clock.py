@@ -230,7 +230,7 @@ SEEN = {"w4_300": {"onset": 1}, "w4_1000": {"onset": 1.1, "through": 2}, "w8_100
 SHORT = {"w4_1000": {"trainings": 1}, "w8_1000": {"through": 1}}
 BOTH = {"w4_300": {"onset": 1.2}, "w4_1000": {}, "w8_1000": {"onset": 1.5}, "w16_1000": {"onset": 1}}
 SIZE = [  # cells, what is said of the plateau and of the crossing at 1 000, and words of the first
-    (BOTH, "held", "held", "(8.5 numbers a weight): not memorized, g = "),
+    (BOTH, "held", "held", "(8.5 training pixels a weight): not memorized, g = "),
     (SEEN, "not held", "not held", "time, as far as we could see: even 4 kernels at N = 1"),
     ({"w4_1000": {}}, "held", NO, ""),
     ({"w4_1000": {}, "w16_1000": {}}, "held", "underpowered", ""),  # no width memorizes it
@@ -242,7 +242,7 @@ SIZE = [  # cells, what is said of the plateau and of the crossing at 1 000, and
     ({"w8_300": {}, "w4_300": {"onset": 1}, "w4_1000": {"level": 0.7}}, "underpowered", NO, ""),
     ({}, NO, NO, "no N above 100"),
     ({"w4_1000": {"through": 2}}, NO, NO, "fewer than 3 predicted onsets shown"),
-    (SHORT, NO, NO, "numbers a weight): fewer than 2 trainings"),
+    (SHORT, NO, NO, "training pixels a weight): fewer than 2 trainings"),
 ]
 
 
@@ -280,7 +280,10 @@ def test_how_many_onsets_of_its_own_recipe_went_by():
     found = elapsed(main, 4000, smaller)
     assert list(found.predicted) == [10, 100] and found.predicted[10] == pytest.approx(3.2e6, rel=0.1)
     assert found.onsets == pytest.approx(72_000 / 2.4e6, rel=0.1) and found.confounded
-    assert "so that the training saw 0.03 times that (0.19 times if " in found.words
+    assert (
+        "so that the training saw 0.03 times that (even if the onset grew only as √N, 0.19 times)"
+        in found.words
+    )
     nothing = elapsed(main, 4000, {1000: smaller[1000]})
     assert nothing.onsets is None and nothing.confounded and "no smaller N has an onset" in nothing.words
     long = elapsed(curve(4000, flat(0), 10_000_000), 4000, smaller)

@@ -25,7 +25,7 @@ from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
 from galgen.compare.calibrated import calibrated
-from galgen.compare.copies import Copies, copies
+from galgen.compare.copies import SEEDS, Copies, copies
 from galgen.compare.distances import with_spread
 from galgen.compare.how_far import FAULTS, area, ladder
 from galgen.compare.memorization import exchange_test, margins
@@ -117,8 +117,9 @@ def audit(
     Raises:
         GalgenError: If a set is none of such images, they do not fit together, or nothing is held out.
     """
-    if min(seed, morphology) < 0:
-        raise GalgenError(f"seed {seed}, morphology {morphology}: give whole numbers from 0 on")
+    if min(seed, morphology) < 0 or seed >= SEEDS:
+        asked = f"seed {seed}, morphology {morphology}"
+        raise GalgenError(f"{asked}: give whole numbers from 0 on, a seed below {SEEDS}")
     given = {"samples": samples, "train": train, "held_out": held_out}
     given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
     sets = {name: _checked(name, images) for name, images in given.items() if images is not None}

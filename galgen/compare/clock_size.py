@@ -68,7 +68,7 @@ class Reading:
 
     def __str__(self) -> str:
         gaps = f", g = {' and '.join(map(str, self.gaps))} dB" if self.gaps else ""
-        return f"{self.cell} ({self.cell.load:.2g} numbers a weight): {self.state}{gaps}"
+        return f"{self.cell} ({self.cell.load:.2g} training pixels a weight): {self.state}{gaps}"
 
 
 def predicted_onset(cells: Iterable[Cell], kernels: int, N: int) -> float | None:
@@ -123,19 +123,19 @@ def plateau(cells: Iterable[Cell]) -> Statement:
     return _stated(text, asked, last, held, enough=1, missing=f"no N above {SCALE}")
 
 
-def crossing(cells: Iterable[Cell], N: int = LARGE) -> Statement:
+def crossing(cells: Iterable[Cell]) -> Statement:
     """S2 at size: at one N a wide network memorizes and a narrow one, which memorizes a smaller N, does not.
 
     Held so, where no narrower network memorizes that N either. Not held where even the narrowest does. Not
     testable where fewer than two widths can be read, else underpowered.
     """
-    text = f"At N = {spaced(N)} a wide network memorizes, and a narrow one that memorizes fewer does not."
+    text = f"At N = {spaced(LARGE)} a wide network memorizes, and a narrow one that memorizes fewer does not."
     read = readings(cells)
-    asked = {place: r for place, r in read.items() if place[1] == N}
-    last = (min((k for k, _ in read), default=0), N)
+    asked = {place: r for place, r in read.items() if place[1] == LARGE}
+    last = (min((k for k, _ in read), default=0), LARGE)
     memorizing = [k for k, _ in _of(asked, MEMORIZED)]
     held = [place for place in asked if _stays(read, *place) and place[0] < min(memorizing, default=0)]
-    return _stated(text, asked, last, held, enough=2, missing=f"no network at N = {spaced(N)}")
+    return _stated(text, asked, last, held, enough=2, missing=f"no network at N = {spaced(LARGE)}")
 
 
 @dataclass(frozen=True)
@@ -187,13 +187,13 @@ def elapsed(gap: Gap, N: int, smaller: Mapping[int, Sequence[Gap]]) -> Elapsed:
         said = (
             f"in proportion to N = {spaced(n)} memorization begins after "
             f"{spaced(int(float(f'{onset:.2g}')))}, so that the training saw {shown / onset:.2g} times that "
-            f"({shown / onset * sqrt(N / n):.2g} times if the onset grew only as √N)"
+            f"(even if the onset grew only as √N, {shown / onset * sqrt(N / n):.2g} times)"
         )
     else:
         said = "no smaller N has an onset by which to predict one"
     words = (
-        f"At N = {spaced(N)}, {spaced(shown)} images were shown, each {shown / N:.3g} times; {said}. At the "
-        f"end the network denoises its own images by {end} dB better than unseen ones, beside an early state."
+        f"At N = {spaced(N)}, {spaced(shown)} images were shown, each {shown / N:.3g} times; {said}. Since "
+        f"an early milestone its own images have gained {end} dB more than unseen ones."
     )
     return Elapsed(N, shown, end, gap.onset(), predicted, words)
 

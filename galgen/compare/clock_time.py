@@ -61,7 +61,7 @@ class Cell:
         kernels: Width of the network.
         N: Training images.
         gaps: g of each training, on disjoint sets (A, B).
-        load: Numbers in the training set over weights of the network: what it is asked to keep.
+        load: Pixels of the training set over weights of the network: what it is asked to keep.
     """
 
     kernels: int

@@ -53,13 +53,15 @@ from galgen.data.preprocess import to_uint8
 from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
 
-__all__ = ["LEVEL", "Copies", "copies"]
+__all__ = ["LEVEL", "SEEDS", "Copies", "copies"]
 
 # Anomaly cosine of near-duplicates: of 8 000 simulated galaxies of 32 pixels 2 pairs reach it by chance,
 # .97 would join 178 galaxies, and .95 one in twenty.
 ALIKE = 0.99
 LEVEL = 0.01
 DRAWS = 2048  # of the Gaussian
+_FIRST_SEED = 3_500_000_000  # of these: the noise of small seeds is that of latents
+SEEDS = 700_000_000  # that an audit may have; a seed of torch is below 2^32
 SHOWN = 20  # pairs
 ASKED = 1024  # images of each set that are asked whether training and held-out differ
 _FIFTH, _MOST = 5, 64  # neighbours: to weigh by, and looked for at most where there are near-duplicates
@@ -191,7 +193,8 @@ def copies(
     T, f = permuted_sums(label, sums, permutations, rng, groups=size).T
     chance, loose = float(q[of].mean()), np.bincount(of, weight * (weight <= 0.5), len(size))
     excess, smallest = _effect(f, chance, n, int(label.sum()), float(loose**2 @ (q * (1 - q))))
-    linear = shrunk_gaussian(pool[label[group]], fit_gaussian(pool)).draw(range(seed, seed + min(n, DRAWS)))
+    drawn = range(_FIRST_SEED + seed, _FIRST_SEED + seed + min(n, DRAWS))
+    linear = shrunk_gaussian(pool[label[group]], fit_gaussian(pool)).draw(drawn)
     _, of_linear, weight_linear = _weighed(to_uint8(linear.numpy()), pool, group, flips)
     e, e_linear = weight * (label - q)[of], weight_linear * (label - q)[of_linear]
     steps = np.repeat([1 / n, -1 / len(e_linear)], [n, len(e_linear)])

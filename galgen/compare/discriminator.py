@@ -25,7 +25,7 @@ pairs of own, other and train) however they depend.
 against held-out images: other held-out images with noise of that sd added, blurred by so many pixels, or
 without the brightest share of them (dropped modes). What D *sees* of a kind of fault is the least grade from
 which on it finds all. The negative control is the same network *before its training*. So D has power where it
-finds each kind of fault at its strongest, and sees one of them earlier than before its training.
+finds each kind of fault at its strongest, and sees one of them at a smaller size than before its training.
 
 *Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ
 from training images then says nothing of the generator; whether they differ from held-out ones does. And a
@@ -119,7 +119,7 @@ class Judgement:
         return least
 
     def has_power(self) -> bool:
-        """Whether D finds each fault at its strongest, and one of them earlier than before its training."""
+        """Whether D finds each fault at its strongest, and one at a smaller size than before its training."""
         seen = {kind: self.sees(kind) for kind in WRONG}
         return np.inf not in seen.values() and any(seen[k] < self.sees(k, trained=False) for k in seen)
 

@@ -67,6 +67,11 @@ class Findings:
         """Of a denoiser, its agreement between floor and ceiling, at the largest N."""
         return scale.agreement(self.experiment).scales[scale.IMAGES]
 
+    @functools.cached_property
+    def gaussians(self) -> float:
+        """Of a denoiser, agreement of two Gaussians, one of A's images and one of B's, at the largest N."""
+        return scale.agreement(self.experiment).gaussians
+
     def gained(self, N: int) -> dict[str, list[Estimate]]:
         """Of a denoiser, PSNR out less PSNR in on held-out images, by model and level of little noise."""
         return denoisers.gained(self.experiment, N)
@@ -75,9 +80,9 @@ class Findings:
         """Whether its samples are nearer to galaxies than those of Gaussians of the same images."""
         return shapes.fit(self.experiment, N)
 
-    def kept(self, N: int) -> dict[str, Estimate] | None:
-        """By how much nearer to galaxies than galaxies blurred by a pixel each judged model is."""
-        return shapes.kept(self.experiment, N)
+    def kept(self, N: int, blur: float) -> dict[str, Estimate] | None:
+        """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is."""
+        return shapes.kept(self.experiment, N, blur)
 
     def change(self, small: int, large: int) -> shapes.Change | None:
         """How morphology changes from one N to another."""

@@ -14,7 +14,7 @@ __all__ = ["LATENTS", "inversions"]
 
 LATENTS = 32
 STEPS = 32  # on the ladder of the sampler
-_FIRST = 5_000_000  # seed of a latent that no sample has
+_FIRST = 3_200_000_000  # seed of a latent that no sample has
 
 
 @once

@@ -42,12 +42,14 @@ class Agreement:
         latents: From which all have drawn.
         scales: By view, of `VIEWS`.
         untrained: By view, agreement of the first pair before its training.
+        gaussians: Agreement of the Gaussians of A's and of B's images.
     """
 
     N: int
     latents: int
     scales: Mapping[str, Scale]
     untrained: Mapping[str, float]
+    gaussians: float
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def agreement(experiment: Experiment) -> Agreement:
         view: float(agreements(x, mean=mean)[0, 1]) if ok.sum() else np.nan
         for view, x in _views(pair, of_pair).items()
     }
-    return Agreement(N, len(drawn[0]), scales, untrained)
+    linear = float(agreements(gaussians[OWN][:2], mean=mean)[0, 1])
+    return Agreement(N, len(drawn[0]), scales, untrained, linear)
 
 
 def along(

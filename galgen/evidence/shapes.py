@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
-from galgen.compare.controls import rounded
+from galgen.compare.controls import blurred, rounded
 from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, over_trainings
 from galgen.evidence.once import once
-from galgen.evidence.pairs import judged, measure, wrong
+from galgen.evidence.pairs import BLUR, judged, measure, wrong
 from galgen.experiment import Experiment
 from galgen.models.families import Training
 
@@ -94,24 +94,26 @@ def _enough(known: Table, *sets: Table) -> list[str]:
 
 
 @once
-def kept(experiment: Experiment, N: int) -> dict[str, Estimate] | None:
-    """By how much nearer to galaxies than galaxies blurred by a pixel each judged model is.
+def kept(experiment: Experiment, N: int, blur: float = BLUR) -> dict[str, Estimate] | None:
+    """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is.
 
     In energy distance of the five coefficients; None where too few images can be measured.
     """
     sets, count = wrong(experiment), experiment.compared
-    known, blurred = (_rows(experiment, part) for part in (sets.reference, sets.pairs["blurred"][0]))
+    known, smeared = (
+        _rows(experiment, part) for part in (sets.reference, blurred(sets.pairs["held out"][0], blur))
+    )
     drawn = {t.label: _rows(experiment, experiment.samples(t)[:count]) for t in judged(experiment, N)}
-    if not (used := _enough(known, blurred, *drawn.values())):
+    if not (used := _enough(known, smeared, *drawn.values())):
         return None
-    return {name: energy_difference(known, blurred, part, used) for name, part in drawn.items()}
+    return {name: energy_difference(known, smeared, part, used) for name, part in drawn.items()}
 
 
 @once
 def change(experiment: Experiment, small: int, large: int) -> Change | None:
     """From one N to another, of as many models as both have; None where too few images can be measured."""
     sets, count = wrong(experiment), experiment.compared
-    known, blurred = (_rows(experiment, part) for part in (sets.reference, sets.pairs["blurred"][0]))
+    known, smeared = (_rows(experiment, part) for part in (sets.reference, sets.pairs["blurred"][0]))
 
     def fresh(model: Training) -> Table:
         """Of other latents, or the sets would not be independent."""
@@ -119,7 +121,7 @@ def change(experiment: Experiment, small: int, large: int) -> Change | None:
 
     ends = zip(judged(experiment, small), judged(experiment, large), strict=False)
     parts = [(_rows(experiment, experiment.samples(one)[:count]), fresh(other)) for one, other in ends]
-    if not (used := _enough(known, blurred, *(part for pair in parts for part in pair))):
+    if not (used := _enough(known, smeared, *(part for pair in parts for part in pair))):
         return None
     farther = [energy_difference(known, *pair, used) for pair in parts]
-    return Change(farther, distances(known, blurred, used).energy.value)
+    return Change(farther, distances(known, smeared, used).energy.value)

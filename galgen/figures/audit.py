@@ -59,7 +59,7 @@ def _memory(found: Audit) -> str:
         seen = f"four of five such tests or more find copies that are {memory.smallest:.1%} of the samples"
     if max(counts) > 10 * min(counts):
         seen += f", and by chance {memory.chance:.1%} are nearest to a training image: with sets of like "
-        seen += "size fewer would be seen"
+        seen += "size a smaller share would be seen"
     if not memory.difference:
         seen += ". That training and held-out images are of one pool is taken on trust: too few to ask"
     o, p = memory.outcome, p_text(found.adjusted["memory"])

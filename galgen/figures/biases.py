@@ -80,12 +80,14 @@ def biases_in_short(found: ModelBiases) -> str:
         return f"With {found.count} held-out images a set nothing can be said of how far off the models are."
     order = sorted(far, key=lambda label: far[label].far_off[SIDES[0]].auc.value)
     said = [
-        f"**{label}**: half-light radius {_cell(far[label].biases.size)} %, ellipticity "
-        f"{_cell(far[label].biases.ellipticity)} %, as a blur of {far[label].far_off[SIDES[0]].blur} pixels"
+        f"**{label}**: light {_cell(far[label].biases.flux)} %, half-light radius "
+        f"{_cell(far[label].biases.size)} %, ellipticity {_cell(far[label].biases.ellipticity)} %, as a blur "
+        f"of {far[label].far_off[SIDES[0]].blur} pixels"
         for label in order
     ]
-    which = "of A and B the one more easily told, the nearest to galaxies first"
-    return f"At their largest N, {which}: {'; '.join(said)}."
+    which = f"of A and B the one more easily told at {SIDES[0]} pixels a side, the nearest to galaxies first"
+    blur = f"The blur is that of galaxies as easily told, at {SIDES[0]} pixels; finer shapes may order models"
+    return f"At their largest N, {which}: {'; '.join(said)}. {blur} otherwise, as in the distances below."
 
 
 def told_apart(found: Portrait, N: int) -> str:

@@ -65,12 +65,12 @@ def distance_table(disjoint: Tests, same: Tests, before: str) -> Markdown:
             ours = [""] * 5
             if n in sizes:
                 k, first = sizes.index(n), disjoint[n][0][level]
-                interval = f"[{first.w1_b.low:.3f}, {first.w1_b.high:.3f}]"
+                interval = f"{first.w1_b.value:.3f} [{first.w1_b.low:.3f}, {first.w1_b.high:.3f}]"
                 ours = [f"{arithmetic[k, level].mean():.1e}", mean_span(w1[k, level]), interval]
                 ours += [mean_span(null[k, level]), f"{first.floor:.1e}"]
             paper = "{:.1e}, {:.3f}".format(*published[n]) if n in published else ""
             rows.append([level, spaced(n), *ours, paper])
-    head = ["level", "N", "W₁(z'_A, z)", "W₁(z'_B, z), disjoint images", "its interval, first pair"]
+    head = ["level", "N", "W₁(z'_A, z)", "W₁(z'_B, z), disjoint images", "first pair, interval over images"]
     return table([*head, "same images", "i.i.d. floor", "paper: z'_A, z'_B"], rows, before=before)
 
 

@@ -1,7 +1,6 @@
 """Chapter 11: the claims of several runs beside each other, and models of more pixels."""
 
 from collections.abc import Iterable, Mapping
-from itertools import chain
 
 import numpy as np
 from IPython.display import Markdown
@@ -12,7 +11,7 @@ from galgen.figures.claims import CERTAIN
 from galgen.figures.results import made, unstrip
 from galgen.figures.style import stamp_sheet
 from galgen.figures.tables import table
-from galgen.figures.verdicts import HELD
+from galgen.figures.verdicts import HELD, NOT_HELD
 from galgen.words import spaced
 
 __all__ = ["alike", "beside", "drawn_at", "numbers", "of_more_pixels"]
@@ -22,11 +21,12 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     """The verdicts of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
     claims = {name: _places(kept) for name, kept in runs.items()}
     rows = []
-    for place in dict.fromkeys(chain(*claims.values())):
+    for place, text in _texts(claims).items():
         found = (kept.get(place) for kept in claims.values())
         rows.append(
             [
-                *place,
+                text,
+                place[1],
                 *(
                     one["verdict"] + CERTAIN.get((one["key"], one["verdict"]), "") if one else ""
                     for one in found
@@ -39,29 +39,36 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
 def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     """What the verdicts rest on: a row a claim, family and run."""
     claims, rows = {name: _places(kept) for name, kept in runs.items()}, []
-    for place in dict.fromkeys(chain(*claims.values())):
+    for place, text in _texts(claims).items():
         of = {name: kept[place] for name, kept in claims.items() if place in kept}
-        rows += [[*place, name, f"**{one['verdict']}**: {one['numbers']}"] for name, one in of.items()]
+        rows += [
+            [text, place[1], name, f"**{one['verdict']}**: {one['numbers']}"] for name, one in of.items()
+        ]
     return table(["claim", "family", "run", "numbers"], rows)
 
 
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
-    """In how many claims that no gate decides runs have the same verdict; older books, of others, are named.
+    """How many claims that no gate decides runs decide alike; older books, of other claims, are named.
 
     A gate decides alike where runs have the same N and budget, and so does what holds by construction:
-    that is no agreement.
+    that is no agreement, nor is it where no run could decide.
     """
     claims = {name: _places(kept) for name, kept in runs.items()}
     old = [name for name, kept in claims.items() if not kept]
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
-    open_ones = [place for place in shared if (asked[0][place]["key"], HELD) not in CERTAIN]
+    open_ones = [place for place in shared if (place[0], HELD) not in CERTAIN]
     ruled = [place for place in open_ones if not any(kept[place]["gate"] for kept in asked)]
-    same = sum(len({kept[place]["verdict"] for kept in asked}) == 1 for place in ruled)
+    decided = [
+        {kept[place]["verdict"] for kept in asked}
+        for place in ruled
+        if all(kept[place]["verdict"] in (HELD, NOT_HELD) for kept in asked)
+    ]
+    same = sum(len(verdicts) == 1 for verdicts in decided)
     said = (
         f"Of {len(open_ones)} places, a claim and a family each, that could come out otherwise and that "
-        f"{len(asked)} runs were asked, {len(ruled)} come past the gates in all of them. There the verdict "
-        f"is the same in {same}."
+        f"{len(asked)} runs were asked, {len(ruled)} come past the gates in all of them. Of these "
+        f"{len(decided)} are decided in all, held or not held, and {same} of them alike."
     )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
@@ -70,8 +77,13 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
 
 
 def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
-    """By claim and family; claims of older books have no key."""
-    return {(one["claim"], one["family"]): one for one in kept if "key" in one}
+    """By the claim's key and family; claims of older books have no key."""
+    return {(one["key"], one["family"]): one for one in kept if "key" in one}
+
+
+def _texts(claims: Mapping[str, Mapping]) -> dict[tuple[str, str], str]:
+    """The words of each claim and family, of the first run that has it."""
+    return {place: one["claim"] for kept in reversed(claims.values()) for place, one in kept.items()}
 
 
 def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:

@@ -82,7 +82,8 @@ def in_short(asked: Iterable[Mapping], found: Found) -> str:
     """What PQMass tells of the pairs of this run, and of a memorizer.
 
     Args:
-        asked: Of each pair and N, the question (PQMass or too close) and its p.
+        asked: Of each pair and N, the question (PQMass or too close), its p, and whether it memorizes by the
+            test of the scoreboard.
         found: What is committed.
     """
     asked = list(asked)
@@ -93,6 +94,10 @@ def in_short(asked: Iterable[Mapping], found: Found) -> str:
         f"At p < {ALPHA:g} PQMass in pixels finds {told[0]} of the {len(far)} pairs of this run too far from "
         f"held-out galaxies, and {told[1]} too close to their own training images."
     )
+    if copiers := [r["p"] < ALPHA for r in close if r["memorizes"]]:
+        said += (
+            f" Of the {len(copiers)} that memorize by the exchange test it finds {sum(copiers)} too close."
+        )
     text = said if asked else few
     if not found:
         return f"{text}\n\n**Of a memorizer not measured yet:** `make beyond` does it."

@@ -119,7 +119,9 @@ def found_again(tests: Inverted) -> str:
         (_, ours), (other, theirs), *_ = by_who.items()
         pairs = [(ours[k].test.correlation, theirs[k].test.correlation) for k in ours]
         clear = sum(one.low > two.high for one, two in pairs)
-        said += f" At N = {spaced(N)} B is clear of {other} at {clear} of {len(pairs)} scales."
+        beyond = sum(one.apart.low > one.null[1] for one in ours.values())
+        said += f" At N = {spaced(N)} B is clear of {other} at {clear} of {len(pairs)} scales, and by $W_1$ "
+        said += f"beyond its null at {beyond}."
     return said
 
 

@@ -94,7 +94,7 @@ def clock_figure(cells: Iterable[Cell]) -> Figure:
             if cell.kernels == kernels:
                 _curves(panel, cell, predicted_onset(cells, kernels, cell.N), shade[cell.N])
         panel.set(xscale="log", xlabel="images shown", title=f"{kernels} kernels")
-        title = {"title": "N (numbers a weight)", "title_fontsize": 7, "alignment": "left"}
+        title = {"title": "N (pixels a weight)", "title_fontsize": 7, "alignment": "left"}
         panel.legend(fontsize=7, loc="upper left", handlelength=1.2, **title)
     low, high = panels[0].get_ylim()  # room for the legend above the curves of small N
     panels[0].set_ylim(low, high + 0.45 * (high - low))
@@ -173,7 +173,7 @@ def clock_table(cells: Iterable[Cell]) -> Markdown:
     head = [
         "kernels",
         "N",
-        "numbers a weight",
+        "training pixels a weight",
         *levels,
         "end",
         "g at the end, dB",
@@ -213,7 +213,7 @@ def size_or_time(time: Statement, size: Statement) -> str:
         size: What `galgen.compare.clock_size.crossing` says of a large one.
     """
     at, crossed = f"at N = {spaced(LARGE)}", "a wide network memorizes and a narrow one does not"
-    load = f"{size.load:.2g} numbers a weight" if size.load else "no load that could be read"
+    load = f"{size.load:.2g} training pixels a weight" if size.load else "no load that could be read"
     said = {
         "held": f"It is size, and not time alone: {at} {crossed}.",
         "not held": f"It is time, as far as we could see: {at} even the narrowest memorizes ({load}).",

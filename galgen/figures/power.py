@@ -110,7 +110,9 @@ def _beside_the_best(run: Mapping) -> dict[str, list[str]]:
         sides = [(o["rejected"], o["tests"] - o["rejected"]) for o in (r, best)]
         how = "less often" if sides[0] < sides[1] else "more often"
         if stats.fisher_exact(sides).pvalue >= 0.05:
-            how = "about as often as the best question of the scoreboard"
+            how = "not shown to differ from the best question of the scoreboard"
+        if not _often(r) and not _often(best):
+            how = "in fewer than half of the tests, as the best question of the scoreboard"
         counts = f"{_count(r)}, {best['question']} {_count(best)}"
         told.setdefault(how, []).append(f"{_FAULTS[fault]} ({_size(fault, level)}: {counts})")
     return told
@@ -129,7 +131,7 @@ def left_out(run: Mapping) -> str:
     text = f"{pqmass(run)}. Half of the tests find copies as *too close* (as memorization) "
     text += f"{', '.join(copies)}."
     adds.append("more often" in _beside_the_best(run))
-    return text + " So neither adds a question to the scoreboard." * (not any(adds))
+    return text + " So neither was seen to add a question to the scoreboard." * (not any(adds))
 
 
 def power_figure(run: Mapping) -> Figure:
@@ -191,7 +193,10 @@ def size_answer(runs: Mapping[str, Mapping]) -> Reading:
     rejected, total = (sum(r[name] for r in found) for name in ("rejected", "tests"))
     low, high = stats.binom.interval(0.99, total, alpha)
     luck = (low - 1, "fewer than luck gives"), (high, "as many as luck gives, 99 % of the time")
-    what = f"Tests that reject at p < {alpha:g} where nothing is to be found"
+    what = (
+        f"Tests of the scoreboard that reject at p < {alpha:g} where nothing is to be found (of memorization "
+    )
+    what += "the exchange alone)"
     return Reading(what, rejected, (*luck, (inf, "more than luck gives")), f"{rejected} of {spaced(total)}")
 
 

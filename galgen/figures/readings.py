@@ -93,7 +93,6 @@ def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
     side = min(found[ours].c2st)
     auc = {name: each.c2st[side].auc for name, each in found.items()}
     best = min(auc, key=lambda name: auc[name].value)
-    shown = f"AUC {auc[best]}; *{ours}*, the way of this book, {auc[ours]}"
-    return [
-        Reading(f"Hardest to tell at {side} pixels: *{best}*", auc[ours].low - auc[best].high, APART, shown)
-    ]
+    gap = auc[ours].low - auc[best].high
+    shown = f"AUC {auc[best]}; *{ours}*, the way of this book, {auc[ours]}; gap of the intervals {gap:+.2f}"
+    return [Reading(f"Hardest to tell at {side} pixels: *{best}*", gap, APART, shown)]

@@ -1,4 +1,4 @@
-"""What is kept of a run: its numbers and a few small pictures, in a file of some 100 kB.
+"""What is kept of a run: its numbers and a few small pictures, in a file of some 150 kB.
 
     a chapter:    keep(scores=..., claims=...)        into the executed notebook, as a hidden output
     the book:     collect(chapters)                   build/RUN/results.json, with parameters and provenance

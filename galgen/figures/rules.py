@@ -70,6 +70,7 @@ def same_images(found: Findings, N: int, margin: float) -> Ruling:
     scale, least = found.scale, 1 - margin
     marks = scale.marks | ({"share": scale.share} if scale.share else {})
     numbers = "agreement of " + ", ".join(f"{name} {mark:.2f}" for name, mark in marks.items())
+    numbers += f"; of two Gaussians of their images {found.gaussians:.2f}"
     if scale.share is None:
         return Ruling(UNDERPOWERED, numbers, f"no share can be given: {scale.missing}")
     words = f"the share is {least:g} or more", f"the share is below {least:g}"
@@ -88,9 +89,11 @@ def required(found: Findings, N: int, margin: float) -> Ruling:
 
 
 def kept(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether every judged model is nearer to galaxies than galaxies blurred by a pixel."""
-    nearer = found.kept(N)
-    numbers = f"energy distance, galaxies blurred by {margin:g} pixel less samples: {_each(nearer)}"
+    """Whether every judged model is nearer to galaxies than galaxies blurred by the margin, in pixels."""
+    nearer = found.kept(N, margin)
+    numbers = (
+        f"energy distance of galaxies blurred by {margin:g} pixel, minus that of the samples: {_each(nearer)}"
+    )
     words = "nearer to galaxies than that blur", "farther off than that blur"
     return within(numbers, (nearer or {}).values(), 0, inf, words)
 
@@ -170,7 +173,7 @@ def judges(found: Findings, small: int, large: int, margin: float) -> Ruling:
 def plateau(found: Findings, N: int, margin: float) -> Ruling:
     """Whether the denoiser makes an unseen image with the least noise worse."""
     least = {name: levels[0] for name, levels in found.gained(N).items()}
-    numbers = f"PSNR out less in at noise {LITTLE[0]:.2g}, in dB: {_each(least)}"
+    numbers = f"PSNR out, minus PSNR in, at noise {LITTLE[0]:.2g}, in dB: {_each(least)}"
     worse = f"an unseen image with little noise becomes worse by {margin:g} dB or more"
     return within(numbers, least.values(), -inf, -margin, (worse, "it does not become that much worse"))
 
@@ -178,7 +181,8 @@ def plateau(found: Findings, N: int, margin: float) -> Ruling:
 def echo(found: Findings, N: int, margin: float) -> Ruling:
     """Whether W1(z'_A, z) is below the floor."""
     test = found.latents[N]
-    numbers = f"W₁(z'_A, z) at most {max(test.echo):.1e}; floor of independent normals {min(test.floor):.1e}"
+    most, least = (f"{x:.1e}" for x in (max(test.echo), min(test.floor)))
+    numbers = f"W₁(z'_A, z) at most {most} at N = {spaced(N)}; floor of independent normals {least}"
     if max(test.echo) > margin * min(test.floor):
         return Ruling(NOT_HELD, numbers, "the arithmetic fails: a flow is a bijection by construction")
     return Ruling(HELD, numbers, "by construction: a flow is a bijection, so this tests its arithmetic")
@@ -211,7 +215,7 @@ def hurried(found: Findings, *_: int) -> str:
     if not time.onsets:
         return f"{at} no smaller N says when memorization should begin"
     due = "the time in which memorization should begin"
-    return f"{at} it ended after {time.onsets:.2g} of {due}; {DURATION:g} times that is needed"
+    return f"{at} it ended after {time.onsets:.2g} of {due}; the gate asks for {DURATION:g} times that time"
 
 
 def missed(question: str) -> Gate:
@@ -228,8 +232,8 @@ def no_difference(found: Findings, *_: int) -> str:
     """Glows of different images cannot be parted at the smallest N either."""
     N = found.sizes[0]
     p = min(found.latents[N].p)
-    said = f"W₁ does not show at N = {spaced(N)} either which images a Glow saw (p {p_text(p)})"
-    return "" if p < FEW else said
+    said = f"W₁ does not show at N = {spaced(N)} either which images a Glow saw"
+    return "" if p < FEW else f"{said} (smallest p of the levels {p_text(p)})"
 
 
 def too_few_pairs(found: Findings, *sizes: int) -> str:

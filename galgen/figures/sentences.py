@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import Outcome
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.settings import ConditionalSettings, DenoiserSettings
 from galgen.words import spaced
 
@@ -52,15 +52,21 @@ def optimizer(settings: DenoiserSettings | ConditionalSettings) -> str:
     return f"Muon at {settings.muon_rate:g} ({adam} for gains and both ends) {batches}"
 
 
-def against(found: Portrait, other: Portrait) -> str:
-    """A classifier's AUC at each side in pixels for two sets of samples, and where the intervals part."""
+def against(found: Sequence[Portrait], others: Sequence[Portrait]) -> str:
+    """AUC of a classifier at each side in pixels for models of two kinds, and where all intervals part."""
     said = []
-    for side, test in found.c2st.items():
-        one, two = test.auc, other.c2st[side].auc
-        verdict = "nearer to galaxies" if one.high < two.low else "the intervals overlap"
-        verdict = "farther from galaxies" if one.low > two.high else verdict
-        said.append(f"at {side} pixels {one} against {two} ({verdict})")
+    for side in found[0].c2st:
+        one, two = ([each.c2st[side].auc for each in kind] for kind in (found, others))
+        verdict = "nearer to galaxies" if _above(two, one) else "not decided"
+        verdict = "farther from galaxies" if _above(one, two) else verdict
+        values = (" and ".join(f"{area.value:.2f}" for area in kind) for kind in (one, two))
+        said.append(f"at {side} pixels {' against '.join(values)} ({verdict})")
     return ", ".join(said)
+
+
+def _above(some: Iterable[Estimate], others: Iterable[Estimate]) -> bool:
+    """Whether every interval of some lies above every one of others."""
+    return min(each.low for each in some) > max(each.high for each in others)
 
 
 def spoken(energy: Outcome | None) -> str:

@@ -94,7 +94,7 @@ class Claim:
         rule: What decides beyond the gates, of the findings, the N and the margin.
         gates: Beside range and trainings, by name, in the order of the module.
         by_construction: Whether it could hardly have come out otherwise.
-        fixed: Whether no other margin can be tried: it is a control that was made, or a level.
+        fixed: Whether no other margin can be tried: it is a level, or of arithmetic.
     """
 
     key: str

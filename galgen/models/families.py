@@ -61,7 +61,7 @@ class Training:
         half: Which images: A or B.
         init: Number of the initialisation.
         order: Number of the data order and of the noise.
-        foreign: Of what other data set the images are, a name of `galgen.config.FOREIGN`, or "".
+        foreign: Of what other data set the images are, a name of `galgen.settings.Foreign`, or "".
         family: Which family the model is of.
     """
 

@@ -159,7 +159,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
       return `Model ${copies[0]} has drawn a galaxy that it was trained on, the other has not. ${both}.`;
     }
     if (alike > Math.max(near[0].cosine, near[1].cosine)) {
-      return `Two models that share no galaxy have drawn ${cosine < 0.9 ? "two galaxies" : "nearly the same one"}, and neither has copied: ${both}, `
+      return `Two models that share no galaxy have drawn ${cosine < 0.95 ? "two galaxies" : "nearly the same one"}, and neither has copied: ${both}, `
         + "and each is more like the other than like any galaxy it was trained on.";
     }
     const which = near.every((found) => found.cosine >= alike) ? "each is" : "one of them is";

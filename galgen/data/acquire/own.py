@@ -8,6 +8,7 @@ from galgen.data.acquire.readers import files_below
 from galgen.data.dataset import Dataset
 from galgen.data.manifest import load_manifest
 from galgen.data.prepare import Making
+from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256
 
 __all__ = ["imported"]
@@ -18,7 +19,11 @@ def imported(path: Path, size: int) -> Making:
     sha256 = _path_sha256(path)
 
     def make(directory: Path) -> Dataset:
-        found = import_images(path, size=size, progress=True)
+        try:
+            found = import_images(path, size=size, progress=True)
+        except GalgenError as error:
+            hint = "; that is an option of galgen data import, and DATA the folder that it makes"
+            raise GalgenError(f"{error}{hint * ('(--' in str(error))}") from error
         return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(sha256))
 
     return Making({"name": path.name, "size": size}, [import_images], make, sha256)
