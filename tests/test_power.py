@@ -93,7 +93,7 @@ def test_two_questions_add_nothing_where_the_scoreboard_finds_as_much():
     assert power.pqmass(RUN).endswith("radii too large (20 %: 9 of 25, morphology 6 of 25)")
     parts = [*RUN["parts"], part("d", close(0.05, 0), close(0.1, 2), close(0.5, 25))]
     text = power.left_out(RUN | {"parts": parts})
-    assert "from 50 % (from 10 %) at N = 10. So neither adds" in text
+    assert "from 50 % (from 10 %) at N = 10. So neither was seen to add" in text
     parts[-1] = part("d", close(0.05, 1), close(0.5, 2))
     assert "not up to 50 % (from 10 %) at N = 10. So" in power.left_out(RUN | {"parts": parts})
     parts[-1] = part("d", close(0.05, 13))
