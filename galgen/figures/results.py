@@ -97,9 +97,15 @@ def made(runs: Mapping[str, Mapping], *questions: str) -> str:
         for part in parts:
             commits = when.setdefault((part["date"], processor(part["machine"])), {})
             commits[part["commit"][:8]] = None
-        made = [f"{day}, commit {', '.join(commits)}, {machine}" for (day, machine), commits in when.items()]
+        made = [f"{day}, {_few(list(commits))}, {machine}" for (day, machine), commits in when.items()]
         said.append(f"{name}, profile {run['profile']}, {', '.join(made)}")
     return f"committed: {'; '.join(said)}"
+
+
+def _few(commits: list[str]) -> str:
+    if len(commits) > 3:
+        return f"{len(commits)} commits from {commits[0]} to {commits[-1]}"
+    return f"commit {', '.join(commits)}"
 
 
 def books(folder: Path) -> list[Path]:
