@@ -334,8 +334,8 @@ def test_runs_agree_where_their_verdicts_are_the_same_and_no_gate_made_them_so()
         certain,
     ]
     said = chapter_11.alike({"a": one, "b": other})
-    assert said.startswith("Of 4 places") and "2 come past" in said
-    assert said.endswith("2 are decided in all, held or not held, and 1 of them alike.")
+    assert said.startswith("Of 4 claims") and "2 come past" in said
+    assert said.endswith("2 are decided in all (held or not held), and alike in 1.")
     assert (
         "| held, by construction | held, by construction |" in chapter_11.beside({"a": one, "b": other}).data
     )

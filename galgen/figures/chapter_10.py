@@ -62,7 +62,9 @@ def message(
     )
     for whose, said in clock.items():
         text += f"Of smaller networks, trained for many passes{whose}: “{said.text}” "
-        text += f"{said.verdict.capitalize()}: {said.reason} (held is {said.margin.split(':')[0]}). "
+        text += f"{said.verdict.capitalize()}: {said.reason}. "
+    if clock:
+        text += f"(Held would take {said.margin.split(':')[0]}.) "
     text += size
     last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
     fine, coarse = (

@@ -66,9 +66,9 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     ]
     same = sum(len(verdicts) == 1 for verdicts in decided)
     said = (
-        f"Of {len(open_ones)} places, a claim and a family each, that could come out otherwise and that "
-        f"{len(asked)} runs were asked, {len(ruled)} come past the gates in all of them. Of these "
-        f"{len(decided)} are decided in all, held or not held, and {same} of them alike."
+        f"Of {len(open_ones)} claims, each of a family, that could come out otherwise and that {len(asked)} "
+        f"runs were asked, {len(ruled)} come past the gates in all of them. Of these {len(decided)} are "
+        f"decided in all (held or not held), and alike in {same}."
     )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."

@@ -110,9 +110,9 @@ def _beside_the_best(run: Mapping) -> dict[str, list[str]]:
         sides = [(o["rejected"], o["tests"] - o["rejected"]) for o in (r, best)]
         how = "less often" if sides[0] < sides[1] else "more often"
         if stats.fisher_exact(sides).pvalue >= 0.05:
-            how = "not shown to differ from the best question of the scoreboard"
+            how = "about as often as the best question of the scoreboard, as far as so few tests show"
         if not _often(r) and not _often(best):
-            how = "in fewer than half of the tests, as the best question of the scoreboard"
+            how = "in fewer than half of the tests, as does the best question of the scoreboard"
         counts = f"{_count(r)}, {best['question']} {_count(best)}"
         told.setdefault(how, []).append(f"{_FAULTS[fault]} ({_size(fault, level)}: {counts})")
     return told
