@@ -86,8 +86,9 @@ def biases_in_short(found: ModelBiases) -> str:
         for label in order
     ]
     which = f"of A and B the one more easily told at {SIDES[0]} pixels a side, the nearest to galaxies first"
-    blur = f"The blur is that of galaxies as easily told, at {SIDES[0]} pixels; finer shapes may order models"
-    return f"At their largest N, {which}: {'; '.join(said)}. {blur} otherwise, as in the distances below."
+    blur = f"The blur is that of galaxies as easily told, at {SIDES[0]} pixels"
+    blur += "; by finer shapes the order may be another"
+    return f"At their largest N, {which}: {'; '.join(said)}. {blur}."
 
 
 def told_apart(found: Portrait, N: int) -> str:
