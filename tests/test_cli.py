@@ -53,6 +53,7 @@ def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
         ("plan --profile lap", "smoke, laptop, night, paper"),
         ("plan --profile smoke --N 30 10", "growing list"),
         ("plan --profile smoke --seed -1", "seed: Input should be greater than or equal to 0"),
+        ("plan --profile smoke --seed 3000", "seed: Input should be less than 3000"),
         ("train unet-N7 --profile smoke", "diffusion-N8-A0-0"),
         ("data prepare --profile smoke --data nowhere.npz", "nowhere.npz"),
         ("runs show abc", "galgen runs list"),

@@ -9,6 +9,7 @@ from astropy.io import fits
 from PIL import Image
 
 from galgen.data.acquire.importing import import_images, write_imported
+from galgen.data.acquire.own import imported
 from galgen.data.preprocess import flux_to_gray
 from galgen.runs.code import reached
 from galgen.runs.errors import GalgenError
@@ -167,6 +168,8 @@ def test_pictures_are_imported_by_area_and_colour_only_on_request(tmp_path):
     Image.fromarray(colour).save(tmp_path / "c.jpeg", quality=95)
     with pytest.raises(GalgenError, match=r"c\.jpeg: the image is in colour.*--gray"):
         import_images(tmp_path, size=12)
+    with pytest.raises(GalgenError, match=r"--gray.*option of galgen data import, and DATA the folder"):
+        imported(tmp_path, 12).make(tmp_path / "made")
     with Image.open(tmp_path / "c.jpeg") as image:
         pixels = np.asarray(image).mean(axis=-1).reshape(4, 3, 4, 3).mean(axis=(1, 3))
     found = import_images(tmp_path, size=4, gray=True)

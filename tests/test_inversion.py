@@ -234,7 +234,7 @@ def test_table_1_has_our_sizes_and_the_papers_each_where_it_belongs():
         w1 = gathered(by_size, "w1_b")[1, level]
         assert found[2][3] == found[2][5] == f"{w1.mean():.3f} ({w1.min():.3f} to {w1.max():.3f})"
         first = by_size[1000][0][level]
-        assert found[2][4] == f"[{first.w1_b.low:.3f}, {first.w1_b.high:.3f}]"
+        assert found[2][4] == f"{first.w1_b.value:.3f} [{first.w1_b.low:.3f}, {first.w1_b.high:.3f}]"
         assert found[2][-1] == "{:.1e}, {:.3f}".format(*PAPER_TABLE1[level][1000])
         assert "".join(found[0][2:7]).strip() == ""  # the paper's alone
 

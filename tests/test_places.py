@@ -335,9 +335,12 @@ def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
 
 def test_the_answer_says_how_many_pairs_pqmass_finds_and_when_a_memorizer_is_seen():
     asked = [{"pair": "Glow", "N": n, "question": "PQMass", "p": p} for n, p in ((10, 0.002), (30, 0.01))]
-    asked += [{"pair": "Glow", "N": n, "question": "too close", "p": 1.0} for n in (10, 30)]
+    asked += [
+        {"pair": "Glow", "N": n, "question": "too close", "p": 1.0, "memorizes": n < 30} for n in (10, 30)
+    ]
     told = chapter_13.in_short(asked, {"simulated": DISTANCES})
     assert "finds 1 of the 2 pairs" in told and "and 0 too close" in told
+    assert "Of the 1 that memorize by the exchange test it finds 0 too close." in told
     name, *row = [cell.strip() for cell in told.splitlines()[-1].strip("|").split("|")]
     assert name == "simulated"
     assert [cell.split(",")[0] for cell in row] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
