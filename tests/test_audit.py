@@ -207,6 +207,7 @@ def claimed(path, count):
         (["--size", "0"], "size: Input should be greater than 0"),
         (["--key", "nothing"], "no array of images named 'nothing'"),
         (["--seed", "-1"], "seed"),
+        (["--seed", "700000000"], "a seed below 700000000"),
         (["--morphology", "-1"], "morphology"),
     ],
 )

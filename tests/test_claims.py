@@ -97,7 +97,9 @@ def samples(*, nearer=0.1, gains=0.2, farther=(0.0,), models=6, missed=(), label
         "sizes": (1000, 4000),
         "models": {1000: models, 4000: models},
         "fit": lambda N: Fit(auc, {name: a + gains for name, a in auc.items()}, about(gains)),
-        "kept": lambda N, blur: nearer if nearer is None else {name: about(nearer) for name in names},
+        "kept": lambda N, blur: (
+            nearer if nearer is None else {name: about(nearer + blur - 1) for name in names}
+        ),
         "change": lambda small, large: Change([about(f) for f in farther], 0.2),
         "missed": lambda question: list(missed),
         "experiment": SimpleNamespace(family=SimpleNamespace(name=label.lower())),
@@ -226,6 +228,8 @@ def test_margins_are_moved_where_a_verdict_rests_on_one_and_no_gate_decides():
     assert said.startswith("Verdicts that rest on a margin which can be moved: 3.")
     assert said.endswith(f"changes: “{CLAIM['same'].text}” (diffusion, to not held, at half).")
     assert moved_margins([denoiser(onsets=2.9)]).endswith("changes: none.")
+    said = moved_margins([samples(label="GAN")])  # nearer than a pixel of blur, and not than half of one
+    assert said.endswith(f"changes: “{CLAIM['kept'].text}” (GAN, to not held, at half).")
 
 
 def test_a_claim_is_compared_at_the_ns_of_the_paper_the_least_first_and_the_largest_last():
@@ -320,22 +324,25 @@ def test_the_interval_of_fit_decides_where_there_are_three_pairs_and_every_model
 
 
 def test_runs_agree_where_their_verdicts_are_the_same_and_no_gate_made_them_so():
-    def kept(key, verdict, gate=""):
-        return {"key": key, "claim": key, "family": "Glow", "verdict": verdict, "gate": gate, "numbers": ""}
+    def kept(key, verdict, gate="", text=""):
+        words = {"claim": text or key, "family": "Glow", "numbers": ""}
+        return {"key": key, "verdict": verdict, "gate": gate} | words
 
     stopped = kept("new", CONFOUNDED, "time")  # of one budget, whatever the galaxies
     certain = kept("echo", HELD)  # by construction
-    one = [stopped, kept("same", HELD), kept("kept", HELD), kept("density", HELD), certain]
+    open_ = kept("table1", UNDERPOWERED)
+    one = [stopped, kept("same", HELD), kept("kept", HELD), kept("density", HELD), open_, certain]
     other = [
         stopped,
-        kept("same", HELD),
+        kept("same", HELD, text="in other words"),
         kept("kept", NOT_HELD),
+        open_,
         kept("density", ONE_PAIR, "trainings"),
         certain,
     ]
     said = chapter_11.alike({"a": one, "b": other})
-    assert said.startswith("Of 4 claims") and "2 come past" in said
-    assert said.endswith("2 are decided in all (held or not held), and alike in 1.")
+    assert said.startswith("Of 5 claims") and "3 come past" in said
+    assert said.endswith("2 are held or not held in every run; in 1 of those the runs agree.")
     assert (
         "| held, by construction | held, by construction |" in chapter_11.beside({"a": one, "b": other}).data
     )

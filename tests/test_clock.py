@@ -281,8 +281,7 @@ def test_how_many_onsets_of_its_own_recipe_went_by():
     assert list(found.predicted) == [10, 100] and found.predicted[10] == pytest.approx(3.2e6, rel=0.1)
     assert found.onsets == pytest.approx(72_000 / 2.4e6, rel=0.1) and found.confounded
     assert (
-        "so that the training saw 0.03 times that (even if the onset grew only as √N, 0.19 times)"
-        in found.words
+        "so that the training saw 0.03 times that (if the onset grew only as √N, 0.19 times)" in found.words
     )
     nothing = elapsed(main, 4000, {1000: smaller[1000]})
     assert nothing.onsets is None and nothing.confounded and "no smaller N has an onset" in nothing.words

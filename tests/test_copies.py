@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from galgen.compare.copies import copies
-from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
+from galgen.compare.gaussian import Gaussian, fit_gaussian, shrunk_gaussian
 from galgen.compare.similarity import FLIPS
 from galgen.runs.errors import GalgenError
 
@@ -178,3 +178,11 @@ def test_equal_sets_are_refused():
         GalgenError, match="60 of 60 training images and 60 of 60 held-out ones are in both sets"
     ):
         copies(FRESH[:50], POOL[:60], POOL[:60])
+
+
+def test_the_gaussian_beside_the_samples_draws_from_no_latent_of_a_model(monkeypatch):
+    """Else it would share its noise with samples of small seeds, as those of the book are."""
+    seen, draw = [], Gaussian.draw
+    monkeypatch.setattr(Gaussian, "draw", lambda self, seeds: seen.extend(seeds) or draw(self, seeds))
+    assert copies(FRESH[:40], *split(0, 40, 40), permutations=19).outcome
+    assert len(seen) == 40 and min(seen) >= 3_000_000_000

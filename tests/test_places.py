@@ -340,7 +340,7 @@ def test_the_answer_says_how_many_pairs_pqmass_finds_and_when_a_memorizer_is_see
     ]
     told = chapter_13.in_short(asked, {"simulated": DISTANCES})
     assert "finds 1 of the 2 pairs" in told and "and 0 too close" in told
-    assert "Of the 1 that memorize by the exchange test it finds 0 too close." in told
+    assert "Of the 1 that memorize by the test of the scoreboard it finds 0 too close." in told
     name, *row = [cell.strip() for cell in told.splitlines()[-1].strip("|").split("|")]
     assert name == "simulated"
     assert [cell.split(",")[0] for cell in row] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]

@@ -187,13 +187,14 @@ def elapsed(gap: Gap, N: int, smaller: Mapping[int, Sequence[Gap]]) -> Elapsed:
         said = (
             f"in proportion to N = {spaced(n)} memorization begins after "
             f"{spaced(int(float(f'{onset:.2g}')))}, so that the training saw {shown / onset:.2g} times that "
-            f"(even if the onset grew only as √N, {shown / onset * sqrt(N / n):.2g} times)"
+            f"(if the onset grew only as √N, {shown / onset * sqrt(N / n):.2g} times)"
         )
     else:
         said = "no smaller N has an onset by which to predict one"
     words = (
         f"At N = {spaced(N)}, {spaced(shown)} images were shown, each {shown / N:.3g} times; {said}. Since "
-        f"an early milestone its own images have gained {end} dB more than unseen ones."
+        f"an early milestone the network's PSNR on its own images has risen by {end} dB more than on unseen "
+        "ones."
     )
     return Elapsed(N, shown, end, gap.onset(), predicted, words)
 

@@ -31,7 +31,7 @@ from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Outcome", "bootstrap", "finite", "holm", "over_trainings", "p_text",
+__all__ = ["Estimate", "Outcome", "above", "bootstrap", "finite", "holm", "over_trainings", "p_text",
     "permutation_test", "permuted", "permuted_sums", "proportion", "ratio", "share", "worse"]  # fmt: skip
 
 
@@ -116,6 +116,11 @@ def bootstrap(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Estimate(float(statistic(values.ravel(), axis=0)), float(low), float(high), len(values))
+
+
+def above(some: Sequence[Estimate], others: Sequence[Estimate]) -> bool:
+    """Whether every interval of some lies above every one of others."""
+    return min(each.low for each in some) > max(each.high for each in others)
 
 
 def share(hits: np.ndarray) -> Estimate:

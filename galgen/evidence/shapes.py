@@ -12,7 +12,7 @@ from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, over_trainings
 from galgen.evidence.once import once
-from galgen.evidence.pairs import BLUR, judged, measure, wrong
+from galgen.evidence.pairs import judged, measure, wrong
 from galgen.experiment import Experiment
 from galgen.models.families import Training
 
@@ -94,7 +94,7 @@ def _enough(known: Table, *sets: Table) -> list[str]:
 
 
 @once
-def kept(experiment: Experiment, N: int, blur: float = BLUR) -> dict[str, Estimate] | None:
+def kept(experiment: Experiment, N: int, blur: float) -> dict[str, Estimate] | None:
     """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is.
 
     In energy distance of the five coefficients; None where too few images can be measured.

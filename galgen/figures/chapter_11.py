@@ -67,8 +67,8 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     same = sum(len(verdicts) == 1 for verdicts in decided)
     said = (
         f"Of {len(open_ones)} claims, each of a family, that could come out otherwise and that {len(asked)} "
-        f"runs were asked, {len(ruled)} come past the gates in all of them. Of these {len(decided)} are "
-        f"decided in all (held or not held), and alike in {same}."
+        f"runs were asked, {len(ruled)} come past the gates in all of them. Of these, "
+        f"{len(decided)} are held or not held in every run; in {same} of those the runs agree."
     )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
@@ -83,7 +83,10 @@ def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[
 
 def _texts(claims: Mapping[str, Mapping]) -> dict[tuple[str, str], str]:
     """The words of each claim and family, of the first run that has it."""
-    return {place: one["claim"] for kept in reversed(claims.values()) for place, one in kept.items()}
+    texts: dict[tuple[str, str], str] = {}
+    for place, one in (row for kept in claims.values() for row in kept.items()):
+        texts.setdefault(place, one["claim"])
+    return texts
 
 
 def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:

@@ -95,9 +95,8 @@ def in_short(asked: Iterable[Mapping], found: Found) -> str:
         f"held-out galaxies, and {told[1]} too close to their own training images."
     )
     if copiers := [r["p"] < ALPHA for r in close if r["memorizes"]]:
-        said += (
-            f" Of the {len(copiers)} that memorize by the exchange test it finds {sum(copiers)} too close."
-        )
+        said += f" Of the {len(copiers)} that memorize by the test of the scoreboard it finds {sum(copiers)} "
+        said += "too close."
     text = said if asked else few
     if not found:
         return f"{text}\n\n**Of a memorizer not measured yet:** `make beyond` does it."

@@ -97,7 +97,7 @@ def missed(run: Mapping, question: str, by: str) -> str:
 def pqmass(run: Mapping) -> str:
     """How often PQMass finds the largest faults, beside the question of the scoreboard that finds most."""
     told = _beside_the_best(run)
-    return "PQMass finds " + "; ".join(f"{how}: {', '.join(faults)}" for how, faults in told.items())
+    return "How often PQMass finds faults: " + "; ".join(f"{how}: {', '.join(f)}" for how, f in told.items())
 
 
 def _beside_the_best(run: Mapping) -> dict[str, list[str]]:
@@ -110,9 +110,9 @@ def _beside_the_best(run: Mapping) -> dict[str, list[str]]:
         sides = [(o["rejected"], o["tests"] - o["rejected"]) for o in (r, best)]
         how = "less often" if sides[0] < sides[1] else "more often"
         if stats.fisher_exact(sides).pvalue >= 0.05:
-            how = "about as often as the best question of the scoreboard, as far as so few tests show"
-        if not _often(r) and not _often(best):
-            how = "in fewer than half of the tests, as does the best question of the scoreboard"
+            how = "not shown to differ from the best question of the scoreboard"
+            if not _often(r) and not _often(best):
+                how = "in fewer than half of the tests, as does the best question of the scoreboard"
         counts = f"{_count(r)}, {best['question']} {_count(best)}"
         told.setdefault(how, []).append(f"{_FAULTS[fault]} ({_size(fault, level)}: {counts})")
     return told

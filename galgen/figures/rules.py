@@ -12,7 +12,7 @@ import numpy as np
 
 from galgen.compare.clock_size import DURATION
 from galgen.compare.flow_pairs import falls, moves
-from galgen.compare.uncertainty import Estimate, p_text
+from galgen.compare.uncertainty import Estimate, above, p_text
 from galgen.evidence.denoisers import LITTLE
 from galgen.evidence.findings import Findings, Pair
 from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE, UNDERPOWERED, Gate, Ruling, within
@@ -46,19 +46,15 @@ def transition(found: Findings, small: int, large: int, margin: float) -> Ruling
     copies, fresh = new_images(found, small, margin), new_images(found, large, margin)
     less, more = ([pair.agree for pair in found.pairs[n]] for n in (small, large))
     numbers = f"{copies.numbers}, {fresh.numbers}; A and B agree at {_said(less)} and at {_said(more)}"
-    if copies.verdict == NOT_HELD and fresh.verdict == HELD and _above(more, less):
+    if copies.verdict == NOT_HELD and fresh.verdict == HELD and above(more, less):
         return Ruling(
             HELD, numbers, "the small N favours its own images, the large one does not, and agrees more"
         )
     if copies.verdict == HELD:
         return Ruling(NOT_HELD, numbers, f"N = {spaced(small)} does not favour its own images")
-    if fresh.verdict == NOT_HELD or _above(less, more):
+    if fresh.verdict == NOT_HELD or above(less, more):
         return Ruling(NOT_HELD, numbers, f"N = {spaced(large)} favours its own images, or agrees less")
     return Ruling(UNDERPOWERED, numbers, "an interval holds the margin")
-
-
-def _above(one: Iterable[Estimate], other: Iterable[Estimate]) -> bool:
-    return min(e.low for e in one) > max(e.high for e in other)
 
 
 def _said(estimates: Iterable[Estimate]) -> str:

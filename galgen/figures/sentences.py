@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from galgen.compare.scoreboard import Portrait
-from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.compare.uncertainty import Outcome, above
 from galgen.settings import ConditionalSettings, DenoiserSettings
 from galgen.words import spaced
 
@@ -57,16 +57,11 @@ def against(found: Sequence[Portrait], others: Sequence[Portrait]) -> str:
     said = []
     for side in found[0].c2st:
         one, two = ([each.c2st[side].auc for each in kind] for kind in (found, others))
-        verdict = "nearer to galaxies" if _above(two, one) else "not decided"
-        verdict = "farther from galaxies" if _above(one, two) else verdict
+        verdict = "nearer to galaxies" if above(two, one) else "not decided"
+        verdict = "farther from galaxies" if above(one, two) else verdict
         values = (" and ".join(f"{area.value:.2f}" for area in kind) for kind in (one, two))
         said.append(f"at {side} pixels {' against '.join(values)} ({verdict})")
     return ", ".join(said)
-
-
-def _above(some: Iterable[Estimate], others: Iterable[Estimate]) -> bool:
-    """Whether every interval of some lies above every one of others."""
-    return min(each.low for each in some) > max(each.high for each in others)
 
 
 def spoken(energy: Outcome | None) -> str:

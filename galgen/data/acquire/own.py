@@ -23,7 +23,7 @@ def imported(path: Path, size: int) -> Making:
             found = import_images(path, size=size, progress=True)
         except GalgenError as error:
             hint = "; that is an option of galgen data import, and DATA the folder that it makes"
-            raise GalgenError(f"{error}{hint * ('(--' in str(error))}") from error
+            raise GalgenError(f"{error}{hint * ('--' in str(error))}") from error
         return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(sha256))
 
     return Making({"name": path.name, "size": size}, [import_images], make, sha256)
