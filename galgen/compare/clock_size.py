@@ -7,7 +7,7 @@ of the same width, in proportion to N,
 
 and a training is read after three of them. It is *memorized* if its onset has come by then and g is not low
 again; *not memorized* if g is low from then on, before and after its rate falls, and no longer grows; else
-*undecided*. All trainings of a cell, a width and an N, must agree. The load, numbers in the set over weights
+*undecided*. All trainings of a cell, a width and an N, must agree. The load, pixels of the set over weights
 of the network, says how much it was asked to keep.
 
 One width that memorizes small sets and not a large one may be slow in a way that no proportion foresees. A

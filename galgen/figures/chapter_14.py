@@ -120,8 +120,8 @@ def found_again(tests: Inverted) -> str:
         pairs = [(ours[k].test.correlation, theirs[k].test.correlation) for k in ours]
         clear = sum(one.low > two.high for one, two in pairs)
         beyond = sum(one.apart.low > one.null[1] for one in ours.values())
-        said += f" At N = {spaced(N)} B is clear of {other} at {clear} of {len(pairs)} scales; at "
-        said += f"{beyond} its $W_1$ exceeds the null, so that the latents are not those of one density."
+        said += f" At N = {spaced(N)} B is clear of {other} at {clear} of {len(pairs)} scales; "
+        said += f"its $W_1$ exceeds the null, against one density, at {beyond}."
     return said
 
 

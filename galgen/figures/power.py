@@ -97,7 +97,7 @@ def missed(run: Mapping, question: str, by: str) -> str:
 def pqmass(run: Mapping) -> str:
     """How often PQMass finds the largest faults, beside the question of the scoreboard that finds most."""
     told = _beside_the_best(run)
-    return "How often PQMass finds faults: " + "; ".join(f"{how}: {', '.join(f)}" for how, f in told.items())
+    return "how often PQMass finds faults: " + "; ".join(f"{how}: {', '.join(f)}" for how, f in told.items())
 
 
 def _beside_the_best(run: Mapping) -> dict[str, list[str]]:
@@ -193,10 +193,8 @@ def size_answer(runs: Mapping[str, Mapping]) -> Reading:
     rejected, total = (sum(r[name] for r in found) for name in ("rejected", "tests"))
     low, high = stats.binom.interval(0.99, total, alpha)
     luck = (low - 1, "fewer than luck gives"), (high, "as many as luck gives, 99 % of the time")
-    what = (
-        f"Tests of the scoreboard that reject at p < {alpha:g} where nothing is to be found (of memorization "
-    )
-    what += "the exchange alone)"
+    what = f"Tests of the scoreboard that reject at p < {alpha:g} where nothing is to be found"
+    what += " (of memorization the exchange alone)"
     return Reading(what, rejected, (*luck, (inf, "more than luck gives")), f"{rejected} of {spaced(total)}")
 
 

@@ -87,9 +87,8 @@ def required(found: Findings, N: int, margin: float) -> Ruling:
 def kept(found: Findings, N: int, margin: float) -> Ruling:
     """Whether every judged model is nearer to galaxies than galaxies blurred by the margin, in pixels."""
     nearer = found.kept(N, margin)
-    numbers = (
-        f"energy distance of galaxies blurred by {margin:g} pixel, minus that of the samples: {_each(nearer)}"
-    )
+    numbers = f"energy distance of galaxies blurred by {margin:g} pixel, minus that of the samples: "
+    numbers += _each(nearer)
     words = "nearer to galaxies than that blur", "farther off than that blur"
     return within(numbers, (nearer or {}).values(), 0, inf, words)
 
