@@ -73,6 +73,7 @@ class Scale:
         share: (pair - floor) / (ceiling - floor).
         beside: By kind, what the share would be if that kind were the floor.
         missing: Why there is no share; "" if there is.
+        moved: ceiling - pair: what it does that the images are the same.
     """
 
     pairs: Array
@@ -85,6 +86,7 @@ class Scale:
     floor: Estimate | None = None
     ceiling: Estimate | None = None
     share: Estimate | None = None
+    moved: Estimate | None = None
 
     @property
     def marks(self) -> dict[str, Estimate | float]:
@@ -144,11 +146,13 @@ def scale(c: np.ndarray, labels: Sequence[str]) -> Scale:
     V = _jackknife(c, a, b, f, 0) + _jackknife(c, a, b, f, 1)
     scatter = sum(np.square(values - values.mean()).sum() for values in foreign.values())
     V[1, 1] += (t_own / t) ** 2 * scatter / own / len(f) if own else np.nan
-    marks = [
+    apart = V[2, 2] + V[0, 0] - 2 * V[0, 2]  # both have the same models, so that errors are shared
+    errors = np.sqrt([*V.diagonal(), max(apart, 0.0)])
+    *marks, moved = (
         Estimate(float(value), float(value - t * error), float(value + t * error), len(a) + len(b))
-        for value, error in zip(theta, np.sqrt(V.diagonal()), strict=True)
-    ]
-    known |= {"pair": marks[0], "ceiling": marks[2]}
+        for value, error in zip([*theta, ceiling - pair], errors, strict=True)
+    )
+    known |= {"pair": marks[0], "ceiling": marks[2], "moved": moved}
     if not own:
         return Scale(**known, missing="how foreign networks scatter takes two of one kind")
     known |= {"floor": marks[1]}

@@ -44,7 +44,7 @@ def words(found: Audit) -> dict[str, str]:
     """The answers in words, by question."""
     said = {f"Memory: {found.verdict}.": _memory(found), "Right?": _right(found)}
     if "agreement" in found.answers:
-        beside = "".join(f" {name}: {value}." for name, value in found.pair.items())
+        beside = "".join(f" {name[0].upper()}{name[1:]}: {value}." for name, value in found.pair.items())
         agree = f"Median anomaly cosine of two models' images of one latent: {found.answers['agreement']}."
         said["Two models:"] = f"{agree}{beside} What is beyond the floor counts, and 0.50 favours neither."
     return said

@@ -34,7 +34,7 @@ def profile_figure(found: ModelBiases) -> Figure:
     figure, axes = plt.subplots(1, len(found.models), figsize=(7.6, 3.1), sharey=True, squeeze=False)
     null, *_, control = found.galaxies.items()
     for axis, (label, pair) in zip(axes[0], found.models.items(), strict=True):
-        _band(axis, null[1].profile, color=COLOURS["null"], alpha=0.3, label="galaxies and galaxies")
+        _band(axis, null[1].profile, color=COLOURS["null"], alpha=0.3, label="other galaxies (null)")
         _line(axis, control[1].profile, color=COLOURS["null"], ls=":", label=f"galaxies {control[0]}")
         for half, model in pair.items():
             _band(axis, model.biases.profile, color=MODELS[half], alpha=0.2)
@@ -50,7 +50,7 @@ def bias_table(found: ModelBiases) -> Markdown:
     """Every bias with its interval, bold where that leaves 0 out, and how far off the models are."""
     rows = [
         [f"galaxies, {name}", *(_cell(getattr(b, quantity)) for quantity in QUANTITIES)]
-        + [""] * (1 + len(SIDES))
+        + ["–"] * (1 + len(SIDES))
         for name, b in found.galaxies.items()
     ]
     for label, pair in found.models.items():
@@ -67,9 +67,9 @@ def bias_table(found: ModelBiases) -> Markdown:
         rows,
         before=f"Bias of the mean in per cent, with its 95 % interval over galaxies and samples, bold where "
         f"that leaves 0 out. {found.count} images a set, {2 * found.count} galaxies; N: {sizes}.",
-        after="The last columns are the noise in grey levels of 8 bits, and the blur in pixels, that a fresh "
-        "classifier finds in galaxies as easily as it finds the model. All images are averaged to so many "
-        "pixels a side.",
+        after="The last columns are the noise in grey levels of 8 bits, and the blur in pixels of the images "
+        "as they are, that a fresh classifier finds in galaxies as easily as it finds the model. For it all "
+        "images are averaged to so many pixels a side.",
     )
 
 

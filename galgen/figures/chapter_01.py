@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from galgen.compare.agreement import Strangers
 from galgen.figures.style import COLOURS, shades
@@ -24,6 +25,7 @@ def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
             label = f"nearest of {spaced(n)}"
             axis.hist(values, bins, density=True, histtype="step", color=shade[n], label=label)
         axis.set(title="Pearson" if kind == "pearson" else kind, xlabel="cosine", yticks=[])
+        axis.xaxis.set_major_locator(MultipleLocator(0.5))
     axes[0, 0].set_ylabel("density")
     axes[0, 0].legend(fontsize=7, loc="upper left")
     return figure

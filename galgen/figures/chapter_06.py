@@ -32,6 +32,7 @@ def game_figure(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
         above.set_title(f"N = {spaced(n)}")
         below.set(xlabel="images shown", xscale="log")
     axes[0, 0].set_ylabel("mean score D")
+    axes[1, 0].set_ylabel("loss, and spread")
     for axis in axes[:, 0]:
         axis.legend(fontsize=8)
     return figure

@@ -15,11 +15,11 @@ __all__ = ["history_figure", "loss_panels"]
 
 _STYLES = {
     ("A", "other"): (MODELS["A"], "-", "$\\ell(D_A(x_A), D_A(x_B))$"),
-    ("A", "train"): (MODELS["A"], ":", "$\\ell(D_A(x_A), D_A(x_{train}))$"),
+    ("A", "train"): (MODELS["A"], ":", "$\\ell(D_A(x_A), D_A(x_{\\mathrm{train}}))$"),
     ("B", "other"): (MODELS["B"], "-", "$\\ell(D_B(x_B), D_B(x_A))$"),
-    ("B", "train"): (MODELS["B"], ":", "$\\ell(D_B(x_B), D_B(x_{train}))$"),
-    ("A", "held_out"): ("#56B4E9", "--", "$\\ell(D_A(x_A), D_A(x_{held-out}))$"),
-    ("B", "held_out"): ("#F0E442", "--", "$\\ell(D_B(x_B), D_B(x_{held-out}))$"),
+    ("B", "train"): (MODELS["B"], ":", "$\\ell(D_B(x_B), D_B(x_{\\mathrm{train}}))$"),
+    ("A", "held_out"): ("#56B4E9", "--", "$\\ell(D_A(x_A), D_A(x_{\\mathrm{held\\hbox{-}out}}))$"),
+    ("B", "held_out"): ("#F0E442", "--", "$\\ell(D_B(x_B), D_B(x_{\\mathrm{held\\hbox{-}out}}))$"),
 }
 
 

@@ -19,6 +19,8 @@ from galgen.words import spaced
 
 __all__ = ["distance_cells", "energy_figure", "first_reasons", "kinds_table"]
 
+_LINES = ("-", "--", (0, (8, 3)), ":", "-.")
+
 
 def first_reasons(said: Mapping[str, int]) -> str:
     """The three most frequent reasons of `galgen.compare.morphology.report`, the first sentence of each."""
@@ -51,7 +53,7 @@ def energy_figure(
     """Energy distances over N, one panel for each family (by label); what could not be measured is left out.
 
     Args:
-        known: Of at most four sets that are known, by name; the first is the null, and shaded is what 95 % of
+        known: Of at most five sets that are known, by name; the first is the null, and shaded is what 95 % of
             shuffled labels stay below.
         models: Of A and of B, by N.
         copies: Of copies of the training images, by N.
@@ -60,7 +62,7 @@ def energy_figure(
     for axis, (label, of_family) in zip(axes[0], models.items(), strict=True):
         for k, (kind, found) in enumerate(known[label].items()):
             if found:
-                style = {"ls": ("-", "--", ":", "-.")[k], "color": COLOURS["null"], "lw": 1.2, "label": kind}
+                style = {"ls": _LINES[k], "color": COLOURS["null"], "lw": 1.2, "label": kind}
                 axis.axhline(found.energy.value, **style)
             if found and k == 0:
                 axis.axhspan(0, found.energy.high, color=COLOURS["null"], alpha=0.15, lw=0)

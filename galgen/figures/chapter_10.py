@@ -15,7 +15,7 @@ from galgen.evidence import denoisers
 from galgen.evidence.findings import Findings
 from galgen.figures import claims
 from galgen.figures.sentences import at_sizes, listed, span
-from galgen.figures.style import COLOURS, intervals, shades
+from galgen.figures.style import COLOURS, intervals
 from galgen.figures.tables import table
 from galgen.figures.verdicts import rule
 from galgen.words import spaced
@@ -119,21 +119,24 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
         xlabel="N",
         ylim=(-0.05, 1.6),
         yticks=[0, 0.5, 1],
+        ylabel="cosine, probability",
         title="A and B, and their training images",
     )
-    memory.legend(fontsize=6.5, loc="upper left", handlelength=4)  # long enough to see the dashes
+    # Handles long enough to see the dashes.
+    memory.legend(fontsize=6, loc="upper left", handlelength=4, borderaxespad=0.2)
     fits = {label: fit for label, each in found.items() if (fit := each.fit(each.sizes[-1]))}
     for y, (label, fit) in enumerate(fits.items()):
         models, gaussians = (np.array(list(side.values())) for side in (fit.models, fit.gaussians))
         galaxies.plot(gaussians, np.full(len(gaussians), y + 0.15), "|", ms=10, color=COLOURS["null"])
         galaxies.plot(models, np.full(len(models), y - 0.15), "o", ms=5, color=COLOURS[label.lower()])
     galaxies.axvline(0.5, color=COLOURS["null"], lw=0.8)
-    galaxies.set(xlabel="AUC at 8 pixels (gray: Gaussians)", title="parted from galaxies")
+    galaxies.set(xlabel="AUC at 8 pixels (gray: Gaussians; line: chance)", title="parted from galaxies")
     galaxies.set_yticks(range(len(fits)), list(fits))
     galaxies.invert_yaxis()
     tests = found[claims.GLOW].latents
     levels = range(len(next(iter(tests.values())).apart))
-    for level, colour in shades(list(levels)).items():
+    for level in levels:
+        colour = plt.cm.viridis(0.85 - 0.4 * level)
         pairs = [test.apart[level] for test in tests.values()]
         latents.plot(list(tests), [np.mean(p) for p in pairs], color=colour, label=f"level {level}")
         for n, values in zip(tests, pairs, strict=True):

@@ -75,10 +75,10 @@ def certified(tests: ByDirections, ceiling: Curve) -> str:
     for label, by_N in tests.items():
         test = by_N[N := max(by_N)]
         found = (test.agreement[0], test.galaxies[0][k - 1], test.gaussian[k - 1])
-        agree, model, own = (f"{each.value:.2f}" for each in found)
+        agree, model, own = map(str, found)
         told.append(f"{label} at N = {spaced(N)} {agree} and {model} (its Gaussian {own})")
     first = f"Agreement, and the overlap with the first {k} directions of galaxies"
-    return f"{first}, of which two sets of galaxies share {ceiling[k - 1].value:.2f}: {', '.join(told)}"
+    return f"{first}, of which two sets of galaxies share {ceiling[k - 1]}: {', '.join(told)}"
 
 
 def inverted_figure(tests: Inverted) -> Figure:
@@ -101,7 +101,7 @@ def inverted_figure(tests: Inverted) -> Figure:
         above.set(title=f"N = {spaced(N)}", xticks=[])
         below.axhline(1, ls="--", lw=0.8, color=COLOURS["null"])
         below.set(yscale="log", xlabel="principal components of the galaxies")
-        below.set_xticks(x, [each.components for each in found], fontsize=8)
+        below.set_xticks(x, [each.components.replace("-", "–") for each in found], fontsize=8)
     axes[0, 0].set_ylabel("correlation with $z$")
     axes[1, 0].set_ylabel("$W_1$ / mean of its null")
     legend_above(figure, ncols=3)
@@ -180,11 +180,11 @@ def explained_by(tests: ByPatches) -> str:
     if not of:
         return f"At N = {spaced(N)} second moments may leave nothing of model A"
     levels = ", ".join(f"{sigma:g}" for sigma in of)
-    twin = ", ".join(f"{test.twin.value:.2f}" for test in of.values())
-    own = ", ".join(f"{test.own[test.best].value:.2f} ({_side(test)})" for test in of.values())
+    twin = ", ".join(str(test.twin) for test in of.values())
+    own = ", ".join(f"{test.own[test.best]} ({_side(test)})" for test in of.values())
     return (
         f"Of what A's Gaussian leaves of model A, at N = {spaced(N)} and noise {levels}, model B explains "
-        f"{twin}. The best machine of patches of A's images, with no network, explains {own}"
+        f"{twin}. The machine of A's images, with no network, explains {own}, of patches that explain most"
     )
 
 

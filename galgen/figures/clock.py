@@ -26,6 +26,14 @@ __all__ = ["Committed", "clock_figure", "clock_table", "committed", "size_or_tim
 
 _TRAININGS = ("-", "--", ":")  # A, B and others
 _WIDTHS = ("s", "o", "^", "D")
+_BEST, _STILL, _ONE = "held-out PSNR at its best", "the same, still improving", "predicted onset"
+_ALL = f"{DURATION:g} predicted onsets"
+_MARKS = {
+    _BEST: {"marker": "o"},
+    _STILL: {"marker": "o", "mfc": "white"},
+    _ONE: {"marker": "v"},
+    _ALL: {"marker": "v", "mfc": "white"},
+}
 
 
 @dataclass(frozen=True)
@@ -87,12 +95,13 @@ def clock_figure(cells: Iterable[Cell]) -> Figure:
     size = (min(3 * (len(widths) + 1), 10.5), 4.2)
     figure, axes = plt.subplots(1, len(widths) + 1, figsize=size, squeeze=False)
     *panels, last = axes[0]
+    marks: set[str] = set()
     for panel, kernels in zip(panels, widths, strict=True):
         panel.sharey(panels[0])
         panel.axhline(LEVEL, ls="--", color=COLOURS["null"], lw=0.8)
         for cell in cells:
             if cell.kernels == kernels:
-                _curves(panel, cell, predicted_onset(cells, kernels, cell.N), shade[cell.N])
+                marks |= _curves(panel, cell, predicted_onset(cells, kernels, cell.N), shade[cell.N])
         panel.set(xscale="log", xlabel="images shown", title=f"{kernels} kernels")
         title = {"title": "N (pixels a weight)", "title_fontsize": 7, "alignment": "left"}
         panel.legend(fontsize=7, loc="upper left", handlelength=1.2, **title)
@@ -103,10 +112,7 @@ def clock_figure(cells: Iterable[Cell]) -> Figure:
     dark = {"color": "0.25", "ls": "none", "ms": 5}
     figure.legend(
         handles=[
-            Line2D([], [], marker="o", label="held-out PSNR at its best", **dark),
-            Line2D([], [], marker="o", mfc="white", label="the same, still improving", **dark),
-            Line2D([], [], marker="v", label="predicted onset", **dark),
-            Line2D([], [], marker="v", mfc="white", label=f"{DURATION:g} predicted onsets", **dark),
+            *(Line2D([], [], label=name, **dark | style) for name, style in _MARKS.items() if name in marks),
             Line2D([], [], color="0.25", ls="-", label="A"),
             Line2D([], [], color="0.25", ls="--", label="B"),
             Patch(color=COLOURS["null"], alpha=0.3, lw=0, label="95 % of the null"),
@@ -118,20 +124,28 @@ def clock_figure(cells: Iterable[Cell]) -> Figure:
     return figure
 
 
-def _curves(axis: Axes, cell: Cell, predicted: float | None, colour: Sequence[float]) -> None:
-    """The gap of each training of a cell, with its null, the held-out optimum and the predicted onset."""
+def _curves(axis: Axes, cell: Cell, predicted: float | None, colour: Sequence[float]) -> set[str]:
+    """The gap of each training of a cell, with its null and marks; returns the names of the marks."""
     label = f"{spaced(cell.N)} ({cell.load:.2g})"
+    found = set()
+
+    def mark(x: float, y: float, name: str) -> None:
+        found.add(name)
+        # The open ones on top: that of one N may lie where the filled one of another does.
+        style = {"ms": 5, "color": colour, "zorder": 4 if name == _ALL else 3} | _MARKS[name]
+        axis.plot(x, y, ls="none", **style)
+
     for gap, style in zip(cell.gaps, _TRAININGS, strict=False):
         axis.fill_between(gap.shown, *gap.null, color=COLOURS["null"], alpha=0.12, lw=0)
         axis.plot(gap.shown, gap.value, style, color=colour, lw=1.3, label=label)
         label, k = None, gap.optimum
-        face = "white" if k == len(gap.shown) - 1 else colour
-        axis.plot(gap.shown[k], gap.value[k], "o", ms=5, color=colour, mfc=face, zorder=3)
+        mark(gap.shown[k], gap.value[k], _STILL if k == len(gap.shown) - 1 else _BEST)
     if predicted and cell.N != SCALE:  # there it is what the others are predicted by
         end = max(gap.shown[-1] for gap in cell.gaps)
-        axis.plot(predicted, LEVEL, "v", ms=5, color=colour, zorder=3)
+        mark(predicted, LEVEL, _ONE)
         if cell.N > SCALE and DURATION * predicted <= end:
-            axis.plot(DURATION * predicted, LEVEL, "v", ms=5, color=colour, mfc="white", zorder=3)
+            mark(DURATION * predicted, LEVEL, _ALL)
+    return found
 
 
 def _onsets(axis: Axes, cells: Sequence[Cell], widths: Sequence[int]) -> None:
@@ -220,5 +234,6 @@ def size_or_time(time: Statement, size: Statement) -> str:
     }.get(size.verdict, f"Size or time stays open: it is not shown, up to {load}, that {at} {crossed}.")
     steep = time.numbers and min(power.low for power in time.numbers.values()) > 1
     if steep and size.verdict != "not held":
-        said += f" Up to N = {SCALE} onsets grow more steeply than N: three predicted ones may be too few."
+        said += f" Up to N = {SCALE} the onsets of these trainings grow more steeply than N: three predicted "
+        said += "ones may be too few."
     return said

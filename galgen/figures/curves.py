@@ -1,6 +1,7 @@
 """Curves that several chapters draw: losses of trainings, and what denoisers gain."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,18 +43,24 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
     axis.set(xscale="log", xlabel="images shown")
 
 
-def gain_curves(sigmas: Sequence[float], reference: Denoising, curves: Mapping[str, Denoising]) -> Figure:
+def gain_curves(
+    sigmas: Sequence[float],
+    reference: Denoising,
+    curves: Mapping[str, Denoising],
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
     """By how much denoisers do better than a reference on the same images: median and middle 68 %, in dB.
 
     Args:
         sigmas: Noise levels.
         reference: PSNR of the reference.
         curves: By the label of a denoiser, which is the name of its colour.
+        names: How the legend calls them, if otherwise.
     """
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
     for label, curve in curves.items():
         gain = np.percentile(curve.denoised - reference.denoised, (16, 50, 84), axis=1)
-        axis.plot(sigmas, gain[1], "o-", ms=3, color=COLOURS[label], label=label)
+        axis.plot(sigmas, gain[1], "o-", ms=3, color=COLOURS[label], label=names.get(label, label))
         axis.fill_between(sigmas, gain[0], gain[2], color=COLOURS[label], alpha=0.15, lw=0)
     axis.axhline(0, ls="--", color=COLOURS["null"], lw=0.8)
     axis.set(xscale="log", xlabel="noise level σ", ylabel="PSNR beyond the linear filter, dB")

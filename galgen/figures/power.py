@@ -152,6 +152,7 @@ def power_figure(run: Mapping) -> Figure:
             curve = [*nothing[-1:], *_curve(run, fault, N, question)]
             style = {"color": shades(sizes)[N], "label": f"N = {spaced(N)}"} if N else {}
             style = {"label": "blur, % of a pixel" if fault == "blur" else fault} | style
+            style |= {"color": "black"} if fault == "latents in common" else {}
             shares = [r["rejected"] / r["tests"] for r in curve]
             axis.plot([100 * r["level"] for r in curve], shares, marker="o", ms=3, **style)
             axis.set_xlabel({"copies": "copies, %", "latents in common": "latents, %"}.get(fault, "fault, %"))

@@ -87,8 +87,8 @@ def required(found: Findings, N: int, margin: float) -> Ruling:
 def kept(found: Findings, N: int, margin: float) -> Ruling:
     """Whether every judged model is nearer to galaxies than galaxies blurred by the margin, in pixels."""
     nearer = found.kept(N, margin)
-    numbers = f"energy distance of galaxies blurred by {margin:g} pixel, minus that of the samples: "
-    numbers += _each(nearer)
+    numbers = f"energy distance of galaxies blurred by {margin:g} pixel, minus that of the samples, "
+    numbers += f"without their bias: {_each(nearer)}"
     words = "nearer to galaxies than that blur", "farther off than that blur"
     return within(numbers, (nearer or {}).values(), 0, inf, words)
 
@@ -110,9 +110,9 @@ def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
     means = [[float(np.mean(level)) for level in end] for end in ends]
     deep, k, moved = range(1, len(means[0])), len(ends[0][0]), moves(ends[0][0], ends[1][0])
     levels = zip(*means, falling, strict=True)
-    said = "; ".join(f"level {i} {a:.3f} to {b:.3f} (p {p_text(p)})" for i, (a, b, p) in enumerate(levels))
+    said = "; ".join(f"level {i}: {a:.3f} to {b:.3f} (p {p_text(p)})" for i, (a, b, p) in enumerate(levels))
     numbers = f"W₁ from N = {spaced(small)} to {spaced(large)}, {k} pairs each: {said}; "
-    numbers += f"at level 0 {moved} times as large at the small N"
+    numbers += f"at level 0: {moved} times as large at the small N"
     stays, more = (f"at level 0 it {how} {1 + margin:g} times" for how in ("stays within", "moves more than"))
     finest = within(numbers, [moved], 1 / (1 + margin), 1 + margin, (stays, more))
     if any(growing[i] < FEW for i in deep):
@@ -130,10 +130,8 @@ def density(found: Findings, N: int, margin: float) -> Ruling:
     test = found.latents[N]
     if not test.ratio:
         return Ruling(NOT_TESTABLE, "–", "a single pair: there are no two Glows of the same images")
-    numbers = (
-        f"disjoint over same images: W₁ by level {_said(test.ratio)}; likelihoods, in bits a dimension, "
-    )
-    numbers += f"{test.likelihood}"
+    numbers = f"disjoint over same images, of all models: W₁ by level {_said(test.ratio)}; "
+    numbers += f"likelihoods, in bits a dimension, {test.likelihood}"
     words = f"within {1 + margin:g} times that of Glows of the same images", f"beyond {1 + margin:g} times it"
     sides = test.ratio, [test.likelihood]  # either contradicts it, and both must hold it
     apart = [within(numbers, side, -inf, 1 + margin, words) for side in sides]
@@ -196,7 +194,7 @@ def unfit(found: Findings, *sizes: int) -> str:
         fit = found.fit(n)
         if fit and not fit.nearer:
             models, gaussians = (np.mean(list(side.values())) for side in (fit.models, fit.gaussians))
-            at = f"N = {spaced(n)} (AUC at 8 pixels {models:.2f}, {gaussians:.2f})"
+            at = f"N = {spaced(n)} (AUC at 8 pixels {models:.2f}, of the Gaussians {gaussians:.2f})"
             return f"its samples are not shown to be nearer to galaxies than Gaussians of its images at {at}"
     return ""
 

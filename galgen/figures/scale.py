@@ -23,7 +23,7 @@ __all__ = ["along_figure", "beyond", "by_images", "early_table", "scale_figure",
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
 _MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite
-_TICKS = np.array([-0.9, -0.5, 0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
+_TICKS = np.array([-0.9, -0.5, 0, 0.5, 0.8, 0.95, 0.99, _MOST])
 
 
 def _fisher(cosine: np.ndarray) -> np.ndarray:
@@ -103,9 +103,10 @@ def by_images(found: Agreement, family: str) -> str:
     if not len(s.same):
         return f"Not asked: no two models of the same images are trained here.{_elsewhere(family)}"
     same, apart = f"{s.marks['ceiling']:.3f}", f"{s.marks['pair']:.3f}"
+    moved = f"{s.moved:+.3f}, over trainings" if s.moved else f"{np.mean(s.same) - np.mean(s.pairs):+.3f}"
     return (
         f"All begin differently: {len(s.same)} pairs of the same images agree at {same}, {len(s.pairs)} of "
-        f"disjoint images at {apart}. The images move agreement by {np.mean(s.same) - np.mean(s.pairs):+.3f}."
+        f"disjoint images at {apart}. That the images are the same moves agreement by {moved}."
     )
 
 

@@ -58,8 +58,8 @@ def house_style() -> None:
 
 
 def shades(sizes: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
-    """A colour for each N, from light to dark."""
-    return {n: plt.cm.viridis(0.85 - 0.85 * k / max(len(sizes) - 1, 1)) for k, n in enumerate(sizes)}
+    """A colour for each N, from light (10) to dark (100 000): the same in every figure."""
+    return {n: plt.cm.viridis(0.88 * (1 - float(np.clip(np.log10(n) - 1, 0, 4)) / 4)) for n in sizes}
 
 
 def stamp_sheet(

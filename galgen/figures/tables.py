@@ -59,19 +59,18 @@ def training_table(
 def spread_table(spread: Mapping[int, Mapping[str, float]], after: str = "") -> Markdown:
     """Variance of samples over that of the images of the largest N, by N: `galgen.compare.scales`."""
     rows = [[spaced(n), *(f"{ratio:.2f}" for ratio in found.values())] for n, found in spread.items()]
-    before = (
-        f"Variance of the samples over that of the training images at N = {spaced(max(spread))}; 1 is right:"
-    )
+    before = f"Variance of the samples over that of the {spaced(max(spread))} training images; 1 is right:"
     return table(["N", *spread[max(spread)]], rows, before=before, after=after)
 
 
 def portrait_table(portraits: Mapping[str, Portrait], before: str, after: str = "") -> Markdown:
     """Sets of images beside galaxies: variance by group of components, and the classifier's AUC by side."""
+    before += " A p of 0.002 is the least that its 500 permutations can give."
     some = next(iter(portraits.values()))
     head = ["", *some.spread, *(f"AUC at {side} pixels" for side in some.c2st)]
     rows = [
         [name, *(f"{ratio:.2f}" for ratio in found.spread.values())]
-        + [f"{test.auc.value:.2f} (p {p_text(test.p)})" for test in found.c2st.values()]
+        + [f"{test.auc}, p {p_text(test.p)}" for test in found.c2st.values()]
         for name, found in portraits.items()
     ]
     return table(head, rows, before=before, after=after)
@@ -92,7 +91,7 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     explained += f"take the samples of both models{' and search all flips' if flips else ''}."
     head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
     head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization"]
-    head += ["memorised fraction", "(held-out images)"]
+    head += ["memorized fraction", "(held-out images)"]
     rows = []
     for n, t in tests.items():
         agreement = t.agree, f"{t.null:.2f}", t.copy, f"{t.held_out:.2f}"
@@ -118,16 +117,17 @@ def design_table(
         return Markdown(otherwise), otherwise
     N, cosines = found
     inits, sets = ("same", "other"), ("same", "disjoint")
-    alike, apart = (cosines[init, "same"].value - cosines[init, "disjoint"].value for init in inits)
-    by_init = np.mean([cosines["same", images].value - cosines["other", images].value for images in sets])
+    shown = {key: round(one.value, 2) for key, one in cosines.items()}  # differences are those of the table
+    alike, apart = (shown[init, "same"] - shown[init, "disjoint"] for init in inits)
+    by_init = np.mean([shown["same", images] - shown["other", images] for images in sets])
     sentence = (
         f"The images move the cosine by {alike:+.2f} where both begin alike and by {apart:+.2f} where they "
-        f"do not; the initialisation moves it by {by_init:+.2f}."
+        f"do not; the initialisation moves it by {by_init:+.2f} on average."
     )
-    shown = table(
+    design = table(
         ["", "same images", "disjoint images"],
         [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
         before=f"Median anomaly cosine with model A at N = {spaced(N)}, one training a cell:",
         after=sentence,
     )
-    return shown, sentence
+    return design, sentence

@@ -24,6 +24,7 @@ from galgen.figures import claims, results
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
 from workflow.book import chapters, live, pages, settings
+from workflow.book.typeset import typeset
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,8 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
         live.write(work, parameters)
     (work / "_generated" / "margins.md").write_text(claims.margins().data)
     (work / "_generated" / "askable.md").write_text(claims.askable("laptop", "night", "paper").data)
+    for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):
+        page.write_text(typeset(page.read_text()))
     sizes = sorted({N for note in notes for N in note["N"]})
     own = pages.record(parameters, sizes, notes, of.trainings, error)
     pages.add_runs(work, of.build, own, of.executed)
@@ -176,6 +179,8 @@ def _put_up(new: Path, build: Path) -> Path:
         text = text.replace("=lab/tree/chapters/", "=lab/tree/notebooks/")
         # And from the first of them the explorer, on the published models.
         text = text.replace("notebooks/00_headline.ipynb", "notebooks/explore.ipynb")
+        # A figure opens its picture, which a phone shows small.
+        text = re.sub(r'(<figure[^>]*>\s*)(<img [^>]*src="([^"]+)"[^>]*>)', r'\1<a href="\3">\2</a>', text)
         page.write_text(text)
     html, before = build / "html", build / "html.before"
     shutil.rmtree(before, ignore_errors=True)

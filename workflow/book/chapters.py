@@ -26,6 +26,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
 from galgen.runs.provenance import processor, provenance
 from workflow.book.pages import rendered
+from workflow.book.typeset import set_cell
 
 
 def names(toc: str | os.PathLike) -> list[str]:
@@ -143,6 +144,7 @@ def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
     header = rendered("header.md.j2", **record, data=data, name=executed.stem)
     first.source = f"{title}\n\n{header}{newline}{rest}"
     for index, cell in enumerate(notebook.cells):
+        set_cell(cell)
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags or "parameters" in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]

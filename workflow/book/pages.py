@@ -133,7 +133,7 @@ def _as_planned(found: dict) -> dict[str, dict]:
 
 def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
     """The SVG: trainings on the left, chapters on the right, pixels of a picture 392 wide."""
-    width, side, top = 392, 32, 60
+    width, side, top = 428, 32, 60
     bottom = top + 46 * max(len(groups), len(chapters), 1)
     boxes, edges = [], []
 
@@ -144,22 +144,22 @@ def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
     def middles(names: Sequence[str]) -> dict[str, float]:
         return {name: top + (bottom - top) * (k + 0.5) / len(names) for k, name in enumerate(names)}
 
-    box(86, 24, 220, "data", "data")
+    box(104, 24, 220, "data", "data")
     heights, read = middles(chapters), {name for group in groups for name in group["chapters"]}
     starts = middles([group["name"] for group in groups])
     for group in groups:
         y, count = starts[group["name"]], group["models"]
         text = f"{group['name']} × {count}" if count > 1 else group["name"]
-        box(18, y, 144, text, group["family"])
+        box(18, y, 158, text, group["family"])
         edges.append(f"M86 24H8V{y}H18")
         ends = [heights[name] for name in group["chapters"] if name in heights]
         edges += [f"M162 {y}C196 {y} 182 {end} 216 {end}" for end in ends]
     for name, y in heights.items():
-        box(216, y, 158, name.replace("_", " "), "chapter", f"chapters/{name}.html")
+        box(230, y, 180, name.replace("_", " "), "chapter", f"chapters/{name}.html")
         if name not in read:  # it needs the data alone
             edges.append(f"M194 40V{y}H216")
         edges.append(f"M374 {y}H384V{bottom + 24}H306")
-    box(86, bottom + 24, 220, "book", "data")
+    box(104, bottom + 24, 220, "book", "data")
     size = {"width": width, "height": bottom + 48, "side": side}
     return rendered("workflow.svg.j2", boxes=boxes, edges=edges, **size)
 
