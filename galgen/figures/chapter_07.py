@@ -18,8 +18,8 @@ _STYLES = {
     ("A", "train"): (MODELS["A"], ":", "$\\ell(D_A(x_A), D_A(x_{\\mathrm{train}}))$"),
     ("B", "other"): (MODELS["B"], "-", "$\\ell(D_B(x_B), D_B(x_A))$"),
     ("B", "train"): (MODELS["B"], ":", "$\\ell(D_B(x_B), D_B(x_{\\mathrm{train}}))$"),
-    ("A", "held_out"): ("#56B4E9", "--", "$\\ell(D_A(x_A), D_A(x_{\\mathrm{held\\hbox{-}out}}))$"),
-    ("B", "held_out"): ("#F0E442", "--", "$\\ell(D_B(x_B), D_B(x_{\\mathrm{held\\hbox{-}out}}))$"),
+    ("A", "held_out"): ("#56B4E9", "--", "$\\ell(D_A(x_A), D_A(x_{\\mathrm{held\\ out}}))$"),
+    ("B", "held_out"): ("#F0E442", "--", "$\\ell(D_B(x_B), D_B(x_{\\mathrm{held\\ out}}))$"),
 }
 
 
