@@ -59,7 +59,8 @@ def house_style() -> None:
 
 def shades(sizes: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
     """A colour for each N, from light (10) to dark (100 000): the same in every figure."""
-    return {n: plt.cm.viridis(0.88 * (1 - float(np.clip(np.log10(n) - 1, 0, 4)) / 4)) for n in sizes}
+    decades = {n: float(np.clip(np.log10(n) - 1, 0, 4)) / 4 for n in sizes}
+    return {n: plt.cm.viridis(0.88 * (1 - part**0.75)) for n, part in decades.items()}
 
 
 def stamp_sheet(
