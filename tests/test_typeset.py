@@ -21,6 +21,7 @@ from workflow.book.typeset import set_cell, typeset
         ("[code](#code-03-4), components 2-5, laptop-8, 10.1/a-1", None),
         ("`git -1` and $z_{-1}, z'_B$ and ```{math}\nx = -1\n```", None),
         ("| --- | --- |\n- 1 point", None),
+        ('<path d="M0 -1L.5 3" width="50%"/><b>x</b>', None),
     ],
 )
 def test_only_numbers_in_words_are_set(text, expected):

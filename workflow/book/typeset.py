@@ -1,13 +1,13 @@
 """What a chapter says, set as print sets it: minus signs, no sign of a zero, and what no line may break.
 
-Code and mathematics stay as they are.
+Code, mathematics and tags of HTML stay as they are.
 """
 
 import re
 
 import nbformat
 
-_ASIS = re.compile(r"(```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$)", re.DOTALL)
+_ASIS = re.compile(r"(```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|<[a-z!/][^>]*>)", re.DOTALL)
 _SIGN = r"(?<![\w.)\]/#-])-"  # not that of a range, a name or an exponent
 _NUMBER = r"[+\N{MINUS SIGN}]?[\d.]+"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
