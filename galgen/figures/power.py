@@ -232,7 +232,7 @@ def _count(record: Mapping) -> str:
 
 def _cell(record: Mapping | None, alpha: float) -> str:
     if record is None:
-        return ""
+        return "not asked"
     text = _count(record)
     unlikely = (
         stats.binomtest(record["rejected"], record["tests"], alpha, alternative="greater").pvalue < 0.025

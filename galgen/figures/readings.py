@@ -61,7 +61,7 @@ class Reading:
 
     def __str__(self) -> str:
         at = " and ".join(f"{limit:g}" for limit, _ in self.limits[:-1])
-        return f"{self.what}: {self.number}, {self.words} (limit {at})"
+        return f"{self.what}: {self.number}, {self.words} (limit{'s' * (len(self.limits) > 2)} {at})"
 
 
 def reading_table(rows: Iterable[Reading], before: str = "", after: str = "") -> Markdown:

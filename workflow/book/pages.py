@@ -132,8 +132,8 @@ def _as_planned(found: dict) -> dict[str, dict]:
 
 
 def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
-    """The SVG: trainings on the left, chapters on the right, pixels of a picture 392 wide."""
-    width, side, top = 428, 32, 60
+    """The SVG: trainings on the left, chapters on the right, pixels of a picture 424 wide."""
+    width, side, top = 424, 32, 60
     bottom = top + 46 * max(len(groups), len(chapters), 1)
     boxes, edges = [], []
 
@@ -144,22 +144,22 @@ def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
     def middles(names: Sequence[str]) -> dict[str, float]:
         return {name: top + (bottom - top) * (k + 0.5) / len(names) for k, name in enumerate(names)}
 
-    box(104, 24, 220, "data", "data")
+    box(102, 24, 220, "data", "data")
     heights, read = middles(chapters), {name for group in groups for name in group["chapters"]}
     starts = middles([group["name"] for group in groups])
     for group in groups:
         y, count = starts[group["name"]], group["models"]
         text = f"{group['name']} × {count}" if count > 1 else group["name"]
         box(18, y, 158, text, group["family"])
-        edges.append(f"M86 24H8V{y}H18")
+        edges.append(f"M102 24H8V{y}H18")
         ends = [heights[name] for name in group["chapters"] if name in heights]
-        edges += [f"M162 {y}C196 {y} 182 {end} 216 {end}" for end in ends]
+        edges += [f"M176 {y}C208 {y} 194 {end} 226 {end}" for end in ends]
     for name, y in heights.items():
-        box(230, y, 180, name.replace("_", " "), "chapter", f"chapters/{name}.html")
+        box(226, y, 180, name.replace("_", " "), "chapter", f"chapters/{name}.html")
         if name not in read:  # it needs the data alone
-            edges.append(f"M194 40V{y}H216")
-        edges.append(f"M374 {y}H384V{bottom + 24}H306")
-    box(104, bottom + 24, 220, "book", "data")
+            edges.append(f"M201 40V{y}H226")
+        edges.append(f"M406 {y}H416V{bottom + 24}H322")
+    box(102, bottom + 24, 220, "book", "data")
     size = {"width": width, "height": bottom + 48, "side": side}
     return rendered("workflow.svg.j2", boxes=boxes, edges=edges, **size)
 
