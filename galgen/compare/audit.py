@@ -64,7 +64,7 @@ class Audit:
         adjusted: Their p by Holm's method.
         biases: Of the samples, in per cent.
         faults: The amount of each fault that the classifier finds as easily: blur in pixels of `NEAR` a side
-            or `side`, noise in grey levels. Empty if too few images are held out.
+            or `side`, noise in gray levels. Empty if too few images are held out.
         pair: Of two models P(train closer), 1/2 if neither favours its own images, and the floor, agreement
             with a network of other images; each if it was asked.
         notes: What was averaged, and what was drawn at random.

@@ -129,7 +129,7 @@ def biases(images: Photometry, galaxies: Photometry, *, resamplings: int = 2000,
 
     Args:
         images: Of the set.
-        galaxies: Of galaxies, as many pixels a side and of as many grey levels.
+        galaxies: Of galaxies, as many pixels a side and of as many gray levels.
         resamplings: Of the bootstrap.
         seed: Random seed.
     """

@@ -154,7 +154,7 @@ def pqmass(part: np.ndarray, reference: np.ndarray, *, close: bool = False, **op
 
     Args:
         part: Images, of which there are more than `NEIGHBOURS`.
-        reference: Others, rounded to as many grey levels.
+        reference: Others, rounded to as many gray levels.
         close: Which side is asked.
         options: Permutations, tessellations and seed of `calibrated`.
     """

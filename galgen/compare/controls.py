@@ -22,7 +22,7 @@ The blur is by the discrete Gaussian, with I_k the modified Bessel functions,
 
 at each width s, however small. (A Gaussian sampled at pixel centres has at .3 the effect of .09.)
 
-Images are rounded to the grey levels of the model they are compared with, so that rounding is not what is
+Images are rounded to the gray levels of the model they are compared with, so that rounding is not what is
 found: with w = 2^(8 - bits), the pixel v of 0 .. 255 becomes the centre of its bin,
 w floor(v/w) + (w - 1)/2.
 
@@ -60,7 +60,7 @@ class Controls:
 
 
 def rounded(images: Tensor | np.ndarray, bits: int = 8) -> np.ndarray:
-    """Images in [0, 1], or uint8, clipped and rounded to 2^bits grey levels: float32, same shape.
+    """Images in [0, 1], or uint8, clipped and rounded to 2^bits gray levels: float32, same shape.
 
     Images that already lie at the centres of their bins, such as those of a flow, stay as they are.
     """

@@ -36,7 +36,7 @@ def _noisy(images: np.ndarray, levels: float) -> np.ndarray:
     return images + noise * levels / 255
 
 
-# A fault, and how much of it in pixels or in grey levels of 8 bits.
+# A fault, and how much of it in pixels or in gray levels of 8 bits.
 FAULTS: Mapping[str, Callable[[np.ndarray, float], np.ndarray]] = {"blur": blurred, "noise": _noisy}
 
 
@@ -45,7 +45,7 @@ class Ladder:
     """How a fault is found, the more the larger it is.
 
     Attributes:
-        amounts: Pixels of blur, or grey levels of noise, from 0 on.
+        amounts: Pixels of blur, or gray levels of noise, from 0 on.
         areas: The classifier's areas there, made to grow.
     """
 
@@ -70,9 +70,9 @@ def ladder(fault: str, unseen: np.ndarray, reference: np.ndarray, *, side: int, 
     Args:
         fault: A name in `FAULTS`.
         unseen: Held-out images, in [0, 1], as many as a model is judged by.
-        reference: Others, of as many grey levels as the model draws.
+        reference: Others, of as many gray levels as the model draws.
         side: Pixels that all are averaged down to.
-        bits: Of the grey levels.
+        bits: Of the gray levels.
     """
     known, amounts = features(reference, side=side), np.array(_AMOUNTS[fault])
     wrong = (rounded(FAULTS[fault](unseen, amount), bits) for amount in amounts)

@@ -9,7 +9,7 @@ r"""Morphology: five numbers that say how a galaxy's light is arranged, by statm
 
 A and S are below 0 where the noise of the galaxy is less than that of the sky box.
 
-One procedure for real, simulated and generated images, whatever their noise and number of grey levels:
+One procedure for real, simulated and generated images, whatever their noise and number of gray levels:
 
 1. The sky is the median of the outermost pixels, and its noise sigma their biweight scale (the median
    deviation of 8-bit images takes few values); at least the rounding error of 8 bits, 1/(255 sqrt 12).
@@ -20,7 +20,7 @@ One procedure for real, simulated and generated images, whatever their noise and
 
 A row is valid when `reason` is empty: the five numbers exist, and statmorph's `flag` is 0 or 1 (2: bad, 4:
 nothing measured). Others keep the reason, and NaN where there is no number; drop them whole and say how many:
-most are galaxies that fill the frame, whose border is no sky. Grey levels count: with the 5 bits of the
+most are galaxies that fill the frame, whose border is no sky. Gray levels count: with the 5 bits of the
 paper's Glow, A of real galaxies doubles and M20 rises by 0.1, so galaxies are rounded as samples are.
 
 References:

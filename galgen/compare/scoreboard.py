@@ -21,7 +21,7 @@ others (`galgen.compare.controls`).
     classifier    `galgen.compare.twosample`, at the full side, half of it, ... 8   AUC 1/2
     morphology    `galgen.compare.distances` of the valid rows                      p above 0.05
 
-Everything is rounded to as many grey levels as the set has.
+Everything is rounded to as many gray levels as the set has.
 """
 
 import math
@@ -89,7 +89,7 @@ def portrait(
         images: (n, 1, H, H) in [0, 1].
         reference: Held-out images, uint8 or in [0, 1], (m, 1, H, H).
         train: The training images, uint8 (N, 1, H, H).
-        bits: Of the grey levels.
+        bits: Of the gray levels.
         names: Of the coefficients of morphology.
         measure: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of morphology.
         seed: Random seed.
@@ -154,7 +154,7 @@ def scores(
         a: Images of model A, (n, 1, H, W) in [0, 1], array or tensor. Agreement and memorization take all n,
             the other questions the first m.
         b: Images of model B of the same latents.
-        reference: 2 m held-out images, uint8 or in [0, 1], of as many grey levels as the samples.
+        reference: 2 m held-out images, uint8 or in [0, 1], of as many gray levels as the samples.
         pair: `galgen.compare.agreement.two_models` of the two.
         morphology: Measures images, as `galgen.compare.morphology.measure`; None asks nothing of it.
         both: Whether B is held against the held-out images as A is.

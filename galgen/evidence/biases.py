@@ -1,6 +1,6 @@
 """How far off models are, as an astronomer would say it: biases in per cent, and a blur of so many pixels.
 
-Of each family, models A and B of its largest N are held against held-out galaxies of as many grey levels
+Of each family, models A and B of its largest N are held against held-out galaxies of as many gray levels
 (`galgen.compare.biases`). So are other held-out galaxies: as they are, which is the null, and blurred, which
 is the control. And each model is *as far off as* the blur, or the noise, that a fresh classifier finds as
 easily (`galgen.compare.how_far.Ladder`), where images are averaged down to 8 pixels a side, and to 16.
@@ -32,7 +32,7 @@ class FarOff:
     Attributes:
         auc: Area under the curve of the classifier, 1/2 where it cannot tell the set from galaxies.
         blur: Pixels of blur at which galaxies are told as easily; infinite beyond the largest tried.
-        noise: Grey levels of 8 bits of noise at which they are.
+        noise: Gray levels of 8 bits of noise at which they are.
     """
 
     auc: Estimate
@@ -42,12 +42,12 @@ class FarOff:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Galaxies with growing faults, held against others, at one number of pixels and of grey levels.
+    """Galaxies with growing faults, held against others, at one number of pixels and of gray levels.
 
     Attributes:
-        reference: Held-out galaxies, (2 n, 1, H, H), of the grey levels asked for.
+        reference: Held-out galaxies, (2 n, 1, H, H), of the gray levels asked for.
         side: Pixels that all are averaged down to.
-        bits: Of the grey levels.
+        bits: Of the gray levels.
         ladders: How each fault is found.
     """
 
@@ -112,7 +112,7 @@ def held_out(experiments: Sequence[Experiment]) -> tuple[np.ndarray, np.ndarray]
 
 
 def yardsticks(experiments: Iterable[Experiment]) -> dict[tuple[int, int], Yardstick]:
-    """The yardsticks of a run, by bits of the grey levels and side; none if too few images are held out."""
+    """The yardsticks of a run, by bits of the gray levels and side; none if too few images are held out."""
     experiments = list(experiments)
     known, unseen = held_out(experiments)
     unseen, found = rounded(unseen), {}

@@ -78,5 +78,5 @@ def _held_out(experiment: Experiment) -> list[np.ndarray]:
 
 
 def _directions(experiment: Experiment, images: Tensor | np.ndarray) -> np.ndarray:
-    """In the grey levels of the family."""
+    """In the gray levels of the family."""
     return directions(rounded(images, experiment.family.bits), MOST)

@@ -53,7 +53,7 @@ def measure(experiment: Experiment) -> functools.partial:
 
 @once
 def board(experiment: Experiment, N: int) -> Board:
-    """The scoreboard of the first pair of models, beside galaxies of as many grey levels."""
+    """The scoreboard of the first pair of models, beside galaxies of as many gray levels."""
     bits = experiment.family.bits
     images = [rounded(part, bits) for part in drawn(experiment, N)]
     reference = rounded(wrong(experiment).reference, bits)

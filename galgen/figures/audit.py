@@ -82,7 +82,7 @@ def _right(found: Audit) -> str:
     if found.faults:
         blur, noise = found.faults["blur"], found.faults["noise"]
         said += f" At {min(SIDE, found.side)} pixels they are found as easily as held-out images with {blur} "
-        said += f"pixels of blur (of {min(found.side, NEAR)} a side), or {noise} grey levels of noise"
+        said += f"pixels of blur (of {min(found.side, NEAR)} a side), or {noise} gray levels of noise"
         said += "; inf: more than any tried." if "inf" in f"{blur}{noise}" else "."
     return said
 

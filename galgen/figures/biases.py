@@ -67,7 +67,7 @@ def bias_table(found: ModelBiases) -> Markdown:
         rows,
         before=f"Bias of the mean in per cent, with its 95 % interval over galaxies and samples, bold where "
         f"that leaves 0 out. {found.count} images a set, {2 * found.count} galaxies; N: {sizes}.",
-        after="The last columns are the noise in grey levels of 8 bits, and the blur in pixels of the images "
+        after="The last columns are the noise in gray levels of 8 bits, and the blur in pixels of the images "
         "as they are, that a fresh classifier finds in galaxies as easily as it finds the model. For it all "
         "images are averaged to so many pixels a side.",
     )

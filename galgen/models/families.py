@@ -26,7 +26,7 @@ class Family(Protocol):
         name: Short, for folders and the names of trainings.
         label: As the text of the book calls it.
         settings: Its part of the profile.
-        bits: Of the grey levels of its samples, to which galaxies are rounded before they are compared.
+        bits: Of the gray levels of its samples, to which galaxies are rounded before they are compared.
         flips: Whether it is trained with images flipped at random.
         flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
         learner: What learns, of fresh networks (changed in place); the training images, uint8 (N, 1, H, W),

@@ -1,6 +1,6 @@
 """Dead leaves: images that are no kin of galaxies, and yet of edges and scales as all natural images are.
 
-Discs of random place and grey lie on one another until they cover the frame. Their radii have the density
+Discs of random place and gray lie on one another until they cover the frame. Their radii have the density
 r^-3 between two limits, with which the picture looks alike at every scale (Lee et al. 2001).
 
 References:
@@ -16,7 +16,7 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["dead_leaves"]
 
-DISCS = 400  # of an image: what they leave uncovered is one grey behind them
+DISCS = 400  # of an image: what they leave uncovered is one gray behind them
 RADII = 1 / 32, 1 / 2  # of the side of the frame
 CHUNK = 64
 
