@@ -111,7 +111,7 @@ def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
     one = next(iter(runs.values()))
     before = (
         f"Conditional denoisers, {one['kernels']} kernels, N = {spaced(one['N'])}, {one['latents']} latents: "
-        "A, B, a second A and one of other galaxies. One training each, so no interval is over trainings:"
+        "A, B, a second A and one of other galaxies. One training each, so intervals are over images:"
     )
     head = ["", *runs]
     last = {data: list(sizes.values())[-1] for data, sizes in found.items()}
@@ -133,5 +133,5 @@ def _of_sizes(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, Mapping]:
 
 
 def _both(pair: Iterable[Mapping[str, float] | None], form: str = ".2f") -> str:
-    """The values of A and of B."""
-    return " and ".join(format(one["value"], form) if one else "–" for one in pair)
+    """The values of A and of B, with intervals over images."""
+    return " and ".join(format(Estimate(**one), form) if one else "–" for one in pair)
