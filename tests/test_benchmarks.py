@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from galgen.compare.uncertainty import Estimate
 from galgen.figures import chapter_11
 from galgen.figures import clock as clocks
 from galgen.models.families import FAMILIES
@@ -62,8 +63,8 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     lines = chapter_11.of_more_pixels(read_json(out)).data.splitlines()
     rows = dict(map(str.strip, line.strip("|").split("|")) for line in lines if line.startswith("|"))
     assert rows[""] == "simulated, 16 pixels" and rows["images shown"] == "512"
-    A0, B1 = (found["auc"][name]["16"]["value"] for name in ("A0", "B1"))
-    assert rows["AUC at 16 pixels, A and B"] == f"{A0:.2f} and {B1:.2f}"
+    A0, B1 = (Estimate(**found["auc"][name]["16"]) for name in ("A0", "B1"))
+    assert rows["AUC at 16 pixels, A and B"] == f"{A0} and {B1}"
     assert len(chapter_11.drawn_at(read_json(out)).axes) == 1 and found["samples"].keys() == {"A0", "B1"}
     assert rows["P(train closer)"].startswith(f"{found['closer']['value']:.2f} [")
 
