@@ -70,7 +70,7 @@ def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_
 )
 def test_a_value_reads_as_the_first_limit_that_it_does_not_exceed_and_both_are_seen(value, words):
     reading = Reading("share", value, ((0.7, "low"), (1.3, "right"), (inf, "high")))
-    assert reading.words.startswith(words) and "limit 0.7 and 1.3" in str(reading)
+    assert reading.words.startswith(words) and "limits 0.7 and 1.3" in str(reading)
     row = readings.reading_table([reading]).data.splitlines()[-1]
     what, number, bold, rule = row.strip("| ").split(" | ")
     assert (what, bold, rule) == ("share", f"**{reading.words}**", "low ≤ 0.7 < right ≤ 1.3 < high")
