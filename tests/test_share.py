@@ -45,16 +45,16 @@ class World:
                 self.labels.append(label)
         self.c = agreements([torch.from_numpy(each).float() for each in models], mean=MEAN)
         self.rows = {label: np.flatnonzero(np.array(self.labels) == label) for label in parts}
-        self.share = self.true_share()
+        self.share, self.moved = self.true_values()
 
-    def true_share(self):
+    def true_values(self):
         """Of all trainings."""
         a, b = self.rows["A"], self.rows["B"]
         pair = self.c[np.ix_(a, b)].mean()
         ceiling = np.mean([self.c[np.ix_(x, x)][np.triu_indices(len(x), 1)].mean() for x in (a, b)])
         both = np.concatenate([a, b])
         floor = max(self.c[np.ix_(both, self.rows[k])].mean() for k in self.rows if k not in "AB")
-        return (pair - floor) / (ceiling - floor)
+        return (pair - floor) / (ceiling - floor), ceiling - pair
 
     def some(self, rng):
         """Three of A, three of B, two of the first other kind and one of the second."""
@@ -139,13 +139,15 @@ def test_no_share_is_printed_where_the_ceiling_is_not_above_the_floor(floor):
     ],
 )
 def test_intervals_over_trainings_hold_the_share_of_all_trainings(world, least):
-    inside = []
+    inside, moved = [], []
     for seed in range(2):
         rng = np.random.default_rng(seed)
         made = World(rng, *world)
-        some = [made.some(rng).share for _ in range(150)]
-        inside += [found.low <= made.share <= found.high for found in some if found]
+        some = [made.some(rng) for _ in range(150)]
+        inside += [found.share.low <= made.share <= found.share.high for found in some if found.share]
+        moved += [found.moved.low <= made.moved <= found.moved.high for found in some]
     assert len(inside) > 270 and least < np.mean(inside)
+    assert 0.93 < np.mean(moved)
 
 
 def test_networks_of_one_kind_seldom_have_a_share_whatever_they_agree_at():

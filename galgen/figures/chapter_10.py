@@ -136,7 +136,7 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
     tests = found[claims.GLOW].latents
     levels = range(len(next(iter(tests.values())).apart))
     for level in levels:
-        colour = plt.cm.viridis(0.85 - 0.4 * level)
+        colour = plt.cm.viridis(0.85 * (1 - level / max(len(levels) - 1, 1)))
         pairs = [test.apart[level] for test in tests.values()]
         latents.plot(list(tests), [np.mean(p) for p in pairs], color=colour, label=f"level {level}")
         for n, values in zip(tests, pairs, strict=True):
