@@ -141,7 +141,7 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
         latents.plot(list(tests), [np.mean(p) for p in pairs], color=colour, label=f"level {level}")
         for n, values in zip(tests, pairs, strict=True):
             latents.plot([n] * len(values), values, "o", ms=3, color=colour)
-    latents.set(xscale="log", yscale="log", xlabel="N", ylabel="W₁ of z'_B and z", title="two Glows")
+    latents.set(xscale="log", yscale="log", xlabel="N", ylabel="$W_1$ of $z'_B$ and $z$", title="two Glows")
     latents.legend(fontsize=7)
     return figure
 
