@@ -7,7 +7,8 @@ The generalization gap of denoising is
     g(t) = mean [PSNR_i(t) - PSNR_i(t_0)] over own images - the same mean over held-out images,    in dB.
 
 How hard an image is to denoise cancels, as each is compared with itself. No second model is needed, no sample
-and no level that moves with N. The noise is low, as memorization is seen there first.
+and no level that moves with N. The noise is one at which own and held-out images part; at .5
+they do not.
 
 *Null.* The own images are a random subset of the pool from which the held-out ones come too. So if a network
 treats both alike, the labels own and held-out may be dealt out anew: the permutation test at each t is exact.

@@ -7,7 +7,7 @@ From the held-out and the training images, for n latents,
 and pairs of sets of n images, in the places of model A's and model B's:
 
     held out              other held-out images: how far apart equals are
-    blurred               these, smoothed by a Gaussian of half a pixel: a fault the eye hardly sees
+    blurred               these, smoothed by a Gaussian, by default of half a pixel, which the eye hardly sees
     Gaussian              draws of the Gaussians with mean and covariance of A's and of B's training images:
                           second moments, no more, and from the same noise, so that they agree as far as these
     empirical denoiser    training images: the optimum of the training loss, sampled from the same noise; not

@@ -11,7 +11,8 @@ A claim is asked at the N where the paper makes it. The first gate that applies 
 Beyond the gates a claim is
 
     held            every interval lies within the margin, so that the contrary is excluded
-    not held        every interval lies wholly outside of it
+    not held        every interval lies wholly outside of it (at a smaller N than the 10^5 of which alone the
+                    paper says it, this is no contradiction: not testable here)
     underpowered    neither
 
 Each rule and its margin were fixed before the numbers that it judges were seen. What could hardly have come
@@ -30,13 +31,14 @@ from galgen.evidence.findings import Findings
 from galgen.settings import TrainingSettings
 from galgen.words import spaced
 
-__all__ = ["CONFOUNDED", "HELD", "NOT_HELD", "NOT_TESTABLE", "ONE_PAIR", "UNDERPOWERED", "Claim", "Gate",
-    "Range", "Ruling", "rule", "stopped", "within"]  # fmt: skip
+__all__ = ["CONFOUNDED", "HELD", "LARGEST", "NOT_HELD", "NOT_TESTABLE", "ONE_PAIR", "UNDERPOWERED", "Claim",
+    "Gate", "Range", "Ruling", "rule", "stopped", "within"]  # fmt: skip
 
 HELD, NOT_HELD, UNDERPOWERED, CONFOUNDED, NOT_TESTABLE, ONE_PAIR = VERDICTS = (
     "held", "not held", "underpowered", "confounded", "not testable here", "one pair"
 )  # fmt: skip
 ENOUGH = 3  # models at an N: the fewest that show how far another one lies
+LARGEST = 100_000  # the paper's largest N, of which it says what it says without reserve
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Claim:
         reason: Of what it is, and why that much.
         rule: What decides beyond the gates, of the findings, the N and the margin.
         gates: Beside range and trainings, by name, in the order of the module.
+        largest: Families of which the paper says it at its largest N, and less, or the contrary, below.
         by_construction: Whether it could hardly have come out otherwise.
         fixed: Whether no other margin can be tried: it is a level, or of arithmetic.
     """
@@ -107,6 +110,7 @@ class Claim:
     reason: str
     rule: Rule
     gates: Mapping[str, Gate] = field(default_factory=dict, hash=False)
+    largest: tuple[str, ...] = ()
     by_construction: bool = False
     fixed: bool = False
 
@@ -144,6 +148,9 @@ def rule(claim: Claim, found: Findings, *, gates: bool = True) -> Ruling:
     if ruling.verdict != NOT_TESTABLE and few:
         said = f"{' and '.join(f'N = {spaced(n)}' for n in few)}: two models; {_elsewhere(claim, family)}"
         return replace(ruling, verdict=ONE_PAIR, reason=said, gate="trainings")
+    if ruling.verdict == NOT_HELD and found.label in claim.largest and compared[-1] < LARGEST:
+        said = f"{ruling.reason}; the paper says it of N = {spaced(LARGEST)}, and less of smaller N"
+        return replace(ruling, verdict=NOT_TESTABLE, reason=said, gate="range")
     return ruling
 
 

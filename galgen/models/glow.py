@@ -10,7 +10,7 @@ K steps, each of two layers:
 
     y = W e^s (x + b)                    actnorm (s, b: one number a channel) and the invertible 1x1
                                          convolution, together one matrix: log det = h w (sum s + log |det W|)
-    y_2 = (x_2 + t(x_1)) e^r(x_1)        affine coupling, Eqs. (13)-(15): half of the channels shifts and
+    y_2 = (x_2 + t(x_1)) e^r(x_1)        affine coupling, Eqs. (14), (15): half of the channels shifts and
                                          scales the other (`galgen.models.coupling`); log det = sum r
 
 W = P L U with a fixed permutation P, unit lower triangular L, and U with diagonal d, of fixed signs and
