@@ -38,7 +38,9 @@ def about(value, half=0.01):
     return Estimate(value, value - half, value + half, 256)
 
 
-def denoiser(closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, gained=-4.0, missed=()):
+def denoiser(
+    closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, gained=-4.0, missed=(), scatter=0.0
+):
     """Findings of a denoiser, by N of P(train closer) and agreement."""
     closer, agree = closer or {100: 0.9, 4000: 0.5}, agree or {100: 0.5, 4000: 0.97}
     of_each = {"pairs": np.array([0.97]), "same": np.array([0.98]), "foreign": {"leaves": np.array([0.8])}}
@@ -52,13 +54,13 @@ def denoiser(closer=None, agree=None, *, pairs=3, onsets=5.0, share=0.95, gained
         label="diffusion",
         sizes=tuple(closer),
         models=dict.fromkeys(closer, 2 * pairs),
-        pairs={n: [Pair(about(agree[n]), about(closer[n]), 0.52)] * pairs for n in closer},
+        pairs={n: [Pair(about(agree[n]), about(closer[n]), about(0.52, scatter))] * pairs for n in closer},
         time=Elapsed(4000, 72_000, about(0.0), None, predicted, "some words."),
         scale=Scale(**of_each, kind="leaves", beside={}, missing="one model", **marks),
         gaussians=0.99,
         missed=lambda question: list(missed),
         gained=lambda N: {f"diffusion-N{N}-A0-0": [about(gained)] * 3},
-        fit=lambda N: None,
+        fit=lambda N: Fit({"A": 0.8}, {"A": 0.9}, None),
         kept=lambda N, blur: {"diffusion-N4000-A0-0": about(0.1)},
         experiment=SimpleNamespace(family=SimpleNamespace(name="diffusion")),
     )
@@ -78,14 +80,14 @@ def of(closer, agree=0.9, N=4000, **more):
 def one_copies():
     """One pair of three."""
     found = denoiser()
-    found.pairs[4000] = [*found.pairs[4000][:2], Pair(about(0.97), about(0.9), 0.52)]
+    found.pairs[4000] = [*found.pairs[4000][:2], Pair(about(0.97), about(0.9), about(0.52, 0))]
     return found
 
 
 def one_like_its_gaussian():
     """Three pairs that favour their images alike, one of which no more than its Gaussians do."""
     found = of(0.6)
-    found.pairs[4000] = [*found.pairs[4000][:2], Pair(about(0.97), about(0.6), 0.62)]
+    found.pairs[4000] = [*found.pairs[4000][:2], Pair(about(0.97), about(0.6), about(0.62, 0))]
     return found
 
 
@@ -115,7 +117,7 @@ TWO = [FLAT[:2], HIGH[:2], HIGH[:2]], [FLAT[:2], LOW[:2], LOW[:2]]  # pairs are 
 def flows(small=(FLAT,) * 3, large=(FLAT,) * 3, *, ratio=1.0, p=0.03, likelihood=1.0, echo=1e-7, **more):
     def latents(apart):
         ratios = [about(ratio, 0.05)] * len(apart)
-        found = {"apart": apart, "ratio": ratios, "p": [p] * len(apart)}
+        found = {"apart": apart, "ratio": ratios, "joint": p}
         return SimpleNamespace(**found, likelihood=about(likelihood, 0.05), echo=[echo], floor=[1e-3])
 
     return samples(latents={1000: latents(small), 4000: latents(large)}, **more)
@@ -159,8 +161,10 @@ VERDICTS = [
     ("transition", denoiser({100: 0.575, 4000: 0.5}), UNDERPOWERED),  # its interval holds the margin
     # no more than a tenth can be copies
     ("new", of(0.5), HELD),
-    ("new", of(0.56), HELD),
-    ("new", of(0.565), UNDERPOWERED),
+    ("new", of(0.555), HELD),
+    ("new", of(0.535, scatter=0.03), HELD),  # within the margin of 1/2, whatever the Gaussians
+    ("new", of(0.565, scatter=0.0), UNDERPOWERED),
+    ("new", of(0.6, N=100_000, scatter=0.03), UNDERPOWERED),  # the Gaussians may favour their images as much
     ("new", of(0.6), NOT_TESTABLE),  # the paper says it of 100 000
     ("new", of(0.6, N=100_000), NOT_HELD),
     ("new", of(0.6, pairs=1), ONE_PAIR),

@@ -4,7 +4,7 @@ from astropy.table import Table
 from scipy import optimize, stats
 from scipy.spatial.distance import cdist
 
-from galgen.compare.distances import distances, energy_difference, with_spread
+from galgen.compare.distances import distances, energy, energy_difference, with_spread
 
 NAMES = ("gini", "m20", "asymmetry")
 SPREAD = np.array([0.1, 0.3, 0.05])
@@ -76,13 +76,22 @@ def test_the_difference_of_two_energy_distances_has_its_interval():
     assert sum(e.low <= 0 <= e.high for e in equal) > 33
 
 
+def test_the_energy_distance_of_few_rows_has_no_bias():
+    rng = np.random.default_rng(0)
+    found = np.array([energy(rows(20, rng), rows(10, rng), NAMES) for _ in range(300)])
+    assert abs(found.mean()) < 3 * found.std() / 300**0.5 < 0.05
+    near, far = (energy(rows(400, rng), rows(300, rng, shift), NAMES) for shift in (0.2, 1.0))
+    biased = distances(sets := rows(400, rng), other := rows(300, rng, 1.0), NAMES, permutations=9)
+    assert near < far and energy(sets, other, NAMES) == pytest.approx(biased.energy.value, abs=0.03)
+
+
 def test_of_two_sets_at_one_distance_the_wider_is_not_the_farther():
     """One twice as wide as the reference, one narrower; counting each row with itself would add .1."""
 
-    def energy(s):  # of unit normals and normals of width s, but for a factor
+    def apart(s):  # of unit normals and normals of width s, but for a factor
         return 2 * (1 + s**2) ** 0.5 - 2**0.5 * (1 + s)
 
-    narrow = optimize.brentq(lambda s: energy(s) - energy(2), 0.01, 1)
+    narrow = optimize.brentq(lambda s: apart(s) - apart(2), 0.01, 1)
     rng, found = np.random.default_rng(0), []
     for _ in range(150):
         sets = [{"a": rng.normal(0, width, n)} for width, n in ((1, 60), (2, 20), (narrow, 20))]

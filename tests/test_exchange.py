@@ -69,6 +69,12 @@ def test_p_and_margin_are_those_of_their_definitions():
     assert found.margin.value == pytest.approx(np.mean([0.15, -0.1, -0.1, 0.1]))
 
 
+def test_two_models_with_the_same_images_favour_nothing():
+    margin = np.full(256, 0.1)
+    found = exchange_test(margin, margin, permutations=999)
+    assert found.margin.value == 0 and found.margin.p == 1 and found.closer.low < 0.46
+
+
 def test_the_interval_knows_that_two_images_of_a_latent_are_one_draw():
     # Both images of a latent share one fate: 100 draws, not 200.
     rng, covered = np.random.default_rng(2), 0

@@ -175,6 +175,7 @@ def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
     pairs = [(Bounded(rotation=turn), Bounded(1.5, turn)) for turn in (None, ROTATION, ROTATION.T, None)]
     apart = latents_test(pairs, latents(n=60))
     assert apart.p == pytest.approx([1 / 35] * len(apart.p))  # 2 of 70 ways
+    assert apart.joint == pytest.approx(1 / 35)
     assert min(r.low for r in apart.ratio) > 2 and min(r.value for r in apart.ratio) > 5
     assert max(apart.same[-1]) < 0.1 < np.mean(apart.apart[-1])
     assert max(apart.echo) < 1e-5 < min(apart.floor)
@@ -183,14 +184,19 @@ def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
     assert apart.bits[1] < 1e-6 and apart.likelihood.low > 2
     single = latents_test(pairs[:1], latents(n=60))
     assert len(single.bits) == 1 and single.likelihood is None
-    assert single.ratio == [] and single.same[-1] == [] and single.p == [1.0] * len(single.p)
+    assert (
+        single.ratio == []
+        and single.same[-1] == []
+        and single.p == [1.0] * len(single.p)
+        and single.joint == 1
+    )
 
 
 def test_pairs_of_one_density_do_not_depend_on_the_letters():
     turned = [Bounded(rotation=turn) for turn in (None, ROTATION, ROTATION.T, ROTATION @ ROTATION)]
     found = latents_test([tuple(turned[:2]), tuple(turned[2:])], latents(n=60))
     assert min(found.p) >= 1 / 3 - 1e-9 and max(r.value for r in found.ratio) < 2
-    assert len(found.apart[0]) == 2
+    assert len(found.apart[0]) == 2 and found.joint >= 1 / 3 - 1e-9
 
 
 def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only():

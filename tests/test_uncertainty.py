@@ -78,6 +78,8 @@ def test_numbers_that_are_drawn_together_are_one_draw(interval):
     assert apart.value == interval(values).value and apart.n == 202
     assert apart.high - apart.low < 0.85 * (interval(values).high - interval(values).low)
     assert proportion(np.ones((9, 2))).n == 9
+    half = proportion(np.full(9, 0.5))
+    assert half.value == 0.5 and half.high - 0.5 == pytest.approx(0.5 - half.low) and half.low < 0.3
 
 
 def test_sums_over_permuted_labels_are_those_of_the_permutations():
@@ -90,6 +92,8 @@ def test_sums_over_permuted_labels_are_those_of_the_permutations():
     opposite = np.repeat([0.5, -0.5], 20)
     exchanged = permuted_sums(opposite, values, 50, 3, paired=True)
     assert np.allclose(exchanged, permuted(opposite, 50, 3, paired=True) @ values)
+    nothing = permuted_sums(opposite, np.full(40, 0.1), 50, 3, paired=True)
+    assert (nothing == 0).all(), "what is 0 is 0, and not the last bits of a sum"
     large = permuted_sums(rng.random(2**21) < 0.5, np.ones(2**21), 5, 0)  # in parts of two arrangements
     assert large.shape == (6,) and (large == large[0]).all()
 

@@ -186,17 +186,22 @@ def elapsed(gap: Gap, N: int, smaller: Mapping[int, Sequence[Gap]]) -> Elapsed:
         n, onset = max(predicted.items())
         said = (
             f"in proportion to N = {spaced(n)} memorization begins after "
-            f"{spaced(int(float(f'{onset:.2g}')))}, so that the training saw {shown / onset:.2g} times that "
-            f"(if the onset grew only as √N, {shown / onset * sqrt(N / n):.2g} times)"
+            f"{spaced(int(float(f'{onset:.2g}')))}, so that the training saw "
+            f"{_times(shown / onset)} times that (if the onset grew only as √N, "
+            f"{_times(shown / onset * sqrt(N / n))} times)"
         )
     else:
         said = "no smaller N has an onset by which to predict one"
     words = (
-        f"At N = {spaced(N)}, {spaced(shown)} images were shown, each {shown / N:.3g} times; {said}. Since "
-        f"an early milestone the network's PSNR on its own images has risen by {end} dB more than on unseen "
-        "ones."
+        f"At N = {spaced(N)}, {spaced(shown)} images were shown, each {_times(shown / N)} times; {said}. "
+        f"Since an early milestone the network's PSNR on its own images has risen by {end} dB more than on "
+        "unseen ones."
     )
     return Elapsed(N, shown, end, gap.onset(), predicted, words)
+
+
+def _times(value: float) -> str:
+    return spaced(round(value)) if value >= 100 else f"{value:.2g}"
 
 
 def _state(gap: Gap, due: float) -> str | None:

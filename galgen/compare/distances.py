@@ -52,7 +52,7 @@ from scipy.spatial.distance import cdist
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Columns", "Distances", "distances", "energy_difference", "iid_floor", "permuted_w1",
+__all__ = ["Columns", "Distances", "distances", "energy", "energy_difference", "iid_floor", "permuted_w1",
     "wasserstein", "with_spread"]  # fmt: skip
 
 
@@ -143,6 +143,15 @@ def distances(
     steps = permuted(np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)]), permutations, seed)
     w1 = {name: permutation_test(permuted_w1(a, steps), _BAND) for name, a in zip(names, both.T, strict=True)}
     return Distances(w1, permutation_test(_energies(both / scale, steps), _BAND), len(y))
+
+
+def energy(reference: Columns, other: Columns, names: Sequence[str]) -> float:
+    """The energy distance of two sets, without bias: its mean is 0 for sets of one distribution."""
+    x, y = _rows(reference, names, "reference"), _rows(other, names, "other")
+    x, y = (rows / stats.median_abs_deviation(x, axis=0, scale="normal") for rows in (x, y))
+    weights = [np.full((1, len(rows)), 1 / len(rows)) for rows in (x, y)]
+    between = _energies(np.concatenate([x, y]), np.concatenate([weights[0], -weights[1]], axis=1))
+    return (between + _lacking(x, weights[0]) + _lacking(y, weights[1])).item()
 
 
 def energy_difference(

@@ -7,7 +7,8 @@ which share neither initialisation, order nor noise. With w(i, j) the W1 of what
     T = mean of w over disjoint images - mean of w over the same images,
 
 and p is the share of all ways to deal k letters of each kind for which T is as large: 1/35 at least for four
-pairs, 1/3 for two, which show nothing. The ratio of the two means has an interval over trainings, by the
+pairs, 1/3 for two, which show nothing. Of all levels together T is the sum of the logarithms of the ratio of
+the two means. The ratio of the two means has an interval over trainings, by the
 jackknife that leaves out a model. That w falls with N is asked of the pairs, as each shares no model
 with another: the exact rank-sum test of the pairs at two N, p >= 1/70 for four. How far it moves has an
 interval over trainings, Welch's, of the logarithms.
@@ -52,6 +53,7 @@ class Latents:
             same place, less that of shuffled images.
         bits: d in bits a dimension, its mean over models on disjoint images and over models on the same;
             of a single pair only the first.
+        joint: p of all levels together; 1 for a single pair.
         likelihood: The ratio of the two, with an interval over trainings; None for a single pair.
     """
 
@@ -63,6 +65,7 @@ class Latents:
     floor: list[float]
     shared: list[float]
     bits: list[float]
+    joint: float
     likelihood: Estimate | None = None
 
 
@@ -111,7 +114,7 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
     ways = [np.isin(np.arange(2 * k), a) for a in combinations(range(2 * k), k)]  # the first is the true one
     alike = [(a[:, None] == a) & ~np.eye(2 * k, dtype=bool) for a in ways]
     apart = [a[:, None] != a for a in ways]
-    same, p, ratio = [[] for _ in w], [], []
+    same, p, ratio, joint = [[] for _ in w], [], [], np.zeros(len(ways))
     for level, null in zip(w, same, strict=True):
         far, near = (
             ([level[which].mean() for which in ways] for ways in (apart, alike)) if k > 1 else ([0], [0])
@@ -121,6 +124,7 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         if k > 1:
             null += [float(level[alike[0]].min()), float(level[alike[0]].max())]
             ratio.append(_ratio(level, apart[0], alike[0]))
+            joint += np.log(np.divide(far, near))
     kinds = [apart[0], alike[0]][: 1 + (k > 1)]
     return Latents(
         echo=[float(level.diagonal().max()) for level in w],
@@ -131,6 +135,7 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         floor=[iid_floor(z.numel()) for z in latents],
         shared=[test.shared - test.shared_null for test in compare_levels(first)],
         bits=[float(d[kind].mean()) for kind in kinds],
+        joint=float(np.mean(joint >= joint[0] - 1e-12)),
         likelihood=_ratio(d, *kinds) if k > 1 else None,
     )
 

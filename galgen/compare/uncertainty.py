@@ -1,7 +1,7 @@
 """How sure is a number? An interval about it, or a null beside it.
 
 **Interval.** Where the value might have come out with other images: for independent samples of a value each,
-or of some that are drawn together, a percentile bootstrap; for a share of 0 or of 1, Wilson's.
+or of some that are drawn together, a percentile bootstrap; for values that are all equal, as of a share of 0 or of 1, Wilson's.
 
 Of a ratio a / b of two estimates with covariance V, Fieller's: all r for which a - r b is compatible with 0,
 
@@ -32,7 +32,7 @@ from scipy import stats
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Estimate", "Outcome", "above", "bootstrap", "finite", "holm", "over_trainings", "p_text",
-    "permutation_test", "permuted", "permuted_sums", "proportion", "ratio", "share", "worse"]  # fmt: skip
+    "permutation_test", "permuted", "permuted_sums", "proportion", "ratio", "worse"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,21 +123,17 @@ def above(some: Sequence[Estimate], others: Sequence[Estimate]) -> bool:
     return min(each.low for each in some) > max(each.high for each in others)
 
 
-def share(hits: np.ndarray) -> Estimate:
-    """How often something is so, of booleans (n,), with Wilson's binomial interval."""
-    test = stats.binomtest(int(hits.sum()), len(hits))
-    low, high = test.proportion_ci(method="wilson")
-    return Estimate(test.statistic, float(low), float(high), len(hits))
-
-
 def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
     """The mean of values in [0, 1], (n,) or (n, k) as in `bootstrap`, with its bootstrap interval.
 
-    Where all are 0, or all 1, resampling sees no spread: there the interval is Wilson's.
+    Where all are equal, as where all are 0, resampling sees no spread: there the interval is Wilson's.
     """
-    first = values.reshape(len(values), -1)[:, 0]
-    if first[0] in (0, 1) and (values == first[0]).all():
-        return share(first == 1)
+    if len(values) and (values == (value := values.flat[0])).all():
+        z2 = stats.norm.ppf(0.975) ** 2 / len(values)
+        low, rest = (
+            (p + z2 / 2 - np.sqrt(z2 * p * (1 - p) + z2**2 / 4)) / (1 + z2) for p in (value, 1 - value)
+        )
+        return Estimate(float(value), float(low), float(1 - rest), len(values))
     return bootstrap(values, np.mean, seed=seed)
 
 
@@ -222,7 +218,8 @@ def permuted_sums(
     rng, rows = np.random.default_rng(seed), max(1, 2**22 // len(given))
     parts = (min(rows, permutations - first) for first in range(0, permutations, rows))
     dealt = [permuted(given, count, rng, paired=paired, groups=groups)[1:] @ values for count in parts]
-    return np.concatenate([(given @ values)[None], *dealt])
+    sums = np.concatenate([(given @ values)[None], *dealt])
+    return np.where(np.abs(sums) < 1e-12 * (np.abs(given) @ np.abs(values)), 0, sums)  # a sum of 0, rounded
 
 
 def permutation_test(

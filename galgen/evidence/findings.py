@@ -30,7 +30,7 @@ class Pair:
 
     agree: Estimate
     closer: Estimate
-    linear: float
+    linear: Estimate
 
 
 class Findings:
@@ -54,7 +54,7 @@ class Findings:
             for k in range(self.models[n] // 2):
                 test = two_models_at(self.experiment, n, k)
                 of = test.memorization
-                found[n].append(Pair(test.agree, of.models.closer, of.gaussians.closer.value))
+                found[n].append(Pair(test.agree, of.models.closer, of.gaussians.closer))
         return found
 
     @functools.cached_property

@@ -41,7 +41,7 @@ def before_memory(experiment: Experiment, N: int) -> int:
     """Images shown at the last milestone at which neither D of the first pair knows its training images.
 
     It does not where the interval of P(a training image scores above one of `experiment.unseen`) holds 1/2 or
-    lies below; the first milestone, if both do at all of them.
+    lies below; the first milestone, if one of them does at every milestone.
     """
     pair = experiment.pair(N)
     stages = experiment.train(pair[0]).summary["weights"]

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from galgen.compare.controls import blurred, rounded
-from galgen.compare.distances import distances, energy_difference, with_spread
+from galgen.compare.distances import energy, energy_difference, with_spread
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
@@ -51,7 +51,7 @@ class Change:
 
     Attributes:
         farther: By how much farther from galaxies, in energy distance, each model of the small N is.
-        margin: The energy distance from galaxies of galaxies blurred by a pixel.
+        margin: The energy distance from galaxies of galaxies blurred by a pixel, without bias.
     """
 
     farther: list[Estimate]
@@ -124,4 +124,4 @@ def change(experiment: Experiment, small: int, large: int) -> Change | None:
     if not (used := _enough(known, smeared, *(part for pair in parts for part in pair))):
         return None
     farther = [energy_difference(known, *pair, used) for pair in parts]
-    return Change(farther, distances(known, smeared, used).energy.value)
+    return Change(farther, energy(known, smeared, used))

@@ -1,6 +1,6 @@
 """Chapter 11: the claims of several runs beside each other, and models of more pixels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from IPython.display import Markdown
@@ -11,10 +11,10 @@ from galgen.figures.claims import CERTAIN
 from galgen.figures.results import made, unstrip
 from galgen.figures.style import stamp_sheet
 from galgen.figures.tables import table
-from galgen.figures.verdicts import HELD, NOT_HELD
+from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE
 from galgen.words import spaced
 
-__all__ = ["alike", "beside", "drawn_at", "numbers", "of_more_pixels"]
+__all__ = ["alike", "beside", "drawn_at", "enlarged", "numbers", "of_more_pixels"]
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
@@ -58,7 +58,8 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     asked = [kept for kept in claims.values() if kept]
     shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
     open_ones = [place for place in shared if (place[0], HELD) not in CERTAIN]
-    ruled = [place for place in open_ones if not any(kept[place]["gate"] for kept in asked)]
+    stopped = [p for p in open_ones if any(k[p]["gate"] or k[p]["verdict"] == NOT_TESTABLE for k in asked)]
+    ruled = [place for place in open_ones if place not in stopped]
     decided = [
         {kept[place]["verdict"] for kept in asked}
         for place in ruled
@@ -123,9 +124,14 @@ def drawn_at(found: Mapping[str, Mapping[str, Mapping]]) -> Figure:
     rows = {}
     for size, run in _of_sizes(found).items():
         rows |= {f"{name[0]}, {size}": unstrip(strip) for name, strip in run["samples"].items()}
-    side = max(images.shape[-1] for images in rows.values())
-    large = (x.repeat(side // x.shape[-1], 2).repeat(side // x.shape[-1], 3) for x in rows.values())
-    return stamp_sheet(np.concatenate(list(large)), columns=len(next(iter(rows.values()))), rows=list(rows))
+    large = np.concatenate(enlarged(list(rows.values())))
+    return stamp_sheet(large, columns=len(next(iter(rows.values()))), rows=list(rows))
+
+
+def enlarged(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Sets of images (n, C, H, W), all of as many pixels as the largest."""
+    times = [max(x.shape[-1] for x in sets) // x.shape[-1] for x in sets]
+    return [x.repeat(k, 2).repeat(k, 3) for x, k in zip(sets, times, strict=True)]
 
 
 def _of_sizes(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, Mapping]:

@@ -26,18 +26,26 @@ FEW = 0.05  # level of tests over a few pairs of models, and of a discriminator
 SAME = 0.2  # of the way from floor to ceiling, that a pair of models that draw the same may lack
 
 
-def _bar(pair: Pair, margin: float) -> float:
-    return max(0.5, pair.linear) + margin
+def _excess(pair: Pair, margin: float) -> Estimate:
+    """P(train closer) less 1/2, or less that of the Gaussians, whichever is less, and less the margin.
+
+    The interval of the second difference is Newcombe's, of independent parts. That both are larger takes both
+    intervals; that one is not takes one.
+    """
+    e, g = pair.closer, pair.linear
+    low, high = np.hypot(e.value - e.low, g.high - g.value), np.hypot(e.high - e.value, g.value - g.low)
+    beyond = (e.value - g.value, e.value - g.value - low, e.value - g.value + high)
+    ends = zip((e.value - 0.5, e.low - 0.5, e.high - 0.5), beyond, strict=True)
+    return Estimate(*(float(min(end)) - margin for end in ends), e.n)
 
 
 def new_images(found: Findings, N: int, margin: float) -> Ruling:
     """Whether no pair favours its training images by more than the margin beyond its null."""
     pairs = found.pairs[N]
-    beyond = [(pair.closer, _bar(pair, margin)) for pair in pairs]
-    excess = [Estimate(e.value - bar, e.low - bar, e.high - bar, e.n) for e, bar in beyond]
-    linear = ", ".join(sorted({f"{pair.linear:.2f}" for pair in pairs}))
+    linear = ", ".join(sorted({f"{pair.linear.value:.2f}" for pair in pairs}))
     said = f"{_said(pair.closer for pair in pairs)} (shrunk Gaussians {linear})"
     words = "few of its samples can be copies", "its samples favour its training images"
+    excess = [_excess(pair, margin) for pair in pairs]
     return within(f"P(train closer) {said} at N = {spaced(N)}", excess, -inf, 0, words)
 
 
@@ -195,8 +203,9 @@ def _each(estimates: Mapping[str, Estimate] | None) -> str:
 def unfit(found: Findings, *sizes: int) -> str:
     """Samples that are not shown to be nearer to galaxies than a Gaussian's."""
     for n in sizes:
-        fit = found.fit(n)
-        if fit and not fit.nearer:
+        if (fit := found.fit(n)) is None:
+            return "too few images are left to ask whether its samples are nearer to galaxies than Gaussians"
+        if not fit.nearer:
             models, gaussians = (np.mean(list(side.values())) for side in (fit.models, fit.gaussians))
             at = f"N = {spaced(n)} (AUC at 8 pixels {models:.2f}, of the Gaussians {gaussians:.2f})"
             return f"its samples are not shown to be nearer to galaxies than Gaussians of its images at {at}"
@@ -228,9 +237,9 @@ def missed(question: str) -> Gate:
 def no_difference(found: Findings, *_: int) -> str:
     """Glows of different images cannot be parted at the smallest N either."""
     N = found.sizes[0]
-    p = min(found.latents[N].p)
+    p = found.latents[N].joint
     said = f"W₁ does not show at N = {spaced(N)} either which images a Glow saw"
-    return "" if p < FEW else f"{said} (smallest p of the levels {p_text(p)})"
+    return "" if p < FEW else f"{said} (p of all levels together {p_text(p)})"
 
 
 def too_few_pairs(found: Findings, *sizes: int) -> str:

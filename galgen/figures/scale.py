@@ -85,9 +85,9 @@ def share_table(found: Agreement, family: str) -> Markdown:
     for view, s in found.scales.items():
         marks = [format(s.marks[k], ".3f") if k in s.marks else "–" for k in ("floor", "pair", "ceiling")]
         beside = ", ".join(f"{KINDS[kind]} {share:.2f}" for kind, share in s.beside.items())
+        marks[0] += f", {KINDS[s.kind]}" * bool(s.kind)
         rows.append([view, *marks, s.share or "–", beside or "–"])
-    kind = f" ({KINDS[some.kind]})" if some.kind else ""
-    head = ["", f"floor{kind}", f"disjoint images ({len(some.pairs)})"]
+    head = ["", "floor", f"disjoint images ({len(some.pairs)})"]
     head += [f"ceiling: the same images ({len(some.same)})", "share", "share with each kind as floor"]
     before = f"Median anomaly cosines at N = {spaced(found.N)}, {found.latents} latents; in brackets, pairs. "
     before += "The 95 % intervals are over trainings on these images, and never cover another split:"
@@ -158,5 +158,5 @@ def with_scale(family: str) -> list[str]:
 
 
 def _elsewhere(family: str) -> str:
-    names = with_scale(family)
-    return f" The profile {' or '.join(f'`{name}`' for name in names)} trains what it takes." if names else ""
+    names = " or ".join(f"`{name}`" for name in with_scale(family))
+    return f" The profile {names} trains what it takes, at its own N." if names else ""

@@ -115,14 +115,17 @@ class Claim:
     fixed: bool = False
 
     def compared(self, sizes: Sequence[int]) -> list[int] | None:
-        """The N of a run that the claim compares, or None: the least that will do, but the largest last."""
+        """The N of a run that the claim compares, or None: the least that will do, but the largest last.
+
+        A claim that takes time is of the largest N of the run.
+        """
         found, left = [], list(sizes)
         for k, needed in enumerate(self.needs):
             fitting = [n for n in left if n in needed and (not found or n > found[-1])]
             if not fitting:
                 return None
             found.append(fitting[-1] if k == len(self.needs) - 1 else fitting[0])
-        return found
+        return None if "time" in self.gates and found[-1] != max(sizes) else found  # onsets are counted there
 
 
 GATES = {"fit": NOT_TESTABLE, "time": CONFOUNDED, "power": UNDERPOWERED}  # between range and trainings
@@ -135,6 +138,7 @@ def rule(claim: Claim, found: Findings, *, gates: bool = True) -> Ruling:
         needed = " and ".join(dict.fromkeys(map(str, claim.needs)))
         run = ", ".join(map(spaced, found.sizes))
         times = "two sizes, " * (len(claim.needs) > len(set(claim.needs)))
+        needed += " and no more" * ("time" in claim.gates)
         said = f"the paper's claim is on {times}{needed}; {_elsewhere(claim, family)}"
         return Ruling(NOT_TESTABLE, f"N of this run: {run}", said, "range")
     compared = sizes or [*found.sizes[:1], *found.sizes[-1:]][-len(claim.needs) :]
@@ -173,7 +177,7 @@ def stopped(claim: Claim, own: TrainingSettings) -> str:
 def _elsewhere(claim: Claim, family: str) -> str:
     """Which profiles can hold a claim."""
     known = [name for name, of in PROFILES.items() if not stopped(claim, getattr(of, family))]
-    return f"the profile {' or '.join(known)} can ask it" if known else "no profile can ask it"
+    return f"the profile {' or '.join(known)} can ask it, at its own N" if known else "no profile can ask it"
 
 
 def within(
