@@ -1,7 +1,8 @@
 """How sure is a number? An interval about it, or a null beside it.
 
 **Interval.** Where the value might have come out with other images: for independent samples of a value each,
-or of some that are drawn together, a percentile bootstrap; for values that are all equal, as of a share of 0 or of 1, Wilson's.
+or of some that are drawn together, a percentile bootstrap; where all are equal, as of a share of 0 or of 1,
+Wilson's.
 
 Of a ratio a / b of two estimates with covariance V, Fieller's: all r for which a - r b is compatible with 0,
 
