@@ -9,6 +9,7 @@ memorizer, and their power. No model is asked: a book asks its own.
 
 import argparse
 import datetime
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.morphology import stored
 from galgen.config import Parameters
 from galgen.experiment import Experiment
-from galgen.runs.errors import checked
+from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.provenance import provenance
 
@@ -159,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(lambda: main() or 0))

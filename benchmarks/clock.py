@@ -114,7 +114,7 @@ def main() -> None:
                 continue
             list(pool.map(train, [study.parameters] * 2, [training.name for training in pair]))
             one = answered(study, N)
-            with FileLock(study.store.root / ".clock.lock"):  # others may have written in these hours
+            with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
                 others = [each for each in written(out) if place(each) != place(one)]
                 write_answer(out, [*others, one], list[Committed])
             gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.cell.gaps)

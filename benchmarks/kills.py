@@ -35,7 +35,7 @@ import same
 from galgen import cli, config
 from galgen.data import prepare  # noqa: F401 - and with it all that commands import later
 from galgen.models.families import FAMILIES
-from galgen.runs import checkpoint, training
+from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
 from galgen.runs.provenance import provenance
@@ -45,6 +45,7 @@ PAGES = [
     {"file": f"chapters/{name}"} for name in ("01_data", "04_glow", "06_gan")
 ]  # of the book, for its time
 PAGES += [{"file": name} for name in ("workflow", "status", "sweep", "bibliography")]
+TRAINING = "{}-N24-A0-0"
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
 LONGER = {
     "diffusion": 2000,
@@ -83,18 +84,21 @@ def shown(store: Path) -> int:
     return 0
 
 
+def longer(profile: config.Profile) -> config.Profile:
+    """A profile whose trainings are longer, and save a checkpoint every two steps."""
+    parts = {
+        name: getattr(profile, name).model_copy(update={"passes_per_image": None, "images_cap": cap})
+        for name, cap in LONGER.items()
+    }
+    return profile.model_copy(update=parts | {"report_every": 2, "save_every": 0.0})
+
+
 def _galgen(arguments: list[str], log: Path) -> None:
     """Run a command of galgen in a process of its own: with checkpoints every two steps, and longer."""
     with open(log, "wb") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    training.train.__kwdefaults__.update(save_every_seconds=0.0, report_every=2)
-    smoke, given = config.PROFILES["smoke"], {"passes_per_image": None}
-    parts = {
-        name: getattr(smoke, name).model_copy(update=given | {"images_cap": cap})
-        for name, cap in LONGER.items()
-    }
-    config.PROFILES["smoke"] = smoke.model_copy(update=parts)
+    config.PROFILES["smoke"] = longer(config.PROFILES["smoke"])
     sys.exit(cli.main(arguments))
 
 
@@ -225,7 +229,7 @@ def main() -> None:
         make_data = ["data", "prepare"]
         targets["data"] = lambda *given: command("data", make_data, folder / "empty", *given)
         for name in FAMILIES:
-            train = ["train", f"{name}-N24-A00"]
+            train = ["train", TRAINING.format(name)]
             targets[name] = lambda *given, n=name, t=train: command(n, t, data, *given)
         targets["book"] = book
         for name, attack in targets.items():

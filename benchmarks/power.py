@@ -35,6 +35,7 @@ import argparse
 import datetime
 import functools
 import operator
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ from galgen.data.prepare import SIMULATED
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate_flux
 from galgen.experiment import every_family
-from galgen.runs.errors import checked
+from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import project, read_json, write_json
 from galgen.runs.provenance import provenance
 
@@ -332,4 +333,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(lambda: main() or 0))

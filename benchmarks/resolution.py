@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from galgen.compare.controls import rounded
 from galgen.compare.how_far import area
@@ -93,7 +94,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=project() / "results" / "resolution.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found = read_json(given.out) if given.out.is_file() else {}
     for side in given.sizes:
         of = experiment(given, side)
         if given.only:
@@ -105,8 +105,11 @@ def main() -> None:
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
         record, name = measured(of) | made | provenance(), of.dataset.name
-        found[name] = found.get(name, {}) | {str(side): record}
-        write_json(given.out, found)
+        with FileLock(
+            given.out.with_name(f".{given.out.name}.lock")
+        ):  # others may have written in these hours
+            found = read_json(given.out) if given.out.is_file() else {}
+            write_json(given.out, found | {name: found.get(name, {}) | {str(side): record}})
         of_scale = ", ".join(f"{k} {v:.3f}" for k, v in record["agreement"].items())
         print(f"{name}, {side} pixels: {of_scale}, share {record['share']}", flush=True)
 

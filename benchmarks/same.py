@@ -29,7 +29,7 @@ def chapters(build: Path) -> dict[str, str]:
     for path in build.glob("*/results.json"):
         kept = json.dumps(json.loads(path.read_text())["kept"], sort_keys=True)
         found["kept"] = hashlib.sha256(kept.encode()).hexdigest()
-    for path in build.glob("*/chapters/[!u]*.ipynb"):
+    for path in build.glob("*/chapters/[!u.]*.ipynb"):
         for k, cell in enumerate(nbformat.read(path, 4).cells):
             for j, output in enumerate(cell.get("outputs", [])):
                 if picture := output.get("data", {}).get("image/png"):

@@ -72,8 +72,10 @@ def prepare(
 @app.command
 def plan(*, asked: Asked = Parameters(), store: _Store = None) -> None:
     """The trainings an experiment needs, and what they cost."""
+    from galgen.data.prepare import check_source
     from galgen.experiment import every_family
 
+    check_source(asked.data)
     for experiment in every_family(asked, Store(store), studies=True).values():
         for record in experiment.plan():
             print(json.dumps(record))
@@ -112,19 +114,28 @@ def sweep(
     cores: Annotated[Few, _help("Jobs at a time.")] = 2,
 ) -> None:
     """A book for each N, then one of all N with a page that lists the runs; goes on where it stopped."""
+    from galgen.data.prepare import SIMULATED
+
     here = Path.cwd()
     root = next((p for p in (here, *here.parents) if (p / "workflow" / "Snakefile").is_file()), None)
     if root is None:
         raise GalgenError(f"{here} is not in the project: there is no workflow/Snakefile in it or above")
     if not asked.N:
         raise GalgenError("a sweep needs sizes, as in --N 10 100 1000")
-    if root != here and Path(asked.data).exists():
+    if root != here and asked.data not in SIMULATED and Path(asked.data).exists():
         asked = asked.model_copy(update={"data": str(Path(asked.data).absolute())})
-    environment = os.environ | ({"GALGEN_STORE": str(Store(store).root)} if store else {})
+    environment = os.environ | {"GALGEN_STORE": str(Store(store).root.absolute())}
     command = [sys.executable, "-m", "workflow.book", "sweep", *asked.options(), "--cores", str(cores)]
     os.chdir(root)
     # In the place of this process, so that what ends it ends the workflow.
     os.execve(sys.executable, command, environment)
+
+
+def _there(store: Path | None) -> Store:
+    """The store; one that was named must be there."""
+    if store and not store.is_dir():
+        raise GalgenError(f"{store} is no folder, and so no run store")
+    return Store(store)
 
 
 @runs.command(name="list")
@@ -132,8 +143,7 @@ def list_(
     *, kind: Annotated[str | None, _help("Those of one kind alone.")] = None, store: _Store = None
 ) -> None:
     """All runs."""
-    found = Store(store).runs(kind)
-    if not found:
+    if not (found := _there(store).runs(kind)):
         print(f"no runs in {Store(store).root}")
         return
     line = "{:16}  {:10}  {:19}  {:>10}  {}".format
@@ -157,16 +167,15 @@ def show(key: _Key, /, *, store: _Store = None) -> None:
 def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -> None:
     """Delete runs, whole or not."""
     kept = Store(store)
-    for key in keys:
-        kept.folders(key)  # all of them exist before the first one goes
-    for folder in (gone for key in keys for gone in kept.remove(key)):
+    entries = dict.fromkeys(kept.folders(key)[0].stem for key in keys)  # all exist before the first one goes
+    for folder in (gone for entry in entries for gone in kept.remove(entry)):
         print(f"removed {folder}")
 
 
 @runs.command(name="verify")
 def verify_runs(*, store: _Store = None) -> None:
     """Compare all runs with their checksums; damaged ones are set aside, to be made again when needed."""
-    kept = Store(store)
+    kept = _there(store)
     count, damaged = kept.verify()
     for folder in sorted(kept.root.glob("*/*.damaged")):
         print(f"set aside: {folder} (`galgen runs rm {folder.name}` deletes it)")

@@ -60,10 +60,12 @@ def simulate(
         count: How many.
         workers: Processes.
     """
+    from galgen import costs
     from galgen.data.dataset import check_free, write_dataset
     from galgen.data.simulate import images as simulation
 
     check_free(out)  # before the work
+    costs.check_galaxies(count, size)
     parameters = {"count": count, "size": size, "crop": crop, "seed": seed, "population": population}
     images, truth = simulation.simulate(workers=workers, progress=True, **parameters)
     told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}

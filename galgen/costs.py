@@ -118,7 +118,7 @@ def check_galaxies(count: int, size: int) -> None:
     if needed > available:
         raise GalgenError(
             f"{count} galaxies to simulate need about {needed:.0f} MB of memory, and {available:.0f} MB are "
-            "available: ask for fewer N"
+            "available: ask for fewer"
         )
 
 

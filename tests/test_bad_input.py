@@ -1,5 +1,7 @@
 """Bad input to models, comparisons and data is an error that names it: one table, a line a case."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,7 @@ from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.unit import mean_image
+from galgen.figures.audit import free
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.gan import Discriminator, Generator, draw
 from galgen.models.glow import Glow
@@ -199,6 +202,10 @@ CASES = [
     (lambda: gray(zeros(1, 3, 8, 8), size=0), "averaged to 0"),
     (lambda: fetched(workers=0), "workers must be positive"),
     (lambda: fetched(bands=("g", "g")), "bands: .*different"),
+    (lambda: fetched(template="http://host/?{ra:d}{dec}{bands}"), "template: .*placeholder with a format"),
+    (lambda: fetched(template="http://host/?{ra!z}{dec}{bands}"), "template: .*placeholder with a format"),
+    (lambda: free(Path(".")), "names no file"),
+    (lambda: free(Path("/")), "names no file"),
     (lambda: fetched(template="host/?ra={ra}&dec={dec}&{bands}"), "does not start with http"),
     (lambda: checked(Network, {"deadline": float("nan")}, "fetch"), "deadline"),
     (lambda: load_manifest().source("sdss"), r"no source 'sdss'.*'sdss-legacy'"),

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from galgen import config
 from galgen.compare.uncertainty import Estimate
+from galgen.config import Parameters
+from galgen.experiment import training_named
 from galgen.figures import chapter_11
 from galgen.figures import clock as clocks
 from galgen.models.families import FAMILIES
@@ -85,6 +88,17 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     (cell,) = clocks.together(kept)
     assert len(cell.gaps) == 8 and cell.load == kept[0].cell.load
     assert all(abs(np.round(g.own, 2) - g.own).max() == 0 for g in cell.gaps)
+
+
+def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    kills = importlib.import_module("kills")
+    asked = Parameters(profile="smoke", N=(8, 24))
+    monkeypatch.setitem(config.PROFILES, "smoke", kills.longer(config.PROFILES["smoke"]))
+    for name in FAMILIES:
+        experiment, training = training_named(kills.TRAINING.format(name), asked)
+        steps = experiment.settings.images_shown(training.N) / experiment.settings.batch_size
+        assert steps >= 10 * experiment.profile.report_every and experiment.profile.save_every == 0
 
 
 def test_two_books_are_compared_by_content(tmp_path, monkeypatch):

@@ -73,6 +73,11 @@ def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
         ("data prepare --profile smoke --N 1000000000", "2000000032 galaxies to simulate need"),
         (f"data prepare --data {'x' * 300}", "is no path that exists"),
         (f"data import {'x' * 300}.npz --out o", "does not exist"),
+        ("data simulate --count 999999999999 --out o", "999999999999 galaxies to simulate need"),
+        ("data fetch x.csv --out o --rate 1e-300", "rate: Input should be greater than"),
+        ("runs list --store nowhere", "nowhere is no folder"),
+        ("runs verify --store nowhere", "nowhere is no folder"),
+        ("plan --data nowhere.npz", "is no path that exists"),
         ("data import x --out /dev/null/o", "no data set can be written to /dev/null/o"),
     ],
 )

@@ -177,6 +177,10 @@ def test_a_folder_answers_one_request_only(server, tmp_path):
     assert run(server, tmp_path, 3)["ok"] == 3, "a longer catalogue goes on"
     with pytest.raises(GalgenError, match=rf"holds object {name(3)} at 3.000000 0.300000"):
         run(server, tmp_path, 2)
+    for damaged in ("{", "{}"):
+        (tmp_path / "cutouts" / "fetch.json").write_text(damaged)
+        with pytest.raises(GalgenError, match=r"fetch\.json is damaged"):
+            run(server, tmp_path, 3)
 
 
 def test_two_fetches_cannot_fill_one_folder(server, tmp_path):
@@ -228,6 +232,14 @@ def test_a_bad_catalogue_is_explained_by_name(tmp_path, text, message):
     else:
         Table({"id": text, "ra": [1.0], "dec": [2.0]}).write(path)
     with pytest.raises(GalgenError, match=rf"(?s)catalogue\.(csv|fits):?,? .*{message}"):
+        read_positions(path)
+
+
+def test_a_column_of_a_type_that_fits_has_not_is_explained(tmp_path):
+    path = tmp_path / "catalogue.fits"
+    Table({"id": ["a"], "ra": [1.0], "dec": [2.0]}).write(path)
+    path.write_bytes(path.read_bytes().replace(b"TFORM2  = 'D", b"TFORM2  = 'Z"))
+    with pytest.raises(GalgenError, match="cannot be read as a table"):
         read_positions(path)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 from galgen.compare import similarity
 from galgen.config import Parameters
 from galgen.data import manifest
+from galgen.explorer.published import published
 from galgen.models.sampling import noise, seeded
 from workflow.book import live
 
@@ -241,6 +243,17 @@ def test_small_images_are_means_over_blocks():
     wanted = F.avg_pool2d(torch.from_numpy(images).float(), 2)[:, 0].round()
     assert (live.small(images) == wanted.numpy()).all()
     assert live.small(np.zeros((1, 1, 64, 64), np.uint8)).shape == (1, 16, 16)
+
+
+def test_a_published_model_that_is_not_what_was_published_is_left_out(tmp_path, monkeypatch, capsys):
+    shutil.copytree(ROOT / "results" / "models", tmp_path / "models")
+    path = next((tmp_path / "models" / "diffusion").glob("*/weights-*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    whole = live._published()
+    monkeypatch.setattr(live, "published", lambda: published(tmp_path / "models"))
+    found = live.models(ELSEWHERE)
+    assert len(found) == len(whole) - 2, "its partner alone makes no pair"
+    assert "has changed" in capsys.readouterr().err
 
 
 def test_without_models_of_these_galaxies_the_published_stand_in():

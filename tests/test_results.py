@@ -42,11 +42,13 @@ def test_a_strip_holds_its_images():
 
 def test_a_folder_of_results_is_loaded_by_name_and_another_file_refused(tmp_path):
     assert results.load(tmp_path / "none") == {}
+    (tmp_path / ".tmp-x.json").touch()  # of a writer that was killed
     (tmp_path / "a.json").write_text(json.dumps({"chapters": {}, "kept": {}, "run": {"N": [1]}}))
     assert results.load(tmp_path)["a"]["run"] == {"N": [1]}
-    (tmp_path / "b.json").write_text("[]")
-    with pytest.raises(GalgenError, match=r"b\.json is no results\.json"):
-        results.load(tmp_path)
+    for text in ("[]", "{"):
+        (tmp_path / "b.json").write_text(text)
+        with pytest.raises(GalgenError, match=r"b\.json is no results\.json"):
+            results.load(tmp_path)
 
 
 def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_path):

@@ -76,7 +76,7 @@ def test_runs_are_listed_shown_and_removed(tmp_path):
     runs = [store.run("thing", {"a": a}, write) for a in range(3)]
     assert [run.key for run in store.runs()] == [run.key for run in runs]
     assert store.get(runs[1].key[:10]).path == runs[1].path
-    store.remove(runs[1].key)
+    assert main(["runs", "rm", runs[1].key, runs[1].key[:10], "--store", str(tmp_path)]) == 0  # one twice
     assert len(store.runs("thing")) == 2
     assert store.runs("/etc/thing") == store.runs("*") == []  # a name, and no pattern
     for wrong in ("", "zz", runs[1].key):
@@ -143,6 +143,18 @@ def test_verify_checks_all_entries_and_fails_if_one_was_damaged(tmp_path, capsys
     assert f"{runs[1].path / 'dataset' / 'images'} has changed" in said and "1 of 3 runs" in said
     assert main(["runs", "verify", "--store", str(tmp_path)]) == 0
     assert [run.key for run in store.runs()] == [runs[0].key, runs[2].key]
+
+
+def test_what_another_process_made_again_meanwhile_is_not_set_aside(tmp_path, monkeypatch):
+    run = Store(tmp_path).run("thing", {}, write)
+    found = iter([Damaged("it was cut off"), None])
+
+    def sound(path):
+        if error := next(found):
+            raise error
+
+    monkeypatch.setattr(store_module, "sound", sound)
+    assert Store(tmp_path).verify() == (1, 0) and run.path.is_dir()
 
 
 def test_runs_without_a_whole_record_are_named_and_can_be_removed(tmp_path, capsys):

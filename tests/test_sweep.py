@@ -27,6 +27,7 @@ from galgen.compare.morphology import stored
 from galgen.config import Parameters
 from galgen.experiment import Experiment
 from galgen.runs.files import read_json, write_json
+from galgen.runs.store import Store
 from workflow.book import __main__ as steps
 from workflow.book import pages, sweep
 from workflow.book.runs import Run, asked
@@ -255,8 +256,13 @@ def test_a_run_that_ends_without_a_word_has_failed_and_one_that_is_bound_has_not
     silent, bound = Run(SMOKE, 8), Run(SMOKE, 12)
     write_json(bound.folder / "results.json", {})
     assert silent.failure() == "no step could say why" and bound.failure() == ""
-    silent.forget_failure()
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
+    run = Store().run("diffusion", {}, lambda work: {})
+    for name, key in (("there", run.key), ("gone", "0" * 16)):
+        write_json(silent.folder / "trainings" / f"{name}.json", {"name": name, "key": key})
+    silent.forget()
     assert not list(tmp_path.glob("build/*/failed.json"))
+    assert [path.stem for path in (silent.folder / "trainings").iterdir()] == ["there"]
 
 
 def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
@@ -365,6 +371,10 @@ def test_the_page_lists_the_runs_of_the_same_profile_and_data_with_links_beside(
     (failed.folder / "chapters" / "unfinished-02.ipynb").write_text("half")
     for stamp in STAMPS:
         write_json(failed.folder / "trainings" / f"{stamp['name']}.json", stamp)
+    (failed.folder / "trainings" / ".tmp-x.json").touch()  # of a writer that was killed
+    for k, text in enumerate(("", "{}", '{"profile": "smoke", "source": 1}')):  # of other code, or damaged
+        (tmp_path / "build" / f"broken-{k}").mkdir()
+        (tmp_path / "build" / f"broken-{k}" / "run.json").write_text(text)
     own = Run(asked, 8, 24)
     work = own.folder / "book"
     (work / "_generated").mkdir(parents=True)

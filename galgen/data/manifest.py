@@ -50,6 +50,8 @@ def check_template(template: str) -> str:
     found = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
     if missing := sorted(REQUIRED_PLACEHOLDERS - found):
         raise ValueError(f"{template!r} lacks the placeholders {missing}")
+    if any(form or conversion for _, _, form, conversion in string.Formatter().parse(template)):
+        raise ValueError(f"{template!r} has a placeholder with a format: all values are text, as {{ra}}")
     if unknown := sorted(found - PLACEHOLDERS):
         raise ValueError(f"{template!r} has unknown placeholders {unknown}; known: {sorted(PLACEHOLDERS)}")
     return template

@@ -40,7 +40,7 @@ from galgen.runs.store import (
     sound,
 )
 
-__all__ = ["WithPublished", "publish", "publish_pairs", "published", "verify"]
+__all__ = ["WithPublished", "publish", "publish_pairs", "published", "verify", "whole"]
 
 DRAWN = 8  # latents drawn when a model is published, and when it is verified
 TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of torch
@@ -97,7 +97,7 @@ class WithPublished(Store):
         Raises:
             GalgenError: If the published one is not what was published.
         """
-        standing = map(_whole, _of(self.published, kind, params, data))
+        standing = map(whole, _of(self.published, kind, params, data))
         return super().find(kind, params, data=data, code=code) or next(standing, None)
 
     def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
@@ -135,7 +135,7 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     for path in replaced:
         if path != new:
             shutil.rmtree(path)
-    return _whole(new)
+    return whole(new)
 
 
 def _write(folder: Path, experiment: Experiment, training: Training, run: Run) -> str:
@@ -220,7 +220,7 @@ def verify(folder: str | os.PathLike | None = None) -> list[str]:
     paths = published(folder).finished()
     if not paths:
         raise GalgenError(f"there are no published models in {published(folder).root}")
-    runs = list(map(_whole, paths))
+    runs = list(map(whole, paths))
     for run in runs:
         told, seeds = run.summary, range(run.summary["first"], run.summary["first"] + DRAWN)
         drawn = _draw(run.record["kind"], told["profile"], run.path / _weights(told["images_shown"]), seeds)
@@ -242,7 +242,7 @@ def _of(store: Store, kind: str, params: dict, data: str) -> Iterator[Path]:
                 yield path
 
 
-def _whole(path: Path) -> Run:
+def whole(path: Path) -> Run:
     """A published model, whose record and weights are what a published model has.
 
     Raises:

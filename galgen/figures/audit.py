@@ -141,9 +141,11 @@ def free(out: Path) -> tuple[Path, Path]:
         GalgenError: If they cannot.
     """
     stem = out.with_suffix("") if out.suffix in (".html", ".json") else out
+    if not stem.name:
+        raise GalgenError(f"--out {str(out)!r} names no file")
     pages = stem.with_name(f"{stem.name}.html"), stem.with_name(f"{stem.name}.json")
     stem.parent.mkdir(parents=True, exist_ok=True)
-    if not stem.name or any(page.is_dir() for page in pages) or not os.access(stem.parent, os.W_OK):
+    if any(page.is_dir() for page in pages) or not os.access(stem.parent, os.W_OK):
         raise GalgenError(f"no report can be written to {pages[0]}: name another with --out")
     return pages
 

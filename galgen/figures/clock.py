@@ -19,7 +19,7 @@ from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
 from galgen.runs.answers import read_answer
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import project
+from galgen.runs.files import project, visible
 from galgen.words import spaced
 
 __all__ = ["Committed", "clock_figure", "clock_table", "committed", "size_or_time", "stated", "together"]
@@ -62,7 +62,7 @@ def committed(folder: str | Path | None = None) -> dict[str, list[Committed]]:
         GalgenError: If there are none.
     """
     folder = Path(folder or project() / "results" / "clock")
-    files = sorted(folder.glob("*.json"), key=lambda path: (path.stem != "simulated", path.stem))
+    files = sorted(visible(folder, "*.json"), key=lambda path: (path.stem != "simulated", path.stem))
     if not files:
         raise GalgenError(f"{folder} has no cells of the clock; the project comes with them")
     return {path.stem: read_answer(path, list[Committed]) for path in files}

@@ -8,6 +8,7 @@ The chapter "Real beside simulated" reads results/, so that a book can show what
 """
 
 import base64
+import contextlib
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from PIL import Image
 
 from galgen.figures.style import base64_image
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import project, read_json
+from galgen.runs.files import project, read_json, visible
 from galgen.runs.provenance import processor
 from galgen.words import figure_note
 
@@ -110,7 +111,7 @@ def _few(commits: list[str]) -> str:
 
 def books(folder: Path) -> list[Path]:
     """The files that hold the results of a book, in order."""
-    return [path for path in sorted(folder.glob("*.json")) if path.stem not in _MEASURED]
+    return [path for path in visible(folder, "*.json") if path.stem not in _MEASURED]
 
 
 def load(folder: str | Path | None = None) -> dict[str, dict]:
@@ -120,10 +121,12 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
         GalgenError: If a file holds something else.
     """
     folder = Path(folder or project() / "results")
-    runs = {path.stem: read_json(path) for path in books(folder)}
-    for name, run in runs.items():
-        if not isinstance(run, dict) or not run.keys() >= {"chapters", "kept", "run"}:
-            raise GalgenError(f"{folder}/{name}.json is no results.json of a book; remove it or copy it anew")
+    runs = {}
+    for path in books(folder):
+        with contextlib.suppress(ValueError):  # JSON cut off, which is none
+            runs[path.stem] = read_json(path)
+        if not isinstance(run := runs.get(path.stem), dict) or not run.keys() >= {"chapters", "kept", "run"}:
+            raise GalgenError(f"{path} is no results.json of a book; remove it or copy it anew")
     return runs
 
 

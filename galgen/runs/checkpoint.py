@@ -56,7 +56,7 @@ def load(path: str | os.PathLike) -> dict:
             return _with_tensors(json.loads((file.metadata() or {})["galgen"]), file)
     except FileNotFoundError as error:
         raise GalgenError(f"there is no checkpoint {path}; train the model first") from error
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise GalgenError(
             f"{path} is not a whole checkpoint of galgen ({error!r}); remove it to start anew"
         ) from error

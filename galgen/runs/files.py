@@ -1,7 +1,7 @@
 """Atomic files: what a reader finds under a name is always whole.
 
 A writer works under a temporary name in the same folder, flushes to the disk and renames; a killed
-process leaves a `.tmp-*` file that nobody reads.
+process leaves a `.tmp-*` file, which `visible` leaves out.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_path", "file_sha256", "project", "read_json", "regular", "write_json"]
+__all__ = ["atomic_path", "file_sha256", "project", "read_json", "regular", "visible", "write_json"]
 
 
 @contextlib.contextmanager
@@ -40,6 +40,11 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """The paths in a folder that match, in order, without those whose name begins with a dot."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def project() -> Path:

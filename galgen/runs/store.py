@@ -189,13 +189,13 @@ class Store:
             _SOUND.discard(path)
             try:
                 sound(path)
-            except Damaged as error:
-                damaged += 1
+            except Damaged:
                 try:
                     with _lock(path):
-                        _set_aside(path, error)
+                        damaged += _set_aside_if_damaged(path)
                 except OSError as refused:
-                    print(f"galgen: {error}; it cannot be set aside: {refused.strerror}", file=sys.stderr)
+                    print(f"galgen: {path} cannot be set aside: {refused.strerror}", file=sys.stderr)
+                    damaged += 1
         return len(paths), damaged
 
     def get(self, key: str) -> Run:
@@ -284,6 +284,17 @@ def sound(path: Path) -> Run:
                 raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")
         _SOUND.add(path)
     return Run(path, record)
+
+
+def _set_aside_if_damaged(path: Path) -> bool:
+    """Whether it still is there and damaged, now that nobody else writes it; it is then set aside."""
+    try:
+        if path.is_dir():
+            sound(path)
+    except Damaged as error:
+        _set_aside(path, error)
+        return True
+    return False
 
 
 def _set_aside(path: Path, error: Damaged) -> None:

@@ -23,7 +23,7 @@ from galgen.config import Parameters
 from galgen.figures.behind import MIME
 from galgen.figures.results import books
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import atomic_path
+from galgen.runs.files import atomic_path, visible
 from galgen.runs.provenance import processor, provenance
 from workflow.book.pages import rendered
 from workflow.book.typeset import set_cell
@@ -41,7 +41,7 @@ def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[P
     source, folder = Path(notebook).read_text(), Path(results)
     named = re.findall(r'measured\(\\"(\w+)', source)
     found = [path for path in (folder / f"{name}.json" for name in named) if path.is_file()]
-    found += sorted(folder.glob("clock/*.json")) if re.search(r"\bcommitted\(\)", source) else []
+    found += visible(folder / "clock", "*.json") if re.search(r"\bcommitted\(\)", source) else []
     return found + books(folder) if re.search(r"\bload\(\)", source) else found
 
 

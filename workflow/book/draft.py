@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from galgen.experiment import Experiment
 from galgen.explorer.published import WithPublished
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json
+from galgen.runs.files import read_json, visible
 from workflow.book import assemble, chapters
 from workflow.book.pages import rendered
 from workflow.book.runs import Run
@@ -138,7 +138,7 @@ def bind(run: Run, source: Path, notebooks: Path, cores: int) -> Path | None:
             executed = {n: p for n in names if (p := run.folder / "chapters" / f"{n}.ipynb").is_file()}
             if not executed:
                 raise GalgenError(f"no chapter of {run.folder} is executed yet")
-            stamps = [read_json(path) for path in sorted((run.folder / "trainings").glob("*.json"))]
+            stamps = [read_json(path) for path in visible(run.folder / "trainings", "*.json")]
             left = due(run.plan, {stamp["name"] for stamp in stamps}, set(executed), names, cores)
             now = datetime.datetime.now(datetime.UTC)
             words = {name: f"at most {m:.0f} minutes from {now:%H:%M} UTC" for name, m in left.items()}

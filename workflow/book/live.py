@@ -16,6 +16,7 @@ training images go along at 16 pixels, of data that may be passed on (`redistrib
 
 import base64
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from galgen.config import Parameters, profile
 from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment, loaded
-from galgen.explorer.published import WithPublished, published
+from galgen.explorer.published import WithPublished, published, whole
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.families import FAMILIES, Family
 from galgen.models.sampling import ladder
@@ -129,7 +130,7 @@ def _of_run(parameters: Parameters) -> Iterator[Model]:
 def _published() -> list[Model]:
     """All published pairs, without their galaxies: for the mean stands that of those no model has seen."""
     found = {}
-    for run in (run for kind in DENOISERS for run in published().runs(kind)):
+    for run in (run for kind in DENOISERS for run in map(_whole, published().finished(kind)) if run):
         told, N = run.summary, run.record["params"]["N"]
         family, half = FAMILIES[run.record["kind"]](profile(told["profile"])), told["name"].split("-")[2][0]
         if family.settings.kernels * profile(told["profile"]).image_size <= MOST_WORK:
@@ -138,6 +139,14 @@ def _published() -> list[Model]:
             shared |= {"profile": told["profile"], "data": told.get("data", "unknown")}
             found[DENOISERS.index(family.name), N, half] = Model(run, family, N, half, **shared)
     return [found[key] for key in sorted(found) if {(*key[:2], half) for half in "AB"} <= set(found)]
+
+
+def _whole(path: Path) -> Run | None:
+    try:
+        return whole(path)
+    except GalgenError as error:
+        print(f"galgen: {error}; it is not in the live page", file=sys.stderr)
+        return None
 
 
 def packed(model: Model) -> bytes:

@@ -10,6 +10,7 @@ import base64
 import io
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from PIL import Image
 from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
-from galgen.runs.errors import checked, printable
-from galgen.runs.files import atomic_path, read_json
+from galgen.runs.errors import GalgenError, checked, printable
+from galgen.runs.files import atomic_path, read_json, visible
 from galgen.runs.store import Store
 from galgen.words import spaced
 from workflow.book.runs import Run, data_name, digest
@@ -202,8 +203,8 @@ def _record_of(folder: Path) -> dict:
         return read_json(folder / "run.json")
     failed = read_json(folder / "failed.json")
     run = Run(checked(Parameters, failed["parameters"], "parameters"))
-    trainings = [read_json(path) for path in (folder / "trainings").glob("*.json")]
-    executed = [p for p in (folder / "chapters").glob("*.ipynb") if not p.name.startswith("unfinished-")]
+    trainings = [read_json(path) for path in visible(folder / "trainings", "*.json")]
+    executed = [p for p in visible(folder / "chapters", "*.ipynb") if not p.name.startswith("unfinished-")]
     chapters = [nbformat.read(path, as_version=4).metadata["galgen"] for path in executed]
     return record(run.parameters, run.sizes, chapters, trainings, f"failed: {failed['error']}")
 
@@ -252,11 +253,16 @@ def add_runs(work: Path, build: Path, own: dict, executed: Sequence[Path]) -> No
         with atomic_path(build / "thumbnail.jpg") as temporary:
             temporary.write_bytes(picture)
     folders = {path.parent for name in ("run.json", "failed.json") for path in build.parent.glob(f"*/{name}")}
-    runs = {folder: _record_of(folder) for folder in folders - {build}} | {build: own}
+    runs = {build: own}
+    for folder in folders - {build}:
+        try:
+            run = _record_of(folder)
+            if all(run[key] == own[key] for key in ("profile", "source")) and _place((folder, run)):
+                runs[folder] = run
+        except (GalgenError, OSError, ValueError, KeyError, TypeError) as error:  # of other code, or damaged
+            print(f"galgen: {folder} is in no list of runs: {error!r}", file=sys.stderr)
     rows = []
     for folder, run in sorted(runs.items(), key=_place):
-        if any(run.get(key) != own[key] for key in ("profile", "source")):
-            continue
         row = run | {"folder": folder.name, "book": "", "picture": ""}
         if folder == build:
             row["book"] = "index.html"

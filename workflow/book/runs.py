@@ -24,7 +24,8 @@ from galgen.models.families import FAMILIES, STUDIES
 from galgen.models.precision import Precision, resolved
 from galgen.runs.code import code_version
 from galgen.runs.errors import GalgenError, checked
-from galgen.runs.files import read_json, write_json
+from galgen.runs.files import read_json, visible, write_json
+from galgen.runs.store import Store
 
 MANY = 256  # samples of a model: beyond, their morphology takes minutes of a core
 
@@ -132,7 +133,7 @@ class Run:
             raise GalgenError(f"{kept} cannot be made or read ({error}); remove it") from error
 
     def note_failure(self, error: str) -> None:
-        """Note in its folder that the run failed, and of what first; `forget_failure` takes it back."""
+        """Note in its folder that the run failed, and of what first; `forget` takes it back."""
         if not (self.folder / "failed.json").is_file():
             failed = {"parameters": self.asked.model_dump(mode="json"), "error": error}
             write_json(self.folder / "failed.json", failed)
@@ -145,9 +146,14 @@ class Run:
             self.note_failure("no step could say why")
         return read_json(self.folder / "failed.json")["error"]
 
-    def forget_failure(self) -> None:
-        """Have it no longer noted that the run failed."""
+    def forget(self) -> None:
+        """Have it no longer noted that the run failed, nor that it has a training that the store has not."""
         (self.folder / "failed.json").unlink(missing_ok=True)
+        for path in visible(self.folder / "trainings", "*.json"):
+            try:
+                Store().get(read_json(path)["key"])
+            except (GalgenError, ValueError, KeyError, TypeError):  # removed or set aside; or cut off
+                path.unlink()
 
     @functools.cached_property
     def plan(self) -> dict[str, dict]:

@@ -14,7 +14,7 @@ from http.cookiejar import DefaultCookiePolicy
 
 import requests
 import urllib3
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from requests.adapters import HTTPAdapter
 
 import galgen
@@ -46,7 +46,7 @@ class Network(Closed):
         retry_after_max: Longest pause in seconds that the server may ask for.
     """
 
-    rate: PositiveFloat = 5.0
+    rate: float = Field(5.0, ge=1e-6)
     timeout: PositiveFloat = 30.0
     deadline: PositiveFloat = 120.0
     retries: PositiveInt = 5

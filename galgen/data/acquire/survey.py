@@ -72,7 +72,7 @@ def read_positions(path: str | Path) -> list[Position]:
         raise GalgenError(f"{path}: a catalogue is a table {', '.join(TABLES)}, not {path.suffix!r}")
     try:
         table = Table.read(path, **TABLES[path.suffix.lower()])
-    except (OSError, ValueError, TypeError, IndexError) as error:
+    except Exception as error:  # each format has errors of its own
         raise GalgenError(f"{path} cannot be read as a table: {error}") from error
     names = {name.lower(): name for name in table.colnames}
     if missing := [name for name in Position.model_fields if name not in names]:
@@ -264,6 +264,15 @@ def _report(directory: Path, positions: list[Position], failed: dict[str, str]) 
     return report
 
 
+def _claimed(claim: Path) -> dict:
+    """What an earlier fetch noted, if it is whole."""
+    with contextlib.suppress(OSError, ValueError):
+        before = read_json(claim)
+        if isinstance(before, dict) and before.keys() == {*Request.model_fields, "positions"}:
+            return before
+    raise GalgenError(f"{claim} is damaged: remove it, if all cut-outs beside it are of one request")
+
+
 @contextlib.contextmanager
 def _claim(directory: Path, request: Request, positions: list[Position]) -> Iterator[None]:
     """Hold the folder for one writer and one request; it may hold no object that is not in `positions`."""
@@ -277,7 +286,7 @@ def _claim(directory: Path, request: Request, positions: list[Position]) -> Iter
     with lock:
         asked, claim = request.model_dump(mode="json"), directory / "fetch.json"
         places = {position.id: " ".join(position.place) for position in positions}
-        before = read_json(claim) if claim.exists() else {**asked, "positions": {}}
+        before = _claimed(claim) if claim.exists() else {**asked, "positions": {}}
         for name, value in asked.items():
             if before[name] != value:
                 raise GalgenError(
