@@ -58,7 +58,7 @@ class Estimate:
     def __format__(self, form: str) -> str:
         """The value and its interval, each in that format of a float, by default with two digits."""
         value, low, high = (format(number, form or ".2f") for number in (self.value, self.low, self.high))
-        return f"{value} [{low}, {high}]"
+        return f"{value} [{low}, {high}]".replace("inf", "∞")
 
 
 @dataclass(frozen=True)

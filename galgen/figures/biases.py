@@ -69,7 +69,7 @@ def bias_table(found: ModelBiases) -> Markdown:
         f"that leaves 0 out. {found.count} images a set, {2 * found.count} galaxies; N: {sizes}.",
         after="The last columns are the noise in gray levels of 8 bits, and the blur in pixels of the images "
         "as they are, that a fresh classifier finds in galaxies as easily as it finds the model. For it all "
-        "images are averaged to so many pixels a side.",
+        "images are averaged to so many pixels a side; ∞ is beyond the largest that was tried.",
     )
 
 
@@ -88,7 +88,8 @@ def biases_in_short(found: ModelBiases) -> str:
     which = f"of A and B the one more easily told at {SIDES[0]} pixels a side, the nearest to galaxies first"
     blur = f"The blur is that of galaxies as easily told, at {SIDES[0]} pixels"
     blur += "; by finer shapes the order may be another"
-    return f"At their largest N, {which}: {'; '.join(said)}. {blur}."
+    told = f"At their largest N, {which}: {'; '.join(said)}. {blur}."
+    return told + " (∞: farther off than the largest blur that was tried.)" * ("∞" in told)
 
 
 def told_apart(found: Portrait, N: int) -> str:
