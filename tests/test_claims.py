@@ -324,7 +324,8 @@ def test_what_networks_that_know_nothing_pass_without_gates_is_listed(early, fam
     found = Findings(early(Parameters(profile="smoke", N=12), trained, family=family))
     asked = [claim for claim in claims.CLAIMS if found.label in claim.families and len(claim.needs) == 1]
     passed = {claim.key for claim in asked if rule(claim, found, gates=False).verdict == HELD}
-    assert passed and passed <= rest_on_gates() <= set(CLAIM)
+    assert passed or early is Early, "of few latents an untrained pair passes nothing"
+    assert passed <= rest_on_gates() <= set(CLAIM)
     assert {claim.key for claim in asked if rule(claim, found).verdict == HELD} <= {"echo"}
 
 

@@ -281,7 +281,7 @@ LOST = {half: Beside(biased(None, (None, None)), {}) for half in "AB"}
 def test_a_bias_is_bold_where_its_interval_leaves_zero_out_and_a_dash_where_there_is_none():
     rows = {row[0]: row for row in cells(bias_figures.bias_table(record(good=GOOD, lost=LOST)))}
     assert rows["good, A"][1] == "**+1.4 [+0.4, +2.4]**" and rows["good, B"][1] == "+0.3 [-0.7, +1.3]"
-    assert rows["good, A"][5:] == ["9.0 [8.0, inf]", "1.40 [1.30, 1.50]", "1.40 [1.30, 1.50]"]
+    assert rows["good, A"][5:] == ["9.0 [8.0, ∞]", "1.40 [1.30, 1.50]", "1.40 [1.30, 1.50]"]
     assert rows["lost, A"][1] == "–" and rows["lost, A"][5:] == ["", "", ""]
 
 

@@ -34,8 +34,8 @@ ROOMS = {
     "evidence": ("runs", "settings", "config", "models", "data", "compare", "experiment"),
     "figures": ("runs", "words", "settings", "config", "models", "data", "compare", "experiment", "evidence"),
     "explorer": ("runs", "words", "config", "models", "data", "compare", "costs", "experiment", "figures"),
-    "cli_data": ("runs", "data"),
-    "cli": ("runs", "config", "costs", "experiment", "explorer", "cli_data"),
+    "cli_data": ("runs", "costs", "data"),
+    "cli": ("runs", "config", "costs", "data.prepare", "experiment", "explorer", "cli_data"),
     "auditing": ("runs", "data", "figures", "cli", "cli_data"),
     "__main__": ("cli",),
 }

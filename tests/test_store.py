@@ -152,6 +152,7 @@ def test_what_another_process_made_again_meanwhile_is_not_set_aside(tmp_path, mo
     def sound(path):
         if error := next(found):
             raise error
+        return path
 
     monkeypatch.setattr(store_module, "sound", sound)
     assert Store(tmp_path).verify() == (1, 0) and run.path.is_dir()

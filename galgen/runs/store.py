@@ -93,10 +93,9 @@ class Store:
     def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> Run | None:
         """The finished entry, or None."""
         path = self.root / kind / self.key(kind, params, data=data, code=code)
-        try:
+        with contextlib.suppress(Damaged):  # `run`, which holds the lock, says so and makes it again
             return sound(path) if path.is_dir() else None
-        except Damaged:  # `run`, which holds the lock, says so and makes it again
-            return None
+        return None
 
     def run(
         self,
@@ -126,16 +125,12 @@ class Store:
         code = tuple(code)
         if found := self.find(kind, params, data=data, code=code):
             return found  # without a lock: a finished store may lie where nothing can be written
-        key = self.key(kind, params, data=data, code=code)
-        path = self.root / kind / key
-        partial = self.root / kind / f"{key}.partial"
+        path = self.root / kind / self.key(kind, params, data=data, code=code)
+        partial = path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path), full_disk_told(partial, megabytes):
-            if path.is_dir():
-                try:
-                    return sound(path)
-                except Damaged as error:
-                    _set_aside(path, error)
+            if found := _whole(path):
+                return found
             partial.mkdir(exist_ok=True)
             started = time.monotonic()
             try:
@@ -147,7 +142,7 @@ class Store:
             for leftover in list(partial.rglob(".tmp-*")):  # of processes that were killed
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             record = {
-                "key": key,
+                "key": path.name,
                 "kind": kind,
                 "params": params,
                 "data": data,
@@ -175,8 +170,8 @@ class Store:
 
     def finished(self, kind: str | None = None) -> list[Path]:
         """The folders of finished entries, whole or not."""
-        found = sorted(path for path in self.root.glob(f"*/{'[0-9a-f]' * 16}") if path.is_dir())
-        return [path for path in found if kind in (None, path.parent.name)]
+        found = sorted(self.root.glob(f"*/{'[0-9a-f]' * 16}"))
+        return [path for path in found if path.is_dir() and kind in (None, path.parent.name)]
 
     def verify(self) -> tuple[int, int]:
         """Compare all finished entries with their checksums, and set aside what differs.
@@ -189,12 +184,12 @@ class Store:
             _SOUND.discard(path)
             try:
                 sound(path)
-            except Damaged:
+            except Damaged as error:
                 try:
-                    with _lock(path):
-                        damaged += _set_aside_if_damaged(path)
+                    with _lock(path):  # it may have been made again since, or removed
+                        damaged += path.is_dir() and not _whole(path)
                 except OSError as refused:
-                    print(f"galgen: {path} cannot be set aside: {refused.strerror}", file=sys.stderr)
+                    print(f"galgen: {error}; it cannot be set aside: {refused.strerror}", file=sys.stderr)
                     damaged += 1
         return len(paths), damaged
 
@@ -286,15 +281,12 @@ def sound(path: Path) -> Run:
     return Run(path, record)
 
 
-def _set_aside_if_damaged(path: Path) -> bool:
-    """Whether it still is there and damaged, now that nobody else writes it; it is then set aside."""
+def _whole(path: Path) -> Run | None:
+    """The finished entry, for whoever holds its lock; what is damaged is set aside."""
     try:
-        if path.is_dir():
-            sound(path)
+        return sound(path) if path.is_dir() else None
     except Damaged as error:
         _set_aside(path, error)
-        return True
-    return False
 
 
 def _set_aside(path: Path, error: Damaged) -> None:

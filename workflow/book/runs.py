@@ -150,10 +150,11 @@ class Run:
         """Have it no longer noted that the run failed, nor that it has a training that the store has not."""
         (self.folder / "failed.json").unlink(missing_ok=True)
         for path in visible(self.folder / "trainings", "*.json"):
-            try:
-                Store().get(read_json(path)["key"])
-            except (GalgenError, ValueError, KeyError, TypeError):  # removed or set aside; or cut off
-                path.unlink()
+            with contextlib.suppress(GalgenError):
+                if key := read_json(path).get("key"):
+                    Store().get(key)
+                continue
+            path.unlink()  # it was removed, or set aside
 
     @functools.cached_property
     def plan(self) -> dict[str, dict]:

@@ -264,15 +264,6 @@ def _report(directory: Path, positions: list[Position], failed: dict[str, str]) 
     return report
 
 
-def _claimed(claim: Path) -> dict:
-    """What an earlier fetch noted, if it is whole."""
-    with contextlib.suppress(OSError, ValueError):
-        before = read_json(claim)
-        if isinstance(before, dict) and before.keys() == {*Request.model_fields, "positions"}:
-            return before
-    raise GalgenError(f"{claim} is damaged: remove it, if all cut-outs beside it are of one request")
-
-
 @contextlib.contextmanager
 def _claim(directory: Path, request: Request, positions: list[Position]) -> Iterator[None]:
     """Hold the folder for one writer and one request; it may hold no object that is not in `positions`."""
@@ -286,17 +277,18 @@ def _claim(directory: Path, request: Request, positions: list[Position]) -> Iter
     with lock:
         asked, claim = request.model_dump(mode="json"), directory / "fetch.json"
         places = {position.id: " ".join(position.place) for position in positions}
-        before = _claimed(claim) if claim.exists() else {**asked, "positions": {}}
-        for name, value in asked.items():
-            if before[name] != value:
-                raise GalgenError(
-                    f"{directory} holds cut-outs of {name} {before[name]}, not {value}; choose another one"
-                )
-        for id_, place in before["positions"].items():
-            if places.get(id_) != place:
-                raise GalgenError(
-                    f"{directory} holds object {id_} at {place}; the catalogue has it at {places.get(id_)}. "
-                    "Choose another folder (a longer catalogue may go on in this one)"
-                )
+        try:
+            before = read_json(claim) if claim.exists() else {**asked, "positions": {}}
+            other = next((name for name, value in asked.items() if before[name] != value), None)
+            moved = next((id_ for id_, at in before["positions"].items() if places.get(id_) != at), None)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise GalgenError(f"{claim} is damaged: remove it, if all beside it is of one fetch") from error
+        if other:
+            holds = f"{directory} holds cut-outs of {other} {before[other]}"
+            raise GalgenError(f"{holds}, not {asked[other]}; choose another one")
+        if moved:
+            holds = f"{directory} holds object {moved} at {before['positions'][moved]}; the catalogue has it"
+            other = "Choose another folder (a longer catalogue may go on in this one)"
+            raise GalgenError(f"{holds} at {places.get(moved)}. {other}")
         write_json(claim, {**asked, "positions": places})
         yield
