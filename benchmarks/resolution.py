@@ -105,9 +105,8 @@ def main() -> None:
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
         record, name = measured(of) | made | provenance(), of.dataset.name
-        with FileLock(
-            given.out.with_name(f".{given.out.name}.lock")
-        ):  # others may have written in these hours
+        lock = given.out.with_name(f".{given.out.name}.lock")
+        with FileLock(lock):  # others may have written in these hours
             found = read_json(given.out) if given.out.is_file() else {}
             write_json(given.out, found | {name: found.get(name, {}) | {str(side): record}})
         of_scale = ", ".join(f"{k} {v:.3f}" for k, v in record["agreement"].items())

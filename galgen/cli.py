@@ -124,7 +124,7 @@ def sweep(
         raise GalgenError("a sweep needs sizes, as in --N 10 100 1000")
     if root != here and asked.data not in SIMULATED and Path(asked.data).exists():
         asked = asked.model_copy(update={"data": str(Path(asked.data).absolute())})
-    environment = os.environ | {"GALGEN_STORE": str(Store(store).root.absolute())}
+    environment = os.environ | {"GALGEN_STORE": str(Store(store).root)}
     command = [sys.executable, "-m", "workflow.book", "sweep", *asked.options(), "--cores", str(cores)]
     os.chdir(root)
     # In the place of this process, so that what ends it ends the workflow.

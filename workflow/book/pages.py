@@ -257,9 +257,15 @@ def add_runs(work: Path, build: Path, own: dict, executed: Sequence[Path]) -> No
     for folder in folders - {build}:
         try:
             run = _record_of(folder)
-            if all(run[key] == own[key] for key in ("profile", "source")) and _place((folder, run)):
+            if own.keys() <= run.keys() and all(run[key] == own[key] for key in ("profile", "source")):
                 runs[folder] = run
-        except (GalgenError, OSError, ValueError, KeyError, TypeError) as error:  # of other code, or damaged
+        except (
+            GalgenError,
+            OSError,
+            ValueError,
+            KeyError,
+            AttributeError,
+        ) as error:  # of other code, or damaged
             print(f"galgen: {folder} is in no list of runs: {error!r}", file=sys.stderr)
     rows = []
     for folder, run in sorted(runs.items(), key=_place):
