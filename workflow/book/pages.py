@@ -259,13 +259,7 @@ def add_runs(work: Path, build: Path, own: dict, executed: Sequence[Path]) -> No
             run = _record_of(folder)
             if own.keys() <= run.keys() and all(run[key] == own[key] for key in ("profile", "source")):
                 runs[folder] = run
-        except (
-            GalgenError,
-            OSError,
-            ValueError,
-            KeyError,
-            AttributeError,
-        ) as error:  # of other code, or damaged
+        except (GalgenError, OSError, ValueError, KeyError, AttributeError) as error:  # damaged, or older
             print(f"galgen: {folder} is in no list of runs: {error!r}", file=sys.stderr)
     rows = []
     for folder, run in sorted(runs.items(), key=_place):
