@@ -127,6 +127,14 @@ def test_copies_are_found_however_few_the_training_images(N):
     assert sum(value <= 0.01 for value in p) >= 9, p
 
 
+def test_beside_gaussians_of_ten_images_alone_half_of_the_samples_can_be_copies_and_pass():
+    for seed in range(10):
+        sets = split(10, 128, np.random.default_rng([10, seed]))
+        models = [margins(x, POOL, sets, mean=MEAN) for x in copies(sets, 0.5, 128, seed)]
+        alone = [margins(x, POOL, sets, mean=MEAN) for x in of_gaussians(sets, 128, fit_gaussian)]
+        assert memorization_test(models, alone, permutations=199).beyond > 0.05
+
+
 RNG = np.random.default_rng(0)
 POPULATION = RNG.integers(0, 256, (900, 1, 8, 8), dtype=np.uint8)
 TRAIN, NEW = POPULATION[:300], POPULATION[600:]
