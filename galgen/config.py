@@ -184,13 +184,17 @@ class Parameters(Closed):
     def _sizes(cls, N: object) -> object:
         return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
 
-    def sizes(self, usual: tuple[int, ...]) -> tuple[int, ...]:
-        """The N that are asked of a family, or those usual in its profile; a study that has none has none.
+    def sizes(self, usual: tuple[int, ...], *, study: bool = False) -> tuple[int, ...]:
+        """The N that are asked of a family, or those usual in its profile.
+
+        A study keeps to its own as far as they are not beyond those asked, and has none where it has none.
 
         Raises:
             GalgenError: If they are impossible.
         """
         found = usual if self.N is None or not usual else self.N
+        if study and found:
+            found = tuple(n for n in usual if n <= max(found)) or found
         if self.N == () or min(found, default=2) < 2 or list(found) != sorted(set(found)):
             raise GalgenError(
                 f"N must be a number above 1, or a growing list of such numbers, not {list(found)}"

@@ -70,7 +70,7 @@ class Experiment(Sets, Trainings):
         self.settings = self.family.settings
         self.store = store or Store()
         self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
-        self.sizes = parameters.sizes(self.settings.N)
+        self.sizes = parameters.sizes(self.settings.N, study=family in STUDIES)
         self._data: dict[Training, str] = {}
 
     def plan(self) -> list[dict]:

@@ -83,7 +83,7 @@ def _right(found: Audit) -> str:
         blur, noise = found.faults["blur"], found.faults["noise"]
         said += f" At {min(SIDE, found.side)} pixels they are found as easily as held-out images with {blur} "
         said += f"pixels of blur (of {min(found.side, NEAR)} a side), or {noise} gray levels of noise"
-        said += "; inf: more than any tried." if "inf" in f"{blur}{noise}" else "."
+        said += "; ∞: more than any tried." if "∞" in f"{blur}{noise}" else "."
     return said
 
 

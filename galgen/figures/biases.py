@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.biases import SIDES, ModelBiases
+from galgen.figures.sentences import ALPHA
 from galgen.figures.style import COLOURS, MODELS, legend_above
 from galgen.figures.tables import table
 from galgen.words import spaced
@@ -95,7 +96,7 @@ def biases_in_short(found: ModelBiases) -> str:
 def told_apart(found: Portrait, N: int) -> str:
     """Does a fresh classifier tell samples from galaxies where both are averaged to the fewest pixels?"""
     side = min(found.c2st)
-    area, told = found.c2st[side].auc, found.c2st[side].p < 0.05
+    area, told = found.c2st[side].auc, found.c2st[side].p <= ALPHA
     at = f"the samples at N = {spaced(N)} from galaxies at {side} pixels a side"
     verb = "tells" if told else "does not tell"
     return f"A fresh classifier {verb} {at}: its area under the curve is {area}, where 0.50 is chance."

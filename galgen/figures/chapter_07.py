@@ -43,7 +43,7 @@ def loss_panels(tests: Mapping[str, DiscriminatorTest], columns: int) -> Figure:
     for axis, (name, test) in zip(axes.flat, tests.items(), strict=False):
         _loss_curves(axis, test)
         axis.set_title(name, fontsize=9)
-    for axis in axes[-1]:
+    for axis in axes.flat[max(0, len(tests) - columns) : len(tests)]:  # the lowest of each column
         axis.set_xlabel("$\\ell$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure

@@ -77,7 +77,7 @@ def energy_figure(
                 axis.plot(*zip(*points, strict=True), **style)
         sizes = list(of_family["A"])
         axis.set(title=label, xscale="log", yscale="log", xlabel="N", xlim=(min(sizes) / 2, 2 * max(sizes)))
-        axis.set_xticks(sizes, [spaced(n) for n in sizes], fontsize=8)
+        axis.set_xticks(sizes, [spaced(n) for n in sizes], fontsize=8, rotation=45 if len(sizes) > 3 else 0)
         axis.xaxis.minorticks_off()
     axes[0, 0].set_ylabel("energy distance E")
     legend_above(figure, ncols=4)

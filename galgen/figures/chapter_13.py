@@ -15,7 +15,7 @@ from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["chance_table", "grid", "in_short", "level", "memorizer_table", "verdict_figure"]
+__all__ = ["chance_table", "grid", "in_short", "level", "verdict_figure"]
 
 FOUND = 0.05  # level of the cells of a table of distances
 _AGAINST = {"held-out galaxies": "", "own training set": ", own images"}  # and what a row is called
@@ -79,7 +79,7 @@ def memorizer_table(found: Found) -> Markdown:
 
 
 def in_short(asked: Iterable[Mapping], found: Found) -> str:
-    """What PQMass tells of the pairs of this run, and of a memorizer.
+    """What PQMass tells of the first pairs of this run, and of a memorizer.
 
     Args:
         asked: Of each pair and N, the question (PQMass or too close), its p, and whether it memorizes by the
@@ -91,8 +91,8 @@ def in_short(asked: Iterable[Mapping], found: Found) -> str:
     few = f"This run has too few images for PQMass, which needs more than {calibrated.NEIGHBOURS}."
     told = [sum(r["p"] < ALPHA for r in rows) for rows in (far, close)]
     said = (
-        f"At p < {ALPHA:g} PQMass in pixels finds {told[0]} of the {len(far)} pairs of this run too far from "
-        f"held-out galaxies, and {told[1]} too close to their own training images."
+        f"At p < {ALPHA:g} PQMass in pixels finds {told[0]} of the {len(far)} pairs, the first of each "
+        f"family and N, too far from held-out galaxies, and {told[1]} too close to their own training images."
     )
     if copiers := [r["p"] < ALPHA for r in close if r["memorizes"]]:
         said += f" Of the {len(copiers)} that memorize by the test of the scoreboard it finds {sum(copiers)} "

@@ -92,7 +92,7 @@ def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
     """Which way to sample is told from galaxies the least, at the coarsest scale, and ours beside it."""
     side = min(found[ours].c2st)
     auc = {name: each.c2st[side].auc for name, each in found.items()}
-    best = min(auc, key=lambda name: auc[name].value)
+    best = min((name for name in auc if name != ours), key=lambda name: auc[name].value)
     gap = auc[ours].low - auc[best].high
     shown = f"AUC {auc[best]}; *{ours}*, the way of this book, {auc[ours]}; gap of the intervals {gap:+.2f}"
-    return [Reading(f"Hardest to tell at {side} pixels: *{best}*", gap, APART, shown)]
+    return [Reading(f"Hardest to tell of the other ways, at {side} pixels: *{best}*", gap, APART, shown)]

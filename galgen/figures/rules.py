@@ -65,6 +65,8 @@ def transition(found: Findings, small: int, large: int, margin: float) -> Ruling
     if fresh.verdict == NOT_HELD:  # the paper has it behind it at its largest N
         verdict = NOT_HELD if large >= LARGEST else NOT_TESTABLE
         return Ruling(verdict, numbers, f"N = {spaced(large)} still favours its own images")
+    if copies.verdict == NOT_HELD and fresh.verdict == HELD:
+        return Ruling(UNDERPOWERED, numbers, "that the large N agrees more is not shown")
     return Ruling(UNDERPOWERED, numbers, "an interval holds the margin")
 
 

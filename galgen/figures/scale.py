@@ -19,7 +19,7 @@ from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["along_figure", "beyond", "by_images", "early_table", "scale_figure", "share_table", "with_scale"]
+__all__ = ["along_figure", "beyond", "by_images", "early_table", "scale_figure", "share_table"]
 
 KINDS = {"galaxies": "other galaxies", "leaves": "dead leaves"}
 _MOST = 0.998  # a cosine beyond it is drawn at it: artanh of 1 is infinite

@@ -87,7 +87,8 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
     explained = (
         "Medians of the anomaly cosine and proportions, with 95 % intervals over the choice of latents; "
     )
-    explained += f"nulls in brackets. {next(iter(tests.values())).n} latents; the columns on training images "
+    explained += "nulls in brackets. The first pair of each N. "
+    explained += f"{next(iter(tests.values())).n} latents; the columns on training images "
     explained += f"take the samples of both models{' and search all flips' if flips else ''}."
     head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
     head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization"]
@@ -102,32 +103,32 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
 
 
 def design_table(
-    found: tuple[int, Mapping[tuple[str, str], Estimate]] | None, otherwise: str
+    found: tuple[int, Mapping[tuple[str, str], Estimate]] | None, beside: str
 ) -> tuple[Markdown, str]:
     """Initialisation or images? The 2x2 of `galgen.trainings`.
 
     Args:
         found: Its N, and the cosines of its models with model A: `galgen.evidence.pairs.design_of`.
-        otherwise: What is said where a profile trains no such models.
+        beside: What other models say of it, which stands under the table, and alone where there is none.
 
     Returns:
         The table with a sentence under it that says what each moves the cosine by, and that sentence alone.
     """
     if found is None:
-        return Markdown(otherwise), otherwise
+        return Markdown(beside), beside
     N, cosines = found
     inits, sets = ("same", "other"), ("same", "disjoint")
     shown = {key: round(one.value, 2) for key, one in cosines.items()}  # differences are those of the table
     alike, apart = (shown[init, "same"] - shown[init, "disjoint"] for init in inits)
     by_init = np.mean([shown["same", images] - shown["other", images] for images in sets])
     sentence = (
-        f"The images move the cosine by {alike:+.2f} where both begin alike and by {apart:+.2f} where they "
-        f"do not; the initialisation moves it by {by_init:+.2f} on average."
+        f"The images move the cosine by {alike:+z.2f} where both begin alike and by {apart:+z.2f} where they "
+        f"do not; the initialisation moves it by {by_init:+z.2f} on average."
     )
     design = table(
         ["", "same images", "disjoint images"],
         [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
         before=f"Median anomaly cosine with model A at N = {spaced(N)}, one training a cell:",
-        after=sentence,
+        after=f"{sentence} {beside}".strip(),
     )
     return design, sentence

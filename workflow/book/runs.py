@@ -94,8 +94,9 @@ class Run:
 
     def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
         """The sizes of some families and studies together, or of all."""
-        parts = [getattr(self.profile, name) for name in names or FAMILIES | STUDIES]
-        return sorted({N for part in parts for N in self.parameters.sizes(part.N)})
+        own = {name: getattr(self.profile, name).N for name in names or FAMILIES | STUDIES}
+        asked = [self.parameters.sizes(N, study=name in STUDIES) for name, N in own.items()]
+        return sorted({N for sizes in asked for N in sizes})
 
     @property
     def sizes(self) -> list[int]:
