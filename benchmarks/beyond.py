@@ -21,8 +21,9 @@ from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.morphology import stored
 from galgen.config import Parameters
 from galgen.experiment import Experiment
+from galgen.figures.results import target
 from galgen.runs.errors import checked, exit_code
-from galgen.runs.files import project, read_json, write_json
+from galgen.runs.files import read_json, write_json
 from galgen.runs.provenance import provenance
 
 BLURS, NOISES, COPIES = (0.3, 0.5, 0.8), (2.0, 4.0, 8.0), (0.1, 0.3, 1.0)
@@ -49,7 +50,10 @@ class Bench:
         some = np.random.default_rng(0).permutation(len(train))[:n]
         sets = {name: pair[0] for name, pair in made.pairs.items()}
         sets["training images"] = rounded(train[some])
-        against = {"held-out galaxies": made.reference, "own training set": rounded(train[: 2 * n])}
+        against = {
+            "held-out galaxies": made.reference,
+            "own training set": rounded(train[: 2 * n]),
+        }  # of as many
         records = []
         for name, part in sets.items():
             for which, reference in against.items():
@@ -143,8 +147,9 @@ def main() -> None:
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--N", type=int, nargs="+")
-    parser.add_argument("--out", type=Path, default=project() / "results" / "beyond.json")
+    parser.add_argument("--out", type=Path, help="by default results/beyond.json, but for smoke")
     given = parser.parse_args()
+    given.out = target(given.out, "beyond.json", trial=given.profile == "smoke")
     torch.set_num_threads(1)
     asked = {name: getattr(given, name) for name in ("profile", "data", "seed", "N")}
     parameters = checked(Parameters, asked, "parameters")

@@ -15,6 +15,7 @@ training goes on.
 
 import argparse
 import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -29,9 +30,9 @@ from galgen.config import PROFILES, Parameters
 from galgen.evidence.denoisers import clock_cell
 from galgen.experiment import APART, Experiment, training_named
 from galgen.figures.clock import Committed
+from galgen.figures.results import target
 from galgen.runs.answers import read_answer, write_answer
-from galgen.runs.errors import checked
-from galgen.runs.files import project
+from galgen.runs.errors import checked, exit_code
 from galgen.runs.provenance import provenance
 
 NAME, BASE = "clock", PROFILES["laptop"]
@@ -100,8 +101,9 @@ def main() -> None:
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--only", nargs="+", help="these cells, as 4x300: kernels and N")
     parser.add_argument("--trial", action="store_true", help="five steps of each, to see that it runs")
-    parser.add_argument("--out", type=Path, default=project() / "results" / "clock")
+    parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
     given = parser.parse_args()
+    given.out = target(given.out, "clock", trial=given.trial)
     os.environ.update(APART)
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn")) as pool:
         for study, N in cells(given.data, given.trial):
@@ -122,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(lambda: main() or 0))

@@ -54,7 +54,7 @@ def peak(budget: float) -> float:
 
 def memory_mb() -> float:
     """The most that was held: on a GPU by tensors, elsewhere by the process so far."""
-    most = torch.cuda.max_memory_allocated() / 2**20 if CUDA else 0
+    most = torch.cuda.max_memory_allocated() / 2**20 if CUDA else 0  # since `family` began
     return round(most or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
@@ -103,6 +103,8 @@ def family(experiment, budget: float, rate: float) -> dict:
     """What is measured of one family."""
     found, batch = counted(experiment), experiment.settings.batch_size
     while True:
+        if CUDA:
+            torch.cuda.reset_peak_memory_stats()
         try:
             eager, _ = training(experiment, batch, budget, compiled=False)
             break

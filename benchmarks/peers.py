@@ -165,12 +165,12 @@ def sample(f: Callable[[Tensor], Tensor], start: Tensor, seed: int) -> Tensor:
 
 def nearest(queries: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The nearest image of each query among all flips of it, one query at a time: numpy's own product."""
-    found = []
+    found, flat = [], images.reshape(len(images), -1).astype(np.float32)
+    norm = np.maximum(np.sqrt(np.einsum("ij,ij->i", flat, flat)), 1e-9)
     for query in queries.reshape(len(queries), *queries.shape[-2:]):
         best = (-1.0, 0)
         for flip in (query, query[:, ::-1], query[::-1], query[::-1, ::-1]):
-            flat = images.reshape(len(images), -1).astype(np.float32)
-            cosine = flat @ flip.ravel() / np.maximum(np.sqrt(np.einsum("ij,ij->i", flat, flat)), 1e-9)
+            cosine = flat @ flip.ravel() / norm
             best = max(best, (float(cosine.max()), int(cosine.argmax())))
         found.append(best[1])
     return np.array(found)

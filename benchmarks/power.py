@@ -59,8 +59,9 @@ from galgen.data.prepare import SIMULATED
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate_flux
 from galgen.experiment import every_family
+from galgen.figures.results import target
 from galgen.runs.errors import checked, exit_code
-from galgen.runs.files import project, read_json, write_json
+from galgen.runs.files import read_json, write_json
 from galgen.runs.provenance import provenance
 
 ALPHA = 0.01  # of the verdicts of the book
@@ -305,8 +306,9 @@ def main() -> None:
     parser.add_argument(
         "--levels", nargs="+", type=float, help="of these faults, by default all that they have"
     )
-    parser.add_argument("--out", type=Path, default=project() / "results" / "power.json")
+    parser.add_argument("--out", type=Path, help="by default results/power.json, but for smoke")
     given = parser.parse_args()
+    given.out = target(given.out, "power.json", trial=given.profile == "smoke")
     parameters = checked(Parameters, {"profile": given.profile, "data": given.data}, "parameters")
     bench = Bench(parameters, given.tests, given.pool, given.fresh)
     began = time.process_time()

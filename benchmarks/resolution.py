@@ -11,6 +11,7 @@ interrupted goes on.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from galgen.config import PROFILES, Parameters
 from galgen.evidence.biases import held_out, model_biases
 from galgen.evidence.pairs import board, two_models_at
 from galgen.experiment import Experiment
-from galgen.figures.results import strip
+from galgen.figures.results import strip, target
 from galgen.models.families import Training
-from galgen.runs.errors import checked
-from galgen.runs.files import project, read_json, write_json
+from galgen.runs.errors import checked, exit_code
+from galgen.runs.files import read_json, write_json
 from galgen.runs.provenance import provenance
 
 FAMILY, NAME = "conditional", "resolution"
@@ -91,8 +92,9 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--only", nargs="+", help="train these, as A0 or B1, and ask nothing")
     parser.add_argument("--quick", action="store_true", help="tiny networks, to see that it runs")
-    parser.add_argument("--out", type=Path, default=project() / "results" / "resolution.json")
+    parser.add_argument("--out", type=Path, help="by default results/resolution.json, but for a quick one")
     given = parser.parse_args()
+    given.out = target(given.out, "resolution.json", trial=given.quick)
     torch.set_num_threads(1)
     for side in given.sizes:
         of = experiment(given, side)
@@ -114,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(lambda: main() or 0))

@@ -11,8 +11,6 @@ all runs on it.
 """
 
 import argparse
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -35,29 +33,40 @@ from galgen.runs.provenance import provenance
 from galgen.runs.store import Store
 
 N = 8
+# A small process starts the one that is measured, as the largest memory of a child begins with its parent's.
+MEASURED = """import resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(ended)"""
 
 
-def train(name: str, profile: str, store: Path, *, kill_at: int = 0) -> tuple[int, float]:
-    """Train by the command line, or, with `kill_at`, until a checkpoint of so many images; then SIGKILL.
-
-    Returns:
-        The largest memory it held, MB, and the seconds.
-    """
-    command = [sys.executable, "-m", "galgen", "train", name, "--profile", profile, "--N", str(N)]
+def train(name: str, profile: str, store: Path) -> tuple[int, float]:
+    """Train by the command line: the largest memory it held, MB, and the seconds."""
     began = time.monotonic()
-    process = subprocess.Popen([*command, "--store", str(store)], stdout=subprocess.DEVNULL)
-    while kill_at and process.poll() is None:
+    said = subprocess.run(
+        [sys.executable, "-c", MEASURED, *_command(name, profile, store)], stdout=subprocess.PIPE, text=True
+    )
+    if said.returncode:
+        raise SystemExit(f"{name} failed: {said.returncode}")
+    return int(said.stdout.split()[-1]) // 1024, time.monotonic() - began
+
+
+def killed(name: str, profile: str, store: Path, at: int) -> None:
+    """Train until a checkpoint of so many images; then SIGKILL."""
+    process = subprocess.Popen(_command(name, profile, store), stdout=subprocess.DEVNULL)
+    while process.poll() is None:
         saved = list(store.glob(f"{name.partition('-')[0]}/*.partial/checkpoint.safetensors"))
-        if saved and checkpoint.load(saved[0])["shown"] >= kill_at:
-            process.send_signal(signal.SIGKILL)
-            break
+        if saved and checkpoint.load(saved[0])["shown"] >= at:
+            process.kill()
+            process.wait()
+            return
         time.sleep(0.05)
-    if process.returncode is not None:
-        raise SystemExit(f"{name} ended before it could be killed: {process.returncode}")
-    _, status, used = os.wait4(process.pid, 0)
-    if status and not (kill_at and os.WIFSIGNALED(status)):
-        raise SystemExit(f"{name} failed: {status}")
-    return used.ru_maxrss // 1024, time.monotonic() - began
+    raise SystemExit(f"{name} ended before it could be killed: {process.returncode}")
+
+
+def _command(name: str, profile: str, store: Path) -> list[str]:
+    asked = ["--profile", profile, "--N", str(N), "--store", str(store)]
+    return [sys.executable, "-m", "galgen", "train", name, *asked]
 
 
 def tests(experiment: Experiment) -> dict:
@@ -102,7 +111,7 @@ def main() -> None:
             plan = {record["name"]: record for record in experiment.plan()}
             one, other = experiment.pair(N)
             batch = experiment.settings.batch_size
-            train(one.name, profile, Path(folder), kill_at=2 * batch)
+            killed(one.name, profile, Path(folder), 2 * batch)
             killed_at = checkpoint.load(next(Path(folder).glob(f"{name}/*.partial/c*.safetensors")))["shown"]
             memory, _ = train(one.name, profile, Path(folder))
             _, seconds = train(other.name, profile, Path(folder))

@@ -128,7 +128,10 @@ class Experiment(Sets, Trainings):
         )
 
     def _seeds(self, training: Training) -> dict[str, int]:
-        """Of the initialisation, and of the order and the noise."""
+        """Of the initialisation, and of the order and the noise.
+
+        With seed 0 initialisation k and latent k begin with the same random numbers.
+        """
         return {name: 1000 * self.parameters.seed + getattr(training, name) for name in ("init", "order")}
 
     def recipe(self, training: Training) -> dict:
@@ -166,16 +169,17 @@ class Experiment(Sets, Trainings):
         return [record for record in self.plan() if record["name"] in names] if names else []
 
     def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:
-        """Train what the store lacks, one process a core, saying first what that will cost.
+        """Train what the store lacks, a process a core as far as memory goes, saying first what it will cost.
 
         Raises:
-            GalgenError: If disk or memory are too small for that, or a training fails.
+            GalgenError: If disk or memory are too small for one, or a training fails.
         """
         trainings = list(trainings)
         if missing := self.to_train(trainings):
-            cores = min(os.cpu_count() or 1, len(missing))
-            minutes = sum(record["minutes"] for record in missing) / cores
-            memory = cores * max(record["memory_mb"] for record in missing)
+            most = max(record["memory_mb"] for record in missing)
+            fitting = max(1, int(costs.available_memory_mb() / most)) if _device() == "cpu" else 1
+            cores = min(os.cpu_count() or 1, len(missing), fitting)
+            minutes, memory = sum(record["minutes"] for record in missing) / cores, cores * most
             print(f"{len(missing)} models to train: {minutes:.0f} minutes of {cores} cores, {memory} MB")
             costs.check(self.store.root, missing)
             with ThreadPoolExecutor(cores) as pool:

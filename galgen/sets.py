@@ -71,7 +71,9 @@ class Sets:
         seed, the ellipticals among the galaxies would be the same images among ellipticals alone.
         """
         profile, data = self.profile, self.parameters.data
-        sizes = [self.sizes] if self.parameters.N else [getattr(profile, family).N for family in FAMILIES]
+        sizes = (
+            [self.parameters.N] if self.parameters.N else [getattr(profile, family).N for family in FAMILIES]
+        )
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
         own = {
             "size": profile.image_size,
@@ -115,7 +117,10 @@ class Sets:
 
     @functools.cached_property
     def unseen(self) -> np.ndarray:
-        """Images that neither models nor, unless the data set is used up, tests see: uint8 (n, 1, H, W)."""
+        """Images that no model is trained on and, if data are left, few tests see: uint8 (n, 1, H, W).
+
+        Of the tests `galgen.evidence.judges.before_memory`, and `.shapes.fit` where validation is used up.
+        """
         sets = self.split()
         return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]
 

@@ -22,12 +22,12 @@ from workflow.book import pages
 ROOT = Path(__file__).parents[1]
 
 
-def run(name, *options, **variables):
+def run(name, *options, code=0, **variables):
     command = [sys.executable, f"benchmarks/{name}.py", *map(str, options)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert said.returncode == 0, said.stdout + said.stderr
-    return said.stdout
+    assert said.returncode == code, said.stdout + said.stderr
+    return said.stdout or said.stderr
 
 
 def test_the_table_of_a_gpu_is_made_on_a_cpu(tmp_path):
@@ -72,6 +72,13 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     assert rows["P(train closer)"].startswith(f"{found['closer']['value']:.2f} [")
 
 
+@pytest.mark.parametrize(
+    "asked", ["clock --trial", "resolution --quick", "beyond --profile smoke", "power --profile smoke"]
+)
+def test_a_trial_writes_into_no_committed_results(asked):
+    assert "does not write into results/" in run(*asked.split(), code=2)
+
+
 def test_what_the_cluster_changes_in_the_code_is_there(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     edits = importlib.import_module("cluster").EDITS
@@ -84,7 +91,7 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     assert len(run(*asked, GALGEN_STORE=str(tmp_path / "store")).splitlines()) == 4
     kept = clocks.committed(tmp_path / "out")["noise"]
     assert [(one.cell.kernels, one.cell.N, one.seed) for one in kept] == [(8, 8, seed) for seed in range(4)]
-    assert not run(*asked, GALGEN_STORE=str(tmp_path / "store"))
+    assert "dB" not in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
     (cell,) = clocks.together(kept)
     assert len(cell.gaps) == 8 and cell.load == kept[0].cell.load
     assert all(abs(np.round(g.own, 2) - g.own).max() == 0 for g in cell.gaps)

@@ -27,6 +27,7 @@ from galgen.config import Parameters
 from galgen.data import manifest
 from galgen.explorer.published import published
 from galgen.models.sampling import noise, seeded
+from galgen.runs.errors import Damaged
 from workflow.book import live
 
 ROOT = Path(__file__).parents[1]
@@ -254,6 +255,35 @@ def test_a_published_model_that_is_not_what_was_published_is_left_out(tmp_path, 
     found = live.models(ELSEWHERE)
     assert len(found) == len(whole) - 2, "its partner alone makes no pair"
     assert "has changed" in capsys.readouterr().err
+
+
+def test_beside_a_damaged_published_model_the_runs_own_are_shown(own, monkeypatch, capsys):
+    def there(experiment, training):
+        if experiment.family.name == "conditional":
+            raise Damaged("one of them has changed")
+        return True
+
+    monkeypatch.setattr(live.Experiment, "trained", there)
+    found = live.models(PARAMETERS)
+    assert {model.family.name for model in found} == {"diffusion"} and found[0].images is not None
+    assert "has changed; it is left out" in capsys.readouterr().err
+
+
+def test_a_and_b_of_two_runs_make_no_pair(monkeypatch):
+    before, whole = live._published(), live.whole
+    seen = []
+
+    def moved(path):
+        run = whole(path)
+        if run.summary["name"] == before[0].run.summary["name"]:
+            run.summary["first"] += 1_000_000
+            seen.append(path)
+        return run
+
+    monkeypatch.setattr(live, "whole", moved)
+    found = live._published()
+    assert seen and len(found) == len(before) - 2
+    assert all(a.first == b.first for a, b in zip(found[::2], found[1::2], strict=True))
 
 
 def test_without_models_of_these_galaxies_the_published_stand_in():

@@ -244,7 +244,8 @@ def write_dataset(
 class Split:
     """Row numbers of disjoint sets of images; A and B have N each.
 
-    `starts`, at most as many as validation, is what neither models nor tests see: samplers may begin there.
+    `starts`, at most as many as validation, is what no model is trained on and few tests see: samplers may
+    begin there.
     """
 
     A: np.ndarray

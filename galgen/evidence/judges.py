@@ -29,7 +29,8 @@ def ask(experiment: Experiment, N: int, k: int = 0, shown: int | None = None) ->
 def along(experiment: Experiment, N: int) -> dict[int, DiscriminatorTest]:
     """The same along the training of the first pair, by images shown."""
     stages = experiment.train(experiment.pair(N)[0]).summary["weights"]
-    return {shown: ask(experiment, N, 0, shown) for shown in stages}
+    last = stages[-1]
+    return {shown: ask(experiment, N, 0, shown) if shown < last else ask(experiment, N) for shown in stages}
 
 
 def courses(experiment: Experiment) -> dict[int, Course]:

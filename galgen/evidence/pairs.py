@@ -62,12 +62,14 @@ def board(experiment: Experiment, N: int) -> Board:
 
 @once
 def checks(experiment: Experiment) -> dict[str, Board]:
-    """The scoreboard of the controls, by name."""
-    found, sets, mean = {}, experiment.split(), experiment.mean_image
-    for name, pair in wrong(experiment).pairs.items():
-        test = two_models(*map(torch.as_tensor, pair), experiment.dataset.images, sets, mean=mean)
-        asked = {"morphology": measure(experiment), "both": False}
-        found[name] = scores(*pair, wrong(experiment).reference, test, **asked)
+    """The scoreboard of the controls, by name, with the gray levels and the flips of the family."""
+    found, sets, bits = {}, experiment.split(), experiment.family.bits
+    given = {"mean": experiment.mean_image, "flips": experiment.family.flips}
+    reference = rounded(wrong(experiment).reference, bits)
+    for name, images in wrong(experiment).pairs.items():
+        pair = [rounded(part, bits) for part in images]
+        test = two_models(*map(torch.as_tensor, pair), experiment.dataset.images, sets, **given)
+        found[name] = scores(*pair, reference, test, morphology=measure(experiment), both=False)
     return found
 
 

@@ -59,7 +59,7 @@ class Change:
 
 
 def unused(experiment: Experiment) -> np.ndarray:
-    """Held-out images that no claim uses, uint8; where fewer than `FEW` are left, those of the start."""
+    """Held-out images that only judges score, uint8; where fewer than `FEW` are left, those of the start."""
     rest = experiment.dataset.images[experiment.split().validation[3 * experiment.compared :]]
     return rest if len(rest) >= FEW else experiment.unseen
 

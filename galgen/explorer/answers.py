@@ -21,7 +21,7 @@ from galgen.compare import denoising, similarity
 from galgen.config import Parameters
 from galgen.data.unit import unit
 from galgen.experiment import every_family
-from galgen.explorer.published import WithPublished
+from galgen.explorer.published import WithPublished, available
 from galgen.models import glow_learner as glow
 from galgen.models.families import Training
 from galgen.runs.errors import GalgenError
@@ -85,7 +85,7 @@ class Explorer:
         for experiment in self.experiments.values():
             for N in experiment.sizes:
                 pair = experiment.pair(N)
-                known = all(map(experiment.trained, pair))
+                known = all(available(experiment, training) for training in pair)
                 here = known and all(self.store.root in experiment.train(t).path.parents for t in pair)
                 place = "trained here" if here else "published" if known else "not trained"
                 where[place].append(f"{experiment.family.label}, N = {spaced(N)}")

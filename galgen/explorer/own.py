@@ -39,6 +39,7 @@ def read(name: str, content: bytes, size: int) -> np.ndarray:
             found = import_images(path if kind in _WHOLE else folder, size=size, gray=True)
         except GalgenError as error:
             told = str(error).replace(f"{folder}/", "").replace(folder, path.name)
+            told = told.replace("crop them (--crop)", "cut them to a square first")
             raise GalgenError(told.replace(path.name, printable(name)[-80:] or "the file")) from error
     return found.images[0]
 
@@ -46,7 +47,7 @@ def read(name: str, content: bytes, size: int) -> np.ndarray:
 def answers(explorer: Explorer, image: np.ndarray, family: str, N: int, sigma: float) -> list[Row]:
     """The three answers to an image, uint8 (1, H, W), by the models nearest to N training images."""
     answer, whole = [], unit(image[None])
-    n = explorer.size(family, N)[0]
+    n, label = explorer.size(family, N)
     found = {half: explorer.nearest(whole, family, n, half) for half in "AB"}
     stamps = [Stamp(image[0], "yours")]
     for half, near in found.items():
@@ -54,10 +55,13 @@ def answers(explorer: Explorer, image: np.ndarray, family: str, N: int, sigma: f
         stamps.append(Stamp(training, f"nearest of {half}'s images: {near.cosine[0, 0]:.2f}"))
     low, high = explorer.nulls(family, n)[1]
     note = f"a held-out galaxy and the nearest of A's images: {low:.2f} to {high:.2f}"
-    answer.append(Row("the image as the models see it", tuple(stamps), note))
+    answer.append(Row(f"the image as the models see it, {label}", tuple(stamps), note))
     answer.append(_likelihood(explorer, image, N))
     seen = dict.fromkeys("AB", "which did not see it")
-    return answer + explorer.denoise_image(family, N, image, sigma, 0, seen)[1:]
+    try:
+        return answer + explorer.denoise_image(family, N, image, sigma, 0, seen)[1:]
+    except Missing as error:
+        return [*answer, Row(label, commands=str(error))]
 
 
 def _likelihood(explorer: Explorer, image: np.ndarray, N: int) -> Row:

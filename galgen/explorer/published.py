@@ -13,6 +13,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ from galgen.runs.store import (
     sound,
 )
 
-__all__ = ["WithPublished", "publish", "publish_pairs", "published", "verify", "whole"]
+__all__ = ["WithPublished", "available", "publish", "publish_pairs", "published", "verify", "whole"]
 
 DRAWN = 8  # latents drawn when a model is published, and when it is verified
 TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of torch
@@ -49,7 +50,7 @@ TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of tor
 class _Drawn(BaseModel, strict=True, allow_inf_nan=False):
     """What a published model is, and what it drew."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+-N[0-9]+-[AB][0-9]+-[0-9]+$")]
     profile: Annotated[str, Field(max_length=40), AfterValidator(lambda name: config.profile(name).name)]
     images_shown: PositiveInt
     first: Annotated[int, Field(ge=0, lt=2**53)]
@@ -68,6 +69,15 @@ class _Record(Record):
         if not self.sha256.get(_weights(self.summary.images_shown), "").startswith(self.key):
             raise ValueError("its key is not that of its weights")
         return self
+
+
+def available(experiment: Experiment, training: Training) -> bool:
+    """Whether a model is in the store or published, and whole; one that is not is named."""
+    try:
+        return experiment.trained(training)
+    except GalgenError as error:
+        print(f"galgen: {error}; it is left out", file=sys.stderr)
+        return False
 
 
 def _weights(images_shown: int) -> str:

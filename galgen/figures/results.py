@@ -25,8 +25,8 @@ from galgen.runs.files import project, read_json, visible
 from galgen.runs.provenance import processor
 from galgen.words import figure_note
 
-__all__ = ["books", "collect", "keep", "load", "made", "measured", "plain", "select", "strip", "unstrip",
-    "whose"]  # fmt: skip
+__all__ = ["books", "collect", "keep", "load", "made", "measured", "plain", "select", "strip", "target",
+    "unstrip", "whose"]  # fmt: skip
 
 _MIME = "application/vnd.galgen.results+json"
 
@@ -38,6 +38,17 @@ def keep(**values: object) -> None:
         values: By a name that no other call in the chapter uses. NaN and infinities become None.
     """
     display({_MIME: plain(values)}, raw=True)
+
+
+def target(given: Path | None, name: str, *, trial: bool) -> Path:
+    """Where a benchmark writes: where it was told to, else into `results/`.
+
+    Raises:
+        GalgenError: If a trial, which measures nothing, was not told where.
+    """
+    if given is None and trial:
+        raise GalgenError(f"a trial does not write into results/{name}: say where with --out")
+    return given or project() / "results" / name
 
 
 def collect(executed: Sequence[Path]) -> dict:

@@ -30,8 +30,8 @@ class Family(Protocol):
         flips: Whether it is trained with images flipped at random.
         flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
         learner: What learns, of fresh networks (changed in place); the training images, uint8 (N, 1, H, W),
-            for what depends on data at the start; held-out images that no test uses, as far as there are
-            some, which no gradient may see; the settings; the device; and the precision.
+            for what depends on data at the start; held-out images that few tests use, as far as there
+            are some, which no gradient may see; the settings; the device; and the precision.
     """
 
     name: str

@@ -20,8 +20,9 @@ stacked: what is computed of weights alone is computed for all of them at once.
 r = 2 tanh(h / 2), with h what the coupling's network says, stays within +-2: the logistic scale of the
 published code comes near 0, and the inverse, which divides by it, overflows. After its steps a level splits
 off half of the channels as its latents and hands on the rest; the last keeps all. Latents are normal with a
-mean and deviation that the channels handed on predict (learnt constants at the last level), the logarithm of
-the deviation bounded as r is, and `encode` returns them standardised, so that z ~ N(0, 1) at every level.
+mean and deviation that the channels handed on predict, the logarithm of the deviation bounded as r is (at the
+last level both are learnt constants, unbounded), and `encode` returns them standardised, so that z ~ N(0, 1)
+at every level.
 
 The data lie in [-1/2, 1/2), but nothing keeps what is drawn there. So before all levels, with k = 32,
 

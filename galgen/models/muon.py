@@ -6,8 +6,9 @@ Nesterov's form, and O(U S V^T) ~ U V^T,
 
     B <- mu B + G,      W <- W - eta sqrt(max(1, out / in)) O(G + mu B),
 
-so the directions in which the gradient is small are learnt as fast as the few in which it is large. O is
-five Newton-Schulz steps on X = G / |G|, an odd polynomial that draws every singular value towards 1:
+so the directions in which the gradient is small are learnt as fast as the few in which it is large. (Of a
+transposed convolution, whose weight is (in, out, k, k), in and out change places.) O is five Newton-Schulz
+steps on X = G / |G|, an odd polynomial that draws every singular value towards 1:
 
     X <- M X,      M = a + b A + c A^2,      A = X X^T,      (a, b, c) = (3.4445, -4.7750, 2.0315).
 

@@ -2,7 +2,8 @@
 
 In bfloat16 (8 bits of mantissa, the exponent of float32) the convolutions of a training step take about two
 thirds of the time, where the processor multiplies such numbers: AVX512_BF16 or AMX, or a GPU. Weights,
-optimizers, norms and losses stay in float32, and so does all that is done with a trained network. Where a
+optimizers, losses, and the statistics and gains of norms stay in float32, and so does all that is done with a
+trained network. Where a
 processor only emulates it, it is slower than float32; and a narrow network, most of whose time goes
 elsewhere, gains nothing (`TrainingSettings.wide`).
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from galgen.config import Parameters, profile
 from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment, loaded
-from galgen.explorer.published import WithPublished, published, whole
+from galgen.explorer.published import WithPublished, available, published, whole
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.families import FAMILIES, Family
 from galgen.models.sampling import ladder
@@ -119,17 +119,20 @@ def _of_run(parameters: Parameters) -> Iterator[Model]:
         free = source is not None and source.redistribute
         for N in dict.fromkeys((experiment.sizes[0], experiment.sizes[-1])):
             pair = experiment.pair(N)
-            if all(map(experiment.trained, pair)):
+            if all(available(experiment, training) for training in pair):
                 for half, training in zip("AB", pair, strict=True):
-                    images = experiment.images(training)[:MOST_IMAGES] if free else None
+                    images = experiment.images(training) if free and N <= MOST_IMAGES else None
                     yield Model(
                         experiment.train(training), experiment.family, N, half, images=images, **shared
                     )
 
 
 def _published() -> list[Model]:
-    """All published pairs, without their galaxies: for the mean stands that of those no model has seen."""
-    found = {}
+    """All published pairs, without their galaxies: for the mean stands that of those no model has seen.
+
+    A and B are of one run; of two runs with one N the first one's pair is shown.
+    """
+    found: dict[tuple, dict[str, Model]] = {}
     for run in (run for kind in DENOISERS for run in map(_whole, published().finished(kind)) if run):
         told, N = run.summary, run.record["params"]["N"]
         family, half = FAMILIES[run.record["kind"]](profile(told["profile"])), told["name"].split("-")[2][0]
@@ -137,8 +140,10 @@ def _published() -> list[Model]:
             start = checkpoint.load(run.path / f"weights-{told['images_shown']}.safetensors")["start"]
             shared = {"first": told["first"], "start": start, "average": start.numpy()}
             shared |= {"profile": told["profile"], "data": told.get("data", "unknown")}
-            found[DENOISERS.index(family.name), N, half] = Model(run, family, N, half, **shared)
-    return [found[key] for key in sorted(found) if {(*key[:2], half) for half in "AB"} <= set(found)]
+            of = DENOISERS.index(family.name), N, shared["profile"], shared["data"], shared["first"]
+            found.setdefault(of, {})[half] = Model(run, family, N, half, **shared)
+    pairs = {of[:2]: found[of] for of in sorted(found, reverse=True) if len(found[of]) == 2}
+    return [pairs[of][half] for of in sorted(pairs) for half in "AB"]
 
 
 def _whole(path: Path) -> Run | None:

@@ -77,6 +77,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
       const base64 = await text(told.file);
       return new Promise((done, failed) => {
         workers[k] = new Worker(address);
+        workers[k].onerror = () => failed(new Error("This browser does not start workers for this page."));
         workers[k].onmessage = ({ data }) => (data.refused ? failed(new Error(data.refused)) : done(data.average));
         workers[k].postMessage({ told, base64 });
       });
@@ -191,7 +192,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
   // ---------------------------------------------------------------- what happens
 
   async function draw() {
-    const number = ++asked, began = performance.now(), wanted = pair();
+    const number = ++asked, wanted = pair();
     root.removeAttribute("data-seconds");
     try {
       if (!loaded || loaded.pair.some((m, k) => m !== wanted[k])) {
@@ -215,7 +216,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
       note(half, `model ${half}, N = ${spaced(N)}`);
       figure(half).style.visibility = "hidden"; // it keeps its room
     });
-    const frames = [[], []];
+    const frames = [[], []], began = performance.now();
     loaded.workers.forEach((worker, k) => {
       worker.onmessage = ({ data }) => {
         if (number !== asked || data.number !== number) return;
