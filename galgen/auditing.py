@@ -1,5 +1,6 @@
 """The command `galgen audit`: the images of anyone's generator, read, audited, and reported on."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from galgen.cli_data import Whole
-from galgen.runs.errors import printable
+from galgen.runs.errors import GalgenError, printable
 
 __all__ = ["audit"]
 
@@ -39,8 +40,17 @@ def audit(
     given = {"samples": samples, "train": train, "held_out": held_out}
     given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
     # of latents that two models share none may be left out
-    options = {"size": size, "crop": crop, "key": key, "strict": other_samples is not None}
-    read = {name: _read(path, **options) for name, path in given.items() if path}
+    latents = {"samples", "other_samples", "floor"} if other_samples else set()
+    keyed = {
+        path for path in given.values() if path and path.suffix.lower() in (".npz", ".h5", ".hdf5", ".hdf")
+    }
+    if key and not keyed:
+        raise GalgenError(f"--key {key} names an array of an npz or HDF5 file, and no set is one")
+    read = {
+        name: _read(path, size, crop, key=key if path in keyed else None, strict=name in latents)
+        for name, path in given.items()
+        if path
+    }
     sets, names = ({name: each[k] for name, each in read.items()} for k in (0, 1))
     with tqdm(bar_format="galgen audit: {desc} ({elapsed})") as bar:
         asked = {"flips": flips, "morphology": morphology, "seed": seed}
@@ -51,9 +61,16 @@ def audit(
     print(printable(f"{pages[0]} and {pages[1].name}"))
 
 
-def _read(path: Path, *, size: int | None, crop: int | None, **options: object) -> tuple[np.ndarray, str]:
-    """A set of images, uint8 (n, C, H, H), and what to call it; options are for those to be imported."""
+def _read(
+    path: Path, size: int | None, crop: int | None, key: str | None, strict: bool
+) -> tuple[np.ndarray, str]:
+    """A set of images, uint8 (n, C, H, H), and what to call it.
+
+    Floats of arrays are display images: one pixel that a model draws above 1 makes no flux of a set.
+    """
     from galgen.data.acquire.importing import import_images
+    from galgen.data.acquire.readers import open_source
+    from galgen.data.acquire.recipe import Recipe
     from galgen.data.dataset import Dataset
     from galgen.data.preprocess import averaged, crop_centre
 
@@ -61,7 +78,10 @@ def _read(path: Path, *, size: int | None, crop: int | None, **options: object) 
         images = Dataset.open(path).images
         images = images if crop is None else crop_centre(images, crop)
         return images if size is None else averaged(images, size), str(path)
-    found = import_images(path, size=size, crop=crop, colour=True, progress=True, **options)
+    with contextlib.ExitStack() as resources:
+        kind = open_source(path, Recipe().bands, key, resources).kind or "display"
+    asked = {"size": size, "crop": crop, "key": key, "strict": strict, "kind": kind}
+    found = import_images(path, colour=True, progress=True, **asked)
     for name, reason in found.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     left_out = f", {len(found.refused)} left out" if found.refused else ""

@@ -65,7 +65,7 @@ def simulate(
     from galgen.data.simulate import images as simulation
 
     check_free(out)  # before the work
-    costs.check_galaxies(count, size)
+    costs.check_galaxies(count, min(size, crop))  # a size beyond the crop is refused below
     parameters = {"count": count, "size": size, "crop": crop, "seed": seed, "population": population}
     images, truth = simulation.simulate(workers=workers, progress=True, **parameters)
     told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
@@ -138,7 +138,7 @@ def import_(
     for name, reason in found.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     entry = load_manifest().name_of(file_sha256(path)) if path.is_file() else "local"
-    _describe(importing.write_imported(out, found, source=path.stem, manifest=entry))
+    _describe(importing.write_imported(out, found, source=importing.called(path), manifest=entry))
 
 
 def _describe(dataset: "Dataset") -> None:

@@ -1,5 +1,6 @@
 """The audit of anyone's generator, on arrays and by the command: what it says, and what it refuses."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ import galgen
 from galgen import auditing
 from galgen.cli import main
 from galgen.compare.audit import _checked
+from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import write_dataset
 from galgen.figures.audit import pairs_figure, words
 from galgen.figures.style import pixels
@@ -45,6 +47,20 @@ def test_copies_are_called_so_and_are_right(found):
     assert found.biases.flux.low < 0 < found.biases.flux.high
     assert found.faults["blur"].low == 0 and found.pair == {} and found.notes == ()
     assert "At 8 pixels they are found as easily" in words(found)["Right?"]
+
+
+def test_tensors_of_any_kind_are_taken_and_what_is_beyond_all_faults_is_said(found):
+    x = torch.from_numpy(SAMPLES / 255).to(torch.bfloat16).requires_grad_()
+    assert _checked("samples", x).dtype == np.uint8 and _checked("samples", x).shape == SAMPLES.shape
+    beyond = Estimate(np.inf, 2.5, np.inf, 10)
+    said = words(dataclasses.replace(found, faults=found.faults | {"blur": beyond}))["Right?"]
+    assert "∞ [2.50, ∞]" in said and said.endswith("∞: more than any tried.")
+
+
+def test_a_key_is_for_files_that_have_arrays_with_names(files, tmp_path):
+    np.savez(tmp_path / "two.npz", samples=SAMPLES, other=SAMPLES)
+    files[2] = "two.npz"
+    assert main(files) == 2 and main([*files, "--key", "samples"]) == 0
 
 
 @pytest.mark.parametrize("wrong", [lambda x: x // 2, lambda x: 255 - x])
@@ -199,13 +215,13 @@ def claimed(path, count):
         (["--samples", "many.npy"], "many.npy has 5000000 images, more than 4194304; take a part of them"),
         (["--samples", "large.npy"], "unequal shapes: samples 1 x 16 x 16; train 1 x 8 x 8"),
         (["--samples", "one.npy"], "samples: 1 image"),
-        (["--samples", "range.npy"], "do not all lie in [0, 1] are taken for flux"),
+        (["--samples", "range.npy"], "must lie in [0, 1], not -1 to"),
         (["--held-out", "train"], "are in both sets"),
         (["--out", "train"], "train.html"),
         (["--out", "/dev/null/x"], "/dev/null"),
         (["--size", "1.5"], "--size: '1.5' is no whole number"),
         (["--size", "0"], "size: Input should be greater than 0"),
-        (["--key", "nothing"], "no array of images named 'nothing'"),
+        (["--key", "nothing"], "--key nothing names an array of an npz or HDF5 file, and no set is one"),
         (["--seed", "-1"], "seed"),
         (["--seed", "700000000"], "a seed below 700000000"),
         (["--morphology", "-1"], "morphology"),

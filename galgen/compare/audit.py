@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
@@ -103,7 +104,7 @@ def audit(
 
     Args:
         samples: Images (n, H, H), (n, C, H, H) or (n, H, H, C), C = 1 or 3, H from 8 to 256; uint8, or floats
-            with white at 1, which are clipped; arrays or CPU tensors. Ten images or more.
+            with white at 1, which are clipped; arrays or tensors. Ten images or more.
         train: The images that the model was trained on, two or more.
         held_out: Others, drawn at random from the same pool, ten or more.
         other_samples: A second model's images of the same latents, in the same order.
@@ -137,8 +138,9 @@ def audit(
         notes.append(f"Images of {full} pixels a side were averaged down to {side}, a power of two.")
     if side > NEAR:
         notes.append(f"All but classifier and morphology was asked at {NEAR} pixels a side.")
-    if max(len(sets[name]) for name in rows) > min(ASKED, 2 * FAULTY, morphology or ASKED):
-        most = f"{ASKED} images of a set, {2 * FAULTY} for faults"
+    of_faults = len(sets["samples"]) > FAULTY or len(sets["held_out"]) > 2 * FAULTY
+    if of_faults or max(len(sets[name]) for name in rows) > min(ASKED, morphology or ASKED):
+        most = f"{ASKED} images of a set, for faults {FAULTY} samples and twice as many held-out images"
         most += f", {morphology} for morphology" if morphology else ""
         notes.append(f"Whether they are right was asked of {most}, at most, drawn at random.")
     gray = (_gray(near[name]) for name in ("samples", "train", "held_out"))
@@ -146,9 +148,13 @@ def audit(
     answers = {"memory": memory.outcome} if memory.outcome else {}
     answers |= _right(asked, small, morphology, seed, progress)
     progress("biases, and galaxies made wrong on purpose")
+    if "other_samples" in sets and len(sets["samples"]) > ASKED:
+        notes.append(f"The two models were compared at the first {ASKED} latents.")
     off, faults = biases(*(photometry(_gray(part)) for part in small), seed=seed), _faults(*small)
     of_pair, pair = _pair(near, flips, seed) if "other_samples" in sets else ({}, {})
     answers |= of_pair
+    if morphology and "morphology" not in answers:
+        notes.append("Morphology was not asked: too few images of a set have coefficients.")
     adjusted = holm({name: answer.p for name, answer in answers.items()})
     counts = {name: len(images) for name, images in sets.items()}
     return Audit(counts, side, memory, answers, adjusted, off, faults, pair, tuple(notes))
@@ -156,6 +162,8 @@ def audit(
 
 def _checked(name: str, images: np.ndarray) -> np.ndarray:
     """A set as uint8 (n, C, H, H)."""
+    if isinstance(images, torch.Tensor):  # numpy knows neither bfloat16 nor gradients
+        images = images.detach().cpu().float() if images.is_floating_point() else images.cpu()
     x = np.asarray(images)
     x = x[:, None] if x.ndim == 3 else x
     x = np.moveaxis(x, -1, 1) if x.ndim == 4 and x.shape[1] not in (1, 3) else x

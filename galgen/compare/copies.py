@@ -28,9 +28,9 @@ are said only if those of the samples are beyond those of the Gaussian, by permu
 of them do, with f_0 the mean of the null: c = (f - f_0) / (1 - f_0) is the *excess share*. Its interval is
 Wilson's of f, with as many samples as would scatter like f under permutation: few images may be nearest to
 many samples. The *smallest share* that would be seen is the least c of exact copies, of N training images at
-random, that four of five tests or more find at the level .01 (measured: right at equal sizes, at 4 : 1 a
-fifth too large). Copies have label 1, all of them: they widen the null, which permutes labels, and leave T
-its scatter. With n samples, and V the variance of the null of T of those that are no copies (w at most 1/2),
+random, that four of five tests or more find at the level .01 (measured: 31 to 37 of 40). Copies have label
+1, all of them: they widen the null, which permutes labels, and leave T its scatter. With n samples, and V the
+variance of the null of T of those that are no copies (w at most 1/2),
 
     c n (1 - f_0) = z_.99 sqrt(f_0 (1 - f_0) (c n + (c n)^2 / N) + (1 - c)^2 V) + z_.8 (1 - c) sqrt(V).
 
@@ -192,6 +192,7 @@ def copies(
     sums = np.column_stack([weights / weight.sum(), counts / n])
     T, f = permuted_sums(label, sums, permutations, rng, groups=size).T
     chance, loose = float(q[of].mean()), np.bincount(of, weight * (weight <= 0.5), len(size))
+    loose -= (np.bincount(size, loose) / np.maximum(np.bincount(size), 1))[size]  # labels are dealt in groups
     excess, smallest = _effect(f, chance, n, int(label.sum()), float(loose**2 @ (q * (1 - q))))
     drawn = range(_FIRST_SEED + seed, _FIRST_SEED + seed + min(n, DRAWS))
     linear = shrunk_gaussian(pool[label[group]], fit_gaussian(pool)).draw(drawn)

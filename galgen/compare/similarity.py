@@ -95,7 +95,7 @@ def shuffled_cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None 
     """The null of `cosine`: a_i beside b_j of another seed, for eight evenly spread shifts j - i.
 
     Returns:
-        (8 n,) float32, or fewer where n is small: no pair is taken twice.
+        (8 n,) float32, or fewer where n is small: of two sets no pair is taken twice, of one set some are.
     """
     if len(a) < 2:
         raise GalgenError("shuffling seeds needs two samples or more")

@@ -116,6 +116,7 @@ def _smaller(given: Dataset, size: int) -> Making:
     """How the images of a data set are averaged down."""
 
     def make(directory: Path) -> Dataset:
+        # in float32, where halves round up, unlike `averaged`: the clock's images are made so, and keyed
         smaller = to_uint8(resize_area(given.images / np.float32(255), size))
         about = {name: given.meta[name] for name in ("source", "manifest", "dropped")}
         parameters = given.meta["parameters"] | {"size": size}

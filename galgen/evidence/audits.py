@@ -42,10 +42,9 @@ def planted(experiment: Experiment) -> dict[float, Copies]:
     """By the share of copies, the test of memory where that is known."""
     held_out, train = _held_out(experiment), experiment.images(experiment.pair(experiment.sizes[-1])[0])
     n, rng, found = len(held_out) // 3, np.random.default_rng(experiment.parameters.seed), {}
-    for share in SHARES:
-        count = round(share * n)
+    for count in sorted({round(share * n) for share in SHARES}):
         copied = train[rng.integers(len(train), size=count)]
-        found[share] = copies(np.concatenate([copied, held_out[: n - count]]), train, held_out[n:])
+        found[count / n] = copies(np.concatenate([copied, held_out[: n - count]]), train, held_out[n:])
     return found
 
 

@@ -34,6 +34,7 @@ _PAGE = Environment(autoescape=True, trim_blocks=True).from_string(
 )
 _BIASES = {"light": "flux", "half-light radius": "size", "ellipticity": "ellipticity"}
 _BIASES |= {"half-light radius at fixed light": "size_at_flux"}
+_OF_PAIR = {"floor": " (what is beyond it counts)", "P(train closer)": " (0.50 favours neither)"}
 _MORE = {
     "copies": " That is more than mean and covariance give.",
     "favours its training set": " Mean and covariance give as much, so copies are not said.",
@@ -44,9 +45,11 @@ def words(found: Audit) -> dict[str, str]:
     """The answers in words, by question."""
     said = {f"Memory: {found.verdict}.": _memory(found), "Right?": _right(found)}
     if "agreement" in found.answers:
-        beside = "".join(f" {name[0].upper()}{name[1:]}: {value}." for name, value in found.pair.items())
+        beside = [
+            f" {name[0].upper()}{name[1:]}: {value}{_OF_PAIR[name]}." for name, value in found.pair.items()
+        ]
         agree = f"Median anomaly cosine of two models' images of one latent: {found.answers['agreement']}."
-        said["Two models:"] = f"{agree}{beside} What is beyond the floor counts, and 0.50 favours neither."
+        said["Two models:"] = "".join([agree, *beside])
     return said
 
 
@@ -54,9 +57,10 @@ def _memory(found: Audit) -> str:
     memory, counts = found.memory, (found.counts["train"], found.counts["held_out"])
     if memory.outcome is None:
         return memory.missing
-    seen = "not even samples that are all copies would be found"
+    seen = "too few images are held out to say what share of copies it would find"
     if memory.smallest is not None:
-        seen = f"four of five such tests or more find copies that are {memory.smallest:.1%} of the samples"
+        seen = "four of five such tests or more, asked alone, find copies that are "
+        seen += f"{memory.smallest:.1%} of the samples"
     if max(counts) > 10 * min(counts):
         seen += f", and by chance {memory.chance:.1%} are nearest to a training image: with sets of like "
         seen += "size a smaller share would be seen"
@@ -109,7 +113,7 @@ def planted_table(found: Mapping[float, Copies]) -> Markdown:
         if each.outcome:
             least = "none" if each.smallest is None else f"{each.smallest:.1%}"
             cells = [p_text(each.outcome.p), _percent(each.excess), least]
-        rows.append([f"{share:.0%}", each.verdict(), *cells])
+        rows.append([f"{share:.1%}", each.verdict(), *cells])
     return table(["copies planted", "memory", "p", "excess share", "smallest share it finds"], rows)
 
 

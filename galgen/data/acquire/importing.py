@@ -26,7 +26,7 @@ from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked, printable
 
-__all__ = ["import_images", "write_imported"]
+__all__ = ["called", "import_images", "write_imported"]
 
 FLUX_CROP = 64  # the paper's field
 HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
@@ -107,8 +107,9 @@ def import_images(
                 raise GalgenError(f"{path}, {name}: {error}") from error
     if refused and (strict or not rows):
         some = "; ".join(f"{name}: {reason}" for name, reason in refused[:5])
+        broken = (tried := len(refused) + len(rows)) < len(source.names)
         raise GalgenError(
-            f"{path}: {len(refused)} of {len(refused) + len(rows)} objects cannot be used. {some}"
+            f"{path}: {len(refused)} of {'the first ' * broken}{tried} objects cannot be used. {some}"
             + ("; ..." if len(refused) > 5 else "")
         )
     stamps, catalogue = np.stack(images), Table(rows)
@@ -120,6 +121,11 @@ def import_images(
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
     parameters = {"path": path.name, "key": key, **wanted.model_dump(mode="json"), "surveys": surveys}
     return Imported(stamps, catalogue, refused, parameters, dropped)
+
+
+def called(path: Path) -> str:
+    """What figures call the images at a path: the name of a folder, of a file without what kind it is."""
+    return path.stem if path.is_file() else path.resolve().name
 
 
 def write_imported(directory: Path, found: Imported, *, source: str, manifest: str) -> Dataset:
@@ -226,7 +232,8 @@ def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
         pixels = pixels / 255
     elif pixels.min() < 0 or pixels.max() > 1:
         raise GalgenError(
-            f"display images of floats must lie in [0, 1], not {pixels.min()} to {pixels.max()}; rescale them"
+            f"display images of floats must lie in [0, 1], not {pixels.min():.4g} to {pixels.max():.4g}; "
+            "clip or rescale them, and import flux as such (galgen data import)"
         )
     if colour:
         return np.broadcast_to(pixels, (3, *pixels.shape[1:]))

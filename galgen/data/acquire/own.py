@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from galgen.data.acquire.importing import import_images, write_imported
+from galgen.data.acquire.importing import called, import_images, write_imported
 from galgen.data.acquire.readers import files_below
 from galgen.data.dataset import Dataset
 from galgen.data.manifest import load_manifest
@@ -24,7 +24,12 @@ def imported(path: Path, size: int) -> Making:
         except GalgenError as error:
             hint = "; that is an option of galgen data import, and DATA the folder that it makes"
             raise GalgenError(f"{error}{hint * ('--' in str(error))}") from error
-        return write_imported(directory, found, source=path.stem, manifest=load_manifest().name_of(sha256))
+        return write_imported(
+            directory,
+            found,
+            source=called(path),
+            manifest=load_manifest().name_of(sha256),
+        )
 
     return Making({"name": path.name, "size": size}, [import_images], make, sha256)
 
