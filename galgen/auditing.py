@@ -62,7 +62,7 @@ def audit(
 
 
 def _read(
-    path: Path, size: int | None, crop: int | None, key: str | None, strict: bool
+    path: Path, size: int | None, crop: int | None, key: str | None = None, strict: bool = False
 ) -> tuple[np.ndarray, str]:
     """A set of images, uint8 (n, C, H, H), and what to call it.
 

@@ -20,7 +20,7 @@ from galgen.data.acquire.readers import files_below
 from galgen.data.prepare import SIMULATED, SOURCES, check_source, prepare
 from galgen.data.simulate.parts import parts, to_simulate
 from galgen.experiment import Experiment, every_family
-from galgen.models.families import FAMILIES, STUDIES
+from galgen.models.families import FAMILIES
 from galgen.models.precision import Precision, resolved
 from galgen.runs.code import code_version
 from galgen.runs.errors import GalgenError, checked
@@ -93,14 +93,13 @@ class Run:
         return list(every_family(self.parameters, studies=True).values())
 
     def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
-        """The sizes of some families and studies together, or of all."""
-        own = {name: getattr(self.profile, name).N for name in names or FAMILIES | STUDIES}
-        asked = [self.parameters.sizes(N, study=name in STUDIES) for name, N in own.items()]
-        return sorted({N for sizes in asked for N in sizes})
+        """The sizes of some families together, or of all; studies, which have their own, are not counted."""
+        parts = [getattr(self.profile, name) for name in names or FAMILIES if name in FAMILIES]
+        return sorted({N for part in parts for N in self.parameters.sizes(part.N)})
 
     @property
     def sizes(self) -> list[int]:
-        """Those of all families and studies."""
+        """Those of all families."""
         return self.sizes_of()
 
     @functools.cached_property
