@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from test_another_chapter import chapter_of_the_page
 
+from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
+from galgen.figures.chapter_11 import longer
 from galgen.runs.files import file_sha256, read_json
 from workflow.book.runs import Run
 
@@ -48,6 +50,18 @@ def book(project, data, store):
     environment = os.environ | given | {"GALGEN_STORE": str(project / store)}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=project, env=environment, **streams)
+
+
+def test_books_of_one_data_set_and_two_profiles_are_held_against_each_other():
+    def board(agree, margin, *sizes):
+        given = {"agreement": Outcome(agree, 0, 0, 1), "memorization": Outcome(margin, 0, 0, 1)}
+        return {(family, n): given for family in ("diffusion", "Glow") for n in sizes}
+
+    boards = {"b": board(0.6, 0.2, 10, 100), "a": board(0.8, 0.1, 100), "c": board(0, 0, 100)}
+    told = {"b": ("x", "night"), "a": ("x", "laptop"), "c": ("y", "night")}
+    (row,) = [line for line in longer(boards, told).data.splitlines() if "N = " in line and line[0] == "|"]
+    assert row == "| diffusion, N = 100 | a and b | 0.800 and 0.600 | 0.100 and 0.200 |"
+    assert longer({"a": boards["a"], "c": boards["c"]}, told) is None
 
 
 @pytest.mark.slow

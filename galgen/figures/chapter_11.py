@@ -1,20 +1,23 @@
 """Chapter 11: the claims of several runs beside each other, and models of more pixels."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.config import PROFILES
 from galgen.figures.claims import CERTAIN
 from galgen.figures.results import made, unstrip
+from galgen.figures.scoreboard import Board
 from galgen.figures.style import stamp_sheet
 from galgen.figures.tables import table
 from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE
 from galgen.words import spaced
 
-__all__ = ["alike", "beside", "drawn_at", "enlarged", "numbers", "of_more_pixels"]
+__all__ = ["alike", "beside", "drawn_at", "enlarged", "longer", "numbers", "of_more_pixels"]
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
@@ -45,6 +48,31 @@ def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
             [text, place[1], name, f"**{one['verdict']}**: {one['numbers']}"] for name, one in of.items()
         ]
     return table(["claim", "family", "run", "numbers"], rows)
+
+
+def longer(boards: Mapping[str, Board], told: Mapping[str, tuple[str, str]]) -> Markdown | None:
+    """Agreement and margin of two denoisers at one N, in books of the same galaxies and of two profiles.
+
+    Args:
+        boards: The scoreboard of each book's families.
+        told: Its galaxies and its profile.
+    """
+    rows, order = [], list(PROFILES)
+    for one, other in combinations(sorted(boards, key=lambda name: order.index(told[name][1])), 2):
+        same = told[one][0] == told[other][0] and told[one][1] != told[other][1]
+        for place in [place for place in boards[one] if same and place in boards[other]]:
+            if "diffusion" in place[0]:
+                found = [boards[name][place] for name in (one, other)]
+                asked = ("agreement", "memorization")
+                numbers = [" and ".join(f"{each[q].value:.3f}" for each in found) for q in asked]
+                rows.append([f"{place[0]}, N = {spaced(place[1])}", f"{one} and {other}", *numbers])
+    before = (
+        "The same galaxies and N in books of two profiles, the later of which trains larger networks for "
+        "longer. Where agreement falls and the margin to the own training images rises, more training led "
+        "back to them, and N alone does not place the transition:"
+    )
+    head = ["pair", "books", "agreement", "margin to the own set"]
+    return table(head, rows, before=before) if rows else None
 
 
 def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:

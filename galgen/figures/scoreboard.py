@@ -17,7 +17,7 @@ from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
 from galgen.words import spaced
 
-__all__ = ["UNITS", "board_table", "dot_plot", "from_kept", "kept", "use_table"]
+__all__ = ["UNITS", "Board", "board_table", "dot_plot", "from_kept", "kept", "use_table"]
 
 Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
