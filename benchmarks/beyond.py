@@ -52,8 +52,8 @@ class Bench:
         sets["training images"] = rounded(train[some])
         against = {
             "held-out galaxies": made.reference,
-            "own training set": rounded(train[: 2 * n]),
-        }  # of as many
+            "own training set": rounded(train[: 2 * n]),  # as many of it
+        }
         records = []
         for name, part in sets.items():
             for which, reference in against.items():

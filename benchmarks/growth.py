@@ -5,8 +5,7 @@
 Two thousand galaxies are simulated; the others are these, shifted by whole pixels, as turns and flips of
 one count as one galaxy. Each step of each size is a process of its own, of one thread, whose largest memory
 counts (the system's own number of it would begin with that of this process); images that are mapped into
-memory count as far as the system keeps them. Seconds are of the
-processor.
+memory count as far as the system keeps them. Seconds are of the processor.
 """
 
 import argparse

@@ -117,6 +117,15 @@ def test_weights_are_kept_at_the_same_counts_whatever_N():
     assert len(clock.kept(100)) == 18
 
 
+@pytest.mark.parametrize(
+    ("asked", "own"), [((100, 4000), (10, 30, 100)), ((50,), (10, 30)), ((4, 6), (4, 6))]
+)
+def test_a_study_keeps_its_own_sizes_as_far_as_they_are_not_beyond_those_asked(fresh, asked, own):
+    parameters = Parameters(profile="laptop", N=asked)
+    assert Experiment(parameters, fresh, family="clock8").sizes == own
+    assert Experiment(parameters, fresh).sizes == asked
+
+
 def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):
     model = experiment.pair(4)[0]
     first = experiment.samples(model, count=5)

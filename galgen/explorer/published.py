@@ -50,7 +50,7 @@ TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of tor
 class _Drawn(BaseModel, strict=True, allow_inf_nan=False):
     """What a published model is, and what it drew."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]+-N[0-9]+-[AB][0-9]+-[0-9]+$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+-N[0-9]+-[AB][0-9]+-[0-9]+$")]
     profile: Annotated[str, Field(max_length=40), AfterValidator(lambda name: config.profile(name).name)]
     images_shown: PositiveInt
     first: Annotated[int, Field(ge=0, lt=2**53)]

@@ -64,12 +64,15 @@ def longer(boards: Mapping[str, Board], told: Mapping[str, tuple[str, str]]) -> 
             if "diffusion" in place[0]:
                 found = [boards[name][place] for name in (one, other)]
                 asked = ("agreement", "memorization")
-                numbers = [" and ".join(f"{each[q].value:.3f}" for each in found) for q in asked]
+                numbers = [
+                    " and ".join(f"{e[q].value:.3f} ({e[q].low:.3f} to {e[q].high:.3f})" for e in found)
+                    for q in asked
+                ]
                 rows.append([f"{place[0]}, N = {spaced(place[1])}", f"{one} and {other}", *numbers])
     before = (
         "The same galaxies and N in books of two profiles, the later of which trains larger networks for "
-        "longer. Where agreement falls and the margin to the own training images rises, more training led "
-        "back to them, and N alone does not place the transition:"
+        "longer; first pairs, each with 95 % of its null. Where agreement falls and the margin to the own "
+        "training images rises, these led back to them, and N alone does not place the transition:"
     )
     head = ["pair", "books", "agreement", "margin to the own set"]
     return table(head, rows, before=before) if rows else None

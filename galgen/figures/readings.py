@@ -95,4 +95,5 @@ def ways(found: Mapping[str, Portrait], ours: str) -> list[Reading]:
     best = min((name for name in auc if name != ours), key=lambda name: auc[name].value)
     gap = auc[ours].low - auc[best].high
     shown = f"AUC {auc[best]}; *{ours}*, the way of this book, {auc[ours]}; gap of the intervals {gap:+.2f}"
-    return [Reading(f"Hardest to tell of the other ways, at {side} pixels: *{best}*", gap, APART, shown)]
+    worse = (0.0, "ours is not clearly worse"), (inf, "ours is clearly worse")
+    return [Reading(f"Hardest to tell of the other ways, at {side} pixels: *{best}*", gap, worse, shown)]
