@@ -63,10 +63,9 @@ def longer(boards: Mapping[str, Board], told: Mapping[str, tuple[str, str]]) -> 
         for place in [place for place in boards[one] if same and place in boards[other]]:
             if "diffusion" in place[0]:
                 found = [boards[name][place] for name in (one, other)]
-                asked = ("agreement", "memorization")
                 numbers = [
                     " and ".join(f"{e[q].value:.3f} ({e[q].low:.3f} to {e[q].high:.3f})" for e in found)
-                    for q in asked
+                    for q in ("agreement", "memorization")
                 ]
                 rows.append([f"{place[0]}, N = {spaced(place[1])}", f"{one} and {other}", *numbers])
     before = (
