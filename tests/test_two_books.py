@@ -60,10 +60,9 @@ def test_books_of_one_data_set_and_two_profiles_are_held_against_each_other():
     boards = {"b": board(0.6, 0.2, 10, 100), "a": board(0.8, 0.1, 100), "c": board(0, 0, 100)}
     told = {"b": ("x", "night"), "a": ("x", "laptop"), "c": ("y", "night")}
     (row,) = [line for line in longer(boards, told).data.splitlines() if "N = " in line and line[0] == "|"]
-    assert (
-        row
-        == "| diffusion, N = 100 | a and b | 0.800 (0.000 to 0.000) and 0.600 (0.000 to 0.000) | 0.100 (0.000 to 0.000) and 0.200 (0.000 to 0.000) |"
-    )
+    of, null = row.split("|")[1:3], " (0.000 to 0.000)"
+    assert [cell.strip() for cell in of] == ["diffusion, N = 100", "a and b"]
+    assert f"| 0.800{null} and 0.600{null} | 0.100{null} and 0.200{null} |" in row
     assert longer({"a": boards["a"], "c": boards["c"]}, told) is None
 
 
