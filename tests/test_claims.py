@@ -365,7 +365,7 @@ def test_runs_agree_where_their_verdicts_are_the_same_and_no_gate_made_them_so()
     ]
     said = chapter_11.alike({"a": one, "b": other})
     assert said.startswith("Of 5 claims") and "3 come past" in said
-    assert said.endswith("2 are held or not held in every run; in 1 of those the runs agree.")
+    assert said.endswith("held or not held in every run: 2; the runs agree in 1 of those.")
     assert (
         "| held, by construction | held, by construction |" in chapter_11.beside({"a": one, "b": other}).data
     )

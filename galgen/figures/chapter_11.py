@@ -99,7 +99,7 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     said = (
         f"Of {len(open_ones)} claims, each of a family, that could come out otherwise and that {len(asked)} "
         f"runs were asked, {len(ruled)} come past the gates in all of them. Of these, "
-        f"{len(decided)} are held or not held in every run; in {same} of those the runs agree."
+        f"held or not held in every run: {len(decided)}; the runs agree in {same} of those."
     )
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
