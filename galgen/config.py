@@ -43,7 +43,7 @@ PROFILES = {
     "laptop": Profile(name="laptop", purpose="an hour and a half on two cores; the default"),
     "night": Profile(
         name="night",
-        purpose="seven hours of two cores, over as many sittings as it takes",
+        purpose="ten hours of two cores, over as many sittings as it takes",
         samples=1024,
         diffusion=DiffusionSettings(
             N=(10, 100, 1000, 4000),
