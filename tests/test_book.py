@@ -147,6 +147,13 @@ def test_a_name_is_shown_letter_by_letter_wherever_it_stands(small_html):
         assert shown and unescape(shown[1]) == HOSTILE
 
 
+def test_dates_are_set_as_dates_and_no_escape_is_left_to_read(small_html):
+    """The minus sign of a number is none of a date or of the name of a training, which are escaped."""
+    assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d<", (small_html / "status.html").read_text())
+    for path in pages(small_html):
+        assert not re.search(r"\\[\N{MINUS SIGN}\d]", path.read_text()), path.name
+
+
 def test_what_a_template_is_given_is_escaped():
     own = {"profile": "smoke", "data": "<i>`|]{x}", "N": [8], "seed": 0}
     nothing = dict.fromkeys(("folder", "book", "picture", "key"), "")

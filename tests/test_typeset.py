@@ -17,6 +17,8 @@ from workflow.book.typeset import set_cell, typeset
         ("95 % of 6.4e-15, 5.4%", "95\xa0% of 6.4\xa0×\xa010⁻¹⁵, 5.4\xa0%"),
         (".7 to -.3", "0.7 to −0.3"),
         ("commit 1e2a45b7, 12e-3 v1.2.3, x.5", None),
+        (r"2026\-11\-29, A0\-0, A1\-10, 0\.5, \.5 \-", None),
+        (r"\-0.1 and \-0", "−0.1 and 0"),
         ("z'_B and D_A", "$z'_B$ and $D_A$"),
         ("[code](#code-03-4), components 2-5, laptop-8, 10.1/a-1", None),
         ("`git -1` and $z_{-1}, z'_B$ and ```{math}\nx = -1\n```", None),

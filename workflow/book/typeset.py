@@ -8,7 +8,7 @@ import re
 import nbformat
 
 _ASIS = re.compile(r"(```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|<[a-z!/][^>]*>)", re.DOTALL)
-_SIGN = r"(?<![\w.)\]/#-])-"  # not that of a range, a name or an exponent
+_SIGN = r"(?<![\w.)\]/#\\-])\\?-"  # escaped or not, and not that of a range, a name or an exponent
 _NUMBER = r"[+\N{MINUS SIGN}]?[\d.]+"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -18,7 +18,7 @@ def _power(found: re.Match) -> str:
 
 
 _RULES = [
-    (r"(?<![\w.])\.(?=\d)", "0."),
+    (r"(?<![\w.\\])\.(?=\d)", "0."),
     (rf"{_SIGN}(?=0(\.0*)?(?![\d.]))", ""),
     (rf"{_SIGN}(?=\d)", "\N{MINUS SIGN}"),
     (r"(?<![\w.])(\d(?:\.\d+)?)e([+-]\d{1,2})\b", _power),
