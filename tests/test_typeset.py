@@ -35,9 +35,10 @@ def test_words_captions_and_printed_tables_are_set_and_code_is_not():
     said = nbformat.v4.new_markdown_cell("gap -0.1")
     drawn = nbformat.v4.new_code_cell("x = -1", metadata={"mystnb": {"figure": {"caption": "at -1 dB"}}})
     data = {"text/markdown": "a -1", "application/papermill.record/text/markdown": "b -2", "text/plain": "-3"}
+    data |= {"application/papermill.record/text/plain": r"'at N = 4\xa0000 -0.00'"}
     drawn.outputs = [nbformat.v4.new_output("display_data", data=dict(data))]
     for cell in (said, drawn):
         set_cell(cell)
     assert said.source == "gap −0.1" and drawn.source == "x = -1"
     assert drawn.metadata.mystnb.figure.caption == "at −1 dB"
-    assert list(drawn.outputs[0].data.values()) == ["a −1", "b −2", "-3"]
+    assert list(drawn.outputs[0].data.values()) == ["a −1", "b −2", "-3", "'at N\xa0=\xa04\\xa0000 0.00'"]

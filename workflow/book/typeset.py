@@ -8,6 +8,7 @@ import re
 import nbformat
 
 _ASIS = re.compile(r"(```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|<[a-z!/][^>]*>)", re.DOTALL)
+_WORDS = ("text/markdown", "papermill.record/text/plain")  # the latter are texts for other pages to show
 _SIGN = r"(?<![\w.)\]/#\\-])\\?-"  # escaped or not, and not that of a range, a name or an exponent
 _NUMBER = r"[+\N{MINUS SIGN}]?[\d.]+"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -43,12 +44,12 @@ def typeset(text: str) -> str:
 
 
 def set_cell(cell: nbformat.NotebookNode) -> None:
-    """A cell's words, what it printed in Markdown, and the caption of its figure."""
+    """A cell's words, what it printed in Markdown or keeps for other pages, and the caption of its figure."""
     if cell.cell_type == "markdown":
         cell.source = typeset(cell.source)
     if caption := cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"):
         cell.metadata.mystnb.figure.caption = typeset(caption)
     for output in cell.get("outputs", []):
         data = output.get("data", {})
-        for kind in [kind for kind in data if kind.endswith("text/markdown")]:
+        for kind in [kind for kind in data if kind.endswith(_WORDS)]:
             data[kind] = typeset(data[kind])
