@@ -25,6 +25,7 @@ from galgen.figures.verdicts import (
     ONE_PAIR,
     UNDERPOWERED,
     Range,
+    Ruling,
     rule,
     stopped,
     within,
@@ -243,6 +244,16 @@ def test_there_are_eleven_claims_each_with_a_source_a_figure_a_margin_and_both_v
         assert claim.source and claim.figure.startswith("fig-") and claim.reason and claim.margin > 0
         assert {HELD, NOT_HELD} <= {verdict for key, _, verdict in VERDICTS if key == claim.key}
     assert [claim.key for claim in claims.CLAIMS if claim.by_construction] == ["echo"]
+
+
+def test_the_top_of_a_page_shows_its_first_claims_each_of_all_its_families(monkeypatch):
+    glued = {}
+    monkeypatch.setattr(claims, "glue", lambda key, table, display: glued.update({key: table.data}))
+    four = [(CLAIM["kept"], label) for label in CLAIM["kept"].families]
+    said = dict.fromkeys([*four, (CLAIM["unchanged"], "GAN")], Ruling(HELD, "so", "1.00"))
+    table = claims.answer(said).data
+    assert "| The morphology does not change" in table and table.count("**held**") == len(four) + 1 == 5
+    assert glued["answer"].count("| The morphology is kept | ") == 4 and "not change" not in glued["answer"]
 
 
 def test_margins_are_moved_where_a_verdict_rests_on_one_and_no_gate_decides():

@@ -9,7 +9,7 @@ from small_chapter import NOTE, PARAMETERS, chapter
 
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
-from galgen.figures import chapter_08, readings, results
+from galgen.figures import chapter_08, chapter_11, readings, results
 from galgen.figures.readings import Reading
 from galgen.runs.errors import GalgenError
 from workflow.book import chapters, settings
@@ -64,6 +64,12 @@ def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_
     assert "2026-11-26, commit 01234567, c0ffee00, AVX2; real" in said
     assert "01234567" not in results.made({"simulated": found["simulated"]}, "b")
     assert results.select(other["records"], question="b", N=2) == [{"question": "b", "N": 2}]
+
+
+def test_a_scale_that_smaller_images_do_not_have_is_one_dash():
+    rows = chapter_11.of_more_pixels(results.measured("resolution")).data.splitlines()
+    [row] = [row for row in rows if row.startswith("| AUC at 64 pixels")]
+    assert row.startswith("| AUC at 64 pixels, A and B | – | 0.") and " and 0." in row
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from test_another_chapter import chapter_of_the_page
 
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
-from galgen.figures.chapter_11 import longer
+from galgen.figures.chapter_11 import longer, side_by_side
+from galgen.figures.results import strip
 from galgen.runs.files import file_sha256, read_json
 from workflow.book.runs import Run
 
@@ -50,6 +51,23 @@ def book(project, data, store):
     environment = os.environ | given | {"GALGEN_STORE": str(project / store)}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=project, env=environment, **streams)
+
+
+def test_pictures_of_books_stand_under_their_names_of_the_families_that_all_have():
+    def strips(value, side):  # of A and of B
+        return [strip(np.full((9, 1, side, side), value + k, np.uint8)) for k in (0, 1)]
+
+    book = {"GAN": {"8": strips(0, 8), "30": strips(50, 8)}}
+    sheet = side_by_side({"one": book | {"Glow": book["GAN"]}, "two": {"GAN": {"9": strips(90, 16)}}})
+    [axes] = sheet.axes
+    names, labels = ([text.get_text() for text in axes.texts[a:b]] for a, b in ((2, None), (0, 2)))
+    assert names == ["one", "two"] and labels == ["GAN, A", "GAN, B"]
+    image = np.asarray(axes.images[0].get_array())
+    across = image[8] * 255  # the first row: models A, the smaller images enlarged
+    one, two = (np.isclose(across, value).nonzero()[0] for value in (50, 90))
+    assert len(one) == len(two) == 6 * 16 and one.max() < two.min() and not np.isclose(across, 0).any()
+    places = [text.get_position()[0] * image.shape[1] for text in axes.texts[2:]]
+    np.testing.assert_allclose(places, [one.mean(), two.mean()], atol=2)
 
 
 def test_books_of_one_data_set_and_two_profiles_are_held_against_each_other():

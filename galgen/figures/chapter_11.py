@@ -1,7 +1,7 @@
 """Chapter 11: the claims of several runs beside each other, and models of more pixels."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 from IPython.display import Markdown
@@ -17,7 +17,7 @@ from galgen.figures.tables import table
 from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE
 from galgen.words import spaced
 
-__all__ = ["alike", "beside", "drawn_at", "enlarged", "longer", "numbers", "of_more_pixels"]
+__all__ = ["alike", "beside", "drawn_at", "longer", "numbers", "of_more_pixels", "side_by_side"]
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
@@ -48,6 +48,29 @@ def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
             [text, place[1], name, f"**{one['verdict']}**: {one['numbers']}"] for name, one in of.items()
         ]
     return table(["claim", "family", "run", "numbers"], rows)
+
+
+def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
+    """Models A and B of each family that all runs have, at its largest N: a run a group of columns.
+
+    Args:
+        drawn: By run, family and N, the strips of A and of B from the same latents.
+    """
+    width, rows, labels = max(3, 12 // len(drawn)), [], []
+    for family in dict.fromkeys(chain(*drawn.values())):
+        if all(family in run for run in drawn.values()):
+            pairs = [run[family][max(run[family], key=int)] for run in drawn.values()]
+            for k, model in enumerate("AB"):
+                first, *others = _enlarged([unstrip(pair[k])[:width] for pair in pairs])
+                rows += [first, *chain(*((np.full_like(other[:1], 255), other) for other in others))]
+                labels.append(f"{family}, {model}")
+    columns = len(drawn) * (width + 1) - 1
+    sheet = stamp_sheet(np.concatenate(rows), columns=columns, rows=labels, inches=0.55)
+    [axes] = sheet.axes
+    for k, name in enumerate(drawn):
+        middle = (k * (width + 1) + width / 2) / columns
+        axes.text(middle, 1, name, transform=axes.transAxes, ha="center", va="bottom", fontsize=7)
+    return sheet
 
 
 def longer(boards: Mapping[str, Board], told: Mapping[str, tuple[str, str]]) -> Markdown | None:
@@ -154,11 +177,11 @@ def drawn_at(found: Mapping[str, Mapping[str, Mapping]]) -> Figure:
     rows = {}
     for size, run in _of_sizes(found).items():
         rows |= {f"{name[0]}, {size}": unstrip(strip) for name, strip in run["samples"].items()}
-    large = np.concatenate(enlarged(list(rows.values())))
+    large = np.concatenate(_enlarged(list(rows.values())))
     return stamp_sheet(large, columns=len(next(iter(rows.values()))), rows=list(rows))
 
 
-def enlarged(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _enlarged(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Sets of images (n, C, H, W), all of as many pixels as the largest."""
     times = [max(x.shape[-1] for x in sets) // x.shape[-1] for x in sets]
     return [x.repeat(k, 2).repeat(k, 3) for x, k in zip(sets, times, strict=True)]
@@ -169,5 +192,6 @@ def _of_sizes(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, Mapping]:
 
 
 def _both(pair: Iterable[Mapping[str, float] | None], form: str = ".2f") -> str:
-    """The values of A and of B, with intervals over images."""
-    return " and ".join(format(Estimate(**one), form) if one else "–" for one in pair)
+    """The values of A and of B, with intervals over images; one dash where neither has any."""
+    values = [format(Estimate(**one), form) if one else "–" for one in pair]
+    return " and ".join(values) if any(value != "–" for value in values) else "–"

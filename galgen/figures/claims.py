@@ -147,17 +147,21 @@ def askable(*names: str) -> Markdown:
 
 
 def answer(found: Rulings, sentence: str = "") -> Markdown:
-    """The table of claims, glued at the top of the page in short: a sentence, and up to three rows.
+    """The table of claims, glued at the top of the page in short: a sentence, and the first claims.
 
-    The sentence is by default that of the first ruling.
+    The sentence is by default that of the first ruling. Of the claims there are three rows or a little
+    more, as none is shown without one of its families.
     """
     (claim, label), first = next(iter(found.items()))
     said = sentence or f"“{claim.text}” is, for {label}, **{first.verdict}** ({first.reason})."
-    first_three = list(found.items())[:3]
-    rows = [
-        [c.text, name, f"**{r.verdict}**{CERTAIN.get((c.key, r.verdict), '')}", r.numbers]
-        for (c, name), r in first_three
-    ]
+    rows = []
+    for one in dict.fromkeys(c for c, _ in found):
+        if len(rows) < 3:
+            rows += [
+                [c.text, name, f"**{r.verdict}**{CERTAIN.get((c.key, r.verdict), '')}", r.numbers]
+                for (c, name), r in found.items()
+                if c is one
+            ]
     glue(
         "answer", table(["claim of the paper", "family", "here", "numbers"], rows, before=said), display=False
     )

@@ -25,7 +25,7 @@ _RULES = [
     (r"(?<![\w.])(\d(?:\.\d+)?)e([+-]\d{1,2})\b", _power),
     (rf"\[({_NUMBER}), ({_NUMBER})\]", "[\\1,\N{NO-BREAK SPACE}\\2]"),
     (r"(?<=\d) ?(?=%)", "\N{NO-BREAK SPACE}"),
-    (r"\bN = (?=\d)", "N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
+    (r"\b(N|p) = (?=\d)", "\\1\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
     (r"\bp (?=[\d<≤])", "p\N{NO-BREAK SPACE}"),
     (r"\b(z'|D)_([AB])\b", r"$\1_\2$"),
 ]
