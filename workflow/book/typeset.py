@@ -27,6 +27,7 @@ _RULES = [
     (r"(?<=\d) ?(?=%)", "\N{NO-BREAK SPACE}"),
     (r"\b(N|p) = (?=\d)", "\\1\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
     (r"\bp (?=[\d<≤])", "p\N{NO-BREAK SPACE}"),
+    (r"(?<=[<≤]) (?=\d)", "\N{NO-BREAK SPACE}"),
     (r"\b(z'|D)_([AB])\b", r"$\1_\2$"),
 ]
 
