@@ -1,5 +1,6 @@
 """Chapter 11: the claims of several runs beside each other, and models of more pixels."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations
 
@@ -69,6 +70,7 @@ def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
     [axes] = sheet.axes
     for k, name in enumerate(drawn):
         middle = (k * (width + 1) + width / 2) / columns
+        name = textwrap.fill(name, 10 * width)  # of a run with N of its own it would reach into the next
         axes.text(middle, 1, name, transform=axes.transAxes, ha="center", va="bottom", fontsize=7)
     return sheet
 
