@@ -302,7 +302,13 @@ def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
         ("10_conclusions", {"power", "clock/simulated"}),
         (
             "11_real_and_simulated",
-            {"laptop-sdss_real_9200_64", "laptop-simulated", "night-simulated", "resolution"},
+            {
+                "laptop-sdss_real_9200_64",
+                "laptop-simulated",
+                "night-sdss_real_9200_64",
+                "night-simulated",
+                "resolution",
+            },
         ),
         ("13_calibrated_distances", {"beyond", "power"}),
         ("14_why_they_agree", set()),
