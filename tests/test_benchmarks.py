@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,14 @@ def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypat
         experiment, training = training_named(kills.TRAINING.format(name), asked)
         steps = experiment.settings.images_shown(training.N) / experiment.settings.batch_size
         assert steps >= 10 * experiment.profile.report_every and experiment.profile.save_every == 0
+
+
+def test_the_pages_of_the_book_that_is_killed_refer_to_no_other(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    for page in importlib.import_module("kills").PAGES:
+        name = page["file"]
+        source = ROOT / (f"notebooks/{Path(name).name}.ipynb" if "/" in name else f"book/{name}.md")
+        assert not re.search(r"\{(doc|ref|numref|term)\}`", source.read_text()), name
 
 
 def test_two_books_are_compared_by_content(tmp_path, monkeypatch):
