@@ -6,11 +6,12 @@ For each family models A and B are trained by `galgen train` with the profile `p
 eight images at a hundredth of the rates, a checkpoint after each); A is killed at its second checkpoint and
 started again. Then both draw, and tests of the family's chapters are made of them: they say nothing about
 models that have learnt nothing, but they run. Memory is the largest that the process held, beside what
-`galgen plan` says of it. A step is timed as it is trained and under `torch.compile`. On a machine with a GPU
-all runs on it.
+`galgen plan` says of it. A step is timed as it is trained and under `torch.compile`, which is given
+up where it takes too long. On a machine with a GPU all runs on it.
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from galgen.runs.provenance import provenance
 from galgen.runs.store import Store
 
 N = 8
+PATIENCE = 9  # minutes that a compiler is waited for: Glow's stack at this size takes it longer
 # A small process starts the one that is measured, as the largest memory of a child begins with its parent's.
 MEASURED = """import resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
@@ -85,14 +87,27 @@ def tests(experiment: Experiment) -> dict:
     return found
 
 
+class Late(BaseException):
+    """A compiler was waited for long enough; no `except Exception` of its own may take it."""
+
+
+def late(*_: object) -> None:
+    """Answer an alarm."""
+    raise Late(f"not ready after {PATIENCE} minutes")
+
+
 def compiled(experiment: Experiment) -> dict:
     """Seconds of a step, of a compiled one, and of compiling."""
     batch = experiment.settings.batch_size
     found = {"step_s": gpu.training(experiment, batch, 10.0, compiled=False)[0]}
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(60 * PATIENCE)
     try:
         found["compiled_s"], found["compiling_s"] = gpu.training(experiment, batch, 10.0, compiled=True)
-    except Exception as error:  # whatever a compiler cannot do is an answer here
+    except (Exception, Late) as error:  # whatever a compiler cannot do is an answer here
         found["compiled_failed"] = str(error).strip().splitlines()[0][:200]
+    finally:
+        signal.alarm(0)
     return found
 
 
