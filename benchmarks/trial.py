@@ -11,7 +11,6 @@ up where it takes too long. On a machine with a GPU all runs on it.
 """
 
 import argparse
-import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,13 @@ from galgen.runs.store import Store
 
 N = 8
 PATIENCE = 9  # minutes that a compiler is waited for: Glow's stack at this size takes it longer
+# In a process of its own, as no signal ends a compiler at work.
+COMPILED = """import sys, gpu, torch
+from galgen.config import Parameters
+from galgen.experiment import Experiment
+torch.set_num_threads(1)
+made = Experiment(Parameters(profile=sys.argv[1]), family=sys.argv[2])
+print(*gpu.training(made, made.settings.batch_size, 10.0, compiled=True))"""
 # A small process starts the one that is measured, as the largest memory of a child begins with its parent's.
 MEASURED = """import resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
@@ -87,27 +93,18 @@ def tests(experiment: Experiment) -> dict:
     return found
 
 
-class Late(BaseException):
-    """A compiler was waited for long enough; no `except Exception` of its own may take it."""
-
-
-def late(*_: object) -> None:
-    """Answer an alarm."""
-    raise Late(f"not ready after {PATIENCE} minutes")
-
-
 def compiled(experiment: Experiment) -> dict:
     """Seconds of a step, of a compiled one, and of compiling."""
-    batch = experiment.settings.batch_size
-    found = {"step_s": gpu.training(experiment, batch, 10.0, compiled=False)[0]}
-    signal.signal(signal.SIGALRM, late)
-    signal.alarm(60 * PATIENCE)
+    found = {"step_s": gpu.training(experiment, experiment.settings.batch_size, 10.0, compiled=False)[0]}
+    command = [sys.executable, "-c", COMPILED, experiment.parameters.profile, experiment.family.name]
+    asked = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "timeout": 60 * PATIENCE}
     try:
-        found["compiled_s"], found["compiling_s"] = gpu.training(experiment, batch, 10.0, compiled=True)
-    except (Exception, Late) as error:  # whatever a compiler cannot do is an answer here
-        found["compiled_failed"] = str(error).strip().splitlines()[0][:200]
-    finally:
-        signal.alarm(0)
+        said = subprocess.run(command, **asked)
+    except subprocess.TimeoutExpired:
+        return found | {"compiled_failed": f"not ready after {PATIENCE} minutes"}
+    if said.returncode:  # whatever a compiler cannot do is an answer here
+        return found | {"compiled_failed": said.stderr.strip().splitlines()[-1][:200]}
+    found["compiled_s"], found["compiling_s"] = map(float, said.stdout.split()[-2:])
     return found
 
 
