@@ -76,7 +76,7 @@ def learner(
     """A learner of fresh networks, and images for it."""
     experiment = Experiment(Parameters(profile=profile), family=family)
     experiment.family.settings = experiment.settings.model_copy(update=settings | {"batch_size": batch})
-    side = experiment.image_size
+    side = experiment.images.size
     images = np.random.default_rng(0).integers(0, 256, (max(batch, 32), 1, side, side), np.uint8)
     networks, given = experiment._networks(0), experiment.family.settings
     made = experiment.family.learner(networks, images, images[:8], given, "cpu", precision)
@@ -102,7 +102,7 @@ def step_of(
             return theirs()
 
     found = race(lambda: made.step(images, generator, 1.0), in_precision, rounds=rounds, flops=work)
-    return found | {"unit": f"a step of {batch} images of {experiment.image_size} pixels"}
+    return found | {"unit": f"a step of {batch} images of {experiment.images.size} pixels"}
 
 
 def _plain(images: torch.Tensor, experiment: Experiment) -> Step:
@@ -189,8 +189,11 @@ def galaxies(count: int = 64) -> dict:
 def quality(images_shown: int, budgets: list[int]) -> dict:
     """How soon Muon brings the blind denoiser of `laptop` to the validation PSNR that Adam ends at."""
     experiment = Experiment(Parameters())
-    sets, given = experiment.split(), experiment.settings
-    images, held_out = experiment.dataset.images[sets.A], experiment.dataset.images[sets.validation][:1000]
+    sets, given = experiment.images.split(), experiment.settings
+    images, held_out = (
+        experiment.images.dataset.images[sets.A],
+        experiment.images.dataset.images[sets.validation][:1000],
+    )
     adam, racers = given.model_copy(update={"optimizer": "adam", "batch_size": 8}), {}
     for precision in ("fp32", "bf16"):
         racers["adam", precision, images_shown] = adam

@@ -42,8 +42,8 @@ class Bench:
 
     def distances(self) -> dict:
         """Calibrated distances of controls; over the draws of a memorizer; and their power."""
-        experiment, n = self.experiment, self.experiment.compared
-        split, images = experiment.split(), experiment.dataset.images
+        experiment, n = self.experiment, self.experiment.images.compared
+        split, images = experiment.images.split(), experiment.images.dataset.images
         measure = lambda part: stored(experiment.store, part, progress=False)  # noqa: E731
         made = controls(images, split, n)
         held_out, train = images[split.validation], images[split.A]
@@ -159,7 +159,7 @@ def main() -> None:
     found |= {"profile": given.profile, "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
     found |= {"minutes": round((time.process_time() - began) / 60, 1)} | provenance()
     known = read_json(given.out) if given.out.is_file() else {}
-    name = bench.experiment.dataset.name
+    name = bench.experiment.images.dataset.name
     write_json(given.out, known | {name: found})
     print(f"{name}: {found['minutes']} minutes of a core", flush=True)
 

@@ -79,8 +79,8 @@ def answered(study: Experiment, N: int) -> Committed:
     return Committed(
         cell=replace(cell, gaps=gaps),
         seed=study.parameters.seed,
-        trainings=[study.key(training) for training in study.pair(N)],
-        minutes=[study.train(training).summary["seconds"] / 60 for training in study.pair(N)],
+        trainings=[study.key(training) for training in study.models.pair(N)],
+        minutes=[study.train(training).summary["seconds"] / 60 for training in study.models.pair(N)],
         made={"date": time.strftime("%Y-%m-%d", time.gmtime()), **provenance()},
     )
 
@@ -110,7 +110,7 @@ def main() -> None:
             name = f"{study.family.name.removeprefix('clock')}x{N}"
             if given.only and name not in given.only:
                 continue
-            out, pair = given.out / f"{study.dataset.name}.json", study.pair(N)
+            out, pair = given.out / f"{study.images.dataset.name}.json", study.models.pair(N)
             keys = [study.key(training) for training in pair]
             if any(one.trainings == keys for one in written(out)):
                 continue

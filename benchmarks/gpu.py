@@ -66,7 +66,7 @@ def learner_of(experiment, images: np.ndarray, device: str = "cpu") -> object:
 
 def training(experiment, batch: int, budget: float, compiled: bool) -> tuple[float, float]:
     """Seconds of a step of so many images, and of the first one, in which it is compiled."""
-    side = experiment.image_size
+    side = experiment.images.size
     images = np.random.default_rng(0).integers(0, 256, (max(batch, 256), 1, side, side), np.uint8)
     learner = learner_of(experiment, images, DEVICE)
     if compiled:
@@ -87,7 +87,7 @@ def training(experiment, batch: int, budget: float, compiled: bool) -> tuple[flo
 
 def counted(experiment) -> dict:
     """What all trainings of a family are, whatever the machine."""
-    settings, trainings, side = experiment.settings, experiment.trainings(), experiment.image_size
+    settings, trainings, side = experiment.settings, experiment.models.trainings(), experiment.images.size
     some = np.random.default_rng(0).integers(0, 256, (2, 1, side, side), np.uint8)
     learner = learner_of(experiment, some)
     each = costs.of_step(learner, torch.from_numpy(some).float() / 255, settings.batch_size)[0]
@@ -121,7 +121,7 @@ def family(experiment, budget: float, rate: float) -> dict:
         found |= {"compiled_images_per_s": batch / quick, "compiling_s": first}
     except Exception as error:  # whatever a compiler cannot do is an answer here
         found["compiled_failed"] = str(error).strip().splitlines()[0][:200]
-    side, few = experiment.image_size, np.random.default_rng(0)
+    side, few = experiment.images.size, np.random.default_rng(0)
     images = few.integers(0, 256, (8, 1, side, side), np.uint8)
     learner = learner_of(experiment, images, DEVICE)  # initialises what depends on images
     networks = {name: net.eval() for name, net in learner.networks.items()}

@@ -123,9 +123,12 @@ class Bench:
         families = every_family(parameters)
         self.experiment = next(iter(families.values()))
         self.tests, self.few, self.pool, self.fresh = tests, max(tests // 8, 1), pool, fresh
-        self.images, self.rows = self.experiment.dataset.images, self.experiment.dataset.distinct
-        self.mean = self.experiment.mean_image
-        self.count = self.experiment.compared  # as chapter 10
+        self.images, self.rows = (
+            self.experiment.images.dataset.images,
+            self.experiment.images.dataset.distinct,
+        )
+        self.mean = self.experiment.images.mean
+        self.count = self.experiment.images.compared  # as chapter 10
         sizes = {n for each in families.values() for n in each.sizes}
         self.sizes = sorted(n for n in sizes if 2 * (n + self.count) <= len(self.rows))
 
@@ -323,14 +326,17 @@ def main() -> None:
         "alpha": ALPHA,
         "count": bench.count,
         "images": len(bench.rows),
-        "sha256": bench.experiment.dataset.sha256,
+        "sha256": bench.experiment.images.dataset.sha256,
         "parts": [part],
     }
     for records in found:  # written as they come: what fails takes no hours with it
         part["records"] += records
         part["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
         part["minutes"] = round((time.process_time() - began) / 60, 1)  # of one core
-        others, name = read_json(given.out) if given.out.is_file() else {}, bench.experiment.dataset.name
+        others, name = (
+            read_json(given.out) if given.out.is_file() else {},
+            bench.experiment.images.dataset.name,
+        )
         write_json(given.out, others | {name: joined(others.get(name, {}), new)})
 
 

@@ -48,19 +48,21 @@ def experiment(given: argparse.Namespace, side: int) -> Experiment:
 
 def models(of: Experiment) -> dict[str, Training]:
     """Those that are trained, by a short name."""
-    (A, B), (second, _) = of.pair(of.sizes[-1]), of.pair(of.sizes[-1], 1)
-    return {training.label: training for training in (A, B, second)} | {"other galaxies": of.foreign()[0]}
+    (A, B), (second, _) = of.models.pair(of.sizes[-1]), of.models.pair(of.sizes[-1], 1)
+    return {training.label: training for training in (A, B, second)} | {
+        "other galaxies": of.models.foreign()[0]
+    }
 
 
 def measured(of: Experiment) -> dict:
     """What the models of one size are."""
     trained = models(of)
     A, B, second, other = (of.samples(training) for training in trained.values())
-    found = scale(agreements([A, B, second, other], mean=of.mean_image), ("A", "B", "A", "other"))
+    found = scale(agreements([A, B, second, other], mean=of.images.mean), ("A", "B", "A", "other"))
     floor, pair, ceiling = (float(c.mean()) for c in (found.foreign["other"], found.pairs, found.same))
     known, _ = held_out([of])
     sides = [side for k in range(4) if (side := known.shape[-1] >> k) >= 8]
-    drawn = {name: rounded(x[: of.compared]) for name, x in (("A0", A), ("B1", B))}
+    drawn = {name: rounded(x[: of.images.compared]) for name, x in (("A0", A), ("B1", B))}
     areas = {name: {s: vars(area(x, known, side=s)) for s in sides} for name, x in drawn.items()}
     biases = model_biases([of]).models[of.family.label]
     runs = {name: of.train(training) for name, training in trained.items()}
@@ -106,7 +108,7 @@ def main() -> None:
             "profile": "smoke" if given.quick else "laptop",
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
-        record, name = measured(of) | made | provenance(), of.dataset.name
+        record, name = measured(of) | made | provenance(), of.images.dataset.name
         lock = given.out.with_name(f".{given.out.name}.lock")
         with FileLock(lock):  # others may have written in these hours
             found = read_json(given.out) if given.out.is_file() else {}

@@ -80,7 +80,7 @@ def _command(name: str, profile: str, store: Path) -> list[str]:
 def tests(experiment: Experiment) -> dict:
     """What the chapters ask of a pair; the names of the tests, and a number of each."""
     a, agreed = drawn(experiment, N)[0], two_models_at(experiment, N).agree
-    unseen, train = experiment.unseen, experiment.images(experiment.pair(N)[0])
+    unseen, train = experiment.images.unseen, experiment.images.of(experiment.models.pair(N)[0])
     found = {"drawn": len(a), "finite": bool(a.isfinite().all()), "agreement": agreed.value}
     found["AUC"] = next(iter(portrait(a.numpy(), reference=unseen, train=train).c2st.values())).auc.value
     found["morphology"] = report(measure(a.numpy(), workers=1, progress=False))["valid"]
@@ -121,7 +121,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="galgen-trial-") as folder:
             experiment = Experiment(Parameters(profile=profile, N=(N,)), Store(folder), family=name)
             plan = {record["name"]: record for record in experiment.plan()}
-            one, other = experiment.pair(N)
+            one, other = experiment.models.pair(N)
             batch = experiment.settings.batch_size
             killed(one.name, profile, Path(folder), 2 * batch)
             killed_at = checkpoint.load(next(Path(folder).glob(f"{name}/*.partial/c*.safetensors")))["shown"]

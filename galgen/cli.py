@@ -57,10 +57,12 @@ def prepare(
 
     experiments = every_family(asked, Store(store), studies=True)
     experiment = experiments["diffusion"]  # the data are the same for all
-    sets = experiment.split()  # fails here, before any other galaxies are made, when there are too few images
+    sets = (
+        experiment.images.split()
+    )  # fails here, before any other galaxies are made, when there are too few images
     found = {"split": {name: len(rows) for name, rows in vars(sets).items()}}
-    sets = {"dataset": experiment.dataset}
-    sets |= {name: experiment.foreign_dataset(name) for name in experiment.strangers if others}
+    sets = {"dataset": experiment.images.dataset}
+    sets |= {name: experiment.images.foreign(name) for name in experiment.images.strangers if others}
     for role, dataset in sets.items():
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
     costs.check(experiment.store.root, [r for each in experiments.values() for r in each.to_train()])

@@ -3,7 +3,7 @@
 A training is in the store under its kind, its recipe (`Experiment.recipe`) and its images. Its recipe is all
 that decides how it ends: the settings of its family, its length, seeds and precision, where weights are kept
 along the way, and the code of its networks, of its learner, of its schedule, and of what each step sees.
-Which models there are says `galgen.trainings`, and which images they see `galgen.sets`.
+An experiment has two parts: which images (`Images`), and which models there are of them (`Models`).
 """
 
 import functools
@@ -21,21 +21,28 @@ from torch import Tensor, nn
 
 from galgen import config, costs
 from galgen.config import Parameters
-from galgen.models.families import FAMILIES, STUDIES, Training
+from galgen.data.dataset import Dataset, Split, split
+from galgen.data.prepare import foreign as elsewhere
+from galgen.data.prepare import prepare
+from galgen.data.unit import mean_image
+from galgen.models.families import FAMILIES, STUDIES, Family, Training
 from galgen.models.precision import emulation, resolved
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
+from galgen.runs.code_version import keyed
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 from galgen.runs.stream import Stream
-from galgen.sets import Sets
-from galgen.trainings import Trainings
+from galgen.settings import TrainingSettings
+from galgen.words import figure_note
 
-__all__ = ["APART", "Experiment", "every_family", "loaded", "training_named"]
+__all__ = ["APART", "Experiment", "Images", "Models", "every_family", "loaded", "training_named"]
 
 # The environment of a training that has a process of its own: torch's threads are per process, and one each
 # is fastest; memory given back to the system after each step and asked for again costs 5 to 7 % of it.
 APART = {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
+FIRST_FOREIGN = 100  # number of the first foreign model's seeds, beyond those of all pairs
+_ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what foreign models see
 
 
 def _device() -> str:
@@ -51,7 +58,183 @@ def loaded(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, 
     return networks
 
 
-class Experiment(Sets, Trainings):
+class Images:
+    """Which images: the data set of an experiment, its split, and what belongs to both.
+
+    All families, and all N, draw from one data set: half A and half B of each N, what no model sees for the
+    tests, and of the rest the image that samples begin at.
+
+    Args:
+        parameters: What was asked.
+        settings: The part of the family.
+        sizes: All N, growing.
+        store: Where data sets are kept.
+    """
+
+    def __init__(
+        self, parameters: Parameters, settings: TrainingSettings, sizes: tuple[int, ...], store: Store
+    ):
+        self.parameters, self.profile = parameters, config.profile(parameters.profile)
+        self.settings, self.sizes, self.store = settings, sizes, store
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The galaxies."""
+        return self._prepare(*self.sources[0])
+
+    @functools.cache  # noqa: B019 - an experiment lives as long as its process
+    def foreign(self, name: str) -> Dataset:
+        """The images of another kind, by a name of `galgen.settings.Foreign`."""
+        return self._prepare(*self.sources[1 + self.strangers.index(name)])
+
+    @functools.cached_property
+    def mean(self) -> np.ndarray:
+        """The mean of all galaxies, (1, H, W) in [0, 1], which the anomaly cosine projects out."""
+        return mean_image(self.dataset.images)
+
+    @property
+    def strangers(self) -> list[str]:
+        """The other kinds of images that foreign models see, the same for all families."""
+        return sorted({name for family in FAMILIES for name in getattr(self.profile, family).foreign})
+
+    @property
+    def sources(self) -> list[tuple[str, dict[str, int]]]:
+        """Where images come from, and what is made of a source: the data, then what each stranger sees.
+
+        All families ask the same, whichever asks first. Strangers' images have a seed of their own: of one
+        seed, the ellipticals among the galaxies would be the same images among ellipticals alone.
+        """
+        profile, data = self.profile, self.parameters.data
+        sizes = (
+            [self.parameters.N] if self.parameters.N else [getattr(profile, family).N for family in FAMILIES]
+        )
+        count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
+        own = {
+            "size": profile.image_size,
+            "crop": profile.crop,
+            "count": count,
+            "seed": self.parameters.seed,
+        }
+        others = own | {"seed": own["seed"] + _ELSEWHERE}
+        return [(data, own), *((elsewhere(data, name), others) for name in self.strangers)]
+
+    @keyed
+    def _prepare(self, source: str, asked: dict[str, int]) -> Dataset:
+        room = functools.partial(costs.check_galaxies, asked["count"], asked["size"])
+        found = prepare(self.store, source, before=room, **asked)
+        smaller = asked | {"size": self.size}
+        return found if smaller == asked else prepare(self.store, str(found.directory), **smaller)
+
+    @property
+    def size(self) -> int:
+        """Side of the images, pixels: that of the profile, or of a study of smaller ones."""
+        return min(getattr(self.settings, "image_size", self.profile.image_size), self.profile.image_size)
+
+    @property
+    def compared(self) -> int:
+        """How many samples are held against held-out galaxies: twice as many, and as many more for a null."""
+        return min(self.profile.samples, self.profile.validation // 3)
+
+    def split(self, N: int | None = None, *, foreign: str = "") -> Split:
+        """Row numbers of A, B and validation for N (by default the largest) images a model."""
+        dataset = self.foreign(foreign) if foreign else self.dataset
+        given = {"source": "" if foreign else self.parameters.data, "seed": self.parameters.seed}
+        return split(dataset, N or max(self.sizes), self.profile.validation, **given)
+
+    def of(self, training: Training) -> np.ndarray:
+        """The images a model is trained on, uint8 (N, 1, H, W)."""
+        dataset = self.foreign(training.foreign) if training.foreign else self.dataset
+        return dataset.images[getattr(self.split(training.N, foreign=training.foreign), training.half)]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """The images for validation, seen by no model: uint8 (n, 1, H, W)."""
+        return self.dataset.images[self.split().validation]
+
+    @functools.cached_property
+    def unseen(self) -> np.ndarray:
+        """Images that no model is trained on and, if data are left, few tests see: uint8 (n, 1, H, W).
+
+        Of the tests `galgen.evidence.judges.before_memory`, and `.shapes.fit` where validation is used up.
+        """
+        sets = self.split()
+        return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]
+
+    @functools.cached_property
+    def start(self) -> Tensor:
+        """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
+        return torch.from_numpy(mean_image(self.unseen))
+
+
+class Models:
+    """Which models there are: the pairs, the 2x2 of initialisation and data, and those of other images.
+
+    The two-models framework compares, for each N and each family of models,
+
+        A = model(initialisation 0, data order and noise 0, images A)
+        B = model(initialisation 1, data order and noise 1, images B)
+
+    The 2x2 design at one N compares model A with three more, to separate what initialisation and data do.
+    Order and noise always differ, or "same and same" would be one and the same run:
+
+                              same images (A)        disjoint images (B)
+        same initialisation   (0, 1, A)              (0, 1, B)
+        another               (2, 2, A)              (1, 1, B) = model B
+
+    A foreign model has seen images of another data set (`galgen.settings.Foreign`): how much A agrees with it
+    is no finding. It shares no seed with the others.
+
+    Args:
+        family: Which family; its part of the profile says how many there are.
+        sizes: All N, growing; none where the profile leaves the family out.
+    """
+
+    def __init__(self, family: Family, sizes: tuple[int, ...]):
+        self.family, self.settings, self.sizes = family, family.settings, sizes
+
+    def pair(self, N: int, k: int = 0) -> tuple[Training, Training]:
+        """Models A and B of the k-th pair; no two models share initialisation, order or noise."""
+        return self._training(N, "A", 2 * k, 2 * k), self._training(N, "B", 2 * k + 1, 2 * k + 1)
+
+    def pairs(self, N: int) -> list[tuple[Training, Training]]:
+        """All the pairs the family has at N."""
+        return [self.pair(N, k) for k in range(self.settings.pairs_at(N))]
+
+    def design(self) -> dict[tuple[str, str], Training]:
+        """The four models that model A is held against in the 2x2, by (initialisation, images), or none."""
+        if self.settings.design_N is None:
+            return {}
+        N = self.settings.design_N if self.settings.design_N in self.sizes else self.sizes[0]
+        return {
+            ("same", "same"): self._training(N, "A", 0, 1),
+            ("other", "same"): self._training(N, "A", 2, 2),
+            ("same", "disjoint"): self._training(N, "B", 0, 1),
+            ("other", "disjoint"): self._training(N, "B", 1, 1),
+        }
+
+    def foreign(self) -> list[Training]:
+        """The models that have seen other images, at the largest N, one for each name in the settings."""
+        made = []
+        for k, name in enumerate(self.settings.foreign):
+            # of one kind A's images and B's in turn, as are those of the pairs
+            half = "AB"[self.settings.foreign[:k].count(name) % 2]
+            seed = FIRST_FOREIGN + k
+            made.append(self._training(self.sizes[-1], half, seed, seed, foreign=name))
+        return made
+
+    def trainings(self) -> list[Training]:
+        """Every training of the family, longest first so that two cores end together."""
+        if not self.sizes:
+            return []
+        wanted = {t for N in self.sizes for pair in self.pairs(N) for t in pair}
+        wanted |= {*self.design().values(), *self.foreign()}
+        return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
+
+    def _training(self, N: int, half: str, init: int, order: int, *, foreign: str = "") -> Training:
+        return Training(N, half, init, order, foreign, self.family.name)
+
+
+class Experiment:
     """The data, splits and models of one set of parameters, made when they are asked for.
 
     Args:
@@ -71,22 +254,29 @@ class Experiment(Sets, Trainings):
         self.store = store or Store()
         self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
         self.sizes = parameters.sizes(self.settings.N, study=family in STUDIES)
+        self.images = Images(parameters, self.settings, self.sizes, self.store)
+        self.models = Models(self.family, self.sizes)
         self._data: dict[Training, str] = {}
+
+    def note(self, N: int | Iterable[int] | None = None) -> str:
+        """The note of a figure: profile, data set, and N, by default all of them."""
+        return figure_note(self.profile.name, self.images.dataset.name, self.sizes if N is None else N)
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
         if not self.sizes:
             return []
-        shape = (2, 1, self.image_size, self.image_size)
+        shape = (2, 1, self.images.size, self.images.size)
         some = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         learner = self.family.learner(self._networks(0), some, some, self.settings)
         rate, samples = self.family.flop_rate, self.profile.samples
         cost = costs.estimate(learner, some, self.settings, self.sizes, rate, samples)
         return [
             {"name": t.name, "family": t.family, "N": t.N, "foreign": t.foreign} | cost[t.N]
-            for t in self.trainings()
+            for t in self.models.trainings()
         ]
 
+    @keyed
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on."""
         identity = self.identity(training)
@@ -96,7 +286,7 @@ class Experiment(Sets, Trainings):
                 print(f"galgen: {slow}", file=sys.stderr)
             summary = loop.train(
                 self._learner(training, _device()),
-                self.images(training),
+                self.images.of(training),
                 work,
                 self._stream(training),
                 milestones=identity["params"]["milestones"],
@@ -111,8 +301,10 @@ class Experiment(Sets, Trainings):
 
     def _learner(self, training: Training, device: str) -> loop.Learner:
         """The learner of fresh networks."""
-        networks, images = self._networks(self._seeds(training)["init"]), self.images(training)
-        return self.family.learner(networks, images, self.unseen, self.settings, device, self.precision)
+        networks, images = self._networks(self._seeds(training)["init"]), self.images.of(training)
+        return self.family.learner(
+            networks, images, self.images.unseen, self.settings, device, self.precision
+        )
 
     def _stream(self, training: Training) -> Stream:
         """What each step of a training sees."""
@@ -145,18 +337,20 @@ class Experiment(Sets, Trainings):
     def identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
         if training not in self._data:
-            self._data[training] = hashlib.sha256(self.images(training).tobytes()).hexdigest()
+            self._data[training] = hashlib.sha256(self.images.of(training).tobytes()).hexdigest()
         return self.recipe(training) | {"data": self._data[training]}
 
+    @keyed
     def key(self, training: Training) -> str:
         """Under which key the store has, or will have, that model."""
         identity = self.identity(training)
         found = self.store.find(**identity)  # what stands for a model of elsewhere has a key of its own
         return found.key if found else self.store.key(**identity)
 
+    @keyed
     def keys(self) -> dict[str, str]:
         """The same of each model of the family, by its name."""
-        return {training.name: self.key(training) for training in self.trainings()}
+        return {training.name: self.key(training) for training in self.models.trainings()}
 
     def trained(self, training: Training) -> bool:
         """Whether the store has that model."""
@@ -164,7 +358,7 @@ class Experiment(Sets, Trainings):
 
     def to_train(self, trainings: Iterable[Training] | None = None) -> list[dict]:
         """The plan of those trainings, by default of all, that the store lacks."""
-        wanted = self.trainings() if trainings is None else trainings
+        wanted = self.models.trainings() if trainings is None else trainings
         names = {t.name for t in wanted if not self.trained(t)}
         return [record for record in self.plan() if record["name"] in names] if names else []
 
@@ -215,11 +409,11 @@ class Experiment(Sets, Trainings):
 
         def make(work: Path) -> dict:
             networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
-            images = self.family.draw(networks, seeds, self.start.to(_device())).cpu()
+            images = self.family.draw(networks, seeds, self.images.start.to(_device())).cpu()
             checkpoint.save(work / "samples.safetensors", {"images": images})
             return {"name": training.name, "images": len(seeds), "mean": images.mean().item()}
 
-        start = hashlib.sha256(self.start.numpy().tobytes()).hexdigest()
+        start = hashlib.sha256(self.images.start.numpy().tobytes()).hexdigest()
         params |= self.settings.sampler
         drawn = self.store.run("samples", params, make, data=start, code=[self.family.draw])
         return checkpoint.load(drawn.path / "samples.safetensors")["images"]
@@ -259,7 +453,7 @@ def training_named(
     families, there = FAMILIES | STUDIES, {}
     for of in [family for family in families if name.startswith(f"{family}-")] or families:
         experiment = Experiment(parameters, store, family=of)
-        there |= {each.name: (experiment, each) for each in experiment.trainings()}
+        there |= {each.name: (experiment, each) for each in experiment.models.trainings()}
     if name not in there:
         raise GalgenError(f"no training '{name}' in this experiment; there are {', '.join(there)}")
     return there[name]

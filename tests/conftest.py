@@ -8,6 +8,7 @@ import multiprocessing
 import re
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import nbformat
@@ -63,7 +64,7 @@ def store(tmp_path_factory):
 def galaxies_of_smoke(store):
     """The folders in that store of the galaxies of smoke, and of what foreign models see."""
     experiment = Experiment(Parameters(profile="smoke"), Store(store))
-    sets = [experiment.dataset, *map(experiment.foreign_dataset, experiment.strangers)]
+    sets = [experiment.images.dataset, *map(experiment.images.foreign, experiment.images.strangers)]
     return [dataset.directory.parent for dataset in sets]
 
 
@@ -79,7 +80,7 @@ def fresh(galaxies_of_smoke, tmp_path):
 def trained(store):
     """That store with both models of every family at smoke and N = 12."""
     for experiment in every_family(Parameters(profile="smoke", N=12), Store(store)).values():
-        for training in experiment.pair(12):
+        for training in experiment.models.pair(12):
             experiment.train(training)
     return Store(store)
 
@@ -105,6 +106,20 @@ def executed(tmp_path_factory):
     chapters.execute(folder / "source.ipynb", folder / "executed.ipynb", PARAMETERS, NOTE)
     assert not (folder / "unfinished-executed.ipynb").exists()
     return folder / "executed.ipynb"
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A loaded module of a given source."""
+
+    def load(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+        loaded = types.ModuleType(name)
+        loaded.__file__ = str(tmp_path / f"{name}.py")
+        monkeypatch.setitem(sys.modules, name, loaded)
+        return loaded
+
+    return load
 
 
 def floats(images):

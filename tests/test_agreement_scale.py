@@ -8,7 +8,7 @@ import torch
 
 from galgen.data.dataset import Split
 from galgen.evidence import scale as asked
-from galgen.evidence.scale import IMAGES, ONE, OWN, along
+from galgen.evidence.scale import IMAGES, ONE, OWN, agreement_along
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
@@ -46,19 +46,21 @@ def made(foreign=(), pairs=3, fails=0):
     rows = np.arange(N)
     return SimpleNamespace(
         sizes=(N,),
-        pair=lambda n, k=0: models[k],
-        pairs=lambda n: list(models.values()),
-        foreign=lambda: others,
-        images=lambda model: IMAGES_OF[model.half],
+        models=SimpleNamespace(
+            pair=lambda n, k=0: models[k], pairs=lambda n: list(models.values()), foreign=lambda: others
+        ),
+        images=SimpleNamespace(
+            of=lambda model: IMAGES_OF[model.half],
+            start=torch.zeros(1, SIDE, SIDE),
+            mean=mean,
+            split=lambda n: Split(rows, rows + N, rows),
+            dataset=SimpleNamespace(images=np.concatenate([*IMAGES_OF.values()])),
+        ),
         samples=samples,
         latents=lambda count=None: range(count or 64),
         family=SimpleNamespace(flow=flow, name="diffusion"),
-        start=torch.zeros(1, SIDE, SIDE),
-        mean_image=mean,
         profile=SimpleNamespace(samples=64, name="smoke"),
         train=lambda model: SimpleNamespace(summary={"weights": [8, 16, 32]}),
-        split=lambda n: Split(rows, rows + N, rows),
-        dataset=SimpleNamespace(images=np.concatenate([*IMAGES_OF.values()])),
     )
 
 
@@ -82,11 +84,11 @@ def test_the_own_gaussian_is_taken_from_models_of_the_same_images_alike():
 
 def test_the_training_is_followed_from_no_images_on_also_where_some_are_not_finite():
     experiment = made(["leaves", "galaxies"], fails=10)
-    found, other = along(experiment, "galaxies")
+    found, other = agreement_along(experiment, "galaxies")
     assert list(found[N]) == list(other) == [0, 8, 16, 32] and found[N][0].n == 54
     assert found[N][0].value > 0.99 > found[N][8].value > other[8].value
-    assert along(experiment)[1] == along(made(), "galaxies")[1] == {}
-    assert 0 not in along(made(fails=64))[0][N]
+    assert agreement_along(experiment)[1] == agreement_along(made(), "galaxies")[1] == {}
+    assert 0 not in agreement_along(made(fails=64))[0][N]
 
 
 def test_early_agreement_is_what_the_noise_makes_and_later_agreement_is_not():
@@ -100,6 +102,6 @@ def test_early_agreement_is_what_the_noise_makes_and_later_agreement_is_not():
 def test_the_models_of_a_smoke_run_are_asked_as_they_are_kept(smoke):
     experiment = smoke["diffusion"]
     found = early(experiment)
-    kept = experiment.train(experiment.pair(12)[0]).summary["weights"]
+    kept = experiment.train(experiment.models.pair(12)[0]).summary["weights"]
     assert list(found) == list(dict.fromkeys([0, *kept[:2], kept[-1]]))
     assert found[0].agree.value > 0.9 and found[0].noise.value > 0.9 and found[0].left.value > 0.9

@@ -96,7 +96,7 @@ def test_a_reader_who_follows_the_page_has_a_fifth_model(fresh, tmp_path, monkey
     monkeypatch.setitem(families.FAMILIES, "vae", family)
     experiment = Experiment(Parameters(profile="smoke"), fresh, family="vae")
     assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A0-0", "vae-N24-B1-1"}
-    for training in experiment.pair(24):
+    for training in experiment.models.pair(24):
         experiment.train(training)
     monkeypatch.setenv("GALGEN_STORE", str(fresh.root))
     exec(chapter, scope)

@@ -14,7 +14,7 @@ from test_inversion import Linear, invert, latents
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import photometry
 from galgen.compare.calibrated import calibrated
-from galgen.compare.clock import START, gap
+from galgen.compare.clock import START, memory_gap
 from galgen.compare.clock_size import plateau
 from galgen.compare.clock_time import in_proportion, power_laws
 from galgen.compare.controls import controls
@@ -99,7 +99,7 @@ GOOD = rows(20, np.random.default_rng(7))
 
 
 def gapped(**changes):
-    return gap(**{"shown": [START, 4096, 9000], "own": zeros(3, 4), "held_out": zeros(3, 4)} | changes)
+    return memory_gap(**{"shown": [START, 4096, 9000], "own": zeros(3, 4), "held_out": zeros(3, 4)} | changes)
 
 
 def fetched(**options):

@@ -279,7 +279,7 @@ def test_the_hours_of_a_gpu_are_those_of_the_trainings_that_are_planned_today():
     found = read_json(ROOT / "results" / "gpu.json")
     page = written.measured(ROOT / "results", "gpu")
     for name, experiment in every_family(Parameters(profile=found["profile"])).items():
-        label, trainings = experiment.family.label, experiment.trainings()
+        label, trainings = experiment.family.label, experiment.models.trainings()
         exaflop = sum(experiment.settings.images_shown(t.N) for t in trainings)
         exaflop *= found["families"][name]["gflop_an_image"] / 1e9
         (row,) = [line for line in page.splitlines() if line.startswith(f"| {label} |")]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from galgen.compare.clock import LEVELS, MOST, START, gap, mean_onset, psnr_along
+from galgen.compare.clock import LEVELS, MOST, START, mean_onset, memory_gap, psnr_along
 from galgen.compare.clock_size import DURATION, crossing, elapsed, plateau, predicted_onset, readings
 from galgen.compare.clock_time import Cell, Statement, in_proportion, power_laws
 from galgen.compare.uncertainty import Estimate
@@ -27,7 +27,7 @@ def curve(N, true, end, *, seed=0, scatter=0.5, held=200, start=START, count=16)
     own, rest = min(N, MOST), held
     psnr = rng.normal(34, 2, own + rest) + scatter * rng.normal(size=(len(shown), own + rest))
     psnr[:, :own] += np.where(shown > start, true(shown), 0)[:, None]
-    return gap(shown, psnr[:, :own], psnr[:, own:], permutations=99, start=start)
+    return memory_gap(shown, psnr[:, :own], psnr[:, own:], permutations=99, start=start)
 
 
 def rising(onset):
@@ -63,7 +63,7 @@ def test_the_gap_is_what_a_hand_computes():
     shown = [100, 200, 400]
     own = np.array([[30, 32], [31, 35], [36, 36]])
     held_out = np.array([[28, 31, 34], [29, 31, 36], [29, 32, 35]])
-    found = gap(shown, own, held_out, start=100)
+    found = memory_gap(shown, own, held_out, start=100)
     assert found.value == pytest.approx([0, 2 - 1, 5 - 1])
     # variances of the rises over their number: 2/2 + 1/3, and 2/2 + 0
     assert found.error == pytest.approx([0, np.sqrt(1 + 1 / 3), 1])
@@ -77,7 +77,7 @@ def test_the_gap_is_what_a_hand_computes():
 
 def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
     own = np.zeros((7, 2)) + np.array([-9, 0, 2, 0.5, 1.5, 2.5, 4])[:, None]
-    found = gap([512, START, 4096, 8192, 16384, 32768, 65536], own, np.zeros((7, 3)))
+    found = memory_gap([512, START, 4096, 8192, 16384, 32768, 65536], own, np.zeros((7, 3)))
     assert found.shown[0] == START and found.value[0] == 0
     onsets = [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
     assert [found.onset(level) for level in LEVELS] == pytest.approx(onsets)
@@ -85,7 +85,7 @@ def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
 
 def test_the_onset_of_several_trainings_is_their_geometric_mean():
     shown, flat_ = [START, 4 * START], np.zeros((2, 2))
-    early, late, never = (gap(shown, np.full((2, 2), [[0], [top]]), flat_) for top in (4, 2, 0))
+    early, late, never = (memory_gap(shown, np.full((2, 2), [[0], [top]]), flat_) for top in (4, 2, 0))
     assert mean_onset([early, late]) == pytest.approx(START * 4**0.375)  # a quarter and a half of the way
     assert mean_onset([early, never]) is None and mean_onset([]) is None
 
@@ -120,10 +120,10 @@ def test_psnr_along_a_training_has_one_noise_and_sees_what_is_copied():
     noise = np.concatenate([a[0], b[0]])
     assert len(np.unique(noise)) == 30 and noise.mean() == pytest.approx(20, abs=0.5)  # each its own
     np.testing.assert_array_equal(psnr_along([(0, 0)], denoiser, own[:3], held_out)[2][0], b[0])
-    found = gap(shown, a, b)
+    found = memory_gap(shown, a, b)
     assert found.value[1] == 0 and found.value[2] > 3 and found.onset() and found.p[2] < 0.01
     untrained = psnr_along(zip([START, 4096], [0, 0.0], strict=True), denoiser, own, held_out)
-    assert gap(*untrained).onset() is None
+    assert memory_gap(*untrained).onset() is None
     many = np.repeat(images, 9, axis=0)
     assert psnr_along([(1, 0)], denoiser, many, many)[1].shape == (1, MOST)
 
@@ -330,10 +330,10 @@ def test_the_average_is_the_mean_that_it_says(study):
 def test_a_study_is_in_no_comparison_and_its_average_draws(study):
     asked = (every_family(study.parameters, studies=studies) for studies in (False, True))
     assert ["clock8" in families for families in asked] == [False, True]
-    model = study.pair(4)[0]
+    model = study.models.pair(4)[0]
     drawn = study.samples(model, count=3)
     average = study.networks(model)["average"]
-    again = study.family.flow(average, study.latents(3), study.start).images
+    again = study.family.flow(average, study.latents(3), study.images.start).images
     assert torch.equal(drawn, again)
 
 
@@ -341,14 +341,14 @@ def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
     parameters = Parameters(profile="smoke")
     study = Experiment(parameters, fresh, family="clock8")
     study.settings = study.settings.model_copy(update={"image_size": 8})
-    wanted = Experiment(parameters, fresh).dataset.images.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
-    assert np.abs(study.dataset.images - wanted).max() <= 0.5 + 1e-6
+    wanted = Experiment(parameters, fresh).images.dataset.images.of.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
+    assert np.abs(study.images.dataset.images - wanted).max() <= 0.5 + 1e-6
 
 
 def test_the_gap_of_the_clock_is_asked_of_A_and_B_at_every_milestone(study):
     cells = denoisers.clock([study])
     assert [(cell.kernels, cell.N, len(cell.gaps)) for cell in cells] == [(4, 4, 2), (4, 6, 2)]
-    kept = study.train(study.pair(4)[0]).summary["weights"]
+    kept = study.train(study.models.pair(4)[0]).summary["weights"]
     for each in cells[0].gaps:
         assert each.shown.tolist() == kept and each.own.shape[1] == 4 and each.value[0] == 0
     assert cells[1].load == pytest.approx(6 * 256 / study.weights)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from galgen.compare.controls import blurred, controls, rounded
-from galgen.compare.how_far import Ladder, area, ladder
+from galgen.compare.how_far import Ladder, area, fault_ladder
 from galgen.compare.similarity import cosine
 from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import Split
@@ -105,13 +105,13 @@ def test_an_amount_is_read_off_between_the_steps_and_open_above():
 
 @pytest.mark.parametrize(("side", "width"), [(8, 0.5), (8, 0.7), (16, 0.35)])
 def test_galaxies_blurred_by_a_known_width_are_as_far_off_as_that_blur(side, width):
-    steps = ladder("blur", UNSEEN, REFERENCE, side=side)
+    steps = fault_ladder("blur", UNSEEN, REFERENCE, side=side)
     found = steps.amount(area(rounded(blurred(MODEL, width)), REFERENCE, side=side))
     assert found.value == pytest.approx(width, abs=0.12)
 
 
 def test_noise_of_known_strength_and_galaxies_without_a_fault():
-    steps = ladder("noise", UNSEEN, REFERENCE, side=16)
+    steps = fault_ladder("noise", UNSEEN, REFERENCE, side=16)
     noise = np.random.default_rng(5).standard_normal(MODEL.shape) * 1.2 / 255
     found = steps.amount(area(rounded(MODEL + noise), REFERENCE, side=16))
     assert found.value == pytest.approx(1.2, abs=0.4)

@@ -87,7 +87,7 @@ def test_no_training_starts_without_room(room, own, tmp_path, monkeypatch, capsy
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     monkeypatch.setattr(experiment, "_train_apart", lambda name: pytest.fail(f"{name} was started"))
     with pytest.raises(GalgenError, match=r"2 models|training diffusion-N8"):
-        experiment.ensure(experiment.pair(8))
+        experiment.ensure(experiment.models.pair(8))
     said = capsys.readouterr().out
     assert "minutes" in said and "MB" in said, "what it would have cost is said first"
     assert main(["data", "prepare", *OPTIONS, "--out", str(stamp)]) == 2
@@ -102,7 +102,7 @@ def test_a_model_that_is_in_the_store_needs_no_room(room, own):
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     left = {record["name"] for record in experiment.to_train()}
-    assert left == {t.name for t in experiment.trainings()} - {"diffusion-N8-A0-0"}
+    assert left == {t.name for t in experiment.models.trainings()} - {"diffusion-N8-A0-0"}
 
 
 def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(room, own, monkeypatch, capsys):
@@ -127,7 +127,7 @@ def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(room, 
 @pytest.mark.parametrize("family", ["diffusion", "glow", "gan"])
 def test_what_a_training_leaves_on_the_disk_is_no_more_than_was_said(fresh, family):
     experiment = Experiment(Parameters(profile="smoke", N=8), fresh, family=family)
-    model = experiment.pair(8)[0]
+    model = experiment.models.pair(8)[0]
     said = {record["name"]: record["disk_mb"] for record in experiment.plan()}[model.name]
     run = experiment.train(model)
     for shown in run.summary["weights"]:
@@ -140,6 +140,6 @@ def test_what_a_training_leaves_on_the_disk_is_no_more_than_was_said(fresh, fami
 @pytest.mark.parametrize("family", FAMILIES | STUDIES)
 def test_there_is_room_for_all_weights_that_the_laptop_keeps_and_for_a_sample_of_each(family, fresh):
     planned = Experiment(Parameters(profile="laptop"), fresh, family=family)
-    each = 4 * (planned.weights + planned.profile.samples * planned.image_size**2) / 2**20
+    each = 4 * (planned.weights + planned.profile.samples * planned.images.size**2) / 2**20
     for record in planned.plan():
         assert record["disk_mb"] > len(planned.settings.kept(record["N"])) * each

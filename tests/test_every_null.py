@@ -19,7 +19,7 @@ from test_twosample import galaxies
 
 from galgen.compare.agreement import agreement_test, shared_latents
 from galgen.compare.calibrated import STATISTICS, calibrated, pqmass
-from galgen.compare.clock import START, gap
+from galgen.compare.clock import START, memory_gap
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Judgement, contrast, judge
 from galgen.compare.distances import distances
 from galgen.compare.flow_pairs import falls
@@ -125,7 +125,7 @@ def of_rises(seed, wrong):
     psnr = rng.normal(34, 2, 60) + np.log2([[1], [2], [3]]) * rate + 0.5 * rng.standard_t(5, (3, 60))
     own = rng.permutation(60) < (10, 30)[seed % 2]
     psnr[2, own] += 3 * wrong
-    return gap([START, 4096, 8192], psnr[:, own], psnr[:, ~own], permutations=199, seed=seed).p[2]
+    return memory_gap([START, 4096, 8192], psnr[:, own], psnr[:, ~own], permutations=199, seed=seed).p[2]
 
 
 def of_margins(seed, wrong, biased):

@@ -16,6 +16,7 @@ from galgen.runs.errors import Damaged
 
 RNG = np.random.default_rng(0)
 UNSEEN, A, B = (RNG.integers(low, low + 100, (60, 1, 8, 8), dtype=np.uint8) for low in (0, 50, 100))
+PAIR = SimpleNamespace(pair=lambda n: ("A", "B"))
 
 
 def experiment(known):
@@ -26,11 +27,10 @@ def experiment(known):
         return {"discriminator": lambda x: sign * x.mean((1, 2, 3))}
 
     return SimpleNamespace(
-        pair=lambda n: ("A", "B"),
+        models=PAIR,
         train=lambda model: SimpleNamespace(summary={"weights": [8, 16, 32, 64]}),
         networks=networks,
-        images={"A": A, "B": B}.get,
-        unseen=UNSEEN,
+        images=SimpleNamespace(of={"A": A, "B": B}.get, unseen=UNSEEN),
     )
 
 
@@ -60,8 +60,9 @@ def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():
 
         return denoise
 
-    made = SimpleNamespace(pair=lambda n: ("A", "B"), images={"A": A, "B": B}.get)
-    made.networks, made.family = made.images, SimpleNamespace(denoiser=denoiser)
+    images = {"A": A, "B": B}.get
+    made = SimpleNamespace(models=PAIR, images=SimpleNamespace(of=images), networks=images)
+    made.family = SimpleNamespace(denoiser=denoiser)
     found = denoisers._training_gap.__wrapped__(made, 60)
     assert found.shape == LEVELS.shape
     assert found[4] == pytest.approx(20, abs=0.5)  # a tenth of the noise is left
@@ -111,15 +112,20 @@ def test_the_board_has_the_agreement_of_the_two_models_test_and_controls_have_th
 
 def test_fit_is_asked_of_images_that_no_claim_uses(smoke):
     blind = smoke["diffusion"]
-    assert len(shapes.unused(blind)) and shapes.unused(blind) is blind.unseen  # fewer than 200 are left
+    assert (
+        len(shapes.unused(blind)) and shapes.unused(blind) is blind.images.unseen
+    )  # fewer than 200 are left
     found = shapes.fit(blind, 12)
     assert set(found.models) == set(found.gaussians) and found.gain is None
 
 
 def test_findings_ask_each_family_what_it_can_be_asked(smoke):
     blind, gan = Findings(smoke["diffusion"]), Findings(smoke["gan"])
-    assert blind.models == {12: 2} and len(blind.pairs[12]) == 1
+    assert blind.models == {12: 2} and len(blind.models.pairs[12]) == 1
     gained = blind.gained(12)
     assert set(gained) == {"A0", "B1"}
-    assert set(gan.courses) == {12} and gan.courses[12].losses.keys() == judges.along(smoke["gan"], 12).keys()
+    assert (
+        set(gan.courses) == {12}
+        and gan.courses[12].losses.keys() == judges.tests_along(smoke["gan"], 12).keys()
+    )
     assert blind.time.predicted == {} and blind.time.confounded

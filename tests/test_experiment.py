@@ -34,7 +34,7 @@ def experiment(galaxies_of_smoke, tmp_path_factory):
 
 def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
     whole, trial = profile("paper"), profile("paper-trial")
-    assert trial.name == "paper-trial" and trial.image_size == whole.image_size
+    assert trial.name == "paper-trial" and trial.images.size == whole.images.size
     for part in ("diffusion", "conditional", "glow", "gan"):
         one, other = getattr(whole, part), getattr(trial, part)
         assert other.images_shown(8) == other.images_shown(24) == 5 * other.batch_size
@@ -50,43 +50,43 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
 @pytest.mark.parametrize("profile", ["smoke", "laptop"])  # the paper's networks take long to build
 def test_every_family_can_be_planned(profile, family, tmp_path):
     planned = Experiment(Parameters(profile=profile), Store(tmp_path), family=family)
-    first, *larger = (len(planned.pairs(N)) for N in planned.sizes)
+    first, *larger = (len(planned.models.pairs(N)) for N in planned.sizes)
     # The 2x2, if there is one, but for model B, and for A of a second pair.
-    beyond_pairs = (3 if first == 1 else 2) * bool(planned.design()) + len(planned.settings.foreign)
+    beyond_pairs = (3 if first == 1 else 2) * bool(planned.models.design()) + len(planned.settings.foreign)
     records = planned.plan()
     assert len(records) == len({r["name"] for r in records}) == 2 * (first + sum(larger)) + beyond_pairs
 
 
 def test_all_families_share_one_data_set_whatever_their_sizes(fresh):
     made = every_family(Parameters(profile="smoke"), fresh).values()
-    assert len({experiment.dataset.sha256 for experiment in made}) == 1
+    assert len({experiment.images.dataset.sha256 for experiment in made}) == 1
 
 
 def test_no_two_models_of_the_pairs_share_initialisation_order_or_noise(experiment):
     flow = Experiment(experiment.parameters, experiment.store, family="glow")
-    models = [model for pair in flow.pairs(6) for model in pair]
+    models = [model for pair in flow.models.pairs(6) for model in pair]
     assert len(models) == 8 and [model.half for model in models] == ["A", "B"] * 4
     assert len({m.init for m in models}) == len({m.order for m in models}) == 8
 
 
 def test_models_differ_in_images_initialisation_and_order_as_their_names_say(experiment):
-    a, b = experiment.pair(6)
-    images = {t: {x.tobytes() for x in experiment.images(t)} for t in (a, b)}
+    a, b = experiment.models.pair(6)
+    images = {t: {x.tobytes() for x in experiment.images.of(t)} for t in (a, b)}
     assert len(images[a]) == len(images[b]) == 6 and not images[a] & images[b]
-    design = experiment.design()
-    small = experiment.pair(design["same", "same"].N)[0]
-    assert np.array_equal(experiment.images(design["other", "same"]), experiment.images(small))
+    design = experiment.models.design()
+    small = experiment.models.pair(design["same", "same"].N)[0]
+    assert np.array_equal(experiment.images.of(design["other", "same"]), experiment.images.of(small))
     nets = {t: experiment._networks(t.init)["net"].parameters() for t in design.values()}
     weights = {t: torch.cat([p.flatten() for p in net]) for t, net in nets.items()}
     assert torch.equal(weights[design["same", "same"]], weights[design["same", "disjoint"]])
     assert not torch.equal(weights[design["same", "same"]], weights[design["other", "same"]])
-    assert experiment.foreign()[0].init != a.init and experiment.foreign()[0].order != a.order
+    assert experiment.models.foreign()[0].init != a.init and experiment.models.foreign()[0].order != a.order
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_untrained_model_draws_without_being_trained(fresh, family):
     asked = Experiment(Parameters(profile="smoke", N=4), fresh, family=family)
-    model = asked.pair(4)[0]
+    model = asked.models.pair(4)[0]
     drawn = asked.samples(model, 0, 2)
     assert not asked.trained(model) and drawn.isfinite().all()
     assert not torch.equal(drawn, asked.samples(model, count=2))
@@ -97,16 +97,16 @@ def test_an_untrained_model_draws_without_being_trained(fresh, family):
 def test_foreign_models_share_no_seed_and_no_image_with_the_pairs_or_with_each_other(fresh):
     asked = Experiment(Parameters(profile="smoke", N=4), fresh)
     asked.settings = asked.settings.model_copy(update={"foreign": ("galaxies", "galaxies", "leaves")})
-    models = asked.foreign()
+    models = asked.models.foreign()
     assert [model.name.rpartition("-")[2] for model in models] == ["galaxies", "galaxies", "leaves"]
-    assert not {m.init for m in models} & {m.init for k in range(9) for m in asked.pair(4, k)}
-    sets = [{image.tobytes() for image in asked.images(model)} for model in models]
+    assert not {m.init for m in models} & {m.init for k in range(9) for m in asked.models.pair(4, k)}
+    sets = [{image.tobytes() for image in asked.images.of(model)} for model in models]
     assert all(len(each) == 4 for each in sets) and not sets[0] & sets[1]
-    assert not set(dihedral_keys(asked.dataset.images)) & set(
-        dihedral_keys(asked.foreign_dataset("galaxies").images)
+    assert not set(dihedral_keys(asked.images.dataset.images)) & set(
+        dihedral_keys(asked.images.foreign("galaxies").images)
     )
-    leaves = asked.images(models[2])
-    assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images(models[0]).mean()
+    leaves = asked.images.of(models[2])
+    assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images.of(models[0]).mean()
 
 
 def test_weights_are_kept_at_the_same_counts_whatever_N():
@@ -127,7 +127,7 @@ def test_a_study_keeps_its_own_sizes_as_far_as_they_are_not_beyond_those_asked(f
 
 
 def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):
-    model = experiment.pair(4)[0]
+    model = experiment.models.pair(4)[0]
     first = experiment.samples(model, count=5)
     runs = len(experiment.store.runs())
     again = Experiment(experiment.parameters, experiment.store).samples(model, count=5)
@@ -138,7 +138,7 @@ def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):
 
 
 def test_the_latents_are_shared_and_the_weights_along_the_way_are_there(experiment):
-    a, b = experiment.pair(4)
+    a, b = experiment.models.pair(4)
     early = experiment.train(a).summary["weights"][0]
     assert not torch.equal(experiment.samples(a, early, 4), experiment.samples(a, count=4))
     before = experiment.samples(a, 0, 4)
@@ -148,7 +148,7 @@ def test_the_latents_are_shared_and_the_weights_along_the_way_are_there(experime
 
 
 def test_missing_models_are_trained_in_processes_of_their_own(experiment, capfd):
-    wanted = [experiment.pair(6)[0], experiment.pair(6)[1]]
+    wanted = [experiment.models.pair(6)[0], experiment.models.pair(6)[1]]
     runs = experiment.ensure(wanted)
     assert "2 models to train" in capfd.readouterr().out
     assert set(runs) == set(wanted)
@@ -159,7 +159,9 @@ def test_missing_models_are_trained_in_processes_of_their_own(experiment, capfd)
 def keys(experiment, *families):
     """The keys of A and B at N = 4 of an experiment, and of other families in its place."""
     asked = [Experiment(experiment.parameters, experiment.store, family=name) for name in families]
-    return {t: each.store.key(**each.identity(t)) for each in asked or [experiment] for t in each.pair(4)}
+    return {
+        t: each.store.key(**each.identity(t)) for each in asked or [experiment] for t in each.models.pair(4)
+    }
 
 
 EDITS = {
@@ -227,7 +229,7 @@ def test_a_setting_that_comes_later_voids_nothing_until_it_is_used():
 
 
 def test_what_a_key_is_made_of(experiment):
-    model = experiment.pair(4)[0]
+    model = experiment.models.pair(4)[0]
     identity = experiment.identity(model)
     assert set(identity) == {"kind", "params", "code", "data"}
     assert set(identity["params"]) == {
@@ -245,7 +247,7 @@ def test_what_a_key_is_made_of(experiment):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_training_is_made_with_what_its_key_says(fresh, monkeypatch, family):
     experiment = Experiment(Parameters(profile="smoke", N=4), fresh, family=family)
-    model, made = experiment.pair(4)[1], {}
+    model, made = experiment.models.pair(4)[1], {}
 
     def states(learner):
         return {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks.items()}
@@ -279,7 +281,7 @@ def flip_a_byte(path):
 
 def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, capsys):
     experiment = Experiment(Parameters(profile="smoke", N=4), fresh)
-    model = experiment.pair(4)[0]
+    model = experiment.models.pair(4)[0]
     run = experiment.train(model)
     path = run.path / f"weights-{run.summary['images_shown']}.safetensors"
     whole = path.read_bytes()
@@ -292,12 +294,12 @@ def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, ca
 
 
 def test_a_data_set_outside_the_store_that_has_changed_is_refused(experiment, tmp_path):
-    given = shutil.copytree(experiment.dataset.directory, tmp_path / "mine")
+    given = shutil.copytree(experiment.images.dataset.directory, tmp_path / "mine")
     asked = Parameters(profile="smoke", N=4, data=str(given))
-    assert len(Experiment(asked, experiment.store).dataset) == len(experiment.dataset)
+    assert len(Experiment(asked, experiment.store).images.dataset) == len(experiment.images.dataset)
     flip_a_byte(given / "images.npy")
     with pytest.raises(GalgenError, match=r"images\.npy has changed"):
-        Experiment(asked, experiment.store).split()
+        Experiment(asked, experiment.store).images.split()
 
 
 def test_a_large_set_is_simulated_in_parts_of_which_each_is_made_once(tmp_path, monkeypatch):
@@ -307,7 +309,7 @@ def test_a_large_set_is_simulated_in_parts_of_which_each_is_made_once(tmp_path, 
     store, made = Store(tmp_path / "parts"), parts("simulated", **asked)
     assert [part["count"] for part in made] == [3, 3, 1] and parts("mine.npz", **asked) == []
     images, truth = simulate_part(store, made[1])
-    assert (images == whole.images[3:6]).all() and list(truth["id"]) == list(whole.catalogue["id"][3:6])
+    assert (images == whole.images.of[3:6]).all() and list(truth["id"]) == list(whole.catalogue["id"][3:6])
     (first,) = store.runs("part")
     again = prepare(store, "simulated", **asked)
     assert again.sha256 == whole.sha256 and (again.catalogue == whole.catalogue).all()

@@ -32,7 +32,7 @@ def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_trai
     for row, experiment in zip(rows, explorer.experiments.values(), strict=True):
         assert [stamp.image.shape for stamp in row.stamps] == [(16, 16)] * 4
         for half, k in (("A", 0), ("B", 2)):
-            training = experiment.pair(12)["AB".index(half)]
+            training = experiment.models.pair(12)["AB".index(half)]
             drawn = experiment.samples(training)[3, 0].numpy()
             assert np.abs(row.stamps[k].image - drawn).max() < 1e-4
             train = explorer.training_images(12, half)
@@ -84,7 +84,7 @@ def test_a_model_that_was_not_trained_is_named_by_the_command_that_trains_it(tmp
     page = explore_widgets.denoiser(explorer).children[-2].value
     assert "not trained yet" in page and "galgen train diffusion-N12-A0-0" in page
     experiment = explorer.experiments["diffusion"]
-    for training in experiment.pair(6):
+    for training in experiment.models.pair(6):
         experiment.train(training)
     assert len(explorer.latent(0, 6)[0].stamps) == 4
 

@@ -13,7 +13,7 @@ import pytest
 
 from galgen.config import PROFILES, Parameters
 from galgen.experiment import every_family
-from galgen.runs import code
+from galgen.runs import code_version as code
 from galgen.runs.store import Store
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -25,7 +25,7 @@ PRECISIONS = ("fp32", "bf16")
 def without_pixels(profile, precision):
     """By training, its key with no data, which needs none."""
     families = every_family(Parameters(profile=profile, precision=precision), studies=True).values()
-    return {t.name: e.store.key(**e.recipe(t), data="") for e in families for t in e.trainings()}
+    return {t.name: e.store.key(**e.recipe(t), data="") for e in families for t in e.models.trainings()}
 
 
 def with_pixels(profile, store):

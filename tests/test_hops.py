@@ -81,7 +81,7 @@ def entered(step):
 
 def test_the_way_from_make_to_the_cosine_is_short(tmp_path, monkeypatch):
     """What each step of a small book enters: the data, a training, and a chapter up to the cosine."""
-    one, other = (each.name for each in Experiment(Parameters(profile="smoke", N=8)).pair(8))
+    one, other = (each.name for each in Experiment(Parameters(profile="smoke", N=8)).models.pair(8))
     notebook = new_notebook(cells=[new_code_cell(CHAPTER)], metadata={"families": ["diffusion"]})
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "03_two.ipynb")

@@ -41,7 +41,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16), np.uint8)
 def experiment(store):
     """With one model in its store, the quickest to train."""
     experiment = every_family(PARAMETERS, Store(store))["diffusion"]
-    experiment.train(experiment.pair(12)[0])
+    experiment.train(experiment.models.pair(12)[0])
     return experiment
 
 
@@ -49,7 +49,7 @@ def experiment(store):
 def good_set(experiment, tmp_path_factory):
     """A published set of that model."""
     folder = tmp_path_factory.mktemp("published")
-    publish(experiment, experiment.pair(12)[0], folder)
+    publish(experiment, experiment.models.pair(12)[0], folder)
     return folder
 
 
@@ -214,7 +214,7 @@ def test_models_are_not_published_into_a_store_of_trainings(experiment, tmp_path
     there = len(experiment.store.runs("diffusion"))
     experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["diffusion"]
     with pytest.raises(GalgenError, match="is no place for published models"):
-        publish(experiment, experiment.pair(12)[0], tmp_path / place)
+        publish(experiment, experiment.models.pair(12)[0], tmp_path / place)
     assert before == {path: path.read_bytes() for path in before}
     assert len(list(tmp_path.glob("**/diffusion/*/record.json"))) == 2 * there
 

@@ -11,7 +11,7 @@ from PIL import Image
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.acquire.own import imported
 from galgen.data.preprocess import flux_to_gray
-from galgen.runs.code import reached
+from galgen.runs.code_version import reached
 from galgen.runs.errors import GalgenError
 
 REAL = Path(os.environ.get("GALGEN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -7,7 +7,7 @@ import torch
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs
 from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, gathered, invert
-from galgen.compare.likelihood import bits_per_dim, gap, ratio_auc
+from galgen.compare.likelihood import bits_per_dim, likelihood_gap, ratio_auc
 from galgen.figures import chapter_05 as figures
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
@@ -319,7 +319,7 @@ def test_both_models_see_the_same_noise_whatever_the_batch():
 def test_gap_covers_a_difference_of_means_at_its_rate():
     rng, hits = np.random.default_rng(0), 0
     for _ in range(300):
-        found = gap(rng.normal(3, 1, 40), rng.normal(3.5, 0.5, 25))
+        found = likelihood_gap(rng.normal(3, 1, 40), rng.normal(3.5, 0.5, 25))
         hits += found.low < 0.5 < found.high
     assert 275 <= hits <= 297
     assert found.n == 65

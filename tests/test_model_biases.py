@@ -22,11 +22,9 @@ def stand_in(label, drawn, bits=8, count=COUNT):
     sets = SimpleNamespace(validation=np.arange(3 * COUNT))
     return SimpleNamespace(
         family=SimpleNamespace(label=label, bits=bits),
-        dataset=SimpleNamespace(images=IMAGES),
-        compared=count,
+        images=SimpleNamespace(dataset=SimpleNamespace(images=IMAGES), compared=count, split=lambda N: sets),
+        models=SimpleNamespace(pair=lambda N: ("A", "B")),
         sizes=(10, 40),
-        split=lambda N: sets,
-        pair=lambda N: ("A", "B"),
         samples=lambda half: torch.as_tensor(drawn[half]),
     )
 
@@ -85,7 +83,7 @@ def test_the_record_of_trained_models(smoke):
     known, unseen = held_out([*experiments])
     assert len(known) == 2 * len(unseen) == 2 * found.count
     shared = [set(map(bytes, part)) for part in (known, unseen)]
-    seen = {bytes(image) for e in experiments for model in e.pair(12) for image in e.images(model)}
+    seen = {bytes(image) for e in experiments for model in e.models.pair(12) for image in e.images.of(model)}
     assert not shared[0] & shared[1] and not (shared[0] | shared[1]) & seen
     for pair in found.models.values():
         for model in pair.values():

@@ -34,7 +34,7 @@ def models(store):
     Two processes begin at the two ends, and meet.
     """
     families = every_family(Parameters(profile="smoke", N=SIZES), Store(store), studies=True).values()
-    wanted = [(experiment, training) for experiment in families for training in experiment.trainings()]
+    wanted = [(experiment, training) for experiment in families for training in experiment.models.trainings()]
     for experiment, training in wanted[:: -1 if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" else 1]:
         experiment.train(training)
     return store

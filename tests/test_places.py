@@ -109,9 +109,8 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
 
     mean = np.zeros((1, 16, 16))
     mean[:, 8:] = 1
-    experiment = SimpleNamespace(
-        design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None), samples=samples, mean_image=mean
-    )
+    models = SimpleNamespace(design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None))
+    experiment = SimpleNamespace(models=models, images=SimpleNamespace(mean=mean), samples=samples)
     shown, sentence = tables.design_table(design_of(experiment), "")
     found = [float(number) for number in re.findall(r"by ([+-]\d\.\d\d)", sentence)]
     assert found == pytest.approx(moved, abs=0.06)

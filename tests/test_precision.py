@@ -82,7 +82,7 @@ def test_wide_networks_alone_are_trained_in_bfloat16_and_the_key_says_in_what(tm
     assert wide == ({"diffusion", "conditional", "glow"} if asked == "bf16" else set())
     for each in families.values():
         if each.sizes:
-            assert each.recipe(each.trainings()[0])["params"]["precision"] == each.precision
+            assert each.recipe(each.models.trainings()[0])["params"]["precision"] == each.precision
 
 
 def test_what_a_run_is_trained_in_is_settled_once_in_its_folder(tmp_path, monkeypatch):
@@ -107,7 +107,9 @@ def test_a_training_that_is_emulated_says_so(fresh, monkeypatch, capsys):
     monkeypatch.setattr(precision, "slowdown", lambda: 3.0)
     experiment = Experiment(Parameters(profile="smoke", N=4, precision="bf16"), fresh)
     experiment.precision = "bf16"  # of networks too narrow for it
-    for model, there in zip(experiment.pair(4), ({"_is_avx512_bf16_supported": True}, {}), strict=True):
+    for model, there in zip(
+        experiment.models.pair(4), ({"_is_avx512_bf16_supported": True}, {}), strict=True
+    ):
         without(monkeypatch, **there)
         experiment.train(model)
         assert ("3.0 times as long as in float32" in capsys.readouterr().err) is (not there)

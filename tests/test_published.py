@@ -23,7 +23,7 @@ PARAMETERS = Parameters(profile="smoke", N=12)
 def folder(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     for experiment in every_family(PARAMETERS, trained).values():
-        for training in experiment.pair(12):
+        for training in experiment.models.pair(12):
             publish(experiment, training, folder)
     return folder
 
@@ -59,18 +59,18 @@ def test_convolutions_alone_are_halved_and_no_discriminator_is_kept(folder):
 def test_other_parameters_and_other_images_are_not_theirs(elsewhere):
     for other in ({"seed": 1}, {"N": (13,)}):
         experiment = every_family(PARAMETERS.model_copy(update=other), elsewhere)["gan"]
-        assert not experiment.trained(experiment.pair(experiment.sizes[0])[0])
+        assert not experiment.trained(experiment.models.pair(experiment.sizes[0])[0])
 
 
 def test_other_code_changes_nothing(elsewhere):
     experiment = every_family(PARAMETERS, elsewhere)["diffusion"]
-    identity = experiment.identity(experiment.pair(12)[0])
+    identity = experiment.identity(experiment.models.pair(12)[0])
     assert elsewhere.find(**identity | {"code": [dataclasses.replace]}) is not None
 
 
 def test_a_training_of_the_store_goes_before_the_published(folder, trained):
     experiment = every_family(PARAMETERS, WithPublished(trained.root, folder))["diffusion"]
-    run = experiment.train(experiment.pair(12)[0])
+    run = experiment.train(experiment.models.pair(12)[0])
     assert trained.root in run.path.parents
 
 
@@ -82,14 +82,14 @@ def test_the_explorer_answers_on_them_and_says_so(elsewhere):
 
 def test_publishing_again_replaces(folder, trained):
     experiment = every_family(PARAMETERS, trained)["gan"]
-    publish(experiment, experiment.pair(12)[0], folder)
+    publish(experiment, experiment.models.pair(12)[0], folder)
     assert len(published(folder).runs()) == 2 * len(FAMILIES)
 
 
 def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):
     experiment = every_family(PARAMETERS.model_copy(update={"seed": 1}), Store(elsewhere.root))["diffusion"]
     with pytest.raises(GalgenError, match="galgen train diffusion-N12-A0-0 --profile smoke"):
-        publish(experiment, experiment.pair(12)[0], tmp_path)
+        publish(experiment, experiment.models.pair(12)[0], tmp_path)
 
 
 def test_an_ordinary_store_is_no_published_set_nor_is_an_empty_one(trained, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from galgen.compare.agreement import two_models
 from galgen.experiment import Experiment
 from galgen.models.diffusion import Diffusion
-from galgen.runs import code
+from galgen.runs import code_version as code
 
 ROOT = Path(__file__).parents[1]
 # A room of galgen, and the rooms whose modules it may import.
@@ -28,9 +28,7 @@ ROOMS = {
     "models": ("runs", "config", "settings", "data.unit"),
     "compare": ("runs", "config", "words", "models", "data"),
     "costs": ("runs", "settings", "data.unit"),
-    "trainings": ("settings", "models"),
-    "sets": ("runs", "words", "settings", "config", "costs", "models", "data"),
-    "experiment": ("runs", "config", "costs", "models", "data", "trainings", "sets"),
+    "experiment": ("runs", "words", "settings", "config", "costs", "models", "data"),
     "evidence": ("runs", "settings", "config", "models", "data", "compare", "experiment"),
     "figures": ("runs", "words", "settings", "config", "models", "data", "compare", "experiment", "evidence"),
     "explorer": ("runs", "words", "config", "models", "data", "compare", "costs", "experiment", "figures"),
@@ -164,12 +162,9 @@ def code_lines(source):
     return set().union(*spans) - texts
 
 
-LARGER = {"galgen.data.acquire.readers": 227}  # one format beside the other
-
-
 @pytest.mark.parametrize("path", GALGEN, ids=module)
-def test_no_file_of_galgen_has_more_than_200_lines_of_code(path):
-    assert len(code_lines(path.read_text())) <= LARGER.get(module(path), 200)
+def test_no_file_of_galgen_has_more_than_350_lines_of_code(path):
+    assert len(code_lines(path.read_text())) <= 350
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -11,7 +11,7 @@ from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import PIXEL, draw_flux, simulate, simulate_flux
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.simulate.population import draw_galaxies
-from galgen.runs.code import reached
+from galgen.runs.code_version import reached
 
 
 @pytest.fixture(scope="module")

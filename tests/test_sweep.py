@@ -136,14 +136,14 @@ def test_make_hands_on_what_it_is_given_as_it_is(tmp_path):
 
 def test_many_samples_are_measured_by_jobs_whose_work_the_chapters_find(trained, monkeypatch):
     few, many = (Run(Parameters(profile=name)) for name in ("laptop", "paper"))
-    of_pairs = {t.name for each in many.experiments[:4] for n in each.sizes for t in each.pair(n)}
+    of_pairs = {t.name for each in many.experiments[:4] for n in each.sizes for t in each.models.pair(n)}
     assert few.measured_apart() == [] and set(many.measured_apart()) == of_pairs
     monkeypatch.setenv("GALGEN_STORE", str(trained.root))
     assert steps.main(["measure", "glow-N12-B1-1", "--profile", "smoke", "--N", "12"]) == 0
     kept = set(trained.root.glob("morphology/*"))
     experiment = Experiment(Parameters(profile="smoke", N=12), trained, family="glow")
-    samples = rounded(experiment.samples(experiment.pair(12)[1])[: experiment.compared])
-    assert len(stored(trained, samples, progress=False)) == experiment.compared == 10
+    samples = rounded(experiment.samples(experiment.models.pair(12)[1])[: experiment.images.compared])
+    assert len(stored(trained, samples, progress=False)) == experiment.images.compared == 10
     assert kept and kept == set(trained.root.glob("morphology/*"))
 
 

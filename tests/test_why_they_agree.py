@@ -27,18 +27,20 @@ def experiment(net_a, net_b, samples=None, other=None):
     networks = {"A": {"net": net_a}, "B": {"net": net_b}, "other": {"net": other}}
     flow = lambda gaussian, seeds, start: SimpleNamespace(images=gaussian.draw(seeds))  # noqa: E731
     return SimpleNamespace(
-        split=lambda: SimpleNamespace(validation=np.arange(100, 200)),
-        dataset=SimpleNamespace(images=GALAXIES),
-        mean_image=GALAXIES.mean(0) / 255,
-        compared=50,
-        pair=lambda N, k=0: ("A", "B"),
-        pairs=lambda N: [("A", "B")],
-        foreign=lambda: ["other"],
-        images=images.get,
+        images=SimpleNamespace(
+            of=images.get,
+            held_out=GALAXIES[100:200],
+            dataset=SimpleNamespace(images=GALAXIES),
+            mean=GALAXIES.mean(0) / 255,
+            compared=50,
+            start=torch.from_numpy(GALAXIES.mean(0) / 255).float(),
+        ),
+        models=SimpleNamespace(
+            pair=lambda N, k=0: ("A", "B"), pairs=lambda N: [("A", "B")], foreign=lambda: ["other"]
+        ),
         networks=networks.get,
         samples=(samples or {}).get,
         latents=lambda: range(50),
-        start=torch.from_numpy(GALAXIES.mean(0) / 255).float(),
         settings=ConditionalSettings(),
         family=SimpleNamespace(bits=8, flow=flow),
     )
@@ -83,7 +85,7 @@ def test_models_may_agree_in_a_direction_that_is_none_of_the_galaxies():
 
 def test_a_twin_finds_the_latents_and_a_stranger_does_not():
     one = fit_gaussian(GALAXIES)
-    found = maps.inversions.__wrapped__(experiment(one, one, other=fit_gaussian(OTHERS)), N)
+    found = maps.flow_inversions.__wrapped__(experiment(one, one, other=fit_gaussian(OTHERS)), N)
     assert list(found) == ["B", "other galaxies", "Gaussian of B's images"]
     assert min(each.test.correlation.value for each in found["B"].values()) > 0.99
     stranger = found["other galaxies"]["components 21-64"]

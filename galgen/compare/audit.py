@@ -28,7 +28,7 @@ from galgen.compare.biases import Biases, biases, photometry
 from galgen.compare.calibrated import calibrated
 from galgen.compare.copies import SEEDS, Copies, copies
 from galgen.compare.distances import with_spread
-from galgen.compare.how_far import FAULTS, area, ladder
+from galgen.compare.how_far import FAULTS, area, fault_ladder
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import apart
@@ -240,7 +240,7 @@ def _faults(drawn: np.ndarray, known: np.ndarray) -> dict[str, Estimate]:
         return {}
     samples, reference, unseen = (part / 255 for part in (drawn[:n], known[:n], known[n : 2 * n]))
     found = area(samples, reference, side=side)
-    return {fault: ladder(fault, unseen, reference, side=side).amount(found) for fault in FAULTS}
+    return {fault: fault_ladder(fault, unseen, reference, side=side).amount(found) for fault in FAULTS}
 
 
 def _pair(near: Sets, flips: bool, seed: int) -> tuple[dict[str, Outcome], dict[str, Estimate]]:

@@ -39,7 +39,7 @@ from galgen.models.sampling import ConditionalDenoiser
 from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
 
-__all__ = ["LEVEL", "LEVELS", "MOST", "START", "Gap", "gap", "mean_onset", "psnr_along"]
+__all__ = ["LEVEL", "LEVELS", "MOST", "START", "Gap", "mean_onset", "memory_gap", "psnr_along"]
 
 Networks = TypeVar("Networks")
 
@@ -105,7 +105,7 @@ class Gap:
         return [rises[k] + share * (rises[k + 1] - rises[k]) for rises in (self.own, self.held_out)]
 
 
-def gap(
+def memory_gap(
     shown: Sequence[int],
     own: np.ndarray,
     held_out: np.ndarray,
@@ -154,7 +154,7 @@ def gap(
 
 def mean_onset(gaps: Sequence[Gap], level: float = LEVEL) -> float | None:
     """Images shown at the onset, the geometric mean over trainings; None if there is one without."""
-    onsets = [gap.onset(level) for gap in gaps]
+    onsets = [memory_gap.onset(level) for memory_gap in gaps]
     return float(np.exp(np.log(onsets).mean())) if onsets and None not in onsets else None
 
 

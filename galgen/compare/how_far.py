@@ -23,7 +23,7 @@ from galgen.compare.controls import blurred, rounded
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate
 
-__all__ = ["FAULTS", "Ladder", "area", "ladder"]
+__all__ = ["FAULTS", "Ladder", "area", "fault_ladder"]
 
 _AMOUNTS = {
     "blur": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0),
@@ -64,7 +64,9 @@ class Ladder:
         return float(np.interp(area, self.areas[rises], self.amounts[rises]))
 
 
-def ladder(fault: str, unseen: np.ndarray, reference: np.ndarray, *, side: int, bits: int = 8) -> Ladder:
+def fault_ladder(
+    fault: str, unseen: np.ndarray, reference: np.ndarray, *, side: int, bits: int = 8
+) -> Ladder:
     """Make galaxies wrong by growing amounts, and ask the classifier.
 
     Args:

@@ -31,7 +31,7 @@ from galgen.data.unit import unit
 from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks, seeded
 
-__all__ = ["bits_per_dim", "gap", "ratio_auc"]
+__all__ = ["bits_per_dim", "likelihood_gap", "ratio_auc"]
 
 
 def ratio_auc(of_a: np.ndarray, of_b: np.ndarray) -> Estimate:
@@ -63,7 +63,7 @@ def bits_per_dim(flow: Glow, images: np.ndarray, seeds: Sequence[int], *, chunk:
     return in_chunks(bits, x, chunk=chunk).double().numpy()
 
 
-def gap(train: np.ndarray, held_out: np.ndarray) -> Estimate:
+def likelihood_gap(train: np.ndarray, held_out: np.ndarray) -> Estimate:
     """Mean bits/dim of held-out images less that of training images, with Welch's interval.
 
     Args:

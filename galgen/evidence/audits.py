@@ -21,16 +21,16 @@ SHARES = (0.0, 0.01, 0.05, 0.2, 1.0)
 @once
 def audited(experiment: Experiment, N: int) -> Audit:
     """The audit of model A of the first pair, B beside it, without morphology, which has a chapter."""
-    images, (a, b) = [rounded(part) for part in drawn(experiment, N)], experiment.pair(N)
+    images, (a, b) = [rounded(part) for part in drawn(experiment, N)], experiment.models.pair(N)
     floor = {}
-    if N == experiment.sizes[-1] and (foreign := experiment.foreign()):
+    if N == experiment.sizes[-1] and (foreign := experiment.models.foreign()):
         floor = {"floor": rounded(experiment.samples(foreign[0]))}
     return audit(
         images[0],
-        experiment.images(a),
+        experiment.images.of(a),
         _held_out(experiment),
         other_samples=images[1],
-        other_train=experiment.images(b),
+        other_train=experiment.images.of(b),
         flips=experiment.family.flips,
         morphology=0,
         **floor,
@@ -40,7 +40,10 @@ def audited(experiment: Experiment, N: int) -> Audit:
 @once
 def planted(experiment: Experiment) -> dict[float, Copies]:
     """By the share of copies, the test of memory where that is known."""
-    held_out, train = _held_out(experiment), experiment.images(experiment.pair(experiment.sizes[-1])[0])
+    held_out, train = (
+        _held_out(experiment),
+        experiment.images.of(experiment.models.pair(experiment.sizes[-1])[0]),
+    )
     n, rng, found = len(held_out) // 3, np.random.default_rng(experiment.parameters.seed), {}
     for count in sorted({round(share * n) for share in SHARES}):
         copied = train[rng.integers(len(train), size=count)]
@@ -49,4 +52,4 @@ def planted(experiment: Experiment) -> dict[float, Copies]:
 
 
 def _held_out(experiment: Experiment) -> np.ndarray:
-    return experiment.dataset.images[experiment.split().validation]
+    return experiment.images.held_out

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from galgen.compare.biases import FEWEST, Biases, biases, photometry
 from galgen.compare.controls import blurred, rounded
-from galgen.compare.how_far import FAULTS, Ladder, area, ladder
+from galgen.compare.how_far import FAULTS, Ladder, area, fault_ladder
 from galgen.compare.uncertainty import Estimate
 from galgen.evidence.once import once
 from galgen.experiment import Experiment
@@ -106,8 +106,8 @@ class ModelBiases:
 def held_out(experiments: Sequence[Experiment]) -> tuple[np.ndarray, np.ndarray]:
     """The 2 n galaxies that sets of n samples are compared with, and n others; uint8, seen by no model."""
     first, largest = experiments[0], max(experiment.sizes[-1] for experiment in experiments)
-    rows, count = first.split(largest).validation, first.compared
-    images = first.dataset.images[rows[: 3 * count]]
+    rows, count = first.images.split(largest).validation, first.images.compared
+    images = first.images.dataset.images[rows[: 3 * count]]
     return images[: 2 * count], images[2 * count :]
 
 
@@ -120,7 +120,7 @@ def yardsticks(experiments: Iterable[Experiment]) -> dict[tuple[int, int], Yards
         reference = rounded(known, bits)
         for side in (side for side in SIDES if side <= known.shape[-1] and len(unseen) >= FEWEST):
             given = {"side": side, "bits": bits}
-            ladders = {fault: ladder(fault, unseen, reference, **given) for fault in FAULTS}
+            ladders = {fault: fault_ladder(fault, unseen, reference, **given) for fault in FAULTS}
             found[bits, side] = Yardstick(reference, ladders=ladders, **given)
     return found
 
@@ -142,7 +142,7 @@ def model_biases(experiments: Iterable[Experiment]) -> ModelBiases:
     models, sizes = {}, {e.family.label: e.sizes[-1] for e in experiments}
     for e in experiments:
         models[e.family.label] = found = {}
-        for half, model in zip("AB", e.pair(e.sizes[-1]), strict=True):
+        for half, model in zip("AB", e.models.pair(e.sizes[-1]), strict=True):
             drawn = rounded(e.samples(model)[:count], e.family.bits)
             off = {side: stick.far_off(drawn) for (b, side), stick in sticks.items() if b == e.family.bits}
             off = {side: value for side, value in off.items() if value}

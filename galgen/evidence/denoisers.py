@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from galgen.compare.clock import START, Gap, gap, psnr_along
+from galgen.compare.clock import START, Gap, memory_gap, psnr_along
 from galgen.compare.clock_size import Elapsed, elapsed
 from galgen.compare.clock_time import Cell
 from galgen.compare.denoising import denoising_curve, training_gap
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.evidence.once import once
-from galgen.evidence.pairs import judged
+from galgen.evidence.pairs import models_judged
 from galgen.experiment import Experiment
 from galgen.models.families import Training
 from galgen.runs.answers import Array
@@ -41,17 +41,17 @@ def gaps(experiment: Experiment) -> dict[int, np.ndarray]:
 
 @once
 def _training_gap(experiment: Experiment, N: int) -> Array:
-    pair = experiment.pair(N)
+    pair = experiment.models.pair(N)
     nets = [experiment.family.denoiser(experiment.networks(model)) for model in pair]
-    return training_gap(nets, [experiment.images(model)[:100] for model in pair], LEVELS)
+    return training_gap(nets, [experiment.images.of(model)[:100] for model in pair], LEVELS)
 
 
 @once
 def gained(experiment: Experiment, N: int) -> dict[str, list[Estimate]]:
     """PSNR out less PSNR in on held-out images, in dB, at each of `LITTLE`, by model that is judged."""
-    held_out = experiment.dataset.images[experiment.split().validation[:HELD_OUT]]
+    held_out = experiment.images.dataset.images[experiment.images.split().validation[:HELD_OUT]]
     found = {}
-    for model in judged(experiment, N):
+    for model in models_judged(experiment, N):
         curve = denoising_curve(experiment.family.denoiser(experiment.networks(model)), held_out, LITTLE)
         rows = zip(curve.denoised, curve.noisy, strict=True)
         found[model.label] = [bootstrap(out - given) for out, given in rows]
@@ -61,12 +61,14 @@ def gained(experiment: Experiment, N: int) -> dict[str, list[Estimate]]:
 @once
 def memory(experiment: Experiment, N: int) -> list[Gap]:
     """The gap between own and held-out images along the trainings of A and B of the first pair."""
-    held_out, found = experiment.dataset.images[experiment.split().validation], []
-    for model in experiment.pair(N):
+    held_out, found = experiment.images.held_out, []
+    for model in experiment.models.pair(N):
         kept = experiment.train(model).summary["weights"]
         along = ((shown, experiment.networks(model, shown)) for shown in kept)
-        curves = psnr_along(along, experiment.family.denoiser, experiment.images(model), held_out)
-        found.append(gap(*curves, start=next((shown for shown in kept[:-1] if shown >= START), kept[0])))
+        curves = psnr_along(along, experiment.family.denoiser, experiment.images.of(model), held_out)
+        found.append(
+            memory_gap(*curves, start=next((shown for shown in kept[:-1] if shown >= START), kept[0]))
+        )
     return found
 
 
@@ -77,7 +79,7 @@ def clock(studies: Sequence[Experiment]) -> list[Cell]:
 
 def clock_cell(study: Experiment, N: int) -> Cell:
     """The same of one width and N."""
-    load = N * study.dataset.images[0].size / study.weights
+    load = N * study.images.dataset.images[0].size / study.weights
     return Cell(study.settings.kernels, N, memory(study, N), load)
 
 
@@ -94,9 +96,9 @@ def time(experiment: Experiment) -> Elapsed:
 
 def gaussian_of(experiment: Experiment, images: np.ndarray) -> Tensor:
     """What the Gaussian of images (uint8) draws, by the family's sampler and from the models' noise."""
-    return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.start).images
+    return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.images.start).images
 
 
 def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
     """The same of a model's training images."""
-    return gaussian_of(experiment, experiment.images(training))
+    return gaussian_of(experiment, experiment.images.of(training))

@@ -61,19 +61,22 @@ def directions_test(experiment: Experiment, N: int) -> DirectionsTest:
     """Of all pairs of that N."""
     known, _ = _held_out(experiment)
     agreement, pairs, galaxies = [], [], []
-    for k in range(len(experiment.pairs(N))):
-        samples = [part[: experiment.compared] for part in drawn(experiment, N, k)]
+    for k in range(len(experiment.models.pairs(N))):
+        samples = [part[: experiment.images.compared] for part in drawn(experiment, N, k)]
         axes = [_directions(experiment, part) for part in samples]
-        cosines = similarity.cosine(*samples, kind="anomaly", mean=experiment.mean_image)
+        cosines = similarity.cosine(*samples, kind="anomaly", mean=experiment.images.mean)
         agreement.append(bootstrap(cosines))
         pairs.append(shared(*axes))
         galaxies += [shared(part, known) for part in axes]
-    linear = gaussian_image(experiment, experiment.pair(N)[0])[: experiment.compared]
+    linear = gaussian_image(experiment, experiment.models.pair(N)[0])[: experiment.images.compared]
     return DirectionsTest(agreement, pairs, galaxies, shared(_directions(experiment, linear), known))
 
 
 def _held_out(experiment: Experiment) -> list[np.ndarray]:
-    n, images = experiment.compared, experiment.dataset.images[experiment.split().validation]
+    n, images = (
+        experiment.images.compared,
+        experiment.images.held_out,
+    )
     return [_directions(experiment, part) for part in (images[:n], images[n : 2 * n])]
 
 

@@ -44,7 +44,7 @@ class Findings:
         self.experiment = experiment
         self.label = experiment.family.label
         self.sizes = experiment.sizes
-        self.models = {n: 2 * len(experiment.pairs(n)) for n in experiment.sizes}
+        self.models = {n: 2 * len(experiment.models.pairs(n)) for n in experiment.sizes}
 
     @functools.cached_property
     def pairs(self) -> dict[int, list[Pair]]:
@@ -82,7 +82,7 @@ class Findings:
 
     def kept(self, N: int, blur: float) -> dict[str, Estimate] | None:
         """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is."""
-        return shapes.kept(self.experiment, N, blur)
+        return shapes.morphology_kept(self.experiment, N, blur)
 
     def change(self, small: int, large: int) -> shapes.Change | None:
         """How morphology changes from one N to another."""

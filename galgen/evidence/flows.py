@@ -13,7 +13,7 @@ COUNT = 64  # latents: eight models at each N, each of which inverts the images 
 @once
 def latents(experiment: Experiment, N: int) -> Latents:
     """The test of all pairs of N images a model."""
-    pairs = [[experiment.networks(model)["net"] for model in pair] for pair in experiment.pairs(N)]
+    pairs = [[experiment.networks(model)["net"] for model in pair] for pair in experiment.models.pairs(N)]
     seeds = experiment.latents(min(COUNT, experiment.profile.samples))
     return latents_test(pairs, glow_learner.latents(pairs[0][0], seeds))
 

@@ -66,15 +66,15 @@ class LocalTest:
 @once
 def local_test(experiment: Experiment, N: int, sigma: float) -> LocalTest:
     """Of the first pair of that N, of a family that is told the noise."""
-    places = experiment.split().validation[: min(IMAGES, LOOKS // min(N, MOST))]
-    x = unit(experiment.dataset.images[places])
+    places = experiment.images.split().validation[: min(IMAGES, LOOKS // min(N, MOST))]
+    x = unit(experiment.images.dataset.images[places])
     y = x + sigma * noise(seeded(range(len(x))), x.shape[1:])
-    pair, levels, side = experiment.pair(N), torch.full((len(y),), sigma), y.shape[-1]
-    known = [experiment.images(model)[:MOST] for model in pair]
+    pair, levels, side = experiment.models.pair(N), torch.full((len(y),), sigma), y.shape[-1]
+    known = [experiment.images.of(model)[:MOST] for model in pair]
     whole = 2 * side - 1
     with torch.inference_mode():
         a, b = (experiment.networks(model)["net"](y, levels) for model in pair)
-    linear = fit_gaussian(experiment.images(pair[0]))(y, levels)
+    linear = fit_gaussian(experiment.images.of(pair[0]))(y, levels)
     own, other, memory, machines = {}, {}, {}, {}
     for k in [*(k for k in SIDES if k < side), whole]:
         # all of the image needs no patch: one weight an image, and a product of matrices

@@ -50,7 +50,7 @@ def once(question: Asked) -> Asked:
             ],
         }
         code = [question, *(type(e.family) for e in experiments)]
-        run = first.store.run("answers", params, make, data=first.dataset.sha256, code=code)
+        run = first.store.run("answers", params, make, data=first.images.dataset.sha256, code=code)
         return read_answer(run.path / "answer.json", kind)
 
     return asked

@@ -27,7 +27,7 @@ from galgen.experiment import Experiment
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
-__all__ = ["IMAGES", "ONE", "OWN", "Agreement", "Early", "agreement", "along", "early"]
+__all__ = ["IMAGES", "ONE", "OWN", "Agreement", "Early", "agreement", "agreement_along", "early"]
 
 COUNT = 64  # latents along a training
 VIEWS = IMAGES, OWN, ONE = "images", "less each model's own Gaussian", "less one Gaussian of A and B"
@@ -74,8 +74,8 @@ class Early:
 def agreement(experiment: Experiment) -> Agreement:
     """Of a family of denoisers: all pairs of the largest N, and the foreign networks."""
     N = experiment.sizes[-1]
-    models = [model for pair in experiment.pairs(N) for model in pair] + experiment.foreign()
-    labels, mean = [model.foreign or model.half for model in models], experiment.mean_image
+    models = [model for pair in experiment.models.pairs(N) for model in pair] + experiment.models.foreign()
+    labels, mean = [model.foreign or model.half for model in models], experiment.images.mean
     gaussians = _gaussians(experiment, models)
     drawn = [experiment.samples(model) for model in models]
     scales = {view: scale(agreements(x, mean=mean), labels) for view, x in _views(drawn, gaussians).items()}
@@ -89,7 +89,7 @@ def agreement(experiment: Experiment) -> Agreement:
     return Agreement(N, len(drawn[0]), scales, untrained, linear)
 
 
-def along(
+def agreement_along(
     experiment: Experiment, kind: str = ""
 ) -> tuple[dict[int, dict[int, Estimate]], dict[int, Estimate]]:
     """Agreement along the training, from 0 images on, at the weights that are kept.
@@ -101,8 +101,8 @@ def along(
     Returns:
         Of the first pair, by N and images shown; of model A and that network, if there is one.
     """
-    found = {N: _along(experiment, experiment.pair(N)) for N in experiment.sizes}
-    A, others = experiment.pair(experiment.sizes[-1])[0], experiment.foreign()
+    found = {N: _along(experiment, experiment.models.pair(N)) for N in experiment.sizes}
+    A, others = experiment.models.pair(experiment.sizes[-1])[0], experiment.models.foreign()
     other = next((model for model in others if model.foreign == kind), None)
     return found, _along(experiment, (A, other)) if other else {}
 
@@ -111,9 +111,9 @@ def along(
 def early(experiment: Experiment) -> dict[int, Early]:
     """Of a family of denoisers, after 0 images, at the first two weights kept, and at the end."""
     N, found = experiment.sizes[-1], {}
-    pair, sets = experiment.pair(N), experiment.split(N)
-    options = {"kind": "anomaly", "mean": experiment.mean_image}
-    z = noise(seeded(_latents(experiment)), experiment.start.shape)
+    pair, sets = experiment.models.pair(N), experiment.images.split(N)
+    options = {"kind": "anomaly", "mean": experiment.images.mean}
+    z = noise(seeded(_latents(experiment)), experiment.images.start.shape)
     own = _gaussians(experiment, pair)[OWN]
     kept = experiment.train(pair[0]).summary["weights"]
     for shown in dict.fromkeys((0, *kept[:2], kept[-1])):
@@ -121,7 +121,9 @@ def early(experiment: Experiment) -> dict[int, Early]:
         if ok.sum() < 2:
             continue
         left = [x - g[: len(ok)][ok] for x, g in zip((a, b), own, strict=True)]
-        nearer = [margins(x, experiment.dataset.images, sets, mean=experiment.mean_image) for x in (a, b)]
+        nearer = [
+            margins(x, experiment.images.dataset.images, sets, mean=experiment.images.mean) for x in (a, b)
+        ]
         found[shown] = Early(
             bootstrap(similarity.cosine(a, b, **options)),
             bootstrap(similarity.cosine(*left, **options)),
@@ -137,7 +139,7 @@ def _along(experiment: Experiment, pair: Sequence[Training]) -> dict[int, Estima
     for shown in (0, *kept):
         (a, b), ok = _drawn(experiment, pair, shown)
         if ok.sum() > 1:
-            cosines = similarity.cosine(a, b, kind="anomaly", mean=experiment.mean_image)
+            cosines = similarity.cosine(a, b, kind="anomaly", mean=experiment.images.mean)
             found[shown] = bootstrap(cosines)
     return found
 
@@ -157,7 +159,7 @@ def _gaussians(experiment: Experiment, models: Sequence[Training]) -> dict[str, 
     """By view, what the Gaussian of each model draws by its sampler from its noise."""
     seen = {(model.half, model.foreign): model for model in models}
     of = {key: gaussian_image(experiment, model) for key, model in seen.items()}
-    both = gaussian_of(experiment, np.concatenate([experiment.images(seen[half, ""]) for half in "AB"]))
+    both = gaussian_of(experiment, np.concatenate([experiment.images.of(seen[half, ""]) for half in "AB"]))
     own = [of[model.half, model.foreign] for model in models]
     one = [x if model.foreign else both for model, x in zip(models, own, strict=True)]
     return {OWN: own, ONE: one}

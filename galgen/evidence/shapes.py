@@ -12,11 +12,11 @@ from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, over_trainings
 from galgen.evidence.once import once
-from galgen.evidence.pairs import judged, measure, wrong
+from galgen.evidence.pairs import controls_of, measure, models_judged
 from galgen.experiment import Experiment
 from galgen.models.families import Training
 
-__all__ = ["Change", "Fit", "change", "fit", "kept", "unused"]
+__all__ = ["Change", "Fit", "change", "fit", "morphology_kept", "unused"]
 
 FEW = 200  # images for the question whether a model is fit
 COARSE = 8  # pixels a side
@@ -60,8 +60,10 @@ class Change:
 
 def unused(experiment: Experiment) -> np.ndarray:
     """Held-out images that only judges score, uint8; where fewer than `FEW` are left, those of the start."""
-    rest = experiment.dataset.images[experiment.split().validation[3 * experiment.compared :]]
-    return rest if len(rest) >= FEW else experiment.unseen
+    rest = experiment.images.dataset.images[
+        experiment.images.split().validation[3 * experiment.images.compared :]
+    ]
+    return rest if len(rest) >= FEW else experiment.images.unseen
 
 
 @once
@@ -75,10 +77,10 @@ def fit(experiment: Experiment, N: int) -> Fit | None:
         pair = (features(rounded(part, bits)[:count], side=COARSE) for part in (known, images))
         return c2st(*pair, permutations=1).auc.value
 
-    pairs = experiment.pairs(N)
+    pairs = experiment.models.pairs(N)
     for training in (training for pair in pairs for training in pair):
         models[training.name] = area(experiment.samples(training))
-        own = fit_gaussian(experiment.images(training))
+        own = fit_gaussian(experiment.images.of(training))
         gaussians[training.name] = area(own.draw(experiment.latents(count)))
     gains = [np.mean([gaussians[t.name] - models[t.name] for t in pair]) for pair in pairs]
     return Fit(models, gaussians, over_trainings(gains) if len(pairs) > 2 else None)
@@ -94,16 +96,16 @@ def _enough(known: Table, *sets: Table) -> list[str]:
 
 
 @once
-def kept(experiment: Experiment, N: int, blur: float) -> dict[str, Estimate] | None:
+def morphology_kept(experiment: Experiment, N: int, blur: float) -> dict[str, Estimate] | None:
     """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is.
 
     In energy distance of the five coefficients; None where too few images can be measured.
     """
-    sets, count = wrong(experiment), experiment.compared
+    sets, count = controls_of(experiment), experiment.images.compared
     known, smeared = (
         _rows(experiment, part) for part in (sets.reference, blurred(sets.pairs["held out"][0], blur))
     )
-    drawn = {t.label: _rows(experiment, experiment.samples(t)[:count]) for t in judged(experiment, N)}
+    drawn = {t.label: _rows(experiment, experiment.samples(t)[:count]) for t in models_judged(experiment, N)}
     if not (used := _enough(known, smeared, *drawn.values())):
         return None
     return {name: energy_difference(known, smeared, part, used) for name, part in drawn.items()}
@@ -112,14 +114,14 @@ def kept(experiment: Experiment, N: int, blur: float) -> dict[str, Estimate] | N
 @once
 def change(experiment: Experiment, small: int, large: int) -> Change | None:
     """From one N to another, of as many models as both have; None where too few images can be measured."""
-    sets, count = wrong(experiment), experiment.compared
+    sets, count = controls_of(experiment), experiment.images.compared
     known, smeared = (_rows(experiment, part) for part in (sets.reference, sets.pairs["blurred"][0]))
 
     def fresh(model: Training) -> Table:
         """Of other latents, or the sets would not be independent."""
         return _rows(experiment, experiment.samples(model, count=2 * count)[count:])
 
-    ends = zip(judged(experiment, small), judged(experiment, large), strict=False)
+    ends = zip(models_judged(experiment, small), models_judged(experiment, large), strict=False)
     parts = [(_rows(experiment, experiment.samples(one)[:count]), fresh(other)) for one, other in ends]
     if not (used := _enough(known, smeared, *(part for pair in parts for part in pair))):
         return None

@@ -67,9 +67,9 @@ class Explorer:
         self.sizes = sorted({N for e in self.experiments.values() for N in e.sizes})
         some = self.experiments["diffusion"]
         self.profile, self.store = some.profile, some.store
-        self.images, self.split = some.dataset.images, some.split
-        self.mean = some.mean_image
-        self.validation = self.images[some.split(self.sizes[-1]).validation]
+        self.images, self.split = some.images.dataset.images, some.images.split
+        self.mean = some.images.mean
+        self.validation = self.images[some.images.split(self.sizes[-1]).validation]
 
     def require(self, family: str, *trainings: Training) -> None:
         """Raise Missing if a model was not trained, with the command that trains each that was not."""
@@ -84,7 +84,7 @@ class Explorer:
         where: dict[str, list[str]] = {"trained here": [], "published": [], "not trained": []}
         for experiment in self.experiments.values():
             for N in experiment.sizes:
-                pair = experiment.pair(N)
+                pair = experiment.models.pair(N)
                 known = all(available(experiment, training) for training in pair)
                 here = known and all(self.store.root in experiment.train(t).path.parents for t in pair)
                 place = "trained here" if here else "published" if known else "not trained"
@@ -101,7 +101,7 @@ class Explorer:
     @functools.cache  # noqa: B019
     def pair(self, family: str, N: int) -> dict[str, dict[str, nn.Module]]:
         """The networks of models A and B in evaluation mode; raises Missing if either was not trained."""
-        trainings = self.experiments[family].pair(N)
+        trainings = self.experiments[family].models.pair(N)
         self.require(family, *trainings)
         return dict(zip("AB", map(self.experiments[family].networks, trainings), strict=True))
 
@@ -110,7 +110,7 @@ class Explorer:
         """The image (1, 1, H, W) a model makes of one of the latents that all models share."""
         experiment, networks = self.experiments[family], self.pair(family, N)[half]
         seed = experiment.latents(number + 1)[number:]
-        return experiment.family.draw(networks, seed, experiment.start, chunk=1)
+        return experiment.family.draw(networks, seed, experiment.images.start, chunk=1)
 
     @functools.cache  # noqa: B019
     def nulls(self, family: str, N: int) -> tuple[np.ndarray, np.ndarray]:

@@ -152,12 +152,12 @@ def _write(folder: Path, experiment: Experiment, training: Training, run: Run) -
     """Write weights and record of a model that is published; returns its key."""
     kind, profile = run.record["kind"], experiment.profile.name
     weights = folder / _weights(run.summary["images_shown"])
-    state = checkpoint.load(run.path / weights.name) | {"start": experiment.start}
+    state = checkpoint.load(run.path / weights.name) | {"start": experiment.images.start}
     checkpoint.save(weights, {name: _halved(state[name]) for name in _kept(kind, profile)})
     drawn = _draw(kind, profile, weights, experiment.latents(DRAWN))
     like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
     summary = {name: run.summary[name] for name in ("name", "images_shown", "losses", "seconds", "device")}
-    summary |= {"profile": profile, "data": experiment.dataset.name}
+    summary |= {"profile": profile, "data": experiment.images.dataset.name}
     drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
     summary |= drew | {"likeness": float(like.min())}
     found = checksums(folder)
@@ -208,7 +208,7 @@ def publish_pairs(
         raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; there are {sorted(known)}")
     for experiment in experiments:
         wanted = set(sizes or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
-        for training in (model for N in sorted(wanted) for model in experiment.pair(N)):
+        for training in (model for N in sorted(wanted) for model in experiment.models.pair(N)):
             there = experiment.trained(training)
             done += there
             yield (

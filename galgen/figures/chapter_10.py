@@ -42,7 +42,7 @@ def message(
         size: What they say of size or time.
     """
     blind = found[claims.BLIND]
-    pixels = blind.experiment.image_size
+    pixels = blind.experiment.images.size
     agree, closer = ([getattr(p[0], what) for p in blind.pairs.values()] for what in ("agree", "closer"))
     shares = ", ".join(f"{100 * e.value:.0f} %" for e in closer)
     text = (
@@ -158,7 +158,9 @@ def other_sentences(found: Mapping[str, Findings], boards: Boards) -> Markdown:
     auc = (f"{label} {b['distribution'].value:.2f}" for label, b in last.items() if "distribution" in b)
     unlike = (f"{label} {last[label]['agreement'].value:.2f}" for label in (claims.GLOW, claims.GAN))
     sizes = [(each, n) for each in found.values() for n in each.sizes]
-    ratios = [n * each.experiment.dataset.images[0].size / each.experiment.weights for each, n in sizes]
+    ratios = [
+        n * each.experiment.images.dataset.images[0].size / each.experiment.weights for each, n in sizes
+    ]
     blind, flow, gan = (found[label] for label in (claims.BLIND, claims.GLOW, claims.GAN))
     gaps = {n: gap.max() for n, gap in denoisers.gaps(blind.experiment).items()}
     hundred = 100 if 100 in blind.sizes else blind.sizes[0]

@@ -105,7 +105,7 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
 def design_table(
     found: tuple[int, Mapping[tuple[str, str], Estimate]] | None, beside: str
 ) -> tuple[Markdown, str]:
-    """Initialisation or images? The 2x2 of `galgen.trainings`.
+    """Initialisation or images? The 2x2 of `galgen.experiment.Models`.
 
     Args:
         found: Its N, and the cosines of its models with model A: `galgen.evidence.pairs.design_of`.

@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, StringConstraints
 from safetensors import SafetensorError
 
-from galgen.runs.code import code_version
+from galgen.runs.code_version import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import file_sha256, project, read_json, write_json
 from galgen.runs.provenance import provenance

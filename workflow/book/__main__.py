@@ -92,7 +92,7 @@ def measure(name: str, /, *, asked: Asked = Parameters()) -> None:
     from galgen.experiment import training_named
 
     experiment, model = training_named(name, Run(asked).parameters)
-    samples = experiment.samples(model)[: experiment.compared]
+    samples = experiment.samples(model)[: experiment.images.compared]
     stored(experiment.store, rounded(samples, experiment.family.bits))
 
 

@@ -95,7 +95,7 @@ def published_headline(run: Run, notebook: Path) -> Path | None:
     """The headline, computed with published models of the same galaxies, sizes and settings; None without."""
     store = WithPublished()
     experiment = Experiment(run.parameters, store)
-    pairs = [experiment.pair(n) for n in (experiment.sizes[0], experiment.sizes[-1])]
+    pairs = [experiment.models.pair(n) for n in (experiment.sizes[0], experiment.sizes[-1])]
     models = [model for pair in pairs for model in pair]
     if not all(store.find(**experiment.identity(model)) for model in models):
         return None

@@ -110,18 +110,18 @@ def models(parameters: Parameters) -> list[Model]:
 def _of_run(parameters: Parameters) -> Iterator[Model]:
     for name in DENOISERS:
         experiment = Experiment(parameters, _AsItIs(), family=name)
-        if experiment.settings.kernels * experiment.image_size > MOST_WORK:
+        if experiment.settings.kernels * experiment.images.size > MOST_WORK:
             continue
-        dataset = experiment.dataset
-        shared = {"first": experiment.latents().start, "start": experiment.start}
-        shared |= {"average": experiment.mean_image, "profile": parameters.profile, "data": dataset.name}
+        dataset = experiment.images.dataset
+        shared = {"first": experiment.latents().start, "start": experiment.images.start}
+        shared |= {"average": experiment.images.mean, "profile": parameters.profile, "data": dataset.name}
         source = load_manifest().sources.get(dataset.meta["manifest"])
         free = source is not None and source.redistribute
         for N in dict.fromkeys((experiment.sizes[0], experiment.sizes[-1])):
-            pair = experiment.pair(N)
+            pair = experiment.models.pair(N)
             if all(available(experiment, training) for training in pair):
                 for half, training in zip("AB", pair, strict=True):
-                    images = experiment.images(training) if free and N <= MOST_IMAGES else None
+                    images = experiment.images.of(training) if free and N <= MOST_IMAGES else None
                     yield Model(
                         experiment.train(training), experiment.family, N, half, images=images, **shared
                     )

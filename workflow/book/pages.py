@@ -121,7 +121,7 @@ def _as_planned(found: dict) -> dict[str, dict]:
     rows = {}
     for name, experiment in every_family(Parameters(profile=found["profile"])).items():
         if row := found["families"].get(name):
-            trainings = experiment.trainings()
+            trainings = experiment.models.trainings()
             shown = sum(experiment.settings.images_shown(training.N) for training in trainings)
             of_all = {
                 key: row[key] * shown / row["images"]

@@ -22,7 +22,7 @@ from galgen.data.simulate.parts import parts, to_simulate
 from galgen.experiment import Experiment, every_family
 from galgen.models.families import FAMILIES
 from galgen.models.precision import Precision, resolved
-from galgen.runs.code import code_version
+from galgen.runs.code_version import code_version
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, visible, write_json
 from galgen.runs.store import Store
@@ -105,7 +105,9 @@ class Run:
     @functools.cached_property
     def parts(self) -> list[dict]:
         """What is simulated part by part."""
-        return [part for source, asked in self.experiments[0].sources for part in parts(source, **asked)]
+        return [
+            part for source, asked in self.experiments[0].images.sources for part in parts(source, **asked)
+        ]
 
     @property
     def name(self) -> str:
@@ -172,7 +174,7 @@ class Run:
                 return {record["name"]: record for record in known["plan"]}
         found = {}
         for experiment in self.experiments:
-            for record, training in zip(experiment.plan(), experiment.trainings(), strict=True):
+            for record, training in zip(experiment.plan(), experiment.models.trainings(), strict=True):
                 recipe = experiment.recipe(training)
                 recipe["code"] = code_version(*recipe["code"])
                 chapters = [name for name, named in reads.items() if training.family in named]
@@ -185,7 +187,7 @@ class Run:
     def measured_apart(self) -> list[str]:
         """The trainings whose samples are so many that their morphology is a job of its own."""
         asking = [each for each in self.experiments if each.family.name in FAMILIES]
-        pairs = [each.pair(n) for each in asking for n in each.sizes if each.compared > MANY]
+        pairs = [each.models.pair(n) for each in asking for n in each.sizes if each.images.compared > MANY]
         return [training.name for pair in pairs for training in pair]
 
     def check_data(self) -> None:

@@ -30,7 +30,7 @@ def check(asked: Parameters, store: Store | None = None) -> None:
     """
     experiment = Experiment(asked, store)
     if asked.data not in SIMULATED:
-        experiment.split()
+        experiment.images.split()
         return
     # More would be simulated for a larger N alone.
     most = (experiment.profile.simulated - experiment.profile.validation) // 2

@@ -2,31 +2,16 @@ import functools
 import json
 import operator
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 from galgen.data.simulate import images as simulate
 from galgen.models import families
-from galgen.runs import code
-from galgen.runs.code import code_version, notebook_version, reached
+from galgen.runs import code_version as code
+from galgen.runs.code_version import code_version, notebook_version, reached
 from galgen.runs.errors import GalgenError
 from galgen.runs.stream import Stream
-
-
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """A loaded module of a given source."""
-
-    def load(name, source):
-        (tmp_path / f"{name}.py").write_text(source)
-        loaded = types.ModuleType(name)
-        loaded.__file__ = str(tmp_path / f"{name}.py")
-        monkeypatch.setitem(sys.modules, name, loaded)
-        return loaded
-
-    return load
 
 
 def test_comments_docstrings_and_annotations_do_not_make_another_version(module):
@@ -40,7 +25,7 @@ def test_comments_docstrings_and_annotations_do_not_make_another_version(module)
 
 
 DENOISERS = ("diffusion", "conditional", *families.STUDIES)
-MODULE, DEFINITION = code._module.__wrapped__, code._definition.__wrapped__
+MODULE, DEFINITION = code._module, code._definition.__wrapped__
 
 
 def edited(monkeypatch, name, old, new):

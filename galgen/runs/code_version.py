@@ -1,8 +1,9 @@
-"""Which code a result depends on: every definition of galgen that its entry points reach.
+"""Which code a result depends on: every definition of ours that its entry points reach.
 
 A definition is a function, a class, or a constant of a module. It reaches what it names, in its own module or
 by import (`f`, `module.f`), and what that reaches in turn; a class counts as a whole, a method given as entry
-point for itself and for the methods that it calls on `self` or `super()`, also inherited ones. The version of
+point for itself and for the methods that it calls on `self` or `super()`, also inherited ones. What is asked
+of an experiment counts by method (`galgen.runs.following`), but for what is `keyed`. The version of
 some entry points is a hash of the syntax of all these definitions. So an edit of the sampler gives samples
 another key and leaves the trainings alone, and an edit of one family's network voids no training of another.
 
@@ -13,28 +14,34 @@ a string at run time is not seen: it must be among the entry points.
 """
 
 import ast
+import copy
 import functools
 import hashlib
 import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from galgen.runs.errors import GalgenError
+from galgen.runs.following import Followed, Place
 
-__all__ = ["code_version", "notebook_version", "reached"]
+__all__ = ["code_version", "keyed", "notebook_version", "reached"]
 
+_OURS = ("galgen", "galbook")
 # How results are kept, and how mistakes are told, is no part of them.
 _LEFT_OUT = {
     f"galgen.runs.{name}"
     for name in ("answers", "checkpoint", "errors", "files", "progress", "provenance", "store")
-}
+} | {"galgen.evidence.once"}
 _VALUES = {"galgen.config", "galgen.settings"}
 
-Place = tuple[str, str]  # a module and a definition in it, as `Class`, `Class.method`, or "" for all of them
+
+def keyed(function: Callable) -> Callable:
+    """Mark what gives a thing that a key of its own names: who asks for it has that key, not this code."""
+    return function
 
 
 def code_version(*entries: object) -> str:
@@ -46,8 +53,10 @@ def notebook_version(path: str | os.PathLike, *also: object) -> str:
     """The version of a notebook: the syntax of its code cells, and of all that these and others reach."""
     cells = [cell for cell in json.loads(Path(path).read_text())["cells"] if cell["cell_type"] == "code"]
     notebook = _Module("\n".join("".join(cell["source"]) for cell in cells))
-    named = {place for place in _uses(notebook.tree, "", notebook, "") if place[0]}
-    return _digest([ast.unparse(notebook.tree), *_reach([*named, *map(_place, also)]).values()])
+    named = {
+        place for place in _uses(_Bare().visit(copy.deepcopy(notebook.tree)), "", notebook, "") if place[0]
+    }
+    return _digest([_bare(notebook.tree), *_reach([*named, *map(_place, also)]).values()])
 
 
 def reached(*entries: object) -> set[str]:
@@ -71,11 +80,15 @@ class _Bare(ast.NodeTransformer):
         return node
 
 
+def _bare(node: ast.AST) -> str:
+    return ast.unparse(_Bare().visit(copy.deepcopy(node)))
+
+
 class _Module:
     """What a source defines at its top level, by name, and what its imports bind."""
 
     def __init__(self, source: str):
-        self.tree = _Bare().visit(ast.parse(source))
+        self.tree = ast.parse(source)
         self.imports = _imports(self.tree.body)
         self.definitions: dict[str, list[ast.AST]] = {}
         for node in self.tree.body:
@@ -108,17 +121,17 @@ def _imports(nodes: Iterable[ast.AST]) -> dict[str, Place]:
 
 @functools.cache
 def _module(name: str) -> _Module | None:
-    """The module of that name, or None if it is not galgen's: what it computes has a version of its own."""
+    """The module of that name, or None if it is not ours: what it computes has a version of its own."""
     loaded = sys.modules.get(name)
     file = getattr(loaded, "__file__", None)
-    if file is None and name.partition(".")[0] == "galgen":
+    if file is None and name.partition(".")[0] in _OURS:
         spec = importlib.util.find_spec(name)
         file = spec and spec.origin
     return _Module(Path(file).read_text()) if file else None
 
 
 def _ours(name: str) -> bool:
-    return name.partition(".")[0] == "galgen" and name not in _LEFT_OUT
+    return name.partition(".")[0] in _OURS and name not in _LEFT_OUT
 
 
 def _place(entry: object) -> Place:
@@ -130,7 +143,7 @@ def _place(entry: object) -> Place:
 
 
 def _find(module: str, name: str) -> Place | None:
-    """Where a name of a module is defined: a definition or a module of galgen, or None."""
+    """Where a name of a module is defined: a definition or a module of ours, or None."""
     known = _module(module)
     if known is None or not _ours(module):
         return None
@@ -153,17 +166,18 @@ def _target(module: str, name: str) -> Place | None:
 
 
 def _bases(module: str, name: str) -> list[Place]:
-    """The classes of galgen that a class is derived from."""
+    """The classes of ours that a class is derived from."""
     (node,) = _module(module).definitions[name]
     places = (_find(module, base.id) for base in node.bases if isinstance(base, ast.Name))
     return [place for place in places if place]
 
 
-def _method(module: str, owner: str, name: str) -> Place | None:
-    """Where a method of a class is defined: in it, or in a class of galgen that it is derived from."""
+def _method(of: Place, name: str) -> Place | None:
+    """Where a method of a class is defined: in it, or in a class of ours that it is derived from."""
+    module, owner = of
     if f"{owner}.{name}" in _module(module).definitions:
         return module, f"{owner}.{name}"
-    return next(filter(None, (_method(*base, name) for base in _bases(module, owner))), None)
+    return next(filter(None, (_method(base, name) for base in _bases(module, owner))), None)
 
 
 def _uses(node: ast.AST, module: str, known: _Module, owner: str) -> Iterator[Place]:
@@ -176,10 +190,10 @@ def _uses(node: ast.AST, module: str, known: _Module, owner: str) -> Iterator[Pl
             parts.append(n.attr)
             n = n.value
         if parts and owner and isinstance(n, ast.Call) and getattr(n.func, "id", "") == "super":
-            yield from filter(None, (_method(*base, parts[-1]) for base in _bases(module, owner)))
+            yield from filter(None, (_method(base, parts[-1]) for base in _bases(module, owner)))
         if not isinstance(n, ast.Name) or (not parts and id(n) in roots):
             continue
-        if n.id == "self" and owner and parts and (method := _method(module, owner, parts[-1])):
+        if n.id == "self" and owner and parts and (method := _method((module, owner), parts[-1])):
             yield method
             continue
         if n.id in local:
@@ -204,9 +218,27 @@ def _definition(place: Place) -> tuple[str, tuple[Place, ...]]:
     nodes = known.definitions[name]
     if module in _VALUES and not isinstance(nodes[0], ast.FunctionDef):
         return "", ()
+    if any(getattr(each, "id", "") == keyed.__name__ for each in getattr(nodes[0], "decorator_list", ())):
+        return "", ()
     owner = name.rpartition(".")[0]
-    named = {used for node in nodes for used in _uses(node, module, known, owner)}
-    return "\n".join(map(ast.unparse, nodes)), tuple(named)
+    bare = [_Bare().visit(copy.deepcopy(node)) for node in nodes]
+    named = {used for node in bare for used in _uses(node, module, known, owner)}
+    for node in nodes:
+        named |= set(Followed(node, place, functools.partial(_named, module), _syntax, _method).asked())
+    return "\n".join(map(ast.unparse, bare)), tuple(named)
+
+
+def _named(module: str, name: str) -> Place | None:
+    """Where what a module calls `f` or `module.f` is defined."""
+    first, *parts = name.split(".")
+    place = _find(module, first)
+    while place and not place[1] and parts:
+        place = _target(place[0], parts.pop(0))
+    return place if not parts else None
+
+
+def _syntax(place: Place) -> ast.AST:
+    return _module(place[0]).definitions[place[1]][0]
 
 
 def _reach(entries: Iterable[Place]) -> dict[Place, str]:
