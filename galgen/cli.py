@@ -19,7 +19,7 @@ from galgen import cli_data
 from galgen.cli_data import USUAL, Few
 from galgen.config import Parameters
 from galgen.runs.errors import GalgenError, exit_code, refused
-from galgen.runs.files import write_json
+from galgen.runs.files import check_replaceable, has_fields, write_json
 from galgen.runs.store import Store
 
 __all__ = ["Asked", "main", "prepare", "run", "train"]
@@ -47,6 +47,12 @@ _Others = Annotated[bool, Parameter(parse=False)]  # the workflow asks for them 
 _Store = Annotated[Path | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
 
 
+def _check_outcome(out: Path | None, fields: set[str]) -> None:
+    """Refuse, before the work, to write an outcome over what is none."""
+    if out:
+        check_replaceable(out, lambda path: has_fields(path, fields))
+
+
 @cli_data.app.command
 def prepare(
     *, asked: Asked = Parameters(), store: _Store = None, out: _Outcome = None, others: _Others = True
@@ -55,6 +61,7 @@ def prepare(
     from galgen import costs
     from galgen.experiment import every_family
 
+    _check_outcome(out, {"dataset", "split"})
     experiments = every_family(asked, Store(store), studies=True)
     experiment = experiments["diffusion"]  # the data are the same for all
     sets = (
@@ -99,6 +106,7 @@ def train(
     from galgen import costs
     from galgen.experiment import training_named
 
+    _check_outcome(out, {"key", "name"})
     torch.set_num_threads(threads)
     experiment, training = training_named(name, asked, Store(store))
     costs.check(experiment.store.root, experiment.to_train([training]))

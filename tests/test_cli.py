@@ -146,3 +146,12 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
     command = f"{sys.executable} -m galgen plan --profile smoke --store {tmp_path} | head -n 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.stdout.count("\n") == 1 and result.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["train diffusion-N8-A0-0", "data prepare"])
+def test_an_outcome_is_written_over_an_outcome_alone_and_that_is_asked_first(stamps, capsys, command):
+    before = stamps.read_bytes()
+    (stamps.parent / "list.json").write_text('["key", "name", "dataset", "split"]')
+    for out in (stamps, stamps.parent, stamps.parent / "list.json"):
+        assert main([*command.split(), "--profile", "smoke", "--out", str(out)]) == 2
+        assert f"{out}" in capsys.readouterr().err and stamps.read_bytes() == before

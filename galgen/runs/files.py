@@ -11,10 +11,13 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-__all__ = ["atomic_path", "file_sha256", "project", "read_json", "regular", "visible", "write_json"]
+from galgen.runs.errors import GalgenError
+
+__all__ = ["atomic_path", "check_replaceable", "file_sha256", "has_fields", "project", "read_json", "regular",
+    "visible", "write_json"]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -75,6 +78,32 @@ def read_json(path: str | os.PathLike) -> dict:
         return json.loads(regular(path).read_text(encoding="utf-8"), parse_constant=refuse)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def check_replaceable(path: str | os.PathLike, ours: Callable[[Path], bool]) -> None:
+    """Refuse a path at which a command would write over what is not its own.
+
+    Args:
+        path: Where it will write.
+        ours: Whether the regular file that is there is what such a command writes.
+
+    Raises:
+        GalgenError: If something else is there, or no file can be.
+    """
+    try:
+        replaceable, told = ours(regular(path)), "is there already, and nothing that this command wrote"
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not os.path.islink(path):
+            return
+        replaceable, told = False, f"cannot be written over ({getattr(error, 'strerror', None) or error})"
+    if not replaceable:
+        raise GalgenError(f"{path} {told}; name another with --out")
+
+
+def has_fields(path: Path, names: Set[str]) -> bool:
+    """Whether a file is JSON of an object that has these fields."""
+    found = read_json(path)
+    return isinstance(found, dict) and names <= found.keys()
 
 
 def regular(path: str | os.PathLike) -> Path:
