@@ -1,7 +1,9 @@
 """The audit of anyone's generator, on arrays and by the command: what it says, and what it refuses."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,16 +12,20 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from test_anything import WILD, arrays, examples, in_bounds
 from test_copies import FRESH, planted, population, split
 
 import galgen
 from galgen import auditing
 from galgen.cli import main
 from galgen.compare.audit import _checked
+from galgen.compare.questions import Questions
 from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import write_dataset
-from galgen.figures.audit import pairs_figure, words
+from galgen.figures.audit import free, pairs_figure, repeats_figure, words
 from galgen.figures.style import pixels
 from galgen.runs.errors import GalgenError
 
@@ -140,6 +146,72 @@ def test_bad_input_is_told_in_a_line(change, message):
         galgen.audit(**given)
 
 
+@pytest.fixture
+def no_work(monkeypatch):
+    """An audit ends where its work would begin."""
+
+    def enough(*given, **how):
+        raise GalgenError("enough")
+
+    monkeypatch.setattr("galgen.compare.audit.copies", enough)
+
+
+ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()))
+
+
+@examples(200)
+@given(name=st.sampled_from([*Questions.model_fields]), value=ANYTHING)
+def test_any_value_of_an_argument_is_taken_or_a_GalgenError_that_names_it(no_work, name, value):
+    with pytest.raises(GalgenError) as told:
+        galgen.audit(SAMPLES, TRAIN, HELD_OUT, **{name: value})
+    said = str(told.value)
+    assert (said == "enough" or f"galgen.audit: {name}: " in said) and "\n" not in said and len(said) < 500
+    if said == "enough" and name != "flips":
+        assert name != "progress" and float(value) == int(value) >= 0
+    assert said != "enough" or name != "flips" or isinstance(value, bool)
+
+
+@st.composite
+def sets(draw):
+    """What somebody may take for a set of images."""
+    x = draw(arrays())
+    kinds = ["array", "masked", "list", "ragged", "nothing", "tensor", "sparse", "meta", "text"]
+    match draw(st.sampled_from(kinds)):
+        case "masked":
+            return np.ma.masked_array(SAMPLES, SAMPLES > 3)
+        case "list":
+            return x.tolist()
+        case "ragged":
+            return [[1, 2], [3]]
+        case "nothing":
+            return None
+        case "tensor":
+            of = draw(st.sampled_from([torch.bfloat16, torch.float16, torch.bool, torch.complex64]))
+            return torch.zeros(draw(st.sampled_from([(3, 16, 16), (12, 1, 8, 8), (0,)])), dtype=of)
+        case "sparse":
+            return torch.zeros(12, 1, 8, 8).to_sparse()
+        case "meta":
+            return torch.zeros(12, 1, 8, 8, device="meta")
+        case "text":
+            return draw(WILD)
+    return x
+
+
+SETS = ("samples", "train", "held_out", "other_samples", "other_train", "floor")
+
+
+@examples(200)
+@given(name=st.sampled_from(SETS), value=sets())
+def test_any_object_in_the_place_of_a_set_is_taken_or_a_GalgenError_that_names_it(no_work, name, value):
+    sound = {"samples": SAMPLES, "train": TRAIN, "held_out": HELD_OUT, "other_samples": SAMPLES}
+    with pytest.raises(GalgenError) as told, in_bounds():
+        galgen.audit(**sound | {name: value})
+    said = str(told.value)
+    assert "\n" not in said and len(said) < 500
+    assert name in said or said == "enough" or "other model" in said
+    assert not isinstance(value, np.ma.MaskedArray) or "fill what is masked" in said
+
+
 # The command
 
 HOSTILE = 'a<b onload="x"> & $\x1b[1m{{ 7 * 7 }}.npy'
@@ -170,12 +242,111 @@ def test_the_report_is_one_page_with_the_same_numbers_beside_it(files, found, tm
     assert "Memory: copies." in said and "reports/mine.html" in said and "\x1b" not in said
     page, numbers = (tmp_path / "reports" / f"mine.{kind}" for kind in ("html", "json"))
     text, kept = page.read_text(), json.loads(numbers.read_text())
-    assert text.count("data:image/png;base64,") == 1
+    assert text.count("data:image/png;base64,") == 2  # copies repeat one another
     assert not re.search(r"https?:|<script|<link|url\(|<b onload", text)
     assert "a&lt;b onload=" in text and "{{ 7 * 7 }}" in text and "\x1b" not in text
     assert kept["verdict"] == "copies" and kept["answers"].keys() == found.answers.keys()
     assert kept["memory"]["outcome"]["value"] == pytest.approx(found.memory.outcome.value, rel=1e-5)
     assert sorted(path.name for path in page.parent.iterdir()) == ["mine.html", "mine.json"]
+
+
+def test_a_second_audit_replaces_a_report_and_nothing_else(files, tmp_path, no_work, capsys):
+    for name in ("mine.html", "mine.json", "other.json"):
+        (tmp_path / name).write_text('{"memory": 1}')
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "away.html").symlink_to("nowhere")
+    there = {path: path.lstat() for path in tmp_path.rglob("*")}
+    for out in ("mine", "other.json", "pipe", "away", "held-out/meta", "..", "x" * 300):
+        assert main([*files, "--out", out]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and out.removesuffix(".json") in said and "--out" in said
+    assert {path: path.lstat() for path in tmp_path.rglob("*")} == there
+
+
+def test_a_report_of_a_name_that_is_no_utf8_replaces_itself(files, tmp_path):
+    name = os.fsdecode(b"na\xffme")
+    for _ in range(2):
+        assert main([*files, "--out", name]) == 0
+    assert "na\\udcffme.json" in (tmp_path / f"{name}.html").read_text()
+    assert free(tmp_path / name)[1].name == f"{name}.json"
+
+
+def test_of_a_full_disk_nothing_is_left_and_the_folder_is_named_once(files, tmp_path, monkeypatch, capsys):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("galgen.runs.files.os.fsync", full)
+    assert main([*files, "--out", "reports/mine"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.count(str(tmp_path / "reports")) == 1 and "goes on" not in said
+    assert [*(tmp_path / "reports").iterdir()] == []
+
+
+def test_an_interrupted_audit_does_not_say_that_it_goes_on(files, monkeypatch, capsys):
+    def interrupted(*given, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("galgen.compare.audit.copies", interrupted)
+    assert main(files) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "galgen: interrupted; the same command begins anew"
+
+
+def test_what_an_audit_takes_is_said_before_images_are_read_and_refused_without_room(
+    files, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        "galgen.data.acquire.importing.import_images", lambda *given, **how: pytest.fail("read")
+    )
+    monkeypatch.setattr("galgen.costs.available_memory_mb", lambda: 1000)
+    assert main(files) == 2
+    assert "an audit of 340 images needs about 1200 MB of memory, and 1000 MB" in capsys.readouterr().err
+
+
+def test_a_pixel_a_little_above_white_is_clipped_by_the_command_and_in_a_call(files, tmp_path, capsys):
+    x = SAMPLES / 255
+    x[:, 0, 0, 0] = 1.01
+    np.save(tmp_path / "drawn.npy", x)
+    read = auditing._read(tmp_path / "drawn.npy", None, None, kind="display")[0]
+    assert (read[:, :1] == _checked("samples", x)).all() and read[0, 0, 0, 0] == 255
+    x[0, 0, 0, 0] = 1.51
+    np.save(tmp_path / "drawn.npy", x)
+    files[2] = "drawn.npy"
+    assert main(files) == 2 and "must lie in [-0.5, 1.5], not 0" in capsys.readouterr().err
+    with pytest.raises(GalgenError, match=r"to 1\.51; scale them"):
+        _checked("samples", x)
+
+
+COMMAND = ("--samples", "--train", "--held-out", "--other-samples", "--size", "--crop", "--key")
+OPTIONS = st.dictionaries(st.sampled_from([*COMMAND, "--seed", "--morphology", "--out"]), WILD, max_size=3)
+
+
+@examples(150)
+@given(options=OPTIONS, flips=st.booleans())
+def test_any_line_of_the_command_ends_in_one_line(files, no_work, capsys, options, flips):
+    line = dict(zip(files[1::2], files[2::2], strict=True)) | options
+    with in_bounds():
+        assert (
+            main(["audit", *(f"{name}={value}" for name, value in line.items()), *["--flips"] * flips]) == 2
+        )
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("galgen: error: ") and len(last) < 1000
+
+
+def test_samples_that_repeat_one_image_acquit_nobody_and_are_shown(capsys):
+    sets = {"samples": np.repeat(TRAIN[:1], 80, 0), "train": TRAIN, "held_out": HELD_OUT}
+    found = galgen.audit(**sets, morphology=0)
+    said = words(found)
+    assert found.verdict == "cannot be said: all samples are nearest to one image"
+    assert f"Memory: {found.verdict}." in said
+    assert "no share of copies would be seen" in said[f"Memory: {found.verdict}."]
+    assert "80 of 80 samples are near-duplicates of others" in said["Repeated samples:"]
+    assert len(repeats_figure(found, sets).axes) == 1
+
+
+def test_samples_that_are_held_out_images_are_told(found):
+    assert "held-out images, or nearly" not in "".join(words(found).values())
+    mine = galgen.audit(HELD_OUT[:50], TRAIN, HELD_OUT, morphology=0)
+    assert "50 of 50 samples are held-out images, or nearly." in words(mine)["Memory: none found."]
 
 
 def test_flaws_in_single_images_are_counted_or_refused_where_latents_are_shared(files, tmp_path, capsys):
@@ -196,7 +367,8 @@ def test_a_data_set_is_cropped_and_averaged_like_a_folder(tmp_path):
     for k, image in enumerate(images[:, 0]):
         Image.fromarray(image).save(tmp_path / "folder" / f"{k:03}.png")
     for asked in ({"crop": 12, "size": 8}, {"crop": 12, "size": None}, {"crop": None, "size": 8}):
-        one, other = (auditing._read(tmp_path / name, **asked)[0] for name in ("set", "folder"))
+        kinds = {"set": None, "folder": "display"}
+        one, other = (auditing._read(tmp_path / name, **asked, kind=of)[0] for name, of in kinds.items())
         assert one.shape[-1] == (asked["size"] or 12) and np.array_equal(one[:, 0], other[:, 0])
 
 
@@ -215,16 +387,14 @@ def claimed(path, count):
         (["--samples", "many.npy"], "many.npy has 5000000 images, more than 4194304; take a part of them"),
         (["--samples", "large.npy"], "unequal shapes: samples 1 x 16 x 16; train 1 x 8 x 8"),
         (["--samples", "one.npy"], "samples: 1 image"),
-        (["--samples", "range.npy"], "must lie in [0, 1], not -1 to"),
+        (["--samples", "range.npy"], "must lie in [-0.5, 1.5], not -1 to"),
         (["--held-out", "train"], "are in both sets"),
         (["--out", "train"], "train.html"),
         (["--out", "/dev/null/x"], "/dev/null"),
         (["--size", "1.5"], "--size: '1.5' is no whole number"),
         (["--size", "0"], "size: Input should be greater than 0"),
         (["--key", "nothing"], "--key nothing names an array of an npz or HDF5 file, and no set is one"),
-        (["--seed", "-1"], "seed"),
-        (["--seed", "700000000"], "a seed below 700000000"),
-        (["--morphology", "-1"], "morphology"),
+        (["--seed", "700000000"], "seed: Input should be less than 700000000"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(files, tmp_path, capsys, options, message):

@@ -93,22 +93,57 @@ def test_copies_are_found_and_their_share_is_measured(share):
     assert found.nearest[0].weight > 0.99 and found.nearest[0].image < 150
 
 
-@pytest.mark.parametrize(("N", "M", "n"), [(150, 150, 200), (240, 60, 200), (60, 60, 400)])
-def test_the_smallest_share_is_found_in_four_of_five_tests_or_more_and_half_of_it_is_not(N, M, n):
+@pytest.mark.parametrize(
+    ("N", "M", "n", "again"), [(150, 150, 200, 0), (240, 60, 200, 0), (60, 60, 400, 0), (150, 150, 200, 10)]
+)
+def test_the_smallest_share_is_found_in_four_of_five_tests_or_more_and_half_of_it_is_not(N, M, n, again):
+    """Also beside samples that are one image again and again, of either set."""
     train, held_out = split(2, N, M)
-    least = copies(FRESH[:n], train, held_out, permutations=999).smallest
+    samples = np.concatenate([FRESH[: n - again], np.repeat(train[:1], again, 0)])
+    least = copies(samples, train, held_out, permutations=999).smallest
     assert 0.02 < least < 0.2
+
+    def drawn(A, other, share, seed):
+        one = np.random.default_rng(seed).integers(N + M)
+        repeated = np.repeat(np.concatenate([A, other])[one][None], again, 0)
+        return np.concatenate([planted(A, share * n / (n - again), seed, n - again), repeated])
 
     def found(share):
         parts = ((seed, *split(100 + seed, N, M)) for seed in range(40))
         tests = (
-            copies(planted(A, share, k, n), A, other, permutations=199, seed=k).outcome
+            copies(drawn(A, other, share, k), A, other, permutations=199, seed=k).outcome
             for k, A, other in parts
         )
         return sum(each is not None and each.p <= 0.01 for each in tests)
 
     # four of five of 40, and less than two deviations of chance below
     assert found(least / 2) <= 30 and found(least) >= 28
+
+
+def test_few_images_drawn_again_and_again_acquit_nobody():
+    """By the least p that their labels can have, alone or among others; or by the power that is left."""
+    train, held_out = split(1, 120, 120)
+    for drawn, verdict in [
+        (6, "all samples are nearest to 6 images"),
+        (1, "all samples are nearest to one image"),
+    ]:
+        found = copies(np.repeat(train[:drawn], 60, 0), train, held_out)
+        assert found.verdict() == f"cannot be said: {verdict}" and found.smallest is None
+        assert found.least == pytest.approx(np.prod([(120 - k) / (240 - k) for k in range(drawn)]))
+        assert found.outcome.p >= 0.8 * found.least
+        assert sorted(count for _, count in found.repeats) == [60] * drawn and found.known == (60 * drawn, 0)
+    found = copies(np.repeat(train[:8], 10, 0), train, held_out)
+    assert found.verdict() == "copies"
+    assert (
+        found.verdict({f"{k}": 1.0 for k in range(5)})
+        == "cannot be said: all samples are nearest to 8 images"
+    )
+    found = copies(np.concatenate([np.repeat(train[:1], 70, 0), FRESH[100:120]]), train, held_out)
+    assert found.least < 0.01 < found.outcome.p and found.smallest is None
+    assert found.verdict() == "cannot be said: the test is too weak here"
+    assert copies(np.zeros_like(FRESH[:20]), train, held_out).repeats == ((0, 20),)
+    turned = np.concatenate([FRESH[:20], FRESH[:3, :, ::-1]])
+    assert [len(copies(turned, train, held_out, flips=f).repeats) for f in (False, True)] == [0, 3]
 
 
 def test_held_out_images_in_the_place_of_samples_are_no_copies_and_exchanged_sets_have_a_share_below_0():

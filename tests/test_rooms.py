@@ -34,7 +34,7 @@ ROOMS = {
     "explorer": ("runs", "words", "config", "models", "data", "compare", "costs", "experiment", "figures"),
     "cli_data": ("runs", "costs", "data"),
     "cli": ("runs", "config", "costs", "data.prepare", "experiment", "explorer", "cli_data"),
-    "auditing": ("runs", "data", "figures", "cli", "cli_data"),
+    "auditing": ("runs", "costs", "data", "compare.questions", "figures", "cli", "cli_data"),
     "__main__": ("cli",),
 }
 # The core is what `galgen.experiment` and the two-models test import, anywhere in them. It may import none of

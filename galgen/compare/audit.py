@@ -13,10 +13,12 @@ All is asked of images alone: samples of a model, its training images, and other
 
 p-values are given as they are and by Holm's method over all questions asked; a verdict goes by the latter.
 All images are rounded to 8 bits and averaged down to the largest power of two a side; for all but classifier
-and morphology to 32 pixels at most, and for memory, biases and morphology made gray.
+and morphology to 32 pixels at most, and for memory, biases and morphology made gray. Floats are images as a
+model draws them: what is a little outside black at 0 and white at 1 is clipped (`galgen.data.preprocess`).
+A set is never held more than twice: what is made of all its images is made in parts, at 32 pixels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,18 +28,19 @@ from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
 from galgen.compare.calibrated import calibrated
-from galgen.compare.copies import SEEDS, Copies, copies
+from galgen.compare.copies import Copies, copies
 from galgen.compare.distances import with_spread
 from galgen.compare.how_far import FAULTS, area, fault_ladder
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
+from galgen.compare.questions import Questions
 from galgen.compare.scoreboard import apart
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.data.dataset import Split
-from galgen.data.preprocess import averaged, to_uint8
+from galgen.data.preprocess import DRAWN, averaged, to_uint8
 from galgen.data.unit import mean_image, unit
-from galgen.runs.errors import GalgenError
+from galgen.runs.errors import GalgenError, checked
 
 __all__ = ["NEAR", "OF_PAIR", "SIDE", "Audit", "audit"]
 
@@ -48,6 +51,7 @@ FAULTY = 512  # galaxies that are made wrong on purpose
 SIDE = 16  # pixels: at more the classifier is certain of every model
 OF_PAIR = ("agreement", "own training images")  # questions to two models
 _PERMUTATIONS = {"permutations": 1999}
+_AT_ONCE = 1024  # images
 
 Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by name
 Progress = Callable[[str], None]
@@ -84,7 +88,7 @@ class Audit:
     @property
     def verdict(self) -> str:
         """Of memory, in a few words."""
-        return self.memory.verdict(self.adjusted.get("memory"))
+        return self.memory.verdict({name: answer.p for name, answer in self.answers.items()})
 
 
 def audit(
@@ -104,7 +108,8 @@ def audit(
 
     Args:
         samples: Images (n, H, H), (n, C, H, H) or (n, H, H, C), C = 1 or 3, H from 8 to 256; uint8, or floats
-            with white at 1, which are clipped; arrays or tensors. Ten images or more.
+            with black at 0 and white at 1, which are clipped (from -0.5 to 1.5; what is beyond is an error);
+            arrays or tensors, none of them masked. Ten images or more.
         train: The images that the model was trained on, two or more.
         held_out: Others, drawn at random from the same pool, ten or more.
         other_samples: A second model's images of the same latents, in the same order.
@@ -116,23 +121,26 @@ def audit(
         progress: Told of each step before it is taken.
 
     Raises:
-        GalgenError: If a set is none of such images, they do not fit together, or nothing is held out.
+        GalgenError: If a set is none of such images, they do not fit together, or nothing is held out; or
+            another argument is none of `Questions`.
     """
-    if min(seed, morphology) < 0 or seed >= SEEDS:
-        asked = f"seed {seed}, morphology {morphology}"
-        raise GalgenError(f"{asked}: give whole numbers from 0 on, a seed below {SEEDS}")
+    how = {"flips": flips, "morphology": morphology, "seed": seed, "progress": progress}
+    how = checked(Questions, how, "galgen.audit")
+    flips, morphology, seed, progress = how.flips, how.morphology, how.seed, how.progress
     given = {"samples": samples, "train": train, "held_out": held_out}
     given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
-    sets = {name: _checked(name, images) for name, images in given.items() if images is not None}
-    if all((images == images[:, :1]).all() for images in sets.values()):
+    optional = ("other_samples", "other_train", "floor")
+    given = {name: images for name, images in given.items() if name not in optional or images is not None}
+    sets = {name: _checked(name, images) for name, images in given.items()}
+    if all((part == part[:, :1]).all() for images in sets.values() for part in _parts(images)):
         sets = {name: images[:, :1] for name, images in sets.items()}
     _fit(sets)
     full, rng = sets["samples"].shape[-1], np.random.default_rng(seed)
     side = 1 << (full.bit_length() - 1)
-    sets = {name: averaged(images, side) for name, images in sets.items()}
-    near = {name: averaged(images, min(side, NEAR)) for name, images in sets.items()}
+    near = {name: _near(images, side) for name, images in sets.items()}
     rows = {name: rng.permutation(len(sets[name]))[:ASKED] for name in ("samples", "held_out")}
-    asked, small = ([of[name][which] for name, which in rows.items()] for of in (sets, near))
+    asked = [averaged(sets[name][which], side) for name, which in rows.items()]
+    small = [near[name][which] for name, which in rows.items()]
     notes = []
     if side < full:
         notes.append(f"Images of {full} pixels a side were averaged down to {side}, a power of two.")
@@ -160,32 +168,54 @@ def audit(
     return Audit(counts, side, memory, answers, adjusted, off, faults, pair, tuple(notes))
 
 
-def _checked(name: str, images: np.ndarray) -> np.ndarray:
+def _checked(name: str, images: object) -> np.ndarray:
     """A set as uint8 (n, C, H, H)."""
-    if isinstance(images, torch.Tensor):  # numpy knows neither bfloat16 nor gradients
-        images = images.detach().cpu().float() if images.is_floating_point() else images.cpu()
-    x = np.asarray(images)
+    x = _array(name, images)
     x = x[:, None] if x.ndim == 3 else x
     x = np.moveaxis(x, -1, 1) if x.ndim == 4 and x.shape[1] not in (1, 3) else x
     square = x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] and 8 <= x.shape[2] <= LARGEST
     if not square or (x.dtype != np.uint8 and x.dtype.kind != "f"):
         raise GalgenError(
-            f"{name}: an array {np.shape(images)} of {x.dtype}; give square images of 8 to {LARGEST} pixels "
+            f"{name}: an array {x.shape} of {x.dtype}; give square images of 8 to {LARGEST} pixels "
             "a side, gray or of three colours, as uint8 or as floats with white at 1"
         )
     if len(x) < (least := TRAINED if "train" in name else FEWEST):
         raise GalgenError(f"{name}: {len(x)} image{'s' * (len(x) != 1)}; an audit needs {least} or more")
     if x.dtype == np.uint8:
         return x
-    if wrong := int((~np.isfinite(x)).any((1, 2, 3)).sum()):
+    if wrong := sum(int((~np.isfinite(part)).any((1, 2, 3)).sum()) for part in _parts(x)):
         raise GalgenError(
             f"{name}: {wrong} of {len(x)} images have pixels that are not finite; leave them out"
         )
-    if x.min() < -0.5 or x.max() > 1.5:  # a little outside are samples that nobody clipped
+    if x.min() < DRAWN[0] or x.max() > DRAWN[1]:
         raise GalgenError(
             f"{name}: pixels from {x.min():.3g} to {x.max():.3g}; scale them to black at 0, white at 1"
         )
-    return to_uint8(x)
+    return np.concatenate([to_uint8(part) for part in _parts(x)])
+
+
+def _array(name: str, images: object) -> np.ndarray:
+    """What is given as an array."""
+    if isinstance(images, np.ma.MaskedArray):
+        raise GalgenError(f"{name}: a masked array; fill what is masked, as .filled(0) does, or leave it out")
+    try:
+        if isinstance(images, torch.Tensor):  # numpy knows neither bfloat16 nor gradients
+            images = images.detach().cpu().float() if images.is_floating_point() else images.cpu()
+        return np.asarray(images)
+    except Exception as error:  # of what is no array, as a ragged list or a sparse tensor, it may be anything
+        told = " ".join(str(error).split())
+        raise GalgenError(f"{name}: no array of images ({told:.200}); give a dense one of numbers") from error
+
+
+def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
+    return (images[first : first + _AT_ONCE] for first in range(0, len(images), _AT_ONCE))
+
+
+def _near(images: np.ndarray, side: int) -> np.ndarray:
+    """Images as copies are looked for, rounded at `side` pixels a side as well."""
+    if images.shape[-1] <= min(side, NEAR):
+        return images
+    return np.concatenate([averaged(averaged(part, side), min(side, NEAR)) for part in _parts(images)])
 
 
 def _fit(sets: Sets) -> None:
@@ -203,8 +233,9 @@ def _fit(sets: Sets) -> None:
 
 
 def _gray(images: np.ndarray) -> np.ndarray:
-    one = images.shape[1] == 1
-    return images if one else np.rint(images.mean(1, keepdims=True)).astype(np.uint8)
+    if images.shape[1] == 1:
+        return images
+    return np.concatenate([np.rint(part.mean(1, keepdims=True)).astype(np.uint8) for part in _parts(images)])
 
 
 def _right(

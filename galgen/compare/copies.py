@@ -34,13 +34,21 @@ variance of the null of T of those that are no copies (w at most 1/2),
 
     c n (1 - f_0) = z_.99 sqrt(f_0 (1 - f_0) (c n + (c n)^2 / N) + (1 - c)^2 V) + z_.8 (1 - c) sqrt(V).
 
+*Of few images.* A model that draws one image again and again is nearest to one unit, whose label is as good
+as tossed: no p can be small. The least p is the chance that all units that samples are nearest to have label
+1; where that is above the level, or not even samples that are copies all would be found, nothing can be said,
+as "none found" would acquit. Of the samples close to one unit (w above 1/2) let r be the ordered pairs that
+share theirs, beyond those that copies at random have, by two deviations: r f_0 (1 - f_0) is added under both
+roots above. Samples that repeat one another are counted, whatever they are nearest to.
+
 References:
     Phipson & Smyth 2010, https://arxiv.org/abs/1603.05766. Meehan, Chaudhuri & Dasgupta 2020, A
     non-parametric test to detect data-copying in generative models, https://arxiv.org/abs/2004.05675.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from scipy import optimize, sparse, stats
@@ -48,12 +56,12 @@ from scipy import optimize, sparse, stats
 from galgen.compare import similarity
 from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.twosample import C2ST, c2st, features
-from galgen.compare.uncertainty import Estimate, Outcome, p_text, permutation_test, permuted_sums
+from galgen.compare.uncertainty import Estimate, Outcome, holm, p_text, permutation_test, permuted_sums
 from galgen.data.preprocess import to_uint8
 from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
 
-__all__ = ["LEVEL", "SEEDS", "Copies", "copies"]
+__all__ = ["ALIKE", "LEVEL", "REPEATED", "Copies", "copies"]
 
 # Anomaly cosine of near-duplicates: of 8 000 simulated galaxies of 32 pixels 2 pairs reach it by chance,
 # .97 would join 178 galaxies, and .95 one in twenty.
@@ -61,7 +69,7 @@ ALIKE = 0.99
 LEVEL = 0.01
 DRAWS = 2048  # of the Gaussian
 _FIRST_SEED = 3_500_000_000  # of these: the noise of small seeds is that of latents
-SEEDS = 700_000_000  # that an audit may have; a seed of torch is below 2^32
+REPEATED = 2048  # samples that are asked whether they repeat one another
 SHOWN = 20  # pairs
 ASKED = 1024  # images of each set that are asked whether training and held-out differ
 _FIFTH, _MOST = 5, 64  # neighbours: to weigh by, and looked for at most where there are near-duplicates
@@ -103,8 +111,12 @@ class Copies:
         grouped: Images that were permuted with near-duplicates of theirs.
         mixed: Training and held-out images left out, as near-duplicates of theirs are in the other set.
         nearest: The pairs of largest weight.
+        known: Samples that are training and held-out images, or nearly.
+        repeats: Of `REPEATED` samples, groups of near-duplicates: a sample of each, and how many there are.
+        units: Images, or groups of near-duplicates, that samples are nearest to.
         missing: Why there is no outcome; "" if there is.
         outcome: T over the sum of the weights, with its null; None, as all below, where it cannot be had.
+        least: The smallest p that samples nearest to these units can have.
         beyond: How often, of permutations of samples and draws of the Gaussian, the former lean so much more.
         chance: The share of samples that would be nearest to training images if nothing leaned to them.
         excess: The excess share of samples nearest to training images.
@@ -115,20 +127,28 @@ class Copies:
     grouped: int
     mixed: tuple[int, int]
     nearest: tuple[Nearest, ...]
+    known: tuple[int, int]
+    repeats: tuple[tuple[int, int], ...]
+    units: int
     missing: str = ""
     outcome: Outcome | None = None
+    least: float | None = None
     beyond: float | None = None
     chance: float | None = None
     excess: Estimate | None = None
     smallest: float | None = None
 
-    def verdict(self, p: float | None = None) -> str:
-        """In two or three words; p may be one that counts other questions too."""
+    def verdict(self, asked: Mapping[str, float] = MappingProxyType({})) -> str:
+        """In a few words; by Holm's method, if there are p of other questions that were asked."""
         if self.outcome is None:
             return "cannot be said"
-        if (self.outcome.p if p is None else p) > LEVEL:
-            return "none found"
-        return "copies" if self.beyond <= LEVEL else "favours its training set"
+        p, least = (holm({**asked, "memory": each})["memory"] for each in (self.outcome.p, self.least))
+        if p <= LEVEL:
+            return "copies" if self.beyond <= LEVEL else "favours its training set"
+        if least > LEVEL:
+            of = "one image" if self.units == 1 else f"{self.units} images"
+            return f"cannot be said: all samples are nearest to {of}"
+        return "none found" if self.smallest else "cannot be said: the test is too weak here"
 
 
 def copies(
@@ -170,6 +190,7 @@ def copies(
     kept = rng.permutation(kept)  # of images equally near any may come first: that must not hang on labels
     _, first, group, size = np.unique(group[kept], return_index=True, return_inverse=True, return_counts=True)
     pool, label = images[kept], own[kept][first]
+    del images  # so that they are not held three times
     q = (np.bincount(size, label) / np.maximum(np.bincount(size), 1))[size]  # the chance of label 1
     progress("training against held-out images, without the samples")
     asked, apart = [rng.permutation(first[label == which])[:ASKED] for which in (True, False)], None
@@ -181,7 +202,10 @@ def copies(
     shown = np.argsort(-weight, kind="stable")[:SHOWN]
     columns = shown, kept[near.index[shown, 0]], near.flip[shown, 0], weight[shown]
     nearest = tuple(Nearest(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    same, trained = near.cosine[:, 0] >= ALIKE, own[kept[near.index[:, 0]]]
     said = {"difference": apart, "grouped": int((size[group] > 1).sum()), "mixed": mixed, "nearest": nearest}
+    said |= {"known": tuple(int((same & which).sum()) for which in (trained, ~trained))}
+    said |= {"repeats": _repeats(samples, mean_image(pool), flips, seed), "units": len(np.unique(of))}
     if apart and apart.p <= LEVEL:
         return Copies(**said, missing=_DIFFER.format(auc=apart.auc, p=p_text(apart.p)))
     if not (weight * q[of] * (1 - q[of])).any():
@@ -192,8 +216,12 @@ def copies(
     sums = np.column_stack([weights / weight.sum(), counts / n])
     T, f = permuted_sums(label, sums, permutations, rng, groups=size).T
     chance, loose = float(q[of].mean()), np.bincount(of, weight * (weight <= 0.5), len(size))
+    close = np.bincount(of, weight > 0.5)
+    pairs = close.sum() * (close.sum() - 1) / label.sum()  # that share their unit by chance
+    again = max(0.0, float(close @ (close - 1) - pairs - 2 * np.sqrt(2 * pairs)))
     loose -= (np.bincount(size, loose) / np.maximum(np.bincount(size), 1))[size]  # labels are dealt in groups
-    excess, smallest = _effect(f, chance, n, int(label.sum()), float(loose**2 @ (q * (1 - q))))
+    V = float(loose**2 @ (q * (1 - q)))
+    excess, smallest = _effect(f, chance, n, int(label.sum()), V, again)
     drawn = range(_FIRST_SEED + seed, _FIRST_SEED + seed + min(n, DRAWS))
     linear = shrunk_gaussian(pool[label[group]], fit_gaussian(pool)).draw(drawn)
     _, of_linear, weight_linear = _weighed(to_uint8(linear.numpy()), pool, group, flips)
@@ -201,7 +229,9 @@ def copies(
     steps = np.repeat([1 / n, -1 / len(e_linear)], [n, len(e_linear)])
     more = permutation_test(permuted_sums(steps, np.concatenate([e, e_linear]), permutations, rng))
     found = {"outcome": permutation_test(T), "beyond": more.p, "chance": chance}
-    return Copies(**said, **found, excess=excess, smallest=smallest)
+    least = max(_least(size, label, weights > 0), 1 / (1 + permutations))
+    found |= {"least": least, "smallest": smallest if least <= LEVEL else None}
+    return Copies(**said, **found, excess=excess)
 
 
 def _groups(images: np.ndarray) -> np.ndarray:
@@ -209,6 +239,29 @@ def _groups(images: np.ndarray) -> np.ndarray:
     pairs, n = similarity.near_duplicates(images, ALIKE), len(images)
     edges = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), shape=(n, n))
     return sparse.csgraph.connected_components(edges)[1]
+
+
+def _repeats(samples: np.ndarray, mean: np.ndarray, flips: bool, seed: int) -> tuple[tuple[int, int], ...]:
+    """Groups of near-duplicates among samples, the largest first: the row of one, and how many there are."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(samples))[:REPEATED])
+    equal = np.unique(samples[rows].reshape(len(rows), -1), axis=0, return_inverse=True)[1].ravel()
+    alike, x = equal[:, None] == equal, unit(samples[rows])  # of blank images all cosines are 0
+    for axes in similarity.FLIPS if flips else similarity.FLIPS[:1]:
+        alike |= similarity.cosine_matrix(x.flip(axes), x, kind="anomaly", mean=mean) >= ALIKE
+    group = sparse.csgraph.connected_components(alike)[1]
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    found = sorted(zip((-count).tolist(), rows[first].tolist(), strict=True))
+    return tuple((row, -many) for many, row in found if many < -1)
+
+
+def _least(size: np.ndarray, label: np.ndarray, hit: np.ndarray) -> float:
+    """The chance that all units that are hit have label 1, or as many as there are labels."""
+    p = 1.0
+    for each in np.unique(size[hit]):
+        n, K, h = ((size == each) & which for which in (True, label, hit))
+        most = min(K.sum(), h.sum())
+        p *= float(stats.hypergeom.pmf(most, n.sum(), K.sum(), most))
+    return p
 
 
 def _weighed(
@@ -227,7 +280,9 @@ def _weighed(
     return near, units[:, 0], 1 - np.divide(d[:, 0], fifth, out=np.ones(len(d)), where=fifth > 0)
 
 
-def _effect(f: np.ndarray, f0: float, n: int, N: int, V: float) -> tuple[Estimate, float | None]:
+def _effect(
+    f: np.ndarray, f0: float, n: int, N: int, V: float, again: float
+) -> tuple[Estimate, float | None]:
     """The excess share with its interval, and the smallest share of copies that would be seen.
 
     Args:
@@ -236,6 +291,7 @@ def _effect(f: np.ndarray, f0: float, n: int, N: int, V: float) -> tuple[Estimat
         n: Samples.
         N: Units of training images.
         V: Variance of the null of T of samples that are no copies.
+        again: Pairs of close samples that share their unit, beyond chance.
     """
     free = f0 * (1 - f0)
     scatter = int(np.clip(free / max(f[1:].var(), 1e-12), 1, n))
@@ -244,7 +300,7 @@ def _effect(f: np.ndarray, f0: float, n: int, N: int, V: float) -> tuple[Estimat
     z, z_power = stats.norm.ppf([0.99, 0.8])
 
     def lacking(c: float) -> float:
-        rest = (1 - c) ** 2 * V
+        rest = (1 - c) ** 2 * V + free * again
         null = np.sqrt(free * (c * n + (c * n) ** 2 / N) + rest)
         return z * null + z_power * np.sqrt(rest) - c * n * (1 - f0)
 

@@ -16,7 +16,10 @@ from astropy.visualization import make_lupton_rgb
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["averaged", "crop_centre", "flux_to_gray", "resize_area", "to_uint8"]
+__all__ = ["DRAWN", "averaged", "crop_centre", "flux_to_gray", "resize_area", "to_uint8"]
+
+# What models draw a little outside [0, 1] is clipped; of pixels beyond this the scale is another one.
+DRAWN = (-0.5, 1.5)
 
 
 def flux_to_gray(

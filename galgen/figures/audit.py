@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import datetime
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +15,14 @@ from matplotlib.figure import Figure
 
 import galgen
 from galgen.compare.audit import NEAR, OF_PAIR, SIDE, Audit
-from galgen.compare.copies import LEVEL, Copies
+from galgen.compare.copies import ALIKE, LEVEL, REPEATED, Copies
 from galgen.compare.similarity import FLIPS
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.results import plain
 from galgen.figures.style import gray, house_style, show, stamp_sheet
 from galgen.figures.tables import table
 from galgen.runs.errors import GalgenError, printable
-from galgen.runs.files import atomic_path, write_json
+from galgen.runs.files import atomic_path, check_replaceable, has_fields, write_json
 from galgen.words import spaced
 
 __all__ = ["audits_table", "free", "pairs_figure", "planted_table", "words", "write_report"]
@@ -29,9 +30,9 @@ __all__ = ["audits_table", "free", "pairs_figure", "planted_table", "words", "wr
 # (n, C, H, H), uint8 or floats with white at 1, by the name of the argument of the audit
 Sets = Mapping[str, np.ndarray]
 
-_PAGE = Environment(autoescape=True, trim_blocks=True).from_string(
-    Path(__file__).with_name("audit.html.j2").read_text(encoding="utf-8")
-)
+_TEXT = Path(__file__).with_name("audit.html.j2").read_text(encoding="utf-8")
+_PAGE = Environment(autoescape=True, trim_blocks=True).from_string(_TEXT)
+_HEAD = _TEXT.partition("{{")[0]  # of every report
 _BIASES = {"light": "flux", "half-light radius": "size", "ellipticity": "ellipticity"}
 _BIASES |= {"half-light radius at fixed light": "size_at_flux"}
 _OF_PAIR = {"floor": " (what is beyond it counts)", "P(train closer)": " (0.50 favours neither)"}
@@ -43,7 +44,10 @@ _MORE = {
 
 def words(found: Audit) -> dict[str, str]:
     """The answers in words, by question."""
-    said = {f"Memory: {found.verdict}.": _memory(found), "Right?": _right(found)}
+    said = {f"Memory: {found.verdict}.": _memory(found)}
+    if found.memory.repeats:
+        said["Repeated samples:"] = _repeated(found)
+    said["Right?"] = _right(found)
     if "agreement" in found.answers:
         beside = [
             f" {name[0].upper()}{name[1:]}: {value}{_OF_PAIR[name]}." for name, value in found.pair.items()
@@ -55,9 +59,12 @@ def words(found: Audit) -> dict[str, str]:
 
 def _memory(found: Audit) -> str:
     memory, counts = found.memory, (found.counts["train"], found.counts["held_out"])
+    known = f" {memory.known[1]} of {found.counts['samples']} samples are held-out images, or nearly."
+    known *= memory.known[1] > 0
     if memory.outcome is None:
-        return memory.missing
-    seen = "too few images are held out to say what share of copies it would find"
+        return memory.missing + known
+    seen = "no share of copies would be seen by four of five such tests: too few images are held out, or the "
+    seen += "samples that are close to one image are close to too few of them"
     if memory.smallest is not None:
         seen = "four of five such tests or more, asked alone, find copies that are "
         seen += f"{memory.smallest:.1%} of the samples"
@@ -70,9 +77,19 @@ def _memory(found: Audit) -> str:
     return (
         f"Weighed by how close they are, {o.value:.3f} of the samples are nearest to a training image "
         f"({o.low:.3f} to {o.high:.3f} by chance; p {p_text(o.p)}, of all questions {p}: "
-        f"found at {LEVEL:g} or less)."
+        f"found at {LEVEL:g} or less; the least that p can be here is {p_text(memory.least)})."
         f"{_MORE.get(found.verdict, '')} Excess share of samples nearest to training images: "
-        f"{_percent(memory.excess)}; {seen}."
+        f"{_percent(memory.excess)}; {seen}.{known}"
+    )
+
+
+def _repeated(found: Audit) -> str:
+    asked, groups = min(found.counts["samples"], REPEATED), found.memory.repeats
+    listed = ", ".join(f"{count} like sample {row}" for row, count in groups[:3])
+    listed += f", and {len(groups) - 3} more such groups" * (len(groups) > 3)
+    return (
+        f"{sum(count for _, count in groups)} of {asked} samples are near-duplicates of others (anomaly "
+        f"cosine {ALIKE:g} or more): {listed}. Every other p takes samples as independent; these are not."
     )
 
 
@@ -138,45 +155,66 @@ def _shown(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.moveaxis(gray(image), 0, -1), (*image.shape[1:], 3))
 
 
+def repeats_figure(found: Audit, sets: Sets) -> Figure:
+    """A sample of each of the largest groups of samples that are near-duplicates."""
+    groups = found.memory.repeats[:10]
+    stamps = np.stack([_shown(sets["samples"][row]) for row, _ in groups])
+    titles = [f"{row}: {count} alike" for row, count in groups]
+    return stamp_sheet(stamps, columns=len(groups), titles=titles, inches=0.8)
+
+
 def free(out: Path) -> tuple[Path, Path]:
-    """OUT.html and OUT.json, if they can be written.
+    """OUT.html and OUT.json, if nothing is there but a report of an audit.
 
     Raises:
-        GalgenError: If they cannot.
+        GalgenError: If they cannot be written, or are something else.
     """
     stem = out.with_suffix("") if out.suffix in (".html", ".json") else out
-    if not stem.name:
+    if stem.name in ("", ".."):
         raise GalgenError(f"--out {str(out)!r} names no file")
     pages = stem.with_name(f"{stem.name}.html"), stem.with_name(f"{stem.name}.json")
     stem.parent.mkdir(parents=True, exist_ok=True)
-    if any(page.is_dir() for page in pages) or not os.access(stem.parent, os.W_OK):
+    if not os.access(stem.parent, os.W_OK):
         raise GalgenError(f"no report can be written to {pages[0]}: name another with --out")
+    check_replaceable(pages[0], lambda page: page.open(encoding="utf-8").read(len(_HEAD)) == _HEAD)
+    check_replaceable(pages[1], lambda numbers: has_fields(numbers, {"memory", "said", "version"}))
     return pages
 
 
 def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tuple[Path, Path]) -> None:
-    """Write the page and the numbers; each appears whole or not at all.
+    """Write the page and the numbers; both appear whole, or none of them.
 
     Args:
         found: The audit.
         sets: The images.
         names: Of each set, as its reader calls it.
         pages: `free`.
+
+    Raises:
+        GalgenError: If the disk is full.
     """
     house_style()
     made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     kept = {"said": words(found), "names": {name: printable(of) for name, of in names.items()}, "made": made}
-    kept |= {"verdict": found.verdict, "version": galgen.__version__, "numbers": pages[1].name}
+    kept |= {"verdict": found.verdict, "version": galgen.__version__, "numbers": printable(pages[1].name)}
     biases = {name: getattr(found.biases, field) for name, field in _BIASES.items()}
-    counts = [(name.replace("_", " "), count, kept["names"][name]) for name, count in found.counts.items()]
-    picture = show(pairs_figure(found, sets), alt="", note="").content["image/png"]
-    drawn = {
-        "rows": _rows(found),
-        "sets": counts,
-        "picture": base64.b64encode(picture).decode(),
-        "level": LEVEL,
-    }
+    drawn = {"rows": _rows(found), "level": LEVEL, "picture": _png(pairs_figure(found, sets))}
+    drawn["repeats"] = _png(repeats_figure(found, sets)) if found.memory.repeats else ""
+    drawn["sets"] = [(name.replace("_", " "), n, kept["names"][name]) for name, n in found.counts.items()]
     drawn["biases"] = {name: f"{bias:+.1f}" if bias else "cannot be said" for name, bias in biases.items()}
-    write_json(pages[1], plain(dataclasses.asdict(found)) | kept)
-    with atomic_path(pages[0]) as temporary:
-        temporary.write_text(_PAGE.render(found=found, **drawn, **kept), encoding="utf-8")
+    page = _PAGE.render(found=found, **drawn, **kept)
+    try:
+        with atomic_path(pages[1]) as numbers, atomic_path(pages[0]) as temporary:
+            write_json(numbers, plain(dataclasses.asdict(found)) | kept)
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise GalgenError(
+            f"the disk is full: no report was written to {pages[0].parent.absolute()}. Make room, or name "
+            "another folder with --out, and give the command again: an audit begins anew"
+        ) from error
+
+
+def _png(figure: Figure) -> str:
+    return base64.b64encode(show(figure, alt="", note="").content["image/png"]).decode()

@@ -89,8 +89,9 @@ def exit_code(work: Callable[[], int]) -> int:
         told = "\n".join(map(printable, str(error).split("\n")))  # of some, what a program said follows
         print(f"galgen: error: {told}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("galgen: interrupted; the same command goes on where it stopped", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        told = str(error) or "the same command goes on where it stopped"
+        print(f"galgen: interrupted; {told}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever reads the output has seen enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends

@@ -23,7 +23,7 @@ from galgen.compare.similarity import near_duplicates
 from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
 from galgen.data.acquire.recipe import Recipe
 from galgen.data.dataset import Dataset, write_dataset
-from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
+from galgen.data.preprocess import DRAWN, crop_centre, flux_to_gray, resize_area, to_uint8
 from galgen.runs.errors import GalgenError, checked, printable
 
 __all__ = ["called", "import_images", "write_imported"]
@@ -67,7 +67,8 @@ def import_images(
         key: Name of the image array in an npz or HDF5 file; by default the only one.
         strict: Make it an error if any object is refused.
         progress: Show a progress bar.
-        colour: Keep the three channels of display images, which of gray ones are alike.
+        colour: Keep the three channels of display images, which of gray ones are alike, and clip floats that
+            are as a model draws them (`DRAWN`).
         recipe: The fields of `Recipe`.
 
     Raises:
@@ -228,13 +229,16 @@ def _sky(pixels: np.ndarray) -> np.ndarray:
 
 def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
     """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels."""
+    lowest, highest = DRAWN if colour else (0, 1)
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
-    elif pixels.min() < 0 or pixels.max() > 1:
+    elif pixels.min() < lowest or pixels.max() > highest:
+        found = f"{pixels.min():.4g} to {pixels.max():.4g}"
         raise GalgenError(
-            f"display images of floats must lie in [0, 1], not {pixels.min():.4g} to {pixels.max():.4g}; "
+            f"display images of floats must lie in [{lowest}, {highest}], not {found}; "
             "clip or rescale them, and import flux as such (galgen data import)"
         )
+    pixels = pixels.clip(0, 1)
     if colour:
         return np.broadcast_to(pixels, (3, *pixels.shape[1:]))
     if not recipe.gray and (pixels != pixels[:1]).any():
