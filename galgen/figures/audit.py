@@ -207,8 +207,8 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
         with atomic_path(pages[1]) as numbers, atomic_path(pages[0]) as temporary:
             write_json(numbers, plain(dataclasses.asdict(found)) | kept)
             temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, GalgenError) as error:  # what is told of a full disk elsewhere is that work goes on
+        if getattr(error, "errno", errno.ENOSPC) not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise GalgenError(
             f"the disk is full: no report was written to {pages[0].parent.absolute()}. Make room, or name "
