@@ -36,7 +36,8 @@ def walked(page: Page, end: int) -> Iterator[Image.Image]:
     page.wait_for_function(f"held.length === {2 * steps}")
     for step in range(steps):
         page.evaluate(f"let_go({step})")
-        yield Image.open(io.BytesIO(page.locator("#live .stage").screenshot())).convert("RGB")
+        shot = io.BytesIO(page.locator("#live .stage").screenshot())
+        yield Image.open(shot, formats=("PNG",)).convert("RGB")
 
 
 def main() -> None:

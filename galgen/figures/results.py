@@ -148,7 +148,7 @@ def strip(images: np.ndarray) -> str:
 
 def unstrip(text: str) -> np.ndarray:
     """The images (n, 1, H, W) of a strip, uint8; they are square."""
-    row = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+    row = np.asarray(Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG", "JPEG")))
     return np.stack(np.split(row, row.shape[1] // row.shape[0], axis=1))[:, None]
 
 

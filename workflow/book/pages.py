@@ -217,7 +217,7 @@ def thumbnail(executed: Sequence[Path], width: int = 320) -> bytes | None:
             shown = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
             if any(shown) and _PICTURES.fullmatch(name):
                 picture = base64.b64decode(next(filter(None, shown)))
-                return _small(Image.open(io.BytesIO(picture)).convert("RGB"), width)
+                return _small(Image.open(io.BytesIO(picture), formats=("PNG", "JPEG")).convert("RGB"), width)
     return None
 
 
