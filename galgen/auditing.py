@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from cyclopts import Parameter
 
-from galgen.cli_data import Whole
+from galgen.cli_data import Place, Whole
 from galgen.compare.questions import Questions
 from galgen.runs.errors import GalgenError, printable
 
@@ -18,17 +18,17 @@ __all__ = ["audit"]
 
 def audit(
     *,
-    samples: Annotated[Path, Parameter(help="Images of a model: a folder, a file, or a data set.")],
-    train: Annotated[Path, Parameter(help="The images that it was trained on.")],
-    held_out: Annotated[Path, Parameter(help="Others, a random part of the same pool.")],
-    other_samples: Annotated[Path | None, Parameter(help="Images of a second model, same latents.")] = None,
-    other_train: Annotated[Path | None, Parameter(help="What the second model was trained on.")] = None,
-    floor: Annotated[Path | None, Parameter(help="Same latents, a network of other images.")] = None,
+    samples: Annotated[Place, Parameter(help="Images of a model: a folder, a file, or a data set.")],
+    train: Annotated[Place, Parameter(help="The images that it was trained on.")],
+    held_out: Annotated[Place, Parameter(help="Others, a random part of the same pool.")],
+    other_samples: Annotated[Place | None, Parameter(help="Images of a second model, same latents.")] = None,
+    other_train: Annotated[Place | None, Parameter(help="What the second model was trained on.")] = None,
+    floor: Annotated[Place | None, Parameter(help="Same latents, a network of other images.")] = None,
     asked: Annotated[Questions, Parameter("*")] = Questions(),
     size: Annotated[Whole | None, Parameter(help="Average images down to so many pixels a side.")] = None,
     crop: Annotated[Whole | None, Parameter(help="Side of the central part to keep, pixels.")] = None,
     key: Annotated[str | None, Parameter(help="Name of the array in npz or HDF5 files.")] = None,
-    out: Annotated[Path, Parameter(help="Name of the report, OUT.html and OUT.json.")] = Path("audit"),
+    out: Annotated[Place, Parameter(help="Name of the report, OUT.html and OUT.json.")] = Path("audit"),
 ) -> None:
     """Audit anyone's generator: are its samples copies of its training images, and are they right?"""
     from tqdm import tqdm

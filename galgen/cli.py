@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from galgen import cli_data
-from galgen.cli_data import USUAL, Few
+from galgen.cli_data import USUAL, Few, Place
 from galgen.config import Parameters
 from galgen.runs.errors import GalgenError, exit_code, refused
 from galgen.runs.files import check_replaceable, has_fields, write_json
@@ -42,9 +42,9 @@ def _help(text: str) -> Parameter:
 
 
 Asked = Annotated[Parameters, Parameter("*")]
-_Outcome = Annotated[Path | None, _help("Also write the outcome to this JSON file.")]
+_Outcome = Annotated[Place | None, _help("Also write the outcome to this JSON file.")]
 _Others = Annotated[bool, Parameter(parse=False)]  # the workflow asks for them apart
-_Store = Annotated[Path | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
+_Store = Annotated[Place | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
 
 
 def _check_outcome(out: Path | None, fields: set[str]) -> None:
@@ -199,7 +199,7 @@ _Set = _help("The published set (default: results/models in the project).")
 
 @models.command
 def export(
-    *, asked: Asked = Parameters(), store: _Store = None, out: Annotated[Path | None, _Set] = None
+    *, asked: Asked = Parameters(), store: _Store = None, out: Annotated[Place | None, _Set] = None
 ) -> None:
     """Publish models A and B of every family, at its smallest and largest N or at those given, if trained."""
     from galgen.experiment import every_family
@@ -211,7 +211,7 @@ def export(
 
 
 @models.command(name="verify")
-def verify_models(folder: Annotated[Path | None, _Set] = None, /) -> None:
+def verify_models(folder: Annotated[Place | None, _Set] = None, /) -> None:
     """Draw with published models, and compare that with what they drew when they were published."""
     from galgen.explorer.published import verify
 

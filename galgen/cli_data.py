@@ -17,7 +17,7 @@ from galgen.data.acquire.recipe import Recipe
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import file_sha256
 
-__all__ = ["USUAL", "Few", "Whole", "app"]
+__all__ = ["USUAL", "Few", "Place", "Whole", "app"]
 
 if TYPE_CHECKING:
     from galgen.data.dataset import Dataset
@@ -34,6 +34,14 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
     return int(tokens[0].value)
 
 
+def _place(_: type, tokens: Sequence[Token]) -> Path:
+    """A path that is given: "" would be the working directory."""
+    if not tokens[0].value:
+        raise ValueError("'' is no path; the working directory is .")
+    return Path(tokens[0].value)
+
+
+Place = Annotated[Path, Parameter(converter=_place)]
 Whole = Annotated[int, Parameter(converter=_whole)]
 Few = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=1024))]
 
@@ -41,7 +49,7 @@ Few = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=102
 @app.command
 def simulate(
     *,
-    out: Path,
+    out: Place,
     size: Whole = 32,
     crop: Whole = 64,
     seed: Whole = 0,
@@ -74,12 +82,12 @@ def simulate(
 
 @app.command
 def fetch(
-    catalogue: Path,
+    catalogue: Place,
     /,
     *,
-    out: Path,
+    out: Place,
     source: str = "sdss-legacy",
-    manifest: Path | None = None,
+    manifest: Place | None = None,
     template: str | None = None,
     rate: float = 5.0,
     workers: Few = 4,
@@ -112,10 +120,10 @@ def fetch(
 
 @app.command(name="import")
 def import_(
-    path: Path,
+    path: Place,
     /,
     *,
-    out: Path,
+    out: Place,
     recipe: Annotated[Recipe, Parameter("*")] = Recipe(),
     key: str | None = None,
     strict: bool = False,
@@ -154,7 +162,7 @@ def _describe(dataset: "Dataset") -> None:
 
 
 @app.command
-def info(dataset: Path, /) -> None:
+def info(dataset: Place, /) -> None:
     """What a data set holds."""
     from galgen.data.dataset import Dataset
 
@@ -162,7 +170,7 @@ def info(dataset: Path, /) -> None:
 
 
 @app.command
-def verify(dataset: Path, /) -> None:
+def verify(dataset: Place, /) -> None:
     """Compare a data set with its checksums."""
     from galgen.data.dataset import Dataset
 
