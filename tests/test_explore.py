@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from galgen.config import Parameters, profile
+from galgen.data.acquire import importing
 from galgen.explorer import controls as explore_widgets
 from galgen.explorer.answers import Explorer, Missing, Row
 from galgen.explorer.own import answers, read
@@ -153,6 +154,15 @@ def test_an_image_of_the_models_size_comes_as_it_is(explorer, kind):
 def test_a_larger_image_in_colour_is_made_gray_and_small(explorer):
     colour = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
     assert read("mine.png", file(colour, "png"), 16).shape == (1, 16, 16)
+
+
+def test_of_a_file_of_many_images_the_first_that_can_be_used_is_read_and_no_other(monkeypatch):
+    made, stamp = [], importing._stamp
+    monkeypatch.setattr(importing, "_stamp", lambda *given: made.append(given) or stamp(*given))
+    images, content = np.random.default_rng(0).integers(0, 256, (2000, 16, 16), np.uint8), io.BytesIO()
+    images[:3] = 7
+    np.savez(content, images=images)
+    assert (read("mine.npz", content.getvalue(), 16) == images[3]).all() and len(made) == 4
 
 
 def test_a_training_image_is_found_again_and_an_odd_one_is_unlikely(explorer):

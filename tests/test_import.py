@@ -1,18 +1,29 @@
+import ast
+import gzip
+import hashlib
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
 from PIL import Image
+from test_anything import in_bounds
 
+from galgen.config import Parameters
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.acquire.own import imported
+from galgen.data.prepare import prepare
 from galgen.data.preprocess import flux_to_gray
 from galgen.runs.code_version import reached
 from galgen.runs.errors import GalgenError
+from galgen.runs.files import file_sha256
+from galgen.runs.store import Store
+from workflow.book.runs import Run
 
 REAL = Path(os.environ.get("GALGEN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real galaxies at {REAL} (GALGEN_REAL_DATA)")
@@ -241,6 +252,31 @@ def test_a_pickle_is_never_run(tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+def test_a_picture_that_is_a_program_inside_is_refused_by_name_and_nothing_runs_it(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gs").write_text(f"#!/bin/sh\necho 10 > {tmp_path}/ran\n")
+    (tmp_path / "bin" / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # looked for once a process
+    page = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n8 8 scale\n%%EOF\n"
+    a_file(tmp_path / "f" / "a.png", page.encode())
+    a_file(tmp_path / "f" / "b.png", display(1, 8, 8)[0])
+    assert [name for name, _ in import_images(tmp_path / "f", size=8).refused] == ["a.png"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_wherever_a_picture_is_opened_it_is_said_of_which_formats():
+    root = Path(__file__).parents[1]
+    calls = [
+        (path.name, {keyword.arg for keyword in node.keywords})
+        for room in ("galgen", "workflow", "benchmarks", "examples")
+        for path in (root / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
+    ]
+    assert len(calls) >= 4 and not [name for name, keywords in calls if "formats" not in keywords]
+
+
 # What is wrong with the whole
 
 
@@ -267,7 +303,7 @@ FLUX = {"crop": 8}
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("a.npz", TWO, {}, r"choose one with --key.*'x' .3, 8, 8"),
+        ("a.npz", TWO, {}, r"several arrays of images .--key names.*'x' .3, 8, 8"),
         ("a.npz", TWO, {"key": "z"}, r"no array of images named 'z'.*'x' .3, 8, 8"),
         ("a.npz", {"x": np.arange(3)}, {}, "no array of images"),
         ("a.npz", NAMED, FLUX, r"a\.npz\[0\]: there is no band z, only g, r, i"),
@@ -302,7 +338,7 @@ def test_what_does_not_fit_together_in_a_folder_is_named(tmp_path):
     with pytest.raises(GalgenError, match=r"b\.png: .9, 9. pixels, but a\.png has .8, 8.; crop them .--crop"):
         import_images(tmp_path, size=8)
     a_file(tmp_path / "c.npy", display(1, 8, 8)[0])
-    with pytest.raises(GalgenError, match="mixes 1 npy, 2 picture files"):
+    with pytest.raises(GalgenError, match=r"mixes picture files .a\.png. and npy files .c\.npy.; give"):
         import_images(tmp_path, size=8)
     for name in ("fits/7_g.fits", "fits/g/7.fits"):
         a_file(tmp_path / name, flux(1, 8, 8)[0])
@@ -311,6 +347,48 @@ def test_what_does_not_fit_together_in_a_folder_is_named(tmp_path):
 
 
 # Too much for memory; what is damaged in any way is in test_anything.py
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_an_import_holds_a_gray_set_twice_as_it_lies_in_the_file_and_as_stamps(tmp_path, colour):
+    save(tmp_path / "a.npz", display(3000, 64, 64))
+    tracemalloc.start()
+    found = import_images(tmp_path / "a.npz", size=64, colour=colour)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.images.shape == (3000, 1 + 2 * colour, 64, 64)
+    assert peak < 2.6 * 3000 * 64 * 64
+
+
+def test_with_one_image_in_colour_all_have_three_channels(tmp_path):
+    images = np.repeat(display(5, 8, 8, 1), 3, axis=-1)
+    images[2, ..., 1] //= 2
+    save(tmp_path / "a.npz", images)
+    found = import_images(tmp_path / "a.npz", size=8, colour=True).images
+    assert np.array_equal(found, np.moveaxis(images, -1, 1))
+
+
+def test_of_images_that_memory_cannot_hold_one_is_read(tmp_path, monkeypatch):
+    save(tmp_path / "a.npy", display(2000, 64, 64))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**22))
+    with pytest.raises(
+        GalgenError, match="2000 images of 64 pixels a side need 8 MB of memory, and 4 MB are"
+    ):
+        import_images(tmp_path / "a.npy", size=64)
+    assert len(import_images(tmp_path / "a.npy", size=16).images) == 2000
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
+def test_a_fits_file_of_headers_without_end_is_refused_in_little_memory(tmp_path, suffix):
+    cards = [f"{name:8}= {value:>20}" for name, value in {"SIMPLE": "T", "BITPIX": 8, "NAXIS": 0}.items()]
+    opened = gzip.open if suffix.endswith("gz") else open
+    with opened(tmp_path / f"a_r{suffix}", "wb") as file:
+        file.write("".join(card.ljust(80) for card in cards).encode() + b"COMMENT".ljust(80) * 500_000)
+    tracemalloc.start()
+    with pytest.raises(GalgenError, match="a: damaged FITS file: a header of more than 1 MB"):
+        import_images(tmp_path, size=8, bands=["r"])
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 def test_what_is_too_large_is_refused_by_its_header(tmp_path, monkeypatch):
@@ -328,7 +406,7 @@ def test_what_is_too_large_is_refused_by_its_header(tmp_path, monkeypatch):
     os.truncate(tmp_path / "fits" / "a_r.fits", 2880 * 3_472_154)  # sparse
     np.lib.format.open_memmap(a_file(tmp_path / "npy" / "a.npy", b""), "w+", "u1", (99999, 99999))
     a_file(tmp_path / "png" / "a.png", np.zeros((9000, 9000), np.uint8))
-    monkeypatch.setattr("galgen.data.acquire.readers.MAX_UNPACKED", 4_000_000)
+    monkeypatch.setattr("galgen.data.acquire.limits.MAX_UNPACKED", 4_000_000)
     for name, said in {
         "absurd.h5": "images are too large: 1048576 x 1048576 pixels",
         "chunk.h5": "a piece of 'x' unpacks to 3593 MB, more than 4",
@@ -361,6 +439,47 @@ def test_folders_behind_symbolic_links_are_read_once_and_pipes_passed_by(tmp_pat
     assert list(import_images(tmp_path / "images", size=8).catalogue["id"]) == ["link/a"]
 
 
+# Names first
+
+
+def test_of_a_folder_the_images_are_hashed_and_what_lies_beside_them_is_left_alone(tmp_path):
+    for name in ("b.png", "deep/a.png"):
+        a_file(tmp_path / name, display(1, 8, 8)[0])
+    lines = [f"{name} {file_sha256(tmp_path / name)}" for name in ("b.png", "deep/a.png")]
+    known = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    assert imported(tmp_path, 8).data == known
+    (tmp_path / "run.log").write_text("a line")
+    (tmp_path / "a.iso").touch()
+    os.truncate(tmp_path / "a.iso", 2**40)  # sparse: to read it takes an hour
+    assert imported(tmp_path, 8).data == known
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.h5", "a.iso"])
+def test_a_file_that_is_none_of_images_is_not_read_to_its_end(tmp_path, name):
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 2**40)
+    with pytest.raises(GalgenError, match=name):
+        imported(tmp_path / name, 8)
+
+
+def test_what_is_no_set_of_images_is_refused_whoever_asks(tmp_path):
+    os.mkfifo(tmp_path / "fifo.npz")
+    many = tmp_path / "many"
+    many.mkdir()
+    for k in range(20_001):
+        (many / str(k)).touch()
+    a_file(many / "z" / "a.png", display(1, 8, 8)[0])
+    asking = {
+        "import": lambda path: import_images(path, size=8),
+        "a job": lambda path: prepare(Store(tmp_path), path, size=8, crop=8, count=1),
+        "make": lambda path: Run(Parameters(profile="smoke", data=path)).check_data(),
+    }
+    for place in (tmp_path / "fifo.npz", many, Path("/dev/zero"), Path("/proc")):
+        for ask in asking.values():
+            with in_bounds(20), pytest.raises(GalgenError, match=f"{place}'? (is n|holds|mixes)"):
+                ask(str(place))
+
+
 def test_pixels_that_lie_in_other_files_are_refused(tmp_path):
     (tmp_path / "secret").write_bytes(bytes(range(192)))
     with h5py.File(tmp_path / "external.h5", "w") as file:
@@ -385,7 +504,7 @@ def test_an_infinite_pixel_does_not_make_flux_of_display_images(tmp_path):
 
 def test_the_key_of_an_import_holds_the_reading_and_not_the_keeping_of_images():
     names = reached(import_images)
-    assert "galgen.data.acquire.readers.read_fits" in names and "galgen.data.preprocess.flux_to_gray" in names
+    assert "galgen.data.acquire.cubes.read_fits" in names and "galgen.data.preprocess.flux_to_gray" in names
     assert not [name for name in names if "Dataset" in name or "simulate" in name or "survey" in name]
 
 

@@ -302,6 +302,7 @@ def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path
     behind.mkdir()
     (folder / "link").symlink_to(behind)
     files = [folder / "deep" / "deeper" / "a.npy", behind / "b.npy"]
+    (folder / "there.npy").write_bytes(b"1")
 
     def version():
         return Run(Parameters(profile="smoke", data=str(folder))).data_version()

@@ -175,7 +175,7 @@ def check_ids(ids: Sequence[str], of: object) -> None:
     """
     wrong = next((id_ for id_, count in Counter(ids).items() if count > 1 or not id_.strip()), None)
     if wrong is not None:
-        raise GalgenError(f"{of}: the id '{wrong}' names no galaxy or more than one; make the ids unique")
+        raise GalgenError(f"{of}: the id '{wrong:.80}' names no galaxy or more than one; make the ids unique")
 
 
 def write_catalogue(catalogue: Table, path: Path) -> None:

@@ -56,12 +56,14 @@ def check_source(source: str) -> Path:
     """The path of a source, which for a simulated one is none.
 
     Raises:
-        GalgenError: If the source is neither a name nor a path that exists.
+        GalgenError: If the source is neither a name nor the path of a file or folder.
     """
     path = os.path.expanduser(source)
-    if source not in SIMULATED and not os.path.exists(path):  # "" does not
+    # "" is neither, and so is a pipe, which would be waited for
+    if source not in SIMULATED and not (os.path.isfile(path) or os.path.isdir(path)):
         raise GalgenError(
-            f"data '{source}' is no path that exists and no simulated population ({', '.join(SIMULATED)})"
+            f"data '{source}' is no path that exists, of a file or folder, and no simulated population "
+            f"({', '.join(SIMULATED)})"
         )
     return Path(path)
 

@@ -6,6 +6,7 @@ what a denoiser makes of it. An image far from all galaxies (a star, a cat) show
 """
 
 import functools
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from galgen.compare.likelihood import bits_per_dim
 from galgen.data.acquire.importing import import_images
-from galgen.data.acquire.readers import SUFFIXES
+from galgen.data.acquire.places import SUFFIXES
 from galgen.data.unit import unit
 from galgen.explorer.answers import Explorer, Missing, Row, Stamp
 from galgen.runs.errors import GalgenError, printable
@@ -36,10 +37,11 @@ def read(name: str, content: bytes, size: int) -> np.ndarray:
         path = Path(folder) / f"upload{kind}"  # no file system can have every name that a browser gives
         path.write_bytes(content)
         try:
-            found = import_images(path if kind in _WHOLE else folder, size=size, gray=True)
+            found = import_images(path if kind in _WHOLE else folder, size=size, gray=True, most=1)
         except GalgenError as error:
             told = str(error).replace(f"{folder}/", "").replace(folder, path.name)
-            told = told.replace("crop them (--crop)", "cut them to a square first")
+            plain = re.sub(r" \(--[^)]+\)", "", told)  # options of the command line
+            told = plain + "; or give one galaxy as a square PNG or JPEG" * (plain != told)
             raise GalgenError(told.replace(path.name, printable(name)[-80:] or "the file")) from error
     return found.images[0]
 

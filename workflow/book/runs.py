@@ -16,7 +16,7 @@ from pathlib import Path
 import galgen
 from galgen import costs
 from galgen.config import Parameters, profile
-from galgen.data.acquire.readers import files_below
+from galgen.data.acquire.readers import files_of
 from galgen.data.prepare import SIMULATED, SOURCES, check_source, prepare
 from galgen.data.simulate.parts import parts, to_simulate
 from galgen.experiment import Experiment, every_family
@@ -192,7 +192,7 @@ class Run:
 
     def check_data(self) -> None:
         """Refuse data that do not exist, or galaxies that memory cannot hold, before anything is made."""
-        check_source(self.parameters.data)
+        self.data_version()  # which looks for the files
         first = self.experiments[0]
         for count in to_simulate(first.store, self.parts).values():
             costs.check_galaxies(count, first.profile.image_size)
@@ -209,8 +209,8 @@ class Run:
     @functools.cache  # noqa: B019 - a process knows a few runs
     def data_version(self) -> str:
         """The version of the data set: of the files it is imported from, of its settings and of the code."""
-        path = Path(os.path.expanduser(self.parameters.data))
-        files = [path] if os.path.isfile(path) else files_below(path)
+        path = check_source(self.parameters.data)
+        files = [] if self.parameters.data in SIMULATED else files_of(path)
         stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
         settings = {"image_size", "crop", "simulated", "validation"}
         values = self.profile.model_dump(include=settings)

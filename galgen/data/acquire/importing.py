@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 from astropy.table import Table
 from tqdm import tqdm
 
 from galgen.compare.similarity import near_duplicates
-from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, open_source
+from galgen.data.acquire.limits import MAX_ZEROS, Refusal
+from galgen.data.acquire.readers import MAX_OBJECTS, Source, open_source
 from galgen.data.acquire.recipe import Recipe
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.preprocess import DRAWN, crop_centre, flux_to_gray, resize_area, to_uint8
@@ -58,6 +60,7 @@ def import_images(
     strict: bool = False,
     progress: bool = False,
     colour: bool = False,
+    most: int | None = None,
     **recipe: object,
 ) -> Imported:
     """Import a folder of FITS, npy, PNG or JPEG files, or one npz, npy or HDF5 file.
@@ -67,15 +70,16 @@ def import_images(
         key: Name of the image array in an npz or HDF5 file; by default the only one.
         strict: Make it an error if any object is refused.
         progress: Show a progress bar.
-        colour: Keep the three channels of display images, which of gray ones are alike, and clip floats that
-            are as a model draws them (`DRAWN`).
+        colour: Keep the three channels of display images; of gray ones alone they are one array, seen thrice.
+            Floats are clipped that are as a model draws them (`DRAWN`).
+        most: How many images to import; the others are left unread.
         recipe: The fields of `Recipe`.
 
     Raises:
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
     """
     path, wanted = Path(path), checked(Recipe, recipe, "how to import")
-    images, rows, refused = [], [], []
+    stamps, rows, refused = None, [], []
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
         kind = _kind(path, source, wanted.kind)
@@ -93,7 +97,12 @@ def import_images(
                     raise GalgenError(
                         f"{planes.shape[1:]} pixels, but {first} has {shape}; crop them (--crop)"
                     )
-                images.append(_stamp(planes, wanted, colour))
+                stamp = _stamp(planes, wanted, colour)
+                if stamps is None or len(stamp) > stamps.shape[1]:  # the first, or the first in colour
+                    before, stamps = stamps, _room(path, min(most or MAX_OBJECTS, len(source.names)), stamp)
+                    if before is not None:
+                        stamps[: len(rows)] = before[: len(rows)]
+                stamps[len(rows)] = stamp
                 rows.append(
                     {
                         printable(column): printable(value).strip() if isinstance(value, str) else value
@@ -106,6 +115,8 @@ def import_images(
                     break
             except GalgenError as error:
                 raise GalgenError(f"{path}, {name}: {error}") from error
+            if len(rows) == most:
+                break
     if refused and (strict or not rows):
         some = "; ".join(f"{name}: {reason}" for name, reason in refused[:5])
         broken = (tried := len(refused) + len(rows)) < len(source.names)
@@ -113,12 +124,14 @@ def import_images(
             f"{path}: {len(refused)} of {'the first ' * broken}{tried} objects cannot be used. {some}"
             + ("; ..." if len(refused) > 5 else "")
         )
-    stamps, catalogue = np.stack(images), Table(rows)
+    stamps, catalogue = stamps[: len(rows)], Table(rows)
     dropped = dict(Counter(reason.partition(":")[0] for _, reason in refused))
     if wanted.distinct is not None:
         later = np.unique(near_duplicates(stamps, wanted.distinct)[:, 1])
         stamps, dropped["near-duplicate"] = np.delete(stamps, later, axis=0), len(later)
         catalogue.remove_rows(later)
+    if colour and kind == "display":
+        stamps = np.broadcast_to(stamps, (len(stamps), 3, *stamps.shape[2:]))
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
     parameters = {"path": path.name, "key": key, **wanted.model_dump(mode="json"), "surveys": surveys}
     return Imported(stamps, catalogue, refused, parameters, dropped)
@@ -135,6 +148,21 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
 
 
+def _room(path: Path, count: int, stamp: np.ndarray) -> np.ndarray:
+    """An array for so many stamps like this one, which takes memory as it is filled.
+
+    Raises:
+        GalgenError: If all of them need more than is available.
+    """
+    needed, available = count * stamp.nbytes / 2**20, psutil.virtual_memory().available / 2**20
+    if needed > available:
+        raise GalgenError(
+            f"{count} images of {stamp.shape[-1]} pixels a side need {needed:.0f} MB of memory, and "
+            f"{available:.0f} MB are available; take a part of them, or make them smaller (--size)"
+        )
+    return np.empty((count, *stamp.shape), np.uint8)
+
+
 def _kind(path: Path, source: Source, kind: str) -> str:
     """Flux or display: from the format, the user, or the rule at the top of this module."""
     if source.kind is not None and kind not in ("auto", source.kind):
@@ -148,8 +176,8 @@ def _kind(path: Path, source: Source, kind: str) -> str:
             pixels = source.read(i)[1]
             if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
                 raise GalgenError(
-                    f"{path}, {name}: pixels are {pixels.dtype}; give uint8 or floats, or say that they are "
-                    "flux (--kind flux)"
+                    f"{path}, {name}: pixels are {pixels.dtype}; give uint8 or floats (--kind flux, if they "
+                    "are flux)"
                 )
             if pixels.dtype.kind == "f" and (((pixels < 0) | (pixels > 1)) & np.isfinite(pixels)).any():
                 return "flux"
@@ -181,7 +209,7 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
     if not flux:
         return pixels
     if missing := [band for band in recipe.bands if band not in names]:
-        raise GalgenError(f"there is no band {', '.join(missing)}, only {', '.join(names)} (--bands)")
+        raise GalgenError(f"there is no band {', '.join(missing)}, only {', '.join(names):.80} (--bands)")
     return pixels[[names.index(band) for band in recipe.bands]]
 
 
@@ -228,7 +256,7 @@ def _sky(pixels: np.ndarray) -> np.ndarray:
 
 
 def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
-    """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels."""
+    """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels if they differ."""
     lowest, highest = DRAWN if colour else (0, 1)
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
@@ -239,8 +267,9 @@ def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
             "clip or rescale them, and import flux as such (galgen data import)"
         )
     pixels = pixels.clip(0, 1)
+    gray = (pixels == pixels[:1]).all()
     if colour:
-        return np.broadcast_to(pixels, (3, *pixels.shape[1:]))
-    if not recipe.gray and (pixels != pixels[:1]).any():
+        return pixels[:1] if gray else pixels
+    if not (gray or recipe.gray):
         raise GalgenError("the image is in colour; to make it gray, ask for it (--gray)")
     return pixels.mean(axis=0, keepdims=True)

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from galgen.data.acquire.importing import called, import_images, write_imported
-from galgen.data.acquire.readers import files_below
+from galgen.data.acquire.readers import files_of
 from galgen.data.dataset import Dataset
 from galgen.data.manifest import load_manifest
 from galgen.data.prepare import Making
@@ -35,8 +35,9 @@ def imported(path: Path, size: int) -> Making:
 
 
 def _path_sha256(path: Path) -> str:
-    """The checksum of a file, or of the names and checksums of all files in a folder."""
-    if path.is_file():
+    """The checksum of a file, or of the names and checksums of the images in a folder."""
+    files = files_of(path)
+    if files == [path]:
         return file_sha256(path)
-    lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files_below(path)]
+    lines = [f"{file.relative_to(path)} {file_sha256(file)}" for file in files]
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()

@@ -29,8 +29,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, S
 from tqdm import tqdm
 
 from galgen.data.acquire import download
+from galgen.data.acquire.cubes import FITS_BLOCK, read_fits
 from galgen.data.acquire.download import Downloader, Unreachable, Unusable
-from galgen.data.acquire.readers import MAX_ZEROS, Refusal, read_fits
+from galgen.data.acquire.limits import MAX_ZEROS, Refusal
 from galgen.data.manifest import Bands, Template
 from galgen.runs.errors import Closed, GalgenError, checked
 from galgen.runs.files import atomic_path, read_json, write_json
@@ -96,7 +97,6 @@ def read_positions(path: str | Path) -> list[Position]:
 
 
 MIN_BYTES = 5000  # a band
-FITS_BLOCK = 2880
 
 
 class Request(Closed):
