@@ -28,16 +28,11 @@ References:
     https://arxiv.org/abs/astro-ph/0311352 (C, A, S, Gini, M20).
 """
 
-import functools
 import hashlib
 import importlib.metadata
-import multiprocessing
 import os
-import signal
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +49,7 @@ from tqdm import tqdm
 
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
+from galgen.runs.processes import spread
 from galgen.runs.store import Store
 
 __all__ = ["COEFFICIENTS", "measure", "report", "segment", "stored", "valid"]
@@ -120,8 +116,6 @@ def measure(
 ) -> Table:
     """Measure every image of a set, by processes.
 
-    A script that calls this with more than one worker needs `if __name__ == "__main__":`.
-
     Args:
         images: Gray, (n, 1, H, W), floats with white at 1, or uint8; or such a tensor. Not changed.
         workers: Processes, by default one a core; the result does not depend on it.
@@ -134,7 +128,7 @@ def measure(
         in a valid row.
 
     Raises:
-        GalgenError: If the images have another shape.
+        GalgenError: If the images have another shape, or the system ends a process.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] != 1 or min(images.shape) < 1 or min(images.shape[2:]) < 8:
@@ -145,11 +139,11 @@ def measure(
     # The name is the content's, so that nothing but the same images is ever taken for done.
     files = [directory and directory / f"chunk-{_digest(chunk)}.ecsv" for chunk in chunks]
     tables = {i: _read(file) for i, file in enumerate(files) if file and file.is_file()}
-    missing = {i: chunk for i, chunk in enumerate(chunks) if i not in tables}
+    missing = [i for i in range(len(chunks)) if i not in tables]
     with tqdm(total=len(images), unit="image", desc="morphology", disable=not progress) as bar:
         bar.update(sum(map(len, tables.values())))
-        for i, table in _work(missing, workers or os.cpu_count() or 1):
-            tables[i] = table
+        for k, table in spread(_measure_chunk, [chunks[i] for i in missing], workers or os.cpu_count() or 1):
+            tables[i := missing[k]] = table
             if directory:
                 _write(table, files[i])
             bar.update(len(table))
@@ -204,30 +198,6 @@ def _write(table: Table, path: Path) -> None:
 
 def _read(path: Path) -> Table:
     return Table.read(path, format="ascii.ecsv").filled("")  # to ECSV an empty string is a missing one
-
-
-def _work(chunks: dict[int, np.ndarray], workers: int) -> Iterator[tuple[int, Table]]:
-    """The number and the table of each chunk as they are done, (H, W) images in, in any order."""
-    if min(workers, len(chunks)) <= 1:
-        yield from ((i, _measure_chunk(chunk)) for i, chunk in chunks.items())
-        return
-    pool = _pool(workers)
-    try:
-        futures = {pool.submit(_measure_chunk, chunk): i for i, chunk in chunks.items()}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BaseException:
-        _pool.cache_clear()
-        pool.shutdown(cancel_futures=True)
-        raise
-
-
-@functools.cache
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that stay for the next set: to start, each takes as long as to measure thirty galaxies."""
-    context = multiprocessing.get_context("spawn")  # forked copies of a process that ran torch may hang
-    deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}  # the parent ends them
-    return ProcessPoolExecutor(workers, mp_context=context, **deaf)
 
 
 def _measure_chunk(images: np.ndarray) -> Table:

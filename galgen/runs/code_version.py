@@ -31,10 +31,10 @@ from galgen.runs.following import Followed, Place
 __all__ = ["code_version", "keyed", "notebook_version", "reached"]
 
 _OURS = ("galgen", "galbook")
-# How results are kept, and how mistakes are told, is no part of them.
+# How results are kept, how work is spread and how mistakes are told is no part of them.
 _LEFT_OUT = {
     f"galgen.runs.{name}"
-    for name in ("answers", "checkpoint", "errors", "files", "progress", "provenance", "store")
+    for name in ("answers", "checkpoint", "errors", "files", "processes", "progress", "provenance", "store")
 } | {"galgen.evidence.once"}
 _VALUES = {"galgen.config", "galgen.settings"}
 

@@ -11,12 +11,7 @@ nuclei behind the Lupton stretch. GalSim draws Sersic profiles, stars and the PS
 al. 2019) and of the photons. Everything about galaxy i is drawn from generators seeded by (seed, i).
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 
 import galsim
@@ -29,6 +24,7 @@ from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.discs import draw_disc, dust_lane
 from galgen.data.simulate.population import DUST, draw_galaxies
 from galgen.runs.errors import GalgenError
+from galgen.runs.processes import spread
 
 __all__ = ["PIXEL", "draw_flux", "simulate", "simulate_flux"]
 
@@ -62,7 +58,7 @@ def simulate(
         count: Number of galaxies.
         seed: Name of the catalogue, 0 or more.
         start: Index of the first galaxy: galaxy i is the same whatever start, count and workers.
-        workers: Processes; more than one needs an importable main module (`if __name__ == "__main__"`).
+        workers: Processes.
         size: Side of the images in pixels.
         crop: Side of the frame in pixels of 0.262 arcsec, averaged over areas to `size`.
         population: "main", or "ellipticals", a control set of other galaxies.
@@ -73,7 +69,7 @@ def simulate(
         the column `id`.
 
     Raises:
-        GalgenError: If an argument makes no sense.
+        GalgenError: If an argument makes no sense, or the system ends a process.
     """
     for least, numbers in enumerate([{"seed": seed, "start": start}, {"count": count, "workers": workers}]):
         for name, value in numbers.items():
@@ -86,13 +82,8 @@ def simulate(
     bar = partial(
         tqdm, total=len(chunks), desc="simulate", unit_scale=CHUNK, unit="galaxies", disable=not progress
     )
-    if workers == 1 or len(chunks) == 1:
-        parts = list(bar(map(make, chunks)))
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(chunks)), context, _end_with_parent) as pool:
-            parts = list(bar(pool.map(make, chunks)))
-    images, tables = zip(*parts, strict=True)
+    parts = dict(bar(spread(make, chunks, workers)))
+    images, tables = zip(*(parts[k] for k in range(len(chunks))), strict=True)
     return np.concatenate(images), vstack(tables, metadata_conflicts="error")
 
 
@@ -101,17 +92,6 @@ def _simulate_chunk(
 ) -> tuple[np.ndarray, Table]:
     flux, truth = simulate_flux(len(chunk), seed=seed, start=chunk[0], crop=crop, population=population)
     return flux_to_gray(flux, size=size, crop=crop), truth
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent does, however that ends; Ctrl-C is for the parent alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def simulate_flux(
