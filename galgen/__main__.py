@@ -2,6 +2,9 @@
 
 import sys
 
-from galgen.cli import main
+try:
+    from galgen.cli import main
+except KeyboardInterrupt:  # in its first seconds
+    sys.exit(130)
 
 sys.exit(main())

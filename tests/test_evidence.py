@@ -1,9 +1,14 @@
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_hostile import JUNK, of_json
 
+from galgen.compare.agreement import TwoModels
 from galgen.config import Parameters
 from galgen.evidence import denoisers, judges, pairs, shapes
 from galgen.evidence.denoisers import LEVELS
@@ -13,6 +18,7 @@ from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.runs.answers import read_answer, write_answer
 from galgen.runs.errors import Damaged
+from galgen.runs.files import file_sha256, read_json, write_json
 
 RNG = np.random.default_rng(0)
 UNSEEN, A, B = (RNG.integers(low, low + 100, (60, 1, 8, 8), dtype=np.uint8) for low in (0, 50, 100))
@@ -82,8 +88,8 @@ def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monke
         (value,) = how_many(blind, 12).values()
         assert np.isnan(value)
     assert asked == [(12, 0, None)] and list(how_many(told, 12)) == [12] and len(asked) == 2
-    for given in ((12, 0), (12, 0, None), (12, 1), (12, 1, None), (12, 0, 8)):
-        how_many(blind, *given)
+    for asking in ((12, 0), (12, 0, None), (12, 1), (12, 1, None), (12, 0, 8)):
+        how_many(blind, *asking)
     assert asked[2:] == [(12, 1, None), (12, 0, 8)], "what is usual need not be said"
     other = Experiment(Parameters(profile="smoke", N=12, seed=1), trained)
     assert other.keys() != blind.keys()
@@ -102,6 +108,71 @@ def test_answers_are_read_as_what_they_were(tmp_path, smoke):
         read_answer(tmp_path / "a.json", list[int])
     with pytest.raises(Damaged, match="no such answer"):
         read_answer(tmp_path / "missing.json", list[int])
+
+
+@pytest.fixture(scope="module")
+def answer(smoke, tmp_path_factory):
+    """The tree that an answer is written as, and where to write another."""
+    path = tmp_path_factory.mktemp("answer") / "answer.json"
+    write_answer(path, pairs.two_models_at(smoke["diffusion"], 12), TwoModels)
+    return json.loads(path.read_text()), path
+
+
+ITEMS = st.fixed_dictionaries({"items": st.recursive(JUNK, lambda part: st.lists(part, max_size=2))})
+few = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@few
+@given(data=st.data(), kind=st.sampled_from([TwoModels, dict[int, TwoModels], list[float], denoisers.Array]))
+def test_any_other_answer_is_damaged_or_of_its_type(answer, data, kind):
+    tree, path = answer
+    path.write_text(json.dumps(data.draw(of_json(tree) | ITEMS | JUNK)))
+    try:
+        found = read_answer(path, kind)
+    except Damaged as error:
+        assert str(path) in str(error) and "\n" not in str(error)
+    else:
+        write_answer(path, found, kind)
+        assert type(read_answer(path, kind)) is type(found)
+
+
+SPOILT = [
+    "[" * 100_000,
+    '{"items": 5}',
+    '{"items": [[{}, 1]]}',
+    '{"items": [[[1, {}], 1]]}',
+    "[]",
+    '{"x": 1}',
+    "5",
+]
+
+
+@pytest.mark.parametrize("content", SPOILT, ids=lambda text: text[:20])
+@pytest.mark.parametrize("kind", [dict[int, float], denoisers.Array])
+def test_an_answer_of_the_right_sum_and_wrong_content_is_asked_anew(
+    smoke, monkeypatch, capsys, kind, content
+):
+    monkeypatch.setattr("galgen.runs.store.code_version", lambda *entries: str(kind))
+    monkeypatch.setattr("galgen.runs.store._SOUND", set())
+    value = {12: 0.5} if kind == dict[int, float] else np.array([12, 0.5])
+    asked = []
+
+    def how_many(experiment, N: int):
+        asked.append(N)
+        return value
+
+    how_many.__annotations__["return"] = kind
+    how_many, store = once(how_many), smoke["diffusion"].store
+    how_many(smoke["diffusion"], 12)
+    (run,) = (run for run in store.runs("answers") if run.record["code"] == str(kind))
+    (run.path / "answer.json").write_text(content)
+    sums = {"sha256": {"answer.json": file_sha256(run.path / "answer.json")}}
+    write_json(run.path / "record.json", read_json(run.path / "record.json") | sums)
+    before = len(asked)
+    np.testing.assert_equal(how_many(smoke["diffusion"], 12), value)
+    said = capsys.readouterr().err
+    assert len(asked) == before + 1 and said.count("\n") == 1
+    assert f"{run.path / 'answer.json'} holds no such answer" in said and "set aside" in said
 
 
 def test_the_board_has_the_agreement_of_the_two_models_test_and_controls_have_theirs(smoke):

@@ -198,7 +198,7 @@ def test_an_interrupted_measurement_goes_on_from_its_finished_chunks(monkeypatch
 def test_the_store_measures_a_set_once(monkeypatch, tmp_path):
     images, store = small(2), Store(tmp_path)
     table = stored(store, images, progress=False)
-    monkeypatch.setattr(morphology, "_work", None)
+    monkeypatch.setattr(morphology, "spread", None)
     assert same(stored(store, images, progress=False), table)
     (run,) = store.runs("morphology")
     assert run.summary["images"] == 2 and run.record["params"]["statmorph"] == statmorph.__version__

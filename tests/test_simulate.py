@@ -1,9 +1,4 @@
-import subprocess
-import sys
-import time
-
 import numpy as np
-import psutil
 import pytest
 from astropy import units as u
 
@@ -141,25 +136,6 @@ def test_the_control_population_has_the_same_magnitudes_and_only_ellipticals():
     assert set(control["type"]) == {"elliptical"}
     np.testing.assert_array_equal(main["r_mag"], control["r_mag"])
     assert not fluxes[:, 1:].any()
-
-
-CHILD = "from galgen.data.simulate.images import simulate; simulate(100_000, workers=2)"
-
-
-def test_workers_end_with_their_parent():
-    parent = psutil.Popen([sys.executable, "-c", CHILD], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(workers := [p for p in parent.children() if "spawn_main" in " ".join(p.cmdline())]) < 2:
-        assert parent.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    while any(worker.cpu_times().user < 1 for worker in workers):  # past its imports, drawing
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    parent.terminate()
-    gone, alive = psutil.wait_procs([parent, *workers], timeout=30)
-    for process in alive:
-        process.kill()
-    assert len(gone) == 3
 
 
 def test_dead_leaves_are_named_by_seed_and_number_and_cover_the_frame():

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ from galgen.cli import main
 from galgen.models.unet import UNet
 from galgen.runs import checkpoint
 from galgen.runs import store as store_module
-from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.errors import Damaged, FullDisk, GalgenError
+from galgen.runs.files import atomic_path, read_json, write_json
 from galgen.runs.store import Store, _lock
 
 
@@ -132,6 +134,43 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     assert store.find("thing", {}).record == again.record
 
 
+@pytest.mark.parametrize("kind", ["answers", "diffusion"])
+def test_an_entry_with_the_key_of_another_is_refused_by_name_and_made_anew(tmp_path, capsys, kind):
+    store, params = Store(tmp_path), [{"of": "A"}, {"of": "B"}]
+    runs = [store.run(kind, each, lambda work, each=each: write(work) | each) for each in params]
+    runs[0].path.rename(tmp_path / "A")
+    runs[1].path.rename(runs[0].path)
+    (tmp_path / "A").rename(runs[1].path)
+    for run in runs:
+        write_json(run.path / "record.json", read_json(run.path / "record.json") | {"key": run.key})
+    store_module._SOUND.clear()  # as in a new process
+    assert store.find(kind, params[0]) is None and store.runs() == []
+    capsys.readouterr()
+    for each, run in zip(params, runs, strict=True):
+        assert store.run(kind, each, lambda work, each=each: write(work) | each).summary == run.summary
+        said = capsys.readouterr().err
+        assert str(run.path) in said and "its key is not that of its kind, params" in said
+        assert "set aside" in said and said.count("\n") == 1
+    assert store.verify() == (2, 0)
+
+
+def test_parameters_of_any_json_are_those_that_were_asked_for(tmp_path):
+    params = {"a": (1, 2.5e-7), "é": [None, True, {"b": 1e300}], "": -0.0}
+    run = Store(tmp_path).run("thing", params, write)
+    store_module._SOUND.clear()  # as in a new process
+    assert Store(tmp_path).find("thing", params).record == json.loads(json.dumps(run.record))
+
+
+@pytest.mark.parametrize("command", [["runs", "list"], ["plan"], ["train", "x"], ["models", "export"]])
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo], ids=["a file", "a pipe"])
+def test_what_is_no_folder_is_no_store_whoever_asks(tmp_path, monkeypatch, capsys, make, command):
+    make(tmp_path / "store")
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'store'} is no folder, and so no run store" in said and said.count("\n") == 1
+
+
 def test_verify_checks_all_entries_and_fails_if_one_was_damaged(tmp_path, capsys):
     store = Store(tmp_path)
     runs = [store.run("thing", {"a": a}, write_two) for a in range(3)]
@@ -225,6 +264,18 @@ def test_a_full_disk_is_told_and_what_was_done_is_gone_on_with(tmp_path, error):
     assert store.run("thing", {}, lambda work: {"found": (work / "checkpoint").stat().st_size}).summary
 
 
+@pytest.mark.parametrize("error", [*FULL, OSError(28, "No space left on device")])
+def test_a_full_disk_under_any_file_names_the_folder_and_the_room(tmp_path, error):
+    with pytest.raises(
+        FullDisk, match=rf"^the disk is full: {tmp_path}, and [0-9.]+ MB are free\. Make room"
+    ):
+        with atomic_path(tmp_path / "x.json"):
+            raise error
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="Is a directory"), atomic_path(tmp_path / "x.json"):
+        tmp_path.read_bytes()
+
+
 def test_checkpoint_round_trip_is_exact(tmp_path):
     net = UNet(2, 1).to(memory_format=torch.channels_last)
     adam = torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
@@ -280,7 +331,7 @@ def test_write_that_breaks_off_leaves_the_last_good_checkpoint(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FullDisk, match=f"full: {tmp_path}, and .* MB are free"):
         checkpoint.save(path, {"x": torch.zeros(5)})
     assert torch.equal(checkpoint.load(path)["x"], torch.arange(5))
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]

@@ -265,6 +265,52 @@ def test_a_run_that_ends_without_a_word_has_failed_and_one_that_is_bound_has_not
     assert [path.stem for path in (silent.folder / "trainings").iterdir()] == ["there"]
 
 
+@pytest.fixture
+def mount():
+    """Mounts a file system on a folder for the length of a test, where that may be done."""
+    mounted = []
+
+    def mounts(folder, *options):
+        folder.mkdir(exist_ok=True)
+        command = ["mount", *options, folder]
+        if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("no file system can be mounted here")
+        mounted.append(folder)
+
+    yield mounts
+    for folder in mounted[::-1]:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_finished_book_where_nothing_can_be_written_is_finished(made, mount):
+    mount(made / "build", "--bind", "-o", "ro", str(made / "build"))
+    finished, other, named = (
+        snakemake(made, "book", **given)
+        for given in ({"N": "24"}, {"N": "9"}, {"N": "9", "PRECISION": "fp32"})
+    )
+    assert finished.returncode == 0 and "Nothing to be done" in finished.stderr
+    assert other.returncode == 2 and "precision.json cannot be made" in other.stderr
+    assert (
+        named.returncode == 1
+        and "error: nothing can be written in build/smoke-simulated-N9-fp32" in named.stderr
+    )
+    for result in (finished, other, named):
+        assert "Traceback" not in result.stderr and result.stderr.count("galgen: error: ") == (
+            result != finished
+        )
+
+
+def test_a_full_disk_is_told_once_and_with_room_the_book_is_made(made, mount):
+    mount(made / "build", "-t", "tmpfs", "-o", "size=400k", "tmpfs")
+    (made / "build" / "filler").write_bytes(bytes(312 * 1024))
+    full = snakemake(made, "book", N="10")
+    assert full.returncode == 1 and not (made / "build" / "smoke-simulated-N10" / "results.json").exists()
+    (told,) = (line for line in full.stderr.splitlines() if "galgen: error: " in line)
+    assert "the disk is full: build/smoke-simulated-N10, and 0.0 MB are free. Make room" in told
+    (made / "build" / "filler").unlink()
+    assert snakemake(made, "book", N="10").returncode == 0
+
+
 def test_no_shell_and_no_wildcard_reads_the_name_of_the_data(made):
     data = "a'\"$(touch hacked)`touch hacked`; touch hacked; {x} {run} #<b>\\.npz"
     np.savez(made / data, images=np.zeros((3, 16, 16), np.uint8))

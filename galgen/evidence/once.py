@@ -13,6 +13,7 @@ from typing import TypeVar, get_type_hints
 
 from galgen.experiment import Experiment
 from galgen.runs.answers import read_answer, write_answer
+from galgen.runs.errors import Damaged
 
 __all__ = ["once"]
 
@@ -50,7 +51,13 @@ def once(question: Asked) -> Asked:
             ],
         }
         code = [question, *(type(e.family) for e in experiments)]
-        run = first.store.run("answers", params, make, data=first.images.dataset.sha256, code=code)
-        return read_answer(run.path / "answer.json", kind)
+        identity = {"data": first.images.dataset.sha256, "code": code}
+        run = first.store.run("answers", params, make, **identity)
+        try:
+            return read_answer(run.path / "answer.json", kind)
+        except Damaged as error:
+            first.store.set_aside(run, error)
+            run = first.store.run("answers", params, make, **identity)
+            return read_answer(run.path / "answer.json", kind)
 
     return asked

@@ -29,14 +29,13 @@ from galgen.experiment import Experiment, loaded
 from galgen.models.families import FAMILIES, Training
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.files import project, write_json
+from galgen.runs.files import full_disk_told, project, write_json
 from galgen.runs.provenance import provenance
 from galgen.runs.store import (
     Record,
     Run,
     Store,
     checksums,
-    full_disk_told,
     read_record,
     sound,
 )
@@ -131,7 +130,7 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     try:
         place.mkdir(parents=True, exist_ok=True)
         work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=place, ignore_cleanup_errors=True)
-        with full_disk_told(place, None), work as temporary:
+        with full_disk_told(place), work as temporary:
             new = place / _write(Path(temporary), experiment, training, run)
             if new in replaced:  # the same weights, published before
                 shutil.rmtree(new)
@@ -154,8 +153,11 @@ def _write(folder: Path, experiment: Experiment, training: Training, run: Run) -
     weights = folder / _weights(run.summary["images_shown"])
     state = checkpoint.load(run.path / weights.name) | {"start": experiment.images.start}
     checkpoint.save(weights, {name: _halved(state[name]) for name in _kept(kind, profile)})
-    drawn = _draw(kind, profile, weights, experiment.latents(DRAWN))
-    like = similarity.cosine(drawn, experiment.samples(training, count=DRAWN), kind="raw")
+    latents = experiment.latents(DRAWN)
+    drawn = _draw(kind, profile, weights, latents)
+    # not kept as samples: the store may lie where nothing can be written
+    original = experiment.family.draw(experiment.networks(training), latents, experiment.start)
+    like = similarity.cosine(drawn, original, kind="raw")
     summary = {name: run.summary[name] for name in ("name", "images_shown", "losses", "seconds", "device")}
     summary |= {"profile": profile, "data": experiment.images.dataset.name}
     drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}

@@ -10,20 +10,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import GetPydanticSchema, TypeAdapter, ValidationError
+from pydantic import GetPydanticSchema, TypeAdapter
 from pydantic_core import core_schema
 
-from galgen.runs.errors import Damaged
+from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import atomic_path
 
 __all__ = ["Array", "read_answer", "write_answer"]
 
-# A field of a dataclass that is an array, of numbers.
+
+def _numbers(value: object) -> np.ndarray:
+    found = np.asarray(value)
+    if not (found.ndim and found.size and found.dtype.kind in "biuf"):
+        raise ValueError("no array of numbers")
+    return found
+
+
+# A field of a dataclass that is an array of numbers, of one at least.
 Array = Annotated[
     np.ndarray,
     GetPydanticSchema(
         lambda *_: core_schema.no_info_plain_validator_function(
-            np.asarray, serialization=core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+            _numbers, serialization=core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
         )
     ),
 ]
@@ -45,8 +53,8 @@ def read_answer(path: Path, kind: object) -> Any:
         Damaged: If there is none, or it is of another type.
     """
     try:
-        return TypeAdapter(kind).validate_python(_again(json.loads(path.read_text())))
-    except (OSError, ValueError, ValidationError) as error:
+        return checked(kind, _again(json.loads(path.read_text())), "the answer")
+    except (OSError, RecursionError, TypeError, ValueError, GalgenError) as error:
         raise Damaged(f"{path} holds no such answer ({error})") from error
 
 

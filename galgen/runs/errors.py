@@ -2,13 +2,15 @@
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-__all__ = ["Closed", "Damaged", "GalgenError", "checked", "exit_code", "printable", "refused"]
+__all__ = ["Closed", "Damaged", "FullDisk", "GalgenError", "checked", "exit_code", "printable", "refused"]
 
 T = TypeVar("T")
 
@@ -22,6 +24,18 @@ class GalgenError(Exception):
 
 class Damaged(GalgenError):
     """Something in the store is not what was written there: the store sets it aside and makes it again."""
+
+
+class FullDisk(GalgenError):
+    """There is no room to write in a folder; `needed` says how much what is written takes and has."""
+
+    def __init__(self, folder: Path, needed: str = ""):
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+        free = shutil.disk_usage(there).free / 2**20
+        super().__init__(
+            f"the disk is full: {folder}{needed}, and {free:.1f} MB are free. Make room and run the same "
+            "command again: it goes on where it stopped"
+        )
 
 
 class Closed(BaseModel):

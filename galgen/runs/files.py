@@ -9,15 +9,18 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from galgen.runs.errors import GalgenError
+from safetensors import SafetensorError
 
-__all__ = ["atomic_path", "check_replaceable", "file_sha256", "has_fields", "project", "read_json", "regular",
-    "visible", "write_json"]  # fmt: skip
+from galgen.runs.errors import FullDisk, GalgenError
+
+__all__ = ["atomic_path", "check_replaceable", "file_sha256", "full_disk_told", "has_fields", "project",
+    "read_json", "regular", "visible", "write_json"]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -29,20 +32,49 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
     Yields:
         A path with the same suffix, for the caller to write. It is removed if the block raises.
+
+    Raises:
+        FullDisk: Names the folder.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    with full_disk_told(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # mkstemp makes private files; results are for everybody
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def full_disk_told(folder: Path, megabytes: Callable[[], float] | None = None) -> Iterator[None]:
+    """Turn the errors of a full disk, of any library, into one message.
+
+    Args:
+        folder: What is being written, or the folder that is written to.
+        megabytes: About how much room it takes, asked only when the disk is full.
+
+    Raises:
+        FullDisk: Names the folder, and says how much room there is.
+    """
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes private files; results are for everybody
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except (OSError, SafetensorError, FullDisk) as error:
+        full = isinstance(error, FullDisk) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        # safetensors and numpy give no error number
+        if not full and not re.search(r"No space left|quota exceeded|requested and \d+ written", str(error)):
+            raise
+        needed = ""
+        if megabytes:
+            written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+            needed = f" needs about {megabytes():.1f} MB, has {written:.1f} MB so far"
+        raise FullDisk(folder, needed) from error
 
 
 def visible(folder: Path, pattern: str) -> list[Path]:

@@ -8,33 +8,31 @@ done, under a lock: of two processes that ask for the same entry one works and t
 
 The record holds the sha256 of every artefact. They are compared when a process first uses the entry, and by
 `Store.verify`. What is not as it was written is renamed to `<key>.damaged`, with a message, and made again.
+So is what fits another key than its own: a record is compared with what was asked by making the key of it.
 """
 
 import contextlib
 import datetime
-import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, StringConstraints
-from safetensors import SafetensorError
+from pydantic import BaseModel, StringConstraints, model_validator
 
 from galgen.runs.code_version import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
-from galgen.runs.files import file_sha256, project, read_json, write_json
+from galgen.runs.files import file_sha256, full_disk_told, project, read_json, write_json
 from galgen.runs.provenance import provenance
 
-__all__ = ["Record", "Run", "Sha256", "Store", "checksums", "full_disk_told", "read_record", "sound"]
+__all__ = ["Record", "Run", "Sha256", "Store", "checksums", "read_record", "sound"]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -49,11 +47,19 @@ class Record(BaseModel, strict=True, allow_inf_nan=False):
     kind: str
     params: dict
     data: str
+    code: str
     created: str
     seconds: float
     commit: str
     summary: dict
     sha256: dict[str, Sha256]
+
+    @model_validator(mode="after")
+    def _of_its_key(self) -> "Record":
+        weights = {found[:16] for found in self.sha256.values()}  # which name what is published
+        if self.key not in {_key(self.kind, self.params, self.data, self.code), *weights}:
+            raise ValueError("its key is not that of its kind, params, data and code")
+        return self
 
 
 @dataclass(frozen=True)
@@ -80,15 +86,19 @@ class Store:
     Args:
         root: The folder. By default the environment's GALGEN_STORE, or `store/` beside the
             `data_manifest.yaml` of the project the working directory lies in.
+
+    Raises:
+        GalgenError: If that is something else than a folder.
     """
 
     def __init__(self, root: str | os.PathLike | None = None):
         self.root = Path(root or os.environ.get("GALGEN_STORE") or project() / "store").absolute()
+        if self.root.exists() and not self.root.is_dir():
+            raise GalgenError(f"{self.root} is no folder, and so no run store: see --store and GALGEN_STORE")
 
     def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> str:
         """The key of an entry (16 hexadecimal digits)."""
-        identity = {"kind": kind, "params": params, "data": data, "code": code_version(*code)}
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        return _key(kind, params, data, code_version(*code))
 
     def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> Run | None:
         """The finished entry, or None."""
@@ -157,6 +167,12 @@ class Store:
             partial.rename(path)
             _SOUND.add(path)
         return Run(path, record)
+
+    def set_aside(self, run: Run, error: Damaged) -> None:
+        """Rename an entry whose artefacts are what was written, but not what was asked for, and say so."""
+        with _lock(run.path):
+            if run.path.is_dir():
+                _set_aside(run.path, error)
 
     def runs(self, kind: str | None = None) -> list[Run]:
         """All finished entries, oldest first; those whose record cannot be read are named on stderr."""
@@ -232,6 +248,11 @@ class Store:
         return folders
 
 
+def _key(kind: str, params: dict, data: str, code: str) -> str:
+    identity = {"kind": kind, "params": params, "data": data, "code": code}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _lock(path: Path, timeout: float = -1) -> FileLock:
     """The lock of an entry, by any of its folders."""
     return FileLock(path.parent / f".{path.stem}.lock", timeout=timeout)
@@ -296,27 +317,3 @@ def _set_aside(path: Path, error: Damaged) -> None:
     path.rename(aside)
     _SOUND.discard(path)
     print(f"galgen: {error}; it is set aside in {aside} and made again when needed", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def full_disk_told(folder: Path, megabytes: Callable[[], float] | None) -> Iterator[None]:
-    """Turn the errors of a full disk, of any library, into one message.
-
-    Args:
-        folder: What is being written.
-        megabytes: About how much room it takes, asked only when the disk is full.
-    """
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        # safetensors and numpy give no error number
-        if not full and not re.search(r"No space left|quota exceeded|requested and \d+ written", str(error)):
-            raise
-        written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
-        needed = f"needs about {megabytes():.1f} MB, " if megabytes else ""
-        raise GalgenError(
-            f"the disk is full: {folder} {needed}has {written:.1f} MB so far, and "
-            f"{shutil.disk_usage(folder.parent).free / 2**20:.1f} MB are free. Make room and run the same "
-            "command again: it goes on where it stopped"
-        ) from error

@@ -12,16 +12,19 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cyclopts import App
+try:
+    from cyclopts import App
 
-from galgen import cli
-from galgen.cli import Asked
-from galgen.cli_data import USUAL
-from galgen.config import Parameters
-from galgen.runs.errors import GalgenError, exit_code
-from galgen.runs.files import read_json
-from workflow.book.runs import Run, families
-from workflow.book.sweep import sweep
+    from galgen import cli
+    from galgen.cli import Asked
+    from galgen.cli_data import USUAL
+    from galgen.config import Parameters
+    from galgen.runs.errors import GalgenError, exit_code
+    from galgen.runs.files import read_json
+    from workflow.book.runs import Run, families
+    from workflow.book.sweep import sweep
+except KeyboardInterrupt:  # in its first seconds
+    sys.exit(130)
 
 app = App(
     "workflow.book",

@@ -181,7 +181,8 @@ class Run:
                 found[record["name"]] = record | {"chapters": chapters, "recipe": digest(recipe)}
         # first what is read first: the clock, of which the central chapter is made, before flows and GANs
         found = dict(sorted(found.items(), key=lambda item: item[1]["chapters"]))
-        write_json(kept, {"of": of, "plan": list(found.values())})
+        with contextlib.suppress(OSError):  # a finished book may lie where nothing can be written
+            write_json(kept, {"of": of, "plan": list(found.values())})
         return found
 
     def measured_apart(self) -> list[str]:
