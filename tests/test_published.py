@@ -1,6 +1,7 @@
 """Published models: what they stand for, what they keep, and that they draw what they drew."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -84,6 +85,15 @@ def test_publishing_again_replaces(folder, trained):
     experiment = every_family(PARAMETERS, trained)["gan"]
     publish(experiment, experiment.models.pair(12)[0], folder)
     assert len(published(folder).runs()) == 2 * len(FAMILIES)
+
+
+def test_publishing_writes_nothing_into_the_store_which_may_be_read_only(trained, tmp_path):
+    for kind in ("dataset", "gan"):
+        shutil.copytree(trained.root / kind, tmp_path / "store" / kind)
+    experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["gan"]
+    before = set(experiment.store.root.rglob("*"))
+    publish(experiment, experiment.pair(12)[0], tmp_path / "set")
+    assert set(experiment.store.root.rglob("*")) == before and verify(tmp_path / "set")
 
 
 def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):

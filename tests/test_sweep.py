@@ -302,11 +302,11 @@ def test_a_finished_book_where_nothing_can_be_written_is_finished(made, mount):
 
 def test_a_full_disk_is_told_once_and_with_room_the_book_is_made(made, mount):
     mount(made / "build", "-t", "tmpfs", "-o", "size=400k", "tmpfs")
-    (made / "build" / "filler").write_bytes(bytes(312 * 1024))
+    (made / "build" / "filler").write_bytes(bytes(332 * 1024))
     full = snakemake(made, "book", N="10")
     assert full.returncode == 1 and not (made / "build" / "smoke-simulated-N10" / "results.json").exists()
     (told,) = (line for line in full.stderr.splitlines() if "galgen: error: " in line)
-    assert "the disk is full: build/smoke-simulated-N10, and 0.0 MB are free. Make room" in told
+    assert "the disk is full: build/smoke-simulated-N10, and 0.1 MB are free. Make room" in told
     (made / "build" / "filler").unlink()
     assert snakemake(made, "book", N="10").returncode == 0
 
