@@ -25,7 +25,8 @@ from galgen.config import PROFILES, Parameters
 from galgen.evidence.biases import held_out, model_biases
 from galgen.evidence.pairs import board, two_models_at
 from galgen.experiment import Experiment
-from galgen.figures.results import strip, target
+from galgen.figures.committed import strip
+from galgen.figures.results import target
 from galgen.models.families import Training
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import read_json, write_json

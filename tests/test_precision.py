@@ -91,6 +91,8 @@ def test_what_a_run_is_trained_in_is_settled_once_in_its_folder(tmp_path, monkey
     run = Run(Parameters(profile="smoke"))
     assert run.parameters.precision == "bf16" and run.name == "smoke-simulated"
     assert run.options()[-2:] == ["--precision", "auto"]  # jobs find the same folder
+    assert not run.folder.exists(), "what is refused leaves nothing"
+    run.begin()
     without(monkeypatch)
     assert Run(Parameters(profile="smoke")).parameters.precision == "bf16"
     other = Run(Parameters(profile="smoke", precision="fp32"))

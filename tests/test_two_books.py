@@ -15,7 +15,7 @@ from test_another_chapter import chapter_of_the_page
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
 from galgen.figures.chapter_11 import longer, side_by_side
-from galgen.figures.results import strip
+from galgen.figures.committed import strip
 from galgen.runs.files import file_sha256, read_json
 from workflow.book.runs import Run
 

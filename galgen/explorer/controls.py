@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
+import torch
 from jinja2 import Environment
 
 from galgen.explorer.answers import Explorer, Missing, Row
@@ -82,7 +83,10 @@ def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -
                 rows = answer(*(control.value for control in controls))
             except Missing as error:
                 rows = [Row("These models", commands=str(error))]
-            except GalgenError as error:
+            except (
+                GalgenError,
+                torch.linalg.LinAlgError,
+            ) as error:  # of published zeros
                 rows = [Row("No answer", note=str(error))]
             took = time.perf_counter() - began
             picture.value = _ROWS.render(rows=rows)

@@ -52,15 +52,23 @@ class _Drawn(BaseModel, strict=True, allow_inf_nan=False):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+-N[0-9]+-[AB][0-9]+-[0-9]+$")]
     profile: Annotated[str, Field(max_length=40), AfterValidator(lambda name: config.profile(name).name)]
     images_shown: PositiveInt
+    data: Annotated[str, Field(max_length=200)] = "unknown"
     first: Annotated[int, Field(ge=0, lt=2**53)]
     means: Annotated[list[float], Field(min_length=DRAWN, max_length=DRAWN)]
     likeness: float
+
+
+class _Params(BaseModel, strict=True):
+    """What of a training's parameters is shown."""
+
+    N: Annotated[int, Field(gt=0, lt=2**53)]
 
 
 class _Record(Record):
     """The record of a published model; its key is the beginning of the sha256 of its weights."""
 
     kind: Literal[*FAMILIES]
+    params: _Params
     summary: _Drawn
 
     @model_validator(mode="after")
@@ -285,6 +293,13 @@ def _halved(state: dict[str, Tensor] | Tensor) -> dict[str, Tensor] | Tensor:
 
 
 def _draw(kind: str, profile: str, weights: Path, seeds: range) -> Tensor:
-    """The images (n, 1, H, W) that weights of a family draw, from the start that lies beside them."""
+    """The images (n, 1, H, W) that weights of a family draw, from the start that lies beside them.
+
+    Raises:
+        GalgenError: If they draw nothing, as a flow of zeros, which has no inverse.
+    """
     family, state = FAMILIES[kind](config.profile(profile)), checkpoint.load(weights)
-    return family.draw(loaded(family.networks(), state), seeds, state["start"])
+    try:
+        return family.draw(loaded(family.networks(), state), seeds, state["start"])
+    except torch.linalg.LinAlgError as error:
+        raise GalgenError(f"{weights} draws nothing ({error}); publish the model again") from error

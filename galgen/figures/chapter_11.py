@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, combinations
+from itertools import chain, combinations, cycle
 
 import numpy as np
 from IPython.display import Markdown
@@ -10,15 +10,55 @@ from matplotlib.figure import Figure
 
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES
-from galgen.figures.claims import CERTAIN
-from galgen.figures.results import made, unstrip
-from galgen.figures.scoreboard import Board
-from galgen.figures.style import stamp_sheet
-from galgen.figures.tables import table
+from galgen.data.manifest import load_manifest
+from galgen.evidence.findings import ALPHA
+from galgen.figures.claims import CERTAIN, CLAIMS
+from galgen.figures.committed import unstrip
+from galgen.figures.results import made
+from galgen.figures.scoreboard import UNITS, Board, dot_plot
+from galgen.figures.style import MODELS, label, stamp_sheet
+from galgen.figures.tables import escaped, table
 from galgen.figures.verdicts import HELD, NOT_HELD, NOT_TESTABLE
+from galgen.runs.errors import GalgenError
 from galgen.words import spaced
 
-__all__ = ["alike", "beside", "drawn_at", "longer", "numbers", "of_more_pixels", "side_by_side"]
+__all__ = ["alike", "beside", "drawn_at", "longer", "numbers", "of_more_pixels", "runs_table", "scoreboards",
+    "side_by_side"]  # fmt: skip
+
+
+def runs_table(runs: Mapping[str, Mapping]) -> Markdown:
+    """What each run was, and what it was made on."""
+    rows, galaxies = [], {}
+    for name, run in runs.items():
+        asked, data = run["run"], run["kept"]["10_conclusions"]["data"]
+        ran = run["chapters"]["10_conclusions"]
+        sizes, finished = ", ".join(map(spaced, asked["N"])), ran["finished"][:16].replace("T", " ")
+        counts = spaced(ran["images"]), sizes, f"{asked['minutes']:.0f}"
+        told = escaped(data), *counts, f"`{ran['commit']}`", escaped(finished)
+        rows.append([escaped(name), asked["profile"], *told])
+        galaxies[data] = load_manifest().described(data)
+    machines = sorted({run["chapters"]["10_conclusions"]["machine"] for run in runs.values()})
+    said = " ".join(f"*{escaped(data)}:* {text}" for data, text in sorted(galaxies.items()) if text)
+    head = ["run", "profile", "galaxies", "images", "N", "minutes of work", "commit", "finished (UTC)"]
+    after = f"Made on {'; '.join(machines)}. Minutes add up what trainings and chapters took, one core each; "
+    return table(head, rows, after=f"{after}chapters that found their answers stored took less. {said}")
+
+
+def scoreboards(boards: Mapping[str, Board], checks: Mapping[str, Board]) -> Figure:
+    """Every answer of each run, a colour a run: its pairs, and below a line its controls."""
+    pairs, controls = (list(dict.fromkeys(chain(*found.values()))) for found in (boards, checks))
+    first = [family for family, _ in pairs]
+    pairs.sort(key=lambda pair: (first.index(pair[0]), pair[1]))
+    rows = [f"{family}, N = {spaced(n)}" for family, n in pairs] + [name for name, _ in controls]
+    series = {
+        label(name): [(boards[name] | checks[name]).get(key, {}) for key in pairs + controls]
+        for name in boards
+    }
+    tones = cycle([*MODELS.values(), "#009E73", "#CC79A7", "#56B4E9"])
+    colours = {name: [tone] * len(rows) for name, tone in zip(series, tones, strict=False)}
+    return dot_plot(
+        series, list(map(label, rows)), UNITS, colours=colours, alpha=ALPHA, controls=len(controls)
+    )
 
 
 def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
@@ -30,14 +70,14 @@ def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
         rows.append(
             [
                 text,
-                place[1],
+                escaped(place[1]),
                 *(
-                    one["verdict"] + CERTAIN.get((one["key"], one["verdict"]), "") if one else ""
+                    escaped(one["verdict"]) + CERTAIN.get((one["key"], one["verdict"]), "") if one else ""
                     for one in found
                 ),
             ]
         )
-    return table(["claim", "family", *runs], rows, after=alike(runs))
+    return table(["claim", "family", *map(escaped, runs)], rows, after=alike(runs))
 
 
 def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
@@ -45,9 +85,9 @@ def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
     claims, rows = {name: _places(kept) for name, kept in runs.items()}, []
     for place, text in _texts(claims).items():
         of = {name: kept[place] for name, kept in claims.items() if place in kept}
-        rows += [
-            [text, place[1], name, f"**{one['verdict']}**: {one['numbers']}"] for name, one in of.items()
-        ]
+        for name, one in of.items():
+            said = f"**{escaped(one['verdict'])}**: {escaped(one['numbers'], typeset=True)}"
+            rows.append([text, escaped(place[1]), escaped(name), said])
     return table(["claim", "family", "run", "numbers"], rows)
 
 
@@ -56,21 +96,31 @@ def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
 
     Args:
         drawn: By run, family and N, the strips of A and of B from the same latents.
+
+    Raises:
+        GalgenError: If no family is in all runs.
     """
-    width, rows, labels = max(3, 12 // len(drawn)), [], []
-    for family in dict.fromkeys(chain(*drawn.values())):
-        if all(family in run for run in drawn.values()):
-            pairs = [run[family][max(run[family], key=int)] for run in drawn.values()]
-            for k, model in enumerate("AB"):
-                first, *others = _enlarged([unstrip(pair[k])[:width] for pair in pairs])
-                rows += [first, *chain(*((np.full_like(other[:1], 255), other) for other in others))]
-                labels.append(f"{family}, {model}")
+    shared = [f for f in dict.fromkeys(chain(*drawn.values())) if all(f in run for run in drawn.values())]
+    pairs = [[run[f][max(run[f], key=int)] for run in drawn.values()] for f in shared]
+    strips = [_enlarged([unstrip(pair[k]) for pair in of]) for of in pairs for k in (0, 1)]
+    if not strips:
+        raise GalgenError(
+            f"no family is in all of {', '.join(drawn)}: leave in results/ what can be compared"
+        )
+    width = min(max(3, 12 // len(drawn)), *(len(strip) for row in strips for strip in row))
+    rows = []
+    for first, *others in strips:
+        white = np.full_like(first[:1], 255)
+        rows += [first[:width], *chain(*((white, other[:width]) for other in others))]
+    labels = [label(f"{family}, {model}") for family in shared for model in "AB"]
     columns = len(drawn) * (width + 1) - 1
     sheet = stamp_sheet(np.concatenate(rows), columns=columns, rows=labels, inches=0.55)
     [axes] = sheet.axes
     for k, name in enumerate(drawn):
         middle = (k * (width + 1) + width / 2) / columns
-        name = textwrap.fill(name, 10 * width)  # of a run with N of its own it would reach into the next
+        name = textwrap.fill(
+            label(name), 10 * width
+        )  # of a run with N of its own it would reach into the next
         axes.text(middle, 1, name, transform=axes.transAxes, ha="center", va="bottom", fontsize=7)
     return sheet
 
@@ -86,13 +136,14 @@ def longer(boards: Mapping[str, Board], told: Mapping[str, tuple[str, str]]) -> 
     for one, other in combinations(sorted(boards, key=lambda name: order.index(told[name][1])), 2):
         same = told[one][0] == told[other][0] and told[one][1] != told[other][1]
         for place in [place for place in boards[one] if same and place in boards[other]]:
-            if "diffusion" in place[0]:
-                found = [boards[name][place] for name in (one, other)]
+            found = [boards[name][place] for name in (one, other)]
+            if "diffusion" in place[0] and all({"agreement", "memorization"} <= e.keys() for e in found):
                 numbers = [
                     " and ".join(f"{e[q].value:.3f} ({e[q].low:.3f} to {e[q].high:.3f})" for e in found)
                     for q in ("agreement", "memorization")
                 ]
-                rows.append([f"{place[0]}, N = {spaced(place[1])}", f"{one} and {other}", *numbers])
+                books = f"{escaped(one)} and {escaped(other)}"
+                rows.append([f"{escaped(place[0])}, N = {spaced(place[1])}", books, *numbers])
     before = (
         "The same galaxies and N in books of two profiles, the later of which trains larger networks for "
         "longer; first pairs, each with 95 % of its null. Where agreement falls and the margin to the own "
@@ -129,7 +180,7 @@ def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
     if len(asked) < 2:
         said = "Of the books that are kept, fewer than two were asked the claims of this one."
     told = " Older books, of other claims and recipes, may differ in more than their galaxies: "
-    return said + f"{told}{', '.join(old)}." * bool(old)
+    return said + f"{told}{', '.join(map(escaped, old))}." * bool(old)
 
 
 def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
@@ -138,15 +189,22 @@ def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[
 
 
 def _texts(claims: Mapping[str, Mapping]) -> dict[tuple[str, str], str]:
-    """The words of each claim and family, of the first run that has it."""
+    """The words of each claim and family: ours, or of a claim that we do not know its first run's."""
+    ours = {claim.key: claim.text for claim in CLAIMS}
     texts: dict[tuple[str, str], str] = {}
     for place, one in (row for kept in claims.values() for row in kept.items()):
-        texts.setdefault(place, one["claim"])
+        texts.setdefault(place, ours.get(place[0]) or escaped(one["claim"]))
     return texts
 
 
 def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
-    """What `benchmarks/resolution.py` kept, by data set and pixels: a column a size; nothing judges it."""
+    """What `benchmarks/resolution.py` kept, by data set and pixels: a column a size; nothing judges it.
+
+    Raises:
+        GalgenError: If it kept nothing.
+    """
+    if not found:
+        raise GalgenError("there is no results/resolution.json; the project comes with it")
     runs = _of_sizes(found)
     rows = {"images shown": [spaced(run["images_shown"]) for run in runs.values()]}
     rows["minutes of a core, A"] = [f"{run['minutes']['A0']:.0f}" for run in runs.values()]
@@ -169,24 +227,27 @@ def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
         f"Conditional denoisers, {one['kernels']} kernels, N = {spaced(one['N'])}, {one['latents']} latents: "
         "A, B, a second A and one of other galaxies. One training each, so intervals are over images:"
     )
-    head = ["", *runs]
+    head = ["", *map(escaped, runs)]
     last = {data: list(sizes.values())[-1] for data, sizes in found.items()}
-    return table(head, ([name, *cells] for name, cells in rows.items()), before=before, after=made(last))
+    return table(
+        head, ([name, *cells] for name, cells in rows.items()), before=before, after=escaped(made(last))
+    )
 
 
 def drawn_at(found: Mapping[str, Mapping[str, Mapping]]) -> Figure:
     """Samples of A and B at each size, a row each; small images are enlarged."""
     rows = {}
     for size, run in _of_sizes(found).items():
-        rows |= {f"{name[0]}, {size}": unstrip(strip) for name, strip in run["samples"].items()}
+        rows |= {label(f"{name[0]}, {size}"): unstrip(strip) for name, strip in run["samples"].items()}
     large = np.concatenate(_enlarged(list(rows.values())))
     return stamp_sheet(large, columns=len(next(iter(rows.values()))), rows=list(rows))
 
 
 def _enlarged(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Sets of images (n, C, H, W), all of as many pixels as the largest."""
-    times = [max(x.shape[-1] for x in sets) // x.shape[-1] for x in sets]
-    return [x.repeat(k, 2).repeat(k, 3) for x, k in zip(sets, times, strict=True)]
+    side = max(x.shape[-1] for x in sets)
+    pixels = [np.arange(side) * x.shape[-1] // side for x in sets]
+    return [x[:, :, k[:, None], k] for x, k in zip(sets, pixels, strict=True)]
 
 
 def _of_sizes(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, Mapping]:

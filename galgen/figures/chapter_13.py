@@ -12,7 +12,7 @@ from galgen.compare import calibrated
 from galgen.evidence.findings import ALPHA
 from galgen.figures.results import select
 from galgen.figures.style import COLOURS
-from galgen.figures.tables import table
+from galgen.figures.tables import escaped, table
 from galgen.words import spaced
 
 __all__ = ["chance_table", "grid", "in_short", "level", "verdict_figure"]
@@ -74,7 +74,7 @@ def memorizer_table(found: Found) -> Markdown:
             cells.append(
                 f"{r['too close']} of {r['tests']} sets of {spaced(r['n'])} draws, N = {spaced(r['N'])}"
             )
-        rows.append([name, *cells])
+        rows.append([escaped(name), *cells])
     return table(["", "a memorizer is given away by", "and by"], rows)
 
 
@@ -116,7 +116,7 @@ def chance_table(found: Found) -> Markdown:
             if (side := test.verdict(FOUND))
         ]
         chance = f"{FOUND * len(tests):.1f}"
-        rows.append([name, f"{len(named)} of {len(tests)}", chance, "; ".join(named) or "none"])
+        rows.append([escaped(name), f"{len(named)} of {len(tests)}", chance, "; ".join(named) or "none"])
     return table(["galaxies against held-out galaxies", f"p of {FOUND} or less", "by chance", "which"], rows)
 
 

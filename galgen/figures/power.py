@@ -18,7 +18,7 @@ from galgen.compare.scoreboard import QUESTIONS
 from galgen.figures.readings import Reading
 from galgen.figures.results import made, select
 from galgen.figures.style import COLOURS, shades
-from galgen.figures.tables import table
+from galgen.figures.tables import escaped, table
 from galgen.words import spaced
 
 __all__ = ["MISSING", "effects_table", "left_out", "missed", "power_figure", "pqmass", "records",
@@ -180,7 +180,9 @@ def size_table(runs: Mapping[str, Mapping]) -> Markdown:
         cells = [_cell(each.get((question, n)), runs[name]["alpha"]) for name, each in found.items()]
         rows.append([question, spaced(n) if n else "any", *cells])
     return table(
-        ["question", "N", *(f"{name}: rejected" for name in found)], rows, after=f"{size_answer(runs)}."
+        ["question", "N", *(f"{escaped(name)}: rejected" for name in found)],
+        rows,
+        after=f"{size_answer(runs)}.",
     )
 
 

@@ -7,28 +7,27 @@
 The chapter "Real beside simulated" reads results/, so that a book can show what another machine computed.
 """
 
-import base64
-import contextlib
-import io
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import nbformat
 import numpy as np
 from IPython.display import display
-from PIL import Image
 
-from galgen.figures.style import base64_image
-from galgen.runs.errors import GalgenError
-from galgen.runs.files import project, read_json, visible
+from galgen.figures.committed import MEASURED, Book
+from galgen.runs.errors import GalgenError, printable
+from galgen.runs.files import project, visible
 from galgen.runs.provenance import processor
+from galgen.runs.reading import read_as
 from galgen.words import figure_note
 
-__all__ = ["books", "collect", "keep", "load", "made", "measured", "plain", "select", "strip", "target",
-    "unstrip", "whose"]  # fmt: skip
+__all__ = ["books", "collect", "keep", "load", "made", "measured", "plain", "select", "target", "whose"]
 
 _MIME = "application/vnd.galgen.results+json"
+_BENCHMARKS = {*MEASURED, "bench", "gpu", "growth", "trial"}  # of no book
+_COPY = "it is none of this project's: remove it, or copy it anew"
 
 
 def keep(**values: object) -> None:
@@ -75,14 +74,14 @@ def whose(runs: Mapping[str, Mapping], chapter: str) -> str:
     return f"committed: {' | '.join(made)}"
 
 
-# of no book: by the benchmark of that name
-_MEASURED = {"beyond", "bench", "gpu", "growth", "power", "resolution", "trial"}
-
-
 def measured(name: str, folder: str | Path | None = None) -> dict[str, dict]:
-    """What the benchmark of that name found, by data set, simulated first; nothing if it never ran."""
+    """What the benchmark of that name found, by data set, simulated first; nothing if it never ran.
+
+    Raises:
+        GalgenError: If the file holds something else.
+    """
     path = Path(folder or project() / "results") / f"{name}.json"
-    found = read_json(path) if path.is_file() else {}
+    found = read_as(path, MEASURED[name], _COPY) if os.path.lexists(path) else {}
     return dict(sorted(found.items(), key=lambda run: run[0] != "simulated"))
 
 
@@ -122,7 +121,7 @@ def _few(commits: list[str]) -> str:
 
 def books(folder: Path) -> list[Path]:
     """The files that hold the results of a book, in order."""
-    return [path for path in visible(folder, "*.json") if path.stem not in _MEASURED]
+    return [path for path in visible(folder, "*.json") if path.stem not in _BENCHMARKS]
 
 
 def load(folder: str | Path | None = None) -> dict[str, dict]:
@@ -131,25 +130,8 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
     Raises:
         GalgenError: If a file holds something else.
     """
-    folder = Path(folder or project() / "results")
-    runs = {}
-    for path in books(folder):
-        with contextlib.suppress(ValueError):  # JSON cut off, which is none
-            runs[path.stem] = read_json(path)
-        if not isinstance(run := runs.get(path.stem), dict) or not run.keys() >= {"chapters", "kept", "run"}:
-            raise GalgenError(f"{path} is no results.json of a book; remove it or copy it anew")
-    return runs
-
-
-def strip(images: np.ndarray) -> str:
-    """Images (n, 1, H, W), uint8 or in [0, 1], side by side in one PNG, as text."""
-    return base64_image(np.concatenate(np.asarray(images)[:, 0], axis=1), optimize=True)
-
-
-def unstrip(text: str) -> np.ndarray:
-    """The images (n, 1, H, W) of a strip, uint8; they are square."""
-    row = np.asarray(Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG", "JPEG")))
-    return np.stack(np.split(row, row.shape[1] // row.shape[0], axis=1))[:, None]
+    paths = books(Path(folder or project() / "results"))
+    return {printable(path.stem): read_as(path, Book, _COPY) for path in paths}
 
 
 def plain(value: object) -> object:

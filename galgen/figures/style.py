@@ -20,9 +20,10 @@ from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import behind
+from galgen.runs.errors import printable
 
-__all__ = ["COLOURS", "MODELS", "Shown", "base64_image", "gray", "house_style", "intervals", "legend_above",
-    "pixels", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
+__all__ = ["COLOURS", "MODELS", "Shown", "base64_image", "gray", "house_style", "intervals", "label",
+    "legend_above", "pixels", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
 
 COLOURS = {
     "validation": "#D55E00",
@@ -55,6 +56,11 @@ def house_style() -> None:
             "image.interpolation": "nearest",
         }
     )
+
+
+def label(text: str) -> str:
+    """A text that is not the project's own, for Matplotlib to draw letter by letter."""
+    return printable(text).replace("$", r"\$")
 
 
 def shades(sizes: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:

@@ -1,5 +1,6 @@
 """Tables and lists of the chapters, in Markdown, and the tables that several chapters share."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -9,11 +10,29 @@ from galgen.compare.agreement import TwoModels
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.models.families import Training
+from galgen.runs.errors import printable
 from galgen.runs.store import Run
 from galgen.words import spaced
 
-__all__ = ["agreement_table", "design_table", "points", "portrait_table", "spread_table",
+__all__ = ["agreement_table", "design_table", "escaped", "points", "portrait_table", "spread_table",
     "table", "training_table"]  # fmt: skip
+
+_PUNCTUATION = r"[!-/:-@\[-`{-~]"
+_READ = r"[\\`*_{}\[\]<>|$&~!]"  # what Markdown reads, of that, within a line
+
+
+def escaped(text: str, *, typeset: bool = False) -> str:
+    r"""A text that is not the project's own as Markdown that shows it letter by letter, on one line.
+
+    Args:
+        text: As the name of a file or of a data set, or what a file says.
+        typeset: Whether the book may set its signs and numbers as print does.
+
+    >>> print(escaped("<i> of {x}, -1"))
+    \<i\> of \{x\}\, \-1
+    """
+    line = re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", text).strip()
+    return re.sub(_READ if typeset else _PUNCTUATION, r"\\\g<0>", printable(line))
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
@@ -21,7 +40,7 @@ def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", af
 
     Args:
         head: Over the columns.
-        rows: Cells, which may be anything that has a text.
+        rows: Cells, which may be anything that has a text; what is not the project's own is `escaped`.
         before: Text over the table.
         after: Text under it.
     """

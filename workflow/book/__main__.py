@@ -20,8 +20,8 @@ try:
     from galgen.cli_data import USUAL
     from galgen.config import Parameters
     from galgen.runs.errors import GalgenError, exit_code
-    from galgen.runs.files import read_json
-    from workflow.book.runs import Run, families
+    from galgen.runs.reading import read_as
+    from workflow.book.runs import AGAIN, Prepared, Run, Trained, families
     from workflow.book.sweep import sweep
 except KeyboardInterrupt:  # in its first seconds
     sys.exit(130)
@@ -105,7 +105,7 @@ def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Para
     """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
     from workflow.book import chapters
 
-    run, data = Run(asked), read_json(stamp)["dataset"]
+    run, data = Run(asked), read_as(stamp, Prepared, AGAIN)["dataset"]
     note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
     chapters.execute(notebook, output, run.parameters, note)
 
@@ -117,7 +117,7 @@ def render(
     """Bind executed chapters to a book; of the trainings, what `galgen train` wrote."""
     from workflow.book import assemble
 
-    run, stamps = Run(asked), [read_json(path) for path in trainings]
+    run, stamps = Run(asked), [read_as(path, Trained, AGAIN) for path in trainings]
     of = Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps
     assemble.render(assemble.Sources(*of))
 

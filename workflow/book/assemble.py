@@ -84,7 +84,9 @@ def jupyter_book(work: Path, builder: str, *, strict: bool = True) -> Path:
     options = ["--path-output", work, "--builder", builder, *(["-W", "--keep-going"] if strict else []), "-q"]
     result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
     if result.returncode:
-        raise GalgenError(f"Jupyter Book failed on {work}:\n{result.stdout[-2000:]}{result.stderr[-6000:]}")
+        said = f"{result.stdout[-2000:]}{result.stderr[-6000:]}"
+        why = re.search(r".*\b(?:WARNING|ERROR|Error)\b.*", said)  # the first line goes into failed.json
+        raise GalgenError(f"Jupyter Book failed on {work}: {why[0] if why else 'no warning'}\n{said}")
     return work / "_build" / builder
 
 

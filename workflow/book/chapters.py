@@ -39,10 +39,10 @@ def names(toc: str | os.PathLike) -> list[str]:
 def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[Path]:
     """The files of a folder of results that a chapter shows: benchmarks', the clock's, all books it loads."""
     source, folder = Path(notebook).read_text(), Path(results)
-    named = re.findall(r'measured\(\\"(\w+)', source)
-    found = [path for path in (folder / f"{name}.json" for name in named) if path.is_file()]
+    found = [folder / f"{name}.json" for name in re.findall(r'measured\(\\"(\w+)', source)]
     found += visible(folder / "clock", "*.json") if re.search(r"\bcommitted\(\)", source) else []
-    return found + books(folder) if re.search(r"\bload\(\)", source) else found
+    found += books(folder) if re.search(r"\bload\(\)", source) else []
+    return [path for path in found if path.is_file()]  # the chapter tells of a link to nothing
 
 
 def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:

@@ -18,11 +18,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from galgen.experiment import Experiment
 from galgen.explorer.published import WithPublished
+from galgen.models.families import FAMILIES, STUDIES
+from galgen.runs.code import notebook_version
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json, visible
+from galgen.runs.files import visible
+from galgen.runs.reading import read_as
 from workflow.book import assemble, chapters
 from workflow.book.pages import rendered
-from workflow.book.runs import Run
+from workflow.book.runs import AGAIN, Prepared, Run, Trained, digest, families
 
 HEADLINE = "00_headline"
 CHAPTER_MINUTES = 3.0  # of a core, more than most take
@@ -97,10 +100,13 @@ def published_headline(run: Run, notebook: Path) -> Path | None:
     experiment = Experiment(run.parameters, store)
     pairs = [experiment.models.pair(n) for n in (experiment.sizes[0], experiment.sizes[-1])]
     models = [model for pair in pairs for model in pair]
-    if not all(store.find(**experiment.identity(model)) for model in models):
+    found = [store.find(**experiment.identity(model)) for model in models]
+    if not all(found):
         return None
     made, source = run.folder / "draft" / notebook.name, nbformat.read(notebook, as_version=4)
-    if not made.is_file():
+    code = notebook_version(notebook, *((FAMILIES | STUDIES)[name] for name in families(notebook)))
+    of = digest(code, [model.key for model in found])
+    if not made.is_file() or nbformat.read(made, as_version=4).metadata["galgen"].get("of") != of:
         for cell in source.cells:
             cell.source = cell.source.replace(
                 "experiment = Experiment(parameters)",
@@ -112,8 +118,8 @@ def published_headline(run: Run, notebook: Path) -> Path | None:
         changed = run.folder / "draft" / "published" / notebook.name
         changed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(source, changed)
-        data = read_json(run.folder / "data.json")["dataset"]
-        note = {"N": [experiment.sizes[0], experiment.sizes[-1]], "images": data["images"]}
+        data = read_as(run.folder / "data.json", Prepared, AGAIN)["dataset"]
+        note = {"N": [experiment.sizes[0], experiment.sizes[-1]], "images": data["images"], "of": of}
         chapters.execute(changed, made, run.parameters, note | {"sha256": data["sha256"]})
     return made
 
@@ -138,7 +144,8 @@ def bind(run: Run, source: Path, notebooks: Path, cores: int) -> Path | None:
             executed = {n: p for n in names if (p := run.folder / "chapters" / f"{n}.ipynb").is_file()}
             if not executed:
                 raise GalgenError(f"no chapter of {run.folder} is executed yet")
-            stamps = [read_json(path) for path in visible(run.folder / "trainings", "*.json")]
+            paths = visible(run.folder / "trainings", "*.json")
+            stamps = [read_as(path, Trained, AGAIN) for path in paths]
             left = due(run.plan, {stamp["name"] for stamp in stamps}, set(executed), names, cores)
             now = datetime.datetime.now(datetime.UTC)
             words = {name: f"at most {m:.0f} minutes from {now:%H:%M} UTC" for name, m in left.items()}

@@ -3,11 +3,13 @@
     build/RUN/run.json or failed.json, thumbnail.jpg  ->  the page "Runs" of the books beside it
 
 Words lie in `templates/`. What a template is given is escaped: as Markdown in `*.md.j2`, as HTML in the
-others; `| safe` there marks what is no one's text, as a key or the name of a chapter.
+others; `| safe` there marks what is no one's text, as a key or the name of a chapter, and `| code` takes what
+backticks do not hold.
 """
 
 import base64
 import io
+import os
 import re
 import shutil
 import sys
@@ -15,18 +17,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 from PIL import Image
 
 from galgen.config import Parameters
 from galgen.experiment import every_family
+from galgen.figures.committed import BookRun
+from galgen.figures.tables import escaped
 from galgen.models.families import FAMILIES
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import atomic_path, read_json, visible
+from galgen.runs.reading import read_as
 from galgen.runs.store import Store
 from galgen.words import spaced
-from workflow.book.runs import Run, data_name, digest
+from workflow.book.runs import AGAIN, Failed, Run, Trained, data_name, digest
 
 THUMBNAIL_BYTES = 30_000
 _PICTURES = re.compile(r"fig-(\w+-)?(gallery|pairs)")  # sheets of samples
@@ -39,7 +44,7 @@ def _markdown(value: object) -> object:
     if type(value) is int:
         return spaced(value)
     if isinstance(value, str) and not isinstance(value, Markup):
-        return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(" ".join(value.split())))
+        return escaped(value)
     return value
 
 
@@ -53,6 +58,7 @@ _COMMON = {
     "undefined": StrictUndefined,
 }
 _MARKDOWN = Environment(finalize=_markdown, **_COMMON)
+_MARKDOWN.filters["code"] = lambda text: Markup(re.sub(r"[^\w.+-]", "", text))  # between backticks
 _HTML = Environment(autoescape=True, finalize=_html, **_COMMON)
 
 
@@ -106,14 +112,24 @@ def workflow(plan: Sequence[dict], chapters: Sequence[str]) -> str:
 
 
 def measured(results: Path, name: str) -> str:
-    """What a benchmark has recorded in results/ or results/robustness/; or that it has not."""
+    """What a benchmark has recorded in results/ or results/robustness/; or that it has not.
+
+    Raises:
+        GalgenError: If a file holds something else.
+    """
     files = [folder / f"{name}.json" for folder in (results, results / "robustness")]
-    found = next((read_json(path) for path in files if path.is_file()), {})
-    if name == "gpu" and found:
-        found["families"] = _as_planned(found)
-    sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
+    path = next(filter(os.path.lexists, files), None)
     labels = {name: family.label for name, family in FAMILIES.items()}
-    return rendered(f"{name}.md.j2", found=found, sizes=sizes, labels=labels)
+    try:
+        found = read_json(path) if path else {}
+        if name == "gpu" and found:
+            found["families"] = _as_planned(found)
+        sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
+        return rendered(f"{name}.md.j2", found=found, sizes=sizes, labels=labels)
+    except (OSError, TypeError, ValueError, LookupError, AttributeError, TemplateError) as error:
+        raise GalgenError(
+            f"{path} is not what benchmarks/{name}.py records ({error}); copy it anew"
+        ) from error
 
 
 def _as_planned(found: dict) -> dict[str, dict]:
@@ -182,7 +198,7 @@ def record(
         error: What there is instead of a book; empty if the run is done.
     """
     keys = {stamp["name"]: stamp["key"] for stamp in trainings}
-    seconds = sum(item.get("seconds") or 0 for item in (*chapters, *trainings))
+    seconds = sum(item["seconds"] for item in (*chapters, *trainings))
     return {
         "profile": parameters.profile,
         "data": Path(parameters.data).stem,
@@ -200,10 +216,10 @@ def record(
 def _record_of(folder: Path) -> dict:
     """The record of a run in its folder under build/: done, or failed as far as it came."""
     if not (folder / "failed.json").is_file():
-        return read_json(folder / "run.json")
-    failed = read_json(folder / "failed.json")
+        return read_as(folder / "run.json", BookRun, AGAIN)
+    failed = read_as(folder / "failed.json", Failed, AGAIN)
     run = Run(checked(Parameters, failed["parameters"], "parameters"))
-    trainings = [read_json(path) for path in visible(folder / "trainings", "*.json")]
+    trainings = [read_as(path, Trained, AGAIN) for path in visible(folder / "trainings", "*.json")]
     executed = [p for p in visible(folder / "chapters", "*.ipynb") if not p.name.startswith("unfinished-")]
     chapters = [nbformat.read(path, as_version=4).metadata["galgen"] for path in executed]
     return record(run.parameters, run.sizes, chapters, trainings, f"failed: {failed['error']}")
@@ -257,10 +273,10 @@ def add_runs(work: Path, build: Path, own: dict, executed: Sequence[Path]) -> No
     for folder in folders - {build}:
         try:
             run = _record_of(folder)
-            if own.keys() <= run.keys() and all(run[key] == own[key] for key in ("profile", "source")):
+            if all(run[key] == own[key] for key in ("profile", "source")):
                 runs[folder] = run
-        except (GalgenError, OSError, ValueError, KeyError, AttributeError) as error:  # damaged, or older
-            print(f"galgen: {folder} is in no list of runs: {error!r}", file=sys.stderr)
+        except (GalgenError, OSError, ValueError, KeyError) as error:  # damaged, or older
+            print(f"galgen: {folder} is in no list of runs: {error}", file=sys.stderr)
     rows = []
     for folder, run in sorted(runs.items(), key=_place):
         row = run | {"folder": folder.name, "book": "", "picture": ""}

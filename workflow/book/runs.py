@@ -12,6 +12,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 import galgen
 from galgen import costs
@@ -25,9 +28,51 @@ from galgen.models.precision import Precision, resolved
 from galgen.runs.code_version import code_version
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, visible, write_json
+from galgen.runs.reading import Written, read_as
 from galgen.runs.store import Store
 
+AGAIN = "remove it, and the same command makes it again"
 MANY = 256  # samples of a model: beyond, their morphology takes minutes of a core
+
+
+class Failed(Written):
+    """`failed.json`: what was asked, and what went wrong first."""
+
+    parameters: dict
+    error: str
+
+
+class _Stamp(Written):
+    """`trainings/NAME.json`, which `galgen train` writes."""
+
+    key: str = ""
+
+
+class Trained(_Stamp):
+    """The same, for the pages that list it."""
+
+    name: str
+    key: Annotated[str, Field(min_length=1)]
+    seconds: float
+
+
+class _Dataset(Written):
+    images: int
+    sha256: str
+
+
+class Prepared(Written):
+    """`data.json`, which `galgen data prepare` writes."""
+
+    dataset: _Dataset
+
+
+class _Plan(Written):
+    """`plan.json`, the version of all that it follows from, and its own."""
+
+    of: str
+    itself: str
+    plan: list[dict]
 
 
 def asked(given: Mapping[str, object]) -> Parameters:
@@ -74,8 +119,8 @@ class Run:
 
     Attributes:
         asked: What was asked, which names its folder.
-        parameters: The same, with the precision that the run has: `auto` is resolved once, when the folder is
-            made, and stands there for every job, machine and sitting that follows.
+        parameters: The same, with the precision that the run has: `auto` is resolved once, when the run
+            begins, and stands in its folder for every job, machine and sitting that follows.
 
     Raises:
         GalgenError: If the profile does not exist or the sizes are impossible.
@@ -127,12 +172,12 @@ class Run:
         kept = self.folder / "precision.json"
         if self.asked.precision != "auto":
             return self.asked.precision
-        try:
-            if not kept.is_file():
-                write_json(kept, resolved("auto"))
-            return checked(Precision, read_json(kept), str(kept))
-        except (OSError, ValueError) as error:
-            raise GalgenError(f"{kept} cannot be made or read ({error}); remove it") from error
+        return read_as(kept, Precision, AGAIN) if os.path.lexists(kept) else resolved("auto")
+
+    def begin(self) -> None:
+        """Make its folder, in which its precision is settled."""
+        if not (kept := self.folder / "precision.json").is_file() and self.asked.precision == "auto":
+            write_json(kept, self.parameters.precision)
 
     def note_failure(self, error: str) -> None:
         """Note in its folder that the run failed, and of what first; `forget` takes it back."""
@@ -146,17 +191,17 @@ class Run:
             if (self.folder / "results.json").is_file():
                 return ""
             self.note_failure("no step could say why")
-        return read_json(self.folder / "failed.json")["error"]
+        return read_as(self.folder / "failed.json", Failed, AGAIN)["error"]
 
     def forget(self) -> None:
         """Have it no longer noted that the run failed, nor that it has a training that the store has not."""
         (self.folder / "failed.json").unlink(missing_ok=True)
         for path in visible(self.folder / "trainings", "*.json"):
             with contextlib.suppress(GalgenError):
-                if key := read_json(path).get("key"):
+                if key := read_as(path, _Stamp, AGAIN).get("key"):
                     Store().get(key)
                 continue
-            path.unlink()  # it was removed, or set aside
+            path.unlink()  # it was removed, or set aside; or the stamp is none
 
     @functools.cached_property
     def plan(self) -> dict[str, dict]:
@@ -169,8 +214,9 @@ class Run:
         reads = {path.stem: families(path) for path in sorted(Path("notebooks").glob("*.ipynb"))}
         of = digest(stats, self.profile.model_dump(mode="json"), reads, vars(self.parameters))
         kept = self.folder / "plan.json"
-        with contextlib.suppress(OSError, ValueError):
-            if (known := read_json(kept))["of"] == of:
+        with contextlib.suppress(GalgenError):  # it is not there, or damaged
+            known = read_as(kept, _Plan, AGAIN)
+            if (known["of"], known["itself"]) == (of, digest(known["plan"])):
                 return {record["name"]: record for record in known["plan"]}
         found = {}
         for experiment in self.experiments:
@@ -181,8 +227,9 @@ class Run:
                 found[record["name"]] = record | {"chapters": chapters, "recipe": digest(recipe)}
         # first what is read first: the clock, of which the central chapter is made, before flows and GANs
         found = dict(sorted(found.items(), key=lambda item: item[1]["chapters"]))
+        plan = list(found.values())
         with contextlib.suppress(OSError):  # a finished book may lie where nothing can be written
-            write_json(kept, {"of": of, "plan": list(found.values())})
+            write_json(kept, {"of": of, "itself": digest(plan), "plan": plan})
         return found
 
     def measured_apart(self) -> list[str]:

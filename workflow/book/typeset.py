@@ -23,12 +23,12 @@ _RULES = [
     (rf"{_SIGN}(?=0(\.0*)?(?![\d.]))", ""),
     (rf"{_SIGN}(?=\d)", "\N{MINUS SIGN}"),
     (r"(?<![\w.])(\d(?:\.\d+)?)e([+-]\d{1,2})\b", _power),
-    (rf"\[({_NUMBER}), ({_NUMBER})\]", "[\\1,\N{NO-BREAK SPACE}\\2]"),
+    (rf"(\\?\[{_NUMBER}), ({_NUMBER}\\?\])", "\\1,\N{NO-BREAK SPACE}\\2"),
     (r"(?<=\d) ?(?=%)", "\N{NO-BREAK SPACE}"),
     (r"\b(N|p) = (?=\d)", "\\1\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"),
     (r"\bp (?=[\d<≤])", "p\N{NO-BREAK SPACE}"),
     (r"(?<=[<≤]) (?=\d)", "\N{NO-BREAK SPACE}"),
-    (r"\b(z'|D)_([AB])\b", r"$\1_\2$"),
+    (r"\b(?:(z')\\?|(D))_([AB])\b", r"$\1\2_\3$"),
 ]
 
 
