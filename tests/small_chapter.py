@@ -27,9 +27,12 @@ axes.plot([0, 1])
 figures.show(figure, alt="a rising line", note=figure_note(profile, data, N))
 """
 TABLE = """
-from IPython.display import Markdown
+from pathlib import Path
 
-Markdown("| *N* | median |\\n| --- | --- |\\n| 8 | $x^2$ |")
+from galgen.figures.tables import escaped, table
+
+name = escaped(Path(data).stem)
+table(["*N*", "median"], [[8, "$x^2$"], ["data", name]], after=f"Of *{name}*.")
 """
 HOSTILE = "a<b> `c` {doc}`d` |e] *f* $g$ &amp; h"  # the name of a file may hold all that; no page may read it
 PARAMETERS = Parameters(profile="smoke", data=f"somewhere/{HOSTILE}.npz", N=[8, 24], seed=3)

@@ -4,12 +4,15 @@ The book is the project's own prose around one small chapter. GALGEN_BOOK=build/
 the pages of a finished book instead.
 """
 
+import contextlib
 import io
+import json
 import os
 import re
 import shutil
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -17,18 +20,24 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit, pages
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
+from test_anything import examples
+from test_hostile import of_json, spoil_file
 
 from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json
+from galgen.runs.files import read_json, write_json
+from galgen.runs.reading import read_as
+from galgen.runs.store import Store
 from workflow.book import assemble as book
 from workflow.book import chapters
 from workflow.book import pages as written
-from workflow.book.runs import Run
+from workflow.book.runs import AGAIN, Prepared, Run, Trained
 
 ROOT = Path(__file__).parents[1]
 
@@ -134,6 +143,8 @@ def test_a_chapter_says_what_it_was_computed_with(small_html):
     for text in ("smoke", "150 images", "01234567", "8, 24", "seed", "commit", ".ipynb"):
         assert text in header
     assert "<td><p>8</p></td>" in page, "a Markdown table that a cell returns is a table"
+    shown = re.findall(r"<td><p>(a&lt;b.*?)</p></td>|<em>(a&lt;b.*?)</em>", page)
+    assert [unescape(a or b) for a, b in shown] == [HOSTILE] * 2, "and a name in it, and below it, is a name"
     assert "profile = &quot;" not in page, "parameter cells are hidden"
 
 
@@ -267,6 +278,65 @@ def test_a_run_of_the_book_has_a_folder_of_its_own_in_letters_that_no_shell_mind
 def test_two_data_sets_of_one_name_have_two_folders_and_one_has_one_however_it_is_written():
     names = [Run(Parameters(data=data)).name for data in ("a/x.npz", "b/x.npz", "./a/x.npz")]
     assert names[0] == names[2] != names[1]
+
+
+PLANNED = {"name": "x", "family": "gan", "N": 8, "foreign": "", "minutes": 1.0, "memory_mb": 900.0}
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A run with all its stamps, whose plan takes no ten seconds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
+    one = {"plan": lambda: [PLANNED], "trainings": lambda: [SimpleNamespace(family="gan")]}
+    monkeypatch.setattr(Run, "experiments", [SimpleNamespace(**one, recipe=lambda of: {"code": []})])
+    run = Run(Parameters(profile="smoke"))
+    run.begin()
+    key = Store().run("gan", {}, lambda work: {}).key
+    write_json(run.folder / "trainings" / "x.json", {"name": "x", "key": key, "seconds": 1.0})
+    write_json(run.folder / "data.json", {"dataset": {"images": 8, "sha256": "0" * 64}})
+    write_json(run.folder / "run.json", written.record(run.parameters, [8], [], []))
+    run.note_failure("no: it is a test")
+    plan = run.plan
+    shutil.copytree(run.folder, "as it was")
+    return run.folder, plan
+
+
+@examples(150)
+@given(data=st.data())
+def test_a_stamp_of_a_run_that_is_spoilt_is_made_again_or_told_in_one_line(begun, data):
+    folder, plan = begun
+    shutil.rmtree(folder)
+    shutil.copytree("as it was", folder)
+    path = folder / data.draw(st.sampled_from(["plan", "failed", "trainings/x", "data", "run", "precision"]))
+    path = path.with_suffix(".json")
+    if data.draw(st.booleans()):
+        spoil_file(data.draw, path)
+    else:
+        path.write_text(json.dumps(data.draw(of_json(read_json(path)))))
+    try:
+        run = Run(Parameters(profile="smoke"))
+        assert run.plan == plan, "what is believed is what was planned"
+        run.begin()
+        with contextlib.suppress(GalgenError):  # as the book of a neighbour, which leaves it out
+            written._record_of(folder)
+        run.forget()
+        assert len(written._place((folder, written._record_of(folder)))) == 3
+        read_as(folder / "data.json", Prepared, AGAIN)
+        for stamp in folder.glob("trainings/*.json"):
+            read_as(stamp, Trained, AGAIN)
+        assert run.failure() == "no step could say why"
+    except GalgenError as error:
+        assert "\n" not in str(error) and path.name != "plan.json"
+        assert str(path) in str(error) or "parameters" in str(error)
+
+
+def test_a_plan_of_the_right_digest_is_believed_only_as_it_was_written(begun):
+    folder, plan = begun
+    for wrong in ([], [PLANNED | {"name": "y"}]):
+        known = read_json(folder / "plan.json")
+        write_json(folder / "plan.json", known | {"plan": wrong})
+        assert Run(Parameters(profile="smoke")).plan == plan
 
 
 @pytest.mark.parametrize("name", ["kills", "cluster", "bench", "gpu", "growth", "trial"])

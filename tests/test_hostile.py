@@ -127,7 +127,7 @@ def spoil_weights(draw, path):
 
 def resealed(folder):
     """As an enemy would: checksums and key of a set are those of its files."""
-    (weights,) = folder.glob("*/*/weights-*")
+    (weights,) = folder.rglob("weights-*")
     record = read_json(weights.with_name("record.json"))
     record["sha256"] = {weights.name: file_sha256(weights)}
     record["key"] = record["sha256"][weights.name][:16]

@@ -19,7 +19,11 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit
+from hypothesis import given
+from hypothesis import strategies as st
 from small_chapter import PARAMETERS as ELSEWHERE
+from test_anything import examples
+from test_results import OTHERS, spoilt
 from torch.nn import functional as F
 
 from galgen.compare import similarity
@@ -28,6 +32,7 @@ from galgen.data import manifest
 from galgen.explorer.published import published
 from galgen.models.sampling import noise, seeded
 from galgen.runs.errors import Damaged
+from galgen.runs.files import read_json
 from workflow.book import live
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +66,15 @@ def small_page(folder, parameters=PARAMETERS):
 def own(trained, monkeypatch):
     """The tests' own models are those of the run."""
     monkeypatch.setenv("GALGEN_STORE", str(trained.root))
+
+
+@pytest.fixture(scope="module")
+def a_pair(tmp_path_factory):
+    """A published set of the first two models of the project's."""
+    folder = tmp_path_factory.mktemp("pair")
+    for path in (model.run.path for model in live._published()[:2]):
+        shutil.copytree(path, folder / path.parent.name / path.name)
+    return folder
 
 
 @contextmanager
@@ -255,6 +269,26 @@ def test_a_published_model_that_is_not_what_was_published_is_left_out(tmp_path, 
     found = live.models(ELSEWHERE)
     assert len(found) == len(whole) - 2, "its partner alone makes no pair"
     assert "has changed" in capsys.readouterr().err
+
+
+@examples(60)
+@given(data=st.data())
+def test_a_set_whose_record_is_spoilt_is_shown_as_far_as_it_is_whole(a_pair, tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("set")
+    shutil.copytree(a_pair, folder / "models")
+    records = sorted(folder.rglob("record.json"))
+    path = data.draw(st.sampled_from([0, 1]).map(records.__getitem__))
+    record = read_json(path)
+    at = [*((name,) for name in record), *(("summary", name) for name in record["summary"]), ("params", "N")]
+    found = spoilt(record, data.draw(st.sampled_from(at)), data.draw(st.sampled_from(OTHERS)))
+    path.write_text(json.dumps(found))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "published", lambda: published(folder / "models"))
+        found = live._published()
+    assert len(found) in (0, len(records))
+    for model in found:
+        (folder / "live").mkdir(exist_ok=True)
+        json.dumps(live._told(model, folder / "live"))
 
 
 def test_beside_a_damaged_published_model_the_runs_own_are_shown(own, monkeypatch, capsys):

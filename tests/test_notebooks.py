@@ -12,10 +12,12 @@ import pytest
 from IPython.core.displayhook import CapturingDisplayHook
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from markdown_it import MarkdownIt
 from nbformat.v4 import new_output
 from traitlets.config import Config
 
 from galgen.config import Parameters
+from galgen.data.dataset import Dataset
 from galgen.experiment import every_family
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -25,6 +27,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 SIZES = [6, 12]
+MARKUP = "g|al<img src=x onerror=alert(1)> {doc}`y` $x$ [a](b)"  # the name of a data set of someone else's
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +74,13 @@ def test_a_chapter_runs_at_smoke_and_every_figure_has_a_name_a_caption_and_a_tex
     path, models, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("GALGEN_STORE", str(models))
+    monkeypatch.setattr(Dataset, "name", MARKUP)
     with matplotlib.rc_context():
         notebook = executed(path, profile="smoke", N=SIZES)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
+            said = output.get("data", {}).get("text/markdown", "")
+            assert "{doc}`y`" not in said and "<img" not in MarkdownIt().render(said), "a name is no markup"
             if "image/png" in output.get("data", {}):
                 assert cell.metadata["mystnb"]["figure"]["name"].startswith("fig-")
                 assert len(cell.metadata["mystnb"]["figure"]["caption"]) > 40

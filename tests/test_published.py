@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 import torch
+from test_hostile import resealed
 
 from galgen.cli import main
 from galgen.compare.similarity import cosine
 from galgen.config import Parameters
 from galgen.experiment import every_family
+from galgen.explorer import controls
 from galgen.explorer.answers import Explorer
 from galgen.explorer.published import WithPublished, publish, published, verify
 from galgen.models.families import FAMILIES
@@ -79,6 +81,23 @@ def test_the_explorer_answers_on_them_and_says_so(elsewhere):
     explorer = Explorer(PARAMETERS, elsewhere)
     assert explorer.origin().startswith("published: diffusion, N = 12") and ";" not in explorer.origin()
     assert [len(row.stamps) for row in explorer.latent(3, 12)] == [4] * 4
+
+
+def test_a_flow_of_zeros_is_one_line_and_no_old_answer_stands(folder, elsewhere, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "set")
+    for k, entry in enumerate(list((tmp_path / "set" / "glow").iterdir())):
+        (weights,) = entry.glob("weights-*")
+        state = checkpoint.load(weights)
+        zeros = {name: t * 0 if t.is_floating_point() else t for name, t in state["net"].items()}
+        checkpoint.save(
+            weights, state | {"net": zeros, "start": state["start"] * k}
+        )  # of one sum they were one
+        resealed(entry)
+    with pytest.raises(GalgenError, match=r"weights-\d+\.safetensors draws nothing \(.*publish") as told:
+        verify(tmp_path / "set")
+    assert "\n" not in str(told.value)
+    box = controls.latent(Explorer(PARAMETERS, WithPublished(elsewhere.root, tmp_path / "set")))
+    assert "No answer" in box.children[-2].value and "<img" not in box.children[-2].value
 
 
 def test_publishing_again_replaces(folder, trained):

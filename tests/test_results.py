@@ -62,11 +62,12 @@ MARKUP = "<img src=x onerror=alert(1)> {doc}`y` $x$ [a](b) | ![c][d] &lt; *e* <b
 
 @pytest.fixture(scope="module")
 def honest():
-    """What is committed, as far as it is read: a book of a claim, a score and a family, and one of the sizes."""
-    whole = ROOT / "results" / "laptop-simulated.json", ROOT / "results" / "resolution.json"
-    read = zip(TYPES, TYPES.values(), whole, strict=True)
-    found = {name: TypeAdapter(kind).validate_json(path.read_bytes()) for name, kind, path in read}
-    found = {n: TypeAdapter(TYPES[n]).dump_python(x, mode="json", by_alias=True) for n, x in found.items()}
+    """What is committed, as far as it is read: books of a claim, five scores and a family, and one size."""
+    whole = [ROOT / "results" / name for name in ("laptop-simulated.json", "resolution.json")]
+    types = map(TypeAdapter, TYPES.values())
+    read = [(kind, kind.validate_json(path.read_bytes())) for kind, path in zip(types, whole, strict=True)]
+    dumped = [kind.dump_python(value, mode="json", by_alias=True) for kind, value in read]
+    found = dict(zip(TYPES, dumped, strict=True))
     book, kept = found["a.json"], found["a.json"]["kept"]["10_conclusions"]
     book["chapters"] = {"10_conclusions": book["chapters"]["10_conclusions"]}
     book["run"]["trainings"] = {}

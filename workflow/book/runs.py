@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -110,6 +111,11 @@ def digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _away(path: Path) -> None:
+    """Remove what is made again, whatever it has become."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
 class Run:
     """A run of the book.
 
@@ -195,13 +201,13 @@ class Run:
 
     def forget(self) -> None:
         """Have it no longer noted that the run failed, nor that it has a training that the store has not."""
-        (self.folder / "failed.json").unlink(missing_ok=True)
+        _away(self.folder / "failed.json")
         for path in visible(self.folder / "trainings", "*.json"):
             with contextlib.suppress(GalgenError):
                 if key := read_as(path, _Stamp, AGAIN).get("key"):
                     Store().get(key)
                 continue
-            path.unlink()  # it was removed, or set aside; or the stamp is none
+            _away(path)  # it was removed, or set aside; or the stamp is none
 
     @functools.cached_property
     def plan(self) -> dict[str, dict]:
@@ -229,6 +235,7 @@ class Run:
         found = dict(sorted(found.items(), key=lambda item: item[1]["chapters"]))
         plan = list(found.values())
         with contextlib.suppress(OSError):  # a finished book may lie where nothing can be written
+            _away(kept)
             write_json(kept, {"of": of, "itself": digest(plan), "plan": plan})
         return found
 
