@@ -30,7 +30,7 @@ from galgen.evidence.pairs import two_models_at
 from galgen.experiment import Experiment
 
 experiment = Experiment(Parameters.of_notebook(globals()))
-experiment.ensure(experiment.pair(8))
+experiment.ensure(experiment.models.pair(8))
 two_models_at(experiment, 8)
 """
 

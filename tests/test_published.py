@@ -111,7 +111,7 @@ def test_publishing_writes_nothing_into_the_store_which_may_be_read_only(trained
         shutil.copytree(trained.root / kind, tmp_path / "store" / kind)
     experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["gan"]
     before = set(experiment.store.root.rglob("*"))
-    publish(experiment, experiment.pair(12)[0], tmp_path / "set")
+    publish(experiment, experiment.models.pair(12)[0], tmp_path / "set")
     assert set(experiment.store.root.rglob("*")) == before and verify(tmp_path / "set")
 
 

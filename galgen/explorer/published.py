@@ -164,7 +164,7 @@ def _write(folder: Path, experiment: Experiment, training: Training, run: Run) -
     latents = experiment.latents(DRAWN)
     drawn = _draw(kind, profile, weights, latents)
     # not kept as samples: the store may lie where nothing can be written
-    original = experiment.family.draw(experiment.networks(training), latents, experiment.start)
+    original = experiment.family.draw(experiment.networks(training), latents, experiment.images.start)
     like = similarity.cosine(drawn, original, kind="raw")
     summary = {name: run.summary[name] for name in ("name", "images_shown", "losses", "seconds", "device")}
     summary |= {"profile": profile, "data": experiment.images.dataset.name}
