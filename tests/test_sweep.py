@@ -340,6 +340,7 @@ def test_what_cannot_be_made_is_told_before_any_rule(made, variables, options, t
     (said,) = [line for line in result.stderr.splitlines() if "galgen: error: " in line]
     assert result.returncode == 2 and told in said
     assert "Building DAG" not in result.stderr and "Traceback" not in result.stderr
+    assert not list(made.glob("build/*N1000000000*")), "what is refused leaves nothing"
 
 
 def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path):
@@ -372,7 +373,7 @@ def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path
 def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_then(made):
     def to_do():
         result = snakemake(made, "-n", "--quiet", "host", N="8")
-        assert result.returncode == 0, result.stderr
+        assert result.returncode == 0, result.stdout + result.stderr
         outputs = re.findall(r"^ +output: build/smoke-simulated-N8/(.+)", result.stdout + result.stderr, re.M)
         return {output.removesuffix(".json") for output in outputs}
 
