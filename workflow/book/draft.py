@@ -13,13 +13,13 @@ from pathlib import Path
 
 import nbformat
 from filelock import Timeout
-from galgen.runs.code import notebook_version
 from myst_nb.ext.glue import GLUE_PREFIX
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from galgen.experiment import Experiment
 from galgen.explorer.published import WithPublished
 from galgen.models.families import FAMILIES, STUDIES
+from galgen.runs.code_version import notebook_version
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import visible
 from galgen.runs.reading import read_as
