@@ -17,7 +17,7 @@ from galgen.experiment import Experiment, every_family
 from galgen.figures import style
 from galgen.models import diffusion, families, glow_learner
 from galgen.models.families import FAMILIES
-from galgen.runs import checkpoint, code, schedules, training
+from galgen.runs import checkpoint, code_version, schedules, training
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -236,7 +236,7 @@ def test_what_a_key_is_made_of(experiment):
         *("N", "images_shown", "milestones", "flips", "seeds", "precision", "schedule", "batch_size"),
         *("optimizer", "learning_rate", "muon_rate", "kernels", "blocks", "statistics", "loss"),
     }
-    reached_by = code.reached(*identity["code"])
+    reached_by = code_version.reached(*identity["code"])
     rooms = {name.rpartition(".")[0] for name in reached_by if "." in name}
     modules = {module for module in sys.modules if module.startswith("galgen.") and module in rooms}
     assert modules <= {f"galgen.models.{n}" for n in ("unet", "diffusion", "muon", "precision")} | {
