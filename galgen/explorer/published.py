@@ -72,7 +72,7 @@ class _Record(Record):
     summary: _Drawn
 
     @model_validator(mode="after")
-    def _of_its_weights(self) -> "_Record":
+    def _of_its_key(self) -> "_Record":
         if not self.sha256.get(_weights(self.summary.images_shown), "").startswith(self.key):
             raise ValueError("its key is not that of its weights")
         return self
