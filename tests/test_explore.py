@@ -40,7 +40,7 @@ def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_trai
             turns = [np.flip(train, axes) for axes in ((), -1, -2, (-2, -1))]
             assert any((turned == row.stamps[k + 1].image).all((1, 2, 3)).any() for turned in turns)
     gan = explorer.experiments["gan"]
-    assert (explorer.training_images(12, "A") == gan.images(gan.pair(12)[0])).all()
+    assert (explorer.training_images(12, "A") == gan.images.of(gan.models.pair(12)[0])).all()
 
 
 @pytest.mark.parametrize("family", ["diffusion", "conditional"])

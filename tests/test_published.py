@@ -43,7 +43,7 @@ def test_they_draw_what_they_drew_and_nearly_what_the_trainings_drew(folder, tra
     assert len(verify(folder)) == 2 * len(FAMILIES)
     originals, copies = (every_family(PARAMETERS, store).values() for store in (trained, elsewhere))
     for there, here in zip(originals, copies, strict=True):
-        for training in here.pair(12):
+        for training in here.models.pair(12):
             assert here.train(training).key != there.train(training).key
             drawn, original = here.samples(training, count=8), there.samples(training, count=8)
             assert cosine(drawn, original, kind="raw").min() > 0.999
