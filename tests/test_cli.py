@@ -39,7 +39,7 @@ def test_near_duplicates_are_removed_on_request(tmp_path, stamps):
     assert main([*command, "--distinct", "0.95", "--out", str(tmp_path / "some")]) == 0
     assert len(Dataset.open(tmp_path / "all")) == 43
     some = Dataset.open(tmp_path / "some")
-    assert np.array_equal(some.images.of[:, 0], images)
+    assert np.array_equal(some.images[:, 0], images)
     assert some.meta["dropped"] == {"near-duplicate": 3}
     some.verify()
 
