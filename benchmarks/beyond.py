@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from galbook.results import target
 
 from galgen.compare import calibrated
 from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.morphology import stored
 from galgen.config import Parameters
 from galgen.experiment import Experiment
-from galgen.figures.results import target
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import read_json, write_json
 from galgen.runs.provenance import provenance

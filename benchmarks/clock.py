@@ -6,7 +6,7 @@ Some nine hours of a core, which no book has. A cell is a width and an N, with m
 they are trained to three onsets in proportion to N, of 190 and 80 thousand images at N = 100, and the widest,
 whose onset nobody has seen, to three of 50 thousand. Up to N = 100 there are more seeds, each with its own
 galaxies, sets and models: six trainings of a cell beside the two that the book shows. The rules,
-`galgen.compare.clock_time` and `.clock_size`, were fixed before any of it.
+`galbook.clock.in_proportion` and `.clock_size`, were fixed before any of it.
 
 A cell is written as soon as both models are there, and one that is written, of the same trainings, is not
 made again: so the hours can lie in several sittings, and what is found outlives the run store. An interrupted
@@ -24,13 +24,13 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from galbook.clock.in_proportion import SCALE
+from galbook.clock.shown import Committed
+from galbook.denoisers import clock_cell
+from galbook.results import target
 
-from galgen.compare.clock_time import SCALE
 from galgen.config import PROFILES, Parameters
-from galgen.evidence.denoisers import clock_cell
 from galgen.experiment import APART, Experiment, training_named
-from galgen.figures.clock import Committed
-from galgen.figures.results import target
 from galgen.runs.answers import read_answer, write_answer
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.provenance import provenance

@@ -38,7 +38,7 @@ EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be
     ("galgen/config.py", "simulated=150,", "simulated=4000,"),
     ("galgen/data/simulate/parts.py", "PART = 10_000", "PART = 2000"),
     ("galgen/settings.py", "save_every: float = 60.0", "save_every: float = 0.0"),
-    ("workflow/book/runs.py", "MANY = 256", "MANY = 8"),
+    ("book/galbook/press/runs.py", "MANY = 256", "MANY = 8"),
 ]
 SLURM = ["--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "10"]
 WAYS = {"local": ["--workflow-profile", "workflow/profiles/local", "--cores", "2"], "slurm": SLURM}

@@ -43,6 +43,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from astropy.table import Table
+from galbook.results import target
 from tqdm import tqdm
 
 from galgen.compare.agreement import agreement_test
@@ -59,7 +60,6 @@ from galgen.data.prepare import SIMULATED
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate_flux
 from galgen.experiment import every_family
-from galgen.figures.results import target
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import read_json, write_json
 from galgen.runs.provenance import provenance

@@ -4,7 +4,7 @@
 
 The paper's images have 64 pixels, this book's 32. Conditional denoisers of N = 4 000, all of one width and
 shown as many images: A, B, a second A, and one that has seen other galaxies. So agreement has a floor, a pair
-and a ceiling (`galgen.compare.share`), a number without an interval over trainings. Beside it stand the
+and a ceiling (`galbook.share.scale`), a number without an interval over trainings. Beside it stand the
 scoreboard of A and B, how well a classifier parts each from galaxies at each scale, and their biases. With
 --only some of the models are trained and nothing is asked, so that two processes can share the work; what was
 interrupted goes on.
@@ -17,16 +17,16 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from galbook.committed import strip
+from galbook.model_biases import held_out, model_biases
+from galbook.pairs import board, two_models_at
+from galbook.results import target
+from galbook.share.scale import agreements, scale
 
 from galgen.compare.controls import rounded
-from galgen.compare.how_far import area
-from galgen.compare.share import agreements, scale
+from galgen.compare.yardstick import area
 from galgen.config import PROFILES, Parameters
-from galgen.evidence.biases import held_out, model_biases
-from galgen.evidence.pairs import board, two_models_at
 from galgen.experiment import Experiment
-from galgen.figures.committed import strip
-from galgen.figures.results import target
 from galgen.models.families import Training
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import read_json, write_json

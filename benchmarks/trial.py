@@ -19,12 +19,12 @@ from pathlib import Path
 
 import gpu
 import torch
+from galbook import denoisers, flows, judges
+from galbook.pairs import drawn, two_models_at
 
 from galgen.compare.morphology import measure, report
 from galgen.compare.scoreboard import portrait
 from galgen.config import Parameters
-from galgen.evidence import denoisers, flows, judges
-from galgen.evidence.pairs import drawn, two_models_at
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint

@@ -4,9 +4,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """`galgen.audit`, of `galgen.compare.audit`; imported when it is asked for, as that takes seconds."""
+    """`galgen.audit`, of `galgen.auditing.audit`; imported when it is asked for, as that takes seconds."""
     if name == "audit":
-        from galgen.compare.audit import audit
+        from galgen.auditing.audit import audit
 
         return audit
     raise AttributeError(f"module 'galgen' has no attribute '{name}'")

@@ -34,7 +34,9 @@ app.command(cli_data.app)
 app.command(runs := App("runs", help="Look at the run store."))
 app.command(models := App("models", help="Publish trained models."))
 # Found by name, it is not imported for the list of commands, which needs its help here.
-app.command("galgen.auditing:audit", help="Audit anyone's generator: are samples copies, and are they right?")
+app.command(
+    "galgen.auditing.command:audit", help="Audit anyone's generator: are samples copies, and are they right?"
+)
 
 
 def _help(text: str) -> Parameter:
@@ -135,7 +137,7 @@ def sweep(
     if root != here and asked.data not in SIMULATED and Path(asked.data).exists():
         asked = asked.model_copy(update={"data": str(Path(asked.data).absolute())})
     environment = os.environ | {"GALGEN_STORE": str(Store(store).root)}
-    command = [sys.executable, "-m", "workflow.book", "sweep", *asked.options(), "--cores", str(cores)]
+    command = [sys.executable, "-m", "galbook.press", "sweep", *asked.options(), "--cores", str(cores)]
     os.chdir(root)
     # In the place of this process, so that what ends it ends the workflow.
     os.execve(sys.executable, command, environment)
@@ -203,7 +205,7 @@ def export(
 ) -> None:
     """Publish models A and B of every family, at its smallest and largest N or at those given, if trained."""
     from galgen.experiment import every_family
-    from galgen.explorer.published import publish_pairs
+    from galgen.published import publish_pairs
 
     experiments = every_family(asked.model_copy(update={"N": None}), Store(store)).values()
     for line in publish_pairs(experiments, asked.N or (), out):
@@ -213,7 +215,7 @@ def export(
 @models.command(name="verify")
 def verify_models(folder: Annotated[Place | None, _Set] = None, /) -> None:
     """Draw with published models, and compare that with what they drew when they were published."""
-    from galgen.explorer.published import verify
+    from galgen.published import verify
 
     print(f"these draw what they drew: {', '.join(verify(folder))}")
 

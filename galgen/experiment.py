@@ -25,6 +25,7 @@ from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import foreign as elsewhere
 from galgen.data.prepare import prepare
 from galgen.data.unit import mean_image
+from galgen.figures.words import figure_note
 from galgen.models.families import FAMILIES, STUDIES, Family, Training
 from galgen.models.precision import emulation, resolved
 from galgen.runs import checkpoint, schedules
@@ -34,7 +35,6 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 from galgen.runs.stream import Stream
 from galgen.settings import TrainingSettings
-from galgen.words import figure_note
 
 __all__ = ["APART", "Experiment", "Images", "Models", "every_family", "loaded", "training_named"]
 
@@ -155,7 +155,7 @@ class Images:
     def unseen(self) -> np.ndarray:
         """Images that no model is trained on and, if data are left, few tests see: uint8 (n, 1, H, W).
 
-        Of the tests `galgen.evidence.judges.before_memory`, and `.shapes.fit` where validation is used up.
+        Of the tests `galbook.judges.before_memory`, and `.shapes.fit` where validation is used up.
         """
         sets = self.split()
         return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]

@@ -15,14 +15,14 @@ import nbformat
 import pytest
 import torch
 from browsing import CHROMIUM, FLAGS
+from galbook.press import assemble as book
+from galbook.press import chapters
 from myst_nb.ext.glue import GLUE_PREFIX
 from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
 from galgen.runs.store import Store
-from workflow.book import assemble as book
-from workflow.book import chapters
 
 ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)  # networks as small as those of tests only wait for a second thread

@@ -8,7 +8,7 @@ __all__ = ["FIGURE", "HOSTILE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapte
 
 SLIDER = """
 import numpy as np
-from galgen.figures.slider import slider_figure
+from galbook.slider import slider_figure
 
 frames = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * 50 + np.zeros((8, 8), np.uint8)
 slider_figure(
@@ -18,7 +18,7 @@ slider_figure(
 """
 FIGURE = """
 import matplotlib.pyplot as plt
-from galgen.words import figure_note
+from galgen.figures.words import figure_note
 from galgen.figures import style as figures
 
 figures.house_style()

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from galbook.share import asked
+from galbook.share.asked import IMAGES, ONE, OWN, agreement_along
 
 from galgen.data.dataset import Split
-from galgen.evidence import scale as asked
-from galgen.evidence.scale import IMAGES, ONE, OWN, agreement_along
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 

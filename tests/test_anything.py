@@ -18,6 +18,8 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
+from galbook.press import runs
+from galbook.press.runs import Run, asked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,8 +30,6 @@ from galgen.data.dataset import Dataset
 from galgen.data.simulate import parts
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
-from workflow.book import runs
-from workflow.book.runs import Run, asked
 
 EXAMPLES = int(os.environ.get("GALGEN_EXAMPLES", "0"))
 SECONDS, MEGABYTES = 200, 1024

@@ -19,13 +19,13 @@ from test_anything import WILD, arrays, examples, in_bounds
 from test_copies import FRESH, planted, population, split
 
 import galgen
-from galgen import auditing
+from galgen.auditing import command as auditing
+from galgen.auditing.audit import _checked
+from galgen.auditing.questions import Questions
+from galgen.auditing.report import free, pairs_figure, repeats_figure, words
 from galgen.cli import main
-from galgen.compare.audit import _checked
-from galgen.compare.questions import Questions
 from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import write_dataset
-from galgen.figures.audit import free, pairs_figure, repeats_figure, words
 from galgen.figures.style import pixels
 from galgen.runs.errors import GalgenError
 
@@ -153,7 +153,7 @@ def no_work(monkeypatch):
     def enough(*given, **how):
         raise GalgenError("enough")
 
-    monkeypatch.setattr("galgen.compare.audit.copies", enough)
+    monkeypatch.setattr("galgen.auditing.audit.copies", enough)
 
 
 ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()))
@@ -286,7 +286,7 @@ def test_an_interrupted_audit_does_not_say_that_it_goes_on(files, monkeypatch, c
     def interrupted(*given, **how):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("galgen.compare.audit.copies", interrupted)
+    monkeypatch.setattr("galgen.auditing.audit.copies", interrupted)
     assert main(files) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "galgen: interrupted; the same command begins anew"
 

@@ -5,26 +5,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from galbook.clock.crossing import plateau
+from galbook.clock.gap import START, memory_gap
+from galbook.clock.in_proportion import in_proportion, power_laws
+from galbook.press.runs import asked
+from galbook.share.scale import agreements, scale
+from galbook.why.directions import directions
+from galbook.why.local import Local
 from test_clock import hour
 from test_controls import galaxies, sets
 from test_discriminator import drawn
 from test_distances import NAMES, rows
 from test_inversion import Linear, invert, latents
 
+from galgen.auditing.report import free
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import photometry
 from galgen.compare.calibrated import calibrated
-from galgen.compare.clock import START, memory_gap
-from galgen.compare.clock_size import plateau
-from galgen.compare.clock_time import in_proportion, power_laws
 from galgen.compare.controls import controls
-from galgen.compare.directions import directions
 from galgen.compare.discriminator import ALIKE, GRADES, contrast, image_sets, judge, score
 from galgen.compare.distances import distances
-from galgen.compare.local import Local
 from galgen.compare.memorization import exchange_test
 from galgen.compare.morphology import measure
-from galgen.compare.share import agreements, scale
 from galgen.compare.similarity import cosine, nearest, shuffled_cosine
 from galgen.compare.twosample import auc, c2st, features
 from galgen.compare.uncertainty import bootstrap
@@ -36,7 +38,6 @@ from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.unit import mean_image
-from galgen.figures.audit import free
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.gan import Discriminator, Generator, draw
 from galgen.models.glow import Glow
@@ -46,7 +47,6 @@ from galgen.runs.errors import GalgenError, checked
 from galgen.runs.schedules import cosine as schedule
 from galgen.runs.stream import Stream
 from galgen.runs.training import train
-from workflow.book.runs import asked
 
 
 def zeros(*shape):

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from galbook import compared as chapter_11
+from galbook.clock import shown as clocks
+from galbook.press import pages
 
 from galgen import config
 from galgen.compare.uncertainty import Estimate
 from galgen.config import Parameters
 from galgen.experiment import training_named
-from galgen.figures import chapter_11
-from galgen.figures import clock as clocks
 from galgen.models.families import FAMILIES
 from galgen.runs.files import read_json
-from workflow.book import pages
 
 ROOT = Path(__file__).parents[1]
 

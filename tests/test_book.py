@@ -20,6 +20,10 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit, pages
+from galbook.press import assemble as book
+from galbook.press import chapters
+from galbook.press import pages as written
+from galbook.press.runs import AGAIN, Prepared, Run, Trained
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -34,10 +38,6 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
 from galgen.runs.reading import read_as
 from galgen.runs.store import Store
-from workflow.book import assemble as book
-from workflow.book import chapters
-from workflow.book import pages as written
-from workflow.book.runs import AGAIN, Prepared, Run, Trained
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,17 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from galgen.compare.clock_size import Elapsed
-from galgen.compare.share import Scale
-from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES, Parameters
-from galgen.evidence.findings import Findings, Pair
-from galgen.evidence.shapes import Change, Fit
-from galgen.experiment import Experiment
-from galgen.figures import chapter_11, claims
-from galgen.figures.chapter_10 import moved_margins
-from galgen.figures.verdicts import (
+from galbook import compared as chapter_11
+from galbook.claims import claims
+from galbook.claims.findings import Findings, Pair
+from galbook.claims.message import moved_margins
+from galbook.claims.verdicts import (
     CONFOUNDED,
     HELD,
     NOT_HELD,
@@ -30,6 +24,13 @@ from galgen.figures.verdicts import (
     stopped,
     within,
 )
+from galbook.clock.crossing import Elapsed
+from galbook.shapes import Change, Fit
+from galbook.share.scale import Scale
+
+from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.config import PROFILES, Parameters
+from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES
 
 CLAIM = {claim.key: claim for claim in claims.CLAIMS}
@@ -345,7 +346,7 @@ def test_controls_that_are_missed_are_named_by_the_question_that_misses_them(mon
         "blurred": {"morphology": Outcome(0.1, 0, 1, 0.5)},
         "Gaussian": {"morphology": Outcome(0.1, 0, 1, 0.001)},
     }
-    monkeypatch.setattr("galgen.evidence.findings.checks", lambda experiment: answers)
+    monkeypatch.setattr("galbook.claims.findings.checks", lambda experiment: answers)
     found = Findings.__new__(Findings)
     found.experiment = None
     assert found.missed("morphology") == ["blurred"] and found.missed("memorization") == []

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from galbook import denoisers
+from galbook.clock.crossing import DURATION, crossing, elapsed, plateau, predicted_onset, readings
+from galbook.clock.gap import LEVELS, MOST, START, mean_onset, memory_gap, psnr_along
+from galbook.clock.in_proportion import Cell, Statement, in_proportion, power_laws
+from galbook.clock.shown import clock_figure, size_or_time
 from scipy import stats
 
-from galgen.compare.clock import LEVELS, MOST, START, mean_onset, memory_gap, psnr_along
-from galgen.compare.clock_size import DURATION, crossing, elapsed, plateau, predicted_onset, readings
-from galgen.compare.clock_time import Cell, Statement, in_proportion, power_laws
 from galgen.compare.uncertainty import Estimate
 from galgen.config import Parameters
-from galgen.evidence import denoisers
 from galgen.experiment import Experiment, every_family
-from galgen.figures.clock import clock_figure, size_or_time
 from galgen.models.clock import AveragedLearner
 from galgen.runs.store import Store
 

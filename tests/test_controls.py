@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from galgen.compare.controls import blurred, controls, rounded
-from galgen.compare.how_far import Ladder, area, fault_ladder
 from galgen.compare.similarity import cosine
 from galgen.compare.uncertainty import Estimate
+from galgen.compare.yardstick import Ladder, area, fault_ladder
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 from galgen.models.glow import Glow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from galgen.compare.copies import copies
+from galgen.auditing.copies import copies
 from galgen.compare.gaussian import Gaussian, fit_gaussian, shrunk_gaussian
 from galgen.compare.similarity import FLIPS
 from galgen.runs.errors import GalgenError

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from conftest import stand_in
+from galbook.press import assemble, chapters, draft
+from galbook.press.runs import Run
 from small_chapter import NOTE, PARAMETERS
 
 from galgen.runs.files import write_json
-from workflow.book import assemble, chapters, draft
-from workflow.book.runs import Run
 
 ROOT = Path(__file__).parents[1]
 published_headline = draft.published_headline  # of which the run below has none

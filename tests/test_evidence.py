@@ -4,17 +4,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from galbook import denoisers, judges, pairs, shapes
+from galbook.claims.findings import Findings
+from galbook.denoisers import LEVELS
+from galbook.judges import before_memory
+from galbook.kept import once
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_hostile import JUNK, of_json
 
 from galgen.compare.agreement import TwoModels
 from galgen.config import Parameters
-from galgen.evidence import denoisers, judges, pairs, shapes
-from galgen.evidence.denoisers import LEVELS
-from galgen.evidence.findings import Findings
-from galgen.evidence.judges import before_memory
-from galgen.evidence.once import once
 from galgen.experiment import Experiment
 from galgen.runs.answers import read_answer, write_answer
 from galgen.runs.errors import Damaged

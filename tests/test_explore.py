@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import ipywidgets as widgets
 import numpy as np
 import pytest
+from galbook.explorer import controls as explore_widgets
+from galbook.explorer.answers import Explorer, Missing, Row
+from galbook.explorer.own import answers, read
 from PIL import Image
 
 from galgen.config import Parameters, profile
 from galgen.data.acquire import importing
-from galgen.explorer import controls as explore_widgets
-from galgen.explorer.answers import Explorer, Missing, Row
-from galgen.explorer.own import answers, read
 from galgen.models.families import FAMILIES
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store

@@ -10,12 +10,12 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
+from galbook.slider import slider_figure
 from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
-from galgen.figures import behind
+from galgen.figures import numbers as behind
 from galgen.figures import style as figures
-from galgen.figures.slider import slider_figure
 
 
 def stamps(n, side=8, seed=0):

@@ -8,10 +8,10 @@ import zlib
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import galgen.evidence
 import pytest
 from test_code_version import edited
 
-import galgen.evidence
 from galgen import experiment as core
 from galgen.runs import code_version as code
 from galgen.runs.errors import GalgenError
@@ -150,7 +150,7 @@ def load(module):
     return loaded
 
 
-HEAD = "from galgen.experiment import Experiment\nfrom galgen.evidence.pairs import controls_of\n"
+HEAD = "from galgen.experiment import Experiment\nfrom galbook.pairs import controls_of\n"
 
 
 @pytest.mark.parametrize(

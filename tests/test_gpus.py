@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from workflow.book import gpus
+from galbook.press import gpus
 
 ROOT = Path(__file__).parents[1]
 

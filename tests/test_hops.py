@@ -14,11 +14,11 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from galbook.press import __main__ as steps
 from nbformat.v4 import new_code_cell, new_notebook
 
 from galgen.config import Parameters
 from galgen.experiment import Experiment
-from workflow.book import __main__ as steps
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = ["--profile", "smoke", "--N", "8"]
@@ -26,7 +26,7 @@ EVENTS = ("images simulate", "diffusion DenoiserLearner.step", "sampling dpm_sol
 # as notebooks/03_two_models_diffusion.ipynb begins
 CHAPTER = """
 from galgen.config import Parameters
-from galgen.evidence.pairs import two_models_at
+from galbook.pairs import two_models_at
 from galgen.experiment import Experiment
 
 experiment = Experiment(Parameters.of_notebook(globals()))

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from galbook.explorer.own import read
+from galbook.press.pages import rendered
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,14 +26,12 @@ from galgen.config import Parameters
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
 from galgen.experiment import every_family
-from galgen.explorer.own import read
-from galgen.explorer.published import publish
+from galgen.published import publish
 from galgen.runs import checkpoint
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import file_sha256, read_json, write_json
 from galgen.runs.store import Store
-from workflow.book.pages import rendered
 
 PARAMETERS = Parameters(profile="smoke", N=12)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16), np.uint8)

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
+from galbook.press.runs import Run
 from PIL import Image
 from test_anything import in_bounds
 
@@ -23,7 +24,6 @@ from galgen.runs.code_version import reached
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
-from workflow.book.runs import Run
 
 REAL = Path(os.environ.get("GALGEN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real galaxies at {REAL} (GALGEN_REAL_DATA)")

@@ -3,12 +3,12 @@ import functools
 import numpy as np
 import pytest
 import torch
+from galbook import chapter_05 as figures
 
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs
 from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, gathered, invert
 from galgen.compare.likelihood import bits_per_dim, likelihood_gap, ratio_auc
-from galgen.figures import chapter_05 as figures
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
 

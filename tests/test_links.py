@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browsing import CHROMIUM
+from galbook.press import chapters, pdf
 
 from galgen.runs.errors import GalgenError
-from workflow.book import chapters, pdf
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,6 +19,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit
+from galbook.press import live
 from hypothesis import given
 from hypothesis import strategies as st
 from small_chapter import PARAMETERS as ELSEWHERE
@@ -29,11 +30,10 @@ from torch.nn import functional as F
 from galgen.compare import similarity
 from galgen.config import Parameters
 from galgen.data import manifest
-from galgen.explorer.published import published
 from galgen.models.sampling import noise, seeded
+from galgen.published import published
 from galgen.runs.errors import Damaged
 from galgen.runs.files import read_json
-from workflow.book import live
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "book" / "_extra" / "live"

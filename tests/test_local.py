@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from galbook.why.directions import GROUPS, directions, shared
+from galbook.why.local import Local, explained
 
-from galgen.compare.directions import GROUPS, directions, shared
 from galgen.compare.gaussian import fit_gaussian
-from galgen.compare.local import Local, explained
 
 SIDE = 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 1, SIDE, SIDE), np.uint8)

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from galbook import model_biases as biases
+from galbook.model_biases import BLURS, SIDES, held_out
 from test_controls import galaxies
 
 from galgen.compare.controls import blurred, rounded
-from galgen.evidence import biases
-from galgen.evidence.biases import BLURS, SIDES, held_out
 
 model_biases = biases.model_biases.__wrapped__  # asked anew: what stands in has no store
 

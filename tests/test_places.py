@@ -12,6 +12,13 @@ import pytest
 import torch
 from astropy.table import Table
 from conftest import floats
+from galbook import biases as bias_figures
+from galbook import chapter_02, chapter_08, chapter_13, cosines, scoreboard
+from galbook.corner import RANGES
+from galbook.curves import gain_curves, smoothed
+from galbook.model_biases import Beside, FarOff, ModelBiases
+from galbook.pairs import design_of
+from galbook.share import shown as scale
 
 from galgen.compare import denoising, scales
 from galgen.compare.agreement import strangers, two_models
@@ -23,12 +30,7 @@ from galgen.compare.similarity import KINDS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
-from galgen.evidence.biases import Beside, FarOff, ModelBiases
-from galgen.evidence.pairs import design_of
-from galgen.figures import biases as bias_figures
-from galgen.figures import chapter_02, chapter_08, chapter_13, cosines, scale, scoreboard, tables
-from galgen.figures.curves import gain_curves, smoothed
-from galgen.figures.morphology import RANGES
+from galgen.figures import tables
 from galgen.models.families import Training
 from galgen.runs.store import Run
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from galbook import power
+from galbook.results import measured
 from scipy import stats
 
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.data.simulate.images import simulate_flux
-from galgen.figures import power
-from galgen.figures.results import measured
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))

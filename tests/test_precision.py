@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from galbook.press.runs import Run
 
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
@@ -14,7 +15,6 @@ from galgen.models.unet import UNet
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 from galgen.settings import ConditionalSettings, DiffusionSettings
-from workflow.book.runs import Run
 
 
 def test_weights_and_optimizers_stay_in_float32_and_a_step_is_nearly_that_of_float32():

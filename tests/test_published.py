@@ -5,16 +5,16 @@ import shutil
 
 import pytest
 import torch
+from galbook.explorer import controls
+from galbook.explorer.answers import Explorer
 from test_hostile import resealed
 
 from galgen.cli import main
 from galgen.compare.similarity import cosine
 from galgen.config import Parameters
 from galgen.experiment import every_family
-from galgen.explorer import controls
-from galgen.explorer.answers import Explorer
-from galgen.explorer.published import WithPublished, publish, published, verify
 from galgen.models.families import FAMILIES
+from galgen.published import WithPublished, publish, published, verify
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store

@@ -10,6 +10,12 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from galbook import chapter_08, committed, readings, results
+from galbook import compared as chapter_11
+from galbook.press import chapters, settings
+from galbook.press.typeset import typeset
+from galbook.readings import Reading
+from galbook.scoreboard import from_kept
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -20,18 +26,13 @@ from test_anything import examples
 
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
-from galgen.figures import chapter_08, chapter_11, committed, readings, results
-from galgen.figures.readings import Reading
-from galgen.figures.scoreboard import from_kept
 from galgen.figures.style import base64_image, house_style, show
 from galgen.figures.tables import escaped
 from galgen.runs.errors import GalgenError
-from workflow.book import chapters, settings
-from workflow.book.typeset import typeset
 
 KEEP = """
 import numpy as np
-from galgen.figures import results
+from galbook import results
 
 results.keep(score={"value": np.float32(1) / 3, "none": float("nan")}, rows=[(1, True), (np.int64(2), False)])
 results.keep(other="x")

@@ -97,7 +97,7 @@ def test_a_module_imports_from_its_own_room_and_those_behind_it(path):
         ("galgen.runs.store", "from galgen import config", ["galgen.config"]),
         ("galgen.config", "from galgen.runs import store, errors", ["galgen.runs.store"]),
         ("galgen.data.dataset", "def f():\n    from galgen.models.unet import UNet", ["galgen.models.unet"]),
-        ("galgen.cli", "from workflow.book import sweep", ["workflow.book.sweep"]),
+        ("galgen.cli", "from galbook.press import sweep", ["galbook.press.sweep"]),
         ("galgen.experiment", "from galgen.models import unet\nimport numpy", []),
         ("galgen.config", "import galgen.runs.errors", []),
         ("galgen.data.dataset", "from galgen.compare import similarity", ["galgen.compare.similarity"]),

@@ -5,6 +5,7 @@ import pytest
 import test_exchange
 import torch
 from astropy.table import Table
+from galbook.sentences import against
 
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
@@ -13,7 +14,6 @@ from galgen.compare.scoreboard import EXPECTED, QUESTIONS, apart, portrait, scor
 from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
-from galgen.figures.sentences import against
 
 N = 64
 

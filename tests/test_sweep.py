@@ -18,6 +18,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from galbook.press import __main__ as steps
+from galbook.press import pages, sweep
+from galbook.press.runs import Run, asked
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
@@ -28,9 +31,6 @@ from galgen.config import Parameters
 from galgen.experiment import Experiment
 from galgen.runs.files import read_json, write_json
 from galgen.runs.store import Store
-from workflow.book import __main__ as steps
-from workflow.book import pages, sweep
-from workflow.book.runs import Run, asked
 
 ROOT = Path(__file__).parents[1]
 SMOKE = Parameters(profile="smoke")
@@ -44,7 +44,7 @@ from pathlib import Path
 
 step, *given = sys.argv[1:]
 if step == "sweep":
-    sys.exit(runpy.run_module("workflow.book.real")["main"]())
+    sys.exit(runpy.run_module("galbook.press.real")["main"]())
 files = [Path(text) for text in given if text.startswith("build/")]
 if step == "render":
     page = files[0].parents[1] / "html" / "index.html"
@@ -160,7 +160,7 @@ def test_asked_to_end_it_ends_what_it_started(tmp_path, deaf):
     )
     call = (
         f"import os, signal, sys; {deaf} and signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        f"from workflow.book.sweep import ended; os.chdir({str(tmp_path)!r})\n"
+        f"from galbook.press.sweep import ended; os.chdir({str(tmp_path)!r})\n"
         "ended([sys.executable, 'outer.py'])"
     )
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -217,7 +217,7 @@ def made(tmp_path_factory):
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     options = ["--profile", "smoke", "--N", "24", "8", "12", "--cores", "1"]
     fail = {"FAIL": "chapter smoke-simulated-N12"}
-    result = called(folder, [sys.executable, "-m", "workflow.book", "sweep", *options], fail)
+    result = called(folder, [sys.executable, "-m", "galbook.press", "sweep", *options], fail)
     (folder / "said.txt").write_text(result.stdout)
     assert result.returncode == 1, result.stderr
     return folder

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from galbook.committed import strip
+from galbook.compared import longer, side_by_side
+from galbook.press.runs import Run
 from test_another_chapter import chapter_of_the_page
 
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
-from galgen.figures.chapter_11 import longer, side_by_side
-from galgen.figures.committed import strip
 from galgen.runs.files import file_sha256, read_json
-from workflow.book.runs import Run
 
 ROOT = Path(__file__).parents[1]
 KEEP = "import hashlib\nkeep(samples=[hashlib.sha256(x.numpy().tobytes()).hexdigest() for x in (a, b)])"

@@ -2,8 +2,7 @@
 
 import nbformat
 import pytest
-
-from workflow.book.typeset import set_cell, typeset
+from galbook.press.typeset import set_cell, typeset
 
 
 @pytest.mark.parametrize(

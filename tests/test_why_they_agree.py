@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from galbook.why import directions_asked as ways
+from galbook.why import inverted as maps
+from galbook.why import local_asked as machines
+from galbook.why import shown as chapter_14
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
-from galgen.evidence import directions as ways
-from galgen.evidence import inverted as maps
-from galgen.evidence import local as machines
-from galgen.figures import chapter_14
 from galgen.settings import ConditionalSettings
 
 SIDE, N = 8, 24

@@ -9,10 +9,10 @@ from IPython.display import Markdown
 from galgen.compare.agreement import TwoModels
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate, p_text
+from galgen.figures.words import spaced
 from galgen.models.families import Training
 from galgen.runs.errors import printable
 from galgen.runs.store import Run
-from galgen.words import spaced
 
 __all__ = ["agreement_table", "design_table", "escaped", "points", "portrait_table", "spread_table",
     "table", "training_table"]  # fmt: skip
@@ -127,7 +127,7 @@ def design_table(
     """Initialisation or images? The 2x2 of `galgen.experiment.Models`.
 
     Args:
-        found: Its N, and the cosines of its models with model A: `galgen.evidence.pairs.design_of`.
+        found: Its N, and the cosines of its models with model A: `galbook.pairs.design_of`.
         beside: What other models say of it, which stands under the table, and alone where there is none.
 
     Returns:

@@ -35,7 +35,7 @@ _OURS = ("galgen", "galbook")
 _LEFT_OUT = {
     f"galgen.runs.{name}"
     for name in ("answers", "checkpoint", "errors", "files", "processes", "progress", "provenance", "store")
-} | {"galgen.evidence.once"}
+} | {"galbook.kept"}
 _VALUES = {"galgen.config", "galgen.settings"}
 
 

@@ -1,0 +1,260 @@
+"""Chapter 11: the claims of several runs beside each other, and models of more pixels."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, combinations, cycle
+
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from galbook.claims.claims import CERTAIN, CLAIMS
+from galbook.claims.findings import ALPHA
+from galbook.claims.verdicts import HELD, NOT_HELD, NOT_TESTABLE
+from galbook.committed import unstrip
+from galbook.results import made
+from galbook.scoreboard import UNITS, Board, dot_plot
+from galgen.compare.uncertainty import Estimate, Outcome
+from galgen.config import PROFILES
+from galgen.data.manifest import load_manifest
+from galgen.figures.style import MODELS, label, stamp_sheet
+from galgen.figures.tables import escaped, table
+from galgen.figures.words import spaced
+from galgen.runs.errors import GalgenError
+
+__all__ = ["alike", "beside", "drawn_at", "longer", "numbers", "of_more_pixels", "runs_table", "scoreboards",
+    "side_by_side"]  # fmt: skip
+
+
+def runs_table(runs: Mapping[str, Mapping]) -> Markdown:
+    """What each run was, and what it was made on."""
+    rows, galaxies = [], {}
+    for name, run in runs.items():
+        asked, data = run["run"], run["kept"]["10_conclusions"]["data"]
+        ran = run["chapters"]["10_conclusions"]
+        sizes, finished = ", ".join(map(spaced, asked["N"])), ran["finished"][:16].replace("T", " ")
+        counts = spaced(ran["images"]), sizes, f"{asked['minutes']:.0f}"
+        told = escaped(data), *counts, f"`{ran['commit']}`", escaped(finished)
+        rows.append([escaped(name), asked["profile"], *told])
+        galaxies[data] = load_manifest().described(data)
+    machines = sorted({run["chapters"]["10_conclusions"]["machine"] for run in runs.values()})
+    said = " ".join(f"*{escaped(data)}:* {text}" for data, text in sorted(galaxies.items()) if text)
+    head = ["run", "profile", "galaxies", "images", "N", "minutes of work", "commit", "finished (UTC)"]
+    after = f"Made on {'; '.join(machines)}. Minutes add up what trainings and chapters took, one core each; "
+    return table(head, rows, after=f"{after}chapters that found their answers stored took less. {said}")
+
+
+def scoreboards(boards: Mapping[str, Board], checks: Mapping[str, Board]) -> Figure:
+    """Every answer of each run, a colour a run: its pairs, and below a line its controls."""
+    pairs, controls = (list(dict.fromkeys(chain(*found.values()))) for found in (boards, checks))
+    first = [family for family, _ in pairs]
+    pairs.sort(key=lambda pair: (first.index(pair[0]), pair[1]))
+    rows = [f"{family}, N = {spaced(n)}" for family, n in pairs] + [name for name, _ in controls]
+    series = {
+        label(name): [(boards[name] | checks[name]).get(key, {}) for key in pairs + controls]
+        for name in boards
+    }
+    tones = cycle([*MODELS.values(), "#009E73", "#CC79A7", "#56B4E9"])
+    colours = {name: [tone] * len(rows) for name, tone in zip(series, tones, strict=False)}
+    return dot_plot(
+        series, list(map(label, rows)), UNITS, colours=colours, alpha=ALPHA, controls=len(controls)
+    )
+
+
+def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
+    """The verdicts of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
+    claims = {name: _places(kept) for name, kept in runs.items()}
+    rows = []
+    for place, text in _texts(claims).items():
+        found = (kept.get(place) for kept in claims.values())
+        rows.append(
+            [
+                text,
+                escaped(place[1]),
+                *(
+                    escaped(one["verdict"]) + CERTAIN.get((one["key"], one["verdict"]), "") if one else ""
+                    for one in found
+                ),
+            ]
+        )
+    return table(["claim", "family", *map(escaped, runs)], rows, after=alike(runs))
+
+
+def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
+    """What the verdicts rest on: a row a claim, family and run."""
+    claims, rows = {name: _places(kept) for name, kept in runs.items()}, []
+    for place, text in _texts(claims).items():
+        of = {name: kept[place] for name, kept in claims.items() if place in kept}
+        for name, one in of.items():
+            said = f"**{escaped(one['verdict'])}**: {escaped(one['numbers'], typeset=True)}"
+            rows.append([text, escaped(place[1]), escaped(name), said])
+    return table(["claim", "family", "run", "numbers"], rows)
+
+
+def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
+    """Models A and B of each family that all runs have, at its largest N: a run a group of columns.
+
+    Args:
+        drawn: By run, family and N, the strips of A and of B from the same latents.
+
+    Raises:
+        GalgenError: If no family is in all runs.
+    """
+    shared = [f for f in dict.fromkeys(chain(*drawn.values())) if all(f in run for run in drawn.values())]
+    pairs = [[run[f][max(run[f], key=int)] for run in drawn.values()] for f in shared]
+    strips = [_enlarged([unstrip(pair[k]) for pair in of]) for of in pairs for k in (0, 1)]
+    if not strips:
+        raise GalgenError(
+            f"no family is in all of {', '.join(drawn)}: leave in results/ what can be compared"
+        )
+    width = min(max(3, 12 // len(drawn)), *(len(strip) for row in strips for strip in row))
+    rows = []
+    for first, *others in strips:
+        white = np.full_like(first[:1], 255)
+        rows += [first[:width], *chain(*((white, other[:width]) for other in others))]
+    labels = [label(f"{family}, {model}") for family in shared for model in "AB"]
+    columns = len(drawn) * (width + 1) - 1
+    sheet = stamp_sheet(np.concatenate(rows), columns=columns, rows=labels, inches=0.55)
+    [axes] = sheet.axes
+    for k, name in enumerate(drawn):
+        middle = (k * (width + 1) + width / 2) / columns
+        name = textwrap.fill(
+            label(name), 10 * width
+        )  # of a run with N of its own it would reach into the next
+        axes.text(middle, 1, name, transform=axes.transAxes, ha="center", va="bottom", fontsize=7)
+    return sheet
+
+
+def longer(boards: Mapping[str, Board], told: Mapping[str, tuple[str, str]]) -> Markdown | None:
+    """Agreement and margin of two denoisers at one N, in books of the same galaxies and of two profiles.
+
+    Args:
+        boards: The scoreboard of each book's families.
+        told: Its galaxies and its profile.
+    """
+    rows, order = [], list(PROFILES)
+    for one, other in combinations(sorted(boards, key=lambda name: order.index(told[name][1])), 2):
+        same = told[one][0] == told[other][0] and told[one][1] != told[other][1]
+        for place in [place for place in boards[one] if same and place in boards[other]]:
+            found = [boards[name][place] for name in (one, other)]
+            if "diffusion" in place[0] and all({"agreement", "memorization"} <= e.keys() for e in found):
+                numbers = [
+                    " and ".join(f"{e[q].value:.3f} ({e[q].low:.3f} to {e[q].high:.3f})" for e in found)
+                    for q in ("agreement", "memorization")
+                ]
+                books = f"{escaped(one)} and {escaped(other)}"
+                rows.append([f"{escaped(place[0])}, N = {spaced(place[1])}", books, *numbers])
+    before = (
+        "The same galaxies and N in books of two profiles, the later of which trains larger networks for "
+        "longer; first pairs, each with 95 % of its null. Where agreement falls and the margin to the own "
+        "training images rises, these led back to them, and N alone does not place the transition:"
+    )
+    head = ["pair", "books", "agreement", "margin to the own set"]
+    return table(head, rows, before=before) if rows else None
+
+
+def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
+    """How many claims that no gate decides runs decide alike; older books, of other claims, are named.
+
+    A gate decides alike where runs have the same N and budget, and so does what holds by construction:
+    that is no agreement, nor is it where no run could decide.
+    """
+    claims = {name: _places(kept) for name, kept in runs.items()}
+    old = [name for name, kept in claims.items() if not kept]
+    asked = [kept for kept in claims.values() if kept]
+    shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
+    open_ones = [place for place in shared if (place[0], HELD) not in CERTAIN]
+    stopped = [p for p in open_ones if any(k[p]["gate"] or k[p]["verdict"] == NOT_TESTABLE for k in asked)]
+    ruled = [place for place in open_ones if place not in stopped]
+    decided = [
+        {kept[place]["verdict"] for kept in asked}
+        for place in ruled
+        if all(kept[place]["verdict"] in (HELD, NOT_HELD) for kept in asked)
+    ]
+    same = sum(len(verdicts) == 1 for verdicts in decided)
+    said = (
+        f"Of {len(open_ones)} claims, each of a family, that could come out otherwise and that {len(asked)} "
+        f"runs were asked, {len(ruled)} come past the gates in all of them. Of these, "
+        f"held or not held in every run: {len(decided)}; the runs agree in {same} of those."
+    )
+    if len(asked) < 2:
+        said = "Of the books that are kept, fewer than two were asked the claims of this one."
+    told = " Older books, of other claims and recipes, may differ in more than their galaxies: "
+    return said + f"{told}{', '.join(map(escaped, old))}." * bool(old)
+
+
+def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
+    """By the claim's key and family; claims of older books have no key."""
+    return {(one["key"], one["family"]): one for one in kept if "key" in one}
+
+
+def _texts(claims: Mapping[str, Mapping]) -> dict[tuple[str, str], str]:
+    """The words of each claim and family: ours, or of a claim that we do not know its first run's."""
+    ours = {claim.key: claim.text for claim in CLAIMS}
+    texts: dict[tuple[str, str], str] = {}
+    for place, one in (row for kept in claims.values() for row in kept.items()):
+        texts.setdefault(place, ours.get(place[0]) or escaped(one["claim"]))
+    return texts
+
+
+def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:
+    """What `benchmarks/resolution.py` kept, by data set and pixels: a column a size; nothing judges it.
+
+    Raises:
+        GalgenError: If it kept nothing.
+    """
+    if not found:
+        raise GalgenError("there is no results/resolution.json; the project comes with it")
+    runs = _of_sizes(found)
+    rows = {"images shown": [spaced(run["images_shown"]) for run in runs.values()]}
+    rows["minutes of a core, A"] = [f"{run['minutes']['A0']:.0f}" for run in runs.values()]
+    marks = {"floor": "A and another kind", "pair": "A and B", "ceiling": "two of the same images"}
+    for mark, name in marks.items():
+        rows[f"agreement, {name}"] = [f"{run['agreement'][mark]:.3f}" for run in runs.values()]
+    shares = (run["share"] for run in runs.values())
+    rows["share of the way"] = ["–" if share is None else f"{share:.2f}" for share in shares]
+    rows["P(train closer)"] = [Estimate(**run["closer"]) for run in runs.values()]
+    for side in sorted({int(side) for run in runs.values() for side in run["auc"]["A0"]}, reverse=True):
+        areas = ([run["auc"][name].get(str(side)) for name in ("A0", "B1")] for run in runs.values())
+        rows[f"AUC at {side} pixels, A and B"] = [_both(pair) for pair in areas]
+    for bias, unit in {"size": "half-light radius", "ellipticity": "ellipticity"}.items():
+        off = ([run["biases"][name].get(bias) for name in ("A0", "B1")] for run in runs.values())
+        rows[f"{unit}, %, A and B"] = [_both(pair, ".1f") for pair in off]
+    energy = (run["scores"].get("morphology") for run in runs.values())
+    rows["morphology, energy distance"] = [Outcome(**one) if one else "–" for one in energy]
+    one = next(iter(runs.values()))
+    before = (
+        f"Conditional denoisers, {one['kernels']} kernels, N = {spaced(one['N'])}, {one['latents']} latents: "
+        "A, B, a second A and one of other galaxies. One training each, so intervals are over images:"
+    )
+    head = ["", *map(escaped, runs)]
+    last = {data: list(sizes.values())[-1] for data, sizes in found.items()}
+    return table(
+        head, ([name, *cells] for name, cells in rows.items()), before=before, after=escaped(made(last))
+    )
+
+
+def drawn_at(found: Mapping[str, Mapping[str, Mapping]]) -> Figure:
+    """Samples of A and B at each size, a row each; small images are enlarged."""
+    rows = {}
+    for size, run in _of_sizes(found).items():
+        rows |= {label(f"{name[0]}, {size}"): unstrip(strip) for name, strip in run["samples"].items()}
+    large = np.concatenate(_enlarged(list(rows.values())))
+    return stamp_sheet(large, columns=len(next(iter(rows.values()))), rows=list(rows))
+
+
+def _enlarged(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Sets of images (n, C, H, W), all of as many pixels as the largest."""
+    side = max(x.shape[-1] for x in sets)
+    pixels = [np.arange(side) * x.shape[-1] // side for x in sets]
+    return [x[:, :, k[:, None], k] for x, k in zip(sets, pixels, strict=True)]
+
+
+def _of_sizes(found: Mapping[str, Mapping[str, Mapping]]) -> dict[str, Mapping]:
+    return {f"{data}, {pixels} pixels": run for data, runs in found.items() for pixels, run in runs.items()}
+
+
+def _both(pair: Iterable[Mapping[str, float] | None], form: str = ".2f") -> str:
+    """The values of A and of B, with intervals over images; one dash where neither has any."""
+    values = [format(Estimate(**one), form) if one else "–" for one in pair]
+    return " and ".join(values) if any(value != "–" for value in values) else "–"

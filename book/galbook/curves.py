@@ -1,0 +1,68 @@
+"""Curves that several chapters draw: losses of trainings, and what denoisers gain."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from galgen.compare.denoising import Denoising
+from galgen.figures.style import COLOURS, shades
+from galgen.figures.words import spaced
+from galgen.models.families import Training
+from galgen.runs.checkpoint import read_losses
+from galgen.runs.store import Run
+
+__all__ = ["gain_curves", "plot_losses", "smoothed"]
+
+
+def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
+    """Running means of all losses in a log of a training (`galgen.runs.checkpoint.read_losses`).
+
+    Args:
+        log: Its lines, of which forty windows side by side hold all, or one line each.
+
+    Returns:
+        By name, the mean over each window, (lines - width + 1,); under `images`, the images shown at its end.
+    """
+    width = max(len(log) // 40, 1)
+    means = {
+        name: np.convolve([line[name] for line in log], np.ones(width) / width, "valid") for name in log[0]
+    }
+    return means | {"images": np.array([line["images"] for line in log[width - 1 :]])}
+
+
+def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
+    """One line for each model: a loss over the images shown, in the colour of its N."""
+    shade = shades([training.N for training in runs])
+    for training, run in runs.items():
+        means = smoothed(read_losses(run.path))
+        axis.plot(means["images"], means[loss], color=shade[training.N], label=f"N = {spaced(training.N)}")
+    axis.set(xscale="log", xlabel="images shown")
+
+
+def gain_curves(
+    sigmas: Sequence[float],
+    reference: Denoising,
+    curves: Mapping[str, Denoising],
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
+    """By how much denoisers do better than a reference on the same images: median and middle 68 %, in dB.
+
+    Args:
+        sigmas: Noise levels.
+        reference: PSNR of the reference.
+        curves: By the label of a denoiser, which is the name of its colour.
+        names: How the legend calls them, if otherwise.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    for label, curve in curves.items():
+        gain = np.percentile(curve.denoised - reference.denoised, (16, 50, 84), axis=1)
+        axis.plot(sigmas, gain[1], "o-", ms=3, color=COLOURS[label], label=names.get(label, label))
+        axis.fill_between(sigmas, gain[0], gain[2], color=COLOURS[label], alpha=0.15, lw=0)
+    axis.axhline(0, ls="--", color=COLOURS["null"], lw=0.8)
+    axis.set(xscale="log", xlabel="noise level σ", ylabel="PSNR beyond the linear filter, dB")
+    axis.legend()
+    return figure

@@ -1,0 +1,163 @@
+"""The controls of the explorer: ipywidgets for the questions that `galbook.explorer.answers.Explorer` answers.
+
+Each function returns a box for the last line of a cell. Pictures are HTML with an alternative text for each
+image, for screen readers, and wrap in a narrow window.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import ipywidgets as widgets
+import torch
+from jinja2 import Environment
+
+from galbook.explorer.answers import Explorer, Missing, Row
+from galbook.explorer.own import answers, read
+from galgen.figures.style import base64_image
+from galgen.figures.words import spaced
+from galgen.runs.errors import GalgenError
+
+__all__ = ["denoiser", "flow", "latent", "own"]
+
+_STYLE = """<style>
+.galgen-live{width:100%;overflow:hidden}
+.galgen-live .widget-label{white-space:normal;line-height:1.2;height:auto}
+.galgen-live .widget-inline-hbox{align-items:center}
+.galgen-row{margin:0 0 .9rem;line-height:1.3}
+.galgen-row div{display:flex;flex-wrap:wrap;gap:.5rem;margin:.2rem 0}
+.galgen-row figure{margin:0;width:min(7rem,29vw)}
+.galgen-row img{width:100%;image-rendering:pixelated;display:block}
+.galgen-row figcaption,.galgen-note{font-size:.85em}
+.galgen-row pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2rem 0}
+</style>"""
+
+# JupyterLab lets two threads of a kernel answer: each control's first move comes to the main one, those after
+# it to another. An answer begun before the last move must not end after its answer.
+_ONE_AT_A_TIME = threading.RLock()
+
+_HTML = Environment(autoescape=True)
+_HTML.filters["png"] = base64_image
+
+_ROWS = _HTML.from_string("""\
+{% for row in rows -%}
+<div class="galgen-row" role="group" aria-label="{{ row.label }}"><b>{{ row.label }}</b>
+<div>{% for stamp in row.stamps -%}
+<figure><img src="data:image/png;base64,{{ stamp.image | png }}" alt="{{ row.label }}: {{ stamp.caption }}">\
+<figcaption>{{ stamp.caption }}</figcaption></figure>
+{%- endfor %}</div>
+{% if row.commands %}not trained yet; to be run in the project's folder: <pre>{{ row.commands }}</pre>
+{%- endif %}<span class="galgen-note">{{ row.note }}</span></div>
+{%- endfor %}""")
+
+ACCEPTED = ".png, .jpg, .jpeg, .npy, .npz, .fits, .h5, .hdf5"
+
+_LABEL = {"description_width": "9rem"}
+_WIDE = {"style": _LABEL, "layout": {"width": "auto", "max_width": "34rem"}}
+
+
+def _slider(name: str, first: float, last: float, value: float, step: float | None = None) -> widgets.Widget:
+    if step is None:
+        return widgets.IntSlider(value, min=first, max=last, description=name, **_WIDE)
+    return widgets.FloatSlider(value, min=first, max=last, step=step, description=name, **_WIDE)
+
+
+def _sizes(sizes: Sequence[int]) -> widgets.Widget:
+    """A slider over training set sizes, which begins at the largest."""
+    options = [(spaced(N), N) for N in sizes]
+    return widgets.SelectionSlider(options=options, value=sizes[-1], description="N", **_WIDE)
+
+
+def _toggle(name: str, options: Sequence) -> widgets.Widget:
+    return widgets.ToggleButtons(options=options, description=name, style=_LABEL | {"button_width": "auto"})
+
+
+def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -> widgets.VBox:
+    """Controls, and below them the rows that `answer` gives for their values, now and after every change."""
+    picture, seconds = widgets.HTML(), widgets.HTML()
+
+    def update(change: object = None) -> None:
+        with _ONE_AT_A_TIME:
+            began = time.perf_counter()
+            try:
+                rows = answer(*(control.value for control in controls))
+            except Missing as error:
+                rows = [Row("These models", commands=str(error))]
+            except (
+                GalgenError,
+                torch.linalg.LinAlgError,
+            ) as error:  # of published zeros
+                rows = [Row("No answer", note=str(error))]
+            took = time.perf_counter() - began
+            picture.value = _ROWS.render(rows=rows)
+            seconds.value = f'<span class="galgen-note">answered in {took:.2f} s</span>'
+
+    for control in controls:
+        control.observe(update, "value")
+    update()
+    box = widgets.VBox([widgets.HTML(_STYLE), *controls, picture, seconds])
+    box.add_class("galgen-live")
+    return box
+
+
+def latent(explorer: Explorer) -> widgets.VBox:
+    """One latent through models A and B of every family, each sample beside its nearest training image."""
+    controls = [_slider("latent", 0, explorer.profile.samples - 1, 0), _sizes(explorer.sizes)]
+    return _box(controls, explorer.latent)
+
+
+def _of_denoisers(explorer: Explorer) -> list[widgets.Widget]:
+    """Which denoiser, at which level of noise, of which N."""
+    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
+    sigma = widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE)
+    return [_toggle("denoiser", list(told.items())), sigma, _sizes(explorer.sizes)]
+
+
+def denoiser(explorer: Explorer) -> widgets.VBox:
+    """An image with noise of a chosen level, denoised by models A and B."""
+    family, *noise = _of_denoisers(explorer)
+    controls = [
+        family,
+        _toggle("images", [("held out", "validation"), ("A's", "A"), ("B's", "B")]),
+        _slider("image", 0, min(explorer.profile.validation, 256) - 1, 0),
+        *noise,
+    ]
+
+    def answer(family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
+        return explorer.denoise(family, N, which, number, sigma)
+
+    return _box(controls, answer)
+
+
+def own(explorer: Explorer) -> widgets.VBox:
+    """An image of the user's: its nearest training images, its likelihood, and, with noise, its denoising."""
+    upload = widgets.FileUpload(accept=ACCEPTED, description="your image", layout={"width": "auto"})
+
+    def answer(files: Sequence[dict], family: str, sigma: float, N: int) -> list[Row]:
+        if not files:
+            return [Row("No image yet", note=f"one file: {ACCEPTED}; colours are made gray")]
+        name, content = files[-1]["name"], bytes(files[-1]["content"])
+        return answers(explorer, read(name, content, explorer.profile.image_size), family, N, sigma)
+
+    return _box([upload, *_of_denoisers(explorer)], answer)
+
+
+def flow(explorer: Explorer) -> widgets.VBox:
+    """Glow's latents of two galaxies, mixed and scaled by a temperature level by level."""
+    experiment = explorer.experiments["glow"]
+    levels = experiment.settings.levels
+    names = [f"level {k}" + {0: " (finest)", levels - 1: " (coarsest)"}.get(k, "") for k in range(levels)]
+    last = min(explorer.profile.validation, explorer.profile.samples) - 1
+    controls = [
+        _toggle("mix two", ["held-out images", "latents"]),
+        _slider("first", 0, last, 0),
+        _slider("second", 0, last, 1),
+        _sizes(experiment.sizes),
+        *(_slider(f"w, {name}", -0.5, 1.5, 0.5, 0.05) for name in names),
+        *(_slider(f"T, {name}", 0, 1.5, 1, 0.05) for name in names),
+    ]
+
+    def answer(source: str, first: int, second: int, N: int, *values: float) -> list[Row]:
+        return explorer.mix(N, source, first, second, values[:levels], values[levels:])
+
+    return _box(controls, answer)

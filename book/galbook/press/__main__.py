@@ -1,0 +1,149 @@
+"""What `galgen sweep` calls of the workflow, and the steps that the rules of workflow/Snakefile call.
+
+    python -m galbook.press sweep OPTIONS
+    python -m galbook.press prepare|part|train|measure|chapter|render|draft|print ... OPTIONS
+
+The libraries of notebooks take two seconds to import, for which no training need wait.
+"""
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+try:
+    from cyclopts import App
+
+    from galbook.press.runs import AGAIN, Prepared, Run, Trained, families
+    from galbook.press.sweep import sweep
+    from galgen import cli
+    from galgen.cli import Asked
+    from galgen.cli_data import USUAL
+    from galgen.config import Parameters
+    from galgen.runs.errors import GalgenError, exit_code
+    from galgen.runs.reading import read_as
+except KeyboardInterrupt:  # in its first seconds
+    sys.exit(130)
+
+app = App(
+    "galbook.press",
+    help="The workflow of the book.",
+    default_parameter=USUAL,
+    suppress_keyboard_interrupt=False,
+)
+app.command(sweep)
+
+
+def _step(function: Callable) -> Callable:
+    """A step of a run: what goes wrong in it is noted in the folder of the run."""
+
+    @app.command
+    @functools.wraps(function)
+    def noted(*args: object, asked: Asked = Parameters(), **options: object) -> None:
+        try:
+            function(*args, asked=asked, **options)
+        except Exception as error:
+            said = error if isinstance(error, GalgenError) else traceback.format_exception_only(error)[-1]
+            Run(asked).note_failure(str(said).strip().splitlines()[0])
+            raise
+
+    return noted
+
+
+def _on_a_gpu(function: Callable) -> Callable:
+    """A function that has a GPU of its own, where there are some."""
+
+    @functools.wraps(function)
+    def pinned(*args: object, **options: object) -> None:
+        from galbook.press import gpus
+
+        with gpus.one_alone():
+            function(*args, **options)
+
+    return pinned
+
+
+@_step
+def prepare(*, asked: Asked = Parameters(), out: Path | None = None, others: bool = False) -> None:
+    """Get the data of a run into the store, first its own and then those that foreign models see."""
+    cli.prepare(asked=Run(asked).parameters, out=out, others=others)
+
+
+@_step
+def part(number: int, /, *, asked: Asked = Parameters()) -> None:
+    """Simulate one of the parts of the data."""
+    from galgen.data.simulate.parts import simulate_part
+
+    run = Run(asked)
+    simulate_part(run.experiments[0].store, run.parts[number])
+
+
+@_step
+@_on_a_gpu
+def train(name: str, /, *, asked: Asked = Parameters(), out: Path | None = None) -> None:
+    """Train one model of the plan."""
+    cli.train(name, asked=Run(asked).parameters, out=out)
+
+
+@_step
+@_on_a_gpu
+def measure(name: str, /, *, asked: Asked = Parameters()) -> None:
+    """Draw from a model and measure the morphology of its samples, which chapters find in the store."""
+    from galgen.compare.controls import rounded
+    from galgen.compare.morphology import stored
+    from galgen.experiment import training_named
+
+    experiment, model = training_named(name, Run(asked).parameters)
+    samples = experiment.samples(model)[: experiment.images.compared]
+    stored(experiment.store, rounded(samples, experiment.family.bits))
+
+
+@_step
+@_on_a_gpu
+def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Parameters()) -> None:
+    """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
+    from galbook.press import chapters
+
+    run, data = Run(asked), read_as(stamp, Prepared, AGAIN)["dataset"]
+    note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
+    chapters.execute(notebook, output, run.parameters, note)
+
+
+@_step
+def render(
+    *, executed: tuple[Path, ...], trainings: tuple[Path, ...] = (), asked: Asked = Parameters()
+) -> None:
+    """Bind executed chapters to a book; of the trainings, what `galgen train` wrote."""
+    from galbook.press import assemble
+
+    run, stamps = Run(asked), [read_as(path, Trained, AGAIN) for path in trainings]
+    of = Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps
+    assemble.render(assemble.Sources(*of))
+
+
+@app.command
+def draft(*, asked: Asked = Parameters(), cores: int = 2) -> None:
+    """Bind what there is of a run, with pages for what is to come; prints where it is, and its seconds."""
+    from galbook.press import draft
+
+    if made := draft.bind(Run(asked), Path("book"), Path("notebooks"), cores):
+        print(made.absolute())
+
+
+@_step
+def print_(*, asked: Asked = Parameters()) -> None:
+    """Print a book that was rendered."""
+    from galbook.press.pdf import print_pdf
+
+    made = print_pdf(Run(asked).folder)
+    print(f"{made.stat().st_size / 1e6:8.2f} MB\n\nThe book: {made.absolute()}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    return exit_code(lambda: cli.run(app, argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

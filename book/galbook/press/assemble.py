@@ -1,0 +1,198 @@
+"""The book: put the executed chapters and the prose together and render them.
+
+    notebooks/NAME.ipynb --papermill--> build/RUN/chapters/NAME.ipynb --+
+    book/*.md, _config.yml, _toc.yml, _extra ------------------------- +--> build/RUN/html/index.html
+
+A warning of Sphinx is an error: a page that is shown is whole.
+"""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+from filelock import FileLock
+
+from galbook import results
+from galbook.claims import claims
+from galbook.press import chapters, live, pages, settings
+from galbook.press.typeset import typeset
+from galgen.config import Parameters
+from galgen.runs.errors import GalgenError, checked
+from galgen.runs.files import write_json
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a book is bound of.
+
+    Attributes:
+        prose: The folder of the prose, with _config.yml and _toc.yml.
+        notebooks: The folder of the chapters' sources, which the pages offer for download.
+        build: The folder of this run.
+        executed: The executed chapters, in reading order.
+        plan: The trainings it needs, as `Experiment.plan` lists them.
+        trainings: What `galgen train` wrote of each model.
+    """
+
+    prose: Path
+    notebooks: Path
+    build: Path
+    executed: Sequence[Path]
+    plan: Sequence[dict] = ()
+    trainings: Sequence[dict] = ()
+
+
+def _point_to_repository(config: Path, citation: Path) -> None:
+    """Put buttons to the repository and to Binder on the pages, if the citation says where the code is."""
+    url = yaml.safe_load(citation.read_text()).get("repository-code") if citation.is_file() else None
+    if url:
+        settings = yaml.safe_load(config.read_text())
+        settings["repository"] = {"url": url, "branch": "HEAD"}
+        settings["html"]["use_repository_button"] = True
+        launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
+        settings["launch_buttons"] = launch
+        config.write_text(yaml.safe_dump(settings))
+
+
+def _copy_mathjax(folder: Path) -> None:
+    """One script and the fonts, all that a page needs of the 24 MB which its Sphinx extension would copy."""
+    mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    fonts = "output/chtml/fonts/woff-v2"
+    shutil.copytree(mathjax / fonts, folder / fonts)
+    shutil.copy(mathjax / "tex-chtml.js", folder)
+
+
+def binding(build: Path, timeout: float = -1) -> FileLock:
+    """The lock of who binds the book of a run."""
+    build.mkdir(parents=True, exist_ok=True)
+    return FileLock(build / ".bind.lock", timeout=timeout)
+
+
+def jupyter_book(work: Path, builder: str, *, strict: bool = True) -> Path:
+    """Have Jupyter Book build the assembled sources; a warning is an error, unless it need not be strict.
+
+    Returns:
+        The folder of what was built.
+    """
+    program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
+    options = ["--path-output", work, "--builder", builder, *(["-W", "--keep-going"] if strict else []), "-q"]
+    result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
+    if result.returncode:
+        said = f"{result.stdout[-2000:]}{result.stderr[-6000:]}"
+        why = re.search(r".*\b(?:WARNING|ERROR|Error)\b.*", said)  # the first line goes into failed.json
+        raise GalgenError(f"Jupyter Book failed on {work}: {why[0] if why else 'no warning'}\n{said}")
+    return work / "_build" / builder
+
+
+def render(of: Sources) -> Path:
+    """Render the book; a warning is an error.
+
+    Returns:
+        build/html/index.html.
+
+    Raises:
+        GalgenError: If a chapter warned or Jupyter Book did.
+    """
+    build = of.build
+    with binding(build):
+        work = build / "book"
+        own = _assembled(of, work)
+        new = jupyter_book(work, "html")
+        html = _put_up(new, build)
+        write_json(build / "results.json", {"run": own, **results.collect(of.executed)})
+        write_json(build / "run.json", own)
+        (build / "failed.json").unlink(missing_ok=True)
+    for page in _pages(html):
+        images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', page.read_text()))
+        size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
+        print(f"{size / 1e6:8.2f} MB  {page.relative_to(html)}")
+    total = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
+    print(f"{total / 1e6:8.2f} MB  with scripts and fonts\n\nThe book: {(html / 'index.html').absolute()}")
+    return html / "index.html"
+
+
+def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Mapping[str, object]) -> Path:
+    """The book as far as it is; the caller holds the lock of `binding`.
+
+    Args:
+        of: What there is of it.
+        to_come: A page in the place of each of the other chapters, by its name.
+        banner: What stands at the head of the page that opens.
+
+    Returns:
+        build/html/index.html.
+    """
+    work = of.build / "draft" / "book"
+    _assembled(of, work, error="being made")
+    for name, page in to_come.items():
+        nbformat.write(page, work / "chapters" / f"{name}.ipynb")
+        shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
+    title, rest = (work / "intro.md").read_text().split("\n", 1)
+    (work / "intro.md").write_text(f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}")
+    return _put_up(jupyter_book(work, "html", strict=False), of.build) / "index.html"
+
+
+def _assembled(of: Sources, work: Path, error: str = "") -> dict:
+    """Put the sources of a book together in a folder; returns the record of the run."""
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(of.prose, work)
+    _point_to_repository(work / "_config.yml", of.prose.parent / "CITATION.cff")
+    _copy_mathjax(work / "_extra" / "mathjax")
+    for folder in ("chapters", "_notebooks", "_numbers", "_generated"):
+        (work / folder).mkdir()
+    records = {}
+    for path in of.executed:
+        chapter = chapters.page(path, work / "_numbers")
+        records[path.stem] = chapter.metadata["galgen"]
+        nbformat.write(chapter, work / "chapters" / path.name)
+        shutil.copy(of.notebooks / path.name, work / "_notebooks")
+    (work / "_generated" / "status.md").write_text(pages.status(records, of.trainings))
+    (work / "_generated" / "workflow.md").write_text(pages.workflow(of.plan, list(records)))
+    for name in ("kills", "cluster", "bench", "gpu", "growth", "trial"):
+        (work / "_generated" / f"{name}.md").write_text(pages.measured(of.prose.parent / "results", name))
+    notes = list(records.values())
+    parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
+    (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
+    (work / "_generated" / "profiles.md").write_text(settings.sizes())
+    if (work / "live.md").is_file():
+        live.write(work, parameters)
+    (work / "_generated" / "margins.md").write_text(claims.margins().data)
+    (work / "_generated" / "askable.md").write_text(claims.askable("laptop", "night", "paper").data)
+    for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):
+        page.write_text(typeset(page.read_text()))
+    sizes = sorted({N for note in notes for N in note["N"]})
+    own = pages.record(parameters, sizes, notes, of.trainings, error)
+    pages.add_runs(work, of.build, own, of.executed)
+    return own
+
+
+def _put_up(new: Path, build: Path) -> Path:
+    """Put built pages in the place of those before them, whole; returns their folder."""
+    for page in _pages(new):
+        # The theme's hint to load fonts early is an error in a page opened as a file.
+        text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text())
+        # Binder opens a chapter where the repository has it.
+        text = text.replace("=lab/tree/chapters/", "=lab/tree/notebooks/")
+        # And from the first of them the explorer, on the published models.
+        text = text.replace("notebooks/00_headline.ipynb", "notebooks/explore.ipynb")
+        # A figure opens its picture, which a phone shows small.
+        text = re.sub(r'(<figure[^>]*>\s*)(<img [^>]*src="([^"]+)"[^>]*>)', r'\1<a href="\3">\2</a>', text)
+        page.write_text(text)
+    html, before = build / "html", build / "html.before"
+    shutil.rmtree(before, ignore_errors=True)
+    if html.exists():
+        html.rename(before)
+    new.rename(html)
+    shutil.rmtree(before, ignore_errors=True)
+    return html
+
+
+def _pages(html: Path) -> list[Path]:
+    return sorted([*html.glob("*.html"), *html.glob("chapters/*.html")])

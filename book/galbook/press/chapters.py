@@ -1,0 +1,162 @@
+"""A chapter: a notebook that papermill runs with the parameters of this run, made ready for the book.
+
+A cell that fails and a Python warning are errors. What ran where is noted in the executed notebook's metadata
+and stands in the header of the page.
+"""
+
+import base64
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import papermill
+import torch
+import yaml
+from nbformat.v4 import new_markdown_cell
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from galbook.press.pages import rendered
+from galbook.press.typeset import set_cell
+from galbook.results import books
+from galgen.config import Parameters
+from galgen.figures.numbers import MIME
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import atomic_path, visible
+from galgen.runs.provenance import processor, provenance
+
+
+def names(toc: str | os.PathLike) -> list[str]:
+    """Names of the notebooks in a table of contents, in reading order."""
+    parts = yaml.safe_load(Path(toc).read_text())["parts"]
+    files = [entry["file"] for part in parts for entry in part["chapters"]]
+    return [file.removeprefix("chapters/") for file in files if file.startswith("chapters/")]
+
+
+def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[Path]:
+    """The files of a folder of results that a chapter shows: benchmarks', the clock's, all books it loads."""
+    source, folder = Path(notebook).read_text(), Path(results)
+    found = [folder / f"{name}.json" for name in re.findall(r'measured\(\\"(\w+)', source)]
+    found += visible(folder / "clock", "*.json") if re.search(r"\bcommitted\(\)", source) else []
+    found += books(folder) if re.search(r"\bload\(\)", source) else []
+    return [path for path in found if path.is_file()]  # the chapter tells of a link to nothing
+
+
+def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:
+    """Run a chapter with papermill and note in the result what ran where.
+
+    Args:
+        notebook: The source.
+        output: The executed notebook; it appears only if every cell ran.
+        parameters: Those of the chapter; what is None keeps the notebook's own value.
+        note: What the header says beyond them: N (list), and images and sha256 of the data set.
+
+    Raises:
+        GalgenError: If a cell fails: its error, and where the unfinished notebook lies.
+    """
+    given = {name: value for name, value in parameters.model_dump(mode="json").items() if value is not None}
+    unfinished = output.parent / f"unfinished-{output.name}"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="galgen-") as sockets:
+            papermill.execute_notebook(
+                notebook,
+                unfinished,
+                given,
+                kernel_name="python3",  # of this environment, whatever Jupyter the reader saved it with
+                language="python",
+                # Sockets in a folder of their own: two chapters that start together would share one.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+                cwd=os.getcwd(),
+                progress_bar=sys.stderr.isatty(),
+            )
+    except PapermillExecutionError as error:
+        raise GalgenError(
+            f"{notebook}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+            f"the notebook as far as it came, with the whole traceback: {unfinished}"
+        ) from error
+    executed = nbformat.read(unfinished, as_version=4)
+    executed.metadata["galgen"] = {
+        **provenance(),
+        "parameters": parameters.model_dump(mode="json"),
+        **note,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "seconds": round(executed.metadata.papermill.duration),
+        "finished": executed.metadata.papermill.end_time[:19] + "Z",
+    }
+    with atomic_path(output) as temporary:
+        nbformat.write(executed, temporary)
+    unfinished.unlink()
+
+
+def _sourced(
+    cell: nbformat.NotebookNode, anchor: str, name: str, record: dict, beside: Path | None
+) -> list[nbformat.NotebookNode]:
+    """A cell, and below it, if it draws a picture, where that is from, with links to code and numbers."""
+    numbers, committed, draws = None, "", False
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        numbers = data.pop(MIME, None) or numbers
+        draws |= "image/png" in data or "galgen-slider" in data.get("text/html", "")
+        told = output.get("metadata", {}).get("image/png", {})
+        committed = told.get("committed") or committed
+    if not draws:
+        return [cell]
+    made = f"computed by this run, commit {record['commit']}, {_where(record)}, {record['finished'][:10]}"
+    links = f"[code](#{anchor}) · {{download}}`notebook </_notebooks/{name}.ipynb>`"
+    if beside and numbers:
+        file = f"{cell.metadata.get('mystnb', {}).get('figure', {}).get('name', anchor)}.npz"
+        (beside / file).write_bytes(base64.b64decode(numbers))
+        links += f" · {{download}}`data </{beside.name}/{file}>`"
+    words = rendered("source.md.j2", words=committed or made)
+    return [
+        new_markdown_cell(f"({anchor})="),  # Sphinx hands the anchor on to what follows: the cell
+        cell,
+        new_markdown_cell(f":::{{div}} figure-sources\n{words} · {links}\n:::"),
+    ]
+
+
+def _where(record: dict) -> str:
+    """The class of the processor that a chapter was computed on, or its GPU."""
+    return processor(record["machine"]) if record["device"] == "CPU" else record["device"]
+
+
+def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
+    """A chapter made ready for the book: its header, parameters hidden, pictures described and sourced.
+
+    Args:
+        executed: The executed notebook.
+        beside: A folder at the root of the book's sources, for the numbers behind its figures.
+
+    Raises:
+        GalgenError: If it has no title, or Python warned in it.
+    """
+    notebook = nbformat.read(executed, as_version=4)
+    first = notebook.cells[0]
+    title, newline, rest = first.source.partition("\n")
+    if first.cell_type != "markdown" or not title.startswith("# "):
+        raise GalgenError(f"{executed.name}: the first cell must open with the title, '# ...'")
+    record = notebook.metadata["galgen"]  # what this page was computed with, the line under its title
+    data = Path(record["parameters"]["data"]).stem
+    header = rendered("header.md.j2", **record, data=data, name=executed.stem)
+    first.source = f"{title}\n\n{header}{newline}{rest}"
+    for index, cell in enumerate(notebook.cells):
+        set_cell(cell)
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags or "parameters" in tags:
+            cell.metadata["tags"] = [*tags, "remove-cell"]
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr" and re.search(r"^.*Warning: ", output.text, re.MULTILINE):
+                raise GalgenError(f"{executed.name}, cell {index}, warned:\n{output.text.strip()}")
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt:
+                cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
+    notebook.cells = [
+        each
+        for index, cell in enumerate(notebook.cells)
+        for each in _sourced(cell, f"code-{executed.stem}-{index}", executed.stem, record, beside)
+    ]
+    return notebook

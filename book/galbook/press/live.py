@@ -1,0 +1,230 @@
+"""The live page: the denoisers of a run, in files that a page without a server can load.
+
+    models of this run, or those published  ->  _extra/live/NAME.js, and what the page is told of them
+
+A page that is opened from disk may load scripts and nothing else. So each model is a script that hands over
+one text: in base64, little-endian,
+
+    weights of the convolutions, in halves, in the order in which they are asked
+    the image where walks begin, and the mean galaxy, (H, W) each, float32
+    gains / root mean squares of all norms, float32; of a model told the noise, for each level of its ladder
+    of such a model c_skip, c_out, c_in and u for each level, and the mean of its training images, float32
+
+`book/_extra/live/engine.js` reads it. Of each family there are the models of the smallest and the largest N;
+training images go along at 16 pixels, of data that may be passed on (`redistribute` in the data manifest).
+"""
+
+import base64
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from galbook.press.pages import rendered
+from galgen.config import Parameters, profile
+from galgen.data.manifest import load_manifest
+from galgen.experiment import Experiment, loaded
+from galgen.models.conditional import ConditionalUNet
+from galgen.models.families import FAMILIES, Family
+from galgen.models.sampling import ladder
+from galgen.models.unet import BiasFreeNormReLU, UNet
+from galgen.published import WithPublished, available, published, whole
+from galgen.runs import checkpoint
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Run
+
+DENOISERS = ("diffusion", "conditional")
+MOST_WORK = 24 * 32  # kernels times pixels a side, those of `night`: beyond, an image takes a minute
+MOST_IMAGES = 20_000  # training images of a model that are looked through
+SIDE = 16  # pixels of these, or more where the images cannot be halved down to that
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained denoiser and all that its samples depend on.
+
+    Attributes:
+        run: Its entry in the store, or in the published set.
+        family: Its family, with the settings of its profile.
+        N: Number of its training images.
+        half: `A` or `B`.
+        first: The seed of latent 0.
+        start: The image where walks begin, (1, H, W).
+        average: The mean galaxy, which the anomaly cosine takes out, (1, H, W).
+        profile: The name of its profile.
+        data: And of its data set.
+        images: Its training images, uint8 (N, 1, H, W), if they may be passed on.
+    """
+
+    run: Run
+    family: Family
+    N: int
+    half: str
+    first: int
+    start: Tensor
+    average: np.ndarray
+    profile: str
+    data: str
+    images: np.ndarray | None = None
+
+    def network(self) -> nn.Module:
+        """Its network in evaluation mode, the weights of convolutions in half precision, as in the page."""
+        path = self.run.path / f"weights-{self.run.summary['images_shown']}.safetensors"
+        net = loaded(self.family.networks(), checkpoint.load(path))["net"]
+        for weight in (p for p in net.parameters() if p.ndim == 4):
+            weight.data.copy_(weight.half())
+        return net
+
+    @property
+    def levels(self) -> list[float]:
+        """The noise levels of its sampler."""
+        return ladder(**self.family.settings.sampler)
+
+
+class _AsItIs(WithPublished):
+    """The store and the published set, where nothing is made."""
+
+    def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
+        identity = {name: options[name] for name in ("data", "code") if name in options}
+        if found := self.find(kind, params, **identity):
+            return found
+        raise GalgenError(f"the store has no such {kind}")
+
+
+def models(parameters: Parameters) -> list[Model]:
+    """The models that the page can run: those of a run, each published one standing in for one it lacks.
+
+    Where there are none of these galaxies, or too large ones, all that are published.
+    """
+    try:
+        return list(_of_run(parameters)) or _published()
+    except GalgenError:  # no galaxies in the store yet
+        return _published()
+
+
+def _of_run(parameters: Parameters) -> Iterator[Model]:
+    for name in DENOISERS:
+        experiment = Experiment(parameters, _AsItIs(), family=name)
+        if experiment.settings.kernels * experiment.images.size > MOST_WORK:
+            continue
+        dataset = experiment.images.dataset
+        shared = {"first": experiment.latents().start, "start": experiment.images.start}
+        shared |= {"average": experiment.images.mean, "profile": parameters.profile, "data": dataset.name}
+        source = load_manifest().sources.get(dataset.meta["manifest"])
+        free = source is not None and source.redistribute
+        for N in dict.fromkeys((experiment.sizes[0], experiment.sizes[-1])):
+            pair = experiment.models.pair(N)
+            if all(available(experiment, training) for training in pair):
+                for half, training in zip("AB", pair, strict=True):
+                    images = experiment.images.of(training) if free and N <= MOST_IMAGES else None
+                    yield Model(
+                        experiment.train(training), experiment.family, N, half, images=images, **shared
+                    )
+
+
+def _published() -> list[Model]:
+    """All published pairs, without their galaxies: for the mean stands that of those no model has seen.
+
+    A and B are of one run; of two runs with one N the first one's pair is shown.
+    """
+    found: dict[tuple, dict[str, Model]] = {}
+    for run in (run for kind in DENOISERS for run in map(_whole, published().finished(kind)) if run):
+        told, N = run.summary, run.record["params"]["N"]
+        family, half = FAMILIES[run.record["kind"]](profile(told["profile"])), told["name"].split("-")[2][0]
+        if family.settings.kernels * profile(told["profile"]).image_size <= MOST_WORK:
+            start = checkpoint.load(run.path / f"weights-{told['images_shown']}.safetensors")["start"]
+            shared = {"first": told["first"], "start": start, "average": start.numpy()}
+            shared |= {"profile": told["profile"], "data": told.get("data", "unknown")}
+            of = DENOISERS.index(family.name), N, shared["profile"], shared["data"], shared["first"]
+            found.setdefault(of, {})[half] = Model(run, family, N, half, **shared)
+    pairs = {of[:2]: found[of] for of in sorted(found, reverse=True) if len(found[of]) == 2}
+    return [pairs[of][half] for of in sorted(pairs) for half in "AB"]
+
+
+def _whole(path: Path) -> Run | None:
+    try:
+        return whole(path)
+    except GalgenError as error:
+        print(f"galgen: {error}; it is not in the live page", file=sys.stderr)
+        return None
+
+
+def packed(model: Model) -> bytes:
+    """The bytes of a model's file, as the head of this module says."""
+    net, levels = model.network(), torch.tensor(model.levels)
+    told, body = isinstance(net, ConditionalUNet), net.body if isinstance(net, ConditionalUNet) else net
+    modules = list(_as_asked(body))
+    halves = [m.weight.detach().half() for m in modules if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    norms = [m for m in modules if isinstance(m, BiasFreeNormReLU)]
+    floats = [model.start, torch.from_numpy(model.average)]
+    u = levels.log() / 4
+    for condition in torch.stack([u, u.square()], 1) if told else [None]:
+        floats += [_gains(norm, condition) for norm in norms]
+    if told:
+        floats += [torch.stack([*map(torch.ravel, net.scales(levels)), u], 1), net.mean]
+    arrays = [t.contiguous().numpy().astype("<f2") for t in halves]
+    arrays += [t.detach().contiguous().numpy().astype("<f4") for t in floats]
+    return b"".join(array.tobytes() for array in arrays)
+
+
+def _as_asked(net: UNet) -> Iterator[nn.Module]:
+    """The layers of a U-Net in the order in which an image meets them."""
+    for block in net.down:
+        yield from block
+    for up, merge in zip(net.up, net.merge, strict=True):
+        yield from (up, *merge)
+
+
+@torch.no_grad()
+def _gains(norm: BiasFreeNormReLU, condition: Tensor | None) -> Tensor:
+    """What a norm multiplies each channel by in evaluation, (C,)."""
+    gain = norm.gain if condition is None else norm.gain + condition @ norm.gain_slopes
+    return gain * (norm.mean_square + norm.epsilon).rsqrt()
+
+
+def small(images: np.ndarray) -> np.ndarray:
+    """Images uint8 (N, 1, H, H), H a multiple of 8, halved as long as 16 pixels are left: uint8 (N, h, h)."""
+    found = images[:, 0].astype(np.float32)
+    while found.shape[1] >= 2 * SIDE and found.shape[1] % 2 == 0:
+        found = found.reshape(len(found), found.shape[1] // 2, 2, -1, 2).mean((2, 4))
+    return found.round().astype(np.uint8)
+
+
+def write(work: Path, parameters: Parameters) -> None:
+    """Write models and galaxies into the sources of a book, and the page's part that knows them.
+
+    Args:
+        work: The sources: files go into `_extra/live/`, the part is `_generated/live.md`.
+        parameters: Those of the run.
+    """
+    folder = work / "_extra" / "live"
+    folder.mkdir(parents=True, exist_ok=True)
+    told = [_told(model, folder) for model in models(parameters)]
+    part = rendered("live.html.j2", models=told)
+    (work / "_generated" / "live.md").write_text(f"```{{raw}} html\n{part}\n```\n")
+
+
+def _told(model: Model, folder: Path) -> dict:
+    """Write the files of a model; what the page is told of it."""
+    record, family, settings = model.run.record, model.family, model.family.settings
+    told = _file(folder, record["summary"]["name"], packed(model))
+    told |= {"family": family.name, "label": family.label, "N": model.N, "half": model.half}
+    told |= {"kernels": settings.kernels, "blocks": settings.blocks, "side": model.start.shape[-1]}
+    told |= {"inputs": 3 if family.name == "conditional" else 1, "levels": model.levels, "first": model.first}
+    told |= {"own": "trained" not in record, "commit": record.get("trained", record["commit"])}
+    told |= {"made": record["created"][:10], "profile": model.profile, "data": model.data}
+    if model.images is not None:
+        told["images"] = _file(folder, f"images-{model.half}-{model.N}", small(model.images).tobytes())
+    return told
+
+
+def _file(folder: Path, name: str, content: bytes) -> dict:
+    """Write a script that hands over some bytes; its name, its checksum, and its size."""
+    text = base64.b64encode(content).decode()
+    (folder / f"{name}.js").write_text(f'LIVE["{name}"] = "{text}";\n')
+    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(text)}

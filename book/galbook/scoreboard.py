@@ -1,0 +1,133 @@
+"""The scoreboard as a picture and a table, of one run and of several beside each other.
+
+A board holds the answers of each pair, (family, N), or of each control, by question: `Outcome`s of
+`galgen.compare.scoreboard`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from IPython.display import Markdown
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from galgen.compare.scoreboard import EXPECTED, QUESTIONS
+from galgen.compare.uncertainty import Outcome, p_text
+from galgen.figures.style import COLOURS
+from galgen.figures.tables import table
+from galgen.figures.words import spaced
+
+__all__ = ["UNITS", "Board", "board_table", "dot_plot", "from_kept", "kept", "use_table"]
+
+Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
+
+_MEASURES = ("anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance")
+UNITS = dict(zip(QUESTIONS, _MEASURES, strict=True))
+
+
+def use_table(checks: Mapping[str, Mapping[str, Outcome]], alpha: float) -> Markdown:
+    """Which controls (by name) each question must find at p < alpha, and does, must not find, and does."""
+    rows = []
+    for question in QUESTIONS:
+        told = {name: found[question].p < alpha for name, found in checks.items() if question in found}
+        must, must_not = (
+            [name for name in told if EXPECTED[name].get(question) is side] for side in (True, False)
+        )
+        found, wrong = ([name for name in side if told[name]] for side in (must, must_not))
+        use = "yes" if must and found == must and not wrong else "**does not separate its controls**"
+        sides = [", ".join(side) or "none" for side in (must, found, must_not, wrong)]
+        rows.append([question, *(sides if told else [""] * 4), use if told else "too few images to ask"])
+    head = ["question", "must find", "finds", "must not find", "finds", "of use"]
+    before = f"Does each question find the controls it should, at p < {alpha}, and no others?"
+    return table(head, rows, before=before)
+
+
+def board_table(board: Board, before: str) -> Markdown:
+    """Every answer with its null and p, a row for each pair and N; small margins of memorization in full."""
+    rows = []
+    for (name, n), answers in board.items():
+        cells = [""] * len(QUESTIONS)
+        for k, q in enumerate(QUESTIONS):
+            if found := answers.get(q):
+                form = ".3f" if q == "memorization" else ".2f"
+                value, low, high = (format(number, form) for number in (found.value, found.low, found.high))
+                cells[k] = f"{value} ({low} to {high}), p {p_text(found.p)}"
+        rows.append([name, spaced(n), *cells])
+    return table(["", "N", *QUESTIONS], rows, before=before)
+
+
+def kept(board: Board, kind: str) -> list[dict]:
+    """The answers as a chapter keeps them: one flat record each."""
+    return [
+        {"pair": name, "N": n, "question": question, "kind": kind, **vars(answer)}
+        for (name, n), found in board.items()
+        for question, answer in found.items()
+    ]
+
+
+def from_kept(records: Iterable[Mapping], kind: str) -> dict[tuple[str, int], dict[str, Outcome]]:
+    """The board of the records of one kind."""
+    board = {}
+    for record in records:
+        if record["kind"] == kind:
+            outcome = Outcome(*(record[name] for name in ("value", "low", "high", "p")))
+            board.setdefault((record["pair"], record["N"]), {})[record["question"]] = outcome
+    return board
+
+
+def dot_plot(
+    series: Mapping[str, Sequence[Mapping[str, Outcome]]],
+    rows: Sequence[str],
+    units: Mapping[str, str],
+    *,
+    colours: Mapping[str, Sequence[str]],
+    alpha: float,
+    controls: int = 0,
+) -> Figure:
+    """Values beside their nulls: a panel for each question, in it a row for each thing that was asked.
+
+    A bar holds 95 % of the null, a dot is the value; it is filled where p < alpha. Several series stand one
+    above the other within a row, and in a legend.
+
+    Args:
+        series: By name, the answers of each row by question; a question may be missing.
+        rows: Labels, from the top.
+        units: The questions, and what each is measured in.
+        colours: By name of the series, the colour of each row.
+        alpha: Level of the tests.
+        controls: The last so many rows are controls: a line is drawn above them.
+    """
+    size = (2.1 * len(units) + 0.9, max(0.28 + 0.04 * len(series), 0.14 * len(series)) * len(rows) + 1.5)
+    figure, axes = plt.subplots(1, len(units), figsize=size, sharey=True, squeeze=False)
+    for axis, (question, unit) in zip(axes[0], units.items(), strict=True):
+        for k, (name, answers) in enumerate(series.items()):
+            for y, (answer, colour) in enumerate(zip(answers, colours[name], strict=True)):
+                if question in answer:
+                    at = y + min(0.3, 0.8 / len(series)) * (k - (len(series) - 1) / 2)
+                    null = COLOURS["null"] if len(series) == 1 else colour
+                    _dot(axis, at, answer[question], colour, null, alpha)
+        lacking = [name for name, answers in series.items() if not any(question in a for a in answers)]
+        if len(lacking) == len(series):
+            axis.set_xticks([])
+        if lacking and len(series) == 1:
+            axis.text(0.5, 0.3, "too few images\nto ask", ha="center", transform=axis.transAxes, fontsize=9)
+        elif lacking:  # of several runs some may be older than a question
+            unit = "\n".join([unit, "not asked in", *lacking])
+        if controls:
+            axis.axhline(len(rows) - controls - 0.5, color="black", lw=0.7)
+        axis.set_title(question, fontsize=10)
+        axis.set_xlabel(unit, fontsize=9)
+        axis.margins(x=0.12)
+        axis.xaxis.set_major_formatter("{x:g}")  # as short as can be: those of small values would touch
+    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 0].invert_yaxis()
+    if len(series) > 1:
+        handles = [plt.Line2D([], [], color=colours[name][0], marker="o", ls="none") for name in series]
+        figure.legend(handles, list(series), loc="outside upper center", ncols=len(series))
+    return figure
+
+
+def _dot(axis: Axes, y: float, answer: Outcome, colour: str, null: str, alpha: float) -> None:
+    axis.plot([answer.low, answer.high], [y, y], color=null, alpha=0.4, lw=5, solid_capstyle="butt")
+    face = colour if answer.p < alpha else "white"
+    axis.plot(answer.value, y, "o", color=colour, markerfacecolor=face, ms=5)

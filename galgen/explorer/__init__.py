@@ -1,1 +1,0 @@
-"""The explorer: questions to the trained models, answered live."""

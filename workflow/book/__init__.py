@@ -1,1 +1,0 @@
-"""From executed notebooks to a book: chapters, pages, PDF, sweep."""
