@@ -24,9 +24,8 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from galbook.clock.asked import Committed, clock_cell
 from galbook.clock.in_proportion import SCALE
-from galbook.clock.shown import Committed
-from galbook.denoisers import clock_cell
 from galbook.results import target
 
 from galgen.config import PROFILES, Parameters

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+from galbook.agreement import two_models_at
+from galbook.biases import held_out, model_biases
 from galbook.committed import strip
-from galbook.model_biases import held_out, model_biases
-from galbook.pairs import board, two_models_at
 from galbook.results import target
+from galbook.scoreboard import board
 from galbook.share.scale import agreements, scale
 
 from galgen.compare.controls import rounded

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import gpu
 import torch
-from galbook import denoisers, flows, judges
-from galbook.pairs import drawn, two_models_at
+from galbook import denoising, discriminator, inversion
+from galbook.agreement import drawn, two_models_at
 
 from galgen.compare.morphology import measure, report
 from galgen.compare.scoreboard import portrait
@@ -85,11 +85,11 @@ def tests(experiment: Experiment) -> dict:
     found["AUC"] = next(iter(portrait(a.numpy(), reference=unseen, train=train).c2st.values())).auc.value
     found["morphology"] = report(measure(a.numpy(), workers=1, progress=False))["valid"]
     if hasattr(experiment.family, "denoiser"):
-        found["gap, dB"] = float(denoisers.gaps(experiment)[N].max())
+        found["gap, dB"] = float(denoising.gaps(experiment)[N].max())
     if experiment.family.name == "glow":
-        found["latents"] = str(flows.latents(experiment, N))[:200]
+        found["latents"] = str(inversion.latents(experiment, N))[:200]
     if experiment.family.name == "gan":
-        found["judges"] = judges.ask(experiment, N).verdict()
+        found["judges"] = discriminator.ask(experiment, N).verdict()
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from galbook import compared as chapter_11
-from galbook.clock import shown as clocks
+from galbook.clock import asked as clocks
 from galbook.press import pages
 
 from galgen import config

@@ -25,7 +25,7 @@ from galbook.claims.verdicts import (
     within,
 )
 from galbook.clock.crossing import Elapsed
-from galbook.shapes import Change, Fit
+from galbook.morphology import Change, Fit
 from galbook.share.scale import Scale
 
 from galgen.compare.uncertainty import Estimate, Outcome

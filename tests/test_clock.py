@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from galbook import denoisers
+from galbook.clock import asked
+from galbook.clock.asked import clock_figure, size_or_time
 from galbook.clock.crossing import DURATION, crossing, elapsed, plateau, predicted_onset, readings
 from galbook.clock.gap import LEVELS, MOST, START, mean_onset, memory_gap, psnr_along
 from galbook.clock.in_proportion import Cell, Statement, in_proportion, power_laws
-from galbook.clock.shown import clock_figure, size_or_time
 from scipy import stats
 
 from galgen.compare.uncertainty import Estimate
@@ -346,7 +346,7 @@ def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
 
 
 def test_the_gap_of_the_clock_is_asked_of_A_and_B_at_every_milestone(study):
-    cells = denoisers.clock([study])
+    cells = asked.clock([study])
     assert [(cell.kernels, cell.N, len(cell.gaps)) for cell in cells] == [(4, 4, 2), (4, 6, 2)]
     kept = study.train(study.models.pair(4)[0]).summary["weights"]
     for each in cells[0].gaps:

@@ -4,11 +4,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from galbook import denoisers, judges, pairs, shapes
+from galbook import denoising, discriminator, morphology
+from galbook.agreement import two_models_at
 from galbook.claims.findings import Findings
-from galbook.denoisers import LEVELS
-from galbook.judges import before_memory
+from galbook.denoising import LEVELS
+from galbook.discriminator import before_memory
 from galbook.kept import once
+from galbook.scoreboard import board, checks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_hostile import JUNK, of_json
@@ -16,7 +18,7 @@ from test_hostile import JUNK, of_json
 from galgen.compare.agreement import TwoModels
 from galgen.config import Parameters
 from galgen.experiment import Experiment
-from galgen.runs.answers import read_answer, write_answer
+from galgen.runs.answers import Array, read_answer, write_answer
 from galgen.runs.errors import Damaged
 from galgen.runs.files import file_sha256, read_json, write_json
 
@@ -69,7 +71,7 @@ def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():
     images = {"A": A, "B": B}.get
     made = SimpleNamespace(models=PAIR, images=SimpleNamespace(of=images), networks=images)
     made.family = SimpleNamespace(denoiser=denoiser)
-    found = denoisers._training_gap.__wrapped__(made, 60)
+    found = denoising._training_gap.__wrapped__(made, 60)
     assert found.shape == LEVELS.shape
     assert found[4] == pytest.approx(20, abs=0.5)  # a tenth of the noise is left
 
@@ -96,8 +98,8 @@ def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monke
 
 
 def test_answers_are_read_as_what_they_were(tmp_path, smoke):
-    test = pairs.two_models_at(smoke["diffusion"], 12)
-    fresh = pairs.two_models_at.__wrapped__(smoke["diffusion"], 12)
+    test = two_models_at(smoke["diffusion"], 12)
+    fresh = two_models_at.__wrapped__(smoke["diffusion"], 12)
     assert test.agree == fresh.agree and test.memorization == fresh.memorization
     assert test.agreement.value == test.agree.value, "one quantity has one value"
     np.testing.assert_array_equal(test.cosines["anomaly"].copying, fresh.cosines["anomaly"].copying)
@@ -114,7 +116,7 @@ def test_answers_are_read_as_what_they_were(tmp_path, smoke):
 def answer(smoke, tmp_path_factory):
     """The tree that an answer is written as, and where to write another."""
     path = tmp_path_factory.mktemp("answer") / "answer.json"
-    write_answer(path, pairs.two_models_at(smoke["diffusion"], 12), TwoModels)
+    write_answer(path, two_models_at(smoke["diffusion"], 12), TwoModels)
     return json.loads(path.read_text()), path
 
 
@@ -123,7 +125,7 @@ few = settings(max_examples=200, deadline=None, suppress_health_check=list(Healt
 
 
 @few
-@given(data=st.data(), kind=st.sampled_from([TwoModels, dict[int, TwoModels], list[float], denoisers.Array]))
+@given(data=st.data(), kind=st.sampled_from([TwoModels, dict[int, TwoModels], list[float], Array]))
 def test_any_other_answer_is_damaged_or_of_its_type(answer, data, kind):
     tree, path = answer
     path.write_text(json.dumps(data.draw(of_json(tree) | ITEMS | JUNK)))
@@ -148,7 +150,7 @@ SPOILT = [
 
 
 @pytest.mark.parametrize("content", SPOILT, ids=lambda text: text[:20])
-@pytest.mark.parametrize("kind", [dict[int, float], denoisers.Array])
+@pytest.mark.parametrize("kind", [dict[int, float], Array])
 def test_an_answer_of_the_right_sum_and_wrong_content_is_asked_anew(
     smoke, monkeypatch, capsys, kind, content
 ):
@@ -177,16 +179,16 @@ def test_an_answer_of_the_right_sum_and_wrong_content_is_asked_anew(
 
 def test_the_board_has_the_agreement_of_the_two_models_test_and_controls_have_theirs(smoke):
     gan = smoke["gan"]
-    assert pairs.board(gan, 12)["agreement"] == pairs.two_models_at(gan, 12).agreement
-    assert {"held out", "blurred", "Gaussian", "empirical denoiser"} == set(pairs.checks(gan))
+    assert board(gan, 12)["agreement"] == two_models_at(gan, 12).agreement
+    assert {"held out", "blurred", "Gaussian", "empirical denoiser"} == set(checks(gan))
 
 
 def test_fit_is_asked_of_images_that_no_claim_uses(smoke):
     blind = smoke["diffusion"]
     assert (
-        len(shapes.unused(blind)) and shapes.unused(blind) is blind.images.unseen
+        len(morphology.unused(blind)) and morphology.unused(blind) is blind.images.unseen
     )  # fewer than 200 are left
-    found = shapes.fit(blind, 12)
+    found = morphology.fit(blind, 12)
     assert set(found.models) == set(found.gaussians) and found.gain is None
 
 
@@ -197,6 +199,6 @@ def test_findings_ask_each_family_what_it_can_be_asked(smoke):
     assert set(gained) == {"A0", "B1"}
     assert (
         set(gan.courses) == {12}
-        and gan.courses[12].losses.keys() == judges.tests_along(smoke["gan"], 12).keys()
+        and gan.courses[12].losses.keys() == discriminator.tests_along(smoke["gan"], 12).keys()
     )
     assert blind.time.predicted == {} and blind.time.confounded

@@ -150,7 +150,7 @@ def load(module):
     return loaded
 
 
-HEAD = "from galgen.experiment import Experiment\nfrom galbook.pairs import controls_of\n"
+HEAD = "from galgen.experiment import Experiment\nfrom galbook.scoreboard import controls_of\n"
 
 
 @pytest.mark.parametrize(

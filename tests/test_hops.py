@@ -26,7 +26,7 @@ EVENTS = ("images simulate", "diffusion DenoiserLearner.step", "sampling dpm_sol
 # as notebooks/03_two_models_diffusion.ipynb begins
 CHAPTER = """
 from galgen.config import Parameters
-from galbook.pairs import two_models_at
+from galbook.scoreboard import two_models_at
 from galgen.experiment import Experiment
 
 experiment = Experiment(Parameters.of_notebook(globals()))

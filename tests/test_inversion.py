@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from galbook import chapter_05 as figures
+from galbook import inversion as figures
 
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs

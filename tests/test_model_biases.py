@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from galbook import model_biases as biases
-from galbook.model_biases import BLURS, SIDES, held_out
+from galbook import biases
+from galbook.biases import BLURS, SIDES, held_out
 from test_controls import galaxies
 
 from galgen.compare.controls import blurred, rounded

@@ -12,13 +12,13 @@ import pytest
 import torch
 from astropy.table import Table
 from conftest import floats
+from galbook import agreement, chapter_13, denoising, morphology, scoreboard
 from galbook import biases as bias_figures
-from galbook import chapter_02, chapter_08, chapter_13, cosines, scoreboard
-from galbook.corner import RANGES
-from galbook.curves import gain_curves, smoothed
-from galbook.model_biases import Beside, FarOff, ModelBiases
-from galbook.pairs import design_of
-from galbook.share import shown as scale
+from galbook.agreement import design_of, design_table
+from galbook.biases import Beside, FarOff, ModelBiases
+from galbook.curves import gain_curves, smoothed, training_table
+from galbook.morphology import RANGES
+from galbook.share import asked as scale
 
 from galgen.compare import denoising, scales
 from galgen.compare.agreement import strangers, two_models
@@ -30,7 +30,6 @@ from galgen.compare.similarity import KINDS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
-from galgen.figures import tables
 from galgen.models.families import Training
 from galgen.runs.store import Run
 
@@ -70,14 +69,14 @@ def test_strangers_are_unlike_but_for_the_look_of_any_galaxy_and_the_nearest_of_
 
 def test_the_sample_sheet_has_two_rows_for_each_size_and_no_more_latents_than_there_are(images):
     samples = {n: [torch.full((3, 1, 8, 8), level) for level in (0.25, 0.75)] for n in (10, 2000)}
-    (axis,) = cosines.sample_sheet(samples).axes
+    (axis,) = agreement.sample_sheet(samples).axes
     names = ["N = 10, A", "N = 10, B", f"N = 2{THIN}000, A", f"N = 2{THIN}000, B"]
     assert [text.get_text() for text in axis.texts] == names
     sheet = np.asarray(axis.images[0].get_array())
     assert sheet.shape == (4 * 9, 3 * 9 - 1)
     assert [sheet[9 * row + 4, 4] for row in range(4)] == [0.25, 0.75, 0.25, 0.75]
     copies = {40: [floats(images[SETS.A[:5]]), floats(images[SETS.B[:5]])]}
-    figure = cosines.sample_sheet(copies, {40: images[SETS.A]}, mean=mean_image(images), count=4)
+    figure = agreement.sample_sheet(copies, {40: images[SETS.A]}, mean=mean_image(images), count=4)
     a, b, near = np.asarray(figure.axes[0].images[0].get_array()).reshape(3, 17, -1)
     assert np.allclose(a, near) and not np.allclose(a, b)
 
@@ -86,7 +85,7 @@ def test_the_controls_are_drawn_beside_the_networks(images):
     same = floats(images[SETS.validation])
     test = two_models(same, same, images, SETS, mean=mean_image(images))
     linear, across = ({n: estimate(value) for n in (10, 40)} for value in (0.3, 0.6))
-    (axis,) = cosines.controls_figure({10: test, 40: test}, linear, across, estimate(0.2)).axes
+    (axis,) = agreement.controls_figure({10: test, 40: test}, linear, across, estimate(0.2)).axes
     heights = [bar.lines[0].get_ydata().tolist() for bar in axis.containers]
     assert heights == [pytest.approx([1, 1], abs=1e-5), [0.3, 0.3], [0.6, 0.6], [0.2]]
     assert axis.get_lines()[-1].get_ydata().tolist() == [test.null, test.null]
@@ -113,7 +112,7 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     mean[:, 8:] = 1
     models = SimpleNamespace(design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None))
     experiment = SimpleNamespace(models=models, images=SimpleNamespace(mean=mean), samples=samples)
-    shown, sentence = tables.design_table(design_of(experiment), "")
+    shown, sentence = design_table(design_of(experiment), "")
     found = [float(number) for number in re.findall(r"by ([+-]\d\.\d\d)", sentence)]
     assert found == pytest.approx(moved, abs=0.06)
     head, _, same, _ = cells(shown)
@@ -137,7 +136,7 @@ def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images):
     parts = images[SETS.A], images[SETS.validation]
     curve = denoising.denoising_curve
     curves = {n: [curve(net, part, [0.05, 0.2]) for part in parts] for n, net in nets.items()}
-    lines = chapter_02.psnr_curves(curves).axes[0].get_lines()
+    lines = denoising.psnr_curves(curves).axes[0].get_lines()
     assert np.allclose(lines[1].get_ydata(), lines[1].get_xdata())
     assert np.allclose(lines[3].get_ydata(), lines[3].get_ydata()[0]), "a denoiser that returns one image"
 
@@ -157,7 +156,7 @@ def test_a_training_has_a_row_that_says_what_it_took(tmp_path):
         summary = {"images_shown": 640, "seconds": 90, "images_per_second": 7.1, "device": "cpu"}
         summary["losses"] = {"loss": log[-1]["loss"]}
         runs[Training(n, "A", 0, 0)] = Run(tmp_path, {"key": n, "summary": summary})
-    _, _, small, large = cells(tables.training_table(runs, "", {"last loss": "loss"}))
+    _, _, small, large = cells(training_table(runs, "", {"last loss": "loss"}))
     assert small == ["10", "640", "64", "1.5", "7", "cpu", "79.000"]
     assert large[0] == f"2{THIN}000" and large[2] == "0" and large[-1] == "179.000"
     means = smoothed(log)
@@ -247,14 +246,14 @@ def apart(value, high=0.2, **w1):
 
 
 def test_a_distance_is_bold_above_its_null_and_what_was_not_asked_is_empty():
-    found = chapter_08.distance_cells(apart(0.5, gini=(0.3, 0, 0.2, 0.01), m20=(0.1, 0, 0.2, 0.5)))
+    found = morphology.distance_cells(apart(0.5, gini=(0.3, 0, 0.2, 0.01), m20=(0.1, 0, 0.2, 0.5)))
     assert found == [7, "", "", "", "**0.300** (0.200)", "0.100 (0.200)", "0.500 (0.200)", "0.012"]
 
 
 def test_energies_are_drawn_where_they_are_known():
     known = {"null": apart(0.01, high=0.05), "blurred": apart(0.2), "other": None}
     models = {"A": {10: apart(0.3), 100: None}, "B": {10: None, 100: None}}
-    (left,) = chapter_08.energy_figure({"one": known}, {"one": models}, {"one": {10: apart(0.4)}}).axes
+    (left,) = morphology.energy_figure({"one": known}, {"one": models}, {"one": {10: apart(0.4)}}).axes
     drawn = {line.get_label(): line for line in left.lines}
     assert set(drawn) == {"null", "blurred", "model A", "copies"}
     np.testing.assert_allclose(drawn["model A"].get_xydata(), [[10, 0.3]])

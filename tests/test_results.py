@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
-from galbook import chapter_08, committed, readings, results
+from galbook import committed, morphology, readings, results
 from galbook import compared as chapter_11
 from galbook.press import chapters, settings
 from galbook.press.typeset import typeset
@@ -252,7 +252,7 @@ def test_kinds_of_galaxies_are_alike_where_p_is_small_for_all_that_were_asked():
     luck = Outcome(0.2, -0.19, 0.19, 0.04)  # of five coefficients one in five pairs has such a one
     found = {"gini": Outcome(0.6, -0.2, 0.2, 0.001), **dict.fromkeys(("m20", "asymmetry"), luck)}
     turned = {"gini": Outcome(-0.6, -0.2, 0.2, 0.001)}  # far from the null, and yet no agreement
-    rows = chapter_08.kinds_table({"GAN": found, "alone": {"m20": luck}, "Glow": turned, "nothing": {}})
+    rows = morphology.kinds_table({"GAN": found, "alone": {"m20": luck}, "Glow": turned, "nothing": {}})
     cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in rows.data.splitlines()[2:]]
     assert cells[0] == ["GAN", "Gini", "+0.20"] and cells[1] == ["alone", "$M_{20}$", "+0.20"]
     assert cells[2] == ["Glow", "none", "-0.60"] and cells[3] == ["nothing", "not measurable", "–"]

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from galbook.why import directions_asked as ways
-from galbook.why import inverted as maps
-from galbook.why import local_asked as machines
+from galbook.why import directions as ways
+from galbook.why import flow as maps
+from galbook.why import local as machines
 from galbook.why import shown as chapter_14
 
 from galgen.compare.gaussian import Empirical, fit_gaussian

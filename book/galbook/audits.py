@@ -6,8 +6,8 @@ perfect memorizer, training images alone: what the test of memory must miss, and
 
 import numpy as np
 
+from galbook.agreement import drawn
 from galbook.kept import once
-from galbook.pairs import drawn
 from galgen.auditing.audit import Audit, audit
 from galgen.auditing.copies import Copies, copies
 from galgen.compare.controls import rounded

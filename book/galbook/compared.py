@@ -13,7 +13,7 @@ from galbook.claims.findings import ALPHA
 from galbook.claims.verdicts import HELD, NOT_HELD, NOT_TESTABLE
 from galbook.committed import unstrip
 from galbook.results import made
-from galbook.scoreboard import UNITS, Board, dot_plot
+from galbook.scoreboard import UNITS, Boards, dot_plot
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES
 from galgen.data.manifest import load_manifest
@@ -44,7 +44,7 @@ def runs_table(runs: Mapping[str, Mapping]) -> Markdown:
     return table(head, rows, after=f"{after}chapters that found their answers stored took less. {said}")
 
 
-def scoreboards(boards: Mapping[str, Board], checks: Mapping[str, Board]) -> Figure:
+def scoreboards(boards: Mapping[str, Boards], checks: Mapping[str, Boards]) -> Figure:
     """Every answer of each run, a colour a run: its pairs, and below a line its controls."""
     pairs, controls = (list(dict.fromkeys(chain(*found.values()))) for found in (boards, checks))
     first = [family for family, _ in pairs]
@@ -125,7 +125,7 @@ def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
     return sheet
 
 
-def longer(boards: Mapping[str, Board], told: Mapping[str, tuple[str, str]]) -> Markdown | None:
+def longer(boards: Mapping[str, Boards], told: Mapping[str, tuple[str, str]]) -> Markdown | None:
     """Agreement and margin of two denoisers at one N, in books of the same galaxies and of two profiles.
 
     Args:

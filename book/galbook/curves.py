@@ -5,17 +5,19 @@ from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.denoising import Denoising
 from galgen.figures.style import COLOURS, shades
+from galgen.figures.tables import table
 from galgen.figures.words import spaced
 from galgen.models.families import Training
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.store import Run
 
-__all__ = ["gain_curves", "plot_losses", "smoothed"]
+__all__ = ["gain_curves", "plot_losses", "smoothed", "training_table"]
 
 
 def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
@@ -66,3 +68,24 @@ def gain_curves(
     axis.set(xscale="log", xlabel="noise level σ", ylabel="PSNR beyond the linear filter, dB")
     axis.legend()
     return figure
+
+
+def training_table(
+    runs: Mapping[Training, Run], before: str, last: Mapping[str, str] | None = None
+) -> Markdown:
+    """What the training of each model took.
+
+    Args:
+        runs: The trained models, one row each.
+        before: Text over the table: the network and how it was trained.
+        last: By heading, losses (names in the training's log) whose last value is shown.
+    """
+    last = last or {}
+    rows = []
+    for training, run in runs.items():
+        done, N = run.summary, training.N
+        counts = spaced(N), spaced(done["images_shown"]), f"{done['images_shown'] / N:.0f}"
+        speed = f"{done['seconds'] / 60:.1f}", f"{done['images_per_second']:.0f}", done["device"]
+        rows.append([*counts, *speed, *(f"{done['losses'][name]:.3f}" for name in last.values())])
+    head = ["N", "images shown", "passes over the set", "minutes", "images/s", "on", *last]
+    return table(head, rows, before=before)

@@ -1,27 +1,113 @@
-"""The scoreboard as a picture and a table, of one run and of several beside each other.
+"""The scoreboard of the first pair of models at each N, and of controls: asked, as a picture and as tables.
 
 A board holds the answers of each pair, (family, N), or of each control, by question: `Outcome`s of
 `galgen.compare.scoreboard`.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import torch
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galgen.compare.scoreboard import EXPECTED, QUESTIONS
+from galbook.agreement import drawn, two_models_at
+from galbook.kept import once
+from galgen.compare.agreement import two_models
+from galgen.compare.controls import Controls, controls, rounded
+from galgen.compare.morphology import stored
+from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, portrait, scores
 from galgen.compare.uncertainty import Outcome, p_text
+from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS
 from galgen.figures.tables import table
 from galgen.figures.words import spaced
+from galgen.models.families import Training
 
-__all__ = ["UNITS", "Board", "board_table", "dot_plot", "from_kept", "kept", "use_table"]
+__all__ = [
+    "BLUR",
+    "Boards",
+    "UNITS",
+    "board",
+    "board_table",
+    "checks",
+    "controls_of",
+    "dot_plot",
+    "from_kept",
+    "kept",
+    "likeness",
+    "measure",
+    "models_judged",
+    "portrait_table",
+    "spread_table",
+    "use_table",
+]
 
-Board = Mapping[tuple[str, int], Mapping[str, Outcome]]
+BLUR = 1.0  # pixels: the classifier finds half a one, but with so few images morphology may not
+
+Board = dict[str, Outcome]  # answers by question
+
+
+@functools.cache
+def controls_of(experiment: Experiment) -> Controls:
+    """Held-out images and sets that are wrong in a known way, for the families' largest N."""
+    return controls(
+        experiment.images.dataset.images, experiment.images.split(), experiment.images.compared, blur=BLUR
+    )
+
+
+def measure(experiment: Experiment) -> functools.partial:
+    """What measures the morphology of images, once a set."""
+    return functools.partial(stored, experiment.store, progress=False)
+
+
+@once
+def board(experiment: Experiment, N: int) -> Board:
+    """The scoreboard of the first pair of models, beside galaxies of as many gray levels."""
+    bits = experiment.family.bits
+    images = [rounded(part, bits) for part in drawn(experiment, N)]
+    reference = rounded(controls_of(experiment).reference, bits)
+    return scores(*images, reference, two_models_at(experiment, N), morphology=measure(experiment))
+
+
+@once
+def checks(experiment: Experiment) -> dict[str, Board]:
+    """The scoreboard of the controls, by name, with the gray levels and the flips of the family."""
+    found, sets, bits = {}, experiment.images.split(), experiment.family.bits
+    given = {"mean": experiment.images.mean, "flips": experiment.family.flips}
+    reference = rounded(controls_of(experiment).reference, bits)
+    for name, images in controls_of(experiment).pairs.items():
+        pair = [rounded(part, bits) for part in images]
+        test = two_models(*map(torch.as_tensor, pair), experiment.images.dataset.images, sets, **given)
+        found[name] = scores(*pair, reference, test, morphology=measure(experiment), both=False)
+    return found
+
+
+def models_judged(experiment: Experiment, N: int) -> list[Training]:
+    """The models that are judged each by itself: A and B of the first pair, and A of a second one."""
+    (a, b), *more = experiment.models.pairs(N)
+    return [a, b, *(pair[0] for pair in more[:1])]
+
+
+def likeness(experiment: Experiment) -> Portrait:
+    """The samples of model A of the largest N beside held-out galaxies, without morphology."""
+    model = experiment.models.pair(experiment.sizes[-1])[0]
+    images, unseen = (
+        experiment.samples(model),
+        experiment.images.held_out,
+    )
+    images = images[images.isfinite().all(3).all(2).all(1)][: len(unseen) // 2].numpy()
+    bits = experiment.family.bits
+    reference = rounded(unseen[: 2 * len(images)], bits)
+    return portrait(images, reference, experiment.images.of(model), bits=bits)
+
+
+Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 _MEASURES = ("anomaly cosine", "margin to the own set", "AUC", "AUC at 8 pixels", "energy distance")
+
 UNITS = dict(zip(QUESTIONS, _MEASURES, strict=True))
 
 
@@ -42,7 +128,7 @@ def use_table(checks: Mapping[str, Mapping[str, Outcome]], alpha: float) -> Mark
     return table(head, rows, before=before)
 
 
-def board_table(board: Board, before: str) -> Markdown:
+def board_table(board: Boards, before: str) -> Markdown:
     """Every answer with its null and p, a row for each pair and N; small margins of memorization in full."""
     rows = []
     for (name, n), answers in board.items():
@@ -56,7 +142,7 @@ def board_table(board: Board, before: str) -> Markdown:
     return table(["", "N", *QUESTIONS], rows, before=before)
 
 
-def kept(board: Board, kind: str) -> list[dict]:
+def kept(board: Boards, kind: str) -> list[dict]:
     """The answers as a chapter keeps them: one flat record each."""
     return [
         {"pair": name, "N": n, "question": question, "kind": kind, **vars(answer)}
@@ -131,3 +217,23 @@ def _dot(axis: Axes, y: float, answer: Outcome, colour: str, null: str, alpha: f
     axis.plot([answer.low, answer.high], [y, y], color=null, alpha=0.4, lw=5, solid_capstyle="butt")
     face = colour if answer.p < alpha else "white"
     axis.plot(answer.value, y, "o", color=colour, markerfacecolor=face, ms=5)
+
+
+def spread_table(spread: Mapping[int, Mapping[str, float]], after: str = "") -> Markdown:
+    """Variance of samples over that of the images of the largest N, by N: `galgen.compare.scales`."""
+    rows = [[spaced(n), *(f"{ratio:.2f}" for ratio in found.values())] for n, found in spread.items()]
+    before = f"Variance of the samples over that of the {spaced(max(spread))} training images; 1 is right:"
+    return table(["N", *spread[max(spread)]], rows, before=before, after=after)
+
+
+def portrait_table(portraits: Mapping[str, Portrait], before: str, after: str = "") -> Markdown:
+    """Sets of images beside galaxies: variance by group of components, and the classifier's AUC by side."""
+    before += " A p of 0.002 is the least that its 500 permutations can give."
+    some = next(iter(portraits.values()))
+    head = ["", *some.spread, *(f"AUC at {side} pixels" for side in some.c2st)]
+    rows = [
+        [name, *(f"{ratio:.2f}" for ratio in found.spread.values())]
+        + [f"{test.auc}, p {p_text(test.p)}" for test in found.c2st.values()]
+        for name, found in portraits.items()
+    ]
+    return table(head, rows, before=before, after=after)

@@ -30,7 +30,7 @@ __all__ = ["audits_table", "free", "pairs_figure", "planted_table", "words", "wr
 # (n, C, H, H), uint8 or floats with white at 1, by the name of the argument of the audit
 Sets = Mapping[str, np.ndarray]
 
-_TEXT = Path(__file__).with_name("audit.html.j2").read_text(encoding="utf-8")
+_TEXT = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string(_TEXT)
 _HEAD = _TEXT.partition("{{")[0]  # of every report
 _BIASES = {"light": "flux", "half-light radius": "size", "ellipticity": "ellipticity"}

@@ -9,7 +9,7 @@ from myst_nb import glue
 from galbook.claims import rules
 from galbook.claims.findings import Findings
 from galbook.claims.verdicts import HELD, LARGEST, Claim, Range, Ruling, rule, stopped
-from galbook.pairs import BLUR
+from galbook.scoreboard import BLUR
 from galgen.config import PROFILES
 from galgen.figures.tables import table
 from galgen.figures.words import spaced

@@ -3,9 +3,12 @@
 import functools
 from dataclasses import dataclass
 
-from galbook import denoisers, flows, judges, shapes
+from galbook import discriminator, inversion, morphology
+from galbook.agreement import two_models_at
+from galbook.clock.asked import time
 from galbook.clock.crossing import Elapsed
-from galbook.pairs import checks, two_models_at
+from galbook.denoising import gained
+from galbook.scoreboard import checks
 from galbook.share import asked as scale
 from galbook.share.scale import Scale
 from galgen.compare.discriminator import Course
@@ -61,7 +64,7 @@ class Findings:
     @functools.cached_property
     def time(self) -> Elapsed:
         """Of a denoiser, how many onsets of memorization went by at the largest N."""
-        return denoisers.time(self.experiment)
+        return time(self.experiment)
 
     @functools.cached_property
     def scale(self) -> Scale:
@@ -75,29 +78,29 @@ class Findings:
 
     def gained(self, N: int) -> dict[str, list[Estimate]]:
         """Of a denoiser, PSNR out less PSNR in on held-out images, by model and level of little noise."""
-        return denoisers.gained(self.experiment, N)
+        return gained(self.experiment, N)
 
-    def fit(self, N: int) -> shapes.Fit | None:
+    def fit(self, N: int) -> morphology.Fit | None:
         """Whether its samples are nearer to galaxies than those of Gaussians of the same images."""
-        return shapes.fit(self.experiment, N)
+        return morphology.fit(self.experiment, N)
 
     def kept(self, N: int, blur: float) -> dict[str, Estimate] | None:
         """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is."""
-        return shapes.morphology_kept(self.experiment, N, blur)
+        return morphology.morphology_kept(self.experiment, N, blur)
 
-    def change(self, small: int, large: int) -> shapes.Change | None:
+    def change(self, small: int, large: int) -> morphology.Change | None:
         """How morphology changes from one N to another."""
-        return shapes.change(self.experiment, small, large)
+        return morphology.change(self.experiment, small, large)
 
     @functools.cached_property
     def latents(self) -> dict[int, Latents]:
         """Of a flow, the inversion test by N."""
-        return flows.inverted(self.experiment)
+        return inversion.inverted(self.experiment)
 
     @functools.cached_property
     def courses(self) -> dict[int, Course]:
         """Of a GAN, the discriminator test along the training, by N."""
-        return judges.courses(self.experiment)
+        return discriminator.courses(self.experiment)
 
     def missed(self, question: str) -> list[str]:
         """The controls that a question of the scoreboard must find and does not."""

@@ -9,7 +9,7 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from galbook import denoisers
+from galbook import denoising
 from galbook.claims import claims
 from galbook.claims.findings import Findings
 from galbook.claims.verdicts import NOT_TESTABLE, rule
@@ -162,9 +162,9 @@ def other_sentences(found: Mapping[str, Findings], boards: Boards) -> Markdown:
         n * each.experiment.images.dataset.images[0].size / each.experiment.weights for each, n in sizes
     ]
     blind, flow, gan = (found[label] for label in (claims.BLIND, claims.GLOW, claims.GAN))
-    gaps = {n: gap.max() for n, gap in denoisers.gaps(blind.experiment).items()}
+    gaps = {n: gap.max() for n, gap in denoising.gaps(blind.experiment).items()}
     hundred = 100 if 100 in blind.sizes else blind.sizes[0]
-    given = -20 * log10(denoisers.LITTLE[0])
+    given = -20 * log10(denoising.LITTLE[0])
     out = listed((given + levels[0].value for levels in blind.gained(hundred).values()), ".1f")
     of_flow = [boards[claims.GLOW, n] for n in flow.sizes]
     shapes = listed(board["morphology"].value for board in of_flow if "morphology" in board)

@@ -13,7 +13,7 @@ import numpy as np
 from galbook.claims.findings import Findings, Pair
 from galbook.claims.verdicts import HELD, LARGEST, NOT_HELD, NOT_TESTABLE, UNDERPOWERED, Gate, Ruling, within
 from galbook.clock.crossing import DURATION
-from galbook.denoisers import LITTLE
+from galbook.denoising import LITTLE
 from galgen.compare.flow_pairs import falls, moves
 from galgen.compare.uncertainty import Estimate, above, p_text
 from galgen.figures.words import spaced

@@ -20,6 +20,11 @@ galaxies, of which z has a coefficient each.
 References:
     Song et al. 2021, https://arxiv.org/abs/2011.13456, section 4.3 and appendix D.2. Karras et al. 2022,
     https://arxiv.org/abs/2206.00364, algorithm 1.
+
+The inversion test of a denoiser's flow (`galbook.why.flow`), asked of the pairs of an experiment.
+
+A draws images from unit normal latents. Who finds the latents in them? B; a network of other galaxies; and
+the Gaussian of B's images, which knows second moments and no galaxy.
 """
 
 import math
@@ -31,12 +36,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from galbook.kept import once
+from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.inversion import Inversion, LevelTest, compare_levels
 from galgen.compare.scales import groups
 from galgen.compare.uncertainty import Estimate
-from galgen.models.sampling import ConditionalDenoiser
+from galgen.experiment import Experiment
+from galgen.models.sampling import ConditionalDenoiser, ladder, noise, seeded
 
-__all__ = ["ScaleTest", "decode", "encode", "inverted", "paired_w1", "walk"]
+__all__ = ["LATENTS", "ScaleTest", "decode", "encode", "flow_inversions", "inverted", "paired_w1", "walk"]
 
 
 @torch.inference_mode()
@@ -123,3 +131,34 @@ def paired_w1(correlation: float, size: int) -> np.ndarray:
         other = correlation * z + math.sqrt(1 - correlation**2) * rest
         found.append(np.abs(np.sort(z) - np.sort(other)).mean())
     return np.array(found)
+
+
+LATENTS = 32
+
+STEPS = 32  # on the ladder of the sampler
+
+_FIRST = 3_200_000_000  # seed of a latent that no sample has
+
+
+@once
+def flow_inversions(experiment: Experiment, N: int) -> dict[str, dict[str, ScaleTest]]:
+    """By who finds the latents, by scale; of a family that is told the noise.
+
+    A control whose latents are finite in fewer than two images, as of a network hardly trained, is left out.
+    """
+    levels, m = ladder(**experiment.settings.sampler | {"steps": STEPS}), experiment.images.start
+    A, B = experiment.models.pair(N)
+    a, b, other = (experiment.networks(model)["net"] for model in (A, B, experiment.models.foreign()[0]))
+    z = noise(seeded(range(_FIRST, _FIRST + LATENTS)), m.shape)
+    galaxies = experiment.images.held_out
+    axes = fit_gaussian(galaxies).components.double().numpy()
+    x = decode(a, z, m, levels)
+    own = encode(a, x, m, levels)
+    others = {
+        "B": b,
+        "other galaxies": other,
+        "Gaussian of B's images": fit_gaussian(experiment.images.of(B)),
+    }
+    found = {who: encode(D, x, m, levels) for who, D in others.items()}
+    known = {who: z_b for who, z_b in found.items() if who == "B" or z_b.isfinite().all((1, 2, 3)).sum() > 1}
+    return {who: inverted(z, own, z_b, axes) for who, z_b in known.items()}

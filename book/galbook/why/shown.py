@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galbook.sentences import span
-from galbook.why.directions_asked import Curve, DirectionsTest
+from galbook.why.directions import Curve, DirectionsTest
 from galbook.why.flow import ScaleTest
-from galbook.why.local_asked import LocalTest, Shares
+from galbook.why.local import LocalTest, Shares
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.style import COLOURS, MODELS, intervals, legend_above
 from galgen.figures.tables import table

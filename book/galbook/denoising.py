@@ -1,36 +1,38 @@
-"""What is asked of denoisers: how well they denoise, and when they memorize."""
+"""What denoisers make of images they were, and were not, trained on: asked and drawn (figures 5 and 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from galbook.clock.crossing import Elapsed, elapsed
-from galbook.clock.gap import START, Gap, memory_gap, psnr_along
-from galbook.clock.in_proportion import Cell
 from galbook.kept import once
-from galbook.pairs import models_judged
-from galgen.compare.denoising import denoising_curve, training_gap
+from galbook.scoreboard import models_judged
+from galgen.compare.denoising import Denoising, Panel, denoising_curve, training_gap
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.experiment import Experiment
+from galgen.figures.style import shades, stamp_sheet
+from galgen.figures.words import spaced
 from galgen.models.families import Training
 from galgen.runs.answers import Array
 
 __all__ = [
     "LEVELS",
     "LITTLE",
-    "clock",
-    "clock_cell",
+    "denoising_sheet",
     "gained",
     "gaps",
     "gaussian_image",
     "gaussian_of",
-    "time",
+    "psnr_curves",
 ]
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
+
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
+
 HELD_OUT = 200  # images
 
 
@@ -58,42 +60,6 @@ def gained(experiment: Experiment, N: int) -> dict[str, list[Estimate]]:
     return found
 
 
-@once
-def memory(experiment: Experiment, N: int) -> list[Gap]:
-    """The gap between own and held-out images along the trainings of A and B of the first pair."""
-    held_out, found = experiment.images.held_out, []
-    for model in experiment.models.pair(N):
-        kept = experiment.train(model).summary["weights"]
-        along = ((shown, experiment.networks(model, shown)) for shown in kept)
-        curves = psnr_along(along, experiment.family.denoiser, experiment.images.of(model), held_out)
-        found.append(
-            memory_gap(*curves, start=next((shown for shown in kept[:-1] if shown >= START), kept[0]))
-        )
-    return found
-
-
-def clock(studies: Sequence[Experiment]) -> list[Cell]:
-    """The same of the clock's networks, one study a width, by width and N."""
-    return [clock_cell(study, n) for study in studies for n in study.sizes]
-
-
-def clock_cell(study: Experiment, N: int) -> Cell:
-    """The same of one width and N."""
-    load = N * study.images.dataset.images[0].size / study.weights
-    return Cell(study.settings.kernels, N, memory(study, N), load)
-
-
-def time(experiment: Experiment) -> Elapsed:
-    """How many onsets of memorization went by at the largest N, in proportion to those of smaller N.
-
-    Of the training of the pair that saw fewer, or of which less can be said.
-    """
-    *small, large = experiment.sizes
-    known = {n: memory(experiment, n) for n in small}
-    both = (elapsed(g, large, known) for g in memory(experiment, large))
-    return min(both, key=lambda e: (not e.confounded, e.onsets or 0))
-
-
 def gaussian_of(experiment: Experiment, images: np.ndarray) -> Tensor:
     """What the Gaussian of images (uint8) draws, by the family's sampler and from the models' noise."""
     return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.images.start).images
@@ -102,3 +68,36 @@ def gaussian_of(experiment: Experiment, images: np.ndarray) -> Tensor:
 def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
     """The same of a model's training images."""
     return gaussian_of(experiment, experiment.images.of(training))
+
+
+def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:
+    """One image with growing noise and, under it, what each denoiser makes of it, all with their PSNR."""
+    blank = np.ones_like(panel.clean)[None]
+    stack, rows = [panel.clean[None], panel.noisy], ["noisy"]
+    titles = ["clean", *(f"σ={s:g}: {v:.1f}" for s, v in zip(sigmas, panel.noisy_psnr, strict=True))]
+    for n, denoised in panel.denoised.items():
+        stack += [blank, denoised]
+        titles += ["", *(f"{value:.1f}" for value in panel.denoised_psnr[n])]
+        rows.append(f"N = {spaced(n)}")
+    columns = len(sigmas) + 1
+    return stamp_sheet(np.concatenate(stack), columns=columns, titles=titles, rows=rows, inches=0.95)
+
+
+def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
+    """PSNR after against PSNR before denoising: medians of training (solid) and of held-out images (dashed).
+
+    Args:
+        curves: By N, of training and of held-out images; a band holds 68 % of the latter.
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 4))
+    shade = shades(list(curves))
+    for n, (seen, unseen) in curves.items():
+        x = np.median(unseen.noisy, axis=1)
+        low, middle, high = np.percentile(unseen.denoised, (16, 50, 84), axis=1)
+        axis.plot(x, np.median(seen.denoised, axis=1), color=shade[n], label=f"N = {spaced(n)}")
+        axis.plot(x, middle, "--", color=shade[n])
+        axis.fill_between(x, low, high, color=shade[n], alpha=0.12, lw=0)
+    axis.plot(x, x, ":", color="gray")  # the same noise for every N
+    axis.set(xlabel="PSNR of the noisy image, dB", ylabel="PSNR of the denoised image, dB")
+    axis.legend()
+    return figure

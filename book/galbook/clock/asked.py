@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from galbook.clock.crossing import DURATION, LARGE, predicted_onset
-from galbook.clock.gap import LEVEL, LEVELS, Gap
+from galbook.clock.crossing import DURATION, LARGE, Elapsed, elapsed, predicted_onset
+from galbook.clock.gap import LEVEL, LEVELS, START, Gap, memory_gap, psnr_along
 from galbook.clock.in_proportion import SCALE, Cell, Statement, arranged, in_proportion
+from galbook.kept import once
+from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import table
 from galgen.figures.words import spaced
@@ -22,12 +24,64 @@ from galgen.runs.answers import read_answer
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, visible
 
-__all__ = ["Committed", "clock_figure", "clock_table", "committed", "size_or_time", "stated", "together"]
+__all__ = [
+    "Committed",
+    "clock",
+    "clock_cell",
+    "clock_figure",
+    "clock_table",
+    "committed",
+    "size_or_time",
+    "stated",
+    "time",
+    "together",
+]
+
+
+@once
+def memory(experiment: Experiment, N: int) -> list[Gap]:
+    """The gap between own and held-out images along the trainings of A and B of the first pair."""
+    held_out, found = experiment.images.held_out, []
+    for model in experiment.models.pair(N):
+        kept = experiment.train(model).summary["weights"]
+        along = ((shown, experiment.networks(model, shown)) for shown in kept)
+        curves = psnr_along(along, experiment.family.denoiser, experiment.images.of(model), held_out)
+        found.append(
+            memory_gap(*curves, start=next((shown for shown in kept[:-1] if shown >= START), kept[0]))
+        )
+    return found
+
+
+def clock(studies: Sequence[Experiment]) -> list[Cell]:
+    """The same of the clock's networks, one study a width, by width and N."""
+    return [clock_cell(study, n) for study in studies for n in study.sizes]
+
+
+def clock_cell(study: Experiment, N: int) -> Cell:
+    """The same of one width and N."""
+    load = N * study.images.dataset.images[0].size / study.weights
+    return Cell(study.settings.kernels, N, memory(study, N), load)
+
+
+def time(experiment: Experiment) -> Elapsed:
+    """How many onsets of memorization went by at the largest N, in proportion to those of smaller N.
+
+    Of the training of the pair that saw fewer, or of which less can be said.
+    """
+    *small, large = experiment.sizes
+    known = {n: memory(experiment, n) for n in small}
+    both = (elapsed(g, large, known) for g in memory(experiment, large))
+    return min(both, key=lambda e: (not e.confounded, e.onsets or 0))
+
 
 _TRAININGS = ("-", "--", ":")  # A, B and others
+
 _WIDTHS = ("s", "o", "^", "D")
+
 _BEST, _STILL, _ONE = "held-out PSNR at its best", "the same, still improving", "predicted onset"
+
 _ALL = f"{DURATION:g} predicted onsets"
+
 _MARKS = {
     _BEST: {"marker": "o"},
     _STILL: {"marker": "o", "mfc": "white"},

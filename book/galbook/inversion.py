@@ -1,4 +1,4 @@
-"""Chapter 05: the inversion test with the paper's Table 1, and walks through the latents."""
+"""The inversion test of every pair of Glows: asked, drawn, Table 1, and walks through the latents."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,15 +10,44 @@ from matplotlib.figure import Figure
 from scipy import stats
 from torch import Tensor
 
+from galbook.kept import once
 from galbook.sentences import mean_span
+from galgen.compare.flow_pairs import Latents, latents_test
 from galgen.compare.inversion import PAPER_TABLE1, Inversion, LevelTest, gathered
 from galgen.compare.uncertainty import Estimate
+from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS
 from galgen.figures.tables import table
 from galgen.figures.words import spaced
+from galgen.models import glow_learner
 from galgen.models.glow import Glow
 
-__all__ = ["distance_figure", "distance_table", "inversion_figure", "untrained_table", "walks"]
+__all__ = [
+    "COUNT",
+    "distance_figure",
+    "distance_table",
+    "inversion_figure",
+    "inverted",
+    "latents",
+    "untrained_table",
+    "walks",
+]
+
+COUNT = 64  # latents: eight models at each N, each of which inverts the images of the seven others
+
+
+@once
+def latents(experiment: Experiment, N: int) -> Latents:
+    """The test of all pairs of N images a model."""
+    pairs = [[experiment.networks(model)["net"] for model in pair] for pair in experiment.models.pairs(N)]
+    seeds = experiment.latents(min(COUNT, experiment.profile.samples))
+    return latents_test(pairs, glow_learner.latents(pairs[0][0], seeds))
+
+
+def inverted(experiment: Experiment) -> dict[int, Latents]:
+    """The same by N."""
+    return {n: latents(experiment, n) for n in experiment.sizes}
+
 
 Tests = Mapping[int, Sequence[Sequence[LevelTest]]]
 

@@ -1,19 +1,67 @@
-"""Galaxies, samples and their nearest training images, and the cosines of all (figures 7, 9 and 13)."""
+"""The two-models test of the pairs of a run: asked, and in pictures and tables (figures 7, 9 and 13).
+
+Galaxies, samples and their nearest training images; the cosines of all; the 2x2 of initialisation and data.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from galbook.kept import once
 from galgen.compare import similarity
-from galgen.compare.agreement import TwoModels
-from galgen.compare.uncertainty import Estimate
+from galgen.compare.agreement import TwoModels, two_models
+from galgen.compare.uncertainty import Estimate, bootstrap, p_text
+from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, intervals, stamp_sheet
+from galgen.figures.tables import table
 from galgen.figures.words import spaced
 
-__all__ = ["controls_figure", "cosine_histograms", "sample_sheet"]
+__all__ = [
+    "agreement_table",
+    "controls_figure",
+    "cosine_histograms",
+    "design_of",
+    "design_table",
+    "drawn",
+    "sample_sheet",
+    "tests",
+    "two_models_at",
+]
+
+
+def drawn(experiment: Experiment, N: int, k: int = 0) -> list[Tensor]:
+    """The samples of A and of B of the k-th pair of N images a model."""
+    return list(map(experiment.samples, experiment.models.pair(N, k)))
+
+
+@once
+def two_models_at(experiment: Experiment, N: int, k: int = 0) -> TwoModels:
+    """The two-models test of the same."""
+    given = {"mean": experiment.images.mean, "flips": experiment.family.flips}
+    return two_models(
+        *drawn(experiment, N, k), experiment.images.dataset.images, experiment.images.split(N), **given
+    )
+
+
+def tests(experiment: Experiment) -> dict[int, TwoModels]:
+    """The same of the first pair, by N."""
+    return {n: two_models_at(experiment, n) for n in experiment.sizes}
+
+
+def design_of(experiment: Experiment) -> tuple[int, dict[tuple[str, str], Estimate]] | None:
+    """The 2x2: its N, and the median anomaly cosine with model A, by (initialisation, images).
+
+    None where the profile trains no such models.
+    """
+    found, models = {}, experiment.models.design()
+    for key, model in models.items():
+        both = experiment.samples(experiment.models.pair(model.N)[0]), experiment.samples(model)
+        found[key] = bootstrap(similarity.cosine(*both, kind="anomaly", mean=experiment.images.mean))
+    return (next(iter(models.values())).N, found) if models else None
 
 
 def sample_sheet(
@@ -114,3 +162,61 @@ def controls_figure(
     axis.set(xscale="log", xlabel="N", ylabel="anomaly cosine, median", ylim=(-0.15, 1.02))
     axis.legend(fontsize=8)
     return figure
+
+
+def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: bool = False) -> Markdown:
+    """Agreement, copying and memorization of two models for each N, each beside its null.
+
+    Args:
+        tests: By N.
+        before: Text over the table, by default what the columns are.
+        flips: Whether the tests have searched flipped training images as well.
+    """
+    explained = (
+        "Medians of the anomaly cosine and proportions, with 95 % intervals over the choice of latents; "
+    )
+    explained += "nulls in brackets. The first pair of each N. "
+    explained += f"{next(iter(tests.values())).n} latents; the columns on training images "
+    explained += f"take the samples of both models{' and search all flips' if flips else ''}."
+    head = ["N", "A and B agree", "(shuffled)", "nearest training image", "(held-out image)"]
+    head += ["P(train closer)", "(Gaussians of the sets)", "p of memorization"]
+    head += ["memorized fraction", "(held-out images)"]
+    rows = []
+    for n, t in tests.items():
+        agreement = t.agree, f"{t.null:.2f}", t.copy, f"{t.held_out:.2f}"
+        gaussians, p = f"{t.memorization.gaussians.closer.value:.2f}", p_text(t.memorization.outcome.p)
+        copies = t.memorised, f"{t.memorised_null:.2f}"
+        rows.append([spaced(n), *agreement, t.closer, gaussians, p, *copies])
+    return table(head, rows, before=before or explained)
+
+
+def design_table(
+    found: tuple[int, Mapping[tuple[str, str], Estimate]] | None, beside: str
+) -> tuple[Markdown, str]:
+    """Initialisation or images? The 2x2 of `galgen.experiment.Models`.
+
+    Args:
+        found: Its N, and the cosines of its models with model A: `galbook.pairs.design_of`.
+        beside: What other models say of it, which stands under the table, and alone where there is none.
+
+    Returns:
+        The table with a sentence under it that says what each moves the cosine by, and that sentence alone.
+    """
+    if found is None:
+        return Markdown(beside), beside
+    N, cosines = found
+    inits, sets = ("same", "other"), ("same", "disjoint")
+    shown = {key: round(one.value, 2) for key, one in cosines.items()}  # differences are those of the table
+    alike, apart = (shown[init, "same"] - shown[init, "disjoint"] for init in inits)
+    by_init = np.mean([shown["same", images] - shown["other", images] for images in sets])
+    sentence = (
+        f"The images move the cosine by {alike:+z.2f} where both begin alike and by {apart:+z.2f} where they "
+        f"do not; the initialisation moves it by {by_init:+z.2f} on average."
+    )
+    design = table(
+        ["", "same images", "disjoint images"],
+        [[f"{init} initialisation", *(cosines[init, images] for images in sets)] for init in inits],
+        before=f"Median anomaly cosine with model A at N = {spaced(N)}, one training a cell:",
+        after=f"{sentence} {beside}".strip(),
+    )
+    return design, sentence
