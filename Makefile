@@ -79,7 +79,7 @@ lock: $(READY)
 		"# Every package at one version, for Python 3.11 to 3.13 on Linux, macOS and Windows; made by 'make lock'." \
 		"# The CUDA companions of torch (nvidia-*, cuda-*, triton) are left out: its Linux wheel pins them itself, and" \
 		"# its CPU wheel does without. No hashes, because the wheels of torch differ by platform and by source."; \
-	.venv/uv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	.venv/uv/bin/uv pip compile pyproject.toml --extra book --group dev --universal --python-version 3.11 \
 		--no-annotate --no-header --quiet | grep -vE '^(nvidia-|cuda-|triton)'; } > .venv/requirements.lock
 	mv .venv/requirements.lock requirements.lock
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from galbook.results import target
 
+from galbook.results import target
 from galgen.compare import calibrated
 from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.morphology import stored

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+
 from galbook.clock.asked import Committed, clock_cell
 from galbook.clock.in_proportion import SCALE
 from galbook.results import target
-
 from galgen.config import PROFILES, Parameters
 from galgen.experiment import APART, Experiment, training_named
 from galgen.runs.answers import read_answer, write_answer

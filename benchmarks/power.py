@@ -43,9 +43,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from astropy.table import Table
-from galbook.results import target
 from tqdm import tqdm
 
+from galbook.results import target
 from galgen.compare.agreement import agreement_test
 from galgen.compare.calibrated import pqmass
 from galgen.compare.controls import blurred, rounded

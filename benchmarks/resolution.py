@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
+
 from galbook.agreement import two_models_at
 from galbook.biases import held_out, model_biases
 from galbook.committed import strip
 from galbook.results import target
 from galbook.scoreboard import board
 from galbook.share.scale import agreements, scale
-
 from galgen.compare.controls import rounded
 from galgen.compare.yardstick import area
 from galgen.config import PROFILES, Parameters

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import gpu
 import torch
+
 from galbook import denoising, discriminator, inversion
 from galbook.agreement import drawn, two_models_at
-
 from galgen.compare.morphology import measure, report
 from galgen.compare.scoreboard import portrait
 from galgen.config import Parameters

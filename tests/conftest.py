@@ -15,11 +15,11 @@ import nbformat
 import pytest
 import torch
 from browsing import CHROMIUM, FLAGS
-from galbook.press import assemble as book
-from galbook.press import chapters
 from myst_nb.ext.glue import GLUE_PREFIX
 from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
+from galbook.press import assemble as book
+from galbook.press import chapters
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
 from galgen.runs.store import Store

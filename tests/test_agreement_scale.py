@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+
 from galbook.share import asked
 from galbook.share.asked import IMAGES, ONE, OWN, agreement_along
-
 from galgen.data.dataset import Split
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded

@@ -10,9 +10,9 @@ import nbformat
 import test_every_family
 import test_notebooks
 import torch
-from galbook import results
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from galbook import results
 from galgen import config
 from galgen import settings as settings_module
 from galgen.config import Parameters

@@ -18,12 +18,12 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
-from galbook.press import runs
-from galbook.press.runs import Run, asked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from galbook.press import runs
+from galbook.press.runs import Run, asked
 from galgen import cli, costs
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset

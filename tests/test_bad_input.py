@@ -5,6 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_clock import hour
+from test_controls import galaxies, sets
+from test_discriminator import drawn
+from test_distances import NAMES, rows
+from test_inversion import Linear, invert, latents
+
 from galbook.clock.crossing import plateau
 from galbook.clock.gap import START, memory_gap
 from galbook.clock.in_proportion import in_proportion, power_laws
@@ -12,12 +18,6 @@ from galbook.press.runs import asked
 from galbook.share.scale import agreements, scale
 from galbook.why.directions import directions
 from galbook.why.local import Local
-from test_clock import hour
-from test_controls import galaxies, sets
-from test_discriminator import drawn
-from test_distances import NAMES, rows
-from test_inversion import Linear, invert, latents
-
 from galgen.auditing.report import free
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import photometry

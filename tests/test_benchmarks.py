@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from galbook import compared as chapter_11
 from galbook.clock import asked as clocks
 from galbook.press import pages
-
 from galgen import config
 from galgen.compare.uncertainty import Estimate
 from galgen.config import Parameters

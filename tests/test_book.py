@@ -20,10 +20,6 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit, pages
-from galbook.press import assemble as book
-from galbook.press import chapters
-from galbook.press import pages as written
-from galbook.press.runs import AGAIN, Prepared, Run, Trained
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -31,6 +27,10 @@ from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 from test_anything import examples
 from test_hostile import of_json, spoil_file
 
+from galbook.press import assemble as book
+from galbook.press import chapters
+from galbook.press import pages as written
+from galbook.press.runs import AGAIN, Prepared, Run, Trained
 from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from galbook import compared as chapter_11
 from galbook.claims import claims
 from galbook.claims.findings import Findings, Pair
@@ -27,7 +28,6 @@ from galbook.claims.verdicts import (
 from galbook.clock.crossing import Elapsed
 from galbook.morphology import Change, Fit
 from galbook.share.scale import Scale
-
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES, Parameters
 from galgen.experiment import Experiment

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+
 from galbook.clock import asked
 from galbook.clock.asked import clock_figure, size_or_time
 from galbook.clock.crossing import DURATION, crossing, elapsed, plateau, predicted_onset, readings
 from galbook.clock.gap import LEVELS, MOST, START, mean_onset, memory_gap, psnr_along
 from galbook.clock.in_proportion import Cell, Statement, in_proportion, power_laws
-from scipy import stats
-
 from galgen.compare.uncertainty import Estimate
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from conftest import stand_in
-from galbook.press import assemble, chapters, draft
-from galbook.press.runs import Run
 from small_chapter import NOTE, PARAMETERS
 
+from galbook.press import assemble, chapters, draft
+from galbook.press.runs import Run
 from galgen.runs.files import write_json
 
 ROOT = Path(__file__).parents[1]

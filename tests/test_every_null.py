@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
-from galbook.clock.gap import START, memory_gap
 from scipy import ndimage, stats
 from test_exchange import asked, copies, memorization, of_gaussians, other_galaxies, split
 from test_twosample import galaxies
 
+from galbook.clock.gap import START, memory_gap
 from galgen.compare.agreement import agreement_test, shared_latents
 from galgen.compare.calibrated import STATISTICS, calibrated, pqmass
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Judgement, contrast, judge

@@ -4,6 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_hostile import JUNK, of_json
+
 from galbook import denoising, discriminator, morphology
 from galbook.agreement import two_models_at
 from galbook.claims.findings import Findings
@@ -11,10 +15,6 @@ from galbook.denoising import LEVELS
 from galbook.discriminator import before_memory
 from galbook.kept import once
 from galbook.scoreboard import board, checks
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from test_hostile import JUNK, of_json
-
 from galgen.compare.agreement import TwoModels
 from galgen.config import Parameters
 from galgen.experiment import Experiment

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import ipywidgets as widgets
 import numpy as np
 import pytest
+from PIL import Image
+
 from galbook.explorer import controls as explore_widgets
 from galbook.explorer.answers import Explorer, Missing, Row
 from galbook.explorer.own import answers, read
-from PIL import Image
-
 from galgen.config import Parameters, profile
 from galgen.data.acquire import importing
 from galgen.models.families import FAMILIES

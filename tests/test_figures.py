@@ -10,9 +10,9 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
-from galbook.slider import slider_figure
 from PIL import Image
 
+from galbook.slider import slider_figure
 from galgen.compare.uncertainty import Estimate
 from galgen.figures import numbers as behind
 from galgen.figures import style as figures

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from galbook.why.flow import decode, encode, inverted, paired_w1, walk
 
+from galbook.why.flow import decode, encode, inverted, paired_w1, walk
 from galgen.compare.gaussian import Gaussian
 from galgen.models.sampling import ladder
 

@@ -8,10 +8,10 @@ import zlib
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-import galgen.evidence
 import pytest
 from test_code_version import edited
 
+import galbook
 from galgen import experiment as core
 from galgen.runs import code_version as code
 from galgen.runs.errors import GalgenError
@@ -51,9 +51,11 @@ KEYED = {name for name in METHODS.values() if not code._definition(("galgen.expe
 
 
 def questions():
-    """All functions of galgen whose answers are kept, by name."""
+    """All functions of galbook whose answers are kept, by name."""
     found = {}
-    for module in pkgutil.iter_modules(galgen.evidence.__path__, "galgen.evidence."):
+    for module in pkgutil.walk_packages(galbook.__path__, "galbook."):
+        if module.name.startswith(("galbook.press", "galbook.explorer")):
+            continue
         for name, thing in vars(importlib.import_module(module.name)).items():
             kept = inspect.isfunction(thing) and thing.__code__.co_name == "asked"
             if kept and thing.__module__ == module.name:

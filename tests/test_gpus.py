@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from galbook.press import gpus
 
 ROOT = Path(__file__).parents[1]

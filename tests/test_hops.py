@@ -14,9 +14,9 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from galbook.press import __main__ as steps
 from nbformat.v4 import new_code_cell, new_notebook
 
+from galbook.press import __main__ as steps
 from galgen.config import Parameters
 from galgen.experiment import Experiment
 
@@ -43,7 +43,7 @@ class Reached(BaseException):
 def hop(code):
     """The name of a function of ours, or none."""
     path = Path(code.co_filename)
-    ours = path.is_relative_to(ROOT / "galgen") or path.is_relative_to(ROOT / "workflow")
+    ours = path.is_relative_to(ROOT / "galgen") or path.is_relative_to(ROOT / "book")
     if ours and code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<"):
         return f"{path.relative_to(ROOT).with_suffix('')} {code.co_qualname}"
     return ""

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from galbook.explorer.own import read
-from galbook.press.pages import rendered
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from test_anything import FILE, examples, in_bounds, mutated
 
+from galbook.explorer.own import read
+from galbook.press.pages import rendered
 from galgen.cli import main
 from galgen.config import Parameters
 from galgen.data.acquire.importing import import_images, write_imported

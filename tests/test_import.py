@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
-from galbook.press.runs import Run
 from PIL import Image
 from test_anything import in_bounds
 
+from galbook.press.runs import Run
 from galgen.config import Parameters
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.acquire.own import imported

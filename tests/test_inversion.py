@@ -3,8 +3,8 @@ import functools
 import numpy as np
 import pytest
 import torch
-from galbook import inversion as figures
 
+from galbook import inversion as figures
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs
 from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, gathered, invert

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browsing import CHROMIUM
-from galbook.press import chapters, pdf
 
+from galbook.press import chapters, pdf
 from galgen.runs.errors import GalgenError
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,6 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit
-from galbook.press import live
 from hypothesis import given
 from hypothesis import strategies as st
 from small_chapter import PARAMETERS as ELSEWHERE
@@ -27,6 +26,7 @@ from test_anything import examples
 from test_results import OTHERS, spoilt
 from torch.nn import functional as F
 
+from galbook.press import live
 from galgen.compare import similarity
 from galgen.config import Parameters
 from galgen.data import manifest

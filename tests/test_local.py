@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+
 from galbook.why.directions import GROUPS, directions, shared
 from galbook.why.local import Local, explained
-
 from galgen.compare.gaussian import fit_gaussian
 
 SIDE = 8

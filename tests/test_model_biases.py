@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from galbook import biases
-from galbook.biases import BLURS, SIDES, held_out
 from test_controls import galaxies
 
+from galbook import biases
+from galbook.biases import BLURS, SIDES, held_out
 from galgen.compare.controls import blurred, rounded
 
 model_biases = biases.model_biases.__wrapped__  # asked anew: what stands in has no store

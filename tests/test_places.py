@@ -12,14 +12,15 @@ import pytest
 import torch
 from astropy.table import Table
 from conftest import floats
-from galbook import agreement, chapter_13, denoising, morphology, scoreboard
+
+from galbook import agreement, chapter_13, morphology, scoreboard
 from galbook import biases as bias_figures
+from galbook import denoising as pictures
 from galbook.agreement import design_of, design_table
 from galbook.biases import Beside, FarOff, ModelBiases
 from galbook.curves import gain_curves, smoothed, training_table
 from galbook.morphology import RANGES
 from galbook.share import asked as scale
-
 from galgen.compare import denoising, scales
 from galgen.compare.agreement import strangers, two_models
 from galgen.compare.biases import Biases
@@ -136,7 +137,7 @@ def test_the_curve_of_a_denoiser_that_does_nothing_is_the_diagonal(images):
     parts = images[SETS.A], images[SETS.validation]
     curve = denoising.denoising_curve
     curves = {n: [curve(net, part, [0.05, 0.2]) for part in parts] for n, net in nets.items()}
-    lines = denoising.psnr_curves(curves).axes[0].get_lines()
+    lines = pictures.psnr_curves(curves).axes[0].get_lines()
     assert np.allclose(lines[1].get_ydata(), lines[1].get_xdata())
     assert np.allclose(lines[3].get_ydata(), lines[3].get_ydata()[0]), "a denoiser that returns one image"
 

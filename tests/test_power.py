@@ -6,10 +6,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from galbook import power
-from galbook.results import measured
 from scipy import stats
 
+from galbook import power
+from galbook.results import measured
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.config import Parameters
 from galgen.data.dataset import Split

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from galbook.press.runs import Run
 
+from galbook.press.runs import Run
 from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
 from galgen.models import precision

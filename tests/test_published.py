@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from galbook.explorer import controls
-from galbook.explorer.answers import Explorer
 from test_hostile import resealed
 
+from galbook.explorer import controls
+from galbook.explorer.answers import Explorer
 from galgen.cli import main
 from galgen.compare.similarity import cosine
 from galgen.config import Parameters

@@ -10,12 +10,6 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
-from galbook import committed, morphology, readings, results
-from galbook import compared as chapter_11
-from galbook.press import chapters, settings
-from galbook.press.typeset import typeset
-from galbook.readings import Reading
-from galbook.scoreboard import from_kept
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -24,6 +18,12 @@ from pydantic import TypeAdapter
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 from test_anything import examples
 
+from galbook import committed, morphology, readings, results
+from galbook import compared as chapter_11
+from galbook.press import chapters, settings
+from galbook.press.typeset import typeset
+from galbook.readings import Reading
+from galbook.scoreboard import from_kept
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
 from galgen.figures.style import base64_image, house_style, show

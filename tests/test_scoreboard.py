@@ -5,8 +5,8 @@ import pytest
 import test_exchange
 import torch
 from astropy.table import Table
-from galbook.sentences import against
 
+from galbook.sentences import against
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
 from galgen.compare.morphology import COEFFICIENTS

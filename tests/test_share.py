@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from galbook.share.scale import agreements, scale
 
+from galbook.share.scale import agreements, scale
 from galgen.compare.similarity import cosine
 
 LABELS = ["A"] * 3 + ["B"] * 3 + ["galaxies"] * 2 + ["leaves"]

@@ -18,12 +18,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from galbook.press import __main__ as steps
-from galbook.press import pages, sweep
-from galbook.press.runs import Run, asked
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from galbook.press import __main__ as steps
+from galbook.press import pages, sweep
+from galbook.press.runs import Run, asked
 from galgen import cli
 from galgen.compare.controls import rounded
 from galgen.compare.morphology import stored
@@ -201,13 +201,12 @@ def test_a_step_that_fails_is_noted_in_the_folder_of_its_run(tmp_path, monkeypat
 def made(tmp_path_factory):
     """A project with two chapters, of which a sweep with N = 8, 12 and 24 was made, where 12 fails."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("galgen", "workflow"):
+    for name in ("galgen", "workflow", "book/galbook"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    main = folder / "workflow" / "book" / "__main__.py"
+    main = folder / "book" / "galbook" / "press" / "__main__.py"
     main.rename(main.with_stem("real"))
     main.write_text(FAKE)
-    for name in ("book", "notebooks"):
-        (folder / name).mkdir()
+    (folder / "notebooks").mkdir()
     shutil.copy(ROOT / "CITATION.cff", folder)
     toc = {"parts": [{"chapters": [{"file": "chapters/02_diffusion"}, {"file": "chapters/01_data"}]}]}
     (folder / "book" / "_toc.yml").write_text(json.dumps(toc))
@@ -224,7 +223,7 @@ def made(tmp_path_factory):
 
 
 def called(folder, command, variables):
-    variables = {"GALGEN_STORE": str(folder / "store"), "PYTHONPATH": ""} | variables
+    variables = {"GALGEN_STORE": str(folder / "store"), "PYTHONPATH": str(folder / "book")} | variables
     return subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_another_chapter import chapter_of_the_page
+
 from galbook.committed import strip
 from galbook.compared import longer, side_by_side
 from galbook.press.runs import Run
-from test_another_chapter import chapter_of_the_page
-
 from galgen.compare.uncertainty import Outcome
 from galgen.config import Parameters
 from galgen.runs.files import file_sha256, read_json
@@ -26,11 +26,10 @@ KEEP = "import hashlib\nkeep(samples=[hashlib.sha256(x.numpy().tobytes()).hexdig
 @pytest.fixture
 def project(tmp_path):
     """The project with one chapter, that of the page on adding one, in the place of those of the GAN."""
-    for name in ("galgen", "workflow"):
+    for name in ("galgen", "workflow", "book/galbook"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("CITATION.cff", "data_manifest.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / "book").mkdir()
     for name in ("_config.yml", "references.bib", "sweep.md", "status.md"):
         shutil.copy(ROOT / "book" / name, tmp_path / "book")
     shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
@@ -47,7 +46,7 @@ def book(project, data, store):
     """A book on its way, as `make book` makes it."""
     command = [sys.executable, "-m", "snakemake", "book", "-s", "workflow/Snakefile", "--cores", "1"]
     command += ["--workflow-profile", "workflow/profiles/local"]
-    given = {"PROFILE": "smoke", "DATA": data, "N": "8", "SEED": "", "PYTHONPATH": ""}
+    given = {"PROFILE": "smoke", "DATA": data, "N": "8", "SEED": "", "PYTHONPATH": str(project / "book")}
     environment = os.environ | given | {"GALGEN_STORE": str(project / store)}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=project, env=environment, **streams)

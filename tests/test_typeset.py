@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+
 from galbook.press.typeset import set_cell, typeset
 
 

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+
 from galbook.why import directions as ways
 from galbook.why import flow as maps
 from galbook.why import local as machines
 from galbook.why import shown as chapter_14
-
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.settings import ConditionalSettings
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from galgen.compare.agreement import TwoModels, two_models
 from galgen.compare.uncertainty import Estimate, bootstrap, p_text
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, intervals, stamp_sheet
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
 __all__ = [

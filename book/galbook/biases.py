@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -25,15 +24,15 @@ from galgen.compare.uncertainty import Estimate
 from galgen.compare.yardstick import FAULTS, Ladder, area, fault_ladder
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, legend_above
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
 __all__ = [
     "BLURS",
+    "SIDES",
     "Beside",
     "FarOff",
     "ModelBiases",
-    "SIDES",
     "bias_table",
     "biases_in_short",
     "held_out",

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,7 +11,7 @@ from galbook.claims.findings import ALPHA
 from galbook.results import select
 from galgen.compare import calibrated
 from galgen.figures.style import COLOURS
-from galgen.figures.tables import escaped, table
+from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
 
 __all__ = ["chance_table", "grid", "in_short", "level", "verdict_figure"]

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, combinations, cycle
 
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from galbook.claims.claims import CERTAIN, CLAIMS
@@ -18,7 +17,7 @@ from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.config import PROFILES
 from galgen.data.manifest import load_manifest
 from galgen.figures.style import MODELS, label, stamp_sheet
-from galgen.figures.tables import escaped, table
+from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
 from galgen.runs.errors import GalgenError
 

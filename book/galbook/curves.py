@@ -5,13 +5,12 @@ from types import MappingProxyType
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from galgen.compare.denoising import Denoising
 from galgen.figures.style import COLOURS, shades
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import Training
 from galgen.runs.checkpoint import read_losses

@@ -1,4 +1,4 @@
-"""The game of generator and discriminator, and the discriminator test: asked and drawn (figures 14 and 16)."""
+"""Generator and discriminator, their game and the discriminator test: asked and drawn (figures 14, 16)."""
 
 from collections.abc import Mapping, Sequence
 

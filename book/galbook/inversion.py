@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 from scipy import stats
 from torch import Tensor
@@ -17,7 +16,7 @@ from galgen.compare.inversion import PAPER_TABLE1, Inversion, LevelTest, gathere
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models import glow_learner
 from galgen.models.glow import Glow

@@ -1,8 +1,8 @@
 """Is the morphology of galaxies kept, does it change with N? Asked, in tables, and in corner plots.
 
-A corner plot has several sets of galaxies in the plane of every two coefficients, as the paper's figures 4, 8,
-12 and 15. Each set is drawn as two contours that contain 39 % and 86 % of it (1 and 2 sigma of a Gaussian in
-the plane), from a histogram smoothed by one bin, or, if it is too small for a histogram, as points. The area
+A corner plot has several sets of galaxies in the plane of every two coefficients, as the paper's figures 4,
+8, 12 and 15. Each set is drawn as two contours that contain 39 % and 86 % of it (1 and 2 sigma of a Gaussian
+in the plane), from a histogram smoothed by one bin, or, if it is too small for one, as points. The area
 of a histogram on the diagonal is the share of its set that lies within the axis.
 
 References:
@@ -18,7 +18,6 @@ import corner
 import matplotlib.pyplot as plt
 import numpy as np
 from astropy.table import Table
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -35,15 +34,15 @@ from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, over_trainings
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, legend_above
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import Training
 
 __all__ = [
-    "Change",
-    "Fit",
     "LABELS",
     "RANGES",
+    "Change",
+    "Fit",
     "change",
     "corner_plot",
     "distance_cells",

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 import matplotlib.pyplot as plt
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -18,7 +17,7 @@ from galbook.readings import Reading
 from galbook.results import made, select
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.figures.style import COLOURS, shades
-from galgen.figures.tables import escaped, table
+from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
 
 __all__ = ["MISSING", "effects_table", "left_out", "missed", "power_figure", "pqmass", "records",

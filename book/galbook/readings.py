@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from IPython.display import Markdown
-
 from galbook.sentences import ALPHA
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import p_text
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 
 __all__ = ["BEYOND", "Reading", "gives_away", "reading_table", "said", "ways"]
 

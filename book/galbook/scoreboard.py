@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,14 +21,14 @@ from galgen.compare.scoreboard import EXPECTED, QUESTIONS, Portrait, portrait, s
 from galgen.compare.uncertainty import Outcome, p_text
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import Training
 
 __all__ = [
     "BLUR",
-    "Boards",
     "UNITS",
+    "Boards",
     "board",
     "board_table",
     "checks",

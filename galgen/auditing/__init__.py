@@ -1,1 +1,1 @@
-"""."""
+"""Anyone's generator, audited: are its samples copies, and are they right?"""

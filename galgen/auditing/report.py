@@ -9,18 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from galbook.results import plain
-from IPython.display import Markdown
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
 import galgen
+from galbook.results import plain
 from galgen.auditing.audit import NEAR, OF_PAIR, SIDE, Audit
 from galgen.auditing.copies import ALIKE, LEVEL, REPEATED, Copies
 from galgen.compare.similarity import FLIPS
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.style import gray, house_style, show, stamp_sheet
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, check_replaceable, has_fields, write_json

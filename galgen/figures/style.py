@@ -169,7 +169,7 @@ def show(figure: Figure, *, alt: str, note: str) -> Shown:
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
-        note: Profile, data and N, from `galgen.figures.words.figure_note`; with `committed: `, when and where.
+        note: Profile, data and N (`galgen.figures.words.figure_note`); with `committed: `, when and where.
     """
     found = behind.numbers(figure)
     # Under the picture: saving with a tight box makes room for it.

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-
-from IPython.display import Markdown
+from dataclasses import dataclass
 
 from galgen.runs.errors import printable
 
-__all__ = ["escaped", "points", "table"]
+__all__ = ["Markdown", "escaped", "points", "table"]
 
 _PUNCTUATION = r"[!-/:-@\[-`{-~]"
 
@@ -26,6 +25,16 @@ def escaped(text: str, *, typeset: bool = False) -> str:
     """
     line = re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", text).strip()
     return re.sub(_READ if typeset else _PUNCTUATION, r"\\\g<0>", printable(line))
+
+
+@dataclass(frozen=True)
+class Markdown:
+    """A text that a notebook shows as Markdown."""
+
+    data: str
+
+    def _repr_markdown_(self) -> str:
+        return self.data
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from math import inf
 
-from IPython.display import Markdown
 from myst_nb import glue
 
 from galbook.claims import rules
@@ -11,7 +10,7 @@ from galbook.claims.findings import Findings
 from galbook.claims.verdicts import HELD, LARGEST, Claim, Range, Ruling, rule, stopped
 from galbook.scoreboard import BLUR
 from galgen.config import PROFILES
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES
 

@@ -6,7 +6,6 @@ from math import log10
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from galbook import denoising
@@ -17,7 +16,7 @@ from galbook.clock.in_proportion import Statement
 from galbook.sentences import at_sizes, listed, span
 from galgen.compare.uncertainty import Outcome, p_text
 from galgen.figures.style import COLOURS, intervals
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
 __all__ = ["kept_claims", "message", "message_figure", "moved_margins", "other_sentences"]

@@ -1,1 +1,1 @@
-"""."""
+"""When do denoisers begin to memorize? Small networks, trained until they do."""

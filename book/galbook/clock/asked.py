@@ -6,7 +6,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -18,7 +17,7 @@ from galbook.clock.in_proportion import SCALE, Cell, Statement, arranged, in_pro
 from galbook.kept import once
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, shades
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.runs.answers import read_answer
 from galgen.runs.errors import GalgenError

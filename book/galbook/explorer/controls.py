@@ -1,4 +1,4 @@
-"""The controls of the explorer: ipywidgets for the questions that `galbook.explorer.answers.Explorer` answers.
+"""The controls of the explorer: ipywidgets for the questions that `galbook.explorer.answers` answers.
 
 Each function returns a box for the last line of a cell. Pictures are HTML with an alternative text for each
 image, for screen readers, and wrap in a narrow window.

@@ -142,7 +142,7 @@ def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Map
 def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     """Put the sources of a book together in a folder; returns the record of the run."""
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(of.prose, work)
+    shutil.copytree(of.prose, work, ignore=shutil.ignore_patterns("galbook"))
     _point_to_repository(work / "_config.yml", of.prose.parent / "CITATION.cff")
     _copy_mathjax(work / "_extra" / "mathjax")
     for folder in ("chapters", "_notebooks", "_numbers", "_generated"):

@@ -18,7 +18,6 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -33,17 +32,17 @@ from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.config import PROFILES
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, intervals, shades
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
 
 __all__ = [
-    "Agreement",
-    "Early",
     "IMAGES",
     "ONE",
     "OWN",
+    "Agreement",
+    "Early",
     "agreement",
     "agreement_along",
     "along_figure",
@@ -221,15 +220,15 @@ def scale_figure(found: Agreement) -> Figure:
     kinds = sorted(foreign, key=lambda kind: foreign[kind].mean())
     figure, axes = plt.subplots(1, views, figsize=(8.4, 2.9), sharey=True, squeeze=False)
     figure.get_layout_engine().set(wspace=0.08)
-    for axis, (view, scale) in zip(axes[0], found.scales.items(), strict=True):
+    for axis, (view, each) in zip(axes[0], found.scales.items(), strict=True):
         untrained = [x for x in [found.untrained[view]] if np.isfinite(x)]
         rows = [("untrained pair", untrained, None, COLOURS["null"])]
         for kind in kinds:
-            mark = scale.floor if kind == scale.kind else None
-            rows.append((KINDS[kind], scale.foreign[kind], mark, COLOURS["glow"]))
-        rows.append(("disjoint images", scale.pairs, scale.pair, MODELS["A"]))
-        if len(scale.same):
-            rows.append(("same images", scale.same, scale.ceiling, MODELS["B"]))
+            mark = each.floor if kind == each.kind else None
+            rows.append((KINDS[kind], each.foreign[kind], mark, COLOURS["glow"]))
+        rows.append(("disjoint images", each.pairs, each.pair, MODELS["A"]))
+        if len(each.same):
+            rows.append(("same images", each.same, each.ceiling, MODELS["B"]))
         for y, (_, values, mark, colour) in enumerate(rows):
             axis.plot(
                 np.clip(values, -_MOST, _MOST),

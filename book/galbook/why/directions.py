@@ -54,7 +54,7 @@ from galgen.compare.uncertainty import Estimate, bootstrap, finite
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Curve", "DirectionsTest", "GROUPS", "ceiling", "directions", "directions_test", "shared"]
+__all__ = ["GROUPS", "Curve", "DirectionsTest", "ceiling", "directions", "directions_test", "shared"]
 
 GROUPS = 16  # of images, left out in turn; one image each, if there are fewer
 

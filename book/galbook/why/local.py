@@ -51,7 +51,7 @@ from galgen.experiment import Experiment
 from galgen.models.sampling import noise, seeded
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Local", "LocalTest", "SIGMAS", "Shares", "explained", "local_test"]
+__all__ = ["SIGMAS", "Local", "LocalTest", "Shares", "explained", "local_test"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,7 +13,7 @@ from galbook.why.flow import ScaleTest
 from galbook.why.local import LocalTest, Shares
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.style import COLOURS, MODELS, intervals, legend_above
-from galgen.figures.tables import table
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
 __all__ = ["certified", "directions_figure", "explained_by", "found_again", "inverted_figure",
