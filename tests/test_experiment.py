@@ -309,7 +309,7 @@ def test_a_large_set_is_simulated_in_parts_of_which_each_is_made_once(tmp_path, 
     store, made = Store(tmp_path / "parts"), parts("simulated", **asked)
     assert [part["count"] for part in made] == [3, 3, 1] and parts("mine.npz", **asked) == []
     images, truth = simulate_part(store, made[1])
-    assert (images == whole.images.of[3:6]).all() and list(truth["id"]) == list(whole.catalogue["id"][3:6])
+    assert (images == whole.images[3:6]).all() and list(truth["id"]) == list(whole.catalogue["id"][3:6])
     (first,) = store.runs("part")
     again = prepare(store, "simulated", **asked)
     assert again.sha256 == whole.sha256 and (again.catalogue == whole.catalogue).all()
