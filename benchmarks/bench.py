@@ -28,15 +28,15 @@ from galgen import costs
 from galgen.compare.denoising import denoising_curve
 from galgen.compare.morphology import measure
 from galgen.compare.similarity import nearest
-from galgen.config import PROFILES, Parameters
 from galgen.data.simulate.images import simulate
 from galgen.experiment import Experiment
 from galgen.models.precision import Precision
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
+from galgen.profiles import PROFILES, Parameters
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
 from galgen.runs.schedules import cosine
+from galgen.runs.store import provenance
 
 Step = Callable[[], object]
 SIDE = 1024  # of the matrix product

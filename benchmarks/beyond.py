@@ -20,11 +20,11 @@ from galbook.results import target
 from galgen.compare import calibrated
 from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.morphology import stored
-from galgen.config import Parameters
 from galgen.experiment import Experiment
+from galgen.profiles import Parameters
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance
 
 BLURS, NOISES, COPIES = (0.3, 0.5, 0.8), (2.0, 4.0, 8.0), (0.1, 0.3, 1.0)
 

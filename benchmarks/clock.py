@@ -28,11 +28,10 @@ from filelock import FileLock
 from galbook.clock.asked import Committed, clock_cell
 from galbook.clock.in_proportion import SCALE
 from galbook.results import target
-from galgen.config import PROFILES, Parameters
 from galgen.experiment import APART, Experiment, training_named
-from galgen.runs.answers import read_answer, write_answer
+from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import checked, exit_code
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance, read_answer, write_answer
 
 NAME, BASE = "clock", PROFILES["laptop"]
 SEEDS = range(4)  # beyond the first of two widths and up to N = 100

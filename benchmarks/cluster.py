@@ -26,18 +26,18 @@ import same
 
 from galgen.runs import checkpoint
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
 EDITS = [  # what makes jobs long enough, and checkpoints frequent enough, to be caught, and small work be cut
     (
-        "galgen/config.py",
+        "galgen/profiles.py",
         "passes_per_image=64, images_cap=1024",
         "passes_per_image=None, images_cap=60_000",
     ),
-    ("galgen/config.py", "simulated=150,", "simulated=4000,"),
+    ("galgen/profiles.py", "simulated=150,", "simulated=4000,"),
     ("galgen/data/simulate/parts.py", "PART = 10_000", "PART = 2000"),
-    ("galgen/settings.py", "save_every: float = 60.0", "save_every: float = 0.0"),
+    ("galgen/profiles.py", "save_every: float = 60.0", "save_every: float = 0.0"),
     ("book/galbook/press/runs.py", "MANY = 256", "MANY = 8"),
 ]
 SLURM = ["--workflow-profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "10"]
@@ -82,7 +82,7 @@ def jobs(rule: str) -> dict[str, str]:
 
 def checkpoints(project: Path) -> dict[str, Path]:
     """Where each training of a blind denoiser keeps its checkpoint, as the project's own code says."""
-    code = "import json; from galgen.config import Parameters; from galgen.experiment import Experiment\n"
+    code = "import json; from galgen.profiles import Parameters; from galgen.experiment import Experiment\n"
     code += "e = Experiment(Parameters(profile='smoke'), family='diffusion')\n"
     code += "print(json.dumps({t.name: e.store.key(**e.identity(t)) for t in e.trainings()}))"
     environment = os.environ | {"PYTHONPATH": str(project), "GALGEN_STORE": str(project / "store")}

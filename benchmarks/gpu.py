@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from galgen import costs
-from galgen.config import Parameters
 from galgen.experiment import every_family
+from galgen.profiles import Parameters
 from galgen.runs.files import write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"

@@ -31,7 +31,7 @@ from galgen.data.dataset import Dataset, split
 from galgen.data.simulate.images import simulate
 from galgen.data.unit import mean_image
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance
 
 SIDE = 32
 MOST = {"duplicates": 100_000, "questions": 100_000}  # images; of ten times as many these take hours

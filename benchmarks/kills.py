@@ -32,13 +32,13 @@ from pathlib import Path
 import psutil
 import same
 
-from galgen import cli, config
+from galgen import cli, profiles
 from galgen.data import prepare  # noqa: F401 - and with it all that commands import later
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
 # Of the book, for its time: pages that refer to no other.
@@ -83,7 +83,7 @@ def shown(store: Path) -> int:
     return 0
 
 
-def longer(profile: config.Profile) -> config.Profile:
+def longer(profile: profiles.Profile) -> profiles.Profile:
     """A profile whose trainings are longer, and save a checkpoint every two steps."""
     parts = {
         name: getattr(profile, name).model_copy(update={"passes_per_image": None, "images_cap": cap})
@@ -97,7 +97,7 @@ def _galgen(arguments: list[str], log: Path) -> None:
     with open(log, "wb") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
-    config.PROFILES["smoke"] = longer(config.PROFILES["smoke"])
+    profiles.PROFILES["smoke"] = longer(profiles.PROFILES["smoke"])
     sys.exit(cli.main(arguments))
 
 

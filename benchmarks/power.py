@@ -54,15 +54,15 @@ from galgen.compare.memorization import exchange_test, gaussian_margins, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.twosample import c2st, features
-from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.data.prepare import SIMULATED
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate_flux
 from galgen.experiment import every_family
+from galgen.profiles import Parameters
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance
 
 ALPHA = 0.01  # of the verdicts of the book
 ASKED = (*QUESTIONS, "energy difference", "PQMass", "too close")

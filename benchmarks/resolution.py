@@ -26,12 +26,12 @@ from galbook.scoreboard import board
 from galbook.share.scale import agreements, scale
 from galgen.compare.controls import rounded
 from galgen.compare.yardstick import area
-from galgen.config import PROFILES, Parameters
 from galgen.experiment import Experiment
 from galgen.models.families import Training
+from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.store import provenance
 
 FAMILY, NAME = "conditional", "resolution"
 LAPTOP = {"kernels": 24, "images_cap": 190_000}  # an hour of a core at 64 pixels in bf16

@@ -24,19 +24,18 @@ from galbook import denoising, discriminator, inversion
 from galbook.agreement import drawn, two_models_at
 from galgen.compare.morphology import measure, report
 from galgen.compare.scoreboard import portrait
-from galgen.config import Parameters
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES
+from galgen.profiles import Parameters
 from galgen.runs import checkpoint
 from galgen.runs.files import read_json, write_json
-from galgen.runs.provenance import provenance
-from galgen.runs.store import Store
+from galgen.runs.store import Store, provenance
 
 N = 8
 PATIENCE = 9  # minutes that a compiler is waited for: Glow's stack at this size takes it longer
 # In a process of its own, as no signal ends a compiler at work.
 COMPILED = """import sys, gpu, torch
-from galgen.config import Parameters
+from galgen.profiles import Parameters
 from galgen.experiment import Experiment
 torch.set_num_threads(1)
 made = Experiment(Parameters(profile=sys.argv[1]), family=sys.argv[2])

@@ -29,10 +29,9 @@ from galgen.data.unit import mean_image
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
+from galgen.profiles import DiffusionSettings
 from galgen.runs.schedules import cosine as schedule
-from galgen.runs.stream import Stream
-from galgen.runs.training import train
-from galgen.settings import DiffusionSettings
+from galgen.runs.training import Stream, train
 
 
 def trained(name: str, images: np.ndarray, seed: int, shown: int) -> UNet:

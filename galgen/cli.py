@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from galgen import cli_data
 from galgen.cli_data import USUAL, Few, Place
-from galgen.config import Parameters
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, exit_code, refused
 from galgen.runs.files import check_replaceable, has_fields, write_json
 from galgen.runs.store import Store

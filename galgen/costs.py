@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from galgen.data.unit import unit
+from galgen.profiles import TrainingSettings
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
-from galgen.settings import TrainingSettings
 
 __all__ = ["available_memory_mb", "check", "check_audit", "check_galaxies", "estimate", "free_disk_mb",
     "of_step"]  # fmt: skip

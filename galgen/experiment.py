@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galgen import config, costs
-from galgen.config import Parameters
+from galgen import costs, profiles
 from galgen.data.dataset import Dataset, Split, split
 from galgen.data.prepare import foreign as elsewhere
 from galgen.data.prepare import prepare
@@ -28,13 +27,13 @@ from galgen.data.unit import mean_image
 from galgen.figures.words import figure_note
 from galgen.models.families import FAMILIES, STUDIES, Family, Training
 from galgen.models.precision import emulation, resolved
+from galgen.profiles import Parameters, TrainingSettings
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
 from galgen.runs.code_version import keyed
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
-from galgen.runs.stream import Stream
-from galgen.settings import TrainingSettings
+from galgen.runs.training import Stream
 
 __all__ = ["APART", "Experiment", "Images", "Models", "every_family", "loaded", "training_named"]
 
@@ -74,7 +73,7 @@ class Images:
     def __init__(
         self, parameters: Parameters, settings: TrainingSettings, sizes: tuple[int, ...], store: Store
     ):
-        self.parameters, self.profile = parameters, config.profile(parameters.profile)
+        self.parameters, self.profile = parameters, profiles.profile(parameters.profile)
         self.settings, self.sizes, self.store = settings, sizes, store
 
     @functools.cached_property
@@ -84,7 +83,7 @@ class Images:
 
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
     def foreign(self, name: str) -> Dataset:
-        """The images of another kind, by a name of `galgen.settings.Foreign`."""
+        """The images of another kind, by a name of `galgen.profiles.Foreign`."""
         return self._prepare(*self.sources[1 + self.strangers.index(name)])
 
     @functools.cached_property
@@ -181,7 +180,7 @@ class Models:
         same initialisation   (0, 1, A)              (0, 1, B)
         another               (2, 2, A)              (1, 1, B) = model B
 
-    A foreign model has seen images of another data set (`galgen.settings.Foreign`): how much A agrees with it
+    A foreign model has seen images of another data set (`galgen.profiles.Foreign`): how much A agrees with it
     is no finding. It shares no seed with the others.
 
     Args:
@@ -248,7 +247,7 @@ class Experiment:
 
     def __init__(self, parameters: Parameters, store: Store | None = None, *, family: str = "diffusion"):
         self.parameters = parameters
-        self.profile = config.profile(parameters.profile)
+        self.profile = profiles.profile(parameters.profile)
         self.family = (FAMILIES | STUDIES)[family](self.profile)
         self.settings = self.family.settings
         self.store = store or Store()

@@ -23,22 +23,14 @@ import torch
 from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_validator
 from torch import Tensor
 
-from galgen import config
+from galgen import profiles
 from galgen.compare import similarity
 from galgen.experiment import Experiment, loaded
 from galgen.models.families import FAMILIES, Training
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import full_disk_told, project, write_json
-from galgen.runs.provenance import provenance
-from galgen.runs.store import (
-    Record,
-    Run,
-    Store,
-    checksums,
-    read_record,
-    sound,
-)
+from galgen.runs.store import Record, Run, Store, checksums, provenance, read_record, sound
 
 __all__ = ["WithPublished", "available", "publish", "publish_pairs", "published", "verify", "whole"]
 
@@ -50,7 +42,7 @@ class _Drawn(BaseModel, strict=True, allow_inf_nan=False):
     """What a published model is, and what it drew."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+-N[0-9]+-[AB][0-9]+-[0-9]+$")]
-    profile: Annotated[str, Field(max_length=40), AfterValidator(lambda name: config.profile(name).name)]
+    profile: Annotated[str, Field(max_length=40), AfterValidator(lambda name: profiles.profile(name).name)]
     images_shown: PositiveInt
     data: Annotated[str, Field(max_length=200)] = "unknown"
     first: Annotated[int, Field(ge=0, lt=2**53)]
@@ -277,9 +269,9 @@ def whole(path: Path) -> Run:
 
 def _kept(kind: str, profile: str) -> dict:
     """What is published of a family: the names, types and shapes of its tensors, without numbers."""
-    size = config.profile(profile).image_size
+    size = profiles.profile(profile).image_size
     with torch.device("meta"):
-        networks = FAMILIES[kind](config.profile(profile)).networks()
+        networks = FAMILIES[kind](profiles.profile(profile)).networks()
         start = {"start": torch.empty(1, size, size)}
     idle = {"discriminator", "generator"} if "average" in networks else set()
     lying = {name: net.to(memory_format=torch.channels_last) for name, net in networks.items()}
@@ -298,7 +290,7 @@ def _draw(kind: str, profile: str, weights: Path, seeds: range) -> Tensor:
     Raises:
         GalgenError: If they draw nothing, as a flow of zeros, which has no inverse.
     """
-    family, state = FAMILIES[kind](config.profile(profile)), checkpoint.load(weights)
+    family, state = FAMILIES[kind](profiles.profile(profile)), checkpoint.load(weights)
     try:
         return family.draw(loaded(family.networks(), state), seeds, state["start"])
     except torch.linalg.LinAlgError as error:

@@ -20,8 +20,8 @@ from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
 from galbook.press import assemble as book
 from galbook.press import chapters
-from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
+from galgen.profiles import Parameters
 from galgen.runs.store import Store
 
 ROOT = Path(__file__).parents[1]

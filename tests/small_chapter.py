@@ -2,7 +2,7 @@
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from galgen.config import Parameters
+from galgen.profiles import Parameters
 
 __all__ = ["FIGURE", "HOSTILE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapter"]
 

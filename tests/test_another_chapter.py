@@ -13,12 +13,12 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from galbook import results
-from galgen import config
-from galgen import settings as settings_module
-from galgen.config import Parameters
+from galgen import profiles
+from galgen import profiles as settings_module
 from galgen.experiment import Experiment
 from galgen.models import families
 from galgen.models.gan import Gan
+from galgen.profiles import Parameters
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "book" / "another_chapter.md").read_text()
@@ -63,7 +63,7 @@ MODEL_PAGE = ROOT / "book" / "another_model.md"
 
 
 def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
-    gan = Gan(config.profile("smoke"))
+    gan = Gan(profiles.profile("smoke"))
     networks = gan.networks()
     for net in networks.values():
         net.eval()
@@ -90,9 +90,9 @@ def test_a_reader_who_follows_the_page_has_a_fifth_model(fresh, tmp_path, monkey
     class Profile(settings_module.Profile):
         vae: VaeSettings = VaeSettings()
 
-    smoke = config.profile("smoke")
+    smoke = profiles.profile("smoke")
     given = {name: getattr(smoke, name) for name in settings_module.Profile.model_fields}
-    monkeypatch.setitem(config.PROFILES, "smoke", own := Profile(**given, vae=scope["vae"]))
+    monkeypatch.setitem(profiles.PROFILES, "smoke", own := Profile(**given, vae=scope["vae"]))
     monkeypatch.setitem(families.FAMILIES, "vae", family)
     experiment = Experiment(Parameters(profile="smoke"), fresh, family="vae")
     assert {record["name"] for record in experiment.plan()} >= {"vae-N8-A0-0", "vae-N24-B1-1"}

@@ -30,7 +30,6 @@ from galgen.compare.morphology import measure
 from galgen.compare.similarity import cosine, nearest, shuffled_cosine
 from galgen.compare.twosample import auc, c2st, features
 from galgen.compare.uncertainty import bootstrap
-from galgen.config import Parameters
 from galgen.data.acquire.download import Network
 from galgen.data.acquire.survey import fetch
 from galgen.data.manifest import load_manifest
@@ -43,10 +42,10 @@ from galgen.models.gan import Discriminator, Generator, draw
 from galgen.models.glow import Glow
 from galgen.models.sampling import dpm_solver_2m, ladder, stochastic_ascent
 from galgen.models.unet import UNet
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.schedules import cosine as schedule
-from galgen.runs.stream import Stream
-from galgen.runs.training import train
+from galgen.runs.training import Stream, train
 
 
 def zeros(*shape):

@@ -13,11 +13,11 @@ import pytest
 from galbook import compared as chapter_11
 from galbook.clock import asked as clocks
 from galbook.press import pages
-from galgen import config
+from galgen import profiles
 from galgen.compare.uncertainty import Estimate
-from galgen.config import Parameters
 from galgen.experiment import training_named
 from galgen.models.families import FAMILIES
+from galgen.profiles import Parameters
 from galgen.runs.files import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -102,7 +102,7 @@ def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypat
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     kills = importlib.import_module("kills")
     asked = Parameters(profile="smoke", N=(8, 24))
-    monkeypatch.setitem(config.PROFILES, "smoke", kills.longer(config.PROFILES["smoke"]))
+    monkeypatch.setitem(profiles.PROFILES, "smoke", kills.longer(profiles.PROFILES["smoke"]))
     for name in FAMILIES:
         experiment, training = training_named(kills.TRAINING.format(name), asked)
         steps = experiment.settings.images_shown(training.N) / experiment.settings.batch_size

@@ -31,9 +31,9 @@ from galbook.press import assemble as book
 from galbook.press import chapters
 from galbook.press import pages as written
 from galbook.press.runs import AGAIN, Prepared, Run, Trained
-from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import read_json, write_json
 from galgen.runs.reading import read_as

@@ -29,9 +29,9 @@ from galbook.clock.crossing import Elapsed
 from galbook.morphology import Change, Fit
 from galbook.share.scale import Scale
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES, Parameters
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES
+from galgen.profiles import PROFILES, Parameters
 
 CLAIM = {claim.key: claim for claim in claims.CLAIMS}
 

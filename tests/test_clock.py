@@ -11,9 +11,9 @@ from galbook.clock.crossing import DURATION, crossing, elapsed, plateau, predict
 from galbook.clock.gap import LEVELS, MOST, START, mean_onset, memory_gap, psnr_along
 from galbook.clock.in_proportion import Cell, Statement, in_proportion, power_laws
 from galgen.compare.uncertainty import Estimate
-from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
 from galgen.models.clock import AveragedLearner
+from galgen.profiles import Parameters
 from galgen.runs.store import Store
 
 NO = "not testable here"

@@ -11,7 +11,7 @@ from galgen.models import families
 from galgen.runs import code_version as code
 from galgen.runs.code_version import code_version, notebook_version, reached
 from galgen.runs.errors import GalgenError
-from galgen.runs.stream import Stream
+from galgen.runs.training import Stream
 
 
 def test_comments_docstrings_and_annotations_do_not_make_another_version(module):
@@ -108,10 +108,10 @@ def test_a_notebook_depends_on_its_cells_and_what_they_reach(tmp_path, monkeypat
 
 def test_the_values_of_a_profile_are_no_code(tmp_path, monkeypatch):
     path = tmp_path / "n.ipynb"
-    source = ["from galgen.config import PROFILES\n", "PROFILES"]
+    source = ["from galgen.profiles import PROFILES\n", "PROFILES"]
     path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": source}]}))
     before = notebook_version(path)
-    edited(monkeypatch, "galgen.config", "images_cap=4_000_000", "images_cap=1")
+    edited(monkeypatch, "galgen.profiles", "images_cap=4_000_000", "images_cap=1")
     assert notebook_version(path) == before
     monkeypatch.setattr(code, "_VALUES", set())
     code._definition.cache_clear()

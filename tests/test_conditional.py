@@ -5,9 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from galgen.config import PROFILES
 from galgen.models.conditional import ConditionalDiffusion, ConditionalLearner, ConditionalUNet
-from galgen.settings import ConditionalSettings
+from galgen.profiles import PROFILES, ConditionalSettings
 
 GIVEN = ConditionalSettings()
 

@@ -6,9 +6,9 @@ from safetensors import SafetensorError
 
 from galgen import costs
 from galgen.cli import main
-from galgen.config import Parameters
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES
+from galgen.profiles import Parameters
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from galgen import config
+from galgen import profiles
 from galgen.figures.style import COLOURS
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.runs import checkpoint
 from galgen.runs.schedules import cosine
-from galgen.runs.stream import Stream
-from galgen.runs.training import train
+from galgen.runs.training import Stream, train
 
-SMOKE = config.profile("smoke")
+SMOKE = profiles.profile("smoke")
 # Of the studies one: they differ in their width, and by little in this profile.
 ALL = FAMILIES | {"clock8": STUDIES["clock8"]}
 every_family = pytest.mark.parametrize("name", ALL)
@@ -61,7 +60,7 @@ def equal(a, b):
 @pytest.mark.parametrize("name", PAPER)
 def test_paper_size_has_the_papers_number_of_parameters(name):
     with torch.device("meta"):
-        networks = FAMILIES[name](config.profile("paper")).networks()
+        networks = FAMILIES[name](profiles.profile("paper")).networks()
     learning = [p for net in networks.values() for p in net.parameters() if p.requires_grad]
     assert sum(p.numel() for p in learning) == PAPER[name]
 

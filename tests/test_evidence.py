@@ -16,11 +16,11 @@ from galbook.discriminator import before_memory
 from galbook.kept import once
 from galbook.scoreboard import board, checks
 from galgen.compare.agreement import TwoModels
-from galgen.config import Parameters
 from galgen.experiment import Experiment
-from galgen.runs.answers import Array, read_answer, write_answer
+from galgen.profiles import Parameters
 from galgen.runs.errors import Damaged
 from galgen.runs.files import file_sha256, read_json, write_json
+from galgen.runs.store import Array, read_answer, write_answer
 
 RNG = np.random.default_rng(0)
 UNSEEN, A, B = (RNG.integers(low, low + 100, (60, 1, 8, 8), dtype=np.uint8) for low in (0, 50, 100))

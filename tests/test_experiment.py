@@ -8,8 +8,7 @@ import pytest
 import torch
 from test_code import edited
 
-from galgen import settings
-from galgen.config import PROFILES, Parameters, profile
+from galgen import profiles as settings
 from galgen.data.dataset import dihedral_keys
 from galgen.data.prepare import prepare
 from galgen.data.simulate.parts import parts, simulate_part
@@ -17,11 +16,11 @@ from galgen.experiment import Experiment, every_family
 from galgen.figures import style
 from galgen.models import diffusion, families, glow_learner
 from galgen.models.families import FAMILIES
+from galgen.profiles import PROFILES, DiffusionSettings, Parameters, later, profile
 from galgen.runs import checkpoint, code_version, schedules, training
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
-from galgen.settings import DiffusionSettings, later
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +239,7 @@ def test_what_a_key_is_made_of(experiment):
     rooms = {name.rpartition(".")[0] for name in reached_by if "." in name}
     modules = {module for module in sys.modules if module.startswith("galgen.") and module in rooms}
     assert modules <= {f"galgen.models.{n}" for n in ("unet", "diffusion", "muon", "precision")} | {
-        *("galgen.runs.stream", "galgen.runs.schedules", "galgen.settings", "galgen.config")
+        *("galgen.runs.training", "galgen.runs.schedules", "galgen.profiles", "galgen.profiles")
     }
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 from galbook.explorer import controls as explore_widgets
 from galbook.explorer.answers import Explorer, Missing, Row
 from galbook.explorer.own import answers, read
-from galgen.config import Parameters, profile
 from galgen.data.acquire import importing
 from galgen.models.families import FAMILIES
+from galgen.profiles import Parameters, profile
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 

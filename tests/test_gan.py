@@ -5,12 +5,11 @@ from torch.nn import functional as F
 
 from galgen.models.average import averaged
 from galgen.models.gan import Discriminator, GanLearner, Generator
+from galgen.profiles import GanSettings
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine
-from galgen.runs.stream import Stream
-from galgen.runs.training import train
-from galgen.settings import GanSettings
+from galgen.runs.training import Stream, train
 
 
 def networks(size=32, channels=1, attention=False, **kind):

@@ -11,8 +11,8 @@ from galgen.models.coupling import Couplings, couple
 from galgen.models.glow import Glow, mix
 from galgen.models.glow_learner import GlowLearner, draw, latents
 from galgen.models.sampling import noise, seeded
+from galgen.profiles import GlowSettings
 from galgen.runs.errors import GalgenError
-from galgen.settings import GlowSettings
 
 SMALL = {"size": 8, "steps": 2, "levels": 2, "width": 8}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galgen.config import PROFILES, Parameters
 from galgen.experiment import every_family
+from galgen.profiles import PROFILES, Parameters
 from galgen.runs import code_version as code
 from galgen.runs.store import Store
 

@@ -17,15 +17,15 @@ import papermill
 from nbformat.v4 import new_code_cell, new_notebook
 
 from galbook.press import __main__ as steps
-from galgen.config import Parameters
 from galgen.experiment import Experiment
+from galgen.profiles import Parameters
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = ["--profile", "smoke", "--N", "8"]
 EVENTS = ("images simulate", "diffusion DenoiserLearner.step", "sampling dpm_solver_2m", "similarity cosine")
 # as notebooks/03_two_models_diffusion.ipynb begins
 CHAPTER = """
-from galgen.config import Parameters
+from galgen.profiles import Parameters
 from galbook.scoreboard import two_models_at
 from galgen.experiment import Experiment
 

@@ -22,10 +22,10 @@ from test_anything import FILE, examples, in_bounds, mutated
 from galbook.explorer.own import read
 from galbook.press.pages import rendered
 from galgen.cli import main
-from galgen.config import Parameters
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
 from galgen.experiment import every_family
+from galgen.profiles import Parameters
 from galgen.published import publish
 from galgen.runs import checkpoint
 from galgen.runs import store as store_module

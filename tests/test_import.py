@@ -15,11 +15,10 @@ from PIL import Image
 from test_anything import in_bounds
 
 from galbook.press.runs import Run
-from galgen.config import Parameters
-from galgen.data.acquire.importing import import_images, write_imported
-from galgen.data.acquire.own import imported
+from galgen.data.acquire.importing import import_images, imported, write_imported
 from galgen.data.prepare import prepare
 from galgen.data.preprocess import flux_to_gray
+from galgen.profiles import Parameters
 from galgen.runs.code_version import reached
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import file_sha256

@@ -28,9 +28,9 @@ from torch.nn import functional as F
 
 from galbook.press import live
 from galgen.compare import similarity
-from galgen.config import Parameters
 from galgen.data import manifest
 from galgen.models.sampling import noise, seeded
+from galgen.profiles import Parameters
 from galgen.published import published
 from galgen.runs.errors import Damaged
 from galgen.runs.files import read_json

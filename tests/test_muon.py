@@ -7,7 +7,7 @@ from torch import nn
 from galgen.models import muon
 from galgen.models.muon import Muon, orthogonalised
 from galgen.models.unet import UNet
-from galgen.settings import DiffusionSettings
+from galgen.profiles import DiffusionSettings
 
 RATES = DiffusionSettings(optimizer="muon", learning_rate=1e-3, muon_rate=0.02)
 

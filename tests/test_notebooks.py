@@ -16,9 +16,9 @@ from markdown_it import MarkdownIt
 from nbformat.v4 import new_output
 from traitlets.config import Config
 
-from galgen.config import Parameters
 from galgen.data.dataset import Dataset
 from galgen.experiment import every_family
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 

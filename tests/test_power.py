@@ -11,9 +11,9 @@ from scipy import stats
 from galbook import power
 from galbook.results import measured
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
-from galgen.config import Parameters
 from galgen.data.dataset import Split
 from galgen.data.simulate.images import simulate_flux
+from galgen.profiles import Parameters
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))

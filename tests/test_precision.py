@@ -6,15 +6,14 @@ import pytest
 import torch
 
 from galbook.press.runs import Run
-from galgen.config import Parameters
 from galgen.experiment import Experiment, every_family
 from galgen.models import precision
 from galgen.models.conditional import ConditionalLearner, ConditionalUNet
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import UNet
+from galgen.profiles import ConditionalSettings, DiffusionSettings, Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
-from galgen.settings import ConditionalSettings, DiffusionSettings
 
 
 def test_weights_and_optimizers_stay_in_float32_and_a_step_is_nearly_that_of_float32():

@@ -11,9 +11,9 @@ from galbook.explorer import controls
 from galbook.explorer.answers import Explorer
 from galgen.cli import main
 from galgen.compare.similarity import cosine
-from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
+from galgen.profiles import Parameters
 from galgen.published import WithPublished, publish, published, verify
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError

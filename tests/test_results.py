@@ -25,9 +25,9 @@ from galbook.press.typeset import typeset
 from galbook.readings import Reading
 from galbook.scoreboard import from_kept
 from galgen.compare.uncertainty import Outcome
-from galgen.config import Parameters
 from galgen.figures.style import base64_image, house_style, show
 from galgen.figures.tables import escaped
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 
 KEEP = """

@@ -27,8 +27,8 @@ from galbook.press.runs import Run, asked
 from galgen import cli
 from galgen.compare.controls import rounded
 from galgen.compare.morphology import stored
-from galgen.config import Parameters
 from galgen.experiment import Experiment
+from galgen.profiles import Parameters
 from galgen.runs.files import read_json, write_json
 from galgen.runs.store import Store
 

@@ -10,13 +10,12 @@ import torch
 
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import UNet
+from galgen.profiles import DiffusionSettings
 from galgen.runs import checkpoint
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.schedules import constant, cosine, falling, halving, late, log_spaced
-from galgen.runs.stream import Stream
-from galgen.runs.training import train
-from galgen.settings import DiffusionSettings
+from galgen.runs.training import Stream, train
 
 torch.set_num_threads(1)  # in the processes that are killed, too
 

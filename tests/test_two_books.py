@@ -16,7 +16,7 @@ from galbook.committed import strip
 from galbook.compared import longer, side_by_side
 from galbook.press.runs import Run
 from galgen.compare.uncertainty import Outcome
-from galgen.config import Parameters
+from galgen.profiles import Parameters
 from galgen.runs.files import file_sha256, read_json
 
 ROOT = Path(__file__).parents[1]

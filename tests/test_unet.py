@@ -4,7 +4,7 @@ import torch
 
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import BiasFreeNormReLU, UNet
-from galgen.settings import DiffusionSettings
+from galgen.profiles import DiffusionSettings
 
 
 def net(seed=0, **size):

@@ -10,7 +10,7 @@ from galbook.why import flow as maps
 from galbook.why import local as machines
 from galbook.why import shown as chapter_14
 from galgen.compare.gaussian import Empirical, fit_gaussian
-from galgen.settings import ConditionalSettings
+from galgen.profiles import ConditionalSettings
 
 SIDE, N = 8, 24
 RNG = np.random.default_rng(0)

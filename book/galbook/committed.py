@@ -10,8 +10,8 @@ from PIL import Image
 from pydantic import AfterValidator, Field, model_validator
 
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES
 from galgen.figures.style import base64_image
+from galgen.profiles import PROFILES
 from galgen.runs.reading import Written
 
 __all__ = ["MEASURED", "Book", "BookRun", "strip", "unstrip"]

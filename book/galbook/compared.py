@@ -14,11 +14,11 @@ from galbook.committed import unstrip
 from galbook.results import made
 from galbook.scoreboard import UNITS, Boards, dot_plot
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.config import PROFILES
 from galgen.data.manifest import load_manifest
 from galgen.figures.style import MODELS, label, stamp_sheet
 from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
+from galgen.profiles import PROFILES
 from galgen.runs.errors import GalgenError
 
 __all__ = ["alike", "beside", "drawn_at", "longer", "numbers", "of_more_pixels", "runs_table", "scoreboards",

@@ -16,7 +16,7 @@ from galgen.experiment import Experiment
 from galgen.figures.style import shades, stamp_sheet
 from galgen.figures.words import spaced
 from galgen.models.families import Training
-from galgen.runs.answers import Array
+from galgen.runs.store import Array
 
 __all__ = [
     "LEVELS",

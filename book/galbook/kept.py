@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar, get_type_hints
 
 from galgen.experiment import Experiment
-from galgen.runs.answers import read_answer, write_answer
 from galgen.runs.errors import Damaged
+from galgen.runs.store import read_answer, write_answer
 
 __all__ = ["once"]
 

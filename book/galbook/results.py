@@ -7,23 +7,21 @@
 The chapter "Real beside simulated" reads results/, so that a book can show what another machine computed.
 """
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import nbformat
-import numpy as np
 from IPython.display import display
 
 from galbook.committed import MEASURED, Book
 from galgen.figures.words import figure_note
 from galgen.runs.errors import GalgenError, printable
-from galgen.runs.files import project, visible
-from galgen.runs.provenance import processor
+from galgen.runs.files import plain, project, visible
 from galgen.runs.reading import read_as
+from galgen.runs.store import processor
 
-__all__ = ["books", "collect", "keep", "load", "made", "measured", "plain", "select", "target", "whose"]
+__all__ = ["books", "collect", "keep", "load", "made", "measured", "select", "target", "whose"]
 
 _MIME = "application/vnd.galgen.results+json"
 _BENCHMARKS = {*MEASURED, "bench", "gpu", "growth", "trial"}  # of no book
@@ -132,16 +130,3 @@ def load(folder: str | Path | None = None) -> dict[str, dict]:
     """
     paths = books(Path(folder or project() / "results"))
     return {printable(path.stem): read_as(path, Book, _COPY) for path in paths}
-
-
-def plain(value: object) -> object:
-    """A value as JSON has it, floats with six digits; NaN and infinities become None."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value

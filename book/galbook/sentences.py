@@ -11,7 +11,7 @@ import numpy as np
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Outcome, above
 from galgen.figures.words import spaced
-from galgen.settings import ConditionalSettings, DenoiserSettings
+from galgen.profiles import ConditionalSettings, DenoiserSettings
 
 __all__ = ["ALPHA", "against", "at_sizes", "listed", "mean_span", "optimizer", "span", "spoken"]
 

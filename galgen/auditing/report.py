@@ -13,7 +13,6 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 import galgen
-from galbook.results import plain
 from galgen.auditing.audit import NEAR, OF_PAIR, SIDE, Audit
 from galgen.auditing.copies import ALIKE, LEVEL, REPEATED, Copies
 from galgen.compare.similarity import FLIPS
@@ -22,7 +21,7 @@ from galgen.figures.style import gray, house_style, show, stamp_sheet
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.runs.errors import GalgenError, printable
-from galgen.runs.files import atomic_path, check_replaceable, has_fields, write_json
+from galgen.runs.files import atomic_path, check_replaceable, has_fields, plain, write_json
 
 __all__ = ["audits_table", "free", "pairs_figure", "planted_table", "words", "write_report"]
 

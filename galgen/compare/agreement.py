@@ -40,7 +40,7 @@ from galgen.compare.memorization import Memorization, gaussian_margins, memoriza
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data.dataset import Split
 from galgen.data.unit import unit
-from galgen.runs.answers import Array
+from galgen.runs.store import Array
 
 __all__ = ["Strangers", "TwoModels", "agreement_test", "excess", "shared_latents", "strangers",
     "two_models"]  # fmt: skip

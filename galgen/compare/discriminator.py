@@ -47,8 +47,8 @@ from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.data.dataset import Split
 from galgen.data.unit import unit
-from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
+from galgen.runs.store import Array
 
 __all__ = ["ALIKE", "GRADES", "WRONG", "Course", "DiscriminatorTest", "Judgement", "contrast", "course",
     "discriminator_test", "hinge", "image_sets", "judge", "score"]  # fmt: skip

@@ -30,8 +30,7 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import file_sha256, full_disk_told, read_json, regular, write_json
-from galgen.runs.provenance import provenance
-from galgen.runs.store import Sha256
+from galgen.runs.store import Sha256, provenance
 
 __all__ = ["Dataset", "Split", "check_free", "check_ids", "dihedral_keys", "split", "write_catalogue",
     "write_dataset"]  # fmt: skip

@@ -21,7 +21,7 @@ __all__ = ["SIMULATED", "SOURCES", "Making", "check_source", "foreign", "prepare
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
 SOURCES = Registry(
-    {"simulated": "galgen.data.simulate.parts:simulated", "path": "galgen.data.acquire.own:imported"}
+    {"simulated": "galgen.data.simulate.parts:simulated", "path": "galgen.data.acquire.importing:imported"}
 )
 
 
@@ -43,7 +43,7 @@ class Making:
 
 
 def foreign(source: str, name: str) -> str:
-    """The source of images of another kind, by a name of `galgen.settings.Foreign`.
+    """The source of images of another kind, by a name of `galgen.profiles.Foreign`.
 
     Other galaxies are ellipticals alone beside the simulated ones, and the simulated beside all else.
     """

@@ -25,7 +25,7 @@ from galgen.models.average import averaged
 from galgen.models.diffusion import DenoiserLearner, Diffusion
 from galgen.models.precision import Precision
 from galgen.models.sampling import ConditionalDenoiser
-from galgen.settings import DenoiserSettings, Profile
+from galgen.profiles import DenoiserSettings, Profile
 
 __all__ = ["AveragedLearner"]
 

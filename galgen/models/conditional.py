@@ -44,8 +44,8 @@ from galgen.models.diffusion import DenoiserLearner
 from galgen.models.precision import Precision
 from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
+from galgen.profiles import ConditionalSettings, Profile
 from galgen.runs.errors import GalgenError
-from galgen.settings import ConditionalSettings, Profile
 
 __all__ = ["ConditionalDiffusion", "ConditionalLearner", "ConditionalUNet"]
 

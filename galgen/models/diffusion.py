@@ -23,7 +23,7 @@ from galgen.models import muon
 from galgen.models.precision import Precision
 from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, blind, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
-from galgen.settings import DenoiserSettings, Profile
+from galgen.profiles import DenoiserSettings, Profile
 
 __all__ = ["DenoiserLearner", "Diffusion"]
 

@@ -2,7 +2,7 @@
 
 A family turns its settings into networks, a learner for the one training loop, and a way from latents to
 images. All else (splits, seeds, the store, the two-models tests, the workflow) is the same for each, so a
-new family is its settings in `galgen.settings`, a module with its class here beside it, and its name below
+new family is its settings in `galgen.profiles`, a module with its class here beside it, and its name below
 (`book/another_model.md`).
 """
 
@@ -12,9 +12,9 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
+from galgen.profiles import TrainingSettings
 from galgen.runs.registry import Registry
 from galgen.runs.training import Learner
-from galgen.settings import TrainingSettings
 
 __all__ = ["FAMILIES", "STUDIES", "Family", "Training"]
 
@@ -61,7 +61,7 @@ class Training:
         half: Which images: A or B.
         init: Number of the initialisation.
         order: Number of the data order and of the noise.
-        foreign: Of what other data set the images are, a name of `galgen.settings.Foreign`, or "".
+        foreign: Of what other data set the images are, a name of `galgen.profiles.Foreign`, or "".
         family: Which family the model is of.
     """
 

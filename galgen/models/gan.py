@@ -33,8 +33,8 @@ from galgen.models.average import averaged
 from galgen.models.lightweight import Discriminator, Generator
 from galgen.models.precision import Precision
 from galgen.models.sampling import in_chunks, noise, seeded
+from galgen.profiles import GanSettings, Profile
 from galgen.runs.errors import GalgenError
-from galgen.settings import GanSettings, Profile
 
 __all__ = ["Gan", "GanLearner", "draw"]
 

@@ -19,8 +19,8 @@ from galgen.models.coupling import couple
 from galgen.models.glow import Glow, mix, squeezed
 from galgen.models.precision import Precision
 from galgen.models.sampling import in_chunks, noise, seeded
+from galgen.profiles import GlowSettings, Profile
 from galgen.runs.errors import GalgenError
-from galgen.settings import GlowSettings, Profile
 
 __all__ = ["GlowFamily", "GlowLearner", "draw", "latents"]
 

@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch.nn import functional as F
 
-from galgen.config import Asked
+from galgen.profiles import Asked
 
 __all__ = ["Precision", "emulation", "resolved"]
 

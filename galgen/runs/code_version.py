@@ -8,7 +8,7 @@ some entry points is a hash of the syntax of all these definitions. So an edit o
 another key and leaves the trainings alone, and an edit of one family's network voids no training of another.
 
 Comments, docstrings, annotations and layout are no part of a version. Neither are the values in
-`galgen.config` and `galgen.settings`: they enter keys as parameters, and of those modules only functions
+`galgen.profiles` and `galgen.profiles`: they enter keys as parameters, and of those modules only functions
 count. What is looked up by
 a string at run time is not seen: it must be among the entry points.
 """
@@ -32,11 +32,9 @@ __all__ = ["code_version", "keyed", "notebook_version", "reached"]
 
 _OURS = ("galgen", "galbook")
 # How results are kept, how work is spread and how mistakes are told is no part of them.
-_LEFT_OUT = {
-    f"galgen.runs.{name}"
-    for name in ("answers", "checkpoint", "errors", "files", "processes", "progress", "provenance", "store")
-} | {"galbook.kept"}
-_VALUES = {"galgen.config", "galgen.settings"}
+_KEEPING = ("checkpoint", "errors", "files", "processes", "reading", "store")
+_LEFT_OUT = {f"galgen.runs.{name}" for name in _KEEPING} | {"galbook.kept"}
+_VALUES = {"galgen.profiles"}
 
 
 def keyed(function: Callable) -> Callable:

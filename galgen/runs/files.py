@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -15,12 +16,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 
 from galgen.runs.errors import FullDisk, GalgenError
 
-__all__ = ["atomic_path", "check_replaceable", "file_sha256", "full_disk_told", "has_fields", "project",
-    "read_json", "regular", "visible", "write_json"]  # fmt: skip
+__all__ = ["atomic_path", "check_replaceable", "file_sha256", "full_disk_told", "has_fields", "plain",
+    "project", "read_json", "regular", "visible", "write_json"]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -154,3 +156,16 @@ def file_sha256(path: str | os.PathLike) -> str:
     """Hexadecimal sha256 of a regular file's bytes, read in pieces."""
     with open(regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it, floats with six digits; NaN and infinities become None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

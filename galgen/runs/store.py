@@ -8,31 +8,153 @@ done, under a lock: of two processes that ask for the same entry one works and t
 
 The record holds the sha256 of every artefact. They are compared when a process first uses the entry, and by
 `Store.verify`. What is not as it was written is renamed to `<key>.damaged`, with a message, and made again.
-So is what fits another key than its own: a record is compared with what was asked by making the key of it.
+
+An answer is an artefact of its own kind: a tree of JSON values, in which a mapping whose keys are no texts is
+a list of its items. The type that was promised says how it is read, and what does not fit is refused. Nothing
+that is read can name a type, or run. NaN and infinities are kept: the files are for Python, which has them.
 """
 
 import contextlib
 import datetime
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, StringConstraints, model_validator
+from pydantic import BaseModel, GetPydanticSchema, StringConstraints, TypeAdapter, model_validator
+from pydantic_core import core_schema
 
 from galgen.runs.code_version import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
-from galgen.runs.files import file_sha256, full_disk_told, project, read_json, write_json
-from galgen.runs.provenance import provenance
+from galgen.runs.files import atomic_path, file_sha256, full_disk_told, project, read_json, write_json
 
-__all__ = ["Record", "Run", "Sha256", "Store", "checksums", "read_record", "sound"]
+__all__ = [
+    "Array",
+    "Record",
+    "Run",
+    "Sha256",
+    "Store",
+    "checksums",
+    "processor",
+    "provenance",
+    "read_answer",
+    "read_record",
+    "sound",
+    "write_answer",
+]
+
+
+def _commit() -> str:
+    """The commit of the code, with `+` if the tree was changed, or `unknown` outside a repository."""
+
+    def git(*command: str) -> str:
+        whole = ["git", "-C", str(Path(__file__).parent), *command]
+        return subprocess.run(whole, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit, changed = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + "+" * bool(changed)
+
+
+def _processor() -> str:
+    """The class of the processor: the widest vectors that it multiplies, as far as the system tells."""
+    names = {"amx_bf16": "AMX", "avx512_bf16": "AVX512 with bfloat16", "avx512f": "AVX512", "avx2": "AVX2"}
+    with contextlib.suppress(OSError):
+        told = set(Path("/proc/cpuinfo").read_text().split())
+        return next((name for flag, name in names.items() if flag in told), platform.machine())
+    return platform.processor() or platform.machine()
+
+
+def provenance() -> dict:
+    """Commit, machine and versions of the packages that compute."""
+    packages = ("galgen", "torch", "numpy", "scipy", "astropy", "galsim")
+    return {
+        "commit": _commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def processor(machine: str) -> str:
+    """The class of the processor in what `provenance` says of a machine; of older ones the architecture."""
+    system, _, *vectors = machine.split(", ")
+    return vectors[0] if vectors else system.split()[-1]
+
+
+def _numbers(value: object) -> np.ndarray:
+    found = np.asarray(value)
+    if not (found.ndim and found.size and found.dtype.kind in "biuf"):
+        raise ValueError("no array of numbers")
+    return found
+
+
+# A field of a dataclass that is an array of numbers, of one at least.
+Array = Annotated[
+    np.ndarray,
+    GetPydanticSchema(
+        lambda *_: core_schema.no_info_plain_validator_function(
+            _numbers, serialization=core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+        )
+    ),
+]
+
+_ITEMS = "items"
+
+
+def write_answer(path: Path, answer: object, kind: object) -> None:
+    """Write an answer of that type, atomically."""
+    tree = _plain(TypeAdapter(kind).dump_python(answer))
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(tree) + "\n")
+
+
+def read_answer(path: Path, kind: object) -> Any:
+    """Read an answer of that type.
+
+    Raises:
+        Damaged: If there is none, or it is of another type.
+    """
+    try:
+        return checked(kind, _again(json.loads(path.read_text())), "the answer")
+    except (OSError, RecursionError, TypeError, ValueError, GalgenError) as error:
+        raise Damaged(f"{path} holds no such answer ({error})") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and key != _ITEMS for key in value):
+            return {key: _plain(each) for key, each in value.items()}
+        return {_ITEMS: [[_plain(key), _plain(each)] for key, each in value.items()]}
+    if isinstance(value, list | tuple):
+        return list(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _again(value: object) -> object:
+    if isinstance(value, dict):
+        if set(value) != {_ITEMS}:
+            return {key: _again(each) for key, each in value.items()}
+        return {_frozen(key): _again(each) for key, each in value[_ITEMS]}
+    return list(map(_again, value)) if isinstance(value, list) else value
+
+
+def _frozen(key: object) -> object:
+    return tuple(map(_frozen, key)) if isinstance(key, list) else key
+
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

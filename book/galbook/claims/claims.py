@@ -9,10 +9,10 @@ from galbook.claims import rules
 from galbook.claims.findings import Findings
 from galbook.claims.verdicts import HELD, LARGEST, Claim, Range, Ruling, rule, stopped
 from galbook.scoreboard import BLUR
-from galgen.config import PROFILES
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES
+from galgen.profiles import PROFILES
 
 __all__ = ["BLIND", "CERTAIN", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "askable",
     "claims_table", "margins", "rulings"]  # fmt: skip

@@ -27,9 +27,8 @@ from galbook.claims.findings import Findings
 from galbook.clock.crossing import DURATION
 from galbook.clock.gap import START
 from galgen.compare.uncertainty import Estimate
-from galgen.config import PROFILES
 from galgen.figures.words import spaced
-from galgen.settings import TrainingSettings
+from galgen.profiles import PROFILES, TrainingSettings
 
 __all__ = ["CONFOUNDED", "HELD", "LARGEST", "NOT_HELD", "NOT_TESTABLE", "ONE_PAIR", "UNDERPOWERED", "Claim",
     "Gate", "Range", "Ruling", "rule", "stopped", "within"]  # fmt: skip

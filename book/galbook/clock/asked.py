@@ -19,9 +19,9 @@ from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
-from galgen.runs.answers import read_answer
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, visible
+from galgen.runs.store import read_answer
 
 __all__ = [
     "Committed",

@@ -36,8 +36,8 @@ from scipy import stats
 from galgen.compare.denoising import denoising_curve
 from galgen.compare.uncertainty import Estimate, permutation_test, permuted
 from galgen.models.sampling import ConditionalDenoiser
-from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
+from galgen.runs.store import Array
 
 __all__ = ["LEVEL", "LEVELS", "MOST", "START", "Gap", "mean_onset", "memory_gap", "psnr_along"]
 

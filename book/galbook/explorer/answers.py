@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from galgen.compare import denoising, similarity
-from galgen.config import Parameters
 from galgen.data.unit import unit
 from galgen.experiment import every_family
 from galgen.figures.words import spaced
 from galgen.models import glow_learner as glow
 from galgen.models.families import Training
+from galgen.profiles import Parameters
 from galgen.published import WithPublished, available
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store

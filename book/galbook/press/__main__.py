@@ -20,7 +20,7 @@ try:
     from galgen import cli
     from galgen.cli import Asked
     from galgen.cli_data import USUAL
-    from galgen.config import Parameters
+    from galgen.profiles import Parameters
     from galgen.runs.errors import GalgenError, exit_code
     from galgen.runs.reading import read_as
 except KeyboardInterrupt:  # in its first seconds

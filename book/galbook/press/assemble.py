@@ -23,7 +23,7 @@ from galbook import results
 from galbook.claims import claims
 from galbook.press import chapters, live, pages, settings
 from galbook.press.typeset import typeset
-from galgen.config import Parameters
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
 

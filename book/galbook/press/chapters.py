@@ -22,11 +22,11 @@ from traitlets.config import Config
 from galbook.press.pages import rendered
 from galbook.press.typeset import set_cell
 from galbook.results import books
-from galgen.config import Parameters
 from galgen.figures.numbers import MIME
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path, visible
-from galgen.runs.provenance import processor, provenance
+from galgen.runs.store import processor, provenance
 
 
 def names(toc: str | os.PathLike) -> list[str]:

@@ -26,13 +26,13 @@ import torch
 from torch import Tensor, nn
 
 from galbook.press.pages import rendered
-from galgen.config import Parameters, profile
 from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment, loaded
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.families import FAMILIES, Family
 from galgen.models.sampling import ladder
 from galgen.models.unet import BiasFreeNormReLU, UNet
+from galgen.profiles import Parameters, profile
 from galgen.published import WithPublished, available, published, whole
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError

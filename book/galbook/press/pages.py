@@ -23,11 +23,11 @@ from PIL import Image
 
 from galbook.committed import BookRun
 from galbook.press.runs import AGAIN, Failed, Run, Trained, data_name, digest
-from galgen.config import Parameters
 from galgen.experiment import every_family
 from galgen.figures.tables import escaped
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import atomic_path, read_json, visible
 from galgen.runs.reading import read_as

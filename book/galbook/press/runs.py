@@ -19,13 +19,13 @@ from pydantic import Field
 
 import galgen
 from galgen import costs
-from galgen.config import Parameters, profile
 from galgen.data.acquire.readers import files_of
 from galgen.data.prepare import SIMULATED, SOURCES, check_source, prepare
 from galgen.data.simulate.parts import parts, to_simulate
 from galgen.experiment import Experiment, every_family
 from galgen.models.families import FAMILIES
 from galgen.models.precision import Precision, resolved
+from galgen.profiles import Parameters, profile
 from galgen.runs.code_version import code_version
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, visible, write_json

@@ -1,6 +1,6 @@
 """Tables of the settings: the paper's beside those of this run, and the sizes of all profiles.
 
-    galgen.config.PROFILES, the networks of `galgen.models.families`  ->  two pages of the book
+    galgen.profiles.PROFILES, the networks of `galgen.models.families`  ->  two pages of the book
 
 They are made from the code that runs, so they cannot say what it no longer does.
 """
@@ -8,11 +8,10 @@ They are made from the code that runs, so they cannot say what it no longer does
 import torch
 from pydantic import BaseModel
 
-from galgen.config import PROFILES, Parameters, profile
 from galgen.figures.tables import table
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES, STUDIES
-from galgen.settings import Profile
+from galgen.profiles import PROFILES, Parameters, Profile, profile
 
 
 def beside_the_paper(parameters: Parameters) -> str:

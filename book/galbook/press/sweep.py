@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 
 from galbook.press.runs import Run
 from galgen.cli import Asked
-from galgen.config import Parameters
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 

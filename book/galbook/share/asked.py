@@ -29,13 +29,13 @@ from galgen.compare import similarity
 from galgen.compare.agreement import excess
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.uncertainty import Estimate, bootstrap
-from galgen.config import PROFILES
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, intervals, shades
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import Training
 from galgen.models.sampling import noise, seeded
+from galgen.profiles import PROFILES
 
 __all__ = [
     "IMAGES",

@@ -50,8 +50,8 @@ from torch import Tensor
 
 from galgen.compare import similarity
 from galgen.compare.uncertainty import Estimate, finite, ratio
-from galgen.runs.answers import Array
 from galgen.runs.errors import GalgenError
+from galgen.runs.store import Array
 
 __all__ = ["LEAST", "Scale", "agreements", "scale"]
 
