@@ -157,6 +157,7 @@ def no_work(monkeypatch):
 
 
 ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()))
+ANYTHING |= st.sampled_from(["no", "yes", "x", 0, 1, 1.5, float("nan"), [1], 5, 10**400])
 
 
 @examples(200)

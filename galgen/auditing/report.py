@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import datetime
-import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.style import gray, house_style, show, stamp_sheet
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
-from galgen.runs.errors import GalgenError, printable
+from galgen.runs.errors import FullDisk, GalgenError, printable
 from galgen.runs.files import atomic_path, check_replaceable, has_fields, plain, write_json
 
 __all__ = ["audits_table", "free", "pairs_figure", "planted_table", "words", "write_report"]
@@ -205,9 +204,7 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
         with atomic_path(pages[1]) as numbers, atomic_path(pages[0]) as temporary:
             write_json(numbers, plain(dataclasses.asdict(found)) | kept)
             temporary.write_text(page, encoding="utf-8")
-    except (OSError, GalgenError) as error:  # what is told of a full disk elsewhere is that work goes on
-        if getattr(error, "errno", errno.ENOSPC) not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+    except FullDisk as error:  # of which is told that work goes on
         raise GalgenError(
             f"the disk is full: no report was written to {pages[0].parent.absolute()}. Make room, or name "
             "another folder with --out, and give the command again: an audit begins anew"
