@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, BaseModel, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PositiveInt, WrapValidator, model_validator
 from torch import Tensor
 
 from galgen import profiles
@@ -60,7 +60,7 @@ class _Record(Record):
     """The record of a published model; its key is the beginning of the sha256 of its weights."""
 
     kind: Literal[*FAMILIES]
-    params: _Params
+    params: Annotated[_Params, WrapValidator(lambda given, check: check(given) and given)]  # as they are
     summary: _Drawn
 
     @model_validator(mode="after")
