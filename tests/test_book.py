@@ -289,8 +289,9 @@ def begun(tmp_path, monkeypatch):
     """A run with all its stamps, whose plan takes no ten seconds."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
-    one = {"plan": lambda: [PLANNED], "trainings": lambda: [SimpleNamespace(family="gan")]}
-    monkeypatch.setattr(Run, "experiments", [SimpleNamespace(**one, recipe=lambda of: {"code": []})])
+    models = SimpleNamespace(trainings=lambda: [SimpleNamespace(family="gan")])
+    one = SimpleNamespace(models=models, plan=lambda: [PLANNED], recipe=lambda training: {"code": []})
+    monkeypatch.setattr(Run, "experiments", [one])
     run = Run(Parameters(profile="smoke"))
     run.begin()
     key = Store().run("gan", {}, lambda work: {}).key
