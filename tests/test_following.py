@@ -1,5 +1,8 @@
 """What a question asks of its experiment is in its key, and what it does not ask is not."""
 
+import ast
+import copy
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -9,7 +12,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from test_code_version import edited
+from test_code_version import DEFINITION, MODULE, edited
 
 import galbook
 from galgen import experiment as core
@@ -38,6 +41,7 @@ ASKED = {  # each question: of which family, or of several, and what
     "two_models_at": ("gan", 12),
     "_training_gap": ("diffusion", 12),
 }
+PLACE = "galgen.experiment"
 CLASSES = (core.Experiment, core.Images, core.Models)
 METHODS = {  # the code of each method, by its name
     getattr(
@@ -132,6 +136,24 @@ def test_an_edit_of_what_is_called_voids_the_answer_and_of_all_else_does_not(mon
     before = {name: code.code_version(question) for name, question in some.items()}
     edited(monkeypatch, "galgen.experiment", old, new)
     assert {name for name, question in some.items() if code.code_version(question) != before[name]} == void
+
+
+def test_an_edit_of_any_method_voids_the_questions_that_reach_it_and_no_other(monkeypatch):
+    """A statement more at its end."""
+    some = {name: questions()[name] for name in ("flow_inversions", "planted")}
+    before = {name: code.code_version(question) for name, question in some.items()}
+    reaching = {name: methods_reached(question) - KEYED for name, question in some.items()}
+    known = code._module(PLACE)
+    for method in sorted(set(METHODS.values())):
+        (node,) = known.definitions[method]
+        longer = copy.deepcopy(node)
+        longer.body.append(ast.Pass())
+        definitions = {**known.definitions, method: [longer]}
+        changed = SimpleNamespace(tree=known.tree, imports=known.imports, definitions=definitions)
+        monkeypatch.setattr(code, "_module", lambda name, of=changed: of if name == PLACE else MODULE(name))
+        monkeypatch.setattr(code, "_definition", functools.cache(DEFINITION))
+        voided = {name for name, question in some.items() if code.code_version(question) != before[name]}
+        assert voided == {name for name, methods in reaching.items() if method in methods}, method
 
 
 def test_a_message_about_memory_voids_no_answer(monkeypatch):
