@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter, Token
 from cyclopts.validators import Number
 
-from galgen.data.acquire.importing import Recipe
+from galgen.data.acquire.recipe import Recipe
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import file_sha256
 

@@ -82,9 +82,9 @@ def _look(
 
     Floats of arrays are display images: one pixel that a model draws above 1 makes no flux of a set.
     """
-    from galgen.data.acquire.importing import Recipe
     from galgen.data.acquire.limits import Refusal
     from galgen.data.acquire.readers import open_source
+    from galgen.data.acquire.recipe import Recipe
     from galgen.data.dataset import Dataset
 
     if (path / "meta.json").is_file():

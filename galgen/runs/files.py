@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError
 
 from galgen.runs.errors import FullDisk, GalgenError
@@ -164,7 +163,7 @@ def plain(value: object) -> object:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic):
+    if hasattr(value, "dtype"):  # a number of numpy
         value = value.item()
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
