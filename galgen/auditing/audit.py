@@ -104,7 +104,7 @@ def audit(
     seed: int = 0,
     progress: Progress = lambda step: None,
 ) -> Audit:
-    """Audit a generator. A script needs `if __name__ == "__main__":`, for the processes of morphology.
+    """Audit a generator: are its samples copies of its training images, and are they right?
 
     Args:
         samples: Images (n, H, H), (n, C, H, H) or (n, H, H, C), C = 1 or 3, H from 8 to 256; uint8, or floats

@@ -97,12 +97,12 @@ def processor(machine: str) -> str:
 
 def _numbers(value: object) -> np.ndarray:
     found = np.asarray(value)
-    if not (found.ndim and found.size and found.dtype.kind in "biuf"):
+    if not found.ndim or found.dtype.kind not in "biuf":
         raise ValueError("no array of numbers")
     return found
 
 
-# A field of a dataclass that is an array of numbers, of one at least.
+# A field of a dataclass that is an array of numbers; of a scale with no twins one is empty.
 Array = Annotated[
     np.ndarray,
     GetPydanticSchema(
@@ -129,7 +129,10 @@ def read_answer(path: Path, kind: object) -> Any:
         Damaged: If there is none, or it is of another type.
     """
     try:
-        return checked(kind, _again(json.loads(path.read_text())), "the answer")
+        found = checked(kind, _again(json.loads(path.read_text())), "the answer")
+        if isinstance(found, np.ndarray) and not found.size:
+            raise ValueError("an array of nothing")
+        return found
     except (OSError, RecursionError, TypeError, ValueError, GalgenError) as error:
         raise Damaged(f"{path} holds no such answer ({error})") from error
 
