@@ -1,42 +1,67 @@
 """The command line: data sets, the run store, trainings, sweeps.
 
-The functions below and those of `galgen.cli_data` are the commands, and their docstrings the help; fields of
-`Parameters` and of `Recipe` are options. A mistake that a message can explain is printed as one line and the
-exit code is 2. What takes seconds to import waits for the command that needs it.
+The functions below are the commands, and their docstrings the help; fields of `Parameters` and of `Recipe`
+are options. A mistake that a message can explain is printed as one line and the exit code is 2. What takes
+seconds to import waits for the command that needs it.
 """
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts.validators import Number
 from pydantic import ValidationError
 
-from galgen import cli_data
-from galgen.cli_data import USUAL, Few, Place
+from galgen.data.acquire.recipe import Recipe
 from galgen.profiles import Parameters
-from galgen.runs.errors import GalgenError, exit_code, refused
-from galgen.runs.files import check_replaceable, has_fields, write_json
+from galgen.runs.errors import GalgenError, checked, exit_code, printable, refused
+from galgen.runs.files import check_replaceable, file_sha256, has_fields, write_json
 from galgen.runs.store import Store
 
-__all__ = ["Asked", "main", "prepare", "run", "train"]
+__all__ = ["USUAL", "Asked", "Place", "Whole", "main", "prepare", "run", "train"]
 
+if TYPE_CHECKING:
+    from galgen.data.dataset import Dataset
+
+# --gray has no --no-gray, --N takes several numbers, and is not --n
+USUAL = Parameter(negative=(), consume_multiple=True, name_transform=lambda name: name.replace("_", "-"))
 app = App(
     "galgen",
     help="Two generative models, disjoint data, same latents.",
     default_parameter=USUAL,
     suppress_keyboard_interrupt=False,
 )
-app.command(cli_data.app)
+app.command(data := App("data", help="Make, fetch, import and check data sets."))
 app.command(runs := App("runs", help="Look at the run store."))
 app.command(models := App("models", help="Publish trained models."))
 # Found by name, it is not imported for the list of commands, which needs its help here.
 app.command(
     "galgen.auditing.command:audit", help="Audit anyone's generator: are samples copies, and are they right?"
 )
+
+
+def _whole(_: type, tokens: Sequence[Token]) -> int:
+    """A whole number as it is written: 1.5 is refused, not rounded."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", tokens[0].value):
+        raise ValueError(f"'{tokens[0].value:.30}' is no whole number of up to 18 digits")
+    return int(tokens[0].value)
+
+
+def _place(_: type, tokens: Sequence[Token]) -> Path:
+    """A path that is given: "" would be the working directory."""
+    if not tokens[0].value:
+        raise ValueError("'' is no path; the working directory is .")
+    return Path(tokens[0].value)
+
+
+Place = Annotated[Path, Parameter(converter=_place)]
+Whole = Annotated[int, Parameter(converter=_whole)]
+Few = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=1024))]
 
 
 def _help(text: str) -> Parameter:
@@ -49,32 +74,159 @@ _Others = Annotated[bool, Parameter(parse=False)]  # the workflow asks for them 
 _Store = Annotated[Place | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
 
 
+@data.command
+def simulate(
+    *,
+    out: Place,
+    size: Whole = 32,
+    crop: Whole = 64,
+    seed: Whole = 0,
+    population: str = "main",
+    count: Whole = 1000,
+    workers: Few = 1,
+) -> None:
+    """Simulate galaxies as the Legacy Survey sees the SDSS main sample.
+
+    Args:
+        out: Folder to make.
+        size: Side of the images, pixels.
+        crop: Side of the field drawn, pixels of 0.262 arcsec.
+        seed: Names the galaxies.
+        population: main, or ellipticals.
+        count: How many.
+        workers: Processes.
+    """
+    from galgen import costs
+    from galgen.data.dataset import check_free, write_dataset
+    from galgen.data.simulate import images as simulation
+
+    check_free(out)  # before the work
+    costs.check_galaxies(count, min(size, crop))  # a size beyond the crop is refused below
+    parameters = {"count": count, "size": size, "crop": crop, "seed": seed, "population": population}
+    images, truth = simulation.simulate(workers=workers, progress=True, **parameters)
+    told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
+    _describe(write_dataset(out, images, truth, **told))
+
+
+@data.command
+def fetch(
+    catalogue: Place,
+    /,
+    *,
+    out: Place,
+    source: str = "sdss-legacy",
+    manifest: Place | None = None,
+    template: str | None = None,
+    rate: float = 5.0,
+    workers: Few = 4,
+    retry_dropped: bool = False,
+) -> None:
+    """Download survey cut-outs for a catalogue of positions; stops and resumes.
+
+    Args:
+        catalogue: Table with columns id, ra, dec (CSV, ECSV or FITS).
+        out: Folder to make.
+        source: Entry of the data manifest.
+        manifest: Another data_manifest.yaml.
+        template: Another address: {ra} {dec} {bands} {size} {pixscale}.
+        rate: Requests a second, at most.
+        workers: Connections.
+        retry_dropped: Ask again for what was ruled out for good.
+    """
+    from galgen.data.acquire import survey
+    from galgen.data.acquire.download import Network
+    from galgen.data.manifest import load_manifest
+
+    entry = load_manifest(manifest).source(source)
+    asked = {"bands": entry.bands, "size": entry.size, "pixel_scale": entry.pixel_scale}
+    asked |= {"template": template or entry.template, "network": checked(Network, {"rate": rate}, "fetch")}
+    report = survey.fetch(catalogue, out, workers=workers, retry_dropped=retry_dropped, **asked)
+    print(json.dumps(report, indent=1))
+    if failed := report["failed"]["count"]:
+        raise GalgenError(f"{failed} objects could not be fetched; run the same command again")
+
+
+@data.command(name="import")
+def import_(
+    path: Place,
+    /,
+    *,
+    out: Place,
+    recipe: Annotated[Recipe, Parameter("*")] = Recipe(),
+    key: str | None = None,
+    strict: bool = False,
+) -> None:
+    """Import your own images.
+
+    Args:
+        path: A folder, or an npz, npy or HDF5 file.
+        out: Folder to make.
+        recipe: What is done to each image.
+        key: Name of the array in an npz or HDF5 file.
+        strict: One refused object is an error.
+    """
+    from galgen.data.acquire import importing
+    from galgen.data.dataset import check_free
+    from galgen.data.manifest import load_manifest
+
+    check_free(out)  # before the work
+    found = importing.import_images(path, key=key, strict=strict, progress=True, **dict(recipe))
+    for name, reason in found.refused:
+        print(printable(f"refused {name}: {reason}"), file=sys.stderr)
+    entry = load_manifest().name_of(file_sha256(path)) if path.is_file() else "local"
+    _describe(importing.write_imported(out, found, source=importing.called(path), manifest=entry))
+
+
+def _describe(dataset: "Dataset") -> None:
+    meta = dataset.meta
+    lines = (
+        f"{dataset.directory}: {len(dataset)} images of {meta['shape'][2]} x {meta['shape'][3]} pixels",
+        f"  source   {dataset.name}, made {meta['created']}",
+        f"  sha256   {dataset.sha256}",
+        f"  dropped  {meta['dropped'] or 'nothing'}",
+        f"  columns  {', '.join(dataset.catalogue.colnames)}",
+    )
+    print("\n".join(map(printable, lines)))
+
+
+@data.command
+def info(dataset: Place, /) -> None:
+    """What a data set holds."""
+    from galgen.data.dataset import Dataset
+
+    _describe(Dataset.open(dataset))
+
+
+@data.command(name="verify")
+def verify_data(dataset: Place, /) -> None:
+    """Compare a data set with its checksums."""
+    from galgen.data.dataset import Dataset
+
+    Dataset.open(dataset).verify()
+    print(f"{dataset}: both files are what was written")
+
+
 def _check_outcome(out: Path | None, fields: set[str]) -> None:
     """Refuse, before the work, to write an outcome over what is none."""
     if out:
         check_replaceable(out, lambda path: has_fields(path, fields))
 
 
-@cli_data.app.command
+@data.command
 def prepare(
     *, asked: Asked = Parameters(), store: _Store = None, out: _Outcome = None, others: _Others = True
 ) -> None:
     """Get the data of an experiment into the run store."""
-    from galgen import costs
-    from galgen.experiment import every_family
+    from galgen.experiment import Experiment
 
     _check_outcome(out, {"dataset", "split"})
-    experiments = every_family(asked, Store(store), studies=True)
-    experiment = experiments["diffusion"]  # the data are the same for all
-    sets = (
-        experiment.images.split()
-    )  # fails here, before any other galaxies are made, when there are too few images
-    found = {"split": {name: len(rows) for name, rows in vars(sets).items()}}
-    sets = {"dataset": experiment.images.dataset}
-    sets |= {name: experiment.images.foreign(name) for name in experiment.images.strangers if others}
+    images = Experiment(asked, Store(store)).images  # the data are the same for all families
+    # fails here, before any other galaxies are made, when there are too few images
+    found = {"split": {name: len(rows) for name, rows in vars(images.split()).items()}}
+    sets = {"dataset": images.dataset}
+    sets |= {name: images.foreign(name) for name in images.strangers if others}
     for role, dataset in sets.items():
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
-    costs.check(experiment.store.root, [r for each in experiments.values() for r in each.to_train()])
     if out:
         write_json(out, found)
     print(json.dumps(found, indent=1))

@@ -30,9 +30,8 @@ ROOMS = {
     "experiment": ("runs", "figures.words", "profiles", "costs", "models", "data"),
     "figures": ("runs", "compare.uncertainty"),
     "published": ("runs", "profiles", "models", "compare.similarity", "experiment"),
-    "cli_data": ("runs", "costs", "data"),
-    "cli": ("runs", "profiles", "costs", "data.prepare", "experiment", "published", "cli_data"),
-    "auditing": ("runs", "costs", "data", "compare", "figures", "cli_data"),
+    "cli": ("runs", "profiles", "costs", "data", "experiment", "published"),
+    "auditing": ("runs", "costs", "data", "compare", "figures", "cli"),
     "__main__": ("cli",),
 }
 # A room of galbook, and the rooms of it whose modules it may import, beside those of galgen.

@@ -10,7 +10,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from galgen.auditing.questions import Questions
-from galgen.cli_data import Place, Whole
+from galgen.cli import Place, Whole
 from galgen.runs.errors import GalgenError, printable
 
 __all__ = ["audit"]

@@ -18,8 +18,7 @@ try:
     from galbook.press.runs import AGAIN, Prepared, Run, Trained, families
     from galbook.press.sweep import sweep
     from galgen import cli
-    from galgen.cli import Asked
-    from galgen.cli_data import USUAL
+    from galgen.cli import USUAL, Asked
     from galgen.profiles import Parameters
     from galgen.runs.errors import GalgenError, exit_code
     from galgen.runs.reading import read_as
@@ -67,7 +66,9 @@ def _on_a_gpu(function: Callable) -> Callable:
 @_step
 def prepare(*, asked: Asked = Parameters(), out: Path | None = None, others: bool = False) -> None:
     """Get the data of a run into the store, first its own and then those that foreign models see."""
-    cli.prepare(asked=Run(asked).parameters, out=out, others=others)
+    run = Run(asked)
+    cli.prepare(asked=run.parameters, out=out, others=others)
+    run.check_room(others=others)  # Snakemake takes back what a step that fails has written
 
 
 @_step
