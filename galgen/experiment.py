@@ -355,10 +355,9 @@ class Experiment:
         """Whether the store has that model."""
         return self.store.find(**self.identity(training)) is not None
 
-    def to_train(self, trainings: Iterable[Training] | None = None) -> list[dict]:
-        """The plan of those trainings, by default of all, that the store lacks."""
-        wanted = self.models.trainings() if trainings is None else trainings
-        names = {t.name for t in wanted if not self.trained(t)}
+    def to_train(self, trainings: Iterable[Training]) -> list[dict]:
+        """The plan of those trainings that the store lacks."""
+        names = {t.name for t in trainings if not self.trained(t)}
         return [record for record in self.plan() if record["name"] in names] if names else []
 
     def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:

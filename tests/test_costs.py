@@ -1,11 +1,13 @@
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors import SafetensorError
 
+from galbook.press.__main__ import main as press
 from galgen import costs
-from galgen.cli import main
+from galgen.cli import main, prepare
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.profiles import Parameters
@@ -82,7 +84,7 @@ def own(fresh, monkeypatch):
 
 @pytest.mark.parametrize("short", [{"disk": 0.01}, {"memory": 1}])
 def test_no_training_starts_without_room(room, own, tmp_path, monkeypatch, capsys, short):
-    stamp = tmp_path / "data.json"
+    monkeypatch.chdir(tmp_path)
     room(**short)
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     monkeypatch.setattr(experiment, "_train_apart", lambda name: pytest.fail(f"{name} was started"))
@@ -90,10 +92,17 @@ def test_no_training_starts_without_room(room, own, tmp_path, monkeypatch, capsy
         experiment.ensure(experiment.models.pair(8))
     said = capsys.readouterr().out
     assert "minutes" in said and "MB" in said, "what it would have cost is said first"
-    assert main(["data", "prepare", *OPTIONS, "--out", str(stamp)]) == 2
-    assert not stamp.exists(), "the workflow's trainings wait for this file"
+    assert press(["prepare", *OPTIONS]) == 2, "the workflow's trainings wait for this step"
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 2
     assert experiment.store.runs("diffusion") == []
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_preparing_data_takes_no_step_of_any_family(own, monkeypatch, capsys, others):
+    for of in (FAMILIES | STUDIES).values():
+        monkeypatch.setattr(of.learner, "step", lambda *given: pytest.fail("a step was taken"))
+    prepare(asked=Parameters(profile="smoke", N=8), others=others)
+    assert ("galaxies" in json.loads(capsys.readouterr().out)) == others
 
 
 def test_a_model_that_is_in_the_store_needs_no_room(room, own):
@@ -101,8 +110,9 @@ def test_a_model_that_is_in_the_store_needs_no_room(room, own):
     room(disk=0, memory=0)
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
-    left = {record["name"] for record in experiment.to_train()}
-    assert left == {t.name for t in experiment.models.trainings()} - {"diffusion-N8-A0-0"}
+    wanted = experiment.models.trainings()
+    left = {record["name"] for record in experiment.to_train(wanted)}
+    assert left == {t.name for t in wanted} - {"diffusion-N8-A0-0"}
 
 
 def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(room, own, monkeypatch, capsys):

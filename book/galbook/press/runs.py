@@ -252,9 +252,11 @@ class Run:
         for count in to_simulate(first.store, self.parts).values():
             costs.check_galaxies(count, first.profile.image_size)
 
-    def check_room(self) -> None:
-        """Refuse trainings that disk or memory cannot hold; the data are there."""
-        missing = [training for experiment in self.experiments for training in experiment.to_train()]
+    def check_room(self, *, others: bool = True) -> None:
+        """Refuse trainings that disk or memory cannot hold; the data are there, but for those of `others`."""
+        asked = [(each, model) for each in self.experiments for model in each.models.trainings()]
+        asked = [(each, model) for each, model in asked if others or not model.foreign]
+        missing = [self.plan[model.name] for each, model in asked if not each.trained(model)]
         costs.check(self.experiments[0].store.root, missing)
 
     def options(self) -> list[str]:
