@@ -1,30 +1,14 @@
-"""What leads a newcomer: the example, the reading path, the table of the paper's figures, the doctests."""
+"""What leads a newcomer: the reading path, the table of the paper's figures, the doctests."""
 
 import doctest
 import importlib
 import pkgutil
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-
-
-def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling(tmp_path):
-    script = ROOT / "examples" / "two_models.py"
-    assert len(script.read_text().splitlines()) <= 100
-    options = ["--N", "24", "--shown", "64", "--samples", "10", "--out", tmp_path / "picture.png"]
-    command = [sys.executable, script, *map(str, options)]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
-    lines = re.findall(r"^(.+?) +median anomaly cosine (\S+) \[(\S+), (\S+)\]$", said.stdout, re.MULTILINE)
-    assert [line[0].split(":")[0] for line in lines] == ["A and B", "null", "floor", "ceiling"]
-    assert all(-1 <= float(low) <= float(value) <= float(high) <= 1 for _, value, low, high in lines)
-    assert Image.open(tmp_path / "picture.png").size[0] > 800
 
 
 def test_the_reading_path_is_ten_files_that_are_there():

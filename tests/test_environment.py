@@ -14,7 +14,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DIRECT = [Requirement(r) for r in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]]
+GIVEN = PROJECT["project"]["dependencies"], PROJECT["project"]["optional-dependencies"]["book"]
+DIRECT = [Requirement(r) for each in (*GIVEN, PROJECT["dependency-groups"]["dev"]) for r in each]
 LINES = (ROOT / "requirements.lock").read_text().splitlines()
 LOCK = [Requirement(line) for line in LINES if line and not line.startswith("#")]
 SUPPORTED = ["3.11", "3.12", "3.13"]
@@ -57,7 +58,7 @@ def test_conda_takes_the_supported_pythons_and_all_else_from_the_lock():
     python, name = map(Requirement, conda)
     assert python.specifier == SpecifierSet(PROJECT["project"]["requires-python"])
     assert all(f"{version}.0" in python.specifier for version in SUPPORTED)
-    assert (name.name, pip) == ("pip", {"pip": ["-r requirements.lock", "-e ."]})
+    assert (name.name, pip) == ("pip", {"pip": ["-r requirements.lock", "-e .[book]"]})
 
 
 def test_every_record_of_the_project_says_the_same_of_it():

@@ -10,6 +10,7 @@ import functools
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 try:
@@ -141,9 +142,15 @@ def print_(*, asked: Asked = Parameters()) -> None:
     print(f"{made.stat().st_size / 1e6:8.2f} MB\n\nThe book: {made.absolute()}")
 
 
+def _run(argv: Sequence[str] | None) -> int:
+    if not find_spec("papermill"):  # one of many
+        raise GalgenError("the book needs the extra `book`: make install, or pip install '.[book]'")
+    return cli.run(app, argv)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    return exit_code(lambda: cli.run(app, argv))
+    return exit_code(lambda: _run(argv))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""`pip install .` alone trains, simulates, audits and runs the example; the book asks for its extra."""
+
+import ast
+import re
+import subprocess
+import venv
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from PIL import Image
+from test_environment import GIVEN, PROJECT
+
+ROOT = Path(__file__).parents[1]
+RUN = """
+import sys
+from galgen.cli import main
+from galgen.models.families import FAMILIES, STUDIES
+
+for line in sys.argv[1:]:
+    assert main(line.split()) == 0, line
+[*(FAMILIES | STUDIES).values()]  # their modules
+print(*sys.modules)
+"""
+
+
+def needed(requirements):
+    """The distributions that these bring, and those that they bring in turn."""
+    found, todo = {}, [(Requirement(each), "") for each in requirements]
+    while todo:
+        requirement, extra = todo.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        for wanted in ("", *requirement.extras):
+            if (name := canonicalize_name(requirement.name), wanted) not in found:
+                found[name, wanted] = distribution(name)
+                todo += [(Requirement(each), wanted) for each in found[name, wanted].requires or ()]
+    return found.values()
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The python of an environment that has galgen, galbook, the dependencies, and nothing of an extra."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, symlinks=True)
+    (there,) = folder.glob("lib/python*/site-packages")
+    for package in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        (there / Path(package).name).symlink_to(ROOT / package)
+    for each in (distribution("galgen"), *needed(GIVEN[0])):
+        for top in {file.parts[0] for file in each.files} - {"..", "__pycache__"}:
+            if not top.endswith(".pth") and not (there / top).exists():
+                (there / top).symlink_to(each.locate_file(top))
+    return folder / "bin" / "python"
+
+
+def run(bare, folder, *given):
+    environment = {"PATH": str(bare.parent), "GALGEN_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1"}
+    command = [bare, *map(str, given)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_a_training_needs_no_extra_and_imports_nothing_that_draws(bare, tmp_path):
+    done = run(bare, tmp_path, "-c", RUN, "train diffusion-N8-A0-0 --profile smoke --N 8")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "galgen.models.gan" in loaded and not {"matplotlib.pyplot", "matplotlib.figure"} & loaded
+
+
+def test_galaxies_are_simulated_and_audited_without_the_extra(bare, tmp_path):
+    sets = [f"data simulate --count 40 --size 16 --seed {seed} --out {seed}" for seed in range(3)]
+    audit = "audit --samples 0 --train 1 --held-out 2 --morphology 4 --out report"
+    done = run(bare, tmp_path, "-c", RUN, *sets, audit)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling(bare, tmp_path):
+    script = ROOT / "examples" / "two_models.py"
+    assert len(script.read_text().splitlines()) <= 100
+    options = ["--N", "24", "--shown", "64", "--samples", "10", "--out", tmp_path / "picture.png"]
+    said = run(bare, tmp_path, script, *options)
+    assert said.returncode == 0, said.stderr
+    lines = re.findall(r"^(.+?) +median anomaly cosine (\S+) \[(\S+), (\S+)\]$", said.stdout, re.MULTILINE)
+    assert [line[0].split(":")[0] for line in lines] == ["A and B", "null", "floor", "ceiling"]
+    assert all(-1 <= float(low) <= float(value) <= float(high) <= 1 for _, value, low, high in lines)
+    assert Image.open(tmp_path / "picture.png").size[0] > 800
+
+
+def test_the_book_without_its_extra_says_so_in_one_line(bare, tmp_path):
+    done = run(bare, tmp_path, "-m", "galbook.press", "sweep", "--N", "8")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"galgen: error: .*pip install '\.\[book\]'\n", done.stderr)
+
+
+def test_each_dependency_is_imported_by_galgen_and_nothing_of_the_extra_is():
+    direct, extra = ({canonicalize_name(Requirement(each).name) for each in given} for given in GIVEN)
+    nodes = [
+        node for path in (ROOT / "galgen").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))
+    ]
+    names = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    of = packages_distributions()
+    used = {canonicalize_name(each) for name in names for each in of.get(name.partition(".")[0], ())}
+    assert direct <= used and not extra & used
