@@ -195,18 +195,24 @@ def code_cells(path):
 ENTRIES = ("galgen.experiment", "galgen.compare.agreement")
 
 
-def test_the_core_imports_no_leaf():
-    sources, core, todo = {module(path): path.read_text() for path in GALGEN}, set(), list(ENTRIES)
+@functools.cache
+def core():
+    """The modules that the entries import, anywhere in them, and what these import; with their sources."""
+    sources, found, todo = {module(path): path.read_text() for path in GALGEN}, {}, list(ENTRIES)
     while todo:
-        if (name := todo.pop()) not in core and name in sources:
-            core.add(name)
+        if (name := todo.pop()) not in found and name in sources:
+            found[name] = sources[name]
             todo += imported(sources[name])
-    assert {"galgen.runs.training", "galgen.data.dataset", "galgen.compare.similarity"} <= core
-    assert not [name for name in core if any(lies_in(name, leaf) for leaf in LEAVES)]
+    return found
 
 
-def test_the_core_with_one_family_can_be_read_in_2000_lines_of_code():
-    entries = Experiment, two_models, Diffusion
+def test_the_core_imports_no_leaf():
+    assert {"galgen.runs.training", "galgen.data.dataset", "galgen.compare.similarity"} <= {*core()}
+    assert not [name for name in core() if any(lies_in(name, leaf) for leaf in LEAVES)]
+
+
+def reached_lines(*entries):
+    """The lines of code of the definitions that entries reach."""
     found = {}
     for name in code.reached(*entries):
         of = max((each for each in MODULES if name.startswith(f"{each}.")), key=len)
@@ -221,7 +227,18 @@ def test_the_core_with_one_family_can_be_read_in_2000_lines_of_code():
             }
             if getattr(node, "name", None) in names or (not hasattr(node, "name") and stored & names):
                 lines += len(counted & set(range(node.lineno, node.end_lineno + 1)))
-    assert 1200 < lines <= 2000, lines
+    return lines
+
+
+def test_the_core_counted_with_all_that_keeps_what_it_makes_grows_no_more(monkeypatch):
+    """2 000 lines with one family, and 2 500 by whole files, are the aim.
+
+    What is above it is the price of keys that know the code: 308 lines of `code_version` and `following`.
+    """
+    monkeypatch.setattr(code, "_LEFT_OUT", set())  # store, checkpoints, errors and files are of the core
+    monkeypatch.setattr(code, "_definition", functools.cache(code._definition.__wrapped__))
+    assert 2000 < reached_lines(Experiment, two_models, Diffusion) <= 2260
+    assert 2500 < sum(len(code_lines(source)) for source in core().values()) <= 2930
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
