@@ -4,8 +4,6 @@
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
 # make test-browser   those in a browser alone
 # make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
-# make beyond   the numbers of the chapter "Calibrated distances", into results/beyond.json; minutes of one core
-#               make book BEYOND=1 makes them anew, of the galaxies of that book
 # make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
 # make lab    the explorer and the chapters, live, in JupyterLab
 # make install  what these begin with, alone
@@ -19,7 +17,6 @@ SEED ?= 0
 PRECISION ?= auto
 CORES ?= 2
 TESTS ?=
-BEYOND ?=
 
 # What is given goes on as it is, through the environment: neither make nor a shell reads it.
 $(foreach name,PROFILE DATA N SEED PRECISION CORES,$(eval override export $(name) := $$(value $(name))))
@@ -27,17 +24,13 @@ $(foreach name,PROFILE DATA N SEED PRECISION CORES,$(eval override export $(name
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: install book pdf linkcheck test test-browser power beyond bench lab lock clean
+.PHONY: install book pdf linkcheck test test-browser power bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
-MAKE_BEYOND = $(BIN)/python benchmarks/beyond.py --profile "$$PROFILE" --data "$$DATA" --seed "$$SEED" $${N:+--N $$N}
 
 install: $(READY)
 
 book pdf linkcheck: $(READY)
-ifeq ($(BEYOND),1)
-	@$(MAKE_BEYOND)
-endif
 	@$(MAKE_BOOK)
 
 test: $(READY)
@@ -48,9 +41,6 @@ test-browser: $(READY)
 
 power: $(READY)
 	$(BIN)/python benchmarks/power.py --profile "$$PROFILE" --data "$$DATA"
-
-beyond: $(READY)
-	$(MAKE_BEYOND)
 
 bench: $(READY) .venv/peers
 	PYTHONPATH=.venv/peers $(BIN)/python benchmarks/bench.py --out results/bench.json

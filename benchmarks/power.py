@@ -7,15 +7,15 @@ r"""Size and power of the tests of the book: how often they reject, over many dr
 
 *Size*: real galaxies stand in for the samples of both models and for the held-out images, and are dealt out
 anew for each test. There is nothing to find, so at a level of .01 one test in a hundred may reject. Of the
-questions only memorization and "too close" know training sets, so that they are asked at each N.
+questions only memorization knows training sets, so that it is asked at each N.
 
 *Power*: the same, but for one fault of known size,
 
-    distribution, morphology,  fresh simulated galaxies: blurred by .1 .. .5 pixels, or with one parameter
-    PQMass                     of the simulator changed by 10 .. 100 %
+    distribution, morphology   fresh simulated galaxies: blurred by .1 .. .5 pixels, or with one parameter
+                               of the simulator changed by 10 .. 100 %
     agreement                  a share of the latents at which B draws A's image with a little noise; at the
                                others it draws another galaxy
-    memorization, too close    a share of the samples that are training images with a little noise
+    memorization               a share of the samples that are training images with a little noise
 
 *Energy difference* is asked for its size alone: of two sets of galaxies, is one farther from a third by the
 interval that covers 1 - .01?
@@ -47,8 +47,7 @@ from tqdm import tqdm
 
 from galbook.results import target
 from galgen.compare.agreement import agreement_test
-from galgen.compare.calibrated import pqmass
-from galgen.compare.controls import blurred, rounded
+from galgen.compare.controls import blurred
 from galgen.compare.distances import distances, energy_difference, with_spread
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
@@ -65,7 +64,7 @@ from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 ALPHA = 0.01  # of the verdicts of the book
-ASKED = (*QUESTIONS, "energy difference", "PQMass", "too close")
+ASKED = (*QUESTIONS, "energy difference")
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
 PERMUTATIONS = 500  # as the scoreboard
 NOISE = 0.01  # of a copy
@@ -139,9 +138,8 @@ class Bench:
             shares = {0.0: self.tests} | dict.fromkeys(SHARES[1:] if power else (), self.few)
             for s, n in shares.items():
                 yield [self.record("agreement", self.agreement(s, n), "latents in common" if s else "", s)]
-        for question, test in (("memorization", self.memorization), ("too close", self.closeness)):
-            if question in questions:
-                yield from (test(n, power) for n in self.sizes)
+        if "memorization" in questions:
+            yield from (self.memorization(n, power) for n in self.sizes)
         galaxies = self.seen(self.images[self.rows[: self.pool]])
         yield self.told(galaxies, None)
         if power and galaxies.keys() - {"energy difference"}:
@@ -150,7 +148,7 @@ class Bench:
 
     def only(self, questions: Sequence[str], faults: Sequence[tuple[str, float]]) -> Iterator[list[dict]]:
         """The records of some faults of images alone, and of no size."""
-        self.asked = set(questions) & {"distribution", "coarse distribution", "morphology", "PQMass"}
+        self.asked = set(questions) & {"distribution", "coarse distribution", "morphology"}
         return self.faults(self.seen(self.images[self.rows[: self.pool]]), faults)
 
     def faults(self, known: dict, faults: Sequence[tuple[str, float]]) -> Iterator[list[dict]]:
@@ -214,22 +212,6 @@ class Bench:
             if p[share]
         ]
 
-    def closeness(self, N: int, power: bool) -> list[dict]:
-        """PQMass against the own training set, of galaxies and of shares of copies, drawn with repeats."""
-        p, n = {share: [] for share in SHARES[: len(SHARES) if power else 1]}, self.count
-        for turn in progress(range(self.tests if N <= 100 else 2 * self.few), f"too close, N = {N}"):
-            A, unseen = self.dealt(turn, len(self.rows), N, n)
-            rng = np.random.default_rng([3, turn])
-            old, new, own = (self.unit(part).numpy() for part in (rng.choice(A, n), unseen, A))
-            old = rounded(old + NOISE * rng.standard_normal(old.shape, np.float32))
-            for share in p if turn < self.few else SHARES[:1]:
-                drawn = np.where((np.arange(n) < round(share * n))[:, None, None, None], old, rounded(new))
-                given = {"close": True, "permutations": PERMUTATIONS, "seed": turn}
-                p[share].append(pqmass(drawn, rounded(own), **given).p)
-        return [
-            self.record("too close", found, "copies" if share else "", share, N) for share, found in p.items()
-        ]
-
     def altered(self, name: str, by: float) -> np.ndarray:
         """Fresh galaxies, the same ones whatever is changed, uint8."""
         size, crop = self.experiment.profile.image_size, self.experiment.profile.crop
@@ -247,7 +229,6 @@ class Bench:
             "distribution": features,
             "coarse distribution": functools.partial(features, side=8),
             "morphology": shapes,
-            "PQMass": rounded,
         }
         found = {question: way(images) for question, way in ways.items() if question in self.asked}
         if "energy difference" in self.asked:
@@ -276,8 +257,6 @@ class Bench:
                     both = two, valid(known[question][z])
                     apart = energy_difference(one, *both, used, coverage=1 - ALPHA)
                     p.append(float(apart.low <= 0 <= apart.high))
-                elif question == "PQMass":
-                    p.append(pqmass(two, one, **options).p)
                 else:
                     p.append(c2st(one, two, **options).p)
         return [self.record(question, p, name, level) for question, p in found.items()]

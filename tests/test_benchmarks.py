@@ -73,9 +73,7 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     assert rows["P(train closer)"].startswith(f"{found['closer']['value']:.2f} [")
 
 
-@pytest.mark.parametrize(
-    "asked", ["clock --trial", "resolution --quick", "beyond --profile smoke", "power --profile smoke"]
-)
+@pytest.mark.parametrize("asked", ["clock --trial", "resolution --quick", "power --profile smoke"])
 def test_a_trial_writes_into_no_committed_results(asked):
     assert "does not write into results/" in run(*asked.split(), code=2)
 

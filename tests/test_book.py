@@ -382,7 +382,6 @@ def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
                 "resolution",
             },
         ),
-        ("13_calibrated_distances", {"beyond", "power"}),
         ("14_why_they_agree", set()),
     ],
 )

@@ -19,7 +19,7 @@ from test_twosample import galaxies
 
 from galbook.clock.gap import START, memory_gap
 from galgen.compare.agreement import agreement_test, shared_latents
-from galgen.compare.calibrated import STATISTICS, calibrated, pqmass
+from galgen.compare.calibrated import STATISTICS, calibrated
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Judgement, contrast, judge
 from galgen.compare.distances import distances
 from galgen.compare.flow_pairs import falls
@@ -99,12 +99,6 @@ def two_sided(seed, wrong, statistic):
     return calibrated(x, y, **options)[statistic].p
 
 
-def of_cells(seed, wrong, close):
-    x, y = np.random.default_rng(seed).random((2, 40, 1, 4, 4))
-    x = x if not wrong else np.concatenate([y, y]) if close else 1.6 * x
-    return pqmass(x, y, close=close, permutations=39, tessellations=4, seed=seed).p
-
-
 def of_latents(seed, wrong):
     x, y = (rows[:, 0] for rows in normals(seed, 0, n=12))
     valid = np.full(12, "")
@@ -172,8 +166,6 @@ TESTS = {
     "W1": Test(partial(of_coefficients, name="x")),
     "energy distance": Test(partial(of_coefficients, name="")),
     **{name: bound(partial(two_sided, statistic=name), 60) for name in STATISTICS},
-    "PQMass, too far": Test(partial(of_cells, close=False), 60),
-    "PQMass, too close": Test(partial(of_cells, close=True), 60),
     "correlation over latents": Test(of_latents),
     "agreement": Test(partial(of_pairs, sign=1)),
     "less alike than strangers": Test(partial(of_pairs, sign=-1)),

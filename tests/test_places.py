@@ -13,7 +13,7 @@ import torch
 from astropy.table import Table
 from conftest import floats
 
-from galbook import agreement, chapter_13, morphology, scoreboard
+from galbook import agreement, morphology, scoreboard
 from galbook import biases as bias_figures
 from galbook import denoising as pictures
 from galbook.agreement import design_of, design_table
@@ -24,7 +24,6 @@ from galbook.share import asked as scale
 from galgen.compare import denoising, scales
 from galgen.compare.agreement import strangers, two_models
 from galgen.compare.biases import Biases
-from galgen.compare.calibrated import STATISTICS
 from galgen.compare.distances import Distances
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.similarity import KINDS
@@ -294,62 +293,3 @@ def test_a_panel_a_family_with_the_null_as_a_band_and_rings_that_are_measured():
     ends = axis.collections[0].get_paths()[0].vertices[:, 1]
     assert (ends.min(), ends.max()) == (-2.5, 0.5)
     assert len(figure.axes[1].lines[1].get_xdata()) == 0
-
-
-# Calibrated distances, as `make beyond` keeps them
-
-
-def memorizer(n, close, against="training set", far=1):
-    record = {"N": 100, "n": n, "kind": "with repeats", "against": against, "tests": 8}
-    return record | {"value": 0.5, "low": 0.4, "high": 0.6, "too far": far, "too close": close}
-
-
-def asked_of(name, statistic, far, close, against="held-out galaxies"):
-    found = {"set": name, "N": 10, "against": against, "space": "pixels", "statistic": statistic}
-    return found | {"value": 1.0, "low": 0.9, "high": 1.1, "far": far, "close": close}
-
-
-DISTANCES = {
-    "memorizer": [
-        *(memorizer(10, 1), memorizer(100, 8)),
-        *(memorizer(n, 0, "held-out galaxies", far) for n, far in ((10, 0), (100, 7))),
-    ],
-    "records": [
-        asked_of("Gaussian", "PQMass", 0.9, 0.005, "own training set"),
-        *(asked_of("Gaussian", s, 0.01, 1.0) for s in STATISTICS),
-        *(asked_of("held out", s, 0.6, 0.4) for s in STATISTICS),
-    ],
-}
-
-
-def test_a_set_too_far_is_of_one_colour_and_one_too_close_of_the_other():
-    figure = chapter_13.verdict_figure(DISTANCES)
-    axis, _ = figure.axes
-    shown = np.asarray(axis.images[0].get_array().filled(np.nan))
-    names = [label.get_text() for label in axis.get_yticklabels()]
-    assert names == ["Gaussian", "held out", "Gaussian, own images"]
-    assert np.allclose(shown[0, : len(STATISTICS)], -np.log10(0.02))
-    assert np.allclose(np.abs(shown[1, : len(STATISTICS)]), -np.log10(0.8))
-    assert shown[2, 0] == pytest.approx(np.log10(0.01)) and np.isnan(shown[2, 1])
-    assert axis.patch.get_hatch(), "white would say that what was not measured is of one density"
-
-
-def test_the_answer_says_how_many_pairs_pqmass_finds_and_when_a_memorizer_is_seen():
-    asked = [{"pair": "Glow", "N": n, "question": "PQMass", "p": p} for n, p in ((10, 0.002), (30, 0.01))]
-    asked += [
-        {"pair": "Glow", "N": n, "question": "too close", "p": 1.0, "memorizes": n < 30} for n in (10, 30)
-    ]
-    told = chapter_13.in_short(asked, {"simulated": DISTANCES})
-    assert "finds 1 of the 2 pairs" in told and "and 0 too close" in told
-    assert "Of the 1 that memorize by the test of the scoreboard it finds 0 too close." in told
-    name, *row = [cell.strip() for cell in told.splitlines()[-1].strip("|").split("|")]
-    assert name == "simulated"
-    assert [cell.split(",")[0] for cell in row] == ["1 of 8 sets of 10 draws", "8 of 8 sets of 100 draws"]
-    assert "too few images" in chapter_13.in_short([], {}) and "make beyond" in chapter_13.in_short([], {})
-
-
-def test_galaxies_that_are_found_by_chance_are_counted_and_named():
-    odd = {"records": [*DISTANCES["records"], asked_of("training images", "MMD", 1.0, 0.005)]}
-    *_, none, one = cells(chapter_13.chance_table({"x": DISTANCES, "y": odd}))
-    assert none[:2] == ["x", "0 of 7"] and none[3] == "none"
-    assert one[:3] == ["y", "1 of 8", "0.4"] and one[3] == "training images, MMD of pixels: too close, p 0.01"

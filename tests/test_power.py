@@ -58,9 +58,8 @@ RUN = {
             fault("distribution", "size", 0.2, 2),
             fault("morphology", "size", 0.2, 6),
         ),
-        part("c0ffee000000", record("PQMass", 4), fault("PQMass", "size", 0.2, 9))
     ],
-}  # fmt: skip
+}
 
 
 def lines(table):
@@ -85,32 +84,21 @@ def test_what_one_question_misses_is_told_where_another_begins_to_find_it():
     assert power.missed(RUN, "distribution", "agreement") == "nothing that was tried"
 
 
-def close(share, rejected):
-    return fault("too close", "copies", share, rejected, 10)
-
-
-def test_two_questions_add_nothing_where_the_scoreboard_finds_as_much():
-    assert power.pqmass(RUN).endswith("radii too large (20 %: 9 of 25, morphology 6 of 25)")
-    parts = [*RUN["parts"], part("d", close(0.05, 0), close(0.1, 2), close(0.5, 25))]
-    text = power.left_out(RUN | {"parts": parts})
-    assert "from 50 % (from 10 %) at N = 10. So neither was seen to add" in text
-    parts[-1] = part("d", close(0.05, 1), close(0.5, 2))
-    assert "not up to 50 % (from 10 %) at N = 10. So" in power.left_out(RUN | {"parts": parts})
-    parts[-1] = part("d", close(0.05, 13))
-    assert power.left_out(RUN | {"parts": parts}).endswith("from 5 % (from 10 %) at N = 10.")
-    parts[-1] = part("d", fault("PQMass", "blur", 0.2, 25), close(0.5, 2))
-    text = power.left_out(RUN | {"parts": parts})
-    assert "more often: a blur (0.2 pixels: 25 of 25, morphology 4 of 25)" in text and "adds" not in text
-
-
 def test_sizes_too_large_for_luck_are_bold_and_the_sum_has_what_luck_gives():
     rows = lines(power.size_table({"simulated": RUN}))
     assert "| memorization | 10 | **9 of 200** |" in rows and "| agreement | any | 2 of 200 |" in rows
-    assert not any("PQMass" in row for row in rows)
     low, high = stats.binom.interval(0.99, 800, 0.01)
     read = power.size_answer({"simulated": RUN})  # of memorization the exchange alone
     assert read.value == 17 and "17 of 800" in read.number
     assert [limit for limit, _ in read.limits[:2]] == [low - 1, high] and read.words.startswith("more")
+
+
+def test_related_work_says_what_the_study_found_of_the_question_that_is_left_out():
+    lost = power.records(measured("power")["simulated"], alternative="spirals without arms", level=1.0)
+    found = {r["question"]: f"{r['rejected']} of {r['tests']}" for r in lost}
+    said = (ROOT / "book" / "related.md").read_text().replace("\n  ", " ")
+    assert f"in {found['PQMass']} tests, the classifier in {found['distribution']}." in said
+    assert "PQMass" not in power.size_table(measured("power")).data
 
 
 def test_a_part_displaces_what_it_asks_anew_and_nothing_else():

@@ -195,45 +195,4 @@ class _Power(Written):
     parts: Annotated[list[_Part], Field(min_length=1)]
 
 
-class _TwoSided(Written):
-    """A distance of a set, and how likely one so far or so close is."""
-
-    set: _Words
-    against: _Words
-    space: _Words
-    statistic: _Words
-    value: float
-    low: float
-    high: float
-    far: _P
-    close: _P
-
-
-class _Memorizer(Written):
-    kind: _Words
-    against: _Words
-    N: _Count
-    n: _Count
-    tests: _Count
-    close: int = Field(alias="too close")
-
-
-class _Seen(Written):
-    space: _Words
-    statistic: _Words
-    fault: _Words
-    amount: float
-    seen: int
-    tests: _Count
-
-
-class _Beyond(_Made):
-    """What `benchmarks/beyond.py` found."""
-
-    profile: _Profile
-    records: list[_TwoSided]
-    memorizer: list[_Memorizer]
-    power: list[_Seen]
-
-
-MEASURED = {"resolution": _Some[_Some[_Resolution]], "power": _Some[_Power], "beyond": _Some[_Beyond]}
+MEASURED = {"resolution": _Some[_Some[_Resolution]], "power": _Some[_Power]}

@@ -20,8 +20,7 @@ from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
 
-__all__ = ["MISSING", "effects_table", "left_out", "missed", "power_figure", "pqmass", "records",
-    "size_answer", "size_table"]  # fmt: skip
+__all__ = ["MISSING", "effects_table", "missed", "power_figure", "records", "size_answer", "size_table"]
 
 Records = Sequence[Mapping]
 
@@ -91,46 +90,6 @@ def missed(run: Mapping, question: str, by: str) -> str:
             counts = f"{_count(r)}, {question} {_count(less[r['level']])}"
             told.append(f"{_FAULTS[fault]} ({_size(fault, r['level'])}: {by} {counts})")
     return ", ".join(told) or "nothing that was tried"
-
-
-def pqmass(run: Mapping) -> str:
-    """How often PQMass finds the largest faults, beside the question of the scoreboard that finds most."""
-    told = _beside_the_best(run)
-    return "how often PQMass finds faults: " + "; ".join(f"{how}: {', '.join(f)}" for how, f in told.items())
-
-
-def _beside_the_best(run: Mapping) -> dict[str, list[str]]:
-    """The same faults, by how PQMass does."""
-    told, level = {}, max(r["level"] for r in records(run, question="PQMass"))
-    for r in records(run, question="PQMass", level=level):
-        fault = r["alternative"]
-        asked = (select(_curve(run, fault, None, q), level=level) for q in QUESTIONS)
-        best = max((o for found in asked for o in found), key=lambda o: o["rejected"])
-        sides = [(o["rejected"], o["tests"] - o["rejected"]) for o in (r, best)]
-        how = "less often" if sides[0] < sides[1] else "more often"
-        if stats.fisher_exact(sides).pvalue >= 0.05:
-            how = "not shown to differ from the best question of the scoreboard"
-            if not _often(r) and not _often(best):
-                how = "in fewer than half of the tests, as does the best question of the scoreboard"
-        counts = f"{_count(r)}, {best['question']} {_count(best)}"
-        told.setdefault(how, []).append(f"{_FAULTS[fault]} ({_size(fault, level)}: {counts})")
-    return told
-
-
-def left_out(run: Mapping) -> str:
-    """What the two questions that no board asks find, PQMass and "too close", beside those that one asks."""
-    copies, adds = [], []
-    for n in sorted({r["N"] for r in records(run, question="too close", alternative="copies")}):
-        curves = [_curve(run, "copies", n, question) for question in ("too close", "memorization")]
-        close, board = (min((r["level"] for r in curve if _often(r)), default=inf) for curve in curves)
-        adds.append(close < board)
-        most = f"not up to {100 * curves[0][-1]['level']:.0f} %"
-        said = [most if x == inf else f"from {100 * x:.0f} %" for x in (close, board)]
-        copies.append(f"{said[0]} ({said[1]}) at N = {spaced(n)}")
-    text = f"{pqmass(run)}. Half of the tests find copies as *too close* (as memorization) "
-    text += f"{', '.join(copies)}."
-    adds.append("more often" in _beside_the_best(run))
-    return text + " So neither was seen to add a question to the scoreboard." * (not any(adds))
 
 
 def power_figure(run: Mapping) -> Figure:

@@ -1,7 +1,6 @@
 r"""Calibrated distances of two sets of images: too far from each other, or too close?
 
-For rows x_i of one set (n of them) and y_j of another (m), in pixels, in the features of
-`galgen.compare.twosample`, or in the coefficients of morphology:
+For rows x_i of one set (n of them) and y_j of another (m):
 
     PQMass     the space is cut into cells, those nearest to each of R rows of both sets, which are then left
                out; chi^2 of the counts n_c and m_c in the cells over its degrees of freedom, mean over many
@@ -15,15 +14,8 @@ For rows x_i of one set (n of them) and y_j of another (m), in pixels, in the fe
     coverage   share of the balls of the y that hold an x
 
 Each is calibrated by permutation: labels are dealt out anew, and neither cells nor units depend on labels. A
-set that is *too close* is as telling as one that is too far. Draws of an empirical density, of N images
-that repeat, have in a cell of probability p the count n p, with the variance
-
-    about N's own counts     n p               against that training set:   chi^2 = N / (N + n)
-    about the true density   n p (1 + n / N)   against m other galaxies:    chi^2 = 1 + m n / (N (m + n))
-
-(a copy of each image, at most once, against the training set: (N - n) / (N + n)). So a memorizer
-passes against both as long as few samples are drawn. Once there are as many as training images, it is too far
-from held-out galaxies and too close to its own set; copies without repeats are given away by the latter only.
+set that is *too close* is as telling as one that is too far. An audit asks the energy distance alone; the
+others stand in the same function, on whose text its answers hang.
 
 References:
     Lemos et al. 2024, PQMass, https://arxiv.org/abs/2402.04355 (package pqm). Gretton et al. 2012, A kernel
@@ -32,21 +24,16 @@ References:
     https://doi.org/10.1016/j.jspi.2013.03.018.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from astropy.table import Table
-from scipy import stats
 
-from galgen.compare.morphology import COEFFICIENTS, valid
-from galgen.compare.twosample import features
-from galgen.compare.uncertainty import Outcome, permuted
+from galgen.compare.uncertainty import permuted
 from galgen.runs.errors import GalgenError
 
-__all__ = ["MOST", "NEIGHBOURS", "STATISTICS", "TwoSided", "calibrated", "pqmass", "prdc", "repeated",
-    "spaces"]  # fmt: skip
+__all__ = ["STATISTICS", "calibrated", "prdc"]
 
 MOST = 4096  # rows of a set: all distances among them are held, a gigabyte of two such sets
 NEIGHBOURS = 5  # of precision, recall, density and coverage
@@ -80,25 +67,6 @@ class TwoSided:
     def verdict(self, alpha: float = 0.05) -> str:
         """On which side of the null, if on either."""
         return "" if self.p > alpha else "too far" if self.far < self.close else "too close"
-
-
-def spaces(
-    sets: Sequence[np.ndarray], morphology: Callable[[np.ndarray], Table] | None = None
-) -> dict[str, list[np.ndarray]]:
-    """By space the rows of each set, float64 (n, p), in units of the spread of all sets together.
-
-    Args:
-        sets: Images (n, 1, H, H) in [0, 1], rounded alike; H = 8, 16, 32, ...
-        morphology: Measures images, of which valid rows count; None leaves that space out.
-    """
-    found = {"pixels": [part.reshape(len(part), -1).astype(np.float64) for part in sets]}
-    found["features"] = _in_units([features(part) for part in sets])
-    if morphology:
-        rows = [valid(morphology(part)) for part in sets]
-        columns = [np.stack([np.asarray(r[name], np.float64) for name in COEFFICIENTS], 1) for r in rows]
-        if min(map(len, columns)) > 2 * NEIGHBOURS:
-            found["morphology"] = _in_units(columns)
-    return found
 
 
 def calibrated(
@@ -149,20 +117,6 @@ def calibrated(
     return {name: _two_sided(values[name], farther=-1 if name in _NEAR else 1) for name in statistics}
 
 
-def pqmass(part: np.ndarray, reference: np.ndarray, *, close: bool = False, **options: int) -> Outcome:
-    """PQMass of images (n, C, H, W) and a reference, in pixels: too far from it, or, if asked, too close?
-
-    Args:
-        part: Images, of which there are more than `NEIGHBOURS`.
-        reference: Others, rounded to as many gray levels.
-        close: Which side is asked.
-        options: Permutations, tessellations and seed of `calibrated`.
-    """
-    rows = (np.asarray(images).reshape(len(images), -1) for images in (part, reference))
-    found = calibrated(*rows, statistics=["PQMass"], **options)["PQMass"]
-    return Outcome(found.value, found.low, found.high, found.close if close else found.far)
-
-
 def prdc(across: np.ndarray, among_x: np.ndarray, among_y: np.ndarray) -> tuple[float, float, float, float]:
     """Precision, recall, density and coverage, of the distances of y and x, (m, n), and within each set."""
     of_x, of_y = (np.partition(D, NEIGHBOURS, 1)[:, NEIGHBOURS] for D in (among_x, among_y))
@@ -192,14 +146,3 @@ def _two_sided(values: np.ndarray, farther: int) -> TwoSided:
     above, below = np.mean(values >= values[0] - slack), np.mean(values <= values[0] + slack)
     far, close = (above, below)[::farther]
     return TwoSided(float(values[0]), float(low), float(high), float(far), float(close))
-
-
-def _in_units(sets: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Columns over their normalised median absolute deviation in all sets; those without any are left out."""
-    scale = stats.median_abs_deviation(np.concatenate(sets), axis=0, scale="normal")
-    return [rows[:, scale > 0] / scale[scale > 0] for rows in sets]
-
-
-def repeated(N: int, n: float, m: int) -> Mapping[str, float]:
-    """PQMass's chi^2 for n draws, with repeats, of N training images, against these and m others."""
-    return {"training set": N / (N + n), "held-out galaxies": 1 + m * n / (N * (m + n))}
