@@ -78,12 +78,6 @@ def test_a_trial_writes_into_no_committed_results(asked):
     assert "does not write into results/" in run(*asked.split(), code=2)
 
 
-def test_what_the_cluster_changes_in_the_code_is_there(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    edits = importlib.import_module("cluster").EDITS
-    assert edits and [old for name, old, _ in edits if (ROOT / name).read_text().count(old) != 1] == []
-
-
 def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (150, 32, 32), np.uint8))
     asked = "clock", "--trial", "--data", tmp_path / "noise.npy", "--out", tmp_path / "out", "--only", "8x8"

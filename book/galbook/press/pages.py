@@ -127,9 +127,7 @@ def measured(results: Path, name: str) -> str:
         sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
         return rendered(f"{name}.md.j2", found=found, sizes=sizes, labels=labels)
     except (OSError, TypeError, ValueError, LookupError, AttributeError, TemplateError) as error:
-        raise GalgenError(
-            f"{path} is not what benchmarks/{name}.py records ({error}); copy it anew"
-        ) from error
+        raise GalgenError(f"{path} is not what was measured ({error}); copy it anew") from error
 
 
 def _as_planned(found: dict) -> dict[str, dict]:
