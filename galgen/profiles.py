@@ -32,18 +32,12 @@ __all__ = [
     "Parameters",
     "Profile",
     "TrainingSettings",
-    "later",
     "profile",
 ]
 
 EARLY = (512, 2048, 8192)  # images shown at which a denoiser knows little; from 24 000 on it draws galaxies
 
 Foreign = Literal["galaxies", "leaves"]  # other galaxies than the data's, or dead leaves, no kin of any
-
-
-def later(default: object) -> object:
-    """A setting that came after trainings were stored: where it has this value it is no part of a recipe."""
-    return Field(default, json_schema_extra={"unsaid": default})
 
 
 class TrainingSettings(Closed, strict=True):
@@ -93,11 +87,9 @@ class TrainingSettings(Closed, strict=True):
 
     def recipe(self) -> dict:
         """What a training depends on beside its images, its seeds, its length and its precision (JSON)."""
-        extra = {name: field.json_schema_extra or {} for name, field in type(self).model_fields.items()}
-        unsaid = {name for name in extra if extra[name].get("unsaid", ...) == getattr(self, name)}
         elsewhere = {"N", "design_N", "pairs", "more_pairs", "foreign", "passes_per_image", "images_cap"}
         elsewhere |= {"milestones", "lengths"} | {f"sampler_{name}" for name in self.sampler}
-        return self.model_dump(mode="json", exclude=elsewhere | unsaid)
+        return self.model_dump(mode="json", exclude=elsewhere)
 
 
 class DenoiserSettings(TrainingSettings):

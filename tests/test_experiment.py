@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from test_code import edited
+from test_code_version import edited
 
 from galgen import profiles as settings
 from galgen.data.dataset import dihedral_keys
@@ -16,7 +16,7 @@ from galgen.experiment import Experiment, every_family
 from galgen.figures import style
 from galgen.models import diffusion, families, glow_learner
 from galgen.models.families import FAMILIES
-from galgen.profiles import PROFILES, DiffusionSettings, Parameters, later, profile
+from galgen.profiles import PROFILES, DiffusionSettings, Parameters, profile
 from galgen.runs import checkpoint, code_version, schedules, training
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError
@@ -216,15 +216,9 @@ def test_an_edit_that_changes_no_training_voids_none(experiment, monkeypatch, mo
     assert before == keys(experiment, *FAMILIES, "clock8")
 
 
-def test_a_setting_that_comes_later_voids_nothing_until_it_is_used():
-    class Later(DiffusionSettings):
-        dropout: float = later(0.0)
-
-    before = DiffusionSettings().recipe()
-    assert Later().recipe() == before
-    assert Later(dropout=0.1).recipe() == before | {"dropout": 0.1}
+def test_how_many_models_there_are_is_no_part_of_how_one_is_trained():
     many = DiffusionSettings(N=(5,), pairs=3, more_pairs={5: 2}, foreign=("leaves",), design_N=5)
-    assert many.recipe() == before, "how many models there are is no part of how one is trained"
+    assert many.recipe() == DiffusionSettings().recipe()
 
 
 def test_what_a_key_is_made_of(experiment):

@@ -163,12 +163,11 @@ def controls_figure(
     return figure
 
 
-def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: bool = False) -> Markdown:
+def agreement_table(tests: Mapping[int, TwoModels], *, flips: bool = False) -> Markdown:
     """Agreement, copying and memorization of two models for each N, each beside its null.
 
     Args:
         tests: By N.
-        before: Text over the table, by default what the columns are.
         flips: Whether the tests have searched flipped training images as well.
     """
     explained = (
@@ -186,7 +185,7 @@ def agreement_table(tests: Mapping[int, TwoModels], before: str = "", *, flips: 
         gaussians, p = f"{t.memorization.gaussians.closer.value:.2f}", p_text(t.memorization.outcome.p)
         copies = t.memorised, f"{t.memorised_null:.2f}"
         rows.append([spaced(n), *agreement, t.closer, gaussians, p, *copies])
-    return table(head, rows, before=before or explained)
+    return table(head, rows, before=explained)
 
 
 def design_table(

@@ -19,7 +19,6 @@ Limits = Sequence[tuple[float, str]]
 
 TOLD = (ALPHA, "told from galaxies"), (inf, "not told")
 VARIANCE = (0.75, "too little"), (1.35, "about right"), (inf, "too much")
-APART = (0.0, "no clear difference"), (inf, "a clear difference")
 BEYOND = (0.0, "no more than a control"), (inf, "more alike than the controls")
 
 
@@ -62,10 +61,10 @@ class Reading:
         return f"{self.what}: {self.number}, {self.words} (limit{'s' * (len(self.limits) > 2)} {at})"
 
 
-def reading_table(rows: Iterable[Reading], before: str = "", after: str = "") -> Markdown:
-    """One row for each reading: what, value, words, limits; between two texts."""
+def reading_table(rows: Iterable[Reading], before: str = "") -> Markdown:
+    """One row for each reading: what, value, words, limits; under a text."""
     cells = [[r.what, r.number, f"**{r.words}**", r.rule] for r in rows]
-    return table(["what", "value", "reads as", "limits"], cells, before=before, after=after)
+    return table(["what", "value", "reads as", "limits"], cells, before=before)
 
 
 def said(rows: Iterable[Reading]) -> str:
@@ -76,13 +75,13 @@ def said(rows: Iterable[Reading]) -> str:
 # Of samples and denoisers
 
 
-def gives_away(found: Portrait, of: str = "") -> list[Reading]:
+def gives_away(found: Portrait) -> list[Reading]:
     """At which sides in pixels a classifier tells samples from galaxies, and where their variance is off."""
     tests = [
-        Reading(f"{of}AUC at {side} pixels a side, by its p", test.p, TOLD, f"{test.auc}, p {p_text(test.p)}")
+        Reading(f"AUC at {side} pixels a side, by its p", test.p, TOLD, f"{test.auc}, p {p_text(test.p)}")
         for side, test in found.c2st.items()
     ]
-    what = f"{of}variance over the galaxies'"
+    what = "variance over the galaxies'"
     return tests + [Reading(f"{what}, {name}", ratio, VARIANCE) for name, ratio in found.spread.items()]
 
 

@@ -30,7 +30,6 @@ from galgen.runs.errors import GalgenError
 __all__ = ["DUST", "draw_galaxies"]
 
 BANDS = ("g", "r", "z")
-COMPONENTS = ("bulge", "bar", "disc", "young")
 POPULATIONS = ("main", "ellipticals")
 
 R_BRIGHT, R_FAINT = 14.0, 17.77
@@ -66,7 +65,7 @@ def draw_galaxies(
 
     Returns:
         A table of `count` rows with units, and the fluxes in nanomaggies of each galaxy's components, shape
-        (count, 4, 3) in the order of `COMPONENTS` and `BANDS`.
+        (count, 4, 3) in the order bulge, bar, disc, young stars and of `BANDS`.
 
     Raises:
         GalgenError: If the population is unknown.
