@@ -33,7 +33,7 @@ def experiment(galaxies_of_smoke, tmp_path_factory):
 
 def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
     whole, trial = profile("paper"), profile("paper-trial")
-    assert trial.name == "paper-trial" and trial.images.size == whole.images.size
+    assert trial.name == "paper-trial" and trial.image_size == whole.image_size
     for part in ("diffusion", "conditional", "glow", "gan"):
         one, other = getattr(whole, part), getattr(trial, part)
         assert other.images_shown(8) == other.images_shown(24) == 5 * other.batch_size
