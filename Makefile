@@ -1,4 +1,5 @@
 # make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000" PRECISION=fp32
+# make sweep  a book for each N, the smallest first, and one for all of them:  make sweep N="10 100 1000"
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere
 # make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
@@ -24,13 +25,13 @@ $(foreach name,PROFILE DATA N SEED PRECISION CORES,$(eval override export $(name
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: install book pdf linkcheck test test-browser power bench lab lock clean
+.PHONY: install book sweep pdf linkcheck test test-browser power bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 
 install: $(READY)
 
-book pdf linkcheck: $(READY)
+book sweep pdf linkcheck: $(READY)
 	@$(MAKE_BOOK)
 
 test: $(READY)

@@ -1,4 +1,4 @@
-"""The command line: data sets, the run store, trainings, sweeps.
+"""The command line: data sets, the run store, trainings.
 
 The functions below are the commands, and their docstrings the help; fields of `Parameters` and of `Recipe`
 are options. A mistake that a message can explain is printed as one line and the exit code is 2. What takes
@@ -6,7 +6,6 @@ seconds to import waits for the command that needs it.
 """
 
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -268,31 +267,6 @@ def train(
     if out:
         write_json(out, {"name": name, "key": done.key, **done.summary})
     print(f"{name}: {done.path}")
-
-
-@app.command
-def sweep(
-    *,
-    asked: Asked = Parameters(),
-    store: _Store = None,
-    cores: Annotated[Few, _help("Jobs at a time.")] = 2,
-) -> None:
-    """A book for each N, then one of all N with a page that lists the runs; goes on where it stopped."""
-    from galgen.data.prepare import SIMULATED
-
-    here = Path.cwd()
-    root = next((p for p in (here, *here.parents) if (p / "workflow" / "Snakefile").is_file()), None)
-    if root is None:
-        raise GalgenError(f"{here} is not in the project: there is no workflow/Snakefile in it or above")
-    if not asked.N:
-        raise GalgenError("a sweep needs sizes, as in --N 10 100 1000")
-    if root != here and asked.data not in SIMULATED and Path(asked.data).exists():
-        asked = asked.model_copy(update={"data": str(Path(asked.data).absolute())})
-    environment = os.environ | {"GALGEN_STORE": str(Store(store).root)}
-    command = [sys.executable, "-m", "galbook.press", "sweep", *asked.options(), "--cores", str(cores)]
-    os.chdir(root)
-    # In the place of this process, so that what ends it ends the workflow.
-    os.execve(sys.executable, command, environment)
 
 
 def _there(store: Path | None) -> Store:

@@ -114,7 +114,7 @@ def check_galaxies(count: int, size: int) -> None:
     Raises:
         GalgenError: With the numbers and the way out.
     """
-    # Images and truth twice, where the parts are put together; and the truth as text.
+    # Images and truth twice, where those of all chunks are put together; and the truth as text.
     needed, available = count * (2 * size**2 + 4000) / 2**20, available_memory_mb()
     if needed > available:
         raise GalgenError(

@@ -27,7 +27,7 @@ from galbook.press.runs import Run, asked
 from galgen import cli, costs
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
-from galgen.data.simulate import parts
+from galgen.data.simulate import source
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
 
@@ -250,7 +250,7 @@ def here(tmp_path_factory):
     (folder / "f").mkdir()
     os.mkfifo(folder / "fifo")
 
-    @functools.wraps(parts.simulate)
+    @functools.wraps(source.simulate)
     def simulate(count, *, size, seed, **others):
         rng = np.random.default_rng([seed, len(others["population"])])
         truth = found.catalogue[:1][np.zeros(count, int)]
@@ -262,11 +262,10 @@ def here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("GALGEN_STORE", str(folder / "store"))
-        patch.setattr(parts, "simulate", simulate)
+        patch.setattr(source, "simulate", simulate)
         patch.setattr("galgen.data.simulate.images.simulate", simulate)
         patch.setattr(Experiment, "train", train)
         patch.setattr(costs, "available_memory_mb", lambda: 4000)
-        patch.setattr(os, "execve", lambda *call: None)
         assert cli.main(["plan", "--profile", "smoke"]) == 0  # what is imported late is nobody's input
         yield folder
 
@@ -277,7 +276,6 @@ COMMANDS = {
     "plan": [*_ASKED, "--store"],
     "train diffusion-N8-A0-0": [*_ASKED, "--store", "--threads", "--out"],
     "train": ["--profile", "--seed"],
-    "sweep": [*_ASKED, "--cores"],
     "data prepare": [*_ASKED, "--store", "--out"],
     "data import": _IMPORT,
     "data import some.npz": _IMPORT,

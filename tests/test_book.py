@@ -152,7 +152,7 @@ def test_a_name_is_shown_letter_by_letter_wherever_it_stands(small_html):
     chapter = (small_html / "chapters" / f"{chapters.names(ROOT / 'book' / '_toc.yml')[0]}.html").read_text()
     for page in (
         chapter.split('class="run-header')[1].split("</div>")[0],
-        (small_html / "sweep.html").read_text(),
+        (small_html / "workflow.html").read_text(),
     ):
         shown = re.search(r"<strong>(a&lt;b.*?)</strong>", page)
         assert shown and unescape(shown[1]) == HOSTILE

@@ -11,7 +11,7 @@ from test_code_version import edited
 from galgen import profiles as settings
 from galgen.data.dataset import dihedral_keys
 from galgen.data.prepare import prepare
-from galgen.data.simulate.parts import parts, simulate_part
+from galgen.data.simulate import source
 from galgen.experiment import Experiment, every_family
 from galgen.figures import style
 from galgen.models import diffusion, families, glow_learner
@@ -295,15 +295,18 @@ def test_a_data_set_outside_the_store_that_has_changed_is_refused(experiment, tm
         Experiment(asked, experiment.store).images.split()
 
 
-def test_a_large_set_is_simulated_in_parts_of_which_each_is_made_once(tmp_path, monkeypatch):
-    asked = {"size": 16, "crop": 64, "count": 7, "seed": 3}
+def test_a_simulation_that_was_interrupted_begins_anew_and_comes_out_the_same(tmp_path, monkeypatch):
+    asked = {"size": 16, "crop": 64, "count": 3, "seed": 3}
     whole = prepare(Store(tmp_path / "one"), "simulated", **asked)
-    monkeypatch.setattr("galgen.data.simulate.parts.PART", 3)
-    store, made = Store(tmp_path / "parts"), parts("simulated", **asked)
-    assert [part["count"] for part in made] == [3, 3, 1] and parts("mine.npz", **asked) == []
-    images, truth = simulate_part(store, made[1])
-    assert (images == whole.images[3:6]).all() and list(truth["id"]) == list(whole.catalogue["id"][3:6])
-    (first,) = store.runs("part")
+    write, store = source.write_dataset, Store(tmp_path / "another")
+
+    def interrupted(*given, **about):
+        write(*given, **about)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(source, "write_dataset", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(store, "simulated", **asked)
+    monkeypatch.setattr(source, "write_dataset", write)
     again = prepare(store, "simulated", **asked)
     assert again.sha256 == whole.sha256 and (again.catalogue == whole.catalogue).all()
-    assert len(store.runs("part")) == 3 and store.get(first.key).record["created"] == first.record["created"]

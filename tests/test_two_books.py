@@ -30,11 +30,11 @@ def project(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("CITATION.cff", "data_manifest.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("_config.yml", "references.bib", "sweep.md", "status.md"):
+    for name in ("_config.yml", "references.bib", "status.md"):
         shutil.copy(ROOT / "book" / name, tmp_path / "book")
     shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
-    (tmp_path / "book" / "intro.md").write_text("# One chapter\n")
-    pages = [{"file": name} for name in ("chapters/06_gan", "status", "sweep")]
+    (tmp_path / "book" / "intro.md").write_text("# One chapter\n\n```{include} _generated/runs.md\n```\n")
+    pages = [{"file": name} for name in ("chapters/06_gan", "status")]
     toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": pages}]}
     (tmp_path / "book" / "_toc.yml").write_text(json.dumps(toc))
     (tmp_path / "notebooks").mkdir()
@@ -103,7 +103,7 @@ def test_two_books_at_once_of_two_data_sets_of_one_name_are_both_right(project):
             data = read_json(folder / "data.json")["dataset"]
             assert file_sha256(Path(data["path"]) / "images.npy") == data["sha256"]
             assert data["images"] == 60 and (folder / "html" / "chapters" / "06_gan.html").is_file()
-            page = (folder / "html" / "sweep.html").read_text()
+            page = (folder / "html" / "intro.html").read_text()
             assert re.findall(r'<tr id="([^"]+)"', page) == [run.name], "the other is of other data"
             trainings = {path.name: read_json(path)["key"] for path in (folder / "trainings").glob("gan-*")}
             found.append((data["sha256"], trainings, read_json(folder / "results.json")["kept"]))

@@ -21,7 +21,7 @@ __all__ = ["SIMULATED", "SOURCES", "Making", "check_source", "foreign", "prepare
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
 SOURCES = Registry(
-    {"simulated": "galgen.data.simulate.parts:simulated", "path": "galgen.data.acquire.importing:imported"}
+    {"simulated": "galgen.data.simulate.source:simulated", "path": "galgen.data.acquire.importing:imported"}
 )
 
 
@@ -95,7 +95,7 @@ def prepare(
     path = check_source(source)
     if source in SIMULATED:
         asked = {"count": count, "size": size, "crop": crop, "seed": seed}
-        recipe = SOURCES["simulated"](store, source, before=before, **asked)
+        recipe = SOURCES["simulated"](source, before=before, **asked)
     elif (path / "meta.json").is_file():
         given = Dataset.open(path)
         given.verify()  # what is in the store is checked there

@@ -1,7 +1,6 @@
-"""What `galgen sweep` calls of the workflow, and the steps that the rules of workflow/Snakefile call.
+"""The steps that the rules of workflow/Snakefile call.
 
-    python -m galbook.press sweep OPTIONS
-    python -m galbook.press prepare|part|train|measure|chapter|render|draft|print ... OPTIONS
+    python -m galbook.press prepare|train|measure|chapter|render|draft|print ... OPTIONS
 
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
@@ -17,7 +16,6 @@ try:
     from cyclopts import App
 
     from galbook.press.runs import AGAIN, Prepared, Run, Trained, families
-    from galbook.press.sweep import sweep
     from galgen import cli
     from galgen.cli import USUAL, Asked
     from galgen.profiles import Parameters
@@ -32,7 +30,6 @@ app = App(
     default_parameter=USUAL,
     suppress_keyboard_interrupt=False,
 )
-app.command(sweep)
 
 
 def _step(function: Callable) -> Callable:
@@ -70,15 +67,6 @@ def prepare(*, asked: Asked = Parameters(), out: Path | None = None, others: boo
     run = Run(asked)
     cli.prepare(asked=run.parameters, out=out, others=others)
     run.check_room(others=others)  # Snakemake takes back what a step that fails has written
-
-
-@_step
-def part(number: int, /, *, asked: Asked = Parameters()) -> None:
-    """Simulate one of the parts of the data."""
-    from galgen.data.simulate.parts import simulate_part
-
-    run = Run(asked)
-    simulate_part(run.experiments[0].store, run.parts[number])
 
 
 @_step

@@ -1,7 +1,7 @@
 """The book: put the executed chapters and the prose together and render them.
 
     notebooks/NAME.ipynb --papermill--> build/RUN/chapters/NAME.ipynb --+
-    book/*.md, _config.yml, _toc.yml, _extra ------------------------- +--> build/RUN/html/index.html
+    the pages of book/ (`pages_of`) -----------------------------------+--> build/RUN/html/index.html
 
 A warning of Sphinx is an error: a page that is shown is whole.
 """
@@ -47,6 +47,18 @@ class Sources:
     executed: Sequence[Path]
     plan: Sequence[dict] = ()
     trainings: Sequence[dict] = ()
+
+
+def pages_of(prose: Path) -> list[Path]:
+    """What a book is bound of beside its chapters, and no code."""
+    return files_in(prose, "*.md", "_config.yml", "_toc.yml", "references.bib", "_static/**/*", "_extra/**/*")
+
+
+def files_in(folder: Path, *patterns: str) -> list[Path]:
+    """The files in a folder that match, without what Python or an editor leaves there."""
+    found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    hidden = (".", "__pycache__")
+    return [p for p in found if not any(part.startswith(hidden) for part in p.relative_to(folder).parts)]
 
 
 def _point_to_repository(config: Path, citation: Path) -> None:
@@ -142,7 +154,10 @@ def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Map
 def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     """Put the sources of a book together in a folder; returns the record of the run."""
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(of.prose, work, ignore=shutil.ignore_patterns("galbook"))
+    for path in pages_of(of.prose):
+        copy = work / path.relative_to(of.prose)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     _point_to_repository(work / "_config.yml", of.prose.parent / "CITATION.cff")
     _copy_mathjax(work / "_extra" / "mathjax")
     for folder in ("chapters", "_notebooks", "_numbers", "_generated"):

@@ -1,6 +1,6 @@
 """The pages that the workflow writes: execution status, the workflow as a picture, the list of runs.
 
-    build/RUN/run.json or failed.json, thumbnail.jpg  ->  the page "Runs" of the books beside it
+    build/RUN/run.json or failed.json, thumbnail.jpg  ->  the list of runs in the books beside it
 
 Words lie in `templates/`. What a template is given is escaped: as Markdown in `*.md.j2`, as HTML in the
 others; `| safe` there marks what is no one's text, as a key or the name of a chapter, and `| code` takes what
@@ -258,7 +258,7 @@ def add_runs(work: Path, build: Path, own: dict, executed: Sequence[Path]) -> No
     Only runs of the same profile and data are listed, because only those can be compared.
 
     Args:
-        work: The sources: `_generated/sweep.md` and `_extra/runs/` are made in it.
+        work: The sources: `_generated/runs.md` and `_extra/runs/` are made in it.
         build: The folder of this run; the others lie beside it.
         own: The record of this run, which is written down only when its book is whole.
         executed: The executed chapters of this run.
@@ -289,4 +289,4 @@ def add_runs(work: Path, build: Path, own: dict, executed: Sequence[Path]) -> No
         rows.append(row)
     # Raw HTML, because a link to another book is none that Sphinx could follow.
     text = rendered("runs.md.j2", own=own, table=rendered("runs.html.j2", rows=rows))
-    (work / "_generated" / "sweep.md").write_text(text)
+    (work / "_generated" / "runs.md").write_text(text)

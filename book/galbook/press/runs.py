@@ -21,7 +21,6 @@ import galgen
 from galgen import costs
 from galgen.data.acquire.readers import files_of
 from galgen.data.prepare import SIMULATED, SOURCES, check_source, prepare
-from galgen.data.simulate.parts import parts, to_simulate
 from galgen.experiment import Experiment, every_family
 from galgen.models.families import FAMILIES
 from galgen.models.precision import Precision, resolved
@@ -153,13 +152,6 @@ class Run:
         """Those of all families."""
         return self.sizes_of()
 
-    @functools.cached_property
-    def parts(self) -> list[dict]:
-        """What is simulated part by part."""
-        return [
-            part for source, asked in self.experiments[0].images.sources for part in parts(source, **asked)
-        ]
-
     @property
     def name(self) -> str:
         """The folder under build/, as `smoke-simulated-N8-24`."""
@@ -191,13 +183,11 @@ class Run:
             failed = {"parameters": self.asked.model_dump(mode="json"), "error": error}
             write_json(self.folder / "failed.json", failed)
 
-    def failure(self) -> str:
-        """What went wrong with the run, as a step has noted it, or nothing if its book is bound."""
-        if not (self.folder / "failed.json").is_file():
-            if (self.folder / "results.json").is_file():
-                return ""
-            self.note_failure("no step could say why")
-        return read_as(self.folder / "failed.json", Failed, AGAIN)["error"]
+    def outcome(self) -> str:
+        """What became of the run: its book is bound, or a step has noted what went wrong, or neither."""
+        if (self.folder / "failed.json").is_file():
+            return f"failed: {read_as(self.folder / 'failed.json', Failed, AGAIN)['error']}"
+        return "done" if (self.folder / "results.json").is_file() else "not finished"
 
     def forget(self) -> None:
         """Have it no longer noted that the run failed, nor that it has a training that the store has not."""
@@ -249,8 +239,11 @@ class Run:
         """Refuse data that do not exist, or galaxies that memory cannot hold, before anything is made."""
         self.data_version()  # which looks for the files
         first = self.experiments[0]
-        for count in to_simulate(first.store, self.parts).values():
-            costs.check_galaxies(count, first.profile.image_size)
+        for source, of in first.images.sources:
+            if source in SIMULATED:
+                making = SOURCES["simulated"](source, **of)
+                if not first.store.find("dataset", making.params, code=making.code):
+                    costs.check_galaxies(of["count"], of["size"])
 
     def check_room(self, *, others: bool = True) -> None:
         """Refuse trainings that disk or memory cannot hold; the data are there, but for those of `others`."""

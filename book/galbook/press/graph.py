@@ -1,0 +1,310 @@
+"""The Python of workflow/Snakefile: what its rules wait for, and what is seen to beside their jobs.
+
+A rule asks by the wildcards of a job: `run` is the name of a run, and `training` or `chapter` what of it is
+made. Whatever goes wrong here is a `GalgenError`, which `or_exit` tells in one line.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from galbook.press import assemble, chapters, pages
+from galbook.press.runs import Run, asked, digest, families
+from galgen.compare.morphology import stored
+from galgen.data.prepare import SIMULATED
+from galgen.experiment import Experiment
+from galgen.models.families import FAMILIES, STUDIES
+from galgen.models.precision import emulation
+from galgen.profiles import Parameters
+from galgen.runs.code_version import code_version, notebook_version
+from galgen.runs.errors import FullDisk, GalgenError, exit_code
+
+T = TypeVar("T")
+VARIABLES = {"profile": "PROFILE", "data": "DATA", "sizes": "N", "seed": "SEED", "precision": "PRECISION"}
+HTML, BOUND = "build/{run}/html/index.html", "build/{run}/results.json"  # the first may be a draft
+NEED_NO_TRAINING = {"01_data", "11_real_and_simulated"}
+DRAFTS = 0.03  # of the time of all cores
+LITTLE = 2**16  # bytes: with less, each step would say that the disk is full, after all its work
+# A job has one core: two jobs at a time beat one job with two threads.
+ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+UNLESS_GIVEN = {
+    "MALLOC_TOP_PAD_": str(2**28),  # memory kept between steps: 5 to 10 % of a training step
+    "TQDM_MININTERVAL": "2",  # two bars take turns on one line of the terminal
+    "TQDM_NCOLS": "90",
+}
+
+
+def environment() -> dict[str, str]:
+    """What jobs find in their environment."""
+    return ONE_CORE | {name: os.environ.get(name, usual) for name, usual in UNLESS_GIVEN.items()}
+
+
+def or_exit(function: Callable[..., T], *args: object, **options: object) -> T:
+    """What a function returns; a mistake that a message can explain ends the process, told in one line."""
+    found: list[T] = []
+    if code := exit_code(lambda: found.append(function(*args, **options)) or 0):
+        sys.exit(code)
+    return found[0]
+
+
+def check_sweep(parameters: Parameters) -> None:
+    """Refuse sizes before any work: the runs of a sweep are to share one data set.
+
+    Raises:
+        GalgenError: If there are none, or the largest is too large for the data.
+    """
+    if not parameters.N:
+        raise GalgenError('a sweep needs sizes, as in make sweep N="10 100 1000"')
+    experiment = Experiment(parameters)
+    if parameters.data not in SIMULATED:
+        experiment.images.split()
+        return
+    # More would be simulated for a larger N alone.
+    simulated = experiment.profile.simulated
+    if parameters.N[-1] > (most := (simulated - experiment.profile.validation) // 2):
+        raise GalgenError(
+            f"N = {parameters.N[-1]} is too large for the {simulated} simulated galaxies of profile "
+            f"{parameters.profile}: N can be at most {most}; a larger profile has more"
+        )
+
+
+def version_of_binding(wildcards: object) -> str:
+    """The version of what binds a book: of its code, and of its templates."""
+    templates = sorted(Path(pages.__file__).with_name("templates").glob("*.j2"))
+    return digest(code_version(assemble.render), [path.read_text() for path in templates])
+
+
+def version_of_measuring(wildcards: object) -> str:
+    """The version of what measures morphology."""
+    return code_version(stored)
+
+
+class Graph:
+    """The runs that one call of Snakemake makes, and what rules ask of them.
+
+    Args:
+        given: Snakemake's configuration, by the names of `VARIABLES`; what it has not, the environment has.
+        cores: How many it may use, or None on a cluster.
+
+    Attributes:
+        book: The run of all that was asked.
+        runs: By name one of each N, and that one.
+        made: Those of them that are made: that one, or in a sweep all.
+        chapters: Names of all chapters, in reading order.
+
+    Raises:
+        GalgenError: If what is asked is impossible, before anything is made.
+    """
+
+    def __init__(self, given: Mapping[str, object], cores: int | None = None):
+        parameters = asked({name: os.environ.get(of) for name, of in VARIABLES.items()} | given)
+        self.book = Run(parameters)
+        self.book.check_data()
+        if cores is not None and cores < 1:  # it would wait for one
+            raise GalgenError(f"CORES must be 1 or more, not {cores}")
+        self.chapters = chapters.names("book/_toc.yml")
+        each = [Run(parameters, N) for N in parameters.N or ()]
+        self.runs = {run.name: run for run in (*each, self.book)}
+        self.made = {self.book.name: self.book}
+        self.book.begin()
+        self._locks = {name: FileLock(run.folder / ".lock", timeout=0) for name, run in self.runs.items()}
+
+    def sweep(self) -> list[str]:
+        """What a sweep waits for, where all its runs are made.
+
+        Raises:
+            GalgenError: As `check_sweep`.
+        """
+        if self.made is not self.runs:
+            check_sweep(self.book.asked)
+            self.made = self.runs
+            for run in self.runs.values():
+                run.begin()
+            self.forget()
+        return [BOUND.format(run=name) for name in self.runs]
+
+    def forget(self) -> None:
+        """Have what was noted of these runs forgotten where it no longer holds, unless someone makes them."""
+        for name, run in self.made.items():
+            with suppress(Timeout, OSError), self._locks[name]:  # what is read-only stays
+                run.forget()
+                if not Path(HTML.format(run=name)).is_file():  # whoever removed it wants it again
+                    Path(BOUND.format(run=name)).unlink(missing_ok=True)
+
+    def hold(self, jobs: Iterable[Any]) -> None:
+        """Hold the runs that these jobs work for until the process ends.
+
+        Raises:
+            GalgenError: If another process makes one, it cannot be written, or has no room for its trainings.
+        """
+        to_do: dict[str, set[str]] = {}
+        for job in jobs:
+            if job.wildcards:
+                to_do.setdefault(job.wildcards.run, set()).add(job.rule.name)
+        for name, rules in to_do.items():
+            try:
+                self._locks[name].acquire()  # let go by the system when the process dies, unlike Snakemake's
+            except Timeout as error:
+                raise GalgenError(
+                    f"another process is making build/{name}; wait for it, or end it"
+                ) from error
+            except OSError as error:
+                raise GalgenError(
+                    f"nothing can be written in build/{name}: {error.strerror}; mend that"
+                ) from error
+            if "training" in rules and "data" not in rules:  # which sees to it as soon as there are data
+                self.runs[name].check_room()
+        if any("training" in rules for rules in to_do.values()):
+            if slow := emulation(self.book.parameters.precision):
+                print(f"galgen: {slow}", file=sys.stderr)
+
+    def tell(self) -> None:
+        """Say what became of each run of a sweep, and where they are listed; of a book its pages say it."""
+        outcomes = {run: run.outcome() for run in self.made.values()} if self.made is self.runs else {}
+        for run, outcome in outcomes.items():
+            print(f"N = {', '.join(map(str, run.asked.N))}: {outcome}", file=sys.stderr)
+        if bound := [run for run, outcome in outcomes.items() if outcome == "done"]:
+            print(f"The runs: {bound[-1].folder / 'html' / 'workflow.html'}", file=sys.stderr)
+
+    def of(self, function: Callable[[Run], T]) -> Callable[[Any], T]:
+        """A parameter of a rule that is one of the run it works for."""
+        return lambda wildcards: function(self.runs[wildcards.run])
+
+    def training(self, wildcards: Any) -> dict:
+        """What the plan says of a training."""
+        return self.runs[wildcards.run].plan[wildcards.training]
+
+    def others(self, wildcards: Any) -> list[str]:
+        """What a training of other images waits for."""
+        return [f"build/{wildcards.run}/others.json"] * bool(self.training(wildcards)["foreign"])
+
+    def trainings(self, wildcards: Any) -> list[str]:
+        """What the trainings write that a chapter reads, or those of a whole book."""
+        read = {wildcards.chapter} if hasattr(wildcards, "chapter") else set(self.chapters)
+        plan = self.runs[wildcards.run].plan
+        names = [name for name in plan if read & set(plan[name]["chapters"])]
+        return [f"build/{wildcards.run}/trainings/{name}.json" for name in names]
+
+    def listed(self, wildcards: Any) -> list[str]:
+        """The books that the last one of a sweep lists, and so waits for."""
+        names = [name for name in self.made if name != self.book.name]
+        return [BOUND.format(run=name) for name in names if wildcards.run == self.book.name]
+
+    def measured(self, wildcards: Any) -> list[str]:
+        """What stands for the morphology of many samples, of the chapters that compare families."""
+        compares = set(FAMILIES) <= set(families(Path(f"notebooks/{wildcards.chapter}.ipynb")))
+        apart = self.runs[wildcards.run].measured_apart() if compares else []
+        return [f"build/{wildcards.run}/morphology/{name}" for name in apart]
+
+    def version_of_chapter(self, wildcards: Any) -> str:
+        """The version of its notebook, and of the families that it asks for by name."""
+        notebook = Path(f"notebooks/{wildcards.chapter}.ipynb")
+        return notebook_version(notebook, *((FAMILIES | STUDIES)[name] for name in families(notebook)))
+
+    def version_of_plan(self, wildcards: Any) -> str:
+        """That of all recipes: of memory, which is counted by address, estimates differ from call to call."""
+        return digest({name: of["recipe"] for name, of in self.runs[wildcards.run].plan.items()})
+
+    def priority(self, wildcards: Any) -> int:
+        """The smallest N of a sweep goes first; of a run its chapters, and trainings as they are read."""
+        before = -1000 * list(self.runs).index(wildcards.run)
+        if hasattr(wildcards, "training"):
+            return before - list(self.runs[wildcards.run].plan).index(wildcards.training)
+        return before + hasattr(wildcards, "chapter")
+
+    def megabytes(self, wildcards: Any, attempt: int) -> int:
+        """Memory that a cluster gives a training; CUDA alone takes some GB."""
+        return attempt * max(4000, int(1.2 * self.training(wildcards)["memory_mb"]))
+
+    def minutes(self, wildcards: Any) -> int:
+        """Time that it gives, where the plan's minutes are of a CPU's core.
+
+        What a day is too short for goes on from its checkpoint.
+        """
+        return min(1440, int(30 + 4 * self.training(wildcards)["minutes"]))
+
+
+class Watch:
+    """What is seen to beside the jobs: how far they are, room on the disk, and drafts of the book.
+
+    Args:
+        graph: What is made.
+        dag: Snakemake's jobs, of which those are left that `needrun_jobs` has.
+        at_once: Cores, or jobs of a cluster.
+    """
+
+    def __init__(self, graph: Graph, dag: Any, at_once: int):
+        self.graph, self.dag, self.at_once = graph, dag, at_once
+        self.jobs, self.shown = {job for job in dag.jobs if job.wildcards}, None
+        self.began, self.spent, self.bound, self.read, self.process = time.monotonic(), 0.0, 0, 0, None
+
+    def run(self) -> None:
+        """Look every two seconds, until there is no room."""
+        while self.look():
+            time.sleep(2)
+
+    def look(self) -> bool:
+        """Say what is done since the last look, and see to the draft; False ends all, as the disk is full."""
+        left = self.jobs.intersection(self.dag.needrun_jobs())
+        if len(left) != self.shown:
+            trainings = [job.wildcards for job in left if job.rule.name == "training"]
+            costs = [self.graph.training(each)["minutes"] for each in trainings]
+            eta = f"; at most {sum(costs) / self.at_once:.0f} minutes of training left" if costs else ""
+            print(f"\n{len(self.jobs) - len(left)} of {len(self.jobs)} steps done{eta}", file=sys.stderr)
+        self.shown = len(left)
+        if left and shutil.disk_usage("build").free < LITTLE:
+            print(f"\ngalgen: error: {FullDisk(self.graph.book.folder)}", file=sys.stderr)
+            os.kill(os.getpid(), signal.SIGTERM)  # which lets the running steps end
+            return False
+        self.bind()
+        return True
+
+    def bind(self) -> None:
+        """Bind the book as far as it is, where chapters have come since, at most `DRAFTS` of all cores' time.
+
+        The first is bound as soon as the chapters are there that need no training, and does not wait for a
+        core.
+        """
+        book, names = self.graph.book, self.graph.chapters
+        if self.process and not self._ended(book.folder / "draft.log"):
+            return
+        there = {path.stem for path in (book.folder / "chapters").glob("[0-9]*.ipynb")}
+        elapsed = self.at_once * (time.monotonic() - self.began)
+        due = self.spent < DRAFTS * elapsed if self.bound else there >= NEED_NO_TRAINING & set(names)
+        news = self.read < len(there) or self.bound == 1  # the second has a headline
+        if due and news and len(there) < len(names) and not Path(BOUND.format(run=book.name)).is_file():
+            command = [sys.executable, "-m", "galbook.press", "draft", *book.options()]
+            nice = 5 * (self.bound > 0)  # with 19 it would not come to an end beside busy cores
+            # a pipe that nobody reads would fill, and stop it
+            with open(book.folder / "draft.log", "w") as log:
+                self.process = subprocess.Popen(
+                    [*command, "--cores", str(self.at_once)],
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    preexec_fn=lambda: os.nice(nice),
+                )
+            self.read = len(there)
+
+    def _ended(self, log: Path) -> bool:
+        """Whether the draft's process has ended; says what came of it."""
+        found, status, used = os.wait4(self.process.pid, os.WNOHANG)
+        if not found:
+            return False
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.spent += used.ru_utime * (self.bound > 0)
+        self.bound += 1
+        said = self.process.stdout.read().decode().strip()
+        words = f"{self.read} of {len(self.graph.chapters)} chapters can be read: {said}"
+        wrong = f"no draft of the book: {log.read_text().strip()[-400:]}"
+        print(f"\n{words if said else wrong}", file=sys.stderr)
+        self.process = None
+        return True

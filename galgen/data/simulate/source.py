@@ -1,0 +1,28 @@
+"""Simulated galaxies as an entry of the run store."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from galgen.data.dataset import Dataset, write_dataset
+from galgen.data.prepare import SIMULATED, Making
+from galgen.data.simulate.images import simulate
+from galgen.data.simulate.leaves import dead_leaves
+
+__all__ = ["simulated"]
+
+POPULATIONS = dict(zip(SIMULATED, ("main", "ellipticals", "leaves"), strict=True))
+
+
+def simulated(source: str, *, before: Callable[[], None] = lambda: None, **asked: int) -> Making:
+    """How the galaxies of a source are made; arguments as of `galgen.data.prepare.prepare`."""
+    params = {"population": POPULATIONS[source]} | asked
+    draw, credit = (dead_leaves, source) if source == "dead-leaves" else (simulate, "simulated")
+
+    def make(directory: Path) -> Dataset:
+        before()
+        images, truth = draw(workers=os.cpu_count() or 1, progress=True, **params)
+        about = {"source": source, "manifest": credit, "parameters": params, "dropped": {}}
+        return write_dataset(directory, images, truth, **about)
+
+    return Making(params, [draw], make)
