@@ -127,8 +127,11 @@ def floats(images):
     return torch.from_numpy(images).float() / 255
 
 
+SHOWN = r"```\{literalinclude\} (.+)\n:language: python\n:pyobject: (.+)\n```"  # our code, in a chapter
+
+
 def stand_in(name, executed):
-    """The small chapter with the figures and glued texts of the real one: the prose refers to them."""
+    """The small chapter with the figures, glued texts and code of the real one: the prose refers to them."""
     notebook = nbformat.read(executed, 4)
     figure = notebook.cells.pop()
     for k, cell in enumerate(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells):
@@ -136,6 +139,8 @@ def stand_in(name, executed):
             said = {"data": {f"{GLUE_PREFIX}text/plain": f"'what {name} glued as {key}'"}}
             note = {"metadata": {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}}
             notebook.cells[-1].outputs.append(nbformat.v4.new_output("display_data", **said, **note))
+        for code in re.finditer(SHOWN, cell.source):
+            notebook.cells.append(nbformat.v4.new_markdown_cell(code[0]))
         if "figure" in cell.metadata.get("mystnb", {}):
             copy = {"id": f"figure-{k}", "metadata": cell.metadata}
             notebook.cells.append(nbformat.from_dict(figure | copy))

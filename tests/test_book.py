@@ -5,6 +5,7 @@ the pages of a finished book instead.
 """
 
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import re
 import shutil
 from html import unescape
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 
 import nbformat
@@ -32,6 +34,7 @@ from galbook.press import chapters
 from galbook.press import pages as written
 from galbook.press.runs import AGAIN, Prepared, Run, Trained
 from galgen.experiment import every_family
+from galgen.models.diffusion import DenoiserLearner
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
@@ -146,6 +149,12 @@ def test_a_chapter_says_what_it_was_computed_with(small_html):
     shown = re.findall(r"<td><p>(a&lt;b.*?)</p></td>|<em>(a&lt;b.*?)</em>", page)
     assert [unescape(a or b) for a, b in shown] == [HOSTILE] * 2, "and a name in it, and below it, is a name"
     assert "profile = &quot;" not in page, "parameter cells are hidden"
+
+
+def test_the_code_that_a_chapter_shows_is_that_which_runs(small_html):
+    page = (small_html / "chapters" / "02_diffusion.html").read_text()
+    text = unescape(re.sub(r"<[^>]+>", "", page))
+    assert dedent(inspect.getsource(DenoiserLearner.loss)) in text
 
 
 def test_a_name_is_shown_letter_by_letter_wherever_it_stands(small_html):

@@ -9,11 +9,13 @@ from pathlib import Path
 import matplotlib
 import nbformat
 import pytest
+from conftest import SHOWN
 from IPython.core.displayhook import CapturingDisplayHook
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from markdown_it import MarkdownIt
 from nbformat.v4 import new_output
+from sphinx.pycode import ModuleAnalyzer
 from traitlets.config import Config
 
 from galgen.data.dataset import Dataset
@@ -98,6 +100,16 @@ def test_a_chapter_is_committed_without_outputs_and_with_its_parameters(path):
     assert re.findall(r"^\w+", parameters.source, re.M) == ["profile", "data", "N", "seed", "precision"]
     keeping = [cell for cell in code if re.search(r"^keep\(", cell.source, re.MULTILINE)]
     assert all("remove-cell" in cell.metadata.tags for cell in keeping), "the book leaves it out"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_code_that_a_chapter_shows_is_there(path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    shown = re.findall(SHOWN, text)
+    assert len(shown) == text.count("literalinclude")
+    for file, name in shown:
+        assert file.startswith(("../galgen/", "../book/galbook/"))
+        assert name in ModuleAnalyzer.for_file(path.parent / file, file).find_tags()
 
 
 def test_a_single_N_and_the_command_line_work_outside_the_workflow(store, tmp_path):

@@ -144,7 +144,7 @@ def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Map
     work = of.build / "draft" / "book"
     _assembled(of, work, error="being made")
     for name, page in to_come.items():
-        nbformat.write(page, work / "chapters" / f"{name}.ipynb")
+        chapters.put(page, work / "chapters" / f"{name}.ipynb")
         shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
     title, rest = (work / "intro.md").read_text().split("\n", 1)
     (work / "intro.md").write_text(f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}")
@@ -166,7 +166,7 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     for path in of.executed:
         chapter = chapters.page(path, work / "_numbers")
         records[path.stem] = chapter.metadata["galgen"]
-        nbformat.write(chapter, work / "chapters" / path.name)
+        chapters.put(chapter, work / "chapters" / path.name)
         shutil.copy(of.notebooks / path.name, work / "_notebooks")
     (work / "_generated" / "status.md").write_text(pages.status(records, of.trainings))
     (work / "_generated" / "workflow.md").write_text(pages.workflow(of.plan, list(records)))

@@ -1,7 +1,7 @@
 """A chapter: a notebook that papermill runs with the parameters of this run, made ready for the book.
 
 A cell that fails and a Python warning are errors. What ran where is noted in the executed notebook's metadata
-and stands in the header of the page.
+and stands in the header of the page. Code of galgen that a chapter shows is included from where it is.
 """
 
 import base64
@@ -25,8 +25,10 @@ from galbook.results import books
 from galgen.figures.numbers import MIME
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import atomic_path, visible
+from galgen.runs.files import atomic_path, project, visible
 from galgen.runs.store import processor, provenance
+
+_CODE = re.compile(r"^(```\{literalinclude\}) \.\./(.+)", re.MULTILINE)  # a path beside notebooks/
 
 
 def names(toc: str | os.PathLike) -> list[str]:
@@ -160,3 +162,11 @@ def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
         for each in _sourced(cell, f"code-{executed.stem}-{index}", executed.stem, record, beside)
     ]
     return notebook
+
+
+def put(page: nbformat.NotebookNode, path: Path) -> None:
+    """Write a page where it lies among the book's sources; what it shows of our code is read from there."""
+    root = os.path.relpath(project().resolve(), path.parent.resolve())
+    for cell in page.cells:
+        cell.source = _CODE.sub(rf"\1 {root}/\2\n:dedent:", cell.source)
+    nbformat.write(page, path)
