@@ -38,6 +38,7 @@ ROOMS = {
 PLAIN = ("kept", "curves", "diagrams", "galaxies", "committed", "results", "sentences", "slider", "readings")
 QUESTIONS = ("agreement", "scoreboard", "denoising", "inversion", "discriminator", "morphology", "biases")
 QUESTIONS += ("audits", "clock", "share", "why")
+QUESTIONS += ("sampling", "overfitting")
 BOOK_ROOMS = {name: PLAIN[:k] for k, name in enumerate(PLAIN)}
 BOOK_ROOMS |= {name: PLAIN + QUESTIONS[:k] for k, name in enumerate(QUESTIONS)}
 BOOK_ROOMS |= {

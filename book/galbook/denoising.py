@@ -9,11 +9,12 @@ from torch import Tensor
 
 from galbook.kept import once
 from galbook.scoreboard import models_judged
-from galgen.compare.denoising import Denoising, Panel, denoising_curve, training_gap
+from galgen.compare.denoising import Denoising, Panel, denoise_panel, denoising_curve, training_gap
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.experiment import Experiment
 from galgen.figures.style import shades, stamp_sheet
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.families import Training
 from galgen.runs.store import Array
@@ -21,12 +22,18 @@ from galgen.runs.store import Array
 __all__ = [
     "LEVELS",
     "LITTLE",
+    "curves",
     "denoising_sheet",
     "gained",
     "gaps",
     "gaussian_image",
     "gaussian_of",
+    "linear_filter",
+    "panels",
+    "psnr_curve",
     "psnr_curves",
+    "psnr_table",
+    "restored",
 ]
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
@@ -34,6 +41,50 @@ LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR
 
 HELD_OUT = 200  # images
+
+SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # of the noise on a single image
+
+
+@once
+def panels(experiment: Experiment) -> dict[str, Panel]:
+    """A training image and a held-out one, as model A of the smallest and of the largest N denoises them."""
+    models = {N: experiment.models.pair(N)[0] for N in (experiment.sizes[0], experiment.sizes[-1])}
+    nets = {
+        f"N = {spaced(N)}": experiment.family.denoiser(experiment.networks(model))
+        for N, model in models.items()
+    }
+    some = {"training": experiment.images.of(models[experiment.sizes[0]])[0]}
+    some["held out"] = experiment.images.held_out[0]
+    seed = experiment.parameters.seed
+    return {name: denoise_panel(nets, image, SIGMAS, seed=seed) for name, image in some.items()}
+
+
+@once
+def _psnr(experiment: Experiment, N: int, seen: bool, sigmas: list[float]) -> list[Array]:
+    model = experiment.models.pair(N)[0]
+    images = experiment.images.of(model) if seen else experiment.images.held_out
+    denoiser = experiment.family.denoiser(experiment.networks(model))
+    found = denoising_curve(denoiser, images[:HELD_OUT], sigmas)
+    return [found.noisy, found.denoised]
+
+
+def psnr_curve(
+    experiment: Experiment, N: int, sigmas: Sequence[float] = LEVELS, *, seen: bool = False
+) -> Denoising:
+    """PSNR of model A of N images on up to 200 held-out images, or on those of its own, (sigmas, images)."""
+    return Denoising(*_psnr(experiment, N, seen, list(map(float, sigmas))))
+
+
+def curves(experiment: Experiment) -> dict[int, tuple[Denoising, Denoising]]:
+    """By N, the same on its own images and on held-out images, at `LEVELS`."""
+    return {n: (psnr_curve(experiment, n, seen=True), psnr_curve(experiment, n)) for n in experiment.sizes}
+
+
+def linear_filter(experiment: Experiment, sigmas: Sequence[float] = LEVELS) -> Denoising:
+    """The same of the Gaussian of A's images at the largest N, on held-out images."""
+    model = experiment.models.pair(experiment.sizes[-1])[0]
+    gaussian, held_out = fit_gaussian(experiment.images.of(model)), experiment.images.held_out
+    return denoising_curve(gaussian.denoise, held_out[:HELD_OUT], sigmas)
 
 
 def gaps(experiment: Experiment) -> dict[int, np.ndarray]:
@@ -70,16 +121,15 @@ def gaussian_image(experiment: Experiment, training: Training) -> Tensor:
     return gaussian_of(experiment, experiment.images.of(training))
 
 
-def denoising_sheet(panel: Panel, sigmas: Sequence[float]) -> Figure:
-    """One image with growing noise and, under it, what each denoiser makes of it, all with their PSNR."""
+def denoising_sheet(panel: Panel) -> Figure:
+    """One image with noise of `SIGMAS` and, under it, what each denoiser makes of it, all with their PSNR."""
     blank = np.ones_like(panel.clean)[None]
-    stack, rows = [panel.clean[None], panel.noisy], ["noisy"]
-    titles = ["clean", *(f"σ={s:g}: {v:.1f}" for s, v in zip(sigmas, panel.noisy_psnr, strict=True))]
-    for n, denoised in panel.denoised.items():
+    stack, rows = [panel.clean[None], panel.noisy], ["noisy", *panel.denoised]
+    titles = ["clean", *(f"σ={s:g}: {v:.1f}" for s, v in zip(SIGMAS, panel.noisy_psnr, strict=True))]
+    for name, denoised in panel.denoised.items():
         stack += [blank, denoised]
-        titles += ["", *(f"{value:.1f}" for value in panel.denoised_psnr[n])]
-        rows.append(f"N = {spaced(n)}")
-    columns = len(sigmas) + 1
+        titles += ["", *(f"{value:.1f}" for value in panel.denoised_psnr[name])]
+    columns = len(SIGMAS) + 1
     return stamp_sheet(np.concatenate(stack), columns=columns, titles=titles, rows=rows, inches=0.95)
 
 
@@ -101,3 +151,34 @@ def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
     axis.set(xlabel="PSNR of the noisy image, dB", ylabel="PSNR of the denoised image, dB")
     axis.legend()
     return figure
+
+
+def psnr_table(found: Mapping[int, tuple[Denoising, Denoising]], left: Mapping[int, np.ndarray]) -> Markdown:
+    """Medians on training and on held-out images at three levels, and the largest gap of models A and B.
+
+    Args:
+        found: By N: `curves`.
+        left: By N: `gaps`.
+    """
+    picked, rows = (0, 4, 8), []
+    for n, pair in found.items():
+        held_out, (seen, new) = pair[1], (np.median(part.denoised, axis=1) for part in pair)
+        rows.append([spaced(n), *(f"{seen[k]:.1f} / {new[k]:.1f}" for k in picked)])
+        rows[-1].append(f"{left[n].max():+z.1f} dB")
+    return table(
+        ["N", *(f"σ = {LEVELS[k]:.2g}: training / held-out" for k in picked), "largest gap"],
+        rows,
+        before=f"Medians in dB over {held_out.denoised.shape[1]} held-out images and up to {HELD_OUT} "
+        "training images. The gap is that of models A and B on the *same* images, up to 100 of each one's "
+        "training images: the PSNR of the one trained on an image less that of the other:",
+    )
+
+
+def restored(left: Mapping[int, np.ndarray]) -> str:
+    """By how much better a denoiser restores its own images, at the smallest and at the largest N: `gaps`."""
+    tenth = int(np.argmin(abs(LEVELS - 0.1)))
+    ends = {n: f"{left[n][tenth]:z.1f} dB at N = {spaced(n)}" for n in (min(left), max(left))}
+    return (
+        "A denoiser that was trained on an image restores it better than one that was not, by "
+        f"{' and by '.join(ends.values())} (noise of σ = {LEVELS[tenth]:.2g})."
+    )
