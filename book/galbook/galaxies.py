@@ -1,4 +1,4 @@
-"""Chapter 01: images side by side, their gray levels, and the cosines of strangers."""
+"""Galaxies: images side by side, their gray levels, and how alike strangers are."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,10 @@ from matplotlib.ticker import MultipleLocator
 
 from galgen.compare.agreement import Strangers
 from galgen.figures.style import COLOURS, shades
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
-__all__ = ["gray_histogram", "side_by_side", "strangers_figure"]
+__all__ = ["gray_histogram", "side_by_side", "strangers_figure", "strangers_table", "why_alike"]
 
 
 def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
@@ -29,6 +30,28 @@ def strangers_figure(found: Mapping[str, Strangers]) -> Figure:
     axes[0, 0].set_ylabel("density")
     axes[0, 0].legend(fontsize=7, loc="upper left")
     return figure
+
+
+def strangers_table(found: Mapping[str, Strangers]) -> Markdown:
+    """Of the same, medians and where nine in ten lie, a column a kind."""
+
+    def spread(values: np.ndarray) -> str:
+        low, middle, high = np.percentile(values, (5, 50, 95))
+        return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+    rows = [["random", *(spread(cosines.random) for cosines in found.values())]]
+    for n in next(iter(found.values())).nearest:
+        cells = (spread(cosines.nearest[n]) for cosines in found.values())
+        rows.append([f"nearest of {spaced(n)}", *cells])
+    head = ["Pearson" if kind == "pearson" else kind for kind in found]
+    return table(["pairs", *head], rows, before="Median, and the range of the middle 90 %:")
+
+
+def why_alike(simulated: bool) -> str:
+    """How two images may come to be nearly the same: of simulated galaxies each is made anew."""
+    if simulated:
+        return "They are simple shapes that come near by chance."
+    return "They may be one object twice, or simple shapes that come near by chance."
 
 
 def side_by_side(images: Mapping[str, np.ndarray]) -> Figure:

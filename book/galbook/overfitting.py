@@ -45,13 +45,13 @@ def gaps(along: Mapping[int, Along]) -> dict[int, Estimate]:
 
 def in_short(found: Mapping[int, Estimate]) -> str:
     """These gaps in words, and whether that of the largest N is clearly smaller than that of the smallest."""
-    (_, first), *_, (_, last) = [*found.items(), *found.items()]
-    said = (
-        f"Validation images cost {listed(found.values(), '+.3f')} bits a dimension more than training images"
-    )
-    moved = first.low - last.high
-    what = "From the smallest to the largest N the intervals part by"
-    return f"{said} at {at_sizes(found)}. {Reading(what, moved, CLOSES, f'{moved:+.3f}')}."
+    cost, each = listed(found.values(), "+.3f"), list(found.values())
+    said = f"Validation images cost {cost} bits a dimension more than training images at {at_sizes(found)}."
+    if len(found) == 1:
+        return said
+    moved = each[0].low - each[-1].high
+    what = "That at the smallest N less that at the largest, between the ends of their intervals"
+    return f"{said} {Reading(what, moved, CLOSES, f'{moved:+.3f}')}."
 
 
 def bits_figure(along: Mapping[int, Along], runs: Mapping[Training, Run], most: int) -> Figure:
