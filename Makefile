@@ -2,8 +2,8 @@
 # make sweep  a book for each N, the smallest first, and one for all of them:  make sweep N="10 100 1000"
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere
-# make test   the tests; those in a browser (the book, the explorer in JupyterLab) skip where there is no chromium
-# make test-browser   those in a browser alone
+# make test   the tests that need no browser, seven minutes of two quiet cores
+# make test-browser   the others, of the book and of the explorer in JupyterLab; they skip where there is no chromium
 # make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
 # make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
 # make lab    the explorer and the chapters, live, in JupyterLab
@@ -38,7 +38,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n "$$CORES" --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 test-browser: $(READY)
-	$(BIN)/python -m pytest -m browser $(TESTS)
+	$(BIN)/python -m pytest -m 'browser and not slow' $(TESTS)
 
 power: $(READY)
 	$(BIN)/python benchmarks/power.py --profile "$$PROFILE" --data "$$DATA"
