@@ -93,10 +93,13 @@ def test_copies_are_found_and_their_share_is_measured(share):
     assert found.nearest[0].weight > 0.99 and found.nearest[0].image < 150
 
 
+@pytest.mark.parametrize("tests", [14, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("N", "M", "n", "again"), [(150, 150, 200, 0), (240, 60, 200, 0), (60, 60, 400, 0), (150, 150, 200, 10)]
 )
-def test_the_smallest_share_is_found_in_four_of_five_tests_or_more_and_half_of_it_is_not(N, M, n, again):
+def test_the_smallest_share_is_found_in_four_of_five_tests_or_more_and_half_of_it_is_not(
+    N, M, n, again, tests
+):
     """Also beside samples that are one image again and again, of either set."""
     train, held_out = split(2, N, M)
     samples = np.concatenate([FRESH[: n - again], np.repeat(train[:1], again, 0)])
@@ -109,15 +112,15 @@ def test_the_smallest_share_is_found_in_four_of_five_tests_or_more_and_half_of_i
         return np.concatenate([planted(A, share * n / (n - again), seed, n - again), repeated])
 
     def found(share):
-        parts = ((seed, *split(100 + seed, N, M)) for seed in range(40))
-        tests = (
+        parts = ((seed, *split(100 + seed, N, M)) for seed in range(tests))
+        outcomes = (
             copies(drawn(A, other, share, k), A, other, permutations=199, seed=k).outcome
             for k, A, other in parts
         )
-        return sum(each is not None and each.p <= 0.01 for each in tests)
+        return sum(each is not None and each.p <= 0.01 for each in outcomes)
 
-    # four of five of 40, and less than two deviations of chance below
-    assert found(least / 2) <= 30 and found(least) >= 28
+    # four of five, and less than two deviations of chance below
+    assert found(least / 2) <= 0.75 * tests and found(least) >= 0.7 * tests
 
 
 def test_few_images_drawn_again_and_again_acquit_nobody():
