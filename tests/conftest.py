@@ -31,16 +31,19 @@ torch.set_num_threads(1)  # networks as small as those of tests only wait for a 
 def pytest_collection_modifyitems(items):
     """What asks for the browser bears its mark: `make test-browser` runs these alone.
 
-    On several cores a file stays together, but for the chapters, and all files that need a book have one.
-    These take longest, and begin.
+    On several cores each goes where one is free, but for those of a file that share what one of them made,
+    and all that need a book, which have one. What takes longest begins: books, chapters, and Snakemake.
     """
-    bound = {item.path for item in items if "executed" in item.fixturenames}
-    items.sort(key=lambda item: (item.path not in bound, item.path.stem != "test_notebooks"))
+    first = ["test_notebooks", "test_sweep", "test_graph"]
+    items.sort(key=lambda item: ("executed" not in item.fixturenames, item.path.stem not in first))
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker("browser")
-        together = item.nodeid if item.path.stem == "test_notebooks" else item.path.stem
-        item.add_marker(pytest.mark.xdist_group("book" if item.path in bound else together))
+        made = (found[-1].scope for found in item._fixtureinfo.name2fixturedefs.values())
+        if "executed" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("book"))
+        elif "module" in made:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +167,28 @@ def html(executed, tmp_path_factory):
     plan = [{"name": f"diffusion-N{N}-{model}", "N": N} | each for N, model in models]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
     return book.render(book.Sources(ROOT / "book", build / "notebooks", build, paths, plan)).parent
+
+
+@pytest.fixture(params=["assembled", pytest.param("rendered", marks=pytest.mark.slow)])
+def rendering(request, monkeypatch):
+    """How pages are made of what is assembled: taken as they are, or, by -m slow, by Jupyter Book.
+
+    It finds any warning to be an error; what was asked of it is listed.
+    """
+    strict, jupyter_book = [], book.jupyter_book
+
+    def made(work, builder, **options):
+        strict.append(options.get("strict", True))
+        if request.param == "rendered":
+            return jupyter_book(work, builder)
+        for path in [*work.glob("*.md"), *work.glob("chapters/*.ipynb")]:
+            page = work / "_build" / builder / path.relative_to(work).with_suffix(".html")
+            page.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, page)
+        return work / "_build" / builder
+
+    monkeypatch.setattr(book, "jupyter_book", made)
+    return types.SimpleNamespace(strict=strict, real=request.param == "rendered")
 
 
 @pytest.fixture

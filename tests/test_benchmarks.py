@@ -1,11 +1,14 @@
 """The benchmarks run, tiny, on the CPU: what they measure there is nothing."""
 
+import contextlib
 import importlib
+import io
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,23 +21,39 @@ from galgen.compare.uncertainty import Estimate
 from galgen.experiment import training_named
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
+from galgen.runs.errors import exit_code
 from galgen.runs.files import read_json
 
 ROOT = Path(__file__).parents[1]
 
 
 def run(name, *options, code=0, **variables):
-    command = [sys.executable, f"benchmarks/{name}.py", *map(str, options)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables
-    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert said.returncode == code, said.stdout + said.stderr
-    return said.stdout or said.stderr
+    """What a benchmark says, in this process, which has the profiles and the environment that it had."""
+    out, error = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, variables),
+        mock.patch.dict(profiles.PROFILES),
+        mock.patch.object(sys, "argv", [name, *map(str, options)]),
+        mock.patch.object(sys, "path", [str(ROOT / "benchmarks"), *sys.path]),
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+    ):
+        sys.modules.pop(name, None)  # it makes its profiles as it is imported
+        found = exit_code(lambda: importlib.import_module(name).main() or 0)
+    assert found == code, error.getvalue()
+    return out.getvalue() or error.getvalue()
 
 
 def test_the_table_of_a_gpu_is_made_on_a_cpu(tmp_path):
     out = tmp_path / "gpu.json"
     options = ("--profile", "smoke", "--minutes", 0.02, "--out", out)
-    run("gpu", *options, TORCHDYNAMO_DISABLE="1")  # or compiling takes minutes
+    command = [sys.executable, "benchmarks/gpu.py", *map(str, options)]  # a process: torch reads the variable
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "TORCHDYNAMO_DISABLE": "1",
+    }  # or compiling takes minutes
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     found = read_json(out)
     assert found["families"].keys() == FAMILIES.keys() and found["profile"] == "smoke"
     for row in found["families"].values():
@@ -66,7 +85,7 @@ def test_models_of_one_size_of_the_images_are_measured(tmp_path):
     assert found["minutes"].keys() == {"A0", "B1", "A2", "other galaxies"}
     lines = chapter_11.of_more_pixels(read_json(out)).data.splitlines()
     rows = dict(map(str.strip, line.strip("|").split("|")) for line in lines if line.startswith("|"))
-    assert rows[""] == "simulated, 16 pixels" and rows["images shown"] == "512"
+    assert rows[""] == r"simulated\, 16 pixels" and rows["images shown"] == "512"
     A0, B1 = (Estimate(**found["auc"][name]["16"]) for name in ("A0", "B1"))
     assert rows["AUC at 16 pixels, A and B"] == f"{A0} and {B1}"
     assert len(chapter_11.drawn_at(read_json(out)).axes) == 1 and found["samples"].keys() == {"A0", "B1"}

@@ -222,16 +222,20 @@ def test_the_link_under_a_figure_unfolds_its_code(html, browser):
     code.wait_for(state="visible")
 
 
-def test_a_repository_that_the_citation_names_is_on_the_pages(tmp_path, executed):
+def test_a_repository_that_the_citation_names_is_on_the_pages(tmp_path, executed, rendering):
     source = tmp_path / "book"
     shutil.copytree(ROOT / "book", source)
     toc = {"format": "jb-book", "root": "bibliography", "chapters": [{"file": "chapters/executed"}]}
     (source / "_toc.yml").write_text(yaml.safe_dump(toc))
     (tmp_path / "CITATION.cff").write_text("repository-code: https://github.com/some/where\n")
     book.render(book.Sources(source, executed.parent, tmp_path / "build", [executed]))
-    page = (tmp_path / "build" / "html" / "chapters" / "executed.html").read_text()
-    assert 'href="https://github.com/some/where"' in page
-    assert "mybinder.org/v2/gh/some/where/HEAD?urlpath=lab/tree/notebooks/executed.ipynb" in page
+    config = yaml.safe_load((tmp_path / "build" / "book" / "_config.yml").read_text())
+    assert config["repository"]["url"] == "https://github.com/some/where"
+    assert config["html"]["use_repository_button"] and "mybinder" in config["launch_buttons"]["binderhub_url"]
+    if rendering.real:
+        page = (tmp_path / "build" / "html" / "chapters" / "executed.html").read_text()
+        assert 'href="https://github.com/some/where"' in page
+        assert "mybinder.org/v2/gh/some/where/HEAD?urlpath=lab/tree/notebooks/executed.ipynb" in page
 
 
 def test_a_failing_chapter_is_named_with_its_error_and_leaves_no_output(tmp_path):

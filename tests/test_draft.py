@@ -45,16 +45,9 @@ def run(tmp_path, monkeypatch, executed):
     return made
 
 
-def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(run, monkeypatch):
-    strict, original = [], assemble.jupyter_book
-
-    def strictly(work, builder, **options):
-        strict.append(options)
-        return original(work, builder, strict=True)
-
-    monkeypatch.setattr(assemble, "jupyter_book", strictly)
+def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(run, rendering):
     index = draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2)
-    assert strict == [{"strict": False}], "a draft is bound whatever it warns of"
+    assert rendering.strict == [False], "a draft is bound whatever it warns of"
     html = index.parent
     assert "a rising line" in (html / "chapters" / "01_data.html").read_text()
     opening = (html / "intro.html").read_text()

@@ -162,7 +162,7 @@ TESTS = {
     "scores of three sets by two judges": bound(of_judges),
     "classifier": Test(partial(of_rows, paired=False), 100),
     "classifier of exchangeable pairs": Test(partial(of_rows, paired=True), 100),
-    "classifier of images": Test(of_images, 20),
+    "classifier of images": Test(of_images, 60),
     "W1": Test(partial(of_coefficients, name="x")),
     "energy distance": Test(partial(of_coefficients, name="")),
     **{name: bound(partial(two_sided, statistic=name), 60) for name in STATISTICS},

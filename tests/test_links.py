@@ -55,6 +55,7 @@ def test_every_work_that_is_cited_is_in_the_bibliography_and_every_arxiv_number_
     assert len(set(keys)) == len(keys) and len(set(numbers)) == len(numbers)
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
 def test_the_pdf_holds_every_chapter_with_its_figures_and_leads_nowhere_on_this_machine(small_html):
     text = pdf.print_pdf(small_html.parent).read_bytes()
