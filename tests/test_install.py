@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import venv
 from importlib.metadata import distribution, packages_distributions
@@ -46,8 +47,11 @@ def bare(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, symlinks=True)
     (there,) = folder.glob("lib/python*/site-packages")
-    for package in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
-        (there / Path(package).name).symlink_to(ROOT / package)
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for package in wheel["packages"]:
+        shutil.copytree(ROOT / package, there / Path(package).name)
+    for source, target in wheel["force-include"].items():
+        shutil.copy(ROOT / source, there / target)
     for each in (distribution("galgen"), *needed(GIVEN[0])):
         for top in {file.parts[0] for file in each.files} - {"..", "__pycache__"}:
             if not top.endswith(".pth") and not (there / top).exists():
@@ -68,10 +72,10 @@ def test_a_training_needs_no_extra_and_imports_nothing_that_draws(bare, tmp_path
     assert "galgen.models.gan" in loaded and not {"matplotlib.pyplot", "matplotlib.figure"} & loaded
 
 
-def test_galaxies_are_simulated_and_audited_without_the_extra(bare, tmp_path):
+def test_galaxies_are_simulated_imported_and_audited_without_the_extra(bare, tmp_path):
     sets = [f"data simulate --count 40 --size 16 --seed {seed} --out {seed}" for seed in range(3)]
-    audit = "audit --samples 0 --train 1 --held-out 2 --morphology 4 --out report"
-    done = run(bare, tmp_path, "-c", RUN, *sets, audit)
+    audit = "audit --samples imported --train 1 --held-out 2 --morphology 4 --out report"
+    done = run(bare, tmp_path, "-c", RUN, *sets, "data import 0/images.npy --size 16 --out imported", audit)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").is_file()
 

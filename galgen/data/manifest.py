@@ -108,13 +108,14 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
 
     Args:
         path: The file. By default the first `data_manifest.yaml` in the working directory or a folder above
-            it, then beside the package (a checkout).
+            it, beside the package (a checkout), or in it (a wheel).
 
     Raises:
         GalgenError: No file, no YAML, or a value that the schema refuses (file, entry and field are named).
     """
     if path is None:
-        places = [folder / MANIFEST_NAME for folder in (project(), Path(__file__).resolve().parents[2])]
+        here = Path(__file__).resolve()
+        places = [folder / MANIFEST_NAME for folder in (project(), here.parents[2], here.parent)]
         path = next((place for place in places if place.is_file()), places[0])
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
