@@ -21,7 +21,6 @@ from galbook.why.local import Local
 from galgen.auditing.report import free
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import photometry
-from galgen.compare.calibrated import calibrated
 from galgen.compare.controls import controls
 from galgen.compare.discriminator import ALIKE, GRADES, contrast, image_sets, judge, score
 from galgen.compare.distances import distances
@@ -141,7 +140,6 @@ CASES = [
     (lambda: distances(GOOD, changed("m20", np.nan), NAMES), "other set"),
     (lambda: distances(GOOD[:2], GOOD, NAMES), "reference set has 2 rows"),
     (lambda: distances(changed("gini", 0.5), GOOD, NAMES), "no spread in .* gini"),
-    (lambda: calibrated(ones(5, 3), ones(50, 3)), "sets of 5 and 50: give more than 5"),
     (lambda: score(lambda x: x[:, 0, 0], drawn(4, 1)), "one finite number"),
     (lambda: score(lambda x: x[:, 0, 0, 0] / 0, drawn(4, 1)), "one finite number"),
     (lambda: score(torch.nn.Dropout().train(), drawn(4, 1)), r"eval\(\)"),

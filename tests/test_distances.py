@@ -4,7 +4,7 @@ from astropy.table import Table
 from scipy import optimize, stats
 from scipy.spatial.distance import cdist
 
-from galgen.compare.distances import distances, energy, energy_difference, with_spread
+from galgen.compare.distances import distances, energy, energy_difference, energy_of_pixels, with_spread
 
 NAMES = ("gini", "m20", "asymmetry")
 SPREAD = np.array([0.1, 0.3, 0.05])
@@ -39,6 +39,14 @@ def test_the_distances_are_those_of_their_definitions():
     x, y = (np.stack([table[name] for name in NAMES], 1) / scale for table in (one, other))
     energy = 2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean()
     assert found.energy.value == pytest.approx(energy, rel=1e-9)
+
+
+def test_the_energy_distance_of_pixels_is_that_of_its_definition():
+    x, y = np.random.default_rng(0).random((2, 40, 64))
+    y = y[:30] + 0.05
+    found = energy_of_pixels(x, y, permutations=199)
+    assert found.value == pytest.approx(2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean())
+    assert found.p == 1 / 200 and found.value > found.high and energy_of_pixels(x, x).p == 1
 
 
 def test_the_energy_distance_sees_what_no_coefficient_shows_alone():

@@ -5,7 +5,7 @@ All is asked of images alone: samples of a model, its training images, and other
     question      beside                         by
     memory        training and held-out images   `galgen.auditing.copies`
     right?        held-out images                classifier by side in pixels (`twosample`), energy distance
-                                                 of the pixels (`calibrated`), morphology (`distances`)
+                                                 of the pixels and of morphology (`distances`)
     by how much   held-out images                biases in per cent (`biases`); the blur and the noise that
                                                  are found as easily (`how_far`)
     two models    samples of a second model of   agreement beside latents paired anew (`agreement`); whether
@@ -29,8 +29,7 @@ from galgen.auditing.questions import Questions
 from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
-from galgen.compare.calibrated import calibrated
-from galgen.compare.distances import with_spread
+from galgen.compare.distances import energy_of_pixels, with_spread
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import apart
@@ -249,8 +248,7 @@ def _right(
         answers[f"classifier, {side} pixels"] = c2st(known, drawn, **options).outcome
     progress("energy distance")
     pixels = (part.reshape(len(part), -1) / 255 for part in small)
-    energy = calibrated(*pixels, statistics=["energy"], **options)["energy"]
-    answers["energy distance"] = Outcome(energy.value, energy.low, energy.high, energy.far)
+    answers["energy distance"] = energy_of_pixels(*pixels, **options)
     if morphology:
         progress(f"morphology of {morphology} images of a set at most")
         drawn, known = (measure(_gray(part[:morphology]), progress=False) for part in asked)
