@@ -52,7 +52,7 @@ def experiment(known):
     ],
 )
 def test_the_reading_before_memory_is_the_last_at_which_neither_judge_knows_its_images(known, last):
-    assert before_memory(experiment(known), 60) == last
+    assert before_memory.__wrapped__(experiment(known), 60) == last
 
 
 def test_the_gap_of_a_denoiser_is_what_it_gains_by_its_own_images():

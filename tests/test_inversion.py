@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from galbook import inversion as figures
+from galbook.walk import walks
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.flow_pairs import latents_test, model_pairs
 from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, gathered, invert
@@ -260,7 +261,7 @@ class Plain:
 
 def test_a_walk_carries_one_level_over_and_keeps_the_others():
     ends = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    frames = figures.walks(Plain(), ends, steps=5)
+    frames = walks(Plain(), ends, steps=5)
     assert frames.shape == (3, 5, 4, 12)
     first, last = ends[:, 0].numpy()
     left, way, right = np.split(frames, 3, axis=3)

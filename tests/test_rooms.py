@@ -36,8 +36,8 @@ ROOMS = {
 }
 # A room of galbook, and the rooms of it whose modules it may import, beside those of galgen.
 PLAIN = ("kept", "curves", "diagrams", "galaxies", "committed", "results", "sentences", "slider", "readings")
-QUESTIONS = ("agreement", "scoreboard", "denoising", "inversion", "discriminator", "morphology", "biases")
-QUESTIONS += ("audits", "clock", "share", "why")
+QUESTIONS = ("agreement", "scoreboard", "denoising", "inversion", "likelihood", "walk", "discriminator")
+QUESTIONS += ("game", "morphology", "shapes", "portraits", "biases", "clock", "audits", "share", "why")
 QUESTIONS += ("sampling", "overfitting")
 BOOK_ROOMS = {name: PLAIN[:k] for k, name in enumerate(PLAIN)}
 BOOK_ROOMS |= {name: PLAIN + QUESTIONS[:k] for k, name in enumerate(QUESTIONS)}

@@ -1,4 +1,4 @@
-"""Generator and discriminator, their game and the discriminator test: asked and drawn (figures 14, 16)."""
+"""The discriminator test, and an independent judge beside it: asked, drawn (figures 14, 16), and in words."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,19 +7,40 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galbook.curves import smoothed
+from galbook.agreement import drawn
 from galbook.kept import once
-from galgen.compare.discriminator import Course, DiscriminatorTest, course, discriminator_test, score
-from galgen.compare.twosample import auc
+from galbook.sentences import listed, span
+from galgen.compare.controls import blurred
+from galgen.compare.discriminator import (
+    ALIKE,
+    GRADES,
+    WRONG,
+    Course,
+    DiscriminatorTest,
+    Judgement,
+    course,
+    discriminator_test,
+    judge,
+    score,
+)
+from galgen.compare.twosample import C2ST, auc, c2st, features
+from galgen.compare.uncertainty import p_text
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
-from galgen.figures.style import COLOURS, MODELS
+from galgen.figures.style import MODELS
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models import gan
 
-__all__ = ["ask", "before_memory", "courses", "game_figure", "history_figure", "loss_panels", "tests_along"]
+__all__ = ["COARSE", "ask", "before_memory", "constant", "courses", "fresh_judge", "fresh_table",
+    "history_figure", "in_short", "means_table", "pairs_figure", "power_in_short", "power_table", "readings",
+    "sign_in_short", "tests_along", "tests_of_pairs", "time_figure", "verdict_table"]  # fmt: skip
 
 COUNT = 256  # images that show whether D knows those it was trained on
+COARSE = 8  # pixels a side
+STAGES = 6  # of a training, in the figure
+
+Tests = Mapping[tuple[int, str], DiscriminatorTest]  # by N and when, of which pair, they were read
 
 
 @once
@@ -43,11 +64,19 @@ def tests_along(experiment: Experiment, N: int) -> dict[int, DiscriminatorTest]:
     return {shown: ask(experiment, N, 0, shown) if shown < last else ask(experiment, N) for shown in stages}
 
 
+def tests_of_pairs(experiment: Experiment) -> dict[int, list[DiscriminatorTest]]:
+    """The same of all pairs at the end of their training, by N."""
+    return {
+        n: [ask(experiment, n, k) for k in range(len(experiment.models.pairs(n)))] for n in experiment.sizes
+    }
+
+
 def courses(experiment: Experiment) -> dict[int, Course]:
     """What the test says along the training of the first pair, by N."""
     return {n: course(tests_along(experiment, n)) for n in experiment.sizes}
 
 
+@once
 def before_memory(experiment: Experiment, N: int) -> int:
     """Images shown at the last milestone at which neither D of the first pair knows its training images.
 
@@ -68,30 +97,50 @@ def before_memory(experiment: Experiment, N: int) -> int:
     return stages[0]
 
 
-def game_figure(logs: Mapping[int, Sequence[Mapping[str, float]]]) -> Figure:
-    """Scores, hinge loss and spread of the generated images during the training, one column an N.
+def readings(experiment: Experiment) -> dict[tuple[int, str], DiscriminatorTest]:
+    """The test of each pair at the end, and of the first before memory, if that comes earlier."""
+    found = {}
+    for n, pairs in tests_of_pairs(experiment).items():
+        found |= {(n, f"pair {k + 1}, end"): test for k, test in enumerate(pairs)}
+        along, early = tests_along(experiment, n), before_memory(experiment, n)
+        if early < max(along):
+            found[n, f"pair 1, {spaced(early)} images shown"] = along[early]
+    return found
 
-    Args:
-        logs: By N, from `galgen.runs.checkpoint.read_losses`.
-    """
-    size = (1 + 2.4 * len(logs), 4.6)
-    figure, axes = plt.subplots(2, len(logs), figsize=size, sharex=True, sharey="row", squeeze=False)
-    for (above, below), (n, log) in zip(axes.T, logs.items(), strict=True):
-        means = smoothed(log)
-        shown = means["images"]
-        above.plot(shown, means["D_real"], color=MODELS["A"], label="training images")
-        above.plot(shown, means["D_fake"], color=MODELS["B"], label="generated images")
-        above.plot(shown, means["D_held_out"], "--", color="#595959", label="held-out images")
-        below.plot(shown, means["hinge"], color=COLOURS["gan"], label="hinge loss of D")
-        below.plot(shown, 1 / means["mode_collapse"], color="#CC79A7", label="spread, generated over real")
-        below.axhline(2, ls=":", color="black", lw=0.8)
-        above.set_title(f"N = {spaced(n)}")
-        below.set(xlabel="images shown", xscale="log")
-    axes[0, 0].set_ylabel("mean score D")
-    axes[1, 0].set_ylabel("loss, and spread")
-    for axis in axes[:, 0]:
-        axis.legend(fontsize=8)
-    return figure
+
+def _half(experiment: Experiment) -> int:
+    """Images of each set that the fresh classifier is shown."""
+    return min(len(experiment.images.split().validation) // 2, experiment.profile.samples)
+
+
+@once
+def fresh_judge(experiment: Experiment) -> dict[int, dict[str, C2ST]]:
+    """What a fresh classifier says, by side in pixels and by which two sets it is asked about."""
+    held_out, samples = experiment.images.dataset.images[experiment.images.split().validation], {}
+    half = _half(experiment)
+    fresh = held_out[half : 2 * half]
+    sets = {"known": held_out[:half], "fresh": fresh, "blurred": blurred(fresh, 0.5)}
+    asked = {
+        "held-out against held-out (null)": ("known", "fresh"),
+        "held-out, blurred by half a pixel (control)": ("known", "blurred"),
+    }
+    for n in experiment.sizes:
+        at = f"N = {spaced(n)}"
+        samples[n] = {f"{M}, {at}": part[:half] for M, part in zip("AB", drawn(experiment, n), strict=True)}
+        sets |= samples[n]
+        asked |= {f"samples of {name}": ("known", name) for name in samples[n]}
+        asked[f"A against B, same latents, {at}"] = tuple(samples[n])
+    found = {}
+    for side in (held_out.shape[-1], COARSE):
+        seen = {name: features(part, side=side) for name, part in sets.items()}
+        found[side] = {text: c2st(seen[x], seen[y], paired=x != "known") for text, (x, y) in asked.items()}
+    return found
+
+
+def constant(count: int) -> Judgement:
+    """A dead judge, which gives each of so many images the same score."""
+    scores = dict.fromkeys((*ALIKE, *GRADES), np.zeros(count))
+    return judge(scores, scores)
 
 
 _STYLES = {
@@ -114,8 +163,9 @@ def _loss_curves(axis: Axes, test: DiscriminatorTest) -> None:
     axis.set(yticks=[], xlim=(0, 6))
 
 
-def loss_panels(tests: Mapping[str, DiscriminatorTest], columns: int) -> Figure:
+def _loss_panels(tests: Mapping[str, DiscriminatorTest]) -> Figure:
     """The distributions of the hinge loss of each test, in a panel under its name."""
+    columns = min(3, len(tests))
     rows = -(-len(tests) // columns)
     size = (max(2.7 * columns, 5.6), 2 * rows + 0.6)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
@@ -128,6 +178,22 @@ def loss_panels(tests: Mapping[str, DiscriminatorTest], columns: int) -> Figure:
         axis.set_xlabel("$\\ell$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
+
+
+def time_figure(along: Mapping[int, DiscriminatorTest]) -> Figure:
+    """The paper's figure 14, at some stages of a training: tests by images shown."""
+    stages = list(along)
+    picked = [stages[k] for k in sorted({*np.linspace(0, len(stages) - 1, STAGES).round().astype(int)})]
+    return _loss_panels({f"{spaced(shown)} images shown": along[shown] for shown in picked})
+
+
+def pairs_figure(final: Mapping[int, Sequence[DiscriminatorTest]]) -> Figure:
+    """The paper's figure 16, of each pair: tests by N."""
+    return _loss_panels({_named(n, k): test for n, some in final.items() for k, test in enumerate(some)})
+
+
+def _named(N: int, k: int) -> str:
+    return f"N = {spaced(N)}, pair {k + 1}"
 
 
 def history_figure(history: Mapping[int, Mapping[int, DiscriminatorTest]]) -> Figure:
@@ -150,3 +216,107 @@ def history_figure(history: Mapping[int, Mapping[int, DiscriminatorTest]]) -> Fi
     axes[0, 0].set(ylabel="mean of $\\ell$", ylim=(0, None))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
+
+
+def verdict_table(found: Tests, count: int) -> Markdown:
+    """How far own, other, training and held-out images are apart, memory, and the verdict.
+
+    Args:
+        found: `readings`.
+        count: Samples of a model.
+    """
+    rows = []
+    for (n, name), test in found.items():
+        apart = (f"{x.value:.2f} ({p_text(x.p)})" for x in (test.apart(), test.apart("held_out")))
+        memory = listed(D.memory.value for D in (test.A, test.B))
+        rows.append([spaced(n), name, *apart, memory, test.verdict()])
+    head = ["N", "reading", "distance (p)", "with held-out images (p)", "memory of D_A, D_B", "verdict"]
+    least = f"no p is below {6 / 1001:.3f}, six times one of a thousand permutations:"
+    return table(head, rows, before=f"{count} samples a model; {least}")
+
+
+def means_table(found: Tests) -> Markdown:
+    """Means and widths of the four distributions, and how far the raw generators are from held-out images."""
+    rows = []
+    for (n, name), test in found.items():
+        curves, judges = test.curves.values(), (test.A, test.B)
+        raw, average = ([D.contrasts[which, "held_out"].distance for D in judges] for which in ("raw", "own"))
+        of_each = [c.mean.value for c in curves], [c.sd for c in curves], [D.floor for D in judges]
+        rows.append([spaced(n), name, *map(listed, (*of_each, raw, average))])
+    head = ["N", "reading", "mean ℓ: A other, A train, B other, B train", "widths (sd)", "floor A, B"]
+    return table([*head, "raw generator from held-out, D_A, D_B", "its average from held-out"], rows)
+
+
+def _judges(final: Mapping[int, Sequence[DiscriminatorTest]]) -> dict[str, Judgement]:
+    """Both judges of each pair at the end, by name."""
+    return {
+        f"{_named(n, k)}, D_{M}": getattr(test, M)
+        for n, some in final.items()
+        for k, test in enumerate(some)
+        for M in "AB"
+    }
+
+
+def _faintest(judgement: Judgement, kind: str) -> str:
+    """The least fault of a kind that D finds, trained and untrained."""
+    found = (judgement.sees(kind, trained=trained) for trained in (True, False))
+    return " / ".join("–" if np.isinf(grade) else f"{grade:g}" for grade in found)
+
+
+def power_table(final: Mapping[int, Sequence[DiscriminatorTest]], dead: Judgement) -> Markdown:
+    """The least fault from which on each judge finds all, beside a dead one."""
+    rows = [
+        [name, *(_faintest(D, kind) for kind in WRONG), "yes" if D.has_power() else "no power"]
+        for name, D in (_judges(final) | {"a constant": dead}).items()
+    ]
+    strongest = ", ".join(f"{kind} {max(grades):g}" for kind, grades in WRONG.items())
+    curve, verdict = dead.curves["other"], DiscriminatorTest(dead, dead).verdict()
+    return table(
+        ["judge", "noise, sd", "blur, pixels", "brightest share left out", "power"],
+        rows,
+        before="Least fault found by the trained / the untrained judge (–: not even the strongest, "
+        f"{strongest}):",
+        after="Power matters where a judge finds nothing: what one without it finds apart is apart. The test "
+        f"with the constant in the place of both judges: mean {curve.mean.value:.2f}, width {curve.sd:.2f}, "
+        f"verdict *{verdict}*.",
+    )
+
+
+def fresh_table(experiment: Experiment) -> Markdown:
+    """What the fresh classifier says of each two sets."""
+    judged, rows = fresh_judge(experiment), []
+    for text in next(iter(judged.values())):
+        tests = [found[text] for found in judged.values()]
+        answers = [(t.auc, f"{t.outcome.low:.2f} to {t.outcome.high:.2f}", f"{t.p:.3f}") for t in tests]
+        rows.append([text, *(cell for answer in answers for cell in answer)])
+    head = ["sets", "AUC, cross-validated", "permuted labels, 95 %", "p", f"AUC at {COARSE} pixels a side"]
+    return table([*head, "permuted", "p"], rows, before=f"{_half(experiment)} images a set:")
+
+
+def sign_in_short(along: Mapping[int, DiscriminatorTest], N: int) -> str:
+    """Where the four mean losses begin and end."""
+    losses = [[c.mean.value for c in test.curves.values()] for test in along.values()]
+    at = f"with the paper's signs the four means at N = {spaced(N)}"
+    return f"{at} begin at {span(losses[0])} and end at {span(losses[-1])}"
+
+
+def power_in_short(final: Mapping[int, Sequence[DiscriminatorTest]], dead: Judgement) -> str:
+    """How many judges have power, beside the mean loss of a dead one."""
+    powers, mean = [D.has_power() for D in _judges(final).values()], dead.curves["train"].mean.value
+    return (
+        f"of {len(powers)} discriminators {sum(powers)} can find every kind of fault, and at least one at a "
+        f"smaller size than before training; a constant has a mean loss of {mean:.0f}"
+    )
+
+
+def in_short(
+    final: Mapping[int, Sequence[DiscriminatorTest]], judged: Mapping[int, Mapping[str, C2ST]]
+) -> str:
+    """What the judges can see, and what a fresh one tells apart at the largest N."""
+    powers, N = [D.has_power() for D in _judges(final).values()], spaced(max(final))
+    fine, coarse = (found[f"samples of A, N = {N}"].auc for found in judged.values())
+    return (
+        f"Of {len(powers)} discriminators {sum(powers)} can find all kinds of fault made on purpose, and at "
+        "least one at a smaller size than before training. A fresh classifier's area under the curve, A's "
+        f"samples at N = {N} beside galaxies, is {fine}, at {COARSE} pixels a side {coarse}; 0.50 is chance."
+    )
