@@ -6,7 +6,7 @@ is the control. And each model is *as far off as* the blur, or the noise, that a
 easily (`galgen.compare.yardstick.Ladder`), where images are averaged down to 8 pixels a side, and to 16.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -22,6 +22,7 @@ from galgen.compare.controls import blurred, rounded
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import Estimate
 from galgen.compare.yardstick import FAULTS, Ladder, area, fault_ladder
+from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, legend_above
 from galgen.figures.tables import Markdown, table
@@ -33,10 +34,14 @@ __all__ = [
     "Beside",
     "FarOff",
     "ModelBiases",
+    "as_far_off",
     "bias_table",
     "biases_in_short",
+    "far_off_table",
     "held_out",
+    "kept_far_off",
     "model_biases",
+    "not_fluxes",
     "profile_figure",
     "told_apart",
     "yardsticks",
@@ -172,12 +177,65 @@ def model_biases(experiments: Iterable[Experiment]) -> ModelBiases:
     return ModelBiases(count, galaxies, models, sizes)
 
 
+def as_far_off(experiments: Iterable[Experiment]) -> dict[tuple[str, int], dict[int, FarOff | None]]:
+    """How far off model A of each family is at each N, by label and N, by side; none with few images."""
+    experiments = list(experiments)
+    sticks, count, found = yardsticks(experiments), experiments[0].images.compared, {}
+    for e in experiments:
+        for n in e.sizes:
+            drawn = e.samples(e.models.pair(n)[0])[:count]
+            of = {side: stick for (bits, side), stick in sticks.items() if bits == e.family.bits}
+            found[e.family.label, n] = {side: of[side].far_off(drawn) for side in sorted(of, reverse=True)}
+    return found
+
+
+def kept_far_off(found: Mapping[tuple[str, int], Mapping[int, FarOff | None]]) -> list[dict]:
+    """The same as a chapter keeps it: one flat record each."""
+    return [
+        {"pair": label, "N": n, "side": side, "auc": off.auc.value}
+        | {"blur": off.blur.value, "noise": off.noise.value}
+        for (label, n), sides in found.items()
+        for side, off in sides.items()
+        if off
+    ]
+
+
+def far_off_table(found: Mapping[tuple[str, int], Mapping[int, FarOff | None]], count: int) -> Markdown:
+    """The same, a row for each family and N; under it, if so, that so many images are too few."""
+    rows = []
+    for (label, n), sides in found.items():
+        rows.append([label, spaced(n)])
+        for off in sides.values():
+            rows[-1] += [f"{off.auc.value:.2f}", off.blur, f"{off.noise:.1f}"] if off else [""] * 3
+    head = [f"{name}, {side} pixels" for side in sides for name in ("AUC", "as a blur of", "as a noise of")]
+    few = f"{count} held-out images a set are too few for the classifier, which needs {FEWEST}."
+    return table(["model A of", "N", *head], rows, after="" if sides else few)
+
+
 QUANTITIES = {
     "size": "half-light radius",
     "size_at_flux": "the same at fixed light",
     "ellipticity": "ellipticity",
     "flux": "light",
 }
+
+
+def not_fluxes(experiment: Experiment) -> Markdown:
+    """Why the numbers are not those of the literature, and which galaxies these are."""
+    meta, side = experiment.images.dataset.meta, experiment.images.dataset.images.shape[-1]
+    stretched = (
+        "stretched for display as an asinh of the flux, as the paper's are. The stretch lifts faint light, "
+        "and the seeing, some two pixels wide where 64 pixels of the survey become 32, is left in"
+    )
+    if meta["parameters"].get("kind") == "display":  # not of the simulator's, nor fluxes
+        stretched = "as they were given: the stretch and the seeing are those of the source"
+    described = load_manifest().described(meta["manifest"])
+    return Markdown(
+        "**Not the numbers of the literature.** The models see, and we measure, images of "
+        f"{side} pixels a side and 8 bits, {stretched}. So sizes, ellipticities, $C$, Gini and $M_{{20}}$ "
+        "are not those measured on fluxes, and $r_{20}$ is hardly resolved. All numbers here compare one set "
+        f"of such images with another.\n\n*The galaxies of this run:* {described}"
+    )
 
 
 def profile_figure(found: ModelBiases) -> Figure:
