@@ -4,16 +4,24 @@
 perfect memorizer, training images alone: what the test of memory must miss, and what it must find.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+from matplotlib.figure import Figure
 
 from galbook.agreement import drawn
+from galbook.clock.crossing import Elapsed
 from galbook.kept import once
 from galgen.auditing.audit import Audit, audit
-from galgen.auditing.copies import Copies, copies
+from galgen.auditing.copies import LEVEL, Copies, copies
+from galgen.auditing.report import pairs_figure, words
 from galgen.compare.controls import rounded
+from galgen.compare.uncertainty import p_text
 from galgen.experiment import Experiment
+from galgen.figures.tables import Markdown
+from galgen.figures.words import spaced
 
-__all__ = ["audited", "planted"]
+__all__ = ["answers", "audited", "closest_figure", "enough", "planted", "verdicts_in_short"]
 
 SHARES = (0.0, 0.01, 0.05, 0.2, 1.0)
 
@@ -53,3 +61,47 @@ def planted(experiment: Experiment) -> dict[float, Copies]:
 
 def _held_out(experiment: Experiment) -> np.ndarray:
     return experiment.images.held_out
+
+
+def answers(found: Mapping[int, Audit]) -> Markdown:
+    """What the audit says at the smallest and at the largest N."""
+    said = []
+    for n in sorted({min(found), max(found)}):
+        texts = (f"*{title}* {text}" for title, text in words(found[n]).items())
+        said.append(f"**N = {spaced(n)}.** {' '.join(texts)}")
+    if any(each.memory.excess for each in found.values()):
+        said.append(
+            "The two shares do not compare: the excess counts samples however far they lie from the nearest "
+            "training image, the smallest share found is of exact copies. An interval of 95 % may leave 0 "
+            f"out where the test, at {LEVEL:g}, finds nothing."
+        )
+    return Markdown("\n\n".join(said))
+
+
+def verdicts_in_short(found: Mapping[int, Audit]) -> str:
+    """What the audit says of memory, by N, with its p where there is one."""
+    said = []
+    for n, each in found.items():
+        said.append(f"at N = {spaced(n)}, {each.verdict}")
+        if "memory" in each.adjusted:
+            said[-1] += f" (p {p_text(each.adjusted['memory'])}, corrected for all questions)"
+    return f"Of memory the audit says, at p of {LEVEL:g}: {'; '.join(said)}."
+
+
+def closest_figure(experiment: Experiment, N: int) -> Figure:
+    """The samples of A that lie closest to one image of the pool, and that image below each."""
+    model = experiment.models.pair(N)[0]
+    sets = {"samples": experiment.samples(model).clamp(0, 1).numpy(), "train": experiment.images.of(model)}
+    return pairs_figure(audited(experiment, N), sets | {"held_out": _held_out(experiment)})
+
+
+def enough(found: Mapping[int, Audit], elapsed: Elapsed, experiment: Experiment) -> Markdown:
+    """Whether any N of this run was enough, and of what that is said."""
+    verdicts = "; ".join(f"{spaced(n)}: {each.verdict}" for n, each in found.items())
+    ended = "So this run does not say that so many are enough: it may have ended too early to copy them. "
+    said = f"By N, this run: {verdicts}. {elapsed.words} {ended if elapsed.confounded else ''}"
+    return Markdown(
+        f"{said}All of that is of images of {experiment.images.size} pixels a side and of one network of "
+        f"{spaced(experiment.weights)} weights, trained by one recipe. Of other images, other networks and "
+        "longer trainings it says nothing."
+    )

@@ -20,7 +20,8 @@ from galgen.figures.style import COLOURS, shades
 from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
 
-__all__ = ["MISSING", "effects_table", "missed", "power_figure", "records", "size_answer", "size_table"]
+__all__ = ["MISSING", "effects_table", "in_short", "missed", "missed_in_short", "power_figure", "records",
+    "size_answer", "size_table"]  # fmt: skip
 
 Records = Sequence[Mapping]
 
@@ -78,6 +79,24 @@ def effects_table(run: Mapping) -> Markdown:
         )
     head = [f"with {run['count']} images of each", "half of the tests see", "by", "seen less often"]
     return table(head, rows, after=f"*Simulated galaxies; {made({'simulated': run}, *QUESTIONS)}.*")
+
+
+def in_short(run: Mapping | None, count: int) -> str:
+    """The same, and whether a run that compares so many images of each sees as much; or how to measure it."""
+    if not run:
+        return MISSING
+    said = effects_table(run).data
+    if count == run["count"]:
+        return said
+    less = "less" if count < run["count"] else "more"
+    return f"{said} This run compares {count} images of each, with which a test sees {less}."
+
+
+def missed_in_short(run: Mapping | None) -> str:
+    """What a classifier finds and morphology misses."""
+    if not run:
+        return "not measured yet"
+    return f"a classifier finds, and morphology misses: {missed(run, 'morphology', 'distribution')}"
 
 
 def missed(run: Mapping, question: str, by: str) -> str:
