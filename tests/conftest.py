@@ -143,7 +143,7 @@ def stand_in(name, executed):
             note = {"metadata": {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}}
             notebook.cells[-1].outputs.append(nbformat.v4.new_output("display_data", **said, **note))
         for code in re.finditer(SHOWN, cell.source):
-            notebook.cells.append(nbformat.v4.new_markdown_cell(code[0]))
+            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(code[0]))  # the last takes what is glued
         if "figure" in cell.metadata.get("mystnb", {}):
             copy = {"id": f"figure-{k}", "metadata": cell.metadata}
             notebook.cells.append(nbformat.from_dict(figure | copy))
