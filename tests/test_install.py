@@ -93,7 +93,7 @@ def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling
 
 
 def test_the_book_without_its_extra_says_so_in_one_line(bare, tmp_path):
-    done = run(bare, tmp_path, "-m", "galbook.press", "sweep", "--N", "8")
+    done = run(bare, tmp_path, "-m", "galbook.press", "prepare", "--profile", "smoke")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"galgen: error: .*pip install '\.\[book\]'\n", done.stderr)
 
