@@ -152,12 +152,12 @@ def project(tmp_path_factory):
     shutil.copy(ROOT / "CITATION.cff", folder)
     for name in ("notebooks", "book/_static", "book/galbook", "results"):
         (folder / name).mkdir(parents=True)
-    for name in ("book/page.md", "book/_static/book.css", "results/bench.json"):
+    for name in ("book/page.md", "book/_static/book.css", "results/bench.json", "shown.py"):
         (folder / name).write_text("1")
     toc = {"parts": [{"chapters": [{"file": "chapters/02_diffusion"}, {"file": "chapters/01_data"}]}]}
     (folder / "book" / "_toc.yml").write_text(json.dumps(toc))
     for name, code in (("02_diffusion", "from galgen.models.unet import UNet\nUNet"), ("01_data", "1")):
-        cells = [new_markdown_cell("# x"), new_code_cell(code)]
+        cells = [new_markdown_cell("# x\n\n```{literalinclude} ../shown.py\n```"), new_code_cell(code)]
         notebook = new_notebook(cells=cells, metadata={"families": ["diffusion"] * name.startswith("02")})
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     np.savez(folder / DATA, images=np.random.default_rng(0).integers(0, 256, (60, 16, 16), np.uint8))
@@ -250,7 +250,7 @@ def test_a_second_make_book_does_nothing_whatever_python_and_editors_have_left(m
         (folder / name).touch()
     code, said = snakemake("book", N="8")
     assert code == 0 and "Nothing to be done" in said and (folder / "order.txt").read_text() == before
-    for name in ("book/page.md", "book/_static/book.css", "results/bench.json"):
+    for name in ("book/page.md", "book/_static/book.css", "results/bench.json", "shown.py"):
         text = (folder / name).read_text()
         (folder / name).write_text("2")
         assert to_do() == {"results"}, f"{name} is bound again, and nothing else is made again"

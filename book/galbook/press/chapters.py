@@ -47,6 +47,12 @@ def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[P
     return [path for path in found if path.is_file()]  # the chapter tells of a link to nothing
 
 
+def shown(notebook: str | os.PathLike) -> list[Path]:
+    """The files of our code of which a chapter shows a part, as it is in the file."""
+    found = re.findall(r"\{literalinclude\} \.\./([^\s\"\\]+)", Path(notebook).read_text())
+    return [Path(name) for name in dict.fromkeys(found)]
+
+
 def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:
     """Run a chapter with papermill and note in the result what ran where.
 
