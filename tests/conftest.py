@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)  # networks as small as those of tests only wait for a second thread
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """What asks for the browser bears its mark: `make test-browser` runs these alone.
 

@@ -77,3 +77,13 @@ def test_after_that_work_is_done_again():
     with pytest.raises(GalgenError, match="for want of memory"):
         list(spread(os._exit, [1, 1], 2))
     assert dict(spread(abs, [-1, -2], 2)) == {0: 1, 1: 2}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """What cases of a file share."""
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="all tests run on one core")
+def test_cases_that_share_what_one_of_them_made_go_to_one_core(made, request):
+    assert request.node.nodeid.endswith("@test_processes")
