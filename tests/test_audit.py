@@ -39,7 +39,7 @@ def found():
 
 
 def test_the_package_stays_cheap_to_import():
-    code = "import sys, galgen; assert not {'torch', 'numpy', 'scipy'} & {*sys.modules}; galgen.audit"
+    code = "import sys, galgen; assert not {'torch', 'numpy', 'scipy'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         galgen.nothing  # noqa: B018
@@ -386,22 +386,14 @@ def claimed(path, count):
         (["--samples", "nothing"], "nothing does not exist"),
         (["--samples", "claims.npy"], "claims.npy cannot be read"),
         (["--samples", "many.npy"], "many.npy has 5000000 images, more than 4194304; take a part of them"),
-        (["--samples", "large.npy"], "unequal shapes: samples 1 x 16 x 16; train 1 x 8 x 8"),
-        (["--samples", "one.npy"], "samples: 1 image"),
-        (["--samples", "range.npy"], "must lie in [-0.5, 1.5], not -1 to"),
-        (["--held-out", "train"], "are in both sets"),
         (["--out", "train"], "train.html"),
         (["--out", "/dev/null/x"], "/dev/null"),
         (["--size", "1.5"], "--size: '1.5' is no whole number"),
         (["--size", "0"], "size: Input should be greater than 0"),
         (["--key", "nothing"], "--key nothing names an array of an npz or HDF5 file, and no set is one"),
-        (["--seed", "700000000"], "seed: Input should be less than 700000000"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(files, tmp_path, capsys, options, message):
-    np.save(tmp_path / "large.npy", population(20, 3, side=16))
-    np.save(tmp_path / "one.npy", SAMPLES[:1])
-    np.save(tmp_path / "range.npy", SAMPLES / 127.5 - 1)
     np.save(tmp_path / "many.npy", np.zeros((5_000_000, 1, 1), np.uint8))
     claimed(tmp_path / "claims.npy", 10**9)
     (tmp_path / "train.html").mkdir()

@@ -68,13 +68,6 @@ def denoiser(
     )
 
 
-def test_one_pair_says_what_it_agrees_by_without_an_interval():
-    assert (
-        rule(CLAIM["same"], denoiser(share=None)).numbers
-        == "agreement of floor 0.80, pair 0.97, ceiling 0.98; of two Gaussians of their images 0.99"
-    )
-
-
 def of(closer, agree=0.9, N=4000, **more):
     return denoiser({N: closer}, {N: agree}, **more)
 

@@ -217,13 +217,6 @@ def test_a_question_is_of_use_when_it_finds_what_it_must_and_nothing_else():
     assert "yes" not in (use(**{copies: NO})[-1], use(held_out=YES)[-1])
 
 
-def test_a_small_margin_of_memorization_is_not_written_as_nothing():
-    board = {("Glow", 4000): {"memorization": Outcome(0.0012, -0.0021, 0.0019, 0.24), "agreement": YES}}
-    *_, row = cells(scoreboard.board_table(board, ""))
-    assert row[:2] == ["Glow", "4\xa0000"] and row[3] == "0.001 (-0.002 to 0.002), p 0.240"
-    assert row[2] == str(YES) and row[4:] == ["", "", ""]
-
-
 def test_what_is_kept_of_a_board_is_the_board_again():
     one = {("Glow", 10): {"agreement": YES}, ("GAN", 100): {"agreement": NO, "morphology": YES}}
     controls = {("held out", 100): {"agreement": NO}}

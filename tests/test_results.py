@@ -229,12 +229,6 @@ def test_committed_numbers_are_read_by_data_set_and_say_when_they_were_made(tmp_
     assert results.select(other["records"], question="b", N=2) == other["records"][1:]
 
 
-def test_a_scale_that_smaller_images_do_not_have_is_one_dash():
-    rows = chapter_11.of_more_pixels(results.measured("resolution")).data.splitlines()
-    [row] = [row for row in rows if row.startswith("| AUC at 64 pixels")]
-    assert row.startswith("| AUC at 64 pixels, A and B | – | 0.") and " and 0." in row
-
-
 @pytest.mark.parametrize(
     ("value", "words"),
     [(-1, "low"), (0.7, "low"), (0.71, "right"), (1.3, "right"), (9, "high"), (None, "not")],
