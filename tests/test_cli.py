@@ -102,7 +102,7 @@ def test_options_reach_the_importer(tmp_path):
 def test_too_few_images_are_told_with_the_path_given_before_any_are_simulated(stamps, monkeypatch, capsys):
     monkeypatch.chdir(stamps.parent)
     monkeypatch.setenv("GALGEN_STORE", "store")
-    monkeypatch.setattr("galgen.data.simulate.source.simulate", lambda *given, **how: pytest.fail("simulated"))
+    monkeypatch.setattr("galgen.data.simulate.source.simulate", lambda *_, **__: pytest.fail("simulated"))
     assert main(["data", "prepare", "--profile", "smoke", "--data", stamps.name, "--N", "20"]) == 2
     assert "need 72 images, but stamps.npz has 40 distinct ones" in capsys.readouterr().err
 
