@@ -504,8 +504,9 @@ def test_what_became_of_a_run_is_said_as_it_is(small, capsys):
     of = small("8 12 24")
     of.tell()
     assert capsys.readouterr().err == "", "of a book its pages say it"
-    of.sweep()
     eight, twelve, *_ = of.runs.values()
+    eight.note_failure("of another time")
+    of.sweep()
     eight.note_failure("first")
     eight.note_failure("then")
     write_json(twelve.folder / "results.json", {})
