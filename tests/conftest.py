@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items):
     On several cores each goes where one is free, but for those of a file that share what one of them made,
     and all that need a book, which have one. What takes longest begins: books, chapters, and Snakemake.
     """
-    first = ["test_notebooks", "test_sweep", "test_graph"]
+    first = ["test_notebooks", "test_graph"]
     items.sort(key=lambda item: ("executed" not in item.fixturenames, item.path.stem not in first))
     for item in items:
         if "browser" in item.fixturenames:
