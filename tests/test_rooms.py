@@ -250,3 +250,23 @@ def test_the_core_counted_with_all_that_keeps_what_it_makes_grows_no_more(monkey
 def test_no_code_cell_of_a_notebook_is_longer_than_25_lines():
     lines = {(p.stem, k): cell.count("\n") + 1 for p in NOTEBOOKS for k, cell in enumerate(code_cells(p))}
     assert {cell: count for cell, count in lines.items() if count > 25} == {}
+
+
+TO_COME = {"00_headline", "03_two_models_diffusion", "10_conclusions", "11_real_and_simulated"}
+
+
+def hung(source):
+    """The texts in a source that stand there only if something holds: times what is no number."""
+    for node in ast.walk(parsed(source)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            left, right = node.left, node.right
+            if isinstance(left, ast.JoinedStr) or isinstance(getattr(left, "value", 0), str):
+                if not isinstance(right, ast.Constant):
+                    yield ast.unparse(node)
+
+
+def test_no_cell_of_a_notebook_hangs_a_sentence_on_a_condition():
+    """Such a text is a table of readings, or chosen by a function beside its question."""
+    assert [*hung('f"{n}, and {m}" * (m > n)')] and not [*hung('"-" * 3')]
+    texts = {path.stem: [text for cell in code_cells(path) for text in hung(cell)] for path in NOTEBOOKS}
+    assert {name: some for name, some in texts.items() if some and name not in TO_COME} == {}
