@@ -1,4 +1,5 @@
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -112,6 +113,9 @@ def test_answers_are_read_as_what_they_were(tmp_path, smoke):
         read_answer(tmp_path / "a.json", list[int])
     with pytest.raises(Damaged, match="no such answer"):
         read_answer(tmp_path / "missing.json", list[int])
+    os.mkfifo(tmp_path / "pipe.json")  # which nobody writes to
+    with pytest.raises(Damaged, match="no such answer"):
+        read_answer(tmp_path / "pipe.json", list[int])
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,15 @@ from pydantic_core import core_schema
 
 from galgen.runs.code_version import code_version
 from galgen.runs.errors import Damaged, GalgenError, checked
-from galgen.runs.files import atomic_path, file_sha256, full_disk_told, project, read_json, write_json
+from galgen.runs.files import (
+    atomic_path,
+    file_sha256,
+    full_disk_told,
+    project,
+    read_json,
+    regular,
+    write_json,
+)
 
 __all__ = [
     "Array",
@@ -129,7 +137,7 @@ def read_answer(path: Path, kind: object) -> Any:
         Damaged: If there is none, or it is of another type.
     """
     try:
-        found = checked(kind, _again(json.loads(path.read_text())), "the answer")
+        found = checked(kind, _again(json.loads(regular(path).read_text())), "the answer")
         if isinstance(found, np.ndarray) and not found.size:
             raise ValueError("an array of nothing")
         return found
