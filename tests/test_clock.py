@@ -340,7 +340,7 @@ def test_a_study_is_in_no_comparison_and_its_average_draws(study):
 def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
     parameters = Parameters(profile="smoke")
     study = Experiment(parameters, fresh, family="clock8")
-    study.settings = study.settings.model_copy(update={"image_size": 8})
+    study.settings = study.images.settings = study.settings.model_copy(update={"image_size": 8})
     wanted = Experiment(parameters, fresh).images.dataset.images.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
     assert np.abs(study.images.dataset.images - wanted).max() <= 0.5 + 1e-6
 

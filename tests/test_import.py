@@ -268,7 +268,7 @@ def test_wherever_a_picture_is_opened_it_is_said_of_which_formats():
     root = Path(__file__).parents[1]
     calls = [
         (path.name, {keyword.arg for keyword in node.keywords})
-        for room in ("galgen", "workflow", "benchmarks", "examples")
+        for room in ("galgen", "book", "benchmarks", "examples")
         for path in (root / room).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"

@@ -30,6 +30,7 @@ def experiment(net_a, net_b, samples=None, other=None):
         images=SimpleNamespace(
             of=images.get,
             held_out=GALAXIES[100:200],
+            split=lambda: SimpleNamespace(validation=np.arange(100, 200)),
             dataset=SimpleNamespace(images=GALAXIES),
             mean=GALAXIES.mean(0) / 255,
             compared=50,
