@@ -223,7 +223,7 @@ def train(
                 fits = _fitting(learner, images, batch_size)
                 raise GalgenError(
                     f"the GPU has not memory enough for a batch of {batch_size}: {fits} would fit. Set "
-                    "batch_size in the profile to that (`galgen.config`); the last good checkpoint is kept"
+                    "batch_size in the profile to that (`galgen.profiles`); the last good checkpoint is kept"
                 ) from error
             shown += batch_size
             if shown in kept:
