@@ -154,7 +154,8 @@ class Images:
     def unseen(self) -> np.ndarray:
         """Images that no model is trained on and, if data are left, few tests see: uint8 (n, 1, H, W).
 
-        Of the tests `galbook.discriminator.before_memory`, and `.shapes.fit` where validation is used up.
+        Of the tests `galbook.discriminator.before_memory`, and `galbook.morphology.fit` where validation is
+        used up.
         """
         sets = self.split()
         return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]

@@ -194,7 +194,7 @@ def design_table(
     """Initialisation or images? The 2x2 of `galgen.experiment.Models`.
 
     Args:
-        found: Its N, and the cosines of its models with model A: `galbook.pairs.design_of`.
+        found: Its N, and the cosines of its models with model A: `design_of`.
         beside: What other models say of it, which stands under the table, and alone where there is none.
 
     Returns:

@@ -14,14 +14,15 @@ from galbook.clock.crossing import Elapsed
 from galbook.kept import once
 from galgen.auditing.audit import Audit, audit
 from galgen.auditing.copies import LEVEL, Copies, copies
-from galgen.auditing.report import pairs_figure, words
+from galgen.auditing.report import pairs_figure, percent, rows_of, words
 from galgen.compare.controls import rounded
 from galgen.compare.uncertainty import p_text
 from galgen.experiment import Experiment
-from galgen.figures.tables import Markdown
+from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
-__all__ = ["answers", "audited", "closest_figure", "enough", "planted", "verdicts_in_short"]
+__all__ = ["answers", "audited", "audits_table", "closest_figure", "enough",
+    "planted", "planted_table", "verdicts_in_short"]  # fmt: skip
 
 SHARES = (0.0, 0.01, 0.05, 0.2, 1.0)
 
@@ -105,3 +106,21 @@ def enough(found: Mapping[int, Audit], elapsed: Elapsed, experiment: Experiment)
         f"{spaced(experiment.weights)} weights, trained by one recipe. Of other images, other networks and "
         "longer trainings it says nothing."
     )
+
+
+def audits_table(found: Mapping[int, Audit]) -> Markdown:
+    """By N all questions, each value with its null, and p by Holm's method."""
+    rows = [[spaced(N), *row] for N, each in found.items() for row in rows_of(each)]
+    return table(["N", "question", "value", "95 % of its null", "p", "p, Holm"], rows)
+
+
+def planted_table(found: Mapping[float, Copies]) -> Markdown:
+    """By the share of copies that were planted what the test of memory says."""
+    rows = []
+    for share, each in found.items():
+        cells = [""] * 3
+        if each.outcome:
+            least = "none" if each.smallest is None else f"{each.smallest:.1%}"
+            cells = [p_text(each.outcome.p), percent(each.excess), least]
+        rows.append([f"{share:.1%}", each.verdict(), *cells])
+    return table(["copies planted", "memory", "p", "excess share", "smallest share it finds"], rows)

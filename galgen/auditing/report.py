@@ -13,16 +13,14 @@ from matplotlib.figure import Figure
 
 import galgen
 from galgen.auditing.audit import NEAR, OF_PAIR, SIDE, Audit
-from galgen.auditing.copies import ALIKE, LEVEL, REPEATED, Copies
+from galgen.auditing.copies import ALIKE, LEVEL, REPEATED
 from galgen.compare.similarity import FLIPS
 from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.style import gray, house_style, show, stamp_sheet
-from galgen.figures.tables import Markdown, table
-from galgen.figures.words import spaced
 from galgen.runs.errors import FullDisk, GalgenError, printable
 from galgen.runs.files import atomic_path, check_replaceable, has_fields, plain, write_json
 
-__all__ = ["audits_table", "free", "pairs_figure", "planted_table", "words", "write_report"]
+__all__ = ["free", "pairs_figure", "percent", "rows_of", "words", "write_report"]
 
 # (n, C, H, H), uint8 or floats with white at 1, by the name of the argument of the audit
 Sets = Mapping[str, np.ndarray]
@@ -76,7 +74,7 @@ def _memory(found: Audit) -> str:
         f"({o.low:.3f} to {o.high:.3f} by chance; p {p_text(o.p)}, of all questions {p}: "
         f"found at {LEVEL:g} or less; the least that p can be here is {p_text(memory.least)})."
         f"{_MORE.get(found.verdict, '')} Excess share of samples nearest to training images: "
-        f"{_percent(memory.excess)}; {seen}.{known}"
+        f"{percent(memory.excess)}; {seen}.{known}"
     )
 
 
@@ -90,7 +88,8 @@ def _repeated(found: Audit) -> str:
     )
 
 
-def _percent(share: Estimate) -> str:
+def percent(share: Estimate) -> str:
+    """An estimate and its interval, in per cent."""
     return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
 
 
@@ -105,30 +104,12 @@ def _right(found: Audit) -> str:
     return said
 
 
-def _rows(found: Audit) -> list[list[str]]:
+def rows_of(found: Audit) -> list[list[str]]:
     """Each question with its value, null, p, and p by Holm's method."""
     return [
         [name, f"{o.value:.3f}", f"{o.low:.3f} to {o.high:.3f}", p_text(o.p), p_text(found.adjusted[name])]
         for name, o in found.answers.items()
     ]
-
-
-def audits_table(found: Mapping[int, Audit]) -> Markdown:
-    """By N all questions, each value with its null, and p by Holm's method."""
-    rows = [[spaced(N), *row] for N, each in found.items() for row in _rows(each)]
-    return table(["N", "question", "value", "95 % of its null", "p", "p, Holm"], rows)
-
-
-def planted_table(found: Mapping[float, Copies]) -> Markdown:
-    """By the share of copies that were planted what the test of memory says."""
-    rows = []
-    for share, each in found.items():
-        cells = [""] * 3
-        if each.outcome:
-            least = "none" if each.smallest is None else f"{each.smallest:.1%}"
-            cells = [p_text(each.outcome.p), _percent(each.excess), least]
-        rows.append([f"{share:.1%}", each.verdict(), *cells])
-    return table(["copies planted", "memory", "p", "excess share", "smallest share it finds"], rows)
 
 
 def pairs_figure(found: Audit, sets: Sets) -> Figure:
@@ -195,7 +176,7 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
     kept = {"said": words(found), "names": {name: printable(of) for name, of in names.items()}, "made": made}
     kept |= {"verdict": found.verdict, "version": galgen.__version__, "numbers": printable(pages[1].name)}
     biases = {name: getattr(found.biases, field) for name, field in _BIASES.items()}
-    drawn = {"rows": _rows(found), "level": LEVEL, "picture": _png(pairs_figure(found, sets))}
+    drawn = {"rows": rows_of(found), "level": LEVEL, "picture": _png(pairs_figure(found, sets))}
     drawn["repeats"] = _png(repeats_figure(found, sets)) if found.memory.repeats else ""
     drawn["sets"] = [(name.replace("_", " "), n, kept["names"][name]) for name, n in found.counts.items()]
     drawn["biases"] = {name: f"{bias:+.1f}" if bias else "cannot be said" for name, bias in biases.items()}
