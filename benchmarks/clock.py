@@ -1,66 +1,91 @@
-"""Size or time? The clock of chapter 03 at N = 300 and 1 000, cell by cell, into results/clock/.
+"""Size or time? The cells of the clock, one by one, into results/clock/.
 
-    python benchmarks/clock.py [--data path/to/galaxies] [--only 4x300 16x1000]
+    python benchmarks/clock.py [--data path/to/galaxies] [--only 8x300 16x300]
+    python benchmarks/clock.py --foretell      what each law foretells of the cells that are to come
 
-Some nine hours of a core, which no book has. A cell is a width and an N, with models A and B. Beyond N = 100
-they are trained to three onsets in proportion to N, of 190 and 80 thousand images at N = 100, and the widest,
-whose onset nobody has seen, to three of 50 thousand. Up to N = 100 there are more seeds, each with its own
-galaxies, sets and models: six trainings of a cell beside the two that the book shows. The rules,
-`galbook.clock.in_proportion` and `.clock_size`, were fixed before any of it.
+A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
+learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.clock.law` were; the others
+were foretold, in results/foretold.json, before they were trained. Twenty-three hours of a core in all.
 
-A cell is written as soon as both models are there, and one that is written, of the same trainings, is not
-made again: so the hours can lie in several sittings, and what is found outlives the run store. An interrupted
-training goes on.
+A cell is written as soon as both models are there, beside what is there: nothing written is replaced, and it
+is not made again. So the hours can lie in several sittings, and what is found outlives the run store. An
+interrupted training goes on.
 """
 
 import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 
-from galbook.clock.asked import Committed, clock_cell
-from galbook.clock.in_proportion import SCALE
+import galgen
+from galbook.clock.asked import clock_cell
+from galbook.clock.cells import Cell, Committed, committed, place, together
+from galbook.clock.foretold import Foretelling, foretell
 from galbook.results import target
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
-from galgen.runs.errors import checked, exit_code
+from galgen.runs.errors import GalgenError, checked, exit_code
+from galgen.runs.files import project
 from galgen.runs.store import provenance, read_answer, write_answer
 
-NAME, BASE = "clock", PROFILES["laptop"]
-SEEDS = range(4)  # beyond the first of two widths and up to N = 100
-# By kernels and N, images shown; up to N = 100 as in the profile `laptop`, whose trainings they are.
-SHOWN = {
-    4: BASE.clock4.lengths | {300: 1_800_000, 1000: 6_000_000},
-    8: BASE.clock8.lengths | {1000: 2_400_000},
-    16: {100: 150_000, 1000: 1_500_000},
-}
-_networks = {kernels: getattr(BASE, f"clock{kernels}") for kernels in SHOWN}
-PROFILES[NAME] = BASE.model_copy(
-    update={"name": NAME}
-    | {
-        f"clock{kernels}": each.model_copy(update={"N": tuple(SHOWN[kernels]), "lengths": SHOWN[kernels]})
-        for kernels, each in _networks.items()
-    }
+# Kernels, N, seeds, images shown, over the usual rate.
+BEFORE = (
+    (4, 10, range(4), 60_000, 1),
+    (8, 10, range(4), 40_000, 1),
+    (4, 30, range(4), 120_000, 1),
+    (8, 30, range(4), 100_000, 1),
+    (4, 100, range(4), 400_000, 1),
+    (8, 100, range(4), 200_000, 1),
+    (16, 100, range(1), 150_000, 1),
+    (4, 300, range(1), 1_800_000, 1),
+    (4, 1000, range(1), 6_000_000, 1),
+    (8, 1000, range(1), 2_400_000, 1),
+    (16, 1000, range(1), 1_500_000, 1),
+)
+FORETOLD = (
+    (8, 300, (0, 4), 700_000, 1),
+    (16, 300, (4, 5, 6), 450_000, 1),
+    (16, 100, (4, 5, 6), 150_000, 1),
+    (32, 100, (4, 5), 50_000, 1),
+    (32, 300, (4, 5), 150_000, 1),
+    (4, 300, (4,), 3_600_000, 0.5),
+    (4, 1000, (4,), 18_000_000, 1),
 )
 
 
-def cells(data: str, trial: bool) -> list[tuple[Experiment, int]]:
-    """A study and an N each, growing in N."""
-    found = []
-    for seed in SEEDS:
-        asked = {"data": data, "profile": f"{NAME}-trial" if trial else NAME, "seed": seed}
-        for kernels in SHOWN:
-            study = Experiment(checked(Parameters, asked, "parameters"), family=f"clock{kernels}")
-            again = [n for n in study.sizes if not seed or (n <= SCALE and kernels < 16)]
-            found += [(study, n) for n in again]
-    return sorted(found, key=lambda cell: cell[1])
+def _named(kernels: int, N: int, images: int, rate: float) -> str:
+    return f"clock-{kernels}x{N}x{images}x{rate:g}"
+
+
+def _profile(kernels: int, N: int, images: int, rate: float) -> None:
+    """Register the profile `laptop` with one cell of the clock."""
+    base, family = PROFILES["laptop"], f"clock{kernels}"
+    of = getattr(base, family)
+    rates = {each: rate * getattr(of, each) for each in ("learning_rate", "muon_rate")}
+    own = of.model_copy(update={"N": (N,), "lengths": {N: images}} | rates)
+    name = _named(kernels, N, images, rate)
+    PROFILES[name] = base.model_copy(update={"name": name, family: own})
+
+
+for kernels, N, _, images, rate in BEFORE + FORETOLD:
+    _profile(kernels, N, images, rate)
+
+
+def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
+    """A study, an N and a rate each."""
+    for kernels, N, seeds, images, rate in BEFORE + FORETOLD:
+        profile = _named(kernels, N, images, rate) + "-trial" * trial
+        for seed in seeds:
+            asked = checked(Parameters, {"data": data, "profile": profile, "seed": seed}, "parameters")
+            study = Experiment(asked, family=f"clock{kernels}")
+            yield study, study.sizes[0], rate
 
 
 def train(asked: Parameters, name: str) -> None:
@@ -70,13 +95,13 @@ def train(asked: Parameters, name: str) -> None:
     of.train(training)
 
 
-def answered(study: Experiment, N: int) -> Committed:
-    """Ask a cell whose models are trained; PSNR of single images to .01 dB, for a third of the bytes."""
+def answered(study: Experiment, N: int, rate: float) -> Committed:
+    """Ask a cell whose models are trained."""
     cell = clock_cell(study, N)
-    gaps = [replace(g, own=g.own.round(2), held_out=g.held_out.round(2)) for g in cell.gaps]
     return Committed(
-        cell=replace(cell, gaps=gaps),
+        cell=Cell(cell.kernels, N, cell.load, cell.traces, rate),
         seed=study.parameters.seed,
+        images=study.settings.images_shown(N),
         trainings=[study.key(training) for training in study.models.pair(N)],
         minutes=[study.train(training).summary["seconds"] / 60 for training in study.models.pair(N)],
         made={"date": time.strftime("%Y-%m-%d", time.gmtime()), **provenance()},
@@ -88,9 +113,28 @@ def written(path: Path) -> list[Committed]:
     return read_answer(path, list[Committed]) if path.is_file() else []
 
 
-def place(one: Committed) -> tuple[int, int, int]:
-    """What is one cell, however often it is made."""
-    return one.cell.kernels, one.cell.N, one.seed
+def write_foretold(out: Path) -> None:
+    """Foretell what is to come from the cells of `BEFORE`.
+
+    Raises:
+        GalgenError: If it was foretold already.
+    """
+    if out.exists():
+        raise GalgenError(f"{out} is there: what is foretold is foretold once")
+    before = {(kernels, N, images, rate) for kernels, N, _, images, rate in BEFORE}
+    kept = [one for one in committed()["simulated"] if _of(one) in before]
+    to_come = []
+    for kernels, N, seeds, images, rate in FORETOLD:
+        study = Experiment(Parameters(profile=_named(kernels, N, images, rate)), family=f"clock{kernels}")
+        if rate == 1:
+            load = N * study.settings.image_size**2 / study.weights
+            to_come.append((kernels, N, load, 2 * len(seeds), images))
+    made = {"date": time.strftime("%Y-%m-%d", time.gmtime()), **provenance()}
+    write_answer(out, foretell(together(kept), to_come, made), Foretelling)
+
+
+def _of(one: Committed) -> tuple[int, int, int, float]:
+    return one.cell.kernels, one.cell.N, one.images, one.cell.rate
 
 
 def main() -> None:
@@ -100,23 +144,30 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="these cells, as 4x300: kernels and N")
     parser.add_argument("--trial", action="store_true", help="five steps of each, to see that it runs")
     parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
+    parser.add_argument("--foretell", action="store_true", help="write results/foretold.json, once, and end")
     given = parser.parse_args()
+    if given.foretell:
+        write_foretold(project() / "results" / "foretold.json")
+        return
     given.out = target(given.out, "clock", trial=given.trial)
+    print(galgen.__file__, flush=True)
+    if not Path(galgen.__file__).is_relative_to(here := Path(__file__).resolve().parents[1]):
+        raise GalgenError(f"this galgen is not that of {here}: set PYTHONPATH to it")
     os.environ.update(APART)
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn")) as pool:
-        for study, N in cells(given.data, given.trial):
+        for study, N, rate in cells(given.data, given.trial):
             name = f"{study.family.name.removeprefix('clock')}x{N}"
             if given.only and name not in given.only:
                 continue
             out, pair = given.out / f"{study.images.dataset.name}.json", study.models.pair(N)
-            keys = [study.key(training) for training in pair]
-            if any(one.trainings == keys for one in written(out)):
+            at = study.settings.kernels, N, study.parameters.seed, study.settings.images_shown(N), rate
+            if at in map(place, written(out)):
                 continue
             list(pool.map(train, [study.parameters] * 2, [training.name for training in pair]))
-            one = answered(study, N)
+            one = answered(study, N, rate)
             with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
-                others = [each for each in written(out) if place(each) != place(one)]
-                write_answer(out, [*others, one], list[Committed])
+                if place(one) not in map(place, there := written(out)):
+                    write_answer(out, [*there, one], list[Committed])
             gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.cell.gaps)
             print(f"{one.cell}, seed {one.seed}: g = {gaps} dB, {max(one.minutes):.1f} minutes", flush=True)
 

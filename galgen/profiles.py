@@ -254,6 +254,7 @@ class Profile(Closed, strict=True):
     )
     clock8: ClockSettings = ClockSettings(N=(10, 30, 100), lengths={10: 40_000, 30: 100_000, 100: 200_000})
     clock16: ClockSettings = ClockSettings(kernels=16)
+    clock32: ClockSettings = ClockSettings(kernels=32)
     glow: GlowSettings = GlowSettings()
     gan: GanSettings = GanSettings()
 
@@ -275,6 +276,7 @@ PROFILES = {
         clock4=ClockSettings(N=(8, 24), kernels=3, passes_per_image=64, images_cap=512, milestones=4),
         clock8=ClockSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         clock16=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
+        clock32=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(N=(8, 24), generator_width=4, discriminator_width=4, images_cap=512, milestones=3),
     ),

@@ -1,7 +1,7 @@
 """The clock: after how many images shown does a blind denoiser begin to memorize N images, and does it ever?
 
 Not to be confounded with the length of a training, nor with the size of the network alone. So the networks
-are small, of three widths, and of small images, to be trained for thousands of passes over each N; and the
+are small, of four widths, and of small images, to be trained for thousands of passes over each N; and the
 learning rate is constant, as one that falls over the length of a training makes that length part of the
 answer. It falls to nothing over the last tenth alone: what a network has before and after says what the noise
 of steps of one size hides. An average of the weights takes out most of it before: after t steps it moves by
@@ -94,7 +94,14 @@ class Clock8(Clock):
 
 
 class Clock16(Clock):
-    """The clock's widest networks, as wide as those of the laptop book."""
+    """The clock's networks as wide as those of the laptop book."""
 
     name, label = "clock16", "diffusion, 16 kernels"
     flop_rate = 3e10
+
+
+class Clock32(Clock):
+    """The clock's widest networks."""
+
+    name, label = "clock32", "diffusion, 32 kernels"
+    flop_rate = 6e10

@@ -94,5 +94,5 @@ FAMILIES = Registry(
     }
 )
 STUDIES = Registry(  # one question of one chapter; in no comparison
-    {f"clock{kernels}": f"galgen.models.clock:Clock{kernels}" for kernels in (4, 8, 16)}
+    {f"clock{kernels}": f"galgen.models.clock:Clock{kernels}" for kernels in (4, 8, 16, 32)}
 )

@@ -1,8 +1,9 @@
 r"""When does a denoiser memorize? The gap between its own and held-out images, over images shown.
 
 Let PSNR_i(t) be that of image i denoised from noise of sigma = .1 after t images shown
-(`galgen.compare.denoising`), with the same noise at every t, and t_0 an early milestone of the same network.
-The generalization gap of denoising is
+(`galgen.compare.denoising`), with the same noise at every t, and t_0 an early milestone of the same network:
+the first after 60 passes, by when most of what all images gain alike is learnt (an untrained network in its
+place doubles the error of g at N = 1 000). The generalization gap of denoising is
 
     g(t) = mean [PSNR_i(t) - PSNR_i(t_0)] over own images - the same mean over held-out images,    in dB.
 
@@ -39,13 +40,26 @@ from galgen.models.sampling import ConditionalDenoiser
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Array
 
-__all__ = ["LEVEL", "LEVELS", "MOST", "START", "Gap", "mean_onset", "memory_gap", "psnr_along"]
+__all__ = [
+    "LEVEL",
+    "LEVELS",
+    "MOST",
+    "SIGMAS",
+    "START",
+    "Gap",
+    "mean_onset",
+    "memory_gap",
+    "psnr_along",
+    "settled",
+]
 
 Networks = TypeVar("Networks")
 
 SIGMA = 0.1  # noise level at which own and held-out images part; at .5 their gap does not move
-START = 2048  # t_0: most of what all images gain alike is learnt by then, and ten were shown but 200 times
-MOST = 200  # images of a kind: more change the standard error little, where N is as small as ten
+SIGMAS = tuple(SIGMA * 5**k for k in (-1, -0.5, 0, 0.5, 1))  # .02 to .5, for `galbook.clock.bits`
+START = 2048  # images, the least that t_0 can be
+PASSES = 60  # and the least in passes
+MOST = 1000  # images of a kind, all that are held out; of 200 g of N = 1 000 has twice the error
 LEVEL = 1.0  # dB, an onset: four standard errors of g at N = 10, and a fifth less squared error on own images
 LEVELS = (LEVEL, 2.0, 3.0)  # dB, the onset and what is printed beside it
 
@@ -152,6 +166,11 @@ def memory_gap(
     return Gap(times[first:], *rises, value, error, null, np.array([outcome.p for outcome in found]))
 
 
+def settled(N: int, shown: Sequence[int]) -> int:
+    """t_0: the first milestone of `START` images and `PASSES` passes, if not the last; or the first."""
+    return next((t for t in shown[:-1] if t >= max(START, PASSES * N)), shown[0])
+
+
 def mean_onset(gaps: Sequence[Gap], level: float = LEVEL) -> float | None:
     """Images shown at the onset, the geometric mean over trainings; None if there is one without."""
     onsets = [memory_gap.onset(level) for memory_gap in gaps]
@@ -164,7 +183,7 @@ def psnr_along(
     own: np.ndarray,
     held_out: np.ndarray,
     *,
-    sigma: float = SIGMA,
+    sigmas: Sequence[float] = (SIGMA,),
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """PSNR of own and of held-out images along a training, of the first `MOST` of each.
@@ -177,20 +196,20 @@ def psnr_along(
         denoiser: Makes of networks the posterior mean of images (B, C, H, W) with noise of levels (B,).
         own: Training images, uint8 (n, C, H, W), in random order.
         held_out: Others of the same pool, uint8 (n, C, H, W).
-        sigma: Noise level, in units of the dynamic range.
+        sigmas: Noise levels, (L,), in units of the dynamic range.
         seed: Seed of the noise of the first held-out image.
 
     Returns:
-        Images shown, (T,), and PSNR of own, (T, n_own), and of held-out images, (T, n_held), in dB.
+        Images shown, (T,), and PSNR of own, (L, T, n_own), and of held-out images, (L, T, n_held), in dB.
     """
     held_out, own = held_out[:MOST], own[:MOST]
     pool = np.concatenate([held_out, own])
     shown, rows = [], []
     for images_shown, networks in milestones:
         shown.append(images_shown)
-        rows.append(denoising_curve(denoiser(networks), pool, [sigma], seed=seed).denoised[0])
-    psnr = np.array(rows).reshape(len(rows), len(pool))
-    return np.array(shown), psnr[:, len(held_out) :], psnr[:, : len(held_out)]
+        rows.append(denoising_curve(denoiser(networks), pool, sigmas, seed=seed).denoised)
+    psnr = np.array(rows).reshape(len(rows), len(sigmas), len(pool)).swapaxes(0, 1)
+    return np.array(shown), psnr[..., len(held_out) :], psnr[..., : len(held_out)]
 
 
 def _welch(own: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,181 @@
+"""Cells of the clock: what was measured along the trainings of one width, N and rate, and what is committed.
+
+PSNR of single images is kept to .01 dB, deflated: what any reading needs, at another t_0 too.
+"""
+
+import base64
+import functools
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import PlainSerializer, PlainValidator
+
+from galbook.clock.bits import approximated, memorized
+from galbook.clock.gap import LEVEL, SIGMAS, Gap, mean_onset, memory_gap, settled
+from galgen.figures.words import spaced
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import project, visible
+from galgen.runs.store import Array, read_answer
+
+__all__ = ["Cell", "Committed", "Trace", "committed", "place", "together"]
+
+MOST_BYTES = 2**26  # of what is unpacked
+
+
+def _pack(values: np.ndarray) -> dict:
+    steps = np.diff(
+        np.round(100 * values).astype("<i2"), axis=0, prepend=np.zeros((1, values.shape[1]), "<i2")
+    )
+    packed = base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
+    return {"shape": list(values.shape), "hundredths": packed}
+
+
+def _unpack(given: object) -> np.ndarray:
+    if isinstance(given, np.ndarray):
+        return given
+    if not isinstance(given, dict) or set(given) != {"shape", "hundredths"}:
+        raise ValueError("no packed array")
+    try:
+        T, n = map(int, given["shape"])
+        unpacked = zlib.decompressobj().decompress(base64.b64decode(given["hundredths"]), MOST_BYTES)
+        return np.frombuffer(unpacked, "<i2").reshape(T, n).cumsum(0) / 100
+    except (TypeError, ValueError, zlib.error) as error:
+        raise ValueError(f"no packed array ({error})") from error
+
+
+Packed = Annotated[np.ndarray, PlainValidator(_unpack), PlainSerializer(_pack)]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What was measured along one training, at milestones.
+
+    Attributes:
+        shown: Images shown, (T,).
+        own: PSNR of own images at noise .1, (T, n_own), in dB, but for a constant of each image.
+        held_out: The same of held-out images, (T, n_held).
+        own_errors: Squared error of own images, summed over pixels, mean over images, (L, T), at
+            `galbook.clock.gap.SIGMAS`; None where it was not asked.
+        held_out_errors: The same of held-out images.
+    """
+
+    shown: Array
+    own: Packed
+    held_out: Packed
+    own_errors: Array | None = None
+    held_out_errors: Array | None = None
+
+    @classmethod
+    def of(cls, shown: np.ndarray, own: np.ndarray, held_out: np.ndarray, pixels: int) -> "Trace":
+        """From PSNR at all of `SIGMAS`, (L, T, n) each (`galbook.clock.gap.psnr_along`)."""
+        errors = (pixels * (10 ** (-psnr / 10)).mean(-1) for psnr in (own, held_out))
+        at = len(SIGMAS) // 2
+        return cls(shown, own[at].round(2), held_out[at].round(2), *errors)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Trainings of one network on sets of one size, all by one recipe.
+
+    Attributes:
+        kernels: Width of the network.
+        N: Training images.
+        load: Pixels of the training set over weights of the network: what it is asked to keep.
+        traces: Of each training, on disjoint sets (A, B).
+        rate: Of learning, over the usual one.
+    """
+
+    kernels: int
+    N: int
+    load: float
+    traces: Sequence[Trace]
+    rate: float = 1.0
+
+    def __str__(self) -> str:
+        slow = f" at {self.rate:g} of the rate" if self.rate != 1 else ""
+        return f"{self.kernels} kernels at N = {spaced(self.N)}{slow}"
+
+    @functools.cached_property
+    def gaps(self) -> list[Gap]:
+        """G of each training, from t_0 on."""
+        return [
+            memory_gap(trace.shown, trace.own, trace.held_out, start=settled(self.N, trace.shown))
+            for trace in self.traces
+        ]
+
+    def onset(self, level: float = LEVEL) -> float | None:
+        """Images shown at the onset, the geometric mean over trainings; None if there is one without."""
+        return mean_onset(self.gaps, level)
+
+    def bits(self, passes: float, pixels: int = 256) -> list[float]:
+        """Bits a weight memorized after so many passes beyond t_0, of each training; linear in log t.
+
+        Of cells of one noise level the approximation.
+        """
+        found, weights = [], self.N * pixels / self.load
+        for trace, gap in zip(self.traces, self.gaps, strict=True):
+            if trace.own_errors is None:
+                values = approximated(gap.value, self.N, pixels)
+            else:
+                values = memorized(trace.own_errors, trace.held_out_errors, self.N)[-len(gap.shown) :]
+                values = values - values[0]
+            if not gap.shown[0] <= passes * self.N <= gap.shown[-1]:
+                raise GalgenError(f"{self} is not known after {passes:g} passes")
+            at = np.interp(np.log(passes * self.N), np.log(gap.shown), values)
+            found.append(float(at / weights))
+        return found
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A cell that `benchmarks/clock.py` kept, of one seed.
+
+    Attributes:
+        cell: Its trainings.
+        seed: Of galaxies, sets and models.
+        images: Shown to each.
+        trainings: Their keys in the run store.
+        minutes: Of a core, of each.
+        made: When, at which commit and on what machine.
+    """
+
+    cell: Cell
+    seed: int
+    images: int
+    trainings: list[str]
+    minutes: list[float]
+    made: Mapping[str, object] = field(default_factory=dict)
+
+
+def place(one: Committed) -> tuple[int, int, int, int, float]:
+    """What names a committed cell: kernels, N, seed, images shown and rate."""
+    return one.cell.kernels, one.cell.N, one.seed, one.images, one.cell.rate
+
+
+def committed(folder: str | Path | None = None) -> dict[str, list[Committed]]:
+    """All such cells by data set, simulated first; by default those of the project's `results/clock`.
+
+    Raises:
+        GalgenError: If there are none.
+    """
+    folder = Path(folder or project() / "results" / "clock")
+    files = sorted(visible(folder, "*.json"), key=lambda path: (path.stem != "simulated", path.stem))
+    files = [path for path in files if path.stem != "foretold"]
+    if not files:
+        raise GalgenError(f"{folder} has no cells of the clock; the project comes with them")
+    return {path.stem: read_answer(path, list[Committed]) for path in files}
+
+
+def together(kept: Iterable[Committed]) -> list[Cell]:
+    """Cells of one width, N and rate as one, growing; the longest of trainings that one seed has twice."""
+    found: dict[tuple, dict[int, Cell]] = {}
+    for one in sorted(kept, key=lambda one: (place(one)[:2], one.images)):
+        found.setdefault((one.cell.kernels, one.cell.N, one.cell.rate), {})[one.seed] = one.cell
+    return [
+        Cell(kernels, N, next(iter(cells.values())).load, [t for c in cells.values() for t in c.traces], rate)
+        for (kernels, N, rate), cells in found.items()
+    ]
