@@ -16,11 +16,12 @@ DATA ?= simulated
 N ?=
 SEED ?= 0
 PRECISION ?= auto
+CLOCK ?=
 CORES ?= 2
 TESTS ?=
 
 # What is given goes on as it is, through the environment: neither make nor a shell reads it.
-$(foreach name,PROFILE DATA N SEED PRECISION CORES,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,PROFILE DATA N SEED PRECISION CLOCK CORES,$(eval override export $(name) := $$(value $(name))))
 
 BIN := .venv/bin
 READY := .venv/.ready

@@ -69,7 +69,7 @@ def _profile(kernels: int, N: int, images: int, rate: float) -> None:
     base, family = PROFILES["laptop"], f"clock{kernels}"
     of = getattr(base, family)
     rates = {each: rate * getattr(of, each) for each in ("learning_rate", "muon_rate")}
-    own = of.model_copy(update={"N": (N,), "lengths": {N: images}} | rates)
+    own = of.model_copy(update={"N": (N,), "own": (N,), "lengths": {N: images}} | rates)
     name = _named(kernels, N, images, rate)
     PROFILES[name] = base.model_copy(update={"name": name, family: own})
 
@@ -83,7 +83,8 @@ def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
     for kernels, N, seeds, images, rate in BEFORE + FORETOLD:
         profile = _named(kernels, N, images, rate) + "-trial" * trial
         for seed in seeds:
-            asked = checked(Parameters, {"data": data, "profile": profile, "seed": seed}, "parameters")
+            given = {"data": data, "profile": profile, "seed": seed, "clock": True}
+            asked = checked(Parameters, given, "parameters")
             study = Experiment(asked, family=f"clock{kernels}")
             yield study, study.sizes[0], rate
 

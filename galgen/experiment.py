@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from galgen import costs, profiles
 from galgen.data.dataset import Dataset, Split, split
+from galgen.data.prepare import SIMULATED, prepare
 from galgen.data.prepare import foreign as elsewhere
-from galgen.data.prepare import prepare
 from galgen.data.unit import mean_image
 from galgen.figures.words import figure_note
 from galgen.models.families import FAMILIES, STUDIES, Family, Training
@@ -253,7 +253,10 @@ class Experiment:
         self.settings = self.family.settings
         self.store = store or Store()
         self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
-        self.sizes = parameters.sizes(self.settings.N, study=family in STUDIES)
+        study = family in STUDIES
+        usual = self.settings.own if study and parameters.data not in SIMULATED else self.settings.N
+        asked = not study or parameters.clock or parameters.data in SIMULATED
+        self.sizes = parameters.sizes(usual * asked, study=study)
         self.images = Images(parameters, self.settings, self.sizes, self.store)
         self.models = Models(self.family, self.sizes)
         self._data: dict[Training, str] = {}

@@ -88,7 +88,7 @@ class TrainingSettings(Closed, strict=True):
     def recipe(self) -> dict:
         """What a training depends on beside its images, its seeds, its length and its precision (JSON)."""
         elsewhere = {"N", "design_N", "pairs", "more_pairs", "foreign", "passes_per_image", "images_cap"}
-        elsewhere |= {"milestones", "lengths"} | {f"sampler_{name}" for name in self.sampler}
+        elsewhere |= {"milestones", "lengths", "own"} | {f"sampler_{name}" for name in self.sampler}
         return self.model_dump(mode="json", exclude=elsewhere)
 
 
@@ -133,7 +133,8 @@ class DiffusionSettings(DenoiserSettings):
 class ClockSettings(DiffusionSettings):
     """Small blind denoisers of small images, trained on until they memorise: when do they begin to?"""
 
-    N: tuple[int, ...] = ()
+    N: tuple[int, ...] = ()  # of simulated galaxies
+    own: tuple[int, ...] = ()  # of one's own, where a run asks the clock of them
     design_N: int | None = None
     foreign: tuple[Foreign, ...] = ()
     image_size: int = 16  # pixels, over which those of the profile are averaged
@@ -249,10 +250,10 @@ class Profile(Closed, strict=True):
     save_every: float = 60.0  # seconds between two of its checkpoints, which come with a line
     diffusion: DiffusionSettings = DiffusionSettings()
     conditional: ConditionalSettings = ConditionalSettings()
-    clock4: ClockSettings = ClockSettings(
-        N=(10, 30, 100), kernels=4, lengths={10: 60_000, 30: 120_000, 100: 400_000}
+    clock4: ClockSettings = ClockSettings(kernels=4)
+    clock8: ClockSettings = ClockSettings(  # twice as long as it takes at 300
+        N=(300,), own=(10, 100, 300), lengths={10: 40_000, 100: 200_000, 300: 700_000}
     )
-    clock8: ClockSettings = ClockSettings(N=(10, 30, 100), lengths={10: 40_000, 30: 100_000, 100: 200_000})
     clock16: ClockSettings = ClockSettings(kernels=16)
     clock32: ClockSettings = ClockSettings(kernels=32)
     glow: GlowSettings = GlowSettings()
@@ -273,8 +274,10 @@ PROFILES = {
             N=(8, 24), design_N=8, more_pairs={24: 3}, kernels=4, passes_per_image=64, images_cap=1024
         ),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512),
-        clock4=ClockSettings(N=(8, 24), kernels=3, passes_per_image=64, images_cap=512, milestones=4),
-        clock8=ClockSettings(N=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4),
+        clock4=ClockSettings(kernels=3, passes_per_image=64, images_cap=512, milestones=4),
+        clock8=ClockSettings(
+            N=(24,), own=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4
+        ),
         clock16=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         clock32=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
@@ -410,6 +413,7 @@ class Parameters(Closed):
         N: Training images of each model, growing, one number or several; by default those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
         precision: In which wide networks are trained; `auto` is bf16 where the machine multiplies it.
+        clock: Whether the clock, when copying begins, is asked of galaxies of one's own too.
     """
 
     profile: str = Field("laptop", description="; ".join(f"{k}: {p.purpose}" for k, p in PROFILES.items()))
@@ -418,6 +422,7 @@ class Parameters(Closed):
     # a million times it names the first latent, below the seeds of what is drawn for controls (from 3e9 on)
     seed: int = Field(0, ge=0, lt=3000)
     precision: Asked = "auto"
+    clock: bool = False
 
     @field_validator("N", mode="before")
     @classmethod
@@ -444,7 +449,7 @@ class Parameters(Closed):
     def options(self) -> list[str]:
         """The same as options of the command line; a path may begin with a hyphen."""
         given = ["--profile", self.profile, f"--data={self.data}", "--seed", str(self.seed)]
-        given += ["--precision", self.precision]
+        given += ["--precision", self.precision, *["--clock"] * self.clock]
         return given + (["--N", *map(str, self.N)] if self.N else [])
 
     @classmethod

@@ -5,15 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_clock import hour
+from test_clock import drawn as onsets
 from test_controls import galaxies, sets
 from test_discriminator import drawn
 from test_distances import NAMES, rows
 from test_inversion import Linear, invert, latents
 
-from galbook.clock.crossing import plateau
 from galbook.clock.gap import START, memory_gap
-from galbook.clock.in_proportion import in_proportion, power_laws
+from galbook.clock.law import LAWS, fit
 from galbook.press.runs import asked
 from galbook.share.scale import agreements, scale
 from galbook.why.directions import directions
@@ -91,7 +90,6 @@ class OneLevel(Linear):
         return [x.flatten(1)[:, :, None, None]], torch.zeros(len(x))
 
 
-HOUR = hour({8: 1.0, 4: 1.0})
 Z = latents(n=8)
 GOOD = rows(20, np.random.default_rng(7))
 
@@ -179,10 +177,8 @@ CASES = [
     (lambda: gapped(held_out=HOLE), "held-out image 1 after 4096 images shown is nan"),
     (lambda: gapped(own=FAR), "own image 0 after 9000 images shown is inf"),
     (lambda: gapped().at(10_000), "known between 2048 and 9000 images shown, not after 10000"),
-    (lambda: in_proportion([*HOUR, HOUR[0]]), "two cells of 8 kernels at N = 10"),
-    (lambda: plateau([*HOUR, HOUR[0]]), "two cells of 8 kernels at N = 10"),
-    (lambda: power_laws({8: {10: [8000, 9000]}}), "two N at every width, and two trainings in some cell"),
-    (lambda: power_laws({8: {10: [8000], 30: [9000]}}), "two N at every width"),
+    (lambda: fit(LAWS["L"], onsets("L", n=1)), "a cell of two trainings with an onset"),
+    (lambda: fit(LAWS["L"], onsets("L")[:1]), "L has 2 parameters, and there are 1 cells"),
     # data
     (lambda: nearest(QUERIES, DATA, kind="cosine"), "unknown kind"),
     (lambda: nearest(QUERIES, DATA, kind="anomaly", mean=ones(1, 12, 12)), "constant"),

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galbook.agreement import drawn
-from galbook.clock.crossing import Elapsed
 from galbook.kept import once
 from galgen.auditing.audit import Audit, audit
 from galgen.auditing.copies import LEVEL, Copies, copies
@@ -96,13 +95,13 @@ def closest_figure(experiment: Experiment, N: int) -> Figure:
     return pairs_figure(audited(experiment, N), sets | {"held_out": _held_out(experiment)})
 
 
-def enough(found: Mapping[int, Audit], elapsed: Elapsed, experiment: Experiment) -> Markdown:
+def enough(found: Mapping[int, Audit], experiment: Experiment) -> Markdown:
     """Whether any N of this run was enough, and of what that is said."""
     verdicts = "; ".join(f"{spaced(n)}: {each.verdict}" for n, each in found.items())
-    ended = "So this run does not say that so many are enough: it may have ended too early to copy them. "
-    said = f"By N, this run: {verdicts}. {elapsed.words} {ended if elapsed.confounded else ''}"
+    shown = (f"{experiment.settings.images_shown(n) / n:.0f} at N = {spaced(n)}" for n in found)
     return Markdown(
-        f"{said}All of that is of images of {experiment.images.size} pixels a side and of one network of "
+        f"By N, this run: {verdicts}. Each image was shown so many times: {', '.join(shown)}. A longer "
+        "training may copy what this one does not. All of that is of images of {experiment.images.size} pixels a side and of one network of "
         f"{spaced(experiment.weights)} weights, trained by one recipe. Of other images, other networks and "
         "longer trainings it says nothing."
     )

@@ -1,13 +1,33 @@
 """The clock, asked: what is measured along its trainings."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from galbook.clock.cells import Cell, Trace
 from galbook.clock.gap import SIGMAS, psnr_along
 from galbook.kept import once
+from galgen.compare.agreement import two_models
+from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 
-__all__ = ["clock", "clock_cell", "traces"]
+__all__ = ["Copying", "clock", "clock_cell", "copying", "traces"]
+
+STEP = 3  # milestones from one at which samples are drawn to the next
+
+
+@dataclass(frozen=True)
+class Copying:
+    """What two models draw at a milestone.
+
+    Attributes:
+        closer: P(train closer) of both.
+        copies: The share of samples that are copies: far nearer to one training image than to any other.
+        agree: Median anomaly cosine of the two.
+    """
+
+    closer: Estimate
+    copies: Estimate
+    agree: Estimate
 
 
 @once
@@ -19,6 +39,19 @@ def traces(study: Experiment, N: int) -> list[Trace]:
         along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
         psnr = psnr_along(along, study.family.denoiser, study.images.of(model), held_out, sigmas=SIGMAS)
         found.append(Trace.of(*psnr, pixels))
+    return found
+
+
+@once
+def copying(study: Experiment, N: int) -> dict[int, Copying]:
+    """What A and B draw from the latents of the book, along their trainings, by images shown."""
+    pair, found = study.models.pair(N), {}
+    kept = sorted(study.train(pair[0]).summary["weights"])
+    for shown in kept[::-STEP][::-1]:
+        drawn = [study.samples(model, shown) for model in pair]
+        given = {"mean": study.images.mean, "flips": study.family.flips}
+        test = two_models(*drawn, study.images.dataset.images, study.images.split(N), **given)
+        found[shown] = Copying(test.memorization.models.closer, test.memorised, test.agree)
     return found
 
 

@@ -13,7 +13,7 @@ onsets of the one over onsets of the other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from scipy import stats
 from galbook.clock.cells import Cell
 from galbook.clock.law import LAWS, SCALE, Fit, Foretold, Place, fit, power, scatter, seen
 from galgen.compare.uncertainty import Estimate
+from galgen.figures.words import spaced
 from galgen.runs.files import project
 from galgen.runs.store import read_answer
 
-__all__ = ["Asked", "Foretelling", "Outcome", "foretell", "held", "read"]
+__all__ = ["Asked", "Foretelling", "Outcome", "Score", "foretell", "held", "read", "scores", "sentence"]
 
 
 @dataclass(frozen=True)
@@ -263,25 +264,29 @@ class Outcome:
     late: int = 0
 
 
-def held(foretelling: Foretelling, cells: Iterable[Cell]) -> dict[tuple[int, int], dict[str, Outcome]]:
+def held(
+    foretelling: Foretelling, new: Iterable[Cell], old: Iterable[Cell]
+) -> dict[tuple[int, int], dict[str, Outcome]]:
     """What became of each cell, by kernels and N, and law.
 
     Args:
         foretelling: The file.
-        cells: Those that were foretold, and for ratios those of N = 100 of the same width, old ones with
-            them.
+        new: Cells that were foretold.
+        old: Those that there were; where N = 100 is what a ratio is over, the old trainings count too.
     """
-    known, found = {(cell.kernels, cell.N): cell for cell in cells if cell.rate == 1}, {}
+    known, found = {(cell.kernels, cell.N): cell for cell in new if cell.rate == 1}, {}
+    before = {(cell.kernels, cell.N): cell for cell in old}
     for asked in foretelling.asked:
-        at = asked.kernels, asked.N
-        one, anchor = known.get(at), known.get((asked.kernels, SCALE))
-        found[at] = {}
+        one, anchor = known.get((asked.kernels, asked.N)), known.get((asked.kernels, SCALE))
+        if anchor and (earlier := before.get((asked.kernels, SCALE))):
+            anchor = replace(anchor, traces=[*earlier.traces, *anchor.traces])
+        found[asked.kernels, asked.N] = {}
         for law, foretold in asked.foretold.items():
             of = [one, anchor] if law in asked.ratio else [one]
-            if None in of or len(one.traces) < asked.trainings:
-                found[at][law] = Outcome("not run")
-            else:
-                found[at][law] = _judged(foretold, of, foretelling)
+            ready = None not in of and len(one.traces) >= asked.trainings
+            found[asked.kernels, asked.N][law] = (
+                _judged(foretold, of, foretelling) if ready else Outcome("not run")
+            )
     return found
 
 
@@ -302,3 +307,46 @@ def _judged(foretold: Foretold, of: Sequence[Cell], by: Foretelling) -> Outcome:
     # what was seen of the cell itself is the least that it can be, and of a ratio nothing is known
     above = away > 0 and p < 0.05 and not any(late[1:])
     return Outcome("contradicted" if above else "open", value, p if above else None, sum(late))
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a law did.
+
+    Attributes:
+        foretold: Cells.
+        asked: Cells that were run, and are not open.
+        against: Names of those that contradict it.
+        p: The least p of them, times their number (Bonferroni); a law below .05 is given up.
+    """
+
+    foretold: int
+    asked: int
+    against: Sequence[str]
+    p: float
+
+
+def scores(held: Mapping[tuple[int, int], Mapping[str, Outcome]]) -> dict[str, Score]:
+    """Of each law of which a cell was run."""
+    found = {}
+    for law in LAWS:
+        all_of = {place: outcomes[law] for place, outcomes in held.items() if law in outcomes}
+        known = {place: o for place, o in all_of.items() if o.word in ("foretold", "contradicted")}
+        if known:
+            against = [f"({k}; {spaced(N)})" for (k, N), o in known.items() if o.word == "contradicted"]
+            p = min(1.0, len(known) * min(o.p for o in known.values()))
+            found[law] = Score(len(known) - len(against), len(known), against, p)
+    return found
+
+
+def sentence(found: Mapping[str, Score]) -> str:
+    """What came of it, in the words that were fixed beforehand."""
+    if not found:
+        return "None of the cells that were foretold has been trained yet."
+    said = []
+    for law, score in found.items():
+        text = f"{law} foretold {score.foretold} of {score.asked} cells"
+        if score.against:
+            text += f" (contradicted by {', '.join(score.against)}{', given up' * (score.p < 0.05)})"
+        said.append(text)
+    return "; ".join(said) + "."

@@ -167,8 +167,12 @@ def memory_gap(
 
 
 def settled(N: int, shown: Sequence[int]) -> int:
-    """t_0: the first milestone of `START` images and `PASSES` passes, if not the last; or the first."""
-    return next((t for t in shown[:-1] if t >= max(START, PASSES * N)), shown[0])
+    """t_0: of all milestones but the last the first of `START` images and `PASSES` passes.
+
+    Without one that of `START` images alone, and the first of a training as short as a trial.
+    """
+    late = (t for least in (max(START, PASSES * N), START) for t in shown[:-1] if t >= least)
+    return next(late, shown[0])
 
 
 def mean_onset(gaps: Sequence[Gap], level: float = LEVEL) -> float | None:

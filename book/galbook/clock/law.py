@@ -35,7 +35,20 @@ from galbook.clock.cells import Cell
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
-__all__ = ["LAWS", "SCALE", "Fit", "Foretold", "Law", "Place", "Seen", "fit", "power", "scatter", "seen"]
+__all__ = [
+    "LAWS",
+    "SCALE",
+    "Fit",
+    "Foretold",
+    "Law",
+    "Place",
+    "Seen",
+    "fit",
+    "power",
+    "reach",
+    "scatter",
+    "seen",
+]
 
 SCALE = 100  # N of the cells from which a law foretells those of the same width
 
@@ -259,6 +272,15 @@ def fit(law: Law, cells: Sequence[Seen]) -> Fit:
     spare = len(cells) - len(names)
     lack = stats.f.sf(2 * (lost(found) - own) / spare, spare, freedom) if spare else 1.0
     return Fit(law, of, np.linalg.pinv(information), s, freedom, float(lack))
+
+
+def reach(passes: float, l_0: float, images: float, pixels: int, weights: float) -> float:
+    """The largest N of which copying begins within so many images shown, by law L.
+
+    With A = passes: images = N A (1 + N d / (l_0 p)), solved for N.
+    """
+    full = l_0 * weights / pixels  # N at which the time has doubled
+    return full / 2 * (sqrt(1 + 4 * images / (passes * full)) - 1)
 
 
 def power(one: Foretold, other: Foretold, freedom: int) -> float:

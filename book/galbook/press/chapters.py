@@ -59,13 +59,14 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     Args:
         notebook: The source.
         output: The executed notebook; it appears only if every cell ran.
-        parameters: Those of the chapter; what is None keeps the notebook's own value.
+        parameters: Those of the chapter; what is None or False keeps the notebook's own value.
         note: What the header says beyond them: N (list), and images and sha256 of the data set.
 
     Raises:
         GalgenError: If a cell fails: its error, and where the unfinished notebook lies.
     """
-    given = {name: value for name, value in parameters.model_dump(mode="json").items() if value is not None}
+    asked = parameters.model_dump(mode="json").items()
+    given = {name: value for name, value in asked if value is not None and value is not False}
     unfinished = output.parent / f"unfinished-{output.name}"
     output.parent.mkdir(parents=True, exist_ok=True)
     try:

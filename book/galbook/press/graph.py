@@ -29,7 +29,14 @@ from galgen.runs.code_version import code_version, notebook_version
 from galgen.runs.errors import FullDisk, GalgenError, exit_code
 
 T = TypeVar("T")
-VARIABLES = {"profile": "PROFILE", "data": "DATA", "sizes": "N", "seed": "SEED", "precision": "PRECISION"}
+VARIABLES = {
+    "profile": "PROFILE",
+    "data": "DATA",
+    "sizes": "N",
+    "seed": "SEED",
+    "precision": "PRECISION",
+    "clock": "CLOCK",
+}
 HTML, BOUND = "build/{run}/html/index.html", "build/{run}/results.json"  # the first may be a draft
 NEED_NO_TRAINING = {"01_data", "11_real_and_simulated"}
 DRAFTS = 0.03  # of the time of all cores

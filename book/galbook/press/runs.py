@@ -79,8 +79,8 @@ def asked(given: Mapping[str, object]) -> Parameters:
     """What Snakemake's configuration asks for, or make by its variables.
 
     Args:
-        given: Texts by the names profile, data, sizes, seed and precision; those that are missing or empty
-            are the usual ones. Sizes are set apart by spaces or commas.
+        given: Texts by the names profile, data, sizes, seed, precision and clock; those that are missing or
+            empty are the usual ones. Sizes are set apart by spaces or commas.
 
     Raises:
         GalgenError: If a number is none, or Snakemake has made a number of what is a name.
@@ -159,7 +159,8 @@ class Run:
         name = f"{asked.profile}-{data_name(asked.data)}"
         name += "-N" + "-".join(map(str, asked.N)) if asked.N else ""
         name += f"-seed{asked.seed}" if asked.seed else ""
-        return name + (f"-{asked.precision}" if asked.precision != "auto" else "")
+        name += f"-{asked.precision}" if asked.precision != "auto" else ""
+        return name + "-clock" * asked.clock
 
     @property
     def folder(self) -> Path:

@@ -1,0 +1,191 @@
+"""The clock, in tables and sentences: laws, what was foretold and seen, bits, and the chapter's answer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp, log
+
+import numpy as np
+
+from galbook.clock.bits import exponent
+from galbook.clock.cells import Cell, by_width
+from galbook.clock.foretold import Foretelling, Outcome, Score, sentence
+from galbook.clock.gap import LEVELS
+from galbook.clock.law import LAWS, reach
+from galgen.compare.uncertainty import Estimate
+from galgen.figures.tables import Markdown, points, table
+from galgen.figures.words import spaced
+
+__all__ = ["answer", "bits_said", "cells_table", "exponents", "extrapolated", "foretold_table", "kept",
+    "laws_table", "own_said", "power_table", "ten_times"]  # fmt: skip
+
+
+def cells_table(cells: Iterable[Cell]) -> Markdown:
+    """For each cell when the gap passes 1, 2 and 3 dB, in passes and steps, and g at the end."""
+    rows = []
+    for row in by_width(cells).values():
+        for cell in row:
+            onsets = [cell.onset(level) for level in LEVELS]
+            passes = [spaced(round(t / cell.N)) if t else "–" for t in onsets]
+            late = sum(gap.onset() is None for gap in cell.gaps)
+            g = [gap.value[-1] for gap in cell.gaps]
+            ends = f"{np.mean(g):.1f} ({min(g):.1f} to {max(g):.1f})"
+            name = f"{cell.kernels}" + ", half rate" * (cell.rate != 1)
+            steps = spaced(int(float(f"{onsets[0] / 16:.2g}"))) if onsets[0] else "–"
+            end = spaced(round(float(cell.gaps[0].shown[-1]) / cell.N))
+            note = f"{len(cell.gaps)}" + f" ({late} without)" * bool(late)
+            rows.append([name, spaced(cell.N), f"{cell.load:.2g}", note, *passes, steps, end, ends])
+    head = ["kernels", "N", "load", "trainings", *(f"{level:g} dB" for level in LEVELS), "1 dB, steps", "end",
+        "g at the end, dB"]  # fmt: skip
+    return table(
+        head, rows, before="Passes over the training set until the gap is, geometric mean of the trainings:"
+    )
+
+
+def laws_table(told: Foretelling) -> Markdown:
+    """Each law with its constants, and whether it fits the cells that there were."""
+    rows = []
+    for law, constants in told.constants.items():
+        each = ", ".join(f"{name} = {_number(e)}" for name, e in constants.items())
+        rows.append([law, f"`{told.formulas[law]}`", each, f"{told.lack[law]:.2g}" if law != "P" else "–"])
+    before = f"Fitted to the open marks; a training scatters about its cell by {told.scatter:.2f} in log t "
+    before += f"({told.freedom} degrees of freedom). A small p says that the law does not fit these cells:"
+    return table(["law", "images shown at 1 dB", "constants [95 %]", "p of lack of fit"], rows, before=before)
+
+
+def _number(e: Estimate) -> str:
+    form = ".0f" if e.value > 20 else ".2f"
+    return f"{e.value:{form}} [{e.low:{form}}, {e.high:{form}}]"
+
+
+def foretold_table(told: Foretelling, held: dict[tuple[int, int], dict[str, Outcome]]) -> Markdown:
+    """Each cell: onset foretold by each law, in thousand images or over N = 100's, and what was seen."""
+    rows = []
+    for asked in told.asked:
+        cells, outcomes = [], held[asked.kernels, asked.N]
+        for law in LAWS:
+            if law not in asked.foretold:
+                cells.append("–")
+                continue
+            one, outcome = asked.foretold[law].images, outcomes[law]
+            of = _ratio(one) if law in asked.ratio else _thousands(one)
+            p = f", p {outcome.p:.2g}" if outcome.p is not None else ""
+            cells.append(of + (f": **{outcome.word}**{p}" if outcome.word != "not run" else ""))
+        known = {law in asked.ratio: outcome for law, outcome in outcomes.items() if outcome.seen}
+        said = [_ratio(o.seen) if ratio else _thousands(o.seen) for ratio, o in sorted(known.items())]
+        late = max((o.late for o in outcomes.values()), default=0)
+        told_of = "; ".join(said) + f" ({late} without an onset)" * bool(late)
+        name = f"({asked.kernels}; {spaced(asked.N)}), {asked.trainings}"
+        rows.append([name, f"{asked.load:.2g}", *cells, told_of or "*not run*"])
+    head = ["kernels; N, trainings", "load", *LAWS, "seen"]
+    return table(
+        head, rows, before="Onset, thousand images [95 %], or over that at N = 100 of the same width (×):"
+    )
+
+
+def _thousands(e: Estimate) -> str:
+    return "{} [{}, {}]".format(*(spaced(round(x / 1000)) for x in (e.value, e.low, e.high)))
+
+
+def _ratio(e: Estimate) -> str:
+    return f"× {e.value:.1f} [{e.low:.1f}, {e.high:.1f}]"
+
+
+def power_table(told: Foretelling) -> Markdown:
+    """How often each cell contradicts one law where another is true."""
+    rows = []
+    for asked in told.asked:
+        apart = {pair: value for pair, value in asked.power.items() if value >= 0.1}
+        said = ", ".join(f"{pair} {value:.2f}" for pair, value in apart.items())
+        rows.append([f"({asked.kernels}; {spaced(asked.N)})", said or "none above .1"])
+    before = "How often a cell contradicts the first law where the second is true:"
+    return table(["cell", "power"], rows, before=before)
+
+
+def exponents(told: Foretelling, cells: Iterable[Cell]) -> dict[int, Estimate]:
+    """By width the power of N in bits at equal passes, between N = 100 and 300 of cells with five levels."""
+    found = {}
+    for kernels, passes in told.passes.items():
+        bits = {}
+        for cell in (c for c in cells if c.kernels == kernels and c.N in (100, 300) and c.rate == 1):
+            each = zip(cell.traces, cell.bits(passes), strict=True)
+            bits[cell.N] = [value for trace, value in each if trace.own_errors is not None]
+        if len(bits) == 2 and all(len(each) > 1 for each in bits.values()):
+            found[kernels] = exponent(bits)
+    return found
+
+
+def bits_said(told: Foretelling, cells: Iterable[Cell]) -> Markdown:
+    """The exponents, and with what half-width they could be known."""
+    cells, said = list(cells), []
+    found = exponents(told, cells)
+    for kernels, passes in told.passes.items():
+        text = f"{kernels} kernels, {passes:.0f} passes: "
+        if kernels in found:
+            e = found[kernels]
+            out = [name for name, at in (("size (0)", 0), ("time (1)", 1)) if not e.low <= at <= e.high]
+            text += f"exponent {e} between N = 100 and 300; excluded: {', '.join(out) or 'neither'}"
+        else:
+            text += f"not run (it will be known to ± {told.exponent[kernels]:.2f})"
+        said.append(text)
+    ends = [(max(c.bits(float(min(g.shown[-1] for g in c.gaps)) / c.N)), str(c)) for c in cells]
+    most, of = max(ends)
+    said.append(f"most bits a weight so far: {most:.2f}, {of}")
+    return points(said)
+
+
+def own_said(own: Sequence[Cell], published: Sequence[Cell]) -> Markdown:
+    """When the networks of a run begin, in passes, beside the committed cells of the same width and N."""
+    known, said = {(c.kernels, c.N): c for c in published}, []
+    for cell in own:
+        begins = [f"{t / cell.N:.0f}" if (t := gap.onset()) else "–" for gap in cell.gaps]
+        end = f"{cell.gaps[0].shown[-1] / cell.N:.0f}"
+        text = f"{cell}: copying begins after {' and '.join(begins)} passes of {end}"
+        if (of := known.get((cell.kernels, cell.N))) and of.onset():
+            text += f" (published, {len(of.gaps)} trainings: {of.onset() / cell.N:.0f})"
+        said.append(text)
+    return points(said or ["no network of the clock in this run"])
+
+
+def ten_times(cells: Iterable[Cell]) -> dict[tuple[int, int], float]:
+    """By width and N: how many times as many images copying takes of ten times the galaxies."""
+    onsets = {(cell.kernels, cell.N): cell.onset() for cell in cells if cell.rate == 1}
+    both = {at: onsets.get((at[0], 10 * at[1])) for at in onsets}
+    return {at: late / onsets[at] for at, late in sorted(both.items()) if late and onsets[at]}
+
+
+def extrapolated(told: Foretelling) -> Markdown:
+    """By L, the N of which copying begins within the paper's budget: if images count, and if steps do."""
+    constants = told.constants["L"]
+    widths = {int(name[2:]): log(e.value) for name, e in constants.items() if name.startswith("A_")}
+    slope, at_one = np.polyfit(np.log(list(widths)), list(widths.values()), 1)
+    A, l_0 = exp(at_one + slope * log(64)), constants["l_0"].value
+    images, steps = (reach(A, l_0, shown, 64 * 64, 7.66e6) for shown in (25e6, 25e6 * 16 / 512))
+    two = [spaced(int(float(f"{n:.1g}"))) for n in (images, steps)]
+    return Markdown(
+        ":::{admonition} An extrapolation, and no more\n"
+        f"By L, with A = {A:.0f} passes for 64 kernels (4, 8 and 16 go as the power {slope:.2f} of the width) "
+        f"and l_0 = {l_0:.2f}, such a training copies up to about **{two[0]}** galaxies if "
+        f"images count, and up to about **{two[1]}** if steps do (its batches are of 512, ours of 16). "
+        "It reaches over a decade of weights, to another optimizer and other pixels. Whoever has the paper's "
+        "scripts can refute it: twice the epochs should move the transition by the root of two or more.\n:::"
+    )
+
+
+def answer(cells: Sequence[Cell], scores: Mapping[str, Score]) -> str:
+    """The chapter in two sentences."""
+    times = ten_times(cells).values()
+    at = {(cell.kernels, cell.N): cell for cell in cells if cell.rate == 1}
+    gaps = {n: np.mean([gap.at(4000 * n).value for gap in at[4, n].gaps]) for n in (10, 1000)}
+    return (
+        f"**Ten times the galaxies take {min(times):.0f} to {max(times):.0f} times as long to copy, more the "
+        "fuller the network is.** It is not the number of showings alone: after 4 000 of them a network of 4 "
+        f"kernels has gained {gaps[10]:.1f} dB on its own ten galaxies, {gaps[1000]:.1f} on a thousand. "
+        f"{sentence(scores)}"
+    )
+
+
+def kept(scores: Mapping[str, Score], told: Foretelling, cells: Sequence[Cell]) -> dict:
+    """What a book keeps of the chapter."""
+    onsets = {f"{c.kernels}x{c.N}": c.onset() for c in cells if c.rate == 1}
+    each = {law: {"foretold": s.foretold, "asked": s.asked, "p": s.p} for law, s in scores.items()}
+    powers = {k: vars(e) for k, e in exponents(told, cells).items()}
+    return {"scores": each, "onsets": onsets, "exponents": powers}

@@ -1,0 +1,191 @@
+"""The clock, in figures: gaps over passes, onsets over load, harm, bits a weight, and copies."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp, log
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from galbook.clock.asked import Copying
+from galbook.clock.cells import Cell, by_width
+from galbook.clock.gap import LEVEL
+from galbook.clock.law import LAWS, Law, Place, fit, seen
+from galgen.figures.style import COLOURS, intervals, shades
+from galgen.figures.words import spaced
+
+__all__ = ["bits_figure", "copying_figure", "gaps_figure", "harm_figure", "onsets_figure"]
+
+_MARKERS = {4: "s", 8: "o", 16: "^", 32: "D"}
+_STYLES = {"L": "-", "L1": "--", "P": ":", "N": "-."}
+
+# Of random features: the slowest mode of what is learnt by heart, at the edge of a Marchenko-Pastur bulk.
+EDGE = Law(
+    "edge",
+    "t = N (c / W) x / (r + (1 - x^1/2)^2), x = l_c / load",
+    lambda widths: ["c", "r", "l_c"],
+    lambda of, at: of["c"] - log(at.kernels) + _edge(exp(of["r"]), exp(of["l_c"]) / at.load),
+)
+
+
+def _edge(r: float, x: float) -> float:
+    return log(x / (r + (1 - x**0.5) ** 2))
+
+
+def gaps_figure(cells: Iterable[Cell]) -> Figure:
+    """The gap g over passes, a panel for each width and a colour for each N; broken at half the rate."""
+    rows = by_width(cells)
+    shade = shades(sorted({cell.N for row in rows.values() for cell in row}))
+    figure, axes = plt.subplots(
+        1, len(rows), figsize=(2.7 * len(rows) + 0.6, 3.6), squeeze=False, sharey=True
+    )
+    for axis, (kernels, row) in zip(axes[0], rows.items(), strict=True):
+        axis.axhline(LEVEL, ls="--", color=COLOURS["null"], lw=0.8)
+        for cell in row:
+            style = {"ls": "-" if cell.rate == 1 else ":", "color": shade[cell.N]}
+            name = f"{spaced(cell.N)} ({cell.load:.2g})" + ", half rate" * (cell.rate != 1)
+            for gap in cell.gaps:
+                axis.plot(gap.shown[1:] / cell.N, gap.value[1:], lw=0.6, alpha=0.35, **style)
+            shown = np.geomspace(max(g.shown[1] for g in cell.gaps), min(g.shown[-1] for g in cell.gaps), 30)
+            each = [np.interp(np.log(shown), np.log(gap.shown), gap.value) for gap in cell.gaps]
+            axis.plot(shown / cell.N, np.mean(each, 0), lw=1.8, label=name, **style)
+        axis.set(xscale="log", xlabel="passes over the training set", title=f"{kernels} kernels")
+        axis.set_yscale("symlog", linthresh=0.5)
+        axis.legend(fontsize=7, title="galaxies (pixels a weight)", title_fontsize=7, loc="upper left")
+    low, _ = axes[0][0].get_ylim()
+    axes[0][0].set(ylabel="gap g: own less unseen galaxies, dB", ylim=(max(low, -0.4), 60))
+    axes[0][0].set_yticks([0, 0.5, 1, 2, 5, 10], ["0", ".5", "1", "2", "5", "10"])
+    axes[0][0].minorticks_off()
+    return figure
+
+
+def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
+    """Passes at the onset times kernels, over load, of each training; filled are those that were foretold.
+
+    Lines: L and the edge law of random features, fitted to all, at the mean of the widths; P, a constant of
+    each width. An arrow: no onset up to there.
+    """
+    cells, new = list(cells), list(new)
+    both = seen([*cells, *new])
+    figure, axis = plt.subplots(figsize=(6.8, 4.2))
+    for k, of in enumerate((cells, new)):
+        for kernels, row in by_width(cell for cell in of if cell.rate == 1).items():
+            _onsets(axis, row, kernels, filled=bool(k))
+    loads = np.geomspace(min(c.place.load for c in both) / 1.5, max(c.place.load for c in both) * 1.5, 200)
+    law, edge, inverse = fit(LAWS["L"], both), fit(EDGE, both), fit(LAWS["L1"], both)
+    widths = [kernels for kernels in _MARKERS if f"A_{kernels}" in law.values]
+    mean = np.exp(np.mean([log(k) + law.values[f"A_{k}"] for k in widths]))
+    l_0 = exp(law.values["l_0"])
+    axis.plot(loads, mean * (1 + loads / l_0), "-", color="0.2", label=f"L: 1 + load / {l_0:.2f}")
+    curve = [16 * exp(inverse.law.value(inverse.values, Place(16, 100, x))) for x in loads]
+    axis.plot(loads, curve, "--", color="0.2", lw=1, label="L1: the same, time inverse to width")
+    curve = [16 * exp(EDGE.value(edge.values, Place(16, 100, x))) for x in loads]
+    axis.plot(loads, curve, "-.", color=COLOURS["gan"], lw=1.2, label="edge of random features")
+    axis.axhline(mean, ls=":", color=COLOURS["null"], label="P: in proportion to N")
+    axis.set(
+        xscale="log",
+        yscale="log",
+        xlabel="load: training pixels a weight",
+        ylabel="kernels × passes when copying begins",
+        title="The fuller the network, the more showings it takes",
+    )
+    axis.legend(fontsize=7.5, loc="upper left", ncols=2)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high * 2.5)
+    return figure
+
+
+def _onsets(axis: Axes, row: Sequence[Cell], kernels: int, *, filled: bool) -> None:
+    """One width's onsets."""
+    colour = plt.cm.plasma(0.8 * list(_MARKERS).index(kernels) / 3)
+    style = {"ls": "none", "ms": 5.5, "color": colour, "mfc": colour if filled else "none"}
+    label = {"label": f"{kernels} kernels" + ", foretold" * filled}
+    for cell in row:
+        for gap in cell.gaps:
+            onset = gap.onset()
+            y = kernels * (onset or gap.shown[-1]) / cell.N
+            axis.plot(cell.load, y, _MARKERS[kernels], **style, **label)
+            label = {}
+            if not onset:
+                ends = {"xy": (cell.load, y * 1.6), "xytext": (cell.load, y)}
+                axis.annotate("", **ends, arrowprops={"arrowstyle": "->", "color": colour})
+
+
+def copying_figure(found: Mapping[int, Copying], N: int) -> Figure:
+    """P(train closer), the share of copies and the agreement of two models, over passes."""
+    figure, axis = plt.subplots(figsize=(6, 3.4))
+    passes = [shown / N for shown in found]
+    for name, words in (
+        ("closer", "P(train closer)"),
+        ("copies", "copies"),
+        ("agree", "agreement of A and B"),
+    ):
+        intervals(axis, passes, [getattr(each, name) for each in found.values()], marker="o", label=words)
+    axis.axhline(0.5, color=COLOURS["null"], lw=0.8)
+    axis.set(xscale="log", ylim=(-0.05, 1.05), xlabel="passes over the training set", ylabel="share, cosine")
+    axis.set_title(f"Two networks of {spaced(N)} galaxies, along their training")
+    axis.legend(fontsize=8)
+    return figure
+
+
+def harmed(cell: Cell) -> list[float]:
+    """Held-out PSNR at the end less its best, dB, of each training; 0 where it still improves."""
+    return [float((held := gap.held_out.mean(1))[-1] - held.max()) for gap in cell.gaps]
+
+
+def harm_figure(cells: Iterable[Cell]) -> Figure:
+    """What training to the end costs unseen galaxies, over load; and their error over load, by width."""
+    rows = by_width(cell for cell in cells if cell.rate == 1)
+    figure, (harm, error) = plt.subplots(1, 2, figsize=(9, 3.6))
+    for kernels, row in rows.items():
+        colour = plt.cm.plasma(0.8 * list(_MARKERS).index(kernels) / 3)
+        for cell in row:
+            style = {"ls": "none", "color": colour, "mfc": "none", "ms": 5}
+            label = {"label": f"{kernels} kernels"} if cell is row[0] else {}
+            lost = harmed(cell)
+            harm.plot([cell.load] * len(lost), lost, _MARKERS[kernels], **style, **label)
+            for trace in (t for t in cell.traces if t.held_out_errors is not None):
+                at = trace.held_out_errors[len(trace.held_out_errors) // 2]
+                error.plot(cell.load, at[-1], _MARKERS[kernels], **style)
+                error.plot(cell.load, at.min(), _MARKERS[kernels], **style | {"mfc": colour, "ms": 3})
+    harm.axhline(0, color=COLOURS["null"], lw=0.8)
+    harm.set(
+        xscale="log", xlabel="load: training pixels a weight", ylabel="unseen galaxies, end less best, dB"
+    )
+    harm.set_title("Going on costs unseen galaxies, least where the network is full")
+    harm.legend(fontsize=7.5)
+    error.set(
+        xscale="log", xlabel="load: training pixels a weight", ylabel="squared error of unseen galaxies"
+    )
+    error.set_title("at the end (open) and at its best (dot)")
+    if not error.lines:
+        error.text(0.5, 0.5, "no cell with its\nerrors kept yet", ha="center", transform=error.transAxes)
+    for axis in (harm, error):
+        axis.title.set_fontsize(8.5)
+    return figure
+
+
+def bits_figure(cells: Iterable[Cell]) -> Figure:
+    """Bits a weight learnt by heart, over passes; broken where one noise level stands for all."""
+    rows = by_width(cell for cell in cells if cell.rate == 1)
+    shade = shades(sorted({cell.N for row in rows.values() for cell in row}))
+    figure, axes = plt.subplots(
+        1, len(rows), figsize=(2.6 * len(rows) + 0.6, 3.4), squeeze=False, sharey=True
+    )
+    for axis, (kernels, row) in zip(axes[0], rows.items(), strict=True):
+        for cell in row:
+            whole = [trace.own_errors is not None for trace in cell.traces]
+            low = max(gap.shown[1] for gap in cell.gaps) / cell.N
+            passes = np.geomspace(low, min(gap.shown[-1] for gap in cell.gaps) / cell.N, 30)
+            found = np.array([cell.bits(p) for p in passes])
+            for kind, style in ((True, "-"), (False, ":")):
+                if kind in whole:
+                    values = found[:, [each == kind for each in whole]].mean(1)
+                    axis.plot(passes, values, style, color=shade[cell.N], lw=1.4, label=spaced(cell.N))
+        axis.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="passes", title=f"{kernels} kernels")
+        handles = [Line2D([], [], color=shade[cell.N], label=spaced(cell.N)) for cell in row]
+        axis.legend(handles=handles, fontsize=7, title="galaxies", title_fontsize=7, loc="lower right")
+    axes[0][0].set_ylabel("bits a weight learnt by heart")
+    return figure
