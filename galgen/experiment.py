@@ -124,6 +124,16 @@ class Images:
         smaller = asked | {"size": self.size}
         return found if smaller == asked else prepare(self.store, str(found.directory), **smaller)
 
+    def more(self, count: int) -> np.ndarray | None:
+        """As many more simulated galaxies, uint8, which are in no set; None where the galaxies are given.
+
+        A larger data set would move every split, and with it every key.
+        """
+        source, own = self.sources[0]
+        if source not in SIMULATED:
+            return None
+        return self._prepare(source, own | {"count": count, "seed": own["seed"] + 2 * _ELSEWHERE}).images
+
     @property
     def size(self) -> int:
         """Side of the images, pixels: that of the profile, or of a study of smaller ones."""

@@ -201,11 +201,25 @@ def test_fit_is_asked_of_images_that_no_claim_uses(smoke):
 
 def test_findings_ask_each_family_what_it_can_be_asked(smoke):
     blind, gan = Findings(smoke["diffusion"]), Findings(smoke["gan"])
-    assert blind.models == {12: 2} and len(blind.pairs[12]) == 1
-    gained = blind.gained(12)
-    assert set(gained) == {"A0", "B1"}
-    assert (
-        set(gan.courses) == {12}
-        and gan.courses[12].losses.keys() == discriminator.tests_along(smoke["gan"], 12).keys()
-    )
-    assert blind.time.predicted == {} and blind.time.confounded
+    assert blind.small == blind.large == 12 and blind.at(12).endswith("passes")
+    for what, count in {"agree": 1, "closer": 1, "gained": 2, "told": 2, "gap": 2}.items():
+        assert len(blind.cells(what)[12]) == count, what
+    (known,) = {len(gan.cells("knows")[12])}
+    assert known == 2 and gan.cells("knows")[12] == discriminator.knows(smoke["gan"], 12)
+    test, found = two_models_at(smoke["diffusion"], 12), blind.cells("closer")[12][0]
+    assert found.value == test.closer.value - max(0.5, test.memorization.gaussians.closer.value)
+
+
+def test_a_model_is_as_far_off_in_morphology_as_a_blur_between_the_rungs():
+    shaped = morphology.Shaped({}, [0.0, 0.01, 0.1, 0.1, 0.2], {}, 9)
+    assert shaped.pixel == 0.1 and shaped.blur(0.055) == pytest.approx(0.75)
+    assert shaped.blur(-1.0) == 0 and shaped.blur(0.15) == pytest.approx(1.5) and shaped.blur(0.2) == np.inf
+
+
+def test_more_galaxies_are_others_and_none_of_given_ones(smoke):
+    images = smoke["diffusion"].images
+    more = images.more(4)
+    assert more.shape[1:] == images.dataset.images.shape[1:]
+    assert not {x.tobytes() for x in more} & {x.tobytes() for x in images.dataset.images}
+    given = Parameters(profile="smoke", data=str(images.dataset.directory), N=12)
+    assert Experiment(given, smoke["diffusion"].store).images.more(4) is None

@@ -20,11 +20,13 @@ from test_anything import examples
 
 from galbook import committed, morphology, readings, results
 from galbook import compared as chapter_11
+from galbook.claims.claims import Row, kept_rows
+from galbook.judgement import Part
 from galbook.press import chapters, settings
 from galbook.press.typeset import typeset
 from galbook.readings import Reading
 from galbook.scoreboard import from_kept
-from galgen.compare.uncertainty import Outcome
+from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.style import base64_image, house_style, show
 from galgen.figures.tables import escaped
 from galgen.profiles import Parameters
@@ -72,6 +74,11 @@ def honest():
     book, kept = found["a.json"], found["a.json"]["kept"]["10_conclusions"]
     book["chapters"] = {"10_conclusions": book["chapters"]["10_conclusions"]}
     book["run"]["trainings"] = {}
+    part = Part("diffusion", Estimate(0.5, 0.1, 0.9, 3), "copied", 2.0, "N = 100")
+    kept["rows"] = kept_rows([Row("copied", "seen", [part], "time")])
+    made = {"date": "2026-11-30", "commit": "0123456789ab", "machine": "Linux x86_64, 2 cores, AVX2"}
+    told = kept["rows"][0] | {"counted": True, "repeats": {"seen": 1.0}}
+    found["expected.json"] = {"a": made | {"profile": "laptop", "rows": [told]}}
     kept |= {"claims": kept["claims"][:1], "samples": {"GAN": kept["samples"]["GAN"]}}
     kept["scores"] = [s for s in kept["scores"] if s["pair"] == "diffusion" and s["N"] == 10]
     (sizes,) = found["resolution.json"].values()
@@ -90,13 +97,14 @@ def chapter_shown(folder):
         {name: from_kept(found["scores"], kind) for name, found in kept.items()}
         for kind in ("family", "control")
     )
-    claims = {name: found["claims"] for name, found in kept.items()}
     told = {name: (kept[name]["data"], run["run"]["profile"]) for name, run in runs.items()}
     drawn = chapter_11.side_by_side({name: found["samples"] for name, found in kept.items()})
     for figure in (drawn, chapter_11.scoreboards(boards, checks), chapter_11.drawn_at(more)):
         show(figure, alt="", note=f"{results.whose(runs, '10_conclusions')} {results.made({})}")
-    tables = [chapter_11.runs_table(runs), chapter_11.longer(boards, told), chapter_11.beside(claims)]
-    tables += [chapter_11.numbers(claims), chapter_11.of_more_pixels(more)]
+    tables = [chapter_11.runs_table(runs), chapter_11.longer(boards, told), chapter_11.old_words(runs)]
+    expected = results.measured("expected", folder)
+    tables += [chapter_11.words(runs, expected), chapter_11.row_numbers(runs, expected)]
+    tables += [chapter_11.of_more_pixels(more)]
     return "\n\n".join(typeset(table.data) for table in tables if table)
 
 
@@ -153,7 +161,7 @@ OTHERS += [picture(8, 8), picture(8, 9), picture(24, 12), picture(8, 8, mode="RG
 def test_what_is_of_another_type_is_one_line_with_file_and_place_and_no_text_is_markup(
     honest, tmp_path_factory, data
 ):
-    name = data.draw(st.sampled_from(sorted(TYPES)))
+    name = data.draw(st.sampled_from(sorted({*TYPES, "expected.json"})))
     at = data.draw(st.sampled_from(list(places(honest[name]))))
     found = honest | {name: spoilt(honest[name], at, data.draw(st.sampled_from(OTHERS)))}
     folder = tmp_path_factory.mktemp("results")

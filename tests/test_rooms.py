@@ -35,7 +35,8 @@ ROOMS = {
     "__main__": ("cli",),
 }
 # A room of galbook, and the rooms of it whose modules it may import, beside those of galgen.
-PLAIN = ("kept", "curves", "diagrams", "galaxies", "committed", "results", "sentences", "slider", "readings")
+PLAIN = ("kept", "curves", "diagrams", "galaxies", "judgement", "committed", "results", "sentences", "slider")
+PLAIN += ("readings",)
 QUESTIONS = ("agreement", "scoreboard", "denoising", "inversion", "likelihood", "walk", "discriminator")
 QUESTIONS += ("game", "morphology", "shapes", "portraits", "biases", "clock", "audits", "share", "why")
 QUESTIONS += ("sampling", "overfitting")

@@ -101,7 +101,8 @@ def enough(found: Mapping[int, Audit], experiment: Experiment) -> Markdown:
     shown = (f"{experiment.settings.images_shown(n) / n:.0f} at N = {spaced(n)}" for n in found)
     return Markdown(
         f"By N, this run: {verdicts}. Each image was shown so many times: {', '.join(shown)}. A longer "
-        "training may copy what this one does not. All of that is of images of {experiment.images.size} pixels a side and of one network of "
+        "training may copy what this one does not. All of that is of images of "
+        f"{experiment.images.size} pixels a side and of one network of "
         f"{spaced(experiment.weights)} weights, trained by one recipe. Of other images, other networks and "
         "longer trainings it says nothing."
     )

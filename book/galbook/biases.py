@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from galbook.judgement import LIMITS
 from galbook.kept import once
-from galbook.sentences import ALPHA
 from galgen.compare.biases import FEWEST, Biases, biases, photometry
 from galgen.compare.controls import blurred, rounded
 from galgen.compare.scoreboard import Portrait
@@ -308,7 +308,7 @@ def biases_in_short(found: ModelBiases) -> str:
 def told_apart(found: Portrait, N: int) -> str:
     """Does a fresh classifier tell samples from galaxies where both are averaged to the fewest pixels?"""
     side = min(found.c2st)
-    area, told = found.c2st[side].auc, found.c2st[side].p <= ALPHA
+    area, told = found.c2st[side].auc, found.c2st[side].p <= LIMITS["told"].high
     at = f"the samples at N = {spaced(N)} from galaxies at {side} pixels a side"
     verb = "tells" if told else "does not tell"
     return f"A fresh classifier {verb} {at}: its area under the curve is {area}, where 0.50 is chance."

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from pydantic import AfterValidator, Field, model_validator
 
+from galbook.judgement import LIMITS, WORDS
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.figures.style import base64_image
 from galgen.profiles import PROFILES
@@ -74,21 +75,34 @@ class _Ran(Written):
     images: _Count
 
 
-class _Old(Written, extra="forbid"):
-    """A ruling of books that had no keys of claims, which is counted."""
+class _Old(Written, extra="ignore"):
+    """A ruling of a book from before the table, which is shown as it was."""
 
     claim: str
     verdict: str
     numbers: str
-    reason: str
+    key: str = ""
+    family: str = ""
 
 
-class _Claim(_Old, extra="ignore"):
-    """A ruling as `galbook.claims.message.kept_claims` keeps it."""
+class _Part(Written, extra="forbid"):
+    """A `galbook.judgement.Part`."""
+
+    name: str
+    found: Estimate
+    limit: Literal[*LIMITS]
+    freedom: Annotated[float, Field(ge=0)]
+    note: str
+
+
+class _Row(Written):
+    """A row as `galbook.claims.claims.kept_rows` keeps it."""
 
     key: str
-    family: str
-    gate: str
+    text: str
+    word: Literal[*WORDS]
+    why: str
+    parts: list[_Part]
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,8 @@ class _Conclusions(Written):
     """What chapter 10 keeps."""
 
     data: str
-    claims: list[_Claim | _Old]
+    claims: list[_Old] = Field(default_factory=list)
+    rows: list[_Row] = Field(default_factory=list)
     scores: Annotated[list[_Score], Field(min_length=1)]
     samples: _Some[_Some[tuple[_Strip, _Strip]]]
 
@@ -195,4 +210,18 @@ class _Power(Written):
     parts: Annotated[list[_Part], Field(min_length=1)]
 
 
-MEASURED = {"resolution": _Some[_Some[_Resolution]], "power": _Some[_Power]}
+class _Foretold(_Row):
+    """A row with the share of second runs that get each word."""
+
+    counted: bool
+    repeats: dict[Literal[*WORDS], Annotated[float, Field(ge=0, le=1)]]
+
+
+class _Expected(_Made):
+    """What `benchmarks/expected.py` found of one book's numbers."""
+
+    profile: _Profile
+    rows: list[_Foretold]
+
+
+MEASURED = {"expected": _Some[_Expected], "resolution": _Some[_Some[_Resolution]], "power": _Some[_Power]}

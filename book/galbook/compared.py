@@ -1,4 +1,4 @@
-"""Chapter 11: the claims of several runs beside each other, and models of more pixels."""
+"""Chapter 11: the words of several runs beside each other, and models of more pixels."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,10 +7,9 @@ from itertools import chain, combinations, cycle
 import numpy as np
 from matplotlib.figure import Figure
 
-from galbook.claims.claims import CERTAIN, CLAIMS
-from galbook.claims.findings import ALPHA
-from galbook.claims.verdicts import HELD, NOT_HELD, NOT_TESTABLE
+from galbook.claims.claims import CLAIMS, Row, from_kept
 from galbook.committed import unstrip
+from galbook.judgement import LIMITS, NOT_ASKED
 from galbook.results import made
 from galbook.scoreboard import UNITS, Boards, dot_plot
 from galgen.compare.uncertainty import Estimate, Outcome
@@ -21,8 +20,8 @@ from galgen.figures.words import spaced
 from galgen.profiles import PROFILES
 from galgen.runs.errors import GalgenError
 
-__all__ = ["alike", "beside", "drawn_at", "longer", "numbers", "of_more_pixels", "runs_table", "scoreboards",
-    "side_by_side"]  # fmt: skip
+__all__ = ["drawn_at", "foretold", "longer", "of_more_pixels", "old_words", "row_numbers", "runs_table",
+    "scoreboards", "side_by_side", "words"]  # fmt: skip
 
 
 def runs_table(runs: Mapping[str, Mapping]) -> Markdown:
@@ -56,38 +55,90 @@ def scoreboards(boards: Mapping[str, Boards], checks: Mapping[str, Boards]) -> F
     tones = cycle([*MODELS.values(), "#009E73", "#CC79A7", "#56B4E9"])
     colours = {name: [tone] * len(rows) for name, tone in zip(series, tones, strict=False)}
     return dot_plot(
-        series, list(map(label, rows)), UNITS, colours=colours, alpha=ALPHA, controls=len(controls)
+        series,
+        list(map(label, rows)),
+        UNITS,
+        colours=colours,
+        alpha=LIMITS["scored"].high,
+        controls=len(controls),
     )
 
 
-def beside(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
-    """The verdicts of several runs, as chapter 10 keeps them: a row a claim and family, a column a run."""
-    claims = {name: _places(kept) for name, kept in runs.items()}
-    rows = []
-    for place, text in _texts(claims).items():
-        found = (kept.get(place) for kept in claims.values())
-        rows.append(
-            [
-                text,
-                escaped(place[1]),
-                *(
-                    escaped(one["verdict"]) + CERTAIN.get((one["key"], one["verdict"]), "") if one else ""
-                    for one in found
-                ),
-            ]
-        )
-    return table(["claim", "family", *map(escaped, runs)], rows, after=alike(runs))
+def words(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> Markdown:
+    """A row a claim, a column of words a run: of the books that have the table, else of older books' numbers.
+
+    Args:
+        runs: Books, as `galbook.results.load` gives them.
+        expected: `results/expected.json`, as `galbook.results.measured` does.
+    """
+    columns = _columns(runs) or {f"{name}, numbers of before": rows for name, rows in _rows(expected).items()}
+    found = {name: {row.key: row.word for row in rows} for name, rows in columns.items()}
+    cells = [[claim.text, *(of.get(claim.key, NOT_ASKED) for of in found.values())] for claim in CLAIMS]
+    return table(["the paper says", *map(escaped, columns)], cells, after=foretold(runs, expected))
 
 
-def numbers(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> Markdown:
-    """What the verdicts rest on: a row a claim, family and run."""
-    claims, rows = {name: _places(kept) for name, kept in runs.items()}, []
-    for place, text in _texts(claims).items():
-        of = {name: kept[place] for name, kept in claims.items() if place in kept}
-        for name, one in of.items():
-            said = f"**{escaped(one['verdict'])}**: {escaped(one['numbers'], typeset=True)}"
-            rows.append([text, escaped(place[1]), escaped(name), said])
-    return table(["claim", "family", "run", "numbers"], rows)
+def _columns(runs: Mapping[str, Mapping]) -> dict[str, list[Row]]:
+    kept = {name: run["kept"].get("10_conclusions", {}).get("rows") for name, run in runs.items()}
+    return {name: from_kept(rows) for name, rows in kept.items() if rows}
+
+
+def _rows(expected: Mapping[str, Mapping]) -> dict[str, list[Row]]:
+    return {name: from_kept(found["rows"]) for name, found in expected.items()}
+
+
+def foretold(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> str:
+    """How many words of two runs of one data set and two seeds are the same, beside how many were foretold.
+
+    Counted are rows whose intervals are over trainings, in both runs and in the committed expectation.
+    """
+    columns, said = _columns(runs), []
+    told = {
+        name: {r["key"]: r["repeats"].get(r["word"], 0.0) for r in of["rows"] if r["counted"]}
+        for name, of in expected.items()
+    }
+    for one, other in combinations(columns, 2):
+        a, b = (runs[name]["run"] for name in (one, other))
+        known = told.get(one) or told.get(other)
+        if known and all(a[x] == b[x] for x in ("data", "profile")) and a["seed"] != b["seed"]:
+            first, second = ({row.key: row for row in columns[name] if row.counted} for name in (one, other))
+            asked = [key for key in first if key in second and key in known]
+            same = sum(first[key].word == second[key].word for key in asked)
+            shares = np.array([known[key] for key in asked])
+            likely = f"{shares.sum():.1f} ± {np.sqrt((shares * (1 - shares)).sum()):.1f} were expected"
+            said.append(f"{escaped(one)} and {escaped(other)}: of {len(asked)} rows {same} agree, {likely}")
+    if not said:
+        for name, rows in told.items():
+            said.append(f"{escaped(name)} {sum(rows.values()):.1f} of {len(rows)}, expected")
+    return f"Words that a second seed repeats: {'; '.join(said) or 'not drawn yet'}."
+
+
+def row_numbers(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> Markdown:
+    """What the words rest on: a row a claim and run."""
+    columns, cells = _columns(runs) or _rows(expected), []
+    for claim in CLAIMS:
+        for name, row in (
+            (n, r) for n, rows in columns.items() for r in rows if r.key == claim.key and r.parts
+        ):
+            numbers = escaped("; ".join(map(str, row.parts)), typeset=True)
+            cells.append([claim.text, escaped(name), f"**{row.word}**: {numbers}"])
+    return table(["the paper says", "run", "numbers"], cells)
+
+
+def old_words(runs: Mapping[str, Mapping]) -> Markdown | None:
+    """The words of books from before the table, frozen: by rules that are gone, and not of this table."""
+    claims = {name: run["kept"].get("10_conclusions", {}).get("claims") or [] for name, run in runs.items()}
+    old = {
+        name: {(c["claim"], c["family"]): c["verdict"] for c in kept} for name, kept in claims.items() if kept
+    }
+    places = dict.fromkeys(chain(*old.values()))
+    rows = [
+        [escaped(text), escaped(family), *(escaped(kept.get((text, family), "")) for kept in old.values())]
+        for text, family in places
+    ]
+    before = (
+        "What older books said, by rules and gates that are gone; their numbers stand, these words do not:"
+    )
+    return table(["claim", "family", *map(escaped, old)], rows, before=before) if rows else None
 
 
 def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
@@ -150,50 +201,6 @@ def longer(boards: Mapping[str, Boards], told: Mapping[str, tuple[str, str]]) ->
     )
     head = ["pair", "books", "agreement", "margin to the own set"]
     return table(head, rows, before=before) if rows else None
-
-
-def alike(runs: Mapping[str, Iterable[Mapping[str, str]]]) -> str:
-    """How many claims that no gate decides runs decide alike; older books, of other claims, are named.
-
-    A gate decides alike where runs have the same N and budget, and so does what holds by construction:
-    that is no agreement, nor is it where no run could decide.
-    """
-    claims = {name: _places(kept) for name, kept in runs.items()}
-    old = [name for name, kept in claims.items() if not kept]
-    asked = [kept for kept in claims.values() if kept]
-    shared = [place for place in asked[0] if all(place in kept for kept in asked)] if asked else []
-    open_ones = [place for place in shared if (place[0], HELD) not in CERTAIN]
-    stopped = [p for p in open_ones if any(k[p]["gate"] or k[p]["verdict"] == NOT_TESTABLE for k in asked)]
-    ruled = [place for place in open_ones if place not in stopped]
-    decided = [
-        {kept[place]["verdict"] for kept in asked}
-        for place in ruled
-        if all(kept[place]["verdict"] in (HELD, NOT_HELD) for kept in asked)
-    ]
-    same = sum(len(verdicts) == 1 for verdicts in decided)
-    said = (
-        f"Of {len(open_ones)} claims, each of a family, that could come out otherwise and that {len(asked)} "
-        f"runs were asked, {len(ruled)} come past the gates in all of them. Of these, "
-        f"held or not held in every run: {len(decided)}; the runs agree in {same} of those."
-    )
-    if len(asked) < 2:
-        said = "Of the books that are kept, fewer than two were asked the claims of this one."
-    told = " Older books, of other claims and recipes, may differ in more than their galaxies: "
-    return said + f"{told}{', '.join(map(escaped, old))}." * bool(old)
-
-
-def _places(kept: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
-    """By the claim's key and family; claims of older books have no key."""
-    return {(one["key"], one["family"]): one for one in kept if "key" in one}
-
-
-def _texts(claims: Mapping[str, Mapping]) -> dict[tuple[str, str], str]:
-    """The words of each claim and family: ours, or of a claim that we do not know its first run's."""
-    ours = {claim.key: claim.text for claim in CLAIMS}
-    texts: dict[tuple[str, str], str] = {}
-    for place, one in (row for kept in claims.values() for row in kept.items()):
-        texts.setdefault(place, ours.get(place[0]) or escaped(one["claim"]))
-    return texts
 
 
 def of_more_pixels(found: Mapping[str, Mapping[str, Mapping]]) -> Markdown:

@@ -24,7 +24,7 @@ from galgen.compare.discriminator import (
     score,
 )
 from galgen.compare.twosample import C2ST, auc, c2st, features
-from galgen.compare.uncertainty import p_text
+from galgen.compare.uncertainty import Estimate, p_text
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
 from galgen.figures.style import MODELS
@@ -33,8 +33,8 @@ from galgen.figures.words import spaced
 from galgen.models import gan
 
 __all__ = ["COARSE", "ask", "before_memory", "constant", "courses", "fresh_judge", "fresh_table",
-    "history_figure", "in_short", "means_table", "pairs_figure", "power_in_short", "power_table", "readings",
-    "sign_in_short", "tests_along", "tests_of_pairs", "time_figure", "verdict_table"]  # fmt: skip
+    "history_figure", "in_short", "knows", "means_table", "pairs_figure", "power_in_short", "power_table",
+    "readings", "sign_in_short", "tests_along", "tests_of_pairs", "time_figure", "verdict_table"]  # fmt: skip
 
 COUNT = 256  # images that show whether D knows those it was trained on
 COARSE = 8  # pixels a side
@@ -95,6 +95,22 @@ def before_memory(experiment: Experiment, N: int) -> int:
         if not known:
             return shown
     return stages[0]
+
+
+@once
+def knows(experiment: Experiment, N: int) -> list[Estimate]:
+    """P(a training image scores above a held-out one), of each D of N images: above 1/2 it knows them.
+
+    After as many images shown as a model of any N has seen, so that no N was shown more than another.
+    """
+    least = min(experiment.settings.images_shown(n) for n in experiment.sizes)
+    unseen, found = unit(experiment.images.unseen[:COUNT]), []
+    for model in (model for pair in experiment.models.pairs(N) for model in pair):
+        stages = experiment.train(model).summary["weights"]
+        shown = max((k for k in stages if k <= least), default=stages[0])
+        D = experiment.networks(model, shown)["discriminator"]
+        found.append(auc(score(D, unseen), score(D, unit(experiment.images.of(model)[:COUNT]))))
+    return found
 
 
 def readings(experiment: Experiment) -> dict[tuple[int, str], DiscriminatorTest]:

@@ -1,5 +1,8 @@
 """Is the morphology of galaxies kept, does it change with N? Asked, in tables, and in corner plots.
 
+A model is *as far off as* the blur of galaxies with the same energy distance from galaxies, in C, A, S, Gini
+and M20 together: a ladder of blurs is measured, made to grow, and read between its rungs.
+
 A corner plot has several sets of galaxies in the plane of every two coefficients, as the paper's figures 4,
 8, 12 and 15. Each set is drawn as two contours that contain 39 % and 86 % of it (1 and 2 sigma of a Gaussian
 in the plane), from a histogram smoothed by one bin, or, if it is too small for one, as points. The area
@@ -10,7 +13,7 @@ References:
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +25,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from scipy import stats
 
+from galbook.judgement import LIMITS
 from galbook.kept import once
 from galbook.scoreboard import controls_of, measure, models_judged
-from galbook.sentences import ALPHA
 from galgen.compare.controls import blurred, rounded
-from galgen.compare.distances import Distances, energy, energy_difference, with_spread
+from galgen.compare.distances import Distances, energy, with_spread
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.morphology import COEFFICIENTS, valid
 from galgen.compare.twosample import c2st, features
@@ -36,27 +40,33 @@ from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, legend_above
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
-from galgen.models.families import Training
 
 __all__ = [
+    "BLURS",
     "LABELS",
     "RANGES",
-    "Change",
     "Fit",
-    "change",
+    "Shaped",
     "corner_plot",
     "distance_cells",
+    "distances_shaped",
     "energy_figure",
     "first_reasons",
     "fit",
     "kinds_table",
-    "morphology_kept",
+    "shaped",
     "unused",
 ]
 
 FEW = 200  # images for the question whether a model is fit
 
 COARSE = 8  # pixels a side
+
+BLURS = (0.0, 0.5, 1.0, 1.5, 2.0)  # pixels, of the ladder
+
+MORE = 2000  # simulated galaxies beside the held-out ones, where samples are
+
+MANY = 100
 
 
 @dataclass(frozen=True)
@@ -83,16 +93,31 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Change:
-    """How morphology changes from a small N to a large one.
+class Shaped:
+    """How far models are from galaxies in morphology, as an energy distance and as a blur.
 
     Attributes:
-        farther: By how much farther from galaxies, in energy distance, each model of the small N is.
-        margin: The energy distance from galaxies of galaxies blurred by a pixel, without bias.
+        energy: Energy distance of the five coefficients, without its bias, by model that is judged.
+        ladder: The same of galaxies blurred by each of `BLURS`, made to grow.
+        farthest: Of each model the coefficient that is farthest off, and by how many spreads of the galaxies.
+        galaxies: Valid rows that all are held against.
     """
 
-    farther: list[Estimate]
-    margin: float
+    energy: dict[str, float]
+    ladder: list[float]
+    farthest: dict[str, tuple[str, float]]
+    galaxies: int
+
+    @property
+    def pixel(self) -> float:
+        """The energy distance of galaxies blurred by a pixel."""
+        return self.ladder[BLURS.index(1.0)]
+
+    def blur(self, energy: float) -> float:
+        """The pixels of blur that are as far off; infinite beyond the widest."""
+        rises = np.flatnonzero(np.diff(self.ladder, prepend=-np.inf) > 0)
+        known = np.array(self.ladder)[rises], np.array(BLURS)[rises]
+        return np.inf if energy >= self.ladder[-1] else float(np.interp(energy, *known))
 
 
 def unused(experiment: Experiment) -> np.ndarray:
@@ -133,37 +158,42 @@ def _enough(known: Table, *sets: Table) -> list[str]:
 
 
 @once
-def morphology_kept(experiment: Experiment, N: int, blur: float) -> dict[str, Estimate] | None:
-    """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is.
+def shaped(experiment: Experiment, N: int) -> Shaped | None:
+    """Of the judged models of N images; None where too few images can be measured, or no blur shows.
 
-    In energy distance of the five coefficients; None where too few images can be measured.
+    Of simulated galaxies some more are measured where samples are many: so little is the reference's chance.
     """
     sets, count = controls_of(experiment), experiment.images.compared
-    known, smeared = (
-        _rows(experiment, part) for part in (sets.reference, blurred(sets.pairs["held out"][0], blur))
-    )
+    known, sharp = sets.reference, sets.pairs["held out"][0]
+    if count >= MANY and (more := experiment.images.more(MORE)) is not None:
+        sharp = more[-2 * count :]
+        known = np.concatenate([known, rounded(more[: -2 * count])])
+    galaxies = _rows(experiment, known)
+    wrong = [_rows(experiment, blurred(sharp, pixels)) for pixels in BLURS]
     drawn = {t.label: _rows(experiment, experiment.samples(t)[:count]) for t in models_judged(experiment, N)}
-    if not (used := _enough(known, smeared, *drawn.values())):
+    return distances_shaped(galaxies, wrong, drawn)
+
+
+def distances_shaped(galaxies: Table, wrong: Sequence[Table], drawn: Mapping[str, Table]) -> Shaped | None:
+    """The same of valid rows: of galaxies, of others blurred by each of `BLURS`, and of samples by model."""
+    if not (used := _enough(galaxies, *wrong, *drawn.values())):
         return None
-    return {name: energy_difference(known, smeared, part, used) for name, part in drawn.items()}
-
-
-@once
-def change(experiment: Experiment, small: int, large: int) -> Change | None:
-    """From one N to another, of as many models as both have; None where too few images can be measured."""
-    sets, count = controls_of(experiment), experiment.images.compared
-    known, smeared = (_rows(experiment, part) for part in (sets.reference, sets.pairs["blurred"][0]))
-
-    def fresh(model: Training) -> Table:
-        """Of other latents, or the sets would not be independent."""
-        return _rows(experiment, experiment.samples(model, count=2 * count)[count:])
-
-    ends = zip(models_judged(experiment, small), models_judged(experiment, large), strict=False)
-    parts = [(_rows(experiment, experiment.samples(one)[:count]), fresh(other)) for one, other in ends]
-    if not (used := _enough(known, smeared, *(part for pair in parts for part in pair))):
+    ladder = np.maximum.accumulate([energy(galaxies, rows, used) for rows in wrong])
+    if ladder[BLURS.index(1.0)] <= 0:
         return None
-    farther = [energy_difference(known, *pair, used) for pair in parts]
-    return Change(farther, energy(known, smeared, used))
+    far = {name: energy(galaxies, rows, used) for name, rows in drawn.items()}
+    farthest = {name: _farthest(galaxies, rows, used) for name, rows in drawn.items()}
+    return Shaped(far, ladder.tolist(), farthest, len(galaxies))
+
+
+def _farthest(galaxies: Table, rows: Table, used: list[str]) -> tuple[str, float]:
+    """The coefficient whose median is farthest off, and by how many spreads of the galaxies."""
+    off = {}
+    for name in used:
+        x, y = (np.asarray(part[name], np.float64) for part in (galaxies, rows))
+        off[name] = float((np.median(y) - np.median(x)) / stats.median_abs_deviation(x, scale="normal"))
+    worst = max(off, key=lambda name: abs(off[name]))
+    return worst, off[worst]
 
 
 _LINES = ("-", "--", (0, (8, 3)), ":", "-.")
@@ -241,10 +271,15 @@ def kinds_table(found: Mapping[str, Mapping[str, Outcome]]) -> Markdown:
     """
     rows = []
     for name, of in found.items():
-        alike = [LABELS[k] for k, one in of.items() if len(of) * one.p <= ALPHA and one.value > 0]
+        alike = [
+            LABELS[k] for k, one in of.items() if len(of) * one.p <= LIMITS["told"].high and one.value > 0
+        ]
         middle = f"{np.median([one.value for one in of.values()]):+.2f}" if of else "–"
         rows.append([name, (", ".join(alike) or "none") if of else "not measurable", middle])
-    return table(["images of one latent", f"alike, p at most {ALPHA} over all", "median correlation"], rows)
+    return table(
+        ["images of one latent", f"alike, p at most {LIMITS['told'].high} over all", "median correlation"],
+        rows,
+    )
 
 
 # The paper's axes.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from galbook.sentences import ALPHA
+from galbook.judgement import LIMITS
 from galgen.compare.scoreboard import Portrait
 from galgen.compare.uncertainty import p_text
 from galgen.figures.tables import Markdown, table
@@ -17,7 +17,7 @@ __all__ = ["BEYOND", "Reading", "gives_away", "reading_table", "said", "ways"]
 
 Limits = Sequence[tuple[float, str]]
 
-TOLD = (ALPHA, "told from galaxies"), (inf, "not told")
+TOLD = (LIMITS["told"].high, "told from galaxies"), (inf, "not told")
 VARIANCE = (0.75, "too little"), (1.35, "about right"), (inf, "too much")
 BEYOND = (0.0, "no more than a control"), (inf, "more alike than the controls")
 

@@ -1,7 +1,6 @@
 """Numbers of the chapters in words: lists, ranges, and what all tests say of two sets of samples.
 
-A set is said to be distinguished from galaxies where p is at most `ALPHA`. Where a number is given words by a
-limit it is a `galbook.readings.Reading`.
+Where a number is given words by a limit it is a `galbook.readings.Reading`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,10 +12,7 @@ from galgen.compare.uncertainty import Outcome, above
 from galgen.figures.words import spaced
 from galgen.profiles import ConditionalSettings, DenoiserSettings
 
-__all__ = ["ALPHA", "against", "at_sizes", "listed", "mean_span", "optimizer", "span", "spoken"]
-
-ALPHA = 0.05
-
+__all__ = ["against", "at_sizes", "listed", "mean_span", "optimizer", "span", "spoken"]
 
 # Numbers
 

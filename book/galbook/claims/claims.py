@@ -1,167 +1,198 @@
-"""The paper's claims, each with the N where it is made, its margin and its rule, and the tables of them."""
+"""The rows of the table: the paper's words, what is asked of a run, and what is known of the cause."""
 
-from collections.abc import Iterable
-from math import inf
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
 
 from myst_nb import glue
 
 from galbook.claims import rules
 from galbook.claims.findings import Findings
-from galbook.claims.verdicts import HELD, LARGEST, Claim, Range, Ruling, rule, stopped
-from galbook.scoreboard import BLUR
+from galbook.claims.rules import BLIND, DENOISERS, EVERY, GAN, GLOW, TOLD
+from galbook.judgement import IN_PART, LIMITS, NOT_ASKED, NOT_SEEN, SEEN, WORDS, Part, again, row_word
+from galgen.compare.uncertainty import Estimate
 from galgen.figures.tables import Markdown, table
-from galgen.figures.words import spaced
-from galgen.models.families import FAMILIES
-from galgen.profiles import PROFILES
 
-__all__ = ["BLIND", "CERTAIN", "CLAIMS", "DENOISERS", "GAN", "GLOW", "Rulings", "answer", "askable",
-    "claims_table", "margins", "rulings"]  # fmt: skip
+__all__ = ["CLAIMS", "Claim", "Row", "answer", "claims_table", "first_rows", "from_kept", "kept_rows",
+    "limits_table", "rulings"]  # fmt: skip
 
-BLIND, TOLD, GLOW, GAN = "diffusion", "conditional diffusion", "Glow", "GAN"
-DENOISERS, LARGE = (BLIND, TOLD), Range(1000, 100_000)
+Words = Mapping[str, str]
 
-_TIMED = {"time": rules.hurried, "power": rules.missed("memorization")}
-_SHAPED = {"fit": rules.unfit, "power": rules.missed("morphology")}
+
+@dataclass(frozen=True)
+class Claim:
+    """A row before it is asked.
+
+    Attributes:
+        key: Its name in the code.
+        text: In the paper's words, as far as they fit a line.
+        source: Where in the paper; "" of what it does not say.
+        figure: The name of our figure of it.
+        rule: Its parts, of what a run found by the label of the family.
+        limits: Names of the limits of its parts.
+        why: What is known of the cause.
+        right: The word that is right of models that are perfect, untrained or had 512 images, or of made-up
+            inputs of which it is true.
+    """
+
+    key: str
+    text: str
+    source: str
+    figure: str
+    rule: Callable[[rules.Run], list[Part]]
+    limits: tuple[str, ...]
+    why: str | Callable[[], str]
+    right: Words = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a run.
+
+    Attributes:
+        key: Of its claim.
+        word: What the run says.
+        parts: What it rests on.
+        why: What is known of the cause.
+    """
+
+    key: str
+    word: str
+    parts: list[Part]
+    why: str
+
+    @property
+    def counted(self) -> bool:
+        """Whether every interval is over trainings, so that a second run is foretold."""
+        return self.word != NOT_ASKED and all(part.freedom for part in self.parts)
+
+    @property
+    def repeats(self) -> dict[str, float]:
+        """How often a second run gets each word."""
+        return again(self.parts) if self.parts else {}
+
+
+def _clock_why() -> str:
+    return "N, time and capacity" if rules.capacity() else "N and time"
+
+
+def _right(perfect: str, untrained: str = "", few: str = "") -> Words:
+    return {kind: w for kind, w in (("perfect", perfect), ("untrained", untrained), ("few", few)) if w}
+
 
 # fmt: off
 CLAIMS = [
-    Claim(
-        "transition", "Diffusion passes from memorization to generalization as N grows",
-        source="abstract, figure 7", figure="fig-cosine", families=DENOISERS, margin=0.05,
-        needs=(Range(100, 100_000), Range(100, 100_000)), rule=rules.transition, gates=_TIMED,
-        reason="P(train closer) above 1/2, or above that of shrunk Gaussians: a tenth of the samples as "
-        "copies moves it by as much",
-    ),
-    Claim(
-        "new", "The images that diffusion draws after a large training set are new",
-        source="abstract, section 3.3.3", figure="fig-cosine", families=DENOISERS, margin=0.05,
-        needs=(LARGE,), rule=rules.new_images, gates=_TIMED, reason="the same", largest=DENOISERS,
-    ),
-    Claim(
-        "same", "Two diffusion models with large training sets draw the same image from one noise",
-        source="section 3.3.3, figure 7", figure="fig-scale", families=DENOISERS, margin=rules.SAME,
-        needs=(LARGE,), rule=rules.same_images, largest=DENOISERS,
-        reason="of the way from floor to ceiling that the pair may lack: what is left, four fifths, is what "
-        "trials of equivalence call the same",
-    ),
-    Claim(
-        "required", "About 10⁵ images are required to reach generalization",
-        source="section 3.3.3", figure="fig-cosine", families=DENOISERS, margin=0.05,
-        needs=(Range(1000, 10_000),), rule=rules.required, gates=_TIMED,
-        reason="those of new and of same images, at a tenth of that N or less",
-    ),
-    Claim(
-        "kept", "The morphology is kept",
-        source="abstract, figure 4", figure="fig-corner-families", families=(BLIND, TOLD, GLOW, GAN),
-        needs=(LARGE,), rule=rules.kept, gates=_SHAPED, margin=BLUR, largest=(GLOW,),
-        reason="pixels of blur (standard deviation): in simulated images of 32 pixels as wide as the seeing, "
-        "so what a night of 1.4 times the seeing loses, of the galaxies that can be measured after it",
-    ),
-    Claim(
-        "unchanged", "The morphology does not change with N",
-        source="sections 3.3.3 and 3.3.5, figures 8 and 15", figure="fig-corner-diffusion",
-        families=(BLIND, TOLD, GAN), needs=(LARGE, LARGE), rule=rules.unchanged, gates=_SHAPED, margin=1.0,
-        reason="times the energy distance of galaxies blurred by a pixel",
-    ),
-    Claim(
-        "table1", "The distance of z'_B from z falls with N at the deep levels, and not at the finest",
-        source="table 1", figure="fig-w1", families=(GLOW,), needs=(LARGE, LARGE), margin=0.3,
-        rule=rules.table1, gates={"power": rules.too_few_pairs},
-        reason="of W₁ at level 0, which over the paper's whole range of N moves by .10, and the deep levels "
-        "by .5 or more; from one N to the next they overlap (.14 and .07)",
-    ),
-    Claim(
-        "density", "Two Glows of different images account for one density",
-        source="section 3.3.4, figure 10", figure="fig-w1", families=(GLOW,), needs=(LARGE,), margin=0.25,
-        rule=rules.density, gates={"power": rules.no_difference}, largest=(GLOW,),
-        reason="of W₁, and of the bits by which likelihoods differ, beyond those of Glows of the same "
-        "images: less than by how much W₁ is larger at 10⁴ than at 10⁵ in the paper's table, at the deep "
-        "levels (.33 and .42)",
-    ),
-    Claim(
-        "judges", "The discriminators part the four distributions at small N, and no longer at large N",
-        source="section 3.3.5, figures 14 and 16", figure="fig-discriminator-N", families=(GAN,),
-        needs=(Range(1000, 10_000), Range(100_000, inf)), rule=rules.judges, margin=rules.FEW, fixed=True,
-        reason="p of the largest distance; a judge must see what is wrong on purpose",
-    ),
-    Claim(
-        "plateau", "A denoiser of a small N makes unseen images with little noise worse",
-        source="section 3.3.2, figure 6", figure="fig-psnr", families=(BLIND,), needs=(Range(100, 100),),
-        rule=rules.plateau, margin=1.0,
-        reason="dB by which the least noise, 40 dB, is made worse: little beside the 13 dB of the paper, "
-        "whose denoiser stays at 27 dB",
-    ),
-    Claim(
-        "echo", "A Glow finds the latents of its own images again, z'_A = z",
-        source="section 3.3.4, figure 10", figure="fig-inversion", families=(GLOW,), needs=(LARGE,),
-        rule=rules.echo, margin=1.0, by_construction=True, fixed=True,
-        reason="times the floor of independent normals",
-    ),
+    Claim("copied", "A small training set is copied", "abstract, figure 7", "fig-cosine",
+          rules.at_small("copied", "closer", DENOISERS), ("copied",), "time: fewer after fewer passes",
+          _right(NOT_SEEN, NOT_SEEN, NOT_SEEN)),
+    Claim("new", "After a large one the images are new", "abstract, section 3.3.3", "fig-cosine",
+          rules.at_large("new", "closer", DENOISERS), ("new",), "N and time, as below",
+          _right(SEEN, SEEN, SEEN)),
+    Claim("same", "Two models then draw one galaxy from one noise", "section 3.3.3, figure 7", "fig-scale",
+          rules.same_images, ("one", "share"), "not the choice of images, where the share says so",
+          _right(NOT_SEEN)),
+    Claim("galaxies", "... which shows that they learnt galaxies", "section 3.3.3", "fig-scale",
+          rules.beyond, ("beyond",), "agreement does not show it", _right(NOT_SEEN)),
+    Claim("transition", "It is N that decides", "abstract, figure 7", "fig-clock", rules.clocked,
+          ("less", "alike"), _clock_why),
+    Claim("required", "About 10⁵ images are required", "section 3.3.3", "fig-cosine", rules.required,
+          ("copied", "not one"), "no fixed number: it grows with the training", _right(IN_PART)),
+    Claim("plateau", "A denoiser of a small N makes unseen images with little noise worse",
+          "section 3.3.2, figure 6", "fig-psnr", rules.at_small("spoils", "gained", (BLIND,)), ("spoils",),
+          "time"),
+    Claim("real", "Generated galaxies look real", "section 3.3.1", "fig-families",
+          rules.at_large("real", "told", EVERY), ("real",), "not asked of an eye",
+          _right(SEEN, NOT_SEEN, NOT_SEEN)),
+    Claim("kept", "The morphology is kept", "abstract, figure 4", "fig-corner-families",
+          rules.shape("kept", EVERY), ("kept",), "not asked", _right(SEEN)),
+    Claim("right", "... in light and size", "", "fig-profile", rules.biased("right", "flux", "size"),
+          ("right",), "not asked", _right(SEEN)),
+    Claim("round", "... but drawn too round", "", "fig-profile", rules.biased("too round", "ellipticity"),
+          ("too round",), "the noise that it is told, or not", _right(NOT_SEEN)),
+    Claim("unchanged", "The morphology does not change with N", "sections 3.3.3 and 3.3.5, figures 8 and 15",
+          "fig-corner-diffusion", rules.from_small("unchanged", (BLIND, TOLD, GAN), paper=True),
+          ("unchanged",), "not asked", _right(SEEN)),
+    Claim("unseen", "Morphology alone does not show memory", "sections 3.3.3 and 4", "fig-energy",
+          rules.unseen, ("copied", "kept"), "not asked", _right(IN_PART)),
+    Claim("degrades", "Glow's morphology degrades as N falls", "section 3.3.4, figure 12", "fig-energy",
+          rules.from_small("worse", (GLOW,)), ("worse",), "not asked", _right(NOT_SEEN)),
+    Claim("different", "Two Glows, and two GANs, draw different galaxies from one latent", "figures 9 and 13",
+          "fig-glow-cosine", rules.at_large("other", "agree", (GLOW, GAN)), ("other",), "not asked",
+          _right(SEEN)),
+    Claim("table1", "The distance of z'_B from z falls with N at the deep levels, and not at the finest",
+          "table 1", "fig-w1", rules.latents_fall, ("stays", "falls"), "N or time: passes differ"),
+    Claim("density", "Two Glows of different images account for one density", "section 3.3.4, figure 10",
+          "fig-w1", rules.density, ("same",), "not asked"),
+    Claim("judges", "The discriminators know few training images, and not many",
+          "section 3.3.5, figures 14 and 16", "fig-discriminator-N", rules.judges, ("known", "unknown"),
+          "N or time: passes differ", _right("", IN_PART, "")),
+    Claim("longer", "At one N more training brings memory", "", "fig-time", rules.longer, ("less",), "time"),
 ]
 # fmt: on
-
-Rulings = dict[tuple[Claim, str], Ruling]  # by claim and label of the family
-
-
-CERTAIN = {(claim.key, HELD): ", by construction" for claim in CLAIMS if claim.by_construction}
+TEXTS = {claim.key: claim.text for claim in CLAIMS}
 
 
-def rulings(run: Iterable[Findings], *keys: str) -> Rulings:
-    """What a run says to the claims of these keys, without keys to all, of each family they are asked of."""
-    known = {found.label: found for found in run}
-    asked = [claim for claim in CLAIMS if not keys or claim.key in keys]
-    return {(c, label): rule(c, known[label]) for c in asked for label in c.families if label in known}
+def rulings(run: Iterable[Findings], *keys: str) -> list[Row]:
+    """What a run says to the claims of these keys, without keys to all, of the families that are there."""
+    known, rows = {found.label: found for found in run}, []
+    for claim in (claim for claim in CLAIMS if not keys or claim.key in keys):
+        parts = claim.rule(known)
+        why = claim.why if isinstance(claim.why, str) else claim.why()
+        rows.append(Row(claim.key, row_word(part.word for part in parts), parts, why))
+    return rows
 
 
-def claims_table(found: Rulings) -> Markdown:
-    """One row for each claim and family: text, place in the paper, verdict, reason, numbers, our figure."""
-    rows, last = [], None
-    for (claim, label), ruling in found.items():
-        text = "" if claim is last else claim.text
-        source = "" if claim is last else f"{claim.source}; {{numref}}`{claim.figure}`"
-        rows.append([text, source, f"{label}: **{ruling.verdict}**, {ruling.reason}", ruling.numbers])
-        last = claim
-    return table(["claim", "in the paper; here", "in this run", "numbers"], rows)
+def claims_table(rows: Sequence[Row]) -> Markdown:
+    """A row each: the paper's words and where they stand, the numbers of each part, the word, and why."""
+    places = {claim.key: (claim.source, claim.figure) for claim in CLAIMS}
+    cells = []
+    for row in rows:
+        source, figure = places[row.key]
+        where = f"{source or '*not in the paper*'}; {{numref}}`{figure}`"
+        numbers = "; ".join(map(str, row.parts)) or "takes another N, or more images that can be measured"
+        cells.append([TEXTS[row.key], where, numbers, f"**{row.word}**", row.why])
+    return table(["the paper says", "there; here", "number, 95 % over trainings", "word", "why"], cells)
 
 
-def margins() -> Markdown:
-    """Of each claim the N at which the paper makes it, what decides, and why that."""
-    rows = []
-    for claim in CLAIMS:
-        at = " and ".join(dict.fromkeys(map(str, claim.needs)))
-        if claim.largest:
-            at += f"; of {' and '.join(claim.largest)} refused at {spaced(LARGEST)} alone"
-        rows.append([claim.text, at, f"{claim.margin:g}", claim.reason])
-    return table(["claim", "at", "margin", "of what, and why"], rows)
+def first_rows(rows: Sequence[Row], count: int = 8) -> Markdown:
+    """The first rows in short, without notes, as the first page has them."""
+    cells = [
+        [TEXTS[row.key], "; ".join(f"{p.name} {p.found:.2f}" for p in row.parts), f"**{row.word}**", row.why]
+        for row in rows[:count]
+    ]
+    return table(["the paper says", "number", "word", "why"], cells)
 
 
-def askable(*names: str) -> Markdown:
-    """Which claims some profiles can hold, by the number and length of their trainings; else the gate."""
-    rows, families = [], {family.label: family.name for family in FAMILIES.values()}
-    for claim in CLAIMS:
-        for label in claim.families:
-            stops = (stopped(claim, getattr(PROFILES[name], families[label])) for name in names)
-            rows.append([claim.text, label, *(f"*{stop}*" if stop else "yes" for stop in stops)])
-    return table(["claim", "family", *(f"`{name}`" for name in names)], rows)
+def answer(rows: Sequence[Row], sentence: str = "") -> Markdown:
+    """The table, glued at the top of the page in short: a sentence, by default the first word, and rows."""
+    said = sentence or f"“{TEXTS[rows[0].key]}”: **{rows[0].word}**."
+    glue("answer", Markdown(f"{said}\n\n{first_rows(rows, 3).data}"), display=False)
+    return claims_table(rows)
 
 
-def answer(found: Rulings, sentence: str = "") -> Markdown:
-    """The table of claims, glued at the top of the page in short: a sentence, and the first claims.
+def limits_table() -> Markdown:
+    """Of each claim what is asked, where it is true, and why there."""
+    rows = [[claim.text, str(LIMITS[name]), LIMITS[name].reason] for claim in CLAIMS for name in claim.limits]
+    return table(["claim", "true where", "why there"], rows)
 
-    The sentence is by default that of the first ruling. Of the claims there are three rows or a little
-    more, as none is shown without one of its families.
-    """
-    (claim, label), first = next(iter(found.items()))
-    said = sentence or f"“{claim.text}” is, for {label}, **{first.verdict}** ({first.reason})."
-    rows = []
-    for one in dict.fromkeys(c for c, _ in found):
-        if len(rows) < 3:
-            rows += [
-                [c.text, name, f"**{r.verdict}**{CERTAIN.get((c.key, r.verdict), '')}", r.numbers]
-                for (c, name), r in found.items()
-                if c is one
-            ]
-    glue(
-        "answer", table(["claim of the paper", "family", "here", "numbers"], rows, before=said), display=False
-    )
-    return claims_table(found)
+
+def kept_rows(rows: Iterable[Row]) -> list[dict]:
+    """The rows as a chapter keeps them."""
+    return [
+        {"key": row.key, "text": TEXTS[row.key], "word": row.word, "why": row.why}
+        | {"parts": [vars(p) | {"found": vars(p.found)} for p in row.parts if isfinite(p.half)]}
+        for row in rows
+    ]
+
+
+def from_kept(kept: Iterable[Mapping]) -> list[Row]:
+    """The rows of a book that was kept."""
+    return [
+        Row(one["key"], one["word"], [_part(part) for part in one["parts"]], one["why"])
+        for one in kept
+        if one["word"] in WORDS
+    ]
+
+
+def _part(kept: Mapping) -> Part:
+    return Part(**{**kept, "found": Estimate(**kept["found"])})

@@ -1,40 +1,20 @@
-"""What a run found of one family, as the paper's claims are asked of it; each part when it is needed."""
+"""What a run found of one family, training by training, as the rows of the table are asked of it."""
 
 import functools
-from dataclasses import dataclass
 
-from galbook import discriminator, inversion, morphology
+from galbook import biases, discriminator, inversion, morphology
 from galbook.agreement import two_models_at
-from galbook.clock.asked import time
-from galbook.clock.crossing import Elapsed
+from galbook.clock.asked import clock_cell
 from galbook.denoising import gained
-from galbook.scoreboard import checks
 from galbook.share import asked as scale
 from galbook.share.scale import Scale
-from galgen.compare.discriminator import Course
 from galgen.compare.flow_pairs import Latents
-from galgen.compare.scoreboard import EXPECTED
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 
-__all__ = ["ALPHA", "Findings", "Pair"]
+__all__ = ["Findings", "later"]
 
-ALPHA = 0.01  # level of the tests of the scoreboard
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two models of one N.
-
-    Attributes:
-        agree: Median anomaly cosine of their images of one latent.
-        closer: P(train closer).
-        linear: P(train closer) of the shrunk Gaussians of the same images.
-    """
-
-    agree: Estimate
-    closer: Estimate
-    linear: Estimate
+Cells = dict[int, list[Estimate | float]]  # by N, of each training, or pair
 
 
 class Findings:
@@ -48,63 +28,89 @@ class Findings:
         self.experiment = experiment
         self.label = experiment.family.label
         self.sizes = experiment.sizes
-        self.models = {n: 2 * len(experiment.models.pairs(n)) for n in experiment.sizes}
+        self.small = 100 if 100 in self.sizes else self.sizes[0]
+        self.large = self.sizes[-1]
 
-    @functools.cached_property
-    def pairs(self) -> dict[int, list[Pair]]:
-        """Every pair of models, by N."""
-        found = {n: [] for n in self.sizes}
-        for n in self.sizes:
-            for k in range(self.models[n] // 2):
-                test = two_models_at(self.experiment, n, k)
-                of = test.memorization
-                found[n].append(Pair(test.agree, of.models.closer, of.gaussians.closer))
+    def at(self, N: int) -> str:
+        """The note of one N: how often each image was shown."""
+        return f"{self.experiment.settings.images_shown(N) / N:.2g} passes"
+
+    @functools.cache  # noqa: B019 - of a run there is one
+    def cells(self, what: str) -> Cells:
+        """By N, of the trainings or pairs there; a name of the methods below."""
+        found = {n: getattr(self, f"_{what}")(n) for n in self.sizes}
+        return {n: values for n, values in found.items() if values}
+
+    def _agree(self, N: int) -> list[Estimate]:
+        """Of each pair, median anomaly cosine of the two images of a latent."""
+        return [test.agree for test in self._pairs(N)]
+
+    def _closer(self, N: int) -> list[Estimate]:
+        """Of each pair, P(own set nearer) less 1/2, or that of the shrunk Gaussians, whichever is more."""
+        found = []
+        for test in self._pairs(N):
+            e, null = test.closer, max(0.5, test.memorization.gaussians.closer.value)
+            found.append(Estimate(e.value - null, e.low - null, e.high - null, e.n))
         return found
 
-    @functools.cached_property
-    def time(self) -> Elapsed:
-        """Of a denoiser, how many onsets of memorization went by at the largest N."""
-        return time(self.experiment)
+    def _pairs(self, N: int) -> list:
+        return [two_models_at(self.experiment, N, k) for k in range(len(self.experiment.models.pairs(N)))]
+
+    def _gained(self, N: int) -> list[Estimate]:
+        """Of each judged model, PSNR out less PSNR in at the least noise, dB, of held-out images."""
+        return [levels[0] for levels in gained(self.experiment, N).values()]
+
+    def _gap(self, N: int) -> list[float]:
+        """Of A and B, by how much the gap g gained from a quarter of the training to its end, dB."""
+        return [late for gap in clock_cell(self.experiment, N).gaps if (late := later(gap)) is not None]
+
+    def _told(self, N: int) -> list[float]:
+        """Of each model, area under the curve of a classifier, samples and galaxies of 8 pixels a side."""
+        found = morphology.fit(self.experiment, N)
+        return list(found.models.values()) if found else []
+
+    def _shape(self, N: int) -> list[float]:
+        """Of each judged model, its distance from galaxies in morphology, times that of a pixel of blur."""
+        found = morphology.shaped(self.experiment, N)
+        return [far / found.pixel for far in found.energy.values()] if found else []
+
+    def _knows(self, N: int) -> list[Estimate]:
+        """Of each D, P(a training image scores above a held-out one) after equally many images."""
+        return discriminator.knows(self.experiment, N)
 
     @functools.cached_property
-    def scale(self) -> Scale:
+    def scale(self) -> scale.Agreement:
         """Of a denoiser, its agreement between floor and ceiling, at the largest N."""
-        return scale.agreement(self.experiment).scales[scale.IMAGES]
+        return scale.agreement(self.experiment)
 
-    @functools.cached_property
-    def gaussians(self) -> float:
-        """Of a denoiser, agreement of two Gaussians, one of A's images and one of B's, at the largest N."""
-        return scale.agreement(self.experiment).gaussians
-
-    def gained(self, N: int) -> dict[str, list[Estimate]]:
-        """Of a denoiser, PSNR out less PSNR in on held-out images, by model and level of little noise."""
-        return gained(self.experiment, N)
-
-    def fit(self, N: int) -> morphology.Fit | None:
-        """Whether its samples are nearer to galaxies than those of Gaussians of the same images."""
-        return morphology.fit(self.experiment, N)
-
-    def kept(self, N: int, blur: float) -> dict[str, Estimate] | None:
-        """By how much nearer to galaxies than galaxies blurred by so many pixels each judged model is."""
-        return morphology.morphology_kept(self.experiment, N, blur)
-
-    def change(self, small: int, large: int) -> morphology.Change | None:
-        """How morphology changes from one N to another."""
-        return morphology.change(self.experiment, small, large)
+    @property
+    def share(self) -> Scale:
+        """The same, of the images themselves."""
+        return self.scale.scales[scale.IMAGES]
 
     @functools.cached_property
     def latents(self) -> dict[int, Latents]:
         """Of a flow, the inversion test by N."""
         return inversion.inverted(self.experiment)
 
-    @functools.cached_property
-    def courses(self) -> dict[int, Course]:
-        """Of a GAN, the discriminator test along the training, by N."""
-        return discriminator.courses(self.experiment)
+    def shapes(self, N: int) -> morphology.Shaped | None:
+        """How far from galaxies in morphology its judged models are."""
+        return morphology.shaped(self.experiment, N)
 
-    def missed(self, question: str) -> list[str]:
-        """The controls that a question of the scoreboard must find and does not."""
-        asked = {
-            name: found[question] for name, found in checks(self.experiment).items() if question in found
+    @staticmethod
+    def off(run: list["Findings"]) -> dict[str, dict[str, list[Estimate]]]:
+        """Of A and B of each family at its largest N, by quantity and label, the bias in per cent."""
+        found = biases.model_biases([each.experiment for each in run])
+        return {
+            what: {
+                label: [one for model in pair.values() if (one := getattr(model.biases, what)) is not None]
+                for label, pair in found.models.items()
+            }
+            for what in ("flux", "size", "ellipticity")
         }
-        return [name for name, answer in asked.items() if EXPECTED[name].get(question) and answer.p >= ALPHA]
+
+
+def later(gap: object, part: int = 4) -> float | None:
+    """What a gap gained since so large a part of its training, dB; None where that is not known."""
+    end = float(gap.shown[-1])
+    return gap.at(end).value - gap.at(end / part).value if gap.shown[0] <= end / part else None

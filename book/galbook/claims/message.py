@@ -1,100 +1,96 @@
-"""Chapter 10: what the book says, in a paragraph and a figure; moved margins; the paper's other sentences."""
+"""Chapter 10: what the book says, in a paragraph and a figure, and the paper's other sentences."""
 
-import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from math import log10
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from galbook import denoising
-from galbook.claims import claims
+from galbook import agreement, denoising, discriminator
+from galbook.claims.claims import Row
 from galbook.claims.findings import Findings
-from galbook.claims.verdicts import NOT_TESTABLE, rule
-from galbook.clock.in_proportion import Statement
+from galbook.claims.rules import BLIND, DENOISERS, GAN, GLOW
+from galbook.judgement import WORDS
+from galbook.morphology import fit
 from galbook.sentences import at_sizes, listed, span
 from galgen.compare.uncertainty import Outcome, p_text
 from galgen.figures.style import COLOURS, intervals
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
-__all__ = ["kept_claims", "message", "message_figure", "moved_margins", "other_sentences"]
+__all__ = ["in_two_sentences", "message", "message_figure", "other_sentences"]
 
 Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
 
-def message(
-    found: Mapping[str, Findings],
-    boards: Boards,
-    gaussians: Outcome,
-    clock: Mapping[str, Statement],
-    size: str,
-) -> str:
+def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, rows: Sequence[Row]) -> str:
     """Its paragraphs.
 
     Args:
         found: Of each family, by its label.
         boards: The scoreboard of each family's first pair, by label and N.
         gaussians: Agreement of two Gaussians of disjoint images.
-        clock: What the clock's networks say of time, by whose they are.
-        size: What they say of size or time.
+        rows: The table of this run.
     """
-    blind = found[claims.BLIND]
-    pixels = blind.experiment.images.size
-    agree, closer = ([getattr(p[0], what) for p in blind.pairs.values()] for what in ("agree", "closer"))
-    shares = ", ".join(f"{100 * e.value:.0f} %" for e in closer)
+    blind, said = found[BLIND], {row.key: row for row in rows}
+    asked = agreement.tests(blind.experiment).values()
+    shares = ", ".join(f"{100 * test.closer.value:.0f} %" for test in asked)
     text = (
-        "We trained the paper's three kinds of model, and a denoiser that is told the noise, on pairs of "
-        f"disjoint sets of {pixels}-pixel galaxies. Every test has a null and controls.\n\n"
-        "**The same picture.** From one noise two diffusion models agree at "
-        f"{listed(e.value for e in agree)} for {at_sizes(blind.sizes)}. "
-        f"{'By itself that is no evidence of galaxies: t' if gaussians.value > agree[-1].low else 'T'}wo "
-        f"Gaussians of the largest sets agree at {gaussians.value:.2f}. {_scale(blind)}\n\n"
+        "**The same picture.** From one noise two diffusion models that share no galaxy agree at "
+        f"{listed(test.agree.value for test in asked)} for {at_sizes(blind.sizes)}. Two Gaussians of the "
+        f"largest sets agree at {gaussians.value:.2f}. {_scale(blind)}\n\n"
         "**New pictures.** A picture is nearer to a training image of its own model than to one of the "
-        f"other's in {shares} of the cases; 50 % favours neither. {blind.time.words} "
+        f"other's in {shares} of the cases; 50 % favours neither. {_time(said['transition'])}"
     )
-    text += (
-        "So size and time are not told apart. "
-        if blind.time.confounded
-        else "So there was time to memorize. "
-    )
-    for whose, said in clock.items():
-        text += f"Of smaller networks, trained for many passes{whose}: “{said.text}” "
-        text += f"{said.verdict.capitalize()}: {said.reason}. "
-    if clock:
-        text += f"(Held would take {said.margin.split(':')[0]}.) "
-    text += size
-    last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
+    last = {label: boards[label, each.large] for label, each in found.items()}
     fine, coarse = (
         [board[q].value for board in last.values() if q in board]
         for q in ("distribution", "coarse distribution")
     )
     if fine:
         text += "\n\n**Galaxies?** A fresh classifier, families of the largest N against galaxies, has "
-        text += f"an AUC of {span(fine)}, at 8 pixels {span(coarse)}. "
-    unfit = [
-        label for label, each in found.items() if (f := each.fit(each.sizes[-1])) is not None and not f.nearer
-    ]
-    if unfit:
-        text += (
-            f"Not shown to be nearer to galaxies there than Gaussians of their images: {', '.join(unfit)}. "
-        )
-        text += f"The samples of {'this family' if len(unfit) == 1 else 'these families'} test our tests, "
-        text += "not the paper. "
-    (ruling,) = claims.rulings([found[claims.GLOW]], "table1").values()
-    text += "\n\n**Two flows.** In the paper's Table 1 the distance of their latents falls with N at the "
-    text += f"deep levels and stays at the finest. That is {ruling.verdict}: {ruling.reason}."
-    N, test = max(found[claims.GLOW].latents.items())
-    if test.ratio:
-        times = listed(ratio.value for ratio in test.ratio)
-        text += f" At N = {spaced(N)} it is {times} times that of two Glows of the same images, by level: 1 "
-        text += "where it does not matter which images they saw."
+        text += f"an AUC of {span(fine)}, at 8 pixels {span(coarse)}; 0.50 is chance. "
+    off = "; ".join(f"{part.name} {part.found:.0f} %" for part in said["round"].parts)
+    if off:
+        text += f"Their ellipticities are off by: {off}. "
+    if said["table1"].parts:
+        falls = "; ".join(f"{part.name}, {part.note} ({part.word})" for part in said["table1"].parts)
+        text += "\n\n**Two flows.** In the paper's Table 1 the distance of their latents falls with N at "
+        text += f"the deep levels and stays at the finest. Here: {falls}."
     return text
 
 
+def in_two_sentences(rows: Sequence[Row]) -> Markdown:
+    """What small and large sets do, of the blind denoiser where it was asked, and the count of words."""
+    said = {row.key: row for row in rows}
+    copied, new, same = (
+        f"{said[key].parts[0].found:.2f} ({said[key].word})" for key in ("copied", "new", "same")
+    )
+    count = {word: sum(row.word == word for row in rows) for word in WORDS}
+    total = ", ".join(f"{n} {word}" for word, n in count.items() if n)
+    return Markdown(
+        "A picture is nearer to its own model's training images than luck and a Gaussian make it by "
+        f"{copied} at the small $N$ and by {new} at the largest, where two models agree at {same}. "
+        f"Of {len(rows)} sentences of the paper: {total}."
+    )
+
+
+def _time(row: Row) -> str:
+    """What the committed clock says of N and time."""
+    less, longer = (
+        "; ".join(f"{part.name.split(',')[0]} {part.found:.1f}" for part in row.parts if part.limit == limit)
+        for limit in ("less", "alike")
+    )
+    return (
+        "It takes N and time to say which: at equal showings the gap between own and other images is larger "
+        f"at N = 100 than at {spaced(1000)}, in dB by {less}; and from a quarter of its training to the end "
+        f"that of N = 100 grows, by {longer}."
+    )
+
+
 def _scale(blind: Findings) -> str:
-    scale = blind.scale
+    scale = blind.share
     if scale.share is None:
         return f"On the scale from other networks to two trainings on the same images: {scale.missing}."
     return (
@@ -107,10 +103,11 @@ def _scale(blind: Findings) -> str:
 def message_figure(found: Mapping[str, Findings]) -> Figure:
     """Memory and agreement over N; a classifier at 8 pixels beside Gaussians; W1 of two flows over N."""
     figure, (memory, galaxies, latents) = plt.subplots(1, 3, figsize=(10, 3.4))
-    for label in claims.DENOISERS:
+    for label in DENOISERS:
         each, colour = found[label], COLOURS[label]
+        asked = agreement.tests(each.experiment).values()
         for k, (what, style) in enumerate((("agree", "-"), ("closer", "--"))):
-            first = [getattr(pairs[0], what) for pairs in each.pairs.values()]
+            first = [getattr(test, what) for test in asked]
             name = ("agreement of A and B", "P(train closer)")[k]
             intervals(memory, each.sizes, first, ls=style, color=colour, label=f"{label}: {name}")
     memory.axhline(0.5, color=COLOURS["null"], lw=0.8)
@@ -124,16 +121,16 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
     )
     # Handles long enough to see the dashes.
     memory.legend(fontsize=6, loc="upper left", handlelength=4, borderaxespad=0.2)
-    fits = {label: fit for label, each in found.items() if (fit := each.fit(each.sizes[-1]))}
-    for y, (label, fit) in enumerate(fits.items()):
-        models, gaussians = (np.array(list(side.values())) for side in (fit.models, fit.gaussians))
+    fits = {label: one for label, each in found.items() if (one := fit(each.experiment, each.large))}
+    for y, (label, one) in enumerate(fits.items()):
+        models, gaussians = (np.array(list(side.values())) for side in (one.models, one.gaussians))
         galaxies.plot(gaussians, np.full(len(gaussians), y + 0.15), "|", ms=10, color=COLOURS["null"])
         galaxies.plot(models, np.full(len(models), y - 0.15), "o", ms=5, color=COLOURS[label.lower()])
     galaxies.axvline(0.5, color=COLOURS["null"], lw=0.8)
     galaxies.set(xlabel="AUC at 8 pixels (gray: Gaussians; line: chance)", title="parted from galaxies")
     galaxies.set_yticks(range(len(fits)), list(fits))
     galaxies.invert_yaxis()
-    tests = found[claims.GLOW].latents
+    tests = found[GLOW].latents
     levels = range(len(next(iter(tests.values())).apart))
     for level in levels:
         colour = plt.cm.viridis(0.85 * (1 - level / max(len(levels) - 1, 1)))
@@ -146,41 +143,30 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
     return figure
 
 
-def other_sentences(found: Mapping[str, Findings], boards: Boards) -> Markdown:
-    """The table.
-
-    Args:
-        found: Of each family, by its label.
-        boards: The scoreboard of each family's first pair, by label and N.
-    """
-    last = {label: boards[label, each.sizes[-1]] for label, each in found.items()}
-    auc = (f"{label} {b['distribution'].value:.2f}" for label, b in last.items() if "distribution" in b)
-    unlike = (f"{label} {last[label]['agreement'].value:.2f}" for label in (claims.GLOW, claims.GAN))
+def other_sentences(found: Mapping[str, Findings]) -> Markdown:
+    """The table, of what was found of each family, by its label."""
     sizes = [(each, n) for each in found.values() for n in each.sizes]
     ratios = [
         n * each.experiment.images.dataset.images[0].size / each.experiment.weights for each, n in sizes
     ]
-    blind, flow, gan = (found[label] for label in (claims.BLIND, claims.GLOW, claims.GAN))
+    blind, flow, gan = (found[label] for label in (BLIND, GLOW, GAN))
     gaps = {n: gap.max() for n, gap in denoising.gaps(blind.experiment).items()}
     hundred = 100 if 100 in blind.sizes else blind.sizes[0]
     given = -20 * log10(denoising.LITTLE[0])
-    out = listed((given + levels[0].value for levels in blind.gained(hundred).values()), ".1f")
-    of_flow = [boards[claims.GLOW, n] for n in flow.sizes]
-    shapes = listed(board["morphology"].value for board in of_flow if "morphology" in board)
+    out = listed(
+        (given + levels[0].value for levels in denoising.gained(blind.experiment, hundred).values()), ".1f"
+    )
     deep, latents = flow.sizes[-1], flow.latents[flow.sizes[-1]]
     apart = listed((sum(w) / len(w) for w in latents.apart), ".1e")
     few, many = gan.sizes[0], gan.sizes[-1]
-    small, large = gan.courses[few], gan.courses[many]
+    courses = discriminator.courses(gan.experiment)
+    small, large = courses[few], courses[many]
     ends = ", ".join(p_text(p) for p in list(small.p.values())[-2:])
-    fresh = listed(gan.courses[n].fresh.value for n in gan.sizes)
+    fresh = listed(courses[n].fresh.value for n in gan.sizes)
     # fmt: off
     rows = [
-        ("the images look as real ones at first glance", "section 3.3.1",
-         f"AUC of a classifier, not of an eye: {', '.join(auc) or 'too few images'}", "fig-families"),
-        ("two Glows, and two GANs, draw different images from one latent", "figures 9 and 13",
-         f"A and B agree: {', '.join(unlike)}", "fig-glow-cosine"),
-        ("Glow's morphology degrades as N falls", "section 3.3.4, figure 12",
-         f"energy distance {shapes or '–'} at {at_sizes(flow.sizes)}", "fig-energy"),
+        ("a Glow finds the latents of its own images again, z'_A = z", "figure 10",
+         f"W₁ at most {max(latents.echo):.0e}: a bijection, by construction", "fig-inversion"),
         ("a hundred training pixels a parameter", "section 2.5",
          f"{min(ratios):.2g} to {max(ratios):.2g}", "09_comparison"),
         ("a denoiser of a large N is as good on unseen images as on its own", "section 3.3.2",
@@ -209,28 +195,3 @@ def other_sentences(found: Mapping[str, Findings], boards: Boards) -> Markdown:
     head = ["the paper", "where", "here", "shown in"]
     role = {True: "numref", False: "doc"}
     return table(head, [[*row, f"{{{role[name.startswith('fig-')]}}}`{name}`"] for *row, name in rows])
-
-
-def moved_margins(run: Iterable[Findings]) -> str:
-    """Which verdicts half of a margin, and twice as much, would change.
-
-    Asked are those that rest on a margin: where a gate decides no margin does, and where the margin is a
-    level there is no other.
-    """
-    known, asked, changed = {found.label: found for found in run}, 0, []
-    for claim in (claim for claim in claims.CLAIMS if not claim.fixed):
-        for label in (label for label in claim.families if label in known):
-            if (given := rule(claim, known[label])).gate or given.verdict == NOT_TESTABLE:
-                continue
-            asked += 1
-            for times, text in ((0.5, "half"), (2.0, "twice")):
-                moved = rule(dataclasses.replace(claim, margin=times * claim.margin), known[label])
-                if moved.verdict != given.verdict:
-                    changed.append(f"“{claim.text}” ({label}, to {moved.verdict}, at {text})")
-    said = f"Verdicts that rest on a margin which can be moved: {asked}."
-    return f"{said} Half of it, or twice as much, changes: {'; '.join(changed) or 'none'}."
-
-
-def kept_claims(found: claims.Rulings) -> list[dict]:
-    """The rulings as a chapter keeps them, one flat record each."""
-    return [{"key": c.key, "claim": c.text, "family": name, **vars(r)} for (c, name), r in found.items()]

@@ -1,251 +1,227 @@
-"""The rules of the paper's claims, and the gates before them; `galbook.claims.claims` has the claims.
+"""The parts of each row: what is asked of a run's families, at which N, and within which limit.
 
-A rule is given the `Findings` of a family, the N that are compared and the margin; a gate the first two. The
-gate's answer is why it applies, or nothing (`galbook.claims.verdicts`).
+A rule is given what a run found, by the label of the family, and returns the parts of those that are there.
+`galbook.claims.claims` has the rows, `galbook.judgement` the words.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import comb, inf
 
 import numpy as np
 
-from galbook.claims.findings import Findings, Pair
-from galbook.claims.verdicts import HELD, LARGEST, NOT_HELD, NOT_TESTABLE, UNDERPOWERED, Gate, Ruling, within
-from galbook.clock.crossing import DURATION
-from galbook.denoising import LITTLE
-from galgen.compare.flow_pairs import falls, moves
-from galgen.compare.uncertainty import Estimate, above, p_text
+from galbook.claims.findings import Findings, later
+from galbook.clock import cells as clock
+from galbook.judgement import NOT_SEEN, Cells, Part, over_cells
+from galgen.compare.uncertainty import Estimate
 from galgen.figures.words import spaced
 
-__all__ = ["FEW", "SAME", "density", "echo", "hurried", "judges", "kept", "missed", "new_images",
-    "no_difference", "plateau", "required", "same_images", "table1", "too_few_pairs", "transition",
-    "unchanged", "unfit"]  # fmt: skip
+__all__ = ["BLIND", "DENOISERS", "EVERY", "GAN", "GLOW", "TOLD", "Run", "at_large", "at_small", "beyond",
+    "biased", "capacity", "clocked", "density", "from_small", "judges", "latents_fall", "longer", "required",
+    "same_images", "shape", "unseen"]  # fmt: skip
 
-FEW = 0.05  # level of tests over a few pairs of models, and of a discriminator
-SAME = 0.2  # of the way from floor to ceiling, that a pair of models that draw the same may lack
-
-
-def _excess(pair: Pair, margin: float) -> Estimate:
-    """P(train closer) less 1/2, or less that of the Gaussians, whichever is less, and less the margin.
-
-    The interval of the second difference is Newcombe's, of independent parts. That both are larger takes both
-    intervals; that one is not takes one.
-    """
-    e, g = pair.closer, pair.linear
-    low, high = np.hypot(e.value - e.low, g.high - g.value), np.hypot(e.high - e.value, g.value - g.low)
-    beyond = (e.value - g.value, e.value - g.value - low, e.value - g.value + high)
-    ends = zip((e.value - 0.5, e.low - 0.5, e.high - 0.5), beyond, strict=True)
-    return Estimate(*(float(min(end)) - margin for end in ends), e.n)
+BLIND, TOLD, GLOW, GAN = EVERY = "diffusion", "conditional diffusion", "Glow", "GAN"
+DENOISERS = (BLIND, TOLD)
+Run = Mapping[str, Findings]
+Rule = Callable[[Run], list[Part]]
+FROZEN = (0, 1, 2, 3)  # seeds of the committed cells that stood when the rules were fixed
+ENDS = (100, 1000)  # N of the clock
+FULL = 0.5  # training pixels a weight, beyond which capacity may decide
 
 
-def new_images(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether no pair favours its training images by more than the margin beyond its null."""
-    pairs = found.pairs[N]
-    linear = ", ".join(sorted({f"{pair.linear.value:.2f}" for pair in pairs}))
-    said = f"{_said(pair.closer for pair in pairs)} (shrunk Gaussians {linear})"
-    words = "few of its samples can be copies", "its samples favour its training images"
-    excess = [_excess(pair, margin) for pair in pairs]
-    return within(f"P(train closer) {said} at N = {spaced(N)}", excess, -inf, 0, words)
+def _on(f: Findings, limit: str, what: str, N: int, less: int | None = None, **more: object) -> Part:
+    ends = " and ".join(f"N = {spaced(n)}, {f.at(n)}" for n in (N, less) if n)
+    note = "; ".join(text for text in (ends, more.pop("note", "")) if text)
+    return over_cells(f.label, limit, f.cells(what), N, less, statistic=what, note=note, **more)
 
 
-def transition(found: Findings, small: int, large: int, margin: float) -> Ruling:
-    """Whether the small N favours its own images, the large one does not, and agrees more."""
-    copies, fresh = new_images(found, small, margin), new_images(found, large, margin)
-    less, more = ([pair.agree for pair in found.pairs[n]] for n in (small, large))
-    numbers = f"{copies.numbers}, {fresh.numbers}; A and B agree at {_said(less)} and at {_said(more)}"
-    if copies.verdict == NOT_HELD and fresh.verdict == HELD and above(more, less):
-        return Ruling(
-            HELD, numbers, "the small N favours its own images, the large one does not, and agrees more"
-        )
-    if copies.verdict == HELD:
-        return Ruling(NOT_HELD, numbers, f"N = {spaced(small)} does not favour its own images")
-    if above(less, more):
-        return Ruling(NOT_HELD, numbers, f"N = {spaced(large)} agrees less")
-    if fresh.verdict == NOT_HELD:  # the paper has it behind it at its largest N
-        verdict = NOT_HELD if large >= LARGEST else NOT_TESTABLE
-        return Ruling(verdict, numbers, f"N = {spaced(large)} still favours its own images")
-    if copies.verdict == NOT_HELD and fresh.verdict == HELD:
-        return Ruling(UNDERPOWERED, numbers, "that the large N agrees more is not shown")
-    return Ruling(UNDERPOWERED, numbers, "an interval holds the margin")
+def at_small(limit: str, what: str, labels: Sequence[str]) -> Rule:
+    """Of a statistic at the small N."""
+    return lambda run: _at(run, limit, what, labels, lambda f: f.small)
 
 
-def _said(estimates: Iterable[Estimate]) -> str:
-    return ", ".join(map(str, estimates))
+def at_large(limit: str, what: str, labels: Sequence[str]) -> Rule:
+    """Of a statistic at the largest N."""
+    return lambda run: _at(run, limit, what, labels, lambda f: f.large)
 
 
-def same_images(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether the share of agreement between floor and ceiling lacks no more than the margin."""
-    scale, least = found.scale, 1 - margin
-    marks = scale.marks | ({"share": scale.share} if scale.share else {})
-    numbers = "agreement of " + ", ".join(f"{name} {mark:.2f}" for name, mark in marks.items())
-    numbers += ", over trainings" * bool(scale.share)
-    numbers += f"; of two Gaussians of their images {found.gaussians:.2f}"
-    if scale.share is None:
-        return Ruling(UNDERPOWERED, numbers, f"no share can be given: {scale.missing}")
-    words = f"the share is {least:g} or more", f"the share is below {least:g}"
-    return within(numbers, [scale.share], least, inf, words)
+def _at(run: Run, limit: str, what: str, labels: Sequence[str], N: Callable[[Findings], int]) -> list[Part]:
+    asked = [run[label] for label in labels if label in run]
+    beside = [f.cells(what) for f in asked]
+    return [
+        _on(f, limit, what, N(f), beside=[c for c in beside if c is not f.cells(what)])
+        for f in asked
+        if N(f) in f.cells(what)
+    ]
 
 
-def required(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether an N far below 10^5 is not past the transition."""
-    fresh, same = new_images(found, N, margin), same_images(found, N, SAME)
-    numbers = f"{fresh.numbers}; {same.numbers}"
-    if HELD == fresh.verdict == same.verdict:
-        return Ruling(NOT_HELD, numbers, f"N = {spaced(N)} is past the transition already")
-    if NOT_HELD in (fresh.verdict, same.verdict):
-        return Ruling(HELD, numbers, f"N = {spaced(N)} is not past the transition")
-    return Ruling(UNDERPOWERED, numbers, "whether the transition is passed is not decided")
+def same_images(run: Run) -> list[Part]:
+    """Agreement of pairs, and of the blind family what it is on the scale from other images to the same."""
+    parts = at_large("one", "agree", DENOISERS)(run)
+    if BLIND in run and (share := run[BLIND].share.share):
+        parts.append(Part(f"{BLIND}, share", share, "share", share.n - 2))
+    return parts
 
 
-def kept(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether every judged model is nearer to galaxies than galaxies blurred by the margin, in pixels."""
-    nearer = found.kept(N, margin)
-    numbers = f"energy distance of galaxies blurred by {margin:g} pixel, minus that of the samples, "
-    numbers += f"without their bias: {_each(nearer)}"
-    words = "nearer to galaxies than that blur", "farther off than that blur"
-    return within(numbers, (nearer or {}).values(), 0, inf, words)
+def beyond(run: Run) -> list[Part]:
+    """Agreement less that of two Gaussians, or of networks of other images: whichever is more."""
+    parts = []
+    for f in (run[label] for label in DENOISERS if label in run):
+        marks = f.share.marks
+        controls = {"two Gaussians": f.scale.gaussians, "networks of other images": marks.get("floor", -1)}
+        controls = {name: getattr(mark, "value", mark) for name, mark in controls.items()}
+        name, most = max(controls.items(), key=lambda control: control[1])
+        parts.append(_on(f, "beyond", "agree", f.large, beyond=most, note=f"{name} {most:.3f}"))
+    return parts
 
 
-def unchanged(found: Findings, small: int, large: int, margin: float) -> Ruling:
-    """Whether the distance from galaxies differs by less than that blur."""
-    if (change := found.change(small, large)) is None:
-        return within("", [None], 0, 0, ("", ""))
-    ns, most = f"N = {spaced(small)} and {spaced(large)}", margin * change.margin
-    numbers = f"energy distance from galaxies, {ns}: by {_said(change.farther)} farther"
-    words = f"by no more than {most:.3f}, galaxies blurred by a pixel", f"by more than {most:.3f}"
-    return within(numbers, change.farther, -most, most, words)
+def clocked(_: Run) -> list[Part]:
+    """Of each width of the committed clock: the larger N less at equal passes; as much after more passes."""
+    parts = []
+    for kernels, of in _widths().items():
+        small, large = ENDS
+        passes = min(float(gap.shown[-1]) / n for n in ENDS for gap in of[n])
+        equal = {n: [gap.at(passes * n).value for gap in of[n]] for n in ENDS}
+        name = f"{kernels} kernels"
+        note = f"g at N = {small} less at {spaced(large)}, after {passes:.0f} passes"
+        parts.append(over_cells(name, "less", equal, small, large, note=note))
+        gained = {n: [late for gap in of[n] if (late := later(gap)) is not None] for n in ENDS}
+        note = f"g at the end less at a quarter of it, N = {small}"
+        parts.append(over_cells(f"{name}, longer", "alike", gained, small, note=note))
+    return parts
 
 
-def table1(found: Findings, small: int, large: int, margin: float) -> Ruling:
-    """Whether W1 falls at every deeper level (exact rank test) and stays at level 0 (by its interval)."""
-    ends = [found.latents[n].apart for n in (small, large)]
-    falling, growing = (list(map(falls, *order)) for order in (ends, ends[::-1]))
-    means = [[float(np.mean(level)) for level in end] for end in ends]
-    deep, k, moved = range(1, len(means[0])), len(ends[0][0]), moves(ends[0][0], ends[1][0])
-    levels = zip(*means, falling, strict=True)
-    said = "; ".join(f"level {i}: {a:.3f} to {b:.3f} (p {p_text(p)})" for i, (a, b, p) in enumerate(levels))
-    numbers = f"W₁ from N = {spaced(small)} to {spaced(large)}, {k} pairs each: {said}; "
-    numbers += f"at level 0: {moved} times as large at the small N, over trainings"
-    stays, more = (f"at level 0 it {how} {1 + margin:g} times" for how in ("stays within", "moves more than"))
-    finest = within(numbers, [moved], 1 / (1 + margin), 1 + margin, (stays, more))
-    if any(growing[i] < FEW for i in deep):
-        return replace(finest, verdict=NOT_HELD, reason="it grows at a deeper level")
-    if finest.verdict != HELD:
-        return _scattered(finest, [moved], 1 + margin)
-    if all(falling[i] < FEW for i in deep):
-        return replace(finest, reason=f"it falls at every deeper level; {stays}")
-    lack = f"{k} pairs do not show that it falls at every deeper level"
-    return replace(finest, verdict=UNDERPOWERED, reason=lack)
+def _widths() -> dict[int, dict[int, list]]:
+    """The gaps of the committed cells, by width and N of `ENDS`; simulated galaxies."""
+    found: dict[int, dict[int, list]] = {}
+    for one in next(iter(clock.committed().values())):
+        if one.cell.N in ENDS and one.seed in FROZEN:
+            found.setdefault(one.cell.kernels, {}).setdefault(one.cell.N, []).extend(one.cell.gaps)
+    return {kernels: of for kernels, of in sorted(found.items()) if set(of) == set(ENDS)}
 
 
-def density(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether flows of disjoint images are no farther apart than flows of the same: W1, and likelihoods."""
-    test = found.latents[N]
-    if not test.ratio:
-        return Ruling(NOT_TESTABLE, "–", "a single pair: there are no two Glows of the same images")
-    numbers = f"disjoint over same images, of all models, over trainings: W₁ by level {_said(test.ratio)}; "
-    numbers += f"likelihoods, in bits a dimension, {test.likelihood}"
-    words = f"within {1 + margin:g} times that of Glows of the same images", f"beyond {1 + margin:g} times it"
-    sides = test.ratio, [test.likelihood]  # either contradicts it, and both must hold it
-    apart = [within(numbers, side, -inf, 1 + margin, words) for side in sides]
-    refused = next((one for one in apart if one.verdict == NOT_HELD), None)
-    every = [*test.ratio, test.likelihood]
-    return refused or _scattered(within(numbers, every, -inf, 1 + margin, words), every, 1 + margin)
+def capacity() -> bool:
+    """Whether two widths differ at one N and one number of passes, with a load beyond `FULL`."""
+    N, of = ENDS[-1], _widths()
+    cells = next(iter(clock.committed().values()))
+    loads = {one.cell.kernels: one.cell.load for one in cells if one.cell.N == N}
+    passes = min(float(gap.shown[-1]) / N for gaps in of.values() for gap in gaps[N])
+    at = {kernels: [gap.at(passes * N).value for gap in gaps[N]] for kernels, gaps in of.items()}
+    wide, narrow = max(at), min(at)
+    return max(loads.values()) > FULL and over_cells("", "alike", at, wide, narrow).word == NOT_SEEN
 
 
-def _scattered(ruling: Ruling, ratios: Iterable[Estimate], most: float) -> Ruling:
-    """A ruling on ratios, where it is underpowered because not even a ratio of 1 would have held."""
-    wide = max(ratio.high / ratio.value for ratio in ratios)
-    if ruling.verdict != UNDERPOWERED or wide <= most:
-        return ruling
-    said = f"trainings scatter by {wide:.2f} times, so that not even a ratio of 1 would be within {most:g}"
-    return replace(ruling, reason=said)
+def required(run: Run) -> list[Part]:
+    """At a tenth of 10^5, or less: memory, or pairs that do not agree."""
+    parts = []
+    for f in (run[label] for label in DENOISERS if label in run):
+        N = max((n for n in f.sizes if n <= 10_000), default=None)
+        if N:
+            parts += [_on(f, "copied", "closer", N), _on(f, "not one", "agree", N)]
+    return parts
 
 
-def judges(found: Findings, small: int, large: int, margin: float) -> Ruling:
-    """Whether the discriminators part the distributions at the small N, and pass the large one."""
-    said = {n: found.courses[n] for n in (small, large)}
-    numbers = "; ".join(f"distance {c.distance:.2f} at N = {spaced(n)}: {c.verdict}" for n, c in said.items())
-    one, other = (course.verdict for course in said.values())
-    if (one, other) == ("separates", "passes"):
-        return Ruling(
-            HELD, numbers, "apart at the small N only, where the judges have power at the large one"
-        )
-    if one == "passes" or other == "separates":
-        return Ruling(NOT_HELD, numbers, "not apart at the small N, or apart at the large one")
-    return Ruling(UNDERPOWERED, numbers, "a judge does not see what is wrong on purpose")
+def shape(limit: str, labels: Sequence[str]) -> Rule:
+    """The distance in morphology at the largest N, with the blur that is as far off and what is farthest."""
+
+    def rule(run: Run) -> list[Part]:
+        asked, parts = [run[label] for label in labels if label in run], []
+        for f in asked:
+            if f.large not in f.cells("shape"):
+                continue
+            found, beside = f.shapes(f.large), [g.cells("shape") for g in asked if g is not f]
+            part = _on(f, limit, "shape", f.large, beside=beside)
+            ends = part.found.value, part.found.low, part.found.high
+            blur = Estimate(*(found.blur(found.pixel * end) for end in ends), part.found.n)
+            name, away = max(found.farthest.values(), key=lambda pair: abs(pair[1]))
+            note = f"{part.note}; as {blur} pixels of blur; farthest {name}, {away:+.2f} spreads"
+            parts.append(replace(part, note=note))
+        return parts
+
+    return rule
 
 
-def plateau(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether the denoiser makes an unseen image with the least noise worse."""
-    least = {name: levels[0] for name, levels in found.gained(N).items()}
-    numbers = f"PSNR out, minus PSNR in, at noise {LITTLE[0]:.2g}, in dB: {_each(least)}"
-    worse = f"an unseen image with little noise becomes worse by {margin:g} dB or more"
-    return within(numbers, least.values(), -inf, -margin, (worse, "it does not become that much worse"))
+def from_small(limit: str, labels: Sequence[str], *, paper: bool = False) -> Rule:
+    """The distance in morphology at a small N less that at the largest; the paper's are from 1 000 on."""
+
+    def rule(run: Run) -> list[Part]:
+        parts, asked = [], [run[label] for label in labels if label in run]
+        for f in asked:
+            some = [n for n in f.cells("shape") if n < f.large]
+            from_there = [n for n in some if n >= ENDS[-1]] if paper else []
+            if some and f.large in f.cells("shape"):
+                N = min(from_there) if from_there else f.small if f.small in some else min(some)
+                beside = [g.cells("shape") for g in asked if g is not f]
+                parts.append(_on(f, limit, "shape", N, f.large, beside=beside))
+        return parts
+
+    return rule
 
 
-def echo(found: Findings, N: int, margin: float) -> Ruling:
-    """Whether W1(z'_A, z) is below the floor."""
-    test = found.latents[N]
-    most, least = (f"{x:.1e}" for x in (max(test.echo), min(test.floor)))
-    numbers = f"W₁(z'_A, z) at most {most} at N = {spaced(N)}; floor of independent normals {least}"
-    if max(test.echo) > margin * min(test.floor):
-        return Ruling(NOT_HELD, numbers, "the arithmetic fails: a flow is a bijection by construction")
-    return Ruling(HELD, numbers, "by construction: a flow is a bijection, so this tests its arithmetic")
+def unseen(run: Run) -> list[Part]:
+    """Of the conditional family: it copies at the small N, and is no farther from galaxies there."""
+    farther = from_small("kept", (TOLD,))(run)
+    return farther and [*at_small("copied", "closer", (TOLD,))(run), *farther]
 
 
-def _each(estimates: Mapping[str, Estimate] | None) -> str:
-    return ", ".join(f"{model} {e}" for model, e in (estimates or {}).items()) or "–"
+def biased(limit: str, *quantities: str) -> Rule:
+    """Biases in per cent of models A and B of each family, whose scatter is pooled over the families."""
+
+    def rule(run: Run) -> list[Part]:
+        families, parts = list(run.values()), []
+        found = families[0].off(families)
+        for what in quantities:
+            for label, pair in ((label, pair) for label, pair in found[what].items() if pair):
+                N, beside = run[label].large, [{0: p} for name, p in found[what].items() if name != label]
+                note = f"N = {spaced(N)}, {run[label].at(N)}"
+                part = over_cells(f"{label}, {what}", limit, {N: pair}, N, beside=beside, note=note)
+                parts.append(part)
+        return parts
+
+    return rule
 
 
-# Gates
+def latents_fall(run: Run) -> list[Part]:
+    """W1 of z'_B from 1 000, or the next N, to the largest: it stays at level 0 and falls at deeper ones."""
+    if GLOW not in run or len(sizes := run[GLOW].sizes) < 2:
+        return []
+    f, small = run[GLOW], min((n for n in sizes[:-1] if n >= ENDS[-1]), default=sizes[-2])
+    parts = []
+    for level in range(len(f.latents[f.large].apart)):
+        logs: Cells = {n: list(np.log(test.apart[level])) for n, test in f.latents.items()}
+        limit, name = ("falls" if level else "stays"), f"level {level}"
+        part = over_cells(name, limit, logs, small, f.large)
+        note = f"N = {spaced(small)} to {spaced(f.large)}: W₁ / {np.exp(part.found.value):.2f}"
+        parts.append(replace(part, note=note))
+    return parts
 
 
-def unfit(found: Findings, *sizes: int) -> str:
-    """Samples that are not shown to be nearer to galaxies than a Gaussian's."""
-    for n in sizes:
-        if (fit := found.fit(n)) is None:
-            return "too few images are left to ask whether its samples are nearer to galaxies than Gaussians"
-        if not fit.nearer:
-            models, gaussians = (np.mean(list(side.values())) for side in (fit.models, fit.gaussians))
-            at = f"N = {spaced(n)} (AUC at 8 pixels {models:.2f}, of the Gaussians {gaussians:.2f})"
-            return f"its samples are not shown to be nearer to galaxies than Gaussians of its images at {at}"
-    return ""
+def density(run: Run) -> list[Part]:
+    """W1 and likelihoods of Glows of disjoint over those of the same images; as a control, of the least N."""
+    if GLOW not in run or not (test := run[GLOW].latents[run[GLOW].large]).ratio:
+        return []
+    f, parts = run[GLOW], []
+    control = f.latents[f.sizes[0]].likelihood if f.sizes[0] in f.latents else None
+    found = {f"W₁, level {k}": ratio for k, ratio in enumerate(test.ratio)}
+    for name, ratio in (found | {"likelihood": test.likelihood}).items():
+        ends = np.log([ratio.value, ratio.low, ratio.high])
+        note = f"N = {spaced(f.large)}: {ratio}"
+        if name == "likelihood" and control and f.sizes[0] != f.large:
+            note += f"; the control, N = {spaced(f.sizes[0])}: {control}"
+        parts.append(Part(name, Estimate(*map(float, ends), ratio.n), "same", ratio.n - 2.0, note))
+    return parts
 
 
-def hurried(found: Findings, *_: int) -> str:
-    """Too few predicted onsets of memorization at the largest N."""
-    time = found.time
-    if not time.confounded:
-        return ""
-    at = f"with training time: at N = {spaced(time.N)}"
-    if not time.onsets:
-        return f"{at} no smaller N says when memorization should begin"
-    due = "the time in which memorization should begin"
-    return f"{at} it ended after {time.onsets:.2g} of {due}; the gate asks for {DURATION:g} times that time"
+def judges(run: Run) -> list[Part]:
+    """P(D scores a training image above a held-out one): known at the least N, unknown at the largest."""
+    if GAN not in run:
+        return []
+    f, ends = run[GAN], dict.fromkeys((run[GAN].sizes[0], run[GAN].large))
+    parts = [_on(f, limit, "knows", N) for N, limit in zip(ends, ("known", "unknown"), strict=False)]
+    return [
+        replace(part, name=f"{f.label}, {name}") for part, name in zip(parts, ("few", "many"), strict=False)
+    ]
 
 
-def missed(question: str) -> Gate:
-    """The gate that a question of the scoreboard misses a control that it must find."""
-
-    def gate(found: Findings, *_: int) -> str:
-        missed = ", ".join(found.missed(question))
-        return missed and f"{question} does not find {missed}"
-
-    return gate
-
-
-def no_difference(found: Findings, *_: int) -> str:
-    """Glows of different images cannot be parted at the smallest N either."""
-    N = found.sizes[0]
-    p = found.latents[N].joint
-    said = f"W₁ does not show at N = {spaced(N)} either which images a Glow saw"
-    return "" if p < FEW else f"{said} (p of all levels together {p_text(p)})"
-
-
-def too_few_pairs(found: Findings, *sizes: int) -> str:
-    """No p could be below the level."""
-    k = min(len(found.latents[n].apart[0]) for n in sizes)
-    least = 1 / comb(2 * k, k)
-    return f"with {k} pairs no p is below {least:.2f}" if least >= FEW else ""
+def longer(run: Run) -> list[Part]:
+    """What the gap between own and held-out images gains from a quarter of a training of the small N on."""
+    return at_small("less", "gap", DENOISERS)(run)

@@ -178,8 +178,7 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
     if (work / "live.md").is_file():
         live.write(work, parameters)
-    (work / "_generated" / "margins.md").write_text(claims.margins().data)
-    (work / "_generated" / "askable.md").write_text(claims.askable("laptop", "night", "paper").data)
+    (work / "_generated" / "margins.md").write_text(claims.limits_table().data)
     for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):
         page.write_text(typeset(page.read_text()))
     sizes = sorted({N for note in notes for N in note["N"]})
