@@ -10,7 +10,7 @@ from scipy import stats
 from galbook import compared as chapter_11
 from galbook import judgement as judged
 from galbook.claims import claims, rules
-from galbook.claims.findings import Findings
+from galbook.claims.findings import Findings, later
 from galbook.judgement import IN_PART, LIMITS, NOISY, NOT_ASKED, NOT_SEEN, SEEN, Limit, Part, over_cells
 from galbook.morphology import Shaped
 from galgen.compare.uncertainty import Estimate
@@ -205,6 +205,11 @@ class Line:
         return about(self.end + self.slope * np.log2(shown / self.shown[-1]))
 
 
+def test_what_a_gap_gains_from_a_quarter_on_is_known_of_long_trainings_alone():
+    assert later(Line(3.0, 2**20, 0.5)) == pytest.approx(1.0)
+    assert later(Line(3.0, 4096, 0.5)) is None
+
+
 def committed(small, large, growth):
     """Two widths, four trainings each, of N = 100 and 1 000."""
     cells = []
@@ -226,6 +231,7 @@ def test_that_N_decides_is_seen_not_seen_or_in_part_by_the_committed_clock(monke
         monkeypatch.setattr(rules.clock, "committed", lambda given=given: committed(*given))
         (row,) = claims.rulings([], "transition")
         assert row.word == word and len(row.parts) == 4 and row.why == "N and time"
+        assert not row.counted, "of every run it is the same"
     cells = committed(4.0, 0.5, 0.01)
     for one in (one for one in cells["simulated"] if one.cell.kernels == 8 and one.cell.N == 1000):
         one.cell.gaps = [Line(3.0, 4_000_000, 0.01) for _ in range(2)]

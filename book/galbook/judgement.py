@@ -35,8 +35,25 @@ from scipy import stats
 
 from galgen.compare.uncertainty import Estimate
 
-__all__ = ["BORROWED", "EFFECT", "EQUALITY", "IN_PART", "LIMITS", "NOISY", "NOT_ASKED", "NOT_SEEN", "SEEN",
-    "WORDS", "Limit", "Part", "again", "over_cells", "pooled", "row_word"]  # fmt: skip
+__all__ = [
+    "BORROWED",
+    "EFFECT",
+    "EQUALITY",
+    "IN_PART",
+    "LIMITS",
+    "NOISY",
+    "NOT_ASKED",
+    "NOT_SEEN",
+    "SEEN",
+    "WORDS",
+    "Cells",
+    "Limit",
+    "Part",
+    "again",
+    "over_cells",
+    "pooled",
+    "row_word",
+]  # fmt: skip
 
 WORDS = SEEN, NOT_SEEN, IN_PART, NOISY, NOT_ASKED = (
     "seen", "not seen", "in part", "too noisy", "not asked"

@@ -17,6 +17,7 @@ __all__ = ["CLAIMS", "Claim", "Row", "answer", "claims_table", "first_rows", "fr
     "limits_table", "rulings"]  # fmt: skip
 
 Words = Mapping[str, str]
+COMMITTED = "transition"  # a row of committed cells, the same in every book
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Row:
 
     @property
     def counted(self) -> bool:
-        """Whether every interval is over trainings, so that a second run is foretold."""
-        return self.word != NOT_ASKED and all(part.freedom for part in self.parts)
+        """Whether it is of the run, and every interval over trainings, so that a second run is foretold."""
+        return self.key != COMMITTED and self.word != NOT_ASKED and all(part.freedom for part in self.parts)
 
     @property
     def repeats(self) -> dict[str, float]:

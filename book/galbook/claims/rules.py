@@ -46,9 +46,8 @@ def at_large(limit: str, what: str, labels: Sequence[str]) -> Rule:
 
 def _at(run: Run, limit: str, what: str, labels: Sequence[str], N: Callable[[Findings], int]) -> list[Part]:
     asked = [run[label] for label in labels if label in run]
-    beside = [f.cells(what) for f in asked]
     return [
-        _on(f, limit, what, N(f), beside=[c for c in beside if c is not f.cells(what)])
+        _on(f, limit, what, N(f), beside=[g.cells(what) for g in asked if g is not f])
         for f in asked
         if N(f) in f.cells(what)
     ]
@@ -215,10 +214,12 @@ def judges(run: Run) -> list[Part]:
     """P(D scores a training image above a held-out one): known at the least N, unknown at the largest."""
     if GAN not in run:
         return []
-    f, ends = run[GAN], dict.fromkeys((run[GAN].sizes[0], run[GAN].large))
-    parts = [_on(f, limit, "knows", N) for N, limit in zip(ends, ("known", "unknown"), strict=False)]
+    f = run[GAN]
+    ends = {"known": (f.sizes[0], "few"), "unknown": (f.large, "many")}
     return [
-        replace(part, name=f"{f.label}, {name}") for part, name in zip(parts, ("few", "many"), strict=False)
+        replace(_on(f, limit, "knows", N), name=f"{f.label}, {name}")
+        for limit, (N, name) in ends.items()
+        if N in f.cells("knows")
     ]
 
 
