@@ -1,4 +1,5 @@
 # make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000" PRECISION=fp32
+#             CLOCK=1 also asks of your own galaxies how long it takes until they are copied
 # make sweep  a book for each N, the smallest first, and one for all of them:  make sweep N="10 100 1000"
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere

@@ -263,10 +263,10 @@ class Experiment:
         self.settings = self.family.settings
         self.store = store or Store()
         self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
-        study = family in STUDIES
-        usual = self.settings.own if study and parameters.data not in SIMULATED else self.settings.N
-        asked = not study or parameters.clock or parameters.data in SIMULATED
-        self.sizes = parameters.sizes(usual * asked, study=study)
+        usual = self.settings.N
+        if (study := family in STUDIES) and parameters.data not in SIMULATED:
+            usual = self.settings.own if parameters.clock else ()
+        self.sizes = parameters.sizes(usual, study=study)
         self.images = Images(parameters, self.settings, self.sizes, self.store)
         self.models = Models(self.family, self.sizes)
         self._data: dict[Training, str] = {}

@@ -386,7 +386,9 @@ def _trial(of: Profile) -> Profile:
         fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
         ends = zip((8, 24), settings.N[:1] + settings.N[-1:], strict=False)
         fewer["more_pairs"] = {n: settings.pairs_at(N) for n, N in ends}
-        fewer |= {"lengths": {}, "N": settings.N and (8, 24)} if isinstance(settings, ClockSettings) else {}
+        if isinstance(settings, ClockSettings):
+            few_of = {name: getattr(settings, name) and (8, 24) for name in ("N", "own")}
+            fewer |= few_of | {"lengths": {}}
         small[part] = settings.model_copy(update=few | fewer | {"design_N": settings.design_N and 8})
     small |= {"name": f"{of.name}-trial", "purpose": f"whether `{of.name}` runs here"}
     return of.model_copy(update=small)

@@ -7,14 +7,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 
+import galgen
 from galbook import compared as chapter_11
-from galbook.clock import asked as clocks
+from galbook.clock import cells as clocks
 from galbook.press import pages
 from galgen import profiles
 from galgen.compare.uncertainty import Estimate
@@ -23,6 +25,7 @@ from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
 from galgen.runs.errors import exit_code
 from galgen.runs.files import read_json
+from galgen.runs.store import write_answer
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,13 +103,24 @@ def test_a_trial_writes_into_no_committed_results(asked):
 def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (150, 32, 32), np.uint8))
     asked = "clock", "--trial", "--data", tmp_path / "noise.npy", "--out", tmp_path / "out", "--only", "8x8"
-    assert len(run(*asked, GALGEN_STORE=str(tmp_path / "store")).splitlines()) == 4
+    first, *lines = run(*asked, GALGEN_STORE=str(tmp_path / "store")).splitlines()
+    assert first == galgen.__file__ and len(lines) == 5
     kept = clocks.committed(tmp_path / "out")["noise"]
-    assert [(one.cell.kernels, one.cell.N, one.seed) for one in kept] == [(8, 8, seed) for seed in range(4)]
+    assert [(one.cell.kernels, one.cell.N, one.seed) for one in kept] == [(8, 8, seed) for seed in range(5)]
     assert "dB" not in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
     (cell,) = clocks.together(kept)
-    assert len(cell.gaps) == 8 and cell.load == kept[0].cell.load
-    assert all(abs(np.round(g.own, 2) - g.own).max() == 0 for g in cell.gaps)
+    assert len(cell.gaps) == 10 and cell.load == kept[0].cell.load
+    assert all(trace.own_errors.shape == (5, len(trace.shown)) for trace in cell.traces)
+    longer = replace(kept[0], images=kept[0].images + 8)  # as of weights that are gone
+    write_answer(tmp_path / "out" / "noise.json", [longer, *kept[1:]], list[clocks.Committed])
+    assert "dB" in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
+    both = clocks.committed(tmp_path / "out")["noise"]
+    assert [clocks.place(one) for one in both[:5]] == [clocks.place(one) for one in (longer, *kept[1:])]
+    assert clocks.place(both[5]) == clocks.place(kept[0]), "beside what is written, never in its place"
+
+
+def test_what_is_foretold_is_foretold_once():
+    assert "what is foretold is foretold once" in run("clock", "--foretell", code=2)
 
 
 def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypatch):

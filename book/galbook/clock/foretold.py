@@ -20,14 +20,25 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from galbook.clock.cells import Cell
+from galbook.clock.cells import Cell, Committed, together
 from galbook.clock.law import LAWS, SCALE, Fit, Foretold, Place, fit, power, scatter, seen
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.words import spaced
 from galgen.runs.files import project
 from galgen.runs.store import read_answer
 
-__all__ = ["Asked", "Foretelling", "Outcome", "Score", "foretell", "held", "read", "scores", "sentence"]
+__all__ = [
+    "Asked",
+    "Foretelling",
+    "Outcome",
+    "Score",
+    "foretell",
+    "held",
+    "parted",
+    "read",
+    "scores",
+    "sentence",
+]
 
 
 @dataclass(frozen=True)
@@ -244,6 +255,14 @@ def _half(cells: Sequence[Cell], s: float, freedom: int) -> dict[str, Estimate]:
 def read(path: Path | None = None) -> Foretelling:
     """The file; by default the project's."""
     return read_answer(path or project() / "results" / "foretold.json", Foretelling)
+
+
+def parted(kept: Iterable[Committed], told: Foretelling) -> tuple[list[Cell], list[Cell]]:
+    """The committed cells that there were when it was foretold, and those that were made since."""
+    sides: tuple[list[Committed], list[Committed]] = ([], [])
+    for one in kept:
+        sides[str(one.made["date"]) >= str(told.made["date"])].append(one)
+    return together(sides[0]), together(sides[1])
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def extrapolated(told: Foretelling) -> Markdown:
     two = [spaced(int(float(f"{n:.1g}"))) for n in (images, steps)]
     return Markdown(
         ":::{admonition} An extrapolation, and no more\n"
-        f"By L, with A = {A:.0f} passes for 64 kernels (4, 8 and 16 go as the power {slope:.2f} of the width) "
+        f"By L, with A = {A:.0f} passes for 64 kernels (4, 8, 16 go as the power {slope:.2f} of the width) "
         f"and l_0 = {l_0:.2f}, such a training copies up to about **{two[0]}** galaxies if "
         f"images count, and up to about **{two[1]}** if steps do (its batches are of 512, ours of 16). "
         "It reaches over a decade of weights, to another optimizer and other pixels. Whoever has the paper's "
