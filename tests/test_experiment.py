@@ -112,17 +112,24 @@ def test_weights_are_kept_at_the_same_counts_whatever_N():
     assert DiffusionSettings().kept(4000) == [512, 2048, 8192, 24_000, 36_000, 48_000, 72_000]
     assert DiffusionSettings().kept(10) == [512, 2048, 8192, 12_000, 24_000]
     clock = PROFILES["laptop"].clock8
-    assert clock.images_shown(30) == 100_000 and {2048, 90_000, 100_000} < set(clock.kept(30))
-    assert len(clock.kept(100)) == 18
+    assert clock.images_shown(100) == 200_000 and {2048, 180_000, 200_000} < set(clock.kept(100))
+    assert len(clock.kept(300)) == 18
 
 
 @pytest.mark.parametrize(
-    ("asked", "own"), [((100, 4000), (10, 30, 100)), ((50,), (10, 30)), ((4, 6), (4, 6))]
+    ("asked", "own"), [((100, 4000), (300,)), ((500,), (300,)), ((50,), (50,)), ((4, 6), (4, 6))]
 )
 def test_a_study_keeps_its_own_sizes_as_far_as_they_are_not_beyond_those_asked(fresh, asked, own):
     parameters = Parameters(profile="laptop", N=asked)
     assert Experiment(parameters, fresh, family="clock8").sizes == own
     assert Experiment(parameters, fresh).sizes == asked
+
+
+def test_of_galaxies_of_ones_own_the_clock_is_asked_where_a_run_says_so(fresh):
+    own = Parameters(data="mine.npz", clock=True)
+    assert Experiment(own, fresh, family="clock8").sizes == (10, 100, 300)
+    assert Experiment(own.model_copy(update={"clock": False}), fresh, family="clock8").sizes == ()
+    assert Experiment(own, fresh, family="clock4").sizes == ()
 
 
 def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):

@@ -62,7 +62,9 @@ class Findings:
 
     def _gap(self, N: int) -> list[float]:
         """Of A and B, by how much the gap g gained from a quarter of the training to its end, dB."""
-        return [late for gap in clock_cell(self.experiment, N).gaps if (late := later(gap)) is not None]
+        return [
+            late for gap in clock_cell(self.experiment, N, False).gaps if (late := later(gap)) is not None
+        ]
 
     def _told(self, N: int) -> list[float]:
         """Of each model, area under the curve of a classifier, samples and galaxies of 8 pixels a side."""

@@ -31,13 +31,13 @@ class Copying:
 
 
 @once
-def traces(study: Experiment, N: int) -> list[Trace]:
-    """PSNR and squared errors of own and held-out images along A and B of the first pair."""
+def traces(study: Experiment, N: int, whole: bool = True) -> list[Trace]:
+    """PSNR of own and held-out images along A and B of the first pair, and all of `SIGMAS` if `whole`."""
     held_out, pixels = study.images.held_out, study.images.dataset.images[0].size
-    found = []
+    sigmas, found = SIGMAS if whole else SIGMAS[2:3], []
     for model in study.models.pair(N):
         along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
-        psnr = psnr_along(along, study.family.denoiser, study.images.of(model), held_out, sigmas=SIGMAS)
+        psnr = psnr_along(along, study.family.denoiser, study.images.of(model), held_out, sigmas=sigmas)
         found.append(Trace.of(*psnr, pixels))
     return found
 
@@ -60,7 +60,7 @@ def clock(studies: Sequence[Experiment]) -> list[Cell]:
     return [clock_cell(study, n) for study in studies for n in study.sizes]
 
 
-def clock_cell(study: Experiment, N: int) -> Cell:
-    """The cell of one width and N."""
+def clock_cell(study: Experiment, N: int, whole: bool = True) -> Cell:
+    """The cell of one width and N; also of a denoiser of the book, at one noise level if not `whole`."""
     load = N * study.images.dataset.images[0].size / study.weights
-    return Cell(study.settings.kernels, N, load, traces(study, N))
+    return Cell(study.settings.kernels, N, load, traces(study, N, whole))

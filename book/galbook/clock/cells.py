@@ -71,10 +71,10 @@ class Trace:
 
     @classmethod
     def of(cls, shown: np.ndarray, own: np.ndarray, held_out: np.ndarray, pixels: int) -> "Trace":
-        """From PSNR at all of `SIGMAS`, (L, T, n) each (`galbook.clock.gap.psnr_along`)."""
-        errors = (pixels * (10 ** (-psnr / 10)).mean(-1) for psnr in (own, held_out))
-        at = len(SIGMAS) // 2
-        return cls(shown, own[at].round(2), held_out[at].round(2), *errors)
+        """From PSNR at all of `SIGMAS`, or at .1 alone, (L, T, n) each (`galbook.clock.gap.psnr_along`)."""
+        at, sides = len(own) // 2, (own, held_out)
+        errors = [pixels * (10 ** (-psnr / 10)).mean(-1) for psnr in sides if len(psnr) == len(SIGMAS)]
+        return cls(shown, *(psnr[at].round(2) for psnr in sides), *errors)
 
 
 @dataclass(frozen=True)
