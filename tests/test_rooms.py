@@ -253,7 +253,7 @@ def test_no_code_cell_of_a_notebook_is_longer_than_25_lines():
     assert {cell: count for cell, count in lines.items() if count > 25} == {}
 
 
-TO_COME = {"00_headline", "03_two_models_diffusion", "10_conclusions", "11_real_and_simulated"}
+TO_COME = {"00_headline", "03_two_models_diffusion"}
 
 
 def hung(source):
