@@ -4,8 +4,8 @@
 
 Of each book the rows are those that it kept. A book from before the table kept sentences with numbers in
 them: these are read, to the digits they have, and what they do not hold is *not asked* and not counted. From
-the rows `galbook.judgement.again` draws the words of a second run, of other trainings. By default of all laptop
-books, into results/expected.json.
+the rows `galbook.judgement.again` draws the words of a second run, of other trainings. By default of all
+laptop books, into results/expected.json.
 """
 
 import argparse
