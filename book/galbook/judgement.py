@@ -83,7 +83,7 @@ class Limit:
         return min(abs(x - margin) for margin in (self.low, self.high) if not isinf(margin))
 
     def __str__(self) -> str:
-        ends = [f"≥ {self.low:g}"] * (self.low > -inf) + [f"≤ {self.high:g}"] * (self.high < inf)
+        ends = [f"≥ {self.low:.3g}"] * (self.low > -inf) + [f"≤ {self.high:.3g}"] * (self.high < inf)
         return f"{self.kind}: {' and '.join(ends)} {self.unit}".strip()
 
 
