@@ -1,12 +1,15 @@
 """galgen: two generative models, disjoint halves of a galaxy data set, the same latents."""
 
+import importlib
+
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> object:
-    """`galgen.audit`, of `galgen.auditing.audit`; imported when it is asked for, as that takes seconds."""
-    if name == "audit":
-        from galgen.auditing.audit import audit
+_FOUND = {"audit": "galgen.auditing.audit", "sample": "galgen.using.samples"}
 
-        return audit
+
+def __getattr__(name: str) -> object:
+    """`galgen.audit` and `galgen.sample`; imported when they are asked for, as that takes seconds."""
+    if name in _FOUND:
+        return getattr(importlib.import_module(_FOUND[name]), name)
     raise AttributeError(f"module 'galgen' has no attribute '{name}'")

@@ -37,11 +37,12 @@ app = App(
 )
 app.command(data := App("data", help="Make, fetch, import and check data sets."))
 app.command(runs := App("runs", help="Look at the run store."))
-app.command(models := App("models", help="Publish trained models."))
-# Found by name, it is not imported for the list of commands, which needs its help here.
+app.command(models := App("models", help="Which trained models there are; publish them."))
+# Found by name, they are not imported for the list of commands, which needs their help here.
 app.command(
     "galgen.auditing.command:audit", help="Audit anyone's generator: are samples copies, and are they right?"
 )
+app.command("galgen.using.command:sample", help="Samples of a trained model, into files.")
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:
@@ -322,7 +323,26 @@ def verify_runs(*, store: _Store = None) -> None:
     print(f"{count} runs in {kept.root} are what was written")
 
 
+_Published = Parameter(help="A folder of published models (default: the checkout's).", name="--models")
 _Set = _help("The published set (default: results/models in the project).")
+
+
+@models.default
+def models_(*, folder: Annotated[Place | None, _Published] = None, store: _Store = None) -> None:
+    """What models there are: those published with the checkout, and those of the run store."""
+    from galgen.published import listed, published
+
+    line, told = "{:28}  {:9}  {:16}  {:8}  {:20}  {:>5}".format, []
+    for where, place in (("published", published(folder)), ("trained", Store(store))):
+        if not (found := list(listed(place))):
+            way_out = "; stand in a checkout of galgen, or name a folder (--models)" * (where == "published")
+            print(printable(f"no models are {where} in {place.root}{way_out}"), file=sys.stderr)
+        for path, record in found:
+            summary, size = record["summary"], sum(f.stat().st_size for f in path.glob("weights-*")) / 1e6
+            of = (str(summary.get(name, "")) for name in ("profile", "data"))
+            told.append(line(summary["name"], where, record["key"], *of, f"{size:.1f}"))
+    if told:
+        print("\n".join(map(printable, [line("name", "where", "key", "profile", "data", "MB"), *told])))
 
 
 @models.command

@@ -11,6 +11,7 @@ those of the training they were; `verify` draws them again.
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -26,13 +27,14 @@ from torch import Tensor
 from galgen import profiles
 from galgen.compare import similarity
 from galgen.experiment import Experiment, loaded
-from galgen.models.families import FAMILIES, Training
+from galgen.models.families import FAMILIES, STUDIES, Training
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import full_disk_told, project, write_json
 from galgen.runs.store import Record, Run, Store, checksums, provenance, read_record, sound
 
-__all__ = ["WithPublished", "available", "publish", "publish_pairs", "published", "verify", "whole"]
+__all__ = ["AsItIs", "WithPublished", "available", "in_order", "kept", "listed", "publish", "publish_pairs",
+    "published", "verify", "whole"]  # fmt: skip
 
 DRAWN = 8  # latents drawn when a model is published, and when it is verified
 TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of torch
@@ -88,6 +90,23 @@ def published(folder: str | os.PathLike | None = None) -> Store:
     return Store(folder or project() / "results" / "models")
 
 
+def listed(place: Store) -> Iterator[tuple[Path, dict]]:
+    """Folder and record of each model in a run store or in a published set, by their names."""
+    found = []
+    for path in (path for kind in FAMILIES | STUDIES for path in place.finished(kind)):
+        with contextlib.suppress(Damaged):  # `verify` tells of it
+            record = read_record(path)
+            if isinstance(record["summary"].get("name"), str):
+                found.append((path, record))
+    yield from sorted(found, key=lambda each: in_order(each[1]["summary"]["name"]))
+
+
+def in_order(name: str) -> tuple[str, list[int], bool, list[int]]:
+    """What models are sorted by: family, N, those of pairs before those of the 2x2, initialisation, order."""
+    family, *numbers = name.partition("-")[0], *map(int, re.findall(r"(?<=-)\D?(\d+)", name))
+    return family, numbers[:1], len({*numbers[1:3]}) > 1, numbers[1:]
+
+
 class WithPublished(Store):
     """A run store that has published models in the place of the trainings it lacks.
 
@@ -113,6 +132,21 @@ class WithPublished(Store):
         """The same, or else the entry that `make` makes."""
         identity = {name: options[name] for name in ("data", "code") if name in options}
         return self.find(kind, params, **identity) or super().run(kind, params, make, **options)
+
+
+class AsItIs(WithPublished):
+    """The same, where nothing is made."""
+
+    def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
+        """The finished entry, or the published one that stands for it.
+
+        Raises:
+            GalgenError: If there is none.
+        """
+        identity = {name: options[name] for name in ("data", "code") if name in options}
+        if found := self.find(kind, params, **identity):
+            return found
+        raise GalgenError(f"the store has no such {kind}")
 
 
 def publish(experiment: Experiment, training: Training, folder: str | os.PathLike | None = None) -> Run:
@@ -152,7 +186,7 @@ def _write(folder: Path, experiment: Experiment, training: Training, run: Run) -
     kind, profile = run.record["kind"], experiment.profile.name
     weights = folder / _weights(run.summary["images_shown"])
     state = checkpoint.load(run.path / weights.name) | {"start": experiment.images.start}
-    checkpoint.save(weights, {name: _halved(state[name]) for name in _kept(kind, profile)})
+    checkpoint.save(weights, {name: _halved(state[name]) for name in kept(kind, profile)})
     latents = experiment.latents(DRAWN)
     drawn = _draw(kind, profile, weights, latents)
     # not kept as samples: the store may lie where nothing can be written
@@ -263,11 +297,11 @@ def whole(path: Path) -> Run:
     read_record(path, _Record)
     run = sound(path)
     told = run.summary
-    checkpoint.check(path / _weights(told["images_shown"]), _kept(run.record["kind"], told["profile"]))
+    checkpoint.check(path / _weights(told["images_shown"]), kept(run.record["kind"], told["profile"]))
     return run
 
 
-def _kept(kind: str, profile: str) -> dict:
+def kept(kind: str, profile: str) -> dict:
     """What is published of a family: the names, types and shapes of its tensors, without numbers."""
     size = profiles.profile(profile).image_size
     with torch.device("meta"):

@@ -32,6 +32,7 @@ ROOMS = {
     "published": ("runs", "profiles", "models", "compare.similarity", "experiment"),
     "cli": ("runs", "profiles", "costs", "data", "experiment", "published"),
     "auditing": ("runs", "costs", "data", "compare", "figures", "cli"),
+    "using": ("runs", "profiles", "data", "models", "compare", "figures", "experiment", "published", "cli"),
     "__main__": ("cli",),
 }
 # A room of galbook, and the rooms of it whose modules it may import, beside those of galgen.
@@ -53,7 +54,7 @@ BOOK_ROOMS |= {
 # these: they are found by name, or import the core.
 FAMILIES = "diffusion conditional clock glow glow_learner coupling gan lightweight"
 BEYOND = "biases yardstick"
-LEAVES = "figures.style figures.tables published cli auditing data.acquire data.simulate".split()
+LEAVES = "figures.style figures.tables published cli auditing using data.acquire data.simulate".split()
 LEAVES += [f"models.{name}" for name in FAMILIES.split()] + [f"compare.{name}" for name in BEYOND.split()]
 parsed = functools.cache(ast.parse)  # a source is read by many tests
 GALGEN = sorted((ROOT / "galgen").rglob("*.py"))

@@ -17,7 +17,7 @@ training images go along at 16 pixels, of data that may be passed on (`redistrib
 import base64
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from galgen.models.families import FAMILIES, Family
 from galgen.models.sampling import ladder
 from galgen.models.unet import BiasFreeNormReLU, UNet
 from galgen.profiles import Parameters, profile
-from galgen.published import WithPublished, available, published, whole
+from galgen.published import AsItIs, available, published, whole
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run
@@ -86,16 +86,6 @@ class Model:
         return ladder(**self.family.settings.sampler)
 
 
-class _AsItIs(WithPublished):
-    """The store and the published set, where nothing is made."""
-
-    def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
-        identity = {name: options[name] for name in ("data", "code") if name in options}
-        if found := self.find(kind, params, **identity):
-            return found
-        raise GalgenError(f"the store has no such {kind}")
-
-
 def models(parameters: Parameters) -> list[Model]:
     """The models that the page can run: those of a run, each published one standing in for one it lacks.
 
@@ -109,7 +99,7 @@ def models(parameters: Parameters) -> list[Model]:
 
 def _of_run(parameters: Parameters) -> Iterator[Model]:
     for name in DENOISERS:
-        experiment = Experiment(parameters, _AsItIs(), family=name)
+        experiment = Experiment(parameters, AsItIs(), family=name)
         if experiment.settings.kernels * experiment.images.size > MOST_WORK:
             continue
         dataset = experiment.images.dataset

@@ -14,11 +14,12 @@ from astropy.io import fits
 from galgen.data.acquire.limits import MAX_UNPACKED, Object, Refusal, check_pixels, reading
 from galgen.runs.errors import GalgenError
 
-__all__ = ["FITS_BLOCK", "band_sets", "read_bands", "read_fits"]
+__all__ = ["DISPLAY", "FITS_BLOCK", "band_sets", "read_bands", "read_drawn", "read_fits"]
 
 KNOWN_BANDS = "ugrizyYJHK"
 FITS_BLOCK = 2880  # bytes
 MAX_HEADER = 2**20  # bytes of the headers of a file: 13 000 cards
+DISPLAY = "display: black 0, white 1"  # STRETCH in the header of what a model has drawn
 
 
 def band_sets(path: Path, files: list[Path], bands: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -50,6 +51,8 @@ def read_bands(path: Path, id_: str, members: dict[str, str], bands: tuple[str, 
             continue
         with open(path / file, "rb") as stream:
             pixels, header = read_fits(stream, name=Path(file).name)
+        if _is_drawn(header):
+            raise Refusal("drawn by a model, and no flux (STRETCH); give the file by its own path")
         if not planes:
             row = {"id": id_, "file": " ".join(members.values())}
             row |= {k.lower(): float(header[k]) for k in ("RA", "DEC") if isinstance(header.get(k), float)}
@@ -65,6 +68,30 @@ def read_bands(path: Path, id_: str, members: dict[str, str], bands: tuple[str, 
     if len({image.shape for image in images}) > 1:
         raise Refusal(f"the bands do not match: shapes {', '.join(str(image.shape) for image in images)}")
     return row, np.stack(images)
+
+
+def read_drawn(file: Path) -> tuple[np.ndarray, int]:
+    """The images (n, H, W) in a FITS file of what a model has drawn, and the seed of the first.
+
+    Raises:
+        GalgenError: If it is damaged, or its header does not say so: FITS is flux.
+    """
+    try:
+        with open(file, "rb") as stream:
+            pixels, header = read_fits(stream, file.name)
+    except Refusal as error:
+        raise GalgenError(f"{file}: {error}") from error
+    if not _is_drawn(header) or pixels.ndim != 3:
+        raise GalgenError(
+            f"{file} is flux, of which a folder is wanted; by its own path a FITS file is taken if a model "
+            f"has drawn what is in it (STRETCH = '{DISPLAY}')"
+        )
+    first = header.get("FIRSTID")
+    return pixels, first if isinstance(first, int) and first >= 0 else 0
+
+
+def _is_drawn(header: dict) -> bool:
+    return str(header.get("STRETCH", "")).startswith(DISPLAY.partition(":")[0])
 
 
 class _Headed:
@@ -101,6 +128,6 @@ def read_fits(stream: BinaryIO, name: str) -> tuple[np.ndarray, dict]:
         with fits.open(_Headed(stream), memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) > 1 and all(hdu.shape):
-                    check_pixels(hdu.shape)
+                    check_pixels(hdu.shape[1:] if _is_drawn(hdu.header) else hdu.shape)
                     return hdu.data, dict(hdu.header)  # all its cards, as damaged ones are found now
     raise Refusal(f"no image in the FITS file: {name}")

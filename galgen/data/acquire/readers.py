@@ -17,10 +17,11 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from PIL import Image
 
-from galgen.data.acquire.cubes import band_sets, read_bands
+from galgen.data.acquire.cubes import band_sets, read_bands, read_drawn
 from galgen.data.acquire.limits import Object, Refusal, check_pixels, check_unpacked, reading
-from galgen.data.acquire.places import images_below
+from galgen.data.acquire.places import SUFFIXES, images_below
 from galgen.data.dataset import check_ids
+from galgen.data.preprocess import DRAWN
 from galgen.runs.errors import GalgenError
 
 __all__ = ["MAX_OBJECTS", "Source", "files_of", "open_source"]
@@ -57,12 +58,14 @@ def open_source(path: Path, bands: Sequence[str], key: str | None, resources: co
     `190_gband.fits`, `190_g.fits` or `g/190.fits`, or one file that holds all bands. npy, PNG and JPEG files
     are one object each; transparency is ignored.
 
+    A FITS file by its own path is what a model has drawn (`galgen sample`), display images and no flux.
+
     In a file, arrays of one dimension with an entry for each image become columns of the catalogue, `id` or
     `ids` its ids. An array `bands` or `filters` with a name for each plane names the bands; if it does so for
     the first of three axes, the file is one object.
 
     Args:
-        path: The folder, or the npz, npy or HDF5 file.
+        path: The folder, or the npz, npy, HDF5 or FITS file.
         bands: The bands that a FITS object must have.
         key: Name of the image array; by default the only array of numbers with 3 or 4 dimensions.
         resources: Closes the file when the source is no longer needed.
@@ -72,7 +75,11 @@ def open_source(path: Path, bands: Sequence[str], key: str | None, resources: co
             one object, or it is unclear which array is meant.
     """
     if os.path.isfile(path):
-        return _open_file(path, key, resources)
+        return (
+            _open_drawn(path)
+            if path.name.lower().endswith(SUFFIXES["FITS"])
+            else _open_file(path, key, resources)
+        )
     if not os.path.isdir(path):
         problem = "is neither a file nor a folder" if os.path.exists(path) else "does not exist"
         raise GalgenError(f"{path} {problem}")
@@ -91,7 +98,8 @@ def files_of(path: Path) -> list[Path]:
     """
     if os.path.isfile(path):
         with contextlib.ExitStack() as resources, reading(f"{path} cannot be read", GalgenError):
-            _opened(path, resources)
+            if not path.name.lower().endswith(SUFFIXES["FITS"]):
+                _opened(path, resources)
         return [path]
     own = [path / name for name in ("catalogue.ecsv", "images.npy", "meta.json")]
     return own if all(map(os.path.isfile, own)) else images_below(path)[1]
@@ -127,6 +135,19 @@ def _open_file(path: Path, key: str | None, resources: contextlib.ExitStack) -> 
         return {"id": ids[i], "file": path.name} | {name: of[i] for name, of in columns.items()}, pixels
 
     return Source([f"{path.name}[{i}]" for i in range(count)], read, planes=planes)
+
+
+def _open_drawn(path: Path) -> Source:
+    """What a model has drawn; what is a little outside of black and white is clipped, as in an audit."""
+    with reading(f"{path} cannot be read", GalgenError):
+        images, first = read_drawn(path)
+        known = images.min() >= DRAWN[0] and images.max() <= DRAWN[1]  # never of NaN
+        images = images.clip(0, 1) if known else images
+    return Source(
+        [f"{path.name}[{i}]" for i in range(len(images))],
+        lambda i: ({"id": str(first + i), "file": path.name}, images[i]),
+        "display",
+    )
 
 
 def _opened(path: Path, resources: contextlib.ExitStack) -> np.ndarray | NpzFile | h5py.File:
