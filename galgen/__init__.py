@@ -5,11 +5,15 @@ import importlib
 __version__ = "0.1.0"
 
 
-_FOUND = {"audit": "galgen.auditing.audit", "sample": "galgen.using.samples"}
+_FOUND = {
+    "audit": "galgen.auditing.audit",
+    "sample": "galgen.using.samples",
+    "denoise": "galgen.using.denoising",
+}
 
 
 def __getattr__(name: str) -> object:
-    """`galgen.audit` and `galgen.sample`; imported when they are asked for, as that takes seconds."""
+    """`galgen.audit`, `sample` and `denoise`; imported when they are asked for, as that takes seconds."""
     if name in _FOUND:
         return getattr(importlib.import_module(_FOUND[name]), name)
     raise AttributeError(f"module 'galgen' has no attribute '{name}'")

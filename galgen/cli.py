@@ -43,6 +43,7 @@ app.command(
     "galgen.auditing.command:audit", help="Audit anyone's generator: are samples copies, and are they right?"
 )
 app.command("galgen.using.command:sample", help="Samples of a trained model, into files.")
+app.command("galgen.using.command:denoise", help="Denoise images with a trained model.")
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:

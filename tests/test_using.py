@@ -1,18 +1,23 @@
 """Trained models asked by their names: samples in files, an image denoised."""
 
+import os
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from astropy.io import fits
+from conftest import floats
 from PIL import Image
 
 import galgen
 from galgen.cli import main
+from galgen.compare.denoising import denoising_curve, psnr
 from galgen.compare.similarity import cosine
 from galgen.data.acquire.importing import import_images
 from galgen.models.families import FAMILIES
+from galgen.models.sampling import noise, seeded
 from galgen.profiles import Parameters
 from galgen.published import publish
 from galgen.runs.errors import GalgenError
@@ -125,6 +130,116 @@ def test_the_sheet_shows_every_sample(folder, tmp_path):
         width, height = picture.size
         grays = np.asarray(picture.convert("L"))
     assert width > 3 * height > 100 and len(np.unique(grays)) > 20
+
+
+def noisy(images, sigma):
+    """Images uint8 (n, 1, H, W) with noise of the seeds 0 to n - 1, (n, H, W)."""
+    z = noise(seeded(range(len(images))), images.shape[1:])
+    return (images / 255 + sigma * z.numpy()).astype(np.float32)[:, 0]
+
+
+@pytest.mark.parametrize("family", ["diffusion", "conditional"])
+def test_an_image_is_denoised_as_in_the_chapter(family, smoke, folder, tmp_path, capsys):
+    book, known = smoke[family], smoke[family].images.held_out
+    networks = book.networks(book.models.pair(12)[0])
+    curve = denoising_curve(book.family.denoiser(networks), known, [0.2])
+    np.save(tmp_path / "noisy.npy", noisy(known, 0.2))
+    np.save(tmp_path / "clean.npy", known)
+    asked = {"store": book.store.root, "profile": "smoke", "N": 12, "sigma": 0.2}
+    found = galgen.denoise(noisy(known, 0.2), f"{family}-N12-A", **asked)
+    seen = psnr(torch.from_numpy(found.mean)[:, None], floats(known)).numpy()
+    assert np.allclose(seen, curve.denoised[0], atol=1e-4)
+    assert np.allclose(found.mean + found.residual, found.noisy, atol=1e-6)
+    files = ["noisy.npy", "--clean", "clean.npy", "--out", "x.npz", "--sheet", "x.png"]
+    files = [str(tmp_path / each) if "." in each else each for each in files]
+    model = [f"--model={family}-N12-A", f"--store={book.store.root}", *OF_SMOKE]
+    assert main(["denoise", *files, *model, "--sigma", ".2"]) == 0
+    said, kept = capsys.readouterr().out, np.load(tmp_path / "x.npz")
+    assert f"{curve.denoised.mean():.4g}" in said.splitlines()[-1] and "image" in said
+    assert np.array_equal(kept["images"], found.mean) and np.array_equal(kept["sigma"], found.sigma)
+    assert (tmp_path / "x.png").stat().st_size > 1000
+
+
+def test_the_noise_that_is_found_is_the_length_of_the_residual_of_the_blind_network(smoke):
+    book, y = smoke["diffusion"], noisy(smoke["diffusion"].images.held_out, 0.3)
+    found = galgen.denoise(y, "diffusion-N12-A", store=book.store.root, profile="smoke", N=12)
+    f = book.networks(book.models.pair(12)[0])["net"](torch.from_numpy(y)[:, None]).detach()
+    assert np.allclose(found.sigma, f.square().mean((1, 2, 3)).sqrt(), rtol=1e-5)
+    one = galgen.denoise(y[0], "diffusion-N12-A", store=book.store.root, profile="smoke", N=12)
+    assert one.mean.shape == (1, 16, 16) and np.allclose(one.mean, found.mean[:1], atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".npy", ".npz", ".fits", ".h5"])
+def test_images_of_any_kind_of_file_are_denoised(suffix, smoke, folder, tmp_path):
+    image, path = smoke["gan"].images.held_out[0, 0], tmp_path / f"image{suffix}"
+    if suffix in (".png", ".jpg"):
+        Image.fromarray(image).convert("RGB").save(path)
+    elif suffix == ".fits":
+        header = fits.Header({"STRETCH": "display: black 0, white 1"})
+        fits.PrimaryHDU(np.float32(image / 255), header).writeto(path)
+    elif suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["images"] = image[None] / 255
+    else:
+        (np.save if suffix == ".npy" else np.savez)(path, image if suffix == ".npy" else image[None])
+    out = tmp_path / "out.fits"
+    assert main(["denoise", str(path), "--model=diffusion-N12-A", f"--models={folder}", f"--out={out}"]) == 0
+    wanted = galgen.denoise(image, "diffusion-N12-A", models=folder).mean
+    with fits.open(out) as file:
+        assert np.allclose(file[0].data, wanted, atol=0.1 if suffix == ".jpg" else 1e-6)
+        assert [hdu.name for hdu in file[1:]] == ["RESIDUAL", "SIGMA"]
+    assert import_images(out, size=16).images.shape == (1, 1, 16, 16)
+
+
+BAD = {
+    "size": (
+        np.zeros((24, 24)),
+        "24 x 24 pixels, and diffusion-N12-A0-0 was trained on 16 x 16",
+    ),
+    "NaN": (np.full((16, 16), np.nan), "1 of 1 images have pixels that are not finite"),
+    "colour": (np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8), "is in colour"),
+    "scale": (np.random.default_rng(0).normal(0, 99, (16, 16)), "finds noise of"),
+    "bytes": (np.zeros((16, 16), np.int64), "pixels are int64"),
+}
+GIVEN = {
+    "good.npy --sigma 1.5": "was trained on noise of 0 to 1, and 1.5 is not within",
+    "good.npy --sigma much": "--sigma much: say auto, or the noise",
+    "good.npy --sigma nan": "--sigma nan: say auto",
+    "good.npy --model conditional-N12-A": "is told the noise and finds none",
+    "good.npy --model conditional-N12-A --sigma 16": "noise of 0.005 to 15, and 16 is not",
+    "good.npy --model glow-N12-A": "Glow models denoise nothing",
+    "good.npy --model nothing": "there is no model 'nothing'",
+    "good.npy --out good.npy": "give a name like *.npz, *.fits",
+    "good.npy --out there.npz": "exists already",
+    "good.npy --clean two.npy": "2 clean images are not those of 1",
+    "nothing.npy": "is no file",
+    "flux.fits": "is FITS, and so flux",
+    "pipe.npy": "is no file",
+    "damaged.png": "damaged.png: cannot be read as a picture",
+}
+
+
+@pytest.mark.parametrize("asked", [*BAD, *GIVEN])
+def test_what_cannot_be_denoised_is_one_line_and_exit_code_2(asked, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    array, message = BAD.get(asked, (None, GIVEN.get(asked)))
+    if asked in BAD:
+        Image.fromarray(array).save("bad.png") if asked == "colour" else np.save("bad.npy", array)
+    np.save("good.npy", np.full((16, 16), 0.3))
+    np.save("two.npy", np.full((2, 16, 16), 0.3))
+    np.savez("there.npz", images=np.zeros((3, 16, 16)))
+    fits.PrimaryHDU(np.zeros((16, 16))).writeto("flux.fits")
+    os.mkfifo("pipe.npy")
+    (tmp_path / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    before = sorted(tmp_path.iterdir())
+    bad = "bad.png" if asked == "colour" else "bad.npy"
+    given = asked.split() if asked in GIVEN else [bad]
+    given += [] if "--model" in asked else ["--model", "diffusion-N12-A"]
+    given += [] if "--out" in asked else ["--out", "x.npz"]
+    assert main(["denoise", *given, "--models", str(folder)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("galgen: error: ") and message in error
+    assert sorted(tmp_path.iterdir()) == before
 
 
 MISTAKES = {

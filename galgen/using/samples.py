@@ -29,7 +29,7 @@ from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import atomic_path, full_disk_told
 from galgen.using.opening import Model, opened
 
-__all__ = ["SUFFIXES", "Drawn", "drawn", "free", "sample", "sheet", "write"]
+__all__ = ["SUFFIXES", "Drawn", "drawn", "free", "sample", "sheet", "write", "write_arrays"]
 
 SUFFIXES = (".npz", ".npy", ".fits", "")  # without one it is a folder
 
@@ -113,30 +113,34 @@ def write(found: Drawn, out: Path) -> None:
         found: The samples.
         out: A name that ends in .npz (arrays `images` and `id`, the seeds), .npy or .fits; or a folder.
     """
-    writers = {".npz": _npz, ".npy": _npy, ".fits": _fits, "": _folder}
-    writers[out.suffix.lower()](found, out)
+    if not out.suffix:
+        _write_pictures(found, out)
+    elif out.suffix.lower() == ".npy":
+        with atomic_path(out) as temporary:
+            np.save(temporary, found.images, allow_pickle=False)
+    else:
+        write_arrays(out, found.images, found.model, id=np.array(found.seeds))
 
 
-def _npz(found: Drawn, out: Path) -> None:
+def write_arrays(out: Path, images: np.ndarray, model: Model, **more: np.ndarray) -> None:
+    """Write images (n, H, W) that a model gives, and arrays that belong to them, as .npz or .fits."""
     with atomic_path(out) as temporary:
-        told = {"model": found.model.name, "key": found.model.key, "stretch": DISPLAY}
-        np.savez_compressed(temporary, images=found.images, id=np.array(found.seeds), **told)
+        if out.suffix.lower() == ".npz":
+            told = {"model": model.name, "key": model.key, "stretch": DISPLAY}
+            np.savez_compressed(temporary, images=images, **more, **told)
+            return
+        header = fits.Header(
+            {"MODEL": model.name, "MODELKEY": model.key, "STRETCH": DISPLAY, "DATA": model.data}
+        )
+        if "id" in more:
+            header["FIRSTID"] = int(more.pop("id")[0]), "seed of the first latent"
+        below = [fits.ImageHDU(array, name=name.upper()) for name, array in more.items()]
+        fits.HDUList([fits.PrimaryHDU(images, header), *below]).writeto(
+            temporary, overwrite=True, checksum=True
+        )
 
 
-def _npy(found: Drawn, out: Path) -> None:
-    with atomic_path(out) as temporary:
-        np.save(temporary, found.images, allow_pickle=False)
-
-
-def _fits(found: Drawn, out: Path) -> None:
-    model = found.model
-    header = fits.Header({"MODEL": model.name, "MODELKEY": model.key, "STRETCH": DISPLAY, "DATA": model.data})
-    header["FIRSTID"] = found.seeds.start, "seed of the first latent"
-    with atomic_path(out) as temporary:
-        fits.PrimaryHDU(found.images, header).writeto(temporary, overwrite=True, checksum=True)
-
-
-def _folder(found: Drawn, out: Path) -> None:
+def _write_pictures(found: Drawn, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=out.parent, ignore_cleanup_errors=True)
     with full_disk_told(out), work as folder:

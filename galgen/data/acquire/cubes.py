@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from galgen.data.acquire.limits import MAX_UNPACKED, Object, Refusal, check_pixels, reading
+from galgen.data.acquire.limits import MAX_UNPACKED, Object, Refusal, check_pixels, check_unpacked, reading
 from galgen.runs.errors import GalgenError
 
 __all__ = ["DISPLAY", "FITS_BLOCK", "band_sets", "read_bands", "read_drawn", "read_fits"]
@@ -81,13 +81,13 @@ def read_drawn(file: Path) -> tuple[np.ndarray, int]:
             pixels, header = read_fits(stream, file.name)
     except Refusal as error:
         raise GalgenError(f"{file}: {error}") from error
-    if not _is_drawn(header) or pixels.ndim != 3:
+    if not _is_drawn(header) or pixels.ndim > 3:
         raise GalgenError(
-            f"{file} is flux, of which a folder is wanted; by its own path a FITS file is taken if a model "
-            f"has drawn what is in it (STRETCH = '{DISPLAY}')"
+            f"{file} is FITS, and so flux, if its header does not say STRETCH = '{DISPLAY}' of one or of a "
+            "cube of gray images: give flux as a folder, to galgen data import"
         )
     first = header.get("FIRSTID")
-    return pixels, first if isinstance(first, int) and first >= 0 else 0
+    return pixels.reshape(-1, *pixels.shape[-2:]), first if isinstance(first, int) and first >= 0 else 0
 
 
 def _is_drawn(header: dict) -> bool:
@@ -128,6 +128,7 @@ def read_fits(stream: BinaryIO, name: str) -> tuple[np.ndarray, dict]:
         with fits.open(_Headed(stream), memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) > 1 and all(hdu.shape):
-                    check_pixels(hdu.shape[1:] if _is_drawn(hdu.header) else hdu.shape)
+                    check_pixels(hdu.shape[-2:] if _is_drawn(hdu.header) else hdu.shape)
+                    check_unpacked(hdu.size, name)  # bytes, but for the header
                     return hdu.data, dict(hdu.header)  # all its cards, as damaged ones are found now
     raise Refusal(f"no image in the FITS file: {name}")

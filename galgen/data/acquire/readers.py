@@ -24,7 +24,7 @@ from galgen.data.dataset import check_ids
 from galgen.data.preprocess import DRAWN
 from galgen.runs.errors import GalgenError
 
-__all__ = ["MAX_OBJECTS", "Source", "files_of", "open_source"]
+__all__ = ["MAX_OBJECTS", "Source", "files_of", "open_source", "read_npy", "read_picture"]
 
 PLANE_NAMES = ("bands", "filters")
 ID_NAMES = ("id", "ids")
@@ -223,11 +223,12 @@ def _open_folder(path: Path, bands: tuple[str, ...]) -> Source:
     names = [str(file.relative_to(path)) for file in found]
     stems = [str(Path(name).with_suffix("")) for name in names]
     ids = stems if len(set(stems)) == len(stems) else names
-    read_file, kind = (_read_npy, None) if form == "npy" else (_read_picture, "display")
+    read_file, kind = (read_npy, None) if form == "npy" else (read_picture, "display")
     return Source(names, lambda i: ({"id": ids[i], "file": names[i]}, read_file(found[i])), kind)
 
 
-def _read_npy(file: Path) -> np.ndarray:
+def read_npy(file: Path) -> np.ndarray:
+    """The image in a file, (H, W) or with planes; a Refusal if it is none."""
     with reading("cannot be read as npy", Refusal):
         pixels = np.load(file, mmap_mode="r", allow_pickle=False)
     if pixels.ndim not in (2, 3):
@@ -236,7 +237,8 @@ def _read_npy(file: Path) -> np.ndarray:
     return np.array(pixels)
 
 
-def _read_picture(file: Path) -> np.ndarray:
+def read_picture(file: Path) -> np.ndarray:
+    """A PNG or JPEG, uint8 (H, W) or (H, W, 3); a Refusal if it is none."""
     with reading("cannot be read as a picture", Refusal), Image.open(file, formats=("PNG", "JPEG")) as image:
         if image.mode in ("F", "I") or image.mode.startswith("I;"):
             raise Refusal(
