@@ -31,7 +31,7 @@ ROOMS = {
     "figures": ("runs", "compare.uncertainty"),
     "published": ("runs", "profiles", "models", "compare.similarity", "experiment"),
     "cli": ("runs", "profiles", "costs", "data", "experiment", "published"),
-    "auditing": ("runs", "costs", "data", "compare", "figures", "cli"),
+    "auditing": ("runs", "profiles", "costs", "data", "compare", "figures", "published", "using", "cli"),
     "using": ("runs", "profiles", "data", "models", "compare", "figures", "experiment", "published", "cli"),
     "__main__": ("cli",),
 }

@@ -60,7 +60,7 @@ def test_a_file_of_weights_is_the_model_also_of_a_milestone_and_taken_away(smoke
     found = opened(str(early), asked)
     assert found.name == training.name and "weights-" in found.origin
     assert np.array_equal(galgen.sample(early, n=4, profile="smoke", N=12), wanted[:, 0].numpy())
-    with pytest.raises(GalgenError, match="is of another book than that of --profile smoke .*--seed 1"):
+    with pytest.raises(GalgenError, match=r"is of another book than that of --profile smoke .*--seed 1"):
         opened(str(early), asked.model_copy(update={"seed": 1}))
     (published,) = (path for path in folder.glob("diffusion/*/weights-*") if "A0" in str(opened(str(path))))
     shutil.copy(published, tmp_path / "mine.safetensors")

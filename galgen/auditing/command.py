@@ -9,18 +9,24 @@ from typing import Annotated
 import numpy as np
 from cyclopts import Parameter
 
-from galgen.auditing.questions import Questions
+from galgen.auditing.questions import OfModels, Questions
 from galgen.cli import Place, Whole
+from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, printable
 
 __all__ = ["audit"]
 
 
+Asking = Parameter(group="Was this image trained on? (of a model that is named)")
+
+
 def audit(
     *,
-    samples: Annotated[Place, Parameter(help="Images of a model: a folder, a file, or a data set.")],
-    train: Annotated[Place, Parameter(help="The images that it was trained on.")],
-    held_out: Annotated[Place, Parameter(help="Others, a random part of the same pool.")],
+    samples: Annotated[
+        Place | None, Parameter(help="Images of a model: a folder, a file, a data set.")
+    ] = None,
+    train: Annotated[Place | None, Parameter(help="The images that it was trained on.")] = None,
+    held_out: Annotated[Place | None, Parameter(help="Others, a random part of the same pool.")] = None,
     other_samples: Annotated[Place | None, Parameter(help="Images of a second model, same latents.")] = None,
     other_train: Annotated[Place | None, Parameter(help="What the second model was trained on.")] = None,
     floor: Annotated[Place | None, Parameter(help="Same latents, a network of other images.")] = None,
@@ -29,8 +35,22 @@ def audit(
     crop: Annotated[Whole | None, Parameter(help="Side of the central part to keep, pixels.")] = None,
     key: Annotated[str | None, Parameter(help="Name of the array in npz or HDF5 files.")] = None,
     out: Annotated[Place, Parameter(help="Name of the report, OUT.html and OUT.json.")] = Path("audit"),
+    model: Annotated[str | None, Asking, Parameter(help="As `galgen models` lists it, or a file.")] = None,
+    other_model: Annotated[str | None, Asking, Parameter(help="One of other images.")] = None,
+    images: Annotated[Place | None, Asking, Parameter(help="The images in question.")] = None,
+    of: Annotated[OfModels, Asking, Parameter("*")] = OfModels(),
 ) -> None:
-    """Audit anyone's generator: are its samples copies of its training images, and are they right?"""
+    """Audit anyone's generator: are its samples copies of its training images, and are they right?
+
+    With --model, --other-model, --images and --held-out instead: was a model trained on these images?
+    """
+    sets = {"samples": samples, "train": train, "held_out": held_out}
+    if model or other_model or images:
+        wanted = {"model": model, "other_model": other_model, "images": images, "held_out": held_out}
+        _all(wanted, "to ask whether a model was trained on an image")
+        _trained_on(model, other_model, images, held_out, of, size, crop, key, out)
+        return
+    _all(sets, "an audit of samples")
     from tqdm import tqdm
 
     import galgen
@@ -38,8 +58,7 @@ def audit(
     from galgen.auditing import report
 
     pages = report.free(out)  # before the work
-    given = {"samples": samples, "train": train, "held_out": held_out}
-    given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
+    given = sets | {"other_samples": other_samples, "other_train": other_train, "floor": floor}
     # of latents that two models share none may be left out
     latents = {"samples", "other_samples", "floor"} if other_samples else set()
     keyed = {
@@ -64,6 +83,45 @@ def audit(
     for title, text in report.words(found).items():
         print(title, text)
     print(printable(f"{pages[0]} and {pages[1].name}"))
+
+
+def _all(wanted: dict[str, object], what: str) -> None:
+    """Refuse what lacks an option."""
+    if missing := [f"--{name.replace('_', '-')}" for name, given in wanted.items() if not given]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in wanted)
+        raise GalgenError(f"{what} needs {names}; {', '.join(missing)} is missing")
+
+
+def _trained_on(
+    model: str,
+    other_model: str,
+    images: Path,
+    held_out: Path,
+    of: OfModels,
+    size: int | None,
+    crop: int | None,
+    key: str | None,
+    out: Path,
+) -> None:
+    """Whether a model was trained on images."""
+    from galgen.auditing import trained_on
+    from galgen.using.opening import opened
+
+    page, asked = trained_on.free(out), Parameters(profile=of.profile, data=of.data, N=of.N, seed=of.book)
+    pair = tuple(opened(name, asked, store=of.store, models=of.models) for name in (model, other_model))
+    for each in pair:
+        print(printable(str(each)), file=sys.stderr)
+    with _begins_anew():
+        sets = []
+        for path in (images, held_out):
+            keyed = key if path.suffix.lower() in (".npz", ".h5", ".hdf5", ".hdf") else None
+            kind = _look(path, size, crop, keyed)[1]
+            read = _read(path, size, crop, key=keyed, kind=kind, strict=True)[0]
+            if not (read == read[:, :1]).all():
+                raise GalgenError(f"{path} is in colour; the models know gray")
+            sets.append(read[:, :1])
+        found = trained_on.trained_on(*pair, *sets)
+    print(trained_on.written(found, pair, of.models, page))
 
 
 @contextlib.contextmanager

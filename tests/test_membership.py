@@ -1,0 +1,149 @@
+"""Whether a model was trained on an image: the score of two models, its place, and the command."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from galgen.cli import main
+from galgen.compare.membership import NOISES, SIGMA, losses, membership
+from galgen.published import publish
+from galgen.runs.errors import GalgenError
+
+RNG = np.random.default_rng(0)
+OWN, OTHERS, HELD_OUT = (RNG.integers(0, 256, (n, 1, 8, 8), np.uint8) for n in (5, 6, 40))
+
+
+def knows(images):
+    """A denoiser that has its images by heart: of another one it says the mean gray."""
+    kept = torch.from_numpy(images / np.float32(255))
+
+    def denoise(y, sigma):
+        off = (y[:, None] - kept[None]).square().mean((2, 3, 4))
+        nearest, index = off.min(1)
+        return torch.where((nearest < 2 * SIGMA**2)[:, None, None, None], kept[index], 0.5)
+
+    return denoise
+
+
+def test_the_loss_is_the_mean_square_over_noises():
+    x = HELD_OUT[:3] / 255
+    assert np.allclose(
+        losses(lambda y, sigma: torch.full_like(y, 0.5), HELD_OUT[:3]), ((x - 0.5) ** 2).mean((1, 2, 3))
+    )
+    left = losses(lambda y, sigma: y, HELD_OUT[:3])  # the noise itself
+    assert np.allclose(left, left[0]) and abs(left[0] / SIGMA**2 - 1) < 5 * (2 / (64 * NOISES)) ** 0.5
+
+
+def test_own_images_are_found_and_others_are_placed_among_the_held_out():
+    found = membership(knows(OWN), knows(OTHERS), np.concatenate([OWN, OTHERS, HELD_OUT[:2]]), HELD_OUT)
+    assert (found.score[:5] > 0).all() and (found.score[5:11] < 0).all() and (found.score[11:] == 0).all()
+    assert np.allclose(found.rate[:5], 1 / 41) and np.allclose(found.rate[5:], 1)
+    assert membership(knows(OWN), knows(OTHERS), OWN, HELD_OUT).auc.value == 1
+    nobody = membership(knows(OTHERS), knows(OTHERS), OWN, HELD_OUT)
+    assert nobody.auc.value == 0.5 and (nobody.rate == 1).all()
+
+
+def test_a_score_is_of_its_image_alone():
+    one, many = (membership(knows(OWN), knows(OTHERS), x, HELD_OUT).score for x in (OWN[3:4], OWN))
+    assert np.allclose(one, many[3:4])
+
+
+def test_nothing_to_ask_is_said():
+    with pytest.raises(GalgenError, match="0 images and 40 held-out ones"):
+        membership(knows(OWN), knows(OTHERS), OWN[:0], HELD_OUT)
+
+
+@pytest.fixture(scope="module")
+def folder(smoke, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    for family in ("diffusion", "conditional", "gan"):
+        for training in smoke[family].models.pair(12):
+            publish(smoke[family], training, folder)
+    return folder
+
+
+@pytest.fixture
+def sets(smoke, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    book = smoke["diffusion"]
+    np.save("own.npy", book.images.of(book.models.pair(12)[0]))
+    np.save("held-out.npy", book.images.held_out)
+    np.savez("large.npz", images=RNG.integers(0, 256, (3, 24, 24), np.uint8))
+    np.save("colour.npy", RNG.integers(0, 256, (3, 16, 16, 3), np.uint8))
+    np.save("nan.npy", np.full((3, 16, 16), np.nan))
+    return folder
+
+
+ASKED = ["audit", "--model=diffusion-N12-A", "--other-model=diffusion-N12-B", "--images=own.npy"]
+ASKED += ["--held-out=held-out.npy"]
+
+
+def test_the_command_prints_each_image_and_what_can_be_found_at_all(smoke, sets, capsys):
+    for _ in range(2):  # an answer is written over an answer
+        assert main([*ASKED, f"--models={sets}", "--out", "mine"]) == 0
+    said, kept = capsys.readouterr().out, json.loads(open("mine.json").read())
+    book = smoke["diffusion"]
+    assert len(kept["score"]) == 12 and len(kept["held_out"]) == len(book.images.held_out)
+    D = [book.family.denoiser(book.networks(t)) for t in book.models.pair(12)]
+    wanted = membership(*D, book.images.of(book.models.pair(12)[0]), book.images.held_out)
+    assert np.allclose(kept["score"], wanted.score, atol=2e-3 * np.abs(wanted.score).max())
+    assert f"{len(kept['held_out'])}   {kept['rate'][0]:.4f}" in said and "not measured for" in said
+    keys = [str(path) for path in sets.glob("diffusion/*")]
+    area = {"model": keys[0][-16:], "other_model": keys[1][-16:], "auc": [0.52, 0.46, 0.58], "images": 9}
+    gone = area | {"model": "0" * 16}
+    (sets / "membership.json").write_text(json.dumps([area | {"held_out": 9}, gone | {"held_out": 9}]))
+    try:
+        assert main([*ASKED, f"--models={sets}", "--out", "mine"]) == 0
+        told = capsys.readouterr().out.splitlines()[-1]
+        assert "AUC 0.52 [0.46, 0.58] of 9 own and 9 held-out images, own images are not told from" in told
+        (sets / "membership.json").write_text('[{"auc": 1}]')
+        assert main([*ASKED, f"--models={sets}", "--out", "mine"]) == 2
+    finally:
+        os.remove(sets / "membership.json")
+
+
+def test_what_was_measured_of_the_projects_own_models_is_of_them_and_near_a_half_where_many_were_seen():
+    from galgen.auditing.trained_on import known
+
+    found = list(known())
+    many = [line for line in found if "N4000" in line]
+    assert len(found) == 8 and len(many) == 4
+    assert all(abs(float(line.split("AUC ")[1][:4]) - 0.5) < 0.1 for line in many)
+    assert all(float(line.split("AUC ")[1][:4]) > 0.75 for line in found if line not in many)
+
+
+MISTAKES = {
+    "--images=large.npz": "the images are 1 x 24 x 24, and diffusion-N12-A0-0 was trained on",
+    "--images=colour.npy": "colour.npy is in colour",
+    "--images=nan.npy": "3 of 3 objects cannot be used",
+    "--images=nothing": "nothing does not exist",
+    "--model=nothing": "there is no model 'nothing'",
+    "--model=gan-N12-A": "GAN models denoise nothing",
+    "--other-model=diffusion-N12-A": "is asked beside itself",
+    "--out=own.npy": "own.npy.json",
+    "--out=there": "there.json is there already",
+    "--other-model=": "needs --model, --other-model, --images, --held-out; --other-model is missing",
+}
+
+
+@pytest.mark.parametrize("changed", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(changed, sets, capsys):
+    open("there.json", "w").write("{}")
+    os.mkdir("own.npy.json")
+    name = changed.partition("=")[0]
+    options = [each for each in ASKED if not each.startswith(f"{name}=")] + [changed] * (changed[-1] != "=")
+    assert main([*options, f"--models={sets}"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("galgen: error: ") and MISTAKES[changed] in error
+    assert not os.path.exists("audit.json")
+
+
+def test_an_audit_that_lacks_a_set_names_it(capsys):
+    assert main(["audit", "--samples", "x", "--train", "y"]) == 2
+    assert (
+        "an audit of samples needs --samples, --train, --held-out; --held-out is missing"
+        in capsys.readouterr().err
+    )
