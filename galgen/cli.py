@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from galgen.data.acquire.recipe import Recipe
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked, exit_code, printable, refused
-from galgen.runs.files import check_replaceable, file_sha256, has_fields, write_json
+from galgen.runs.files import atomic_path, check_replaceable, file_sha256, has_fields, write_json
 from galgen.runs.store import Store
 
 __all__ = ["USUAL", "Asked", "Place", "Whole", "main", "prepare", "run", "train"]
@@ -231,6 +231,25 @@ def prepare(
     if out:
         write_json(out, found)
     print(json.dumps(found, indent=1))
+
+
+@data.command(name="split")
+def split_(
+    *, out: Annotated[Place, _help("Folder to make.")], asked: Asked = Parameters(), store: _Store = None
+) -> None:
+    """Write the images that A and B are trained on at the largest N, and held-out ones, as npy."""
+    import numpy as np
+
+    from galgen.data.dataset import check_free
+    from galgen.experiment import Experiment
+
+    check_free(out)  # before the work
+    images = Experiment(asked, Store(store)).images
+    of = images.split()
+    for name, rows in {"A": of.A, "B": of.B, "held-out": of.validation}.items():
+        with atomic_path(out / f"{name}.npy") as file:
+            np.save(file, images.dataset.images[rows], allow_pickle=False)
+        print(printable(f"{out / name}.npy: {len(rows)} images"))
 
 
 @app.command
