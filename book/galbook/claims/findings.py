@@ -81,11 +81,6 @@ class Findings:
         return discriminator.knows(self.experiment, N)
 
     @functools.cached_property
-    def time(self) -> object:
-        """Of a denoiser, what the clock says of its time, in `words`."""
-        return clock.time(self.experiment)
-
-    @functools.cached_property
     def scale(self) -> scale.Agreement:
         """Of a denoiser, its agreement between floor and ceiling, at the largest N."""
         return scale.agreement(self.experiment)
