@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from conftest import stand_in
+from PIL import Image
 from small_chapter import NOTE, PARAMETERS
 
 from galbook.press import assemble, chapters, draft
@@ -46,12 +47,15 @@ def run(tmp_path, monkeypatch, executed):
 
 
 def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(run, rendering):
+    (run.folder / "sheets").mkdir()
+    Image.new("L", (9, 9)).save(run.folder / "sheets" / "gan-N8-A0-0.png")
     index = draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2)
     assert rendering.strict == [False], "a draft is bound whatever it warns of"
     html = index.parent
     assert "a rising line" in (html / "chapters" / "01_data.html").read_text()
     opening, names = (html / "intro.html").read_text(), chapters.names(ROOT / "book" / "_toc.yml")
     assert "This book is being made" in opening and f"1 of {len(names)} chapters" in opening
+    assert "eight latents at each milestone" in opening and "gan-N8-A0-0.png" in opening
     for name in names:
         page = (html / "chapters" / f"{name}.html").read_text()
         assert ("This page is to come" in page) is (name != "01_data")

@@ -90,6 +90,15 @@ def measure(name: str, /, *, asked: Asked = Parameters()) -> None:
 
 
 @_step
+def sheet(name: str, out: Path, /, *, asked: Asked = Parameters()) -> None:
+    """Draw what a model has drawn along its training, for the draft."""
+    from galgen.experiment import training_named
+    from galgen.using.sheets import draw
+
+    draw(*training_named(name, Run(asked).parameters), out)
+
+
+@_step
 @_on_a_gpu
 def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Parameters()) -> None:
     """Execute a chapter; the stamp is what `galgen data prepare` wrote."""

@@ -146,6 +146,8 @@ def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Map
     for name, page in to_come.items():
         chapters.put(page, work / "chapters" / f"{name}.ipynb")
         shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
+    for path in banner.get("sheets", ()):
+        shutil.copy(path, work / "_static")
     title, rest = (work / "intro.md").read_text().split("\n", 1)
     (work / "intro.md").write_text(f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}")
     return _put_up(jupyter_book(work, "html", strict=False), of.build) / "index.html"

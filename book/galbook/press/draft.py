@@ -154,6 +154,7 @@ def bind(run: Run, source: Path, notebooks: Path, cores: int) -> Path | None:
             wanted = HEADLINE in left and (run.folder / "html").is_dir()
             preview = published_headline(run, notebooks / f"{HEADLINE}.ipynb") if wanted else None
             banner = {"done": len(executed), "of": len(names), "published": preview is not None}
+            banner["sheets"] = [path.absolute() for path in visible(run.folder / "sheets", "*.png")]
             banner["words"] = words[max(left, key=left.get)] if left else "a minute or two"
             if preview:
                 executed[HEADLINE] = preview

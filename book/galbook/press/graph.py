@@ -212,6 +212,10 @@ class Graph:
         apart = self.runs[wildcards.run].measured_apart() if compares else []
         return [f"build/{wildcards.run}/morphology/{name}" for name in apart]
 
+    def sheets(self, wildcards: Any) -> list[str]:
+        """The sheets of samples along trainings, which a draft shows."""
+        return [f"build/{wildcards.run}/sheets/{name}.png" for name in self.runs[wildcards.run].drawn_along()]
+
     def version_of_chapter(self, wildcards: Any) -> str:
         """The version of its notebook, and of the families that it asks for by name."""
         notebook = Path(f"notebooks/{wildcards.chapter}.ipynb")
