@@ -11,6 +11,7 @@ from galbook.share.scale import Scale
 from galgen.compare.flow_pairs import Latents
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
+from galgen.figures.words import spaced
 
 __all__ = ["Findings", "later"]
 
@@ -33,7 +34,8 @@ class Findings:
 
     def at(self, N: int) -> str:
         """The note of one N: how often each image was shown."""
-        return f"{self.experiment.settings.images_shown(N) / N:.2g} passes"
+        passes = self.experiment.settings.images_shown(N) / N
+        return f"{spaced(round(passes)) if passes >= 10 else round(passes, 1)} passes"
 
     @functools.cache  # noqa: B019 - of a run there is one
     def cells(self, what: str) -> Cells:
