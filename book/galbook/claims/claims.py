@@ -143,7 +143,7 @@ def rulings(run: Iterable[Findings], *keys: str) -> list[Row]:
     return rows
 
 
-def claims_table(rows: Sequence[Row]) -> Markdown:
+def claims_table(rows: Sequence[Row], after: str = "") -> Markdown:
     """A row each: the paper's words and where they stand, the numbers of each part, the word, and why."""
     places = {claim.key: (claim.source, claim.figure) for claim in CLAIMS}
     cells = []
@@ -152,7 +152,8 @@ def claims_table(rows: Sequence[Row]) -> Markdown:
         where = f"{source or '*not in the paper*'}; {{numref}}`{figure}`"
         numbers = "; ".join(map(str, row.parts)) or "takes another N, or more images that can be measured"
         cells.append([TEXTS[row.key], where, numbers, f"**{row.word}**", row.why])
-    return table(["the paper says", "there; here", "number, 95 % over trainings", "word", "why"], cells)
+    head = ["the paper says", "there; here", "number, 95 % over trainings", "word", "why"]
+    return table(head, cells, after=after)
 
 
 def first_rows(rows: Sequence[Row], count: int = 8) -> Markdown:

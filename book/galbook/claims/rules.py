@@ -17,14 +17,16 @@ from galgen.figures.words import spaced
 
 __all__ = ["BLIND", "DENOISERS", "EVERY", "GAN", "GLOW", "TOLD", "Run", "at_large", "at_small", "beyond",
     "biased", "capacity", "clocked", "density", "from_small", "judges", "latents_fall", "longer", "required",
-    "same_images", "shape", "unseen"]  # fmt: skip
+    "same_images", "shape", "taken", "unseen"]  # fmt: skip
 
 BLIND, TOLD, GLOW, GAN = EVERY = "diffusion", "conditional diffusion", "Glow", "GAN"
 DENOISERS = (BLIND, TOLD)
 Run = Mapping[str, Findings]
 Rule = Callable[[Run], list[Part]]
-FROZEN = (0, 1, 2, 3)  # seeds of the committed cells that stood when the rules were fixed
 ENDS = (100, 1000)  # N of the clock
+# Kernels, N and seed of the committed cells that stood when the rules were fixed: no later one moves a word.
+STOOD = {(k, 100, seed) for k in (4, 8) for seed in range(4)} | {(16, 100, 0)}
+STOOD |= {(k, 1000, 0) for k in (4, 8, 16)}
 FULL = 0.5  # training pixels a weight, beyond which capacity may decide
 
 
@@ -89,11 +91,28 @@ def clocked(_: Run) -> list[Part]:
     return parts
 
 
+def taken() -> str:
+    """Which committed cells the row on N takes."""
+    cells = ", ".join(
+        f"{kernels} kernels ({' and '.join(f'{len(of[n])} trainings of {spaced(n)}' for n in ENDS)})"
+        for kernels, of in _widths().items()
+    )
+    return f"“It is N that decides” takes the committed clock of simulated galaxies, as it stood: {cells}."
+
+
+def _stood() -> list[clock.Committed]:
+    return [
+        one
+        for one in next(iter(clock.committed().values()))
+        if (one.cell.kernels, one.cell.N, one.seed) in STOOD
+    ]
+
+
 def _widths() -> dict[int, dict[int, list]]:
-    """The gaps of the committed cells, by width and N of `ENDS`; simulated galaxies."""
+    """The gaps of these cells, by width and N of `ENDS`."""
     found: dict[int, dict[int, list]] = {}
-    for one in next(iter(clock.committed().values())):
-        if one.cell.N in ENDS and one.seed in FROZEN:
+    for one in _stood():
+        if one.cell.N in ENDS:
             found.setdefault(one.cell.kernels, {}).setdefault(one.cell.N, []).extend(one.cell.gaps)
     return {kernels: of for kernels, of in sorted(found.items()) if set(of) == set(ENDS)}
 
@@ -101,8 +120,7 @@ def _widths() -> dict[int, dict[int, list]]:
 def capacity() -> bool:
     """Whether two widths differ at one N and one number of passes, with a load beyond `FULL`."""
     N, of = ENDS[-1], _widths()
-    cells = next(iter(clock.committed().values()))
-    loads = {one.cell.kernels: one.cell.load for one in cells if one.cell.N == N}
+    loads = {one.cell.kernels: one.cell.load for one in _stood() if one.cell.N == N}
     passes = min(float(gap.shown[-1]) / N for gaps in of.values() for gap in gaps[N])
     at = {kernels: [gap.at(passes * N).value for gap in gaps[N]] for kernels, gaps in of.items()}
     wide, narrow = max(at), min(at)
