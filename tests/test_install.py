@@ -80,6 +80,22 @@ def test_galaxies_are_simulated_imported_and_audited_without_the_extra(bare, tmp
     assert (tmp_path / "report.html").is_file()
 
 
+def test_published_models_are_asked_without_the_extra(bare, tmp_path):
+    asked = f"--models {ROOT / 'results' / 'models'}"
+    lines = [
+        f"models {asked}",
+        f"sample gan-N4000-A -n 12 {asked} --out x.npz --sheet x.png",
+        f"sample gan-N4000-B -n 12 {asked} --out b.fits",
+        f"denoise x.npz --key images --model diffusion-N10-A {asked} --out d.npz --sheet d.png",
+        f"audit --model diffusion-N10-A --other-model diffusion-N10-B {asked} --images b.fits "
+        "--held-out x.npz",
+    ]
+    done = run(bare, tmp_path, "-c", RUN, *lines)
+    assert done.returncode == 0, done.stderr
+    assert "gan-N4000-A0-0" in done.stdout and "AUC of these images" in done.stdout
+    assert "diffusion-N4000-A0-0 beside diffusion-N4000-B1-1: AUC 0." in done.stdout
+
+
 def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling(bare, tmp_path):
     script = ROOT / "examples" / "two_models.py"
     assert len(script.read_text().splitlines()) <= 100

@@ -104,9 +104,12 @@ def _trained_on(
     out: Path,
 ) -> None:
     """Whether a model was trained on images."""
+    import torch
+
     from galgen.auditing import trained_on
     from galgen.using.opening import opened
 
+    torch.set_num_threads(1)
     page, asked = trained_on.free(out), Parameters(profile=of.profile, data=of.data, N=of.N, seed=of.book)
     pair = tuple(opened(name, asked, store=of.store, models=of.models) for name in (model, other_model))
     for each in pair:

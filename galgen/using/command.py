@@ -34,9 +34,12 @@ def sample(
     asked: Asked = Parameters(),
 ) -> None:
     """Samples of a trained model, into files."""
+    import torch
+
     from galgen.using import samples
     from galgen.using.opening import opened
 
+    torch.set_num_threads(1)  # as the book draws
     if not (out or sheet):
         raise GalgenError(
             "nothing is to be written: say where (--out x.npz, x.npy, x.fits or a folder; --sheet)"
@@ -78,11 +81,13 @@ def denoise(
 ) -> None:
     """Denoise images with a trained model: posterior mean, the noise that it finds, and what it took out."""
     import numpy as np
+    import torch
 
     from galgen.using import samples
     from galgen.using.denoising import denoised, psnr_of, read, unit_images
     from galgen.using.opening import opened
 
+    torch.set_num_threads(1)
     for path, ends in ((out, (".npz", ".fits")), (sheet, (".png",))):
         samples.free(path, ends)  # before the work
     if not re.fullmatch(r"auto|[0-9]*\.?[0-9]+(e-?[0-9]+)?", sigma):
@@ -123,9 +128,12 @@ def sheet(
     asked: Asked = Parameters(),
 ) -> None:
     """What a model draws along its training: eight latents at each milestone that it has passed."""
+    import torch
+
     from galgen.experiment import training_named
     from galgen.runs.store import Store
     from galgen.using import samples, sheets
 
+    torch.set_num_threads(1)
     samples.free(out, (".png",))
     print(printable(str(sheets.draw(*training_named(name, asked, Store(store)), out))))
