@@ -14,8 +14,10 @@ from galgen.compare.uncertainty import Estimate
 from galgen.figures.tables import Markdown, points, table
 from galgen.figures.words import spaced
 
-__all__ = ["answer", "bits_said", "cells_table", "exponents", "extrapolated", "foretold_table", "kept",
-    "laws_table", "own_said", "power_table", "ten_times"]  # fmt: skip
+__all__ = ["answer", "bits_said", "cells_table", "controls_said", "exponents", "extrapolated",
+    "foretold_table", "kept", "laws_table", "own_said", "power_table", "ten_times"]  # fmt: skip
+
+FLAT = 0.1  # dB in the last doubling: below it, with its interval, nothing grows
 
 
 def cells_table(cells: Iterable[Cell]) -> Markdown:
@@ -130,6 +132,32 @@ def bits_said(told: Foretelling, cells: Iterable[Cell]) -> Markdown:
     most, of = max(ends)
     said.append(f"most bits a weight so far: {most:.2f}, {of}")
     return points(said)
+
+
+def controls_said(told: Foretelling, new: Iterable[Cell]) -> Markdown:
+    """Half the rate, and the narrowest network at a thousand galaxies: what was foretold, and what came."""
+    new = list(new)
+    slow = next((cell for cell in new if cell.rate != 1), None)
+    onset, end = told.half["onset"], told.half["g at the end"]
+    text = f"*Half the rate*, (4; 300): if rate times images is what counts, 1 dB after {_thousands(onset)} "
+    text += f"thousand images, and g = {end} dB at the end. "
+    if slow:
+        g = float(np.mean([gap.value[-1] for gap in slow.gaps]))
+        above = "more than that: in part it is the rate" if g > end.high else "within that"
+        seen = f"after {spaced(round(slow.onset() / 1000))} thousand" if slow.onset() else "not by the end"
+        text += f"Seen: {seen}; g = {g:.2f} dB at the end, {above if g >= end.low else 'less than that'}."
+    else:
+        text += "Not run."
+    late = next((cell for cell in new if (cell.kernels, cell.N) == (4, 1000)), None)
+    if not late:
+        return points([text, "*The narrowest network*, (4; 1 000), to 18 million images: not run."])
+    before = [0.9 * gap.shown[-1] for gap in late.gaps]  # from there on the rate falls
+    gains = [gap.gained(t) for gap, t in zip(late.gaps, before, strict=True)]
+    g = " and ".join(str(gap.at(t)) for gap, t in zip(late.gaps, before, strict=True))
+    grows = all(gain.high >= FLAT for gain in gains)
+    said = f"g = {g} dB before the rate falls, {' and '.join(map(str, gains))} in the last doubling: "
+    said += "it begins" if late.onset() else "it has not begun, and grows" if grows else "a bound"
+    return points([text, f"*The narrowest network*, (4; 1 000), to 18 million images: {said}."])
 
 
 def own_said(own: Sequence[Cell], published: Sequence[Cell]) -> Markdown:
