@@ -108,7 +108,7 @@ def main() -> None:
     given = parser.parse_args()
     found = read_json(given.out) if given.out.is_file() else {}
     made = {"date": time.strftime("%Y-%m-%d", time.gmtime()), **provenance()}
-    found[given.what] = {"found": {"twins": twins, "onsets": onsets}[given.what](), "made": made}
+    found[given.what] = made | {"found": {"twins": twins, "onsets": onsets}[given.what]()}
     write_json(given.out, plain(found))
 
 

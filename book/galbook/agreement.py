@@ -29,6 +29,7 @@ __all__ = [
     "sample_sheet",
     "tests",
     "two_models_at",
+    "worth_table",
 ]
 
 
@@ -218,3 +219,20 @@ def design_table(
         after=f"{sentence} {beside}".strip(),
     )
     return design, sentence
+
+
+def worth_table(found: Mapping[str, Mapping]) -> Markdown:
+    """What the same images are worth: agreement of twins, of pairs and with strangers, as it was committed."""
+    rows, heads = [], {"twins": "at the end of a laptop's training", "onsets": "networks of 8 kernels"}
+    for what, part in found.items():
+        for name, one in part["found"].items():
+            N, _, multiple = name.partition(" at ")
+            age = f", {multiple} of the onset of law L" if multiple else ""
+            means = [np.mean(each) for each in (one["twins"], one["pairs"])]
+            means += [np.mean(each) for each in one["strangers"].values()]
+            value = Estimate(**one["worth"])
+            cells = [f"{mean:.3f}" for mean in means]
+            worth = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+            rows.append([spaced(int(N)), heads[what] + age, *cells[:2], *(cells[2:] or ["–"]), worth])
+    head = ["N", "models", "same images", "other images", "of other galaxies", "worth of the same images"]
+    return table(head, rows)

@@ -197,7 +197,7 @@ class _Tests(Written):
     rejected: int
 
 
-class _Part(_Made):
+class _Tested(_Made):
     records: list[_Tests]
 
 
@@ -207,7 +207,7 @@ class _Power(Written):
     profile: _Profile
     alpha: _P
     count: _Count
-    parts: Annotated[list[_Part], Field(min_length=1)]
+    parts: Annotated[list[_Tested], Field(min_length=1)]
 
 
 class _Foretold(_Row):
@@ -224,4 +224,26 @@ class _Expected(_Made):
     rows: list[_Foretold]
 
 
-MEASURED = {"expected": _Some[_Expected], "resolution": _Some[_Some[_Resolution]], "power": _Some[_Power]}
+class _Worth(Written):
+    """What the same images are worth to agreement, of some models."""
+
+    twins: list[float]
+    pairs: list[float]
+    strangers: dict[str, list[float]]
+    worth: Estimate
+    shown: _Count | None = None
+    onset: float | None = None
+
+
+class _Agreement(_Made):
+    """What `benchmarks/agreement.py` found."""
+
+    found: _Some[_Worth]
+
+
+MEASURED = {
+    "agreement": _Some[_Agreement],
+    "expected": _Some[_Expected],
+    "resolution": _Some[_Some[_Resolution]],
+    "power": _Some[_Power],
+}

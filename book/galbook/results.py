@@ -24,7 +24,7 @@ from galgen.runs.store import processor
 __all__ = ["books", "collect", "keep", "load", "made", "measured", "select", "target", "whose"]
 
 _MIME = "application/vnd.galgen.results+json"
-_BENCHMARKS = {*MEASURED, "bench", "gpu", "growth", "trial"}  # of no book
+_BENCHMARKS = {*MEASURED, "bench", "foretold", "gpu", "growth", "trial"}  # of no book
 _COPY = "it is none of this project's: remove it, or copy it anew"
 
 
