@@ -222,7 +222,7 @@ def design_table(
 
 
 def worth_table(found: Mapping[str, Mapping]) -> Markdown:
-    """What the same images are worth: agreement of twins, of pairs and with strangers, as it was committed."""
+    """What the same images are worth: agreement of twins, of pairs and with strangers, committed."""
     rows, heads = [], {"twins": "at the end of a laptop's training", "onsets": "networks of 8 kernels"}
     for what, part in found.items():
         for name, one in part["found"].items():

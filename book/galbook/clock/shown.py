@@ -136,34 +136,35 @@ def harmed(cell: Cell) -> list[float]:
 
 
 def harm_figure(cells: Iterable[Cell]) -> Figure:
-    """What training to the end costs unseen galaxies, over load; and their error over load, by width."""
+    """What training to the end costs unseen galaxies, over load; and their error, of cells that keep it."""
     rows = by_width(cell for cell in cells if cell.rate == 1)
-    figure, (harm, error) = plt.subplots(1, 2, figsize=(9, 3.6))
+    kept = any(t.held_out_errors is not None for row in rows.values() for cell in row for t in cell.traces)
+    figure, axes = plt.subplots(1, 1 + kept, figsize=(5.2 * (1 + kept), 3.6), squeeze=False)
+    harm, *more = axes[0]
     for kernels, row in rows.items():
         colour = plt.cm.plasma(0.8 * list(_MARKERS).index(kernels) / 3)
+        style = {"marker": _MARKERS[kernels], "ls": "none", "color": colour, "mfc": "none", "ms": 5}
         for cell in row:
-            style = {"ls": "none", "color": colour, "mfc": "none", "ms": 5}
             label = {"label": f"{kernels} kernels"} if cell is row[0] else {}
             lost = harmed(cell)
-            harm.plot([cell.load] * len(lost), lost, _MARKERS[kernels], **style, **label)
-            for trace in (t for t in cell.traces if t.held_out_errors is not None):
-                at = trace.held_out_errors[len(trace.held_out_errors) // 2]
-                error.plot(cell.load, at[-1], _MARKERS[kernels], **style)
-                error.plot(cell.load, at.min(), _MARKERS[kernels], **style | {"mfc": colour, "ms": 3})
+            harm.plot([cell.load] * len(lost), lost, **style, **label)
+            each = [t.held_out_errors for t in cell.traces if t.held_out_errors is not None]
+            for error in (errors[len(errors) // 2] for errors in each):
+                more[0].plot(cell.load, error[-1], **style)
+                more[0].plot(cell.load, error.min(), **style | {"mfc": colour, "ms": 3})
     harm.axhline(0, color=COLOURS["null"], lw=0.8)
     harm.set(
         xscale="log", xlabel="load: training pixels a weight", ylabel="unseen galaxies, end less best, dB"
     )
-    harm.set_title("Going on costs unseen galaxies, least where the network is full")
-    harm.legend(fontsize=7.5)
-    error.set(
-        xscale="log", xlabel="load: training pixels a weight", ylabel="squared error of unseen galaxies"
-    )
-    error.set_title("at the end (open) and at its best (dot)")
-    if not error.lines:
-        error.text(0.5, 0.5, "no cell with its\nerrors kept yet", ha="center", transform=error.transAxes)
-    for axis in (harm, error):
-        axis.title.set_fontsize(8.5)
+    harm.set_title("Going on costs unseen galaxies, the less the fuller the network")
+    harm.legend(fontsize=7.5, loc="lower right")
+    for axis in more:
+        axis.set(
+            xscale="log", xlabel="load: training pixels a weight", ylabel="squared error, unseen galaxies"
+        )
+        axis.set_title("at the end (open) and at its best (dot)")
+    for axis in axes[0]:
+        axis.title.set_fontsize(9)
     return figure
 
 
