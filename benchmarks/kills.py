@@ -43,7 +43,7 @@ from galgen.runs.store import provenance
 ROOT = Path(__file__).parents[1]
 # Of the book, for its time: pages that refer to no other.
 PAGES = [{"file": f"chapters/{name}"} for name in ("01_data", "04_glow", "06_gan")]
-PAGES += [{"file": name} for name in ("status", "bibliography")]
+PAGES += [{"file": name} for name in ("workflow", "bibliography")]
 TRAINING = "{}-N24-A0-0"
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
 LONGER = {

@@ -1,4 +1,4 @@
-"""The recording of the live page in the README: one noise, at the smallest and the largest N.
+"""The recording of the page that opens, in the README: one noise, at the smallest and the largest N.
 
     .venv/bin/python benchmarks/recording.py build/laptop-simulated/html
 
@@ -53,7 +53,7 @@ def main() -> None:
         browser = playwright.chromium.launch(**options)
         page = browser.new_page(viewport={"width": 760, "height": 1000}, color_scheme="light")
         page.add_init_script(HELD)
-        page.goto((given.html.absolute() / "live.html").as_uri())
+        page.goto((given.html.absolute() / "index.html").as_uri())
         page.locator("#live input[name=seed]").fill(str(given.latent))
         frames, shown = [], []
         for end in (0, -1):

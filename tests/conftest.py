@@ -132,6 +132,7 @@ def floats(images):
 
 
 SHOWN = r"```\{literalinclude\} (.+)\n:language: python\n:pyobject: (.+)\n```"  # our code, in a chapter
+INCLUDED = r"(?:## .+\n\n)?```\{include\} .+\n```"  # and a page
 
 
 def stand_in(name, executed):
@@ -143,8 +144,8 @@ def stand_in(name, executed):
             said = {"data": {f"{GLUE_PREFIX}text/plain": f"'what {name} glued as {key}'"}}
             note = {"metadata": {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}}
             notebook.cells[-1].outputs.append(nbformat.v4.new_output("display_data", **said, **note))
-        for code in re.finditer(SHOWN, cell.source):
-            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(code[0]))  # the last takes what is glued
+        for part in re.finditer(f"{SHOWN}|{INCLUDED}", cell.source):
+            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(part[0]))  # the last takes what is glued
         if "figure" in cell.metadata.get("mystnb", {}):
             copy = {"id": f"figure-{k}", "metadata": cell.metadata}
             notebook.cells.append(nbformat.from_dict(figure | copy))

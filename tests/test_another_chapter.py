@@ -21,7 +21,7 @@ from galgen.models.gan import Gan
 from galgen.profiles import Parameters
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "book" / "another_chapter.md").read_text()
+MODEL_PAGE, PAGE = (ROOT / "book" / "another.md").read_text().split("\n## A chapter\n")
 
 
 def chapter_of_the_page(path, *code):
@@ -59,9 +59,6 @@ def test_every_path_that_the_page_names_is_there():
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-MODEL_PAGE = ROOT / "book" / "another_model.md"
-
-
 def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
     gan = Gan(profiles.profile("smoke"))
     networks = gan.networks()
@@ -78,7 +75,7 @@ def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
 
 
 def test_a_reader_who_follows_the_page_has_a_fifth_model(fresh, tmp_path, monkeypatch):
-    settings, small, model, chapter = re.findall(r"```python\n(.*?)```", MODEL_PAGE.read_text(), re.DOTALL)
+    settings, small, model, chapter = re.findall(r"```python\n(.*?)```", MODEL_PAGE, re.DOTALL)
     (tmp_path / "vae.py").write_text(model)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

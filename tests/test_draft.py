@@ -10,7 +10,7 @@ from PIL import Image
 from small_chapter import NOTE, PARAMETERS
 
 from galbook.press import assemble, chapters, draft
-from galbook.press.runs import Run
+from galbook.press.runs import HEADLINE, Run
 from galgen.runs.files import write_json
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,9 @@ def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(
     assert rendering.strict == [False], "a draft is bound whatever it warns of"
     html = index.parent
     assert "a rising line" in (html / "chapters" / "01_data.html").read_text()
-    opening, names = (html / "intro.html").read_text(), chapters.names(ROOT / "book" / "_toc.yml")
+    names = chapters.names(ROOT / "book" / "_toc.yml")
+    opening = (html / "chapters" / f"{names[0]}.html").read_text()
+    assert (names[0] == HEADLINE and "_generated/live.md" in opening) or 'id="live"' in opening
     assert "This book is being made" in opening and f"1 of {len(names)} chapters" in opening
     assert "eight latents at each milestone" in opening and "gan-N8-A0-0.png" in opening
     for name in names:
@@ -79,7 +81,7 @@ def test_a_headline_of_published_models_is_made_again_when_its_code_changes(run,
         sizes=(8, 24), models=SimpleNamespace(pair=lambda N: ["A", "B"]), identity=lambda model: {}
     )
     monkeypatch.setattr(draft, "Experiment", lambda *_: one)
-    monkeypatch.setattr(draft.WithPublished, "find", lambda self: SimpleNamespace(key="0" * 16))
+    monkeypatch.setattr(draft.WithPublished, "find", lambda self: SimpleNamespace(key="0" * 16, record={}))
     monkeypatch.setattr(chapters, "execute", execute)
     for version, count in (("a", 1), ("a", 1), ("b", 2)):
         monkeypatch.setattr(draft, "notebook_version", lambda *_, version=version: version)

@@ -72,4 +72,4 @@ def test_every_record_of_the_project_says_the_same_of_it():
     assert citation["title"] == zenodo["title"] and citation["keywords"] == zenodo["keywords"]
     (paper,), (related,) = citation["references"][0]["identifiers"], zenodo["related_identifiers"]
     assert paper["value"] == related["identifier"]
-    assert f"version = {{{project['version']}}}" in (ROOT / "book" / "cite.md").read_text()
+    assert f"version = {{{project['version']}}}" in (ROOT / "book" / "bibliography.md").read_text()

@@ -1,4 +1,4 @@
-"""The live page in a real browser, opened from disk: it draws what torch draws, and says what it shows.
+"""The live models in a real browser, opened from disk: it draws what torch draws, and says what it shows.
 
 `GALGEN_LATENTS=16` holds more latents of each model that the book ships against torch than two.
 """
@@ -6,6 +6,7 @@
 import base64
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from small_chapter import PARAMETERS as ELSEWHERE
 from test_anything import examples
 from test_results import OTHERS, spoilt
@@ -57,7 +59,8 @@ def small_page(folder, parameters=PARAMETERS):
     part = part.removeprefix("```{raw} html\n").removesuffix("```\n")
     for path in FOLDER.iterdir():
         (folder / "_extra" / "live" / path.name).write_bytes(path.read_bytes())
-    page = folder / "_extra" / "live.html"
+    page = folder / "_extra" / "chapters" / "live.html"
+    page.parent.mkdir()
     page.write_text(f"<!doctype html><html lang=en><title>live</title><meta charset=utf-8><body>{part}")
     return page, json.loads(re.search(r'id="live-models">(.*)</script>', part)[1])
 
@@ -127,12 +130,12 @@ def test_every_model_that_the_book_ships_draws_what_torch_draws(small_html, brow
     """The published ones here; of N = 10 the flow branches, and a rounding may lead to another image."""
     models, seeds = live.models(ELSEWHERE), list(range(LATENTS))
     assert {model.N for model in models} >= {10, 4000} and len(models) >= 8
-    with opened(browser, small_html / "live.html") as (page, _):
-        page.add_script_tag(url="live/engine.js")
+    with opened(browser, small_html / "chapters" / "00_headline.html") as (page, _):
+        page.add_script_tag(url="../live/engine.js")
         page.evaluate("window.told = JSON.parse(document.getElementById('live-models').textContent)")
         for model in models:
             name = model.run.summary["name"]
-            page.add_script_tag(url=f"live/{name}.js")
+            page.add_script_tag(url=f"../live/{name}.js")
             found = np.array(page.evaluate(DRAWN, [name, seeds]), np.float32)
             off = np.abs(found - reference(model, range(LATENTS)).reshape(LATENTS, -1)).max(1)
             print(f"{name}: {off.max():.1e}, of the median latent {np.median(off):.1e}")
@@ -145,9 +148,10 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
     assert [m["own"] for m in told] == [True] * 4 and [m.half for m in models] == ["A", "B"]
     with opened(browser, page_path) as (page, asked):
         assert not [name for name in asked if name.endswith(".js") and name != "page.js"], "not yet asked"
+        page.get_by_text("More to choose").click()
         page.get_by_label("kind of model").select_option("conditional")
         page.get_by_label("latent", exact=True).fill("5")
-        page.get_by_role("button", name="Load two models").click()
+        page.get_by_role("button", name=re.compile("^Draw")).click()
         said = drawn(page)
         assert {"engine.js", "images-A-12.js", "conditional-N12-B1-1.js"} <= set(asked)
         for model in models:
@@ -167,10 +171,32 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
         assert "conditional-N12-A0-0, trained by this run, commit " in details and "Profile smoke" in details
 
 
+def test_until_a_click_and_without_scripts_a_still_of_the_first_pair_is_there(own, browser, tmp_path):
+    path, _ = small_page(tmp_path)
+    pair = [model for model in live.models(PARAMETERS) if model.family.name == "diffusion"]
+    with opened(browser, path, java_script_enabled=False) as (page, asked):
+        assert asked == ["live.html"]
+        for model in pair:
+            canvas = page.locator(f'canvas[data-name="{model.half}"]')
+            coded = re.search(r"base64,([^)\"]+)", canvas.get_attribute("style"))[1]
+            still = np.array(Image.open(io.BytesIO(base64.b64decode(coded))))
+            assert np.abs(still - 255 * reference(model, [model.first])[0].clip(0, 1)).max() <= 1
+            assert f"N = {model.N}" in page.locator(f'[data-note="{model.half}"]').inner_text()
+        assert page.locator("form").is_hidden() and "switched off" in page.locator("#live").inner_text()
+
+
+def test_published_models_are_stamped_so_and_a_runs_own_are_not(own, browser, tmp_path):
+    for name, parameters, stamped in (("own", PARAMETERS, False), ("other", ELSEWHERE, True)):
+        (tmp_path / name).mkdir()
+        with opened(browser, small_page(tmp_path / name, parameters)[0]) as (page, _):
+            assert page.locator(".stamp").is_visible() is stamped
+            assert ("Published models" in page.locator(".stamp").inner_text()) is stamped
+
+
 def test_a_reader_who_wants_no_motion_sees_the_end_alone(own, browser, tmp_path):
     with opened(browser, small_page(tmp_path)[0], reduced_motion="reduce") as (page, _):
         page.evaluate(STEPS)
-        page.get_by_role("button", name="Load two models").click()
+        page.get_by_role("button", name=re.compile("^Draw")).click()
         drawn(page)
         assert set(page.evaluate("[...steps]")) <= {0, 30}
 
@@ -179,16 +205,20 @@ def test_a_keyboard_alone_loads_draws_step_by_step_and_moves_along_the_circle(ow
     with opened(browser, small_page(tmp_path)[0]) as (page, _):
         page.evaluate(STEPS)
         names = []
-        for _ in range(7):
+        for _ in range(3):
             page.keyboard.press("Tab")
             names.append(page.evaluate("document.activeElement.name || document.activeElement.type"))
-        assert names == ["family", "N", "seed", "another", "turned", "other", "submit"]
+        assert names == ["N", "submit", "another"]
+        page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         drawn(page)
         assert page.evaluate("steps.size") > 20
         before = picture(page, "A")
-        for _ in range(2):
-            page.keyboard.press("Shift+Tab")
+        page.locator("summary").focus()
+        page.keyboard.press("Enter")
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.name") == "turned"
         page.keyboard.press("End")
         deadline = time.monotonic() + 60
         while (picture(page, "A") == before).all():
@@ -200,9 +230,9 @@ def test_a_keyboard_alone_loads_draws_step_by_step_and_moves_along_the_circle(ow
 def test_a_file_that_was_tampered_with_is_refused_in_a_sentence(own, browser, tmp_path):
     path, _ = small_page(tmp_path)
     with opened(browser, path) as (page, _):
-        load = page.get_by_role("button", name="Load two models")
+        load = page.get_by_role("button", name=re.compile("^Draw"))
         for file in ("diffusion-N12-B1-1", "images-A-12"):
-            script = path.parent / "live" / f"{file}.js"
+            script = path.parents[1] / "live" / f"{file}.js"
             text = script.read_text()
             script.write_text(text[:40] + ("B" if text[40] == "A" else "A") + text[41:])
             load.click()
@@ -215,10 +245,10 @@ def test_a_file_that_was_tampered_with_is_refused_in_a_sentence(own, browser, tm
 
 def test_a_missing_file_is_named(own, browser, tmp_path):
     path, _ = small_page(tmp_path)
-    (path.parent / "live" / "diffusion-N12-A0-0.js").unlink()
+    (path.parents[1] / "live" / "diffusion-N12-A0-0.js").unlink()
     visit = Visit(browser)
     page = visit.open(path)
-    page.get_by_role("button", name="Load two models").click()
+    page.get_by_role("button", name=re.compile("^Draw")).click()
     page.get_by_text("live/diffusion-N12-A0-0.js is missing").wait_for()
     visit.context.close()
 
@@ -232,9 +262,9 @@ def test_markup_is_text_and_images_that_may_not_be_passed_on_stay_here(own, brow
     assert [model.images for model in found] == [None] * 4
     monkeypatch.setattr(live, "models", lambda parameters: found)
     path, _ = small_page(tmp_path)
-    assert not list((path.parent / "live").glob("images-*")) and MARKUP not in path.read_text()
+    assert not list((path.parents[1] / "live").glob("images-*")) and MARKUP not in path.read_text()
     with opened(browser, path) as (page, _):
-        page.get_by_role("button", name="Load two models").click()
+        page.get_by_role("button", name=re.compile("^Draw")).click()
         assert "1 is the same galaxy" in drawn(page)
         assert MARKUP in page.locator("#live .details").inner_text()
         assert page.locator("#live img").count() == 0
@@ -243,8 +273,8 @@ def test_markup_is_text_and_images_that_may_not_be_passed_on_stay_here(own, brow
 
 def test_the_page_of_the_book_after_a_walk_fits_and_has_no_finding(html, browser):
     visit = Visit(browser, viewport={"width": 390, "height": 900}, color_scheme="dark")
-    page = visit.open(html / "live.html")
-    page.get_by_role("button", name="Load two models").click()
+    page = visit.open(html / "chapters" / "00_headline.html")
+    page.get_by_role("button", name=re.compile("^Draw")).click()
     assert "A and B" in drawn(page)
     print(f"{page.locator('#live').get_attribute('data-seconds')} s from the click to the last step")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390 and visit.complaints == []

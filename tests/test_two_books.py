@@ -30,11 +30,11 @@ def project(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("CITATION.cff", "data_manifest.yaml"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("_config.yml", "references.bib", "status.md"):
+    for name in ("_config.yml", "references.bib", "workflow.md"):
         shutil.copy(ROOT / "book" / name, tmp_path / "book")
     shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
     (tmp_path / "book" / "intro.md").write_text("# One chapter\n\n```{include} _generated/runs.md\n```\n")
-    pages = [{"file": name} for name in ("chapters/06_gan", "status")]
+    pages = [{"file": name} for name in ("chapters/06_gan", "workflow")]
     toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": pages}]}
     (tmp_path / "book" / "_toc.yml").write_text(json.dumps(toc))
     (tmp_path / "notebooks").mkdir()

@@ -3,7 +3,7 @@
 A family turns its settings into networks, a learner for the one training loop, and a way from latents to
 images. All else (splits, seeds, the store, the two-models tests, the workflow) is the same for each, so a
 new family is its settings in `galgen.profiles`, a module with its class here beside it, and its name below
-(`book/another_model.md`).
+(`book/another.md`).
 """
 
 from collections.abc import Callable

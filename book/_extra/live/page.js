@@ -11,8 +11,10 @@ window.LIVE = {}; // where the scripts of the models put their texts
   const root = document.getElementById("live"), models = JSON.parse(document.getElementById("live-models").textContent);
   const form = root.querySelector("form"), said = root.querySelector(".said"), details = root.querySelector(".details");
   const button = form.querySelector("button[type=submit]"), progress = root.querySelector("progress");
+  const stamp = root.querySelector(".stamp");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const spaced = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u00a0"); // 4 000
+  const folder = document.currentScript.src.replace(/[^/]*$/, ""); // where the models lie
   let engine = null, loaded = null, asked = 0;
 
   // ---------------------------------------------------------------- what is chosen
@@ -34,12 +36,15 @@ window.LIVE = {}; // where the scripts of the models put their texts
     N.selectedIndex = smallest ? 0 : N.length - 1;
   }
 
-  /** What the button does, in words: what it loads, or that all is there. */
+  /** What the button does, in words: what it loads, or that all is there; and whose models these are. */
   function offer() {
+    const { own, data, profile } = pair()[0];
+    stamp.hidden = own;
+    stamp.textContent = own ? "" : `Published models, of the galaxies “${data}”, profile ${profile}: none of this run.`;
     const files = pair().flatMap((m) => [m, ...(m.images ? [m.images] : [])]);
     const megabytes = files.reduce((sum, file) => sum + file.bytes, 0) / 1e6;
     const there = loaded && loaded.pair.every((m, k) => m === pair()[k]);
-    button.textContent = there ? "Draw again" : `Load two models (${megabytes.toFixed(1)} MB) and draw`;
+    button.textContent = there ? "Draw again" : `Draw (loads ${megabytes.toFixed(1)} MB)`;
   }
 
   const seed = (name) => Math.max(0, Math.min(999999, Math.floor(Number(form.elements[name].value)) || 0));
@@ -49,7 +54,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
   /** Add a script of the folder to the page, and wait for it. */
   function script(file) {
     return new Promise((done, failed) => {
-      const added = Object.assign(document.createElement("script"), { src: `live/${file}.js`, onload: done });
+      const added = Object.assign(document.createElement("script"), { src: `${folder}${file}.js`, onload: done });
       added.onerror = () => failed(new Error(`The file live/${file}.js is missing.`));
       document.head.append(added);
       added.addEventListener("load", () => added.remove());
@@ -245,7 +250,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
   form.elements.another.addEventListener("click", () => {
     form.elements.seed.value = Math.floor(Math.random() * 1000000);
     form.elements.turned.value = 0;
-    if (loaded) draw();
+    draw();
   });
   form.addEventListener("submit", (event) => (event.preventDefault(), draw()));
   form.addEventListener("change", () => (loaded ? draw() : offer()));

@@ -13,8 +13,8 @@ from galbook.judgement import IN_PART, LIMITS, NOT_ASKED, NOT_SEEN, SEEN, WORDS,
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.tables import Markdown, table
 
-__all__ = ["CLAIMS", "Claim", "Row", "answer", "claims_table", "first_rows", "from_kept", "kept_rows",
-    "limits_table", "rulings"]  # fmt: skip
+__all__ = ["CLAIMS", "FIRST", "Claim", "Row", "answer", "claims_table", "first_rows", "from_kept",
+    "kept_rows", "limits_table", "rulings"]  # fmt: skip
 
 Words = Mapping[str, str]
 COMMITTED = "transition"  # a row of committed cells, the same in every book
@@ -130,6 +130,7 @@ CLAIMS = [
     Claim("longer", "At one N more training brings memory", "", "fig-time", rules.longer, ("less",), "time"),
 ]
 # fmt: on
+FIRST = [claim.key for claim in CLAIMS[:8]]  # of the page that opens
 TEXTS = {claim.key: claim.text for claim in CLAIMS}
 
 
@@ -156,13 +157,46 @@ def claims_table(rows: Sequence[Row], after: str = "") -> Markdown:
     return table(head, cells, after=after)
 
 
-def first_rows(rows: Sequence[Row], count: int = 8) -> Markdown:
+_OWN = "how much more often than by luck a picture is nearer to its own set"
+_SHAPES = "distance from galaxies in five shapes, that of a pixel of blur being 1"
+_KNOWS = "how often D scores a training image above another, by luck 0.5"
+PLAIN = {  # what a number is, by the limit of its part
+    "copied": _OWN,
+    "new": _OWN,
+    "one": "likeness of two pictures, 1 if they are one",
+    "other": "likeness of two pictures, 1 if they are one",
+    "not one": "likeness",
+    "share": "from networks of other images (0) to networks of the same (1)",
+    "beyond": "likeness less that of the best control",
+    "less": "dB that own galaxies are ahead",
+    "alike": "dB gained by time alone",
+    "spoils": "dB won, of little noise",
+    "real": "how often a judge picks the galaxy, by luck 0.5",
+    "known": _KNOWS,
+    "unknown": _KNOWS,
+    "right": "per cent off",
+    "too round": "per cent off",
+    "kept": _SHAPES,
+    "unchanged": f"{_SHAPES}, small less large N",
+    "worse": f"{_SHAPES}, small less large N",
+    "falls": "ln of the ratio of two distances",
+    "stays": "ln of the ratio of two distances",
+    "same": "ln of the ratio, other to same images",
+}
+
+
+def _in_short(parts: Sequence[Part]) -> str:
+    """Numbers, by what they are."""
+    groups: dict[str, list[str]] = {}
+    for part in parts:
+        groups.setdefault(PLAIN[part.limit], []).append(f"{part.name} {part.found:.2f}")
+    return "; ".join(f"*{what}:* {', '.join(said)}" for what, said in groups.items())
+
+
+def first_rows(rows: Sequence[Row], count: int = len(FIRST)) -> Markdown:
     """The first rows in short, without notes, as the first page has them."""
-    cells = [
-        [TEXTS[row.key], "; ".join(f"{p.name} {p.found:.2f}" for p in row.parts), f"**{row.word}**", row.why]
-        for row in rows[:count]
-    ]
-    return table(["the paper says", "number", "word", "why"], cells)
+    cells = [[TEXTS[row.key], f"**{row.word}**", _in_short(row.parts), row.why] for row in rows[:count]]
+    return table(["the paper says", "here", "number", "why"], cells)
 
 
 def answer(rows: Sequence[Row], sentence: str = "") -> Markdown:

@@ -1,6 +1,7 @@
 """What a run found of one family, training by training, as the rows of the table are asked of it."""
 
 import functools
+from collections.abc import Iterable
 
 from galbook import biases, discriminator, inversion, morphology
 from galbook.agreement import two_models_at
@@ -13,7 +14,7 @@ from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 from galgen.figures.words import spaced
 
-__all__ = ["Findings", "later"]
+__all__ = ["Findings", "later", "where_whole"]
 
 Cells = dict[int, list[Estimate | float]]  # by N, of each training, or pair
 
@@ -112,6 +113,14 @@ class Findings:
             }
             for what in ("flux", "size", "ellipticity")
         }
+
+
+def where_whole(experiments: Iterable[Experiment]) -> dict[str, Findings]:
+    """Of each family, by its label, if all models of all of them are trained; else of none."""
+    experiments = list(experiments)
+    if not all(each.trained(model) for each in experiments for model in each.models.trainings()):
+        return {}
+    return {each.family.label: Findings(each) for each in experiments}
 
 
 def later(gap: object, part: int = 4) -> float | None:

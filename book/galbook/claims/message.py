@@ -11,7 +11,6 @@ from galbook import agreement, denoising, discriminator
 from galbook.claims.claims import Row
 from galbook.claims.findings import Findings
 from galbook.claims.rules import BLIND, DENOISERS, GAN, GLOW
-from galbook.judgement import WORDS
 from galbook.morphology import fit
 from galbook.sentences import at_sizes, listed, span
 from galgen.compare.uncertainty import Outcome, p_text
@@ -19,7 +18,7 @@ from galgen.figures.style import COLOURS, intervals
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
-__all__ = ["in_two_sentences", "message", "message_figure", "other_sentences"]
+__all__ = ["message", "message_figure", "other_sentences"]
 
 Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
@@ -59,21 +58,6 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, r
         text += "\n\n**Two flows.** In the paper's Table 1 the distance of their latents falls with N at "
         text += f"the deep levels and stays at the finest. Here: {falls}."
     return text
-
-
-def in_two_sentences(rows: Sequence[Row]) -> Markdown:
-    """What small and large sets do, of the blind denoiser where it was asked, and the count of words."""
-    said = {row.key: row for row in rows}
-    copied, new, same = (
-        f"{said[key].parts[0].found:.2f} ({said[key].word})" for key in ("copied", "new", "same")
-    )
-    count = {word: sum(row.word == word for row in rows) for word in WORDS}
-    total = ", ".join(f"{n} {word}" for word, n in count.items() if n)
-    return Markdown(
-        "A picture is nearer to its own model's training images than luck and a Gaussian make it by "
-        f"{copied} at the small $N$ and by {new} at the largest, where two models agree at {same}. "
-        f"Of {len(rows)} sentences of the paper: {total}."
-    )
 
 
 def _time(row: Row) -> str:

@@ -22,6 +22,7 @@ from filelock import FileLock
 from galbook import results
 from galbook.claims import claims
 from galbook.press import chapters, live, pages, settings
+from galbook.press.runs import HEADLINE
 from galbook.press.typeset import typeset
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked
@@ -47,6 +48,11 @@ class Sources:
     executed: Sequence[Path]
     plan: Sequence[dict] = ()
     trainings: Sequence[dict] = ()
+
+
+def root_of(work: Path) -> str:
+    """The page that opens, without its suffix, in the folder of a book's sources."""
+    return yaml.safe_load((work / "_toc.yml").read_text())["root"]
 
 
 def pages_of(prose: Path) -> list[Path]:
@@ -148,8 +154,12 @@ def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Map
         shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
     for path in banner.get("sheets", ()):
         shutil.copy(path, work / "_static")
-    title, rest = (work / "intro.md").read_text().split("\n", 1)
-    (work / "intro.md").write_text(f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}")
+    root = work / f"{root_of(work)}.ipynb"
+    if root.is_file():
+        opening = nbformat.read(root, as_version=4)
+        title, _, rest = opening.cells[0].source.partition("\n")
+        opening.cells[0].source = f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}"
+        nbformat.write(opening, root)
     return _put_up(jupyter_book(work, "html", strict=False), of.build) / "index.html"
 
 
@@ -178,7 +188,7 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
-    if (work / "live.md").is_file():
+    if HEADLINE in chapters.names(work / "_toc.yml"):
         live.write(work, parameters)
     (work / "_generated" / "margins.md").write_text(claims.limits_table().data)
     for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):
@@ -197,7 +207,7 @@ def _put_up(new: Path, build: Path) -> Path:
         # Binder opens a chapter where the repository has it.
         text = text.replace("=lab/tree/chapters/", "=lab/tree/notebooks/")
         # And from the first of them the explorer, on the published models.
-        text = text.replace("notebooks/00_headline.ipynb", "notebooks/explore.ipynb")
+        text = text.replace(f"notebooks/{HEADLINE}.ipynb", "notebooks/explore.ipynb")
         # A figure opens its picture, which a phone shows small.
         text = re.sub(r'(<figure[^>]*>\s*)(<img [^>]*src="([^"]+)"[^>]*>)', r'\1<a href="\3">\2</a>', text)
         page.write_text(text)

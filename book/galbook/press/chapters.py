@@ -33,8 +33,9 @@ _CODE = re.compile(r"^(```\{literalinclude\}) \.\./(.+)", re.MULTILINE)  # a pat
 
 def names(toc: str | os.PathLike) -> list[str]:
     """Names of the notebooks in a table of contents, in reading order."""
-    parts = yaml.safe_load(Path(toc).read_text())["parts"]
-    files = [entry["file"] for part in parts for entry in part["chapters"]]
+    given = yaml.safe_load(Path(toc).read_text())
+    entries = [entry for part in given.get("parts", [given]) for entry in part["chapters"]]
+    files = [given["root"], *(entry["file"] for entry in entries)]
     return [file.removeprefix("chapters/") for file in files if file.startswith("chapters/")]
 
 
@@ -135,7 +136,7 @@ def _where(record: dict) -> str:
 
 
 def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
-    """A chapter made ready for the book: its header, parameters hidden, pictures described and sourced.
+    """A chapter made ready for the book: what made it below its answer, parameters hidden, pictures sourced.
 
     Args:
         executed: The executed notebook.
@@ -146,13 +147,12 @@ def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
     """
     notebook = nbformat.read(executed, as_version=4)
     first = notebook.cells[0]
-    title, newline, rest = first.source.partition("\n")
-    if first.cell_type != "markdown" or not title.startswith("# "):
+    if first.cell_type != "markdown" or not first.source.startswith("# "):
         raise GalgenError(f"{executed.name}: the first cell must open with the title, '# ...'")
-    record = notebook.metadata["galgen"]  # what this page was computed with, the line under its title
+    record = notebook.metadata["galgen"]  # what this page was computed with
     data = Path(record["parameters"]["data"]).stem
     header = rendered("header.md.j2", **record, data=data, name=executed.stem)
-    first.source = f"{title}\n\n{header}{newline}{rest}"
+    first.source += f"\n\n{header}"
     for index, cell in enumerate(notebook.cells):
         set_cell(cell)
         tags = cell.metadata.get("tags", [])

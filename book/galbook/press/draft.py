@@ -1,9 +1,9 @@
 """The book while it is made: bound again as chapters are done, with a page for each that is still to come.
 
 A page to come has the text of its chapter, the captions of its figures, and the time by which it will be
-there at most; its numbers are missing. Where models of these galaxies are published with the project, the
-headline is computed with them at first, and says so. A draft appears whole, in the place of the one before
-it, and never in the place of a finished book.
+there at most; its numbers are missing. The page that opens has live models from the first, and pictures as
+soon as their models are trained; models that are published of these galaxies stand in, and the page says so.
+A draft appears whole, in the place of the one before it, and never in the place of a finished book.
 """
 
 import datetime
@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from galbook.press import assemble, chapters
 from galbook.press.pages import rendered
-from galbook.press.runs import AGAIN, Prepared, Run, Trained, digest, families
+from galbook.press.runs import AGAIN, HEADLINE, Prepared, Run, Trained, digest, families
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.published import WithPublished
@@ -27,7 +27,6 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import visible
 from galgen.runs.reading import read_as
 
-HEADLINE = "00_headline"
 CHAPTER_MINUTES = 3.0  # of a core, more than most take
 _PENDING = "(not computed yet)"
 _PUBLISHED = (
@@ -95,7 +94,7 @@ def due(
 
 
 def published_headline(run: Run, notebook: Path) -> Path | None:
-    """The headline, computed with published models of the same galaxies, sizes and settings; None without."""
+    """The headline before its table, of models that are there or published; None without."""
     store = WithPublished()
     experiment = Experiment(run.parameters, store)
     pairs = [experiment.models.pair(n) for n in (experiment.sizes[0], experiment.sizes[-1])]
@@ -109,12 +108,11 @@ def published_headline(run: Run, notebook: Path) -> Path | None:
     if not made.is_file() or nbformat.read(made, as_version=4).metadata["galgen"].get("of") != of:
         for cell in source.cells:
             cell.source = cell.source.replace(
-                "experiment = Experiment(parameters)",
-                "from galgen.published import WithPublished\n\n"
-                "experiment = Experiment(parameters, WithPublished())",
+                "from galgen.runs.store import Store", "from galgen.published import WithPublished as Store"
             )
-        title, rest = source.cells[0].source.split("\n", 1)
-        source.cells[0].source = f"{title}\n\n{_PUBLISHED}\n{rest}"
+        if any("trained" in run.record for run in found):  # not of this store
+            title, rest = source.cells[0].source.split("\n", 1)
+            source.cells[0].source = f"{title}\n\n{_PUBLISHED}\n{rest}"
         changed = run.folder / "draft" / "published" / notebook.name
         changed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(source, changed)
@@ -153,7 +151,7 @@ def bind(run: Run, source: Path, notebooks: Path, cores: int) -> Path | None:
             # not for the first draft, which nobody shall wait for
             wanted = HEADLINE in left and (run.folder / "html").is_dir()
             preview = published_headline(run, notebooks / f"{HEADLINE}.ipynb") if wanted else None
-            banner = {"done": len(executed), "of": len(names), "published": preview is not None}
+            banner = {"done": len(executed), "of": len(names)}
             banner["sheets"] = [path.absolute() for path in visible(run.folder / "sheets", "*.png")]
             banner["words"] = words[max(left, key=left.get)] if left else "a minute or two"
             if preview:

@@ -12,6 +12,7 @@ one text: in base64, little-endian,
 
 `book/_extra/live/engine.js` reads it. Of each family there are the models of the smallest and the largest N;
 training images go along at 16 pixels, of data that may be passed on (`redistribute` in the data manifest).
+Until a reader has them draw, and where scripts are off, a still shows latent 0 of the first pair.
 """
 
 import base64
@@ -28,9 +29,10 @@ from torch import Tensor, nn
 from galbook.press.pages import rendered
 from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment, loaded
+from galgen.figures.style import base64_image
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.families import FAMILIES, Family
-from galgen.models.sampling import ladder
+from galgen.models.sampling import ladder, noise, seeded
 from galgen.models.unet import BiasFreeNormReLU, UNet
 from galgen.profiles import Parameters, profile
 from galgen.published import AsItIs, available, published, whole
@@ -194,9 +196,20 @@ def write(work: Path, parameters: Parameters) -> None:
     """
     folder = work / "_extra" / "live"
     folder.mkdir(parents=True, exist_ok=True)
-    told = [_told(model, folder) for model in models(parameters)]
-    part = rendered("live.html.j2", models=told)
+    found = models(parameters)
+    told = [_told(model, folder) for model in found]
+    part = rendered("live.html.j2", models=told, still=_still(found))
     (work / "_generated" / "live.md").write_text(f"```{{raw}} html\n{part}\n```\n")
+
+
+def _still(found: list[Model]) -> dict:
+    """Latent 0 of the first family's pair of the largest N: that N, noise and images (PNG, base64)."""
+    pair = [m for m in found if m.family.name == found[0].family.name][-2:]
+    if not pair:
+        return {}
+    images = {m.half: m.family.draw({"net": m.network()}, [m.first], m.start, chunk=1) for m in pair}
+    images["noise"] = 0.5 + noise(seeded([pair[0].first]), pair[0].start.shape) / 5
+    return {"N": pair[0].N, "images": {name: base64_image(x[0, 0].numpy()) for name, x in images.items()}}
 
 
 def _told(model: Model, folder: Path) -> dict:

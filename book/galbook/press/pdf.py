@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from galbook.press.assemble import jupyter_book
+from galbook.press.assemble import jupyter_book, root_of
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path
 
@@ -19,12 +19,12 @@ _MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"  # not on 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", _MAC)
 
 
-def one_page(page: str) -> str:
-    """The page that Sphinx made, for a PDF: links lead into the page or to the web, or are none.
+def one_page(page: str, name: str) -> str:
+    """The page of that name that Sphinx made, for a PDF: links lead into it or to the web, or are none.
 
     A link to a file beside the page would name a folder of this machine.
     """
-    page = re.sub(r'href="intro\.html#', 'href="#', page)
+    page = re.sub(rf'href="(?:[^"]*/)?{re.escape(name)}#', 'href="#', page)
     return re.sub(r'<a [^>]*href="(?!#|https?:|mailto:)[^>]*>(.*?)</a>', r"\1", page, flags=re.DOTALL)
 
 
@@ -46,8 +46,8 @@ def print_pdf(build: Path) -> Path:
             "the PDF is printed by Chromium or Chrome, and neither is on the PATH; install one "
             "(Debian, Ubuntu: apt-get install chromium), or print pages of the book from your own browser"
         )
-    page = jupyter_book(build / "book", "singlehtml") / "intro.html"
-    page.write_text(one_page(page.read_text()))
+    page = jupyter_book(build / "book", "singlehtml") / f"{root_of(build / 'book')}.html"
+    page.write_text(one_page(page.read_text(), page.name))
     with tempfile.TemporaryDirectory() as profile, atomic_path(build / "book.pdf") as temporary:
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
         options += ["--no-pdf-header-footer", "--generate-pdf-document-outline"]

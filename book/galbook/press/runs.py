@@ -31,6 +31,7 @@ from galgen.runs.files import read_json, visible, write_json
 from galgen.runs.reading import Written, read_as
 from galgen.runs.store import Store
 
+HEADLINE = "00_headline"  # the chapter that opens the book, with live models; it waits for all of them
 AGAIN = "remove it, and the same command makes it again"
 MANY = 256  # samples of a model: beyond, their morphology takes minutes of a core
 
@@ -223,7 +224,8 @@ class Run:
                 chapters = [name for name, named in reads.items() if training.family in named]
                 found[record["name"]] = record | {"chapters": chapters, "recipe": digest(recipe)}
         # first what is read first: the clock, of which the central chapter is made, before flows and GANs
-        found = dict(sorted(found.items(), key=lambda item: item[1]["chapters"]))
+        read = {name: [each for each in of["chapters"] if each != HEADLINE] for name, of in found.items()}
+        found = {name: found[name] for name in sorted(found, key=read.get)}
         plan = list(found.values())
         with contextlib.suppress(OSError):  # a finished book may lie where nothing can be written
             _away(kept)
