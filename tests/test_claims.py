@@ -1,6 +1,7 @@
 """From number to word: parts, rows, and every row on inputs whose truth is known."""
 
 from math import inf
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import stats
 
 from galbook import compared as chapter_11
 from galbook import judgement as judged
-from galbook.claims import claims, rules
+from galbook.claims import claims, opening, rules
 from galbook.claims.findings import Findings, later
 from galbook.judgement import IN_PART, LIMITS, NOISY, NOT_ASKED, NOT_SEEN, SEEN, Limit, Part, over_cells
 from galbook.morphology import Shaped
@@ -19,6 +20,7 @@ from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 from galgen.profiles import Parameters
 
+ROOT = Path(__file__).parents[1]
 CLAIM = {claim.key: claim for claim in claims.CLAIMS}
 SIZES = (100, 1000, 4000)
 
@@ -359,6 +361,26 @@ def test_the_top_of_a_page_shows_its_first_rows(monkeypatch):
     rows = [claims.rulings(EITHER[key][0], key)[0] for key in ("copied", "new", "real", "kept")]
     assert claims.answer(rows).data.count("**seen**") == 4 and glued["answer"].count("**seen**") == 4
     assert claims.first_rows(rows, 2).data.count("**seen**") == 2
+
+
+def test_each_word_has_its_wording_and_what_was_not_asked_takes_its_clause_out():
+    run = {"diffusion": SimpleNamespace(small=100, large=4000)}
+    keys = [key for key in opening.KEYS if key in EITHER]
+    for key in keys:
+        texts = {opening.three_sentences(claims.rulings(of, key), run) for of in EITHER[key]}
+        assert len(texts) == 2 and "{" not in "".join(texts), key
+    for wordings in opening.SAID.values():
+        assert wordings.keys() == {SEEN, NOT_SEEN, IN_PART, NOISY} and len(set(wordings.values())) == 4
+    rows = [claims.rulings(EITHER[key][0], key)[0] for key in keys]
+    rows += claims.rulings([], "transition")
+    assert opening.three_sentences(rows, run).count(".") == 3
+    assert opening.three_sentences([rows[0], claims.Row("new", NOT_ASKED, [], "")], run).count(";") == 0
+    assert "trained" in opening.opens([], {}).data
+
+
+def test_the_readme_says_what_the_first_page_says_of_time():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert opening.three_sentences(claims.rulings([], "transition"), {}) in readme
 
 
 def test_rows_are_kept_and_read_again():

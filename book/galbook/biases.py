@@ -292,17 +292,19 @@ def biases_in_short(found: ModelBiases) -> str:
     if None in far.values():
         return f"With {found.count} held-out images a set nothing can be said of how far off the models are."
     order = sorted(far, key=lambda label: far[label].far_off[SIDES[0]].auc.value)
-    said = [
-        f"**{label}**: light {_cell(far[label].biases.flux)} %, half-light radius "
-        f"{_cell(far[label].biases.size)} %, ellipticity {_cell(far[label].biases.ellipticity)} %, as a blur "
-        f"of {far[label].far_off[SIDES[0]].blur} pixels"
-        for label in order
-    ]
-    which = f"of A and B the one more easily told at {SIDES[0]} pixels a side, the nearest to galaxies first"
-    blur = f"The blur is that of galaxies as easily told, at {SIDES[0]} pixels"
-    blur += "; by finer shapes the order may be another"
-    told = f"At their largest N, {which}: {'; '.join(said)}. {blur}."
-    return told + " (∞: farther off than the largest blur that was tried.)" * ("∞" in told)
+    shown = ("flux", "size", "ellipticity")
+    rows = []
+    for label in order:
+        each = far[label]
+        cells = [_cell(getattr(each.biases, what)) for what in shown]
+        rows.append([label, *cells, each.far_off[SIDES[0]].blur])
+    return table(
+        ["", *(f"{QUANTITIES[what]}, %" for what in shown), "as a blur of, pixels"],
+        rows,
+        before="How far the mean is from that of galaxies, of the farther of A and B at its largest N, the "
+        "nearest to galaxies first; bold where the interval leaves 0 out.",
+        after=f"Galaxies of that blur are told as easily, at {SIDES[0]} pixels a side; ∞: of any blur.",
+    ).data
 
 
 def told_apart(found: Portrait, N: int) -> str:

@@ -48,8 +48,8 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, r
         for q in ("distribution", "coarse distribution")
     )
     if fine:
-        text += "\n\n**Galaxies?** A fresh classifier, families of the largest N against galaxies, has "
-        text += f"an AUC of {span(fine)}, at 8 pixels {span(coarse)}; 0.50 is chance. "
+        text += "\n\n**Galaxies?** A fresh classifier picks the galaxy, beside models of the largest N, in "
+        text += f"{span(fine)} of the cases, at 8 pixels in {span(coarse)}; 0.50 is luck. "
     off = "; ".join(f"{part.name} {part.found:.0f} %" for part in said["round"].parts)
     if off:
         text += f"Their ellipticities are off by: {off}. "
@@ -63,24 +63,22 @@ def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, r
 def _time(row: Row) -> str:
     """What the committed clock says of N and time."""
     less, longer = (
-        "; ".join(f"{part.name.split(',')[0]} {part.found:.1f}" for part in row.parts if part.limit == limit)
+        ", ".join(f"{part.found.value:.1f}" for part in row.parts if part.limit == limit)
         for limit in ("less", "alike")
     )
     return (
-        "It takes N and time to say which: at equal showings the gap between own and other images is larger "
-        f"at N = 100 than at {spaced(1000)}, in dB by {less}; and from a quarter of its training to the end "
-        f"that of N = 100 grows, by {longer}."
+        "Shown each image as often, small networks denoise their own images better if these are 100 "
+        f"than if they are {spaced(1000)}, by {less} dB; and time alone adds {longer} dB at N = 100."
     )
 
 
 def _scale(blind: Findings) -> str:
     scale = blind.share
     if scale.share is None:
-        return f"On the scale from other networks to two trainings on the same images: {scale.missing}."
+        return f"How high it could be is not known: {scale.missing}."
     return (
-        f"Networks of the same age that saw other images reach {scale.floor.value:.2f}, two trainings on the "
-        f"same images {scale.ceiling.value:.2f}; on that scale the pair has {scale.share}, over "
-        "trainings."
+        f"Networks that saw other images as long reach {scale.floor.value:.2f}, two trainings on the "
+        f"same images {scale.ceiling.value:.2f}; of that way the pair has gone {scale.share}, over trainings."
     )
 
 

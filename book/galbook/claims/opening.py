@@ -91,7 +91,10 @@ def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
     if row.key == COMMITTED:
         longer = said.ten_times(cells.together(next(iter(cells.committed().values())))).values()
         times = f"{min(longer):.0f} to {max(longer):.0f} times as long, more the fuller the network is"
-        return {"times": times, "causes": f"their number, on{' the network and on' * capacity()} time"}
+        return {
+            "times": times,
+            "causes": f"the number of galaxies{', on the network' * capacity()} and on time",
+        }
     blind = run.get(BLIND) or next(iter(run.values()))
     off = max((abs(part.found.value) for part in row.parts), default=0.0)
     return {
@@ -104,6 +107,6 @@ def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
 
 def _rounder(parts: Sequence[Part]) -> str:
     """Of which families, by how much."""
-    ends = sorted(-part.found.value for part in parts)
+    off = [f"{x:.0f}" for x in sorted(-part.found.value for part in parts)]
     names = ", ".join(part.name.split(",")[0] for part in parts)
-    return f"{names}: by {ends[0]:.0f} to {ends[-1]:.0f} %" if parts else "of no kind"
+    return f"{names}: by {' to '.join(dict.fromkeys((off[0], off[-1])))} %" if parts else "of no kind"
