@@ -4,6 +4,7 @@ Galaxies, samples and their nearest training images; the cosines of all; the 2x2
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -130,6 +131,7 @@ def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
         strict=True,
     ):
         axis.set_ylabel(text)
+    figure.suptitle(fill(copies_said(tests), int(size[0] / 0.09)), fontsize=9)
     return figure
 
 
@@ -151,8 +153,8 @@ def controls_figure(
     sizes, agree = list(tests), [test.agree for test in tests.values()]
     for name, x, estimates, colour, marker in (
         ("two U-Nets", sizes, agree, MODELS["A"], "o"),
-        ("two Gaussians", sizes, gaussians.values(), COLOURS["glow"], "s"),
-        ("U-Net and Gaussian on A", sizes, across.values(), "#CC79A7", "v"),
+        ("two Gaussians", sizes, gaussians.values(), "black", "s"),
+        ("U-Net and Gaussian on A", sizes, across.values(), "#595959", "v"),
         ("U-Net on other galaxies", sizes[-1:], [foreign], COLOURS["null"], "D"),
     ):
         line = "-" if len(x) > 1 else "none"
@@ -161,7 +163,18 @@ def controls_figure(
     axis.plot(sizes, nulls, ":", color=COLOURS["null"], label="shuffled seeds")
     axis.set(xscale="log", xlabel="N", ylabel="anomaly cosine, median", ylim=(-0.15, 1.02))
     axis.legend(fontsize=8)
+    large, blurred = sizes[-1], list(gaussians.values())[-1].value
+    said = (
+        f"At N = {spaced(large)} two networks agree at {agree[-1].value:.2f}, two Gaussians at {blurred:.2f}"
+    )
+    axis.set_title(said)
     return figure
+
+
+def copies_said(tests: Mapping[int, TwoModels]) -> str:
+    """How many of the pictures are copies, by N: the title of a figure."""
+    each = (f"{100 * test.memorised.value:.0f} % at N = {spaced(n)}" for n, test in tests.items())
+    return f"Pictures that copy one of the galaxies shown: {', '.join(each)}"
 
 
 def agreement_table(tests: Mapping[int, TwoModels], *, flips: bool = False) -> Markdown:

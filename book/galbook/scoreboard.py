@@ -6,6 +6,7 @@ A board holds the answers of each pair, (family, N), or of each control, by ques
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import torch
@@ -200,9 +201,10 @@ def dot_plot(
             unit = "\n".join([unit, "not asked in", *lacking])
         if controls:
             axis.axhline(len(rows) - controls - 0.5, color="black", lw=0.7)
-        axis.set_title(question, fontsize=10)
-        axis.set_xlabel(unit, fontsize=9)
+        axis.set_title(question.replace(" ", "\n"), fontsize=9)
+        axis.set_xlabel("\n".join(fill(line, 14) for line in unit.split("\n")), fontsize=9)
         axis.margins(x=0.12)
+        axis.locator_params(axis="x", nbins=2)
         axis.xaxis.set_major_formatter("{x:g}")  # as short as can be: those of small values would touch
     axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].invert_yaxis()

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
@@ -33,6 +34,7 @@ COLOURS = {
     "conditional diffusion": "#CC79A7",
     "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
 }
+WIDEST = 7.0  # inches
 MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10
 _CYCLE = list(dict.fromkeys([*MODELS.values(), *list(COLOURS.values())[:-1]]))  # each once, no gray
 
@@ -98,7 +100,8 @@ def stamp_sheet(
     sheet = tiled(np.pad(stamps, margins, constant_values=1), columns, empty=1)[:, :-gap]
 
     side = inches / width
-    label = max(0.9, 0.2 + 0.065 * max(map(len, rows))) if rows else 0.0
+    size_of_rows = max(9, 1.4 * sheet.shape[1] * side)  # points: a wide sheet is shown smaller
+    label = size_of_rows / 9 * max(0.9, 0.2 + 0.065 * max(map(len, rows))) if rows else 0.0
     dpi = math.ceil(plt.rcParams["figure.dpi"] * side) / side  # whole pixels: none wider than another
     size = (label + sheet.shape[1] * side, sheet.shape[0] * side)
     figure = plt.figure(figsize=size, dpi=dpi, layout="none")
@@ -111,7 +114,7 @@ def stamp_sheet(
         axes.text(x, y - 1, text, ha="center", va="bottom", fontsize=min(9, 11 * inches))
     for k, text in enumerate(rows or ()):
         y = k * (band + height) + band + height / 2
-        axes.text(-2 * gap, y, text, ha="right", va="center", fontsize=9)
+        axes.text(-2 * gap, y, text, ha="right", va="center", fontsize=size_of_rows)
     return figure
 
 
@@ -163,15 +166,27 @@ class Shown:
         return data, {kind: {"alt": self.words, "committed": self.committed} for kind in self.content}
 
 
-def show(figure: Figure, *, alt: str, note: str) -> Shown:
+def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
     """The figure as the last value of a cell, with a note under its corner and an alternative text.
+
+    A phone shows 360 pixels: plots are drawn no wider than `WIDEST`, with no text below 8.5 points.
 
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
         note: Profile, data and N (`galgen.figures.words.figure_note`); with `committed: `, when and where.
+        title: What is seen, over all panels.
     """
     found = behind.numbers(figure)
+    if figure.get_layout_engine() is not None:  # of a sheet of stamps each pixel is whole
+        for text in figure.findobj(Text):
+            text.set_fontsize(max(text.get_fontsize(), 8.5))
+        if figure.get_figwidth() > WIDEST:
+            figure.set_dpi(figure.dpi * figure.get_figwidth() / WIDEST)
+            figure.set_figwidth(WIDEST)
+    if title:
+        lines = textwrap.fill(title, int(figure.get_figwidth() / 0.1))
+        figure.text(0, 1 + 0.06 / figure.get_figheight(), lines, va="bottom", weight="bold", parse_math=False)
     # Under the picture: saving with a tight box makes room for it.
     small = {"ha": "right", "va": "top", "fontsize": 7, "color": "#595959", "parse_math": False}
     note_lines = textwrap.fill(note, int(figure.get_figwidth() / 0.055))

@@ -84,33 +84,31 @@ def _scale(blind: Findings) -> str:
 
 def message_figure(found: Mapping[str, Findings]) -> Figure:
     """Memory and agreement over N; a classifier at 8 pixels beside Gaussians; W1 of two flows over N."""
-    figure, (memory, galaxies, latents) = plt.subplots(1, 3, figsize=(10, 3.4))
+    figure, (memory, galaxies, latents) = plt.subplots(1, 3, figsize=(7, 3.4))
     for label in DENOISERS:
         each, colour = found[label], COLOURS[label]
         asked = agreement.tests(each.experiment).values()
         for k, (what, style) in enumerate((("agree", "-"), ("closer", "--"))):
             first = [getattr(test, what) for test in asked]
-            name = ("agreement of A and B", "P(train closer)")[k]
+            name = ("A and B agree", "own set nearer")[k]
             intervals(memory, each.sizes, first, ls=style, color=colour, label=f"{label}: {name}")
     memory.axhline(0.5, color=COLOURS["null"], lw=0.8)
     memory.set(
         xscale="log",
         xlabel="N",
-        ylim=(-0.05, 1.6),
+        ylim=(-0.05, 1.05),
         yticks=[0, 0.5, 1],
         ylabel="cosine, probability",
-        title="A and B, and their training images",
+        title="A and B, and their images",
     )
-    # Handles long enough to see the dashes.
-    memory.legend(fontsize=6, loc="upper left", handlelength=4, borderaxespad=0.2)
     fits = {label: one for label, each in found.items() if (one := fit(each.experiment, each.large))}
     for y, (label, one) in enumerate(fits.items()):
         models, gaussians = (np.array(list(side.values())) for side in (one.models, one.gaussians))
         galaxies.plot(gaussians, np.full(len(gaussians), y + 0.15), "|", ms=10, color=COLOURS["null"])
         galaxies.plot(models, np.full(len(models), y - 0.15), "o", ms=5, color=COLOURS[label.lower()])
     galaxies.axvline(0.5, color=COLOURS["null"], lw=0.8)
-    galaxies.set(xlabel="AUC at 8 pixels (gray: Gaussians; line: chance)", title="parted from galaxies")
-    galaxies.set_yticks(range(len(fits)), list(fits))
+    galaxies.set(xlabel="AUC at 8 pixels", title="told from galaxies")
+    galaxies.set_yticks(range(len(fits)), [label.replace(" ", "\n") for label in fits])
     galaxies.invert_yaxis()
     tests = found[GLOW].latents
     levels = range(len(next(iter(tests.values())).apart))
@@ -121,7 +119,10 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
         for n, values in zip(tests, pairs, strict=True):
             latents.plot([n] * len(values), values, "o", ms=3, color=colour)
     latents.set(xscale="log", yscale="log", xlabel="N", ylabel="$W_1$ of $z'_B$ and $z$", title="two Glows")
-    latents.legend(fontsize=7)
+    latents.legend(fontsize=8)
+    handles, names = memory.get_legend_handles_labels()
+    # long enough to see the dashes
+    figure.legend(handles, names, loc="outside upper center", ncols=2, fontsize=8.5, handlelength=4)
     return figure
 
 

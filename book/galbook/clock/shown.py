@@ -53,11 +53,12 @@ def gaps_figure(cells: Iterable[Cell]) -> Figure:
             axis.plot(shown / cell.N, np.mean(each, 0), lw=1.8, label=name, **style)
         axis.set(xscale="log", xlabel="passes over the training set", title=f"{kernels} kernels")
         axis.set_yscale("symlog", linthresh=0.5)
-        axis.legend(fontsize=7, title="galaxies (pixels a weight)", title_fontsize=7, loc="upper left")
+        axis.legend(fontsize=7, title="galaxies (load)", title_fontsize=7, loc="upper left")
     low, _ = axes[0][0].get_ylim()
     axes[0][0].set(ylabel="gap g: own less unseen galaxies, dB", ylim=(max(low, -0.4), 60))
     axes[0][0].set_yticks([0, 0.5, 1, 2, 5, 10], ["0", ".5", "1", "2", "5", "10"])
     axes[0][0].minorticks_off()
+    figure.suptitle("Shown each as often, more galaxies are copied less", fontsize=10)
     return figure
 
 
@@ -139,7 +140,7 @@ def harm_figure(cells: Iterable[Cell]) -> Figure:
     """What training to the end costs unseen galaxies, over load; and their error, of cells that keep it."""
     rows = by_width(cell for cell in cells if cell.rate == 1)
     kept = any(t.held_out_errors is not None for row in rows.values() for cell in row for t in cell.traces)
-    figure, axes = plt.subplots(1, 1 + kept, figsize=(5.2 * (1 + kept), 3.6), squeeze=False)
+    figure, axes = plt.subplots(1, 1 + kept, figsize=(4.2 * (1 + kept) + 1, 3.6), squeeze=False)
     harm, *more = axes[0]
     for kernels, row in rows.items():
         colour = plt.cm.plasma(0.8 * list(_MARKERS).index(kernels) / 3)
@@ -153,18 +154,12 @@ def harm_figure(cells: Iterable[Cell]) -> Figure:
                 more[0].plot(cell.load, error[-1], **style)
                 more[0].plot(cell.load, error.min(), **style | {"mfc": colour, "ms": 3})
     harm.axhline(0, color=COLOURS["null"], lw=0.8)
-    harm.set(
-        xscale="log", xlabel="load: training pixels a weight", ylabel="unseen galaxies, end less best, dB"
-    )
-    harm.set_title("Going on costs unseen galaxies, the less the fuller the network")
+    harm.set(xscale="log", xlabel="load: training pixels a weight", ylabel="end less best, dB")
+    figure.suptitle("Going on costs unseen galaxies, the less the fuller the network", fontsize=10)
     harm.legend(fontsize=7.5, loc="lower right")
     for axis in more:
-        axis.set(
-            xscale="log", xlabel="load: training pixels a weight", ylabel="squared error, unseen galaxies"
-        )
-        axis.set_title("at the end (open) and at its best (dot)")
-    for axis in axes[0]:
-        axis.title.set_fontsize(9)
+        axis.set(xscale="log", xlabel="load: training pixels a weight", ylabel="squared error")
+        axis.set_title("at the end (open), at its best (dot)", fontsize=9)
     return figure
 
 
