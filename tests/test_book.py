@@ -383,7 +383,7 @@ def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
 @pytest.mark.parametrize(
     ("chapter", "shown"),
     [
-        ("03_two_models_diffusion", set()),  # and of agreement, where it was measured
+        ("03_two_models_diffusion", {"agreement"}),
         ("03c_clock", {"clock/simulated", "foretold"}),
         ("10_conclusions", {"power", "clock/simulated"}),
         (
