@@ -13,8 +13,8 @@ from galbook.judgement import IN_PART, LIMITS, NOT_ASKED, NOT_SEEN, SEEN, WORDS,
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.tables import Markdown, table
 
-__all__ = ["CLAIMS", "FIRST", "Claim", "Row", "answer", "claims_table", "first_rows", "from_kept",
-    "kept_rows", "limits_table", "rulings"]  # fmt: skip
+__all__ = ["CLAIMS", "COMMITTED", "FIRST", "Claim", "Row", "answer", "claims_table", "first_rows",
+    "from_kept", "kept_rows", "limits_table", "rulings"]  # fmt: skip
 
 Words = Mapping[str, str]
 COMMITTED = "transition"  # a row of committed cells, the same in every book
@@ -127,7 +127,7 @@ CLAIMS = [
     Claim("judges", "The discriminators know few training images, and not many",
           "section 3.3.5, figures 14 and 16", "fig-discriminator-N", rules.judges, ("known", "unknown"),
           "N or time: passes differ", _right("", IN_PART, "")),
-    Claim("longer", "At one N more training brings memory", "", "fig-time", rules.longer, ("less",), "time"),
+    Claim("longer", "At one N more training brings memory", "", "fig-clock", rules.longer, ("less",), "time"),
 ]
 # fmt: on
 FIRST = [claim.key for claim in CLAIMS[:8]]  # of the page that opens
