@@ -268,7 +268,7 @@ def test_a_chapter_that_warns_or_has_no_title_is_refused_and_a_progress_bar_is_n
 def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
     source = tmp_path / "prose"
     shutil.copytree(ROOT / "book", source)
-    toc = {"format": "jb-book", "root": "intro", "chapters": [{"file": "notation"}]}
+    toc = {"format": "jb-book", "root": "intro", "chapters": [{"file": "bibliography"}]}
     (source / "_toc.yml").write_text(yaml.safe_dump(toc))
     (source / "intro.md").write_text("# Title\n\n{doc}`nowhere`\n")
     with pytest.raises(GalgenError) as told:
@@ -383,12 +383,14 @@ def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
 @pytest.mark.parametrize(
     ("chapter", "shown"),
     [
+        ("00_headline", {"clock/simulated"}),
         ("03_two_models_diffusion", {"agreement"}),
         ("03c_clock", {"clock/simulated", "foretold"}),
         ("10_conclusions", {"power", "clock/simulated"}),
         (
             "11_real_and_simulated",
             {
+                "expected",
                 "laptop-sdss_real_9200_64",
                 "laptop-simulated",
                 "night-sdss_real_9200_64",

@@ -296,7 +296,7 @@ def biases_in_short(found: ModelBiases) -> str:
     rows = []
     for label in order:
         each = far[label]
-        cells = [_cell(getattr(each.biases, what)) for what in shown]
+        cells = [_cell(getattr(each.biases, what), 0) for what in shown]
         rows.append([label, *cells, each.far_off[SIDES[0]].blur])
     return table(
         ["", *(f"{QUANTITIES[what]}, %" for what in shown), "as a blur of, pixels"],
@@ -316,10 +316,11 @@ def told_apart(found: Portrait, N: int) -> str:
     return f"A fresh classifier {verb} {at}: its area under the curve is {area}, where 0.50 is chance."
 
 
-def _cell(bias: Estimate | None) -> str:
+def _cell(bias: Estimate | None, digits: int = 1) -> str:
     if bias is None:
         return "–"
-    return f"**{bias:+.1f}**" if bias.low * bias.high > 0 else f"{bias:+.1f}"
+    said = format(bias, f"+.{digits}f")
+    return f"**{said}**" if bias.low * bias.high > 0 else said
 
 
 def _line(axis: Axes, profile: Sequence[Estimate | None], **style: object) -> None:

@@ -43,7 +43,8 @@ def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[P
     """The files of a folder of results that a chapter shows: benchmarks', the clock's, all books it loads."""
     source, folder = Path(notebook).read_text(), Path(results)
     found = [folder / f"{name}.json" for name in re.findall(r'measured\(\\"(\w+)', source)]
-    found += visible(folder / "clock", "*.json") if re.search(r"\b(committed|taken)\(\)", source) else []
+    all_rows = r"\b(committed\(\)|taken\(\)|rulings\(found\.values)"
+    found += visible(folder / "clock", "*.json") if re.search(all_rows, source) else []
     found += [folder / "foretold.json"] if "foretold.read()" in source else []
     found += books(folder) if re.search(r"\bload\(\)", source) else []
     return [path for path in found if path.is_file()]  # the chapter tells of a link to nothing

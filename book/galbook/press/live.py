@@ -30,6 +30,7 @@ from galbook.press.pages import rendered
 from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment, loaded
 from galgen.figures.style import base64_image
+from galgen.figures.words import spaced
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.families import FAMILIES, Family
 from galgen.models.sampling import ladder, noise, seeded
@@ -209,7 +210,10 @@ def _still(found: list[Model]) -> dict:
         return {}
     images = {m.half: m.family.draw({"net": m.network()}, [m.first], m.start, chunk=1) for m in pair}
     images["noise"] = 0.5 + noise(seeded([pair[0].first]), pair[0].start.shape) / 5
-    return {"N": pair[0].N, "images": {name: base64_image(x[0, 0].numpy()) for name, x in images.items()}}
+    return {
+        "N": spaced(pair[0].N),
+        "images": {name: base64_image(x[0, 0].numpy()) for name, x in images.items()},
+    }
 
 
 def _told(model: Model, folder: Path) -> dict:

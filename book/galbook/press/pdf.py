@@ -46,8 +46,10 @@ def print_pdf(build: Path) -> Path:
             "the PDF is printed by Chromium or Chrome, and neither is on the PATH; install one "
             "(Debian, Ubuntu: apt-get install chromium), or print pages of the book from your own browser"
         )
-    page = jupyter_book(build / "book", "singlehtml") / f"{root_of(build / 'book')}.html"
-    page.write_text(one_page(page.read_text(), page.name))
+    folder = jupyter_book(build / "book", "singlehtml")
+    made = folder / f"{root_of(build / 'book')}.html"
+    page = folder / made.name  # where Sphinx takes it to lie, by its links to pictures and styles
+    page.write_text(one_page(made.read_text(), made.name))
     with tempfile.TemporaryDirectory() as profile, atomic_path(build / "book.pdf") as temporary:
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
         options += ["--no-pdf-header-footer", "--generate-pdf-document-outline"]
