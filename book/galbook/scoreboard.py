@@ -184,6 +184,7 @@ def dot_plot(
         controls: The last so many rows are controls: a line is drawn above them.
     """
     size = (2.1 * len(units) + 0.9, max(0.28 + 0.04 * len(series), 0.14 * len(series)) * len(rows) + 1.5)
+    size = size[0], min(size[1], 8.0)  # a screen
     figure, axes = plt.subplots(1, len(units), figsize=size, sharey=True, squeeze=False)
     for axis, (question, unit) in zip(axes[0], units.items(), strict=True):
         for k, (name, answers) in enumerate(series.items()):
