@@ -395,7 +395,6 @@ def test_the_kills_that_were_made_lost_nothing_and_changed_nothing():
                 "laptop-simulated",
                 "night-sdss_real_9200_64",
                 "night-simulated",
-                "expected",
                 "resolution",
             },
         ),
