@@ -35,7 +35,7 @@ def names(toc: str | os.PathLike) -> list[str]:
     """Names of the notebooks in a table of contents, in reading order."""
     given = yaml.safe_load(Path(toc).read_text())
     entries = [entry for part in given.get("parts", [given]) for entry in part["chapters"]]
-    files = [given["root"], *(entry["file"] for entry in entries)]
+    files = [given.get("root", ""), *(entry["file"] for entry in entries)]
     return [file.removeprefix("chapters/") for file in files if file.startswith("chapters/")]
 
 
