@@ -97,7 +97,10 @@ def test_a_chapter_is_committed_without_outputs_and_with_its_parameters(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
     (parameters,) = (cell for cell in code if "parameters" in cell.metadata.get("tags", []))
-    assert re.findall(r"^\w+", parameters.source, re.M) == ["profile", "data", "N", "seed", "precision"]
+    names = ["profile", "data", "N", "seed", "precision"] + ["clock"] * (
+        "clock8" in notebook.metadata.get("families", [])
+    )
+    assert re.findall(r"^\w+", parameters.source, re.M) == names
     keeping = [cell for cell in code if re.search(r"^keep\(", cell.source, re.MULTILINE)]
     assert all("remove-cell" in cell.metadata.tags for cell in keeping), "the book leaves it out"
 
