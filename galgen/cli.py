@@ -352,17 +352,17 @@ def verify_runs(*, store: _Store = None) -> None:
     print(f"{count} runs in {kept.root} are what was written")
 
 
-_Published = Parameter(help="A folder of published models (default: the checkout's).", name="--models")
+_Published = _help("A folder of published models (default: the checkout's).")
 _Set = _help("The published set (default: results/models in the project).")
 
 
 @models.default
-def models_(*, folder: Annotated[Place | None, _Published] = None, store: _Store = None) -> None:
+def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store = None) -> None:
     """What models there are: those published with the checkout, and those of the run store."""
     from galgen.published import listed, published
 
     line, told = "{:28}  {:9}  {:16}  {:8}  {:20}  {:>5}".format, []
-    for where, place in (("published", published(folder)), ("trained", Store(store))):
+    for where, place in (("published", published(models)), ("trained", Store(store))):
         if not (found := list(listed(place))):
             way_out = "; stand in a checkout of galgen, or name a folder (--models)" * (where == "published")
             print(printable(f"no models are {where} in {place.root}{way_out}"), file=sys.stderr)
