@@ -631,3 +631,9 @@ def test_the_page_lists_the_runs_of_the_same_profile_and_data_with_links_beside(
     assert '<a href="index.html">8, 24</a>' in rows[2], "this book, though its record is not yet written"
     assert f'src="runs/{own.name}.jpg" alt="Samples of the run' in rows[2]
     assert (work / "_extra" / "runs" / f"{own.name}.jpg").stat().st_size < pages.THUMBNAIL_BYTES
+
+
+def test_a_chapter_says_the_sizes_of_its_families_and_of_a_study_alone_its_own():
+    run = Run(Parameters(profile="smoke"))
+    assert run.sizes_of(["diffusion", "clock8"]) == run.sizes_of() == [8, 24]
+    assert run.sizes_of(["clock8"]) == [24] and run.sizes_of(["clock4"]) == []

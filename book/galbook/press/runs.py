@@ -144,7 +144,9 @@ class Run:
         return list(every_family(self.parameters, studies=True).values())
 
     def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
-        """The sizes of some families together, or of all; studies, which have their own, are not counted."""
+        """The sizes of some families together, or of all; studies, which have their own, count alone."""
+        if (names := set(names)) and not names & set(FAMILIES):
+            return sorted({N for each in self.experiments if each.family.name in names for N in each.sizes})
         parts = [getattr(self.profile, name) for name in names or FAMILIES if name in FAMILIES]
         return sorted({N for part in parts for N in self.parameters.sizes(part.N)})
 
