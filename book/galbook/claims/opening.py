@@ -89,10 +89,8 @@ def three_sentences(rows: Sequence[Row], run: Mapping[str, Findings]) -> str:
 def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
     """The numbers of its wordings."""
     if row.key == COMMITTED:
-        longer = said.ten_times(cells.together(next(iter(cells.committed().values())))).values()
-        times = f"{min(longer):.0f} to {max(longer):.0f} times as long, more the fuller the network is"
         return {
-            "times": times,
+            "times": said.longer(cells.together(next(iter(cells.committed().values())))),
             "causes": f"the number of galaxies{', on the network' * capacity()} and on time",
         }
     blind = run.get(BLIND) or next(iter(run.values()))
