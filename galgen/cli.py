@@ -284,10 +284,11 @@ def train(
     torch.set_num_threads(threads)
     experiment, training = training_named(name, asked, Store(store))
     costs.check(experiment.store.root, experiment.to_train([training]))
-    done = experiment.train(training)
+    place = experiment.train(training).path  # of a published one it is trained now
     if out:
+        done = experiment.train(training)
         write_json(out, {"name": name, "key": done.key, **done.summary})
-    print(f"{name}: {done.path}")
+    print(f"{name}: {place}")
 
 
 def _there(store: Path | None) -> Store:

@@ -39,6 +39,7 @@ class Sources:
         executed: The executed chapters, in reading order.
         plan: The trainings it needs, as `Experiment.plan` lists them.
         trainings: What `galgen train` wrote of each model.
+        origin: What stands at the head of the first page.
     """
 
     prose: Path
@@ -47,6 +48,7 @@ class Sources:
     executed: Sequence[Path]
     plan: Sequence[dict] = ()
     trainings: Sequence[dict] = ()
+    origin: str = ""
 
 
 def pages_of(prose: Path) -> list[Path]:
@@ -146,9 +148,15 @@ def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Map
     for name, page in to_come.items():
         chapters.put(page, work / "chapters" / f"{name}.ipynb")
         shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
-    title, rest = (work / "intro.md").read_text().split("\n", 1)
-    (work / "intro.md").write_text(f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}")
+    _head(work / "intro.md", pages.rendered("banner.md.j2", **banner))
     return _put_up(jupyter_book(work, "html", strict=False), of.build) / "index.html"
+
+
+def _head(page: Path, words: str) -> None:
+    """Put words below the title of a page."""
+    if words:
+        title, rest = page.read_text().split("\n", 1)
+        page.write_text(f"{title}\n\n{words}\n{rest}")
 
 
 def _assembled(of: Sources, work: Path, error: str = "") -> dict:
@@ -179,6 +187,8 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     if (work / "live.md").is_file():
         live.write(work, parameters)
     (work / "_generated" / "margins.md").write_text(claims.limits_table().data)
+    for name in ("intro.md", "status.md"):
+        _head(work / name, of.origin)
     for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):
         page.write_text(typeset(page.read_text()))
     sizes = sorted({N for note in notes for N in note["N"]})
