@@ -32,7 +32,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -284,28 +283,21 @@ class Store:
         if not file or file in _REFUSED or not file.is_file():
             return None
         there = path.with_suffix(".published")
-        with contextlib.suppress(Damaged):
-            if there.is_dir():
-                return sound(there)
+        with contextlib.suppress(Damaged):  # it is not there yet, or not whole
+            return sound(there)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path), full_disk_told(there):
+            with contextlib.suppress(Damaged):  # another process may have unpacked it since
+                return sound(there)
             try:
-                with contextlib.suppress(Damaged):  # another process may have unpacked it since
-                    return sound(there)
                 shutil.rmtree(there, ignore_errors=True)
-                with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as work:
-                    new = Path(work) / path.parent.name / there.name
-                    unpack(file, new)
-                    record = sound(new).record
-                    if _key(**{name: record[name] for name in _IDENTITY}) != path.name:
-                        raise Damaged(f"{file} is that of another question")
-                    new.rename(there)
-                _SOUND.add(there)
-                return Run(there, record)
+                unpack(file, there)
+                return sound(there)
             except Damaged as error:
+                shutil.rmtree(there, ignore_errors=True)
                 _REFUSED.add(file)
                 print(f"galgen: the published {file} is refused, and made here: {error}", file=sys.stderr)
-                return None
+        return None
 
     def run(
         self,
@@ -472,9 +464,6 @@ class Store:
         except Timeout as error:
             raise GalgenError(f"{folders[0]} is being made by another process; end that first") from error
         return folders
-
-
-_IDENTITY = ("kind", "params", "data", "code")
 
 
 def _note(record: dict, made: float | None = None) -> None:

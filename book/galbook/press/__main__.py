@@ -102,8 +102,11 @@ def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Para
     log = (run.folder / "asked" / f"{notebook.stem}.jsonl").absolute()
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
-    os.environ["GALGEN_ASKED"] = str(log)  # of the store, in the notebook's own process
-    chapters.execute(notebook, output, run.parameters, note)
+    os.environ["GALGEN_ASKED"] = str(log)  # for the store, in the process of the notebook
+    try:
+        chapters.execute(notebook, output, run.parameters, note)
+    finally:
+        del os.environ["GALGEN_ASKED"]
 
 
 @_step
