@@ -1,4 +1,4 @@
-"""Entries of a run store that travel with a project: one deflated file each, written by who publishes alone.
+"""Entries of a run store that travel with a project: one packed file each, written by who publishes alone.
 
     <folder>/<kind>/<key>.zip     `record.json` and the artefacts that it lists
     <folder>/book.json            which book they are of, and where it was computed (`About`)
@@ -10,7 +10,6 @@ artefact to its checksum in the record. Of a training the weights may be left ou
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ def pack(folder: Path, names: Iterable[str], to: Path) -> None:
     with atomic_path(to) as temporary, zipfile.ZipFile(temporary, "w") as file:
         for name in ("record.json", *sorted(name for name in names if not left_out(name))):
             told = zipfile.ZipInfo(name, _DAY)
-            told.compress_type = zipfile.ZIP_DEFLATED
+            told.compress_type = zipfile.ZIP_BZIP2  # of images three quarters of what deflate leaves
             file.writestr(told, (folder / name).read_bytes(), compresslevel=9)
 
 
@@ -93,5 +92,7 @@ def unpack(file: Path, folder: Path) -> None:
             if sum(each.file_size for each in found.infolist()) > _LARGEST:
                 raise ValueError("it is too large")
             found.extractall(folder)  # which keeps all names below the folder, and compares every CRC
-    except (ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+        if getattr(error, "errno", None):  # of the system; what is no whole bzip2 has no number
+            raise
         raise Damaged(f"{file} is no whole entry ({error})") from error

@@ -1,9 +1,10 @@
 """What of a book travels with the project (`galgen.runs.packed`): chosen, packed, held against today's code.
 
 Each chapter notes which entries it read (`build/RUN/asked/`), and a record which were read to make its entry.
-So the entries that a book rests on are known. Of them are packed: data sets, answers and morphology; samples
-that a chapter reads, or the answers of two; and of each training all but its weights. An answer *needs* a
-training if asking it again takes weights of it, beside what is packed.
+So the entries that a book rests on are known. Of them are packed: data sets, answers, morphology, and samples
+that a chapter reads; of each training all but its weights; and, as far as there is room, samples that answers
+of two chapters or more read, of the most first. An answer *needs* a training if asking it again takes weights
+of it, beside what is packed.
 """
 
 import json
@@ -27,6 +28,7 @@ from galgen.runs.store import Run as Entry
 from galgen.runs.store import Store, provenance
 
 LARGEST = 40.0  # MB of all that is packed
+INDEX = 1.0  # of which the index takes less
 STEPS = 20  # of the trainings that are begun to be compared
 TRAININGS = FAMILIES | STUDIES
 
@@ -118,9 +120,9 @@ class _Chosen:
             read |= of_chapter
             seen.update(self._closure(of_chapter))
         kinds = {name: name.partition("/")[0] for name in seen}
-        drawn = {name for name, kind in kinds.items() if kind == "samples"}
+        drawn = {name for name, kind in kinds.items() if kind == "samples"} - read
         self.packed = {name for name, kind in kinds.items() if kind not in TRAININGS} - drawn
-        self.packed |= {name for name in drawn if name in read or seen[name] > 1}
+        self.spare = sorted((name for name in drawn if seen[name] > 1), key=lambda name: (-seen[name], name))
 
     def _known(self, entry: Entry) -> str:
         name = f"{entry.record['kind']}/{entry.key}"
@@ -188,34 +190,30 @@ def publish(run: Run, folder: Path | None = None) -> str:
         raise GalgenError("RECOMPUTE=1 asks for no published store; publish without it")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=target.parent) as work:
-        for name in sorted(of.packed | set(of.names)):
-            entry, new = of.entries[name], Path(work) / f"{name}.zip"
-            if (before := target / f"{name}.zip").is_file() and _same(entry, before):
+        sizes: Counter[str] = Counter()
+        for name in [*sorted(of.packed | set(of.names)), *of.spare]:
+            entry, new, before = of.entries[name], Path(work) / f"{name}.zip", target / f"{name}.zip"
+            if before.is_file() and entry.folder.suffix == ".published":
                 new.parent.mkdir(exist_ok=True)
                 shutil.copy(before, new)
             else:
                 pack(entry.folder, entry.record["sha256"], new)
+            size = new.stat().st_size / 1e6
+            if name in of.spare and sizes.total() + size > LARGEST - INDEX:
+                new.unlink()
+                continue
+            of.packed.add(name)
+            sizes[entry.record["kind"]] += size
         told = provenance()
         index = {"parameters": run.asked.model_dump(mode="json"), "precision": run.parameters.precision}
         index |= {name: told[name] for name in ("commit", "machine")}
         index |= {"date": max(e.record["created"] for e in of.entries.values())[:10], "answers": of.answers()}
         write_json(Path(work) / "book.json", index | {"begun": begun(run)})
-        sizes = Counter()
-        for path in Path(work).rglob("*.*"):
-            sizes[path.parent.name if path.suffix == ".zip" else "index"] += path.stat().st_size / 1e6
+        sizes["index"] = (Path(work) / "book.json").stat().st_size / 1e6
         said = ", ".join(f"{kind} {size:.2f}" for kind, size in sorted(sizes.items()))
         if sizes.total() > LARGEST:
             raise GalgenError(f"{sizes.total():.1f} MB are more than {LARGEST:g}: {said}; publish less")
-        os.chmod(work, 0o755)  # temporary folders are private
-        before = target.with_suffix(".before")
-        shutil.rmtree(before, ignore_errors=True)
-        if target.exists():
-            target.rename(before)
+        shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(work, target)
-        shutil.rmtree(before, ignore_errors=True)
+        os.chmod(target, 0o755)  # temporary folders are private
     return f"{sizes.total():.2f} MB in {target}: {said}"
-
-
-def _same(entry: Entry, before: Path) -> bool:
-    """Whether an entry is the packed one itself."""
-    return entry.folder.suffix == ".published" and entry.key == before.stem
