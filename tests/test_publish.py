@@ -1,4 +1,4 @@
-"""What is published of a book: chosen, packed, held against today's code, checked, and what steps are left."""
+"""What is published of a book: chosen, packed, held against today's code and checked, and the steps left."""
 
 import json
 import re
@@ -27,7 +27,7 @@ PARAMETERS = Parameters(profile="smoke", N=12)
 
 @pytest.fixture(scope="module")
 def book(trained, tmp_path_factory):
-    """A folder with the store and a bound run of the pair of GANs, of which one chapter asked two questions."""
+    """A project, with the store and a bound run of two GANs, of which one chapter asked two questions."""
     folder = tmp_path_factory.mktemp("book")
     shutil.copytree(trained.root / "dataset", folder / "store" / "dataset")
     shutil.copytree(trained.root / "gan", folder / "store" / "gan")
@@ -90,7 +90,7 @@ def test_a_book_is_packed_and_nothing_of_it_needs_a_step_in_a_fresh_clone(book, 
 
 
 def test_another_run_has_all_its_steps(fresh_clone, monkeypatch):
-    for other in ({"seed": 1}, {"N": 13}, {"profile": "laptop"}):
+    for other in ({"seed": 1}, {"N": (13,)}, {"profile": "laptop"}):
         run = Run(PARAMETERS.model_copy(update=other))
         assert published.needed(run, Store()) == (set(), {}) and published.origin(run) == ""
     monkeypatch.setenv("RECOMPUTE", "1")

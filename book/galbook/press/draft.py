@@ -110,6 +110,7 @@ def bind(run: Run, source: Path, notebooks: Path, cores: int, *, again: bool = F
             left = due(run.plan, {stamp["name"] for stamp in stamps}, set(executed), names, cores)
             now = datetime.datetime.now(datetime.UTC)
             words = {name: f"at most {m:.0f} minutes from {now:%H:%M} UTC" for name, m in left.items()}
+            words = dict.fromkeys(left, "") if again else words  # nobody is making them
             pages = {name: to_come(notebooks / f"{name}.ipynb", text) for name, text in words.items()}
             banner = {"done": len(executed), "of": len(names)}
             banner["words"] = words[max(left, key=left.get)] if left else "a minute or two"
