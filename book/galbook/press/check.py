@@ -22,6 +22,8 @@ from inspect import signature
 from pathlib import Path
 from typing import get_type_hints
 
+import torch
+
 from galbook.press.published import STEPS, begun, stale
 from galbook.press.runs import Run, digest
 from galgen import published
@@ -52,6 +54,7 @@ def check(run: Run, out: Path | None = None, *, everything: bool = False) -> str
         raise GalgenError(
             "nothing is published that could be checked: results/published/book.json is not there"
         )
+    torch.set_num_threads(1)  # as in every step: with more, sums are rounded in another order
     of = digest(_published(store.packed), known["commit"], provenance(), everything)
     before = json.loads(out.with_suffix(".kept").read_text()) if _kept(out) else {}
     if before.get("of") != of:

@@ -114,7 +114,8 @@ class _Chosen:
                 if not entry:
                     raise GalgenError(f"{model.name} is not trained; make the book first")
                 self.names[self._known(entry)] = model.name
-        seen, read = Counter(), set()
+        seen, read, images = Counter(), set(), {each.images for each in run.experiments}
+        sets = [of for each in images for of in (each.dataset, *map(each.foreign, each.strangers))]
         for lines in asked(run).values():
             of_chapter = {each["entry"] for each in lines if each["read"]}
             read |= of_chapter
@@ -122,6 +123,8 @@ class _Chosen:
         kinds = {name: name.partition("/")[0] for name in seen}
         drawn = {name for name, kind in kinds.items() if kind == "samples"} - read
         self.packed = {name for name, kind in kinds.items() if kind not in TRAININGS} - drawn
+        # by which every training is found
+        self.packed |= self._closure(f"dataset/{of.directory.parent.stem}" for of in sets)
         self.spare = sorted((name for name in drawn if seen[name] > 1), key=lambda name: (-seen[name], name))
 
     def _known(self, entry: Entry) -> str:
