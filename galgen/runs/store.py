@@ -30,7 +30,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -54,6 +53,7 @@ from galgen.runs.files import (
     regular,
     write_json,
 )
+from galgen.runs.machine import commit, vectors
 from galgen.runs.packed import left_out, packed, unpack
 
 __all__ = [
@@ -72,35 +72,12 @@ __all__ = [
 ]
 
 
-def _commit() -> str:
-    """The commit of the code, with `+` if the tree was changed, or `unknown` outside a repository."""
-
-    def git(*command: str) -> str:
-        whole = ["git", "-C", str(Path(__file__).parent), *command]
-        return subprocess.run(whole, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        commit, changed = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit + "+" * bool(changed)
-
-
-def _processor() -> str:
-    """The class of the processor: the widest vectors that it multiplies, as far as the system tells."""
-    names = {"amx_bf16": "AMX", "avx512_bf16": "AVX512 with bfloat16", "avx512f": "AVX512", "avx2": "AVX2"}
-    with contextlib.suppress(OSError):
-        told = set(Path("/proc/cpuinfo").read_text().split())
-        return next((name for flag, name in names.items() if flag in told), platform.machine())
-    return platform.processor() or platform.machine()
-
-
 def provenance() -> dict:
     """Commit, machine and versions of the packages that compute."""
     packages = ("galgen", "torch", "numpy", "scipy", "astropy", "galsim")
     return {
-        "commit": _commit(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "commit": commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {vectors()}",
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }

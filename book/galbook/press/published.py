@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import torch
+
 from galbook.press.pages import rendered
 from galbook.press.runs import Run
 from galgen.models.families import FAMILIES, STUDIES
@@ -173,7 +175,8 @@ class _Chosen:
 
 
 def begun(run: Run) -> dict[str, list[dict[str, float]]]:
-    """The losses of the first steps of the smallest model of each family that is compared."""
+    """The losses of the first steps of the smallest model of each family that is compared, by one thread."""
+    torch.set_num_threads(1)  # as in every training step; with more, sums are rounded in another order
     compared = [each for each in run.experiments if each.family.name in FAMILIES]
     models = {each: each.models.pair(each.sizes[0])[0] for each in compared}
     return {model.name: each.begun(model, STEPS) for each, model in models.items()}
