@@ -5,6 +5,7 @@ import re
 import shutil
 import zipfile
 from hashlib import sha256
+from html import escape
 from types import SimpleNamespace
 
 import pytest
@@ -183,6 +184,17 @@ def test_a_check_makes_again_tells_the_bound_pages_and_is_kept(fresh_clone, monk
     out.unlink()
     check.check(fresh_clone, out)
     assert out.is_file()
+
+
+def test_the_outcome_stands_on_the_first_page_and_that_of_the_status_of_a_bound_book(small_html, tmp_path):
+    for name in ("index.html", "intro.html", "status.html"):
+        shutil.copy(small_html / name, tmp_path)
+    for said in ("checked here", "the check failed: <b>"):
+        check.tell(tmp_path, said)
+        for name in ("intro.html", "status.html"):
+            text = (tmp_path / name).read_text()
+            assert "computed by this very code" in text and "but for the answers to" in text
+            assert text.count("being checked") == 0 and text.count(f"{check.BEGUN}{escape(said)}</span>") == 1
 
 
 def resealed(file, name, text):

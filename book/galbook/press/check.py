@@ -18,6 +18,7 @@ import random
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from html import escape
 from inspect import signature
 from pathlib import Path
 from typing import get_type_hints
@@ -85,7 +86,11 @@ def _published(folder: Path) -> list[tuple[str, int]]:
 def tell(html: Path, said: str) -> None:
     """Write the outcome of a check into bound pages, which are not bound again."""
     for page in (html / name for name in PAGES if (html / name).is_file()):
-        text = re.sub(f"({re.escape(BEGUN)}).*?(</span>)", rf"\g<1>{said}\g<2>", page.read_text())
+        text = re.sub(
+            f"({re.escape(BEGUN)}).*?(</span>)",
+            lambda found: f"{found[1]}{escape(said)}{found[2]}",
+            page.read_text(),
+        )
         with atomic_path(page) as temporary:
             temporary.write_text(text)
 
