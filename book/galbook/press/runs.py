@@ -253,7 +253,8 @@ class Run:
         """Refuse trainings that disk or memory cannot hold; the data are there, but for those of `others`."""
         asked = [(each, model) for each in self.experiments for model in each.models.trainings()]
         asked = [(each, model) for each, model in asked if others or not model.foreign]
-        missing = [self.plan[model.name] for each, model in asked if not each.trained(model)]
+        asked = [(each, model) for each, model in asked if not each.store.find(**each.identity(model))]
+        missing = [self.plan[model.name] for _, model in asked]
         costs.check(self.experiments[0].store.root, missing)
 
     def options(self) -> list[str]:
