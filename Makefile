@@ -1,5 +1,9 @@
 # make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000" PRECISION=fp32
 #             CLOCK=1 also asks of your own galaxies how long it takes until they are copied
+#             CHAPTERS="05 08" makes these and binds the others as they are
+#             RECOMPUTE=1 trains and computes all of it here; without, what is published in results/ is used where it is still true
+# make check  retrains some models and asks again all that is published, as far as inputs are at hand
+# make publish   packs what the book rests on into results/published, asking anew what is stale
 # make sweep  a book for each N, the smallest first, and one for all of them:  make sweep N="10 100 1000"
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere
@@ -18,22 +22,24 @@ N ?=
 SEED ?= 0
 PRECISION ?= auto
 CLOCK ?=
+CHAPTERS ?=
+RECOMPUTE ?=
 CORES ?= 2
 TESTS ?=
 
 # What is given goes on as it is, through the environment: neither make nor a shell reads it.
-$(foreach name,PROFILE DATA N SEED PRECISION CLOCK CORES,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,PROFILE DATA N SEED PRECISION CLOCK CHAPTERS RECOMPUTE CORES,$(eval override export $(name) := $$(value $(name))))
 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: install book sweep pdf linkcheck test test-browser power bench lab lock clean
+.PHONY: install book sweep pdf linkcheck check publish test test-browser power bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 
 install: $(READY)
 
-book sweep pdf linkcheck: $(READY)
+book sweep pdf linkcheck check publish: $(READY)
 	@$(MAKE_BOOK)
 
 test: $(READY)

@@ -293,10 +293,11 @@ def train(
 
             options = [*asked.options(), "--store", str(experiment.store.root)]
             beside.enter_context(followed(experiment, training, options, sheets))
-        done = experiment.train(training)
+        place = experiment.train(training).path  # of a published one it is trained now
     if out:
+        done = experiment.train(training)
         write_json(out, {"name": name, "key": done.key, **done.summary})
-    print(f"{name}: {done.path}")
+    print(f"{name}: {place}")
 
 
 def _there(store: Path | None) -> Store:

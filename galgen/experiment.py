@@ -262,7 +262,7 @@ class Experiment:
         self.family = (FAMILIES | STUDIES)[family](self.profile)
         self.settings = self.family.settings
         self.store = store or Store()
-        self.precision = resolved(parameters.precision) if self.settings.wide else "fp32"
+        self.precision = resolved(parameters, self.store.packed) if self.settings.wide else "fp32"
         usual = self.settings.N
         if (study := family in STUDIES) and parameters.data not in SIMULATED:
             usual = self.settings.own if parameters.clock else ()
@@ -291,7 +291,10 @@ class Experiment:
 
     @keyed
     def train(self, training: Training) -> Run:
-        """The trained model, from the store or by training it here; an interrupted training goes on."""
+        """The trained model, from the store or by training it here; an interrupted training goes on.
+
+        Of one that is published there is the record; it is trained when its `path` is asked for.
+        """
         identity = self.identity(training)
 
         def make(work: Path) -> dict:
@@ -311,6 +314,15 @@ class Experiment:
 
         # what is kept along the way differs by N: the most that any of the family takes
         return self.store.run(make=make, megabytes=lambda: max(r["disk_mb"] for r in self.plan()), **identity)
+
+    def begun(self, training: Training, steps: int) -> list[dict[str, float]]:
+        """The losses of the first steps of a training, of which nothing is kept."""
+        learner, stream = self._learner(training, _device()), self._stream(training)
+        images, device, found = torch.from_numpy(self.images.of(training)), torch.device(_device()), []
+        for shown in range(0, steps * stream.batch_size, stream.batch_size):
+            losses = stream.step(learner.step, lambda rows: images[rows].to(device), shown, device)
+            found.append({name: float(value) for name, value in losses.items()})
+        return found
 
     def _learner(self, training: Training, device: str) -> loop.Learner:
         """The learner of fresh networks."""
@@ -366,16 +378,19 @@ class Experiment:
         return {training.name: self.key(training) for training in self.models.trainings()}
 
     def trained(self, training: Training) -> bool:
-        """Whether the store has that model."""
-        return self.store.find(**self.identity(training)) is not None
+        """Whether the store has that model, with its weights."""
+        found = self.store.find(**self.identity(training))
+        return found is not None and found.whole
 
     def to_train(self, trainings: Iterable[Training]) -> list[dict]:
-        """The plan of those trainings that the store lacks."""
-        names = {t.name for t in trainings if not self.trained(t)}
+        """The plan of those trainings that are neither in the store nor published."""
+        names = {t.name for t in trainings if self.store.find(**self.identity(t)) is None}
         return [record for record in self.plan() if record["name"] in names] if names else []
 
     def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:
         """Train what the store lacks, a process a core as far as memory goes, saying first what it will cost.
+
+        Of what is published the weights are lacking: they are trained where something asks for networks.
 
         Raises:
             GalgenError: If disk or memory are too small for one, or a training fails.

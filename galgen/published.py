@@ -126,7 +126,8 @@ class WithPublished(Store):
             GalgenError: If the published one is not what was published.
         """
         standing = map(whole, _of(self.published, kind, params, data))
-        return super().find(kind, params, data=data, code=code) or next(standing, None)
+        found = super().find(kind, params, data=data, code=code)
+        return found if found and found.whole else next(standing, None)
 
     def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
         """The same, or else the entry that `make` makes."""

@@ -20,6 +20,7 @@ from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
 
 from galbook.press import assemble as book
 from galbook.press import chapters
+from galbook.press.pages import rendered
 from galgen.experiment import Experiment, every_family
 from galgen.profiles import Parameters
 from galgen.runs.store import Store
@@ -168,7 +169,10 @@ def html(executed, tmp_path_factory):
     models = [(N, model) for N in (8, 24) for model in ("A0-0", "B1-1")]
     plan = [{"name": f"diffusion-N{N}-{model}", "N": N} | each for N, model in models]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
-    return book.render(book.Sources(ROOT / "book", build / "notebooks", build, paths, plan)).parent
+    told = {"commit": "0123456789ab", "machine": "Linux x86_64, 2 cores, AVX2", "date": "2026-11-30"}
+    origin = rendered("origin.md.j2", of=told, old=["galbook.walk.circle"])
+    sources = book.Sources(ROOT / "book", build / "notebooks", build, paths, plan, origin=origin)
+    return book.render(sources).parent
 
 
 @pytest.fixture(params=["assembled", pytest.param("rendered", marks=pytest.mark.slow)])

@@ -1,7 +1,6 @@
 """A book that is not finished: pages to come, and when; what is there is shown whole."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -14,7 +13,6 @@ from galbook.press.runs import HEADLINE, Run
 from galgen.runs.files import write_json
 
 ROOT = Path(__file__).parents[1]
-published_headline = draft.published_headline  # of which the run below has none
 NAMES = ["00_headline", "01_data", "02_diffusion", "06_gan"]
 PLAN = {
     "diffusion-N8-A0-0": {"minutes": 4.0, "chapters": ["00_headline", "02_diffusion"]},
@@ -40,7 +38,6 @@ def run(tmp_path, monkeypatch, executed):
     (made.folder / "chapters").mkdir()
     nbformat.write(stand_in("01_data", executed), made.folder / "chapters" / "01_data.ipynb")
     write_json(made.folder / "data.json", {"dataset": NOTE})
-    monkeypatch.setattr(draft, "published_headline", lambda *_: None)
     one = {"family": "gan", "N": 8, "minutes": 4.0, "chapters": ["02_diffusion"]}
     monkeypatch.setattr(Run, "plan", {"one": one})
     return made
@@ -65,28 +62,6 @@ def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(
     assert "at most" in later and "UTC" in later and "pending.svg" in later
     write_json(run.folder / "results.json", {})
     assert draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2) is None, "a finished book stays"
-
-
-def test_a_headline_of_published_models_is_made_again_when_its_code_changes(run, monkeypatch):
-    made = []
-
-    def execute(notebook, output, parameters, note):
-        made.append(output)
-        new = nbformat.read(notebook, as_version=4)
-        new.metadata["galgen"] = note
-        nbformat.write(new, output)
-
-    write_json(run.folder / "data.json", {"dataset": {"images": 8, "sha256": "0" * 64}})
-    one = SimpleNamespace(
-        sizes=(8, 24), models=SimpleNamespace(pair=lambda N: ["A", "B"]), identity=lambda model: {}
-    )
-    monkeypatch.setattr(draft, "Experiment", lambda *_: one)
-    monkeypatch.setattr(draft.WithPublished, "find", lambda self: SimpleNamespace(key="0" * 16, record={}))
-    monkeypatch.setattr(chapters, "execute", execute)
-    for version, count in (("a", 1), ("a", 1), ("b", 2)):
-        monkeypatch.setattr(draft, "notebook_version", lambda *_, version=version: version)
-        assert published_headline(run, ROOT / "notebooks" / "00_headline.ipynb") == made[-1]
-        assert len(made) == count
 
 
 def test_nobody_binds_what_another_binds(run):

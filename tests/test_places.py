@@ -112,7 +112,7 @@ def test_the_design_says_what_moves_the_cosine(what, moved):
     mean[:, 8:] = 1
     models = SimpleNamespace(design=lambda: design, pair=lambda n: (Training(n, "A", 0, 0), None))
     experiment = SimpleNamespace(models=models, images=SimpleNamespace(mean=mean), samples=samples)
-    shown, sentence = design_table(design_of(experiment), "")
+    shown, sentence = design_table(design_of.__wrapped__(experiment), "")
     found = [float(number) for number in re.findall(r"by ([+-]\d\.\d\d)", sentence)]
     assert found == pytest.approx(moved, abs=0.06)
     head, _, same, _ = cells(shown)

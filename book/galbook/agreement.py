@@ -53,6 +53,7 @@ def tests(experiment: Experiment) -> dict[int, TwoModels]:
     return {n: two_models_at(experiment, n) for n in experiment.sizes}
 
 
+@once
 def design_of(experiment: Experiment) -> tuple[int, dict[tuple[str, str], Estimate]] | None:
     """The 2x2: its N, and the median anomaly cosine with model A, by (initialisation, images).
 

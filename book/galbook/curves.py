@@ -39,7 +39,7 @@ def plot_losses(axis: Axes, runs: Mapping[Training, Run], loss: str) -> None:
     """One line for each model: a loss over the images shown, in the colour of its N."""
     shade = shades([training.N for training in runs])
     for training, run in runs.items():
-        means = smoothed(read_losses(run.path))
+        means = smoothed(read_losses(run.folder))
         axis.plot(means["images"], means[loss], color=shade[training.N], label=f"N = {spaced(training.N)}")
     axis.set(xscale="log", xlabel="images shown")
 

@@ -38,7 +38,7 @@ def once(question: Asked) -> Asked:
 
         def make(work: Path) -> dict:
             write_answer(work / "answer.json", question(of, *given), kind)
-            return {"question": question.__name__}
+            return {"question": question.__name__, "module": question.__module__}
 
         params = {
             "question": question.__name__,

@@ -12,6 +12,7 @@ import numpy as np
 from astropy.table import Table
 from matplotlib.figure import Figure
 
+from galbook.kept import once
 from galbook.morphology import (
     LABELS,
     corner_plot,
@@ -116,6 +117,16 @@ class Apart:
     copies: dict[tuple[str, int], Distances | None]
 
 
+@once
+def columns(experiment: Experiment, N: int, half: str) -> dict[str, list[float | int | str]]:
+    """The rows of samples of model A or B by column; of "other", of a model of other galaxies."""
+    pair = experiment.models.pair(N)
+    model = experiment.models.foreign()[0] if half == "other" else pair["AB".index(half)]
+    drawn = experiment.samples(model)[: experiment.images.compared]
+    rows = measure(experiment)(rounded(drawn, experiment.family.bits))
+    return {name: rows[name].tolist() for name in rows.colnames}
+
+
 def measured(experiments: Sequence[Experiment]) -> Shapes:
     """Measure all sets, of which the store has what was measured before.
 
@@ -134,14 +145,12 @@ def measured(experiments: Sequence[Experiment]) -> Shapes:
     for experiment in experiments:
         label, b = experiment.family.label, experiment.family.bits
         for n in experiment.sizes:
-            pair = experiment.models.pair(n)
-            for half, model in zip("AB", pair, strict=True):
-                models[label, n, half] = rows(rounded(experiment.samples(model)[:count], b))
+            for half in "AB":
+                models[label, n, half] = Table(columns(experiment, n, half))
             if n <= count:
-                copied[label, n] = valid(rows(rounded(experiment.images.of(pair[0]), b)))
+                copied[label, n] = valid(rows(rounded(experiment.images.of(experiment.models.pair(n)[0]), b)))
         if experiment.settings.foreign:
-            part = experiment.samples(experiment.models.foreign()[0])[:count]
-            foreign[label] = rows(rounded(part, b))
+            foreign[label] = Table(columns(experiment, experiment.sizes[-1], "other"))
     bits = {experiment.family.label: experiment.family.bits for experiment in experiments}
     name = escaped(other.name, typeset=True)
     return Shapes(count, name, sets.reference, bits, known, models, copied, foreign)

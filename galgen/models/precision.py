@@ -8,7 +8,7 @@ processor only emulates it, it is slower than float32; and a narrow network, mos
 elsewhere, gains nothing (`TrainingSettings.wide`).
 
 Numbers of one training in two precisions differ. So `auto` is made one of the two once, before anything is
-trained, and it is part of every key.
+trained, and it is part of every key. Of the book that is published `auto` is what that was computed in.
 
 References:
     Kalamkar et al. 2019, A study of BFLOAT16 for deep learning training, https://arxiv.org/abs/1905.12322.
@@ -16,12 +16,14 @@ References:
 
 import functools
 import time
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch.nn import functional as F
 
-from galgen.profiles import Asked
+from galgen.profiles import Parameters
+from galgen.runs.packed import about
 
 __all__ = ["Precision", "emulation", "resolved"]
 
@@ -43,9 +45,13 @@ def capability() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-def resolved(asked: Asked) -> Precision:
-    """What `auto` is on this machine; what is asked for otherwise."""
-    return asked if asked != "auto" else "bf16" if multiplies_bf16() else "fp32"
+def resolved(asked: Parameters, folder: Path | None = None) -> Precision:
+    """What is asked for; `auto` is that of the book published in a folder, if asked, or the machine's."""
+    if asked.precision != "auto":
+        return asked.precision
+    if (known := about(folder)) and known["parameters"] == asked.model_dump(mode="json"):
+        return known["precision"]
+    return "bf16" if multiplies_bf16() else "fp32"
 
 
 def slowdown(rounds: int = 9) -> float:

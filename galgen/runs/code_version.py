@@ -32,7 +32,7 @@ __all__ = ["code_version", "keyed", "notebook_version", "reached"]
 
 _OURS = ("galgen", "galbook")
 # How results are kept, how work is spread and how mistakes are told is no part of them.
-_KEEPING = ("checkpoint", "errors", "files", "processes", "reading", "store")
+_KEEPING = ("checkpoint", "errors", "files", "machine", "packed", "processes", "reading", "store")
 _LEFT_OUT = {f"galgen.runs.{name}" for name in _KEEPING} | {"galbook.kept"}
 _VALUES = {"galgen.profiles"}
 

@@ -9,6 +9,13 @@ done, under a lock: of two processes that ask for the same entry one works and t
 The record holds the sha256 of every artefact. They are compared when a process first uses the entry, and by
 `Store.verify`. What is not as it was written is renamed to `<key>.damaged`, with a message, and made again.
 
+What a store lacks it looks for, by the same key, among the entries that travel with the project
+(`galgen.runs.packed`), and unpacks in `<key>.published`. One that is not what it says is named, and made
+here. A training that is published has no weights: who asks for its folder has it trained, and is told so.
+
+A record says which entries were read while its own was made. The others that are read, and all that are made,
+are appended to the file that GALGEN_ASKED names, if it does.
+
 An answer is an artefact of its own kind: a tree of JSON values, in which a mapping whose keys are no texts is
 a list of its items. The type that was promised says how it is read, and what does not fit is refused. Nothing
 that is read can name a type, or run. NaN and infinities are kept: the files are for Python, which has them.
@@ -16,17 +23,17 @@ that is read can name a type, or run. NaN and infinities are kept: the files are
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +53,8 @@ from galgen.runs.files import (
     regular,
     write_json,
 )
+from galgen.runs.machine import commit, vectors
+from galgen.runs.packed import left_out, packed, unpack
 
 __all__ = [
     "Array",
@@ -63,35 +72,12 @@ __all__ = [
 ]
 
 
-def _commit() -> str:
-    """The commit of the code, with `+` if the tree was changed, or `unknown` outside a repository."""
-
-    def git(*command: str) -> str:
-        whole = ["git", "-C", str(Path(__file__).parent), *command]
-        return subprocess.run(whole, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        commit, changed = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit + "+" * bool(changed)
-
-
-def _processor() -> str:
-    """The class of the processor: the widest vectors that it multiplies, as far as the system tells."""
-    names = {"amx_bf16": "AMX", "avx512_bf16": "AVX512 with bfloat16", "avx512f": "AVX512", "avx2": "AVX2"}
-    with contextlib.suppress(OSError):
-        told = set(Path("/proc/cpuinfo").read_text().split())
-        return next((name for flag, name in names.items() if flag in told), platform.machine())
-    return platform.processor() or platform.machine()
-
-
 def provenance() -> dict:
     """Commit, machine and versions of the packages that compute."""
     packages = ("galgen", "torch", "numpy", "scipy", "astropy", "galsim")
     return {
-        "commit": _commit(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "commit": commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {vectors()}",
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }
@@ -171,6 +157,10 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 # Entries that this process has compared with their checksums, or made.
 _SOUND: set[Path] = set()
+# Packed ones that it has found to be something else.
+_REFUSED: set[Path] = set()
+# What was read by each entry that is being made, the innermost last.
+_READ: list[set[str]] = []
 
 
 class Record(BaseModel, strict=True, allow_inf_nan=False):
@@ -197,10 +187,28 @@ class Record(BaseModel, strict=True, allow_inf_nan=False):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished entry of the store: its folder and its record."""
+    """A finished entry of the store.
 
-    path: Path
+    Attributes:
+        folder: Where its record is, and all that is published of it.
+        record: What is known of it.
+        make: Makes what is not published of it.
+    """
+
+    folder: Path
     record: dict
+    make: Callable[[], "Run"] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder that has all of it; what is not published is made now."""
+        _note(self.record)
+        return self.make().path if self.make and not self.whole else self.folder
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is there."""
+        return all((self.folder / name).is_file() for name in self.record["sha256"])
 
     @property
     def key(self) -> str:
@@ -219,12 +227,14 @@ class Store:
     Args:
         root: The folder. By default the environment's GALGEN_STORE, or `store/` beside the
             `data_manifest.yaml` of the project the working directory lies in.
+        beside: That of packed entries, by default as `galgen.runs.packed.packed` says.
 
     Raises:
-        GalgenError: If that is something else than a folder.
+        GalgenError: If the first is something else than a folder.
     """
 
-    def __init__(self, root: str | os.PathLike | None = None):
+    def __init__(self, root: str | os.PathLike | None = None, beside: str | os.PathLike | None = None):
+        self.packed = packed(beside)
         self.root = Path(root or os.environ.get("GALGEN_STORE") or project() / "store").absolute()
         if self.root.exists() and not self.root.is_dir():
             raise GalgenError(f"{self.root} is no folder, and so no run store: see --store and GALGEN_STORE")
@@ -234,10 +244,36 @@ class Store:
         return _key(kind, params, data, code_version(*code))
 
     def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> Run | None:
-        """The finished entry, or None."""
-        path = self.root / kind / self.key(kind, params, data=data, code=code)
+        """The finished entry, or the published one, or None."""
+        return self.at(kind, self.key(kind, params, data=data, code=code))
+
+    def at(self, kind: str, key: str) -> Run | None:
+        """The same, by its key."""
+        path = self.root / kind / key
         with contextlib.suppress(Damaged):  # `run`, which holds the lock, says so and makes it again
-            return sound(path) if path.is_dir() else None
+            return sound(path) if path.is_dir() else self._unpacked(path)
+        return None
+
+    def _unpacked(self, path: Path) -> Run | None:
+        """The published entry of that key; None without, or if it is not what it says, which is told."""
+        file = self.packed and self.packed / path.parent.name / f"{path.name}.zip"
+        if not file or file in _REFUSED or not file.is_file():
+            return None
+        there = path.with_suffix(".published")
+        with contextlib.suppress(Damaged):  # it is not there yet, or not whole
+            return sound(there)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(path), full_disk_told(there):
+            with contextlib.suppress(Damaged):  # another process may have unpacked it since
+                return sound(there)
+            try:
+                shutil.rmtree(there, ignore_errors=True)
+                unpack(file, there)
+                return sound(there)
+            except Damaged as error:
+                shutil.rmtree(there, ignore_errors=True)
+                _REFUSED.add(file)
+                print(f"galgen: the published {file} is refused, and made here: {error}", file=sys.stderr)
         return None
 
     def run(
@@ -266,9 +302,26 @@ class Store:
             GalgenError: If the disk is full.
         """
         code = tuple(code)
+        here = functools.partial(self._make, kind, params, make, data, code, megabytes)
         if found := self.find(kind, params, data=data, code=code):
-            return found  # without a lock: a finished store may lie where nothing can be written
+            # without a lock: a finished store may lie where nothing can be written
+            return replace(found, make=here)
+        return here()
+
+    def _make(
+        self,
+        kind: str,
+        params: dict,
+        make: Callable[[Path], dict],
+        data: str,
+        code: tuple[object, ...],
+        megabytes: Callable[[], float] | None,
+    ) -> Run:
+        """The entry, made here unless another process has made it since."""
         path = self.root / kind / self.key(kind, params, data=data, code=code)
+        if self.packed and path.with_suffix(".published").is_dir() and not path.is_dir():
+            told = f"{kind} {path.name} is published without its weights, which are asked for"
+            print(f"galgen: {told}: it is trained", file=sys.stderr)
         partial = path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path), full_disk_told(partial, megabytes):
@@ -276,12 +329,16 @@ class Store:
                 return found
             partial.mkdir(exist_ok=True)
             started = time.monotonic()
+            _READ.append(set())
             try:
-                summary = make(partial)
-            except Damaged as error:
-                _set_aside(partial, error)
-                partial.mkdir()
-                summary = make(partial)
+                try:
+                    summary = make(partial)
+                except Damaged as error:
+                    _set_aside(partial, error)
+                    partial.mkdir()
+                    summary = make(partial)
+            finally:
+                read = sorted(_READ.pop())
             for leftover in list(partial.rglob(".tmp-*")):  # of processes that were killed
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             record = {
@@ -293,19 +350,23 @@ class Store:
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 "seconds": round(time.monotonic() - started, 3),
                 "summary": summary,
+                "read": read,
                 "sha256": checksums(partial),
                 **provenance(),
             }
             write_json(partial / "record.json", record)
             partial.rename(path)
             _SOUND.add(path)
+        _note(record, record["seconds"])
         return Run(path, record)
 
     def set_aside(self, run: Run, error: Damaged) -> None:
         """Rename an entry whose artefacts are what was written, but not what was asked for, and say so."""
-        with _lock(run.path):
-            if run.path.is_dir():
-                _set_aside(run.path, error)
+        with _lock(run.folder):
+            if self.packed and run.folder.suffix == ".published":
+                _REFUSED.add(self.packed / run.record["kind"] / f"{run.key}.zip")
+            if run.folder.is_dir():
+                _set_aside(run.folder, error)
 
     def runs(self, kind: str | None = None) -> list[Run]:
         """All finished entries, oldest first; those whose record cannot be read are named on stderr."""
@@ -349,7 +410,8 @@ class Store:
             GalgenError: If there is none, or more than one, or it is not finished.
         """
         path = self.folders(key)[0].with_suffix("")
-        return Run(path, read_record(path))
+        there = [place for place in (path, path.with_suffix(".published")) if place.is_dir()]
+        return Run((there or [path])[0], read_record((there or [path])[0]))
 
     def folders(self, key: str) -> list[Path]:
         """All there is of the entry whose key starts with `key`: finished, unfinished, damaged.
@@ -381,6 +443,17 @@ class Store:
         return folders
 
 
+def _note(record: dict, made: float | None = None) -> None:
+    """Note that an entry is read, and the seconds of one that was made."""
+    name = f"{record['kind']}/{record['key']}"
+    if _READ:
+        _READ[-1].add(name)
+    if (log := os.environ.get("GALGEN_ASKED")) and (made is not None or not _READ):
+        with open(log, "a") as file:
+            line = {"entry": name, "read": not _READ, "made": made, "what": record["summary"].get("question")}
+            file.write(json.dumps(line) + "\n")
+
+
 def _key(kind: str, params: dict, data: str, code: str) -> str:
     identity = {"kind": kind, "params": params, "data": data, "code": code}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -400,7 +473,7 @@ def read_record(path: Path, kind: type[Record] = Record) -> dict:
     try:
         record = read_json(path / "record.json")
         known = checked(kind, record, "the record")
-        if (known.kind, known.key) != path.parts[-2:]:
+        if (known.kind, known.key) != (path.parent.name, path.stem):
             raise ValueError(f"it is that of {known.kind}/{known.key}")
     except PermissionError:  # whole for others: nothing to set aside
         raise
@@ -427,9 +500,9 @@ def sound(path: Path) -> Run:
     """
     record = read_record(path)
     if path not in _SOUND:
-        found = checksums(path)
+        found, some = checksums(path), path.suffix == ".published"
         for name, expected in record["sha256"].items():
-            if found.get(name) != expected:
+            if found.get(name) != expected and not (some and name not in found and left_out(name)):
                 raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")
         _SOUND.add(path)
     return Run(path, record)

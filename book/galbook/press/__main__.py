@@ -1,11 +1,12 @@
 """The steps that the rules of workflow/Snakefile call.
 
-    python -m galbook.press prepare|train|measure|chapter|render|draft|print ... OPTIONS
+    python -m galbook.press prepare|train|measure|chapter|render|draft|bind|check|publish|print ... OPTIONS
 
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
 
 import functools
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ try:
     from galgen.cli import USUAL, Asked
     from galgen.profiles import Parameters
     from galgen.runs.errors import GalgenError, exit_code
+    from galgen.runs.files import visible
     from galgen.runs.reading import read_as
 except KeyboardInterrupt:  # in its first seconds
     sys.exit(130)
@@ -106,7 +108,14 @@ def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Para
 
     run, data = Run(asked), read_as(stamp, Prepared, AGAIN)["dataset"]
     note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
-    chapters.execute(notebook, output, run.parameters, note)
+    log = (run.folder / "asked" / f"{notebook.stem}.jsonl").absolute()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    os.environ["GALGEN_ASKED"] = str(log)  # for the store, in the process of the notebook
+    try:
+        chapters.execute(notebook, output, run.parameters, note)
+    finally:
+        del os.environ["GALGEN_ASKED"]
 
 
 @_step
@@ -114,11 +123,12 @@ def render(
     *, executed: tuple[Path, ...], trainings: tuple[Path, ...] = (), asked: Asked = Parameters()
 ) -> None:
     """Bind executed chapters to a book; of the trainings, what `galgen train` wrote."""
-    from galbook.press import assemble
+    from galbook.press import assemble, published
 
     run, stamps = Run(asked), [read_as(path, Trained, AGAIN) for path in trainings]
+    stamps += published.stamps(run, {stamp["name"] for stamp in stamps})
     of = Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps
-    assemble.render(assemble.Sources(*of))
+    assemble.render(assemble.Sources(*of, origin=published.origin(run)))
 
 
 @app.command
@@ -128,6 +138,52 @@ def draft(*, asked: Asked = Parameters(), cores: int = 2) -> None:
 
     if made := draft.bind(Run(asked), Path("book"), Path("notebooks"), cores):
         print(made.absolute())
+
+
+@app.command
+def bind(*, asked: Asked = Parameters()) -> None:
+    """Bind the chapters that there are, whatever became of the others."""
+    from galbook.press import chapters, draft
+
+    run, names = Run(asked), chapters.names("book/_toc.yml")
+    executed = [run.folder / "chapters" / f"{name}.ipynb" for name in names]
+    if all(path.is_file() for path in executed):
+        render(
+            executed=tuple(executed),
+            trainings=tuple(visible(run.folder / "trainings", "*.json")),
+            asked=asked,
+        )
+    else:
+        print(draft.bind(run, Path("book"), Path("notebooks"), 1, again=True))
+
+
+@app.command
+def check(*, asked: Asked = Parameters(), out: Path | None = None, everything: bool = False) -> None:
+    """Make a part of what is published again, and compare."""
+    from galbook.press import check
+
+    print(check.check(Run(asked), out, everything=everything))
+
+
+@app.command
+def publish(*, asked: Asked = Parameters()) -> None:
+    """Pack what a finished book rests on."""
+    from galbook.press import published
+
+    print(published.publish(Run(asked)))
+
+
+@app.command
+def made(*, asked: Asked = Parameters()) -> None:
+    """List what a book asked anew; that it trained is an error: nothing of the published book has to be."""
+    from galbook.press import published
+
+    run = Run(asked)
+    print("\n".join(["asked anew:", *published.made(run)]))
+    trained = [path.stem for path in visible(run.folder / "trainings", "*.json")]
+    trained += [line for line in published.made(run) if line.partition("/")[0] in published.TRAININGS]
+    if trained:
+        raise GalgenError(f"trained, though the book is published: {', '.join(trained)}")
 
 
 @_step

@@ -40,6 +40,7 @@ class Sources:
         executed: The executed chapters, in reading order.
         plan: The trainings it needs, as `Experiment.plan` lists them.
         trainings: What `galgen train` wrote of each model.
+        origin: What stands at the head of the first page.
     """
 
     prose: Path
@@ -48,6 +49,7 @@ class Sources:
     executed: Sequence[Path]
     plan: Sequence[dict] = ()
     trainings: Sequence[dict] = ()
+    origin: str = ""
 
 
 def root_of(work: Path) -> str:
@@ -154,13 +156,21 @@ def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Map
         shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
     for path in banner.get("sheets", ()):
         shutil.copy(path, work / "_static")
-    root = work / f"{root_of(work)}.ipynb"
-    if root.is_file():
-        opening = nbformat.read(root, as_version=4)
-        title, _, rest = opening.cells[0].source.partition("\n")
-        opening.cells[0].source = f"{title}\n\n{pages.rendered('banner.md.j2', **banner)}\n{rest}"
-        nbformat.write(opening, root)
+    _head(work / f"{root_of(work)}.ipynb", pages.rendered("banner.md.j2", **banner))
     return _put_up(jupyter_book(work, "html", strict=False), of.build) / "index.html"
+
+
+def _head(page: Path, words: str) -> None:
+    """Put words below the title of a page: of a notebook in its first cell."""
+    if words and page.is_file():
+        opening = nbformat.read(page, as_version=4) if page.suffix == ".ipynb" else None
+        title, _, rest = (opening.cells[0].source if opening else page.read_text()).partition("\n")
+        told = f"{title}\n\n{words}\n{rest}"
+        if opening:
+            opening.cells[0].source = told
+            nbformat.write(opening, page)
+        else:
+            page.write_text(told)
 
 
 def _assembled(of: Sources, work: Path, error: str = "") -> dict:
@@ -191,6 +201,8 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     if HEADLINE in chapters.names(work / "_toc.yml"):
         live.write(work, parameters)
     (work / "_generated" / "margins.md").write_text(claims.limits_table().data)
+    for name in (f"{root_of(work)}.ipynb", "workflow.md"):
+        _head(work / name, of.origin)
     for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):
         page.write_text(typeset(page.read_text()))
     sizes = sorted({N for note in notes for N in note["N"]})

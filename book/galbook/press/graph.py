@@ -4,6 +4,7 @@ A rule asks by the wildcards of a job: `run` is the name of a run, and `training
 made. Whatever goes wrong here is a `GalgenError`, which `or_exit` tells in one line.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from galbook.press import assemble, chapters, pages
+from galbook.press import assemble, chapters, pages, published
 from galbook.press.runs import Run, asked, digest, families
 from galgen.compare.morphology import stored
 from galgen.data.prepare import SIMULATED
@@ -27,6 +28,7 @@ from galgen.models.precision import emulation
 from galgen.profiles import Parameters
 from galgen.runs.code_version import code_version, notebook_version
 from galgen.runs.errors import FullDisk, GalgenError, exit_code
+from galgen.runs.store import Store
 
 T = TypeVar("T")
 VARIABLES = {
@@ -38,6 +40,7 @@ VARIABLES = {
     "clock": "CLOCK",
 }
 HTML, BOUND = "build/{run}/html/index.html", "build/{run}/results.json"  # the first may be a draft
+CHECKED = "build/{run}/checked.json"
 NEED_NO_TRAINING = {"01_data", "11_real_and_simulated"}
 DRAFTS = 0.03  # of the time of all cores
 LITTLE = 2**16  # bytes: with less, each step would say that the disk is full, after all its work
@@ -107,6 +110,7 @@ class Graph:
         runs: By name one of each N, and that one.
         made: Those of them that are made: that one, or in a sweep all.
         chapters: Names of all chapters, in reading order.
+        some: Those that CHAPTERS asks for alone.
 
     Raises:
         GalgenError: If what is asked is impossible, before anything is made.
@@ -119,11 +123,48 @@ class Graph:
         if cores is not None and cores < 1:  # it would wait for one
             raise GalgenError(f"CORES must be 1 or more, not {cores}")
         self.chapters = chapters.names("book/_toc.yml")
+        self.some = self._some(os.environ.get("CHAPTERS", "").replace(",", " ").split())
         each = [Run(parameters, N) for N in parameters.N or ()]
         self.runs = {run.name: run for run in (*each, self.book)}
         self.made = {self.book.name: self.book}
         self.book.begin()
         self._locks = {name: FileLock(run.folder / ".lock", timeout=0) for name, run in self.runs.items()}
+
+    def _some(self, numbers: Iterable[str]) -> list[str]:
+        """The chapters of these numbers.
+
+        Raises:
+            GalgenError: If one is that of no chapter.
+        """
+        known = {name.partition("_")[0]: name for name in self.chapters}
+        if wrong := [number for number in numbers if number not in known]:
+            raise GalgenError(f"no chapter {', '.join(wrong)}; there are {', '.join(known)}")
+        return [known[number] for number in known if number in numbers]
+
+    @functools.cached_property
+    def published(self) -> tuple[set[str], dict[str, dict]]:
+        """Of the book, trainings that need no step as they are published, and the answers that are stale."""
+        return published.needed(self.book, Store())
+
+    def announce(self) -> None:
+        """Say what of the book is trained, and what is asked anew, where the rest of it is published."""
+        there, old = self.published
+        if not there and not old:
+            return
+        left = [of for name, of in self.book.plan.items() if name not in there]
+        left = [of for of in left if not (self.book.folder / "trainings" / f"{of['name']}.json").is_file()]
+        costs = f"{sum(of['minutes'] for of in left) / (os.cpu_count() or 1):.0f} minutes at most"
+        names = ", ".join(of["name"] for of in left)
+        print(f"To be trained: {f'{names}, {costs}' if left else 'nothing'}.", file=sys.stderr)
+        if old:
+            seconds = sum(of["seconds"] for of in old.values())
+            asked_anew = ", ".join(sorted({of["question"].removeprefix("galbook.") for of in old.values()}))
+            told = f"{len(old)} published answers are of other code: {asked_anew}"
+            print(f"{told}. They are asked anew, {seconds / 60:.0f} minutes of a core.", file=sys.stderr)
+
+    def of_book(self) -> list[str]:
+        """What `make book` waits for: that it is bound, and, where it is published, that it was checked."""
+        return [text.format(run=self.book.name) for text in (BOUND, *[CHECKED] * bool(self.published[0]))]
 
     def sweep(self) -> list[str]:
         """What a sweep waits for, where all its runs are made.
@@ -197,9 +238,12 @@ class Graph:
     def trainings(self, wildcards: Any) -> list[str]:
         """What the trainings write that a chapter reads, or those of a whole book."""
         read = {wildcards.chapter} if hasattr(wildcards, "chapter") else set(self.chapters)
-        plan = self.runs[wildcards.run].plan
-        names = [name for name in plan if read & set(plan[name]["chapters"])]
+        plan, there = self.runs[wildcards.run].plan, self._there(wildcards.run)
+        names = [name for name in plan if read & set(plan[name]["chapters"]) and name not in there]
         return [f"build/{wildcards.run}/trainings/{name}.json" for name in names]
+
+    def _there(self, run: str) -> set[str]:
+        return self.published[0] if run == self.book.name else set()
 
     def listed(self, wildcards: Any) -> list[str]:
         """The books that the last one of a sweep lists, and so waits for."""
@@ -209,8 +253,11 @@ class Graph:
     def measured(self, wildcards: Any) -> list[str]:
         """What stands for the morphology of many samples, of the chapters that compare families."""
         compares = set(FAMILIES) <= set(families(Path(f"notebooks/{wildcards.chapter}.ipynb")))
-        apart = self.runs[wildcards.run].measured_apart() if compares else []
-        return [f"build/{wildcards.run}/morphology/{name}" for name in apart]
+        apart, there = (
+            self.runs[wildcards.run].measured_apart() if compares else [],
+            self._there(wildcards.run),
+        )
+        return [f"build/{wildcards.run}/morphology/{name}" for name in apart if name not in there]
 
     def sheets(self, wildcards: Any) -> list[str]:
         """The sheets of samples along trainings, which a draft shows."""

@@ -28,6 +28,7 @@ from galgen.profiles import Parameters, profile
 from galgen.runs.code_version import code_version
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, visible, write_json
+from galgen.runs.packed import packed
 from galgen.runs.reading import Written, read_as
 from galgen.runs.store import Store
 
@@ -163,7 +164,7 @@ class Run:
         name += "-N" + "-".join(map(str, asked.N)) if asked.N else ""
         name += f"-seed{asked.seed}" if asked.seed else ""
         name += f"-{asked.precision}" if asked.precision != "auto" else ""
-        return name + "-clock" * asked.clock
+        return name + "-clock" * asked.clock + "-recomputed" * (packed() is None)
 
     @property
     def folder(self) -> Path:
@@ -174,7 +175,9 @@ class Run:
         kept = self.folder / "precision.json"
         if self.asked.precision != "auto":
             return self.asked.precision
-        return read_as(kept, Precision, AGAIN) if os.path.lexists(kept) else resolved("auto")
+        if os.path.lexists(kept):
+            return read_as(kept, Precision, AGAIN)
+        return resolved(self.asked, Store().packed)
 
     def begin(self) -> None:
         """Make its folder, in which its precision is settled."""
@@ -260,7 +263,8 @@ class Run:
         """Refuse trainings that disk or memory cannot hold; the data are there, but for those of `others`."""
         asked = [(each, model) for each in self.experiments for model in each.models.trainings()]
         asked = [(each, model) for each, model in asked if others or not model.foreign]
-        missing = [self.plan[model.name] for each, model in asked if not each.trained(model)]
+        asked = [(each, model) for each, model in asked if not each.store.find(**each.identity(model))]
+        missing = [self.plan[model.name] for _, model in asked]
         costs.check(self.experiments[0].store.root, missing)
 
     def options(self) -> list[str]:
