@@ -43,7 +43,7 @@ def book(trained, tmp_path_factory):
         walk.circle(experiment)  # reads networks
         patch.delenv("GALGEN_ASKED")
         for name in check.PAGES:
-            (run.folder / "html").mkdir(exist_ok=True)
+            (run.folder / "html" / name).parent.mkdir(parents=True, exist_ok=True)
             (run.folder / "html" / name).write_text(f"It is {check.BEGUN}being checked</span>.")
         write_json(run.folder / "results.json", {})
         published.publish(run)
@@ -187,11 +187,12 @@ def test_a_check_makes_again_tells_the_bound_pages_and_is_kept(fresh_clone, monk
 
 
 def test_the_outcome_stands_on_the_first_page_and_that_of_the_status_of_a_bound_book(small_html, tmp_path):
-    for name in ("index.html", "intro.html", "status.html"):
-        shutil.copy(small_html / name, tmp_path)
+    (tmp_path / "chapters").mkdir()
+    for name in check.PAGES:
+        shutil.copy(small_html / name, tmp_path / name)
     for said in ("checked here", "the check failed: <b>"):
         check.tell(tmp_path, said)
-        for name in ("intro.html", "status.html"):
+        for name in check.PAGES:
             text = (tmp_path / name).read_text()
             assert "computed by this very code" in text and "but for the answers to" in text
             assert text.count("being checked") == 0 and text.count(f"{check.BEGUN}{escape(said)}</span>") == 1
@@ -215,7 +216,7 @@ def test_a_check_finds_a_training_that_is_another_and_names_it_on_the_first_page
     for _ in range(2):
         with pytest.raises(GalgenError, match=f"{model.name}, retrained, is another model"):
             check.check(fresh_clone, out)
-    assert "check failed" in (fresh_clone.folder / "html" / "index.html").read_text() and not out.exists()
+    assert "check failed" in (fresh_clone.folder / "html" / check.PAGES[0]).read_text() and not out.exists()
 
 
 def test_a_check_elsewhere_compares_first_steps_and_finds_other_losses(fresh_clone, monkeypatch):

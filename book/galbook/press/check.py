@@ -26,7 +26,7 @@ from typing import get_type_hints
 import torch
 
 from galbook.press.published import STEPS, begun, stale
-from galbook.press.runs import Run, digest
+from galbook.press.runs import HEADLINE, Run, digest
 from galgen import published
 from galgen.experiment import Experiment
 from galgen.runs.errors import GalgenError
@@ -38,7 +38,7 @@ IN_FULL = ("diffusion", "glow", "gan")
 SECONDS = 20.0
 TOLERANCE = 1e-3
 BEGUN = '<span class="galgen-checked">'  # on the pages that tell the outcome
-PAGES = ("index.html", "chapters/00_headline.html", "workflow.html")
+PAGES = (f"chapters/{HEADLINE}.html", "workflow.html")
 
 
 def check(run: Run, out: Path | None = None, *, everything: bool = False) -> str:

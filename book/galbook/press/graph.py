@@ -253,15 +253,14 @@ class Graph:
     def measured(self, wildcards: Any) -> list[str]:
         """What stands for the morphology of many samples, of the chapters that compare families."""
         compares = set(FAMILIES) <= set(families(Path(f"notebooks/{wildcards.chapter}.ipynb")))
-        apart, there = (
-            self.runs[wildcards.run].measured_apart() if compares else [],
-            self._there(wildcards.run),
-        )
+        apart = self.runs[wildcards.run].measured_apart() if compares else []
+        there = self._there(wildcards.run)
         return [f"build/{wildcards.run}/morphology/{name}" for name in apart if name not in there]
 
     def sheets(self, wildcards: Any) -> list[str]:
         """The sheets of samples along trainings, which a draft shows."""
-        return [f"build/{wildcards.run}/sheets/{name}.png" for name in self.runs[wildcards.run].drawn_along()]
+        along, there = self.runs[wildcards.run].drawn_along(), self._there(wildcards.run)
+        return [f"build/{wildcards.run}/sheets/{name}.png" for name in along if name not in there]
 
     def version_of_chapter(self, wildcards: Any) -> str:
         """The version of its notebook, and of the families that it asks for by name."""
