@@ -106,6 +106,15 @@ def test_a_chapter_is_committed_without_outputs_and_with_its_parameters(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_that_a_chapter_shows_has_a_title(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code":
+            assert len(re.findall(r"\bshow\(", cell.source)) == len(re.findall(r"\btitle=", cell.source)) - (
+                "slider_figure(" in cell.source
+            )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_code_that_a_chapter_shows_is_there(path):
     text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
     shown = re.findall(SHOWN, text)

@@ -4,7 +4,6 @@ Galaxies, samples and their nearest training images; the cosines of all; the 2x2
 """
 
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from galbook.kept import once
 from galgen.compare import similarity
 from galgen.compare.agreement import TwoModels, two_models
+from galgen.compare.memorization import memorized_fraction
 from galgen.compare.uncertainty import Estimate, bootstrap, p_text
 from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, intervals, stamp_sheet
@@ -21,8 +21,12 @@ from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
 __all__ = [
+    "agree_said",
     "agreement_table",
     "controls_figure",
+    "controls_said",
+    "copied_said",
+    "copies_said",
     "cosine_histograms",
     "design_of",
     "design_table",
@@ -132,7 +136,6 @@ def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:
         strict=True,
     ):
         axis.set_ylabel(text)
-    figure.suptitle(fill(copies_said(tests), int(size[0] / 0.09)), fontsize=9)
     return figure
 
 
@@ -141,6 +144,7 @@ def controls_figure(
     gaussians: Mapping[int, Estimate],
     across: Mapping[int, Estimate],
     foreign: Estimate,
+    colour: str = MODELS["A"],
 ) -> Figure:
     """Agreement over N of two networks, and of what has learnt less.
 
@@ -149,27 +153,53 @@ def controls_figure(
         gaussians: Agreement of two Gaussians fitted to the same images, by N.
         across: Agreement of network A and the Gaussian of A, by N.
         foreign: Agreement of network A at the largest N and a network of other galaxies.
+        colour: Of the family.
     """
     figure, axis = plt.subplots(figsize=(6.4, 3.8))
     sizes, agree = list(tests), [test.agree for test in tests.values()]
-    for name, x, estimates, colour, marker in (
-        ("two U-Nets", sizes, agree, MODELS["A"], "o"),
+    for name, x, estimates, tone, marker in (
+        ("two U-Nets", sizes, agree, colour, "o"),
         ("two Gaussians", sizes, gaussians.values(), "black", "s"),
         ("U-Net and Gaussian on A", sizes, across.values(), "#595959", "v"),
         ("U-Net on other galaxies", sizes[-1:], [foreign], COLOURS["null"], "D"),
     ):
         line = "-" if len(x) > 1 else "none"
-        intervals(axis, x, estimates, label=name, color=colour, marker=marker, ls=line, ms=6, capsize=3)
+        intervals(axis, x, estimates, label=name, color=tone, marker=marker, ls=line, ms=6, capsize=3)
     nulls = [test.null for test in tests.values()]
     axis.plot(sizes, nulls, ":", color=COLOURS["null"], label="shuffled seeds")
     axis.set(xscale="log", xlabel="N", ylabel="anomaly cosine, median", ylim=(-0.15, 1.02))
     axis.legend(fontsize=8)
-    large, blurred = sizes[-1], list(gaussians.values())[-1].value
-    said = (
-        f"At N = {spaced(large)} two networks agree at {agree[-1].value:.2f}, two Gaussians at {blurred:.2f}"
-    )
-    axis.set_title(said)
     return figure
+
+
+def controls_said(tests: Mapping[int, TwoModels], gaussians: Mapping[int, Estimate]) -> str:
+    """How much networks and Gaussians of the largest N agree: the title of that figure."""
+    agree, blurred = (list(found.values())[-1] for found in (tests, gaussians))
+    at = f"At N = {spaced(max(tests))} two networks agree at {agree.agree.value:.2f}"
+    return f"{at}, two Gaussians at {blurred.value:.2f}"
+
+
+def agree_said(tests: Mapping[int, TwoModels]) -> str:
+    """How alike A's and B's pictures of one noise are, by N: the title of a figure."""
+    each = (f"{test.agree.value:.2f} at N = {spaced(n)}" for n, test in tests.items())
+    return f"Likeness of A's and B's picture of one noise: {', '.join(each)}"
+
+
+def copied_said(
+    samples: Mapping[int, Tensor],
+    train: Mapping[int, np.ndarray],
+    *,
+    mean: np.ndarray,
+    flips: bool = False,
+    count: int = 12,
+) -> str:
+    """How many of the samples on a sheet are copies, by N: its title, of the same arguments."""
+    said = []
+    for n, drawn in samples.items():
+        near = similarity.nearest(drawn[:count], train[n], 2, kind="anomaly", mean=mean, flips=flips)
+        copies = round(len(near.cosine) * memorized_fraction(near.cosine).value)
+        said.append(f"{copies} of {len(near.cosine)} at N = {spaced(n)}")
+    return f"Samples that copy the image below: {', '.join(said)}"
 
 
 def copies_said(tests: Mapping[int, TwoModels]) -> str:

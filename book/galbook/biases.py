@@ -43,6 +43,7 @@ __all__ = [
     "model_biases",
     "not_fluxes",
     "profile_figure",
+    "profile_said",
     "told_apart",
     "yardsticks",
 ]
@@ -257,6 +258,16 @@ def profile_figure(found: ModelBiases) -> Figure:
     axes[0, 0].set_ylabel("bias of the mean profile, %")
     legend_above(figure, ncols=4)
     return figure
+
+
+def profile_said(found: ModelBiases) -> str:
+    """The bias of the mean of A and B at the centre, by family: the title."""
+    centres = {
+        label: [model.biases.profile[0].value for model in pair.values() if model.biases.profile[0]]
+        for label, pair in found.models.items()
+    }
+    each = ", ".join(f"{label} {np.mean(some):+.0f} %" for label, some in centres.items() if some)
+    return f"Light at the centre, beside galaxies: {each or 'not measurable'}"
 
 
 def bias_table(found: ModelBiases) -> Markdown:

@@ -14,14 +14,14 @@ from galbook.results import made
 from galbook.scoreboard import UNITS, Boards, dot_plot
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.manifest import load_manifest
-from galgen.figures.style import MODELS, label, stamp_sheet
+from galgen.figures.style import OTHERS, label, stamp_sheet
 from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
 from galgen.profiles import PROFILES
 from galgen.runs.errors import GalgenError
 
-__all__ = ["drawn_at", "foretold", "longer", "of_more_pixels", "old_words", "row_numbers", "runs_table",
-    "scoreboards", "side_by_side", "words"]  # fmt: skip
+__all__ = ["drawn_at", "drawn_said", "foretold", "longer", "of_more_pixels", "old_words", "row_numbers",
+    "runs_table", "scoreboards", "side_by_side", "words"]  # fmt: skip
 
 
 def runs_table(runs: Mapping[str, Mapping]) -> Markdown:
@@ -52,8 +52,7 @@ def scoreboards(boards: Mapping[str, Boards], checks: Mapping[str, Boards]) -> F
         label(name): [(boards[name] | checks[name]).get(key, {}) for key in pairs + controls]
         for name in boards
     }
-    tones = cycle([*MODELS.values(), "#009E73", "#CC79A7", "#56B4E9"])
-    colours = {name: [tone] * len(rows) for name, tone in zip(series, tones, strict=False)}
+    colours = {name: [tone] * len(rows) for name, tone in zip(series, cycle(OTHERS), strict=False)}
     return dot_plot(
         series,
         list(map(label, rows)),
@@ -247,6 +246,12 @@ def drawn_at(found: Mapping[str, Mapping[str, Mapping]]) -> Figure:
         rows |= {label(f"{name[0]}, {size}"): unstrip(strip) for name, strip in run["samples"].items()}
     large = np.concatenate(_enlarged(list(rows.values())))
     return stamp_sheet(large, columns=len(next(iter(rows.values()))), rows=list(rows))
+
+
+def drawn_said(found: Mapping[str, Mapping[str, Mapping]]) -> str:
+    """Agreement of A and B at each size: the title."""
+    each = (f"{run['agreement']['pair']:.2f} ({size})" for size, run in _of_sizes(found).items())
+    return f"Likeness of A's and B's picture of one noise: {', '.join(each)}"
 
 
 def _enlarged(sets: Sequence[np.ndarray]) -> list[np.ndarray]:

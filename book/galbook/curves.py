@@ -16,7 +16,7 @@ from galgen.models.families import Training
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.store import Run
 
-__all__ = ["gain_curves", "plot_losses", "smoothed", "training_table"]
+__all__ = ["gain_curves", "gain_said", "plot_losses", "smoothed", "training_table"]
 
 
 def smoothed(log: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
@@ -67,6 +67,16 @@ def gain_curves(
     axis.set(xscale="log", xlabel="noise level σ", ylabel="PSNR beyond the linear filter, dB")
     axis.legend()
     return figure
+
+
+def gain_said(
+    sigmas: Sequence[float], reference: Denoising, curves: Mapping[str, Denoising], at: float
+) -> str:
+    """The medians of these gains at the noise level nearest to `at`: the title."""
+    k = int(np.argmin(abs(np.log(sigmas) - np.log(at))))
+    gains = {name: np.median(curve.denoised[k] - reference.denoised[k]) for name, curve in curves.items()}
+    each = (f"{name} {gain:+z.1f} dB" for name, gain in gains.items())
+    return f"Beyond the linear filter at σ = {sigmas[k]:.2g}: {', '.join(each)}"
 
 
 def training_table(

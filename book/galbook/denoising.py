@@ -29,9 +29,11 @@ __all__ = [
     "gaussian_image",
     "gaussian_of",
     "linear_filter",
+    "panel_said",
     "panels",
     "psnr_curve",
     "psnr_curves",
+    "psnr_said",
     "psnr_table",
     "restored",
 ]
@@ -133,6 +135,13 @@ def denoising_sheet(panel: Panel) -> Figure:
     return stamp_sheet(np.concatenate(stack), columns=columns, titles=titles, rows=rows, inches=0.95)
 
 
+def panel_said(panel: Panel) -> str:
+    """What each denoiser makes of that image, at the noise of 0.1: the title."""
+    at = SIGMAS.index(0.1)
+    each = (f"{psnr[at]:.1f} dB by {name}" for name, psnr in panel.denoised_psnr.items())
+    return f"with noise of σ = {SIGMAS[at]:g} restored to {', '.join(each)}"
+
+
 def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
     """PSNR after against PSNR before denoising: medians of training (solid) and of held-out images (dashed).
 
@@ -151,6 +160,14 @@ def psnr_curves(curves: Mapping[int, tuple[Denoising, Denoising]]) -> Figure:
     axis.set(xlabel="PSNR of the noisy image, dB", ylabel="PSNR of the denoised image, dB")
     axis.legend()
     return figure
+
+
+def psnr_said(curves: Mapping[int, tuple[Denoising, Denoising]]) -> str:
+    """By how much the medians of training images lie above those of held-out ones: the title."""
+    at = int(np.argmin(abs(LEVELS - 0.1)))
+    apart = {n: np.subtract(*(np.median(part.denoised[at]) for part in pair)) for n, pair in curves.items()}
+    each = (f"{gap:+z.1f} dB at N = {spaced(n)}" for n, gap in apart.items())
+    return f"Training images above unseen ones, at σ = {LEVELS[at]:.2g}: {', '.join(each)}"
 
 
 def psnr_table(found: Mapping[int, tuple[Denoising, Denoising]], left: Mapping[int, np.ndarray]) -> Markdown:

@@ -33,8 +33,9 @@ from galgen.figures.words import spaced
 from galgen.models import gan
 
 __all__ = ["COARSE", "ask", "before_memory", "constant", "courses", "fresh_judge", "fresh_table",
-    "history_figure", "in_short", "knows", "means_table", "pairs_figure", "power_in_short", "power_table",
-    "readings", "sign_in_short", "tests_along", "tests_of_pairs", "time_figure", "verdict_table"]  # fmt: skip
+    "history_figure", "in_short", "knows", "means_table", "pairs_figure", "pairs_said",
+    "power_in_short", "power_table", "readings", "sign_in_short", "tests_along", "tests_of_pairs",
+    "time_figure", "time_said", "verdict_table"]  # fmt: skip
 
 COUNT = 256  # images that show whether D knows those it was trained on
 COARSE = 8  # pixels a side
@@ -309,11 +310,28 @@ def fresh_table(experiment: Experiment) -> Markdown:
     return table([*head, "permuted", "p"], rows, before=f"{_half(experiment)} images a set:")
 
 
+def _means(test: DiscriminatorTest) -> str:
+    """Where the four mean losses lie."""
+    return span([c.mean.value for c in test.curves.values()])
+
+
+def time_said(along: Mapping[int, DiscriminatorTest]) -> str:
+    """Where they begin and end: the title."""
+    first, *_, last = (_means(along[shown]) for shown in (min(along), max(along)))
+    return f"The four mean losses begin at {first} and end at {last}; the judge that cannot tell has 2"
+
+
+def pairs_said(final: Mapping[int, Sequence[DiscriminatorTest]]) -> str:
+    """Where those of the first pair end, by N: the title."""
+    each = (f"{_means(tests[0])} at N = {spaced(n)}" for n, tests in final.items())
+    return f"The four mean losses of the first pair at the end: {', '.join(each)}"
+
+
 def sign_in_short(along: Mapping[int, DiscriminatorTest], N: int) -> str:
-    """Where the four mean losses begin and end."""
-    losses = [[c.mean.value for c in test.curves.values()] for test in along.values()]
+    """The same, in a sentence of another page."""
+    first, *_, last = (_means(along[shown]) for shown in (min(along), max(along)))
     at = f"with the paper's signs the four means at N = {spaced(N)}"
-    return f"{at} begin at {span(losses[0])} and end at {span(losses[-1])}"
+    return f"{at} begin at {first} and end at {last}"
 
 
 def power_in_short(final: Mapping[int, Sequence[DiscriminatorTest]], dead: Judgement) -> str:

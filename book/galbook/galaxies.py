@@ -44,7 +44,10 @@ def strangers_table(found: Mapping[str, Strangers]) -> Markdown:
         cells = (spread(cosines.nearest[n]) for cosines in found.values())
         rows.append([f"nearest of {spaced(n)}", *cells])
     head = ["Pearson" if kind == "pearson" else kind for kind in found]
-    return table(["pairs", *head], rows, before="Median, and the range of the middle 90 %:")
+    some = next(iter(found.values()))
+    galaxies = spaced(len(next(iter(some.nearest.values()))))
+    before = f"Median, and the range of the middle 90 %, of {spaced(len(some.random))} pairs of {galaxies} "
+    return table(["pairs", *head], rows, before=f"{before}held-out images, and of their nearest:")
 
 
 def why_alike(simulated: bool) -> str:

@@ -16,7 +16,7 @@ from galgen.compare.scales import principal_spread
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
-from galgen.figures.style import COLOURS, MODELS, gray, stamp_sheet
+from galgen.figures.style import COLOURS, OTHERS, gray, stamp_sheet
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 from galgen.models.gan import draw
@@ -26,8 +26,10 @@ __all__ = [
     "ends",
     "ends_table",
     "game_figure",
+    "game_said",
     "generators",
     "generators_figure",
+    "generators_said",
     "generators_table",
     "knows",
 ]
@@ -109,11 +111,11 @@ def game_figure(logs: Mapping[int, Log]) -> Figure:
     for (above, below), (n, log) in zip(axes.T, logs.items(), strict=True):
         means = smoothed(log)
         shown = means["images"]
-        above.plot(shown, means["D_real"], color=MODELS["A"], label="training images")
-        above.plot(shown, means["D_fake"], color=MODELS["B"], label="generated images")
+        above.plot(shown, means["D_real"], color="black", label="training images")
+        above.plot(shown, means["D_fake"], color=COLOURS["gan"], label="generated images")
         above.plot(shown, means["D_held_out"], "--", color="#595959", label="held-out images")
         below.plot(shown, means["hinge"], color=COLOURS["gan"], label="hinge loss of D")
-        below.plot(shown, 1 / means["mode_collapse"], color="#CC79A7", label="spread, generated over real")
+        below.plot(shown, 1 / means["mode_collapse"], color=OTHERS[0], label="spread, generated over real")
         below.axhline(2, ls=":", color="black", lw=0.8)
         above.set_title(f"N = {spaced(n)}")
         below.set(xlabel="images shown", xscale="log")
@@ -122,6 +124,20 @@ def game_figure(logs: Mapping[int, Log]) -> Figure:
     for axis in axes[:, 0]:
         axis.legend(fontsize=8)
     return figure
+
+
+def game_said(logs: Mapping[int, Log]) -> str:
+    """The judge's loss at the end, by N: the title."""
+    each = (f"{end['hinge']:.2f} at N = {spaced(n)}" for n, end in ends(logs).items())
+    return f"Hinge loss of the judge at the end, 2 if it cannot tell: {', '.join(each)}"
+
+
+def generators_said(found: Sequence[Drawn]) -> str:
+    """How easily both are told from galaxies at the end: the title."""
+    end = max(one.shown for one in found)
+    areas = {one.average: one.auc[COARSE].value for one in found if one.shown == end}
+    at = f"AUC of a classifier at {COARSE} pixels, at the end"
+    return f"{at}: generator {areas[False]:.2f}, its average {areas[True]:.2f}; 0.50 is chance"
 
 
 def generators_table(found: Mapping[int, Sequence[Drawn]]) -> Markdown:

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor
 
 from galbook.kept import once
-from galbook.sentences import at_sizes, mean_span
+from galbook.sentences import at_sizes, listed, mean_span
 from galgen.compare.flow_pairs import Latents, latents_test, model_pairs
 from galgen.compare.inversion import (
     FAR,
@@ -39,8 +39,10 @@ __all__ = [
     "PairTests",
     "control_in_short",
     "distance_figure",
+    "distance_said",
     "distance_table",
     "foreign_test",
+    "found_said",
     "inversion_figure",
     "inverted",
     "latents",
@@ -197,6 +199,19 @@ def inversion_figure(levels: Sequence[LevelLatents]) -> Figure:
     return figure
 
 
+def found_said(test: Sequence[LevelTest]) -> str:
+    """How well B finds the latents again that A was given, by level: the title."""
+    found = listed(level.correlation.value for level in test)
+    return f"B finds A's latents again with a correlation of {found} at levels 0 to {len(test) - 1}"
+
+
+def distance_said(tests: Mapping[int, PairTests]) -> str:
+    """W1 of the deepest level, a mean over the tests, by N: the title."""
+    values = gathered({n: found.disjoint for n, found in tests.items()}, "w1_b")[:, -1]
+    each = (f"{w1.mean():.3f} at N = {spaced(n)}" for n, w1 in zip(tests, values, strict=True))
+    return f"Distance W₁ of the latents that B finds, deepest level: {', '.join(each)}"
+
+
 def table_1(tests: Mapping[int, PairTests], control: Sequence[LevelTest]) -> Markdown:
     """The paper's Table 1 with our values beside its own, and what is to be known of them."""
     disjoint, same = ({n: getattr(found, kind) for n, found in tests.items()} for kind in KINDS)
@@ -261,7 +276,7 @@ def distance_figure(tests: Mapping[int, PairTests], control: Sequence[LevelTest]
             axis.plot(
                 np.repeat(sizes, values.shape[1]), values.ravel(), marker, color=colour, ms=4, alpha=0.6
             )
-        axis.plot(sizes[-1], control[level].w1_b.value, "D", color="#CC79A7", label="other galaxies")
+        axis.plot(sizes[-1], control[level].w1_b.value, "D", color="#595959", label="other galaxies")
         axis.axhline(tests[sizes[-1]].disjoint[0][level].floor, ls=":", color="black", lw=1, label="floor")
         axis.set(xscale="log", yscale="log", xlabel="N", title=f"level {level}")
     axes[0, 0].set_ylabel("$W_1(z'_B, z)$")

@@ -17,7 +17,7 @@ from galgen.figures.style import shades
 from galgen.models.families import Training
 from galgen.runs.store import Array, Run
 
-__all__ = ["bits_along", "bits_figure", "gaps", "in_short"]
+__all__ = ["bits_along", "bits_figure", "cost_said", "gaps", "in_short"]
 
 COUNT = 256  # images
 
@@ -43,10 +43,16 @@ def gaps(along: Mapping[int, Along]) -> dict[int, Estimate]:
     return {n: likelihood_gap(*found[max(found)]) for n, found in along.items()}
 
 
+def cost_said(found: Mapping[int, Estimate]) -> str:
+    """These gaps: the title of the figure."""
+    cost = listed((gap.value for gap in found.values()), "+.3f")
+    return f"Held-out images cost {cost} bits a dimension more than training images at {at_sizes(found)}"
+
+
 def in_short(found: Mapping[int, Estimate]) -> str:
     """These gaps in words, and whether that of the largest N is clearly smaller than that of the smallest."""
-    cost, each = listed(found.values(), "+.3f"), list(found.values())
-    said = f"Validation images cost {cost} bits a dimension more than training images at {at_sizes(found)}."
+    each = list(found.values())
+    said = f"{cost_said(found)}."
     if len(found) == 1:
         return said
     moved = each[0].low - each[-1].high

@@ -30,6 +30,7 @@ __all__ = [
     "BLUR",
     "UNITS",
     "Boards",
+    "beyond_said",
     "board",
     "board_table",
     "checks",
@@ -211,8 +212,15 @@ def dot_plot(
     axes[0, 0].invert_yaxis()
     if len(series) > 1:
         handles = [plt.Line2D([], [], color=colours[name][0], marker="o", ls="none") for name in series]
-        figure.legend(handles, list(series), loc="outside upper center", ncols=len(series))
+        figure.legend(handles, list(series), loc="outside upper center", ncols=2)
     return figure
+
+
+def beyond_said(boards: Boards, alpha: float) -> str:
+    """How many answers lie beyond their nulls: the title."""
+    answers = [answer for found in boards.values() for answer in found.values()]
+    beyond = sum(answer.p < alpha for answer in answers)
+    return f"Of {len(answers)} answers on models {beyond} lie beyond their nulls (p < {alpha:g})"
 
 
 def _dot(axis: Axes, y: float, answer: Outcome, colour: str, null: str, alpha: float) -> None:

@@ -35,8 +35,9 @@ from galgen.figures.tables import Markdown, escaped, table
 from galgen.figures.words import spaced
 from galgen.profiles import profile
 
-__all__ = ["corner", "distance_table", "distances_of", "energies", "faults_table", "gray_in_short",
-    "gray_table", "kinds", "meaning", "measured", "valid_in_short", "valid_table"]  # fmt: skip
+__all__ = ["corner", "distance_table", "distances_of", "energies", "energies_said", "faults_table",
+    "gray_in_short", "gray_table", "kinds", "meaning", "measured", "valid_in_short",
+    "valid_table"]  # fmt: skip
 
 PAPER_BITS = profile("paper").glow.bits  # gray levels that the paper's samples have
 KINDS = {
@@ -200,7 +201,8 @@ def meaning(found: Shapes, note: str) -> Shown | Markdown:
         inches=0.62,
     )
     alt = "Five rows of galaxies, each sorted by one of C, A, S, Gini and M20, with the values."
-    return show(sheet, alt=alt, note=note)
+    title = "Galaxies, from the lowest to the highest value of each number"
+    return show(sheet, alt=alt, note=note, title=title)
 
 
 def valid_table(found: Shapes) -> Markdown:
@@ -255,7 +257,8 @@ def corner(found: Shapes, experiment: Experiment) -> Shown:
         clouds[f"N = {spaced(n)}"] = valid(found.models[label, n, "A"])
         colours[f"N = {spaced(n)}"] = shade[n]
     alt = f"Corner plot of C, A, S, Gini and M20 of {label} samples for each N, over held-out images."
-    return show(corner_plot(clouds, colours), alt=alt, note=experiment.note())
+    title = f"C, A, S, Gini and M₂₀ of {label} samples, over galaxies'"
+    return show(corner_plot(clouds, colours), alt=alt, note=experiment.note(), title=title)
 
 
 def distance_table(found: Shapes, far: Apart) -> Markdown:
@@ -302,6 +305,14 @@ def kinds(found: Shapes, seed: int) -> Markdown:
         if label in found.foreign:
             alike[f"{text} a model of other galaxies"] = shared_latents(own, found.foreign[label], **given)
     return kinds_table(alike)
+
+
+def energies_said(found: Shapes, far: Apart) -> str:
+    """The energy distance of A at the largest N of each family, and of a pixel of blur: the title."""
+    asked = {label: far.models[label, n, "A"] for label, n in found.largest().items()}
+    asked["a pixel of blur"] = far.known[8, "margin"]
+    each = ", ".join(f"{name} {one.energy.value:.2f}" for name, one in asked.items() if one)
+    return f"Distance from galaxies at the largest N: {each or 'not measurable'}"
 
 
 def gray_in_short(far: Apart) -> str:

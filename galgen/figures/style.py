@@ -7,6 +7,7 @@ GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers can dis
 import base64
 import io
 import math
+import re
 import textwrap
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +24,8 @@ from galgen.compare.uncertainty import Estimate
 from galgen.figures import numbers as behind
 from galgen.runs.errors import printable
 
-__all__ = ["COLOURS", "MODELS", "Shown", "base64_image", "gray", "house_style", "intervals", "label",
-    "legend_above", "pixels", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
+__all__ = ["COLOURS", "MODELS", "OTHERS", "Shown", "base64_image", "gray", "house_style", "intervals",
+    "label", "legend_above", "pixels", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
 
 COLOURS = {
     "validation": "#D55E00",
@@ -34,9 +35,15 @@ COLOURS = {
     "conditional diffusion": "#CC79A7",
     "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
 }
-WIDEST = 7.0  # inches
 MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10
-_CYCLE = list(dict.fromkeys([*MODELS.values(), *list(COLOURS.values())[:-1]]))  # each once, no gray
+OTHERS = (
+    "#332288",
+    "#882255",
+    "#999933",
+    "#661100",
+    "#44AA99",
+)  # no family and no model: Tol's muted
+WIDEST = 7.0  # inches
 
 
 def house_style() -> None:
@@ -52,7 +59,7 @@ def house_style() -> None:
             "axes.titlesize": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": plt.cycler(color=_CYCLE),
+            "axes.prop_cycle": plt.cycler(color=OTHERS),
             "legend.frameon": False,
             "image.cmap": "gray",
             "image.interpolation": "nearest",
@@ -175,7 +182,7 @@ def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
         note: Profile, data and N (`galgen.figures.words.figure_note`); with `committed: `, when and where.
-        title: What is seen, over all panels.
+        title: What is seen, over all panels: computed from the numbers shown, or no more than a name.
     """
     found = behind.numbers(figure)
     if figure.get_layout_engine() is not None:  # of a sheet of stamps each pixel is whole
@@ -185,8 +192,16 @@ def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
             figure.set_dpi(figure.dpi * figure.get_figwidth() / WIDEST)
             figure.set_figwidth(WIDEST)
     if title:
-        lines = textwrap.fill(title, int(figure.get_figwidth() / 0.1))
-        figure.text(0, 1 + 0.06 / figure.get_figheight(), lines, va="bottom", weight="bold", parse_math=False)
+        figure.draw_without_rendering()  # once laid out, what is outside of the axes stays below the title
+        figure.set_layout_engine("none")
+        for legend in figure.legends:
+            legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
+        size = 10 * max(1, figure.get_figwidth() / WIDEST)  # points: a wide sheet is shown smaller
+        style = {"va": "bottom", "weight": "bold", "fontsize": size, "parse_math": False}
+        whole = re.sub(r" (?=[=%]|dB)|(?<==) ", "\N{NO-BREAK SPACE}", title)  # N = 10 is on one line
+        lines = textwrap.fill(whole, int(100 * figure.get_figwidth() / size))
+        figure.text(0, 1 + 0.06 / figure.get_figheight(), lines, **style)
+        alt = f"{title}. {alt}"
     # Under the picture: saving with a tight box makes room for it.
     small = {"ha": "right", "va": "top", "fontsize": 7, "color": "#595959", "parse_math": False}
     note_lines = textwrap.fill(note, int(figure.get_figwidth() / 0.055))

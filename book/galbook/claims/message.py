@@ -18,7 +18,7 @@ from galgen.figures.style import COLOURS, intervals
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
-__all__ = ["message", "message_figure", "other_sentences"]
+__all__ = ["figure_said", "message", "message_figure", "other_sentences"]
 
 Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
 
@@ -113,7 +113,7 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
     tests = found[GLOW].latents
     levels = range(len(next(iter(tests.values())).apart))
     for level in levels:
-        colour = plt.cm.viridis(0.85 * (1 - level / max(len(levels) - 1, 1)))
+        colour = plt.cm.Greens(0.4 + 0.5 * level / max(len(levels) - 1, 1))  # of Glow, and of no N
         pairs = [test.apart[level] for test in tests.values()]
         latents.plot(list(tests), [np.mean(p) for p in pairs], color=colour, label=f"level {level}")
         for n, values in zip(tests, pairs, strict=True):
@@ -124,6 +124,19 @@ def message_figure(found: Mapping[str, Findings]) -> Figure:
     # long enough to see the dashes
     figure.legend(handles, names, loc="outside upper center", ncols=2, fontsize=8.5, handlelength=4)
     return figure
+
+
+def figure_said(found: Mapping[str, Findings]) -> str:
+    """What two blind denoisers of the largest N do: the title of that figure."""
+    blind = found[BLIND]
+    agree = agreement.tests(blind.experiment)[blind.large].agree.value
+    said = f"At N = {spaced(blind.large)} two blind denoisers agree at {agree:.2f}"
+    one = fit(blind.experiment, blind.large)
+    return (
+        f"{said}; a classifier picks the galaxy in {span([*one.models.values()])} of the cases"
+        if one
+        else said
+    )
 
 
 def other_sentences(found: Mapping[str, Findings]) -> Markdown:

@@ -16,7 +16,18 @@ from galbook.clock.law import LAWS, Law, Place, fit, seen
 from galgen.figures.style import COLOURS, intervals, shades
 from galgen.figures.words import spaced
 
-__all__ = ["bits_figure", "copying_figure", "gaps_figure", "harm_figure", "onsets_figure"]
+__all__ = [
+    "bits_figure",
+    "bits_said",
+    "copying_figure",
+    "copying_said",
+    "gaps_figure",
+    "gaps_said",
+    "harm_figure",
+    "harm_said",
+    "onsets_figure",
+    "onsets_said",
+]
 
 _MARKERS = {4: "s", 8: "o", 16: "^", 32: "D"}
 _STYLES = {"L": "-", "L1": "--", "P": ":", "N": "-."}
@@ -58,8 +69,24 @@ def gaps_figure(cells: Iterable[Cell]) -> Figure:
     axes[0][0].set(ylabel="gap g: own less unseen galaxies, dB", ylim=(max(low, -0.4), 60))
     axes[0][0].set_yticks([0, 0.5, 1, 2, 5, 10], ["0", ".5", "1", "2", "5", "10"])
     axes[0][0].minorticks_off()
-    figure.suptitle("Shown each as often, more galaxies are copied less", fontsize=10)
     return figure
+
+
+def gaps_said(cells: Iterable[Cell]) -> str:
+    """At how many widths g falls as N grows, after as many passes as all cells of it have: the title."""
+    falls = []
+    for row in by_width(cell for cell in cells if cell.rate == 1).values():
+        passes = min(gap.shown[-1] / cell.N for cell in row for gap in cell.gaps)
+        ends = {}
+        for cell in row:
+            at = [np.interp(passes * cell.N, gap.shown, gap.value) for gap in cell.gaps]
+            ends[cell.N] = np.mean(at)
+        falls.append(bool((np.diff([ends[n] for n in sorted(ends)]) < 0).all()))
+    return f"Shown each as often, more galaxies are copied less{_at(falls)}"
+
+
+def _at(held: Sequence[bool]) -> str:
+    return "" if all(held) else f" at {sum(held)} of {len(held)} widths"
 
 
 def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
@@ -90,12 +117,23 @@ def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
         yscale="log",
         xlabel="load: training pixels a weight",
         ylabel="kernels × passes when copying begins",
-        title="The fuller the network, the more showings it takes",
     )
     axis.legend(fontsize=7.5, loc="upper left", ncols=2)
     low, high = axis.get_ylim()
     axis.set_ylim(low, high * 2.5)
     return figure
+
+
+def onsets_said(cells: Iterable[Cell]) -> str:
+    """At how many widths copying begins after more passes the larger the load: the title.
+
+    Where it has not begun it begins after the last pass at the earliest.
+    """
+    rises = []
+    for row in by_width(cell for cell in cells if cell.rate == 1).values():
+        passes = {c.load: (c.onset() or c.gaps[0].shown[-1]) / c.N for c in row}
+        rises.append(bool((np.diff([passes[load] for load in sorted(passes)]) > 0).all()))
+    return f"The fuller the network, the more showings it takes{_at(rises)}"
 
 
 def _onsets(axis: Axes, row: Sequence[Cell], kernels: int, *, filled: bool) -> None:
@@ -126,9 +164,15 @@ def copying_figure(found: Mapping[int, Copying], N: int) -> Figure:
         intervals(axis, passes, [getattr(each, name) for each in found.values()], marker="o", label=words)
     axis.axhline(0.5, color=COLOURS["null"], lw=0.8)
     axis.set(xscale="log", ylim=(-0.05, 1.05), xlabel="passes over the training set", ylabel="share, cosine")
-    axis.set_title(f"Two networks of {spaced(N)} galaxies, along their training")
     axis.legend(fontsize=8)
     return figure
+
+
+def copying_said(found: Mapping[int, Copying], N: int) -> str:
+    """What two networks draw at the end of their training: the title."""
+    end = found[max(found)]
+    copies = f"of what two networks of {spaced(N)} galaxies draw {100 * end.copies.value:.0f} % are copies"
+    return f"At the end {copies}, and they agree at {end.agree.value:.2f}"
 
 
 def harmed(cell: Cell) -> list[float]:
@@ -155,12 +199,25 @@ def harm_figure(cells: Iterable[Cell]) -> Figure:
                 more[0].plot(cell.load, error.min(), **style | {"mfc": colour, "ms": 3})
     harm.axhline(0, color=COLOURS["null"], lw=0.8)
     harm.set(xscale="log", xlabel="load: training pixels a weight", ylabel="end less best, dB")
-    figure.suptitle("Going on costs unseen galaxies, the less the fuller the network", fontsize=10)
     harm.legend(fontsize=7.5, loc="lower right")
     for axis in more:
         axis.set(xscale="log", xlabel="load: training pixels a weight", ylabel="squared error")
         axis.set_title("at the end (open), at its best (dot)", fontsize=9)
     return figure
+
+
+def harm_said(cells: Iterable[Cell]) -> str:
+    """What going on costs at the least and at the largest load: the title."""
+    by_load = sorted((cell for cell in cells if cell.rate == 1), key=lambda cell: cell.load)
+    ends = (f"{-np.mean(harmed(c)):z.1f} dB at a load of {c.load:.2g}" for c in (by_load[0], by_load[-1]))
+    return f"Trained to the end, networks lose on unseen galaxies {' and '.join(ends)}"
+
+
+def bits_said(cells: Iterable[Cell]) -> str:
+    """The most that a network knows at the end of its training: the title."""
+    kept = [cell for cell in cells if cell.rate == 1]
+    most = max(np.max(cell.bits(min(gap.shown[-1] for gap in cell.gaps) / cell.N)) for cell in kept)
+    return f"At the end of a training at most {most:.2f} bits a weight are known by heart"
 
 
 def bits_figure(cells: Iterable[Cell]) -> Figure:

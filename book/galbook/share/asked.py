@@ -46,11 +46,13 @@ __all__ = [
     "agreement",
     "agreement_along",
     "along_figure",
+    "along_said",
     "beyond",
     "by_images",
     "early",
     "early_table",
     "scale_figure",
+    "scale_said",
     "share_table",
 ]
 
@@ -214,7 +216,7 @@ def beyond(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Reading:
     return Reading(what, found.low, BEYOND, f"{found:+.3f}")
 
 
-def scale_figure(found: Agreement) -> Figure:
+def scale_figure(found: Agreement, colour: str = MODELS["A"]) -> Figure:
     """A panel a view: each two models a point, each kind of two a mean with its interval over trainings."""
     views, foreign = len(found.scales), found.scales[IMAGES].foreign
     kinds = sorted(foreign, key=lambda kind: foreign[kind].mean())
@@ -225,10 +227,10 @@ def scale_figure(found: Agreement) -> Figure:
         rows = [("untrained pair", untrained, None, COLOURS["null"])]
         for kind in kinds:
             mark = each.floor if kind == each.kind else None
-            rows.append((KINDS[kind], each.foreign[kind], mark, COLOURS["glow"]))
-        rows.append(("disjoint images", each.pairs, each.pair, MODELS["A"]))
+            rows.append((KINDS[kind], each.foreign[kind], mark, COLOURS["null"]))
+        rows.append(("disjoint images", each.pairs, each.pair, colour))
         if len(each.same):
-            rows.append(("same images", each.same, each.ceiling, MODELS["B"]))
+            rows.append(("same images", each.same, each.ceiling, "#595959"))
         for y, (_, values, mark, colour) in enumerate(rows):
             axis.plot(
                 np.clip(values, -_MOST, _MOST),
@@ -254,6 +256,15 @@ def scale_figure(found: Agreement) -> Figure:
         axis.set_title(fill(view, 18), fontsize=9)
     axes[0, views // 2].set_xlabel("anomaly cosine, median over latents")
     return figure
+
+
+def scale_said(found: Agreement) -> str:
+    """How far models that share no image have come, where that can be said: the title."""
+    of = found.scales[IMAGES]
+    if not of.share:
+        return "How alike two models are, by what they share"
+    way = f"Of the way from networks of {KINDS[of.kind]} to networks of the same images"
+    return f"{way} the pair that shares none has gone {of.share.value:.2f}"
 
 
 def share_table(found: Agreement, family: str) -> Markdown:
@@ -310,6 +321,14 @@ def along_figure(
     axis.minorticks_off()
     figure.legend(*axis.get_legend_handles_labels(), fontsize=8, loc="outside right upper")
     return figure
+
+
+def along_said(pairs: Mapping[int, Mapping[int, Estimate]]) -> str:
+    """Agreement before the training, of the largest N, and at the end of it, by N: the title."""
+    each = (f"{found[max(found)].value:.2f} (N = {spaced(n)})" for n, found in pairs.items() if found)
+    first = pairs[max(pairs)].get(0)
+    before = f"at {first.value:.2f} untrained, and " if first else ""
+    return f"A and B agree {before}at the end at {', '.join(each)}"
 
 
 def early_table(found: Mapping[int, Early], N: int) -> Markdown:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from galbook.sentences import span
+from galbook.sentences import listed, span
 from galbook.why.directions import Curve, DirectionsTest
 from galbook.why.flow import ScaleTest
 from galbook.why.local import LocalTest, Shares
@@ -16,8 +16,8 @@ from galgen.figures.style import COLOURS, MODELS, intervals, legend_above
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
-__all__ = ["certified", "directions_figure", "explained_by", "found_again", "inverted_figure",
-    "local_figure", "local_table"]  # fmt: skip
+__all__ = ["certified", "directions_figure", "directions_said", "explained_by", "found_again",
+    "inverted_figure", "inverted_said", "local_figure", "local_said", "local_table"]  # fmt: skip
 
 ByDirections = Mapping[str, Mapping[int, DirectionsTest]]  # by label of the family and N
 Inverted = Mapping[int, Mapping[str, Mapping[str, ScaleTest]]]  # by N, by who inverts, by scale
@@ -25,7 +25,7 @@ ByPatches = Mapping[tuple[int, float], LocalTest]  # by N and noise level
 
 SHOWN = (1, 3, 10, 30)  # leading directions
 _SAID = 3
-_TONES = {"B": MODELS["B"], "other galaxies": COLOURS["glow"], "Gaussian of B's images": "black"}
+_TONES = {"B": MODELS["B"], "other galaxies": "#595959", "Gaussian of B's images": "black"}
 _LEAST = -1.0  # of a share in the figure: twice as far off as the Gaussian, in squares
 
 
@@ -43,7 +43,7 @@ def directions_figure(tests: ByDirections, ceiling: Curve, dimensions: int) -> F
             axis.set_title(f"{label}, N = {spaced(N)}\n{agree}", fontsize=9)
             axis.set_xlabel("leading directions")
         across[0].set_ylabel("overlap")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8)
     return figure
 
 
@@ -66,6 +66,14 @@ def _directions_panel(axis: Axes, test: DirectionsTest, ceiling: Curve, dimensio
     axis.plot(np.arange(len(shown)), chance, "_", color="black", label="random directions")
     axis.set_ylim(0, 1.03)
     axis.set_xticks(range(len(shown)), map(str, shown))
+
+
+def directions_said(tests: ByDirections, ceiling: Curve) -> str:
+    """The overlap with the galaxies' first directions, of each family at its largest N: the title."""
+    k = min(_SAID, len(ceiling))
+    each = (f"{label} {by_N[max(by_N)].galaxies[0][k - 1].value:.2f}" for label, by_N in tests.items())
+    said = f"Overlap with the first {k} directions of galaxies: {', '.join(each)}"
+    return f"{said}, other galaxies {ceiling[k - 1].value:.2f}"
 
 
 def certified(tests: ByDirections, ceiling: Curve) -> str:
@@ -107,6 +115,13 @@ def inverted_figure(tests: Inverted) -> Figure:
     figure.supxlabel("principal components of the galaxies", fontsize=10)
     legend_above(figure, ncols=3)
     return figure
+
+
+def inverted_said(tests: Inverted) -> str:
+    """How well B finds A's latents again at the largest N: the title."""
+    N = max(tests)
+    found = [each.test.correlation.value for each in tests[N]["B"].values()]
+    return f"At N = {spaced(N)} B finds A's latents with a correlation of {span(found)} over the scales"
 
 
 def found_again(tests: Inverted) -> str:
@@ -176,10 +191,26 @@ def local_table(tests: ByPatches) -> Markdown:
     return table([*head, "A's machine by B's", "A's images beyond B's, whole"], rows)
 
 
+def _last(tests: ByPatches) -> tuple[int, dict[float, LocalTest]]:
+    """The largest N, and its tests that could be asked, by noise level."""
+    N = max(N for N, _ in tests)
+    return N, {sigma: test for (n, sigma), test in tests.items() if n == N and test.twin and test.best}
+
+
+def local_said(tests: ByPatches) -> str:
+    """The same as `explained_by`, without intervals: the title."""
+    N, of = _last(tests)
+    if not of:
+        return "What explains a denoiser beyond its Gaussian"
+    twin = listed(test.twin.value for test in of.values())
+    own = listed(test.own[test.best].value for test in of.values())
+    at = ", ".join(f"{sigma:g}" for sigma in of)
+    return f"Of A at N = {spaced(N)} B explains {twin} (noise {at}), the best machine of patches {own}"
+
+
 def explained_by(tests: ByPatches) -> str:
     """At the largest N, how much of A its twin explains, and the best machine of patches."""
-    N = max(N for N, _ in tests)
-    of = {sigma: test for (n, sigma), test in tests.items() if n == N and test.twin and test.best}
+    N, of = _last(tests)
     if not of:
         return f"At N = {spaced(N)} second moments may leave nothing of model A"
     levels = ", ".join(f"{sigma:g}" for sigma in of)
