@@ -64,6 +64,8 @@ def test_no_page_asks_the_network_complains_scrolls_or_shuts_a_reader_out(html, 
     for path in pages(html):
         page = visit.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path.name} scrolls sideways"
+        for code in page.query_selector_all("div.highlight pre"):
+            assert code.evaluate("e => e.scrollWidth <= e.clientWidth"), f"{path.name}: code scrolls"
         assert page.evaluate("document.documentElement.dataset.theme") in (scheme, None), path.name
         for image in page.query_selector_all("article img"):
             assert image.get_attribute("alt"), f"{path.name}: a picture without a text"
