@@ -85,7 +85,10 @@ def in_short(run: Mapping | None, count: int) -> str:
     """The same, and whether a run that compares so many images of each sees as much; or how to measure it."""
     if not run:
         return MISSING
-    said = effects_table(run).data
+    (fault, _), (seen, _) = next(iter(effects(run).items()))
+    least = f"from {_size(fault, seen[0]['level'])} on" if seen else "at no size that was tried"
+    said = f"With {run['count']} images of each, half of the tests see {_FAULTS[fault]} {least}. "
+    said += f"What is smaller may be in any model that passes.\n\n{effects_table(run).data}"
     if count == run["count"]:
         return said
     less = "less" if count < run["count"] else "more"
