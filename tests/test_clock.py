@@ -378,6 +378,16 @@ def test_figures_and_tables_take_cells_of_either_kind_and_say_what_they_lack(tol
     assert "– passes" in said.own_said([cell(4, 300, [0], end=9000)], cells).data
 
 
+def test_titles_say_what_the_cells_show_and_at_how_many_widths():
+    slow = [cell(8, n, [600 * n**1.2], end=6000 * n) for n in (10, 30, 100)]
+    at_once = [cell(4, n, [600 * n**0.7], end=6000 * n) for n in (10, 30, 100)]
+    assert shown.gaps_said(slow) == "Shown each as often, more galaxies are copied less"
+    assert shown.onsets_said(slow) == "The fuller the network, the more showings it takes"
+    assert shown.gaps_said(slow + at_once).endswith("are copied less, at 1 of 2 widths")
+    assert shown.onsets_said(slow + at_once).endswith("showings it takes, at 1 of 2 widths")
+    assert "at 0 of 1 widths" in shown.gaps_said(at_once)
+
+
 # Its networks: small blind denoisers whose averages draw
 
 

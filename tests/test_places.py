@@ -79,6 +79,10 @@ def test_the_sample_sheet_has_two_rows_for_each_size_and_no_more_latents_than_th
     figure = agreement.sample_sheet(copies, {40: images[SETS.A]}, mean=mean_image(images), count=4)
     a, b, near = np.asarray(figure.axes[0].images[0].get_array()).reshape(3, 17, -1)
     assert np.allclose(a, near) and not np.allclose(a, b)
+    for half, copied in zip("AB", (4, 0), strict=True):
+        drawn = {40: copies[40]["AB".index(half)]}
+        said = agreement.copied_said(drawn, {40: images[SETS.A]}, mean=mean_image(images), count=4)
+        assert said.endswith(f": {copied} of 4 at N = 40")
 
 
 def test_the_controls_are_drawn_beside_the_networks(images):

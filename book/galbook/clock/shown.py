@@ -13,7 +13,7 @@ from galbook.clock.asked import Copying
 from galbook.clock.cells import Cell, by_width
 from galbook.clock.gap import LEVEL
 from galbook.clock.law import LAWS, Law, Place, fit, seen
-from galgen.figures.style import COLOURS, intervals, shades
+from galgen.figures.style import COLOURS, OTHERS, intervals, shades
 from galgen.figures.words import spaced
 
 __all__ = [
@@ -86,7 +86,7 @@ def gaps_said(cells: Iterable[Cell]) -> str:
 
 
 def _at(held: Sequence[bool]) -> str:
-    return "" if all(held) else f" at {sum(held)} of {len(held)} widths"
+    return "" if all(held) else f", at {sum(held)} of {len(held)} widths"
 
 
 def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
@@ -110,7 +110,7 @@ def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
     curve = [16 * exp(inverse.law.value(inverse.values, Place(16, 100, x))) for x in loads]
     axis.plot(loads, curve, "--", color="0.2", lw=1, label="L1: the same, time inverse to width")
     curve = [16 * exp(EDGE.value(edge.values, Place(16, 100, x))) for x in loads]
-    axis.plot(loads, curve, "-.", color=COLOURS["gan"], lw=1.2, label="edge of random features")
+    axis.plot(loads, curve, "-.", color=OTHERS[1], lw=1.2, label="edge of random features")
     axis.axhline(mean, ls=":", color=COLOURS["null"], label="P: in proportion to N")
     axis.set(
         xscale="log",
@@ -201,7 +201,9 @@ def harm_figure(cells: Iterable[Cell]) -> Figure:
     harm.set(xscale="log", xlabel="load: training pixels a weight", ylabel="end less best, dB")
     harm.legend(fontsize=7.5, loc="lower right")
     for axis in more:
-        axis.set(xscale="log", xlabel="load: training pixels a weight", ylabel="squared error")
+        axis.set(
+            xscale="log", xlabel="load: training pixels a weight", ylabel="squared error, sum over pixels"
+        )
         axis.set_title("at the end (open), at its best (dot)", fontsize=9)
     return figure
 
