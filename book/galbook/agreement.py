@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from galgen.experiment import Experiment
 from galgen.figures.style import COLOURS, MODELS, intervals, stamp_sheet
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
+from galgen.runs.store import Array
 
 __all__ = [
     "agree_said",
@@ -31,6 +33,8 @@ __all__ = [
     "design_of",
     "design_table",
     "drawn",
+    "elsewhere",
+    "looks",
     "sample_sheet",
     "tests",
     "two_models_at",
@@ -38,9 +42,27 @@ __all__ = [
 ]
 
 
+LOOKS = 12  # columns of a sheet at most
+
+
 def drawn(experiment: Experiment, N: int, k: int = 0) -> list[Tensor]:
     """The samples of A and of B of the k-th pair of N images a model."""
     return list(map(experiment.samples, experiment.models.pair(N, k)))
+
+
+@once
+def looks(experiment: Experiment, N: int, k: int = 0) -> list[Array]:
+    """The first of them that a figure shows, of A and of B, in gray levels from 0 to 255."""
+    return [np.rint(part[:LOOKS].clamp(0, 1).numpy() * 255).astype(int) for part in drawn(experiment, N, k)]
+
+
+@once
+def elsewhere(experiment: Experiment) -> tuple[Array, Array]:
+    """Of a network of other galaxies and A of the largest N: anomaly cosines, and the first images of it."""
+    (A, _), other = drawn(experiment, experiment.sizes[-1]), experiment.models.foreign()[0]
+    images = experiment.samples(other)
+    cosines = similarity.cosine(A, images, kind="anomaly", mean=experiment.images.mean)
+    return cosines, np.rint(images[:LOOKS].clamp(0, 1).numpy() * 255).astype(int)
 
 
 @once
@@ -71,7 +93,7 @@ def design_of(experiment: Experiment) -> tuple[int, dict[tuple[str, str], Estima
 
 
 def sample_sheet(
-    samples: Mapping[int, Tensor | Sequence[Tensor]],
+    samples: Mapping[int, Tensor | Sequence[Tensor | np.ndarray]],
     train: Mapping[int, np.ndarray] | None = None,
     *,
     mean: np.ndarray | None = None,
@@ -81,7 +103,8 @@ def sample_sheet(
     """What models draw from the same latents: a row for each model of each N, one column a latent.
 
     Args:
-        samples: By N, the images of A, or of A and of B, each (n, 1, H, W) in [0, 1].
+        samples: By N, the images of A, or of A and of B, each (n, 1, H, W): tensors in [0, 1], or gray
+            levels.
         train: By N, the training images of A, uint8 (N, 1, H, W): the one of largest anomaly cosine with A's
             image, turned as found, stands in a further row.
         mean: The data set's mean image, (1, H, W); needed with `train`.
@@ -90,7 +113,7 @@ def sample_sheet(
     """
     stack, rows = [], []
     for n, models in samples.items():
-        drawn = [part[:count] for part in ([models] if isinstance(models, Tensor) else models)]
+        drawn = [_shown(part[:count]) for part in ([models] if isinstance(models, Tensor) else models)]
         stack += [part.numpy() for part in drawn]
         rows += [f"N = {spaced(n)}, {half}" for half, _ in zip("AB", drawn, strict=False)]
         if train:
@@ -99,6 +122,10 @@ def sample_sheet(
             rows.append("nearest to A")
     columns = len(stack[0])
     return stamp_sheet(np.concatenate(stack), columns=columns, rows=rows, inches=min(0.78, 7 / columns))
+
+
+def _shown(images: Tensor | np.ndarray) -> Tensor:
+    return images if isinstance(images, Tensor) else torch.from_numpy(images / np.float32(255))
 
 
 def cosine_histograms(tests: Mapping[int, TwoModels]) -> Figure:

@@ -11,6 +11,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterable
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def pack(folder: Path, names: Iterable[str], to: Path) -> None:
     with atomic_path(to) as temporary, zipfile.ZipFile(temporary, "w") as file:
         for name in ("record.json", *sorted(name for name in names if not left_out(name))):
             told = zipfile.ZipInfo(name, _DAY)
-            told.compress_type = zipfile.ZIP_BZIP2  # of images three quarters of what deflate leaves
-            file.writestr(told, (folder / name).read_bytes(), compresslevel=9)
+            told.compress_type = zipfile.ZIP_LZMA  # of images four fifths of what deflate leaves
+            file.writestr(told, (folder / name).read_bytes())
 
 
 def unpack(file: Path, folder: Path) -> None:
@@ -92,7 +93,15 @@ def unpack(file: Path, folder: Path) -> None:
             if sum(each.file_size for each in found.infolist()) > _LARGEST:
                 raise ValueError("it is too large")
             found.extractall(folder)  # which keeps all names below the folder, and compares every CRC
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-        if getattr(error, "errno", None):  # of the system; what is no whole bzip2 has no number
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        LZMAError,
+        zipfile.BadZipFile,
+    ) as error:
+        if getattr(error, "errno", None):  # of the system; what is no whole LZMA has no number
             raise
         raise Damaged(f"{file} is no whole entry ({error})") from error

@@ -1,10 +1,10 @@
 """What of a book travels with the project (`galgen.runs.packed`): chosen, packed, held against today's code.
 
 Each chapter notes which entries it read (`build/RUN/asked/`), and a record which were read to make its entry.
-So the entries that a book rests on are known. Of them are packed: data sets, answers, morphology, and samples
-that a chapter reads; of each training all but its weights; and, as far as there is room, samples that answers
-of two chapters or more read, of the most first. An answer *needs* a training if asking it again takes weights
-of it, beside what is packed.
+So the entries that a book rests on are known. Of them are packed: data sets by which trainings are known,
+answers, morphology, and samples that a chapter reads; of each training all but its weights; and, as far as
+there is room, samples that answers of two chapters or more read, of the most first. An answer *needs* a
+training if asking it again takes weights of it, beside what is packed; and galaxies that are simulated again.
 """
 
 import json
@@ -124,9 +124,11 @@ class _Chosen:
             seen.update(self._closure(of_chapter))
         kinds = {name: name.partition("/")[0] for name in seen}
         drawn = {name for name, kind in kinds.items() if kind == "samples"} - read
-        self.packed = {name for name, kind in kinds.items() if kind not in TRAININGS} - drawn
-        # by which every training is found
-        self.packed |= self._closure(f"dataset/{of.directory.parent.stem}" for of in sets)
+        left = {*TRAININGS, "dataset"}
+        self.packed = {name for name, kind in kinds.items() if kind not in left} - drawn
+        # by which every training is found; smaller images are made of them again
+        simulated = self._closure(f"dataset/{of.directory.parent.stem}" for of in sets)
+        self.packed |= {name for name in simulated if "population" in self.entries[name].record["params"]}
         self.spare = sorted((name for name in drawn if seen[name] > 1), key=lambda name: (-seen[name], name))
 
     def _known(self, entry: Entry) -> str:
@@ -151,14 +153,16 @@ class _Chosen:
         return found
 
     def needs(self, name: str) -> list[str]:
-        """The trainings whose weights it takes to make an entry again, beside what is packed."""
+        """What it takes to make an entry again, beside what is packed: weights of trainings, galaxies."""
         found, todo = set(), list(self.entries[name].record.get("read", ()))
         while todo:
             each = todo.pop()
             if each in self.names:
                 found.add(self.names[each])
             elif each not in self.packed:
-                todo += self.entries[each].record.get("read", ())
+                todo += (before := self.entries[each].record["read"])
+                if each.startswith("dataset/") and not before:  # simulated elsewhere it has other pixels
+                    found.add(each)
         return sorted(found)
 
     def answers(self) -> dict[str, dict]:

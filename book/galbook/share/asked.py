@@ -117,6 +117,7 @@ def agreement(experiment: Experiment) -> Agreement:
     return Agreement(N, len(drawn[0]), scales, untrained, linear)
 
 
+@once
 def agreement_along(
     experiment: Experiment, kind: str = ""
 ) -> tuple[dict[int, dict[int, Estimate]], dict[int, Estimate]]:
