@@ -38,9 +38,8 @@ window.LIVE = {}; // where the scripts of the models put their texts
 
   /** What the button does, in words: what it loads, or that all is there; and whose models these are. */
   function offer() {
-    const { own, data, profile } = pair()[0];
-    stamp.hidden = own;
-    stamp.textContent = own ? "" : `Published models, of the galaxies “${data}”, profile ${profile}: none of this run.`;
+    stamp.textContent = pair()[0].stamp;
+    stamp.hidden = !stamp.textContent;
     const files = pair().flatMap((m) => [m, ...(m.images ? [m.images] : [])]);
     const megabytes = files.reduce((sum, file) => sum + file.bytes, 0) / 1e6;
     const there = loaded && loaded.pair.every((m, k) => m === pair()[k]);

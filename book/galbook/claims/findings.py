@@ -116,9 +116,9 @@ class Findings:
 
 
 def where_whole(experiments: Iterable[Experiment]) -> dict[str, Findings]:
-    """Of each family, by its label, if all models of all of them are trained; else of none."""
+    """Of each family, by its label, if all models of all of them are trained, or published; else of none."""
     experiments = list(experiments)
-    if not all(each.trained(model) for each in experiments for model in each.models.trainings()):
+    if any(each.to_train(each.models.trainings()) for each in experiments):
         return {}
     return {each.family.label: Findings(each) for each in experiments}
 

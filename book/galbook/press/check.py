@@ -14,6 +14,7 @@ are the same bit for bit on that class, and to 1e-3 elsewhere.
 import importlib
 import json
 import math
+import os
 import random
 import re
 import tempfile
@@ -96,7 +97,8 @@ def tell(html: Path, said: str) -> None:
 
 
 def _same_class(known: Mapping) -> bool:
-    return processor(known["machine"]) == processor(provenance()["machine"])
+    emulates = {"ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES"} & set(os.environ)  # another processor
+    return not emulates and processor(known["machine"]) == processor(provenance()["machine"])
 
 
 def _trainings(run: Run, known: Mapping, work: Path) -> Iterator[str]:

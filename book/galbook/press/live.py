@@ -62,6 +62,7 @@ class Model:
         profile: The name of its profile.
         data: And of its data set.
         images: Its training images, uint8 (N, 1, H, W), if they may be passed on.
+        of_run: Whether it is a model of the run, or stands for one.
     """
 
     run: Run
@@ -74,6 +75,7 @@ class Model:
     profile: str
     data: str
     images: np.ndarray | None = None
+    of_run: bool = False
 
     def network(self) -> nn.Module:
         """Its network in evaluation mode, the weights of convolutions in half precision, as in the page."""
@@ -82,6 +84,15 @@ class Model:
         for weight in (p for p in net.parameters() if p.ndim == 4):
             weight.data.copy_(weight.half())
         return net
+
+    @property
+    def stamp(self) -> str:
+        """What stands above it, if it is published."""
+        if "trained" not in self.run.record:
+            return ""
+        if self.of_run:
+            return "Published models of these galaxies and settings stand for those of this run."
+        return f"Published models, of the galaxies “{self.data}”, profile {self.profile}: none of this run."
 
     @property
     def levels(self) -> list[float]:
@@ -108,6 +119,7 @@ def _of_run(parameters: Parameters) -> Iterator[Model]:
         dataset = experiment.images.dataset
         shared = {"first": experiment.latents().start, "start": experiment.images.start}
         shared |= {"average": experiment.images.mean, "profile": parameters.profile, "data": dataset.name}
+        shared["of_run"] = True
         source = load_manifest().sources.get(dataset.meta["manifest"])
         free = source is not None and source.redistribute
         for N in dict.fromkeys((experiment.sizes[0], experiment.sizes[-1])):
@@ -223,7 +235,7 @@ def _told(model: Model, folder: Path) -> dict:
     told |= {"family": family.name, "label": family.label, "N": model.N, "half": model.half}
     told |= {"kernels": settings.kernels, "blocks": settings.blocks, "side": model.start.shape[-1]}
     told |= {"inputs": 3 if family.name == "conditional" else 1, "levels": model.levels, "first": model.first}
-    told |= {"own": "trained" not in record, "commit": record.get("trained", record["commit"])}
+    told |= {"stamp": model.stamp, "commit": record.get("trained", record["commit"])}
     told |= {"made": record["created"][:10], "profile": model.profile, "data": model.data}
     if model.images is not None:
         told["images"] = _file(folder, f"images-{model.half}-{model.N}", small(model.images).tobytes())
