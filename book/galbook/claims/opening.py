@@ -11,7 +11,7 @@ from galbook.claims.findings import Findings
 from galbook.claims.rules import BLIND, capacity
 from galbook.clock import cells, said
 from galbook.judgement import IN_PART, NOISY, NOT_ASKED, NOT_SEEN, SEEN, Part
-from galgen.figures.tables import Markdown
+from galgen.figures.tables import Markdown, escaped
 from galgen.figures.words import spaced
 
 __all__ = ["KEYS", "opens", "three_sentences"]
@@ -27,7 +27,7 @@ SAID = {
         SEEN: "networks that saw {large} draw new ones",
         NOT_SEEN: "networks that saw {large} lean to their own as well",
         IN_PART: "networks that saw {large} draw new ones if they are of one kind and not of another",
-        NOISY: "whether those of networks that saw {large} are new is too noisy to say",
+        NOISY: "whether what networks that saw {large} draw is new is too noisy to say",
     },
     "same": {
         SEEN: "two of these draw the same from one noise",
@@ -68,7 +68,9 @@ def opens(rows: Sequence[Row], run: Mapping[str, Findings]) -> Markdown:
     """The sentences and the first rows; of a run whose models are not all there, that they are to come."""
     if not rows:
         return Markdown("*The answer is computed when all models of this run are trained.*")
-    return Markdown(f"{three_sentences(rows, run)}\n\n{first_rows(rows).data}")
+    one = next(iter(run.values())).experiment
+    of = f"*Galaxies: {escaped(one.images.dataset.name)}; profile {one.profile.name}.*"
+    return Markdown(f"{of} {three_sentences(rows, run)}\n\n{first_rows(rows).data}")
 
 
 def three_sentences(rows: Sequence[Row], run: Mapping[str, Findings]) -> str:

@@ -99,7 +99,7 @@ def power_table(told: Foretelling) -> Markdown:
         apart = {pair: value for pair, value in asked.power.items() if value >= 0.1}
         said = ", ".join(f"{pair} {value:.2f}" for pair, value in apart.items())
         rows.append([f"({asked.kernels}; {spaced(asked.N)})", said or "none above .1"])
-    before = "How often a cell contradicts the first law where the second is true:"
+    before = "How often a cell contradicts the law named first where the law named second is true:"
     return table(["cell", "power"], rows, before=before)
 
 
@@ -141,7 +141,7 @@ def longer(cells: Iterable[Cell]) -> str:
     loads, times = {(cell.kernels, cell.N): cell.load for cell in cells}, ten_times(cells)
     text = f"{min(times.values()):.0f} to {max(times.values()):.0f} times as long"
     tau = stats.kendalltau([loads[at] for at in times], list(times.values())).statistic
-    return text + ", more the fuller the network is" * bool(tau > 0.5)
+    return text + ", longer the more pixels there are to learn for each weight" * bool(tau > 0.5)
 
 
 def controls_said(told: Foretelling, new: Iterable[Cell]) -> Markdown:
