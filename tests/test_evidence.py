@@ -94,6 +94,9 @@ def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monke
     for asking in ((12, 0), (12, 0, None), (12, 1), (12, 1, None), (12, 0, 8)):
         how_many(blind, *asking)
     assert asked[2:] == [(12, 1, None), (12, 0, 8)], "what is usual need not be said"
+    for level in (0.3, 0.1 + 0.2):
+        how_many(blind, 12, 0, [level])
+    assert len(asked) == 5, "a last digit is the processor's"
     other = Experiment(Parameters(profile="smoke", N=12, seed=1), trained)
     assert other.keys() != blind.keys()
 

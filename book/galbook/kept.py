@@ -20,6 +20,13 @@ __all__ = ["once"]
 Asked = TypeVar("Asked", bound=Callable)
 
 
+def _named(value: object) -> object:
+    """As a key has it: processors differ in the last digit of a number that is computed."""
+    if isinstance(value, list | tuple):
+        return list(map(_named, value))
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
 def once(question: Asked) -> Asked:
     """Keep the answers of a function whose annotation says their type.
 
@@ -34,6 +41,7 @@ def once(question: Asked) -> Asked:
         usual = [parameter.default for parameter in signature(question).parameters.values()][1:]
         while given and given[-1] == usual[len(given) - 1]:  # said or not, it is one question
             given = given[:-1]
+        given = _named(given)
         first, profile = experiments[0], experiments[0].profile
 
         def make(work: Path) -> dict:
