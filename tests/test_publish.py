@@ -224,8 +224,9 @@ def test_a_check_elsewhere_compares_first_steps_and_finds_other_losses(fresh_clo
     monkeypatch.setattr(check, "_same_class", lambda known: False)
     monkeypatch.setattr(check.published, "verify", lambda: [])
     assert [*check._trainings(fresh_clone, known, None)] == []
-    known["begun"] = {name: [{k: v + 0.01 for k, v in step.items()} for step in steps]
-                      for name, steps in known["begun"].items()}  # fmt: skip
+    (experiment,) = fresh_clone.experiments
+    other = experiment.begun(experiment.models.pair(12)[1], published.STEPS)
+    known["begun"] = dict.fromkeys(known["begun"], other)
     assert "other losses" in next(check._trainings(fresh_clone, known, None))
 
 

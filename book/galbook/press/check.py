@@ -4,8 +4,10 @@ Retrained are the smallest Glow, GAN and blind denoiser in full, and the conditi
 On the class of processor that published, weights and losses are compared bit for bit. Elsewhere sums are
 rounded in another order, and steps carry that on; so the losses of the first steps are compared,
 
-    |loss here - loss published| <= 1e-3 max(1, |loss published|)
+    |loss here - loss published| <= .05 max(1, |loss published|)
 
+(bfloat16 rounds by 2^-9 = .002. Without AMX and AVX512 the losses of 20 steps were seen to differ by .001
+of conditional denoisers, .003 of GANs, .012 of blind denoisers and .017 of Glow's gradient),
 and the published models draw eight latents each, to `galgen.published.TOLERANCE`. Answers are asked again, of
 published inputs: two that the commit's hash draws of those that took less than 20 s, or all. Their numbers
 are the same bit for bit on that class, and to 1e-3 elsewhere.
@@ -37,7 +39,8 @@ from galgen.runs.store import Store, processor, provenance, read_record, write_a
 
 IN_FULL = ("diffusion", "glow", "gan")
 SECONDS = 20.0
-TOLERANCE = 1e-3
+TOLERANCE = 1e-3  # of answers
+STEPS_TOLERANCE = 0.05  # of losses
 BEGUN = '<span class="galgen-checked">'  # on the pages that tell the outcome
 PAGES = (f"chapters/{HEADLINE}.html", "workflow.html")
 
@@ -105,7 +108,7 @@ def _trainings(run: Run, known: Mapping, work: Path) -> Iterator[str]:
     """What is wrong with the trainings, one text each."""
     same, again = _same_class(known), begun(run)
     for name, losses in known["begun"].items():
-        if not _alike(again.get(name), losses, 0.0 if same else TOLERANCE):
+        if not _alike(again.get(name), losses, 0.0 if same else STEPS_TOLERANCE):
             yield f"the first {STEPS} steps of {name} have other losses"
     if not same:
         try:
