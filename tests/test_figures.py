@@ -81,7 +81,8 @@ def test_a_title_stands_above_all_and_makes_no_figure_wider():
         assert shown.words == (f"{title}. a line" if title else "a line")
         return np.asarray(Image.open(io.BytesIO(shown.content["image/png"])).convert("L")) / 255
 
-    plain, titled = drawn(""), drawn("Two networks agree at 0.98 (N = 4 000), two Gaussians at 0.99")
+    with plt.rc_context({"figure.dpi": 100, "savefig.dpi": 100}):
+        plain, titled = drawn(""), drawn("Two networks agree at 0.98 (N = 4 000), two Gaussians at 0.99")
     height = len(titled) - len(plain)
     assert titled.shape[1] <= 4 * 100 + 2 * 6 + 1, "as wide as the figure and the paper about it"
     assert height > 20 and titled[: height - 4].min() < 0.4

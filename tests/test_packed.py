@@ -54,7 +54,11 @@ def there(trained, tmp_path_factory):
     brightest(experiment, 3)
     folder, wanted = tmp_path_factory.mktemp("published"), {experiment.key(model)}
     wanted |= {run.key for run in trained.runs("answers") if run.summary["question"] == "brightest"}
-    wanted |= {run.key for run in trained.runs("samples") if experiment.key(model) in run.record["read"][0]}
+    wanted |= {
+        run.key
+        for run in trained.runs("samples")
+        if any(experiment.key(model) in each for each in run.record["read"])
+    }
     wanted |= {dataset.directory.parent.name for dataset in [experiment.images.dataset]}
     for run in trained.runs():
         if run.key in wanted:

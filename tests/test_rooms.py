@@ -242,12 +242,12 @@ def test_the_core_counted_with_all_that_keeps_what_it_makes_grows_no_more(monkey
     """2 000 lines with one family, and 2 500 by whole files, are the aim.
 
     What is above it is the price of keys that know the code, 308 lines of `code_version` and `following`, and
-    of entries that travel with the project, 121 of `packed`, `store` and `Experiment.begun`.
+    of entries that travel with the project, 131 of `packed`, `store`, `files` and `Experiment.begun`.
     """
     monkeypatch.setattr(code, "_LEFT_OUT", set())  # store, checkpoints, errors and files are of the core
     monkeypatch.setattr(code, "_definition", functools.cache(code._definition.__wrapped__))
-    assert 2000 < reached_lines(Experiment, two_models, Diffusion) <= 2390
-    assert 2500 < sum(len(code_lines(source)) for source in core().values()) <= 3110
+    assert 2000 < reached_lines(Experiment, two_models, Diffusion) <= 2400
+    assert 2500 < sum(len(code_lines(source)) for source in core().values()) <= 3120
 
 
 def test_no_code_cell_of_a_notebook_is_longer_than_25_lines():
