@@ -48,21 +48,16 @@ def entry(folder, kind):
 @pytest.fixture(scope="module")
 def there(trained, tmp_path_factory):
     """The packed entries of one model, its data and samples, and an answer; and what they are of."""
-    experiment = Experiment(PARAMETERS, trained, family=FAMILY)
-    model = experiment.models.pair(12)[0]
+    store, before = Store(tmp_path_factory.mktemp("own")), Experiment(PARAMETERS, trained, family=FAMILY)
+    model = before.models.pair(12)[0]
+    for name in (f"dataset/{before.images.dataset.directory.parent.name}", f"{FAMILY}/{before.key(model)}"):
+        shutil.copytree(trained.root / name, store.root / name)
+    experiment = Experiment(PARAMETERS, store, family=FAMILY)
     experiment.samples(model)
     brightest(experiment, 3)
-    folder, wanted = tmp_path_factory.mktemp("published"), {experiment.key(model)}
-    wanted |= {run.key for run in trained.runs("answers") if run.summary["question"] == "brightest"}
-    wanted |= {
-        run.key
-        for run in trained.runs("samples")
-        if any(experiment.key(model) in each for each in run.record["read"])
-    }
-    wanted |= {dataset.directory.parent.name for dataset in [experiment.images.dataset]}
-    for run in trained.runs():
-        if run.key in wanted:
-            packed.pack(run.folder, run.record["sha256"], folder / run.record["kind"] / f"{run.key}.zip")
+    folder, wanted = tmp_path_factory.mktemp("published"), store.runs()
+    for run in wanted:
+        packed.pack(run.folder, run.record["sha256"], folder / run.record["kind"] / f"{run.key}.zip")
     assert len(wanted) == 4
     return folder, experiment, model
 
