@@ -145,7 +145,7 @@ def test_every_model_that_the_book_ships_draws_what_torch_draws(small_html, brow
 def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser, tmp_path):
     page_path, told = small_page(tmp_path)
     models = [model for model in live.models(PARAMETERS) if model.family.name == "conditional"]
-    assert [m["own"] for m in told] == [True] * 4 and [m.half for m in models] == ["A", "B"]
+    assert [m["stamp"] for m in told] == [""] * 4 and [m.half for m in models] == ["A", "B"]
     with opened(browser, page_path) as (page, asked):
         assert not [name for name in asked if name.endswith(".js") and name != "page.js"], "not yet asked"
         page.get_by_text("More to choose").click()
