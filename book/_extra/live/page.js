@@ -185,8 +185,8 @@ window.LIVE = {}; // where the scripts of the models put their texts
     });
     const alike = dot(...images.map((image) => anomaly(small(image), small(loaded.average))));
     said.textContent = sentence(cosine, near, alike);
-    const names = loaded.pair.map(({ half, file, own, commit, made }) =>
-      `${half}: ${file}, ${own ? "trained by this run" : "published"}, commit ${commit}, ${made}.`);
+    const names = loaded.pair.map(({ half, file, stamp, commit, made }) =>
+      `${half}: ${file}, ${stamp ? "published" : "trained by this run"}, commit ${commit}, ${made}.`);
     const { profile, data, levels } = loaded.pair[0];
     details.textContent = `${names.join(" ")} Profile ${profile}, data ${data}`
       + `${near[0] ? "" : ", which are not in this book"}. ${levels.length} calls of each in ${seconds.toFixed(1)} s.`;
