@@ -13,6 +13,7 @@ from test_code_version import edited
 from test_packed import without
 
 from galbook import scoreboard, walk
+from galbook.claims import findings
 from galbook.press import check, graph, published
 from galbook.press.runs import Run
 from galgen.experiment import Experiment
@@ -79,6 +80,7 @@ def test_a_book_is_packed_and_nothing_of_it_needs_a_step_in_a_fresh_clone(book, 
     kinds = {path.parent.name for path in Store().packed.glob("*/*.zip")}
     assert kinds == {"answers", "dataset", "gan", "samples"}
     there, old = published.needed(fresh_clone, Store())
+    assert findings.where_whole(fresh_clone.experiments), "the first page has its answer"
     assert there == {"gan-N12-A0-0", "gan-N12-B1-1"} and old == {}
     stamps = published.stamps(fresh_clone, ())
     assert {stamp["name"] for stamp in stamps} == there

@@ -33,7 +33,7 @@ class Answer(Written):
     families: list[str]
     code: str
     seconds: float
-    needs: list[str]  # trainings whose weights it takes to ask again, beside what is published
+    needs: list[str]  # what it takes to ask again, beside what is published: weights, galaxies
 
 
 class About(Written):
@@ -93,15 +93,7 @@ def unpack(file: Path, folder: Path) -> None:
             if sum(each.file_size for each in found.infolist()) > _LARGEST:
                 raise ValueError("it is too large")
             found.extractall(folder)  # which keeps all names below the folder, and compares every CRC
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        LZMAError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, LZMAError, zipfile.BadZipFile) as error:
         if getattr(error, "errno", None):  # of the system; what is no whole LZMA has no number
             raise
         raise Damaged(f"{file} is no whole entry ({error})") from error

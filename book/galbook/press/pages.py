@@ -24,6 +24,7 @@ from PIL import Image
 from galbook.committed import BookRun
 from galbook.press.runs import AGAIN, Failed, Run, Trained, data_name, digest
 from galgen.experiment import every_family
+from galgen.figures.style import COLOURS, OTHERS
 from galgen.figures.tables import escaped
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES
@@ -35,8 +36,7 @@ from galgen.runs.store import Store
 
 THUMBNAIL_BYTES = 30_000
 _PICTURES = re.compile(r"fig-(\w+-)?(gallery|pairs)")  # sheets of samples
-_COLOURS = {"data": "#E69F00", "diffusion": "#0072B2", "glow": "#009E73", "gan": "#56B4E9"}
-_GRAY = "#8C8C8C"
+_COLOURS = {"data": OTHERS[0]} | {name: COLOURS[one.label.lower()] for name, one in FAMILIES.items()}
 
 
 def _markdown(value: object) -> object:
@@ -153,7 +153,12 @@ def _picture(groups: Sequence[dict], chapters: Sequence[str]) -> str:
     boxes, edges = [], []
 
     def box(x: float, middle: float, width: float, text: str, colour: str, link: str = "") -> None:
-        shape = {"x": x, "y": middle - side / 2, "width": width, "colour": _COLOURS.get(colour, _GRAY)}
+        shape = {
+            "x": x,
+            "y": middle - side / 2,
+            "width": width,
+            "colour": _COLOURS.get(colour, COLOURS["null"]),
+        }
         boxes.append(shape | {"text": text, "link": link})
 
     def middles(names: Sequence[str]) -> dict[str, float]:
