@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from galbook.claims.claims import CLAIMS, Row, from_kept
 from galbook.committed import unstrip
-from galbook.judgement import LIMITS, NOT_ASKED
+from galbook.judgement import LIMITS, NOT_ASKED, NOT_SEEN, SEEN
 from galbook.results import made
 from galbook.scoreboard import UNITS, Boards, dot_plot
 from galgen.compare.uncertainty import Estimate, Outcome
@@ -104,7 +104,10 @@ def foretold(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> st
             same = sum(first[key].word == second[key].word for key in asked)
             shares = np.array([known[key] for key in asked])
             likely = f"{shares.sum():.1f} ± {np.sqrt((shares * (1 - shares)).sum()):.1f} were expected"
-            said.append(f"{escaped(one)} and {escaped(other)}: of {len(asked)} rows {same} agree, {likely}")
+            against = sum({first[key].word, second[key].word} == {SEEN, NOT_SEEN} for key in asked)
+            told_apart = f"{against or 'none'} seen in one and not seen in the other"
+            of = f"of {len(asked)} rows {same} agree, {likely}, {told_apart}"
+            said.append(f"{escaped(one)} and {escaped(other)}: {of}")
     if not said:
         for name, rows in told.items():
             said.append(f"{escaped(name)} {sum(rows.values()):.1f} of {len(rows)}, expected")

@@ -118,8 +118,9 @@ def _few(commits: list[str]) -> str:
 
 
 def books(folder: Path) -> list[Path]:
-    """The files that hold the results of a book, in order."""
-    return [path for path in visible(folder, "*.json") if path.stem not in _BENCHMARKS]
+    """The files that hold the results of a book, a run before its other seeds."""
+    kept = (path for path in visible(folder, "*.json") if path.stem not in _BENCHMARKS)
+    return sorted(kept, key=lambda path: path.stem)
 
 
 def load(folder: str | Path | None = None) -> dict[str, dict]:
