@@ -408,9 +408,9 @@ def test_words_of_two_seeds_are_counted_beside_those_that_were_foretold():
     }
     expected = {"a": {"rows": told}}
     said = chapter_11.foretold(runs, expected)
-    assert "a and b: of 2 rows 1 agree, 1.5 ± 0.6 were expected, 1 seen in one and not" in said
+    assert "a and b: 1 of 2, where 1.5 ± 0.6 were expected, and 1 turned" in said
     same = chapter_11.foretold({"a": runs["a"], "b": runs["b"] | {"kept": runs["a"]["kept"]}}, expected)
-    assert "2 rows 2 agree" in same and "none seen in one" in same
+    assert "2 of 2" in same and "none turned" in same
     assert "1.5 of 2" in chapter_11.foretold({}, expected)
     shown = chapter_11.words(runs, expected).data
     assert f"| {CLAIM['real'].text} | seen | not seen |" in shown and said in shown

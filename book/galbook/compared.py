@@ -105,8 +105,8 @@ def foretold(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> st
             shares = np.array([known[key] for key in asked])
             likely = f"{shares.sum():.1f} ± {np.sqrt((shares * (1 - shares)).sum()):.1f} were expected"
             against = sum({first[key].word, second[key].word} == {SEEN, NOT_SEEN} for key in asked)
-            told_apart = f"{against or 'none'} seen in one and not seen in the other"
-            of = f"of {len(asked)} rows {same} agree, {likely}, {told_apart}"
+            turned = f"{against or 'none'} turned from seen to not seen or back"
+            of = f"{same} of {len(asked)}, where {likely}, and {turned}"
             said.append(f"{escaped(one)} and {escaped(other)}: {of}")
     if not said:
         for name, rows in told.items():
