@@ -33,7 +33,7 @@ $(foreach name,PROFILE DATA N SEED PRECISION CLOCK CHAPTERS RECOMPUTE CORES,$(ev
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: install book sweep pdf linkcheck check publish test test-browser power bench lab lock clean
+.PHONY: install installed book sweep pdf linkcheck check publish test test-browser power bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 
@@ -65,10 +65,17 @@ lab: $(READY)
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
 		"Python %d.%d is not supported: 3.11 to 3.13 are, as in make PYTHON=python3.12" % v)'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --disable-pip-version-check --no-deps -e .
-	@touch $@
+	@$(PYTHON) -c 'import fcntl, os, sys; file = os.open("requirements.lock", os.O_RDONLY); \
+		fcntl.flock(file, fcntl.LOCK_EX); os.set_inheritable(file, True); os.execvp(sys.argv[1], sys.argv[1:])' \
+		$(MAKE) --no-print-directory installed
+
+# Under a lock on that file: of two that begin at once, in one clone, the second waits and finds all done.
+installed:
+	@test $(READY) -nt requirements.lock -a $(READY) -nt pyproject.toml || { set -ex; \
+		$(PYTHON) -m venv .venv; \
+		$(BIN)/pip install --disable-pip-version-check -r requirements.lock; \
+		$(BIN)/pip install --disable-pip-version-check --no-deps -e .; \
+		touch $(READY); }
 
 # One resolution for every platform and Python. What torch's wheel for Linux pins itself is left to it.
 lock: $(READY)
