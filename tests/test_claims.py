@@ -1,6 +1,7 @@
 """From number to word: parts, rows, and every row on inputs whose truth is known."""
 
 import json
+import re
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from galbook.claims import claims, opening, rules
 from galbook.claims.findings import Findings, later
 from galbook.judgement import IN_PART, LIMITS, NOISY, NOT_ASKED, NOT_SEEN, SEEN, Limit, Part, over_cells
 from galbook.morphology import Shaped
+from galbook.results import load, measured
 from galgen.compare.flow_pairs import _ratio
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate
@@ -385,6 +387,12 @@ def test_the_readme_says_what_the_first_page_of_the_published_book_says():
     rows = claims.from_kept(book["kept"]["10_conclusions"]["rows"])
     said = opening.three_sentences(rows, {"diffusion": SimpleNamespace(small=100, large=4000)})
     assert " ".join(said.split()) in readme
+    again = chapter_11.foretold(load(), measured("expected"))
+    same, asked, told = re.search(
+        r"simulated-seed7: (\d+) of (\d+), where (\S+) ", again.replace("\\", "")
+    ).groups()
+    assert f"{same} of {asked} words came again ({told} were expected)" in readme
+    assert "none turned" in again and "none turned from seen to not seen" in readme
 
 
 def test_rows_are_kept_and_read_again():
