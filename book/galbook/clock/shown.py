@@ -92,17 +92,17 @@ def _at(held: Sequence[bool]) -> str:
 def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
     """Passes at the onset times kernels, over load, of each training; filled are those that were foretold.
 
-    Lines: L and the edge law of random features, fitted to all, at the mean of the widths; P, a constant of
-    each width. An arrow: no onset up to there.
+    Lines: L and the edge law of random features, fitted to those that were not, at the mean of the widths; P,
+    a constant of each width. An arrow: no onset up to there.
     """
     cells, new = list(cells), list(new)
-    both = seen([*cells, *new])
+    before, both = seen(cells), seen([*cells, *new])
     figure, axis = plt.subplots(figsize=(6.8, 4.2))
     for k, of in enumerate((cells, new)):
         for kernels, row in by_width(cell for cell in of if cell.rate == 1).items():
             _onsets(axis, row, kernels, filled=bool(k))
     loads = np.geomspace(min(c.place.load for c in both) / 1.5, max(c.place.load for c in both) * 1.5, 200)
-    law, edge, inverse = fit(LAWS["L"], both), fit(EDGE, both), fit(LAWS["L1"], both)
+    law, edge, inverse = fit(LAWS["L"], before), fit(EDGE, before), fit(LAWS["L1"], before)
     widths = [kernels for kernels in _MARKERS if f"A_{kernels}" in law.values]
     mean = np.exp(np.mean([log(k) + law.values[f"A_{k}"] for k in widths]))
     l_0 = exp(law.values["l_0"])
