@@ -7,7 +7,7 @@
 # make sweep  a book for each N, the smallest first, and one for all of them:  make sweep N="10 100 1000"
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere
-# make test   the tests that need no browser, some nine minutes of two quiet cores
+# make test   the tests that need no browser, some six minutes of two quiet cores
 # make test-browser   the others, of the book and of the explorer in JupyterLab; they skip where there is no chromium
 # make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
 # make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
