@@ -391,7 +391,7 @@ def test_the_readme_says_what_the_first_page_of_the_published_book_says():
     same, asked, told = re.search(
         r"simulated-seed7: (\d+) of (\d+), where (\S+) ", again.replace("\\", "")
     ).groups()
-    assert f"{same} of {asked} words came again ({told} were expected)" in readme
+    assert f"the same word in {same} of {asked} rows ({told} were expected)" in readme
     assert "none turned" in again and "none turned from seen to not seen" in readme
 
 

@@ -79,9 +79,14 @@ def test_of_two_installs_at_once_the_second_waits_and_finds_all_done(tmp_path):
         )
         (tmp_path / name).chmod(0o755)
     command = ["make", "install", "PYTHON=./python"]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=-3, stderr=-1, text=True) for _ in range(2)]
-    assert [(one.communicate()[1], one.returncode)[1] for one in both] == [0, 0]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [one.wait() for one in both] == [0, 0]
     assert (tmp_path / "log").read_text().split() == ["venv", "pip", "pip"]
+    (tmp_path / ".venv/bin/pip").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "requirements.lock").touch()
+    (tmp_path / "python").write_text((tmp_path / "python").read_text().replace("mkdir .venv &&", "true ||"))
+    done = [subprocess.run(command, cwd=tmp_path, capture_output=True).returncode for _ in range(2)]
+    assert done == [2, 2], "what failed is not taken for done"
 
 
 def test_a_training_needs_no_extra_and_imports_nothing_that_draws(bare, tmp_path):
