@@ -209,13 +209,14 @@ def extrapolated(told: Foretelling) -> Markdown:
 
 
 def answer(cells: Sequence[Cell], scores: Mapping[str, Score]) -> str:
-    """The chapter in two sentences."""
+    """The chapter in a few sentences."""
+    laws = "By laws of load (L, L1), in proportion to N (P) or by its power (N), cells were foretold, then trained. "
     at = {(cell.kernels, cell.N): cell for cell in cells if cell.rate == 1}
     gaps = {n: np.mean([gap.at(4000 * n).value for gap in at[4, n].gaps]) for n in (10, 1000)}
     return (
         f"**To copy ten times the galaxies takes {longer(cells)}.** After 4 000 showings a network of 4 "
         f"kernels has gained {gaps[10]:.1f} dB on its own ten galaxies, {gaps[1000]:.1f} on a thousand. "
-        f"{sentence(scores)}"
+        f"{laws * bool(scores)}{sentence(scores)}"
     )
 
 
