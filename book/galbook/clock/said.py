@@ -210,7 +210,7 @@ def extrapolated(told: Foretelling) -> Markdown:
 
 def answer(cells: Sequence[Cell], scores: Mapping[str, Score]) -> str:
     """The chapter in a few sentences."""
-    laws = "By laws of load (L, L1), in proportion to N (P) or by its power (N), cells were foretold, then trained. "
+    laws = "Cells were foretold by laws of load (L, L1), by proportion to N (P) and by a power of it (N). "
     at = {(cell.kernels, cell.N): cell for cell in cells if cell.rate == 1}
     gaps = {n: np.mean([gap.at(4000 * n).value for gap in at[4, n].gaps]) for n in (10, 1000)}
     return (
