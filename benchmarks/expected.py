@@ -5,7 +5,7 @@
 Of each book the rows are those that it kept. A book from before the table kept sentences with numbers in
 them: these are read, to the digits they have, and what they do not hold is *not asked* and not counted. From
 the rows `galbook.judgement.again` draws the words of a second run, of other trainings. By default of all
-laptop books, into results/expected.json.
+laptop books, into results/expected.json; what that says of other books stays.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from galgen.compare.uncertainty import Estimate
 from galgen.models.families import FAMILIES
 from galgen.profiles import PROFILES
 from galgen.runs.errors import GalgenError, exit_code
-from galgen.runs.files import project, write_json
+from galgen.runs.files import project, read_json, write_json
 from galgen.runs.reading import read_as
 from galgen.runs.store import provenance
 
@@ -126,7 +126,8 @@ def main() -> None:
     options.add_argument("--out", type=Path, help="by default results/expected.json")
     given = options.parse_args()
     out = target(given.out, "expected.json", trial=False)
-    write_json(out, {path.stem: expected(path) for path in given.books})
+    before = read_json(out) if out.exists() else {}
+    write_json(out, before | {path.stem: expected(path) for path in given.books})
 
 
 if __name__ == "__main__":
