@@ -237,16 +237,16 @@ def test_that_N_decides_is_seen_not_seen_or_in_part_by_the_committed_clock(monke
     ):
         monkeypatch.setattr(rules.clock, "committed", lambda given=given: committed(*given))
         (row,) = claims.rulings([], "transition")
-        assert row.word == word and len(row.parts) == 4 and row.why == "N and time"
+        assert row.word == word and len(row.parts) == 4 and row.why == "N and time; of simulated galaxies"
         assert not row.counted, "of every run it is the same"
     cells = committed(4.0, 0.5, 0.01)
     for one in (one for one in cells["simulated"] if one.cell.kernels == 8 and one.cell.N == 1000):
         one.cell.gaps = [Line(3.0, 4_000_000, 0.01) for _ in range(2)]
     monkeypatch.setattr(rules.clock, "committed", lambda: cells)
-    assert claims.rulings([], "transition")[0].why == "N, time and capacity"
+    assert claims.rulings([], "transition")[0].why == "N, time and capacity; of simulated galaxies"
     for one in cells["simulated"]:
         one.cell.load = 0.4
-    assert claims.rulings([], "transition")[0].why == "N and time"
+    assert claims.rulings([], "transition")[0].why == "N and time; of simulated galaxies"
 
 
 def test_the_committed_clock_says_that_N_decides_in_part():

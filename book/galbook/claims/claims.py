@@ -74,7 +74,7 @@ class Row:
 
 
 def _clock_why() -> str:
-    return "N, time and capacity" if rules.capacity() else "N and time"
+    return f"{'N, time and capacity' if rules.capacity() else 'N and time'}; of simulated galaxies"
 
 
 def _right(perfect: str, untrained: str = "", few: str = "") -> Words:

@@ -67,8 +67,8 @@ def _time(row: Row) -> str:
         for limit in ("less", "alike")
     )
     return (
-        "Shown each image as often, small networks denoise their own images better if these are 100 "
-        f"than if they are {spaced(1000)}, by {less} dB; and time alone adds {longer} dB at N = 100."
+        "Shown each image as often, small networks denoise their own images (simulated galaxies) better if "
+        f"these are 100 than if they are {spaced(1000)}, by {less} dB; time adds {longer} dB at N = 100."
     )
 
 

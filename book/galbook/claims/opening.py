@@ -36,10 +36,10 @@ SAID = {
         NOISY: "whether two of these draw the same is too noisy to say",
     },
     "transition": {
-        SEEN: "when copying begins depends on the number of galaxies alone: ten times as many take {times}",
-        NOT_SEEN: "when copying begins depends on time alone: ten times the galaxies take {times}",
-        IN_PART: "when copying begins depends on {causes}: ten times the galaxies take {times}",
-        NOISY: "what decides when copying begins is too noisy to say: ten times the galaxies take {times}",
+        SEEN: "when copying begins depends on the number of galaxies alone: {times}",
+        NOT_SEEN: "when copying begins depends on time alone: {times}",
+        IN_PART: "when copying begins depends on {causes}: {times}",
+        NOISY: "what decides when copying begins is too noisy to say: {times}",
     },
     "right": {
         SEEN: "what is drawn is right in light and size, to {off} % or better",
@@ -91,8 +91,9 @@ def three_sentences(rows: Sequence[Row], run: Mapping[str, Findings]) -> str:
 def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
     """The numbers of its wordings."""
     if row.key == COMMITTED:
+        data, kept = next(iter(cells.committed().items()))
         return {
-            "times": said.longer(cells.together(next(iter(cells.committed().values())))),
+            "times": f"ten times as many {data} galaxies take {said.longer(cells.together(kept))}",
             "causes": f"the number of galaxies{', on the network' * capacity()} and on time",
         }
     blind = run.get(BLIND) or next(iter(run.values()))

@@ -180,7 +180,7 @@ def own_said(own: Sequence[Cell], published: Sequence[Cell]) -> Markdown:
         if (of := known.get((cell.kernels, cell.N))) and of.onset():
             text += f" (published, {len(of.gaps)} trainings: {of.onset() / cell.N:.0f})"
         said.append(text)
-    return points(said or ["no network of the clock in this run"])
+    return points(said or ["no networks of the clock in this run"])
 
 
 def ten_times(cells: Iterable[Cell]) -> dict[tuple[int, int], float]:
