@@ -160,20 +160,17 @@ def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
             f"no family is in all of {', '.join(drawn)}: leave in results/ what can be compared"
         )
     width = min(max(3, 12 // len(drawn)), *(len(strip) for row in strips for strip in row))
-    rows = []
+    columns, white = len(drawn) * (width + 1) - 1, np.full_like(strips[0][0][:1], 255)
+    rows = [white] * columns  # where the names stand
     for first, *others in strips:
-        white = np.full_like(first[:1], 255)
         rows += [first[:width], *chain(*((white, other[:width]) for other in others))]
     labels = [label(f"{family}, {model}") for family in shared for model in "AB"]
-    columns = len(drawn) * (width + 1) - 1
-    sheet = stamp_sheet(np.concatenate(rows), columns=columns, rows=labels, inches=0.55)
+    sheet = stamp_sheet(np.concatenate(rows), columns=columns, rows=["", *labels], inches=0.55)
     [axes] = sheet.axes
+    style = {"transform": axes.transAxes, "ha": "center", "va": "center", "fontsize": 11}
     for k, name in enumerate(drawn):
         middle = (k * (width + 1) + width / 2) / columns
-        name = textwrap.fill(
-            label(name), 10 * width
-        )  # of a run with N of its own it would reach into the next
-        axes.text(middle, 1, name, transform=axes.transAxes, ha="center", va="bottom", fontsize=7)
+        axes.text(middle, 1 - 0.5 / (1 + len(labels)), textwrap.fill(label(name), 8 * width), **style)
     return sheet
 
 
