@@ -387,12 +387,25 @@ def test_the_readme_says_what_the_first_page_of_the_published_book_says():
     rows = claims.from_kept(book["kept"]["10_conclusions"]["rows"])
     said = opening.three_sentences(rows, {"diffusion": SimpleNamespace(small=100, large=4000)})
     assert " ".join(said.split()) in readme
-    again = chapter_11.foretold(load(), measured("expected"))
-    same, asked, told = re.search(
-        r"simulated-seed7: (\d+) of (\d+), where (\S+) ", again.replace("\\", "")
-    ).groups()
+    again = chapter_11.foretold(load(), measured("expected")).replace("\\", "")
+    (same, asked, told), real = (
+        re.search(rf"{data}-seed7: (\d+) of (\d+), where (\S+) ", again).groups()
+        for data in ("simulated", "sdss_real_9200_64")
+    )
     assert f"the same word in {same} of {asked} rows ({told} were expected)" in readme
-    assert "none turned" in again and "none turned from seen to not seen" in readme
+    assert "and in {} of {} ({});".format(*real) in readme
+    assert again.count("none turned") == 2 and "none turned from seen to not seen" in readme
+
+
+def test_the_readme_says_what_both_books_of_real_galaxies_say():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    books = [load()[f"laptop-sdss_real_9200_64{seed}"] for seed in ("", "-seed7")]
+    rows = [{row.key: row for row in claims.from_kept(b["kept"]["10_conclusions"]["rows"])} for b in books]
+    assert all(
+        [r[key].word for key in ("new", "required", "real")] == [SEEN, NOT_SEEN, NOT_SEEN] for r in rows
+    )
+    told = [part.found.value for r in rows for part in r["real"].parts]
+    assert f"in {100 * min(told):.0f} to {100 * max(told):.0f} % of the cases" in readme
 
 
 def test_rows_are_kept_and_read_again():
