@@ -389,7 +389,7 @@ def test_the_readme_says_what_the_first_page_of_the_published_book_says():
     assert " ".join(said.split()) in readme
     again = chapter_11.foretold(load(), measured("expected")).replace("\\", "")
     (same, asked, told), real = (
-        re.search(rf"{data}-seed7: (\d+) of (\d+), where (\S+) ", again).groups()
+        re.search(rf"{data}, profile laptop, seeds 0 and 7: (\d+) of (\d+), where (\S+) ", again).groups()
         for data in ("simulated", "sdss_real_9200_64")
     )
     assert f"the same word in {same} of {asked} rows ({told} were expected)" in readme
@@ -429,7 +429,7 @@ def test_words_of_two_seeds_are_counted_beside_those_that_were_foretold():
     }
     expected = {"a": {"rows": told}}
     said = chapter_11.foretold(runs, expected)
-    assert "a and b: 1 of 2, where 1.5 ± 0.6 were expected, and 1 turned" in said
+    assert "seeds 0 and 1: 1 of 2, where 1.5 ± 0.6 were expected, and 1 turned" in said
     same = chapter_11.foretold({"a": runs["a"], "b": runs["b"] | {"kept": runs["a"]["kept"]}}, expected)
     assert "2 of 2" in same and "none turned" in same
     assert "1.5 of 2" in chapter_11.foretold({}, expected)

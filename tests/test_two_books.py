@@ -59,13 +59,13 @@ def test_pictures_of_books_stand_under_their_names_of_the_families_that_all_have
     book = {"GAN": {"8": strips(0, 8), "30": strips(50, 8)}}
     sheet = side_by_side({"one": book | {"Glow": book["GAN"]}, "two": {"GAN": {"9": strips(90, 16)}}})
     [axes] = sheet.axes
-    names, labels = ([text.get_text() for text in axes.texts[a:b]] for a, b in ((2, None), (0, 2)))
+    names, labels = ([text.get_text() for text in axes.texts[a:b]] for a, b in ((3, None), (1, 3)))
     assert names == ["one", "two"] and labels == ["GAN, A", "GAN, B"]
     image = np.asarray(axes.images[0].get_array())
-    across = image[8] * 255  # the first row: models A, the smaller images enlarged
+    across = image[17 + 8] * 255  # below the names: models A, the smaller images enlarged
     one, two = (np.isclose(across, value).nonzero()[0] for value in (50, 90))
     assert len(one) == len(two) == 6 * 16 and one.max() < two.min() and not np.isclose(across, 0).any()
-    places = [text.get_position()[0] * image.shape[1] for text in axes.texts[2:]]
+    places = [text.get_position()[0] * image.shape[1] for text in axes.texts[3:]]
     np.testing.assert_allclose(places, [one.mean(), two.mean()], atol=2)
 
 

@@ -73,7 +73,12 @@ def words(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> Markd
     columns = _columns(runs) or {f"{name}, numbers of before": rows for name, rows in _rows(expected).items()}
     found = {name: {row.key: row.word for row in rows} for name, rows in columns.items()}
     cells = [[claim.text, *(of.get(claim.key, NOT_ASKED) for of in found.values())] for claim in CLAIMS]
-    return table(["the paper says", *map(escaped, columns)], cells, after=foretold(runs, expected))
+    return table(["the paper says", *map(_in_column, columns)], cells, after=foretold(runs, expected))
+
+
+def _in_column(name: str) -> str:
+    """A name that may be broken, so that its column is no wider than its words."""
+    return escaped(name).replace("_", "_\N{ZERO WIDTH SPACE}")
 
 
 def _columns(runs: Mapping[str, Mapping]) -> dict[str, list[Row]]:
@@ -107,7 +112,8 @@ def foretold(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> st
             against = sum({first[key].word, second[key].word} == {SEEN, NOT_SEEN} for key in asked)
             turned = f"{against or 'none'} turned from seen to not seen or back"
             of = f"{same} of {len(asked)}, where {likely}, and {turned}"
-            said.append(f"{escaped(one)} and {escaped(other)}: {of}")
+            seeds = " and ".join(map(str, sorted((a["seed"], b["seed"]))))
+            said.append(f"{escaped(a['data'])}, profile {a['profile']}, seeds {seeds}: {of}")
     if not said:
         for name, rows in told.items():
             said.append(f"{escaped(name)} {sum(rows.values()):.1f} of {len(rows)}, expected")
@@ -122,7 +128,7 @@ def row_numbers(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) ->
             (n, r) for n, rows in columns.items() for r in rows if r.key == claim.key and r.parts
         ):
             numbers = escaped("; ".join(map(str, row.parts)), typeset=True)
-            cells.append([claim.text, escaped(name), f"**{row.word}**: {numbers}"])
+            cells.append([claim.text, _in_column(name), f"**{row.word}**: {numbers}"])
     return table(["the paper says", "run", "numbers"], cells)
 
 
@@ -140,7 +146,7 @@ def old_words(runs: Mapping[str, Mapping]) -> Markdown | None:
     before = (
         "What older books said, by rules and gates that are gone; their numbers stand, these words do not:"
     )
-    return table(["claim", "family", *map(escaped, old)], rows, before=before) if rows else None
+    return table(["claim", "family", *map(_in_column, old)], rows, before=before) if rows else None
 
 
 def side_by_side(drawn: Mapping[str, Mapping[str, Mapping]]) -> Figure:
