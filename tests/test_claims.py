@@ -378,6 +378,8 @@ def test_each_word_has_its_wording_and_what_was_not_asked_takes_its_clause_out()
     rows += claims.rulings([], "transition")
     assert opening.three_sentences(rows, run).count(".") == 3
     assert opening.three_sentences([rows[0], claims.Row("new", NOT_ASKED, [], "")], run).count(";") == 0
+    single = opening.three_sentences(rows, {"diffusion": SimpleNamespace(small=500, large=500)})
+    assert single.lower().count("networks that saw") == 1, "of a single N what is new is what is not copied"
     assert "trained" in opening.opens([], {}).data
 
 

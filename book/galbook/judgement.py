@@ -171,8 +171,8 @@ class Part:
     def __str__(self) -> str:
         said = f"{self.name} {self.found:{'.3g' if abs(self.found.value) < 100 else '.0f'}}"
         if self.word == NOISY:
-            takes = {None: "over images or latents", MOST: f"takes {MOST} or more"}
-            said += f" (±{self.half:.2g}; {takes.get(self.more, f'takes {self.more} more')})"
+            takes = {None: "", MOST: f"; takes {MOST} or more"}
+            said += f" (±{self.half:.2g}{takes.get(self.more, f'; takes {self.more} more')})"
         return said + (f" ({self.note})" if self.note else "")
 
 

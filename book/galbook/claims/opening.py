@@ -81,11 +81,18 @@ def three_sentences(rows: Sequence[Row], run: Mapping[str, Findings]) -> str:
         run: What it found, by the label of the family.
     """
     asked, text = {row.key: row for row in rows if row.word != NOT_ASKED}, []
+    blind = _blind(run)
+    if blind.small == blind.large and "copied" in asked:
+        asked.pop("new", None)  # of a single N, the same numbers twice
     for keys in SENTENCES:
         each = [asked[key] for key in keys if key in asked]
         joined = "; ".join(SAID[row.key][row.word].format(**_numbers(row, run)) for row in each)
         text += [f"{joined[0].upper()}{joined[1:]}."] if joined else []
     return " ".join(text)
+
+
+def _blind(run: Mapping[str, Findings]) -> Findings:
+    return run.get(BLIND) or next(iter(run.values()))
 
 
 def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
@@ -96,7 +103,7 @@ def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
             "times": f"ten times as many {data} galaxies take {said.longer(cells.together(kept))}",
             "causes": f"the number of galaxies{', on the network' * capacity()} and on time",
         }
-    blind = run.get(BLIND) or next(iter(run.values()))
+    blind = _blind(run)
     off = max((abs(part.found.value) for part in row.parts), default=0.0)
     return {
         "small": spaced(blind.small),
