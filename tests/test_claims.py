@@ -434,6 +434,8 @@ def test_words_of_two_seeds_are_counted_beside_those_that_were_foretold():
     assert "seeds 0 and 1: 1 of 2, where 1.5 ± 0.6 were expected, and 1 turned" in said
     same = chapter_11.foretold({"a": runs["a"], "b": runs["b"] | {"kept": runs["a"]["kept"]}}, expected)
     assert "2 of 2" in same and "none turned" in same
+    told = chapter_11.decided(runs)
+    assert CLAIM["copied"].text in told and CLAIM["real"].text not in told and not chapter_11.decided({})
     assert "1.5 of 2" in chapter_11.foretold({}, expected)
     shown = chapter_11.words(runs, expected).data
     assert f"| {CLAIM['real'].text} | seen | not seen |" in shown and said in shown

@@ -7,7 +7,7 @@ from itertools import chain, combinations, cycle
 import numpy as np
 from matplotlib.figure import Figure
 
-from galbook.claims.claims import CLAIMS, Row, from_kept
+from galbook.claims.claims import CLAIMS, COMMITTED, Row, from_kept
 from galbook.committed import unstrip
 from galbook.judgement import LIMITS, NOT_ASKED, NOT_SEEN, SEEN
 from galbook.results import made
@@ -20,8 +20,8 @@ from galgen.figures.words import spaced
 from galgen.profiles import PROFILES
 from galgen.runs.errors import GalgenError
 
-__all__ = ["drawn_at", "drawn_said", "foretold", "longer", "of_more_pixels", "old_words", "row_numbers",
-    "runs_table", "scoreboards", "side_by_side", "words"]  # fmt: skip
+__all__ = ["decided", "drawn_at", "drawn_said", "foretold", "longer", "of_more_pixels", "old_words",
+    "row_numbers", "runs_table", "scoreboards", "side_by_side", "words"]  # fmt: skip
 
 
 def runs_table(runs: Mapping[str, Mapping]) -> Markdown:
@@ -74,6 +74,19 @@ def words(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> Markd
     found = {name: {row.key: row.word for row in rows} for name, rows in columns.items()}
     cells = [[claim.text, *(of.get(claim.key, NOT_ASKED) for of in found.values())] for claim in CLAIMS]
     return table(["the paper says", *map(_in_column, columns)], cells, after=foretold(runs, expected))
+
+
+def decided(runs: Mapping[str, Mapping]) -> str:
+    """The claims that all books of the table see, and that none does; not the row that is the same in each."""
+    words = [{row.key: row.word for row in rows} for rows in _columns(runs).values()]
+    same = {
+        word: [
+            c.text for c in CLAIMS if c.key != COMMITTED and words and {w.get(c.key) for w in words} == {word}
+        ]
+        for word in (SEEN, NOT_SEEN)
+    }
+    said = "; ".join(f"**{word}**: “{'”, “'.join(texts)}”" for word, texts in same.items() if texts)
+    return f"In all {len(words)} books of the table {said}. " if said else ""
 
 
 def _in_column(name: str) -> str:
