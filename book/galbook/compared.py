@@ -77,7 +77,7 @@ def words(runs: Mapping[str, Mapping], expected: Mapping[str, Mapping]) -> Markd
 
 
 def decided(runs: Mapping[str, Mapping]) -> str:
-    """The claims that all books of the table see, and that none does; not the row that is the same in each."""
+    """The claims that all books of the table see, and that none does; not the row that each has alike."""
     words = [{row.key: row.word for row in rows} for rows in _columns(runs).values()]
     same = {
         word: [
@@ -86,7 +86,7 @@ def decided(runs: Mapping[str, Mapping]) -> str:
         for word in (SEEN, NOT_SEEN)
     }
     said = "; ".join(f"**{word}**: “{'”, “'.join(texts)}”" for word, texts in same.items() if texts)
-    return f"In all {len(words)} books of the table {said}. " if said else ""
+    return f"In all {len(words)} books of the table {said}.\n\n" if said else ""
 
 
 def _in_column(name: str) -> str:
