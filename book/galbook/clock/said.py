@@ -180,7 +180,7 @@ def own_said(own: Sequence[Cell], published: Sequence[Cell]) -> Markdown:
         if (of := known.get((cell.kernels, cell.N))) and of.onset():
             text += f" (published, {len(of.gaps)} trainings: {of.onset() / cell.N:.0f})"
         said.append(text)
-    return points(said or ["no networks of the clock in this run"])
+    return points(said or ["no network of the clock in this run"])
 
 
 def ten_times(cells: Iterable[Cell]) -> dict[tuple[int, int], float]:
@@ -214,8 +214,8 @@ def answer(cells: Sequence[Cell], scores: Mapping[str, Score]) -> str:
     at = {(cell.kernels, cell.N): cell for cell in cells if cell.rate == 1}
     gaps = {n: np.mean([gap.at(4000 * n).value for gap in at[4, n].gaps]) for n in (10, 1000)}
     return (
-        f"**To copy ten times the galaxies takes {longer(cells)}.** After 4 000 showings a network of 4 "
-        f"kernels has gained {gaps[10]:.1f} dB on its own ten galaxies, {gaps[1000]:.1f} on a thousand. "
+        f"**To copy ten times as many simulated galaxies takes {longer(cells)}.** After 4 000 showings a "
+        f"network of 4 kernels has gained {gaps[10]:.1f} dB on its own ten galaxies, {gaps[1000]:.1f} on a thousand. "
         f"{laws * bool(scores)}{sentence(scores)}"
     )
 
