@@ -215,8 +215,8 @@ def answer(cells: Sequence[Cell], scores: Mapping[str, Score]) -> str:
     gaps = {n: np.mean([gap.at(4000 * n).value for gap in at[4, n].gaps]) for n in (10, 1000)}
     return (
         f"**To copy ten times as many simulated galaxies takes {longer(cells)}.** After 4 000 showings a "
-        f"network of 4 kernels has gained {gaps[10]:.1f} dB on its own ten galaxies, {gaps[1000]:.1f} on a thousand. "
-        f"{laws * bool(scores)}{sentence(scores)}"
+        f"network of 4 kernels has gained {gaps[10]:.1f} dB on its own ten galaxies, "
+        f"{gaps[1000]:.1f} on a thousand. {laws * bool(scores)}{sentence(scores)}"
     )
 
 
