@@ -1,6 +1,6 @@
-"""Chapter 10: what the book says, in a paragraph and a figure, and the paper's other sentences."""
+"""Chapter 10: what the book says in a figure, and the paper's other sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import log10
 
 import matplotlib.pyplot as plt
@@ -8,78 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galbook import agreement, denoising, discriminator
-from galbook.claims.claims import Row
 from galbook.claims.findings import Findings
 from galbook.claims.rules import BLIND, DENOISERS, GAN, GLOW
 from galbook.morphology import fit
 from galbook.sentences import at_sizes, listed, span
-from galgen.compare.uncertainty import Outcome, p_text
+from galgen.compare.uncertainty import p_text
 from galgen.figures.style import COLOURS, intervals
 from galgen.figures.tables import Markdown, table
 from galgen.figures.words import spaced
 
-__all__ = ["figure_said", "message", "message_figure", "other_sentences"]
-
-Boards = Mapping[tuple[str, int], Mapping[str, Outcome]]
-
-
-def message(found: Mapping[str, Findings], boards: Boards, gaussians: Outcome, rows: Sequence[Row]) -> str:
-    """Its paragraphs.
-
-    Args:
-        found: Of each family, by its label.
-        boards: The scoreboard of each family's first pair, by label and N.
-        gaussians: Agreement of two Gaussians of disjoint images.
-        rows: The table of this run.
-    """
-    blind, said = found[BLIND], {row.key: row for row in rows}
-    asked = agreement.tests(blind.experiment).values()
-    shares = ", ".join(f"{100 * test.closer.value:.0f} %" for test in asked)
-    text = (
-        "**The same picture.** From one noise two diffusion models that share no galaxy agree at "
-        f"{listed(test.agree.value for test in asked)} for {at_sizes(blind.sizes)}. Two Gaussians of the "
-        f"largest sets agree at {gaussians.value:.2f}. {_scale(blind)}\n\n"
-        "**New pictures.** A picture is nearer to a training image of its own model than to one of the "
-        f"other's in {shares} of the cases; 50 % favours neither. {_time(said['transition'])}"
-    )
-    last = {label: boards[label, each.large] for label, each in found.items()}
-    fine, coarse = (
-        [board[q].value for board in last.values() if q in board]
-        for q in ("distribution", "coarse distribution")
-    )
-    if fine:
-        text += "\n\n**Galaxies?** A fresh classifier picks the galaxy, beside models of the largest N, in "
-        text += f"{span(fine)} of the cases, at 8 pixels in {span(coarse)}; 0.50 is luck. "
-    off = "; ".join(f"{part.name} {part.found:.0f} %" for part in said["round"].parts)
-    if off:
-        text += f"Their ellipticities are off by: {off}. "
-    if said["table1"].parts:
-        falls = "; ".join(f"{part.name}, {part.note} ({part.word})" for part in said["table1"].parts)
-        text += "\n\n**Two flows.** In the paper's Table 1 the distance of their latents falls with N at "
-        text += f"the deep levels and stays at the finest. Here: {falls}."
-    return text
-
-
-def _time(row: Row) -> str:
-    """What the committed clock says of N and time."""
-    less, longer = (
-        ", ".join(f"{part.found.value:.1f}" for part in row.parts if part.limit == limit)
-        for limit in ("less", "alike")
-    )
-    return (
-        "Shown each image as often, small networks denoise their own images (simulated galaxies) better if "
-        f"these are 100 than if they are {spaced(1000)}, by {less} dB; time adds {longer} dB at N = 100."
-    )
-
-
-def _scale(blind: Findings) -> str:
-    scale = blind.share
-    if scale.share is None:
-        return f"How high it could be is not known: {scale.missing}."
-    return (
-        f"Networks that saw other images as long reach {scale.floor.value:.2f}, two trainings on the "
-        f"same images {scale.ceiling.value:.2f}; of that way the pair has gone {scale.share}, over trainings."
-    )
+__all__ = ["figure_said", "message_figure", "other_sentences"]
 
 
 def message_figure(found: Mapping[str, Findings]) -> Figure:
