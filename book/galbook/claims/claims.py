@@ -87,7 +87,7 @@ CLAIMS = [
           rules.at_small("copied", "closer", DENOISERS), ("copied",), "time: fewer after fewer passes",
           _right(NOT_SEEN, NOT_SEEN, NOT_SEEN)),
     Claim("new", "After a large one the images are new", "abstract, section 3.3.3", "fig-cosine",
-          rules.at_large("new", "closer", DENOISERS), ("new",), "N and time, as below",
+          rules.at_many("new", "closer", DENOISERS), ("new",), "N and time, as below",
           _right(SEEN, SEEN, SEEN)),
     Claim("same", "Two models then draw one galaxy from one noise", "section 3.3.3, figure 7", "fig-scale",
           rules.same_images, ("one", "share"), "not the choice of images, where the share says so",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from galbook.claims.claims import COMMITTED, Row, first_rows
 from galbook.claims.findings import Findings
-from galbook.claims.rules import BLIND, capacity
+from galbook.claims.rules import BLIND, MANY, capacity
 from galbook.clock import cells, said
 from galbook.judgement import IN_PART, NOISY, NOT_ASKED, NOT_SEEN, SEEN, Part
 from galgen.figures.tables import Markdown, escaped
@@ -25,7 +25,7 @@ SAID = {
     },
     "new": {
         SEEN: "networks that saw {large} draw new ones",
-        NOT_SEEN: "networks that saw {large} lean to their own as well",
+        NOT_SEEN: "networks that saw {large} lean to their own still",
         IN_PART: "networks that saw {large} draw new ones if they are of one kind and not of another",
         NOISY: "whether what networks that saw {large} draw is new is too noisy to say",
     },
@@ -81,9 +81,6 @@ def three_sentences(rows: Sequence[Row], run: Mapping[str, Findings]) -> str:
         run: What it found, by the label of the family.
     """
     asked, text = {row.key: row for row in rows if row.word != NOT_ASKED}, []
-    blind = _blind(run)
-    if blind.small == blind.large and "copied" in asked:
-        asked.pop("new", None)  # of a single N, the same numbers twice
     for keys in SENTENCES:
         each = [asked[key] for key in keys if key in asked]
         joined = "; ".join(SAID[row.key][row.word].format(**_numbers(row, run)) for row in each)
@@ -107,7 +104,7 @@ def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
     off = max((abs(part.found.value) for part in row.parts), default=0.0)
     return {
         "small": spaced(blind.small),
-        "large": spaced(blind.large),
+        "large": spaced(blind.large) + " galaxies" * (blind.small >= MANY),
         "off": f"{off:.0f}",
         "round": _rounder([part for part in row.parts if part.word == SEEN]),
     }

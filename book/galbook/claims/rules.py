@@ -15,15 +15,16 @@ from galbook.judgement import NOT_SEEN, Cells, Part, over_cells
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.words import spaced
 
-__all__ = ["BLIND", "DENOISERS", "EVERY", "GAN", "GLOW", "TOLD", "Run", "at_large", "at_small", "beyond",
-    "biased", "capacity", "clocked", "density", "from_small", "judges", "latents_fall", "longer", "required",
-    "same_images", "shape", "taken", "unseen"]  # fmt: skip
+__all__ = ["BLIND", "DENOISERS", "EVERY", "GAN", "GLOW", "MANY", "TOLD", "Run", "at_large", "at_many",
+    "at_small", "beyond", "biased", "capacity", "clocked", "density", "from_small", "judges", "latents_fall",
+    "longer", "required", "same_images", "shape", "taken", "unseen"]  # fmt: skip
 
 BLIND, TOLD, GLOW, GAN = EVERY = "diffusion", "conditional diffusion", "Glow", "GAN"
 DENOISERS = (BLIND, TOLD)
 Run = Mapping[str, Findings]
 Rule = Callable[[Run], list[Part]]
 ENDS = (100, 1000)  # N of the clock
+MANY = 1000  # from where a training set is a large one, below it a small one (figure 7, section 3.3.3)
 # Kernels, N and seed of the committed cells that stood when the rules were fixed: no later one moves a word.
 STOOD = {(k, 100, seed) for k in (4, 8) for seed in range(4)} | {(16, 100, 0)}
 STOOD |= {(k, 1000, 0) for k in (4, 8, 16)}
@@ -37,17 +38,29 @@ def _on(f: Findings, limit: str, what: str, N: int, less: int | None = None, **m
 
 
 def at_small(limit: str, what: str, labels: Sequence[str]) -> Rule:
-    """Of a statistic at the small N."""
-    return lambda run: _at(run, limit, what, labels, lambda f: f.small)
+    """Of a statistic at the small N, where that is one."""
+    return lambda run: _at([f for f in _of(run, labels) if f.small < MANY], limit, what, lambda f: f.small)
+
+
+def at_many(limit: str, what: str, labels: Sequence[str]) -> Rule:
+    """Of a statistic at the largest N, where that is a large one."""
+    return lambda run: _at(_many(run, labels), limit, what, lambda f: f.large)
 
 
 def at_large(limit: str, what: str, labels: Sequence[str]) -> Rule:
-    """Of a statistic at the largest N."""
-    return lambda run: _at(run, limit, what, labels, lambda f: f.large)
+    """Of a statistic at the largest N there is."""
+    return lambda run: _at(_of(run, labels), limit, what, lambda f: f.large)
 
 
-def _at(run: Run, limit: str, what: str, labels: Sequence[str], N: Callable[[Findings], int]) -> list[Part]:
-    asked = [run[label] for label in labels if label in run]
+def _of(run: Run, labels: Sequence[str]) -> list[Findings]:
+    return [run[label] for label in labels if label in run]
+
+
+def _many(run: Run, labels: Sequence[str]) -> list[Findings]:
+    return [f for f in _of(run, labels) if f.large >= MANY]
+
+
+def _at(asked: Sequence[Findings], limit: str, what: str, N: Callable[[Findings], int]) -> list[Part]:
     return [
         _on(f, limit, what, N(f), beside=[g.cells(what) for g in asked if g is not f])
         for f in asked
@@ -57,8 +70,8 @@ def _at(run: Run, limit: str, what: str, labels: Sequence[str], N: Callable[[Fin
 
 def same_images(run: Run) -> list[Part]:
     """Agreement of pairs, and of the blind family what it is on the scale from other images to the same."""
-    parts = at_large("one", "agree", DENOISERS)(run)
-    if BLIND in run and (share := run[BLIND].share.share):
+    parts = at_many("one", "agree", DENOISERS)(run)
+    if parts and BLIND in run and (share := run[BLIND].share.share):
         parts.append(Part(f"{BLIND}, share", share, "share", share.n - 2))
     return parts
 
@@ -66,7 +79,7 @@ def same_images(run: Run) -> list[Part]:
 def beyond(run: Run) -> list[Part]:
     """Agreement less that of two Gaussians, or of networks of other images: whichever is more."""
     parts = []
-    for f in (run[label] for label in DENOISERS if label in run):
+    for f in _many(run, DENOISERS):
         marks = f.share.marks
         controls = {"two Gaussians": f.scale.gaussians, "networks of other images": marks.get("floor", -1)}
         controls = {name: getattr(mark, "value", mark) for name, mark in controls.items()}
@@ -130,8 +143,8 @@ def capacity() -> bool:
 def required(run: Run) -> list[Part]:
     """At a tenth of 10^5, or less: memory, or pairs that do not agree."""
     parts = []
-    for f in (run[label] for label in DENOISERS if label in run):
-        N = max((n for n in f.sizes if n <= 10_000), default=None)
+    for f in _of(run, DENOISERS):
+        N = max((n for n in f.sizes if MANY <= n <= 10_000), default=None)
         if N:
             parts += [_on(f, "copied", "closer", N), _on(f, "not one", "agree", N)]
     return parts
@@ -141,7 +154,7 @@ def shape(limit: str, labels: Sequence[str]) -> Rule:
     """The distance in morphology at the largest N, with the blur that is as far off and what is farthest."""
 
     def rule(run: Run) -> list[Part]:
-        asked, parts = [run[label] for label in labels if label in run], []
+        asked, parts = _of(run, labels), []
         for f in asked:
             if f.large not in f.cells("shape"):
                 continue
@@ -161,7 +174,7 @@ def from_small(limit: str, labels: Sequence[str], *, paper: bool = False) -> Rul
     """The distance in morphology at a small N less that at the largest; the paper's are from 1 000 on."""
 
     def rule(run: Run) -> list[Part]:
-        parts, asked = [], [run[label] for label in labels if label in run]
+        parts, asked = [], _of(run, labels)
         for f in asked:
             some = [n for n in f.cells("shape") if n < f.large]
             from_there = [n for n in some if n >= ENDS[-1]] if paper else []
@@ -176,8 +189,8 @@ def from_small(limit: str, labels: Sequence[str], *, paper: bool = False) -> Rul
 
 def unseen(run: Run) -> list[Part]:
     """Of the conditional family: it copies at the small N, and is no farther from galaxies there."""
-    farther = from_small("kept", (TOLD,))(run)
-    return farther and [*at_small("copied", "closer", (TOLD,))(run), *farther]
+    copied, farther = at_small("copied", "closer", (TOLD,))(run), from_small("kept", (TOLD,))(run)
+    return [*copied, *farther] if copied and farther else []
 
 
 def biased(limit: str, *quantities: str) -> Rule:
@@ -230,9 +243,8 @@ def density(run: Run) -> list[Part]:
 
 def judges(run: Run) -> list[Part]:
     """P(D scores a training image above a held-out one): known at the least N, unknown at the largest."""
-    if GAN not in run:
+    if GAN not in run or (f := run[GAN]).large < MANY or len(f.sizes) < 2:
         return []
-    f = run[GAN]
     ends = {"known": (f.sizes[0], "few"), "unknown": (f.large, "many")}
     return [
         replace(_on(f, limit, "knows", N), name=f"{f.label}, {name}")
