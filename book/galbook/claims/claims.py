@@ -132,6 +132,7 @@ CLAIMS = [
 # fmt: on
 FIRST = [claim.key for claim in CLAIMS[:8]]  # of the page that opens
 TEXTS = {claim.key: claim.text for claim in CLAIMS}
+TAKES = "*takes another N, or more images that can be measured*"
 
 
 def rulings(run: Iterable[Findings], *keys: str) -> list[Row]:
@@ -151,8 +152,8 @@ def claims_table(rows: Sequence[Row], after: str = "") -> Markdown:
     for row in rows:
         source, figure = places[row.key]
         where = f"{source or '*not in the paper*'}; {{numref}}`{figure}`"
-        numbers = "; ".join(map(str, row.parts)) or "takes another N, or more images that can be measured"
-        cells.append([TEXTS[row.key], where, numbers, f"**{row.word}**", row.why])
+        numbers = "; ".join(map(str, row.parts)) or TAKES
+        cells.append([TEXTS[row.key], where, numbers, f"**{row.word}**", row.why if row.parts else ""])
     head = ["the paper says", "there; here", "number, 95 % over trainings", "word", "why"]
     return table(head, cells, after=after)
 
@@ -195,7 +196,10 @@ def _in_short(parts: Sequence[Part]) -> str:
 
 def first_rows(rows: Sequence[Row], count: int = len(FIRST)) -> Markdown:
     """The first rows in short, without notes, as the first page has them."""
-    cells = [[TEXTS[row.key], f"**{row.word}**", _in_short(row.parts), row.why] for row in rows[:count]]
+    cells = [
+        [TEXTS[row.key], f"**{row.word}**", _in_short(row.parts) or TAKES, row.why if row.parts else ""]
+        for row in rows[:count]
+    ]
     return table(["the paper says", "here", "number", "why"], cells)
 
 

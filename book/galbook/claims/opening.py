@@ -51,7 +51,7 @@ SAID = {
         SEEN: "its shapes are too round ({round})",
         NOT_SEEN: "its shapes are not too round",
         IN_PART: "its shapes are too round in part ({round})",
-        NOISY: "its shapes are too round where that can be said ({round})",
+        NOISY: "{where_round}",
     },
     "galaxies": {
         SEEN: "two networks agree better than blurs and networks of other images do",
@@ -101,12 +101,15 @@ def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
             "causes": f"the number of galaxies{', on the network' * capacity()} and on time",
         }
     blind = _blind(run)
+    round_of = _rounder([part for part in row.parts if part.word == SEEN])
+    where = f"its shapes are too round where that can be said ({round_of})"
     off = max((abs(part.found.value) for part in row.parts), default=0.0)
     return {
         "small": spaced(blind.small),
         "large": spaced(blind.large) + " galaxies" * (blind.small >= MANY),
         "off": f"{off:.0f}",
-        "round": _rounder([part for part in row.parts if part.word == SEEN]),
+        "round": round_of,
+        "where_round": where if round_of else "whether its shapes are too round is too noisy to say",
     }
 
 
@@ -114,4 +117,4 @@ def _rounder(parts: Sequence[Part]) -> str:
     """Of which families, by how much."""
     off = [f"{x:.0f}" for x in sorted(-part.found.value for part in parts)]
     names = ", ".join(part.name.split(",")[0] for part in parts)
-    return f"{names}: by {' to '.join(dict.fromkeys((off[0], off[-1])))} %" if parts else "of no kind"
+    return f"{names}: by {' to '.join(dict.fromkeys((off[0], off[-1])))} %" if parts else ""
