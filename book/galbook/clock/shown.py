@@ -184,7 +184,8 @@ def harm_figure(cells: Iterable[Cell]) -> Figure:
     """What training to the end costs unseen galaxies, over load; and their error, of cells that keep it."""
     rows = by_width(cell for cell in cells if cell.rate == 1)
     kept = any(t.held_out_errors is not None for row in rows.values() for cell in row for t in cell.traces)
-    figure, axes = plt.subplots(1, 1 + kept, figsize=(4.2 * (1 + kept) + 1, 3.6), squeeze=False)
+    size = (4.2 * (1 + kept) + 1, 3.6)
+    figure, axes = plt.subplots(1, 1 + kept, figsize=size, sharex=True, squeeze=False)
     harm, *more = axes[0]
     for kernels, row in rows.items():
         colour = plt.cm.plasma(0.8 * list(_MARKERS).index(kernels) / 3)
