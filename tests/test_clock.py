@@ -372,6 +372,7 @@ def test_figures_and_tables_take_cells_of_either_kind_and_say_what_they_lack(tol
     assert said.foretold_table(told, held).data.count("*not run*") == len(TO_COME)
     assert "None of the cells" in foretold.sentence(foretold.scores(held))
     assert "not run" in said.bits_said(told, cells).data
+    assert told.said["(4; 1 000) is no test of P and N"] in said.controls_said(told, []).data
     assert said.ten_times([cell(8, 10, [5000]), cell(8, 100, [65_000])]) == {
         (8, 10): pytest.approx(13, rel=0.1)
     }
@@ -383,9 +384,10 @@ def test_titles_say_what_the_cells_show_and_at_how_many_widths():
     at_once = [cell(4, n, [600 * n**0.7], end=6000 * n) for n in (10, 30, 100)]
     assert shown.gaps_said(slow) == "Shown each as often, more galaxies are copied less"
     assert shown.onsets_said(slow) == "The fuller the network, the more showings it takes"
-    assert shown.gaps_said(slow + at_once).endswith("are copied less, at 1 of 2 widths")
-    assert shown.onsets_said(slow + at_once).endswith("showings it takes, at 1 of 2 widths")
+    assert shown.gaps_said(slow + at_once).endswith("are copied less, without exception at 1 of 2 widths")
+    assert shown.onsets_said(slow + at_once).endswith("showings it takes, without exception at 1 of 2 widths")
     assert "at 0 of 1 widths" in shown.gaps_said(at_once)
+    assert shown.bits_said(slow).endswith("by one noise level"), "that is all that these cells keep"
 
 
 # Its networks: small blind denoisers whose averages draw

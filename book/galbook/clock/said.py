@@ -99,7 +99,9 @@ def power_table(told: Foretelling) -> Markdown:
         apart = {pair: value for pair, value in asked.power.items() if value >= 0.1}
         said = ", ".join(f"{pair} {value:.2f}" for pair, value in apart.items())
         rows.append([f"({asked.kernels}; {spaced(asked.N)})", said or "none above .1"])
-    before = "How often a cell contradicts the law named first where the law named second is true:"
+    before = (
+        "How often a cell contradicts the law named first where the law named second is true, from .1 on:"
+    )
     return table(["cell", "power"], rows, before=before)
 
 
@@ -160,7 +162,8 @@ def controls_said(told: Foretelling, new: Iterable[Cell]) -> Markdown:
         text += "Not run."
     late = next((cell for cell in new if (cell.kernels, cell.N) == (4, 1000)), None)
     if not late:
-        return points([text, "*The narrowest network*, (4; 1 000), to 18 million images: not run."])
+        narrow = "*The narrowest network*, (4; 1 000), to 18 million images: not run. "
+        return points([text, narrow + told.said["(4; 1 000) is no test of P and N"]])
     before = [0.9 * gap.shown[-1] for gap in late.gaps]  # from there on the rate falls
     gains = [gap.gained(t) for gap, t in zip(late.gaps, before, strict=True)]
     g = " and ".join(str(gap.at(t)) for gap, t in zip(late.gaps, before, strict=True))

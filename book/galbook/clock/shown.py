@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from galbook.clock.asked import Copying
 from galbook.clock.cells import Cell, by_width
 from galbook.clock.gap import LEVEL
-from galbook.clock.law import LAWS, Law, Place, fit, seen
+from galbook.clock.law import LAWS, Fit, Law, Place, fit, seen
 from galgen.figures.style import COLOURS, OTHERS, intervals, shades
 from galgen.figures.words import spaced
 
@@ -86,14 +86,14 @@ def gaps_said(cells: Iterable[Cell]) -> str:
 
 
 def _at(held: Sequence[bool]) -> str:
-    return "" if all(held) else f", at {sum(held)} of {len(held)} widths"
+    return "" if all(held) else f", without exception at {sum(held)} of {len(held)} widths"
 
 
 def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
     """Passes at the onset times kernels, over load, of each training; filled are those that were foretold.
 
-    Lines: L and the edge law of random features, fitted to those that were not, at the mean of the widths; P,
-    a constant of each width. An arrow: no onset up to there.
+    Lines: L, P and the edge law of random features, fitted to those that were not, at the mean of the widths.
+    An arrow: no onset up to there.
     """
     cells, new = list(cells), list(new)
     before, both = seen(cells), seen([*cells, *new])
@@ -102,16 +102,15 @@ def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
         for kernels, row in by_width(cell for cell in of if cell.rate == 1).items():
             _onsets(axis, row, kernels, filled=bool(k))
     loads = np.geomspace(min(c.place.load for c in both) / 1.5, max(c.place.load for c in both) * 1.5, 200)
-    law, edge, inverse = fit(LAWS["L"], before), fit(EDGE, before), fit(LAWS["L1"], before)
-    widths = [kernels for kernels in _MARKERS if f"A_{kernels}" in law.values]
-    mean = np.exp(np.mean([log(k) + law.values[f"A_{k}"] for k in widths]))
+    law, flat, inverse, edge = (fit(of, before) for of in (*(LAWS[k] for k in ("L", "P", "L1")), EDGE))
     l_0 = exp(law.values["l_0"])
-    axis.plot(loads, mean * (1 + loads / l_0), "-", color="0.2", label=f"L: 1 + load / {l_0:.2f}")
+    curve = _mean(law) * (1 + loads / l_0)
+    axis.plot(loads, curve, "-", color="0.2", label=f"L: 1 + load / {l_0:.2f}")
     curve = [16 * exp(inverse.law.value(inverse.values, Place(16, 100, x))) for x in loads]
     axis.plot(loads, curve, "--", color="0.2", lw=1, label="L1: the same, time inverse to width")
     curve = [16 * exp(EDGE.value(edge.values, Place(16, 100, x))) for x in loads]
     axis.plot(loads, curve, "-.", color=OTHERS[1], lw=1.2, label="edge of random features")
-    axis.axhline(mean, ls=":", color=COLOURS["null"], label="P: in proportion to N")
+    axis.axhline(_mean(flat), ls=":", color=COLOURS["null"], label="P: in proportion to N")
     axis.set(
         xscale="log",
         yscale="log",
@@ -122,6 +121,11 @@ def onsets_figure(cells: Iterable[Cell], new: Iterable[Cell] = ()) -> Figure:
     low, high = axis.get_ylim()
     axis.set_ylim(low, high * 2.5)
     return figure
+
+
+def _mean(law: Fit) -> float:
+    """Kernels times passes, the mean of the widths."""
+    return exp(np.mean([log(k) + law.values[f"A_{k}"] for k in _MARKERS if f"A_{k}" in law.values]))
 
 
 def onsets_said(cells: Iterable[Cell]) -> str:
@@ -219,8 +223,13 @@ def harm_said(cells: Iterable[Cell]) -> str:
 def bits_said(cells: Iterable[Cell]) -> str:
     """The most that a network knows at the end of its training: the title."""
     kept = [cell for cell in cells if cell.rate == 1]
-    most = max(np.max(cell.bits(min(gap.shown[-1] for gap in cell.gaps) / cell.N)) for cell in kept)
-    return f"At the end of a training at most {most:.2f} bits a weight are known by heart"
+    known = []
+    for cell in kept:
+        bits = cell.bits(min(gap.shown[-1] for gap in cell.gaps) / cell.N)
+        known += [(b, trace.own_errors is None) for b, trace in zip(bits, cell.traces, strict=True)]
+    most, one_level = max(known)
+    by = ", by one noise level" * one_level
+    return f"No training knows more than {most:.2f} bits a weight by heart at its end{by}"
 
 
 def bits_figure(cells: Iterable[Cell]) -> Figure:
