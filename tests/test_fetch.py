@@ -167,7 +167,8 @@ def test_a_server_that_is_down_ends_the_run_and_keeps_what_arrived(server, tmp_p
     assert summary["not_tried"] == 33
     server.faults.clear()
     assert run(server, tmp_path, 40)["ok"] == 40
-    assert set(server.served.values()) == {1}
+    # What had arrived is not asked for again; the object under way at the end of the first run may be.
+    assert (server.served[1], server.served[2]) == (1, 1)
 
 
 def test_a_folder_answers_one_request_only(server, tmp_path):
