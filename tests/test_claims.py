@@ -373,7 +373,7 @@ def test_a_run_of_one_N_is_asked_at_it_and_says_where_it_takes_two():
     run = every(sizes=(500,), closer={500: [0.0, 0.01]}, agree={500: [0.9, 0.91]}, shape={500: [1.0, 1.1]})
     copied, unchanged = claims.rulings(run, "copied", "unchanged")
     assert copied.word == NOT_SEEN and "N = 500" in str(copied.parts[0])
-    assert unchanged.word == NOT_ASKED and not unchanged.counted
+    assert unchanged.word == NOT_ASKED and not unchanged.counted and not unchanged.why
     assert "takes another N" in claims.claims_table([unchanged]).data
 
 

@@ -54,7 +54,7 @@ class Row:
         key: Of its claim.
         word: What the run says.
         parts: What it rests on.
-        why: What is known of the cause.
+        why: What is known of the cause; "" of a row that is not asked.
     """
 
     key: str
@@ -141,7 +141,7 @@ def rulings(run: Iterable[Findings], *keys: str) -> list[Row]:
     for claim in (claim for claim in CLAIMS if not keys or claim.key in keys):
         parts = claim.rule(known)
         why = claim.why if isinstance(claim.why, str) else claim.why()
-        rows.append(Row(claim.key, row_word(part.word for part in parts), parts, why))
+        rows.append(Row(claim.key, row_word(part.word for part in parts), parts, why if parts else ""))
     return rows
 
 
@@ -153,7 +153,7 @@ def claims_table(rows: Sequence[Row], after: str = "") -> Markdown:
         source, figure = places[row.key]
         where = f"{source or '*not in the paper*'}; {{numref}}`{figure}`"
         numbers = "; ".join(map(str, row.parts)) or TAKES
-        cells.append([TEXTS[row.key], where, numbers, f"**{row.word}**", row.why if row.parts else ""])
+        cells.append([TEXTS[row.key], where, numbers, f"**{row.word}**", row.why])
     head = ["the paper says", "there; here", "number, 95 % over trainings", "word", "why"]
     return table(head, cells, after=after)
 
@@ -197,8 +197,7 @@ def _in_short(parts: Sequence[Part]) -> str:
 def first_rows(rows: Sequence[Row], count: int = len(FIRST)) -> Markdown:
     """The first rows in short, without notes, as the first page has them."""
     cells = [
-        [TEXTS[row.key], f"**{row.word}**", _in_short(row.parts) or TAKES, row.why if row.parts else ""]
-        for row in rows[:count]
+        [TEXTS[row.key], f"**{row.word}**", _in_short(row.parts) or TAKES, row.why] for row in rows[:count]
     ]
     return table(["the paper says", "here", "number", "why"], cells)
 

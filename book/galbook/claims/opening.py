@@ -25,7 +25,7 @@ SAID = {
     },
     "new": {
         SEEN: "networks that saw {large} draw new ones",
-        NOT_SEEN: "networks that saw {large} lean to their own still",
+        NOT_SEEN: "networks that saw {large} still lean to their own",
         IN_PART: "networks that saw {large} draw new ones if they are of one kind and not of another",
         NOISY: "whether what networks that saw {large} draw is new is too noisy to say",
     },
@@ -88,10 +88,6 @@ def three_sentences(rows: Sequence[Row], run: Mapping[str, Findings]) -> str:
     return " ".join(text)
 
 
-def _blind(run: Mapping[str, Findings]) -> Findings:
-    return run.get(BLIND) or next(iter(run.values()))
-
-
 def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
     """The numbers of its wordings."""
     if row.key == COMMITTED:
@@ -100,7 +96,7 @@ def _numbers(row: Row, run: Mapping[str, Findings]) -> dict[str, str]:
             "times": f"ten times as many {data} galaxies take {said.longer(cells.together(kept))}",
             "causes": f"the number of galaxies{', on the network' * capacity()} and on time",
         }
-    blind = _blind(run)
+    blind = run.get(BLIND) or next(iter(run.values()))
     round_of = _rounder([part for part in row.parts if part.word == SEEN])
     where = f"its shapes are too round where that can be said ({round_of})"
     off = max((abs(part.found.value) for part in row.parts), default=0.0)
