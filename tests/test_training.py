@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from galgen.models import muon
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import UNet
 from galgen.profiles import DiffusionSettings
@@ -242,6 +243,42 @@ def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(t
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Damaged, match=name):
         run(tmp_path, Stub(), milestones=[60])
+
+
+def test_subnormal_numbers_are_zero_in_training_and_nowhere_else(tmp_path):
+    class Tiny(Stub):
+        def step(self, x, noise, rate):
+            self.seen.append(float(torch.tensor(1e-40) * 1))
+            if len(self.seen) == 5:
+                raise RuntimeError("ends early")
+            return {"loss": torch.tensor(1.0)}
+
+    model = Tiny()
+    with pytest.raises(RuntimeError, match="ends early"):
+        run(tmp_path, model)
+    assert model.seen == [0] * 5 and float(torch.tensor(1e-40) * 1) > 0
+
+
+def test_momenta_of_filters_that_fell_silent_change_no_weight_once_they_are_subnormal():
+    def trained(flushed):
+        conv = torch.nn.Conv2d(3, 6, 3, bias=False)
+        with torch.no_grad():
+            conv.weight.copy_(torch.randn(conv.weight.shape, generator=torch.Generator().manual_seed(0)))
+        how, subnormal = muon.Muon(conv.parameters(), lr=0.02), 0
+        adam = torch.optim.Adam(conv.parameters(), lr=1e-3)
+        torch.set_flush_denormal(flushed)
+        for i in range(2200):
+            conv.weight.grad = torch.randn(conv.weight.shape, generator=torch.Generator().manual_seed(i))
+            conv.weight.grad[:2] *= i < 3
+            how.step()
+            adam.step()
+            state = [*how.state[conv.weight].values(), *adam.state[conv.weight].values()]
+            subnormal += sum(int(((0 < s.abs()) & (s.abs() < 1.17e-38)).sum()) for s in state)
+        torch.set_flush_denormal(False)
+        return conv.weight.detach(), subnormal
+
+    (kept, many), (flushed, _) = trained(False), trained(True)
+    assert many > 1000 and torch.equal(kept, flushed)
 
 
 def test_schedules_are_functions_of_images_shown():

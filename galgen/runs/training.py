@@ -13,6 +13,10 @@ optimizers. A run that is killed at any moment and started again ends, on the CP
 the same log, bit for bit. What a step sees, the networks and their learner are all that decides how a
 training ends, and are in its key; how a run is kept, told and resumed is in none.
 
+Momenta of a filter that no image excites any more decay below the least normal number, 1.2e-38, where a CPU
+computes 2 to 4 times as slowly. Here they count as 0. Beside the rest of a weight they are lost in rounding:
+the weights are the same, bit for bit.
+
 A model takes part as a `Learner`. The folder of a run holds
 
     checkpoint.safetensors      the last whole state
@@ -30,7 +34,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -165,6 +169,17 @@ class Learner(Protocol):
         """
 
 
+@contextlib.contextmanager
+def _flushed() -> Iterator[None]:
+    """Numbers below the least normal one are 0."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)  # what is asked of a network is computed as it was
+
+
+@_flushed()
 def train(
     learner: Learner,
     images: np.ndarray,
