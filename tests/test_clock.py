@@ -389,6 +389,18 @@ def test_titles_say_what_the_cells_show_and_at_how_many_widths():
     assert "at 0 of 1 widths" in shown.gaps_said(at_once)
     assert shown.bits_said(slow).endswith("by one noise level"), "that is all that these cells keep"
 
+    def losing(kernels, N, most):
+        """Of which unseen galaxies are denoised that much worse in the end."""
+        kept = trace(N, 600 * N, 6000 * N, kernels=kernels)
+        down = np.linspace(0, most, len(kept.shown))[:, None]
+        return Cell(
+            kernels, N, N * 256 / WEIGHTS[kernels], [Trace(kept.shown, kept.own, kept.held_out - down)]
+        )
+
+    less = [losing(8, n, 30 / n) for n in (10, 30, 100)]
+    assert shown.harm_said(less) == "Trained to the end, fuller networks lose less on unseen galaxies"
+    assert "at 1 of 2 widths" in shown.harm_said(less + [losing(4, n, n / 30) for n in (10, 30, 100)])
+
 
 # Its networks: small blind denoisers whose averages draw
 

@@ -120,8 +120,7 @@ def exponents(told: Foretelling, cells: Iterable[Cell]) -> dict[int, Estimate]:
 
 def bits_said(told: Foretelling, cells: Iterable[Cell]) -> Markdown:
     """The exponents, and with what half-width they could be known."""
-    cells, said = list(cells), []
-    found = exponents(told, cells)
+    said, found = [], exponents(told, cells)
     for kernels, passes in told.passes.items():
         text = f"{kernels} kernels, {passes:.0f} passes: "
         if kernels in found:
@@ -131,9 +130,6 @@ def bits_said(told: Foretelling, cells: Iterable[Cell]) -> Markdown:
         else:
             text += f"not run (it will be known to ± {told.exponent[kernels]:.2f})"
         said.append(text)
-    ends = [(max(c.bits(float(min(g.shown[-1] for g in c.gaps)) / c.N)), str(c)) for c in cells]
-    most, of = max(ends)
-    said.append(f"most bits a weight so far: {most:.2f}, {of}")
     return points(said)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from galbook.clock.asked import Copying
 from galbook.clock.cells import Cell, by_width
@@ -62,7 +63,8 @@ def gaps_figure(cells: Iterable[Cell]) -> Figure:
             shown = np.geomspace(max(g.shown[1] for g in cell.gaps), min(g.shown[-1] for g in cell.gaps), 30)
             each = [np.interp(np.log(shown), np.log(gap.shown), gap.value) for gap in cell.gaps]
             axis.plot(shown / cell.N, np.mean(each, 0), lw=1.8, label=name, **style)
-        axis.set(xscale="log", xlabel="passes over the training set", title=f"{kernels} kernels")
+        axis.set(xscale="log", xlabel="passes", title=f"{kernels} kernels")
+        axis.xaxis.set_minor_formatter(NullFormatter())  # of less than a decade each would be written out
         axis.set_yscale("symlog", linthresh=0.5)
         axis.legend(fontsize=7, title="galaxies (load)", title_fontsize=7, loc="upper left")
     low, _ = axes[0][0].get_ylim()
@@ -80,9 +82,13 @@ def gaps_said(cells: Iterable[Cell]) -> str:
         ends = {}
         for cell in row:
             at = [np.interp(passes * cell.N, gap.shown, gap.value) for gap in cell.gaps]
-            ends[cell.N] = np.mean(at)
-        falls.append(bool((np.diff([ends[n] for n in sorted(ends)]) < 0).all()))
+            ends[cell.N] = -np.mean(at)
+        falls.append(_rises(ends))
     return f"Shown each as often, more galaxies are copied less{_at(falls)}"
+
+
+def _rises(values: Mapping[float, float]) -> bool:
+    return bool((np.diff([values[at] for at in sorted(values)]) > 0).all())
 
 
 def _at(held: Sequence[bool]) -> str:
@@ -133,10 +139,8 @@ def onsets_said(cells: Iterable[Cell]) -> str:
 
     Where it has not begun it begins after the last pass at the earliest.
     """
-    rises = []
-    for row in by_width(cell for cell in cells if cell.rate == 1).values():
-        passes = {c.load: (c.onset() or c.gaps[0].shown[-1]) / c.N for c in row}
-        rises.append(bool((np.diff([passes[load] for load in sorted(passes)]) > 0).all()))
+    rows = by_width(cell for cell in cells if cell.rate == 1).values()
+    rises = [_rises({c.load: (c.onset() or c.gaps[0].shown[-1]) / c.N for c in row}) for row in rows]
     return f"The fuller the network, the more showings it takes{_at(rises)}"
 
 
@@ -214,10 +218,10 @@ def harm_figure(cells: Iterable[Cell]) -> Figure:
 
 
 def harm_said(cells: Iterable[Cell]) -> str:
-    """What going on costs at the least and at the largest load: the title."""
-    by_load = sorted((cell for cell in cells if cell.rate == 1), key=lambda cell: cell.load)
-    ends = (f"{-np.mean(harmed(c)):z.1f} dB at a load of {c.load:.2g}" for c in (by_load[0], by_load[-1]))
-    return f"Trained to the end, networks lose on unseen galaxies {' and '.join(ends)}"
+    """At how many widths going on costs less the larger the load: the title."""
+    rows = by_width(cell for cell in cells if cell.rate == 1).values()
+    rises = [_rises({cell.load: float(np.mean(harmed(cell))) for cell in row}) for row in rows]
+    return f"Trained to the end, fuller networks lose less on unseen galaxies{_at(rises)}"
 
 
 def bits_said(cells: Iterable[Cell]) -> str:
@@ -250,7 +254,8 @@ def bits_figure(cells: Iterable[Cell]) -> Figure:
                     values = found[:, [each == kind for each in whole]].mean(1)
                     axis.plot(passes, values, style, color=shade[cell.N], lw=1.4, label=spaced(cell.N))
         axis.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="passes", title=f"{kernels} kernels")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         handles = [Line2D([], [], color=shade[cell.N], label=spaced(cell.N)) for cell in row]
-        axis.legend(handles=handles, fontsize=7, title="galaxies", title_fontsize=7, loc="lower right")
+        axis.legend(handles=handles, fontsize=7, title="galaxies", title_fontsize=7, loc="upper left")
     axes[0][0].set_ylabel("bits a weight learnt by heart")
     return figure
