@@ -122,7 +122,7 @@ def bits_said(told: Foretelling, cells: Iterable[Cell]) -> Markdown:
     """The exponents, and with what half-width they could be known."""
     said, found = [], exponents(told, cells)
     for kernels, passes in told.passes.items():
-        text = f"{kernels} kernels, {passes:.0f} passes: "
+        text = f"{kernels} kernels, {spaced(round(passes))} passes: "
         if kernels in found:
             e = found[kernels]
             out = [name for name, at in (("size (0)", 0), ("time (1)", 1)) if not e.low <= at <= e.high]
