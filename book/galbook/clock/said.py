@@ -153,7 +153,9 @@ def controls_said(told: Foretelling, new: Iterable[Cell]) -> Markdown:
         g = float(np.mean([gap.value[-1] for gap in slow.gaps]))
         above = "more than that: in part it is the rate" if g > end.high else "within that"
         seen = f"after {spaced(round(slow.onset() / 1000))} thousand" if slow.onset() else "not by the end"
-        text += f"Seen: {seen}; g = {g:.2f} dB at the end, {above if g >= end.low else 'less than that'}."
+        usual = told.fitted[f"{slow.kernels} kernels, N = {slow.N}"][0] * slow.N / 1000
+        text += f"Seen: {seen} (at the usual rate {spaced(round(usual))}); "
+        text += f"g = {g:.2f} dB at the end, {above if g >= end.low else 'less than that'}."
     else:
         text += "Not run."
     late = next((cell for cell in new if (cell.kernels, cell.N) == (4, 1000)), None)

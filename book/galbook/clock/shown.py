@@ -57,7 +57,7 @@ def gaps_figure(cells: Iterable[Cell]) -> Figure:
         axis.axhline(LEVEL, ls="--", color=COLOURS["null"], lw=0.8)
         for cell in row:
             style = {"ls": "-" if cell.rate == 1 else ":", "color": shade[cell.N]}
-            name = f"{spaced(cell.N)} ({cell.load:.2g})" + ", half rate" * (cell.rate != 1)
+            name = f"{spaced(cell.N)} ({cell.load:.2g})" if cell.rate == 1 else f"{spaced(cell.N)}, half rate"
             for gap in cell.gaps:
                 axis.plot(gap.shown[1:] / cell.N, gap.value[1:], lw=0.6, alpha=0.35, **style)
             shown = np.geomspace(max(g.shown[1] for g in cell.gaps), min(g.shown[-1] for g in cell.gaps), 30)
@@ -68,7 +68,7 @@ def gaps_figure(cells: Iterable[Cell]) -> Figure:
         axis.set_yscale("symlog", linthresh=0.5)
         axis.legend(fontsize=7, title="galaxies (load)", title_fontsize=7, loc="upper left")
     low, _ = axes[0][0].get_ylim()
-    axes[0][0].set(ylabel="gap g: own less unseen galaxies, dB", ylim=(max(low, -0.4), 60))
+    axes[0][0].set(ylabel="gap g: own less unseen galaxies, dB", ylim=(max(low, -0.4), 200))
     axes[0][0].set_yticks([0, 0.5, 1, 2, 5, 10], ["0", ".5", "1", "2", "5", "10"])
     axes[0][0].minorticks_off()
     return figure
