@@ -14,8 +14,8 @@ the same log, bit for bit. What a step sees, the networks and their learner are 
 training ends, and are in its key; how a run is kept, told and resumed is in none.
 
 Momenta of a filter that no image excites any more decay below the least normal number, 1.2e-38, where a CPU
-computes up to four times as slowly. Here they count as 0. Beside a weight they are lost in rounding: it is the
-same, bit for bit.
+computes up to four times as slowly. Here they count as 0. Beside a weight they are lost in rounding: it is
+the same, bit for bit.
 
 A model takes part as a `Learner`. The folder of a run holds
 
