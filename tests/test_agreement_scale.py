@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from galbook.agreement import worth_table
 from galbook.share import asked
 from galbook.share.asked import IMAGES, ONE, OWN, agreement_along
 from galgen.data.dataset import Split
@@ -107,3 +108,18 @@ def test_the_models_of_a_smoke_run_are_asked_as_they_are_kept(smoke):
     kept = experiment.train(experiment.models.pair(12)[0]).summary["weights"]
     assert list(found) == list(dict.fromkeys([0, *kept[:2], kept[-1]]))
     assert found[0].agree.value > 0.9 and found[0].noise.value > 0.9 and found[0].left.value > 0.9
+
+
+def test_worth_of_the_same_images_is_told_by_n_where_copying_begins():
+    def one(value):
+        worth = {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 4}
+        return {"twins": [0.9], "pairs": [0.9 - value], "strangers": {}, "worth": worth}
+
+    def told(values):
+        found = {f"{N} at 1": one(value) for N, value in values.items()} | {"10 at 3": one(0.5)}
+        return worth_table({"onsets": {"found": found}}).data
+
+    falling = told({100: 0.05, 10: 0.12, 30: 0.11})
+    assert "worth 0.12, 0.11, 0.05 of agreement for N = 10, 30, 100, the less the more there are:" in falling
+    assert [row.split("|")[1].strip() for row in falling.splitlines()[4:]] == ["10", "10", "30", "100"]
+    assert "the less" not in told({10: 0.05, 30: 0.11})

@@ -295,15 +295,22 @@ def design_table(
 def worth_table(found: Mapping[str, Mapping]) -> Markdown:
     """What the same images are worth: agreement of twins, of pairs and with strangers, committed."""
     rows, heads = [], {"twins": "at the end of a laptop's training", "onsets": "networks of 8 kernels"}
+    begins = {}
     for what, part in found.items():
-        for name, one in part["found"].items():
-            N, _, multiple = name.partition(" at ")
+        for name in sorted(part["found"], key=lambda name: [float(x) for x in name.split(" at ")]):
+            one, (N, _, multiple) = part["found"][name], name.partition(" at ")
             age = f", {multiple} of the onset of law L" if multiple else ""
             means = [np.mean(each) for each in (one["twins"], one["pairs"])]
             means += [np.mean(each) for each in one["strangers"].values()]
             value = Estimate(**one["worth"])
+            if multiple == "1":
+                begins[int(N)] = value.value
             cells = [f"{mean:.3f}" for mean in means]
             worth = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
             rows.append([spaced(int(N)), heads[what] + age, *cells[:2], *(cells[2:] or ["–"]), worth])
     head = ["N", "models", "same images", "other images", "of other galaxies", "worth of the same images"]
-    return table(head, rows)
+    worths = [begins[N] for N in sorted(begins)]
+    said = f"Where copying begins they are worth {', '.join(f'{x:.2f}' for x in worths)} of agreement "
+    said += f"for N = {', '.join(map(spaced, sorted(begins)))}"
+    said += ", the less the more there are" * bool((np.diff(worths) < 0).all())
+    return table(head, rows, before=f"{said}:" if begins else "")
