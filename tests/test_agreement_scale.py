@@ -120,6 +120,6 @@ def test_worth_of_the_same_images_is_told_by_n_where_copying_begins():
         return worth_table({"onsets": {"found": found}}).data
 
     falling = told({100: 0.05, 10: 0.12, 30: 0.11})
-    assert "0.120, 0.110, 0.050 of agreement for N = 10, 30, 100, the less the more there are:" in falling
+    assert "0.120, 0.110, 0.050 of agreement for N = 10, 30, 100, in the mean the less the more" in falling
     assert [row.split("|")[1].strip() for row in falling.splitlines()[4:]] == ["10", "10", "30", "100"]
     assert "the less" not in told({10: 0.05, 30: 0.11})
