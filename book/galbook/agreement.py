@@ -310,7 +310,7 @@ def worth_table(found: Mapping[str, Mapping]) -> Markdown:
             rows.append([spaced(int(N)), heads[what] + age, *cells[:2], *(cells[2:] or ["–"]), worth])
     head = ["N", "models", "same images", "other images", "of other galaxies", "worth of the same images"]
     worths = [begins[N] for N in sorted(begins)]
-    said = f"Where copying begins by law L they are worth {', '.join(f'{x:.3f}' for x in worths)} of agreement "
-    said += f"for N = {', '.join(map(spaced, sorted(begins)))}"
+    said = f"Where copying begins by law L they are worth {', '.join(f'{x:.3f}' for x in worths)} "
+    said += f"of agreement for N = {', '.join(map(spaced, sorted(begins)))}"
     said += ", in the mean the less the more there are" * bool((np.diff(worths) < 0).all())
     return table(head, rows, before=f"{said}:" if begins else "")
