@@ -70,6 +70,9 @@ def test_the_onset_of_several_trainings_is_their_geometric_mean():
     early, late, never = (memory_gap(shown, np.full((2, 2), [[0], [top]]), flat_) for top in (4, 2, 0))
     assert mean_onset([early, late]) == pytest.approx(START * 4**0.375)  # a quarter and a half of the way
     assert mean_onset([early, never]) is None and mean_onset([]) is None
+    shorter, ended = (memory_gap([START, end], flat_, flat_) for end in (START + 9, 2 * START))
+    assert mean_onset([shorter, late]) == mean_onset([late]), "it ended before any onset"
+    assert mean_onset([ended, early]) is None and mean_onset([shorter]) is None
 
 
 def test_the_interval_of_the_gap_covers_its_share():
@@ -373,6 +376,15 @@ def test_figures_and_tables_take_cells_of_either_kind_and_say_what_they_lack(tol
     assert "None of the cells" in foretold.sentence(foretold.scores(held))
     assert "not run" in said.bits_said(told, cells).data
     assert told.said["(4; 1 000) is no test of P and N"] in said.controls_said(told, []).data
+    for onsets, words in {
+        (9_000_000, 10_000_000): ("It begins after 9", "begins"),
+        (9_000_000, 0): ("It begins in 1 of 2.", "does not begin, g grows"),
+        (0, 0): ("of it in the last doubling. L has 1 dB after 15", "does not begin, g does not grow"),
+    }.items():
+        text = said.controls_said(told, [cell(4, 1000, onsets, end=18_000_000)]).data
+        assert words[0] in text and text.rstrip().endswith(told.said[f"(4; 1 000) {words[1]}"])
+    two_ends = together(Committed(cell(4, 1000, [0], end=n), n, n, [], []) for n in (300_000, 600_000))
+    assert "| 300, 600 |" in said.cells_table(two_ends).data
     assert said.ten_times([cell(8, 10, [5000]), cell(8, 100, [65_000])]) == {
         (8, 10): pytest.approx(13, rel=0.1)
     }

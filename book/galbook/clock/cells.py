@@ -108,7 +108,7 @@ class Cell:
         ]
 
     def onset(self, level: float = LEVEL) -> float | None:
-        """Images shown at the onset, the geometric mean over trainings; None if there is one without."""
+        """Images shown at the onset (`galbook.clock.gap.mean_onset`)."""
         return mean_onset(self.gaps, level)
 
     def bits(self, passes: float, pixels: int = 256) -> list[float]:

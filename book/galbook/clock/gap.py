@@ -176,9 +176,14 @@ def settled(N: int, shown: Sequence[int]) -> int:
 
 
 def mean_onset(gaps: Sequence[Gap], level: float = LEVEL) -> float | None:
-    """Images shown at the onset, the geometric mean over trainings; None if there is one without."""
-    onsets = [memory_gap.onset(level) for memory_gap in gaps]
-    return float(np.exp(np.log(onsets).mean())) if onsets and None not in onsets else None
+    """Images shown at the onset, the geometric mean over trainings; None if there is one without.
+
+    A training that ended before the first onset of all says nothing of it (Kaplan & Meier 1958): left out.
+    """
+    onsets = [gap.onset(level) for gap in gaps]
+    first = min(filter(None, onsets), default=np.inf)
+    known = [onset for gap, onset in zip(gaps, onsets, strict=True) if onset or gap.shown[-1] >= first]
+    return float(np.exp(np.log(known).mean())) if known and None not in known else None
 
 
 def psnr_along(

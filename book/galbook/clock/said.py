@@ -33,7 +33,7 @@ def cells_table(cells: Iterable[Cell]) -> Markdown:
             ends = f"{np.mean(g):.1f} ({min(g):.1f} to {max(g):.1f})"
             name = f"{cell.kernels}" + ", half rate" * (cell.rate != 1)
             steps = spaced(int(float(f"{onsets[0] / 16:.2g}"))) if onsets[0] else "–"
-            end = spaced(round(float(cell.gaps[0].shown[-1]) / cell.N))
+            end = ", ".join(map(spaced, sorted({round(float(gap.shown[-1]) / cell.N) for gap in cell.gaps})))
             note = f"{len(cell.gaps)}" + f" ({late} without)" * bool(late)
             rows.append([name, spaced(cell.N), f"{cell.load:.2g}", note, *passes, steps, end, ends])
     head = ["kernels", "N", "load", "trainings", *(f"{level:g} dB" for level in LEVELS), "1 dB, steps", "end",
@@ -165,10 +165,18 @@ def controls_said(told: Foretelling, new: Iterable[Cell]) -> Markdown:
     before = [0.9 * gap.shown[-1] for gap in late.gaps]  # from there on the rate falls
     gains = [gap.gained(t) for gap, t in zip(late.gaps, before, strict=True)]
     g = " and ".join(str(gap.at(t)) for gap, t in zip(late.gaps, before, strict=True))
-    grows = all(gain.high >= FLAT for gain in gains)
-    said = f"g = {g} dB before the rate falls, {' and '.join(map(str, gains))} in the last doubling: "
-    said += "it begins" if late.onset() else "it has not begun, and grows" if grows else "a bound"
-    return points([text, f"*The narrowest network*, (4; 1 000), to 18 million images: {said}."])
+    begun = sum(gap.onset() is not None for gap in late.gaps)
+    grows = any(gain.high >= FLAT for gain in gains)
+    came = "begins" if begun == len(gains) else f"does not begin, g {'grows' if grows else 'does not grow'}"
+    said = f"g = {g} dB before the rate falls, {' and '.join(map(str, gains))} of it in the last doubling. "
+    A, l_0 = (told.constants["L"][name].value for name in ("A_4", "l_0"))
+    said += f"L has 1 dB after {spaced(round(A * (1 + late.load / l_0) * late.N / 1000))} thousand. "
+    if late.onset():
+        said += f"It begins after {spaced(round(late.onset() / 1000))} thousand. "
+    elif begun:
+        said += f"It begins in {begun} of {len(gains)}. "
+    said += told.said[f"(4; 1 000) {came}"]
+    return points([text, f"*The narrowest network*, (4; 1 000), to 18 million images: {said}"])
 
 
 def own_said(own: Sequence[Cell], published: Sequence[Cell]) -> Markdown:
