@@ -259,7 +259,9 @@ def test_subnormal_numbers_are_zero_in_training_and_nowhere_else(tmp_path):
     assert model.seen == [0] * 5 and float(torch.tensor(1e-40) * 1) > 0
 
 
-def test_momenta_of_filters_that_fell_silent_change_no_weight_once_they_are_subnormal():
+def test_momenta_of_filters_that_fell_silent_change_no_weight_once_they_are_subnormal(request):
+    request.addfinalizer(lambda: torch.set_flush_denormal(False))  # if it fails, too
+
     def trained(flushed):
         conv = torch.nn.Conv2d(3, 6, 3, bias=False)
         with torch.no_grad():
@@ -274,7 +276,6 @@ def test_momenta_of_filters_that_fell_silent_change_no_weight_once_they_are_subn
             adam.step()
             state = [*how.state[conv.weight].values(), *adam.state[conv.weight].values()]
             subnormal += sum(int(((0 < s.abs()) & (s.abs() < 1.17e-38)).sum()) for s in state)
-        torch.set_flush_denormal(False)
         return conv.weight.detach(), subnormal
 
     (kept, many), (flushed, _) = trained(False), trained(True)
