@@ -5,7 +5,7 @@
 
 A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
 learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.clock.law` were; the others
-were foretold, in results/foretold.json, before they were trained. Twenty-three hours of a core in all.
+were foretold, in results/foretold.json, before they were trained. Twenty-seven hours of a core in all.
 
 A cell is written as soon as both models are there, beside what is there: nothing written is replaced, and it
 is not made again. So the hours can lie in several sittings, and what is found outlives the run store. An

@@ -319,6 +319,8 @@ def test_a_cell_is_foretold_contradicted_open_or_not_run(told):
     assert {o.word for o in few[8, 300].values()} == {"not run"}
     none = foretold.held(told, [cell(8, 300, [0] * 4, end=550_000)], known)[8, 300]
     assert none["P"].word == "contradicted" and none["N"].word == "open" and none["N"].late == 4
+    last = foretold.held(foretold.read(), [cell(4, 1000, [0] * 2, end=18_000_000)], known)
+    assert [o.word for o in last[4, 1000].values()] == ["open", "open", "no test", "no test"], "as was said"
     both = [cell(16, 300, [90_000] * 6), cell(16, 100, [30_000] * 6)]
     ratio = foretold.held(told, both, known)[16, 300]["P"]
     assert ratio.word == "foretold" and ratio.seen.value == pytest.approx(90 / 30.5, rel=0.05)
@@ -327,6 +329,10 @@ def test_a_cell_is_foretold_contradicted_open_or_not_run(told):
         scores
     )
     assert "contradicted by (16; 300)" in foretold.sentence(scores)  # N has it at 217 thousand
+    of = foretold.held(told, [cell(8, 300, [0] * 4, end=300_000), *both], known)
+    assert "L1 foretold 2 of 2 cells (open at (8; 300))" in foretold.sentence(foretold.scores(of))
+    assert "| none by 700 |" in said.foretold_table(told, of).data
+    assert "tested (up to 0.16)" in said.extrapolated(told, of).data
 
 
 def test_a_law_that_is_true_is_given_up_in_few_runs(told):
@@ -380,8 +386,9 @@ def test_figures_and_tables_take_cells_of_either_kind_and_say_what_they_lack(tol
         (9_000_000, 10_000_000): ("It begins after 9", "begins"),
         (9_000_000, 0): ("It begins in 1 of 2.", "does not begin, g grows"),
         (0, 0): ("of it in the last doubling. L has 1 dB after 15", "does not begin, g does not grow"),
+        (20_000_000, 20_000_000): ("unless it hastens, L has it too early", "does not begin, g grows"),
     }.items():
-        text = said.controls_said(told, [cell(4, 1000, onsets, end=18_000_000)]).data
+        text = said.controls_said(foretold.read(), [cell(4, 1000, onsets, end=18_000_000)]).data
         assert words[0] in text and text.rstrip().endswith(told.said[f"(4; 1 000) {words[1]}"])
     two_ends = together(Committed(cell(4, 1000, [0], end=n), n, n, [], []) for n in (300_000, 600_000))
     assert "| 300, 600 |" in said.cells_table(two_ends).data

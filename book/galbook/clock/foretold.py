@@ -6,6 +6,7 @@ held against it once, when its last training is done:
     foretold        the geometric mean of the onsets lies in the law's interval (`galbook.clock.law`)
     contradicted    it lies outside
     open            a training ended before its onset, and what was seen contradicts nothing
+    no test         by the words of the file: what was there before contradicts the law
     not run         otherwise
 
 At 16 and 32 kernels P, and at 32 kernels L, foretell by way of the cell of N = 100 that is trained beside it:
@@ -104,6 +105,7 @@ class Foretelling:
     made: Mapping[str, object]
 
 
+NO_TEST = {(4, 1000): ("P", "N")}  # see `SAID`
 SAID = {
     "a law": (
         "“{law} foretold n of the m cells that it speaks of; it is contradicted by those named.” A true law "
@@ -270,7 +272,7 @@ class Outcome:
     """What a law foretold of a cell, and what was seen.
 
     Attributes:
-        word: foretold, contradicted, open or not run.
+        word: foretold, contradicted, open, no test or not run.
         seen: Images shown at the onset, the geometric mean, with its interval by the scatter of trainings;
             where the law is one of a ratio that over N = 100's. None where the cell was not run.
         p: Of what was seen, or more, where the law is true.
@@ -303,9 +305,11 @@ def held(
         for law, foretold in asked.foretold.items():
             of = [one, anchor] if law in asked.ratio else [one]
             ready = None not in of and len(one.traces) >= asked.trainings
-            found[asked.kernels, asked.N][law] = (
-                _judged(foretold, of, foretelling) if ready else Outcome("not run")
-            )
+            if ready and law in NO_TEST.get((asked.kernels, asked.N), ()):
+                outcome = Outcome("no test")
+            else:
+                outcome = _judged(foretold, of, foretelling) if ready else Outcome("not run")
+            found[asked.kernels, asked.N][law] = outcome
     return found
 
 
@@ -334,14 +338,16 @@ class Score:
 
     Attributes:
         foretold: Cells.
-        asked: Cells that were run, and are not open.
+        asked: Cells that were run and test it, and are not open.
         against: Names of those that contradict it.
+        open: Names of those that are open.
         p: The least p of them, times their number (Bonferroni); a law below .05 is given up.
     """
 
     foretold: int
     asked: int
     against: Sequence[str]
+    open: Sequence[str]
     p: float
 
 
@@ -352,9 +358,12 @@ def scores(held: Mapping[tuple[int, int], Mapping[str, Outcome]]) -> dict[str, S
         all_of = {place: outcomes[law] for place, outcomes in held.items() if law in outcomes}
         known = {place: o for place, o in all_of.items() if o.word in ("foretold", "contradicted")}
         if known:
-            against = [f"({k}; {spaced(N)})" for (k, N), o in known.items() if o.word == "contradicted"]
+            against, undecided = (
+                [f"({k}; {spaced(N)})" for (k, N), o in all_of.items() if o.word == word]
+                for word in ("contradicted", "open")
+            )
             p = min(1.0, len(known) * min(o.p for o in known.values()))
-            found[law] = Score(len(known) - len(against), len(known), against, p)
+            found[law] = Score(len(known) - len(against), len(known), against, undecided, p)
     return found
 
 
@@ -364,8 +373,13 @@ def sentence(found: Mapping[str, Score]) -> str:
         return "None of the cells that were foretold has been trained yet."
     said = []
     for law, score in found.items():
-        text = f"{law} foretold {score.foretold} of {score.asked} cells"
+        notes = []
         if score.against:
-            text += f" (contradicted by {', '.join(score.against)}{', given up' * (score.p < 0.05)})"
+            notes += [f"contradicted by {', '.join(score.against)}{', given up' * (score.p < 0.05)}"]
+        if score.open:
+            notes += [f"open at {', '.join(score.open)}"]
+        text = f"{law} foretold {score.foretold} of {score.asked} cells" + f" ({'; '.join(notes)})" * bool(
+            notes
+        )
         said.append(text)
     return "; ".join(said) + "."

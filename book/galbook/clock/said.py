@@ -9,7 +9,7 @@ from scipy import stats
 from galbook.clock.bits import exponent
 from galbook.clock.cells import Cell, by_width
 from galbook.clock.foretold import Foretelling, Outcome, Score, sentence
-from galbook.clock.gap import LEVELS
+from galbook.clock.gap import LEVEL, LEVELS
 from galbook.clock.law import LAWS, reach
 from galgen.compare.uncertainty import Estimate
 from galgen.figures.tables import Markdown, points, table
@@ -76,6 +76,8 @@ def foretold_table(told: Foretelling, held: dict[tuple[int, int], dict[str, Outc
         said = [_ratio(o.seen) if ratio else _thousands(o.seen) for ratio, o in sorted(known.items())]
         late = max((o.late for o in outcomes.values()), default=0)
         told_of = "; ".join(said) + f" ({late} without an onset)" * bool(late)
+        if late == asked.trainings:
+            told_of = f"none by {spaced(round(asked.images / 1000))}"
         name = f"({asked.kernels}; {spaced(asked.N)}), {asked.trainings}"
         rows.append([name, f"{asked.load:.2g}", *cells, told_of or "*not run*"])
     head = ["kernels; N, trainings", "load", *LAWS, "seen"]
@@ -169,12 +171,24 @@ def controls_said(told: Foretelling, new: Iterable[Cell]) -> Markdown:
     grows = any(gain.high >= FLAT for gain in gains)
     came = "begins" if begun == len(gains) else f"does not begin, g {'grows' if grows else 'does not grow'}"
     said = f"g = {g} dB before the rate falls, {' and '.join(map(str, gains))} of it in the last doubling. "
-    A, l_0 = (told.constants["L"][name].value for name in ("A_4", "l_0"))
-    said += f"L has 1 dB after {spaced(round(A * (1 + late.load / l_0) * late.N / 1000))} thousand. "
+    of = next(a for a in told.asked if (a.kernels, a.N) == (4, 1000)).foretold["L"].images
+    said += f"L has 1 dB after {_thousands(of)} thousand. "
     if late.onset():
         said += f"It begins after {spaced(round(late.onset() / 1000))} thousand. "
     elif begun:
         said += f"It begins in {begun} of {len(gains)}. "
+    elif all(gain.value > 0 for gain in gains):
+        away = [
+            (LEVEL - gap.at(t).value) / gain.value
+            for gap, t, gain in zip(late.gaps, before, gains, strict=True)
+        ]
+        said += (
+            f"At that pace it is {' and '.join(f'{x:.0f}' for x in away)} doublings away, and the end of L's "
+        )
+        said += (
+            f"interval {log(of.high / before[0], 2):.1f}: unless it hastens, L has it too early (a reading "
+        )
+        said += "for which no rule was fixed). "
     said += told.said[f"(4; 1 000) {came}"]
     return points([text, f"*The narrowest network*, (4; 1 000), to 18 million images: {said}"])
 
@@ -199,7 +213,7 @@ def ten_times(cells: Iterable[Cell]) -> dict[tuple[int, int], float]:
     return {at: late / onsets[at] for at, late in sorted(both.items()) if late and onsets[at]}
 
 
-def extrapolated(told: Foretelling) -> Markdown:
+def extrapolated(told: Foretelling, held: Mapping[tuple[int, int], Mapping[str, Outcome]]) -> Markdown:
     """By L, the N of which copying begins within the paper's budget: if images count, and if steps do."""
     constants = told.constants["L"]
     widths = {int(name[2:]): log(e.value) for name, e in constants.items() if name.startswith("A_")}
@@ -207,13 +221,18 @@ def extrapolated(told: Foretelling) -> Markdown:
     A, l_0 = exp(at_one + slope * log(64)), constants["l_0"].value
     images, steps = (reach(A, l_0, shown, 64 * 64, 7.66e6) for shown in (25e6, 25e6 * 16 / 512))
     two = [spaced(int(float(f"{n:.1g}"))) for n in (images, steps)]
+    loads = " and ".join(f"{n * 64 * 64 / 7.66e6:.1f}" for n in (images, steps))
+    outcomes = ((asked.load, held[asked.kernels, asked.N].get("L")) for asked in told.asked)
+    tested = [load for load, outcome in outcomes if outcome and outcome.p is not None]
+    most = f" (up to {max(tested):.2g})" if tested else ""
     return Markdown(
         ":::{admonition} An extrapolation, and no more\n"
         f"By L, with A = {A:.0f} passes for 64 kernels (4, 8, 16 go as the power {slope:.2f} of the width) "
         f"and l_0 = {l_0:.2f}, such a training copies up to about **{two[0]}** galaxies if "
         f"images count, and up to about **{two[1]}** if steps do (its batches are of 512, ours of 16). "
-        "It reaches over a decade of weights, to another optimizer and other pixels. Whoever has the paper's "
-        "scripts can refute it: twice the epochs should move the transition by the root of two or more.\n:::"
+        "It reaches over a decade of weights, to another optimizer and other pixels, and to loads "
+        f"({loads}) beyond those at which L was tested{most}. Whoever has the paper's scripts can refute "
+        "it: twice the epochs should move the transition by the root of two or more.\n:::"
     )
 
 
