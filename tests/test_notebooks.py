@@ -80,6 +80,9 @@ def test_a_chapter_runs_at_smoke_and_every_figure_has_a_name_a_caption_and_a_tex
     with matplotlib.rc_context():
         notebook = executed(path, profile="smoke", N=SIZES)
     for cell in notebook.cells:
+        if name := cell.metadata.get("mystnb", {}).get("figure", {}).get("name"):
+            kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+            assert kinds & {"image/png", "text/markdown"}, f"{name} is not shown: the cell's last value is"
         for output in cell.get("outputs", []):
             said = output.get("data", {}).get("text/markdown", "")
             assert "{doc}`y`" not in said and "<img" not in MarkdownIt().render(said), "a name is no markup"

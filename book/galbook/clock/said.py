@@ -161,36 +161,34 @@ def controls_said(told: Foretelling, new: Iterable[Cell]) -> Markdown:
     else:
         text += "Not run."
     late = next((cell for cell in new if (cell.kernels, cell.N) == (4, 1000)), None)
+    narrow = "*The narrowest network*, (4; 1 000), to 18 million images"
+    no_test = told.said["(4; 1 000) is no test of P and N"]
     if not late:
-        narrow = "*The narrowest network*, (4; 1 000), to 18 million images: not run. "
-        return points([text, narrow + told.said["(4; 1 000) is no test of P and N"]])
+        return points([text, f"{narrow}: not run. {no_test}"])
     before = [0.9 * gap.shown[-1] for gap in late.gaps]  # from there on the rate falls
     gains = [gap.gained(t) for gap, t in zip(late.gaps, before, strict=True)]
     g = " and ".join(str(gap.at(t)) for gap, t in zip(late.gaps, before, strict=True))
+    gained = " and ".join(map(str, gains))
     begun = sum(gap.onset() is not None for gap in late.gaps)
     grows = any(gain.high >= FLAT for gain in gains)
     came = "begins" if begun == len(gains) else f"does not begin, g {'grows' if grows else 'does not grow'}"
-    said = f"g = {g} dB before the rate falls, {' and '.join(map(str, gains))} of it in the last doubling. "
-    of = next(a for a in told.asked if (a.kernels, a.N) == (4, 1000)).foretold["L"].images
-    said += f"L has 1 dB after {_thousands(of)} thousand. "
+    asked = next(a for a in told.asked if (a.kernels, a.N) == (4, 1000))
+    of = asked.foretold["L"].images
+    said = f"{no_test} By 18 million: g = {g} dB before the rate falls, {gained} of it in the last doubling. "
+    said += f"L has 1 dB after {_thousands(of)} thousand; were it true, "
+    said += f"{100 * asked.late['L']:.0f} % of such trainings would end before. "
     if late.onset():
         said += f"It begins after {spaced(round(late.onset() / 1000))} thousand. "
     elif begun:
         said += f"It begins in {begun} of {len(gains)}. "
     elif all(gain.value > 0 for gain in gains):
-        away = [
-            (LEVEL - gap.at(t).value) / gain.value
-            for gap, t, gain in zip(late.gaps, before, gains, strict=True)
-        ]
-        said += (
-            f"At that pace it is {' and '.join(f'{x:.0f}' for x in away)} doublings away, and the end of L's "
-        )
-        said += (
-            f"interval {log(of.high / before[0], 2):.1f}: unless it hastens, L has it too early (a reading "
-        )
-        said += "for which no rule was fixed). "
+        each = zip(late.gaps, before, gains, strict=True)
+        away = " and ".join(f"{(LEVEL - gap.at(t).value) / gain.value:.0f}" for gap, t, gain in each)
+        said += f"At the pace of that doubling 1 dB is {away} doublings away, and the end of L's interval "
+        said += f"{log(of.high / before[0], 2):.1f}: unless it hastens, L has it too early (a reading for "
+        said += "which no rule was fixed). "
     said += told.said[f"(4; 1 000) {came}"]
-    return points([text, f"*The narrowest network*, (4; 1 000), to 18 million images: {said}"])
+    return points([text, f"{narrow}. {said}"])
 
 
 def own_said(own: Sequence[Cell], published: Sequence[Cell]) -> Markdown:

@@ -160,27 +160,35 @@ def _onsets(axis: Axes, row: Sequence[Cell], kernels: int, *, filled: bool) -> N
                 axis.annotate("", **ends, arrowprops={"arrowstyle": "->", "color": colour})
 
 
-def copying_figure(found: Mapping[int, Copying], N: int) -> Figure:
-    """P(train closer), the share of copies and the agreement of two models, over passes."""
-    figure, axis = plt.subplots(figsize=(6, 3.4))
-    passes = [shown / N for shown in found]
-    for name, words in (
-        ("closer", "P(train closer)"),
-        ("copies", "copies"),
-        ("agree", "agreement of A and B"),
-    ):
-        intervals(axis, passes, [getattr(each, name) for each in found.values()], marker="o", label=words)
-    axis.axhline(0.5, color=COLOURS["null"], lw=0.8)
-    axis.set(xscale="log", ylim=(-0.05, 1.05), xlabel="passes over the training set", ylabel="share, cosine")
-    axis.legend(fontsize=8)
+def copying_figure(found: Mapping[int, Mapping[int, Copying]]) -> Figure:
+    """P(train closer), the share of copies and the agreement of two models, over passes; a panel an N."""
+    size = (3 * len(found) + 3, 3.4)
+    figure, axes = plt.subplots(1, len(found), figsize=size, sharey=True, squeeze=False)
+    for axis, (N, along) in zip(axes[0], found.items(), strict=True):
+        passes = [shown / N for shown in along]
+        for name, words in (
+            ("closer", "P(train closer)"),
+            ("copies", "copies"),
+            ("agree", "agreement of A and B"),
+        ):
+            intervals(axis, passes, [getattr(each, name) for each in along.values()], marker="o", label=words)
+        axis.axhline(0.5, color=COLOURS["null"], lw=0.8)
+        axis.set(xscale="log", ylim=(-0.05, 1.05), xlabel="passes over the training set")
+        axis.set_title(f"{spaced(N)} galaxies", fontsize=9)
+    axes[0][0].set_ylabel("share, cosine")
+    axes[0][0].legend(fontsize=8)
     return figure
 
 
-def copying_said(found: Mapping[int, Copying], N: int) -> str:
+def copying_said(found: Mapping[int, Mapping[int, Copying]]) -> str:
     """What two networks draw at the end of their training: the title."""
-    end = found[max(found)]
-    copies = f"of what two networks of {spaced(N)} galaxies draw {100 * end.copies.value:.0f} % are copies"
-    return f"At the end {copies}, and they agree at {end.agree.value:.2f}"
+    ends = {N: along[max(along)] for N, along in found.items()}
+    copies = ", ".join(f"{100 * end.copies.value:.0f} %" for end in ends.values())
+    agree = ", ".join(f"{end.agree.value:.2f}" for end in ends.values())
+    of = ", ".join(map(spaced, ends))
+    return (
+        f"At the end, of what two networks of {of} galaxies draw, {copies} are copies; they agree at {agree}"
+    )
 
 
 def harmed(cell: Cell) -> list[float]:
