@@ -395,6 +395,15 @@ def test_figures_and_tables_take_cells_of_either_kind_and_say_what_they_lack(tol
     assert said.ten_times([cell(8, 10, [5000]), cell(8, 100, [65_000])]) == {
         (8, 10): pytest.approx(13, rel=0.1)
     }
+    share = Estimate(0.5, 0.4, 0.6, 100)
+    along = {
+        n: {60 * n: asked.Copying(share, share, share), 900 * n: asked.Copying(*[share] * 3)}
+        for n in (10, 300)
+    }
+    figure = shown.copying_figure(along)
+    assert [axis.get_title() for axis in figure.axes] == ["10 galaxies", "300 galaxies"]
+    assert shown.copying_said(along).endswith("50 %, 50 % are copies; they agree at 0.50, 0.50")
+    plt.close(figure)
     assert "– passes" in said.own_said([cell(4, 300, [0], end=9000)], cells).data
 
 

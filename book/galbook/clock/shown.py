@@ -176,7 +176,7 @@ def copying_figure(found: Mapping[int, Mapping[int, Copying]]) -> Figure:
         axis.set(xscale="log", ylim=(-0.05, 1.05), xlabel="passes over the training set")
         axis.set_title(f"{spaced(N)} galaxies", fontsize=9)
     axes[0][0].set_ylabel("share, cosine")
-    axes[0][0].legend(fontsize=8)
+    axes[0][-1].legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.27))
     return figure
 
 
