@@ -395,6 +395,12 @@ def test_figures_and_tables_take_cells_of_either_kind_and_say_what_they_lack(tol
     assert said.ten_times([cell(8, 10, [5000]), cell(8, 100, [65_000])]) == {
         (8, 10): pytest.approx(13, rel=0.1)
     }
+    begun = [cell(k, n, [650 * n if n == 100 else 500 * n]) for k in (4, 8) for n in (10, 100)]
+    ended = [cell(4, 30, [9000]), cell(4, 300, [0], end=900_000)]
+    assert said.longer(begun + ended).startswith(
+        "13 to 13 times as long (more than 100 where it has not begun)"
+    )
+    assert "more than" not in said.longer(begun)
     share = Estimate(0.5, 0.4, 0.6, 100)
     along = {
         n: {60 * n: asked.Copying(share, share, share), 900 * n: asked.Copying(*[share] * 3)}

@@ -378,8 +378,6 @@ def sentence(found: Mapping[str, Score]) -> str:
             notes += [f"contradicted by {', '.join(score.against)}{', given up' * (score.p < 0.05)}"]
         if score.open:
             notes += [f"open at {', '.join(score.open)}"]
-        text = f"{law} foretold {score.foretold} of {score.asked} cells" + f" ({'; '.join(notes)})" * bool(
-            notes
-        )
-        said.append(text)
+        text = f"{law} foretold {score.foretold} of {score.asked} cells"
+        said.append(text + f" ({'; '.join(notes)})" * bool(notes))
     return "; ".join(said) + "."

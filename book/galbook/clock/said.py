@@ -74,7 +74,7 @@ def foretold_table(told: Foretelling, held: dict[tuple[int, int], dict[str, Outc
             cells.append(of + (f": **{outcome.word}**{p}" if outcome.word != "not run" else ""))
         known = {law in asked.ratio: outcome for law, outcome in outcomes.items() if outcome.seen}
         said = [_ratio(o.seen) if ratio else _thousands(o.seen) for ratio, o in sorted(known.items())]
-        late = max((o.late for o in outcomes.values()), default=0)
+        late = max(o.late for law, o in outcomes.items() if law not in asked.ratio)
         told_of = "; ".join(said) + f" ({late} without an onset)" * bool(late)
         if late == asked.trainings:
             told_of = f"none by {spaced(round(asked.images / 1000))}"
@@ -140,6 +140,14 @@ def longer(cells: Iterable[Cell]) -> str:
     cells = list(cells)
     loads, times = {(cell.kernels, cell.N): cell.load for cell in cells}, ten_times(cells)
     text = f"{min(times.values()):.0f} to {max(times.values()):.0f} times as long"
+    onsets = {(cell.kernels, cell.N): cell.onset() for cell in cells if cell.rate == 1}
+    least = [
+        max(float(gap.shown[-1]) for gap in cell.gaps if not gap.onset()) / first
+        for cell in cells
+        if cell.rate == 1 and not cell.onset() and (first := onsets.get((cell.kernels, cell.N // 10)))
+    ]
+    if max(least, default=0) > max(times.values()):
+        text += f" (more than {max(least):.0f} where it has not begun)"
     tau = stats.kendalltau([loads[at] for at in times], list(times.values())).statistic
     return text + ", longer the more pixels there are to learn for each weight" * bool(tau > 0.5)
 
