@@ -1,18 +1,13 @@
-"""The rooms of the code: which may import which, and how large a file and a cell may be."""
+"""The rooms of the code: which may import which."""
 
 import ast
 import functools
-import io
 import json
 import re
-import tokenize
 from pathlib import Path
 
 import pytest
 
-from galgen.compare.agreement import two_models
-from galgen.experiment import Experiment
-from galgen.models.diffusion import Diffusion
 from galgen.runs import code_version as code
 
 ROOT = Path(__file__).parents[1]
@@ -175,23 +170,6 @@ def test_the_benchmarks_import_nothing_of_the_press():
     assert names and not [each for each in names if each[1].startswith("galbook.press")]
 
 
-def code_lines(source):
-    """The numbers of the lines that are no blank, comment or docstring."""
-    texts = set()
-    for node in ast.walk(parsed(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
-            texts |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
-    nothing = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    spans = (range(t.start[0], t.end[0] + 1) for t in tokens if t.type not in {*nothing, tokenize.ENDMARKER})
-    return set().union(*spans) - texts
-
-
-def test_no_file_of_ours_has_more_than_350_lines_of_code():
-    lines = {module(path): len(code_lines(path.read_text())) for path in GALGEN + BOOK}
-    assert {name: count for name, count in lines.items() if count > 350} == {}
-
-
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -217,42 +195,6 @@ def core():
 def test_the_core_imports_no_leaf():
     assert {"galgen.runs.training", "galgen.data.dataset", "galgen.compare.similarity"} <= {*core()}
     assert not [name for name in core() if any(lies_in(name, leaf) for leaf in LEAVES)]
-
-
-def reached_lines(*entries):
-    """The lines of code of the definitions that entries reach."""
-    found = {}
-    for name in code.reached(*entries):
-        of = max((each for each in MODULES if name.startswith(f"{each}.")), key=len)
-        found.setdefault(of, set()).add(name.removeprefix(f"{of}.").split(".")[0])
-    lines = 0
-    for path in GALGEN:
-        source = path.read_text()
-        counted, names = code_lines(source), found.get(module(path), set())
-        for node in parsed(source).body:
-            stored = {
-                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            }
-            if getattr(node, "name", None) in names or (not hasattr(node, "name") and stored & names):
-                lines += len(counted & set(range(node.lineno, node.end_lineno + 1)))
-    return lines
-
-
-def test_the_core_counted_with_all_that_keeps_what_it_makes_grows_no_more(monkeypatch):
-    """2 000 lines with one family, and 2 500 by whole files, are the aim.
-
-    What is above it is the price of keys that know the code, 308 lines of `code_version` and `following`, and
-    of entries that travel with the project, 131 of `packed`, `store`, `files` and `Experiment.begun`.
-    """
-    monkeypatch.setattr(code, "_LEFT_OUT", set())  # store, checkpoints, errors and files are of the core
-    monkeypatch.setattr(code, "_definition", functools.cache(code._definition.__wrapped__))
-    assert 2000 < reached_lines(Experiment, two_models, Diffusion) <= 2400
-    assert 2500 < sum(len(code_lines(source)) for source in core().values()) <= 3120
-
-
-def test_no_code_cell_of_a_notebook_is_longer_than_25_lines():
-    lines = {(p.stem, k): cell.count("\n") + 1 for p in NOTEBOOKS for k, cell in enumerate(code_cells(p))}
-    assert {cell: count for cell, count in lines.items() if count > 25} == {}
 
 
 TO_COME = {"00_headline", "03_two_models_diffusion"}
