@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
+import torch
+from scipy import ndimage, stats
 
 from galgen.auditing.copies import copies
 from galgen.compare.gaussian import Gaussian, fit_gaussian, shrunk_gaussian
-from galgen.compare.similarity import FLIPS
+from galgen.compare.memorization import distance_ratio, gap_ratio, near_copy_fraction
+from galgen.compare.similarity import FLIPS, cosine_matrix, nearest
+from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 
 
@@ -226,3 +229,38 @@ def test_the_gaussian_beside_the_samples_draws_from_no_latent_of_a_model(monkeyp
     monkeypatch.setattr(Gaussian, "draw", lambda self, seeds: seen.extend(seeds) or draw(self, seeds))
     assert copies(FRESH[:40], *split(0, 40, 40), permutations=19).outcome
     assert len(seen) == 40 and min(seen) >= 3_000_000_000
+
+
+def test_a_near_copy_is_found_beside_duplicates_of_its_training_image():
+    """d2 is to the nearest image that is no near-duplicate, by hand; the plain ratio calls it no copy."""
+    train, mean = POOL[:50].copy(), POOL.mean(0) / 255
+    train[1:3] = np.clip(
+        train[0].astype(int) + np.random.default_rng(0).integers(-1, 2, (2, 1, 8, 8)), 0, 255
+    )
+    queries = np.concatenate([train[:1], train[5:6], FRESH[:20]])
+    drawn = unit(queries) + 0.002 * torch.randn(queries.shape, generator=torch.manual_seed(0))
+    ratio = distance_ratio(drawn, train, mean=mean)
+    cosines = cosine_matrix(drawn, unit(train), kind="anomaly", mean=mean)
+    alike = cosine_matrix(unit(train), unit(train), kind="anomaly", mean=mean) >= 0.99
+    assert alike[0, :3].all() and alike.sum() == 50 + 6
+    for query, found in zip(cosines, ratio, strict=True):
+        first = query.argmax()
+        second = query[~alike[first]].max()
+        assert found == pytest.approx(np.sqrt((2 - 2 * query[first]) / (2 - 2 * second)), abs=2e-3)
+    assert (ratio[:2] < 1 / 3).all() and (ratio[2:] > 1 / 3).all()
+    plain = gap_ratio(nearest(drawn, train, 2, kind="anomaly", mean=mean).cosine)
+    assert plain[0] > 1 / 3 and plain[1] == ratio[1]
+    turned = distance_ratio(drawn.flip(-1), train, mean=mean, flips=True)
+    assert turned[:2] == pytest.approx(ratio[:2], abs=1e-2)
+    assert distance_ratio(drawn[:1], train[:3], mean=mean) < 1 / 3  # of one image and its duplicates
+
+
+def test_the_interval_of_a_fraction_of_near_copies_is_exact_and_over_latents():
+    ratio = np.ones(256)
+    ratio[:7] = 0.1
+    found = near_copy_fraction(ratio)
+    exact = stats.binomtest(7, 256).proportion_ci(method="exact")
+    assert (found.value, found.low, found.high) == pytest.approx((7 / 256, exact.low, exact.high))
+    assert near_copy_fraction(np.zeros(20)).high == 1 and near_copy_fraction(np.ones(20)).low == 0
+    both = near_copy_fraction(np.stack([ratio, ratio], axis=1))  # of two models: no more latents
+    assert both == found

@@ -34,7 +34,7 @@ from galgen.compare.inversion import clipped, compare_levels, finite_images, inv
 from galgen.compare.uncertainty import Estimate
 from galgen.models.glow import Glow
 
-__all__ = ["Latents", "falls", "latents_test", "model_pairs", "moves"]
+__all__ = ["Latents", "falls", "latents_test", "model_pairs", "moves", "ratio_over_trainings"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         p.append(float(np.mean(gaps >= gaps[0] - 1e-12)))
         if k > 1:
             null += [float(level[alike[0]].min()), float(level[alike[0]].max())]
-            ratio.append(_ratio(level, apart[0], alike[0]))
+            ratio.append(ratio_over_trainings(level, apart[0], alike[0]))
             joint += np.log(np.divide(far, near))
     kinds = [apart[0], alike[0]][: 1 + (k > 1)]
     return Latents(
@@ -136,11 +136,11 @@ def latents_test(pairs: Sequence[tuple[Glow, Glow]], latents: Sequence[Tensor]) 
         shared=[test.shared - test.shared_null for test in compare_levels(first)],
         bits=[float(d[kind].mean()) for kind in kinds],
         joint=float(np.mean(joint >= joint[0] - 1e-12)),
-        likelihood=_ratio(d, *kinds) if k > 1 else None,
+        likelihood=ratio_over_trainings(d, *kinds) if k > 1 else None,
     )
 
 
-def _ratio(w: np.ndarray, apart: np.ndarray, alike: np.ndarray) -> Estimate:
+def ratio_over_trainings(w: np.ndarray, apart: np.ndarray, alike: np.ndarray) -> Estimate:
     """The mean of w over some pairs of models over that over others, (m, m) each, with its interval.
 
     Over trainings: of the logarithm, by the jackknife that leaves out a model, with Student's t of m - 2.

@@ -44,6 +44,7 @@ __all__ = [
     "LEVEL",
     "LEVELS",
     "MOST",
+    "SIGMA",
     "SIGMAS",
     "START",
     "Gap",

@@ -48,6 +48,7 @@ __all__ = [
     "reach",
     "scatter",
     "seen",
+    "slope_of",
 ]
 
 SCALE = 100  # N of the cells from which a law foretells those of the same width
@@ -202,7 +203,7 @@ class Fit:
         """
         if f"A_{at.kernels}" not in self.values and self.law.anchored:
             raise GalgenError(f"{self.law.name} says nothing of a width that it has not seen, {at.kernels}")
-        slope = _slope(self.law, self.values, at)
+        slope = slope_of(self.law, self.values, at)
         error = sqrt(float(slope @ self.covariance @ slope) + self.s**2 / n)
         middle, half = self.law.value(self.values, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
         return Foretold(Estimate(*map(exp, (middle, middle - half, middle + half)), n), error)
@@ -218,7 +219,7 @@ class Fit:
         """
         free = {f"A_{at.kernels}": 0.0} if self.law.anchored else {}  # it cancels
         of, names = self.values | free, list(self.values)
-        slope = _slope(self.law, of, at) - _slope(self.law, of, anchor)
+        slope = slope_of(self.law, of, at) - slope_of(self.law, of, anchor)
         known = slope[[list(of).index(name) for name in names]]
         error = sqrt(float(known @ self.covariance @ known) + self.s**2 * (1 / n + 1 / before))
         middle = self.law.value(of, at) - self.law.value(of, anchor) + log(at.N / anchor.N)
@@ -226,7 +227,7 @@ class Fit:
         return Foretold(Estimate(*map(exp, (middle, middle - half, middle + half)), n + before), error)
 
 
-def _slope(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
+def slope_of(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
     """Derivatives of a law by its parameters."""
     return np.array(
         [
@@ -263,7 +264,7 @@ def fit(law: Law, cells: Sequence[Seen]) -> Fit:
     of = dict(zip(names, map(float, found), strict=True))
     information = np.zeros((len(names), len(names)))
     for cell in cells:
-        slope, middle = _slope(law, of, cell.place), law.value(of, cell.place)
+        slope, middle = slope_of(law, of, cell.place), law.value(of, cell.place)
         z = (np.array(cell.ends) - middle) / s
         hazard = np.exp(stats.norm.logpdf(z) - stats.norm.logsf(z))
         weight = len(cell.onsets) + float((hazard * (hazard - z)).sum())  # of a censored one, in part

@@ -1,0 +1,174 @@
+"""The audit of this book's own models, and of sets in which the fraction of copies is known.
+
+`galgen.auditing` asks of any generator whether its samples are copies of training images and whether they are
+distinguishable from held-out images. Here it is applied to models A and B of the first pair, without
+morphology. As a control, samples are replaced by held-out galaxies of which a known fraction are training
+images: from 0, where nothing is to be found, to 1, where all are copies.
+"""
+
+from collections.abc import Iterator
+from math import nan
+
+import numpy as np
+
+from galbook.table import each_size, largest_size, question, row
+from galgen.auditing import audit as auditing
+from galgen.auditing.copies import Copies, copies
+from galgen.compare.controls import rounded
+from galgen.compare.similarity import FLIPS
+from galgen.data.preprocess import to_uint8
+from galgen.experiment import Experiment
+from galgen.models.families import Training
+
+__all__ = ["audit", "detectable_copies", "planted_copies"]
+
+SHARES = (0.0, 0.01, 0.05, 0.2, 1.0)
+COUNTS = (100, 300, 1000)  # of samples, and of held-out images
+
+FILES = (
+    "galgen.auditing.audit",
+    "galgen.auditing.copies",
+    "galgen.auditing.questions",
+    "galgen.compare.agreement",
+    "galgen.compare.biases",
+    "galgen.compare.controls",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.morphology",
+    "galgen.compare.scales",
+    "galgen.compare.scoreboard",
+    "galgen.compare.similarity",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.compare.yardstick",
+    "galgen.data.dataset",
+    "galgen.data.preprocess",
+    "galgen.data.unit",
+    "galgen.models.sampling",
+)
+
+# the verdict on memorization as a number; one that cannot be given is none
+_VERDICTS = {"none found": 0, "favours its training set": 1, "copies": 2}
+_ANSWERS = {
+    "memory": "weighted_training_fraction",
+    "classifier": "auc",
+    "energy distance": "pixel_energy_distance",
+    "agreement": "agreement",
+    "own training images": "training_set_margin",
+}
+# statistics whose interval is not that of the null, which has a row of its own, with this value
+_NULLS = {"auc": 0.5, "agreement": nan}
+
+
+def _audited(experiment: Experiment, N: int) -> list[Training]:
+    """The first pair and, at the largest N, an out-of-domain model, if there is one."""
+    return [*experiment.models.pair(N), *(t for t in experiment.models.foreign()[:1] if t.N == N)]
+
+
+@question(families=("diffusion",), given=each_size, models=_audited, files=FILES)
+def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """The audit of model A, with B as the second model.
+
+    Arrays, of the samples nearest to an image: `nearest`, uint8 (pairs, 2, H, W), sample and image;
+    `sample` and `image`, their numbers, `is_training`, and `weight`, (pairs,). `repeats`, (groups, 2), of
+    samples that are near-duplicates of one another: the number of one, and how many there are.
+    """
+    A, B, *foreign = _audited(experiment, N)
+    samples, train, held_out = experiment.samples(A), experiment.images.of(A), experiment.images.held_out
+    found = auditing.audit(
+        rounded(samples),
+        train,
+        held_out,
+        other_samples=rounded(experiment.samples(B)),
+        other_train=experiment.images.of(B),
+        floor=rounded(experiment.samples(foreign[0])) if foreign else None,
+        flips=experiment.family.flips,
+        morphology=0,
+    )
+    shown = {"images_shown": experiment.settings.images_shown(N)}
+    of_one, of_pair = {"model": A.label} | shown, {"model": f"{A.label}-{B.label}"} | shown
+    of_pair["training_sets"] = "disjoint"
+    rows = list(_of_copies(found.memory, found.verdict, **of_one))
+    for name, outcome in found.answers.items():
+        where = of_pair if name in auditing.OF_PAIR else of_one
+        if name.startswith("classifier"):
+            where = where | {"at": int(name.split()[1])}
+        statistic = _ANSWERS[name.partition(",")[0]]
+        if statistic in _NULLS:
+            null = {"low": outcome.low, "high": outcome.high}
+            rows.append(row(statistic, outcome.value, p=outcome.p, **where))
+            rows.append(row(f"{statistic}_null", _NULLS[statistic], **null, **where))
+        else:
+            rows.append(row(statistic, outcome, **where))
+        rows.append(row(f"{statistic}_adjusted_p", found.adjusted[name], **where))
+    for fault, amount in found.faults.items():
+        rows.append(row(f"equivalent_{fault}", amount, at=min(auditing.SIDE, found.side), **of_one))
+    if closer := found.pair.get("P(train closer)"):
+        bias = {end: getattr(closer, end) - 0.5 for end in ("low", "high")}
+        rows.append(row("training_set_bias", closer.value - 0.5, **bias, n=closer.n, **of_pair))
+    if foreign:
+        other = f"{A.label}-{foreign[0].label}-{foreign[0].foreign}"
+        where = shown | {"model": other, "training_sets": "out-of-domain"}
+        rows.append(row("agreement", found.pair["floor"], **where))
+    return rows, _nearest(found.memory, to_uint8(samples.numpy()), np.concatenate([train, held_out]), N)
+
+
+@question(families=("diffusion",), given=largest_size, models=lambda *_: (), files=FILES)
+def planted_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
+    """The audit's test of memorization where a known fraction (`at`) of the samples are training images."""
+    held_out, train = experiment.images.held_out, experiment.images.of(experiment.models.pair(N)[0])
+    n, rng, rows = len(held_out) // 3, np.random.default_rng(experiment.parameters.seed), []
+    for count in sorted({round(share * n) for share in SHARES}):
+        copied = train[rng.integers(len(train), size=count)]
+        found = copies(np.concatenate([copied, held_out[: n - count]]), train, held_out[n:])
+        rows += _of_copies(found, found.verdict(), at=count / n, model="held-out")
+        if found.outcome:
+            rows.append(row(_ANSWERS["memory"], found.outcome, at=count / n, model="held-out"))
+    return rows, {}
+
+
+@question(families=("diffusion",), given=each_size, models=lambda *_: (), files=FILES)
+def detectable_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
+    """The least fraction of copies that the audit detects, by numbers of samples and of held-out images.
+
+    Galaxies of neither set (`model`: unseen-n) stand for n samples of a model that copies nothing; `at` is
+    the number of held-out images. No row where training and held-out images are distinguishable.
+    """
+    images, sets, rows = experiment.images.dataset.images, experiment.images.split(N), []
+    new = np.setdiff1d(experiment.images.dataset.distinct, np.concatenate([sets.A, sets.validation]))
+    new = np.random.default_rng(experiment.parameters.seed).permutation(new)
+    for n in sorted({min(count, len(new)) for count in COUNTS}):
+        for m in sorted({min(count, len(sets.validation)) for count in COUNTS}):
+            found = copies(images[new[:n]], images[sets.A], images[sets.validation[:m]], permutations=999)
+            if found.outcome:
+                least = nan if found.smallest is None else found.smallest
+                rows.append(row("least_detected_copies", least, at=m, model=f"unseen-{n}", n=n))
+    return rows, {}
+
+
+def _of_copies(found: Copies, verdict: str, **where: object) -> Iterator[dict]:
+    """What the test of memorization found, but for its outcome."""
+    yield row("audit_verdict", _VERDICTS.get(verdict, nan), **where)
+    counts = {"nearest_units": found.units, "repeated_samples": sum(count for _, count in found.repeats)}
+    counts |= dict(zip(("copies_of_training", "copies_of_held_out"), found.known, strict=True))
+    for name, count in counts.items():
+        yield row(name, count, **where)
+    if found.difference:
+        yield row("split_auc", found.difference.auc, p=found.difference.p, **where)
+    if found.outcome:
+        yield row("excess_fraction", found.excess, **where)
+        numbers = {"nearest_is_training_null": found.chance, "least_detected_copies": found.smallest}
+        numbers |= {"least_p": found.least, "beyond_gaussian_p": found.beyond}
+        for name, number in numbers.items():
+            yield row(name, nan if number is None else number, **where)
+
+
+def _nearest(found: Copies, samples: np.ndarray, pool: np.ndarray, N: int) -> dict[str, np.ndarray]:
+    """The arrays of an audit."""
+    near, numbers = found.nearest, ("sample", "image", "weight")
+    pairs = [(samples[one.sample, 0], np.flip(pool[one.image, 0], FLIPS[one.flip])) for one in near]
+    arrays = {name: np.array([getattr(one, name) for one in near]) for name in numbers}
+    arrays |= {"nearest": np.array(pairs), "is_training": arrays["image"] < N}
+    arrays["image"] = np.where(arrays["is_training"], arrays["image"], arrays["image"] - N)
+    return arrays | {"repeats": np.array(found.repeats, int).reshape(-1, 2)}

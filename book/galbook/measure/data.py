@@ -1,0 +1,128 @@
+"""The data set: its images, near-duplicates, the split, and cosines of unrelated galaxies.
+
+Two galaxies that have nothing to do with each other are alike to some degree, and the nearest of N galaxies
+the more so the larger N is. These cosines, of held-out galaxies with each other and with their nearest
+training image, are the null distributions of all comparisons of samples with galaxies.
+
+No model is read.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from galbook.table import Given, each_size, question, row
+from galgen.compare import similarity
+from galgen.data.dataset import dihedral_keys
+from galgen.data.preprocess import flux_to_gray, to_uint8
+from galgen.data.simulate.images import simulate_flux
+from galgen.data.unit import unit
+from galgen.experiment import Experiment
+
+__all__ = ["data_set", "data_split", "gray_scale"]
+
+STAMPS, PAIRS = 60, 12
+NEAR = (0.95, 0.99)  # anomaly cosines of near-duplicates
+Q, STRETCH = (0.5, 2, 8, 20, 50), (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+FILES = ("galgen.compare.similarity", "galgen.data.dataset", "galgen.data.unit")
+_SIMULATOR = (
+    "galgen.data.preprocess",
+    "galgen.data.simulate.discs",
+    "galgen.data.simulate.images",
+    "galgen.data.simulate.population",
+)
+
+
+def _no_values(experiment: Experiment) -> list[Given]:
+    """Asked once, of the whole data set."""
+    return [()]
+
+
+@question(families=("diffusion",), given=_no_values, models=lambda *_: (), files=FILES)
+def data_set(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Counts of images and near-duplicates, pixel values, and cosines of unrelated galaxies.
+
+    Arrays: `sha256` of the images, (32,); `pixel_values`, the counts of the 256 values; `mean_image`, (H, W);
+    `held_out`, uint8 (stamps, H, W); `near_duplicates`, uint8 (pairs, 2, H, W); and of pairs of held-out
+    images `raw`, `pearson` and `anomaly`, their cosines.
+    """
+    data, images, mean = experiment.images.dataset, experiment.images.dataset.images, experiment.images.mean
+    values = np.bincount(images[:].ravel(), minlength=256)
+    pairs, of, N = similarity.near_duplicates(images, NEAR[0]), np.full(len(images), -1), experiment.sizes[-1]
+    clones = similarity.near_duplicates(images, NEAR[1])
+    sets = experiment.images.split(N)
+    for k, part in enumerate((sets.A, sets.B, sets.validation)):
+        of[part] = k
+    apart = (of[pairs] >= 0).all(1) & (of[pairs[:, 0]] != of[pairs[:, 1]])
+    rows = [
+        row("images", len(images)),
+        row("distinct_images", len(data.distinct)),
+        row("images_dropped", sum(data.meta["dropped"].values())),
+        row("pixels_per_side", images.shape[-1]),
+        row("mean_pixel_value", mean.mean()),
+        row("dark_pixel_fraction", values[: round(0.1 * 255)].sum() / values.sum(), at=0.1),
+        row("near_duplicate_pairs", len(pairs), at=NEAR[0]),
+        row("near_duplicate_pairs", len(clones), at=NEAR[1]),
+        row("near_duplicate_pairs_across_sets", apart.sum(), at=NEAR[0], N=N),
+    ]
+    held_out, kinds = unit(experiment.images.held_out), similarity.KINDS
+    cosines = {kind: similarity.shuffled_cosine(held_out, held_out, kind=kind, mean=mean) for kind in kinds}
+    rows += _quantiles("unrelated", cosines)
+    shown = pairs[np.unique(pairs[:, 0], return_index=True)[1]][:PAIRS]
+    arrays = {"sha256": np.frombuffer(bytes.fromhex(data.sha256), np.uint8), "pixel_values": values}
+    arrays |= {"mean_image": mean[0], "held_out": images[sets.validation[:STAMPS], 0]}
+    arrays |= {"near_duplicates": images[shown, 0]} | _small(cosines)
+    return rows, arrays
+
+
+@question(families=("diffusion",), given=each_size, models=lambda *_: (), files=FILES)
+def data_split(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """The sets of N training images, and cosines of held-out images with their nearest training image.
+
+    Arrays, of held-out images: `raw`, `pearson` and `anomaly`, these cosines.
+    """
+    images, sets = experiment.images.dataset.images, experiment.images.split(N)
+    parts = {"A": sets.A, "B": sets.B, "held-out": sets.validation, "sampler-start": sets.starts}
+    rows = [row("images", len(part), model=name) for name, part in parts.items()]
+    keys = dihedral_keys(images)
+    kept = [np.unique(keys[part]) for part in parts.values()]
+    rows.append(row("images_in_common", sum(map(len, kept)) - len(np.unique(np.concatenate(kept)))))
+    held_out, train, mean = unit(images[sets.validation]), images[sets.A], experiment.images.mean
+    near = {kind: similarity.nearest(held_out, train, kind=kind, mean=mean) for kind in similarity.KINDS}
+    cosines = {kind: found.cosine[:, 0] for kind, found in near.items()}
+    return [*rows, *_quantiles("nearest", cosines)], _small(cosines)
+
+
+def _quantiles(name: str, cosines: dict[str, np.ndarray]) -> Iterator[dict]:
+    """Their medians, with the 5th and the 95th percentile."""
+    for kind, values in cosines.items():
+        low, middle, high = np.percentile(values, (5, 50, 95))
+        yield row(f"{kind}_cosine_{name}", middle, low=low, high=high, n=len(values))
+
+
+def _small(cosines: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {kind: values.astype(np.float16) for kind, values in cosines.items()}
+
+
+@question(families=("diffusion",), given=_no_values, models=lambda *_: (), files=_SIMULATOR)
+def gray_scale(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """From the flux of simulated galaxies in three bands to gray images, as examples.
+
+    Arrays, uint8, of a spiral galaxy: `bands`, (3, 64, 64), on a linear scale; `stretched`, (64, 64); and
+    `resized`, (H, W), as in the data set. Of the four largest of 64 galaxies, side by side: `frames`, (Q,
+    stretch, 64, 256), for each of the softenings `Q` and of the values of `stretch`.
+    """
+    flux, truth = simulate_flux(64, seed=experiment.parameters.seed)
+    radius = np.asarray(truth["half_light_radius"])
+    spiral = (truth["type"] == "spiral") & (truth["inclination"] < 50)
+    k = int(np.argmin(np.where(spiral, np.abs(radius - 3.5), np.inf)))
+    stretched, resized = (
+        flux_to_gray(flux[k : k + 1], size=size)[0, 0]
+        for size in (64, experiment.images.dataset.images.shape[-1])
+    )
+    largest = flux[np.argsort(-radius)[:4]]
+    frames = [[np.hstack(flux_to_gray(largest, size=64, Q=q, stretch=s)[:, 0]) for s in STRETCH] for q in Q]
+    bands = to_uint8(flux[k] / np.percentile(flux[k], 99.7))
+    arrays = {"bands": bands, "stretched": stretched, "resized": resized, "frames": np.array(frames)}
+    return [row("example_galaxy", k)], arrays | {"Q": np.array(Q), "stretch": np.array(STRETCH)}

@@ -1,0 +1,189 @@
+"""GAN training: the discriminator test with its controls, and classifiers that no GAN was trained against.
+
+The discriminator test (`galgen.compare.discriminator`) compares the scores that the discriminators of two
+GANs, D_A and D_B, give to samples of their own generator, samples of the other model, training images and
+held-out images. It is measured at each checkpoint of the first pair, and at the end of the training for all
+pairs. Its controls are held-out images with a known fault, the discriminators before their training, and a
+constant.
+
+A discriminator that has memorized its training images separates them from everything else. So we measure the
+membership AUC: the probability that a training image scores above an image that no model was trained on.
+
+D was trained against the generator itself; samples are drawn from its running average. Both are compared with
+held-out galaxies by a cross-validated classifier (`galgen.compare.twosample`) and by their variance along
+principal components.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from galbook.table import all_pairs, each_size, first_pair, question, row
+from galgen.compare import discriminator
+from galgen.compare.controls import blurred, rounded
+from galgen.compare.scales import principal_spread
+from galgen.compare.twosample import C2ST, auc, c2st, features
+from galgen.data.preprocess import to_uint8
+from galgen.data.unit import unit
+from galgen.experiment import Experiment
+from galgen.models.gan import draw
+
+__all__ = ["discriminator_memorization", "discriminator_test", "fresh_classifier", "generator_average"]
+
+COUNT = 256  # training images, and images of no training set, that a discriminator scores
+COARSE = 8  # pixels per side
+STAMPS = 12
+
+FILES = (
+    "galgen.compare.controls",
+    "galgen.compare.discriminator",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.scales",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.data.dataset",
+    "galgen.data.preprocess",
+    "galgen.data.unit",
+    "galgen.models.gan",
+    "galgen.models.sampling",
+)
+
+_SETS = {"other": "other", "train": "training", "held_out": "held_out"}
+_FAULTS = {"noise": "noise", "blurred": "blur", "dropped": "missing"}
+_CONTRASTS = {
+    "other_training": ("other", "train"),
+    "own_held_out": ("own", "held_out"),
+    "generator_held_out": ("raw", "held_out"),
+}
+
+
+@question(families=("gan",), given=each_size, models=all_pairs, files=FILES)
+def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
+    """The membership AUC of each discriminator along its training, and since when it exceeds chance."""
+    stages, unseen, found = experiment.settings.kept(N), unit(experiment.images.unseen[:COUNT]), {}
+    for model in all_pairs(experiment, N):
+        known = unit(experiment.images.of(model)[:COUNT])
+        for shown in stages:
+            D = experiment.networks(model, shown)["discriminator"]
+            scores = (discriminator.score(D, part) for part in (unseen, known))
+            found[model.label, shown] = auc(*scores)
+    pair = [model.label for model in experiment.models.pair(N)]
+    blind = [shown for shown in stages if all(found[label, shown].low <= 0.5 for label in pair)]
+    rows = [
+        row("membership_auc", each, model=label, images_shown=shown) for (label, shown), each in found.items()
+    ]
+    before = max(blind, default=stages[0])
+    return [*rows, row("images_before_memorization", before, model="-".join(pair))], {}
+
+
+@question(families=("gan",), given=each_size, models=all_pairs, files=FILES)
+def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """The discriminator test at each checkpoint of the first pair, and of each other pair at the end.
+
+    Arrays, a test each: `pair` and `images_shown`, (tests,); `hinge_losses`, (tests, 2, 3, samples), of D_A
+    and of D_B with the other model's sample, a training and a held-out image in place of the generated one.
+    """
+    images, sets = experiment.images.dataset.images, experiment.images.split(N)
+    pairs, stages, rows, losses = experiment.models.pairs(N), experiment.settings.kept(N), [], []
+    naive = {model: experiment.networks(model, 0)["discriminator"] for model in all_pairs(experiment, N)}
+    tests = [(0, shown) for shown in stages] + [(k, stages[-1]) for k in range(1, len(pairs))]
+    for k, shown in tests:
+        nets = [experiment.networks(model, shown) for model in pairs[k]]
+        own = [experiment.samples(model, shown) for model in pairs[k]]
+        found = discriminator.discriminator_test(
+            [part["discriminator"] for part in nets],
+            [naive[model] for model in pairs[k]],
+            own,
+            images,
+            sets,
+            raw=[draw(part["generator"], experiment.latents(), side=images.shape[-1]) for part in nets],
+            seed=experiment.parameters.seed,
+        )
+        labels = [model.label for model in pairs[k]]
+        where = {"model": "-".join(labels), "training_sets": "disjoint", "images_shown": shown}
+        for name, third in (("score_distance", "train"), ("score_distance_held_out", "held_out")):
+            apart = found.apart(third)
+            rows.append(row(name, apart.value, p=apart.p, **where))
+        for label, D in zip(labels, (found.A, found.B), strict=True):
+            rows += _of_one(D, model=label, images_shown=shown)
+            if shown == stages[-1]:
+                rows += _detected(D, trained=False, model=label, images_shown=0)
+        losses.append([[D.curves[name].loss for name in _SETS] for D in (found.A, found.B)])
+    scores = dict.fromkeys((*discriminator.ALIKE, *discriminator.GRADES), np.zeros(len(own[0])))
+    rows += _of_one(discriminator.judge(scores, scores), model="constant")
+    k, shown = np.array(tests).T
+    return rows, {"pair": k, "images_shown": shown, "hinge_losses": np.array(losses, np.float16)}
+
+
+def _of_one(D: discriminator.Judgement, **where: object) -> Iterator[dict]:
+    """What is measured of one discriminator."""
+    for name, curve in D.curves.items():
+        yield row(f"hinge_loss_{_SETS[name]}", curve.mean, **where)
+        yield row(f"hinge_loss_{_SETS[name]}_sd", curve.sd, low=curve.low, high=curve.high, **where)
+    yield row("hinge_loss_floor", D.floor, **where)
+    yield row("membership_auc", D.memory, **where)
+    for name, pair in _CONTRASTS.items():
+        if pair in D.contrasts:
+            found = D.contrasts[pair]
+            yield row(f"score_distance_{name}", found.distance, p=found.p, **where)
+    yield from _detected(D, trained=True, **where)
+    yield row("has_power", D.has_power(), **where)
+
+
+def _detected(D: discriminator.Judgement, *, trained: bool, **where: object) -> Iterator[dict]:
+    """The least amount of each fault from which on D detects all."""
+    for fault, name in _FAULTS.items():
+        yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)
+
+
+@question(families=("gan",), given=each_size, models=first_pair, files=FILES)
+def generator_average(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """The generator of model A and its average: at the end, and before D memorizes if that is earlier.
+
+    Arrays: `images_shown`, (stages,); `samples`, uint8 (stages, 2, stamps, H, W), of generator and average.
+    """
+    images, sets = experiment.images.dataset.images, experiment.images.split()
+    held_out, side = images[sets.validation[: 2 * experiment.profile.samples]], images.shape[-1]
+    reference = {at: features(held_out, side=at) for at in dict.fromkeys((side, COARSE))}
+    model, rows, stamps = experiment.models.pair(N)[0], [], []
+    memory = discriminator_memorization(experiment, N).rows.set_index("statistic").value
+    before = int(memory["images_before_memorization"])
+    stages = sorted({before, experiment.settings.images_shown(N)})
+    for shown in stages:
+        nets = experiment.networks(model, shown)
+        for name, label in {"generator": f"{model.label}-generator", "average": model.label}.items():
+            where = {"model": label, "images_shown": shown}
+            part = draw(nets[name], experiment.latents(), side=side)
+            for at, known in reference.items():
+                rows += classified(c2st(known, features(part, side=at)), at=at, **where)
+            spread = principal_spread(rounded(part), images[sets.A])
+            rows += [row("variance_ratio", x, at=group.first, **where) for group, x in spread.items()]
+            stamps.append(to_uint8(part[:STAMPS, 0].numpy()))
+    stamps = np.array(stamps).reshape(len(stages), 2, *stamps[0].shape)
+    return rows, {"images_shown": np.array(stages), "samples": stamps}
+
+
+@question(families=("gan",), given=each_size, models=first_pair, files=FILES)
+def fresh_classifier(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
+    """The classifier test of samples of A and B, with held-out images and blurred ones as controls."""
+    held_out, pair = experiment.images.held_out, experiment.models.pair(N)
+    half, labels = min(len(held_out) // 2, experiment.profile.samples), [model.label for model in pair]
+    known, fresh = held_out[:half], held_out[half : 2 * half]
+    sets = {"held-out": fresh, "blurred": blurred(fresh, 0.5)}
+    sets |= {model.label: experiment.samples(model)[:half] for model in pair}
+    shown, rows = {"images_shown": experiment.settings.images_shown(N)}, []
+    for at in dict.fromkeys((held_out.shape[-1], COARSE)):
+        seen = {name: features(part, side=at) for name, part in sets.items()}
+        of_known = features(known, side=at)
+        for name, part in seen.items():
+            rows += classified(c2st(of_known, part), model=name, at=at, **(shown if name in labels else {}))
+        both = c2st(*(seen[label] for label in labels), paired=True)
+        rows += classified(both, model="-".join(labels), training_sets="disjoint", at=at, **shown)
+    return rows, {}
+
+
+def classified(found: C2ST, **where: object) -> list[dict]:
+    """The rows of a classifier test: its AUC with the interval and p, and the null of permuted labels."""
+    null = {"low": found.outcome.low, "high": found.outcome.high}
+    return [row("auc", found.auc, p=found.p, **where), row("auc_null", 0.5, **null, **where)]

@@ -1,0 +1,114 @@
+"""Single flows: the likelihood of images, the way back to latents, and samples by temperature.
+
+A flow x = G(z), z ~ N(0, I), gives the density of every image, in bits per dimension
+(`galgen.compare.likelihood`). An overfitted flow needs fewer for its training images than for held-out ones.
+All models are given the same dequantization of an image, so the difference of two models' bits does not
+depend on what makes an image hard for both.
+
+If a flow held the density of galaxies, |z|^2 of the d latents of a level of held-out images would have the
+standard deviation sqrt(2 d) of a chi-squared variable. G^-1(G(z)) = z, but for the arithmetic. A sample at
+temperature T is G(T z).
+"""
+
+import numpy as np
+import torch
+
+from galbook.table import each_size, first_pair, question, row
+from galgen.compare import inversion
+from galgen.compare.likelihood import bits_per_dim, likelihood_gap
+from galgen.experiment import Experiment
+from galgen.models import glow_learner
+from galgen.models.families import Training
+
+__all__ = ["flow_latents", "likelihood", "temperature"]
+
+FILES = (
+    "galgen.compare.distances",
+    "galgen.compare.inversion",
+    "galgen.compare.likelihood",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.data.unit",
+    "galgen.models.glow",
+    "galgen.models.glow_learner",
+    "galgen.models.sampling",
+)
+COUNT = 256  # images of a set whose likelihood is measured
+GALAXIES = 512  # held-out images whose latents are measured
+SHOWN = 12  # samples in a figure
+TEMPERATURES = np.linspace(0, 1.2, 13)
+INEXACT = 0.01  # error of a latent from which on an image is counted as not recovered
+PRECISIONS = {32: torch.float32, 64: torch.float64}
+
+
+def model_a(experiment: Experiment, N: int) -> list[Training]:
+    """Model A of the first pair."""
+    return [experiment.models.pair(N)[0]]
+
+
+@question(families=("glow",), given=each_size, models=first_pair, files=FILES)
+def likelihood(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Bits per dimension of training and held-out images, by images shown to A and B in their training."""
+    images, sets, rows = experiment.images.dataset.images, experiment.images.split(N), []
+    parts = {"A": sets.A[:COUNT], "B": sets.B[:COUNT], "held_out": sets.validation[:COUNT]}
+    pair = experiment.models.pair(N)
+    for shown in experiment.train(pair[0]).summary["weights"]:
+        flows = {model: experiment.networks(model, shown)["net"] for model in pair}
+        bits = {
+            model: {part: bits_per_dim(flow, images[some], some) for part, some in parts.items()}
+            for model, flow in flows.items()
+        }
+        for model, other in (pair, pair[::-1]):
+            of, where = bits[model], {"model": model.label, "images_shown": shown}
+            roles = {"training": model.half, "partner": other.half, "held_out": "held_out"}
+            for role, part in roles.items():
+                rows.append(row(f"bits_per_dim_{role}", of[part].mean(), n=len(of[part]), **where))
+            beyond = (of[part] - bits[other][part] for part in (model.half, "held_out"))
+            rows.append(row("likelihood_gap", likelihood_gap(of[model.half], of["held_out"]), **where))
+            rows.append(row("likelihood_gap_beyond_partner", likelihood_gap(*beyond), **where))
+    return rows, {}
+
+
+@question(families=("glow",), given=each_size, models=model_a, files=FILES)
+def flow_latents(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """How well model A recovers the latents of its samples, and how those of held-out images scatter."""
+    (model,), rows = model_a(experiment, N), []
+    flow = experiment.networks(model)["net"]
+    images = experiment.images.dataset.images[experiment.images.split(N).validation[:GALAXIES]]
+    noise = torch.Generator().manual_seed(experiment.parameters.seed)
+    with torch.inference_mode():
+        found = flow.encode(flow.dequantize(torch.from_numpy(images) / 255, noise))[0]
+    for level, (z, shape) in enumerate(zip(found, flow.latent_shapes, strict=True)):
+        spread = z.square().sum((1, 2, 3)).std().item() / (2 * np.prod(shape)) ** 0.5
+        rows.append(row("held_out_norm_spread", spread, level=level, n=len(images)))
+    given = glow_learner.latents(flow, experiment.latents())
+    for bits, dtype in PRECISIONS.items():
+        there = inversion.invert(flow, flow, given, limit=np.inf, dtype=dtype)
+        where = {"at": bits, "n": len(there.x)}
+        errors = [np.abs(z - z_a).max((1, 2, 3)) for z, z_a in zip(there.z, there.z_a, strict=True)]
+        rows += [row("inverse_error", e.max(), level=level, **where) for level, e in enumerate(errors)]
+        # neither is what is not a number
+        rows.append(row("images_not_recovered", (~(np.max(errors, 0) <= INEXACT)).sum(), **where))
+        beyond = ~(np.abs(there.x) <= inversion.LIMIT).all((1, 2, 3))
+        rows.append(row("images_out_of_range", beyond.sum(), **where))
+    where = {"model": model.label, "images_shown": experiment.settings.images_shown(N)}
+    return [one | where for one in rows], {}
+
+
+@question(families=("glow",), given=each_size, models=model_a, files=FILES)
+def temperature(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Samples of model A from the same latents by temperature, and the standard deviation of a pixel.
+
+    Arrays: `samples`, (temperatures, latents, H, W), and `temperatures`.
+    """
+    (model,) = model_a(experiment, N)
+    flow, seeds = (
+        experiment.networks(model)["net"],
+        experiment.latents(min(SHOWN, experiment.profile.samples)),
+    )
+    samples = np.array([glow_learner.draw(flow, seeds, temperature=t)[0][:, 0] for t in TEMPERATURES])
+    where = {"model": model.label, "images_shown": experiment.settings.images_shown(N), "n": len(seeds)}
+    spreads = zip(TEMPERATURES, samples.std(1).mean((1, 2)), strict=True)
+    rows = [row("sample_pixel_sd", spread, at=round(t, 12), **where) for t, spread in spreads]
+    levels = np.round(255 * np.nan_to_num(samples).clip(0, 1)).astype(np.uint8)
+    return rows, {"samples": levels, "temperatures": TEMPERATURES.astype(np.float32)}

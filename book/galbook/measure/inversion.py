@@ -1,0 +1,197 @@
+"""The inversion test and the likelihood ratio: do two flows hold one density? Figures 10, 11 and Table 1.
+
+Model i generates x = G_i(z) from z ~ N(0, I), and model j encodes it, z' = G_j^-1(x); what z' looks like if
+both hold one density is in `galgen.compare.inversion`. Each model of N images generates once, and all others
+encode its images. The numbers are of ordered pairs: those of `A0-B1` are of images of A0 that B1 encodes.
+
+Does it matter on which images a model was trained? Pairs trained on disjoint sets are compared with pairs
+trained on the same set. With w(i, j) the W1 of z' and z, and two models for each of k pairs,
+
+    T = mean of w over disjoint sets - mean of w over the same set,
+
+and p is the fraction of all ways to name k of the models A and k of them B for which T is at least as large
+(`galgen.compare.flow_pairs`). For all levels together T is the sum of the logarithms of the ratio of the two
+means. The likelihoods are compared by the same ratio, of
+
+    d(i, j) = median over images x of i of (log p_i(x) - log p_j(x)) / (D log 2)     bits per dimension,
+
+D the pixels of x. The controls are the first pair before its training, and out-of-domain flows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from torch import Tensor
+
+from galbook.table import all_pairs, each_size, first_pair, largest_size, question, row
+from galgen.compare.distances import iid_floor
+from galgen.compare.flow_pairs import ratio_over_trainings
+from galgen.compare.inversion import Inversion, LevelTest, clipped, compare_levels, finite_images, inversions
+from galgen.compare.likelihood import ratio_auc
+from galgen.experiment import Experiment
+from galgen.models import glow_learner
+from galgen.models.families import Training
+from galgen.models.glow import Glow
+
+__all__ = ["inversion", "inversion_controls"]
+
+FILES = (
+    "galgen.compare.distances",
+    "galgen.compare.flow_pairs",
+    "galgen.compare.inversion",
+    "galgen.compare.likelihood",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.data.unit",
+    "galgen.models.glow",
+    "galgen.models.glow_learner",
+    "galgen.models.sampling",
+)
+COUNT = 64  # latents: with four pairs eight models, each of which encodes the images of the seven others
+SCATTERED = 2000  # latents of a level in a figure
+EDGES = np.linspace(-4, 4, 81)  # of the bins of the densities
+TESTED = {  # statistics of a pair at a level, and their names in `galgen.compare.inversion.LevelTest`
+    "latent_wasserstein": "w1_b",
+    "latent_mean": "mean",
+    "latent_sd": "sd",
+    "latent_norm_spread": "norm_spread",
+    "latent_correlation": "correlation",
+    "latent_correlation_null": "correlation_null",
+    "latent_multiple_correlation": "shared",
+    "latent_multiple_correlation_null": "shared_null",
+    "far_latent_fraction": "far",
+}
+
+
+@question(families=("glow",), given=each_size, models=all_pairs, files=FILES)
+def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Test every ordered pair of models of N images.
+
+    Arrays, of the first pair, A to B: `latents_<level>`, some of z, z'_A and z'_B, (3, n), clipped to ±6; and
+    `densities` of all z'_A and z'_B between `edges`, (levels, 2, bins), values beyond in the outermost bins.
+    """
+    pairs = experiment.models.pairs(N)
+    models = [pair[half] for half in (0, 1) for pair in pairs]  # all A, then all B
+    flows, k = [experiment.networks(model)["net"] for model in models], len(pairs)
+    z, rows, arrays, log_ratios = _latents(experiment, flows[0]), [], {}, {}
+    w, d = np.zeros((len(z), 2 * k, 2 * k)), np.zeros((2 * k, 2 * k))  # who generates, who encodes
+    for level, part in enumerate(z):
+        rows.append(row("latents_per_image", part[0].numel(), level=level))
+        rows.append(row("latent_wasserstein_floor", iid_floor(part.numel()), level=level))
+    for i, flow in enumerate(flows):
+        others = [j for j in range(2 * k) if j != i]
+        for j, found in zip(others, inversions(flow, [flows[j] for j in others], z), strict=True):
+            tests, where = compare_levels(found), _pair(models[i], models[j])
+            rows += _tested(found, tests, where)
+            w[:, i, j] = [test.w1_b.value for test in tests]
+            if j == (i + k) % (2 * k):  # the other model of the pair
+                own = enumerate(test.w1_a for test in tests)
+                rows += [
+                    row("latent_wasserstein_self", w1, level=level, model=_name(models[i]))
+                    for level, w1 in own
+                ]
+                arrays = arrays or _pictured(found)
+            finite, log_ratios[i, j] = finite_images(found), found.log_ratio
+            # of few images the median may by chance lie below 0, of which there is no ratio
+            d[i, j] = max(np.median(found.log_ratio[finite]) / found.x[0].size / np.log(2), 1e-9)
+            rows.append(row("log_likelihood_ratio", d[i, j], n=finite.sum(), **where))
+    for i, j in combinations(range(2 * k), 2):
+        auc = ratio_auc(log_ratios[i, j], log_ratios[j, i])
+        rows.append(row("likelihood_ratio_auc", auc, **_pair(models[i], models[j])))
+    for level, of in enumerate(w):
+        both = (of + of.T).diagonal(k) / 2
+        for pair, w1 in zip(pairs, both, strict=True):
+            rows.append(row("latent_wasserstein_pair", w1, level=level, **_pair(*pair)))
+    rows += _exchanged(w, d)
+    shown = experiment.settings.images_shown(N)
+    return [one | {"images_shown": shown} for one in rows], arrays
+
+
+@question(
+    families=("glow",),
+    given=largest_size,
+    models=lambda experiment, N: [*first_pair(experiment, N), *experiment.models.foreign()],
+    files=FILES,
+)
+def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Test the first pair before its training, and its model A with out-of-domain flows."""
+    a, b = experiment.models.pair(N)
+    before = {model: experiment.networks(model, 0)["net"] for model in (a, b)}
+    z = _latents(experiment, before[a])
+    ways = {(i, j): inversions(before[i], [before[j]], z)[0] for i, j in ((a, b), (b, a))}
+    auc = ratio_auc(*(way.log_ratio for way in ways.values()))
+    rows = [row("likelihood_ratio_auc", auc, **_pair(a, b))]
+    for pair, found in ways.items():
+        rows += _tested(found, compare_levels(found), _pair(*pair))
+    rows = [one | {"images_shown": 0} for one in rows]
+    other = experiment.models.foreign()
+    flow, *flows = (experiment.networks(model)["net"] for model in (a, *other))
+    for model, found in zip(other, inversions(flow, flows, z), strict=True):
+        where = _pair(a, model) | {"images_shown": experiment.settings.images_shown(N)}
+        rows += _tested(found, compare_levels(found), where)
+    return rows, {}
+
+
+def _latents(experiment: Experiment, flow: Glow) -> list[Tensor]:
+    """The latents from which all models generate."""
+    return glow_learner.latents(flow, experiment.latents(min(COUNT, experiment.profile.samples)))
+
+
+def _name(model: Training) -> str:
+    return f"{model.label}-{model.foreign}" if model.foreign else model.label
+
+
+def _pair(i: Training, j: Training) -> dict[str, str]:
+    """Where the rows of a pair stand."""
+    sets = "out-of-domain" if i.foreign != j.foreign else "same" if i.half == j.half else "disjoint"
+    return {"training_sets": sets, "model": f"{_name(i)}-{_name(j)}"}
+
+
+def _tested(found: Inversion, tests: Sequence[LevelTest], where: Mapping[str, object]) -> list[dict]:
+    """The rows of a test of one pair."""
+    rows = [row("images_left_out", tests[0].lost, n=len(found.x), **where)]
+    for level, test in enumerate(tests):
+        for statistic, name in TESTED.items():
+            rows.append(row(statistic, getattr(test, name), level=level, **where) | {"n": test.w1_b.n})
+    return rows
+
+
+def _pictured(found: Inversion) -> dict[str, np.ndarray]:
+    """What figures 10 and 11 draw: some latents by level, z, z'_A and z'_B, and the densities of all z'."""
+    rng, arrays, densities = np.random.default_rng(0), {}, []
+    for level, parts in enumerate(zip(found.z, found.z_a, found.z_b, strict=True)):
+        flat = [part.ravel() for part in parts]
+        some = rng.choice(flat[0].size, min(SCATTERED, flat[0].size), replace=False)
+        arrays[f"latents_{level}"] = clipped(np.array([part[some] for part in flat])).astype(np.float16)
+        densities.append([np.histogram(np.clip(part, -4, 4), EDGES, density=True)[0] for part in flat[1:]])
+    return arrays | {"densities": np.array(densities, np.float32), "edges": EDGES.astype(np.float32)}
+
+
+def _exchanged(w: np.ndarray, d: np.ndarray) -> Iterator[dict]:
+    """Disjoint compared with the same training sets, with the test that assigns the letters anew.
+
+    Args:
+        w: W1 by level, of who generates (all A, then all B) and who encodes.
+        d: Log-likelihood ratio of the same.
+    """
+    count = len(d)
+    if count < 4:
+        return  # a single pair has no models of the same images
+    ways = [
+        np.isin(np.arange(count), a) for a in combinations(range(count), count // 2)
+    ]  # first the true one
+    disjoint = [a[:, None] != a for a in ways]
+    same = [~apart & ~np.eye(count, dtype=bool) for apart in disjoint]
+    far, near = (np.array([[of[kind].mean() for kind in kinds] for of in w]) for kinds in (disjoint, same))
+    gaps, joint = far - near, np.log(far / near).sum(0)
+    for level, (of, gap) in enumerate(zip(w, gaps, strict=True)):
+        null, ratio = of[same[0]], ratio_over_trainings(of, disjoint[0], same[0])
+        where = {"training_sets": "same", "level": level, "n": null.size}
+        yield row("latent_wasserstein_null", null.mean(), low=null.min(), high=null.max(), **where)
+        yield row(
+            "latent_wasserstein_disjoint_over_same", ratio, level=level, p=np.mean(gap >= gap[0] - 1e-12)
+        )
+    p = np.mean(joint >= joint[0] - 1e-12)
+    yield row("latent_wasserstein_disjoint_over_same", np.exp(joint[0] / len(w)), p=p, n=count)
+    yield row("log_likelihood_ratio_disjoint_over_same", ratio_over_trainings(d, disjoint[0], same[0]))

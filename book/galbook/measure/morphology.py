@@ -1,0 +1,222 @@
+"""Do samples have the morphology of galaxies, and do two models draw one morphology from one latent?
+
+Concentration, asymmetry, smoothness, Gini and M20 (`galgen.compare.morphology`) of samples are compared with
+those of twice as many held-out galaxies, all rounded to the gray levels of the family: the Wasserstein
+distance of each coefficient, and the energy distance of all five, beside permuted labels
+(`galgen.compare.distances`). Coefficients of which half of the galaxies have one value are left out. Rows in
+which a coefficient is undefined or flagged are left out, so the fraction of valid ones is compared too.
+
+*Equivalent blur*: that of galaxies with the same energy distance. Here the distance is the one without bias,
+and on simulated data some 1 500 further galaxies join the reference. The distance of galaxies blurred by one
+pixel is the unit of the *relative* energy distance.
+
+*One latent, one morphology?* Rank correlation of the coefficients of A's and B's samples of the same latents,
+beside permuted latents (`galgen.compare.agreement.shared_latents`).
+"""
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+from astropy.table import Table
+from scipy import stats
+
+from galbook.measure import scoreboard
+from galbook.measure.scoreboard import controls_of, named, no_models
+from galbook.table import each_size, largest_size, question, row
+from galgen.compare.agreement import shared_latents
+from galgen.compare.controls import blurred, rounded
+from galgen.compare.distances import energy, with_spread
+from galgen.compare.morphology import COEFFICIENTS, stored, valid
+from galgen.compare.scoreboard import apart, same_share
+from galgen.compare.uncertainty import Estimate
+from galgen.compare.yardstick import Ladder
+from galgen.experiment import Experiment
+from galgen.models.families import FAMILIES, Training
+
+__all__ = ["gray_levels", "morphology", "morphology_baselines", "morphology_examples",
+    "morphology_out_of_domain"]  # fmt: skip
+
+FILES = (
+    "galbook.measure.scoreboard",
+    *scoreboard.FILES,
+    "galgen.compare.morphology",
+    "galgen.compare.scoreboard",
+    "galgen.runs.processes",
+)
+BLURS = (0.0, 0.5, 1.0, 1.5, 2.0)  # pixels
+FEWEST = 10  # valid rows of each set, for the equivalent blur
+MANY = 100  # images of a set, from which on further galaxies are worth their minutes
+MORE = 2000  # of these, as many as are blurred among them
+GRAY_LEVELS = 5  # bits, of the paper's Glow
+
+
+def _measured(experiment: Experiment, images: np.ndarray, bits: int | None = None) -> Table:
+    bits = bits or experiment.family.bits
+    return stored(experiment.store, rounded(images, bits), progress=False)
+
+
+@functools.cache
+def _reference(experiment: Experiment) -> Table:
+    return _measured(experiment, controls_of(experiment)[0])
+
+
+def _samples(experiment: Experiment, training: Training) -> Table:
+    return _measured(experiment, experiment.samples(training)[: experiment.images.compared])
+
+
+def _columns(rows: Table) -> np.ndarray:
+    """The coefficients, (n, 5), not a number in rows that are not valid."""
+    found = np.stack([np.asarray(rows[name], np.float32) for name in COEFFICIENTS], axis=1)
+    found[np.asarray(rows["reason"]) != ""] = np.nan
+    return found
+
+
+def _valid(rows: Table, reference: Table | None, **where: object) -> list[dict]:
+    """How many rows are valid, with Fisher's test of the same fraction in the reference."""
+    p = {} if reference is None else {"p": same_share(rows, reference)}
+    sky = np.mean(["background-subtracted" in reason for reason in rows["reason"]])
+    return [
+        row("valid_fraction", len(valid(rows)) / len(rows), n=len(rows), **p, **where),
+        row("no_sky_fraction", sky, n=len(rows), **where),
+    ]
+
+
+def _distances(experiment: Experiment, reference: Table, rows: Table, **where: object) -> Iterator[dict]:
+    used = with_spread(valid(reference), COEFFICIENTS)
+    if found := apart(reference, rows, used, seed=experiment.parameters.seed):
+        for name, distance in found.w1.items():
+            yield row(f"{name}_wasserstein", distance, n=found.n, **where)
+        yield row("energy_distance", found.energy, n=found.n, **where)
+
+
+def _correlations(experiment: Experiment, one: Table, other: Table, **where: object) -> list[dict]:
+    n = sum((a == "") and (b == "") for a, b in zip(one["reason"], other["reason"], strict=True))
+    found = shared_latents(one, other, COEFFICIENTS, seed=experiment.parameters.seed)
+    return [row(f"{name}_correlation", rho, n=n, **where) for name, rho in found.items()]
+
+
+@functools.cache
+def _calibration(experiment: Experiment) -> tuple[Table, list[str], Ladder | None]:
+    """Valid rows of galaxies, the coefficients used, and the energy distance as a function of the blur."""
+    known, pairs = controls_of(experiment)
+    sharp, n = pairs["held-out"][0], experiment.images.compared
+    if n >= MANY and (more := experiment.images.more(MORE)) is not None:
+        sharp, known = more[-2 * n :], np.concatenate([known, rounded(more[: -2 * n])])
+    galaxies = valid(_measured(experiment, known))
+    wrong = [valid(_measured(experiment, blurred(sharp, pixels))) for pixels in BLURS]
+    used = with_spread(galaxies, COEFFICIENTS)
+    if not used or min(map(len, (galaxies, *wrong))) < FEWEST:
+        return galaxies, used, None
+    ladder = np.maximum.accumulate([energy(galaxies, rows, used) for rows in wrong])
+    return galaxies, used, Ladder(np.array(BLURS), ladder) if ladder[BLURS.index(1.0)] > 0 else None
+
+
+def _blurs(experiment: Experiment, rows: Table, **where: object) -> Iterator[dict]:
+    """Rows of the distance without bias, the equivalent blur, and the shift of each coefficient."""
+    (galaxies, used, ladder), rows = _calibration(experiment), valid(rows)
+    if ladder is None or len(rows) < FEWEST:
+        return
+    far, n = energy(galaxies, rows, used), len(rows)
+    yield row("energy_distance_unbiased", far, n=n, **where)
+    yield row("relative_energy_distance", far / ladder.areas[BLURS.index(1.0)], n=n, **where)
+    yield row("equivalent_blur_of_morphology", ladder.amount(Estimate(far, far, far, n)).value, n=n, **where)
+    for name in used:
+        x, y = (np.asarray(part[name], np.float64) for part in (galaxies, rows))
+        shift = (np.median(y) - np.median(x)) / stats.median_abs_deviation(x, scale="normal")
+        yield row(f"{name}_shift", shift, n=n, **where)
+
+
+def _models(experiment: Experiment, N: int) -> list[Training]:
+    """A and B of the first pair, and A of the second."""
+    (a, b), *more = experiment.models.pairs(N)
+    return [a, b, *(pair[0] for pair in more[:1])]
+
+
+@question(families=FAMILIES, given=each_size, models=_models, files=FILES)
+def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """Distances of the samples of each model; correlation of A and B; arrays of coefficients, by model.
+
+    Up to N as large as a set, also distances of the training images of A, drawn with replacement.
+    """
+    known, rows, tables = _reference(experiment), [], {}
+    for training in _models(experiment, N):
+        tables[training.label] = found = _samples(experiment, training)
+        where = named(experiment, training)
+        rows += _valid(found, known, **where)
+        rows += _distances(experiment, known, found, **where)
+        rows += _blurs(experiment, found, **where)
+    a, b = (training.label for training in experiment.models.pair(N))
+    where = {"training_sets": "disjoint", "images_shown": experiment.settings.images_shown(N)}
+    rows += _correlations(experiment, tables[a], tables[b], model=f"{a}-{b}", **where)
+    if N <= (count := experiment.images.compared):
+        own = valid(_measured(experiment, experiment.images.of(experiment.models.pair(N)[0])))
+        if len(own):
+            again = np.random.default_rng(experiment.parameters.seed).integers(0, len(own), count)
+            rows += _distances(experiment, known, own[again], model="training-images")
+            rows += _blurs(experiment, own[again], model="training-images")
+    return rows, {label: _columns(found) for label, found in tables.items()}
+
+
+def _out_of_domain(experiment: Experiment, N: int) -> list[Training]:
+    """Model A and the first model of other galaxies, if there is one."""
+    return [experiment.models.pair(N)[0], *experiment.models.foreign()[:1]]
+
+
+@question(families=FAMILIES, given=largest_size, models=_out_of_domain, files=FILES)
+def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """Correlation of the coefficients of A and of a model that is trained on other galaxies."""
+    a, *others = _out_of_domain(experiment, N)
+    rows = []
+    for other in others:
+        names = [named(experiment, model)["model"] for model in (a, other)]
+        where = {"training_sets": "out-of-domain", "images_shown": experiment.settings.images_shown(N)}
+        sets = (_samples(experiment, model) for model in (a, other))
+        rows += _correlations(experiment, *sets, model="-".join(names), **where)
+    return rows, {}
+
+
+@question(families=FAMILIES, given=largest_size, models=no_models, files=FILES)
+def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """The same of held-out galaxies and images wrong in a known way; array: coefficients of the reference."""
+    (_, pairs), known = controls_of(experiment), _reference(experiment)
+    sets, n = {name: pair[0] for name, pair in pairs.items()}, experiment.images.compared
+    other = experiment.images.foreign("galaxies").images
+    sets["other-galaxies"] = other[experiment.images.split(foreign="galaxies").validation][:n]
+    tables = {name: _measured(experiment, images) for name, images in sets.items()}
+    rows = _valid(known, None, model="reference")
+    for name, found in tables.items():
+        rows += _valid(found, known, model=name)
+        rows += _distances(experiment, known, found, model=name)
+        rows += _blurs(experiment, found, model=name)
+    blurry = "held-out", "blurred-0.5"
+    rows += _correlations(experiment, *(tables[name] for name in blurry), model="-".join(blurry))
+    galaxies, _, ladder = _calibration(experiment)
+    for blur, far in zip(ladder.amounts, ladder.areas, strict=True) if ladder else ():
+        rows.append(row("energy_distance_unbiased", far, model="blurred", at=blur, n=len(galaxies)))
+    return rows, {"reference": _columns(known)}
+
+
+@question(families=("diffusion",), given=lambda _: [()], models=no_models, files=FILES)
+def gray_levels(experiment: Experiment) -> tuple[list, dict]:
+    """Distances of held-out galaxies of 5 bits from others of 5 bits and of 8; `at` has the latter's bits."""
+    reference, pairs = controls_of(experiment)
+    known, rows = {bits: _measured(experiment, reference, bits) for bits in (GRAY_LEVELS, 8)}, []
+    rows += _valid(known[GRAY_LEVELS], None, model="reference-5-bits")
+    for name in ("held-out", "blurred-0.5"):
+        found, where = _measured(experiment, pairs[name][0], GRAY_LEVELS), {"model": f"{name}-5-bits"}
+        rows += _valid(found, known[GRAY_LEVELS], at=GRAY_LEVELS, **where)
+        for bits in known if name == "held-out" else (GRAY_LEVELS,):
+            rows += _distances(experiment, known[bits], found, at=bits, **where)
+    return rows, {}
+
+
+@question(families=("diffusion",), given=lambda _: [()], models=no_models, files=FILES)
+def morphology_examples(experiment: Experiment) -> tuple[list, dict]:
+    """Ten held-out galaxies from the lowest to the highest value of each coefficient: images and values."""
+    reference, known = controls_of(experiment)[0], _reference(experiment)
+    columns, good = _columns(known), np.flatnonzero(np.asarray(known["reason"]) == "")
+    ranks = np.linspace(0, len(good) - 1, min(10, len(good))).round().astype(int)
+    order = np.stack([good[np.argsort(np.asarray(known[name])[good])[ranks]] for name in COEFFICIENTS])
+    images = np.rint(reference[order, 0] * 255).astype(np.uint8)
+    return [], {"images": images, "values": np.take_along_axis(columns.T, order, axis=1)}

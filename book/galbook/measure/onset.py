@@ -1,0 +1,137 @@
+"""When does a denoiser memorize? Denoising gap, onset and bits along trainings, and near-copies of samples.
+
+Along each training A and B of the first pair have, at milestones, the gap g of `galbook.clock.gap`. In the
+study of the onset, whose learning rate is constant but for the last tenth, we also measure
+
+    onset     images shown when g exceeds a level for good; censored at nine tenths of the training, where the
+              learning rate begins to fall, if that is later or never
+    bits      unintended memorization per parameter (`galbook.clock.bits`)
+    harm      held-out PSNR at the end minus its best
+
+and the near-copies, the training-set bias and the agreement of samples of A and B at every third milestone.
+`galbook.measure.onset_committed` has the same rows of the trainings of `results/clock`.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from torch import Tensor
+
+from galbook.clock.bits import approximated, memorized
+from galbook.clock.cells import Trace
+from galbook.clock.gap import LEVELS, SIGMA, SIGMAS, memory_gap, psnr_along, settled
+from galbook.table import each_size, first_pair, question, row
+from galgen.compare.agreement import two_models
+from galgen.compare.memorization import distance_ratio, near_copy_fraction
+from galgen.compare.uncertainty import Estimate
+from galgen.data.unit import unit
+from galgen.experiment import Experiment
+from galgen.models.families import STUDIES
+
+__all__ = ["ALL_LEVELS", "Rows", "near_copies_along_training", "of_training", "onset"]
+
+FILES = (
+    "galbook.clock.bits",
+    "galbook.clock.cells",
+    "galbook.clock.gap",
+    "galgen.compare.agreement",
+    "galgen.compare.denoising",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.similarity",
+    "galgen.compare.uncertainty",
+    "galgen.data.dataset",
+    "galgen.data.unit",
+    "galgen.models.sampling",
+)
+STEP = 3  # milestones from one at which samples are drawn to the next
+ALL_LEVELS = (0.5, 0.75, *LEVELS)  # dB
+
+Rows = Iterator[dict]
+
+
+@question(families=("diffusion", "conditional", *STUDIES), given=each_size, models=first_pair, files=FILES)
+def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
+    """Denoising gap along A and B of the first pair; in the study of the onset also onset, bits and harm."""
+    study, pixels, rows = experiment.family.name in STUDIES, experiment.images.dataset.images[0].size, []
+    where = {"width": experiment.settings.kernels} if study else {}
+    for model in first_pair(experiment, N):
+        kept = experiment.train(model).summary["weights"]
+        psnr = psnr_along(
+            ((shown, experiment.networks(model, shown)) for shown in kept),
+            experiment.family.denoiser,
+            experiment.images.of(model),
+            experiment.images.held_out,
+            sigmas=SIGMAS if study else (SIGMA,),
+        )
+        found = of_training(Trace.of(*psnr, pixels), N, pixels, experiment.weights, study=study)
+        rows += [where | {"model": model.label} | each for each in found]
+    return rows, {}
+
+
+@question(families=tuple(STUDIES), given=each_size, models=first_pair, files=FILES)
+def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
+    """Near-copies, training-set bias and agreement of A and B of the first pair at milestones."""
+    pair, images, rows = first_pair(experiment, N), experiment.images, []
+    where = {"model": "-".join(model.label for model in pair), "training_sets": "disjoint"}
+    given = {"mean": images.mean, "flips": experiment.family.flips}
+
+    def copies(queries: Iterable[Tensor]) -> Estimate:
+        each = zip(queries, pair, strict=True)
+        ratios = [distance_ratio(x, images.of(model), **given) for x, model in each]
+        return near_copy_fraction(np.stack(ratios, axis=1))
+
+    for shown in sorted(experiment.train(pair[0]).summary["weights"])[::-STEP][::-1]:
+        samples = [experiment.samples(model, shown) for model in pair]
+        test = two_models(*samples, images.dataset.images, images.split(N), **given)
+        ends = (x - 0.5 for x in (test.closer.value, test.closer.low, test.closer.high))
+        found = {
+            "training_set_bias": Estimate(*ends, test.n),
+            "memorized_fraction": test.memorised,
+            "near_copy_fraction": copies(samples),
+            "agreement": test.agree,
+        }
+        rows += [row(name, each, images_shown=shown, **where) for name, each in found.items()]
+    held_out = copies([unit(images.held_out)] * 2)
+    for name, each in (("memorized_fraction", test.memorised_null), ("near_copy_fraction", held_out)):
+        rows.append(row(name, each, model="held-out"))
+    return [{"width": experiment.settings.kernels} | each for each in rows], {}
+
+
+def of_training(trace: Trace, N: int, pixels: int, weights: int, *, study: bool) -> Rows:
+    """The rows of one training but for what names it."""
+    gap = memory_gap(trace.shown, trace.own, trace.held_out, start=settled(N, trace.shown))
+    end = int(trace.shown[-1])
+    late = end * 9 // 10
+    for shown, p in zip(gap.shown, gap.p, strict=True):
+        yield row("denoising_gap", gap.at(shown), p=p, images_shown=shown)
+    if gap.shown[0] <= end / 4:
+        gained = gap.at(end).value - gap.at(end / 4).value
+        yield row("denoising_gap_gain", gained, at=4, images_shown=end)
+    if not study:
+        return
+    if gap.shown[0] <= late / 2:
+        yield row("denoising_gap_gain", gap.gained(late), at=2, images_shown=late)
+    for level in ALL_LEVELS:
+        t = gap.onset(level)
+        censored = t is None or t > late
+        yield row("onset", late if censored else t, at=level, images_shown=end)
+        yield row("onset_censored", censored, at=level, images_shown=end)
+    held = gap.held_out.mean(1)
+    for name, value in (
+        ("load", N * pixels / weights),
+        ("epochs", end / N),
+        ("held_out_psnr_change", held[-1] - held.max()),
+    ):
+        yield row(name, value, images_shown=end)
+    if trace.own_errors is None:
+        name, bits = "bits_per_parameter_one_level", approximated(gap.value, N, pixels)
+    else:
+        name = "bits_per_parameter"
+        bits = memorized(trace.own_errors, trace.held_out_errors, N)[-len(gap.shown) :]
+        errors = trace.held_out_errors[len(SIGMAS) // 2]
+        yield row("held_out_error", errors[-1], at=SIGMA, images_shown=end)
+        yield row("held_out_error_minimum", errors.min(), at=SIGMA, images_shown=end)
+    for shown, b in zip(gap.shown, (bits - bits[0]) / weights, strict=True):
+        yield row(name, b, images_shown=shown)

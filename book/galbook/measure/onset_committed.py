@@ -1,0 +1,227 @@
+"""The rows of the committed trainings of the study of the onset, of laws of it, and of their predictions.
+
+The 86 trainings of `results/clock` are of no run of the book. `committed_onsets` has of each the rows of
+`galbook.measure.onset`, where a label that ends in `half-rate` is that of a training at half the usual
+learning rate. The other rows are of
+
+    configurations   (width, N): geometric mean of the onsets, and its ratio to that of a tenth of N
+    laws             their constants and lack of fit (`galbook.onset_law`), with each scatter
+    predictions      of `results/foretold.json`, written before the later trainings, by the laws L, L1, P, N
+                     of `galbook.clock.law`, with p of what was observed; and those of the laws `load` and
+                     `power`, fitted to the earlier trainings alone once the later ones were known
+    bits             the power of N in bits memorized
+    agreement        what the same training images are worth, of `results/agreement.json`
+
+Some predictions are of the ratio of an onset to that of N = 100 of the same width. Where a training of a
+configuration is censored, its mean, or ratio, is a lower limit; it contradicts a law if it lies above.
+"""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from math import exp, log, sqrt
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from galbook.clock.bits import exponent
+from galbook.clock.cells import Committed, committed
+from galbook.clock.gap import LEVEL, LEVELS
+from galbook.clock.law import SCALE, Place, reach
+from galbook.measure.onset import ALL_LEVELS, Rows, of_training
+from galbook.onset_law import CONFIGURATION, LAWS, SCATTERS, Fit, fit, log_score, scatter, trainings
+from galbook.table import TYPES, read_table, row, to_csv
+from galgen.compare.uncertainty import Estimate
+from galgen.runs.files import project, read_json
+
+__all__ = ["committed_onsets"]
+
+PIXELS = 16 * 16
+PAPER = {"width": 64, "parameters": 7.66e6, "pixels": 64 * 64, "images": (25e6, 25e6 * 16 / 512)}
+NAMES = {"A": "law_epochs", "c": "law_epochs", "b": "law_width_exponent", "a": "law_size_exponent"}
+NO_TEST = {(4, 1000): ("P", "N")}  # contradicted there before they predicted, says the file
+
+
+def committed_onsets() -> pd.DataFrame:
+    """The rows of the committed trainings of simulated galaxies, of laws of them, and of predictions."""
+    told, kept = read_json(project() / "results" / "foretold.json"), committed()["simulated"]
+    rows = [
+        (str(one.made["date"]) >= told["made"]["date"], each) for one in kept for each in _of_committed(one)
+    ]
+    later, rows = np.array([late for late, _ in rows]), [each for _, each in rows]
+    table, every = _table(rows), np.ones_like(later)
+    parts = {at: [trainings(table[of], at) for of in (every, later, ~later)] for at in ALL_LEVELS}
+    rows += [*_configurations(parts), *_laws(parts), *_predicted(told, *parts[LEVEL][:2])]
+    return _table([*rows, *_predicted_later(parts), *_bits(told["passes"]["items"], kept), *_same_images()])
+
+
+def _table(rows: Iterable[dict]) -> pd.DataFrame:
+    of = pd.DataFrame([{"question": "onset"} | each for each in rows], columns=[*TYPES])
+    return read_table(io.StringIO(to_csv(of)))
+
+
+def _of_committed(one: Committed) -> Rows:
+    cell = one.cell
+    for label, trace in zip(("A0", "B1"), cell.traces, strict=True):
+        where = _where(cell.kernels, cell.N) | {"seed": one.seed}
+        where |= {"model": label + "-half-rate" * (cell.rate != 1)}
+        for each in of_training(trace, cell.N, PIXELS, round(cell.N * PIXELS / cell.load), study=True):
+            yield where | each
+
+
+def _where(width: int, N: int) -> dict:
+    return {"family": f"clock{int(width)}", "width": int(width), "N": int(N)}
+
+
+def _mean(of: pd.DataFrame, s: float = 0, freedom: int = 1, other: pd.DataFrame | None = None) -> Estimate:
+    """Geometric mean of the onsets, or its ratio to that of other trainings, with its interval."""
+    middle, square = np.log(of.onset).mean(), 1 / len(of)
+    if other is not None:
+        middle, square = middle - np.log(other.onset).mean(), square + 1 / len(other)
+    half = stats.t.ppf(0.975, freedom) * s * sqrt(square)
+    return Estimate(*map(exp, (middle, middle - half, middle + half)), len(of))
+
+
+def _known(of: pd.DataFrame) -> pd.DataFrame:
+    """Trainings without those that ended before the first onset, or limit, which say nothing of it."""
+    first = of.onset.max() if of.censored.all() else of.onset[~of.censored].min()
+    return of[~of.censored | (of.onset >= first)]
+
+
+def _row(name: str, found: Estimate | float, censored: bool, **where: object) -> dict:
+    if censored:
+        return row(f"{name}_lower_limit", getattr(found, "value", found), **where)
+    return row(name, found, **where)
+
+
+def _configurations(parts: Mapping) -> Rows:
+    for level in LEVELS:
+        every = parts[level][0]
+        s, freedom = scatter(every, "two-scatters")
+        cells = {place: _known(of) for place, of in every.groupby(CONFIGURATION)}
+        for (width, N), of in cells.items():
+            where, few = _where(width, N) | {"at": level}, cells.get((width, N // 10))
+            yield _row("onset_mean", _mean(of, s[N], freedom), of.censored.any(), **where)
+            if few is not None and not few.censored.any():
+                yield _row("onset_ratio", _mean(of, other=few).value, of.censored.any(), **where)
+    for by in SCATTERS:
+        s, freedom = scatter(parts[LEVEL][0], by)
+        for N, each in s.items():
+            yield row("onset_scatter", each, n=freedom, model=by, N=N, at=LEVEL)
+
+
+def _constants(constants: Mapping[str, Estimate], **where: object) -> Rows:
+    for name, found in constants.items():
+        width = {"width": int(name[2:])} if name.startswith("A_") else {}
+        yield row(NAMES.get(name[0], "law_load"), found, **width, **where)
+
+
+def _laws(parts: Mapping) -> Rows:
+    ways = {by: {"by": by} for by in SCATTERS} | {"training-sets": {"sets": True}}
+    for level, (name, law), (way, given) in product((LEVEL, 0.5), LAWS.items(), ways.items()):
+        of, where = fit(law, parts[level][0], **given), {"model": f"{name}-{way}", "at": level}
+        yield from _constants(of.constants(), **where)
+        if of.chi_squared is None:
+            yield row("training_set_share", of.values["share"], **where)
+            continue
+        p = stats.chi2.sf(of.chi_squared, of.spare)
+        yield row("law_chi_squared", of.chi_squared, p=p, n=of.spare, **where)
+        if level == LEVEL and name == "load":
+            A, b, l_0 = (each.value for each in of.constants().values())
+            passes = A * PAPER["width"] ** -b
+            for images in PAPER["images"]:
+                most = reach(passes, l_0, images, PAPER["pixels"], PAPER["parameters"])
+                yield row("extrapolated_size", most, model=where["model"], width=PAPER["width"], at=images)
+
+
+def _test(told: Estimate, error: float, seen: float, freedom: int, *, censored: bool) -> float | None:
+    """P of what was observed where the law is true; of a lower limit only where it contradicts the law."""
+    z = log(seen / told.value) / error
+    p = 2 * stats.t.sf(abs(z), freedom)
+    return p if not censored or (z > 0 and p < 0.05) else None
+
+
+def _predicted(told: Mapping, every: pd.DataFrame, later: pd.DataFrame) -> Rows:
+    s, freedom, cells = told["scatter"], told["freedom"], dict(iter(later.groupby(CONFIGURATION)))
+    for law, constants in told["constants"].items():
+        yield from _constants({name: Estimate(**e) for name, e in constants.items()}, model=law, at=LEVEL)
+        yield row("law_lack_of_fit", told["lack"][law], p=told["lack"][law], model=law, at=LEVEL)
+    for asked in told["asked"]:
+        place = asked["kernels"], asked["N"]
+        of, where = cells[place], _where(*place) | {"at": LEVEL}
+        late, anchor = of.censored.any(), every[(every.width == place[0]) & (every.N == SCALE)]
+        seen = {"onset": _mean(of, s, freedom)}
+        seen |= {"onset_ratio": _mean(of, s, freedom, anchor)} if asked["ratio"] else {}
+        for name, found in seen.items():
+            yield _row(f"{name}_observed", found, late, **where)
+        for law, one in asked["foretold"].items():
+            name, images = "onset_ratio" if law in asked["ratio"] else "onset", Estimate(**one["images"])
+            p = _test(images, one["error"], seen[name].value, freedom, censored=late)
+            p = None if law in NO_TEST.get(place, ()) else p
+            yield row(f"{name}_predicted", images, p=p, model=law, **where)
+        for statistic, key in (("prediction_power", "power"), ("censored_predicted", "late")):
+            for law, value in asked[key].items():
+                yield row(statistic, value, model=law.replace(" not ", "-"), **where)
+    for name, key, at in (
+        ("onset_predicted", "onset", LEVEL),
+        ("denoising_gap_predicted", "g at the end", None),
+    ):
+        yield row(name, Estimate(**told["half"][key]), model="half-rate", at=at, **_where(4, 300))
+
+
+def _predicted_later(parts: Mapping) -> Rows:
+    _, later, earlier = parts[LEVEL]
+    for name in ("load", "power"):
+        of, errors, where = fit(LAWS[name], earlier), [], {"model": name, "at": LEVEL}
+        for _, each in later.groupby(CONFIGURATION):
+            found = _against(of, each, at=LEVEL)
+            yield found
+            if not each.censored.any():
+                errors.append(log(_mean(each).value / found["value"]))
+        yield row("prediction_error", np.sqrt(np.mean(np.square(errors))), n=len(errors), **where)
+        yield row("log_score", log_score(of, later), n=later.groupby(CONFIGURATION).ngroups, **where)
+    for level in (0.5, 0.75):  # fitted without the configuration
+        every, later, _ = parts[level]
+        of = fit(LAWS["load"], every.query("width != 4 or N != 1000"))
+        where = {"model": "load-without-4-1000", "at": level}
+        yield from _constants(of.constants(), **where)
+        p = stats.chi2.sf(of.chi_squared, of.spare)
+        yield row("law_chi_squared", of.chi_squared, p=p, n=of.spare, **where)
+        yield _against(of, later.query("width == 4 and N == 1000"), at=level)
+
+
+def _against(of: Fit, seen: pd.DataFrame, *, at: float) -> dict:
+    """The prediction of a law for these trainings."""
+    width, N, load = seen[[*CONFIGURATION, "load"]].iloc[0]
+    told, error = of.predicted(Place(int(width), int(N), load), len(seen))
+    p = _test(told, error, _mean(seen).value, of.freedom, censored=seen.censored.any())
+    return row("onset_predicted", told, p=p, model=of.law.name, at=at, **_where(width, N))
+
+
+def _bits(asked: Sequence[Sequence], kept: Iterable[Committed]) -> Rows:
+    """Between N = 100 and 300 of trainings with five noise levels, after as many epochs as the file says."""
+    for width, epochs in asked:
+        bits = {100: [], 300: []}
+        for one in (one.cell for one in kept if one.cell.kernels == int(width) and one.cell.N in bits):
+            known = one.traces[0].own_errors is not None
+            bits[one.N] += one.bits(epochs) if known else []
+        yield row("bits_exponent", exponent(bits), family=f"clock{width}", width=int(width), at=epochs)
+
+
+def _same_images() -> Rows:
+    """By N, at the end of the laptop run's trainings; of width 8, `at` multiples of the onset of law L."""
+    sets = {"twins": "same", "pairs": "disjoint"}
+    for part in read_json(project() / "results" / "agreement.json").values():
+        for name, one in part["found"].items():
+            N, _, multiple = name.partition(" at ")
+            where = {"family": "diffusion", "N": int(N)}
+            if multiple:
+                where = _where(8, N) | {"at": float(multiple), "images_shown": one["shown"]}
+            for kind, values in one["strangers"].items():
+                given = {"training_sets": "out-of-domain", "model": kind}
+                yield row("mean_agreement", np.mean(values), n=len(values), **given, **where)
+                yield row("normalized_agreement", one["share"][kind], model=kind, **where)
+            for key, which in sets.items():
+                yield row("mean_agreement", np.mean(one[key]), n=len(one[key]), training_sets=which, **where)
+            yield row("same_images_gain", Estimate(**one["worth"]), **where)

@@ -1,0 +1,113 @@
+"""Do samples depend on how they are drawn? Other starts, other noise schedules, and stochastic ascent.
+
+Samples of model A are compared with held-out images by the variance along principal components, over that of
+the training images, and by the AUC of a classifier. The paper's stochastic ascent is run with neither, one
+and both of its choices, a start of each model's own and noise that is used twice: do they change agreement?
+"""
+
+import numpy as np
+import torch
+
+from galbook.measure.denoising import ends
+from galbook.table import first_pair, largest_size, question, row
+from galgen.compare import similarity
+from galgen.compare.controls import rounded
+from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.scales import principal_spread
+from galgen.compare.twosample import c2st, features
+from galgen.compare.uncertainty import bootstrap
+from galgen.data.unit import mean_image
+from galgen.experiment import Experiment
+from galgen.models.sampling import Samples, blind, dpm_solver_2m, ladder, stochastic_ascent
+
+__all__ = ["samplers", "stochastic_ascent_choices"]
+
+FILES = (
+    "galgen.compare.controls",
+    "galgen.compare.gaussian",
+    "galgen.compare.scales",
+    "galgen.compare.similarity",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.data.unit",
+    "galgen.models.sampling",
+)
+
+COUNT = 256  # samples of each sampler, at most
+
+FEW = 32  # latents of each choice, at most
+
+LEAST = 10  # converged samples
+
+
+@question(
+    families=("diffusion",),
+    given=largest_size,
+    models=lambda e, N: [e.models.pair(N)[0]],
+    files=FILES,
+)
+def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Samples of model A by other starts, other noise schedules and stochastic ascent.
+
+    Where ten samples or more converge. Array `components`: the first and the last of each group of principal
+    components, (G, 2).
+    """
+    A, images, settings = experiment.models.pair(N)[0], experiment.images, experiment.settings
+    net, train, start, held_out = experiment.networks(A)["net"], images.of(A), images.start, images.held_out
+    count = min(experiment.profile.samples, COUNT, len(held_out) // 3)
+    latents, spare = experiment.latents(count), images.dataset.images[images.split().starts]
+
+    def flow(begin: torch.Tensor, **other: float) -> Samples:
+        return dpm_solver_2m(blind(net), begin, latents, ladder(**settings.sampler | other))
+
+    drawn = {
+        "start at the mean image": flow(start),
+        "start at its training mean": flow(torch.from_numpy(mean_image(train))),
+    }
+    if len(spare) > 1:  # other random numbers than the noise of the sampler
+        others = range(latents.start + 500_000, latents.stop + 500_000)
+        drawn["start drawn from a Gaussian"] = flow(fit_gaussian(spare).draw(others))
+    drawn["down to sigma 0.02"] = flow(start, sigma_min=0.02)
+    drawn |= {f"{steps} steps": flow(start, steps=steps) for steps in (10, 60)}
+    drawn["stochastic ascent"] = stochastic_ascent(net, start, latents)
+    rows, sets = [], {"held-out": rounded(held_out[2 * count : 3 * count])}
+    for name, samples in drawn.items():
+        if samples.converged.sum() >= LEAST:
+            sets[f"{A.label}: {name}"] = rounded(samples.images[samples.converged])
+            rows.append(row("network_calls", samples.calls.float().mean(), model=f"{A.label}: {name}"))
+    known, size = rounded(held_out[: 2 * count]), held_out.shape[-1]
+    sides = [side for k in range(9) if (side := size >> k) >= 8]
+    for model, part in sets.items():
+        spread = principal_spread(part, train)
+        rows += [row("variance_ratio", of, at=group.first, model=model) for group, of in spread.items()]
+        for side in sides:
+            test = c2st(features(known, side=side), features(part, side=side))
+            rows.append(row("auc", test.auc, p=test.p, at=side, model=model))
+    shown = {"images_shown": settings.images_shown(N)}
+    rows = [one if one["model"] == "held-out" else one | shown for one in rows]
+    return rows, {"components": np.array([(group.first, group.last) for group in spread])}
+
+
+@question(families=("diffusion",), given=ends, models=first_pair, files=FILES)
+def stochastic_ascent_choices(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+    """Agreement of A and B by stochastic ascent, with neither, one and both of the paper's choices."""
+    (A, B), images, rows = experiment.models.pair(N), experiment.images, []
+    latents = experiment.latents(min(FEW, experiment.profile.samples))
+    nets = [experiment.networks(model)["net"] for model in (A, B)]
+    own = [torch.from_numpy(mean_image(images.of(model))) for model in (A, B)]
+    for starts, start in (([images.start] * 2, "common start"), (own, "own starts")):
+        for reuse, noise in ((False, "fresh noise"), (True, "noise used twice")):
+            drawn = [
+                stochastic_ascent(net, begin, latents, reuse_noise=reuse)
+                for net, begin in zip(nets, starts, strict=True)
+            ]
+            both = drawn[0].converged & drawn[1].converged
+            where = {"model": f"{A.label}-{B.label}: {start}, {noise}", "training_sets": "disjoint"}
+            where["images_shown"] = experiment.settings.images_shown(N)
+            rows.append(row("start_distance", (starts[0] - starts[1]).norm(), **where))
+            rows.append(row("converged_fraction", both.float().mean(), n=len(latents), **where))
+            if both.sum() > 1:
+                parts = [part.images[both] for part in drawn]
+                cosines = similarity.cosine(*parts, kind="anomaly", mean=images.mean)
+                rows.append(row("agreement", bootstrap(cosines), **where))
+    return rows, {}

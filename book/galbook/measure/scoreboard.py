@@ -1,0 +1,260 @@
+"""Can a classifier distinguish samples from galaxies, and how large is the difference?
+
+A classifier that is fitted anew (`galgen.compare.twosample`) has an area under the curve (AUC) of 1/2 if two
+sets are draws of one density. It sees the images at full resolution, and averaged to 16 and 8 pixels a side,
+where texture no longer decides. Samples are compared with twice as many held-out galaxies, and all images are
+rounded to the gray levels of the family. Beside the models stand baselines that are right, or wrong in a
+known way (`galgen.compare.controls`):
+
+    held-out                    other held-out galaxies
+    blurred-0.5, blurred-1      these, smoothed by a Gaussian of so many pixels
+    gaussian                    draws of the Gaussian of the training images of A
+    empirical                   samples of the empirical denoiser, which are training images of A
+
+*Equivalent blur, or noise*: that of galaxies whose classifier has the AUC of the model, with its interval
+(`galgen.compare.yardstick`).
+
+*Realism*: samples and as many held-out galaxies are each compared with further held-out galaxies. With a and
+b their two AUCs, of intervals [a-, a+] and [b-, b+], the interval of the excess a - b is (Newcombe 1998)
+
+    a - b - ((a - a-)^2 + (b+ - b)^2)^(1/2)    to    a - b + ((a+ - a)^2 + (b - b-)^2)^(1/2),
+
+somewhat too wide, since both are compared with the same galaxies.
+
+References:
+    Newcombe 1998, Interval estimation for the difference between independent proportions,
+    https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galbook.table import all_pairs, each_size, first_pair, largest_size, question, row
+from galgen.compare.agreement import two_models
+from galgen.compare.controls import blurred, controls, rounded
+from galgen.compare.gaussian import fit_gaussian
+from galgen.compare.scales import brightness, first_component, principal_spread
+from galgen.compare.twosample import c2st, features
+from galgen.compare.uncertainty import Estimate, over_trainings
+from galgen.compare.yardstick import FAULTS, Ladder, fault_ladder
+from galgen.experiment import Experiment
+from galgen.models.families import FAMILIES, Training
+
+__all__ = ["FILES", "classifier_baselines", "classifier_calibration", "classifier_test",
+    "control_pairs", "controls_of", "gaussian_comparison", "model_samples", "named", "no_models", "realism",
+    "realism_margin"]  # fmt: skip
+
+FILES = (
+    "galgen.compare.agreement",
+    "galgen.compare.controls",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.scales",
+    "galgen.compare.similarity",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.compare.yardstick",
+    "galgen.data.dataset",
+    "galgen.data.unit",
+    "galgen.models.sampling",
+)
+CALIBRATED = (16, 8)  # pixels a side; at 32 the AUC of every model is near 1
+COARSE = 8  # pixels a side
+FEWEST = 10  # images, of which the classifier needs two a fold
+ENOUGH = 200  # held-out images, beyond those of the other questions, for the comparison with Gaussians
+REALISM = 1000  # images a set: the interval of the excess is then some 0.035 to either side
+
+
+def no_models(experiment: Experiment, *_: object) -> list[Training]:
+    """Of a question to galaxies alone."""
+    return []
+
+
+def named(experiment: Experiment, training: Training) -> dict:
+    """The columns that name a model at the end of its training."""
+    name = f"{training.label}-{training.foreign}" if training.foreign else training.label
+    return {"model": name, "images_shown": experiment.settings.images_shown(training.N)}
+
+
+def model_samples(experiment: Experiment, training: Training, count: int) -> np.ndarray:
+    """The first samples of a model that are finite, rounded to the gray levels of the family."""
+    return _finite(
+        experiment, experiment.samples(training, count=max(count, experiment.profile.samples)), count
+    )
+
+
+def _finite(experiment: Experiment, images: Tensor | np.ndarray, count: int) -> np.ndarray:
+    found = rounded(images, experiment.family.bits)[:count]
+    return found[np.isfinite(found).all((1, 2, 3))]
+
+
+@functools.cache
+def controls_of(experiment: Experiment) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    """The 2 n held-out galaxies of reference, and the pairs of n images of each baseline, in 8 bits."""
+    images, sets, n = experiment.images.dataset.images, experiment.images.split(), experiment.images.compared
+    found, unseen = controls(images, sets, n), images[sets.validation[n : 3 * n]]
+    pairs = {"held-out": found.pairs["held out"], "blurred-0.5": found.pairs["blurred"]}
+    pairs["blurred-1"] = [rounded(blurred(part, 1.0)) for part in (unseen[n:], unseen[:n])]
+    pairs |= {"gaussian": found.pairs["Gaussian"], "empirical": found.pairs["empirical denoiser"]}
+    return found.reference, pairs
+
+
+def _compared(
+    experiment: Experiment, images: np.ndarray, ladders: Mapping[str, np.ndarray], **where: object
+) -> Iterator[dict]:
+    """Rows of one set: its brightness and variance, and the classifier at each number of pixels."""
+    reference = rounded(controls_of(experiment)[0], experiment.family.bits)
+    if len(images) < FEWEST:
+        return
+    train = experiment.images.dataset.images[experiment.images.split().A]
+    yield row("brightness_ratio", brightness(images, train), n=len(images), **where)
+    for group, ratio in principal_spread(images, train).items():
+        yield row("variance_ratio", ratio, at=group.first, n=len(images), **where)
+    for side in (side for k in range(9) if (side := images.shape[-1] >> k) >= 8):
+        test = c2st(*(features(part, side=side) for part in (reference, images)))
+        yield row("auc", test.auc, p=test.p, at=side, **where)
+        yield row("auc_null", 0.5, low=test.outcome.low, high=test.outcome.high, at=side, **where)
+        for fault in FAULTS:
+            if (ladder := ladders.get(f"{fault}_{side}")) is not None:
+                yield row(f"equivalent_{fault}", Ladder(*ladder).amount(test.auc), at=side, **where)
+
+
+@question(families=FAMILIES, given=lambda _: [()], models=no_models, files=FILES)
+def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
+    """AUC of held-out galaxies with growing blur, and growing noise: arrays (2, k) of amounts and AUCs."""
+    (reference, pairs), bits = controls_of(experiment), experiment.family.bits
+    unseen, known = pairs["held-out"][0], rounded(reference, bits)
+    if len(unseen) < FEWEST:
+        return [], {}
+    arrays = {}
+    for side in (side for side in CALIBRATED if side <= known.shape[-1]):
+        for fault in FAULTS:
+            ladder = fault_ladder(fault, unseen, known, side=side, bits=bits)
+            arrays[f"{fault}_{side}"] = np.stack([ladder.amounts, ladder.areas])
+    return [], arrays
+
+
+@question(families=FAMILIES, given=each_size, models=first_pair, files=FILES)
+def classifier_test(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """Samples of models A and B of the first pair compared with held-out galaxies."""
+    ladders, rows = classifier_calibration(experiment).arrays, []
+    for training in experiment.models.pair(N):
+        images = model_samples(experiment, training, experiment.images.compared)
+        rows += _compared(experiment, images, ladders, **named(experiment, training))
+    return rows, {}
+
+
+@question(families=FAMILIES, given=largest_size, models=no_models, files=FILES)
+def classifier_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """The same of the baselines; and how much training images deviate along their first component."""
+    ladders, (_, pairs) = classifier_calibration(experiment).arrays, controls_of(experiment)
+    train = experiment.images.dataset.images[experiment.images.split().A]
+    rows = [row("component_deviation", first_component(train), model="training-images", at=1)]
+    for name, (images, _) in pairs.items():
+        rows += _compared(experiment, rounded(images, experiment.family.bits), ladders, model=name)
+    return rows, {}
+
+
+@question(families=("diffusion",), given=largest_size, models=no_models, files=FILES)
+def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """The two-models test of pairs of baselines: do its statistics find what they should, and no more?"""
+    sets, rows = experiment.images.split(N), []
+    given = {"mean": experiment.images.mean, "flips": experiment.family.flips}
+    for name, pair in controls_of(experiment)[1].items():
+        pair = [torch.as_tensor(rounded(part, experiment.family.bits)) for part in pair]
+        test = two_models(*pair, experiment.images.dataset.images, sets, **given)
+        rows.append(row("agreement", test.agree, p=test.agreement.p, model=name))
+        null = {"low": test.agreement.low, "high": test.agreement.high}
+        rows.append(row("agreement_null", test.null, **null, model=name))
+        rows.append(row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, model=name))
+    return rows, {}
+
+
+def _beyond(experiment: Experiment) -> np.ndarray:
+    """Held-out images that no other question compares with, uint8; if they are few, `Images.unseen`."""
+    rows = experiment.images.split().validation[3 * experiment.images.compared :]
+    return experiment.images.dataset.images[rows] if len(rows) >= ENOUGH else experiment.images.unseen
+
+
+@question(families=FAMILIES, given=each_size, models=all_pairs, files=FILES)
+def gaussian_comparison(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """AUC at 8 pixels of the samples of each model, and of draws of the Gaussian of its training images."""
+    known, areas, rows = _beyond(experiment), {}, []
+    if (count := min(len(known), experiment.profile.samples)) < FEWEST:
+        return [], {}
+
+    def area(images: Tensor, **where: object) -> float:
+        sets = (_finite(experiment, part, count) for part in (known, images))
+        found = c2st(*(features(part, side=COARSE) for part in sets), permutations=1).auc
+        rows.append(row("auc", found, at=COARSE, **where))
+        return found.value
+
+    pairs = experiment.models.pairs(N)
+    for training in pairs[0]:
+        drawn = fit_gaussian(experiment.images.of(training)).draw(experiment.latents(count))
+        areas[training.half] = area(drawn, model=f"gaussian-{training.half}")
+    gains = [
+        np.mean([areas[t.half] - area(experiment.samples(t), **named(experiment, t)) for t in pair])
+        for pair in pairs
+    ]
+    if len(pairs) > 2:
+        rows.append(row("auc_gain", over_trainings(gains), at=COARSE))
+    return rows, {}
+
+
+def _realism_sizes(experiment: Experiment) -> list[tuple[int, int]]:
+    return [(N, min(REALISM, 4 * experiment.profile.samples)) for (N,) in largest_size(experiment)]
+
+
+@question(families=FAMILIES, given=_realism_sizes, models=all_pairs, files=FILES)
+def realism(experiment: Experiment, N: int, count: int) -> tuple[list, dict]:
+    """Excess of the AUC of `count` samples over that of as many galaxies; fewer, where fewer are held out."""
+    bits, galaxies, rows = experiment.family.bits, experiment.images.more(2 * count), []
+    if galaxies is None:  # given ones: those that no model is trained on
+        sets = experiment.images.split()
+        unseen = np.concatenate([sets.validation, sets.starts])
+        galaxies = experiment.images.dataset.images[unseen[: 2 * count]]
+    count = len(galaxies) // 2
+    reference, others = rounded(galaxies[:count], bits), rounded(galaxies[count : 2 * count], bits)
+    models = {t: model_samples(experiment, t, count) for t in all_pairs(experiment, N)}
+    for side in (side for k in range(9) if (side := others.shape[-1] >> k) >= 8):
+        known = features(reference, side=side)
+        held_out = c2st(known, features(others, side=side), permutations=1).auc
+        rows.append(row("auc", held_out, at=side, model="held-out"))
+        for training, images in models.items():
+            if len(images) >= FEWEST:
+                found = c2st(known, features(images, side=side), permutations=1).auc
+                where = {"at": side} | named(experiment, training)
+                rows += [row("auc", found, **where), row("auc_excess", _difference(found, held_out), **where)]
+    return rows, {}
+
+
+def _difference(a: Estimate, b: Estimate) -> Estimate:
+    """The difference of two AUCs, with the interval above."""
+    value = a.value - b.value
+    low, high = np.hypot(a.value - a.low, b.high - b.value), np.hypot(a.high - a.value, b.value - b.low)
+    return Estimate(value, float(value - low), float(value + high), min(a.n, b.n))
+
+
+def realism_margin(
+    galaxies: np.ndarray, count: int, *, side: int = COARSE, splits: int = 200, share: float = 0.8
+) -> float:
+    """The margin below which the excess of a perfect model lies, with its interval, in that share of splits.
+
+    Args:
+        galaxies: uint8 (m, 1, H, H), m at least three times `count`, and more, or splits are hardly others.
+        count: Images a set.
+        side: Pixels a side.
+        splits: Random ones, with galaxies in the place of samples.
+        share: Of them.
+    """
+    seen, rng, ends = features(galaxies, side=side), np.random.default_rng(0), []
+    for _ in range(splits):
+        known, *sets = seen[rng.permutation(len(seen))[: 3 * count]].reshape(3, count, -1)
+        ends.append(_difference(*(c2st(known, part, permutations=1).auc for part in sets)).high)
+    return float(np.quantile(ends, share))

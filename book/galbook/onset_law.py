@@ -1,0 +1,205 @@
+r"""Laws of the onset of memorization as a function of N and width, fitted with censoring.
+
+Let t be the images shown at the onset (`galbook.clock.gap`) of a network of width W trained on N images,
+and load = N d / p the training pixels per parameter. In epochs, t / N, the laws are
+
+    load            A W^-b (1 + load / l_0)     three constants
+    power           c N^a W^-b                  a power of both, with as many
+    proportional    A_W                         t in proportion to N, with a constant for each width
+
+*Censoring.* The learning rate falls over the last tenth of a training. An onset there, or none, says that the
+onset is later than nine tenths of it.
+
+*Likelihood.* The log of t is normal about the law with the scatter s of trainings within a configuration
+(W, N), taken as known: one s for all, one for each N, or two, for N below 100 and from there on. A censored
+training counts by its probability to lie beyond its end.
+
+*Training sets.* Trainings of one seed, N and half are of the same images at all widths. Either errors are
+taken as independent, or a share r of s^2 is common to the trainings of a set: a random effect,
+
+    L = prod_sets int phi(u) prod_i f((y_i - m_i - s_i r^1/2 u) / (s_i (1 - r)^1/2)) du,
+
+by Gauss-Hermite quadrature, with r fitted. Either way standard errors are of the observed information, and
+intervals of Student's t with the degrees of freedom of s.
+
+*Goodness of fit.* Twice the log likelihood that is lost against a mean of its own for each configuration with
+an onset is chi^2 with their number minus that of the constants.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log, sqrt
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special, stats
+
+from galbook.clock.law import LAWS as PREREGISTERED
+from galbook.clock.law import Law, Place, slope_of
+from galgen.compare.uncertainty import Estimate
+from galgen.runs.errors import GalgenError
+
+__all__ = ["CONFIGURATION", "LAWS", "SCATTERS", "Fit", "fit", "log_score", "scatter", "trainings"]
+
+CONFIGURATION = ["width", "N"]
+LAWS = {
+    "load": Law(
+        "load",
+        "t = N A W^-b (1 + load / l_0)",
+        lambda widths: ["A", "b", "l_0"],
+        lambda of, at: of["A"] - of["b"] * log(at.kernels) + log(1 + at.load / exp(of["l_0"])),
+    ),
+    "power": Law(
+        "power",
+        "t = N c N^a W^-b",
+        lambda widths: ["c", "a", "b"],
+        lambda of, at: of["c"] + of["a"] * log(at.N) - of["b"] * log(at.kernels),
+    ),
+    "proportional": Law("proportional", "t = N A_W", PREREGISTERED["P"].parameters, PREREGISTERED["P"].value),
+}
+POWERS = ("a", "b")  # the constants that are fitted as they are; of all others the logarithm
+SCATTERS = {  # groups of trainings, by N, that have one scatter
+    "one-scatter": lambda N: 0 * N,
+    "two-scatters": lambda N: 1 * (N >= 100),
+    "scatter-by-N": lambda N: N,
+}
+
+
+def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
+    """One row a training: its load, its onset at a level in dB, or the images shown by then, and `censored`.
+
+    Args:
+        rows: A table of measurements with `onset`, `onset_censored` and `load`; of learning rates other than
+            the usual one none are taken.
+        level: In dB.
+    """
+    of = rows[rows.statistic.isin(["load", "onset", "onset_censored"]) & rows.model.isin(["A0", "B1"])]
+    of = of[of["at"].isna() | (of["at"] == level)].set_index(["seed", "model", *CONFIGURATION, "statistic"])
+    found = of.value.unstack().dropna().reset_index()
+    return found.assign(censored=found.onset_censored == 1, log_epochs=np.log(found.onset / found.N))
+
+
+def scatter(of: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float], int]:
+    """Standard deviation of log t within configurations, for each N, and its degrees of freedom in all.
+
+    Args:
+        of: `trainings`.
+        by: Which N are pooled, a name of `SCATTERS`; N without degrees of freedom have the largest N's.
+
+    Raises:
+        GalgenError: If no configuration has two trainings with an onset.
+    """
+    known = of[~of.censored]
+    cells = known.groupby([SCATTERS[by](known.N.to_numpy(int)), *CONFIGURATION]).log_epochs
+    parts = pd.DataFrame({"freedom": cells.size() - 1, "squares": cells.var(ddof=0) * cells.size()})
+    if (parts := parts.groupby(level=0).sum().query("freedom > 0")).empty:
+        raise GalgenError("a scatter needs a configuration of two trainings with an onset")
+    pooled = np.sqrt(parts.squares / parts.freedom)
+    every = {int(N): pooled.get(SCATTERS[by](int(N)), pooled.iloc[-1]) for N in sorted(of.N.unique())}
+    return every, int(parts.freedom.sum())
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A law with its constants.
+
+    Attributes:
+        law: Which.
+        values: Constants by name, logarithms but for those of `POWERS`; with a random effect `share`, r.
+        covariance: Of the constants of the law, in that order.
+        s: Scatter of a training, by N.
+        freedom: Degrees of freedom of the scatter.
+        chi_squared: Lack of fit; None with a random effect.
+        spare: Its degrees of freedom.
+    """
+
+    law: Law
+    values: dict[str, float]
+    covariance: np.ndarray
+    s: dict[int, float]
+    freedom: int
+    chi_squared: float | None
+    spare: int
+
+    def constants(self) -> dict[str, Estimate]:
+        """The constants, logarithms taken back, with 95 % intervals."""
+        found, t = {}, stats.t.ppf(0.975, self.freedom)
+        for (name, value), variance in zip(self.values.items(), self.covariance.diagonal(), strict=False):
+            ends = value, value - t * sqrt(variance), value + t * sqrt(variance)
+            found[name] = Estimate(*(ends if name in POWERS else map(exp, ends)), self.freedom)
+        return found
+
+    def predicted(self, at: Place, n: int) -> tuple[Estimate, float]:
+        """Geometric mean of the onsets of n trainings, in images, with its interval; error of its log."""
+        of = dict([*self.values.items()][: len(self.covariance)])
+        slope, s = slope_of(self.law, of, at), self.s.get(at.N, self.s[max(self.s)])
+        error = sqrt(float(slope @ self.covariance @ slope) + s**2 / n)
+        middle, half = self.law.value(of, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
+        return Estimate(*map(exp, (middle, middle - half, middle + half)), n), error
+
+
+def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = False) -> Fit:
+    """Fit a law to `trainings` by maximum likelihood.
+
+    Args:
+        law: Of `LAWS`, or another of that form.
+        of: Trainings, censored ones too.
+        by: A name of `SCATTERS`.
+        sets: Whether a part of the scatter is common to the trainings of one training set.
+
+    Raises:
+        GalgenError: As `scatter`, or if there are fewer configurations with an onset than constants.
+    """
+    s, freedom = scatter(of, by)
+    names = law.parameters(sorted(of.width[~of.censored].unique()))
+    spare = of[~of.censored].groupby(CONFIGURATION).ngroups - len(names)
+    if spare < 0:
+        raise GalgenError(f"{law.name} has {len(names)} constants, more than there are configurations")
+    widths = {int(name[2:]) for name in names if name.startswith("A_")}
+    of = of[of.width.isin(widths)] if widths else of  # it says nothing of other widths
+    places = [Place(*map(int, at[:2]), float(at[2])) for at in of[[*CONFIGURATION, "load"]].to_numpy()]
+    y, late, scale = of.log_epochs.to_numpy(), of.censored.to_numpy(), of.N.map(s).to_numpy(float)
+    groups = of.groupby(["seed", "N", "model"]).ngroup().to_numpy()
+    u, weight = np.polynomial.hermite_e.hermegauss(31 if sets else 1)
+
+    def loss(theta: np.ndarray) -> float:
+        """Minus the log likelihood, but for a constant."""
+        values = dict(zip(names, theta, strict=False))
+        z = (y - [law.value(values, at) for at in places]) / scale
+        share = special.expit(theta[-1]) if sets else 0.0
+        z = (z[:, None] - sqrt(share) * u) / sqrt(1 - share)
+        each = np.where(late[:, None], stats.norm.logsf(z), -(z**2) / 2 - log(1 - share) / 2)
+        sums = np.array([each[groups == k].sum(0) for k in range(groups.max() + 1)])
+        return -float(special.logsumexp(sums, axis=1, b=weight / weight.sum()).sum())
+
+    start = [{"l_0": -1.0, "a": 0.3, "b": 1.0}.get(name, 7.0) for name in names] + [0.0] * sets
+    theta = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-6}).x
+    covariance = np.linalg.pinv(_hessian(loss, theta))[: len(names), : len(names)]
+    own = ((y - of.log_epochs.where(~of.censored).groupby([of.width, of.N]).transform("mean")) / scale) ** 2
+    lost = None if sets else 2 * loss(theta) - float(own[~late].sum())
+    values = dict(zip(names, map(float, theta), strict=False))
+    values |= {"share": float(special.expit(theta[-1]))} if sets else {}
+    return Fit(law, values, covariance, s, freedom, lost, spare)
+
+
+def log_score(of: Fit, new: pd.DataFrame) -> float:
+    """Log density of configurations by a law fitted to others: of the mean of log t, or of no onset by then.
+
+    Args:
+        of: The fit.
+        new: `trainings` of these configurations.
+    """
+    total = 0.0
+    for (width, N), each in new.groupby(CONFIGURATION):
+        told, error = of.predicted(Place(int(width), int(N), float(each.load.iloc[0])), len(each))
+        z = (float(np.log(each.onset).mean()) - log(told.value)) / error
+        total += stats.norm.logsf(z) if each.censored.any() else stats.norm.logpdf(z) - log(error)
+    return float(total)
+
+
+def _hessian(f: object, at: Sequence[float], step: float = 1e-3) -> np.ndarray:
+    """Second derivatives of a function."""
+    steps = step * np.eye(len(at))
+    return np.array(
+        [[(f(at + a + b) - f(at + a - b) - f(at - a + b) + f(at - a - b)) for b in steps] for a in steps]
+    ) / (4 * step**2)

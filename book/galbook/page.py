@@ -1,0 +1,97 @@
+"""What the cells of a page share: numbers as text, numbered tables, numbers of published runs in prose."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from myst_nb import glue
+
+from galbook.table import read_table
+from galgen.figures.tables import Markdown, escaped
+from galgen.profiles import Parameters
+from galgen.runs.files import project
+
+__all__ = ["NumberedTable", "banner", "interval", "mean_and_range", "numbers", "published", "select"]
+
+
+@functools.cache
+def published(run: str = "laptop-simulated") -> pd.DataFrame:
+    """The table of a published run, which the text of a chapter describes, whatever the reader runs."""
+    return read_table(project() / "results" / run / "measurements.csv")
+
+
+def numbers(**texts: str) -> None:
+    """Give numbers names by which the Markdown of the page shows them, as in {glue:text}`name`."""
+    for name, text in texts.items():
+        glue(name, text, display=False)
+
+
+def banner(parameters: Parameters) -> None:
+    """Say at the head of a page, as {glue:md}`banner`, whether its text describes the run that it shows."""
+    text = "Figures, tables and verdicts are of the published run."
+    if parameters.model_copy(update={"precision": "auto"}) != Parameters():
+        sizes = f", N = {', '.join(map(str, parameters.N))}" if parameters.N else ""
+        data = escaped(Path(parameters.data).stem)
+        run = f"profile {parameters.profile}, data {data}, seed {parameters.seed}{sizes}"
+        text = f"""```{{admonition}} The text describes the published run
+Numbers in the text are of simulated galaxies, profile laptop, seed 0. Figures, tables and verdicts below
+are of this run: {run}.
+```"""
+    glue("banner", Markdown(text), display=False)
+
+
+def select(rows: pd.DataFrame, statistic: str, **where: object) -> pd.DataFrame:
+    """The rows of a statistic in which columns have these values; of a list, one of them."""
+    for name, value in {"statistic": statistic, **where}.items():
+        rows = rows[rows[name].isin(value if isinstance(value, list) else [value])]
+    return rows
+
+
+def interval(rows: pd.DataFrame, form: str = ".2f") -> pd.Series:
+    """Each value with its interval, as 0.12 [0.10, 0.14]; without one, as 0.12."""
+
+    def text(row: pd.Series) -> str:
+        ends = "" if pd.isna(row.low) else f" [{row.low:{form}}, {row.high:{form}}]"
+        return f"{row.value:{form}}{ends}".replace("-", "−")
+
+    return rows.apply(text, axis=1, result_type="reduce") if len(rows) else pd.Series(dtype=str)
+
+
+def mean_and_range(values: pd.Series, form: str = ".2f") -> str:
+    """The mean and the range, as 0.23 (0.12 to 0.34)."""
+    mean, low, high = (f"{x:{form}}".replace("-", "−") for x in (values.mean(), values.min(), values.max()))
+    return f"{mean} ({low} to {high})" if len(values) > 1 else mean
+
+
+@dataclass(frozen=True)
+class NumberedTable:
+    """A table with its caption, as the last value of a cell; the book numbers it.
+
+    Attributes:
+        frame: One value a cell; its index is the first column.
+        caption: What is tabulated, how many samples, and what an interval is.
+        name: By which the text refers to it, as in {numref}`tab-name`.
+        form: The format of numbers that are not text yet.
+    """
+
+    frame: pd.DataFrame
+    caption: str
+    name: str
+    form: str = ".2f"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        flat = self.frame.reset_index()
+        text = flat.map(self._text).to_markdown(index=False, disable_numparse=True)
+        return {
+            "text/markdown": f"```{{table}} {self.caption}\n:name: {self.name}\n\n{text}\n```",
+            "text/html": f"<p>{self.caption}</p>{flat.to_html(index=False, na_rep='–')}",
+            "text/plain": flat.to_string(index=False),
+        }
+
+    def _text(self, cell: object) -> str:
+        if pd.isna(cell):
+            return "–"
+        if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer() and abs(cell) >= 10):
+            return f"{int(cell):,}".replace(",", "\N{NO-BREAK SPACE}")
+        return f"{cell:{self.form}}".replace("-", "−") if isinstance(cell, float) else str(cell)

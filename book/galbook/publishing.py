@@ -1,0 +1,107 @@
+"""Publish the table of a run: copy its rows and arrays into `results/<run>/`, to be committed.
+
+The folder is written beside the one that is there and takes its place by renaming, so that a process that is
+killed leaves one of the two whole. Rows that were published before and are still right are copied with the
+commit, machine and date at which they were measured.
+"""
+
+import hashlib
+import importlib
+import os
+import pkgutil
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from galbook import measure
+from galbook.table import (
+    QUESTIONS,
+    SCHEMA,
+    TYPES,
+    Question,
+    aside_of,
+    read_table,
+    run_folder,
+    to_csv,
+)
+from galgen.experiment import Experiment
+from galgen.profiles import Parameters
+from galgen.runs.errors import GalgenError
+from galgen.runs.files import file_sha256, read_json, write_json
+
+__all__ = ["asked", "publish", "questions"]
+
+
+def questions() -> list[Question]:
+    """All questions, by name."""
+    for found in pkgutil.iter_modules(measure.__path__):
+        importlib.import_module(f"{measure.__name__}.{found.name}")
+    return [QUESTIONS[name] for name in sorted(QUESTIONS)]
+
+
+def asked(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, Experiment, tuple]]:
+    """Each question that a run asks, of which experiment and with which values."""
+    experiments = [each for each in experiments if each.sizes]
+    for question in questions():
+        for experiment in experiments:
+            if experiment.family.name in question.families:
+                for given in question.given(experiment):
+                    yield question, experiment, given
+
+
+def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: Path | None = None) -> str:
+    """Write the table of a run where it is published; say how large it is.
+
+    Args:
+        parameters: Of the run.
+        experiments: One of each family and study.
+        folder: By default `galbook.table.run_folder`.
+
+    Raises:
+        GalgenError: If the folder holds another run, or the run has other sizes than its profile.
+    """
+    if parameters.N:
+        raise GalgenError("only runs with the sizes of their profile are published: leave N out")
+    folder = folder or run_folder(parameters)
+    of = parameters.model_dump(mode="json", exclude={"N", "precision", "clock"})
+    of["data"] = Path(parameters.data).stem
+    if (folder / "run.json").is_file() and (there := read_json(folder / "run.json")["parameters"]) != of:
+        raise GalgenError(f"{folder} holds the table of the run {there}, not {of}; name another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as work:
+        new = Path(work) / folder.name
+        (new / "arrays").mkdir(parents=True)
+        files, tables, arrays = {}, [",".join(TYPES) + "\n"], {}
+        for question, experiment, given in asked(experiments):
+            found, origin = question.found(experiment, *given)
+            name, first = question.label(experiment, *given), len(tables) - 1
+            lines = to_csv(found.rows).splitlines(keepends=True)[1:]
+            tables += lines
+            there = arrays.setdefault(question.name, {})
+            there |= {f"{name}/{each}": array for each, array in found.arrays.items()}
+            files[f"{question.name}/{name}"] = {
+                **{each: origin[each] for each in ("key", "commit", "machine", "date")},
+                "rows": [first, first + len(lines)],
+                "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
+                "arrays": sorted(found.arrays),
+            }
+        (new / "measurements.csv").write_text("".join(tables))
+        rows = read_table(new / "measurements.csv")
+        sums = {}
+        for name, there in arrays.items():
+            if there:
+                np.savez_compressed(new / "arrays" / f"{name}.npz", **there)
+                sums[name] = file_sha256(new / "arrays" / f"{name}.npz")
+        about = {"schema": SCHEMA, "parameters": of, "files": files, "arrays": sums}
+        write_json(new / "run.json", about)
+        size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file()) / 1e6
+        if (before := aside_of(folder)).is_dir():
+            shutil.rmtree(before)
+        if folder.is_dir():
+            os.rename(folder, before)
+        os.rename(new, folder)
+        shutil.rmtree(before, ignore_errors=True)
+    return f"{len(rows)} rows and the arrays of {len(sums)} questions in {folder}: {size:.2f} MB"
