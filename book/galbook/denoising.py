@@ -38,6 +38,26 @@ __all__ = [
     "restored",
 ]
 
+FILES = (  # that the answers depend on, beside this one
+    "galbook.agreement",
+    "galbook.scoreboard",
+    "galgen.compare.agreement",
+    "galgen.compare.controls",
+    "galgen.compare.denoising",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.morphology",
+    "galgen.compare.scales",
+    "galgen.compare.scoreboard",
+    "galgen.compare.similarity",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.data.dataset",
+    "galgen.data.unit",
+    "galgen.models.sampling",
+)
+
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR

@@ -34,6 +34,27 @@ __all__ = [
     "knows",
 ]
 
+FILES = (  # that the answers depend on, beside this one
+    "galbook.agreement",
+    "galbook.discriminator",
+    "galgen.compare.agreement",
+    "galgen.compare.controls",
+    "galgen.compare.discriminator",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.scales",
+    "galgen.compare.similarity",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.data.dataset",
+    "galgen.data.unit",
+    "galgen.models.average",
+    "galgen.models.gan",
+    "galgen.models.lightweight",
+    "galgen.models.sampling",
+)
+
 Log = Sequence[Mapping[str, float]]  # from `galgen.runs.checkpoint.read_losses`
 
 SHOWN = 12  # samples in the figure

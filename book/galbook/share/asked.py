@@ -56,6 +56,28 @@ __all__ = [
     "share_table",
 ]
 
+FILES = (  # that the answers depend on, beside this one
+    "galbook.agreement",
+    "galbook.denoising",
+    "galbook.scoreboard",
+    "galbook.share.scale",
+    "galgen.compare.agreement",
+    "galgen.compare.controls",
+    "galgen.compare.denoising",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.morphology",
+    "galgen.compare.scales",
+    "galgen.compare.scoreboard",
+    "galgen.compare.similarity",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.data.dataset",
+    "galgen.data.unit",
+    "galgen.models.sampling",
+)
+
 COUNT = 64  # latents along a training
 
 VIEWS = IMAGES, OWN, ONE = "images", "less each model's own Gaussian", "less one Gaussian of A and B"

@@ -53,6 +53,13 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["SIGMAS", "Local", "LocalTest", "Shares", "explained", "local_test"]
 
+FILES = (  # that the answers depend on, beside this one
+    "galgen.compare.gaussian",
+    "galgen.compare.uncertainty",
+    "galgen.data.unit",
+    "galgen.models.sampling",
+)
+
 
 @dataclass(frozen=True)
 class Local:
