@@ -41,17 +41,12 @@ __all__ = [
     "worth_table",
 ]
 
-FILES = (  # that the answers depend on, beside this one
-    "galgen.compare.agreement",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.similarity",
-    "galgen.compare.uncertainty",
-    "galgen.data.dataset",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.agreement", "galgen.compare.distances", "galgen.compare.gaussian",
+    "galgen.compare.memorization", "galgen.compare.similarity", "galgen.compare.uncertainty",
+    "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
+)  # fmt: skip
 
 
 LOOKS = 12  # columns of a sheet at most

@@ -37,24 +37,14 @@ __all__ = ["COARSE", "ask", "before_memory", "constant", "courses", "fresh_judge
     "power_in_short", "power_table", "readings", "sign_in_short", "tests_along", "tests_of_pairs",
     "time_figure", "time_said", "verdict_table"]  # fmt: skip
 
-FILES = (  # that the answers depend on, beside this one
-    "galbook.agreement",
-    "galgen.compare.agreement",
-    "galgen.compare.controls",
-    "galgen.compare.discriminator",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.similarity",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.data.dataset",
-    "galgen.data.unit",
-    "galgen.models.average",
-    "galgen.models.gan",
-    "galgen.models.lightweight",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galbook.agreement", "galgen.compare.agreement", "galgen.compare.controls",
+    "galgen.compare.discriminator", "galgen.compare.distances", "galgen.compare.gaussian",
+    "galgen.compare.memorization", "galgen.compare.similarity", "galgen.compare.twosample",
+    "galgen.compare.uncertainty", "galgen.data.dataset", "galgen.data.unit", "galgen.models.average",
+    "galgen.models.gan", "galgen.models.lightweight", "galgen.models.sampling",
+)  # fmt: skip
 
 COUNT = 256  # images that show whether D knows those it was trained on
 COARSE = 8  # pixels a side

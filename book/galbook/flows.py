@@ -20,17 +20,12 @@ from galgen.runs.store import Array
 
 __all__ = ["Returned", "Warm", "returned", "scatter", "warm"]
 
-FILES = (  # that the answers depend on, beside this one
-    "galgen.compare.distances",
-    "galgen.compare.inversion",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
-    "galgen.models.coupling",
-    "galgen.models.glow",
-    "galgen.models.glow_learner",
-    "galgen.models.muon",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.distances", "galgen.compare.inversion", "galgen.compare.uncertainty",
+    "galgen.data.unit", "galgen.models.coupling", "galgen.models.glow", "galgen.models.glow_learner",
+    "galgen.models.muon", "galgen.models.sampling",
+)  # fmt: skip
 
 _TEMPERATURES = np.linspace(0, 1.2, 13)
 _FEW = 12  # latents whose samples are shown

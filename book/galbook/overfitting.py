@@ -19,15 +19,11 @@ from galgen.runs.store import Array, Run
 
 __all__ = ["bits_along", "bits_figure", "cost_said", "gaps", "in_short"]
 
-FILES = (  # that the answers depend on, beside this one
-    "galgen.compare.likelihood",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
-    "galgen.models.coupling",
-    "galgen.models.glow",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.likelihood", "galgen.compare.twosample", "galgen.compare.uncertainty",
+    "galgen.data.unit", "galgen.models.coupling", "galgen.models.glow", "galgen.models.sampling",
+)  # fmt: skip
 
 COUNT = 256  # images
 

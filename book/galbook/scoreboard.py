@@ -46,23 +46,14 @@ __all__ = [
     "use_table",
 ]
 
-FILES = (  # that the answers depend on, beside this one
-    "galbook.agreement",
-    "galgen.compare.agreement",
-    "galgen.compare.controls",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.morphology",
-    "galgen.compare.scales",
-    "galgen.compare.scoreboard",
-    "galgen.compare.similarity",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.data.dataset",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galbook.agreement", "galgen.compare.agreement", "galgen.compare.controls",
+    "galgen.compare.distances", "galgen.compare.gaussian", "galgen.compare.memorization",
+    "galgen.compare.morphology", "galgen.compare.scales", "galgen.compare.scoreboard",
+    "galgen.compare.similarity", "galgen.compare.twosample", "galgen.compare.uncertainty",
+    "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
+)  # fmt: skip
 
 BLUR = 1.0  # pixels: the classifier finds half a one, but with so few images morphology may not
 

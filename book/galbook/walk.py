@@ -16,12 +16,10 @@ from galgen.runs.store import Array
 
 __all__ = ["circle_figure", "levels_figure", "walks"]
 
-FILES = (  # that the answers depend on, beside this one
-    "galgen.data.unit",
-    "galgen.models.coupling",
-    "galgen.models.glow",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.data.unit", "galgen.models.coupling", "galgen.models.glow", "galgen.models.sampling",
+)  # fmt: skip
 
 STEPS = 25  # images on the circle
 

@@ -12,21 +12,13 @@ from galgen.experiment import Experiment
 
 __all__ = ["Copying", "clock", "clock_cell", "copying", "traces"]
 
-FILES = (  # that the answers depend on, beside this one
-    "galbook.clock.bits",
-    "galbook.clock.cells",
-    "galbook.clock.gap",
-    "galgen.compare.agreement",
-    "galgen.compare.denoising",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.similarity",
-    "galgen.compare.uncertainty",
-    "galgen.data.dataset",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galbook.clock.bits", "galbook.clock.cells", "galbook.clock.gap", "galgen.compare.agreement",
+    "galgen.compare.denoising", "galgen.compare.distances", "galgen.compare.gaussian",
+    "galgen.compare.memorization", "galgen.compare.similarity", "galgen.compare.uncertainty",
+    "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
+)  # fmt: skip
 
 STEP = 3  # milestones from one at which samples are drawn to the next
 

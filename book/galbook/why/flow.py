@@ -46,16 +46,12 @@ from galgen.models.sampling import ConditionalDenoiser, ladder, noise, seeded
 
 __all__ = ["LATENTS", "ScaleTest", "decode", "encode", "flow_inversions", "inverted", "paired_w1", "walk"]
 
-FILES = (  # that the answers depend on, beside this one
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.inversion",
-    "galgen.compare.scales",
-    "galgen.compare.uncertainty",
-    "galgen.models.coupling",
-    "galgen.models.glow",
-    "galgen.models.sampling",
-)
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.distances", "galgen.compare.gaussian", "galgen.compare.inversion",
+    "galgen.compare.scales", "galgen.compare.uncertainty", "galgen.models.coupling",
+    "galgen.models.glow", "galgen.models.sampling",
+)  # fmt: skip
 
 
 @torch.inference_mode()

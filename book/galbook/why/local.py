@@ -53,12 +53,11 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["SIGMAS", "Local", "LocalTest", "Shares", "explained", "local_test"]
 
-FILES = (  # that the answers depend on, beside this one
-    "galgen.compare.gaussian",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.gaussian", "galgen.compare.uncertainty", "galgen.data.unit",
     "galgen.models.sampling",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
