@@ -1,0 +1,160 @@
+"""The budget: the lines of code of all tracked files together. It may only fall.
+
+A commit that lowers the sum lowers `LIMIT`. Raising it is a commit of its own, whose message says what it
+bought and what will pay for it. Counted are Python, code cells of notebooks, the Snakefile, JavaScript and
+templates, without blank lines, comments and docstrings; Python as `ruff format` writes it, also where a
+comment keeps ruff from formatting.
+"""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+LIMIT = 33_891
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("galgen", "book/galbook", "notebooks", "tests", "benchmarks", "examples", "workflow")
+PYTHON, MARKUP = (".py", ".ipynb"), (".js", ".j2")
+RUFF = (sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--quiet")
+RUFF += ("--line-length", "110", "--target-version", "py311")
+UNFORMATTED = re.compile(r"[ \t]*# ?(?:fmt|yapf): ?\w+")  # what keeps ruff from formatting
+LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+COMMENTS = (r"\{#.*?#\}", r"<!--.*?-->", r"^[ \t]*/\*.*?\*/", r"^[ \t]*//[^\n]*")
+COMMENT = re.compile("|".join(COMMENTS), re.DOTALL | re.MULTILINE)
+
+
+def python_lines(source):
+    """The number of lines that hold code, as opposed to blanks, comments and docstrings."""
+    lines, statement, opened = set(), [], True
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in {*LAYOUT, tokenize.NEWLINE}:
+            statement.append(token)
+        elif token.type == tokenize.NEWLINE and statement:
+            if not opened or any(part.type != tokenize.STRING for part in statement):
+                lines.update(k for part in statement for k in range(part.start[0], part.end[0] + 1))
+            opened, statement = {"def", "class"} & {part.string for part in statement[:2]}, []
+    return len(lines)
+
+
+def notebook_lines(text):
+    """The number of lines of code in the code cells of a notebook."""
+    cells = json.loads(text)["cells"]
+    return sum(python_lines("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code")
+
+
+def markup_lines(text):
+    """The number of lines of JavaScript or of a template that are neither blank nor a comment."""
+    return sum(bool(line.strip()) for line in COMMENT.sub("", text).splitlines())
+
+
+def formatted(sources, folder):
+    """The sources, by name, as ruff formats them where no comment keeps it from doing so."""
+    for name, text in sources.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(UNFORMATTED.sub("", text), encoding="utf-8")
+    subprocess.run([*RUFF, *sources], cwd=folder, check=True)
+    return {name: (folder / name).read_text(encoding="utf-8") for name in sources}
+
+
+def counts(sources, folder):
+    """The lines of code of each folder of the project."""
+    sources = sources | formatted({k: text for k, text in sources.items() if k.endswith(PYTHON)}, folder)
+    found = Counter(dict.fromkeys((*FOLDERS, "other"), 0))
+    for name, text in sources.items():
+        count = markup_lines if name.endswith(MARKUP) else python_lines
+        place = next((place for place in FOLDERS if name.startswith(f"{place}/")), "other")
+        found[place] += (notebook_lines if name.endswith(".ipynb") else count)(text)
+    return found
+
+
+def tracked():
+    """The text of each tracked file that holds code, by name. Without git, the test is skipped."""
+    listed = subprocess.run("git ls-files -z", shell=True, cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split("\0")
+    if "pyproject.toml" not in names:
+        pytest.skip("git does not track this folder: the files of the project are unknown")
+    code = [name for name in names if name.endswith((*PYTHON, *MARKUP, "Snakefile"))]
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in code if (ROOT / name).is_file()}
+
+
+def test_the_lines_of_code_are_those_of_the_budget(tmp_path):
+    found = counts(tracked(), tmp_path)
+    total = found.total()
+    table = "\n".join(f"{number:7}  {place}" for place, number in [*found.items(), ("sum", total)])
+    print(f"\n{table}")
+    assert total <= LIMIT, f"{total - LIMIT} lines of code above the budget of {LIMIT}:\n{table}"
+    assert total >= LIMIT, f"below the budget: set LIMIT to {total} in the same commit\n{table}"
+
+
+def test_python_is_counted_without_blanks_comments_and_docstrings():
+    source = '''"""A module.
+
+Its second paragraph."""
+# a comment
+
+LIMIT = 33_891
+"""Of no definition: code."""
+
+
+class One:
+    """A class."""
+
+    @property
+    def name(self):
+        "A method." " In two parts."
+        # a comment
+
+        return """A text
+        that is code, and its blank line
+
+        too."""
+
+    async def values(self):
+        """A coroutine."""
+        if self:
+            "in a block: code"
+        return [
+            # a comment in an expression
+
+            f"{self}"
+            "a part of it",
+        ]
+
+
+def last(): return "# code"
+# the last line'''
+    module, name, values, last = 3, 2 + 4, 3 + 4, 1
+    assert python_lines(source) == module + name + values + last
+    assert python_lines("") == python_lines("# only") == python_lines('"""only"""') == 0
+
+
+def test_javascript_and_templates_are_counted_without_blanks_and_comments():
+    script = "// a\n\n/** b\n c */\nlet url = 'https://d'; // e\n  /* f */\n f(1 /* g */)\n"
+    assert markup_lines(script) == 2
+    assert markup_lines("{# a\n b #}\n\n<p>{{ c }}</p>{# d #}\n<!-- e\nf -->\n{% if g %}\n") == 2
+
+
+def test_lines_that_are_squeezed_count_as_ruff_formats_them(tmp_path):
+    numbers = ", ".join(map(str, range(100, 140)))
+    squeezed = "# fmt: off\nimport os; import sys\n# fmt: on\nif os: sys.exit()\n"
+    squeezed += f"VALUES = [{numbers}]  # fmt: skip\n"
+    cells = [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": ["text"]}]
+    for name in "bc":
+        cell = {"cell_type": "code", "id": name, "metadata": {}, "source": squeezed.splitlines(keepends=True)}
+        cells.append(cell | {"execution_count": None, "outputs": []})
+    notebook = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    others = {
+        "workflow/Snakefile": "rule a:\n  input: 'b'",
+        "book/galbook/c.md.j2": "c",
+        "book/d.js": "d;\n\n",
+    }
+    found = counts({"galgen/runs/a.py": squeezed, "notebooks/b.ipynb": notebook} | others, tmp_path)
+    lines = 2 + 2 + (1 + 40 + 1)  # the imports, the condition, the list with a number per line
+    wanted = {"galgen": lines, "notebooks": 2 * lines, "workflow": 2, "book/galbook": 1, "other": 1}
+    assert +found == wanted
