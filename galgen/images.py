@@ -17,8 +17,7 @@ from galgen.runs.store import Store
 
 __all__ = ["FILES", "Images"]
 
-# The modules that say which images are of which part.
-FILES = ("galgen.data.dataset", "galgen.data.unit", "galgen.images")
+FILES = ("galgen.data.dataset", "galgen.data.unit")  # with this one they say which images are of which part
 _ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what foreign models see
 
 

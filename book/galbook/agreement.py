@@ -43,10 +43,13 @@ __all__ = [
 
 # The modules that the answers depend on, beside this one.
 FILES = (
-    "galgen.compare.agreement", "galgen.compare.distances", "galgen.compare.gaussian",
-    "galgen.compare.memorization", "galgen.compare.similarity", "galgen.compare.uncertainty",
-    "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
-)  # fmt: skip
+    "galgen.compare.agreement",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.similarity",
+    "galgen.compare.uncertainty",
+)
 
 
 LOOKS = 12  # columns of a sheet at most

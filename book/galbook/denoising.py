@@ -39,13 +39,7 @@ __all__ = [
 ]
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galbook.agreement", "galbook.scoreboard", "galgen.compare.agreement", "galgen.compare.controls",
-    "galgen.compare.denoising", "galgen.compare.distances", "galgen.compare.gaussian",
-    "galgen.compare.memorization", "galgen.compare.morphology", "galgen.compare.scales",
-    "galgen.compare.scoreboard", "galgen.compare.similarity", "galgen.compare.twosample",
-    "galgen.compare.uncertainty", "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galbook.scoreboard", "galgen.compare.denoising")
 
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 

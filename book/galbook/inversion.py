@@ -56,11 +56,17 @@ __all__ = [
 
 # The modules that the answers depend on, beside this one.
 FILES = (
-    "galgen.compare.distances", "galgen.compare.flow_pairs", "galgen.compare.inversion",
-    "galgen.compare.likelihood", "galgen.compare.twosample", "galgen.compare.uncertainty",
-    "galgen.data.unit", "galgen.models.coupling", "galgen.models.glow", "galgen.models.glow_learner",
-    "galgen.models.muon", "galgen.models.sampling",
-)  # fmt: skip
+    "galgen.compare.distances",
+    "galgen.compare.flow_pairs",
+    "galgen.compare.inversion",
+    "galgen.compare.likelihood",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.models.coupling",
+    "galgen.models.glow",
+    "galgen.models.glow_learner",
+    "galgen.models.muon",
+)
 
 COUNT = 64  # latents: eight models at each N, each of which inverts the images of the seven others
 SCATTERED = 2000  # latents of a level in a figure

@@ -24,12 +24,18 @@ __all__ = ["files", "once"]
 Asked = TypeVar("Asked", bound=Callable)
 
 
-def files(module: str, families: Iterable[str]) -> list[str]:
-    """Return the modules that the answers of a module depend on, asked of these families."""
-    found = [module, *getattr(importlib.import_module(module), "FILES", ()), *images.FILES]
-    for family in ((FAMILIES | STUDIES)[name] for name in families):
-        found += [*family.files, *family.draws]
-    return found
+def files(module: str, families: Iterable[str] = ()) -> list[str]:
+    """Return the modules that the answers of a module depend on, asked of these families.
+
+    They are those that its `FILES` lists, with those that the `FILES` of these list in turn.
+    """
+    asked = [(FAMILIES | STUDIES)[name] for name in families]
+    found = {each for family in asked for each in (*family.files, *family.draws)}
+    todo = [module, images.__name__]
+    while todo:
+        found.add(name := todo.pop())
+        todo += set(getattr(importlib.import_module(name), "FILES", ())) - found
+    return sorted(found)
 
 
 def _named(value: object) -> object:

@@ -59,13 +59,7 @@ __all__ = [
 ]
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galbook.agreement", "galbook.scoreboard", "galgen.compare.agreement", "galgen.compare.controls",
-    "galgen.compare.distances", "galgen.compare.gaussian", "galgen.compare.memorization",
-    "galgen.compare.morphology", "galgen.compare.scales", "galgen.compare.scoreboard",
-    "galgen.compare.similarity", "galgen.compare.twosample", "galgen.compare.uncertainty",
-    "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galbook.scoreboard",)
 
 FEW = 200  # images for the question whether a model is fit
 

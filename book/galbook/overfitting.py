@@ -21,9 +21,12 @@ __all__ = ["bits_along", "bits_figure", "cost_said", "gaps", "in_short"]
 
 # The modules that the answers depend on, beside this one.
 FILES = (
-    "galgen.compare.likelihood", "galgen.compare.twosample", "galgen.compare.uncertainty",
-    "galgen.data.unit", "galgen.models.coupling", "galgen.models.glow", "galgen.models.sampling",
-)  # fmt: skip
+    "galgen.compare.likelihood",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.models.coupling",
+    "galgen.models.glow",
+)
 
 COUNT = 256  # images
 

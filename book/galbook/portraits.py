@@ -29,13 +29,7 @@ __all__ = ["classifier_table", "corner", "costs_table", "in_short", "look_figure
     "portraits_of", "portraits_table", "sets_of", "sheet", "summary_table"]  # fmt: skip
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galbook.agreement", "galbook.morphology", "galbook.scoreboard", "galgen.compare.agreement",
-    "galgen.compare.controls", "galgen.compare.distances", "galgen.compare.gaussian",
-    "galgen.compare.memorization", "galgen.compare.morphology", "galgen.compare.scales",
-    "galgen.compare.scoreboard", "galgen.compare.similarity", "galgen.compare.twosample",
-    "galgen.compare.uncertainty", "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galbook.morphology",)
 
 LOOKS = 24  # latents in the figure with a slider
 PAPER = {"diffusion": 7.6e6, "glow": 44e6, "gan": 36e6}  # its parameters; at N = 100 000, of 64 pixels a side

@@ -24,13 +24,7 @@ from galgen.profiles import DenoiserSettings
 __all__ = ["Choice", "Ways", "choices", "choices_in_short", "choices_table", "ways", "ways_table"]
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galbook.agreement", "galbook.scoreboard", "galgen.compare.agreement", "galgen.compare.controls",
-    "galgen.compare.distances", "galgen.compare.gaussian", "galgen.compare.memorization",
-    "galgen.compare.morphology", "galgen.compare.scales", "galgen.compare.scoreboard",
-    "galgen.compare.similarity", "galgen.compare.twosample", "galgen.compare.uncertainty",
-    "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galbook.scoreboard",)
 
 COUNT = 256  # samples of each way, at most
 

@@ -40,13 +40,7 @@ __all__ = ["corner", "distance_table", "distances_of", "energies", "energies_sai
     "valid_table"]  # fmt: skip
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galbook.agreement", "galbook.morphology", "galbook.scoreboard", "galgen.compare.agreement",
-    "galgen.compare.controls", "galgen.compare.distances", "galgen.compare.gaussian",
-    "galgen.compare.memorization", "galgen.compare.morphology", "galgen.compare.scales",
-    "galgen.compare.scoreboard", "galgen.compare.similarity", "galgen.compare.twosample",
-    "galgen.compare.uncertainty", "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galbook.morphology",)
 
 PAPER_BITS = profile("paper").glow.bits  # gray levels that the paper's samples have
 KINDS = {

@@ -57,14 +57,7 @@ __all__ = [
 ]
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galbook.agreement", "galbook.denoising", "galbook.scoreboard", "galbook.share.scale",
-    "galgen.compare.agreement", "galgen.compare.controls", "galgen.compare.denoising",
-    "galgen.compare.distances", "galgen.compare.gaussian", "galgen.compare.memorization",
-    "galgen.compare.morphology", "galgen.compare.scales", "galgen.compare.scoreboard",
-    "galgen.compare.similarity", "galgen.compare.twosample", "galgen.compare.uncertainty",
-    "galgen.data.dataset", "galgen.data.unit", "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galbook.denoising", "galbook.share.scale")
 
 COUNT = 64  # latents along a training
 

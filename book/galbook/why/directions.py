@@ -57,14 +57,7 @@ from galgen.runs.errors import GalgenError
 __all__ = ["GROUPS", "Curve", "DirectionsTest", "ceiling", "directions", "directions_test", "shared"]
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galbook.agreement", "galbook.denoising", "galbook.scoreboard", "galgen.compare.agreement",
-    "galgen.compare.controls", "galgen.compare.denoising", "galgen.compare.distances",
-    "galgen.compare.gaussian", "galgen.compare.memorization", "galgen.compare.morphology",
-    "galgen.compare.scales", "galgen.compare.scoreboard", "galgen.compare.similarity",
-    "galgen.compare.twosample", "galgen.compare.uncertainty", "galgen.data.dataset", "galgen.data.unit",
-    "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galbook.denoising",)
 
 GROUPS = 16  # of images, left out in turn; one image each, if there are fewer
 

@@ -54,10 +54,7 @@ from galgen.runs.errors import GalgenError
 __all__ = ["SIGMAS", "Local", "LocalTest", "Shares", "explained", "local_test"]
 
 # The modules that the answers depend on, beside this one.
-FILES = (
-    "galgen.compare.gaussian", "galgen.compare.uncertainty", "galgen.data.unit",
-    "galgen.models.sampling",
-)  # fmt: skip
+FILES = ("galgen.compare.gaussian", "galgen.compare.uncertainty")
 
 
 @dataclass(frozen=True)
