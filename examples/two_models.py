@@ -31,7 +31,8 @@ from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.models.unet import UNet
 from galgen.profiles import DiffusionSettings
 from galgen.runs.schedules import cosine as schedule
-from galgen.runs.training import Stream, train
+from galgen.runs.stream import Stream
+from galgen.runs.training import train
 
 
 def trained(name: str, images: np.ndarray, seed: int, shown: int) -> UNet:

@@ -2,8 +2,8 @@
 
 A training is in the store under its kind, its recipe (`Experiment.recipe`) and its images. Its recipe is all
 that decides how it ends: the settings of its family, its length, seeds and precision, where weights are kept
-along the way, and the code of its networks, of its learner, of its schedule, and of what each step sees.
-An experiment has two parts: which images (`Images`), and which models there are of them (`Models`).
+along the way, and the source files that the family lists (`galgen.models.families.Family`).
+An experiment has two parts: which images (`galgen.images.Images`), and which models of them (`Models`).
 """
 
 import functools
@@ -20,28 +20,24 @@ import torch
 from torch import Tensor, nn
 
 from galgen import costs, profiles
-from galgen.data.dataset import Dataset, Split, split
-from galgen.data.prepare import SIMULATED, prepare
-from galgen.data.prepare import foreign as elsewhere
-from galgen.data.unit import mean_image
+from galgen.data.prepare import SIMULATED
 from galgen.figures.words import figure_note
+from galgen.images import Images
 from galgen.models.families import FAMILIES, STUDIES, Family, Training
 from galgen.models.precision import emulation, resolved
-from galgen.profiles import Parameters, TrainingSettings
+from galgen.profiles import Parameters
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
-from galgen.runs.code_version import keyed
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
-from galgen.runs.training import Stream
+from galgen.runs.stream import Stream
 
-__all__ = ["APART", "Experiment", "Images", "Models", "every_family", "loaded", "training_named"]
+__all__ = ["APART", "Experiment", "Models", "every_family", "loaded", "training_named"]
 
 # The environment of a training that has a process of its own: torch's threads are per process, and one each
 # is fastest; memory given back to the system after each step and asked for again costs 5 to 7 % of it.
 APART = {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
 FIRST_FOREIGN = 100  # number of the first foreign model's seeds, beyond those of all pairs
-_ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what foreign models see
 
 
 def _device() -> str:
@@ -55,125 +51,6 @@ def loaded(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, 
         net.load_state_dict(state.get(name, net.state_dict()))
         net.eval().to(memory_format=torch.channels_last)
     return networks
-
-
-class Images:
-    """Which images: the data set of an experiment, its split, and what belongs to both.
-
-    All families, and all N, draw from one data set: half A and half B of each N, what no model sees for the
-    tests, and of the rest the image that samples begin at.
-
-    Args:
-        parameters: What was asked.
-        settings: The part of the family.
-        sizes: All N, growing.
-        store: Where data sets are kept.
-    """
-
-    def __init__(
-        self, parameters: Parameters, settings: TrainingSettings, sizes: tuple[int, ...], store: Store
-    ):
-        self.parameters, self.profile = parameters, profiles.profile(parameters.profile)
-        self.settings, self.sizes, self.store = settings, sizes, store
-
-    @functools.cached_property
-    def dataset(self) -> Dataset:
-        """The galaxies."""
-        return self._prepare(*self.sources[0])
-
-    @functools.cache  # noqa: B019 - an experiment lives as long as its process
-    def foreign(self, name: str) -> Dataset:
-        """The images of another kind, by a name of `galgen.profiles.Foreign`."""
-        return self._prepare(*self.sources[1 + self.strangers.index(name)])
-
-    @functools.cached_property
-    def mean(self) -> np.ndarray:
-        """The mean of all galaxies, (1, H, W) in [0, 1], which the anomaly cosine projects out."""
-        return mean_image(self.dataset.images)
-
-    @property
-    def strangers(self) -> list[str]:
-        """The other kinds of images that foreign models see, the same for all families."""
-        return sorted({name for family in FAMILIES for name in getattr(self.profile, family).foreign})
-
-    @property
-    def sources(self) -> list[tuple[str, dict[str, int]]]:
-        """Where images come from, and what is made of a source: the data, then what each stranger sees.
-
-        All families ask the same, whichever asks first. Strangers' images have a seed of their own: of one
-        seed, the ellipticals among the galaxies would be the same images among ellipticals alone.
-        """
-        profile, data = self.profile, self.parameters.data
-        sizes = (
-            [self.parameters.N] if self.parameters.N else [getattr(profile, family).N for family in FAMILIES]
-        )
-        count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
-        own = {
-            "size": profile.image_size,
-            "crop": profile.crop,
-            "count": count,
-            "seed": self.parameters.seed,
-        }
-        others = own | {"seed": own["seed"] + _ELSEWHERE}
-        return [(data, own), *((elsewhere(data, name), others) for name in self.strangers)]
-
-    @keyed
-    def _prepare(self, source: str, asked: dict[str, int]) -> Dataset:
-        room = functools.partial(costs.check_galaxies, asked["count"], asked["size"])
-        found = prepare(self.store, source, before=room, **asked)
-        smaller = asked | {"size": self.size}
-        return found if smaller == asked else prepare(self.store, str(found.directory), **smaller)
-
-    def more(self, count: int) -> np.ndarray | None:
-        """As many more simulated galaxies, uint8, which are in no set; None where the galaxies are given.
-
-        A larger data set would move every split, and with it every key.
-        """
-        source, own = self.sources[0]
-        if source not in SIMULATED:
-            return None
-        return self._prepare(source, own | {"count": count, "seed": own["seed"] + 2 * _ELSEWHERE}).images
-
-    @property
-    def size(self) -> int:
-        """Side of the images, pixels: that of the profile, or of a study of smaller ones."""
-        return min(getattr(self.settings, "image_size", self.profile.image_size), self.profile.image_size)
-
-    @property
-    def compared(self) -> int:
-        """How many samples are held against held-out galaxies: twice as many, and as many more for a null."""
-        return min(self.profile.samples, self.profile.validation // 3)
-
-    def split(self, N: int | None = None, *, foreign: str = "") -> Split:
-        """Row numbers of A, B and validation for N (by default the largest) images a model."""
-        dataset = self.foreign(foreign) if foreign else self.dataset
-        given = {"source": "" if foreign else self.parameters.data, "seed": self.parameters.seed}
-        return split(dataset, N or max(self.sizes), self.profile.validation, **given)
-
-    def of(self, training: Training) -> np.ndarray:
-        """The images a model is trained on, uint8 (N, 1, H, W)."""
-        dataset = self.foreign(training.foreign) if training.foreign else self.dataset
-        return dataset.images[getattr(self.split(training.N, foreign=training.foreign), training.half)]
-
-    @property
-    def held_out(self) -> np.ndarray:
-        """The images for validation, seen by no model: uint8 (n, 1, H, W)."""
-        return self.dataset.images[self.split().validation]
-
-    @functools.cached_property
-    def unseen(self) -> np.ndarray:
-        """Images that no model is trained on and, if data are left, few tests see: uint8 (n, 1, H, W).
-
-        Of the tests `galbook.discriminator.before_memory`, and `galbook.morphology.fit` where validation is
-        used up.
-        """
-        sets = self.split()
-        return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]
-
-    @functools.cached_property
-    def start(self) -> Tensor:
-        """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
-        return torch.from_numpy(mean_image(self.unseen))
 
 
 class Models:
@@ -289,7 +166,6 @@ class Experiment:
             for t in self.models.trainings()
         ]
 
-    @keyed
     def train(self, training: Training) -> Run:
         """The trained model, from the store or by training it here; an interrupted training goes on.
 
@@ -352,12 +228,12 @@ class Experiment:
         return {name: 1000 * self.parameters.seed + getattr(training, name) for name in ("init", "order")}
 
     def recipe(self, training: Training) -> dict:
-        """What decides how a training ends, but for its images: kind, parameters and code."""
+        """What decides how a training ends, but for its images: kind, parameters and source files."""
         family, settings, N = self.family, self.settings, training.N
         params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N)}
         params |= {"flips": family.flips, "milestones": settings.kept(N), "seeds": self._seeds(training)}
-        code = (family.networks, family.learner, Stream, schedules.SCHEDULES[settings.schedule])
-        return {"kind": training.family, "params": params | {"precision": self.precision}, "code": code}
+        params["precision"] = self.precision
+        return {"kind": training.family, "params": params, "code": family.files}
 
     def identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
@@ -365,14 +241,12 @@ class Experiment:
             self._data[training] = hashlib.sha256(self.images.of(training).tobytes()).hexdigest()
         return self.recipe(training) | {"data": self._data[training]}
 
-    @keyed
     def key(self, training: Training) -> str:
         """Under which key the store has, or will have, that model."""
         identity = self.identity(training)
         found = self.store.find(**identity)  # what stands for a model of elsewhere has a key of its own
         return found.key if found else self.store.key(**identity)
 
-    @keyed
     def keys(self) -> dict[str, str]:
         """The same of each model of the family, by its name."""
         return {training.name: self.key(training) for training in self.models.trainings()}
@@ -442,7 +316,8 @@ class Experiment:
 
         start = hashlib.sha256(self.images.start.numpy().tobytes()).hexdigest()
         params |= self.settings.sampler
-        drawn = self.store.run("samples", params, make, data=start, code=[self.family.draw])
+        code = [*self.family.files, *self.family.draws]
+        drawn = self.store.run("samples", params, make, data=start, code=code)
         return checkpoint.load(drawn.path / "samples.safetensors")["images"]
 
     @functools.cached_property

@@ -414,7 +414,8 @@ class Parameters(Closed):
         data: `simulated`, or the path of images or of a data set.
         N: Training images of each model, growing, one number or several; by default those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
-        precision: In which wide networks are trained; `auto` is bf16 where the machine multiplies it.
+        precision: In which wide networks are trained; `auto` is that of a published run with this profile,
+            data and seed, or else bf16 where the machine multiplies it.
         clock: Whether the clock, when copying begins, is asked of galaxies of one's own too.
     """
 

@@ -119,7 +119,7 @@ class WithPublished(Store):
         super().__init__(root)
         self.published = published(folder)
 
-    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> Run | None:
+    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> Run | None:
         """The finished entry, or the published one that stands for it, or None.
 
         Raises:

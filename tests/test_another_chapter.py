@@ -13,7 +13,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from galbook import results
-from galgen import profiles
+from galgen import models, profiles
 from galgen import profiles as settings_module
 from galgen.experiment import Experiment
 from galgen.models import families
@@ -77,11 +77,11 @@ def test_images_that_no_gan_makes_are_resized_on_the_way_in_and_out():
 def test_a_reader_who_follows_the_page_has_a_fifth_model(fresh, tmp_path, monkeypatch):
     settings, small, model, chapter = re.findall(r"```python\n(.*?)```", MODEL_PAGE, re.DOTALL)
     (tmp_path / "vae.py").write_text(model)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     scope = {}
     exec(settings + small, scope)
-    family = importlib.import_module("vae").Autoencoder
+    family = importlib.import_module("galgen.models.vae").Autoencoder
     VaeSettings = scope["VaeSettings"]
 
     class Profile(settings_module.Profile):

@@ -43,7 +43,8 @@ from galgen.models.unet import UNet
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.schedules import cosine as schedule
-from galgen.runs.training import Stream, train
+from galgen.runs.stream import Stream
+from galgen.runs.training import train
 
 
 def zeros(*shape):

@@ -11,7 +11,8 @@ from galgen.figures.style import COLOURS
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.runs import checkpoint
 from galgen.runs.schedules import cosine
-from galgen.runs.training import Stream, train
+from galgen.runs.stream import Stream
+from galgen.runs.training import train
 
 SMOKE = profiles.profile("smoke")
 # Of the studies one: they differ in their width, and by little in this profile.

@@ -86,7 +86,7 @@ def test_a_question_is_asked_once_and_anew_of_other_models(smoke, trained, monke
         return {N: float("nan")}
 
     blind, told = smoke["diffusion"], smoke["conditional"]
-    monkeypatch.setattr("galgen.runs.store.code_version", lambda *entries: "1")
+    monkeypatch.setattr("galgen.runs.store.version", lambda code: "1")
     for _ in range(2):
         (value,) = how_many(blind, 12).values()
         assert np.isnan(value)
@@ -164,7 +164,7 @@ SPOILT = [
 def test_an_answer_of_the_right_sum_and_wrong_content_is_asked_anew(
     smoke, monkeypatch, capsys, kind, content
 ):
-    monkeypatch.setattr("galgen.runs.store.code_version", lambda *entries: str(kind))
+    monkeypatch.setattr("galgen.runs.store.version", lambda code: str(kind))
     monkeypatch.setattr("galgen.runs.store._SOUND", set())
     value = {12: 0.5} if kind == dict[int, float] else np.array([12, 0.5])
     asked = []

@@ -1,12 +1,11 @@
 import copy
 import hashlib
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import torch
-from test_code_version import edited
+from test_code import edited
 
 from galgen import profiles as settings
 from galgen.data.dataset import dihedral_keys
@@ -14,10 +13,10 @@ from galgen.data.prepare import prepare
 from galgen.data.simulate import source
 from galgen.experiment import Experiment, every_family
 from galgen.figures import style
-from galgen.models import diffusion, families, glow_learner
+from galgen.models import diffusion, families, glow_learner, sampling
 from galgen.models.families import FAMILIES
 from galgen.profiles import PROFILES, DiffusionSettings, Parameters, profile
-from galgen.runs import checkpoint, code_version, schedules, training
+from galgen.runs import checkpoint, schedules, training
 from galgen.runs import store as store_module
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -205,9 +204,8 @@ LATER = {  # edits that are expected, and are no reason to train anything again
     "a stricter check of a checkpoint": (checkpoint, "if not isinstance(value, dict):", "if value is None:"),
     "the log cut elsewhere": (training, "checkpoint.cut_log(log, shown)", "pass"),
     "a learner asked for something more": (training, "_require_finite(learner, shown)", "shown = int(shown)"),
-    "a new schedule": (schedules, "def late(", "def never(shown, total):\n    return 0.0\n\n\ndef late("),
-    "a schedule's name": (schedules, "falling, late)}", "falling, late, cosine)}"),
-    "another sampler": (diffusion, "return dpm_solver_2m(", "return dpm_solver_3m("),
+    "words of a schedule": (schedules, "One learning rate throughout.", "Always one learning rate."),
+    "another sampler": (sampling, "(2 * last)", "(3 * last)"),
     "a new foreign set": (settings, '"galaxies", "leaves"]', '"galaxies", "leaves", "blobs"]'),
     "another family": (families, '"gan": ', '"own": "own:Own", "gan": '),
     "a rename in the figures": (style, "def stamp_sheet(", "def sheet("),
@@ -236,11 +234,9 @@ def test_what_a_key_is_made_of(experiment):
         *("N", "images_shown", "milestones", "flips", "seeds", "precision", "schedule", "batch_size"),
         *("optimizer", "learning_rate", "muon_rate", "kernels", "blocks", "statistics", "loss"),
     }
-    reached_by = code_version.reached(*identity["code"])
-    rooms = {name.rpartition(".")[0] for name in reached_by if "." in name}
-    modules = {module for module in sys.modules if module.startswith("galgen.") and module in rooms}
-    assert modules <= {f"galgen.models.{n}" for n in ("unet", "diffusion", "muon", "precision")} | {
-        *("galgen.runs.training", "galgen.runs.schedules", "galgen.profiles", "galgen.profiles")
+    assert set(identity["code"]) == {
+        *("galgen.models.unet", "galgen.models.diffusion", "galgen.models.muon"),
+        *("galgen.runs.stream", "galgen.runs.schedules"),
     }
 
 

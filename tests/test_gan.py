@@ -9,7 +9,8 @@ from galgen.profiles import GanSettings
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine
-from galgen.runs.training import Stream, train
+from galgen.runs.stream import Stream
+from galgen.runs.training import train
 
 
 def networks(size=32, channels=1, attention=False, **kind):

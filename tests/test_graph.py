@@ -26,7 +26,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from snakemake.cli import main
-from test_code_version import edited
+from test_code import edited
 
 from galbook.press import __main__ as steps
 from galbook.press import graph, pages, runs
@@ -261,15 +261,15 @@ def test_a_second_make_book_does_nothing_whatever_python_and_editors_have_left(m
 def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_then(
     made, to_do, monkeypatch, tmp_path
 ):
-    edited(monkeypatch, "galgen.compare.agreement", "__all__ =", "not_there_before = 1\n__all__ =")
-    assert to_do() == set(), "what no chapter reaches voids nothing"
+    edited(monkeypatch, "galgen.runs.packed", "__all__ =", "not_there_before = 1\n__all__ =")
+    assert to_do() == set(), "how results are kept voids nothing"
     edited(monkeypatch, "galgen.models.unet", "The bias-free, noise-blind U-Net;", "Other words;")
     assert to_do() == set(), "nor does a word"
     edited(monkeypatch, "galgen.models.unet", "bias=False", "bias=not True")
     monkeypatch.setattr(runs, "galgen", SimpleNamespace(__file__=str(tmp_path / "a.py")))  # of another time
     again = to_do()
     assert again >= {"trainings/diffusion-N8-A0-0", "chapters/02_diffusion.ipynb", "results"}
-    assert not {"data", "chapters/01_data.ipynb"} & again, "they do not reach what was edited"
+    assert not {"data", "chapters/01_data.ipynb"} & again, "they do not import what was edited"
     of_it = tuple(f"trainings/{name}" for name in ("diffusion", "conditional", "clock"))
     assert all(name.startswith(of_it) for name in again if name.startswith("trainings"))
 

@@ -200,14 +200,17 @@ def test_recompute_asks_nothing_that_is_published(monkeypatch, tmp_path):
     assert Store(tmp_path, tmp_path).packed == tmp_path, "unless it is named"
 
 
-def test_auto_is_the_precision_of_the_book_that_is_published_and_of_no_other(tmp_path, monkeypatch):
+def test_auto_is_the_precision_of_the_published_run_of_that_profile_data_and_seed(tmp_path, monkeypatch):
     told = {"parameters": Parameters().model_dump(mode="json"), "precision": "bf16", "commit": "0"}
     told |= {"machine": "m", "date": "2026-11-30", "answers": {}, "begun": {}}
     write_json(tmp_path / "book.json", told)
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
     assert precision.resolved(Parameters(), tmp_path) == "bf16"
     assert Experiment(Parameters(), Store(tmp_path / "s", tmp_path)).precision == "bf16"
-    others = ({"N": 500}, {"seed": 1}, {"profile": "night"}, {"data": "dead-leaves"}, {"precision": "fp32"})
+    for same in ({"N": 500}, {"N": [10, 500]}, {"clock": True}):
+        assert precision.resolved(Parameters(**same), tmp_path) == "bf16"
+    others = ({"seed": 1}, {"N": 500, "seed": 1}, {"profile": "night"}, {"data": "dead-leaves"})
+    others += ({"precision": "fp32"},)
     for other in others:
         assert precision.resolved(Parameters(**other), tmp_path) == "fp32"
     assert precision.resolved(Parameters(), None) == "fp32", "as with RECOMPUTE=1"

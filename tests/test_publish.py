@@ -9,7 +9,7 @@ from html import escape
 from types import SimpleNamespace
 
 import pytest
-from test_code_version import edited
+from test_code import edited
 from test_packed import without
 
 from galbook import scoreboard, walk
@@ -147,8 +147,8 @@ def test_an_edited_network_is_trained_again_and_all_that_asks_it_is_stale(of, mo
     published._version.cache_clear()
 
 
-def test_an_edited_figure_voids_nothing(of, monkeypatch):
-    edited(monkeypatch, "galbook.walk", "def circle_figure(", "def circle_figure(*more, ")
+def test_an_edited_sentence_voids_nothing(of, monkeypatch):
+    edited(monkeypatch, "galbook.sentences", "def listed(", "def listed(*more, ")
     published._version.cache_clear()
     assert of().published[1] == {}
     published._version.cache_clear()

@@ -6,7 +6,6 @@ from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import PIXEL, draw_flux, simulate, simulate_flux
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.simulate.population import draw_galaxies
-from galgen.runs.code_version import reached
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +43,6 @@ def test_a_galaxy_does_not_depend_on_count_start_or_workers(sample, start, count
 def test_images_are_the_common_preprocessing_of_the_flux(sample):
     flux, _ = simulate_flux(6, seed=3)
     np.testing.assert_array_equal(flux_to_gray(flux, size=32, crop=64), sample[0][:6])
-
-
-def test_the_key_of_a_simulation_holds_all_that_draws_and_nothing_that_imports():
-    names = reached(simulate)
-    for name in ("images.draw_flux", "discs.draw_disc", "population.draw_galaxies", "population.DUST"):
-        assert f"galgen.data.simulate.{name}" in names
-    assert "galgen.data.preprocess.flux_to_gray" in names
-    assert not [name for name in names if "acquire" in name or "dataset" in name]
 
 
 def test_magnitudes_follow_euclidean_counts_to_the_limit_of_the_sample(catalogue):

@@ -34,7 +34,7 @@ def test_work_is_done_once(tmp_path):
 def test_the_key_depends_on_everything_that_matters(tmp_path):
     store = Store(tmp_path)
     keys = {store.key(kind, {"a": a}) for kind, a in (("thing", 1), ("other", 1), ("thing", 2))}
-    keys |= {store.key("thing", {"a": 1}, **more) for more in ({"data": "x"}, {"code": [json]})}
+    keys |= {store.key("thing", {"a": 1}, **more) for more in ({"data": "x"}, {"code": ["galgen.runs.code"]})}
     assert len(keys) == 5
     assert store.key("thing", {"a": 1, "b": 2}) == store.key("thing", {"b": 2, "a": 1})
 

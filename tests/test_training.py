@@ -16,7 +16,8 @@ from galgen.runs import checkpoint
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.schedules import constant, cosine, falling, halving, late, log_spaced
-from galgen.runs.training import Stream, train
+from galgen.runs.stream import Stream
+from galgen.runs.training import train
 
 torch.set_num_threads(1)  # in the processes that are killed, too
 

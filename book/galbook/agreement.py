@@ -41,6 +41,16 @@ __all__ = [
     "worth_table",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.agreement",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.similarity",
+    "galgen.compare.uncertainty",
+)
+
 
 LOOKS = 12  # columns of a sheet at most
 

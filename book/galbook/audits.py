@@ -23,6 +23,23 @@ from galgen.figures.words import spaced
 __all__ = ["answers", "audited", "audits_table", "closest_figure", "enough",
     "planted", "planted_table", "verdicts_in_short"]  # fmt: skip
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galbook.agreement",
+    "galgen.auditing.audit",
+    "galgen.auditing.copies",
+    "galgen.auditing.questions",
+    "galgen.auditing.report",
+    "galgen.compare.biases",
+    "galgen.compare.controls",
+    "galgen.compare.morphology",
+    "galgen.compare.scales",
+    "galgen.compare.scoreboard",
+    "galgen.compare.twosample",
+    "galgen.compare.yardstick",
+    "galgen.data.preprocess",
+)
+
 SHARES = (0.0, 0.01, 0.05, 0.2, 1.0)
 
 

@@ -49,6 +49,23 @@ __all__ = [
     "yardsticks",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.agreement",
+    "galgen.compare.biases",
+    "galgen.compare.controls",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.morphology",
+    "galgen.compare.scales",
+    "galgen.compare.scoreboard",
+    "galgen.compare.similarity",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.compare.yardstick",
+)
+
 SIDES = (8, 16)  # pixels; at 32 the area of every model is near 1, where a blur of .5 is as one of 2
 
 BLURS = {"blurred by half a pixel": 0.5, "blurred by a pixel": 1.0}

@@ -38,6 +38,9 @@ __all__ = [
     "restored",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.scoreboard", "galgen.compare.denoising")
+
 LEVELS = np.geomspace(0.01, 1, 9)  # of noise
 
 LITTLE = LEVELS[LEVELS <= 0.05]  # where the paper's denoiser of a small N stays at one PSNR

@@ -37,6 +37,17 @@ __all__ = ["COARSE", "ask", "before_memory", "constant", "courses", "fresh_judge
     "power_in_short", "power_table", "readings", "sign_in_short", "tests_along", "tests_of_pairs",
     "time_figure", "time_said", "verdict_table"]  # fmt: skip
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galbook.agreement",
+    "galgen.compare.controls",
+    "galgen.compare.discriminator",
+    "galgen.compare.twosample",
+    "galgen.models.average",
+    "galgen.models.gan",
+    "galgen.models.lightweight",
+)
+
 COUNT = 256  # images that show whether D knows those it was trained on
 COARSE = 8  # pixels a side
 STAGES = 6  # of a training, in the figure

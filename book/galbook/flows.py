@@ -20,6 +20,17 @@ from galgen.runs.store import Array
 
 __all__ = ["Returned", "Warm", "returned", "scatter", "warm"]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.distances",
+    "galgen.compare.inversion",
+    "galgen.compare.uncertainty",
+    "galgen.models.coupling",
+    "galgen.models.glow",
+    "galgen.models.glow_learner",
+    "galgen.models.muon",
+)
+
 _TEMPERATURES = np.linspace(0, 1.2, 13)
 _FEW = 12  # latents whose samples are shown
 _GALAXIES = 512  # whose latents are measured

@@ -34,6 +34,9 @@ __all__ = [
     "knows",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.discriminator", "galgen.compare.scales")
+
 Log = Sequence[Mapping[str, float]]  # from `galgen.runs.checkpoint.read_losses`
 
 SHOWN = 12  # samples in the figure

@@ -54,6 +54,20 @@ __all__ = [
     "untrained_table",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.distances",
+    "galgen.compare.flow_pairs",
+    "galgen.compare.inversion",
+    "galgen.compare.likelihood",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.models.coupling",
+    "galgen.models.glow",
+    "galgen.models.glow_learner",
+    "galgen.models.muon",
+)
+
 COUNT = 64  # latents: eight models at each N, each of which inverts the images of the seven others
 SCATTERED = 2000  # latents of a level in a figure
 EDGES = np.linspace(-4, 4, 81)  # of the bins of their densities

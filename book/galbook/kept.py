@@ -1,23 +1,41 @@
 """A question to the models of an experiment is asked once, whichever chapter asks first.
 
-Its answer lies in the run store under all that it depends on: the question's name, arguments and code, the
-data, every training of the family, how samples are drawn, and how many. So a figure and a verdict that ask
-the same question have the same numbers, on every page.
+Its answer lies in the run store under all that it depends on: the question's name, arguments and source
+files, the data, every training of the family, how samples are drawn, and how many. So a figure and a verdict
+that ask the same question have the same numbers, on every page. The source files are the question's module,
+those that `FILES` of that module lists, and those of the images and of the families that are asked.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
+from galgen import images
 from galgen.experiment import Experiment
+from galgen.models.families import FAMILIES, STUDIES
 from galgen.runs.errors import Damaged
 from galgen.runs.store import read_answer, write_answer
 
-__all__ = ["once"]
+__all__ = ["files", "once"]
 
 Asked = TypeVar("Asked", bound=Callable)
+
+
+def files(module: str, families: Iterable[str] = ()) -> list[str]:
+    """Return the modules that the answers of a module depend on, asked of these families.
+
+    They are those that its `FILES` lists, with those that the `FILES` of these list in turn.
+    """
+    asked = [(FAMILIES | STUDIES)[name] for name in families]
+    found = {each for family in asked for each in (*family.files, *family.draws)}
+    todo = [module, images.__name__]
+    while todo:
+        found.add(name := todo.pop())
+        todo += set(getattr(importlib.import_module(name), "FILES", ())) - found
+    return sorted(found)
 
 
 def _named(value: object) -> object:
@@ -58,7 +76,7 @@ def once(question: Asked) -> Asked:
                 {"N": list(e.sizes), "sampler": e.settings.sampler, "models": e.keys()} for e in experiments
             ],
         }
-        code = [question, *(type(e.family) for e in experiments)]
+        code = files(question.__module__, (e.family.name for e in experiments))
         identity = {"data": first.images.dataset.sha256, "code": code}
         run = first.store.run("answers", params, make, **identity)
         try:

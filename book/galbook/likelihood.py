@@ -14,6 +14,9 @@ from galgen.figures.words import spaced
 
 __all__ = ["in_short", "likelihood_table", "spent", "spent_table"]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.inversion",)
+
 COUNT = 256  # images of a set
 
 

@@ -58,6 +58,9 @@ __all__ = [
     "unused",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.scoreboard",)
+
 FEW = 200  # images for the question whether a model is fit
 
 COARSE = 8  # pixels a side

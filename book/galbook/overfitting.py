@@ -19,6 +19,15 @@ from galgen.runs.store import Array, Run
 
 __all__ = ["bits_along", "bits_figure", "cost_said", "gaps", "in_short"]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.likelihood",
+    "galgen.compare.twosample",
+    "galgen.compare.uncertainty",
+    "galgen.models.coupling",
+    "galgen.models.glow",
+)
+
 COUNT = 256  # images
 
 CLOSES = (0.0, "no clear order in N"), (inf, "the gap closes as N grows")

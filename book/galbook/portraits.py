@@ -28,6 +28,9 @@ from galgen.runs.store import Array
 __all__ = ["classifier_table", "corner", "costs_table", "in_short", "look_figure", "nearest_to",
     "portraits_of", "portraits_table", "sets_of", "sheet", "summary_table"]  # fmt: skip
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.morphology",)
+
 LOOKS = 24  # latents in the figure with a slider
 PAPER = {"diffusion": 7.6e6, "glow": 44e6, "gan": 36e6}  # its parameters; at N = 100 000, of 64 pixels a side
 

@@ -23,6 +23,9 @@ from galgen.profiles import DenoiserSettings
 
 __all__ = ["Choice", "Ways", "choices", "choices_in_short", "choices_table", "ways", "ways_table"]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.scoreboard",)
+
 COUNT = 256  # samples of each way, at most
 
 FEW = 32  # latents of each choice, at most

@@ -46,6 +46,16 @@ __all__ = [
     "use_table",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galbook.agreement",
+    "galgen.compare.controls",
+    "galgen.compare.morphology",
+    "galgen.compare.scales",
+    "galgen.compare.scoreboard",
+    "galgen.compare.twosample",
+)
+
 BLUR = 1.0  # pixels: the classifier finds half a one, but with so few images morphology may not
 
 Board = dict[str, Outcome]  # answers by question

@@ -39,6 +39,9 @@ __all__ = ["corner", "distance_table", "distances_of", "energies", "energies_sai
     "gray_in_short", "gray_table", "kinds", "meaning", "measured", "valid_in_short",
     "valid_table"]  # fmt: skip
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.morphology",)
+
 PAPER_BITS = profile("paper").glow.bits  # gray levels that the paper's samples have
 KINDS = {
     "reference": "held-out images (reference)",

@@ -16,6 +16,9 @@ from galgen.runs.store import Array
 
 __all__ = ["circle_figure", "levels_figure", "walks"]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galgen.models.coupling", "galgen.models.glow")
+
 STEPS = 25  # images on the circle
 
 

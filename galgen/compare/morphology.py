@@ -156,14 +156,14 @@ def measure(
 
 
 def stored(store: Store, images: np.ndarray, *, progress: bool = True) -> Table:
-    """`measure`, kept in the store by the images' content, this code and the versions of what it calls."""
+    """`measure`, kept in the store by the images' content, this file and the versions of what it calls."""
     images = np.asarray(images)
     versions = {name: importlib.metadata.version(name) for name in ("statmorph", "photutils")}
 
     def make(work: Path) -> dict:
         return report(measure(images, directory=work, progress=progress))
 
-    run = store.run("morphology", versions, make, data=_digest(images), code=[measure])
+    run = store.run("morphology", versions, make, data=_digest(images), code=[__name__])
     return _read(run.path / "morphology.ecsv")
 
 

@@ -5,7 +5,7 @@ How each kind of source is made is in a module of its own, which is loaded where
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.registry import Registry
 from galgen.runs.store import Store
 
-__all__ = ["SIMULATED", "SOURCES", "Making", "check_source", "foreign", "prepare"]
+__all__ = ["SIMULATED", "SMALLER", "SOURCES", "Making", "check_source", "foreign", "prepare"]
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
 SOURCES = Registry(
     {"simulated": "galgen.data.simulate.source:simulated", "path": "galgen.data.acquire.importing:imported"}
 )
+
+SMALLER = ("galgen.data.prepare", "galgen.data.preprocess")  # modules that averaged images depend on
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Making:
 
     Attributes:
         params: All that it depends on beside the images it is made of (JSON).
-        code: Entry points of what makes it.
+        code: The modules that its pixels depend on.
         make: Writes it into a folder.
         data: The sha256 of the images it is made of.
     """
 
     params: dict
-    code: list[Callable]
+    code: Iterable[str]
     make: Callable[[Path], Dataset]
     data: str = ""
 
@@ -125,4 +127,4 @@ def _smaller(given: Dataset, size: int) -> Making:
         return write_dataset(directory, smaller, given.catalogue, parameters=parameters, **about)
 
     params = {"name": given.directory.name, "size": size}
-    return Making(params, [to_uint8, resize_area], make, given.sha256)
+    return Making(params, SMALLER, make, given.sha256)

@@ -60,6 +60,7 @@ class AveragedLearner(DenoiserLearner):
 class Clock(Diffusion):
     """Small blind denoisers of small images, whose averages draw."""
 
+    files = (*Diffusion.files, "galgen.models.average", "galgen.models.clock")
     flop_rate = 1.6e10
     learner = AveragedLearner
 

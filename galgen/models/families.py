@@ -28,6 +28,9 @@ class Family(Protocol):
         settings: Its part of the profile.
         bits: Of the gray levels of its samples, to which galaxies are rounded before they are compared.
         flips: Whether it is trained with images flipped at random.
+        files: Modules that the end of a training depends on: its networks, what they learn by, and in which
+            order they are shown images. Their version is in the key of a training.
+        draws: Modules that a model's images depend on beside these.
         flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
         learner: What learns, of fresh networks (changed in place); the training images, uint8 (N, 1, H, W),
             for what depends on data at the start; held-out images that few tests use, as far as there
@@ -39,6 +42,8 @@ class Family(Protocol):
     settings: TrainingSettings
     bits: int
     flips: bool
+    files: tuple[str, ...]
+    draws: tuple[str, ...]
     flop_rate: float
     learner: Callable[..., Learner]
 

@@ -168,6 +168,14 @@ class Gan:
 
     name, label = "gan", "GAN"
     bits, flips = 8, True
+    files = (
+        "galgen.models.average",
+        "galgen.models.gan",
+        "galgen.models.lightweight",
+        "galgen.runs.schedules",
+        "galgen.runs.stream",
+    )
+    draws = ("galgen.models.sampling",)
     flop_rate = 4e10
     learner = GanLearner
 

@@ -8,7 +8,8 @@ processor only emulates it, it is slower than float32; and a narrow network, mos
 elsewhere, gains nothing (`TrainingSettings.wide`).
 
 Numbers of one training in two precisions differ. So `auto` is made one of the two once, before anything is
-trained, and it is part of every key. Of the book that is published `auto` is what that was computed in.
+trained, and it is part of every key. For a run with the profile, data and seed of a published run, of any N,
+`auto` is the precision of that run: what it trains can be compared with the published models.
 
 References:
     Kalamkar et al. 2019, A study of BFLOAT16 for deep learning training, https://arxiv.org/abs/1905.12322.
@@ -46,11 +47,16 @@ def capability() -> str:
 
 
 def resolved(asked: Parameters, folder: Path | None = None) -> Precision:
-    """What is asked for; `auto` is that of the book published in a folder, if asked, or the machine's."""
+    """Return the precision of a run: for `auto`, that of the run published in a folder, or the machine's.
+
+    The published run counts if it has the profile, data and seed that are asked for.
+    """
     if asked.precision != "auto":
         return asked.precision
-    if (known := about(folder)) and known["parameters"] == asked.model_dump(mode="json"):
-        return known["precision"]
+    if known := about(folder):
+        of = asked.model_dump(mode="json")
+        if all(known["parameters"].get(name) == of[name] for name in ("profile", "data", "seed")):
+            return known["precision"]
     return "bf16" if multiplies_bf16() else "fp32"
 
 

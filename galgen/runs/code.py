@@ -1,8 +1,8 @@
 """The version of source files: what a result's key knows of the code that made it.
 
-A family of models and a measurement list the modules that their results depend on. The version of such a list
-is a hash of the syntax of these files, without comments, docstrings, annotations and layout. A test computes
-what each list leaves out of the modules that it imports.
+A family of models, a data set and a question list the modules that their results depend on. The version of
+such a list is a hash of the syntax of these files, without comments, docstrings, annotations of functions and
+layout. What a list leaves out of the modules that it imports, a test names, each with its reason.
 """
 
 import ast
@@ -12,32 +12,62 @@ import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["version"]
+from galgen.runs.errors import GalgenError
+
+__all__ = ["imported", "source", "syntax", "version"]
+
+_OURS = ("galgen", "galbook")
 
 
 def version(modules: Iterable[str]) -> str:
-    """The version (16 hexadecimal digits) of modules, as `galgen.models.unet`, in whatever order.
+    """Return the version (16 hexadecimal digits) of modules, such as `galgen.models.unet`, in any order.
 
     Raises:
-        ModuleNotFoundError: If there is no such module.
+        GalgenError: If there is no such module.
     """
-    return hashlib.sha256("\n".join(sorted(map(_syntax, set(modules)))).encode()).hexdigest()[:16]
+    found = sorted(syntax(source(module)) for module in set(modules))
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
 
 
 @functools.cache
-def _syntax(module: str) -> str:
-    """The source of a module without what computes nothing."""
-    found = importlib.util.find_spec(module)
-    if found is None:
-        raise ModuleNotFoundError(f"no module {module}")
-    tree = ast.parse(Path(found.origin).read_text())
+def source(module: str) -> str:
+    """Return the source of a module, as it was when the process first read it."""
+    try:
+        return Path(importlib.util.find_spec(module).origin).read_text()
+    except (ImportError, AttributeError, OSError, ValueError) as error:
+        raise GalgenError(f"the code of {module} is in no file; put it into a module") from error
+
+
+@functools.cache
+def syntax(text: str) -> str:
+    """Return a source without what computes nothing."""
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                body[0].value.value = ""
+                body[:1] = [] if len(body) > 1 else [ast.Pass()]
         if isinstance(node, ast.arg):
             node.annotation = None
         elif isinstance(node, ast.FunctionDef):
             node.returns = None
     return ast.unparse(tree)
+
+
+@functools.cache
+def imported(text: str) -> frozenset[str]:
+    """Return the modules of galgen and galbook that a source imports, at any place in it."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in _OURS:
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            known = {name for name in below if _package(node.module) and importlib.util.find_spec(name)}
+            found |= known | ({node.module} if below - known else set())
+    return frozenset(name for name in found if name.partition(".")[0] in _OURS)
+
+
+def _package(module: str) -> bool:
+    found = importlib.util.find_spec(module)
+    return found is not None and found.submodule_search_locations is not None

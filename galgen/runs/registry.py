@@ -9,8 +9,7 @@ __all__ = ["Registry"]
 class Registry(UserDict):
     """What names stand for: objects, or texts that say where one is, as `galgen.models.gan:Gan`.
 
-    What is found by a text is seen by no version (`galgen.runs.code_version`): who wants one of it
-    names it among the entry points.
+    What is found by a text is no import: who depends on it lists its module (`galgen.runs.code`).
 
     >>> Registry({"root": "math:sqrt"})["root"](9)
     3.0

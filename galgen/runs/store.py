@@ -1,6 +1,6 @@
 """The run store: everything expensive is done once and kept under a key.
 
-    key = sha256(kind, parameters, sha256 of the data, hash of the code that matters)
+    key = sha256(kind, parameters, sha256 of the data, version of the source files that matter)
 
 An entry is a folder `<root>/<kind>/<key>/` with `record.json` and the artefacts (safetensors, ECSV, JSON; no
 pickle). It is made in `<key>.partial`, where an interrupted run finds its checkpoint again, and renamed when
@@ -42,7 +42,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, GetPydanticSchema, StringConstraints, TypeAdapter, model_validator
 from pydantic_core import core_schema
 
-from galgen.runs.code_version import code_version
+from galgen.runs.code import version
 from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import (
     atomic_path,
@@ -239,11 +239,11 @@ class Store:
         if self.root.exists() and not self.root.is_dir():
             raise GalgenError(f"{self.root} is no folder, and so no run store: see --store and GALGEN_STORE")
 
-    def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> str:
+    def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> str:
         """The key of an entry (16 hexadecimal digits)."""
-        return _key(kind, params, data, code_version(*code))
+        return _key(kind, params, data, version(code))
 
-    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[object] = ()) -> Run | None:
+    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> Run | None:
         """The finished entry, or the published one, or None."""
         return self.at(kind, self.key(kind, params, data=data, code=code))
 
@@ -283,7 +283,7 @@ class Store:
         make: Callable[[Path], dict],
         *,
         data: str = "",
-        code: Iterable[object] = (),
+        code: Iterable[str] = (),
         megabytes: Callable[[], float] | None = None,
     ) -> Run:
         """Return the entry, making it first if it is missing or damaged.
@@ -295,7 +295,7 @@ class Store:
                 attempt left behind, and returns a summary (JSON values). If it raises `Damaged`, it is
                 called once more, with an empty folder.
             data: sha256 of the data the result depends on.
-            code: Functions, classes or modules: the entry points of what computes the result.
+            code: The modules that the result depends on, as `galgen.models.unet`.
             megabytes: About how much room the entry takes, asked only when the disk is full.
 
         Raises:
@@ -314,7 +314,7 @@ class Store:
         params: dict,
         make: Callable[[Path], dict],
         data: str,
-        code: tuple[object, ...],
+        code: tuple[str, ...],
         megabytes: Callable[[], float] | None,
     ) -> Run:
         """The entry, made here unless another process has made it since."""
@@ -346,7 +346,7 @@ class Store:
                 "kind": kind,
                 "params": params,
                 "data": data,
-                "code": code_version(*code),
+                "code": version(code),
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 "seconds": round(time.monotonic() - started, 3),
                 "summary": summary,

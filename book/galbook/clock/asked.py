@@ -12,6 +12,20 @@ from galgen.experiment import Experiment
 
 __all__ = ["Copying", "clock", "clock_cell", "copying", "traces"]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galbook.clock.bits",
+    "galbook.clock.cells",
+    "galbook.clock.gap",
+    "galgen.compare.agreement",
+    "galgen.compare.denoising",
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.memorization",
+    "galgen.compare.similarity",
+    "galgen.compare.uncertainty",
+)
+
 STEP = 3  # milestones from one at which samples are drawn to the next
 
 

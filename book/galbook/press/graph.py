@@ -18,19 +18,45 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from galbook.press import assemble, chapters, pages, published
+from galbook.press import chapters, pages, published
 from galbook.press.runs import Run, asked, digest, families
-from galgen.compare.morphology import stored
+from galgen.compare import morphology
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.models.precision import emulation
 from galgen.profiles import Parameters
-from galgen.runs.code_version import code_version, notebook_version
+from galgen.runs import code
 from galgen.runs.errors import FullDisk, GalgenError, exit_code
+from galgen.runs.files import read_json
 from galgen.runs.store import Store
 
 T = TypeVar("T")
+BINDING = (  # with the templates, what a bound book depends on beside its chapters and prose
+    "galbook.claims.claims",
+    "galbook.claims.rules",
+    "galbook.committed",
+    "galbook.judgement",
+    "galbook.press.assemble",
+    "galbook.press.chapters",
+    "galbook.press.live",
+    "galbook.press.pages",
+    "galbook.press.runs",
+    "galbook.press.settings",
+    "galbook.press.typeset",
+    "galbook.results",
+    "galgen.data.manifest",
+    "galgen.figures.numbers",
+    "galgen.figures.style",
+    "galgen.figures.tables",
+    "galgen.figures.words",
+    "galgen.models.conditional",
+    "galgen.models.sampling",
+    "galgen.models.unet",
+    "galgen.published",
+)
+# What a chapter imports beside: how results are kept and told, and values that are parameters of its rule.
+NOT_OF_CHAPTERS = ("galbook.kept", "galbook.press", "galgen.costs", "galgen.profiles", "galgen.runs")
 VARIABLES = {
     "profile": "PROFILE",
     "data": "DATA",
@@ -61,8 +87,8 @@ def environment() -> dict[str, str]:
 def or_exit(function: Callable[..., T], *args: object, **options: object) -> T:
     """What a function returns; a mistake that a message can explain ends the process, told in one line."""
     found: list[T] = []
-    if code := exit_code(lambda: found.append(function(*args, **options)) or 0):
-        sys.exit(code)
+    if status := exit_code(lambda: found.append(function(*args, **options)) or 0):
+        sys.exit(status)
     return found[0]
 
 
@@ -88,14 +114,24 @@ def check_sweep(parameters: Parameters) -> None:
 
 
 def version_of_binding(wildcards: object) -> str:
-    """The version of what binds a book: of its code, and of its templates."""
+    """Return the version of what binds a book: of its code, and of its templates."""
     templates = sorted(Path(pages.__file__).with_name("templates").glob("*.j2"))
-    return digest(code_version(assemble.render), [path.read_text() for path in templates])
+    return digest(code.version(BINDING), [path.read_text() for path in templates])
 
 
 def version_of_measuring(wildcards: object) -> str:
-    """The version of what measures morphology."""
-    return code_version(stored)
+    """Return the version of what measures morphology."""
+    return code.version([morphology.__name__])
+
+
+def read_by(text: str) -> set[str]:
+    """Return the modules that a source imports, and those that they import in turn, but `NOT_OF_CHAPTERS`."""
+    found, todo = set(), {*code.imported(text)}
+    while todo:
+        if not (name := todo.pop()).startswith(NOT_OF_CHAPTERS) and name not in found:
+            found.add(name)
+            todo |= code.imported(code.source(name))
+    return found
 
 
 class Graph:
@@ -263,9 +299,13 @@ class Graph:
         return [f"build/{wildcards.run}/sheets/{name}.png" for name in along if name not in there]
 
     def version_of_chapter(self, wildcards: Any) -> str:
-        """The version of its notebook, and of the families that it asks for by name."""
+        """Return the version of its code cells, of what these import, and of its families."""
         notebook = Path(f"notebooks/{wildcards.chapter}.ipynb")
-        return notebook_version(notebook, *((FAMILIES | STUDIES)[name] for name in families(notebook)))
+        cells = [cell["source"] for cell in read_json(notebook)["cells"] if cell["cell_type"] == "code"]
+        text = "\n".join(map("".join, cells))
+        of = [(FAMILIES | STUDIES)[name] for name in families(notebook)]
+        files = {name for family in of for name in (*family.files, *family.draws)}
+        return digest(code.syntax(text), code.version(read_by(text) | files))
 
     def version_of_plan(self, wildcards: Any) -> str:
         """That of all recipes: of memory, which is counted by address, estimates differ from call to call."""

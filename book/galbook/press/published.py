@@ -15,14 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 
+from galbook.kept import files
 from galbook.press.pages import rendered
 from galbook.press.runs import Run
 from galgen.models.families import FAMILIES, STUDIES
-from galgen.runs.code_version import code_version
+from galgen.runs.code import version
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import visible, write_json
 from galgen.runs.packed import about, pack
@@ -49,9 +49,7 @@ def made(run: Run) -> list[str]:
 
 @cache
 def _version(question: str, families: tuple[str, ...]) -> str:
-    module, _, name = question.rpartition(".")
-    place = SimpleNamespace(__module__=module, __qualname__=name)
-    return code_version(place, *(TRAININGS[family] for family in families))
+    return version(files(question.rpartition(".")[0], families))
 
 
 def stale(known: Mapping, moved: Iterable[str] = ()) -> dict[str, dict]:

@@ -19,13 +19,15 @@ from pydantic import Field
 
 import galgen
 from galgen import costs
+from galgen.data.acquire import importing
 from galgen.data.acquire.readers import files_of
-from galgen.data.prepare import SIMULATED, SOURCES, check_source, prepare
+from galgen.data.prepare import SIMULATED, SMALLER, SOURCES, check_source
+from galgen.data.simulate.source import GALAXIES, LEAVES
 from galgen.experiment import Experiment, every_family
 from galgen.models.families import FAMILIES
 from galgen.models.precision import Precision, resolved
 from galgen.profiles import Parameters, profile
-from galgen.runs.code_version import code_version
+from galgen.runs.code import version
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, visible, write_json
 from galgen.runs.packed import packed
@@ -34,6 +36,8 @@ from galgen.runs.store import Store
 
 HEADLINE = "00_headline"  # the chapter that opens the book, with live models; it waits for all of them
 AGAIN = "remove it, and the same command makes it again"
+# What data sets depend on, of whatever source.
+DATA = (*GALAXIES, *LEAVES, *importing.FILES, *SMALLER)
 MANY = 256  # samples of a model: beyond, their morphology takes minutes of a core
 
 
@@ -225,7 +229,7 @@ class Run:
         for experiment in self.experiments:
             for record, training in zip(experiment.plan(), experiment.models.trainings(), strict=True):
                 recipe = experiment.recipe(training)
-                recipe["code"] = code_version(*recipe["code"])
+                recipe["code"] = version(recipe["code"])
                 chapters = [name for name, named in reads.items() if training.family in named]
                 found[record["name"]] = record | {"chapters": chapters, "recipe": digest(recipe)}
         # first what is read first: the clock, of which the central chapter is made, before flows and GANs
@@ -279,4 +283,4 @@ class Run:
         stats = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns) for p in files for s in [p.stat()]]
         settings = {"image_size", "crop", "simulated", "validation"}
         values = self.profile.model_dump(include=settings)
-        return digest(stats, values, self.sizes, code_version(prepare, *SOURCES.values()))
+        return digest(stats, values, self.sizes, version(DATA))

@@ -56,6 +56,9 @@ __all__ = [
     "share_table",
 ]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.denoising", "galbook.share.scale")
+
 COUNT = 64  # latents along a training
 
 VIEWS = IMAGES, OWN, ONE = "images", "less each model's own Gaussian", "less one Gaussian of A and B"

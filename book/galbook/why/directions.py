@@ -56,6 +56,9 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["GROUPS", "Curve", "DirectionsTest", "ceiling", "directions", "directions_test", "shared"]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galbook.denoising",)
+
 GROUPS = 16  # of images, left out in turn; one image each, if there are fewer
 
 

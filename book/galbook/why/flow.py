@@ -46,6 +46,17 @@ from galgen.models.sampling import ConditionalDenoiser, ladder, noise, seeded
 
 __all__ = ["LATENTS", "ScaleTest", "decode", "encode", "flow_inversions", "inverted", "paired_w1", "walk"]
 
+# The modules that the answers depend on, beside this one.
+FILES = (
+    "galgen.compare.distances",
+    "galgen.compare.gaussian",
+    "galgen.compare.inversion",
+    "galgen.compare.scales",
+    "galgen.compare.uncertainty",
+    "galgen.models.coupling",
+    "galgen.models.glow",
+)
+
 
 @torch.inference_mode()
 def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) -> Tensor:

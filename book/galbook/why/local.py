@@ -53,6 +53,9 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["SIGMAS", "Local", "LocalTest", "Shares", "explained", "local_test"]
 
+# The modules that the answers depend on, beside this one.
+FILES = ("galgen.compare.gaussian", "galgen.compare.uncertainty")
+
 
 @dataclass(frozen=True)
 class Local:

@@ -32,7 +32,19 @@ from galgen.data.preprocess import DRAWN, crop_centre, flux_to_gray, resize_area
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import file_sha256
 
-__all__ = ["called", "import_images", "imported", "write_imported"]
+__all__ = ["FILES", "called", "import_images", "imported", "write_imported"]
+
+FILES = (  # that the pixels of imported images depend on
+    "galgen.compare.similarity",
+    "galgen.data.acquire.cubes",
+    "galgen.data.acquire.importing",
+    "galgen.data.acquire.limits",
+    "galgen.data.acquire.places",
+    "galgen.data.acquire.readers",
+    "galgen.data.acquire.recipe",
+    "galgen.data.preprocess",
+    "galgen.data.unit",
+)
 
 
 FLUX_CROP = 64  # the paper's field
@@ -298,7 +310,7 @@ def imported(path: Path, size: int) -> Making:
             manifest=load_manifest().name_of(sha256),
         )
 
-    return Making({"name": path.name, "size": size}, [import_images], make, sha256)
+    return Making({"name": path.name, "size": size}, FILES, make, sha256)
 
 
 def _path_sha256(path: Path) -> str:

@@ -9,15 +9,23 @@ from galgen.data.prepare import SIMULATED, Making
 from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
 
-__all__ = ["simulated"]
+__all__ = ["GALAXIES", "LEAVES", "simulated"]
 
 POPULATIONS = dict(zip(SIMULATED, ("main", "ellipticals", "leaves"), strict=True))
+GALAXIES = (
+    "galgen.data.preprocess",
+    "galgen.data.simulate.discs",
+    "galgen.data.simulate.images",
+    "galgen.data.simulate.population",
+)
+LEAVES = ("galgen.data.preprocess", "galgen.data.simulate.leaves")
 
 
 def simulated(source: str, *, before: Callable[[], None] = lambda: None, **asked: int) -> Making:
     """How the galaxies of a source are made; arguments as of `galgen.data.prepare.prepare`."""
     params = {"population": POPULATIONS[source]} | asked
-    draw, credit = (dead_leaves, source) if source == "dead-leaves" else (simulate, "simulated")
+    leaves = source == "dead-leaves"
+    draw, credit = (dead_leaves, source) if leaves else (simulate, "simulated")
 
     def make(directory: Path) -> Dataset:
         before()
@@ -25,4 +33,4 @@ def simulated(source: str, *, before: Callable[[], None] = lambda: None, **asked
         about = {"source": source, "manifest": credit, "parameters": params, "dropped": {}}
         return write_dataset(directory, images, truth, **about)
 
-    return Making(params, [draw], make)
+    return Making(params, LEAVES if leaves else GALAXIES, make)
