@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 import galbook
+from galbook import measure
 from galbook.kept import files
 from galbook.press import graph
+from galbook.table import QUESTIONS
 from galgen import images
 from galgen.compare import morphology
 from galgen.data import prepare
@@ -26,6 +28,7 @@ LEFT_OUT = {
     "galbook.readings": "sentences of the pages",
     "galbook.sentences": "sentences of the pages",
     "galbook.slider": "a figure's slider",
+    "galbook.table": "where rows are kept, and under which key",
     "galgen": "its version, in messages and reports",
     "galgen.costs": "estimates of time, memory and disk",
     "galgen.data.manifest": "whom to credit",
@@ -94,6 +97,16 @@ def test_a_data_set_lists_all_that_its_pixels_depend_on(listed):
 def test_a_question_lists_all_that_its_answers_depend_on(name):
     assert isinstance(importlib.import_module(name).FILES, tuple)
     assert left_out(files(name), OF_ANSWERS) == set()
+
+
+measure.load()
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_measurement_lists_all_that_its_rows_depend_on(name):
+    families = [TRAININGS[family] for family in QUESTIONS[name].families]
+    in_keys = {each for family in families for each in (*family.files, *family.draws)}  # of its models
+    assert left_out(QUESTIONS[name].files, OF_ANSWERS) - in_keys == set()
 
 
 def test_images_and_bound_books_list_theirs():

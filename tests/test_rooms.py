@@ -37,7 +37,15 @@ QUESTIONS += ("game", "morphology", "shapes", "portraits", "biases", "clock", "a
 QUESTIONS += ("sampling", "overfitting", "flows")
 BOOK_ROOMS = {name: PLAIN[:k] for k, name in enumerate(PLAIN)}
 BOOK_ROOMS |= {name: PLAIN + QUESTIONS[:k] for k, name in enumerate(QUESTIONS)}
+TABLE = ("table", "measure", "page", "onset_law")
 BOOK_ROOMS |= {
+    "table": (),
+    "page": ("table",),
+    "measure": ("table", "clock", "share", "why", "onset_law"),
+    "onset_law": ("clock",),
+    "publishing": TABLE,
+    "verdicts": TABLE,
+    "forest": (*TABLE, "verdicts"),
     "claims": PLAIN + QUESTIONS,
     "compared": (*PLAIN, "scoreboard", "claims"),
     "power": PLAIN,

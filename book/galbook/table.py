@@ -23,6 +23,7 @@ used.
 
 import functools
 import hashlib
+import importlib
 import inspect
 import io
 import os
@@ -35,6 +36,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from galgen import images
 from galgen.compare.uncertainty import Estimate, Outcome
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
@@ -161,7 +163,6 @@ class Question:
         families: The families and studies whose models it asks.
         given: From an experiment to the values with which a run asks it.
         models: From an experiment and these values to the models that it reads.
-        files: The modules that its answer depends on.
     """
 
     name: str
@@ -169,7 +170,15 @@ class Question:
     families: tuple[str, ...]
     given: Callable[[Experiment], Iterable[Given]]
     models: Callable[..., Iterable[Training]]
-    files: tuple[str, ...]
+
+    @functools.cached_property
+    def files(self) -> list[str]:
+        """The modules that an answer depends on: its own, those that the `FILES` of this lists, and so on."""
+        found, todo = set(), [self.function.__module__, images.__name__]
+        while todo:
+            found.add(name := todo.pop())
+            todo += set(getattr(importlib.import_module(name), "FILES", ())) - found
+        return sorted(found)
 
     def __call__(self, experiment: Experiment, *given: int | float | str) -> Measurement:
         """Rows and arrays: published, kept, or measured now."""
@@ -236,13 +245,11 @@ def question(
     families: Iterable[str],
     given: Callable[[Experiment], Iterable[Given]],
     models: Callable[..., Iterable[Training]],
-    files: Iterable[str],
 ) -> Callable[[Callable], Question]:
-    """Make a question of a function; the arguments are those of `Question`, `files` without its own."""
+    """Make a question of a function; the arguments are those of `Question`."""
 
     def asked(function: Callable) -> Question:
-        modules = function.__module__, *files
-        found = Question(function.__name__, function, tuple(families), given, models, modules)
+        found = Question(function.__name__, function, tuple(families), given, models)
         functools.update_wrapper(found, function)
         QUESTIONS[found.name] = found
         return found

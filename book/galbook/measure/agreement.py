@@ -33,7 +33,6 @@ from galgen.models.families import FAMILIES, Training
 __all__ = [
     "DENOISERS",
     "FILES",
-    "GAUSSIAN",
     "Found",
     "agreement",
     "gaussian_agreement",
@@ -43,8 +42,12 @@ __all__ = [
     "of_pair",
 ]
 
-FILES = ("galgen.compare.agreement", "galgen.compare.distances", *NEIGHBOURS)
-GAUSSIAN = ("galbook.measure.samples", "galgen.models.conditional", "galgen.models.diffusion")  # their flow
+FILES = (
+    "galbook.measure.samples",
+    "galgen.compare.agreement",
+    "galgen.compare.distances",
+    *NEIGHBOURS,
+)
 DENOISERS = ("diffusion", "conditional")
 
 Found = tuple[list[dict], dict[str, np.ndarray]]
@@ -62,7 +65,7 @@ def gaussian_samples(experiment: Experiment, images: np.ndarray) -> Tensor:
     return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.images.start).images
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs, files=FILES)
+@question(families=FAMILIES, given=each_size, models=all_pairs)
 def agreement(experiment: Experiment, N: int) -> Found:
     """The two-models test of every pair; of the first one also its controls, and cosines as arrays."""
     images, rows, arrays = experiment.images, [], {}
@@ -103,7 +106,7 @@ def _bias(found: Exchange, where: dict) -> Iterator[dict]:
     yield row("training_set_margin", found.margin, n=closer.n, **where)
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs, files=FILES)
+@question(families=FAMILIES, given=each_size, models=all_pairs)
 def near_copies(experiment: Experiment, N: int) -> Found:
     """The fraction of near-copies among the samples of each model, of each pair, and held-out images.
 
@@ -128,7 +131,7 @@ def near_copies(experiment: Experiment, N: int) -> Found:
     return rows, {}
 
 
-@question(families=DENOISERS, given=each_size, models=first_pair, files=FILES + GAUSSIAN)
+@question(families=DENOISERS, given=each_size, models=first_pair)
 def gaussian_agreement(experiment: Experiment, N: int) -> Found:
     """Agreement of the Gaussians of A's and B's images, and of A with its own; samples of A's Gaussian."""
     A, B = experiment.models.pair(N)
@@ -153,7 +156,7 @@ def _design_models(experiment: Experiment, N: int) -> list[Training]:
     return [experiment.models.pair(N)[0], *experiment.models.design().values()]
 
 
-@question(families=FAMILIES, given=_design_size, models=_design_models, files=FILES)
+@question(families=FAMILIES, given=_design_size, models=_design_models)
 def initialization_design(experiment: Experiment, N: int) -> Found:
     """Agreement of A0 with models of the same or another initialization, on the same or disjoint images.
 

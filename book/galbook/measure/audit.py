@@ -66,7 +66,7 @@ def _audited(experiment: Experiment, N: int) -> list[Training]:
     return [*experiment.models.pair(N), *(t for t in experiment.models.foreign()[:1] if t.N == N)]
 
 
-@question(families=("diffusion",), given=each_size, models=_audited, files=FILES)
+@question(families=("diffusion",), given=each_size, models=_audited)
 def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """The audit of model A, with B as the second model.
 
@@ -114,7 +114,7 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     return rows, _nearest(found.memory, to_uint8(samples.numpy()), np.concatenate([train, held_out]), N)
 
 
-@question(families=("diffusion",), given=largest_size, models=lambda *_: (), files=FILES)
+@question(families=("diffusion",), given=largest_size, models=lambda *_: ())
 def planted_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """The audit's test of memorization where a known fraction (`at`) of the samples are training images."""
     held_out, train = experiment.images.held_out, experiment.images.of(experiment.models.pair(N)[0])
@@ -128,7 +128,7 @@ def planted_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     return rows, {}
 
 
-@question(families=("diffusion",), given=each_size, models=lambda *_: (), files=FILES)
+@question(families=("diffusion",), given=each_size, models=lambda *_: ())
 def detectable_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """The least fraction of copies that the audit detects, by numbers of samples and of held-out images.
 

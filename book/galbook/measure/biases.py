@@ -29,7 +29,7 @@ STATISTICS = {
 }
 
 
-@question(families=FAMILIES, given=largest_size, models=all_pairs, files=FILES)
+@question(families=FAMILIES, given=largest_size, models=all_pairs)
 def photometry_biases(experiment: Experiment, N: int) -> tuple[list, dict]:
     """The biases of the samples of each model, and of held-out galaxies, as they are and blurred."""
     (reference, pairs), bits = controls_of(experiment), experiment.family.bits

@@ -25,12 +25,14 @@ STAMPS, PAIRS = 60, 12
 NEAR = (0.95, 0.99)  # anomaly cosines of near-duplicates
 Q, STRETCH = (0.5, 2, 8, 20, 50), (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
-FILES = ("galgen.compare.similarity", "galgen.data.dataset", "galgen.data.unit")
-_SIMULATOR = (
+FILES = (
+    "galgen.compare.similarity",
+    "galgen.data.dataset",
     "galgen.data.preprocess",
     "galgen.data.simulate.discs",
     "galgen.data.simulate.images",
     "galgen.data.simulate.population",
+    "galgen.data.unit",
 )
 
 
@@ -39,7 +41,7 @@ def _no_values(experiment: Experiment) -> list[Given]:
     return [()]
 
 
-@question(families=("diffusion",), given=_no_values, models=lambda *_: (), files=FILES)
+@question(families=("diffusion",), given=_no_values, models=lambda *_: ())
 def data_set(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Counts of images and near-duplicates, pixel values, and cosines of unrelated galaxies.
 
@@ -76,7 +78,7 @@ def data_set(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]
     return rows, arrays
 
 
-@question(families=("diffusion",), given=each_size, models=lambda *_: (), files=FILES)
+@question(families=("diffusion",), given=each_size, models=lambda *_: ())
 def data_split(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """The sets of N training images, and cosines of held-out images with their nearest training image.
 
@@ -105,7 +107,7 @@ def _small(cosines: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {kind: values.astype(np.float16) for kind, values in cosines.items()}
 
 
-@question(families=("diffusion",), given=_no_values, models=lambda *_: (), files=_SIMULATOR)
+@question(families=("diffusion",), given=_no_values, models=lambda *_: ())
 def gray_scale(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]:
     """From the flux of simulated galaxies in three bands to gray images, as examples.
 

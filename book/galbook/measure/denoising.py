@@ -73,7 +73,7 @@ def gray(images: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-@question(families=DENOISERS, given=each_size, models=evaluated, files=FILES)
+@question(families=DENOISERS, given=each_size, models=evaluated)
 def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """PSNR of denoised images as a function of the noise level, and the differences that the module defines.
 
@@ -116,7 +116,7 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
     return rows, {"sigma": levels} | bands
 
 
-@question(families=("diffusion",), given=ends, models=lambda e, N: [e.models.pair(N)[0]], files=FILES)
+@question(families=("diffusion",), given=ends, models=lambda e, N: [e.models.pair(N)[0]])
 def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """One training image, the same for each N, and one held-out image, as model A denoises them.
 
@@ -144,7 +144,6 @@ def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     families=(*DENOISERS, "glow", "gan"),
     given=each_size,
     models=all_pairs,
-    files=("galgen.runs.checkpoint",),
 )
 def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Losses of each training, its minutes, and the parameters of its networks.

@@ -58,7 +58,7 @@ _CONTRASTS = {
 }
 
 
-@question(families=("gan",), given=each_size, models=all_pairs, files=FILES)
+@question(families=("gan",), given=each_size, models=all_pairs)
 def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """The membership AUC of each discriminator along its training, and since when it exceeds chance."""
     stages, unseen, found = experiment.settings.kept(N), unit(experiment.images.unseen[:COUNT]), {}
@@ -77,7 +77,7 @@ def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dic
     return [*rows, row("images_before_memorization", before, model="-".join(pair))], {}
 
 
-@question(families=("gan",), given=each_size, models=all_pairs, files=FILES)
+@question(families=("gan",), given=each_size, models=all_pairs)
 def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """The discriminator test at each checkpoint of the first pair, and of each other pair at the end.
 
@@ -137,7 +137,7 @@ def _detected(D: discriminator.Judgement, *, trained: bool, **where: object) -> 
         yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)
 
 
-@question(families=("gan",), given=each_size, models=first_pair, files=FILES)
+@question(families=("gan",), given=each_size, models=first_pair)
 def generator_average(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """The generator of model A and its average: at the end, and before D memorizes if that is earlier.
 
@@ -164,7 +164,7 @@ def generator_average(experiment: Experiment, N: int) -> tuple[list[dict], dict[
     return rows, {"images_shown": np.array(stages), "samples": stamps}
 
 
-@question(families=("gan",), given=each_size, models=first_pair, files=FILES)
+@question(families=("gan",), given=each_size, models=first_pair)
 def fresh_classifier(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """The classifier test of samples of A and B, with held-out images and blurred ones as controls."""
     held_out, pair = experiment.images.held_out, experiment.models.pair(N)

@@ -46,7 +46,7 @@ def model_a(experiment: Experiment, N: int) -> list[Training]:
     return [experiment.models.pair(N)[0]]
 
 
-@question(families=("glow",), given=each_size, models=first_pair, files=FILES)
+@question(families=("glow",), given=each_size, models=first_pair)
 def likelihood(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Bits per dimension of training and held-out images, by images shown to A and B in their training."""
     images, sets, rows = experiment.images.dataset.images, experiment.images.split(N), []
@@ -69,7 +69,7 @@ def likelihood(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np
     return rows, {}
 
 
-@question(families=("glow",), given=each_size, models=model_a, files=FILES)
+@question(families=("glow",), given=each_size, models=model_a)
 def flow_latents(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """How well model A recovers the latents of its samples, and how those of held-out images scatter."""
     (model,), rows = model_a(experiment, N), []
@@ -95,7 +95,7 @@ def flow_latents(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, 
     return [one | where for one in rows], {}
 
 
-@question(families=("glow",), given=each_size, models=model_a, files=FILES)
+@question(families=("glow",), given=each_size, models=model_a)
 def temperature(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Samples of model A from the same latents by temperature, and the standard deviation of a pixel.
 

@@ -16,6 +16,7 @@ from galgen.models.sampling import noise, seeded
 
 __all__ = ["interpolated", "latent_circle", "latent_interpolation"]
 
+FILES = ("galgen.data.unit", "galgen.models.coupling", "galgen.models.glow", "galgen.models.sampling")
 STEPS = 25  # images on the circle
 
 
@@ -23,7 +24,6 @@ STEPS = 25  # images on the circle
     families=("glow",),
     given=largest_size,
     models=lambda experiment, N: first_pair(experiment, N)[:1],
-    files=("galgen.data.unit", "galgen.models.glow"),
 )
 def latent_interpolation(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Model A between two held-out galaxies, (levels + 1, steps, H, W), and these two, (2, H, W)."""
@@ -37,7 +37,6 @@ def latent_interpolation(experiment: Experiment, N: int) -> tuple[list[dict], di
     families=("gan",),
     given=each_size,
     models=lambda experiment, N: first_pair(experiment, N)[:1],
-    files=("galgen.models.sampling",),
 )
 def latent_circle(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Model A on the circle that the first two latents span, (steps, H, W); the last image is the first."""

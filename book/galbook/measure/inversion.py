@@ -64,7 +64,7 @@ TESTED = {  # statistics of a pair at a level, and their names in `galgen.compar
 }
 
 
-@question(families=("glow",), given=each_size, models=all_pairs, files=FILES)
+@question(families=("glow",), given=each_size, models=all_pairs)
 def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Test every ordered pair of models of N images.
 
@@ -112,7 +112,6 @@ def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.
     families=("glow",),
     given=largest_size,
     models=lambda experiment, N: [*first_pair(experiment, N), *experiment.models.foreign()],
-    files=FILES,
 )
 def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Test the first pair before its training, and its model A with out-of-domain flows."""

@@ -27,8 +27,14 @@ from galgen.models.sampling import ladder, noise, seeded
 
 __all__ = ["flow_inversion", "patch_denoisers", "principal_directions"]
 
-SHARED = (
+FILES = (
+    "galbook.why.directions",
+    "galbook.why.flow",
+    "galbook.why.local",
+    "galgen.compare.controls",
     "galgen.compare.gaussian",
+    "galgen.compare.scales",
+    "galgen.compare.similarity",
     "galgen.compare.uncertainty",
     "galgen.data.unit",
     "galgen.models.sampling",
@@ -59,7 +65,6 @@ FIRST = 3_200_000_000  # seed of its first latent, which no sample has
     families=("conditional",),
     given=each_size,
     models=first_pair,
-    files=("galbook.why.local", *SHARED),
 )
 def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Fraction of model A, beyond its Gaussian, that B and patch denoisers explain.
@@ -108,7 +113,6 @@ def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     families=("diffusion", "conditional"),
     given=each_size,
     models=all_pairs,
-    files=("galbook.why.directions", "galgen.compare.controls", "galgen.compare.similarity", *SHARED),
 )
 def principal_directions(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Overlap of the leading principal directions of samples and of held-out images, for all pairs.
@@ -153,13 +157,6 @@ def _with_control(experiment: Experiment, N: int) -> list[Training]:
     families=("conditional",),
     given=each_size,
     models=_with_control,
-    files=(
-        "galbook.why.flow",
-        "galgen.compare.distances",
-        "galgen.compare.inversion",
-        "galgen.compare.scales",
-        *SHARED,
-    ),
 )
 def flow_inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Latents that B and two controls find in samples of A, by group of principal components of galaxies.

@@ -133,7 +133,7 @@ def _models(experiment: Experiment, N: int) -> list[Training]:
     return [a, b, *(pair[0] for pair in more[:1])]
 
 
-@question(families=FAMILIES, given=each_size, models=_models, files=FILES)
+@question(families=FAMILIES, given=each_size, models=_models)
 def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Distances of the samples of each model; correlation of A and B; arrays of coefficients, by model.
 
@@ -163,7 +163,7 @@ def _out_of_domain(experiment: Experiment, N: int) -> list[Training]:
     return [experiment.models.pair(N)[0], *experiment.models.foreign()[:1]]
 
 
-@question(families=FAMILIES, given=largest_size, models=_out_of_domain, files=FILES)
+@question(families=FAMILIES, given=largest_size, models=_out_of_domain)
 def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Correlation of the coefficients of A and of a model that is trained on other galaxies."""
     a, *others = _out_of_domain(experiment, N)
@@ -176,7 +176,7 @@ def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict
     return rows, {}
 
 
-@question(families=FAMILIES, given=largest_size, models=no_models, files=FILES)
+@question(families=FAMILIES, given=largest_size, models=no_models)
 def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     """The same of held-out galaxies and images wrong in a known way; array: coefficients of the reference."""
     (_, pairs), known = controls_of(experiment), _reference(experiment)
@@ -197,7 +197,7 @@ def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     return rows, {"reference": _columns(known)}
 
 
-@question(families=("diffusion",), given=lambda _: [()], models=no_models, files=FILES)
+@question(families=("diffusion",), given=lambda _: [()], models=no_models)
 def gray_levels(experiment: Experiment) -> tuple[list, dict]:
     """Distances of held-out galaxies of 5 bits from others of 5 bits and of 8; `at` has the latter's bits."""
     reference, pairs = controls_of(experiment)
@@ -211,7 +211,7 @@ def gray_levels(experiment: Experiment) -> tuple[list, dict]:
     return rows, {}
 
 
-@question(families=("diffusion",), given=lambda _: [()], models=no_models, files=FILES)
+@question(families=("diffusion",), given=lambda _: [()], models=no_models)
 def morphology_examples(experiment: Experiment) -> tuple[list, dict]:
     """Ten held-out galaxies from the lowest to the highest value of each coefficient: images and values."""
     reference, known = controls_of(experiment)[0], _reference(experiment)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galbook.measure.agreement import DENOISERS, FILES, GAUSSIAN, Found, gaussian_samples, of_pair
+from galbook.measure.agreement import DENOISERS, Found, gaussian_samples, of_pair
 from galbook.measure.samples import stamps
 from galbook.share.scale import Scale, agreements, scale
 from galbook.table import each_size, largest_size, question, row
@@ -35,7 +35,7 @@ __all__ = ["agreement_in_training", "normalized_agreement"]
 COUNT = 64  # latents along a training
 VIEWS = "", "residual_", "common_residual_"
 MARKS = {"floor": "out-of-domain", "pair": "disjoint", "ceiling": "same"}
-ALL_FILES = (*FILES, *GAUSSIAN, "galbook.measure.agreement", "galbook.share.scale")
+FILES = ("galbook.measure.agreement", "galbook.share.scale")
 
 
 def _models(experiment: Experiment, N: int) -> list[Training]:
@@ -48,7 +48,7 @@ def _name(model: Training) -> str:
     return f"{model.label}-{model.foreign}" if model.foreign else model.label
 
 
-@question(families=DENOISERS, given=largest_size, models=_models, files=ALL_FILES)
+@question(families=DENOISERS, given=largest_size, models=_models)
 def normalized_agreement(experiment: Experiment, N: int) -> Found:
     """Agreement of every two models, its means by what they share, and where disjoint images lie between.
 
@@ -101,7 +101,7 @@ def _scale(view: str, models: Sequence[Training], c: np.ndarray, found: Scale) -
         yield row(f"same_images_{view}gain", gain)
 
 
-@question(families=DENOISERS, given=each_size, models=_models, files=ALL_FILES)
+@question(families=DENOISERS, given=each_size, models=_models)
 def agreement_in_training(experiment: Experiment, N: int) -> Found:
     """Agreement of the first pair, and of A with out-of-domain networks, from 0 images shown on.
 

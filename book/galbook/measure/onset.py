@@ -51,7 +51,7 @@ ALL_LEVELS = (0.5, 0.75, *LEVELS)  # dB
 Rows = Iterator[dict]
 
 
-@question(families=("diffusion", "conditional", *STUDIES), given=each_size, models=first_pair, files=FILES)
+@question(families=("diffusion", "conditional", *STUDIES), given=each_size, models=first_pair)
 def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """Denoising gap along A and B of the first pair; in the study of the onset also onset, bits and harm."""
     study, pixels, rows = experiment.family.name in STUDIES, experiment.images.dataset.images[0].size, []
@@ -70,7 +70,7 @@ def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     return rows, {}
 
 
-@question(families=tuple(STUDIES), given=each_size, models=first_pair, files=FILES)
+@question(families=tuple(STUDIES), given=each_size, models=first_pair)
 def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """Near-copies, training-set bias and agreement of A and B of the first pair at milestones."""
     pair, images, rows = first_pair(experiment, N), experiment.images, []

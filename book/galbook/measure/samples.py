@@ -27,6 +27,7 @@ NEIGHBOURS = (
     "galgen.data.unit",
     "galgen.models.sampling",
 )
+FILES = ("galgen.compare.controls", *NEIGHBOURS)
 STAMPS = 12  # latents of a row of samples
 GALLERY = 48  # samples of one model
 
@@ -36,7 +37,7 @@ def stamps(images: Tensor | np.ndarray, count: int = STAMPS) -> np.ndarray:
     return np.rint(np.clip(np.asarray(images[:count, 0]), 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-@question(families=FAMILIES, given=each_size, models=first_pair, files=NEIGHBOURS)
+@question(families=FAMILIES, given=each_size, models=first_pair)
 def samples(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Samples of A and B from the same latents, and the nearest training image of each."""
     given, flips, arrays = {"mean": experiment.images.mean}, experiment.family.flips, {}
@@ -54,9 +55,7 @@ def _model_A(experiment: Experiment, N: int) -> list[Training]:
     return first_pair(experiment, N)[:1]
 
 
-@question(
-    families=FAMILIES, given=largest_size, models=_model_A, files=("galgen.compare.controls", *NEIGHBOURS)
-)
+@question(families=FAMILIES, given=largest_size, models=_model_A)
 def gallery(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """More samples of A, and held-out images, both of as many gray levels as the family's samples have."""
     model, bits = experiment.models.pair(N)[0], experiment.family.bits

@@ -23,6 +23,7 @@ from galgen.models.sampling import Samples, blind, dpm_solver_2m, ladder, stocha
 __all__ = ["samplers", "stochastic_ascent_choices"]
 
 FILES = (
+    "galbook.measure.denoising",
     "galgen.compare.controls",
     "galgen.compare.gaussian",
     "galgen.compare.scales",
@@ -44,7 +45,6 @@ LEAST = 10  # converged samples
     families=("diffusion",),
     given=largest_size,
     models=lambda e, N: [e.models.pair(N)[0]],
-    files=FILES,
 )
 def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Samples of model A by other starts, other noise schedules and stochastic ascent.
@@ -88,7 +88,7 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     return rows, {"components": np.array([(group.first, group.last) for group in spread])}
 
 
-@question(families=("diffusion",), given=ends, models=first_pair, files=FILES)
+@question(families=("diffusion",), given=ends, models=first_pair)
 def stochastic_ascent_choices(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Agreement of A and B by stochastic ascent, with neither, one and both of the paper's choices."""
     (A, B), images, rows = experiment.models.pair(N), experiment.images, []

@@ -124,7 +124,7 @@ def _compared(
                 yield row(f"equivalent_{fault}", Ladder(*ladder).amount(test.auc), at=side, **where)
 
 
-@question(families=FAMILIES, given=lambda _: [()], models=no_models, files=FILES)
+@question(families=FAMILIES, given=lambda _: [()], models=no_models)
 def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
     """AUC of held-out galaxies with growing blur, and growing noise: arrays (2, k) of amounts and AUCs."""
     (reference, pairs), bits = controls_of(experiment), experiment.family.bits
@@ -139,7 +139,7 @@ def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
     return [], arrays
 
 
-@question(families=FAMILIES, given=each_size, models=first_pair, files=FILES)
+@question(families=FAMILIES, given=each_size, models=first_pair)
 def classifier_test(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Samples of models A and B of the first pair compared with held-out galaxies."""
     ladders, rows = classifier_calibration(experiment).arrays, []
@@ -149,7 +149,7 @@ def classifier_test(experiment: Experiment, N: int) -> tuple[list, dict]:
     return rows, {}
 
 
-@question(families=FAMILIES, given=largest_size, models=no_models, files=FILES)
+@question(families=FAMILIES, given=largest_size, models=no_models)
 def classifier_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     """The same of the baselines; and how much training images deviate along their first component."""
     ladders, (_, pairs) = classifier_calibration(experiment).arrays, controls_of(experiment)
@@ -160,7 +160,7 @@ def classifier_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     return rows, {}
 
 
-@question(families=("diffusion",), given=largest_size, models=no_models, files=FILES)
+@question(families=("diffusion",), given=largest_size, models=no_models)
 def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
     """The two-models test of pairs of baselines: do its statistics find what they should, and no more?"""
     sets, rows = experiment.images.split(N), []
@@ -181,7 +181,7 @@ def _beyond(experiment: Experiment) -> np.ndarray:
     return experiment.images.dataset.images[rows] if len(rows) >= ENOUGH else experiment.images.unseen
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs, files=FILES)
+@question(families=FAMILIES, given=each_size, models=all_pairs)
 def gaussian_comparison(experiment: Experiment, N: int) -> tuple[list, dict]:
     """AUC at 8 pixels of the samples of each model, and of draws of the Gaussian of its training images."""
     known, areas, rows = _beyond(experiment), {}, []
@@ -211,7 +211,7 @@ def _realism_sizes(experiment: Experiment) -> list[tuple[int, int]]:
     return [(N, min(REALISM, 4 * experiment.profile.samples)) for (N,) in largest_size(experiment)]
 
 
-@question(families=FAMILIES, given=_realism_sizes, models=all_pairs, files=FILES)
+@question(families=FAMILIES, given=_realism_sizes, models=all_pairs)
 def realism(experiment: Experiment, N: int, count: int) -> tuple[list, dict]:
     """Excess of the AUC of `count` samples over that of as many galaxies; fewer, where fewer are held out."""
     bits, galaxies, rows = experiment.family.bits, experiment.images.more(2 * count), []
