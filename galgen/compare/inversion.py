@@ -26,7 +26,7 @@ another choice of images, not another training, which scatters more: train sever
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -40,17 +40,20 @@ from galgen.models.glow import Glow
 from galgen.models.sampling import in_chunks
 from galgen.runs.errors import GalgenError
 
-__all__ = ["FAR", "LIMIT", "PAPER_FLOOR", "PAPER_TABLE1", "Inversion", "LevelTest", "clipped",
-    "compare_levels", "finite_images", "gathered", "inversions", "invert"]  # fmt: skip
+__all__ = [
+    "FAR",
+    "LIMIT",
+    "Inversion",
+    "LevelTest",
+    "clipped",
+    "compare_levels",
+    "finite_images",
+    "inversions",
+    "invert",
+]
 
 # Table 1 of the paper, by level and N: W1(z'_A, z) and W1(z'_B, z); 1000 images of 6144, 3072, 3072 latents.
-PAPER_TABLE1 = {
-    0: {10**5: (3.7e-6, 8.7e-2), 10**4: (2.3e-6, 7.6e-2), 10**3: (2.6e-6, 7.9e-2)},
-    1: {10**5: (2.6e-6, 3.6e-2), 10**4: (4.0e-6, 4.8e-2), 10**3: (2.7e-6, 1.1e-1)},
-    2: {10**5: (4.1e-6, 1.9e-2), 10**4: (3.9e-6, 2.7e-2), 10**3: (5.1e-6, 2.9e-2)},
-}
 # Its caption: W1 of two i.i.d. sets of 6e6 (level 0) or 3e6 draws.
-PAPER_FLOOR = {0: 7e-4, 1: 1e-3, 2: 1e-3}
 
 # The data of a flow lie in [-1/2, 1/2). What goes beyond twice that is no image: the inverse of the flow,
 # which divides by numbers near 0, overflowed.
@@ -181,12 +184,6 @@ def compare_levels(inversion: Inversion) -> list[LevelTest]:
     finite = finite_images(inversion)
     levels, lost = zip(inversion.z, inversion.z_a, inversion.z_b, strict=True), int((~finite).sum())
     return [_level(*(latents[finite] for latents in level), lost) for level in levels]
-
-
-def gathered(tests: Mapping[int, Sequence[Sequence[LevelTest]]], statistic: str) -> np.ndarray:
-    """A statistic of several tests at each N, growing, as of `compare_levels`: (sizes, levels, tests)."""
-    values = [[[getattr(level, statistic).value for level in test] for test in at] for at in tests.values()]
-    return np.swapaxes(values, 1, 2)
 
 
 def finite_images(inversion: Inversion) -> np.ndarray:

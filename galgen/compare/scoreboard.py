@@ -42,7 +42,7 @@ from galgen.compare.scales import brightness, principal_spread
 from galgen.compare.twosample import C2ST, c2st, features
 from galgen.compare.uncertainty import Outcome, worse
 
-__all__ = ["EXPECTED", "QUESTIONS", "Portrait", "apart", "portrait", "same_share", "scores"]
+__all__ = ["QUESTIONS", "Portrait", "apart", "portrait", "same_share", "scores"]
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,6 @@ def same_share(one: Table, other: Table) -> float:
 QUESTIONS = ("agreement", "memorization", "distribution", "coarse distribution", "morphology")
 
 # What each control must show; the questions left out are free. At 8 pixels little is left of a blur.
-EXPECTED = {
-    "held out": dict.fromkeys(QUESTIONS, False),
-    # alike sets have alike images near: it may agree
-    "empirical denoiser": {"memorization": True},
-    "blurred": {"agreement": False, "memorization": False, "distribution": True, "morphology": True},
-    # two Gaussians of similar covariance draw similar images; of fewer images than pixels they memorize
-    "Gaussian": {"agreement": True, "distribution": True, "coarse distribution": True, "morphology": True},
-}
 
 
 def scores(

@@ -21,7 +21,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, visible
 from galgen.runs.store import Array, read_answer
 
-__all__ = ["Cell", "Committed", "Trace", "by_width", "committed", "place", "together"]
+__all__ = ["Cell", "Committed", "Trace", "committed", "place", "together"]
 
 MOST_BYTES = 2**26  # of what is unpacked
 
@@ -179,11 +179,3 @@ def together(kept: Iterable[Committed]) -> list[Cell]:
         Cell(kernels, N, next(iter(cells.values())).load, [t for c in cells.values() for t in c.traces], rate)
         for (kernels, N, rate), cells in found.items()
     ]
-
-
-def by_width(cells: Iterable[Cell]) -> dict[int, list[Cell]]:
-    """Cells by kernels, and of each by N; the usual rate first."""
-    found: dict[int, list[Cell]] = {}
-    for cell in sorted(cells, key=lambda cell: (cell.kernels, cell.N, -cell.rate)):
-        found.setdefault(cell.kernels, []).append(cell)
-    return found

@@ -36,26 +36,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galbook.kept import once
-from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.inversion import Inversion, LevelTest, compare_levels
 from galgen.compare.scales import groups
 from galgen.compare.uncertainty import Estimate
-from galgen.experiment import Experiment
-from galgen.models.sampling import ConditionalDenoiser, ladder, noise, seeded
+from galgen.models.sampling import ConditionalDenoiser
 
-__all__ = ["LATENTS", "ScaleTest", "decode", "encode", "flow_inversions", "inverted", "paired_w1", "walk"]
-
-# The modules that the answers depend on, beside this one.
-FILES = (
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.inversion",
-    "galgen.compare.scales",
-    "galgen.compare.uncertainty",
-    "galgen.models.coupling",
-    "galgen.models.glow",
-)
+__all__ = ["ScaleTest", "decode", "encode", "inverted", "paired_w1", "walk"]
 
 
 @torch.inference_mode()
@@ -142,34 +128,3 @@ def paired_w1(correlation: float, size: int) -> np.ndarray:
         other = correlation * z + math.sqrt(1 - correlation**2) * rest
         found.append(np.abs(np.sort(z) - np.sort(other)).mean())
     return np.array(found)
-
-
-LATENTS = 32
-
-STEPS = 32  # on the ladder of the sampler
-
-_FIRST = 3_200_000_000  # seed of a latent that no sample has
-
-
-@once
-def flow_inversions(experiment: Experiment, N: int) -> dict[str, dict[str, ScaleTest]]:
-    """By who finds the latents, by scale; of a family that is told the noise.
-
-    A control whose latents are finite in fewer than two images, as of a network hardly trained, is left out.
-    """
-    levels, m = ladder(**experiment.settings.sampler | {"steps": STEPS}), experiment.images.start
-    A, B = experiment.models.pair(N)
-    a, b, other = (experiment.networks(model)["net"] for model in (A, B, experiment.models.foreign()[0]))
-    z = noise(seeded(range(_FIRST, _FIRST + LATENTS)), m.shape)
-    galaxies = experiment.images.held_out
-    axes = fit_gaussian(galaxies).components.double().numpy()
-    x = decode(a, z, m, levels)
-    own = encode(a, x, m, levels)
-    others = {
-        "B": b,
-        "other galaxies": other,
-        "Gaussian of B's images": fit_gaussian(experiment.images.of(B)),
-    }
-    found = {who: encode(D, x, m, levels) for who, D in others.items()}
-    known = {who: z_b for who, z_b in found.items() if who == "B" or z_b.isfinite().all((1, 2, 3)).sum() > 1}
-    return {who: inverted(z, own, z_b, axes) for who, z_b in known.items()}

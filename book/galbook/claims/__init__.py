@@ -1,1 +1,0 @@
-"""The paper's claims, each judged by what a run found."""
