@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from galbook import inversion as figures
-from galbook.walk import walks
 from galgen.compare.distances import iid_floor, wasserstein
-from galgen.compare.flow_pairs import latents_test, model_pairs
-from galgen.compare.inversion import PAPER_FLOOR, PAPER_TABLE1, Inversion, compare_levels, gathered, invert
+from galgen.compare.inversion import Inversion, compare_levels, invert
 from galgen.compare.likelihood import bits_per_dim, likelihood_gap, ratio_auc
 from galgen.models.glow import Glow
 from galgen.runs.errors import GalgenError
@@ -122,8 +119,8 @@ def test_floor_is_the_asymptotic_mean_and_the_papers():
     for count in (100, 5000):
         x, y = np.sort(np.random.default_rng(0).standard_normal((2, 400, count)), axis=2)
         assert np.abs(x - y).mean() == pytest.approx(iid_floor(count), rel=0.06)
-    for level, count in enumerate((6144, 3072, 3072)):
-        assert iid_floor(1000 * count) == pytest.approx(PAPER_FLOOR[level], rel=0.06)
+    for count, floor in ((6144, 7e-4), (3072, 1e-3)):  # below the paper's Table 1
+        assert iid_floor(1000 * count) == pytest.approx(floor, rel=0.06)
 
 
 def test_an_image_does_not_depend_on_how_many_others_there_are():
@@ -171,33 +168,8 @@ class Bounded(Linear):
         return super().encode(100 * x)
 
 
-def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
-    # All A hold one density, all B another: their latents are 1.5 times wider.
-    pairs = [(Bounded(rotation=turn), Bounded(1.5, turn)) for turn in (None, ROTATION, ROTATION.T, None)]
-    apart = latents_test(pairs, latents(n=60))
-    assert apart.p == pytest.approx([1 / 35] * len(apart.p))  # 2 of 70 ways
-    assert apart.joint == pytest.approx(1 / 35)
-    assert min(r.low for r in apart.ratio) > 2 and min(r.value for r in apart.ratio) > 5
-    assert max(apart.same[-1]) < 0.1 < np.mean(apart.apart[-1])
-    assert max(apart.echo) < 1e-5 < min(apart.floor)
-    s = 1.5  # Kullback & Leibler's divergence of N(0, 1) and N(0, s^2), mean of both directions
-    assert apart.bits[0] == pytest.approx(((s**2 + s**-2) / 4 - 1 / 2) / np.log(2), rel=0.05)
-    assert apart.bits[1] < 1e-6 and apart.likelihood.low > 2
-    single = latents_test(pairs[:1], latents(n=60))
-    assert len(single.bits) == 1 and single.likelihood is None
-    assert (
-        single.ratio == []
-        and single.same[-1] == []
-        and single.p == [1.0] * len(single.p)
-        and single.joint == 1
-    )
 
 
-def test_pairs_of_one_density_do_not_depend_on_the_letters():
-    turned = [Bounded(rotation=turn) for turn in (None, ROTATION, ROTATION.T, ROTATION @ ROTATION)]
-    found = latents_test([tuple(turned[:2]), tuple(turned[2:])], latents(n=60))
-    assert min(found.p) >= 1 / 3 - 1e-9 and max(r.value for r in found.ratio) < 2
-    assert len(found.apart[0]) == 2 and found.joint >= 1 / 3 - 1e-9
 
 
 def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only():
@@ -213,37 +185,8 @@ def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only
     assert next(flow.parameters()).dtype == torch.float32  # the flow itself is left as it is
 
 
-@pytest.mark.parametrize("k", [2, 3, 4])
-def test_a_model_draws_for_one_of_the_other_images_and_for_one_of_its_own(k):
-    tests = model_pairs([(f"A{i}", f"B{i}") for i in range(k)])
-    partners, twins = ({first: others[which] for first, others in tests} for which in (0, 1))
-    assert len(partners) == 2 * k
-    assert all(partners[other] == first and other[0] != first[0] for first, other in partners.items())
-    assert all(twin != first and twin[0] == first[0] for first, twin in twins.items())
-    assert all(twins[twins[model]] == model for model in ("A0", "B0")), "the ratio of both is asked of both"
 
 
-def test_table_1_has_our_sizes_and_the_papers_each_where_it_belongs():
-    """Of four tests at each of two sizes; the smaller has the wider latents."""
-
-    def tested(k, scale):
-        z, other = ([level.numpy() for level in latents(40, seed)] for seed in (k, k + 100))
-        return compare_levels(Inversion(z, z, [scale * level for level in other], *np.zeros((3, 40))))
-
-    by_size = {n: [tested(k, scale) for k in range(4)] for n, scale in {10: 2.0, 1000: 1.1}.items()}
-    text = figures.distance_table(by_size, by_size, "before").data
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines()[4:]]
-    assert text.startswith("before\n\n")
-    for level in range(2):
-        found = [row for row in rows if row[0] == str(level)]
-        sizes = [row[1].replace("\N{NO-BREAK SPACE}", "") for row in found]
-        assert sizes == ["100000", "10000", "1000", "10"]
-        w1 = gathered(by_size, "w1_b")[1, level]
-        assert found[2][3] == found[2][5] == f"{w1.mean():.3f} ({w1.min():.3f} to {w1.max():.3f})"
-        first = by_size[1000][0][level]
-        assert found[2][4] == f"{first.w1_b.value:.3f} [{first.w1_b.low:.3f}, {first.w1_b.high:.3f}]"
-        assert found[2][-1] == "{:.1e}, {:.3f}".format(*PAPER_TABLE1[level][1000])
-        assert "".join(found[0][2:7]).strip() == ""  # the paper's alone
 
 
 class Plain:
@@ -259,19 +202,6 @@ class Plain:
         return x
 
 
-def test_a_walk_carries_one_level_over_and_keeps_the_others():
-    ends = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    frames = walks(Plain(), ends, steps=5)
-    assert frames.shape == (3, 5, 4, 12)
-    first, last = ends[:, 0].numpy()
-    left, way, right = np.split(frames, 3, axis=3)
-    assert (left == first).all() and (right == last).all()
-    assert np.allclose(way[:, 0], first, atol=1e-6)
-    assert np.allclose(way[2, -1], last, atol=1e-6)
-    assert np.allclose(way[0, -1], np.vstack([last[:2], first[2:]]), atol=1e-6)
-    assert np.allclose(way[1, -1], np.vstack([first[:2], last[2:]]), atol=1e-6)
-    half = (first + last) / 2**0.5  # a great circle: the norm of independent normals is kept
-    assert np.allclose(way[2, 2], half, atol=1e-6)
 
 
 def test_one_density_by_another_map_cannot_be_told_by_its_ratio():

@@ -61,7 +61,8 @@ _CONTRASTS = {
 @question(families=("gan",), given=each_size, models=all_pairs)
 def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """The membership AUC of each discriminator along its training, and since when it exceeds chance."""
-    stages, unseen, found = experiment.settings.kept(N), unit(experiment.images.unseen[:COUNT]), {}
+    stages = experiment.train(experiment.models.pair(N)[0]).summary["weights"]
+    unseen, found = unit(experiment.images.unseen[:COUNT]), {}
     for model in all_pairs(experiment, N):
         known = unit(experiment.images.of(model)[:COUNT])
         for shown in stages:
@@ -85,7 +86,8 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
     and of D_B with the other model's sample, a training and a held-out image in place of the generated one.
     """
     images, sets = experiment.images.dataset.images, experiment.images.split(N)
-    pairs, stages, rows, losses = experiment.models.pairs(N), experiment.settings.kept(N), [], []
+    pairs, rows, losses = experiment.models.pairs(N), [], []
+    stages = experiment.train(pairs[0][0]).summary["weights"]
     naive = {model: experiment.networks(model, 0)["discriminator"] for model in all_pairs(experiment, N)}
     tests = [(0, shown) for shown in stages] + [(k, stages[-1]) for k in range(1, len(pairs))]
     for k, shown in tests:

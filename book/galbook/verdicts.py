@@ -1,0 +1,356 @@
+r"""Verdicts: is a claim supported by the trainings of a run?
+
+A *cell* is claim x family x data set: one statistic of the table of measurements, and one region in which the
+claim holds (`claims.yaml`). Of the n trainings, or pairs, of one N with values x_i on the scale of the claim,
+
+    mean(x) +- t_f s / sqrt(n),        s^2 = sum_c sum_i (x_ci - mean_c)^2 / f,   f = sum_c (n_c - 1),
+
+where the cells c are those of this family and N in all published runs of the profile on this kind of data; on
+the other kind too, if the two variances differ by less than a factor of four. For the difference of two N the
+variances are added, with the degrees of freedom of Welch and Satterthwaite. The interval covers another
+training on these images, one split; it is never narrower than the mean interval over latents or images.
+
+A cell is *supported* if its 95 % interval lies inside the region, *not supported* if it lies outside, and
+else *inconclusive*, as it is without a degree of freedom. A claim about k families is supported if every cell
+is, not supported if the interval of one family at level 1 - 0.05 / k lies outside, and else inconclusive.
+With several statistics a family is *mixed* if one is supported and another is not. What a table has no rows
+for is *not tested*.
+
+    scale             y(x), on which intervals are computed
+    linear            x
+    log               ln x                                       distances of distributions
+    root              sign(x) sqrt |x|                           energy distance without bias
+    logit, fraction   ln(q / (1 - q)), q = (n x + 1/2)/(n + 1)   AUC, and fractions, of n samples
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy import special, stats
+
+from galbook import measure
+from galbook.page import NumberedTable, published
+from galbook.table import QUESTIONS, TYPES
+from galgen.data.prepare import SIMULATED
+from galgen.experiment import Experiment
+from galgen.figures.words import spaced
+from galgen.models.families import FAMILIES
+from galgen.profiles import Parameters
+from galgen.runs.files import project, read_json
+
+__all__ = ["CLAIMS", "INCONCLUSIVE", "MIXED", "NOT_SUPPORTED", "NOT_TESTED", "RUNS", "SUPPORTED", "cells",
+    "cells_of_run", "cells_of_table", "estimate", "holds", "measured", "number", "of_claim", "of_family",
+    "verdict", "verdicts"]  # fmt: skip
+
+SUPPORTED, NOT_SUPPORTED, MIXED, INCONCLUSIVE, NOT_TESTED = (
+    "supported",
+    "not supported",
+    "mixed",
+    "inconclusive",
+    "not tested",
+)
+CLAIMS = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text())
+MODELS = {"pair": r"A(\d+)-B(\d+)", "single": r"[AB]\d+", "all": ""}
+RUNS = {  # published runs of the laptop profile, as pages name them
+    "laptop-simulated": "simulated, seed 0",
+    "laptop-simulated-seed7": "simulated, seed 7",
+    "laptop-sdss_real_9200_64": "SDSS, seed 0",
+    "laptop-sdss_real_9200_64-seed7": "SDSS, seed 7",
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A function, and its inverse, of an array of values and of the number of samples of each."""
+
+    forward: Callable
+    back: Callable
+
+
+_LOGIT = Scale(
+    lambda x, n: special.logit((n * x + 0.5) / (n + 1)),
+    lambda y, n: np.clip(((n + 1) * special.expit(y) - 0.5) / n, 0, 1),
+)
+SCALES = {
+    "linear": Scale(lambda x, n: x, lambda y, n: y),
+    "log": Scale(lambda x, n: np.log(x), lambda y, n: np.exp(y)),
+    "root": Scale(lambda x, n: np.sign(x) * np.sqrt(np.abs(x)), lambda y, n: np.sign(y) * y**2),
+    "logit": _LOGIT,
+    "fraction": _LOGIT,
+}
+
+
+def trainings(rows: pd.DataFrame, cell: dict, N: int) -> pd.DataFrame:
+    """The rows of a cell at one N, one for each training or pair, with what a control has subtracted."""
+    rows = rows[(rows.question == cell["question"]) & (rows.statistic == cell["statistic"]) & (rows.N == N)]
+    if "level" in cell:
+        rows = rows[rows.level == cell["level"]]
+    if "at" in cell:
+        rows = rows[rows["at"] == (rows["at"].min() if cell["at"] == "least" else cell["at"])]
+    named = rows.model.str.fullmatch(MODELS[cell["models"]])
+    if cell["models"] == "pair":
+        ends = rows.model.str.extract(MODELS["pair"]).astype(float)
+        named &= ends[1] == ends[0] + 1
+    found = rows[named]
+    if len(found) and found.images_shown.notna().all():
+        found = found[found.images_shown == found.images_shown.max()]
+    if "subtract" in cell:
+        control = rows[rows.model == cell["subtract"]].value
+        beyond = max(0.0, control.item()) if len(control) else 0.0
+        found = found.assign(**{name: found[name] - beyond for name in ("value", "low", "high")})
+    return found
+
+
+@functools.cache
+def _published(profile: str) -> dict[str, list[pd.DataFrame]]:
+    """The published tables of a profile, by kind of data."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for folder in sorted((project() / "results").glob(f"{profile}-*")):
+        if (folder / "measurements.csv").is_file():
+            data = folder.name.removeprefix(f"{profile}-").partition("-seed")[0]
+            found.setdefault(data, []).append(published(folder.name))
+    return found
+
+
+def scatter(cell: dict, family: str, N: int, own: pd.DataFrame, parameters: Parameters) -> tuple[float, int]:
+    """The standard deviation over trainings of one family and N, and its degrees of freedom.
+
+    A run's own table takes the place of the published one of its data and seed.
+    """
+    books, data = _published(parameters.profile), Path(parameters.data).stem
+    others = [book for book in books.get(data, []) if book.seed.iloc[0] != parameters.seed]
+    squares, freedom = _pooled([own, *others], cell, family, N)
+    for name, tables in books.items():
+        more, degrees = _pooled(tables, cell, family, N) if name != data else (0.0, 0)
+        if freedom and degrees and squares and 0.25 < (more / degrees) / (squares / freedom) < 4:
+            squares, freedom = squares + more, freedom + degrees
+    return (math.sqrt(squares / freedom) if freedom else 0.0), freedom
+
+
+def _pooled(tables: Iterable[pd.DataFrame], cell: dict, family: str, N: int) -> tuple[float, int]:
+    """The sum of squares within runs, and its degrees of freedom."""
+    squares, freedom = 0.0, 0
+    for table in tables:
+        found = trainings(table[table.family == family], cell, N)
+        if len(found) > 1:
+            x = _scaled(cell, found, "value")
+            squares, freedom = squares + float(np.square(x - x.mean()).sum()), freedom + len(x) - 1
+    return squares, freedom
+
+
+def _scaled(cell: dict, rows: pd.DataFrame, name: str) -> np.ndarray:
+    n = rows.n.fillna(1e6).to_numpy(float)
+    return np.asarray(SCALES[cell["scale"]].forward(rows[name].to_numpy(float), n), float)
+
+
+def _over_latents(cell: dict, parts: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """How far the mean interval over latents or images reaches below and above the value, on the scale."""
+    below, above = 0.0, 0.0
+    for k, part in enumerate(parts):
+        if part[["low", "high"]].notna().all(axis=None):
+            low, x, high = (_scaled(cell, part, name) for name in ("low", "value", "high"))
+            ends = float(np.mean(x - low)), float(np.mean(high - x))
+            below, above = np.hypot(below, ends[k % 2]), np.hypot(above, ends[1 - k % 2])
+    return below, above
+
+
+def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameters: Parameters) -> dict | None:
+    """The value of a cell with its interval, and that at the level of its claim; None without rows.
+
+    Args:
+        claim: Of `CLAIMS`.
+        cell: Of its cells.
+        rows: Of this family.
+        family: Its name.
+        parameters: Of the run: its profile, data and seed.
+    """
+    sizes = sorted(rows[rows.question == cell["question"]].N.dropna().unique())
+    if not sizes:
+        return None
+    named = {"smallest": sizes[0], "largest": sizes[-1], "small": 100 if 100 in sizes else sizes[0]}
+    N = [named.get(n, n) for n in (cell["N"] if isinstance(cell["N"], list) else [cell["N"]])]
+    if (len(N) > 1 and N[0] == N[1]) or N[-1] < claim.get("least_N", 0):
+        return None
+    parts = [trainings(rows, cell, n) for n in N]
+    if not all(map(len, parts)):
+        return None
+    n, back = parts[0].n.fillna(1e6).mean(), SCALES[cell["scale"]].back
+    middle = np.subtract.reduce([_scaled(cell, part, "value").mean() for part in parts])
+    below, above = _over_latents(cell, parts)
+    if cell["models"] == "all":  # the row has an interval over trainings, of two sets of images
+        count = int(parts[0].n.iloc[0])
+        error, freedom = 0.0, count - 2 if above else 0
+    else:
+        count, each = min(map(len, parts)), [scatter(cell, family, n, rows, parameters) for n in N]
+        variances = [s**2 / len(part) for (s, _), part in zip(each, parts, strict=True)]
+        error, freedom = math.sqrt(sum(variances)), min(f for _, f in each)
+        if error and freedom and len(N) > 1:
+            freedom = error**4 / sum(v**2 / f for v, (_, f) in zip(variances, each, strict=True))
+
+    def back_at(down: float, up: float) -> tuple[float, float]:
+        return float(back(middle - down, n)), float(back(middle + up, n))
+
+    def ends(level: float) -> tuple[float, float]:
+        if not freedom:
+            return -math.inf, math.inf
+        t = stats.t(freedom) if cell["models"] == "all" else stats.norm
+        wider = t.ppf(0.5 + level / 2) / t.ppf(0.975)
+        half = stats.t.ppf(0.5 + level / 2, freedom) * error
+        return back_at(max(half, below * wider), max(half, above * wider))
+
+    (low, high), k = ends(0.95), len(claim["families"])
+    found = {
+        "N": N[-1],
+        "value": float(back(middle, n)),
+        "low": low,
+        "high": high,
+        "wide": ends(1 - 0.05 / k),
+    }
+    return found | {"latents": back_at(below, above), "n": count, "freedom": float(freedom)}
+
+
+def verdict(low: float, high: float, cell: dict) -> str:
+    """What an interval says of a claim that holds in the region of a cell."""
+    first, last = cell["region"]
+    if first <= low and high <= last:
+        return SUPPORTED
+    if "outside" in cell:
+        outside = cell["outside"][0] <= low and high <= cell["outside"][1]
+    else:
+        outside = high < first or low > last
+    return NOT_SUPPORTED if outside else INCONCLUSIVE
+
+
+def cells_of_table(
+    claim: dict, rows: pd.DataFrame, parameters: Parameters, families: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """A row for each cell of a claim: family, statistic, value, interval, trainings, criterion, verdict.
+
+    Args:
+        claim: Of `CLAIMS`.
+        rows: The table of measurements of a run.
+        parameters: Of this run.
+        families: By default those of the claim.
+    """
+    found = []
+    for family in (name for name in claim["families"] if name in (families or claim["families"])):
+        of = rows[rows.family == family]
+        for cell in claim["cells"]:
+            if parameters.data not in SIMULATED:
+                cell = cell | {"region": cell.get("region_given", cell["region"])}
+            about = {"claim": claim["key"], "family": family, "label": FAMILIES[family].label}
+            about |= {name: cell[name] for name in ("quantity", "statistic", "region")}
+            about |= {"verdict": NOT_TESTED, "corrected": NOT_TESTED, "direction": ""}
+            about |= dict.fromkeys(("value", "low", "high"), math.nan)
+            about |= {"latents": (math.nan, math.nan), "N": 0, "n": 0, "freedom": 0.0}
+            if known := estimate(claim, cell, of, family, parameters):
+                about |= known
+                about |= {"verdict": INCONCLUSIVE, "corrected": INCONCLUSIVE}
+                if known["freedom"]:
+                    about["verdict"] = verdict(known["low"], known["high"], cell)
+                    about["corrected"] = verdict(*known["wide"], cell)
+                if about["verdict"] == NOT_SUPPORTED and "directions" in claim:
+                    about["direction"] = claim["directions"][known["low"] > cell["region"][1]]
+            found.append(about)
+    return pd.DataFrame(found)
+
+
+def cells(claim: dict, experiments: Iterable[Experiment]) -> pd.DataFrame:
+    """The same of experiments of one run, of which rows are measured where they are missing."""
+    measure.load()
+    names, found = sorted({cell["question"] for cell in claim["cells"]}), []
+    for experiment in experiments:
+        if (family := experiment.family.name) in claim["families"]:
+            rows = pd.concat([QUESTIONS[name].every(experiment) for name in names], ignore_index=True)
+            found.append(cells_of_table(claim, rows, experiment.parameters, (family,)))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def cells_of_run(claim: dict, run: str) -> pd.DataFrame:
+    """The same of a published run, by the name of its folder in `results`; not tested if there is none."""
+    about = project() / "results" / run / "run.json"
+    if not about.is_file():
+        return cells_of_table(claim, pd.DataFrame(columns=[*TYPES]).astype(TYPES), Parameters())
+    given = read_json(about)["parameters"]
+    parameters = Parameters(**{name: given[name] for name in ("profile", "data", "seed")})
+    return cells_of_table(claim, published(run), parameters)
+
+
+def of_family(words: Iterable[str]) -> str:
+    """The verdict of a family, of those of its cells."""
+    words = set(words)
+    if len(words) == 1:
+        return words.pop()
+    if {SUPPORTED, NOT_SUPPORTED} <= words:
+        return MIXED
+    return NOT_SUPPORTED if words == {NOT_SUPPORTED, NOT_TESTED} else INCONCLUSIVE
+
+
+def of_claim(found: pd.DataFrame) -> str:
+    """The verdict of a claim about all its families."""
+    families = found.groupby("family").verdict.apply(of_family) if len(found) else pd.Series([NOT_TESTED])
+    if families.nunique() == 1 and (len(families) == 1 or families.iloc[0] in (SUPPORTED, NOT_TESTED)):
+        return families.iloc[0]
+    return NOT_SUPPORTED if (found.corrected == NOT_SUPPORTED).any() else INCONCLUSIVE
+
+
+def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> NumberedTable:
+    """The cells of claims as a table: what holds, of which family, by which criterion.
+
+    Args:
+        experiments: Of a run, one for each family.
+        *keys: Of claims; by default all.
+    """
+    experiments = [experiments] if isinstance(experiments, Experiment) else list(experiments)
+    lines, names = [], ["claim", "family", "quantity", "measured", "holds if", "verdict"]
+    for claim in (claim for claim in CLAIMS if not keys or claim["key"] in keys):
+        for cell in cells(claim, experiments).to_dict("records"):
+            word = f"**{cell['verdict']}**" + f" ({cell['direction']})" * bool(cell["direction"])
+            of = f" ({cell['n']}, {cell['freedom']:.0f})" if cell["n"] else ""
+            at = f", N\xa0=\xa0{spaced(cell['N'])}" if cell["n"] and " N" not in cell["quantity"] else ""
+            line = [claim["claim"], cell["label"], cell["quantity"] + at, measured(cell) + of]
+            line += [holds(cell["region"]), word]
+            lines.append(dict(zip(names, line, strict=True)))
+    first = experiments[0]
+    caption = (
+        "Claims of the paper by family: mean over trainings with its 95 % interval, and the region in which "
+        "the claim holds. The interval covers another training on the same images. In round brackets: number "
+        "of trainings (or pairs of models), and degrees of freedom of their standard deviation, which is "
+        "pooled over the published runs; with 0 the interval is over latents or images, and the verdict "
+        "inconclusive. "
+        f"Profile {first.profile.name}, {first.images.dataset.name}."
+    )
+    table = pd.DataFrame(lines, columns=names)
+    table["claim"] = table.claim.mask(table.claim.duplicated(), "")
+    return NumberedTable(table.set_index("claim"), caption, "-".join(("tab-verdicts", *keys)))
+
+
+def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """A value with its interval, to two significant digits of the half-width of the interval."""
+    half = (high - low) / 2
+    if not math.isfinite(half) or half == 0:
+        return f"{value:.2g}".replace("-", "−")
+    digits = min(max(1 - math.floor(math.log10(half)), 0), 4)
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−")
+
+
+def measured(cell: Mapping) -> str:
+    """The number of a cell with its interval: over latents or images where trainings have no scatter."""
+    if cell["verdict"] == NOT_TESTED:
+        return "–"
+    low, high = (cell["low"], cell["high"]) if cell["freedom"] else cell["latents"]
+    return number(cell["value"], low, high)
+
+
+def holds(region: Sequence[float]) -> str:
+    """The region in which a claim holds, as text."""
+    low, high = region
+    if math.isinf(high):
+        return f"> {low:g}".replace("-", "−")
+    return (f"< {high:g}" if math.isinf(low) else f"{low:g} to {high:g}").replace("-", "−")
