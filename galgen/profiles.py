@@ -412,7 +412,8 @@ class Parameters(Closed):
     Attributes:
         profile: Name of a profile.
         data: `simulated`, or the path of images or of a data set.
-        N: Training images of each model, growing, one number or several; by default those of the profile.
+        N: Training images of each model, growing, one number or several, also as a text, set apart by spaces
+            or commas, as papermill's option `-p N "10 100"` has it; by default those of the profile.
         seed: Names the split, the initialisations, the orders and the latents.
         precision: In which wide networks are trained; `auto` is that of a published run with this profile,
             data and seed, or else bf16 where the machine multiplies it.
@@ -430,6 +431,8 @@ class Parameters(Closed):
     @field_validator("N", mode="before")
     @classmethod
     def _sizes(cls, N: object) -> object:
+        if isinstance(N, str):
+            N = [int(each) if each.isdecimal() else each for each in N.replace(",", " ").split()]
         return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
 
     def sizes(self, usual: tuple[int, ...], *, study: bool = False) -> tuple[int, ...]:

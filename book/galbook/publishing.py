@@ -7,32 +7,20 @@ commit, machine and date at which they were measured.
 
 import hashlib
 import importlib
-import os
 import pkgutil
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from galbook import measure
-from galbook.table import (
-    QUESTIONS,
-    SCHEMA,
-    TYPES,
-    Question,
-    aside_of,
-    read_table,
-    run_folder,
-    to_csv,
-)
+from galbook.table import QUESTIONS, SCHEMA, TYPES, Question, read_table, run_folder, to_csv
 from galgen.experiment import Experiment
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import file_sha256, read_json, write_json
+from galgen.runs.files import atomic_folder, file_sha256, in_place, read_json, write_json
 
-__all__ = ["asked", "publish", "questions"]
+__all__ = ["asked", "missing", "publish", "questions"]
 
 
 def questions() -> list[Question]:
@@ -52,6 +40,12 @@ def asked(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, Experim
                     yield question, experiment, given
 
 
+def missing(experiments: Iterable[Experiment]) -> list[tuple[Question, Experiment, tuple]]:
+    """Those of them whose rows are not published, or are of other code or models."""
+    return [(of, experiment, given) for of, experiment, given in asked(experiments)
+            if not of.published(experiment, *given)]  # fmt: skip
+
+
 def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: Path | None = None) -> str:
     """Write the table of a run where it is published; say how large it is.
 
@@ -65,15 +59,13 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
     """
     if parameters.N:
         raise GalgenError("only runs with the sizes of their profile are published: leave N out")
-    folder = folder or run_folder(parameters)
+    folder = in_place(folder) if folder else run_folder(parameters)
     of = parameters.model_dump(mode="json", exclude={"N", "precision", "clock"})
     of["data"] = Path(parameters.data).stem
     if (folder / "run.json").is_file() and (there := read_json(folder / "run.json")["parameters"]) != of:
         raise GalgenError(f"{folder} holds the table of the run {there}, not {of}; name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as work:
-        new = Path(work) / folder.name
-        (new / "arrays").mkdir(parents=True)
+    with atomic_folder(folder) as new:
+        (new / "arrays").mkdir()
         files, tables, arrays = {}, [",".join(TYPES) + "\n"], {}
         for question, experiment, given in asked(experiments):
             found, origin = question.found(experiment, *given)
@@ -98,10 +90,4 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
         about = {"schema": SCHEMA, "parameters": of, "files": files, "arrays": sums}
         write_json(new / "run.json", about)
         size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file()) / 1e6
-        if (before := aside_of(folder)).is_dir():
-            shutil.rmtree(before)
-        if folder.is_dir():
-            os.rename(folder, before)
-        os.rename(new, folder)
-        shutil.rmtree(before, ignore_errors=True)
     return f"{len(rows)} rows and the arrays of {len(sums)} questions in {folder}: {size:.2f} MB"

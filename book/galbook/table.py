@@ -44,8 +44,9 @@ from galgen.models.families import Training
 from galgen.profiles import Parameters
 from galgen.runs.code import version
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import file_sha256, project, read_json
+from galgen.runs.files import file_sha256, in_place, project
 from galgen.runs.packed import packed
+from galgen.runs.reading import read_as
 
 __all__ = [
     "KEY",
@@ -58,7 +59,6 @@ __all__ = [
     "Published",
     "Question",
     "all_pairs",
-    "aside_of",
     "each_size",
     "first_pair",
     "largest_size",
@@ -85,6 +85,7 @@ KEY = {  # the key columns and their types
 }
 TYPES = KEY | {"value": "float64", "low": "float64", "high": "float64", "p": "float64", "n": "Int64"}
 STATISTICS = yaml.safe_load(Path(__file__).with_name("statistics.yaml").read_text())
+_AGAIN = "take the folder from the repository again"
 TRAINING_SETS = ("", "disjoint", "same", "out-of-domain")
 QUESTIONS: dict[str, "Question"] = {}
 
@@ -192,6 +193,9 @@ class Question:
         if published and (there := published.get(f"{self.name}/{name}", key)):
             return there, published.about["files"][f"{self.name}/{name}"]
 
+        if not experiment.store.find("rows", **identity):
+            experiment.ensure(self.models(experiment, *given))  # by processes, and said beforehand
+
         def make(work: Path) -> dict:
             rows, arrays = self.function(experiment, *given)
             (work / "rows.csv").write_text(to_csv(_table(self._completed(experiment, given, rows))))
@@ -227,6 +231,17 @@ class Question:
         }
         return {"params": params, "data": experiment.images.dataset.sha256}
 
+    def published(self, experiment: Experiment, *given: int | float | str) -> bool:
+        """Whether rows of today's code and models are published."""
+        there = Published.of(experiment)
+        about = there and there.about["files"].get(f"{self.name}/{self.label(experiment, *given)}")
+        identity = self.identity(experiment, *given) if about else {}
+        return bool(about) and about["key"] == experiment.store.key("rows", **identity)
+
+    def size(self, experiment: Experiment, *given: int | float | str) -> int:
+        """The N of the models that are asked; where it is not among the values, the largest."""
+        return self._values(given).get("N", experiment.sizes[-1])
+
     def label(self, experiment: Experiment, *given: int | float | str) -> str:
         """The name of a file of rows among those of its question, as `glow-4000`."""
         return "-".join(map(str, (experiment.family.name, *given)))
@@ -234,10 +249,13 @@ class Question:
     def _completed(self, experiment: Experiment, given: Given, rows: Iterable[dict]) -> Iterator[dict]:
         """The rows, with what the question and its arguments say of all of them."""
         usual = {"question": self.name, "family": experiment.family.name, "seed": experiment.parameters.seed}
-        names = [*inspect.signature(self.function).parameters][1:]
-        usual |= {"N": dict(zip(names, given, strict=False)).get("N")}
+        usual |= {"N": self._values(given).get("N")}
         for one in rows:
             yield usual | one
+
+    def _values(self, given: Given) -> dict[str, int | float | str]:
+        """The values by the names of the function's parameters."""
+        return dict(zip([*inspect.signature(self.function).parameters][1:], given, strict=False))
 
 
 def question(
@@ -289,10 +307,12 @@ class Published:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.about = read_json(folder / "run.json")
+        self.about = read_as(folder / "run.json", dict, _AGAIN)
         if self.about.get("schema") != SCHEMA:
             raise self._error(f"run.json has schema {self.about.get('schema')}, not {SCHEMA}")
-        self.lines = (folder / "measurements.csv").read_text().splitlines(keepends=True)
+        if not (table := folder / "measurements.csv").is_file():
+            raise self._error(f"{table.name} is missing")
+        self.lines = table.read_text().splitlines(keepends=True)
 
     @staticmethod
     def of(experiment: Experiment) -> "Published | None":
@@ -328,28 +348,19 @@ class Published:
     @functools.cache  # noqa: B019 - a process reads one or two runs
     def _arrays(self, question: str) -> dict[str, np.ndarray]:
         path = self.folder / "arrays" / f"{question}.npz"
-        if file_sha256(path) != self.about["arrays"][question]:
-            raise self._error(f"{path.name} has changed")
+        if not path.is_file() or file_sha256(path) != self.about["arrays"][question]:
+            raise self._error(f"{path.name} is missing, or has changed")
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
 
     def _error(self, what: str) -> GalgenError:
-        return GalgenError(f"{self.folder}: {what}; take the folder from the repository again")
+        return GalgenError(f"{self.folder}: {what}; {_AGAIN}")
 
 
 def run_folder(parameters: Parameters) -> Path:
     """Where the table of a run is published."""
     seed = f"-seed{parameters.seed}" if parameters.seed else ""
-    folder = project() / "results" / f"{parameters.profile}-{Path(parameters.data).stem}{seed}"
-    aside = aside_of(folder)
-    if aside.is_dir() and not folder.is_dir():  # whoever published was killed between two renames
-        aside.rename(folder)
-    return folder
-
-
-def aside_of(folder: Path) -> Path:
-    """Where a published table lies while another takes its place."""
-    return folder.with_name(f".{folder.name}.before")
+    return in_place(project() / "results" / f"{parameters.profile}-{Path(parameters.data).stem}{seed}")
 
 
 @functools.cache

@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional as F
 
 from galgen.profiles import Parameters
-from galgen.runs.packed import about
+from galgen.runs.packed import about, place
 
 __all__ = ["Precision", "emulation", "resolved"]
 
@@ -47,13 +47,18 @@ def capability() -> str:
 
 
 def resolved(asked: Parameters, folder: Path | None = None) -> Precision:
-    """Return the precision of a run: for `auto`, that of the run published in a folder, or the machine's.
+    """Return the precision of a run: for `auto`, that of the published run, or the machine's.
 
-    The published run counts if it has the profile, data and seed that are asked for.
+    The published run counts if it has the profile, data and seed that are asked for, also if all of it is to
+    be made again.
+
+    Args:
+        asked: Parameters of the run.
+        folder: Where the other is published, by default with the project.
     """
     if asked.precision != "auto":
         return asked.precision
-    if known := about(folder):
+    if known := about(place(folder)):
         of = asked.model_dump(mode="json")
         if all(known["parameters"].get(name) == of[name] for name in ("profile", "data", "seed")):
             return known["precision"]

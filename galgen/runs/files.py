@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Set
@@ -20,8 +21,8 @@ from safetensors import SafetensorError
 
 from galgen.runs.errors import FullDisk, GalgenError
 
-__all__ = ["atomic_path", "check_replaceable", "file_sha256", "full_disk_told", "has_fields", "plain",
-    "project", "read_json", "regular", "visible", "write_json"]  # fmt: skip
+__all__ = ["atomic_folder", "atomic_path", "check_replaceable", "file_sha256", "full_disk_told", "has_fields",
+    "in_place", "plain", "project", "read_json", "regular", "visible", "write_json"]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -51,6 +52,40 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; on success it takes the place of `folder`, which `in_place` then finds whole.
+
+    Of whoever is killed, the next one removes what it left. One process at a time may write a folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new, before = folder.with_name(f".{folder.name}.new"), _before(in_place(folder))
+    for path in (new, before):
+        shutil.rmtree(path, ignore_errors=True)
+    new.mkdir()
+    try:
+        with full_disk_told(new):
+            yield new
+        if folder.is_dir():
+            os.rename(folder, before)
+        os.rename(new, folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(_before(in_place(folder)), ignore_errors=True)
+
+
+def in_place(folder: Path) -> Path:
+    """The folder; if who wrote another was killed just before it took its place, the one of before."""
+    if not folder.is_dir():
+        with contextlib.suppress(OSError):  # there is none, or another process has done it
+            os.rename(_before(folder), folder)
+    return folder
+
+
+def _before(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.before")
 
 
 @contextlib.contextmanager

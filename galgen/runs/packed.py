@@ -16,24 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from galgen.runs.errors import Damaged
-from galgen.runs.files import atomic_path, project, regular
+from galgen.runs.files import atomic_path, in_place, project, regular
 from galgen.runs.reading import Written, read_as
 
-__all__ = ["About", "Answer", "about", "left_out", "pack", "packed", "unpack"]
+__all__ = ["About", "about", "left_out", "pack", "packed", "place", "unpack"]
 
 _WEIGHTS = re.compile(r"(weights-\d+|checkpoint)\.safetensors")
 _LARGEST = 2**30  # bytes of an entry: more is none of ours
 _DAY = (1980, 1, 1, 0, 0, 0)  # of every file in a zip, whose bytes are then those of its contents
-
-
-class Answer(Written):
-    """What is published of the answer to a question, beside the entry itself."""
-
-    question: str  # module and name
-    families: list[str]
-    code: str
-    seconds: float
-    needs: list[str]  # what it takes to ask again, beside what is published: weights, galaxies
 
 
 class About(Written):
@@ -44,18 +34,17 @@ class About(Written):
     commit: str
     machine: str
     date: str
-    answers: dict[str, Answer]  # by key
     begun: dict[str, list[dict[str, float]]]  # by training, the losses of its first steps
 
 
-def packed(folder: str | os.PathLike | None = None) -> Path | None:
-    """The folder of entries that travel with the project, by default `results/published/`; None if not asked.
+def place(folder: str | os.PathLike | None = None) -> Path:
+    """The folder of entries that travel with the project, by default `results/published/`."""
+    return Path(folder).absolute() if folder else in_place(project() / "results" / "published")
 
-    Of the environment, RECOMPUTE=1 says that everything is to be made here.
-    """
-    if folder:
-        return Path(folder).absolute()
-    return None if os.environ.get("RECOMPUTE", "0") not in ("", "0") else project() / "results" / "published"
+
+def packed(folder: str | os.PathLike | None = None) -> Path | None:
+    """The same; None if it is not named and everything is to be made here, as RECOMPUTE=1 says."""
+    return place(folder) if folder or os.environ.get("RECOMPUTE", "0") in ("", "0") else None
 
 
 def about(folder: Path | None) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ The libraries of notebooks take two seconds to import, for which no training nee
 """
 
 import functools
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -80,15 +79,14 @@ def train(name: str, /, *, asked: Asked = Parameters(), out: Path | None = None)
 
 @_step
 @_on_a_gpu
-def measure(name: str, /, *, asked: Asked = Parameters()) -> None:
-    """Draw from a model and measure the morphology of its samples, which chapters find in the store."""
-    from galgen.compare.controls import rounded
-    from galgen.compare.morphology import stored
-    from galgen.experiment import training_named
+def measure(family: str, N: int, /, *, asked: Asked = Parameters()) -> None:
+    """Measure what is not published of the models of a family at one N; chapters find it in the store."""
+    from galbook.publishing import missing
+    from galgen.experiment import Experiment
 
-    experiment, model = training_named(name, Run(asked).parameters)
-    samples = experiment.samples(model)[: experiment.images.compared]
-    stored(experiment.store, rounded(samples, experiment.family.bits))
+    for question, experiment, given in missing([Experiment(Run(asked).parameters, family=family)]):
+        if question.size(experiment, *given) == N:
+            question(experiment, *given)
 
 
 @_step
@@ -108,14 +106,7 @@ def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Para
 
     run, data = Run(asked), read_as(stamp, Prepared, AGAIN)["dataset"]
     note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
-    log = (run.folder / "asked" / f"{notebook.stem}.jsonl").absolute()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("")
-    os.environ["GALGEN_ASKED"] = str(log)  # for the store, in the process of the notebook
-    try:
-        chapters.execute(notebook, output, run.parameters, note)
-    finally:
-        del os.environ["GALGEN_ASKED"]
+    chapters.execute(notebook, output, run.parameters, note)
 
 
 @_step
@@ -158,32 +149,29 @@ def bind(*, asked: Asked = Parameters()) -> None:
 
 
 @app.command
-def check(*, asked: Asked = Parameters(), out: Path | None = None, everything: bool = False) -> None:
+def check(*, asked: Asked = Parameters(), out: Path | None = None) -> None:
     """Make a part of what is published again, and compare."""
     from galbook.press import check
 
-    print(check.check(Run(asked), out, everything=everything))
+    print(check.check(Run(asked), out))
 
 
 @app.command
 def publish(*, asked: Asked = Parameters()) -> None:
-    """Pack what a finished book rests on."""
+    """Publish the measurements of a finished book, and pack its trainings."""
     from galbook.press import published
 
     print(published.publish(Run(asked)))
 
 
 @app.command
-def made(*, asked: Asked = Parameters()) -> None:
-    """List what a book asked anew; that it trained is an error: nothing of the published book has to be."""
+def made() -> None:
+    """Refuse a store in which something was trained or measured: nothing of the published book has to be."""
     from galbook.press import published
 
-    run = Run(asked)
-    print("\n".join(["asked anew:", *published.made(run)]))
-    trained = [path.stem for path in visible(run.folder / "trainings", "*.json")]
-    trained += [line for line in published.made(run) if line.partition("/")[0] in published.TRAININGS]
-    if trained:
-        raise GalgenError(f"trained, though the book is published: {', '.join(trained)}")
+    if found := published.made():
+        raise GalgenError(f"made here, though the book is published: {', '.join(found)}")
+    print("nothing was trained or measured")
 
 
 @_step

@@ -19,8 +19,6 @@ import nbformat
 import yaml
 from filelock import FileLock
 
-from galbook import results
-from galbook.claims import claims
 from galbook.press import chapters, live, pages, settings
 from galbook.press.runs import HEADLINE
 from galbook.press.typeset import typeset
@@ -126,7 +124,7 @@ def render(of: Sources) -> Path:
         own = _assembled(of, work)
         new = jupyter_book(work, "html")
         html = _put_up(new, build)
-        write_json(build / "results.json", {"run": own, **results.collect(of.executed)})
+        write_json(build / "results.json", {"run": own})  # which marks that the book is bound
         write_json(build / "run.json", own)
         (build / "failed.json").unlink(missing_ok=True)
     for page in _pages(html):
@@ -200,7 +198,8 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     (work / "_generated" / "profiles.md").write_text(settings.sizes())
     if HEADLINE in chapters.names(work / "_toc.yml"):
         live.write(work, parameters)
-    (work / "_generated" / "margins.md").write_text(claims.limits_table().data)
+    (work / "_generated" / "statistics.md").write_text(settings.statistics())
+    (work / "_generated" / "criteria.md").write_text(settings.criteria())
     for name in (f"{root_of(work)}.ipynb", "workflow.md"):
         _head(work / name, of.origin)
     for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):

@@ -21,7 +21,6 @@ from traitlets.config import Config
 
 from galbook.press.pages import rendered
 from galbook.press.typeset import set_cell
-from galbook.results import books
 from galgen.figures.numbers import MIME
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
@@ -40,13 +39,11 @@ def names(toc: str | os.PathLike) -> list[str]:
 
 
 def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[Path]:
-    """The files of a folder of results that a chapter shows: benchmarks', the clock's, all books it loads."""
+    """Files of a folder of results that a chapter shows: those that it names, and published tables."""
     source, folder = Path(notebook).read_text(), Path(results)
-    found = [folder / f"{name}.json" for name in re.findall(r'measured\(\\"(\w+)', source)]
-    all_rows = r"\b(committed\(\)|taken\(\)|rulings\(found\.values)"
-    found += visible(folder / "clock", "*.json") if re.search(all_rows, source) else []
-    found += [folder / "foretold.json"] if "foretold.read()" in source else []
-    found += books(folder) if re.search(r"\bload\(\)", source) else []
+    found = [folder / name for name in re.findall(r'\\"results\\" / \\"([\w.]+)\\"', source)]
+    if re.search(r"\b(published|verdicts|cells\w*)\(", source):
+        found += [path for name in ("measurements.csv", "run.json") for path in visible(folder, f"*/{name}")]
     return [path for path in found if path.is_file()]  # the chapter tells of a link to nothing
 
 

@@ -4,7 +4,6 @@ A rule asks by the wildcards of a job: `run` is the name of a run, and `training
 made. Whatever goes wrong here is a `GalgenError`, which `or_exit` tells in one line.
 """
 
-import functools
 import os
 import shutil
 import signal
@@ -18,9 +17,10 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from galbook import table
 from galbook.press import chapters, pages, published
 from galbook.press.runs import Run, asked, digest, families
-from galgen.compare import morphology
+from galbook.publishing import questions
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES
@@ -29,14 +29,9 @@ from galgen.profiles import Parameters
 from galgen.runs import code
 from galgen.runs.errors import FullDisk, GalgenError, exit_code
 from galgen.runs.files import read_json
-from galgen.runs.store import Store
 
 T = TypeVar("T")
 BINDING = (  # with the templates, what a bound book depends on beside its chapters and prose
-    "galbook.claims.claims",
-    "galbook.claims.rules",
-    "galbook.committed",
-    "galbook.judgement",
     "galbook.press.assemble",
     "galbook.press.chapters",
     "galbook.press.live",
@@ -44,7 +39,8 @@ BINDING = (  # with the templates, what a bound book depends on beside its chapt
     "galbook.press.runs",
     "galbook.press.settings",
     "galbook.press.typeset",
-    "galbook.results",
+    "galbook.table",
+    "galbook.verdicts",
     "galgen.data.manifest",
     "galgen.figures.numbers",
     "galgen.figures.style",
@@ -56,7 +52,7 @@ BINDING = (  # with the templates, what a bound book depends on beside its chapt
     "galgen.published",
 )
 # What a chapter imports beside: how results are kept and told, and values that are parameters of its rule.
-NOT_OF_CHAPTERS = ("galbook.kept", "galbook.press", "galgen.costs", "galgen.profiles", "galgen.runs")
+NOT_OF_CHAPTERS = ("galbook.press", "galgen.costs", "galgen.profiles", "galgen.runs")
 VARIABLES = {
     "profile": "PROFILE",
     "data": "DATA",
@@ -115,13 +111,16 @@ def check_sweep(parameters: Parameters) -> None:
 
 def version_of_binding(wildcards: object) -> str:
     """Return the version of what binds a book: of its code, and of its templates."""
-    templates = sorted(Path(pages.__file__).with_name("templates").glob("*.j2"))
-    return digest(code.version(BINDING), [path.read_text() for path in templates])
+    words = sorted(Path(pages.__file__).with_name("templates").glob("*.j2"))
+    words += sorted(Path(table.__file__).parent.glob("*.yaml"))  # definitions and claims
+    return digest(code.version(BINDING), [path.read_text() for path in words])
 
 
-def version_of_measuring(wildcards: object) -> str:
-    """Return the version of what measures morphology."""
-    return code.version([morphology.__name__])
+def version_of_measuring(wildcards: Any) -> str:
+    """Return the version of the questions to a family."""
+    asking = [each for each in questions() if wildcards.family in each.families]
+    of = (FAMILIES | STUDIES)[wildcards.family]
+    return digest({each.name: code.version(each.files) for each in asking}, code.version(of.files + of.draws))
 
 
 def read_by(text: str) -> set[str]:
@@ -177,30 +176,25 @@ class Graph:
             raise GalgenError(f"no chapter {', '.join(wrong)}; there are {', '.join(known)}")
         return [known[number] for number in known if number in numbers]
 
-    @functools.cached_property
-    def published(self) -> tuple[set[str], dict[str, dict]]:
-        """Of the book, trainings that need no step as they are published, and the answers that are stale."""
-        return published.needed(self.book, Store())
-
     def announce(self) -> None:
-        """Say what of the book is trained, and what is asked anew, where the rest of it is published."""
-        there, old = self.published
-        if not there and not old:
+        """Say what of the book is trained, and what is measured, where the rest of it is published."""
+        if not published.of_run(self.book):
             return
+        there, missing = published.needed(self.book)
         left = [of for name, of in self.book.plan.items() if name not in there]
         left = [of for of in left if not (self.book.folder / "trainings" / f"{of['name']}.json").is_file()]
         costs = f"{sum(of['minutes'] for of in left) / (os.cpu_count() or 1):.0f} minutes at most"
         names = ", ".join(of["name"] for of in left)
         print(f"To be trained: {f'{names}, {costs}' if left else 'nothing'}.", file=sys.stderr)
-        if old:
-            seconds = sum(of["seconds"] for of in old.values())
-            asked_anew = ", ".join(sorted({of["question"].removeprefix("galbook.") for of in old.values()}))
-            told = f"{len(old)} published answers are of other code: {asked_anew}"
-            print(f"{told}. They are asked anew, {seconds / 60:.0f} minutes of a core.", file=sys.stderr)
+        if new := [each for each in missing if not each.kept]:
+            names = ", ".join(sorted({each.question.name for each in new}))
+            told = f"{len(new)} measurements are of other code or missing: {names}; they are measured."
+            print(told, file=sys.stderr)
 
     def of_book(self) -> list[str]:
         """What `make book` waits for: that it is bound, and, where it is published, that it was checked."""
-        return [text.format(run=self.book.name) for text in (BOUND, *[CHECKED] * bool(self.published[0]))]
+        checked = [CHECKED] * bool(published.of_run(self.book))
+        return [text.format(run=self.book.name) for text in (BOUND, *checked)]
 
     def sweep(self) -> list[str]:
         """What a sweep waits for, where all its runs are made.
@@ -274,28 +268,32 @@ class Graph:
     def trainings(self, wildcards: Any) -> list[str]:
         """What the trainings write that a chapter reads, or those of a whole book."""
         read = {wildcards.chapter} if hasattr(wildcards, "chapter") else set(self.chapters)
-        plan, there = self.runs[wildcards.run].plan, self._there(wildcards.run)
+        plan, there = self.runs[wildcards.run].plan, published.needed(self.runs[wildcards.run])[0]
         names = [name for name in plan if read & set(plan[name]["chapters"]) and name not in there]
         return [f"build/{wildcards.run}/trainings/{name}.json" for name in names]
-
-    def _there(self, run: str) -> set[str]:
-        return self.published[0] if run == self.book.name else set()
 
     def listed(self, wildcards: Any) -> list[str]:
         """The books that the last one of a sweep lists, and so waits for."""
         names = [name for name in self.made if name != self.book.name]
         return [BOUND.format(run=name) for name in names if wildcards.run == self.book.name]
 
+    def asked(self, wildcards: Any) -> list[str]:
+        """The trainings that are read by measurements of a family at one N that are published nowhere."""
+        of = wildcards.family, int(wildcards.N)
+        missing = [each for each in published.needed(self.runs[wildcards.run])[1] if each.of == of]
+        names = sorted({name for each in missing for name in each.models})
+        return [f"build/{wildcards.run}/trainings/{name}.json" for name in names]
+
     def measured(self, wildcards: Any) -> list[str]:
-        """What stands for the morphology of many samples, of the chapters that compare families."""
-        compares = set(FAMILIES) <= set(families(Path(f"notebooks/{wildcards.chapter}.ipynb")))
-        apart = self.runs[wildcards.run].measured_apart() if compares else []
-        there = self._there(wildcards.run)
-        return [f"build/{wildcards.run}/morphology/{name}" for name in apart if name not in there]
+        """What stands for the measurements that a chapter shows and nobody has published."""
+        read = families(Path(f"notebooks/{wildcards.chapter}.ipynb"))
+        missing = {each.of for each in published.needed(self.runs[wildcards.run])[1]}
+        return [f"build/{wildcards.run}/measured/{of}-{N}" for of, N in sorted(missing) if of in read]
 
     def sheets(self, wildcards: Any) -> list[str]:
         """The sheets of samples along trainings, which a draft shows."""
-        along, there = self.runs[wildcards.run].drawn_along(), self._there(wildcards.run)
+        run = self.runs[wildcards.run]
+        along, there = run.drawn_along(), published.needed(run)[0]
         return [f"build/{wildcards.run}/sheets/{name}.png" for name in along if name not in there]
 
     def version_of_chapter(self, wildcards: Any) -> str:

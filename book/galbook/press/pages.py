@@ -21,7 +21,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 from PIL import Image
 
-from galbook.committed import BookRun
 from galbook.press.runs import AGAIN, Failed, Run, Trained, data_name, digest
 from galgen.experiment import every_family
 from galgen.figures.style import COLOURS, OTHERS
@@ -31,12 +30,26 @@ from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import atomic_path, read_json, visible
-from galgen.runs.reading import read_as
+from galgen.runs.reading import Written, read_as
 from galgen.runs.store import Store
 
 THUMBNAIL_BYTES = 30_000
 _PICTURES = re.compile(r"fig-(\w+-)?(gallery|pairs)")  # sheets of samples
 _COLOURS = {"data": OTHERS[0]} | {name: COLOURS[one.label.lower()] for name, one in FAMILIES.items()}
+
+
+class BookRun(Written):
+    """What `record` says of a run: `run.json`, and `run` of `results.json`."""
+
+    profile: str
+    data: str
+    source: str
+    N: list[int]
+    seed: int
+    error: str
+    minutes: float
+    key: str
+    trainings: dict[str, str]
 
 
 def _markdown(value: object) -> object:

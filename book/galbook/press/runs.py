@@ -32,13 +32,13 @@ from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import read_json, visible, write_json
 from galgen.runs.packed import packed
 from galgen.runs.reading import Written, read_as
+from galgen.runs.store import Run as Entry
 from galgen.runs.store import Store
 
 HEADLINE = "00_headline"  # the chapter that opens the book, with live models; it waits for all of them
 AGAIN = "remove it, and the same command makes it again"
 # What data sets depend on, of whatever source.
 DATA = (*GALAXIES, *LEAVES, *importing.FILES, *SMALLER)
-MANY = 256  # samples of a model: beyond, their morphology takes minutes of a core
 
 
 class Failed(Written):
@@ -92,7 +92,7 @@ def asked(given: Mapping[str, object]) -> Parameters:
         GalgenError: If a number is none, or Snakemake has made a number of what is a name.
     """
     texts = {name: value for name, value in given.items() if value not in ("", None)}
-    if sizes := str(texts.pop("sizes", "")).replace(",", " ").split():
+    if sizes := str(texts.pop("sizes", "")).strip():
         texts["N"] = sizes
     return checked(Parameters, texts, "parameters")
 
@@ -241,12 +241,6 @@ class Run:
             write_json(kept, {"of": of, "itself": digest(plan), "plan": plan})
         return found
 
-    def measured_apart(self) -> list[str]:
-        """The trainings whose samples are so many that their morphology is a job of its own."""
-        asking = [each for each in self.experiments if each.family.name in FAMILIES]
-        pairs = [each.models.pair(n) for each in asking for n in each.sizes if each.images.compared > MANY]
-        return [training.name for pair in pairs for training in pair]
-
     def drawn_along(self) -> list[str]:
         """The trainings of which the draft shows what they drew on the way: A at the least and largest N."""
         books = [each for each in self.experiments if each.family.name in FAMILIES]
@@ -256,12 +250,18 @@ class Run:
     def check_data(self) -> None:
         """Refuse data that do not exist, or galaxies that memory cannot hold, before anything is made."""
         self.data_version()  # which looks for the files
-        first = self.experiments[0]
-        for source, of in first.images.sources:
+        for of, found in self.simulated():
+            if not found:
+                costs.check_galaxies(of["count"], of["size"])
+
+    def simulated(self) -> list[tuple[dict, Entry | None]]:
+        """What is simulated for this run, and where it is kept or published; None before it is made."""
+        store, found = Store(), []
+        for source, of in self.experiments[0].images.sources:
             if source in SIMULATED:
                 making = SOURCES["simulated"](source, **of)
-                if not first.store.find("dataset", making.params, code=making.code):
-                    costs.check_galaxies(of["count"], of["size"])
+                found.append((of, store.find("dataset", making.params, code=making.code)))
+        return found
 
     def check_room(self, *, others: bool = True) -> None:
         """Refuse trainings that disk or memory cannot hold; the data are there, but for those of `others`."""

@@ -1,6 +1,7 @@
-"""Tables of the settings: the paper's beside those of this run, and the sizes of all profiles.
+"""Tables of settings and definitions: the paper's beside this run, all profiles, statistics, criteria.
 
     galgen.profiles.PROFILES, the networks of `galgen.models.families`  ->  two pages of the book
+    statistics.yaml, claims.yaml                                        ->  two more
 
 They are made from the code that runs, so they cannot say what it no longer does.
 """
@@ -8,6 +9,8 @@ They are made from the code that runs, so they cannot say what it no longer does
 import torch
 from pydantic import BaseModel
 
+from galbook.table import STATISTICS
+from galbook.verdicts import CLAIMS, holds
 from galgen.figures.tables import table
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES, STUDIES
@@ -48,6 +51,26 @@ def sizes() -> str:
         columns[name] = {row: _text(value) for row, value in column.items()}
     rows = [[row, *(column[row] for column in columns.values())] for row in columns["paper"]]
     return table(["", *(f"`{name}`" for name in columns)], rows).data + "\n"
+
+
+def statistics() -> str:
+    """The definition of each statistic, in Markdown."""
+    rows = (
+        [f"`{name}`", of["definition"], of["unit"], of["interval"], f"`{of['function']}`"]
+        for name, of in STATISTICS.items()
+    )
+    return table(["statistic", "definition", "unit", "interval", "function"], rows).data + "\n"
+
+
+def criteria() -> str:
+    """What each claim is about and in which region it holds, in Markdown."""
+    rows = []
+    for of in CLAIMS:
+        about = [of["claim"], ", ".join(of["families"])], [of["reason"]]
+        for cell in of["cells"]:
+            rows.append([*about[0], cell["quantity"], holds(cell["region"]), *about[1]])
+            about = ["", ""], [""]
+    return table(["claim", "families", "quantity", "region", "reason"], rows).data + "\n"
 
 
 def _asked(of: Profile) -> list[type]:
