@@ -6,8 +6,6 @@ commit, machine and date at which they were measured.
 """
 
 import hashlib
-import importlib
-import pkgutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,8 +23,7 @@ __all__ = ["asked", "missing", "publish", "questions"]
 
 def questions() -> list[Question]:
     """All questions, by name."""
-    for found in pkgutil.iter_modules(measure.__path__):
-        importlib.import_module(f"{measure.__name__}.{found.name}")
+    measure.load()
     return [QUESTIONS[name] for name in sorted(QUESTIONS)]
 
 

@@ -13,9 +13,6 @@ What a store lacks it looks for, by the same key, among the entries that travel 
 (`galgen.runs.packed`), and unpacks in `<key>.published`. One that is not what it says is named, and made
 here. A training that is published has no weights: who asks for its folder has it trained, and is told so.
 
-A record says which entries were read while its own was made. The others that are read, and all that are made,
-are appended to the file that GALGEN_ASKED names, if it does.
-
 An answer is an artefact of its own kind: a tree of JSON values, in which a mapping whose keys are no texts is
 a list of its items. The type that was promised says how it is read, and what does not fit is refused. Nothing
 that is read can name a type, or run. NaN and infinities are kept: the files are for Python, which has them.
@@ -159,8 +156,6 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _SOUND: set[Path] = set()
 # Packed ones that it has found to be something else.
 _REFUSED: set[Path] = set()
-# What was read by each entry that is being made, the innermost last.
-_READ: list[set[str]] = []
 
 
 class Record(BaseModel, strict=True, allow_inf_nan=False):
@@ -202,7 +197,6 @@ class Run:
     @property
     def path(self) -> Path:
         """The folder that has all of it; what is not published is made now."""
-        _note(self.record)
         return self.make().path if self.make and not self.whole else self.folder
 
     @property
@@ -329,16 +323,12 @@ class Store:
                 return found
             partial.mkdir(exist_ok=True)
             started = time.monotonic()
-            _READ.append(set())
             try:
-                try:
-                    summary = make(partial)
-                except Damaged as error:
-                    _set_aside(partial, error)
-                    partial.mkdir()
-                    summary = make(partial)
-            finally:
-                read = sorted(_READ.pop())
+                summary = make(partial)
+            except Damaged as error:
+                _set_aside(partial, error)
+                partial.mkdir()
+                summary = make(partial)
             for leftover in list(partial.rglob(".tmp-*")):  # of processes that were killed
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             record = {
@@ -350,14 +340,12 @@ class Store:
                 "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
                 "seconds": round(time.monotonic() - started, 3),
                 "summary": summary,
-                "read": read,
                 "sha256": checksums(partial),
                 **provenance(),
             }
             write_json(partial / "record.json", record)
             partial.rename(path)
             _SOUND.add(path)
-        _note(record, record["seconds"])
         return Run(path, record)
 
     def set_aside(self, run: Run, error: Damaged) -> None:
@@ -441,17 +429,6 @@ class Store:
         except Timeout as error:
             raise GalgenError(f"{folders[0]} is being made by another process; end that first") from error
         return folders
-
-
-def _note(record: dict, made: float | None = None) -> None:
-    """Note that an entry is read, and the seconds of one that was made."""
-    name = f"{record['kind']}/{record['key']}"
-    if _READ:
-        _READ[-1].add(name)
-    if (log := os.environ.get("GALGEN_ASKED")) and (made is not None or not _READ):
-        with open(log, "a") as file:
-            line = {"entry": name, "read": not _READ, "made": made, "what": record["summary"].get("question")}
-            file.write(json.dumps(line) + "\n")
 
 
 def _key(kind: str, params: dict, data: str, code: str) -> str:
