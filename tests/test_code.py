@@ -1,13 +1,8 @@
 """The files that keys know of: what each list leaves out of what its files import is named here, with why."""
 
-import importlib
-from pathlib import Path
-
 import pytest
 
-import galbook
 from galbook import measure
-from galbook.kept import files
 from galbook.press import graph
 from galbook.table import QUESTIONS
 from galgen import images
@@ -22,11 +17,6 @@ from galgen.runs.errors import GalgenError
 
 TRAININGS = FAMILIES | STUDIES
 LEFT_OUT = {
-    "galbook.curves": "plots of losses",
-    "galbook.judgement": "verdicts, which no answer holds",
-    "galbook.kept": "where answers are kept, and under which key",
-    "galbook.readings": "sentences of the pages",
-    "galbook.sentences": "sentences of the pages",
     "galbook.slider": "a figure's slider",
     "galbook.table": "where rows are kept, and under which key",
     "galgen": "its version, in messages and reports",
@@ -70,13 +60,6 @@ def left_out(modules, also=()):
     return closure(modules) - {*modules, *LEFT_OUT, *also}
 
 
-def questions():
-    """The modules that keep answers of their own."""
-    folder = Path(galbook.__file__).parent
-    paths = [path for path in folder.rglob("*.py") if "\n@once\n" in path.read_text()]
-    return sorted(".".join(("galbook", *path.relative_to(folder).with_suffix("").parts)) for path in paths)
-
-
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_family_lists_all_that_a_training_and_what_is_drawn_depend_on(name):
     family = TRAININGS[name]
@@ -91,12 +74,6 @@ def test_a_family_lists_all_that_a_training_and_what_is_drawn_depend_on(name):
 )
 def test_a_data_set_lists_all_that_its_pixels_depend_on(listed):
     assert left_out(listed, OF_DATA) == set()
-
-
-@pytest.mark.parametrize("name", questions())
-def test_a_question_lists_all_that_its_answers_depend_on(name):
-    assert isinstance(importlib.import_module(name).FILES, tuple)
-    assert left_out(files(name), OF_ANSWERS) == set()
 
 
 measure.load()
