@@ -25,14 +25,13 @@ import torch
 from filelock import FileLock
 
 import galgen
-from galbook.clock.asked import clock_cell
-from galbook.clock.cells import Cell, Committed, committed, place, together
+from galbook.clock.cells import Cell, Committed, Trace, committed, place, together
 from galbook.clock.foretold import Foretelling, foretell
-from galbook.results import target
+from galbook.clock.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import GalgenError, checked, exit_code
-from galgen.runs.files import project
+from galgen.runs.files import project, results_file
 from galgen.runs.store import provenance, read_answer, write_answer
 
 # Kernels, N, seeds, images shown, over the usual rate.
@@ -58,6 +57,16 @@ FORETOLD = (
     (4, 300, (4,), 3_600_000, 0.5),
     (4, 1000, (4,), 18_000_000, 1),
 )
+
+
+def clock_cell(study: Experiment, N: int) -> Cell:
+    """The cell of one width and N: PSNR of training and held-out images along A and B of the first pair."""
+    held_out, pixels, traces = study.images.held_out, study.images.dataset.images[0].size, []
+    for model in study.models.pair(N):
+        along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
+        psnr = psnr_along(along, study.family.denoiser, study.images.of(model), held_out, sigmas=SIGMAS)
+        traces.append(Trace.of(*psnr, pixels))
+    return Cell(study.settings.kernels, N, N * pixels / study.weights, traces)
 
 
 def _named(kernels: int, N: int, images: int, rate: float) -> str:
@@ -150,7 +159,7 @@ def main() -> None:
     if given.foretell:
         write_foretold(project() / "results" / "foretold.json")
         return
-    given.out = target(given.out, "clock", trial=given.trial)
+    given.out = results_file(given.out, "clock", trial=given.trial)
     print(galgen.__file__, flush=True)
     if not Path(galgen.__file__).is_relative_to(here := Path(__file__).resolve().parents[1]):
         raise GalgenError(f"this galgen is not that of {here}: set PYTHONPATH to it")

@@ -45,7 +45,6 @@ import torch
 from astropy.table import Table
 from tqdm import tqdm
 
-from galbook.results import target
 from galgen.compare.agreement import agreement_test
 from galgen.compare.controls import blurred
 from galgen.compare.distances import distances, energy_difference, with_spread
@@ -60,7 +59,7 @@ from galgen.data.simulate.images import simulate_flux
 from galgen.experiment import every_family
 from galgen.profiles import Parameters
 from galgen.runs.errors import checked, exit_code
-from galgen.runs.files import read_json, write_json
+from galgen.runs.files import read_json, results_file, write_json
 from galgen.runs.store import provenance
 
 ALPHA = 0.01  # of the verdicts of the book
@@ -290,7 +289,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="by default results/power.json, but for smoke")
     given = parser.parse_args()
-    given.out = target(given.out, "power.json", trial=given.profile == "smoke")
+    given.out = results_file(given.out, "power.json", trial=given.profile == "smoke")
     parameters = checked(Parameters, {"profile": given.profile, "data": given.data}, "parameters")
     bench = Bench(parameters, given.tests, given.pool, given.fresh)
     began = time.process_time()

@@ -15,11 +15,9 @@ import numpy as np
 import pytest
 
 import galgen
-from galbook import compared as chapter_11
 from galbook.clock import cells as clocks
 from galbook.press import pages
 from galgen import profiles
-from galgen.compare.uncertainty import Estimate
 from galgen.experiment import training_named
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
@@ -79,23 +77,7 @@ def test_growth_is_measured_step_by_step(tmp_path, monkeypatch):
     assert all(0 < row["200"]["memory_mb"] < 3000 for row in steps.values())
 
 
-def test_models_of_one_size_of_the_images_are_measured(tmp_path):
-    out = tmp_path / "resolution.json"
-    run("resolution", "--quick", "--N", 24, "--sizes", 16, "--out", out, GALGEN_STORE=str(tmp_path))
-    found = read_json(out)["simulated"]["16"]
-    assert found["auc"]["A0"].keys() == found["auc"]["B1"].keys() == {"16", "8"}
-    assert all(-1 <= value <= 1 for value in found["agreement"].values()) and found["weights"] > 0
-    assert found["minutes"].keys() == {"A0", "B1", "A2", "other galaxies"}
-    lines = chapter_11.of_more_pixels(read_json(out)).data.splitlines()
-    rows = dict(map(str.strip, line.strip("|").split("|")) for line in lines if line.startswith("|"))
-    assert rows[""] == r"simulated\, 16 pixels" and rows["images shown"] == "512"
-    A0, B1 = (Estimate(**found["auc"][name]["16"]) for name in ("A0", "B1"))
-    assert rows["AUC at 16 pixels, A and B"] == f"{A0} and {B1}"
-    assert len(chapter_11.drawn_at(read_json(out)).axes) == 1 and found["samples"].keys() == {"A0", "B1"}
-    assert rows["P(train closer)"].startswith(f"{found['closer']['value']:.2f} [")
-
-
-@pytest.mark.parametrize("asked", ["clock --trial", "resolution --quick", "power --profile smoke"])
+@pytest.mark.parametrize("asked", ["clock --trial", "power --profile smoke"])
 def test_a_trial_writes_into_no_committed_results(asked):
     assert "does not write into results/" in run(*asked.split(), code=2)
 

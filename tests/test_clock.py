@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from galbook.clock import asked, foretold, said, shown
+from galbook.clock import foretold
 from galbook.clock.bits import approximated, exponent, memorized
 from galbook.clock.cells import Cell, Committed, Trace, committed, place, together
 from galbook.clock.foretold import Outcome, foretell
@@ -331,8 +330,6 @@ def test_a_cell_is_foretold_contradicted_open_or_not_run(told):
     assert "contradicted by (16; 300)" in foretold.sentence(scores)  # N has it at 217 thousand
     of = foretold.held(told, [cell(8, 300, [0] * 4, end=300_000), *both], known)
     assert "L1 foretold 2 of 2 cells (open at (8; 300))" in foretold.sentence(foretold.scores(of))
-    assert "| none by 700 |" in said.foretold_table(told, of).data
-    assert "tested (up to 0.16)" in said.extrapolated(told, of).data
 
 
 def test_a_law_that_is_true_is_given_up_in_few_runs(told):
@@ -365,75 +362,6 @@ def test_no_two_committed_cells_have_one_name():
 
 
 # Shown
-
-
-def test_figures_and_tables_take_cells_of_either_kind_and_say_what_they_lack(told):
-    cells = [
-        cell(8, 100, [60_000, 70_000]),
-        cell(8, 300, [0, 300_000], end=700_000),
-        cell(4, 1000, [0], end=300_000),
-    ]
-    for figure in (shown.gaps_figure(cells), shown.harm_figure(cells), shown.bits_figure(cells)):
-        plt.close(figure)
-    table = said.cells_table(cells).data
-    assert "2 (1 without)" in table and "| 8 | 100 | 0.21 |" in table
-    held = foretold.held(told, [], cells)
-    assert said.foretold_table(told, held).data.count("*not run*") == len(TO_COME)
-    assert "None of the cells" in foretold.sentence(foretold.scores(held))
-    assert "not run" in said.bits_said(told, cells).data
-    assert told.said["(4; 1 000) is no test of P and N"] in said.controls_said(told, []).data
-    for onsets, words in {
-        (9_000_000, 10_000_000): ("It begins after 9", "begins"),
-        (9_000_000, 0): ("It begins in 1 of 2.", "does not begin, g grows"),
-        (0, 0): ("of it in the last doubling. L has 1 dB after 15", "does not begin, g does not grow"),
-        (20_000_000, 20_000_000): ("unless it hastens, L has it too early", "does not begin, g grows"),
-    }.items():
-        text = said.controls_said(foretold.read(), [cell(4, 1000, onsets, end=18_000_000)]).data
-        assert words[0] in text and text.rstrip().endswith(told.said[f"(4; 1 000) {words[1]}"])
-    two_ends = together(Committed(cell(4, 1000, [0], end=n), n, n, [], []) for n in (300_000, 600_000))
-    assert "| 300, 600 |" in said.cells_table(two_ends).data
-    assert said.ten_times([cell(8, 10, [5000]), cell(8, 100, [65_000])]) == {
-        (8, 10): pytest.approx(13, rel=0.1)
-    }
-    begun = [cell(k, n, [650 * n if n == 100 else 500 * n]) for k in (4, 8) for n in (10, 100)]
-    ended = [cell(4, 30, [9000]), cell(4, 300, [0], end=900_000)]
-    assert said.longer(begun + ended).startswith(
-        "13 to 13 times as long (more than 100 where it has not begun)"
-    )
-    assert "more than" not in said.longer(begun)
-    share = Estimate(0.5, 0.4, 0.6, 100)
-    along = {
-        n: {60 * n: asked.Copying(share, share, share), 900 * n: asked.Copying(*[share] * 3)}
-        for n in (10, 300)
-    }
-    figure = shown.copying_figure(along)
-    assert [axis.get_title() for axis in figure.axes] == ["10 galaxies", "300 galaxies"]
-    assert shown.copying_said(along).endswith("50 %, 50 % are copies; they agree at 0.50, 0.50")
-    plt.close(figure)
-    assert "– passes" in said.own_said([cell(4, 300, [0], end=9000)], cells).data
-
-
-def test_titles_say_what_the_cells_show_and_at_how_many_widths():
-    slow = [cell(8, n, [600 * n**1.2], end=6000 * n) for n in (10, 30, 100)]
-    at_once = [cell(4, n, [600 * n**0.7], end=6000 * n) for n in (10, 30, 100)]
-    assert shown.gaps_said(slow) == "Shown each as often, more galaxies are copied less"
-    assert shown.onsets_said(slow) == "The fuller the network, the more showings it takes"
-    assert shown.gaps_said(slow + at_once).endswith("are copied less, without exception at 1 of 2 widths")
-    assert shown.onsets_said(slow + at_once).endswith("showings it takes, without exception at 1 of 2 widths")
-    assert "at 0 of 1 widths" in shown.gaps_said(at_once)
-    assert shown.bits_said(slow).endswith("by one noise level"), "that is all that these cells keep"
-
-    def losing(kernels, N, most):
-        """Of which unseen galaxies are denoised that much worse in the end."""
-        kept = trace(N, 600 * N, 6000 * N, kernels=kernels)
-        down = np.linspace(0, most, len(kept.shown))[:, None]
-        return Cell(
-            kernels, N, N * 256 / WEIGHTS[kernels], [Trace(kept.shown, kept.own, kept.held_out - down)]
-        )
-
-    less = [losing(8, n, 30 / n) for n in (10, 30, 100)]
-    assert shown.harm_said(less) == "Trained to the end, fuller networks lose less on unseen galaxies"
-    assert "at 1 of 2 widths" in shown.harm_said(less + [losing(4, n, n / 30) for n in (10, 30, 100)])
 
 
 # Its networks: small blind denoisers whose averages draw
@@ -475,18 +403,3 @@ def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
     study.settings = study.images.settings = study.settings.model_copy(update={"image_size": 8})
     wanted = Experiment(parameters, fresh).images.dataset.images.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
     assert np.abs(study.images.dataset.images - wanted).max() <= 0.5 + 1e-6
-
-
-def test_the_clock_is_asked_of_A_and_B_at_every_milestone_and_five_levels(study):
-    cells = asked.clock([study])
-    assert [(cell.kernels, cell.N, len(cell.gaps)) for cell in cells] == [(4, 4, 2), (4, 6, 2)]
-    kept = study.train(study.models.pair(4)[0]).summary["weights"]
-    for each in cells[0].traces:
-        assert (
-            each.shown.tolist() == kept and each.own.shape[1] == 4 and each.own_errors.shape == (5, len(kept))
-        )
-        whole = 256 * 10 ** (-each.own / 10)
-        np.testing.assert_allclose(each.own_errors[2], whole.mean(1), rtol=2e-3)
-    assert cells[1].load == pytest.approx(6 * 256 / study.weights)
-    drawn = asked.copying(study, 4)
-    assert set(drawn) <= set(kept) and max(kept) in drawn and 0 <= drawn[max(kept)].closer.value <= 1

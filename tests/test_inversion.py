@@ -168,10 +168,6 @@ class Bounded(Linear):
         return super().encode(100 * x)
 
 
-
-
-
-
 def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only():
     torch.manual_seed(0)
     flow = Glow(size=8, channels=1, steps=2, levels=2, width=8, bits=8)
@@ -185,10 +181,6 @@ def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only
     assert next(flow.parameters()).dtype == torch.float32  # the flow itself is left as it is
 
 
-
-
-
-
 class Plain:
     """A flow whose latents are the pixels of the image: the upper half is one level, the lower the other."""
 
@@ -200,8 +192,6 @@ class Plain:
 
     def image(self, x):
         return x
-
-
 
 
 def test_one_density_by_another_map_cannot_be_told_by_its_ratio():

@@ -166,7 +166,9 @@ def test_a_row_that_is_there_twice_and_columns_that_are_others_are_refused(there
     with pytest.raises(GalgenError, match=r"measurements\.csv has a row twice: .*'N': 8"):
         read_table(path)
     path.write_text(text.replace("training_sets", "sets", 1))
-    with pytest.raises(GalgenError, match=r"measurements\.csv has the columns question, family, seed, N, sets"):
+    with pytest.raises(
+        GalgenError, match=r"measurements\.csv has the columns question, family, seed, N, sets"
+    ):
         read_table(path)
 
 

@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from galbook.kept import files
 from galgen.compare import morphology
 from galgen.data import prepare
 from galgen.data.acquire import importing
@@ -54,7 +53,7 @@ def today(recipe: str) -> str:
         if kind == "samples":
             family = TRAININGS[names[0]]
             return version((*family.files, *family.draws))
-        return version(TRAININGS[kind].files if kind in TRAININGS else files(kind.rpartition(".")[0], names))
+        return version(TRAININGS[kind].files)
     except (GalgenError, ImportError, KeyError):
         return ""
 

@@ -337,7 +337,8 @@ def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
     if not math.isfinite(half) or half == 0:
         return f"{value:.2g}".replace("-", "−")
     digits = min(max(1 - math.floor(math.log10(half)), 0), 4)
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−")
+    ends = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, low, high))  # no -0
+    return "{} [{}, {}]".format(*ends).replace("-", "−")
 
 
 def measured(cell: Mapping) -> str:

@@ -17,8 +17,6 @@ from galgen.compare.uncertainty import Estimate
 __all__ = ["ratio_over_trainings"]
 
 
-
-
 def ratio_over_trainings(w: np.ndarray, apart: np.ndarray, alike: np.ndarray) -> Estimate:
     """Return the mean of w over pairs `apart` divided by that over pairs `alike`, with its interval.
 

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from galgen.runs.errors import FullDisk, GalgenError
 
 __all__ = ["atomic_folder", "atomic_path", "check_replaceable", "file_sha256", "full_disk_told", "has_fields",
-    "in_place", "plain", "project", "read_json", "regular", "visible", "write_json"]  # fmt: skip
+    "in_place", "plain", "project", "read_json", "regular", "results_file", "visible", "write_json"]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -203,3 +203,14 @@ def plain(value: object) -> object:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
+
+
+def results_file(given: Path | None, name: str, *, trial: bool) -> Path:
+    """Return where a benchmark writes: where it was told to, else into `results/`.
+
+    Raises:
+        GalgenError: If a trial, which measures nothing, was not told where.
+    """
+    if given is None and trial:
+        raise GalgenError(f"a trial does not write into results/{name}: say where with --out")
+    return given or project() / "results" / name

@@ -94,6 +94,8 @@ def _alike(found: list[dict], told: list[dict], tolerance: float) -> bool:
         return False
     pairs = [(here[name], there[name]) for here, there in zip(found, told, strict=True) for name in there]
     return all(
-        a == b or abs(a - b) <= tolerance * max(1.0, abs(b)) or (math.isnan(a) and math.isnan(b))
+        a == b
+        or (math.isfinite(b) and abs(a - b) <= tolerance * max(1.0, abs(b)))
+        or (math.isnan(a) and math.isnan(b))
         for a, b in pairs
     )
