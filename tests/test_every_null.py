@@ -21,7 +21,6 @@ from galbook.clock.gap import START, memory_gap
 from galgen.compare.agreement import agreement_test, shared_latents
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Judgement, contrast, judge
 from galgen.compare.distances import distances, energy_of_pixels
-from galgen.compare.flow_pairs import falls
 from galgen.compare.gaussian import shrunk_gaussian
 from galgen.compare.scoreboard import same_share
 from galgen.compare.twosample import c2st, features
@@ -141,11 +140,6 @@ def of_shares(seed, wrong):
     return same_share(*(Table({"reason": np.where(rng.random(60) < share, "bad", "")}) for share in shares))
 
 
-def of_falls(seed, wrong):
-    x, y = np.random.default_rng(seed).normal(size=(2, 4))
-    return falls(x + 5 * wrong, y)
-
-
 def of_two(seed, wrong):
     both = np.random.default_rng(seed).random(2) / (1 + 99 * wrong)
     return worse([Outcome(1 - p, 0, 1, p) for p in both]).p
@@ -173,7 +167,6 @@ TESTS = {
     "memorization, N = 100": bound(partial(of_memory, N=100, gaussian=False), 20),
     "memorization of Gaussians, N = 10": bound(partial(of_memory, N=10, gaussian=True), 20),
     "share of valid rows": bound(of_shares),
-    "falls with N": bound(of_falls),
     "worse of two answers": bound(of_two, 1000),
 }
 

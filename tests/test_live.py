@@ -4,6 +4,7 @@
 """
 
 import base64
+import copy
 import dataclasses
 import hashlib
 import io
@@ -25,7 +26,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_chapter import PARAMETERS as ELSEWHERE
 from test_anything import examples
-from test_results import OTHERS, spoilt
 from torch.nn import functional as F
 
 from galbook.press import live
@@ -45,6 +45,39 @@ MARKUP = "<img src=x onerror='document.title=1'>"
 DRAWN = "([file, seeds]) => { const t = told.find((m) => m.file === file), e = galgenEngine(); \
 const d = new e.Denoiser(t, e.checked(t, LIVE[file])); \
 return seeds.map((k) => [...[...d.walk(e.between(k, 0, 0, t.side ** 2))].at(-1).y]); }"
+
+
+def spoilt(value, at, new):
+    """A JSON value with something else at a place; or, of `...`, nothing."""
+    whole = part = {"": copy.deepcopy(value)}
+    *way, last = "", *at
+    for key in way:
+        part = part[key]
+    part[last] = new
+    if new is ...:
+        del part[last]
+    return whole.get("", {})
+
+
+OTHERS = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    2**70,
+    1e300,
+    "",
+    "x",
+    "1",
+    MARKUP,
+    [],
+    [1],
+    {},
+    {"x": 1},
+    {MARKUP: {}},
+    ...,
+]
 
 
 STEPS = """window.steps = new Set(); const bar = document.querySelector("progress");
