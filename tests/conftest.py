@@ -170,7 +170,7 @@ def html(executed, tmp_path_factory):
     plan = [{"name": f"diffusion-N{N}-{model}", "N": N} | each for N, model in models]
     paths = [build / "chapters" / f"{name}.ipynb" for name in names]
     told = {"commit": "0123456789ab", "machine": "Linux x86_64, 2 cores, AVX2", "date": "2026-11-30"}
-    origin = rendered("origin.md.j2", of=told, old=["galbook.walk.circle"])
+    origin = rendered("origin.md.j2", of=told, old=["latent_circle"])
     sources = book.Sources(ROOT / "book", build / "notebooks", build, paths, plan, origin=origin)
     return book.render(sources).parent
 

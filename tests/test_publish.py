@@ -47,7 +47,7 @@ def book(galaxies_of_smoke, tmp_path_factory):
             published.publish(run)
         write_json(run.folder / "results.json", {})
         said = published.publish(run)
-        assert f"6 trainings and data sets in {folder / 'results' / 'published'}" in said, said
+        assert f"7 trainings and data sets in {folder / 'results' / 'published'}" in said, said
     return folder
 
 
