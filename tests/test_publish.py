@@ -147,7 +147,7 @@ def test_an_edited_question_is_measured_by_a_job_per_n_which_has_its_trainings(o
     assert [run.summary["name"] for run in Store().runs("rows")] == ["gan-8"]
     made.announce()
     assert "1 measurements are of other code or missing" in capsys.readouterr().err
-    assert published.origin(made.book).count("latent_circle") == 1
+    assert published.origin(made.book).count(r"but for the rows of latent\_circle, which") == 1
 
 
 def test_an_edited_network_is_trained_again_and_all_that_reads_it_is_measured(of, monkeypatch, capsys):

@@ -82,7 +82,7 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
         sums = {}
         for name, there in arrays.items():
             if there:
-                np.savez_compressed(new / "arrays" / f"{name}.npz", **there)
+                np.savez_compressed(new / "arrays" / f"{name}.npz", **dict(sorted(there.items())))
                 sums[name] = file_sha256(new / "arrays" / f"{name}.npz")
         about = {"schema": SCHEMA, "parameters": of, "files": files, "arrays": sums}
         write_json(new / "run.json", about)

@@ -104,7 +104,7 @@ def origin(run: Run) -> str:
 def made() -> list[str]:
     """What the store holds that was trained or measured here."""
     entries = [entry.summary for kind in (*FAMILIES, *STUDIES, "rows") for entry in Store().runs(kind)]
-    return [" ".join((*(of["question"],) * ("question" in of), of["name"])) for of in entries]
+    return [f"{of['question']}/{of['name']}" if "question" in of else of["name"] for of in entries]
 
 
 def begun(run: Run) -> dict[str, list[dict[str, float]]]:
