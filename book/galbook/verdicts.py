@@ -328,7 +328,8 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
     )
     table = pd.DataFrame(lines, columns=names)
     table["claim"] = table.claim.mask(table.claim.duplicated(), "")
-    return NumberedTable(table.set_index("claim"), caption, "-".join(("tab-verdicts", *keys)))
+    of = [first.family.name] * (len(experiments) == 1)
+    return NumberedTable(table.set_index("claim"), caption, "-".join(("tab-verdicts", *of, *keys)))
 
 
 def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
