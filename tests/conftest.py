@@ -145,6 +145,9 @@ def stand_in(name, executed):
             said = {"data": {f"{GLUE_PREFIX}text/plain": f"'what {name} glued as {key}'"}}
             note = {"metadata": {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}}
             notebook.cells[-1].outputs.append(nbformat.v4.new_output("display_data", **said, **note))
+        for key in re.findall(r'"(tab-[\w-]+)"', cell.source):
+            one = f"```{{table}} What {name} tabulates\n:name: {key}\n\n| a |\n| --- |\n| 1 |\n```"
+            notebook.cells.insert(1, nbformat.v4.new_markdown_cell(one))
         for part in re.finditer(f"{SHOWN}|{INCLUDED}", cell.source):
             notebook.cells.insert(1, nbformat.v4.new_markdown_cell(part[0]))  # the last takes what is glued
         if "figure" in cell.metadata.get("mystnb", {}):

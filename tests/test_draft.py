@@ -58,7 +58,7 @@ def test_a_draft_has_what_is_there_and_says_of_every_other_page_when_it_will_be(
     for name in names:
         page = (html / "chapters" / f"{name}.html").read_text()
         assert ("This page is to come" in page) is (name != "01_data")
-    later = (html / "chapters" / "10_conclusions.html").read_text()
+    later = (html / "chapters" / "02_diffusion.html").read_text()
     assert "at most" in later and "UTC" in later and "pending.svg" in later
     write_json(run.folder / "results.json", {})
     assert draft.bind(run, ROOT / "book", ROOT / "notebooks", cores=2) is None, "a finished book stays"

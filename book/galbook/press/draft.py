@@ -48,7 +48,8 @@ def to_come(notebook: Path, words: str) -> nbformat.NotebookNode:
             picture = f"::::{{figure}} ../_static/pending.svg\n{options}\n\n{figure['caption']}\n::::"
             cells.append(new_markdown_cell(picture))
     # glued by a cell, or, for its own page, by a function that a cell calls
-    glued = re.findall(r'^ *glue\(\s*"([^"]+)"', text, re.M) + re.findall(r"\{glue:md\} (.+)", text)
+    glued = re.findall(r'^ *glue\(\s*"([^"]+)"|\{glue:\w+\}[ `]([^`\n]+)', text, re.M)
+    glued = ["".join(each) for each in glued]
     outputs = list(map(_glued, dict.fromkeys(glued)))
     cells.append(new_code_cell("", metadata={"tags": ["remove-cell"]}, outputs=outputs))
     return nbformat.v4.new_notebook(cells=cells, metadata=source.metadata)
