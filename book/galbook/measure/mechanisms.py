@@ -32,11 +32,15 @@ FILES = (
     "galbook.why.flow",
     "galbook.why.local",
     "galgen.compare.controls",
+    "galgen.compare.distances",
     "galgen.compare.gaussian",
+    "galgen.compare.inversion",
     "galgen.compare.scales",
     "galgen.compare.similarity",
     "galgen.compare.uncertainty",
     "galgen.data.unit",
+    "galgen.models.coupling",
+    "galgen.models.glow",
     "galgen.models.sampling",
 )
 
