@@ -61,9 +61,6 @@ def today(recipe: str) -> str:
 def recipe(record: Mapping) -> str:
     """Return the recipe of an entry; of images that are given, which are of two, by its code."""
     kind, params, summary = record["kind"], record["params"], record["summary"]
-    if kind == "answers":
-        families = {name.partition("-")[0] for of in params["of"] for name in of["models"]}
-        return f"{summary['module']}.{params['question']} {' '.join(sorted(families))}"
     if kind == "samples":
         return f"samples {summary['name'].partition('-')[0]}"
     if kind == "dataset" and "population" not in params:
@@ -88,9 +85,6 @@ def of_models(params: Mapping, keys: Mapping[str, str]) -> dict:
     """
     if "model" in params:
         return params | {"model": keys[params["model"]]}
-    if "of" in params:
-        asked = [of | {"models": {n: keys[k] for n, k in of["models"].items()}} for of in params["of"]]
-        return params | {"of": asked}
     return dict(params)
 
 
@@ -105,7 +99,7 @@ class Keys:
         self.new: dict[str, str] = {}
         self.left = {}  # why an entry keeps its key, by that key
         before: dict[str, str] = {}
-        for record in sorted(records, key=lambda record: record["kind"] in ("samples", "answers")):
+        for record in sorted(records, key=lambda record: record["kind"] == "samples"):
             of, key, code = recipe(record), record["key"], record["code"]
             try:
                 if any(sha256.startswith(key) for sha256 in record["sha256"].values()):
@@ -135,27 +129,17 @@ class Keys:
         return record | found | ({"read": list(map(self.name, record["read"]))} if "read" in record else {})
 
     def name(self, name: str) -> str:
-        """Return the name of what was read or is needed, as `samples/KEY`."""
+        """Return the name of what was read, as `samples/KEY`."""
         kind, slash, key = name.partition("/")
         return kind + slash + self.new.get(key, key)
-
-
-def book(index: dict, keys: Keys) -> dict:
-    """Return what `book.json` is to say."""
-    answers = {}
-    for key, of in index["answers"].items():
-        asked = f"{of['question']} {' '.join(sorted(set(of['families'])))}"
-        if key in keys.new and of["code"] == OLD.get(asked):
-            of = of | {"code": today(asked)}
-        answers[keys.new.get(key, key)] = of | {"needs": list(map(keys.name, of["needs"]))}
-    return index | {"answers": answers}
 
 
 def entries(folder: Path) -> dict[Path, dict]:
     """Return the records of finished entries, by where they are."""
     found = {}
     for path in sorted(folder.glob("*/*")):
-        if re.fullmatch(r"[0-9a-f]{16}(\.zip|\.published)?", path.name):
+        known = path.parent.name not in ("answers", "rows")  # of questions that are gone; of later keys
+        if known and re.fullmatch(r"[0-9a-f]{16}(\.zip|\.published)?", path.name):
             packed = path.suffix == ".zip"
             if packed or (path / "record.json").is_file():
                 text = zipfile.ZipFile(path).read("record.json") if packed else None
@@ -187,9 +171,7 @@ def rekey(folders: list[Path]) -> dict[str, Counter]:
     found = {folder: entries(folder) for folder in folders}
     keys = Keys([record for of in found.values() for record in of.values()])
     done = {"given new keys": Counter(), "with today's": Counter()}
-    for folder, of in found.items():
-        if (folder / "book.json").is_file():
-            write_json(folder / "book.json", book(read_json(folder / "book.json"), keys))
+    for of in found.values():
         for path, record in of.items():
             new = keys.record(record)
             word = keys.left.get(record["key"], "with today's")
