@@ -132,7 +132,7 @@ def floats(images):
     return torch.from_numpy(images).float() / 255
 
 
-SHOWN = r"```\{literalinclude\} (.+)\n:language: python\n:pyobject: (.+)\n```"  # our code, in a chapter
+SHOWN = r"```\{literalinclude\} (.+)\n:language: python\n:pyobject: (.+)\n(?::start-at: .+\n:dedent: \d\n)?```"  # our code, in a chapter
 INCLUDED = r"(?:## .+\n\n)?```\{include\} .+\n```"  # and a page
 
 

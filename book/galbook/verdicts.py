@@ -39,6 +39,7 @@ from galbook.page import NumberedTable, published
 from galbook.table import QUESTIONS, TYPES
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
+from galgen.figures.tables import escaped
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
@@ -324,7 +325,7 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
         "of trainings (or pairs of models), and degrees of freedom of their standard deviation, which is "
         "pooled over the published runs; with 0 the interval is over latents or images, and the verdict "
         "inconclusive. "
-        f"Profile {first.profile.name}, {first.images.dataset.name}."
+        f"Profile {first.profile.name}, {escaped(first.images.dataset.name)}."
     )
     table = pd.DataFrame(lines, columns=names)
     table["claim"] = table.claim.mask(table.claim.duplicated(), "")

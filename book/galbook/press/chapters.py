@@ -114,7 +114,7 @@ def _sourced(
         committed = told.get("committed") or committed
     if not draws:
         return [cell]
-    made = f"computed by this run, commit {record['commit']}, {_where(record)}, {record['finished'][:10]}"
+    made = f"drawn by this run, commit {record['commit']}, {_where(record)}, {record['finished'][:10]}"
     links = f"[code](#{anchor}) · {{download}}`notebook </_notebooks/{name}.ipynb>`"
     if beside and numbers:
         file = f"{cell.metadata.get('mystnb', {}).get('figure', {}).get('name', anchor)}.npz"
