@@ -181,7 +181,10 @@ def book(folder: Path, kills: int, chance) -> Count:
         (folder / name / "book" / "intro.md").write_text("# A part of the book\n")
         toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": PAGES}]}
         (folder / name / "book" / "_toc.yml").write_text(json.dumps(toc))
-        for page in (folder / name / "notebooks").glob("*.ipynb"):  # they refer to pages that are not bound
+        for page in [
+            *(folder / name).glob("notebooks/*.ipynb"),
+            *(folder / name).glob("book/*.md"),
+        ]:  # they refer to pages that are not bound
             page.write_text(alone(page.read_text()))
     began = time.monotonic()
     if start("whole").wait():

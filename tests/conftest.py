@@ -132,7 +132,9 @@ def floats(images):
     return torch.from_numpy(images).float() / 255
 
 
-SHOWN = r"```\{literalinclude\} (.+)\n:language: python\n:pyobject: (.+)\n(?::start-at: .+\n:dedent: \d\n)?```"  # our code, in a chapter
+# Our code, in a chapter.
+SHOWN = r"```\{literalinclude\} (.+)\n:language: python\n:pyobject: (.+)\n"
+SHOWN += r"(?::start-at: .+\n:dedent: \d\n)?```"
 INCLUDED = r"(?:## .+\n\n)?```\{include\} .+\n```"  # and a page
 
 

@@ -34,6 +34,7 @@ TABLE = ("table", "measure", "clock", "share", "why", "onset_law")
 BOOK_ROOMS = {name: () for name in ("table", "clock", "share", "why", "slider", "diagrams", "explorer")}
 BOOK_ROOMS |= {
     "onset_law": ("clock",),
+    "coefficients": ("table", "page"),
     "measure": TABLE,
     "publishing": TABLE,
     "page": ("table",),

@@ -21,8 +21,22 @@ from safetensors import SafetensorError
 
 from galgen.runs.errors import FullDisk, GalgenError
 
-__all__ = ["atomic_folder", "atomic_path", "check_replaceable", "file_sha256", "full_disk_told", "has_fields",
-    "in_place", "plain", "project", "read_json", "regular", "results_file", "visible", "write_json"]  # fmt: skip
+__all__ = [
+    "atomic_folder",
+    "atomic_path",
+    "check_replaceable",
+    "file_sha256",
+    "full_disk_told",
+    "has_fields",
+    "in_place",
+    "plain",
+    "project",
+    "read_json",
+    "regular",
+    "results_file",
+    "visible",
+    "write_json",
+]
 
 
 @contextlib.contextmanager
