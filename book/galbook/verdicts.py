@@ -311,13 +311,17 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
     experiments = [experiments] if isinstance(experiments, Experiment) else list(experiments)
     lines, names = [], ["claim", "family", "quantity", "measured", "holds if", "verdict"]
     for claim in (claim for claim in CLAIMS if not keys or claim["key"] in keys):
-        for cell in cells(claim, experiments).to_dict("records"):
+        found = cells(claim, experiments)
+        for cell in found.to_dict("records"):
             word = f"**{cell['verdict']}**" + f" ({cell['direction']})" * bool(cell["direction"])
             of = f" ({cell['n']}, {cell['freedom']:.0f})" if cell["n"] else ""
             at = f", N\xa0=\xa0{spaced(cell['N'])}" if cell["n"] and " N" not in cell["quantity"] else ""
             line = [claim["claim"], cell["label"], cell["quantity"] + at, measured(cell) + of]
             line += [holds(cell["region"]), word]
             lines.append(dict(zip(names, line, strict=True)))
+        if len(found) > 1:
+            whole = [claim["claim"], "", "whole claim", "", "all of these", f"**{of_claim(found)}**"]
+            lines.append(dict(zip(names, whole, strict=True)))
     first = experiments[0]
     caption = (
         "Claims of the paper by family: mean over trainings with its 95 % interval, and the region in which "

@@ -20,10 +20,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", _MAC)
 
 
 def one_page(page: str, name: str) -> str:
-    """The page of that name that Sphinx made, for a PDF: links lead into it or to the web, or are none.
+    """The page of that name that Sphinx made, for a PDF: folds are open, and links lead into it or to the web.
 
     A link to a file beside the page would name a folder of this machine.
     """
+    page = page.replace('<details class="admonition hide', '<details open class="admonition hide')
     page = re.sub(rf'href="(?:[^"]*/)?{re.escape(name)}#', 'href="#', page)
     return re.sub(r'<a [^>]*href="(?!#|https?:|mailto:)[^>]*>(.*?)</a>', r"\1", page, flags=re.DOTALL)
 
