@@ -20,7 +20,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", _MAC)
 
 
 def one_page(page: str, name: str) -> str:
-    """The page of that name that Sphinx made, for a PDF: folds are open, and links lead into it or to the web.
+    """The page of that name that Sphinx made, for a PDF: folds are open, links lead into it or to the web.
 
     A link to a file beside the page would name a folder of this machine.
     """
