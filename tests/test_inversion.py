@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from galbook.measure import inversion as measured
 from galgen.compare.distances import iid_floor, wasserstein
 from galgen.compare.inversion import Inversion, compare_levels, invert
 from galgen.compare.likelihood import bits_per_dim, likelihood_gap, ratio_auc
@@ -244,3 +245,26 @@ def test_gap_covers_a_difference_of_means_at_its_rate():
         hits += found.low < 0.5 < found.high
     assert 275 <= hits <= 297
     assert found.n == 65
+
+
+def exchanged(factor, seed=0, k=4):
+    """Rows of the comparison of disjoint with the same training sets, of k pairs that are made up."""
+    rng, same = np.random.default_rng(seed), np.equal.outer(np.arange(2 * k) < k, np.arange(2 * k) < k)
+    w = np.exp(0.1 * rng.standard_normal((2, 2 * k, 2 * k))) * np.where(same, 1, factor)
+    return {(each["statistic"], each.get("level")): each for each in measured._exchanged(w, w[0])}
+
+
+def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
+    found = exchanged(1.5)
+    for level in (0, 1):
+        ratio = found["latent_wasserstein_disjoint_over_same", level]
+        assert ratio["low"] < 1.5 < ratio["high"] and ratio["low"] > 1
+        assert ratio["p"] == pytest.approx(2 / 70), "of 70 ways to name four of eight A, two part them so"
+    assert found["latent_wasserstein_disjoint_over_same", None]["value"] == pytest.approx(1.5, rel=0.1)
+    assert found["log_likelihood_ratio_disjoint_over_same", None]["value"] == pytest.approx(1.5, rel=0.1)
+
+
+def test_of_one_density_p_is_uniform_and_a_single_pair_has_no_comparison():
+    p = [exchanged(1.0, seed)["latent_wasserstein_disjoint_over_same", 0]["p"] for seed in range(100)]
+    assert 0.35 < np.mean(p) < 0.7 and np.mean(np.array(p) <= 0.1) < 0.2
+    assert not list(measured._exchanged(np.ones((1, 2, 2)), np.ones((2, 2))))
