@@ -116,6 +116,18 @@ def test_every_figure_that_a_chapter_shows_has_a_title(path):
         assert all("title" in {keyword.arg for keyword in call.keywords} for call in shown)
 
 
+NO_PROSE = r"```.*?```|\$\$?.*?\$\$?|\{[\w:]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)|sections? [\d., and]+"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_text_of_a_chapter_has_its_numbers_from_the_published_table(path):
+    """But for tables and lists, which may hold the settings of the paper."""
+    for cell in (cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"):
+        text = re.sub(NO_PROSE, "", cell.source, flags=re.DOTALL)
+        prose = [line for line in text.splitlines() if not re.match(r"\s*[-|]", line)]
+        assert not re.findall(r"\b\d+\.\d+\b", "\n".join(prose)), cell.source
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_code_that_a_chapter_shows_is_there(path):
     text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
