@@ -185,11 +185,17 @@ def test_given_galaxies_have_the_region_of_fewer_images():
 
 
 def test_direction_of_a_change_is_named():
-    cell = BY_KEY["unchanged"]["cells"][0]
-    for few, word in (((0.1, 0.2), "better at small N"), ((9.0, 9.1), "worse at small N")):
-        rows = rows_of(cell, "gan", 30, few) + rows_of(cell, "gan", 4000, [4.0, 4.1])
-        found = verdicts.cells_of_table(BY_KEY["unchanged"], table(rows), Parameters()).iloc[-1]
-        assert (found.verdict, found.direction) == (NOT_SUPPORTED, word)
+    better, worse = "better at small N", "worse at small N"
+    unchanged, degrades = (
+        {(0.1, 0.2): better, (9.0, 9.1): worse},
+        {(3.5, 3.6): better, (4.1, 4.2): "", (4.5, 4.6): worse},
+    )
+    for key, family, words in (("unchanged", "gan", unchanged), ("degrades", "glow", degrades)):
+        for few, word in words.items():
+            cell = BY_KEY[key]["cells"][0]
+            rows = rows_of(cell, family, 30, few) + rows_of(cell, family, 4000, [4.0, 4.1])
+            found = verdicts.cells_of_table(BY_KEY[key], table(rows), Parameters()).iloc[-1]
+            assert (found.verdict, found.direction) == (NOT_SUPPORTED, word)
 
 
 def test_claim_needs_all_families_and_one_contradicts_it():

@@ -256,8 +256,8 @@ def cells_of_table(
                 if known["freedom"]:
                     about["verdict"] = verdict(known["low"], known["high"], cell)
                     about["corrected"] = verdict(*known["wide"], cell)
-                if about["verdict"] == NOT_SUPPORTED and "directions" in claim:
-                    about["direction"] = claim["directions"][known["low"] > cell["region"][1]]
+                if about["verdict"] == NOT_SUPPORTED and known["low"] * known["high"] > 0:
+                    about["direction"] = claim.get("directions", ("", ""))[known["low"] > 0]
             found.append(about)
     return pd.DataFrame(found)
 

@@ -92,12 +92,6 @@ class Manifest(Closed):
             raise GalgenError(f"no source {name!r} in the data manifest; there are {sorted(self.sources)}")
         return self.sources[name]
 
-    def described(self, name: str) -> str:
-        """In a line what a data set is: of the entry so called, or that names it; empty if there is none."""
-        named = (source for source in self.sources.values() if name in source.description)
-        entry = self.sources.get(name) or next(named, None)
-        return " ".join(entry.description.split()) if entry else ""
-
     def name_of(self, sha256: str) -> str:
         """Return the name of the source whose fixed file has this sha256, else `local`: whom to credit."""
         return next((name for name, source in self.sources.items() if source.sha256 == sha256), "local")

@@ -348,14 +348,6 @@ class Store:
             _SOUND.add(path)
         return Run(path, record)
 
-    def set_aside(self, run: Run, error: Damaged) -> None:
-        """Rename an entry whose artefacts are what was written, but not what was asked for, and say so."""
-        with _lock(run.folder):
-            if self.packed and run.folder.suffix == ".published":
-                _REFUSED.add(self.packed / run.record["kind"] / f"{run.key}.zip")
-            if run.folder.is_dir():
-                _set_aside(run.folder, error)
-
     def runs(self, kind: str | None = None) -> list[Run]:
         """All finished entries, oldest first; those whose record cannot be read are named on stderr."""
         found = []
