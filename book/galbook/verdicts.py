@@ -206,14 +206,8 @@ def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameter
         return back_at(max(half, below * wider), max(half, above * wider))
 
     (low, high), k = ends(0.95), len(claim["families"])
-    found = {
-        "N": N[-1],
-        "value": float(back(middle, n)),
-        "low": low,
-        "high": high,
-        "wide": ends(1 - 0.05 / k),
-    }
-    return found | {"latents": back_at(below, above), "n": count, "freedom": float(freedom)}
+    found = {"N": N[-1], "n": count, "freedom": float(freedom), "value": float(back(middle, n))}
+    return found | {"low": low, "high": high, "wide": ends(1 - 0.05 / k), "latents": back_at(below, above)}
 
 
 def verdict(low: float, high: float, cell: dict) -> str:
