@@ -23,7 +23,6 @@ LEFT_OUT = {
     "galgen.costs": "estimates of time, memory and disk",
     "galgen.data.manifest": "whom to credit",
     "galgen.experiment": "which models there are: the keys of those that are asked are in the key",
-    "galgen.figures.numbers": "how numbers are written",
     "galgen.figures.style": "how figures look",
     "galgen.figures.tables": "how tables look",
     "galgen.figures.words": "how numbers are said",

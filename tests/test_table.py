@@ -213,6 +213,15 @@ def test_another_run_is_refused(here, there):
     assert whole(there) == before
 
 
+def test_no_array_of_galaxies_that_are_not_simulated_is_published(here, tmp_path):
+    publishing.publish(SMOKE.model_copy(update={"data": "my/galaxies.npz"}), [here], tmp_path / "mine")
+    about = Published(tmp_path / "mine").about
+    assert (
+        not any(of["arrays"] for of in about["files"].values()) and folder_of(tmp_path / "mine/arrays") == []
+    )
+    assert len(read_table(tmp_path / "mine/measurements.csv")) == 2
+
+
 def test_of_two_processes_one_measures(here):
     children = []
     for _ in range(2):

@@ -2,7 +2,8 @@
 
 The folder is written beside the one that is there and takes its place by renaming, so that a process that is
 killed leaves one of the two whole. Rows that were published before and are still right are copied with the
-commit, machine and date at which they were measured.
+commit, machine and date at which they were measured. Arrays hold images of the training set, so only those of
+simulated galaxies are published.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import numpy as np
 
 from galbook import measure
 from galbook.table import QUESTIONS, SCHEMA, TYPES, Question, read_table, run_folder, to_csv
+from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
@@ -70,12 +72,13 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
             lines = to_csv(found.rows).splitlines(keepends=True)[1:]
             tables += lines
             there = arrays.setdefault(question.name, {})
-            there |= {f"{name}/{each}": array for each, array in found.arrays.items()}
+            kept = found.arrays if parameters.data in SIMULATED else {}
+            there |= {f"{name}/{each}": array for each, array in kept.items()}
             files[f"{question.name}/{name}"] = {
                 **{each: origin[each] for each in ("key", "commit", "machine", "date")},
                 "rows": [first, first + len(lines)],
                 "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-                "arrays": sorted(found.arrays),
+                "arrays": sorted(kept),
             }
         (new / "measurements.csv").write_text("".join(tables))
         rows = read_table(new / "measurements.csv")

@@ -128,6 +128,4 @@ def slider_figure(
     }
     name = "slider-" + hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
     words = f"{title}: {' x '.join(sliders)}, {count} frames. {captions[first]}"
-    numbers = {slider: np.array(text) for slider, text in zip(sliders, texts, strict=True)}
-    numbers["captions"] = np.array(list(captions))
-    return Shown({"text/html": _PAGE.render(fields, id=name)}, words, numbers)
+    return Shown({"text/html": _PAGE.render(fields, id=name)}, words)

@@ -313,8 +313,11 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
             line = [claim["claim"], cell["label"], cell["quantity"] + at, measured(cell) + of]
             line += [holds(cell["region"]), word]
             lines.append(dict(zip(names, line, strict=True)))
-        if len(found) > 1:
-            whole = [claim["claim"], "", "whole claim", "", "all of these", f"**{of_claim(found)}**"]
+        count = found.family.nunique() if len(found) > 1 else 0
+        if count in (1, len(claim["families"])):  # of some of the families there is no verdict
+            every = count == len(claim["families"])
+            of, word = ("", of_claim(found)) if every else (found.label[0], of_family(found.verdict))
+            whole = [claim["claim"], of, "whole claim" if every else "all", "", "all of these", f"**{word}**"]
             lines.append(dict(zip(names, whole, strict=True)))
     first = experiments[0]
     caption = (

@@ -10,8 +10,8 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,6 @@ from matplotlib.text import Text
 from PIL import Image
 
 from galgen.compare.uncertainty import Estimate
-from galgen.figures import numbers as behind
 from galgen.runs.errors import printable
 
 __all__ = ["COLOURS", "MODELS", "OTHERS", "Shown", "base64_image", "gray", "house_style", "intervals",
@@ -158,19 +157,14 @@ def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a cell returns: a picture or HTML, by MIME type, in words what it shows, and its numbers.
-
-    `committed` says of numbers that are of no chapter of this run when and where they were computed.
-    """
+    """What a cell returns: a picture or HTML, by MIME type, and in words what it shows."""
 
     content: dict[str, bytes | str]
     words: str
-    numbers: Mapping[str, np.ndarray] = field(default_factory=dict)
-    committed: str = ""
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        data = self.content | {"text/plain": self.words, behind.MIME: behind.packed(self.numbers)}
-        return data, {kind: {"alt": self.words, "committed": self.committed} for kind in self.content}
+        data = self.content | {"text/plain": self.words}
+        return data, {kind: {"alt": self.words} for kind in self.content}
 
 
 def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
@@ -181,10 +175,9 @@ def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
-        note: Profile, data and N (`galgen.figures.words.figure_note`); with `committed: `, when and where.
+        note: Profile, data and N (`galgen.figures.words.figure_note`).
         title: What is seen, over all panels: computed from the numbers shown, or no more than a name.
     """
-    found = behind.numbers(figure)
     if figure.get_layout_engine() is not None:  # of a sheet of stamps each pixel is whole
         for text in figure.findobj(Text):
             text.set_fontsize(max(text.get_fontsize(), 8.5))
@@ -211,7 +204,7 @@ def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the name of a file has any letters
         figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)
-    return Shown({"image/png": buffer.getvalue()}, alt, found, note * ("committed: " in note))
+    return Shown({"image/png": buffer.getvalue()}, alt)
 
 
 def intervals(axis: Axes, x: Sequence[float], estimates: Iterable[Estimate], **style) -> None:

@@ -184,7 +184,7 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
         (work / folder).mkdir()
     records = {}
     for path in of.executed:
-        chapter = chapters.page(path, work / "_numbers")
+        chapter = chapters.page(path)
         records[path.stem] = chapter.metadata["galgen"]
         chapters.put(chapter, work / "chapters" / path.name)
         shutil.copy(of.notebooks / path.name, work / "_notebooks")

@@ -1,10 +1,9 @@
 """A chapter: a notebook that papermill runs with the parameters of this run, made ready for the book.
 
 A cell that fails and a Python warning are errors. What ran where is noted in the executed notebook's metadata
-and stands in the header of the page. Code of galgen that a chapter shows is included from where it is.
+and stands at the end of the page. Code of galgen that a chapter shows is included from where it is.
 """
 
-import base64
 import os
 import re
 import sys
@@ -21,10 +20,9 @@ from traitlets.config import Config
 
 from galbook.press.pages import rendered
 from galbook.press.typeset import set_cell
-from galgen.figures.numbers import MIME
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import atomic_path, project, visible
+from galgen.runs.files import atomic_path, project, read_json, visible
 from galgen.runs.store import processor, provenance
 
 _CODE = re.compile(r"^(```\{literalinclude\}) \.\./(.+)", re.MULTILINE)  # a path beside notebooks/
@@ -101,44 +99,24 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     unfinished.unlink()
 
 
-def _sourced(
-    cell: nbformat.NotebookNode, anchor: str, name: str, record: dict, beside: Path | None
-) -> list[nbformat.NotebookNode]:
-    """A cell, and below it, if it draws a picture, where that is from, with links to code and numbers."""
-    numbers, committed, draws = None, "", False
-    for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        numbers = data.pop(MIME, None) or numbers
-        draws |= "image/png" in data or "galgen-slider" in data.get("text/html", "")
-        told = output.get("metadata", {}).get("image/png", {})
-        committed = told.get("committed") or committed
-    if not draws:
-        return [cell]
-    made = f"drawn by this run, commit {record['commit']}, {_where(record)}, {record['finished'][:10]}"
-    links = f"[code](#{anchor}) · {{download}}`notebook </_notebooks/{name}.ipynb>`"
-    if beside and numbers:
-        file = f"{cell.metadata.get('mystnb', {}).get('figure', {}).get('name', anchor)}.npz"
-        (beside / file).write_bytes(base64.b64decode(numbers))
-        links += f" · {{download}}`data </{beside.name}/{file}>`"
-    words = rendered("source.md.j2", words=committed or made)
-    return [
-        new_markdown_cell(f"({anchor})="),  # Sphinx hands the anchor on to what follows: the cell
-        cell,
-        new_markdown_cell(f":::{{div}} figure-sources\n{words} · {links}\n:::"),
-    ]
+def _published_runs(notebook: nbformat.NotebookNode) -> list[dict]:
+    """Of the published runs that the code of a chapter names, by whom, where and when they were measured."""
+    code, found = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"), []
+    for path in visible(project() / "results", "*/run.json"):
+        name = path.parent.name
+        if name == "laptop-simulated" or name in code or re.search(r"\bRUNS\b|\bcells_of_run\(", code):
+            files = read_json(path)["files"].values()
+            told = {each: sorted({file[each] for file in files}) for each in ("commit", "machine", "date")}
+            told["rows"] = max(file["rows"][1] for file in files)
+            found.append({"name": name, **told})
+    return found
 
 
-def _where(record: dict) -> str:
-    """The class of the processor that a chapter was computed on, or its GPU."""
-    return processor(record["machine"]) if record["device"] == "CPU" else record["device"]
-
-
-def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
-    """A chapter made ready for the book: what made it below its answer, parameters hidden, pictures sourced.
+def page(executed: Path) -> nbformat.NotebookNode:
+    """A chapter made ready for the book: parameters hidden, provenance folded at its end.
 
     Args:
         executed: The executed notebook.
-        beside: A folder at the root of the book's sources, for the numbers behind its figures.
 
     Raises:
         GalgenError: If it has no title, or Python warned in it.
@@ -149,8 +127,6 @@ def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
         raise GalgenError(f"{executed.name}: the first cell must open with the title, '# ...'")
     record = notebook.metadata["galgen"]  # what this page was computed with
     data = Path(record["parameters"]["data"]).stem
-    header = rendered("header.md.j2", **record, data=data, name=executed.stem)
-    first.source += f"\n\n{header}"
     for index, cell in enumerate(notebook.cells):
         set_cell(cell)
         tags = cell.metadata.get("tags", [])
@@ -162,11 +138,9 @@ def page(executed: Path, beside: Path | None = None) -> nbformat.NotebookNode:
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             if alt:
                 cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
-    notebook.cells = [
-        each
-        for index, cell in enumerate(notebook.cells)
-        for each in _sourced(cell, f"code-{executed.stem}-{index}", executed.stem, record, beside)
-    ]
+    values = {"processor": processor(record["machine"]), "runs": _published_runs(notebook)}
+    told = rendered("provenance.md.j2", **record, **values, data=data, name=executed.stem)
+    notebook.cells.append(new_markdown_cell(told))
     return notebook
 
 

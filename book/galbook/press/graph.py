@@ -42,7 +42,6 @@ BINDING = (  # with the templates, what a bound book depends on beside its chapt
     "galbook.table",
     "galbook.verdicts",
     "galgen.data.manifest",
-    "galgen.figures.numbers",
     "galgen.figures.style",
     "galgen.figures.tables",
     "galgen.figures.words",
