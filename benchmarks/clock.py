@@ -1,7 +1,6 @@
 """Size or time? The cells of the clock, one by one, into results/clock/.
 
     python benchmarks/clock.py [--data path/to/galaxies] [--only 8x300 16x300]
-    python benchmarks/clock.py --foretell      what each law foretells of the cells that are to come
 
 A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
 learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.clock.law` were; the others
@@ -25,13 +24,12 @@ import torch
 from filelock import FileLock
 
 import galgen
-from galbook.clock.cells import Cell, Committed, Trace, committed, place, together
-from galbook.clock.foretold import Foretelling, foretell
+from galbook.clock.cells import Cell, Committed, Trace, place
 from galbook.clock.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import GalgenError, checked, exit_code
-from galgen.runs.files import project, results_file
+from galgen.runs.files import results_file
 from galgen.runs.store import provenance, read_answer, write_answer
 
 # Kernels, N, seeds, images shown, over the usual rate.
@@ -123,30 +121,6 @@ def written(path: Path) -> list[Committed]:
     return read_answer(path, list[Committed]) if path.is_file() else []
 
 
-def write_foretold(out: Path) -> None:
-    """Foretell what is to come from the cells of `BEFORE`.
-
-    Raises:
-        GalgenError: If it was foretold already.
-    """
-    if out.exists():
-        raise GalgenError(f"{out} is there: what is foretold is foretold once")
-    before = {(kernels, N, images, rate) for kernels, N, _, images, rate in BEFORE}
-    kept = [one for one in committed()["simulated"] if _of(one) in before]
-    to_come = []
-    for kernels, N, seeds, images, rate in FORETOLD:
-        study = Experiment(Parameters(profile=_named(kernels, N, images, rate)), family=f"clock{kernels}")
-        if rate == 1:
-            load = N * study.settings.image_size**2 / study.weights
-            to_come.append((kernels, N, load, 2 * len(seeds), images))
-    made = {"date": time.strftime("%Y-%m-%d", time.gmtime()), **provenance()}
-    write_answer(out, foretell(together(kept), to_come, made), Foretelling)
-
-
-def _of(one: Committed) -> tuple[int, int, int, float]:
-    return one.cell.kernels, one.cell.N, one.images, one.cell.rate
-
-
 def main() -> None:
     """Make the cells that are not there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -154,11 +128,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="these cells, as 4x300: kernels and N")
     parser.add_argument("--trial", action="store_true", help="five steps of each, to see that it runs")
     parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
-    parser.add_argument("--foretell", action="store_true", help="write results/foretold.json, once, and end")
     given = parser.parse_args()
-    if given.foretell:
-        write_foretold(project() / "results" / "foretold.json")
-        return
     given.out = results_file(given.out, "clock", trial=given.trial)
     print(galgen.__file__, flush=True)
     if not Path(galgen.__file__).is_relative_to(here := Path(__file__).resolve().parents[1]):

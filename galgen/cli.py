@@ -5,7 +5,6 @@ are options. A mistake that a message can explain is printed as one line and the
 seconds to import waits for the command that needs it.
 """
 
-import contextlib
 import json
 import re
 import sys
@@ -45,7 +44,6 @@ app.command(
 )
 app.command("galgen.using.command:sample", help="Samples of a trained model, into files.")
 app.command("galgen.using.command:denoise", help="Denoise images with a trained model.")
-app.command("galgen.using.command:sheet", help="What a model draws along its training, at each milestone.")
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:
@@ -275,7 +273,6 @@ def train(
     asked: Asked = Parameters(),
     store: _Store = None,
     out: _Outcome = None,
-    sheets: Annotated[Place | None, _help("Folder of a picture of samples at each milestone.")] = None,
 ) -> None:
     """Train one model of the plan; resumes where it was interrupted."""
     import torch
@@ -287,13 +284,7 @@ def train(
     torch.set_num_threads(threads)
     experiment, training = training_named(name, asked, Store(store))
     costs.check(experiment.store.root, experiment.to_train([training]))
-    with contextlib.ExitStack() as beside:
-        if sheets:
-            from galgen.using.sheets import followed
-
-            options = [*asked.options(), "--store", str(experiment.store.root)]
-            beside.enter_context(followed(experiment, training, options, sheets))
-        place = experiment.train(training).path  # of a published one it is trained now
+    place = experiment.train(training).path  # of a published one it is trained now
     if out:
         done = experiment.train(training)
         write_json(out, {"name": name, "key": done.key, **done.summary})

@@ -5,7 +5,6 @@ import importlib
 import io
 import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,11 @@ import pytest
 
 import galgen
 from galbook.clock import cells as clocks
-from galbook.press import pages
 from galgen import profiles
 from galgen.experiment import training_named
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
 from galgen.runs.errors import exit_code
-from galgen.runs.files import read_json
 from galgen.runs.store import write_answer
 
 ROOT = Path(__file__).parents[1]
@@ -44,37 +41,6 @@ def run(name, *options, code=0, **variables):
         found = exit_code(lambda: importlib.import_module(name).main() or 0)
     assert found == code, error.getvalue()
     return out.getvalue() or error.getvalue()
-
-
-def test_the_table_of_a_gpu_is_made_on_a_cpu(tmp_path):
-    out = tmp_path / "gpu.json"
-    options = ("--profile", "smoke", "--minutes", 0.02, "--out", out)
-    command = [sys.executable, "benchmarks/gpu.py", *map(str, options)]  # a process: torch reads the variable
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "TORCHDYNAMO_DISABLE": "1",
-    }  # or compiling takes minutes
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    found = read_json(out)
-    assert found["families"].keys() == FAMILIES.keys() and found["profile"] == "smoke"
-    for row in found["families"].values():
-        assert row["exaflop"] == pytest.approx(row["images"] * row["gflop_an_image"] / 1e9)
-        assert row["batch"] == row["batch_asked"] and 0 < row["share_of_peak"] < 1.5
-        assert row["hours"] == pytest.approx(row["images"] / row["images_per_s"] / 3600)
-        assert row["samples_per_s"] > 0 and "compiled_failed" not in row
-    assert ("Not measured on a GPU" in pages.measured(tmp_path, "gpu")) == (found["gpu"] is None)
-
-
-def test_growth_is_measured_step_by_step(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    growth = importlib.import_module("growth")
-    growth.make(tmp_path / "images.npy", 200, 100)
-    for step in growth.STEPS.values():  # those that are no processes of their own below
-        step(tmp_path)
-    run("growth", "--sizes", 200, "--simulated", 100, "--only", "epoch", "--out", tmp_path / "growth.json")
-    steps = read_json(tmp_path / "growth.json")["steps"]
-    assert steps.keys() == {"importing", "epoch"}
-    assert all(0 < row["200"]["memory_mb"] < 3000 for row in steps.values())
 
 
 @pytest.mark.parametrize("asked", ["clock --trial", "power --profile smoke"])
@@ -99,10 +65,6 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     both = clocks.committed(tmp_path / "out")["noise"]
     assert [clocks.place(one) for one in both[:5]] == [clocks.place(one) for one in (longer, *kept[1:])]
     assert clocks.place(both[5]) == clocks.place(kept[0]), "beside what is written, never in its place"
-
-
-def test_what_is_foretold_is_foretold_once():
-    assert "what is foretold is foretold once" in run("clock", "--foretell", code=2)
 
 
 def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypatch):

@@ -7,10 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from galbook.clock import foretold
 from galbook.clock.bits import approximated, exponent, memorized
 from galbook.clock.cells import Cell, Committed, Trace, committed, place, together
-from galbook.clock.foretold import Outcome, foretell
 from galbook.clock.gap import LEVELS, MOST, SIGMAS, START, mean_onset, memory_gap, psnr_along, settled
 from galbook.clock.law import LAWS, Foretold, Place, Seen, fit, power, reach
 from galgen.compare.uncertainty import Estimate
@@ -294,66 +292,6 @@ def test_a_law_of_each_width_says_nothing_of_a_new_one_but_by_way_of_its_N_of_10
 def test_reach_is_where_the_law_meets_the_budget():
     N = reach(156, 0.39, 25e6, 4096, 7.66e6)
     assert 156 * N * (1 + N * 4096 / 7.66e6 / 0.39) == pytest.approx(25e6)
-
-
-# What was foretold
-
-TO_COME = [(8, 300, 0.64, 4, 700_000), (16, 300, 0.16, 6, 450_000), (16, 100, 0.053, 6, 150_000)]
-TO_COME += [(32, 100, 0.0135, 4, 50_000), (32, 300, 0.04, 4, 150_000)]
-
-
-@pytest.fixture(scope="module")
-def told():
-    old, _ = foretold.parted(next(iter(committed().values())), foretold.read())
-    return foretell(old, TO_COME, {})
-
-
-def test_a_cell_is_foretold_contradicted_open_or_not_run(told):
-    known = [cell(16, 100, [32_000] * 2)]
-    value = {(a.kernels, a.N): {law: f.images.value for law, f in a.foretold.items()} for a in told.asked}
-    late = foretold.held(told, [cell(8, 300, [value[8, 300]["P"]] * 4)], known)
-    assert late[8, 300]["P"].word == "foretold" and late[8, 300]["L"].word == "contradicted"
-    assert {o.word for o in late[16, 300].values()} == {"not run"}
-    few = foretold.held(told, [cell(8, 300, [value[8, 300]["P"]] * 3)], known)
-    assert {o.word for o in few[8, 300].values()} == {"not run"}
-    none = foretold.held(told, [cell(8, 300, [0] * 4, end=550_000)], known)[8, 300]
-    assert none["P"].word == "contradicted" and none["N"].word == "open" and none["N"].late == 4
-    last = foretold.held(foretold.read(), [cell(4, 1000, [0] * 2, end=18_000_000)], known)
-    assert [o.word for o in last[4, 1000].values()] == ["open", "open", "no test", "no test"], "as was said"
-    both = [cell(16, 300, [90_000] * 6), cell(16, 100, [30_000] * 6)]
-    ratio = foretold.held(told, both, known)[16, 300]["P"]
-    assert ratio.word == "foretold" and ratio.seen.value == pytest.approx(90 / 30.5, rel=0.05)
-    scores = foretold.scores(foretold.held(told, both, known))
-    assert scores["P"].foretold == scores["P"].asked == 2 and "P foretold 2 of 2 cells" in foretold.sentence(
-        scores
-    )
-    assert "contradicted by (16; 300)" in foretold.sentence(scores)  # N has it at 217 thousand
-    of = foretold.held(told, [cell(8, 300, [0] * 4, end=300_000), *both], known)
-    assert "L1 foretold 2 of 2 cells (open at (8; 300))" in foretold.sentence(foretold.scores(of))
-
-
-def test_a_law_that_is_true_is_given_up_in_few_runs(told):
-    """With p of each cell as foretold, .05 over all of them."""
-    rng, given_up = np.random.default_rng(0), 0
-    for _ in range(400):
-        p = 2 * stats.t.sf(abs(rng.standard_t(45, 6)), 45)
-        each = {
-            (0, k): {"L": Outcome("contradicted" if x < 0.05 else "foretold", None, x)}
-            for k, x in enumerate(p)
-        }
-        given_up += foretold.scores(each)["L"].p < 0.05
-    assert given_up <= stats.binom.ppf(0.999, 400, 0.05)
-
-
-def test_the_committed_file_is_what_the_cells_before_it_foretell():
-    kept, file = next(iter(committed().values())), foretold.read()
-    to_come = [(a.kernels, a.N, a.load, a.trainings, a.images) for a in file.asked]
-    again = foretell(foretold.parted(kept, file)[0], to_come, {})
-    assert again.scatter == pytest.approx(file.scatter)
-    for one, other in zip(again.asked, file.asked, strict=True):
-        for law, of in other.foretold.items():
-            assert one.foretold[law].images.value == pytest.approx(of.images.value, rel=1e-3)
-    assert again.said == file.said
 
 
 def test_no_two_committed_cells_have_one_name():

@@ -184,7 +184,7 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
         page.get_by_text("More to choose").click()
         page.get_by_label("kind of model").select_option("conditional")
         page.get_by_label("latent", exact=True).fill("5")
-        page.get_by_role("button", name=re.compile("^Draw")).click()
+        page.get_by_role("button", name=re.compile("^Generate")).click()
         said = drawn(page)
         assert {"engine.js", "images-A-12.js", "conditional-N12-B1-1.js"} <= set(asked)
         for model in models:
@@ -229,7 +229,7 @@ def test_published_models_are_stamped_so_and_a_runs_own_are_not(own, browser, tm
 def test_a_reader_who_wants_no_motion_sees_the_end_alone(own, browser, tmp_path):
     with opened(browser, small_page(tmp_path)[0], reduced_motion="reduce") as (page, _):
         page.evaluate(STEPS)
-        page.get_by_role("button", name=re.compile("^Draw")).click()
+        page.get_by_role("button", name=re.compile("^Generate")).click()
         drawn(page)
         assert set(page.evaluate("[...steps]")) <= {0, 30}
 
@@ -263,7 +263,7 @@ def test_a_keyboard_alone_loads_draws_step_by_step_and_moves_along_the_circle(ow
 def test_a_file_that_was_tampered_with_is_refused_in_a_sentence(own, browser, tmp_path):
     path, _ = small_page(tmp_path)
     with opened(browser, path) as (page, _):
-        load = page.get_by_role("button", name=re.compile("^Draw"))
+        load = page.get_by_role("button", name=re.compile("^Generate"))
         for file in ("diffusion-N12-B1-1", "images-A-12"):
             script = path.parents[1] / "live" / f"{file}.js"
             text = script.read_text()
@@ -281,7 +281,7 @@ def test_a_missing_file_is_named(own, browser, tmp_path):
     (path.parents[1] / "live" / "diffusion-N12-A0-0.js").unlink()
     visit = Visit(browser)
     page = visit.open(path)
-    page.get_by_role("button", name=re.compile("^Draw")).click()
+    page.get_by_role("button", name=re.compile("^Generate")).click()
     page.get_by_text("live/diffusion-N12-A0-0.js is missing").wait_for()
     visit.context.close()
 
@@ -297,7 +297,7 @@ def test_markup_is_text_and_images_that_may_not_be_passed_on_stay_here(own, brow
     path, _ = small_page(tmp_path)
     assert not list((path.parents[1] / "live").glob("images-*")) and MARKUP not in path.read_text()
     with opened(browser, path) as (page, _):
-        page.get_by_role("button", name=re.compile("^Draw")).click()
+        page.get_by_role("button", name=re.compile("^Generate")).click()
         assert "1 is the same galaxy" in drawn(page)
         assert MARKUP in page.locator("#live .details").inner_text()
         assert page.locator("#live img").count() == 0
@@ -307,7 +307,7 @@ def test_markup_is_text_and_images_that_may_not_be_passed_on_stay_here(own, brow
 def test_the_page_of_the_book_after_a_walk_fits_and_has_no_finding(html, browser):
     visit = Visit(browser, viewport={"width": 390, "height": 900}, color_scheme="dark")
     page = visit.open(html / "chapters" / "00_headline.html")
-    page.get_by_role("button", name=re.compile("^Draw")).click()
+    page.get_by_role("button", name=re.compile("^Generate")).click()
     assert "A and B" in drawn(page)
     print(f"{page.locator('#live').get_attribute('data-seconds')} s from the click to the last step")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390 and visit.complaints == []

@@ -24,7 +24,7 @@ ROOMS = {
     "experiment": ("runs", "figures.words", "profiles", "costs", "models", "data", "images"),
     "figures": ("runs", "compare.uncertainty"),
     "published": ("runs", "profiles", "models", "compare.similarity", "experiment"),
-    "cli": ("runs", "profiles", "costs", "data", "experiment", "published", "using.sheets"),
+    "cli": ("runs", "profiles", "costs", "data", "experiment", "published"),
     "auditing": ("runs", "profiles", "costs", "data", "compare", "figures", "published", "using", "cli"),
     "using": ("runs", "profiles", "data", "models", "compare", "figures", "experiment", "published", "cli"),
     "__main__": ("cli",),

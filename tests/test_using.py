@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 
 import h5py
 import numpy as np
@@ -18,14 +16,11 @@ from galgen.cli import main
 from galgen.compare.denoising import denoising_curve, psnr
 from galgen.compare.similarity import cosine
 from galgen.data.acquire.importing import import_images
-from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES
 from galgen.models.sampling import noise, seeded
 from galgen.profiles import Parameters
 from galgen.published import publish
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Store
-from galgen.using import sheets
 from galgen.using.opening import opened
 
 OF_SMOKE = ["--profile", "smoke", "--N", "12"]
@@ -271,41 +266,3 @@ def test_a_mistake_is_one_line_and_exit_code_2(asked, folder, tmp_path, monkeypa
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("galgen: error: ") and MISTAKES[asked] in error
     assert [path.name for path in tmp_path.iterdir()] == ["there.npz"]
-
-
-def test_a_sheet_has_a_row_for_each_milestone_of_a_training_done_or_not(smoke, tmp_path, monkeypatch):
-    book, shown = smoke["conditional"], []
-    training = book.models.pair(12)[0]
-    run = book.train(training)
-    noted = lambda images, out, note, **how: shown.append((images, how["rows"]))  # noqa: E731
-    monkeypatch.setattr("galgen.using.samples.sheet", noted)
-    sheets.draw(book, training, tmp_path / "x.png")
-    partial = Store(tmp_path / "store")
-    (partial.root / "dataset").parent.mkdir()
-    (partial.root / "dataset").symlink_to(book.store.root / "dataset")
-    unfinished = partial.root / "conditional" / f"{run.key}.partial"
-    unfinished.mkdir(parents=True)
-    there = Experiment(book.parameters, partial, family="conditional")
-    with pytest.raises(GalgenError, match="has passed no milestone"):
-        sheets.draw(there, training, tmp_path / "x.png")
-    first = run.summary["weights"][0]
-    shutil.copy(run.path / f"weights-{first}.safetensors", unfinished)
-    before = sorted(partial.root.rglob("*"))
-    sheets.draw(there, training, tmp_path / "x.png")
-    assert sorted(partial.root.rglob("*")) == before, "nothing enters an entry"
-    (images, rows), (begun, _) = shown
-    assert rows == [f"{k} images shown" for k in run.summary["weights"]] and len(images) == 8 * len(rows)
-    assert np.array_equal(images[-8:], book.samples(training, count=8)[:, 0])
-    assert np.array_equal(begun, images[:8])
-
-
-def test_a_training_has_its_sheet_drawn_by_another_process_and_imports_nothing_that_draws(fresh, tmp_path):
-    options = f"--profile smoke --N 12 --store {fresh.root} --sheets {tmp_path / 'sheets'}"
-    code = f"from galgen.cli import main; main('train diffusion-N12-A0-0 {options}'.split())"
-    code += "; import sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"matplotlib.pyplot", "matplotlib.figure"} & set(done.stdout.split())
-    drawn = [path.name for path in (tmp_path / "sheets").iterdir()]
-    assert "diffusion-N12-A0-0-768.png" in drawn
-    entry = next((fresh.root / "diffusion").glob("[0-9a-f]*"))
-    assert {path.suffix for path in entry.iterdir()} == {".json", ".jsonl", ".safetensors"}

@@ -317,15 +317,14 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
         if count in (1, len(claim["families"])):  # of some of the families there is no verdict
             every = count == len(claim["families"])
             of, word = ("", of_claim(found)) if every else (found.label[0], of_family(found.verdict))
-            whole = [claim["claim"], of, "whole claim" if every else "all", "", "all of these", f"**{word}**"]
+            name = "whole claim" if every else "all, this family"
+            whole = [claim["claim"], of, name, "", "all of these", f"**{word}**"]
             lines.append(dict(zip(names, whole, strict=True)))
     first = experiments[0]
     caption = (
-        "Claims of the paper by family: mean over trainings with its 95 % interval, and the region in which "
-        "the claim holds. The interval covers another training on the same images. In round brackets: number "
-        "of trainings (or pairs of models), and degrees of freedom of their standard deviation, which is "
-        "pooled over the published runs; with 0 the interval is over latents or images, and the verdict "
-        "inconclusive. "
+        "Verdicts by family: mean over trainings, its 95 % interval over trainings (same images), criterion. "
+        "In brackets: number of trainings or pairs, degrees of freedom (pooled over published runs); with 0 "
+        "the interval is over latents, the verdict inconclusive. "
         f"Profile {first.profile.name}, {escaped(first.images.dataset.name)}."
     )
     table = pd.DataFrame(lines, columns=names)

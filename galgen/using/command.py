@@ -1,4 +1,4 @@
-"""The commands `galgen sample`, `denoise` and `sheet`: trained models, asked by their names."""
+"""The commands `galgen sample` and `denoise`: trained models, asked by their names."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from galgen.cli import Asked, Place, Whole
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, printable
 
-__all__ = ["denoise", "sample", "sheet"]
+__all__ = ["denoise", "sample"]
 
 MOST = 12  # images that are listed and shown, at most
 
@@ -117,23 +117,3 @@ def denoise(
             f"{found.name}, profile {found.profile}, data {found.data}; residual from -3 to 3 of its length"
         )
         samples.sheet(stamps, sheet, note, columns=3, titles=titles, inches=1.1)
-
-
-def sheet(
-    name: Annotated[str, Parameter(help="As `galgen plan` prints it.")],
-    /,
-    *,
-    out: Annotated[Place, Parameter(help="The picture, a PNG.")],
-    store: Trained = None,
-    asked: Asked = Parameters(),
-) -> None:
-    """What a model draws along its training: eight latents at each milestone that it has passed."""
-    import torch
-
-    from galgen.experiment import training_named
-    from galgen.runs.store import Store
-    from galgen.using import samples, sheets
-
-    torch.set_num_threads(1)
-    samples.free(out, (".png",))
-    print(printable(str(sheets.draw(*training_named(name, asked, Store(store)), out))))

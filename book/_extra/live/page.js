@@ -43,7 +43,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
     const files = pair().flatMap((m) => [m, ...(m.images ? [m.images] : [])]);
     const megabytes = files.reduce((sum, file) => sum + file.bytes, 0) / 1e6;
     const there = loaded && loaded.pair.every((m, k) => m === pair()[k]);
-    button.textContent = there ? "Draw again" : `Draw (loads ${megabytes.toFixed(1)} MB)`;
+    button.textContent = there ? "Generate again" : `Generate (loads ${megabytes.toFixed(1)} MB)`;
   }
 
   const seed = (name) => Math.max(0, Math.min(999999, Math.floor(Number(form.elements[name].value)) || 0));
@@ -143,11 +143,11 @@ window.LIVE = {}; // where the scripts of the models put their texts
   function show(frames, steps) {
     progress.value = frames[0].step + 1;
     frames.forEach(({ y, sigma, step }, k) => {
-      const label = step + 1 < steps ? `noise on its way, step ${step + 1} of ${steps}` : "a galaxy";
+      const label = step + 1 < steps ? `step ${step + 1} of ${steps}` : "sample";
       paint("AB"[k], y.map((value) => 0.5 + (value - 0.5) / (1 + 4 * sigma)), `model ${"AB"[k]}: ${label}`);
     });
     const cosine = dot(...frames.map(({ denoised }) => anomaly(denoised, loaded.average)));
-    const left = frames[0].sigma ? `, noise left ${frames[0].sigma.toPrecision(2)}` : "";
+    const left = frames[0].sigma ? `, remaining noise σ = ${frames[0].sigma.toPrecision(2)}` : "";
     note("cosine", `cosine of A and B: ${cosine.toFixed(2)}${left}`);
     return cosine;
   }
@@ -155,20 +155,20 @@ window.LIVE = {}; // where the scripts of the models put their texts
   /** What is seen, in a sentence or two. */
   function sentence(cosine, near, alike) {
     const both = `A and B have a cosine of ${cosine.toFixed(2)}`;
-    if (!near[0]) return `${both}: 1 is the same galaxy, about 0 are two unrelated ones.`;
+    if (!near[0]) return `${both}; identical galaxies have 1, unrelated ones about 0.`;
     const copies = "AB".split("").filter((_, k) => near[k].copy);
     if (copies.length === 2) {
-      return `From one noise each model has drawn a galaxy that it was trained on, and they are two galaxies: ${both}.`;
+      return `From one latent, each model returned a near-copy of one of its training images, and these are different galaxies: ${both}.`;
     }
     if (copies.length) {
-      return `Model ${copies[0]} has drawn a galaxy that it was trained on, the other has not. ${both}.`;
+      return `Model ${copies[0]} returned a near-copy of a training image, the other model did not. ${both}.`;
     }
     if (alike > Math.max(near[0].cosine, near[1].cosine)) {
-      return `Two models that share no galaxy have drawn ${cosine < 0.95 ? "two galaxies" : "nearly the same one"}, and neither has copied: ${both}, `
-        + "and each is more like the other than like any galaxy it was trained on.";
+      return `Two models with disjoint training sets generated ${cosine < 0.95 ? "different galaxies" : "nearly the same galaxy"}, and neither is a near-copy: ${both}, `
+        + "and each sample is more similar to the other than to any of its training images.";
     }
-    const which = near.every((found) => found.cosine >= alike) ? "each is" : "one of them is";
-    return `Neither has copied: ${both}; ${which} at least as near to a galaxy it was trained on as to the other.`;
+    const which = near.every((found) => found.cosine >= alike) ? "each sample is" : "one sample is";
+    return `Neither is a near-copy: ${both}; ${which} at least as similar to a training image as to the other sample.`;
   }
 
   /** The end of a walk: the nearest training images, and the sentence. */
@@ -179,9 +179,9 @@ window.LIVE = {}; // where the scripts of the models put their texts
       figure(half).hidden = !found;
       if (!found) return;
       figure(half).style.visibility = "";
-      paint(`near ${half}`, found.pixels, `the nearest of the ${n} galaxies that ${half} was trained on`);
-      const kind = found.copy ? "a copy" : "no copy";
-      note(`near ${half}`, `nearest of ${half}'s ${n}: ${found.cosine.toFixed(2)}, ${kind}`);
+      paint(`near ${half}`, found.pixels, `nearest of the ${n} training images of ${half}`);
+      const kind = found.copy ? "near-copy" : "no near-copy";
+      note(`near ${half}`, `nearest training image of ${half} (of ${n}): ${found.cosine.toFixed(2)}, ${kind}`);
     });
     const alike = dot(...images.map((image) => anomaly(small(image), small(loaded.average))));
     said.textContent = sentence(cosine, near, alike);
@@ -213,7 +213,7 @@ window.LIVE = {}; // where the scripts of the models put their texts
     const { first, side, levels } = wanted[0], steps = levels.length;
     const [from, to] = ["seed", "other"].map((name) => first + seed(name));
     const z = engine.between(from, to, Number(form.elements.turned.value), side ** 2);
-    paint("noise", z.map((value) => 0.5 + value / 5), "the noise that both models begin with");
+    paint("noise", z.map((value) => 0.5 + value / 5), "latent of both models");
     progress.max = steps;
     said.textContent = "Drawing.";
     wanted.forEach(({ half, N }) => {
@@ -235,12 +235,12 @@ window.LIVE = {}; // where the scripts of the models put their texts
   }
 
   if (!models.length) {
-    said.textContent = "There are no models yet: neither this run nor the project has a denoiser that a page can hold.";
+    said.textContent = "No denoiser is trained or published that fits into this page.";
     return;
   }
   options(form.elements.family, among(models.map((m) => m.family)), (family) => {
     const { label, inputs } = models.find((m) => m.family === family);
-    return `${label}, ${inputs > 1 ? "told the noise" : "blind"}`;
+    return `${label}, ${inputs > 1 ? "noise-conditional" : "blind"}`;
   });
   sizes();
   offer();

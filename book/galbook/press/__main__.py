@@ -1,6 +1,6 @@
 """The steps that the rules of workflow/Snakefile call.
 
-    python -m galbook.press prepare|train|measure|chapter|render|draft|bind|check|publish|print ... OPTIONS
+    python -m galbook.press prepare|train|measure|chapter|render|bind|check|publish|print ... OPTIONS
 
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
@@ -90,15 +90,6 @@ def measure(family: str, N: int, /, *, asked: Asked = Parameters()) -> None:
 
 
 @_step
-def sheet(name: str, out: Path, /, *, asked: Asked = Parameters()) -> None:
-    """Draw what a model has drawn along its training, for the draft."""
-    from galgen.experiment import training_named
-    from galgen.using.sheets import draw
-
-    draw(*training_named(name, Run(asked).parameters), out)
-
-
-@_step
 @_on_a_gpu
 def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Parameters()) -> None:
     """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
@@ -118,34 +109,25 @@ def render(
 
     run, stamps = Run(asked), [read_as(path, Trained, AGAIN) for path in trainings]
     stamps += published.stamps(run, {stamp["name"] for stamp in stamps})
-    of = Path("book"), Path("notebooks"), run.folder, executed, list(run.plan.values()), stamps
+    of = Path("book"), Path("notebooks"), run.folder, executed, stamps
     assemble.render(assemble.Sources(*of, origin=published.origin(run)))
 
 
 @app.command
-def draft(*, asked: Asked = Parameters(), cores: int = 2) -> None:
-    """Bind what there is of a run, with pages for what is to come; prints where it is, and its seconds."""
-    from galbook.press import draft
-
-    if made := draft.bind(Run(asked), Path("book"), Path("notebooks"), cores):
-        print(made.absolute())
-
-
-@app.command
 def bind(*, asked: Asked = Parameters()) -> None:
-    """Bind the chapters that there are, whatever became of the others."""
-    from galbook.press import chapters, draft
+    """Bind the chapters as they are.
+
+    Raises:
+        GalgenError: If one of them was never executed.
+    """
+    from galbook.press import chapters
 
     run, names = Run(asked), chapters.names("book/_toc.yml")
-    executed = [run.folder / "chapters" / f"{name}.ipynb" for name in names]
-    if all(path.is_file() for path in executed):
-        render(
-            executed=tuple(executed),
-            trainings=tuple(visible(run.folder / "trainings", "*.json")),
-            asked=asked,
-        )
-    else:
-        print(draft.bind(run, Path("book"), Path("notebooks"), 1, again=True))
+    executed = {name: run.folder / "chapters" / f"{name}.ipynb" for name in names}
+    if missing := [name for name, path in executed.items() if not path.is_file()]:
+        raise GalgenError(f"{', '.join(missing)} of {run.folder} were never made: make book makes all")
+    trainings = tuple(visible(run.folder / "trainings", "*.json"))
+    render(executed=tuple(executed.values()), trainings=trainings, asked=asked)
 
 
 @app.command

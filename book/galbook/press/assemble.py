@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from filelock import FileLock
 
 from galbook.press import chapters, live, pages, settings
 from galbook.press.runs import HEADLINE
-from galbook.press.typeset import typeset
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
@@ -36,7 +35,6 @@ class Sources:
         notebooks: The folder of the chapters' sources, which the pages offer for download.
         build: The folder of this run.
         executed: The executed chapters, in reading order.
-        plan: The trainings it needs, as `Experiment.plan` lists them.
         trainings: What `galgen train` wrote of each model.
         origin: What stands at the head of the first page.
     """
@@ -45,7 +43,6 @@ class Sources:
     notebooks: Path
     build: Path
     executed: Sequence[Path]
-    plan: Sequence[dict] = ()
     trainings: Sequence[dict] = ()
     origin: str = ""
 
@@ -93,14 +90,14 @@ def binding(build: Path, timeout: float = -1) -> FileLock:
     return FileLock(build / ".bind.lock", timeout=timeout)
 
 
-def jupyter_book(work: Path, builder: str, *, strict: bool = True) -> Path:
-    """Have Jupyter Book build the assembled sources; a warning is an error, unless it need not be strict.
+def jupyter_book(work: Path, builder: str) -> Path:
+    """Have Jupyter Book build the assembled sources; a warning is an error.
 
     Returns:
         The folder of what was built.
     """
     program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
-    options = ["--path-output", work, "--builder", builder, *(["-W", "--keep-going"] if strict else []), "-q"]
+    options = ["--path-output", work, "--builder", builder, "-W", "--keep-going", "-q"]
     result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
     if result.returncode:
         said = f"{result.stdout[-2000:]}{result.stderr[-6000:]}"
@@ -136,28 +133,6 @@ def render(of: Sources) -> Path:
     return html / "index.html"
 
 
-def draft(of: Sources, to_come: Mapping[str, nbformat.NotebookNode], banner: Mapping[str, object]) -> Path:
-    """The book as far as it is; the caller holds the lock of `binding`.
-
-    Args:
-        of: What there is of it.
-        to_come: A page in the place of each of the other chapters, by its name.
-        banner: What stands at the head of the page that opens.
-
-    Returns:
-        build/html/index.html.
-    """
-    work = of.build / "draft" / "book"
-    _assembled(of, work, error="being made")
-    for name, page in to_come.items():
-        chapters.put(page, work / "chapters" / f"{name}.ipynb")
-        shutil.copy(of.notebooks / f"{name}.ipynb", work / "_notebooks")
-    for path in banner.get("sheets", ()):
-        shutil.copy(path, work / "_static")
-    _head(work / f"{root_of(work)}.ipynb", pages.rendered("banner.md.j2", **banner))
-    return _put_up(jupyter_book(work, "html", strict=False), of.build) / "index.html"
-
-
 def _head(page: Path, words: str) -> None:
     """Put words below the title of a page: of a notebook in its first cell."""
     if words and page.is_file():
@@ -171,7 +146,7 @@ def _head(page: Path, words: str) -> None:
             page.write_text(told)
 
 
-def _assembled(of: Sources, work: Path, error: str = "") -> dict:
+def _assembled(of: Sources, work: Path) -> dict:
     """Put the sources of a book together in a folder; returns the record of the run."""
     shutil.rmtree(work, ignore_errors=True)
     for path in pages_of(of.prose):
@@ -180,7 +155,7 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
         shutil.copy(path, copy)
     _point_to_repository(work / "_config.yml", of.prose.parent / "CITATION.cff")
     _copy_mathjax(work / "_extra" / "mathjax")
-    for folder in ("chapters", "_notebooks", "_numbers", "_generated"):
+    for folder in ("chapters", "_notebooks", "_generated"):
         (work / folder).mkdir()
     records = {}
     for path in of.executed:
@@ -189,9 +164,7 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
         chapters.put(chapter, work / "chapters" / path.name)
         shutil.copy(of.notebooks / path.name, work / "_notebooks")
     (work / "_generated" / "status.md").write_text(pages.status(records, of.trainings))
-    (work / "_generated" / "workflow.md").write_text(pages.workflow(of.plan, list(records)))
-    for name in ("kills", "cluster", "bench", "gpu", "growth", "trial"):
-        (work / "_generated" / f"{name}.md").write_text(pages.measured(of.prose.parent / "results", name))
+    (work / "_generated" / "bench.md").write_text(pages.bench(of.prose.parent / "results" / "bench.json"))
     notes = list(records.values())
     parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
     (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
@@ -202,12 +175,8 @@ def _assembled(of: Sources, work: Path, error: str = "") -> dict:
     (work / "_generated" / "criteria.md").write_text(settings.criteria())
     for name in (f"{root_of(work)}.ipynb", "workflow.md"):
         _head(work / name, of.origin)
-    for page in (*work.glob("*.md"), *(work / "_generated").glob("*.md")):
-        page.write_text(typeset(page.read_text()))
     sizes = sorted({N for note in notes for N in note["N"]})
-    own = pages.record(parameters, sizes, notes, of.trainings, error)
-    pages.add_runs(work, of.build, own, of.executed)
-    return own
+    return pages.record(parameters, sizes, notes, of.trainings)
 
 
 def _put_up(new: Path, build: Path) -> Path:

@@ -19,7 +19,6 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from galbook.press.pages import rendered
-from galbook.press.typeset import set_cell
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path, project, read_json, visible
@@ -128,7 +127,6 @@ def page(executed: Path) -> nbformat.NotebookNode:
     record = notebook.metadata["galgen"]  # what this page was computed with
     data = Path(record["parameters"]["data"]).stem
     for index, cell in enumerate(notebook.cells):
-        set_cell(cell)
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags or "parameters" in tags:
             cell.metadata["tags"] = [*tags, "remove-cell"]

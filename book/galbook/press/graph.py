@@ -1,15 +1,11 @@
-"""The Python of workflow/Snakefile: what its rules wait for, and what is seen to beside their jobs.
+"""The Python of workflow/Snakefile: what its rules wait for, and who may make a run.
 
 A rule asks by the wildcards of a job: `run` is the name of a run, and `training` or `chapter` what of it is
 made. Whatever goes wrong here is a `GalgenError`, which `or_exit` tells in one line.
 """
 
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +23,7 @@ from galgen.models.families import FAMILIES, STUDIES
 from galgen.models.precision import emulation
 from galgen.profiles import Parameters
 from galgen.runs import code
-from galgen.runs.errors import FullDisk, GalgenError, exit_code
+from galgen.runs.errors import GalgenError, exit_code
 from galgen.runs.files import read_json
 
 T = TypeVar("T")
@@ -38,7 +34,6 @@ BINDING = (  # with the templates, what a bound book depends on beside its chapt
     "galbook.press.pages",
     "galbook.press.runs",
     "galbook.press.settings",
-    "galbook.press.typeset",
     "galbook.table",
     "galbook.verdicts",
     "galgen.data.manifest",
@@ -60,11 +55,8 @@ VARIABLES = {
     "precision": "PRECISION",
     "clock": "CLOCK",
 }
-HTML, BOUND = "build/{run}/html/index.html", "build/{run}/results.json"  # the first may be a draft
+HTML, BOUND = "build/{run}/html/index.html", "build/{run}/results.json"
 CHECKED = "build/{run}/checked.json"
-NEED_NO_TRAINING = {"01_data", "11_real_and_simulated"}
-DRAFTS = 0.03  # of the time of all cores
-LITTLE = 2**16  # bytes: with less, each step would say that the disk is full, after all its work
 # A job has one core: two jobs at a time beat one job with two threads.
 ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 UNLESS_GIVEN = {
@@ -245,12 +237,10 @@ class Graph:
                 print(f"galgen: {slow}", file=sys.stderr)
 
     def tell(self) -> None:
-        """Say what became of each run of a sweep, and where they are listed; of a book its pages say it."""
+        """Say what became of each run of a sweep."""
         outcomes = {run: run.outcome() for run in self.made.values()} if self.made is self.runs else {}
         for run, outcome in outcomes.items():
             print(f"N = {', '.join(map(str, run.asked.N))}: {outcome}", file=sys.stderr)
-        if bound := [run for run, outcome in outcomes.items() if outcome == "done"]:
-            print(f"The runs: {bound[-1].folder / 'html' / 'workflow.html'}", file=sys.stderr)
 
     def of(self, function: Callable[[Run], T]) -> Callable[[Any], T]:
         """A parameter of a rule that is one of the run it works for."""
@@ -271,11 +261,6 @@ class Graph:
         names = [name for name in plan if read & set(plan[name]["chapters"]) and name not in there]
         return [f"build/{wildcards.run}/trainings/{name}.json" for name in names]
 
-    def listed(self, wildcards: Any) -> list[str]:
-        """The books that the last one of a sweep lists, and so waits for."""
-        names = [name for name in self.made if name != self.book.name]
-        return [BOUND.format(run=name) for name in names if wildcards.run == self.book.name]
-
     def asked(self, wildcards: Any) -> list[str]:
         """The trainings that are read by measurements of a family at one N that are published nowhere."""
         of = wildcards.family, int(wildcards.N)
@@ -288,12 +273,6 @@ class Graph:
         read = families(Path(f"notebooks/{wildcards.chapter}.ipynb"))
         missing = {each.of for each in published.needed(self.runs[wildcards.run])[1]}
         return [f"build/{wildcards.run}/measured/{of}-{N}" for of, N in sorted(missing) if of in read]
-
-    def sheets(self, wildcards: Any) -> list[str]:
-        """The sheets of samples along trainings, which a draft shows."""
-        run = self.runs[wildcards.run]
-        along, there = run.drawn_along(), published.needed(run)[0]
-        return [f"build/{wildcards.run}/sheets/{name}.png" for name in along if name not in there]
 
     def version_of_chapter(self, wildcards: Any) -> str:
         """Return the version of its code cells, of what these import, and of its families."""
@@ -325,80 +304,3 @@ class Graph:
         What a day is too short for goes on from its checkpoint.
         """
         return min(1440, int(30 + 4 * self.training(wildcards)["minutes"]))
-
-
-class Watch:
-    """What is seen to beside the jobs: how far they are, room on the disk, and drafts of the book.
-
-    Args:
-        graph: What is made.
-        dag: Snakemake's jobs, of which those are left that `needrun_jobs` has.
-        at_once: Cores, or jobs of a cluster.
-    """
-
-    def __init__(self, graph: Graph, dag: Any, at_once: int):
-        self.graph, self.dag, self.at_once = graph, dag, at_once
-        self.jobs, self.shown = {job for job in dag.jobs if job.wildcards}, None
-        self.began, self.spent, self.bound, self.read, self.process = time.monotonic(), 0.0, 0, 0, None
-
-    def run(self) -> None:
-        """Look every two seconds, until there is no room."""
-        while self.look():
-            time.sleep(2)
-
-    def look(self) -> bool:
-        """Say what is done since the last look, and see to the draft; False ends all, as the disk is full."""
-        left = self.jobs.intersection(self.dag.needrun_jobs())
-        if len(left) != self.shown:
-            trainings = [job.wildcards for job in left if job.rule.name == "training"]
-            costs = [self.graph.training(each)["minutes"] for each in trainings]
-            eta = f"; at most {sum(costs) / self.at_once:.0f} minutes of training left" if costs else ""
-            print(f"\n{len(self.jobs) - len(left)} of {len(self.jobs)} steps done{eta}", file=sys.stderr)
-        self.shown = len(left)
-        if left and shutil.disk_usage("build").free < LITTLE:
-            print(f"\ngalgen: error: {FullDisk(self.graph.book.folder)}", file=sys.stderr)
-            os.kill(os.getpid(), signal.SIGTERM)  # which lets the running steps end
-            return False
-        self.bind()
-        return True
-
-    def bind(self) -> None:
-        """Bind the book as far as it is, where chapters have come since, at most `DRAFTS` of all cores' time.
-
-        The first is bound as soon as the chapters are there that need no training, and does not wait for a
-        core.
-        """
-        book, names = self.graph.book, self.graph.chapters
-        if self.process and not self._ended(book.folder / "draft.log"):
-            return
-        there = {path.stem for path in (book.folder / "chapters").glob("[0-9]*.ipynb")}
-        elapsed = self.at_once * (time.monotonic() - self.began)
-        due = self.spent < DRAFTS * elapsed if self.bound else there >= NEED_NO_TRAINING & set(names)
-        news = self.read < len(there) or self.bound == 1  # the second has a headline
-        if due and news and len(there) < len(names) and not Path(BOUND.format(run=book.name)).is_file():
-            command = [sys.executable, "-m", "galbook.press", "draft", *book.options()]
-            nice = 5 * (self.bound > 0)  # with 19 it would not come to an end beside busy cores
-            # a pipe that nobody reads would fill, and stop it
-            with open(book.folder / "draft.log", "w") as log:
-                self.process = subprocess.Popen(
-                    [*command, "--cores", str(self.at_once)],
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    preexec_fn=lambda: os.nice(nice),
-                )
-            self.read = len(there)
-
-    def _ended(self, log: Path) -> bool:
-        """Whether the draft's process has ended; says what came of it."""
-        found, status, used = os.wait4(self.process.pid, os.WNOHANG)
-        if not found:
-            return False
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.spent += used.ru_utime * (self.bound > 0)
-        self.bound += 1
-        said = self.process.stdout.read().decode().strip()
-        words = f"{self.read} of {len(self.graph.chapters)} chapters can be read: {said}"
-        wrong = f"no draft of the book: {log.read_text().strip()[-400:]}"
-        print(f"\n{words if said else wrong}", file=sys.stderr)
-        self.process = None
-        return True

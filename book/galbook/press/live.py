@@ -91,8 +91,8 @@ class Model:
         if "trained" not in self.run.record:
             return ""
         if self.of_run:
-            return "Published models of these galaxies and settings stand for those of this run."
-        return f"Published models, of the galaxies “{self.data}”, profile {self.profile}: none of this run."
+            return "Published models with the data and settings of this run."
+        return f"Published models of other data or settings: data “{self.data}”, profile {self.profile}."
 
     @property
     def levels(self) -> list[float]:

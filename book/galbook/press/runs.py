@@ -241,12 +241,6 @@ class Run:
             write_json(kept, {"of": of, "itself": digest(plan), "plan": plan})
         return found
 
-    def drawn_along(self) -> list[str]:
-        """The trainings of which the draft shows what they drew on the way: A at the least and largest N."""
-        books = [each for each in self.experiments if each.family.name in FAMILIES]
-        ends = [(each, N) for each in books for N in dict.fromkeys((each.sizes[0], each.sizes[-1]))]
-        return [each.models.pair(N)[0].name for each, N in ends]
-
     def check_data(self) -> None:
         """Refuse data that do not exist, or galaxies that memory cannot hold, before anything is made."""
         self.data_version()  # which looks for the files
