@@ -1,4 +1,4 @@
-r"""Laws of the onset of memorization as a function of N and width, fitted with censoring.
+r"""Laws of the onset of the denoising gap as a function of N and width, fitted with censoring.
 
 Let t be the images shown at the onset (`galbook.clock.gap`) of a network of width W trained on N images,
 and load = N d / p the training pixels per parameter. In epochs, t / N, the laws are

@@ -1,1 +1,1 @@
-"""When do denoisers begin to memorize? Small networks, trained until they do."""
+"""Denoising gap and its onset: small networks trained for long."""

@@ -1,4 +1,4 @@
-r"""When does a denoiser memorize? The gap between its own and held-out images, over images shown.
+r"""Denoising gap: PSNR gain on training images minus that on held-out images, as a function of images shown.
 
 Let PSNR_i(t) be that of image i denoised from noise of sigma = .1 after t images shown
 (`galgen.compare.denoising`), with the same noise at every t, and t_0 an early milestone of the same network:

@@ -1,4 +1,4 @@
-r"""When does memorization begin? Laws of the onset over N and width, fitted, and what they foretell.
+r"""Laws of the onset as a function of N and width: fits with censored onsets, and predictions.
 
 Let t* be the images shown at the onset of a training of N images (`galbook.clock.gap`), W its kernels and
 l = N d / p its load, pixels of the set over weights. The laws are of passes, t* / N:

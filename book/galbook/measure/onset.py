@@ -1,4 +1,4 @@
-"""When does a denoiser memorize? Denoising gap, onset and bits along trainings, and near-copies of samples.
+"""Denoising gap, onset and bits per parameter along trainings, and near-copies of samples.
 
 Along each training A and B of the first pair have, at milestones, the gap g of `galbook.clock.gap`. In the
 study of the onset, whose learning rate is constant but for the last tenth, we also measure
