@@ -1,4 +1,4 @@
-"""Distributions of the five coefficients of morphology: densities, and planes of two coefficients.
+"""The five coefficients of morphology: planes of two of them.
 
 The first set, galaxies, is filled; the others are lines. Axes contain 99 % of all values.
 
@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-__all__ = ["COEFFICIENTS", "plot_densities", "plot_planes", "valid_coefficients"]
+__all__ = ["COEFFICIENTS", "plot_planes", "valid_coefficients"]
 
 COEFFICIENTS = {"concentration": "C", "asymmetry": "A", "smoothness": "S", "gini": "Gini", "m20": "$M_{20}$"}
 BINS = 20
@@ -35,27 +35,6 @@ def _ranges(sets: Sets) -> list[tuple[float, float]]:
     low, high = every.quantile([0.005, 0.995]).fillna(0).to_numpy()
     margin = 0.08 * (high - low) + 1e-6
     return [*zip(low - margin, high + margin, strict=True)]
-
-
-def plot_densities(sets: Sets) -> Figure:
-    """A panel for the density of each coefficient.
-
-    Args:
-        sets: By label, valid rows and a color.
-    """
-    figure, axes = plt.subplots(2, 3, figsize=(7, 4.4))
-    for axis, (name, symbol), ends in zip(axes.flat, COEFFICIENTS.items(), _ranges(sets), strict=False):
-        for k, (label, (rows, color)) in enumerate(sets.items()):
-            counts, edges = np.histogram(rows[name], BINS, ends)
-            style = {"lw": 1.6} if k else {"fill": True, "alpha": 0.4}
-            label = f"{label} ({len(rows)})"
-            axis.stairs(counts / max(len(rows), 1) / np.diff(edges), edges, color=color, label=label, **style)
-        axis.set(xlabel=symbol, yticks=[], ylim=(0, None))
-    for axis in axes[:, 0]:
-        axis.set_ylabel("density")
-    axes[1, 2].axis("off")
-    axes[1, 2].legend(*axes[0, 0].get_legend_handles_labels(), loc="center", fontsize=10)
-    return figure
 
 
 def plot_planes(sets: Sets, levels: Sequence[float] = (0.39, 0.86)) -> Figure:
