@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
@@ -29,6 +30,7 @@ from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 from test_anything import examples
 from test_hostile import of_json, spoil_file
 
+from galbook.page import NumberedTable
 from galbook.press import assemble as book
 from galbook.press import chapters
 from galbook.press import pages as written
@@ -154,6 +156,13 @@ def test_a_chapter_says_what_it_was_computed_with(small_html):
     shown = re.findall(r"<td><p>(a&lt;b.*?)</p></td>|<em>(a&lt;b.*?)</em>", page)
     assert [unescape(a or b) for a, b in shown] == [HOSTILE] * 2, "and a name in it, and below it, is a name"
     assert "profile = &quot;" not in page, "parameter cells are hidden"
+
+
+def test_a_caption_of_a_table_may_refer_to_another_table():
+    table = NumberedTable(pd.DataFrame({"a": [-1.5]}), "As in {numref}`tab-b`.", "tab-a")
+    said = table._repr_mimebundle_()["text/markdown"].splitlines()
+    assert said[:2] == [":::{table} As in {numref}`tab-b`.", ":name: tab-a"] and said[-1] == ":::"
+    assert "\N{MINUS SIGN}1.50" in said[-2]
 
 
 def test_the_code_that_a_chapter_shows_is_that_which_runs(small_html):

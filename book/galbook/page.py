@@ -99,7 +99,7 @@ class NumberedTable:
         flat = self.frame.reset_index()
         text = flat.map(self._text).to_markdown(index=False, disable_numparse=True)
         return {
-            "text/markdown": f"```{{table}} {self.caption}\n:name: {self.name}\n\n{text}\n```",
+            "text/markdown": f":::{{table}} {self.caption}\n:name: {self.name}\n\n{text}\n:::",
             "text/html": f"<p>{self.caption}</p>{flat.to_html(index=False, na_rep='–')}",
             "text/plain": flat.to_string(index=False),
         }

@@ -322,9 +322,11 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
             lines.append(dict(zip(names, whole, strict=True)))
     first = experiments[0]
     caption = (
-        "Verdicts by family: mean over trainings, its 95 % interval over trainings (same images), criterion. "
-        "In brackets: number of trainings or pairs, degrees of freedom (pooled over published runs); with 0 "
-        "the interval is over latents, the verdict inconclusive. "
+        "Verdicts by family: mean over trainings, its 95 % interval (another training on the same images), "
+        "and the criterion, inside which the whole interval must lie. In brackets: number of single models "
+        "or of separate pairs; degrees of freedom of their standard deviation, which is pooled over "
+        "published runs, of both data sets where variances are alike. With 0, the interval is over latents, "
+        "the verdict inconclusive. "
         f"Profile {first.profile.name}, {escaped(first.images.dataset.name)}."
     )
     table = pd.DataFrame(lines, columns=names)
