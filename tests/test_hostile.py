@@ -329,9 +329,8 @@ def test_what_the_explorer_says_of_any_upload_can_be_done_there(file):
 def test_no_text_steers_the_terminal_or_the_page(capsys):
     assert main(["data", "info", "\x1b[31mred\u202e\udcff"]) == 2
     assert r"\x1b[31mred\u202e\udcff is not" in capsys.readouterr().err
-    row = {"profile": "smoke", "data": "a\u202e\x1b[3m", "N": [8], "seed": 0, "folder": "a", "book": ""}
-    rows = [row | {"picture": "", "minutes": 1, "key": "", "error": "\u2066x"}]
-    assert not {"\u202e", "\x1b", "\u2066"} & set(rendered("runs.html.j2", rows=rows))
+    found = {"machine": "a\u202e\x1b[3m, \u2066x", "matrix_gflops": 1.0, "commit": "0", "rows": {}}
+    assert not {"\u202e", "\x1b", "\u2066"} & set(rendered("bench.md.j2", found=found, sizes=[], labels={}))
 
 
 def test_a_variable_of_the_environment_is_named_in_one_line(tmp_path):
