@@ -16,7 +16,7 @@ import pytest
 import torch
 from browsing import CHROMIUM, FLAGS
 from myst_nb.ext.glue import GLUE_PREFIX
-from small_chapter import FIGURE, NOTE, PARAMETERS, SLIDER, TABLE, chapter
+from small_chapter import FIGURE, NOTE, PARAMETERS, TABLE, chapter
 
 from galbook.press import assemble as book
 from galbook.press import chapters
@@ -107,7 +107,7 @@ def forks():
 @pytest.fixture(scope="session")
 def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chapter")
-    nbformat.write(chapter(SLIDER, TABLE, FIGURE), folder / "source.ipynb")
+    nbformat.write(chapter(TABLE, FIGURE), folder / "source.ipynb")
     chapters.execute(folder / "source.ipynb", folder / "executed.ipynb", PARAMETERS, NOTE)
     assert not (folder / "unfinished-executed.ipynb").exists()
     return folder / "executed.ipynb"

@@ -1,21 +1,11 @@
-"""A chapter with a slider, a table and a figure, that the tests render in place of the real ones."""
+"""A chapter with a table and a figure, that the tests render in place of the real ones."""
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from galgen.profiles import Parameters
 
-__all__ = ["FIGURE", "HOSTILE", "NOTE", "PARAMETERS", "SLIDER", "TABLE", "chapter"]
+__all__ = ["FIGURE", "HOSTILE", "NOTE", "PARAMETERS", "TABLE", "chapter"]
 
-SLIDER = """
-import numpy as np
-from galbook.slider import slider_figure
-
-frames = np.arange(6, dtype=np.uint8).reshape(3, 2, 1, 1) * 50 + np.zeros((8, 8), np.uint8)
-slider_figure(
-    frames, sliders={"Q": [1, 2, 4], "stretch": [0.1, 0.2]}, captions=[f"frame {k}" for k in range(6)],
-    title="Colour scale", alt="a gray square", width=320,
-)
-"""
 FIGURE = """
 import matplotlib.pyplot as plt
 from galgen.figures.words import figure_note

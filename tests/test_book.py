@@ -5,7 +5,6 @@ the pages of a finished book instead.
 """
 
 import inspect
-import io
 import json
 import os
 import re
@@ -16,7 +15,6 @@ from textwrap import dedent
 from types import SimpleNamespace
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -25,7 +23,6 @@ from browsing import Visit, pages
 from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 from test_anything import examples
 from test_hostile import of_json, spoil_file
@@ -43,10 +40,6 @@ from galgen.runs.reading import read_as
 from galgen.runs.store import Store
 
 ROOT = Path(__file__).parents[1]
-
-
-def slider_page(html):
-    return next(path for path in pages(html) if 'class="galgen-slider"' in path.read_text())
 
 
 # Rules of axe-core that are broken outside this project, each with its reason.
@@ -87,59 +80,6 @@ def test_mathematics_is_typeset_in_its_own_fonts(html, browser):
     assert page.locator("mjx-merror").count() == 0
     loaded = page.evaluate("[...document.fonts].filter(f => f.status == 'loaded').map(f => f.family)")
     assert any("MJXTEX" in family for family in loaded)
-
-
-PAINTED = """async box => {
-    const sheet = new Image();
-    sheet.src = getComputedStyle(box).backgroundImage.slice(5, -2);
-    await sheet.decode();
-    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-}"""
-
-
-def test_the_slider_moves_the_picture_and_says_where_it_is(html, browser):
-    visit = Visit(browser, viewport={"width": 390, "height": 844})
-    figure = visit.open(slider_page(html)).locator(".galgen-slider").first
-    frame, slider = figure.locator(".frame"), figure.locator("input").first
-    slider.scroll_into_view_if_needed()
-    slider.focus()
-    slider.press("Home")
-    frame.evaluate(PAINTED)
-    before = frame.screenshot(), slider.get_attribute("aria-valuetext")
-    for key, same in (("ArrowRight", False), ("ArrowLeft", True)):
-        slider.press(key)
-        assert (frame.screenshot() == before[0]) is same
-        assert (slider.get_attribute("aria-valuetext") == before[1]) is same
-        assert figure.locator("output").first.inner_text() == slider.get_attribute("aria-valuetext")
-    assert visit.complaints == []
-
-
-def test_every_frame_of_two_sliders_is_the_right_one_and_no_neighbour_shines_in(small_html, browser):
-    visit = Visit(browser, viewport={"width": 373, "height": 844})  # frames at a fractional scale
-    figure = visit.open(slider_page(small_html)).locator(".galgen-slider").first
-    first, second = figure.locator("input").all()
-    figure.locator(".frame").evaluate(PAINTED)
-    for k in range(6):
-        first.fill(str(k // 2))
-        second.fill(str(k % 2))
-        assert figure.locator("p").first.inner_text() == f"frame {k}"
-        shot = figure.locator(".frame").screenshot()
-        levels = grays(shot)
-        assert abs(levels - 50 * k).max() <= 3, f"frame {k}: gray {levels.min()} to {levels.max()}"
-
-
-def grays(png):
-    image = np.asarray(Image.open(io.BytesIO(png)).convert("L")).astype(int)
-    return image[3:-3, 3:-3]  # its corners are round
-
-
-def test_the_slider_figure_shows_its_first_frame_without_scripts(html, browser):
-    visit = Visit(browser, java_script_enabled=False)
-    visit.page.goto(slider_page(html).as_uri())
-    frame = visit.page.locator(".galgen-slider .frame").first
-    box = frame.bounding_box()
-    assert box["width"] > 50 and box["height"] > 50
-    assert "need JavaScript" in visit.page.locator(".galgen-slider").first.inner_text()
 
 
 def provenance(page):

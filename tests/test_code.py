@@ -17,7 +17,6 @@ from galgen.runs.errors import GalgenError
 
 TRAININGS = FAMILIES | STUDIES
 LEFT_OUT = {
-    "galbook.slider": "a figure's slider",
     "galbook.table": "where rows are kept, and under which key",
     "galgen": "its version, in messages and reports",
     "galgen.costs": "estimates of time, memory and disk",

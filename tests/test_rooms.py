@@ -31,7 +31,7 @@ ROOMS = {
 }
 # A room of galbook, and the rooms of it whose modules it may import, beside those of galgen.
 TABLE = ("table", "measure", "clock", "share", "why", "onset_law")
-BOOK_ROOMS = {name: () for name in ("table", "clock", "share", "why", "slider", "diagrams", "explorer")}
+BOOK_ROOMS = {name: () for name in ("table", "clock", "share", "why", "diagrams", "explorer")}
 BOOK_ROOMS |= {
     "onset_law": ("clock",),
     "coefficients": ("table", "page"),
