@@ -181,7 +181,7 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
     assert [m["stamp"] for m in told] == [""] * 4 and [m.half for m in models] == ["A", "B"]
     with opened(browser, page_path) as (page, asked):
         assert not [name for name in asked if name.endswith(".js") and name != "page.js"], "not yet asked"
-        page.get_by_text("More to choose").click()
+        page.get_by_text("More choices").click()
         page.get_by_label("kind of model").select_option("conditional")
         page.get_by_label("latent", exact=True).fill("5")
         page.get_by_role("button", name=re.compile("^Generate")).click()
@@ -195,7 +195,7 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
             near = similarity.nearest(query, known, kind="anomaly", mean=model.average)
             assert (picture(page, f"near {model.half}") == near.first(model.images)[0, 0]).all()
             words = page.locator(f'[data-note="near {model.half}"]').inner_text()
-            said_of = float(re.search(r"12: (-?[\d.]+),", words)[1])
+            said_of = float(re.search(r"12\): (-?[\d.]+),", words)[1])
             assert said_of == pytest.approx(near.cosine[0, 0], abs=0.006)
         pair = [torch.from_numpy(reference(model, range(5, 6)))[:, None] for model in models]
         cosine = similarity.cosine(*pair, kind="anomaly", mean=models[0].average)[0]
@@ -257,7 +257,7 @@ def test_a_keyboard_alone_loads_draws_step_by_step_and_moves_along_the_circle(ow
         while (picture(page, "A") == before).all():
             assert time.monotonic() < deadline
         drawn(page)
-        assert "a galaxy" in page.locator('canvas[data-name="A"]').get_attribute("aria-label")
+        assert "sample" in page.locator('canvas[data-name="A"]').get_attribute("aria-label")
 
 
 def test_a_file_that_was_tampered_with_is_refused_in_a_sentence(own, browser, tmp_path):
@@ -298,7 +298,7 @@ def test_markup_is_text_and_images_that_may_not_be_passed_on_stay_here(own, brow
     assert not list((path.parents[1] / "live").glob("images-*")) and MARKUP not in path.read_text()
     with opened(browser, path) as (page, _):
         page.get_by_role("button", name=re.compile("^Generate")).click()
-        assert "1 is the same galaxy" in drawn(page)
+        assert "identical galaxies have 1" in drawn(page)
         assert MARKUP in page.locator("#live .details").inner_text()
         assert page.locator("#live img").count() == 0
         assert not page.locator('[data-figure="near A"]').is_visible() and page.title() == "live"
