@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-LIMIT = 28_031
+LIMIT = 28_030
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("galgen", "book/galbook", "notebooks", "tests", "benchmarks", "examples", "workflow")
 PYTHON, MARKUP = (".py", ".ipynb"), (".js", ".j2")
@@ -98,7 +98,7 @@ def test_python_is_counted_without_blanks_comments_and_docstrings():
 Its second paragraph."""
 # a comment
 
-LIMIT = 28_031
+LIMIT = 28_030
 """Of no definition: code."""
 
 
