@@ -99,10 +99,11 @@ def test_a_chapter_says_what_it_was_computed_with(small_html):
 
 
 def test_a_caption_of_a_table_may_refer_to_another_table():
-    table = NumberedTable(pd.DataFrame({"a": [-1.5]}), "As in {numref}`tab-b`.", "tab-a")
+    frame = pd.DataFrame({"a": [-1.5], "b": ["-0.00, -0.05"]})
+    table = NumberedTable(frame, "As in {numref}`tab-b`.", "tab-a")
     said = table._repr_mimebundle_()["text/markdown"].splitlines()
     assert said[:2] == [":::{table} As in {numref}`tab-b`.", ":name: tab-a"] and said[-1] == ":::"
-    assert "\N{MINUS SIGN}1.50" in said[-2]
+    assert "\N{MINUS SIGN}1.50" in said[-2] and " 0.00, \N{MINUS SIGN}0.05" in said[-2]
 
 
 def test_the_code_that_a_chapter_shows_is_that_which_runs(small_html):

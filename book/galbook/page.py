@@ -13,16 +13,7 @@ from galgen.figures.tables import Markdown, escaped
 from galgen.profiles import Parameters
 from galgen.runs.files import project
 
-__all__ = [
-    "NumberedTable",
-    "banner",
-    "interval",
-    "mean_and_range",
-    "numbers",
-    "published",
-    "select",
-    "with_minus",
-]
+__all__ = ["NumberedTable", "banner", "interval", "mean_and_range", "numbers", "published", "select"]
 
 
 @functools.cache
@@ -34,11 +25,12 @@ def published(run: str = "laptop-simulated") -> pd.DataFrame:
 def numbers(**texts: str) -> None:
     """Give numbers names by which the Markdown of the page shows them, as in {glue:text}`name`."""
     for name, text in texts.items():
-        glue(name, with_minus(text), display=False)
+        glue(name, _with_minus(text), display=False)
 
 
-def with_minus(text: str) -> str:
-    """A text in which negative numbers have a minus sign, and not a hyphen."""
+def _with_minus(text: str) -> str:
+    """A text in which negative numbers have a minus sign, and not a hyphen, and zero has none."""
+    text = re.sub(r"(?<![\w.)\]/-])-(?=0(\.0*)?(?![\d.]))", "", text)
     return re.sub(r"(?<![\w.)\]/-])-(?=\d)", "\N{MINUS SIGN}", text)
 
 
@@ -68,14 +60,14 @@ def interval(rows: pd.DataFrame, form: str = ".2f") -> pd.Series:
 
     def text(row: pd.Series) -> str:
         ends = "" if pd.isna(row.low) else f" [{row.low:{form}}, {row.high:{form}}]"
-        return with_minus(f"{row.value:{form}}{ends}")
+        return _with_minus(f"{row.value:{form}}{ends}")
 
     return rows.apply(text, axis=1, result_type="reduce") if len(rows) else pd.Series(dtype=str)
 
 
 def mean_and_range(values: pd.Series, form: str = ".2f") -> str:
     """The mean and the range, as 0.23 (0.12 to 0.34)."""
-    mean, low, high = (with_minus(f"{x:{form}}") for x in (values.mean(), values.min(), values.max()))
+    mean, low, high = (_with_minus(f"{x:{form}}") for x in (values.mean(), values.min(), values.max()))
     return f"{mean} ({low} to {high})" if len(values) > 1 else mean
 
 
@@ -109,4 +101,4 @@ class NumberedTable:
             return "–"
         if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer() and abs(cell) >= 10):
             return f"{int(cell):,}".replace(",", "\N{NO-BREAK SPACE}")
-        return with_minus(f"{cell:{self.form}}" if isinstance(cell, float) else str(cell))
+        return _with_minus(f"{cell:{self.form}}" if isinstance(cell, float) else str(cell))
