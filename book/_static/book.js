@@ -1,8 +1,3 @@
-// A link to the code of a figure unfolds it.
-const unfold = () => document.querySelector(":target > details.hide")?.setAttribute("open", "");
-addEventListener("hashchange", unfold);
-addEventListener("DOMContentLoaded", unfold);
-
 // What scrolls, as equations and tables do in a narrow window, is reached by keyboard too.
 addEventListener("load", async () => {
   await window.MathJax?.startup?.promise;

@@ -24,7 +24,7 @@ from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import printable
 
 __all__ = ["COLOURS", "MODELS", "OTHERS", "Shown", "base64_image", "gray", "house_style", "intervals",
-    "label", "legend_above", "pixels", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
+    "label", "legend_above", "shades", "show", "stamp_sheet", "tiled"]  # fmt: skip
 
 COLOURS = {
     "validation": "#D55E00",
@@ -146,20 +146,11 @@ def base64_image(image: np.ndarray, format: str = "PNG", **options: object) -> s
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def pixels(figure: Figure, dpi: int = 110) -> np.ndarray:
-    """The figure as pixels, uint8 (H, W, 3), for a frame of a slider figure; the figure is closed."""
-    figure.set_dpi(dpi)
-    figure.canvas.draw()
-    frame = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    plt.close(figure)
-    return frame
-
-
 @dataclass(frozen=True)
 class Shown:
-    """What a cell returns: a picture or HTML, by MIME type, and in words what it shows."""
+    """What a cell returns: a picture, by MIME type, and its alternative text."""
 
-    content: dict[str, bytes | str]
+    content: dict[str, bytes]
     words: str
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:

@@ -283,10 +283,6 @@ class Graph:
         files = {name for family in of for name in (*family.files, *family.draws)}
         return digest(code.syntax(text), code.version(read_by(text) | files))
 
-    def version_of_plan(self, wildcards: Any) -> str:
-        """That of all recipes: of memory, which is counted by address, estimates differ from call to call."""
-        return digest({name: of["recipe"] for name, of in self.runs[wildcards.run].plan.items()})
-
     def priority(self, wildcards: Any) -> int:
         """The smallest N of a sweep goes first; of a run its chapters, and trainings as they are read."""
         before = -1000 * list(self.runs).index(wildcards.run)
