@@ -52,7 +52,7 @@ from galgen.compare.memorization import exchange_test, gaussian_margins, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import QUESTIONS
 from galgen.compare.twosample import c2st, features
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.prepare import SIMULATED
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate_flux

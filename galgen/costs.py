@@ -1,8 +1,6 @@
-"""What trainings cost, and whether there is room for them, before one starts.
+"""What trainings cost, and whether the disk has room for them, before one starts.
 
-A disk that fills after hours, or a process that the system kills for its memory, costs more than asking.
-Time is FLOPs, counted in steps of one and two images, over the rate a family sustains; disk and memory are
-estimated from above, and of the disk a margin is left to all else that is written meanwhile.
+Time is FLOPs, counted in steps of one and of two images, over the rate that a family sustains.
 """
 
 import os
@@ -21,8 +19,7 @@ from galgen.profiles import TrainingSettings
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 
-__all__ = ["available_memory_mb", "check", "check_audit", "check_galaxies", "estimate", "free_disk_mb",
-    "of_step"]  # fmt: skip
+__all__ = ["check", "check_audit", "estimate", "of_step"]
 
 MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
 
@@ -39,26 +36,19 @@ class _Flops(TorchDispatchMode):
         return result
 
 
-def of_step(learner: Learner, images: torch.Tensor, batch_size: int) -> tuple[float, float]:
-    """FLOPs for each image of a step of so many, and bytes for each that are kept for the backward pass.
+def of_step(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
+    """FLOPs for each image of a step of so many.
 
-    Steps of one and of B images tell apart what each image costs, and what a step costs whatever its images:
-    Muon's iterations. Nothing is learnt from the images (B, 1, H, W), B > 1.
+    Steps of one and of two images tell apart what each image costs, and what a step costs whatever its
+    images: Muon's iterations. Nothing is learnt from the images (2, 1, H, W).
     """
     counts = []
     for part in (images[:1], images):
-        kept: dict[int, int] = {}
-
-        def keep(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
-            kept[tensor.data_ptr()] = max(tensor.nbytes, kept.get(tensor.data_ptr(), 0))
-            return tensor
-
-        with _Flops() as counted, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with _Flops() as counted:
             learner.step(part, torch.Generator().manual_seed(0), 0.0)
-        counts.append((counted.total, sum(kept.values())))
-    (one, kept_of_one), (all_, kept_of_all) = counts
-    each = (all_ - one) / (len(images) - 1)
-    return each + (one - each) / batch_size, max(0.0, kept_of_all - kept_of_one) / (len(images) - 1)
+        counts.append(counted.total)
+    each = counts[1] - counts[0]
+    return each + (counts[0] - each) / batch_size
 
 
 def estimate(
@@ -69,57 +59,48 @@ def estimate(
     rate: float,
     samples: int,
 ) -> dict[int, dict]:
-    """By N, minutes of a core, and megabytes of memory and of disk, of one training.
+    """By N, minutes of a core and megabytes of disk of one training.
 
     Args:
         learner: Of fresh networks.
-        images: Some, uint8 (B, 1, H, W), B > 1.
+        images: Two, uint8 (2, 1, H, W).
         settings: Of the trainings.
         sizes: All N.
         rate: FLOP/s that a core sustains.
         samples: Images of a sample, which is kept, at most, beside each of the weights that are.
     """
-    each, kept = of_step(learner, unit(images), settings.batch_size)
-    kept *= settings.batch_size * (not torch.cuda.is_available())  # a GPU has memory of its own
+    each = of_step(learner, unit(images), settings.batch_size)
     weights = sum(p.numel() for net in learner.networks.values() for p in net.parameters())
-    pixels = images[0].size
     # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced.
-    checkpoints, milestone = 6 * weights, weights + samples * pixels
+    checkpoints, milestone = 6 * weights, weights + samples * images[0].size
     return {
         N: {
             "images_shown": settings.images_shown(N),
             "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
-            "memory_mb": round(750 + (16 * weights + N * pixels + 1.5 * kept) / 2**20),
             "disk_mb": round(4 * (checkpoints + len(settings.kept(N)) * milestone) / 2**20, 1),
         }
         for N in sizes
     }
 
 
-def free_disk_mb(path: str | os.PathLike) -> float:
-    """Free megabytes on the disk where `path` lies or will lie."""
-    path = Path(path).absolute()
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    return shutil.disk_usage(there).free / 2**20
+def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
+    """Raise before trainings start for which the disk has no room.
 
-
-def available_memory_mb() -> float:
-    """Megabytes that a new process can have without swapping."""
-    return psutil.virtual_memory().available / 2**20
-
-
-def check_galaxies(count: int, size: int) -> None:
-    """Raise before more galaxies (of `size` pixels a side) are simulated than memory can hold.
+    Args:
+        store: The folder of the run store.
+        missing: The trainings to make, as `Experiment.plan` lists them.
 
     Raises:
         GalgenError: With the numbers and the way out.
     """
-    # Images and truth twice, where those of all chunks are put together; and the truth as text.
-    needed, available = count * (2 * size**2 + 4000) / 2**20, available_memory_mb()
-    if needed > available:
+    path = Path(store).absolute()
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    needed = MARGIN * sum(record["disk_mb"] for record in missing)
+    if (free := shutil.disk_usage(there).free / 2**20) < needed:
         raise GalgenError(
-            f"{count} galaxies to simulate need about {needed:.0f} MB of memory, and {available:.0f} MB are "
-            "available: ask for fewer"
+            f"{len(missing)} models to train need about {needed:.0f} MB in {store}, a margin included, "
+            f"and {free:.0f} MB are free on its disk: ask for fewer N, take a smaller profile, or set "
+            "GALGEN_STORE to another folder"
         )
 
 
@@ -146,7 +127,7 @@ def check_audit(sets: Mapping[str, tuple[int, int, int]], *, flips: bool, morpho
     seconds = 20 + 2.4e-8 * pool**2 + 3e-4 * pool + 1e-7 * samples * pool * (4 if flips else 1)
     seconds += 7e-7 * asked**2 * max(1, side.bit_length() - 3) + 0.3 * min(morphology, samples)
     pixels = sum(n * (2 * channels * side**2 + 3 * min(side, 32) ** 2) for n, channels, side in sets.values())
-    needed, available = 1200 + pixels / 2**20, available_memory_mb()
+    needed, available = 1200 + pixels / 2**20, psutil.virtual_memory().available / 2**20
     if needed > available:
         raise GalgenError(
             f"an audit of {pool + samples} images needs about {needed:.0f} MB of memory, and {available:.0f} "
@@ -154,32 +135,3 @@ def check_audit(sets: Mapping[str, tuple[int, int, int]], *, flips: bool, morpho
         )
     minutes = max(1, round(seconds / 60))
     return f"about {minutes} minute{'s' * (minutes > 1)} of a core and {needed:.0f} MB of memory"
-
-
-def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
-    """Raise before trainings start for which there is no room.
-
-    Args:
-        store: The folder of the run store.
-        missing: The trainings to make, as `Experiment.plan` lists them: name, disk_mb, memory_mb.
-
-    Raises:
-        GalgenError: If all of them together need more disk than is free, with a margin, or one of them more
-            memory than is available; with the numbers and the way out.
-    """
-    if not missing:
-        return
-    needed, free = MARGIN * sum(record["disk_mb"] for record in missing), free_disk_mb(store)
-    if free < needed:
-        raise GalgenError(
-            f"{len(missing)} models to train need about {needed:.0f} MB in {store}, a margin included, "
-            f"and {free:.0f} MB are free on its disk: ask for fewer N, take a smaller profile, or set "
-            "GALGEN_STORE to another folder"
-        )
-    largest, available = max(missing, key=lambda record: record["memory_mb"]), available_memory_mb()
-    if available < largest["memory_mb"]:
-        raise GalgenError(
-            f"training {largest['name']} needs about {largest['memory_mb']:.0f} MB of memory, and "
-            f"{available:.0f} MB are available: close other programs, ask for fewer N, or take a smaller "
-            "profile"
-        )

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from galgen import costs, profiles
+from galgen.data import split
 from galgen.data.prepare import SIMULATED
 from galgen.figures.words import figure_note
 from galgen.images import Images
@@ -139,18 +140,17 @@ class Experiment:
         self.family = (FAMILIES | STUDIES)[family](self.profile)
         self.settings = self.family.settings
         self.store = store or Store()
-        self.precision = resolved(parameters, self.store.packed) if self.settings.wide else "fp32"
+        self.precision = resolved(parameters) if self.settings.wide else "fp32"
         usual = self.settings.N
         if (study := family in STUDIES) and parameters.data not in SIMULATED:
             usual = self.settings.own if parameters.clock else ()
         self.sizes = parameters.sizes(usual, study=study)
         self.images = Images(parameters, self.settings, self.sizes, self.store)
         self.models = Models(self.family, self.sizes)
-        self._data: dict[Training, str] = {}
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""
-        return figure_note(self.profile.name, self.images.dataset.name, self.sizes if N is None else N)
+        return figure_note(self.profile.name, self.images.name, self.sizes if N is None else N)
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""
@@ -167,38 +167,27 @@ class Experiment:
         ]
 
     def train(self, training: Training) -> Run:
-        """The trained model, from the store or by training it here; an interrupted training goes on.
-
-        Of one that is published there is the record; it is trained when its `path` is asked for.
-        """
+        """The trained model, from the store or by training it here; an interrupted training goes on."""
         identity = self.identity(training)
 
         def make(work: Path) -> dict:
             if slow := emulation(self.precision):
                 print(f"galgen: {slow}", file=sys.stderr)
-            summary = loop.train(
-                self._learner(training, _device()),
-                self.images.of(training),
-                work,
-                self._stream(training),
-                milestones=identity["params"]["milestones"],
-                report_every=self.profile.report_every,
-                save_every_seconds=self.profile.save_every,
-                label=f"{training.name} ({self.precision})",
-            )
+            with torch.inference_mode(False), torch.enable_grad():  # whatever whoever asks for it does
+                summary = loop.train(
+                    self._learner(training, _device()),
+                    self.images.of(training),
+                    work,
+                    self._stream(training),
+                    milestones=identity["params"]["milestones"],
+                    report_every=self.profile.report_every,
+                    save_every_seconds=self.profile.save_every,
+                    label=f"{training.name} ({self.precision})",
+                )
             return summary | {"name": training.name}
 
         # what is kept along the way differs by N: the most that any of the family takes
         return self.store.run(make=make, megabytes=lambda: max(r["disk_mb"] for r in self.plan()), **identity)
-
-    def begun(self, training: Training, steps: int) -> list[dict[str, float]]:
-        """The losses of the first steps of a training, of which nothing is kept."""
-        learner, stream = self._learner(training, _device()), self._stream(training)
-        images, device, found = torch.from_numpy(self.images.of(training)), torch.device(_device()), []
-        for shown in range(0, steps * stream.batch_size, stream.batch_size):
-            losses = stream.step(learner.step, lambda rows: images[rows].to(device), shown, device)
-            found.append({name: float(value) for name, value in losses.items()})
-        return found
 
     def _learner(self, training: Training, device: str) -> loop.Learner:
         """The learner of fresh networks."""
@@ -233,13 +222,11 @@ class Experiment:
         params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N)}
         params |= {"flips": family.flips, "milestones": settings.kept(N), "seeds": self._seeds(training)}
         params["precision"] = self.precision
-        return {"kind": training.family, "params": params, "code": family.files}
+        return {"kind": training.family, "params": params, "code": (*family.files, split.__name__)}
 
     def identity(self, training: Training) -> dict:
         """What the key of a training in the store is made of."""
-        if training not in self._data:
-            self._data[training] = hashlib.sha256(self.images.of(training).tobytes()).hexdigest()
-        return self.recipe(training) | {"data": self._data[training]}
+        return self.recipe(training) | {"data": self.images.identity_of(training)}
 
     def key(self, training: Training) -> str:
         """Under which key the store has, or will have, that model."""
@@ -252,30 +239,25 @@ class Experiment:
         return {training.name: self.key(training) for training in self.models.trainings()}
 
     def trained(self, training: Training) -> bool:
-        """Whether the store has that model, with its weights."""
-        found = self.store.find(**self.identity(training))
-        return found is not None and found.whole
+        """Whether the store has that model."""
+        return self.store.find(**self.identity(training)) is not None
 
     def to_train(self, trainings: Iterable[Training]) -> list[dict]:
-        """The plan of those trainings that are neither in the store nor published."""
+        """The plan of those trainings that are not in the store."""
         names = {t.name for t in trainings if self.store.find(**self.identity(t)) is None}
         return [record for record in self.plan() if record["name"] in names] if names else []
 
     def ensure(self, trainings: Iterable[Training]) -> dict[Training, Run]:
-        """Train what the store lacks, a process a core as far as memory goes, saying first what it will cost.
-
-        Of what is published the weights are lacking: they are trained where something asks for networks.
+        """Train what the store lacks, a process a core, saying first what it will cost.
 
         Raises:
-            GalgenError: If disk or memory are too small for one, or a training fails.
+            GalgenError: If the disk is too small, or a training fails.
         """
         trainings = list(trainings)
         if missing := self.to_train(trainings):
-            most = max(record["memory_mb"] for record in missing)
-            fitting = max(1, int(costs.available_memory_mb() / most)) if _device() == "cpu" else 1
-            cores = min(os.cpu_count() or 1, len(missing), fitting)
-            minutes, memory = sum(record["minutes"] for record in missing) / cores, cores * most
-            print(f"{len(missing)} models to train: {minutes:.0f} minutes of {cores} cores, {memory} MB")
+            cores = min(os.cpu_count() or 1, len(missing)) if _device() == "cpu" else 1
+            minutes = sum(record["minutes"] for record in missing) / cores
+            print(f"{len(missing)} models to train: {minutes:.0f} minutes of {cores} cores")
             costs.check(self.store.root, missing)
             with ThreadPoolExecutor(cores) as pool:
                 list(pool.map(self._train_apart, [record["name"] for record in missing]))
@@ -287,7 +269,7 @@ class Experiment:
             return loaded(dict(self._learner(training, "cpu").networks), {})
         networks, run = self._networks(self._seeds(training)["init"]), self.train(training)
         shown = run.summary["images_shown"] if images_shown is None else images_shown
-        return loaded(networks, checkpoint.load(run.path / f"weights-{shown}.safetensors"))
+        return loaded(networks, checkpoint.load_weights(run.path / f"weights-{shown}.safetensors"))
 
     def latents(self, count: int | None = None) -> range:
         """The seeds of the latents that all models share; by default as many as the profile says."""
@@ -311,14 +293,14 @@ class Experiment:
         def make(work: Path) -> dict:
             networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
             images = self.family.draw(networks, seeds, self.images.start.to(_device())).cpu()
-            checkpoint.save(work / "samples.safetensors", {"images": images})
+            np.save(work / "samples.npy", images.numpy(), allow_pickle=False)
             return {"name": training.name, "images": len(seeds), "mean": images.mean().item()}
 
         start = hashlib.sha256(self.images.start.numpy().tobytes()).hexdigest()
         params |= self.settings.sampler
         code = [*self.family.files, *self.family.draws]
         drawn = self.store.run("samples", params, make, data=start, code=code)
-        return checkpoint.load(drawn.path / "samples.safetensors")["images"]
+        return torch.from_numpy(np.load(drawn.path / "samples.npy", allow_pickle=False))
 
     @functools.cached_property
     def weights(self) -> int:

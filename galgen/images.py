@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from galgen import costs, profiles
-from galgen.data.dataset import Dataset, Split, split
+from galgen import profiles
+from galgen.data.dataset import Dataset
 from galgen.data.prepare import SIMULATED, prepare
 from galgen.data.prepare import foreign as elsewhere
+from galgen.data.prepare import identity as prepare_identity
+from galgen.data.split import Split, split
 from galgen.data.unit import mean_image
 from galgen.models.families import FAMILIES, Training
 from galgen.profiles import Parameters, TrainingSettings
@@ -17,7 +19,7 @@ from galgen.runs.store import Store
 
 __all__ = ["FILES", "Images"]
 
-FILES = ("galgen.data.dataset", "galgen.data.unit")  # with this one they say which images are of which part
+FILES = ("galgen.data.split", "galgen.data.unit")  # with this one they say which images are of which part
 _ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what foreign models see
 
 
@@ -51,6 +53,32 @@ class Images:
         return self._prepare(*self.sources[1 + self.strangers.index(name)])
 
     @functools.cached_property
+    def name(self) -> str:
+        """The name of the data set, as figures have it."""
+        data = self.parameters.data
+        return data if data in SIMULATED else self.dataset.name
+
+    @functools.cached_property
+    def credit(self) -> str:
+        """The entry of the data manifest that says whom to credit."""
+        data = self.parameters.data
+        if data in SIMULATED:
+            return data if data == "dead-leaves" else "simulated"
+        return self.dataset.meta["manifest"]
+
+    @functools.cache  # noqa: B019 - an experiment lives as long as its process
+    def identity(self, foreign: str = "") -> str:
+        """What names the data set in keys, or that of foreign models: see `galgen.data.prepare.identity`."""
+        source, asked = self.sources[1 + self.strangers.index(foreign) if foreign else 0]
+        found = prepare_identity(self.store, source, **asked)
+        return f"{found} at {self.size} pixels" if self.size != asked["size"] else found
+
+    def identity_of(self, training: Training) -> str:
+        """What names the images that a model is trained on: of which data set, split and half."""
+        split = f"split {self.parameters.seed}, {self.profile.validation} held out"
+        return f"{self.identity(training.foreign)}, {split}, {training.N} of {training.half}"
+
+    @functools.cached_property
     def mean(self) -> np.ndarray:
         """The mean of all galaxies, (1, H, W) in [0, 1], which the anomaly cosine projects out."""
         return mean_image(self.dataset.images)
@@ -82,8 +110,7 @@ class Images:
         return [(data, own), *((elsewhere(data, name), others) for name in self.strangers)]
 
     def _prepare(self, source: str, asked: dict[str, int]) -> Dataset:
-        room = functools.partial(costs.check_galaxies, asked["count"], asked["size"])
-        found = prepare(self.store, source, before=room, **asked)
+        found = prepare(self.store, source, **asked)
         smaller = asked | {"size": self.size}
         return found if smaller == asked else prepare(self.store, str(found.directory), **smaller)
 
@@ -110,8 +137,11 @@ class Images:
     def split(self, N: int | None = None, *, foreign: str = "") -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
         dataset = self.foreign(foreign) if foreign else self.dataset
-        given = {"source": "" if foreign else self.parameters.data, "seed": self.parameters.seed}
-        return split(dataset, N or max(self.sizes), self.profile.validation, **given)
+        given = {
+            "source": dataset.directory if foreign else self.parameters.data,
+            "seed": self.parameters.seed,
+        }
+        return split(dataset.distinct, N or max(self.sizes), self.profile.validation, **given)
 
     def of(self, training: Training) -> np.ndarray:
         """The images a model is trained on, uint8 (N, 1, H, W)."""

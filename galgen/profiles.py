@@ -13,11 +13,13 @@ What decides how a training ends is its recipe (`TrainingSettings.recipe`), a pa
 store. How many models there are, and which others they are compared with, is not.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from galgen.runs.errors import Closed, GalgenError, checked
+from galgen.runs.files import in_place, project
 from galgen.runs.schedules import log_spaced
 
 __all__ = [
@@ -422,7 +424,7 @@ class Parameters(Closed):
 
     profile: str = Field("laptop", description="; ".join(f"{k}: {p.purpose}" for k, p in PROFILES.items()))
     data: str = "simulated"
-    N: tuple[Annotated[int, Field(lt=2**32)], ...] | None = None
+    N: tuple[Annotated[int, Field(lt=10**7)], ...] | None = None
     # a million times it names the first latent, below the seeds of what is drawn for controls (from 3e9 on)
     seed: int = Field(0, ge=0, lt=3000)
     precision: Asked = "auto"
@@ -451,6 +453,12 @@ class Parameters(Closed):
                 f"N must be a number above 1, or a growing list of such numbers, not {list(found)}"
             )
         return found
+
+    @property
+    def folder(self) -> Path:
+        """Where the table of the run is published, as `results/laptop-simulated-seed7`."""
+        name = f"{self.profile}-{Path(self.data).stem}" + f"-seed{self.seed}" * bool(self.seed)
+        return in_place(project() / "results" / name)
 
     def options(self) -> list[str]:
         """The same as options of the command line; a path may begin with a hyphen."""

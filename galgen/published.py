@@ -1,75 +1,46 @@
-"""Published models: final weights that travel with a project, so that its models can be looked at untrained.
+"""Published models: final weights that travel with the project, so that its models can be used untrained.
 
-A published set is a run store of its own, by default `results/models/`. Of each training it has the last
-weights alone, without what draws nothing (of a GAN the discriminator, and the generator beside its average):
-convolutions (tensors of four axes or more) in half precision, all else (norms, actnorm, LU factors, running
-statistics) as it was trained. An entry stands for the training of the same kind, parameters and images,
-whatever its code is today, and in whatever precision; but its key is its own, so that what it draws is never
-taken for what the training itself drew. Its record has the means of the first images it drew, and how like
-those of the training they were; `verify` draws them again.
+A published set is a run store (by default `results/models/`) in which an entry has the key of the training
+that it stands for, and of that only the last weights, without what draws nothing (of a GAN the discriminator,
+and the generator whose average is drawn from): convolutions (tensors of four axes or more) in half precision,
+all else as it was trained. The image at which samples begin lies beside them. What such a model draws differs
+in the fourth digit from what the training itself draws, so among samples its key is that of its weights.
 """
 
 import contextlib
 import os
 import re
-import shlex
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
 
-import torch
-from pydantic import AfterValidator, BaseModel, Field, PositiveInt, WrapValidator, model_validator
 from torch import Tensor
 
-from galgen import profiles
-from galgen.compare import similarity
-from galgen.experiment import Experiment, loaded
+from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES, Training
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.files import full_disk_told, project, write_json
-from galgen.runs.store import Record, Run, Store, checksums, provenance, read_record, sound
+from galgen.runs.files import atomic_folder, project, write_json
+from galgen.runs.store import Run, Store, checksums, provenance, read_record, sound
 
-__all__ = ["AsItIs", "WithPublished", "available", "in_order", "kept", "listed", "publish", "publish_pairs",
-    "published", "verify", "whole"]  # fmt: skip
-
-DRAWN = 8  # latents drawn when a model is published, and when it is verified
-TOLERANCE = 2e-3  # of the mean of an image, over processors and versions of torch
+__all__ = ["AsItIs", "WithPublished", "available", "halved", "in_order", "listed", "publish", "publish_pairs",
+    "published", "start_of", "weights_of"]  # fmt: skip
 
 
-class _Drawn(BaseModel, strict=True, allow_inf_nan=False):
-    """What a published model is, and what it drew."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+-N[0-9]+-[AB][0-9]+-[0-9]+$")]
-    profile: Annotated[str, Field(max_length=40), AfterValidator(lambda name: profiles.profile(name).name)]
-    images_shown: PositiveInt
-    data: Annotated[str, Field(max_length=200)] = "unknown"
-    first: Annotated[int, Field(ge=0, lt=2**53)]
-    means: Annotated[list[float], Field(min_length=DRAWN, max_length=DRAWN)]
-    likeness: float
+def published(folder: str | os.PathLike | None = None) -> Store:
+    """The published set in a folder, by default `results/models/` of the project."""
+    return Store(folder or project() / "results" / "models")
 
 
-class _Params(BaseModel, strict=True):
-    """What of a training's parameters is shown."""
+def weights_of(run: Run) -> Path:
+    """The file of the last weights of a training, published or not."""
+    return run.path / f"weights-{run.summary['images_shown']}.safetensors"
 
-    N: Annotated[int, Field(gt=0, lt=2**53)]
 
-
-class _Record(Record):
-    """The record of a published model; its key is the beginning of the sha256 of its weights."""
-
-    kind: Literal[*FAMILIES]
-    params: Annotated[_Params, WrapValidator(lambda given, check: check(given) and given)]  # as they are
-    summary: _Drawn
-
-    @model_validator(mode="after")
-    def _of_its_key(self) -> "_Record":
-        if not self.sha256.get(_weights(self.summary.images_shown), "").startswith(self.key):
-            raise ValueError("its key is not that of its weights")
-        return self
+def start_of(run: Run) -> Tensor:
+    """The image (1, H, W) at which samples of a published model begin."""
+    return checkpoint.load_weights(weights_of(run))["start"]["image"]
 
 
 def available(experiment: Experiment, training: Training) -> bool:
@@ -81,24 +52,13 @@ def available(experiment: Experiment, training: Training) -> bool:
         return False
 
 
-def _weights(images_shown: int) -> str:
-    return f"weights-{images_shown}.safetensors"
-
-
-def published(folder: str | os.PathLike | None = None) -> Store:
-    """The published set in a folder, by default `results/models/` of the project."""
-    return Store(folder or project() / "results" / "models")
-
-
-def listed(place: Store) -> Iterator[tuple[Path, dict]]:
-    """Folder and record of each model in a run store or in a published set, by their names."""
+def listed(place: Store) -> Iterator[Run]:
+    """The models in a run store or in a published set, by their names."""
     found = []
     for path in (path for kind in FAMILIES | STUDIES for path in place.finished(kind)):
-        with contextlib.suppress(Damaged):  # `verify` tells of it
-            record = read_record(path)
-            if isinstance(record["summary"].get("name"), str):
-                found.append((path, record))
-    yield from sorted(found, key=lambda each: in_order(each[1]["summary"]["name"]))
+        with contextlib.suppress(Damaged):
+            found.append(Run(path, read_record(path)))
+    yield from sorted(found, key=lambda run: in_order(run.summary["name"]))
 
 
 def in_order(name: str) -> tuple[str, list[int], bool, list[int]]:
@@ -119,20 +79,17 @@ class WithPublished(Store):
         super().__init__(root)
         self.published = published(folder)
 
-    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> Run | None:
+    def at(self, kind: str, key: str) -> Run | None:
         """The finished entry, or the published one that stands for it, or None.
 
         Raises:
             GalgenError: If the published one is not what was published.
         """
-        standing = map(whole, _of(self.published, kind, params, data))
-        found = super().find(kind, params, data=data, code=code)
-        return found if found and found.whole else next(standing, None)
-
-    def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
-        """The same, or else the entry that `make` makes."""
-        identity = {name: options[name] for name in ("data", "code") if name in options}
-        return self.find(kind, params, **identity) or super().run(kind, params, make, **options)
+        if (found := super().at(kind, key)) or not (path := self.published.root / kind / key).is_dir():
+            return found
+        there = sound(path)
+        own = there.record["sha256"][weights_of(there).name][:16]
+        return replace(there, record=there.record | {"key": own})
 
 
 class AsItIs(WithPublished):
@@ -151,82 +108,37 @@ class AsItIs(WithPublished):
 
 
 def publish(experiment: Experiment, training: Training, folder: str | os.PathLike | None = None) -> Run:
-    """Put a training of the experiment's store into a published set, in the place of an older one.
+    """Put a training of the experiment's store into a published set.
 
     Raises:
-        GalgenError: If it was not trained, a store of trainings is in the way, or the disk is full.
+        GalgenError: If it was not trained, or the folder holds trainings.
     """
-    if not experiment.trained(training):
-        options = shlex.join(experiment.parameters.options())
+    if not (run := experiment.store.find(**experiment.identity(training))):
+        options = " ".join(experiment.parameters.options())
         raise GalgenError(f"{training.name} is not trained: galgen train {training.name} {options}")
-    target, run = _apart(published(folder), experiment.store), experiment.train(training)
-    place = target.root / run.record["kind"]
-    replaced = list(_of(target, place.name, run.record["params"], run.record["data"]))
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=place, ignore_cleanup_errors=True)
-        with full_disk_told(place), work as temporary:
-            new = place / _write(Path(temporary), experiment, training, run)
-            if new in replaced:  # the same weights, published before
-                shutil.rmtree(new)
-            os.chmod(temporary, 0o755)  # temporary folders are private
-            os.rename(temporary, new)
-    except BaseException:
-        with contextlib.suppress(OSError):  # others lie there
-            place.rmdir()
-            target.root.rmdir()
-        raise
-    for path in replaced:
-        if path != new:
-            shutil.rmtree(path)
-    return whole(new)
+    target = published(folder).root / training.family / run.path.name
+    if (target / "losses.jsonl").exists():
+        raise GalgenError(f"{target} is a training, and would be lost; choose another folder with --out")
+    state = checkpoint.load_weights(weights_of(run))
+    idle = ("discriminator", "generator") if "average" in state else ()
+    state = {name: {key: halved(tensor) for key, tensor in of.items()} for name, of in state.items()}
+    state = {name: of for name, of in state.items() if name not in idle}
+    state["start"] = {"image": experiment.images.start}
+    of = {"profile": experiment.profile.name, "data": experiment.images.name}
+    of["first"] = experiment.latents().start
+    about = {"name": training.name, "N": str(training.N), "data": of["data"], "key": run.key}
+    about |= {"commit": run.record["commit"], "license": "BSD-3-Clause"}
+    with atomic_folder(target) as new:
+        checkpoint.save_weights(new / weights_of(run).name, state, about)
+        left_out = {name: value for name, value in run.summary.items() if name not in ("weights", "settings")}
+        told = {"summary": left_out | of, "published": provenance()["commit"], "sha256": checksums(new)}
+        write_json(new / "record.json", run.record | told)
+    return sound(target)
 
 
-def _write(folder: Path, experiment: Experiment, training: Training, run: Run) -> str:
-    """Write weights and record of a model that is published; returns its key."""
-    kind, profile = run.record["kind"], experiment.profile.name
-    weights = folder / _weights(run.summary["images_shown"])
-    state = checkpoint.load(run.path / weights.name) | {"start": experiment.images.start}
-    checkpoint.save(weights, {name: _halved(state[name]) for name in kept(kind, profile)})
-    latents = experiment.latents(DRAWN)
-    drawn = _draw(kind, profile, weights, latents)
-    # not kept as samples: the store may lie where nothing can be written
-    original = experiment.family.draw(experiment.networks(training), latents, experiment.images.start)
-    like = similarity.cosine(drawn, original, kind="raw")
-    summary = {name: run.summary[name] for name in ("name", "images_shown", "losses", "seconds", "device")}
-    summary |= {"profile": profile, "data": experiment.images.dataset.name}
-    drew = {"first": experiment.latents().start, "means": drawn.mean((1, 2, 3)).tolist()}
-    summary |= drew | {"likeness": float(like.min())}
-    found = checksums(folder)
-    own = {"key": found[weights.name][:16], "trained": run.record["commit"], "summary": summary}
-    write_json(folder / "record.json", run.record | provenance() | own | {"sha256": found})
-    return own["key"]
-
-
-def _apart(target: Store, trained: Store) -> Store:
-    """The set, if nothing but published models is or would come to lie in it, over it or just below.
-
-    Raises:
-        GalgenError: Names the store of trainings that it is, holds or lies in.
-    """
-    here, store = target.root.resolve(), trained.root.resolve()
-    near = [store] if here.is_relative_to(store) or store.is_relative_to(here) else []
-    below = (path for path in here.glob("*") if path.is_dir())
-    for folder in (here, *here.parents, *below):
-        near += [path for path in Store(folder).finished() if not _is_published(path)][:1]
-    if near:
-        raise GalgenError(
-            f"{target.root} is no place for published models: {near[0]} is none, and could be lost. Choose a "
-            "folder of their own (--out)"
-        )
-    return target
-
-
-def _is_published(path: Path) -> bool:
-    try:
-        return bool(read_record(path, _Record))
-    except Damaged:
-        return False
+def halved(tensor: Tensor) -> Tensor:
+    """A tensor as it is published: in half precision, if it is the kernel of a convolution."""
+    return tensor.half() if tensor.ndim >= 4 else tensor
 
 
 def publish_pairs(
@@ -253,80 +165,3 @@ def publish_pairs(
             )
     if not done:
         raise GalgenError("there is nothing to publish: none of these models is trained")
-
-
-def verify(folder: str | os.PathLike | None = None) -> list[str]:
-    """Draw with all models of a published set again, and compare that with what they drew.
-
-    Returns:
-        The names of the models.
-
-    Raises:
-        GalgenError: If there is none, a file is not what was published, or a model draws something else.
-    """
-    paths = published(folder).finished()
-    if not paths:
-        raise GalgenError(f"there are no published models in {published(folder).root}")
-    runs = list(map(whole, paths))
-    for run in runs:
-        told, seeds = run.summary, range(run.summary["first"], run.summary["first"] + DRAWN)
-        drawn = _draw(run.record["kind"], told["profile"], run.path / _weights(told["images_shown"]), seeds)
-        off = (drawn.mean((1, 2, 3)) - torch.tensor(told["means"])).abs().max()
-        if not off <= TOLERANCE:  # nor is what is no number
-            raise GalgenError(
-                f"{told['name']} in {run.path} does not draw what it drew when it was published"
-            )
-    return [run.summary["name"] for run in runs]
-
-
-def _of(store: Store, kind: str, params: dict, data: str) -> Iterator[Path]:
-    """The published models of those parameters and images, of whatever code and precision."""
-    asked = params | {"precision": None}
-    for path in store.finished(kind):
-        with contextlib.suppress(Damaged):  # `verify` tells of it
-            record = read_record(path, _Record)
-            if (record["params"] | {"precision": None}, record["data"]) == (asked, data):
-                yield path
-
-
-def whole(path: Path) -> Run:
-    """A published model, whose record and weights are what a published model has.
-
-    Raises:
-        GalgenError: If they are not, or not what was published.
-    """
-    read_record(path, _Record)
-    run = sound(path)
-    told = run.summary
-    checkpoint.check(path / _weights(told["images_shown"]), kept(run.record["kind"], told["profile"]))
-    return run
-
-
-def kept(kind: str, profile: str) -> dict:
-    """What is published of a family: the names, types and shapes of its tensors, without numbers."""
-    size = profiles.profile(profile).image_size
-    with torch.device("meta"):
-        networks = FAMILIES[kind](profiles.profile(profile)).networks()
-        start = {"start": torch.empty(1, size, size)}
-    idle = {"discriminator", "generator"} if "average" in networks else set()
-    lying = {name: net.to(memory_format=torch.channels_last) for name, net in networks.items()}
-    return {name: _halved(net.state_dict()) for name, net in lying.items() if name not in idle} | start
-
-
-def _halved(state: dict[str, Tensor] | Tensor) -> dict[str, Tensor] | Tensor:
-    if isinstance(state, Tensor):
-        return state.half() if state.ndim >= 4 else state
-    return {name: _halved(tensor) for name, tensor in state.items()}
-
-
-def _draw(kind: str, profile: str, weights: Path, seeds: range) -> Tensor:
-    """The images (n, 1, H, W) that weights of a family draw, from the start that lies beside them.
-
-    Raises:
-        GalgenError: If they draw nothing, as a flow of zeros, which has no inverse.
-    """
-    family, state = FAMILIES[kind](profiles.profile(profile)), checkpoint.load(weights)
-    try:
-        return family.draw(loaded(family.networks(), state), seeds, state["start"])
-    except torch.linalg.LinAlgError as error:
-        raise GalgenError(f"{weights} draws nothing ({error}); publish the model again") from error

@@ -170,11 +170,10 @@ def html(executed, tmp_path_factory):
     for name in names:
         nbformat.write(stand_in(name, executed), build / "chapters" / f"{name}.ipynb")
         nbformat.write(chapter(), build / "notebooks" / f"{name}.ipynb")
-    paths = [build / "chapters" / f"{name}.ipynb" for name in names]
-    told = {"commit": "0123456789ab", "machine": "Linux x86_64, 2 cores, AVX2", "date": "2026-11-30"}
-    origin = rendered("origin.md.j2", of=told, old=["latent_circle"])
-    sources = book.Sources(ROOT / "book", build / "notebooks", build, paths, origin=origin)
-    return book.render(sources).parent
+    told = {"commit": ["0123456789ab"], "machine": ["Linux x86_64, 2 cores, AVX2"], "date": ["2026-11-30"]}
+    found = {"again": 3, "rows": 9, "machine": "AVX2", "date": "2026-12-01", "commit": "ab", "outcome": "all"}
+    origin = rendered("origin.md.j2", of=told, old=["latent_circle"], checked=found)
+    return book.render(ROOT / "book", build / "notebooks", build, origin=origin).parent
 
 
 @pytest.fixture(params=["assembled", pytest.param("rendered", marks=pytest.mark.slow)])

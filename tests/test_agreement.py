@@ -5,7 +5,7 @@ from scipy import stats
 
 from galgen.compare.agreement import shared_latents, two_models
 from galgen.compare.scales import principal_spread
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import mean_image
 
 

@@ -5,14 +5,12 @@ the pages of a finished book instead.
 """
 
 import inspect
-import json
 import os
 import re
 import shutil
 from html import unescape
 from pathlib import Path
 from textwrap import dedent
-from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
@@ -21,23 +19,16 @@ import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Visit, pages
 from bs4 import BeautifulSoup
-from hypothesis import given
-from hypothesis import strategies as st
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
-from test_anything import examples
-from test_hostile import of_json, spoil_file
 
 from galbook.page import NumberedTable
 from galbook.press import assemble as book
 from galbook.press import chapters
 from galbook.press import pages as written
-from galbook.press.runs import AGAIN, Prepared, Run, Trained
+from galbook.press.runs import Run
 from galgen.models.diffusion import DenoiserLearner
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import read_json, write_json
-from galgen.runs.reading import read_as
-from galgen.runs.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -154,7 +145,9 @@ def test_a_repository_that_the_citation_names_is_on_the_pages(tmp_path, executed
     toc = {"format": "jb-book", "root": "bibliography", "chapters": [{"file": "chapters/executed"}]}
     (source / "_toc.yml").write_text(yaml.safe_dump(toc))
     (tmp_path / "CITATION.cff").write_text("repository-code: https://github.com/some/where\n")
-    book.render(book.Sources(source, executed.parent, tmp_path / "build", [executed]))
+    (tmp_path / "build" / "chapters").mkdir(parents=True)
+    shutil.copy(executed, tmp_path / "build" / "chapters")
+    book.render(source, executed.parent, tmp_path / "build")
     config = yaml.safe_load((tmp_path / "build" / "book" / "_config.yml").read_text())
     assert config["repository"]["url"] == "https://github.com/some/where"
     assert config["html"]["use_repository_button"] and "mybinder" in config["launch_buttons"]["binderhub_url"]
@@ -194,12 +187,14 @@ def test_a_chapter_that_warns_or_has_no_title_is_refused_and_a_progress_bar_is_n
 def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
     source = tmp_path / "prose"
     shutil.copytree(ROOT / "book", source)
-    toc = {"format": "jb-book", "root": "intro", "chapters": [{"file": "bibliography"}]}
+    toc = {"format": "jb-book", "root": "intro", "chapters": [{"file": "chapters/executed"}]}
     (source / "_toc.yml").write_text(yaml.safe_dump(toc))
     (source / "intro.md").write_text("# Title\n\n{doc}`nowhere`\n")
+    (tmp_path / "chapters").mkdir()
+    shutil.copy(executed, tmp_path / "chapters")
     with pytest.raises(GalgenError) as told:
-        book.render(book.Sources(source, executed.parent, tmp_path, [executed]))
-    assert "nowhere" in str(told.value).splitlines()[0], "which failed.json keeps"
+        book.render(source, executed.parent, tmp_path)
+    assert "nowhere" in str(told.value).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -218,62 +213,6 @@ def test_a_run_of_the_book_has_a_folder_of_its_own_in_letters_that_no_shell_mind
 def test_two_data_sets_of_one_name_have_two_folders_and_one_has_one_however_it_is_written():
     names = [Run(Parameters(data=data)).name for data in ("a/x.npz", "b/x.npz", "./a/x.npz")]
     assert names[0] == names[2] != names[1]
-
-
-PLANNED = {"name": "x", "family": "gan", "N": 8, "foreign": "", "minutes": 1.0, "memory_mb": 900.0}
-
-
-@pytest.fixture
-def begun(tmp_path, monkeypatch):
-    """A run with all its stamps, whose plan takes no ten seconds."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
-    models = SimpleNamespace(trainings=lambda: [SimpleNamespace(family="gan")])
-    one = SimpleNamespace(models=models, plan=lambda: [PLANNED], recipe=lambda training: {"code": []})
-    monkeypatch.setattr(Run, "experiments", [one])
-    run = Run(Parameters(profile="smoke"))
-    run.begin()
-    key = Store().run("gan", {}, lambda work: {}).key
-    write_json(run.folder / "trainings" / "x.json", {"name": "x", "key": key, "seconds": 1.0})
-    write_json(run.folder / "data.json", {"dataset": {"images": 8, "sha256": "0" * 64}})
-    run.note_failure("no: it is a test")
-    plan = run.plan
-    shutil.copytree(run.folder, "as it was")
-    return run.folder, plan
-
-
-@examples(150)
-@given(data=st.data())
-def test_a_stamp_of_a_run_that_is_spoilt_is_made_again_or_told_in_one_line(begun, data):
-    folder, plan = begun
-    shutil.rmtree(folder)
-    shutil.copytree("as it was", folder)
-    path = folder / data.draw(st.sampled_from(["plan", "failed", "trainings/x", "data", "precision"]))
-    path = path.with_suffix(".json")
-    if data.draw(st.booleans()):
-        spoil_file(data.draw, path)
-    else:
-        path.write_text(json.dumps(data.draw(of_json(read_json(path)))))
-    try:
-        run = Run(Parameters(profile="smoke"))
-        assert run.plan == plan, "what is believed is what was planned"
-        run.begin()
-        run.forget()
-        read_as(folder / "data.json", Prepared, AGAIN)
-        for stamp in folder.glob("trainings/*.json"):
-            read_as(stamp, Trained, AGAIN)
-        assert run.outcome() == "not finished"
-    except GalgenError as error:
-        assert "\n" not in str(error) and path.name != "plan.json"
-        assert str(path) in str(error) or "parameters" in str(error)
-
-
-def test_a_plan_of_the_right_digest_is_believed_only_as_it_was_written(begun):
-    folder, plan = begun
-    for wrong in ([], [PLANNED | {"name": "y"}]):
-        known = read_json(folder / "plan.json")
-        write_json(folder / "plan.json", known | {"plan": wrong})
-        assert Run(Parameters(profile="smoke")).plan == plan
 
 
 def test_what_was_measured_is_shown_and_what_was_not_is_told(tmp_path):

@@ -6,7 +6,7 @@ from galgen.compare.controls import blurred, controls, rounded
 from galgen.compare.similarity import cosine
 from galgen.compare.uncertainty import Estimate
 from galgen.compare.yardstick import Ladder, area, fault_ladder
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import mean_image
 from galgen.models.glow import Glow
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from galbook.press.__main__ import main as press
 from galgen import costs
 from galgen.cli import main, prepare
 from galgen.experiment import Experiment
@@ -14,22 +13,16 @@ from galgen.profiles import Parameters
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 
-PLAN = [
-    {"name": "diffusion-N8-A0-0", "disk_mb": 30.0, "memory_mb": 500},
-    {"name": "gan-N8-A0-0", "disk_mb": 80.0, "memory_mb": 900},
-]
 OPTIONS = ["--profile", "smoke", "--N", "8"]
 
 
 @pytest.fixture
 def room(monkeypatch):
-    """Sets what the machine says it has, MB."""
+    """Sets how much of the disk is free, MB."""
 
-    def give(disk=1e6, memory=1e6):
-        monkeypatch.setattr(costs, "free_disk_mb", lambda path: disk)
-        monkeypatch.setattr(costs, "available_memory_mb", lambda: memory)
+    def give(disk):
+        monkeypatch.setattr(costs.shutil, "disk_usage", lambda path: SimpleNamespace(free=disk * 2**20))
 
-    give()
     return give
 
 
@@ -42,37 +35,8 @@ def test_flops_of_a_step_are_shared_by_the_images_of_a_batch():
 
     each, step = 2 * 16 * 9 * 4, 2 * 8**3
     for batch_size in (1, 2, 16):
-        found = costs.of_step(SimpleNamespace(step=matrices), torch.zeros(2, 1, 4, 4), batch_size)[0]
+        found = costs.of_step(SimpleNamespace(step=matrices), torch.zeros(2, 1, 4, 4), batch_size)
         assert found == pytest.approx(each + step / batch_size)
-
-
-def test_what_is_kept_for_the_backward_pass_is_counted_by_image():
-    """Of each image of 16 numbers, itself and its square."""
-
-    def cubes(images, noise, rate):
-        x = images * torch.ones(100, requires_grad=True)[0]  # keeps images, for the weight
-        (x * x.detach().square()).sum().backward()  # and the square
-
-    found = costs.of_step(SimpleNamespace(step=cubes), torch.zeros(3, 1, 4, 4), 8)[1]
-    assert found == 2 * 16 * 4
-
-
-@pytest.mark.parametrize(
-    ("has", "says"),
-    [
-        ({"disk": 131}, r"2 models .* 132 MB in store, a margin included, and 131 MB .*GALGEN_STORE"),
-        ({"memory": 899}, r"gan-N8-A0-0 needs about 900 MB of memory, and 899 MB"),
-    ],
-)
-def test_what_just_fits_may_start_and_what_does_not_is_refused_with_the_ways_out(room, has, says):
-    room(disk=1.2 * 110, memory=900)
-    costs.check("store", PLAN)
-    room(**has)
-    with pytest.raises(GalgenError, match=says):
-        costs.check("store", PLAN)
-    costs.check("store", PLAN[:1])
-    room(disk=0, memory=0)
-    costs.check("store", [])
 
 
 @pytest.fixture
@@ -82,17 +46,15 @@ def own(fresh, monkeypatch):
     return fresh
 
 
-@pytest.mark.parametrize("short", [{"disk": 0.01}, {"memory": 1}])
-def test_no_training_starts_without_room(room, own, tmp_path, monkeypatch, capsys, short):
-    monkeypatch.chdir(tmp_path)
-    room(**short)
+def test_no_training_starts_without_room(room, own, monkeypatch, capsys):
+    room(0.01)
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     monkeypatch.setattr(experiment, "_train_apart", lambda name: pytest.fail(f"{name} was started"))
-    with pytest.raises(GalgenError, match=r"2 models|training diffusion-N8"):
+    with pytest.raises(
+        GalgenError, match=r"2 models .* MB in .*, a margin included, and 0 MB .*GALGEN_STORE"
+    ):
         experiment.ensure(experiment.models.pair(8))
-    said = capsys.readouterr().out
-    assert "minutes" in said and "MB" in said, "what it would have cost is said first"
-    assert press(["prepare", *OPTIONS]) == 2, "the workflow's trainings wait for this step"
+    assert "minutes" in capsys.readouterr().out, "what it would have cost is said first"
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 2
     assert experiment.store.runs("diffusion") == []
 
@@ -107,7 +69,7 @@ def test_preparing_data_takes_no_step_of_any_family(own, monkeypatch, capsys, ot
 
 def test_a_model_that_is_in_the_store_needs_no_room(room, own):
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
-    room(disk=0, memory=0)
+    room(0)
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     wanted = experiment.models.trainings()
@@ -115,7 +77,7 @@ def test_a_model_that_is_in_the_store_needs_no_room(room, own):
     assert left == {t.name for t in wanted} - {"diffusion-N8-A0-0"}
 
 
-def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(room, own, monkeypatch, capsys):
+def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(own, monkeypatch, capsys):
     save, written = checkpoint.save_file, []
 
     def full(tensors, path, metadata):
@@ -142,7 +104,9 @@ def test_what_a_training_leaves_on_the_disk_is_no_more_than_was_said(fresh, fami
     run = experiment.train(model)
     for shown in run.summary["weights"]:
         experiment.samples(model, shown)
-    kept = [p for kind in (family, "samples") for p in (fresh.root / kind).rglob("*.safetensors")]
+    kept = [
+        p for kind in (family, "samples") for p in (fresh.root / kind).rglob("*.*") if p.suffix != ".json"
+    ]
     assert len(kept) > 3
     assert sum(path.stat().st_size for path in kept) / 2**20 < said + 0.05 * len(kept)
 

@@ -4,8 +4,9 @@ from astropy.table import Table
 from astropy.visualization import make_lupton_rgb
 from PIL import Image
 
-from galgen.data.dataset import Dataset, dihedral_keys, split, write_dataset
+from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.preprocess import crop_centre, flux_to_gray, resize_area, to_uint8
+from galgen.data.split import dihedral_keys, split
 from galgen.runs.errors import GalgenError
 
 

@@ -18,7 +18,7 @@ from galgen.compare.discriminator import (
     judge,
     score,
 )
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 
 
 def galaxies(n, seed):

@@ -132,7 +132,7 @@ def run(name, folder, *, seed=0, precision="fp32", killed_at=None):
     stream = Stream(12, 96, 8, 1, 2, cosine, flips=family.flips)
     options = {"milestones": (40,), "report_every": 2, "save_every_seconds": 0.0, "progress": False}
     train(learner, IMAGES, folder, stream, **options)
-    return checkpoint.load(folder / "checkpoint.safetensors")
+    return checkpoint.load(folder / "checkpoint.pt")
 
 
 @every_family
@@ -141,7 +141,7 @@ def test_a_killed_training_resumes_bit_for_bit(name, precision, tmp_path):
     whole = run(name, tmp_path / "whole", precision=precision)
     with pytest.raises(KeyboardInterrupt):
         run(name, tmp_path / "killed", precision=precision, killed_at=7)
-    assert checkpoint.load(tmp_path / "killed" / "checkpoint.safetensors")["shown"] == 48
+    assert checkpoint.load(tmp_path / "killed" / "checkpoint.pt")["shown"] == 48
     resumed = run(name, tmp_path / "killed", precision=precision, seed=9)  # all comes from the checkpoint
     equal(resumed["networks"], whole["networks"])
     for optimizer, state in whole["optimizers"].items():

@@ -14,7 +14,7 @@ from galgen.compare.memorization import (
 )
 from galgen.compare.similarity import nearest
 from galgen.compare.uncertainty import bootstrap
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import mean_image
 
 

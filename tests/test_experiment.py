@@ -8,9 +8,9 @@ import torch
 from test_code import edited
 
 from galgen import profiles as settings
-from galgen.data.dataset import dihedral_keys
 from galgen.data.prepare import prepare
 from galgen.data.simulate import source
+from galgen.data.split import dihedral_keys
 from galgen.experiment import Experiment, every_family
 from galgen.figures import style
 from galgen.models import diffusion, families, glow_learner, sampling

@@ -182,5 +182,5 @@ def test_collapse_stops_the_run_says_so_and_leaves_the_checkpoint(tmp_path):
     often = {"report_every": 2, "save_every_seconds": 0.0, "progress": False}
     with pytest.raises(GalgenError, match=r"mode_collapse diverges.*last good checkpoint is kept"):
         train(model, galaxies(), tmp_path, Stream(8, 48, 4, 1, 2, cosine), **often)
-    state = checkpoint.load(tmp_path / "checkpoint.safetensors")
+    state = checkpoint.load(tmp_path / "checkpoint.pt")
     assert state["shown"] == 24  # 6 steps of 4: the report before the one that found it

@@ -1,18 +1,14 @@
 """bfloat16 in training: when it is taken, that a step is nearly that of float32, that a run keeps to one."""
 
-import json
-
 import pytest
 import torch
 
-from galbook.press.runs import Run
 from galgen.experiment import Experiment, every_family
 from galgen.models import precision
 from galgen.models.conditional import ConditionalLearner, ConditionalUNet
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import UNet
 from galgen.profiles import ConditionalSettings, DiffusionSettings, Parameters
-from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 
@@ -83,26 +79,6 @@ def test_wide_networks_alone_are_trained_in_bfloat16_and_the_key_says_in_what(tm
     for each in families.values():
         if each.sizes:
             assert each.recipe(each.models.trainings()[0])["params"]["precision"] == each.precision
-
-
-def test_what_a_run_is_trained_in_is_settled_once_in_its_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    without(monkeypatch, _is_avx512_bf16_supported=True)
-    run = Run(Parameters(profile="smoke"))
-    assert run.parameters.precision == "bf16" and run.name == "smoke-simulated"
-    assert run.options()[-2:] == ["--precision", "auto"]  # jobs find the same folder
-    assert not run.folder.exists(), "what is refused leaves nothing"
-    run.begin()
-    without(monkeypatch)
-    assert Run(Parameters(profile="smoke")).parameters.precision == "bf16"
-    other = Run(Parameters(profile="smoke", precision="fp32"))
-    assert other.name == "smoke-simulated-fp32" and other.parameters.precision == "fp32"
-    assert Run(Parameters(profile="smoke", seed=1)).parameters.precision == "fp32"
-    kept = run.folder / "precision.json"
-    for damaged in ("", "{", json.dumps("fp16")):
-        kept.write_text(damaged)
-        with pytest.raises(GalgenError, match=r"precision\.json"):
-            Run(Parameters(profile="smoke"))
 
 
 def test_a_training_that_is_emulated_says_so(fresh, monkeypatch, capsys):

@@ -1,19 +1,18 @@
-"""Published models: what they stand for, what they keep, and that they draw what they drew."""
+"""Published models: what they stand for, what they keep, and that they draw what the trainings draw."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from test_hostile import resealed
 
-from galbook.explorer import controls
 from galbook.explorer.answers import Explorer
 from galgen.cli import main
 from galgen.compare.similarity import cosine
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
-from galgen.published import WithPublished, publish, published, verify
+from galgen.published import WithPublished, publish, published, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -38,8 +37,7 @@ def elsewhere(folder, trained, tmp_path):
     return WithPublished(tmp_path / "store", folder)
 
 
-def test_they_draw_what_they_drew_and_nearly_what_the_trainings_drew(folder, trained, elsewhere):
-    assert len(verify(folder)) == 2 * len(FAMILIES)
+def test_they_draw_nearly_what_the_trainings_drew(trained, elsewhere):
     originals, copies = (every_family(PARAMETERS, store).values() for store in (trained, elsewhere))
     for there, here in zip(originals, copies, strict=True):
         for training in here.models.pair(12):
@@ -51,9 +49,9 @@ def test_they_draw_what_they_drew_and_nearly_what_the_trainings_drew(folder, tra
 
 def test_convolutions_alone_are_halved_and_no_discriminator_is_kept(folder):
     for run in published(folder).runs():
-        state = checkpoint.load(next(run.path.glob("weights-*.safetensors")))
-        assert not {"discriminator", "generator"} & state.keys() and "start" in state
-        tensors = [t for net in state.values() if isinstance(net, dict) for t in net.values()]
+        state = checkpoint.load_weights(weights_of(run))
+        assert not {"discriminator", "generator"} & state.keys() and start_of(run).ndim == 3
+        tensors = [t for name, net in state.items() if name != "start" for t in net.values()]
         assert {t.dtype for t in tensors if t.ndim >= 4} == {torch.float16}
         assert torch.float16 not in {t.dtype for t in tensors if t.ndim < 4}
 
@@ -62,12 +60,6 @@ def test_other_parameters_and_other_images_are_not_theirs(elsewhere):
     for other in ({"seed": 1}, {"N": (13,)}):
         experiment = every_family(PARAMETERS.model_copy(update=other), elsewhere)["gan"]
         assert not experiment.trained(experiment.models.pair(experiment.sizes[0])[0])
-
-
-def test_other_code_changes_nothing(elsewhere):
-    experiment = every_family(PARAMETERS, elsewhere)["diffusion"]
-    identity = experiment.identity(experiment.models.pair(12)[0])
-    assert elsewhere.find(**identity | {"code": ["galgen.runs.code"]}) is not None
 
 
 def test_a_training_of_the_store_goes_before_the_published(folder, trained):
@@ -82,23 +74,6 @@ def test_the_explorer_answers_on_them_and_says_so(elsewhere):
     assert [len(row.stamps) for row in explorer.latent(3, 12)] == [4] * 4
 
 
-def test_a_flow_of_zeros_is_one_line_and_no_old_answer_stands(folder, elsewhere, tmp_path, monkeypatch):
-    shutil.copytree(folder, tmp_path / "set")
-    for k, entry in enumerate(list((tmp_path / "set" / "glow").iterdir())):
-        (weights,) = entry.glob("weights-*")
-        state = checkpoint.load(weights)
-        zeros = {name: t * 0 if t.is_floating_point() else t for name, t in state["net"].items()}
-        checkpoint.save(
-            weights, state | {"net": zeros, "start": state["start"] * k}
-        )  # of one sum they were one
-        resealed(entry)
-    with pytest.raises(GalgenError, match=r"weights-\d+\.safetensors draws nothing \(.*publish") as told:
-        verify(tmp_path / "set")
-    assert "\n" not in str(told.value)
-    box = controls.latent(Explorer(PARAMETERS, WithPublished(elsewhere.root, tmp_path / "set")))
-    assert "No answer" in box.children[-2].value and "<img" not in box.children[-2].value
-
-
 def test_publishing_again_replaces(folder, trained):
     experiment = every_family(PARAMETERS, trained)["gan"]
     publish(experiment, experiment.models.pair(12)[0], folder)
@@ -111,7 +86,7 @@ def test_publishing_writes_nothing_into_the_store_which_may_be_read_only(trained
     experiment = every_family(PARAMETERS, Store(tmp_path / "store"))["gan"]
     before = set(experiment.store.root.rglob("*"))
     publish(experiment, experiment.models.pair(12)[0], tmp_path / "set")
-    assert set(experiment.store.root.rglob("*")) == before and verify(tmp_path / "set")
+    assert set(experiment.store.root.rglob("*")) == before
 
 
 def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):
@@ -120,15 +95,22 @@ def test_what_is_not_trained_cannot_be_published(elsewhere, tmp_path):
         publish(experiment, experiment.models.pair(12)[0], tmp_path)
 
 
-def test_an_ordinary_store_is_no_published_set_nor_is_an_empty_one(trained, tmp_path):
-    with pytest.raises(GalgenError, match="no published models"):
-        verify(tmp_path / "empty")
-    with pytest.raises(GalgenError, match=r"no whole record\.json .*"):
-        verify(trained.root)
+def test_the_header_of_the_weights_says_what_they_are_and_a_store_of_trainings_is_not_written_over(
+    folder, trained
+):
+    run = next(run for run in published(folder).runs("gan"))
+    about = checkpoint.about_weights(weights_of(run))
+    assert about["key"] == run.path.name and about["N"] == "12" and about["license"] == "BSD-3-Clause"
+    experiment = every_family(PARAMETERS, trained)["gan"]
+    with pytest.raises(GalgenError, match="is a training, and would be lost"):
+        publish(experiment, experiment.models.pair(12)[0], trained.root)
 
 
-def test_the_set_of_the_project_draws_what_it_drew():
-    assert len(verify()) >= 2
+def test_the_published_models_of_the_project_stand_for_todays_trainings():
+    experiments = every_family(Parameters(), WithPublished(Path("/nowhere")))
+    for experiment in experiments.values():
+        for N in (experiment.sizes[0], experiment.sizes[-1]):
+            assert all(experiment.trained(model) for model in experiment.models.pair(N))
 
 
 def test_what_is_trained_is_published_and_the_rest_named(trained, tmp_path, capsys):

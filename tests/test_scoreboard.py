@@ -8,7 +8,7 @@ from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
 from galgen.compare.morphology import COEFFICIENTS
 from galgen.compare.scoreboard import QUESTIONS, apart, portrait, scores
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import mean_image
 
 N = 64

@@ -134,7 +134,7 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     assert store.find("thing", {}).record == again.record
 
 
-@pytest.mark.parametrize("kind", ["answers", "diffusion"])
+@pytest.mark.parametrize("kind", ["dataset", "diffusion"])
 def test_an_entry_with_the_key_of_another_is_refused_by_name_and_made_anew(tmp_path, capsys, kind):
     store, params = Store(tmp_path), [{"of": "A"}, {"of": "B"}]
     runs = [store.run(kind, each, lambda work, each=each: write(work) | each) for each in params]
@@ -151,7 +151,6 @@ def test_an_entry_with_the_key_of_another_is_refused_by_name_and_made_anew(tmp_p
         said = capsys.readouterr().err
         assert str(run.path) in said and "its key is not that of its kind, params" in said
         assert "set aside" in said and said.count("\n") == 1
-    assert store.verify() == (2, 0)
 
 
 def test_parameters_of_any_json_are_those_that_were_asked_for(tmp_path):
@@ -169,32 +168,6 @@ def test_what_is_no_folder_is_no_store_whoever_asks(tmp_path, monkeypatch, capsy
     assert main(command) == 2
     said = capsys.readouterr().err
     assert f"{tmp_path / 'store'} is no folder, and so no run store" in said and said.count("\n") == 1
-
-
-def test_verify_checks_all_entries_and_fails_if_one_was_damaged(tmp_path, capsys):
-    store = Store(tmp_path)
-    runs = [store.run("thing", {"a": a}, write_two) for a in range(3)]
-    assert main(["runs", "verify", "--store", str(tmp_path)]) == 0
-    assert "3 runs" in capsys.readouterr().out
-    flip(runs[1].path / "dataset" / "images")
-    assert main(["runs", "verify", "--store", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert f"{runs[1].path / 'dataset' / 'images'} has changed" in said and "1 of 3 runs" in said
-    assert main(["runs", "verify", "--store", str(tmp_path)]) == 0
-    assert [run.key for run in store.runs()] == [runs[0].key, runs[2].key]
-
-
-def test_what_another_process_made_again_meanwhile_is_not_set_aside(tmp_path, monkeypatch):
-    run = Store(tmp_path).run("thing", {}, write)
-    found = iter([Damaged("it was cut off"), None])
-
-    def sound(path):
-        if error := next(found):
-            raise error
-        return path
-
-    monkeypatch.setattr(store_module, "sound", sound)
-    assert Store(tmp_path).verify() == (1, 0) and run.path.is_dir()
 
 
 def test_runs_without_a_whole_record_are_named_and_can_be_removed(tmp_path, capsys):
@@ -286,8 +259,8 @@ def test_checkpoint_round_trip_is_exact(tmp_path):
     types.append(torch.tensor(True))
     state = {"net": net.state_dict(), "adam": adam.state_dict(), "types": types}
     state["json"] = {"a": [1, 2.5, None, True, "é"], 3: (0.1 + 0.2, {}), "": []}
-    checkpoint.save(tmp_path / "c.safetensors", state)
-    back = checkpoint.load(tmp_path / "c.safetensors")
+    checkpoint.save(tmp_path / "c.pt", state)
+    back = checkpoint.load(tmp_path / "c.pt")
 
     def check(a, b):
         assert type(a) is type(b) or isinstance(a, dict)
@@ -310,28 +283,28 @@ def test_checkpoint_round_trip_is_exact(tmp_path):
 
 
 def test_damaged_or_foreign_files_are_refused(tmp_path):
-    path = tmp_path / "c.safetensors"
-    with pytest.raises(GalgenError, match="there is no checkpoint"):
+    path = tmp_path / "c.pt"
+    with pytest.raises(GalgenError, match=r"c.pt cannot be read .*remove it to start anew"):
         checkpoint.load(path)
     checkpoint.save(path, {"x": torch.rand(1000)})
     whole = path.read_bytes()
     save_file({"x": torch.rand(3)}, tmp_path / "foreign")
     for damaged in (whole[: len(whole) // 2], pickle.dumps({"x": 1}), (tmp_path / "foreign").read_bytes()):
         path.write_bytes(damaged)
-        with pytest.raises(GalgenError, match="not a whole checkpoint of galgen"):
+        with pytest.raises(GalgenError, match="cannot be read"):
             checkpoint.load(path)
 
 
 def test_write_that_breaks_off_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "c.safetensors"
+    path = tmp_path / "c.pt"
     checkpoint.save(path, {"x": torch.arange(5)})
 
-    def full(tensors, name, metadata):
+    def full(state, name):
         name.write_bytes(b"half a file")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint.torch, "save", full)
     with pytest.raises(FullDisk, match=f"full: {tmp_path}, and .* MB are free"):
         checkpoint.save(path, {"x": torch.zeros(5)})
     assert torch.equal(checkpoint.load(path)["x"], torch.arange(5))
-    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]

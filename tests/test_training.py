@@ -43,7 +43,7 @@ def run(directory, model=None, data=None, how=train, **given):
 
 
 def weights(directory, shown=120):
-    return checkpoint.load(directory / f"weights-{shown}.safetensors")["net"]
+    return checkpoint.load_weights(directory / f"weights-{shown}.safetensors")["net"]
 
 
 def same(a, b):
@@ -98,9 +98,9 @@ def test_killed_and_resumed_training_is_bit_identical(tmp_path, forks):
     assert process.exitcode == 0
     names = {p.name for p in (tmp_path / "killed").iterdir() if not p.name.startswith(".tmp-")}
     assert names == {p.name for p in (tmp_path / "whole").iterdir()}
-    for name in sorted(names - {"checkpoint.safetensors"}):
+    for name in sorted(names - {"checkpoint.pt"}):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    ends = [checkpoint.load(tmp_path / run / "checkpoint.safetensors") for run in ("whole", "killed")]
+    ends = [checkpoint.load(tmp_path / run / "checkpoint.pt") for run in ("whole", "killed")]
     moments = [[v for s in e["optimizers"]["adam"]["state"].values() for v in s.values()] for e in ends]
     assert len(moments[0]) > 10 and all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
     assert kills >= KILLS // 2  # the others came after the end
@@ -192,7 +192,7 @@ def test_milestones_are_the_networks_of_that_moment(tmp_path):
 def test_loss_that_is_no_number_or_diverges_stops_the_run_at_its_last_checkpoint(tmp_path, fault, told):
     with pytest.raises(GalgenError, match=told):
         run(tmp_path, Stub(**fault), save_every_seconds=0.0)
-    assert checkpoint.load(tmp_path / "checkpoint.safetensors")["shown"] == 40
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["shown"] == 40
     assert [line["images"] for line in read_losses(tmp_path)] == [20, 40]
 
 
@@ -218,7 +218,7 @@ def test_garbage_in_the_log_is_cut_off_behind_the_checkpoint_and_refused_before_
     run(whole, Stub())
     with pytest.raises(GalgenError, match="step 18"):
         run(half, Stub(fail_at=18), save_every_seconds=0.0)
-    assert checkpoint.load(half / "checkpoint.safetensors")["shown"] == 60  # of 120 images
+    assert checkpoint.load(half / "checkpoint.pt")["shown"] == 60  # of 120 images
     path, log = half / "losses.jsonl", (half / "losses.jsonl").read_text()
     for damaged in (garbage + log, log[: len(log) // 2]):
         path.write_text(damaged)
@@ -230,16 +230,16 @@ def test_garbage_in_the_log_is_cut_off_behind_the_checkpoint_and_refused_before_
     path.write_text(log + garbage)
     run(half, Stub())
     assert path.read_text() == (whole / "losses.jsonl").read_text()
-    (half / "checkpoint.safetensors").unlink()
+    (half / "checkpoint.pt").unlink()
     path.write_text(garbage)
     run(half, Stub())  # nothing to go on with, so nothing that it spoils
     assert [line["images"] for line in read_losses(half)] == [20, 40, 60, 80, 100, 120]
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "weights-60"])
+@pytest.mark.parametrize("name", ["checkpoint.pt", "weights-60.safetensors"])
 def test_a_finished_checkpoint_without_whole_weights_is_not_taken_for_a_result(tmp_path, name):
     run(tmp_path, Stub(), milestones=[60])
-    path = tmp_path / f"{name}.safetensors"
+    path = tmp_path / name
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Damaged, match=name):

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from galbook import measure
-from galbook.table import QUESTIONS, SCHEMA, TYPES, Question, read_table, run_folder, to_csv
+from galbook.table import QUESTIONS, SCHEMA, TYPES, Question, read_table, to_csv
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_folder, file_sha256, in_place, read_json, write_json
 
-__all__ = ["asked", "missing", "publish", "questions"]
+__all__ = ["asked", "checked", "missing", "publish", "questions", "trainings"]
 
 
 def questions() -> list[Question]:
@@ -45,24 +45,50 @@ def missing(experiments: Iterable[Experiment]) -> list[tuple[Question, Experimen
             if not of.published(experiment, *given)]  # fmt: skip
 
 
+def checked(parameters: Parameters) -> dict:
+    """What the last `make check` of a published run found; nothing where there was none."""
+    path = parameters.folder / "checked.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def trainings(experiments: Iterable[Experiment], known: list[dict]) -> list[dict]:
+    """Name, key, seconds, time, commit and machine of each training that is here, or was published."""
+    found, known = [], {of["key"]: of for of in known}
+    for experiment in experiments:
+        for model in experiment.models.trainings():
+            key = experiment.store.key(**experiment.identity(model))
+            if run := experiment.store.at(model.family, key):
+                record = {name: run.record[name] for name in ("created", "commit", "machine")}
+                found.append({"name": model.name, "key": key, "seconds": run.summary["seconds"]} | record)
+            elif key in known:
+                found.append(known[key] | {"name": model.name})
+    return found
+
+
 def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: Path | None = None) -> str:
     """Write the table of a run where it is published; say how large it is.
 
     Args:
         parameters: Of the run.
         experiments: One of each family and study.
-        folder: By default `galbook.table.run_folder`.
+        folder: By default `galgen.profiles.Parameters.folder`.
 
     Raises:
         GalgenError: If the folder holds another run, or the run has other sizes than its profile.
     """
     if parameters.N:
         raise GalgenError("only runs with the sizes of their profile are published: leave N out")
-    folder = in_place(folder) if folder else run_folder(parameters)
+    experiments = list(experiments)
+    folder = in_place(folder) if folder else parameters.folder
     of = parameters.model_dump(mode="json", exclude={"N", "precision", "clock"})
     of["data"] = Path(parameters.data).stem
-    if (folder / "run.json").is_file() and (there := read_json(folder / "run.json")["parameters"]) != of:
-        raise GalgenError(f"{folder} holds the table of the run {there}, not {of}; name another folder")
+    known = read_json(folder / "run.json") if (folder / "run.json").is_file() else {"parameters": of}
+    if known["parameters"] != of:
+        raise GalgenError(
+            f"{folder} holds the table of the run {known['parameters']}, not {of}; name another folder"
+        )
+    about = {"schema": SCHEMA, "parameters": of, "precision": parameters.precision}
+    about["trainings"] = trainings(experiments, known.get("trainings", []))
     with atomic_folder(folder) as new:
         (new / "arrays").mkdir()
         files, tables, arrays = {}, [",".join(TYPES) + "\n"], {}
@@ -80,6 +106,9 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
                 "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
                 "arrays": sorted(kept),
             }
+            if question.name == "data_set":  # the images by which all of it was measured
+                images = found.rows.query("statistic == 'images'").value.item()
+                about["data"] = {"images": int(images), "sha256": found.arrays["sha256"].tobytes().hex()}
         (new / "measurements.csv").write_text("".join(tables))
         rows = read_table(new / "measurements.csv")
         sums = {}
@@ -87,7 +116,6 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
             if there:
                 np.savez_compressed(new / "arrays" / f"{name}.npz", **dict(sorted(there.items())))
                 sums[name] = file_sha256(new / "arrays" / f"{name}.npz")
-        about = {"schema": SCHEMA, "parameters": of, "files": files, "arrays": sums}
-        write_json(new / "run.json", about)
+        write_json(new / "run.json", about | {"files": files, "arrays": sums})
         size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file()) / 1e6
     return f"{len(rows)} rows and the arrays of {len(sums)} questions in {folder}: {size:.2f} MB"

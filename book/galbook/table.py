@@ -43,10 +43,8 @@ from galgen.experiment import Experiment
 from galgen.models.families import Training
 from galgen.profiles import Parameters
 from galgen.runs.code import version
-from galgen.runs.errors import GalgenError
-from galgen.runs.files import file_sha256, in_place, project
-from galgen.runs.packed import packed
-from galgen.runs.reading import read_as
+from galgen.runs.errors import GalgenError, reading
+from galgen.runs.files import file_sha256, read_json
 
 __all__ = [
     "KEY",
@@ -65,8 +63,8 @@ __all__ = [
     "question",
     "read_table",
     "row",
-    "run_folder",
     "to_csv",
+    "usable",
 ]
 
 SCHEMA = 1
@@ -229,7 +227,7 @@ class Question:
             "largest": experiment.sizes[-1],  # decides which images are left for `Images.unseen`
             "code": version(self.files),
         }
-        return {"params": params, "data": experiment.images.dataset.sha256}
+        return {"params": params, "data": experiment.images.identity()}
 
     def published(self, experiment: Experiment, *given: int | float | str) -> bool:
         """Whether rows of today's code and models are published."""
@@ -295,6 +293,11 @@ def first_pair(experiment: Experiment, N: int, *_: object) -> list[Training]:
     return [*experiment.models.pair(N)]
 
 
+def usable(parameters: Parameters) -> bool:
+    """Whether published rows may stand for measurements: of simulated galaxies, unless RECOMPUTE=1."""
+    return parameters.data in SIMULATED and os.environ.get("RECOMPUTE", "0") in ("", "0")
+
+
 class Published:
     """The table of a run as it is published.
 
@@ -307,7 +310,8 @@ class Published:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.about = read_as(folder / "run.json", dict, _AGAIN)
+        with reading(folder / "run.json", _AGAIN):
+            self.about = read_json(folder / "run.json")
         if self.about.get("schema") != SCHEMA:
             raise self._error(f"run.json has schema {self.about.get('schema')}, not {SCHEMA}")
         if not (table := folder / "measurements.csv").is_file():
@@ -317,10 +321,8 @@ class Published:
     @staticmethod
     def of(experiment: Experiment) -> "Published | None":
         """What is published of the run of an experiment on simulated galaxies, unless RECOMPUTE=1."""
-        if experiment.parameters.data not in SIMULATED or not packed():
-            return None
-        folder = run_folder(experiment.parameters)
-        return _opened(folder) if folder.is_dir() else None
+        folder = experiment.parameters.folder
+        return _opened(folder) if usable(experiment.parameters) and folder.is_dir() else None
 
     def get(self, file: str, key: str) -> Measurement | None:
         """The rows and arrays of `<question>/<name>`, or None if there are none of that key.
@@ -355,12 +357,6 @@ class Published:
 
     def _error(self, what: str) -> GalgenError:
         return GalgenError(f"{self.folder}: {what}; {_AGAIN}")
-
-
-def run_folder(parameters: Parameters) -> Path:
-    """Where the table of a run is published."""
-    seed = f"-seed{parameters.seed}" if parameters.seed else ""
-    return in_place(project() / "results" / f"{parameters.profile}-{Path(parameters.data).stem}{seed}")
 
 
 @functools.cache

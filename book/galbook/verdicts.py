@@ -327,7 +327,7 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
         "or of separate pairs; degrees of freedom of their standard deviation, which is pooled over "
         "published runs, of both data sets where variances are alike. With 0, the interval is over latents, "
         "the verdict inconclusive. "
-        f"Profile {first.profile.name}, {escaped(first.images.dataset.name)}."
+        f"Profile {first.profile.name}, {escaped(first.images.name)}."
     )
     table = pd.DataFrame(lines, columns=names)
     table["claim"] = table.claim.mask(table.claim.duplicated(), "")

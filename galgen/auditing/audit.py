@@ -36,8 +36,8 @@ from galgen.compare.scoreboard import apart
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.compare.yardstick import FAULTS, area, fault_ladder
-from galgen.data.dataset import Split
 from galgen.data.preprocess import DRAWN, averaged, to_uint8
+from galgen.data.split import Split
 from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError, checked
 

@@ -38,9 +38,8 @@ from galgen.compare import similarity
 from galgen.compare.distances import Columns
 from galgen.compare.memorization import Memorization, gaussian_margins, memorization_test, memorized_fraction
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import unit
-from galgen.runs.store import Array
 
 __all__ = ["Strangers", "TwoModels", "agreement_test", "excess", "shared_latents", "strangers",
     "two_models"]  # fmt: skip
@@ -57,10 +56,10 @@ class Cosines:
         held_out: Of a held-out image and the nearest of A's training set, (v,).
     """
 
-    agreement: Array
-    shuffled: Array
-    copying: Array
-    held_out: Array
+    agreement: np.ndarray
+    shuffled: np.ndarray
+    copying: np.ndarray
+    held_out: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -191,8 +190,8 @@ class Strangers:
         nearest: By N, of each held-out image and the nearest of N training images, (n,).
     """
 
-    random: Array
-    nearest: dict[int, Array]
+    random: np.ndarray
+    nearest: dict[int, np.ndarray]
 
 
 def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.ndarray) -> dict[str, Strangers]:

@@ -38,7 +38,7 @@ from scipy import ndimage, special
 from torch import Tensor
 
 from galgen.compare.gaussian import Empirical, fit_gaussian
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import mean_image
 from galgen.models.sampling import blind, dpm_solver_2m, ladder
 from galgen.runs.errors import GalgenError

@@ -24,7 +24,6 @@ from torch import Tensor
 
 from galgen.data.unit import unit
 from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
-from galgen.runs.store import Array
 
 __all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
 
@@ -54,11 +53,11 @@ class Panel:
         denoised_psnr: For each model's name, their PSNR, (L,), in dB.
     """
 
-    clean: Array
-    noisy: Array
-    noisy_psnr: Array
-    denoised: dict[str, Array]
-    denoised_psnr: dict[str, Array]
+    clean: np.ndarray
+    noisy: np.ndarray
+    noisy_psnr: np.ndarray
+    denoised: dict[str, np.ndarray]
+    denoised_psnr: dict[str, np.ndarray]
 
 
 def psnr(estimate: Tensor, clean: Tensor) -> Tensor:

@@ -45,10 +45,9 @@ from galgen.compare.controls import blurred
 from galgen.compare.distances import permuted_w1
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Array
 
 __all__ = ["ALIKE", "GRADES", "WRONG", "Course", "DiscriminatorTest", "Judgement", "contrast", "course",
     "discriminator_test", "hinge", "image_sets", "judge", "score"]  # fmt: skip
@@ -64,7 +63,7 @@ _ALPHA = 0.05
 class Curve:
     """One distribution of l: values (n,), mean with bootstrap interval, sd, 16th and 84th percentile."""
 
-    loss: Array
+    loss: np.ndarray
     mean: Estimate
     sd: float
     low: float

@@ -55,7 +55,7 @@ from galgen.compare.uncertainty import (
     permuted_sums,
     proportion,
 )
-from galgen.data.dataset import Split
+from galgen.data.split import Split
 from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 

@@ -28,12 +28,8 @@ References:
     https://arxiv.org/abs/astro-ph/0311352 (C, A, S, Gini, M20).
 """
 
-import hashlib
-import importlib.metadata
 import os
 import warnings
-from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import statmorph
@@ -47,12 +43,10 @@ from scipy import ndimage
 from skimage.transform import rotate
 from tqdm import tqdm
 
+from galgen.parallel import parallel_map
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import atomic_path
-from galgen.runs.processes import spread
-from galgen.runs.store import Store
 
-__all__ = ["COEFFICIENTS", "measure", "report", "segment", "stored", "valid"]
+__all__ = ["COEFFICIENTS", "measure", "segment", "valid"]
 
 COEFFICIENTS = ("concentration", "asymmetry", "smoothness", "gini", "m20")
 _THINNEST = 20.0  # axes of an image; edge-on discs reach 10
@@ -111,16 +105,12 @@ def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     return image, outline > 0.5, sigma
 
 
-def measure(
-    images: np.ndarray, *, workers: int | None = None, directory: Path | None = None, progress: bool = True
-) -> Table:
+def measure(images: np.ndarray, *, workers: int | None = None, progress: bool = True) -> Table:
     """Measure every image of a set, by processes.
 
     Args:
         images: Gray, (n, 1, H, W), floats with white at 1, or uint8; or such a tensor. Not changed.
         workers: Processes, by default one a core; the result does not depend on it.
-        directory: Where to keep what is done, so that a next call goes on after an interruption; the
-            finished table is `morphology.ecsv` there.
         progress: Whether to show a bar.
 
     Returns:
@@ -136,68 +126,17 @@ def measure(
             f"morphology needs gray images (n, 1, H, W) of 8 pixels or more, not {images.shape}"
         )
     chunks = [images[i : i + _CHUNK, 0] for i in range(0, len(images), _CHUNK)]
-    # The name is the content's, so that nothing but the same images is ever taken for done.
-    files = [directory and directory / f"chunk-{_digest(chunk)}.ecsv" for chunk in chunks]
-    tables = {i: _read(file) for i, file in enumerate(files) if file and file.is_file()}
-    missing = [i for i in range(len(chunks)) if i not in tables]
     with tqdm(total=len(images), unit="image", desc="morphology", disable=not progress) as bar:
-        bar.update(sum(map(len, tables.values())))
-        for k, table in spread(_measure_chunk, [chunks[i] for i in missing], workers or os.cpu_count() or 1):
-            tables[i := missing[k]] = table
-            if directory:
-                _write(table, files[i])
+        tables = []
+        for table in parallel_map(_measure_chunk, chunks, workers or os.cpu_count() or 1):
+            tables.append(table)
             bar.update(len(table))
-    table = vstack([tables[i] for i in range(len(chunks))], metadata_conflicts="silent")
-    if directory:
-        _write(table, directory / "morphology.ecsv")
-        for file in files:
-            file.unlink(missing_ok=True)
-    return table
-
-
-def stored(store: Store, images: np.ndarray, *, progress: bool = True) -> Table:
-    """`measure`, kept in the store by the images' content, this file and the versions of what it calls."""
-    images = np.asarray(images)
-    versions = {name: importlib.metadata.version(name) for name in ("statmorph", "photutils")}
-
-    def make(work: Path) -> dict:
-        return report(measure(images, directory=work, progress=progress))
-
-    run = store.run("morphology", versions, make, data=_digest(images), code=[__name__])
-    return _read(run.path / "morphology.ecsv")
+    return vstack(tables, metadata_conflicts="silent")
 
 
 def valid(table: Table) -> Table:
     """The rows of `measure` that have all five coefficients, none of them flagged as bad."""
     return table[np.asarray(table["reason"]) == ""]
-
-
-def report(table: Table) -> dict:
-    """What to say of a set beside its coefficients.
-
-    Returns:
-        The number of images and of valid ones, the valid fraction, and how many failed for each reason (JSON
-        values).
-    """
-    reasons = Counter(str(reason) for reason in table["reason"] if reason)
-    left = len(table) - reasons.total()
-    counts = {"images": len(table), "valid": left, "valid_fraction": left / len(table)}
-    return counts | {"reasons": dict(reasons.most_common())}
-
-
-def _digest(images: np.ndarray) -> str:
-    content = hashlib.sha256(f"{images.dtype} {images.shape}".encode())
-    content.update(np.ascontiguousarray(images).tobytes())
-    return content.hexdigest()[:16]
-
-
-def _write(table: Table, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        table.write(temporary, format="ascii.ecsv", overwrite=True)
-
-
-def _read(path: Path) -> Table:
-    return Table.read(path, format="ascii.ecsv").filled("")  # to ECSV an empty string is a missing one
 
 
 def _measure_chunk(images: np.ndarray) -> Table:

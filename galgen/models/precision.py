@@ -17,14 +17,14 @@ References:
 
 import functools
 import time
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch.nn import functional as F
 
 from galgen.profiles import Parameters
-from galgen.runs.packed import about, place
+from galgen.runs.errors import checked
+from galgen.runs.files import read_json
 
 __all__ = ["Precision", "emulation", "resolved"]
 
@@ -46,7 +46,7 @@ def capability() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-def resolved(asked: Parameters, folder: Path | None = None) -> Precision:
+def resolved(asked: Parameters) -> Precision:
     """Return the precision of a run: for `auto`, that of the published run, or the machine's.
 
     The published run counts if it has the profile, data and seed that are asked for, also if all of it is to
@@ -54,14 +54,12 @@ def resolved(asked: Parameters, folder: Path | None = None) -> Precision:
 
     Args:
         asked: Parameters of the run.
-        folder: Where the other is published, by default with the project.
     """
     if asked.precision != "auto":
         return asked.precision
-    if known := about(place(folder)):
-        of = asked.model_dump(mode="json")
-        if all(known["parameters"].get(name) == of[name] for name in ("profile", "data", "seed")):
-            return known["precision"]
+    published = asked.folder / "run.json"
+    if published.is_file():
+        return checked(Precision, read_json(published).get("precision"), f"the precision in {published}")
     return "bf16" if multiplies_bf16() else "fp32"
 
 

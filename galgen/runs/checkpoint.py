@@ -1,123 +1,75 @@
-"""What a training leaves behind: all of its state in one file, and its log.
+"""What a training leaves behind: its whole state, its weights, and its log.
 
-Tensors go by name, everything else as JSON, and nothing is pickled. A state is a nest of dictionaries, lists
-and tuples with tensors, numbers, strings, booleans and None at its leaves, such as `state_dict()` of a module
-or an optimizer. Tensors go into a safetensors file under their path in the nest
-(`optimizers/adam/state/3/exp_avg`); the nest itself, with the kind of every container, the type of every key
-and the strides of every tensor, is JSON in the metadata of the same file. So what is loaded is what was
-saved, bit for bit, also in how it lies in memory: a fused optimizer walks a parameter and its moments in step
-and needs them to lie alike.
+    checkpoint.pt               all that a training goes on from, by torch.save: bit for bit, also in how
+                                tensors lie in memory
+    weights-12800.safetensors   the networks after 12 800 images; a tensor's name is `network/name`
+    losses.jsonl                a line every so many steps, with images shown and mean losses
 
-The file is written beside its place and renamed (`galgen.runs.files`): a killed process leaves the last
-one whole.
-
-The log of a training, `losses.jsonl`, has a line every so many steps, with images shown and mean losses.
+Nothing that is read can run code: `torch.load` takes weights only, and safetensors hold nothing else. Files
+are written beside their place and renamed (`galgen.runs.files`): a killed process leaves the last one whole.
 """
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.errors import Damaged, reading
 from galgen.runs.files import atomic_path, regular
 
-__all__ = ["check", "cut_log", "load", "read_losses", "save"]
+__all__ = ["about_weights", "cut_log", "load", "load_weights", "read_losses", "save", "save_weights"]
+
+_AGAIN = "remove it to start anew"
 
 
 def save(path: str | os.PathLike, state: dict) -> None:
-    """Write a state under `path`, whole or not at all.
-
-    Args:
-        path: A file name, usually `*.safetensors`.
-        state: Tensors and JSON values in nested dict, list and tuple.
-
-    Raises:
-        TypeError: If something in it is neither.
-        ValueError: If it holds a Python float that is not finite.
-    """
-    tensors: dict[str, Tensor] = {}
-    nest = json.dumps(_without_tensors(state, "", tensors), allow_nan=False)
+    """Write tensors and plain values in nested dict, list and tuple under `path`, whole or not at all."""
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"galgen": nest})
+        torch.save(state, temporary)
 
 
 def load(path: str | os.PathLike) -> dict:
-    """Read what `save` wrote.
+    """Read what `save` wrote, onto the CPU.
 
     Raises:
-        GalgenError: If the file is missing, damaged, or not a checkpoint of galgen.
+        GalgenError: If the file is missing, damaged, or holds anything that could run.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _with_tensors(json.loads((file.metadata() or {})["galgen"]), file)
-    except FileNotFoundError as error:
-        raise GalgenError(f"there is no checkpoint {path}; train the model first") from error
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise GalgenError(
-            f"{path} is not a whole checkpoint of galgen ({error!r}); remove it to start anew"
-        ) from error
+    with reading(path, _AGAIN):
+        return torch.load(regular(path), map_location="cpu", weights_only=True)
 
 
-def check(path: str | os.PathLike, like: dict) -> None:
-    """Compare a file of someone else's with a state that it is to be like, before `load` trusts it.
+def save_weights(
+    path: str | os.PathLike, networks: Mapping[str, Mapping[str, Tensor]], about: dict[str, str] | None = None
+) -> None:
+    """Write the states of networks, by name, and what the header says about them."""
+    named = {f"{name}/{key}": tensor for name, state in networks.items() for key, tensor in state.items()}
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.detach().contiguous() for name, tensor in named.items()}, temporary, about)
 
-    The nest, with all names and strides, must be that of the other state, and so the type and the shape of
-    every tensor; and all numbers finite.
 
-    Args:
-        path: The file.
-        like: A state; its tensors may be on torch's device `meta`, which takes no memory.
+def load_weights(path: str | os.PathLike) -> dict[str, dict[str, Tensor]]:
+    """Read the states of networks.
 
     Raises:
-        GalgenError: Names the file, and what is wrong in it.
+        GalgenError: If the file is missing or damaged.
     """
-    tensors: dict[str, Tensor] = {}
-    nest = json.dumps(_without_tensors(like, "", tensors))
-    try:
-        with safe_open(regular(path), framework="pt") as file:
-            if (file.metadata() or {}).get("galgen") != nest or set(file.keys()) != tensors.keys():
-                raise ValueError("its tensors have other names or shapes")
-            for name, tensor in tensors.items():
-                found = file.get_tensor(name)
-                if (found.dtype, found.shape) != (tensor.dtype, tensor.shape):
-                    raise ValueError(f"{name} is {found.dtype} {tuple(found.shape)}")
-                if not found.isfinite().all():
-                    raise ValueError(f"{name} has numbers that are not finite")
-    except (OSError, SafetensorError, ValueError) as error:
-        raise GalgenError(f"{path} is not what it is said to be: {error}") from error
+    found: dict[str, dict[str, Tensor]] = {}
+    with reading(path, _AGAIN):
+        for name, tensor in load_file(regular(path)).items():
+            network, _, key = name.partition("/")
+            found.setdefault(network, {})[key] = tensor
+    return found
 
 
-def _without_tensors(value: object, path: str, tensors: dict[str, Tensor]) -> object:
-    """JSON for `value`, which lies at `path` in the nest; its tensors are put into `tensors`."""
-    if isinstance(value, Tensor):
-        tensors[path] = value.detach().contiguous()
-        return {"tensor": path, "stride": value.stride()}
-    if isinstance(value, dict):  # as pairs: JSON would turn the numbers of parameters into strings
-        return {
-            "dict": [[k, _without_tensors(v, f"{path}/{k}".strip("/"), tensors)] for k, v in value.items()]
-        }
-    if isinstance(value, list | tuple):
-        items = [_without_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]
-        return {type(value).__name__: items}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"{path}: a checkpoint holds tensors and JSON values, not {type(value).__name__}")
-
-
-def _with_tensors(value: object, file: safe_open) -> object:
-    if not isinstance(value, dict):
-        return value
-    if "tensor" in value:
-        tensor = file.get_tensor(value["tensor"])
-        return tensor.new_empty_strided(tensor.shape, value["stride"]).copy_(tensor)
-    if "dict" in value:
-        return {k: _with_tensors(v, file) for k, v in value["dict"]}
-    ((kind, items),) = value.items()
-    return {"list": list, "tuple": tuple}[kind](_with_tensors(v, file) for v in items)
+def about_weights(path: str | os.PathLike) -> dict[str, str]:
+    """What the header of a file of weights says about them."""
+    with reading(path, _AGAIN), safe_open(regular(path), framework="pt") as file:
+        return file.metadata() or {}
 
 
 def read_losses(directory: str | Path) -> list[dict]:
@@ -127,10 +79,8 @@ def read_losses(directory: str | Path) -> list[dict]:
         GalgenError: If there is none, or a line is none.
     """
     log = Path(directory) / "losses.jsonl"
-    try:
+    with reading(log, f"`galgen runs rm {log.parent.name}`"):
         return [_line(line) for line in log.read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise GalgenError(f"{log} cannot be read ({error}); `galgen runs rm {log.parent.name}`") from error
 
 
 def _line(text: str) -> dict:

@@ -6,21 +6,12 @@ An entry is a folder `<root>/<kind>/<key>/` with `record.json` and the artefacts
 pickle). It is made in `<key>.partial`, where an interrupted run finds its checkpoint again, and renamed when
 done, under a lock: of two processes that ask for the same entry one works and the other waits for it.
 
-The record holds the sha256 of every artefact. They are compared when a process first uses the entry, and by
-`Store.verify`. What is not as it was written is renamed to `<key>.damaged`, with a message, and made again.
-
-What a store lacks it looks for, by the same key, among the entries that travel with the project
-(`galgen.runs.packed`), and unpacks in `<key>.published`. One that is not what it says is named, and made
-here. A training that is published has no weights: who asks for its folder has it trained, and is told so.
-
-An answer is an artefact of its own kind: a tree of JSON values, in which a mapping whose keys are no texts is
-a list of its items. The type that was promised says how it is read, and what does not fit is refused. Nothing
-that is read can name a type, or run. NaN and infinities are kept: the files are for Python, which has them.
+The record holds the sha256 of every artefact. They are compared when a process first uses the entry.
+What is not as it was written is renamed to `<key>.damaged`, with a message, and made again.
 """
 
 import contextlib
 import datetime
-import functools
 import hashlib
 import importlib.metadata
 import json
@@ -30,43 +21,19 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, GetPydanticSchema, StringConstraints, TypeAdapter, model_validator
-from pydantic_core import core_schema
+from pydantic import BaseModel, StringConstraints, model_validator
 
 from galgen.runs.code import version
 from galgen.runs.errors import Damaged, GalgenError, checked
-from galgen.runs.files import (
-    atomic_path,
-    file_sha256,
-    full_disk_told,
-    project,
-    read_json,
-    regular,
-    write_json,
-)
+from galgen.runs.files import file_sha256, full_disk_told, project, read_json, write_json
 from galgen.runs.machine import commit, vectors
-from galgen.runs.packed import left_out, packed, unpack
 
-__all__ = [
-    "Array",
-    "Record",
-    "Run",
-    "Sha256",
-    "Store",
-    "checksums",
-    "processor",
-    "provenance",
-    "read_answer",
-    "read_record",
-    "sound",
-    "write_answer",
-]
+__all__ = ["Record", "Run", "Sha256", "Store", "checksums", "processor", "provenance", "read_record", "sound"]
 
 
 def provenance() -> dict:
@@ -86,76 +53,10 @@ def processor(machine: str) -> str:
     return vectors[0] if vectors else system.split()[-1]
 
 
-def _numbers(value: object) -> np.ndarray:
-    found = np.asarray(value)
-    if not found.ndim or found.dtype.kind not in "biuf":
-        raise ValueError("no array of numbers")
-    return found
-
-
-# A field of a dataclass that is an array of numbers; of a scale with no twins one is empty.
-Array = Annotated[
-    np.ndarray,
-    GetPydanticSchema(
-        lambda *_: core_schema.no_info_plain_validator_function(
-            _numbers, serialization=core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
-        )
-    ),
-]
-
-_ITEMS = "items"
-
-
-def write_answer(path: Path, answer: object, kind: object) -> None:
-    """Write an answer of that type, atomically."""
-    tree = _plain(TypeAdapter(kind).dump_python(answer))
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(tree) + "\n")
-
-
-def read_answer(path: Path, kind: object) -> Any:
-    """Read an answer of that type.
-
-    Raises:
-        Damaged: If there is none, or it is of another type.
-    """
-    try:
-        found = checked(kind, _again(json.loads(regular(path).read_text())), "the answer")
-        if isinstance(found, np.ndarray) and not found.size:
-            raise ValueError("an array of nothing")
-        return found
-    except (OSError, RecursionError, TypeError, ValueError, GalgenError) as error:
-        raise Damaged(f"{path} holds no such answer ({error})") from error
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        if all(isinstance(key, str) and key != _ITEMS for key in value):
-            return {key: _plain(each) for key, each in value.items()}
-        return {_ITEMS: [[_plain(key), _plain(each)] for key, each in value.items()]}
-    if isinstance(value, list | tuple):
-        return list(map(_plain, value))
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _again(value: object) -> object:
-    if isinstance(value, dict):
-        if set(value) != {_ITEMS}:
-            return {key: _again(each) for key, each in value.items()}
-        return {_frozen(key): _again(each) for key, each in value[_ITEMS]}
-    return list(map(_again, value)) if isinstance(value, list) else value
-
-
-def _frozen(key: object) -> object:
-    return tuple(map(_frozen, key)) if isinstance(key, list) else key
-
-
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 # Entries that this process has compared with their checksums, or made.
 _SOUND: set[Path] = set()
-# Packed ones that it has found to be something else.
-_REFUSED: set[Path] = set()
 
 
 class Record(BaseModel, strict=True, allow_inf_nan=False):
@@ -174,8 +75,7 @@ class Record(BaseModel, strict=True, allow_inf_nan=False):
 
     @model_validator(mode="after")
     def _of_its_key(self) -> "Record":
-        weights = {found[:16] for found in self.sha256.values()}  # which name what is published
-        if self.key not in {_key(self.kind, self.params, self.data, self.code), *weights}:
+        if self.key != _key(self.kind, self.params, self.data, self.code):
             raise ValueError("its key is not that of its kind, params, data and code")
         return self
 
@@ -185,24 +85,12 @@ class Run:
     """A finished entry of the store.
 
     Attributes:
-        folder: Where its record is, and all that is published of it.
+        path: Its folder.
         record: What is known of it.
-        make: Makes what is not published of it.
     """
 
-    folder: Path
+    path: Path
     record: dict
-    make: Callable[[], "Run"] | None = None
-
-    @property
-    def path(self) -> Path:
-        """The folder that has all of it; what is not published is made now."""
-        return self.make().path if self.make and not self.whole else self.folder
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of it is there."""
-        return all((self.folder / name).is_file() for name in self.record["sha256"])
 
     @property
     def key(self) -> str:
@@ -221,14 +109,12 @@ class Store:
     Args:
         root: The folder. By default the environment's GALGEN_STORE, or `store/` beside the
             `data_manifest.yaml` of the project the working directory lies in.
-        beside: That of packed entries, by default as `galgen.runs.packed.packed` says.
 
     Raises:
-        GalgenError: If the first is something else than a folder.
+        GalgenError: If it is something else than a folder.
     """
 
-    def __init__(self, root: str | os.PathLike | None = None, beside: str | os.PathLike | None = None):
-        self.packed = packed(beside)
+    def __init__(self, root: str | os.PathLike | None = None):
         self.root = Path(root or os.environ.get("GALGEN_STORE") or project() / "store").absolute()
         if self.root.exists() and not self.root.is_dir():
             raise GalgenError(f"{self.root} is no folder, and so no run store: see --store and GALGEN_STORE")
@@ -238,36 +124,14 @@ class Store:
         return _key(kind, params, data, version(code))
 
     def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> Run | None:
-        """The finished entry, or the published one, or None."""
+        """The finished entry, or None."""
         return self.at(kind, self.key(kind, params, data=data, code=code))
 
     def at(self, kind: str, key: str) -> Run | None:
         """The same, by its key."""
         path = self.root / kind / key
         with contextlib.suppress(Damaged):  # `run`, which holds the lock, says so and makes it again
-            return sound(path) if path.is_dir() else self._unpacked(path)
-        return None
-
-    def _unpacked(self, path: Path) -> Run | None:
-        """The published entry of that key; None without, or if it is not what it says, which is told."""
-        file = self.packed and self.packed / path.parent.name / f"{path.name}.zip"
-        if not file or file in _REFUSED or not file.is_file():
-            return None
-        there = path.with_suffix(".published")
-        with contextlib.suppress(Damaged):  # it is not there yet, or not whole
-            return sound(there)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path), full_disk_told(there):
-            with contextlib.suppress(Damaged):  # another process may have unpacked it since
-                return sound(there)
-            try:
-                shutil.rmtree(there, ignore_errors=True)
-                unpack(file, there)
-                return sound(there)
-            except Damaged as error:
-                shutil.rmtree(there, ignore_errors=True)
-                _REFUSED.add(file)
-                print(f"galgen: the published {file} is refused, and made here: {error}", file=sys.stderr)
+            return sound(path) if path.is_dir() else None
         return None
 
     def run(
@@ -296,26 +160,9 @@ class Store:
             GalgenError: If the disk is full.
         """
         code = tuple(code)
-        here = functools.partial(self._make, kind, params, make, data, code, megabytes)
         if found := self.find(kind, params, data=data, code=code):
-            # without a lock: a finished store may lie where nothing can be written
-            return replace(found, make=here)
-        return here()
-
-    def _make(
-        self,
-        kind: str,
-        params: dict,
-        make: Callable[[Path], dict],
-        data: str,
-        code: tuple[str, ...],
-        megabytes: Callable[[], float] | None,
-    ) -> Run:
-        """The entry, made here unless another process has made it since."""
+            return found  # without a lock: a finished store may lie where nothing can be written
         path = self.root / kind / self.key(kind, params, data=data, code=code)
-        if self.packed and path.with_suffix(".published").is_dir() and not path.is_dir():
-            told = f"{kind} {path.name} is published without its weights, which are asked for"
-            print(f"galgen: {told}: it is trained", file=sys.stderr)
         partial = path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path), full_disk_told(partial, megabytes):
@@ -363,26 +210,6 @@ class Store:
         found = sorted(self.root.glob(f"*/{'[0-9a-f]' * 16}"))
         return [path for path in found if path.is_dir() and kind in (None, path.parent.name)]
 
-    def verify(self) -> tuple[int, int]:
-        """Compare all finished entries with their checksums, and set aside what differs.
-
-        Returns:
-            The number of entries, and of those that were set aside.
-        """
-        paths, damaged = self.finished(), 0
-        for path in paths:
-            _SOUND.discard(path)
-            try:
-                sound(path)
-            except Damaged as error:
-                try:
-                    with _lock(path):  # it may have been made again since, or removed
-                        damaged += path.is_dir() and not _whole(path)
-                except OSError as refused:
-                    print(f"galgen: {error}; it cannot be set aside: {refused.strerror}", file=sys.stderr)
-                    damaged += 1
-        return len(paths), damaged
-
     def get(self, key: str) -> Run:
         """The finished entry whose key starts with `key`.
 
@@ -390,8 +217,7 @@ class Store:
             GalgenError: If there is none, or more than one, or it is not finished.
         """
         path = self.folders(key)[0].with_suffix("")
-        there = [place for place in (path, path.with_suffix(".published")) if place.is_dir()]
-        return Run((there or [path])[0], read_record((there or [path])[0]))
+        return Run(path, read_record(path))
 
     def folders(self, key: str) -> list[Path]:
         """All there is of the entry whose key starts with `key`: finished, unfinished, damaged.
@@ -469,9 +295,9 @@ def sound(path: Path) -> Run:
     """
     record = read_record(path)
     if path not in _SOUND:
-        found, some = checksums(path), path.suffix == ".published"
+        found = checksums(path)
         for name, expected in record["sha256"].items():
-            if found.get(name) != expected and not (some and name not in found and left_out(name)):
+            if found.get(name) != expected:
                 raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")
         _SOUND.add(path)
     return Run(path, record)

@@ -11,7 +11,7 @@ the same, bit for bit.
 
 A model takes part as a `Learner`. The folder of a run holds
 
-    checkpoint.safetensors      the last whole state
+    checkpoint.pt               the last whole state
     losses.jsonl                a line every `report_every` steps: images shown and the mean of each loss
     weights-12800.safetensors   the networks after 12 800 images, at each milestone and at the end
 """
@@ -165,7 +165,7 @@ def train(
             if shown in kept:
                 _require_finite(learner, shown)
                 weights = {name: net.state_dict() for name, net in learner.networks.items()}
-                checkpoint.save(directory / f"weights-{shown}.safetensors", weights)
+                checkpoint.save_weights(directory / f"weights-{shown}.safetensors", weights)
             if (shown // batch_size) % report_every == 0 or shown == total:
                 means = _means(learner, losses, shown // batch_size)
                 losses = []
@@ -223,7 +223,7 @@ def _resume(
     learner: Learner, directory: Path, settings: dict, kept: Iterable[int]
 ) -> tuple[int, float, dict]:
     """Load the checkpoint, if there is one, and cut the log to it: images shown, seconds, last losses."""
-    path, log = directory / "checkpoint.safetensors", directory / "losses.jsonl"
+    path, log = directory / "checkpoint.pt", directory / "losses.jsonl"
     directory.mkdir(parents=True, exist_ok=True)
     if not path.is_file():
         log.unlink(missing_ok=True)
@@ -239,7 +239,7 @@ def _resume(
     checkpoint.cut_log(log, shown)
     for passed in (directory / f"weights-{m}.safetensors" for m in kept if m <= shown):
         try:
-            checkpoint.load(passed)
+            checkpoint.load_weights(passed)
         except GalgenError as error:
             raise Damaged(f"{passed} is missing or not whole, though the checkpoint has passed it") from error
     for name, net in learner.networks.items():
@@ -252,7 +252,7 @@ def _resume(
 def _save(learner: Learner, directory: Path, settings: dict, shown: int, seconds: float, means: dict) -> None:
     _require_finite(learner, shown)
     checkpoint.save(
-        directory / "checkpoint.safetensors",
+        directory / "checkpoint.pt",
         {
             "settings": settings,
             "shown": shown,

@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from galbook.clock.bits import approximated, memorized
 from galbook.clock.gap import LEVEL, SIGMAS, Gap, mean_onset, memory_gap, settled
 from galgen.figures.words import spaced
-from galgen.runs.errors import GalgenError
-from galgen.runs.files import project, visible
-from galgen.runs.store import Array, read_answer
+from galgen.runs.errors import GalgenError, reading
+from galgen.runs.files import atomic_path, project, visible
 
-__all__ = ["Cell", "Committed", "Trace", "committed", "place", "together"]
-
-MOST_BYTES = 2**26  # of what is unpacked
+__all__ = ["Cell", "Committed", "Trace", "committed", "place", "read", "together", "write"]
 
 
 def _pack(values: np.ndarray) -> dict:
@@ -37,16 +34,11 @@ def _pack(values: np.ndarray) -> dict:
 def _unpack(given: object) -> np.ndarray:
     if isinstance(given, np.ndarray):
         return given
-    if not isinstance(given, dict) or set(given) != {"shape", "hundredths"}:
-        raise ValueError("no packed array")
-    try:
-        T, n = map(int, given["shape"])
-        unpacked = zlib.decompressobj().decompress(base64.b64decode(given["hundredths"]), MOST_BYTES)
-        return np.frombuffer(unpacked, "<i2").reshape(T, n).cumsum(0) / 100
-    except (TypeError, ValueError, zlib.error) as error:
-        raise ValueError(f"no packed array ({error})") from error
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(given["hundredths"])), "<i2")
+    return steps.reshape(given["shape"]).cumsum(0) / 100
 
 
+Array = Annotated[np.ndarray, PlainValidator(np.asarray), PlainSerializer(np.ndarray.tolist)]
 Packed = Annotated[np.ndarray, PlainValidator(_unpack), PlainSerializer(_pack)]
 
 
@@ -156,6 +148,22 @@ def place(one: Committed) -> tuple[int, int, int, int, float]:
     return one.cell.kernels, one.cell.N, one.seed, one.images, one.cell.rate
 
 
+def read(path: Path) -> list[Committed]:
+    """The cells that are kept in a file.
+
+    Raises:
+        GalgenError: If it holds something else.
+    """
+    with reading(path, "take it from the repository again"):
+        return TypeAdapter(list[Committed]).validate_json(path.read_bytes())
+
+
+def write(path: Path, cells: list[Committed]) -> None:
+    """Keep cells in a file."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(TypeAdapter(list[Committed]).dump_json(cells))
+
+
 def committed(folder: str | Path | None = None) -> dict[str, list[Committed]]:
     """All such cells by data set, simulated first; by default those of the project's `results/clock`.
 
@@ -167,7 +175,7 @@ def committed(folder: str | Path | None = None) -> dict[str, list[Committed]]:
     files = [path for path in files if path.stem != "foretold"]
     if not files:
         raise GalgenError(f"{folder} has no cells of the clock; the project comes with them")
-    return {path.stem: read_answer(path, list[Committed]) for path in files}
+    return {path.stem: read(path) for path in files}
 
 
 def together(kept: Iterable[Committed]) -> list[Cell]:

@@ -38,7 +38,6 @@ from galgen.compare.denoising import denoising_curve
 from galgen.compare.uncertainty import Estimate, permutation_test, permuted
 from galgen.models.sampling import ConditionalDenoiser
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Array
 
 __all__ = [
     "LEVEL",
@@ -79,13 +78,13 @@ class Gap:
         p: How often permuted labels give as large a g, (T,).
     """
 
-    shown: Array
-    own: Array
-    held_out: Array
-    value: Array
-    error: Array
-    null: Array
-    p: Array
+    shown: np.ndarray
+    own: np.ndarray
+    held_out: np.ndarray
+    value: np.ndarray
+    error: np.ndarray
+    null: np.ndarray
+    p: np.ndarray
 
     def at(self, shown: float) -> Estimate:
         """The gap after so many images shown, in dB, and its interval; linear in log t between milestones."""

@@ -13,9 +13,9 @@ import numpy as np
 
 from galbook.table import Given, each_size, question, row
 from galgen.compare import similarity
-from galgen.data.dataset import dihedral_keys
 from galgen.data.preprocess import flux_to_gray, to_uint8
 from galgen.data.simulate.images import simulate_flux
+from galgen.data.split import dihedral_keys
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
 

@@ -162,7 +162,7 @@ def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     for model in all_pairs(experiment, N):
         run, where = experiment.train(model), {"model": model.label}
         where["images_shown"] = experiment.settings.images_shown(N)
-        log = read_losses(run.folder)
+        log = read_losses(run.path)
         rows.append(row("training_minutes", run.summary["seconds"] / 60, **where))
         width, last = max(len(log) // 40, 1), max(len(log) // 10, 1)
         few = np.unique(np.geomspace(1, len(log) - width + 1, POINTS).astype(int)) - 1

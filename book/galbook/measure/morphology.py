@@ -15,7 +15,10 @@ beside permuted latents (`galgen.compare.agreement.shared_latents`).
 """
 
 import functools
+import hashlib
+import importlib.metadata
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
@@ -27,7 +30,7 @@ from galbook.table import each_size, largest_size, question, row
 from galgen.compare.agreement import shared_latents
 from galgen.compare.controls import blurred, rounded
 from galgen.compare.distances import energy, with_spread
-from galgen.compare.morphology import COEFFICIENTS, stored, valid
+from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import apart, same_share
 from galgen.compare.uncertainty import Estimate
 from galgen.compare.yardstick import Ladder
@@ -42,7 +45,6 @@ FILES = (
     *scoreboard.FILES,
     "galgen.compare.morphology",
     "galgen.compare.scoreboard",
-    "galgen.runs.processes",
 )
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0)  # pixels
 FEWEST = 10  # valid rows of each set, for the equivalent blur
@@ -52,8 +54,18 @@ GRAY_LEVELS = 5  # bits, of the paper's Glow
 
 
 def _measured(experiment: Experiment, images: np.ndarray, bits: int | None = None) -> Table:
-    bits = bits or experiment.family.bits
-    return stored(experiment.store, rounded(images, bits), progress=False)
+    """The coefficients of images at so many bits, kept in the store: half a second of a core each."""
+    asked = rounded(images, bits or experiment.family.bits)
+    versions = {name: importlib.metadata.version(name) for name in ("statmorph", "photutils")}
+    content = hashlib.sha256(f"{asked.dtype} {asked.shape}".encode() + asked.tobytes()).hexdigest()
+
+    def make(work: Path) -> dict:
+        table = measure(asked, progress=False)
+        table.write(work / "morphology.ecsv", format="ascii.ecsv")
+        return {"images": len(table), "valid": len(valid(table))}
+
+    run = experiment.store.run("morphology", versions, make, data=content, code=[measure.__module__])
+    return Table.read(run.path / "morphology.ecsv", format="ascii.ecsv").filled("")  # "" is missing to ECSV
 
 
 @functools.cache

@@ -1,13 +1,12 @@
 """The steps that the rules of workflow/Snakefile call.
 
-    python -m galbook.press prepare|train|measure|chapter|render|bind|check|publish|print ... OPTIONS
+    python -m galbook.press prepare|train|measure|chapter|render|check|publish|print ... OPTIONS
 
 The libraries of notebooks take two seconds to import, for which no training need wait.
 """
 
 import functools
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,13 +14,11 @@ from pathlib import Path
 try:
     from cyclopts import App
 
-    from galbook.press.runs import AGAIN, Prepared, Run, Trained, families
+    from galbook.press.runs import Run, families
     from galgen import cli
     from galgen.cli import USUAL, Asked
     from galgen.profiles import Parameters
     from galgen.runs.errors import GalgenError, exit_code
-    from galgen.runs.files import visible
-    from galgen.runs.reading import read_as
 except KeyboardInterrupt:  # in its first seconds
     sys.exit(130)
 
@@ -31,22 +28,6 @@ app = App(
     default_parameter=USUAL,
     suppress_keyboard_interrupt=False,
 )
-
-
-def _step(function: Callable) -> Callable:
-    """A step of a run: what goes wrong in it is noted in the folder of the run."""
-
-    @app.command
-    @functools.wraps(function)
-    def noted(*args: object, asked: Asked = Parameters(), **options: object) -> None:
-        try:
-            function(*args, asked=asked, **options)
-        except Exception as error:
-            said = error if isinstance(error, GalgenError) else traceback.format_exception_only(error)[-1]
-            Run(asked).note_failure(str(said).strip().splitlines()[0])
-            raise
-
-    return noted
 
 
 def _on_a_gpu(function: Callable) -> Callable:
@@ -62,22 +43,20 @@ def _on_a_gpu(function: Callable) -> Callable:
     return pinned
 
 
-@_step
-def prepare(*, asked: Asked = Parameters(), out: Path | None = None, others: bool = False) -> None:
-    """Get the data of a run into the store, first its own and then those that foreign models see."""
-    run = Run(asked)
-    cli.prepare(asked=run.parameters, out=out, others=others)
-    run.check_room(others=others)  # Snakemake takes back what a step that fails has written
+@app.command
+def prepare(*, asked: Asked = Parameters()) -> None:
+    """Get the data of a run into the store, its own and those that foreign models see."""
+    cli.prepare(asked=Run(asked).parameters)
 
 
-@_step
+@app.command
 @_on_a_gpu
-def train(name: str, /, *, asked: Asked = Parameters(), out: Path | None = None) -> None:
+def train(name: str, /, *, asked: Asked = Parameters()) -> None:
     """Train one model of the plan."""
-    cli.train(name, asked=Run(asked).parameters, out=out)
+    cli.train(name, asked=Run(asked).parameters)
 
 
-@_step
+@app.command
 @_on_a_gpu
 def measure(family: str, N: int, /, *, asked: Asked = Parameters()) -> None:
     """Measure what is not published of the models of a family at one N; chapters find it in the store."""
@@ -89,58 +68,38 @@ def measure(family: str, N: int, /, *, asked: Asked = Parameters()) -> None:
             question(experiment, *given)
 
 
-@_step
-@_on_a_gpu
-def chapter(notebook: Path, output: Path, stamp: Path, /, *, asked: Asked = Parameters()) -> None:
-    """Execute a chapter; the stamp is what `galgen data prepare` wrote."""
-    from galbook.press import chapters
+@app.command
+def chapter(notebook: Path, output: Path, /, *, asked: Asked = Parameters()) -> None:
+    """Execute a chapter."""
+    from galbook.press import chapters, published
 
-    run, data = Run(asked), read_as(stamp, Prepared, AGAIN)["dataset"]
-    note = {"N": run.sizes_of(families(notebook)), "images": data["images"], "sha256": data["sha256"]}
+    run = Run(asked)
+    note = {"N": run.sizes_of(families(notebook))} | published.data_of(run)
     chapters.execute(notebook, output, run.parameters, note)
 
 
-@_step
-def render(
-    *, executed: tuple[Path, ...], trainings: tuple[Path, ...] = (), asked: Asked = Parameters()
-) -> None:
-    """Bind executed chapters to a book; of the trainings, what `galgen train` wrote."""
+@app.command
+def render(*, asked: Asked = Parameters()) -> None:
+    """Bind the executed chapters to a book."""
+    from galbook import publishing
     from galbook.press import assemble, published
 
-    run, stamps = Run(asked), [read_as(path, Trained, AGAIN) for path in trainings]
-    stamps += published.stamps(run, {stamp["name"] for stamp in stamps})
-    of = Path("book"), Path("notebooks"), run.folder, executed, stamps
-    assemble.render(assemble.Sources(*of, origin=published.origin(run)))
+    run = Run(asked)
+    trainings = publishing.trainings(run.experiments, (published.of_run(run) or {}).get("trainings", []))
+    assemble.render(Path("book"), Path("notebooks"), run.folder, trainings, published.origin(run))
 
 
 @app.command
-def bind(*, asked: Asked = Parameters()) -> None:
-    """Bind the chapters as they are.
-
-    Raises:
-        GalgenError: If one of them was never executed.
-    """
-    from galbook.press import chapters
-
-    run, names = Run(asked), chapters.names("book/_toc.yml")
-    executed = {name: run.folder / "chapters" / f"{name}.ipynb" for name in names}
-    if missing := [name for name, path in executed.items() if not path.is_file()]:
-        raise GalgenError(f"{', '.join(missing)} of {run.folder} were never made: make book makes all")
-    trainings = tuple(visible(run.folder / "trainings", "*.json"))
-    render(executed=tuple(executed.values()), trainings=trainings, asked=asked)
-
-
-@app.command
-def check(*, asked: Asked = Parameters(), out: Path | None = None) -> None:
+def check(*, asked: Asked = Parameters()) -> None:
     """Make a part of what is published again, and compare."""
     from galbook.press import check
 
-    print(check.check(Run(asked), out))
+    print(check.check(Run(asked)))
 
 
 @app.command
 def publish(*, asked: Asked = Parameters()) -> None:
-    """Publish the measurements of a finished book, and pack its trainings."""
+    """Publish the measurements of a finished book."""
     from galbook.press import published
 
     print(published.publish(Run(asked)))
@@ -148,15 +107,15 @@ def publish(*, asked: Asked = Parameters()) -> None:
 
 @app.command
 def made() -> None:
-    """Refuse a store in which something was trained or measured: nothing of the published book has to be."""
+    """Refuse a store in which something was simulated, trained or measured: the published book needs none."""
     from galbook.press import published
 
     if found := published.made():
         raise GalgenError(f"made here, though the book is published: {', '.join(found)}")
-    print("nothing was trained or measured")
+    print("nothing was simulated, trained or measured")
 
 
-@_step
+@app.command
 def print_(*, asked: Asked = Parameters()) -> None:
     """Print a book that was rendered."""
     from galbook.press.pdf import print_pdf

@@ -12,39 +12,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import yaml
-from filelock import FileLock
 
 from galbook.press import chapters, live, pages, settings
 from galbook.press.runs import HEADLINE
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked
 from galgen.runs.files import write_json
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What a book is bound of.
-
-    Attributes:
-        prose: The folder of the prose, with _config.yml and _toc.yml.
-        notebooks: The folder of the chapters' sources, which the pages offer for download.
-        build: The folder of this run.
-        executed: The executed chapters, in reading order.
-        trainings: What `galgen train` wrote of each model.
-        origin: What stands at the head of the first page.
-    """
-
-    prose: Path
-    notebooks: Path
-    build: Path
-    executed: Sequence[Path]
-    trainings: Sequence[dict] = ()
-    origin: str = ""
 
 
 def root_of(work: Path) -> str:
@@ -84,12 +61,6 @@ def _copy_mathjax(folder: Path) -> None:
     shutil.copy(mathjax / "tex-chtml.js", folder)
 
 
-def binding(build: Path, timeout: float = -1) -> FileLock:
-    """The lock of who binds the book of a run."""
-    build.mkdir(parents=True, exist_ok=True)
-    return FileLock(build / ".bind.lock", timeout=timeout)
-
-
 def jupyter_book(work: Path, builder: str) -> Path:
     """Have Jupyter Book build the assembled sources; a warning is an error.
 
@@ -106,24 +77,31 @@ def jupyter_book(work: Path, builder: str) -> Path:
     return work / "_build" / builder
 
 
-def render(of: Sources) -> Path:
-    """Render the book; a warning is an error.
+def render(
+    prose: Path, notebooks: Path, build: Path, trainings: Sequence[dict] = (), origin: str = ""
+) -> Path:
+    """Render the book of a run; a warning is an error.
+
+    Args:
+        prose: The folder of the prose, with _config.yml and _toc.yml.
+        notebooks: The folder of the chapters' sources, which the pages offer for download.
+        build: The folder of the run, with its executed chapters.
+        trainings: Name, key, seconds, time and commit of each model.
+        origin: What stands at the head of the first page.
 
     Returns:
         build/html/index.html.
 
     Raises:
-        GalgenError: If a chapter warned or Jupyter Book did.
+        GalgenError: If a chapter was not executed, or warned, or Jupyter Book did.
     """
-    build = of.build
-    with binding(build):
-        work = build / "book"
-        own = _assembled(of, work)
-        new = jupyter_book(work, "html")
-        html = _put_up(new, build)
-        write_json(build / "results.json", {"run": own})  # which marks that the book is bound
-        write_json(build / "run.json", own)
-        (build / "failed.json").unlink(missing_ok=True)
+    executed = [build / "chapters" / f"{name}.ipynb" for name in chapters.names(prose / "_toc.yml")]
+    if missing := [path.stem for path in executed if not path.is_file()]:
+        raise GalgenError(f"{', '.join(missing)} of {build} were never made: make book makes all")
+    work = build / "book"
+    _assembled(prose, notebooks, executed, work, trainings, origin)
+    html = _put_up(jupyter_book(work, "html"), build)
+    write_json(build / "results.json", {"pages": len(_pages(html))})  # which marks that the book is bound
     for page in _pages(html):
         images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', page.read_text()))
         size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
@@ -146,37 +124,45 @@ def _head(page: Path, words: str) -> None:
             page.write_text(told)
 
 
-def _assembled(of: Sources, work: Path) -> dict:
-    """Put the sources of a book together in a folder; returns the record of the run."""
+def _assembled(
+    prose: Path,
+    notebooks: Path,
+    executed: Sequence[Path],
+    work: Path,
+    trainings: Sequence[dict],
+    origin: str,
+) -> None:
+    """Put the sources of a book together in a folder."""
     shutil.rmtree(work, ignore_errors=True)
-    for path in pages_of(of.prose):
-        copy = work / path.relative_to(of.prose)
+    for path in pages_of(prose):
+        copy = work / path.relative_to(prose)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    _point_to_repository(work / "_config.yml", of.prose.parent / "CITATION.cff")
+    _point_to_repository(work / "_config.yml", prose.parent / "CITATION.cff")
     _copy_mathjax(work / "_extra" / "mathjax")
     for folder in ("chapters", "_notebooks", "_generated"):
         (work / folder).mkdir()
     records = {}
-    for path in of.executed:
+    for path in executed:
         chapter = chapters.page(path)
         records[path.stem] = chapter.metadata["galgen"]
         chapters.put(chapter, work / "chapters" / path.name)
-        shutil.copy(of.notebooks / path.name, work / "_notebooks")
-    (work / "_generated" / "status.md").write_text(pages.status(records, of.trainings))
-    (work / "_generated" / "bench.md").write_text(pages.bench(of.prose.parent / "results" / "bench.json"))
-    notes = list(records.values())
-    parameters = checked(Parameters, notes[-1]["parameters"], "parameters")
-    (work / "_generated" / "deviations.md").write_text(settings.beside_the_paper(parameters))
-    (work / "_generated" / "profiles.md").write_text(settings.sizes())
-    if HEADLINE in chapters.names(work / "_toc.yml"):
+        shutil.copy(notebooks / path.name, work / "_notebooks")
+    parameters = checked(Parameters, records[executed[-1].stem]["parameters"], "parameters")
+    generated = {
+        "status": pages.status(records, trainings),
+        "bench": pages.bench(prose.parent / "results" / "bench.json"),
+        "deviations": settings.beside_the_paper(parameters),
+        "profiles": settings.sizes(),
+        "statistics": settings.statistics(),
+        "criteria": settings.criteria(),
+    }
+    for name, text in generated.items():
+        (work / "_generated" / f"{name}.md").write_text(text)
+    if HEADLINE in records:
         live.write(work, parameters)
-    (work / "_generated" / "statistics.md").write_text(settings.statistics())
-    (work / "_generated" / "criteria.md").write_text(settings.criteria())
     for name in (f"{root_of(work)}.ipynb", "workflow.md"):
-        _head(work / name, of.origin)
-    sizes = sorted({N for note in notes for N in note["N"]})
-    return pages.record(parameters, sizes, notes, of.trainings)
+        _head(work / name, origin)
 
 
 def _put_up(new: Path, build: Path) -> Path:

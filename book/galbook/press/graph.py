@@ -1,4 +1,4 @@
-"""The Python of workflow/Snakefile: what its rules wait for, and who may make a run.
+"""The Python of workflow/Snakefile: what its rules wait for.
 
 A rule asks by the wildcards of a job: `run` is the name of a run, and `training` or `chapter` what of it is
 made. Whatever goes wrong here is a `GalgenError`, which `or_exit` tells in one line.
@@ -7,7 +7,6 @@ made. Whatever goes wrong here is a `GalgenError`, which `or_exit` tells in one 
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from galbook import table
 from galbook.press import chapters, pages, published
 from galbook.press.runs import Run, asked, digest, families
 from galbook.publishing import questions
+from galgen import costs
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES
@@ -27,26 +27,9 @@ from galgen.runs.errors import GalgenError, exit_code
 from galgen.runs.files import read_json
 
 T = TypeVar("T")
-BINDING = (  # with the templates, what a bound book depends on beside its chapters and prose
-    "galbook.press.assemble",
-    "galbook.press.chapters",
-    "galbook.press.live",
-    "galbook.press.pages",
-    "galbook.press.runs",
-    "galbook.press.settings",
-    "galbook.table",
-    "galbook.verdicts",
-    "galgen.data.manifest",
-    "galgen.figures.style",
-    "galgen.figures.tables",
-    "galgen.figures.words",
-    "galgen.models.conditional",
-    "galgen.models.sampling",
-    "galgen.models.unet",
-    "galgen.published",
-)
 # What a chapter imports beside: how results are kept and told, and values that are parameters of its rule.
 NOT_OF_CHAPTERS = ("galbook.press", "galgen.costs", "galgen.profiles", "galgen.runs")
+NOT_OF_PAGES = ("galgen.costs", "galgen.runs")
 VARIABLES = {
     "profile": "PROFILE",
     "data": "DATA",
@@ -55,8 +38,7 @@ VARIABLES = {
     "precision": "PRECISION",
     "clock": "CLOCK",
 }
-HTML, BOUND = "build/{run}/html/index.html", "build/{run}/results.json"
-CHECKED = "build/{run}/checked.json"
+BOUND = "build/{run}/results.json"
 # A job has one core: two jobs at a time beat one job with two threads.
 ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 UNLESS_GIVEN = {
@@ -101,10 +83,13 @@ def check_sweep(parameters: Parameters) -> None:
 
 
 def version_of_binding(wildcards: object) -> str:
-    """Return the version of what binds a book: of its code, and of its templates."""
+    """Return the version of what binds a book: of its code, and of its templates and tables of words."""
     words = sorted(Path(pages.__file__).with_name("templates").glob("*.j2"))
     words += sorted(Path(table.__file__).parent.glob("*.yaml"))  # definitions and claims
-    return digest(code.version(BINDING), [path.read_text() for path in words])
+    return digest(
+        code.version(read_by("import galbook.press.assemble", NOT_OF_PAGES)),
+        [path.read_text() for path in words],
+    )
 
 
 def version_of_measuring(wildcards: Any) -> str:
@@ -114,11 +99,11 @@ def version_of_measuring(wildcards: Any) -> str:
     return digest({each.name: code.version(each.files) for each in asking}, code.version(of.files + of.draws))
 
 
-def read_by(text: str) -> set[str]:
-    """Return the modules that a source imports, and those that they import in turn, but `NOT_OF_CHAPTERS`."""
+def read_by(text: str, but: tuple[str, ...] = ()) -> set[str]:
+    """Return the modules that a source imports, and those that they import in turn, but for some packages."""
     found, todo = set(), {*code.imported(text)}
     while todo:
-        if not (name := todo.pop()).startswith(NOT_OF_CHAPTERS) and name not in found:
+        if not (name := todo.pop()).startswith(but or "-") and name not in found:
             found.add(name)
             todo |= code.imported(code.source(name))
     return found
@@ -134,7 +119,6 @@ class Graph:
     Attributes:
         book: The run of all that was asked.
         runs: By name one of each N, and that one.
-        made: Those of them that are made: that one, or in a sweep all.
         chapters: Names of all chapters, in reading order.
         some: Those that CHAPTERS asks for alone.
 
@@ -145,16 +129,14 @@ class Graph:
     def __init__(self, given: Mapping[str, object], cores: int | None = None):
         parameters = asked({name: os.environ.get(of) for name, of in VARIABLES.items()} | given)
         self.book = Run(parameters)
-        self.book.check_data()
+        self.book.data_version()  # which looks for the files
         if cores is not None and cores < 1:  # it would wait for one
             raise GalgenError(f"CORES must be 1 or more, not {cores}")
         self.chapters = chapters.names("book/_toc.yml")
         self.some = self._some(os.environ.get("CHAPTERS", "").replace(",", " ").split())
         each = [Run(parameters, N) for N in parameters.N or ()]
         self.runs = {run.name: run for run in (*each, self.book)}
-        self.made = {self.book.name: self.book}
-        self.book.begin()
-        self._locks = {name: FileLock(run.folder / ".lock", timeout=0) for name, run in self.runs.items()}
+        self._locks: list[FileLock] = []
 
     def _some(self, numbers: Iterable[str]) -> list[str]:
         """The chapters of these numbers.
@@ -168,110 +150,69 @@ class Graph:
         return [known[number] for number in known if number in numbers]
 
     def announce(self) -> None:
-        """Say what of the book is trained, and what is measured, where the rest of it is published."""
-        if not published.of_run(self.book):
-            return
-        there, missing = published.needed(self.book)
-        left = [of for name, of in self.book.plan.items() if name not in there]
-        left = [of for of in left if not (self.book.folder / "trainings" / f"{of['name']}.json").is_file()]
-        costs = f"{sum(of['minutes'] for of in left) / (os.cpu_count() or 1):.0f} minutes at most"
-        names = ", ".join(of["name"] for of in left)
-        print(f"To be trained: {f'{names}, {costs}' if left else 'nothing'}.", file=sys.stderr)
+        """Say what of the book is trained and measured; refuse trainings for which the disk is too small."""
+        missing = published.needed(self.book)
+        names = {name for each in missing for name in each.models}
+        left = [(each, model) for name, (each, model) in self.book.trainings.items() if name in names]
+        left = [model.name for each, model in left if not each.trained(model)]
+        told = "nothing"
+        if left:
+            minutes = sum(self.book.plan[name]["minutes"] for name in left) / (os.cpu_count() or 1)
+            told = f"{', '.join(left)}, {minutes:.0f} minutes at most"
+            costs.check(self.book.experiments[0].store.root, [self.book.plan[name] for name in left])
+            if slow := emulation(self.book.parameters.precision):
+                print(f"galgen: {slow}", file=sys.stderr)
+        print(f"To be trained: {told}.", file=sys.stderr)
         if new := [each for each in missing if not each.kept]:
             names = ", ".join(sorted({each.question.name for each in new}))
-            told = f"{len(new)} measurements are of other code or missing: {names}; they are measured."
-            print(told, file=sys.stderr)
+            print(f"{len(new)} measurements are of other code or missing: {names}.", file=sys.stderr)
 
-    def of_book(self) -> list[str]:
-        """What `make book` waits for: that it is bound, and, where it is published, that it was checked."""
-        checked = [CHECKED] * bool(published.of_run(self.book))
-        return [text.format(run=self.book.name) for text in (BOUND, *checked)]
-
-    def sweep(self) -> list[str]:
-        """What a sweep waits for, where all its runs are made.
+    def hold(self) -> None:
+        """Hold the runs until the process ends: the system lets go when it dies, unlike Snakemake's lock.
 
         Raises:
-            GalgenError: As `check_sweep`.
+            GalgenError: If another process makes one.
         """
-        if self.made is not self.runs:
-            check_sweep(self.book.asked)
-            self.made = self.runs
-            for run in self.runs.values():
-                run.begin()
-            self.forget()
-        return [BOUND.format(run=name) for name in self.runs]
-
-    def forget(self) -> None:
-        """Have what was noted of these runs forgotten where it no longer holds, unless someone makes them."""
-        for name, run in self.made.items():
-            with suppress(Timeout, OSError), self._locks[name]:  # what is read-only stays
-                run.forget()
-                if not Path(HTML.format(run=name)).is_file():  # whoever removed it wants it again
-                    Path(BOUND.format(run=name)).unlink(missing_ok=True)
-
-    def hold(self, jobs: Iterable[Any]) -> None:
-        """Hold the runs that these jobs work for until the process ends.
-
-        Raises:
-            GalgenError: If another process makes one, it cannot be written, or has no room for its trainings.
-        """
-        to_do: dict[str, set[str]] = {}
-        for job in jobs:
-            if job.wildcards:
-                to_do.setdefault(job.wildcards.run, set()).add(job.rule.name)
-        for name, rules in to_do.items():
+        for name, run in self.runs.items():
+            run.folder.mkdir(parents=True, exist_ok=True)
+            self._locks.append(FileLock(run.folder / ".lock", timeout=0))
             try:
-                self._locks[name].acquire()  # let go by the system when the process dies, unlike Snakemake's
+                self._locks[-1].acquire()
             except Timeout as error:
                 raise GalgenError(
                     f"another process is making build/{name}; wait for it, or end it"
                 ) from error
-            except OSError as error:
-                raise GalgenError(
-                    f"nothing can be written in build/{name}: {error.strerror}; mend that"
-                ) from error
-            if "training" in rules and "data" not in rules:  # which sees to it as soon as there are data
-                self.runs[name].check_room()
-        if any("training" in rules for rules in to_do.values()):
-            if slow := emulation(self.book.parameters.precision):
-                print(f"galgen: {slow}", file=sys.stderr)
 
-    def tell(self) -> None:
-        """Say what became of each run of a sweep."""
-        outcomes = {run: run.outcome() for run in self.made.values()} if self.made is self.runs else {}
-        for run, outcome in outcomes.items():
-            print(f"N = {', '.join(map(str, run.asked.N))}: {outcome}", file=sys.stderr)
+    def sweep(self) -> list[str]:
+        """What a sweep waits for.
+
+        Raises:
+            GalgenError: As `check_sweep`.
+        """
+        check_sweep(self.book.asked)
+        return [BOUND.format(run=name) for name in self.runs]
 
     def of(self, function: Callable[[Run], T]) -> Callable[[Any], T]:
         """A parameter of a rule that is one of the run it works for."""
         return lambda wildcards: function(self.runs[wildcards.run])
 
-    def training(self, wildcards: Any) -> dict:
-        """What the plan says of a training."""
-        return self.runs[wildcards.run].plan[wildcards.training]
+    def recipe(self, wildcards: Any) -> str:
+        """Return the version of what decides how a training ends, but for its images."""
+        experiment, training = self.runs[wildcards.run].trainings[wildcards.training]
+        recipe = experiment.recipe(training)
+        return digest(recipe | {"code": code.version(recipe["code"])})
 
-    def others(self, wildcards: Any) -> list[str]:
-        """What a training of other images waits for."""
-        return [f"build/{wildcards.run}/others.json"] * bool(self.training(wildcards)["foreign"])
-
-    def trainings(self, wildcards: Any) -> list[str]:
-        """What the trainings write that a chapter reads, or those of a whole book."""
-        read = {wildcards.chapter} if hasattr(wildcards, "chapter") else set(self.chapters)
-        plan, there = self.runs[wildcards.run].plan, published.needed(self.runs[wildcards.run])[0]
-        names = [name for name in plan if read & set(plan[name]["chapters"]) and name not in there]
-        return [f"build/{wildcards.run}/trainings/{name}.json" for name in names]
-
-    def asked(self, wildcards: Any) -> list[str]:
+    def read(self, wildcards: Any) -> list[str]:
         """The trainings that are read by measurements of a family at one N that are published nowhere."""
         of = wildcards.family, int(wildcards.N)
-        missing = [each for each in published.needed(self.runs[wildcards.run])[1] if each.of == of]
+        missing = [each for each in published.needed(self.runs[wildcards.run]) if each.of == of]
         names = sorted({name for each in missing for name in each.models})
-        return [f"build/{wildcards.run}/trainings/{name}.json" for name in names]
+        return [f"build/{wildcards.run}/trainings/{name}" for name in names]
 
     def measured(self, wildcards: Any) -> list[str]:
         """What stands for the measurements that a chapter shows and nobody has published."""
         read = families(Path(f"notebooks/{wildcards.chapter}.ipynb"))
-        missing = {each.of for each in published.needed(self.runs[wildcards.run])[1]}
+        missing = {each.of for each in published.needed(self.runs[wildcards.run])}
         return [f"build/{wildcards.run}/measured/{of}-{N}" for of, N in sorted(missing) if of in read]
 
     def version_of_chapter(self, wildcards: Any) -> str:
@@ -281,22 +222,19 @@ class Graph:
         text = "\n".join(map("".join, cells))
         of = [(FAMILIES | STUDIES)[name] for name in families(notebook)]
         files = {name for family in of for name in (*family.files, *family.draws)}
-        return digest(code.syntax(text), code.version(read_by(text) | files))
+        return digest(code.syntax(text), code.version(read_by(text, NOT_OF_CHAPTERS) | files))
 
     def priority(self, wildcards: Any) -> int:
-        """The smallest N of a sweep goes first; of a run its chapters, and trainings as they are read."""
-        before = -1000 * list(self.runs).index(wildcards.run)
-        if hasattr(wildcards, "training"):
-            return before - list(self.runs[wildcards.run].plan).index(wildcards.training)
-        return before + hasattr(wildcards, "chapter")
+        """The smallest N of a sweep goes first, and of a run its chapters."""
+        return -10 * list(self.runs).index(wildcards.run) + hasattr(wildcards, "chapter")
 
     def megabytes(self, wildcards: Any, attempt: int) -> int:
-        """Memory that a cluster gives a training; CUDA alone takes some GB."""
-        return attempt * max(4000, int(1.2 * self.training(wildcards)["memory_mb"]))
+        """Memory that a cluster gives a training: more each time that it was too little."""
+        return attempt * 8000
 
     def minutes(self, wildcards: Any) -> int:
         """Time that it gives, where the plan's minutes are of a CPU's core.
 
         What a day is too short for goes on from its checkpoint.
         """
-        return min(1440, int(30 + 4 * self.training(wildcards)["minutes"]))
+        return min(1440, int(30 + 4 * self.runs[wildcards.run].plan[wildcards.training]["minutes"]))

@@ -17,7 +17,6 @@ Until a reader has them draw, and where scripts are off, a still shows latent 0 
 
 import base64
 import hashlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from galbook.measure.live_page import live_page
 from galbook.press.pages import rendered
 from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment, loaded
@@ -36,7 +36,7 @@ from galgen.models.families import FAMILIES, Family
 from galgen.models.sampling import ladder, noise, seeded
 from galgen.models.unet import BiasFreeNormReLU, UNet
 from galgen.profiles import Parameters, profile
-from galgen.published import AsItIs, available, published, whole
+from galgen.published import AsItIs, available, listed, published, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run
@@ -44,7 +44,6 @@ from galgen.runs.store import Run
 DENOISERS = ("diffusion", "conditional")
 MOST_WORK = 24 * 32  # kernels times pixels a side, those of `night`: beyond, an image takes a minute
 MOST_IMAGES = 20_000  # training images of a model that are looked through
-SIDE = 16  # pixels of these, or more where the images cannot be halved down to that
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Model:
         average: The mean galaxy, which the anomaly cosine takes out, (1, H, W).
         profile: The name of its profile.
         data: And of its data set.
-        images: Its training images, uint8 (N, 1, H, W), if they may be passed on.
+        images: Its training images, uint8 (N, 16, 16), if they may be passed on.
         of_run: Whether it is a model of the run, or stands for one.
     """
 
@@ -79,8 +78,7 @@ class Model:
 
     def network(self) -> nn.Module:
         """Its network in evaluation mode, the weights of convolutions in half precision, as in the page."""
-        path = self.run.path / f"weights-{self.run.summary['images_shown']}.safetensors"
-        net = loaded(self.family.networks(), checkpoint.load(path))["net"]
+        net = loaded(self.family.networks(), checkpoint.load_weights(weights_of(self.run)))["net"]
         for weight in (p for p in net.parameters() if p.ndim == 4):
             weight.data.copy_(weight.half())
         return net
@@ -88,7 +86,7 @@ class Model:
     @property
     def stamp(self) -> str:
         """What stands above it, if it is published."""
-        if "trained" not in self.run.record:
+        if "published" not in self.run.record:
             return ""
         if self.of_run:
             return "Published models with the data and settings of this run."
@@ -116,20 +114,19 @@ def _of_run(parameters: Parameters) -> Iterator[Model]:
         experiment = Experiment(parameters, AsItIs(), family=name)
         if experiment.settings.kernels * experiment.images.size > MOST_WORK:
             continue
-        dataset = experiment.images.dataset
-        shared = {"first": experiment.latents().start, "start": experiment.images.start}
-        shared |= {"average": experiment.images.mean, "profile": parameters.profile, "data": dataset.name}
-        shared["of_run"] = True
-        source = load_manifest().sources.get(dataset.meta["manifest"])
+        shared = {"profile": parameters.profile, "data": experiment.images.name, "of_run": True}
+        shared["first"] = experiment.latents().start
+        source = load_manifest().sources.get(experiment.images.credit)
         free = source is not None and source.redistribute
         for N in dict.fromkeys((experiment.sizes[0], experiment.sizes[-1])):
             pair = experiment.models.pair(N)
             if all(available(experiment, training) for training in pair):
+                beside = live_page(experiment, N).arrays
+                shared |= {"start": torch.from_numpy(beside["start"]), "average": beside["mean"]}
                 for half, training in zip("AB", pair, strict=True):
-                    images = experiment.images.of(training) if free and N <= MOST_IMAGES else None
-                    yield Model(
-                        experiment.train(training), experiment.family, N, half, images=images, **shared
-                    )
+                    images = beside[half] if free and N <= MOST_IMAGES else None
+                    run = experiment.train(training)
+                    yield Model(run, experiment.family, N, half, images=images, **shared)
 
 
 def _published() -> list[Model]:
@@ -138,25 +135,17 @@ def _published() -> list[Model]:
     A and B are of one run; of two runs with one N the first one's pair is shown.
     """
     found: dict[tuple, dict[str, Model]] = {}
-    for run in (run for kind in DENOISERS for run in map(_whole, published().finished(kind)) if run):
+    for run in (run for run in listed(published()) if run.record["kind"] in DENOISERS):
         told, N = run.summary, run.record["params"]["N"]
         family, half = FAMILIES[run.record["kind"]](profile(told["profile"])), told["name"].split("-")[2][0]
         if family.settings.kernels * profile(told["profile"]).image_size <= MOST_WORK:
-            start = checkpoint.load(run.path / f"weights-{told['images_shown']}.safetensors")["start"]
+            start = start_of(run)
             shared = {"first": told["first"], "start": start, "average": start.numpy()}
-            shared |= {"profile": told["profile"], "data": told.get("data", "unknown")}
+            shared |= {"profile": told["profile"], "data": told["data"]}
             of = DENOISERS.index(family.name), N, shared["profile"], shared["data"], shared["first"]
             found.setdefault(of, {})[half] = Model(run, family, N, half, **shared)
     pairs = {of[:2]: found[of] for of in sorted(found, reverse=True) if len(found[of]) == 2}
     return [pairs[of][half] for of in sorted(pairs) for half in "AB"]
-
-
-def _whole(path: Path) -> Run | None:
-    try:
-        return whole(path)
-    except GalgenError as error:
-        print(f"galgen: {error}; it is not in the live page", file=sys.stderr)
-        return None
 
 
 def packed(model: Model) -> bytes:
@@ -190,14 +179,6 @@ def _gains(norm: BiasFreeNormReLU, condition: Tensor | None) -> Tensor:
     """What a norm multiplies each channel by in evaluation, (C,)."""
     gain = norm.gain if condition is None else norm.gain + condition @ norm.gain_slopes
     return gain * (norm.mean_square + norm.epsilon).rsqrt()
-
-
-def small(images: np.ndarray) -> np.ndarray:
-    """Images uint8 (N, 1, H, H), H a multiple of 8, halved as long as 16 pixels are left: uint8 (N, h, h)."""
-    found = images[:, 0].astype(np.float32)
-    while found.shape[1] >= 2 * SIDE and found.shape[1] % 2 == 0:
-        found = found.reshape(len(found), found.shape[1] // 2, 2, -1, 2).mean((2, 4))
-    return found.round().astype(np.uint8)
 
 
 def write(work: Path, parameters: Parameters) -> None:
@@ -235,10 +216,10 @@ def _told(model: Model, folder: Path) -> dict:
     told |= {"family": family.name, "label": family.label, "N": model.N, "half": model.half}
     told |= {"kernels": settings.kernels, "blocks": settings.blocks, "side": model.start.shape[-1]}
     told |= {"inputs": 3 if family.name == "conditional" else 1, "levels": model.levels, "first": model.first}
-    told |= {"stamp": model.stamp, "commit": record.get("trained", record["commit"])}
+    told |= {"stamp": model.stamp, "commit": record["commit"]}
     told |= {"made": record["created"][:10], "profile": model.profile, "data": model.data}
     if model.images is not None:
-        told["images"] = _file(folder, f"images-{model.half}-{model.N}", small(model.images).tobytes())
+        told["images"] = _file(folder, f"images-{model.half}-{model.N}", model.images.tobytes())
     return told
 
 

@@ -13,14 +13,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from markupsafe import Markup
 
-from galbook.press.runs import data_name, digest
 from galgen.figures.tables import escaped
 from galgen.figures.words import spaced
 from galgen.models.families import FAMILIES
-from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import read_json
-from galgen.runs.store import Store
 
 
 def _markdown(value: object) -> object:
@@ -58,11 +55,10 @@ def status(chapters: Mapping[str, dict], trainings: Sequence[dict]) -> str:
 
     Args:
         chapters: What `chapters.execute` noted of each, by name.
-        trainings: What `galgen train` wrote of each.
+        trainings: Name, key, seconds, time and commit of each.
     """
-    made = {stamp["name"]: Store().get(stamp["key"]).record for stamp in trainings}
     last = list(chapters.values())[-1]
-    return rendered("status.md.j2", chapters=chapters, trainings=made, last=last, moment=_moment)
+    return rendered("status.md.j2", chapters=chapters, trainings=trainings, last=last, moment=_moment)
 
 
 def _moment(moment: str) -> str:
@@ -82,31 +78,3 @@ def bench(path: Path) -> str:
         return rendered("bench.md.j2", found=found, sizes=sizes, labels=labels)
     except (OSError, TypeError, ValueError, LookupError, AttributeError, TemplateError) as error:
         raise GalgenError(f"{path} is not what was measured ({error}); copy it anew") from error
-
-
-def record(
-    parameters: Parameters,
-    N: Sequence[int],
-    chapters: Sequence[dict],
-    trainings: Sequence[dict],
-) -> dict:
-    """What `run.json` says of a run.
-
-    Args:
-        parameters: Those of the run.
-        N: Its sizes.
-        chapters: What `chapters.execute` noted of each.
-        trainings: What `galgen train` wrote of each.
-    """
-    keys = {stamp["name"]: stamp["key"] for stamp in trainings}
-    seconds = sum(item["seconds"] for item in (*chapters, *trainings))
-    return {
-        "profile": parameters.profile,
-        "data": Path(parameters.data).stem,
-        "source": data_name(parameters.data),
-        "N": list(N),
-        "seed": parameters.seed,
-        "minutes": round(seconds / 60, 1),
-        "key": digest(sorted(set(keys.values()))) if keys else "",
-        "trainings": keys,
-    }

@@ -51,7 +51,6 @@ from torch import Tensor
 from galgen.compare import similarity
 from galgen.compare.uncertainty import Estimate, finite, ratio
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Array
 
 __all__ = ["LEAST", "Scale", "agreements", "scale"]
 
@@ -76,9 +75,9 @@ class Scale:
         moved: ceiling - pair: what it does that the images are the same.
     """
 
-    pairs: Array
-    same: Array
-    foreign: Mapping[str, Array]
+    pairs: np.ndarray
+    same: np.ndarray
+    foreign: Mapping[str, np.ndarray]
     kind: str
     beside: Mapping[str, float]
     missing: str

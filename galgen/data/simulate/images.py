@@ -23,8 +23,8 @@ from tqdm import tqdm
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.discs import draw_disc, dust_lane
 from galgen.data.simulate.population import DUST, draw_galaxies
+from galgen.parallel import parallel_map
 from galgen.runs.errors import GalgenError
-from galgen.runs.processes import spread
 
 __all__ = ["PIXEL", "draw_flux", "simulate", "simulate_flux"]
 
@@ -82,8 +82,7 @@ def simulate(
     bar = partial(
         tqdm, total=len(chunks), desc="simulate", unit_scale=CHUNK, unit="galaxies", disable=not progress
     )
-    parts = dict(bar(spread(make, chunks, workers)))
-    images, tables = zip(*(parts[k] for k in range(len(chunks))), strict=True)
+    images, tables = zip(*bar(parallel_map(make, chunks, workers)), strict=True)
     return np.concatenate(images), vstack(tables, metadata_conflicts="error")
 
 

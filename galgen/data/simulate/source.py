@@ -1,7 +1,7 @@
 """Simulated galaxies as an entry of the run store."""
 
+import importlib.metadata
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from galgen.data.dataset import Dataset, write_dataset
@@ -21,16 +21,16 @@ GALAXIES = (
 LEAVES = ("galgen.data.preprocess", "galgen.data.simulate.leaves")
 
 
-def simulated(source: str, *, before: Callable[[], None] = lambda: None, **asked: int) -> Making:
+def simulated(source: str, **asked: int) -> Making:
     """How the galaxies of a source are made; arguments as of `galgen.data.prepare.prepare`."""
     params = {"population": POPULATIONS[source]} | asked
     leaves = source == "dead-leaves"
     draw, credit = (dead_leaves, source) if leaves else (simulate, "simulated")
 
     def make(directory: Path) -> Dataset:
-        before()
         images, truth = draw(workers=os.cpu_count() or 1, progress=True, **params)
         about = {"source": source, "manifest": credit, "parameters": params, "dropped": {}}
         return write_dataset(directory, images, truth, **about)
 
-    return Making(params, LEAVES if leaves else GALAXIES, make)
+    recipe = params if leaves else params | {"galsim": importlib.metadata.version("galsim")}
+    return Making(recipe, LEAVES if leaves else GALAXIES, make)

@@ -1,0 +1,90 @@
+"""The splits that every two-models test rests on.
+
+Two images are the same galaxy when one equals the other under a flip or a rotation by a multiple of
+90 degrees (the dihedral group D4). One image of each class is kept. With a seeded permutation s of the n'
+kept images, V for validation and N for each model,
+
+    validation = s[:V],   A = s[V : V + N],   B = s[n' - N : n'],        2 N + V <= n'
+
+so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from galgen.runs.errors import GalgenError
+
+__all__ = ["Split", "dihedral_keys", "distinct", "split"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of disjoint sets of images; A and B have N each.
+
+    `starts`, at most as many as validation, is what no model is trained on and few tests see: samplers may
+    begin there.
+    """
+
+    A: np.ndarray
+    B: np.ndarray
+    validation: np.ndarray
+    starts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def dihedral_keys(images: np.ndarray) -> np.ndarray:
+    """One 64-bit key an image, equal for the images of one orbit of D4 (flips and quarter turns).
+
+    The key is the least of eight hashes h_g(x) = sum_p w_g(p) x(p) mod 2^64, with random odd weights w
+    moved by the eight elements g. Two different images share a key with probability about 2^-61.
+
+    Args:
+        images: uint8 array of shape (n, 1, H, W) with H = W.
+
+    Returns:
+        uint64 array of shape (n,).
+
+    >>> image = np.arange(16, dtype=np.uint8).reshape(1, 1, 4, 4)
+    >>> dihedral_keys(image) == dihedral_keys(np.rot90(image, axes=(2, 3)))
+    array([ True])
+    """
+    side = images.shape[-1]
+    weights = 2 * np.random.default_rng(0).integers(2**63, size=(side, side), dtype=np.uint64) + 1
+    turned = [np.rot90(w, k).ravel() for w in (weights, weights.T) for k in range(4)]
+    keys = np.empty(len(images), np.uint64)
+    for part in (slice(first, first + 4096) for first in range(0, len(images), 4096)):
+        pixels = images[part].reshape(-1, side * side).astype(np.uint64)
+        keys[part] = np.min([pixels @ w for w in turned], axis=0)
+    return keys
+
+
+def distinct(images: np.ndarray) -> np.ndarray:
+    """Rows of one image of each class, in growing order: those that splits draw from."""
+    return np.sort(np.unique(dihedral_keys(images), return_index=True)[1])
+
+
+def split(
+    kept: np.ndarray, N: int, validation: int, seed: int = 0, *, source: object = "the data set"
+) -> Split:
+    """Draw A, B (N images each), validation and, of the rest, starts: disjoint by content and nested in N.
+
+    Args:
+        kept: Rows of distinct images, as of `distinct`.
+        N: Images for each of the two models.
+        validation: Held-out images, that no model sees.
+        seed: Names the permutation.
+        source: What to call the data set in a message.
+
+    Raises:
+        GalgenError: If 2 N + validation is more than there is.
+    """
+    if 2 * N + validation > len(kept):
+        most = (len(kept) - validation) // 2
+        way_out = f"N can be at most {most}" if most > 1 else f"at least {validation + 4} are needed"
+        raise GalgenError(
+            f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
+            f"but {source} has {len(kept)} distinct ones: {way_out}"
+        )
+    order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
+    held_out, A, rest, B = np.split(order, [validation, validation + N, len(order) - N])
+    return Split(A, B, held_out, rest[:validation])
