@@ -1,6 +1,6 @@
-"""Size or time? The cells of the clock, one by one, into results/clock/.
+"""Size or time? The configurations of the onset study, one by one, into results/clock/.
 
-    python benchmarks/clock.py [--data path/to/galaxies] [--only 8x300 16x300]
+    python benchmarks/onset.py [--data path/to/galaxies] [--only 8x300 16x300]
 
 A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
 learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.clock.law` were; the others
@@ -23,12 +23,11 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-import galgen
 from galbook.clock.cells import Cell, Committed, Trace, place
 from galbook.clock.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
-from galgen.runs.errors import GalgenError, checked, exit_code
+from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
 from galgen.runs.store import provenance, read_answer, write_answer
 
@@ -130,9 +129,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
     given = parser.parse_args()
     given.out = results_file(given.out, "clock", trial=given.trial)
-    print(galgen.__file__, flush=True)
-    if not Path(galgen.__file__).is_relative_to(here := Path(__file__).resolve().parents[1]):
-        raise GalgenError(f"this galgen is not that of {here}: set PYTHONPATH to it")
     os.environ.update(APART)
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn")) as pool:
         for study, N, rate in cells(given.data, given.trial):
