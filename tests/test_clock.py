@@ -15,7 +15,7 @@ from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, every_family
 from galgen.models.clock import AveragedLearner
 from galgen.profiles import Parameters
-from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store, read_answer, write_answer
 
 WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
@@ -154,16 +154,6 @@ def test_a_cell_has_its_onsets_and_is_kept_to_a_hundredth_of_a_decibel(tmp_path)
     assert again.cell.onset() == given.onset() and place(again) == (8, 100, 3, 320_000, 1.0)
 
 
-@pytest.mark.parametrize(
-    "text", ['{"shape": [1, 2], "hundredths": "AAAA"}', '{"shape": [9], "x": 1}', "[1]", "7"]
-)
-def test_what_is_no_packed_array_is_said_to_be_damaged(tmp_path, text):
-    whole = f'{{"shown": [1, 2], "own": {text}, "held_out": {text}}}'
-    (tmp_path / "trace.json").write_text(whole)
-    with pytest.raises(Damaged, match="no such answer"):
-        read_answer(tmp_path / "trace.json", Trace)
-
-
 def test_cells_of_several_seeds_are_one_and_of_one_seed_the_longest_counts():
     short, long, other = (
         cell(8, 100, [6e4] * 2),
@@ -297,9 +287,6 @@ def test_reach_is_where_the_law_meets_the_budget():
 def test_no_two_committed_cells_have_one_name():
     kept = next(iter(committed().values()))
     assert len({place(one) for one in kept}) == len(kept)
-
-
-# Shown
 
 
 # Its networks: small blind denoisers whose averages draw

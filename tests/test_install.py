@@ -4,7 +4,6 @@ import ast
 import re
 import shutil
 import subprocess
-import sys
 import venv
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
@@ -64,29 +63,6 @@ def run(bare, folder, *given):
     environment = {"PATH": str(bare.parent), "GALGEN_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1"}
     command = [bare, *map(str, given)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-
-
-def test_of_two_installs_at_once_the_second_waits_and_finds_all_done(tmp_path):
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    steps = {
-        "python": "mkdir .venv && echo venv >> log && sleep 1 && mkdir .venv/bin && cp pip .venv/bin/",
-        "pip": "echo pip >> log",
-    }
-    for name, step in steps.items():
-        (tmp_path / name).write_text(
-            f'#!/bin/sh -e\ncase "$1" in -c) exec {sys.executable} "$@";; *) {step};; esac\n'
-        )
-        (tmp_path / name).chmod(0o755)
-    command = ["make", "install", "PYTHON=./python"]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [one.wait() for one in both] == [0, 0]
-    assert (tmp_path / "log").read_text().split() == ["venv", "pip", "pip"]
-    (tmp_path / ".venv/bin/pip").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "requirements.lock").touch()
-    (tmp_path / "python").write_text((tmp_path / "python").read_text().replace("mkdir .venv &&", "true ||"))
-    done = [subprocess.run(command, cwd=tmp_path, capture_output=True).returncode for _ in range(2)]
-    assert done == [2, 2], "what failed is not taken for done"
 
 
 def test_a_training_needs_no_extra_and_imports_nothing_that_draws(bare, tmp_path):

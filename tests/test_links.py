@@ -1,7 +1,6 @@
 """Links inside the book lead somewhere (`make linkcheck` asks the web about others), and its PDF is whole."""
 
 import re
-import shutil
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from browsing import CHROMIUM
 
 from galbook.press import chapters, pdf
-from galgen.runs.errors import GalgenError
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,15 +66,3 @@ def test_the_pdf_holds_every_chapter_with_its_figures_and_leads_nowhere_on_this_
     assert text.count(b"/Alt (a rising line)") == figures > len(names)
     assert len(re.findall(rb"/Type /Page\b(?!s)", text)) > len(names)
     assert b"/URI (https://arxiv.org/" in text and b"file:" not in text and b"/book/_build" not in text
-
-
-def test_links_lead_into_the_page_or_to_the_web_or_are_none():
-    page, web = '<a class="x" href="chapters/first.html#a">1</a> ', ' <a href="https://c">3</a>'
-    page += f'<a href="_downloads/b.ipynb"><code>2</code></a>{web}'
-    assert pdf.one_page(page, "first.html") == f'<a class="x" href="#a">1</a> <code>2</code>{web}'
-
-
-def test_without_a_browser_the_way_out_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda program: None)
-    with pytest.raises(GalgenError, match="apt-get install chromium"):
-        pdf.print_pdf(tmp_path)

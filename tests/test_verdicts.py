@@ -314,9 +314,3 @@ def test_models_that_keep_nothing_and_share_nothing(key):
 )
 def test_number_has_two_digits_of_its_uncertainty(given, text):
     assert verdicts.number(*given) == text
-
-
-def test_region_as_text():
-    assert verdicts.holds([0.05, math.inf]) == "> 0.05"
-    assert verdicts.holds([-math.inf, -1.0]) == "< −1"
-    assert verdicts.holds([-10.0, 10.0]) == "−10 to 10"
