@@ -1,4 +1,4 @@
-"""The interval of a ratio, where the answer is known; and the worse of two answers."""
+"""Intervals and nulls where the answer is known."""
 
 import tracemalloc
 import warnings
@@ -9,7 +9,6 @@ from scipy import stats
 
 from galgen.compare.memorization import memorization_test
 from galgen.compare.uncertainty import (
-    Outcome,
     bootstrap,
     holm,
     over_trainings,
@@ -17,7 +16,6 @@ from galgen.compare.uncertainty import (
     permuted_sums,
     proportion,
     ratio,
-    worse,
 )
 
 
@@ -59,13 +57,6 @@ def test_a_well_known_ratio_has_the_interval_of_its_linear_error():
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.01) and found.n == 9
     turned = ratio(-1.0, -2.0, covariance, freedom=1e6, n=9)
     assert (turned.value, turned.low, turned.high) == pytest.approx((found.value, found.low, found.high))
-
-
-def test_the_worse_of_two_answers_has_the_p_value_of_both():
-    one, other = Outcome(0.5, 0.4, 0.6, 0.3), Outcome(0.7, 0.3, 0.6, 0.8)
-    assert worse([one, other]) == Outcome(0.7, 0.3, 0.6, 0.6)
-    assert worse([one, other], least=True) == Outcome(0.5, 0.4, 0.6, 0.6)
-    assert worse([one]) == one and worse([Outcome(1, 0, 1, 0.9)] * 2).p == 1
 
 
 @pytest.mark.parametrize("interval", [bootstrap, proportion])
