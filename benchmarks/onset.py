@@ -130,7 +130,9 @@ def main() -> None:
     given = parser.parse_args()
     given.out = results_file(given.out, "clock", trial=given.trial)
     os.environ.update(APART)
-    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn")) as pool:
+    workers = min(2, os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        each = pool.map if workers > 1 else map
         for study, N, rate in cells(given.data, given.trial):
             name = f"{study.family.name.removeprefix('clock')}x{N}"
             if given.only and name not in given.only:
@@ -139,7 +141,7 @@ def main() -> None:
             at = study.settings.kernels, N, study.parameters.seed, study.settings.images_shown(N), rate
             if at in map(place, written(out)):
                 continue
-            list(pool.map(train, [study.parameters] * 2, [training.name for training in pair]))
+            list(each(train, [study.parameters] * 2, [training.name for training in pair]))
             one = answered(study, N, rate)
             with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
                 if place(one) not in map(place, there := written(out)):

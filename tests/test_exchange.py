@@ -13,7 +13,6 @@ from galgen.compare.memorization import (
     memorized_fraction,
 )
 from galgen.compare.similarity import nearest
-from galgen.compare.uncertainty import bootstrap
 from galgen.data.dataset import Split
 from galgen.data.unit import mean_image
 
@@ -154,7 +153,7 @@ def test_all_copied_all_new_and_half():
     assert half.value == 0.5 and half.low == pytest.approx(0.5 - 1.96 * (0.25 / 300) ** 0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("p", [0.1, 0.5])
 def test_the_interval_covers_the_truth_as_often_as_it_says(p):
     rng, covered = np.random.default_rng(int(100 * p)), 0
     for _ in range(400):
@@ -163,12 +162,6 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(p):
         covered += found.low <= p <= found.high
     # 95 % nominal; the percentile bootstrap of a proportion is known to be a little short
     assert 0.89 < covered / 400 < 0.985
-
-
-def test_the_bootstrap_of_a_median_covers_it():
-    rng = np.random.default_rng(5)
-    hits = [e.low <= 1 <= e.high for e in (bootstrap(rng.normal(1, 1, 100), seed=t) for t in range(200))]
-    assert 0.89 < np.mean(hits) < 0.99
 
 
 def test_gap_ratio_is_the_ratio_of_distances_between_unit_vectors():

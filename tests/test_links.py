@@ -42,17 +42,6 @@ def test_every_link_inside_the_book_leads_to_a_file_and_an_anchor_that_exist(htm
     assert followed > 500 and not lost, "\n".join(sorted(lost))
 
 
-def test_every_work_that_is_cited_is_in_the_bibliography_and_every_arxiv_number_once():
-    entries = (ROOT / "book" / "references.bib").read_text()
-    keys = re.findall(r"^@\w+\{(\w+),", entries, re.MULTILINE)
-    pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
-    cites = [text for page in pages for text in re.findall(r"\{cite:\w+\}`([^`<]+)`", page.read_text())]
-    cited = {key.strip() for text in cites for key in text.split(",")}
-    assert cited and not cited - set(keys)
-    numbers = re.findall(r"eprint = \{([^}]*)\}", entries)
-    assert len(set(keys)) == len(keys) and len(set(numbers)) == len(numbers)
-
-
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
 def test_the_pdf_holds_every_chapter_with_its_figures_and_leads_nowhere_on_this_machine(small_html):

@@ -1,13 +1,11 @@
 """Intervals and nulls where the answer is known."""
 
-import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from galgen.compare.memorization import memorization_test
 from galgen.compare.uncertainty import (
     bootstrap,
     holm,
@@ -87,15 +85,6 @@ def test_sums_over_permuted_labels_are_those_of_the_permutations():
     assert (nothing == 0).all(), "what is 0 is 0, and not the last bits of a sum"
     large = permuted_sums(rng.random(2**21) < 0.5, np.ones(2**21), 5, 0)  # in parts of two arrangements
     assert large.shape == (6,) and (large == large[0]).all()
-
-
-def test_the_memorization_of_many_samples_takes_little_memory():
-    margins = np.random.default_rng(0).normal(size=(4, 10_000))  # all 1 999 permutations at once: 320 MB
-    tracemalloc.start()
-    found = memorization_test(margins[:2], margins[2:], permutations=1999)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 150e6 and found.outcome.p > 0.01
 
 
 def test_holm_multiplies_by_the_questions_that_are_left_and_keeps_the_order():
