@@ -1,14 +1,10 @@
-"""The live models in a real browser, opened from disk: it draws what torch draws, and says what it shows.
-
-`GALGEN_LATENTS=16` holds more latents of each model that the book ships against torch than two.
-"""
+"""The live models in a real browser, opened from disk: it draws what torch draws, and says what it shows."""
 
 import base64
 import dataclasses
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import time
@@ -34,7 +30,7 @@ from galgen.published import published
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "book" / "_extra" / "live"
 PARAMETERS = Parameters(profile="smoke", N=12)
-LATENTS = int(os.environ.get("GALGEN_LATENTS", "2"))
+LATENTS = 2
 MARKUP = "<img src=x onerror='document.title=1'>"
 DRAWN = "([file, seeds]) => { const t = told.find((m) => m.file === file), e = galgenEngine(); \
 const d = new e.Denoiser(t, e.checked(t, LIVE[file])); \

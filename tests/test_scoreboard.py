@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-import test_exchange
 import torch
 from astropy.table import Table
+from blobs import galaxies as blobs
 
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
@@ -27,7 +27,7 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def galaxies():
     rows = np.arange(2 * 200 + 3 * N)
-    return test_exchange.galaxies(len(rows), 0), Split(rows[:200], rows[200:400], rows[400:])
+    return blobs(len(rows)), Split(rows[:200], rows[200:400], rows[400:])
 
 
 def p_values(a, b, galaxies):
