@@ -18,6 +18,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +87,10 @@ def learner(
 def step_of(
     family: str,
     peer: Callable[..., Step],
-    profile: str,
-    batch: int,
-    rounds: int,
+    profile: str = "laptop",
+    *,
+    batch: int = 16,
+    rounds: int = 9,
     precision: Precision = "fp32",
     **settings,
 ) -> dict:
@@ -174,9 +176,8 @@ def search(queries: int = 1000, count: int = 100_000, side: int = 64, alone: int
 def shapes(count: int = 24) -> dict:
     """Morphology beside statmorph's loop."""
     images = simulate(count, size=64)[0] / 255
-    found = race(
-        lambda: measure(images, workers=1, progress=False), lambda: peers.morphology(images), rounds=2
-    )
+    ours = partial(measure, images, workers=1, progress=False)
+    found = race(ours, partial(peers.morphology, images), rounds=2)
     return found | {"unit": f"{count} galaxies of 64 pixels"}
 
 
@@ -190,19 +191,15 @@ def quality(images_shown: int, budgets: list[int]) -> dict:
     """How soon Muon brings the blind denoiser of `laptop` to the validation PSNR that Adam ends at."""
     experiment = Experiment(Parameters())
     sets, given = experiment.images.split(), experiment.settings
-    images, held_out = (
-        experiment.images.dataset.images[sets.A],
-        experiment.images.dataset.images[sets.validation][:1000],
-    )
+    galaxies = experiment.images.dataset.images
+    images, held_out = galaxies[sets.A], galaxies[sets.validation][:1000]
     adam, racers = given.model_copy(update={"optimizer": "adam", "batch_size": 8}), {}
     for precision in ("fp32", "bf16"):
         racers["adam", precision, images_shown] = adam
         racers |= {("muon", precision, budget): given for budget in budgets}
     states = {}
     for key, settings in racers.items():
-        made = experiment.family.learner(
-            experiment._networks(0), images, held_out, settings, "cpu", precision=key[1]
-        )
+        made = experiment.family.learner(experiment._networks(0), images, held_out, settings, "cpu", key[1])
         states[key] = [made, np.random.default_rng(0), 0, 0.0]
     for share in np.linspace(0.01, 1, 100):  # in turn, so that other load and the clock touch all alike
         for key, state in states.items():
@@ -230,81 +227,37 @@ def quality(images_shown: int, budgets: list[int]) -> dict:
     return {"races": told, "psnr": told[0]["psnr"]} | ratios | {"ratio_mixed": ratio("fp32", "bf16")}
 
 
-# What is measured, in this order: its name, the peer's, the measurement, the goal.
-ROWS: dict[str, tuple[str, str, Callable[[], dict], float]] = {
+LOOP = "plain eager loop"
+FLOW = {"optimizer": "adam", "steps": 4, "deepening": 0, "bits": 5}
+of_blind = partial(step_of, "diffusion", _plain)
+of_told = partial(step_of, "conditional", _plain, optimizer="adam")
+of_flow = partial(step_of, "glow", _normflows, **FLOW)
+of_gan = partial(step_of, "gan", _package(False), batch=8, rounds=8)
+of_whole_gan = partial(step_of, "gan", _package(True), batch=8, rounds=2)
+
+# The rows: what is measured, the peer, the goal, the measurement.
+ROWS: dict[str, tuple[str, str, float, Callable[..., dict]]] = {
     "diffusion-adam": (
         "blind denoiser, laptop, Adam in both",
-        "plain eager loop",
-        lambda: step_of("diffusion", _plain, "laptop", 16, 9, optimizer="adam"),
+        LOOP,
         2.0,
+        partial(of_blind, optimizer="adam"),
     ),
-    "diffusion": (
-        "blind denoiser, laptop, Muon as trained",
-        "plain eager loop, Adam",
-        lambda: step_of("diffusion", _plain, "laptop", 16, 9),
-        1.0,
-    ),
-    "diffusion-bf16": (
-        "blind denoiser, laptop, Muon as trained, bfloat16",
-        "plain eager loop, Adam, bfloat16",
-        lambda: step_of("diffusion", _plain, "laptop", 16, 9, "bf16"),
-        1.0,
-    ),
-    "diffusion-paper": (
-        "blind denoiser, paper",
-        "plain eager loop",
-        lambda: step_of("diffusion", _plain, "paper", 8, 2),
-        1.3,
-    ),
-    "diffusion-paper-bf16": (
-        "blind denoiser, paper, bfloat16",
-        "plain eager loop, bfloat16",
-        lambda: step_of("diffusion", _plain, "paper", 8, 2, "bf16"),
-        1.3,
-    ),
-    "conditional": (
-        "conditional denoiser, laptop, Adam in both",
-        "plain eager loop",
-        lambda: step_of("conditional", _plain, "laptop", 16, 9, optimizer="adam"),
-        2.0,
-    ),
-    "conditional-bf16": (
-        "conditional denoiser, laptop, Adam in both, bfloat16",
-        "plain eager loop, bfloat16",
-        lambda: step_of("conditional", _plain, "laptop", 16, 9, "bf16", optimizer="adam"),
-        2.0,
-    ),
-    "glow": (
-        "Glow, K = 4, L = 3, width 64",
-        "normflows",
-        lambda: step_of("glow", _normflows, "laptop", 16, 9, steps=4, deepening=0, bits=5, optimizer="adam"),
-        2.0,
-    ),
-    "glow-bf16": (
-        "Glow, K = 4, L = 3, width 64, bfloat16",
-        "normflows, bfloat16",
-        lambda: step_of(
-            "glow", _normflows, "laptop", 16, 9, "bf16", steps=4, deepening=0, bits=5, optimizer="adam"
-        ),
-        2.0,
-    ),
-    "gan": (
-        "GAN, laptop",
-        "lightweight-gan without attention",
-        lambda: step_of("gan", _package(False), "laptop", 8, 8),
-        3.0,
-    ),
-    "gan-whole": (
-        "GAN, laptop",
-        "lightweight-gan with attention, which ours leaves out",
-        lambda: step_of("gan", _package(True), "laptop", 8, 2),
-        3.0,
-    ),
-    "sampling": ("samples", "the paper's loop, one at a time", sampling, 20.0),
-    "search": ("nearest image", "numpy, one query at a time, extrapolated", search, 10.0),
-    "morphology": ("five coefficients", "statmorph's loop", shapes, 1.0),
-    "simulation": ("galaxies with arms, bars, knots, dust", "GalSim, bulge and disc alone", galaxies, 1.0),
+    "diffusion": ("blind denoiser, laptop, Muon as trained", f"{LOOP}, Adam", 1.0, of_blind),
+    "diffusion-paper": ("blind denoiser, paper", LOOP, 1.3, partial(of_blind, "paper", batch=8, rounds=2)),
+    "conditional": ("conditional denoiser, laptop, Adam in both", LOOP, 2.0, of_told),
+    "glow": ("Glow, K = 4, L = 3, width 64", "normflows", 2.0, of_flow),
+    "gan": ("GAN, laptop", "lightweight-gan without attention", 3.0, of_gan),
+    "gan-whole": ("GAN, laptop", "lightweight-gan with attention, which ours leaves out", 3.0, of_whole_gan),
+    "sampling": ("samples", "the paper's loop, one at a time", 20.0, sampling),
+    "search": ("nearest image", "numpy, one query at a time, extrapolated", 10.0, search),
+    "morphology": ("five coefficients", "statmorph's loop", 1.0, shapes),
+    "simulation": ("galaxies with arms, bars, knots, dust", "GalSim, bulge and disc alone", 1.0, galaxies),
 }
+for name in ("diffusion", "diffusion-paper", "conditional", "glow"):
+    what, peer, goal, step = ROWS[name]
+    in_bf16 = partial(step, precision="bf16")
+    ROWS[f"{name}-bf16"] = f"{what}, bfloat16", f"{peer}, bfloat16", goal, in_bf16
 
 
 def main() -> None:
@@ -312,9 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="what it holds of other rows is kept")
     parser.add_argument("--only", nargs="*", choices=[*ROWS, "quality"], default=[*ROWS, "quality"])
-    parser.add_argument(
-        "--images", type=int, default=72_000, help="that Adam is shown in the race for quality"
-    )
+    parser.add_argument("--images", type=int, default=72_000, help="that Adam is shown in the race")
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = read_json(args.out) if args.out and args.out.is_file() else {"rows": {}}
@@ -324,14 +275,11 @@ def main() -> None:
             found[name] = quality(args.images, [args.images * share // 36 for share in (12, 14, 18)]) | began
             print(found[name], flush=True)
         else:
-            what, peer, measured, goal = ROWS[name]
+            what, peer, goal, measured = ROWS[name]
             row = found["rows"][name] = {"what": what, "peer": peer, "goal": goal, **began} | measured()
             share = f", {row['share']:.0%} of the peak" if row["share"] else ""
-            print(
-                f"{what} | {peer}: {row['ratio']:.2f} (goal {goal:g}){share}; "
-                f"{row['unit']} {row['ours_s']:.3g} s",
-                flush=True,
-            )
+            unit = f"{row['unit']} {row['ours_s']:.3g} s"
+            print(f"{what} | {peer}: {row['ratio']:.2f} (goal {goal:g}){share}; {unit}", flush=True)
         found |= provenance() | {"matrix_gflops": rate() / 1e9}
         if args.out:
             write_json(args.out, found)

@@ -131,11 +131,6 @@ def test_what_cannot_be_measured_is_left_out_and_counted():
         assert said.size.n == 37 and said.flux.n == 38
         few = Photometry(**{name: value[:FEWEST] for name, value in vars(found).items()})
         assert biases(few, known).size is None and biases(few, known).size_at_flux is None
-        constant = photometry(np.full((20, 1, 16, 16), 0.2))
-        known = photometry(population(20)[..., 8:24, 8:24])
-        dark, upside = biases(constant, known), biases(known, constant)
-    assert dark.measured == 0 and dark.size is None and dark.flux.value == pytest.approx(-100)
-    assert upside.flux is None and upside.profile == (None,) * 7
 
 
 def test_of_a_mean_that_may_be_zero_there_is_no_per_cent():

@@ -24,7 +24,6 @@ from galgen.compare.distances import distances, energy_of_pixels
 from galgen.compare.gaussian import shrunk_gaussian
 from galgen.compare.scoreboard import same_share
 from galgen.compare.twosample import c2st, features
-from galgen.compare.uncertainty import Outcome, worse
 
 FEW = {"permutations": 99}
 
@@ -140,11 +139,6 @@ def of_shares(seed, wrong):
     return same_share(*(Table({"reason": np.where(rng.random(60) < share, "bad", "")}) for share in shares))
 
 
-def of_two(seed, wrong):
-    both = np.random.default_rng(seed).random(2) / (1 + 99 * wrong)
-    return worse([Outcome(1 - p, 0, 1, p) for p in both]).p
-
-
 bound = partial(Test, uniform=False)
 TESTS = {
     "scores": Test(partial(of_scores, paired=False)),
@@ -167,7 +161,6 @@ TESTS = {
     "memorization, N = 100": bound(partial(of_memory, N=100, gaussian=False), 20),
     "memorization of Gaussians, N = 10": bound(partial(of_memory, N=10, gaussian=True), 20),
     "share of valid rows": bound(of_shares),
-    "worse of two answers": bound(of_two, 1000),
 }
 
 

@@ -4,7 +4,6 @@ import ast
 import re
 import shutil
 import subprocess
-import sys
 import venv
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
@@ -21,10 +20,12 @@ import sys
 from galgen.cli import main
 from galgen.models.families import FAMILIES, STUDIES
 
+[*(FAMILIES | STUDIES).values()]  # their modules
 for line in sys.argv[1:]:
     assert main(line.split()) == 0, line
-[*(FAMILIES | STUDIES).values()]  # their modules
-print(*sys.modules)
+    if line.startswith("train"):
+        assert "galgen.models.gan" in sys.modules
+        assert not {"matplotlib.pyplot", "matplotlib.figure"} & {*sys.modules}
 """
 
 
@@ -60,64 +61,27 @@ def bare(tmp_path_factory):
     return folder / "bin" / "python"
 
 
-def run(bare, folder, *given):
+def run(bare, folder, *given, code=0):
     environment = {"PATH": str(bare.parent), "GALGEN_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1"}
     command = [bare, *map(str, given)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done
 
 
-def test_of_two_installs_at_once_the_second_waits_and_finds_all_done(tmp_path):
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    steps = {
-        "python": "mkdir .venv && echo venv >> log && sleep 1 && mkdir .venv/bin && cp pip .venv/bin/",
-        "pip": "echo pip >> log",
-    }
-    for name, step in steps.items():
-        (tmp_path / name).write_text(
-            f'#!/bin/sh -e\ncase "$1" in -c) exec {sys.executable} "$@";; *) {step};; esac\n'
-        )
-        (tmp_path / name).chmod(0o755)
-    command = ["make", "install", "PYTHON=./python"]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [one.wait() for one in both] == [0, 0]
-    assert (tmp_path / "log").read_text().split() == ["venv", "pip", "pip"]
-    (tmp_path / ".venv/bin/pip").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "requirements.lock").touch()
-    (tmp_path / "python").write_text((tmp_path / "python").read_text().replace("mkdir .venv &&", "true ||"))
-    done = [subprocess.run(command, cwd=tmp_path, capture_output=True).returncode for _ in range(2)]
-    assert done == [2, 2], "what failed is not taken for done"
-
-
-def test_a_training_needs_no_extra_and_imports_nothing_that_draws(bare, tmp_path):
-    done = run(bare, tmp_path, "-c", RUN, "train diffusion-N8-A0-0 --profile smoke --N 8")
-    assert done.returncode == 0, done.stderr
-    loaded = set(done.stdout.splitlines()[-1].split())
-    assert "galgen.models.gan" in loaded and not {"matplotlib.pyplot", "matplotlib.figure"} & loaded
-
-
-def test_galaxies_are_simulated_imported_and_audited_without_the_extra(bare, tmp_path):
-    sets = [f"data simulate --count 40 --size 16 --seed {seed} --out {seed}" for seed in range(3)]
-    audit = "audit --samples imported --train 1 --held-out 2 --morphology 4 --out report"
-    done = run(bare, tmp_path, "-c", RUN, *sets, "data import 0/images.npy --size 16 --out imported", audit)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "report.html").is_file()
-
-
-def test_published_models_are_asked_without_the_extra(bare, tmp_path):
-    asked = f"--models {ROOT / 'results' / 'models'}"
+def test_the_commands_need_no_extra_and_a_training_imports_nothing_that_draws(bare, tmp_path):
+    models = f"--models {ROOT / 'results' / 'models'}"
     lines = [
-        f"models {asked}",
-        f"sample gan-N4000-A -n 12 {asked} --out x.npz --sheet x.png",
-        f"sample gan-N4000-B -n 12 {asked} --out b.fits",
-        f"denoise x.npz --key images --model diffusion-N10-A {asked} --out d.npz --sheet d.png",
-        f"audit --model diffusion-N10-A --other-model diffusion-N10-B {asked} --images b.fits "
-        "--held-out x.npz",
+        "train diffusion-N8-A0-0 --profile smoke --N 8",
+        *(f"data simulate --count 40 --size 16 --seed {seed} --out {seed}" for seed in range(3)),
+        "data import 0/images.npy --size 16 --out imported",
+        "audit --samples imported --train 1 --held-out 2 --morphology 4 --out report",
+        f"models {models}",
+        f"sample gan-N4000-A -n 12 {models} --out x.fits",
     ]
     done = run(bare, tmp_path, "-c", RUN, *lines)
-    assert done.returncode == 0, done.stderr
-    assert "gan-N4000-A0-0" in done.stdout and "AUC of these images" in done.stdout
-    assert "diffusion-N4000-A0-0 beside diffusion-N4000-B1-1: AUC 0." in done.stdout
+    assert (tmp_path / "report.html").is_file()
+    assert "gan-N4000-A0-0" in done.stdout
 
 
 def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling(bare, tmp_path):
@@ -125,7 +89,6 @@ def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling
     assert len(script.read_text().splitlines()) <= 100
     options = ["--N", "24", "--shown", "64", "--samples", "10", "--out", tmp_path / "picture.png"]
     said = run(bare, tmp_path, script, *options)
-    assert said.returncode == 0, said.stderr
     lines = re.findall(r"^(.+?) +median anomaly cosine (\S+) \[(\S+), (\S+)\]$", said.stdout, re.MULTILINE)
     assert [line[0].split(":")[0] for line in lines] == ["A and B", "null", "floor", "ceiling"]
     assert all(-1 <= float(low) <= float(value) <= float(high) <= 1 for _, value, low, high in lines)
@@ -133,8 +96,8 @@ def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling
 
 
 def test_the_book_without_its_extra_says_so_in_one_line(bare, tmp_path):
-    done = run(bare, tmp_path, "-m", "galbook.press", "prepare", "--profile", "smoke")
-    assert (done.returncode, done.stdout) == (2, "")
+    done = run(bare, tmp_path, "-m", "galbook.press", "prepare", "--profile", "smoke", code=2)
+    assert done.stdout == ""
     assert re.fullmatch(r"galgen: error: .*pip install '\.\[book\]'\n", done.stderr)
 
 

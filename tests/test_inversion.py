@@ -159,16 +159,6 @@ def test_images_beyond_the_limit_are_lost_whatever_the_other_model_says():
     assert {level.lost for level in compare_levels(plain)} == {0}
 
 
-class Bounded(Linear):
-    """Whose images are small enough to be images."""
-
-    def decode(self, latents):
-        return super().decode(latents) / 100
-
-    def encode(self, x):
-        return super().encode(100 * x)
-
-
 def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only():
     torch.manual_seed(0)
     flow = Glow(size=8, channels=1, steps=2, levels=2, width=8, bits=8)
@@ -180,19 +170,6 @@ def test_an_image_far_from_the_data_returns_its_latents_in_double_precision_only
     )
     assert double < 1e-5 < 1e-3 < single
     assert next(flow.parameters()).dtype == torch.float32  # the flow itself is left as it is
-
-
-class Plain:
-    """A flow whose latents are the pixels of the image: the upper half is one level, the lower the other."""
-
-    def encode(self, x):
-        return list(x.chunk(2, 2)), None
-
-    def decode(self, latents):
-        return torch.cat(list(latents), 2)
-
-    def image(self, x):
-        return x
 
 
 def test_one_density_by_another_map_cannot_be_told_by_its_ratio():

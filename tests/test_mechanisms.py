@@ -63,13 +63,6 @@ def test_a_copier_is_explained_by_its_own_images_and_a_gaussian_by_nothing():
     assert set(none.model) == {"patches"}, "a Gaussian leaves nothing that could be explained"
 
 
-def test_a_network_of_neither_set_is_explained_by_neither():
-    neither, own = Empirical(GALAXIES[48:100]), Empirical(GALAXIES[N : 2 * N])
-    rows = rows_of(mechanisms.patch_denoisers, experiment(neither, own))
-    excess = rows[(rows.statistic == "explained_fraction_excess") & (rows["at"] == 0.2) & (rows.level == 15)]
-    assert excess.low.item() < 0.1 and excess.high.item() > -0.1
-
-
 def test_models_may_agree_in_a_direction_that_is_none_of_the_galaxies():
     z = torch.randn(50, 1, 1, 1, generator=torch.Generator().manual_seed(0))
     along = torch.from_numpy(BASIS[-1]).float().reshape(1, 1, SIDE, SIDE)  # where galaxies vary least

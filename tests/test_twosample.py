@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from blobs import galaxies as blobs
+from conftest import floats
 from scipy import ndimage, stats
 
 from galgen.compare import twosample
@@ -8,16 +10,8 @@ from galgen.compare.twosample import auc, c2st, features
 from galgen.models.sampling import seeded
 
 
-def galaxies(n, seed, least=0.4, most=1):
-    """Blobs of all sizes, elongations and angles in the noise of a sky, (n, 1, 32, 32)."""
-    rng = np.random.default_rng(seed)
-    row, column = np.mgrid[-15.5:16, -15.5:16]
-    size, axis, angle = rng.uniform(1.5, 5, n), rng.uniform(least, most, n), rng.uniform(0, np.pi, n)
-    turns = (t[:, None, None] for t in (angle, angle + np.pi / 2))
-    along, across = (np.cos(t) * row + np.sin(t) * column for t in turns)
-    radius = np.hypot(along, across / axis[:, None, None]) / size[:, None, None]
-    sky = 0.05 + rng.normal(0, 0.012, radius.shape)
-    return torch.from_numpy(rng.uniform(0.3, 0.8, n)[:, None, None] * np.exp(-radius) + sky)[:, None].float()
+def galaxies(n, seed, **shape):
+    return floats(blobs(n, seed, side=32, **shape))
 
 
 def gaussians(n, shift, seed, d=2):

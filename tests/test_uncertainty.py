@@ -1,15 +1,12 @@
-"""The interval of a ratio, where the answer is known; and the worse of two answers."""
+"""Intervals and nulls where the answer is known."""
 
-import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from galgen.compare.memorization import memorization_test
 from galgen.compare.uncertainty import (
-    Outcome,
     bootstrap,
     holm,
     over_trainings,
@@ -17,7 +14,6 @@ from galgen.compare.uncertainty import (
     permuted_sums,
     proportion,
     ratio,
-    worse,
 )
 
 
@@ -61,13 +57,6 @@ def test_a_well_known_ratio_has_the_interval_of_its_linear_error():
     assert (turned.value, turned.low, turned.high) == pytest.approx((found.value, found.low, found.high))
 
 
-def test_the_worse_of_two_answers_has_the_p_value_of_both():
-    one, other = Outcome(0.5, 0.4, 0.6, 0.3), Outcome(0.7, 0.3, 0.6, 0.8)
-    assert worse([one, other]) == Outcome(0.7, 0.3, 0.6, 0.6)
-    assert worse([one, other], least=True) == Outcome(0.5, 0.4, 0.6, 0.6)
-    assert worse([one]) == one and worse([Outcome(1, 0, 1, 0.9)] * 2).p == 1
-
-
 @pytest.mark.parametrize("interval", [bootstrap, proportion])
 def test_numbers_that_are_drawn_together_are_one_draw(interval):
     """Two equal columns have the interval of one, and not that of as many independent numbers."""
@@ -96,15 +85,6 @@ def test_sums_over_permuted_labels_are_those_of_the_permutations():
     assert (nothing == 0).all(), "what is 0 is 0, and not the last bits of a sum"
     large = permuted_sums(rng.random(2**21) < 0.5, np.ones(2**21), 5, 0)  # in parts of two arrangements
     assert large.shape == (6,) and (large == large[0]).all()
-
-
-def test_the_memorization_of_many_samples_takes_little_memory():
-    margins = np.random.default_rng(0).normal(size=(4, 10_000))  # all 1 999 permutations at once: 320 MB
-    tracemalloc.start()
-    found = memorization_test(margins[:2], margins[2:], permutations=1999)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 150e6 and found.outcome.p > 0.01
 
 
 def test_holm_multiplies_by_the_questions_that_are_left_and_keeps_the_order():

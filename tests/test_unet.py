@@ -26,14 +26,6 @@ def still(module):
     return module
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("blocks", [1, 3])
-def test_output_has_the_shape_of_the_input_at_any_width_and_side(channels, blocks):
-    f = net(kernels=3, blocks=blocks, channels=channels)
-    y = torch.rand(2, channels, 8 * blocks, 16, dtype=torch.float64)
-    assert f(y).shape == y.shape
-
-
 def test_network_is_positively_homogeneous_in_evaluation_mode():
     f = net(kernels=4)
     y = torch.randn(3, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

@@ -8,11 +8,10 @@ and together, x and y being rows of coefficients and |.| the Euclidean length, t
 
     E = 2 mean |x - y| - mean |x - x'| - mean |y - y'| >= 0
 
-which is 0 for equal distributions only; the means count x with itself, so that small sets are never at 0. In
-the difference of the distances of two sets from one reference that would matter. There the mean within a set
-of n rows is multiplied by n / (n - 1), and that within a resampling by its square, as it draws rows twice:
-both are then without bias. Each coefficient is first divided by its normalised median absolute deviation in
-the reference, a robust standard deviation that a bad model's wide spread cannot enlarge; pixels share a unit.
+which is 0 for equal distributions only; the means count x with itself, so that small sets are never at 0.
+`energy` multiplies the mean within a set of n rows by n / (n - 1) and is without bias. Each coefficient is
+first divided by its normalised median absolute deviation in the reference, a robust standard deviation that a
+bad model's wide spread cannot enlarge; pixels share a unit.
 
 *Null.* The labels "reference" and "other" are dealt out anew. With D the matrix of distances and s a column
 of 1/n for one set and -1/m for the other, E = -s' D s: all permutations are one matrix product. For W1, the
@@ -53,7 +52,7 @@ from scipy.spatial.distance import cdist
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation_test, permuted
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Columns", "Distances", "distances", "energy", "energy_difference", "energy_of_pixels",
+__all__ = ["Columns", "Distances", "distances", "energy", "energy_of_pixels",
     "iid_floor", "permuted_w1", "wasserstein", "with_spread"]  # fmt: skip
 
 
@@ -167,33 +166,6 @@ def energy_of_pixels(x: np.ndarray, y: np.ndarray, *, permutations: int = 999, s
     return permutation_test(-((steps @ D) * steps).sum(1))
 
 
-def energy_difference(
-    reference: Columns, one: Columns, other: Columns, names: Sequence[str], *, coverage: float = 0.95
-) -> Estimate:
-    """By how much farther one set is from the reference than another, of other latents.
-
-    The energy distance of the first less that of the second, without bias, and a percentile interval of that
-    coverage, of 2000 resamplings of the rows of all three sets: above 0 where the first is farther off. Of
-    each set the first 4096 rows are asked, as n says: the resamplings of 3 x 10 000 rows weigh gigabytes.
-    """
-    sets = zip((reference, one, other), ("reference", "first", "second"), strict=True)
-    x, y, z = (_rows(columns, names, which)[:4096] for columns, which in sets)
-    both = np.concatenate([x, y, z]) / stats.median_abs_deviation(x, axis=0, scale="normal")
-    rng, ends = np.random.default_rng(0), np.cumsum([0, len(x), len(y), len(z)])
-    weights = np.zeros((3, 2001, len(both)))
-    for weight, first, last in zip(weights, ends, ends[1:], strict=False):
-        n = last - first
-        weight[0, first:last] = 1 / n
-        weight[1:, first:last] = rng.multinomial(n, np.full(n, 1 / n), 2000) / n
-    far, near = (
-        _energies(both, weights[0] - weights[k]) + _lacking(both[part], weights[k][:, part])
-        for k, part in ((1, slice(ends[1], ends[2])), (2, slice(ends[2], ends[3])))
-    )
-    difference = far - near
-    low, high = np.quantile(difference[1:], ((1 - coverage) / 2, (1 + coverage) / 2))
-    return Estimate(float(difference[0]), float(low), float(high), min(len(y), len(z)))
-
-
 def with_spread(reference: Columns, names: Sequence[str]) -> list[str]:
     """Those of the coefficients that `distances` can use: not one and the same value for half of the set."""
     columns = {name: np.asarray(reference[name], np.float64) for name in names}
@@ -209,9 +181,8 @@ def _energies(rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def _lacking(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Minus what the mean distance within a set lacks: of the set, in the first row, and resampled."""
-    times = len(rows) / (len(rows) - 1)
-    return np.where(np.arange(len(weights)) == 0, times - 1, times**2 - 1) * _energies(rows, weights)
+    """Minus what the mean distance within a set lacks, as it counts each row with itself."""
+    return (len(rows) / (len(rows) - 1) - 1) * _energies(rows, weights)
 
 
 def _rows(columns: Columns, names: Sequence[str], which: str) -> np.ndarray:

@@ -25,15 +25,15 @@ References:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Estimate", "Outcome", "above", "bootstrap", "finite", "holm", "over_trainings", "p_text",
-    "permutation_test", "permuted", "permuted_sums", "proportion", "ratio", "worse"]  # fmt: skip
+__all__ = ["Estimate", "Outcome", "bootstrap", "finite", "holm", "over_trainings", "p_text",
+    "permutation_test", "permuted", "permuted_sums", "proportion", "ratio"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,6 @@ def bootstrap(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Estimate(float(statistic(values.ravel(), axis=0)), float(low), float(high), len(values))
-
-
-def above(some: Sequence[Estimate], others: Sequence[Estimate]) -> bool:
-    """Whether every interval of some lies above every one of others."""
-    return min(each.low for each in some) > max(each.high for each in others)
 
 
 def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
@@ -245,12 +240,6 @@ def permutation_test(
     if both:
         p = min(1.0, 2 * min(p, np.mean(values <= values[0] + slack)))
     return Outcome(float(values[0]), float(low), float(high), float(p))
-
-
-def worse(found: Sequence[Outcome], *, least: bool = False) -> Outcome:
-    """Of some outcomes that of the largest (or least) value, and Bonferroni's p-value of all of them."""
-    worst = (min if least else max)(found, key=lambda answer: answer.value)
-    return replace(worst, p=min(1.0, len(found) * min(answer.p for answer in found)))
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

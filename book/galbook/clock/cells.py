@@ -124,7 +124,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Committed:
-    """A cell that `benchmarks/clock.py` kept, of one seed.
+    """A cell that `benchmarks/onset.py` kept, of one seed.
 
     Attributes:
         cell: Its trainings.

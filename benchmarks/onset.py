@@ -1,6 +1,6 @@
-"""Size or time? The cells of the clock, one by one, into results/clock/.
+"""Size or time? The configurations of the onset study, one by one, into results/clock/.
 
-    python benchmarks/clock.py [--data path/to/galaxies] [--only 8x300 16x300]
+    python benchmarks/onset.py [--data path/to/galaxies] [--only 8x300 16x300]
 
 A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
 learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.clock.law` were; the others
@@ -23,12 +23,11 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-import galgen
 from galbook.clock.cells import Cell, Committed, Trace, place
 from galbook.clock.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
-from galgen.runs.errors import GalgenError, checked, exit_code
+from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
 from galgen.runs.store import provenance, read_answer, write_answer
 
@@ -130,11 +129,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
     given = parser.parse_args()
     given.out = results_file(given.out, "clock", trial=given.trial)
-    print(galgen.__file__, flush=True)
-    if not Path(galgen.__file__).is_relative_to(here := Path(__file__).resolve().parents[1]):
-        raise GalgenError(f"this galgen is not that of {here}: set PYTHONPATH to it")
     os.environ.update(APART)
-    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn")) as pool:
+    workers = min(2, os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        each = pool.map if workers > 1 else map
         for study, N, rate in cells(given.data, given.trial):
             name = f"{study.family.name.removeprefix('clock')}x{N}"
             if given.only and name not in given.only:
@@ -143,7 +141,7 @@ def main() -> None:
             at = study.settings.kernels, N, study.parameters.seed, study.settings.images_shown(N), rate
             if at in map(place, written(out)):
                 continue
-            list(pool.map(train, [study.parameters] * 2, [training.name for training in pair]))
+            list(each(train, [study.parameters] * 2, [training.name for training in pair]))
             one = answered(study, N, rate)
             with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
                 if place(one) not in map(place, there := written(out)):
