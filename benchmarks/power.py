@@ -34,10 +34,10 @@ from galgen.compare.distances import distances, with_spread
 from galgen.compare.memorization import exchange_test, gaussian_margins, margins, memorization_test
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.twosample import c2st, features
-from galgen.data.split import Split
 from galgen.data.prepare import SIMULATED
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.simulate.images import simulate_flux
+from galgen.data.split import Split
 from galgen.experiment import every_family
 from galgen.images import Images
 from galgen.profiles import Parameters, Profile

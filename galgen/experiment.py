@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from galgen import costs, profiles
 from galgen.data import split
 from galgen.data.prepare import SIMULATED
-from galgen.figures.words import figure_note
 from galgen.images import Images
 from galgen.models.families import FAMILIES, STUDIES, Family, Training
 from galgen.models.precision import emulation, resolved
@@ -150,7 +149,9 @@ class Experiment:
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """The note of a figure: profile, data set, and N, by default all of them."""
-        return figure_note(self.profile.name, self.images.name, self.sizes if N is None else N)
+        sizes = self.sizes if N is None else [N] if isinstance(N, int) else N
+        said = ", ".join(f"{n:,}".replace(",", "\N{NO-BREAK SPACE}") for n in sizes)
+        return f"profile {self.profile.name} · {self.images.name}" + f" · N = {said}" * bool(said)
 
     def plan(self) -> list[dict]:
         """What each training is for and costs (`galgen.costs.estimate`), by its name."""

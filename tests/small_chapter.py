@@ -8,13 +8,12 @@ __all__ = ["FIGURE", "HOSTILE", "NOTE", "PARAMETERS", "TABLE", "chapter"]
 
 FIGURE = """
 import matplotlib.pyplot as plt
-from galgen.figures.words import figure_note
 from galgen.figures import style as figures
 
 figures.house_style()
 figure, axes = plt.subplots()
 axes.plot([0, 1])
-figures.show(figure, alt="a rising line", note=figure_note(profile, data, N))
+figures.show(figure, alt="a rising line", note=f"profile {profile} · {data} · N = {N}")
 """
 TABLE = """
 from pathlib import Path

@@ -40,7 +40,7 @@ def test_keys_are_equal_for_flips_and_turns_alone(noise):
 def test_sets_are_disjoint_by_content_also_when_images_are_repeated_turned(tmp_path, noise):
     repeated = np.concatenate([noise, np.rot90(noise, 3, (2, 3)), noise[..., ::-1]])
     dataset = make(tmp_path / "set", repeated)
-    sets = split(dataset, 20, 15)
+    sets = split(dataset.distinct, 20, 15)
     keys = dihedral_keys(repeated)
     drawn = np.concatenate([keys[sets.A], keys[sets.B], keys[sets.validation]])
     assert len(np.unique(drawn)) == 55
@@ -48,20 +48,20 @@ def test_sets_are_disjoint_by_content_also_when_images_are_repeated_turned(tmp_p
 
 def test_smaller_sets_lie_in_larger_ones_and_validation_stays(tmp_path, noise):
     dataset = make(tmp_path / "set", noise)
-    small, large = split(dataset, 5, 10), split(dataset, 25, 10)
+    small, large = split(dataset.distinct, 5, 10), split(dataset.distinct, 25, 10)
     assert set(small.A) < set(large.A)
     assert set(small.B) < set(large.B)
     assert np.array_equal(small.validation, large.validation)
-    assert not np.array_equal(small.A, split(dataset, 5, 10, seed=1).A)
+    assert not np.array_equal(small.A, split(dataset.distinct, 5, 10, seed=1).A)
 
 
 def test_too_large_an_N_says_how_many_images_there_are(tmp_path, noise):
     dataset = make(tmp_path / "set", np.concatenate([noise, noise]))
-    split(dataset, 25, 10)
+    split(dataset.distinct, 25, 10)
     with pytest.raises(GalgenError, match=r"need 62 images.* 60 distinct .*at most 25"):
-        split(dataset, 26, 10)
+        split(dataset.distinct, 26, 10)
     with pytest.raises(GalgenError, match="60 distinct ones: at least 61 are needed"):
-        split(dataset, 10, 57)  # one image for each model is none for a comparison
+        split(dataset.distinct, 10, 57)  # one image for each model is none for a comparison
 
 
 def flux(n=5, bands=3, side=16, seed=0):

@@ -166,7 +166,7 @@ def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
     Args:
         figure: Is closed, so that it does not appear twice.
         alt: What the picture shows, in words; the book puts it into the page.
-        note: Profile, data and N (`galgen.figures.words.figure_note`).
+        note: Profile, data and N (`galgen.experiment.Experiment.note`).
         title: What is seen, over all panels: computed from the numbers shown, or no more than a name.
     """
     if figure.get_layout_engine() is not None:  # of a sheet of stamps each pixel is whole

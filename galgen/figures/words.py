@@ -1,8 +1,6 @@
-"""How the book writes numbers, and the note under its figures."""
+"""How the book writes numbers."""
 
-from collections.abc import Iterable
-
-__all__ = ["figure_note", "spaced"]
+__all__ = ["spaced"]
 
 
 def spaced(n: int) -> str:
@@ -12,13 +10,3 @@ def spaced(n: int) -> str:
     '10\xa0000'
     """
     return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}")
-
-
-def figure_note(profile: str, data: str, N: int | Iterable[int] = ()) -> str:
-    """The note of a figure: profile, data set, and N where it has one.
-
-    >>> figure_note("laptop", "simulated", [10, 300])
-    'profile laptop · simulated · N = 10, 300'
-    """
-    sizes = ", ".join(map(spaced, [N] if isinstance(N, int) else N))
-    return f"profile {profile} · {data}" + f" · N = {sizes}" * bool(sizes)
