@@ -103,11 +103,6 @@ class Gap:
         (low, high), (g_low, g_high) = np.log(self.shown[last : last + 2]), self.value[last : last + 2]
         return float(np.exp(low + (high - low) * (level - g_low) / (g_high - g_low)))
 
-    @property
-    def optimum(self) -> int:
-        """Index of the milestone at which held-out PSNR is best; the last one says that it still improves."""
-        return int(self.held_out.mean(1).argmax())
-
     def _interpolated(self, shown: float) -> list[np.ndarray]:
         """Rises of own and of held-out images after so many images shown."""
         if not self.shown[0] <= shown <= self.shown[-1]:

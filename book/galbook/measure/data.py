@@ -13,25 +13,17 @@ import numpy as np
 
 from galbook.table import Given, each_size, question, row
 from galgen.compare import similarity
-from galgen.data.preprocess import flux_to_gray, to_uint8
-from galgen.data.simulate.images import simulate_flux
 from galgen.data.split import dihedral_keys
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
 
-__all__ = ["data_set", "data_split", "gray_scale"]
+__all__ = ["data_set", "data_split"]
 
 STAMPS, PAIRS = 60, 12
 NEAR = (0.95, 0.99)  # anomaly cosines of near-duplicates
-Q, STRETCH = (0.5, 2, 8, 20, 50), (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 FILES = (
     "galgen.compare.similarity",
-    "galgen.data.dataset",
-    "galgen.data.preprocess",
-    "galgen.data.simulate.discs",
-    "galgen.data.simulate.images",
-    "galgen.data.simulate.population",
     "galgen.data.unit",
 )
 
@@ -105,26 +97,3 @@ def _quantiles(name: str, cosines: dict[str, np.ndarray]) -> Iterator[dict]:
 
 def _small(cosines: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {kind: values.astype(np.float16) for kind, values in cosines.items()}
-
-
-@question(families=("diffusion",), given=_no_values, models=lambda *_: ())
-def gray_scale(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """From the flux of simulated galaxies in three bands to gray images, as examples.
-
-    Arrays, uint8, of a spiral galaxy: `bands`, (3, 64, 64), on a linear scale; `stretched`, (64, 64); and
-    `resized`, (H, W), as in the data set. Of the four largest of 64 galaxies, side by side: `frames`, (Q,
-    stretch, 64, 256), for each of the softenings `Q` and of the values of `stretch`.
-    """
-    flux, truth = simulate_flux(64, seed=experiment.parameters.seed)
-    radius = np.asarray(truth["half_light_radius"])
-    spiral = (truth["type"] == "spiral") & (truth["inclination"] < 50)
-    k = int(np.argmin(np.where(spiral, np.abs(radius - 3.5), np.inf)))
-    stretched, resized = (
-        flux_to_gray(flux[k : k + 1], size=size)[0, 0]
-        for size in (64, experiment.images.dataset.images.shape[-1])
-    )
-    largest = flux[np.argsort(-radius)[:4]]
-    frames = [[np.hstack(flux_to_gray(largest, size=64, Q=q, stretch=s)[:, 0]) for s in STRETCH] for q in Q]
-    bands = to_uint8(flux[k] / np.percentile(flux[k], 99.7))
-    arrays = {"bands": bands, "stretched": stretched, "resized": resized, "frames": np.array(frames)}
-    return [row("example_galaxy", k)], arrays | {"Q": np.array(Q), "stretch": np.array(STRETCH)}

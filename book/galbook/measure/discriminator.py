@@ -20,15 +20,17 @@ import numpy as np
 
 from galbook.table import all_pairs, each_size, first_pair, question, row
 from galgen.compare import discriminator
-from galgen.compare.controls import blurred, rounded
-from galgen.compare.scales import principal_spread
+from galgen.compare.controls import blurred
 from galgen.compare.twosample import C2ST, auc, c2st, features
-from galgen.data.preprocess import to_uint8
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
 from galgen.models.gan import draw
 
-__all__ = ["discriminator_memorization", "discriminator_test", "fresh_classifier", "generator_average"]
+__all__ = [
+    "discriminator_memorization",
+    "discriminator_test",
+    "fresh_classifier",
+]
 
 COUNT = 256  # training images, and images of no training set, that a discriminator scores
 COARSE = 8  # pixels per side
@@ -137,33 +139,6 @@ def _detected(D: discriminator.Judgement, *, trained: bool, **where: object) -> 
     """The least amount of each fault from which on D detects all."""
     for fault, name in _FAULTS.items():
         yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)
-
-
-@question(families=("gan",), given=each_size, models=first_pair)
-def generator_average(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """The generator of model A and its average: at the end, and before D memorizes if that is earlier.
-
-    Arrays: `images_shown`, (stages,); `samples`, uint8 (stages, 2, stamps, H, W), of generator and average.
-    """
-    images, sets = experiment.images.dataset.images, experiment.images.split()
-    held_out, side = images[sets.validation[: 2 * experiment.profile.samples]], images.shape[-1]
-    reference = {at: features(held_out, side=at) for at in dict.fromkeys((side, COARSE))}
-    model, rows, stamps = experiment.models.pair(N)[0], [], []
-    memory = discriminator_memorization(experiment, N).rows.set_index("statistic").value
-    before = int(memory["images_before_memorization"])
-    stages = sorted({before, experiment.settings.images_shown(N)})
-    for shown in stages:
-        nets = experiment.networks(model, shown)
-        for name, label in {"generator": f"{model.label}-generator", "average": model.label}.items():
-            where = {"model": label, "images_shown": shown}
-            part = draw(nets[name], experiment.latents(), side=side)
-            for at, known in reference.items():
-                rows += classified(c2st(known, features(part, side=at)), at=at, **where)
-            spread = principal_spread(rounded(part), images[sets.A])
-            rows += [row("variance_ratio", x, at=group.first, **where) for group, x in spread.items()]
-            stamps.append(to_uint8(part[:STAMPS, 0].numpy()))
-    stamps = np.array(stamps).reshape(len(stages), 2, *stamps[0].shape)
-    return rows, {"images_shown": np.array(stages), "samples": stamps}
 
 
 @question(families=("gan",), given=each_size, models=first_pair)

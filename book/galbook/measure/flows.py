@@ -1,4 +1,4 @@
-"""Single flows: the likelihood of images, the way back to latents, and samples by temperature.
+"""Single flows: the likelihood of images, and the way back to latents.
 
 A flow x = G(z), z ~ N(0, I), gives the density of every image, in bits per dimension
 (`galgen.compare.likelihood`). An overfitted flow needs fewer for its training images than for held-out ones.
@@ -6,8 +6,7 @@ All models are given the same dequantization of an image, so the difference of t
 depend on what makes an image hard for both.
 
 If a flow held the density of galaxies, |z|^2 of the d latents of a level of held-out images would have the
-standard deviation sqrt(2 d) of a chi-squared variable. G^-1(G(z)) = z, but for the arithmetic. A sample at
-temperature T is G(T z).
+standard deviation sqrt(2 d) of a chi-squared variable. G^-1(G(z)) = z, but for the arithmetic.
 """
 
 import numpy as np
@@ -20,7 +19,10 @@ from galgen.experiment import Experiment
 from galgen.models import glow_learner
 from galgen.models.families import Training
 
-__all__ = ["flow_latents", "likelihood", "temperature"]
+__all__ = [
+    "flow_latents",
+    "likelihood",
+]
 
 FILES = (
     "galgen.compare.distances",
@@ -35,8 +37,6 @@ FILES = (
 )
 COUNT = 256  # images of a set whose likelihood is measured
 GALAXIES = 512  # held-out images whose latents are measured
-SHOWN = 12  # samples in a figure
-TEMPERATURES = np.linspace(0, 1.2, 13)
 INEXACT = 0.01  # error of a latent from which on an image is counted as not recovered
 PRECISIONS = {32: torch.float32, 64: torch.float64}
 
@@ -93,22 +93,3 @@ def flow_latents(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, 
         rows.append(row("images_out_of_range", beyond.sum(), **where))
     where = {"model": model.label, "images_shown": experiment.settings.images_shown(N)}
     return [one | where for one in rows], {}
-
-
-@question(families=("glow",), given=each_size, models=model_a)
-def temperature(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Samples of model A from the same latents by temperature, and the standard deviation of a pixel.
-
-    Arrays: `samples`, (temperatures, latents, H, W), and `temperatures`.
-    """
-    (model,) = model_a(experiment, N)
-    flow, seeds = (
-        experiment.networks(model)["net"],
-        experiment.latents(min(SHOWN, experiment.profile.samples)),
-    )
-    samples = np.array([glow_learner.draw(flow, seeds, temperature=t)[0][:, 0] for t in TEMPERATURES])
-    where = {"model": model.label, "images_shown": experiment.settings.images_shown(N), "n": len(seeds)}
-    spreads = zip(TEMPERATURES, samples.std(1).mean((1, 2)), strict=True)
-    rows = [row("sample_pixel_sd", spread, at=round(t, 12), **where) for t, spread in spreads]
-    levels = np.round(255 * np.nan_to_num(samples).clip(0, 1)).astype(np.uint8)
-    return rows, {"samples": levels, "temperatures": TEMPERATURES.astype(np.float32)}

@@ -37,8 +37,8 @@ from galgen.compare.yardstick import Ladder
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
-__all__ = ["gray_levels", "morphology", "morphology_baselines", "morphology_examples",
-    "morphology_out_of_domain"]  # fmt: skip
+__all__ = ["gray_levels", "morphology", "morphology_baselines", 
+    ]  # fmt: skip
 
 FILES = (
     "galbook.measure.scoreboard",
@@ -170,24 +170,6 @@ def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
     return rows, {label: _columns(found) for label, found in tables.items()}
 
 
-def _out_of_domain(experiment: Experiment, N: int) -> list[Training]:
-    """Model A and the first model of other galaxies, if there is one."""
-    return [experiment.models.pair(N)[0], *experiment.models.foreign()[:1]]
-
-
-@question(families=FAMILIES, given=largest_size, models=_out_of_domain)
-def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """Correlation of the coefficients of A and of a model that is trained on other galaxies."""
-    a, *others = _out_of_domain(experiment, N)
-    rows = []
-    for other in others:
-        names = [named(experiment, model)["model"] for model in (a, other)]
-        where = {"training_sets": "out-of-domain", "images_shown": experiment.settings.images_shown(N)}
-        sets = (_samples(experiment, model) for model in (a, other))
-        rows += _correlations(experiment, *sets, model="-".join(names), **where)
-    return rows, {}
-
-
 @question(families=FAMILIES, given=largest_size, models=no_models)
 def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     """The same of held-out galaxies and images wrong in a known way; array: coefficients of the reference."""
@@ -221,14 +203,3 @@ def gray_levels(experiment: Experiment) -> tuple[list, dict]:
         for bits in known if name == "held-out" else (GRAY_LEVELS,):
             rows += _distances(experiment, known[bits], found, at=bits, **where)
     return rows, {}
-
-
-@question(families=("diffusion",), given=lambda _: [()], models=no_models)
-def morphology_examples(experiment: Experiment) -> tuple[list, dict]:
-    """Ten held-out galaxies from the lowest to the highest value of each coefficient: images and values."""
-    reference, known = controls_of(experiment)[0], _reference(experiment)
-    columns, good = _columns(known), np.flatnonzero(np.asarray(known["reason"]) == "")
-    ranks = np.linspace(0, len(good) - 1, min(10, len(good))).round().astype(int)
-    order = np.stack([good[np.argsort(np.asarray(known[name])[good])[ranks]] for name in COEFFICIENTS])
-    images = np.rint(reference[order, 0] * 255).astype(np.uint8)
-    return [], {"images": images, "values": np.take_along_axis(columns.T, order, axis=1)}
