@@ -1,4 +1,5 @@
 import functools
+from types import SimpleNamespace
 
 import galsim
 import numpy as np
@@ -7,8 +8,10 @@ import statmorph
 from scipy.optimize import brentq
 from scipy.special import gamma, gammainc, gammaincinv
 
+from galbook.measure import morphology as of_book
 from galgen.compare import morphology
-from galgen.compare.morphology import COEFFICIENTS, measure, report, segment, stored, valid
+from galgen.compare.controls import rounded
+from galgen.compare.morphology import COEFFICIENTS, measure, segment, valid
 from galgen.runs.store import Store
 
 quietly = functools.partial(measure, workers=1, progress=False)
@@ -116,24 +119,20 @@ def test_the_sky_and_the_segment_are_found_under_noise_quantisation_and_a_neighb
     assert sigma == pytest.approx(1 / 255 / 12**0.5) and 100 < galaxy.sum() < 900
 
 
-def test_an_image_that_cannot_be_measured_is_a_row_with_a_reason_in_its_place(tmp_path):
+def test_an_image_that_cannot_be_measured_is_a_row_with_a_reason_in_its_place():
     good = small(1)[0]
     hole, nothing = good.copy(), np.zeros_like(good)
     hole[0, 4, 4] = np.nan
     speck = nothing.copy()
     speck[0, 8, 8] = 1
     images = np.stack([nothing, good, hole, nothing + 0.7, speck, np.full_like(good, np.inf), -good])
-    table = quietly(images, directory=tmp_path)
+    table = quietly(images)
     assert [bool(reason) for reason in table["reason"]] == [True, False, True, True, True, True, True]
     assert "finite" in table["reason"][2] and "sky" in table["reason"][0]
     for name in COEFFICIENTS:
         assert np.isfinite(table[name]).tolist() == [i == 1 for i in range(7)]
         assert not (table[name] == -99).any()
     assert len(valid(table)) == 1 and valid(table)["gini"][0] == table["gini"][1]
-    told = report(table)
-    assert told["images"] == 7 and told["valid"] == 1 and told["valid_fraction"] == 1 / 7
-    assert sum(told["reasons"].values()) == 6
-    assert same(morphology._read(tmp_path / "morphology.ecsv"), table)
 
 
 def test_a_row_that_statmorph_flags_as_bad_keeps_its_numbers_and_says_why():
@@ -154,36 +153,13 @@ def test_neither_workers_nor_chunks_matter_and_the_order_is_kept(monkeypatch):
     np.testing.assert_array_equal(reverse["gini"][::-1], expected["gini"])
 
 
-def test_an_interrupted_measurement_goes_on_from_its_finished_chunks(monkeypatch, tmp_path):
-    images = small(6)
-    expected = quietly(images)
-    monkeypatch.setattr(morphology, "_CHUNK", 2)
-    plain, seen, dies = morphology._measure_one, [], [True]
-
-    def counted(image):
-        if len(seen) == 4 and any(dies):
-            raise KeyboardInterrupt
-        seen.append(image)
-        return plain(image)
-
-    monkeypatch.setattr(morphology, "_measure_one", counted)
-    with pytest.raises(KeyboardInterrupt):
-        quietly(images, directory=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
-    dies.clear()
-    other = quietly(images[:2] * 0.9, directory=tmp_path)  # other images never get the chunks of these
-    assert len(seen) == 6 and len(other) == 2
-    table = quietly(images, directory=tmp_path)
-    assert len(seen) == 8
-    assert same(table, expected)
-    assert [file.name for file in tmp_path.iterdir()] == ["morphology.ecsv"]
-
-
 def test_the_store_measures_a_set_once(monkeypatch, tmp_path):
     images, store = small(2), Store(tmp_path)
-    table = stored(store, images, progress=False)
-    monkeypatch.setattr(morphology, "spread", None)
-    assert same(stored(store, images, progress=False), table)
+    experiment = SimpleNamespace(store=store)
+    table = of_book._measured(experiment, images, 8)
+    assert list(table["reason"]) == list(quietly(rounded(images))["reason"])
+    monkeypatch.setattr(of_book, "measure", SimpleNamespace(__module__=morphology.__name__))
+    assert same(of_book._measured(experiment, images, 8), table)
     (run,) = store.runs("morphology")
     assert run.summary["images"] == 2 and run.record["params"]["statmorph"] == statmorph.__version__
 

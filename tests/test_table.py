@@ -12,13 +12,11 @@ import pytest
 from test_code import edited
 
 from galbook import publishing, table
-from galbook.table import Published, each_size, first_pair, question, read_table, row, run_folder
+from galbook.table import Published, each_size, first_pair, question, read_table, row
 from galgen.experiment import Experiment
 from galgen.profiles import Parameters
 from galgen.runs import files
 from galgen.runs.errors import GalgenError
-from galgen.runs.packed import packed
-from galgen.runs.store import Store
 
 SMOKE = Parameters(profile="smoke")
 
@@ -38,7 +36,7 @@ def lost(experiment, N):
     """The number of reported losses of A and B."""
     runs = [experiment.train(model) for model in experiment.models.pair(N)]
     return [
-        row("agreement", len((run.folder / "losses.jsonl").read_text().split("\n"))) for run in runs[:1]
+        row("agreement", len((run.path / "losses.jsonl").read_text().split("\n"))) for run in runs[:1]
     ], {}
 
 
@@ -71,7 +69,7 @@ def there(here):
     assert measured() == ["8", "24"]
     for entry in here.store.finished("rows"):
         here.store.remove(entry.name)
-    return run_folder(SMOKE)
+    return SMOKE.folder
 
 
 def whole(folder):
@@ -99,7 +97,7 @@ def folder_of(path):
 
 def test_recompute_measures_it(here, there, monkeypatch):
     monkeypatch.setenv("RECOMPUTE", "1")
-    assert packed() is None and not brightness.published(here, 8)
+    assert not brightness.published(here, 8)
     brightness(here, 8)
     assert measured() == ["8", "24", "8"]
 
@@ -191,7 +189,7 @@ def test_who_publishes_may_be_killed_anywhere_and_leaves_it_whole(here, there, p
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert folder_of(there.parent) != [there.name], "it was killed half-way"
-    assert whole(run_folder(SMOKE)) == before
+    assert whole(SMOKE.folder) == before
     publishing.publish(SMOKE, [here])
     assert whole(there) == before and folder_of(there.parent) == [there.name]
 
@@ -247,4 +245,3 @@ def test_a_folder_takes_the_place_of_another_or_of_none(tmp_path):
     with pytest.raises(ValueError, match="no"), files.atomic_folder(tmp_path / "a") as new:
         raise ValueError("no")
     assert (tmp_path / "a" / "b").read_text() == "2" and folder_of(tmp_path) == ["a"]
-    assert isinstance(Store(tmp_path / "s").packed, Path)

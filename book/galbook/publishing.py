@@ -16,6 +16,7 @@ from galbook import measure
 from galbook.table import QUESTIONS, SCHEMA, TYPES, Question, read_table, to_csv
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
+from galgen.models.precision import resolved
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_folder, file_sha256, in_place, read_json, write_json
@@ -87,7 +88,7 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
         raise GalgenError(
             f"{folder} holds the table of the run {known['parameters']}, not {of}; name another folder"
         )
-    about = {"schema": SCHEMA, "parameters": of, "precision": parameters.precision}
+    about = {"schema": SCHEMA, "parameters": of, "precision": resolved(parameters)}
     about["trainings"] = trainings(experiments, known.get("trainings", []))
     with atomic_folder(folder) as new:
         (new / "arrays").mkdir()

@@ -9,6 +9,7 @@ Nothing that is read can run code: `torch.load` takes weights only, and safetens
 are written beside their place and renamed (`galgen.runs.files`): a killed process leaves the last one whole.
 """
 
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -29,8 +30,10 @@ _AGAIN = "remove it to start anew"
 
 def save(path: str | os.PathLike, state: dict) -> None:
     """Write tensors and plain values in nested dict, list and tuple under `path`, whole or not at all."""
+    whole = io.BytesIO()  # of a full disk torch does not say that it is full
+    torch.save(state, whole)
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(whole.getbuffer())
 
 
 def load(path: str | os.PathLike) -> dict:
