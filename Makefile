@@ -2,8 +2,8 @@
 #             CLOCK=1 also asks of your own galaxies how long it takes until they are copied
 #             CHAPTERS="05 08" makes these and binds the others as they are
 #             RECOMPUTE=1 trains and computes all of it here; without, what is published in results/ is used where it is still true
-# make check  begins some trainings again, draws with published models, and compares published rows with their checksums
-# make publish   writes the measurements of a finished book into results/<run>, and packs its trainings into results/published
+# make check  draws from the published models again, measures a part of the published rows, and trains the smallest Glow again
+# make publish   writes the measurements of a finished book into results/<run>
 # make sweep  a book for each N, the smallest first, and one for all of them:  make sweep N="10 100 1000"
 # make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
 # make linkcheck   asks the web whether the links that leave that book lead somewhere

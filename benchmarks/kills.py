@@ -85,7 +85,7 @@ def alone(text: str) -> str:
 def shown(store: Path) -> int:
     """Images after which the checkpoint of the unfinished training in a store was saved."""
     with suppress(GalgenError, StopIteration):
-        return checkpoint.load(next(store.glob("*/*.partial/checkpoint.safetensors")))["shown"]
+        return checkpoint.load(next(store.glob("*/*.partial/checkpoint.pt")))["shown"]
     return 0
 
 

@@ -23,13 +23,13 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from galbook.clock.cells import Cell, Committed, Trace, place
+from galbook.clock.cells import Cell, Committed, Trace, place, read, write
 from galbook.clock.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
-from galgen.runs.store import provenance, read_answer, write_answer
+from galgen.runs.store import provenance
 
 # Kernels, N, seeds, images shown, over the usual rate.
 BEFORE = (
@@ -117,7 +117,7 @@ def answered(study: Experiment, N: int, rate: float) -> Committed:
 
 def written(path: Path) -> list[Committed]:
     """The cells that are there by now."""
-    return read_answer(path, list[Committed]) if path.is_file() else []
+    return read(path) if path.is_file() else []
 
 
 def main() -> None:
@@ -137,7 +137,7 @@ def main() -> None:
             name = f"{study.family.name.removeprefix('clock')}x{N}"
             if given.only and name not in given.only:
                 continue
-            out, pair = given.out / f"{study.images.dataset.name}.json", study.models.pair(N)
+            out, pair = given.out / f"{study.images.name}.json", study.models.pair(N)
             at = study.settings.kernels, N, study.parameters.seed, study.settings.images_shown(N), rate
             if at in map(place, written(out)):
                 continue
@@ -145,7 +145,7 @@ def main() -> None:
             one = answered(study, N, rate)
             with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
                 if place(one) not in map(place, there := written(out)):
-                    write_answer(out, [*there, one], list[Committed])
+                    write(out, [*there, one])
             gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.cell.gaps)
             print(f"{one.cell}, seed {one.seed}: g = {gaps} dB, {max(one.minutes):.1f} minutes", flush=True)
 

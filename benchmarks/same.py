@@ -14,7 +14,7 @@ import nbformat
 
 from galgen.runs.files import file_sha256
 
-TIMES = ("record.json", "meta.json", "checkpoint.safetensors")  # files that hold when, or for how long
+TIMES = ("record.json", "meta.json", "checkpoint.pt")  # files that hold when, or for how long
 
 
 def content(store: Path) -> dict[str, str]:
