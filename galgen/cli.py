@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from galgen.data.acquire.recipe import Recipe
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked, exit_code, printable, refused
-from galgen.runs.files import atomic_path, check_replaceable, file_sha256, has_fields, write_json
+from galgen.runs.files import check_replaceable, file_sha256, has_fields, write_json
 from galgen.runs.store import Store
 
 __all__ = ["USUAL", "Asked", "Place", "Whole", "main", "prepare", "run", "train"]
@@ -233,25 +233,6 @@ def prepare(
     print(json.dumps(found, indent=1))
 
 
-@data.command(name="split")
-def split_(
-    *, out: Annotated[Place, _help("Folder to make.")], asked: Asked = Parameters(), store: _Store = None
-) -> None:
-    """Write the images that A and B are trained on at the largest N, and held-out ones, as npy."""
-    import numpy as np
-
-    from galgen.data.dataset import check_free
-    from galgen.experiment import Experiment
-
-    check_free(out)  # before the work
-    images = Experiment(asked, Store(store)).images
-    of = images.split()
-    for name, rows in {"A": of.A, "B": of.B, "held-out": of.validation}.items():
-        with atomic_path(out / f"{name}.npy") as file:
-            np.save(file, images.dataset.images[rows], allow_pickle=False)
-        print(printable(f"{out / name}.npy: {len(rows)} images"))
-
-
 @app.command
 def plan(*, asked: Asked = Parameters(), store: _Store = None) -> None:
     """The trainings an experiment needs, and what they cost."""
@@ -330,18 +311,6 @@ def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -
     entries = dict.fromkeys(kept.folders(key)[0].stem for key in keys)  # all exist before the first one goes
     for folder in (gone for entry in entries for gone in kept.remove(entry)):
         print(f"removed {folder}")
-
-
-@runs.command(name="verify")
-def verify_runs(*, store: _Store = None) -> None:
-    """Compare all runs with their checksums; damaged ones are set aside, to be made again when needed."""
-    kept = _there(store)
-    count, damaged = kept.verify()
-    for folder in sorted(kept.root.glob("*/*.damaged")):
-        print(f"set aside: {folder} (`galgen runs rm {folder.name}` deletes it)")
-    if damaged:
-        raise GalgenError(f"{damaged} of {count} runs in {kept.root} were damaged")
-    print(f"{count} runs in {kept.root} are what was written")
 
 
 _Published = _help("A folder of published models (default: the checkout's).")
