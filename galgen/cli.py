@@ -179,15 +179,9 @@ def import_(
 
 
 def _describe(dataset: "Dataset") -> None:
-    meta = dataset.meta
-    lines = (
-        f"{dataset.directory}: {len(dataset)} images of {meta['shape'][2]} x {meta['shape'][3]} pixels",
-        f"  source   {dataset.name}, made {meta['created']}",
-        f"  sha256   {dataset.sha256}",
-        f"  dropped  {meta['dropped'] or 'nothing'}",
-        f"  columns  {', '.join(dataset.catalogue.colnames)}",
-    )
-    print("\n".join(map(printable, lines)))
+    height, width = dataset.images.shape[2:]
+    print(printable(f"{dataset.directory}: {len(dataset)} images of {height} x {width} pixels"))
+    print(json.dumps(dataset.meta, indent=1))  # in ASCII, whatever it holds
 
 
 @data.command
@@ -236,10 +230,13 @@ def prepare(
 @app.command
 def plan(*, asked: Asked = Parameters(), store: _Store = None) -> None:
     """The trainings an experiment needs, and what they cost."""
-    from galgen.data.prepare import check_source
+    from galgen.data.acquire.readers import files_of
+    from galgen.data.prepare import SIMULATED, check_source
     from galgen.experiment import every_family
 
-    check_source(asked.data)
+    source = check_source(asked.data)
+    if asked.data not in SIMULATED:
+        files_of(source)
     for experiment in every_family(asked, Store(store), studies=True).values():
         for record in experiment.plan():
             print(json.dumps(record))
@@ -272,24 +269,16 @@ def train(
     print(f"{name}: {place}")
 
 
-def _there(store: Path | None) -> Store:
-    """The store; one that was named must be there."""
-    if store and not store.is_dir():
-        raise GalgenError(f"{store} is no folder, and so no run store")
-    return Store(store)
-
-
 @runs.command(name="list")
 def list_(
     *, kind: Annotated[str | None, _help("Those of one kind alone.")] = None, store: _Store = None
 ) -> None:
     """All runs."""
-    if not (found := _there(store).runs(kind)):
-        print(f"no runs in {Store(store).root}")
-        return
+    if store and not store.is_dir():
+        raise GalgenError(f"{store} is no folder, and so no run store")
     line = "{:16}  {:10}  {:19}  {:>10}  {}".format
     print(line("key", "kind", "created", "seconds", "commit"))
-    for each in found:
+    for each in Store(store).runs(kind):
         record = each.record
         print(line(each.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
 
@@ -322,17 +311,16 @@ def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store
     """What models there are: those published with the checkout, and those of the run store."""
     from galgen.published import listed, published
 
-    line, told = "{:28}  {:9}  {:16}  {:8}  {:20}  {:>5}".format, []
+    line = "{:28.60}  {:9}  {:16}  {:8.20}  {:.60}".format
     for where, place in (("published", published(models)), ("trained", Store(store))):
-        if not (found := list(listed(place))):
+        found = [record for _, record in listed(place)]
+        for record in found:
+            summary = record["summary"]
+            of = (str(summary.get(name, "")) for name in ("profile", "data"))
+            print(printable(line(summary["name"], where, record["key"], *of)))
+        if not found:
             way_out = "; stand in a checkout of galgen, or name a folder (--models)" * (where == "published")
             print(printable(f"no models are {where} in {place.root}{way_out}"), file=sys.stderr)
-        for path, record in found:
-            summary, size = record["summary"], sum(f.stat().st_size for f in path.glob("weights-*")) / 1e6
-            of = (str(summary.get(name, "")) for name in ("profile", "data"))
-            told.append(line(summary["name"], where, record["key"], *of, f"{size:.1f}"))
-    if told:
-        print("\n".join(map(printable, [line("name", "where", "key", "profile", "data", "MB"), *told])))
 
 
 @models.command

@@ -11,20 +11,18 @@ in STRETCH that they are no flux, and the importer goes by that.
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
 from astropy.io import fits
 from PIL import Image
-from pydantic import Field
 
 from galgen.data.acquire.cubes import DISPLAY
 from galgen.data.dataset import check_free
 from galgen.figures.style import gray
 from galgen.profiles import Parameters
 from galgen.runs.arguments import validated
-from galgen.runs.errors import GalgenError, checked
+from galgen.runs.errors import GalgenError, checked, reading
 from galgen.runs.files import atomic_folder, atomic_path
 from galgen.using.opening import Model, opened
 
@@ -37,9 +35,9 @@ LATENTS = 1_000_000  # of a seed
 @validated
 def sample(
     model: str,
-    n: Annotated[int, Field(ge=1, le=LATENTS)] = 64,
+    n: int = 64,
     *,
-    first: Annotated[int, Field(ge=0, lt=LATENTS)] = 0,
+    first: int = 0,
     seed: int = 0,
     profile: str = "laptop",
     data: str = "simulated",
@@ -77,7 +75,7 @@ def latents(n: int, first: int = 0, seed: int = 0) -> range:
         GalgenError: If there are no such latents.
     """
     if not (0 <= first and 1 <= n and first + n <= LATENTS):
-        raise GalgenError(f"latents {first} to {first + n - 1}: a book has 0 to 999 999; ask for one or more")
+        raise GalgenError("the latents of a seed are 0 to 999 999: ask for one or more of them")
     return range(LATENTS * seed + first, LATENTS * seed + first + n)
 
 
@@ -88,13 +86,11 @@ def draw(model: Model, seeds: range) -> np.ndarray:
         GalgenError: If its weights draw nothing.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    networks = {name: net.to(device) for name, net in model.networks().items()}
-    try:
+    with reading(model.weights, "train or publish the model again"):
+        networks = {name: net.to(device) for name, net in model.networks().items()}
         images = model.family.draw(networks, seeds, model.start.to(device)).cpu()
-    except torch.linalg.LinAlgError as error:  # a flow of zeros has no inverse
-        raise GalgenError(f"{model.weights} draws nothing ({error})") from error
-    if not images.isfinite().all():
-        raise GalgenError(f"{model.weights} draws what is no number")
+        if not images.isfinite().all():
+            raise ValueError("it draws what is no number")
     return images[:, 0].numpy()
 
 
