@@ -7,7 +7,7 @@ estimated from above, and of the disk a margin is left to all else that is writt
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from galgen.profiles import TrainingSettings
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 
-__all__ = ["available_memory_mb", "check", "check_audit", "check_galaxies", "estimate", "free_disk_mb",
+__all__ = ["available_memory_mb", "check", "check_galaxies", "estimate", "free_disk_mb",
     "of_step"]  # fmt: skip
 
 MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
@@ -121,39 +121,6 @@ def check_galaxies(count: int, size: int) -> None:
             f"{count} galaxies to simulate need about {needed:.0f} MB of memory, and {available:.0f} MB are "
             "available: ask for fewer"
         )
-
-
-def check_audit(sets: Mapping[str, tuple[int, int, int]], *, flips: bool, morphology: int) -> str:
-    """What an audit takes, before its images are read.
-
-    Seconds are those of one core of a server's Xeon that has nothing else to do, by what grows with the
-    sets: near-duplicates with the square of the pool, the classifier with that of the images it is shown.
-    Memory is what 2 000 to 32 000 images took, from above: all images twice, three times at 32 pixels.
-
-    Args:
-        sets: By the name of the argument, images, channels and pixels a side.
-        flips: Whether copies are looked for flipped.
-        morphology: Galaxies of each set to measure.
-
-    Returns:
-        Minutes and megabytes, in words.
-
-    Raises:
-        GalgenError: If more memory is needed than is available.
-    """
-    pool, samples, side = sets["train"][0] + sets["held_out"][0], sets["samples"][0], sets["samples"][2]
-    asked = sum(min(sets[name][0], 2048) for name in ("samples", "held_out"))
-    seconds = 20 + 2.4e-8 * pool**2 + 3e-4 * pool + 1e-7 * samples * pool * (4 if flips else 1)
-    seconds += 7e-7 * asked**2 * max(1, side.bit_length() - 3) + 0.3 * min(morphology, samples)
-    pixels = sum(n * (2 * channels * side**2 + 3 * min(side, 32) ** 2) for n, channels, side in sets.values())
-    needed, available = 1200 + pixels / 2**20, available_memory_mb()
-    if needed > available:
-        raise GalgenError(
-            f"an audit of {pool + samples} images needs about {needed:.0f} MB of memory, and {available:.0f} "
-            "MB are available: close other programs, give fewer images, or smaller ones (--size)"
-        )
-    minutes = max(1, round(seconds / 60))
-    return f"about {minutes} minute{'s' * (minutes > 1)} of a core and {needed:.0f} MB of memory"
 
 
 def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
