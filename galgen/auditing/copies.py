@@ -46,7 +46,7 @@ References:
     non-parametric test to detect data-copying in generative models, https://arxiv.org/abs/2004.05675.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -56,7 +56,7 @@ from scipy import optimize, sparse, stats
 from galgen.compare import similarity
 from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.twosample import C2ST, c2st, features
-from galgen.compare.uncertainty import Estimate, Outcome, holm, p_text, permutation_test, permuted_sums
+from galgen.compare.uncertainty import Estimate, Outcome, holm, permutation_test, permuted_sums
 from galgen.data.preprocess import to_uint8
 from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
@@ -74,15 +74,8 @@ SHOWN = 20  # pairs
 ASKED = 1024  # images of each set that are asked whether training and held-out differ
 _FIFTH, _MOST = 5, 64  # neighbours: to weigh by, and looked for at most where there are near-duplicates
 
-_DIFFER = (
-    "Without any sample a classifier tells training from held-out images (AUC {auc}, p {p}). So these are no "
-    "random part of one pool, and to be nearer to one set than to the other is no evidence: no p is given. "
-    "Hold out a random part before the training."
-)
-_NOTHING = (
-    "No sample is nearer than to others to an image that may as well lie in the other set: nothing is there "
-    "to permute."
-)
+_DIFFER = "training and held-out images differ, so they are no random parts of one pool"
+_NOTHING = "no sample is nearest to an image that may as well lie in the other set"
 
 
 @dataclass(frozen=True)
@@ -141,7 +134,7 @@ class Copies:
     def verdict(self, asked: Mapping[str, float] = MappingProxyType({})) -> str:
         """In a few words; by Holm's method, if there are p of other questions that were asked."""
         if self.outcome is None:
-            return "cannot be said"
+            return f"cannot be said: {self.missing}"
         p, least = (holm({**asked, "memory": each})["memory"] for each in (self.outcome.p, self.least))
         if p <= LEVEL:
             return "copies" if self.beyond <= LEVEL else "favours its training set"
@@ -159,7 +152,6 @@ def copies(
     flips: bool = False,
     permutations: int = 9999,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda step: None,
 ) -> Copies:
     """The test.
 
@@ -170,12 +162,10 @@ def copies(
         flips: Whether samples are looked for flipped as well.
         permutations: Of each null.
         seed: Random seed.
-        progress: Told of each step before it is taken.
 
     Raises:
         GalgenError: If fewer than two images of a set are left without mixed groups.
     """
-    progress(f"near-duplicates among {len(train) + len(held_out)} images")
     rng, n = np.random.default_rng(seed), len(samples)
     images, own = np.concatenate([train, held_out]), np.arange(len(train) + len(held_out)) < len(train)
     group = _groups(images)
@@ -192,12 +182,10 @@ def copies(
     pool, label = images[kept], own[kept][first]
     del images  # so that they are not held three times
     q = (np.bincount(size, label) / np.maximum(np.bincount(size), 1))[size]  # the chance of label 1
-    progress("training against held-out images, without the samples")
     asked, apart = [rng.permutation(first[label == which])[:ASKED] for which in (True, False)], None
     if min(map(len, asked)) >= 10:
         given = {"permutations": min(999, permutations), "seed": seed}
         apart = c2st(*(features(pool[rows]) for rows in asked), **given)
-    progress(f"the nearest of {len(pool)} images")
     near, of, weight = _weighed(samples, pool, group, flips)
     shown = np.argsort(-weight, kind="stable")[:SHOWN]
     columns = shown, kept[near.index[shown, 0]], near.flip[shown, 0], weight[shown]
@@ -207,11 +195,10 @@ def copies(
     said |= {"known": tuple(int((same & which).sum()) for which in (trained, ~trained))}
     said |= {"repeats": _repeats(samples, mean_image(pool), flips, seed), "units": len(np.unique(of))}
     if apart and apart.p <= LEVEL:
-        return Copies(**said, missing=_DIFFER.format(auc=apart.auc, p=p_text(apart.p)))
+        return Copies(**said, missing=_DIFFER)
     if not (weight * q[of] * (1 - q[of])).any():
         return Copies(**said, missing=_NOTHING)
 
-    progress("permutations")
     weights, counts = np.bincount(of, weight, len(size)), np.bincount(of, minlength=len(size))
     sums = np.column_stack([weights / weight.sum(), counts / n])
     T, f = permuted_sums(label, sums, permutations, rng, groups=size).T

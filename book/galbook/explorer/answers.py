@@ -4,7 +4,7 @@
 before it. Networks, training images and nulls stay in memory, and a model draws one image a call, not a
 batch: with the profile laptop the first answer of Glow or of the GAN takes about a second of one core, each
 further one less than a tenth. The last bits of a sample are therefore not the book's
-(`galgen.models.sampling`). In the place of a model that was not trained stands the command for it.
+(`galgen.models.sampling`). Of a model that was not trained, the answer is the command that trains it.
 """
 
 import functools
@@ -22,17 +22,12 @@ from galgen.data.unit import unit
 from galgen.experiment import every_family
 from galgen.figures.words import spaced
 from galgen.models import glow_learner as glow
-from galgen.models.families import Training
 from galgen.profiles import Parameters
-from galgen.published import WithPublished, available
+from galgen.published import WithPublished
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
-__all__ = ["Explorer", "Missing", "Row", "Stamp"]
-
-
-class Missing(GalgenError):
-    """Models that are not in the store; the message is the commands that train them, one a line."""
+__all__ = ["Explorer", "Row", "Stamp"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +40,11 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Row:
-    """Stamps that belong together, and a note; or, where models are missing, commands that train them."""
+    """Stamps that belong together, and a note."""
 
     label: str
     stamps: tuple[Stamp, ...] = ()
     note: str = ""
-    commands: str = ""
 
 
 class Explorer:
@@ -71,26 +65,6 @@ class Explorer:
         self.mean = some.images.mean
         self.validation = self.images[some.images.split(self.sizes[-1]).validation]
 
-    def require(self, family: str, *trainings: Training) -> None:
-        """Raise Missing if a model was not trained, with the command that trains each that was not."""
-        elsewhere = [] if self.store.root == Store().root else ["--store", str(self.store.root)]
-        options = shlex.join([*self.parameters.options(), *elsewhere])
-        missing = [t.name for t in trainings if not self.experiments[family].trained(t)]
-        if missing:
-            raise Missing("\n".join(f".venv/bin/galgen train {name} {options}" for name in missing))
-
-    def origin(self) -> str:
-        """Which models were trained here, which are published, and which there are not."""
-        where: dict[str, list[str]] = {"trained here": [], "published": [], "not trained": []}
-        for experiment in self.experiments.values():
-            for N in experiment.sizes:
-                pair = experiment.models.pair(N)
-                known = all(available(experiment, training) for training in pair)
-                here = known and all(self.store.root in experiment.train(t).path.parents for t in pair)
-                place = "trained here" if here else "published" if known else "not trained"
-                where[place].append(f"{experiment.family.label}, N = {spaced(N)}")
-        return "; ".join(f"{place}: {', '.join(models)}" for place, models in where.items() if models) + "."
-
     # The cached methods keep their answers, but not their exceptions: a model may have been trained since.
 
     @functools.cache  # noqa: B019 - one explorer a kernel
@@ -100,10 +74,20 @@ class Explorer:
 
     @functools.cache  # noqa: B019
     def pair(self, family: str, N: int) -> dict[str, dict[str, nn.Module]]:
-        """The networks of models A and B in evaluation mode; raises Missing if either was not trained."""
-        trainings = self.experiments[family].models.pair(N)
-        self.require(family, *trainings)
-        return dict(zip("AB", map(self.experiments[family].networks, trainings), strict=True))
+        """The networks of models A and B in evaluation mode.
+
+        Raises:
+            GalgenError: If one was not trained, with the commands that train them.
+        """
+        experiment, elsewhere = self.experiments[family], []
+        trainings = experiment.models.pair(N)
+        if missing := [training.name for training in trainings if not experiment.trained(training)]:
+            if self.store.root != Store().root:
+                elsewhere = ["--store", str(self.store.root)]
+            options = shlex.join([*self.parameters.options(), *elsewhere])
+            commands = "; ".join(f".venv/bin/galgen train {name} {options}" for name in missing)
+            raise GalgenError(f"not trained yet; to be run in the project's folder: {commands}")
+        return dict(zip("AB", map(experiment.networks, trainings), strict=True))
 
     @functools.lru_cache(512)  # noqa: B019
     def draw(self, family: str, N: int, half: str, number: int) -> Tensor:
@@ -140,8 +124,8 @@ class Explorer:
             n, label = self.size(family, N)
             try:
                 drawn = {half: self.draw(family, n, half, number) for half in "AB"}
-            except Missing as error:
-                rows.append(Row(label, commands=str(error)))
+            except GalgenError as error:
+                rows.append(Row(label, note=str(error)))
                 continue
             stamps = []
             for half, image in drawn.items():
@@ -168,18 +152,13 @@ class Explorer:
             number: Its place in that set; past the end it begins again.
             sigma: Noise level, in units of the dynamic range.
         """
-        rows = getattr(self.split(self.size(family, N)[0]), which)
-        seen = {half: "which saw it" if half == which else "which did not see it" for half in "AB"}
-        return self.denoise_image(family, N, self.images[rows[number % len(rows)]], sigma, number, seen)
-
-    def denoise_image(
-        self, family: str, N: int, image: np.ndarray, sigma: float, seed: int, seen: dict[str, str]
-    ) -> list[Row]:
-        """The same of any image, uint8 (1, H, W); `seen` says of model A and B whether they saw it."""
         N, label = self.size(family, N)
+        rows = getattr(self.split(N), which)
+        image = self.images[rows[number % len(rows)]]
+        seen = {half: "which saw it" if half == which else "which did not see it" for half in "AB"}
         denoiser = self.experiments[family].family.denoiser
         models = {half: denoiser(networks) for half, networks in self.pair(family, N).items()}
-        panel = denoising.denoise_panel(models, image, [sigma], seed=seed)
+        panel = denoising.denoise_panel(models, image, [sigma], seed=number)
         clean, noisy = panel.clean[0], panel.noisy[0, 0]
         stamps = Stamp(clean, "clean"), Stamp(noisy, f"with noise: {panel.noisy_psnr[0]:.1f} dB")
         answer = [Row("the image", stamps)]

@@ -5,14 +5,13 @@ image, for screen readers, and wrap in a narrow window.
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 import torch
 from jinja2 import Environment
 
-from galbook.explorer.answers import Explorer, Missing, Row
+from galbook.explorer.answers import Explorer, Row
 from galbook.explorer.own import answers, read
 from galgen.figures.style import base64_image
 from galgen.figures.words import spaced
@@ -28,8 +27,7 @@ _STYLE = """<style>
 .galgen-row div{display:flex;flex-wrap:wrap;gap:.5rem;margin:.2rem 0}
 .galgen-row figure{margin:0;width:min(7rem,29vw)}
 .galgen-row img{width:100%;image-rendering:pixelated;display:block}
-.galgen-row figcaption,.galgen-note{font-size:.85em}
-.galgen-row pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2rem 0}
+.galgen-row figcaption,.galgen-note{font-size:.85em;overflow-wrap:anywhere}
 </style>"""
 
 # JupyterLab lets two threads of a kernel answer: each control's first move comes to the main one, those after
@@ -46,8 +44,7 @@ _ROWS = _HTML.from_string("""\
 <figure><img src="data:image/png;base64,{{ stamp.image | png }}" alt="{{ row.label }}: {{ stamp.caption }}">\
 <figcaption>{{ stamp.caption }}</figcaption></figure>
 {%- endfor %}</div>
-{% if row.commands %}not trained yet; to be run in the project's folder: <pre>{{ row.commands }}</pre>
-{%- endif %}<span class="galgen-note">{{ row.note }}</span></div>
+<span class="galgen-note">{{ row.note }}</span></div>
 {%- endfor %}""")
 
 ACCEPTED = ".png, .jpg, .jpeg, .npy, .npz, .fits, .h5, .hdf5"
@@ -74,28 +71,20 @@ def _toggle(name: str, options: Sequence) -> widgets.Widget:
 
 def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -> widgets.VBox:
     """Controls, and below them the rows that `answer` gives for their values, now and after every change."""
-    picture, seconds = widgets.HTML(), widgets.HTML()
+    picture = widgets.HTML()
 
     def update(change: object = None) -> None:
         with _ONE_AT_A_TIME:
-            began = time.perf_counter()
             try:
                 rows = answer(*(control.value for control in controls))
-            except Missing as error:
-                rows = [Row("These models", commands=str(error))]
-            except (
-                GalgenError,
-                torch.linalg.LinAlgError,
-            ) as error:  # of published zeros
+            except (GalgenError, torch.linalg.LinAlgError) as error:  # the latter, of a flow of zeros
                 rows = [Row("No answer", note=str(error))]
-            took = time.perf_counter() - began
             picture.value = _ROWS.render(rows=rows)
-            seconds.value = f'<span class="galgen-note">answered in {took:.2f} s</span>'
 
     for control in controls:
         control.observe(update, "value")
     update()
-    box = widgets.VBox([widgets.HTML(_STYLE), *controls, picture, seconds])
+    box = widgets.VBox([widgets.HTML(_STYLE), *controls, picture])
     box.add_class("galgen-live")
     return box
 
@@ -106,21 +95,17 @@ def latent(explorer: Explorer) -> widgets.VBox:
     return _box(controls, explorer.latent)
 
 
-def _of_denoisers(explorer: Explorer) -> list[widgets.Widget]:
-    """Which denoiser, at which level of noise, of which N."""
-    told = {e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")}
-    sigma = widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE)
-    return [_toggle("denoiser", list(told.items())), sigma, _sizes(explorer.sizes)]
-
-
 def denoiser(explorer: Explorer) -> widgets.VBox:
     """An image with noise of a chosen level, denoised by models A and B."""
-    family, *noise = _of_denoisers(explorer)
+    families = {
+        e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")
+    }
     controls = [
-        family,
+        _toggle("denoiser", list(families.items())),
         _toggle("images", [("held out", "validation"), ("A's", "A"), ("B's", "B")]),
         _slider("image", 0, min(explorer.profile.validation, 256) - 1, 0),
-        *noise,
+        widgets.FloatLogSlider(0.1, min=-2, max=0, step=0.05, description="noise sigma", **_WIDE),
+        _sizes(explorer.sizes),
     ]
 
     def answer(family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
@@ -130,16 +115,16 @@ def denoiser(explorer: Explorer) -> widgets.VBox:
 
 
 def own(explorer: Explorer) -> widgets.VBox:
-    """An image of the user's: its nearest training images, its likelihood, and, with noise, its denoising."""
+    """An image of the user's: its nearest training images and its likelihood."""
     upload = widgets.FileUpload(accept=ACCEPTED, description="your image", layout={"width": "auto"})
 
-    def answer(files: Sequence[dict], family: str, sigma: float, N: int) -> list[Row]:
+    def answer(files: Sequence[dict], N: int) -> list[Row]:
         if not files:
             return [Row("No image yet", note=f"one file: {ACCEPTED}; colours are made gray")]
         name, content = files[-1]["name"], bytes(files[-1]["content"])
-        return answers(explorer, read(name, content, explorer.profile.image_size), family, N, sigma)
+        return answers(explorer, read(name, content, explorer.profile.image_size), N)
 
-    return _box([upload, *_of_denoisers(explorer)], answer)
+    return _box([upload, _sizes(explorer.sizes)], answer)
 
 
 def flow(explorer: Explorer) -> widgets.VBox:

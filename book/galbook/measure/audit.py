@@ -28,7 +28,6 @@ COUNTS = (100, 300, 1000)  # of samples, and of held-out images
 FILES = (
     "galgen.auditing.audit",
     "galgen.auditing.copies",
-    "galgen.auditing.questions",
     "galgen.compare.agreement",
     "galgen.compare.biases",
     "galgen.compare.controls",
@@ -46,6 +45,7 @@ FILES = (
     "galgen.data.preprocess",
     "galgen.data.unit",
     "galgen.models.sampling",
+    "galgen.runs.arguments",
 )
 
 # the verdict on memorization as a number; one that cannot be given is none
