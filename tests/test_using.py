@@ -215,7 +215,7 @@ GIVEN = {
     "nothing.npy": "is no file",
     "flux.fits": "is FITS, and so flux",
     "pipe.npy": "is no file",
-    "damaged.png": "damaged.png: cannot be read as a picture",
+    "damaged.png": "damaged.png cannot be read (cannot identify image file",
 }
 
 

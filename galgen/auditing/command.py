@@ -143,8 +143,7 @@ def _look(
 
     Floats of arrays are display images: one pixel that a model draws above 1 makes no flux of a set.
     """
-    from galgen.data.acquire.limits import Refusal
-    from galgen.data.acquire.readers import open_source
+    from galgen.data.acquire.readers import Refusal, open_source
     from galgen.data.acquire.recipe import Recipe
     from galgen.data.dataset import Dataset
 

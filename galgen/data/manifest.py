@@ -11,7 +11,7 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints
 
-from galgen.runs.errors import Closed, GalgenError, checked
+from galgen.runs.errors import Closed, GalgenError, checked, reading
 from galgen.runs.files import project
 
 __all__ = ["Bands", "Manifest", "Template", "load_manifest"]
@@ -47,13 +47,11 @@ def check_template(template: str) -> str:
     """
     if not template.startswith(("http://", "https://")):
         raise ValueError(f"{template!r} does not start with http:// or https://")
-    found = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    if missing := sorted(REQUIRED_PLACEHOLDERS - found):
-        raise ValueError(f"{template!r} lacks the placeholders {missing}")
-    if any(form or conversion for _, _, form, conversion in string.Formatter().parse(template)):
+    fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    if any(form or conversion for _, _, form, conversion in fields):
         raise ValueError(f"{template!r} has a placeholder with a format: all values are text, as {{ra}}")
-    if unknown := sorted(found - PLACEHOLDERS):
-        raise ValueError(f"{template!r} has unknown placeholders {unknown}; known: {sorted(PLACEHOLDERS)}")
+    if not REQUIRED_PLACEHOLDERS <= {name for _, name, _, _ in fields} <= PLACEHOLDERS:
+        raise ValueError(f"{template!r} must have {sorted(REQUIRED_PLACEHOLDERS)} of {sorted(PLACEHOLDERS)}")
     return template
 
 
@@ -111,9 +109,7 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
         here = Path(__file__).resolve()
         places = [folder / MANIFEST_NAME for folder in (project(), here.parents[2], here.parent)]
         path = next((place for place in places if place.is_file()), places[0])
-    try:
+    with reading(path, "give its path"):
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise GalgenError(f"the data manifest {path} cannot be read; give its path: {error}") from error
     known = ", ".join(Source.model_fields)
     return checked(Manifest, content, f"{path} is no data manifest, whose entries have the fields {known}")

@@ -1,16 +1,27 @@
 """Mistakes that a message can explain: their exception, how they are told, and the check of what is given."""
 
+import contextlib
 import io
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-__all__ = ["Closed", "Damaged", "FullDisk", "GalgenError", "checked", "exit_code", "printable", "refused"]
+__all__ = [
+    "Closed",
+    "Damaged",
+    "FullDisk",
+    "GalgenError",
+    "checked",
+    "exit_code",
+    "printable",
+    "reading",
+    "refused",
+]
 
 T = TypeVar("T")
 
@@ -67,6 +78,24 @@ def refused(error: ValidationError, what: str) -> GalgenError:
     mistakes = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors()]
     lines = [f"{place or 'the whole':.80}: {wrong} (found {found!r:.80})" for place, wrong, found in mistakes]
     return GalgenError(f"{what}: {'; '.join(lines[:5])}{'; ...' * (len(lines) > 5)}")
+
+
+@contextlib.contextmanager
+def reading(path: object, way_out: str = "give another file") -> Iterator[None]:
+    """Turn any error while a file is read into one line: the file, the reason, and what to do.
+
+    Raises:
+        GalgenError: As said; one that is raised inside passes unchanged.
+    """
+    try:
+        yield
+    except GalgenError:
+        raise
+    except MemoryError as error:
+        raise GalgenError(f"{path} cannot be read (memory is too small); {way_out}") from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise GalgenError(f"{path} cannot be read ({reason:.300}); {way_out}") from error
 
 
 def printable(text: str) -> str:

@@ -20,15 +20,12 @@ import numpy as np
 import torch
 
 from galgen.compare.denoising import psnr
-from galgen.data.acquire.cubes import read_drawn
-from galgen.data.acquire.limits import Refusal
-from galgen.data.acquire.places import SUFFIXES
-from galgen.data.acquire.readers import open_source, read_npy, read_picture
+from galgen.data.acquire.readers import SUFFIXES, open_source, read_drawn, read_npy, read_picture
 from galgen.data.acquire.recipe import Recipe
 from galgen.models.families import Family
 from galgen.models.sampling import posterior_mean
 from galgen.profiles import Parameters
-from galgen.runs.errors import GalgenError, checked
+from galgen.runs.errors import GalgenError, checked, reading
 from galgen.using.opening import Model, opened
 
 __all__ = ["Denoised", "denoise", "denoised", "psnr_of", "read", "trained_range", "unit_images"]
@@ -169,20 +166,16 @@ def read(path: Path, key: str | None = None) -> np.ndarray:
     name = path.name.lower()
     if not path.is_file():
         raise GalgenError(f"{path} is no file; give an image, as PNG, JPEG, npy, npz, HDF5 or FITS")
-    try:
+    with reading(path):
         if name.endswith(SUFFIXES["FITS"]):
             return read_drawn(path)[0].astype(np.float32)
         if name.endswith(SUFFIXES["picture"]):
             return _gray(read_picture(path), path)
-        if name.endswith(SUFFIXES["npy"]):
-            with contextlib.suppress(Refusal):
-                if (array := read_npy(path)).ndim == 2:
-                    return array
+        if name.endswith(SUFFIXES["npy"]) and (array := read_npy(path)).ndim == 2:
+            return array
         with contextlib.ExitStack() as resources:
             source = open_source(path, Recipe().bands, key, resources)
             return np.stack([_gray(source.read(i)[1], path) for i in range(len(source.names))])
-    except Refusal as error:
-        raise GalgenError(f"{path}: {error}") from error
 
 
 def _gray(pixels: np.ndarray, path: Path) -> np.ndarray:
