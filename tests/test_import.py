@@ -26,21 +26,25 @@ def display(n, *shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
 
 
-def write_fits(path, image, **header):
+def save(path, content, **more):
+    """Write a file of the kind that its name says; more is columns of arrays, or a header of FITS."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fits.PrimaryHDU(image, fits.Header(header)).writeto(path)
-
-
-def save(path, images, **columns):
-    if path.suffix == ".npy":
-        np.save(path, images)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif ".fit" in path.name:
+        fits.PrimaryHDU(content, fits.Header(more)).writeto(path)
+    elif path.suffix == ".npy":
+        np.save(path, content)
     elif path.suffix == ".npz":
-        np.savez(path, images=images, **columns)
-    else:
+        np.savez(path, images=content, **more)
+    elif path.suffix == ".h5":
         with h5py.File(path, "w") as file:
-            file["sky/images"] = images
-            for name, column in columns.items():
+            file["sky/images"] = content
+            for name, column in more.items():
                 file[name] = column.astype(h5py.string_dtype()) if column.dtype.kind == "U" else column
+    else:
+        Image.fromarray(content).save(path)
+    return path
 
 
 # What is imported
@@ -52,14 +56,14 @@ def sets(name):
     def write(folder, cubes):
         for i, cube in enumerate(cubes):
             for band, plane in zip("grz", cube, strict=True):
-                write_fits(folder / name.format(id=i, band=band), plane)
+                save(folder / name.format(id=i, band=band), plane)
 
     return write
 
 
 def cubes_of_fits(folder, cubes):
     for i, cube in enumerate(cubes):
-        write_fits(folder / f"{i}.fits", cube[[2, 0, 1]], BANDS="zgr")
+        save(folder / f"{i}.fits", cube[[2, 0, 1]], BANDS="zgr")
 
 
 def npy(folder, cubes):
@@ -99,8 +103,8 @@ def test_flux_of_every_form_goes_through_the_one_preprocessing(tmp_path, form):
 
 def test_what_the_header_says_of_an_object_is_kept_and_frames_may_differ_where_a_crop_is_given(tmp_path):
     small, large = flux(1, 1, 33, 35), flux(1, 1, 50, 41, seed=1)
-    write_fits(tmp_path / "small.fits", small[0, 0], RA=12.5, DEC=-3.25, SURVEY="LS DR10 ")
-    write_fits(tmp_path / "large.fits", large[0, 0], RA=0.5, DEC=1.0, SURVEY="LS DR10")
+    save(tmp_path / "small.fits", small[0, 0], RA=12.5, DEC=-3.25, SURVEY="LS DR10 ")
+    save(tmp_path / "large.fits", large[0, 0], RA=0.5, DEC=1.0, SURVEY="LS DR10")
     found = import_images(tmp_path, size=16, crop=33, bands=list("r"))
     assert np.array_equal(found.images[0], flux_to_gray(large, size=16, crop=33)[0])
     known = {"id": "small", "file": "small.fits", "ra": 12.5, "dec": -3.25, "survey": "LS DR10"}
@@ -194,7 +198,7 @@ def test_bad_objects_are_refused_by_name_and_the_others_kept(tmp_path):
         (tmp_path / f"{name}.fits").unlink()
     (tmp_path / "4_g.fits").write_bytes(whole[:3500])
     (tmp_path / "5_z.fits").write_bytes(b"<html>Too many requests</html>" * 200)
-    write_fits(tmp_path / "6_g.fits", flux(1, 31, 32)[0])
+    save(tmp_path / "6_g.fits", flux(1, 31, 32)[0])
     fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])]).writeto(tmp_path / "7_g.fits")
     found = import_images(tmp_path, size=16, crop=31)
     assert list(found.catalogue["id"]) == ["0"]
@@ -220,16 +224,16 @@ def test_a_row_of_an_array_is_named_by_its_number_and_30_percent_of_zeros_are_ke
 
 
 def test_damaged_pictures_and_npy_files_are_refused_by_name(tmp_path):
-    for name in "ab":
-        Image.fromarray(display(1, 64, 64)[0]).save(tmp_path / f"{name}.png")
-    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:1000])
-    assert [name for name, _ in import_images(tmp_path, size=64).refused] == ["b.png"]
-    folder = tmp_path / "npy"
-    folder.mkdir()
-    for name, cubes in {"a": flux(3, 16, 16), "b": flux(1, 3, 16, 16), "c": flux(0, 0)}.items():
-        np.save(folder / f"{name}.npy", cubes)
-    refused = dict(import_images(folder, size=16, crop=16).refused)
-    assert "not one image" in refused["b.npy"] and "not one image" in refused["c.npy"]
+    whole = save(tmp_path / "png" / "a.png", display(1, 64, 64)[0]).read_bytes()
+    save(tmp_path / "png" / "b.png", whole[:1000])
+    for name, content in {"a": flux(3, 16, 16), "b": flux(1, 3, 16, 16), "c": flux(0, 0)}.items():
+        save(tmp_path / "npy" / f"{name}.npy", content)
+    assert [name for name, _ in import_images(tmp_path / "png", size=64).refused] == ["b.png"]
+    refused = import_images(tmp_path / "npy", size=16, crop=16).refused
+    assert [(name, reason[:13]) for name, reason in refused] == [
+        ("b.npy", "not one image"),
+        ("c.npy", "not one image"),
+    ]
 
 
 def test_a_pickle_is_never_run(tmp_path):
@@ -253,33 +257,16 @@ def test_a_picture_that_is_a_program_inside_is_refused_by_name_and_nothing_runs_
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # looked for once a process
     page = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n8 8 scale\n%%EOF\n"
-    a_file(tmp_path / "f" / "a.png", page.encode())
-    a_file(tmp_path / "f" / "b.png", display(1, 8, 8)[0])
+    save(tmp_path / "f" / "a.png", page.encode())
+    save(tmp_path / "f" / "b.png", display(1, 8, 8)[0])
     assert [name for name, _ in import_images(tmp_path / "f", size=8).refused] == ["a.png"]
     assert not (tmp_path / "ran").exists()
-
-
-def a_file(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif isinstance(content, dict):
-        np.savez(path, **content)
-    elif path.suffix == ".fits":
-        write_fits(path, content)
-    elif path.suffix == ".png":
-        Image.fromarray(content).save(path)
-    else:
-        save(path, content)
-    return path
 
 
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("a.npz", {"x": display(3, 8, 8), "y": display(2, 8, 8)}, {}, r"2 arrays.*--key names.*'x' .3, 8, 8"),
-        ("a.npz", {"x": display(3, 8, 8)}, {"key": "z"}, r"no arrays of images.*'x' .3, 8, 8"),
-        ("a.npz", {"x": flux(2, 3, 8, 8), "bands": np.array(list("gri"))}, {"crop": 8}, "there is no band z"),
+        ("a.npz", display(3, 8, 8), {"key": "z"}, r"no arrays of images.*'images' .3, 8, 8"),
         ("a.npy", display(3, 8, 8).astype(np.int32), {}, "pixels are int32.*--kind"),
         ("a.npy", display(3, 8, 8), {"kind": "flux"}, "pixels are uint8.*--kind"),
         ("a.npy", display(3, 2, 8, 8), {}, "2 x 8 x 8, but display images have 1 plane or 3"),
@@ -295,21 +282,31 @@ def a_file(path, content):
     ],
 )
 def test_bad_input_is_named(tmp_path, name, content, options, message):
-    path = a_file(tmp_path / name, content)
+    path = save(tmp_path / name, content)
     with pytest.raises(GalgenError, match=message):
         import_images(path if path.parent == tmp_path else path.parent, **{"size": 8} | options)
 
 
+def test_arrays_that_are_not_told_apart_are_named(tmp_path):
+    save(tmp_path / "two.npz", display(3, 8, 8), y=display(2, 8, 8))
+    with pytest.raises(GalgenError, match=r"2 arrays.*--key names one.*'images' .3, 8, 8"):
+        import_images(tmp_path / "two.npz", size=8)
+    assert len(import_images(tmp_path / "two.npz", size=8, key="y").images) == 2
+    save(tmp_path / "gri.npz", flux(2, 3, 8, 8), bands=np.array(list("gri")))
+    with pytest.raises(GalgenError, match=r"gri\.npz\[0\]: there is no band z, only g, r, i"):
+        import_images(tmp_path / "gri.npz", size=8, crop=8)
+
+
 def test_what_does_not_fit_together_in_a_folder_is_named(tmp_path):
     for name in ("a.png", "b.png"):
-        a_file(tmp_path / name, display(1, 8 + (name == "b.png"), 8 + (name == "b.png"))[0])
+        save(tmp_path / name, display(1, 8 + (name == "b.png"), 8 + (name == "b.png"))[0])
     with pytest.raises(GalgenError, match=r"b\.png: .9, 9. pixels, but the first image has .8, 8. .--crop"):
         import_images(tmp_path, size=8)
-    a_file(tmp_path / "c.npy", display(1, 8, 8)[0])
+    save(tmp_path / "c.npy", display(1, 8, 8)[0])
     with pytest.raises(GalgenError, match=r"picture files .a\.png. and npy files .c\.npy.; give"):
         import_images(tmp_path, size=8)
     for name in ("fits/7_g.fits", "fits/g/7.fits"):
-        a_file(tmp_path / name, flux(1, 8, 8)[0])
+        save(tmp_path / name, flux(1, 8, 8)[0])
     with pytest.raises(GalgenError, match=r"7_g\.fits and g/7\.fits are the same object and band"):
         import_images(tmp_path / "fits", size=8, crop=8, bands=list("g"))
 
@@ -325,8 +322,8 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_picture_beyond_the_limit_of_pillow_is_refused(tmp_path, monkeypatch):
-    a_file(tmp_path / "f" / "a.png", display(1, 40, 40)[0])
-    a_file(tmp_path / "f" / "b.png", display(1, 8, 8)[0])
+    save(tmp_path / "f" / "a.png", display(1, 40, 40)[0])
+    save(tmp_path / "f" / "b.png", display(1, 8, 8)[0])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     ((name, reason),) = import_images(tmp_path / "f", size=8).refused
     assert name == "a.png" and "exceeds limit of 1000 pixels" in reason
@@ -334,7 +331,7 @@ def test_a_picture_beyond_the_limit_of_pillow_is_refused(tmp_path, monkeypatch):
 
 def test_of_a_folder_the_images_are_hashed_and_what_lies_beside_them_is_left_alone(tmp_path):
     for name in ("b.png", "deep/a.png"):
-        a_file(tmp_path / name, display(1, 8, 8)[0])
+        save(tmp_path / name, display(1, 8, 8)[0])
     lines = [f"{name} {file_sha256(tmp_path / name)}" for name in ("b.png", "deep/a.png")]
     known = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     (tmp_path / "run.log").write_text("a line")

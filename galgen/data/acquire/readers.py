@@ -20,6 +20,7 @@ from PIL import Image
 
 from galgen.data.dataset import check_ids
 from galgen.runs.errors import GalgenError, reading
+from galgen.runs.files import regular
 
 __all__ = [
     "DISPLAY",
@@ -111,15 +112,13 @@ def open_source(path: Path, bands: Sequence[str], key: str | None, resources: co
     if path.is_dir():
         return _open_folder(path, tuple(bands))
     with reading(path):
+        regular(path)  # a pipe would be waited for
         return _open_arrays(path, key, resources)
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files that a source or a data set is read from; none is opened."""
-    if path.is_file():
-        return [path]
-    own = [path / name for name in ("catalogue.ecsv", "images.npy", "meta.json")]
-    return own if all(file.is_file() for file in own) else images_below(path)[1]
+    """Return the files of images that a source or a data set is read from; none is opened."""
+    return [path] if path.is_file() else images_below(path)[1]
 
 
 # Files of arrays
@@ -127,21 +126,20 @@ def files_of(path: Path) -> list[Path]:
 
 def _open_arrays(path: Path, key: str | None, resources: contextlib.ExitStack) -> Source:
     arrays = _arrays(path, resources)
-    chosen = [
-        k for k, a in arrays.items() if a.ndim in (3, 4) and a.dtype.kind in "biufc" and key in (None, k)
-    ]
+    found = {k: a for k, a in arrays.items() if a.ndim in (3, 4) and a.dtype.kind in "biufc" and len(a)}
+    chosen = [array for name, array in found.items() if key in (None, name)]
     if len(chosen) != 1:
         listing = ", ".join(f"'{name}' {array.shape} {array.dtype}" for name, array in arrays.items())
-        found = f"{path} has {len(chosen) or 'no'} arrays of images (--key names one)"
-        raise GalgenError(f"{found}: numbers of 3 or 4 dimensions; it holds {listing or 'nothing':.500}")
-    images = arrays[chosen[0]]
+        problem = f"{path} has {len(chosen) or 'no'} arrays of images (--key names one)"
+        raise GalgenError(f"{problem}: numbers of 3 or 4 dimensions; it holds {listing or 'nothing':.500}")
+    (images,) = chosen
     wanted = {name: a for name, a in arrays.items() if name in PLANE_NAMES or a.shape == (len(images),)}
     columns = {name: _column(array) for name, array in wanted.items() if array.ndim == 1}
     columns = {name: column for name, column in columns.items() if column.dtype.kind in "biufU"}
     bands = [columns.pop(name) for name in PLANE_NAMES if name in columns]
     planes = next((tuple(map(str, names)) for names in bands if len(names) in images.shape[1:]), None)
-    found = next((columns.pop(name) for name in ID_NAMES if name in columns), range(len(images)))
-    check_ids(ids := [str(id_).strip() for id_ in found], path)
+    named = next((columns.pop(name) for name in ID_NAMES if name in columns), range(len(images)))
+    check_ids(ids := [str(id_).strip() for id_ in named], path)
 
     def get(i: int) -> Object:
         row = {name: column[i] for name, column in columns.items()}
@@ -162,9 +160,7 @@ def _arrays(path: Path, resources: contextlib.ExitStack) -> Arrays:
         file.visit(names.append)
         return {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)}
     if path.suffix.lower() not in (".npy", ".npz"):
-        raise GalgenError(
-            f"{path} is no npz, npy, HDF5 or FITS file; for images of other kinds give a folder"
-        )
+        raise GalgenError(f"{path} is no npz, npy, HDF5 or FITS file; give a folder of other images")
     file = np.load(path, mmap_mode="r", allow_pickle=False)
     if isinstance(file, np.ndarray):
         return {path.name: file}
