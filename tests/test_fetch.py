@@ -231,4 +231,6 @@ def test_a_fetch_killed_again_and_again_ends_as_one_that_never_was(server, tmp_p
     subprocess.run([*command, str(folder), server.template], check=True)
     states = [{path.name: file_sha256(path) for path in of.iterdir()} for of in (folder, tmp_path / "whole")]
     assert states[0] == states[1] and len([*folder.glob("*.fits")]) == count - 2
-    assert server.asked.total() <= count + 4 * kills, "a kill may lose the downloads under way, one a worker"
+    assert server.asked.total() <= count + 4 * kills, (
+        "a kill may lose the downloads under way, one per worker"
+    )

@@ -145,6 +145,9 @@ def test_floats_in_0_to_1_are_display_images_and_others_flux_unless_said(tmp_pat
     images = display(3, 16, 16)
     np.save(tmp_path / "a.npy", images / 255)
     assert np.array_equal(import_images(tmp_path / "a.npy", size=16).images, images[:, None])
+    save(tmp_path / "inf.npy", np.concatenate([images / 255, np.full((1, 16, 16), np.inf)]))
+    found = import_images(tmp_path / "inf.npy", size=16)
+    assert found.parameters["kind"] == "display" and found.refused == [("inf.npy[3]", "pixels not finite")]
     as_flux = import_images(tmp_path / "a.npy", size=16, crop=16, kind="flux", bands=list("r")).images
     assert np.array_equal(as_flux, flux_to_gray(images[:, None] / 255, size=16, crop=16))
     np.save(tmp_path / "b.npy", images / 255 - 0.1)
@@ -338,15 +341,6 @@ def test_of_a_folder_the_images_are_hashed_and_what_lies_beside_them_is_left_alo
     os.mkfifo(tmp_path / "deep" / "c.png")
     assert imported(tmp_path, 8).data == known
     assert list(import_images(tmp_path, size=8).catalogue["id"]) == ["b", "deep/a"]
-
-
-def test_an_infinite_pixel_does_not_make_flux_of_display_images(tmp_path):
-    images = display(3, 8, 8) / 255
-    images[1, 4, 4] = np.inf
-    np.save(tmp_path / "a.npy", images)
-    found = import_images(tmp_path / "a.npy", size=8)
-    assert found.parameters["kind"] == "display"
-    assert found.refused == [("a.npy[1]", "pixels not finite")]
 
 
 # Real galaxies

@@ -58,20 +58,7 @@ def test_the_recipe_leads_from_a_folder_of_fits_to_the_answer_of_two_models(tmp_
 def test_too_few_galaxies_are_told_with_the_largest_N(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("few.npy", np.random.default_rng(0).integers(0, 256, (50, 16, 16), np.uint8))
-    few = [
-        "data",
-        "split",
-        "--out",
-        "x",
-        "--data",
-        "few.npy",
-        "--profile",
-        "smoke",
-        "--N",
-        "12",
-        "--store",
-        "store",
-    ]
+    few = "data split --out x --data few.npy --profile smoke --N 12 --store store".split()
     assert main(few) == 2
     assert "N can be at most 9" in capsys.readouterr().err
 

@@ -1,6 +1,6 @@
 """The data manifest: every source of images, where it comes from and how to credit it.
 
-`data_manifest.yaml` in the project's root has one entry a source. The schema is closed: an unknown key or a
+`data_manifest.yaml` in the project's root has one entry per source. The schema is closed: an unknown key or a
 value of the wrong kind is an error that names the file, the entry and the field.
 """
 
@@ -64,8 +64,8 @@ class Source(Closed):
     description: Text
     survey: Text
     bands: Bands = Field(description="Bands, from blue to red; empty if the user's files decide.")
-    pixel_scale: PositiveFloat | None = Field(description="Arcseconds a pixel; null if it varies.")
-    size: PositiveInt | None = Field(description="Pixels on a side; null if it varies.")
+    pixel_scale: PositiveFloat | None = Field(description="Arcseconds per pixel; null if it varies.")
+    size: PositiveInt | None = Field(description="Side of the images, pixels; null if it varies.")
     count: PositiveInt | None = Field(description="Number of images; null if it is the user's choice.")
     template: Template | None = Field(
         None, description="URL of the cut-outs of one object, all bands in one cube, see `check_template`."

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,24 +90,11 @@ def import_images(
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
     """
     path, wanted = Path(path), checked(Recipe, recipe, "how to import")
-    stamps, rows, refused, shape = [], [], [], None
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
         wanted = _settled(path, source, wanted)
-        for i, name in enumerate(tqdm(source.names, disable=not progress, unit="object")):
-            try:
-                row, pixels = source.read(i)
-                planes = _planes(pixels, wanted, source.planes)
-                if wanted.crop is None and planes.shape[1:] != (shape := shape or planes.shape[1:]):
-                    raise GalgenError(f"{planes.shape[1:]} pixels, but the first image has {shape} (--crop)")
-                stamps.append(_stamp(planes, wanted, colour))
-                rows.append({printable(column): _plain(value) for column, value in row.items()})
-            except Refusal as refusal:
-                refused.append((name, str(refusal)))
-            except GalgenError as error:
-                raise GalgenError(f"{path}, {name}: {error}") from error
-            if len(rows) == most:
-                break
+        names = tqdm(source.names, disable=not progress, unit="object")
+        stamps, rows, refused = _collected(path, source, names, wanted, colour, most)
     if refused and (strict or not rows):
         some = "; ".join(f"{name}: {reason}" for name, reason in refused[:3])
         tried = len(refused) + len(rows)
@@ -137,6 +125,29 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
 
 
+def _collected(
+    path: Path, source: Source, names: Iterable[str], recipe: Recipe, colour: bool, most: int | None
+) -> tuple[list[np.ndarray], list[dict], list[tuple[str, str]]]:
+    """Return stamp and row of each object that can be used, and name and reason of each other one."""
+    stamps, rows, refused, shape = [], [], [], None
+    for i, name in enumerate(names):
+        try:
+            row, pixels = source.read(i)
+            planes = _planes(pixels, recipe, source.planes)
+            shape = shape or planes.shape[1:]
+            if recipe.crop is None and planes.shape[1:] != shape:
+                raise GalgenError(f"{planes.shape[1:]} pixels, but the first image has {shape} (--crop)")
+            stamps.append(_stamp(planes, recipe, colour))
+            rows.append({printable(column): _plain(value) for column, value in row.items()})
+        except Refusal as refusal:
+            refused.append((name, str(refusal)))
+        except GalgenError as error:
+            raise GalgenError(f"{path}, {name}: {error}") from error
+        if len(rows) == most:
+            break
+    return stamps, rows, refused
+
+
 def _plain(value: object) -> object:
     return printable(value).strip() if isinstance(value, str) else value
 
@@ -164,12 +175,14 @@ def _kind(source: Source) -> str:
 
 def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -> np.ndarray:
     """Bring an image to (planes, H, W), the planes being one or three channels, or the wanted bands."""
-    flux, names = recipe.kind == "flux", names or recipe.bands
-    eight_bits, kind = pixels.dtype == np.uint8, pixels.dtype.kind
-    if not (kind in "iuf" and not eight_bits if flux else kind == "f" or eight_bits):
+    flux, names, dtype = recipe.kind == "flux", names or recipe.bands, pixels.dtype
+    is_flux = dtype.kind in "iuf" and dtype != np.uint8
+    is_display = dtype.kind == "f" or dtype == np.uint8
+    if not (is_flux if flux else is_display):
         known = "display images are uint8 or floats, flux is other numbers"
-        raise GalgenError(f"pixels are {pixels.dtype}, but {known} (--kind)")
-    allowed, planes = (len(names),) if flux else (1, 3), pixels[None] if pixels.ndim == 2 else pixels
+        raise GalgenError(f"pixels are {dtype}, but {known} (--kind)")
+    allowed = (len(names),) if flux else (1, 3)
+    planes = pixels[None] if pixels.ndim == 2 else pixels
     if len(planes) not in allowed:
         planes = np.moveaxis(planes, -1, 0)
     if len(planes) not in allowed:
@@ -200,9 +213,7 @@ def _stamp(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
         # over half a stamp.
         white = recipe.stretch / recipe.Q * np.sinh(np.arcsinh(0.1 * recipe.Q) / 0.1)
         if np.median(pixels.mean(axis=0)) > white:
-            raise Refusal(
-                "saturated: sky not subtracted (--subtract-sky), another unit (--stretch), or no flux"
-            )
+            raise Refusal("saturated: sky not subtracted (--subtract-sky), another unit, or no flux")
         stamp = flux_to_gray(pixels[None], size=size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
     else:
         stamp = to_uint8(resize_area(_brightness(pixels, recipe, colour), size))

@@ -90,7 +90,7 @@ class Source:
 def open_source(path: Path, bands: Sequence[str], key: str | None, resources: contextlib.ExitStack) -> Source:
     """Open a folder or a file of images.
 
-    A folder holds FITS, npy, or PNG, JPEG and TIFF files, at any depth. A FITS object is one file a band,
+    A folder holds FITS, npy, or PNG, JPEG and TIFF files, at any depth. A FITS object is one file per band,
     `190_gband.fits`, `190_g.fits` or `g/190.fits`, or one file that holds all bands. npy, PNG, JPEG and TIFF
     files are one object each; transparency is ignored.
 

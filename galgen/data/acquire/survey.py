@@ -86,8 +86,8 @@ class Request(Closed):
     Attributes:
         template: URL with the placeholders {ra}, {dec}, {bands} and, if wanted, {size} and {pixscale}.
         bands: Bands of an object, the planes of its cube.
-        size: Pixels on a side.
-        pixel_scale: Arcseconds a pixel.
+        size: Side of the images, pixels.
+        pixel_scale: Arcseconds per pixel.
     """
 
     template: Template
@@ -103,7 +103,7 @@ class Request(Closed):
 
     @property
     def max_bytes(self) -> int:
-        """16 bytes a pixel and a header of 1 MB: more is no cube of this size."""
+        """16 bytes per pixel and a header of 1 MB: more is no cube of this size."""
         return 16 * len(self.bands) * self.size**2 + 2**20
 
     def check(self, content: bytes) -> None:
