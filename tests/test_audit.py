@@ -387,9 +387,8 @@ def claimed(path, count):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--samples", "nothing"], "nothing does not exist"),
+        (["--samples", "nothing"], "nothing cannot be read"),
         (["--samples", "claims.npy"], "claims.npy cannot be read"),
-        (["--samples", "many.npy"], "many.npy has 5000000 images, more than 4194304; take a part of them"),
         (["--out", "train"], "train.html"),
         (["--out", "/dev/null/x"], "/dev/null"),
         (["--size", "1.5"], "--size: '1.5' is no whole number"),
@@ -398,7 +397,6 @@ def claimed(path, count):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(files, tmp_path, capsys, options, message):
-    np.save(tmp_path / "many.npy", np.zeros((5_000_000, 1, 1), np.uint8))
     claimed(tmp_path / "claims.npy", 10**9)
     (tmp_path / "train.html").mkdir()
     kept = [x for k in range(1, len(files), 2) if files[k] not in options for x in files[k : k + 2]]

@@ -155,7 +155,7 @@ def test_floats_in_0_to_1_are_display_images_and_others_flux_unless_said(tmp_pat
     clipped = import_images(tmp_path / "b.npy", size=16, kind="display").images[:, 0]
     assert np.array_equal(clipped, np.rint(255 * (images / 255 - 0.1).clip(0, 1)))
     np.save(tmp_path / "c.npy", images.astype(float))
-    with pytest.raises(GalgenError, match=r"c.npy.*must lie in \[0, 1\], not 0 to 2"):
+    with pytest.raises(GalgenError, match=r"c.npy.*must lie in \[-0.5, 1.5\], not 0 to 2"):
         import_images(tmp_path / "c.npy", size=16, kind="display")
 
 

@@ -235,8 +235,8 @@ def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
     elif pixels.min() < DRAWN[0] or pixels.max() > DRAWN[1]:
-        found = f"{pixels.min():.4g} to {pixels.max():.4g}"
-        raise GalgenError(f"display images of floats must lie in [0, 1], not {found}; rescale them")
+        (low, high), found = DRAWN, f"{pixels.min():.4g} to {pixels.max():.4g}"
+        raise GalgenError(f"display images of floats must lie in [{low}, {high}], not {found}; rescale them")
     pixels = pixels.clip(0, 1)  # models generate values a little outside
     gray = (pixels == pixels[:1]).all()
     if colour:
