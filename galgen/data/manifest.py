@@ -1,6 +1,6 @@
 """The data manifest: every source of images, where it comes from and how to credit it.
 
-`data_manifest.yaml` in the project's root has one entry a source. The schema is closed: an unknown key or a
+`data_manifest.yaml` in the project's root has one entry per source. The schema is closed: an unknown key or a
 value of the wrong kind is an error that names the file, the entry and the field.
 """
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt, StringConstraints
 
-from galgen.runs.errors import Closed, GalgenError, checked
+from galgen.runs.errors import Closed, GalgenError, checked, reading
 from galgen.runs.files import project
 
 __all__ = ["Bands", "Manifest", "Template", "load_manifest"]
@@ -47,13 +47,11 @@ def check_template(template: str) -> str:
     """
     if not template.startswith(("http://", "https://")):
         raise ValueError(f"{template!r} does not start with http:// or https://")
-    found = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    if missing := sorted(REQUIRED_PLACEHOLDERS - found):
-        raise ValueError(f"{template!r} lacks the placeholders {missing}")
-    if any(form or conversion for _, _, form, conversion in string.Formatter().parse(template)):
+    fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    if any(form or conversion for _, _, form, conversion in fields):
         raise ValueError(f"{template!r} has a placeholder with a format: all values are text, as {{ra}}")
-    if unknown := sorted(found - PLACEHOLDERS):
-        raise ValueError(f"{template!r} has unknown placeholders {unknown}; known: {sorted(PLACEHOLDERS)}")
+    if not REQUIRED_PLACEHOLDERS <= {name for _, name, _, _ in fields} <= PLACEHOLDERS:
+        raise ValueError(f"{template!r} must have {sorted(REQUIRED_PLACEHOLDERS)} of {sorted(PLACEHOLDERS)}")
     return template
 
 
@@ -66,8 +64,8 @@ class Source(Closed):
     description: Text
     survey: Text
     bands: Bands = Field(description="Bands, from blue to red; empty if the user's files decide.")
-    pixel_scale: PositiveFloat | None = Field(description="Arcseconds a pixel; null if it varies.")
-    size: PositiveInt | None = Field(description="Pixels on a side; null if it varies.")
+    pixel_scale: PositiveFloat | None = Field(description="Arcseconds per pixel; null if it varies.")
+    size: PositiveInt | None = Field(description="Side of the images, pixels; null if it varies.")
     count: PositiveInt | None = Field(description="Number of images; null if it is the user's choice.")
     template: Template | None = Field(
         None, description="URL of the cut-outs of one object, all bands in one cube, see `check_template`."
@@ -111,9 +109,7 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
         here = Path(__file__).resolve()
         places = [folder / MANIFEST_NAME for folder in (project(), here.parents[2], here.parent)]
         path = next((place for place in places if place.is_file()), places[0])
-    try:
+    with reading(path, "give its path"):
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise GalgenError(f"the data manifest {path} cannot be read; give its path: {error}") from error
     known = ", ".join(Source.model_fields)
     return checked(Manifest, content, f"{path} is no data manifest, whose entries have the fields {known}")

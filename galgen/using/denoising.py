@@ -17,9 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from galgen.data.acquire.cubes import read_drawn
-from galgen.data.acquire.places import SUFFIXES
-from galgen.data.acquire.readers import read_picture
+from galgen.data.acquire.readers import SUFFIXES, read_drawn, read_picture
 from galgen.models.families import Family
 from galgen.models.sampling import posterior_mean
 from galgen.profiles import Parameters

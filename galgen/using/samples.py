@@ -17,7 +17,7 @@ import torch
 from astropy.io import fits
 from PIL import Image
 
-from galgen.data.acquire.cubes import DISPLAY
+from galgen.data.acquire.readers import DISPLAY
 from galgen.data.dataset import check_free
 from galgen.figures.style import gray
 from galgen.profiles import Parameters

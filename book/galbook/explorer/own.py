@@ -14,7 +14,7 @@ import numpy as np
 from galbook.explorer.answers import Explorer, Row, Stamp
 from galgen.compare.likelihood import bits_per_dim
 from galgen.data.acquire.importing import import_images
-from galgen.data.acquire.places import SUFFIXES
+from galgen.data.acquire.readers import SUFFIXES
 from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError, printable
 

@@ -1,29 +1,28 @@
 """The user's own images as gray 8-bit stamps and a catalogue, with a reason for each object left out.
 
 Pixels are one of two kinds. **Flux** is linear: it is cropped, by default to the paper's 64 x 64 pixels, and
-stretched and made gray. FITS is flux, PNG and JPEG are display images. Arrays are display images if they are
-uint8, or floats that all lie in [0, 1], and flux otherwise (flux has noise, so some of it is negative).
+stretched and made gray. FITS is flux; PNG, JPEG and TIFF are display images. Arrays are display images if
+they are uint8, or floats that all lie in [0, 1], and flux otherwise (flux has noise, so some is negative).
 
-An object of which nothing can be made, because a file is damaged, a band is missing or a pixel is not finite,
-is refused by name and the others are kept. What is wrong with the whole is an error: no images, mixed shapes,
-colour, an unknown key. What is imported is an entry of the run store.
+An object that cannot be used, because its file is damaged, a band is missing or a pixel is not finite, is
+left out by name and the others are kept. What is wrong with the whole is an error: no images, mixed shapes,
+color, an unknown key. What is imported is an entry of the run store.
 """
 
 import contextlib
 import hashlib
-import warnings
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from astropy.table import Table
 from tqdm import tqdm
 
 from galgen.compare.similarity import near_duplicates
-from galgen.data.acquire.limits import MAX_ZEROS, Refusal
-from galgen.data.acquire.readers import MAX_OBJECTS, Source, files_of, open_source
+from galgen.data.acquire.readers import MAX_ZEROS, Refusal, Source, files_of, open_source
 from galgen.data.acquire.recipe import Recipe
 from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import load_manifest
@@ -36,20 +35,15 @@ __all__ = ["FILES", "called", "import_images", "imported", "write_imported"]
 
 FILES = (  # that the pixels of imported images depend on
     "galgen.compare.similarity",
-    "galgen.data.acquire.cubes",
     "galgen.data.acquire.importing",
-    "galgen.data.acquire.limits",
-    "galgen.data.acquire.places",
     "galgen.data.acquire.readers",
     "galgen.data.acquire.recipe",
     "galgen.data.preprocess",
     "galgen.data.unit",
 )
 
-
 FLUX_CROP = 64  # the paper's field
-
-HOPELESS = 1000  # objects refused before the first that can be used: the others are not tried
+LOOKED_AT = 1000  # objects, spread over all, to tell flux from display images
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ def import_images(
     most: int | None = None,
     **recipe: object,
 ) -> Imported:
-    """Import a folder of FITS, npy, PNG or JPEG files, or one npz, npy or HDF5 file.
+    """Import a folder of FITS, npy, PNG, JPEG or TIFF files, or one npz, npy or HDF5 file.
 
     Args:
         path: The folder or file, see `galgen.data.acquire.readers.open_source`.
@@ -89,7 +83,6 @@ def import_images(
         strict: Make it an error if any object is refused.
         progress: Show a progress bar.
         colour: Keep the three channels of display images; of gray ones alone they are one array, seen thrice.
-            Floats are clipped that are as a model draws them (`DRAWN`).
         most: How many images to import; the others are left unread.
         recipe: The fields of `Recipe`.
 
@@ -97,62 +90,28 @@ def import_images(
         GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
     """
     path, wanted = Path(path), checked(Recipe, recipe, "how to import")
-    stamps, rows, refused = None, [], []
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
-        kind = _kind(path, source, wanted.kind)
-        if wanted.subtract_sky and kind == "display":
-            raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
-        crop = wanted.crop or (FLUX_CROP if kind == "flux" else None)
-        wanted = wanted.model_copy(update={"kind": kind, "crop": crop})
-        shape, first = None, ""
-        for i, name in enumerate(tqdm(source.names, disable=not progress, unit="object")):
-            try:
-                row, pixels = source.read(i)
-                planes = _planes(pixels, wanted, source.planes)
-                shape, first = (planes.shape[1:], name) if shape is None else (shape, first)
-                if crop is None and planes.shape[1:] != shape:
-                    raise GalgenError(
-                        f"{planes.shape[1:]} pixels, but {first} has {shape}; crop them (--crop)"
-                    )
-                stamp = _stamp(planes, wanted, colour)
-                if stamps is None or len(stamp) > stamps.shape[1]:  # the first, or the first in colour
-                    before, stamps = stamps, _room(path, min(most or MAX_OBJECTS, len(source.names)), stamp)
-                    if before is not None:
-                        stamps[: len(rows)] = before[: len(rows)]
-                stamps[len(rows)] = stamp
-                rows.append(
-                    {
-                        printable(column): printable(value).strip() if isinstance(value, str) else value
-                        for column, value in row.items()
-                    }
-                )
-            except Refusal as refusal:
-                refused.append((name, str(refusal)))
-                if len(refused) >= HOPELESS and not rows:
-                    break
-            except GalgenError as error:
-                raise GalgenError(f"{path}, {name}: {error}") from error
-            if len(rows) == most:
-                break
+        wanted = _settled(path, source, wanted)
+        names = tqdm(source.names, disable=not progress, unit="object")
+        stamps, rows, refused = _collected(path, source, names, wanted, colour, most)
     if refused and (strict or not rows):
-        some = "; ".join(f"{name}: {reason}" for name, reason in refused[:5])
-        broken = (tried := len(refused) + len(rows)) < len(source.names)
-        raise GalgenError(
-            f"{path}: {len(refused)} of {'the first ' * broken}{tried} objects cannot be used. {some}"
-            + ("; ..." if len(refused) > 5 else "")
-        )
-    stamps, catalogue = stamps[: len(rows)], Table(rows)
-    dropped = dict(Counter(reason.partition(":")[0] for _, reason in refused))
+        some = "; ".join(f"{name}: {reason}" for name, reason in refused[:3])
+        tried = len(refused) + len(rows)
+        raise GalgenError(f"{path}: {len(refused)} of {tried} objects cannot be used. {some:.1500}")
+    channels = max(map(len, stamps))
+    images = np.stack([np.broadcast_to(stamp, (channels, *stamp.shape[1:])) for stamp in stamps])
+    catalogue = Table(rows)
+    dropped = dict(Counter(re.split("[:(]", reason)[0].strip() for _, reason in refused))
     if wanted.distinct is not None:
-        later = np.unique(near_duplicates(stamps, wanted.distinct)[:, 1])
-        stamps, dropped["near-duplicate"] = np.delete(stamps, later, axis=0), len(later)
+        later = np.unique(near_duplicates(images, wanted.distinct)[:, 1])
+        images, dropped["near-duplicate"] = np.delete(images, later, axis=0), len(later)
         catalogue.remove_rows(later)
-    if colour and kind == "display":
-        stamps = np.broadcast_to(stamps, (len(stamps), 3, *stamps.shape[2:]))
+    if colour and wanted.kind == "display":
+        images = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
     surveys = sorted({str(row["survey"]) for row in rows if "survey" in row})
     parameters = {"path": path.name, "key": key, **wanted.model_dump(mode="json"), "surveys": surveys}
-    return Imported(stamps, catalogue, refused, parameters, dropped)
+    return Imported(images, catalogue, refused, parameters, dropped)
 
 
 def called(path: Path) -> str:
@@ -166,76 +125,79 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
 
 
-def _room(path: Path, count: int, stamp: np.ndarray) -> np.ndarray:
-    """An array for so many stamps like this one, which takes memory as it is filled.
+def _collected(
+    path: Path, source: Source, names: Iterable[str], recipe: Recipe, colour: bool, most: int | None
+) -> tuple[list[np.ndarray], list[dict], list[tuple[str, str]]]:
+    """Return stamp and row of each object that can be used, and name and reason of each other one."""
+    stamps, rows, refused, shape = [], [], [], None
+    for i, name in enumerate(names):
+        try:
+            row, pixels = source.read(i)
+            planes = _planes(pixels, recipe, source.planes)
+            shape = shape or planes.shape[1:]
+            if recipe.crop is None and planes.shape[1:] != shape:
+                raise GalgenError(f"{planes.shape[1:]} pixels, but the first image has {shape} (--crop)")
+            stamps.append(_stamp(planes, recipe, colour))
+            rows.append({printable(column): _plain(value) for column, value in row.items()})
+        except Refusal as refusal:
+            refused.append((name, str(refusal)))
+        except GalgenError as error:
+            raise GalgenError(f"{path}, {name}: {error}") from error
+        if len(rows) == most:
+            break
+    return stamps, rows, refused
 
-    Raises:
-        GalgenError: If all of them need more than is available.
-    """
-    needed, available = count * stamp.nbytes / 2**20, psutil.virtual_memory().available / 2**20
-    if needed > available:
-        raise GalgenError(
-            f"{count} images of {stamp.shape[-1]} pixels a side need {needed:.0f} MB of memory, and "
-            f"{available:.0f} MB are available; take a part of them, or make them smaller (--size)"
-        )
-    return np.empty((count, *stamp.shape), np.uint8)
+
+def _plain(value: object) -> object:
+    return printable(value).strip() if isinstance(value, str) else value
 
 
-def _kind(path: Path, source: Source, kind: str) -> str:
-    """Flux or display: from the format, the user, or the rule at the top of this module."""
-    if source.kind is not None and kind not in ("auto", source.kind):
-        raise GalgenError(f"{path} is of {source.kind} images by its format, not of {kind}")
-    if source.kind is not None or kind != "auto":
-        return source.kind or kind
-    # Some, spread over all: what they do not tell, the import refuses by name.
-    for i in range(0, len(source.names), -(-len(source.names) // HOPELESS)):
-        name = source.names[i]
+def _settled(path: Path, source: Source, recipe: Recipe) -> Recipe:
+    """Return the recipe with its kind and its crop."""
+    kind = _kind(source) if recipe.kind == "auto" else recipe.kind
+    if recipe.subtract_sky and kind == "display":
+        raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
+    crop = recipe.crop or (FLUX_CROP if kind == "flux" else None)
+    return recipe.model_copy(update={"kind": kind, "crop": crop})
+
+
+def _kind(source: Source) -> str:
+    """Flux or display, from the format or the rule at the top of this module."""
+    if source.kind:
+        return source.kind
+    for i in range(0, len(source.names), -(-len(source.names) // LOOKED_AT)):
         with contextlib.suppress(Refusal):  # it will be refused by name when it is read for good
             pixels = source.read(i)[1]
-            if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
-                raise GalgenError(
-                    f"{path}, {name}: pixels are {pixels.dtype}; give uint8 or floats (--kind flux, if they "
-                    "are flux)"
-                )
             if pixels.dtype.kind == "f" and (((pixels < 0) | (pixels > 1)) & np.isfinite(pixels)).any():
                 return "flux"
     return "display"
 
 
 def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -> np.ndarray:
-    """Bring an image to (planes, H, W), the planes being one or three colours, or the bands asked for."""
-    if not pixels.size:
-        raise Refusal(f"empty: shape {pixels.shape}")
-    flux = recipe.kind == "flux"
-    if flux and pixels.dtype == np.uint8:
-        raise Refusal("8-bit pixels, a display image and not flux")
-    if pixels.dtype.kind not in ("iuf" if flux else "f") and pixels.dtype != np.uint8:
-        raise GalgenError(
-            f"pixels are {pixels.dtype}; give {'numbers' if flux else 'uint8 or floats in [0, 1]'}"
-        )
-    if pixels.ndim == 2:
-        pixels = pixels[None]
-    names = names or recipe.bands
-    allowed, expected = (1, 3), "a display image is to have 1 plane if gray, 3 if colour"
-    if flux:
-        allowed, expected = (len(names),), f"flux is to have bands {', '.join(names)} (--bands)"
-        expected += ", and floats that do not all lie in [0, 1] are taken for flux"
-    if len(pixels) not in allowed and pixels.shape[-1] in allowed:
-        pixels = np.moveaxis(pixels, -1, 0)
-    if len(pixels) not in allowed:
-        raise GalgenError(f"an image is {' x '.join(map(str, pixels.shape))}, but {expected}")
+    """Bring an image to (planes, H, W), the planes being one or three channels, or the wanted bands."""
+    flux, names, dtype = recipe.kind == "flux", names or recipe.bands, pixels.dtype
+    is_flux = dtype.kind in "iuf" and dtype != np.uint8
+    is_display = dtype.kind == "f" or dtype == np.uint8
+    if not (is_flux if flux else is_display):
+        known = "display images are uint8 or floats, flux is other numbers"
+        raise GalgenError(f"pixels are {dtype}, but {known} (--kind)")
+    allowed = (len(names),) if flux else (1, 3)
+    planes = pixels[None] if pixels.ndim == 2 else pixels
+    if len(planes) not in allowed:
+        planes = np.moveaxis(planes, -1, 0)
+    if len(planes) not in allowed:
+        known = f"the bands are {', '.join(names)}" if flux else "display images have 1 plane or 3"
+        raise GalgenError(f"an image is {' x '.join(map(str, pixels.shape))}, but {known} (--bands, --kind)")
     if not flux:
-        return pixels
+        return planes
     if missing := [band for band in recipe.bands if band not in names]:
         raise GalgenError(f"there is no band {', '.join(missing)}, only {', '.join(names):.80} (--bands)")
-    return pixels[[names.index(band) for band in recipe.bands]]
+    return planes[[names.index(band) for band in recipe.bands]]
 
 
 def _stamp(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
     """The stamp, (1, size, size) or of three channels, of an image of shape (planes, H, W)."""
     height, width = pixels.shape[1:]
-    if recipe.crop is None and height != width:
-        raise GalgenError(f"images of {height} x {width} pixels are not square; crop them (--crop)")
     if recipe.crop is not None and recipe.crop > min(height, width):
         raise Refusal(f"smaller than the crop of {recipe.crop} pixels: {height} x {width} (--crop)")
     sky = _sky(pixels) if recipe.subtract_sky else 0
@@ -247,14 +209,11 @@ def _stamp(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
         if ((pixels == 0).mean(axis=(1, 2)) > MAX_ZEROS).any():
             raise Refusal(f"more than {MAX_ZEROS:.0%} zeros")
         pixels = pixels - sky
-        # Where f(I) = 1: with the paper's numbers 16.4 mag a square arcsecond, and no galaxy is that bright
+        # Where f(I) = 1: with the paper's numbers 16.4 mag per square arcsecond, and no galaxy is that bright
         # over half a stamp.
         white = recipe.stretch / recipe.Q * np.sinh(np.arcsinh(0.1 * recipe.Q) / 0.1)
         if np.median(pixels.mean(axis=0)) > white:
-            raise Refusal(
-                "saturated: the sky is still in it (--subtract-sky), the stretch is for another unit, or it "
-                "is no flux (display images are uint8, or floats in [0, 1])"
-            )
+            raise Refusal("saturated: sky not subtracted (--subtract-sky), another unit, or no flux")
         stamp = flux_to_gray(pixels[None], size=size, crop=None, Q=recipe.Q, stretch=recipe.stretch)[0]
     else:
         stamp = to_uint8(resize_area(_brightness(pixels, recipe, colour), size))
@@ -268,47 +227,32 @@ def _sky(pixels: np.ndarray) -> np.ndarray:
     margin = max(1, min(pixels.shape[1:]) // 10)
     frame = np.ones(pixels.shape[1:], dtype=bool)
     frame[margin:-margin, margin:-margin] = False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a frame without a number gives NaN: refused
-        return np.nanmedian(pixels[..., frame], axis=-1)[..., None, None]
+    return np.nanmedian(pixels[..., frame], axis=-1)[..., None, None]
 
 
 def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
     """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels if they differ."""
-    lowest, highest = DRAWN if colour else (0, 1)
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
-    elif pixels.min() < lowest or pixels.max() > highest:
-        found = f"{pixels.min():.4g} to {pixels.max():.4g}"
-        raise GalgenError(
-            f"display images of floats must lie in [{lowest}, {highest}], not {found}; "
-            "clip or rescale them, and import flux as such (galgen data import)"
-        )
-    pixels = pixels.clip(0, 1)
+    elif pixels.min() < DRAWN[0] or pixels.max() > DRAWN[1]:
+        (low, high), found = DRAWN, f"{pixels.min():.4g} to {pixels.max():.4g}"
+        raise GalgenError(f"display images of floats must lie in [{low}, {high}], not {found}; rescale them")
+    pixels = pixels.clip(0, 1)  # models generate values a little outside
     gray = (pixels == pixels[:1]).all()
     if colour:
         return pixels[:1] if gray else pixels
     if not (gray or recipe.gray):
-        raise GalgenError("the image is in colour; to make it gray, ask for it (--gray)")
+        raise GalgenError("the image is in color; to make it gray, ask for it (--gray)")
     return pixels.mean(axis=0, keepdims=True)
 
 
 def imported(path: Path, size: int) -> Making:
-    """How a data set is made of the images at `path`, of `size` pixels a side."""
+    """How a data set is made of the images at `path`, of `size` x `size` pixels."""
     sha256 = _path_sha256(path)
 
     def make(directory: Path) -> Dataset:
-        try:
-            found = import_images(path, size=size, progress=True)
-        except GalgenError as error:
-            hint = "; that is an option of galgen data import, and DATA the folder that it makes"
-            raise GalgenError(f"{error}{hint * ('--' in str(error))}") from error
-        return write_imported(
-            directory,
-            found,
-            source=called(path),
-            manifest=load_manifest().name_of(sha256),
-        )
+        found, manifest = import_images(path, size=size, progress=True), load_manifest().name_of(sha256)
+        return write_imported(directory, found, source=called(path), manifest=manifest)
 
     return Making({"name": path.name, "size": size}, FILES, make, sha256)
 
