@@ -17,9 +17,9 @@ from galgen.compare.similarity import nearest
 from galgen.data.split import Split
 from galgen.data.unit import mean_image
 
-POOL = galaxies(3000, 0)
+POOL = galaxies(1500, 0)
 MEAN = mean_image(POOL)
-FLUX = POOL.reshape(3000, -1).mean(1)
+FLUX = POOL.reshape(len(POOL), -1).mean(1)
 
 
 def split(N, n, rng, *, biased=False):
