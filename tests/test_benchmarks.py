@@ -19,7 +19,6 @@ from galgen.experiment import training_named
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
 from galgen.runs.errors import exit_code
-from galgen.runs.store import write_answer
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,7 +58,7 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     assert len(cell.gaps) == 4 and cell.load == kept[0].cell.load
     assert all(trace.own_errors.shape == (5, len(trace.shown)) for trace in cell.traces)
     longer = replace(kept[0], images=kept[0].images + 8)  # as of weights that are gone
-    write_answer(tmp_path / "out" / "noise.json", [longer, *kept[1:]], list[clocks.Committed])
+    clocks.write(tmp_path / "out" / "noise.json", [longer, *kept[1:]])
     assert "dB" in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
     both = clocks.committed(tmp_path / "out")["noise"]
     assert [clocks.place(one) for one in both[:2]] == [clocks.place(one) for one in (longer, *kept[1:])]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from galbook.clock import cells
 from galbook.clock.bits import approximated, exponent, memorized
 from galbook.clock.cells import Cell, Committed, Trace, committed, place, together
 from galbook.clock.gap import LEVELS, MOST, SIGMAS, START, mean_onset, memory_gap, psnr_along, settled
@@ -17,7 +18,7 @@ from galgen.experiment import Experiment, every_family
 from galgen.models.clock import AveragedLearner
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Store, read_answer, write_answer
+from galgen.runs.store import Store
 
 WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
 
@@ -141,8 +142,8 @@ def test_a_cell_has_its_onsets_and_is_kept_to_a_hundredth_of_a_decibel(tmp_path)
     given = cell(8, 100, [60_000, 80_000])
     assert given.onset() == pytest.approx(np.sqrt(60_000 * 80_000), rel=0.1)
     one = Committed(given, 3, 320_000, ["a", "b"], [1.0, 2.0], {})
-    write_answer(tmp_path / "cells.json", [one], list[Committed])
-    (again,) = read_answer(tmp_path / "cells.json", list[Committed])
+    cells.write(tmp_path / "cells.json", [one])
+    (again,) = cells.read(tmp_path / "cells.json")
     for before, after in zip(given.traces, again.cell.traces, strict=True):
         np.testing.assert_allclose(after.own, before.own, atol=1e-9)
         np.testing.assert_array_equal(after.shown, before.shown)

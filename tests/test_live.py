@@ -20,6 +20,7 @@ from PIL import Image
 from small_chapter import PARAMETERS as ELSEWHERE
 from torch.nn import functional as F
 
+from galbook.measure.live_page import halved
 from galbook.press import live
 from galgen.compare import similarity
 from galgen.data import manifest
@@ -139,9 +140,9 @@ def test_the_page_draws_both_models_and_finds_their_nearest_images(own, browser,
             image = reference(model, range(5, 6))
             shown = picture(page, model.half)
             assert np.abs(shown - 255 * image[0].clip(0, 1)).max() <= 1
-            query, known = torch.from_numpy(image)[:, None], live.small(model.images)[:, None]
+            query, known = torch.from_numpy(image)[:, None], model.images[:, None]
             near = similarity.nearest(query, known, kind="anomaly", mean=model.average)
-            assert (picture(page, f"near {model.half}") == near.first(model.images)[0, 0]).all()
+            assert (picture(page, f"near {model.half}") == near.first(known)[0, 0]).all()
             words = page.locator(f'[data-note="near {model.half}"]').inner_text()
             said_of = float(re.search(r"12\): (-?[\d.]+),", words)[1])
             assert said_of == pytest.approx(near.cosine[0, 0], abs=0.006)
@@ -257,8 +258,8 @@ def test_the_page_of_the_book_after_a_walk_fits_and_has_no_finding(html, browser
 def test_small_images_are_means_over_blocks():
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32), np.uint8)
     wanted = F.avg_pool2d(torch.from_numpy(images).float(), 2)[:, 0].round()
-    assert (live.small(images) == wanted.numpy()).all()
-    assert live.small(np.zeros((1, 1, 64, 64), np.uint8)).shape == (1, 16, 16)
+    assert (halved(images) == wanted.numpy()).all()
+    assert halved(np.zeros((1, 1, 64, 64), np.uint8)).shape == (1, 16, 16)
 
 
 def test_a_published_model_that_is_not_what_was_published_is_left_out(tmp_path, monkeypatch, capsys):
@@ -274,6 +275,6 @@ def test_a_published_model_that_is_not_what_was_published_is_left_out(tmp_path, 
 
 def test_without_models_of_these_galaxies_the_published_stand_in():
     found = live.models(ELSEWHERE)
-    assert found and all("trained" in model.run.record and model.images is None for model in found)
+    assert found and all("published" in model.run.record and model.images is None for model in found)
     A, B = ({(m.family.name, m.N) for m in found if m.half == half} for half in "AB")
     assert A == B

@@ -21,7 +21,7 @@ SMALLER = {
     "-N1000-": "-N12-",
     "--size 32": "--size 16",
     "-n 256": "-n 12",
-    "(galaxies, 1000, 1000)": "(galaxies, 12, 32)",
+    "distinct, 1000, 1000)": "distinct, 12, 32)",
 }
 
 

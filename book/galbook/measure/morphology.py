@@ -37,8 +37,7 @@ from galgen.compare.yardstick import Ladder
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
-__all__ = ["gray_levels", "morphology", "morphology_baselines", 
-    ]  # fmt: skip
+__all__ = ["gray_levels", "morphology", "morphology_baselines", "morphology_out_of_domain"]
 
 FILES = (
     "galbook.measure.scoreboard",
@@ -168,6 +167,24 @@ def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
             rows += _distances(experiment, known, own[again], model="training-images")
             rows += _blurs(experiment, own[again], model="training-images")
     return rows, {label: _columns(found) for label, found in tables.items()}
+
+
+def _out_of_domain(experiment: Experiment, N: int) -> list[Training]:
+    """Model A and the first model of other galaxies, if there is one."""
+    return [experiment.models.pair(N)[0], *experiment.models.foreign()[:1]]
+
+
+@question(families=FAMILIES, given=largest_size, models=_out_of_domain)
+def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict]:
+    """Correlation of the coefficients of A and of a model that is trained on other galaxies."""
+    a, *others = _out_of_domain(experiment, N)
+    rows = []
+    for other in others:
+        names = [named(experiment, model)["model"] for model in (a, other)]
+        where = {"training_sets": "out-of-domain", "images_shown": experiment.settings.images_shown(N)}
+        sets = (_samples(experiment, model) for model in (a, other))
+        rows += _correlations(experiment, *sets, model="-".join(names), **where)
+    return rows, {}
 
 
 @question(families=FAMILIES, given=largest_size, models=no_models)

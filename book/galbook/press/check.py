@@ -27,6 +27,9 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import write_json
 from galgen.runs.store import Store, processor, provenance
 
+# What reads the course of a training: its log, earlier weights, a discriminator. None of it is published.
+COURSE = ("agreement_in_training", "discriminator_memorization", "discriminator_test", "fresh_classifier")
+COURSE += ("near_copies_along_training", "onset", "training_losses")
 FILES = 8  # of rows that are measured again, drawn by chance
 OWN = [name for name in KEY if name != "seed"]
 
@@ -79,7 +82,7 @@ def _drawable(question: object, experiment: object, given: tuple) -> bool:
     """Whether rows are of models, and of published ones alone."""
     models, place = list(question.models(experiment, *given)), published()
     keys = ((model.family, Store.key(place, **experiment.identity(model))) for model in models)
-    return bool(models) and all((place.root / kind / key).is_dir() for kind, key in keys)
+    return bool(models) and question.name not in COURSE and all((place.root / kind / key).is_dir() for kind, key in keys)
 
 
 def moved(before: pd.DataFrame, after: pd.DataFrame) -> list:

@@ -17,6 +17,7 @@ Until a reader has them draw, and where scripts are off, a still shows latent 0 
 
 import base64
 import hashlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ from galgen.profiles import Parameters, profile
 from galgen.published import AsItIs, available, listed, published, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Run
+from galgen.runs.store import Run, sound
 
 DENOISERS = ("diffusion", "conditional")
 MOST_WORK = 24 * 32  # kernels times pixels a side, those of `night`: beyond, an image takes a minute
@@ -135,7 +136,9 @@ def _published() -> list[Model]:
     A and B are of one run; of two runs with one N the first one's pair is shown.
     """
     found: dict[tuple, dict[str, Model]] = {}
-    for run in (run for run in listed(published()) if run.record["kind"] in DENOISERS):
+    for run in listed(published()):
+        if run.record["kind"] not in DENOISERS or not _whole(run):
+            continue
         told, N = run.summary, run.record["params"]["N"]
         family, half = FAMILIES[run.record["kind"]](profile(told["profile"])), told["name"].split("-")[2][0]
         if family.settings.kernels * profile(told["profile"]).image_size <= MOST_WORK:
@@ -146,6 +149,15 @@ def _published() -> list[Model]:
             found.setdefault(of, {})[half] = Model(run, family, N, half, **shared)
     pairs = {of[:2]: found[of] for of in sorted(found, reverse=True) if len(found[of]) == 2}
     return [pairs[of][half] for of in sorted(pairs) for half in "AB"]
+
+
+def _whole(run: Run) -> bool:
+    """Whether a model is what was published; one that is not is named."""
+    try:
+        return bool(sound(run.path))
+    except GalgenError as error:
+        print(f"galgen: {error}; it is not in the live page", file=sys.stderr)
+        return False
 
 
 def packed(model: Model) -> bytes:
