@@ -25,7 +25,7 @@ from galgen.published import WithPublished, halved, published, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import write_json
-from galgen.runs.store import Store, processor, provenance
+from galgen.runs.store import processor, provenance
 
 # What reads the course of a training: its log, earlier weights, a discriminator. None of it is published.
 COURSE = ("agreement_in_training", "discriminator_memorization", "discriminator_test", "fresh_classifier")
@@ -81,8 +81,9 @@ def _label(question: object, experiment: object, given: tuple) -> str:
 def _drawable(question: object, experiment: object, given: tuple) -> bool:
     """Whether rows are of models, and of published ones alone."""
     models, place = list(question.models(experiment, *given)), published()
-    keys = ((model.family, Store.key(place, **experiment.identity(model))) for model in models)
-    return bool(models) and question.name not in COURSE and all((place.root / kind / key).is_dir() for kind, key in keys)
+    keys = ((model.family, place.key(**experiment.identity(model))) for model in models)
+    there = bool(models) and all((place.root / kind / key).is_dir() for kind, key in keys)
+    return there and question.name not in COURSE
 
 
 def moved(before: pd.DataFrame, after: pd.DataFrame) -> list:

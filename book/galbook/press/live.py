@@ -122,7 +122,7 @@ def _of_run(parameters: Parameters) -> Iterator[Model]:
         for N in dict.fromkeys((experiment.sizes[0], experiment.sizes[-1])):
             pair = experiment.models.pair(N)
             if all(available(experiment, training) for training in pair):
-                beside = live_page(experiment, N).arrays
+                beside = live_page(Experiment(parameters, family=name), N).arrays
                 shared |= {"start": torch.from_numpy(beside["start"]), "average": beside["mean"]}
                 for half, training in zip("AB", pair, strict=True):
                     images = beside[half] if free and N <= MOST_IMAGES else None
