@@ -1,5 +1,5 @@
 # make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000" PRECISION=fp32
-#             CLOCK=1 also asks of your own galaxies how long it takes until they are copied
+#             ONSET=1 also asks of your own galaxies how long it takes until they are copied
 #             CHAPTERS="05 08" makes these and binds the others as they are
 #             RECOMPUTE=1 trains and computes all of it here; without, what is published in results/ is used where it is still true
 # make check  draws from the published models again, measures a part of the published rows, and trains the smallest Glow again
@@ -21,14 +21,14 @@ DATA ?= simulated
 N ?=
 SEED ?= 0
 PRECISION ?= auto
-CLOCK ?=
+ONSET ?=
 CHAPTERS ?=
 RECOMPUTE ?=
 CORES ?= 2
 TESTS ?=
 
 # What is given goes on as it is, through the environment: neither make nor a shell reads it.
-$(foreach name,PROFILE DATA N SEED PRECISION CLOCK CHAPTERS RECOMPUTE CORES,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,PROFILE DATA N SEED PRECISION ONSET CHAPTERS RECOMPUTE CORES,$(eval override export $(name) := $$(value $(name))))
 
 BIN := .venv/bin
 READY := .venv/.ready

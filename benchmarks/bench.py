@@ -32,7 +32,7 @@ from galgen.compare.similarity import nearest
 from galgen.data.simulate.images import simulate
 from galgen.experiment import Experiment
 from galgen.models.precision import Precision
-from galgen.models.sampling import blind, dpm_solver_2m, ladder
+from galgen.models.sampling import blind, dpm_solver_2m, noise_schedule
 from galgen.models.unet import UNet
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.files import read_json, write_json
@@ -132,7 +132,7 @@ def sampling(count: int = 256, alone: int = 2) -> dict:
     """Drawing in batches beside the paper's loop of one image at a time; of untrained networks, times 0."""
     torch.manual_seed(0)
     given, calls = PROFILES["laptop"].diffusion, itertools.count()
-    net = UNet(given.kernels).eval()
+    net = UNet(given.base_channels).eval()
     ours = copy.deepcopy(net).to(memory_format=torch.channels_last)
     start, scale = torch.full((1, 32, 32), 0.05), count / alone
 
@@ -140,7 +140,7 @@ def sampling(count: int = 256, alone: int = 2) -> dict:
         def f(y: torch.Tensor) -> torch.Tensor:
             return y + 0 * ours(y.contiguous(memory_format=torch.channels_last))
 
-        return dpm_solver_2m(blind(f), start, range(count), ladder(**given.sampler))
+        return dpm_solver_2m(blind(f), start, range(count), noise_schedule(**given.sampler))
 
     def plain(y: torch.Tensor) -> torch.Tensor:
         next(calls)

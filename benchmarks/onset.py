@@ -3,7 +3,7 @@
     python benchmarks/onset.py [--data path/to/galaxies] [--only 8x300 16x300]
 
 A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
-learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.clock.law` were; the others
+learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.onset.law` were; the others
 were foretold, in results/foretold.json, before they were trained. Twenty-seven hours of a core in all.
 
 A cell is written as soon as both models are there, beside what is there: nothing written is replaced, and it
@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from galbook.clock.cells import Cell, Committed, Trace, place, read, write
-from galbook.clock.gap import SIGMAS, psnr_along
+from galbook.onset.configurations import Cell, Committed, Trace, place, read, write
+from galbook.onset.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import checked, exit_code
@@ -63,35 +63,35 @@ def clock_cell(study: Experiment, N: int) -> Cell:
         along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
         psnr = psnr_along(along, study.family.denoiser, study.images.of(model), held_out, sigmas=SIGMAS)
         traces.append(Trace.of(*psnr, pixels))
-    return Cell(study.settings.kernels, N, N * pixels / study.weights, traces)
+    return Cell(study.settings.base_channels, N, N * pixels / study.weights, traces)
 
 
-def _named(kernels: int, N: int, images: int, rate: float) -> str:
-    return f"clock-{kernels}x{N}x{images}x{rate:g}"
+def _named(base_channels: int, N: int, images: int, rate: float) -> str:
+    return f"clock-{base_channels}x{N}x{images}x{rate:g}"
 
 
-def _profile(kernels: int, N: int, images: int, rate: float) -> None:
-    """Register the profile `laptop` with one cell of the clock."""
-    base, family = PROFILES["laptop"], f"clock{kernels}"
+def _profile(base_channels: int, N: int, images: int, rate: float) -> None:
+    """Register the profile `laptop` with one configuration."""
+    base, family = PROFILES["laptop"], f"onset{base_channels}"
     of = getattr(base, family)
     rates = {each: rate * getattr(of, each) for each in ("learning_rate", "muon_rate")}
     own = of.model_copy(update={"N": (N,), "own": (N,), "lengths": {N: images}} | rates)
-    name = _named(kernels, N, images, rate)
+    name = _named(base_channels, N, images, rate)
     PROFILES[name] = base.model_copy(update={"name": name, family: own})
 
 
-for kernels, N, _, images, rate in BEFORE + FORETOLD:
-    _profile(kernels, N, images, rate)
+for base_channels, N, _, images, rate in BEFORE + FORETOLD:
+    _profile(base_channels, N, images, rate)
 
 
 def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
     """A study, an N and a rate each."""
-    for kernels, N, seeds, images, rate in BEFORE + FORETOLD:
-        profile = _named(kernels, N, images, rate) + "-trial" * trial
+    for base_channels, N, seeds, images, rate in BEFORE + FORETOLD:
+        profile = _named(base_channels, N, images, rate) + "-trial" * trial
         for seed in seeds:
-            given = {"data": data, "profile": profile, "seed": seed, "clock": True}
+            given = {"data": data, "profile": profile, "seed": seed, "onset_study": True}
             asked = checked(Parameters, given, "parameters")
-            study = Experiment(asked, family=f"clock{kernels}")
+            study = Experiment(asked, family=f"onset{base_channels}")
             yield study, study.sizes[0], rate
 
 
@@ -106,7 +106,7 @@ def answered(study: Experiment, N: int, rate: float) -> Committed:
     """Ask a cell whose models are trained."""
     cell = clock_cell(study, N)
     return Committed(
-        cell=Cell(cell.kernels, N, cell.load, cell.traces, rate),
+        cell=Cell(cell.base_channels, N, cell.load, cell.traces, rate),
         seed=study.parameters.seed,
         images=study.settings.images_shown(N),
         trainings=[study.key(training) for training in study.models.pair(N)],
@@ -124,7 +124,7 @@ def main() -> None:
     """Make the cells that are not there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", default="simulated")
-    parser.add_argument("--only", nargs="+", help="these cells, as 4x300: kernels and N")
+    parser.add_argument("--only", nargs="+", help="these configurations, as 4x300: base channels and N")
     parser.add_argument("--trial", action="store_true", help="five steps of each, to see that it runs")
     parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
     given = parser.parse_args()
@@ -134,11 +134,11 @@ def main() -> None:
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         each = pool.map if workers > 1 else map
         for study, N, rate in cells(given.data, given.trial):
-            name = f"{study.family.name.removeprefix('clock')}x{N}"
+            name = f"{study.family.name.removeprefix('onset')}x{N}"
             if given.only and name not in given.only:
                 continue
             out, pair = given.out / f"{study.images.name}.json", study.models.pair(N)
-            at = study.settings.kernels, N, study.parameters.seed, study.settings.images_shown(N), rate
+            at = study.settings.base_channels, N, study.parameters.seed, study.settings.images_shown(N), rate
             if at in map(place, written(out)):
                 continue
             list(each(train, [study.parameters] * 2, [training.name for training in pair]))

@@ -27,21 +27,21 @@ from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.unit import mean_image
 from galgen.models.diffusion import DenoiserLearner
-from galgen.models.sampling import blind, dpm_solver_2m, ladder
+from galgen.models.sampling import blind, dpm_solver_2m, noise_schedule
 from galgen.models.unet import UNet
 from galgen.profiles import DiffusionSettings
+from galgen.runs.batches import BatchSampler
 from galgen.runs.schedules import cosine as schedule
-from galgen.runs.stream import Stream
 from galgen.runs.training import train
 
 
 def trained(name: str, images: np.ndarray, seed: int, shown: int) -> UNet:
     """A denoiser of images (N, 1, H, W), uint8; the seed names its start, the order and the noise."""
-    settings = DiffusionSettings(N=(len(images),), kernels=8, images_cap=shown, passes_per_image=None)
+    settings = DiffusionSettings(N=(len(images),), base_channels=8, images_cap=shown, passes_per_image=None)
     torch.manual_seed(seed)
-    net, batch = UNet(settings.kernels), settings.batch_size
+    net, batch = UNet(settings.base_channels), settings.batch_size
     learner = DenoiserLearner({"net": net}, images, None, settings)
-    stream = Stream(len(images), settings.images_shown(len(images)), batch, seed, seed, schedule)
+    stream = BatchSampler(len(images), settings.images_shown(len(images)), batch, seed, seed, schedule)
     with tempfile.TemporaryDirectory() as folder:
         train(learner, images, folder, stream, label=name)
     return net.eval()
@@ -67,7 +67,7 @@ def main() -> None:
 
     # the same latents for all: noise about the mean of galaxies that none has seen
     start, seeds = torch.from_numpy(mean_image(unseen)), range(given.samples)
-    levels = ladder(sigma_max=1.0, sigma_min=0.006, steps=20)
+    levels = noise_schedule(sigma_max=1.0, sigma_min=0.006, steps=20)
     drawn = {name: dpm_solver_2m(blind(net), start, seeds, levels).images for name, net in nets.items()}
 
     a, b, same, other = drawn.values()

@@ -7,8 +7,8 @@ __version__ = "0.1.0"
 
 _FOUND = {
     "audit": "galgen.auditing.audit",
-    "sample": "galgen.using.samples",
-    "denoise": "galgen.using.denoising",
+    "sample": "galgen.inference.samples",
+    "denoise": "galgen.inference.denoising",
 }
 
 

@@ -42,8 +42,8 @@ app.command(models := App("models", help="Which trained models there are; publis
 app.command(
     "galgen.auditing.command:audit", help="Audit anyone's generator: are samples copies, and are they right?"
 )
-app.command("galgen.using.command:sample", help="Samples of a trained model, into files.")
-app.command("galgen.using.command:denoise", help="Denoise images with a trained model.")
+app.command("galgen.inference.command:sample", help="Samples of a trained model, into files.")
+app.command("galgen.inference.command:denoise", help="Denoise images with a trained model.")
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:
@@ -206,7 +206,7 @@ def prepare(*, asked: Asked = Parameters(), store: _Store = None) -> None:
     # fails here, before any other galaxies are made, when there are too few images
     found = {"split": {name: len(rows) for name, rows in vars(images.split()).items()}}
     sets = {"dataset": images.dataset}
-    sets |= {name: images.foreign(name) for name in images.strangers}
+    sets |= {name: images.out_of_domain(name) for name in images.out_of_domain_kinds}
     for role, dataset in sets.items():
         found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
     print(json.dumps(found, indent=1))

@@ -28,16 +28,16 @@ from galgen.models.precision import emulation, resolved
 from galgen.profiles import Parameters
 from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
+from galgen.runs.batches import BatchSampler
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
-from galgen.runs.stream import Stream
 
-__all__ = ["APART", "Experiment", "Models", "every_family", "loaded", "training_named"]
+__all__ = ["APART", "Experiment", "Models", "every_family", "load_networks", "training_named"]
 
 # The environment of a training that has a process of its own: torch's threads are per process, and one each
 # is fastest; memory given back to the system after each step and asked for again costs 5 to 7 % of it.
 APART = {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
-FIRST_FOREIGN = 100  # number of the first foreign model's seeds, beyond those of all pairs
+FIRST_OUT_OF_DOMAIN = 100  # number of the first out-of-domain model's seeds, beyond those of all pairs
 
 
 def _device() -> str:
@@ -45,7 +45,7 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def loaded(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, nn.Module]:
+def load_networks(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, nn.Module]:
     """The networks, with what a state has for them, in evaluation mode."""
     for name, net in networks.items():
         net.load_state_dict(state.get(name, net.state_dict()))
@@ -68,8 +68,8 @@ class Models:
         same initialisation   (0, 1, A)              (0, 1, B)
         another               (2, 2, A)              (1, 1, B) = model B
 
-    A foreign model has seen images of another data set (`galgen.profiles.Foreign`): how much A agrees with it
-    is no finding. It shares no seed with the others.
+    An out-of-domain model is trained on images of another data set (`galgen.profiles.OutOfDomain`): its
+    agreement with A is a baseline. It shares no seed with the others.
 
     Args:
         family: Which family; its part of the profile says how many there are.
@@ -99,14 +99,14 @@ class Models:
             ("other", "disjoint"): self._training(N, "B", 1, 1),
         }
 
-    def foreign(self) -> list[Training]:
+    def out_of_domain(self) -> list[Training]:
         """The models that have seen other images, at the largest N, one for each name in the settings."""
         made = []
-        for k, name in enumerate(self.settings.foreign):
+        for k, name in enumerate(self.settings.out_of_domain):
             # of one kind A's images and B's in turn, as are those of the pairs
-            half = "AB"[self.settings.foreign[:k].count(name) % 2]
-            seed = FIRST_FOREIGN + k
-            made.append(self._training(self.sizes[-1], half, seed, seed, foreign=name))
+            half = "AB"[self.settings.out_of_domain[:k].count(name) % 2]
+            seed = FIRST_OUT_OF_DOMAIN + k
+            made.append(self._training(self.sizes[-1], half, seed, seed, out_of_domain=name))
         return made
 
     def trainings(self) -> list[Training]:
@@ -114,11 +114,11 @@ class Models:
         if not self.sizes:
             return []
         wanted = {t for N in self.sizes for pair in self.pairs(N) for t in pair}
-        wanted |= {*self.design().values(), *self.foreign()}
+        wanted |= {*self.design().values(), *self.out_of_domain()}
         return sorted(wanted, key=lambda t: (-self.settings.images_shown(t.N), t.name))
 
-    def _training(self, N: int, half: str, init: int, order: int, *, foreign: str = "") -> Training:
-        return Training(N, half, init, order, foreign, self.family.name)
+    def _training(self, N: int, half: str, init: int, order: int, *, out_of_domain: str = "") -> Training:
+        return Training(N, half, init, order, out_of_domain, self.family.name)
 
 
 class Experiment:
@@ -142,7 +142,7 @@ class Experiment:
         self.precision = resolved(parameters) if self.settings.wide else "fp32"
         usual = self.settings.N
         if (study := family in STUDIES) and parameters.data not in SIMULATED:
-            usual = self.settings.own if parameters.clock else ()
+            usual = self.settings.own if parameters.onset_study else ()
         self.sizes = parameters.sizes(usual, study=study)
         self.images = Images(parameters, self.settings, self.sizes, self.store)
         self.models = Models(self.family, self.sizes)
@@ -163,7 +163,7 @@ class Experiment:
         rate, samples = self.family.flop_rate, self.profile.samples
         cost = costs.estimate(learner, some, self.settings, self.sizes, rate, samples)
         return [
-            {"name": t.name, "family": t.family, "N": t.N, "foreign": t.foreign} | cost[t.N]
+            {"name": t.name, "family": t.family, "N": t.N, "out_of_domain": t.out_of_domain} | cost[t.N]
             for t in self.models.trainings()
         ]
 
@@ -194,13 +194,13 @@ class Experiment:
         """The learner of fresh networks."""
         networks, images = self._networks(self._seeds(training)["init"]), self.images.of(training)
         return self.family.learner(
-            networks, images, self.images.unseen, self.settings, device, self.precision
+            networks, images, self.images.reserve, self.settings, device, self.precision
         )
 
-    def _stream(self, training: Training) -> Stream:
+    def _stream(self, training: Training) -> BatchSampler:
         """What each step of a training sees."""
         settings, order = self.settings, self._seeds(training)["order"]
-        return Stream(
+        return BatchSampler(
             N=training.N,
             total=settings.images_shown(training.N),
             batch_size=settings.batch_size,
@@ -267,10 +267,10 @@ class Experiment:
     def networks(self, training: Training, images_shown: int | None = None) -> dict[str, nn.Module]:
         """The networks in evaluation mode: at the end of a training, at a milestone, or, 0, before it."""
         if images_shown == 0:
-            return loaded(dict(self._learner(training, "cpu").networks), {})
+            return load_networks(dict(self._learner(training, "cpu").networks), {})
         networks, run = self._networks(self._seeds(training)["init"]), self.train(training)
         shown = run.summary["images_shown"] if images_shown is None else images_shown
-        return loaded(networks, checkpoint.load_weights(run.path / f"weights-{shown}.safetensors"))
+        return load_networks(networks, checkpoint.load_weights(run.path / f"weights-{shown}.safetensors"))
 
     def latents(self, count: int | None = None) -> range:
         """The seeds of the latents that all models share; by default as many as the profile says."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from galgen import profiles
 from galgen.data.dataset import Dataset
 from galgen.data.prepare import SIMULATED, prepare
-from galgen.data.prepare import foreign as elsewhere
 from galgen.data.prepare import identity as prepare_identity
+from galgen.data.prepare import out_of_domain as out_of_domain_source
 from galgen.data.split import Split, split
 from galgen.data.unit import mean_image
 from galgen.models.families import FAMILIES, Training
@@ -20,7 +20,7 @@ from galgen.runs.store import Store
 __all__ = ["FILES", "Images"]
 
 FILES = ("galgen.data.split", "galgen.data.unit")  # with this one they say which images are of which part
-_ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what foreign models see
+_ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what out-of-domain models see
 
 
 class Images:
@@ -48,9 +48,9 @@ class Images:
         return self._prepare(*self.sources[0])
 
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
-    def foreign(self, name: str) -> Dataset:
-        """The images of another kind, by a name of `galgen.profiles.Foreign`."""
-        return self._prepare(*self.sources[1 + self.strangers.index(name)])
+    def out_of_domain(self, name: str) -> Dataset:
+        """The images of another kind, by a name of `galgen.profiles.OutOfDomain`."""
+        return self._prepare(*self.sources[1 + self.out_of_domain_kinds.index(name)])
 
     @functools.cached_property
     def name(self) -> str:
@@ -67,16 +67,17 @@ class Images:
         return self.dataset.meta["manifest"]
 
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
-    def identity(self, foreign: str = "") -> str:
-        """What names the data set in keys, or that of foreign models: see `galgen.data.prepare.identity`."""
-        source, asked = self.sources[1 + self.strangers.index(foreign) if foreign else 0]
+    def identity(self, out_of_domain: str = "") -> str:
+        """Name of the data set in keys (`galgen.data.prepare.identity`), or of an out-of-domain one."""
+        kinds = ["", *self.out_of_domain_kinds]
+        source, asked = self.sources[kinds.index(out_of_domain)]
         found = prepare_identity(self.store, source, **asked)
         return f"{found} at {self.size} pixels" if self.size != asked["size"] else found
 
     def identity_of(self, training: Training) -> str:
         """What names the images that a model is trained on: of which data set, split and half."""
         split = f"split {self.parameters.seed}, {self.profile.validation} held out"
-        return f"{self.identity(training.foreign)}, {split}, {training.N} of {training.half}"
+        return f"{self.identity(training.out_of_domain)}, {split}, {training.N} of {training.half}"
 
     @functools.cached_property
     def mean(self) -> np.ndarray:
@@ -84,15 +85,15 @@ class Images:
         return mean_image(self.dataset.images)
 
     @property
-    def strangers(self) -> list[str]:
-        """The other kinds of images that foreign models see, the same for all families."""
-        return sorted({name for family in FAMILIES for name in getattr(self.profile, family).foreign})
+    def out_of_domain_kinds(self) -> list[str]:
+        """The other kinds of images that out-of-domain models see, the same for all families."""
+        return sorted({name for family in FAMILIES for name in getattr(self.profile, family).out_of_domain})
 
     @property
     def sources(self) -> list[tuple[str, dict[str, int]]]:
         """Where images come from, and what is made of a source: the data, then what each stranger sees.
 
-        All families ask the same, whichever asks first. Strangers' images have a seed of their own: of one
+        All families ask the same, whichever asks first. Unrelated' images have a seed of their own: of one
         seed, the ellipticals among the galaxies would be the same images among ellipticals alone.
         """
         profile, data = self.profile, self.parameters.data
@@ -107,7 +108,8 @@ class Images:
             "seed": self.parameters.seed,
         }
         others = own | {"seed": own["seed"] + _ELSEWHERE}
-        return [(data, own), *((elsewhere(data, name), others) for name in self.strangers)]
+        kinds = [out_of_domain_source(data, name) for name in self.out_of_domain_kinds]
+        return [(data, own), *((kind, others) for kind in kinds)]
 
     def _prepare(self, source: str, asked: dict[str, int]) -> Dataset:
         found = prepare(self.store, source, **asked)
@@ -134,19 +136,20 @@ class Images:
         """How many samples are held against held-out galaxies: twice as many, and as many more for a null."""
         return min(self.profile.samples, self.profile.validation // 3)
 
-    def split(self, N: int | None = None, *, foreign: str = "") -> Split:
+    def split(self, N: int | None = None, *, out_of_domain: str = "") -> Split:
         """Row numbers of A, B and validation for N (by default the largest) images a model."""
-        dataset = self.foreign(foreign) if foreign else self.dataset
+        dataset = self.out_of_domain(out_of_domain) if out_of_domain else self.dataset
         given = {
-            "source": dataset.directory if foreign else self.parameters.data,
+            "source": dataset.directory if out_of_domain else self.parameters.data,
             "seed": self.parameters.seed,
         }
         return split(dataset.distinct, N or max(self.sizes), self.profile.validation, **given)
 
     def of(self, training: Training) -> np.ndarray:
         """The images a model is trained on, uint8 (N, 1, H, W)."""
-        dataset = self.foreign(training.foreign) if training.foreign else self.dataset
-        return dataset.images[getattr(self.split(training.N, foreign=training.foreign), training.half)]
+        dataset = self.out_of_domain(training.out_of_domain) if training.out_of_domain else self.dataset
+        rows = self.split(training.N, out_of_domain=training.out_of_domain)
+        return dataset.images[getattr(rows, training.half)]
 
     @property
     def held_out(self) -> np.ndarray:
@@ -154,7 +157,7 @@ class Images:
         return self.dataset.images[self.split().validation]
 
     @functools.cached_property
-    def unseen(self) -> np.ndarray:
+    def reserve(self) -> np.ndarray:
         """Images that no model is trained on and, if data are left, few tests see: uint8 (n, 1, H, W).
 
         Of the tests `galbook.discriminator.before_memory`, and `galbook.morphology.fit` where validation is
@@ -166,4 +169,4 @@ class Images:
     @functools.cached_property
     def start(self) -> Tensor:
         """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
-        return torch.from_numpy(mean_image(self.unseen))
+        return torch.from_numpy(mean_image(self.reserve))

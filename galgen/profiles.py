@@ -25,12 +25,12 @@ from galgen.runs.schedules import log_spaced
 __all__ = [
     "PROFILES",
     "Asked",
-    "ClockSettings",
     "ConditionalSettings",
     "DenoiserSettings",
     "DiffusionSettings",
     "GanSettings",
     "GlowSettings",
+    "OnsetSettings",
     "Parameters",
     "Profile",
     "TrainingSettings",
@@ -39,7 +39,7 @@ __all__ = [
 
 EARLY = (512, 2048, 8192)  # images shown at which a denoiser knows little; from 24 000 on it draws galaxies
 
-Foreign = Literal["galaxies", "leaves"]  # other galaxies than the data's, or dead leaves, no kin of any
+OutOfDomain = Literal["galaxies", "leaves"]  # other galaxies than the data's, or dead leaves, no kin of any
 
 
 class TrainingSettings(Closed, strict=True):
@@ -49,7 +49,7 @@ class TrainingSettings(Closed, strict=True):
     design_N: int | None  # the size at which the 2x2 of initialisation and data is run, if it is
     pairs: int = 1  # of models at each N, on the same images
     more_pairs: dict[int, int] = Field({})  # by N, where there are others
-    foreign: tuple[Foreign, ...] = ()  # what models beside them have seen, at the largest N, one each
+    out_of_domain: tuple[OutOfDomain, ...] = ()  # data of control models, at the largest N
     batch_size: int
     learning_rate: float  # of Adam, which trains what Muon does not
     optimizer: Literal["muon", "adam"] = "muon"  # of the convolutions within
@@ -89,7 +89,8 @@ class TrainingSettings(Closed, strict=True):
 
     def recipe(self) -> dict:
         """What a training depends on beside its images, its seeds, its length and its precision (JSON)."""
-        elsewhere = {"N", "design_N", "pairs", "more_pairs", "foreign", "passes_per_image", "images_cap"}
+        elsewhere = {"N", "design_N", "pairs", "more_pairs", "out_of_domain"}
+        elsewhere |= {"passes_per_image", "images_cap"}
         elsewhere |= {"milestones", "lengths", "own"} | {f"sampler_{name}" for name in self.sampler}
         return self.model_dump(mode="json", exclude=elsewhere)
 
@@ -97,7 +98,7 @@ class TrainingSettings(Closed, strict=True):
 class DenoiserSettings(TrainingSettings):
     """What both denoisers say: the blind one, and the one that is told the noise level."""
 
-    kernels: int = 16  # 0.48 M parameters: what two cores can train in minutes
+    base_channels: int = 16  # 0.48 M parameters: what two cores can train in minutes
     blocks: int = 3  # as in the paper
     batch_size: int = 16  # with Muon a step of 16 costs what two of 8 cost with Adam
     learning_rate: float = 4e-3
@@ -109,7 +110,7 @@ class DenoiserSettings(TrainingSettings):
     @property
     def wide(self) -> bool:
         """From 16 kernels on: a step takes two thirds of the time; with 8 as long as in float32."""
-        return self.kernels >= 16
+        return self.base_channels >= 16
 
     def kept(self, N: int) -> list[int]:
         """The same numbers for every N, as far as its training goes, and half of it."""
@@ -124,7 +125,7 @@ class DiffusionSettings(DenoiserSettings):
     N: tuple[int, ...] = (10, 100, 4000)  # memorising, between, generalising
     design_N: int | None = None  # by night
     more_pairs: dict[int, int] = Field({4000: 3})  # an interval over trainings needs them
-    foreign: tuple[Foreign, ...] = ("galaxies", "galaxies", "leaves")
+    out_of_domain: tuple[OutOfDomain, ...] = ("galaxies", "galaxies", "leaves")
     statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
     passes_per_image: int | None = 2400  # N = 30 is memorised after some 900 at 16 pixels, with Muon
@@ -132,15 +133,15 @@ class DiffusionSettings(DenoiserSettings):
     sampler_sigma_max: float = 1.0  # the largest noise that it is trained on
 
 
-class ClockSettings(DiffusionSettings):
+class OnsetSettings(DiffusionSettings):
     """Small blind denoisers of small images, trained on until they memorise: when do they begin to?"""
 
     N: tuple[int, ...] = ()  # of simulated galaxies
-    own: tuple[int, ...] = ()  # of one's own, where a run asks the clock of them
+    own: tuple[int, ...] = ()  # of one's own, where a run asks for the onset study
     design_N: int | None = None
-    foreign: tuple[Foreign, ...] = ()
+    out_of_domain: tuple[OutOfDomain, ...] = ()
     image_size: int = 16  # pixels, over which those of the profile are averaged
-    kernels: int = 8  # 0.12 M parameters
+    base_channels: int = 8  # 0.12 M parameters
     schedule: Literal["late"] = "late"  # one that stretches with the length would decide the onset
     lengths: dict[int, int] = Field({})  # by N, images shown; of another N, those of the passes
     passes_per_image: int | None = 4000
@@ -170,7 +171,7 @@ class ConditionalSettings(DenoiserSettings):
 
     N: tuple[int, ...] = (100, 4000)  # memorising, generalising
     design_N: int | None = None  # by night
-    foreign: tuple[Foreign, ...] = ("galaxies",)
+    out_of_domain: tuple[OutOfDomain, ...] = ("galaxies",)
     noise_mean: float = -2.2  # of log sigma; AUC at 32, 16, 8 pixels .94, .85, .70; at -1.6 .99, .89, .74
     noise_width: float = 1.5  # Karras's 1.2 leaves little above sigma = 1, where brightness is decided
     noise_least: float = 0.005
@@ -187,7 +188,7 @@ class GlowSettings(TrainingSettings):
     N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, as far as the data set reaches
     design_N: int | None = 100
     pairs: int = 4  # with four a test over pairs reaches p < 0.05
-    foreign: tuple[Foreign, ...] = ("galaxies",)
+    out_of_domain: tuple[OutOfDomain, ...] = ("galaxies",)
     steps: int = 2  # the paper's K; of level 0, where most of the time goes
     levels: int = 3  # the paper's L
     deepening: int = 4  # steps more of each further level: large scales, and maps four times as cheap
@@ -252,12 +253,12 @@ class Profile(Closed, strict=True):
     save_every: float = 60.0  # seconds between two of its checkpoints, which come with a line
     diffusion: DiffusionSettings = DiffusionSettings()
     conditional: ConditionalSettings = ConditionalSettings()
-    clock4: ClockSettings = ClockSettings(kernels=4)
-    clock8: ClockSettings = ClockSettings(  # twice as long as it takes at 300
+    onset4: OnsetSettings = OnsetSettings(base_channels=4)
+    onset8: OnsetSettings = OnsetSettings(  # twice as long as it takes at 300
         N=(300,), own=(10, 100, 300), lengths={10: 40_000, 100: 200_000, 300: 700_000}
     )
-    clock16: ClockSettings = ClockSettings(kernels=16)
-    clock32: ClockSettings = ClockSettings(kernels=32)
+    onset16: OnsetSettings = OnsetSettings(base_channels=16)
+    onset32: OnsetSettings = OnsetSettings(base_channels=32)
     glow: GlowSettings = GlowSettings()
     gan: GanSettings = GanSettings()
 
@@ -273,15 +274,15 @@ PROFILES = {
         validation=32,
         samples=16,
         diffusion=DiffusionSettings(
-            N=(8, 24), design_N=8, more_pairs={24: 3}, kernels=4, passes_per_image=64, images_cap=1024
+            N=(8, 24), design_N=8, more_pairs={24: 3}, base_channels=4, passes_per_image=64, images_cap=1024
         ),
-        conditional=ConditionalSettings(N=(8, 24), design_N=8, kernels=4, images_cap=512),
-        clock4=ClockSettings(kernels=3, passes_per_image=64, images_cap=512, milestones=4),
-        clock8=ClockSettings(
-            N=(24,), own=(8, 24), kernels=4, passes_per_image=64, images_cap=512, milestones=4
+        conditional=ConditionalSettings(N=(8, 24), design_N=8, base_channels=4, images_cap=512),
+        onset4=OnsetSettings(base_channels=3, passes_per_image=64, images_cap=512, milestones=4),
+        onset8=OnsetSettings(
+            N=(24,), own=(8, 24), base_channels=4, passes_per_image=64, images_cap=512, milestones=4
         ),
-        clock16=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
-        clock32=ClockSettings(kernels=4, passes_per_image=64, images_cap=512, milestones=4),
+        onset16=OnsetSettings(base_channels=4, passes_per_image=64, images_cap=512, milestones=4),
+        onset32=OnsetSettings(base_channels=4, passes_per_image=64, images_cap=512, milestones=4),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(N=(8, 24), generator_width=4, discriminator_width=4, images_cap=512, milestones=3),
     ),
@@ -294,15 +295,15 @@ PROFILES = {
             N=(10, 100, 1000, 4000),
             design_N=4000,
             more_pairs={100: 3, 4000: 3},
-            kernels=24,
+            base_channels=24,
             images_cap=144_000,
         ),
         conditional=ConditionalSettings(
             N=(10, 100, 1000, 4000),
             design_N=4000,
             more_pairs={4000: 3},
-            foreign=("galaxies", "galaxies", "leaves"),
-            kernels=24,
+            out_of_domain=("galaxies", "galaxies", "leaves"),
+            base_channels=24,
             passes_per_image=2400,
             images_cap=216_000,
         ),
@@ -321,7 +322,7 @@ PROFILES = {
             design_N=1000,
             pairs=3,  # the paper has one, of which no verdict is made
             more_pairs={},
-            kernels=64,  # 7.66 M parameters
+            base_channels=64,  # 7.66 M parameters
             batch_size=512,
             optimizer="adam",
             learning_rate=1e-3,
@@ -335,7 +336,7 @@ PROFILES = {
             N=(100, 1000, 10_000, 100_000),
             design_N=1000,
             pairs=3,
-            kernels=64,
+            base_channels=64,
             batch_size=512,
             passes_per_image=250_000,
             images_cap=25_000_000,
@@ -388,7 +389,7 @@ def _trial(of: Profile) -> Profile:
         fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
         ends = zip((8, 24), settings.N[:1] + settings.N[-1:], strict=False)
         fewer["more_pairs"] = {n: settings.pairs_at(N) for n, N in ends}
-        if isinstance(settings, ClockSettings):
+        if isinstance(settings, OnsetSettings):
             few_of = {name: getattr(settings, name) and (8, 24) for name in ("N", "own")}
             fewer |= few_of | {"lengths": {}}
         small[part] = settings.model_copy(update=few | fewer | {"design_N": settings.design_N and 8})
@@ -419,7 +420,7 @@ class Parameters(Closed):
         seed: Names the split, the initialisations, the orders and the latents.
         precision: In which wide networks are trained; `auto` is that of a published run with this profile,
             data and seed, or else bf16 where the machine multiplies it.
-        clock: Whether the clock, when copying begins, is asked of galaxies of one's own too.
+        onset_study: Whether the onset of the denoising gap is measured on galaxies of your own, too.
     """
 
     profile: str = Field("laptop", description="; ".join(f"{k}: {p.purpose}" for k, p in PROFILES.items()))
@@ -428,7 +429,7 @@ class Parameters(Closed):
     # a million times it names the first latent, below the seeds of what is drawn for controls (from 3e9 on)
     seed: int = Field(0, ge=0, lt=3000)
     precision: Asked = "auto"
-    clock: bool = False
+    onset_study: bool = False
 
     @field_validator("N", mode="before")
     @classmethod
@@ -463,7 +464,7 @@ class Parameters(Closed):
     def options(self) -> list[str]:
         """The same as options of the command line; a path may begin with a hyphen."""
         given = ["--profile", self.profile, f"--data={self.data}", "--seed", str(self.seed)]
-        given += ["--precision", self.precision, *["--clock"] * self.clock]
+        given += ["--precision", self.precision, *["--onset-study"] * self.onset_study]
         return given + (["--N", *map(str, self.N)] if self.N else [])
 
     @classmethod

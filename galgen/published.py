@@ -22,7 +22,7 @@ from galgen.models.families import FAMILIES, STUDIES, Training
 from galgen.runs import checkpoint
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_folder, project, write_json
-from galgen.runs.store import Run, Store, checksums, provenance, read_record, sound
+from galgen.runs.store import Run, Store, checksums, provenance, read_record, verified
 
 __all__ = ["AsItIs", "WithPublished", "available", "halved", "in_order", "listed", "publish", "publish_pairs",
     "published", "start_of", "weights_of"]  # fmt: skip
@@ -87,7 +87,7 @@ class WithPublished(Store):
         """
         if (found := super().at(kind, key)) or not (path := self.published.root / kind / key).is_dir():
             return found
-        there = sound(path)
+        there = verified(path)
         own = there.record["sha256"][weights_of(there).name][:16]
         return replace(there, record=there.record | {"key": own})
 
@@ -133,7 +133,7 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
         left_out = {name: value for name, value in run.summary.items() if name not in ("weights", "settings")}
         told = {"summary": left_out | of, "published": provenance()["commit"], "sha256": checksums(new)}
         write_json(new / "record.json", run.record | told)
-    return sound(target)
+    return verified(target)
 
 
 def halved(tensor: Tensor) -> Tensor:

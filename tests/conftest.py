@@ -18,9 +18,9 @@ from browsing import CHROMIUM, FLAGS
 from myst_nb.ext.glue import GLUE_PREFIX
 from small_chapter import FIGURE, NOTE, PARAMETERS, TABLE, chapter
 
-from galbook.press import assemble as book
-from galbook.press import chapters
-from galbook.press.pages import rendered
+from galbook.build import assemble as book
+from galbook.build import chapters
+from galbook.build.pages import rendered
 from galgen.experiment import Experiment, every_family
 from galgen.profiles import Parameters
 from galgen.runs.store import Store
@@ -67,9 +67,10 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def galaxies_of_smoke(store):
-    """The folders in that store of the galaxies of smoke, and of what foreign models see."""
+    """The folders in that store of the galaxies of smoke, and of what out-of-domain models see."""
     experiment = Experiment(Parameters(profile="smoke"), Store(store))
-    sets = [experiment.images.dataset, *map(experiment.images.foreign, experiment.images.strangers)]
+    images = experiment.images
+    sets = [images.dataset, *map(images.out_of_domain, images.out_of_domain_kinds)]
     return [dataset.directory.parent for dataset in sets]
 
 

@@ -15,12 +15,12 @@ from galgen.compare.uncertainty import bootstrap
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.unit import mean_image
 from galgen.models.glow import Glow
-from galgen.models.sampling import dpm_solver_2m, ladder, stochastic_ascent
+from galgen.models.sampling import dpm_solver_2m, noise_schedule, stochastic_ascent
 from galgen.models.unet import UNet
 from galgen.profiles import Parameters
+from galgen.runs.batches import BatchSampler
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine as schedule
-from galgen.runs.stream import Stream
 from galgen.runs.training import train
 
 zeros, ones = np.zeros, np.ones
@@ -31,7 +31,7 @@ Z = latents(n=8)
 
 
 def walk(start, seeds):
-    return dpm_solver_2m(lambda y, sigma: y, start, seeds, ladder(1.0, 0.02, 5))
+    return dpm_solver_2m(lambda y, sigma: y, start, seeds, noise_schedule(1.0, 0.02, 5))
 
 
 CASES = [
@@ -39,10 +39,10 @@ CASES = [
     (lambda: Glow(size=12, steps=1, levels=3), "no Glow with 3 levels"),
     (lambda: walk(START_8, [2**32]), "seed 4294967296 is outside"),
     (lambda: walk(START_8[0], [1]), "give one image"),
-    (lambda: ladder(1.0, 2.0, 20), "no ladder from 1.0 to 2.0"),
+    (lambda: noise_schedule(1.0, 2.0, 20), "no ladder from 1.0 to 2.0"),
     (lambda: stochastic_ascent(lambda y: y * torch.nan, START_8, range(3)), "none of 3 samples"),
     (lambda: stochastic_ascent(lambda y: y, START_8, range(3), max_steps=5), "raise max_steps"),
-    (lambda: train(None, zeros((3, 1, 8, 8)), "x", Stream(3, 8, 4, 0, 0, schedule)), "must be uint8"),
+    (lambda: train(None, zeros((3, 1, 8, 8)), "x", BatchSampler(3, 8, 4, 0, 0, schedule)), "must be uint8"),
     (lambda: bootstrap(ones(1)), "two samples or more"),
     (lambda: exchange_test(np.array([np.nan, 1]), ones(2)), "converge"),
     (lambda: invert(Linear(), Linear(), [Z[0], Z[1][:4]]), "as many images"),

@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from galbook.clock import cells as clocks
+from galbook.onset import configurations as clocks
 from galgen import profiles
 from galgen.experiment import training_named
 from galgen.models.families import FAMILIES
@@ -52,7 +52,7 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     asked = "onset", "--trial", "--data", tmp_path / "noise.npy", "--out", tmp_path / "out", "--only", "32x8"
     assert len(run(*asked, GALGEN_STORE=str(tmp_path / "store")).splitlines()) == 2
     kept = clocks.committed(tmp_path / "out")["noise"]
-    assert [(one.cell.kernels, one.cell.N, one.seed) for one in kept] == [(32, 8, 4), (32, 8, 5)]
+    assert [(one.cell.base_channels, one.cell.N, one.seed) for one in kept] == [(32, 8, 4), (32, 8, 5)]
     assert "dB" not in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
     (cell,) = clocks.together(kept)
     assert len(cell.gaps) == 4 and cell.load == kept[0].cell.load

@@ -21,11 +21,11 @@ from browsing import Visit, pages
 from bs4 import BeautifulSoup
 from small_chapter import HOSTILE, NOTE, PARAMETERS, chapter
 
+from galbook.build import assemble as book
+from galbook.build import chapters
+from galbook.build import pages as written
+from galbook.build.runs import Run
 from galbook.page import NumberedTable
-from galbook.press import assemble as book
-from galbook.press import chapters
-from galbook.press import pages as written
-from galbook.press.runs import Run
 from galgen.models.diffusion import DenoiserLearner
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError

@@ -63,7 +63,7 @@ def test_a_family_lists_all_that_a_training_and_what_is_drawn_depend_on(name):
     assert {family.__module__, family.learner.__module__} <= set(family.files)
     assert left_out(family.files, family.draws) == set()
     assert left_out((*family.files, *family.draws)) == set()
-    assert {"galgen.runs.stream", "galgen.runs.schedules"} <= set(family.files)
+    assert {"galgen.runs.batches", "galgen.runs.schedules"} <= set(family.files)
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ def images(n=12, side=8):
     return np.random.default_rng(0).integers(0, 200, (n, 1, side, side), np.uint8)
 
 
-def net(seed=0, kernels=3, blocks=1):
+def net(seed=0, base_channels=3, blocks=1):
     """A network that knows its images and whose running statistics are not all one, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        D = ConditionalUNet(kernels, blocks, size=8)
+        D = ConditionalUNet(base_channels, blocks, size=8)
         D.initialize(images())
         for _ in range(3):
             D(torch.rand(4, 1, 8, 8), torch.full((4,), 0.3))

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from galgen.compare.controls import blurred, controls, rounded
+from galgen.compare.equivalent_blur import CalibrationCurve, area, calibration_curve
 from galgen.compare.similarity import cosine
 from galgen.compare.uncertainty import Estimate
-from galgen.compare.yardstick import Ladder, area, fault_ladder
 from galgen.data.split import Split
 from galgen.data.unit import mean_image
 from galgen.models.glow import Glow
@@ -93,11 +93,11 @@ REFERENCE, UNSEEN, MODEL = rounded(IMAGES[:160]), rounded(IMAGES[160:260]), roun
 
 
 def test_an_amount_is_read_off_between_the_steps_and_open_above():
-    steps = Ladder(np.array([0.0, 1.0, 2.0]), np.array([0.5, 0.6, 0.9]))
+    steps = CalibrationCurve(np.array([0.0, 1.0, 2.0]), np.array([0.5, 0.6, 0.9]))
     found = steps.amount(Estimate(0.75, 0.55, 0.95, 100))
     assert (found.value, found.low, found.high) == (pytest.approx(1.5), pytest.approx(0.5), np.inf)
     assert steps.amount(Estimate(0.4, 0.3, 0.5, 100)).value == 0
-    flat = Ladder(np.array([0.0, 1.0, 2.0]), np.array([0.5, 0.5, 0.9]))  # half a pixel of blur is not seen
+    flat = CalibrationCurve(np.array([0.0, 1.0, 2.0]), np.array([0.5, 0.5, 0.9]))  # .5 is not seen
     assert flat.amount(Estimate(0.5, 0.5, 0.5, 9)).value == 0
     assert flat.amount(Estimate(0.9, 0.8, 0.95, 9)).value == np.inf
     assert flat.amount(Estimate(0.7, 0.7, 0.7, 9)).value == pytest.approx(1)
@@ -105,13 +105,13 @@ def test_an_amount_is_read_off_between_the_steps_and_open_above():
 
 @pytest.mark.parametrize(("side", "width"), [(8, 0.5), (8, 0.7), (16, 0.35)])
 def test_galaxies_blurred_by_a_known_width_are_as_far_off_as_that_blur(side, width):
-    steps = fault_ladder("blur", UNSEEN, REFERENCE, side=side)
+    steps = calibration_curve("blur", UNSEEN, REFERENCE, side=side)
     found = steps.amount(area(rounded(blurred(MODEL, width)), REFERENCE, side=side))
     assert found.value == pytest.approx(width, abs=0.12)
 
 
 def test_noise_of_known_strength_and_galaxies_without_a_fault():
-    steps = fault_ladder("noise", UNSEEN, REFERENCE, side=16)
+    steps = calibration_curve("noise", UNSEEN, REFERENCE, side=16)
     noise = np.random.default_rng(5).standard_normal(MODEL.shape) * 1.2 / 255
     found = steps.amount(area(rounded(MODEL + noise), REFERENCE, side=16))
     assert found.value == pytest.approx(1.2, abs=0.4)

@@ -10,13 +10,13 @@ from galgen import profiles
 from galgen.figures.style import COLOURS
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.runs import checkpoint
+from galgen.runs.batches import BatchSampler
 from galgen.runs.schedules import cosine
-from galgen.runs.stream import Stream
 from galgen.runs.training import train
 
 SMOKE = profiles.profile("smoke")
 # Of the studies one: they differ in their width, and by little in this profile.
-ALL = FAMILIES | {"clock8": STUDIES["clock8"]}
+ALL = FAMILIES | {"onset8": STUDIES["onset8"]}
 every_family = pytest.mark.parametrize("name", ALL)
 
 PAPER = {"diffusion": 7_659_264, "glow": 44_055_504, "gan": 35_761_163}  # "7.7", "44.1", "36 million"
@@ -129,7 +129,7 @@ def run(name, folder, *, seed=0, precision="fp32", killed_at=None):
         return step(*given)
 
     learner.step = until_killed
-    stream = Stream(12, 96, 8, 1, 2, cosine, flips=family.flips)
+    stream = BatchSampler(12, 96, 8, 1, 2, cosine, flips=family.flips)
     options = {"milestones": (40,), "report_every": 2, "save_every_seconds": 0.0, "progress": False}
     train(learner, IMAGES, folder, stream, **options)
     return checkpoint.load(folder / "checkpoint.pt")

@@ -17,7 +17,7 @@ from scipy import ndimage, stats
 from test_exchange import asked, copies, memorization, of_gaussians, other_galaxies, split
 from test_twosample import galaxies
 
-from galbook.clock.gap import START, memory_gap
+from galbook.onset.gap import START, memory_gap
 from galgen.compare.agreement import agreement_test, shared_latents
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Judgement, contrast, judge
 from galgen.compare.distances import distances, energy_of_pixels

@@ -53,14 +53,14 @@ def test_p_and_margin_are_those_of_their_definitions():
     of_a, of_b = np.array([0.2, 0.1, -0.3, 0.0]), np.array([-0.1, 0.3, -0.1, -0.2])
     found = exchange_test(of_a, of_b, permutations=9)
     # [a > 0] and [b < 0] by latent: 1 and 1, 1 and 0, 0 and 1, a tie and 1
-    assert found.closer.value == pytest.approx((2 + 1 + 1 + 1.5) / 8)
+    assert found.p_closer.value == pytest.approx((2 + 1 + 1 + 1.5) / 8)
     assert found.margin.value == pytest.approx(np.mean([0.15, -0.1, -0.1, 0.1]))
 
 
 def test_two_models_with_the_same_images_favour_nothing():
     margin = np.full(256, 0.1)
     found = exchange_test(margin, margin, permutations=999)
-    assert found.margin.value == 0 and found.margin.p == 1 and found.closer.low < 0.46
+    assert found.margin.value == 0 and found.margin.p == 1 and found.p_closer.low < 0.46
 
 
 def test_the_interval_knows_that_two_images_of_a_latent_are_one_draw():
@@ -68,7 +68,7 @@ def test_the_interval_knows_that_two_images_of_a_latent_are_one_draw():
     rng, covered = np.random.default_rng(2), 0
     for seed in range(200):
         fate = np.where(rng.random(100) < 0.6, 1.0, -1.0)
-        closer = exchange_test(fate, -fate, permutations=1, seed=seed).closer
+        closer = exchange_test(fate, -fate, permutations=1, seed=seed).p_closer
         covered += closer.low <= 0.6 <= closer.high
     assert 0.89 < covered / 200 < 0.99
 
@@ -91,7 +91,7 @@ def test_shrunk_gaussians_favour_their_own_images_and_do_not_memorize():
     others = other_galaxies(sets)
     drawn = of_gaussians(sets, 400, lambda images: shrunk_gaussian(images, others))
     found = memorization(*drawn, sets, permutations=999)
-    assert found.models.closer.low > 0.5 and found.models.margin.p < 0.01
+    assert found.models.p_closer.low > 0.5 and found.models.margin.p < 0.01
     assert found.beyond > 0.01 and found.outcome.p == found.beyond
     # the band reaches to what the Gaussians have
     assert found.outcome.high == found.gaussians.margin.value > found.models.margin.high
@@ -101,7 +101,7 @@ def test_gaussians_of_ten_images_draw_in_their_span_and_memorize():
     """As the second null they would hide what is to be found, the more so the fewer the images."""
     sets = split(10, 100, np.random.default_rng(4))
     found = memorization(*of_gaussians(sets, 100, fit_gaussian), sets, permutations=999)
-    assert found.models.closer.value > 0.9 > 0.6 > found.gaussians.closer.value
+    assert found.models.p_closer.value > 0.9 > 0.6 > found.gaussians.p_closer.value
     assert found.outcome.p == 0.001
 
 

@@ -50,7 +50,8 @@ def test_every_family_can_be_planned(profile, family, tmp_path):
     planned = Experiment(Parameters(profile=profile), Store(tmp_path), family=family)
     first, *larger = (len(planned.models.pairs(N)) for N in planned.sizes)
     # The 2x2, if there is one, but for model B, and for A of a second pair.
-    beyond_pairs = (3 if first == 1 else 2) * bool(planned.models.design()) + len(planned.settings.foreign)
+    beyond_pairs = (3 if first == 1 else 2) * bool(planned.models.design())
+    beyond_pairs += len(planned.settings.out_of_domain)
     records = planned.plan()
     assert len(records) == len({r["name"] for r in records}) == 2 * (first + sum(larger)) + beyond_pairs
 
@@ -78,7 +79,8 @@ def test_models_differ_in_images_initialisation_and_order_as_their_names_say(exp
     weights = {t: torch.cat([p.flatten() for p in net]) for t, net in nets.items()}
     assert torch.equal(weights[design["same", "same"]], weights[design["same", "disjoint"]])
     assert not torch.equal(weights[design["same", "same"]], weights[design["other", "same"]])
-    assert experiment.models.foreign()[0].init != a.init and experiment.models.foreign()[0].order != a.order
+    other = experiment.models.out_of_domain()[0]
+    assert other.init != a.init and other.order != a.order
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -94,14 +96,14 @@ def test_an_untrained_model_draws_without_being_trained(fresh, family):
 
 def test_foreign_models_share_no_seed_and_no_image_with_the_pairs_or_with_each_other(fresh):
     asked = Experiment(Parameters(profile="smoke", N=4), fresh)
-    asked.settings = asked.settings.model_copy(update={"foreign": ("galaxies", "galaxies", "leaves")})
-    models = asked.models.foreign()
+    asked.settings = asked.settings.model_copy(update={"out_of_domain": ("galaxies", "galaxies", "leaves")})
+    models = asked.models.out_of_domain()
     assert [model.name.rpartition("-")[2] for model in models] == ["galaxies", "galaxies", "leaves"]
     assert not {m.init for m in models} & {m.init for k in range(9) for m in asked.models.pair(4, k)}
     sets = [{image.tobytes() for image in asked.images.of(model)} for model in models]
     assert all(len(each) == 4 for each in sets) and not sets[0] & sets[1]
     assert not set(dihedral_keys(asked.images.dataset.images)) & set(
-        dihedral_keys(asked.images.foreign("galaxies").images)
+        dihedral_keys(asked.images.out_of_domain("galaxies").images)
     )
     leaves = asked.images.of(models[2])
     assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images.of(models[0]).mean()
@@ -110,7 +112,7 @@ def test_foreign_models_share_no_seed_and_no_image_with_the_pairs_or_with_each_o
 def test_weights_are_kept_at_the_same_counts_whatever_N():
     assert DiffusionSettings().kept(4000) == [512, 2048, 8192, 24_000, 36_000, 48_000, 72_000]
     assert DiffusionSettings().kept(10) == [512, 2048, 8192, 12_000, 24_000]
-    clock = PROFILES["laptop"].clock8
+    clock = PROFILES["laptop"].onset8
     assert clock.images_shown(100) == 200_000 and {2048, 180_000, 200_000} < set(clock.kept(100))
     assert len(clock.kept(300)) == 18
 
@@ -120,15 +122,15 @@ def test_weights_are_kept_at_the_same_counts_whatever_N():
 )
 def test_a_study_keeps_its_own_sizes_as_far_as_they_are_not_beyond_those_asked(fresh, asked, own):
     parameters = Parameters(profile="laptop", N=asked)
-    assert Experiment(parameters, fresh, family="clock8").sizes == own
+    assert Experiment(parameters, fresh, family="onset8").sizes == own
     assert Experiment(parameters, fresh).sizes == asked
 
 
 def test_of_galaxies_of_ones_own_the_clock_is_asked_where_a_run_says_so(fresh):
-    own = Parameters(data="mine.npz", clock=True)
-    assert Experiment(own, fresh, family="clock8").sizes == (10, 100, 300)
-    assert Experiment(own.model_copy(update={"clock": False}), fresh, family="clock8").sizes == ()
-    assert Experiment(own, fresh, family="clock4").sizes == ()
+    own = Parameters(data="mine.npz", onset_study=True)
+    assert Experiment(own, fresh, family="onset8").sizes == (10, 100, 300)
+    assert Experiment(own.model_copy(update={"onset_study": False}), fresh, family="onset8").sizes == ()
+    assert Experiment(own, fresh, family="onset4").sizes == ()
 
 
 def test_a_model_is_trained_once_and_its_samples_are_kept(experiment):
@@ -215,14 +217,14 @@ LATER = {  # edits that are expected, and are no reason to train anything again
 
 @pytest.mark.parametrize(("module", "old", "new"), LATER.values(), ids=LATER)
 def test_an_edit_that_changes_no_training_voids_none(experiment, monkeypatch, module, old, new):
-    before = keys(experiment, *FAMILIES, "clock8")
+    before = keys(experiment, *FAMILIES, "onset8")
     assert len(before) == 2 * (len(FAMILIES) + 1)
     edited(monkeypatch, module.__name__, old, new)
-    assert before == keys(experiment, *FAMILIES, "clock8")
+    assert before == keys(experiment, *FAMILIES, "onset8")
 
 
 def test_how_many_models_there_are_is_no_part_of_how_one_is_trained():
-    many = DiffusionSettings(N=(5,), pairs=3, more_pairs={5: 2}, foreign=("leaves",), design_N=5)
+    many = DiffusionSettings(N=(5,), pairs=3, more_pairs={5: 2}, out_of_domain=("leaves",), design_N=5)
     assert many.recipe() == DiffusionSettings().recipe()
 
 
@@ -232,11 +234,11 @@ def test_what_a_key_is_made_of(experiment):
     assert set(identity) == {"kind", "params", "code", "data"}
     assert set(identity["params"]) == {
         *("N", "images_shown", "milestones", "flips", "seeds", "precision", "schedule", "batch_size"),
-        *("optimizer", "learning_rate", "muon_rate", "kernels", "blocks", "statistics", "loss"),
+        *("optimizer", "learning_rate", "muon_rate", "base_channels", "blocks", "statistics", "loss"),
     }
     assert set(identity["code"]) == {
         *("galgen.models.unet", "galgen.models.diffusion", "galgen.models.muon"),
-        *("galgen.runs.stream", "galgen.runs.schedules", "galgen.data.split"),
+        *("galgen.runs.batches", "galgen.runs.schedules", "galgen.data.split"),
     }
     assert re.fullmatch("[0-9a-f]{16}, split 0, 32 held out, 4 of A", identity["data"])
 
@@ -283,7 +285,7 @@ def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, ca
     path = run.path / f"weights-{run.summary['images_shown']}.safetensors"
     whole = path.read_bytes()
     flip_a_byte(path)
-    store_module._SOUND.clear()
+    store_module._VERIFIED.clear()
     assert not experiment.trained(model)
     experiment.networks(model)
     assert path.read_bytes() == whole

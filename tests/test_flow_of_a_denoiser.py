@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from galbook.why.flow import decode, encode, inverted, paired_w1, walk
+from galbook.mechanisms.flow import decode, encode, inverted, paired_w1, walk
 from galgen.compare.gaussian import Gaussian
-from galgen.models.sampling import ladder
+from galgen.models.sampling import noise_schedule
 
 SIDE, D = 8, 64
-LADDER = ladder(10.0, 0.01, 60, 7.0)
+LADDER = noise_schedule(10.0, 0.01, 60, 7.0)
 
 
 def gaussian(seed, scale=1.0):
@@ -32,7 +32,7 @@ def test_a_gaussian_is_stretched_as_the_equation_says_and_comes_back():
     expected = (z.flatten(1) @ model.components.T * shrunk) @ model.components
     assert (x.flatten(1) - model.mean.flatten() - expected).abs().max() < 0.01 * expected.std()
     assert (encode(model, x, model.mean, LADDER) - z).abs().max() < 0.01
-    finer = ladder(10.0, 0.01, 119, 7.0)
+    finer = noise_schedule(10.0, 0.01, 119, 7.0)
     back = [encode(model, decode(model, z, model.mean, by), model.mean, by) for by in (LADDER, finer)]
     errors = [(found - z).abs().max() for found in back]
     assert errors[1] < errors[0] / 3, "second order"
@@ -40,7 +40,7 @@ def test_a_gaussian_is_stretched_as_the_equation_says_and_comes_back():
 
 def test_the_same_model_gives_z_back_another_of_its_density_does_not_and_a_wider_one_is_seen():
     a, z = gaussian(0), normal(200)
-    levels = ladder(10.0, 0.01, 20, 7.0)
+    levels = noise_schedule(10.0, 0.01, 20, 7.0)
     x = decode(a, z, a.mean, levels)
     z_a = encode(a, x, a.mean, levels)
     components = a.components.numpy()

@@ -7,9 +7,9 @@ from galgen.models.average import averaged
 from galgen.models.gan import Discriminator, GanLearner, Generator
 from galgen.profiles import GanSettings
 from galgen.runs import checkpoint
+from galgen.runs.batches import BatchSampler
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine
-from galgen.runs.stream import Stream
 from galgen.runs.training import train
 
 
@@ -181,6 +181,6 @@ def test_collapse_stops_the_run_says_so_and_leaves_the_checkpoint(tmp_path):
     model.generator.forward = collapses
     often = {"report_every": 2, "save_every_seconds": 0.0, "progress": False}
     with pytest.raises(GalgenError, match=r"mode_collapse diverges.*last good checkpoint is kept"):
-        train(model, galaxies(), tmp_path, Stream(8, 48, 4, 1, 2, cosine), **often)
+        train(model, galaxies(), tmp_path, BatchSampler(8, 48, 4, 1, 2, cosine), **often)
     state = checkpoint.load(tmp_path / "checkpoint.pt")
     assert state["shown"] == 24  # 6 steps of 4: the report before the one that found it

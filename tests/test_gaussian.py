@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from galgen.compare.gaussian import Empirical, fit_gaussian, shrunk_gaussian
-from galgen.models.sampling import blind, dpm_solver_2m, ladder
+from galgen.models.sampling import blind, dpm_solver_2m, noise_schedule
 
 
 def blobs(n, seed, side=8):
@@ -96,7 +96,8 @@ def test_a_blind_one_integrates_over_the_noise_levels():
 @pytest.mark.parametrize("N", [2, 12])
 def test_every_sampler_ends_at_a_training_image(N):
     start, known = torch.full((1, 8, 8), 0.5), Empirical(IMAGES[:N])
-    for denoise, levels in ((blind(known), ladder(1.0, 0.02, 20)), (known, ladder(10.0, 0.006, 30, 7.0))):
+    told = known, noise_schedule(10.0, 0.006, 30, 7.0)
+    for denoise, levels in ((blind(known), noise_schedule(1.0, 0.02, 20)), told):
         drawn = dpm_solver_2m(denoise, start, range(16), levels)
         far = (drawn.images[:, None] - torch.from_numpy(IMAGES[:N]) / 255).abs().amax((2, 3, 4)).min(1)
         assert far.values.max() < 0.5 / 255

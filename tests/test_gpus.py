@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from galbook.press import gpus
+from galbook.build import gpus
 
 ROOT = Path(__file__).parents[1]
 

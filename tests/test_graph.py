@@ -23,8 +23,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from snakemake.cli import main
 from test_code import edited
 
-from galbook.press import graph
-from galbook.press.runs import Run, asked
+from galbook.build import graph
+from galbook.build.runs import Run, asked
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 
@@ -192,16 +192,16 @@ def test_a_step_is_made_again_when_something_it_depends_on_has_changed_and_only_
     again = to_do()
     assert again >= {"trainings/diffusion-N8-A0-0", "chapters/02_diffusion.ipynb", "results"}
     assert not {"data", "chapters/01_data.ipynb"} & again, "they do not import what was edited"
-    of_it = tuple(f"trainings/{name}" for name in ("diffusion", "conditional", "clock"))
+    of_it = tuple(f"trainings/{name}" for name in ("diffusion", "conditional", "onset"))
     assert all(name.startswith(of_it) for name in again if name.startswith("trainings"))
 
 
 def test_a_book_is_bound_again_when_the_code_or_a_template_of_its_pages_changes(to_do, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        edited(patch, "galbook.press.pages", "moment[:16]", "moment[:17]")
+        edited(patch, "galbook.build.pages", "moment[:16]", "moment[:17]")
         assert to_do() == {"results"}
     assert to_do() == set()
-    shutil.copytree(ROOT / "book/galbook/press/templates", tmp_path / "templates")
+    shutil.copytree(ROOT / "book/galbook/build/templates", tmp_path / "templates")
     (tmp_path / "templates" / "provenance.md.j2").write_text("another")
     monkeypatch.setattr(graph.pages, "__file__", str(tmp_path / "pages.py"))
     assert to_do() == {"results"}
@@ -335,5 +335,5 @@ def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path
 
 def test_a_chapter_says_the_sizes_of_its_families_and_of_a_study_alone_its_own():
     run = Run(Parameters(profile="smoke"))
-    assert run.sizes_of(["diffusion", "clock8"]) == run.sizes_of() == [8, 24]
-    assert run.sizes_of(["clock8"]) == [24] and run.sizes_of(["clock4"]) == []
+    assert run.sizes_of(["diffusion", "onset8"]) == run.sizes_of() == [8, 24]
+    assert run.sizes_of(["onset8"]) == [24] and run.sizes_of(["onset4"]) == []

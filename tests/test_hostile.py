@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from galbook.build.pages import rendered
 from galbook.explorer.own import read
-from galbook.press.pages import rendered
 from galgen.cli import main
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
@@ -37,7 +37,7 @@ def experiment(store):
 def a_set(experiment, tmp_path):
     """A published set of that model."""
     publish(experiment, experiment.models.pair(12)[0], tmp_path / "set")
-    store_module._SOUND.clear()
+    store_module._VERIFIED.clear()
     return tmp_path / "set"
 
 

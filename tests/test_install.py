@@ -96,7 +96,7 @@ def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling
 
 
 def test_the_book_without_its_extra_says_so_in_one_line(bare, tmp_path):
-    done = run(bare, tmp_path, "-m", "galbook.press", "prepare", "--profile", "smoke", code=2)
+    done = run(bare, tmp_path, "-m", "galbook.build", "prepare", "--profile", "smoke", code=2)
     assert done.stdout == ""
     assert re.fullmatch(r"galgen: error: .*pip install '\.\[book\]'\n", done.stderr)
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from browsing import CHROMIUM
 
-from galbook.press import chapters, pdf
+from galbook.build import chapters, pdf
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,8 +20,8 @@ from PIL import Image
 from small_chapter import PARAMETERS as ELSEWHERE
 from torch.nn import functional as F
 
+from galbook.build import live
 from galbook.measure.live_page import halved
-from galbook.press import live
 from galgen.compare import similarity
 from galgen.data import manifest
 from galgen.models.sampling import noise, seeded

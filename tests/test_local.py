@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from galbook.why.directions import GROUPS, directions, shared
-from galbook.why.local import Local, explained
+from galbook.mechanisms.directions import GROUPS, directions, shared
+from galbook.mechanisms.local import Local, explained
 from galgen.compare.gaussian import fit_gaussian
 
 SIDE = 8

@@ -36,7 +36,9 @@ def experiment(net_a, net_b, samples=None, other=None):
             compared=50,
             start=torch.from_numpy(GALAXIES.mean(0) / 255).float(),
         ),
-        models=SimpleNamespace(pair=lambda N, k=0: (A, B), pairs=lambda N: [(A, B)], foreign=lambda: [OTHER]),
+        models=SimpleNamespace(
+            pair=lambda N, k=0: (A, B), pairs=lambda N: [(A, B)], out_of_domain=lambda: [OTHER]
+        ),
         networks=networks.get,
         samples=(samples or {}).get,
         latents=lambda: range(50),

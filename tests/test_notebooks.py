@@ -97,8 +97,8 @@ def test_a_chapter_is_committed_without_outputs_and_with_its_parameters(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
     (parameters,) = (cell for cell in code if "parameters" in cell.metadata.get("tags", []))
-    names = ["profile", "data", "N", "seed", "precision"] + ["clock"] * (
-        "clock8" in notebook.metadata.get("families", [])
+    names = ["profile", "data", "N", "seed", "precision"] + ["onset_study"] * (
+        "onset8" in notebook.metadata.get("families", [])
     )
     assert re.findall(r"^\w+", parameters.source, re.M) == names
 

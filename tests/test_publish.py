@@ -9,11 +9,11 @@ import pytest
 from test_code import edited
 
 from galbook import publishing, table
+from galbook.build import __main__ as steps
+from galbook.build import check, graph, published
+from galbook.build.runs import Run
 from galbook.measure.denoising import training_losses
 from galbook.measure.interpolation import latent_circle
-from galbook.press import __main__ as steps
-from galbook.press import check, graph, published
-from galbook.press.runs import Run
 from galgen import published as models
 from galgen.experiment import Experiment
 from galgen.models import precision

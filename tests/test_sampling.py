@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from galgen.compare.gaussian import Gaussian
-from galgen.models.sampling import blind, dpm_solver_2m, ladder, noise, seeded, stochastic_ascent
+from galgen.models.sampling import blind, dpm_solver_2m, noise, noise_schedule, seeded, stochastic_ascent
 from galgen.models.unet import UNet
 
 SIDE = 16
@@ -15,13 +15,13 @@ SEEDS = range(2000)
 
 def blind_flow(f, start, seeds, *, sigma_max=1.0, sigma_min=0.02, steps=20, chunk=16):
     """The walk of a blind denoiser."""
-    levels = ladder(sigma_max, sigma_min, steps)
+    levels = noise_schedule(sigma_max, sigma_min, steps)
     return dpm_solver_2m(blind(f), start, seeds, levels, chunk=chunk)
 
 
 def told_flow(denoise, start, seeds, *, sigma_max=10.0, sigma_min=0.006, rho=7.0, steps=30, chunk=16):
     """The walk of one that is told the noise."""
-    return dpm_solver_2m(denoise, start, seeds, ladder(sigma_max, sigma_min, steps, rho), chunk=chunk)
+    return dpm_solver_2m(denoise, start, seeds, noise_schedule(sigma_max, sigma_min, steps, rho), chunk=chunk)
 
 
 def orthonormal(seed=0):

@@ -122,7 +122,7 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     first = store.run("thing", {}, write_two)
     whole = (tmp_path / "thing" / first.key / "dataset" / "images").read_bytes()
     spoil(first.path / name)
-    store_module._SOUND.clear()  # as in a new process
+    store_module._VERIFIED.clear()  # as in a new process
     assert store.find("thing", {}) is None
     again = store.run("thing", {}, write_two)
     assert (again.path / "dataset" / "images").read_bytes() == whole
@@ -130,7 +130,7 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     said = capsys.readouterr().err
     assert name in said and "set aside" in said and said.count("\n") == 1
     assert first.path.with_suffix(".damaged").is_dir()
-    store_module._SOUND.clear()  # as in a new process
+    store_module._VERIFIED.clear()  # as in a new process
     assert store.find("thing", {}).record == again.record
 
 
@@ -143,7 +143,7 @@ def test_an_entry_with_the_key_of_another_is_refused_by_name_and_made_anew(tmp_p
     (tmp_path / "A").rename(runs[1].path)
     for run in runs:
         write_json(run.path / "record.json", read_json(run.path / "record.json") | {"key": run.key})
-    store_module._SOUND.clear()  # as in a new process
+    store_module._VERIFIED.clear()  # as in a new process
     assert store.find(kind, params[0]) is None and store.runs() == []
     capsys.readouterr()
     for each, run in zip(params, runs, strict=True):
@@ -156,7 +156,7 @@ def test_an_entry_with_the_key_of_another_is_refused_by_name_and_made_anew(tmp_p
 def test_parameters_of_any_json_are_those_that_were_asked_for(tmp_path):
     params = {"a": (1, 2.5e-7), "é": [None, True, {"b": 1e300}], "": -0.0}
     run = Store(tmp_path).run("thing", params, write)
-    store_module._SOUND.clear()  # as in a new process
+    store_module._VERIFIED.clear()  # as in a new process
     assert Store(tmp_path).find("thing", params).record == json.loads(json.dumps(run.record))
 
 
@@ -288,8 +288,8 @@ def test_damaged_or_foreign_files_are_refused(tmp_path):
         checkpoint.load(path)
     checkpoint.save(path, {"x": torch.rand(1000)})
     whole = path.read_bytes()
-    save_file({"x": torch.rand(3)}, tmp_path / "foreign")
-    for damaged in (whole[: len(whole) // 2], pickle.dumps({"x": 1}), (tmp_path / "foreign").read_bytes()):
+    save_file({"x": torch.rand(3)}, tmp_path / "other")
+    for damaged in (whole[: len(whole) // 2], pickle.dumps({"x": 1}), (tmp_path / "other").read_bytes()):
         path.write_bytes(damaged)
         with pytest.raises(GalgenError, match="cannot be read"):
             checkpoint.load(path)

@@ -13,10 +13,10 @@ from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import UNet
 from galgen.profiles import DiffusionSettings
 from galgen.runs import checkpoint
+from galgen.runs.batches import BatchSampler
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.schedules import constant, cosine, falling, halving, late, log_spaced
-from galgen.runs.stream import Stream
 from galgen.runs.training import train
 
 torch.set_num_threads(1)  # in the processes that are killed, too
@@ -39,7 +39,7 @@ def run(directory, model=None, data=None, how=train, **given):
     seen = {"total": 120, "batch_size": 4, "seed_order": 1, "seed_noise": 2, "schedule": cosine}
     seen |= {name: given.pop(name) for name in [*seen, "flips"] if name in given}
     options = {"report_every": 5, "progress": False, **given}
-    return how(model or learner(), data, directory, Stream(len(data), **seen), **options)
+    return how(model or learner(), data, directory, BatchSampler(len(data), **seen), **options)
 
 
 def weights(directory, shown=120):

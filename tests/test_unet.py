@@ -27,7 +27,7 @@ def still(module):
 
 
 def test_network_is_positively_homogeneous_in_evaluation_mode():
-    f = net(kernels=4)
+    f = net(base_channels=4)
     y = torch.randn(3, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for a in (1e-3, 0.3, 7.0, 1e4):
         torch.testing.assert_close(f(a * y), a * f(y), rtol=1e-12, atol=1e-14 * a)
@@ -36,7 +36,7 @@ def test_network_is_positively_homogeneous_in_evaluation_mode():
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_shifting_by_the_pooling_period_shifts_the_interior(blocks):
-    f, period = net(kernels=3, blocks=blocks), 2**blocks
+    f, period = net(base_channels=3, blocks=blocks), 2**blocks
     y = torch.randn(1, 1, 96, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     moved = f(y.roll((period, 2 * period), (2, 3)))
     inner = slice(32, 64)  # further from the border than the receptive field reaches
@@ -86,7 +86,7 @@ def test_running_statistics_make_training_and_evaluation_one_function():
     y = torch.rand(4, 1, 16, 16, dtype=torch.float64)
     apart = {}
     for statistics in ("batch", "running"):
-        f = still(net(kernels=3, statistics=statistics)).train()
+        f = still(net(base_channels=3, statistics=statistics)).train()
         apart[statistics] = (f(5 * y) - f.eval()(5 * y)).abs().max().item()
     assert apart["running"] < 1e-12 < 1e-2 < apart["batch"]
 

@@ -1,6 +1,6 @@
 r"""Laws of the onset of the denoising gap as a function of N and width, fitted with censoring.
 
-Let t be the images shown at the onset (`galbook.clock.gap`) of a network of width W trained on N images,
+Let t be the images shown at the onset (`galbook.onset.gap`) of a network of width W trained on N images,
 and load = N d / p the training pixels per parameter. In epochs, t / N, the laws are
 
     load            A W^-b (1 + load / l_0)     three constants
@@ -34,8 +34,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats
 
-from galbook.clock.law import LAWS as PREREGISTERED
-from galbook.clock.law import Law, Place, slope_of
+from galbook.onset.law import LAWS as PREREGISTERED
+from galbook.onset.law import Law, Place, slope_of
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
@@ -47,13 +47,13 @@ LAWS = {
         "load",
         "t = N A W^-b (1 + load / l_0)",
         lambda widths: ["A", "b", "l_0"],
-        lambda of, at: of["A"] - of["b"] * log(at.kernels) + log(1 + at.load / exp(of["l_0"])),
+        lambda of, at: of["A"] - of["b"] * log(at.base_channels) + log(1 + at.load / exp(of["l_0"])),
     ),
     "power": Law(
         "power",
         "t = N c N^a W^-b",
         lambda widths: ["c", "a", "b"],
-        lambda of, at: of["c"] + of["a"] * log(at.N) - of["b"] * log(at.kernels),
+        lambda of, at: of["c"] + of["a"] * log(at.N) - of["b"] * log(at.base_channels),
     ),
     "proportional": Law("proportional", "t = N A_W", PREREGISTERED["P"].parameters, PREREGISTERED["P"].value),
 }

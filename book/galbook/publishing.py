@@ -81,7 +81,7 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
         raise GalgenError("only runs with the sizes of their profile are published: leave N out")
     experiments = list(experiments)
     folder = in_place(folder) if folder else parameters.folder
-    of = parameters.model_dump(mode="json", exclude={"N", "precision", "clock"})
+    of = parameters.model_dump(mode="json", exclude={"N", "precision", "onset_study"})
     of["data"] = Path(parameters.data).stem
     known = read_json(folder / "run.json") if (folder / "run.json").is_file() else {"parameters": of}
     if known["parameters"] != of:

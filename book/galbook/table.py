@@ -224,7 +224,7 @@ class Question:
             "seed": experiment.parameters.seed,
             "latents": profile.samples,
             "held_out": profile.validation,
-            "largest": experiment.sizes[-1],  # decides which images are left for `Images.unseen`
+            "largest": experiment.sizes[-1],  # decides which images are left for `Images.reserve`
             "code": version(self.files),
         }
         return {"params": params, "data": experiment.images.identity()}

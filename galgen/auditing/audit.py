@@ -32,12 +32,12 @@ from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
 from galgen.compare.distances import energy_of_pixels, with_spread
+from galgen.compare.equivalent_blur import FAULTS, area, calibration_curve
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import apart
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
-from galgen.compare.yardstick import FAULTS, area, fault_ladder
 from galgen.data.preprocess import DRAWN, averaged, to_uint8
 from galgen.data.split import Split
 from galgen.data.unit import mean_image, unit
@@ -224,7 +224,7 @@ def _faults(drawn: np.ndarray, known: np.ndarray) -> dict[str, Estimate]:
         return {}
     samples, reference, unseen = (part / 255 for part in (drawn[:n], known[:n], known[n : 2 * n]))
     found = area(samples, reference, side=side)
-    return {fault: fault_ladder(fault, unseen, reference, side=side).amount(found) for fault in FAULTS}
+    return {fault: calibration_curve(fault, unseen, reference, side=side).amount(found) for fault in FAULTS}
 
 
 def _pair(near: Sets, flips: bool, seed: int) -> tuple[dict[str, Outcome], dict[str, Estimate]]:
@@ -237,7 +237,7 @@ def _pair(near: Sets, flips: bool, seed: int) -> tuple[dict[str, Outcome], dict[
         sets = Split(np.arange(N), np.arange(N, len(images)), np.empty(0, int))
         nearer = (margins(x, images, sets, mean=mean, flips=flips) for x in (a, b))
         exchange = exchange_test(*nearer, seed=seed)
-        answers["own training images"], pair["P(train closer)"] = exchange.margin, exchange.closer
+        answers["own training images"], pair["P(train closer)"] = exchange.margin, exchange.p_closer
     if "floor" in near:
         other = unit(near["floor"][:ASKED])
         pair["floor"] = bootstrap(similarity.cosine(a, other, kind="anomaly", mean=mean))

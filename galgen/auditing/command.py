@@ -9,9 +9,9 @@ import numpy as np
 from cyclopts import Parameter
 
 from galgen.cli import Asked, Place, Whole
+from galgen.inference.command import Models, Trained
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, printable
-from galgen.using.command import Models, Trained
 
 __all__ = ["audit"]
 
@@ -50,10 +50,11 @@ def audit(
         wanted = {"model": model, "other_model": other_model, "images": images, "held_out": held_out}
         _all(wanted, "to ask whether a model was trained on an image")
         from galgen.auditing import trained_on
-        from galgen.using.opening import opened
 
         page = trained_on.free(out)  # before the work
-        pair = [opened(name, asked, store=store, models=models) for name in (model, other_model)]
+        from galgen.inference.loading import load_model
+
+        pair = [load_model(name, asked, store=store, models=models) for name in (model, other_model)]
         print(*(printable(str(each)) for each in pair), sep="\n", file=sys.stderr)
         sets = [_gray(path, size, crop, key) for path in (images, held_out)]
         print(trained_on.written(trained_on.trained_on(*pair, *sets), pair, models, page))

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from galgen.compare.membership import NOISES, SIGMA, Membership, membership
+from galgen.inference.denoising import trained_range
+from galgen.inference.loading import Model
 from galgen.published import published
 from galgen.runs.errors import GalgenError, printable, reading
 from galgen.runs.files import check_replaceable, has_fields, plain, read_json, write_json
-from galgen.using.denoising import trained_range
-from galgen.using.opening import Model
 
 __all__ = ["KNOWN", "free", "known", "trained_on", "written"]
 

@@ -11,7 +11,7 @@ and, over the samples of both models, P(train closer) and whether it is memoriza
 are over latents: a_i and b_i are one draw. With flips the nearest image may be flipped, as the paper has it
 for the models that are trained with flips; the null then is searched in the same way.
 
-*Strangers*: how alike are galaxies that have nothing to do with each other? The ground on which all this
+*Unrelated*: how alike are galaxies that have nothing to do with each other? The ground on which all this
 stands, of held-out images, which no model is trained on:
 
     random     cosine of two of them
@@ -41,8 +41,15 @@ from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation
 from galgen.data.split import Split
 from galgen.data.unit import unit
 
-__all__ = ["Strangers", "TwoModels", "agreement_test", "excess", "shared_latents", "strangers",
-    "two_models"]  # fmt: skip
+__all__ = [
+    "TwoModels",
+    "Unrelated",
+    "agreement_test",
+    "excess",
+    "shared_latents",
+    "two_models",
+    "unrelated",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,9 @@ class TwoModels:
     n: int
 
     @property
-    def closer(self) -> Estimate:
+    def p_closer(self) -> Estimate:
         """P(train closer) of both models, 1/2 where neither favours its own training images."""
-        return self.memorization.models.closer
+        return self.memorization.models.p_closer
 
 
 def two_models(
@@ -182,7 +189,7 @@ def excess(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Strangers:
+class Unrelated:
     """Cosines of one kind.
 
     Attributes:
@@ -194,7 +201,7 @@ class Strangers:
     nearest: dict[int, np.ndarray]
 
 
-def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.ndarray) -> dict[str, Strangers]:
+def unrelated(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.ndarray) -> dict[str, Unrelated]:
     """The cosines by kind.
 
     Args:
@@ -206,7 +213,7 @@ def strangers(held_out: Tensor, train: Mapping[int, np.ndarray], *, mean: np.nda
     for kind in similarity.KINDS:
         given = {"kind": kind, "mean": mean}
         near = {n: similarity.nearest(held_out, part, **given).cosine[:, 0] for n, part in train.items()}
-        found[kind] = Strangers(similarity.shuffled_cosine(held_out, held_out, **given), near)
+        found[kind] = Unrelated(similarity.shuffled_cosine(held_out, held_out, **given), near)
     return found
 
 

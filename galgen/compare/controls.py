@@ -40,7 +40,7 @@ from torch import Tensor
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.data.split import Split
 from galgen.data.unit import mean_image
-from galgen.models.sampling import blind, dpm_solver_2m, ladder
+from galgen.models.sampling import blind, dpm_solver_2m, noise_schedule
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Controls", "blurred", "controls", "rounded"]
@@ -100,7 +100,7 @@ def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5) 
         )
     held_out = images[sets.validation[: 3 * count]]
     training, start = (sets.A, sets.B), torch.from_numpy(mean_image(held_out))
-    levels = ladder(1.0, 0.02, 20)
+    levels = noise_schedule(1.0, 0.02, 20)
     unseen = [held_out[2 * count :], held_out[count : 2 * count]]
     pairs = {
         "held out": unseen,

@@ -31,7 +31,7 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["NOISES", "SIGMA", "Membership", "membership"]
 
-SIGMA = 0.1  # where own and held-out images part (`galbook.clock.gap`)
+SIGMA = 0.1  # where own and held-out images part (`galbook.onset.gap`)
 NOISES = 32
 _SEEDS = range(2**32 - NOISES, 2**32)  # the noise of small seeds is that of latents
 _CHUNK = 64

@@ -74,11 +74,11 @@ class Exchange:
     """Whether two models favour their own training images.
 
     Attributes:
-        closer: P(train closer) of both models, 1/2 if they do not, with an interval over latents.
+        p_closer: P(train closer) of both models, 1/2 if they do not, with an interval over latents.
         margin: Mean margin in favour of the own set, 0 if they do not, beside its null.
     """
 
-    closer: Estimate
+    p_closer: Estimate
     margin: Outcome
 
 

@@ -17,7 +17,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.registry import Registry
 from galgen.runs.store import Store
 
-__all__ = ["SIMULATED", "SMALLER", "SOURCES", "Making", "check_source", "foreign", "identity", "prepare"]
+__all__ = ["SIMULATED", "SMALLER", "SOURCES", "Making", "check_source", "identity", "out_of_domain",
+    "prepare"]  # fmt: skip
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
 SOURCES = Registry(
@@ -44,8 +45,8 @@ class Making:
     data: str = ""
 
 
-def foreign(source: str, name: str) -> str:
-    """The source of images of another kind, by a name of `galgen.profiles.Foreign`.
+def out_of_domain(source: str, name: str) -> str:
+    """The source of images of another kind, by a name of `galgen.profiles.OutOfDomain`.
 
     Other galaxies are ellipticals alone beside the simulated ones, and the simulated beside all else.
     """

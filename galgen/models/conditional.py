@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from galgen.models.diffusion import DenoiserLearner, Diffusion
 from galgen.models.precision import Precision
-from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m, ladder
+from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m, noise_schedule
 from galgen.models.unet import UNet
 from galgen.profiles import ConditionalSettings, Profile
 from galgen.runs.errors import GalgenError
@@ -56,15 +56,15 @@ class ConditionalUNet(nn.Module):
     """D(y; sigma); `initialize` gives it mu and s, which travel with the weights.
 
     Args:
-        kernels: Channels of the U-Net at full resolution.
+        base_channels: Channels of the U-Net at full resolution.
         blocks: Poolings of the U-Net.
         size: Side of the images, pixels.
         channels: Channels of the images, 1 or 3.
     """
 
-    def __init__(self, kernels: int, blocks: int, *, size: int, channels: int = 1):
+    def __init__(self, base_channels: int, blocks: int, *, size: int, channels: int = 1):
         super().__init__()
-        self.body = UNet(kernels, blocks, channels, "running", extra=2, conditions=2)
+        self.body = UNet(base_channels, blocks, channels, "running", extra=2, conditions=2)
         self.register_buffer("mean", torch.zeros(channels, size, size))
         self.register_buffer("spread", torch.zeros(()))
 
@@ -169,7 +169,7 @@ class ConditionalDiffusion:
 
     def networks(self) -> dict[str, nn.Module]:
         """The U-Net, which does not yet know the mean of its images."""
-        return {"net": ConditionalUNet(self.settings.kernels, self.settings.blocks, size=self.size)}
+        return {"net": ConditionalUNet(self.settings.base_channels, self.settings.blocks, size=self.size)}
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Along the probability flow from noise in which the start is lost.
@@ -181,7 +181,7 @@ class ConditionalDiffusion:
 
     def flow(self, denoiser: ConditionalDenoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
         """The same of another denoiser that is told the noise, such as that of a Gaussian."""
-        return dpm_solver_2m(denoiser, start, seeds, ladder(**self.settings.sampler), chunk=chunk)
+        return dpm_solver_2m(denoiser, start, seeds, noise_schedule(**self.settings.sampler), chunk=chunk)
 
     def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
         """The posterior mean: the network itself."""

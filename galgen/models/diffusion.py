@@ -21,7 +21,14 @@ from torch import Tensor, nn
 
 from galgen.models import muon
 from galgen.models.precision import Precision
-from galgen.models.sampling import ConditionalDenoiser, Denoiser, Samples, blind, dpm_solver_2m, ladder
+from galgen.models.sampling import (
+    ConditionalDenoiser,
+    Denoiser,
+    Samples,
+    blind,
+    dpm_solver_2m,
+    noise_schedule,
+)
 from galgen.models.unet import UNet
 from galgen.profiles import DenoiserSettings, Profile
 
@@ -92,7 +99,7 @@ class Diffusion:
         "galgen.models.muon",
         "galgen.models.unet",
         "galgen.runs.schedules",
-        "galgen.runs.stream",
+        "galgen.runs.batches",
     )
     draws = ("galgen.models.sampling",)
     flop_rate = 7.5e10
@@ -104,7 +111,7 @@ class Diffusion:
     def networks(self) -> dict[str, nn.Module]:
         """The U-Net."""
         given = self.settings
-        return {"net": UNet(given.kernels, given.blocks, statistics=given.statistics)}
+        return {"net": UNet(given.base_channels, given.blocks, statistics=given.statistics)}
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Along the probability flow, not clipped."""
@@ -112,7 +119,7 @@ class Diffusion:
 
     def flow(self, denoiser: Denoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
         """The same of another blind denoiser, such as that of a Gaussian."""
-        levels = ladder(**self.settings.sampler)
+        levels = noise_schedule(**self.settings.sampler)
         return dpm_solver_2m(blind(denoiser), start, seeds, levels, chunk=chunk)
 
     def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:

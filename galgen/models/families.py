@@ -66,7 +66,7 @@ class Training:
         half: Which images: A or B.
         init: Number of the initialisation.
         order: Number of the data order and of the noise.
-        foreign: Of what other data set the images are, a name of `galgen.profiles.Foreign`, or "".
+        out_of_domain: Of what other data set the images are, a name of `galgen.profiles.OutOfDomain`, or "".
         family: Which family the model is of.
     """
 
@@ -74,14 +74,14 @@ class Training:
     half: Literal["A", "B"]
     init: int
     order: int
-    foreign: str = ""
+    out_of_domain: str = ""
     family: str = "diffusion"
 
     @property
     def name(self) -> str:
         """Short, unique, and fit for a file name."""
         name = f"{self.family}-N{self.N}-{self.half}{self.init}-{self.order}"
-        return f"{name}-{self.foreign}" if self.foreign else name
+        return f"{name}-{self.out_of_domain}" if self.out_of_domain else name
 
     @property
     def label(self) -> str:
@@ -99,5 +99,5 @@ FAMILIES = Registry(
     }
 )
 STUDIES = Registry(  # one question of one chapter; in no comparison
-    {f"clock{kernels}": f"galgen.models.clock:Clock{kernels}" for kernels in (4, 8, 16, 32)}
+    {f"onset{kernels}": f"galgen.models.onset_study:OnsetStudy{kernels}" for kernels in (4, 8, 16, 32)}
 )

@@ -173,7 +173,7 @@ class Gan:
         "galgen.models.gan",
         "galgen.models.lightweight",
         "galgen.runs.schedules",
-        "galgen.runs.stream",
+        "galgen.runs.batches",
     )
     draws = ("galgen.models.sampling",)
     flop_rate = 4e10

@@ -129,7 +129,7 @@ class GlowFamily:
         "galgen.models.glow_learner",
         "galgen.models.muon",
         "galgen.runs.schedules",
-        "galgen.runs.stream",
+        "galgen.runs.batches",
     )
     draws = ("galgen.models.sampling",)
     flop_rate = 4e10

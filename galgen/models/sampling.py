@@ -53,8 +53,19 @@ from torch import Tensor
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ConditionalDenoiser", "Denoiser", "Samples", "blind", "dpm_solver_2m", "in_chunks", "ladder",
-    "noise", "posterior_mean", "seeded", "stochastic_ascent"]  # fmt: skip
+__all__ = [
+    "ConditionalDenoiser",
+    "Denoiser",
+    "Samples",
+    "blind",
+    "dpm_solver_2m",
+    "in_chunks",
+    "noise",
+    "noise_schedule",
+    "posterior_mean",
+    "seeded",
+    "stochastic_ascent",
+]  # fmt: skip
 
 Denoiser = Callable[[Tensor], Tensor]
 ConditionalDenoiser = Callable[[Tensor, Tensor], Tensor]
@@ -188,10 +199,10 @@ def stochastic_ascent(
     return Samples(images, sigma, calls, converged)
 
 
-def ladder(sigma_max: float, sigma_min: float, steps: int, rho: float | None = None) -> list[float]:
+def noise_schedule(sigma_max: float, sigma_min: float, steps: int, rho: float | None = None) -> list[float]:
     """Noise levels from the largest down to the least: sigma^(1/rho) falls evenly, or without rho log sigma.
 
-    >>> ladder(1.0, 0.01, 3)
+    >>> noise_schedule(1.0, 0.01, 3)
     [1.0, 0.1, 0.01]
 
     Raises:

@@ -119,10 +119,10 @@ class _Block(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """The bias-free, noise-blind U-Net; 7.66 million parameters at the paper's 64 kernels and 3 blocks.
+    """The bias-free, noise-blind U-Net; 7.66 million parameters at the paper's 64 base channels and 3 blocks.
 
     Args:
-        kernels: Channels at full resolution; they double with each block.
+        base_channels: Channels at full resolution; they double with each block.
         blocks: Average poolings on the way down, and transposed convolutions on the way up.
         channels: Channels of the images, 1 or 3.
         statistics: Of the norms in training: the batch's, as in the paper, or the running ones.
@@ -133,7 +133,7 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        kernels: int = 64,
+        base_channels: int = 64,
         blocks: int = 3,
         channels: int = 1,
         statistics: Literal["batch", "running"] = "batch",
@@ -149,15 +149,16 @@ class UNet(nn.Module):
             convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
             return [convolution, BiasFreeNormReLU(channels_out, statistics, conditions, momentum)]
 
-        width = [kernels * 2**level for level in range(blocks + 1)]
-        first = nn.Conv2d(channels + extra, kernels, 3, padding=1, bias=False)
-        self.down = nn.ModuleList([_Block(first, nn.ReLU(inplace=True), *layer(kernels, kernels))])
+        width = [base_channels * 2**level for level in range(blocks + 1)]
+        first = nn.Conv2d(channels + extra, base_channels, 3, padding=1, bias=False)
+        layers = layer(base_channels, base_channels)
+        self.down = nn.ModuleList([_Block(first, nn.ReLU(inplace=True), *layers)])
         for a, b in pairwise(width):
             self.down.append(_Block(*layer(a, b), *layer(b, b)))
         self.up, self.merge = nn.ModuleList(), nn.ModuleList()
         for a, b in zip(width[:0:-1], width[-2::-1], strict=True):
             self.up.append(nn.ConvTranspose2d(a, b, 2, stride=2, bias=False))
-            last = [nn.Conv2d(b, channels, 3, padding=1, bias=False)] if b == kernels else layer(b, b)
+            last = [nn.Conv2d(b, channels, 3, padding=1, bias=False)] if b == base_channels else layer(b, b)
             self.merge.append(_Block(*layer(2 * b, b), *last))
 
     def forward(self, y: Tensor, condition: Tensor | None = None) -> Tensor:

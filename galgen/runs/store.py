@@ -33,7 +33,8 @@ from galgen.runs.errors import Damaged, GalgenError, checked
 from galgen.runs.files import file_sha256, full_disk_told, project, read_json, write_json
 from galgen.runs.machine import commit, vectors
 
-__all__ = ["Record", "Run", "Sha256", "Store", "checksums", "processor", "provenance", "read_record", "sound"]
+__all__ = ["Record", "Run", "Sha256", "Store", "checksums", "processor", "provenance", "read_record",
+    "verified"]  # fmt: skip
 
 
 def provenance() -> dict:
@@ -56,7 +57,7 @@ def processor(machine: str) -> str:
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 # Entries that this process has compared with their checksums, or made.
-_SOUND: set[Path] = set()
+_VERIFIED: set[Path] = set()
 
 
 class Record(BaseModel, strict=True, allow_inf_nan=False):
@@ -131,7 +132,7 @@ class Store:
         """The same, by its key."""
         path = self.root / kind / key
         with contextlib.suppress(Damaged):  # `run`, which holds the lock, says so and makes it again
-            return sound(path) if path.is_dir() else None
+            return verified(path) if path.is_dir() else None
         return None
 
     def run(
@@ -173,7 +174,7 @@ class Store:
             try:
                 summary = make(partial)
             except Damaged as error:
-                _set_aside(partial, error)
+                _quarantine(partial, error)
                 partial.mkdir()
                 summary = make(partial)
             for leftover in list(partial.rglob(".tmp-*")):  # of processes that were killed
@@ -192,7 +193,7 @@ class Store:
             }
             write_json(partial / "record.json", record)
             partial.rename(path)
-            _SOUND.add(path)
+            _VERIFIED.add(path)
         return Run(path, record)
 
     def runs(self, kind: str | None = None) -> list[Run]:
@@ -242,7 +243,7 @@ class Store:
         try:
             with _lock(folders[0], timeout=0):
                 for folder in folders:
-                    _SOUND.discard(folder)
+                    _VERIFIED.discard(folder)
                     shutil.rmtree(folder)
         except Timeout as error:
             raise GalgenError(f"{folders[0]} is being made by another process; end that first") from error
@@ -287,34 +288,34 @@ def checksums(folder: Path) -> dict[str, str]:
     }
 
 
-def sound(path: Path) -> Run:
+def verified(path: Path) -> Run:
     """The entry in the folder `path`, compared with its checksums if this process has not done so yet.
 
     Raises:
         Damaged: If the record is not whole, or an artefact is missing or has changed.
     """
     record = read_record(path)
-    if path not in _SOUND:
+    if path not in _VERIFIED:
         found = checksums(path)
         for name, expected in record["sha256"].items():
             if found.get(name) != expected:
                 raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")
-        _SOUND.add(path)
+        _VERIFIED.add(path)
     return Run(path, record)
 
 
 def _whole(path: Path) -> Run | None:
     """The finished entry, for whoever holds its lock; what is damaged is set aside."""
     try:
-        return sound(path) if path.is_dir() else None
+        return verified(path) if path.is_dir() else None
     except Damaged as error:
-        _set_aside(path, error)
+        _quarantine(path, error)
 
 
-def _set_aside(path: Path, error: Damaged) -> None:
+def _quarantine(path: Path, error: Damaged) -> None:
     """Rename a damaged entry, finished or not, in the place of an older one, and say so."""
     aside = path.with_suffix(".damaged")
     shutil.rmtree(aside, ignore_errors=True)
     path.rename(aside)
-    _SOUND.discard(path)
+    _VERIFIED.discard(path)
     print(f"galgen: {error}; it is set aside in {aside} and made again when needed", file=sys.stderr)

@@ -1,6 +1,6 @@
 """The one training loop of the book: what is learnt differs, how it is run does not.
 
-What each step sees (`galgen.runs.stream`) is a function of seeds and of the images shown before it. So what
+What each step sees (`galgen.runs.batches`) is a function of seeds and of the images shown before it. So what
 is kept is the networks and the optimizers. A run that is killed at any moment and started again ends, on the
 CPU, with the same weights and the same log, bit for bit. What a step sees, the networks and their learner are
 all that decides how a training ends, and are in its key; how a run is kept, told and resumed is in none.
@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from galgen.runs import checkpoint
+from galgen.runs.batches import BatchSampler, generator
 from galgen.runs.errors import Damaged, GalgenError
-from galgen.runs.stream import Stream, generator
 
 __all__ = ["Display", "Learner", "train"]
 
@@ -105,7 +105,7 @@ def train(
     learner: Learner,
     images: np.ndarray,
     directory: str | Path,
-    stream: Stream,
+    stream: BatchSampler,
     *,
     milestones: Iterable[int] = (),
     report_every: int = 50,
@@ -207,7 +207,7 @@ def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
     return batch
 
 
-def _check(images: np.ndarray, stream: Stream) -> None:
+def _check(images: np.ndarray, stream: BatchSampler) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0 or len(images) != stream.N:
         raise GalgenError(
             f"training images must be uint8 ({stream.N}, C, H, W), one or more, "

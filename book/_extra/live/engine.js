@@ -189,13 +189,13 @@ function galgenEngine() {
   // ---------------------------------------------------------------- the network and its sampler
 
   class Denoiser {
-    /** From the bytes of a file and what the page tells of it: kernels, blocks, inputs, side and levels.
+    /** From the bytes of a file and what the page tells of it: base_channels, blocks, inputs, side and levels.
      *  The file: weights in halves, layer by layer as they are asked; then, as floats, the image where walks
      *  begin, the mean galaxy, and the gains; of a model that is told the noise, these for each level, then
      *  c_skip, c_out, c_in and u of each, and the mean of its training images. */
     constructor(told, bytes) {
       Object.assign(this, told);
-      const { kernels, blocks, inputs, side } = told, width = (level) => kernels * 2 ** level;
+      const { base_channels, blocks, inputs, side } = told, width = (level) => base_channels * 2 ** level;
       this.layers = [[inputs, width(0)], [width(0), width(0)]];
       for (let a = 0; a < blocks; a++) this.layers.push([width(a), width(a + 1)], [width(a + 1), width(a + 1)]);
       for (let a = blocks - 1; a >= 0; a--) {
@@ -223,18 +223,18 @@ function galgenEngine() {
 
     /** The U-Net F of the map in `given[0]`, at a step of the ladder: (n, n). */
     network(step) {
-      const { given, inner, joined, blocks, kernels, side: n } = this, layers = this.layers.values();
+      const { given, inner, joined, blocks, base_channels, side: n } = this, layers = this.layers.values();
       const convolved = (x, y, level) => {
         const layer = layers.next().value;
         convolve(x[level], y[level], layer, layer.rows[step % layer.rows.length], n / 2 ** level);
       };
       for (let level = 0; level <= blocks; level++) {
-        if (level) halve(joined[level - 1], given[level], kernels * 2 ** (level - 1), n / 2 ** (level - 1));
+        if (level) halve(joined[level - 1], given[level], base_channels * 2 ** (level - 1), n / 2 ** (level - 1));
         convolved(given, inner, level);
         convolved(inner, joined, level);
       }
       for (let level = blocks - 1; level >= 0; level--) {
-        enlarge(joined[level + 1], joined[level], layers.next().value, kernels * 2 ** level, n / 2 ** (level + 1));
+        enlarge(joined[level + 1], joined[level], layers.next().value, base_channels * 2 ** level, n / 2 ** (level + 1));
         convolved(joined, inner, level);
         convolved(inner, joined, level);
       }

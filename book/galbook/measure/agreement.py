@@ -99,7 +99,7 @@ def agreement(experiment: Experiment, N: int) -> Found:
 
 
 def _bias(found: Exchange, where: dict) -> Iterator[dict]:
-    closer = found.closer
+    closer = found.p_closer
     yield row("p_train_closer", closer, **where)
     ends = (x - 0.5 for x in (closer.value, closer.low, closer.high))
     yield row("training_set_bias", Estimate(*ends, closer.n), **where)

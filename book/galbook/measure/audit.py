@@ -40,7 +40,7 @@ FILES = (
     "galgen.compare.similarity",
     "galgen.compare.twosample",
     "galgen.compare.uncertainty",
-    "galgen.compare.yardstick",
+    "galgen.compare.equivalent_blur",
     "galgen.data.dataset",
     "galgen.data.preprocess",
     "galgen.data.unit",
@@ -63,7 +63,7 @@ _NULLS = {"auc": 0.5, "agreement": nan}
 
 def _audited(experiment: Experiment, N: int) -> list[Training]:
     """The first pair and, at the largest N, an out-of-domain model, if there is one."""
-    return [*experiment.models.pair(N), *(t for t in experiment.models.foreign()[:1] if t.N == N)]
+    return [*experiment.models.pair(N), *(t for t in experiment.models.out_of_domain()[:1] if t.N == N)]
 
 
 @question(families=("diffusion",), given=each_size, models=_audited)
@@ -74,7 +74,7 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     `sample` and `image`, their numbers, `is_training`, and `weight`, (pairs,). `repeats`, (groups, 2), of
     samples that are near-duplicates of one another: the number of one, and how many there are.
     """
-    A, B, *foreign = _audited(experiment, N)
+    A, B, *out_of_domain = _audited(experiment, N)
     samples, train, held_out = experiment.samples(A), experiment.images.of(A), experiment.images.held_out
     found = auditing.audit(
         rounded(samples),
@@ -82,7 +82,7 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
         held_out,
         other_samples=rounded(experiment.samples(B)),
         other_train=experiment.images.of(B),
-        floor=rounded(experiment.samples(foreign[0])) if foreign else None,
+        floor=rounded(experiment.samples(out_of_domain[0])) if out_of_domain else None,
         flips=experiment.family.flips,
         morphology=0,
     )
@@ -107,8 +107,8 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     if closer := found.pair.get("P(train closer)"):
         bias = {end: getattr(closer, end) - 0.5 for end in ("low", "high")}
         rows.append(row("training_set_bias", closer.value - 0.5, **bias, n=closer.n, **of_pair))
-    if foreign:
-        other = f"{A.label}-{foreign[0].label}-{foreign[0].foreign}"
+    if out_of_domain:
+        other = f"{A.label}-{out_of_domain[0].label}-{out_of_domain[0].out_of_domain}"
         where = shown | {"model": other, "training_sets": "out-of-domain"}
         rows.append(row("agreement", found.pair["floor"], **where))
     return rows, _nearest(found.memory, to_uint8(samples.numpy()), np.concatenate([train, held_out]), N)

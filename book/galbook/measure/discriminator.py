@@ -64,7 +64,7 @@ _CONTRASTS = {
 def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """The membership AUC of each discriminator along its training, and since when it exceeds chance."""
     stages = experiment.train(experiment.models.pair(N)[0]).summary["weights"]
-    unseen, found = unit(experiment.images.unseen[:COUNT]), {}
+    unseen, found = unit(experiment.images.reserve[:COUNT]), {}
     for model in all_pairs(experiment, N):
         known = unit(experiment.images.of(model)[:COUNT])
         for shown in stages:

@@ -111,7 +111,7 @@ def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.
 @question(
     families=("glow",),
     given=largest_size,
-    models=lambda experiment, N: [*first_pair(experiment, N), *experiment.models.foreign()],
+    models=lambda experiment, N: [*first_pair(experiment, N), *experiment.models.out_of_domain()],
 )
 def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Test the first pair before its training, and its model A with out-of-domain flows."""
@@ -124,7 +124,7 @@ def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict
     for pair, found in ways.items():
         rows += _tested(found, compare_levels(found), _pair(*pair))
     rows = [one | {"images_shown": 0} for one in rows]
-    other = experiment.models.foreign()
+    other = experiment.models.out_of_domain()
     flow, *flows = (experiment.networks(model)["net"] for model in (a, *other))
     for model, found in zip(other, inversions(flow, flows, z), strict=True):
         where = _pair(a, model) | {"images_shown": experiment.settings.images_shown(N)}
@@ -138,12 +138,14 @@ def _latents(experiment: Experiment, flow: Glow) -> list[Tensor]:
 
 
 def _name(model: Training) -> str:
-    return f"{model.label}-{model.foreign}" if model.foreign else model.label
+    return f"{model.label}-{model.out_of_domain}" if model.out_of_domain else model.label
 
 
 def _pair(i: Training, j: Training) -> dict[str, str]:
     """Where the rows of a pair stand."""
-    sets = "out-of-domain" if i.foreign != j.foreign else "same" if i.half == j.half else "disjoint"
+    sets = (
+        "out-of-domain" if i.out_of_domain != j.out_of_domain else "same" if i.half == j.half else "disjoint"
+    )
     return {"training_sets": sets, "model": f"{_name(i)}-{_name(j)}"}
 
 

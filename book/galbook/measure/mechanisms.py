@@ -1,20 +1,20 @@
 """Why do two models agree? Patch denoisers, principal directions of samples, and the inverted flow.
 
 * What part of a network, beyond the Gaussian of its training images, does a denoiser explain that knows
-  nothing but patches of training images (`galbook.why.local`), and what part the other network of the pair?
-* Do samples vary along the directions in which galaxies vary (`galbook.why.directions`)? Held-out images
-  compared with other held-out images are the ceiling.
-* Does B find the latents of A's samples, scale by scale (`galbook.why.flow`)? Controls are an out-of-domain
-  network and the Gaussian of B's images.
+  nothing but patches of training images (`galbook.mechanisms.local`), and what part the other network?
+* Do samples vary along the directions in which galaxies vary (`galbook.mechanisms.directions`)? Held-out
+  images compared with other held-out images are the ceiling.
+* Does B find the latents of A's samples, scale by scale (`galbook.mechanisms.flow`)? Controls are an
+  out-of-domain network and the Gaussian of B's images.
 """
 
 import numpy as np
 import torch
 
+from galbook.mechanisms.directions import directions, shared
+from galbook.mechanisms.flow import decode, encode, inverted
+from galbook.mechanisms.local import Local, explained
 from galbook.table import all_pairs, each_size, first_pair, question, row
-from galbook.why.directions import directions, shared
-from galbook.why.flow import decode, encode, inverted
-from galbook.why.local import Local, explained
 from galgen.compare import similarity
 from galgen.compare.controls import rounded
 from galgen.compare.gaussian import Empirical, fit_gaussian
@@ -23,14 +23,14 @@ from galgen.compare.uncertainty import Estimate, bootstrap
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
 from galgen.models.families import Training
-from galgen.models.sampling import ladder, noise, seeded
+from galgen.models.sampling import noise, noise_schedule, seeded
 
 __all__ = ["flow_inversion", "patch_denoisers", "principal_directions"]
 
 FILES = (
-    "galbook.why.directions",
-    "galbook.why.flow",
-    "galbook.why.local",
+    "galbook.mechanisms.directions",
+    "galbook.mechanisms.flow",
+    "galbook.mechanisms.local",
     "galgen.compare.controls",
     "galgen.compare.distances",
     "galgen.compare.gaussian",
@@ -154,7 +154,7 @@ def principal_directions(experiment: Experiment, N: int) -> tuple[list[dict], di
 
 def _with_control(experiment: Experiment, N: int) -> list[Training]:
     """The first pair, and an out-of-domain model."""
-    return [*experiment.models.pair(N), experiment.models.foreign()[0]]
+    return [*experiment.models.pair(N), experiment.models.out_of_domain()[0]]
 
 
 @question(
@@ -168,7 +168,7 @@ def flow_inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
     A control that finds finite latents in fewer than two images is left out. `at` is the first component of
     a group. Array `components`: the first and the last of each, (G, 2).
     """
-    levels, m = ladder(**experiment.settings.sampler | {"steps": STEPS}), experiment.images.start
+    levels, m = noise_schedule(**experiment.settings.sampler | {"steps": STEPS}), experiment.images.start
     A, B, C = _with_control(experiment, N)
     a, b, c = (experiment.networks(model)["net"] for model in (A, B, C))
     z = noise(seeded(range(FIRST, FIRST + LATENTS)), m.shape)
@@ -177,7 +177,7 @@ def flow_inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
     own = encode(a, x, m, levels)
     others = {
         B.label: (b, "disjoint"),
-        f"{C.label}-{C.foreign}": (c, "out-of-domain"),
+        f"{C.label}-{C.out_of_domain}": (c, "out-of-domain"),
         "gaussian": (fit_gaussian(experiment.images.of(B)), "disjoint"),
     }
     parts = list(groups(len(axes)))

@@ -30,10 +30,10 @@ from galbook.table import each_size, largest_size, question, row
 from galgen.compare.agreement import shared_latents
 from galgen.compare.controls import blurred, rounded
 from galgen.compare.distances import energy, with_spread
+from galgen.compare.equivalent_blur import CalibrationCurve
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import apart, same_share
 from galgen.compare.uncertainty import Estimate
-from galgen.compare.yardstick import Ladder
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
@@ -108,7 +108,7 @@ def _correlations(experiment: Experiment, one: Table, other: Table, **where: obj
 
 
 @functools.cache
-def _calibration(experiment: Experiment) -> tuple[Table, list[str], Ladder | None]:
+def _calibration(experiment: Experiment) -> tuple[Table, list[str], CalibrationCurve | None]:
     """Valid rows of galaxies, the coefficients used, and the energy distance as a function of the blur."""
     known, pairs = controls_of(experiment)
     sharp, n = pairs["held-out"][0], experiment.images.compared
@@ -120,7 +120,7 @@ def _calibration(experiment: Experiment) -> tuple[Table, list[str], Ladder | Non
     if not used or min(map(len, (galaxies, *wrong))) < FEWEST:
         return galaxies, used, None
     ladder = np.maximum.accumulate([energy(galaxies, rows, used) for rows in wrong])
-    return galaxies, used, Ladder(np.array(BLURS), ladder) if ladder[BLURS.index(1.0)] > 0 else None
+    return galaxies, used, CalibrationCurve(np.array(BLURS), ladder) if ladder[BLURS.index(1.0)] > 0 else None
 
 
 def _blurs(experiment: Experiment, rows: Table, **where: object) -> Iterator[dict]:
@@ -171,7 +171,7 @@ def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
 
 def _out_of_domain(experiment: Experiment, N: int) -> list[Training]:
     """Model A and the first model of other galaxies, if there is one."""
-    return [experiment.models.pair(N)[0], *experiment.models.foreign()[:1]]
+    return [experiment.models.pair(N)[0], *experiment.models.out_of_domain()[:1]]
 
 
 @question(families=FAMILIES, given=largest_size, models=_out_of_domain)
@@ -192,8 +192,8 @@ def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     """The same of held-out galaxies and images wrong in a known way; array: coefficients of the reference."""
     (_, pairs), known = controls_of(experiment), _reference(experiment)
     sets, n = {name: pair[0] for name, pair in pairs.items()}, experiment.images.compared
-    other = experiment.images.foreign("galaxies").images
-    sets["other-galaxies"] = other[experiment.images.split(foreign="galaxies").validation][:n]
+    other = experiment.images.out_of_domain("galaxies").images
+    sets["other-galaxies"] = other[experiment.images.split(out_of_domain="galaxies").validation][:n]
     tables = {name: _measured(experiment, images) for name, images in sets.items()}
     rows = _valid(known, None, model="reference")
     for name, found in tables.items():

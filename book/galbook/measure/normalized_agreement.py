@@ -1,7 +1,7 @@
 """Agreement normalized by that of other models, at the end of the trainings and along them.
 
-The scale is that of `galbook.share.scale`: 0 is the agreement with out-of-domain networks, 1 that of two
-networks of the same images. Beside the samples stands what Gaussians leave of them, twice:
+The scale is that of `galbook.normalized_agreement`: 0 is the agreement with out-of-domain networks, 1 that
+of two networks of the same images. Beside the samples stands what Gaussians leave of them, twice:
 
     residual          a_i - g_A(z_i) and b_i - g_B(z_i), the Gaussian of each model's own training images
     common residual   a_i - g(z_i)   and b_i - g(z_i),   that of A's and B's images together
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from galbook.measure.agreement import DENOISERS, Found, gaussian_samples, of_pair
 from galbook.measure.samples import stamps
-from galbook.share.scale import Scale, agreements, scale
+from galbook.normalized_agreement import Scale, agreements, scale
 from galbook.table import each_size, largest_size, question, row
 from galgen.compare import similarity
 from galgen.compare.agreement import excess
@@ -35,17 +35,17 @@ __all__ = ["agreement_in_training", "normalized_agreement"]
 COUNT = 64  # latents along a training
 VIEWS = "", "residual_", "common_residual_"
 MARKS = {"floor": "out-of-domain", "pair": "disjoint", "ceiling": "same"}
-FILES = ("galbook.measure.agreement", "galbook.share.scale")
+FILES = ("galbook.measure.agreement", "galbook.normalized_agreement")
 
 
 def _models(experiment: Experiment, N: int) -> list[Training]:
     """The models of all pairs, and those out of domain, which there are of the largest N."""
-    others = [model for model in experiment.models.foreign() if model.N == N]
+    others = [model for model in experiment.models.out_of_domain() if model.N == N]
     return [model for pair in experiment.models.pairs(N) for model in pair] + others
 
 
 def _name(model: Training) -> str:
-    return f"{model.label}-{model.foreign}" if model.foreign else model.label
+    return f"{model.label}-{model.out_of_domain}" if model.out_of_domain else model.label
 
 
 @question(families=DENOISERS, given=largest_size, models=_models)
@@ -61,7 +61,7 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
     rows, arrays = [], {}
     for (view, x), first in zip(_views(drawn, gaussians).items(), untrained.values(), strict=True):
         c = agreements(x, mean=mean)
-        rows += _scale(view, models, c, scale(c, [model.foreign or model.half for model in models]))
+        rows += _scale(view, models, c, scale(c, [model.out_of_domain or model.half for model in models]))
         if ok.any():
             where = of | {"images_shown": 0, "n": int(ok.sum())}
             rows.append(row(f"pairwise_{view}agreement", agreements(first, mean=mean)[0, 1], **where))
@@ -69,7 +69,7 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
         one.setdefault("images_shown", of["images_shown"])
     pair = similarity.cosine(*drawn[:2], kind="anomaly", mean=mean)
     for model, other in zip(models, drawn, strict=True):
-        if model.foreign:
+        if model.out_of_domain:
             cosines = similarity.cosine(drawn[0], other, kind="anomaly", mean=mean)
             where = of | {"model": f"{models[0].label}-{_name(model)}", "training_sets": "out-of-domain"}
             rows.append(row("agreement", bootstrap(cosines), **where))
@@ -81,14 +81,15 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
 def _scale(view: str, models: Sequence[Training], c: np.ndarray, found: Scale) -> Iterator[dict]:
     """The rows of one view."""
     every = f"pairwise_{view}agreement"
-    own, foreign = [m for m in models if not m.foreign], {k: iter(x) for k, x in found.foreign.items()}
+    own = [model for model in models if not model.out_of_domain]
+    others = {kind: iter(values) for kind, values in found.out_of_domain.items()}
     for i, one in enumerate(own):
         for j, two in enumerate(own[:i]):
             names = "-".join(sorted((one.label, two.label)))
             sets = "same" if one.half == two.half else "disjoint"
             yield row(every, c[i, j], model=names, training_sets=sets)
     for model in models[len(own) :]:
-        yield row(every, next(foreign[model.foreign]), model=_name(model), training_sets="out-of-domain")
+        yield row(every, next(others[model.out_of_domain]), model=_name(model), training_sets="out-of-domain")
     for mark, value in found.marks.items():
         kind = found.kind if mark == "floor" else ""
         yield row(f"mean_{view}agreement", value, model=kind, training_sets=MARKS[mark])
@@ -109,7 +110,7 @@ def agreement_in_training(experiment: Experiment, N: int) -> Found:
     with both samples, which is the cosine of two images that share nothing else; and P(train closer).
     """
     pair, images, rows = experiment.models.pair(N), experiment.images, []
-    kinds = {model.foreign: model for model in reversed(_models(experiment, N)) if model.foreign}
+    kinds = {model.out_of_domain: model for model in reversed(_models(experiment, N)) if model.out_of_domain}
     given, z = (
         {"kind": "anomaly", "mean": images.mean},
         noise(seeded(_latents(experiment)), images.start.shape),
@@ -121,7 +122,7 @@ def agreement_in_training(experiment: Experiment, N: int) -> Found:
             left = [x - g[ok] for x, g in zip((a, b), gaussians, strict=True)]
             alone = np.prod([similarity.cosine(x, z[ok], **given) for x in (a, b)], axis=0)
             sets = images.dataset.images, images.split(N)
-            closer = exchange_test(*(margins(x, *sets, mean=images.mean) for x in (a, b))).closer
+            closer = exchange_test(*(margins(x, *sets, mean=images.mean) for x in (a, b))).p_closer
             where = of_pair(experiment, *pair) | {"images_shown": shown}
             rows += [
                 row("agreement_in_training", bootstrap(similarity.cosine(a, b, **given)), **where),
@@ -151,11 +152,11 @@ def _drawn(experiment: Experiment, models: Sequence[Training], shown: int) -> tu
 
 def _gaussians(experiment: Experiment, models: Sequence[Training]) -> tuple[list[Tensor], list[Tensor]]:
     """For each model the samples of its own Gaussian, and of the one of A's and B's images together."""
-    seen = {(model.half, model.foreign): experiment.images.of(model) for model in models}
+    seen = {(model.half, model.out_of_domain): experiment.images.of(model) for model in models}
     of = {key: gaussian_samples(experiment, images) for key, images in seen.items()}
     common = gaussian_samples(experiment, np.concatenate([seen["A", ""], seen["B", ""]]))
-    own = [of[model.half, model.foreign] for model in models]
-    return own, [x if model.foreign else common for model, x in zip(models, own, strict=True)]
+    own = [of[model.half, model.out_of_domain] for model in models]
+    return own, [x if model.out_of_domain else common for model, x in zip(models, own, strict=True)]
 
 
 def _views(drawn: Sequence[Tensor], gaussians: Sequence[Sequence[Tensor]]) -> dict[str, list[Tensor]]:

@@ -1,11 +1,11 @@
 """Denoising gap, onset and bits per parameter along trainings, and near-copies of samples.
 
-Along each training A and B of the first pair have, at milestones, the gap g of `galbook.clock.gap`. In the
+Along each training A and B of the first pair have, at milestones, the gap g of `galbook.onset.gap`. In the
 study of the onset, whose learning rate is constant but for the last tenth, we also measure
 
     onset     images shown when g exceeds a level for good; censored at nine tenths of the training, where the
               learning rate begins to fall, if that is later or never
-    bits      unintended memorization per parameter (`galbook.clock.bits`)
+    bits      unintended memorization per parameter (`galbook.onset.bits`)
     harm      held-out PSNR at the end minus its best
 
 and the near-copies, the training-set bias and the agreement of samples of A and B at every third milestone.
@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from torch import Tensor
 
-from galbook.clock.bits import approximated, memorized
-from galbook.clock.cells import Trace
-from galbook.clock.gap import LEVELS, SIGMA, SIGMAS, memory_gap, psnr_along, settled
+from galbook.onset.bits import approximated, memorized
+from galbook.onset.configurations import Trace
+from galbook.onset.gap import LEVELS, SIGMA, SIGMAS, memory_gap, psnr_along, settled
 from galbook.table import each_size, first_pair, question, row
 from galgen.compare.agreement import two_models
 from galgen.compare.memorization import distance_ratio, near_copy_fraction
@@ -31,9 +31,9 @@ from galgen.models.families import STUDIES
 __all__ = ["ALL_LEVELS", "Rows", "near_copies_along_training", "of_training", "onset"]
 
 FILES = (
-    "galbook.clock.bits",
-    "galbook.clock.cells",
-    "galbook.clock.gap",
+    "galbook.onset.bits",
+    "galbook.onset.configurations",
+    "galbook.onset.gap",
     "galgen.compare.agreement",
     "galgen.compare.denoising",
     "galgen.compare.distances",
@@ -55,7 +55,7 @@ Rows = Iterator[dict]
 def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """Denoising gap along A and B of the first pair; in the study of the onset also onset, bits and harm."""
     study, pixels, rows = experiment.family.name in STUDIES, experiment.images.dataset.images[0].size, []
-    where = {"width": experiment.settings.kernels} if study else {}
+    where = {"width": experiment.settings.base_channels} if study else {}
     for model in first_pair(experiment, N):
         kept = experiment.train(model).summary["weights"]
         psnr = psnr_along(
@@ -85,7 +85,7 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
     for shown in sorted(experiment.train(pair[0]).summary["weights"])[::-STEP][::-1]:
         samples = [experiment.samples(model, shown) for model in pair]
         test = two_models(*samples, images.dataset.images, images.split(N), **given)
-        ends = (x - 0.5 for x in (test.closer.value, test.closer.low, test.closer.high))
+        ends = (x - 0.5 for x in (test.p_closer.value, test.p_closer.low, test.p_closer.high))
         found = {
             "training_set_bias": Estimate(*ends, test.n),
             "memorized_fraction": test.memorised,
@@ -96,7 +96,7 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
     held_out = copies([unit(images.held_out)] * 2)
     for name, each in (("memorized_fraction", test.memorised_null), ("near_copy_fraction", held_out)):
         rows.append(row(name, each, model="held-out"))
-    return [{"width": experiment.settings.kernels} | each for each in rows], {}
+    return [{"width": experiment.settings.base_channels} | each for each in rows], {}
 
 
 def of_training(trace: Trace, N: int, pixels: int, weights: int, *, study: bool) -> Rows:

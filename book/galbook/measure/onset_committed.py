@@ -7,7 +7,7 @@ learning rate. The other rows are of
     configurations   (width, N): geometric mean of the onsets, and its ratio to that of a tenth of N
     laws             their constants and lack of fit (`galbook.onset_law`), with each scatter
     predictions      of `results/foretold.json`, written before the later trainings, by the laws L, L1, P, N
-                     of `galbook.clock.law`, with p of what was observed; and those of the laws `load` and
+                     of `galbook.onset.law`, with p of what was observed; and those of the laws `load` and
                      `power`, fitted to the earlier trainings alone once the later ones were known
     bits             the power of N in bits memorized
     agreement        what the same training images are worth, of `results/agreement.json`
@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from galbook.clock.bits import exponent
-from galbook.clock.cells import Committed, committed
-from galbook.clock.gap import LEVEL, LEVELS
-from galbook.clock.law import SCALE, Place, reach
 from galbook.measure.onset import ALL_LEVELS, Rows, of_training
+from galbook.onset.bits import exponent
+from galbook.onset.configurations import Committed, committed
+from galbook.onset.gap import LEVEL, LEVELS
+from galbook.onset.law import SCALE, Place, reach
 from galbook.onset_law import CONFIGURATION, LAWS, SCATTERS, Fit, fit, log_score, scatter, trainings
 from galbook.table import TYPES, read_table, row, to_csv
 from galgen.compare.uncertainty import Estimate
@@ -64,14 +64,14 @@ def _table(rows: Iterable[dict]) -> pd.DataFrame:
 def _of_committed(one: Committed) -> Rows:
     cell = one.cell
     for label, trace in zip(("A0", "B1"), cell.traces, strict=True):
-        where = _where(cell.kernels, cell.N) | {"seed": one.seed}
+        where = _where(cell.base_channels, cell.N) | {"seed": one.seed}
         where |= {"model": label + "-half-rate" * (cell.rate != 1)}
         for each in of_training(trace, cell.N, PIXELS, round(cell.N * PIXELS / cell.load), study=True):
             yield where | each
 
 
 def _where(width: int, N: int) -> dict:
-    return {"family": f"clock{int(width)}", "width": int(width), "N": int(N)}
+    return {"family": f"onset{int(width)}", "width": int(width), "N": int(N)}
 
 
 def _mean(of: pd.DataFrame, s: float = 0, freedom: int = 1, other: pd.DataFrame | None = None) -> Estimate:
@@ -148,7 +148,7 @@ def _predicted(told: Mapping, every: pd.DataFrame, later: pd.DataFrame) -> Rows:
         yield from _constants({name: Estimate(**e) for name, e in constants.items()}, model=law, at=LEVEL)
         yield row("law_lack_of_fit", told["lack"][law], p=told["lack"][law], model=law, at=LEVEL)
     for asked in told["asked"]:
-        place = asked["kernels"], asked["N"]
+        place = asked["base_channels"], asked["N"]
         of, where = cells[place], _where(*place) | {"at": LEVEL}
         late, anchor = of.censored.any(), every[(every.width == place[0]) & (every.N == SCALE)]
         seen = {"onset": _mean(of, s, freedom)}
@@ -203,10 +203,10 @@ def _bits(asked: Sequence[Sequence], kept: Iterable[Committed]) -> Rows:
     """Between N = 100 and 300 of trainings with five noise levels, after as many epochs as the file says."""
     for width, epochs in asked:
         bits = {100: [], 300: []}
-        for one in (one.cell for one in kept if one.cell.kernels == int(width) and one.cell.N in bits):
+        for one in (one.cell for one in kept if one.cell.base_channels == int(width) and one.cell.N in bits):
             known = one.traces[0].own_errors is not None
             bits[one.N] += one.bits(epochs) if known else []
-        yield row("bits_exponent", exponent(bits), family=f"clock{width}", width=int(width), at=epochs)
+        yield row("bits_exponent", exponent(bits), family=f"onset{width}", width=int(width), at=epochs)
 
 
 def _same_images() -> Rows:
@@ -218,7 +218,7 @@ def _same_images() -> Rows:
             where = {"family": "diffusion", "N": int(N)}
             if multiple:
                 where = _where(8, N) | {"at": float(multiple), "images_shown": one["shown"]}
-            for kind, values in one["strangers"].items():
+            for kind, values in one["unrelated"].items():
                 given = {"training_sets": "out-of-domain", "model": kind}
                 yield row("mean_agreement", np.mean(values), n=len(values), **given, **where)
                 yield row("normalized_agreement", one["share"][kind], model=kind, **where)

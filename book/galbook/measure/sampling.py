@@ -18,7 +18,7 @@ from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import bootstrap
 from galgen.data.unit import mean_image
 from galgen.experiment import Experiment
-from galgen.models.sampling import Samples, blind, dpm_solver_2m, ladder, stochastic_ascent
+from galgen.models.sampling import Samples, blind, dpm_solver_2m, noise_schedule, stochastic_ascent
 
 __all__ = ["samplers", "stochastic_ascent_choices"]
 
@@ -58,7 +58,7 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     latents, spare = experiment.latents(count), images.dataset.images[images.split().starts]
 
     def flow(begin: torch.Tensor, **other: float) -> Samples:
-        return dpm_solver_2m(blind(net), begin, latents, ladder(**settings.sampler | other))
+        return dpm_solver_2m(blind(net), begin, latents, noise_schedule(**settings.sampler | other))
 
     drawn = {
         "start at the mean image": flow(start),

@@ -12,7 +12,7 @@ known way (`galgen.compare.controls`):
     empirical                   samples of the empirical denoiser, which are training images of A
 
 *Equivalent blur, or noise*: that of galaxies whose classifier has the AUC of the model, with its interval
-(`galgen.compare.yardstick`).
+(`galgen.compare.equivalent_blur`).
 
 *Realism*: samples and as many held-out galaxies are each compared with further held-out galaxies. With a and
 b their two AUCs, of intervals [a-, a+] and [b-, b+], the interval of the excess a - b is (Newcombe 1998)
@@ -36,11 +36,11 @@ from torch import Tensor
 from galbook.table import all_pairs, each_size, first_pair, largest_size, question, row
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import blurred, controls, rounded
+from galgen.compare.equivalent_blur import FAULTS, CalibrationCurve, calibration_curve
 from galgen.compare.gaussian import fit_gaussian
 from galgen.compare.scales import brightness, first_component, principal_spread
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, over_trainings
-from galgen.compare.yardstick import FAULTS, Ladder, fault_ladder
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
@@ -58,7 +58,7 @@ FILES = (
     "galgen.compare.similarity",
     "galgen.compare.twosample",
     "galgen.compare.uncertainty",
-    "galgen.compare.yardstick",
+    "galgen.compare.equivalent_blur",
     "galgen.data.dataset",
     "galgen.data.unit",
     "galgen.models.sampling",
@@ -77,7 +77,7 @@ def no_models(experiment: Experiment, *_: object) -> list[Training]:
 
 def named(experiment: Experiment, training: Training) -> dict:
     """The columns that name a model at the end of its training."""
-    name = f"{training.label}-{training.foreign}" if training.foreign else training.label
+    name = f"{training.label}-{training.out_of_domain}" if training.out_of_domain else training.label
     return {"model": name, "images_shown": experiment.settings.images_shown(training.N)}
 
 
@@ -121,7 +121,7 @@ def _compared(
         yield row("auc_null", 0.5, low=test.outcome.low, high=test.outcome.high, at=side, **where)
         for fault in FAULTS:
             if (ladder := ladders.get(f"{fault}_{side}")) is not None:
-                yield row(f"equivalent_{fault}", Ladder(*ladder).amount(test.auc), at=side, **where)
+                yield row(f"equivalent_{fault}", CalibrationCurve(*ladder).amount(test.auc), at=side, **where)
 
 
 @question(families=FAMILIES, given=lambda _: [()], models=no_models)
@@ -134,7 +134,7 @@ def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
     arrays = {}
     for side in (side for side in CALIBRATED if side <= known.shape[-1]):
         for fault in FAULTS:
-            ladder = fault_ladder(fault, unseen, known, side=side, bits=bits)
+            ladder = calibration_curve(fault, unseen, known, side=side, bits=bits)
             arrays[f"{fault}_{side}"] = np.stack([ladder.amounts, ladder.areas])
     return [], arrays
 
@@ -176,9 +176,9 @@ def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
 
 
 def _beyond(experiment: Experiment) -> np.ndarray:
-    """Held-out images that no other question compares with, uint8; if they are few, `Images.unseen`."""
+    """Held-out images that no other question compares with, uint8; if they are few, `Images.reserve`."""
     rows = experiment.images.split().validation[3 * experiment.images.compared :]
-    return experiment.images.dataset.images[rows] if len(rows) >= ENOUGH else experiment.images.unseen
+    return experiment.images.dataset.images[rows] if len(rows) >= ENOUGH else experiment.images.reserve
 
 
 @question(families=FAMILIES, given=each_size, models=all_pairs)

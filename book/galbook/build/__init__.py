@@ -1,0 +1,1 @@
+"""From notebooks and prose to the bound book; `python -m galbook.build` has its steps."""

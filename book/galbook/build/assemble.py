@@ -1,0 +1,190 @@
+"""The book: put the executed chapters and the prose together and render them.
+
+    notebooks/NAME.ipynb --papermill--> build/RUN/chapters/NAME.ipynb --+
+    the pages of book/ (`pages_of`) -----------------------------------+--> build/RUN/html/index.html
+
+A warning of Sphinx is an error: a page that is shown is whole.
+"""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from galbook.build import chapters, live, pages, settings
+from galbook.build.runs import HEADLINE
+from galgen.profiles import Parameters
+from galgen.runs.errors import GalgenError, checked
+from galgen.runs.files import write_json
+
+
+def root_of(work: Path) -> str:
+    """The page that opens, without its suffix, in the folder of a book's sources."""
+    return yaml.safe_load((work / "_toc.yml").read_text())["root"]
+
+
+def pages_of(prose: Path) -> list[Path]:
+    """What a book is bound of beside its chapters, and no code."""
+    return files_in(prose, "*.md", "_config.yml", "_toc.yml", "references.bib", "_static/**/*", "_extra/**/*")
+
+
+def files_in(folder: Path, *patterns: str) -> list[Path]:
+    """The files in a folder that match, without what Python or an editor leaves there."""
+    found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    hidden = (".", "__pycache__")
+    return [p for p in found if not any(part.startswith(hidden) for part in p.relative_to(folder).parts)]
+
+
+def _point_to_repository(config: Path, citation: Path) -> None:
+    """Put buttons to the repository and to Binder on the pages, if the citation says where the code is."""
+    url = yaml.safe_load(citation.read_text()).get("repository-code") if citation.is_file() else None
+    if url:
+        settings = yaml.safe_load(config.read_text())
+        settings["repository"] = {"url": url, "branch": "HEAD"}
+        settings["html"]["use_repository_button"] = True
+        launch = {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"}
+        settings["launch_buttons"] = launch
+        config.write_text(yaml.safe_dump(settings))
+
+
+def _copy_mathjax(folder: Path) -> None:
+    """One script and the fonts, all that a page needs of the 24 MB which its Sphinx extension would copy."""
+    mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    fonts = "output/chtml/fonts/woff-v2"
+    shutil.copytree(mathjax / fonts, folder / fonts)
+    shutil.copy(mathjax / "tex-chtml.js", folder)
+
+
+def jupyter_book(work: Path, builder: str) -> Path:
+    """Have Jupyter Book build the assembled sources; a warning is an error.
+
+    Returns:
+        The folder of what was built.
+    """
+    program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
+    options = ["--path-output", work, "--builder", builder, "-W", "--keep-going", "-q"]
+    result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
+    if result.returncode:
+        said = f"{result.stdout[-2000:]}{result.stderr[-6000:]}"
+        why = re.search(r".*\b(?:WARNING|ERROR|Error)\b.*", said)  # the first line goes into failed.json
+        raise GalgenError(f"Jupyter Book failed on {work}: {why[0] if why else 'no warning'}\n{said}")
+    return work / "_build" / builder
+
+
+def render(
+    prose: Path, notebooks: Path, build: Path, trainings: Sequence[dict] = (), origin: str = ""
+) -> Path:
+    """Render the book of a run; a warning is an error.
+
+    Args:
+        prose: The folder of the prose, with _config.yml and _toc.yml.
+        notebooks: The folder of the chapters' sources, which the pages offer for download.
+        build: The folder of the run, with its executed chapters.
+        trainings: Name, key, seconds, time and commit of each model.
+        origin: What stands at the head of the first page.
+
+    Returns:
+        build/html/index.html.
+
+    Raises:
+        GalgenError: If a chapter was not executed, or warned, or Jupyter Book did.
+    """
+    executed = [build / "chapters" / f"{name}.ipynb" for name in chapters.names(prose / "_toc.yml")]
+    if missing := [path.stem for path in executed if not path.is_file()]:
+        raise GalgenError(f"{', '.join(missing)} of {build} were never made: make book makes all")
+    work = build / "book"
+    _assembled(prose, notebooks, executed, work, trainings, origin)
+    html = _put_up(jupyter_book(work, "html"), build)
+    write_json(build / "results.json", {"pages": len(_pages(html))})  # which marks that the book is bound
+    for page in _pages(html):
+        images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', page.read_text()))
+        size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
+        print(f"{size / 1e6:8.2f} MB  {page.relative_to(html)}")
+    total = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
+    print(f"{total / 1e6:8.2f} MB  with scripts and fonts\n\nThe book: {(html / 'index.html').absolute()}")
+    return html / "index.html"
+
+
+def _head(page: Path, words: str) -> None:
+    """Put words below the title of a page: of a notebook in its first cell."""
+    if words and page.is_file():
+        opening = nbformat.read(page, as_version=4) if page.suffix == ".ipynb" else None
+        title, _, rest = (opening.cells[0].source if opening else page.read_text()).partition("\n")
+        told = f"{title}\n\n{words}\n{rest}"
+        if opening:
+            opening.cells[0].source = told
+            nbformat.write(opening, page)
+        else:
+            page.write_text(told)
+
+
+def _assembled(
+    prose: Path,
+    notebooks: Path,
+    executed: Sequence[Path],
+    work: Path,
+    trainings: Sequence[dict],
+    origin: str,
+) -> None:
+    """Put the sources of a book together in a folder."""
+    shutil.rmtree(work, ignore_errors=True)
+    for path in pages_of(prose):
+        copy = work / path.relative_to(prose)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    _point_to_repository(work / "_config.yml", prose.parent / "CITATION.cff")
+    _copy_mathjax(work / "_extra" / "mathjax")
+    for folder in ("chapters", "_notebooks", "_generated"):
+        (work / folder).mkdir()
+    records = {}
+    for path in executed:
+        chapter = chapters.page(path)
+        records[path.stem] = chapter.metadata["galgen"]
+        chapters.put(chapter, work / "chapters" / path.name)
+        shutil.copy(notebooks / path.name, work / "_notebooks")
+    parameters = checked(Parameters, records[executed[-1].stem]["parameters"], "parameters")
+    generated = {
+        "status": pages.status(records, trainings),
+        "bench": pages.bench(prose.parent / "results" / "bench.json"),
+        "deviations": settings.beside_the_paper(parameters),
+        "profiles": settings.sizes(),
+        "statistics": settings.statistics(),
+        "criteria": settings.criteria(),
+    }
+    for name, text in generated.items():
+        (work / "_generated" / f"{name}.md").write_text(text)
+    if HEADLINE in records:
+        live.write(work, parameters)
+    for name in (f"{root_of(work)}.ipynb", "workflow.md"):
+        _head(work / name, origin)
+
+
+def _put_up(new: Path, build: Path) -> Path:
+    """Put built pages in the place of those before them, whole; returns their folder."""
+    for page in _pages(new):
+        # The theme's hint to load fonts early is an error in a page opened as a file.
+        text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text())
+        # Binder opens a chapter where the repository has it.
+        text = text.replace("=lab/tree/chapters/", "=lab/tree/notebooks/")
+        # And from the first of them the explorer, on the published models.
+        text = text.replace(f"notebooks/{HEADLINE}.ipynb", "notebooks/explore.ipynb")
+        # A figure opens its picture, which a phone shows small.
+        text = re.sub(r'(<figure[^>]*>\s*)(<img [^>]*src="([^"]+)"[^>]*>)', r'\1<a href="\3">\2</a>', text)
+        page.write_text(text)
+    html, before = build / "html", build / "html.before"
+    shutil.rmtree(before, ignore_errors=True)
+    if html.exists():
+        html.rename(before)
+    new.rename(html)
+    shutil.rmtree(before, ignore_errors=True)
+    return html
+
+
+def _pages(html: Path) -> list[Path]:
+    return sorted([*html.glob("*.html"), *html.glob("chapters/*.html")])

@@ -1,0 +1,126 @@
+"""Tables of settings and definitions: the paper's beside this run, all profiles, statistics, criteria.
+
+    galgen.profiles.PROFILES, the networks of `galgen.models.families`  ->  two pages of the book
+    statistics.yaml, claims.yaml                                        ->  two more
+
+They are made from the code that runs, so they cannot say what it no longer does.
+"""
+
+import torch
+from pydantic import BaseModel
+
+from galbook.table import STATISTICS
+from galbook.verdicts import CLAIMS, holds
+from galgen.figures.tables import table
+from galgen.figures.words import spaced
+from galgen.models.families import FAMILIES, STUDIES
+from galgen.profiles import PROFILES, Parameters, Profile, profile
+
+
+def beside_the_paper(parameters: Parameters) -> str:
+    """Every setting of the profile `paper` and of this run, in Markdown; those that differ are bold.
+
+    Args:
+        parameters: Those of the run.
+    """
+    paper, ours = PROFILES["paper"], profile(parameters.profile)
+    if parameters.N:
+        given = {"N": parameters.N}
+        parts = {k: v.model_copy(update=given) for k, v in _parts(ours).items() if v.N}
+        ours = ours.model_copy(update=parts)
+    sections = [("Data and samples", _plain(paper), _plain(ours))]
+    for family in _asked(ours):
+        title = family.label[0].upper() + family.label[1:]
+        sections.append((title, _of_family(family, paper), _of_family(family, ours)))
+    return "\n\n".join(f"**{title}**\n\n{_compared(*columns)}" for title, *columns in sections) + "\n"
+
+
+def sizes() -> str:
+    """What the profiles differ in most, one column each, in Markdown."""
+    columns = {}
+    for name, each in PROFILES.items():
+        column = {"pixels a side": each.image_size, "galaxies simulated": each.simulated}
+        column |= {"held-out images": each.validation, "latents": each.samples}
+        for family in _asked(PROFILES["laptop"]):
+            settings, label = family(each).settings, family.label
+            shown = {N: settings.images_shown(N) for N in settings.N}
+            column[f"{label}: parameters"] = _parameters(family, each)
+            column[f"{label}: N"] = tuple(shown)
+            column[f"{label}: images shown"] = tuple(dict.fromkeys(shown.values()))
+            column[f"{label}: passes over the set"] = tuple(count / N for N, count in shown.items())
+        columns[name] = {row: _text(value) for row, value in column.items()}
+    rows = [[row, *(column[row] for column in columns.values())] for row in columns["paper"]]
+    return table(["", *(f"`{name}`" for name in columns)], rows).data + "\n"
+
+
+def statistics() -> str:
+    """The definition of each statistic, in Markdown."""
+    rows = (
+        [f"`{name}`", of["definition"], of["unit"], of["interval"], f"`{of['function']}`"]
+        for name, of in STATISTICS.items()
+    )
+    return table(["statistic", "definition", "unit", "interval", "function"], rows).data + "\n"
+
+
+def criteria() -> str:
+    """What each claim is about and in which region it holds, in Markdown."""
+    rows = []
+    for of in CLAIMS:
+        about = [of["claim"], ", ".join(of["families"])], [of["reason"]]
+        for cell in of["cells"]:
+            rows.append([*about[0], cell["quantity"], holds(cell["region"]), *about[1]])
+            about = ["", ""], [""]
+    return table(["claim", "families", "quantity", "region", "reason"], rows).data + "\n"
+
+
+def _asked(of: Profile) -> list[type]:
+    """The families and studies of which a profile has models."""
+    return [family for family in (FAMILIES | STUDIES).values() if family(of).settings.N]
+
+
+def _parts(of: Profile) -> dict[str, BaseModel]:
+    return {name: value for name, value in of if isinstance(value, BaseModel)}
+
+
+def _plain(of: Profile) -> dict[str, object]:
+    """The settings of a profile that belong to no family."""
+    left_out = {"name", "purpose", *_parts(of)}
+    return {name: value for name, value in of if name not in left_out}
+
+
+def _of_family(family: type, of: Profile) -> dict[str, object]:
+    settings = family(of).settings
+    shown = {"images shown at the largest N": settings.images_shown(max(settings.N))}
+    # what follows from them is shown; out-of-domain models stand in the plan
+    left_out = {"design_N", "passes_per_image", "images_cap", "lengths", "out_of_domain", "more_pairs"}
+    rest = {name: value for name, value in settings if name not in left_out}
+    pairs = [settings.pairs_at(N) for N in settings.N]
+    rest["pairs"] = pairs[0] if len(set(pairs)) == 1 else tuple(pairs)
+    return {"parameters": _parameters(family, of)} | shown | rest
+
+
+def _parameters(family: type, of: Profile) -> str:
+    """Numbers of each network, counted without making any."""
+    with torch.device("meta"):
+        networks = family(of).networks()
+    counts = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    named = [f"{name} {spaced(count)}" for name, count in counts.items()]
+    return ", ".join(named) if len(named) > 1 else spaced(*counts.values())
+
+
+def _compared(paper: dict[str, object], ours: dict[str, object]) -> str:
+    rows = []
+    for name, value in paper.items():
+        theirs, here = _text(value), _text(ours[name])
+        rows.append([name.replace("_", " "), theirs, here if here == theirs else f"**{here}**"])
+    return table(["setting", "profile `paper`", "this run"], rows).data
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value))
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.3g}" if value < 100 else spaced(round(value))
+    return spaced(value) if isinstance(value, int) else str(value)

@@ -1,0 +1,332 @@
+"""The clock: the gap, its null and its onset, bits, laws and what they foretell, on made-up curves."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from galbook.onset import configurations
+from galbook.onset.bits import approximated, exponent, memorized
+from galbook.onset.configurations import Cell, Committed, Trace, committed, place, together
+from galbook.onset.gap import LEVELS, MOST, SIGMAS, START, mean_onset, memory_gap, psnr_along, settled
+from galbook.onset.law import LAWS, Foretold, Place, Seen, fit, power, reach
+from galgen.compare.uncertainty import Estimate
+from galgen.experiment import Experiment, every_family
+from galgen.models.onset_study import AveragedLearner
+from galgen.profiles import Parameters
+from galgen.runs.errors import GalgenError
+from galgen.runs.store import Store
+
+WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
+
+
+def without_a_gap(end, seed, *, count=16):
+    """g of a training that learns training and held-out images alike, after up to `end` images shown."""
+    rng = np.random.default_rng([seed, 10])
+    shown = np.unique([*np.geomspace(START, end, count).round().astype(int), int(0.9 * end)])
+    psnr = rng.normal(34, 2, 210) + 0.5 * rng.normal(size=(len(shown), 210))
+    return memory_gap(shown, psnr[:, :10], psnr[:, 10:], permutations=99, start=START)
+
+
+# The gap
+
+
+def test_the_gap_is_what_a_hand_computes():
+    shown = [100, 200, 400]
+    own = np.array([[30, 32], [31, 35], [36, 36]])
+    held_out = np.array([[28, 31, 34], [29, 31, 36], [29, 32, 35]])
+    found = memory_gap(shown, own, held_out, start=100)
+    assert found.value == pytest.approx([0, 2 - 1, 5 - 1])
+    # variances of the rises over their number: 2/2 + 1/3, and 2/2 + 0
+    assert found.error == pytest.approx([0, np.sqrt(1 + 1 / 3), 1])
+    assert found.onset(2) == pytest.approx(200 * 2 ** (1 / 3)) and found.onset(4.5) is None
+    assert found.at(200 * 2**0.5).value == pytest.approx(2.5)
+    assert found.gained(400).value == pytest.approx(3)
+    half = stats.t.ppf(0.975, 1)  # Welch: the held-out images rise alike
+    assert found.at(400).high == pytest.approx(4 + half) and found.at(400).n == 5
+    assert found.p[0] == 1 and (found.null[0] <= found.null[1]).all()
+
+
+def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
+    own = np.zeros((7, 2)) + np.array([-9, 0, 2, 0.5, 1.5, 2.5, 4])[:, None]
+    found = memory_gap([512, START, 4096, 8192, 16384, 32768, 65536], own, np.zeros((7, 3)))
+    assert found.shown[0] == START and found.value[0] == 0
+    onsets = [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
+    assert [found.onset(level) for level in LEVELS] == pytest.approx(onsets)
+
+
+def test_the_onset_of_several_trainings_is_their_geometric_mean():
+    shown, flat_ = [START, 4 * START], np.zeros((2, 2))
+    early, late, never = (memory_gap(shown, np.full((2, 2), [[0], [top]]), flat_) for top in (4, 2, 0))
+    assert mean_onset([early, late]) == pytest.approx(START * 4**0.375)  # a quarter and a half of the way
+    assert mean_onset([early, never]) is None and mean_onset([]) is None
+    shorter, ended = (memory_gap([START, end], flat_, flat_) for end in (START + 9, 2 * START))
+    assert mean_onset([shorter, late]) == mean_onset([late]), "it ended before any onset"
+    assert mean_onset([ended, early]) is None and mean_onset([shorter]) is None
+
+
+def test_the_interval_of_the_gap_covers_its_share():
+    covered = []
+    for seed in range(300):
+        found = without_a_gap(16_384, seed, count=4).at(16_384)
+        covered.append(found.low <= 0 <= found.high)
+    low, high = stats.binom.interval(0.99, len(covered), 0.95)
+    assert low <= sum(covered) <= high
+
+
+def test_networks_that_favour_nothing_have_no_onset():
+    found = [without_a_gap(100_000, seed).onset() for seed in range(100)]
+    assert sum(onset is not None for onset in found) <= 1
+
+
+def test_psnr_along_a_training_has_one_noise_and_sees_what_is_copied():
+    images = np.random.default_rng(0).integers(40, 216, (30, 1, 8, 8), dtype=np.uint8)
+    own, held_out = images[:10], images[10:]
+    bank = torch.from_numpy(own).float() / 255
+
+    def denoiser(share):
+        """Keeps y, but for a share of the training image nearest to it."""
+        near = lambda y: bank[torch.cdist(y.flatten(1), bank.flatten(1)).argmin(1)]  # noqa: E731
+        return lambda y, sigma: (1 - share) * y + share * near(y)
+
+    shown, a, b = psnr_along(zip([START, 4096, 8192], [0, 0, 0.5], strict=True), denoiser, own, held_out)
+    assert len(a) == len(b) == 1  # a level
+    a, b = a[0], b[0]
+    assert a.shape == (3, 10) and b.shape == (3, 20) and shown.tolist() == [START, 4096, 8192]
+    np.testing.assert_array_equal(a[0], a[1])  # the same noise at every milestone
+    noise = np.concatenate([a[0], b[0]])
+    assert len(np.unique(noise)) == 30 and noise.mean() == pytest.approx(20, abs=0.5)  # each its own
+    np.testing.assert_array_equal(psnr_along([(0, 0)], denoiser, own[:3], held_out)[2][0][0], b[0])
+    found = memory_gap(shown, a, b)
+    assert found.value[1] == 0 and found.value[2] > 3 and found.onset() and found.p[2] < 0.01
+    untrained = psnr_along(zip([START, 4096], [0, 0.0], strict=True), denoiser, own, held_out)
+    assert memory_gap(untrained[0], untrained[1][0], untrained[2][0]).onset() is None
+    many = np.repeat(images, 36, axis=0)
+    levels = psnr_along([(1, 0)], denoiser, many, many[:5], sigmas=SIGMAS)
+    assert levels[1].shape == (5, 1, MOST)
+    alone = psnr_along([(1, 0)], denoiser, many, many[:5])
+    np.testing.assert_allclose(levels[2][2], alone[2][0], rtol=1e-12)  # one level more changes no other
+
+
+# Cells
+
+
+def trace(N, onset, end, *, base_channels=8, seed=0, held=200, scatter=0.05):
+    """PSNR along a training whose gap is 1 dB after `onset` images; without one it has no gap."""
+    rng = np.random.default_rng([seed, N, base_channels])
+    shown = np.unique(np.geomspace(START, end, 24).round().astype(int))
+    own, rest = (
+        rng.normal(34, 2, n) + scatter * rng.normal(size=(len(shown), n)) for n in (min(N, 1000), held)
+    )
+    rise = np.maximum(1 + 2 * np.log2(shown / onset), 0) if onset else np.zeros(len(shown))
+    return Trace(shown, (own + rise[:, None]).round(2), rest.round(2))
+
+
+def cell(base_channels, N, onsets, *, end=None, seed=0):
+    """Trainings with these onsets in images shown."""
+    last = end or int(4 * max(onsets))
+    traces = [trace(N, t, last, base_channels=base_channels, seed=[seed, k]) for k, t in enumerate(onsets)]
+    return Cell(base_channels, N, N * 256 / WEIGHTS[base_channels], traces)
+
+
+def test_t0_is_after_sixty_passes_and_never_the_last_milestone():
+    shown = [512, 2048, 4096, 8192, 16384]
+    assert [settled(N, shown) for N in (10, 50, 100, 300)] == [2048, 4096, 8192, 2048]
+    assert settled(10, [64, 128]) == 64
+
+
+def test_a_cell_has_its_onsets_and_is_kept_to_a_hundredth_of_a_decibel(tmp_path):
+    given = cell(8, 100, [60_000, 80_000])
+    assert given.onset() == pytest.approx(np.sqrt(60_000 * 80_000), rel=0.1)
+    one = Committed(given, 3, 320_000, ["a", "b"], [1.0, 2.0], {})
+    configurations.write(tmp_path / "cells.json", [one])
+    (again,) = configurations.read(tmp_path / "cells.json")
+    for before, after in zip(given.traces, again.cell.traces, strict=True):
+        np.testing.assert_allclose(after.own, before.own, atol=1e-9)
+        np.testing.assert_array_equal(after.shown, before.shown)
+    assert again.cell.onset() == given.onset() and place(again) == (8, 100, 3, 320_000, 1.0)
+
+
+def test_cells_of_several_seeds_are_one_and_of_one_seed_the_longest_counts():
+    short, long, other = (
+        cell(8, 100, [6e4] * 2),
+        cell(8, 100, [6e4] * 2, end=400_000),
+        cell(8, 100, [7e4] * 2),
+    )
+    kept = [
+        Committed(c, seed, images, [], []) for c, seed, images in ((long, 0, 9), (short, 0, 5), (other, 1, 5))
+    ]
+    (one,) = together(kept)
+    assert len(one.traces) == 4 and one.traces[:2] == list(long.traces)
+    slow = replace(other, rate=0.5)
+    assert [c.rate for c in together([*kept, Committed(slow, 1, 5, [], [])])] == [1.0, 0.5]
+
+
+# Bits
+
+
+def test_bits_are_the_integral_that_a_gaussian_has_in_closed_form():
+    # knowing a number of variance v exactly, beside not at all: int v / (1 + v / s^2) s^-3 ds over all noise
+    sigmas = np.array(SIGMAS)[:, None]
+    v, d, N = 0.01, 256, 50
+    blind = d * v * sigmas**2 / (v + sigmas**2)
+    found = memorized(np.zeros((5, 1)), blind, N)[0]
+    low, high = SIGMAS[0], SIGMAS[-1]
+    exact = N * d / 2 / np.log(2) * (np.log(1 + v / low**2) - np.log(1 + v / high**2))
+    assert found == pytest.approx(exact, rel=0.05)
+    assert approximated(np.array([10 * np.log10(4)]), N, d)[0] == pytest.approx(N * d)  # two bits a half
+    assert memorized(blind, blind, N)[0] == 0
+
+
+@pytest.mark.parametrize("power", [0, 1])
+def test_the_exponent_of_bits_tells_size_from_time(power):
+    rng = np.random.default_rng(power)
+    inside = []
+    for _ in range(400):
+        found = exponent({N: list(N**power * np.exp(rng.normal(0, 0.15, 6))) for N in (100, 300)})
+        inside.append(found.low <= power <= found.high)
+        assert not found.low <= 1 - power <= found.high
+    low, high = stats.binom.interval(0.999, len(inside), 0.95)
+    assert low <= sum(inside) <= high
+
+
+# Laws
+
+PLACES = [(4, 10), (4, 30), (4, 100), (4, 300), (8, 10), (8, 30), (8, 100), (16, 100), (16, 1000)]
+TRUE = {
+    "L": {"A_4": np.log(700), "A_8": np.log(480), "A_16": np.log(330), "l_0": np.log(0.4)},
+    "L1": {"c": np.log(3700), "l_0": np.log(0.5)},
+    "P": {"A_4": np.log(2000), "A_8": np.log(700), "A_16": np.log(320)},
+    "N": {"c": np.log(1400), "a": 0.37},
+}
+
+
+def drawn(law, seed=0, *, n=6, s=0.3, end=None):
+    """Cells whose onsets follow a law, as the laws see them; beyond `end` passes they have none."""
+    rng, found = np.random.default_rng(seed), []
+    for base_channels, N in PLACES:
+        at = Place(base_channels, N, N * 256 / WEIGHTS[base_channels])
+        y = LAWS[law].value(TRUE[law], at) + rng.normal(0, s, n)
+        last = np.log(end) if end else np.inf
+        found.append(Seen(at, list(y[y < last]), [last] * int((y >= last).sum())))
+    return found
+
+
+@cache
+def fitted(law, seed):
+    """A law fitted to cells that follow it."""
+    return fit(LAWS[law], drawn(law, seed))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_law_finds_its_own_constants_and_does_not_lack_fit(law):
+    inside, lack = [], []
+    for seed in range(60):
+        of = fitted(law, seed)
+        lack.append(of.lack)
+        half = stats.t.ppf(0.975, of.freedom) * np.sqrt(of.covariance.diagonal())
+        inside += [
+            abs(of.values[name] - TRUE[law][name]) < h for name, h in zip(of.values, half, strict=True)
+        ]
+    low, high = stats.binom.interval(0.999, len(inside), 0.95)
+    assert low - 3 <= sum(inside) <= high + 3  # parameters of one fit move together
+    if law != "P":  # which is fitted where it cannot fail
+        assert sum(p < 0.05 for p in lack) <= 9
+        other = "N" if law in ("L", "L1") else "L"
+        assert fit(LAWS[law], drawn(other, 1)).lack < 0.01
+
+
+def test_trainings_that_ended_before_their_onset_count():
+    whole, cut = (fit(LAWS["L"], drawn("L", 3, end=end)) for end in (None, 2500))
+    left_out = fit(LAWS["L"], [replace(c, ends=[]) for c in drawn("L", 3, end=2500)])
+    true = TRUE["L"]["A_4"]
+    assert abs(cut.values["A_4"] - true) < 2.5 * np.sqrt(cut.covariance[0, 0])
+    assert cut.values["l_0"] < left_out.values["l_0"], "without them the late ones are missed"
+    assert whole.values["l_0"] == pytest.approx(cut.values["l_0"], abs=0.5)
+
+
+@pytest.mark.parametrize("law", ["L", "L1", "N"])
+def test_what_is_foretold_covers_what_comes_and_excludes_what_another_law_has(law):
+    at, inside, out = Place(16, 300, 300 * 256 / WEIGHTS[16]), [], []
+    rng = np.random.default_rng(1)
+    other = "N" if law != "N" else "L1"
+    for seed in range(120):
+        of = fitted(law, seed)
+        told = of.foretold(at, 6)
+        come = {
+            name: LAWS[name].value(TRUE[name], at) + rng.normal(0, 0.3, 6).mean() for name in (law, other)
+        }
+        images = {name: 300 * np.exp(y) for name, y in come.items()}
+        inside.append(told.images.low <= images[law] <= told.images.high)
+        out.append(not told.images.low <= images[other] <= told.images.high)
+    low, high = stats.binom.interval(0.999, len(inside), 0.95)
+    assert low <= sum(inside) <= high
+    shift = Foretold(Estimate(300 * np.exp(LAWS[other].value(TRUE[other], at)), 0, 0, 6), told.error)
+    true = Foretold(Estimate(300 * np.exp(LAWS[law].value(TRUE[law], at)), 0, 0, 6), told.error)
+    # that error of parameters is one of the law, so the share that comes out is the printed power
+    assert power(true, shift, of.freedom) == pytest.approx(np.mean(out), abs=0.1)
+
+
+def test_a_law_of_each_width_says_nothing_of_a_new_one_but_by_way_of_its_N_of_100():
+    of = fitted("L", 0)
+    at, anchor = (Place(32, N, N * 256 / 1.9e6) for N in (300, 100))
+    with pytest.raises(GalgenError, match="has no constant for 32 base channels"):
+        of.foretold(at, 4)
+    assert of.ratio(at, anchor, 4, 4).images.value == pytest.approx(
+        3 * (1 + 0.04 / 0.4) / (1 + 0.0135 / 0.4), rel=0.1
+    )
+    assert fitted("P", 0).ratio(at, anchor, 4, 4).images.value == pytest.approx(3)
+
+
+def test_reach_is_where_the_law_meets_the_budget():
+    N = reach(156, 0.39, 25e6, 4096, 7.66e6)
+    assert 156 * N * (1 + N * 4096 / 7.66e6 / 0.39) == pytest.approx(25e6)
+
+
+def test_no_two_committed_cells_have_one_name():
+    kept = next(iter(committed().values()))
+    assert len({place(one) for one in kept}) == len(kept)
+
+
+# Its networks: small blind denoisers whose averages draw
+
+
+@pytest.fixture(scope="module")
+def study(store):
+    return Experiment(Parameters(profile="smoke", N=[6, 12]), Store(store), family="onset8")
+
+
+def test_the_average_is_the_mean_that_it_says(study):
+    networks = study._networks(0)
+    learner = study.family.learner(networks, None, None, study.settings)
+    assert isinstance(learner, AveragedLearner)
+    wanted = None
+    for step in range(1, 13):
+        learner.step(torch.rand(4, 1, 16, 16), torch.Generator().manual_seed(step), 1.0)
+        now = torch.cat([p.flatten() for p in learner.net.parameters()]).double()
+        share = min(1.0, 8 / step)
+        wanted = now if wanted is None else wanted + share * (now - wanted)
+    found = torch.cat([p.flatten() for p in learner.average.parameters()]).double()
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    assert (now - found).norm() > 1e-3
+
+
+def test_a_study_is_in_no_comparison_and_its_average_draws(study):
+    asked = (every_family(study.parameters, studies=studies) for studies in (False, True))
+    assert ["onset8" in families for families in asked] == [False, True]
+    model = study.models.pair(6)[0]
+    drawn = study.samples(model, count=3)
+    average = study.networks(model)["average"]
+    again = study.family.flow(average, study.latents(3), study.images.start).images
+    assert torch.equal(drawn, again)
+
+
+def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
+    parameters = Parameters(profile="smoke")
+    study = Experiment(parameters, fresh, family="onset8")
+    study.settings = study.images.settings = study.settings.model_copy(update={"image_size": 8})
+    wanted = Experiment(parameters, fresh).images.dataset.images.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
+    assert np.abs(study.images.dataset.images - wanted).max() <= 0.5 + 1e-6
