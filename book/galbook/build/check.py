@@ -31,7 +31,7 @@ from galgen.runs.store import processor, provenance
 # What reads the course of a training: its log, earlier weights, a discriminator. None of it is published.
 COURSE = ("agreement_in_training", "discriminator_memorization", "discriminator_test", "fresh_classifier")
 COURSE += ("near_copies_along_training", "onset", "training_losses")
-FILES = 8  # of rows that are measured again, drawn by chance
+FILES = 4  # of rows that are measured again, drawn by chance
 OWN = [name for name in KEY if name != "seed"]
 
 
