@@ -4,11 +4,12 @@ The published models draw their samples again, and rows that read no other model
 these. Weights of convolutions are published in half precision, and processors round sums in other orders, so
 a number may move; it must not move by more than
 
-    max(.25 (high - low) / 2, .02 |value|, .002),    or the `tolerance` of its statistic in `statistics.yaml`,
+    max(.25 (high - low) / 2, .02 |value|, .002, 2 / n),    or its `tolerance` in `statistics.yaml`,
 
-a quarter of its own uncertainty, or 2 % where it has no interval. The smallest Glow is trained again, too: on
-the class of processor that published it, its weights are the same bit for bit; on others its last losses are
-alike to 5 %. All other rows need models whose weights are not published: `make book RECOMPUTE=1` checks them.
+a quarter of its own uncertainty, 2 % where it has no interval, or two of n samples. The smallest Glow is
+trained again, too: on the class of processor that published it, its weights are the same bit for bit; on
+others its last losses are alike to 5 %. All other rows need models whose weights are not published:
+`make book RECOMPUTE=1` checks them.
 """
 
 import datetime
@@ -44,9 +45,8 @@ def check(run: Run, files: int = FILES) -> str:
     experiments = list(every_family(run.parameters, WithPublished(), studies=True).values())
     if not (table := Published.of(experiments[0])):
         raise GalgenError(f"nothing is published of the run {run.name} that could be checked")
-    there = set(table.about["files"])
     again, rest, wrong = 0, 0, []
-    asked = [each for each in publishing.asked(experiments) if _label(*each) in there]
+    asked = [each for each in publishing.asked(experiments) if _label(*each) in table.about["files"]]
     free = [each for each in asked if _drawable(*each)]
     chosen = random.sample(free, min(files, len(free)))
     for each in asked:
@@ -93,7 +93,8 @@ def moved(before: pd.DataFrame, after: pd.DataFrame) -> list:
     both = before.merge(after[[*OWN, "value"]].rename(columns={"value": "here"}), on=OWN, how="left")
     half = 0.125 * (both.high - both.low).fillna(0).abs()
     own = [STATISTICS[name].get("tolerance", 0) for name in both.statistic]
-    allowed = np.maximum.reduce([half, 0.02 * both.value.abs(), np.full(len(both), 0.002), own])
+    few = (2 / both.n.astype(float)).fillna(0)
+    allowed = np.maximum.reduce([half, 0.02 * both.value.abs(), np.full(len(both), 0.002), few, own])
     bad = ((both.here - both.value).abs() > allowed) | (both.here.isna() != both.value.isna())
     return list(both[bad].itertuples())
 
