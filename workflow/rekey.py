@@ -14,7 +14,7 @@ from pathlib import Path
 from galbook import publishing
 from galgen.experiment import every_family, training_named
 from galgen.profiles import Parameters
-from galgen.published import listed, published
+from galgen.published import listed, model_cards, published
 from galgen.runs.code import version
 from galgen.runs.files import read_json, write_json
 
@@ -57,7 +57,9 @@ def main(paths: list[str]) -> None:
     data = {Path(path).stem: path for path in paths}
     runs = sorted(Path("results").glob("*/run.json"))
     changed = sum(of_run(path, data) for path in runs)
-    print(f"{changed} of {len(runs)} tables and {of_models()} models have new keys")
+    number = of_models()
+    (published().root / "README.md").write_text(model_cards(published()))
+    print(f"{changed} of {len(runs)} tables and {number} models have new keys")
 
 
 if __name__ == "__main__":
