@@ -1,4 +1,4 @@
-"""Published models: what they stand for, what they keep, and that they draw what the trainings draw."""
+"""Published models: keys, contents of their files, and samples close to those of the trainings."""
 
 import shutil
 from pathlib import Path

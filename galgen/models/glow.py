@@ -307,7 +307,7 @@ class Glow(nn.Module):
         return self(x)
 
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
-        """Images (B, channels, H, W) of the standardized latents `(B, *latent_shapes[level])` of each level."""
+        """Images (B, channels, H, W) of standardized latents, `(B, *latent_shapes[level])` for each level."""
         self.require_initialized()
         latents = [z.permute(_INWARD) for z in latents]
         x = latents[-1][:0]
