@@ -92,7 +92,7 @@ def step_of(
     batch: int = 16,
     rounds: int = 9,
     precision: Precision = "fp32",
-    **settings,
+    **settings: object,
 ) -> dict:
     """Compare a training step with that of a peer on the same images, settings and precision."""
     made, images, experiment = learner(family, profile, batch, precision, **settings)

@@ -47,12 +47,8 @@ PAGES = [{"file": f"chapters/{name}"} for name in ("01_data", "04_glow", "06_gan
 PAGES += [{"file": name} for name in ("workflow", "bibliography")]
 TRAINING = "{}-N24-A0-0"
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
-LONGER = {
-    "diffusion": 2000,
-    "conditional": 2000,
-    "glow": 2000,
-    "gan": 1200,
-}  # images shown; seconds of training each
+# Images shown; a few seconds of training each.
+LONGER = {"diffusion": 2000, "conditional": 2000, "glow": 2000, "gan": 1200}
 SHARES = {"data": 0.05, "book": 0.23}  # of the kills; the rest is divided equally between the families
 
 
@@ -181,10 +177,8 @@ def book(folder: Path, kills: int, chance) -> Count:
         (folder / name / "book" / "intro.md").write_text("# A part of the book\n")
         toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": PAGES}]}
         (folder / name / "book" / "_toc.yml").write_text(json.dumps(toc))
-        for page in [
-            *(folder / name).glob("notebooks/*.ipynb"),
-            *(folder / name).glob("book/*.md"),
-        ]:  # they refer to pages that are left out
+        # They refer to pages that are left out.
+        for page in (*(folder / name).glob("notebooks/*.ipynb"), *(folder / name).glob("book/*.md")):
             page.write_text(alone(page.read_text()))
     began = time.monotonic()
     if start("whole").wait():

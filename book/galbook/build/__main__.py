@@ -24,7 +24,7 @@ except KeyboardInterrupt:  # during the imports
 
 app = App(
     "galbook.build",
-    help="The workflow of the book.",
+    help="Steps of the workflow of the book.",
     default_parameter=USUAL,
     suppress_keyboard_interrupt=False,
 )
@@ -107,7 +107,7 @@ def publish(*, asked: Asked = Parameters()) -> None:
 
 @app.command
 def computed() -> None:
-    """Fail if anything was simulated, trained or measured here: a book of published results needs nothing."""
+    """Fail if the store has results computed here, which a book of published results does not need."""
     from galbook.build import published
 
     if found := published.computed_here():

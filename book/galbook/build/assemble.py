@@ -125,12 +125,7 @@ def _head(page: Path, words: str) -> None:
 
 
 def _assembled(
-    prose: Path,
-    notebooks: Path,
-    executed: Sequence[Path],
-    work: Path,
-    trainings: Sequence[dict],
-    origin: str,
+    prose: Path, notebooks: Path, executed: Sequence[Path], work: Path, trainings: Sequence[dict], origin: str
 ) -> None:
     """Assemble the sources of a book in a folder."""
     shutil.rmtree(work, ignore_errors=True)

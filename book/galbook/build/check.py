@@ -6,9 +6,9 @@ and processors round sums in different orders; they must not change by more than
 
     max(.25 (high - low) / 2, .02 |value|, .002),    or the `tolerance` of its statistic in `statistics.yaml`,
 
-a quarter of their uncertainty, or 2 % without an interval. The smallest Glow is also retrained: on the class of
-processor that published it, its weights must be identical bit for bit; on others its final losses must agree
-to 5 %. All other rows need models whose weights are not published: `make book RECOMPUTE=1` checks them.
+a quarter of their uncertainty, or 2 % without an interval. The smallest Glow is also retrained: on the class
+of processor that published it, its weights must be identical bit for bit; on others its final losses must
+agree to 5 %. All other rows need models whose weights are not published: `make book RECOMPUTE=1` checks them.
 """
 
 import datetime
@@ -62,6 +62,7 @@ def check(run: Run, files: int = FILES) -> str:
             f"{name}: {of.statistic} of {of.model} is {of.here:.4g}, not {of.value:.4g}" for of in off
         ]
     differences += _retrained(run)
+    del os.environ["RECOMPUTE"]
     origin = provenance()
     outcome = "; ".join(differences[:5]) or "all within their tolerances, and the smallest Glow trained again"
     found = {"again": again, "rows": sum(1 for _ in table.lines) - 1, "recompute": rest, "outcome": outcome}

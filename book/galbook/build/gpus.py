@@ -1,8 +1,8 @@
 """Assign one GPU to each job on a machine with several.
 
 CUDA_VISIBLE_DEVICES lists the GPUs that a job may use. If it lists several, a job takes the first that no
-other job on the machine has locked; the operating system releases the lock when the process ends. Under Slurm,
-each job sees only its own GPU.
+other job on the machine has locked; the operating system releases the lock when the process ends. Under
+Slurm, each job sees only its own GPU.
 """
 
 import contextlib

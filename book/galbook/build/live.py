@@ -26,15 +26,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galbook.measure.live_page import live_page
 from galbook.build.pages import rendered
+from galbook.measure.live_page import live_page
 from galgen.data.manifest import load_manifest
 from galgen.experiment import Experiment, load_networks
 from galgen.figures.style import base64_image
 from galgen.figures.words import spaced
 from galgen.models.conditional import ConditionalUNet
 from galgen.models.families import FAMILIES, Family
-from galgen.models.sampling import noise_schedule, noise, seeded
+from galgen.models.sampling import noise, noise_schedule, seeded
 from galgen.models.unet import BiasFreeNormReLU, UNet
 from galgen.profiles import Parameters, profile
 from galgen.published import AsItIs, available, listed, published, start_of, weights_of

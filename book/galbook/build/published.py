@@ -42,7 +42,7 @@ class Missing(NamedTuple):
 
 
 def of_run(run: Run) -> dict | None:
-    """Contents of `run.json` of the published run with these parameters at any N, or None if it is not used."""
+    """Contents of `run.json` of the published run with these parameters, at any N; None if not used."""
     table = Published.of(run.experiments[0])
     return table.about if table and table.about["precision"] == run.parameters.precision else None
 

@@ -50,7 +50,7 @@ def data_name(data: str) -> str:
 
 
 def families(notebook: Path) -> list[str]:
-    """Families and studies whose models a chapter needs, from its metadata; `every` stands for all families."""
+    """Families and studies whose models a chapter needs, from its metadata; `every` means all families."""
     named = read_json(notebook)["metadata"].get("families", [])
     return [*(FAMILIES if "every" in named else ()), *(name for name in named if name != "every")]
 
@@ -97,7 +97,7 @@ class Run:
         return {record["name"]: record for each in self.experiments for record in each.plan()}
 
     def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
-        """Sizes N of the named families together, by default of all; of studies only if no family is named."""
+        """Sizes N of the named families, by default of all; of studies only if no family is named."""
         if (names := set(names)) and not names & set(FAMILIES):
             return sorted({N for each in self.experiments if each.family.name in names for N in each.sizes})
         parts = [getattr(self.profile, name) for name in names or FAMILIES if name in FAMILIES]
@@ -111,11 +111,8 @@ class Run:
         name += "-N" + "-".join(map(str, given.N)) if given.N else ""
         name += f"-seed{given.seed}" if given.seed else ""
         name += f"-{given.precision}" if given.precision != "auto" else ""
-        return (
-            name
-            + "-onset" * given.onset_study
-            + "-recomputed" * (os.environ.get("RECOMPUTE", "0") not in ("", "0"))
-        )
+        name += "-onset" * given.onset_study
+        return name + "-recomputed" * (os.environ.get("RECOMPUTE", "0") not in ("", "0"))
 
     @property
     def folder(self) -> Path:

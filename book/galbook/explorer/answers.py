@@ -123,17 +123,17 @@ class Explorer:
         for family in self.experiments:
             n, label = self.size(family, N)
             try:
-                drawn = {half: self.draw(family, n, half, number) for half in "AB"}
+                samples = {half: self.draw(family, n, half, number) for half in "AB"}
             except GalgenError as error:
                 rows.append(Row(label, note=str(error)))
                 continue
             stamps = []
-            for half, image in drawn.items():
+            for half, image in samples.items():
                 found = self.nearest(image, family, n, half)
                 near = found.first(self.training_images(n, half))
                 stamps += [Stamp(image[0, 0].numpy(), f"model {half}")]
                 stamps += [Stamp(near[0, 0], f"nearest of {half}'s images: {found.cosine[0, 0]:.2f}")]
-            same = similarity.cosine(*drawn.values(), kind="anomaly", mean=self.mean)[0]
+            same = similarity.cosine(*samples.values(), kind="anomaly", mean=self.mean)[0]
             (low, high), (near_low, near_high) = self.nulls(family, n)
             note = (
                 f"agreement of A and B: {same:.2f} (two held-out galaxies: {low:.2f} to {high:.2f}; "
@@ -174,13 +174,7 @@ class Explorer:
 
     @torch.inference_mode()
     def mix(
-        self,
-        N: int,
-        source: str,
-        first: int,
-        second: int,
-        weights: Sequence[float],
-        temperatures: Sequence[float],
+        self, N: int, source: str, first: int, second: int, weights: Sequence, temperatures: Sequence
     ) -> list[Row]:
         """Mixture of Glow's latents z1 and z2 of two galaxies, per level, decoded.
 
