@@ -1,19 +1,19 @@
-# make book   the executable paper, rendered:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000" PRECISION=fp32
-#             ONSET=1 also asks of your own galaxies how long it takes until they are copied
-#             CHAPTERS="05 08" makes these and binds the others as they are
-#             RECOMPUTE=1 trains and computes all of it here; without, what is published in results/ is used where it is still true
-# make check  draws from the published models again, measures a part of the published rows, and trains the smallest Glow again
-# make publish   writes the measurements of a finished book into results/<run>
-# make sweep  a book for each N, the smallest first, and one for all of them:  make sweep N="10 100 1000"
-# make pdf    that book as build/<run>/book.pdf, printed by a Chromium or Chrome; takes the same variables
-# make linkcheck   asks the web whether the links that leave that book lead somewhere
-# make test   the tests that need no browser, some six minutes of two quiet cores
-# make test-browser   the others, of the book and of the explorer in JupyterLab; they skip where there is no chromium
-# make power  size and power of the tests of the scoreboard, into results/power.json; half an hour, seldom needed
-# make bench  each training step, sampling, search, ... beside public peers, into results/bench.json; half an hour
-# make lab    the explorer and the chapters, live, in JupyterLab
-# make install  what these begin with, alone
-# All need Python 3.11 to 3.13, git and make, and install the rest into .venv once.
+# make book   builds the executable paper:  make book PROFILE=smoke DATA=path/to/file.npz N="100 1000" PRECISION=fp32
+#             ONSET=1 also measures the onset of the denoising gap on your galaxies
+#             CHAPTERS="05 08" executes only these chapters
+#             RECOMPUTE=1 trains and measures everything; by default, published results in results/ are used where they are valid
+# make check  generates samples from the published models, measures a part of the published rows, and retrains the smallest Glow
+# make publish   writes the measurements of a finished book to results/<run>
+# make sweep  builds one book per N, the smallest first, and one of all N:  make sweep N="10 100 1000"
+# make pdf    prints that book as build/<run>/book.pdf with Chromium or Chrome; takes the same variables
+# make linkcheck   checks the external links of that book
+# make test   runs the tests that need no browser; about six minutes on two idle cores
+# make test-browser   runs the tests of the book and of the explorer in JupyterLab; skipped without Chromium
+# make power  size and power of the tests of the scoreboard, into results/power.json; half an hour
+# make bench  compares training steps, sampling, search, ... with public packages, into results/bench.json; half an hour
+# make lab    opens the explorer and the chapters in JupyterLab
+# make install  installs the environment only
+# All targets need Python 3.11 to 3.13, git and make; everything else is installed into .venv once.
 
 PYTHON ?= python3
 PROFILE ?= laptop
@@ -27,7 +27,7 @@ RECOMPUTE ?=
 CORES ?= 2
 TESTS ?=
 
-# What is given goes on as it is, through the environment: neither make nor a shell reads it.
+# Values are passed unchanged through the environment: neither make nor a shell expands them.
 $(foreach name,PROFILE DATA N SEED PRECISION ONSET CHAPTERS RECOMPUTE CORES,$(eval override export $(name) := $$(value $(name))))
 
 BIN := .venv/bin
@@ -61,7 +61,7 @@ bench: $(READY) .venv/peers
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/explore.ipynb
 
-# Python is checked first: an install that fails half-way through says less.
+# The Python version is checked first, for a clear error message.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
 		"Python %d.%d is not supported: 3.11 to 3.13 are, as in make PYTHON=python3.12" % v)'
@@ -69,7 +69,7 @@ $(READY): requirements.lock pyproject.toml
 		fcntl.flock(file, fcntl.LOCK_EX); os.set_inheritable(file, True); os.execvp(sys.argv[1], sys.argv[1:])' \
 		$(MAKE) --no-print-directory installed
 
-# Under a lock on that file: of two that begin at once, in one clone, the second waits and finds all done.
+# Under a lock on that file: of two concurrent installs in one clone, the second waits and has nothing to do.
 installed:
 	@test $(READY) -nt requirements.lock -a $(READY) -nt pyproject.toml || { set -ex; \
 		$(PYTHON) -m venv .venv; \
@@ -77,7 +77,7 @@ installed:
 		$(BIN)/pip install --disable-pip-version-check --no-deps -e .; \
 		touch $(READY); }
 
-# One resolution for every platform and Python. What torch's wheel for Linux pins itself is left to it.
+# One resolution for all platforms and Pythons. Packages that torch's Linux wheel pins are left out.
 lock: $(READY)
 	$(PYTHON) -m venv .venv/uv
 	.venv/uv/bin/pip install --quiet "uv>=0.9,<1"
@@ -89,6 +89,6 @@ lock: $(READY)
 		--no-annotate --no-header --quiet | grep -vE '^(nvidia-|cuda-|triton)'; } > .venv/requirements.lock
 	mv .venv/requirements.lock requirements.lock
 
-# The books, not the results: what was expensive stays in store/.
+# Removes books but not the run store, which is expensive to recompute.
 clean:
 	rm -rf build .snakemake

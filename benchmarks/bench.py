@@ -1,14 +1,14 @@
-"""Every training step, sampling, search, morphology and simulation beside a public peer, on one core.
+"""Benchmark training steps, sampling, search, morphology and simulation against public peers, on one core.
 
     make bench, which is: python benchmarks/bench.py [--out results/bench.json] [--only diffusion glow]
 
-The two of a row alternate, so that other load slows both, and the time is processor time: the ratio is the
-median over pairs, with its quartiles; a time is the least seen. FLOPs are counted (`galgen.costs`), and their
-share is of the rate of a matrix product in float32 between the rounds. Rows that end in `-bf16` are of both
-in bfloat16. Quality is a race: Adam trains the blind denoiser as the profile `laptop` did before Muon, and
-Muon on some budgets, each with a cosine that ends there, all in both precisions; the validation PSNR at sigma
-= 0.1 that Adam ends at is the one stated, and the smallest budget of Muon's that is there counts: against
-Adam in the same precision, and of Muon in bfloat16 against Adam in float32.
+The two codes alternate, so that other load slows both. Times are processor times: the ratio is the median
+over pairs, with quartiles; a time is the minimum. FLOPs are counted (`galgen.costs`); their share is relative
+to the rate of a float32 matrix product between the rounds. In rows that end in `-bf16`, both use bfloat16.
+Quality compares optimizers: Adam trains the blind denoiser of the profile `laptop`, and so does Muon with
+several budgets of images, each with a cosine schedule, in both precisions. The ratio is the time of Adam over
+the shortest time in which Muon reaches the final validation PSNR of Adam at sigma = 0.1: in the same
+precision, and for Muon in bfloat16 against Adam in float32.
 """
 
 import argparse
@@ -40,26 +40,26 @@ from galgen.runs.schedules import cosine
 from galgen.runs.store import provenance
 
 Step = Callable[[], object]
-SIDE = 1024  # of the matrix product
+SIDE = 1024  # rows and columns of the matrix product
 
 
 def rate(rounds: int = 3) -> float:
-    """FLOP/s of a matrix product in float32."""
+    """Rate of a float32 matrix product, in FLOP/s."""
     a = torch.rand(SIDE, SIDE)
     return 2 * SIDE**3 / min(spent(lambda: a @ a) for _ in range(3 + rounds))
 
 
 def spent(step: Step) -> float:
-    """Processor time of a call."""
+    """Processor time of a call, in seconds."""
     began = time.process_time()
     step()
     return time.process_time() - began
 
 
 def race(ours: Step, theirs: Step, *, rounds: int = 9, scale: float = 1.0, flops: float = 0.0) -> dict:
-    """Let the two alternate; `scale` is how much more work ours does in a call, `flops` what that work is."""
+    """Time two alternating steps; `scale` is the ratio of work per call, `flops` the work of ours."""
     for step in (ours, theirs, ours, theirs):
-        step()  # caches fill, and what initialises itself in the first step does
+        step()  # fill caches and run lazy initialization
     pairs, peak = [], rate()
     for _ in range(rounds):
         pairs.append((spent(ours), scale * spent(theirs)))
@@ -74,7 +74,7 @@ def race(ours: Step, theirs: Step, *, rounds: int = 9, scale: float = 1.0, flops
 def learner(
     family: str, profile: str, batch: int, precision: Precision = "fp32", **settings: object
 ) -> tuple[object, torch.Tensor, Experiment]:
-    """A learner of fresh networks, and images for it."""
+    """Learner with untrained networks, a batch of images (batch, 1, H, W), and the experiment."""
     experiment = Experiment(Parameters(profile=profile), family=family)
     experiment.family.settings = experiment.settings.model_copy(update=settings | {"batch_size": batch})
     side = experiment.images.size
@@ -92,9 +92,9 @@ def step_of(
     batch: int = 16,
     rounds: int = 9,
     precision: Precision = "fp32",
-    **settings,
+    **settings: object,
 ) -> dict:
-    """A training step beside that of a peer, which is given the images and the settings, in one precision."""
+    """Compare a training step with that of a peer on the same images, settings and precision."""
     made, images, experiment = learner(family, profile, batch, precision, **settings)
     work = batch * costs.of_step(made, images[:2], batch)[0]
     generator, theirs = torch.Generator().manual_seed(0), peer(images, experiment)
@@ -129,7 +129,7 @@ def _package(attention: bool) -> Callable[..., Step]:
 
 
 def sampling(count: int = 256, alone: int = 2) -> dict:
-    """Drawing in batches beside the paper's loop of one image at a time; of untrained networks, times 0."""
+    """Compare batched sampling with the paper's loop over single images, with untrained networks."""
     torch.manual_seed(0)
     given, calls = PROFILES["laptop"].diffusion, itertools.count()
     net = UNet(given.base_channels).eval()
@@ -150,22 +150,22 @@ def sampling(count: int = 256, alone: int = 2) -> dict:
         return [peers.sample(plain, start, seed) for seed in range(alone)]
 
     found = race(many, one, rounds=1, scale=scale)
-    theirs = next(calls) / (3 * alone)  # two rounds before the one that counts
+    theirs = next(calls) / (3 * alone)  # two warm-up rounds and the timed one
     unit = f"{count} samples of 32 pixels, {given.sampler_steps} calls each, the peer's some {theirs:.0f}"
     return found | {"unit": unit}
 
 
 def search(queries: int = 1000, count: int = 100_000, side: int = 64, alone: int = 2) -> dict:
-    """The nearest of many images, all flips among them, beside a loop over queries."""
+    """Compare the search for nearest images, including flips, with a loop over queries."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
         images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, 1, side, side))
         for i in range(0, count, 4096):
             images[i : i + 4096] = rng.integers(0, 256, images[i : i + 4096].shape, dtype=np.uint8)
-        asked = torch.from_numpy(images[:queries].astype(np.float32) / 255)
+        wanted = torch.from_numpy(images[:queries].astype(np.float32) / 255)
         part = np.array(images[:5000])
-        ours = spent(lambda: nearest(asked, images, kind="raw", flips=True))
+        ours = spent(lambda: nearest(wanted, images, kind="raw", flips=True))
         theirs = spent(lambda: peers.nearest(part[:alone], part)) * queries / alone * count / len(part)
     work = 8 * queries * count * side**2
     found = {"ours_s": ours, "theirs_s": theirs, "ratio": theirs / ours, "quartiles": None}
@@ -174,7 +174,7 @@ def search(queries: int = 1000, count: int = 100_000, side: int = 64, alone: int
 
 
 def shapes(count: int = 24) -> dict:
-    """Morphology beside statmorph's loop."""
+    """Compare morphology measurements with a loop of statmorph."""
     images = simulate(count, size=64)[0] / 255
     ours = partial(measure, images, workers=1, progress=False)
     found = race(ours, partial(peers.morphology, images), rounds=2)
@@ -182,13 +182,13 @@ def shapes(count: int = 24) -> dict:
 
 
 def galaxies(count: int = 64) -> dict:
-    """Simulation beside GalSim's bulge and disc."""
+    """Compare the simulation with bulges and discs of GalSim."""
     found = race(lambda: simulate(count), lambda: peers.simulate(count), rounds=3)
     return found | {"unit": f"{count} galaxies of 64 pixels, averaged to 32"}
 
 
 def quality(images_shown: int, budgets: list[int]) -> dict:
-    """How soon Muon brings the blind denoiser of `laptop` to the validation PSNR that Adam ends at."""
+    """Time of Muon to reach the final validation PSNR of Adam, for the blind denoiser of `laptop`."""
     experiment = Experiment(Parameters())
     sets, given = experiment.images.split(), experiment.settings
     galaxies = experiment.images.dataset.images
@@ -201,7 +201,7 @@ def quality(images_shown: int, budgets: list[int]) -> dict:
     for key, settings in racers.items():
         made = experiment.family.learner(experiment._networks(0), images, held_out, settings, "cpu", key[1])
         states[key] = [made, np.random.default_rng(0), 0, 0.0]
-    for share in np.linspace(0.01, 1, 100):  # in turn, so that other load and the clock touch all alike
+    for share in np.linspace(0.01, 1, 100):  # in turn, so that other load affects all alike
         for key, state in states.items():
             (made, rows, shown, seconds), began = state, time.process_time()
             batch, budget = racers[key].batch_size, key[2]
@@ -210,27 +210,27 @@ def quality(images_shown: int, budgets: list[int]) -> dict:
                 made.step(x, torch.Generator().manual_seed(shown), cosine(shown, budget))
                 shown += batch
             state[2:] = shown, seconds + time.process_time() - began
-    told = []
+    races = []
     for (optimizer, precision, budget), (made, _, _, seconds) in states.items():
         net = made.net.eval()
         psnr = denoising_curve(experiment.family.denoiser({"net": net}), held_out, [0.1]).denoised
         record = {"optimizer": optimizer, "precision": precision, "images": budget, "seconds": seconds}
-        told.append(record | {"psnr": float(np.median(psnr))})
+        races.append(record | {"psnr": float(np.median(psnr))})
 
     def ratio(theirs: Precision, ours: Precision) -> float | None:
-        (stated,) = (each for each in told if (each["optimizer"], each["precision"]) == ("adam", theirs))
-        there = [each for each in told if (each["optimizer"], each["precision"]) == ("muon", ours)]
-        there = [each["seconds"] for each in there if each["psnr"] >= stated["psnr"]]
-        return stated["seconds"] / min(there) if there else None
+        (stated,) = (each for each in races if (each["optimizer"], each["precision"]) == ("adam", theirs))
+        muon = [each for each in races if (each["optimizer"], each["precision"]) == ("muon", ours)]
+        times = [each["seconds"] for each in muon if each["psnr"] >= stated["psnr"]]
+        return stated["seconds"] / min(times) if times else None
 
     ratios = {"ratio": ratio("fp32", "fp32"), "ratio_bf16": ratio("bf16", "bf16")}
-    return {"races": told, "psnr": told[0]["psnr"]} | ratios | {"ratio_mixed": ratio("fp32", "bf16")}
+    return {"races": races, "psnr": races[0]["psnr"]} | ratios | {"ratio_mixed": ratio("fp32", "bf16")}
 
 
 LOOP = "plain eager loop"
 FLOW = {"optimizer": "adam", "steps": 4, "deepening": 0, "bits": 5}
 of_blind = partial(step_of, "diffusion", _plain)
-of_told = partial(step_of, "conditional", _plain, optimizer="adam")
+of_conditional = partial(step_of, "conditional", _plain, optimizer="adam")
 of_flow = partial(step_of, "glow", _normflows, **FLOW)
 of_gan = partial(step_of, "gan", _package(False), batch=8, rounds=8)
 of_whole_gan = partial(step_of, "gan", _package(True), batch=8, rounds=2)
@@ -245,10 +245,10 @@ ROWS: dict[str, tuple[str, str, float, Callable[..., dict]]] = {
     ),
     "diffusion": ("blind denoiser, laptop, Muon as trained", f"{LOOP}, Adam", 1.0, of_blind),
     "diffusion-paper": ("blind denoiser, paper", LOOP, 1.3, partial(of_blind, "paper", batch=8, rounds=2)),
-    "conditional": ("conditional denoiser, laptop, Adam in both", LOOP, 2.0, of_told),
+    "conditional": ("conditional denoiser, laptop, Adam in both", LOOP, 2.0, of_conditional),
     "glow": ("Glow, K = 4, L = 3, width 64", "normflows", 2.0, of_flow),
     "gan": ("GAN, laptop", "lightweight-gan without attention", 3.0, of_gan),
-    "gan-whole": ("GAN, laptop", "lightweight-gan with attention, which ours leaves out", 3.0, of_whole_gan),
+    "gan-whole": ("GAN, laptop", "lightweight-gan with attention, unlike ours", 3.0, of_whole_gan),
     "sampling": ("samples", "the paper's loop, one at a time", 20.0, sampling),
     "search": ("nearest image", "numpy, one query at a time, extrapolated", 10.0, search),
     "morphology": ("five coefficients", "statmorph's loop", 1.0, shapes),
@@ -261,11 +261,11 @@ for name in ("diffusion", "diffusion-paper", "conditional", "glow"):
 
 
 def main() -> None:
-    """Measure, print each row as it is there, and write all."""
+    """Run the benchmarks, print each row and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="what it holds of other rows is kept")
+    parser.add_argument("--out", type=Path, help="results of other rows in this file are preserved")
     parser.add_argument("--only", nargs="*", choices=[*ROWS, "quality"], default=[*ROWS, "quality"])
-    parser.add_argument("--images", type=int, default=72_000, help="that Adam is shown in the race")
+    parser.add_argument("--images", type=int, default=72_000, help="images shown to Adam, for `quality`")
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = read_json(args.out) if args.out and args.out.is_file() else {"rows": {}}

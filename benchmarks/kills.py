@@ -1,17 +1,17 @@
-"""The kill test: SIGKILL at random moments, and whether anything is lost or comes out different.
+"""Kill test: SIGKILL at random times; counts lost and changed results.
 
     python benchmarks/kills.py [--kills 100] [--seed 0] [--out results/robustness/kills.json]
 
-Data, one training of each family and a book of three chapters, all of the profile `smoke`, are made once
-undisturbed, and again while a process is killed and killed again and the same command given anew. The
-trainings are longer than those of `smoke` and save a checkpoint every two steps, so that kills fall into
-writing too. Of the book, all processes are killed, as when the power fails, or any one, as by a system short
-of memory.
+Data, one training of each family and a book of three chapters, all with the profile `smoke`, are computed
+once undisturbed, and again with repeated kills and restarts of the same command. The trainings are longer
+than in `smoke` and save a checkpoint every two steps, so that some kills interrupt writes. For the book,
+either all processes are killed, as in a power failure, or a random one, as by a system that runs out of
+memory.
 
-Lost is what does not come to its end when it is left alone, what is missing then or was set aside as damaged,
-and a training that goes on from an earlier checkpoint than it had. Different is every file (weights, logs,
-samples, images; numbers and pictures of the chapters) whose sha256 is not that of the undisturbed run; left
-out are records, which hold times.
+*Lost* are commands that fail when left undisturbed, files that are then missing or were renamed as damaged,
+and trainings that resume from an earlier checkpoint than before. *Different* are files (weights, logs,
+samples, images, figures of chapters) whose sha256 differs from the undisturbed run, except records, which
+contain times.
 """
 
 import argparse
@@ -34,7 +34,7 @@ import psutil
 import same
 
 from galgen import cli, profiles
-from galgen.data import prepare  # noqa: F401 - and with it all that commands import later
+from galgen.data import prepare  # noqa: F401 - with all later imports of the commands
 from galgen.models.families import FAMILIES
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
@@ -42,35 +42,31 @@ from galgen.runs.files import read_json, write_json
 from galgen.runs.store import provenance
 
 ROOT = Path(__file__).parents[1]
-# Of the book, for its time: pages that refer to no other.
+# A short book: pages that do not refer to others.
 PAGES = [{"file": f"chapters/{name}"} for name in ("01_data", "04_glow", "06_gan")]
 PAGES += [{"file": name} for name in ("workflow", "bibliography")]
 TRAINING = "{}-N24-A0-0"
 OPTIONS = ["--profile", "smoke", "--N", "8", "24"]
-LONGER = {
-    "diffusion": 2000,
-    "conditional": 2000,
-    "glow": 2000,
-    "gan": 1200,
-}  # images shown: seconds of training
-SHARES = {"data": 0.05, "book": 0.23}  # of the kills; the families have equal parts of the others
+# Images shown; a few seconds of training each.
+LONGER = {"diffusion": 2000, "conditional": 2000, "glow": 2000, "gan": 1200}
+SHARES = {"data": 0.05, "book": 0.23}  # of the kills; the rest is divided equally between the families
 
 
 class Count:
-    """Kills, those that left a checkpoint to go on from, runs to the end, what was lost or is different."""
+    """Counts of kills, resumed kills and completed runs; lists of lost and different files."""
 
     def __init__(self, name: str):
         self.name, self.kills, self.resumed, self.runs, self.compared = name, 0, 0, 0, 0
         self.lost, self.different = [], []
 
     def compare(self, whole: dict[str, str], found: dict[str, str]) -> None:
-        """Count what is missing in `found`, and what differs from `whole`."""
+        """Add the files that are missing in `found` or differ from `whole`."""
         self.runs, self.compared = self.runs + 1, self.compared + len(whole)
         for kind, names in same.compared(whole, found).items():
             getattr(self, kind).extend(names)
 
-    def told(self) -> dict:
-        """The numbers, also on stdout."""
+    def report(self) -> dict:
+        """Print and return the counts."""
         numbers = {"kills": self.kills, "resumed": self.resumed, "runs": self.runs, "compared": self.compared}
         numbers |= {"lost": len(self.lost), "different": len(self.different)}
         print(f"{self.name}: {numbers} {self.lost[:5]} {self.different[:5]}", flush=True)
@@ -78,19 +74,19 @@ class Count:
 
 
 def alone(text: str) -> str:
-    """The text of a page without its references to other pages."""
+    """Text of a page without its references to other pages."""
     return re.sub(r"\{(?:doc|ref|numref|term)\}`([^`]*)`", r"\1", text)
 
 
 def shown(store: Path) -> int:
-    """Images after which the checkpoint of the unfinished training in a store was saved."""
+    """Images shown at the checkpoint of the unfinished training in a store; 0 without one."""
     with suppress(GalgenError, StopIteration):
         return checkpoint.load(next(store.glob("*/*.partial/checkpoint.pt")))["shown"]
     return 0
 
 
 def longer(profile: profiles.Profile) -> profiles.Profile:
-    """A profile whose trainings are longer, and save a checkpoint every two steps."""
+    """Profile with longer trainings that save a checkpoint every two steps."""
     parts = {
         name: getattr(profile, name).model_copy(update={"passes_per_image": None, "images_cap": cap})
         for name, cap in LONGER.items()
@@ -99,29 +95,29 @@ def longer(profile: profiles.Profile) -> profiles.Profile:
 
 
 def _galgen(arguments: list[str], log: Path) -> None:
-    """Run a command of galgen in a process of its own: with checkpoints every two steps, and longer."""
-    with open(log, "wb") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+    """Run a command of galgen with the profile of `longer`, writing its output to a log."""
+    with open(log, "wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     profiles.PROFILES["smoke"] = longer(profiles.PROFILES["smoke"])
     sys.exit(cli.main(arguments))
 
 
 def run(arguments: list[str], log: Path) -> multiprocessing.Process:
-    """Start a command of galgen with all imports done, which are nothing but reading."""
+    """Start a command of galgen in a forked process, with all imports done."""
     process = multiprocessing.get_context("fork").Process(target=_galgen, args=(arguments, log))
     process.start()
     return process
 
 
 def command(name: str, arguments: list[str], given: Path, folder: Path, kills: int, chance) -> Count:
-    """Kill a command of galgen again and again in each run to its end, in a fresh copy of a store each."""
+    """Kill and restart a command of galgen until it completes; repeat in fresh copies of a store."""
     count = Count(name)
 
     def start(store: Path) -> multiprocessing.Process:
         return run([*arguments, *OPTIONS, "--store", str(store)], folder / "log")
 
-    def said() -> str:
+    def output() -> str:
         return (folder / "log").read_text(errors="replace")[-600:]
 
     whole = folder / "whole"
@@ -130,7 +126,7 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
     process.join()
     span = time.monotonic() - began
     if process.exitcode:
-        raise SystemExit(f"{name} fails undisturbed: {said()}")
+        raise SystemExit(f"{name} fails undisturbed: {output()}")
     while count.kills < kills:
         store, before = folder / f"run-{count.runs}", 0
         shutil.copytree(given, store)
@@ -146,17 +142,17 @@ def command(name: str, arguments: list[str], given: Path, folder: Path, kills: i
             if (now := shown(store)) < before and not same.content(store).keys() >= same.content(
                 whole
             ).keys():
-                count.lost.append(f"the checkpoint fell from {before} to {now}")
+                count.lost.append(f"the checkpoint went back from {before} to {now}")
             count.resumed += now > 0
             before = now
         if process.exitcode:
-            count.lost.append(f"exit code {process.exitcode}: {said()}")
+            count.lost.append(f"exit code {process.exitcode}: {output()}")
         count.compare(same.content(whole), same.content(store))
     return count
 
 
 def book(folder: Path, kills: int, chance) -> Count:
-    """Kill the workflow of a book, or one process of it at a time, and go on until it is made."""
+    """Kill the workflow of a book, or one of its processes, and restart it until the book is complete."""
     count = Count("book")
 
     def start(name: str) -> subprocess.Popen:
@@ -181,10 +177,8 @@ def book(folder: Path, kills: int, chance) -> Count:
         (folder / name / "book" / "intro.md").write_text("# A part of the book\n")
         toc = {"format": "jb-book", "root": "intro", "parts": [{"caption": "All", "chapters": PAGES}]}
         (folder / name / "book" / "_toc.yml").write_text(json.dumps(toc))
-        for page in [
-            *(folder / name).glob("notebooks/*.ipynb"),
-            *(folder / name).glob("book/*.md"),
-        ]:  # they refer to pages that are not bound
+        # They refer to pages that are left out.
+        for page in (*(folder / name).glob("notebooks/*.ipynb"), *(folder / name).glob("book/*.md")):
             page.write_text(alone(page.read_text()))
     began = time.monotonic()
     if start("whole").wait():
@@ -203,7 +197,7 @@ def book(folder: Path, kills: int, chance) -> Count:
             count.kills += 1
             if root in victims:
                 process.wait()
-        if process.poll() == 0:  # it came to its end: once more from nothing
+        if process.poll() == 0:  # complete: start again from scratch
             compare_books(count, folder)
             for name in ("build", "store"):
                 shutil.rmtree(folder / "killed" / name)
@@ -218,16 +212,16 @@ def book(folder: Path, kills: int, chance) -> Count:
 
 
 def compare_books(count: Count, folder: Path) -> None:
-    """Count what the book that was killed lacks, and what differs from the undisturbed one."""
+    """Add the files of the killed book that are missing or differ from the undisturbed one."""
     count.compare(*(same.of(folder / name) for name in ("whole", "killed")))
 
 
 def main() -> None:
-    """Kill, count, and write what was counted."""
+    """Run the kill tests and write the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="what it holds of other targets is kept")
+    parser.add_argument("--out", type=Path, help="results of other targets in this file are preserved")
     parser.add_argument("--only", nargs="*", help="data, book, or names of families")
     args = parser.parse_args()
     found = read_json(args.out) if args.out and args.out.is_file() else {}
@@ -250,13 +244,13 @@ def main() -> None:
                 run([*make_data, *OPTIONS, "--store", str(data)], folder / "log").join()
             (folder / name).mkdir()
             began, chance = time.monotonic(), random.Random(f"{args.seed} {name}")
-            found[name] = attack(folder / name, kills, chance).told() | {"seed": args.seed, **provenance()}
+            found[name] = attack(folder / name, kills, chance).report() | {"seed": args.seed, **provenance()}
             found[name]["seconds"] = round(time.monotonic() - began)
             found[name]["date"] = time.strftime("%Y-%m-%d", time.gmtime())
             if args.out:
                 write_json(args.out, found)
     if any(each["lost"] or each["different"] for each in found.values()):
-        raise SystemExit("something was lost or is different")
+        raise SystemExit("results were lost or changed")
 
 
 if __name__ == "__main__":

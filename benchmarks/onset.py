@@ -1,14 +1,13 @@
-"""Size or time? The configurations of the onset study, one by one, into results/clock/.
+"""Train and measure the configurations of the onset study, into results/clock/.
 
     python benchmarks/onset.py [--data path/to/galaxies] [--only 8x300 16x300]
 
-A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
-learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.onset.law` were; the others
-were foretold, in results/foretold.json, before they were trained. Twenty-seven hours of a core in all.
+A configuration is a number of base channels, N, a seed (of galaxies, sets and models), images shown and a
+learning rate; it has models A and B. Those in `BEFORE` were trained before the laws of `galbook.onset.law`
+were fitted; the others were predicted in results/foretold.json before training. In total, 27 core-hours.
 
-A cell is written as soon as both models are there, beside what is there: nothing written is replaced, and it
-is not made again. So the hours can lie in several sittings, and what is found outlives the run store. An
-interrupted training goes on.
+Each configuration is added to the file of its data set when both models are trained; existing entries are
+neither replaced nor recomputed. An interrupted training resumes.
 """
 
 import argparse
@@ -31,7 +30,7 @@ from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
 from galgen.runs.store import provenance
 
-# Kernels, N, seeds, images shown, over the usual rate.
+# Base channels, N, seeds, images shown, learning rate in units of the default.
 BEFORE = (
     (4, 10, range(4), 60_000, 1),
     (8, 10, range(4), 40_000, 1),
@@ -57,7 +56,7 @@ FORETOLD = (
 
 
 def clock_cell(study: Experiment, N: int) -> Cell:
-    """The cell of one width and N: PSNR of training and held-out images along A and B of the first pair."""
+    """Configuration of one width and N: PSNR of training and held-out images during training of A and B."""
     held_out, pixels, traces = study.images.held_out, study.images.dataset.images[0].size, []
     for model in study.models.pair(N):
         along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
@@ -75,9 +74,9 @@ def _profile(base_channels: int, N: int, images: int, rate: float) -> None:
     base, family = PROFILES["laptop"], f"onset{base_channels}"
     of = getattr(base, family)
     rates = {each: rate * getattr(of, each) for each in ("learning_rate", "muon_rate")}
-    own = of.model_copy(update={"N": (N,), "own": (N,), "lengths": {N: images}} | rates)
+    settings = of.model_copy(update={"N": (N,), "own": (N,), "lengths": {N: images}} | rates)
     name = _named(base_channels, N, images, rate)
-    PROFILES[name] = base.model_copy(update={"name": name, family: own})
+    PROFILES[name] = base.model_copy(update={"name": name, family: settings})
 
 
 for base_channels, N, _, images, rate in BEFORE + FORETOLD:
@@ -85,25 +84,25 @@ for base_channels, N, _, images, rate in BEFORE + FORETOLD:
 
 
 def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
-    """A study, an N and a rate each."""
+    """Yield the study, N and learning rate of each configuration."""
     for base_channels, N, seeds, images, rate in BEFORE + FORETOLD:
         profile = _named(base_channels, N, images, rate) + "-trial" * trial
         for seed in seeds:
             given = {"data": data, "profile": profile, "seed": seed, "onset_study": True}
-            asked = checked(Parameters, given, "parameters")
-            study = Experiment(asked, family=f"onset{base_channels}")
+            parameters = checked(Parameters, given, "parameters")
+            study = Experiment(parameters, family=f"onset{base_channels}")
             yield study, study.sizes[0], rate
 
 
-def train(asked: Parameters, name: str) -> None:
-    """One training, in a process of its own, which has this module's profile too."""
+def train(parameters: Parameters, name: str) -> None:
+    """Train one model, in a worker process that has imported the profiles of this module."""
     torch.set_num_threads(1)
-    of, training = training_named(name, asked)
+    of, training = training_named(name, parameters)
     of.train(training)
 
 
-def answered(study: Experiment, N: int, rate: float) -> Committed:
-    """Ask a cell whose models are trained."""
+def measured(study: Experiment, N: int, rate: float) -> Committed:
+    """Measure a configuration whose models are trained."""
     cell = clock_cell(study, N)
     return Committed(
         cell=Cell(cell.base_channels, N, cell.load, cell.traces, rate),
@@ -116,17 +115,17 @@ def answered(study: Experiment, N: int, rate: float) -> Committed:
 
 
 def written(path: Path) -> list[Committed]:
-    """The cells that are there by now."""
+    """Configurations already in a file."""
     return read(path) if path.is_file() else []
 
 
 def main() -> None:
-    """Make the cells that are not there."""
+    """Train and measure the missing configurations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--only", nargs="+", help="these configurations, as 4x300: base channels and N")
-    parser.add_argument("--trial", action="store_true", help="five steps of each, to see that it runs")
-    parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
+    parser.add_argument("--trial", action="store_true", help="five steps of each, as a test")
+    parser.add_argument("--out", type=Path, help="a folder; by default results/clock, except for a trial")
     given = parser.parse_args()
     given.out = results_file(given.out, "clock", trial=given.trial)
     os.environ.update(APART)
@@ -142,8 +141,8 @@ def main() -> None:
             if at in map(place, written(out)):
                 continue
             list(each(train, [study.parameters] * 2, [training.name for training in pair]))
-            one = answered(study, N, rate)
-            with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
+            one = measured(study, N, rate)
+            with FileLock(out.with_name(f".{out.name}.lock")):  # other processes may have written meanwhile
                 if place(one) not in map(place, there := written(out)):
                     write(out, [*there, one])
             gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.cell.gaps)

@@ -1,11 +1,11 @@
-"""The public peers and plain loops that `bench.py` compares with, each as a function that makes one step.
+"""Public packages and plain loops that `bench.py` compares with, each a function that returns one step.
 
-`normflows` (MIT) and `lightweight-gan` (MIT) are no dependencies of this project: `peers.txt` pins them, and
-`make bench` puts them in a folder of their own. The second refuses to be imported without a GPU and its
-trainer calls `.cuda()`; its networks and losses need neither. So its import is made to believe in a GPU, what
-it needs only to read images is replaced by empty modules, and its trainer's iteration is written out: D, then
-G, each with new latents, the gradient penalty on real and made images every fourth iteration, plain Adam, the
-running average.
+`normflows` (MIT) and `lightweight-gan` (MIT) are not dependencies of this project: `peers.txt` pins them, and
+`make bench` installs them in a separate folder. `lightweight-gan` cannot be imported without a GPU and its
+trainer calls `.cuda()`, but its networks and losses need neither. So a GPU is mocked during the import,
+modules used only to read images are replaced by mocks, and the iteration of its trainer is written out: D,
+then G, each with new latents, the gradient penalty on real and generated images at every fourth iteration,
+plain Adam, and the running average.
 """
 
 import importlib
@@ -29,7 +29,7 @@ Step = Callable[[], object]
 
 
 class _PlainNorm(BiasFreeNormReLU):
-    """Bias-free batch norm as published, operation by operation: over the standard deviation, then ReLU."""
+    """Bias-free batch norm as published, operation by operation: division by the deviation, then ReLU."""
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         variance = x.var((0, 2, 3), unbiased=False)
@@ -41,7 +41,7 @@ class _PlainNorm(BiasFreeNormReLU):
 
 
 def denoiser(net: nn.Module, images: Tensor) -> Step:
-    """A denoiser in a plain loop: eager float32, contiguous, Adam without fusion, each noise level alone."""
+    """Training step of a denoiser in a plain loop: eager float32, contiguous, Adam that is not fused."""
     for module in net.modules():
         if isinstance(module, BiasFreeNormReLU):
             module.__class__ = _PlainNorm
@@ -64,11 +64,11 @@ def denoiser(net: nn.Module, images: Tensor) -> Step:
 
 
 def glow(size: int, steps: int, levels: int, width: int, bits: int, images: Tensor) -> Step:
-    """The Glow of `normflows`, put together as its documentation does."""
+    """Training step of the Glow of `normflows`, built as in its documentation."""
     import normflows
 
     priors, flows, merges = [], [], []
-    for level in range(levels):  # theirs count from the coarsest
+    for level in range(levels):  # normflows counts levels from the coarsest
         channels, side = 2 ** (levels + 1 - level), size // 2 ** (levels - level)
         blocks = [normflows.flows.GlowBlock(channels, width) for _ in range(steps)]
         flows.append([*blocks, normflows.flows.Squeeze()])
@@ -94,15 +94,15 @@ def _lightweight_gan() -> types.ModuleType:
     }
     with mock.patch.dict(sys.modules, idle), mock.patch("torch.cuda.is_available", lambda: True):
         module = importlib.import_module("lightweight_gan.lightweight_gan")
-    module.Blur = nn.Identity  # what its trainer sets unless antialias is asked for
+    module.Blur = nn.Identity  # the default of its trainer, without antialiasing
     return module
 
 
 def gan(latent: int, images: Tensor, *, attention: bool, **options: dict) -> Step:
-    """An iteration of the package; `options` are those of its generator and of its discriminator.
+    """Iteration of `lightweight-gan`; `options` has options of its generator and of its discriminator.
 
-    Its branch for small images works at full resolution with 64 channels and attention: at 32 pixels it is
-    timed without as well.
+    For small images, it has attention with 64 channels at full resolution; at 32 × 32 pixels, it is also
+    timed without attention.
     """
     theirs = _lightweight_gan()
     with mock.patch.object(theirs, "LinearAttention", theirs.LinearAttention if attention else _idle):
@@ -148,7 +148,7 @@ def _idle(channels: int) -> nn.Module:
 
 @torch.inference_mode()
 def sample(f: Callable[[Tensor], Tensor], start: Tensor, seed: int) -> Tensor:
-    """The paper's sampler in its plainest form, for one image, (C, H, W)."""
+    """Sample (C, H, W) of the paper's sampler, implemented literally for one image."""
     h0, beta, sigma_end, t = 0.01, 0.1, 0.1, 1
     generator = seeded([seed])
     y = start + noise(generator, start.shape)
@@ -164,7 +164,7 @@ def sample(f: Callable[[Tensor], Tensor], start: Tensor, seed: int) -> Tensor:
 
 
 def nearest(queries: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """The nearest image of each query among all flips of it, one query at a time: numpy's own product."""
+    """Index of the nearest image of each query under flips, one query at a time in numpy."""
     found, flat = [], images.reshape(len(images), -1).astype(np.float32)
     norm = np.maximum(np.sqrt(np.einsum("ij,ij->i", flat, flat)), 1e-9)
     for query in queries.reshape(len(queries), *queries.shape[-2:]):
@@ -177,14 +177,14 @@ def nearest(queries: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 
 def morphology(images: np.ndarray) -> None:
-    """All that statmorph measures, image by image, (n, 1, H, W)."""
+    """Measure images (n, 1, H, W) with statmorph, one by one."""
     for image in images[:, 0]:
         subtracted, galaxy, _ = segment(image)
         statmorph.SourceMorphology(subtracted, galaxy.astype(int), 1, gain=10_000)
 
 
 def simulate(count: int, crop: int = 64) -> None:
-    """Bulge and disc alone, drawn by GalSim for each galaxy and band: less than what our galaxies have."""
+    """Simulate bulge and disc with GalSim per galaxy and band: simpler than the galaxies of this project."""
     rng, psf = galsim.BaseDeviate(0), galsim.Moffat(beta=3.0, fwhm=1.2)
     draw = np.random.default_rng(0)
     for _ in range(count):

@@ -1,12 +1,11 @@
-"""Are two books the same? The files of their stores by sha256, numbers and pictures of their chapters.
+"""Compare two books: files of their stores and figures of their chapters, by SHA-256.
 
     python benchmarks/same.py FOLDER OTHER      each with store/ and build/
 
-Left out are records, which hold when something was made and how long that took.
+Records, which contain dates and run times, are left out.
 """
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -14,21 +13,18 @@ import nbformat
 
 from galgen.runs.files import file_sha256
 
-TIMES = ("record.json", "meta.json", "checkpoint.pt")  # files that hold when, or for how long
+TIMES = ("record.json", "meta.json", "checkpoint.pt")  # files that contain dates or run times
 
 
 def content(store: Path) -> dict[str, str]:
-    """The sha256 of every file of a store that is the same in two runs, by its path."""
+    """SHA-256 of the files of a store that are reproducible, by path."""
     files = [path for path in store.glob("*/*/**/*") if path.is_file() and path.name not in TIMES]
     return {str(path.relative_to(store)): file_sha256(path) for path in files if path.name[0] != "."}
 
 
 def chapters(build: Path) -> dict[str, str]:
-    """The sha256 of the numbers that the chapters of a book have kept, and of each of their pictures."""
+    """SHA-256 of each figure of the chapters of a book, by notebook, cell and output."""
     found = {}
-    for path in build.glob("*/results.json"):
-        kept = json.dumps(json.loads(path.read_text())["kept"], sort_keys=True)
-        found["kept"] = hashlib.sha256(kept.encode()).hexdigest()
     for path in build.glob("*/chapters/[!u.]*.ipynb"):
         for k, cell in enumerate(nbformat.read(path, 4).cells):
             for j, output in enumerate(cell.get("outputs", [])):
@@ -38,12 +34,12 @@ def chapters(build: Path) -> dict[str, str]:
 
 
 def of(folder: Path) -> dict[str, str]:
-    """Both, of a project's folder."""
+    """SHA-256 of the files and figures of a project folder."""
     return content(folder / "store") | chapters(folder / "build")
 
 
 def compared(whole: dict[str, str], other: dict[str, str]) -> dict[str, list[str]]:
-    """What `other` lacks, what it has that was set aside as damaged, and what in it differs."""
+    """Names of files that `other` lacks or has renamed as damaged, and of files that differ."""
     lost = sorted(whole.keys() - other.keys()) + [name for name in other if ".damaged/" in name]
     return {
         "lost": lost,
@@ -52,7 +48,7 @@ def compared(whole: dict[str, str], other: dict[str, str]) -> dict[str, list[str
 
 
 def main() -> None:
-    """Compare, and print what differs."""
+    """Compare two folders and print the differences."""
     whole, other = (of(Path(folder)) for folder in sys.argv[1:3])
     found = compared(whole, other)
     weights = sum("/weights-" in name for name in whole)

@@ -1,10 +1,11 @@
-"""Count the words of a rendered book, page by page, and those that its code holds as text.
+"""Count the words of a rendered book per page, and those of string literals in its code.
 
     python benchmarks/words.py build/laptop-simulated/html [ROOT]
 
-A page counts without code cells and navigation, but with captions, folds and cells of tables. Of the code in
-`book/galbook` and `notebooks` under ROOT (by default the project) those string literals count that have four
-words or more and are no docstrings; alternative texts of figures (arguments named `alt`) are counted apart.
+Pages are counted without code cells and navigation, with captions, collapsed parts and table cells. In the
+code of `book/galbook` and `notebooks` under ROOT (by default the project), string literals of four words or
+more are counted, except docstrings; alternative texts of figures (arguments named `alt`) are counted
+separately.
 """
 
 import ast
@@ -22,12 +23,12 @@ LONG = 4
 
 
 def words(text: str) -> int:
-    """The number of words and numbers in a text."""
+    """Number of words and numbers in a text."""
     return len(WORD.findall(text))
 
 
 def page_words(page: Path) -> int:
-    """The number of words on a rendered page that are neither code nor navigation."""
+    """Number of words on a rendered page, without code and navigation."""
     article = BeautifulSoup(page.read_text(), "html.parser").find("article")
     for part in article.select(NOT_READ) if article else ():
         part.decompose()
@@ -35,7 +36,7 @@ def page_words(page: Path) -> int:
 
 
 def sources(root: Path) -> Iterator[str]:
-    """The Python of the book: its package, and the code cells of its notebooks."""
+    """Python sources of the book: its package and the code cells of its notebooks."""
     for path in sorted((root / "book" / "galbook").rglob("*.py")):
         yield path.read_text()
     for path in sorted((root / "notebooks").glob("*.ipynb")):
@@ -45,7 +46,7 @@ def sources(root: Path) -> Iterator[str]:
 
 
 def string_words(source: str) -> tuple[int, int]:
-    """The words in strings of `LONG` words or more, without and in alternative texts."""
+    """Words in strings of at least `LONG` words: outside of alternative texts, and in them."""
     nodes = [*ast.walk(ast.parse(source))]
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     given = [node.value for node in nodes if isinstance(node, ast.keyword) and node.arg == "alt"]
@@ -59,7 +60,7 @@ def string_words(source: str) -> tuple[int, int]:
 
 
 def main(html: Path, root: Path) -> None:
-    """Print the counts of a rendered book and of the code of a project."""
+    """Print the word counts of a rendered book and of the code of a project."""
     pages = {path.stem: page_words(path) for path in sorted(html.rglob("*.html"))}
     chapters = {name: number for name, number in pages.items() if re.match(r"\d\d", name)}
     strings, alternative = (sum(part) for part in zip(*map(string_words, sources(root)), strict=True))

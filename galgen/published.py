@@ -24,8 +24,8 @@ from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_folder, project, write_json
 from galgen.runs.store import Run, Store, checksums, provenance, read_record, verified
 
-__all__ = ["AsItIs", "WithPublished", "available", "halved", "in_order", "listed", "publish", "publish_pairs",
-    "published", "start_of", "weights_of"]  # fmt: skip
+__all__ = ["AsItIs", "WithPublished", "available", "halved", "in_order", "listed", "model_cards", "publish",
+    "publish_pairs", "published", "start_of", "weights_of"]  # fmt: skip
 
 
 def published(folder: str | os.PathLike | None = None) -> Store:
@@ -105,6 +105,22 @@ class AsItIs(WithPublished):
         if found := self.find(kind, params, **identity):
             return found
         raise GalgenError(f"the store has no such {kind}")
+
+
+def model_cards(store: Store) -> str:
+    """Model cards of a published set: the text of its README.md with the table generated from the records.
+
+    The text above the table is written by hand.
+    """
+    rows = ["| model | training set | N | epochs | final loss | profile | key |\n"]
+    rows += ["| --- | --- | ---: | ---: | ---: | --- | --- |\n"]
+    for run in listed(store):
+        of, N, losses = run.summary, run.record["params"]["N"], run.summary["losses"]
+        loss = next(losses[name] for name in ("loss", "bits_per_dim", "hinge") if name in losses)
+        part, epochs = run.record["data"].rsplit(" of ", 1)[1], of["images_shown"] / N
+        cells = (of["name"], f"{of['data']}, {part}", N, f"{epochs:.4g}", f"{loss:#.3g}", of["profile"])
+        rows.append(f"| {' | '.join(map(str, cells))} | `{run.record['key']}` |\n")
+    return (store.root / "README.md").read_text().partition("| model |")[0] + "".join(rows)
 
 
 def publish(experiment: Experiment, training: Training, folder: str | os.PathLike | None = None) -> Run:

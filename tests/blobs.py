@@ -1,4 +1,4 @@
-"""Made-up galaxies that tests share."""
+"""Synthetic galaxies shared by tests."""
 
 import numpy as np
 

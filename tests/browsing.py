@@ -1,4 +1,4 @@
-"""What the browser tests share: the Chromium they drive, and a page with the network shut."""
+"""Helpers of the browser tests: Chromium, and pages without network access."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A chapter with a table and a figure, that the tests render in place of the real ones."""
+"""A chapter with a table and a figure, rendered by the tests in place of the real ones."""
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 

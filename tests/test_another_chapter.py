@@ -1,4 +1,4 @@
-"""The pages on adding a chapter and on adding a model, followed to the letter."""
+"""The recipes for adding a chapter and a model family work as written."""
 
 import importlib
 import json

@@ -1,6 +1,6 @@
-"""Whatever is given: it ends in a data set, a GalgenError or exit code 2, soon, and in little memory.
+"""Any input ends in a data set, a GalgenError or exit code 2, quickly and with little memory.
 
-Hypothesis invents the input, the same at each run. GALGEN_EXAMPLES=1000 tries more, and other ones each time.
+Hypothesis generates the input, the same in each run. GALGEN_EXAMPLES=1000 tries more, random ones.
 """
 
 import contextlib

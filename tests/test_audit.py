@@ -1,4 +1,4 @@
-"""The audit of anyone's generator, on arrays and by the command: what it finds, and what it refuses."""
+"""The audit of a generator, on arrays and from the command line: results and errors."""
 
 import json
 import os

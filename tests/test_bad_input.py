@@ -1,4 +1,4 @@
-"""Input that would give a wrong number is an error that names it: one table, a line a case."""
+"""Input that would give wrong numbers raises an error that names it; one line per case."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The benchmarks run, tiny, on the CPU: what they measure there is nothing."""
+"""The benchmarks run in small versions on the CPU; their numbers are meaningless."""
 
 import contextlib
 import importlib

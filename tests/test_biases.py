@@ -1,4 +1,4 @@
-"""Photometry where the answer is known, and biases of known size."""
+"""Photometry and biases of images with known values."""
 
 import dataclasses
 import warnings

@@ -1,6 +1,6 @@
-"""The rendered book in a real browser with the network shut, and the steps that make it.
+"""The rendered book in a browser without network access, and the steps that build it.
 
-The book is the project's own prose around one small chapter. GALGEN_BOOK=build/RUN/html has the browser open
+The book has the project's prose around one small chapter. With GALGEN_BOOK=build/RUN/html, the browser opens
 the pages of a finished book instead.
 """
 

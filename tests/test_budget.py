@@ -1,9 +1,9 @@
-"""The budget: the lines of code of all tracked files together. It may only fall.
+"""The budget: the number of lines of code in all tracked files, which may only decrease.
 
-A commit that lowers the sum lowers `LIMIT`. Raising it is a commit of its own, whose message says what it
-bought and what will pay for it. Counted are Python, code cells of notebooks, the Snakefile, JavaScript and
-templates, without blank lines, comments and docstrings; Python as `ruff format` writes it, also where a
-comment keeps ruff from formatting.
+A commit that decreases the sum also decreases `LIMIT`. Raising it is a separate commit, whose message says
+why and what will compensate for it. Python, code cells of notebooks, the Snakefile, JavaScript and templates
+are counted, without blank lines, comments and docstrings; Python as formatted by `ruff format`, including
+parts that a comment excludes from formatting.
 """
 
 import io

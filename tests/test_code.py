@@ -1,4 +1,4 @@
-"""The files that keys know of: what each list leaves out of what its files import is named here, with why."""
+"""Source files in the keys of results: imports that a list leaves out are named here, with reasons."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The exact test of memory: its statistic by hand, its size, its power, and what it refuses to say."""
+"""The exact test for copies: its statistic by hand, its size and power, and cases without a result."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What leads a newcomer: the reading path, the table of the paper's figures, the doctests."""
+"""Documentation for newcomers: the reading order, the table of the paper's figures, the doctests."""
 
 import doctest
 import importlib

@@ -1,6 +1,5 @@
 """The package lists agree: pyproject.toml (ranges), requirements.lock (versions), environment.yml (conda)."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -59,17 +58,3 @@ def test_conda_takes_the_supported_pythons_and_all_else_from_the_lock():
     assert python.specifier == SpecifierSet(PROJECT["project"]["requires-python"])
     assert all(f"{version}.0" in python.specifier for version in SUPPORTED)
     assert (name.name, pip) == ("pip", {"pip": ["-r requirements.lock", "-e .[book]"]})
-
-
-def test_every_record_of_the_project_says_the_same_of_it():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["cff-version"] == "1.2.0" and {"message", "authors"} <= set(citation)
-    assert "2503.23127" in citation["references"][0]["url"]
-    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
-    project = PROJECT["project"]
-    assert citation["version"] == zenodo["version"] == project["version"]
-    assert citation["license"] == zenodo["license"] == project["license"]
-    assert citation["title"] == zenodo["title"] and citation["keywords"] == zenodo["keywords"]
-    (paper,), (related,) = citation["references"][0]["identifiers"], zenodo["related_identifiers"]
-    assert paper["value"] == related["identifier"]
-    assert f"version = {{{project['version']}}}" in (ROOT / "book" / "bibliography.md").read_text()

@@ -1,4 +1,4 @@
-"""What every family of models is held to, over the registry. What is one family's own is in its own file."""
+"""Tests that every registered family of models must pass; tests of one family are in a separate file."""
 
 import itertools
 

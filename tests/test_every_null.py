@@ -1,7 +1,7 @@
-"""Every test of `galgen.compare`, where there is nothing to find and where there is.
+"""Size and power of every test of `galgen.compare`.
 
-Of two sets of one density p is uniform, so that a test rejects as often as its level says, and of one with a
-fault it is small. A p of the worst of several answers, or of counts, is a bound: it keeps its level alone.
+For two sets of one density, p is uniform, so a test rejects at its nominal level; for a set with an effect, p
+is small. A p of the worst of several results, or of counts, is a bound, so only its level is checked.
 """
 
 import itertools

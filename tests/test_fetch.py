@@ -1,4 +1,4 @@
-"""Cut-outs fetched from a server on the loopback interface, which answers as it is told."""
+"""Cut-outs fetched from a local server with programmed faults."""
 
 import io
 import json

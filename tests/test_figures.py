@@ -1,4 +1,4 @@
-"""Sheets of stamps, error bars and titles: every picture in its place."""
+"""Sheets of stamps, error bars and titles: every image in its position."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""The flow of denoisers that can be written down: of Gaussians, whose every number is known."""
+"""The probability flow of denoisers in closed form: Gaussians, with all values known."""
 
 import numpy as np
 import pytest

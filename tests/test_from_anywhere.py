@@ -1,4 +1,4 @@
-"""`galgen.audit`, which spreads work over processes, from where people call it: without a guard in any."""
+"""`galgen.audit`, which uses several processes, called without a main guard from all places users call it."""
 
 import subprocess
 import sys

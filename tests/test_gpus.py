@@ -1,4 +1,4 @@
-"""Each local job has a GPU of its own, and each job of a cluster asks for one."""
+"""Each local job uses one GPU, and each cluster job requests one."""
 
 import os
 import subprocess
@@ -25,17 +25,17 @@ def four(monkeypatch, tmp_path):
 
 def test_each_job_takes_one_that_no_other_has_and_gives_it_back(four):
     seen, names = [], "0,2,3"
-    with gpus.one_alone():
+    with gpus.exclusive_gpu():
         seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
         os.environ["CUDA_VISIBLE_DEVICES"] = names  # what another job sees as it starts
-        with gpus.one_alone():
+        with gpus.exclusive_gpu():
             seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
     assert seen == ["0", "2"]
     os.environ["CUDA_VISIBLE_DEVICES"] = names
-    with pytest.raises(ZeroDivisionError), gpus.one_alone():
+    with pytest.raises(ZeroDivisionError), gpus.exclusive_gpu():
         1 / 0  # noqa: B018
     os.environ["CUDA_VISIBLE_DEVICES"] = names
-    with gpus.one_alone():
+    with gpus.exclusive_gpu():
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0", "given back also by a job that failed"
 
 
@@ -44,13 +44,13 @@ def test_where_all_are_taken_a_job_waits(four, monkeypatch):
     began = threading.Event()
 
     def third():
-        with gpus.one_alone():
+        with gpus.exclusive_gpu():
             began.set()
 
     thread = threading.Thread(target=third)
-    with gpus.one_alone():
+    with gpus.exclusive_gpu():
         os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
-        with gpus.one_alone():
+        with gpus.exclusive_gpu():
             os.environ["CUDA_VISIBLE_DEVICES"] = "0,2"
             thread.start()
             assert not began.wait(1.5)
@@ -64,7 +64,7 @@ def test_with_one_gpu_or_none_there_is_nothing_to_choose(monkeypatch, named):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if named is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    with gpus.one_alone():
+    with gpus.exclusive_gpu():
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == named
 
 

@@ -1,7 +1,7 @@
-"""The graph of the workflow: what is made, in which order, what is noted of failures, what is made again.
+"""The workflow graph: jobs, their order, records of failures, and jobs repeated after a change.
 
-Its Python is called as it is. Snakemake makes one sweep with `STEP` in the place of its jobs, and is asked
-in this process what it would make after that.
+Its Python functions are called directly. Snakemake runs one sweep with stand-in jobs (`STEP`); its remaining
+jobs are then listed in this process.
 """
 
 import io
@@ -24,7 +24,7 @@ from snakemake.cli import main
 from test_code import edited
 
 from galbook.build import graph
-from galbook.build.runs import Run, asked
+from galbook.build.runs import Run, parse_parameters
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 
@@ -259,7 +259,7 @@ def test_a_run_is_made_by_one_process(small):
     first = small()
     first.hold()
     with pytest.raises(
-        GalgenError, match=r"another process is making build/smoke-.*; wait for it, or end it"
+        GalgenError, match=r"another process is building build/smoke-.*; wait for it or stop it"
     ):
         small().hold()
 
@@ -270,7 +270,7 @@ def test_what_is_trained_is_said_and_where_the_disk_is_too_small_refused(small, 
     of = small("8", data="simulated")
     of.announce()
     said = capsys.readouterr().err
-    assert re.search(r"^To be trained: .*diffusion-N8-A0-0.* \d+ minutes at most\.$", said, re.M)
+    assert re.search(r"^To be trained: .*diffusion-N8-A0-0.* at most \d+ minutes\.$", said, re.M)
     assert said.count("galgen: it is slow here") == 1
     monkeypatch.setattr(Run, "plan", Plan(minutes=60, disk_mb=2**40))
     with pytest.raises(GalgenError, match="MB are free on its disk: ask for fewer N"):
@@ -303,9 +303,9 @@ def test_jobs_have_a_core_each_and_what_the_user_has_set(monkeypatch):
 
 
 def test_what_is_empty_is_as_usual_and_a_name_of_digits_stays_a_name():
-    assert asked({"profile": "smoke", "seed": "", "sizes": "", "data": None}) == SMOKE
-    assert asked({"data": "2024_11", "sizes": 8}) == Parameters(data="2024_11", N=8)
-    assert asked({"sizes": "8, 24", "seed": "3"}) == Parameters(N=[8, 24], seed=3)
+    assert parse_parameters({"profile": "smoke", "seed": "", "sizes": "", "data": None}) == SMOKE
+    assert parse_parameters({"data": "2024_11", "sizes": 8}) == Parameters(data="2024_11", N=8)
+    assert parse_parameters({"sizes": "8, 24", "seed": "3"}) == Parameters(N=[8, 24], seed=3)
 
 
 def test_any_change_of_the_data_is_seen_also_far_below_and_behind_links(tmp_path):

@@ -1,4 +1,4 @@
-"""Files that are not what they say: published sets, data sets, catalogues and uploads."""
+"""Corrupted and malicious files: published sets, data sets, catalogs and uploads."""
 
 import io
 import os

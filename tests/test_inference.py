@@ -1,4 +1,4 @@
-"""Trained models asked by their names: samples in files, an image denoised."""
+"""Trained models loaded by name: samples in files, a denoised image."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""`pip install .` alone trains, simulates, audits and runs the example; the book asks for its extra."""
+"""`pip install .` suffices to train, simulate, audit and run the example; the book needs its extra."""
 
 import ast
 import re

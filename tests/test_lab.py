@@ -1,7 +1,6 @@
-"""The explorer in JupyterLab, by mouse and keyboard in a real browser: each control changes the picture.
+"""The explorer in JupyterLab, by mouse and keyboard in a browser: each control changes the result.
 
-The models are the tests' own, at N = 12. Those at N = 7 are not trained: there the pictures give way to the
-commands that train them.
+The tests train models at N = 12 only. At N = 7, the explorer prints the commands that train them.
 """
 
 import json

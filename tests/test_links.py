@@ -1,4 +1,4 @@
-"""Links inside the book lead somewhere (`make linkcheck` asks the web about others), and its PDF is whole."""
+"""Internal links of the book resolve (`make linkcheck` checks external ones), and its PDF is complete."""
 
 import re
 from functools import cache

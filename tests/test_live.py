@@ -1,4 +1,4 @@
-"""The live models in a real browser, opened from disk: it draws what torch draws, and says what it shows."""
+"""The live page in a browser, opened from disk: its samples agree with torch, and its labels are correct."""
 
 import base64
 import dataclasses

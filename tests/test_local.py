@@ -1,4 +1,4 @@
-"""Why models agree: the machine of patches against its formula, and overlap of directions that are known."""
+"""Local mechanisms of agreement: the patch model against its formula, and overlaps of known directions."""
 
 import itertools
 

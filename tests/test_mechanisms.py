@@ -1,4 +1,4 @@
-"""What chapter 14 measures, of models that can be written down."""
+"""Measurements of chapter 14 on models in closed form."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Whether a model was trained on an image: the score of two models, its place, and the command."""
+"""Whether a model was trained on an image: the score of two models, its quantile, and the command."""
 
 import json
 import os

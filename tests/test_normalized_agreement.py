@@ -1,4 +1,4 @@
-"""The share of agreement where it is known: closed forms, and made-up models whose trainings scatter."""
+"""Normalized agreement with known values: closed forms, and synthetic models with retraining variance."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The clock: the gap, its null and its onset, bits, laws and what they foretell, on made-up curves."""
+"""Onset of the denoising gap: gap, null, onset, bits, laws and predictions, on synthetic curves."""
 
 from dataclasses import replace
 from functools import cache

@@ -1,4 +1,4 @@
-"""bfloat16 in training: when it is taken, that a step is nearly that of float32, that a run keeps to one."""
+"""Training in bfloat16: when it is chosen, steps close to float32, and one precision per run."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What of a book is published, held against today's code and checked, and the steps that are left."""
+"""Publication of a run: validity with the current code, checks, and remaining steps."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from test_code import edited
 from galbook import publishing, table
 from galbook.build import __main__ as steps
 from galbook.build import check, graph, published
+from galbook.build.published import missing_measurements
 from galbook.build.runs import Run
 from galbook.measure.denoising import training_losses
 from galbook.measure.interpolation import latent_circle
@@ -55,7 +56,7 @@ def surroundings(patch, folder):
     patch.setenv("GALGEN_STORE", str(folder / "store"))
     patch.setattr(Run, "experiments", property(lambda run: [Experiment(run.parameters, family="gan")]))
     patch.setattr(publishing, "questions", lambda: [latent_circle, training_losses])
-    published.needed.cache_clear()
+    missing_measurements.cache_clear()
     table._opened.cache_clear()
 
 
@@ -73,16 +74,16 @@ def contents(folder):
 
 
 def test_nothing_of_a_published_book_needs_a_step_or_a_data_set_in_a_fresh_clone(fresh_clone, capsys):
-    assert published.needed(fresh_clone) == []
+    assert missing_measurements(fresh_clone) == []
     (experiment,) = fresh_clone.experiments
     assert len(latent_circle(experiment, 24).arrays) == 1 and len(training_losses(experiment, 8).rows)
     known = publishing.trainings(fresh_clone.experiments, published.of_run(fresh_clone)["trainings"])
     assert {of["name"] for of in known} == NAMES and all(of["seconds"] > 0 for of in known)
     said = published.origin(fresh_clone)
-    assert "are published" in said and "but for" not in said and "make check" not in said
-    assert steps.main(["made"]) == 0 and not Store().root.exists()
+    assert "are published" in said and "except" not in said and "make check" not in said
+    assert steps.main(["computed"]) == 0 and not Store().root.exists()
     latent_circle.function(experiment, 24)
-    assert steps.main(["made"]) == 2
+    assert steps.main(["computed"]) == 2
     said = capsys.readouterr().err
     assert "gan-N24-A0-0" in said and "dataset" in said
 
@@ -90,12 +91,12 @@ def test_nothing_of_a_published_book_needs_a_step_or_a_data_set_in_a_fresh_clone
 def test_another_run_has_all_its_steps_and_one_of_other_sizes_those_of_its_own(fresh_clone, monkeypatch):
     for other in ({"seed": 1}, {"profile": "laptop"}, {"data": "dead-leaves"}):
         run = Run(SMOKE.model_copy(update=other))
-        assert published.needed(run) and not published.of_run(run) and published.origin(run) == ""
+        assert missing_measurements(run) and not published.of_run(run) and published.origin(run) == ""
     run = Run(SMOKE.model_copy(update={"N": (8, 12, 24)}))
-    assert {each.of for each in published.needed(run)} == {("gan", 12)} and published.origin(run) == ""
+    assert {each.of for each in missing_measurements(run)} == {("gan", 12)} and published.origin(run) == ""
     monkeypatch.setenv("RECOMPUTE", "1")
     run = Run(SMOKE)
-    assert run.name == "smoke-simulated-recomputed" and len(published.needed(run)) == 4
+    assert run.name == "smoke-simulated-recomputed" and len(missing_measurements(run)) == 4
 
 
 @pytest.fixture
@@ -129,13 +130,13 @@ def test_an_edited_question_is_measured_by_a_job_per_n_which_has_its_trainings(o
     assert read == [f"{folder}/trainings/gan-N24-A0-0"]
     made.announce()
     said = capsys.readouterr().err.splitlines()
-    assert re.match(r"To be trained: gan-N24-A0-0, gan-N8-A0-0, \d+ minutes at most\.$", said[0])
-    assert said[1] == "2 measurements are of other code or missing: latent_circle."
+    assert re.match(r"To be trained: gan-N24-A0-0, gan-N8-A0-0, at most \d+ minutes\.$", said[0])
+    assert said[1] == "2 measurements are missing or of other code: latent_circle."
     assert steps.main(["measure", "gan", "8", "--profile", "smoke"]) == 0
     assert [run.summary["name"] for run in Store().runs("rows")] == ["gan-8"]
     made.announce()
-    assert "1 measurements are of other code or missing" in capsys.readouterr().err
-    assert published.origin(made.book).count(r"but for the rows of latent\_circle, which") == 1
+    assert "1 measurements are missing or of other code" in capsys.readouterr().err
+    assert published.origin(made.book).count(r"except the rows of latent\_circle, which") == 1
 
 
 def test_an_edited_network_is_trained_again_and_all_that_reads_it_is_measured(of, monkeypatch, capsys):
@@ -143,7 +144,7 @@ def test_an_edited_network_is_trained_again_and_all_that_reads_it_is_measured(of
     of().announce()
     said = capsys.readouterr().err
     assert all(name in said for name in NAMES)
-    assert "4 measurements are of other code or missing: latent_circle, training_losses" in said
+    assert "4 measurements are missing or of other code: latent_circle, training_losses" in said
 
 
 def test_publishing_again_from_what_is_published_writes_the_same(fresh_clone):
@@ -174,7 +175,7 @@ def test_a_check_measures_published_models_again_and_names_what_is_another(fresh
         check, "moved", lambda before, after: [SimpleNamespace(statistic="x", model="A", here=1, value=0)]
     )
     with pytest.raises(
-        GalgenError, match="1 numbers are not what was published: latent_circle/gan-24: x of A is 1"
+        GalgenError, match="1 values differ from the published ones: latent_circle/gan-24: x of A is 1"
     ):
         check.check(fresh_clone)
     assert "x of A is 1, not 0" in publishing.checked(SMOKE)["outcome"]
@@ -193,5 +194,5 @@ def test_chapters_are_asked_for_by_their_numbers(of, monkeypatch):
     monkeypatch.setenv("CHAPTERS", "06")
     assert of().some == ["06_gan"]
     monkeypatch.setenv("CHAPTERS", "06 99")
-    with pytest.raises(GalgenError, match="no chapter 99; there are 06, 01"):
+    with pytest.raises(GalgenError, match="unknown chapter 99; known are 06, 01"):
         of()

@@ -1,4 +1,4 @@
-"""Published models: what they stand for, what they keep, and that they draw what the trainings draw."""
+"""Published models: keys, contents of their files, and samples close to those of the trainings."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from galgen.compare.similarity import cosine
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
-from galgen.published import WithPublished, publish, published, start_of, weights_of
+from galgen.published import WithPublished, model_cards, publish, published, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -124,3 +124,8 @@ def test_what_is_trained_is_published_and_the_rest_named(trained, tmp_path, caps
     assert all((name in names) != (f"not trained: {name}\n" in said) for name in both)
     assert main([*asked, "--seed", "7"]) == 2
     assert "nothing to publish" in capsys.readouterr().err
+
+
+def test_the_model_cards_are_those_of_the_published_records():
+    store = published()
+    assert (store.root / "README.md").read_text() == model_cards(store), "run python workflow/rekey.py"

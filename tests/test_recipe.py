@@ -1,4 +1,4 @@
-"""The page of one's own galaxies, followed to the letter, but for the size of everything."""
+"""The page on your own galaxies works as written, at smaller sizes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The structure of the code: which module may import which, and what none may do."""
+"""The structure of the code: permitted imports and names."""
 
 import ast
 import json

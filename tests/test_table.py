@@ -1,4 +1,4 @@
-"""The table of measurements: measured once, published whole, read by key, refused in one line."""
+"""The table of measurements: measured once, published completely, read by key; errors in one line."""
 
 import json
 import os

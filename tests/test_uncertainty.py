@@ -1,4 +1,4 @@
-"""Intervals and nulls where the answer is known."""
+"""Intervals and null distributions with known answers."""
 
 import warnings
 

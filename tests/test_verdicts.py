@@ -1,4 +1,4 @@
-"""Verdicts: intervals on made-up tables, and each rule on models of which the right verdict is known."""
+"""Verdicts: intervals on synthetic tables, and each criterion on models with known verdicts."""
 
 import math
 

@@ -1,11 +1,11 @@
-"""Give published results the keys of today's code, after a change of code that alters no number.
+"""Update the keys of published results after a change of code that changes no number.
 
-    python workflow/rekey.py [PATH ...]      paths of the data sets of published runs of given galaxies
+    python workflow/rekey.py [PATH ...]      paths of the data sets of published runs on given galaxies
 
-Keys of rows, trainings and models are hashes of the source files that they depend on, so that a change of
-these files has them made again. After a change of names or layout the numbers are as right as before: this
-script writes the new keys into `results/*/run.json` and renames the folders of `results/models/`. Whether the
-numbers are the same, it can't know: `make check` measures a part of them again.
+Keys of rows, trainings and models contain hashes of the source files they depend on, so results are computed
+again after a change of these files. After a change of names or layout, the published numbers remain valid:
+this script writes the new keys into `results/*/run.json`, renames the folders of `results/models/` and
+updates the model cards there. It does not check the numbers: `make check` measures a part of them again.
 """
 
 import sys
@@ -14,17 +14,17 @@ from pathlib import Path
 from galbook import publishing
 from galgen.experiment import every_family, training_named
 from galgen.profiles import Parameters
-from galgen.published import listed, published
+from galgen.published import listed, model_cards, published
 from galgen.runs.code import version
 from galgen.runs.files import read_json, write_json
 
 
 def of_run(path: Path, data: dict[str, str]) -> bool:
-    """Write today's keys into the `run.json` of a published run; returns whether any has changed."""
+    """Write the current keys into the `run.json` of a published run; returns whether any has changed."""
     about, before = read_json(path), path.read_text()
-    asked = about["parameters"] | {"precision": about["precision"]}
-    asked["data"] = data.get(asked["data"], asked["data"])
-    experiments = list(every_family(Parameters(**asked), studies=True).values())
+    values = about["parameters"] | {"precision": about["precision"]}
+    values["data"] = data.get(values["data"], values["data"])
+    experiments = list(every_family(Parameters(**values), studies=True).values())
     for question, experiment, given in publishing.asked(experiments):
         if of := about["files"].get(f"{question.name}/{question.label(experiment, *given)}"):
             of["key"] = experiment.store.key("rows", **question.identity(experiment, *given))
@@ -36,28 +36,30 @@ def of_run(path: Path, data: dict[str, str]) -> bool:
 
 
 def of_models() -> int:
-    """Give published models the keys of today; returns how many have changed."""
+    """Rename published models to their current keys; returns the number of changed keys."""
     changed = 0
     for run in listed(published()):
-        told = run.summary
-        asked = Parameters(profile=told["profile"], data=told["data"], seed=told["first"] // 1_000_000)
-        experiment, training = training_named(told["name"], asked)
+        info = run.summary
+        parameters = Parameters(profile=info["profile"], data=info["data"], seed=info["first"] // 1_000_000)
+        experiment, training = training_named(info["name"], parameters)
         identity = experiment.identity(training)
         key = experiment.store.key(**identity)
         if key != run.path.name:
-            own = identity | {"code": version(identity["code"]), "key": key}
-            write_json(run.path / "record.json", run.record | own)
+            changes = identity | {"code": version(identity["code"]), "key": key}
+            write_json(run.path / "record.json", run.record | changes)
             run.path.rename(run.path.with_name(key))
             changed += 1
     return changed
 
 
 def main(paths: list[str]) -> None:
-    """Give all published results the keys of today."""
+    """Update the keys of all published results."""
     data = {Path(path).stem: path for path in paths}
     runs = sorted(Path("results").glob("*/run.json"))
     changed = sum(of_run(path, data) for path in runs)
-    print(f"{changed} of {len(runs)} tables and {of_models()} models have new keys")
+    number = of_models()
+    (published().root / "README.md").write_text(model_cards(published()))
+    print(f"{changed} of {len(runs)} tables and {number} models have new keys")
 
 
 if __name__ == "__main__":

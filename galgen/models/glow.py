@@ -298,7 +298,7 @@ class Glow(nn.Module):
             x: (B, channels, H, W), such as `dequantize` makes.
 
         Returns:
-            The standardised latents (B, *latent_shapes[level]) of each level, and log p(x) in nats, (B,).
+            The standardized latents `(B, *latent_shapes[level])` of each level, and log p(x) in nats, (B,).
 
         Raises:
             GalgenError: If the flow is not initialized.
@@ -307,7 +307,7 @@ class Glow(nn.Module):
         return self(x)
 
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
-        """The x (B, channels, H, W) of standardised latents (B, *latent_shapes[level]) of each level."""
+        """Images (B, channels, H, W) of standardized latents, `(B, *latent_shapes[level])` for each level."""
         self.require_initialized()
         latents = [z.permute(_INWARD) for z in latents]
         x = latents[-1][:0]

@@ -1,11 +1,11 @@
 #!/bin/sh
-# A Slurm of one node, this machine, to try the workflow on; as root, with Debian's slurm-wlm and munge.
+# Single-node Slurm on this machine, to test the workflow; as root, with Debian's slurm-wlm and munge.
 #
-#   workflow/slurm/one_node.sh start [GPUS]    starts it; the GPUs, by default 2, are pretended
-#   workflow/slurm/one_node.sh stop            ends it and the jobs that are left
+#   workflow/slurm/one_node.sh start [GPUS]    start it with simulated GPUs, by default 2
+#   workflow/slurm/one_node.sh stop            stop it and all remaining jobs
 #
-# It listens on loopback alone, keeps no accounts, and its files lie in /run/galgen-slurm. A pretended GPU is a number
-# in CUDA_VISIBLE_DEVICES that no two jobs have at a time.
+# It listens on the loopback interface only, has no accounting, and its files are in /run/galgen-slurm. A simulated GPU
+# is a number in CUDA_VISIBLE_DEVICES that is assigned to one job at a time.
 set -eu
 dir=/run/galgen-slurm
 export SLURM_CONF=/etc/slurm/slurm.conf
@@ -43,7 +43,7 @@ GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory Gres=gpu:$1
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 END
-    # Any devices will do for GPUs that nobody opens; each needs one of its own.
+    # Simulated GPUs are never opened, so any device file works; each needs a separate one.
     : > /etc/slurm/gres.conf
     for k in $(seq 0 $(($1 - 1))); do
         [ -e "$dir/gpu$k" ] || mknod "$dir/gpu$k" c 1 3

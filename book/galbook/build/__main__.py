@@ -1,8 +1,8 @@
-"""The steps that the rules of workflow/Snakefile call.
+"""Command line of the steps of the workflow, called by the rules of workflow/Snakefile.
 
     python -m galbook.build prepare|train|measure|chapter|render|check|publish|print ... OPTIONS
 
-The libraries of notebooks take two seconds to import, for which no training need wait.
+Notebook libraries, which take two seconds to import, are imported only by the steps that need them.
 """
 
 import functools
@@ -19,25 +19,25 @@ try:
     from galgen.cli import USUAL, Asked
     from galgen.profiles import Parameters
     from galgen.runs.errors import GalgenError, exit_code
-except KeyboardInterrupt:  # in its first seconds
+except KeyboardInterrupt:  # during the imports
     sys.exit(130)
 
 app = App(
     "galbook.build",
-    help="The workflow of the book.",
+    help="Steps of the workflow of the book.",
     default_parameter=USUAL,
     suppress_keyboard_interrupt=False,
 )
 
 
 def _on_a_gpu(function: Callable) -> Callable:
-    """A function that has a GPU of its own, where there are some."""
+    """Decorate a step to run on one GPU that no other job uses, if the machine has several."""
 
     @functools.wraps(function)
     def pinned(*args: object, **options: object) -> None:
         from galbook.build import gpus
 
-        with gpus.one_alone():
+        with gpus.exclusive_gpu():
             function(*args, **options)
 
     return pinned
@@ -45,7 +45,7 @@ def _on_a_gpu(function: Callable) -> Callable:
 
 @app.command
 def prepare(*, asked: Asked = Parameters()) -> None:
-    """Get the data of a run into the store, its own and those that out-of-domain models see."""
+    """Prepare the data sets of a run in the store: its own and those of the out-of-domain models."""
     cli.prepare(asked=Run(asked).parameters)
 
 
@@ -59,7 +59,7 @@ def train(name: str, /, *, asked: Asked = Parameters()) -> None:
 @app.command
 @_on_a_gpu
 def measure(family: str, N: int, /, *, asked: Asked = Parameters()) -> None:
-    """Measure what is not published of the models of a family at one N; chapters find it in the store."""
+    """Measure the unpublished rows of the models of a family at one N, into the store."""
     from galbook.publishing import missing
     from galgen.experiment import Experiment
 
@@ -80,7 +80,7 @@ def chapter(notebook: Path, output: Path, /, *, asked: Asked = Parameters()) -> 
 
 @app.command
 def render(*, asked: Asked = Parameters()) -> None:
-    """Bind the executed chapters to a book."""
+    """Render the executed chapters and the prose as a book."""
     from galbook import publishing
     from galbook.build import assemble, published
 
@@ -91,7 +91,7 @@ def render(*, asked: Asked = Parameters()) -> None:
 
 @app.command
 def check(*, asked: Asked = Parameters()) -> None:
-    """Make a part of what is published again, and compare."""
+    """Recompute a part of the published results and compare."""
     from galbook.build import check
 
     print(check.check(Run(asked)))
@@ -106,26 +106,26 @@ def publish(*, asked: Asked = Parameters()) -> None:
 
 
 @app.command
-def made() -> None:
-    """Refuse a store in which something was simulated, trained or measured: the published book needs none."""
+def computed() -> None:
+    """Fail if the store has results computed here, which a book of published results does not need."""
     from galbook.build import published
 
-    if found := published.made():
-        raise GalgenError(f"made here, though the book is published: {', '.join(found)}")
+    if found := published.computed_here():
+        raise GalgenError(f"computed here, although the book is published: {', '.join(found)}")
     print("nothing was simulated, trained or measured")
 
 
 @app.command
 def print_(*, asked: Asked = Parameters()) -> None:
-    """Print a book that was rendered."""
+    """Print a rendered book as one PDF."""
     from galbook.build.pdf import print_pdf
 
-    made = print_pdf(Run(asked).folder)
-    print(f"{made.stat().st_size / 1e6:8.2f} MB\n\nThe book: {made.absolute()}")
+    pdf = print_pdf(Run(asked).folder)
+    print(f"{pdf.stat().st_size / 1e6:8.2f} MB\n\nThe book: {pdf.absolute()}")
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    if not find_spec("papermill"):  # one of many
+    if not find_spec("papermill"):  # stands for all packages of the extra
         raise GalgenError("the book needs the extra `book`: make install, or pip install '.[book]'")
     return cli.run(app, argv)
 

@@ -1,9 +1,9 @@
-"""The book: put the executed chapters and the prose together and render them.
+"""Assemble the executed chapters and the prose of the book, and render them as HTML.
 
     notebooks/NAME.ipynb --papermill--> build/RUN/chapters/NAME.ipynb --+
     the pages of book/ (`pages_of`) -----------------------------------+--> build/RUN/html/index.html
 
-A warning of Sphinx is an error: a page that is shown is whole.
+Warnings of Sphinx are errors.
 """
 
 import importlib.util
@@ -25,24 +25,24 @@ from galgen.runs.files import write_json
 
 
 def root_of(work: Path) -> str:
-    """The page that opens, without its suffix, in the folder of a book's sources."""
+    """Path of the first page, without suffix, relative to the sources of a book."""
     return yaml.safe_load((work / "_toc.yml").read_text())["root"]
 
 
 def pages_of(prose: Path) -> list[Path]:
-    """What a book is bound of beside its chapters, and no code."""
+    """Source files of a book other than its chapters and code."""
     return files_in(prose, "*.md", "_config.yml", "_toc.yml", "references.bib", "_static/**/*", "_extra/**/*")
 
 
 def files_in(folder: Path, *patterns: str) -> list[Path]:
-    """The files in a folder that match, without what Python or an editor leaves there."""
+    """Files in a folder that match glob patterns, without hidden files and Python caches."""
     found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
     hidden = (".", "__pycache__")
     return [p for p in found if not any(part.startswith(hidden) for part in p.relative_to(folder).parts)]
 
 
 def _point_to_repository(config: Path, citation: Path) -> None:
-    """Put buttons to the repository and to Binder on the pages, if the citation says where the code is."""
+    """Add buttons for the repository and Binder to the pages, if CITATION.cff has a repository URL."""
     url = yaml.safe_load(citation.read_text()).get("repository-code") if citation.is_file() else None
     if url:
         settings = yaml.safe_load(config.read_text())
@@ -54,7 +54,7 @@ def _point_to_repository(config: Path, citation: Path) -> None:
 
 
 def _copy_mathjax(folder: Path) -> None:
-    """One script and the fonts, all that a page needs of the 24 MB which its Sphinx extension would copy."""
+    """Copy the script and the fonts that pages need, instead of all 24 MB of MathJax."""
     mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
     fonts = "output/chtml/fonts/woff-v2"
     shutil.copytree(mathjax / fonts, folder / fonts)
@@ -62,46 +62,46 @@ def _copy_mathjax(folder: Path) -> None:
 
 
 def jupyter_book(work: Path, builder: str) -> Path:
-    """Have Jupyter Book build the assembled sources; a warning is an error.
+    """Build the assembled sources with Jupyter Book; warnings are errors.
 
     Returns:
-        The folder of what was built.
+        The folder of the output.
     """
     program = Path(sys.executable).with_name("jupyter-book")  # it cannot be run with python -m
     options = ["--path-output", work, "--builder", builder, "-W", "--keep-going", "-q"]
     result = subprocess.run([program, "build", work, *options], capture_output=True, text=True)
     if result.returncode:
-        said = f"{result.stdout[-2000:]}{result.stderr[-6000:]}"
-        why = re.search(r".*\b(?:WARNING|ERROR|Error)\b.*", said)  # the first line goes into failed.json
-        raise GalgenError(f"Jupyter Book failed on {work}: {why[0] if why else 'no warning'}\n{said}")
+        log = f"{result.stdout[-2000:]}{result.stderr[-6000:]}"
+        why = re.search(r".*\b(?:WARNING|ERROR|Error)\b.*", log)  # the first line goes into failed.json
+        raise GalgenError(f"Jupyter Book failed on {work}: {why[0] if why else 'no warning'}\n{log}")
     return work / "_build" / builder
 
 
 def render(
     prose: Path, notebooks: Path, build: Path, trainings: Sequence[dict] = (), origin: str = ""
 ) -> Path:
-    """Render the book of a run; a warning is an error.
+    """Render the book of a run; warnings are errors.
 
     Args:
-        prose: The folder of the prose, with _config.yml and _toc.yml.
-        notebooks: The folder of the chapters' sources, which the pages offer for download.
-        build: The folder of the run, with its executed chapters.
+        prose: Folder of the prose, with _config.yml and _toc.yml.
+        notebooks: Folder of the source notebooks, which the pages offer for download.
+        build: Folder of the run, with its executed chapters.
         trainings: Name, key, seconds, time and commit of each model.
-        origin: What stands at the head of the first page.
+        origin: Markdown below the title of the first page.
 
     Returns:
         build/html/index.html.
 
     Raises:
-        GalgenError: If a chapter was not executed, or warned, or Jupyter Book did.
+        GalgenError: If a chapter was not executed, or if a chapter or Jupyter Book emitted a warning.
     """
     executed = [build / "chapters" / f"{name}.ipynb" for name in chapters.names(prose / "_toc.yml")]
     if missing := [path.stem for path in executed if not path.is_file()]:
-        raise GalgenError(f"{', '.join(missing)} of {build} were never made: make book makes all")
+        raise GalgenError(f"{', '.join(missing)} of {build} were not executed; run make book")
     work = build / "book"
     _assembled(prose, notebooks, executed, work, trainings, origin)
     html = _put_up(jupyter_book(work, "html"), build)
-    write_json(build / "results.json", {"pages": len(_pages(html))})  # which marks that the book is bound
+    write_json(build / "results.json", {"pages": len(_pages(html))})  # marks a complete book
     for page in _pages(html):
         images = set(re.findall(r'"(?:\.\./)?(_images/[^"]+)"', page.read_text()))
         size = page.stat().st_size + sum((html / image).stat().st_size for image in images)
@@ -112,27 +112,22 @@ def render(
 
 
 def _head(page: Path, words: str) -> None:
-    """Put words below the title of a page: of a notebook in its first cell."""
+    """Insert Markdown below the title of a page or, for a notebook, of its first cell."""
     if words and page.is_file():
         opening = nbformat.read(page, as_version=4) if page.suffix == ".ipynb" else None
         title, _, rest = (opening.cells[0].source if opening else page.read_text()).partition("\n")
-        told = f"{title}\n\n{words}\n{rest}"
+        text = f"{title}\n\n{words}\n{rest}"
         if opening:
-            opening.cells[0].source = told
+            opening.cells[0].source = text
             nbformat.write(opening, page)
         else:
-            page.write_text(told)
+            page.write_text(text)
 
 
 def _assembled(
-    prose: Path,
-    notebooks: Path,
-    executed: Sequence[Path],
-    work: Path,
-    trainings: Sequence[dict],
-    origin: str,
+    prose: Path, notebooks: Path, executed: Sequence[Path], work: Path, trainings: Sequence[dict], origin: str
 ) -> None:
-    """Put the sources of a book together in a folder."""
+    """Assemble the sources of a book in a folder."""
     shutil.rmtree(work, ignore_errors=True)
     for path in pages_of(prose):
         copy = work / path.relative_to(prose)
@@ -152,7 +147,7 @@ def _assembled(
     generated = {
         "status": pages.status(records, trainings),
         "bench": pages.bench(prose.parent / "results" / "bench.json"),
-        "deviations": settings.beside_the_paper(parameters),
+        "deviations": settings.compared_with_paper(parameters),
         "profiles": settings.sizes(),
         "statistics": settings.statistics(),
         "criteria": settings.criteria(),
@@ -166,15 +161,15 @@ def _assembled(
 
 
 def _put_up(new: Path, build: Path) -> Path:
-    """Put built pages in the place of those before them, whole; returns their folder."""
+    """Post-process built pages and replace the previous ones; returns their folder."""
     for page in _pages(new):
-        # The theme's hint to load fonts early is an error in a page opened as a file.
+        # Preloading fonts fails in a page opened as a file.
         text = re.sub(r'<link rel="preload" as="font"[^>]*>\n?', "", page.read_text())
-        # Binder opens a chapter where the repository has it.
+        # Binder opens the source notebook in the repository.
         text = text.replace("=lab/tree/chapters/", "=lab/tree/notebooks/")
-        # And from the first of them the explorer, on the published models.
+        # On the first page, Binder opens the explorer with the published models.
         text = text.replace(f"notebooks/{HEADLINE}.ipynb", "notebooks/explore.ipynb")
-        # A figure opens its picture, which a phone shows small.
+        # Figures link to their full-size images, for small screens.
         text = re.sub(r'(<figure[^>]*>\s*)(<img [^>]*src="([^"]+)"[^>]*>)', r'\1<a href="\3">\2</a>', text)
         page.write_text(text)
     html, before = build / "html", build / "html.before"

@@ -1,7 +1,7 @@
-"""A chapter: a notebook that papermill runs with the parameters of this run, made ready for the book.
+"""Chapters: notebooks executed by papermill with the parameters of a run, and their pages of the book.
 
-A cell that fails and a Python warning are errors. What ran where is noted in the executed notebook's metadata
-and stands at the end of the page. Code of galgen that a chapter shows is included from where it is.
+Failing cells and Python warnings are errors. Provenance is stored in the metadata of the executed notebook
+and printed at the end of the page. Code of galgen in a chapter is included from its source file.
 """
 
 import os
@@ -24,7 +24,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_path, project, read_json, visible
 from galgen.runs.store import processor, provenance
 
-_CODE = re.compile(r"^(```\{literalinclude\}) \.\./(.+)", re.MULTILINE)  # a path beside notebooks/
+_CODE = re.compile(r"^(```\{literalinclude\}) \.\./(.+)", re.MULTILINE)  # relative to notebooks/
 
 
 def names(toc: str | os.PathLike) -> list[str]:
@@ -36,34 +36,34 @@ def names(toc: str | os.PathLike) -> list[str]:
 
 
 def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[Path]:
-    """Files of a folder of results that a chapter shows: those that it names, and published tables."""
+    """Files in a folder of results that a chapter reads: those it names, and published tables."""
     source, folder = Path(notebook).read_text(), Path(results)
     found = [folder / name for name in re.findall(r'\\"results\\" / \\"([\w.]+)\\"', source)]
     if re.search(r"\b(published|verdicts|cells\w*)\(", source):
         found += [path for name in ("measurements.csv", "run.json") for path in visible(folder, f"*/{name}")]
-    return [path for path in found if path.is_file()]  # the chapter tells of a link to nothing
+    return [path for path in found if path.is_file()]  # the chapter itself reports a dangling link
 
 
-def shown(notebook: str | os.PathLike) -> list[Path]:
-    """The files of our code of which a chapter shows a part, as it is in the file."""
+def included(notebook: str | os.PathLike) -> list[Path]:
+    """Source files from which a chapter includes code."""
     found = re.findall(r"\{literalinclude\} \.\./([^\s\"\\]+)", Path(notebook).read_text())
     return [Path(name) for name in dict.fromkeys(found)]
 
 
 def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:
-    """Run a chapter with papermill and note in the result what ran where.
+    """Execute a chapter with papermill and store its provenance in the metadata.
 
     Args:
-        notebook: The source.
-        output: The executed notebook; it appears only if every cell ran.
-        parameters: Those of the chapter; what is None or False keeps the notebook's own value.
-        note: What the header says beyond them: N (list), and images and sha256 of the data set.
+        notebook: The source notebook.
+        output: The executed notebook, written only if every cell ran.
+        parameters: Parameters of the chapter; None and False keep the default of the notebook.
+        note: Further metadata: N (list), and number and sha256 of the images.
 
     Raises:
-        GalgenError: If a cell fails: its error, and where the unfinished notebook lies.
+        GalgenError: If a cell fails, with its error and the path of the unfinished notebook.
     """
-    asked = parameters.model_dump(mode="json").items()
-    given = {name: value for name, value in asked if value is not None and value is not False}
+    values = parameters.model_dump(mode="json").items()
+    given = {name: value for name, value in values if value is not None and value is not False}
     unfinished = output.parent / f"unfinished-{output.name}"
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -72,9 +72,9 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
                 notebook,
                 unfinished,
                 given,
-                kernel_name="python3",  # of this environment, whatever Jupyter the reader saved it with
+                kernel_name="python3",  # of this environment, whichever kernel the notebook names
                 language="python",
-                # Sockets in a folder of their own: two chapters that start together would share one.
+                # Sockets in a separate folder: chapters that start together would share one.
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
                 cwd=os.getcwd(),
                 progress_bar=sys.stderr.isatty(),
@@ -82,7 +82,7 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
     except PapermillExecutionError as error:
         raise GalgenError(
             f"{notebook}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-            f"the notebook as far as it came, with the whole traceback: {unfinished}"
+            f"the unfinished notebook, with the full traceback: {unfinished}"
         ) from error
     executed = nbformat.read(unfinished, as_version=4)
     executed.metadata["galgen"] = {
@@ -99,32 +99,32 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
 
 
 def _published_runs(notebook: nbformat.NotebookNode) -> list[dict]:
-    """Of the published runs that the code of a chapter names, by whom, where and when they were measured."""
+    """Commits, machines and dates of the published runs that the code of a chapter names."""
     code, found = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"), []
     for path in visible(project() / "results", "*/run.json"):
         name = path.parent.name
         if name == "laptop-simulated" or name in code or re.search(r"\bRUNS\b|\bcells_of_run\(", code):
             files = read_json(path)["files"].values()
-            told = {each: sorted({file[each] for file in files}) for each in ("commit", "machine", "date")}
-            told["rows"] = max(file["rows"][1] for file in files)
-            found.append({"name": name, **told})
+            values = {each: sorted({file[each] for file in files}) for each in ("commit", "machine", "date")}
+            values["rows"] = max(file["rows"][1] for file in files)
+            found.append({"name": name, **values})
     return found
 
 
 def page(executed: Path) -> nbformat.NotebookNode:
-    """A chapter made ready for the book: parameters hidden, provenance folded at its end.
+    """Page of an executed chapter: parameters hidden, provenance collapsed at the end.
 
     Args:
         executed: The executed notebook.
 
     Raises:
-        GalgenError: If it has no title, or Python warned in it.
+        GalgenError: If the notebook has no title, or Python emitted a warning.
     """
     notebook = nbformat.read(executed, as_version=4)
     first = notebook.cells[0]
     if first.cell_type != "markdown" or not first.source.startswith("# "):
         raise GalgenError(f"{executed.name}: the first cell must open with the title, '# ...'")
-    record = notebook.metadata["galgen"]  # what this page was computed with
+    record = notebook.metadata["galgen"]  # provenance of this page
     data = Path(record["parameters"]["data"]).stem
     for index, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags", [])
@@ -132,18 +132,18 @@ def page(executed: Path) -> nbformat.NotebookNode:
             cell.metadata["tags"] = [*tags, "remove-cell"]
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr" and re.search(r"^.*Warning: ", output.text, re.MULTILINE):
-                raise GalgenError(f"{executed.name}, cell {index}, warned:\n{output.text.strip()}")
+                raise GalgenError(f"{executed.name}, cell {index}, emitted a warning:\n{output.text.strip()}")
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
             if alt:
                 cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt
     values = {"processor": processor(record["machine"]), "runs": _published_runs(notebook)}
-    told = rendered("provenance.md.j2", **record, **values, data=data, name=executed.stem)
-    notebook.cells.append(new_markdown_cell(told))
+    text = rendered("provenance.md.j2", **record, **values, data=data, name=executed.stem)
+    notebook.cells.append(new_markdown_cell(text))
     return notebook
 
 
 def put(page: nbformat.NotebookNode, path: Path) -> None:
-    """Write a page where it lies among the book's sources; what it shows of our code is read from there."""
+    """Write a page into the sources of the book, with paths of included code relative to it."""
     root = os.path.relpath(project().resolve(), path.parent.resolve())
     for cell in page.cells:
         cell.source = _CODE.sub(rf"\1 {root}/\2\n:dedent:", cell.source)

@@ -1,15 +1,14 @@
-"""No trust asked: a part of what is published is made again here, and compared.
+"""Recompute a part of the published results on this machine and compare.
 
-The published models draw their samples again, and rows that read no other models are measured again from
-these. Weights of convolutions are published in half precision, and processors round sums in other orders, so
-a number may move; it must not move by more than
+Samples are generated again from the published models, and a random selection of the rows that depend on no
+other models is measured again. Values may change, because convolution weights are published in half precision
+and processors round sums in different orders; they must not change by more than
 
     max(.25 (high - low) / 2, .02 |value|, .002, 2 / n),    or its `tolerance` in `statistics.yaml`,
 
-a quarter of its own uncertainty, 2 % where it has no interval, or two of n samples. The smallest Glow is
-trained again, too: on the class of processor that published it, its weights are the same bit for bit; on
-others its last losses are alike to 5 %. All other rows need models whose weights are not published:
-`make book RECOMPUTE=1` checks them.
+a quarter of their uncertainty, 2 % without an interval, or two of n samples. The smallest Glow is also
+retrained: on the class of processor that published it, its weights must be identical bit for bit; on others
+its final losses must agree to 5 %. All other rows need models whose weights are not published: `make book RECOMPUTE=1` checks them.
 """
 
 import datetime
@@ -29,47 +28,48 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.files import write_json
 from galgen.runs.store import processor, provenance
 
-# What reads the course of a training: its log, earlier weights, a discriminator. None of it is published.
+# Questions that read logs, earlier weights or a discriminator of a training, which are not published.
 COURSE = ("agreement_in_training", "discriminator_memorization", "discriminator_test", "fresh_classifier")
 COURSE += ("near_copies_along_training", "onset", "training_losses")
-FILES = 4  # of rows that are measured again, drawn by chance
+FILES = 4  # groups of rows that are measured again, chosen at random
 OWN = [name for name in KEY if name != "seed"]
 
 
 def check(run: Run, files: int = FILES) -> str:
-    """Check what is published of a run, and write the outcome beside it, for the first page to tell.
+    """Check the published results of a run; the outcome is written to `checked.json`, for the first page.
 
     Raises:
-        GalgenError: If nothing is published of it, or something is not what was published.
+        GalgenError: If nothing is published for the run, or a value differs from the published one.
     """
     experiments = list(every_family(run.parameters, WithPublished(), studies=True).values())
     if not (table := Published.of(experiments[0])):
-        raise GalgenError(f"nothing is published of the run {run.name} that could be checked")
-    again, rest, wrong = 0, 0, []
-    asked = [each for each in publishing.asked(experiments) if _label(*each) in table.about["files"]]
-    free = [each for each in asked if _drawable(*each)]
+        raise GalgenError(f"no published results for the run {run.name}")
+    again, rest, differences = 0, 0, []
+    listed = [each for each in publishing.asked(experiments) if _label(*each) in table.about["files"]]
+    free = [each for each in listed if _drawable(*each)]
     chosen = random.sample(free, min(files, len(free)))
-    for each in asked:
+    for each in listed:
         first, last = table.about["files"][_label(*each)]["rows"]
         rest += last - first if each not in free else 0
-    os.environ["RECOMPUTE"] = "1"  # published rows don't stand for these
+    os.environ["RECOMPUTE"] = "1"  # do not read published rows
     for question, experiment, given in chosen:
         name = _label(question, experiment, given)
         before = table.get(name, table.about["files"][name]["key"])
         off = moved(before.rows, question(experiment, *given).rows)
         again += len(before.rows)
-        wrong += [f"{name}: {of.statistic} of {of.model} is {of.here:.4g}, not {of.value:.4g}" for of in off]
-    wrong += _retrained(run)
-    told = provenance()
-    outcome = (
-        "; ".join(wrong[:5]) if wrong else "all within their tolerances, and the smallest Glow trained again"
-    )
+        differences += [
+            f"{name}: {of.statistic} of {of.model} is {of.here:.4g}, not {of.value:.4g}" for of in off
+        ]
+    differences += _retrained(run)
+    del os.environ["RECOMPUTE"]
+    origin = provenance()
+    outcome = "; ".join(differences[:5]) or "all within their tolerances, and the smallest Glow trained again"
     found = {"again": again, "rows": sum(1 for _ in table.lines) - 1, "recompute": rest, "outcome": outcome}
-    found |= {"machine": processor(told["machine"]), "commit": told["commit"]}
+    found |= {"machine": processor(origin["machine"]), "commit": origin["commit"]}
     found["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     write_json(run.parameters.folder / "checked.json", found)
-    if wrong:
-        raise GalgenError(f"{len(wrong)} numbers are not what was published: {outcome}")
+    if differences:
+        raise GalgenError(f"{len(differences)} values differ from the published ones: {outcome}")
     return (
         f"{again} of {found['rows']} rows were measured again: {outcome}. "
         f"{rest} rows need models whose weights are not published: make book RECOMPUTE=1"
@@ -81,15 +81,15 @@ def _label(question: object, experiment: object, given: tuple) -> str:
 
 
 def _drawable(question: object, experiment: object, given: tuple) -> bool:
-    """Whether rows are of models, and of published ones alone."""
+    """Whether rows depend on published models alone."""
     models, place = list(question.models(experiment, *given)), published()
     keys = ((model.family, place.key(**experiment.identity(model))) for model in models)
-    there = bool(models) and all((place.root / kind / key).is_dir() for kind, key in keys)
-    return there and question.name not in COURSE
+    is_published = bool(models) and all((place.root / kind / key).is_dir() for kind, key in keys)
+    return is_published and question.name not in COURSE
 
 
 def moved(before: pd.DataFrame, after: pd.DataFrame) -> list:
-    """The rows whose value has moved by more than their tolerance, with what it is `here`."""
+    """Rows whose new value, `here`, differs from the published one by more than the tolerance."""
     both = before.merge(after[[*OWN, "value"]].rename(columns={"value": "here"}), on=OWN, how="left")
     half = 0.125 * (both.high - both.low).fillna(0).abs()
     own = [STATISTICS[name].get("tolerance", 0) for name in both.statistic]
@@ -100,7 +100,7 @@ def moved(before: pd.DataFrame, after: pd.DataFrame) -> list:
 
 
 def _retrained(run: Run) -> list[str]:
-    """What is wrong with the smallest Glow that is trained again."""
+    """Differences between the smallest published Glow and its retraining; empty if there are none."""
     (experiment,) = (each for each in run.experiments if each.family.name == "glow")
     training = experiment.models.pair(experiment.sizes[0])[0]
     known = published().at("glow", experiment.store.key(**experiment.identity(training)))
@@ -110,7 +110,7 @@ def _retrained(run: Run) -> list[str]:
     if processor(known.record["machine"]) == processor(here.record["machine"]):
         mine, theirs = (checkpoint.load_weights(weights_of(each)) for each in (here, known))
         same = all(halved(mine[name][key]).equal(of) for name in mine for key, of in theirs[name].items())
-        return [] if same else [f"the weights of {training.name} are others"]
+        return [] if same else [f"the weights of {training.name} differ"]
     losses = zip(here.summary["losses"].values(), known.summary["losses"].values(), strict=True)
     alike = all(abs(a - b) <= 0.05 * max(1, abs(b)) for a, b in losses)
-    return [] if alike else [f"{training.name} ends with other losses"]
+    return [] if alike else [f"the final losses of {training.name} differ"]

@@ -1,8 +1,8 @@
-"""The pages that the workflow writes: execution status, and what the benchmarks measured.
+"""Generated pages of the book: execution status and benchmark results.
 
-Words lie in `templates/`. What a template is given is escaped: as Markdown in `*.md.j2`, as HTML in the
-others; `| safe` there marks what is no one's text, as a key or the name of a chapter, and `| code` takes what
-backticks do not hold.
+The text is in `templates/`. Values are escaped, as Markdown in `*.md.j2` and as HTML in the other templates.
+`| safe` marks values that need no escaping, such as a key or the name of a chapter; `| code` removes
+characters that would end an inline code span.
 """
 
 import os
@@ -21,7 +21,7 @@ from galgen.runs.files import read_json
 
 
 def _markdown(value: object) -> object:
-    """A text as Markdown that shows it letter by letter, on one line; a count by its thousands."""
+    """Value for a Markdown template: strings escaped, on one line; integers with separated thousands."""
     if type(value) is int:
         return spaced(value)
     if isinstance(value, str) and not isinstance(value, Markup):
@@ -39,23 +39,23 @@ _COMMON = {
     "undefined": StrictUndefined,
 }
 _MARKDOWN = Environment(finalize=_markdown, **_COMMON)
-_MARKDOWN.filters["code"] = lambda text: Markup(re.sub(r"[^\w.+-]", "", text))  # between backticks
+_MARKDOWN.filters["code"] = lambda text: Markup(re.sub(r"[^\w.+-]", "", text))  # for inline code
 _HTML = Environment(autoescape=True, finalize=_html, **_COMMON)
 
 
 def rendered(template: str, **values: object) -> str:
-    """A template with its values put in: Markdown, or HTML that Markdown may hold as it is."""
+    """Render a template: Markdown, or HTML that can be embedded in Markdown."""
     environment = _MARKDOWN if template.endswith(".md.j2") else _HTML
     text = environment.get_template(template).render(values)
     return text if environment is _MARKDOWN else Markup(text)
 
 
 def status(chapters: Mapping[str, dict], trainings: Sequence[dict]) -> str:
-    """Tables of what ran, for how long, where and with which versions.
+    """Tables of executed chapters and trainings with run time, machine and package versions, in Markdown.
 
     Args:
-        chapters: What `chapters.execute` noted of each, by name.
-        trainings: Name, key, seconds, time and commit of each.
+        chapters: Metadata of each chapter, written by `chapters.execute`, by name.
+        trainings: Name, key, seconds, time and commit of each training.
     """
     last = list(chapters.values())[-1]
     return rendered("status.md.j2", chapters=chapters, trainings=trainings, last=last, moment=_moment)
@@ -66,10 +66,10 @@ def _moment(moment: str) -> str:
 
 
 def bench(path: Path) -> str:
-    """What `benchmarks/bench.py` has recorded; or that it has not.
+    """Table of the results of `benchmarks/bench.py` in Markdown, or a note that they are missing.
 
     Raises:
-        GalgenError: If the file holds something else.
+        GalgenError: If the file has another format.
     """
     labels = {name: family.label for name, family in FAMILIES.items()}
     try:
@@ -77,4 +77,4 @@ def bench(path: Path) -> str:
         sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
         return rendered("bench.md.j2", found=found, sizes=sizes, labels=labels)
     except (OSError, TypeError, ValueError, LookupError, AttributeError, TemplateError) as error:
-        raise GalgenError(f"{path} is not what was measured ({error}); copy it anew") from error
+        raise GalgenError(f"{path} is not a file of benchmark results ({error}); restore it") from error

@@ -1,7 +1,7 @@
-"""What of a book need not be made, as it is published.
+"""Which measurements of a run are published, and which must be computed.
 
-The table and arrays are written by `galbook.publishing`. Rows of today's code and models are used as they
-are; others are measured again, and the models that they read are trained.
+`galbook.publishing` writes the table and the arrays. Rows whose code and models are unchanged are read from
+them; all others are measured again, after training the models that they read.
 """
 
 import functools
@@ -18,7 +18,7 @@ from galgen.runs.store import Store
 
 
 class Missing(NamedTuple):
-    """A measurement that is not published, or is of other code or models."""
+    """A measurement that is not published, or was published with other code or models."""
 
     question: Question
     experiment: Experiment
@@ -26,55 +26,55 @@ class Missing(NamedTuple):
 
     @property
     def of(self) -> tuple[str, int]:
-        """Family and N of the models that it reads."""
+        """Family and N of the models that the measurement reads."""
         return self.experiment.family.name, self.question.size(self.experiment, *self.given)
 
     @property
     def models(self) -> set[str]:
-        """Their names."""
+        """Names of the models that the measurement reads."""
         return {model.name for model in self.question.models(self.experiment, *self.given)}
 
     @property
-    def kept(self) -> bool:
-        """Whether it has been made here."""
+    def is_stored(self) -> bool:
+        """Whether the rows are in the run store."""
         identity = self.question.identity(self.experiment, *self.given)
         return bool(self.experiment.store.find("rows", **identity))
 
 
 def of_run(run: Run) -> dict | None:
-    """What `run.json` says of the published run with these parameters, of whatever sizes, if it is used."""
-    there = Published.of(run.experiments[0])
-    return there.about if there and there.about["precision"] == run.parameters.precision else None
+    """Contents of `run.json` of the published run with these parameters, at any N; None if not used."""
+    table = Published.of(run.experiments[0])
+    return table.about if table and table.about["precision"] == run.parameters.precision else None
 
 
 @functools.cache
-def needed(run: Run) -> list[Missing]:
-    """The measurements of a run that are not published, or of other code or models."""
-    asked = publishing.missing if of_run(run) else publishing.asked
-    return [Missing(*each) for each in asked(run.experiments)]
+def missing_measurements(run: Run) -> list[Missing]:
+    """Measurements of a run that are not published, or were published with other code or models."""
+    listed = publishing.missing if of_run(run) else publishing.asked
+    return [Missing(*each) for each in listed(run.experiments)]
 
 
 def data_of(run: Run) -> dict:
-    """Number and sha256 of the images of a run: as they were published, if nothing is measured."""
-    if (known := of_run(run)) and not needed(run):
+    """Number and sha256 of the images of a run: the published ones if all measurements are published."""
+    if (known := of_run(run)) and not missing_measurements(run):
         return known["data"]
     dataset = run.experiments[0].images.dataset
     return {"images": len(dataset), "sha256": dataset.sha256}
 
 
 def origin(run: Run) -> str:
-    """What the first page says of where the numbers of a published run are from; "" of another."""
+    """Provenance statement of the first page of a published run, in Markdown; empty for other runs."""
     known = of_run(run)
     if not known or run.parameters.N:
         return ""
-    old = sorted({each.question.name for each in needed(run)})
+    old = sorted({each.question.name for each in missing_measurements(run)})
     files = known["files"].values()
-    told = {name: sorted({of[name] for of in files}) for name in ("commit", "machine", "date")}
-    return rendered("origin.md.j2", of=told, old=old, checked=publishing.checked(run.parameters))
+    values = {name: sorted({of[name] for of in files}) for name in ("commit", "machine", "date")}
+    return rendered("origin.md.j2", of=values, old=old, checked=publishing.checked(run.parameters))
 
 
-def made() -> list[str]:
-    """What the store holds that was simulated, trained or measured here."""
+def computed_here() -> list[str]:
+    """Names of the entries of the run store: data sets simulated, models trained and rows measured here."""
     kinds = (*FAMILIES, *STUDIES, "rows", "dataset")
     entries = [(kind, entry.summary) for kind in kinds for entry in Store().runs(kind)]
     return [
@@ -83,10 +83,10 @@ def made() -> list[str]:
 
 
 def publish(run: Run) -> str:
-    """Publish the table of a finished book.
+    """Publish the measurements of a finished book; see `galbook.publishing.publish`.
 
     Raises:
-        GalgenError: If the book is not made, or as `galbook.publishing.publish`.
+        GalgenError: If the book was not built.
     """
     if not (run.folder / "results.json").is_file():
         raise GalgenError(f"{run.folder} has no finished book to publish; make it first")

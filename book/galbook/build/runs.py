@@ -1,4 +1,4 @@
-"""A run of the book: what was asked, the folder it has under build/, and what its steps depend on."""
+"""A run of the book: its parameters, its folder under build/, and the versions its steps depend on."""
 
 import functools
 import hashlib
@@ -21,19 +21,19 @@ from galgen.runs.errors import checked
 from galgen.runs.files import read_json
 
 HEADLINE = "00_headline"  # the chapter that opens the book, with live models
-# What data sets depend on, of whatever source.
+# Modules that the contents of data sets depend on, for all sources.
 DATA = (*GALAXIES, *LEAVES, *importing.FILES, *SMALLER)
 
 
-def asked(given: Mapping[str, object]) -> Parameters:
-    """What Snakemake's configuration asks for, or make by its variables.
+def parse_parameters(given: Mapping[str, object]) -> Parameters:
+    """Parse the parameters of a run from Snakemake's configuration or the variables of make.
 
     Args:
-        given: Texts by the names profile, data, sizes, seed, precision and clock; those that are missing or
-            empty are the usual ones. Sizes are set apart by spaces or commas.
+        given: Strings by the names profile, data, sizes, seed, precision and onset_study; missing or empty
+            ones take their defaults. Sizes are separated by spaces or commas.
 
     Raises:
-        GalgenError: If a number is none, or Snakemake has made a number of what is a name.
+        GalgenError: If a value is not a number, or Snakemake has converted a name into a number.
     """
     texts = {name: value for name, value in given.items() if value not in ("", None)}
     if sizes := str(texts.pop("sizes", "")).strip():
@@ -42,7 +42,7 @@ def asked(given: Mapping[str, object]) -> Parameters:
 
 
 def data_name(data: str) -> str:
-    """A data set in the name of a folder: in letters that no shell minds, a path with a hash of it."""
+    """Name of a data set in the name of a folder, safe in a shell; for a path, with a hash of the path."""
     if data in SIMULATED:
         return data
     slug = re.sub(r"[^A-Za-z0-9._]+", "-", Path(data).stem).strip("-.")[:40] or "data"
@@ -50,13 +50,13 @@ def data_name(data: str) -> str:
 
 
 def families(notebook: Path) -> list[str]:
-    """The families and studies whose models a chapter asks for: its metadata name them, or `every` family."""
+    """Families and studies whose models a chapter needs, from its metadata; `every` means all families."""
     named = read_json(notebook)["metadata"].get("families", [])
     return [*(FAMILIES if "every" in named else ()), *(name for name in named if name != "every")]
 
 
 def digest(*values: object) -> str:
-    """A hash (16 hexadecimal digits) of JSON values."""
+    """Hash of JSON values: the first 16 hexadecimal digits of their SHA-256."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -64,26 +64,26 @@ class Run:
     """A run of the book.
 
     Args:
-        parameters: What was asked.
-        *N: Sizes in the place of those of the parameters.
+        parameters: The parameters as given.
+        *N: Sizes that replace those of the parameters.
 
     Attributes:
-        asked: What was asked, which names its folder.
-        parameters: The same, with the precision that `auto` stands for here.
+        requested: The parameters as given, which name the folder.
+        parameters: The same, with `auto` replaced by the precision used on this machine.
 
     Raises:
         GalgenError: If the profile does not exist or the sizes are impossible.
     """
 
     def __init__(self, parameters: Parameters, *N: int):
-        self.asked = parameters.model_copy(update={"N": N} if N else {})
-        self.profile = profile(self.asked.profile)  # before a folder is looked for that has its name
-        self.asked.sizes(self.profile.diffusion.N)
-        self.parameters = self.asked.model_copy(update={"precision": resolved(self.asked)})
+        self.requested = parameters.model_copy(update={"N": N} if N else {})
+        self.profile = profile(self.requested.profile)  # raises before any folder of that name is used
+        self.requested.sizes(self.profile.diffusion.N)
+        self.parameters = self.requested.model_copy(update={"precision": resolved(self.requested)})
 
     @functools.cached_property
     def experiments(self) -> list[Experiment]:
-        """One for each family and study."""
+        """One experiment per family and study."""
         return list(every_family(self.parameters, studies=True).values())
 
     @functools.cached_property
@@ -93,11 +93,11 @@ class Run:
 
     @functools.cached_property
     def plan(self) -> dict[str, dict]:
-        """What `galgen plan` says of each training, by name."""
+        """The record of `galgen plan` for each training, by name."""
         return {record["name"]: record for each in self.experiments for record in each.plan()}
 
     def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
-        """The sizes of some families together, or of all; studies, which have their own, count alone."""
+        """Sizes N of the named families, by default of all; of studies only if no family is named."""
         if (names := set(names)) and not names & set(FAMILIES):
             return sorted({N for each in self.experiments if each.family.name in names for N in each.sizes})
         parts = [getattr(self.profile, name) for name in names or FAMILIES if name in FAMILIES]
@@ -105,33 +105,30 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder under build/, as `smoke-simulated-N8-24`."""
-        asked = self.asked
-        name = f"{asked.profile}-{data_name(asked.data)}"
-        name += "-N" + "-".join(map(str, asked.N)) if asked.N else ""
-        name += f"-seed{asked.seed}" if asked.seed else ""
-        name += f"-{asked.precision}" if asked.precision != "auto" else ""
-        return (
-            name
-            + "-onset" * asked.onset_study
-            + "-recomputed" * (os.environ.get("RECOMPUTE", "0") not in ("", "0"))
-        )
+        """Name of the folder under build/, such as `smoke-simulated-N8-24`."""
+        given = self.requested
+        name = f"{given.profile}-{data_name(given.data)}"
+        name += "-N" + "-".join(map(str, given.N)) if given.N else ""
+        name += f"-seed{given.seed}" if given.seed else ""
+        name += f"-{given.precision}" if given.precision != "auto" else ""
+        name += "-onset" * given.onset_study
+        return name + "-recomputed" * (os.environ.get("RECOMPUTE", "0") not in ("", "0"))
 
     @property
     def folder(self) -> Path:
-        """The same, with build/."""
+        """Path of the folder, build/NAME."""
         return Path("build") / self.name
 
     def options(self) -> list[str]:
-        """What was asked, for a command line."""
-        return self.asked.options()
+        """The parameters as options of a command line."""
+        return self.requested.options()
 
-    @functools.cache  # noqa: B019 - a process knows a few runs
+    @functools.cache  # noqa: B019 - a process has few runs
     def data_version(self) -> str:
-        """The version of the data set: of the files it is imported from, of its settings and of the code.
+        """Hash of the source files of the data set, its settings and the code that prepares it.
 
         Raises:
-            GalgenError: If there is no such data set.
+            GalgenError: If the data set does not exist.
         """
         path = check_source(self.parameters.data)
         files = [] if self.parameters.data in SIMULATED else files_of(path)

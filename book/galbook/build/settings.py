@@ -1,9 +1,9 @@
-"""Tables of settings and definitions: the paper's beside this run, all profiles, statistics, criteria.
+"""Tables of the book: settings of the paper and of this run, profiles, statistics, criteria.
 
     galgen.profiles.PROFILES, the networks of `galgen.models.families`  ->  two pages of the book
     statistics.yaml, claims.yaml                                        ->  two more
 
-They are made from the code that runs, so they cannot say what it no longer does.
+They are generated from the settings in use.
 """
 
 import torch
@@ -17,11 +17,11 @@ from galgen.models.families import FAMILIES, STUDIES
 from galgen.profiles import PROFILES, Parameters, Profile, profile
 
 
-def beside_the_paper(parameters: Parameters) -> str:
-    """Every setting of the profile `paper` and of this run, in Markdown; those that differ are bold.
+def compared_with_paper(parameters: Parameters) -> str:
+    """Settings of the profile `paper` and of this run, in Markdown; differences are bold.
 
     Args:
-        parameters: Those of the run.
+        parameters: Parameters of the run.
     """
     paper, ours = PROFILES["paper"], profile(parameters.profile)
     if parameters.N:
@@ -29,32 +29,32 @@ def beside_the_paper(parameters: Parameters) -> str:
         parts = {k: v.model_copy(update=given) for k, v in _parts(ours).items() if v.N}
         ours = ours.model_copy(update=parts)
     sections = [("Data and samples", _plain(paper), _plain(ours))]
-    for family in _asked(ours):
+    for family in _families(ours):
         title = family.label[0].upper() + family.label[1:]
         sections.append((title, _of_family(family, paper), _of_family(family, ours)))
     return "\n\n".join(f"**{title}**\n\n{_compared(*columns)}" for title, *columns in sections) + "\n"
 
 
 def sizes() -> str:
-    """What the profiles differ in most, one column each, in Markdown."""
+    """Sizes of the profiles, one column each, in Markdown."""
     columns = {}
     for name, each in PROFILES.items():
-        column = {"pixels a side": each.image_size, "galaxies simulated": each.simulated}
+        column = {"image side, pixels": each.image_size, "simulated galaxies": each.simulated}
         column |= {"held-out images": each.validation, "latents": each.samples}
-        for family in _asked(PROFILES["laptop"]):
+        for family in _families(PROFILES["laptop"]):
             settings, label = family(each).settings, family.label
             shown = {N: settings.images_shown(N) for N in settings.N}
             column[f"{label}: parameters"] = _parameters(family, each)
             column[f"{label}: N"] = tuple(shown)
             column[f"{label}: images shown"] = tuple(dict.fromkeys(shown.values()))
-            column[f"{label}: passes over the set"] = tuple(count / N for N, count in shown.items())
+            column[f"{label}: epochs"] = tuple(count / N for N, count in shown.items())
         columns[name] = {row: _text(value) for row, value in column.items()}
     rows = [[row, *(column[row] for column in columns.values())] for row in columns["paper"]]
     return table(["", *(f"`{name}`" for name in columns)], rows).data + "\n"
 
 
 def statistics() -> str:
-    """The definition of each statistic, in Markdown."""
+    """Definitions of all statistics, in Markdown."""
     rows = (
         [f"`{name}`", of["definition"], of["unit"], of["interval"], f"`{of['function']}`"]
         for name, of in STATISTICS.items()
@@ -63,7 +63,7 @@ def statistics() -> str:
 
 
 def criteria() -> str:
-    """What each claim is about and in which region it holds, in Markdown."""
+    """Quantities and criteria of all claims, in Markdown."""
     rows = []
     for of in CLAIMS:
         about = [of["claim"], ", ".join(of["families"])], [of["reason"]]
@@ -73,8 +73,8 @@ def criteria() -> str:
     return table(["claim", "families", "quantity", "region", "reason"], rows).data + "\n"
 
 
-def _asked(of: Profile) -> list[type]:
-    """The families and studies of which a profile has models."""
+def _families(of: Profile) -> list[type]:
+    """Families and studies of the models of a profile."""
     return [family for family in (FAMILIES | STUDIES).values() if family(of).settings.N]
 
 
@@ -83,7 +83,7 @@ def _parts(of: Profile) -> dict[str, BaseModel]:
 
 
 def _plain(of: Profile) -> dict[str, object]:
-    """The settings of a profile that belong to no family."""
+    """Settings of a profile, without those of families."""
     left_out = {"name", "purpose", *_parts(of)}
     return {name: value for name, value in of if name not in left_out}
 
@@ -91,7 +91,7 @@ def _plain(of: Profile) -> dict[str, object]:
 def _of_family(family: type, of: Profile) -> dict[str, object]:
     settings = family(of).settings
     shown = {"images shown at the largest N": settings.images_shown(max(settings.N))}
-    # what follows from them is shown; out-of-domain models stand in the plan
+    # settings that the table expresses otherwise; out-of-domain models are in the plan
     left_out = {"design_N", "passes_per_image", "images_cap", "lengths", "out_of_domain", "more_pairs"}
     rest = {name: value for name, value in settings if name not in left_out}
     pairs = [settings.pairs_at(N) for N in settings.N]
@@ -100,7 +100,7 @@ def _of_family(family: type, of: Profile) -> dict[str, object]:
 
 
 def _parameters(family: type, of: Profile) -> str:
-    """Numbers of each network, counted without making any."""
+    """Number of parameters of each network, counted without allocating any."""
     with torch.device("meta"):
         networks = family(of).networks()
     counts = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}

@@ -1,1 +1,1 @@
-"""The controls of `make lab`: the same questions, asked of models live."""
+"""Interactive explorer of the trained models, opened by `make lab`."""

@@ -1,10 +1,10 @@
-"""What the trained models answer, live, to a latent, a noise level, a mixture of latents.
+"""Results of the trained models for a chosen latent, noise level or mixture of latents.
 
-`Explorer` turns settings into rows of stamps and knows no widget; `galbook.explorer.controls` puts controls
-before it. Networks, training images and nulls stay in memory, and a model draws one image a call, not a
-batch: with the profile laptop the first answer of Glow or of the GAN takes about a second of one core, each
-further one less than a tenth. The last bits of a sample are therefore not the book's
-(`galgen.models.sampling`). Of a model that was not trained, the answer is the command that trains it.
+`Explorer` converts settings into rows of images; `galbook.explorer.controls` adds the widgets. Networks,
+training images and null distributions stay in memory, and a model generates one image per call: with profile
+laptop, the first result of Glow or the GAN takes about a second of one core, further ones less than a tenth.
+With this batch size, the last bits of a sample can differ from those in the book (`galgen.models.sampling`).
+For a model that was not trained, the result is the command that trains it.
 """
 
 import functools
@@ -32,7 +32,7 @@ __all__ = ["Explorer", "Row", "Stamp"]
 
 @dataclass(frozen=True)
 class Stamp:
-    """A galaxy and its caption: floats with white at 1, or uint8, (H, W)."""
+    """Image (H, W) with a caption; float with white at 1, or uint8."""
 
     image: np.ndarray
     caption: str
@@ -40,7 +40,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Row:
-    """Stamps that belong together, and a note."""
+    """Labeled row of stamps, with a note."""
 
     label: str
     stamps: tuple[Stamp, ...] = ()
@@ -48,11 +48,11 @@ class Row:
 
 
 class Explorer:
-    """The models of one set of parameters, as the explorer asks them.
+    """The models of one set of parameters.
 
     Args:
-        parameters: Those of the notebook.
-        store: Where the models are; by default the store of the project, and what it lacks as published.
+        parameters: Parameters of the notebook.
+        store: Store of the models; by default that of the project, completed by the published models.
     """
 
     def __init__(self, parameters: Parameters, store: Store | None = None):
@@ -65,134 +65,128 @@ class Explorer:
         self.mean = some.images.mean
         self.validation = self.images[some.images.split(self.sizes[-1]).validation]
 
-    # The cached methods keep their answers, but not their exceptions: a model may have been trained since.
+    # Cached methods cache results but not exceptions, since a missing model may be trained later.
 
-    @functools.cache  # noqa: B019 - one explorer a kernel
+    @functools.cache  # noqa: B019 - one explorer per kernel
     def training_images(self, N: int, half: str) -> np.ndarray:
-        """What model A or B of that N was trained on, uint8 (N, 1, H, W)."""
+        """Training images of model A or B at that N, uint8 (N, 1, H, W)."""
         return self.images[getattr(self.split(N), half)]
 
     @functools.cache  # noqa: B019
     def pair(self, family: str, N: int) -> dict[str, dict[str, nn.Module]]:
-        """The networks of models A and B in evaluation mode.
+        """Load the networks of models A and B in evaluation mode.
 
         Raises:
-            GalgenError: If one was not trained, with the commands that train them.
+            GalgenError: If a model was not trained, with the command that trains it.
         """
-        experiment, elsewhere = self.experiments[family], []
+        experiment, options = self.experiments[family], []
         trainings = experiment.models.pair(N)
         if missing := [training.name for training in trainings if not experiment.trained(training)]:
             if self.store.root != Store().root:
-                elsewhere = ["--store", str(self.store.root)]
-            options = shlex.join([*self.parameters.options(), *elsewhere])
+                options = ["--store", str(self.store.root)]
+            options = shlex.join([*self.parameters.options(), *options])
             commands = "; ".join(f".venv/bin/galgen train {name} {options}" for name in missing)
-            raise GalgenError(f"not trained yet; to be run in the project's folder: {commands}")
+            raise GalgenError(f"not trained yet; in the project's folder, run: {commands}")
         return dict(zip("AB", map(experiment.networks, trainings), strict=True))
 
     @functools.lru_cache(512)  # noqa: B019
     def draw(self, family: str, N: int, half: str, number: int) -> Tensor:
-        """The image (1, 1, H, W) a model makes of one of the latents that all models share."""
+        """Sample (1, 1, H, W) of a model from one of the latents that all models share."""
         experiment, networks = self.experiments[family], self.pair(family, N)[half]
         seed = experiment.latents(number + 1)[number:]
         return experiment.family.draw(networks, seed, experiment.images.start, chunk=1)
 
     @functools.cache  # noqa: B019
     def nulls(self, family: str, N: int) -> tuple[np.ndarray, np.ndarray]:
-        """5 and 95 % of held-out galaxies' cosines: with another one, with A's nearest training image."""
+        """5 and 95 % quantiles of cosines of held-out galaxies with each other and with A's nearest image."""
         held_out = unit(self.validation[:256])
         other = similarity.shuffled_cosine(held_out, held_out, kind="anomaly", mean=self.mean)
         near = self.nearest(held_out, family, N, "A").cosine
         return np.percentile(other, [5, 95]), np.percentile(near, [5, 95])
 
     def nearest(self, images: Tensor, family: str, N: int, half: str) -> similarity.Neighbours:
-        """The training image of model A or B nearest to each of the images."""
+        """Nearest training images of model A or B for each image."""
         flips = self.experiments[family].family.flips
         return similarity.nearest(
             images, self.training_images(N, half), kind="anomaly", mean=self.mean, flips=flips
         )
 
     def size(self, family: str, N: int) -> tuple[int, str]:
-        """The size of a family that is nearest to N in the logarithm, and what to call the family there."""
+        """Size of a family nearest to N in log N, and the label of the family at that size."""
         experiment = self.experiments[family]
         n = min(experiment.sizes, key=lambda size: abs(math.log(size / N)))
         return n, f"{experiment.family.label}, N = {spaced(n)}"
 
     def latent(self, number: int, N: int) -> list[Row]:
-        """One latent, through A and B of every family, each beside its nearest training image."""
+        """Samples of models A and B of every family from one latent, with their nearest training images."""
         rows = []
         for family in self.experiments:
             n, label = self.size(family, N)
             try:
-                drawn = {half: self.draw(family, n, half, number) for half in "AB"}
+                samples = {half: self.draw(family, n, half, number) for half in "AB"}
             except GalgenError as error:
                 rows.append(Row(label, note=str(error)))
                 continue
             stamps = []
-            for half, image in drawn.items():
+            for half, image in samples.items():
                 found = self.nearest(image, family, n, half)
                 near = found.first(self.training_images(n, half))
                 stamps += [Stamp(image[0, 0].numpy(), f"model {half}")]
                 stamps += [Stamp(near[0, 0], f"nearest of {half}'s images: {found.cosine[0, 0]:.2f}")]
-            same = similarity.cosine(*drawn.values(), kind="anomaly", mean=self.mean)[0]
+            same = similarity.cosine(*samples.values(), kind="anomaly", mean=self.mean)[0]
             (low, high), (near_low, near_high) = self.nulls(family, n)
             note = (
-                f"A and B agree by {same:.2f} (two other galaxies: {low:.2f} to {high:.2f}; "
-                f"a held-out one and its nearest: {near_low:.2f} to {near_high:.2f})"
+                f"agreement of A and B: {same:.2f} (two held-out galaxies: {low:.2f} to {high:.2f}; "
+                f"a held-out galaxy and its nearest: {near_low:.2f} to {near_high:.2f})"
             )
             rows.append(Row(label, tuple(stamps), note))
         return rows
 
     def denoise(self, family: str, N: int, which: str, number: int, sigma: float) -> list[Row]:
-        """An image, with noise, denoised by models A and B, and what is wrong in it then.
+        """Image with added noise, denoised by models A and B, with the errors.
 
         Args:
-            family: `diffusion`, or `conditional`, which is told the noise level.
-            N: Training images of the two models, or nearly: the family's nearest size is taken.
-            which: Set the image is from: `A` or `B`, which that model was trained on, or `validation`.
-            number: Its place in that set; past the end it begins again.
+            family: `diffusion`, or `conditional`, which is given the noise level.
+            N: Number of training images; the nearest size of the family is used.
+            which: Set of the image: training set `A` or `B`, or `validation`.
+            number: Index in that set, modulo its size.
             sigma: Noise level, in units of the dynamic range.
         """
         N, label = self.size(family, N)
         rows = getattr(self.split(N), which)
         image = self.images[rows[number % len(rows)]]
-        seen = {half: "which saw it" if half == which else "which did not see it" for half in "AB"}
+        seen = {half: "trained on it" if half == which else "not trained on it" for half in "AB"}
         denoiser = self.experiments[family].family.denoiser
         models = {half: denoiser(networks) for half, networks in self.pair(family, N).items()}
         panel = denoising.denoise_panel(models, image, [sigma], seed=number)
         clean, noisy = panel.clean[0], panel.noisy[0, 0]
-        stamps = Stamp(clean, "clean"), Stamp(noisy, f"with noise: {panel.noisy_psnr[0]:.1f} dB")
+        stamps = Stamp(clean, "clean"), Stamp(noisy, f"noisy: {panel.noisy_psnr[0]:.1f} dB")
         answer = [Row("the image", stamps)]
         for half, estimate in panel.denoised.items():
             denoised = estimate[0, 0]
             stamps = (
                 Stamp(denoised, f"denoised: {panel.denoised_psnr[half][0]:.1f} dB"),
                 Stamp(0.5 + 2.5 * (denoised - clean), "error, -0.2 to 0.2"),
-                Stamp(0.5 + (noisy - denoised) / (6 * sigma), "noise taken out, -3 to 3 sigma"),
+                Stamp(0.5 + (noisy - denoised) / (6 * sigma), "removed noise, -3 to 3 sigma"),
             )
             answer.append(Row(f"{label}, model {half}, {seen[half]}", stamps))
         return answer
 
     @torch.inference_mode()
     def mix(
-        self,
-        N: int,
-        source: str,
-        first: int,
-        second: int,
-        weights: Sequence[float],
-        temperatures: Sequence[float],
+        self, N: int, source: str, first: int, second: int, weights: Sequence, temperatures: Sequence
     ) -> list[Row]:
-        """Glow's latents of two galaxies z1 and z2, mixed level by level and decoded.
+        """Mixture of Glow's latents z1 and z2 of two galaxies, per level, decoded.
 
             z = T ((1 - w) z1 + w z2) / sqrt((1 - w)^2 + w^2),
 
         so that at T = 1 a mixture of two draws is as likely as a draw; w below 0 or above 1 exaggerates.
 
         Args:
-            N: Training images of the two flows.
-            source: `held-out images`, which each flow encodes, or `latents`, the same for both.
-            first: Which image or latent is z1.
-            second: And z2.
+            N: Number of training images of the two flows.
+            source: `held-out images`, which each flow encodes, or `latents`, shared by both flows.
+            first: Index of the image or latent z1.
+            second: Index of z2.
             weights: w of each level, the finest first.
             temperatures: T of each level.
         """
@@ -209,8 +203,8 @@ class Explorer:
                 t * ((1 - w) * z[:1] + w * z[1:]) / math.hypot(1 - w, w)
                 for z, w, t in zip(both, weights, temperatures, strict=True)
             ]
-            shown = flow.image(flow.decode([torch.cat([z, m]) for z, m in zip(both, mixed, strict=True)]))
+            decoded = flow.image(flow.decode([torch.cat([z, m]) for z, m in zip(both, mixed, strict=True)]))
             captions = ("first", "second", "mixture")
-            stamps = tuple(Stamp(x[0].numpy(), text) for x, text in zip(shown, captions, strict=True))
+            stamps = tuple(Stamp(x[0].numpy(), text) for x, text in zip(decoded, captions, strict=True))
             answer.append(Row(f"model {half}, N = {spaced(N)}", stamps))
         return answer

@@ -1,7 +1,7 @@
-"""The controls of the explorer: ipywidgets for the questions that `galbook.explorer.answers` answers.
+"""Controls of the explorer: ipywidgets for `galbook.explorer.answers.Explorer`.
 
-Each function returns a box for the last line of a cell. Pictures are HTML with an alternative text for each
-image, for screen readers, and wrap in a narrow window.
+Each function returns a box for the last line of a cell. Images are HTML with alternative text for screen
+readers, and wrap in narrow windows.
 """
 
 import threading
@@ -30,8 +30,8 @@ _STYLE = """<style>
 .galgen-row figcaption,.galgen-note{font-size:.85em;overflow-wrap:anywhere}
 </style>"""
 
-# JupyterLab lets two threads of a kernel answer: each control's first move comes to the main one, those after
-# it to another. An answer begun before the last move must not end after its answer.
+# JupyterLab handles the first change of a control in the main thread of the kernel and later ones in another.
+# The result of an earlier change must not replace that of a later one.
 _ONE_AT_A_TIME = threading.RLock()
 
 _HTML = Environment(autoescape=True)
@@ -60,7 +60,7 @@ def _slider(name: str, first: float, last: float, value: float, step: float | No
 
 
 def _sizes(sizes: Sequence[int]) -> widgets.Widget:
-    """A slider over training set sizes, which begins at the largest."""
+    """Slider over training-set sizes, initially at the largest."""
     options = [(spaced(N), N) for N in sizes]
     return widgets.SelectionSlider(options=options, value=sizes[-1], description="N", **_WIDE)
 
@@ -70,15 +70,15 @@ def _toggle(name: str, options: Sequence) -> widgets.Widget:
 
 
 def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -> widgets.VBox:
-    """Controls, and below them the rows that `answer` gives for their values, now and after every change."""
+    """Box of controls, and below them the rows that `answer` returns for their values, updated on change."""
     picture = widgets.HTML()
 
     def update(change: object = None) -> None:
         with _ONE_AT_A_TIME:
             try:
                 rows = answer(*(control.value for control in controls))
-            except (GalgenError, torch.linalg.LinAlgError) as error:  # the latter, of a flow of zeros
-                rows = [Row("No answer", note=str(error))]
+            except (GalgenError, torch.linalg.LinAlgError) as error:  # the latter: a singular flow
+                rows = [Row("No result", note=str(error))]
             picture.value = _ROWS.render(rows=rows)
 
     for control in controls:
@@ -90,13 +90,13 @@ def _box(controls: Sequence[widgets.Widget], answer: Callable[..., list[Row]]) -
 
 
 def latent(explorer: Explorer) -> widgets.VBox:
-    """One latent through models A and B of every family, each sample beside its nearest training image."""
+    """Samples of models A and B of every family from one latent, with their nearest training images."""
     controls = [_slider("latent", 0, explorer.profile.samples - 1, 0), _sizes(explorer.sizes)]
     return _box(controls, explorer.latent)
 
 
 def denoiser(explorer: Explorer) -> widgets.VBox:
-    """An image with noise of a chosen level, denoised by models A and B."""
+    """Image with a chosen noise level, denoised by models A and B."""
     families = {
         e.family.label: name for name, e in explorer.experiments.items() if hasattr(e.family, "denoiser")
     }
@@ -115,12 +115,12 @@ def denoiser(explorer: Explorer) -> widgets.VBox:
 
 
 def own(explorer: Explorer) -> widgets.VBox:
-    """An image of the user's: its nearest training images and its likelihood."""
+    """Nearest training images and likelihood of an uploaded image."""
     upload = widgets.FileUpload(accept=ACCEPTED, description="your image", layout={"width": "auto"})
 
     def answer(files: Sequence[dict], N: int) -> list[Row]:
         if not files:
-            return [Row("No image yet", note=f"one file: {ACCEPTED}; colours are made gray")]
+            return [Row("No image yet", note=f"one file: {ACCEPTED}; color images are converted to gray")]
         name, content = files[-1]["name"], bytes(files[-1]["content"])
         return answers(explorer, read(name, content, explorer.profile.image_size), N)
 
@@ -128,7 +128,7 @@ def own(explorer: Explorer) -> widgets.VBox:
 
 
 def flow(explorer: Explorer) -> widgets.VBox:
-    """Glow's latents of two galaxies, mixed and scaled by a temperature level by level."""
+    """Mixtures of Glow's latents of two galaxies, with a weight and a temperature per level."""
     experiment = explorer.experiments["glow"]
     levels = experiment.settings.levels
     names = [f"level {k}" + {0: " (finest)", levels - 1: " (coarsest)"}.get(k, "") for k in range(levels)]
