@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from galbook.onset.configurations import Cell, Committed, Trace, place, read, write
 from galbook.onset.gap import SIGMAS, psnr_along
-from galgen.experiment import APART, Experiment, training_named
+from galgen.experiment import APART, Experiment, find_training
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
@@ -98,7 +98,7 @@ def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
 def train(asked: Parameters, name: str) -> None:
     """One training, in a process of its own, which has this module's profile too."""
     torch.set_num_threads(1)
-    of, training = training_named(name, asked)
+    of, training = find_training(name, asked)
     of.train(training)
 
 

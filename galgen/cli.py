@@ -240,10 +240,10 @@ def train(
     import torch
 
     from galgen import costs
-    from galgen.experiment import training_named
+    from galgen.experiment import find_training
 
     torch.set_num_threads(threads)
-    experiment, training = training_named(name, asked, Store(store))
+    experiment, training = find_training(name, asked, Store(store))
     costs.check(experiment.store.root, experiment.to_train([training]))
     print(f"{name}: {experiment.train(training).path}")
 

@@ -32,7 +32,7 @@ from galgen.runs.batches import BatchSampler
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, Store
 
-__all__ = ["APART", "Experiment", "Models", "every_family", "load_networks", "training_named"]
+__all__ = ["APART", "Experiment", "Models", "every_family", "find_training", "load_networks"]
 
 # The environment of a training that has a process of its own: torch's threads are per process, and one each
 # is fastest; memory given back to the system after each step and asked for again costs 5 to 7 % of it.
@@ -331,7 +331,7 @@ def every_family(
     return {name: Experiment(parameters, store, family=name) for name in names}
 
 
-def training_named(
+def find_training(
     name: str, parameters: Parameters, store: Store | None = None
 ) -> tuple[Experiment, Training]:
     """The training that a plan calls `name`, and the experiment it belongs to."""

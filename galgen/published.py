@@ -24,8 +24,19 @@ from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_folder, project, write_json
 from galgen.runs.store import Run, Store, checksums, provenance, read_record, verified
 
-__all__ = ["AsItIs", "WithPublished", "available", "halved", "in_order", "listed", "publish", "publish_pairs",
-    "published", "start_of", "weights_of"]  # fmt: skip
+__all__ = [
+    "ReadOnlyStore",
+    "StoreWithPublished",
+    "available",
+    "halved",
+    "listed",
+    "publish",
+    "publish_pairs",
+    "published",
+    "sort_key",
+    "start_of",
+    "weights_of",
+]  # fmt: skip
 
 
 def published(folder: str | os.PathLike | None = None) -> Store:
@@ -58,16 +69,16 @@ def listed(place: Store) -> Iterator[Run]:
     for path in (path for kind in FAMILIES | STUDIES for path in place.finished(kind)):
         with contextlib.suppress(Damaged):
             found.append(Run(path, read_record(path)))
-    yield from sorted(found, key=lambda run: in_order(run.summary["name"]))
+    yield from sorted(found, key=lambda run: sort_key(run.summary["name"]))
 
 
-def in_order(name: str) -> tuple[str, list[int], bool, list[int]]:
+def sort_key(name: str) -> tuple[str, list[int], bool, list[int]]:
     """What models are sorted by: family, N, those of pairs before those of the 2x2, initialisation, order."""
     family, *numbers = name.partition("-")[0], *map(int, re.findall(r"(?<=-)\D?(\d+)", name))
     return family, numbers[:1], len({*numbers[1:3]}) > 1, numbers[1:]
 
 
-class WithPublished(Store):
+class StoreWithPublished(Store):
     """A run store that has published models in the place of the trainings it lacks.
 
     Args:
@@ -92,7 +103,7 @@ class WithPublished(Store):
         return replace(there, record=there.record | {"key": own})
 
 
-class AsItIs(WithPublished):
+class ReadOnlyStore(StoreWithPublished):
     """The same, where nothing is made."""
 
     def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from galbook import publishing
-from galgen.experiment import every_family, training_named
+from galgen.experiment import every_family, find_training
 from galgen.profiles import Parameters
 from galgen.published import listed, published
 from galgen.runs.code import version
@@ -41,7 +41,7 @@ def of_models() -> int:
     for run in listed(published()):
         told = run.summary
         asked = Parameters(profile=told["profile"], data=told["data"], seed=told["first"] // 1_000_000)
-        experiment, training = training_named(told["name"], asked)
+        experiment, training = find_training(told["name"], asked)
         identity = experiment.identity(training)
         key = experiment.store.key(**identity)
         if key != run.path.name:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from galgen.data.split import distinct
 from galgen.runs.errors import GalgenError, checked, printable
-from galgen.runs.files import file_sha256, full_disk_told, read_json, regular, write_json
+from galgen.runs.files import explain_full_disk, file_sha256, read_json, regular, write_json
 from galgen.runs.store import Sha256, provenance
 
 __all__ = ["Dataset", "check_free", "check_ids", "write_catalogue", "write_dataset"]
@@ -203,7 +203,7 @@ def write_dataset(
     directory, ids = check_free(directory), [str(id_) for id_ in catalogue["id"]]
     check_ids(ids, directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    told = full_disk_told(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
+    told = explain_full_disk(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
     work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=directory.parent, ignore_cleanup_errors=True)
     with told, work as folder:
         temporary = Path(folder)

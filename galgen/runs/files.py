@@ -25,15 +25,15 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "check_replaceable",
+    "explain_full_disk",
     "file_sha256",
-    "full_disk_told",
     "has_fields",
     "in_place",
-    "plain",
     "project",
     "read_json",
     "regular",
     "results_file",
+    "to_json_values",
     "visible",
     "write_json",
 ]
@@ -53,7 +53,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         FullDisk: Names the folder.
     """
     path = Path(path)
-    with full_disk_told(path.parent):
+    with explain_full_disk(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
         os.close(descriptor)
@@ -80,7 +80,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
     new.mkdir()
     try:
-        with full_disk_told(new):
+        with explain_full_disk(new):
             yield new
         if folder.is_dir():
             os.rename(folder, before)
@@ -103,7 +103,7 @@ def _before(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def full_disk_told(folder: Path, megabytes: Callable[[], float] | None = None) -> Iterator[None]:
+def explain_full_disk(folder: Path, megabytes: Callable[[], float] | None = None) -> Iterator[None]:
     """Turn the errors of a full disk, of any library, into one message.
 
     Args:
@@ -206,12 +206,12 @@ def file_sha256(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def plain(value: object) -> object:
+def to_json_values(value: object) -> object:
     """A value as JSON has it, floats with six digits; NaN and infinities become None."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_json_values(item) for item in value]
     if hasattr(value, "dtype"):  # a number of numpy
         value = value.item()
     if isinstance(value, float):

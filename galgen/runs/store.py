@@ -30,7 +30,7 @@ from pydantic import BaseModel, StringConstraints, model_validator
 
 from galgen.runs.code import version
 from galgen.runs.errors import Damaged, GalgenError, checked
-from galgen.runs.files import file_sha256, full_disk_told, project, read_json, write_json
+from galgen.runs.files import explain_full_disk, file_sha256, project, read_json, write_json
 from galgen.runs.machine import commit, vectors
 
 __all__ = ["Record", "Run", "Sha256", "Store", "checksums", "processor", "provenance", "read_record",
@@ -166,7 +166,7 @@ class Store:
         path = self.root / kind / self.key(kind, params, data=data, code=code)
         partial = path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path), full_disk_told(partial, megabytes):
+        with _lock(path), explain_full_disk(partial, megabytes):
             if found := _whole(path):
                 return found
             partial.mkdir(exist_ok=True)
