@@ -86,7 +86,7 @@ def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(own, m
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("galgen")]
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     needed = max(record["disk_mb"] for record in experiment.plan())
-    assert len(said) == 1 and f"needs about {needed:.1f} MB" in said[0] and "it goes on where" in said[0]
+    assert len(said) == 1 and f"needs about {needed:.1f} MB" in said[0] and "it resumes where" in said[0]
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
 
 

@@ -289,7 +289,7 @@ def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, ca
     assert not experiment.trained(model)
     experiment.networks(model)
     assert path.read_bytes() == whole
-    assert f"{path} has changed; it is set aside" in capsys.readouterr().err
+    assert f"{path} has changed; moved to" in capsys.readouterr().err
 
 
 def test_a_data_set_outside_the_store_that_has_changed_is_refused(experiment, tmp_path):

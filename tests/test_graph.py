@@ -273,7 +273,7 @@ def test_what_is_trained_is_said_and_where_the_disk_is_too_small_refused(small, 
     assert re.search(r"^To be trained: .*diffusion-N8-A0-0.* \d+ minutes at most\.$", said, re.M)
     assert said.count("galgen: it is slow here") == 1
     monkeypatch.setattr(Run, "plan", Plan(minutes=60, disk_mb=2**40))
-    with pytest.raises(GalgenError, match="MB are free on its disk: ask for fewer N"):
+    with pytest.raises(GalgenError, match="MB are free on its disk: use fewer N"):
         of.announce()
 
 
