@@ -51,7 +51,7 @@ def test_no_training_starts_without_room(room, own, monkeypatch, capsys):
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     monkeypatch.setattr(experiment, "_train_apart", lambda name: pytest.fail(f"{name} was started"))
     with pytest.raises(
-        GalgenError, match=r"2 models .* MB in .*, a margin included, and 0 MB .*GALGEN_STORE"
+        GalgenError, match=r"2 models .* MB in .*, a margin included, but 0 MB .*GALGEN_STORE"
     ):
         experiment.ensure(experiment.models.pair(8))
     assert "minutes" in capsys.readouterr().out, "what it would have cost is said first"

@@ -101,7 +101,7 @@ def test_the_header_of_the_weights_says_what_they_are_and_a_store_of_trainings_i
     about = checkpoint.about_weights(weights_of(run))
     assert about["key"] == run.path.name and about["N"] == "12" and about["license"] == "BSD-3-Clause"
     experiment = every_family(PARAMETERS, trained)["gan"]
-    with pytest.raises(GalgenError, match="is a training, and would be lost"):
+    with pytest.raises(GalgenError, match="is a training and would be lost"):
         publish(experiment, experiment.models.pair(12)[0], trained.root)
 
 
