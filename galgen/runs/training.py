@@ -210,7 +210,7 @@ def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
 def _check(images: np.ndarray, stream: BatchSampler) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0 or len(images) != stream.N:
         raise GalgenError(
-            f"training images must be a non-empty uint8 array ({stream.N}, C, H, W), "
+            f"training images must be uint8 ({stream.N}, C, H, W), at least one, "
             f"not {images.dtype} {images.shape}"
         )
     if stream.batch_size < 1 or stream.total < 1 or stream.total % stream.batch_size:
