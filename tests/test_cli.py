@@ -39,7 +39,7 @@ def test_import_simulate_info_and_verify(tmp_path, stamps, capsys):
         ("plan --profile lap", "smoke, laptop, night, paper"),
         ("plan --profile smoke --seed -1", "seed: Input should be greater than or equal to 0"),
         ("plan --sed 1", "--seed"),
-        ("plan --data nowhere.npz", "is no path that exists"),
+        ("plan --data nowhere.npz", "is neither an existing file or folder"),
         ("plan --data /proc", "/proc"),
         ("train unet-N7 --profile smoke", "diffusion-N8-A0-0"),
         ("train diffusion-N8-A0-0 --threads 0", "--threads. Must be >= 1"),

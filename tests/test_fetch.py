@@ -158,7 +158,7 @@ def test_a_folder_answers_one_request_of_one_writer(server, tmp_path):
     run(server, tmp_path, 2)
     assert run(server, tmp_path, 3)["ok"] == 3, "a longer catalogue goes on"
     for count, options in ((2, {}), (3, {"size": 48})):
-        with pytest.raises(GalgenError, match="holds cut-outs of another request"):
+        with pytest.raises(GalgenError, match="has cut-outs of another request"):
             run(server, tmp_path, count, **options)
     with filelock.FileLock(tmp_path / "cutouts" / ".fetch.lock"):
         with pytest.raises(GalgenError, match="another fetch is filling"):

@@ -156,7 +156,7 @@ MISTAKES = {
     f"denoise good.npy --model {BLIND} --out there.npz": "exists already",
     f"denoise good.npy --model {BLIND} --out x.npz --sigma much": "--sigma",
     f"denoise nothing.npy --model {BLIND} --out x.npz": "nothing.npy cannot be read (",
-    f"denoise flux.fits --model {BLIND} --out x.npz": "is FITS, and so flux",
+    f"denoise flux.fits --model {BLIND} --out x.npz": "is a FITS file of flux",
     f"denoise pipe.npy --model {BLIND} --out x.npz": "not a regular file",
     f"denoise damaged.png --model {BLIND} --out x.npz": "damaged.png cannot be read",
     f"denoise objects.npy --model {BLIND} --out x.npz": "objects.npy cannot be read (",
