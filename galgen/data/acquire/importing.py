@@ -2,7 +2,7 @@
 
 Pixels are one of two kinds. **Flux** is linear: it is cropped, by default to the paper's 64 x 64 pixels,
 stretched and converted to gray. FITS is flux; PNG, JPEG and TIFF are display images. Arrays are display
-images if they are uint8, or floats that all lie in [0, 1], and flux otherwise (noise makes some flux negative).
+images if they are uint8, or floats that all lie in [0, 1], and flux otherwise (noise makes some negative).
 
 An object that cannot be used, because its file is damaged, a band is missing or a pixel is not finite, is
 rejected by name and the others are imported. Problems of the whole source are errors: no images, mixed
