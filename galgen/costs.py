@@ -76,7 +76,7 @@ def estimate(
         N: {
             "images_shown": settings.images_shown(N),
             "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
-            "disk_mb": round(4 * (checkpoints + len(settings.kept(N)) * milestone) / 2**20, 1),
+            "disk_mb": round(4 * (checkpoints + len(settings.milestones_at(N)) * milestone) / 2**20, 1),
         }
         for N in sizes
     }

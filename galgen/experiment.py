@@ -222,8 +222,8 @@ class Experiment:
         """Return all that determines a training except its images: kind, parameters and source files."""
         family, settings, N = self.family, self.settings, training.N
         params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N)}
-        params |= {"flips": family.flips, "milestones": settings.kept(N), "seeds": self._seeds(training)}
-        params["precision"] = self.precision
+        params |= {"flips": family.flips, "milestones": settings.milestones_at(N)}
+        params |= {"seeds": self._seeds(training), "precision": self.precision}
         return {"kind": training.family, "params": params, "code": (*family.files, split.__name__)}
 
     def identity(self, training: Training) -> dict:

@@ -77,7 +77,7 @@ class TrainingSettings(Closed, strict=True):
         """Return the number of pairs of models with N training images."""
         return self.more_pairs.get(N, self.pairs)
 
-    def kept(self, N: int) -> list[int]:
+    def milestones_at(self, N: int) -> list[int]:
         """Return the milestones, in images shown, at which weights are saved."""
         end = self.images_shown(N)
         return log_spaced(max(self.batch_size, end // 128), end, self.milestones)
@@ -103,7 +103,7 @@ class DenoiserSettings(TrainingSettings):
     batch_size: int = 16  # with Muon a step of 16 costs what two of 8 cost with Adam
     learning_rate: float = 4e-3
     schedule: Literal["cosine", "halving", "late"] = "cosine"
-    milestones: int = 0  # unused, see `kept` below
+    milestones: int = 0  # unused, see `milestones_at`
     sampler_steps: int = 30  # network evaluations per sample
     sampler_sigma_min: float = 0.006  # 1.5 gray levels of 8 bits; with 0.01 the samples are softer
 
@@ -112,7 +112,7 @@ class DenoiserSettings(TrainingSettings):
         """True from 16 base channels: a step takes two thirds of the time; with 8 as long as in float32."""
         return self.base_channels >= 16
 
-    def kept(self, N: int) -> list[int]:
+    def milestones_at(self, N: int) -> list[int]:
         """Return milestones common to all N, up to the end of the training, and half of it."""
         end = self.images_shown(N)
         doubled = [24_000 * 2**k for k in range(end.bit_length())]
@@ -160,7 +160,7 @@ class OnsetSettings(DiffusionSettings):
             return super().images_shown(N)
         return self.lengths[N] // self.batch_size * self.batch_size
 
-    def kept(self, N: int) -> list[int]:
+    def milestones_at(self, N: int) -> list[int]:
         """Return log-spaced milestones from 2 048, and the one at which the learning rate starts to fall."""
         end = self.images_shown(N)
         return sorted({*log_spaced(min(EARLY[1], end // 4), end, self.milestones), end * 9 // 10})

@@ -110,4 +110,4 @@ def test_there_is_room_for_all_weights_that_the_laptop_keeps_and_for_a_sample_of
     planned = Experiment(Parameters(profile="laptop"), fresh, family=family)
     each = 4 * (planned.weights + planned.profile.samples * planned.images.size**2) / 2**20
     for record in planned.plan():
-        assert record["disk_mb"] > len(planned.settings.kept(record["N"])) * each
+        assert record["disk_mb"] > len(planned.settings.milestones_at(record["N"])) * each

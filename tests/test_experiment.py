@@ -110,11 +110,11 @@ def test_foreign_models_share_no_seed_and_no_image_with_the_pairs_or_with_each_o
 
 
 def test_weights_are_kept_at_the_same_counts_whatever_N():
-    assert DiffusionSettings().kept(4000) == [512, 2048, 8192, 24_000, 36_000, 48_000, 72_000]
-    assert DiffusionSettings().kept(10) == [512, 2048, 8192, 12_000, 24_000]
+    assert DiffusionSettings().milestones_at(4000) == [512, 2048, 8192, 24_000, 36_000, 48_000, 72_000]
+    assert DiffusionSettings().milestones_at(10) == [512, 2048, 8192, 12_000, 24_000]
     clock = PROFILES["laptop"].onset8
-    assert clock.images_shown(100) == 200_000 and {2048, 180_000, 200_000} < set(clock.kept(100))
-    assert len(clock.kept(300)) == 18
+    assert clock.images_shown(100) == 200_000 and {2048, 180_000, 200_000} < set(clock.milestones_at(100))
+    assert len(clock.milestones_at(300)) == 18
 
 
 @pytest.mark.parametrize(

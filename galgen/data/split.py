@@ -64,12 +64,12 @@ def distinct(images: np.ndarray) -> np.ndarray:
 
 
 def split(
-    kept: np.ndarray, N: int, validation: int, seed: int = 0, *, source: object = "the data set"
+    rows: np.ndarray, N: int, validation: int, seed: int = 0, *, source: object = "the data set"
 ) -> Split:
     """Draw A, B (N images each), validation and, from the rest, starts: disjoint by content and nested in N.
 
     Args:
-        kept: Rows of distinct images, as returned by `distinct`.
+        rows: Rows of distinct images, as returned by `distinct`.
         N: Training images of each of the two models.
         validation: Number of held-out images, on which no model is trained.
         seed: Random seed of the permutation.
@@ -78,13 +78,13 @@ def split(
     Raises:
         GalgenError: If 2 N + validation exceeds the number of distinct images.
     """
-    if 2 * N + validation > len(kept):
-        most = (len(kept) - validation) // 2
+    if 2 * N + validation > len(rows):
+        most = (len(rows) - validation) // 2
         hint = f"N can be at most {most}" if most > 1 else f"at least {validation + 4} are needed"
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
-            f"but {source} has {len(kept)} distinct ones: {hint}"
+            f"but {source} has {len(rows)} distinct ones: {hint}"
         )
-    order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
+    order = np.random.default_rng([seed, 0x5B117]).permutation(rows)
     held_out, A, rest, B = np.split(order, [validation, validation + N, len(order) - N])
     return Split(A, B, held_out, rest[:validation])

@@ -135,29 +135,29 @@ def draw_flux(galaxy: Mapping, fluxes: np.ndarray, rng: np.random.Generator, cro
         float32 array of shape (3, crop, crop), nanomaggies per pixel.
     """
     psf = _psf(galaxy["psf_fwhm"])
-    centre = rng.uniform(-0.5, 0.5, 2) * PIXEL
+    center = rng.uniform(-0.5, 0.5, 2) * PIXEL
     angle = np.radians(galaxy["position_angle"])
     if galaxy["type"] == "elliptical":
         flux = np.zeros((3, crop, crop), dtype=np.float32)
         flattening = galaxy["axis_ratio"]
     else:
-        flux = _disc(galaxy, fluxes, centre, rng, crop)
+        flux = _disc(galaxy, fluxes, center, rng, crop)
         # Bulges are rounder than their discs: intrinsic axis ratio 0.65.
         flattening = np.sqrt(1 - (1 - 0.65**2) * np.sin(np.radians(galaxy["inclination"])) ** 2)
     if fluxes[0].any():
         bulge = _sersic(galaxy["bulge_n"], galaxy["bulge_radius"], flattening, angle)
-        flux += _draw(galsim.Convolve(bulge, psf), centre, crop) * fluxes[0, :, None, None].astype(np.float32)
+        flux += _draw(galsim.Convolve(bulge, psf), center, crop) * fluxes[0, :, None, None].astype(np.float32)
     for _ in range(galaxy["neighbours"]):
-        flux += _neighbour(psf, rng, crop)
+        flux += _neighbor(psf, rng, crop)
     return flux
 
 
 def _disc(
-    galaxy: Mapping, fluxes: np.ndarray, centre: np.ndarray, rng: np.random.Generator, crop: int
+    galaxy: Mapping, fluxes: np.ndarray, center: np.ndarray, rng: np.random.Generator, crop: int
 ) -> np.ndarray:
     side = crop + 2 * MARGIN
     steps = (np.arange(side) - (side - 1) / 2) * PIXEL
-    across, up = steps - centre[0], steps - centre[1]
+    across, up = steps - center[0], steps - center[1]
     layers = draw_disc(galaxy, across, up, rng)
     bands = (layers[:, None] * fluxes[1:, :, None, None].astype(np.float32)).sum(axis=0)
     if galaxy["inclination"] > 70 and galaxy["type"] == "spiral":
@@ -169,7 +169,7 @@ def _disc(
     return blurred[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def _neighbour(psf: galsim.GSObject, rng: np.random.Generator, crop: int) -> np.ndarray:
+def _neighbor(psf: galsim.GSObject, rng: np.random.Generator, crop: int) -> np.ndarray:
     """Render a star or a galaxy anywhere in the frame, 16.5 < r < 23.3; galaxy counts grow as 10^(0.35 r)."""
     place = rng.uniform(-0.5, 0.5, 2) * crop * PIXEL
     place *= max(1, 2.5 / np.hypot(*place))  # closer ones would be blended with the galaxy
@@ -208,9 +208,9 @@ def _sersic(n: float, radius: float, axis_ratio: float, angle: float) -> galsim.
     return profile.shear(q=axis_ratio, beta=angle * galsim.radians)
 
 
-def _draw(profile: galsim.GSObject, centre: np.ndarray, crop: int, method: str = "auto") -> np.ndarray:
+def _draw(profile: galsim.GSObject, center: np.ndarray, crop: int, method: str = "auto") -> np.ndarray:
     image = galsim.ImageF(crop, crop, scale=PIXEL)
-    return profile.shift(*centre).drawImage(image, method=method).array
+    return profile.shift(*center).drawImage(image, method=method).array
 
 
 def _psf(fwhm: float) -> galsim.GSObject:

@@ -34,7 +34,7 @@ POPULATIONS = ("main", "ellipticals")
 
 R_BRIGHT, R_FAINT = 14.0, 17.77
 DUST = np.array([1.43, 1.0, 0.55])  # A_b / A_r of the Galactic extinction curve (Cardelli et al. 1989)
-NEIGHBOURS = 16.0  # per arcmin^2, galaxies and stars of 16.5 < r < 23.3 at high latitude
+NEIGHBORS = 16.0  # per arcmin^2, galaxies and stars of 16.5 < r < 23.3 at high latitude
 C_H0 = 299792.458 / 70  # Mpc
 
 
@@ -82,7 +82,7 @@ def draw_galaxies(
     # The seeing is rounded so that all galaxies share a few point-spread functions.
     truth["psf_fwhm"] = np.clip(np.round(24 * np.exp(0.1 * draws.normal())) / 20, 0.9, 1.7) * u.arcsec
     truth["depth_r"] = (24.1 + 0.2 * draws.normal()) * u.mag
-    truth["neighbours"] = poisson.ppf(draws.uniform(), NEIGHBOURS * area / 3600).astype(int)
+    truth["neighbours"] = poisson.ppf(draws.uniform(), NEIGHBORS * area / 3600).astype(int)
     return truth, fluxes
 
 
