@@ -9,7 +9,7 @@ _LAZY = {
     "sample": "galgen.inference.samples",
     "denoise": "galgen.inference.denoising",
 }
-__all__ = ["__version__", *_LAZY]
+__all__ = ["__version__", "audit", "denoise", "sample"]
 
 
 def __getattr__(name: str) -> object:

@@ -190,7 +190,7 @@ def test_an_edit_that_changes_a_training_gives_it_another_key(
 OTHER = {
     "initialisation": (Experiment, "_seeds", lambda self, t: {"init": 7 + t.init, "order": t.order}),
     "order and noise": (Experiment, "_seeds", lambda self, t: {"init": t.init, "order": 7 + t.order}),
-    "where weights are kept": (DiffusionSettings, "kept", lambda self, N: [self.images_shown(N)]),
+    "where weights are kept": (DiffusionSettings, "milestones_at", lambda self, N: [self.images_shown(N)]),
     "flips": (diffusion.Diffusion, "flips", not diffusion.Diffusion.flips),
 }
 
@@ -206,7 +206,7 @@ LATER = {  # edits that are expected, and are no reason to train anything again
     "a stricter check of a checkpoint": (checkpoint, "save_file({name", "save_file({str(name)"),
     "the log cut elsewhere": (training, "checkpoint.cut_log(log, shown)", "pass"),
     "a learner asked for something more": (training, "_require_finite(learner, shown)", "shown = int(shown)"),
-    "words of a schedule": (schedules, "One learning rate throughout.", "Always one learning rate."),
+    "words of a schedule": (schedules, "Keep the learning rate constant.", "Always one learning rate."),
     "another sampler": (sampling, "(2 * last)", "(3 * last)"),
     "a new foreign set": (settings, '"galaxies", "leaves"]', '"galaxies", "leaves", "blobs"]'),
     "another family": (families, '"gan": ', '"own": "own:Own", "gan": '),

@@ -72,7 +72,7 @@ def test_models_are_listed_where_there_are_some(smoke, folder, tmp_path, monkeyp
     nothing = capsys.readouterr()
     assert not nothing.out and "no models are published in" in nothing.err and "--models" in nothing.err
     assert main(["sample", "diffusion-N4000-A", "--out", "x.npz"]) == 2
-    assert "run from a checkout of galgen, or set a folder" in capsys.readouterr().err
+    assert "stand in a checkout of galgen, or name a folder" in capsys.readouterr().err
 
 
 def noisy(images, sigma):
