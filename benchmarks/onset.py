@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from galbook.onset.configurations import Cell, Committed, Trace, place, read, write
 from galbook.onset.gap import SIGMAS, psnr_along
-from galgen.experiment import APART, Experiment, training_named
+from galgen.experiment import APART, Experiment, find_training
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
@@ -97,7 +97,7 @@ def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
 def train(parameters: Parameters, name: str) -> None:
     """Train one model, in a worker process that has imported the profiles of this module."""
     torch.set_num_threads(1)
-    of, training = training_named(name, parameters)
+    of, training = find_training(name, parameters)
     of.train(training)
 
 

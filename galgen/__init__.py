@@ -1,19 +1,23 @@
-"""galgen: two generative models, disjoint halves of a galaxy data set, the same latents."""
+"""galgen: compare generative models trained on disjoint halves of a galaxy data set, at the same latents."""
 
 import importlib
 
 __version__ = "0.1.0"
 
-
-_FOUND = {
+_LAZY = {
     "audit": "galgen.auditing.audit",
     "sample": "galgen.inference.samples",
     "denoise": "galgen.inference.denoising",
 }
+__all__ = ["__version__", "audit", "denoise", "sample"]
 
 
 def __getattr__(name: str) -> object:
-    """`galgen.audit`, `sample` and `denoise`; imported when they are asked for, as that takes seconds."""
-    if name in _FOUND:
-        return getattr(importlib.import_module(_FOUND[name]), name)
+    """Import `galgen.audit`, `sample` and `denoise` at first access, as their imports take seconds."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'galgen' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

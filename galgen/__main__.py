@@ -1,10 +1,10 @@
-"""`python -m galgen` is `galgen`."""
+"""Run the command line: `python -m galgen` is equivalent to `galgen`."""
 
 import sys
 
 try:
     from galgen.cli import main
-except KeyboardInterrupt:  # in its first seconds
+except KeyboardInterrupt:  # while importing
     sys.exit(130)
 
 sys.exit(main())

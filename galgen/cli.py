@@ -1,8 +1,8 @@
-"""The command line: data sets, the run store, trainings.
+"""Command line of galgen: data sets, the run store, trainings and published models.
 
-The functions below are the commands, and their docstrings the help; fields of `Parameters` and of `Recipe`
-are options. A mistake that a message can explain is printed as one line and the exit code is 2. What takes
-seconds to import waits for the command that needs it.
+The functions below are the commands and their docstrings the help; fields of `Parameters` and of `Recipe`
+are options. Invalid input is reported in one line with exit code 2. Modules that take seconds to import are
+imported by the commands that need them.
 """
 
 import json
@@ -27,42 +27,43 @@ __all__ = ["USUAL", "Asked", "Place", "Whole", "main", "prepare", "run", "train"
 if TYPE_CHECKING:
     from galgen.data.dataset import Dataset
 
-# --gray has no --no-gray, --N takes several numbers, and is not --n
+# No --no-gray for --gray; --N takes several numbers and is not renamed to --n
 USUAL = Parameter(negative=(), consume_multiple=True, name_transform=lambda name: name.replace("_", "-"))
 app = App(
     "galgen",
-    help="Two generative models, disjoint data, same latents.",
+    help="Compare generative models of galaxies trained on disjoint data, at the same latents.",
     default_parameter=USUAL,
     suppress_keyboard_interrupt=False,
 )
-app.command(data := App("data", help="Make, fetch, import and check data sets."))
-app.command(runs := App("runs", help="Look at the run store."))
-app.command(models := App("models", help="Which trained models there are; publish them."))
-# Found by name, they are not imported for the list of commands, which needs their help here.
+app.register_install_completion_command(add_to_startup=False)
+app.command(data := App("data", help="Simulate, download, import and verify data sets."))
+app.command(runs := App("runs", help="List, inspect and delete entries of the run store."))
+app.command(models := App("models", help="List trained models and publish them."))
+# Imported lazily: the list of commands needs their help texts here.
 app.command(
-    "galgen.auditing.command:audit", help="Audit anyone's generator: are samples copies, and are they right?"
+    "galgen.auditing.command:audit", help="Audit a generative model: near-copies and realism of its samples."
 )
-app.command("galgen.inference.command:sample", help="Samples of a trained model, into files.")
+app.command("galgen.inference.command:sample", help="Generate samples with a trained model, into files.")
 app.command("galgen.inference.command:denoise", help="Denoise images with a trained model.")
 
 
-def _whole(_: type, tokens: Sequence[Token]) -> int:
-    """A whole number as it is written: 1.5 is refused, not rounded."""
+def _integer(_: type, tokens: Sequence[Token]) -> int:
+    """Parse an integer; 1.5 is an error, not rounded."""
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", tokens[0].value):
-        raise ValueError(f"'{tokens[0].value:.30}' is no whole number of up to 18 digits")
+        raise ValueError(f"'{tokens[0].value:.30}' is not an integer of up to 18 digits")
     return int(tokens[0].value)
 
 
-def _place(_: type, tokens: Sequence[Token]) -> Path:
-    """A path that is given: "" would be the working directory."""
+def _path(_: type, tokens: Sequence[Token]) -> Path:
+    """Parse a path; an empty string is an error, not the working directory."""
     if not tokens[0].value:
-        raise ValueError("'' is no path; the working directory is .")
+        raise ValueError("'' is not a path; the working directory is .")
     return Path(tokens[0].value)
 
 
-Place = Annotated[Path, Parameter(converter=_place)]
-Whole = Annotated[int, Parameter(converter=_whole)]
-Few = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=1024))]
+Place = Annotated[Path, Parameter(converter=_path)]
+Whole = Annotated[int, Parameter(converter=_integer)]
+Few = Annotated[int, Parameter(converter=_integer, validator=Number(gte=1, lte=1024))]
 
 
 def _help(text: str) -> Parameter:
@@ -84,16 +85,16 @@ def simulate(
     count: Whole = 1000,
     workers: Few = 1,
 ) -> None:
-    """Simulate galaxies as the Legacy Survey sees the SDSS main sample.
+    """Simulate Legacy Survey images of the SDSS main galaxy sample.
 
     Args:
-        out: Folder to make.
+        out: Folder to create.
         size: Side of the images, pixels.
-        crop: Side of the field drawn, pixels of 0.262 arcsec.
-        seed: Names the galaxies.
-        population: main, or ellipticals.
-        count: How many.
-        workers: Processes.
+        crop: Side of the simulated field, pixels of 0.262 arcsec.
+        seed: Random seed.
+        population: main or ellipticals.
+        count: Number of galaxies.
+        workers: Number of processes.
     """
     from galgen.data.dataset import check_free, write_dataset
     from galgen.data.simulate import images as simulation
@@ -101,8 +102,8 @@ def simulate(
     check_free(out)  # before the work
     parameters = {"count": count, "size": size, "crop": crop, "seed": seed, "population": population}
     images, truth = simulation.simulate(workers=workers, progress=True, **parameters)
-    told = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
-    _describe(write_dataset(out, images, truth, **told))
+    about = {"source": "simulated", "manifest": "simulated", "parameters": parameters, "dropped": {}}
+    _describe(write_dataset(out, images, truth, **about))
 
 
 @data.command
@@ -118,26 +119,26 @@ def fetch(
     workers: Few = 4,
     retry_dropped: bool = False,
 ) -> None:
-    """Download survey cut-outs for a catalogue of positions; stops and resumes.
+    """Download survey cut-outs for a catalogue of positions; can be interrupted and resumed.
 
     Args:
         catalogue: Table with columns id, ra, dec (CSV, ECSV or FITS).
-        out: Folder to make.
+        out: Folder to create.
         source: Entry of the data manifest.
         manifest: Another data_manifest.yaml.
-        template: Another address: {ra} {dec} {bands} {size} {pixscale}.
-        rate: Requests a second, at most.
-        workers: Connections.
-        retry_dropped: Ask again for what was ruled out for good.
+        template: Another URL template: {ra} {dec} {bands} {size} {pixscale}.
+        rate: Maximum number of requests per second.
+        workers: Number of connections.
+        retry_dropped: Request objects again that earlier runs dropped for good.
     """
     from galgen.data.acquire import survey
     from galgen.data.acquire.download import Network
     from galgen.data.manifest import load_manifest
 
     entry = load_manifest(manifest).source(source)
-    asked = {"bands": entry.bands, "size": entry.size, "pixel_scale": entry.pixel_scale}
-    asked |= {"template": template or entry.template, "network": checked(Network, {"rate": rate}, "fetch")}
-    report = survey.fetch(catalogue, out, workers=workers, retry_dropped=retry_dropped, **asked)
+    request = {"bands": entry.bands, "size": entry.size, "pixel_scale": entry.pixel_scale}
+    request |= {"template": template or entry.template, "network": checked(Network, {"rate": rate}, "fetch")}
+    report = survey.fetch(catalogue, out, workers=workers, retry_dropped=retry_dropped, **request)
     print(json.dumps(report, indent=1))
     if failed := report["failed"]["count"]:
         raise GalgenError(f"{failed} objects could not be fetched; run the same command again")
@@ -157,10 +158,10 @@ def import_(
 
     Args:
         path: A folder, or an npz, npy or HDF5 file.
-        out: Folder to make.
-        recipe: What is done to each image.
+        out: Folder to create.
+        recipe: Preprocessing of each image.
         key: Name of the array in an npz or HDF5 file.
-        strict: One refused object is an error.
+        strict: Fail if any object cannot be used.
     """
     from galgen.data.acquire import importing
     from galgen.data.dataset import check_free
@@ -182,7 +183,7 @@ def _describe(dataset: "Dataset") -> None:
 
 @data.command
 def info(dataset: Place, /) -> None:
-    """What a data set holds."""
+    """Print the contents and the metadata of a data set."""
     from galgen.data.dataset import Dataset
 
     _describe(Dataset.open(dataset))
@@ -190,20 +191,20 @@ def info(dataset: Place, /) -> None:
 
 @data.command(name="verify")
 def verify_data(dataset: Place, /) -> None:
-    """Compare a data set with its checksums."""
+    """Verify the checksums of a data set."""
     from galgen.data.dataset import Dataset
 
     Dataset.open(dataset).verify()
-    print(f"{dataset}: both files are what was written")
+    print(f"{dataset}: both files match their checksums")
 
 
 @data.command
 def prepare(*, asked: Asked = Parameters(), store: _Store = None) -> None:
-    """Get the data of an experiment into the run store."""
+    """Make or import the data sets of an experiment in the run store."""
     from galgen.experiment import Experiment
 
     images = Experiment(asked, Store(store)).images  # the data are the same for all families
-    # fails here, before any other galaxies are made, when there are too few images
+    # fails here if there are too few images, before any other galaxies are simulated
     found = {"split": {name: len(rows) for name, rows in vars(images.split()).items()}}
     sets = {"dataset": images.dataset}
     sets |= {name: images.out_of_domain(name) for name in images.out_of_domain_kinds}
@@ -214,7 +215,7 @@ def prepare(*, asked: Asked = Parameters(), store: _Store = None) -> None:
 
 @app.command
 def plan(*, asked: Asked = Parameters(), store: _Store = None) -> None:
-    """The trainings an experiment needs, and what they cost."""
+    """List the trainings of an experiment and their costs."""
     from galgen.data.acquire.readers import files_of
     from galgen.data.prepare import SIMULATED, check_source
     from galgen.experiment import every_family
@@ -229,32 +230,32 @@ def plan(*, asked: Asked = Parameters(), store: _Store = None) -> None:
 
 @app.command
 def train(
-    name: Annotated[str, _help("As `galgen plan` prints it.")],
+    name: Annotated[str, _help("Name of the training, as listed by `galgen plan`.")],
     /,
     *,
-    threads: Annotated[Few, _help("Threads (two models at a time beat one with two).")] = 1,
+    threads: Annotated[Few, _help("Threads (two processes with one each are faster).")] = 1,
     asked: Asked = Parameters(),
     store: _Store = None,
 ) -> None:
-    """Train one model of the plan; resumes where it was interrupted."""
+    """Train one model of the plan, resuming an interrupted training."""
     import torch
 
     from galgen import costs
-    from galgen.experiment import training_named
+    from galgen.experiment import find_training
 
     torch.set_num_threads(threads)
-    experiment, training = training_named(name, asked, Store(store))
+    experiment, training = find_training(name, asked, Store(store))
     costs.check(experiment.store.root, experiment.to_train([training]))
     print(f"{name}: {experiment.train(training).path}")
 
 
 @runs.command(name="list")
 def list_(
-    *, kind: Annotated[str | None, _help("Those of one kind alone.")] = None, store: _Store = None
+    *, kind: Annotated[str | None, _help("List only runs of this kind.")] = None, store: _Store = None
 ) -> None:
-    """All runs."""
+    """List all runs."""
     if store and not store.is_dir():
-        raise GalgenError(f"{store} is no folder, and so no run store")
+        raise GalgenError(f"{store} is not a folder; set the run store with --store or GALGEN_STORE")
     line = "{:16}  {:10}  {:19}  {:>10}  {}".format
     print(line("key", "kind", "created", "seconds", "commit"))
     for each in Store(store).runs(kind):
@@ -262,32 +263,32 @@ def list_(
         print(line(each.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
 
 
-_Key = Annotated[str, _help("Its key, or the first digits.")]
+_Key = Annotated[str, _help("Key of the run, or its first digits.")]
 
 
 @runs.command
 def show(key: _Key, /, *, store: _Store = None) -> None:
-    """The record of a run."""
+    """Print the record of a run."""
     found = Store(store).get(key)
     print(json.dumps(found.record | {"path": str(found.path)}, indent=1))
 
 
 @runs.command
 def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -> None:
-    """Delete runs, whole or not."""
-    kept = Store(store)
-    entries = dict.fromkeys(kept.folders(key)[0].stem for key in keys)  # all exist before the first one goes
-    for folder in (gone for entry in entries for gone in kept.remove(entry)):
+    """Delete runs, finished or not."""
+    found = Store(store)
+    entries = dict.fromkeys(found.folders(key)[0].stem for key in keys)  # raises before any is deleted
+    for folder in (removed for entry in entries for removed in found.remove(entry)):
         print(f"removed {folder}")
 
 
-_Published = _help("A folder of published models (default: the checkout's).")
-_Set = _help("The published set (default: results/models in the project).")
+_Published = _help("Folder of published models (default: results/models in the project).")
+_Set = _help("Folder to publish into (default: results/models in the project).")
 
 
 @models.default
 def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store = None) -> None:
-    """What models there are: those published with the checkout, and those of the run store."""
+    """List the models published with the checkout and those in the run store."""
     from galgen.published import listed, published
 
     line = "{:28.60}  {:9}  {:16}  {:8.20}  {:.60}".format
@@ -297,15 +298,15 @@ def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store
             of = (str(each.summary.get(name, "")) for name in ("profile", "data"))
             print(printable(line(each.summary["name"], where, each.key, *of)))
         if not found:
-            way_out = "; stand in a checkout of galgen, or name a folder (--models)" * (where == "published")
-            print(printable(f"no models are {where} in {place.root}{way_out}"), file=sys.stderr)
+            hint = "; run from a checkout of galgen, or set a folder (--models)" * (where == "published")
+            print(printable(f"no models are {where} in {place.root}{hint}"), file=sys.stderr)
 
 
 @models.command
 def export(
     *, asked: Asked = Parameters(), store: _Store = None, out: Annotated[Place | None, _Set] = None
 ) -> None:
-    """Publish models A and B of every family, at its smallest and largest N or at those given, if trained."""
+    """Publish trained models A and B of every family, at its smallest and largest N or at the N given."""
     from galgen.experiment import every_family
     from galgen.published import publish_pairs
 
@@ -315,18 +316,18 @@ def export(
 
 
 def run(commands: App, argv: Sequence[str] | None = None) -> int:
-    """Run a command of an app; what cannot be read on the line is a GalgenError as well."""
+    """Run a command of an app and return its exit code; raise GalgenError for invalid arguments as well."""
     try:
         outcome = commands(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         if isinstance(error.__cause__, ValidationError):
             raise refused(error.__cause__, error.__cause__.title.lower()) from error
         option = error.argument.name if error.argument else ""
-        said = " ".join(str(error).split())
-        raise GalgenError(said if option in said else f"{option}: {said}") from error
+        message = " ".join(str(error).split())
+        raise GalgenError(message if option in message else f"{option}: {message}") from error
     return outcome or 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
+    """Run a galgen command and return its exit code."""
     return exit_code(lambda: run(app, argv))

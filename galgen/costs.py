@@ -1,6 +1,6 @@
-"""What trainings cost, and whether the disk has room for them, before one starts.
+"""Estimates of the time and disk space of trainings, and a check of free disk space before they start.
 
-Time is FLOPs, counted in steps of one and of two images, over the rate that a family sustains.
+Time is the number of FLOPs, counted in steps of one and of two images, divided by the family's FLOP rate.
 """
 
 import os
@@ -20,11 +20,11 @@ from galgen.runs.training import Learner
 
 __all__ = ["check", "estimate", "of_step"]
 
-MARGIN = 1.2  # room to be free on the disk, for each megabyte that trainings need
+MARGIN = 1.2  # free disk space required, relative to the estimate
 
 
 class _Flops(TorchDispatchMode):
-    """Adds up FLOPs; torch's own counter also follows modules, and fails where a loss has a gradient."""
+    """Count FLOPs; torch's own counter also tracks modules, and fails if a loss contains a gradient."""
 
     total = 0
 
@@ -36,10 +36,10 @@ class _Flops(TorchDispatchMode):
 
 
 def of_step(learner: Learner, images: torch.Tensor, batch_size: int) -> float:
-    """FLOPs for each image of a step of so many.
+    """Return the FLOPs per image of a training step with `batch_size` images.
 
-    Steps of one and of two images tell apart what each image costs, and what a step costs whatever its
-    images: Muon's iterations. Nothing is learnt from the images (2, 1, H, W).
+    Steps of one and of two images separate the cost per image from the cost per step (Muon's iterations).
+    The learning rate is 0: the networks do not learn from the images (2, 1, H, W).
     """
     counts = []
     for part in (images[:1], images):
@@ -58,46 +58,46 @@ def estimate(
     rate: float,
     samples: int,
 ) -> dict[int, dict]:
-    """By N, minutes of a core and megabytes of disk of one training.
+    """Return images shown, core minutes and megabytes of disk of one training, by N.
 
     Args:
-        learner: Of fresh networks.
-        images: Two, uint8 (2, 1, H, W).
-        settings: Of the trainings.
+        learner: A learner with untrained networks.
+        images: Two images, uint8 (2, 1, H, W).
+        settings: Settings of the trainings.
         sizes: All N.
         rate: FLOP/s that a core sustains.
-        samples: Images of a sample, which is kept, at most, beside each of the weights that are.
+        samples: Number of samples, stored at most once per saved set of weights.
     """
     each = of_step(learner, unit(images), settings.batch_size)
     weights = sum(p.numel() for net in learner.networks.values() for p in net.parameters())
-    # A checkpoint (weights, and Adam's two numbers for each), and a second one while it is replaced.
+    # A checkpoint (weights, and Adam's two moments of each), and a second one while it is replaced.
     checkpoints, milestone = 6 * weights, weights + samples * images[0].size
     return {
         N: {
             "images_shown": settings.images_shown(N),
             "minutes": round(each * settings.images_shown(N) / rate / 60, 2),
-            "disk_mb": round(4 * (checkpoints + len(settings.kept(N)) * milestone) / 2**20, 1),
+            "disk_mb": round(4 * (checkpoints + len(settings.milestones_at(N)) * milestone) / 2**20, 1),
         }
         for N in sizes
     }
 
 
 def check(store: str | os.PathLike, missing: Sequence[dict]) -> None:
-    """Raise before trainings start for which the disk has no room.
+    """Check that the disk has space for all missing trainings before they start.
 
     Args:
         store: The folder of the run store.
-        missing: The trainings to make, as `Experiment.plan` lists them.
+        missing: The trainings to run, as `Experiment.plan` lists them.
 
     Raises:
-        GalgenError: With the numbers and the way out.
+        GalgenError: If it does not; states the required and the free space and how to proceed.
     """
     path = Path(store).absolute()
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
     needed = MARGIN * sum(record["disk_mb"] for record in missing)
-    if (free := shutil.disk_usage(there).free / 2**20) < needed:
+    if (free := shutil.disk_usage(existing).free / 2**20) < needed:
         raise GalgenError(
             f"{len(missing)} models to train need about {needed:.0f} MB in {store}, a margin included, "
-            f"and {free:.0f} MB are free on its disk: ask for fewer N, take a smaller profile, or set "
+            f"but {free:.0f} MB are free on its disk: use fewer N or a smaller profile, or set "
             "GALGEN_STORE to another folder"
         )

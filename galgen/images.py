@@ -1,4 +1,4 @@
-"""Which images an experiment is of: its data set, the split, and what belongs to both."""
+"""Images of an experiment: its data set, the split into A, B and held-out images, out-of-domain data."""
 
 import functools
 
@@ -19,21 +19,21 @@ from galgen.runs.store import Store
 
 __all__ = ["FILES", "Images"]
 
-FILES = ("galgen.data.split", "galgen.data.unit")  # with this one they say which images are of which part
-_ELSEWHERE = 1_000_000  # from the seed of the galaxies to that of what out-of-domain models see
+FILES = ("galgen.data.split", "galgen.data.unit")  # with this module they define the split
+_SEED_OFFSET = 1_000_000  # from the seed of the galaxies to that of the out-of-domain images
 
 
 class Images:
-    """Which images: the data set of an experiment, its split, and what belongs to both.
+    """Data set of an experiment, its split and its out-of-domain data.
 
-    All families, and all N, draw from one data set: half A and half B of each N, what no model sees for the
-    tests, and of the rest the image that samples begin at.
+    All families and all N share one data set: training sets A and B of each N, held-out images for the
+    tests, and a reserve whose mean is the image at which samplers start.
 
     Args:
-        parameters: What was asked.
-        settings: The part of the family.
-        sizes: All N, growing.
-        store: Where data sets are kept.
+        parameters: Parameters of the run.
+        settings: Settings of the family.
+        sizes: All N, ascending.
+        store: Run store of the data sets.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class Images:
 
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
     def out_of_domain(self, name: str) -> Dataset:
-        """The images of another kind, by a name of `galgen.profiles.OutOfDomain`."""
+        """Return an out-of-domain data set, by a name of `galgen.profiles.OutOfDomain`."""
         return self._prepare(*self.sources[1 + self.out_of_domain_kinds.index(name)])
 
     @functools.cached_property
     def name(self) -> str:
-        """The name of the data set, as figures have it."""
+        """Name of the data set on figures."""
         data = self.parameters.data
         return data if data in SIMULATED else self.dataset.name
 
     @functools.cached_property
     def credit(self) -> str:
-        """The entry of the data manifest that says whom to credit."""
+        """Name of the data set's entry in the data manifest, which has its credits."""
         data = self.parameters.data
         if data in SIMULATED:
             return data if data == "dead-leaves" else "simulated"
@@ -68,105 +68,98 @@ class Images:
 
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
     def identity(self, out_of_domain: str = "") -> str:
-        """Name of the data set in keys (`galgen.data.prepare.identity`), or of an out-of-domain one."""
+        """Return the identifier of a data set in store keys (`galgen.data.prepare.identity`)."""
         kinds = ["", *self.out_of_domain_kinds]
-        source, asked = self.sources[kinds.index(out_of_domain)]
-        found = prepare_identity(self.store, source, **asked)
-        return f"{found} at {self.size} pixels" if self.size != asked["size"] else found
+        source, options = self.sources[kinds.index(out_of_domain)]
+        name = prepare_identity(self.store, source, **options)
+        return f"{name} at {self.size} pixels" if self.size != options["size"] else name
 
     def identity_of(self, training: Training) -> str:
-        """What names the images that a model is trained on: of which data set, split and half."""
+        """Return the identifier of a model's training images: data set, split and half."""
         split = f"split {self.parameters.seed}, {self.profile.validation} held out"
         return f"{self.identity(training.out_of_domain)}, {split}, {training.N} of {training.half}"
 
     @functools.cached_property
     def mean(self) -> np.ndarray:
-        """The mean of all galaxies, (1, H, W) in [0, 1], which the anomaly cosine projects out."""
+        """Mean of all galaxies, (1, H, W) in [0, 1], subtracted by the anomaly cosine."""
         return mean_image(self.dataset.images)
 
     @property
     def out_of_domain_kinds(self) -> list[str]:
-        """The other kinds of images that out-of-domain models see, the same for all families."""
+        """Names of all out-of-domain data sets, the same for all families."""
         return sorted({name for family in FAMILIES for name in getattr(self.profile, family).out_of_domain})
 
     @property
     def sources(self) -> list[tuple[str, dict[str, int]]]:
-        """Where images come from, and what is made of a source: the data, then what each stranger sees.
+        """Sources of the images and how to prepare them: the data set, then each out-of-domain one.
 
-        All families ask the same, whichever asks first. Unrelated' images have a seed of their own: of one
-        seed, the ellipticals among the galaxies would be the same images among ellipticals alone.
+        They are the same for all families. Out-of-domain images have another seed: with the same seed, the
+        ellipticals among the galaxies would reappear in the set of ellipticals.
         """
         profile, data = self.profile, self.parameters.data
         sizes = (
             [self.parameters.N] if self.parameters.N else [getattr(profile, family).N for family in FAMILIES]
         )
         count = max(profile.simulated, 2 * max(map(max, sizes)) + profile.validation)
-        own = {
-            "size": profile.image_size,
-            "crop": profile.crop,
-            "count": count,
-            "seed": self.parameters.seed,
-        }
-        others = own | {"seed": own["seed"] + _ELSEWHERE}
+        own = {"size": profile.image_size, "crop": profile.crop, "count": count, "seed": self.parameters.seed}
+        others = own | {"seed": own["seed"] + _SEED_OFFSET}
         kinds = [out_of_domain_source(data, name) for name in self.out_of_domain_kinds]
         return [(data, own), *((kind, others) for kind in kinds)]
 
-    def _prepare(self, source: str, asked: dict[str, int]) -> Dataset:
-        found = prepare(self.store, source, **asked)
-        smaller = asked | {"size": self.size}
-        return found if smaller == asked else prepare(self.store, str(found.directory), **smaller)
+    def _prepare(self, source: str, options: dict[str, int]) -> Dataset:
+        dataset = prepare(self.store, source, **options)
+        smaller = options | {"size": self.size}
+        return dataset if smaller == options else prepare(self.store, str(dataset.directory), **smaller)
 
     def more(self, count: int) -> np.ndarray | None:
-        """As many more simulated galaxies, uint8, which are in no set; None where the galaxies are given.
+        """Return `count` additional simulated galaxies, uint8, outside all sets; None for imported data.
 
-        A larger data set would move every split, and with it every key.
+        Enlarging the data set instead would change every split, and thus every key.
         """
         source, own = self.sources[0]
         if source not in SIMULATED:
             return None
-        return self._prepare(source, own | {"count": count, "seed": own["seed"] + 2 * _ELSEWHERE}).images
+        return self._prepare(source, own | {"count": count, "seed": own["seed"] + 2 * _SEED_OFFSET}).images
 
     @property
     def size(self) -> int:
-        """Side of the images, pixels: that of the profile, or of a study of smaller ones."""
+        """Side of the images in pixels: that of the profile, or a smaller one in a study."""
         return min(getattr(self.settings, "image_size", self.profile.image_size), self.profile.image_size)
 
     @property
     def compared(self) -> int:
-        """How many samples are held against held-out galaxies: twice as many, and as many more for a null."""
+        """Number of samples compared with held-out galaxies: twice as many, and as many again for a null."""
         return min(self.profile.samples, self.profile.validation // 3)
 
     def split(self, N: int | None = None, *, out_of_domain: str = "") -> Split:
-        """Row numbers of A, B and validation for N (by default the largest) images a model."""
+        """Return the row numbers of A, B and validation for N images per model (default: the largest N)."""
         dataset = self.out_of_domain(out_of_domain) if out_of_domain else self.dataset
-        given = {
-            "source": dataset.directory if out_of_domain else self.parameters.data,
-            "seed": self.parameters.seed,
-        }
-        return split(dataset.distinct, N or max(self.sizes), self.profile.validation, **given)
+        source, seed = dataset.directory if out_of_domain else self.parameters.data, self.parameters.seed
+        validation = self.profile.validation
+        return split(dataset.distinct, N or max(self.sizes), validation, source=source, seed=seed)
 
     def of(self, training: Training) -> np.ndarray:
-        """The images a model is trained on, uint8 (N, 1, H, W)."""
+        """Return the training images of a model, uint8 (N, 1, H, W)."""
         dataset = self.out_of_domain(training.out_of_domain) if training.out_of_domain else self.dataset
         rows = self.split(training.N, out_of_domain=training.out_of_domain)
         return dataset.images[getattr(rows, training.half)]
 
     @property
     def held_out(self) -> np.ndarray:
-        """The images for validation, seen by no model: uint8 (n, 1, H, W)."""
+        """Held-out images, on which no model is trained: uint8 (n, 1, H, W)."""
         return self.dataset.images[self.split().validation]
 
     @functools.cached_property
     def reserve(self) -> np.ndarray:
-        """Images that no model is trained on and, if data are left, few tests see: uint8 (n, 1, H, W).
+        """Images outside the training sets and, if the data suffice, the held-out set: uint8 (n, 1, H, W).
 
-        Of the tests `galbook.discriminator.before_memory`, and `galbook.morphology.fit` where validation is
-        used up.
+        Only the tests `galbook.discriminator.before_memory` and, if the held-out set is used up,
+        `galbook.morphology.fit` use them.
         """
         sets = self.split()
         return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]
 
     @functools.cached_property
     def start(self) -> Tensor:
-        """The image that both models' samples begin at, (1, H, W): the mean of images neither has seen."""
+        """Image at which the samplers of all models start, (1, H, W): the mean of the reserve."""
         return torch.from_numpy(mean_image(self.reserve))

@@ -1,4 +1,4 @@
-"""Parallel map over processes, by joblib's loky: from a script without a guard, a notebook or a prompt."""
+"""Parallel map over processes with joblib's loky; works in notebooks and in scripts without a main guard."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -14,16 +14,16 @@ Task, Done = TypeVar("Task"), TypeVar("Done")
 
 
 def parallel_map(work: Callable[[Task], Done], tasks: Sequence[Task], workers: int) -> Iterator[Done]:
-    """Yield what a function makes of each task, in order.
+    """Apply a function to all tasks in parallel processes; yield the results in order.
 
     Raises:
-        GalgenError: If the system ends a process.
+        GalgenError: If the operating system kills a process.
     """
     jobs = Parallel(n_jobs=max(1, min(workers, len(tasks))), return_as="generator")
     try:
         yield from jobs(delayed(work)(task) for task in tasks)
     except TerminatedWorkerError as error:
         raise GalgenError(
-            f"the system ended one of {workers} processes, most often for want of memory: close other "
-            "programs, or ask for fewer, and give the same command again"
+            f"the system killed one of {workers} processes, usually for lack of memory: close other "
+            "programs or use fewer workers, and run the same command again"
         ) from error

@@ -1,16 +1,16 @@
-"""Profiles and settings: what decides how each family of models is trained, and what a run is asked.
+"""Profiles, hyperparameters of each model family, and the parameters of a run.
 
-A profile says how large everything is, from a test of seconds to the paper's own sizes. The defaults of the
-settings are those of `laptop`, which the other profiles override; unknown names are refused. A training costs
-images shown:
+A profile sets the sizes of the whole experiment, from tests of seconds to the paper's sizes. The defaults of
+the settings are those of `laptop`, which the other profiles override; unknown names are rejected. The length
+of a training is
 
     images shown = min(passes_per_image * N, images_cap)
 
-as memorising takes passes over the images, how many at each N is one of the questions: with one budget of
-images for all N, only the small ones would have the time.
+since memorization takes a number of epochs, which may depend on N: with one number of images for all N, only
+models with small N would be trained long enough.
 
-What decides how a training ends is its recipe (`TrainingSettings.recipe`), a part of its key in the run
-store. How many models there are, and which others they are compared with, is not.
+Everything that determines a training is in its recipe (`TrainingSettings.recipe`), a part of its store key;
+the number of models and the comparisons between them are not.
 """
 
 from pathlib import Path
@@ -37,27 +37,27 @@ __all__ = [
     "profile",
 ]
 
-EARLY = (512, 2048, 8192)  # images shown at which a denoiser knows little; from 24 000 on it draws galaxies
+EARLY = (512, 2048, 8192)  # images shown; a denoiser generates galaxies only from 24 000 on
 
-OutOfDomain = Literal["galaxies", "leaves"]  # other galaxies than the data's, or dead leaves, no kin of any
+OutOfDomain = Literal["galaxies", "leaves"]  # galaxies unlike those of the data set, or dead leaves
 
 
 class TrainingSettings(Closed, strict=True):
-    """What every family of models says: its sizes, and what its trainings cost."""
+    """Settings common to all model families: sizes, optimizer and length of the trainings."""
 
-    N: tuple[int, ...]  # training images of each model
-    design_N: int | None  # the size at which the 2x2 of initialisation and data is run, if it is
-    pairs: int = 1  # of models at each N, on the same images
-    more_pairs: dict[int, int] = Field({})  # by N, where there are others
-    out_of_domain: tuple[OutOfDomain, ...] = ()  # data of control models, at the largest N
+    N: tuple[int, ...]  # training images per model
+    design_N: int | None  # N of the 2x2 design of initialization and data; None: no design
+    pairs: int = 1  # pairs of models at each N, on the same images
+    more_pairs: dict[int, int] = Field({})  # number of pairs at an N, where it differs from `pairs`
+    out_of_domain: tuple[OutOfDomain, ...] = ()  # training data of out-of-domain models, at the largest N
     batch_size: int
-    learning_rate: float  # of Adam, which trains what Muon does not
-    optimizer: Literal["muon", "adam"] = "muon"  # of the convolutions within
+    learning_rate: float  # of Adam, for all parameters that Muon does not train
+    optimizer: Literal["muon", "adam"] = "muon"  # of the inner convolutions
     muon_rate: float = 0.02
     schedule: str  # a name of `galgen.runs.schedules.SCHEDULES`
-    passes_per_image: int | None = None  # None: the cap, whatever N
+    passes_per_image: int | None = None  # epochs; None: images_cap for all N
     images_cap: int
-    milestones: int  # weights kept along the way, log-spaced in images shown
+    milestones: int  # number of times weights are saved, log-spaced in images shown
 
     @property
     def wide(self) -> bool:
@@ -65,7 +65,7 @@ class TrainingSettings(Closed, strict=True):
         return False
 
     def images_shown(self, N: int) -> int:
-        """Images shown to a model with N training images, a whole number of batches.
+        """Return the images shown to a model with N training images, a whole number of batches.
 
         >>> [DiffusionSettings().images_shown(N) for N in (10, 4000)]
         [24000, 72000]
@@ -74,76 +74,76 @@ class TrainingSettings(Closed, strict=True):
         return max(wanted // self.batch_size, 1) * self.batch_size
 
     def pairs_at(self, N: int) -> int:
-        """How many pairs of models there are of N images."""
+        """Return the number of pairs of models with N training images."""
         return self.more_pairs.get(N, self.pairs)
 
-    def kept(self, N: int) -> list[int]:
-        """Images shown at which weights are kept."""
+    def milestones_at(self, N: int) -> list[int]:
+        """Return the milestones, in images shown, at which weights are saved."""
         end = self.images_shown(N)
         return log_spaced(max(self.batch_size, end // 128), end, self.milestones)
 
     @property
     def sampler(self) -> dict:
-        """What samples depend on beside the model: the settings named `sampler_...`, without that."""
+        """Sampler settings: those named `sampler_...`, without the prefix."""
         return {k.removeprefix("sampler_"): v for k, v in self if k.startswith("sampler_")}
 
     def recipe(self) -> dict:
-        """What a training depends on beside its images, its seeds, its length and its precision (JSON)."""
-        elsewhere = {"N", "design_N", "pairs", "more_pairs", "out_of_domain"}
-        elsewhere |= {"passes_per_image", "images_cap"}
-        elsewhere |= {"milestones", "lengths", "own"} | {f"sampler_{name}" for name in self.sampler}
-        return self.model_dump(mode="json", exclude=elsewhere)
+        """Return all that determines a training except its images, seeds, length and precision (JSON)."""
+        excluded = {"N", "design_N", "pairs", "more_pairs", "out_of_domain"}
+        excluded |= {"passes_per_image", "images_cap"}
+        excluded |= {"milestones", "lengths", "own"} | {f"sampler_{name}" for name in self.sampler}
+        return self.model_dump(mode="json", exclude=excluded)
 
 
 class DenoiserSettings(TrainingSettings):
-    """What both denoisers say: the blind one, and the one that is told the noise level."""
+    """Settings common to both denoisers, the blind and the noise-conditional one."""
 
-    base_channels: int = 16  # 0.48 M parameters: what two cores can train in minutes
+    base_channels: int = 16  # 0.48 M parameters: trained in minutes on two cores
     blocks: int = 3  # as in the paper
     batch_size: int = 16  # with Muon a step of 16 costs what two of 8 cost with Adam
     learning_rate: float = 4e-3
     schedule: Literal["cosine", "halving", "late"] = "cosine"
-    milestones: int = 0  # other ones, see below
-    sampler_steps: int = 30  # calls of the network for a sample
-    sampler_sigma_min: float = 0.006  # one and a half grey levels of 8 bits; from 0.01 the samples are softer
+    milestones: int = 0  # unused, see `milestones_at`
+    sampler_steps: int = 30  # network evaluations per sample
+    sampler_sigma_min: float = 0.006  # 1.5 gray levels of 8 bits; with 0.01 the samples are softer
 
     @property
     def wide(self) -> bool:
-        """From 16 kernels on: a step takes two thirds of the time; with 8 as long as in float32."""
+        """True from 16 base channels: a step takes two thirds of the time; with 8 as long as in float32."""
         return self.base_channels >= 16
 
-    def kept(self, N: int) -> list[int]:
-        """The same numbers for every N, as far as its training goes, and half of it."""
+    def milestones_at(self, N: int) -> list[int]:
+        """Return milestones common to all N, up to the end of the training, and half of it."""
         end = self.images_shown(N)
         doubled = [24_000 * 2**k for k in range(end.bit_length())]
         return sorted({m for m in (*EARLY, *doubled, end // 2) if m < end} | {end})
 
 
 class DiffusionSettings(DenoiserSettings):
-    """The blind denoiser: its network, training and sampler."""
+    """Settings of the blind denoiser: network, training and sampler."""
 
-    N: tuple[int, ...] = (10, 100, 4000)  # memorising, between, generalising
-    design_N: int | None = None  # by night
-    more_pairs: dict[int, int] = Field({4000: 3})  # an interval over trainings needs them
+    N: tuple[int, ...] = (10, 100, 4000)  # memorizing, intermediate, generalizing
+    design_N: int | None = None  # only in the profile `night`
+    more_pairs: dict[int, int] = Field({4000: 3})  # for an interval over trainings
     out_of_domain: tuple[OutOfDomain, ...] = ("galaxies", "galaxies", "leaves")
-    statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
+    statistics: Literal["batch", "running"] = "batch"  # statistics used by the norms in training
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
-    passes_per_image: int | None = 2400  # N = 30 is memorised after some 900 at 16 pixels, with Muon
-    images_cap: int = 72_000  # what two cores can train of an hour; at twice that the samples are sharper
-    sampler_sigma_max: float = 1.0  # the largest noise that it is trained on
+    passes_per_image: int | None = 2400  # N = 30 is memorized after about 900 at 16 pixels, with Muon
+    images_cap: int = 72_000  # fits into an hour on two cores; with twice as many the samples are sharper
+    sampler_sigma_max: float = 1.0  # the largest noise level in training
 
 
 class OnsetSettings(DiffusionSettings):
-    """Small blind denoisers of small images, trained on until they memorise: when do they begin to?"""
+    """Settings of the onset study: small blind denoisers of small images, trained until they memorize."""
 
-    N: tuple[int, ...] = ()  # of simulated galaxies
-    own: tuple[int, ...] = ()  # of one's own, where a run asks for the onset study
+    N: tuple[int, ...] = ()  # for simulated galaxies
+    own: tuple[int, ...] = ()  # for your own galaxies, if the run includes the onset study
     design_N: int | None = None
     out_of_domain: tuple[OutOfDomain, ...] = ()
-    image_size: int = 16  # pixels, over which those of the profile are averaged
+    image_size: int = 16  # pixels; images of the profile are averaged to this size
     base_channels: int = 8  # 0.12 M parameters
-    schedule: Literal["late"] = "late"  # one that stretches with the length would decide the onset
-    lengths: dict[int, int] = Field({})  # by N, images shown; of another N, those of the passes
+    schedule: Literal["late"] = "late"  # a schedule that scales with the length would determine the onset
+    lengths: dict[int, int] = Field({})  # images shown by N; for other N set by passes_per_image
     passes_per_image: int | None = 4000
     images_cap: int = 200_000
     milestones: int = 17
@@ -151,55 +151,55 @@ class OnsetSettings(DiffusionSettings):
 
     @property
     def wide(self) -> bool:
-        """One precision for all widths: they are compared, and images of 16 pixels gain nothing."""
+        """False for all widths, which are compared; images of 16 pixels would gain nothing."""
         return False
 
     def images_shown(self, N: int) -> int:
-        """As long as the lengths say, or the passes."""
+        """Return the images shown: from `lengths` if N is there, else from passes_per_image."""
         if N not in self.lengths:
             return super().images_shown(N)
         return self.lengths[N] // self.batch_size * self.batch_size
 
-    def kept(self, N: int) -> list[int]:
-        """Log-spaced from 2 048 on, and where the rate begins to fall."""
+    def milestones_at(self, N: int) -> list[int]:
+        """Return log-spaced milestones from 2 048, and the one at which the learning rate starts to fall."""
         end = self.images_shown(N)
         return sorted({*log_spaced(min(EARLY[1], end // 4), end, self.milestones), end * 9 // 10})
 
 
 class ConditionalSettings(DenoiserSettings):
-    """The noise-conditional denoiser: its network, training and sampler."""
+    """Settings of the noise-conditional denoiser: network, training and sampler."""
 
-    N: tuple[int, ...] = (100, 4000)  # memorising, generalising
-    design_N: int | None = None  # by night
+    N: tuple[int, ...] = (100, 4000)  # memorizing, generalizing
+    design_N: int | None = None  # only in the profile `night`
     out_of_domain: tuple[OutOfDomain, ...] = ("galaxies",)
-    noise_mean: float = -2.2  # of log sigma; AUC at 32, 16, 8 pixels .94, .85, .70; at -1.6 .99, .89, .74
-    noise_width: float = 1.5  # Karras's 1.2 leaves little above sigma = 1, where brightness is decided
+    noise_mean: float = -2.2  # of log sigma; AUC 0.94, 0.85, 0.70 at 32, 16, 8 px; -1.6: 0.99, 0.89, 0.74
+    noise_width: float = 1.5  # Karras's 1.2 leaves few above sigma = 1, which determines brightness
     noise_least: float = 0.005
     noise_most: float = 15.0
     passes_per_image: int | None = 720  # 72 000 images at N = 100
-    images_cap: int = 96_000  # some 260 seconds of a core in bf16
-    sampler_sigma_max: float = 10.0  # several times the deviation of the first component, 1.7
+    images_cap: int = 96_000  # about 260 core seconds in bf16
+    sampler_sigma_max: float = 10.0  # several times the standard deviation of the first component, 1.7
     sampler_rho: float = 7.0
 
 
 class GlowSettings(TrainingSettings):
-    """Glow: its network and training."""
+    """Settings of Glow: network and training."""
 
-    N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, as far as the data set reaches
+    N: tuple[int, ...] = (100, 1000, 4000)  # the paper's three sizes, limited by the data set
     design_N: int | None = 100
-    pairs: int = 4  # with four a test over pairs reaches p < 0.05
+    pairs: int = 4  # with four pairs a test over pairs can reach p < 0.05
     out_of_domain: tuple[OutOfDomain, ...] = ("galaxies",)
-    steps: int = 2  # the paper's K; of level 0, where most of the time goes
+    steps: int = 2  # the paper's K; of level 0, which takes most of the time
     levels: int = 3  # the paper's L
-    deepening: int = 4  # steps more of each further level: large scales, and maps four times as cheap
+    deepening: int = 4  # additional steps of each further level: large scales, four times cheaper
     width: int = 64  # channels of the coupling nets
-    bits: int = 8  # at the paper's 5 the noise of the sky is one bin, whose sharp edges a small flow blurs
-    channels: Literal[1, 3] = 1  # 3: the gray image fed three times, as the paper's latent shapes tell
-    batch_size: int = 32  # at equal seconds 3.354 bits/dim, with 16 3.360; AUC at 8 pixels .921, .938
-    learning_rate: float = 8e-3  # with 4e-3 and Muon's 0.01 3.360 bits/dim (each the mean of three trainings)
+    bits: int = 8  # with the paper's 5 the sky noise fills one bin, whose sharp edges a small flow blurs
+    channels: Literal[1, 3] = 1  # 3: the gray image repeated, as the paper's latent shapes imply
+    batch_size: int = 32  # 3.354 bits/dim, AUC 0.921 at 8 pixels; with 16 in equal time 3.360, 0.938
+    learning_rate: float = 8e-3  # with 4e-3 and muon_rate 0.01: 3.360 bits/dim (means of three trainings)
     muon_rate: float = 0.015
     schedule: Literal["cosine", "halving"] = "cosine"
-    images_cap: int = 19_200  # half a minute of a core in bf16, so that there can be four pairs at each N
+    images_cap: int = 19_200  # half a core minute in bf16, which allows four pairs at each N
     milestones: int = 4
     clip_value: float = 5.0  # of each component of the gradient, as in the paper
     clip_norm: float = 100.0  # of its norm after that
@@ -207,32 +207,32 @@ class GlowSettings(TrainingSettings):
 
     @property
     def wide(self) -> bool:
-        """From 64 channels on in the couplings, whose convolutions alone are in bfloat16."""
+        """True from 64 channels in the coupling networks, the only convolutions in bfloat16."""
         return self.width >= 64
 
 
 class GanSettings(TrainingSettings):
-    """The lightweight GAN: its networks and training."""
+    """Settings of the lightweight GAN: networks and training."""
 
-    N: tuple[int, ...] = (30, 4000)  # the discriminator knows its images by heart, or not at all
-    design_N: int | None = None  # nothing ties a latent to an image, whatever the initialisation
-    size: int = 32  # pixels of its networks; images of another side are resized on the way in and out
+    N: tuple[int, ...] = (30, 4000)  # the discriminator memorizes its images, or does not
+    design_N: int | None = None  # latents and images are unrelated, whatever the initialization
+    size: int = 32  # pixels of the networks; images of another size are resized before and after
     latent: int = 64
     generator_width: int = 16  # feature channels at 32 pixels
     generator_widest: int = 64
-    discriminator_width: int = 32  # with 8, as cheap as the generator, it lets lattices and blobs pass
+    discriminator_width: int = 32  # with 8, as cheap as the generator, it misses lattices and blobs
     discriminator_widest: int = 128
     decoders: Literal[1, 2] = 2
     kernel: Literal[3, 4] = 4
     attention: bool = False
-    batch_size: int = 8  # more steps: cleaner samples than 16 after the same minutes
-    optimizer: Literal["adam"] = "adam"  # AUC at 8 pixels .94; Muon for G .94 to .96, for G and D .99
+    batch_size: int = 8  # more steps: cleaner samples than with 16 in the same time
+    optimizer: Literal["adam"] = "adam"  # AUC at 8 pixels 0.94; Muon for G 0.94-0.96, for G and D 0.99
     learning_rate: float = 1e-3
     discriminator_rate: float = 2.0
-    penalty: float = 0.05  # on the slope of D; with the package's 10 D distinguishes nothing at 32 pixels
-    reconstruction: float = 1.0  # weight of what the decoders of D miss
-    share: float = 0.25  # of each batch, on which penalty and reconstruction are computed
-    decay: float = 0.995  # of the average of the generator, per step
+    penalty: float = 0.05  # gradient penalty of D; with the package's 10 D distinguishes nothing at 32 pixels
+    reconstruction: float = 1.0  # weight of the reconstruction loss of D's decoders
+    share: float = 0.25  # fraction of each batch used for penalty and reconstruction
+    decay: float = 0.995  # of the generator's moving average, per step
     collapse: float = 10.0  # limit of `mode_collapse`, beyond which the training stops
     schedule: Literal["constant", "falling"] = "falling"
     images_cap: int = 9_000
@@ -240,21 +240,21 @@ class GanSettings(TrainingSettings):
 
 
 class Profile(Closed, strict=True):
-    """One size of the whole experiment."""
+    """Sizes and settings of a whole experiment."""
 
     name: str
     purpose: str
     image_size: int = 32  # pixels; a 64 x 64 image costs four times as much
-    crop: int = 64  # pixels of 0.262 arcsec about the target, as in the paper
-    simulated: int = 10_000  # galaxies of the embedded data set: two times the largest N, and validation
+    crop: int = 64  # pixels of 0.262 arcsec around the target, as in the paper
+    simulated: int = 10_000  # simulated galaxies: at least twice the largest N, plus validation
     validation: int = Field(1000, ge=1)
-    samples: int = 256  # latents shared by A and B; a proportion is known to +-0.06
-    report_every: int = 50  # steps between two lines of the log of a training
-    save_every: float = 60.0  # seconds between two of its checkpoints, which come with a line
+    samples: int = 256  # latents shared by A and B; proportions are accurate to +-0.06
+    report_every: int = 50  # steps between two lines of the loss log
+    save_every: float = 60.0  # minimum time between two checkpoints, seconds
     diffusion: DiffusionSettings = DiffusionSettings()
     conditional: ConditionalSettings = ConditionalSettings()
     onset4: OnsetSettings = OnsetSettings(base_channels=4)
-    onset8: OnsetSettings = OnsetSettings(  # twice as long as it takes at 300
+    onset8: OnsetSettings = OnsetSettings(  # twice as long as memorization takes at 300
         N=(300,), own=(10, 100, 300), lengths={10: 40_000, 100: 200_000, 300: 700_000}
     )
     onset16: OnsetSettings = OnsetSettings(base_channels=16)
@@ -263,13 +263,13 @@ class Profile(Closed, strict=True):
     gan: GanSettings = GanSettings()
 
 
-Asked = Literal["auto", "fp32", "bf16"]  # precisions, of which `galgen.models.precision` makes one
+Asked = Literal["auto", "fp32", "bf16"]  # precisions, resolved by `galgen.models.precision`
 
 PROFILES = {
     "smoke": Profile(
         name="smoke",
-        purpose="seconds, for the tests: everything runs, nothing is learnt",
-        image_size=16,  # the least that three poolings leave something of
+        purpose="seconds, for the tests: everything runs, nothing is learned",
+        image_size=16,  # the minimum for three poolings
         simulated=150,
         validation=32,
         samples=16,
@@ -289,7 +289,7 @@ PROFILES = {
     "laptop": Profile(name="laptop", purpose="an hour and a half on two cores; the default"),
     "night": Profile(
         name="night",
-        purpose="ten hours of two cores, over as many sittings as it takes",
+        purpose="ten hours on two cores, in any number of sessions",
         samples=1024,
         diffusion=DiffusionSettings(
             N=(10, 100, 1000, 4000),
@@ -320,7 +320,7 @@ PROFILES = {
         diffusion=DiffusionSettings(
             N=(100, 1000, 10_000, 100_000),
             design_N=1000,
-            pairs=3,  # the paper has one, of which no verdict is made
+            pairs=3,  # the paper has one, which allows no verdict
             more_pairs={},
             base_channels=64,  # 7.66 M parameters
             batch_size=512,
@@ -328,11 +328,11 @@ PROFILES = {
             learning_rate=1e-3,
             schedule="halving",
             loss="paper",
-            passes_per_image=250_000,  # the budget is the cap whatever N, as in the paper
+            passes_per_image=250_000,  # images_cap for all N, as in the paper
             images_cap=25_000_000,  # 100 epochs of 250 000
             sampler_steps=50,
         ),
-        conditional=ConditionalSettings(  # in the sizes of the blind one: it is not in the paper
+        conditional=ConditionalSettings(  # not in the paper: same sizes as the blind one
             N=(100, 1000, 10_000, 100_000),
             design_N=1000,
             pairs=3,
@@ -359,7 +359,7 @@ PROFILES = {
             design_N=1000,
             pairs=3,
             size=128,
-            latent=256,  # with the widths below 35.8 M parameters
+            latent=256,  # 35.8 M parameters with the widths below
             generator_width=256,
             generator_widest=512,
             discriminator_width=128,
@@ -369,7 +369,7 @@ PROFILES = {
             batch_size=40,  # 10, accumulated four times
             learning_rate=2e-4,
             discriminator_rate=1.0,
-            penalty=10.0,  # of the package
+            penalty=10.0,  # the package's value
             schedule="constant",
             images_cap=4_000_000,  # 100 000 iterations
             milestones=16,
@@ -379,7 +379,7 @@ PROFILES = {
 
 
 def _trial(of: Profile) -> Profile:
-    """The networks and images of a profile, five steps of eight images, as at the start of a warm-up."""
+    """Return a trial profile: same networks and images, five steps of eight images, low learning rates."""
     small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
     few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "passes_per_image": None}
     for part, settings in of:
@@ -393,40 +393,40 @@ def _trial(of: Profile) -> Profile:
             few_of = {name: getattr(settings, name) and (8, 24) for name in ("N", "own")}
             fewer |= few_of | {"lengths": {}}
         small[part] = settings.model_copy(update=few | fewer | {"design_N": settings.design_N and 8})
-    small |= {"name": f"{of.name}-trial", "purpose": f"whether `{of.name}` runs here"}
+    small |= {"name": f"{of.name}-trial", "purpose": f"tests whether `{of.name}` runs on this machine"}
     return of.model_copy(update=small)
 
 
 def profile(name: str) -> Profile:
-    """The profile of that name; `paper-trial` has the sizes of `paper` for five steps, and so has any other.
+    """Return a profile by name; `paper-trial` runs five steps at the sizes of `paper`, as for all profiles.
 
     Raises:
-        GalgenError: If there is none.
+        GalgenError: If the profile does not exist.
     """
-    whole = name.removesuffix("-trial")
-    if whole not in PROFILES:
-        raise GalgenError(f"there is no profile '{name:.80}'; choose one of {', '.join(PROFILES)}")
-    return PROFILES[whole] if whole == name else _trial(PROFILES[whole])
+    base = name.removesuffix("-trial")
+    if base not in PROFILES:
+        raise GalgenError(f"unknown profile '{name:.80}'; choose one of {', '.join(PROFILES)}")
+    return PROFILES[base] if base == name else _trial(PROFILES[base])
 
 
 class Parameters(Closed):
-    """The parameters of every chapter, JSON values all of them, and of every command that asks for models.
+    """Parameters of every chapter and of every command that uses models; all are JSON values.
 
     Attributes:
         profile: Name of a profile.
         data: `simulated`, or the path of images or of a data set.
-        N: Training images of each model, growing, one number or several, also as a text, set apart by spaces
-            or commas, as papermill's option `-p N "10 100"` has it; by default those of the profile.
-        seed: Names the split, the initialisations, the orders and the latents.
-        precision: In which wide networks are trained; `auto` is that of a published run with this profile,
-            data and seed, or else bf16 where the machine multiplies it.
-        onset_study: Whether the onset of the denoising gap is measured on galaxies of your own, too.
+        N: Training images per model, one number or several in ascending order, also as a string separated
+            by spaces or commas (papermill's `-p N "10 100"`); by default those of the profile.
+        seed: Random seed of the split, initializations, data orders and latents.
+        precision: Precision for training wide networks; `auto` is that of a published run with this profile,
+            data and seed, otherwise bf16 if the processor supports it.
+        onset_study: Whether to measure the onset of the denoising gap on your own galaxies as well.
     """
 
     profile: str = Field("laptop", description="; ".join(f"{k}: {p.purpose}" for k, p in PROFILES.items()))
     data: str = "simulated"
     N: tuple[Annotated[int, Field(lt=10**7)], ...] | None = None
-    # a million times it names the first latent, below the seeds of what is drawn for controls (from 3e9 on)
+    # a million times the seed is the first latent; seeds of controls start at 3e9
     seed: int = Field(0, ge=0, lt=3000)
     precision: Asked = "auto"
     onset_study: bool = False
@@ -439,46 +439,44 @@ class Parameters(Closed):
         return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
 
     def sizes(self, usual: tuple[int, ...], *, study: bool = False) -> tuple[int, ...]:
-        """The N that are asked of a family, or those usual in its profile.
+        """Return the N of a family: those of the parameters, or by default the `usual` ones of its profile.
 
-        A study keeps to its own as far as they are not beyond those asked, and has none where it has none.
+        A study uses its usual N up to the largest N of the parameters, and none if it has none.
 
         Raises:
-            GalgenError: If they are impossible.
+            GalgenError: If they are invalid.
         """
-        found = usual if self.N is None or not usual else self.N
-        if study and found:
-            found = tuple(n for n in usual if n <= max(found)) or found
-        if self.N == () or min(found, default=2) < 2 or list(found) != sorted(set(found)):
-            raise GalgenError(
-                f"N must be a number above 1, or a growing list of such numbers, not {list(found)}"
-            )
-        return found
+        sizes = usual if self.N is None or not usual else self.N
+        if study and sizes:
+            sizes = tuple(n for n in usual if n <= max(sizes)) or sizes
+        if self.N == () or min(sizes, default=2) < 2 or list(sizes) != sorted(set(sizes)):
+            raise GalgenError(f"N must be above 1, or an ascending list of such numbers, not {list(sizes)}")
+        return sizes
 
     @property
     def folder(self) -> Path:
-        """Where the table of the run is published, as `results/laptop-simulated-seed7`."""
+        """Folder of the published table of the run, such as `results/laptop-simulated-seed7`."""
         name = f"{self.profile}-{Path(self.data).stem}" + f"-seed{self.seed}" * bool(self.seed)
         return in_place(project() / "results" / name)
 
     def options(self) -> list[str]:
-        """The same as options of the command line; a path may begin with a hyphen."""
+        """Return the parameters as command-line options; the path may begin with a hyphen."""
         given = ["--profile", self.profile, f"--data={self.data}", "--seed", str(self.seed)]
         given += ["--precision", self.precision, *["--onset-study"] * self.onset_study]
         return given + (["--N", *map(str, self.N)] if self.N else [])
 
     @classmethod
     def of_notebook(cls, namespace: dict) -> "Parameters":
-        """Validate what papermill injected into a notebook whose first cells hold nothing but parameters.
+        """Validate parameters that papermill injected into the first cells of a notebook.
 
-        papermill turns what it does not know into strings, and assigns misspelt names without complaint;
-        both are refused here.
+        papermill converts unknown types to strings and assigns misspelled names silently; both are rejected
+        here.
 
         Args:
             namespace: The notebook's `globals()`, before anything else is defined.
 
         Raises:
-            GalgenError: If a name is not a parameter, or a value is of the wrong type.
+            GalgenError: If a name is not a parameter, or a value has an invalid type.
         """
         values = (str, int, float, list, tuple, dict, type(None))
         given = {k: v for k, v in namespace.items() if isinstance(v, values) and not k.startswith("_")}

@@ -1,10 +1,11 @@
-"""Published models: final weights that travel with the project, so that its models can be used untrained.
+"""Published models: final weights distributed with the project, for use without training.
 
-A published set is a run store (by default `results/models/`) in which an entry has the key of the training
-that it stands for, and of that only the last weights, without what draws nothing (of a GAN the discriminator,
-and the generator whose average is drawn from): convolutions (tensors of four axes or more) in half precision,
-all else as it was trained. The image at which samples begin lies beside them. What such a model draws differs
-in the fourth digit from what the training itself draws, so among samples its key is that of its weights.
+A published set is a run store (by default `results/models/`) whose entries have the keys of the trainings
+that they replace and contain only the final weights, without networks that sampling does not need (the
+discriminator of a GAN, and the generator if its average is used). Convolutions (tensors with four axes or
+more) are in half precision, all other tensors unchanged. The start image of the sampler is stored with them.
+Samples of a published model differ in the fourth digit from those of the training itself, so the keys of its
+samples contain the checksum of its weights instead of the key of the training.
 """
 
 import contextlib
@@ -24,55 +25,55 @@ from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_folder, project, write_json
 from galgen.runs.store import Run, Store, checksums, provenance, read_record, verified
 
-__all__ = ["AsItIs", "WithPublished", "available", "halved", "in_order", "listed", "model_cards", "publish",
-    "publish_pairs", "published", "start_of", "weights_of"]  # fmt: skip
+__all__ = ["ReadOnlyStore", "StoreWithPublished", "available", "halved", "listed", "model_cards", "publish",
+    "publish_pairs", "published", "sort_key", "start_of", "weights_of"]  # fmt: skip
 
 
 def published(folder: str | os.PathLike | None = None) -> Store:
-    """The published set in a folder, by default `results/models/` of the project."""
+    """Return the published set in a folder, by default `results/models/` of the project."""
     return Store(folder or project() / "results" / "models")
 
 
 def weights_of(run: Run) -> Path:
-    """The file of the last weights of a training, published or not."""
+    """Return the path of the final weights of a training, published or not."""
     return run.path / f"weights-{run.summary['images_shown']}.safetensors"
 
 
 def start_of(run: Run) -> Tensor:
-    """The image (1, H, W) at which samples of a published model begin."""
+    """Return the image (1, H, W) at which the sampler of a published model starts."""
     return checkpoint.load_weights(weights_of(run))["start"]["image"]
 
 
 def available(experiment: Experiment, training: Training) -> bool:
-    """Whether a model is in the store or published, and whole; one that is not is named."""
+    """Whether a model is in the store or published; a damaged one is reported on stderr."""
     try:
         return experiment.trained(training)
     except GalgenError as error:
-        print(f"galgen: {error}; it is left out", file=sys.stderr)
+        print(f"galgen: {error}; this model is omitted", file=sys.stderr)
         return False
 
 
 def listed(place: Store) -> Iterator[Run]:
-    """The models in a run store or in a published set, by their names."""
+    """Yield the models in a run store or in a published set, sorted by name."""
     found = []
     for path in (path for kind in FAMILIES | STUDIES for path in place.finished(kind)):
         with contextlib.suppress(Damaged):
             found.append(Run(path, read_record(path)))
-    yield from sorted(found, key=lambda run: in_order(run.summary["name"]))
+    yield from sorted(found, key=lambda run: sort_key(run.summary["name"]))
 
 
-def in_order(name: str) -> tuple[str, list[int], bool, list[int]]:
-    """What models are sorted by: family, N, those of pairs before those of the 2x2, initialisation, order."""
+def sort_key(name: str) -> tuple[str, list[int], bool, list[int]]:
+    """Return the sort key of a model name: family, N, pairs before 2x2 design, initialization, order."""
     family, *numbers = name.partition("-")[0], *map(int, re.findall(r"(?<=-)\D?(\d+)", name))
     return family, numbers[:1], len({*numbers[1:3]}) > 1, numbers[1:]
 
 
-class WithPublished(Store):
-    """A run store that has published models in the place of the trainings it lacks.
+class StoreWithPublished(Store):
+    """A run store that substitutes published models for missing trainings.
 
     Args:
-        root: Its folder, as of `Store`.
-        folder: That of the published set.
+        root: Folder of the store, as in `Store`.
+        folder: Folder of the published set.
     """
 
     def __init__(self, root: str | os.PathLike | None = None, folder: str | os.PathLike | None = None):
@@ -80,31 +81,31 @@ class WithPublished(Store):
         self.published = published(folder)
 
     def at(self, kind: str, key: str) -> Run | None:
-        """The finished entry, or the published one that stands for it, or None.
+        """Return the finished entry, else the published one with the same key, else None.
 
         Raises:
-            GalgenError: If the published one is not what was published.
+            GalgenError: If the published entry is damaged.
         """
         if (found := super().at(kind, key)) or not (path := self.published.root / kind / key).is_dir():
             return found
-        there = verified(path)
-        own = there.record["sha256"][weights_of(there).name][:16]
-        return replace(there, record=there.record | {"key": own})
+        run = verified(path)
+        weights_key = run.record["sha256"][weights_of(run).name][:16]
+        return replace(run, record=run.record | {"key": weights_key})
 
 
-class AsItIs(WithPublished):
-    """The same, where nothing is made."""
+class ReadOnlyStore(StoreWithPublished):
+    """A run store with published models that computes nothing: missing entries are errors."""
 
     def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
-        """The finished entry, or the published one that stands for it.
+        """Return the finished entry, else the published one with the same key.
 
         Raises:
-            GalgenError: If there is none.
+            GalgenError: If neither exists.
         """
         identity = {name: options[name] for name in ("data", "code") if name in options}
         if found := self.find(kind, params, **identity):
             return found
-        raise GalgenError(f"the store has no such {kind}")
+        raise GalgenError(f"this {kind} entry is not in the store")
 
 
 def model_cards(store: Store) -> str:
@@ -134,50 +135,48 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
         raise GalgenError(f"{training.name} is not trained: galgen train {training.name} {options}")
     target = published(folder).root / training.family / run.path.name
     if (target / "losses.jsonl").exists():
-        raise GalgenError(f"{target} is a training, and would be lost; choose another folder with --out")
+        raise GalgenError(f"{target} is a training and would be lost; choose another folder with --out")
     state = checkpoint.load_weights(weights_of(run))
     idle = ("discriminator", "generator") if "average" in state else ()
-    state = {name: {key: halved(tensor) for key, tensor in of.items()} for name, of in state.items()}
-    state = {name: of for name, of in state.items() if name not in idle}
+    state = {name: {key: halved(tensor) for key, tensor in net.items()} for name, net in state.items()}
+    state = {name: net for name, net in state.items() if name not in idle}
     state["start"] = {"image": experiment.images.start}
-    of = {"profile": experiment.profile.name, "data": experiment.images.name}
-    of["first"] = experiment.latents().start
-    about = {"name": training.name, "N": str(training.N), "data": of["data"], "key": run.key}
+    origin = {"profile": experiment.profile.name, "data": experiment.images.name}
+    origin["first"] = experiment.latents().start
+    about = {"name": training.name, "N": str(training.N), "data": origin["data"], "key": run.key}
     about |= {"commit": run.record["commit"], "license": "BSD-3-Clause"}
     with atomic_folder(target) as new:
         checkpoint.save_weights(new / weights_of(run).name, state, about)
-        left_out = {name: value for name, value in run.summary.items() if name not in ("weights", "settings")}
-        told = {"summary": left_out | of, "published": provenance()["commit"], "sha256": checksums(new)}
-        write_json(new / "record.json", run.record | told)
+        summary = {name: value for name, value in run.summary.items() if name not in ("weights", "settings")}
+        changes = {"summary": summary | origin, "published": provenance()["commit"], "sha256": checksums(new)}
+        write_json(new / "record.json", run.record | changes)
     return verified(target)
 
 
 def halved(tensor: Tensor) -> Tensor:
-    """A tensor as it is published: in half precision, if it is the kernel of a convolution."""
+    """Convert a convolution kernel to half precision; return other tensors unchanged."""
     return tensor.half() if tensor.ndim >= 4 else tensor
 
 
 def publish_pairs(
     experiments: Collection[Experiment], sizes: Iterable[int] = (), folder: str | os.PathLike | None = None
 ) -> Iterator[str]:
-    """Publish models A and B of each, at its smallest and largest N or at those of the sizes that it has.
+    """Publish models A and B of each experiment, at its smallest and largest N or at the given sizes.
 
     Yields:
-        For each model the folder it is published in, or that it is not trained, which is no error.
+        For each model the folder of the published entry, or a note that it is not trained.
 
     Raises:
-        GalgenError: If none has an N, or none of the models is trained.
+        GalgenError: If no experiment has one of the sizes, or none of the models is trained.
     """
     known, done = {N for experiment in experiments for N in experiment.sizes}, 0
     if unknown := set(sizes) - known:
-        raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; there are {sorted(known)}")
+        raise GalgenError(f"no family has N = {sorted(unknown)} in this profile; choose from {sorted(known)}")
     for experiment in experiments:
         wanted = set(sizes or (min(experiment.sizes), max(experiment.sizes))) & set(experiment.sizes)
         for training in (model for N in sorted(wanted) for model in experiment.models.pair(N)):
-            there = experiment.trained(training)
-            done += there
-            yield (
-                str(publish(experiment, training, folder).path) if there else f"not trained: {training.name}"
-            )
+            done += (found := experiment.trained(training))
+            name = training.name
+            yield str(publish(experiment, training, folder).path) if found else f"not trained: {name}"
     if not done:
-        raise GalgenError("there is nothing to publish: none of these models is trained")
+        raise GalgenError("nothing to publish: none of these models is trained")

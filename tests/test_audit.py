@@ -34,6 +34,7 @@ def test_the_package_stays_cheap_to_import():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         galgen.nothing  # noqa: B018
+    assert {"audit", "sample", "denoise", "__version__"} <= {*dir(galgen)} & {*galgen.__all__}
 
 
 def test_copies_are_called_so_and_are_right(found):

@@ -15,7 +15,7 @@ import pytest
 
 from galbook.onset import configurations as clocks
 from galgen import profiles
-from galgen.experiment import training_named
+from galgen.experiment import find_training
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
 from galgen.runs.errors import exit_code
@@ -71,7 +71,7 @@ def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypat
     asked = Parameters(profile="smoke", N=(8, 24))
     monkeypatch.setitem(profiles.PROFILES, "smoke", kills.longer(profiles.PROFILES["smoke"]))
     for name in FAMILIES:
-        experiment, training = training_named(kills.TRAINING.format(name), asked)
+        experiment, training = find_training(kills.TRAINING.format(name), asked)
         steps = experiment.settings.images_shown(training.N) / experiment.settings.batch_size
         assert steps >= 10 * experiment.profile.report_every and experiment.profile.save_every == 0
 

@@ -51,7 +51,7 @@ def test_no_training_starts_without_room(room, own, monkeypatch, capsys):
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     monkeypatch.setattr(experiment, "_train_apart", lambda name: pytest.fail(f"{name} was started"))
     with pytest.raises(
-        GalgenError, match=r"2 models .* MB in .*, a margin included, and 0 MB .*GALGEN_STORE"
+        GalgenError, match=r"2 models .* MB in .*, a margin included, but 0 MB .*GALGEN_STORE"
     ):
         experiment.ensure(experiment.models.pair(8))
     assert "minutes" in capsys.readouterr().out, "what it would have cost is said first"
@@ -86,7 +86,7 @@ def test_a_disk_that_fills_during_a_training_is_told_with_what_was_needed(own, m
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("galgen")]
     experiment = Experiment(Parameters(profile="smoke", N=8), own)
     needed = max(record["disk_mb"] for record in experiment.plan())
-    assert len(said) == 1 and f"needs about {needed:.1f} MB" in said[0] and "it goes on where" in said[0]
+    assert len(said) == 1 and f"needs about {needed:.1f} MB" in said[0] and "it resumes where" in said[0]
     assert main(["train", "diffusion-N8-A0-0", *OPTIONS]) == 0
 
 
@@ -110,4 +110,4 @@ def test_there_is_room_for_all_weights_that_the_laptop_keeps_and_for_a_sample_of
     planned = Experiment(Parameters(profile="laptop"), fresh, family=family)
     each = 4 * (planned.weights + planned.profile.samples * planned.images.size**2) / 2**20
     for record in planned.plan():
-        assert record["disk_mb"] > len(planned.settings.kept(record["N"])) * each
+        assert record["disk_mb"] > len(planned.settings.milestones_at(record["N"])) * each

@@ -110,11 +110,11 @@ def test_foreign_models_share_no_seed_and_no_image_with_the_pairs_or_with_each_o
 
 
 def test_weights_are_kept_at_the_same_counts_whatever_N():
-    assert DiffusionSettings().kept(4000) == [512, 2048, 8192, 24_000, 36_000, 48_000, 72_000]
-    assert DiffusionSettings().kept(10) == [512, 2048, 8192, 12_000, 24_000]
+    assert DiffusionSettings().milestones_at(4000) == [512, 2048, 8192, 24_000, 36_000, 48_000, 72_000]
+    assert DiffusionSettings().milestones_at(10) == [512, 2048, 8192, 12_000, 24_000]
     clock = PROFILES["laptop"].onset8
-    assert clock.images_shown(100) == 200_000 and {2048, 180_000, 200_000} < set(clock.kept(100))
-    assert len(clock.kept(300)) == 18
+    assert clock.images_shown(100) == 200_000 and {2048, 180_000, 200_000} < set(clock.milestones_at(100))
+    assert len(clock.milestones_at(300)) == 18
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_an_edit_that_changes_a_training_gives_it_another_key(
 OTHER = {
     "initialisation": (Experiment, "_seeds", lambda self, t: {"init": 7 + t.init, "order": t.order}),
     "order and noise": (Experiment, "_seeds", lambda self, t: {"init": t.init, "order": 7 + t.order}),
-    "where weights are kept": (DiffusionSettings, "kept", lambda self, N: [self.images_shown(N)]),
+    "where weights are kept": (DiffusionSettings, "milestones_at", lambda self, N: [self.images_shown(N)]),
     "flips": (diffusion.Diffusion, "flips", not diffusion.Diffusion.flips),
 }
 
@@ -206,7 +206,7 @@ LATER = {  # edits that are expected, and are no reason to train anything again
     "a stricter check of a checkpoint": (checkpoint, "save_file({name", "save_file({str(name)"),
     "the log cut elsewhere": (training, "checkpoint.cut_log(log, shown)", "pass"),
     "a learner asked for something more": (training, "_require_finite(learner, shown)", "shown = int(shown)"),
-    "words of a schedule": (schedules, "One learning rate throughout.", "Always one learning rate."),
+    "words of a schedule": (schedules, "Keep the learning rate constant.", "Always one learning rate."),
     "another sampler": (sampling, "(2 * last)", "(3 * last)"),
     "a new foreign set": (settings, '"galaxies", "leaves"]', '"galaxies", "leaves", "blobs"]'),
     "another family": (families, '"gan": ', '"own": "own:Own", "gan": '),
@@ -289,7 +289,7 @@ def test_finished_weights_that_are_damaged_are_not_used_but_made_again(fresh, ca
     assert not experiment.trained(model)
     experiment.networks(model)
     assert path.read_bytes() == whole
-    assert f"{path} has changed; it is set aside" in capsys.readouterr().err
+    assert f"{path} has changed; moved to" in capsys.readouterr().err
 
 
 def test_a_data_set_outside_the_store_that_has_changed_is_refused(experiment, tmp_path):

@@ -158,7 +158,7 @@ def test_a_folder_answers_one_request_of_one_writer(server, tmp_path):
     run(server, tmp_path, 2)
     assert run(server, tmp_path, 3)["ok"] == 3, "a longer catalogue goes on"
     for count, options in ((2, {}), (3, {"size": 48})):
-        with pytest.raises(GalgenError, match="holds cut-outs of another request"):
+        with pytest.raises(GalgenError, match="has cut-outs of another request"):
             run(server, tmp_path, count, **options)
     with filelock.FileLock(tmp_path / "cutouts" / ".fetch.lock"):
         with pytest.raises(GalgenError, match="another fetch is filling"):
@@ -192,7 +192,7 @@ def test_ecsv_and_fits_tables_are_read_alike(tmp_path, suffix, format_, ids):
     ("text", "message"),
     [
         ("id,x,y\n1,2,3\n", r"0\.ra: Field required"),
-        ("id,ra,dec\n1,2,3\n2,2,3\n1,4,5\n", r"id '1' names no galaxy or more than one"),
+        ("id,ra,dec\n1,2,3\n2,2,3\n1,4,5\n", r"id '1' is blank or not unique"),
         ("id,ra,dec\n1,2,3\n7,361,3\n", r"1\.ra: .*less than or equal to 360.*'361'"),
         ("id,ra,dec\n../7,1,2\n", r"0\.id: .*'\.\./7'"),
         ("id,ra,dec\n", r"at least 1 item"),

@@ -211,7 +211,7 @@ def test_a_book_is_bound_again_when_the_code_or_a_template_of_its_pages_changes(
     ("target", "given", "told"),
     [
         ("sweep", {"N": ""}, 'a sweep needs sizes, as in make sweep N="10 100 1000"'),
-        ("sweep", {"N": "1 8"}, "N must be a number above 1, or a growing list of such numbers, not [1, 8]"),
+        ("sweep", {"N": "1 8"}, "N must be above 1, or an ascending list of such numbers, not [1, 8]"),
         ("sweep", {"N": "8 60", "DATA": "simulated"}, "N can be at most 59"),
         ("sweep", {"N": "8 15"}, "two models with N = 15 and 32 validation images need 62 images, but"),
         ("sweep", {"N": "8", "DATA": "nowhere.npz"}, "nowhere.npz"),
@@ -273,7 +273,7 @@ def test_what_is_trained_is_said_and_where_the_disk_is_too_small_refused(small, 
     assert re.search(r"^To be trained: .*diffusion-N8-A0-0.* at most \d+ minutes\.$", said, re.M)
     assert said.count("galgen: it is slow here") == 1
     monkeypatch.setattr(Run, "plan", Plan(minutes=60, disk_mb=2**40))
-    with pytest.raises(GalgenError, match="MB are free on its disk: ask for fewer N"):
+    with pytest.raises(GalgenError, match="MB are free on its disk: use fewer N"):
         of.announce()
 
 

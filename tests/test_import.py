@@ -278,7 +278,7 @@ def test_a_picture_that_is_a_program_inside_is_refused_by_name_and_nothing_runs_
         ("a.npy", display(3, 8, 8), {"subtract_sky": True}, "only flux has a sky"),
         ("a.npy", np.full((2, 8, 8), 7, np.uint8), {}, r"2 of 2 objects cannot be used. a.npy\[0\]: blank"),
         ("a.npy", b"", {}, r"a\.npy cannot be read \(No data left in file\); give another file"),
-        ("f/notes.txt", b"no galaxies here", {}, "f holds no images"),
+        ("f/notes.txt", b"no galaxies here", {}, "f has no images"),
         ("f/a.png", display(1, 8, 8)[0].astype("u2"), {}, "more than 8 bits .*save it as 8 bits"),
         ("no/a.npy", b"", {"bands": ("r", "r")}, "bands: .*different"),
         ("no/a.npy", b"", {"strech": 1}, "strech: Extra inputs"),

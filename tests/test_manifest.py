@@ -41,7 +41,7 @@ ENTRY = r"fields description, survey, .*sources\.sdss-legacy.*"
         ({"sha256": "abc", "bytes": 3}, rf"{ENTRY}\.sha256"),
         ({"template": "https://host/?ra={ra}&dec={dec}"}, rf"{ENTRY}\.template: .*must have .*'bands'"),
         ({"template": "https://h/?{ra}{dec}{bands}{what}"}, rf"{ENTRY}\.template: .*must have .*\{{what"),
-        ("- 1\n- 2\n", r"the whole"),
+        ("- 1\n- 2\n", r"the input"),
         ("a: [1\n", r"cannot be read"),
         ("sources: {a: 3}\n", r": sources\.a: "),
     ],

@@ -117,7 +117,7 @@ MISTAKES = {
     "--model=nothing": "there is no model 'nothing'",
     "--model=gan-N12-A": "GAN models denoise nothing",
     "--other-model=diffusion-N12-A": "is asked beside itself",
-    "--out=there": "there.json is there already",
+    "--out=there": "there.json exists already",
     "--other-model=": "needs --other-model",
 }
 

@@ -12,7 +12,7 @@ from galgen.compare.similarity import cosine
 from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
-from galgen.published import WithPublished, model_cards, publish, published, start_of, weights_of
+from galgen.published import StoreWithPublished, model_cards, publish, published, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -34,7 +34,7 @@ def elsewhere(folder, trained, tmp_path):
     """A store that has the data and no models, beside the published set."""
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "dataset").symlink_to(trained.root / "dataset")
-    return WithPublished(tmp_path / "store", folder)
+    return StoreWithPublished(tmp_path / "store", folder)
 
 
 def test_they_draw_nearly_what_the_trainings_drew(trained, elsewhere):
@@ -63,7 +63,7 @@ def test_other_parameters_and_other_images_are_not_theirs(elsewhere):
 
 
 def test_a_training_of_the_store_goes_before_the_published(folder, trained):
-    experiment = every_family(PARAMETERS, WithPublished(trained.root, folder))["diffusion"]
+    experiment = every_family(PARAMETERS, StoreWithPublished(trained.root, folder))["diffusion"]
     run = experiment.train(experiment.models.pair(12)[0])
     assert trained.root in run.path.parents
 
@@ -101,12 +101,12 @@ def test_the_header_of_the_weights_says_what_they_are_and_a_store_of_trainings_i
     about = checkpoint.about_weights(weights_of(run))
     assert about["key"] == run.path.name and about["N"] == "12" and about["license"] == "BSD-3-Clause"
     experiment = every_family(PARAMETERS, trained)["gan"]
-    with pytest.raises(GalgenError, match="is a training, and would be lost"):
+    with pytest.raises(GalgenError, match="is a training and would be lost"):
         publish(experiment, experiment.models.pair(12)[0], trained.root)
 
 
 def test_the_published_models_of_the_project_stand_for_todays_trainings():
-    experiments = every_family(Parameters(), WithPublished(Path("/nowhere")))
+    experiments = every_family(Parameters(), StoreWithPublished(Path("/nowhere")))
     for experiment in experiments.values():
         for N in (experiment.sizes[0], experiment.sizes[-1]):
             assert all(experiment.trained(model) for model in experiment.models.pair(N))

@@ -128,7 +128,7 @@ def test_what_is_damaged_is_set_aside_and_made_again_with_a_message(tmp_path, ca
     assert (again.path / "dataset" / "images").read_bytes() == whole
     assert (again.path / "result.txt").read_text() == "done" and again.summary == {"answer": 42}
     said = capsys.readouterr().err
-    assert name in said and "set aside" in said and said.count("\n") == 1
+    assert name in said and "moved to" in said and said.count("\n") == 1
     assert first.path.with_suffix(".damaged").is_dir()
     store_module._VERIFIED.clear()  # as in a new process
     assert store.find("thing", {}).record == again.record
@@ -149,8 +149,8 @@ def test_an_entry_with_the_key_of_another_is_refused_by_name_and_made_anew(tmp_p
     for each, run in zip(params, runs, strict=True):
         assert store.run(kind, each, lambda work, each=each: write(work) | each).summary == run.summary
         said = capsys.readouterr().err
-        assert str(run.path) in said and "its key is not that of its kind, params" in said
-        assert "set aside" in said and said.count("\n") == 1
+        assert str(run.path) in said and "the key does not match kind, params" in said
+        assert "moved to" in said and said.count("\n") == 1
 
 
 def test_parameters_of_any_json_are_those_that_were_asked_for(tmp_path):
@@ -167,7 +167,7 @@ def test_what_is_no_folder_is_no_store_whoever_asks(tmp_path, monkeypatch, capsy
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
     assert main(command) == 2
     said = capsys.readouterr().err
-    assert f"{tmp_path / 'store'} is no folder, and so no run store" in said and said.count("\n") == 1
+    assert f"{tmp_path / 'store'} is not a folder" in said and said.count("\n") == 1
 
 
 def test_runs_without_a_whole_record_are_named_and_can_be_removed(tmp_path, capsys):
@@ -211,7 +211,7 @@ def test_damaged_leftovers_are_set_aside_and_the_work_begins_anew(tmp_path, caps
         store.run("thing", {}, make)
     assert store.run("thing", {}, make).summary == {"answer": 42}
     assert found == [[], ["checkpoint"], []]
-    assert "cheese; it is set aside" in capsys.readouterr().err
+    assert "cheese; moved to" in capsys.readouterr().err
 
 
 FULL = [  # as the system, numpy and safetensors say it
@@ -229,7 +229,7 @@ def test_a_full_disk_is_told_and_what_was_done_is_gone_on_with(tmp_path, error):
         (work / "checkpoint").write_bytes(bytes(2**20))
         raise error
 
-    with pytest.raises(GalgenError, match=r"disk is full: .*needs about 7\.5 MB, has 1\.0 MB.* it goes on"):
+    with pytest.raises(GalgenError, match=r"disk is full: .*needs about 7\.5 MB, has 1\.0 MB.* it resumes"):
         store.run("thing", {}, full, megabytes=lambda: 7.5)
     with pytest.raises(OSError, match="Is a directory"):  # another error is not taken for it
         store.run("thing", {}, lambda work: work.read_bytes())
@@ -240,7 +240,7 @@ def test_a_full_disk_is_told_and_what_was_done_is_gone_on_with(tmp_path, error):
 @pytest.mark.parametrize("error", [*FULL, OSError(28, "No space left on device")])
 def test_a_full_disk_under_any_file_names_the_folder_and_the_room(tmp_path, error):
     with pytest.raises(
-        FullDisk, match=rf"^the disk is full: {tmp_path}, and [0-9.]+ MB are free\. Make room"
+        FullDisk, match=rf"^the disk is full: {tmp_path}, and [0-9.]+ MB are free\. Free some space"
     ):
         with atomic_path(tmp_path / "x.json"):
             raise error

@@ -222,7 +222,7 @@ def test_garbage_in_the_log_is_cut_off_behind_the_checkpoint_and_refused_before_
     path, log = half / "losses.jsonl", (half / "losses.jsonl").read_text()
     for damaged in (garbage + log, log[: len(log) // 2]):
         path.write_text(damaged)
-        with pytest.raises(Damaged, match="cannot be gone on with"):
+        with pytest.raises(Damaged, match="cannot be resumed"):
             run(half, Stub())
     path.unlink()
     with pytest.raises(Damaged, match="No such file"):
@@ -305,5 +305,5 @@ def test_out_of_memory_is_answered_with_a_batch_that_fits(tmp_path, monkeypatch,
         return step(self, x, noise, rate)
 
     monkeypatch.setattr(DenoiserLearner, "step", small)
-    with pytest.raises(GalgenError, match=f"memory enough for a batch of 16: {fits} would fit"):
+    with pytest.raises(GalgenError, match=f"of 16 does not fit into GPU memory, a batch of {fits} does"):
         run(tmp_path, model, batch_size=16, total=96)

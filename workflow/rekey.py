@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from galbook import publishing
-from galgen.experiment import every_family, training_named
+from galgen.experiment import every_family, find_training
 from galgen.profiles import Parameters
 from galgen.published import listed, model_cards, published
 from galgen.runs.code import version
@@ -41,7 +41,7 @@ def of_models() -> int:
     for run in listed(published()):
         info = run.summary
         parameters = Parameters(profile=info["profile"], data=info["data"], seed=info["first"] // 1_000_000)
-        experiment, training = training_named(info["name"], parameters)
+        experiment, training = find_training(info["name"], parameters)
         identity = experiment.identity(training)
         key = experiment.store.key(**identity)
         if key != run.path.name:

@@ -18,7 +18,7 @@ from galgen.compare.similarity import FLIPS
 from galgen.compare.uncertainty import p_text
 from galgen.figures.style import gray, house_style, show, stamp_sheet
 from galgen.runs.errors import GalgenError, printable
-from galgen.runs.files import atomic_path, check_replaceable, has_fields, plain, write_json
+from galgen.runs.files import atomic_path, check_replaceable, has_fields, to_json_values, write_json
 
 __all__ = ["free", "numbers", "outcomes", "pairs_figure", "write_report"]
 
@@ -126,5 +126,5 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
     drawn["picture"] = base64.b64encode(picture).decode()
     page = _PAGE.render(found=found, **drawn, **kept)
     with atomic_path(pages[1]) as beside, atomic_path(pages[0]) as temporary:
-        write_json(beside, plain(dataclasses.asdict(found)) | kept)
+        write_json(beside, to_json_values(dataclasses.asdict(found)) | kept)
         temporary.write_text(page, encoding="utf-8")

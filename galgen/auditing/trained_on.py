@@ -14,7 +14,7 @@ from galgen.inference.denoising import trained_range
 from galgen.inference.loading import Model
 from galgen.published import published
 from galgen.runs.errors import GalgenError, printable, reading
-from galgen.runs.files import check_replaceable, has_fields, plain, read_json, write_json
+from galgen.runs.files import check_replaceable, has_fields, read_json, to_json_values, write_json
 
 __all__ = ["KNOWN", "free", "known", "trained_on", "written"]
 
@@ -70,7 +70,7 @@ def written(found: Membership, pair: tuple[Model, Model], models: Path | None, o
     """Write the answer as JSON, and say it in words."""
     told = {"model": pair[0].name, "other_model": pair[1].name, "sigma": SIGMA, "noises": NOISES}
     told |= {"score": found.score.tolist(), "rate": found.rate.tolist(), "held_out": found.held_out.tolist()}
-    write_json(out, plain(told))
+    write_json(out, to_json_values(told))
     lines = [f"Loss of {pair[1].name} minus that of {pair[0].name}, noise {SIGMA}, mean of {NOISES} noises:"]
     lines += ["image       score   false-positive rate"]
     rows = list(enumerate(zip(found.score, found.rate, strict=True)))

@@ -1,1 +1,1 @@
-"""Galaxy images: where they come from and how they become a data set."""
+"""Galaxy images: acquisition, simulation, preprocessing and data sets."""

@@ -1,7 +1,7 @@
-"""The data set on disk.
+"""Data sets on disk: open, verify and write.
 
 A data set is a folder with `images.npy` (uint8, (n, 1, H, W), memory-mapped), `catalogue.ecsv` (n rows, a
-column `id`) and `meta.json` (source, parameters, sha256 of both files, provenance, what was dropped and why).
+column `id`) and `meta.json` (source, parameters, sha256 of both files, provenance, dropped objects).
 """
 
 import csv
@@ -22,21 +22,21 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from galgen.data.split import distinct
 from galgen.runs.errors import GalgenError, checked, printable
-from galgen.runs.files import file_sha256, full_disk_told, read_json, regular, write_json
+from galgen.runs.files import explain_full_disk, file_sha256, read_json, regular, write_json
 from galgen.runs.store import Sha256, provenance
 
 __all__ = ["Dataset", "check_free", "check_ids", "write_catalogue", "write_dataset"]
 
 
 class _Sums(BaseModel, extra="forbid"):
-    """The sha256 of the files of a data set."""
+    """Checksums (sha256) of the files of a data set."""
 
     images: Sha256 = Field(alias="images.npy")
     catalogue: Sha256 = Field(alias="catalogue.ecsv")
 
 
 class _Meta(BaseModel, strict=True, allow_inf_nan=False):
-    """What `meta.json` holds, beside its provenance."""
+    """Fields of `meta.json`, in addition to the provenance."""
 
     format: Literal[1]
     source: str
@@ -53,7 +53,7 @@ class Dataset:
     """An opened data set.
 
     Attributes:
-        directory: The folder it lies in.
+        directory: Folder of the data set.
         images: Memory-mapped uint8 array of shape (n, 1, H, W).
         meta: The contents of `meta.json`.
     """
@@ -67,7 +67,7 @@ class Dataset:
         """Open the data set in `directory`.
 
         Raises:
-            GalgenError: If the folder holds no data set, or a file of it is missing or of the wrong shape.
+            GalgenError: If the folder is not a data set, or a file is missing or has an unexpected shape.
         """
         directory = Path(directory)
         if not (directory / "meta.json").is_file():
@@ -83,12 +83,12 @@ class Dataset:
         shape, path = meta["shape"], directory / "images.npy"
         try:
             images = np.lib.format.open_memmap(regular(path), mode="r")
-        except Exception as error:  # of a damaged header NumPy may raise anything
+        except Exception as error:  # NumPy may raise anything for a damaged header
             raise GalgenError(f"{path} cannot be read ({error}); import it again") from error
         if images.dtype != np.uint8 or list(images.shape) != shape or shape[1] != 1 or shape[2] != shape[3]:
             raise GalgenError(
-                f"{path} is {images.dtype} {images.shape}, but meta.json says uint8 {shape}, and square gray "
-                "images are wanted; import it again"
+                f"{path} is {images.dtype} {images.shape}, but must be square gray images, uint8 {shape} as "
+                "in meta.json; import it again"
             )
         return cls(directory, images, meta)
 
@@ -97,17 +97,17 @@ class Dataset:
 
     @property
     def sha256(self) -> str:
-        """The sha256 of `images.npy`, by which runs know the data they were made from."""
+        """Checksum (sha256) of `images.npy`, which identifies the data in store keys."""
         return self.meta["sha256"]["images.npy"]
 
     @property
     def name(self) -> str:
-        """The name of the source, as written on figures."""
+        """Name of the source on figures."""
         return printable(self.meta["source"])
 
     @property
     def catalogue(self) -> Table:
-        """The catalogue, one row an image, read from disk.
+        """Catalogue with one row per image, read from disk.
 
         Raises:
             GalgenError: If it is missing or damaged.
@@ -115,17 +115,17 @@ class Dataset:
         path = self.directory / "catalogue.ecsv"
         try:
             return Table.read(regular(path), format="ascii.ecsv", encoding="utf-8")
-        except Exception as error:  # of a damaged table astropy may raise anything
-            told = " ".join(str(error).split())
-            raise GalgenError(f"{path} cannot be read ({told:.200}); import the data set again") from error
+        except Exception as error:  # astropy may raise anything for a damaged table
+            reason = " ".join(str(error).split())
+            raise GalgenError(f"{path} cannot be read ({reason:.200}); import the data set again") from error
 
     @functools.cached_property
     def distinct(self) -> np.ndarray:
-        """Rows of one image of each class, in growing order: those that splits draw from."""
+        """Rows of distinct images, one per D4 class, ascending; splits are subsets of these."""
         return distinct(self.images)
 
     def verify(self) -> None:
-        """Compare both files with the checksums in `meta.json`.
+        """Verify the checksums of both files against `meta.json`.
 
         Raises:
             GalgenError: If a file is missing or has changed.
@@ -134,43 +134,43 @@ class Dataset:
             path = self.directory / name
             if not path.is_file():
                 raise GalgenError(f"{path} is missing; import the data set again")
-            if (found := file_sha256(path)) != expected:
-                raise GalgenError(f"{path} has changed: sha256 {found}, expected {expected}; import it again")
+            if (now := file_sha256(path)) != expected:
+                raise GalgenError(f"{path} has changed: sha256 {now}, expected {expected}; import it again")
         if (rows := len(self.catalogue)) != len(self):
-            raise GalgenError(f"{self.directory}: {rows} rows in the catalogue for {len(self)} images")
+            raise GalgenError(f"{self.directory}: the catalogue has {rows} rows for {len(self)} images")
 
 
 def check_free(directory: str | Path) -> Path:
-    """The folder, if a data set can be written there; nothing is made yet.
+    """Return the folder if a data set can be written there, without creating it.
 
     Raises:
-        GalgenError: If there is something already, or no such folder can be made.
+        GalgenError: If it exists and is not empty, or cannot be created.
     """
     directory = Path(directory)
     try:
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise GalgenError(f"{directory} exists already; choose another name or remove it first")
-        above = next(folder for folder in directory.absolute().parents if folder.exists())
-        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-            raise PermissionError(0, f"{above} is no folder that can be written to")
+        parent = next(folder for folder in directory.absolute().parents if folder.exists())
+        if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+            raise PermissionError(0, f"{parent} is not a writable folder")
     except OSError as error:
         raise GalgenError(f"no data set can be written to {directory}: {error.strerror}") from error
     return directory
 
 
 def check_ids(ids: Sequence[str], of: object) -> None:
-    """Refuse names of galaxies that name none, or more than one.
+    """Check that ids are unique and not blank.
 
     Raises:
-        GalgenError: With the first that does, and `of` what.
+        GalgenError: Names the first invalid id and the source `of` the ids.
     """
-    wrong = next((id_ for id_, count in Counter(ids).items() if count > 1 or not id_.strip()), None)
-    if wrong is not None:
-        raise GalgenError(f"{of}: the id '{wrong:.80}' names no galaxy or more than one; make the ids unique")
+    invalid = next((id_ for id_, count in Counter(ids).items() if count > 1 or not id_.strip()), None)
+    if invalid is not None:
+        raise GalgenError(f"{of}: the id '{invalid:.80}' is blank or not unique; make the ids unique")
 
 
 def write_catalogue(catalogue: Table, path: Path) -> None:
-    """Write a table as ECSV, in UTF-8 whatever the locale, and each value quoted: a row may begin with #."""
+    """Write a table as ECSV, in UTF-8 in any locale; all values are quoted, as rows may begin with #."""
     writer = ascii.get_writer(writer_cls=ascii.Ecsv)
     writer.data.splitter.quoting = csv.QUOTE_ALL
     path.write_text("\n".join(writer.write(catalogue)) + "\n", encoding="utf-8")
@@ -186,26 +186,26 @@ def write_dataset(
     parameters: dict,
     dropped: dict[str, int],
 ) -> Dataset:
-    """Write a data set; the folder appears whole or not at all.
+    """Write a data set atomically and return it.
 
     Args:
-        directory: The folder to make. It may not exist, or must be empty.
+        directory: The folder to create; if it exists, it must be empty.
         images: uint8 array of shape (n, 1, H, W), n >= 1.
         catalogue: n rows with a string column `id`.
-        source: Name of the source, as it is to stand on figures.
-        manifest: The entry of `data_manifest.yaml` that says whom to credit.
-        parameters: How the images were made (JSON values).
-        dropped: Number of objects left out, by reason.
+        source: Name of the source on figures.
+        manifest: Entry of `data_manifest.yaml` with the credits.
+        parameters: Parameters that the images were made with (JSON values).
+        dropped: Number of dropped objects, by reason.
 
     Raises:
-        GalgenError: If the folder is in use, or the catalogue is not that of the images.
+        GalgenError: If the folder is in use, or catalogue and images do not match.
     """
     directory, ids = check_free(directory), [str(id_) for id_ in catalogue["id"]]
     check_ids(ids, directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    told = full_disk_told(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
+    disk = explain_full_disk(directory, lambda: (images.nbytes + 400 * len(images)) / 2**20)
     work = tempfile.TemporaryDirectory(prefix=".tmp-", dir=directory.parent, ignore_cleanup_errors=True)
-    with told, work as folder:
+    with disk, work as folder:
         temporary = Path(folder)
         np.save(temporary / "images.npy", images, allow_pickle=False)
         write_catalogue(catalogue, temporary / "catalogue.ecsv")
@@ -224,7 +224,7 @@ def write_dataset(
         read_back = [str(id_) for id_ in Dataset.open(temporary).catalogue["id"]]
         if read_back != ids or len(ids) != len(images):
             raise GalgenError(
-                f"{directory}: {len(ids)} rows of the catalogue do not name {len(images)} images"
+                f"{directory}: the {len(ids)} rows of the catalogue do not match the {len(images)} images"
             )
         temporary.chmod(0o755)  # temporary folders are private
         temporary.replace(directory)

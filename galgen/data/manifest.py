@@ -1,7 +1,7 @@
-"""The data manifest: every source of images, where it comes from and how to credit it.
+"""The data manifest: all sources of images, their origin and how to credit them.
 
 `data_manifest.yaml` in the project's root has one entry per source. The schema is closed: an unknown key or a
-value of the wrong kind is an error that names the file, the entry and the field.
+value of an invalid type is an error that names the file, the entry and the field.
 """
 
 import string
@@ -24,7 +24,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 def _split(names: object) -> object:
-    """Names with commas between, as a command line has them, one by one."""
+    """Split comma-separated names, as given on the command line."""
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return names
     return tuple(part for name in names for part in name.split(","))
@@ -40,16 +40,16 @@ Bands = Annotated[tuple[Text, ...], BeforeValidator(_split), AfterValidator(_dif
 
 
 def check_template(template: str) -> str:
-    """Return `template` if it is the URL of a cut-out with the placeholders that `str.format` will fill.
+    """Return `template` if it is a valid URL template of cut-outs, filled by `str.format`.
 
     Raises:
-        ValueError: Not http(s), a placeholder without which all cut-outs would be one, or an unknown one.
+        ValueError: If it is not http(s), lacks a required placeholder or has an unknown one.
     """
     if not template.startswith(("http://", "https://")):
         raise ValueError(f"{template!r} does not start with http:// or https://")
     fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
     if any(form or conversion for _, _, form, conversion in fields):
-        raise ValueError(f"{template!r} has a placeholder with a format: all values are text, as {{ra}}")
+        raise ValueError(f"{template!r} has a placeholder with a format; values are text: write {{ra}}")
     if not REQUIRED_PLACEHOLDERS <= {name for _, name, _, _ in fields} <= PLACEHOLDERS:
         raise ValueError(f"{template!r} must have {sorted(REQUIRED_PLACEHOLDERS)} of {sorted(PLACEHOLDERS)}")
     return template
@@ -59,21 +59,21 @@ Template = Annotated[Text, AfterValidator(check_template)]
 
 
 class Source(Closed):
-    """One source of images."""
+    """A source of images."""
 
     description: Text
     survey: Text
     bands: Bands = Field(description="Bands, from blue to red; empty if the user's files decide.")
     pixel_scale: PositiveFloat | None = Field(description="Arcseconds per pixel; null if it varies.")
     size: PositiveInt | None = Field(description="Side of the images, pixels; null if it varies.")
-    count: PositiveInt | None = Field(description="Number of images; null if it is the user's choice.")
+    count: PositiveInt | None = Field(description="Number of images; null if the user chooses it.")
     template: Template | None = Field(
-        None, description="URL of the cut-outs of one object, all bands in one cube, see `check_template`."
+        None, description="URL template of one object's cut-outs, all bands in a cube (`check_template`)."
     )
-    query: Text | None = Field(None, description="The query that gives the catalogue of positions.")
+    query: Text | None = Field(None, description="Query that returns the catalogue of positions.")
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
-    bytes: PositiveInt | None = Field(None, description="Size of the file where it is one fixed file.")
-    redistribute: bool = Field(False, description="Whether its images, made smaller, may lie in a book.")
+    bytes: PositiveInt | None = Field(None, description="Size of the file if the source is one fixed file.")
+    redistribute: bool = Field(False, description="Whether a book may contain its images, downsampled.")
     licence: Text
     acknowledgement: Text
     citation: tuple[Text, ...] = Field(min_length=1)
@@ -85,25 +85,25 @@ class Manifest(Closed):
     sources: dict[str, Source] = Field(min_length=1)
 
     def source(self, name: str) -> Source:
-        """Return the entry called `name`, or raise `GalgenError` with the names there are."""
+        """Return the entry called `name`, or raise `GalgenError` with the known names."""
         if name not in self.sources:
-            raise GalgenError(f"no source {name!r} in the data manifest; there are {sorted(self.sources)}")
+            raise GalgenError(f"no source {name!r} in the data manifest; choose from {sorted(self.sources)}")
         return self.sources[name]
 
     def name_of(self, sha256: str) -> str:
-        """Return the name of the source whose fixed file has this sha256, else `local`: whom to credit."""
+        """Return the name of the source whose file has this sha256, else `local`."""
         return next((name for name, source in self.sources.items() if source.sha256 == sha256), "local")
 
 
 def load_manifest(path: str | Path | None = None) -> Manifest:
-    """Read and check a data manifest.
+    """Read and validate a data manifest.
 
     Args:
         path: The file. By default the first `data_manifest.yaml` in the working directory or a folder above
-            it, beside the package (a checkout), or in it (a wheel).
+            it, next to the package (a checkout), or in it (a wheel).
 
     Raises:
-        GalgenError: No file, no YAML, or a value that the schema refuses (file, entry and field are named).
+        GalgenError: If the file is missing, not YAML or invalid (names the file, entry and field).
     """
     if path is None:
         here = Path(__file__).resolve()
@@ -112,4 +112,4 @@ def load_manifest(path: str | Path | None = None) -> Manifest:
     with reading(path, "give its path"):
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     known = ", ".join(Source.model_fields)
-    return checked(Manifest, content, f"{path} is no data manifest, whose entries have the fields {known}")
+    return checked(Manifest, content, f"{path} is not a data manifest (entries have the fields {known})")

@@ -1,6 +1,6 @@
-"""From the name of a source to a data set in the run store: simulated, of another kind, or a path.
+"""Prepare the data set of a source (simulated, out-of-domain or a path) in the run store.
 
-How each kind of source is made is in a module of its own, which is loaded where it is asked for.
+Each kind of source has a separate module, imported on first use.
 """
 
 import os
@@ -20,7 +20,7 @@ from galgen.runs.store import Store
 __all__ = ["SIMULATED", "SMALLER", "SOURCES", "Making", "check_source", "identity", "out_of_domain",
     "prepare"]  # fmt: skip
 
-SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are no paths
+SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are not paths
 SOURCES = Registry(
     {"simulated": "galgen.data.simulate.source:simulated", "path": "galgen.data.acquire.importing:imported"}
 )
@@ -30,13 +30,13 @@ SMALLER = ("galgen.data.prepare", "galgen.data.preprocess")  # modules that aver
 
 @dataclass(frozen=True)
 class Making:
-    """How a data set is made.
+    """Recipe of a data set.
 
     Attributes:
-        params: All that it depends on beside the images it is made of (JSON).
+        params: All that it depends on except its input images (JSON).
         code: The modules that its pixels depend on.
-        make: Writes it into a folder.
-        data: The sha256 of the images it is made of.
+        make: Writes the data set into a folder.
+        data: The sha256 of its input images.
     """
 
     params: dict
@@ -46,9 +46,9 @@ class Making:
 
 
 def out_of_domain(source: str, name: str) -> str:
-    """The source of images of another kind, by a name of `galgen.profiles.OutOfDomain`.
+    """Return the source of out-of-domain images, by a name of `galgen.profiles.OutOfDomain`.
 
-    Other galaxies are ellipticals alone beside the simulated ones, and the simulated beside all else.
+    Out-of-domain galaxies are ellipticals if the source is `simulated`, simulated galaxies otherwise.
     """
     if name == "leaves":
         return "dead-leaves"
@@ -56,31 +56,31 @@ def out_of_domain(source: str, name: str) -> str:
 
 
 def check_source(source: str) -> Path:
-    """The path of a source, which for a simulated one is none.
+    """Return the path of a source; for simulated sources it does not exist.
 
     Raises:
-        GalgenError: If the source is neither a name nor the path of a file or folder.
+        GalgenError: If the source is neither a simulated one nor the path of a file or folder.
     """
     path = os.path.expanduser(source)
-    # "" is neither, and so is a pipe, which would be waited for
+    # rejects "" and pipes, which would block
     if source not in SIMULATED and not (os.path.isfile(path) or os.path.isdir(path)):
         raise GalgenError(
-            f"data '{source}' is no path that exists, of a file or folder, and no simulated population "
+            f"data '{source}' is neither an existing file or folder nor a simulated population "
             f"({', '.join(SIMULATED)})"
         )
     return Path(path)
 
 
-def identity(store: Store, source: str, *, size: int, **asked: int) -> str:
-    """What names a data set in keys: of simulated images the key of their recipe, of others their sha256.
+def identity(store: Store, source: str, *, size: int, **options: int) -> str:
+    """Return the identifier of a data set in keys: the recipe's key if simulated, otherwise the sha256.
 
-    Pixels of simulated galaxies differ between processors: of 10 million, 22 by one step of 255. They are
-    the same galaxies, and a run that reads what is published of them need not simulate any.
+    Pixels of simulated galaxies differ between processors: 22 of 10 million by one of 255 gray levels. They
+    count as the same galaxies, so a run that reads published results need not simulate any.
     """
     if source in SIMULATED:
-        recipe = SOURCES["simulated"](source, size=size, **asked)
+        recipe = SOURCES["simulated"](source, size=size, **options)
         return store.key("dataset", recipe.params, code=recipe.code)
-    return prepare(store, source, size=size, **asked).sha256
+    return prepare(store, source, size=size, **options).sha256
 
 
 def prepare(
@@ -92,34 +92,33 @@ def prepare(
     count: int,
     seed: int = 0,
 ) -> Dataset:
-    """The data set of a source at a given image size, made or imported on the first call.
+    """Return the data set of a source at a given image size, simulating or importing it on the first call.
 
     Args:
-        store: Where it is kept.
+        store: The run store.
         source: A name in `SIMULATED`, or the path of images or of a data set.
         size: Side of the images, pixels.
-        crop: Side of the field that is simulated, pixels of 0.262 arcsec.
-        count: How many galaxies to simulate; images that exist are all taken.
-        seed: Names the simulated galaxies.
+        crop: Side of the simulated field, pixels of 0.262 arcsec.
+        count: Number of galaxies to simulate; existing images are all used.
+        seed: Random seed of the simulated galaxies.
 
     Raises:
-        GalgenError: If the source is neither a name nor a path, or a data set that has changed.
+        GalgenError: If the source is neither a name nor a path, or is a data set that has changed.
     """
     path = check_source(source)
     if source in SIMULATED:
-        asked = {"count": count, "size": size, "crop": crop, "seed": seed}
-        recipe = SOURCES["simulated"](source, **asked)
+        recipe = SOURCES["simulated"](source, count=count, size=size, crop=crop, seed=seed)
     elif (path / "meta.json").is_file():
-        given = Dataset.open(path)
-        given.verify()  # what is in the store is checked there
-        if given.images.shape[-1] == size:
-            return given
-        recipe = _smaller(given, size)
+        original = Dataset.open(path)
+        original.verify()  # entries of the store are verified there
+        if original.images.shape[-1] == size:
+            return original
+        recipe = _smaller(original, size)
     else:
         recipe = SOURCES["path"](path, size)
 
     def work(folder: Path) -> dict:
-        shutil.rmtree(folder / "dataset", ignore_errors=True)  # of an interrupted attempt
+        shutil.rmtree(folder / "dataset", ignore_errors=True)  # from an interrupted attempt
         dataset = recipe.make(folder / "dataset")
         return {"images": len(dataset), "sha256": dataset.sha256, "dropped": dataset.meta["dropped"]}
 
@@ -127,15 +126,15 @@ def prepare(
     return Dataset.open(run.path / "dataset")
 
 
-def _smaller(given: Dataset, size: int) -> Making:
-    """How the images of a data set are averaged down."""
+def _smaller(original: Dataset, size: int) -> Making:
+    """Return the recipe that averages the images of a data set to a smaller size."""
 
     def make(directory: Path) -> Dataset:
-        # in float32, where halves round up, unlike `averaged`: the clock's images are made so, and keyed
-        smaller = to_uint8(resize_area(given.images / np.float32(255), size))
-        about = {name: given.meta[name] for name in ("source", "manifest", "dropped")}
-        parameters = given.meta["parameters"] | {"size": size}
-        return write_dataset(directory, smaller, given.catalogue, parameters=parameters, **about)
+        # in float32, where halves round up, unlike `averaged`: as published for the onset study
+        smaller = to_uint8(resize_area(original.images / np.float32(255), size))
+        about = {name: original.meta[name] for name in ("source", "manifest", "dropped")}
+        parameters = original.meta["parameters"] | {"size": size}
+        return write_dataset(directory, smaller, original.catalogue, parameters=parameters, **about)
 
-    params = {"name": given.directory.name, "size": size}
-    return Making(params, SMALLER, make, given.sha256)
+    params = {"name": original.directory.name, "size": size}
+    return Making(params, SMALLER, make, original.sha256)

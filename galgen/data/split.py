@@ -1,12 +1,12 @@
-"""The splits that every two-models test rests on.
+"""Split a data set into disjoint training sets A and B and a validation set.
 
-Two images are the same galaxy when one equals the other under a flip or a rotation by a multiple of
-90 degrees (the dihedral group D4). One image of each class is kept. With a seeded permutation s of the n'
-kept images, V for validation and N for each model,
+Two images are the same galaxy if one equals the other under a flip or a rotation by a multiple of 90 degrees
+(the dihedral group D4). One image per class is used. With a seeded permutation s of these n' distinct images,
+V for validation and N for each model,
 
     validation = s[:V],   A = s[V : V + N],   B = s[n' - N : n'],        2 N + V <= n'
 
-so A, B and validation are disjoint by content, and the sets of a smaller N lie in those of a larger one.
+so A, B and validation are disjoint by content, and the sets of a smaller N are subsets of those of a larger.
 """
 
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ __all__ = ["Split", "dihedral_keys", "distinct", "split"]
 class Split:
     """Row numbers of disjoint sets of images; A and B have N each.
 
-    `starts`, at most as many as validation, is what no model is trained on and few tests see: samplers may
-    begin there.
+    `starts`, at most as many as validation, are outside the training sets and used by few tests; their mean
+    is the start image of samplers.
     """
 
     A: np.ndarray
@@ -33,9 +33,9 @@ class Split:
 
 
 def dihedral_keys(images: np.ndarray) -> np.ndarray:
-    """One 64-bit key an image, equal for the images of one orbit of D4 (flips and quarter turns).
+    """Return a 64-bit key per image, equal for images in one orbit of D4 (flips and quarter turns).
 
-    The key is the least of eight hashes h_g(x) = sum_p w_g(p) x(p) mod 2^64, with random odd weights w
+    The key is the minimum of eight hashes h_g(x) = sum_p w_g(p) x(p) mod 2^64, with random odd weights w
     moved by the eight elements g. Two different images share a key with probability about 2^-61.
 
     Args:
@@ -59,32 +59,32 @@ def dihedral_keys(images: np.ndarray) -> np.ndarray:
 
 
 def distinct(images: np.ndarray) -> np.ndarray:
-    """Rows of one image of each class, in growing order: those that splits draw from."""
+    """Return the rows of distinct images, one per D4 class, ascending."""
     return np.sort(np.unique(dihedral_keys(images), return_index=True)[1])
 
 
 def split(
-    kept: np.ndarray, N: int, validation: int, seed: int = 0, *, source: object = "the data set"
+    rows: np.ndarray, N: int, validation: int, seed: int = 0, *, source: object = "the data set"
 ) -> Split:
-    """Draw A, B (N images each), validation and, of the rest, starts: disjoint by content and nested in N.
+    """Draw A, B (N images each), validation and, from the rest, starts: disjoint by content and nested in N.
 
     Args:
-        kept: Rows of distinct images, as of `distinct`.
-        N: Images for each of the two models.
-        validation: Held-out images, that no model sees.
-        seed: Names the permutation.
-        source: What to call the data set in a message.
+        rows: Rows of distinct images, as returned by `distinct`.
+        N: Training images of each of the two models.
+        validation: Number of held-out images, on which no model is trained.
+        seed: Random seed of the permutation.
+        source: Name of the data set in error messages.
 
     Raises:
-        GalgenError: If 2 N + validation is more than there is.
+        GalgenError: If 2 N + validation exceeds the number of distinct images.
     """
-    if 2 * N + validation > len(kept):
-        most = (len(kept) - validation) // 2
-        way_out = f"N can be at most {most}" if most > 1 else f"at least {validation + 4} are needed"
+    if 2 * N + validation > len(rows):
+        most = (len(rows) - validation) // 2
+        hint = f"N can be at most {most}" if most > 1 else f"at least {validation + 4} are needed"
         raise GalgenError(
             f"two models with N = {N} and {validation} validation images need {2 * N + validation} images, "
-            f"but {source} has {len(kept)} distinct ones: {way_out}"
+            f"but {source} has {len(rows)} distinct ones: {hint}"
         )
-    order = np.random.default_rng([seed, 0x5B117]).permutation(kept)
+    order = np.random.default_rng([seed, 0x5B117]).permutation(rows)
     held_out, A, rest, B = np.split(order, [validation, validation + N, len(order) - N])
     return Split(A, B, held_out, rest[:validation])

@@ -1,4 +1,4 @@
-"""Images of 8 bits as numbers in [0, 1], in which all models and tests compute."""
+"""Conversion of 8-bit images to floats in [0, 1], the scale of all models and tests."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ __all__ = ["mean_image", "unit"]
 
 
 def unit(images: np.ndarray) -> Tensor:
-    """Images, uint8 of any shape, also of a memory map, in [0, 1]: float32, same shape.
+    """Convert uint8 images of any shape, also memory-mapped, to a float32 tensor in [0, 1].
 
     >>> unit(np.array([0, 51, 255], np.uint8))
     tensor([0.0000, 0.2000, 1.0000])
@@ -17,6 +17,6 @@ def unit(images: np.ndarray) -> Tensor:
 
 
 def mean_image(images: np.ndarray) -> np.ndarray:
-    """The mean of uint8 images (n, C, H, W), which may be a memory map: float32 (C, H, W) in [0, 1]."""
+    """Return the mean of uint8 images (n, C, H, W), also memory-mapped: float32 (C, H, W) in [0, 1]."""
     total = np.sum(images, axis=0, dtype=np.float64)
     return (total / (255 * len(images))).astype(np.float32)

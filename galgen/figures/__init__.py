@@ -1,1 +1,1 @@
-"""What the book shows: figures, tables, and the numbers that are kept."""
+"""Figures, tables and number formatting of the book."""

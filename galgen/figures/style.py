@@ -1,7 +1,7 @@
-"""House style of the figures: one palette, one stamp sheet, and a note that says what is shown.
+"""House style of the figures: palette, stamp sheets, and a note with profile, data set and N.
 
-The colours of the model families follow the paper's corner plots (validation red, diffusion blue, Glow green,
-GAN cyan) in the tones of Okabe & Ito (2008), which colour-blind readers can distinguish.
+The colors of the model families follow the paper's corner plots (validation red, diffusion blue, Glow green,
+GAN cyan) in the tones of Okabe & Ito (2008), which color-blind readers can distinguish.
 """
 
 import base64
@@ -32,16 +32,10 @@ COLOURS = {
     "glow": "#009E73",
     "gan": "#56B4E9",
     "conditional diffusion": "#CC79A7",
-    "null": "#8C8C8C",  # nulls and controls are gray, so that they read as background
+    "null": "#8C8C8C",  # nulls and controls are gray, as background
 }
 MODELS = {"A": "#0072B2", "B": "#E69F00"}  # a pair, blue and orange as in the paper's figure 10
-OTHERS = (
-    "#332288",
-    "#882255",
-    "#999933",
-    "#661100",
-    "#44AA99",
-)  # no family and no model: Tol's muted
+OTHERS = ("#332288", "#882255", "#999933", "#661100", "#44AA99")  # Tol's muted, for all other lines
 WIDEST = 7.0  # inches
 
 
@@ -67,12 +61,12 @@ def house_style() -> None:
 
 
 def label(text: str) -> str:
-    """A text that is not the project's own, for Matplotlib to draw letter by letter."""
+    """Escape an external text so that Matplotlib renders it literally."""
     return printable(text).replace("$", r"\$")
 
 
 def shades(sizes: Sequence[int]) -> dict[int, tuple[float, float, float, float]]:
-    """A colour for each N, from light (10) to dark (100 000): the same in every figure."""
+    """Return a color (RGBA) for each N, from light (10) to dark (100 000), the same in every figure."""
     decades = {n: float(np.clip(np.log10(n) - 1, 0, 4)) / 4 for n in sizes}
     return {n: plt.cm.viridis(0.88 * (1 - part**0.75)) for n, part in decades.items()}
 
@@ -85,13 +79,13 @@ def stamp_sheet(
     rows: Sequence[str] | None = None,
     inches: float = 0.7,
 ) -> Figure:
-    """A sheet of galaxies on one common gray scale, 0 black and 1 white.
+    """Plot a sheet of galaxies on one common gray scale, 0 black and 1 white.
 
     Args:
         images: (n, H, W), (n, 1, H, W) or (n, H, W, 3), uint8 or floats in [0, 1]; array or CPU tensor.
-        columns: Images in a row.
-        titles: A short text over each image, such as its PSNR.
-        rows: A label at the left of each row.
+        columns: Images per row.
+        titles: A short text above each image, such as its PSNR.
+        rows: A label to the left of each row.
         inches: Side of one stamp on the page.
     """
     stamps = np.asarray(images)
@@ -101,14 +95,14 @@ def stamp_sheet(
     count, height, width = stamps.shape[:3]
     columns = min(columns, count)
     gap = max(1, width // 32)
-    band = round(0.3 * width) if titles is not None else gap  # where the titles stand
+    band = round(0.3 * width) if titles is not None else gap  # for the titles
     margins = [(0, 0), (band, 0), (0, gap)] + [(0, 0)] * (stamps.ndim - 3)
     sheet = tiled(np.pad(stamps, margins, constant_values=1), columns, empty=1)[:, :-gap]
 
     side = inches / width
-    size_of_rows = max(9, 1.4 * sheet.shape[1] * side)  # points: a wide sheet is shown smaller
+    size_of_rows = max(9, 1.4 * sheet.shape[1] * side)  # points: a wide sheet is displayed smaller
     label = size_of_rows / 9 * max(0.9, 0.2 + 0.065 * max(map(len, rows))) if rows else 0.0
-    dpi = math.ceil(plt.rcParams["figure.dpi"] * side) / side  # whole pixels: none wider than another
+    dpi = math.ceil(plt.rcParams["figure.dpi"] * side) / side  # whole pixels, all of the same width
     size = (label + sheet.shape[1] * side, sheet.shape[0] * side)
     figure = plt.figure(figsize=size, dpi=dpi, layout="none")
     left = label / figure.get_figwidth()
@@ -125,7 +119,7 @@ def stamp_sheet(
 
 
 def tiled(images: np.ndarray, columns: int, *, empty: float) -> np.ndarray:
-    """Images (n, H, W[, 3]) in one picture, in reading order; the last row is filled up with `empty`."""
+    """Tile images (n, H, W[, 3]) in reading order; pad the last row with `empty`."""
     rows = -(-len(images) // columns)
     missing = [(0, rows * columns - len(images))] + [(0, 0)] * (images.ndim - 1)
     grid = np.pad(images, missing, constant_values=empty).reshape(rows, columns, *images.shape[1:])
@@ -133,14 +127,14 @@ def tiled(images: np.ndarray, columns: int, *, empty: float) -> np.ndarray:
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-    """Images as uint8, black at 0 and white at 1, NaN black; uint8 images are returned as they are."""
+    """Convert images to uint8, black at 0 and white at 1, NaN black; return uint8 images unchanged."""
     if images.dtype == np.uint8:
         return images
     return (np.clip(np.nan_to_num(images), 0, 1) * 255).round().astype(np.uint8)
 
 
 def base64_image(image: np.ndarray, format: str = "PNG", **options: object) -> str:
-    """An image (H, W[, 3]), uint8 or floats with white at 1, as a file of Pillow's `format`, in base64."""
+    """Encode an image (H, W[, 3]), uint8 or floats with white at 1, in Pillow's `format` as base64."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(gray(np.asarray(image)))).save(buffer, format, **options)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -148,7 +142,7 @@ def base64_image(image: np.ndarray, format: str = "PNG", **options: object) -> s
 
 @dataclass(frozen=True)
 class Shown:
-    """What a cell returns: a picture, by MIME type, and its alternative text."""
+    """Output of a notebook cell: an image, by MIME type, and its alternative text."""
 
     content: dict[str, bytes]
     words: str
@@ -159,54 +153,54 @@ class Shown:
 
 
 def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
-    """The figure as the last value of a cell, with a note under its corner and an alternative text.
+    """Return a figure as the last value of a cell, with a note below its corner and an alternative text.
 
-    A phone shows 360 pixels: plots are drawn no wider than `WIDEST`, with no text below 8.5 points.
+    Phones display 360 pixels: plots are at most `WIDEST` wide, with no text below 8.5 points.
 
     Args:
-        figure: Is closed, so that it does not appear twice.
-        alt: What the picture shows, in words; the book puts it into the page.
+        figure: The figure; it is closed, so that it does not appear twice.
+        alt: Description of the figure; the book adds it to the page.
         note: Profile, data and N (`galgen.experiment.Experiment.note`).
-        title: What is seen, over all panels: computed from the numbers shown, or no more than a name.
+        title: Title above all panels: a descriptive noun, or a result computed from the plotted numbers.
     """
-    if figure.get_layout_engine() is not None:  # of a sheet of stamps each pixel is whole
+    if figure.get_layout_engine() is not None:  # stamp sheets have none: their pixels are exact
         for text in figure.findobj(Text):
             text.set_fontsize(max(text.get_fontsize(), 8.5))
         if figure.get_figwidth() > WIDEST:
             figure.set_dpi(figure.dpi * figure.get_figwidth() / WIDEST)
             figure.set_figwidth(WIDEST)
     if title:
-        figure.draw_without_rendering()  # once laid out, what is outside of the axes stays below the title
+        figure.draw_without_rendering()  # after the layout, artists outside the axes stay below the title
         figure.set_layout_engine("none")
         for legend in figure.legends:
             legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
-        size = 10 * max(1, figure.get_figwidth() / WIDEST)  # points: a wide sheet is shown smaller
+        size = 10 * max(1, figure.get_figwidth() / WIDEST)  # points: a wide sheet is displayed smaller
         style = {"va": "bottom", "weight": "bold", "fontsize": size, "parse_math": False}
-        whole = re.sub(r" (?=[=%]|dB)|(?<==) ", "\N{NO-BREAK SPACE}", title)  # N = 10 is on one line
-        lines = textwrap.fill(whole, int(100 * figure.get_figwidth() / size))
+        unbroken = re.sub(r" (?=[=%]|dB)|(?<==) ", "\N{NO-BREAK SPACE}", title)  # keeps N = 10 on one line
+        lines = textwrap.fill(unbroken, int(100 * figure.get_figwidth() / size))
         figure.text(0, 1 + 0.06 / figure.get_figheight(), lines, **style)
         alt = f"{title}. {alt}"
-    # Under the picture: saving with a tight box makes room for it.
+    # Below the figure: saving with a tight bounding box includes it.
     small = {"ha": "right", "va": "top", "fontsize": 7, "color": "#595959", "parse_math": False}
     note_lines = textwrap.fill(note, int(figure.get_figwidth() / 0.055))
     figure.text(1, -0.04 / figure.get_figheight(), note_lines, **small)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the name of a file has any letters
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # file names may have any characters
         figure.savefig(buffer, format="png", dpi=figure.dpi, bbox_inches="tight", pad_inches=0.06)
     plt.close(figure)
     return Shown({"image/png": buffer.getvalue()}, alt)
 
 
 def intervals(axis: Axes, x: Sequence[float], estimates: Iterable[Estimate], **style) -> None:
-    """Estimates with their intervals as error bars; `style` is that of `Axes.errorbar`."""
+    """Plot estimates with their intervals as error bars; `style` is passed to `Axes.errorbar`."""
     low, value, high = np.array([[e.low, e.value, e.high] for e in estimates]).T
-    bars = np.clip([value - low, high - value], 0, None)  # an interval may end at its value, but for rounding
+    bars = np.clip([value - low, high - value], 0, None)  # an interval may end at its value, up to rounding
     axis.errorbar(x, value, bars, **{"marker": "o", "ms": 4, "capsize": 2} | style)
 
 
 def legend_above(figure: Figure, ncols: int) -> None:
-    """One legend for all panels, each entry once."""
+    """Add one legend for all panels above the figure, each entry once."""
     entries = {}
     for axis in figure.axes:
         entries |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))

@@ -1,4 +1,4 @@
-"""Tables and lists in Markdown, as the last value of a cell."""
+"""Markdown tables and lists, as the last value of a notebook cell."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,15 @@ __all__ = ["Markdown", "escaped", "points", "table"]
 
 _PUNCTUATION = r"[!-/:-@\[-`{-~]"
 
-_READ = r"[\\`*_{}\[\]<>|$&~!]"  # what Markdown reads, of that, within a line
+_READ = r"[\\`*_{}\[\]<>|$&~!]"  # those with a meaning in Markdown within a line
 
 
 def escaped(text: str, *, typeset: bool = False) -> str:
-    r"""A text that is not the project's own as Markdown that shows it letter by letter, on one line.
+    r"""Escape an external text so that Markdown renders it literally, on one line.
 
     Args:
-        text: As the name of a file or of a data set, or what a file says.
-        typeset: Whether the book may set its signs and numbers as print does.
+        text: Such as a name of a file or of a data set, or text from a file.
+        typeset: Whether to leave signs and numbers unescaped, so that the book can typeset them.
 
     >>> print(escaped("<i> of {x}, -1"))
     \<i\> of \{x\}\, \-1
@@ -29,7 +29,7 @@ def escaped(text: str, *, typeset: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Markdown:
-    """A text that a notebook shows as Markdown."""
+    """A text that a notebook renders as Markdown."""
 
     data: str
 
@@ -38,13 +38,13 @@ class Markdown:
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", after: str = "") -> Markdown:
-    """A table between two texts, as the last value of a cell.
+    """Return a Markdown table between two optional texts, as the last value of a cell.
 
     Args:
-        head: Over the columns.
-        rows: Cells, which may be anything that has a text; what is not the project's own is `escaped`.
-        before: Text over the table.
-        after: Text under it.
+        head: Column headers.
+        rows: Cells, converted with `str`; external texts must be `escaped`.
+        before: Text above the table.
+        after: Text below the table.
     """
     lines = [head, ["---"] * len(head), *rows]
     text = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
@@ -52,5 +52,5 @@ def table(head: Sequence[str], rows: Iterable[Iterable], *, before: str = "", af
 
 
 def points(texts: Iterable[str]) -> Markdown:
-    """A list of points, as the last value of a cell: what a chapter ends with."""
+    """Return a bulleted list, as the last value of a cell (the summary of a chapter)."""
     return Markdown("\n".join(f"- {text}" for text in texts))

@@ -1,10 +1,10 @@
-"""How the book writes numbers."""
+"""Number formatting of the book."""
 
 __all__ = ["spaced"]
 
 
 def spaced(n: int) -> str:
-    r"""A count with its thousands set apart by spaces that no line breaks at.
+    r"""Format a count with no-break spaces as thousands separators.
 
     >>> spaced(10_000)
     '10\xa0000'

@@ -16,7 +16,7 @@ from galgen import profiles
 from galgen.experiment import Experiment, load_networks
 from galgen.models.families import FAMILIES, STUDIES, Family
 from galgen.profiles import Parameters
-from galgen.published import AsItIs, in_order, listed, published, start_of, weights_of
+from galgen.published import ReadOnlyStore, listed, published, sort_key, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import verified
@@ -89,13 +89,13 @@ def load_model(
 def _first(name: str, names: Iterable[str]) -> str | None:
     """This name if it is one of the names, or the first that goes on from it with its seeds."""
     seeds = re.compile(rf"{re.escape(name)}((?<=[AB])\d+-\d+)?")
-    return min(filter(seeds.fullmatch, names), key=in_order, default=None)
+    return min(filter(seeds.fullmatch, names), key=sort_key, default=None)
 
 
 def _trained(name: str, asked: Parameters, store: Path | None) -> Model:
     """The model of a book: from the store, or the published one that stands for it."""
     families = [family for family in FAMILIES | STUDIES if name.startswith(f"{family}-")]
-    books = [Experiment(asked, AsItIs(store), family=family) for family in families]
+    books = [Experiment(asked, ReadOnlyStore(store), family=family) for family in families]
     there = {training.name: (book, training) for book in books for training in book.models.trainings()}
     if not (found := _first(name, there)):
         raise GalgenError(f"there is no training {name!r:.80} with these parameters, but {', '.join(there)}")

@@ -1,1 +1,1 @@
-"""What runs and what it leaves: trainings, checkpoints, the store. Imports no other room."""
+"""Training loop, checkpoints and the run store. Imports no other subpackage of galgen."""

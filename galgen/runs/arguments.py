@@ -1,4 +1,4 @@
-"""Arguments of the functions that users call: checked by their annotations, refused in one line."""
+"""Validate the arguments of public functions by their annotations; report all mistakes in one line."""
 
 import functools
 import inspect
@@ -17,22 +17,22 @@ P, T = ParamSpec("P"), TypeVar("T")
 
 
 def _array(images: object) -> np.ndarray | None:
-    """Images as an array of numbers; None, for images that are optional, stays None.
+    """Convert images to a numeric array; None (optional images) is returned unchanged.
 
     Raises:
-        ValueError: If they are masked, or no dense array of numbers.
+        ValueError: If the array is masked, not dense or not numeric.
     """
     if isinstance(images, np.ma.MaskedArray):
-        raise ValueError("a masked array; fill what is masked, as .filled(0) does, or leave it out")
+        raise ValueError("masked arrays are not supported; fill masked values, for example with .filled(0)")
     try:
         if isinstance(images, torch.Tensor):  # numpy knows neither bfloat16 nor gradients
             images = images.detach().cpu()
             images = images.float() if images.is_floating_point() else images
         array = None if images is None else np.asarray(images)
-    except Exception as error:  # of a ragged list or a sparse tensor it may be anything
-        raise ValueError(f"no array of images ({error})") from error
+    except Exception as error:  # ragged lists and sparse tensors can raise anything
+        raise ValueError(f"not an array of images ({error})") from error
     if array is not None and array.dtype.kind not in "buif":
-        raise ValueError(f"an array of {array.dtype}; give one of numbers")
+        raise ValueError(f"expected a numeric array, not {array.dtype}")
     return array
 
 
@@ -41,24 +41,24 @@ OptionalImages = Annotated[np.ndarray | None, BeforeValidator(_array)]
 
 
 def validated(function: Callable[P, T]) -> Callable[P, T]:
-    """Check the arguments of a function by their annotations, as pydantic does.
+    """Decorate a function so that pydantic validates its arguments against their annotations.
 
     Raises:
-        GalgenError: When it is called: names the function, and each argument that does not fit.
+        GalgenError: When the function is called; names the function and each invalid argument.
     """
     config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
     check, signature = validate_call(config=config)(function), inspect.signature(function)
-    what = f"galgen.{function.__name__}"
+    name = f"galgen.{function.__name__}"
 
     @functools.wraps(function)
-    def called(*positional: P.args, **named: P.kwargs) -> T:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            given = signature.bind(*positional, **named).arguments
+            arguments = signature.bind(*args, **kwargs).arguments
         except TypeError as error:  # an argument is missing or unknown
-            raise GalgenError(f"{what}: {error}") from error
+            raise GalgenError(f"{name}: {error}") from error
         try:
-            return check(**given)
+            return check(**arguments)
         except ValidationError as error:
-            raise GalgenError(" ".join(str(refused(error, what)).split())) from error
+            raise GalgenError(" ".join(str(refused(error, name)).split())) from error
 
-    return called
+    return wrapper

@@ -1,11 +1,11 @@
-"""What each step of a training sees: a pure function of seeds and of the images shown before it.
+"""Batch sampler: the input of each training step as a pure function of seeds and of images shown so far.
 
     image number p of a run       perm_e[p mod N],  e = p div N,  perm_e = permutation(order seed, e)
     flips of the batch after p    generator(order seed, p)
     noise of the batch after p    generator(noise seed, p)
 
-So is the learning rate. Every image is shown equally often (to within one) however N and the batch compare,
-and a checkpoint needs neither the state of a generator nor a place in the data.
+The learning rate is a function of images shown as well. Every image is shown equally often (to within one),
+whatever N and the batch size, and a checkpoint needs neither generator states nor a position in the data.
 """
 
 import functools
@@ -23,16 +23,16 @@ __all__ = ["BatchSampler", "generator", "rows"]
 
 @dataclass(frozen=True)
 class BatchSampler:
-    """The steps of one training.
+    """Sampler of the batches of one training.
 
     Attributes:
-        N: Training images.
-        total: Images to be shown.
-        batch_size: Images in a step.
-        seed_order: Names the order of the images and the flips.
-        seed_noise: Names what the steps draw.
-        schedule: The rate of learning as a function of images shown and images to be shown.
-        flips: Whether images are flipped at random, up-down and left-right.
+        N: Number of training images.
+        total: Images shown by the end of the training.
+        batch_size: Images per step.
+        seed_order: Seed of the image order and of the flips.
+        seed_noise: Seed of the random numbers that the steps draw.
+        schedule: Factor of the learning rate as a function of images shown and of `total`.
+        flips: Whether to flip images at random, up-down and left-right.
     """
 
     N: int
@@ -50,13 +50,13 @@ class BatchSampler:
         shown: int,
         device: torch.device,
     ) -> dict[str, Tensor]:
-        """The step that follows the first `shown` images; its losses.
+        """Do the step that follows the first `shown` images and return its losses.
 
         Args:
-            learn: The step of a learner (`galgen.runs.training.Learner`).
-            images: From row numbers (B,) to training images, uint8 (B, C, H, W), on the device.
-            shown: Images shown before.
-            device: Where the networks are.
+            learn: The step method of a learner (`galgen.runs.training.Learner`).
+            images: Maps row numbers (B,) to training images, uint8 (B, C, H, W), on the device.
+            shown: Images shown before this step.
+            device: Device of the networks.
         """
         x = images(rows(self.seed_order, shown, self.batch_size, self.N)).float() / 255
         if self.flips:
@@ -66,7 +66,7 @@ class BatchSampler:
 
 
 def rows(seed: int, shown: int, count: int, N: int) -> Tensor:
-    """Row numbers (count,) of the images that follow the first `shown`."""
+    """Return the row numbers (count,) of the images that follow the first `shown` ones."""
     first, last = shown // N, (shown + count - 1) // N
     stream = torch.cat([_permutation(seed, epoch, N) for epoch in range(first, last + 1)])
     return stream[shown - first * N :][:count]
@@ -78,9 +78,9 @@ def _permutation(seed: int, epoch: int, N: int) -> Tensor:
 
 
 def generator(seed: int, purpose: str, count: int, device: torch.device) -> torch.Generator:
-    """The generator that seed, purpose and count name."""
+    """Return a random generator seeded by a hash of seed, purpose and count."""
     words = [seed, int.from_bytes(purpose.encode()), count]
-    # Hashed to 32 bits: torch's CPU generator reads no more of its seed.
+    # Hashed to 32 bits because torch's CPU generator uses only that many bits of its seed.
     return torch.Generator(device).manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
 

@@ -1,8 +1,8 @@
-"""The version of source files: what a result's key knows of the code that made it.
+"""Code version: a hash of source files, part of the store key of every result computed with them.
 
-A family of models, a data set and a question list the modules that their results depend on. The version of
-such a list is a hash of the syntax of these files, without comments, docstrings, annotations of functions and
-layout. What a list leaves out of the modules that it imports, a test names, each with its reason.
+Each model family, data set and measurement lists the modules that its results depend on. The version of such
+a list is a hash of the syntax trees of these files, without comments, docstrings, function annotations and
+layout. A test names every imported module that a list leaves out, with the reason.
 """
 
 import ast
@@ -23,15 +23,15 @@ def version(modules: Iterable[str]) -> str:
     """Return the version (16 hexadecimal digits) of modules, such as `galgen.models.unet`, in any order.
 
     Raises:
-        GalgenError: If there is no such module.
+        GalgenError: If a module does not exist.
     """
-    found = sorted(syntax(source(module)) for module in set(modules))
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+    texts = sorted(syntax(source(module)) for module in set(modules))
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 @functools.cache
 def source(module: str) -> str:
-    """Return the source of a module, as it was when the process first read it."""
+    """Return the source of a module, cached at the first call in the process."""
     try:
         return Path(importlib.util.find_spec(module).origin).read_text()
     except (ImportError, AttributeError, OSError, ValueError) as error:
@@ -40,7 +40,7 @@ def source(module: str) -> str:
 
 @functools.cache
 def syntax(text: str) -> str:
-    """Return a source without what computes nothing."""
+    """Return a source without comments, docstrings and function annotations, in canonical layout."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -56,7 +56,7 @@ def syntax(text: str) -> str:
 
 @functools.cache
 def imported(text: str) -> frozenset[str]:
-    """Return the modules of galgen and galbook that a source imports, at any place in it."""
+    """Return the modules of galgen and galbook that a source imports, also inside functions."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -69,5 +69,5 @@ def imported(text: str) -> frozenset[str]:
 
 
 def _package(module: str) -> bool:
-    found = importlib.util.find_spec(module)
-    return found is not None and found.submodule_search_locations is not None
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.submodule_search_locations is not None

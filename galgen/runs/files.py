@@ -1,7 +1,7 @@
-"""Atomic files: what a reader finds under a name is always whole.
+"""Atomic file and folder writes, JSON, and checksums: readers never see a partial file.
 
-A writer works under a temporary name in the same folder, flushes to the disk and renames; a killed
-process leaves a `.tmp-*` file, which `visible` leaves out.
+A writer uses a temporary name in the same folder, flushes to disk and renames; a killed process leaves a
+`.tmp-*` file, which `visible` ignores.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "check_replaceable",
+    "explain_full_disk",
     "file_sha256",
-    "full_disk_told",
     "has_fields",
     "in_place",
-    "plain",
     "project",
     "read_json",
     "regular",
     "results_file",
+    "to_json_values",
     "visible",
     "write_json",
 ]
@@ -41,19 +41,19 @@ __all__ = [
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it and rename it to `path`.
+    """Yield a temporary path in the folder of `path`; on success flush it and rename it to `path`.
 
     Args:
-        path: The name under which the finished file is to appear. Its folder is created.
+        path: Final path of the file. Its folder is created if missing.
 
     Yields:
         A path with the same suffix, for the caller to write. It is removed if the block raises.
 
     Raises:
-        FullDisk: Names the folder.
+        FullDisk: If the disk is full; names the folder.
     """
     path = Path(path)
-    with full_disk_told(path.parent):
+    with explain_full_disk(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
         os.close(descriptor)
@@ -62,7 +62,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             yield temporary
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)  # mkstemp makes private files; results are for everybody
+            os.chmod(temporary, 0o644)  # mkstemp creates private files; results are readable by all
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -70,9 +70,9 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder; on success it takes the place of `folder`, which `in_place` then finds whole.
+    """Yield an empty folder that replaces `folder` on success; read it through `in_place`.
 
-    Of whoever is killed, the next one removes what it left. One process at a time may write a folder.
+    Leftovers of a killed process are removed by the next one. Only one process may write a folder at a time.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     new, before = folder.with_name(f".{folder.name}.new"), _before(in_place(folder))
@@ -80,7 +80,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
     new.mkdir()
     try:
-        with full_disk_told(new):
+        with explain_full_disk(new):
             yield new
         if folder.is_dir():
             os.rename(folder, before)
@@ -91,9 +91,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def in_place(folder: Path) -> Path:
-    """The folder; if who wrote another was killed just before it took its place, the one of before."""
+    """Return the folder, after restoring the previous one if a writer was killed during replacement."""
     if not folder.is_dir():
-        with contextlib.suppress(OSError):  # there is none, or another process has done it
+        with contextlib.suppress(OSError):  # no previous folder, or another process restored it
             os.rename(_before(folder), folder)
     return folder
 
@@ -103,21 +103,21 @@ def _before(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def full_disk_told(folder: Path, megabytes: Callable[[], float] | None = None) -> Iterator[None]:
-    """Turn the errors of a full disk, of any library, into one message.
+def explain_full_disk(folder: Path, megabytes: Callable[[], float] | None = None) -> Iterator[None]:
+    """Convert the full-disk errors of any library to one message.
 
     Args:
-        folder: What is being written, or the folder that is written to.
-        megabytes: About how much room it takes, asked only when the disk is full.
+        folder: The folder that is written, or written to.
+        megabytes: Estimate of the space required, called only when the disk is full.
 
     Raises:
-        FullDisk: Names the folder, and says how much room there is.
+        FullDisk: Names the folder and the free space.
     """
     try:
         yield
     except (OSError, SafetensorError, FullDisk) as error:
         full = isinstance(error, FullDisk) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        # safetensors and numpy give no error number
+        # safetensors and numpy do not set an error number
         if not full and not re.search(r"No space left|quota exceeded|requested and \d+ written", str(error)):
             raise
         needed = ""
@@ -128,18 +128,18 @@ def full_disk_told(folder: Path, megabytes: Callable[[], float] | None = None) -
 
 
 def visible(folder: Path, pattern: str) -> list[Path]:
-    """The paths in a folder that match, in order, without those whose name begins with a dot."""
+    """Return the paths in a folder that match a pattern, sorted, without hidden ones."""
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def project() -> Path:
-    """The first folder with a `data_manifest.yaml`, from the working directory upwards; else that itself."""
+    """Return the nearest folder with a `data_manifest.yaml`, from the working directory up, or the latter."""
     here = Path.cwd()
     return next((p for p in (here, *here.parents) if (p / "data_manifest.yaml").is_file()), here)
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
-    """Write `value` as indented JSON, atomically; NaN and infinities are refused (they are not JSON)."""
+    """Write `value` as indented JSON, atomically; raise ValueError for NaN and infinities."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n")
@@ -149,12 +149,12 @@ def read_json(path: str | os.PathLike) -> dict:
     """Read a JSON file written by `write_json`.
 
     Raises:
-        OSError: If it is missing or no regular file: a pipe would be waited for.
-        ValueError: If it is no JSON, which NaN and infinities are not.
+        OSError: If it is missing or not a regular file (a pipe would block).
+        ValueError: If it is not valid JSON; NaN and infinities are not.
     """
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not valid JSON")
 
     try:
         return json.loads(regular(path).read_text(encoding="utf-8"), parse_constant=refuse)
@@ -163,56 +163,56 @@ def read_json(path: str | os.PathLike) -> dict:
 
 
 def check_replaceable(path: str | os.PathLike, ours: Callable[[Path], bool]) -> None:
-    """Refuse a path at which a command would write over what is not its own.
+    """Raise if a command would overwrite a file that it did not write.
 
     Args:
-        path: Where it will write.
-        ours: Whether the regular file that is there is what such a command writes.
+        path: Output path of the command.
+        ours: Tests whether an existing regular file is an output of the command.
 
     Raises:
-        GalgenError: If something else is there, or no file can be.
+        GalgenError: If another file exists at the path, or the path cannot hold a file.
     """
     try:
-        replaceable, told = ours(regular(path)), "is there already, and nothing that this command wrote"
+        replaceable, reason = ours(regular(path)), "exists already and was not written by this command"
     except (OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError) and not os.path.islink(path):
             return
-        replaceable, told = False, f"cannot be written over ({getattr(error, 'strerror', None) or error})"
+        replaceable, reason = False, f"cannot be overwritten ({getattr(error, 'strerror', None) or error})"
     if not replaceable:
-        raise GalgenError(f"{path} {told}; name another with --out")
+        raise GalgenError(f"{path} {reason}; choose another path with --out")
 
 
 def has_fields(path: Path, names: Set[str]) -> bool:
-    """Whether a file is JSON of an object that has these fields."""
-    found = read_json(path)
-    return isinstance(found, dict) and names <= found.keys()
+    """Whether a JSON file contains an object with these fields."""
+    value = read_json(path)
+    return isinstance(value, dict) and names <= value.keys()
 
 
 def regular(path: str | os.PathLike) -> Path:
-    """The path, if it is that of a regular file.
+    """Return the path if it is a regular file.
 
     Raises:
         OSError: If it is missing, or a folder, a pipe or a device.
     """
     path = Path(path)
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(errno.EINVAL, "no regular file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path
 
 
 def file_sha256(path: str | os.PathLike) -> str:
-    """Hexadecimal sha256 of a regular file's bytes, read in pieces."""
+    """Return the hexadecimal sha256 of a regular file, read in blocks."""
     with open(regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def plain(value: object) -> object:
-    """A value as JSON has it, floats with six digits; NaN and infinities become None."""
+def to_json_values(value: object) -> object:
+    """Convert a value to JSON types, floats to six significant digits, NaN and infinities to None."""
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "dtype"):  # a number of numpy
+        return [to_json_values(item) for item in value]
+    if hasattr(value, "dtype"):  # a NumPy scalar
         value = value.item()
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
@@ -220,11 +220,11 @@ def plain(value: object) -> object:
 
 
 def results_file(given: Path | None, name: str, *, trial: bool) -> Path:
-    """Return where a benchmark writes: where it was told to, else into `results/`.
+    """Return the output path of a benchmark: `given`, or by default `results/<name>`.
 
     Raises:
-        GalgenError: If a trial, which measures nothing, was not told where.
+        GalgenError: If it is a trial run, which measures nothing, and no path is given.
     """
     if given is None and trial:
-        raise GalgenError(f"a trial does not write into results/{name}: say where with --out")
+        raise GalgenError(f"a trial does not write results/{name}; choose a path with --out")
     return given or project() / "results" / name

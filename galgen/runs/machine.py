@@ -1,4 +1,4 @@
-"""Where code runs, and which code it is: what a record says of its making."""
+"""Commit of the code and class of the processor, for provenance records."""
 
 import contextlib
 import platform
@@ -9,11 +9,11 @@ __all__ = ["commit", "vectors"]
 
 
 def commit() -> str:
-    """The commit of the code, with `+` if the tree was changed, or `unknown` outside a repository."""
+    """Return the commit of the code, with `+` for uncommitted changes; `unknown` outside a repository."""
 
     def git(*command: str) -> str:
-        whole = ["git", "-C", str(Path(__file__).parent), *command]
-        return subprocess.run(whole, capture_output=True, text=True, check=True).stdout.strip()
+        arguments = ["git", "-C", str(Path(__file__).parent), *command]
+        return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         commit, changed = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "-uno")
@@ -23,9 +23,9 @@ def commit() -> str:
 
 
 def vectors() -> str:
-    """The class of the processor: the widest vectors that it multiplies, as far as the system tells."""
+    """Return the class of the processor: its widest vector instructions, or the architecture if unknown."""
     names = {"amx_bf16": "AMX", "avx512_bf16": "AVX512 with bfloat16", "avx512f": "AVX512", "avx2": "AVX2"}
     with contextlib.suppress(OSError):
-        told = set(Path("/proc/cpuinfo").read_text().split())
-        return next((name for flag, name in names.items() if flag in told), platform.machine())
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+        return next((name for flag, name in names.items() if flag in flags), platform.machine())
     return platform.processor() or platform.machine()

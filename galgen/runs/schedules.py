@@ -1,4 +1,4 @@
-"""What the learning rate is multiplied by, as a function of images shown and of images to be shown."""
+"""Learning-rate schedules: the factor as a function of images shown and of their total."""
 
 import math
 from collections.abc import Callable
@@ -9,28 +9,28 @@ Schedule = Callable[[int, int], float]
 
 
 def cosine(shown: int, total: int) -> float:
-    """From 1 down to 0 along a cosine, after a warm-up over the first 2 % of the images, at most 1000."""
+    """Decay from 1 to 0 along a cosine, after a warm-up over the first 2 % of images (at most 1000)."""
     warm_up = min(total // 50, 1000) + 1
     return min(1.0, (shown + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * shown / total))
 
 
 def halving(shown: int, total: int) -> float:
-    """The paper's: halved every 100 epochs of 250 000 images, however long the training."""
+    """Halve the rate every 100 epochs of 250 000 images, as in the paper, whatever the total."""
     return 0.5 ** (shown // 25_000_000)
 
 
 def constant(shown: int, total: int) -> float:
-    """One learning rate throughout."""
+    """Keep the learning rate constant."""
     return 1.0
 
 
 def falling(shown: int, total: int) -> float:
-    """Constant after a warm-up over 1000 images, and from half of the training on linearly to nothing."""
+    """Keep the rate constant after a warm-up over 1000 images; decay linearly to 0 in the second half."""
     return min(1.0, (shown + 1) / 1000, 2 * (1 - shown / total))
 
 
 def late(shown: int, total: int) -> float:
-    """One learning rate over nine tenths of the images, and from there on linearly to nothing.
+    """Keep the rate constant over nine tenths of the images, then decay linearly to 0.
 
     >>> [round(late(shown, 1000), 6) for shown in (0, 900, 950, 1000)]
     [1.0, 1.0, 0.5, 0.0]
@@ -42,5 +42,5 @@ SCHEDULES: dict[str, Schedule] = {f.__name__: f for f in (cosine, halving, const
 
 
 def log_spaced(first: int, last: int, count: int) -> list[int]:
-    """`count` milestones in geometric progression, both ends included; fewer where they coincide."""
+    """Return `count` log-spaced milestones, both ends included; fewer if some coincide."""
     return sorted({round(first * (last / first) ** (k / max(count - 1, 1))) for k in range(count)} | {last})

@@ -1,13 +1,13 @@
-"""The run store: everything expensive is done once and kept under a key.
+"""The run store: a content-addressed cache of expensive results, each computed once and stored under a key.
 
     key = sha256(kind, parameters, sha256 of the data, version of the source files that matter)
 
-An entry is a folder `<root>/<kind>/<key>/` with `record.json` and the artefacts (safetensors, ECSV, JSON; no
-pickle). It is made in `<key>.partial`, where an interrupted run finds its checkpoint again, and renamed when
-done, under a lock: of two processes that ask for the same entry one works and the other waits for it.
+An entry is a folder `<root>/<kind>/<key>/` with `record.json` and the artifacts (safetensors, ECSV, JSON; no
+pickle). It is computed in `<key>.partial`, where an interrupted run finds its checkpoint, and renamed when
+complete, under a lock: if two processes request the same entry, one computes it and the other waits.
 
-The record holds the sha256 of every artefact. They are compared when a process first uses the entry.
-What is not as it was written is renamed to `<key>.damaged`, with a message, and made again.
+The record holds the sha256 of every artifact, verified when a process first uses the entry. A damaged entry
+is renamed to `<key>.damaged`, with a message, and computed again.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from pydantic import BaseModel, StringConstraints, model_validator
 
 from galgen.runs.code import version
 from galgen.runs.errors import Damaged, GalgenError, checked
-from galgen.runs.files import file_sha256, full_disk_told, project, read_json, write_json
+from galgen.runs.files import explain_full_disk, file_sha256, project, read_json, write_json
 from galgen.runs.machine import commit, vectors
 
 __all__ = ["Record", "Run", "Sha256", "Store", "checksums", "processor", "provenance", "read_record",
@@ -38,7 +38,7 @@ __all__ = ["Record", "Run", "Sha256", "Store", "checksums", "processor", "proven
 
 
 def provenance() -> dict:
-    """Commit, machine and versions of the packages that compute."""
+    """Return the commit, the machine, and the versions of Python and of the numerical packages."""
     packages = ("galgen", "torch", "numpy", "scipy", "astropy", "galsim")
     return {
         "commit": commit(),
@@ -49,19 +49,19 @@ def provenance() -> dict:
 
 
 def processor(machine: str) -> str:
-    """The class of the processor in what `provenance` says of a machine; of older ones the architecture."""
+    """Return the processor class in a machine string of `provenance`; in older ones the architecture."""
     system, _, *vectors = machine.split(", ")
     return vectors[0] if vectors else system.split()[-1]
 
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-# Entries that this process has compared with their checksums, or made.
+# Entries that this process has computed or verified against their checksums.
 _VERIFIED: set[Path] = set()
 
 
 class Record(BaseModel, strict=True, allow_inf_nan=False):
-    """What every record holds, beside machine and versions."""
+    """Fields of every record, in addition to machine and versions."""
 
     key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     kind: str
@@ -75,9 +75,9 @@ class Record(BaseModel, strict=True, allow_inf_nan=False):
     sha256: dict[str, Sha256]
 
     @model_validator(mode="after")
-    def _of_its_key(self) -> "Record":
+    def _check_key(self) -> "Record":
         if self.key != _key(self.kind, self.params, self.data, self.code):
-            raise ValueError("its key is not that of its kind, params, data and code")
+            raise ValueError("the key does not match kind, params, data and code")
         return self
 
 
@@ -86,8 +86,8 @@ class Run:
     """A finished entry of the store.
 
     Attributes:
-        path: Its folder.
-        record: What is known of it.
+        path: Folder of the entry.
+        record: Contents of its `record.json`.
     """
 
     path: Path
@@ -95,12 +95,12 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The name of the entry."""
+        """Key of the entry (16 hexadecimal digits)."""
         return self.record["key"]
 
     @property
     def summary(self) -> dict:
-        """What the work reported of itself."""
+        """Summary returned by the function that computed the entry."""
         return self.record["summary"]
 
 
@@ -108,30 +108,30 @@ class Store:
     """A folder of finished runs.
 
     Args:
-        root: The folder. By default the environment's GALGEN_STORE, or `store/` beside the
-            `data_manifest.yaml` of the project the working directory lies in.
+        root: The folder. By default the environment variable GALGEN_STORE, or `store/` in the project
+            (the nearest folder with a `data_manifest.yaml`, from the working directory up).
 
     Raises:
-        GalgenError: If it is something else than a folder.
+        GalgenError: If the path exists and is not a folder.
     """
 
     def __init__(self, root: str | os.PathLike | None = None):
         self.root = Path(root or os.environ.get("GALGEN_STORE") or project() / "store").absolute()
         if self.root.exists() and not self.root.is_dir():
-            raise GalgenError(f"{self.root} is no folder, and so no run store: see --store and GALGEN_STORE")
+            raise GalgenError(f"{self.root} is not a folder; set the run store with --store or GALGEN_STORE")
 
     def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> str:
-        """The key of an entry (16 hexadecimal digits)."""
+        """Return the key of an entry (16 hexadecimal digits)."""
         return _key(kind, params, data, version(code))
 
     def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> Run | None:
-        """The finished entry, or None."""
+        """Return the finished entry with these parameters, or None."""
         return self.at(kind, self.key(kind, params, data=data, code=code))
 
     def at(self, kind: str, key: str) -> Run | None:
-        """The same, by its key."""
+        """Return the finished entry with this key, or None."""
         path = self.root / kind / key
-        with contextlib.suppress(Damaged):  # `run`, which holds the lock, says so and makes it again
+        with contextlib.suppress(Damaged):  # `run`, which holds the lock, reports and recomputes it
             return verified(path) if path.is_dir() else None
         return None
 
@@ -145,29 +145,29 @@ class Store:
         code: Iterable[str] = (),
         megabytes: Callable[[], float] | None = None,
     ) -> Run:
-        """Return the entry, making it first if it is missing or damaged.
+        """Return the entry, computing it first if it is missing or damaged.
 
         Args:
-            kind: What sort of artefact, a folder of the store.
-            params: Everything the result depends on, as JSON values.
-            make: Writes the artefacts into the folder it is given, which may hold what an interrupted
-                attempt left behind, and returns a summary (JSON values). If it raises `Damaged`, it is
+            kind: Kind of result; names a folder of the store.
+            params: All parameters the result depends on, as JSON values.
+            make: Writes the artifacts into the folder passed to it, which may contain files of an
+                interrupted attempt, and returns a summary (JSON values). If it raises `Damaged`, it is
                 called once more, with an empty folder.
             data: sha256 of the data the result depends on.
-            code: The modules that the result depends on, as `galgen.models.unet`.
-            megabytes: About how much room the entry takes, asked only when the disk is full.
+            code: The modules that the result depends on, such as `galgen.models.unet`.
+            megabytes: Estimate of the size of the entry, called only when the disk is full.
 
         Raises:
             GalgenError: If the disk is full.
         """
         code = tuple(code)
         if found := self.find(kind, params, data=data, code=code):
-            return found  # without a lock: a finished store may lie where nothing can be written
+            return found  # without a lock: a finished store may be read-only
         path = self.root / kind / self.key(kind, params, data=data, code=code)
         partial = path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path), full_disk_told(partial, megabytes):
-            if found := _whole(path):
+        with _lock(path), explain_full_disk(partial, megabytes):
+            if found := _verified_or_quarantined(path):
                 return found
             partial.mkdir(exist_ok=True)
             started = time.monotonic()
@@ -177,7 +177,7 @@ class Store:
                 _quarantine(partial, error)
                 partial.mkdir()
                 summary = make(partial)
-            for leftover in list(partial.rglob(".tmp-*")):  # of processes that were killed
+            for leftover in list(partial.rglob(".tmp-*")):  # from killed processes
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             record = {
                 "key": path.name,
@@ -197,7 +197,7 @@ class Store:
         return Run(path, record)
 
     def runs(self, kind: str | None = None) -> list[Run]:
-        """All finished entries, oldest first; those whose record cannot be read are named on stderr."""
+        """Return all finished entries, oldest first; report those with unreadable records on stderr."""
         found = []
         for path in self.finished(kind):
             try:
@@ -207,24 +207,24 @@ class Store:
         return sorted(found, key=lambda run: run.record["created"])
 
     def finished(self, kind: str | None = None) -> list[Path]:
-        """The folders of finished entries, whole or not."""
+        """Return the folders of finished entries, including damaged ones."""
         found = sorted(self.root.glob(f"*/{'[0-9a-f]' * 16}"))
         return [path for path in found if path.is_dir() and kind in (None, path.parent.name)]
 
     def get(self, key: str) -> Run:
-        """The finished entry whose key starts with `key`.
+        """Return the finished entry whose key starts with `key`.
 
         Raises:
-            GalgenError: If there is none, or more than one, or it is not finished.
+            GalgenError: If no entry or several entries match, or it is not finished.
         """
         path = self.folders(key)[0].with_suffix("")
         return Run(path, read_record(path))
 
     def folders(self, key: str) -> list[Path]:
-        """All there is of the entry whose key starts with `key`: finished, unfinished, damaged.
+        """Return all folders (finished, partial, damaged) of the entry whose key starts with `key`.
 
         Raises:
-            GalgenError: If there is none, or more than one such entry.
+            GalgenError: If no entry or several entries match.
         """
         found = [p for p in self.root.glob("*/*") if p.is_dir() and key and p.name.startswith(key)]
         if (entries := len({path.with_suffix("") for path in found})) != 1:
@@ -234,10 +234,10 @@ class Store:
         return sorted(found)
 
     def remove(self, key: str) -> list[Path]:
-        """Delete the entry whose key starts with `key`, whole or not, and return the folders it had.
+        """Delete the entry whose key starts with `key`, finished or not, and return its folders.
 
         Raises:
-            GalgenError: If there is none, or more than one, or another process is at work on it.
+            GalgenError: If no entry or several entries match, or another process is computing it.
         """
         folders = self.folders(key)
         try:
@@ -246,7 +246,7 @@ class Store:
                     _VERIFIED.discard(folder)
                     shutil.rmtree(folder)
         except Timeout as error:
-            raise GalgenError(f"{folders[0]} is being made by another process; end that first") from error
+            raise GalgenError(f"{folders[0]} is being made by another process; stop it first") from error
         return folders
 
 
@@ -256,30 +256,30 @@ def _key(kind: str, params: dict, data: str, code: str) -> str:
 
 
 def _lock(path: Path, timeout: float = -1) -> FileLock:
-    """The lock of an entry, by any of its folders."""
+    """Return the lock of an entry, given any of its folders."""
     return FileLock(path.parent / f".{path.stem}.lock", timeout=timeout)
 
 
 def read_record(path: Path, kind: type[Record] = Record) -> dict:
-    """The record of the entry in the folder `path`.
+    """Read the record of the entry in the folder `path`.
 
     Raises:
-        Damaged: If there is none, it is not that of a `kind`, or that of another entry.
+        Damaged: If it is missing, is not a valid `kind` or belongs to another entry.
     """
     try:
         record = read_json(path / "record.json")
         known = checked(kind, record, "the record")
         if (known.kind, known.key) != (path.parent.name, path.stem):
-            raise ValueError(f"it is that of {known.kind}/{known.key}")
-    except PermissionError:  # whole for others: nothing to set aside
+            raise ValueError(f"it belongs to {known.kind}/{known.key}")
+    except PermissionError:  # not damaged, others may read it: do not quarantine it
         raise
     except (OSError, ValueError, GalgenError) as error:
-        raise Damaged(f"{path} has no whole record.json ({error})") from error
+        raise Damaged(f"{path} has no valid record.json ({error})") from error
     return record
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """The sha256 of every file below a folder, by its path there, but for the record and temporary files."""
+    """Return the sha256 of every file in a folder by relative path, except record and temporary files."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {
         name: file_sha256(path)
@@ -289,23 +289,23 @@ def checksums(folder: Path) -> dict[str, str]:
 
 
 def verified(path: Path) -> Run:
-    """The entry in the folder `path`, compared with its checksums if this process has not done so yet.
+    """Return the entry in the folder `path`, verifying its checksums once per process.
 
     Raises:
-        Damaged: If the record is not whole, or an artefact is missing or has changed.
+        Damaged: If the record is invalid, or an artifact is missing or has changed.
     """
     record = read_record(path)
     if path not in _VERIFIED:
-        found = checksums(path)
+        actual = checksums(path)
         for name, expected in record["sha256"].items():
-            if found.get(name) != expected:
-                raise Damaged(f"{path / name} {'has changed' if name in found else 'is missing'}")
+            if actual.get(name) != expected:
+                raise Damaged(f"{path / name} {'has changed' if name in actual else 'is missing'}")
         _VERIFIED.add(path)
     return Run(path, record)
 
 
-def _whole(path: Path) -> Run | None:
-    """The finished entry, for whoever holds its lock; what is damaged is set aside."""
+def _verified_or_quarantined(path: Path) -> Run | None:
+    """Return the finished entry, or quarantine it if damaged; the caller must hold its lock."""
     try:
         return verified(path) if path.is_dir() else None
     except Damaged as error:
@@ -313,9 +313,9 @@ def _whole(path: Path) -> Run | None:
 
 
 def _quarantine(path: Path, error: Damaged) -> None:
-    """Rename a damaged entry, finished or not, in the place of an older one, and say so."""
-    aside = path.with_suffix(".damaged")
-    shutil.rmtree(aside, ignore_errors=True)
-    path.rename(aside)
+    """Rename a damaged entry, finished or not, to `<key>.damaged` and report it on stderr."""
+    target = path.with_suffix(".damaged")
+    shutil.rmtree(target, ignore_errors=True)
+    path.rename(target)
     _VERIFIED.discard(path)
-    print(f"galgen: {error}; it is set aside in {aside} and made again when needed", file=sys.stderr)
+    print(f"galgen: {error}; moved to {target}, will be computed again when needed", file=sys.stderr)

@@ -1,18 +1,18 @@
-"""The one training loop of the book: what is learnt differs, how it is run does not.
+"""Training loop shared by all model families: checkpoints, resuming, loss log and divergence checks.
 
-What each step sees (`galgen.runs.batches`) is a function of seeds and of the images shown before it. So what
-is kept is the networks and the optimizers. A run that is killed at any moment and started again ends, on the
-CPU, with the same weights and the same log, bit for bit. What a step sees, the networks and their learner are
-all that decides how a training ends, and are in its key; how a run is kept, told and resumed is in none.
+The input of each step (`galgen.runs.batches`) is a function of seeds and of the images shown before it, so a
+checkpoint contains only the networks and the optimizers. On the CPU, a run that is killed at any moment and
+resumed ends with the same weights and the same log, bit for bit. The batches, the networks and their learner
+determine the result of a training and are in its key; checkpointing, reporting and resuming are not.
 
-Momenta of a filter that no image excites any more decay below the least normal number, 1.2e-38, where a CPU
-computes up to four times as slowly. Here they count as 0. Beside a weight they are lost in rounding: it is
-the same, bit for bit.
+Momenta of a filter that no image excites any more decay below the smallest normal number, 1.2e-38, where a
+CPU computes up to four times as slowly. They are flushed to 0. Added to a weight they are lost in rounding,
+so the weights are the same, bit for bit.
 
-A model takes part as a `Learner`. The folder of a run holds
+A model implements `Learner`. The folder of a run contains
 
-    checkpoint.pt               the last whole state
-    losses.jsonl                a line every `report_every` steps: images shown and the mean of each loss
+    checkpoint.pt               the last complete state
+    losses.jsonl                one line per `report_every` steps: images shown and the mean of each loss
     weights-12800.safetensors   the networks after 12 800 images, at each milestone and at the end
 """
 
@@ -42,34 +42,34 @@ __all__ = ["Display", "Learner", "train"]
 
 
 class Display:
-    """A tqdm bar on a terminal; elsewhere a line every 15 seconds."""
+    """Progress display: a tqdm bar on a terminal, otherwise one line every 15 seconds."""
 
     def __init__(self, label: str, total: int, shown: int):
-        self.terminal, self.told = sys.stderr.isatty(), time.monotonic()
-        where = {} if self.terminal else {"file": io.StringIO(), "ncols": 0}
-        self.bar = tqdm(total=total, initial=shown, desc=label, unit="image", unit_scale=True, **where)
+        self.terminal, self.last_print = sys.stderr.isatty(), time.monotonic()
+        output = {} if self.terminal else {"file": io.StringIO(), "ncols": 0}
+        self.bar = tqdm(total=total, initial=shown, desc=label, unit="image", unit_scale=True, **output)
 
     def show(self, shown: int, means: dict[str, float]) -> None:
-        """Say how many images were shown, and the mean losses since the last report."""
+        """Display the number of images shown and the mean losses since the last report."""
         loss = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
         self.bar.set_postfix_str(loss, refresh=False)
         self.bar.update(shown - self.bar.n)
         done, now = shown == self.bar.total, time.monotonic()
-        if not self.terminal and (done or now - self.told >= 15):
-            self.told = now
+        if not self.terminal and (done or now - self.last_print >= 15):
+            self.last_print = now
             print(self.bar, file=sys.stderr, flush=True)
         if done:
             self.bar.close()
 
 
 class Learner(Protocol):
-    """What the loop asks of a model.
+    """Interface of a model to the training loop.
 
     Attributes:
-        networks: All that learns or averages, by name: kept at milestones and in the checkpoint.
-        optimizers: By name, in the checkpoint.
-        settings: Every hyperparameter (JSON). A checkpoint made with others is refused.
-        limits: A value for some of the losses; a mean beyond it (in size) says that the run diverges.
+        networks: All trained or averaged networks, by name; saved at milestones and in the checkpoint.
+        optimizers: Optimizers by name; saved in the checkpoint.
+        settings: All hyperparameters (JSON). A checkpoint with other settings is rejected.
+        limits: Upper limits of the absolute mean of some losses; beyond one, the run counts as diverged.
     """
 
     networks: Mapping[str, nn.Module]
@@ -78,26 +78,26 @@ class Learner(Protocol):
     limits: Mapping[str, float]
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """Learn from one batch.
+        """Update the networks with one batch.
 
         Args:
             images: Float32 images in [0, 1], (B, C, H, W), on the device of the networks.
-            noise: A fresh generator on that device, for all that the step draws.
-            rate: What to multiply the learning rate by now.
+            noise: A fresh generator on that device, for all random numbers of the step.
+            rate: Current factor of the learning rate.
 
         Returns:
-            The losses, as scalar tensors that hold no graph. They are not read before the next report.
+            The losses, as detached scalar tensors. They are not read before the next report.
         """
 
 
 @contextlib.contextmanager
 def _flushed() -> Iterator[None]:
-    """Numbers below the least normal one are 0."""
+    """Flush denormal numbers to 0."""
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)  # what is asked of a network is computed as it was
+        torch.set_flush_denormal(False)  # inference is computed without flushing
 
 
 @_flushed()
@@ -113,32 +113,32 @@ def train(
     label: str = "training",
     progress: bool = True,
 ) -> dict:
-    """Train, or go on training from the checkpoint in `directory`.
+    """Train a model, resuming from the checkpoint in `directory` if it exists.
 
     Args:
         learner: The model; it is changed in place.
-        images: uint8 (N, C, H, W), in memory or memory-mapped; a GPU gets a copy.
+        images: uint8 (N, C, H, W), in memory or memory-mapped; copied to a GPU.
         directory: Folder of the run, see above.
-        stream: What each step sees; it ends at a whole number of batches.
-        milestones: Counts of images at which to keep the weights, rounded up to whole batches.
-        report_every: Steps between two lines of the log, and the least between two checkpoints.
+        stream: Batch sampler; its total must be a whole number of batches.
+        milestones: Images shown at which to save the weights, rounded up to whole batches.
+        report_every: Steps between two lines of the log; the minimum between two checkpoints.
         save_every_seconds: Time between two checkpoints.
-        label: What the progress display calls the run.
-        progress: Whether to show it.
+        label: Name of the run in the progress display.
+        progress: Whether to display progress.
 
     Returns:
-        Summary: images shown, seconds of work (over all resumptions), images a second, device, threads, torch
-        version, the last mean losses, and the counts of images at which weights were kept.
+        Summary: images shown, compute time in seconds (over all resumptions), images per second, device,
+        threads, torch version, the last mean losses, and the images shown at which weights were saved.
 
     Raises:
-        GalgenError: If the loss is no number or diverges, the checkpoint is of another run, or a batch is too
-            large for the memory of a GPU; then with one that fits.
-        Damaged: If the checkpoint or what it has passed, log and weights, is missing or not whole.
+        GalgenError: If a loss is not finite or diverges, the checkpoint belongs to another run, or a batch
+            does not fit into GPU memory (the message gives a batch size that does).
+        Damaged: If the checkpoint, or the log or weights saved before it, is missing or damaged.
     """
     _check(images, stream)
     directory, total, batch_size = Path(directory), stream.total, stream.batch_size
     device = next(parameter.device for net in learner.networks.values() for parameter in net.parameters())
-    kept = sorted({min(math.ceil(m / batch_size) * batch_size, total) for m in milestones} | {total})
+    saves = sorted({min(math.ceil(m / batch_size) * batch_size, total) for m in milestones} | {total})
     settings = {
         **learner.settings,
         **dataclasses.asdict(stream),
@@ -146,7 +146,7 @@ def train(
         "images": [list(images.shape), hashlib.sha256(np.ascontiguousarray(images)).hexdigest()[:16]],
         "report_every": report_every,
     }
-    shown, before, means = _resume(learner, directory, settings, kept)
+    shown, before, means = _resume(learner, directory, settings, saves)
     read = _reader(images, device)
     started = saved = time.monotonic()
     display = Display(label, total, shown) if progress else None
@@ -158,11 +158,11 @@ def train(
             except torch.OutOfMemoryError as error:
                 fits = _fitting(learner, images, batch_size)
                 raise GalgenError(
-                    f"the GPU has not memory enough for a batch of {batch_size}: {fits} would fit. Set "
-                    "batch_size in the profile to that (`galgen.profiles`); the last good checkpoint is kept"
+                    f"a batch of {batch_size} does not fit into GPU memory, a batch of {fits} does. Set "
+                    "batch_size in the profile (`galgen.profiles`); the last good checkpoint is kept"
                 ) from error
             shown += batch_size
-            if shown in kept:
+            if shown in saves:
                 _require_finite(learner, shown)
                 weights = {name: net.state_dict() for name, net in learner.networks.items()}
                 checkpoint.save_weights(directory / f"weights-{shown}.safetensors", weights)
@@ -187,15 +187,15 @@ def train(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "losses": means,
-        "weights": kept,
+        "weights": saves,
         "settings": settings,
     }
 
 
 def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
-    """A half of a batch, a fourth, ..., of which a step fits into memory; 0 if not even one image does.
+    """Return the largest batch size (a half, a quarter, ...) that fits into GPU memory, 0 if none does.
 
-    The step changes the networks, which are lost with the training that asks.
+    The trial steps change the networks; the calling training stops anyway.
     """
     device = next(parameter.device for net in learner.networks.values() for parameter in net.parameters())
     x = torch.from_numpy(images[:1]).to(device) / 255
@@ -210,19 +210,19 @@ def _fitting(learner: Learner, images: np.ndarray, batch: int) -> int:
 def _check(images: np.ndarray, stream: BatchSampler) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or len(images) == 0 or len(images) != stream.N:
         raise GalgenError(
-            f"training images must be uint8 ({stream.N}, C, H, W), one or more, "
+            f"training images must be uint8 ({stream.N}, C, H, W), at least one, "
             f"not {images.dtype} {images.shape}"
         )
     if stream.batch_size < 1 or stream.total < 1 or stream.total % stream.batch_size:
         raise GalgenError(
-            f"{stream.total} images in batches of {stream.batch_size}: there must be one or more, all whole"
+            f"the total of {stream.total} images must be one or more whole batches of {stream.batch_size}"
         )
 
 
 def _resume(
-    learner: Learner, directory: Path, settings: dict, kept: Iterable[int]
+    learner: Learner, directory: Path, settings: dict, saves: Iterable[int]
 ) -> tuple[int, float, dict]:
-    """Load the checkpoint, if there is one, and cut the log to it: images shown, seconds, last losses."""
+    """Load the checkpoint, if any, and truncate the log; return images shown, seconds and last losses."""
     path, log = directory / "checkpoint.pt", directory / "losses.jsonl"
     directory.mkdir(parents=True, exist_ok=True)
     if not path.is_file():
@@ -232,16 +232,16 @@ def _resume(
         state = checkpoint.load(path)
         was, shown = state["settings"], state["shown"]
     except (GalgenError, KeyError) as error:
-        raise Damaged(f"{directory} cannot be gone on with: {error}") from error
+        raise Damaged(f"{directory} cannot be resumed: {error}") from error
     if differ := sorted(k for k in settings.keys() | was.keys() if settings.get(k) != was.get(k)):
-        said = ", ".join(f"{k} was {was.get(k)}, is {settings.get(k)}" for k in differ)
-        raise GalgenError(f"{directory} holds a training with other settings ({said}); use another folder")
+        changes = ", ".join(f"{k} was {was.get(k)}, is {settings.get(k)}" for k in differ)
+        raise GalgenError(f"{directory} has a training with other settings ({changes}); use another folder")
     checkpoint.cut_log(log, shown)
-    for passed in (directory / f"weights-{m}.safetensors" for m in kept if m <= shown):
+    for weights in (directory / f"weights-{m}.safetensors" for m in saves if m <= shown):
         try:
-            checkpoint.load_weights(passed)
+            checkpoint.load_weights(weights)
         except GalgenError as error:
-            raise Damaged(f"{passed} is missing or not whole, though the checkpoint has passed it") from error
+            raise Damaged(f"{weights} is missing or damaged, but precedes the checkpoint") from error
     for name, net in learner.networks.items():
         net.load_state_dict(state["networks"][name])
     for name, optimizer in learner.optimizers.items():
@@ -272,7 +272,7 @@ def _require_finite(learner: Learner, shown: int) -> None:
 
 
 def _means(learner: Learner, losses: list[dict[str, Tensor]], last: int) -> dict[str, float]:
-    """The mean of each loss since the last report, which must be a number and within its limit."""
+    """Return the mean of each loss since the last report; raise if it is not finite or beyond its limit."""
     means = {}
     for name in losses[0]:
         values = torch.stack([loss[name] for loss in losses]).double().cpu()
@@ -290,16 +290,16 @@ def _means(learner: Learner, losses: list[dict[str, Tensor]], last: int) -> dict
     return means
 
 
-def _stopped(what: str, learner: Learner) -> GalgenError:
+def _stopped(reason: str, learner: Learner) -> GalgenError:
     return GalgenError(
-        f"training stopped at {what}; the last good checkpoint is kept. Lower learning_rate "
+        f"training stopped at {reason}; the last good checkpoint is kept. Lower learning_rate "
         f"({learner.settings.get('learning_rate')}) or lengthen the warm-up, and train in a new folder"
     )
 
 
 def _reader(images: np.ndarray, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A function from row numbers to uint8 images on the device."""
+    """Return a function that maps row numbers to uint8 images on the device."""
     if device.type == "cpu":
         return lambda rows: torch.from_numpy(images[rows.numpy()])
-    held = torch.from_numpy(np.array(images)).to(device)
-    return lambda rows: held[rows.to(device)]
+    on_device = torch.from_numpy(np.array(images)).to(device)
+    return lambda rows: on_device[rows.to(device)]

@@ -22,7 +22,7 @@ from galbook import publishing
 from galbook.build.runs import Run
 from galbook.table import KEY, STATISTICS, Published
 from galgen.experiment import every_family
-from galgen.published import WithPublished, halved, published, weights_of
+from galgen.published import StoreWithPublished, halved, published, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import write_json
@@ -41,7 +41,7 @@ def check(run: Run, files: int = FILES) -> str:
     Raises:
         GalgenError: If nothing is published for the run, or a value differs from the published one.
     """
-    experiments = list(every_family(run.parameters, WithPublished(), studies=True).values())
+    experiments = list(every_family(run.parameters, StoreWithPublished(), studies=True).values())
     if not (table := Published.of(experiments[0])):
         raise GalgenError(f"no published results for the run {run.name}")
     again, rest, differences = 0, 0, []

@@ -37,7 +37,7 @@ from galgen.models.families import FAMILIES, Family
 from galgen.models.sampling import noise, noise_schedule, seeded
 from galgen.models.unet import BiasFreeNormReLU, UNet
 from galgen.profiles import Parameters, profile
-from galgen.published import AsItIs, available, listed, published, start_of, weights_of
+from galgen.published import ReadOnlyStore, available, listed, published, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, verified
@@ -112,7 +112,7 @@ def models(parameters: Parameters) -> list[Model]:
 
 def _of_run(parameters: Parameters) -> Iterator[Model]:
     for name in DENOISERS:
-        experiment = Experiment(parameters, AsItIs(), family=name)
+        experiment = Experiment(parameters, ReadOnlyStore(), family=name)
         if experiment.settings.base_channels * experiment.images.size > MOST_WORK:
             continue
         shared = {"profile": parameters.profile, "data": experiment.images.name, "of_run": True}

@@ -23,7 +23,7 @@ from galgen.experiment import every_family
 from galgen.figures.words import spaced
 from galgen.models import glow_learner as glow
 from galgen.profiles import Parameters
-from galgen.published import WithPublished
+from galgen.published import StoreWithPublished
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
@@ -57,7 +57,7 @@ class Explorer:
 
     def __init__(self, parameters: Parameters, store: Store | None = None):
         self.parameters = parameters
-        self.experiments = every_family(parameters, store or WithPublished())
+        self.experiments = every_family(parameters, store or StoreWithPublished())
         self.sizes = sorted({N for e in self.experiments.values() for N in e.sizes})
         some = self.experiments["diffusion"]
         self.profile, self.store = some.profile, some.store

@@ -1,1 +1,1 @@
-"""Galaxies from elsewhere: the user's files and the survey's cut-outs."""
+"""Import of the user's images and download of survey cut-outs."""

@@ -1,10 +1,10 @@
-"""Downloads that are polite to the server: at a limited rate, and with repeats that wait longer each time.
+"""Rate-limited downloads with retries and exponential back-off.
 
-urllib3 repeats a request that gets no answer or an error status, with back-off and after the pause that the
-server asks for (Retry-After). There are two ways to fail:
+urllib3 retries a request without response or with an error status, with back-off and after the pause that the
+server requests (Retry-After). A download fails in one of two ways:
 
-    Unusable      the server has answered: asking again would give the same answer
-    Unreachable   no answer, or not the whole of it: worth a later run
+    Unusable      a definitive response: another request would give the same
+    Unreachable   no response or an incomplete one: a later run may succeed
 """
 
 import threading
@@ -20,27 +20,27 @@ from galgen.runs.errors import Closed
 
 __all__ = ["Downloader", "Network", "Unreachable", "Unusable"]
 
-# Other statuses of 4xx may be a ban, a limit or a mistake in the URL, so they settle nothing.
+# Other 4xx statuses may be a ban, a rate limit or a mistake in the URL, so they are not definitive.
 SETTLED_STATUSES = frozenset({404, 410})
-LONGEST_PAUSE = 300  # seconds that the server may ask for
+LONGEST_PAUSE = 300  # maximum Retry-After, seconds
 
 
 class Unusable(Exception):
-    """A settled answer; the message is a short reason that can be counted."""
+    """A definitive failure; the message is a short reason that can be counted."""
 
 
 class Unreachable(Exception):
-    """The server gave no answer, however often it was asked; the message is a reason as well."""
+    """All attempts failed without a definitive response; the message is a short reason as well."""
 
 
 class Network(Closed):
-    """How to treat a server.
+    """Rate limit, timeout and retries of requests to a server.
 
     Attributes:
-        rate: Requests per second, all threads together, repeats aside.
-        timeout: Seconds without a byte after which a request is given up.
-        retries: How often a request is repeated.
-        backoff: Seconds of the back-off; the first repeat comes at once, the second after twice this.
+        rate: Requests per second, all threads together, retries not counted.
+        timeout: Seconds without data after which a request is aborted.
+        retries: Maximum number of retries per request.
+        backoff: Back-off in seconds; the first retry is immediate, the second after twice this.
     """
 
     rate: float = Field(5.0, ge=1e-6)
@@ -50,11 +50,11 @@ class Network(Closed):
 
 
 class Downloader:
-    """Gets small files by URL, from any number of threads.
+    """Downloads small files by URL; thread-safe.
 
     Args:
-        network: How to treat the server.
-        connections: Connections kept open; one per thread.
+        network: Rate limit, timeout and retries.
+        connections: Number of open connections, one per thread.
     """
 
     def __init__(self, network: Network, connections: int):
@@ -72,15 +72,15 @@ class Downloader:
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections, max_retries=retries))
 
     def get(self, url: str, max_bytes: int) -> bytes:
-        """Return the body of `url`.
+        """Return the response body of `url`.
 
         Args:
-            url: What to get.
-            max_bytes: Size above which a body cannot be the file.
+            url: URL of the file.
+            max_bytes: Maximum size of the file.
 
         Raises:
-            Unusable: 404 or 410, or too large.
-            Unreachable: The last attempt ended in another status, a time-out or a broken connection.
+            Unusable: If the status is 404 or 410, or the body is too large.
+            Unreachable: If the last attempt gave another error status, timed out or lost the connection.
         """
         with self._turn:
             time.sleep(1 / self._network.rate)

@@ -1,12 +1,12 @@
-"""The user's own images as gray 8-bit stamps and a catalogue, with a reason for each object left out.
+"""Import the user's images as gray 8-bit stamps and a catalogue, with a reason for each rejected object.
 
-Pixels are one of two kinds. **Flux** is linear: it is cropped, by default to the paper's 64 x 64 pixels, and
-stretched and made gray. FITS is flux; PNG, JPEG and TIFF are display images. Arrays are display images if
-they are uint8, or floats that all lie in [0, 1], and flux otherwise (flux has noise, so some is negative).
+Pixels are one of two kinds. **Flux** is linear: it is cropped, by default to the paper's 64 x 64 pixels,
+stretched and converted to gray. FITS is flux; PNG, JPEG and TIFF are display images. Arrays are display
+images if they are uint8, or floats that all lie in [0, 1], and flux otherwise (noise makes some negative).
 
 An object that cannot be used, because its file is damaged, a band is missing or a pixel is not finite, is
-left out by name and the others are kept. What is wrong with the whole is an error: no images, mixed shapes,
-color, an unknown key. What is imported is an entry of the run store.
+rejected by name and the others are imported. Problems of the whole source are errors: no images, mixed
+shapes, color, an unknown key. Imported images are an entry of the run store.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from galgen.runs.files import file_sha256
 
 __all__ = ["FILES", "called", "import_images", "imported", "write_imported"]
 
-FILES = (  # that the pixels of imported images depend on
+FILES = (  # modules that the pixels of imported images depend on
     "galgen.compare.similarity",
     "galgen.data.acquire.importing",
     "galgen.data.acquire.readers",
@@ -43,7 +43,7 @@ FILES = (  # that the pixels of imported images depend on
 )
 
 FLUX_CROP = 64  # the paper's field
-LOOKED_AT = 1000  # objects, spread over all, to tell flux from display images
+INSPECTED = 1000  # objects, evenly spaced, used to distinguish flux from display images
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Imported:
 
     Attributes:
         images: uint8 array of shape (n, 1, size, size), n >= 1.
-        catalogue: n rows: `id`, `file`, and what the source says of each object (`ra`, `dec`, `survey`, ...).
-        refused: Name and reason of each object left out.
-        parameters: How the images were made (JSON values), and the `surveys` named in the source.
-        dropped: Number of objects left out, by reason.
+        catalogue: n rows: `id`, `file` and the columns of the source (`ra`, `dec`, `survey`, ...).
+        refused: Name and reason of each rejected object.
+        parameters: Import parameters (JSON values), and the `surveys` named in the source.
+        dropped: Number of rejected objects, by reason.
     """
 
     images: np.ndarray
@@ -80,25 +80,25 @@ def import_images(
     Args:
         path: The folder or file, see `galgen.data.acquire.readers.open_source`.
         key: Name of the image array in an npz or HDF5 file; by default the only one.
-        strict: Make it an error if any object is refused.
-        progress: Show a progress bar.
-        colour: Keep the three channels of display images; of gray ones alone they are one array, seen thrice.
-        most: How many images to import; the others are left unread.
+        strict: Raise if any object is rejected.
+        progress: Display a progress bar.
+        colour: Preserve the three channels of display images; if all are gray, the gray channel is broadcast.
+        most: Maximum number of images to import; the others are not read.
         recipe: The fields of `Recipe`.
 
     Raises:
-        GalgenError: For whatever is wrong with the source as a whole, with its name and the way out.
+        GalgenError: If the source as a whole is invalid; names it and says how to fix it.
     """
-    path, wanted = Path(path), checked(Recipe, recipe, "how to import")
+    path, wanted = Path(path), checked(Recipe, recipe, "import options")
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
         wanted = _settled(path, source, wanted)
         names = tqdm(source.names, disable=not progress, unit="object")
         stamps, rows, refused = _collected(path, source, names, wanted, colour, most)
     if refused and (strict or not rows):
-        some = "; ".join(f"{name}: {reason}" for name, reason in refused[:3])
-        tried = len(refused) + len(rows)
-        raise GalgenError(f"{path}: {len(refused)} of {tried} objects cannot be used. {some:.1500}")
+        examples = "; ".join(f"{name}: {reason}" for name, reason in refused[:3])
+        total = len(refused) + len(rows)
+        raise GalgenError(f"{path}: {len(refused)} of {total} objects cannot be used. {examples:.1500}")
     channels = max(map(len, stamps))
     images = np.stack([np.broadcast_to(stamp, (channels, *stamp.shape[1:])) for stamp in stamps])
     catalogue = Table(rows)
@@ -115,12 +115,12 @@ def import_images(
 
 
 def called(path: Path) -> str:
-    """What figures call the images at a path: the name of a folder, of a file without what kind it is."""
+    """Return the name of images on figures: that of the folder, or of the file without suffix."""
     return path.stem if path.is_file() else path.resolve().name
 
 
 def write_imported(directory: Path, found: Imported, *, source: str, manifest: str) -> Dataset:
-    """Write what was imported as a data set, see `galgen.data.dataset.write_dataset`."""
+    """Write imported images as a data set, see `galgen.data.dataset.write_dataset`."""
     about = {"parameters": found.parameters, "dropped": found.dropped}
     return write_dataset(directory, found.images, found.catalogue, source=source, manifest=manifest, **about)
 
@@ -128,7 +128,7 @@ def write_imported(directory: Path, found: Imported, *, source: str, manifest: s
 def _collected(
     path: Path, source: Source, names: Iterable[str], recipe: Recipe, colour: bool, most: int | None
 ) -> tuple[list[np.ndarray], list[dict], list[tuple[str, str]]]:
-    """Return stamp and row of each object that can be used, and name and reason of each other one."""
+    """Return stamps and catalogue rows of usable objects, and names and reasons of rejected ones."""
     stamps, rows, refused, shape = [], [], [], None
     for i, name in enumerate(names):
         try:
@@ -153,7 +153,7 @@ def _plain(value: object) -> object:
 
 
 def _settled(path: Path, source: Source, recipe: Recipe) -> Recipe:
-    """Return the recipe with its kind and its crop."""
+    """Return the recipe with kind and crop resolved."""
     kind = _kind(source) if recipe.kind == "auto" else recipe.kind
     if recipe.subtract_sky and kind == "display":
         raise GalgenError(f"{path} holds display images; only flux has a sky to subtract")
@@ -162,11 +162,11 @@ def _settled(path: Path, source: Source, recipe: Recipe) -> Recipe:
 
 
 def _kind(source: Source) -> str:
-    """Flux or display, from the format or the rule at the top of this module."""
+    """Return "flux" or "display", from the format or by the rule in the module docstring."""
     if source.kind:
         return source.kind
-    for i in range(0, len(source.names), -(-len(source.names) // LOOKED_AT)):
-        with contextlib.suppress(Refusal):  # it will be refused by name when it is read for good
+    for i in range(0, len(source.names), -(-len(source.names) // INSPECTED)):
+        with contextlib.suppress(Refusal):  # it is rejected by name when it is imported
             pixels = source.read(i)[1]
             if pixels.dtype.kind == "f" and (((pixels < 0) | (pixels > 1)) & np.isfinite(pixels)).any():
                 return "flux"
@@ -174,7 +174,7 @@ def _kind(source: Source) -> str:
 
 
 def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -> np.ndarray:
-    """Bring an image to (planes, H, W), the planes being one or three channels, or the wanted bands."""
+    """Return an image as (planes, H, W), where the planes are one or three channels or the wanted bands."""
     flux, names, dtype = recipe.kind == "flux", names or recipe.bands, pixels.dtype
     is_flux = dtype.kind in "iuf" and dtype != np.uint8
     is_display = dtype.kind == "f" or dtype == np.uint8
@@ -196,7 +196,7 @@ def _planes(pixels: np.ndarray, recipe: Recipe, names: tuple[str, ...] | None) -
 
 
 def _stamp(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
-    """The stamp, (1, size, size) or of three channels, of an image of shape (planes, H, W)."""
+    """Return the stamp, (1, size, size) or with three channels, of an image of shape (planes, H, W)."""
     height, width = pixels.shape[1:]
     if recipe.crop is not None and recipe.crop > min(height, width):
         raise Refusal(f"smaller than the crop of {recipe.crop} pixels: {height} x {width} (--crop)")
@@ -209,8 +209,8 @@ def _stamp(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
         if ((pixels == 0).mean(axis=(1, 2)) > MAX_ZEROS).any():
             raise Refusal(f"more than {MAX_ZEROS:.0%} zeros")
         pixels = pixels - sky
-        # Where f(I) = 1: with the paper's numbers 16.4 mag per square arcsecond, and no galaxy is that bright
-        # over half a stamp.
+        # The flux with f(I) = 1: 16.4 mag per square arcsecond for the paper's Q and stretch, brighter than
+        # any galaxy over half a stamp.
         white = recipe.stretch / recipe.Q * np.sinh(np.arcsinh(0.1 * recipe.Q) / 0.1)
         if np.median(pixels.mean(axis=0)) > white:
             raise Refusal("saturated: sky not subtracted (--subtract-sky), another unit, or no flux")
@@ -223,7 +223,7 @@ def _stamp(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
 
 
 def _sky(pixels: np.ndarray) -> np.ndarray:
-    """The median of the outer tenth of each band, with shape (planes, 1, 1)."""
+    """Return the median of the outer tenth of each band, with shape (planes, 1, 1)."""
     margin = max(1, min(pixels.shape[1:]) // 10)
     frame = np.ones(pixels.shape[1:], dtype=bool)
     frame[margin:-margin, margin:-margin] = False
@@ -231,23 +231,23 @@ def _sky(pixels: np.ndarray) -> np.ndarray:
 
 
 def _brightness(pixels: np.ndarray, recipe: Recipe, colour: bool) -> np.ndarray:
-    """A display image in [0, 1], as gray of shape (1, H, W), or with its three channels if they differ."""
+    """Scale a display image to [0, 1]: gray (1, H, W), or its three channels if they differ and `colour`."""
     if pixels.dtype == np.uint8:
         pixels = pixels / 255
     elif pixels.min() < DRAWN[0] or pixels.max() > DRAWN[1]:
         (low, high), found = DRAWN, f"{pixels.min():.4g} to {pixels.max():.4g}"
         raise GalgenError(f"display images of floats must lie in [{low}, {high}], not {found}; rescale them")
-    pixels = pixels.clip(0, 1)  # models generate values a little outside
+    pixels = pixels.clip(0, 1)  # generated values can be slightly outside
     gray = (pixels == pixels[:1]).all()
     if colour:
         return pixels[:1] if gray else pixels
     if not (gray or recipe.gray):
-        raise GalgenError("the image is in color; to make it gray, ask for it (--gray)")
+        raise GalgenError("the image is in color; convert it to gray with --gray")
     return pixels.mean(axis=0, keepdims=True)
 
 
 def imported(path: Path, size: int) -> Making:
-    """How a data set is made of the images at `path`, of `size` x `size` pixels."""
+    """Return the recipe of a data set of the images at `path`, with `size` x `size` pixels."""
     sha256 = _path_sha256(path)
 
     def make(directory: Path) -> Dataset:
@@ -258,7 +258,7 @@ def imported(path: Path, size: int) -> Making:
 
 
 def _path_sha256(path: Path) -> str:
-    """The checksum of a file, or of the names and checksums of the images in a folder."""
+    """Return the sha256 of a file, or of the names and checksums of the images in a folder."""
     files = files_of(path)
     if files == [path]:
         return file_sha256(path)

@@ -1,4 +1,4 @@
-"""What is done to each of the user's images, as the command line and the importer are asked for it."""
+"""Preprocessing options of imported images, for the command line and the importer."""
 
 from typing import Literal
 
@@ -11,19 +11,19 @@ __all__ = ["Recipe"]
 
 
 class Recipe(Closed):
-    """What is done to each image.
+    """Preprocessing of each imported image.
 
     Attributes:
-        size: Side of the images made, pixels; None leaves it as it is, or as it is cropped.
-        crop: Side of the central square to keep, pixels; by default 64 of flux and all of a display image.
-        bands: Names of one to three bands of flux, from blue to red, with commas between.
-        kind: What the pixels are; auto: as the format says, and of arrays uint8 and floats that all lie in
-            [0, 1] are display images, all else is flux.
-        gray: Make colour display images gray, by the mean of their channels; otherwise they are an error.
-        subtract_sky: Subtract from each band of flux the median of the outer tenth of its frame.
-        Q: Softening of the stretch of flux.
-        stretch: Scale of the stretch of flux, for nanomaggies a pixel; see `flux_to_gray` for other units.
-        distinct: Keep one of images whose anomaly cosine is at least this (0.95), see `near_duplicates`.
+        size: Side of the output images, pixels; None: no resizing.
+        crop: Side of the central square to crop, pixels; by default 64 for flux, no crop for display images.
+        bands: Names of one to three flux bands, from blue to red, separated by commas.
+        kind: Kind of pixels; auto: by file format; arrays are display images if they are uint8 or floats
+            that all lie in [0, 1], and flux otherwise.
+        gray: Convert color display images to gray, the mean of their channels; otherwise they are an error.
+        subtract_sky: Subtract from each flux band the median of the outer tenth of its frame.
+        Q: Softening of the flux stretch.
+        stretch: Scale of the flux stretch in nanomaggies per pixel; see `flux_to_gray` for other units.
+        distinct: Remove near-duplicates: images with an anomaly cosine of at least this, for example 0.95.
     """
 
     size: PositiveInt | None = 32

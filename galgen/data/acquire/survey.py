@@ -1,15 +1,15 @@
-"""Cut-outs of the DESI Legacy Surveys at catalogue positions, as in the paper's section 3.1.
+"""Download cut-outs of the DESI Legacy Surveys at catalogue positions, as in the paper's section 3.1.
 
-An object is one request and one file, a FITS cube with a plane for each band, which is kept if it is whole
-and good (`Request.check`). The folder holds
+Each object takes one request and one file, a FITS cube with one plane per band, accepted if it passes
+`Request.check`. The folder contains
 
-    <id>.fits       objects that are there
-    <id>.dropped    objects ruled out for good; the text is the reason
-    fetch.json      what was asked for; a folder answers one request only
-    report.json     how many objects are there, and how many were lost for which reason, after each run
+    <id>.fits       downloaded objects
+    <id>.dropped    objects dropped for good; the text is the reason
+    fetch.json      the request; a folder serves one request only
+    report.json     numbers of downloaded, dropped and failed objects, by reason, after each run
 
-A file has its name only when it is whole. So a killed writer loses what was under way and no more, and the
-names tell what is missing: the same call goes on.
+Files are written atomically. A killed process loses only downloads in progress, and the file names show what
+is missing: the same call resumes.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ __all__ = ["Position", "fetch", "read_positions"]
 
 FITS_BLOCK = 2880  # bytes
 TABLES = {
-    # As text, so that an id keeps its leading zeros and its 19 digits; SkyServer writes a line #Table1 first.
+    # As text, to preserve leading zeros and 19 digits of ids; SkyServer's first line is #Table1.
     ".csv": {"format": "ascii.csv", "comment": "#", "converters": {"*": str}},
     ".ecsv": {"format": "ascii.ecsv"},
     ".fits": {"format": "fits", "character_as_bytes": False},
@@ -47,7 +47,7 @@ TABLES = {
 
 
 class Position(BaseModel):
-    """An object: a name that can be that of a file, and its place in degrees, J2000."""
+    """An object: an id that is a valid file name, and its position in degrees, J2000."""
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
@@ -57,7 +57,7 @@ class Position(BaseModel):
 
     @property
     def place(self) -> tuple[str, str]:
-        """Right ascension and declination with six decimals (4 mas), as they stand in a URL."""
+        """Right ascension and declination with six decimals (4 mas), as in URLs."""
         return f"{self.ra:.6f}", f"{self.dec:.6f}"
 
 
@@ -65,8 +65,8 @@ def read_positions(path: str | Path) -> list[Position]:
     """Read the columns `id`, `ra` and `dec` (degrees, J2000; any case) of a CSV, ECSV or FITS table.
 
     Raises:
-        GalgenError: No such table; a column is missing, empty or no number; a position is not on the sphere;
-            an id is twice there or can't be part of a file name.
+        GalgenError: If the table cannot be read; a column is missing, empty or not numeric; a position is not
+            on the sphere; an id is duplicated or not a valid file name.
     """
     path = Path(path)
     with reading(path, "give a CSV, ECSV or FITS table with the columns id, ra and dec"):
@@ -81,10 +81,10 @@ def read_positions(path: str | Path) -> list[Position]:
 
 
 class Request(Closed):
-    """What is asked of the server for each object.
+    """Request of one object's cut-outs.
 
     Attributes:
-        template: URL with the placeholders {ra}, {dec}, {bands} and, if wanted, {size} and {pixscale}.
+        template: URL with the placeholders {ra}, {dec}, {bands} and optionally {size} and {pixscale}.
         bands: Bands of an object, the planes of its cube.
         size: Side of the images, pixels.
         pixel_scale: Arcseconds per pixel.
@@ -96,24 +96,24 @@ class Request(Closed):
     pixel_scale: PositiveFloat = 0.262
 
     def url(self, position: Position) -> str:
-        """The address of the cut-outs of an object."""
+        """Return the URL of the cut-outs of an object."""
         ra, dec = position.place
         bands = "".join(self.bands)
         return self.template.format(ra=ra, dec=dec, bands=bands, size=self.size, pixscale=self.pixel_scale)
 
     @property
     def max_bytes(self) -> int:
-        """16 bytes per pixel and a header of 1 MB: more is no cube of this size."""
+        """Maximum size of a cube: 16 bytes per pixel and a header of 1 MB."""
         return 16 * len(self.bands) * self.size**2 + 2**20
 
     def check(self, content: bytes) -> None:
-        """Check a cube: for each band `size` x `size` finite pixels, at most 30 % zeros.
+        """Check a cube: each band must have `size` x `size` finite pixels, at most 30 % of them zero.
 
-        The cuts are those of Smith et al. 2022 (MNRAS 511, 1808), and the shape, which stands for their 5 kB.
+        The cuts are those of Smith et al. 2022 (MNRAS 511, 1808), with the shape instead of their 5 kB limit.
 
         Raises:
-            Unreachable: This is no whole FITS file: a torn one, or a page that was sent in its place.
-            Unusable: It is one, and fails a cut.
+            Unreachable: If it is not a complete FITS file (truncated, or an error page).
+            Unusable: If it is a FITS file that fails a cut.
         """
         count, bands = len(self.bands), "".join(self.bands)
         if not content.startswith(b"SIMPLE  =") or len(content) % FITS_BLOCK:
@@ -147,40 +147,40 @@ def fetch(
     progress: bool = True,
     **request: object,
 ) -> dict:
-    """Fetch the cut-outs of every object of a catalogue; the same call again goes on where it stopped.
+    """Download the cut-outs of all objects of a catalogue; the same call resumes an interrupted download.
 
     Args:
         catalogue: CSV, ECSV or FITS table with the columns `id`, `ra` and `dec` (degrees, J2000).
-        directory: The folder to fill.
-        network: Rate, time-outs and repeats; by default `Network()`.
-        workers: Objects fetched at a time.
-        give_up_after: Objects lost in a row, settled answers aside, after which the server counts as down.
-        retry_dropped: Ask again for what earlier runs ruled out.
-        progress: Show a progress bar with the time left.
+        directory: Output folder.
+        network: Rate limit, timeout and retries; by default `Network()`.
+        workers: Number of parallel downloads.
+        give_up_after: Consecutive failures (definitive responses excluded) after which to stop.
+        retry_dropped: Request objects again that earlier runs dropped.
+        progress: Display a progress bar with the remaining time.
         request: The fields of `Request`; only `template` has no default.
 
     Returns:
-        What `report.json` holds: counts of objects `requested`, `ok` and `not_tried`, and for those `dropped`
-        for good and those `failed`, which the next run asks for again, count and count by reason.
+        Contents of `report.json`: numbers of objects `requested`, `ok` and `not_tried`; for objects `dropped`
+        for good and for `failed` ones, which the next run retries, number and number by reason.
 
     Raises:
-        GalgenError: Bad catalogue, template or number; the folder answers another request or is in use; or
-            the server is down.
+        GalgenError: If an argument or the catalogue is invalid, the folder belongs to another request or is
+            in use, or the server is down.
     """
-    asked = checked(Request, request, "what to fetch")
+    wanted = checked(Request, request, "request")
     if workers < 1:
         raise GalgenError(f"workers must be positive, not {workers}")
     directory, positions = Path(directory), read_positions(catalogue)
-    with _claim(directory, asked, positions):
+    with _claim(directory, wanted, positions):
         for pattern in [".tmp-*", "*.dropped"] if retry_dropped else [".tmp-*"]:
             for leftover in directory.glob(pattern):
                 leftover.unlink()
         names = set(os.listdir(directory))
         todo = [p for p in positions if names.isdisjoint((f"{p.id}.fits", f"{p.id}.dropped"))]
-        settle = partial(_settle, Downloader(network or Network(), connections=workers), directory, asked)
+        settle = partial(_settle, Downloader(network or Network(), connections=workers), directory, wanted)
         failed = []
         try:
-            with ThreadPool(workers) as pool:  # what is under way at its end may arrive, and is then found
+            with ThreadPool(workers) as pool:  # downloads that finish during its shutdown are reported
                 outcomes = pool.imap_unordered(settle, todo)
                 for failure in tqdm(outcomes, total=len(todo), unit="object", disable=not progress):
                     failed.append(failure)
@@ -193,7 +193,7 @@ def fetch(
 
 
 def _settle(downloader: Downloader, directory: Path, request: Request, position: Position) -> str:
-    """Write the cube of an object, or why there is none; return the reason if the server gave no answer."""
+    """Download an object and write its cube or the reason to drop it; return the reason of a failure."""
     suffix = "fits"
     try:
         content = downloader.get(request.url(position), request.max_bytes)
@@ -208,7 +208,7 @@ def _settle(downloader: Downloader, directory: Path, request: Request, position:
 
 
 def _report(directory: Path, positions: list[Position], failed: list[str]) -> dict:
-    """Write `report.json`, and return what it holds."""
+    """Write `report.json` and return its contents."""
     names = set(os.listdir(directory))
     ok = sum(f"{position.id}.fits" in names for position in positions)
     files = [f"{position.id}.dropped" for position in positions]
@@ -223,19 +223,19 @@ def _report(directory: Path, positions: list[Position], failed: list[str]) -> di
 
 @contextlib.contextmanager
 def _claim(directory: Path, request: Request, positions: list[Position]) -> Iterator[None]:
-    """Hold the folder for one writer and one request; it may hold no object that is not in `positions`."""
+    """Lock the folder for one writer and one request; all its objects must be in `positions`."""
     directory.mkdir(parents=True, exist_ok=True)
-    claim, asked = directory / "fetch.json", request.model_dump(mode="json")
+    claim, wanted = directory / "fetch.json", request.model_dump(mode="json")
     places = {position.id: " ".join(position.place) for position in positions}
     try:
         with filelock.FileLock(directory / ".fetch.lock", timeout=0):
             if claim.exists():
                 with reading(claim, "choose another folder"):
                     before = read_json(claim)
-                    same = before.pop("positions").items() <= places.items() and before == asked
+                    same = before.pop("positions").items() <= places.items() and before == wanted
                 if not same:
-                    raise GalgenError(f"{directory} holds cut-outs of another request; choose another folder")
-            write_json(claim, {**asked, "positions": places})
+                    raise GalgenError(f"{directory} has cut-outs of another request; choose another folder")
+            write_json(claim, {**wanted, "positions": places})
             yield
     except filelock.Timeout as error:
         raise GalgenError(f"another fetch is filling {directory}; wait for it or choose another") from error

@@ -1,1 +1,1 @@
-"""Simulated galaxies, with the truth known."""
+"""Simulated galaxy images with a truth catalogue."""

@@ -1,4 +1,4 @@
-r"""What GalSim lacks: discs with bars, spiral arms, star-forming knots and dust lanes, on a grid of pixels.
+r"""Discs with bars, spiral arms, star-forming knots and dust lanes, which GalSim lacks, on a pixel grid.
 
 In the plane of the disc, with rho the radius in exponential scale lengths and theta the azimuth,
 
@@ -8,10 +8,10 @@ In the plane of the disc, with rho the radius in exponential scale lengths and t
                   A exp(kappa [cos m(theta - ln(rho / rho_0) / tan p) - 1]), and flocculent ones, a sum of
                   waves of other orders and pitches with random phases
 
-A bar is a boxy ellipse whose ends the arms leave (rho_0). Knots are Gaussians strewn with probability
-proportional to exp(1.5 S), where the arms are. The plane is seen at an axis ratio q; towards edge-on the
-isophotes sharpen to the diamonds of a thin exponential sheet. The part of the light that falls inside the
-frame is the integral over the plane, with d = rho / g(theta) the distance there, of d^2 d(ln rho) d(theta).
+A bar is a boxy ellipse; the arms start at its ends (rho_0). Knots are Gaussians placed with probability
+proportional to exp(1.5 S), along the arms. The plane is projected with an axis ratio q; towards edge-on the
+isophotes sharpen to the diamonds of a thin exponential sheet. The fraction of the light inside the frame is
+the integral over the plane, with d = rho / g(theta) the distance there, of d^2 d(ln rho) d(theta).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,19 +22,19 @@ __all__ = ["draw_disc", "dust_lane"]
 
 
 def draw_disc(galaxy: Mapping, across: np.ndarray, up: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw the bar, the old disc and the young disc before any seeing.
+    """Render the bar, the old disc and the young disc before seeing.
 
     Args:
         galaxy: A row of the truth catalogue of `galgen.data.simulate.population.draw_galaxies`.
-        across: Arcsec to the right of the galaxy's centre, evenly spaced, shape (G,).
+        across: Arcsec to the right of the galaxy's center, evenly spaced, shape (G,).
         up: Arcsec above it, with the same spacing, shape (G,).
-        rng: The galaxy's generator: phases of the arms, places of the knots.
+        rng: Random generator of the galaxy, for the phases of the arms and positions of the knots.
 
     Returns:
         float32 array of shape (3, G, G): the fraction of the flux of bar, disc and young stars in each pixel.
     """
     scale = galaxy["disc_scale"]
-    # A minor axis thinner than this looks the same behind the seeing and would fall between the pixels.
+    # A thinner minor axis is indistinguishable after seeing and would be undersampled.
     q = min(1.0, max(galaxy["axis_ratio"], 0.22 / scale))
     exponent = 2 - 0.6 * np.clip((0.4 - q) / 0.25, 0, 1)
     x, y = _axes(galaxy, across, up)
@@ -49,7 +49,7 @@ def draw_disc(galaxy: Mapping, across: np.ndarray, up: np.ndarray, rng: np.rando
     layers = _layers(galaxy, contrast, rng)
     image = layers(norm(along, aside), np.arctan2(aside, along))
 
-    # The integral says how much of the light is in the frame, the pixels how it is spread there.
+    # The integral gives the fraction of the light in the frame, the pixels its distribution.
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False, dtype=np.float32)
     ln_rho = np.linspace(np.log(0.02), np.log(12), 40, dtype=np.float32)[:, None]
     distance = np.exp(ln_rho) / norm(np.cos(turn), np.sin(turn))
@@ -66,7 +66,7 @@ def draw_disc(galaxy: Mapping, across: np.ndarray, up: np.ndarray, rng: np.rando
 
 
 def _arms(galaxy: Mapping, rng: np.random.Generator) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """S(rho, theta) with this galaxy's random phases; zero in lenticulars."""
+    """Return S(rho, theta) with random phases; zero for lenticulars."""
     if galaxy["type"] == "lenticular":
         return lambda rho, theta: np.zeros_like(rho)
     arms, irregular = galaxy["arms"], galaxy["type"] == "irregular"
@@ -99,14 +99,14 @@ def _arms(galaxy: Mapping, rng: np.random.Generator) -> Callable[[np.ndarray, np
 
 
 def _bar_length(galaxy: Mapping) -> float:
-    """Semi-axis in scale lengths: stronger bars are longer, about one scale length (Erwin 2005)."""
+    """Return the semi-axis in scale lengths: about one, longer for stronger bars (Erwin 2005)."""
     return 0.7 + 4 * galaxy["bar_fraction"]
 
 
 def _layers(
     galaxy: Mapping, contrast: Callable, rng: np.random.Generator
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Surface brightness of bar, disc and young stars as a function of (rho, theta), not normalised."""
+    """Return the surface brightness of bar, disc and young stars at (rho, theta), not normalized."""
     edge, taper = rng.uniform(2.0, 4.5), rng.uniform(-0.3, 0.9)  # types I to III of Erwin et al. (2008)
     lopsided = abs(rng.normal(0, 0.25 if galaxy["type"] == "irregular" else 0.07))
     heavy_side = rng.uniform(0, 2 * np.pi)
@@ -136,9 +136,9 @@ def _knots(
     up: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Gaussian knots of unit total flux.
+    """Render Gaussian knots of unit total flux.
 
-    Of 12 places each takes the one with the largest 1.5 S plus Gumbel noise: with probability ~ exp(1.5 S).
+    Each knot takes one of 12 positions with probability ~ exp(1.5 S): the maximum of 1.5 S + Gumbel noise.
     """
     count, scale = galaxy["knots"], galaxy["disc_scale"]
     rho = rng.gamma(3.0, 0.55, (count, 12)).astype(np.float32)
@@ -155,7 +155,7 @@ def _knots(
 
 
 def dust_lane(galaxy: Mapping, across: np.ndarray, up: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Optical depth in r, shape (G, G), of the lane on the near side of a disc seen nearly edge-on."""
+    """Return the optical depth in r, (G, G), of the dust lane on the near side of a nearly edge-on disc."""
     x, y = _axes(galaxy, across, up)
     depth, side = rng.uniform(0.4, 1.6), rng.choice([-1, 1])
     scale = galaxy["disc_scale"]
@@ -164,7 +164,7 @@ def dust_lane(galaxy: Mapping, across: np.ndarray, up: np.ndarray, rng: np.rando
 
 
 def _axes(galaxy: Mapping, across: np.ndarray, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Arcsec along the major and the minor axis on the grid of pixels."""
+    """Return the coordinates along the major and the minor axis on the pixel grid, in arcsec."""
     turn = np.radians(galaxy["position_angle"])
     x = across * np.cos(turn) + up[:, None] * np.sin(turn)
     y = up[:, None] * np.cos(turn) - across * np.sin(turn)
@@ -172,6 +172,6 @@ def _axes(galaxy: Mapping, across: np.ndarray, up: np.ndarray) -> tuple[np.ndarr
 
 
 def _to_sky(galaxy: Mapping, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inverse of `_axes`: arcsec to the right and up."""
+    """Invert `_axes`: return arcsec to the right and up."""
     turn = np.radians(galaxy["position_angle"])
     return x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)

@@ -1,7 +1,7 @@
-"""Dead leaves: images that are no kin of galaxies, and yet of edges and scales as all natural images are.
+"""Dead-leaves images: unrelated to galaxies, but with the edges and scale invariance of natural images.
 
-Discs of random place and gray lie on one another until they cover the frame. Their radii have the density
-r^-3 between two limits, with which the picture looks alike at every scale (Lee et al. 2001).
+Discs at random positions and gray levels occlude one another until they cover the frame. Their radii have the
+density r^-3 between two limits, which makes the statistics scale-invariant (Lee et al. 2001).
 
 References:
     Lee, Mumford & Huang 2001, Occlusion models for natural images, International Journal of Computer Vision,
@@ -16,7 +16,7 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["dead_leaves"]
 
-DISCS = 400  # of an image: what they leave uncovered is one gray behind them
+DISCS = 400  # per image; uncovered pixels have the gray level of the last one
 RADII = 1 / 32, 1 / 2  # of the side of the frame
 CHUNK = 64
 
@@ -24,24 +24,24 @@ CHUNK = 64
 def dead_leaves(
     count: int, *, seed: int = 0, start: int = 0, size: int = 32, crop: int = 64, **others: object
 ) -> tuple[np.ndarray, Table]:
-    """Images `start` to `start + count - 1` of the set named by `seed`.
+    """Generate images `start` to `start + count - 1` of the set with a given seed.
 
     Args:
         count: Number of images.
-        seed: Name of the set.
-        start: Index of the first image: image i is the same whatever start and count.
+        seed: Random seed of the set.
+        start: Index of the first image; image i does not depend on start and count.
         size: Side of the images in pixels.
-        crop: Side of the frame in which they are drawn, averaged over areas to `size`.
-        others: What else `galgen.data.simulate.images.simulate` is told, of no use here.
+        crop: Side of the frame in which they are rendered, averaged over areas to `size`.
+        others: Other arguments of `galgen.data.simulate.images.simulate`, ignored.
 
     Returns:
         uint8 images of shape (count, 1, size, size), and a table of `count` rows with the column `id`.
 
     Raises:
-        GalgenError: If the sizes make no sense.
+        GalgenError: If count, size or crop is invalid.
     """
     if not 8 <= size <= crop <= 256 or count < 1:
-        raise GalgenError(f"{count} images of size {size}, crop {crop}: 1 or more, 8 <= size <= crop <= 256")
+        raise GalgenError(f"{count=}, {size=}, {crop=}: must be count >= 1 and 8 <= size <= crop <= 256")
     numbers = range(start, start + count)
     parts = [
         to_uint8(resize_area(_draw([(seed, i) for i in numbers[k : k + CHUNK]], crop), size))
@@ -51,10 +51,10 @@ def dead_leaves(
 
 
 def _draw(names: list[tuple[int, int]], side: int) -> np.ndarray:
-    """Frames (n, 1, side, side) in [0, 1]."""
+    """Render frames (n, 1, side, side) in [0, 1], one per seed sequence in `names`."""
     u = np.stack([np.random.default_rng([*name, 0xDEAD]).random((4, DISCS)) for name in names], axis=1)
     least, most = RADII
-    radius = (least**-2 + u[0] * (most**-2 - least**-2)) ** -0.5  # of density r^-3
+    radius = (least**-2 + u[0] * (most**-2 - least**-2)) ** -0.5  # density r^-3
     at = (np.arange(side) + 0.5) / side
     x, y = (np.square(at - u[k][..., None], dtype=np.float32) for k in (1, 2))  # (n, discs, side)
     front = np.full((len(names), side, side), DISCS - 1)

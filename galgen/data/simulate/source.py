@@ -1,4 +1,4 @@
-"""Simulated galaxies as an entry of the run store."""
+"""Recipes of simulated data sets in the run store."""
 
 import importlib.metadata
 import os
@@ -21,9 +21,9 @@ GALAXIES = (
 LEAVES = ("galgen.data.preprocess", "galgen.data.simulate.leaves")
 
 
-def simulated(source: str, **asked: int) -> Making:
-    """How the galaxies of a source are made; arguments as of `galgen.data.prepare.prepare`."""
-    params = {"population": POPULATIONS[source]} | asked
+def simulated(source: str, **options: int) -> Making:
+    """Return the recipe of a simulated source; options as in `galgen.data.prepare.prepare`."""
+    params = {"population": POPULATIONS[source]} | options
     leaves = source == "dead-leaves"
     draw, credit = (dead_leaves, source) if leaves else (simulate, "simulated")
 
