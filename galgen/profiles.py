@@ -128,7 +128,7 @@ class DiffusionSettings(DenoiserSettings):
     out_of_domain: tuple[OutOfDomain, ...] = ("galaxies", "galaxies", "leaves")
     statistics: Literal["batch", "running"] = "batch"  # that the norms divide by in training
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
-    passes_per_image: int | None = 2400  # N = 30 is memorised after some 900 at 16 pixels, with Muon
+    passes_per_image: int | None = 2400  # N = 30 is memorized after some 900 at 16 pixels, with Muon
     images_cap: int = 72_000  # what two cores can train of an hour; at twice that the samples are sharper
     sampler_sigma_max: float = 1.0  # the largest noise that it is trained on
 

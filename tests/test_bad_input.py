@@ -36,12 +36,12 @@ def walk(start, seeds):
 
 CASES = [
     (lambda: UNet(2)(torch.zeros(1, 1, 20, 16)), "multiples of 8"),
-    (lambda: Glow(size=12, steps=1, levels=3), "no Glow with 3 levels"),
+    (lambda: Glow(size=12, steps=1, levels=3), "Glow cannot have 3 levels"),
     (lambda: walk(START_8, [2**32]), "seed 4294967296 is outside"),
     (lambda: walk(START_8[0], [1]), "give one image"),
-    (lambda: noise_schedule(1.0, 2.0, 20), "no ladder from 1.0 to 2.0"),
+    (lambda: noise_schedule(1.0, 2.0, 20), "noise from 1.0 to 2.0"),
     (lambda: stochastic_ascent(lambda y: y * torch.nan, START_8, range(3)), "none of 3 samples"),
-    (lambda: stochastic_ascent(lambda y: y, START_8, range(3), max_steps=5), "raise max_steps"),
+    (lambda: stochastic_ascent(lambda y: y, START_8, range(3), max_steps=5), "increase max_steps"),
     (lambda: train(None, zeros((3, 1, 8, 8)), "x", BatchSampler(3, 8, 4, 0, 0, schedule)), "must be uint8"),
     (lambda: bootstrap(ones(1)), "two samples or more"),
     (lambda: exchange_test(np.array([np.nan, 1]), ones(2)), "converge"),

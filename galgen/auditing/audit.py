@@ -35,7 +35,7 @@ from galgen.compare.distances import energy_of_pixels, with_spread
 from galgen.compare.equivalent_blur import FAULTS, area, calibration_curve
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
-from galgen.compare.scoreboard import apart
+from galgen.compare.scoreboard import morphology_distances
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.data.preprocess import DRAWN, averaged, to_uint8
@@ -207,7 +207,7 @@ def _right(
     answers["energy distance"] = energy_of_pixels(*pixels, **options)
     if morphology:
         drawn, known = (measure(_gray(part[:morphology]), progress=False) for part in asked)
-        shape = apart(known, drawn, with_spread(valid(known), COEFFICIENTS), seed=seed)
+        shape = morphology_distances(known, drawn, with_spread(valid(known), COEFFICIENTS), seed=seed)
         answers |= {"morphology": shape.energy} if shape else {}
     return answers
 

@@ -51,7 +51,7 @@ def audit(
         _all(wanted, "to ask whether a model was trained on an image")
         from galgen.auditing import trained_on
 
-        page = trained_on.free(out)  # before the work
+        page = trained_on.check_output_path(out)  # before the work
         from galgen.inference.loading import load_model
 
         pair = [load_model(name, asked, store=store, models=models) for name in (model, other_model)]
@@ -64,7 +64,7 @@ def audit(
     import galgen
     from galgen.auditing import report
 
-    pages = report.free(out)  # before the work
+    pages = report.check_output_path(out)  # before the work
     sets |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
     # of latents that two models share none may be left out
     latents = {"samples", "other_samples", "floor"} if other_samples else set()

@@ -253,7 +253,7 @@ def _least(size: np.ndarray, label: np.ndarray, hit: np.ndarray) -> float:
 
 def _weighed(
     samples: np.ndarray, pool: np.ndarray, group: np.ndarray, flips: bool
-) -> tuple[similarity.Neighbours, np.ndarray, np.ndarray]:
+) -> tuple[similarity.Neighbors, np.ndarray, np.ndarray]:
     """The nearest images of samples, their nearest unit u_s, and w_s.
 
     d_5 is to the fifth unit or, where too many neighbours are alike, to the last one found.

@@ -20,7 +20,7 @@ from galgen.figures.style import gray, house_style, show, stamp_sheet
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, check_replaceable, has_fields, plain, write_json
 
-__all__ = ["free", "numbers", "outcomes", "pairs_figure", "write_report"]
+__all__ = ["check_output_path", "numbers", "outcomes", "pairs_figure", "write_report"]
 
 # (n, C, H, H), uint8 or floats with white at 1, by the name of the argument of the audit
 Sets = Mapping[str, np.ndarray]
@@ -90,7 +90,7 @@ def _shown(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.moveaxis(gray(image), 0, -1), (*image.shape[1:], 3))
 
 
-def free(out: Path) -> tuple[Path, Path]:
+def check_output_path(out: Path) -> tuple[Path, Path]:
     """OUT.html and OUT.json, if nothing is there but a report of an audit.
 
     Raises:
@@ -115,7 +115,7 @@ def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tupl
         found: The audit.
         sets: The images.
         names: Of each set, as its reader calls it.
-        pages: `free`.
+        pages: `check_output_path`.
     """
     house_style()
     kept = {"verdict": found.verdict, "names": {name: printable(of) for name, of in names.items()}}

@@ -16,7 +16,7 @@ from galgen.published import published
 from galgen.runs.errors import GalgenError, printable, reading
 from galgen.runs.files import check_replaceable, has_fields, plain, read_json, write_json
 
-__all__ = ["KNOWN", "free", "known", "trained_on", "written"]
+__all__ = ["KNOWN", "check_output_path", "measured_pairs", "trained_on", "written"]
 
 KNOWN = "membership.json"  # in the folder of a published set
 MOST = 20  # images that are listed
@@ -42,7 +42,7 @@ def trained_on(model: Model, other: Model, images: np.ndarray, held_out: np.ndar
     return membership(a, b, images, held_out)
 
 
-def known(models: Path | None = None) -> list[str]:
+def measured_pairs(models: Path | None = None) -> list[str]:
     """What can be found of the published pairs, a line each.
 
     Raises:
@@ -57,7 +57,7 @@ def known(models: Path | None = None) -> list[str]:
         return [told.format(**of) for of in read_json(path)]
 
 
-def free(out: Path) -> Path:
+def check_output_path(out: Path) -> Path:
     """OUT.json, if nothing is there but such an answer."""
     path = out.with_name(f"{out.name.removesuffix('.json')}.json")
     check_replaceable(
@@ -79,6 +79,6 @@ def written(found: Membership, pair: tuple[Model, Model], models: Path | None, o
     lines += [f"AUC of these images against {len(found.held_out)} held-out ones: {found.auc}"] * (
         len(rows) > 1
     )
-    pairs = known(models) or [f"(not measured for {published(models).root})"]
+    pairs = measured_pairs(models) or [f"(not measured for {published(models).root})"]
     lines += ["Of published models, own images against held-out ones:", *pairs]
     return "\n".join(map(printable, lines))

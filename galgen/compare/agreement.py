@@ -7,7 +7,7 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
                  image
 
 and, over the samples of both models, P(train closer) and whether it is memorization, both of
-`galgen.compare.memorization`, like the memorised fraction, whose null is that of held-out images. Intervals
+`galgen.compare.memorization`, like the memorized fraction, whose null is that of held-out images. Intervals
 are over latents: a_i and b_i are one draw. With flips the nearest image may be flipped, as the paper has it
 for the models that are trained with flips; the null then is searched in the same way.
 
@@ -81,8 +81,8 @@ class TwoModels:
         copy: Median anomaly cosine to the nearest training image, both models.
         held_out: The same of held-out images to A's training images.
         memorization: Whether they favour their own training images, and more than Gaussians of these do.
-        memorised: Memorised fraction, both models.
-        memorised_null: The same of held-out images beside A's training images.
+        memorized: Memorized fraction, both models.
+        memorized_null: The same of held-out images beside A's training images.
         n: Latents.
     """
 
@@ -93,8 +93,8 @@ class TwoModels:
     copy: Estimate
     held_out: float
     memorization: Memorization
-    memorised: Estimate
-    memorised_null: float
+    memorized: Estimate
+    memorized_null: float
     n: int
 
     @property
@@ -146,8 +146,8 @@ def two_models(
         copy=bootstrap(own[..., 0]),
         held_out=float(np.median(cosines["anomaly"].held_out)),
         memorization=memorization_test(of_models, of_gaussians),
-        memorised=memorized_fraction(own),
-        memorised_null=memorized_fraction(unseen).value,
+        memorized=memorized_fraction(own),
+        memorized_null=memorized_fraction(unseen).value,
         n=len(a),
     )
 

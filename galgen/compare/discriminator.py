@@ -49,8 +49,8 @@ from galgen.data.split import Split
 from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ALIKE", "GRADES", "WRONG", "Course", "DiscriminatorTest", "Judgement", "contrast", "course",
-    "discriminator_test", "hinge", "image_sets", "judge", "score"]  # fmt: skip
+__all__ = ["ALIKE", "GRADES", "WRONG", "DiscriminatorTest", "Evaluation", "History", "contrast",
+    "discriminator_test", "evaluate", "hinge", "history", "image_sets", "score"]  # fmt: skip
 
 ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
 # What a D with power distinguishes from held-out images: sd of noise, pixels of blur, share left out.
@@ -86,7 +86,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """What the discriminator of one model says at one checkpoint.
 
     Attributes:
@@ -127,8 +127,8 @@ class Judgement:
 class DiscriminatorTest:
     """What D_A and D_B say at one checkpoint."""
 
-    A: Judgement
-    B: Judgement
+    A: Evaluation
+    B: Evaluation
 
     @property
     def curves(self) -> dict[tuple[str, str], Curve]:
@@ -230,12 +230,12 @@ def score(D: Callable[[Tensor], Tensor], images: Tensor, *, chunk: int = 64) -> 
     return scores.double().numpy().round(5)
 
 
-def judge(
+def evaluate(
     scores: Mapping[str, np.ndarray],
     before: Mapping[str, np.ndarray],
     *,
     permutations: int = 1000,
-) -> Judgement:
+) -> Evaluation:
     """The curves and contrasts of one discriminator.
 
     Args:
@@ -257,7 +257,7 @@ def judge(
     contrasts = {(x, y): dealt(scores[x], scores[y], paired=(x, y) == ("own", "other")) for x, y in pairs}
     untrained = {name: dealt(before["held_out"], before[name]) for name in GRADES}
     pooled = np.concatenate([scores[name] for name in ALIKE[:3]])
-    return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
+    return Evaluation(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
 
 
 def discriminator_test(
@@ -287,7 +287,7 @@ def discriminator_test(
         asked = image_sets(own, other, images[rows], images[sets.validation], raw=live, seed=seed)
         scores = {name: score(D, part) for name, part in asked.items()}
         before = {name: score(naive, asked[name]) for name in ("held_out", *GRADES)}
-        found.append(judge(scores, before))
+        found.append(evaluate(scores, before))
     return DiscriminatorTest(*found)
 
 
@@ -304,7 +304,7 @@ def contrast(
 
 
 @dataclass(frozen=True)
-class Course:
+class History:
     """What the test of a pair says along its training, and at its end.
 
     Attributes:
@@ -326,11 +326,11 @@ class Course:
     memory: float
 
 
-def course(tests: Mapping[int, DiscriminatorTest]) -> Course:
+def history(tests: Mapping[int, DiscriminatorTest]) -> History:
     """The same of a pair's tests by images shown, growing."""
     first, last = (list(tests.values())[k] for k in (0, -1))
     apart = {shown: test.apart() for shown, test in tests.items()}
-    return Course(
+    return History(
         losses={n: [c.mean.value for c in test.curves.values()] for n, test in tests.items()},
         p={shown: found.p for shown, found in apart.items()},
         start=min(1.0, 2 * min(D.contrasts["other", "train"].p for D in (first.A, first.B))),

@@ -224,7 +224,7 @@ def distance_ratio(
     near = similarity.nearest(queries, images, k, flips=flips, **options)
     first, second, left = unit(near.first(images)), np.zeros(len(queries)), np.arange(len(queries))
     for j in range(1, k):
-        others = similarity.Neighbours(*(part[left, j:] for part in (near.cosine, near.index, near.flip)))
+        others = similarity.Neighbors(*(part[left, j:] for part in (near.cosine, near.index, near.flip)))
         alike = similarity.cosine(first[left], unit(others.first(images)), **options) >= _NEAR_DUPLICATE
         second[left[~alike]] = others.cosine[~alike, 0]
         left = left[alike]

@@ -8,10 +8,12 @@ from scipy import stats
 from galgen.compare.distances import Distances, distances, with_spread
 from galgen.compare.morphology import valid
 
-__all__ = ["apart", "same_share"]
+__all__ = ["morphology_distances", "same_fraction"]
 
 
-def apart(reference: Table, other: Table, names: Sequence[str], *, seed: int = 0) -> Distances | None:
+def morphology_distances(
+    reference: Table, other: Table, names: Sequence[str], *, seed: int = 0
+) -> Distances | None:
     """The distances of two tables of `galgen.compare.morphology.measure`, of their valid rows.
 
     None without names, where a table has fewer than three valid rows, and where a coefficient has no spread
@@ -23,7 +25,7 @@ def apart(reference: Table, other: Table, names: Sequence[str], *, seed: int = 0
     return distances(known, rows, names, seed=seed)
 
 
-def same_share(one: Table, other: Table) -> float:
+def same_fraction(one: Table, other: Table) -> float:
     """The p-value of Fisher's exact test that two tables have the same share of valid rows."""
     counts = [(len(valid(table)), len(table) - len(valid(table))) for table in (one, other)]
     return float(stats.fisher_exact(counts).pvalue)

@@ -36,7 +36,7 @@ from torch import Tensor
 from galgen.data.unit import mean_image
 from galgen.runs.errors import GalgenError
 
-__all__ = ["FLIPS", "KINDS", "Neighbours", "cosine", "cosine_matrix", "near_duplicates", "nearest",
+__all__ = ["FLIPS", "KINDS", "Neighbors", "cosine", "cosine_matrix", "near_duplicates", "nearest",
     "shuffled_cosine"]  # fmt: skip
 
 KINDS = ("raw", "pearson", "anomaly")
@@ -44,7 +44,7 @@ FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes: no flip, horizontal, vertical, bot
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The nearest images of each query, nearest first.
 
     Attributes:
@@ -113,7 +113,7 @@ def nearest(
     mean: np.ndarray | None = None,
     flips: bool = False,
     chunk: int = 2048,
-) -> Neighbours:
+) -> Neighbors:
     """The k images of largest cosine for each query: a chunked matrix product with a running top k.
 
     Memory does not grow with the data set: 1024 queries at a time, with flips four times as many, meet
@@ -122,7 +122,7 @@ def nearest(
     Args:
         queries: Float images (n, C, H, W).
         images: The data set, uint8 (N, C, H, W), may be a memory map.
-        k: Neighbours wanted, as many as there are images at most.
+        k: Neighbors wanted, as many as there are images at most.
         kind: One of `KINDS`.
         mean: The data set's mean image, (C, H, W), for kind "anomaly".
         flips: Also try the query flipped horizontally, vertically and both, as the paper does for Glow and
@@ -135,7 +135,7 @@ def nearest(
     removed = _removed(kind, mean, queries[0].numel())
     axes = FLIPS if flips else FLIPS[:1]
     blocks = [_search(part, images, k, removed, axes, chunk) for part in queries.split(1024)]
-    return Neighbours(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    return Neighbors(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 def _search(
