@@ -46,7 +46,7 @@ CASES = [
     (lambda: bootstrap(ones(1)), "two samples or more"),
     (lambda: exchange_test(np.array([np.nan, 1]), ones(2)), "converge"),
     (lambda: invert(Linear(), Linear(), [Z[0], Z[1][:4]]), "as many images"),
-    (lambda: c2st(ones((20, 2)), ones((22, 2)), paired=True), "no pairs"),
+    (lambda: c2st(ones((20, 2)), ones((22, 2)), paired=True), "not pairs"),
     (lambda: c2st(np.full((20, 2), np.nan), ones((20, 2))), "finite"),
     (lambda: features(torch.zeros(3, 1, 12, 12)), "H = 8, 16"),
     (lambda: agreement_test(BROKEN, QUERIES, mean=mean_image(DATA)), "some not finite"),
