@@ -94,7 +94,7 @@ def test_the_command_prints_each_image_and_what_can_be_found_at_all(smoke, sets,
     measured = [{"model": "x", "other_model": "y", "auc": [0.52, 0.46, 0.58]}]
     try:
         (sets / "membership.json").write_text(json.dumps(measured))
-        assert measured_pairs(sets) == ["x beside y: AUC 0.52 [0.46, 0.58]"]
+        assert measured_pairs(sets) == ["x with y: AUC 0.52 [0.46, 0.58]"]
         (sets / "membership.json").write_text('[{"auc": 1}]')
         with pytest.raises(GalgenError, match=r"membership\.json cannot be read"):
             measured_pairs(sets)
@@ -112,11 +112,11 @@ def test_what_was_measured_of_the_projects_own_models_is_of_them_and_near_a_half
 
 MISTAKES = {
     "--images=large.npz": "was trained on images of 16 x 16 pixels",
-    "--images=colour.npy": "colour.npy is in colour",
+    "--images=colour.npy": "colour.npy is in color",
     "--images=nothing": "nothing cannot be read",
     "--model=nothing": "no model 'nothing'",
     "--model=gan-N12-A": "GAN models are not denoisers",
-    "--other-model=diffusion-N12-A": "is asked beside itself",
+    "--other-model=diffusion-N12-A": "is compared with itself",
     "--out=there": "there.json is there already",
     "--other-model=": "needs --other-model",
 }

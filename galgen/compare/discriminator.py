@@ -109,7 +109,7 @@ class Evaluation:
         return self.contrasts["train", "held_out"].auc
 
     def sees(self, kind: str, *, trained: bool = True) -> float:
-        """Return the smallest strength from which on D detects a defect; infinite if it misses the largest."""
+        """Return the smallest strength from which on D detects a defect, or infinity."""
         least = np.inf
         for grade in WRONG[kind][::-1]:
             name = (kind, grade)

@@ -84,8 +84,8 @@ def denoise(
             noise levels, or an argument has a wrong type.
     """
     book = {"profile": profile, "data": data, "N": N, "seed": seed, "precision": precision}
-    asked = checked(Parameters, book, "galgen.denoise")
-    return denoised(load_model(model, asked, store=store, models=models), images, sigma)
+    parameters = checked(Parameters, book, "galgen.denoise")
+    return denoised(load_model(model, parameters, store=store, models=models), images, sigma)
 
 
 def denoised(model: Model, images: np.ndarray, sigma: float | None = None) -> Denoised:

@@ -92,17 +92,17 @@ def _first(name: str, names: Iterable[str]) -> str | None:
     return min(filter(seeds.fullmatch, names), key=in_order, default=None)
 
 
-def _trained(name: str, asked: Parameters, store: Path | None) -> Model:
+def _trained(name: str, parameters: Parameters, store: Path | None) -> Model:
     """Return the model of a run: from the store, or its published equivalent."""
     families = [family for family in FAMILIES | STUDIES if name.startswith(f"{family}-")]
-    books = [Experiment(asked, AsItIs(store), family=family) for family in families]
+    books = [Experiment(parameters, AsItIs(store), family=family) for family in families]
     trainings = {training.name: (book, training) for book in books for training in book.models.trainings()}
     if not (found := _first(name, trainings)):
         raise GalgenError(f"no training {name!r:.80} with these parameters, but {', '.join(trainings)}")
     experiment, training = trainings[found]
     run, images = experiment.train(training), experiment.images
     start, origin = (start_of(run), "published") if "published" in run.record else (images.start, "trained")
-    source = asked.profile, images.name, origin
+    source = parameters.profile, images.name, origin
     return Model(found, run.key, experiment.family, weights_of(run), start, *source)
 
 

@@ -64,8 +64,8 @@ def sample(
         GalgenError: If the model or a latent does not exist, or an argument has a wrong type.
     """
     book = {"profile": profile, "data": data, "N": N, "seed": seed, "precision": precision}
-    asked = checked(Parameters, book, "galgen.sample")
-    return draw(load_model(model, asked, store=store, models=models), latents(n, first, asked.seed))
+    parameters = checked(Parameters, book, "galgen.sample")
+    return draw(load_model(model, parameters, store=store, models=models), latents(n, first, parameters.seed))
 
 
 def latents(n: int, first: int = 0, seed: int = 0) -> range:
