@@ -44,7 +44,7 @@ def test_models_that_draw_the_same_new_images_agree_and_do_not_copy(galaxies):
         assert np.allclose(test.cosines[kind].copying, test.cosines[kind].held_out)
 
 
-def test_the_null_of_the_memorised_fraction_finds_training_images_among_the_held_out_ones(galaxies):
+def test_the_null_of_the_memorized_fraction_finds_training_images_among_the_held_out_ones(galaxies):
     images, sets = galaxies
     new, mixed = floats(images[sets.validation]), Split(sets.A, sets.B, validation=sets.A)
     assert two_models(new, new, images, mixed, mean=mean_image(images)).memorized_null == 1
