@@ -1,17 +1,17 @@
-"""Two denoisers that share no galaxy, given the same noise: do they draw the same galaxies?
+"""Do two denoisers trained on disjoint sets of galaxies generate the same galaxies from the same latents?
 
-    python examples/two_models.py            # two minutes of one core, and a picture, two_models.png
-    python examples/two_models.py --N 10     # the same of models that have seen ten galaxies each
+    python examples/two_models.py            # two minutes on one core; writes a figure, two_models.png
+    python examples/two_models.py --N 10     # models trained on ten galaxies each
 
-Four small denoisers are trained: A and B on disjoint sets of simulated galaxies, A2 on those of A again, C on
-dead leaves. All of them draw from the same latents. The cosine of A and B stands beside
+Four small denoisers are trained: A and B on disjoint sets of simulated galaxies, A2 again on those of A, C on
+dead leaves. All generate samples from the same latents. The cosine of A and B is compared with
 
-    its null        A's image of one latent and B's of another
-    its floor       A and C: what networks of one kind share, whatever they have seen
-    its ceiling     A and A2: what two trainings on the same images share
+    its null        A's sample of one latent and B's of another
+    its floor       A and C: the agreement of equal networks trained on different kinds of images
+    its ceiling     A and A2: the agreement of two trainings on the same images
 
-With N = 1000 A and B come to the ceiling: which galaxies they saw does not matter; with 10 they stay below.
-Nothing is stored or looked up: this is the whole way, which `galgen.experiment` walks for the book.
+With N = 1000, A and B reach the ceiling: the choice of training galaxies has no effect; with 10 it has.
+Nothing is stored or cached: this is the complete method, which `galgen.experiment` runs for the book.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from galgen.runs.training import train
 
 
 def trained(name: str, images: np.ndarray, seed: int, shown: int) -> UNet:
-    """A denoiser of images (N, 1, H, W), uint8; the seed names its start, the order and the noise."""
+    """Train a denoiser on images (N, 1, H, W), uint8; the seed sets initialization, order and noise."""
     settings = DiffusionSettings(N=(len(images),), base_channels=8, images_cap=shown, passes_per_image=None)
     torch.manual_seed(seed)
     net, batch = UNet(settings.base_channels), settings.batch_size
@@ -48,50 +48,50 @@ def trained(name: str, images: np.ndarray, seed: int, shown: int) -> UNet:
 
 
 def main() -> None:
-    """Simulate, train, draw, compare, and paint."""
+    """Simulate galaxies, train the models, sample, compare, and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--N", type=int, default=1000, help="training images of each model")
-    parser.add_argument("--shown", type=int, default=16_000, help="images shown to each")
-    parser.add_argument("--samples", type=int, default=64, help="latents")
-    parser.add_argument("--out", default="two_models.png", help="the picture")
+    parser.add_argument("--shown", type=int, default=16_000, help="images shown to each model")
+    parser.add_argument("--samples", type=int, default=64, help="number of latents")
+    parser.add_argument("--out", default="two_models.png", help="file name of the figure")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if min(given.N, given.samples) < 2:
         parser.error("--N and --samples: give 2 or more")
-    # galaxies: the first N for A, the next N for B, the last for nobody
+    # galaxies: the first N for A, the next N for B, the last 64 held out
     galaxies, _ = simulate(2 * given.N + 64, size=16, crop=64, progress=True)
     leaves, _ = dead_leaves(given.N, size=16, crop=64)
-    A, B, unseen = np.split(galaxies, [given.N, 2 * given.N])
+    A, B, held_out = np.split(galaxies, [given.N, 2 * given.N])
     sets = {"A": A, "B": B, "A2, images of A": A, "C, dead leaves": leaves}
     nets = {name: trained(name, sets[name], seed, given.shown) for seed, name in enumerate(sets)}
 
-    # the same latents for all: noise about the mean of galaxies that none has seen
-    start, seeds = torch.from_numpy(mean_image(unseen)), range(given.samples)
+    # the same latents for all models: noise about the mean of held-out galaxies
+    start, seeds = torch.from_numpy(mean_image(held_out)), range(given.samples)
     levels = noise_schedule(sigma_max=1.0, sigma_min=0.006, steps=20)
-    drawn = {name: dpm_solver_2m(blind(net), start, seeds, levels).images for name, net in nets.items()}
+    samples = {name: dpm_solver_2m(blind(net), start, seeds, levels).images for name, net in nets.items()}
 
-    a, b, same, other = drawn.values()
-    anomaly = {"kind": "anomaly", "mean": mean_image(galaxies)}  # without what all galaxies have in common
-    found = {
+    a, b, same, other = samples.values()
+    anomaly = {"kind": "anomaly", "mean": mean_image(galaxies)}  # mean galaxy subtracted
+    cosines = {
         "A and B": cosine(a, b, **anomaly),
         "null: two latents": shuffled_cosine(a, b, **anomaly),
         "floor: A and C": cosine(a, other, **anomaly),
         "ceiling: A and A2": cosine(a, same, **anomaly),
     }
-    medians = [bootstrap(values) for values in found.values()]
-    for name, median in zip(found, medians, strict=True):
+    medians = [bootstrap(values) for values in cosines.values()]
+    for name, median in zip(cosines, medians, strict=True):
         print(f"{name:20} median anomaly cosine {median}")
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 2.9), layout="constrained", width_ratios=(1.7, 1))
-    framed = [np.pad(part[:10, 0], ((0, 0), (1, 1), (1, 1)), constant_values=1) for part in drawn.values()]
+    framed = [np.pad(part[:10, 0], ((0, 0), (1, 1), (1, 1)), constant_values=1) for part in samples.values()]
     left.imshow(np.vstack([*map(np.hstack, framed)]), "gray", vmin=0, vmax=1, interpolation="nearest")
-    left.set_yticks(18 * np.arange(4) + 8.5, list(drawn))
+    left.set_yticks(18 * np.arange(4) + 8.5, list(samples))
     left.set(xticks=[], title=f"simulated, N = {given.N}: one column, one latent")
-    for y, (values, median) in enumerate(zip(found.values(), medians, strict=True)):
+    for y, (values, median) in enumerate(zip(cosines.values(), medians, strict=True)):
         right.plot(np.quantile(values, (0.025, 0.975)), [y, y], lw=8, color="0.85", solid_capstyle="butt")
         right.plot([median.low, median.high], [y, y], lw=8, color="C0", solid_capstyle="butt")
         right.plot(median.value, y, "k|", ms=12)
-    right.set(yticks=range(4), yticklabels=list(found), xlim=(None, 1), ylim=(3.5, -0.5))
+    right.set(yticks=range(4), yticklabels=list(cosines), xlim=(None, 1), ylim=(3.5, -0.5))
     right.set_xlabel("anomaly cosine (gray: 95 % of latents;\nblue: interval of the median)")
     figure.savefig(given.out, dpi=110)
 

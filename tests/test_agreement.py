@@ -24,7 +24,7 @@ def test_models_that_return_their_training_images_copy_and_do_not_agree(galaxies
     a, b = floats(images[sets.A[:40]]), floats(images[sets.B[:40]])
     test = two_models(a, b, images, sets, mean=mean_image(images))
     assert test.copy.value == pytest.approx(1, abs=1e-5)
-    assert test.p_closer.value == 1 and test.memorised.value == 1 and test.memorised_null == 0
+    assert test.p_closer.value == 1 and test.memorized.value == 1 and test.memorized_null == 0
     assert test.memorization.outcome.p < 0.001
     assert abs(test.agree.value) < 0.15 and abs(test.null) < 0.15
     assert test.held_out < 0.5 < test.copy.low
@@ -38,16 +38,16 @@ def test_models_that_draw_the_same_new_images_agree_and_do_not_copy(galaxies):
     # from one set of images A and B say nothing of whose they are
     assert test.p_closer.value == 0.5
     assert test.memorization.outcome.p == 1
-    assert test.memorised.value == 0
+    assert test.memorized.value == 0
     # its samples are the validation images, so every sample has its null's value
     for kind in ("pearson", "anomaly"):
         assert np.allclose(test.cosines[kind].copying, test.cosines[kind].held_out)
 
 
-def test_the_null_of_the_memorised_fraction_finds_training_images_among_the_held_out_ones(galaxies):
+def test_the_null_of_the_memorized_fraction_finds_training_images_among_the_held_out_ones(galaxies):
     images, sets = galaxies
     new, mixed = floats(images[sets.validation]), Split(sets.A, sets.B, validation=sets.A)
-    assert two_models(new, new, images, mixed, mean=mean_image(images)).memorised_null == 1
+    assert two_models(new, new, images, mixed, mean=mean_image(images)).memorized_null == 1
 
 
 def test_a_turned_copy_is_found_only_where_flips_count(galaxies):

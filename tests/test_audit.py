@@ -49,7 +49,7 @@ def test_copies_are_called_so_and_are_right(found):
 @pytest.mark.parametrize("wrong", [lambda x: x // 2, lambda x: 255 - x])
 def test_what_is_wrong_is_found(wrong):
     found = galgen.audit(wrong(FRESH[:100]), TRAIN, HELD_OUT, morphology=0)
-    assert found.verdict == "none found"
+    assert found.verdict == "no copies found"
     assert found.adjusted["classifier, 8 pixels"] <= 0.01 and found.adjusted["energy distance"] <= 0.01
 
 
@@ -123,7 +123,7 @@ def test_a_bad_argument_is_one_line(name, value):
 
 def test_samples_that_repeat_one_image_acquit_nobody_and_are_counted(found):
     same = galgen.audit(np.repeat(TRAIN[:1], 80, 0), TRAIN, HELD_OUT, morphology=0)
-    assert same.verdict == "cannot be said: all samples are nearest to one image"
+    assert same.verdict == "inconclusive: all samples are nearest to one image"
     told = numbers(same)
     assert told["samples that are near-duplicates of other samples"] == "80"
     assert told["least fraction of copies detected with 80 % power"] == "not measured"
@@ -154,7 +154,7 @@ def test_the_report_is_one_page_with_the_same_numbers_beside_it(files, found, tm
     for _ in range(2):  # a report replaces a report
         assert main([*files, "--out", "reports/mine"]) == 0
     said = capsys.readouterr()
-    assert "Memory: copies." in said.out and "reports/mine.html" in said.out and "\x1b" not in said.out
+    assert "Memorization: copies." in said.out and "reports/mine.html" in said.out and "\x1b" not in said.out
     assert "about 1 min" in said.err
     page, beside = (tmp_path / "reports" / f"mine.{kind}" for kind in ("html", "json"))
     text, kept = page.read_text(), json.loads(beside.read_text())

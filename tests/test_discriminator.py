@@ -15,9 +15,9 @@ from galgen.compare.discriminator import (
     DiscriminatorTest,
     contrast,
     discriminator_test,
+    evaluate,
     hinge,
     image_sets,
-    judge,
     score,
 )
 from galgen.data.split import Split
@@ -41,7 +41,7 @@ def blind(x):
 def judgement(D, own, other, train, held_out, seed=0, before=blind, permutations=399):
     sets = image_sets(own, other, train, held_out, seed=seed)
     scores, known = ({name: score(f, images) for name, images in sets.items()} for f in (D, before))
-    return judge(scores, known, permutations=permutations)
+    return evaluate(scores, known, permutations=permutations)
 
 
 def both(D, own, other, seed=0):
@@ -123,7 +123,7 @@ def test_the_mean_loss_is_two_and_the_gap_of_the_scores_in_the_papers_order():
     rng = np.random.default_rng(0)
     scores = {name: rng.uniform(-1, 1, 100) * 0.5 for name in (*ALIKE, *GRADES)}
     scores["own"] -= 0.4
-    found = judge(scores, scores, permutations=9)
+    found = evaluate(scores, scores, permutations=9)
     for name, curve in found.curves.items():
         assert curve.mean.value == pytest.approx(2 + scores[name].mean() - scores["own"].mean())
     assert found.curves["train"].mean.low > 2
@@ -133,7 +133,7 @@ def test_the_floor_is_the_mean_loss_of_scores_that_are_alike():
     rng = np.random.default_rng(1)
     scores = {name: rng.normal(0.2, 1.5, 6000) for name in ALIKE[:3]}
     scores |= {name: scores["own"][:50] for name in ("held_out", *GRADES)}
-    found = judge(scores, scores, permutations=1)
+    found = evaluate(scores, scores, permutations=1)
     assert found.curves["other"].mean.value == pytest.approx(found.floor, abs=0.06)
     exact = stats.norm(0.2, 1.5).expect(lambda s: max(2, 1 + abs(s)))
     assert found.floor == pytest.approx(exact, abs=0.04)

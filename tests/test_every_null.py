@@ -19,10 +19,10 @@ from test_twosample import galaxies
 
 from galbook.onset.gap import START, memory_gap
 from galgen.compare.agreement import agreement_test, shared_latents
-from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Judgement, contrast, judge
+from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Evaluation, contrast, evaluate
 from galgen.compare.distances import distances, energy_of_pixels
 from galgen.compare.gaussian import shrunk_gaussian
-from galgen.compare.scoreboard import same_share
+from galgen.compare.scoreboard import same_fraction
 from galgen.compare.twosample import c2st, features
 
 FEW = {"permutations": 99}
@@ -55,7 +55,7 @@ def of_dropped(seed, wrong):
     rng = np.random.default_rng(seed)
     scores = {name: rng.normal(size=40) for name in (*ALIKE, *GRADES)}
     scores["dropped", 0.75] = rng.normal(2 * wrong, 1, 10)
-    return judge(scores, scores, **FEW).contrasts["held_out", ("dropped", 0.75)].p
+    return evaluate(scores, scores, **FEW).contrasts["held_out", ("dropped", 0.75)].p
 
 
 def of_judges(seed, wrong):
@@ -64,7 +64,7 @@ def of_judges(seed, wrong):
         scores = {name: rng.normal(-2 * wrong * (name == "own"), 1, 40) for name in ALIKE[:3]}
         pairs = itertools.combinations(scores, 2)
         options = {"permutations": 199, "seed": seed}
-        return Judgement({}, {(x, y): contrast(scores[x], scores[y], **options) for x, y in pairs}, 2.0, {})
+        return Evaluation({}, {(x, y): contrast(scores[x], scores[y], **options) for x, y in pairs}, 2.0, {})
 
     return DiscriminatorTest(judged(seed), judged(seed + 1000)).apart().p
 
@@ -136,7 +136,7 @@ def of_memory(seed, wrong, N, gaussian):
 def of_shares(seed, wrong):
     rng = np.random.default_rng(seed)
     shares = 0.2, 0.2 + 0.6 * wrong
-    return same_share(*(Table({"reason": np.where(rng.random(60) < share, "bad", "")}) for share in shares))
+    return same_fraction(*(Table({"reason": np.where(rng.random(60) < p, "bad", "")}) for p in shares))
 
 
 bound = partial(Test, uniform=False)

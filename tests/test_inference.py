@@ -72,7 +72,7 @@ def test_models_are_listed_where_there_are_some(smoke, folder, tmp_path, monkeyp
     nothing = capsys.readouterr()
     assert not nothing.out and "no models are published in" in nothing.err and "--models" in nothing.err
     assert main(["sample", "diffusion-N4000-A", "--out", "x.npz"]) == 2
-    assert "stand in a checkout of galgen, or name a folder" in capsys.readouterr().err
+    assert "run in a checkout of galgen, or give a directory" in capsys.readouterr().err
 
 
 def noisy(images, sigma):
@@ -145,14 +145,14 @@ def test_a_bad_argument_of_a_call_is_one_line(name, positional, named, folder):
 
 
 MISTAKES = {
-    "sample gan-N12-C --out x.npz": "there is no model 'gan-N12-C', trained or published; published in",
+    "sample gan-N12-C --out x.npz": "no model 'gan-N12-C', trained or published; models published in",
     "sample gan-N12-A": "--out requires an argument",
     "sample gan-N12-A --": "--out requires an argument",
-    "sample gan-N12-A --out x.tif": "give a name that ends in .npz or .fits",
+    "sample gan-N12-A --out x.tif": "the name must end in .npz or .fits",
     "sample gan-N12-A --out there.npz": "there.npz exists already",
-    "sample gan-N12-A --out x.npz -n 0": "ask for one or more",
-    "sample gan-N12-A --out x.npz --store nowhere": "nowhere is no folder, and so no run store",
-    "sample there.npz --out x.npz": "there is no model 'there.npz'",
+    "sample gan-N12-A --out x.npz -n 0": "choose one or more",
+    "sample gan-N12-A --out x.npz --store nowhere": "nowhere is not a directory, and so not a run store",
+    "sample there.npz --out x.npz": "no model 'there.npz'",
     f"denoise good.npy --model {BLIND} --out there.npz": "exists already",
     f"denoise good.npy --model {BLIND} --out x.npz --sigma much": "--sigma",
     f"denoise nothing.npy --model {BLIND} --out x.npz": "nothing.npy cannot be read (",
@@ -160,7 +160,7 @@ MISTAKES = {
     f"denoise pipe.npy --model {BLIND} --out x.npz": "not a regular file",
     f"denoise damaged.png --model {BLIND} --out x.npz": "damaged.png cannot be read",
     f"denoise objects.npy --model {BLIND} --out x.npz": "objects.npy cannot be read (",
-    f"denoise colour.png --model {BLIND} --out x.npz": "is in colour",
+    f"denoise colour.png --model {BLIND} --out x.npz": "is in color",
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.auditing.trained_on import known
+from galgen.auditing.trained_on import measured_pairs
 from galgen.cli import main
 from galgen.compare.membership import NOISES, SIGMA, losses, membership
 from galgen.published import publish
@@ -94,16 +94,16 @@ def test_the_command_prints_each_image_and_what_can_be_found_at_all(smoke, sets,
     measured = [{"model": "x", "other_model": "y", "auc": [0.52, 0.46, 0.58]}]
     try:
         (sets / "membership.json").write_text(json.dumps(measured))
-        assert known(sets) == ["x beside y: AUC 0.52 [0.46, 0.58]"]
+        assert measured_pairs(sets) == ["x with y: AUC 0.52 [0.46, 0.58]"]
         (sets / "membership.json").write_text('[{"auc": 1}]')
         with pytest.raises(GalgenError, match=r"membership\.json cannot be read"):
-            known(sets)
+            measured_pairs(sets)
     finally:
         os.remove(sets / "membership.json")
 
 
 def test_what_was_measured_of_the_projects_own_models_is_of_them_and_near_a_half_where_many_were_seen():
-    found = known()
+    found = measured_pairs()
     many = [line for line in found if "N4000" in line]
     assert len(found) == 8 and len(many) == 4
     assert all(abs(float(line.split("AUC ")[1][:4]) - 0.5) < 0.1 for line in many)
@@ -112,11 +112,11 @@ def test_what_was_measured_of_the_projects_own_models_is_of_them_and_near_a_half
 
 MISTAKES = {
     "--images=large.npz": "was trained on images of 16 x 16 pixels",
-    "--images=colour.npy": "colour.npy is in colour",
+    "--images=colour.npy": "colour.npy is in color",
     "--images=nothing": "nothing cannot be read",
-    "--model=nothing": "there is no model 'nothing'",
-    "--model=gan-N12-A": "GAN models denoise nothing",
-    "--other-model=diffusion-N12-A": "is asked beside itself",
+    "--model=nothing": "no model 'nothing'",
+    "--model=gan-N12-A": "GAN models are not denoisers",
+    "--other-model=diffusion-N12-A": "is compared with itself",
     "--out=there": "there.json exists already",
     "--other-model=": "needs --other-model",
 }

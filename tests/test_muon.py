@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from galgen.models import muon
-from galgen.models.muon import Muon, orthogonalised
+from galgen.models.muon import Muon, orthogonalized
 from galgen.models.unet import UNet
 from galgen.profiles import DiffusionSettings
 
@@ -28,16 +28,16 @@ def usual(G):
 @pytest.mark.parametrize("shape", [(16, 144), (64, 576), (128, 1152)])
 def test_iteration_on_the_gram_matrix_is_the_usual_one(shape):
     G = matrix(*shape)
-    torch.testing.assert_close(orthogonalised(G), usual(G), atol=1e-5, rtol=0)
-    torch.testing.assert_close(orthogonalised(G.T), usual(G).T, atol=1e-5, rtol=0)
-    torch.testing.assert_close(orthogonalised(1e-6 * G), orthogonalised(G), atol=1e-5, rtol=0)
+    torch.testing.assert_close(orthogonalized(G), usual(G), atol=1e-5, rtol=0)
+    torch.testing.assert_close(orthogonalized(G.T), usual(G).T, atol=1e-5, rtol=0)
+    torch.testing.assert_close(orthogonalized(1e-6 * G), orthogonalized(G), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(16, 144), (60, 30), (64, 64)])
 def test_singular_values_become_nearly_one_and_the_directions_stay(shape):
     U, _, Vh = torch.linalg.svd(matrix(*shape, dtype=torch.float64), full_matrices=False)
     S = torch.logspace(0, -1.7, len(Vh), dtype=torch.float64)  # from 1 down to .02
-    found = orthogonalised(U * S @ Vh)
+    found = orthogonalized(U * S @ Vh)
     inside = U.T @ found @ Vh.T
     assert (inside.diagonal() > 0.65).all() and (inside.diagonal() < 1.2).all()
     torch.testing.assert_close(inside, inside.diagonal().diag(), atol=1e-10, rtol=0)
@@ -46,8 +46,8 @@ def test_singular_values_become_nearly_one_and_the_directions_stay(shape):
 @pytest.mark.parametrize("size", [1e-9, 3e-22, 1e-30])
 def test_what_is_left_of_a_dead_layers_momentum_moves_it_ever_less(size):
     left = torch.outer(torch.ones(64), torch.ones(72)) / (64 * 72) ** 0.5
-    assert torch.linalg.matrix_norm(orthogonalised(size * left), 2) < 1.2
-    assert orthogonalised(size**2 * left).abs().max() < 1e-6
+    assert torch.linalg.matrix_norm(orthogonalized(size * left), 2) < 1.2
+    assert orthogonalized(size**2 * left).abs().max() < 1e-6
 
 
 def test_step_is_nesterovs_with_the_rate_of_the_shape():
@@ -59,7 +59,7 @@ def test_step_is_nesterovs_with_the_rate_of_the_shape():
         weight.grad = gradient.clone()
         optimizer.step()
     for ahead in (1.5 * gradients[0], 1.5 * gradients[1] + 0.25 * gradients[0]):
-        expected = expected - 0.1 * 4**0.5 * orthogonalised(ahead.flatten(1)).reshape(weight.shape)
+        expected = expected - 0.1 * 4**0.5 * orthogonalized(ahead.flatten(1)).reshape(weight.shape)
     torch.testing.assert_close(weight.detach(), expected, atol=1e-6, rtol=1e-5)
 
 

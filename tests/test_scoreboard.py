@@ -7,7 +7,7 @@ from blobs import galaxies as blobs
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import controls
 from galgen.compare.morphology import COEFFICIENTS
-from galgen.compare.scoreboard import apart
+from galgen.compare.scoreboard import morphology_distances
 from galgen.compare.twosample import c2st, features
 from galgen.data.split import Split
 from galgen.data.unit import mean_image
@@ -58,8 +58,8 @@ def rows(n=40, bad=0, shift=0.0, seed=0):
 def test_there_are_no_distances_of_too_few_rows_or_of_what_has_no_spread():
     flat = rows()
     flat["m20"] = -1.5
-    assert apart(rows(), rows(bad=38), COEFFICIENTS) is None
-    assert apart(rows(bad=38), rows(), COEFFICIENTS) is None
-    assert apart(rows(), rows(), []) is None
-    assert apart(flat, rows(), COEFFICIENTS) is None
-    assert apart(flat, rows(), COEFFICIENTS[:4]) is not None
+    assert morphology_distances(rows(), rows(bad=38), COEFFICIENTS) is None
+    assert morphology_distances(rows(bad=38), rows(), COEFFICIENTS) is None
+    assert morphology_distances(rows(), rows(), []) is None
+    assert morphology_distances(flat, rows(), COEFFICIENTS) is None
+    assert morphology_distances(flat, rows(), COEFFICIENTS[:4]) is not None

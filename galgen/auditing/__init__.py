@@ -1,1 +1,1 @@
-"""Anyone's generator, audited: are its samples copies, and are they right?"""
+"""Audit of any image generator: memorization and fidelity of its samples."""

@@ -1,4 +1,4 @@
-"""The command `galgen audit`: the images of anyone's generator, read, audited, and reported on."""
+"""Command `galgen audit`: read the images of any generator, audit them, and write a report."""
 
 import contextlib
 import sys
@@ -22,36 +22,36 @@ ARRAYS = (".npz", ".h5", ".hdf5", ".hdf")  # files of several arrays, by name
 def audit(
     *,
     samples: Annotated[
-        Place | None, Parameter(help="Images of a model: a folder, a file, a data set.")
+        Place | None, Parameter(help="Samples of the model: a directory, a file or a data set.")
     ] = None,
-    train: Annotated[Place | None, Parameter(help="The images that it was trained on.")] = None,
-    held_out: Annotated[Place | None, Parameter(help="Others, a random part of the same pool.")] = None,
-    other_samples: Annotated[Place | None, Parameter(help="Images of a second model, same latents.")] = None,
-    other_train: Annotated[Place | None, Parameter(help="What the second model was trained on.")] = None,
-    floor: Annotated[Place | None, Parameter(help="Same latents, a network of other images.")] = None,
-    flips: Annotated[bool, Parameter(help="Look for flipped copies: it was trained with flips.")] = False,
-    morphology: Annotated[Whole, Parameter(help="Galaxies of each set to measure; 0: none.")] = 512,
-    size: Annotated[Whole | None, Parameter(help="Average images down to so many pixels a side.")] = None,
-    crop: Annotated[Whole | None, Parameter(help="Side of the central part to keep, pixels.")] = None,
+    train: Annotated[Place | None, Parameter(help="Training images of the model.")] = None,
+    held_out: Annotated[Place | None, Parameter(help="Other images, a random part of the same pool.")] = None,
+    other_samples: Annotated[Place | None, Parameter(help="A second model's samples, same latents.")] = None,
+    other_train: Annotated[Place | None, Parameter(help="Training images of the second model.")] = None,
+    floor: Annotated[Place | None, Parameter(help="Same latents, an out-of-domain network.")] = None,
+    flips: Annotated[bool, Parameter(help="Search for flipped copies (trained with flips).")] = False,
+    morphology: Annotated[Whole, Parameter(help="Galaxies per set to measure; 0: none.")] = 512,
+    size: Annotated[Whole | None, Parameter(help="Average images down to this side, pixels.")] = None,
+    crop: Annotated[Whole | None, Parameter(help="Side of the central part to crop, pixels.")] = None,
     key: Annotated[str | None, Parameter(help="Name of the array in npz or HDF5 files.")] = None,
-    out: Annotated[Place, Parameter(help="Name of the report, OUT.html and OUT.json.")] = Path("audit"),
+    out: Annotated[Place, Parameter(help="Name of the report: OUT.html and OUT.json.")] = Path("audit"),
     model: Annotated[str | None, Asking, Parameter(help="As `galgen models` lists it.")] = None,
-    other_model: Annotated[str | None, Asking, Parameter(help="One of other images.")] = None,
+    other_model: Annotated[str | None, Asking, Parameter(help="A model of other images.")] = None,
     images: Annotated[Place | None, Asking, Parameter(help="The images in question.")] = None,
     models: Annotated[Models, Asking] = None,
     store: Annotated[Trained, Asking] = None,
     asked: Asked = Parameters(),
 ) -> None:
-    """Audit anyone's generator: are its samples copies of its training images, and are they right?
+    """Audit any image generator: are its samples copies of training images, and how faithful are they?
 
     With --model, --other-model, --images and --held-out instead: was a model trained on these images?
     """
     if model or other_model or images:
-        wanted = {"model": model, "other_model": other_model, "images": images, "held_out": held_out}
-        _all(wanted, "to ask whether a model was trained on an image")
+        needed = {"model": model, "other_model": other_model, "images": images, "held_out": held_out}
+        _require(needed, "membership inference")
         from galgen.auditing import trained_on
 
-        page = trained_on.free(out)  # before the work
+        page = trained_on.check_output_path(out)  # before the computation
         from galgen.inference.loading import load_model
 
         pair = [load_model(name, asked, store=store, models=models) for name in (model, other_model)]
@@ -60,53 +60,53 @@ def audit(
         print(trained_on.written(trained_on.trained_on(*pair, *sets), pair, models, page))
         return
     sets = {"samples": samples, "train": train, "held_out": held_out}
-    _all(sets, "an audit of samples")
+    _require(sets, "an audit of samples")
     import galgen
     from galgen.auditing import report
 
-    pages = report.free(out)  # before the work
+    pages = report.check_output_path(out)  # before the computation
     sets |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
-    # of latents that two models share none may be left out
+    # sets with shared latents must be complete
     latents = {"samples", "other_samples", "floor"} if other_samples else set()
     read = {name: _read(path, size, crop, key, strict=name in latents) for name, path in sets.items() if path}
     print(f"galgen audit: about {_minutes(read, flips, morphology)} min on one core", file=sys.stderr)
     found = galgen.audit(**read, flips=flips, morphology=morphology, seed=asked.seed)
     report.write_report(found, read, {name: str(path) for name, path in sets.items()}, pages)
-    print(f"Memory: {found.verdict}.")
+    print(f"Memorization: {found.verdict}.")
     for name, value, null, p, adjusted in report.outcomes(found):
-        print(f"{name:24} {value} (null {null}; p {p}, by Holm's method {adjusted})")
+        print(f"{name:24} {value} (null {null}; p {p}, adjusted {adjusted})")
     for name, value in report.numbers(found).items():
         print(f"{name}: {value}")
     print(printable(f"{pages[0]} and {pages[1].name}"))
 
 
-def _all(wanted: dict[str, object], what: str) -> None:
-    """Refuse what lacks an option."""
-    if missing := [f"--{name.replace('_', '-')}" for name, given in wanted.items() if not given]:
-        raise GalgenError(f"{what} needs {', '.join(missing)}")
+def _require(options: dict[str, object], task: str) -> None:
+    """Raise an error that lists the missing options."""
+    if missing := [f"--{name.replace('_', '-')}" for name, value in options.items() if not value]:
+        raise GalgenError(f"{task} needs {', '.join(missing)}")
 
 
 def _minutes(sets: dict[str, np.ndarray], flips: bool, morphology: int) -> int:
-    """About how long an audit takes, on one core of a server: by what grows with the sets."""
+    """Estimate the duration of an audit on one core of a server, in minutes, from the sizes of the sets."""
     samples, pool = len(sets["samples"]), len(sets["train"]) + len(sets["held_out"])
-    asked, scales = min(samples, 2048) + min(pool, 2048), max(1, sets["samples"].shape[-1].bit_length() - 3)
+    rows, scales = min(samples, 2048) + min(pool, 2048), max(1, sets["samples"].shape[-1].bit_length() - 3)
     seconds = 20 + 2.4e-8 * pool**2 + 3e-4 * pool + 1e-7 * samples * pool * (4 if flips else 1)
-    seconds += 7e-7 * asked**2 * scales + 0.3 * min(morphology, samples)
+    seconds += 7e-7 * rows**2 * scales + 0.3 * min(morphology, samples)
     return max(1, round(seconds / 60))
 
 
 def _gray(path: Path, size: int | None, crop: int | None, key: str | None) -> np.ndarray:
-    """A set of gray images, uint8 (n, 1, H, H)."""
+    """Read a set of gray images, uint8 (n, 1, H, H)."""
     images = _read(path, size, crop, key, strict=True)
     if not (images == images[:, :1]).all():
-        raise GalgenError(f"{path} is in colour; the models know gray")
+        raise GalgenError(f"{path} is in color; the models are trained on gray images")
     return images[:, :1]
 
 
 def _read(path: Path, size: int | None, crop: int | None, key: str | None, *, strict: bool) -> np.ndarray:
-    """A set of images, uint8 (n, C, H, H).
+    """Read a set of images, uint8 (n, C, H, H).
 
-    Floats of arrays are display images: one pixel that a model draws above 1 makes no flux of a set.
+    Float arrays are display values, not flux, even if some pixels are above 1.
     """
     from galgen.data.acquire.importing import import_images
     from galgen.data.acquire.readers import open_source
@@ -121,8 +121,8 @@ def _read(path: Path, size: int | None, crop: int | None, key: str | None, *, st
     key = key if path.suffix.lower() in ARRAYS else None
     with contextlib.ExitStack() as resources:
         kind = open_source(path, Recipe().bands, key, resources).kind or "display"
-    asked = {"size": size, "crop": crop, "key": key, "strict": strict, "kind": kind}
-    found = import_images(path, colour=True, progress=True, **asked)
+    options = {"size": size, "crop": crop, "key": key, "strict": strict, "kind": kind}
+    found = import_images(path, colour=True, progress=True, **options)
     for name, reason in found.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     return found.images

@@ -1,6 +1,5 @@
-"""The two-models tests, one question a file, as numbers: pictures and sentences are made in `figures`.
+"""The two-models tests as numbers, one question per module; figures and sentences are made in `figures`.
 
-*Held-out* images are those that no model of a pair was trained on, the rows `validation` of their split. How
-sure a number is, by an interval or a null, is asked of `uncertainty`. Imports of galgen: runs, words, models,
-data.
+*Held-out* images are those on which neither model of a pair was trained, the rows `validation` of their
+split. Intervals and null distributions are in `uncertainty`. Imports of galgen: runs, words, models, data.
 """

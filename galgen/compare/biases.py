@@ -1,39 +1,40 @@
-"""What an astronomer measures first: light, size, ellipticity and radial profile, as biases in per cent.
+"""Flux, half-light radius, ellipticity and radial profile of images, and their biases in percent.
 
-*Photometry of one image.* The sky, the median of the outermost pixels, is subtracted. With I_p what is left
-of pixel p, r_p its distance from the centre of light c, and an aperture whose edge is soft over one pixel,
+*Photometry of one image.* The sky, the median of the outermost pixels, is subtracted. With I_p the remaining
+light of pixel p, r_p its distance from the centroid c, and an aperture whose edge is soft over one pixel,
 
     F(r)  = sum_p I_p a(r - r_p),    a(t) = min(1, max(0, t + 1/2))       the curve of growth
-    flux  = F(R),    R = 7/16 of the side                                 total light
+    flux  = F(R),    R = 7/16 of the side                                 total (stretched) flux
     size  = r_50,    F(r_50) = F(R) / 2                                   half-light radius, pixels
     Q_ij  = sum_p a(R - r_p) I_p (x_i - c_i) (x_j - c_j)                  second moments of the light
     |e|   = ((Q_11 - Q_22)^2 + 4 Q_12^2)^(1/2) / (Q_11 + Q_22)            ellipticity
     P_k   = mean of I_p over k <= r_p < k + 1                             radial profile, k + 1 <= R
 
-|e| is the "distortion", (1 - q^2) / (1 + q^2) for elliptical isophotes of axis ratio q. The centre c is the
-mean place of the light in such an aperture about the middle of the image: about the middle itself, a galaxy a
-fraction of a pixel aside would be read as larger and flatter. As a(t) = max(0, t + 1/2) - max(0, t - 1/2),
+|e| is the "distortion", (1 - q^2) / (1 + q^2) for elliptical isophotes of axis ratio q. The centroid c is
+that of the light in such an aperture about the middle of the image: relative to the middle itself, a galaxy
+offset by a fraction of a pixel would appear larger and flatter. As a(t) = max(0, t + 1/2) - max(0, t - 1/2),
 
     F(r) = S(r + 1/2) - S(r - 1/2),    S(t) = sum_{r_p < t} I_p (t - r_p),
 
-which are running sums of I_p and I_p r_p, here over rings of 1/8 pixel. An image that is not finite, or has
-no light above its sky, has no size and no ellipticity: NaN.
+which are running sums of I_p and I_p r_p, here over rings of 1/8 pixel. For an image that is not finite, or
+has no light above its sky, size and ellipticity are NaN.
 
-*Bias.* With m the mean over the images of a set, in per cent,
+*Bias.* With m the mean over the images of a set, in percent,
 
     bias = 100 (m(images) / m(galaxies) - 1).
 
-The relation of size and light, log size = alpha + beta log flux, is fitted to the galaxies by least squares.
-With rho what it leaves of an image's log size, the bias in size at fixed light is 100 (exp(mean rho) - 1).
-The 95 % interval is that of the percentile bootstrap, in which both sets are drawn anew.
+The size-flux relation, log size = alpha + beta log flux, is fitted to the galaxies by least squares. With rho
+the residual of an image's log size, the bias in size at fixed flux is 100 (exp(mean rho) - 1). The 95 %
+interval is that of the percentile bootstrap, in which both sets are resampled.
 
-*Not the numbers of the literature.* All is measured on what the models see: 8 bits, stretched as an asinh of
-the flux, which lifts faint light, and with the seeing left in. A bias compares like with like.
+*Comparison with the literature.* The images are those that the models are trained on: 8 bits, with an asinh
+stretch of the flux, which enhances faint light, and not corrected for seeing. So the values differ from
+published ones; a bias compares images that were processed in the same way.
 
 References:
     Bernstein & Jarvis 2002, Shapes and shears, stars and smears, https://doi.org/10.1086/338085 (moments, the
     distortion e). Conselice 2014, https://doi.org/10.1146/annurev-astro-081913-040037 (curve of growth).
-    Shen et al. 2003, https://doi.org/10.1046/j.1365-8711.2003.06740.x (the relation of size and light).
+    Shen et al. 2003, https://doi.org/10.1046/j.1365-8711.2003.06740.x (the size-flux relation).
 """
 
 from dataclasses import dataclass
@@ -46,20 +47,20 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["FEWEST", "Biases", "Photometry", "biases", "photometry"]
 
-FEWEST = 10  # images with a number, in either set, below which no bias is said
-_STEP = 1 / 8  # of the curve of growth, in pixels
+FEWEST = 10  # smallest number of images with a value, in either set, for a bias
+_STEP = 1 / 8  # step of the curve of growth, in pixels
 _SOFT = round(1 / (2 * _STEP))  # half of the soft edge, in steps
 
 
 @dataclass(frozen=True)
 class Photometry:
-    """What is measured of each of n images; NaN where it cannot be.
+    """Photometry of n images; NaN where a quantity is undefined.
 
     Attributes:
-        flux: Light in the aperture, in pixels of white, (n,).
+        flux: Stretched flux in the aperture, in units of one white pixel, (n,).
         size: Half-light radius in pixels, (n,).
         ellipticity: |e|, (n,).
-        profile: Mean light by distance from the centre, one column a pixel, (n, K).
+        profile: Mean light by distance from the centroid, one column per pixel, (n, K).
     """
 
     flux: np.ndarray
@@ -70,15 +71,15 @@ class Photometry:
 
 @dataclass(frozen=True)
 class Biases:
-    """By how many per cent a set of images differs from galaxies; None where a bias cannot be said.
+    """Biases of a set of images relative to galaxies, in percent; None where a bias is undefined.
 
     Attributes:
-        flux: In the mean light.
-        size: In the mean half-light radius.
-        ellipticity: In the mean |e|.
-        size_at_flux: In size at fixed light.
-        profile: In the mean light by distance from the centre, 0.5, 1.5, ... pixels.
-        measured: Share of the images that have a size and an ellipticity.
+        flux: Bias of the mean flux.
+        size: Bias of the mean half-light radius.
+        ellipticity: Bias of the mean |e|.
+        size_at_flux: Bias of the size at fixed flux.
+        profile: Bias of the mean light by distance from the centroid, 0.5, 1.5, ... pixels.
+        measured: Fraction of the images that have a size and an ellipticity.
     """
 
     flux: Estimate | None
@@ -90,10 +91,10 @@ class Biases:
 
 
 def photometry(images: np.ndarray | Tensor) -> Photometry:
-    """Measure every image of a set.
+    """Measure flux, half-light radius, ellipticity and profile of every image.
 
     Args:
-        images: Gray and square, (n, 1, H, H), n >= 1, H >= 8, floats with white at 1, or uint8. Not changed.
+        images: Gray and square, (n, 1, H, H), n >= 1, H >= 8, floats with white at 1, or uint8.
 
     Raises:
         GalgenError: If the images have another shape.
@@ -104,12 +105,12 @@ def photometry(images: np.ndarray | Tensor) -> Photometry:
         raise GalgenError(
             f"photometry needs square gray images (n, 1, H, H), n >= 1, H >= 8, not {images.shape}"
         )
-    light, finite = _less_sky(images[:, 0] / (255 if images.dtype == np.uint8 else 1.0))
+    light, finite = _minus_sky(images[:, 0] / (255 if images.dtype == np.uint8 else 1.0))
     radius, place = 7 / 16 * side, np.arange(side) - (side - 1) / 2
     inner = light * _inside(radius, np.hypot(place[:, None], place))
     total = inner.sum((1, 2))
     shines = finite & (total > 1e-9)
-    total = np.where(shines, total, np.inf)  # of no light the centre is the middle
+    total = np.where(shines, total, np.inf)  # without light the centroid is the middle
     y, x = (place - (inner.sum(axis) @ place / total)[:, None] for axis in (2, 1))
     r = np.hypot(y[:, :, None], x[:, None])
     weight, growth = light * _inside(radius, r), _growth(light, r, radius)
@@ -118,31 +119,31 @@ def photometry(images: np.ndarray | Tensor) -> Photometry:
     shines &= (growth[:, -1] > 1e-9) & (q11 + q22 > 1e-9)
     e = np.hypot(q11 - q22, 2 * q12) / np.where(shines, q11 + q22, np.nan)
     rings = np.minimum(r, int(radius)).astype(int)
-    with np.errstate(invalid="ignore"):  # of a centre outside of the image a ring may be empty
+    with np.errstate(invalid="ignore"):  # a ring may be empty if the centroid is outside the image
         profile = (_sums(light, rings) / _sums(np.ones_like(light), rings))[:, : int(radius)]
     flux, size = np.where(finite, growth[:, -1], np.nan), np.where(shines, _half(growth), np.nan)
     return Photometry(flux, size, e, np.where(finite[:, None], profile, np.nan))
 
 
 def biases(images: Photometry, galaxies: Photometry, *, resamplings: int = 2000, seed: int = 0) -> Biases:
-    """How far the images of a set are off, in per cent.
+    """Return the biases of a set of images relative to galaxies, in percent.
 
     Args:
-        images: Of the set.
-        galaxies: Of galaxies, as many pixels a side and of as many gray levels.
-        resamplings: Of the bootstrap.
+        images: Photometry of the images.
+        galaxies: Photometry of galaxies with the same number of pixels and gray levels.
+        resamplings: Number of bootstrap resamplings.
         seed: Random seed.
     """
     rng, sets = np.random.default_rng(seed), (images, galaxies)
     weights = [_weights(len(one.flux), resamplings, rng) for one in sets]
     columns = [np.column_stack([one.flux, one.size, one.ellipticity, one.profile]) for one in sets]
-    found, known = (_means(w, values) for w, values in zip(weights, columns, strict=True))
+    found, reference = (_means(w, values) for w, values in zip(weights, columns, strict=True))
     count = np.minimum(*(np.isfinite(values).sum(0) for values in columns))
-    # of what may be 0 there is no per cent
-    said = (count >= FEWEST) & (np.quantile(known, 0.025, axis=0) > 0)
-    ratio = 100 * (found / np.where(said, known, np.nan) - 1)
-    flux, size, ellipticity, *profile = (_estimate(*each) for each in zip(ratio.T, count, said, strict=True))
-    residual, n = _at_fixed_light(weights, sets)
+    # a relative bias needs a reference that is significantly above 0
+    valid = (count >= FEWEST) & (np.quantile(reference, 0.025, axis=0) > 0)
+    ratio = 100 * (found / np.where(valid, reference, np.nan) - 1)
+    flux, size, ellipticity, *profile = (_estimate(*each) for each in zip(ratio.T, count, valid, strict=True))
+    residual, n = _at_fixed_flux(weights, sets)
     return Biases(
         flux,
         size,
@@ -153,8 +154,8 @@ def biases(images: Photometry, galaxies: Photometry, *, resamplings: int = 2000,
     )
 
 
-def _at_fixed_light(weights: list[np.ndarray], sets: tuple[Photometry, Photometry]) -> tuple[np.ndarray, int]:
-    """Mean log size beyond the relation of the galaxies, (1 + resamplings,), and of how many images."""
+def _at_fixed_flux(weights: list[np.ndarray], sets: tuple[Photometry, Photometry]) -> tuple[np.ndarray, int]:
+    """Return the mean residual of log size, (1 + resamplings,), and the number of images."""
     logs = []
     for one in sets:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -167,8 +168,8 @@ def _at_fixed_light(weights: list[np.ndarray], sets: tuple[Photometry, Photometr
     return y - Y - slope * (x - X), min(int(np.isfinite(rows[:, 0]).sum()) for rows in logs)
 
 
-def _less_sky(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, H, W) less the median of their border, 0 where they are not finite; and which are."""
+def _minus_sky(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract the median of the border from images (n, H, W); return also which images are finite."""
     finite = np.isfinite(light).all((1, 2))
     light = np.where(finite[:, None, None], light, 0)
     border = np.concatenate([light[:, 0], light[:, -1], light[:, 1:-1, 0], light[:, 1:-1, -1]], axis=1)
@@ -176,22 +177,22 @@ def _less_sky(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _inside(radius: float, r: np.ndarray) -> np.ndarray:
-    """The share of a pixel at distance r that an aperture holds, a(radius - r)."""
+    """Return the fraction of a pixel at distance r inside the aperture, a(radius - r)."""
     return np.clip(radius - r + 0.5, 0, 1)
 
 
 def _growth(light: np.ndarray, r: np.ndarray, radius: float) -> np.ndarray:
-    """F at 0, 1/8, 1/4, ... `radius` pixels, (n, K): of images (n, H, W) and distances from their centres."""
+    """Return F at 0, 1/8, ... `radius` pixels, (n, K), given images and distances r, both (n, H, W)."""
     last = round(radius / _STEP) + _SOFT
     ring = np.minimum(r / _STEP, last).astype(int)
     below = [np.cumsum(_sums(values, ring)[:, :last], axis=1) for values in (light, light * r)]
     edges = np.arange(1, last + 1) * _STEP
-    S = np.pad(edges * below[0] - below[1], ((0, 0), (1 + _SOFT, 0)))  # nothing lies nearer than 0
+    S = np.pad(edges * below[0] - below[1], ((0, 0), (1 + _SOFT, 0)))  # no pixel is nearer than 0
     return S[:, 2 * _SOFT :] - S[:, : -2 * _SOFT]
 
 
 def _half(growth: np.ndarray) -> np.ndarray:
-    """The radius at which the curve of growth first reaches half of its end, pixels, (n,)."""
+    """Return the radius in pixels where the curve of growth first reaches half of its last value, (n,)."""
     half, rows = growth[:, -1] / 2, np.arange(len(growth))
     after = np.maximum((growth >= half[:, None]).argmax(1), 1)
     low, high = growth[rows, after - 1], growth[rows, after]
@@ -200,27 +201,27 @@ def _half(growth: np.ndarray) -> np.ndarray:
 
 
 def _sums(values: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Sums over the pixels of each part, an index from 0 on; (n, parts): of (n, H, W)."""
+    """Sum values (n, H, W) over the pixels of each part, indexed from 0: (n, parts)."""
     n, parts = len(values), int(part.max(initial=0)) + 1
     place = np.arange(n)[:, None, None] * parts + part
     return np.bincount(place.ravel(), values.ravel(), n * parts).reshape(n, parts)
 
 
 def _weights(n: int, resamplings: int, rng: np.random.Generator) -> np.ndarray:
-    """Of n images in a mean, as they are and redrawn, (1 + resamplings, n)."""
+    """Return weights of n images in a mean, original and resampled, (1 + resamplings, n)."""
     return np.vstack([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), resamplings)])
 
 
 def _means(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weighted means of the finite values of each column, (1 + resamplings, p)."""
-    there = np.isfinite(values)
+    """Return weighted means of the finite values of each column, (1 + resamplings, p)."""
+    finite = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return (weights @ np.where(there, values, 0)) / (weights @ there)
+        return (weights @ np.where(finite, values, 0)) / (weights @ finite)
 
 
-def _estimate(values: np.ndarray, n: int, said: bool) -> Estimate | None:
-    """The first value with the interval of the others."""
-    if not said:
+def _estimate(values: np.ndarray, n: int, valid: bool) -> Estimate | None:
+    """Return the first value, with the interval of the others."""
+    if not valid:
         return None
     low, high = np.nanquantile(values[1:], (0.025, 0.975))
     return Estimate(float(values[0]), float(low), float(high), int(n))

@@ -1,29 +1,29 @@
-"""What to compare a model with: real galaxies it never saw, and images that are wrong in a known way.
+"""Controls for a model: held-out galaxies, and images with known defects.
 
 From the held-out and the training images, for n latents,
 
-    reference   the first 2 n held-out images: what a model is compared with
+    reference   the first 2 n held-out images, with which a model is compared
 
-and pairs of sets of n images, in the places of model A's and model B's:
+and pairs of sets of n images, in place of model A's and model B's:
 
-    held out              other held-out images: how far apart equals are
-    blurred               these, smoothed by a Gaussian, by default of half a pixel, which the eye hardly sees
-    Gaussian              draws of the Gaussians with mean and covariance of A's and of B's training images:
-                          second moments, no more, and from the same noise, so that they agree as far as these
+    held out              other held-out images: the distance of two sets of one distribution
+    blurred               these, smoothed by a Gaussian, by default of half a pixel, which is hardly visible
+    Gaussian              samples of the Gaussians with mean and covariance of A's and of B's training images:
+                          second moments only; from the same noise, so they agree as far as the moments do
     empirical denoiser    training images: the optimum of the training loss, sampled from the same noise; not
-                          evenly, as the sampler starts at noise 1 about the mean, where the spread along the
-                          first component may be larger: images far out, bright ones, are drawn too rarely
+                          uniformly, as the sampler starts at noise 1 about the mean, while the spread along
+                          the first component may be larger: outliers, bright images, are sampled too rarely
 
-A statistic is worth quoting when it passes the held-out images and fails those whose fault it is to find.
+A statistic is useful if it accepts the held-out images and rejects those with the defect that it tests.
 
 The blur is by the discrete Gaussian, with I_k the modified Bessel functions,
 
     w_k = exp(-s^2) I_k(s^2),     sum_k w_k = 1,     sum_k k^2 w_k = s^2,
 
-at each width s, however small. (A Gaussian sampled at pixel centres has at .3 the effect of .09.)
+for any width s, however small. (A Gaussian sampled at pixel centers with s = 0.3 has the effect of 0.09.)
 
-Images are rounded to the gray levels of the model they are compared with, so that rounding is not what is
-found: with w = 2^(8 - bits), the pixel v of 0 .. 255 becomes the centre of its bin,
+Images are rounded to the gray levels of the model they are compared with, so that rounding makes no
+difference: with w = 2^(8 - bits), the pixel v of 0 .. 255 becomes the center of its bin,
 w floor(v/w) + (w - 1)/2.
 
 References:
@@ -48,11 +48,11 @@ __all__ = ["Controls", "blurred", "controls", "rounded"]
 
 @dataclass(frozen=True)
 class Controls:
-    """Images (n, 1, H, W), float32 in [0, 1].
+    """Control images (n, 1, H, W), float32 in [0, 1].
 
     Attributes:
         reference: Held-out images, (2 n, 1, H, W).
-        pairs: By name, what stands for A's and for B's images.
+        pairs: By name, the images in place of A's and of B's.
     """
 
     reference: np.ndarray
@@ -60,20 +60,20 @@ class Controls:
 
 
 def rounded(images: Tensor | np.ndarray, bits: int = 8) -> np.ndarray:
-    """Images in [0, 1], or uint8, clipped and rounded to 2^bits gray levels: float32, same shape.
+    """Clip images in [0, 1], or uint8, and round them to 2^bits gray levels: float32, same shape.
 
-    Images that already lie at the centres of their bins, such as those of a flow, stay as they are.
+    Pixels that are already at the centers of their bins, such as those of a flow, are unchanged.
     """
     array = images.numpy() if isinstance(images, Tensor) else np.asarray(images)
     if array.dtype != np.uint8:
-        # floor(x + 1/2), as a centre at 5 bits is half an integer: it must not leave its bin
+        # floor(x + 1/2), as a center at 5 bits is a half-integer, which must stay in its bin
         array = np.floor(np.clip(array, 0, 1).astype(np.float64) * 255 + 0.5)
     width = 2 ** (8 - bits)
     return ((array // width * width + (width - 1) / 2) / 255).astype(np.float32)
 
 
 def blurred(images: np.ndarray, pixels: float) -> np.ndarray:
-    """Images (n, C, H, W), uint8 or in [0, 1], smoothed by a Gaussian of that width, in [0, 1]."""
+    """Smooth images (n, C, H, W), uint8 or in [0, 1], by a Gaussian of width `pixels`; return [0, 1]."""
     unit = images / 255 if images.dtype == np.uint8 else images
     reach = int(5 * pixels) + 4
     weights = special.ive(np.abs(np.arange(-reach, reach + 1)), pixels**2)
@@ -83,16 +83,16 @@ def blurred(images: np.ndarray, pixels: float) -> np.ndarray:
 
 
 def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5) -> Controls:
-    """The reference and the pairs.
+    """Return the reference and the pairs of control images.
 
     Args:
         images: The data set, uint8 (M, 1, H, W).
         sets: Rows of A's and B's training images and of the validation images, 3 count or more.
-        count: Images of each set, n.
-        blur: In pixels.
+        count: Number of images n per set.
+        blur: Width of the blur in pixels.
 
     Raises:
-        GalgenError: If there are too few held-out images.
+        GalgenError: If the held-out images are too few.
     """
     if count < 1 or len(sets.validation) < 3 * count:
         raise GalgenError(
@@ -101,10 +101,10 @@ def controls(images: np.ndarray, sets: Split, count: int, *, blur: float = 0.5) 
     held_out = images[sets.validation[: 3 * count]]
     training, start = (sets.A, sets.B), torch.from_numpy(mean_image(held_out))
     levels = noise_schedule(1.0, 0.02, 20)
-    unseen = [held_out[2 * count :], held_out[count : 2 * count]]
+    others = [held_out[2 * count :], held_out[count : 2 * count]]
     pairs = {
-        "held out": unseen,
-        "blurred": [blurred(part, blur) for part in unseen],
+        "held out": others,
+        "blurred": [blurred(part, blur) for part in others],
         "Gaussian": [fit_gaussian(images[rows]).draw(range(count)) for rows in training],
         "empirical denoiser": [
             dpm_solver_2m(blind(Empirical(images[rows])), start, range(count), levels, chunk=count).images

@@ -1,18 +1,18 @@
-"""How well a denoiser denoises images it was, and was not, trained on (figures 5 and 6 of the paper).
+"""PSNR of denoisers on training and on held-out images (figures 5 and 6 of the paper).
 
     PSNR = -10 log10 mean (x_hat - x)^2,  in dB, for images in [0, 1],  x_hat = D(y; sigma),  y = x + sigma z,
 
-where a blind denoiser makes no use of sigma.
+where a blind denoiser ignores sigma.
 
-The gap that training leaves is that of two denoisers on the *same* images, D_A and D_B on those of A and of
-B: images differ in how hard they are to denoise, ten of them from two hundred others by more than a network
-can gain.
+The denoising gap is measured with two denoisers on the *same* images, D_A and D_B on those of A and of B:
+images differ in how hard they are to denoise, so that the mean of ten images differs from that of others by
+more than a network can gain.
 
-A denoiser that has memorized returns its training images: on others its PSNR stays flat however little noise
-there is (the paper sees 27 dB at N = 100). One that has learned the density has the same curve for both.
+A denoiser that has memorized returns its training images: on others its PSNR is bounded at any noise level
+(27 dB at N = 100 in the paper). One that has learned the density has the same curve for both.
 
-Image i of every set gets the same unit noise z_i, at every level and for every model. So curves differ by
-what the denoisers do and not by luck, and adding a level or an image changes no other value.
+Image i of every set has the same unit noise z_i, at every level and for every model. So curves do not differ
+by the noise, and adding a level or an image changes no other value.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,14 +43,14 @@ class Denoising:
 
 @dataclass(frozen=True)
 class Panel:
-    """One image over noise levels, as each model sees it: what figures 5 and 6 show.
+    """One image at several noise levels, denoised by each model, for figures 5 and 6.
 
     Attributes:
         clean: The image, (C, H, W).
         noisy: The noisy images, (L, C, H, W).
-        noisy_psnr: Their PSNR, (L,), in dB.
-        denoised: For each model's name, the denoised images, (L, C, H, W).
-        denoised_psnr: For each model's name, their PSNR, (L,), in dB.
+        noisy_psnr: PSNR of the noisy images, (L,), in dB.
+        denoised: Denoised images by name of the model, (L, C, H, W).
+        denoised_psnr: PSNR of the denoised images by name of the model, (L,), in dB.
     """
 
     clean: np.ndarray
@@ -61,7 +61,7 @@ class Panel:
 
 
 def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each image, (n,), for (n, C, H, W) in [0, 1]; infinite if equal.
+    """Return the peak signal-to-noise ratio in dB, (n,), of images (n, C, H, W) in [0, 1]; infinite if equal.
 
     >>> clean = torch.zeros(1, 1, 8, 8)
     >>> psnr(clean + 0.1, clean).round()
@@ -79,28 +79,28 @@ def denoising_curve(
     seed: int = 0,
     chunk: int = 64,
 ) -> Denoising:
-    """PSNR of every image at every noise level.
+    """Return the PSNR of every image at every noise level, before and after denoising.
 
     Args:
-        denoise: In evaluation mode, the posterior mean of images (B, C, H, W) with noise of levels (B,).
+        denoise: In evaluation mode, the posterior mean of images (B, C, H, W) with noise levels (B,).
         images: uint8 (n, C, H, W), may be a memory map.
         sigmas: Noise levels, in units of the dynamic range.
         seed: Seed of the noise of the first image; image i has seed + i.
-        chunk: Images in a call.
+        chunk: Images per call.
     """
-    found = [
+    levels = [
         (psnr(y, x), psnr(estimate, x)) for x, y, estimate in _denoised(denoise, images, sigmas, seed, chunk)
     ]
-    return Denoising(*np.array(found).swapaxes(0, 1))
+    return Denoising(*np.array(levels).swapaxes(0, 1))
 
 
 def training_gap(
     pair: Sequence[ConditionalDenoiser], train: Sequence[np.ndarray], sigmas: Sequence[float]
 ) -> np.ndarray:
-    """By how much a denoiser does better for having been trained on an image, in dB at each level, (L,).
+    """Return the denoising gap at each noise level, (L,), in dB.
 
     The median, over the training images of A and of B, of the PSNR of the denoiser that was trained on the
-    image less that of the other one, on the same noise.
+    image minus that of the other one, for the same noise.
 
     Args:
         pair: The denoisers D_A and D_B.
@@ -109,8 +109,8 @@ def training_gap(
     """
     gains = []
     for own, other, images in zip(pair, pair[::-1], train, strict=True):
-        seen, unseen = (denoising_curve(D, images, sigmas).denoised for D in (own, other))
-        gains.append(seen - unseen)
+        train_psnr, other_psnr = (denoising_curve(D, images, sigmas).denoised for D in (own, other))
+        gains.append(train_psnr - other_psnr)
     return np.median(np.concatenate(gains, axis=1), axis=1)
 
 
@@ -118,7 +118,7 @@ def training_gap(
 def denoise_panel(
     models: Mapping[str, ConditionalDenoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
 ) -> Panel:
-    """One image (uint8, (C, H, W)) with one noise at growing levels, denoised by each model; see `Panel`."""
+    """Denoise an image (uint8, (C, H, W)) with one noise at several levels by each model; see `Panel`."""
     x = unit(image)[None]
     levels = torch.tensor(sigmas).to(x)
     y = x + levels[:, None, None, None] * noise(seeded([seed]), x.shape[1:])
@@ -135,7 +135,7 @@ def denoise_panel(
 def _denoised(
     denoise: ConditionalDenoiser, images: np.ndarray, sigmas: Sequence[float], seed: int, chunk: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """At each level the images, the same with noise, and denoised, each (n, C, H, W)."""
+    """Yield the images, noisy images and denoised images of each level, each (n, C, H, W)."""
     x = unit(images)
     z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
     for sigma in sigmas:

@@ -1,35 +1,36 @@
-"""The discriminator test of the paper (figures 14 and 16), and what it needs to mean something.
+"""The discriminator test of the paper (figures 14 and 16), with its null distributions and power.
 
     l(a, b) = max(0, 1 - a) + max(0, 1 + b)                                                         Eq. (22)
 
-is the hinge loss of a discriminator D with score a in the place of the real image and b in that of the false
-one. The paper's text lets a and b be any of three scores. Its figure and conclusion draw, for M = A, B and
-M' the other model, l(D_M(x_M), D_M(x_M')) and l(D_M(x_M), D_M(x_train)): M's *own sample* stands for the real
-image, and for the false one the other model's sample of the same latent, or a training image of M. For scores
-within [-1, 1]
+is the hinge loss of a discriminator D with score a in place of the real image and b in place of the fake one.
+In the paper's text a and b are any of three scores. Its figure and conclusion show, for M = A, B and M' the
+other model, l(D_M(x_M), D_M(x_M')) and l(D_M(x_M), D_M(x_train)): M's *own sample* replaces the real image,
+and the other model's sample of the same latent, or a training image of M, the fake one. For scores within
+[-1, 1]
 
-    mean l = 2 + mean D(in the place of the false) - mean D(own sample),
+    mean l = 2 + mean D(in place of the fake) - mean D(own sample),
 
-4 for a D that is always right and 2 for one that cannot tell. Three things follow. A constant D has 2 as
-well, so 2 proves nothing without power. Scores of equal mean give 2 however their distributions differ. And
-wide scores s of a D that cannot tell have mean l = E max(2, 1 + |s|), here called the floor, not 2. The
-scales of D_A and D_B are arbitrary: nothing is compared across them.
+4 for a perfect D and 2 for one that does not distinguish them. This has three consequences. A constant D has
+2 as well, so 2 is no evidence without power. Scores of equal mean give 2 however their distributions differ.
+And broad scores s of a D that distinguishes nothing have mean l = E max(2, 1 + |s|), here called the floor,
+not 2. The scales of D_A and D_B are arbitrary: they are not compared.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
-permutation p-value, and the area under the curve. When D does not distinguish two independent sets, their
-scores may be permuted; A's and B's samples share latents, and only exchanges within pairs are free. So each
-pair of sets has its own, exact test, and Bonferroni's bound joins the six of the four curves (two D, three
-pairs of own, other and train) however they depend.
+permutation p-value, and the AUC. If D does not distinguish two independent sets, their scores are
+exchangeable; A's and B's samples share latents, so they are exchangeable only within pairs. So each pair of
+sets has its own exact test, and Bonferroni's bound combines the six of the four curves (two D, three pairs of
+own, other and train) whatever their dependence.
 
-*Power*: the same contrast must find generators that are wrong by construction, by a little and by more,
-against held-out images: other held-out images with noise of that sd added, blurred by so many pixels, or
-without the brightest share of them (dropped modes). What D *sees* of a kind of fault is the least grade from
-which on it finds all. The negative control is the same network *before its training*. So D has power where it
-finds each kind of fault at its strongest, and sees one of them at a smaller size than before its training.
+*Power*: the same contrast must detect generators with known defects of several strengths, compared with
+held-out images: other held-out images with noise of that sd added, blurred by so many pixels, or without that
+fraction of the brightest images (dropped modes). `sees` is the smallest strength from which on D detects a
+kind of defect. The negative control is the same network *before its training*. D has power if it detects each
+kind of defect at its strongest, and at least one at a smaller strength than before its training.
 
-*Memory*: a D that distinguishes training from held-out images has memorized the former. That samples differ
-from training images then says nothing of the generator; whether they differ from held-out ones does. And a
-generator's average, which draws the samples, is not what D was trained against: its raw samples stand beside.
+*Memorization*: a D that distinguishes training from held-out images has memorized the former. A difference
+between samples and training images is then no evidence about the generator; one between samples and held-out
+images is. And D was not trained against the average of the generator, which generates the samples: raw
+samples of the generator are tested as well.
 """
 
 import functools
@@ -49,11 +50,11 @@ from galgen.data.split import Split
 from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ALIKE", "GRADES", "WRONG", "Course", "DiscriminatorTest", "Judgement", "contrast", "course",
-    "discriminator_test", "hinge", "image_sets", "judge", "score"]  # fmt: skip
+__all__ = ["ALIKE", "GRADES", "WRONG", "DiscriminatorTest", "Evaluation", "History", "contrast",
+    "discriminator_test", "evaluate", "hinge", "history", "image_sets", "score"]  # fmt: skip
 
-ALIKE = ("own", "other", "train", "held_out")  # what a D that cannot tell scores alike
-# What a D with power distinguishes from held-out images: sd of noise, pixels of blur, share left out.
+ALIKE = ("own", "other", "train", "held_out")  # sets with equal scores under a D that distinguishes nothing
+# Defects that a D with power detects: sd of noise, pixels of blur, fraction left out.
 WRONG = {"noise": (0.02, 0.05, 0.1), "blurred": (0.5, 1.0, 2.0), "dropped": (0.25, 0.5, 0.75)}
 GRADES = [(kind, grade) for kind, grades in WRONG.items() for grade in grades]
 _ALPHA = 0.05
@@ -61,7 +62,7 @@ _ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Curve:
-    """One distribution of l: values (n,), mean with bootstrap interval, sd, 16th and 84th percentile."""
+    """Distribution of l: values (n,), mean with bootstrap interval, sd, 16th and 84th percentile."""
 
     loss: np.ndarray
     mean: Estimate
@@ -72,7 +73,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Contrast:
-    """How one D distinguishes two sets.
+    """Difference of the scores of two sets under one D.
 
     Attributes:
         distance: W1 of the scores over their pooled sd; 0 for a constant D.
@@ -86,15 +87,15 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the discriminator of one model says at one checkpoint.
+class Evaluation:
+    """Losses and contrasts of the discriminator of one model at one checkpoint.
 
     Attributes:
-        curves: l(D(own), D(set)) for the sets of `ALIKE` but "own"; the paper's are "other" and "train".
-        contrasts: For every pair of `ALIKE`, of "raw" with "train" and "held_out" if it was asked about
-            those, and of "held_out" with each of `GRADES`.
-        floor: The mean of l if D distinguished nothing, over its scores of own, other and train.
-        untrained: The contrast of "held_out" with each of `GRADES` under D before its training.
+        curves: l(D(own), D(set)) for the sets of `ALIKE` except "own"; the paper's are "other" and "train".
+        contrasts: Contrasts of every pair of `ALIKE`, of "raw" (if given) with "train" and "held_out", and of
+            "held_out" with each of `GRADES`.
+        floor: Mean of l if the scores of own, other and train were exchangeable.
+        untrained: Contrast of "held_out" with each of `GRADES` under D before its training.
     """
 
     curves: dict[str, Curve]
@@ -104,11 +105,11 @@ class Judgement:
 
     @property
     def memory(self) -> Estimate:
-        """P(D scores a training image above a held-out one): above 1/2 where D has memorized them."""
+        """P(D scores a training image above a held-out one): above 1/2 if D has memorized them."""
         return self.contrasts["train", "held_out"].auc
 
     def sees(self, kind: str, *, trained: bool = True) -> float:
-        """The least grade of a fault from which on D finds all; infinite if it misses the strongest."""
+        """Return the smallest strength from which on D detects a defect, or infinity."""
         least = np.inf
         for grade in WRONG[kind][::-1]:
             name = (kind, grade)
@@ -118,27 +119,27 @@ class Judgement:
         return least
 
     def has_power(self) -> bool:
-        """Whether D finds each fault at its strongest, and one at a smaller size than before its training."""
-        seen = {kind: self.sees(kind) for kind in WRONG}
-        return np.inf not in seen.values() and any(seen[k] < self.sees(k, trained=False) for k in seen)
+        """Whether D detects each defect at its strongest, and one at a smaller strength than untrained."""
+        limits = {kind: self.sees(kind) for kind in WRONG}
+        return np.inf not in limits.values() and any(limits[k] < self.sees(k, trained=False) for k in limits)
 
 
 @dataclass(frozen=True)
 class DiscriminatorTest:
-    """What D_A and D_B say at one checkpoint."""
+    """Evaluations of D_A and D_B at one checkpoint."""
 
-    A: Judgement
-    B: Judgement
+    A: Evaluation
+    B: Evaluation
 
     @property
     def curves(self) -> dict[tuple[str, str], Curve]:
-        """The four that the paper draws, by the model that judges and what stands for the false image."""
-        return {(M, false): getattr(self, M).curves[false] for M in "AB" for false in ("other", "train")}
+        """The paper's four curves, by the model of the discriminator and the set in place of the fakes."""
+        return {(M, fake): getattr(self, M).curves[fake] for M in "AB" for fake in ("other", "train")}
 
     def apart(self, third: str = "train") -> Outcome:
-        """The largest distance of own, other and a third set under either D, 0 when the curves agree.
+        """Return the largest distance between own, other and a third set under either D.
 
-        Its p-value is Bonferroni's bound on the smallest of the six; with "held_out" the memory of D is out.
+        Its p-value is Bonferroni's bound on the smallest of six; "held_out" excludes memorization by D.
         """
         pairs = list(itertools.combinations(("own", "other", third), 2))
         found = [D.contrasts[pair] for D in (self.A, self.B) for pair in pairs]
@@ -146,14 +147,14 @@ class DiscriminatorTest:
         return Outcome(max(c.distance for c in found), 0.0, 0.0, p)
 
     def verdict(self) -> str:
-        """'separates', 'passes', or 'no power' when nothing is separated and a D misses a wrong generator."""
+        """Return 'separates', 'passes', or 'no power' if nothing is separated and a D misses a defect."""
         if self.apart().p < _ALPHA:
             return "separates"
         return "passes" if self.A.has_power() and self.B.has_power() else "no power"
 
 
 def hinge(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """l(a, b) of scores a in the place of the real image and b in the place of the false one.
+    """Return the hinge loss l(a, b) of scores a in place of the real image and b in place of the fake one.
 
     >>> hinge(np.array([0.0, 1.0, 2.0]), np.array([0.0, -1.0, 0.5]))
     array([2. , 0. , 1.5])
@@ -170,14 +171,14 @@ def image_sets(
     raw: Tensor | None = None,
     seed: int = 0,
 ) -> dict[str | tuple[str, float], Tensor]:
-    """The images that the discriminator of one model is asked about.
+    """Return the sets of images that the discriminator of one model scores.
 
     Args:
         own: Samples of its generator, (n, C, H, W) in [0, 1].
         other: The other model's samples of the same latents, in the same order.
-        train: Its training images, uint8 (N, C, H, W), may be a memory map; min(n, N) are drawn.
-        held_out: Images neither model has seen, uint8: half are for the wrong generators, n of each used.
-        raw: Samples of the generator itself where `own` are of its average.
+        train: Its training images, uint8 (N, C, H, W), may be a memory map; min(n, N) are used.
+        held_out: Held-out images, uint8: half are used for the defects, up to n of each half.
+        raw: Samples of the generator itself if `own` are of its average.
         seed: Random seed.
 
     Returns:
@@ -188,64 +189,64 @@ def image_sets(
         shapes = [tuple(images.shape) for images in (own, other, train, held_out)]
         raise GalgenError(f"samples of two models, training and held-out images have shapes {shapes}")
     if half < 16:
-        raise GalgenError(f"{len(held_out)} held-out images; the wrong generators need 32 or more")
+        raise GalgenError(f"{len(held_out)} held-out images; the controls with defects need 32 or more")
     rng = np.random.default_rng(seed)
 
-    def draw(images: np.ndarray, rows: np.ndarray) -> Tensor:
+    def choose(images: np.ndarray, rows: np.ndarray) -> Tensor:
         return unit(images[np.sort(rows[:n])])
 
     rows = rng.permutation(len(held_out))
-    base = draw(held_out, rows[half:])
-    grain, faintest = rng.normal(size=base.shape).astype(np.float32), base.sum((1, 2, 3)).argsort()
-    made = {
-        "noise": lambda sd: (base + sd * torch.from_numpy(grain)).clamp(0, 1),
+    base = choose(held_out, rows[half:])
+    noise, faintest = rng.normal(size=base.shape).astype(np.float32), base.sum((1, 2, 3)).argsort()
+    degrade = {
+        "noise": lambda sd: (base + sd * torch.from_numpy(noise)).clamp(0, 1),
         "blurred": lambda pixels: torch.from_numpy(blurred(base.numpy(), pixels)),
-        "dropped": lambda share: base[faintest[: round((1 - share) * len(base))]],
+        "dropped": lambda fraction: base[faintest[: round((1 - fraction) * len(base))]],
     }
-    sets = {"own": own.float(), "other": other.float(), "train": draw(train, rng.permutation(len(train)))}
-    sets["held_out"] = draw(held_out, rows[:half])
+    sets = {"own": own.float(), "other": other.float(), "train": choose(train, rng.permutation(len(train)))}
+    sets["held_out"] = choose(held_out, rows[:half])
     sets |= {} if raw is None else {"raw": raw.float()}
-    return sets | {(kind, grade): made[kind](grade) for kind, grade in GRADES}
+    return sets | {(kind, grade): degrade[kind](grade) for kind, grade in GRADES}
 
 
 @torch.inference_mode()
 def score(D: Callable[[Tensor], Tensor], images: Tensor, *, chunk: int = 64) -> np.ndarray:
-    """D's score of each image, real positive.
+    """Return D's score of each image, positive for real.
 
     Args:
         D: The discriminator in evaluation mode: (B, C, H, W) to (B,).
         images: (n, C, H, W) in [0, 1].
-        chunk: Images in a call.
+        chunk: Images per call.
 
     Returns:
-        (n,) float64, rounded to 1e-5: what is below is the rounding of float32 and depends on the chunk.
+        (n,) float64, rounded to 1e-5: smaller digits are float32 rounding errors and depend on the chunk.
     """
     if isinstance(D, nn.Module) and D.training:
         raise GalgenError("the discriminator is in training mode: call D.eval() first")
     scores = torch.cat([D(part).float() for part in images.split(chunk)])
     if scores.shape != (len(images),) or not scores.isfinite().all():
         raise GalgenError(
-            f"scores {tuple(scores.shape)} of {len(images)} images: one finite number each, please"
+            f"scores {tuple(scores.shape)} of {len(images)} images: D must return one finite number per image"
         )
     return scores.double().numpy().round(5)
 
 
-def judge(
+def evaluate(
     scores: Mapping[str, np.ndarray],
     before: Mapping[str, np.ndarray],
     *,
     permutations: int = 1000,
-) -> Judgement:
-    """The curves and contrasts of one discriminator.
+) -> Evaluation:
+    """Compute the curves and contrasts of one discriminator.
 
     Args:
         scores: Its scores of each of the `image_sets`.
-        before: Those that the network gave before its training, of "held_out" and `GRADES` at least.
-        permutations: For each p-value.
+        before: Scores of the untrained network, for "held_out" and `GRADES` at least.
+        permutations: Number of permutations for each p-value.
     """
     for given, names in ((scores, (*ALIKE, *GRADES)), (before, ("held_out", *GRADES))):
         if not set(given) >= set(names):
-            raise GalgenError(f"scores of {', '.join(map(str, given))}; wanted: {', '.join(map(str, names))}")
+            raise GalgenError(f"scores of {', '.join(map(str, given))}; needed: {', '.join(map(str, names))}")
     own, curves = scores["own"], {}
     for name in ALIKE[1:]:
         loss = hinge(own, np.resize(scores[name], len(own)))
@@ -253,11 +254,11 @@ def judge(
         curves[name] = Curve(loss, mean, float(loss.std()), *map(float, np.percentile(loss, (16, 84))))
     pairs = [*itertools.combinations(ALIKE, 2), *(("held_out", name) for name in GRADES)]
     pairs += [("raw", "train"), ("raw", "held_out")] * ("raw" in scores)
-    dealt = functools.partial(contrast, permutations=permutations)
-    contrasts = {(x, y): dealt(scores[x], scores[y], paired=(x, y) == ("own", "other")) for x, y in pairs}
-    untrained = {name: dealt(before["held_out"], before[name]) for name in GRADES}
+    test = functools.partial(contrast, permutations=permutations)
+    contrasts = {(x, y): test(scores[x], scores[y], paired=(x, y) == ("own", "other")) for x, y in pairs}
+    untrained = {name: test(before["held_out"], before[name]) for name in GRADES}
     pooled = np.concatenate([scores[name] for name in ALIKE[:3]])
-    return Judgement(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
+    return Evaluation(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
 
 
 def discriminator_test(
@@ -270,51 +271,51 @@ def discriminator_test(
     raw: Sequence[Tensor | None] = (None, None),
     seed: int = 0,
 ) -> DiscriminatorTest:
-    """The test of a pair of models.
+    """Run the discriminator test of a pair of models.
 
     Args:
-        judges: D_A and D_B, in evaluation mode.
+        judges: The discriminators D_A and D_B, in evaluation mode.
         untrained: The same networks before their training: the negative control of power.
         samples: Images of A and of B of the same latents, (n, C, H, W) in [0, 1].
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images and of the validation images.
-        raw: Images of the generators themselves where the samples are of their averages.
+        raw: Images of the generators themselves if the samples are of their averages.
         seed: Random seed.
     """
-    found = []
-    given = zip(judges, untrained, (samples, samples[::-1]), (sets.A, sets.B), raw, strict=True)
-    for D, naive, (own, other), rows, live in given:
-        asked = image_sets(own, other, images[rows], images[sets.validation], raw=live, seed=seed)
-        scores = {name: score(D, part) for name, part in asked.items()}
-        before = {name: score(naive, asked[name]) for name in ("held_out", *GRADES)}
-        found.append(judge(scores, before))
-    return DiscriminatorTest(*found)
+    evaluations = []
+    models = zip(judges, untrained, (samples, samples[::-1]), (sets.A, sets.B), raw, strict=True)
+    for D, initial, (own, other), rows, live in models:
+        parts = image_sets(own, other, images[rows], images[sets.validation], raw=live, seed=seed)
+        scores = {name: score(D, part) for name, part in parts.items()}
+        before = {name: score(initial, parts[name]) for name in ("held_out", *GRADES)}
+        evaluations.append(evaluate(scores, before))
+    return DiscriminatorTest(*evaluations)
 
 
 def contrast(
     x: np.ndarray, y: np.ndarray, *, paired: bool = False, permutations: int = 1000, seed: int = 0
 ) -> Contrast:
-    """How far the scores x (n,) and y (m,) are apart; if `paired`, x_i and y_i share a latent."""
+    """Return the difference of scores x (n,) and y (m,); if `paired`, x_i and y_i share a latent."""
     if len(x) == 0 or len(y) == 0 or (paired and len(x) != len(y)):
         raise GalgenError(f"{len(x)} and {len(y)} scores cannot be compared")
     pooled = np.concatenate([x, y])
-    given = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
-    W1, sd = permuted_w1(pooled, permuted(given, permutations, seed, paired=paired)), pooled.std()
+    labels = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
+    W1, sd = permuted_w1(pooled, permuted(labels, permutations, seed, paired=paired)), pooled.std()
     return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, permutation_test(W1).p, auc(y, x))
 
 
 @dataclass(frozen=True)
-class Course:
-    """What the test of a pair says along its training, and at its end.
+class History:
+    """Results of the test of a pair of models during the training, and at its end.
 
     Attributes:
         losses: By images shown, the means of the paper's four curves: D_A of other and train, then D_B.
-        p: By the same, that own, other and training images are alike.
-        start: At the first, that the other model's samples and training images are alike, to both D.
-        verdict: At the end.
-        distance: The largest of own, other and training images, at the end.
-        fresh: The same of own, other and held-out images.
-        memory: The lower end of P(training above held-out image), of the D with less of it.
+        p: By images shown, p-value of the equality of own, other and training images.
+        start: At the first checkpoint, p-value of the equality of other samples and training images.
+        verdict: Verdict at the end.
+        distance: Largest distance between own, other and training images at the end.
+        fresh: Largest distance between own, other and held-out images at the end.
+        memory: Lower end of P(training above held-out image), for the D with the smaller one.
     """
 
     losses: dict[int, list[float]]
@@ -326,13 +327,12 @@ class Course:
     memory: float
 
 
-def course(tests: Mapping[int, DiscriminatorTest]) -> Course:
-    """The same of a pair's tests by images shown, growing."""
+def history(tests: Mapping[int, DiscriminatorTest]) -> History:
+    """Summarize the tests of a pair by images shown, in increasing order."""
     first, last = (list(tests.values())[k] for k in (0, -1))
-    apart = {shown: test.apart() for shown, test in tests.items()}
-    return Course(
+    return History(
         losses={n: [c.mean.value for c in test.curves.values()] for n, test in tests.items()},
-        p={shown: found.p for shown, found in apart.items()},
+        p={n: test.apart().p for n, test in tests.items()},
         start=min(1.0, 2 * min(D.contrasts["other", "train"].p for D in (first.A, first.B))),
         verdict=last.verdict(),
         distance=last.apart().value,

@@ -1,38 +1,38 @@
-"""How far apart are two sets? The 1-Wasserstein distance, and the energy distance of morphologies or pixels.
+"""Distances between two sets: 1-Wasserstein distance, and energy distance of morphologies or pixels.
 
 For each coefficient, with F and G the empirical distribution functions of the two sets:
 
-    W1 = int |F(x) - G(x)| dx    in the coefficient's own unit: the mean shift that makes one set the other
+    W1 = int |F(x) - G(x)| dx    in the unit of the coefficient: the mean shift that maps one set to the other
 
-and together, x and y being rows of coefficients and |.| the Euclidean length, the energy distance
+and for all together, with x and y rows of coefficients and |.| the Euclidean norm, the energy distance
 
     E = 2 mean |x - y| - mean |x - x'| - mean |y - y'| >= 0
 
-which is 0 for equal distributions only; the means count x with itself, so that small sets are never at 0.
-`energy` multiplies the mean within a set of n rows by n / (n - 1) and is without bias. Each coefficient is
-first divided by its normalised median absolute deviation in the reference, a robust standard deviation that a
-bad model's wide spread cannot enlarge; pixels share a unit.
+which is 0 only for equal distributions; the means include pairs of x with itself, so that E > 0 for small
+sets. `energy` multiplies the mean within a set of n rows by n / (n - 1) and is unbiased. Each coefficient is
+first divided by its normalized median absolute deviation in the reference, a robust standard deviation that
+does not depend on the spread of the model; pixels share a unit.
 
-*Null.* The labels "reference" and "other" are dealt out anew. With D the matrix of distances and s a column
-of 1/n for one set and -1/m for the other, E = -s' D s: all permutations are one matrix product. For W1, the
-running sum of s along growing values is F - G, and the area under its size is W1. Rows are taken as
-independent: of two sets from shared latents, or one that repeats its images, p is no longer that.
+*Null.* The labels "reference" and "other" are permuted. With D the matrix of distances and s a column of 1/n
+for one set and -1/m for the other, E = -s' D s: all permutations are one matrix product. For W1, the
+cumulative sum of s in the order of the values is F - G, and the area under its absolute value is W1. Rows are
+assumed independent: p is not valid for two sets with shared latents, or for a set with repeated images.
 
 *Interval* of W1 of values pooled over images: by the dual form
 
     W1(x, y) = max over 1-Lipschitz f of  mean f(x) - mean f(y)
 
-it is a mean over images of mean f(x_i) - mean f(y_i), with the best potential, f' = sign(F_y - F_x). That
-mean is bootstrapped, over images, as values within one depend on each other; f stays fixed, as W1 of a
-resample carries the noise of sampling twice. So the interval covers another choice of images, not the upward
-bias of W1, whose size is the floor.
+it is a mean over images of mean f(x_i) - mean f(y_i), with the optimal potential, f' = sign(F_y - F_x). That
+mean is bootstrapped over images, as values within an image are dependent; f is fixed, as W1 of a resample
+contains the sampling noise twice. So the interval covers another choice of images, not the upward bias of W1,
+whose size is the floor.
 
-*Floor.* Two sets of m independent unit normals are not 0 apart. F_x - F_y is near sqrt(2 / m) times a
-Brownian bridge B(Phi(t)), so
+*Floor.* The W1 of two sets of m independent unit normals is not 0. F_x - F_y is approximately sqrt(2 / m)
+times a Brownian bridge B(Phi(t)), so
 
     mean W1 = 2 / sqrt(pi m) * integral sqrt(Phi (1 - Phi)) dt,
 
-good to 6 % from m = 100 on. Values that depend on each other within an image have a higher floor.
+accurate to 6 % from m = 100 on. Values that are dependent within an image have a higher floor.
 
 References:
     Szekely & Rizzo 2013, Energy statistics, https://doi.org/10.1016/j.jspi.2013.03.018.
@@ -57,11 +57,11 @@ __all__ = ["Columns", "Distances", "distances", "energy", "energy_of_pixels",
 
 
 def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
-    """W1 of all values of x and all of y, with its 95 % interval.
+    """Return W1 between all values of x and all of y, with its 95 % interval.
 
     Args:
-        x: One row or array an image, (n, ...).
-        y: Of the same shape.
+        x: One row or array per image, (n, ...).
+        y: Array of the same shape.
         seed: Random seed.
 
     Returns:
@@ -69,19 +69,19 @@ def wasserstein(x: np.ndarray, y: np.ndarray, *, seed: int = 0) -> Estimate:
     """
     values = np.concatenate([x.ravel(), y.ravel()])
     order = np.argsort(values)
-    ahead = np.cumsum(np.where(order < x.size, 1, -1))[:-1]  # F_x - F_y past each value, times x.size
+    excess = np.cumsum(np.where(order < x.size, 1, -1))[:-1]  # F_x - F_y above each value, times x.size
     potential = np.empty(len(values))
-    potential[order] = np.append(0, np.cumsum(-np.sign(ahead) * np.diff(values[order].astype(np.float64))))
-    of_x, of_y = potential.reshape(2, len(x), -1).mean(2)
-    return bootstrap(of_x - of_y, np.mean, seed=seed)
+    potential[order] = np.append(0, np.cumsum(-np.sign(excess) * np.diff(values[order].astype(np.float64))))
+    mean_x, mean_y = potential.reshape(2, len(x), -1).mean(2)
+    return bootstrap(mean_x - mean_y, np.mean, seed=seed)
 
 
 def permuted_w1(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """W1 of two sets, for each way to divide values into two.
+    """Return W1 between two sets for each of R assignments of the values to the sets.
 
     Args:
-        values: Of both sets, (n,).
-        steps: 1 over the size of its set at each value of the one, -1 over it at those of the other, (R, n).
+        values: Values of both sets, (n,).
+        steps: 1 / size of the first set for its values, -1 / size of the second for the others, (R, n).
 
     Returns:
         The distances, (R,).
@@ -91,7 +91,7 @@ def permuted_w1(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def iid_floor(count: int) -> float:
-    """Mean W1 of two sets of `count` independent unit normals, which falls with the root of it.
+    """Return the mean W1 of two sets of `count` independent unit normals, proportional to count^(-1/2).
 
     >>> round(iid_floor(100) / iid_floor(10_000))
     10
@@ -100,19 +100,19 @@ def iid_floor(count: int) -> float:
     return 2 * bridge / float(np.sqrt(np.pi * count))
 
 
-_BAND = (0.0, 0.95)  # of the null: nothing is too near
+_BAND = (0.0, 0.95)  # quantiles of the null, one-sided
 
-Columns = Mapping[str, np.ndarray]  # by the name of a coefficient; a table will do
+Columns = Mapping[str, np.ndarray]  # by the name of a coefficient, such as a table
 
 
 @dataclass(frozen=True)
 class Distances:
-    """The distances of a set from a reference set; coefficients by name.
+    """Distances of a set from a reference set; coefficients by name.
 
     Attributes:
-        w1: Wasserstein-1 distances, in each coefficient's unit, and what 95 % of permutations stay below.
+        w1: Wasserstein-1 distances in the unit of each coefficient, with the 95 % quantile of permutations.
         energy: Energy distance of all coefficients together.
-        n: Rows of the set.
+        n: Number of rows of the set.
     """
 
     w1: dict[str, Outcome]
@@ -123,13 +123,13 @@ class Distances:
 def distances(
     reference: Columns, other: Columns, names: Sequence[str], *, permutations: int = 999, seed: int = 0
 ) -> Distances:
-    """Compare a set with a reference set.
+    """Return the Wasserstein and energy distances of a set from a reference set.
 
     Args:
-        reference: Columns of valid rows only. Its spread is the unit.
-        other: The same for the other set.
-        names: Of the coefficients.
-        permutations: For the p-value, which is at least 1 / (1 + permutations).
+        reference: Columns with valid rows only. Its spread is the unit of the energy distance.
+        other: The columns of the other set.
+        names: Names of the coefficients.
+        permutations: Number of permutations; the p-value is at least 1 / (1 + permutations).
         seed: Random seed.
 
     Raises:
@@ -138,7 +138,7 @@ def distances(
     x, y = _rows(reference, names, "reference"), _rows(other, names, "other")
     scale = stats.median_abs_deviation(x, axis=0, scale="normal")
     if flat := ", ".join(np.array(names)[scale == 0]):
-        raise GalgenError(f"no spread in the reference set's {flat}: leave it out, or use more images")
+        raise GalgenError(f"no spread in the reference set's {flat}: omit it, or use more images")
     both = np.concatenate([x, y])
     steps = permuted(np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)]), permutations, seed)
     w1 = {name: permutation_test(permuted_w1(a, steps), _BAND) for name, a in zip(names, both.T, strict=True)}
@@ -146,18 +146,18 @@ def distances(
 
 
 def energy(reference: Columns, other: Columns, names: Sequence[str]) -> float:
-    """The energy distance of two sets, without bias: its mean is 0 for sets of one distribution."""
+    """Return the unbiased energy distance of two sets, with mean 0 for sets of one distribution."""
     x, y = _rows(reference, names, "reference"), _rows(other, names, "other")
     x, y = (rows / stats.median_abs_deviation(x, axis=0, scale="normal") for rows in (x, y))
     weights = [np.full((1, len(rows)), 1 / len(rows)) for rows in (x, y)]
     between = _energies(np.concatenate([x, y]), np.concatenate([weights[0], -weights[1]], axis=1))
-    return (between + _lacking(x, weights[0]) + _lacking(y, weights[1])).item()
+    return (between + _bias(x, weights[0]) + _bias(y, weights[1])).item()
 
 
 def energy_of_pixels(x: np.ndarray, y: np.ndarray, *, permutations: int = 999, seed: int = 0) -> Outcome:
-    """The energy distance of two sets of images, (n, p) and (m, p), with its null: low is too near.
+    """Return the energy distance of two sets of images, (n, p) and (m, p), with its two-sided null range.
 
-    All distances are held at once, 134 MB for twice 2048 images; as a product of matrices they take seconds.
+    All distances are in memory at once, 134 MB for twice 2048 images; as a matrix product they take seconds.
     """
     rows = torch.from_numpy(np.concatenate([x, y]).astype(np.float64))
     D = torch.cdist(rows, rows).numpy()
@@ -167,7 +167,7 @@ def energy_of_pixels(x: np.ndarray, y: np.ndarray, *, permutations: int = 999, s
 
 
 def with_spread(reference: Columns, names: Sequence[str]) -> list[str]:
-    """Those of the coefficients that `distances` can use: not one and the same value for half of the set."""
+    """Return the names of coefficients with a median absolute deviation above 0, as `distances` needs."""
     columns = {name: np.asarray(reference[name], np.float64) for name in names}
     return [name for name, x in columns.items() if len(x) and stats.median_abs_deviation(x) > 0]
 
@@ -175,13 +175,13 @@ def with_spread(reference: Columns, names: Sequence[str]) -> list[str]:
 def _energies(rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
     columns = np.ascontiguousarray(steps.T)
     found = np.zeros(len(steps))
-    for part in (slice(i, i + 1024) for i in range(0, len(rows), 1024)):  # of 2 x 10 000 rows D has 3 GB
+    for part in (slice(i, i + 1024) for i in range(0, len(rows), 1024)):  # 3 GB at once for 2 x 10 000 rows
         found -= ((cdist(rows[part], rows) @ columns) * columns[part]).sum(0)
     return found
 
 
-def _lacking(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Minus what the mean distance within a set lacks, as it counts each row with itself."""
+def _bias(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the correction for pairs of a row with itself in the mean distance within a set."""
     return (len(rows) / (len(rows) - 1) - 1) * _energies(rows, weights)
 
 
@@ -189,6 +189,6 @@ def _rows(columns: Columns, names: Sequence[str], which: str) -> np.ndarray:
     rows = np.stack([np.asarray(columns[name], np.float64) for name in names], axis=1)
     if len(rows) < 3 or not np.isfinite(rows).all():
         raise GalgenError(
-            f"the {which} set has {len(rows)} rows, or some not finite: give valid rows, three or more"
+            f"the {which} set has {len(rows)} rows, or values that are not finite: give 3 or more valid rows"
         )
     return rows

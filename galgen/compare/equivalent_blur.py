@@ -1,16 +1,16 @@
-"""How far off are samples, in the units of a fault: of which blur, or noise, are galaxies as easily found?
+"""Equivalent degradation: the blur (or noise) applied to real galaxies that gives the same classifier AUC.
 
-An area under the curve says that images are distinguished from galaxies (`galgen.compare.twosample`), not by
-how much. So held-out galaxies are made wrong by growing amounts, blurred by a Gaussian of some pixels or
-covered with noise, and the same classifier is asked about them, beside the same reference. A model is *as far
-off as* the amount at which its area is reached,
+An AUC shows that images are distinguishable from galaxies (`galgen.compare.twosample`), not how different
+they are. So held-out galaxies are degraded by increasing amounts, blurred by a Gaussian or with noise added,
+and the same classifier compares them with the same reference. The *equivalent* amount of a model is that with
+the same AUC,
 
-    f(amount) = AUC of galaxies with that fault,      amount = f^-1(AUC of the model),
+    f(amount) = AUC of degraded galaxies,      amount = f^-1(AUC of the model),
 
-with f made to grow (the largest value so far) and linear between the amounts tried. The interval is that of
-the model's area, carried over. The fault need not be what is wrong with the model; two models off by the same
-amount are equally easy to find out. Asked where images are averaged down to few pixels, as at full resolution
-the areas of all models are near 1, where f is flat.
+with f made monotonic (running maximum) and linear between the amounts tried. The interval is that of the
+model's AUC, transformed. The samples need not have this kind of defect; two models of equal amount are
+equally distinguishable. Images are averaged down to few pixels, as at full resolution the AUC of all models
+is near 1, where f is flat.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,26 +36,26 @@ def _noisy(images: np.ndarray, levels: float) -> np.ndarray:
     return images + noise * levels / 255
 
 
-# A fault, and how much of it in pixels or in gray levels of 8 bits.
+# Degradations; the amount is in pixels (blur) or in 8-bit gray levels (noise).
 FAULTS: Mapping[str, Callable[[np.ndarray, float], np.ndarray]] = {"blur": blurred, "noise": _noisy}
 
 
 @dataclass(frozen=True)
 class CalibrationCurve:
-    """How a fault is found, the more the larger it is.
+    """Classifier AUC of degraded galaxies as a function of the amount of degradation.
 
     Attributes:
         amounts: Pixels of blur, or gray levels of noise, from 0 on.
-        areas: The classifier's areas there, made to grow.
+        areas: The classifier's AUC at these amounts, made monotonic.
     """
 
     amounts: np.ndarray
     areas: np.ndarray
 
     def amount(self, area: Estimate) -> Estimate:
-        """The amount of equal area, with its interval; infinite where no larger one is found more easily."""
-        found = [self._amount(value) for value in (area.value, area.low, area.high)]
-        return Estimate(*found, n=area.n)
+        """Return the amount of equal AUC, with its interval; infinite above the largest AUC of the curve."""
+        amounts = [self._amount(value) for value in (area.value, area.low, area.high)]
+        return Estimate(*amounts, n=area.n)
 
     def _amount(self, area: float) -> float:
         rises = np.flatnonzero(np.diff(self.areas, prepend=-1) > 0)
@@ -67,23 +67,23 @@ class CalibrationCurve:
 def calibration_curve(
     fault: str, unseen: np.ndarray, reference: np.ndarray, *, side: int, bits: int = 8
 ) -> CalibrationCurve:
-    """Make galaxies wrong by growing amounts, and ask the classifier.
+    """Measure the classifier AUC of galaxies degraded by increasing amounts.
 
     Args:
-        fault: A name in `FAULTS`.
-        unseen: Held-out images, in [0, 1], as many as a model is judged by.
-        reference: Others, of as many gray levels as the model draws.
-        side: Pixels that all are averaged down to.
-        bits: Of the gray levels.
+        fault: Kind of degradation, a name in `FAULTS`.
+        unseen: Held-out images, in [0, 1], as many as the samples of a model.
+        reference: Other held-out images, with as many gray levels as the samples.
+        side: Side in pixels to which all images are averaged down.
+        bits: Bits per pixel.
     """
-    known, amounts = features(reference, side=side), np.array(_AMOUNTS[fault])
-    wrong = (rounded(FAULTS[fault](unseen, amount), bits) for amount in amounts)
-    # one permutation: the area alone is wanted
-    areas = [c2st(known, features(x, side=side), permutations=1).auc.value for x in wrong]
+    target, amounts = features(reference, side=side), np.array(_AMOUNTS[fault])
+    degraded = (rounded(FAULTS[fault](unseen, amount), bits) for amount in amounts)
+    # one permutation, as only the AUC is needed
+    areas = [c2st(target, features(x, side=side), permutations=1).auc.value for x in degraded]
     return CalibrationCurve(amounts, np.maximum.accumulate(areas))
 
 
 def area(samples: np.ndarray | Tensor, reference: np.ndarray, *, side: int) -> Estimate:
-    """The classifier's area of a model's samples beside the reference, both rounded, averaged down alike."""
-    known, asked = (features(part, side=side) for part in (reference, samples))
-    return c2st(known, asked, permutations=1).auc
+    """Return the classifier AUC of samples against the reference, both rounded, averaged down to `side`."""
+    x, y = (features(part, side=side) for part in (reference, samples))
+    return c2st(x, y, permutations=1).auc

@@ -1,21 +1,21 @@
-r"""Was a denoiser trained on this image? Two models of disjoint sets, on one image and one noise.
+r"""Membership inference for denoisers: was a model trained on this image?
 
 With the loss of a denoiser D on an image x, a mean over K noises z_k that are the same for all images,
 
-    L_D(x) = mean_k mean (D(x + sigma z_k; sigma) - x)^2,            sigma = .1,  K = 32,
+    L_D(x) = mean_k mean (D(x + sigma z_k; sigma) - x)^2,            sigma = 0.1,  K = 32,
 
-the score of x is s(x) = L_B(x) - L_A(x), above 0 where A does better. The loss of A alone tells how hard x is
-to denoise: that cancels, as B has not seen x. An image is placed among others h that neither model has seen:
-the false-positive rate of saying *A was trained on it* at its score is
+the score of x is s(x) = L_B(x) - L_A(x), above 0 if A is better. The loss of A alone depends on how hard x is
+to denoise: this cancels, as B was not trained on x. The score is ranked among those of held-out images h: the
+false-positive rate of the decision *A was trained on x* at this threshold is
 
     (1 + #{h: s(h) >= s(x)}) / (1 + #h),
 
-a p-value of "x is one of these" where x and h are of one pool. It is never less than 1 / (1 + #h). What can
-be found at all is told by the AUC of own against held-out images: 1/2 where nothing can.
+a p-value of "x is held out" if x and h come from one pool. It is at least 1 / (1 + #h). The power of the
+method is given by the AUC of training against held-out images: 1/2 if it has none.
 
 References:
     Carlini et al. 2023, Extracting training data from diffusion models, https://arxiv.org/abs/2301.13188
-    (the loss of a denoiser tells its training images, and best beside that of networks without the image).
+    (the loss of a denoiser reveals its training images, best compared with networks without the image).
 """
 
 from dataclasses import dataclass
@@ -31,15 +31,15 @@ from galgen.runs.errors import GalgenError
 
 __all__ = ["NOISES", "SIGMA", "Membership", "membership"]
 
-SIGMA = 0.1  # where own and held-out images part (`galbook.onset.gap`)
+SIGMA = 0.1  # noise level at which training and held-out images differ (`galbook.onset.gap`)
 NOISES = 32
-_SEEDS = range(2**32 - NOISES, 2**32)  # the noise of small seeds is that of latents
+_SEEDS = range(2**32 - NOISES, 2**32)  # small seeds are those of latents
 _CHUNK = 64
 
 
 @dataclass(frozen=True)
 class Membership:
-    """Scores of images, and their place among those that neither model has seen.
+    """Membership scores of images, and their ranks among those of held-out images.
 
     Attributes:
         score: s(x) of each image, (n,).
@@ -53,26 +53,26 @@ class Membership:
 
     @property
     def auc(self) -> Estimate:
-        """The chance that one of the images has a larger score than a held-out one."""
+        """Probability that one of the images has a larger score than a held-out one."""
         return auc(self.held_out, self.score)
 
 
 def membership(
     a: ConditionalDenoiser, b: ConditionalDenoiser, images: np.ndarray, held_out: np.ndarray
 ) -> Membership:
-    """Was A trained on these images?
+    """Score how likely A was trained on these images, relative to held-out ones.
 
     Args:
         a: The posterior mean of model A, in evaluation mode.
-        b: That of model B, which has seen neither these images nor the held-out ones.
+        b: That of model B, which was trained neither on these images nor on the held-out ones.
         images: uint8 (n, 1, H, W).
-        held_out: Those that neither has seen, uint8 (m, 1, H, W).
+        held_out: Images on which neither was trained, uint8 (m, 1, H, W).
 
     Raises:
-        GalgenError: If there are none of either.
+        GalgenError: If one of the sets is empty.
     """
     if not (len(images) and len(held_out)):
-        raise GalgenError(f"{len(images)} images and {len(held_out)} held-out ones: give some of both")
+        raise GalgenError(f"{len(images)} images and {len(held_out)} held-out ones: give one or more of each")
     score, others = (losses(b, x) - losses(a, x) for x in (images, held_out))
     above = len(others) - np.searchsorted(np.sort(others), score, side="left")
     return Membership(score, others, (1 + above) / (1 + len(others)))
@@ -80,10 +80,10 @@ def membership(
 
 @torch.inference_mode()
 def losses(denoise: ConditionalDenoiser, images: np.ndarray) -> np.ndarray:
-    """L_D of images, uint8 (n, 1, H, W): float64 (n,)."""
+    """Return the denoising loss L_D of images uint8 (n, 1, H, W): float64 (n,)."""
     x = unit(images)
     total = torch.zeros(len(x), dtype=torch.float64)
     for z in noise(seeded(_SEEDS), x.shape[1:]):
-        off = posterior_mean(denoise, x + SIGMA * z, SIGMA, _CHUNK) - x
-        total += off.double().square().mean((1, 2, 3))
+        error = posterior_mean(denoise, x + SIGMA * z, SIGMA, _CHUNK) - x
+        total += error.double().square().mean((1, 2, 3))
     return (total / NOISES).numpy()

@@ -1,36 +1,37 @@
-"""Has a model memorized? The exchange test, whose null does not depend on the sets; and the share of copies.
+"""Tests of memorization: the exchange test, whose null does not depend on the sets, and near-copies.
 
 Let c_A(x) and c_B(x) be the cosines of an image x with its nearest of A's and of B's training images, and
 
     m(x) = c_A(x) - c_B(x)                          the margin by which x is nearer to A's set,
     P    = mean of [m(a_i) > 0] and [m(b_i) < 0]    P(train closer), ties counting half,
-    M    = mean (m(a_i) - m(b_i)) / 2               the mean margin in favour of the own set,
+    M    = mean (m(a_i) - m(b_i)) / 2               the mean margin towards the model's own set,
 
-over latents i with the images a_i and b_i of the two models. One set is nearer to everything than the other,
-by chance and the more the smaller the sets are. That bias enters P and M once for A and once, with the other
-sign, for B, and is gone.
+over latents i with the images a_i and b_i of the two models. One of the sets is nearer to all images than the
+other by chance, the more so the smaller the sets are. This offset enters P and M once for A and once, with
+the opposite sign, for B, and cancels.
 
-If neither model favours its own set and the two trained networks are exchangeable, so are a_i and b_i. An
-exchange changes the sign of a term of M, and mirrors a term of P about 1/2; terms of different latents are
-independent, however alike a_i and b_i are. So with all signs drawn anew both have an exact null, of means 0
-and 1/2, whatever the sets. (Two given networks are not quite that: either may lean to one set by the chance
-of its training, and that adds to the spread over latents.) The p-value is that of M: a few copies hardly move
-P, but each has a large margin. The interval resamples latents, as a_i and b_i share one; a latent whose two
-images are nearer to the same set says nothing of P.
+If neither model is biased towards its own set and the two trained networks are exchangeable, so are a_i and
+b_i. An exchange changes the sign of a term of M, and mirrors a term of P about 1/2; terms of different
+latents are independent, however similar a_i and b_i are. So random signs give both an exact null, of means 0
+and 1/2, for any sets. (Two given networks are not exactly exchangeable: either may be biased towards one set
+by the randomness of its training, which adds to the spread over latents.) The p-value is that of M: a few
+copies hardly change P, but each has a large margin. The interval resamples latents, as a_i and b_i share one;
+a latent whose two images are nearer to the same set does not contribute to P.
 
-To be nearer to one's own set is not yet to copy: second moments partly learnt from N images are, too. So a
-pair of models *memorizes* when it favours its own sets, and by more than draws of shrunk Gaussians of these
-sets do (`galgen.compare.gaussian`; the favours permuted between models and Gaussians, as many of each). The
-p-value is the larger of the two: for a verdict both nulls must be rejected.
+A bias towards the model's own set is not yet memorization: second moments estimated from N images cause one,
+too. So a pair of models *memorizes* if it is biased towards its own sets, and by more than samples of shrunk
+Gaussians of these sets (`galgen.compare.gaussian`; the margins are permuted between models and Gaussians, as
+many of each). The p-value is the larger of the two: both nulls must be rejected.
 
-*Memorized fraction*: the share of samples with d1 / d2 < 1/3, where d1 and d2 are the distances to the
-nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023), here those between images of
-unit length after the projection of the cosine, d = sqrt(2 - 2 cosine): brightness and contrast, in which
-diffusion samples are a few per cent off, then hide no copy. Two copies of an image in the training set hide
-one: remove duplicates first. The exchange test needs no such threshold.
+*Memorized fraction*: the fraction of samples with d1 / d2 < 1/3, where d1 and d2 are the distances to the
+nearest and the second nearest training image (Yoon et al. 2023; Gu et al. 2023), here between images of unit
+norm after the projection of the cosine, d = sqrt(2 - 2 cosine): copies are then detected in spite of small
+errors in brightness and contrast, a few percent for diffusion samples. Two copies of an image in the training
+set hide one: remove duplicates first. The exchange test needs no such threshold.
 
-*Near-copy fraction*: the same, with d2 the distance to the nearest training image that is no near-duplicate
-(anomaly cosine >= 0.99) of the nearest one, so that duplicates hide nothing, and with an exact interval.
+*Near-copy fraction*: the same, with d2 the distance to the nearest training image that is not a
+near-duplicate (anomaly cosine >= 0.99) of the nearest one, so that duplicates hide nothing, and with an exact
+interval.
 
 References:
     Yoon et al. 2023, Diffusion probabilistic models generalize when they fail to memorize,
@@ -62,20 +63,20 @@ from galgen.runs.errors import GalgenError
 __all__ = ["Exchange", "Memorization", "distance_ratio", "exchange_test", "gap_ratio", "gaussian_margins",
     "margins", "memorization_test", "memorized_fraction", "near_copy_fraction"]  # fmt: skip
 
-# Of the Gaussians' draws: far from the seeds of latents, whose noise would be the same numbers.
+# Seeds of the Gaussians' samples: different from those of latents, whose noise would be the same.
 _FIRST_SEED = 3_000_000_000
-_OTHERS = 4096  # galaxies of neither set whose moments are pooled with those of each, at most
+_OTHERS = 4096  # maximum number of galaxies of neither set whose moments are pooled with those of each
 _NEAR_DUPLICATE = 0.99  # anomaly cosine, as in `galgen.auditing.copies`
-_NEIGHBOURS = 64  # searched for one that is no near-duplicate of the first, at most
+_NEIGHBORS = 64  # maximum number searched for one that is not a near-duplicate of the first
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Whether two models favour their own training images.
+    """Exchange test of the training-set bias of two models.
 
     Attributes:
-        p_closer: P(train closer) of both models, 1/2 if they do not, with an interval over latents.
-        margin: Mean margin in favour of the own set, 0 if they do not, beside its null.
+        p_closer: P(train closer) of both models, 1/2 without bias, with an interval over latents.
+        margin: Mean margin towards the model's own set, 0 without bias, with its null.
     """
 
     p_closer: Estimate
@@ -84,12 +85,12 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Memorization:
-    """Whether two models favour their own training images more than shrunk Gaussians of these images do.
+    """Test of the training-set bias of two models against that of shrunk Gaussians of their training sets.
 
     Attributes:
         models: The exchange test of the models.
-        gaussians: The same of the draws of the two Gaussians.
-        beyond: How often, of permutations of models and Gaussians, the former favour their own sets so much.
+        gaussians: The exchange test of samples of the two Gaussians.
+        beyond: p-value of a larger bias of the models than of the Gaussians, by permutation.
     """
 
     models: Exchange
@@ -98,7 +99,7 @@ class Memorization:
 
     @property
     def outcome(self) -> Outcome:
-        """The mean margin; the null reaches from that of the exchange to what the Gaussians have."""
+        """Mean margin; the null range extends from that of the exchange to the margin of the Gaussians."""
         own, linear = self.models.margin, self.gaussians.margin
         return Outcome(own.value, own.low, max(own.high, linear.value), max(own.p, self.beyond))
 
@@ -106,14 +107,14 @@ class Memorization:
 def margins(
     queries: Tensor, images: np.ndarray, sets: Split, *, mean: np.ndarray, flips: bool = False
 ) -> np.ndarray:
-    """By how much each image is nearer to A's training set than to B's, in anomaly cosines, (n,).
+    """Return the margin by which each image is nearer to A's training set than to B's, in cosines, (n,).
 
     Args:
         queries: Images (n, C, H, W) in [0, 1].
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images.
         mean: The data set's mean image.
-        flips: Whether the nearest image is looked for among the flipped ones too.
+        flips: Whether to include flipped images in the search for the nearest one.
     """
     to_a, to_b = (
         similarity.nearest(queries, images[rows], kind="anomaly", mean=mean, flips=flips).cosine[:, 0]
@@ -123,12 +124,12 @@ def margins(
 
 
 def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 9999, seed: int = 0) -> Exchange:
-    """The test, from the margins of both models' images of the same latents.
+    """Run the exchange test on the margins of both models' images of the same latents.
 
     Args:
         of_a: `margins` of A's images, (n,).
-        of_b: Those of B's, in the same order.
-        permutations: Draws of the signs.
+        of_b: `margins` of B's images, in the same order.
+        permutations: Number of random sets of signs.
         seed: Random seed.
 
     Raises:
@@ -144,46 +145,48 @@ def exchange_test(of_a: np.ndarray, of_b: np.ndarray, *, permutations: int = 999
 def gaussian_margins(
     images: np.ndarray, sets: Split, count: int, *, mean: np.ndarray, flips: bool = False
 ) -> list[np.ndarray]:
-    """`margins` of what shrunk Gaussians of A's and B's training images draw from one noise, each (count,).
+    """Return the `margins` of samples of shrunk Gaussians of A's and B's training images, each (count,).
+
+    The samples of the two Gaussians have the same noise.
 
     Raises:
-        GalgenError: If there are no images but these, with which to pool them.
+        GalgenError: If fewer than two images are in neither set, for the pooling.
     """
     rest = np.setdiff1d(np.arange(len(images)), np.concatenate([sets.A, sets.B]))
     if len(rest) < 2:
-        raise GalgenError(f"{len(rest)} images in neither training set: leave out two or more")
+        raise GalgenError(f"{len(rest)} images in neither training set: hold out two or more")
     others = fit_gaussian(images[rest[:: -(-len(rest) // _OTHERS)]])  # evenly, as a data set may be sorted
     seeds = range(_FIRST_SEED, _FIRST_SEED + count)
-    drawn = (shrunk_gaussian(images[rows], others).draw(seeds).clamp(0, 1) for rows in (sets.A, sets.B))
-    return [margins(part, images, sets, mean=mean, flips=flips) for part in drawn]
+    samples = (shrunk_gaussian(images[rows], others).draw(seeds).clamp(0, 1) for rows in (sets.A, sets.B))
+    return [margins(part, images, sets, mean=mean, flips=flips) for part in samples]
 
 
 def memorization_test(
     models: Sequence[np.ndarray], gaussians: Sequence[np.ndarray], *, permutations: int = 9999, seed: int = 0
 ) -> Memorization:
-    """Do two models memorize?
+    """Test whether two models memorize, with the exchange test and against Gaussians.
 
     Args:
         models: `margins` of A's and of B's images of the same latents, each (n,).
         gaussians: `gaussian_margins`, each (m,).
-        permutations: Of each null.
+        permutations: Number of permutations for each null.
         seed: Random seed.
     """
     options = {"permutations": permutations, "seed": seed}
-    favours = [(of_a - of_b) / 2 for of_a, of_b in (models, gaussians)]
-    labels = np.repeat([1 / len(favours[0]), -1 / len(favours[1])], [len(part) for part in favours])
-    excess = permutation_test(permuted_sums(labels, np.concatenate(favours), permutations, seed))
+    biases = [(of_a - of_b) / 2 for of_a, of_b in (models, gaussians)]
+    labels = np.repeat([1 / len(biases[0]), -1 / len(biases[1])], [len(part) for part in biases])
+    excess = permutation_test(permuted_sums(labels, np.concatenate(biases), permutations, seed))
     return Memorization(exchange_test(*models, **options), exchange_test(*gaussians, **options), excess.p)
 
 
 def gap_ratio(cosine: np.ndarray) -> np.ndarray:
-    """Nearest over second nearest distance.
+    """Return the distance to the nearest divided by that to the second nearest training image.
 
     Args:
         cosine: Cosines to the two (or more) nearest training images, nearest first, (..., k >= 2).
 
     Returns:
-        d1 / d2 in [0, 1], (...); 1 where both are 0: two copies in the training set do not count as
+        d1 / d2 in [0, 1], (...); 1 if both are 0: a sample equal to two training images does not count as
         memorized.
     """
     cosine = finite(cosine)
@@ -193,14 +196,11 @@ def gap_ratio(cosine: np.ndarray) -> np.ndarray:
 
 
 def memorized_fraction(cosine: np.ndarray) -> Estimate:
-    """The share of samples with d1 / d2 < 1/3.
+    """Return the fraction of samples with d1 / d2 < 1/3, with its interval over latents.
 
     Args:
-        cosine: Cosines to the two nearest training images, nearest first, (n, 2), or (n, m, 2) of m samples
-            of each latent.
-
-    Returns:
-        The share with its interval, over latents.
+        cosine: Cosines to the two nearest training images, nearest first, (n, 2), or (n, m, 2) for m samples
+            per latent.
     """
     return proportion((gap_ratio(cosine) < 1 / 3).astype(float))
 
@@ -208,23 +208,23 @@ def memorized_fraction(cosine: np.ndarray) -> Estimate:
 def distance_ratio(
     queries: Tensor, images: np.ndarray, *, mean: np.ndarray, flips: bool = False
 ) -> np.ndarray:
-    """Distance to the nearest training image over that to the nearest other one, d1 / d2, (n,).
+    """Return the distance to the nearest training image over that to the nearest other one, d1 / d2, (n,).
 
-    Distances are those of images of unit length after the projection of the anomaly cosine, as in
-    `gap_ratio`. Near-duplicates of the nearest image, as they lie best on the query, are passed over. Where
-    none of the 64 nearest images is another one, d2 is that of an unrelated image, of cosine 0.
+    Distances are between images of unit norm after the projection of the anomaly cosine, as in `gap_ratio`.
+    Near-duplicates of the nearest image, in its orientation nearest to the query, are skipped. If all of the
+    64 nearest images are near-duplicates, d2 is that of an unrelated image, of cosine 0.
 
     Args:
         queries: Images (n, C, H, W) in [0, 1].
         images: The training images, uint8 (N, C, H, W).
         mean: The data set's mean image.
-        flips: Whether flipped training images count.
+        flips: Whether to include flipped images in the search.
     """
-    k, options = min(len(images), _NEIGHBOURS), {"kind": "anomaly", "mean": mean}
+    k, options = min(len(images), _NEIGHBORS), {"kind": "anomaly", "mean": mean}
     near = similarity.nearest(queries, images, k, flips=flips, **options)
     first, second, left = unit(near.first(images)), np.zeros(len(queries)), np.arange(len(queries))
     for j in range(1, k):
-        others = similarity.Neighbours(*(part[left, j:] for part in (near.cosine, near.index, near.flip)))
+        others = similarity.Neighbors(*(part[left, j:] for part in (near.cosine, near.index, near.flip)))
         alike = similarity.cosine(first[left], unit(others.first(images)), **options) >= _NEAR_DUPLICATE
         second[left[~alike]] = others.cosine[~alike, 0]
         left = left[alike]
@@ -234,13 +234,13 @@ def distance_ratio(
 
 
 def near_copy_fraction(ratio: np.ndarray) -> Estimate:
-    """The fraction of near-copies, d1 / d2 < 1/3, with the interval of Clopper and Pearson over latents.
+    """Return the fraction of near-copies, d1 / d2 < 1/3, with Clopper-Pearson interval over latents.
 
     Args:
-        ratio: `distance_ratio` of a sample of each latent, (n,), or of m samples of each, (n, m), which
-            count as one: the interval allows for samples of one latent that are near-copies together.
+        ratio: `distance_ratio` of one sample per latent, (n,), or of m samples per latent, (n, m), which
+            count as one observation, as samples of one latent may be near-copies together.
 
-    >>> near_copy_fraction(np.ones(256)).high.__round__(4)  # of none found, the interval leaves 1.4 %
+    >>> near_copy_fraction(np.ones(256)).high.__round__(4)  # upper limit of 1.4 % without near-copies
     0.0143
     """
     n, copies = len(ratio), (finite(ratio) < 1 / 3).reshape(len(ratio), -1).mean(1).sum()

@@ -1,27 +1,28 @@
-r"""Morphology: five numbers that say how a galaxy's light is arranged, by statmorph, for any set of images.
+r"""Non-parametric morphology (C, A, S, Gini, M20) of images, measured with statmorph.
 
     C    = 5 log10(r80 / r20), radii with 80 and 20 % of the light in 1.5 Petrosian radii
-    A    = sum |I - I180| / sum |I| less the same of the sky; I180 is I turned by 180 degrees, about the
-           centre that makes A least
-    S    = sum max(I - I_smooth, 0) / sum I, outside the core, less the same of the sky
-    Gini = sum_i (2 i - n - 1) |I_i| / ((n - 1) sum |I_i|) of the n pixels of the galaxy in growing order
+    A    = sum |I - I180| / sum |I| minus the same for the sky; I180 is I rotated by 180 degrees, about the
+           center that minimizes A
+    S    = sum max(I - I_smooth, 0) / sum I, outside the core, minus the same for the sky
+    Gini = sum_i (2 i - n - 1) |I_i| / ((n - 1) sum |I_i|) of the n pixels of the galaxy in increasing order
     M20  = log10(second moment of the brightest pixels with 20 % of the light / that of all)
 
-A and S are below 0 where the noise of the galaxy is less than that of the sky box.
+A and S are below 0 if the noise of the galaxy is less than that of the sky box.
 
-One procedure for real, simulated and generated images, whatever their noise and number of gray levels:
+The procedure is the same for real, simulated and generated images with any noise and number of gray levels:
 
 1. The sky is the median of the outermost pixels, and its noise sigma their biweight scale (the median
    deviation of 8-bit images takes few values); at least the rounding error of 8 bits, 1/(255 sqrt 12).
-2. The segment: the largest of 5 or more connected pixels above 1.5 sigma. A neighbour could be the largest
-   one, but in 2 000 simulated, real and generated images of 32 pixels it never was: all hold the middle.
-3. Its outline is smoothed by a uniform filter at 0.5, 10 pixels wide in the paper's 64 and in proportion.
-4. statmorph, with its defaults and a gain of 10 000 electrons; it flags everything if a sky is left in.
+2. The segment: the largest of 5 or more connected pixels above 1.5 sigma. A neighbor could be the largest,
+   but not in any of 2 000 simulated, real and generated images of 32 x 32 pixels: all contain the center.
+3. Its outline is smoothed by a uniform filter at 0.5, 10 pixels wide for the paper's 64, and in proportion.
+4. statmorph, with its defaults and a gain of 10 000 electrons; it flags everything without sky subtraction.
 
-A row is valid when `reason` is empty: the five numbers exist, and statmorph's `flag` is 0 or 1 (2: bad, 4:
-nothing measured). Others keep the reason, and NaN where there is no number; drop them whole and say how many:
-most are galaxies that fill the frame, whose border is no sky. Gray levels count: with the 5 bits of the
-paper's Glow, A of real galaxies doubles and M20 rises by 0.1, so galaxies are rounded as samples are.
+A row is valid if `reason` is empty: the five coefficients are defined, and statmorph's `flag` is 0 or 1 (2:
+bad, 4: nothing measured). Other rows have a reason, and NaN for undefined coefficients; omit such rows and
+report their number: most are galaxies that fill the frame, without sky at the border. Gray levels matter:
+with the 5 bits of the paper's Glow, A of real galaxies doubles and M20 increases by 0.1, so galaxies are
+rounded like samples.
 
 References:
     Rodriguez-Gomez et al. 2019, https://arxiv.org/abs/1809.08239 (statmorph). Lotz et al. 2004,
@@ -49,20 +50,20 @@ from galgen.runs.errors import GalgenError
 __all__ = ["COEFFICIENTS", "measure", "segment", "valid"]
 
 COEFFICIENTS = ("concentration", "asymmetry", "smoothness", "gini", "m20")
-_THINNEST = 20.0  # axes of an image; edge-on discs reach 10
-_CHUNK = 16  # images a task: seconds of work, so that little is lost and the cores end together
+_THINNEST = 20.0  # largest axis ratio; edge-on disks reach 10
+_CHUNK = 16  # images per task: seconds of work, so that little is lost and all cores finish together
 
 
 class _Morphology(statmorph.SourceMorphology):
-    """statmorph's own numbers, without those that nobody asked for."""
+    """statmorph's measurements, restricted to the coefficients needed."""
 
     def _calculate_morphology(self) -> None:
         for name in (*COEFFICIENTS, "deviation"):  # the latter flags an image without a peak
             self[name]
 
     def _asymmetry_function(self, center: np.ndarray, image: np.ndarray, kind: str) -> float:
-        # The search asks some 120 centres. For each, statmorph also turns the mask, which is empty here, and
-        # makes the aperture three times; a centre outside of the image is left to it.
+        # The search tries some 120 centers. For each, statmorph also rotates the mask, which is empty here,
+        # and computes the aperture three times. A center outside the image is left to statmorph.
         inside = 0 <= center[0] < image.shape[1] and 0 <= center[1] < image.shape[0]
         if not inside or self._mask_stamp.any():
             return super()._asymmetry_function(center, image, kind)
@@ -71,25 +72,25 @@ class _Morphology(statmorph.SourceMorphology):
         if not (total := np.sum(weights * np.abs(image))):
             return super()._asymmetry_function(center, image, kind)
         difference = np.sum(weights * np.abs(rotate(image, 180.0, center=center) - image))
-        sky = max(self._sky_asymmetry, 0) * weights.sum()  # -99 where there is no sky
+        sky = max(self._sky_asymmetry, 0) * weights.sum()  # -99 without sky
         return float((difference - sky) / total)
 
     def _rpetro_ellip_generic(self, center: np.ndarray, elongation: float, theta: float) -> float:
-        # The search goes out to the diagonal times the elongation, in masks of gigabytes for a line.
+        # The search extends to the diagonal times the elongation, with masks of gigabytes for a line.
         if not elongation < _THINNEST:
-            raise ValueError(f"a line, not a galaxy: its axes are as {elongation:.0f} to 1")
+            raise ValueError(f"a line, not a galaxy: axis ratio {elongation:.0f} to 1")
         return super()._rpetro_ellip_generic(center, elongation, theta)
 
 
 def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Steps 1 to 3 of the procedure.
+    """Subtract the sky and segment the galaxy: steps 1 to 3 of the procedure.
 
     Args:
         image: Gray, finite, (H, W).
 
     Returns:
-        The image less its sky, float64 (H, W); the pixels of the galaxy, bool (H, W), none if nothing stands
-        out; and sigma of the sky.
+        The image minus its sky, float64 (H, W); the pixels of the galaxy, bool (H, W), all False without a
+        detection; and sigma of the sky.
     """
     image = np.asarray(image, np.float64)
     border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
@@ -106,19 +107,19 @@ def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def measure(images: np.ndarray, *, workers: int | None = None, progress: bool = True) -> Table:
-    """Measure every image of a set, by processes.
+    """Measure the morphology of every image, in parallel processes.
 
     Args:
-        images: Gray, (n, 1, H, W), floats with white at 1, or uint8; or such a tensor. Not changed.
-        workers: Processes, by default one a core; the result does not depend on it.
-        progress: Whether to show a bar.
+        images: Gray, (n, 1, H, W), floats with white at 1, or uint8; array or tensor.
+        workers: Number of processes, by default one per core; the result does not depend on it.
+        progress: Whether to show a progress bar.
 
     Returns:
-        One row an image, in order: the five `COEFFICIENTS`, statmorph's `flag`, and `reason`, which is empty
+        One row per image, in order: the five `COEFFICIENTS`, statmorph's `flag`, and `reason`, which is empty
         in a valid row.
 
     Raises:
-        GalgenError: If the images have another shape, or the system ends a process.
+        GalgenError: If the images have another shape, or the system kills a process.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] != 1 or min(images.shape) < 1 or min(images.shape[2:]) < 8:
@@ -135,7 +136,7 @@ def measure(images: np.ndarray, *, workers: int | None = None, progress: bool = 
 
 
 def valid(table: Table) -> Table:
-    """The rows of `measure` that have all five coefficients, none of them flagged as bad."""
+    """Return the valid rows of `measure`: all five coefficients defined, and not flagged as bad."""
     return table[np.asarray(table["reason"]) == ""]
 
 
@@ -145,25 +146,25 @@ def _measure_chunk(images: np.ndarray) -> Table:
 
 
 def _measure_one(image: np.ndarray) -> dict:
-    """The row of one image, (H, W)."""
+    """Return the row of one image, (H, W)."""
     row = dict.fromkeys(COEFFICIENTS, np.nan) | {"flag": 4, "reason": ""}
     if not np.isfinite(image).all():
         return row | {"reason": "pixels that are not finite"}
     subtracted, galaxy, _ = segment(image)
     if not galaxy.any():
-        return row | {"reason": "nothing stands out of the sky"}
+        return row | {"reason": "nothing is detected above the sky"}
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", AstropyUserWarning)
             found = _Morphology(subtracted, galaxy.astype(int), 1, gain=10_000)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
-        # statmorph checks itself with assert; what it can't do to one image is no reason to lose the rest.
+        # statmorph uses assert for checks; a failure for one image must not stop the others.
         return row | {"reason": f"statmorph stopped: {type(error).__name__} {error}".strip()}
     row["flag"] = int(found.flag)
-    said = "; ".join(dict.fromkeys(str(warning.message) for warning in caught))
-    # -99 is statmorph's word for a number it could not find.
+    messages = "; ".join(dict.fromkeys(str(warning.message) for warning in caught))
+    # -99 is statmorph's value for an undefined coefficient.
     values = {name: float(found[name]) if found[name] != -99 else np.nan for name in COEFFICIENTS}
     if not np.isfinite(list(values.values())).all():
-        return row | {"reason": said or "a coefficient is undefined"}
-    return row | values | {"reason": (said or "flagged as bad") if found.flag > 1 else ""}
+        return row | {"reason": messages or "a coefficient is undefined"}
+    return row | values | {"reason": (messages or "flagged as bad") if found.flag > 1 else ""}

@@ -1,4 +1,4 @@
-"""Two tables of morphology: how far apart they are, and whether they have the same share of valid rows."""
+"""Comparison of two morphology tables: their distances, and their fractions of valid rows."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,24 @@ from scipy import stats
 from galgen.compare.distances import Distances, distances, with_spread
 from galgen.compare.morphology import valid
 
-__all__ = ["apart", "same_share"]
+__all__ = ["morphology_distances", "same_fraction"]
 
 
-def apart(reference: Table, other: Table, names: Sequence[str], *, seed: int = 0) -> Distances | None:
-    """The distances of two tables of `galgen.compare.morphology.measure`, of their valid rows.
+def morphology_distances(
+    reference: Table, other: Table, names: Sequence[str], *, seed: int = 0
+) -> Distances | None:
+    """Return the distances between the valid rows of two tables of `galgen.compare.morphology.measure`.
 
-    None without names, where a table has fewer than three valid rows, and where a coefficient has no spread
-    in the reference, as in one set of samples held against another it may.
+    None without names, if a table has fewer than three valid rows, or if a coefficient has no spread in the
+    reference, which can happen if the reference is a set of samples.
     """
-    known, rows = valid(reference), valid(other)
-    if not names or min(len(known), len(rows)) < 3 or with_spread(known, names) != list(names):
+    one, two = valid(reference), valid(other)
+    if not names or min(len(one), len(two)) < 3 or with_spread(one, names) != list(names):
         return None
-    return distances(known, rows, names, seed=seed)
+    return distances(one, two, names, seed=seed)
 
 
-def same_share(one: Table, other: Table) -> float:
-    """The p-value of Fisher's exact test that two tables have the same share of valid rows."""
+def same_fraction(one: Table, other: Table) -> float:
+    """Return the p-value of Fisher's exact test that two tables have the same fraction of valid rows."""
     counts = [(len(valid(table)), len(table) - len(valid(table))) for table in (one, other)]
     return float(stats.fisher_exact(counts).pvalue)

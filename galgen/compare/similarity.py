@@ -1,28 +1,27 @@
-"""How alike two images are, and the nearest image of a data set, in three kinds of cosine.
+"""Cosine similarity of images in three variants, nearest images in a data set, and near-duplicates.
 
-All three are the cosine <Px, Py> / (|Px| |Py|) and differ in the orthogonal projection P:
+All three variants are the cosine <Px, Py> / (|Px| |Py|) and differ in the orthogonal projection P:
 
-* "raw":     P = 1, the cosine of the paper's text. Images of one sign: any two galaxies have 0.9 or so.
-* "pearson": P takes out the image's own mean (the direction of a constant image): what the published
-  figures show.
-* "anomaly": P takes out the data set's mean image as well. Galaxies are centred blobs, and this removes the
-  blob: unrelated galaxies scatter about 0, and only what makes a galaxy *this* galaxy is left.
+* "raw":     P = 1, the cosine of the paper's text. Images are positive: about 0.9 for any two galaxies.
+* "pearson": P removes the mean of the image (the direction of a constant image), as in the published figures.
+* "anomaly": P removes the data set's mean image as well. Galaxies are centered blobs, and this removes the
+  blob: the cosine of unrelated galaxies scatters about 0, and only individual features contribute.
 
-P is symmetric, so <Px, Py> = <Px, y>: only the queries need projecting, the data set goes into the matrix
-product as it is, and |Py|^2 = |y|^2 - |By|^2 with B the removed directions. The data set is read once,
-chunk by chunk, in uint8.
+P is symmetric, so <Px, Py> = <Px, y>: only the queries need projecting, the data set enters the matrix
+product unchanged, and |Py|^2 = |y|^2 - |By|^2 with B the removed directions. The data set is read once, chunk
+by chunk, in uint8.
 
-Near-duplicates are sought among all pairs, but by few numbers an image. Let u and v be projected images of
-length 1, E an orthogonal projection onto k directions and F = 1 - E. By Cauchy and Schwarz
+Near-duplicates are searched among all pairs, but with few numbers per image. Let u and v be projected images
+of norm 1, E an orthogonal projection onto k directions and F = 1 - E. By Cauchy and Schwarz
 
     <u, v> = <Eu, Ev> + <Fu, Fv> <= <Eu, Ev> + |Fu| |Fv|,
 
-so a pair of cosine t or more is among those whose k + 1 numbers (Eu, |Fu|) have a product of t or more, and
-only their cosines are looked at. With E onto leading principal components they are few.
+so all pairs of cosine t or more are among those whose k + 1 numbers (Eu, |Fu|) have a product of t or more,
+and only their cosines are computed. With E onto leading principal components these pairs are few.
 
-A cosine means nothing alone; its nulls here are `shuffled_cosine` for two models (A's sample of one seed
-beside B's of another), and for nearest images `nearest` itself with held-out images as the queries (what a
-real galaxy has) or as the data set (what as many images that were never trained on would give).
+A cosine needs a null: `shuffled_cosine` for two models (A's sample of one seed, B's of another), and for
+nearest images `nearest` itself with held-out images as the queries (the value of a real galaxy) or as the
+data set (the value of as many images that were not used for training).
 """
 
 import itertools
@@ -36,7 +35,7 @@ from torch import Tensor
 from galgen.data.unit import mean_image
 from galgen.runs.errors import GalgenError
 
-__all__ = ["FLIPS", "KINDS", "Neighbours", "cosine", "cosine_matrix", "near_duplicates", "nearest",
+__all__ = ["FLIPS", "KINDS", "Neighbors", "cosine", "cosine_matrix", "near_duplicates", "nearest",
     "shuffled_cosine"]  # fmt: skip
 
 KINDS = ("raw", "pearson", "anomaly")
@@ -44,13 +43,13 @@ FLIPS = ((), (-1,), (-2,), (-2, -1))  # axes: no flip, horizontal, vertical, bot
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The nearest images of each query, nearest first.
 
     Attributes:
         cosine: (n, k), float32.
-        index: Their places in the data set, (n, k).
-        flip: Which flip of the query was nearest, (n, k), a place in `FLIPS`.
+        index: Their rows in the data set, (n, k).
+        flip: Nearest flip of the query, (n, k), an index of `FLIPS`.
     """
 
     cosine: np.ndarray
@@ -58,44 +57,44 @@ class Neighbours:
     flip: np.ndarray
 
     def first(self, images: np.ndarray) -> np.ndarray:
-        """Of the images (N, C, H, W) the nearest of each query, flipped as it lies best, (n, C, H, W)."""
+        """Return the nearest of images (N, C, H, W) for each query, flipped to match, (n, C, H, W)."""
         pairs = zip(self.index[:, 0], self.flip[:, 0], strict=True)
         return np.stack([np.flip(images[row], FLIPS[flip]) for row, flip in pairs])
 
 
 def cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
-    """Cosine of a_i and b_i.
+    """Return the cosines of a_i and b_i.
 
     Args:
         a: Images (n, C, H, W).
-        b: As many images.
+        b: Images of the same shape.
         kind: One of `KINDS`.
         mean: The data set's mean image, (C, H, W), for kind "anomaly".
 
     Returns:
-        (n,) float32; 0 where an image has nothing left after the projection, NaN where one is not finite.
+        (n,) float32; 0 if the projection of an image vanishes, NaN if one is not finite.
 
     >>> a, b = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]]]])
     >>> cosine(a, b, kind="raw").round(2), cosine(a, b, kind="pearson").round(2)  # b has no contrast
     (array([0.71], dtype=float32), array([0.], dtype=float32))
     """
     if a.shape != b.shape:
-        raise GalgenError(f"images of shapes {tuple(a.shape)} and {tuple(b.shape)} are no pairs")
+        raise GalgenError(f"images of shapes {tuple(a.shape)} and {tuple(b.shape)} are not pairs")
     removed = _removed(kind, mean, a[0].numel())
     return (_unit(a, removed) * _unit(b, removed)).sum(1).numpy()
 
 
 def cosine_matrix(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
-    """Cosine of each a_i and each b_j, (n, m) float32; the arguments are those of `cosine`."""
+    """Return the cosine of each a_i and each b_j, (n, m) float32; arguments as for `cosine`."""
     removed = _removed(kind, mean, a[0].numel())
     return (_unit(a, removed) @ _unit(b, removed).T).numpy()
 
 
 def shuffled_cosine(a: Tensor, b: Tensor, *, kind: str, mean: np.ndarray | None = None) -> np.ndarray:
-    """The null of `cosine`: a_i beside b_j of another seed, for eight evenly spread shifts j - i.
+    """Return the null of `cosine`: a_i with b_j of another seed, for eight equally spaced shifts j - i.
 
     Returns:
-        (8 n,) float32, or fewer where n is small: of two sets no pair is taken twice, of one set some are.
+        (8 n,) float32, or fewer for small n; no pair of two different sets is used twice.
     """
     if len(a) < 2:
         raise GalgenError("shuffling seeds needs two samples or more")
@@ -113,16 +112,16 @@ def nearest(
     mean: np.ndarray | None = None,
     flips: bool = False,
     chunk: int = 2048,
-) -> Neighbours:
-    """The k images of largest cosine for each query: a chunked matrix product with a running top k.
+) -> Neighbors:
+    """Find the k images of largest cosine for each query: a chunked matrix product with a running top k.
 
-    Memory does not grow with the data set: 1024 queries at a time, with flips four times as many, meet
-    `chunk` images. An image without contrast has cosine 0.
+    Memory does not grow with the data set: 1024 queries at a time, with flips four times as many, are
+    compared with `chunk` images. An image without contrast has cosine 0.
 
     Args:
         queries: Float images (n, C, H, W).
         images: The data set, uint8 (N, C, H, W), may be a memory map.
-        k: Neighbours wanted, as many as there are images at most.
+        k: Number of neighbors, at most N.
         kind: One of `KINDS`.
         mean: The data set's mean image, (C, H, W), for kind "anomaly".
         flips: Also try the query flipped horizontally, vertically and both, as the paper does for Glow and
@@ -130,29 +129,29 @@ def nearest(
         chunk: Images of the data set at a time.
 
     Returns:
-        The neighbours, at equal cosine in no certain order.
+        The neighbors; the order of equal cosines is undefined.
     """
     removed = _removed(kind, mean, queries[0].numel())
     axes = FLIPS if flips else FLIPS[:1]
     blocks = [_search(part, images, k, removed, axes, chunk) for part in queries.split(1024)]
-    return Neighbours(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    return Neighbors(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 def _search(
     queries: Tensor, images: np.ndarray, k: int, removed: Tensor, axes: Sequence[tuple[int, ...]], chunk: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cosine, index and flip of the k nearest, each (n, k), in one pass over the images."""
+    """Return cosine, index and flip of the k nearest, each (n, k), in one pass over the images."""
     n, d = len(queries), queries[0].numel()
     unit = torch.cat([_unit(queries.flip(flipped), removed) for flipped in axes])
     best = torch.full((n, k), -torch.inf)
     index, flip = torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, k, dtype=torch.int64)
-    buffer = torch.empty(min(chunk, len(images)), d)  # one conversion buffer: uint8 pages come and go
+    buffer = torch.empty(min(chunk, len(images)), d)  # reused for each conversion from uint8
     for first in range(0, len(images), chunk):
         part = torch.from_numpy(np.array(images[first : first + chunk])).reshape(-1, d)
         pixels = buffer[: len(part)].copy_(part)
         squares = torch.linalg.vecdot(pixels, pixels)
         norm = (squares - (pixels @ removed.T).square().sum(1)).clamp_min(0).sqrt()
-        norm[norm <= 1e-3 * squares.sqrt()] = torch.inf  # nothing left but rounding: cosine 0
+        norm[norm <= 1e-3 * squares.sqrt()] = torch.inf  # only rounding errors: cosine 0
         scores, turn = ((unit @ pixels.T) / norm).reshape(len(axes), n, -1).max(0)
         value, place = scores.topk(min(k, len(part)), dim=1)
         best, order = torch.cat([best, value], 1).topk(k, dim=1)
@@ -163,15 +162,15 @@ def _search(
 
 @torch.inference_mode()
 def near_duplicates(images: np.ndarray, threshold: float, components: int = 63) -> np.ndarray:
-    """Pairs of images that are nearly the same in one of the eight orientations.
+    """Find pairs of near-duplicate images in any of the eight orientations.
 
     Args:
         images: uint8 (n, 1, H, W) with H = W, may be a memory map.
-        threshold: Anomaly cosine from which two images are a pair.
-        components: k, of a thousand images evenly spread over the rows.
+        threshold: Smallest anomaly cosine of a pair.
+        components: Number k of principal components, of about 1000 images evenly spread over the rows.
 
     Returns:
-        Row numbers (m, 2), i < j, in order.
+        Row numbers (m, 2), i < j, sorted.
     """
     removed = _removed("anomaly", mean_image(images), images[0].size)
 
@@ -201,7 +200,7 @@ def near_duplicates(images: np.ndarray, threshold: float, components: int = 63) 
 
 
 def _removed(kind: str, mean: np.ndarray | None, d: int) -> Tensor:
-    """Orthonormal directions (r, d) that the kind of cosine projects out."""
+    """Return the orthonormal directions (r, d) that this kind of cosine projects out."""
     if kind not in KINDS:
         raise GalgenError(f"unknown kind of cosine {kind!r}; choose from {', '.join(KINDS)}")
     if kind == "raw":
@@ -217,7 +216,7 @@ def _removed(kind: str, mean: np.ndarray | None, d: int) -> Tensor:
 
 
 def _unit(images: Tensor, removed: Tensor) -> Tensor:
-    """Projected images of length 1, (n, d); zeros where nothing is left but rounding, NaN stays NaN."""
+    """Return projected images of norm 1, (n, d); zeros if only rounding errors remain, NaN if not finite."""
     flat = images.detach().float().cpu().flatten(1)
     projected = flat - flat @ removed.T @ removed
     norm = projected.norm(dim=1, keepdim=True)

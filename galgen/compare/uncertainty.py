@@ -1,23 +1,23 @@
-"""How sure is a number? An interval about it, or a null beside it.
+"""Confidence intervals and permutation tests.
 
-**Interval.** Where the value might have come out with other images: for independent samples of a value each,
-or of some that are drawn together, a percentile bootstrap; where all are equal, as of a share of 0 or of 1,
-Wilson's.
+**Interval.** Covers the choice of images: a percentile bootstrap for independent samples with one value each,
+or with several dependent ones; Wilson's interval if all values are equal, as for a proportion of 0 or 1.
 
-Of a ratio a / b of two estimates with covariance V, Fieller's: all r for which a - r b is compatible with 0,
+For a ratio a / b of two estimates with covariance V, Fieller's interval: all r for which a - r b is
+compatible with 0,
 
     (a - r b)^2 <= t^2 (V_aa - 2 r V_ab + r^2 V_bb),
 
-with t the 97.5 % quantile of Student's t. It has two ends only where b^2 > t^2 V_bb. Where the interval of b
-holds 0 any r may do, and there is no ratio to quote.
+with t the 97.5 % quantile of Student's t. It has two ends only if b^2 > t^2 V_bb. If the interval of b
+contains 0, the ratio is unbounded and is not reported.
 
-**Null.** What the value is when there is nothing to find, t_1 .. t_R, as permutations make it that change
-nothing then. With t_0 the value itself,
+**Null distribution.** The values t_1 .. t_R of the statistic for permutations that leave its distribution
+unchanged under the null hypothesis. With t_0 the observed value,
 
     p = #{r = 0 .. R : t_r >= t_0} / (1 + R),
 
-so that P(p <= t) <= t where there is nothing to find, and p is never 0. `permuted` deals them out. Where the
-value may lie on either side, p is twice the smaller of that and the same with t_r <= t_0, or 1.
+so that P(p <= t) <= t under the null hypothesis, and p is never 0. `permuted` returns the permutations. A
+two-sided p is twice the smaller of that and the same with t_r <= t_0, at most 1.
 
 References:
     Fieller 1954, Some problems in interval estimation, J. R. Stat. Soc. B 16, 175. Phipson & Smyth 2010,
@@ -44,7 +44,7 @@ class Estimate:
         value: The estimate.
         low: Lower end of the interval.
         high: Upper end.
-        n: Samples it rests on.
+        n: Number of samples.
     """
 
     value: float
@@ -56,20 +56,20 @@ class Estimate:
         return format(self)
 
     def __format__(self, form: str) -> str:
-        """The value and its interval, each in that format of a float, by default with two digits."""
+        """Format the value and its interval, by default with two decimals."""
         value, low, high = (format(number, form or ".2f") for number in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]".replace("inf", "∞")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A number with its null.
+    """A statistic with its null distribution.
 
     Attributes:
-        value: What was found.
-        low: Lower end of a range that holds 95 % of the null.
+        value: The observed value.
+        low: Lower end of a range that contains 95 % of the null distribution.
         high: Upper end.
-        p: How often the null is as large as the value.
+        p: The p-value.
     """
 
     value: float
@@ -82,7 +82,7 @@ class Outcome:
 
 
 def p_text(p: float) -> str:
-    """A p-value to three digits, or that it is below them: it is never 0.
+    """Format a p-value with three decimals, or as "< 0.001".
 
     >>> p_text(0.0421), p_text(0.0004)
     ('0.042', '< 0.001')
@@ -93,12 +93,12 @@ def p_text(p: float) -> str:
 def bootstrap(
     values: np.ndarray, statistic: Callable[..., np.ndarray] = np.median, *, seed: int = 0
 ) -> Estimate:
-    """A statistic of independent samples with its percentile bootstrap interval, of 2000 resamplings.
+    """Return a statistic of independent samples with its percentile bootstrap interval (2000 resamplings).
 
     Args:
-        values: One number a sample, (n,), or some that are drawn together, (n, k): of n k numbers the value,
-            of n draws the interval.
-        statistic: A numpy reduction that takes `axis`; the median by default, for cosines.
+        values: One number per sample, (n,), or k dependent ones, (n, k): the value is that of all numbers,
+            the interval resamples the n samples.
+        statistic: A numpy reduction with argument `axis`; by default the median, for cosines.
         seed: Random seed.
     """
     values = finite(values)
@@ -120,9 +120,9 @@ def bootstrap(
 
 
 def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
-    """The mean of values in [0, 1], (n,) or (n, k) as in `bootstrap`, with its bootstrap interval.
+    """Return the mean of values in [0, 1], (n,) or (n, k) as in `bootstrap`, with its bootstrap interval.
 
-    Where all are equal, as where all are 0, resampling sees no spread: there the interval is Wilson's.
+    If all values are equal, such as all 0, the bootstrap has no spread, and the interval is Wilson's.
     """
     if len(values) and (values == (value := values.flat[0])).all():
         z2 = stats.norm.ppf(0.975) ** 2 / len(values)
@@ -134,7 +134,7 @@ def proportion(values: np.ndarray, *, seed: int = 0) -> Estimate:
 
 
 def over_trainings(values: Sequence[float]) -> Estimate:
-    """The mean of a number of each of a few trainings, or pairs of them, with the interval of Student's t."""
+    """Return the mean over a few trainings, or pairs of them, with Student's t interval."""
     values = finite(values)
     if len(values) < 2:
         raise GalgenError(f"an interval over trainings needs two or more, not {len(values)}")
@@ -143,17 +143,17 @@ def over_trainings(values: Sequence[float]) -> Estimate:
 
 
 def ratio(top: float, bottom: float, covariance: np.ndarray, *, freedom: float, n: int) -> Estimate | None:
-    """Of two estimates, with Fieller's interval.
+    """Return the ratio of two estimates with Fieller's interval.
 
     Args:
         top: The numerator.
         bottom: The denominator.
-        covariance: Of the two, (2, 2).
-        freedom: Degrees of freedom of that covariance.
-        n: Samples, for the record.
+        covariance: Covariance of the two, (2, 2).
+        freedom: Degrees of freedom of the covariance.
+        n: Number of samples, for the record.
 
     Returns:
-        None where the interval of the denominator holds 0.
+        None if the interval of the denominator contains 0.
     """
     square = stats.t.ppf(0.975, freedom) ** 2
     (v_top, v_both), (_, v_bottom) = np.asarray(covariance, np.float64)
@@ -172,24 +172,24 @@ def permuted(
     paired: bool = False,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What is given, and how it might as well have been: (1 + permutations, n).
+    """Return the given labels, followed by random permutations of them: (1 + permutations, n).
 
     Args:
         given: Labels, or indices, (n,).
-        permutations: How often they are dealt out anew.
-        seed: Random seed, or a generator to go on with.
+        permutations: Number of permutations.
+        seed: Random seed, or a generator to continue.
         paired: Labels i and n/2 + i are opposite and belong to one latent: only they are exchanged.
-        groups: Of each label, (n,): it is exchanged with others of its group only.
+        groups: Group of each label, (n,): labels are permuted within groups only.
     """
     rng = np.random.default_rng(seed)
     if paired:
         signs = rng.choice([-1.0, 1.0], (permutations, len(given) // 2))
         return np.concatenate([given[None], given * np.tile(signs, 2)])
-    dealt = np.tile(given, (permutations, 1))
+    shuffled = np.tile(given, (permutations, 1))
     groups = np.zeros(len(given)) if groups is None else groups
     for group in np.unique(groups):
-        dealt[:, groups == group] = rng.permuted(dealt[:, groups == group], axis=1)
-    return np.concatenate([given[None], dealt])
+        shuffled[:, groups == group] = rng.permuted(shuffled[:, groups == group], axis=1)
+    return np.concatenate([given[None], shuffled])
 
 
 def permuted_sums(
@@ -201,41 +201,41 @@ def permuted_sums(
     paired: bool = False,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The product of `permuted` and of values, (1 + permutations, ...), of few arrangements at a time.
+    """Return the product of `permuted` labels and values, (1 + permutations, ...), computed in batches.
 
     Args:
         given: Labels, (n,).
-        values: Of each, (n, ...): statistics that are linear in the labels.
-        permutations: How often they are dealt out anew.
-        seed: Random seed, or a generator to go on with.
+        values: Values, (n, ...), of statistics that are linear in the labels.
+        permutations: Number of permutations.
+        seed: Random seed, or a generator to continue.
         paired: As in `permuted`.
-        groups: As those of `permuted`.
+        groups: As in `permuted`.
     """
     rng, rows = np.random.default_rng(seed), max(1, 2**22 // len(given))
     parts = (min(rows, permutations - first) for first in range(0, permutations, rows))
-    dealt = [permuted(given, count, rng, paired=paired, groups=groups)[1:] @ values for count in parts]
-    sums = np.concatenate([(given @ values)[None], *dealt])
+    null = [permuted(given, count, rng, paired=paired, groups=groups)[1:] @ values for count in parts]
+    sums = np.concatenate([(given @ values)[None], *null])
     return np.where(np.abs(sums) < 1e-12 * (np.abs(given) @ np.abs(values)), 0, sums)  # a sum of 0, rounded
 
 
 def permutation_test(
     values: np.ndarray, band: tuple[float, float] = (0.025, 0.975), *, both: bool = False
 ) -> Outcome:
-    """The first of the values, t_0, beside the others, those of the null: (1 + R,).
+    """Test the first value, t_0, against the others, the null distribution.
 
     Args:
-        values: Of the statistic.
-        band: In quantiles of the null.
-        both: Whether a value as small counts as well: p is then twice the smaller of the two sides'.
+        values: Values of the statistic, (1 + R,).
+        band: Range of the null distribution, in quantiles.
+        both: Whether the test is two-sided.
 
     Raises:
-        GalgenError: If some are not finite: with no number NaN compares, and p would be 0.
+        GalgenError: If some values are not finite: comparisons with NaN are false, and p would be 0.
 
     >>> permutation_test(np.array([3.0, 1.0, 2.0, 4.0])).p  # 3 and 4 of four values are as large
     0.5
     """
     low, high = np.quantile(finite(values)[1:], band)
-    slack = 1e-9 * abs(values[0])  # equals may differ in the last bits
+    slack = 1e-9 * abs(values[0])  # equal values may differ in the last bits
     p = np.mean(values >= values[0] - slack)
     if both:
         p = min(1.0, 2 * min(p, np.mean(values <= values[0] + slack)))
@@ -243,17 +243,17 @@ def permutation_test(
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """P-values of several questions by Holm's method: that any is wrongly below a level is as unlikely."""
-    least, found = 0.0, {}
+    """Adjust the p-values of several tests by Holm's method, which controls the family-wise error rate."""
+    largest, adjusted = 0.0, {}
     for k, name in enumerate(sorted(p, key=p.get)):
-        least = max(least, min(1.0, (len(p) - k) * p[name]))
-        found[name] = least
-    return found
+        largest = max(largest, min(1.0, (len(p) - k) * p[name]))
+        adjusted[name] = largest
+    return adjusted
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """The values, if there are any and all are finite."""
+    """Return the values as an array, and refuse an empty one or values that are not finite."""
     values = np.asarray(values)
     if len(values) == 0 or not np.isfinite(values).all():
-        raise GalgenError("no values, or some not finite: leave out samples that did not converge")
+        raise GalgenError("no values, or some not finite: omit samples that did not converge")
     return values

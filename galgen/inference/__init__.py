@@ -1,1 +1,1 @@
-"""What a trained model is asked for beside the book: its samples in files, an image denoised."""
+"""Use of trained models outside the book: samples in files, denoised images."""

@@ -1,4 +1,4 @@
-"""The commands `galgen sample` and `denoise`: trained models, asked by their names."""
+"""Commands `galgen sample` and `galgen denoise`, for trained models by name."""
 
 import sys
 from typing import Annotated
@@ -11,33 +11,33 @@ from galgen.runs.errors import printable
 
 __all__ = ["Models", "Trained", "denoise", "sample"]
 
-MOST = 12  # images that are listed, at most
+MOST = 12  # maximum number of images listed
 
 Name = Annotated[str, Parameter(help="As `galgen models` lists it, with or without its seeds.")]
-Models = Annotated[Place | None, Parameter(help="A folder of published models (default: the checkout's).")]
-Trained = Annotated[Place | None, Parameter(help="The run store that a training is in.", name="--store")]
+Models = Annotated[Place | None, Parameter(help="Directory of published models (default: the checkout's).")]
+Trained = Annotated[Place | None, Parameter(help="Run store that contains the training.", name="--store")]
 
 
 def sample(
     model: Name,
     /,
     *,
-    out: Annotated[Place, Parameter(help="x.npz, x.fits, or a folder, for PNG.")],
-    count: Annotated[Whole, Parameter(name=("--count", "-n"), help="How many.")] = 64,
+    out: Annotated[Place, Parameter(help="x.npz, x.fits, or a directory for PNG.")],
+    count: Annotated[Whole, Parameter(name=("--count", "-n"), help="Number of samples.")] = 64,
     first: Annotated[Whole, Parameter(help="The first latent; it is the same for all models.")] = 0,
     models: Models = None,
     store: Trained = None,
     asked: Asked = Parameters(),
 ) -> None:
-    """Samples of a trained model, into files."""
+    """Generate samples of a trained model and write them to files."""
     import numpy as np
     import torch
 
     from galgen.inference import samples
     from galgen.inference.loading import load_model
 
-    torch.set_num_threads(1)  # as the book draws
-    samples.free(out, samples.SUFFIXES)  # before the work
+    torch.set_num_threads(1)  # as in the book
+    samples.check_output_path(out, samples.SUFFIXES)  # before the computation
     seeds = samples.latents(count, first, asked.seed)
     found = load_model(model, asked, store=store, models=models)
     print(printable(str(found)), file=sys.stderr)
@@ -57,7 +57,7 @@ def denoise(
     store: Trained = None,
     asked: Asked = Parameters(),
 ) -> None:
-    """Denoise images with a trained model: posterior mean, the noise that it finds, and what it took out."""
+    """Denoise images with a trained model: posterior mean, estimated noise level, and residual."""
     import torch
 
     from galgen.inference import samples
@@ -65,11 +65,11 @@ def denoise(
     from galgen.inference.loading import load_model
 
     torch.set_num_threads(1)
-    samples.free(out, (".npz", ".fits"))  # before the work
+    samples.check_output_path(out, (".npz", ".fits"))  # before the computation
     noisy, found = read(image, key), load_model(model, asked, store=store, models=models)
     print(printable(str(found)), file=sys.stderr)
-    answer = denoised(found, noisy, sigma)
-    samples.write(out, answer.mean, found, residual=answer.residual, sigma=answer.sigma)
-    for row, noise in enumerate(answer.sigma[:MOST]):
+    result = denoised(found, noisy, sigma)
+    samples.write(out, result.mean, found, residual=result.residual, sigma=result.sigma)
+    for row, noise in enumerate(result.sigma[:MOST]):
         print(f"image {row}: noise {noise:.4g}")
-    print(printable(f"{len(answer.sigma)} images, mean noise {answer.sigma.mean():.4g}: {out}"))
+    print(printable(f"{len(result.sigma)} images, mean noise {result.sigma.mean():.4g}: {out}"))

@@ -1,14 +1,14 @@
-"""A noisy image, denoised by a trained network: the posterior mean, the noise that is found, the residual.
+"""Denoising of images with a trained network: posterior mean, estimated noise level and residual.
 
-Of y = x + sigma z the network gives x_hat = E[x | y], where x is what it was trained on: galaxies with the
-noise of their survey, so that this stays. A blind network is not told sigma, and finds it as the length of
-its residual,
+Given y = x + sigma z, the network returns x_hat = E[x | y], where x is like its training images: galaxies
+with the noise of their survey, which is not removed. A blind network estimates sigma as the root mean square
+of its residual,
 
     sigma_hat = sqrt(mean (y - x_hat)^2),
 
-which falls short of sigma by what the prior tells: E (y - x_hat)^2 = sigma^2 - E (x - x_hat)^2. One that is
-told the noise must be told. A posterior mean is no measurement: where noise hides a galaxy, the prior draws
-it, and a network that has seen ten galaxies draws one of the ten.
+which is below sigma because of the prior: E (y - x_hat)^2 = sigma^2 - E (x - x_hat)^2. A conditional network
+needs sigma as an input. A posterior mean is not a measurement: where noise hides a galaxy, the prior supplies
+it, and a network that was trained on ten galaxies supplies one of the ten.
 """
 
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ from galgen.runs.files import regular
 
 __all__ = ["Denoised", "denoise", "denoised", "read", "trained_range", "unit_images"]
 
-CHUNK = 64  # images in a call of the network
+CHUNK = 64  # images per call of the network
 
 
 @dataclass(frozen=True)
 class Denoised:
-    """What a network makes of noisy images.
+    """Denoised images.
 
     Attributes:
-        noisy: The images, float32 (n, H, W).
-        mean: The posterior mean of each, float32 (n, H, W).
-        sigma: The length of each residual (n,): of a blind network the noise that it finds.
+        noisy: The noisy images, float32 (n, H, W).
+        mean: Their posterior means, float32 (n, H, W).
+        sigma: Root mean square of each residual, (n,): for a blind network the estimated noise level.
     """
 
     noisy: np.ndarray
@@ -47,7 +47,7 @@ class Denoised:
 
     @property
     def residual(self) -> np.ndarray:
-        """What was taken out, (n, H, W)."""
+        """Noisy image minus posterior mean, (n, H, W)."""
         return self.noisy - self.mean
 
 
@@ -68,57 +68,57 @@ def denoise(
     """Denoise images (n, H, W) or (H, W) with a trained denoiser; see `Denoised`.
 
     Args:
-        images: Display values, black at 0 and white at 1, and the noise beyond; or uint8.
-        model: Its name, as `diffusion-N4000-A`.
-        sigma: The noise, in units of the dynamic range, for a conditional network; a blind one finds it.
-        seed: Of the book, as all below, that a training of the store is of.
-        profile: Its profile.
-        data: Its images.
-        N: Its sizes.
-        precision: That of its wide networks.
-        store: The run store that has the model.
-        models: The folder of published models that has it.
+        images: Display values with black at 0 and white at 1, exceeded by the noise; or uint8.
+        model: Name of the model, as `diffusion-N4000-A`.
+        sigma: Noise level in units of the dynamic range, for a conditional network; a blind one estimates it.
+        seed: Seed of the run of the book that the training belongs to, as all parameters below.
+        profile: Profile of the run.
+        data: Data set of the run.
+        N: Training set sizes of the run.
+        precision: Precision of the run's wide networks.
+        store: Run store that contains the model.
+        models: Directory of published models that contains it.
 
     Raises:
-        GalgenError: If there is no such model, it is no denoiser, or it was trained on images of another size
-            or on other noise; or an argument is of another kind.
+        GalgenError: If the model is unknown or not a denoiser, was trained on images of another size or other
+            noise levels, or an argument has a wrong type.
     """
     book = {"profile": profile, "data": data, "N": N, "seed": seed, "precision": precision}
-    asked = checked(Parameters, book, "galgen.denoise")
-    return denoised(load_model(model, asked, store=store, models=models), images, sigma)
+    parameters = checked(Parameters, book, "galgen.denoise")
+    return denoised(load_model(model, parameters, store=store, models=models), images, sigma)
 
 
 def denoised(model: Model, images: np.ndarray, sigma: float | None = None) -> Denoised:
-    """The same with a model that is load_model."""
-    low, high, told = trained_range(model.family)
+    """Denoise images (n, H, W) or (H, W) with a loaded model; see `denoise`."""
+    low, high, conditional = trained_range(model.family)
     noisy = unit_images(images, model)
-    if told != (sigma is not None):
-        way_out = "say how much (--sigma)" if told else "leave it out (--sigma)"
-        raise GalgenError(f"{model.name} is {'' if told else 'not '}told the noise: {way_out}")
-    if told and not low <= sigma <= high:
+    if conditional != (sigma is not None):
+        kind, remedy = ("conditional", "give") if conditional else ("blind", "leave out")
+        raise GalgenError(f"{model.name} is a {kind} denoiser: {remedy} the noise level (--sigma)")
+    if conditional and not low <= sigma <= high:
         raise GalgenError(
-            f"{model.name} was trained on noise of {low:g} to {high:g}, and {sigma:g} is not within"
+            f"{model.name} was trained on noise levels from {low:g} to {high:g}; {sigma:g} is outside"
         )
     denoiser, y = model.family.denoiser(model.networks()), torch.from_numpy(noisy)[:, None]
-    with torch.inference_mode():  # a blind one makes no use of the noise
+    with torch.inference_mode():  # a blind denoiser ignores the noise level
         mean = posterior_mean(denoiser, y, sigma or high, CHUNK)[:, 0].numpy()
-    found = np.sqrt(np.square(noisy - mean, dtype=np.float64).mean((1, 2)))
-    if not np.isfinite(found).all() or (sigma is None and found.max() > high):
+    estimate = np.sqrt(np.square(noisy - mean, dtype=np.float64).mean((1, 2)))
+    if not np.isfinite(estimate).all() or (sigma is None and estimate.max() > high):
         raise GalgenError(
-            f"{model.name} finds noise of {found.max():.3g}, and was trained on {low:g} to {high:g}: bring "
-            "the image to black at 0, white at 1"
+            f"{model.name} estimates a noise level of {estimate.max():.3g}, but was trained on {low:g} to "
+            f"{high:g}: scale the image to black at 0, white at 1"
         )
-    return Denoised(noisy, mean, found)
+    return Denoised(noisy, mean, estimate)
 
 
 def trained_range(family: Family) -> tuple[float, float, bool]:
-    """The least and the largest noise that a family of denoisers is trained on, and whether it is told.
+    """Return the range of noise levels in the training of a family, and whether sigma is an input.
 
     Raises:
-        GalgenError: If it is none of denoisers.
+        GalgenError: If the models of this family are not denoisers.
     """
     if not hasattr(family, "denoiser"):
-        raise GalgenError(f"{family.label} models denoise nothing; name a diffusion or conditional one")
+        raise GalgenError(f"{family.label} models are not denoisers; choose a diffusion or conditional one")
     settings = family.settings
     if hasattr(settings, "noise_most"):
         return settings.noise_least, settings.noise_most, True
@@ -126,7 +126,7 @@ def trained_range(family: Family) -> tuple[float, float, bool]:
 
 
 def unit_images(images: np.ndarray, model: Model) -> np.ndarray:
-    """Images as float32 (n, H, W), if they are such as the model was trained on."""
+    """Convert images to float32 (n, H, W), and refuse those of another size than the model's."""
     if images.dtype.kind != "f" and images.dtype != np.uint8:
         raise GalgenError(f"pixels are {images.dtype}; give uint8, or floats with black at 0 and white at 1")
     x = np.asarray(images / 255 if images.dtype == np.uint8 else images, np.float32)
@@ -134,28 +134,28 @@ def unit_images(images: np.ndarray, model: Model) -> np.ndarray:
     if x.ndim != 3 or not len(x) or x.shape[1:] != (model.size, model.size):
         raise GalgenError(
             f"an array {images.shape}: {model.name} was trained on {model.size} x {model.size} pixels; give "
-            "such images, (H, W) or (n, H, W)"
+            "images of this size, (H, W) or (n, H, W)"
         )
     if not np.isfinite(x).all():
-        raise GalgenError("some pixels are not finite; fill them, or leave these images out")
+        raise GalgenError("some pixels are not finite; replace them, or omit these images")
     return x
 
 
 def read(path: Path, key: str | None = None) -> np.ndarray:
-    """The images in a file, of display values, as they are.
+    """Read images of display values from a file, unchanged.
 
     Raises:
-        GalgenError: If there are none, or they are in colour, or flux.
+        GalgenError: If the file contains no images, or color images, or flux.
     """
     name = path.name.lower()
     with reading(path, "give display values: an npy, npz, PNG or JPEG, or a FITS file with STRETCH"):
-        regular(path)  # a pipe would be waited for
+        regular(path)  # reading a pipe could block
         if name.endswith(SUFFIXES["FITS"]):
             return read_drawn(path)[0].astype(np.float32)
         if name.endswith(SUFFIXES["picture"]):
             pixels = np.atleast_3d(read_picture(path))
             if (pixels != pixels[..., :1]).any():
-                raise GalgenError(f"{path} is in colour; `galgen data import --gray` makes it gray")
+                raise GalgenError(f"{path} is in color; `galgen data import --gray` converts it to gray")
             return pixels[..., 0]
         found = np.load(path, allow_pickle=False)
         return found if isinstance(found, np.ndarray) else found[key or "images"]

@@ -1,8 +1,8 @@
-"""A trained model by the name of its training: of the run store, or of a published set.
+"""Loading of trained models by name, from the run store or from a published set.
 
-In the store it is looked for under the parameters given, with its galaxies; among the published models by its
-name alone. A name without seeds, as `diffusion-N4000-A`, is that of the first such model,
-`diffusion-N4000-A0-0`. Nothing is trained or simulated.
+The store is searched with the given parameters of the run; published models are found by name only. A name
+without seeds, as `diffusion-N4000-A`, selects the first such model, `diffusion-N4000-A0-0`. Nothing is
+trained or simulated.
 """
 
 import re
@@ -26,17 +26,17 @@ __all__ = ["Model", "load_model"]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, without its galaxies.
+    """A trained model, without its training images.
 
     Attributes:
-        name: That of its training.
-        key: Of its entry in the store or in the published set.
+        name: Name of its training.
+        key: Key of its entry in the store or in the published set.
         family: Its family, with the settings of its profile.
-        weights: The file of its weights.
-        start: The image where walks begin, (1, H, W).
-        profile: The name of its profile.
-        data: And of its data set.
-        origin: Whether it was trained here or published.
+        weights: File with its weights.
+        start: Initial image of the sampler, (1, H, W).
+        profile: Name of its profile.
+        data: Name of its data set.
+        origin: "trained" on this machine, or "published".
     """
 
     name: str
@@ -49,12 +49,12 @@ class Model:
     origin: str
 
     def networks(self) -> dict[str, nn.Module]:
-        """Its networks in evaluation mode."""
+        """Load the weights and return the networks in evaluation mode."""
         return load_networks(self.family.networks(), checkpoint.load_weights(self.weights))
 
     @property
     def size(self) -> int:
-        """Pixels a side."""
+        """Side of the images in pixels."""
         return self.start.shape[-1]
 
     def __str__(self) -> str:
@@ -64,59 +64,59 @@ class Model:
 def load_model(
     name: str, asked: Parameters = Parameters(), *, store: Path | None = None, models: Path | None = None
 ) -> Model:
-    """The model of that name.
+    """Find a trained model by name.
 
     Args:
-        name: That of a training, as the head of this module says.
-        asked: Parameters of the book that a training of the store is of.
-        store: The run store, in which alone it is looked for if it is named.
-        models: The folder of a published set, likewise; by default that of the project.
+        name: Name of its training, with or without seeds.
+        asked: Parameters of the run that the training belongs to.
+        store: Run store; if given, only this is searched.
+        models: Directory of a published set; likewise. By default that of the project.
 
     Raises:
-        GalgenError: If there is none, with what there is.
+        GalgenError: If no model has this name; the message lists the names.
     """
     if store and not store.is_dir():
-        raise GalgenError(f"{store} is no folder, and so no run store")
+        raise GalgenError(f"{store} is not a directory, and so not a run store")
     if store or not models:
         try:
             return _trained(name, asked, store)
-        except GalgenError:  # no such training in this book, or not yet, or no galaxies of it
+        except GalgenError:  # the run has no such training, or it or its galaxies are missing
             if store:
                 raise
     return _published(name, asked.profile, models)
 
 
 def _first(name: str, names: Iterable[str]) -> str | None:
-    """This name if it is one of the names, or the first that goes on from it with its seeds."""
+    """Return the name if it is one of the names, or else the first that continues it with seeds."""
     seeds = re.compile(rf"{re.escape(name)}((?<=[AB])\d+-\d+)?")
     return min(filter(seeds.fullmatch, names), key=sort_key, default=None)
 
 
-def _trained(name: str, asked: Parameters, store: Path | None) -> Model:
-    """The model of a book: from the store, or the published one that stands for it."""
+def _trained(name: str, parameters: Parameters, store: Path | None) -> Model:
+    """Return the model of a run: from the store, or its published equivalent."""
     families = [family for family in FAMILIES | STUDIES if name.startswith(f"{family}-")]
-    books = [Experiment(asked, ReadOnlyStore(store), family=family) for family in families]
-    there = {training.name: (book, training) for book in books for training in book.models.trainings()}
-    if not (found := _first(name, there)):
-        raise GalgenError(f"there is no training {name!r:.80} with these parameters, but {', '.join(there)}")
-    experiment, training = there[found]
+    books = [Experiment(parameters, ReadOnlyStore(store), family=family) for family in families]
+    trainings = {training.name: (book, training) for book in books for training in book.models.trainings()}
+    if not (found := _first(name, trainings)):
+        raise GalgenError(f"no training {name!r:.80} with these parameters, but {', '.join(trainings)}")
+    experiment, training = trainings[found]
     run, images = experiment.train(training), experiment.images
     start, origin = (start_of(run), "published") if "published" in run.record else (images.start, "trained")
-    of = asked.profile, images.name, origin
-    return Model(found, run.key, experiment.family, weights_of(run), start, *of)
+    source = parameters.profile, images.name, origin
+    return Model(found, run.key, experiment.family, weights_of(run), start, *source)
 
 
 def _published(name: str, profile: str, models: Path | None) -> Model:
-    """The published model; of several of one name one of the profile, if there is one."""
-    place, there = published(models), {}
+    """Return the published model of that name, of the given profile if several match."""
+    place, runs = published(models), {}
     for run in listed(place):
-        there.setdefault(run.summary["name"], []).append(run)
-    if not (found := _first(name, there)):
-        names = ", ".join(there) or "none; stand in a checkout of galgen, or name a folder with --models"
+        runs.setdefault(run.summary["name"], []).append(run)
+    if not (found := _first(name, runs)):
+        names = ", ".join(runs) or "none; run in a checkout of galgen, or give a directory with --models"
         raise GalgenError(
-            f"there is no model {name!r:.80}, trained or published; published in {place.root} are {names}"
+            f"no model {name!r:.80}, trained or published; models published in {place.root}: {names}"
         )
-    run = verified(min(there[found], key=lambda run: (run.summary["profile"] != profile, run.key)).path)
-    told, family = run.summary, FAMILIES[run.record["kind"]](profiles.profile(run.summary["profile"]))
-    of = told["profile"], told["data"], "published"
-    return Model(found, run.key, family, weights_of(run), start_of(run), *of)
+    run = verified(min(runs[found], key=lambda run: (run.summary["profile"] != profile, run.key)).path)
+    about, family = run.summary, FAMILIES[run.record["kind"]](profiles.profile(run.summary["profile"]))
+    source = about["profile"], about["data"], "published"
+    return Model(found, run.key, family, weights_of(run), start_of(run), *source)

@@ -1,12 +1,12 @@
 """Samples of a trained model, as arrays and in files.
 
-Latent k of the book of seed s has seed 10^6 s + k (`Experiment.latents`), and a seed names its latent to
-every model. So what is drawn here is what the book draws: from the weights of a training bit for bit, from
-published ones, whose convolutions are in half precision, nearly.
+Latent k of the run with seed s has seed 10^6 s + k (`Experiment.latents`), for every model. So the samples
+equal those of the book: bit for bit with the weights of a training, approximately with published weights,
+whose convolutions are stored in half precision.
 
-Images are display values, black at 0 and white at 1, as the model draws them: a little outside, and not
-clipped. In npz and FITS files they stay so, in a folder of PNG they are rounded to 8 bits. A FITS header says
-in STRETCH that they are no flux, and the importer goes by that.
+Images are display values with black at 0 and white at 1, slightly exceeded by the models and not clipped. In
+npz and FITS files they are unchanged, in a directory of PNG files they are rounded to 8 bits. The keyword
+STRETCH in a FITS header marks them as display values, not flux, for the importer.
 """
 
 from collections.abc import Collection
@@ -26,10 +26,10 @@ from galgen.runs.arguments import validated
 from galgen.runs.errors import GalgenError, checked, reading
 from galgen.runs.files import atomic_folder, atomic_path
 
-__all__ = ["SUFFIXES", "draw", "free", "latents", "sample", "write"]
+__all__ = ["SUFFIXES", "check_output_path", "draw", "latents", "sample", "write"]
 
-SUFFIXES = (".npz", ".fits", "")  # without one it is a folder
-LATENTS = 1_000_000  # of a seed
+SUFFIXES = (".npz", ".fits", "")  # a name without suffix is a directory
+LATENTS = 1_000_000  # per seed
 
 
 @validated
@@ -46,73 +46,73 @@ def sample(
     store: Path | None = None,
     models: Path | None = None,
 ) -> np.ndarray:
-    """Draw from a trained model: float32 (n, H, W), black at 0 and white at 1, not clipped.
+    """Generate samples of a trained model: float32 (n, H, W), black at 0 and white at 1, not clipped.
 
     Args:
-        model: Its name, as `diffusion-N4000-A`.
-        n: How many.
-        first: The first latent.
-        seed: That of the book, which names latents: latent k is the same for all models.
-        profile: Of the book, as all below, that a training of the store is of.
-        data: Its images.
-        N: Its sizes.
-        precision: That of its wide networks.
-        store: The run store that has the model.
-        models: The folder of published models that has it.
+        model: Name of the model, as `diffusion-N4000-A`.
+        n: Number of samples.
+        first: Index of the first latent.
+        seed: Seed of the run of the book, which defines the latents: latent k is the same for all models.
+        profile: Profile of the run that the training belongs to, as all parameters below.
+        data: Data set of the run.
+        N: Training set sizes of the run.
+        precision: Precision of the run's wide networks.
+        store: Run store that contains the model.
+        models: Directory of published models that contains it.
 
     Raises:
-        GalgenError: If there is no such model or latent, or an argument is of another kind.
+        GalgenError: If the model or a latent does not exist, or an argument has a wrong type.
     """
     book = {"profile": profile, "data": data, "N": N, "seed": seed, "precision": precision}
-    asked = checked(Parameters, book, "galgen.sample")
-    return draw(load_model(model, asked, store=store, models=models), latents(n, first, asked.seed))
+    parameters = checked(Parameters, book, "galgen.sample")
+    return draw(load_model(model, parameters, store=store, models=models), latents(n, first, parameters.seed))
 
 
 def latents(n: int, first: int = 0, seed: int = 0) -> range:
-    """The seeds of the latents `first` to `first + n - 1` of the book of that seed.
+    """Return the seeds of the latents `first` to `first + n - 1` of the run with that seed.
 
     Raises:
-        GalgenError: If there are no such latents.
+        GalgenError: If a latent is out of range.
     """
     if not (0 <= first and 1 <= n and first + n <= LATENTS):
-        raise GalgenError("the latents of a seed are 0 to 999 999: ask for one or more of them")
+        raise GalgenError("the latents of a seed are 0 to 999 999: choose one or more of them")
     return range(LATENTS * seed + first, LATENTS * seed + first + n)
 
 
 def draw(model: Model, seeds: range) -> np.ndarray:
-    """The images (n, H, W) that a model draws of the latents of these seeds.
+    """Generate images (n, H, W) with a loaded model from the latents of these seeds.
 
     Raises:
-        GalgenError: If its weights draw nothing.
+        GalgenError: If the weights cannot be read or the images are not finite.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with reading(model.weights, "train or publish the model again"):
         networks = {name: net.to(device) for name, net in model.networks().items()}
         images = model.family.draw(networks, seeds, model.start.to(device)).cpu()
         if not images.isfinite().all():
-            raise ValueError("it draws what is no number")
+            raise ValueError("its samples are not finite")
     return images[:, 0].numpy()
 
 
-def free(out: Path, suffixes: Collection[str]) -> None:
-    """Refuse a path at which nothing can be written, or whose suffix is none of these.
+def check_output_path(out: Path, suffixes: Collection[str]) -> None:
+    """Refuse a path that exists, cannot be written, or has another suffix.
 
     Raises:
-        GalgenError: If so, or something is there.
+        GalgenError: In these cases.
     """
     if out.suffix.lower() not in suffixes:
-        raise GalgenError(f"{out}: give a name that ends in {' or '.join(filter(None, suffixes))}")
+        raise GalgenError(f"{out}: the name must end in {' or '.join(filter(None, suffixes))}")
     check_free(out)
 
 
 def write(out: Path, images: np.ndarray, model: Model, **more: np.ndarray) -> None:
-    """Write images (n, H, W) that a model gives, whole or not at all.
+    """Write images of a model to a file or directory, atomically.
 
     Args:
-        out: A name that ends in .npz or .fits; or a folder, for PNG.
-        images: They.
+        out: File name that ends in .npz or .fits, or a directory for PNG files.
+        images: The images, (n, H, W).
         model: The model.
-        more: Arrays that belong to them, by name; `id` has the seeds of their latents.
+        more: Further arrays to store, by name; `id` contains the seeds of the latents.
     """
     if not out.suffix:
         with atomic_folder(out) as folder:
@@ -121,14 +121,14 @@ def write(out: Path, images: np.ndarray, model: Model, **more: np.ndarray) -> No
         return
     with atomic_path(out) as temporary:
         if out.suffix.lower() == ".npz":
-            told = {"model": model.name, "key": model.key, "stretch": DISPLAY}
-            np.savez_compressed(temporary, images=images, **more, **told)
+            about = {"model": model.name, "key": model.key, "stretch": DISPLAY}
+            np.savez_compressed(temporary, images=images, **more, **about)
             return
         header = fits.Header(
             {"MODEL": model.name, "MODELKEY": model.key, "STRETCH": DISPLAY, "DATA": model.data}
         )
         if "id" in more:
             header["FIRSTID"] = int(more.pop("id")[0]), "seed of the first latent"
-        below = [fits.ImageHDU(array, name=name.upper()) for name, array in more.items()]
-        hdus = fits.HDUList([fits.PrimaryHDU(images, header), *below])
+        extensions = [fits.ImageHDU(array, name=name.upper()) for name, array in more.items()]
+        hdus = fits.HDUList([fits.PrimaryHDU(images, header), *extensions])
         hdus.writeto(temporary, overwrite=True, checksum=True)

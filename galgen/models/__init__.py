@@ -1,1 +1,1 @@
-"""The generative models, one family a file."""
+"""Generative models, one module per family."""

@@ -1,10 +1,10 @@
-"""Averages of the weights of a network over its training, which draw in its place.
+"""Averages of the weights of a network over its training, which generate the samples.
 
-At update t the average moves by w(t) towards the weights,
+Update t moves the average towards the weights by w(t),
 
     average <- average + w(t) (weights - average),
 
-its buffers likewise, and what is counted is copied. It begins, t = 1, as what the weights are then.
+and its buffers likewise; integer buffers are copied. At t = 1 the average equals the weights.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ __all__ = ["averaged"]
 
 
 def averaged(net: nn.Module, weight: Callable[[int], float]) -> AveragedModel:
-    """The average of a network, to be told of each step by `update_parameters(net)`.
+    """Return a running average of the network; call its `update_parameters(net)` after each step.
 
     Args:
         net: The network, which is copied.
-        weight: w, of t from 2 on.
+        weight: w as a function of t, called from t = 2 on.
     """
 
     def move(means: Sequence[Tensor], now: Sequence[Tensor], updates: Tensor) -> None:

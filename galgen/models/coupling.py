@@ -1,21 +1,20 @@
-r"""The affine coupling of `galgen.models.glow`, written out as matrix products, with its derivatives.
+r"""Affine coupling of `galgen.models.glow`, written as matrix products with explicit derivatives.
 
-The first half x_1 of the channels shifts and scales the second by what three convolutions say,
+The first half x_1 of the channels shifts and scales the second by the output of three convolutions,
 
     u_1 = l(A_1 p(x_1) + b_1),      u_2 = l(A_2 u_1 + b_2),      (t, h) = p^T(A_3 u_2) + b_3,
     y_2 = (x_2 + t) e^r,      r = 2 tanh(h / 2),
 
-with l a leaky ReLU. p lays the 3 x 3 neighbours of each pixel below one another (9 c rows, a column a pixel),
-so that a convolution *of* few channels is one product of matrices; its transpose p^T adds nine rows up where
-they overlap, so that one *to* few channels is a product too. With A_3 flipped in both directions p^T A_3 is
-the usual convolution. What differs from calling convolutions, activations and scales one by one is the time:
-on maps of 4 x 4 to 16 x 16 pixels a library of convolutions reaches a third of the speed of products, and
-automatic differentiation passes over a dozen small operations.
+with l a leaky ReLU. p stacks the 3 x 3 neighborhood of each pixel (9 c rows, one column per pixel), so that a
+convolution *from* few channels is one matrix product; its transpose p^T adds the nine rows where they
+overlap, so that one *to* few channels is a matrix product too. With A_3 flipped in both directions p^T A_3 is
+the usual convolution. The reason is speed: on maps of 4 x 4 to 16 x 16 pixels, library convolutions reach a
+third of the speed of matrix products, and automatic differentiation runs through a dozen small operations.
 
 All tensors are (channels, rows, columns, images), images innermost: a shift of rows or columns then moves
-long runs of numbers, and half of the channels are a block.
+contiguous blocks of memory, and half of the channels are one block.
 
-Each row of A_i, and its bias, is a weight times a learnt gain e^g.
+Each row of A_i, and its bias, is a weight times a learned gain e^g.
 """
 
 import torch
@@ -26,11 +25,11 @@ from torch.nn import functional as F
 
 __all__ = ["Convolutions", "Couplings", "Network", "couple", "uncouple"]
 
-_SLOPE = 0.1  # of units below 0; with the ReLU published, and Muon at 0.02, whole couplings fell silent
+_SLOPE = 0.1  # for negative inputs; with ReLU as published, and Muon at 0.02, whole couplings died
 
 
 def _patches(x: Tensor) -> Tensor:
-    """p: of x (C, H, W, B) the 3 x 3 neighbours of each pixel, 0 outside, (9 C, H W B)."""
+    """Apply p to x (C, H, W, B): the 3 x 3 neighborhood of each pixel, padded with 0, (9 C, H W B)."""
     c, h, w, b = x.shape
     padded = F.pad(x, (0, 0, 1, 1, 1, 1))
     channel, row, column, image = padded.stride()
@@ -39,7 +38,7 @@ def _patches(x: Tensor) -> Tensor:
 
 
 def _overlaid(rows: Tensor, shape: torch.Size) -> Tensor:
-    """p^T: (9 C, H W B) to (C, H, W, B); `rows` is used up."""
+    """Apply p^T, from (9 C, H W B) to (C, H, W, B); overwrites `rows`."""
     rows = rows.view(-1, 3, 3, *shape[1:])
     middle = rows[:, :, 1]
     middle[..., 1:, :] += rows[:, :, 2, ..., :-1, :]
@@ -51,7 +50,7 @@ def _overlaid(rows: Tensor, shape: torch.Size) -> Tensor:
 
 
 class _Patches(Function):
-    """p, for automatic differentiation."""
+    """p with its derivative, for automatic differentiation."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -65,10 +64,10 @@ class _Patches(Function):
 
 
 class Convolutions(nn.Module):
-    """The K convolutions of as many couplings, stacked, whose output channels have learnt gains e^g.
+    """Stacked convolutions of K couplings, whose output channels have learned gains e^g.
 
-    With gains they learn sooner than without. Those that `start_at_zero` give zeros until they have learnt,
-    and g counts three times, as published.
+    The gains speed up learning. With `start_at_zero` the outputs are initially 0, and g is multiplied by 3,
+    as published.
     """
 
     def __init__(self, steps: int, channels_in: int, channels_out: int, side: int = 3, start_at_zero=False):
@@ -82,18 +81,18 @@ class Convolutions(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
 
     def matrices(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
-        """For rows of `patches`: weights (K, out, in k k) and biases (K, out, 1) times their gains."""
+        """Return weights (K, out, in k k) and biases (K, out, 1) times their gains, to multiply p(x)."""
         gain = (self.factor * self.log_gain).exp()
         return (self.weight.flatten(2) * gain).to(dtype), (self.bias * gain).to(dtype)
 
     def overlaid_matrices(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
-        """For rows to be overlaid: weights (K, out 9, in) and biases (K, out, 1) times their gains."""
+        """Return weights (K, out 9, in) and biases (K, out, 1) times their gains, to precede p^T."""
         gain = (self.factor * self.log_gain).exp()
         weight = self.weight.flip(3, 4).permute(0, 1, 3, 4, 2) * gain[..., None, None]
         return weight.flatten(1, 3).to(dtype), self.bias * gain
 
     def forward(self, x: Tensor) -> Tensor:
-        """The first of them, of 3 x 3 pixels: (C_in, H, W, B) to (C_out, H, W, B)."""
+        """Apply the first 3 x 3 convolution: (C_in, H, W, B) to (C_out, H, W, B)."""
         (matrix,), (bias,) = self.matrices()
         return torch.addmm(bias, matrix, _Patches.apply(x)).view(-1, *x.shape[1:])
 
@@ -101,75 +100,75 @@ class Convolutions(nn.Module):
 Network = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # A_1, b_1, A_2, b_2, A_3, b_3
 
 
-def _said(kept: Tensor, network: Network) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Shift t and tanh(h / 2), of the shape of x_1 = `kept`, with p(x_1), u_1 and u_2."""
+def _evaluated(x1: Tensor, network: Network) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the shift t and tanh(h / 2), both of the shape of x_1, with p(x_1), u_1 and u_2."""
     a1, b1, a2, b2, a3, b3 = network
-    patches = _patches(kept.to(a1.dtype))
+    patches = _patches(x1.to(a1.dtype))
     u1 = F.leaky_relu_(torch.addmm(b1, a1, patches), _SLOPE)
     u2 = F.leaky_relu_(torch.addmm(b2, a2, u1), _SLOPE)
-    shift, raw = (_overlaid((a3 @ u2).to(kept.dtype), kept.shape) + b3[..., None, None]).chunk(2)
+    shift, raw = (_overlaid((a3 @ u2).to(x1.dtype), x1.shape) + b3[..., None, None]).chunk(2)
     return shift, (raw / 2).tanh(), patches, u1, u2
 
 
 class _Couple(Function):
-    """y and the log-determinants (B,) of x, with the derivatives of both."""
+    """Output y and log-determinants (B,) of the coupling, with the derivatives of both."""
 
     @staticmethod
     def forward(ctx, x: Tensor, *network: Tensor) -> tuple[Tensor, Tensor]:
-        kept, moved = x.chunk(2)
-        shift, tanh, *within = _said(kept, network)
+        x1, x2 = x.chunk(2)
+        shift, tanh, *hidden = _evaluated(x1, network)
         scale = (2 * tanh).exp()
-        y = torch.cat([kept, (moved + shift).mul_(scale)])
-        ctx.save_for_backward(*network[::2], *within, tanh, scale, y)
+        y = torch.cat([x1, (x2 + shift).mul_(scale)])
+        ctx.save_for_backward(*network[::2], *hidden, tanh, scale, y)
         return y, 2 * tanh.sum((0, 1, 2))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, of_y: Tensor, of_log_det: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx, d_y: Tensor, d_log_det: Tensor) -> tuple[Tensor, ...]:
         a1, a2, a3, patches, u1, u2, tanh, scale, y = ctx.saved_tensors
-        of_kept, of_moved = of_y.chunk(2)
-        said = torch.empty_like(of_y)
-        of_shift, of_raw = said.chunk(2)
-        torch.mul(of_moved, scale, out=of_shift)
-        torch.addcmul(of_log_det, of_moved, y.chunk(2)[1], out=of_raw)  # dy_2 / dr = y_2
-        of_raw.addcmul_(of_raw, tanh.square(), value=-1)  # dr / dh = 1 - tanh^2
+        d_y1, d_y2 = d_y.chunk(2)
+        d_output = torch.empty_like(d_y)
+        d_shift, d_raw = d_output.chunk(2)
+        torch.mul(d_y2, scale, out=d_shift)
+        torch.addcmul(d_log_det, d_y2, y.chunk(2)[1], out=d_raw)  # dy_2 / dr = y_2
+        d_raw.addcmul_(d_raw, tanh.square(), value=-1)  # dr / dh = 1 - tanh^2
 
-        of_rows = _patches(said.to(a3.dtype))
-        of_u2 = _through_leak(a3.T @ of_rows, u2)
-        of_u1 = _through_leak(a2.T @ of_u2, u1)
-        of_x1 = _overlaid((a1.T @ of_u1).to(of_y.dtype), of_kept.shape)
+        d_rows = _patches(d_output.to(a3.dtype))
+        d_u2 = _leak_gradient(a3.T @ d_rows, u2)
+        d_u1 = _leak_gradient(a2.T @ d_u2, u1)
+        d_x1 = _overlaid((a1.T @ d_u1).to(d_y.dtype), d_y1.shape)
         return (
-            torch.cat([of_kept + of_x1, of_shift]),
-            *(of_u1 @ patches.T, of_u1.sum(1, True)),
-            *(of_u2 @ u1.T, of_u2.sum(1, True)),
-            *(of_rows @ u2.T, said.sum((1, 2, 3))[:, None]),
+            torch.cat([d_y1 + d_x1, d_shift]),
+            *(d_u1 @ patches.T, d_u1.sum(1, True)),
+            *(d_u2 @ u1.T, d_u2.sum(1, True)),
+            *(d_rows @ u2.T, d_output.sum((1, 2, 3))[:, None]),
         )
 
 
-def _through_leak(of_u: Tensor, u: Tensor) -> Tensor:
-    """The derivative by what the leaky ReLU was given, from that by its result u; in place."""
-    return torch.ops.aten.leaky_relu_backward.grad_input(of_u, u, _SLOPE, True, grad_input=of_u)
+def _leak_gradient(d_u: Tensor, u: Tensor) -> Tensor:
+    """Turn the gradient by the output u of the leaky ReLU into that by its input, in place."""
+    return torch.ops.aten.leaky_relu_backward.grad_input(d_u, u, _SLOPE, True, grad_input=d_u)
 
 
 def couple(x: Tensor, network: Network) -> tuple[Tensor, Tensor]:
-    """The y of x, both (C, H, W, B), and the log-determinants (B,); the network is one of `networks`."""
+    """Map x to y, both (C, H, W, B), with log-determinants (B,); the network is one of `networks`."""
     return _Couple.apply(x, *network)
 
 
 def uncouple(y: Tensor, network: Network) -> Tensor:
-    """The x of y, both (C, H, W, B)."""
-    kept, moved = y.chunk(2)
-    shift, tanh, *_ = _said(kept, network)
-    return torch.cat([kept, moved * (-2 * tanh).exp() - shift])
+    """Invert `couple`: map y to x, both (C, H, W, B)."""
+    y1, y2 = y.chunk(2)
+    shift, tanh, *_ = _evaluated(y1, network)
+    return torch.cat([y1, y2 * (-2 * tanh).exp() - shift])
 
 
 class Couplings(nn.Module):
-    """K affine couplings.
+    """Parameters of K affine couplings.
 
     Args:
         steps: K.
         channels: Channels of x.
-        width: Hidden channels.
+        width: Number of hidden channels.
     """
 
     def __init__(self, steps: int, channels: int, width: int):
@@ -179,10 +178,10 @@ class Couplings(nn.Module):
         self.last = Convolutions(steps, width, channels, start_at_zero=True)
 
     def networks(self, dtype: torch.dtype | None = None) -> list[Network]:
-        """What `couple` and `uncouple` need, for each step.
+        """Return the matrices and biases for `couple` and `uncouple`, one tuple per step.
 
         Args:
-            dtype: What the matrices are multiplied in, that of the weights by default; the rest stays.
+            dtype: Data type of the matrix products, by default that of the weights; the rest is unchanged.
         """
         dtype = dtype or self.first.weight.dtype
         stacks = (

@@ -1,4 +1,4 @@
-r"""The blind denoiser, which is not told how much noise there is: how it is trained and drawn from.
+r"""Blind denoiser, whose input does not include the noise level: training and sampling.
 
 With y = x + sigma z and z ~ N(0, 1), the U-Net f is trained so that f(y) = sigma z in mean square. Its
 denoised image is then the posterior mean, and f is the score of the blurred density (Eq. 21):
@@ -6,9 +6,9 @@ denoised image is then the posterior mean, and f is the score of the blurred den
     x_hat = y - f(y) = E[x | y] = y + sigma^2 grad log p_sigma(y).
 
 Two losses. The paper's is the mean square of f(y) - sigma z with sigma = u^2 and u uniform in [0, 1]. The
-weighted one spreads u evenly over the batch, which takes the scatter of the noise levels out of the
-gradient, and divides by sigma + 0.02, without which nothing below a few per cent of noise is ever learnt
-(it gained 4.7 dB at sigma = 0.01).
+weighted one stratifies u over the batch, which removes the scatter of the noise levels from the gradient, and
+divides by sigma + 0.02, without which the network does not learn noise levels below a few percent (the gain
+was 4.7 dB at sigma = 0.01).
 
 References:
     Kadkhodaie et al. 2024, Generalization in diffusion models arises from geometry-adaptive harmonic
@@ -36,15 +36,15 @@ __all__ = ["DenoiserLearner", "Diffusion"]
 
 
 class DenoiserLearner:
-    """What the training loop needs to know of a denoiser; here of the blind one.
+    """Loss and optimization step of the blind denoiser, for the training loop.
 
     Args:
-        networks: `net` alone, fresh.
-        images: Training images, of which the blind network needs to know nothing to begin.
-        held_out: Of no use to a denoiser.
+        networks: A new network, `net`.
+        images: Training images; not used at initialization.
+        held_out: Not used.
         settings: The optimizer, with the learning rates before the schedule, and the loss.
-        device: Where to train.
-        precision: What the network computes in, with weights in float32.
+        device: Device for the training.
+        precision: Precision of the network's computations; weights are in float32.
     """
 
     def __init__(
@@ -62,17 +62,18 @@ class DenoiserLearner:
         self.optimizers = muon.optimizers(self.net, settings)
         self.given, self.precision = settings, precision
         self.settings = settings.recipe() | {"precision": precision}
-        self.limits = {"loss": 1000.0}  # "no noise" has a loss below 1, an untrained network one below 300
+        # predicting no noise has a loss below 1, an untrained network below 300
+        self.limits = {"loss": 1000.0}
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """One step on images (B, C, H, W); the loss."""
+        """Take one step on images (B, C, H, W); return the loss."""
         loss = self.loss(images, noise)
         loss.backward()
         muon.step(self.optimizers, rate)
         return {"loss": loss.detach()}
 
     def loss(self, images: Tensor, noise: torch.Generator) -> Tensor:
-        """Of images (B, C, H, W) and the noise levels and noise that the generator draws."""
+        """Return the loss of images (B, C, H, W), with noise levels and noise from the generator."""
         weighted = self.given.loss == "weighted"
         u = torch.rand(len(images), generator=noise, device=self.device)
         if weighted:
@@ -85,12 +86,12 @@ class DenoiserLearner:
         return (residual / (sigma + 0.02) if weighted else residual).square().mean()
 
     def autocast(self) -> torch.autocast:
-        """The context in which the network computes."""
+        """Return the autocast context of the forward pass."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 class Diffusion:
-    """The blind denoiser and its deterministic sampler, as a family."""
+    """Family of the blind denoiser and its deterministic sampler."""
 
     name, label = "diffusion", "diffusion"
     bits, flips = 8, False
@@ -109,19 +110,19 @@ class Diffusion:
         self.settings = profile.diffusion
 
     def networks(self) -> dict[str, nn.Module]:
-        """The U-Net."""
+        """Return a new U-Net."""
         given = self.settings
         return {"net": UNet(given.base_channels, given.blocks, statistics=given.statistics)}
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
-        """Along the probability flow, not clipped."""
+        """Generate samples with the probability-flow ODE, not clipped."""
         return self.flow(networks["net"], seeds, start, chunk).images
 
     def flow(self, denoiser: Denoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
-        """The same of another blind denoiser, such as that of a Gaussian."""
+        """Sample with another blind denoiser, such as that of a Gaussian."""
         levels = noise_schedule(**self.settings.sampler)
         return dpm_solver_2m(blind(denoiser), start, seeds, levels, chunk=chunk)
 
     def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
-        """The posterior mean; of the noise level it makes no use."""
+        """Return the posterior mean as a function of image and noise level; the level is ignored."""
         return blind(networks["net"])

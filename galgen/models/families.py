@@ -1,9 +1,9 @@
-"""The families of models that the book compares: what one has to say of itself to take part.
+"""Registry and interface of the model families that the book compares.
 
-A family turns its settings into networks, a learner for the one training loop, and a way from latents to
-images. All else (splits, seeds, the store, the two-models tests, the workflow) is the same for each, so a
-new family is its settings in `galgen.profiles`, a module with its class here beside it, and its name below
-(`book/another.md`).
+A family defines, from its settings, the networks, a learner for the common training loop, and the map from
+latents to images. Everything else (splits, seeds, the store, the two-models tests, the workflow) is common,
+so a new family needs settings in `galgen.profiles`, a module with its class in this package, and its name
+below (`book/another.md`).
 """
 
 from collections.abc import Callable
@@ -20,21 +20,21 @@ __all__ = ["FAMILIES", "STUDIES", "Family", "Training"]
 
 
 class Family(Protocol):
-    """What an experiment asks of a family.
+    """Interface of a model family.
 
     Attributes:
-        name: Short, for folders and the names of trainings.
-        label: As the text of the book calls it.
+        name: Short name, for directories and the names of trainings.
+        label: Name in the text of the book.
         settings: Its part of the profile.
-        bits: Of the gray levels of its samples, to which galaxies are rounded before they are compared.
-        flips: Whether it is trained with images flipped at random.
-        files: Modules that the end of a training depends on: its networks, what they learn by, and in which
-            order they are shown images. Their version is in the key of a training.
-        draws: Modules that a model's images depend on beside these.
+        bits: Bits per pixel of its samples; galaxies are rounded to as many before they are compared.
+        flips: Whether it is trained with random flips of the images.
+        files: Modules on which the result of a training depends: networks, loss, optimizer, and order of the
+            images. Their version is part of the key of a training.
+        draws: Further modules on which a model's samples depend.
         flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
-        learner: What learns, of fresh networks (changed in place); the training images, uint8 (N, 1, H, W),
-            for what depends on data at the start; held-out images that few tests use, as far as there
-            are some, which no gradient may see; the settings; the device; and the precision.
+        learner: Returns the learner, given new networks (modified in place); the training images, uint8
+            (N, 1, H, W), for data-dependent initialization; held-out images, if available, for monitoring
+            only (no gradients); the settings; the device; and the precision.
     """
 
     name: str
@@ -48,26 +48,26 @@ class Family(Protocol):
     learner: Callable[..., Learner]
 
     def networks(self) -> dict[str, nn.Module]:
-        """Fresh networks, by the names the learner has for them; the caller seeds torch."""
+        """Return new networks, by the names that the learner uses; the caller seeds torch."""
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
-        """The images (n, 1, H, W) of the latents that the seeds name; a walk begins at `start` (1, H, W).
+        """Generate images (n, 1, H, W) from the latents of the seeds; sampling starts at `start` (1, H, W).
 
-        `chunk` of them go through a network at once.
+        A network is called on `chunk` images at a time.
         """
 
 
 @dataclass(frozen=True)
 class Training:
-    """One model to train, and all that names it.
+    """Identity of one model to train.
 
     Attributes:
         N: Number of training images.
-        half: Which images: A or B.
-        init: Number of the initialisation.
+        half: Training set, A or B.
+        init: Number of the initialization.
         order: Number of the data order and of the noise.
-        out_of_domain: Of what other data set the images are, a name of `galgen.profiles.OutOfDomain`, or "".
-        family: Which family the model is of.
+        out_of_domain: Name of the out-of-domain data set, of `galgen.profiles.OutOfDomain`, or "".
+        family: Name of the model family.
     """
 
     N: int
@@ -79,17 +79,17 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Short, unique, and fit for a file name."""
+        """Short, unique name, which is valid as a file name."""
         name = f"{self.family}-N{self.N}-{self.half}{self.init}-{self.order}"
         return f"{name}-{self.out_of_domain}" if self.out_of_domain else name
 
     @property
     def label(self) -> str:
-        """Its half and the number of its initialisation, as `A0`: its name among those of one N."""
+        """Training set and number of the initialization, as `A0`: unique among the models of one N."""
         return f"{self.half}{self.init}"
 
 
-# By name, which is that of their part of a profile, too.
+# By name, which is also the name of their part of the profile.
 FAMILIES = Registry(
     {
         "diffusion": "galgen.models.diffusion:Diffusion",
@@ -98,6 +98,6 @@ FAMILIES = Registry(
         "gan": "galgen.models.gan:Gan",
     }
 )
-STUDIES = Registry(  # one question of one chapter; in no comparison
-    {f"onset{kernels}": f"galgen.models.onset_study:OnsetStudy{kernels}" for kernels in (4, 8, 16, 32)}
+STUDIES = Registry(  # for single chapters; not part of the comparison of families
+    {f"onset{channels}": f"galgen.models.onset_study:OnsetStudy{channels}" for channels in (4, 8, 16, 32)}
 )

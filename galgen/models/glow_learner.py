@@ -1,4 +1,4 @@
-"""How Glow is trained, by maximum likelihood, and drawn from.
+"""Maximum-likelihood training and sampling of Glow.
 
 The loss is the bound of `galgen.models.glow` in bits per dimension, the mean over the batch of
 
@@ -26,15 +26,15 @@ __all__ = ["GlowFamily", "GlowLearner", "draw", "latents"]
 
 
 class GlowLearner:
-    """What the training loop needs to know of the flow; its flips are the loop's.
+    """Loss and optimization step of the flow, for the training loop, which flips the images.
 
     Args:
         networks: The flow as `net`.
-        images: Training images, of which the first 256 set the actnorms of a fresh flow.
-        held_out: Of no use to a flow.
-        settings: The optimizer, with the learning rates before the schedule, and bounds of the gradient.
-        device: Where to train.
-        precision: What the convolutions of the couplings compute in; all else stays in float32.
+        images: Training images, of which the first 256 initialize the actnorms of a new flow.
+        held_out: Not used.
+        settings: The optimizer, with the learning rates before the schedule, and the gradient clipping.
+        device: Device for the training.
+        precision: Precision of the convolutions of the couplings; everything else is in float32.
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class GlowLearner:
         self.device = torch.device(device)
         self.net.to(self.device).train()
         self.networks = {"net": self.net}
-        self.optimizers = muon.optimizers(self.net, settings, ends="muon")  # none of them touches the image
+        # also for the first and the last convolution: neither reads or writes the image
+        self.optimizers = muon.optimizers(self.net, settings, ends="muon")
         self.settings = settings.recipe() | {"precision": precision}
         self.limits = {"bits_per_dim": 100.0}  # an untrained flow is below 10
 
     def step(self, images: Tensor, noise: torch.Generator, rate: float) -> dict[str, Tensor]:
-        """One step on images (B, 1, H, W); the loss in bits per dimension, the gradient's norm."""
+        """Take one step on images (B, 1, H, W); return loss in bits per dimension and gradient norm."""
         x = self.net.dequantize(images, noise)
         dtype = torch.bfloat16 if self.settings["precision"] == "bf16" else None
         loss = self.net.bits_per_dim(self.net(x, dtype)[1]).mean()
@@ -76,7 +77,7 @@ class GlowLearner:
 
     @torch.no_grad()
     def _broken(self, x: Tensor) -> str:
-        """The first layer whose output is not finite, else the last parameter whose gradient is not."""
+        """Name the first layer with non-finite output, or else the last parameter with such a gradient."""
         x = x.permute(1, 2, 3, 0).contiguous()
         for k, level in enumerate(self.net.levels):
             x = squeezed(x)
@@ -92,7 +93,7 @@ class GlowLearner:
 
 
 def latents(flow: Glow, seeds: Sequence[int]) -> list[Tensor]:
-    """Standard normal latents (n, *latent_shapes[level]) of each level, finest first, one seed a sample."""
+    """Return normal latents (n, *latent_shapes[level]) of each level, finest first, one seed per sample."""
     generators = seeded(seeds)
     like = flow.levels[-1].prior
     return [noise(generators, shape).to(like) for shape in flow.latent_shapes]
@@ -102,23 +103,23 @@ def latents(flow: Glow, seeds: Sequence[int]) -> list[Tensor]:
 def draw(
     flow: Glow, seeds: Sequence[int], *, temperature: float = 1.0, chunk: int = 64
 ) -> tuple[Tensor, list[Tensor]]:
-    """Draw images; each depends on its seed alone.
+    """Generate images; each depends only on its seed.
 
     Args:
         flow: An initialized flow.
-        seeds: One whole number a sample.
-        temperature: What the latents are multiplied by: below 1, likelier and more alike.
-        chunk: Images in a call of the network, the last filled up, as in `galgen.models.sampling`.
+        seeds: One integer per sample.
+        temperature: Factor of the latents; below 1 samples are more likely and less diverse.
+        chunk: Images per call of the network, padded as in `galgen.models.sampling`.
 
     Returns:
-        Images (n, 1, H, W) in [0, 1], and the latents they were decoded from, as of `latents`.
+        Images (n, 1, H, W) in [0, 1], and the latents that were decoded, in the form of `latents`.
     """
     zs = [temperature * z for z in latents(flow, seeds)]
     return in_chunks(lambda *z: flow.image(flow.decode(z)), *zs, chunk=chunk), zs
 
 
 class GlowFamily:
-    """Glow, as a family."""
+    """Family of Glow."""
 
     name, label = "glow", "Glow"
     flips = True
@@ -140,10 +141,10 @@ class GlowFamily:
         self.bits = self.settings.bits
 
     def networks(self) -> dict[str, nn.Module]:
-        """The flow, whose actnorms are not yet initialised."""
+        """Return a new flow; its actnorms are not yet initialized."""
         names = ("steps", "levels", "deepening", "width", "bits", "channels")
         return {"net": Glow(size=self.size, **{name: getattr(self.settings, name) for name in names})}
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 64) -> Tensor:
-        """Through the inverse of the flow."""
+        """Generate images with the inverse of the flow."""
         return draw(networks["net"], seeds, chunk=chunk, **self.settings.sampler)[0]

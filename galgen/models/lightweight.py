@@ -1,20 +1,20 @@
-r"""The two networks of the lightweight GAN: a generator of images and a discriminator that scores them.
+r"""The two networks of the lightweight GAN: the generator and the discriminator.
 
-**Generator.** The latent becomes a 4 x 4 map; each block doubles its side, adds grain and gates it.
-Skip-layer excitation: the map of side s / 8, pooled by a learnt attention (global context), scales the
-channels of the map of side s. The grain is a unit normal number per pixel times one learnt factor per map: a
-few latents can't make the noise of the sky. It is a part of the generator's input, so an image is a function
-of one vector of unit normals, of which the first `latent` numbers are the latent proper.
+**Generator.** The latent becomes a 4 x 4 map; each block doubles its side, adds noise and gates it.
+Skip-layer excitation: the map of side s / 8, pooled by a learned attention (global context), scales the
+channels of the map of side s. The noise is a unit normal number per pixel times one learned factor per map: a
+few latents cannot generate the noise of the sky. It is part of the generator's input, so an image is a
+function of one vector of unit normals, of which the first `latent` numbers are the latent proper.
 
-**Discriminator.** It halves the image down to 8 x 8, each block with two branches, and scores those features;
-apart, it scores a small copy of the image. D(x) is the mean of the two scores: one number an image. There is
-no batch norm in it: D(x) depends on x alone. Two decoders make it an autoencoder of real images: one restores
+**Discriminator.** It downsamples the image to 8 x 8, with two branches per block, and scores those features;
+a second head scores a small copy of the image. D(x) is the mean of the two scores: one number per image. It
+has no batch norm: D(x) depends only on x. Two decoders make it an autoencoder of real images: one restores
 the whole image from the features of 8 x 8 pixels, one a quadrant of it from a quadrant of those of 16 x 16.
 
 The architecture is that of Liu et al. 2021 in the sizes of the package `lightweight-gan` 1.2.1, which the
-paper used: at 128 pixels, with attention and one decoder, the two have as many parameters as there,
-35 761 163. Smaller images get the same blocks, a small copy of a quarter of the side, and decoders that end
-at the size of the image.
+paper used: at 128 pixels, with attention and one decoder, the two have the same number of parameters,
+35 761 163. For smaller images the blocks are the same, the small copy has a quarter of the side, and the
+decoders end at the size of the image.
 
 References:
     Liu et al. 2021, Towards faster and stabilized GAN training for high-fidelity few-shot image synthesis,
@@ -35,19 +35,19 @@ __all__ = ["Discriminator", "Generator"]
 
 
 class Generator(nn.Module):
-    """From a vector of unit normals to an image.
+    """Generator network: a vector of unit normals to an image.
 
     Args:
         size: Side of the image in pixels: 32, 64, 128 or 256.
         channels: Channels of the image, 1 or 3.
-        latent: Dimensions of the latent.
-        width: Feature channels at 32 pixels a side; the larger the map, the fewer, in proportion.
-        widest: The most feature channels.
-        kernel: Side of the kernels that follow a doubling.
-        attention: Attend at 32 pixels, where that is not yet the image.
+        latent: Dimension of the latent.
+        width: Feature channels at 32 x 32 pixels; inversely proportional to the side of the map.
+        widest: Maximum number of feature channels.
+        kernel: Side of the kernels that follow an upsampling.
+        attention: Whether to use attention at 32 x 32 pixels, unless that is the size of the image.
 
     Attributes:
-        inputs: Unit normals an image is made of: the latent and the pixels of each map's grain.
+        inputs: Number of unit normals per image: the latent and the pixels of the noise of each map.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Generator(nn.Module):
         _initialize(self)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images about [0, 1], not clamped, (B, C, H, W); z is (B, inputs)."""
+        """Map z (B, inputs) to images (B, C, H, W), approximately in [0, 1], not clamped."""
         latent, *grains = z.split(self.split, dim=1)
         maps = {4: F.normalize(self.first(latent[:, :, None, None]), dim=1)}
         for (key, up), strength, grain in zip(self.up.items(), self.grain, grains, strict=True):
@@ -96,18 +96,18 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From an image to its score: high for real ones, low for made ones.
+    """Discriminator network: an image to its score, high for real and low for generated images.
 
     Args:
         size: Side of the image in pixels: 32, 64, 128 or 256.
         channels: Channels of the image, 1 or 3.
-        width: Feature channels at 32 pixels a side; the larger the map, the fewer, in proportion.
-        widest: The most feature channels.
-        decoders: 2 restore the image and a quadrant; 1 the image alone, as the package does below 512 pixels.
-        attention: Attend to the small image, and at 32 pixels where that is not the image.
+        width: Feature channels at 32 x 32 pixels; inversely proportional to the side of the map.
+        widest: Maximum number of feature channels.
+        decoders: 2 for the image and a quadrant; 1 for the image, as in the package below 512 pixels.
+        attention: Whether to use attention on the small image, and at 32 x 32 pixels of a larger one.
 
     Attributes:
-        size: As given; images of another side are resized to it before they are scored.
+        size: As given; images of another size are resized before they are scored.
     """
 
     def __init__(
@@ -153,28 +153,28 @@ class Discriminator(nn.Module):
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """D(x): the scores (B,) of images (B, C, H, W)."""
+        """Return the scores D(x), (B,), of images (B, C, H, W)."""
         x = self.resize(x)
         return self.scores(x, self.features(x))
 
     def resize(self, x: Tensor) -> Tensor:
-        """Square images (B, C, H, H) at the side this network takes, bilinearly."""
+        """Resize square images (B, C, H, H) bilinearly to the size of this network."""
         if x.shape[-1] == self.size:
             return x
         return F.interpolate(x, self.size, mode="bilinear", align_corners=False, antialias=True)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The maps of 16 and of 8 pixels a side."""
+        """Return the feature maps of 16 x 16 and of 8 x 8 pixels."""
         for down in self.down:
             middle, x = x, down(x)
         return middle, x
 
     def scores(self, x: Tensor, features: tuple[Tensor, Tensor]) -> Tensor:
-        """D(x) of images whose features are known."""
+        """Return D(x) of images, given their features."""
         return (self.score(features[1]) + self.score_small(x)).flatten() / 2
 
     def reconstruction(self, x: Tensor, features: tuple[Tensor, Tensor], quadrant: Tensor) -> Tensor:
-        """Mean square of what the decoders miss; `quadrant` is 0 to 3 for each image, (B,)."""
+        """Return the mean squared error of the decoders; `quadrant` is 0 to 3 for each image, (B,)."""
         loss = _missed(self.decode(features[1]), x)
         if self.decode_quadrant is not None:
             restored = self.decode_quadrant(_quadrant(features[0], quadrant))
@@ -183,13 +183,13 @@ class Discriminator(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Linear attention over the whole map beside attention over 3 x 3 neighbours; the sum with the input."""
+    """Linear attention over the whole map and attention over 3 x 3 neighbors, added to the input."""
 
     def __init__(self, channels: int, heads: int = 8, depth: int = 64):
         super().__init__()
         inner = heads * depth
         self.heads, self.scale = heads, depth**-0.5
-        self.norm = nn.LayerNorm(channels)  # of each pixel
+        self.norm = nn.LayerNorm(channels)  # per pixel
         self.queries = nn.Conv2d(channels, 2 * inner, 1, bias=False)
         self.near = nn.Conv2d(channels, 2 * inner, 1, bias=False)
         self.far = nn.Sequential(
@@ -199,7 +199,7 @@ class _Attention(nn.Module):
         self.out = nn.Conv2d(2 * inner, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """Map (B, C, H, W) to the same shape."""
 
         def by_head(
             y: Tensor,
@@ -220,7 +220,7 @@ class _Attention(nn.Module):
 
 
 class _Excitation(nn.Module):
-    """Factors in 0..1 for the channels of another map, from this one pooled by a learnt attention."""
+    """Factors in 0..1 for the channels of another map, from this one pooled by a learned attention."""
 
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()
@@ -231,20 +231,20 @@ class _Excitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels_in, H, W) to (B, channels_out, 1, 1)."""
+        """Map (B, channels_in, H, W) to factors (B, channels_out, 1, 1)."""
         weight = self.attention(x).flatten(1).softmax(1)
         return self.net(torch.einsum("bn,bcn->bc", weight, x.flatten(2)))[:, :, None, None]
 
 
 class _Double(nn.Sequential):
-    """Twice the side: four values for each, shuffled into pixels."""
+    """Upsampling by 2: a 1 x 1 convolution to four values per pixel, shuffled into pixels."""
 
     def __init__(self, channels: int):
         super().__init__(nn.Conv2d(channels, 4 * channels, 1), nn.SiLU(), nn.PixelShuffle(2))
 
 
 class _Down(nn.Module):
-    """Half the side: one branch learns what to keep, the other keeps the mean."""
+    """Downsampling by 2, the sum of a strided convolution and a mean-pooling branch."""
 
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()
@@ -257,7 +257,7 @@ class _Down(nn.Module):
         self.mean = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(channels_in, channels_out, 1), nn.LeakyReLU(0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels_in, H, W) to (B, channels_out, H/2, W/2)."""
+        """Map (B, channels_in, H, W) to (B, channels_out, H/2, W/2)."""
         return self.learnt(x) + self.mean(x)
 
 
@@ -271,11 +271,11 @@ def _decoder(features: int, channels: int, doublings: int) -> nn.Sequential:
 
 
 def _sides(size: int, channels: int) -> list[int]:
-    """The powers of two from 8 to the side of the image, if there is a network for such images."""
+    """Return the powers of two from 8 to the side of the image; refuse unsupported sizes."""
     if size not in (32, 64, 128, 256) or channels not in (1, 3):
         raise GalgenError(
-            f"images of {channels} x {size} x {size}: the GAN makes 1 or 3 channels at 32, 64, 128 or 256 "
-            "pixels; resize them"
+            f"images of {channels} x {size} x {size}: the GAN supports 1 or 3 channels, 32, 64, 128 or 256 "
+            "pixels; resize the images"
         )
     return [side for side in (8, 16, 32, 64, 128, 256) if side <= size]
 
@@ -289,7 +289,7 @@ def _missed(restored: Tensor, x: Tensor) -> Tensor:
 
 
 def _quadrant(x: Tensor, which: Tensor) -> Tensor:
-    """One quadrant of each map: (B, C, H, W) and (B,) to (B, C, H/2, W/2)."""
+    """Select one quadrant of each map: (B, C, H, W) and (B,) to (B, C, H/2, W/2)."""
     parts = x.unflatten(3, (2, -1)).unflatten(2, (2, -1))
     return parts[torch.arange(len(x), device=x.device), :, which // 2, :, which % 2]
 
@@ -301,6 +301,6 @@ def _initialize(net: nn.Module) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in net.modules():
-        if isinstance(module, _Double):  # four equal pixels at first: no lattice to unlearn
+        if isinstance(module, _Double):  # four equal pixels initially, to avoid a checkerboard pattern
             with torch.no_grad():
                 module[0].weight.copy_(module[0].weight[::4].repeat_interleave(4, 0))

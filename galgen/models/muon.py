@@ -1,33 +1,34 @@
-r"""Muon, an optimizer for convolutions: steps whose singular values are all alike.
+r"""Muon, an optimizer for convolutions: steps with nearly equal singular values.
 
-The weight W of a convolution (out, in, k, k) is a matrix of `out` rows and in k^2 columns. Where Adam scales
-each number of the gradient G by itself, Muon scales G in its singular directions. With B its momentum, in
-Nesterov's form, and O(U S V^T) ~ U V^T,
+The weight W of a convolution (out, in, k, k) is a matrix of `out` rows and in k^2 columns. Adam scales each
+element of the gradient G separately; Muon scales G in its singular directions. With momentum B, in Nesterov's
+form, and O(U S V^T) ~ U V^T,
 
     B <- mu B + G,      W <- W - eta sqrt(max(1, out / in)) O(G + mu B),
 
-so the directions in which the gradient is small are learnt as fast as the few in which it is large. (Of a
-transposed convolution, whose weight is (in, out, k, k), in and out change places.) O is five Newton-Schulz
-steps on X = G / |G|, an odd polynomial that draws every singular value towards 1:
+so directions with small gradients are learned as fast as the few with large ones. (For a transposed
+convolution, whose weight is (in, out, k, k), in and out are exchanged.) O is five Newton-Schulz steps on
+X = G / |G|, an odd polynomial that moves every singular value towards 1:
 
     X <- M X,      M = a + b A + c A^2,      A = X X^T,      (a, b, c) = (3.4445, -4.7750, 2.0315).
 
-The coefficients buy a steep climb from 0 with a limit that is not quite 1: a singular value above .005 of |G|
-ends between .68 and 1.16. X itself is needed only in the end. Every M is a polynomial in the first
-A, so all of them commute, and the iteration can be done on the small Gram matrix alone:
+The coefficients trade a steep slope at 0 for a limit that is only near 1: a singular value above 0.005 of |G|
+ends between 0.68 and 1.16. X itself is needed only at the end. Every M is a polynomial in the first A, so all
+of them commute, and the iteration can be done on the small Gram matrix alone:
 
     P <- M P,      A <- M A M,      from P = 1;      O = P X,
 
-which halves the time for the U-Net of the laptop profile, but wants the precision of float32: in bfloat16 the
-directions that are small in G grow without bound. Small matrices of one shape cost half as much in a stack,
-of which each is moved as it would be alone.
+which halves the time for the U-Net of the laptop profile, but requires float32: in bfloat16 the small
+singular directions of G grow without bound. Small matrices of one shape take half the time in a stack; each
+is updated as it would be alone.
 
-A |G| below 1e-7 counts as 1e-7. It is what is left of the momentum of a layer that no image excites any more:
-steps of full length would lead it on into that direction for ever, and the squares of numbers below 1e-22 are
-lost in float32, so that |G| comes out too small and the polynomial, whose domain ends soon above 1, diverges.
+A |G| below 1e-7 is replaced by 1e-7. It is the remaining momentum of a layer that no image activates any
+more: steps of full length would continue in that direction forever, and squares of numbers below 1e-22
+underflow in float32, so that |G| is underestimated and the polynomial, which is valid to little above 1,
+diverges.
 
-The gains, and the convolutions that read and write the image, whose matrices are too thin to have many
-directions, are left to Adam.
+Adam optimizes the gains, and the convolutions that read and write the image, whose matrices are too thin to
+have many directions.
 
 References:
     Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks,
@@ -43,20 +44,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-__all__ = ["Muon", "optimizers", "orthogonalised", "step"]
+__all__ = ["Muon", "optimizers", "orthogonalized", "step"]
 
 _STEPS = 5
-_LEAST = 1e-7  # of |G|
+_LEAST = 1e-7  # smallest |G|
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
-def orthogonalised(G: Tensor) -> Tensor:
-    """U V^T, nearly, of a matrix G = U S V^T, or of each of a stack, both ([n,] rows, columns).
+def orthogonalized(G: Tensor) -> Tensor:
+    """Return approximately U V^T of a matrix G = U S V^T, or of each in a stack, both ([n,] rows, columns).
 
-    Zeros stay zeros.
+    A zero matrix remains zero.
     """
     if G.shape[-2] > G.shape[-1]:
-        return orthogonalised(G.mT).mT
+        return orthogonalized(G.mT).mT
     X = G / G.norm(dim=(-2, -1), keepdim=True).clamp_min(_LEAST)
     A, P = X @ X.mT, None
     add_product = torch.addmm if G.ndim == 2 else torch.baddbmm
@@ -70,11 +71,11 @@ def orthogonalised(G: Tensor) -> Tensor:
 
 
 class Muon(Optimizer):
-    """The optimizer; its state is one momentum for each number of a weight.
+    """The Muon optimizer; its state is one momentum per parameter.
 
     Args:
-        params: Weights (out, in, k, k), or stacks of some (n, out, in, k, k), or groups of them.
-        lr: eta; about 0.02, whatever the width of the network.
+        params: Weights (out, in, k, k), or stacks of them (n, out, in, k, k), or parameter groups.
+        lr: Learning rate eta; about 0.02 for any width of the network.
         momentum: mu.
     """
 
@@ -83,7 +84,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Move every weight that has a gradient; there is no `closure` to give."""
+        """Update every weight that has a gradient; `closure` is not used."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -94,16 +95,16 @@ class Muon(Optimizer):
                 momentum = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
                 ahead = weight.grad.add(momentum, alpha=group["momentum"])
                 rate = group["lr"] * max(1, weight.shape[-4] / weight.shape[-3]) ** 0.5
-                weight.sub_(orthogonalised(ahead.flatten(-3)).reshape(weight.shape), alpha=rate)
+                weight.sub_(orthogonalized(ahead.flatten(-3)).reshape(weight.shape), alpha=rate)
 
 
 class Rates(Protocol):
-    """The settings that a network is optimized by.
+    """Optimizer settings of a network.
 
     Attributes:
         optimizer: Adam for all weights, or Muon for those of the convolutions.
-        learning_rate: Of Adam.
-        muon_rate: Of Muon.
+        learning_rate: Learning rate of Adam.
+        muon_rate: Learning rate of Muon.
     """
 
     optimizer: Literal["muon", "adam"]
@@ -118,14 +119,14 @@ def optimizers(
     betas: tuple[float, float] = (0.9, 0.999),
     ends: Literal["muon", "adam"] = "adam",
 ) -> dict[str, Optimizer]:
-    """The optimizers of a network, by name: Adam alone, or Muon for its convolutions and Adam for the rest.
+    """Return the optimizers of a network by name: Adam, or Muon for convolutions and Adam for the rest.
 
     Args:
-        net: Whose parameters are listed from the first convolution, which reads the image, to the last; the
-            weights of convolutions, and no others, have four dimensions, or five if they are stacks.
-        rates: Which of the two, and the learning rates.
-        betas: Of Adam.
-        ends: Who gets the first and the last convolution; "muon" where neither touches the image.
+        net: Network with parameters in order, from the first convolution, which reads the image, to the last;
+            only the weights of convolutions have four dimensions, or five in a stack.
+        rates: Optimizer and learning rates.
+        betas: Parameters of Adam.
+        ends: Optimizer of the first and the last convolution; "muon" if neither reads or writes the image.
     """
     weights = []
     if rates.optimizer == "muon":
@@ -140,7 +141,7 @@ def optimizers(
 
 
 def step(optimizers: Mapping[str, Optimizer], rate: float) -> None:
-    """One step of each at `rate` times its learning rate; it uses the gradients up."""
+    """Take one step of each at `rate` times its learning rate, and reset the gradients."""
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate

@@ -1,45 +1,44 @@
-"""From noise to an image with a denoiser: along the probability flow, or by the paper's stochastic ascent.
+"""Sampling with a denoiser: by the probability-flow ODE, or by the paper's stochastic ascent.
 
-A network f(y) that predicts the noise of y = x + sigma z holds the score of the blurred density, Eq. (21):
+A network f(y) that predicts the noise of y = x + sigma z gives the score of the blurred density, Eq. (21):
 
     grad log p_sigma(y) = (x_hat(y) - y) / sigma^2 = -f(y) / sigma^2,        x_hat(y) = y - f(y),
 
-and the length of its prediction measures the noise that is left: sigma(y) = sqrt(mean f(y)^2). A denoiser
-D(y; sigma) that is told the noise level is the posterior mean itself. Both samplers begin at y_0 = start +
-sigma_max N(0, 1) and walk up log p_sigma while sigma shrinks:
+and the norm of its prediction measures the remaining noise: sigma(y) = sqrt(mean f(y)^2). A noise-conditional
+denoiser D(y; sigma) is the posterior mean itself. Both samplers start at y_0 = start + sigma_max N(0, 1) and
+ascend log p_sigma while sigma decreases:
 
-* `stochastic_ascent` (the paper's; Kadkhodaie & Simoncelli 2021), of a blind denoiser, takes a part h of the
-  step to x_hat, then puts back a part of the noise, and stops when sigma(y) reaches `sigma_end`; each sample
-  needs its own number of calls, 60 to 110 with the paper's settings.
-* `dpm_solver_2m` integrates the probability flow dy/dsigma = (y - D(y; sigma)) / sigma on a `ladder` of noise
-  levels. In t = -log sigma the step of h to the level r sigma, r = e^-h, is DPM-Solver++(2M),
+* `stochastic_ascent` (the paper's; Kadkhodaie & Simoncelli 2021), for a blind denoiser, takes a fraction h of
+  the step to x_hat, then adds back part of the noise, and stops when sigma(y) reaches `sigma_end`; the number
+  of calls differs between samples, 60 to 110 with the paper's settings.
+* `dpm_solver_2m` integrates the probability flow dy/dsigma = (y - D(y; sigma)) / sigma on a `noise_schedule`.
+  In t = -log sigma the step of h to the level r sigma, r = e^-h, is DPM-Solver++(2M),
 
       y <- r y + (1 - r) (D_i + h_i / (2 h_(i-1)) (D_i - D_(i-1))),
 
   Euler's step with D extrapolated by half a step from the last two calls, which makes it second order for the
-  same number of calls (on a geometric ladder a Gaussian loses 11 % of its variance in 20 Euler steps, 2 % in
-  10 of these; a U-Net trained on real galaxies loses 16 % and 2 % of the variance of fine detail in 20). The
-  last call denoises. A blind denoiser, D(y) = y - f(y), walks a geometric ladder from sigma = 1; one that is
-  told the level may begin where the images no longer matter, at sigma = 10, on Karras's ladder, on which
-  sigma^(1/rho) falls evenly, so that few of the calls are spent above the spread of the data.
+  same number of calls (on a geometric schedule a Gaussian loses 11 % of its variance in 20 Euler steps, 2 %
+  in 10 of these; a U-Net trained on real galaxies loses 16 % and 2 % of the variance of fine detail in 20).
+  The last call denoises. A blind denoiser, D(y) = y - f(y), uses a geometric schedule from sigma = 1; a
+  conditional one may start at sigma = 10, where noise dominates the images, on the schedule of Karras et al.,
+  in which sigma^(1/rho) decreases linearly, so that few calls are at levels above the spread of the data.
 
-A start from one image gives up the spread that the data have at the first noise level. For a Gaussian a
-component of variance v comes out of an exact flow from sigma_max with v sigma_max^2 / (v + sigma_max^2): at
-sigma_max = 1 the few largest components, brightness and size, are too narrow. Starts drawn from a
-distribution, one each, widen them; and so does the ascent, which forgets its start as it goes.
+Starting from one image neglects the variance of the data at the first noise level. For a Gaussian, an exact
+flow from sigma_max gives a component of variance v the variance v sigma_max^2 / (v + sigma_max^2): at
+sigma_max = 1 the few largest components, brightness and size, are too narrow. Starts sampled from a
+distribution, one per sample, widen them; so does the ascent, which gradually forgets its start.
 
-A sample is named by its seed: its generator draws its noise and nobody else's. The network is called on
-batches of exactly `chunk` images, the last one filled up with zeros, because the last bit of a convolution
-depends on the size of the batch but (measured, fp32 and bf16) not on the place in it. So a seed gives the
-same picture, bit for bit, whatever else is asked for and in whatever order, on one machine with one
-`chunk`.
+Each sample has a seed, and a random generator that only this sample uses. The network is called on batches of
+exactly `chunk` images, the last one padded with zeros, because the last bit of a convolution depends on the
+size of the batch but (measured, fp32 and bf16) not on the position in it. So on one machine, with one
+`chunk`, a seed gives the same image, bit for bit, whatever the other seeds and their order.
 
 References:
     Kadkhodaie & Simoncelli 2021, Stochastic solutions for linear inverse problems using the prior implicit
     in a denoiser, https://arxiv.org/abs/2007.13640. Song et al. 2021, Score-based generative modeling
     through stochastic differential equations, https://arxiv.org/abs/2011.13456 (the probability flow). Lu
     et al. 2022, DPM-Solver++, https://arxiv.org/abs/2211.01095 (the second-order multistep on x_hat,
-    Algorithm 2). Karras et al. 2022, https://arxiv.org/abs/2206.00364 (Eq. 5, the ladder in sigma^(1/rho)).
+    Algorithm 2). Karras et al. 2022, https://arxiv.org/abs/2206.00364 (Eq. 5, the schedule).
 """
 
 import math
@@ -73,13 +72,13 @@ ConditionalDenoiser = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Samples:
-    """Images and how their walk ended, in the order of the seeds.
+    """Generated images with the state of the sampler at its end, in the order of the seeds.
 
     Attributes:
         images: The denoised images, (n, C, H, W), float32 and not clipped.
-        sigma: The noise each had left before the last denoising, (n,).
-        calls: How often the network saw each, (n,).
-        converged: False where the walk was given up: brightness ran away, or `max_steps` came first, (n,).
+        sigma: Remaining noise before the last denoising, (n,).
+        calls: Number of network calls per image, (n,).
+        converged: False if the sampler stopped early: brightness diverged, or `max_steps` was reached, (n,).
     """
 
     images: Tensor
@@ -89,35 +88,35 @@ class Samples:
 
 
 def seeded(seeds: Sequence[int]) -> list[torch.Generator]:
-    """One generator a seed. They draw on the CPU, so that every device sees the same noise.
+    """Return one random generator per seed, on the CPU, so that the noise is the same for every device.
 
     Raises:
-        GalgenError: If a seed does not fit in 32 bits: torch would drop the rest and repeat a sample.
+        GalgenError: If a seed exceeds 32 bits: torch would truncate it and repeat a sample.
     """
     for seed in seeds:
         if not 0 <= seed < 2**32:
-            raise GalgenError(f"seed {seed} is outside 0 .. 2^32 - 1; choose seeds within")
+            raise GalgenError(f"seed {seed} is outside 0 .. 2^32 - 1; choose seeds in this range")
     return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
 
 def noise(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
-    """Unit normal noise (n, *shape), the next draw of each generator."""
+    """Return unit normal noise (n, *shape), the next numbers of each generator."""
     return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])
 
 
 def in_chunks(
     f: Callable[..., Tensor | tuple[Tensor, ...]], *tensors: Tensor, chunk: int
 ) -> Tensor | tuple[Tensor, ...]:
-    """F of many rows, in calls of exactly `chunk` rows, the last filled up with zeros.
+    """Apply f to many rows, in calls of exactly `chunk` rows, the last one padded with zeros.
 
     Args:
         f: Takes one tensor (chunk, ...) for each of `tensors`; returns one or more, (chunk, ...) each, in
-            which a row depends on the same row of the arguments alone.
+            which a row depends only on the same row of the arguments.
         tensors: (n, ...) each, n at least 1.
-        chunk: Rows in a call.
+        chunk: Rows per call.
 
     Returns:
-        What f returns for all rows, (n, ...).
+        The output of f for all rows, (n, ...).
     """
     parts = []
     for rows in zip(*(tensor.split(chunk) for tensor in tensors), strict=True):
@@ -129,7 +128,7 @@ def in_chunks(
 
 
 def posterior_mean(denoise: ConditionalDenoiser, y: Tensor, sigma: float, chunk: int) -> Tensor:
-    """Of images y with noise `sigma`, both (n, C, H, W), in calls of exactly `chunk` images."""
+    """Return the posterior mean of images y (n, C, H, W) with noise `sigma`, in calls of `chunk` images."""
     levels = y.new_full((chunk,), sigma)
     return in_chunks(lambda x: denoise(x, levels).float(), y, chunk=chunk)
 
@@ -147,26 +146,26 @@ def stochastic_ascent(
     reuse_noise: bool = False,
     chunk: int = 16,
 ) -> Samples:
-    """The paper's coarse-to-fine stochastic ascent, for many samples at once.
+    """Generate samples with the paper's coarse-to-fine stochastic ascent.
 
     Args:
         f: The denoiser in evaluation mode: (chunk, C, H, W) to its estimate of the noise, same shape.
-        start: The image all samples begin at, (C, H, W), or one each, (n, C, H, W); its device is used.
-            Give both models the same one: each model's own training mean (the paper's choice) differs.
-        seeds: One whole number a sample.
+        start: Initial image of all samples, (C, H, W), or one each, (n, C, H, W); its device is used. Use the
+            same one for both models: the mean of each training set (the paper's choice) differs.
+        seeds: One integer per sample.
         h0: First step size; h_t = h0 t / (1 + h0 (t - 1)) grows towards 1.
-        beta: Share of the noise that is taken out for good in a step of size 1; 1 injects none.
+        beta: Fraction of the noise that a step of size 1 removes without replacement; 1 injects no noise.
         sigma_end: Residual noise at which a sample leaves the batch, before its last denoising.
-        max_steps: Calls after which a sample is given up.
-        reuse_noise: Restart each generator after the first draw, as the paper's scripts do: the first
-            injected noise is then the starting noise over again.
-        chunk: Images in a call of the network.
+        max_steps: Maximum number of calls per sample.
+        reuse_noise: Restart each generator after its first use, as the paper's scripts do: the first injected
+            noise then equals the starting noise.
+        chunk: Images per call of the network.
 
     Returns:
-        The samples; look at `converged`.
+        The samples; check `converged`.
 
     Raises:
-        GalgenError: If not a single sample converges.
+        GalgenError: If no sample converges.
     """
     start, generators = _start(start, seeds)
     y = start + noise(generators, start.shape[1:]).to(start)
@@ -181,12 +180,12 @@ def stochastic_ascent(
         images[active], sigma[active], calls[active] = y - residual, level, t
         done = (level <= sigma_end).cpu()
         converged[active[done]] = True
-        # A posterior mean of images in [0, 1] is in [0, 1]: one of rms 2 has run away.
+        # A posterior mean of images in [0, 1] is in [0, 1]: one of rms 2 has diverged.
         lost = ~((y - residual).square().mean((1, 2, 3)) < 2.0**2).cpu()
-        keep = (~(done | lost)).nonzero().flatten()
-        if len(keep) == 0:
+        left = (~(done | lost)).nonzero().flatten()
+        if len(left) == 0:
             break
-        active, y, residual, level = active[keep], y[keep], residual[keep], level[keep]
+        active, y, residual, level = active[left], y[left], residual[left], level[left]
         h = h0 * t / (1 + h0 * (t - 1))
         gamma = ((1 - beta * h) ** 2 - (1 - h) ** 2) ** 0.5 * level
         z = noise([generators[i] for i in active], y.shape[1:]).to(y)
@@ -194,29 +193,29 @@ def stochastic_ascent(
     if not converged.any():
         raise GalgenError(
             f"none of {n} samples reached residual noise {sigma_end} (seed {seeds[0]}: {sigma[0]:.3g} after "
-            f"{calls[0]} calls): train longer, raise max_steps={max_steps}, or use the probability flow"
+            f"{calls[0]} calls): train longer, increase max_steps={max_steps}, or use the probability flow"
         )
     return Samples(images, sigma, calls, converged)
 
 
 def noise_schedule(sigma_max: float, sigma_min: float, steps: int, rho: float | None = None) -> list[float]:
-    """Noise levels from the largest down to the least: sigma^(1/rho) falls evenly, or without rho log sigma.
+    """Return decreasing noise levels: linear in sigma^(1/rho), or in log sigma without rho.
 
     >>> noise_schedule(1.0, 0.01, 3)
     [1.0, 0.1, 0.01]
 
     Raises:
-        GalgenError: If it does not go down in two steps or more.
+        GalgenError: If the levels do not decrease, or are fewer than two.
     """
     if not (0 < sigma_min < sigma_max and steps >= 2):
-        raise GalgenError(f"no ladder from {sigma_max} to {sigma_min} in {steps} steps: go down in 2 or more")
+        raise GalgenError(f"noise from {sigma_max} to {sigma_min} in {steps} steps: decrease it in 2 or more")
     if rho is None:
         return np.geomspace(sigma_max, sigma_min, steps).tolist()
     return (np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps) ** rho).tolist()
 
 
 def blind(f: Denoiser) -> ConditionalDenoiser:
-    """The posterior mean of a blind denoiser f, which predicts the noise and makes no use of its level."""
+    """Return the posterior mean of a blind denoiser f, which predicts the noise and ignores its level."""
     return lambda y, sigma: y - f(y)
 
 
@@ -229,18 +228,17 @@ def dpm_solver_2m(
     *,
     chunk: int = 16,
 ) -> Samples:
-    """Probability flow on a ladder of noise levels, DPM-Solver++(2M).
+    """Generate samples with the probability-flow ODE, solved by DPM-Solver++(2M).
 
-    All samples make as many calls as there are levels, of which the last is a denoising; `converged` says
-    that an image is finite.
+    The number of calls equals that of the levels; the last one denoises. `converged` means that an image is
+    finite.
 
     Args:
-        denoise: The posterior mean of images (chunk, C, H, W) with noise of levels (chunk,), in evaluation
-            mode.
-        start: As of `stochastic_ascent`.
-        seeds: As of `stochastic_ascent`.
-        levels: A falling `ladder`; its first level is that of the noise about the start.
-        chunk: Images in a call of the network.
+        denoise: The posterior mean of images (chunk, C, H, W) with noise levels (chunk,), in evaluation mode.
+        start: As for `stochastic_ascent`.
+        seeds: As for `stochastic_ascent`.
+        levels: A decreasing `noise_schedule`; its first level is that of the noise added to the start.
+        chunk: Images per call of the network.
     """
     start, generators = _start(start, seeds)
     y = start + levels[0] * noise(generators, start.shape[1:]).to(start)
@@ -259,15 +257,15 @@ def dpm_solver_2m(
 
 def _start(start: Tensor, seeds: Sequence[int]) -> tuple[Tensor, list[torch.Generator]]:
     if len(seeds) == 0:
-        raise GalgenError("no seeds: give one whole number for each sample")
+        raise GalgenError("no seeds: give one integer for each sample")
     if start.ndim not in (3, 4) or (start.ndim == 4 and len(start) != len(seeds)):
         raise GalgenError(
-            f"start is {tuple(start.shape)}: give one image (C, H, W) or {len(seeds)}, one a seed"
+            f"start is {tuple(start.shape)}: give one image (C, H, W) or {len(seeds)}, one per seed"
         )
     return start.float().expand(len(seeds), *start.shape[-3:]), seeded(seeds)
 
 
 def _residual(f: Denoiser, y: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
-    """The predicted noise (n, C, H, W) and its level (n,), in calls of exactly `chunk` images."""
+    """Return the predicted noise (n, C, H, W) and its level (n,), in calls of exactly `chunk` images."""
     residual = in_chunks(lambda x: f(x).float(), y, chunk=chunk)
     return residual, residual.square().mean((1, 2, 3)).sqrt()

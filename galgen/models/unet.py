@@ -1,9 +1,9 @@
-r"""The network of both denoisers: a bias-free U-Net f, which predicts the noise of an image.
+r"""Bias-free U-Net f of both denoisers, which predicts the noise of an image.
 
-There is no additive constant anywhere in f (Mohan et al. 2020): convolutions have no bias, and the norm only
-divides by the running root mean square of each channel. So f(a y) = a f(y) for a > 0 in evaluation mode,
-and one network serves all noise levels. The root mean square stands where the reference divides by the
-standard deviation: one pass over memory less.
+f has no additive constants (Mohan et al. 2020): convolutions have no bias, and the norm only divides by the
+running root mean square of each channel. So f(a y) = a f(y) for a > 0 in evaluation mode, and one network
+serves all noise levels. The root mean square replaces the standard deviation of the reference, which saves
+one pass over memory.
 
 References:
     Mohan et al. 2020, Robust and interpretable blind image denoising via bias-free convolutional neural
@@ -26,9 +26,9 @@ __all__ = ["BiasFreeNormReLU", "UNet"]
 
 
 class _NormReLU(torch.autograd.Function):
-    """relu(g x / r) with r a root mean square: one backward pass where autograd takes four.
+    """relu(g x / r) with r a root mean square, in one backward pass instead of four.
 
-    The gain g is one number a channel, (C,), or one for each channel of each image, (B, C).
+    The gain g is one number per channel, (C,), or one per channel and image, (B, C).
     """
 
     @staticmethod
@@ -46,25 +46,24 @@ class _NormReLU(torch.autograd.Function):
         d_gain = (passed * x).sum((2, 3) if gain.ndim == 2 else (0, 2, 3), dtype=gain.dtype) * inverse
         scale = gain * inverse
         dx = passed.mul_(scale.to(x.dtype)[..., None, None])
-        if ctx.of_batch:  # then r depends on every x: d(1/r)/dx = -x / (n r^3), n the pixels of the batch
+        if ctx.of_batch:  # r depends on every x: d(1/r)/dx = -x / (n r^3), with n pixels in the batch
             through_r = (d_gain * scale).reshape(-1, x.shape[1]).sum(0) * inverse * (-x.shape[1] / x.numel())
             dx.addcmul_(x, through_r.to(x.dtype)[:, None, None])
         return dx, d_gain, None, None
 
 
 class BiasFreeNormReLU(nn.Module):
-    """Divide each channel by its root mean square, multiply by a learnt gain, rectify.
+    """Divide each channel by its root mean square, multiply by a learned gain, rectify.
 
     Args:
         channels: C.
-        statistics: Whose root mean square divides in training: that of the batch, or the running one, with
-            which evaluation is done. Batch norm lets a bright image raise the number that it is divided by,
-            and learns to make up for it; in evaluation nothing does, and it comes out too bright.
-        conditions: Numbers that the caller tells of each image, on which the gain depends linearly.
-        momentum: The share of a batch in the running mean square. Where that divides in training, the first
-            batches have a larger one, 10 / (10 + t) after t of them, and it soon is a mean over many: over
-            ten it would be 1 or 2 % off in each layer, by which few bright galaxies they held, and the
-            network 10 %.
+        statistics: Root mean square used in training: that of the batch, or the running one, which is always
+            used in evaluation. With batch statistics a bright image raises its own divisor, and the network
+            learns to compensate; in evaluation the divisor is fixed, and the image becomes too bright.
+        conditions: Number of condition values per image, on which the gain depends linearly.
+        momentum: Weight of a batch in the running mean square. With running statistics in training, the first
+            batches have a larger one, 10 / (10 + t) after t batches, and the mean soon covers many: over ten
+            batches it would be 1 or 2 % off in each layer, as bright galaxies are rare, and the network 10 %.
         epsilon: Added to the mean square.
     """
 
@@ -87,21 +86,21 @@ class BiasFreeNormReLU(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to the same, with what is told of each image, (B, conditions).
+        """Map (B, C, H, W) to the same shape, given the condition values of each image, (B, conditions).
 
-        In training the running mean square moves.
+        In training the running mean square is updated.
         """
         mean_square = self.mean_square
         if self.training:
-            of_these = x.detach().square().mean((0, 2, 3), dtype=mean_square.dtype)
-            share = self.momentum
+            batch_mean_square = x.detach().square().mean((0, 2, 3), dtype=mean_square.dtype)
+            weight = self.momentum
             if not self.of_batch:
-                share = (10 / (10 + self.batches)).clamp_min(share).to(of_these.dtype)
-            mean_square.lerp_(of_these, share)
+                weight = (10 / (10 + self.batches)).clamp_min(weight).to(batch_mean_square.dtype)
+            mean_square.lerp_(batch_mean_square, weight)
             self.batches += 1
-            mean_square = of_these if self.of_batch else mean_square
+            mean_square = batch_mean_square if self.of_batch else mean_square
         gain = self.gain
-        if condition is not None:  # not as a matrix product, which autocast would round
+        if condition is not None:  # no matrix product, which autocast would round
             gain = gain + (condition[:, :, None] * self.gain_slopes).sum(1)
         inverse = (mean_square + self.epsilon).rsqrt()
         if self.training:
@@ -110,7 +109,7 @@ class BiasFreeNormReLU(nn.Module):
 
 
 class _Block(nn.Sequential):
-    """Layers one after the other, of which the norms are told the condition."""
+    """Sequence of layers, with the condition passed to the norms."""
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         for layer in self:
@@ -125,10 +124,9 @@ class UNet(nn.Module):
         base_channels: Channels at full resolution; they double with each block.
         blocks: Average poolings on the way down, and transposed convolutions on the way up.
         channels: Channels of the images, 1 or 3.
-        statistics: Of the norms in training: the batch's, as in the paper, or the running ones.
-        extra: Channels of the input that are no image, and
-        conditions: numbers on which the gains depend; a blind network has neither
-            (`galgen.models.conditional` has both).
+        statistics: Statistics of the norms in training: those of the batch, as in the paper, or running ones.
+        extra: Additional input channels, 0 in a blind network (see `galgen.models.conditional`).
+        conditions: Number of values per image on which the gains depend, 0 in a blind network.
     """
 
     def __init__(
@@ -162,9 +160,9 @@ class UNet(nn.Module):
             self.merge.append(_Block(*layer(2 * b, b), *last))
 
     def forward(self, y: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The noise (B, C, H, W) in y (B, C + extra, H, W), H and W multiples of 2^blocks.
+        """Predict the noise (B, C, H, W) in y (B, C + extra, H, W), H and W multiples of 2^blocks.
 
-        `condition` (B, conditions) is what the norms are told of each image.
+        `condition` (B, conditions) contains the values of each image that the norms depend on.
         """
         period = 2 ** len(self.up)
         if y.shape[-1] % period or y.shape[-2] % period:

@@ -104,7 +104,7 @@ class Explorer:
         near = self.nearest(held_out, family, N, "A").cosine
         return np.percentile(other, [5, 95]), np.percentile(near, [5, 95])
 
-    def nearest(self, images: Tensor, family: str, N: int, half: str) -> similarity.Neighbours:
+    def nearest(self, images: Tensor, family: str, N: int, half: str) -> similarity.Neighbors:
         """Nearest training images of model A or B for each image."""
         flips = self.experiments[family].family.flips
         return similarity.nearest(

@@ -80,12 +80,12 @@ def agreement(experiment: Experiment, N: int) -> Found:
             row("nearest_cosine", test.copy, **of),
             *_bias(test.memorization.models, of),
             row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, **of),
-            row("memorized_fraction", test.memorised, **of),
+            row("memorized_fraction", test.memorized, **of),
         ]
         if arrays:
             continue
         rows += _bias(test.memorization.gaussians, {"model": "gaussian", "training_sets": "disjoint"})
-        rows.append(row("memorized_fraction", test.memorised_null, n=test.n, model="held-out"))
+        rows.append(row("memorized_fraction", test.memorized_null, n=test.n, model="held-out"))
         for kind, found in test.cosines.items():
             prefix, of_A = "pearson_" * (kind == "pearson"), of | {"model": A.label, "training_sets": ""}
             rows.append(row(f"{prefix}nearest_cosine", bootstrap(found.copying), **of_A))

@@ -49,7 +49,7 @@ FILES = (
 )
 
 # the verdict on memorization as a number; one that cannot be given is none
-_VERDICTS = {"none found": 0, "favours its training set": 1, "copies": 2}
+_VERDICTS = {"no copies found": 0, "biased towards its training set": 1, "copies": 2}
 _ANSWERS = {
     "memory": "weighted_training_fraction",
     "classifier": "auc",

@@ -115,12 +115,12 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
                 rows += _detected(D, trained=False, model=label, images_shown=0)
         losses.append([[D.curves[name].loss for name in _SETS] for D in (found.A, found.B)])
     scores = dict.fromkeys((*discriminator.ALIKE, *discriminator.GRADES), np.zeros(len(own[0])))
-    rows += _of_one(discriminator.judge(scores, scores), model="constant")
+    rows += _of_one(discriminator.evaluate(scores, scores), model="constant")
     k, shown = np.array(tests).T
     return rows, {"pair": k, "images_shown": shown, "hinge_losses": np.array(losses, np.float16)}
 
 
-def _of_one(D: discriminator.Judgement, **where: object) -> Iterator[dict]:
+def _of_one(D: discriminator.Evaluation, **where: object) -> Iterator[dict]:
     """What is measured of one discriminator."""
     for name, curve in D.curves.items():
         yield row(f"hinge_loss_{_SETS[name]}", curve.mean, **where)
@@ -135,7 +135,7 @@ def _of_one(D: discriminator.Judgement, **where: object) -> Iterator[dict]:
     yield row("has_power", D.has_power(), **where)
 
 
-def _detected(D: discriminator.Judgement, *, trained: bool, **where: object) -> Iterator[dict]:
+def _detected(D: discriminator.Evaluation, *, trained: bool, **where: object) -> Iterator[dict]:
     """The least amount of each fault from which on D detects all."""
     for fault, name in _FAULTS.items():
         yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)

@@ -32,7 +32,7 @@ from galgen.compare.controls import blurred, rounded
 from galgen.compare.distances import energy, with_spread
 from galgen.compare.equivalent_blur import CalibrationCurve
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
-from galgen.compare.scoreboard import apart, same_share
+from galgen.compare.scoreboard import morphology_distances, same_fraction
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
@@ -85,7 +85,7 @@ def _columns(rows: Table) -> np.ndarray:
 
 def _valid(rows: Table, reference: Table | None, **where: object) -> list[dict]:
     """How many rows are valid, with Fisher's test of the same fraction in the reference."""
-    p = {} if reference is None else {"p": same_share(rows, reference)}
+    p = {} if reference is None else {"p": same_fraction(rows, reference)}
     sky = np.mean(["background-subtracted" in reason for reason in rows["reason"]])
     return [
         row("valid_fraction", len(valid(rows)) / len(rows), n=len(rows), **p, **where),
@@ -95,7 +95,7 @@ def _valid(rows: Table, reference: Table | None, **where: object) -> list[dict]:
 
 def _distances(experiment: Experiment, reference: Table, rows: Table, **where: object) -> Iterator[dict]:
     used = with_spread(valid(reference), COEFFICIENTS)
-    if found := apart(reference, rows, used, seed=experiment.parameters.seed):
+    if found := morphology_distances(reference, rows, used, seed=experiment.parameters.seed):
         for name, distance in found.w1.items():
             yield row(f"{name}_wasserstein", distance, n=found.n, **where)
         yield row("energy_distance", found.energy, n=found.n, **where)

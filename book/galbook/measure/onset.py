@@ -88,13 +88,13 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
         ends = (x - 0.5 for x in (test.p_closer.value, test.p_closer.low, test.p_closer.high))
         found = {
             "training_set_bias": Estimate(*ends, test.n),
-            "memorized_fraction": test.memorised,
+            "memorized_fraction": test.memorized,
             "near_copy_fraction": copies(samples),
             "agreement": test.agree,
         }
         rows += [row(name, each, images_shown=shown, **where) for name, each in found.items()]
     held_out = copies([unit(images.held_out)] * 2)
-    for name, each in (("memorized_fraction", test.memorised_null), ("near_copy_fraction", held_out)):
+    for name, each in (("memorized_fraction", test.memorized_null), ("near_copy_fraction", held_out)):
         rows.append(row(name, each, model="held-out"))
     return [{"width": experiment.settings.base_channels} | each for each in rows], {}
 
