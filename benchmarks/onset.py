@@ -17,13 +17,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 
-from galbook.onset.configurations import Cell, Committed, Trace, place, read, write
+from galbook.onset.configurations import CommittedConfiguration, Configuration, Trace, key_of, read, write
 from galbook.onset.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, training_named
 from galgen.profiles import PROFILES, Parameters
@@ -56,14 +57,14 @@ FORETOLD = (
 )
 
 
-def clock_cell(study: Experiment, N: int) -> Cell:
+def measured(study: Experiment, N: int) -> Configuration:
     """The cell of one width and N: PSNR of training and held-out images along A and B of the first pair."""
     held_out, pixels, traces = study.images.held_out, study.images.dataset.images[0].size, []
     for model in study.models.pair(N):
         along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
         psnr = psnr_along(along, study.family.denoiser, study.images.of(model), held_out, sigmas=SIGMAS)
         traces.append(Trace.of(*psnr, pixels))
-    return Cell(study.settings.base_channels, N, N * pixels / study.weights, traces)
+    return Configuration(study.settings.base_channels, N, N * pixels / study.weights, traces)
 
 
 def _named(base_channels: int, N: int, images: int, rate: float) -> str:
@@ -102,11 +103,10 @@ def train(asked: Parameters, name: str) -> None:
     of.train(training)
 
 
-def answered(study: Experiment, N: int, rate: float) -> Committed:
-    """Ask a cell whose models are trained."""
-    cell = clock_cell(study, N)
-    return Committed(
-        cell=Cell(cell.base_channels, N, cell.load, cell.traces, rate),
+def answered(study: Experiment, N: int, rate: float) -> CommittedConfiguration:
+    """Measure a configuration whose models are trained."""
+    return CommittedConfiguration(
+        configuration=replace(measured(study, N), rate=rate),
         seed=study.parameters.seed,
         images=study.settings.images_shown(N),
         trainings=[study.key(training) for training in study.models.pair(N)],
@@ -115,7 +115,7 @@ def answered(study: Experiment, N: int, rate: float) -> Committed:
     )
 
 
-def written(path: Path) -> list[Committed]:
+def written(path: Path) -> list[CommittedConfiguration]:
     """The cells that are there by now."""
     return read(path) if path.is_file() else []
 
@@ -139,15 +139,16 @@ def main() -> None:
                 continue
             out, pair = given.out / f"{study.images.name}.json", study.models.pair(N)
             at = study.settings.base_channels, N, study.parameters.seed, study.settings.images_shown(N), rate
-            if at in map(place, written(out)):
+            if at in map(key_of, written(out)):
                 continue
             list(each(train, [study.parameters] * 2, [training.name for training in pair]))
             one = answered(study, N, rate)
             with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
-                if place(one) not in map(place, there := written(out)):
+                if key_of(one) not in map(key_of, there := written(out)):
                     write(out, [*there, one])
-            gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.cell.gaps)
-            print(f"{one.cell}, seed {one.seed}: g = {gaps} dB, {max(one.minutes):.1f} minutes", flush=True)
+            gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.configuration.gaps)
+            minutes = f"{max(one.minutes):.1f} minutes"
+            print(f"{one.configuration}, seed {one.seed}: g = {gaps} dB, {minutes}", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from galgen.runs.errors import GalgenError
 SMOKE = Parameters(profile="smoke")
 
 
-@question(families=("gan",), given=each_size, models=lambda *_: ())
+@question(families=("gan",), arguments=each_size, models=lambda *_: ())
 def brightness(experiment, N):
     """The mean of A's training images, which is noted where it is measured."""
     with open("measured", "a") as log:
@@ -31,7 +31,7 @@ def brightness(experiment, N):
     return [row("agreement", means.mean(), model="A0")], {"means": means}
 
 
-@question(families=("gan",), given=each_size, models=first_pair)
+@question(families=("gan",), arguments=each_size, models=first_pair)
 def lost(experiment, N):
     """The number of reported losses of A and B."""
     runs = [experiment.train(model) for model in experiment.models.pair(N)]

@@ -21,7 +21,7 @@ from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_folder, file_sha256, in_place, read_json, write_json
 
-__all__ = ["asked", "checked", "missing", "publish", "questions", "trainings"]
+__all__ = ["checked", "missing", "publish", "questions", "questions_of", "trainings"]
 
 
 def questions() -> list[Question]:
@@ -30,19 +30,19 @@ def questions() -> list[Question]:
     return [QUESTIONS[name] for name in sorted(QUESTIONS)]
 
 
-def asked(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, Experiment, tuple]]:
+def questions_of(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, Experiment, tuple]]:
     """Each question that a run asks, of which experiment and with which values."""
     experiments = [each for each in experiments if each.sizes]
     for question in questions():
         for experiment in experiments:
             if experiment.family.name in question.families:
-                for given in question.given(experiment):
+                for given in question.arguments(experiment):
                     yield question, experiment, given
 
 
 def missing(experiments: Iterable[Experiment]) -> list[tuple[Question, Experiment, tuple]]:
     """Those of them whose rows are not published, or are of other code or models."""
-    return [(of, experiment, given) for of, experiment, given in asked(experiments)
+    return [(of, experiment, given) for of, experiment, given in questions_of(experiments)
             if not of.published(experiment, *given)]  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
     with atomic_folder(folder) as new:
         (new / "arrays").mkdir()
         files, tables, arrays = {}, [",".join(TYPES) + "\n"], {}
-        for question, experiment, given in asked(experiments):
+        for question, experiment, given in questions_of(experiments):
             found, origin = question.found(experiment, *given)
             name, first = question.label(experiment, *given), len(tables) - 1
             lines = to_csv(found.rows).splitlines(keepends=True)[1:]

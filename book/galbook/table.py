@@ -60,11 +60,11 @@ __all__ = [
     "each_size",
     "first_pair",
     "largest_size",
+    "may_read_published",
     "question",
     "read_table",
     "row",
     "to_csv",
-    "usable",
 ]
 
 SCHEMA = 1
@@ -160,14 +160,14 @@ class Question:
         name: The name of the function.
         function: From an experiment and values to rows, and arrays by name.
         families: The families and studies whose models it asks.
-        given: From an experiment to the values with which a run asks it.
+        arguments: From an experiment to the values with which a run asks it.
         models: From an experiment and these values to the models that it reads.
     """
 
     name: str
     function: Callable[..., tuple[Iterable[dict], Mapping[str, np.ndarray]]]
     families: tuple[str, ...]
-    given: Callable[[Experiment], Iterable[Given]]
+    arguments: Callable[[Experiment], Iterable[Given]]
     models: Callable[..., Iterable[Training]]
 
     @functools.cached_property
@@ -208,7 +208,7 @@ class Question:
 
     def every(self, experiment: Experiment) -> pd.DataFrame:
         """The rows of all that a run asks of the models of an experiment."""
-        asked = self.given(experiment) if experiment.sizes else ()
+        asked = self.arguments(experiment) if experiment.sizes else ()
         return pd.concat([_table([]), *(self(experiment, *given).rows for given in asked)], ignore_index=True)
 
     def identity(self, experiment: Experiment, *given: int | float | str) -> dict:
@@ -259,13 +259,13 @@ class Question:
 def question(
     *,
     families: Iterable[str],
-    given: Callable[[Experiment], Iterable[Given]],
+    arguments: Callable[[Experiment], Iterable[Given]],
     models: Callable[..., Iterable[Training]],
 ) -> Callable[[Callable], Question]:
     """Make a question of a function; the arguments are those of `Question`."""
 
     def asked(function: Callable) -> Question:
-        found = Question(function.__name__, function, tuple(families), given, models)
+        found = Question(function.__name__, function, tuple(families), arguments, models)
         functools.update_wrapper(found, function)
         QUESTIONS[found.name] = found
         return found
@@ -293,7 +293,7 @@ def first_pair(experiment: Experiment, N: int, *_: object) -> list[Training]:
     return [*experiment.models.pair(N)]
 
 
-def usable(parameters: Parameters) -> bool:
+def may_read_published(parameters: Parameters) -> bool:
     """Whether published rows may stand for measurements: of simulated galaxies, unless RECOMPUTE=1."""
     return parameters.data in SIMULATED and os.environ.get("RECOMPUTE", "0") in ("", "0")
 
@@ -322,7 +322,7 @@ class Published:
     def of(experiment: Experiment) -> "Published | None":
         """What is published of the run of an experiment on simulated galaxies, unless RECOMPUTE=1."""
         folder = experiment.parameters.folder
-        return _opened(folder) if usable(experiment.parameters) and folder.is_dir() else None
+        return _opened(folder) if may_read_published(experiment.parameters) and folder.is_dir() else None
 
     def get(self, file: str, key: str) -> Measurement | None:
         """The rows and arrays of `<question>/<name>`, or None if there are none of that key.

@@ -46,7 +46,7 @@ def check(run: Run, files: int = FILES) -> str:
         raise GalgenError(f"nothing is published of the run {run.name} that could be checked")
     there = set(table.about["files"])
     again, rest, wrong = 0, 0, []
-    asked = [each for each in publishing.asked(experiments) if _label(*each) in there]
+    asked = [each for each in publishing.questions_of(experiments) if _label(*each) in there]
     free = [each for each in asked if _drawable(*each)]
     chosen = random.sample(free, min(files, len(free)))
     for each in asked:

@@ -50,7 +50,7 @@ def of_run(run: Run) -> dict | None:
 @functools.cache
 def needed(run: Run) -> list[Missing]:
     """The measurements of a run that are not published, or of other code or models."""
-    asked = publishing.missing if of_run(run) else publishing.asked
+    asked = publishing.missing if of_run(run) else publishing.questions_of
     return [Missing(*each) for each in asked(run.experiments)]
 
 

@@ -3,8 +3,8 @@
 For latent z_i let a_i and b_i be the samples of models A and B, trained on disjoint sets of N images.
 
     agreement            median anomaly cosine of a_i and b_i     null: a_i and b_j of another latent
-    nearest cosine       the same of a sample and the nearest     held-out images in the place of samples
-                         image of its model's training set
+    nearest cosine       anomaly cosine of a sample and the       null: held-out images instead of samples
+                         nearest image of its training set
     training-set bias    P(train closer) - 1/2 and the margin     exchange of A and B; Gaussians of the sets
     near-copies          fraction of samples with d1/d2 < 1/3     held-out images
 
@@ -19,7 +19,7 @@ from dataclasses import astuple
 import numpy as np
 from torch import Tensor
 
-from galbook.measure.samples import NEIGHBOURS, stamps
+from galbook.measure.samples import NEIGHBORS, stamps
 from galbook.table import Given, all_pairs, each_size, first_pair, question, row
 from galgen.compare import similarity
 from galgen.compare.agreement import excess, two_models
@@ -46,7 +46,7 @@ FILES = (
     "galbook.measure.samples",
     "galgen.compare.agreement",
     "galgen.compare.distances",
-    *NEIGHBOURS,
+    *NEIGHBORS,
 )
 DENOISERS = ("diffusion", "conditional")
 
@@ -54,7 +54,7 @@ Found = tuple[list[dict], dict[str, np.ndarray]]
 
 
 def of_pair(experiment: Experiment, A: Training, B: Training) -> dict:
-    """The columns of a row that name two models."""
+    """Columns of a row that name two models."""
     sets = "same" if A.half == B.half else "disjoint"
     shown = experiment.settings.images_shown(A.N)
     return {"model": f"{A.label}-{B.label}", "training_sets": sets, "images_shown": shown}
@@ -65,9 +65,9 @@ def gaussian_samples(experiment: Experiment, images: np.ndarray) -> Tensor:
     return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.images.start).images
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs)
+@question(families=FAMILIES, arguments=each_size, models=all_pairs)
 def agreement(experiment: Experiment, N: int) -> Found:
-    """The two-models test of every pair; of the first one also its controls, and cosines as arrays."""
+    """Two-models test of every pair; for the first pair also its controls, and cosines as arrays."""
     images, rows, arrays = experiment.images, [], {}
     for A, B in experiment.models.pairs(N):
         drawn, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
@@ -106,11 +106,11 @@ def _bias(found: Exchange, where: dict) -> Iterator[dict]:
     yield row("training_set_margin", found.margin, n=closer.n, **where)
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs)
+@question(families=FAMILIES, arguments=each_size, models=all_pairs)
 def near_copies(experiment: Experiment, N: int) -> Found:
-    """The fraction of near-copies among the samples of each model, of each pair, and held-out images.
+    """Fraction of near-copies among the samples of each model, of each pair, and held-out images.
 
-    Of twice as many latents as in other tests: 0 of 512 excludes 1 %, 0 of 256 does not.
+    With twice as many latents as other tests: 0 of 512 excludes 1 %, 0 of 256 does not.
     """
     images, rows, count = experiment.images, [], 2 * experiment.profile.samples
 
@@ -131,7 +131,7 @@ def near_copies(experiment: Experiment, N: int) -> Found:
     return rows, {}
 
 
-@question(families=DENOISERS, given=each_size, models=first_pair)
+@question(families=DENOISERS, arguments=each_size, models=first_pair)
 def gaussian_agreement(experiment: Experiment, N: int) -> Found:
     """Agreement of the Gaussians of A's and B's images, and of A with its own; samples of A's Gaussian."""
     A, B = experiment.models.pair(N)
@@ -156,7 +156,7 @@ def _design_models(experiment: Experiment, N: int) -> list[Training]:
     return [experiment.models.pair(N)[0], *experiment.models.design().values()]
 
 
-@question(families=FAMILIES, given=_design_size, models=_design_models)
+@question(families=FAMILIES, arguments=_design_size, models=_design_models)
 def initialization_design(experiment: Experiment, N: int) -> Found:
     """Agreement of A0 with models of the same or another initialization, on the same or disjoint images.
 

@@ -1,8 +1,9 @@
-"""Do samples depend on how they are drawn? Other starts, other noise schedules, and stochastic ascent.
+"""Dependence of samples on the sampler: other starts, other noise schedules, and stochastic ascent.
 
-Samples of model A are compared with held-out images by the variance along principal components, over that of
-the training images, and by the AUC of a classifier. The paper's stochastic ascent is run with neither, one
-and both of its choices, a start of each model's own and noise that is used twice: do they change agreement?
+Samples of model A are compared with held-out images by the variance along principal components, divided by
+that of the training images, and by the AUC of a classifier. The paper's stochastic ascent is run with
+neither, one and both of its choices, a start of each model's own and noise that is used twice, to test
+whether they change agreement.
 """
 
 import numpy as np
@@ -34,23 +35,23 @@ FILES = (
     "galgen.models.sampling",
 )
 
-COUNT = 256  # samples of each sampler, at most
+COUNT = 256  # samples per sampler, at most
 
-FEW = 32  # latents of each choice, at most
+FEW = 32  # latents per choice, at most
 
-LEAST = 10  # converged samples
+LEAST = 10  # converged samples, at least
 
 
 @question(
     families=("diffusion",),
-    given=largest_size,
+    arguments=largest_size,
     models=lambda e, N: [e.models.pair(N)[0]],
 )
 def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Samples of model A by other starts, other noise schedules and stochastic ascent.
+    """Samples of model A with other starts, other noise schedules and stochastic ascent.
 
-    Where ten samples or more converge. Array `components`: the first and the last of each group of principal
-    components, (G, 2).
+    Samplers with fewer than ten converged samples are left out. Array `components`: the first and the last of
+    each group of principal components, (G, 2).
     """
     A, images, settings = experiment.models.pair(N)[0], experiment.images, experiment.settings
     net, train, start, held_out = experiment.networks(A)["net"], images.of(A), images.start, images.held_out
@@ -64,7 +65,7 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
         "start at the mean image": flow(start),
         "start at its training mean": flow(torch.from_numpy(mean_image(train))),
     }
-    if len(spare) > 1:  # other random numbers than the noise of the sampler
+    if len(spare) > 1:  # random numbers independent of the noise of the sampler
         others = range(latents.start + 500_000, latents.stop + 500_000)
         drawn["start drawn from a Gaussian"] = flow(fit_gaussian(spare).draw(others))
     drawn["down to sigma 0.02"] = flow(start, sigma_min=0.02)
@@ -88,9 +89,9 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     return rows, {"components": np.array([(group.first, group.last) for group in spread])}
 
 
-@question(families=("diffusion",), given=ends, models=first_pair)
+@question(families=("diffusion",), arguments=ends, models=first_pair)
 def stochastic_ascent_choices(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Agreement of A and B by stochastic ascent, with neither, one and both of the paper's choices."""
+    """Agreement of A and B with stochastic ascent, by neither, one and both of the paper's choices."""
     (A, B), images, rows = experiment.models.pair(N), experiment.images, []
     latents = experiment.latents(min(FEW, experiment.profile.samples))
     nets = [experiment.networks(model)["net"] for model in (A, B)]
