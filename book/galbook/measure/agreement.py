@@ -20,7 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from galbook.measure.samples import NEIGHBORS, stamps
-from galbook.table import Given, all_pairs, each_size, first_pair, question, row
+from galbook.table import Arguments, all_pairs, each_size, first_pair, question, row
 from galgen.compare import similarity
 from galgen.compare.agreement import excess, two_models
 from galgen.compare.gaussian import fit_gaussian
@@ -148,7 +148,7 @@ def gaussian_agreement(experiment: Experiment, N: int) -> Found:
     return rows, {"gaussian": stamps(of_A)}
 
 
-def _design_size(experiment: Experiment) -> list[Given]:
+def _design_size(experiment: Experiment) -> list[Arguments]:
     return [(model.N,) for model in experiment.models.design().values()][:1]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from galbook.table import Given, each_size, question, row
+from galbook.table import Arguments, each_size, question, row
 from galgen.compare import similarity
 from galgen.data.split import dihedral_keys
 from galgen.data.unit import unit
@@ -28,7 +28,7 @@ FILES = (
 )
 
 
-def _no_values(experiment: Experiment) -> list[Given]:
+def _no_values(experiment: Experiment) -> list[Arguments]:
     """No arguments: measured once, for the whole data set."""
     return [()]
 

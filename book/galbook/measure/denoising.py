@@ -140,11 +140,7 @@ def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     return rows, dict(zip(("clean", "noisy", "denoised"), found, strict=True))
 
 
-@question(
-    families=(*DENOISERS, "glow", "gan"),
-    arguments=each_size,
-    models=all_pairs,
-)
+@question(families=(*DENOISERS, "glow", "gan"), arguments=each_size, models=all_pairs)
 def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Losses and minutes of each training, and the number of parameters of its networks.
 

@@ -26,11 +26,7 @@ from galgen.data.unit import unit
 from galgen.experiment import Experiment
 from galgen.models.gan import draw
 
-__all__ = [
-    "discriminator_memorization",
-    "discriminator_test",
-    "fresh_classifier",
-]
+__all__ = ["discriminator_memorization", "discriminator_test", "fresh_classifier"]
 
 COUNT = 256  # training images, and images of no training set, scored by a discriminator
 COARSE = 8  # pixels per side

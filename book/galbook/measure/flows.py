@@ -19,10 +19,7 @@ from galgen.experiment import Experiment
 from galgen.models import glow_learner
 from galgen.models.families import Training
 
-__all__ = [
-    "flow_latents",
-    "likelihood",
-]
+__all__ = ["flow_latents", "likelihood"]
 
 FILES = (
     "galgen.compare.distances",

@@ -17,11 +17,7 @@ FILES = ("galgen.models.sampling",)
 STEPS = 25  # images on the circle
 
 
-@question(
-    families=("gan",),
-    arguments=each_size,
-    models=lambda experiment, N: first_pair(experiment, N)[:1],
-)
+@question(families=("gan",), arguments=each_size, models=lambda experiment, N: first_pair(experiment, N)[:1])
 def latent_circle(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Images of model A along the circle of the first two latents, (steps, H, W); the last is the first."""
     generator = experiment.networks(experiment.models.pair(N)[0])["average"]

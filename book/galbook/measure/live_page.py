@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from galbook.table import Given, question
+from galbook.table import Arguments, question
 from galgen.experiment import Experiment
 
 __all__ = ["live_page"]
@@ -13,7 +13,7 @@ FILES = ()
 SIDE = 16  # pixels per side of training images, or more if halving cannot reach it
 
 
-def _ends(experiment: Experiment) -> Iterator[Given]:
+def _ends(experiment: Experiment) -> Iterator[Arguments]:
     """Smallest and largest N, of which the page has models."""
     yield from dict.fromkeys((N,) for N in (experiment.sizes[0], experiment.sizes[-1]))
 

@@ -65,11 +65,7 @@ STEPS = 32  # of the inverted flow
 FIRST = 3_200_000_000  # seed of its first latent, not used for samples
 
 
-@question(
-    families=("conditional",),
-    arguments=each_size,
-    models=first_pair,
-)
+@question(families=("conditional",), arguments=each_size, models=first_pair)
 def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Fraction of model A, beyond its Gaussian, explained by B and by patch denoisers.
 
@@ -108,11 +104,7 @@ def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     return rows, {}
 
 
-@question(
-    families=("diffusion", "conditional"),
-    arguments=each_size,
-    models=all_pairs,
-)
+@question(families=("diffusion", "conditional"), arguments=each_size, models=all_pairs)
 def principal_directions(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Overlap of the leading principal directions of samples and of held-out images, for all pairs.
 
@@ -152,11 +144,7 @@ def _with_control(experiment: Experiment, N: int) -> list[Training]:
     return [*experiment.models.pair(N), experiment.models.out_of_domain()[0]]
 
 
-@question(
-    families=("conditional",),
-    arguments=each_size,
-    models=_with_control,
-)
+@question(families=("conditional",), arguments=each_size, models=_with_control)
 def flow_inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Latents recovered from samples of A with B and two controls, by group of principal components.
 

@@ -64,9 +64,8 @@ def _measured(experiment: Experiment, images: np.ndarray, bits: int | None = Non
         return {"images": len(table), "valid": len(valid(table))}
 
     run = experiment.store.run("morphology", versions, make, data=content, code=[measure.__module__])
-    return Table.read(run.path / "morphology.ecsv", format="ascii.ecsv").filled(
-        ""
-    )  # ECSV reads "" as missing
+    # ECSV reads "" as missing
+    return Table.read(run.path / "morphology.ecsv", format="ascii.ecsv").filled("")
 
 
 @functools.cache
@@ -131,9 +130,10 @@ def _blurs(experiment: Experiment, rows: Table, **where: object) -> Iterator[dic
     if ladder is None or len(rows) < FEWEST:
         return
     distance, n = energy(galaxies, rows, used), len(rows)
+    blur = ladder.amount(Estimate(distance, distance, distance, n)).value
     yield row("energy_distance_unbiased", distance, n=n, **where)
     yield row("relative_energy_distance", distance / ladder.areas[BLURS.index(1.0)], n=n, **where)
-    yield row("equivalent_blur_of_morphology", ladder.amount(Estimate(far, far, far, n)).value, n=n, **where)
+    yield row("equivalent_blur_of_morphology", blur, n=n, **where)
     for name in used:
         x, y = (np.asarray(part[name], np.float64) for part in (galaxies, rows))
         shift = (np.median(y) - np.median(x)) / stats.median_abs_deviation(x, scale="normal")

@@ -42,11 +42,7 @@ FEW = 32  # latents per choice, at most
 LEAST = 10  # converged samples, at least
 
 
-@question(
-    families=("diffusion",),
-    arguments=largest_size,
-    models=lambda e, N: [e.models.pair(N)[0]],
-)
+@question(families=("diffusion",), arguments=largest_size, models=lambda e, N: [e.models.pair(N)[0]])
 def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Samples of model A with other starts, other noise schedules and stochastic ascent.
 

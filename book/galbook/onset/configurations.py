@@ -156,7 +156,7 @@ def read(path: Path) -> list[CommittedConfiguration]:
     Raises:
         GalgenError: If the file has another format.
     """
-    with reading(path, "take it from the repository again"):
+    with reading(path, "restore it from the repository"):
         return TypeAdapter(list[CommittedConfiguration]).validate_json(path.read_bytes())
 
 
