@@ -70,7 +70,7 @@ def test_trainings_that_do_not_scatter_have_the_share_that_their_cosines_say(pai
     assert found.value.low == pytest.approx(wanted) == found.value.high
     assert (found.pair.value, found.floor.value, found.ceiling.value) == pytest.approx((pair, 0.9, 1.0))
     assert len(found.pairs) == 9 and len(found.same) == 6 and found.kind == "galaxies" and not found.missing
-    assert found.beside == pytest.approx({"galaxies": wanted, "leaves": (pair - 0.6) / 0.4})
+    assert found.by_kind == pytest.approx({"galaxies": wanted, "leaves": (pair - 0.6) / 0.4})
 
 
 def test_the_floor_is_the_kind_that_agrees_best_and_its_scatter_that_of_two_of_one_kind():
@@ -119,7 +119,7 @@ def test_what_is_missing_is_said_and_what_there_is_stands(labels, said):
     found = normalize(c, labels)
     assert found.value is None and said in found.missing
     assert np.allclose(found.pairs, 0.95) and (found.pair is None) == ("of A" in said)
-    assert set(found.beside) == (set(labels) - {"A", "B"} if len(found.same) else set())
+    assert set(found.by_kind) == (set(labels) - {"A", "B"} if len(found.same) else set())
 
 
 @pytest.mark.parametrize("floor", [1.0, 1.1])

@@ -71,7 +71,7 @@ class NormalizedAgreement:
         floor: Mean over networks of that kind.
         ceiling: Mean over models of the same images.
         value: (pair - floor) / (ceiling - floor).
-        beside: By kind, the normalized agreement with that kind as the floor.
+        by_kind: By kind, the normalized agreement with that kind as the floor.
         missing: Why there is no value; "" if there is one.
         moved: ceiling - pair, the effect of training on the same images.
     """
@@ -80,7 +80,7 @@ class NormalizedAgreement:
     same: np.ndarray
     out_of_domain: Mapping[str, np.ndarray]
     kind: str
-    beside: Mapping[str, float]
+    by_kind: Mapping[str, float]
     missing: str
     pair: Estimate | None = None
     floor: Estimate | None = None
@@ -132,11 +132,11 @@ def normalize(c: np.ndarray, labels: Sequence[str]) -> NormalizedAgreement:
     kind = max(floors, key=floors.get, default="")
     f = rows.get(kind, a[:0])
     theta = pair, _, ceiling = _theta(c, a, b, f)
-    same, beside = np.concatenate([_within(c, a), _within(c, b)]), {}
+    same, by_kind = np.concatenate([_within(c, a), _within(c, b)]), {}
     if len(same):
-        beside = {k: float((pair - low) / (ceiling - low)) for k, low in floors.items() if low != ceiling}
+        by_kind = {k: float((pair - low) / (ceiling - low)) for k, low in floors.items() if low != ceiling}
     known = {"pairs": c[np.ix_(a, b)].ravel(), "same": same}
-    known |= {"out_of_domain": out_of_domain, "kind": kind, "beside": beside}
+    known |= {"out_of_domain": out_of_domain, "kind": kind, "by_kind": by_kind}
     if min(len(a), len(b)) < LEAST:
         takes = f"an interval over trainings needs {LEAST} models of A and {LEAST} of B"
         return NormalizedAgreement(**known, missing=f"{takes}, but there are {len(a)} and {len(b)}")
@@ -156,8 +156,8 @@ def normalize(c: np.ndarray, labels: Sequence[str]) -> NormalizedAgreement:
     if not own:
         return NormalizedAgreement(**known, missing="a floor with an interval needs two of one kind")
     known |= {"floor": marks[1]}
-    less = np.array([[1, -1, 0], [0, -1, 1]])  # pair - floor, ceiling - floor
-    (top, bottom), covariance = less @ theta, less @ V @ less.T
+    contrasts = np.array([[1, -1, 0], [0, -1, 1]])  # pair - floor, ceiling - floor
+    (top, bottom), covariance = contrasts @ theta, contrasts @ V @ contrasts.T
     value = ratio(top, bottom, covariance, freedom=freedom, n=len(a) + len(b)) if bottom > 0 else None
     missing = "" if value else "the interval of ceiling minus floor includes 0"
     return NormalizedAgreement(**known, value=value, missing=missing)

@@ -70,9 +70,9 @@ def agreement(experiment: Experiment, N: int) -> Found:
     """Two-models test of every pair; for the first pair also its controls, and cosines as arrays."""
     images, rows, arrays = experiment.images, [], {}
     for A, B in experiment.models.pairs(N):
-        drawn, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
+        samples, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
         given = {"mean": images.mean, "flips": experiment.family.flips}
-        test = two_models(*drawn, images.dataset.images, images.split(N), **given)
+        test = two_models(*samples, images.dataset.images, images.split(N), **given)
         null = {"low": test.agreement.low, "high": test.agreement.high}
         rows += [
             row("agreement", test.agree, p=test.agreement.p, **of),
@@ -120,8 +120,8 @@ def near_copies(experiment: Experiment, N: int) -> Found:
         return np.stack([distance_ratio(x, images.of(model), **given) for x, model in each], axis=1)
 
     for pair in experiment.models.pairs(N):
-        drawn = [experiment.samples(model, count=count) for model in pair]
-        found, of = ratios(drawn, pair), of_pair(experiment, *pair)
+        samples = [experiment.samples(model, count=count) for model in pair]
+        found, of = ratios(samples, pair), of_pair(experiment, *pair)
         rows.append(row("near_copy_fraction", near_copy_fraction(found), **of))
         for model, own in zip(pair, found.T, strict=True):
             where = {"model": model.label, "images_shown": of["images_shown"]}

@@ -120,19 +120,19 @@ def _calibration(experiment: Experiment) -> tuple[Table, list[str], CalibrationC
     used = with_spread(galaxies, COEFFICIENTS)
     if not used or min(map(len, (galaxies, *degraded))) < FEWEST:
         return galaxies, used, None
-    ladder = np.maximum.accumulate([energy(galaxies, rows, used) for rows in degraded])
-    return galaxies, used, CalibrationCurve(np.array(BLURS), ladder) if ladder[BLURS.index(1.0)] > 0 else None
+    curve = np.maximum.accumulate([energy(galaxies, rows, used) for rows in degraded])
+    return galaxies, used, CalibrationCurve(np.array(BLURS), curve) if curve[BLURS.index(1.0)] > 0 else None
 
 
 def _blurs(experiment: Experiment, rows: Table, **where: object) -> Iterator[dict]:
     """Rows of the unbiased distance, the equivalent blur, and the shift of each coefficient."""
-    (galaxies, used, ladder), rows = _calibration(experiment), valid(rows)
-    if ladder is None or len(rows) < FEWEST:
+    (galaxies, used, curve), rows = _calibration(experiment), valid(rows)
+    if curve is None or len(rows) < FEWEST:
         return
     distance, n = energy(galaxies, rows, used), len(rows)
-    blur = ladder.amount(Estimate(distance, distance, distance, n)).value
+    blur = curve.amount(Estimate(distance, distance, distance, n)).value
     yield row("energy_distance_unbiased", distance, n=n, **where)
-    yield row("relative_energy_distance", distance / ladder.areas[BLURS.index(1.0)], n=n, **where)
+    yield row("relative_energy_distance", distance / curve.areas[BLURS.index(1.0)], n=n, **where)
     yield row("equivalent_blur_of_morphology", blur, n=n, **where)
     for name in used:
         x, y = (np.asarray(part[name], np.float64) for part in (galaxies, rows))
@@ -204,8 +204,8 @@ def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
         rows += _blurs(experiment, found, model=name)
     blurry = "held-out", "blurred-0.5"
     rows += _correlations(experiment, *(tables[name] for name in blurry), model="-".join(blurry))
-    galaxies, _, ladder = _calibration(experiment)
-    for blur, far in zip(ladder.amounts, ladder.areas, strict=True) if ladder else ():
+    galaxies, _, curve = _calibration(experiment)
+    for blur, far in zip(curve.amounts, curve.areas, strict=True) if curve else ():
         rows.append(row("energy_distance_unbiased", far, model="blurred", at=blur, n=len(galaxies)))
     return rows, {"reference": _columns(known)}
 

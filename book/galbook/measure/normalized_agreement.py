@@ -55,11 +55,11 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
     Also agreement of the untrained first pair, and of A0 with each out-of-domain network.
     """
     models, mean = _models(experiment, N), experiment.images.mean
-    drawn, gaussians = [*map(experiment.samples, models)], _gaussians(experiment, models)
-    (fresh, ok), of = _drawn(experiment, models[:2], 0), of_pair(experiment, *models[:2])
+    samples, gaussians = [*map(experiment.samples, models)], _gaussians(experiment, models)
+    (fresh, ok), of = _finite(experiment, models[:2], 0), of_pair(experiment, *models[:2])
     untrained = _views(fresh, [[x[: len(ok)][ok] for x in each[:2]] for each in gaussians])
     rows, arrays = [], {}
-    for (view, x), first in zip(_views(drawn, gaussians).items(), untrained.values(), strict=True):
+    for (view, x), first in zip(_views(samples, gaussians).items(), untrained.values(), strict=True):
         c = agreements(x, mean=mean)
         rows += _rows(view, models, c, normalize(c, [model.out_of_domain or model.half for model in models]))
         if ok.any():
@@ -67,10 +67,10 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
             rows.append(row(f"pairwise_{view}agreement", agreements(first, mean=mean)[0, 1], **where))
     for one in rows:
         one.setdefault("images_shown", of["images_shown"])
-    pair = similarity.cosine(*drawn[:2], kind="anomaly", mean=mean)
-    for model, other in zip(models, drawn, strict=True):
+    pair = similarity.cosine(*samples[:2], kind="anomaly", mean=mean)
+    for model, other in zip(models, samples, strict=True):
         if model.out_of_domain:
-            cosines = similarity.cosine(drawn[0], other, kind="anomaly", mean=mean)
+            cosines = similarity.cosine(samples[0], other, kind="anomaly", mean=mean)
             where = of | {"model": f"{models[0].label}-{_name(model)}", "training_sets": "out-of-domain"}
             rows.append(row("agreement", bootstrap(cosines), **where))
             rows.append(row("agreement_excess", excess(pair, [cosines]), **where))
@@ -95,7 +95,7 @@ def _rows(view: str, models: Sequence[Training], c: np.ndarray, of: NormalizedAg
         yield row(f"mean_{view}agreement", value, model=kind, training_sets=MARKS[mark])
     if of.value:
         yield row(f"normalized_{view}agreement", of.value)
-    for kind, value in of.beside.items():
+    for kind, value in of.by_kind.items():
         yield row(f"normalized_{view}agreement", value, model=kind)
     if len(of.same):
         gain = of.moved or of.same.mean() - of.pairs.mean()
@@ -117,7 +117,7 @@ def agreement_in_training(experiment: Experiment, N: int) -> Found:
     )
     gaussians = [gaussian_samples(experiment, images.of(model))[: len(z)] for model in pair]
     for shown in (0, *experiment.train(pair[0]).summary["weights"]):
-        (a, b), ok = _drawn(experiment, pair, shown)
+        (a, b), ok = _finite(experiment, pair, shown)
         if ok.sum() > 1:
             left = [x - g[ok] for x, g in zip((a, b), gaussians, strict=True)]
             alone = np.prod([similarity.cosine(x, z[ok], **given) for x in (a, b)], axis=0)
@@ -131,7 +131,7 @@ def agreement_in_training(experiment: Experiment, N: int) -> Found:
                 row("p_train_closer_in_training", closer, **where),
             ]
         for other in kinds.values():
-            (a, b), ok = _drawn(experiment, (pair[0], other), shown)
+            (a, b), ok = _finite(experiment, (pair[0], other), shown)
             if ok.sum() > 1:
                 where = {"model": f"{pair[0].label}-{_name(other)}", "training_sets": "out-of-domain"}
                 cosines = bootstrap(similarity.cosine(a, b, **given))
@@ -143,11 +143,11 @@ def _latents(experiment: Experiment) -> range:
     return experiment.latents(min(COUNT, experiment.profile.samples))
 
 
-def _drawn(experiment: Experiment, models: Sequence[Training], shown: int) -> tuple[list[Tensor], Tensor]:
+def _finite(experiment: Experiment, models: Sequence[Training], shown: int) -> tuple[list[Tensor], Tensor]:
     """Finite samples of the first latents, and their mask: untrained networks may fail."""
-    drawn = [experiment.samples(model, shown, len(_latents(experiment))) for model in models]
-    ok = torch.stack([x.flatten(1).isfinite().all(1) for x in drawn]).all(0)
-    return [x[ok] for x in drawn], ok
+    samples = [experiment.samples(model, shown, len(_latents(experiment))) for model in models]
+    ok = torch.stack([x.flatten(1).isfinite().all(1) for x in samples]).all(0)
+    return [x[ok] for x in samples], ok
 
 
 def _gaussians(experiment: Experiment, models: Sequence[Training]) -> tuple[list[Tensor], list[Tensor]]:
@@ -159,6 +159,6 @@ def _gaussians(experiment: Experiment, models: Sequence[Training]) -> tuple[list
     return own, [x if model.out_of_domain else common for model, x in zip(models, own, strict=True)]
 
 
-def _views(drawn: Sequence[Tensor], gaussians: Sequence[Sequence[Tensor]]) -> dict[str, list[Tensor]]:
-    left = [[x - g for x, g in zip(drawn, each, strict=True)] for each in gaussians]
-    return dict(zip(VIEWS, [list(drawn), *left], strict=True))
+def _views(samples: Sequence[Tensor], gaussians: Sequence[Sequence[Tensor]]) -> dict[str, list[Tensor]]:
+    left = [[x - g for x, g in zip(samples, each, strict=True)] for each in gaussians]
+    return dict(zip(VIEWS, [list(samples), *left], strict=True))

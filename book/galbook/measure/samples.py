@@ -42,12 +42,14 @@ def samples(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.nd
     """Samples of A and B from the same latents, and the nearest training image of each."""
     given, flips, arrays = {"mean": experiment.images.mean}, experiment.family.flips, {}
     for model in experiment.models.pair(N):
-        drawn, train = experiment.samples(model)[:STAMPS], experiment.images.of(model)
-        near = similarity.nearest(drawn, train, kind="anomaly", flips=flips, **given)
-        arrays[model.label] = stamps(drawn)
+        generated, train = experiment.samples(model)[:STAMPS], experiment.images.of(model)
+        near = similarity.nearest(generated, train, kind="anomaly", flips=flips, **given)
+        arrays[model.label] = stamps(generated)
         arrays[f"{model.label}-nearest"] = near.first(train)[:, 0]
         arrays[f"{model.label}-cosine"] = near.cosine[:, 0]
-        arrays[f"{model.label}-ratio"] = distance_ratio(drawn, train, flips=flips, **given).astype(np.float32)
+        arrays[f"{model.label}-ratio"] = distance_ratio(generated, train, flips=flips, **given).astype(
+            np.float32
+        )
     return [], arrays
 
 

@@ -57,18 +57,18 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     def flow(begin: torch.Tensor, **other: float) -> Samples:
         return dpm_solver_2m(blind(net), begin, latents, noise_schedule(**settings.sampler | other))
 
-    drawn = {
+    results = {
         "start at the mean image": flow(start),
         "start at its training mean": flow(torch.from_numpy(mean_image(train))),
     }
     if len(spare) > 1:  # random numbers independent of the noise of the sampler
         others = range(latents.start + 500_000, latents.stop + 500_000)
-        drawn["start drawn from a Gaussian"] = flow(fit_gaussian(spare).draw(others))
-    drawn["down to sigma 0.02"] = flow(start, sigma_min=0.02)
-    drawn |= {f"{steps} steps": flow(start, steps=steps) for steps in (10, 60)}
-    drawn["stochastic ascent"] = stochastic_ascent(net, start, latents)
+        results["start drawn from a Gaussian"] = flow(fit_gaussian(spare).draw(others))
+    results["down to sigma 0.02"] = flow(start, sigma_min=0.02)
+    results |= {f"{steps} steps": flow(start, steps=steps) for steps in (10, 60)}
+    results["stochastic ascent"] = stochastic_ascent(net, start, latents)
     rows, sets = [], {"held-out": rounded(held_out[2 * count : 3 * count])}
-    for name, samples in drawn.items():
+    for name, samples in results.items():
         if samples.converged.sum() >= LEAST:
             sets[f"{A.label}: {name}"] = rounded(samples.images[samples.converged])
             rows.append(row("network_calls", samples.calls.float().mean(), model=f"{A.label}: {name}"))
@@ -94,17 +94,17 @@ def stochastic_ascent_choices(experiment: Experiment, N: int) -> tuple[list[dict
     own = [torch.from_numpy(mean_image(images.of(model))) for model in (A, B)]
     for starts, start in (([images.start] * 2, "common start"), (own, "own starts")):
         for reuse, noise in ((False, "fresh noise"), (True, "noise used twice")):
-            drawn = [
+            results = [
                 stochastic_ascent(net, begin, latents, reuse_noise=reuse)
                 for net, begin in zip(nets, starts, strict=True)
             ]
-            both = drawn[0].converged & drawn[1].converged
+            both = results[0].converged & results[1].converged
             where = {"model": f"{A.label}-{B.label}: {start}, {noise}", "training_sets": "disjoint"}
             where["images_shown"] = experiment.settings.images_shown(N)
             rows.append(row("start_distance", (starts[0] - starts[1]).norm(), **where))
             rows.append(row("converged_fraction", both.float().mean(), n=len(latents), **where))
             if both.sum() > 1:
-                parts = [part.images[both] for part in drawn]
+                parts = [part.images[both] for part in results]
                 cosines = similarity.cosine(*parts, kind="anomaly", mean=images.mean)
                 rows.append(row("agreement", bootstrap(cosines), **where))
     return rows, {}

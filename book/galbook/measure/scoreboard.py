@@ -105,7 +105,7 @@ def controls_of(experiment: Experiment) -> tuple[np.ndarray, dict[str, list[np.n
 
 
 def _compared(
-    experiment: Experiment, images: np.ndarray, ladders: Mapping[str, np.ndarray], **where: object
+    experiment: Experiment, images: np.ndarray, curves: Mapping[str, np.ndarray], **where: object
 ) -> Iterator[dict]:
     """Rows of one set: brightness, variance, and the classifier at each resolution."""
     reference = rounded(controls_of(experiment)[0], experiment.family.bits)
@@ -120,8 +120,8 @@ def _compared(
         yield row("auc", test.auc, p=test.p, at=side, **where)
         yield row("auc_null", 0.5, low=test.outcome.low, high=test.outcome.high, at=side, **where)
         for fault in FAULTS:
-            if (ladder := ladders.get(f"{fault}_{side}")) is not None:
-                yield row(f"equivalent_{fault}", CalibrationCurve(*ladder).amount(test.auc), at=side, **where)
+            if (curve := curves.get(f"{fault}_{side}")) is not None:
+                yield row(f"equivalent_{fault}", CalibrationCurve(*curve).amount(test.auc), at=side, **where)
 
 
 @question(families=FAMILIES, arguments=lambda _: [()], models=no_models)
@@ -134,29 +134,29 @@ def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
     arrays = {}
     for side in (side for side in CALIBRATED if side <= known.shape[-1]):
         for fault in FAULTS:
-            ladder = calibration_curve(fault, unseen, known, side=side, bits=bits)
-            arrays[f"{fault}_{side}"] = np.stack([ladder.amounts, ladder.areas])
+            curve = calibration_curve(fault, unseen, known, side=side, bits=bits)
+            arrays[f"{fault}_{side}"] = np.stack([curve.amounts, curve.areas])
     return [], arrays
 
 
 @question(families=FAMILIES, arguments=each_size, models=first_pair)
 def classifier_test(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Samples of models A and B of the first pair compared with held-out galaxies."""
-    ladders, rows = classifier_calibration(experiment).arrays, []
+    curves, rows = classifier_calibration(experiment).arrays, []
     for training in experiment.models.pair(N):
         images = model_samples(experiment, training, experiment.images.compared)
-        rows += _compared(experiment, images, ladders, **named(experiment, training))
+        rows += _compared(experiment, images, curves, **named(experiment, training))
     return rows, {}
 
 
 @question(families=FAMILIES, arguments=largest_size, models=no_models)
 def classifier_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Baselines compared with held-out galaxies; deviation of training images along component 1."""
-    ladders, (_, pairs) = classifier_calibration(experiment).arrays, controls_of(experiment)
+    curves, (_, pairs) = classifier_calibration(experiment).arrays, controls_of(experiment)
     train = experiment.images.dataset.images[experiment.images.split().A]
     rows = [row("component_deviation", first_component(train), model="training-images", at=1)]
     for name, (images, _) in pairs.items():
-        rows += _compared(experiment, rounded(images, experiment.family.bits), ladders, model=name)
+        rows += _compared(experiment, rounded(images, experiment.family.bits), curves, model=name)
     return rows, {}
 
 
@@ -196,8 +196,8 @@ def gaussian_comparison(experiment: Experiment, N: int) -> tuple[list, dict]:
 
     pairs = experiment.models.pairs(N)
     for training in pairs[0]:
-        drawn = fit_gaussian(experiment.images.of(training)).draw(experiment.latents(count))
-        areas[training.half] = area(drawn, model=f"gaussian-{training.half}")
+        gaussian = fit_gaussian(experiment.images.of(training)).draw(experiment.latents(count))
+        areas[training.half] = area(gaussian, model=f"gaussian-{training.half}")
     gains = [
         np.mean([areas[t.half] - area(experiment.samples(t), **named(experiment, t)) for t in pair])
         for pair in pairs

@@ -43,13 +43,13 @@ __all__ = ["ScaleTest", "decode", "encode", "integrate", "inverted", "paired_w1"
 
 
 @torch.inference_mode()
-def integrate(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) -> Tensor:
+def integrate(denoise: ConditionalDenoiser, y: Tensor, levels: Sequence[float]) -> Tensor:
     """Integrate the probability flow over noise levels, in either direction, with Heun steps.
 
     Args:
         denoise: The posterior mean of images (B, C, H, W) with noise levels (B,), in evaluation mode.
         y: Images at the first level, (n, C, H, W).
-        ladder: Noise levels, increasing or decreasing.
+        levels: Noise levels, increasing or decreasing.
 
     Returns:
         The images at the last level.
@@ -60,7 +60,7 @@ def integrate(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) 
 
     ends = []
     for part in y.split(32):
-        for now, following in pairwise(ladder):
+        for now, following in pairwise(levels):
             first = slope(part, now)
             ahead = slope(part + (following - now) * first, following)
             part = part + (following - now) / 2 * (first + ahead)
@@ -68,14 +68,14 @@ def integrate(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) 
     return torch.cat(ends)
 
 
-def decode(denoise: ConditionalDenoiser, z: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
+def decode(denoise: ConditionalDenoiser, z: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
     """Images (n, C, H, W) of latents z; `start` is m, (C, H, W), and the noise levels decrease."""
-    return integrate(denoise, start + ladder[0] * z, ladder)
+    return integrate(denoise, start + levels[0] * z, levels)
 
 
-def encode(denoise: ConditionalDenoiser, x: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
+def encode(denoise: ConditionalDenoiser, x: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
     """Latents (n, C, H, W) of images with noise of the last of the decreasing levels."""
-    return (integrate(denoise, x, ladder[::-1]) - start) / ladder[0]
+    return (integrate(denoise, x, levels[::-1]) - start) / levels[0]
 
 
 @dataclass(frozen=True)

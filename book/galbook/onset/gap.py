@@ -55,7 +55,7 @@ __all__ = [
 
 Networks = TypeVar("Networks")
 
-SIGMA = 0.1  # noise level with a gap between training and held-out images; there is none at 0.5
+SIGMA = 0.1  # noise level with a gap between training and held-out images; none at 0.5
 SIGMAS = tuple(SIGMA * 5**k for k in (-1, -0.5, 0, 0.5, 1))  # 0.02 to 0.5, for `galbook.onset.bits`
 START = 2048  # images shown, minimum of t_0
 PASSES = 60  # epochs, minimum of t_0
