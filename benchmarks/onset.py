@@ -1,14 +1,14 @@
-"""Size or time? The configurations of the onset study, one by one, into results/clock/.
+"""Train and measure the configurations of the onset study, one by one, into results/clock/.
 
     python benchmarks/onset.py [--data path/to/galaxies] [--only 8x300 16x300]
 
-A cell is a width, an N, a seed with galaxies, sets and models of its own, images shown, and the rate of
-learning; models A and B. Those of `BEFORE` were there before the laws of `galbook.onset.law` were; the others
-were foretold, in results/foretold.json, before they were trained. Twenty-seven hours of a core in all.
+A configuration is a width, an N, a seed of galaxies, sets and models, images shown, and a learning rate;
+models A and B. Those of `BEFORE` precede the laws of `galbook.onset.law`; those of `PREDICTED` were predicted
+in results/foretold.json before they were trained. About 27 CPU hours in total.
 
-A cell is written as soon as both models are there, beside what is there: nothing written is replaced, and it
-is not made again. So the hours can lie in several sittings, and what is found outlives the run store. An
-interrupted training goes on.
+A configuration is appended to the file as soon as both models are trained; existing ones are neither replaced
+nor repeated. So the work can be split into several sessions, and the results outlive the run store. An
+interrupted training is resumed.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
 from galgen.runs.store import provenance
 
-# Kernels, N, seeds, images shown, over the usual rate.
+# Base channels, N, seeds, images shown, learning rate relative to the standard one.
 BEFORE = (
     (4, 10, range(4), 60_000, 1),
     (8, 10, range(4), 40_000, 1),
@@ -46,7 +46,7 @@ BEFORE = (
     (8, 1000, range(1), 2_400_000, 1),
     (16, 1000, range(1), 1_500_000, 1),
 )
-FORETOLD = (
+PREDICTED = (
     (8, 300, (0, 4), 700_000, 1),
     (16, 300, (4, 5, 6), 450_000, 1),
     (16, 100, (4, 5, 6), 150_000, 1),
@@ -58,7 +58,7 @@ FORETOLD = (
 
 
 def measured(study: Experiment, N: int) -> Configuration:
-    """The cell of one width and N: PSNR of training and held-out images along A and B of the first pair."""
+    """Configuration of one width and N: PSNR of training and held-out images along A and B."""
     held_out, pixels, traces = study.images.held_out, study.images.dataset.images[0].size, []
     for model in study.models.pair(N):
         along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
@@ -81,13 +81,13 @@ def _profile(base_channels: int, N: int, images: int, rate: float) -> None:
     PROFILES[name] = base.model_copy(update={"name": name, family: own})
 
 
-for base_channels, N, _, images, rate in BEFORE + FORETOLD:
+for base_channels, N, _, images, rate in BEFORE + PREDICTED:
     _profile(base_channels, N, images, rate)
 
 
-def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
-    """A study, an N and a rate each."""
-    for base_channels, N, seeds, images, rate in BEFORE + FORETOLD:
+def studies(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
+    """Yield a study, an N and a learning rate for each configuration."""
+    for base_channels, N, seeds, images, rate in BEFORE + PREDICTED:
         profile = _named(base_channels, N, images, rate) + "-trial" * trial
         for seed in seeds:
             given = {"data": data, "profile": profile, "seed": seed, "onset_study": True}
@@ -97,7 +97,7 @@ def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
 
 
 def train(asked: Parameters, name: str) -> None:
-    """One training, in a process of its own, which has this module's profile too."""
+    """Train one model, in its own process, which also has this module's profile."""
     torch.set_num_threads(1)
     of, training = training_named(name, asked)
     of.train(training)
@@ -116,24 +116,24 @@ def answered(study: Experiment, N: int, rate: float) -> CommittedConfiguration:
 
 
 def written(path: Path) -> list[CommittedConfiguration]:
-    """The cells that are there by now."""
+    """Configurations written so far."""
     return read(path) if path.is_file() else []
 
 
 def main() -> None:
-    """Make the cells that are not there."""
+    """Make the missing configurations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--only", nargs="+", help="these configurations, as 4x300: base channels and N")
-    parser.add_argument("--trial", action="store_true", help="five steps of each, to see that it runs")
-    parser.add_argument("--out", type=Path, help="a folder; by default results/clock, but for a trial")
+    parser.add_argument("--trial", action="store_true", help="five steps of each, as a test")
+    parser.add_argument("--out", type=Path, help="a folder; by default results/clock, except with --trial")
     given = parser.parse_args()
     given.out = results_file(given.out, "clock", trial=given.trial)
     os.environ.update(APART)
     workers = min(2, os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         each = pool.map if workers > 1 else map
-        for study, N, rate in cells(given.data, given.trial):
+        for study, N, rate in studies(given.data, given.trial):
             name = f"{study.family.name.removeprefix('onset')}x{N}"
             if given.only and name not in given.only:
                 continue
@@ -143,7 +143,7 @@ def main() -> None:
                 continue
             list(each(train, [study.parameters] * 2, [training.name for training in pair]))
             one = answered(study, N, rate)
-            with FileLock(out.with_name(f".{out.name}.lock")):  # others may have written in these hours
+            with FileLock(out.with_name(f".{out.name}.lock")):  # another process may have written meanwhile
                 if key_of(one) not in map(key_of, there := written(out)):
                     write(out, [*there, one])
             gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.configuration.gaps)

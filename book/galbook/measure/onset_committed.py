@@ -219,7 +219,7 @@ def _same_images() -> Rows:
             where = {"family": "diffusion", "N": int(N)}
             if multiple:
                 where = _where(8, N) | {"at": float(multiple), "images_shown": one["shown"]}
-            for kind, values in one["unrelated"].items():
+            for kind, values in one["strangers"].items():
                 given = {"training_sets": "out-of-domain", "model": kind}
                 yield row("mean_agreement", np.mean(values), n=len(values), **given, **where)
                 yield row("normalized_agreement", one["share"][kind], model=kind, **where)
