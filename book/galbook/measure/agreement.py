@@ -71,8 +71,8 @@ def agreement(experiment: Experiment, N: int) -> Found:
     images, rows, arrays = experiment.images, [], {}
     for A, B in experiment.models.pairs(N):
         samples, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
-        given = {"mean": images.mean, "flips": experiment.family.flips}
-        test = two_models(*samples, images.dataset.images, images.split(N), **given)
+        options = {"mean": images.mean, "flips": experiment.family.flips}
+        test = two_models(*samples, images.dataset.images, images.split(N), **options)
         null = {"low": test.agreement.low, "high": test.agreement.high}
         rows += [
             row("agreement", test.agree, p=test.agreement.p, **of),
@@ -115,9 +115,9 @@ def near_copies(experiment: Experiment, N: int) -> Found:
     images, rows, count = experiment.images, [], 2 * experiment.profile.samples
 
     def ratios(queries: list[Tensor], models: tuple[Training, ...]) -> np.ndarray:
-        given = {"mean": images.mean, "flips": experiment.family.flips}
+        options = {"mean": images.mean, "flips": experiment.family.flips}
         each = zip(queries, models, strict=True)
-        return np.stack([distance_ratio(x, images.of(model), **given) for x, model in each], axis=1)
+        return np.stack([distance_ratio(x, images.of(model), **options) for x, model in each], axis=1)
 
     for pair in experiment.models.pairs(N):
         samples = [experiment.samples(model, count=count) for model in pair]
@@ -135,15 +135,16 @@ def near_copies(experiment: Experiment, N: int) -> Found:
 def gaussian_agreement(experiment: Experiment, N: int) -> Found:
     """Agreement of the Gaussians of A's and B's images, and of A with its own; samples of A's Gaussian."""
     A, B = experiment.models.pair(N)
-    given = {"kind": "anomaly", "mean": experiment.images.mean}
+    options = {"kind": "anomaly", "mean": experiment.images.mean}
     a, b = map(experiment.samples, (A, B))
     of_A, of_B = (gaussian_samples(experiment, experiment.images.of(model)) for model in (A, B))
-    linear, where = similarity.cosine(of_A, of_B, **given), {"model": "gaussian", "training_sets": "disjoint"}
+    linear = similarity.cosine(of_A, of_B, **options)
+    where = {"model": "gaussian", "training_sets": "disjoint"}
     own = of_pair(experiment, A, A) | {"model": f"{A.label}-gaussian"}
     rows = [
         row("agreement", bootstrap(linear), **where),
-        row("agreement", bootstrap(similarity.cosine(a, of_A, **given)), **own),
-        row("agreement_excess", excess(similarity.cosine(a, b, **given), [linear]), **where),
+        row("agreement", bootstrap(similarity.cosine(a, of_A, **options)), **own),
+        row("agreement_excess", excess(similarity.cosine(a, b, **options), [linear]), **where),
     ]
     return rows, {"gaussian": stamps(of_A)}
 
@@ -163,8 +164,8 @@ def initialization_design(experiment: Experiment, N: int) -> Found:
     The models are A0 (same, same; another order), A2 (other, same), B0 (same, disjoint) and B1.
     """
     A, *others = _design_models(experiment, N)
-    given, a = {"kind": "anomaly", "mean": experiment.images.mean}, experiment.samples(A)
-    cosines = {model: similarity.cosine(a, experiment.samples(model), **given) for model in others}
+    options, a = {"kind": "anomaly", "mean": experiment.images.mean}, experiment.samples(A)
+    cosines = {model: similarity.cosine(a, experiment.samples(model), **options) for model in others}
     return [
         row("design_agreement", bootstrap(x), **of_pair(experiment, A, B)) for B, x in cosines.items()
     ], {}

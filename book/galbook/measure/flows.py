@@ -78,9 +78,9 @@ def flow_latents(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, 
     for level, (z, shape) in enumerate(zip(found, flow.latent_shapes, strict=True)):
         spread = z.square().sum((1, 2, 3)).std().item() / (2 * np.prod(shape)) ** 0.5
         rows.append(row("held_out_norm_spread", spread, level=level, n=len(images)))
-    given = glow_learner.latents(flow, experiment.latents())
+    latents = glow_learner.latents(flow, experiment.latents())
     for bits, dtype in PRECISIONS.items():
-        result = inversion.invert(flow, flow, given, limit=np.inf, dtype=dtype)
+        result = inversion.invert(flow, flow, latents, limit=np.inf, dtype=dtype)
         where = {"at": bits, "n": len(result.x)}
         errors = [np.abs(z - z_a).max((1, 2, 3)) for z, z_a in zip(result.z, result.z_a, strict=True)]
         rows += [row("inverse_error", e.max(), level=level, **where) for level, e in enumerate(errors)]

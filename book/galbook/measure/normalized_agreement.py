@@ -111,7 +111,7 @@ def agreement_in_training(experiment: Experiment, N: int) -> Found:
     """
     pair, images, rows = experiment.models.pair(N), experiment.images, []
     kinds = {model.out_of_domain: model for model in reversed(_models(experiment, N)) if model.out_of_domain}
-    given, z = (
+    options, z = (
         {"kind": "anomaly", "mean": images.mean},
         noise(seeded(_latents(experiment)), images.start.shape),
     )
@@ -120,13 +120,15 @@ def agreement_in_training(experiment: Experiment, N: int) -> Found:
         (a, b), ok = _finite(experiment, pair, shown)
         if ok.sum() > 1:
             left = [x - g[ok] for x, g in zip((a, b), gaussians, strict=True)]
-            alone = np.prod([similarity.cosine(x, z[ok], **given) for x in (a, b)], axis=0)
+            alone = np.prod([similarity.cosine(x, z[ok], **options) for x in (a, b)], axis=0)
             sets = images.dataset.images, images.split(N)
             closer = exchange_test(*(margins(x, *sets, mean=images.mean) for x in (a, b))).p_closer
             where = of_pair(experiment, *pair) | {"images_shown": shown}
             rows += [
-                row("agreement_in_training", bootstrap(similarity.cosine(a, b, **given)), **where),
-                row("residual_agreement_in_training", bootstrap(similarity.cosine(*left, **given)), **where),
+                row("agreement_in_training", bootstrap(similarity.cosine(a, b, **options)), **where),
+                row(
+                    "residual_agreement_in_training", bootstrap(similarity.cosine(*left, **options)), **where
+                ),
                 row("noise_agreement_in_training", bootstrap(alone), **where),
                 row("p_train_closer_in_training", closer, **where),
             ]
@@ -134,7 +136,7 @@ def agreement_in_training(experiment: Experiment, N: int) -> Found:
             (a, b), ok = _finite(experiment, (pair[0], other), shown)
             if ok.sum() > 1:
                 where = {"model": f"{pair[0].label}-{_name(other)}", "training_sets": "out-of-domain"}
-                cosines = bootstrap(similarity.cosine(a, b, **given))
+                cosines = bootstrap(similarity.cosine(a, b, **options))
                 rows.append(row("agreement_in_training", cosines, images_shown=shown, **where))
     return rows, {}
 

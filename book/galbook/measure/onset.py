@@ -75,16 +75,16 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
     """Near-copies, training-set bias and agreement of A and B of the first pair at milestones."""
     pair, images, rows = first_pair(experiment, N), experiment.images, []
     where = {"model": "-".join(model.label for model in pair), "training_sets": "disjoint"}
-    given = {"mean": images.mean, "flips": experiment.family.flips}
+    options = {"mean": images.mean, "flips": experiment.family.flips}
 
     def copies(queries: Iterable[Tensor]) -> Estimate:
         each = zip(queries, pair, strict=True)
-        ratios = [distance_ratio(x, images.of(model), **given) for x, model in each]
+        ratios = [distance_ratio(x, images.of(model), **options) for x, model in each]
         return near_copy_fraction(np.stack(ratios, axis=1))
 
     for shown in sorted(experiment.train(pair[0]).summary["weights"])[::-STEP][::-1]:
         samples = [experiment.samples(model, shown) for model in pair]
-        test = two_models(*samples, images.dataset.images, images.split(N), **given)
+        test = two_models(*samples, images.dataset.images, images.split(N), **options)
         ends = (x - 0.5 for x in (test.p_closer.value, test.p_closer.low, test.p_closer.high))
         found = {
             "training_set_bias": Estimate(*ends, test.n),

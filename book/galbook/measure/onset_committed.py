@@ -120,8 +120,8 @@ def _constants(constants: Mapping[str, Estimate], **where: object) -> Rows:
 
 def _laws(parts: Mapping) -> Rows:
     ways = {by: {"by": by} for by in SCATTERS} | {"training-sets": {"sets": True}}
-    for level, (name, law), (way, given) in product((LEVEL, 0.5), LAWS.items(), ways.items()):
-        of, where = fit(law, parts[level][0], **given), {"model": f"{name}-{way}", "at": level}
+    for level, (name, law), (way, options) in product((LEVEL, 0.5), LAWS.items(), ways.items()):
+        of, where = fit(law, parts[level][0], **options), {"model": f"{name}-{way}", "at": level}
         yield from _constants(of.constants(), **where)
         if of.chi_squared is None:
             yield row("training_set_share", of.values["share"], **where)
@@ -220,8 +220,8 @@ def _same_images() -> Rows:
             if multiple:
                 where = _where(8, N) | {"at": float(multiple), "images_shown": one["shown"]}
             for kind, values in one["strangers"].items():
-                given = {"training_sets": "out-of-domain", "model": kind}
-                yield row("mean_agreement", np.mean(values), n=len(values), **given, **where)
+                options = {"training_sets": "out-of-domain", "model": kind}
+                yield row("mean_agreement", np.mean(values), n=len(values), **options, **where)
                 yield row("normalized_agreement", one["share"][kind], model=kind, **where)
             for key, which in sets.items():
                 yield row("mean_agreement", np.mean(one[key]), n=len(one[key]), training_sets=which, **where)

@@ -40,16 +40,15 @@ def stamps(images: Tensor | np.ndarray, count: int = STAMPS) -> np.ndarray:
 @question(families=FAMILIES, arguments=each_size, models=first_pair)
 def samples(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Samples of A and B from the same latents, and the nearest training image of each."""
-    given, flips, arrays = {"mean": experiment.images.mean}, experiment.family.flips, {}
+    mean, flips, arrays = experiment.images.mean, experiment.family.flips, {}
     for model in experiment.models.pair(N):
-        generated, train = experiment.samples(model)[:STAMPS], experiment.images.of(model)
-        near = similarity.nearest(generated, train, kind="anomaly", flips=flips, **given)
-        arrays[model.label] = stamps(generated)
+        images, train = experiment.samples(model)[:STAMPS], experiment.images.of(model)
+        near = similarity.nearest(images, train, kind="anomaly", flips=flips, mean=mean)
+        arrays[model.label] = stamps(images)
         arrays[f"{model.label}-nearest"] = near.first(train)[:, 0]
         arrays[f"{model.label}-cosine"] = near.cosine[:, 0]
-        arrays[f"{model.label}-ratio"] = distance_ratio(generated, train, flips=flips, **given).astype(
-            np.float32
-        )
+        ratio = distance_ratio(images, train, flips=flips, mean=mean)
+        arrays[f"{model.label}-ratio"] = ratio.astype(np.float32)
     return [], arrays
 
 

@@ -164,10 +164,10 @@ def classifier_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
 def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Two-models test of pairs of baselines, as positive and negative controls of its statistics."""
     sets, rows = experiment.images.split(N), []
-    given = {"mean": experiment.images.mean, "flips": experiment.family.flips}
+    options = {"mean": experiment.images.mean, "flips": experiment.family.flips}
     for name, pair in controls_of(experiment)[1].items():
         pair = [torch.as_tensor(rounded(part, experiment.family.bits)) for part in pair]
-        test = two_models(*pair, experiment.images.dataset.images, sets, **given)
+        test = two_models(*pair, experiment.images.dataset.images, sets, **options)
         rows.append(row("agreement", test.agree, p=test.agreement.p, model=name))
         null = {"low": test.agreement.low, "high": test.agreement.high}
         rows.append(row("agreement_null", test.null, **null, model=name))
