@@ -107,7 +107,7 @@ def test_rows_of_another_key_are_measured_again_and_this_is_said(here, there, mo
     assert len(publishing.missing([here])) == 2 and capsys.readouterr().err == ""
     brightness(here, 8)
     said = capsys.readouterr().err
-    assert "the published rows brightness/gan-8 were measured with other code" in said and said.count("\n") == 1
+    assert "published rows brightness/gan-8 were measured with other code" in said and said.count("\n") == 1
     assert measured() == ["8", "24", "8"]
 
 
