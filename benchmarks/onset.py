@@ -1,13 +1,14 @@
-"""Train and measure the configurations of the onset study, into results/clock/.
+"""Train and measure the configurations of the onset study, one by one, into results/clock/.
 
     python benchmarks/onset.py [--data path/to/galaxies] [--only 8x300 16x300]
 
-A configuration is a number of base channels, N, a seed (of galaxies, sets and models), images shown and a
-learning rate; it has models A and B. Those in `BEFORE` were trained before the laws of `galbook.onset.law`
-were fitted; the others were predicted in results/foretold.json before training. In total, 27 core-hours.
+A configuration is a width, an N, a seed of galaxies, sets and models, images shown, and a learning rate;
+models A and B. Those of `BEFORE` precede the laws of `galbook.onset.law`; those of `PREDICTED` were predicted
+in results/foretold.json before they were trained. About 27 CPU hours in total.
 
-Each configuration is added to the file of its data set when both models are trained; existing entries are
-neither replaced nor recomputed. An interrupted training resumes.
+A configuration is appended to the file as soon as both models are trained; existing ones are neither replaced
+nor repeated. So the work can be split into several sessions, and the results outlive the run store. An
+interrupted training is resumed.
 """
 
 import argparse
@@ -16,13 +17,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 
-from galbook.onset.configurations import Cell, Committed, Trace, place, read, write
+from galbook.onset.configurations import CommittedConfiguration, Configuration, Trace, key_of, read, write
 from galbook.onset.gap import SIGMAS, psnr_along
 from galgen.experiment import APART, Experiment, find_training
 from galgen.profiles import PROFILES, Parameters
@@ -30,7 +32,7 @@ from galgen.runs.errors import checked, exit_code
 from galgen.runs.files import results_file
 from galgen.runs.store import provenance
 
-# Base channels, N, seeds, images shown, learning rate in units of the default.
+# Base channels, N, seeds, images shown, learning rate relative to the standard one.
 BEFORE = (
     (4, 10, range(4), 60_000, 1),
     (8, 10, range(4), 40_000, 1),
@@ -44,7 +46,7 @@ BEFORE = (
     (8, 1000, range(1), 2_400_000, 1),
     (16, 1000, range(1), 1_500_000, 1),
 )
-FORETOLD = (
+PREDICTED = (
     (8, 300, (0, 4), 700_000, 1),
     (16, 300, (4, 5, 6), 450_000, 1),
     (16, 100, (4, 5, 6), 150_000, 1),
@@ -55,14 +57,14 @@ FORETOLD = (
 )
 
 
-def clock_cell(study: Experiment, N: int) -> Cell:
-    """Configuration of one width and N: PSNR of training and held-out images during training of A and B."""
+def measured(study: Experiment, N: int) -> Configuration:
+    """Configuration of one width and N: PSNR of training and held-out images along A and B."""
     held_out, pixels, traces = study.images.held_out, study.images.dataset.images[0].size, []
     for model in study.models.pair(N):
         along = ((shown, study.networks(model, shown)) for shown in study.train(model).summary["weights"])
         psnr = psnr_along(along, study.family.denoiser, study.images.of(model), held_out, sigmas=SIGMAS)
         traces.append(Trace.of(*psnr, pixels))
-    return Cell(study.settings.base_channels, N, N * pixels / study.weights, traces)
+    return Configuration(study.settings.base_channels, N, N * pixels / study.weights, traces)
 
 
 def _named(base_channels: int, N: int, images: int, rate: float) -> str:
@@ -74,38 +76,37 @@ def _profile(base_channels: int, N: int, images: int, rate: float) -> None:
     base, family = PROFILES["laptop"], f"onset{base_channels}"
     of = getattr(base, family)
     rates = {each: rate * getattr(of, each) for each in ("learning_rate", "muon_rate")}
-    settings = of.model_copy(update={"N": (N,), "own": (N,), "lengths": {N: images}} | rates)
+    own = of.model_copy(update={"N": (N,), "own": (N,), "lengths": {N: images}} | rates)
     name = _named(base_channels, N, images, rate)
-    PROFILES[name] = base.model_copy(update={"name": name, family: settings})
+    PROFILES[name] = base.model_copy(update={"name": name, family: own})
 
 
-for base_channels, N, _, images, rate in BEFORE + FORETOLD:
+for base_channels, N, _, images, rate in BEFORE + PREDICTED:
     _profile(base_channels, N, images, rate)
 
 
-def cells(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
-    """Yield the study, N and learning rate of each configuration."""
-    for base_channels, N, seeds, images, rate in BEFORE + FORETOLD:
+def studies(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
+    """Yield a study, an N and a learning rate for each configuration."""
+    for base_channels, N, seeds, images, rate in BEFORE + PREDICTED:
         profile = _named(base_channels, N, images, rate) + "-trial" * trial
         for seed in seeds:
             given = {"data": data, "profile": profile, "seed": seed, "onset_study": True}
-            parameters = checked(Parameters, given, "parameters")
-            study = Experiment(parameters, family=f"onset{base_channels}")
+            asked = checked(Parameters, given, "parameters")
+            study = Experiment(asked, family=f"onset{base_channels}")
             yield study, study.sizes[0], rate
 
 
-def train(parameters: Parameters, name: str) -> None:
-    """Train one model, in a worker process that has imported the profiles of this module."""
+def train(asked: Parameters, name: str) -> None:
+    """Train one model, in its own process, which also has this module's profile."""
     torch.set_num_threads(1)
-    of, training = find_training(name, parameters)
+    of, training = find_training(name, asked)
     of.train(training)
 
 
-def measured(study: Experiment, N: int, rate: float) -> Committed:
+def answered(study: Experiment, N: int, rate: float) -> CommittedConfiguration:
     """Measure a configuration whose models are trained."""
-    cell = clock_cell(study, N)
-    return Committed(
-        cell=Cell(cell.base_channels, N, cell.load, cell.traces, rate),
+    return CommittedConfiguration(
+        configuration=replace(measured(study, N), rate=rate),
         seed=study.parameters.seed,
         images=study.settings.images_shown(N),
         trainings=[study.key(training) for training in study.models.pair(N)],
@@ -114,39 +115,40 @@ def measured(study: Experiment, N: int, rate: float) -> Committed:
     )
 
 
-def written(path: Path) -> list[Committed]:
-    """Configurations already in a file."""
+def written(path: Path) -> list[CommittedConfiguration]:
+    """Configurations written so far."""
     return read(path) if path.is_file() else []
 
 
 def main() -> None:
-    """Train and measure the missing configurations."""
+    """Make the missing configurations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", default="simulated")
     parser.add_argument("--only", nargs="+", help="these configurations, as 4x300: base channels and N")
     parser.add_argument("--trial", action="store_true", help="five steps of each, as a test")
-    parser.add_argument("--out", type=Path, help="a folder; by default results/clock, except for a trial")
+    parser.add_argument("--out", type=Path, help="a folder; by default results/clock, except with --trial")
     given = parser.parse_args()
     given.out = results_file(given.out, "clock", trial=given.trial)
     os.environ.update(APART)
     workers = min(2, os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         each = pool.map if workers > 1 else map
-        for study, N, rate in cells(given.data, given.trial):
+        for study, N, rate in studies(given.data, given.trial):
             name = f"{study.family.name.removeprefix('onset')}x{N}"
             if given.only and name not in given.only:
                 continue
             out, pair = given.out / f"{study.images.name}.json", study.models.pair(N)
             at = study.settings.base_channels, N, study.parameters.seed, study.settings.images_shown(N), rate
-            if at in map(place, written(out)):
+            if at in map(key_of, written(out)):
                 continue
             list(each(train, [study.parameters] * 2, [training.name for training in pair]))
-            one = measured(study, N, rate)
-            with FileLock(out.with_name(f".{out.name}.lock")):  # other processes may have written meanwhile
-                if place(one) not in map(place, there := written(out)):
+            one = answered(study, N, rate)
+            with FileLock(out.with_name(f".{out.name}.lock")):  # another process may have written meanwhile
+                if key_of(one) not in map(key_of, there := written(out)):
                     write(out, [*there, one])
-            gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.cell.gaps)
-            print(f"{one.cell}, seed {one.seed}: g = {gaps} dB, {max(one.minutes):.1f} minutes", flush=True)
+            gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.configuration.gaps)
+            minutes = f"{max(one.minutes):.1f} minutes"
+            print(f"{one.configuration}, seed {one.seed}: g = {gaps} dB, {minutes}", flush=True)
 
 
 if __name__ == "__main__":

@@ -52,17 +52,17 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     asked = "onset", "--trial", "--data", tmp_path / "noise.npy", "--out", tmp_path / "out", "--only", "32x8"
     assert len(run(*asked, GALGEN_STORE=str(tmp_path / "store")).splitlines()) == 2
     kept = clocks.committed(tmp_path / "out")["noise"]
-    assert [(one.cell.base_channels, one.cell.N, one.seed) for one in kept] == [(32, 8, 4), (32, 8, 5)]
+    assert [clocks.key_of(one)[:3] for one in kept] == [(32, 8, 4), (32, 8, 5)]
     assert "dB" not in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
-    (cell,) = clocks.together(kept)
-    assert len(cell.gaps) == 4 and cell.load == kept[0].cell.load
+    (cell,) = clocks.merged(kept)
+    assert len(cell.gaps) == 4 and cell.load == kept[0].configuration.load
     assert all(trace.own_errors.shape == (5, len(trace.shown)) for trace in cell.traces)
     longer = replace(kept[0], images=kept[0].images + 8)  # as of weights that are gone
     clocks.write(tmp_path / "out" / "noise.json", [longer, *kept[1:]])
     assert "dB" in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
     both = clocks.committed(tmp_path / "out")["noise"]
-    assert [clocks.place(one) for one in both[:2]] == [clocks.place(one) for one in (longer, *kept[1:])]
-    assert clocks.place(both[2]) == clocks.place(kept[0]), "beside what is written, never in its place"
+    assert [clocks.key_of(one) for one in both[:2]] == [clocks.key_of(one) for one in (longer, *kept[1:])]
+    assert clocks.key_of(both[2]) == clocks.key_of(kept[0]), "beside what is written, never in its place"
 
 
 def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypatch):

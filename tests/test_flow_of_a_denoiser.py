@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galbook.mechanisms.flow import decode, encode, inverted, paired_w1, walk
+from galbook.mechanisms.flow import decode, encode, integrate, inverted, paired_w1
 from galgen.compare.gaussian import Gaussian
 from galgen.models.sampling import noise_schedule
 
@@ -80,5 +80,5 @@ def test_latents_that_are_all_far_are_correlated_with_nothing():
 def test_a_walk_may_stop_on_the_way():
     model, z = gaussian(2), normal(2)
     y = model.mean + LADDER[0] * z
-    there = walk(model, y, LADDER[:30])
-    assert torch.allclose(walk(model, there, LADDER[29:]), decode(model, z, model.mean, LADDER))
+    there = integrate(model, y, LADDER[:30])
+    assert torch.allclose(integrate(model, there, LADDER[29:]), decode(model, z, model.mean, LADDER))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from galbook.mechanisms.directions import GROUPS, directions, shared
-from galbook.mechanisms.local import Local, explained
+from galbook.mechanisms.local import Local, explained_fraction
 from galgen.compare.gaussian import fit_gaussian
 
 SIDE = 8
@@ -40,22 +40,22 @@ def test_a_machine_explains_all_of_itself_and_nothing_of_what_the_gaussian_is():
     y = torch.rand(12, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     sigma, gaussian = torch.full((12,), 0.3), fit_gaussian(IMAGES)
     model, linear = Local(IMAGES, 3)(y, sigma), gaussian(y, sigma)
-    assert explained(model, linear, model).value == 1
-    assert explained(model, linear, linear).value == 0
-    half = explained(model, linear, (model + linear) / 2)
+    assert explained_fraction(model, linear, model).value == 1
+    assert explained_fraction(model, linear, linear).value == 0
+    half = explained_fraction(model, linear, (model + linear) / 2)
     assert half.value == pytest.approx(0.75) and half.low <= 0.75 + 1e-6 and half.n == 12
-    assert explained(model, linear, 2 * linear - model).value == pytest.approx(-3)
-    assert explained(linear, linear, model) is None
+    assert explained_fraction(model, linear, 2 * linear - model).value == pytest.approx(-3)
+    assert explained_fraction(linear, linear, model) is None
 
 
 def test_what_one_machine_explains_beyond_another_is_the_difference_of_their_shares():
     model, linear, one, other = torch.rand(4, 12, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
-    alone = [explained(model, linear, machine).value for machine in (one, other)]
-    more = explained(model, linear, one, beyond=other)
+    alone = [explained_fraction(model, linear, machine).value for machine in (one, other)]
+    more = explained_fraction(model, linear, one, beyond=other)
     assert more.value == pytest.approx(alone[0] - alone[1])
-    assert explained(model, linear, one, beyond=one).value == 0
+    assert explained_fraction(model, linear, one, beyond=one).value == 0
     near = model + 0.01 * (one - model)
-    assert explained(model, linear, near, beyond=other).low > 0
+    assert explained_fraction(model, linear, near, beyond=other).low > 0
 
 
 D = SIDE**2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galbook.normalized_agreement import agreements, scale
+from galbook.normalized_agreement import agreements, normalize
 from galgen.compare.similarity import cosine
 
 LABELS = ["A"] * 3 + ["B"] * 3 + ["galaxies"] * 2 + ["leaves"]
@@ -60,17 +60,17 @@ class World:
         """Three of A, three of B, two of the first other kind and one of the second."""
         taken = [rng.choice(self.rows[k], n, False) for k, n in zip(self.rows, (3, 3, 2, 1), strict=True)]
         rows = np.concatenate(taken)
-        return scale(self.c[np.ix_(rows, rows)], np.array(self.labels)[rows])
+        return normalize(self.c[np.ix_(rows, rows)], np.array(self.labels)[rows])
 
 
 @pytest.mark.parametrize("pair, wanted", [(0.95, 0.5), (0.98, 0.8), (0.9, 0.0), (1.0, 1.0)])
 def test_trainings_that_do_not_scatter_have_the_share_that_their_cosines_say(pair, wanted):
-    found = scale(table(pair, 1.0, 0.9, 0.6), LABELS)
-    assert found.share.value == pytest.approx(wanted) and found.share.n == 6
-    assert found.share.low == pytest.approx(wanted) == found.share.high
+    found = normalize(table(pair, 1.0, 0.9, 0.6), LABELS)
+    assert found.value.value == pytest.approx(wanted) and found.value.n == 6
+    assert found.value.low == pytest.approx(wanted) == found.value.high
     assert (found.pair.value, found.floor.value, found.ceiling.value) == pytest.approx((pair, 0.9, 1.0))
     assert len(found.pairs) == 9 and len(found.same) == 6 and found.kind == "galaxies" and not found.missing
-    assert found.beside == pytest.approx({"galaxies": wanted, "leaves": (pair - 0.6) / 0.4})
+    assert found.by_kind == pytest.approx({"galaxies": wanted, "leaves": (pair - 0.6) / 0.4})
 
 
 def test_the_floor_is_the_kind_that_agrees_best_and_its_scatter_that_of_two_of_one_kind():
@@ -78,7 +78,7 @@ def test_the_floor_is_the_kind_that_agrees_best_and_its_scatter_that_of_two_of_o
     for galaxies, leaves in ((0.8, 0.7), (0.7, 0.8)):
         c = table(0.95, 1.0, galaxies, leaves)
         c[6, :6] = c[:6, 6] = galaxies + 0.004
-        found = scale(c, LABELS)
+        found = normalize(c, LABELS)
         variance = 0.004**2 / 2 / (2 if found.kind == "galaxies" else 1)
         assert found.floor.high - found.floor.value == pytest.approx(12.706 * variance**0.5, rel=1e-4)
         assert found.floor.value == pytest.approx(0.802 if found.kind == "galaxies" else 0.8)
@@ -89,7 +89,7 @@ def test_of_independent_trainings_the_mean_has_the_interval_of_six_and_four_degr
     moved = np.array([1.0, 2.0, 6.0, -1.0, 0.0, 4.0]) / 100
     c = np.full((9, 9), 0.5)
     c[:6, :6] += moved[:, None] + moved
-    found = scale(c, LABELS)
+    found = normalize(c, LABELS)
     error = ((moved[:3].var(ddof=1) + moved[3:].var(ddof=1)) / 3) ** 0.5
     assert found.pair.high - found.pair.value == pytest.approx(2.7764 * error, rel=1e-4)
     assert found.ceiling.high - found.ceiling.value == pytest.approx(2.7764 * error, rel=1e-4)
@@ -107,8 +107,8 @@ def test_agreements_are_medians_of_anomaly_cosines():
 @pytest.mark.parametrize(
     "labels, said",
     [
-        (["A", "B", *LABELS[6:]], "3 models of A and 3 of B, and there are 1 and 1"),
-        (["A", "A", "B", "B", "B", *LABELS[6:]], "of A and 3 of B, and there are 2 and 3"),
+        (["A", "B", *LABELS[6:]], "3 models of A and 3 of B, but there are 1 and 1"),
+        (["A", "A", "B", "B", "B", *LABELS[6:]], "of A and 3 of B, but there are 2 and 3"),
         (LABELS[:6], "two of one kind"),
         ([*LABELS[:7], "leaves"], "two of one kind"),
     ],
@@ -116,18 +116,18 @@ def test_agreements_are_medians_of_anomaly_cosines():
 def test_what_is_missing_is_said_and_what_there_is_stands(labels, said):
     rows = [LABELS.index(label) for label in labels]
     c = table(0.95, 1.0, 0.9, 0.6)[np.ix_(rows, rows)]
-    found = scale(c, labels)
-    assert found.share is None and said in found.missing
+    found = normalize(c, labels)
+    assert found.value is None and said in found.missing
     assert np.allclose(found.pairs, 0.95) and (found.pair is None) == ("of A" in said)
-    assert set(found.beside) == (set(labels) - {"A", "B"} if len(found.same) else set())
+    assert set(found.by_kind) == (set(labels) - {"A", "B"} if len(found.same) else set())
 
 
 @pytest.mark.parametrize("floor", [1.0, 1.1])
 def test_no_share_is_printed_where_the_ceiling_is_not_above_the_floor(floor):
-    found = scale(table(0.95, 1.0, floor, 0.6), LABELS)
-    assert found.share is None and "reaches down to 0" in found.missing and found.ceiling.value == 1.0
+    found = normalize(table(0.95, 1.0, floor, 0.6), LABELS)
+    assert found.value is None and "includes 0" in found.missing and found.ceiling.value == 1.0
     moved = table(0.95, 1.0, 0.999, 0.6, scatter=0.01)
-    assert scale(moved, LABELS).share is None
+    assert normalize(moved, LABELS).value is None
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_intervals_over_trainings_hold_the_share_of_all_trainings(world, least):
         rng = np.random.default_rng(seed)
         made = World(rng, *world)
         some = [made.some(rng) for _ in range(150)]
-        inside += [found.share.low <= made.share <= found.share.high for found in some if found.share]
+        inside += [found.value.low <= made.share <= found.value.high for found in some if found.value]
         moved += [found.moved.low <= made.moved <= found.moved.high for found in some]
     assert len(inside) > 270 and least < np.mean(inside)
     assert 0.93 < np.mean(moved)
@@ -155,5 +155,5 @@ def test_intervals_over_trainings_hold_the_share_of_all_trainings(world, least):
 
 def test_networks_of_one_kind_seldom_have_a_share_whatever_they_agree_at():
     """The floor is then the ceiling: an interval of 95 % that lies above 0 errs in 2.5 % at most."""
-    printed = [scale(table(0.99, 0.99, 0.99, 0.99, 0.001, seed), LABELS).share for seed in range(400)]
+    printed = [normalize(table(0.99, 0.99, 0.99, 0.99, 0.001, seed), LABELS).value for seed in range(400)]
     assert np.mean([share is not None for share in printed]) < 0.03

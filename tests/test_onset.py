@@ -10,9 +10,10 @@ from scipy import stats
 
 from galbook.onset import configurations
 from galbook.onset.bits import approximated, exponent, memorized
-from galbook.onset.configurations import Cell, Committed, Trace, committed, place, together
+from galbook.onset.configurations import CommittedConfiguration as Stored
+from galbook.onset.configurations import Configuration, Trace, committed, key_of, merged
 from galbook.onset.gap import LEVELS, MOST, SIGMAS, START, mean_onset, memory_gap, psnr_along, settled
-from galbook.onset.law import LAWS, Foretold, Place, Seen, fit, power, reach
+from galbook.onset.law import LAWS, Observations, Place, Prediction, fit, largest_N, power
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, every_family
 from galgen.models.onset_study import AveragedLearner
@@ -129,7 +130,7 @@ def cell(base_channels, N, onsets, *, end=None, seed=0):
     """Trainings with these onsets in images shown."""
     last = end or int(4 * max(onsets))
     traces = [trace(N, t, last, base_channels=base_channels, seed=[seed, k]) for k, t in enumerate(onsets)]
-    return Cell(base_channels, N, N * 256 / WEIGHTS[base_channels], traces)
+    return Configuration(base_channels, N, N * 256 / WEIGHTS[base_channels], traces)
 
 
 def test_t0_is_after_sixty_passes_and_never_the_last_milestone():
@@ -138,31 +139,29 @@ def test_t0_is_after_sixty_passes_and_never_the_last_milestone():
     assert settled(10, [64, 128]) == 64
 
 
-def test_a_cell_has_its_onsets_and_is_kept_to_a_hundredth_of_a_decibel(tmp_path):
+def test_a_configuration_has_its_onsets_and_is_stored_to_a_hundredth_of_a_decibel(tmp_path):
     given = cell(8, 100, [60_000, 80_000])
     assert given.onset() == pytest.approx(np.sqrt(60_000 * 80_000), rel=0.1)
-    one = Committed(given, 3, 320_000, ["a", "b"], [1.0, 2.0], {})
+    one = Stored(given, 3, 320_000, ["a", "b"], [1.0, 2.0], {})
     configurations.write(tmp_path / "cells.json", [one])
     (again,) = configurations.read(tmp_path / "cells.json")
-    for before, after in zip(given.traces, again.cell.traces, strict=True):
+    for before, after in zip(given.traces, again.configuration.traces, strict=True):
         np.testing.assert_allclose(after.own, before.own, atol=1e-9)
         np.testing.assert_array_equal(after.shown, before.shown)
-    assert again.cell.onset() == given.onset() and place(again) == (8, 100, 3, 320_000, 1.0)
+    assert again.configuration.onset() == given.onset() and key_of(again) == (8, 100, 3, 320_000, 1.0)
 
 
-def test_cells_of_several_seeds_are_one_and_of_one_seed_the_longest_counts():
+def test_configurations_of_several_seeds_are_merged_and_of_one_seed_the_longest_counts():
     short, long, other = (
         cell(8, 100, [6e4] * 2),
         cell(8, 100, [6e4] * 2, end=400_000),
         cell(8, 100, [7e4] * 2),
     )
-    kept = [
-        Committed(c, seed, images, [], []) for c, seed, images in ((long, 0, 9), (short, 0, 5), (other, 1, 5))
-    ]
-    (one,) = together(kept)
+    kept = [Stored(c, *of, [], []) for c, of in ((long, (0, 9)), (short, (0, 5)), (other, (1, 5)))]
+    (one,) = merged(kept)
     assert len(one.traces) == 4 and one.traces[:2] == list(long.traces)
     slow = replace(other, rate=0.5)
-    assert [c.rate for c in together([*kept, Committed(slow, 1, 5, [], [])])] == [1.0, 0.5]
+    assert [c.rate for c in merged([*kept, Stored(slow, 1, 5, [], [])])] == [1.0, 0.5]
 
 
 # Bits
@@ -211,7 +210,7 @@ def drawn(law, seed=0, *, n=6, s=0.3, end=None):
         at = Place(base_channels, N, N * 256 / WEIGHTS[base_channels])
         y = LAWS[law].value(TRUE[law], at) + rng.normal(0, s, n)
         last = np.log(end) if end else np.inf
-        found.append(Seen(at, list(y[y < last]), [last] * int((y >= last).sum())))
+        found.append(Observations(at, list(y[y < last]), [last] * int((y >= last).sum())))
     return found
 
 
@@ -249,23 +248,23 @@ def test_trainings_that_ended_before_their_onset_count():
 
 
 @pytest.mark.parametrize("law", ["L", "L1", "N"])
-def test_what_is_foretold_covers_what_comes_and_excludes_what_another_law_has(law):
+def test_a_prediction_covers_new_onsets_and_excludes_those_of_another_law(law):
     at, inside, out = Place(16, 300, 300 * 256 / WEIGHTS[16]), [], []
     rng = np.random.default_rng(1)
     other = "N" if law != "N" else "L1"
     for seed in range(120):
         of = fitted(law, seed)
-        told = of.foretold(at, 6)
+        predicted = of.predict(at, 6)
         come = {
             name: LAWS[name].value(TRUE[name], at) + rng.normal(0, 0.3, 6).mean() for name in (law, other)
         }
         images = {name: 300 * np.exp(y) for name, y in come.items()}
-        inside.append(told.images.low <= images[law] <= told.images.high)
-        out.append(not told.images.low <= images[other] <= told.images.high)
+        inside.append(predicted.images.low <= images[law] <= predicted.images.high)
+        out.append(not predicted.images.low <= images[other] <= predicted.images.high)
     low, high = stats.binom.interval(0.999, len(inside), 0.95)
     assert low <= sum(inside) <= high
-    shift = Foretold(Estimate(300 * np.exp(LAWS[other].value(TRUE[other], at)), 0, 0, 6), told.error)
-    true = Foretold(Estimate(300 * np.exp(LAWS[law].value(TRUE[law], at)), 0, 0, 6), told.error)
+    shift = Prediction(Estimate(300 * np.exp(LAWS[other].value(TRUE[other], at)), 0, 0, 6), predicted.error)
+    true = Prediction(Estimate(300 * np.exp(LAWS[law].value(TRUE[law], at)), 0, 0, 6), predicted.error)
     # that error of parameters is one of the law, so the share that comes out is the printed power
     assert power(true, shift, of.freedom) == pytest.approx(np.mean(out), abs=0.1)
 
@@ -274,21 +273,21 @@ def test_a_law_of_each_width_says_nothing_of_a_new_one_but_by_way_of_its_N_of_10
     of = fitted("L", 0)
     at, anchor = (Place(32, N, N * 256 / 1.9e6) for N in (300, 100))
     with pytest.raises(GalgenError, match="has no constant for 32 base channels"):
-        of.foretold(at, 4)
+        of.predict(at, 4)
     assert of.ratio(at, anchor, 4, 4).images.value == pytest.approx(
         3 * (1 + 0.04 / 0.4) / (1 + 0.0135 / 0.4), rel=0.1
     )
     assert fitted("P", 0).ratio(at, anchor, 4, 4).images.value == pytest.approx(3)
 
 
-def test_reach_is_where_the_law_meets_the_budget():
-    N = reach(156, 0.39, 25e6, 4096, 7.66e6)
+def test_largest_N_is_where_the_law_meets_the_budget():
+    N = largest_N(156, 0.39, 25e6, 4096, 7.66e6)
     assert 156 * N * (1 + N * 4096 / 7.66e6 / 0.39) == pytest.approx(25e6)
 
 
-def test_no_two_committed_cells_have_one_name():
+def test_no_two_committed_configurations_have_one_key():
     kept = next(iter(committed().values()))
-    assert len({place(one) for one in kept}) == len(kept)
+    assert len({key_of(one) for one in kept}) == len(kept)
 
 
 # Its networks: small blind denoisers whose averages draw

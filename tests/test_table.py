@@ -21,7 +21,7 @@ from galgen.runs.errors import GalgenError
 SMOKE = Parameters(profile="smoke")
 
 
-@question(families=("gan",), given=each_size, models=lambda *_: ())
+@question(families=("gan",), arguments=each_size, models=lambda *_: ())
 def brightness(experiment, N):
     """The mean of A's training images, which is noted where it is measured."""
     with open("measured", "a") as log:
@@ -31,7 +31,7 @@ def brightness(experiment, N):
     return [row("agreement", means.mean(), model="A0")], {"means": means}
 
 
-@question(families=("gan",), given=each_size, models=first_pair)
+@question(families=("gan",), arguments=each_size, models=first_pair)
 def lost(experiment, N):
     """The number of reported losses of A and B."""
     runs = [experiment.train(model) for model in experiment.models.pair(N)]
@@ -107,7 +107,7 @@ def test_rows_of_another_key_are_measured_again_and_this_is_said(here, there, mo
     assert len(publishing.missing([here])) == 2 and capsys.readouterr().err == ""
     brightness(here, 8)
     said = capsys.readouterr().err
-    assert "the published rows brightness/gan-8 were measured by other code" in said and said.count("\n") == 1
+    assert "published rows brightness/gan-8 were measured with other code" in said and said.count("\n") == 1
     assert measured() == ["8", "24", "8"]
 
 
@@ -152,7 +152,7 @@ TAMPERED = {
 def test_what_is_not_as_it_was_published_is_refused_in_one_line(here, there, how):
     tamper, told = TAMPERED[how]
     tamper(there)
-    with pytest.raises(GalgenError, match="take the folder from the repository again") as said:
+    with pytest.raises(GalgenError, match="restore the folder from the repository") as said:
         brightness(here, 8)
     assert told in str(said.value) and str(there) in str(said.value) and "\n" not in str(said.value)
 
@@ -161,7 +161,7 @@ def test_a_row_that_is_there_twice_and_columns_that_are_others_are_refused(there
     path = there / "measurements.csv"
     text = path.read_text()
     path.write_text(text + text.splitlines()[1] + "\n")
-    with pytest.raises(GalgenError, match=r"measurements\.csv has a row twice: .*'N': 8"):
+    with pytest.raises(GalgenError, match=r"measurements\.csv has a duplicate row: .*'N': 8"):
         read_table(path)
     path.write_text(text.replace("training_sets", "sets", 1))
     with pytest.raises(

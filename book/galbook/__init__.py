@@ -1,6 +1,6 @@
-"""This book: what it asks of the models of galgen, shows, judges and binds.
+"""The book: measurements of galgen's models, figures, verdicts and pages.
 
-A question, its answer and its figure stand in one file. `kept` keeps answers, `claims` judges the paper's
-claims by them, `explorer` asks models live, and `press` makes the pages. Nothing in galgen imports this
-package; it needs the extra `book`.
+`measure` has the questions, `table` their published results, `claims.yaml` and `verdicts` the paper's claims,
+`explorer` the interactive page, and `build` the build of the book. galgen does not import this package, which
+needs the extra `book`.
 """

@@ -1,4 +1,4 @@
-"""The five coefficients of morphology: planes of two of them.
+"""Morphology coefficients: corner plot of the planes of two of the five.
 
 The first set, galaxies, is filled; the others are lines. Axes contain 99 % of all values.
 
@@ -20,13 +20,13 @@ __all__ = ["COEFFICIENTS", "plot_planes", "valid_coefficients"]
 
 COEFFICIENTS = {"concentration": "C", "asymmetry": "A", "smoothness": "S", "gini": "Gini", "m20": "$M_{20}$"}
 BINS = 20
-FEWEST = 30  # rows; contours of fewer would surround single galaxies
+FEWEST = 30  # rows; with fewer, contours would enclose single galaxies
 
 Sets = Mapping[str, tuple[pd.DataFrame, Any]]
 
 
 def valid_coefficients(array: np.ndarray) -> pd.DataFrame:
-    """The rows, of an array (n, 5), that have all five coefficients."""
+    """Rows of an array (n, 5) in which all five coefficients are defined."""
     return pd.DataFrame(array, columns=[*COEFFICIENTS]).dropna()
 
 
@@ -38,17 +38,17 @@ def _ranges(sets: Sets) -> list[tuple[float, float]]:
 
 
 def plot_planes(sets: Sets, levels: Sequence[float] = (0.39, 0.86)) -> Figure:
-    """Contours in the plane of each pair of coefficients; sets of fewer than 30 rows are left out.
+    """Plot contours in the plane of each pair of coefficients; sets of fewer than 30 rows are left out.
 
     Args:
         sets: By label, valid rows and a color.
-        levels: Fractions of a set that its contours contain; those of galaxies contain 39 % and 86 %.
+        levels: Fractions of a set inside its contours; for galaxies 39 % and 86 %.
     """
-    figure, drawn = plt.figure(figsize=(7, 7), dpi=160, layout="none"), []
+    figure, handles = plt.figure(figsize=(7, 7), dpi=160, layout="none"), []
     for k, (label, (rows, color)) in enumerate(sets.items()):
         if len(rows) < FEWEST:
             continue
-        drawn.append(Line2D([], [], color=color, lw=2 if k else 7, label=f"{label} ({len(rows)})"))
+        handles.append(Line2D([], [], color=color, lw=2 if k else 7, label=f"{label} ({len(rows)})"))
         corner.corner(
             rows,
             bins=BINS,
@@ -69,5 +69,5 @@ def plot_planes(sets: Sets, levels: Sequence[float] = (0.39, 0.86)) -> Figure:
         )
     for axis in figure.axes[:: len(COEFFICIENTS) + 1]:  # the diagonal
         axis.set_ylim(0, 1.1 * max(line.get_path().vertices[:, 1].max() for line in axis.patches))
-    figure.legend(handles=drawn, loc="upper right", fontsize=12)
+    figure.legend(handles=handles, loc="upper right", fontsize=12)
     return figure

@@ -1,7 +1,7 @@
-"""Chapter 04: what a flow is, and how Glow is built, our own versions of the paper's figures 1 and 2.
+"""Diagrams of chapter 04: a normalizing flow, and the architecture of Glow (the paper's figures 1 and 2).
 
-The first one is computed, not sketched: three bijections T_i of the line map a normal variable to one whose
-density has two peaks, and each panel shows the density that the change of variables gives (Eq. 11),
+The first one is computed: three bijections T_i of the line map a normal variable to one whose density has two
+peaks, and each panel shows the density from the change of variables (Eq. 11),
 
     log p(z_i) = log p(z_{i-1}) - log |dT_i / dz|.
 """
@@ -20,7 +20,7 @@ __all__ = ["flow_diagram", "glow_diagram"]
 
 
 def flow_diagram() -> Figure:
-    """A normal variable mapped by three bijections of the line, with the density after each of them."""
+    """Plot a normal variable mapped by three bijections of the line, with the density after each."""
     z = np.linspace(-3.2, 3.2, 2001)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     stations = [(z, density)]
@@ -38,11 +38,11 @@ def flow_diagram() -> Figure:
         axis.spines["left"].set_visible(False)
     for k in range(1, 4):
         left, right = axes[k - 1].get_position().x1 - 0.035, axes[k].get_position().x0 + 0.035
-        for y, side, style, colour, text in (
+        for y, side, style, color, text in (
             (0.80, "bottom", "->", MODELS["A"], f"$T_{k}$"),
             (0.26, "top", "<-", MODELS["B"], f"$T_{k}^{{-1}}$"),
         ):
-            form = {"arrowstyle": style, "color": colour, "lw": 1.6, "mutation_scale": 12}
+            form = {"arrowstyle": style, "color": color, "lw": 1.6, "mutation_scale": 12}
             figure.add_artist(FancyArrowPatch((left, y), (right, y), **form))
             above = 0.03 if side == "bottom" else -0.03
             figure.text((left + right) / 2, y + above, text, ha="center", va=side)
@@ -54,11 +54,11 @@ def flow_diagram() -> Figure:
 def glow_diagram(
     steps: Sequence[int], latent_shapes: Sequence[tuple[int, int, int]], image: tuple[int, int, int]
 ) -> Figure:
-    """One step of Glow, and how its levels are connected.
+    """Draw one step of Glow, and the connections of its levels.
 
     Args:
-        steps: The paper's K, of each level, the finest first.
-        latent_shapes: (C, H, W) of the latents of each level, the finest first.
+        steps: The paper's K, for each level, from the finest.
+        latent_shapes: (C, H, W) of the latents of each level, from the finest.
         image: (C, H, W) of the images.
     """
     levels = len(latent_shapes)

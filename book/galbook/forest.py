@@ -1,4 +1,4 @@
-"""A forest plot of claims: of each family a point with its interval, and the region where the claim holds."""
+"""Forest plot of claims: value and interval of each family, and the region where the claim holds."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ MAIN = (
     "photometry",
     "ellipticity",
 )
-LINE, HEAD, FOOT = 0.155, 0.22, 0.27  # inches: of a family, of a claim, under a panel
+LINE, HEAD, FOOT = 0.155, 0.22, 0.27  # inches: per family, per claim, below a panel
 
 
 def plot_verdicts(columns: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
-    """A row of panels for each statistic of a claim, a column for each data set.
+    """Plot a row of panels for each statistic of a claim, with a column for each data set.
 
     Args:
-        columns: By its heading, the cells of one run, or of several, as `galbook.verdicts.cells` gives them.
-            Of one run verdicts stand at the right; of several each has a marker of its own.
+        columns: By heading, the cells of one or several runs, as returned by `galbook.verdicts.cells`.
+            Verdicts are printed at the right for one run; several runs have different markers.
     """
     every = pd.concat([table for tables in columns.values() for table in tables])
     rows = list(every.groupby(["claim", "quantity"], sort=False))
@@ -69,7 +69,7 @@ def plot_verdicts(columns: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
 
 
 def _limits(of: pd.DataFrame) -> tuple[float, float]:
-    """Of an axis: all values and the ends of the region, and intervals as far as they are no longer."""
+    """Limits of an axis: all values and the ends of the region, with a margin; intervals are clipped."""
     ends = np.concatenate([of.value, *of.region.map(np.asarray)])
     ends = ends[np.isfinite(ends)]
     pad = 0.3 * max(np.ptp(ends), 0.02)

@@ -1,29 +1,29 @@
-r"""Laws of the onset of the denoising gap as a function of N and width, fitted with censoring.
+"""Laws of the onset of the denoising gap as a function of N and width, fitted with censoring.
 
 Let t be the images shown at the onset (`galbook.onset.gap`) of a network of width W trained on N images,
 and load = N d / p the training pixels per parameter. In epochs, t / N, the laws are
 
     load            A W^-b (1 + load / l_0)     three constants
-    power           c N^a W^-b                  a power of both, with as many
-    proportional    A_W                         t in proportion to N, with a constant for each width
+    power           c N^a W^-b                  a power of both; three constants
+    proportional    A_W                         t proportional to N, with one constant per width
 
-*Censoring.* The learning rate falls over the last tenth of a training. An onset there, or none, says that the
-onset is later than nine tenths of it.
+*Censoring.* The learning rate falls over the last tenth of a training. If the onset is in that tenth, or if
+there is no onset, the onset is censored at nine tenths of the training.
 
-*Likelihood.* The log of t is normal about the law with the scatter s of trainings within a configuration
-(W, N), taken as known: one s for all, one for each N, or two, for N below 100 and from there on. A censored
-training counts by its probability to lie beyond its end.
+*Likelihood.* log t is normal about the law with the scatter s of trainings within a configuration (W, N),
+taken as known: one s for all, one for each N, or two, for N below 100 and from 100 on. A censored training
+contributes the probability of an onset after the censoring time.
 
-*Training sets.* Trainings of one seed, N and half are of the same images at all widths. Either errors are
-taken as independent, or a share r of s^2 is common to the trainings of a set: a random effect,
+*Training sets.* Trainings of one seed, N and half use the same images at all widths. Either errors are
+taken as independent, or a fraction r of s^2 is common to the trainings on one set: a random effect,
 
     L = prod_sets int phi(u) prod_i f((y_i - m_i - s_i r^1/2 u) / (s_i (1 - r)^1/2)) du,
 
-by Gauss-Hermite quadrature, with r fitted. Either way standard errors are of the observed information, and
-intervals of Student's t with the degrees of freedom of s.
+by Gauss-Hermite quadrature, with r fitted. In both cases standard errors are from the observed information,
+and intervals from Student's t with the degrees of freedom of s.
 
-*Goodness of fit.* Twice the log likelihood that is lost against a mean of its own for each configuration with
-an onset is chi^2 with their number minus that of the constants.
+*Goodness of fit.* Twice the loss of log likelihood relative to a free mean for each configuration with an
+onset is chi^2, with their number minus that of the constants as degrees of freedom.
 """
 
 from collections.abc import Sequence
@@ -57,8 +57,8 @@ LAWS = {
     ),
     "proportional": Law("proportional", "t = N A_W", PREREGISTERED["P"].parameters, PREREGISTERED["P"].value),
 }
-POWERS = ("a", "b")  # the constants that are fitted as they are; of all others the logarithm
-SCATTERS = {  # groups of trainings, by N, that have one scatter
+POWERS = ("a", "b")  # constants fitted directly; of all others the logarithm is fitted
+SCATTERS = {  # groups of trainings, by N, with one scatter
     "one-scatter": lambda N: 0 * N,
     "two-scatters": lambda N: 1 * (N >= 100),
     "scatter-by-N": lambda N: N,
@@ -66,12 +66,12 @@ SCATTERS = {  # groups of trainings, by N, that have one scatter
 
 
 def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
-    """One row a training: its load, its onset at a level in dB, or the images shown by then, and `censored`.
+    """One row per training: load, onset at a level (or the images shown when censored), and `censored`.
 
     Args:
-        rows: A table of measurements with `onset`, `onset_censored` and `load`; of learning rates other than
-            the usual one none are taken.
-        level: In dB.
+        rows: A table of measurements with `onset`, `onset_censored` and `load`; only the standard learning
+            rate is used.
+        level: Level of the gap, in dB.
     """
     of = rows[rows.statistic.isin(["load", "onset", "onset_censored"]) & rows.model.isin(["A0", "B1"])]
     of = of[of["at"].isna() | (of["at"] == level)].set_index(["seed", "model", *CONFIGURATION, "statistic"])
@@ -80,11 +80,11 @@ def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
 
 
 def scatter(of: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float], int]:
-    """Standard deviation of log t within configurations, for each N, and its degrees of freedom in all.
+    """Standard deviation of log t within configurations, by N, and its total degrees of freedom.
 
     Args:
-        of: `trainings`.
-        by: Which N are pooled, a name of `SCATTERS`; N without degrees of freedom have the largest N's.
+        of: Output of `trainings`.
+        by: How N are pooled, a name of `SCATTERS`; an N without degrees of freedom gets the last value.
 
     Raises:
         GalgenError: If no configuration has two trainings with an onset.
@@ -93,7 +93,7 @@ def scatter(of: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float]
     cells = known.groupby([SCATTERS[by](known.N.to_numpy(int)), *CONFIGURATION]).log_epochs
     parts = pd.DataFrame({"freedom": cells.size() - 1, "squares": cells.var(ddof=0) * cells.size()})
     if (parts := parts.groupby(level=0).sum().query("freedom > 0")).empty:
-        raise GalgenError("a scatter needs a configuration of two trainings with an onset")
+        raise GalgenError("the scatter needs a configuration of two trainings with an onset")
     pooled = np.sqrt(parts.squares / parts.freedom)
     every = {int(N): pooled.get(SCATTERS[by](int(N)), pooled.iloc[-1]) for N in sorted(of.N.unique())}
     return every, int(parts.freedom.sum())
@@ -101,16 +101,16 @@ def scatter(of: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float]
 
 @dataclass(frozen=True)
 class Fit:
-    """A law with its constants.
+    """A fitted law.
 
     Attributes:
-        law: Which.
-        values: Constants by name, logarithms but for those of `POWERS`; with a random effect `share`, r.
-        covariance: Of the constants of the law, in that order.
+        law: The law.
+        values: Constants by name, as logarithms except `POWERS`; with a random effect also `share`, r.
+        covariance: Covariance of the constants of the law, in that order.
         s: Scatter of a training, by N.
         freedom: Degrees of freedom of the scatter.
         chi_squared: Lack of fit; None with a random effect.
-        spare: Its degrees of freedom.
+        spare: Degrees of freedom of chi squared.
     """
 
     law: Law
@@ -122,7 +122,7 @@ class Fit:
     spare: int
 
     def constants(self) -> dict[str, Estimate]:
-        """The constants, logarithms taken back, with 95 % intervals."""
+        """The constants, exponentiated where they are logarithms, with 95 % intervals."""
         found, t = {}, stats.t.ppf(0.975, self.freedom)
         for (name, value), variance in zip(self.values.items(), self.covariance.diagonal(), strict=False):
             ends = value, value - t * sqrt(variance), value + t * sqrt(variance)
@@ -130,7 +130,7 @@ class Fit:
         return found
 
     def predicted(self, at: Place, n: int) -> tuple[Estimate, float]:
-        """Geometric mean of the onsets of n trainings, in images, with its interval; error of its log."""
+        """Predict the images shown at the onset, geometric mean of n trainings; and the error of its log."""
         of = dict([*self.values.items()][: len(self.covariance)])
         slope, s = slope_of(self.law, of, at), self.s.get(at.N, self.s[max(self.s)])
         error = sqrt(float(slope @ self.covariance @ slope) + s**2 / n)
@@ -142,10 +142,10 @@ def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = Fal
     """Fit a law to `trainings` by maximum likelihood.
 
     Args:
-        law: Of `LAWS`, or another of that form.
-        of: Trainings, censored ones too.
+        law: One of `LAWS`, or another of that form.
+        of: Trainings, including censored ones.
         by: A name of `SCATTERS`.
-        sets: Whether a part of the scatter is common to the trainings of one training set.
+        sets: Whether part of the scatter is common to trainings on the same training set.
 
     Raises:
         GalgenError: As `scatter`, or if there are fewer configurations with an onset than constants.
@@ -154,16 +154,16 @@ def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = Fal
     names = law.parameters(sorted(of.width[~of.censored].unique()))
     spare = of[~of.censored].groupby(CONFIGURATION).ngroups - len(names)
     if spare < 0:
-        raise GalgenError(f"{law.name} has {len(names)} constants, more than there are configurations")
+        raise GalgenError(f"{law.name} has {len(names)} constants, more than configurations with an onset")
     widths = {int(name[2:]) for name in names if name.startswith("A_")}
-    of = of[of.width.isin(widths)] if widths else of  # it says nothing of other widths
+    of = of[of.width.isin(widths)] if widths else of  # the law has no constant for other widths
     places = [Place(*map(int, at[:2]), float(at[2])) for at in of[[*CONFIGURATION, "load"]].to_numpy()]
     y, late, scale = of.log_epochs.to_numpy(), of.censored.to_numpy(), of.N.map(s).to_numpy(float)
     groups = of.groupby(["seed", "N", "model"]).ngroup().to_numpy()
     u, weight = np.polynomial.hermite_e.hermegauss(31 if sets else 1)
 
     def loss(theta: np.ndarray) -> float:
-        """Minus the log likelihood, but for a constant."""
+        """Negative log likelihood, up to a constant."""
         values = dict(zip(names, theta, strict=False))
         z = (y - [law.value(values, at) for at in places]) / scale
         share = special.expit(theta[-1]) if sets else 0.0
@@ -183,22 +183,22 @@ def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = Fal
 
 
 def log_score(of: Fit, new: pd.DataFrame) -> float:
-    """Log density of configurations by a law fitted to others: of the mean of log t, or of no onset by then.
+    """Log predictive density of new configurations: of the mean of log t, or of censoring.
 
     Args:
-        of: The fit.
-        new: `trainings` of these configurations.
+        of: A fit to other configurations.
+        new: Output of `trainings` for the new ones.
     """
     total = 0.0
     for (width, N), each in new.groupby(CONFIGURATION):
-        told, error = of.predicted(Place(int(width), int(N), float(each.load.iloc[0])), len(each))
-        z = (float(np.log(each.onset).mean()) - log(told.value)) / error
+        predicted, error = of.predicted(Place(int(width), int(N), float(each.load.iloc[0])), len(each))
+        z = (float(np.log(each.onset).mean()) - log(predicted.value)) / error
         total += stats.norm.logsf(z) if each.censored.any() else stats.norm.logpdf(z) - log(error)
     return float(total)
 
 
 def _hessian(f: object, at: Sequence[float], step: float = 1e-3) -> np.ndarray:
-    """Second derivatives of a function."""
+    """Matrix of second derivatives of a function, by finite differences."""
     steps = step * np.eye(len(at))
     return np.array(
         [[(f(at + a + b) - f(at + a - b) - f(at - a + b) + f(at - a - b)) for b in steps] for a in steps]

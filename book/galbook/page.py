@@ -1,4 +1,4 @@
-"""What the cells of a page share: numbers as text, numbered tables, numbers of published runs in prose."""
+"""Helpers for the cells of a page: formatted numbers, numbered tables, numbers of published runs in prose."""
 
 import functools
 import re
@@ -18,24 +18,24 @@ __all__ = ["NumberedTable", "banner", "interval", "mean_and_range", "numbers", "
 
 @functools.cache
 def published(run: str = "laptop-simulated") -> pd.DataFrame:
-    """The table of a published run, which the text of a chapter describes, whatever the reader runs."""
+    """Table of a published run, which the text of a chapter describes, whatever the reader runs."""
     return read_table(project() / "results" / run / "measurements.csv")
 
 
 def numbers(**texts: str) -> None:
-    """Give numbers names by which the Markdown of the page shows them, as in {glue:text}`name`."""
+    """Register numbers for use in the Markdown of the page, as {glue:text}`name`."""
     for name, text in texts.items():
         glue(name, _with_minus(text), display=False)
 
 
 def _with_minus(text: str) -> str:
-    """A text in which negative numbers have a minus sign, and not a hyphen, and zero has none."""
+    """Replace the hyphens of negative numbers by minus signs, and remove that of zero."""
     text = re.sub(r"(?<![\w.)\]/-])-(?=0(\.0*)?(?![\d.]))", "", text)
     return re.sub(r"(?<![\w.)\]/-])-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def banner(parameters: Parameters) -> None:
-    """Say at the head of a page, as {glue:md}`banner`, whether its text describes the run that it shows."""
+    """Register {glue:md}`banner`, which states whether the text of a page describes its figures."""
     text = "Figures, tables and verdicts are of the published run."
     if parameters.model_copy(update={"precision": "auto"}) != Parameters():
         sizes = f", N = {', '.join(map(str, parameters.N))}" if parameters.N else ""
@@ -49,14 +49,14 @@ are of this run: {run}.
 
 
 def select(rows: pd.DataFrame, statistic: str, **where: object) -> pd.DataFrame:
-    """The rows of a statistic in which columns have these values; of a list, one of them."""
+    """Rows of a statistic in which columns have the given values (one of them, for a list)."""
     for name, value in {"statistic": statistic, **where}.items():
         rows = rows[rows[name].isin(value if isinstance(value, list) else [value])]
     return rows
 
 
 def interval(rows: pd.DataFrame, form: str = ".2f") -> pd.Series:
-    """Each value with its interval, as 0.12 [0.10, 0.14]; without one, as 0.12."""
+    """Format each value with its interval, as 0.12 [0.10, 0.14]; without one, as 0.12."""
 
     def text(row: pd.Series) -> str:
         ends = "" if pd.isna(row.low) else f" [{row.low:{form}}, {row.high:{form}}]"
@@ -66,20 +66,20 @@ def interval(rows: pd.DataFrame, form: str = ".2f") -> pd.Series:
 
 
 def mean_and_range(values: pd.Series, form: str = ".2f") -> str:
-    """The mean and the range, as 0.23 (0.12 to 0.34)."""
+    """Format the mean and the range, as 0.23 (0.12 to 0.34)."""
     mean, low, high = (_with_minus(f"{x:{form}}") for x in (values.mean(), values.min(), values.max()))
     return f"{mean} ({low} to {high})" if len(values) > 1 else mean
 
 
 @dataclass(frozen=True)
 class NumberedTable:
-    """A table with its caption, as the last value of a cell; the book numbers it.
+    """A table with its caption, as the last value of a cell; numbered by the book.
 
     Attributes:
-        frame: One value a cell; its index is the first column.
-        caption: What is tabulated, how many samples, and what an interval is.
-        name: By which the text refers to it, as in {numref}`tab-name`.
-        form: The format of numbers that are not text yet.
+        frame: One value per cell; its index is the first column.
+        caption: Contents, number of samples, and source of variance of the intervals.
+        name: Label for references, as in {numref}`tab-name`.
+        form: Format of numbers that are not text.
     """
 
     frame: pd.DataFrame

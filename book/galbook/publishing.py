@@ -1,9 +1,9 @@
-"""Publish the table of a run: copy its rows and arrays into `results/<run>/`, to be committed.
+"""Publish the table of a run: write its rows and arrays to `results/<run>/`, to be committed.
 
-The folder is written beside the one that is there and takes its place by renaming, so that a process that is
-killed leaves one of the two whole. Rows that were published before and are still right are copied with the
-commit, machine and date at which they were measured. Arrays hold images of the training set, so only those of
-simulated galaxies are published.
+The new folder is written next to the existing one and replaces it by renaming, so that an interrupted process
+leaves a complete one. Rows that were published before and are still valid are copied with the commit, machine
+and date of their measurement. Arrays contain images of the training set, so only those of simulated galaxies
+are published.
 """
 
 import hashlib
@@ -21,39 +21,39 @@ from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.files import atomic_folder, file_sha256, in_place, read_json, write_json
 
-__all__ = ["asked", "checked", "missing", "publish", "questions", "trainings"]
+__all__ = ["checked", "missing", "publish", "questions", "questions_of", "trainings"]
 
 
 def questions() -> list[Question]:
-    """All questions, by name."""
+    """All questions, sorted by name."""
     measure.load()
     return [QUESTIONS[name] for name in sorted(QUESTIONS)]
 
 
-def asked(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, Experiment, tuple]]:
-    """Each question that a run asks, of which experiment and with which values."""
+def questions_of(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, Experiment, tuple]]:
+    """Questions of a run, with experiment and arguments."""
     experiments = [each for each in experiments if each.sizes]
     for question in questions():
         for experiment in experiments:
             if experiment.family.name in question.families:
-                for given in question.given(experiment):
-                    yield question, experiment, given
+                for arguments in question.arguments(experiment):
+                    yield question, experiment, arguments
 
 
 def missing(experiments: Iterable[Experiment]) -> list[tuple[Question, Experiment, tuple]]:
-    """Those of them whose rows are not published, or are of other code or models."""
-    return [(of, experiment, given) for of, experiment, given in asked(experiments)
-            if not of.published(experiment, *given)]  # fmt: skip
+    """Questions of a run whose rows are not published, or have other code or models."""
+    return [(of, experiment, each) for of, experiment, each in questions_of(experiments)
+            if not of.published(experiment, *each)]  # fmt: skip
 
 
 def checked(parameters: Parameters) -> dict:
-    """What the last `make check` of a published run found; nothing where there was none."""
+    """Report of the last `make check` of a published run; empty without one."""
     path = parameters.folder / "checked.json"
     return read_json(path) if path.is_file() else {}
 
 
 def trainings(experiments: Iterable[Experiment], known: list[dict]) -> list[dict]:
-    """Name, key, seconds, time, commit and machine of each training that is here, or was published."""
+    """Name, key, seconds, time, commit and machine of each stored or published training."""
     found, known = [], {of["key"]: of for of in known}
     for experiment in experiments:
         for model in experiment.models.trainings():
@@ -67,18 +67,18 @@ def trainings(experiments: Iterable[Experiment], known: list[dict]) -> list[dict
 
 
 def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: Path | None = None) -> str:
-    """Write the table of a run where it is published; say how large it is.
+    """Publish the table of a run; return a summary with its size.
 
     Args:
-        parameters: Of the run.
-        experiments: One of each family and study.
+        parameters: Parameters of the run.
+        experiments: One for each family and study.
         folder: By default `galgen.profiles.Parameters.folder`.
 
     Raises:
-        GalgenError: If the folder holds another run, or the run has other sizes than its profile.
+        GalgenError: If the folder contains another run, or N differs from the profile.
     """
     if parameters.N:
-        raise GalgenError("only runs with the sizes of their profile are published: leave N out")
+        raise GalgenError("only runs with the N of their profile can be published: leave N out")
     experiments = list(experiments)
     folder = in_place(folder) if folder else parameters.folder
     of = parameters.model_dump(mode="json", exclude={"N", "precision", "onset_study"})
@@ -93,29 +93,29 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
     with atomic_folder(folder) as new:
         (new / "arrays").mkdir()
         files, tables, arrays = {}, [",".join(TYPES) + "\n"], {}
-        for question, experiment, given in asked(experiments):
-            found, origin = question.found(experiment, *given)
-            name, first = question.label(experiment, *given), len(tables) - 1
+        for question, experiment, arguments in questions_of(experiments):
+            found, origin = question.found(experiment, *arguments)
+            name, first = question.label(experiment, *arguments), len(tables) - 1
             lines = to_csv(found.rows).splitlines(keepends=True)[1:]
             tables += lines
-            there = arrays.setdefault(question.name, {})
-            kept = found.arrays if parameters.data in SIMULATED else {}
-            there |= {f"{name}/{each}": array for each, array in kept.items()}
+            public = found.arrays if parameters.data in SIMULATED else {}
+            by_name = arrays.setdefault(question.name, {})
+            by_name |= {f"{name}/{each}": array for each, array in public.items()}
             files[f"{question.name}/{name}"] = {
                 **{each: origin[each] for each in ("key", "commit", "machine", "date")},
                 "rows": [first, first + len(lines)],
                 "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-                "arrays": sorted(kept),
+                "arrays": sorted(public),
             }
-            if question.name == "data_set":  # the images by which all of it was measured
+            if question.name == "data_set":  # the images of all measurements
                 images = found.rows.query("statistic == 'images'").value.item()
                 about["data"] = {"images": int(images), "sha256": found.arrays["sha256"].tobytes().hex()}
         (new / "measurements.csv").write_text("".join(tables))
         rows = read_table(new / "measurements.csv")
         sums = {}
-        for name, there in arrays.items():
-            if there:
-                np.savez_compressed(new / "arrays" / f"{name}.npz", **dict(sorted(there.items())))
+        for name, by_name in arrays.items():
+            if by_name:
+                np.savez_compressed(new / "arrays" / f"{name}.npz", **dict(sorted(by_name.items())))
                 sums[name] = file_sha256(new / "arrays" / f"{name}.npz")
         write_json(new / "run.json", about | {"files": files, "arrays": sums})
         size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file()) / 1e6

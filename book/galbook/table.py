@@ -1,24 +1,24 @@
-"""The table of measurements: a row for each number of the book, arrays for what its figures draw.
+"""Table of measurements: one row per number of the book, and arrays for its figures.
 
-A *question* is a function of an experiment that returns rows, and arrays by name. What it finds is kept under
-a key of all that it depends on: its arguments, the models that it reads, the latents and images that it is
-given, and its source files. So a number is measured once, whichever page, table or claim shows it, and a
-question to models of 500 galaxies does not depend on which other sizes a run has.
+A *question* is a function of an experiment that returns rows, and arrays by name. Its result is cached under
+a key of everything that it depends on: its arguments, the models that it reads, latents and images, and its
+source files. So a number is measured once, whichever page, table or claim uses it, and a question about
+models of 500 galaxies does not depend on the other sizes of a run.
 
-A row says what was measured (the key columns; no two rows share them all) and what was found:
+A row has key columns, which identify the measurement (unique per row), and values:
 
-    question, family, seed, N      which question, to which models, trained on N images each
+    question, family, seed, N      question, and models, trained on N images each
     training_sets                  of a pair: disjoint, same, or out-of-domain (trained on other images)
-    model                          A0, B1, ...; a pair as A0-B1; or what stands beside models, as held-out
+    model                          A0, B1, ...; a pair as A0-B1; or a control, as held-out
     width, images_shown            base channels of the network; images shown to it in training
     level, at                      level of a multiscale latent; the abscissa, such as sigma or the epochs
     statistic                      a name of `statistics.yaml`, which defines it
     value, low, high, p, n         the number; its interval, or that of the null, as the definition says; the
-                                   p value; and on how many samples it rests
+                                   p value; and the number of samples
 
 The published tables are in `results/<run>/`: `measurements.csv`, `arrays/<question>.npz`, and `run.json`,
-which has for each file of rows its key, its place in the table and its checksum. Rows of another key are not
-used.
+which has the key, the position in the table and the checksum of each file of rows. Rows with another key are
+ignored.
 """
 
 import functools
@@ -52,7 +52,7 @@ __all__ = [
     "SCHEMA",
     "STATISTICS",
     "TYPES",
-    "Given",
+    "Arguments",
     "Measurement",
     "Published",
     "Question",
@@ -60,11 +60,11 @@ __all__ = [
     "each_size",
     "first_pair",
     "largest_size",
+    "may_read_published",
     "question",
     "read_table",
     "row",
     "to_csv",
-    "usable",
 ]
 
 SCHEMA = 1
@@ -83,20 +83,20 @@ KEY = {  # the key columns and their types
 }
 TYPES = KEY | {"value": "float64", "low": "float64", "high": "float64", "p": "float64", "n": "Int64"}
 STATISTICS = yaml.safe_load(Path(__file__).with_name("statistics.yaml").read_text())
-_AGAIN = "take the folder from the repository again"
+_AGAIN = "restore the folder from the repository"
 TRAINING_SETS = ("", "disjoint", "same", "out-of-domain")
 QUESTIONS: dict[str, "Question"] = {}
 
-Given = tuple[int | float | str, ...]
+Arguments = tuple[int | float | str, ...]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a question found.
+    """Result of a question.
 
     Attributes:
         rows: The table, with the columns `TYPES`.
-        arrays: By name.
+        arrays: Arrays by name.
     """
 
     rows: pd.DataFrame
@@ -104,7 +104,7 @@ class Measurement:
 
 
 def row(statistic: str, found: Estimate | Outcome | float, **where: object) -> dict:
-    """A row of the table.
+    """Create a row of the table.
 
     Args:
         statistic: A name of `STATISTICS`.
@@ -116,7 +116,7 @@ def row(statistic: str, found: Estimate | Outcome | float, **where: object) -> d
 
 
 def to_csv(rows: pd.DataFrame) -> str:
-    """The table as text, each number with eight significant digits."""
+    """Format a table as CSV, with eight significant digits."""
     return rows.to_csv(index=False, float_format="%.8g", lineterminator="\n")
 
 
@@ -134,69 +134,69 @@ def read_table(source: str | os.PathLike | io.StringIO) -> pd.DataFrame:
     if list(rows) != list(TYPES):
         raise GalgenError(f"{source} has the columns {', '.join(rows)}, not {', '.join(TYPES)}")
     rows[text] = rows[text].fillna("")
-    if (twice := rows.duplicated([*KEY])).any():
-        raise GalgenError(f"{source} has a row twice: {rows.loc[twice, [*KEY]].iloc[0].to_dict()}")
+    if (duplicate := rows.duplicated([*KEY])).any():
+        raise GalgenError(f"{source} has a duplicate row: {rows.loc[duplicate, [*KEY]].iloc[0].to_dict()}")
     return rows
 
 
 def _table(rows: Iterable[dict]) -> pd.DataFrame:
-    """The table of rows, as it is read back from a file."""
+    """Build a table from rows, identical to the one read back from a file."""
     rows = list(rows)
     for one in rows:
         if one["statistic"] not in STATISTICS:
             raise KeyError(f"{one['statistic']} is not defined in statistics.yaml")
         if one.get("training_sets", "") not in TRAINING_SETS:
-            raise KeyError(f"training_sets is one of {TRAINING_SETS}, not {one['training_sets']}")
+            raise KeyError(f"training_sets must be one of {TRAINING_SETS}, not {one['training_sets']}")
         if unknown := one.keys() - TYPES.keys():
-            raise KeyError(f"a row has no {unknown}")
+            raise KeyError(f"unknown columns {unknown}")
     return read_table(io.StringIO(to_csv(pd.DataFrame(rows, columns=[*TYPES]))))
 
 
 @dataclass(eq=False)
 class Question:
-    """A function that measures, and how its answers are found again.
+    """A function that measures, with caching of its results.
 
     Attributes:
-        name: The name of the function.
-        function: From an experiment and values to rows, and arrays by name.
-        families: The families and studies whose models it asks.
-        given: From an experiment to the values with which a run asks it.
-        models: From an experiment and these values to the models that it reads.
+        name: Name of the function.
+        function: From an experiment and arguments to rows, and arrays by name.
+        families: Families and studies whose models it measures.
+        arguments: From an experiment to the arguments with which a run calls it.
+        models: From an experiment and these arguments to the models that it reads.
     """
 
     name: str
     function: Callable[..., tuple[Iterable[dict], Mapping[str, np.ndarray]]]
     families: tuple[str, ...]
-    given: Callable[[Experiment], Iterable[Given]]
+    arguments: Callable[[Experiment], Iterable[Arguments]]
     models: Callable[..., Iterable[Training]]
 
     @functools.cached_property
     def files(self) -> list[str]:
-        """The modules that an answer depends on: its own, those that the `FILES` of this lists, and so on."""
+        """Modules that the result depends on: its own and, recursively, those in its `FILES`."""
         found, todo = set(), [self.function.__module__, images.__name__]
         while todo:
             found.add(name := todo.pop())
             todo += set(getattr(importlib.import_module(name), "FILES", ())) - found
         return sorted(found)
 
-    def __call__(self, experiment: Experiment, *given: int | float | str) -> Measurement:
-        """Rows and arrays: published, kept, or measured now."""
-        return self.found(experiment, *given)[0]
+    def __call__(self, experiment: Experiment, *arguments: int | float | str) -> Measurement:
+        """Rows and arrays: published, cached, or measured now."""
+        return self.found(experiment, *arguments)[0]
 
-    def found(self, experiment: Experiment, *given: int | float | str) -> tuple[Measurement, dict]:
-        """The same, and where they are from: key, commit, machine and date."""
-        name, identity = self.label(experiment, *given), self.identity(experiment, *given)
+    def found(self, experiment: Experiment, *arguments: int | float | str) -> tuple[Measurement, dict]:
+        """Rows and arrays with their origin: key, commit, machine and date."""
+        name, identity = self.label(experiment, *arguments), self.identity(experiment, *arguments)
         published = Published.of(experiment)
         key = experiment.store.key("rows", **identity)
-        if published and (there := published.get(f"{self.name}/{name}", key)):
-            return there, published.about["files"][f"{self.name}/{name}"]
+        if published and (measured := published.get(f"{self.name}/{name}", key)):
+            return measured, published.about["files"][f"{self.name}/{name}"]
 
         if not experiment.store.find("rows", **identity):
-            experiment.ensure(self.models(experiment, *given))  # by processes, and said beforehand
+            experiment.ensure(self.models(experiment, *arguments))  # in parallel, printing the estimate first
 
         def make(work: Path) -> dict:
-            rows, arrays = self.function(experiment, *given)
-            (work / "rows.csv").write_text(to_csv(_table(self._completed(experiment, given, rows))))
+            rows, arrays = self.function(experiment, *arguments)
+            (work / "rows.csv").write_text(to_csv(_table(self._completed(experiment, arguments, rows))))
             np.savez_compressed(work / "arrays.npz", **arrays)
             return {"question": self.name, "name": name}
 
@@ -207,84 +207,84 @@ class Question:
         return measured, origin | {name: run.record[name] for name in ("commit", "machine")}
 
     def every(self, experiment: Experiment) -> pd.DataFrame:
-        """The rows of all that a run asks of the models of an experiment."""
-        asked = self.given(experiment) if experiment.sizes else ()
-        return pd.concat([_table([]), *(self(experiment, *given).rows for given in asked)], ignore_index=True)
+        """Rows for all arguments with which a run calls the question."""
+        calls = self.arguments(experiment) if experiment.sizes else ()
+        return pd.concat([_table([]), *(self(experiment, *each).rows for each in calls)], ignore_index=True)
 
-    def identity(self, experiment: Experiment, *given: int | float | str) -> dict:
-        """All that an answer depends on, of which its key is made (`galgen.runs.store`)."""
+    def identity(self, experiment: Experiment, *arguments: int | float | str) -> dict:
+        """Everything that the result depends on, which defines its key (`galgen.runs.store`)."""
         profile = experiment.profile
         params = {
             "question": self.name,
             # processors differ in the last digit of a number that is computed
-            "given": [float(f"{x:.12g}") if isinstance(x, float) else x for x in given],
-            "models": {model.name: experiment.key(model) for model in self.models(experiment, *given)},
+            "given": [float(f"{x:.12g}") if isinstance(x, float) else x for x in arguments],
+            "models": {model.name: experiment.key(model) for model in self.models(experiment, *arguments)},
             "family": experiment.family.name,
             "sampler": experiment.settings.sampler,
             "seed": experiment.parameters.seed,
             "latents": profile.samples,
             "held_out": profile.validation,
-            "largest": experiment.sizes[-1],  # decides which images are left for `Images.reserve`
+            "largest": experiment.sizes[-1],  # determines which images remain for `Images.reserve`
             "code": version(self.files),
         }
         return {"params": params, "data": experiment.images.identity()}
 
-    def published(self, experiment: Experiment, *given: int | float | str) -> bool:
-        """Whether rows of today's code and models are published."""
-        there = Published.of(experiment)
-        about = there and there.about["files"].get(f"{self.name}/{self.label(experiment, *given)}")
-        identity = self.identity(experiment, *given) if about else {}
+    def published(self, experiment: Experiment, *arguments: int | float | str) -> bool:
+        """Whether rows with the current code and models are published."""
+        table = Published.of(experiment)
+        about = table and table.about["files"].get(f"{self.name}/{self.label(experiment, *arguments)}")
+        identity = self.identity(experiment, *arguments) if about else {}
         return bool(about) and about["key"] == experiment.store.key("rows", **identity)
 
-    def size(self, experiment: Experiment, *given: int | float | str) -> int:
-        """The N of the models that are asked; where it is not among the values, the largest."""
-        return self._values(given).get("N", experiment.sizes[-1])
+    def size(self, experiment: Experiment, *arguments: int | float | str) -> int:
+        """N of the models; if it is not among the arguments, the largest."""
+        return self._by_name(arguments).get("N", experiment.sizes[-1])
 
-    def label(self, experiment: Experiment, *given: int | float | str) -> str:
-        """The name of a file of rows among those of its question, as `glow-4000`."""
-        return "-".join(map(str, (experiment.family.name, *given)))
+    def label(self, experiment: Experiment, *arguments: int | float | str) -> str:
+        """Name of the rows among those of the question, as `glow-4000`."""
+        return "-".join(map(str, (experiment.family.name, *arguments)))
 
-    def _completed(self, experiment: Experiment, given: Given, rows: Iterable[dict]) -> Iterator[dict]:
-        """The rows, with what the question and its arguments say of all of them."""
+    def _completed(self, experiment: Experiment, values: Arguments, rows: Iterable[dict]) -> Iterator[dict]:
+        """Rows with the columns that the question and its arguments determine."""
         usual = {"question": self.name, "family": experiment.family.name, "seed": experiment.parameters.seed}
-        usual |= {"N": self._values(given).get("N")}
+        usual |= {"N": self._by_name(values).get("N")}
         for one in rows:
             yield usual | one
 
-    def _values(self, given: Given) -> dict[str, int | float | str]:
-        """The values by the names of the function's parameters."""
-        return dict(zip([*inspect.signature(self.function).parameters][1:], given, strict=False))
+    def _by_name(self, arguments: Arguments) -> dict[str, int | float | str]:
+        """Arguments by the names of the function's parameters."""
+        return dict(zip([*inspect.signature(self.function).parameters][1:], arguments, strict=False))
 
 
 def question(
     *,
     families: Iterable[str],
-    given: Callable[[Experiment], Iterable[Given]],
+    arguments: Callable[[Experiment], Iterable[Arguments]],
     models: Callable[..., Iterable[Training]],
 ) -> Callable[[Callable], Question]:
-    """Make a question of a function; the arguments are those of `Question`."""
+    """Decorator that turns a function into a question; see `Question` for the arguments."""
 
-    def asked(function: Callable) -> Question:
-        found = Question(function.__name__, function, tuple(families), given, models)
-        functools.update_wrapper(found, function)
-        QUESTIONS[found.name] = found
-        return found
+    def decorate(function: Callable) -> Question:
+        made = Question(function.__name__, function, tuple(families), arguments, models)
+        functools.update_wrapper(made, function)
+        QUESTIONS[made.name] = made
+        return made
 
-    return asked
+    return decorate
 
 
-def each_size(experiment: Experiment) -> list[Given]:
-    """Each N of the family."""
+def each_size(experiment: Experiment) -> list[Arguments]:
+    """Arguments: each N of the family."""
     return [(N,) for N in experiment.sizes]
 
 
-def largest_size(experiment: Experiment) -> list[Given]:
-    """The largest N of the family."""
+def largest_size(experiment: Experiment) -> list[Arguments]:
+    """Arguments: the largest N of the family."""
     return [(N,) for N in experiment.sizes[-1:]]
 
 
 def all_pairs(experiment: Experiment, N: int, *_: object) -> list[Training]:
-    """The models of all pairs of N images."""
+    """Models of all pairs of N images."""
     return [model for pair in experiment.models.pairs(N) for model in pair]
 
 
@@ -293,19 +293,19 @@ def first_pair(experiment: Experiment, N: int, *_: object) -> list[Training]:
     return [*experiment.models.pair(N)]
 
 
-def usable(parameters: Parameters) -> bool:
-    """Whether published rows may stand for measurements: of simulated galaxies, unless RECOMPUTE=1."""
+def may_read_published(parameters: Parameters) -> bool:
+    """Whether published rows may replace measurements: for simulated galaxies, unless RECOMPUTE=1."""
     return parameters.data in SIMULATED and os.environ.get("RECOMPUTE", "0") in ("", "0")
 
 
 class Published:
-    """The table of a run as it is published.
+    """Published table of a run.
 
     Args:
         folder: `results/<run>`.
 
     Raises:
-        GalgenError: If it is of another schema, or not whole.
+        GalgenError: If the schema differs, or a file is missing.
     """
 
     def __init__(self, folder: Path):
@@ -320,31 +320,31 @@ class Published:
 
     @staticmethod
     def of(experiment: Experiment) -> "Published | None":
-        """What is published of the run of an experiment on simulated galaxies, unless RECOMPUTE=1."""
+        """Load the published table of a run on simulated galaxies; None without one, or if RECOMPUTE=1."""
         folder = experiment.parameters.folder
-        return _opened(folder) if usable(experiment.parameters) and folder.is_dir() else None
+        return _opened(folder) if may_read_published(experiment.parameters) and folder.is_dir() else None
 
     def get(self, file: str, key: str) -> Measurement | None:
-        """The rows and arrays of `<question>/<name>`, or None if there are none of that key.
+        """Rows and arrays of `<question>/<name>`, or None if no rows with that key are published.
 
         Raises:
-            GalgenError: If they are not what was published.
+            GalgenError: If the published files were changed.
         """
         about = self.about["files"].get(file)
         if about is None or about["key"] != key:
             if about:
-                told = "were measured by other code or from other models, and are measured again"
-                print(f"galgen: the published rows {file} {told}", file=sys.stderr)
+                change = "were measured with other code or models; measuring again"
+                print(f"galgen: the published rows {file} {change}", file=sys.stderr)
             return None
         first, last = about["rows"]
         text = "".join(self.lines[1 + first : 1 + last])
         if hashlib.sha256(text.encode()).hexdigest() != about["sha256"]:
             raise self._error(f"the rows of {file} in measurements.csv have changed")
         question, _, name = file.partition("/")
-        there = self._arrays(question) if about["arrays"] else {}
+        arrays = self._arrays(question) if about["arrays"] else {}
         return Measurement(
             read_table(io.StringIO(self.lines[0] + text)),
-            {each: there[f"{name}/{each}"] for each in about["arrays"]},
+            {each: arrays[f"{name}/{each}"] for each in about["arrays"]},
         )
 
     @functools.cache  # noqa: B019 - a process reads one or two runs
@@ -355,8 +355,8 @@ class Published:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
 
-    def _error(self, what: str) -> GalgenError:
-        return GalgenError(f"{self.folder}: {what}; {_AGAIN}")
+    def _error(self, message: str) -> GalgenError:
+        return GalgenError(f"{self.folder}: {message}; {_AGAIN}")
 
 
 @functools.cache

@@ -1,25 +1,25 @@
-r"""Verdicts: is a claim supported by the trainings of a run?
+"""Verdicts: is a claim supported by the trainings of a run?
 
 A *cell* is claim x family x data set: one statistic of the table of measurements, and one region in which the
-claim holds (`claims.yaml`). Of the n trainings, or pairs, of one N with values x_i on the scale of the claim,
+claim holds (`claims.yaml`). For n trainings, or pairs, of one N with values x_i on the scale of the claim,
 
     mean(x) +- t_f s / sqrt(n),        s^2 = sum_c sum_i (x_ci - mean_c)^2 / f,   f = sum_c (n_c - 1),
 
-where the cells c are those of this family and N in all published runs of the profile on this kind of data; on
-the other kind too, if the two variances differ by less than a factor of four. For the difference of two N the
-variances are added, with the degrees of freedom of Welch and Satterthwaite. The interval covers another
-training on these images, one split; it is never narrower than the mean interval over latents or images.
+where the cells c are those of this family and N in all published runs of the profile on this data set; also
+on the other, if the two variances differ by less than a factor of four. For the difference of two N the
+variances are added, with the degrees of freedom of Welch and Satterthwaite. The interval covers retraining on
+these images, one split; it is never narrower than the mean interval over latents or images.
 
 A cell is *supported* if its 95 % interval lies inside the region, *not supported* if it lies outside, and
-else *inconclusive*, as it is without a degree of freedom. A claim about k families is supported if every cell
-is, not supported if the interval of one family at level 1 - 0.05 / k lies outside, and else inconclusive.
-With several statistics a family is *mixed* if one is supported and another is not. What a table has no rows
-for is *not tested*.
+*inconclusive* otherwise, or without degrees of freedom. A claim about k families is supported if every cell
+is, not supported if the interval of one family at level 1 - 0.05 / k lies outside, else inconclusive.
+With several statistics a family is *mixed* if one is supported and another is not. A cell without rows in the
+table is *not tested*.
 
     scale             y(x), on which intervals are computed
     linear            x
     log               ln x                                       distances of distributions
-    root              sign(x) sqrt |x|                           energy distance without bias
+    root              sign(x) sqrt |x|                           unbiased energy distance
     logit, fraction   ln(q / (1 - q)), q = (n x + 1/2)/(n + 1)   AUC, and fractions, of n samples
 """
 
@@ -58,7 +58,7 @@ SUPPORTED, NOT_SUPPORTED, MIXED, INCONCLUSIVE, NOT_TESTED = (
 )
 CLAIMS = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text())
 MODELS = {"pair": r"A(\d+)-B(\d+)", "single": r"[AB]\d+", "all": ""}
-RUNS = {  # published runs of the laptop profile, as pages name them
+RUNS = {  # published runs of the laptop profile, with their names on pages
     "laptop-simulated": "simulated, seed 0",
     "laptop-simulated-seed7": "simulated, seed 7",
     "laptop-sdss_real_9200_64": "SDSS, seed 0",
@@ -68,7 +68,7 @@ RUNS = {  # published runs of the laptop profile, as pages name them
 
 @dataclass(frozen=True)
 class Scale:
-    """A function, and its inverse, of an array of values and of the number of samples of each."""
+    """A transformation and its inverse, as functions of values and their numbers of samples."""
 
     forward: Callable
     back: Callable
@@ -88,7 +88,7 @@ SCALES = {
 
 
 def trainings(rows: pd.DataFrame, cell: dict, N: int) -> pd.DataFrame:
-    """The rows of a cell at one N, one for each training or pair, with what a control has subtracted."""
+    """Rows of a cell at one N, one per training or pair, after subtraction of the control, if any."""
     rows = rows[(rows.question == cell["question"]) & (rows.statistic == cell["statistic"]) & (rows.N == N)]
     if "level" in cell:
         rows = rows[rows.level == cell["level"]]
@@ -110,7 +110,7 @@ def trainings(rows: pd.DataFrame, cell: dict, N: int) -> pd.DataFrame:
 
 @functools.cache
 def _published(profile: str) -> dict[str, list[pd.DataFrame]]:
-    """The published tables of a profile, by kind of data."""
+    """Published tables of a profile, by data set."""
     found: dict[str, list[pd.DataFrame]] = {}
     for folder in sorted((project() / "results").glob(f"{profile}-*")):
         if (folder / "measurements.csv").is_file():
@@ -120,9 +120,9 @@ def _published(profile: str) -> dict[str, list[pd.DataFrame]]:
 
 
 def scatter(cell: dict, family: str, N: int, own: pd.DataFrame, parameters: Parameters) -> tuple[float, int]:
-    """The standard deviation over trainings of one family and N, and its degrees of freedom.
+    """Standard deviation over trainings of one family and N, and its degrees of freedom.
 
-    A run's own table takes the place of the published one of its data and seed.
+    The table of the run replaces the published one with its data and seed.
     """
     books, data = _published(parameters.profile), Path(parameters.data).stem
     others = [book for book in books.get(data, []) if book.seed.iloc[0] != parameters.seed]
@@ -135,7 +135,7 @@ def scatter(cell: dict, family: str, N: int, own: pd.DataFrame, parameters: Para
 
 
 def _pooled(tables: Iterable[pd.DataFrame], cell: dict, family: str, N: int) -> tuple[float, int]:
-    """The sum of squares within runs, and its degrees of freedom."""
+    """Sum of squares within runs, and its degrees of freedom."""
     squares, freedom = 0.0, 0
     for table in tables:
         found = trainings(table[table.family == family], cell, N)
@@ -151,7 +151,7 @@ def _scaled(cell: dict, rows: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _over_latents(cell: dict, parts: Sequence[pd.DataFrame]) -> tuple[float, float]:
-    """How far the mean interval over latents or images reaches below and above the value, on the scale."""
+    """Extent of the mean interval over latents or images below and above the value, on the scale."""
     below, above = 0.0, 0.0
     for k, part in enumerate(parts):
         if part[["low", "high"]].notna().all(axis=None):
@@ -162,14 +162,14 @@ def _over_latents(cell: dict, parts: Sequence[pd.DataFrame]) -> tuple[float, flo
 
 
 def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameters: Parameters) -> dict | None:
-    """The value of a cell with its interval, and that at the level of its claim; None without rows.
+    """Value of a cell with its 95 % interval, and the interval at the level of its claim; None without rows.
 
     Args:
-        claim: Of `CLAIMS`.
-        cell: Of its cells.
-        rows: Of this family.
-        family: Its name.
-        parameters: Of the run: its profile, data and seed.
+        claim: One of `CLAIMS`.
+        cell: One of its cells.
+        rows: Rows of this family.
+        family: Name of the family.
+        parameters: Profile, data and seed of the run.
     """
     sizes = sorted(rows[rows.question == cell["question"]].N.dropna().unique())
     if not sizes:
@@ -184,7 +184,7 @@ def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameter
     n, back = parts[0].n.fillna(1e6).mean(), SCALES[cell["scale"]].back
     middle = np.subtract.reduce([_scaled(cell, part, "value").mean() for part in parts])
     below, above = _over_latents(cell, parts)
-    if cell["models"] == "all":  # the row has an interval over trainings, of two sets of images
+    if cell["models"] == "all":  # the row has its own interval over trainings, of two training sets
         count = int(parts[0].n.iloc[0])
         error, freedom = 0.0, count - 2 if above else 0
     else:
@@ -211,7 +211,7 @@ def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameter
 
 
 def verdict(low: float, high: float, cell: dict) -> str:
-    """What an interval says of a claim that holds in the region of a cell."""
+    """Verdict for an interval: supported, not supported or inconclusive."""
     first, last = cell["region"]
     if first <= low and high <= last:
         return SUPPORTED
@@ -225,12 +225,12 @@ def verdict(low: float, high: float, cell: dict) -> str:
 def cells_of_table(
     claim: dict, rows: pd.DataFrame, parameters: Parameters, families: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """A row for each cell of a claim: family, statistic, value, interval, trainings, criterion, verdict.
+    """One row per cell of a claim: family, statistic, value, interval, trainings, criterion, verdict.
 
     Args:
-        claim: Of `CLAIMS`.
-        rows: The table of measurements of a run.
-        parameters: Of this run.
+        claim: One of `CLAIMS`.
+        rows: Table of measurements of a run.
+        parameters: Parameters of this run.
         families: By default those of the claim.
     """
     found = []
@@ -257,7 +257,7 @@ def cells_of_table(
 
 
 def cells(claim: dict, experiments: Iterable[Experiment]) -> pd.DataFrame:
-    """The same of experiments of one run, of which rows are measured where they are missing."""
+    """Cells of a claim for the experiments of one run; missing rows are measured."""
     measure.load()
     names, found = sorted({cell["question"] for cell in claim["cells"]}), []
     for experiment in experiments:
@@ -268,17 +268,17 @@ def cells(claim: dict, experiments: Iterable[Experiment]) -> pd.DataFrame:
 
 
 def cells_of_run(claim: dict, run: str) -> pd.DataFrame:
-    """The same of a published run, by the name of its folder in `results`; not tested if there is none."""
+    """Cells of a claim for a published run, by its folder in `results`; not tested without one."""
     about = project() / "results" / run / "run.json"
     if not about.is_file():
         return cells_of_table(claim, pd.DataFrame(columns=[*TYPES]).astype(TYPES), Parameters())
-    given = read_json(about)["parameters"]
-    parameters = Parameters(**{name: given[name] for name in ("profile", "data", "seed")})
+    stored = read_json(about)["parameters"]
+    parameters = Parameters(**{name: stored[name] for name in ("profile", "data", "seed")})
     return cells_of_table(claim, published(run), parameters)
 
 
 def of_family(words: Iterable[str]) -> str:
-    """The verdict of a family, of those of its cells."""
+    """Combine the verdicts of a family's cells."""
     words = set(words)
     if len(words) == 1:
         return words.pop()
@@ -288,7 +288,7 @@ def of_family(words: Iterable[str]) -> str:
 
 
 def of_claim(found: pd.DataFrame) -> str:
-    """The verdict of a claim about all its families."""
+    """Verdict of a claim about all its families."""
     families = found.groupby("family").verdict.apply(of_family) if len(found) else pd.Series([NOT_TESTED])
     if families.nunique() == 1 and (len(families) == 1 or families.iloc[0] in (SUPPORTED, NOT_TESTED)):
         return families.iloc[0]
@@ -296,11 +296,11 @@ def of_claim(found: pd.DataFrame) -> str:
 
 
 def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> NumberedTable:
-    """The cells of claims as a table: what holds, of which family, by which criterion.
+    """Table of the cells of claims: measurement, criterion and verdict of each family.
 
     Args:
-        experiments: Of a run, one for each family.
-        *keys: Of claims; by default all.
+        experiments: Experiments of a run, one for each family.
+        *keys: Keys of claims; by default all.
     """
     experiments = [experiments] if isinstance(experiments, Experiment) else list(experiments)
     lines, names = [], ["claim", "family", "quantity", "measured", "holds if", "verdict"]
@@ -314,7 +314,7 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
             line += [holds(cell["region"]), word]
             lines.append(dict(zip(names, line, strict=True)))
         count = found.family.nunique() if len(found) > 1 else 0
-        if count in (1, len(claim["families"])):  # of some of the families there is no verdict
+        if count in (1, len(claim["families"])):  # no verdict for a subset of the families
             every = count == len(claim["families"])
             of, word = ("", of_claim(found)) if every else (found.label[0], of_family(found.verdict))
             name = "whole claim" if every else "all, this family"
@@ -336,7 +336,7 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
 
 
 def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
-    """A value with its interval, to two significant digits of the half-width of the interval."""
+    """Format a value with its interval, to two significant digits of the interval's half-width."""
     half = (high - low) / 2
     if not math.isfinite(half) or half == 0:
         return f"{value:.2g}".replace("-", "−")
@@ -346,7 +346,7 @@ def number(value: float, low: float = math.nan, high: float = math.nan) -> str:
 
 
 def measured(cell: Mapping) -> str:
-    """The number of a cell with its interval: over latents or images where trainings have no scatter."""
+    """Format the value of a cell with its interval: over latents or images without scatter of trainings."""
     if cell["verdict"] == NOT_TESTED:
         return "–"
     low, high = (cell["low"], cell["high"]) if cell["freedom"] else cell["latents"]
@@ -354,7 +354,7 @@ def measured(cell: Mapping) -> str:
 
 
 def holds(region: Sequence[float]) -> str:
-    """The region in which a claim holds, as text."""
+    """Format the region in which a claim holds."""
     low, high = region
     if math.isinf(high):
         return f"> {low:g}".replace("-", "−")

@@ -8,7 +8,8 @@ and processors round sums in different orders; they must not change by more than
 
 a quarter of their uncertainty, 2 % without an interval, or two of n samples. The smallest Glow is also
 retrained: on the class of processor that published it, its weights must be identical bit for bit; on others
-its final losses must agree to 5 %. All other rows need models whose weights are not published: `make book RECOMPUTE=1` checks them.
+its final losses must agree to 5 %. All other rows need models whose weights are not published:
+`make book RECOMPUTE=1` checks them.
 """
 
 import datetime
@@ -45,7 +46,7 @@ def check(run: Run, files: int = FILES) -> str:
     if not (table := Published.of(experiments[0])):
         raise GalgenError(f"no published results for the run {run.name}")
     again, rest, differences = 0, 0, []
-    listed = [each for each in publishing.asked(experiments) if _label(*each) in table.about["files"]]
+    listed = [each for each in publishing.questions_of(experiments) if _label(*each) in table.about["files"]]
     free = [each for each in listed if _drawable(*each)]
     chosen = random.sample(free, min(files, len(free)))
     for each in listed:

@@ -50,7 +50,7 @@ def of_run(run: Run) -> dict | None:
 @functools.cache
 def missing_measurements(run: Run) -> list[Missing]:
     """Measurements of a run that are not published, or were published with other code or models."""
-    listed = publishing.missing if of_run(run) else publishing.asked
+    listed = publishing.missing if of_run(run) else publishing.questions_of
     return [Missing(*each) for each in listed(run.experiments)]
 
 

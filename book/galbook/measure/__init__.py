@@ -1,10 +1,10 @@
-"""The questions that the book asks of models, by subject: each returns rows of the table, and arrays."""
+"""Questions that measure the models, by subject: each returns rows of the table, and arrays."""
 
 import importlib
 import pkgutil
 
 
 def load() -> None:
-    """Import all questions, which enter `galbook.table.QUESTIONS`."""
-    for found in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{found.name}")
+    """Import all questions, which registers them in `galbook.table.QUESTIONS`."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")

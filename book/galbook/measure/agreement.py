@@ -3,8 +3,8 @@
 For latent z_i let a_i and b_i be the samples of models A and B, trained on disjoint sets of N images.
 
     agreement            median anomaly cosine of a_i and b_i     null: a_i and b_j of another latent
-    nearest cosine       the same of a sample and the nearest     held-out images in the place of samples
-                         image of its model's training set
+    nearest cosine       anomaly cosine of a sample and the       null: held-out images instead of samples
+                         nearest image of its training set
     training-set bias    P(train closer) - 1/2 and the margin     exchange of A and B; Gaussians of the sets
     near-copies          fraction of samples with d1/d2 < 1/3     held-out images
 
@@ -19,8 +19,8 @@ from dataclasses import astuple
 import numpy as np
 from torch import Tensor
 
-from galbook.measure.samples import NEIGHBOURS, stamps
-from galbook.table import Given, all_pairs, each_size, first_pair, question, row
+from galbook.measure.samples import NEIGHBORS, stamps
+from galbook.table import Arguments, all_pairs, each_size, first_pair, question, row
 from galgen.compare import similarity
 from galgen.compare.agreement import excess, two_models
 from galgen.compare.gaussian import fit_gaussian
@@ -46,7 +46,7 @@ FILES = (
     "galbook.measure.samples",
     "galgen.compare.agreement",
     "galgen.compare.distances",
-    *NEIGHBOURS,
+    *NEIGHBORS,
 )
 DENOISERS = ("diffusion", "conditional")
 
@@ -54,7 +54,7 @@ Found = tuple[list[dict], dict[str, np.ndarray]]
 
 
 def of_pair(experiment: Experiment, A: Training, B: Training) -> dict:
-    """The columns of a row that name two models."""
+    """Columns of a row that name two models."""
     sets = "same" if A.half == B.half else "disjoint"
     shown = experiment.settings.images_shown(A.N)
     return {"model": f"{A.label}-{B.label}", "training_sets": sets, "images_shown": shown}
@@ -65,14 +65,14 @@ def gaussian_samples(experiment: Experiment, images: np.ndarray) -> Tensor:
     return experiment.family.flow(fit_gaussian(images), experiment.latents(), experiment.images.start).images
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs)
+@question(families=FAMILIES, arguments=each_size, models=all_pairs)
 def agreement(experiment: Experiment, N: int) -> Found:
-    """The two-models test of every pair; of the first one also its controls, and cosines as arrays."""
+    """Two-models test of every pair; for the first pair also its controls, and cosines as arrays."""
     images, rows, arrays = experiment.images, [], {}
     for A, B in experiment.models.pairs(N):
-        drawn, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
-        given = {"mean": images.mean, "flips": experiment.family.flips}
-        test = two_models(*drawn, images.dataset.images, images.split(N), **given)
+        samples, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
+        options = {"mean": images.mean, "flips": experiment.family.flips}
+        test = two_models(*samples, images.dataset.images, images.split(N), **options)
         null = {"low": test.agreement.low, "high": test.agreement.high}
         rows += [
             row("agreement", test.agree, p=test.agreement.p, **of),
@@ -106,22 +106,22 @@ def _bias(found: Exchange, where: dict) -> Iterator[dict]:
     yield row("training_set_margin", found.margin, n=closer.n, **where)
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs)
+@question(families=FAMILIES, arguments=each_size, models=all_pairs)
 def near_copies(experiment: Experiment, N: int) -> Found:
-    """The fraction of near-copies among the samples of each model, of each pair, and held-out images.
+    """Fraction of near-copies among the samples of each model, of each pair, and held-out images.
 
-    Of twice as many latents as in other tests: 0 of 512 excludes 1 %, 0 of 256 does not.
+    With twice as many latents as other tests: 0 of 512 excludes 1 %, 0 of 256 does not.
     """
     images, rows, count = experiment.images, [], 2 * experiment.profile.samples
 
     def ratios(queries: list[Tensor], models: tuple[Training, ...]) -> np.ndarray:
-        given = {"mean": images.mean, "flips": experiment.family.flips}
+        options = {"mean": images.mean, "flips": experiment.family.flips}
         each = zip(queries, models, strict=True)
-        return np.stack([distance_ratio(x, images.of(model), **given) for x, model in each], axis=1)
+        return np.stack([distance_ratio(x, images.of(model), **options) for x, model in each], axis=1)
 
     for pair in experiment.models.pairs(N):
-        drawn = [experiment.samples(model, count=count) for model in pair]
-        found, of = ratios(drawn, pair), of_pair(experiment, *pair)
+        samples = [experiment.samples(model, count=count) for model in pair]
+        found, of = ratios(samples, pair), of_pair(experiment, *pair)
         rows.append(row("near_copy_fraction", near_copy_fraction(found), **of))
         for model, own in zip(pair, found.T, strict=True):
             where = {"model": model.label, "images_shown": of["images_shown"]}
@@ -131,24 +131,25 @@ def near_copies(experiment: Experiment, N: int) -> Found:
     return rows, {}
 
 
-@question(families=DENOISERS, given=each_size, models=first_pair)
+@question(families=DENOISERS, arguments=each_size, models=first_pair)
 def gaussian_agreement(experiment: Experiment, N: int) -> Found:
     """Agreement of the Gaussians of A's and B's images, and of A with its own; samples of A's Gaussian."""
     A, B = experiment.models.pair(N)
-    given = {"kind": "anomaly", "mean": experiment.images.mean}
+    options = {"kind": "anomaly", "mean": experiment.images.mean}
     a, b = map(experiment.samples, (A, B))
     of_A, of_B = (gaussian_samples(experiment, experiment.images.of(model)) for model in (A, B))
-    linear, where = similarity.cosine(of_A, of_B, **given), {"model": "gaussian", "training_sets": "disjoint"}
+    linear = similarity.cosine(of_A, of_B, **options)
+    where = {"model": "gaussian", "training_sets": "disjoint"}
     own = of_pair(experiment, A, A) | {"model": f"{A.label}-gaussian"}
     rows = [
         row("agreement", bootstrap(linear), **where),
-        row("agreement", bootstrap(similarity.cosine(a, of_A, **given)), **own),
-        row("agreement_excess", excess(similarity.cosine(a, b, **given), [linear]), **where),
+        row("agreement", bootstrap(similarity.cosine(a, of_A, **options)), **own),
+        row("agreement_excess", excess(similarity.cosine(a, b, **options), [linear]), **where),
     ]
     return rows, {"gaussian": stamps(of_A)}
 
 
-def _design_size(experiment: Experiment) -> list[Given]:
+def _design_size(experiment: Experiment) -> list[Arguments]:
     return [(model.N,) for model in experiment.models.design().values()][:1]
 
 
@@ -156,15 +157,15 @@ def _design_models(experiment: Experiment, N: int) -> list[Training]:
     return [experiment.models.pair(N)[0], *experiment.models.design().values()]
 
 
-@question(families=FAMILIES, given=_design_size, models=_design_models)
+@question(families=FAMILIES, arguments=_design_size, models=_design_models)
 def initialization_design(experiment: Experiment, N: int) -> Found:
     """Agreement of A0 with models of the same or another initialization, on the same or disjoint images.
 
     The models are A0 (same, same; another order), A2 (other, same), B0 (same, disjoint) and B1.
     """
     A, *others = _design_models(experiment, N)
-    given, a = {"kind": "anomaly", "mean": experiment.images.mean}, experiment.samples(A)
-    cosines = {model: similarity.cosine(a, experiment.samples(model), **given) for model in others}
+    options, a = {"kind": "anomaly", "mean": experiment.images.mean}, experiment.samples(A)
+    cosines = {model: similarity.cosine(a, experiment.samples(model), **options) for model in others}
     return [
         row("design_agreement", bootstrap(x), **of_pair(experiment, A, B)) for B, x in cosines.items()
     ], {}

@@ -1,9 +1,9 @@
-"""The audit of this book's own models, and of sets in which the fraction of copies is known.
+"""Audit of the book's own models, and of sets with a known fraction of copies.
 
-`galgen.auditing` asks of any generator whether its samples are copies of training images and whether they are
-distinguishable from held-out images. Here it is applied to models A and B of the first pair, without
+`galgen.auditing` tests for any generator whether its samples are copies of training images and whether they
+are distinguishable from held-out images. Here it is applied to models A and B of the first pair, without
 morphology. As a control, samples are replaced by held-out galaxies of which a known fraction are training
-images: from 0, where nothing is to be found, to 1, where all are copies.
+images: from 0, a negative control, to 1, where all are copies.
 """
 
 from collections.abc import Iterator
@@ -57,22 +57,22 @@ _ANSWERS = {
     "agreement": "agreement",
     "own training images": "training_set_margin",
 }
-# statistics whose interval is not that of the null, which has a row of its own, with this value
+# statistics whose null has its own row, with this value
 _NULLS = {"auc": 0.5, "agreement": nan}
 
 
 def _audited(experiment: Experiment, N: int) -> list[Training]:
-    """The first pair and, at the largest N, an out-of-domain model, if there is one."""
+    """First pair and, at the largest N, an out-of-domain model, if available."""
     return [*experiment.models.pair(N), *(t for t in experiment.models.out_of_domain()[:1] if t.N == N)]
 
 
-@question(families=("diffusion",), given=each_size, models=_audited)
+@question(families=("diffusion",), arguments=each_size, models=_audited)
 def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """The audit of model A, with B as the second model.
+    """Audit of model A, with B as the second model.
 
     Arrays, of the samples nearest to an image: `nearest`, uint8 (pairs, 2, H, W), sample and image;
-    `sample` and `image`, their numbers, `is_training`, and `weight`, (pairs,). `repeats`, (groups, 2), of
-    samples that are near-duplicates of one another: the number of one, and how many there are.
+    `sample` and `image`, their indices, `is_training`, and `weight`, (pairs,). `repeats`, (groups, 2), for
+    samples that are near-duplicates of one another: the index of one, and their number.
     """
     A, B, *out_of_domain = _audited(experiment, N)
     samples, train, held_out = experiment.samples(A), experiment.images.of(A), experiment.images.held_out
@@ -114,9 +114,9 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     return rows, _nearest(found.memory, to_uint8(samples.numpy()), np.concatenate([train, held_out]), N)
 
 
-@question(families=("diffusion",), given=largest_size, models=lambda *_: ())
+@question(families=("diffusion",), arguments=largest_size, models=lambda *_: ())
 def planted_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """The audit's test of memorization where a known fraction (`at`) of the samples are training images."""
+    """Test of memorization on sets in which a known fraction (`at`) of samples are training images."""
     held_out, train = experiment.images.held_out, experiment.images.of(experiment.models.pair(N)[0])
     n, rng, rows = len(held_out) // 3, np.random.default_rng(experiment.parameters.seed), []
     for count in sorted({round(share * n) for share in SHARES}):
@@ -128,12 +128,12 @@ def planted_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     return rows, {}
 
 
-@question(families=("diffusion",), given=each_size, models=lambda *_: ())
+@question(families=("diffusion",), arguments=each_size, models=lambda *_: ())
 def detectable_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """The least fraction of copies that the audit detects, by numbers of samples and of held-out images.
+    """Smallest fraction of copies that the audit detects, by numbers of samples and held-out images.
 
-    Galaxies of neither set (`model`: unseen-n) stand for n samples of a model that copies nothing; `at` is
-    the number of held-out images. No row where training and held-out images are distinguishable.
+    Galaxies of neither set (`model`: unseen-n) stand for n samples of a model without copies; `at` is the
+    number of held-out images. No row if training and held-out images are distinguishable.
     """
     images, sets, rows = experiment.images.dataset.images, experiment.images.split(N), []
     new = np.setdiff1d(experiment.images.dataset.distinct, np.concatenate([sets.A, sets.validation]))
@@ -148,7 +148,7 @@ def detectable_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]
 
 
 def _of_copies(found: Copies, verdict: str, **where: object) -> Iterator[dict]:
-    """What the test of memorization found, but for its outcome."""
+    """Rows of the test of memorization, without its outcome."""
     yield row("audit_verdict", _VERDICTS.get(verdict, nan), **where)
     counts = {"nearest_units": found.units, "repeated_samples": sum(count for _, count in found.repeats)}
     counts |= dict(zip(("copies_of_training", "copies_of_held_out"), found.known, strict=True))
@@ -165,7 +165,7 @@ def _of_copies(found: Copies, verdict: str, **where: object) -> Iterator[dict]:
 
 
 def _nearest(found: Copies, samples: np.ndarray, pool: np.ndarray, N: int) -> dict[str, np.ndarray]:
-    """The arrays of an audit."""
+    """Arrays of an audit."""
     near, numbers = found.nearest, ("sample", "image", "weight")
     pairs = [(samples[one.sample, 0], np.flip(pool[one.image, 0], FLIPS[one.flip])) for one in near]
     arrays = {name: np.array([getattr(one, name) for one in near]) for name in numbers}

@@ -1,9 +1,9 @@
-"""By how many per cent do samples differ from galaxies in light, size, ellipticity and radial profile?
+"""Relative biases of samples in flux, half-light radius, ellipticity and radial profile, in percent.
 
-The mean over samples minus that over held-out galaxies, in per cent of the latter (`galgen.compare.biases`).
+The mean over samples minus that over held-out galaxies, in percent of the latter (`galgen.compare.biases`).
 All is measured on asinh-stretched images of 8 bits, so it is *stretched* flux. The null is other held-out
-galaxies; these blurred by half a pixel and by a pixel are the controls. All have the gray levels of the
-family.
+galaxies; the same galaxies blurred by half a pixel and by one pixel are the controls. All are rounded to the
+gray levels of the family.
 """
 
 from collections.abc import Iterator
@@ -29,9 +29,9 @@ STATISTICS = {
 }
 
 
-@question(families=FAMILIES, given=largest_size, models=all_pairs)
+@question(families=FAMILIES, arguments=largest_size, models=all_pairs)
 def photometry_biases(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """The biases of the samples of each model, and of held-out galaxies, as they are and blurred."""
+    """Biases of the samples of each model, and of held-out galaxies, sharp and blurred."""
     (reference, pairs), bits = controls_of(experiment), experiment.family.bits
     galaxies, rows = photometry(rounded(reference, bits)), []
     for name in ("held-out", "blurred-0.5", "blurred-1"):

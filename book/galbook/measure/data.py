@@ -1,8 +1,8 @@
-"""The data set: its images, near-duplicates, the split, and cosines of unrelated galaxies.
+"""Data set: images, near-duplicates, split, and cosines of unrelated galaxies.
 
-Two galaxies that have nothing to do with each other are alike to some degree, and the nearest of N galaxies
-the more so the larger N is. These cosines, of held-out galaxies with each other and with their nearest
-training image, are the null distributions of all comparisons of samples with galaxies.
+Unrelated galaxies are similar to some degree, and the similarity of the nearest of N galaxies increases with
+N. These cosines, of held-out galaxies with each other and with their nearest training image, are the null
+distributions of all comparisons of samples with galaxies.
 
 No model is read.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from galbook.table import Given, each_size, question, row
+from galbook.table import Arguments, each_size, question, row
 from galgen.compare import similarity
 from galgen.data.split import dihedral_keys
 from galgen.data.unit import unit
@@ -28,12 +28,12 @@ FILES = (
 )
 
 
-def _no_values(experiment: Experiment) -> list[Given]:
-    """Asked once, of the whole data set."""
+def _no_values(experiment: Experiment) -> list[Arguments]:
+    """No arguments: measured once, for the whole data set."""
     return [()]
 
 
-@question(families=("diffusion",), given=_no_values, models=lambda *_: ())
+@question(families=("diffusion",), arguments=_no_values, models=lambda *_: ())
 def data_set(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Counts of images and near-duplicates, pixel values, and cosines of unrelated galaxies.
 
@@ -70,18 +70,18 @@ def data_set(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]
     return rows, arrays
 
 
-@question(families=("diffusion",), given=each_size, models=lambda *_: ())
+@question(families=("diffusion",), arguments=each_size, models=lambda *_: ())
 def data_split(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """The sets of N training images, and cosines of held-out images with their nearest training image.
+    """Numbers of images per set, and cosines of held-out images with their nearest training image.
 
-    Arrays, of held-out images: `raw`, `pearson` and `anomaly`, these cosines.
+    Arrays, over held-out images: `raw`, `pearson` and `anomaly`, these cosines.
     """
     images, sets = experiment.images.dataset.images, experiment.images.split(N)
     parts = {"A": sets.A, "B": sets.B, "held-out": sets.validation, "sampler-start": sets.starts}
     rows = [row("images", len(part), model=name) for name, part in parts.items()]
     keys = dihedral_keys(images)
-    kept = [np.unique(keys[part]) for part in parts.values()]
-    rows.append(row("images_in_common", sum(map(len, kept)) - len(np.unique(np.concatenate(kept)))))
+    distinct = [np.unique(keys[part]) for part in parts.values()]
+    rows.append(row("images_in_common", sum(map(len, distinct)) - len(np.unique(np.concatenate(distinct)))))
     held_out, train, mean = unit(images[sets.validation]), images[sets.A], experiment.images.mean
     near = {kind: similarity.nearest(held_out, train, kind=kind, mean=mean) for kind in similarity.KINDS}
     cosines = {kind: found.cosine[:, 0] for kind, found in near.items()}
@@ -89,7 +89,7 @@ def data_split(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np
 
 
 def _quantiles(name: str, cosines: dict[str, np.ndarray]) -> Iterator[dict]:
-    """Their medians, with the 5th and the 95th percentile."""
+    """Rows of medians, with the 5th and the 95th percentile."""
     for kind, values in cosines.items():
         low, middle, high = np.percentile(values, (5, 50, 95))
         yield row(f"{kind}_cosine_{name}", middle, low=low, high=high, n=len(values))

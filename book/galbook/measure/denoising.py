@@ -1,4 +1,4 @@
-r"""How well do models denoise their training images and held-out images (figures 5 and 6 of the paper)?
+"""Denoising of training images and held-out images (figures 5 and 6 of the paper).
 
 For images in [0, 1], y = x + sigma z and the estimate D(y; sigma) of x,
 
@@ -10,7 +10,7 @@ Three differences of PSNR are measured, each on the same image with the same noi
 * beyond the Gaussian: model minus the denoiser of the Gaussian of its training images, the best linear one;
 * advantage: the model that was trained on an image minus the other model of the pair (`training_gap`).
 
-The last question reads the losses of the trainings.
+`training_losses` reads the losses of the trainings.
 """
 
 from collections.abc import Iterable
@@ -37,15 +37,15 @@ FILES = (
 
 DENOISERS = ("diffusion", "conditional")
 
-LEVELS = np.geomspace(0.01, 10, 13)  # of noise, as far as a network was trained on it
+LEVELS = np.geomspace(0.01, 10, 13)  # noise levels, up to the largest in training
 
-PANEL = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # of noise on a single image
+PANEL = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # noise levels of the example images
 
-IMAGES = 200  # at most, of each set; half as many of each for the advantage
+IMAGES = 200  # per set, at most; half as many for the advantage
 
-POINTS = 200  # of a loss curve, at most
+POINTS = 200  # per loss curve, at most
 
-LOSSES = {  # name in the log: statistic
+LOSSES = {  # from names in the log to statistics
     "loss": "training_loss",
     "bits_per_dim": "training_bits_per_dim",
     "hinge": "hinge_loss",
@@ -58,7 +58,7 @@ LOSSES = {  # name in the log: statistic
 
 
 def ends(experiment: Experiment) -> list[tuple[int]]:
-    """The smallest and the largest N of the family."""
+    """Smallest and largest N of the family."""
     return list(dict.fromkeys((N,) for N in (*experiment.sizes[:1], *experiment.sizes[-1:])))
 
 
@@ -73,9 +73,9 @@ def gray(images: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-@question(families=DENOISERS, given=each_size, models=evaluated)
+@question(families=DENOISERS, arguments=each_size, models=evaluated)
 def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """PSNR of denoised images as a function of the noise level, and the differences that the module defines.
+    """PSNR of denoised images as a function of the noise level, and the differences defined above.
 
     Arrays, with the percentiles 16, 50 and 84 over held-out images, of model A, in dB:
 
@@ -116,14 +116,14 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
     return rows, {"sigma": levels} | bands
 
 
-@question(families=("diffusion",), given=ends, models=lambda e, N: [e.models.pair(N)[0]])
+@question(families=("diffusion",), arguments=ends, models=lambda e, N: [e.models.pair(N)[0]])
 def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """One training image, the same for each N, and one held-out image, as model A denoises them.
+    """One training image, the same for each N, and one held-out image, denoised by model A.
 
     Arrays, uint8, of the training image and of the held-out one:
 
         clean      (2, H, W)
-        noisy      with noise of the levels `PANEL`, (2, L, H, W)
+        noisy      with noise at the levels `PANEL`, (2, L, H, W)
         denoised   (2, L, H, W)
     """
     A, seed = experiment.models.pair(N)[0], experiment.parameters.seed
@@ -140,17 +140,13 @@ def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     return rows, dict(zip(("clean", "noisy", "denoised"), found, strict=True))
 
 
-@question(
-    families=(*DENOISERS, "glow", "gan"),
-    given=each_size,
-    models=all_pairs,
-)
+@question(families=(*DENOISERS, "glow", "gan"), arguments=each_size, models=all_pairs)
 def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Losses of each training, its minutes, and the parameters of its networks.
+    """Losses and minutes of each training, and the number of parameters of its networks.
 
-    Rows hold means over the last tenth of a training (`last_...`: over its last report). Arrays, for each
-    model, as `A0_loss`, are running means over a fortieth of the training, thinned to 200 points evenly
-    spaced in log images, and `A0_images`, the images shown at the end of each.
+    Rows have means over the last tenth of a training (`last_...`: over its last report). Arrays, for each
+    model, as `A0_loss`, are running means over a fortieth of the training, at 200 points evenly spaced in
+    log images, and `A0_images`, the images shown at the end of each window.
     """
     nets = experiment.family.networks()
     rows = [

@@ -1,15 +1,15 @@
-"""GAN training: the discriminator test with its controls, and classifiers that no GAN was trained against.
+"""GAN training: the discriminator test with its controls, and classifiers independent of the GANs.
 
 The discriminator test (`galgen.compare.discriminator`) compares the scores that the discriminators of two
 GANs, D_A and D_B, give to samples of their own generator, samples of the other model, training images and
 held-out images. It is measured at each checkpoint of the first pair, and at the end of the training for all
-pairs. Its controls are held-out images with a known fault, the discriminators before their training, and a
-constant.
+pairs. Its controls are held-out images with a known degradation, the untrained discriminators, and a
+constant score.
 
 A discriminator that has memorized its training images separates them from everything else. So we measure the
 membership AUC: the probability that a training image scores above an image that no model was trained on.
 
-D was trained against the generator itself; samples are drawn from its running average. Both are compared with
+D was trained against the generator itself; samples come from its running average. Both are compared with
 held-out galaxies by a cross-validated classifier (`galgen.compare.twosample`) and by their variance along
 principal components.
 """
@@ -26,13 +26,9 @@ from galgen.data.unit import unit
 from galgen.experiment import Experiment
 from galgen.models.gan import draw
 
-__all__ = [
-    "discriminator_memorization",
-    "discriminator_test",
-    "fresh_classifier",
-]
+__all__ = ["discriminator_memorization", "discriminator_test", "fresh_classifier"]
 
-COUNT = 256  # training images, and images of no training set, that a discriminator scores
+COUNT = 256  # training images, and images of no training set, scored by a discriminator
 COARSE = 8  # pixels per side
 STAMPS = 12
 
@@ -60,9 +56,9 @@ _CONTRASTS = {
 }
 
 
-@question(families=("gan",), given=each_size, models=all_pairs)
+@question(families=("gan",), arguments=each_size, models=all_pairs)
 def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """The membership AUC of each discriminator along its training, and since when it exceeds chance."""
+    """Membership AUC of each discriminator during training, and images shown before it exceeds chance."""
     stages = experiment.train(experiment.models.pair(N)[0]).summary["weights"]
     unseen, found = unit(experiment.images.reserve[:COUNT]), {}
     for model in all_pairs(experiment, N):
@@ -80,12 +76,12 @@ def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dic
     return [*rows, row("images_before_memorization", before, model="-".join(pair))], {}
 
 
-@question(families=("gan",), given=each_size, models=all_pairs)
+@question(families=("gan",), arguments=each_size, models=all_pairs)
 def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """The discriminator test at each checkpoint of the first pair, and of each other pair at the end.
+    """Discriminator test at each checkpoint of the first pair, and for the other pairs at the end.
 
-    Arrays, a test each: `pair` and `images_shown`, (tests,); `hinge_losses`, (tests, 2, 3, samples), of D_A
-    and of D_B with the other model's sample, a training and a held-out image in place of the generated one.
+    Arrays, with one entry per test: `pair` and `images_shown`, (tests,); `hinge_losses`, (tests, 2, 3,
+    samples), of D_A and of D_B with the other model's sample, a training and a held-out image as the fake.
     """
     images, sets = experiment.images.dataset.images, experiment.images.split(N)
     pairs, rows, losses = experiment.models.pairs(N), [], []
@@ -121,7 +117,7 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
 
 
 def _of_one(D: discriminator.Evaluation, **where: object) -> Iterator[dict]:
-    """What is measured of one discriminator."""
+    """Rows of one discriminator."""
     for name, curve in D.curves.items():
         yield row(f"hinge_loss_{_SETS[name]}", curve.mean, **where)
         yield row(f"hinge_loss_{_SETS[name]}_sd", curve.sd, low=curve.low, high=curve.high, **where)
@@ -136,14 +132,14 @@ def _of_one(D: discriminator.Evaluation, **where: object) -> Iterator[dict]:
 
 
 def _detected(D: discriminator.Evaluation, *, trained: bool, **where: object) -> Iterator[dict]:
-    """The least amount of each fault from which on D detects all."""
+    """Smallest amount of each degradation from which on D detects all."""
     for fault, name in _FAULTS.items():
         yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)
 
 
-@question(families=("gan",), given=each_size, models=first_pair)
+@question(families=("gan",), arguments=each_size, models=first_pair)
 def fresh_classifier(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """The classifier test of samples of A and B, with held-out images and blurred ones as controls."""
+    """Classifier test of samples of A and B, with held-out and blurred images as controls."""
     held_out, pair = experiment.images.held_out, experiment.models.pair(N)
     half, labels = min(len(held_out) // 2, experiment.profile.samples), [model.label for model in pair]
     known, fresh = held_out[:half], held_out[half : 2 * half]
@@ -151,16 +147,16 @@ def fresh_classifier(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     sets |= {model.label: experiment.samples(model)[:half] for model in pair}
     shown, rows = {"images_shown": experiment.settings.images_shown(N)}, []
     for at in dict.fromkeys((held_out.shape[-1], COARSE)):
-        seen = {name: features(part, side=at) for name, part in sets.items()}
+        inputs = {name: features(part, side=at) for name, part in sets.items()}
         of_known = features(known, side=at)
-        for name, part in seen.items():
+        for name, part in inputs.items():
             rows += classified(c2st(of_known, part), model=name, at=at, **(shown if name in labels else {}))
-        both = c2st(*(seen[label] for label in labels), paired=True)
+        both = c2st(*(inputs[label] for label in labels), paired=True)
         rows += classified(both, model="-".join(labels), training_sets="disjoint", at=at, **shown)
     return rows, {}
 
 
 def classified(found: C2ST, **where: object) -> list[dict]:
-    """The rows of a classifier test: its AUC with the interval and p, and the null of permuted labels."""
+    """Rows of a classifier test: AUC with interval and p, and the null of permuted labels."""
     null = {"low": found.outcome.low, "high": found.outcome.high}
     return [row("auc", found.auc, p=found.p, **where), row("auc_null", 0.5, **null, **where)]

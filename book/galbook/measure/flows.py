@@ -1,12 +1,12 @@
-"""Single flows: the likelihood of images, and the way back to latents.
+"""Likelihood of images under single flows, and recovery of latents by the inverse flow.
 
 A flow x = G(z), z ~ N(0, I), gives the density of every image, in bits per dimension
 (`galgen.compare.likelihood`). An overfitted flow needs fewer for its training images than for held-out ones.
-All models are given the same dequantization of an image, so the difference of two models' bits does not
-depend on what makes an image hard for both.
+All models use the same dequantization of an image, so the difference between two models cancels what makes
+an image hard for both.
 
-If a flow held the density of galaxies, |z|^2 of the d latents of a level of held-out images would have the
-standard deviation sqrt(2 d) of a chi-squared variable. G^-1(G(z)) = z, but for the arithmetic.
+If a flow had the density of galaxies, |z|^2 over the d latents of a level, for held-out images, would have
+the standard deviation sqrt(2 d) of a chi-squared variable. G^-1(G(z)) = z up to rounding errors.
 """
 
 import numpy as np
@@ -19,10 +19,7 @@ from galgen.experiment import Experiment
 from galgen.models import glow_learner
 from galgen.models.families import Training
 
-__all__ = [
-    "flow_latents",
-    "likelihood",
-]
+__all__ = ["flow_latents", "likelihood"]
 
 FILES = (
     "galgen.compare.distances",
@@ -35,9 +32,9 @@ FILES = (
     "galgen.models.glow_learner",
     "galgen.models.sampling",
 )
-COUNT = 256  # images of a set whose likelihood is measured
-GALAXIES = 512  # held-out images whose latents are measured
-INEXACT = 0.01  # error of a latent from which on an image is counted as not recovered
+COUNT = 256  # images per set for the likelihood
+GALAXIES = 512  # held-out images for the latents
+INEXACT = 0.01  # error of a latent above which an image counts as not recovered
 PRECISIONS = {32: torch.float32, 64: torch.float64}
 
 
@@ -46,9 +43,9 @@ def model_a(experiment: Experiment, N: int) -> list[Training]:
     return [experiment.models.pair(N)[0]]
 
 
-@question(families=("glow",), given=each_size, models=first_pair)
+@question(families=("glow",), arguments=each_size, models=first_pair)
 def likelihood(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Bits per dimension of training and held-out images, by images shown to A and B in their training."""
+    """Bits per dimension of training and held-out images, as a function of images shown to A and B."""
     images, sets, rows = experiment.images.dataset.images, experiment.images.split(N), []
     parts = {"A": sets.A[:COUNT], "B": sets.B[:COUNT], "held_out": sets.validation[:COUNT]}
     pair = experiment.models.pair(N)
@@ -69,9 +66,9 @@ def likelihood(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np
     return rows, {}
 
 
-@question(families=("glow",), given=each_size, models=model_a)
+@question(families=("glow",), arguments=each_size, models=model_a)
 def flow_latents(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """How well model A recovers the latents of its samples, and how those of held-out images scatter."""
+    """Errors of the latents that model A recovers from its samples, and scatter of held-out latents."""
     (model,), rows = model_a(experiment, N), []
     flow = experiment.networks(model)["net"]
     images = experiment.images.dataset.images[experiment.images.split(N).validation[:GALAXIES]]
@@ -81,15 +78,15 @@ def flow_latents(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, 
     for level, (z, shape) in enumerate(zip(found, flow.latent_shapes, strict=True)):
         spread = z.square().sum((1, 2, 3)).std().item() / (2 * np.prod(shape)) ** 0.5
         rows.append(row("held_out_norm_spread", spread, level=level, n=len(images)))
-    given = glow_learner.latents(flow, experiment.latents())
+    latents = glow_learner.latents(flow, experiment.latents())
     for bits, dtype in PRECISIONS.items():
-        there = inversion.invert(flow, flow, given, limit=np.inf, dtype=dtype)
-        where = {"at": bits, "n": len(there.x)}
-        errors = [np.abs(z - z_a).max((1, 2, 3)) for z, z_a in zip(there.z, there.z_a, strict=True)]
+        result = inversion.invert(flow, flow, latents, limit=np.inf, dtype=dtype)
+        where = {"at": bits, "n": len(result.x)}
+        errors = [np.abs(z - z_a).max((1, 2, 3)) for z, z_a in zip(result.z, result.z_a, strict=True)]
         rows += [row("inverse_error", e.max(), level=level, **where) for level, e in enumerate(errors)]
-        # neither is what is not a number
+        # NaN counts as not recovered
         rows.append(row("images_not_recovered", (~(np.max(errors, 0) <= INEXACT)).sum(), **where))
-        beyond = ~(np.abs(there.x) <= inversion.LIMIT).all((1, 2, 3))
+        beyond = ~(np.abs(result.x) <= inversion.LIMIT).all((1, 2, 3))
         rows.append(row("images_out_of_range", beyond.sum(), **where))
     where = {"model": model.label, "images_shown": experiment.settings.images_shown(N)}
     return [one | where for one in rows], {}

@@ -1,6 +1,6 @@
 """Interpolation between latents of a GAN: the great circle cos(t) z_0 + sin(t) z_1, for t from 0 to 2 pi.
 
-On it a unit normal stays one.
+Every point of the circle is unit normal.
 """
 
 import numpy as np
@@ -17,13 +17,9 @@ FILES = ("galgen.models.sampling",)
 STEPS = 25  # images on the circle
 
 
-@question(
-    families=("gan",),
-    given=each_size,
-    models=lambda experiment, N: first_pair(experiment, N)[:1],
-)
+@question(families=("gan",), arguments=each_size, models=lambda experiment, N: first_pair(experiment, N)[:1])
 def latent_circle(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Model A on the circle that the first two latents span, (steps, H, W); the last image is the first."""
+    """Images of model A along the circle of the first two latents, (steps, H, W); the last is the first."""
     generator = experiment.networks(experiment.models.pair(N)[0])["average"]
     angle = torch.linspace(0, 2 * torch.pi, STEPS)[:, None]
     first, second = noise(seeded(experiment.latents(2)), (generator.module.inputs,))

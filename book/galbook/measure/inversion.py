@@ -1,21 +1,21 @@
-"""The inversion test and the likelihood ratio: do two flows hold one density? Figures 10, 11 and Table 1.
+"""Inversion test and likelihood ratio: do two flows have the same density? Figures 10, 11 and Table 1.
 
-Model i generates x = G_i(z) from z ~ N(0, I), and model j encodes it, z' = G_j^-1(x); what z' looks like if
-both hold one density is in `galgen.compare.inversion`. Each model of N images generates once, and all others
-encode its images. The numbers are of ordered pairs: those of `A0-B1` are of images of A0 that B1 encodes.
+Model i generates x = G_i(z) from z ~ N(0, I), and model j encodes it, z' = G_j^-1(x); the distribution of z'
+for equal densities is in `galgen.compare.inversion`. Each model of N images generates once, and all others
+encode its images. The numbers are for ordered pairs: those of `A0-B1` are of images of A0 encoded by B1.
 
-Does it matter on which images a model was trained? Pairs trained on disjoint sets are compared with pairs
-trained on the same set. With w(i, j) the W1 of z' and z, and two models for each of k pairs,
+Does the training set matter? Pairs trained on disjoint sets are compared with pairs trained on the same set.
+With w(i, j) the W1 of z' and z, and two models for each of k pairs,
 
     T = mean of w over disjoint sets - mean of w over the same set,
 
-and p is the fraction of all ways to name k of the models A and k of them B for which T is at least as large
+and p is the fraction of all assignments of k models to A and k to B for which T is at least as large
 (`galgen.compare.flow_pairs`). For all levels together T is the sum of the logarithms of the ratio of the two
 means. The likelihoods are compared by the same ratio, of
 
     d(i, j) = median over images x of i of (log p_i(x) - log p_j(x)) / (D log 2)     bits per dimension,
 
-D the pixels of x. The controls are the first pair before its training, and out-of-domain flows.
+D the pixels of x. The controls are the untrained first pair, and out-of-domain flows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ FILES = (
     "galgen.models.glow_learner",
     "galgen.models.sampling",
 )
-COUNT = 64  # latents: with four pairs eight models, each of which encodes the images of the seven others
+COUNT = 64  # latents: with four pairs, eight models each encode the images of seven others
 SCATTERED = 2000  # latents of a level in a figure
 EDGES = np.linspace(-4, 4, 81)  # of the bins of the densities
 TESTED = {  # statistics of a pair at a level, and their names in `galgen.compare.inversion.LevelTest`
@@ -64,18 +64,18 @@ TESTED = {  # statistics of a pair at a level, and their names in `galgen.compar
 }
 
 
-@question(families=("glow",), given=each_size, models=all_pairs)
+@question(families=("glow",), arguments=each_size, models=all_pairs)
 def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Test every ordered pair of models of N images.
+    """Inversion test of every ordered pair of models of N images.
 
     Arrays, of the first pair, A to B: `latents_<level>`, some of z, z'_A and z'_B, (3, n), clipped to ±6; and
-    `densities` of all z'_A and z'_B between `edges`, (levels, 2, bins), values beyond in the outermost bins.
+    `densities` of all z'_A and z'_B between `edges`, (levels, 2, bins), outliers in the outermost bins.
     """
     pairs = experiment.models.pairs(N)
     models = [pair[half] for half in (0, 1) for pair in pairs]  # all A, then all B
     flows, k = [experiment.networks(model)["net"] for model in models], len(pairs)
     z, rows, arrays, log_ratios = _latents(experiment, flows[0]), [], {}, {}
-    w, d = np.zeros((len(z), 2 * k, 2 * k)), np.zeros((2 * k, 2 * k))  # who generates, who encodes
+    w, d = np.zeros((len(z), 2 * k, 2 * k)), np.zeros((2 * k, 2 * k))  # generating model, encoding model
     for level, part in enumerate(z):
         rows.append(row("latents_per_image", part[0].numel(), level=level))
         rows.append(row("latent_wasserstein_floor", iid_floor(part.numel()), level=level))
@@ -93,7 +93,7 @@ def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.
                 ]
                 arrays = arrays or _pictured(found)
             finite, log_ratios[i, j] = finite_images(found), found.log_ratio
-            # of few images the median may by chance lie below 0, of which there is no ratio
+            # with few images the median may be negative by chance; a ratio needs a positive one
             d[i, j] = max(np.median(found.log_ratio[finite]) / found.x[0].size / np.log(2), 1e-9)
             rows.append(row("log_likelihood_ratio", d[i, j], n=finite.sum(), **where))
     for i, j in combinations(range(2 * k), 2):
@@ -110,11 +110,11 @@ def inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.
 
 @question(
     families=("glow",),
-    given=largest_size,
+    arguments=largest_size,
     models=lambda experiment, N: [*first_pair(experiment, N), *experiment.models.out_of_domain()],
 )
 def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Test the first pair before its training, and its model A with out-of-domain flows."""
+    """Inversion test of the untrained first pair, and of its model A with out-of-domain flows."""
     a, b = experiment.models.pair(N)
     before = {model: experiment.networks(model, 0)["net"] for model in (a, b)}
     z = _latents(experiment, before[a])
@@ -133,7 +133,7 @@ def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict
 
 
 def _latents(experiment: Experiment, flow: Glow) -> list[Tensor]:
-    """The latents from which all models generate."""
+    """Latents from which all models generate."""
     return glow_learner.latents(flow, experiment.latents(min(COUNT, experiment.profile.samples)))
 
 
@@ -142,7 +142,7 @@ def _name(model: Training) -> str:
 
 
 def _pair(i: Training, j: Training) -> dict[str, str]:
-    """Where the rows of a pair stand."""
+    """Columns that name a pair."""
     sets = (
         "out-of-domain" if i.out_of_domain != j.out_of_domain else "same" if i.half == j.half else "disjoint"
     )
@@ -150,7 +150,7 @@ def _pair(i: Training, j: Training) -> dict[str, str]:
 
 
 def _tested(found: Inversion, tests: Sequence[LevelTest], where: Mapping[str, object]) -> list[dict]:
-    """The rows of a test of one pair."""
+    """Rows of the test of one pair."""
     rows = [row("images_left_out", tests[0].lost, n=len(found.x), **where)]
     for level, test in enumerate(tests):
         for statistic, name in TESTED.items():
@@ -159,7 +159,7 @@ def _tested(found: Inversion, tests: Sequence[LevelTest], where: Mapping[str, ob
 
 
 def _pictured(found: Inversion) -> dict[str, np.ndarray]:
-    """What figures 10 and 11 draw: some latents by level, z, z'_A and z'_B, and the densities of all z'."""
+    """Arrays of figures 10 and 11: some latents by level, z, z'_A and z'_B, and densities of all z'."""
     rng, arrays, densities = np.random.default_rng(0), {}, []
     for level, parts in enumerate(zip(found.z, found.z_a, found.z_b, strict=True)):
         flat = [part.ravel() for part in parts]
@@ -170,18 +170,18 @@ def _pictured(found: Inversion) -> dict[str, np.ndarray]:
 
 
 def _exchanged(w: np.ndarray, d: np.ndarray) -> Iterator[dict]:
-    """Disjoint compared with the same training sets, with the test that assigns the letters anew.
+    """Rows that compare disjoint with same training sets, with the permutation test of the letters.
 
     Args:
-        w: W1 by level, of who generates (all A, then all B) and who encodes.
-        d: Log-likelihood ratio of the same.
+        w: W1 by level, generating model (all A, then all B) and encoding model.
+        d: Log-likelihood ratio, likewise.
     """
     count = len(d)
     if count < 4:
         return  # a single pair has no models of the same images
     ways = [
         np.isin(np.arange(count), a) for a in combinations(range(count), count // 2)
-    ]  # first the true one
+    ]  # the true assignment is first
     disjoint = [a[:, None] != a for a in ways]
     same = [~apart & ~np.eye(count, dtype=bool) for apart in disjoint]
     far, near = (np.array([[of[kind].mean() for kind in kinds] for of in w]) for kinds in (disjoint, same))

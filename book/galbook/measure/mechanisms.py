@@ -1,10 +1,10 @@
 """Why do two models agree? Patch denoisers, principal directions of samples, and the inverted flow.
 
-* What part of a network, beyond the Gaussian of its training images, does a denoiser explain that knows
-  nothing but patches of training images (`galbook.mechanisms.local`), and what part the other network?
+* What fraction of a network, beyond the Gaussian of its training images, is explained by a denoiser made only
+  of patches of training images (`galbook.mechanisms.local`), and what fraction by the other network?
 * Do samples vary along the directions in which galaxies vary (`galbook.mechanisms.directions`)? Held-out
   images compared with other held-out images are the ceiling.
-* Does B find the latents of A's samples, scale by scale (`galbook.mechanisms.flow`)? Controls are an
+* Are the latents of A's samples recovered with B, scale by scale (`galbook.mechanisms.flow`)? Controls are an
   out-of-domain network and the Gaussian of B's images.
 """
 
@@ -13,13 +13,13 @@ import torch
 
 from galbook.mechanisms.directions import directions, shared
 from galbook.mechanisms.flow import decode, encode, inverted
-from galbook.mechanisms.local import Local, explained
+from galbook.mechanisms.local import Local, explained_fraction
 from galbook.table import all_pairs, each_size, first_pair, question, row
 from galgen.compare import similarity
 from galgen.compare.controls import rounded
 from galgen.compare.gaussian import Empirical, fit_gaussian
 from galgen.compare.scales import groups
-from galgen.compare.uncertainty import Estimate, bootstrap
+from galgen.compare.uncertainty import bootstrap
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
 from galgen.models.families import Training
@@ -46,9 +46,9 @@ FILES = (
 
 SIGMAS = (0.05, 0.2, 0.8)  # noise levels of the patch denoisers
 
-SIDES = (3, 5, 7, 11, 15, 23)  # of the patches, pixels, and the whole image
+SIDES = (3, 5, 7, 11, 15, 23)  # of the patches, in pixels, in addition to the whole image
 
-DISTANCES = 2**18  # between training and held-out images, for a patch denoiser: a minute of a core
+DISTANCES = 2**18  # between training and held-out images, per patch denoiser: one minute on one core
 
 IMAGES = 256  # held-out images, at most
 
@@ -56,24 +56,20 @@ MOST = 4096  # training images of a patch denoiser, at most
 
 DIRECTIONS = 30
 
-SHOWN = (1, 3, 10, 30)  # leading directions, of which rows are written
+SHOWN = (1, 3, 10, 30)  # leading directions with rows
 
 LATENTS = 32
 
 STEPS = 32  # of the inverted flow
 
-FIRST = 3_200_000_000  # seed of its first latent, which no sample has
+FIRST = 3_200_000_000  # seed of its first latent, not used for samples
 
 
-@question(
-    families=("conditional",),
-    given=each_size,
-    models=first_pair,
-)
+@question(families=("conditional",), arguments=each_size, models=first_pair)
 def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Fraction of model A, beyond its Gaussian, that B and patch denoisers explain.
+    """Fraction of model A, beyond its Gaussian, explained by B and by patch denoisers.
 
-    `at` is the noise level, `level` the side of the patch in pixels; the largest is the whole image.
+    `at` is the noise level, `level` the side of the patch in pixels; the largest covers the whole image.
     """
     (A, B), images = experiment.models.pair(N), experiment.images
     places = images.split().validation[: min(IMAGES, DISTANCES // min(N, MOST))]
@@ -84,9 +80,10 @@ def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     gaussian, rows = fit_gaussian(images.of(A)), []
     shown = {"images_shown": experiment.settings.images_shown(N)}
 
-    def add(statistic: str, found: Estimate | None, **where: object) -> None:
-        if found is not None:  # None where the Gaussian may leave nothing
-            rows.append(row(statistic, found, **where))
+    def add(*denoised: torch.Tensor, beyond: torch.Tensor | None = None, **where: object) -> None:
+        found = explained_fraction(*denoised, beyond)
+        if found is not None:  # None if the Gaussian may explain everything
+            rows.append(row("explained_fraction" + "_excess" * (beyond is not None), found, **where))
 
     for sigma in SIGMAS:
         y, levels = x + sigma * z, torch.full((len(x),), sigma)
@@ -94,34 +91,24 @@ def patch_denoisers(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
             a, b = (net(y, levels) for net in nets)
         linear = gaussian(y, levels)
         same, disjoint = {"training_sets": "same"}, {"training_sets": "disjoint"}
-        add(
-            "explained_fraction",
-            explained(a, linear, b),
-            at=sigma,
-            model=f"{A.label}-{B.label}",
-            **shown | disjoint,
-        )
+        add(a, linear, b, at=sigma, model=f"{A.label}-{B.label}", **shown | disjoint)
         for side in [*(side for side in SIDES if side < size), 2 * size - 1]:
             whole = side == 2 * size - 1
             mine, theirs = ((Empirical(part) if whole else Local(part, side))(y, levels) for part in train)
             where = {"at": sigma, "level": side}
             of_A = where | shown | {"model": f"{A.label}-patches"}
-            add("explained_fraction", explained(a, linear, mine), **of_A | same)
-            add("explained_fraction", explained(a, linear, theirs), **of_A | disjoint)
-            add("explained_fraction_excess", explained(a, linear, mine, beyond=theirs), **of_A)
-            add("explained_fraction", explained(mine, linear, theirs), model="patches", **where | disjoint)
+            add(a, linear, mine, **of_A | same)
+            add(a, linear, theirs, **of_A | disjoint)
+            add(a, linear, mine, beyond=theirs, **of_A)
+            add(mine, linear, theirs, model="patches", **where | disjoint)
     return rows, {}
 
 
-@question(
-    families=("diffusion", "conditional"),
-    given=each_size,
-    models=all_pairs,
-)
+@question(families=("diffusion", "conditional"), arguments=each_size, models=all_pairs)
 def principal_directions(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Overlap of the leading principal directions of samples and of held-out images, for all pairs.
 
-    All sets have as many images, and the agreement is that of the same samples.
+    All sets have equally many images, and the agreement is that of the same samples.
     """
     images, bits, count = experiment.images, experiment.family.bits, experiment.images.compared
     shown, rows = {"images_shown": experiment.settings.images_shown(N)}, []
@@ -157,16 +144,12 @@ def _with_control(experiment: Experiment, N: int) -> list[Training]:
     return [*experiment.models.pair(N), experiment.models.out_of_domain()[0]]
 
 
-@question(
-    families=("conditional",),
-    given=each_size,
-    models=_with_control,
-)
+@question(families=("conditional",), arguments=each_size, models=_with_control)
 def flow_inversion(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Latents that B and two controls find in samples of A, by group of principal components of galaxies.
+    """Latents recovered from samples of A with B and two controls, by group of principal components.
 
-    A control that finds finite latents in fewer than two images is left out. `at` is the first component of
-    a group. Array `components`: the first and the last of each, (G, 2).
+    A control with finite latents in fewer than two images is left out. `at` is the first component of a
+    group. Array `components`: first and last component of each group, (G, 2).
     """
     levels, m = noise_schedule(**experiment.settings.sampler | {"steps": STEPS}), experiment.images.start
     A, B, C = _with_control(experiment, N)

@@ -1,17 +1,17 @@
-"""Do samples have the morphology of galaxies, and do two models draw one morphology from one latent?
+"""Morphology of samples compared with galaxies, and correlation of morphology between two models.
 
 Concentration, asymmetry, smoothness, Gini and M20 (`galgen.compare.morphology`) of samples are compared with
 those of twice as many held-out galaxies, all rounded to the gray levels of the family: the Wasserstein
-distance of each coefficient, and the energy distance of all five, beside permuted labels
-(`galgen.compare.distances`). Coefficients of which half of the galaxies have one value are left out. Rows in
-which a coefficient is undefined or flagged are left out, so the fraction of valid ones is compared too.
+distance of each coefficient, and the energy distance of all five, with permuted labels as the null
+(`galgen.compare.distances`). Coefficients with one value for half of the galaxies are left out. Rows in which
+a coefficient is undefined or flagged are left out, so the fraction of valid ones is compared too.
 
-*Equivalent blur*: that of galaxies with the same energy distance. Here the distance is the one without bias,
+*Equivalent blur*: the blur of galaxies with the same energy distance. Here the distance is the unbiased one,
 and on simulated data some 1 500 further galaxies join the reference. The distance of galaxies blurred by one
 pixel is the unit of the *relative* energy distance.
 
-*One latent, one morphology?* Rank correlation of the coefficients of A's and B's samples of the same latents,
-beside permuted latents (`galgen.compare.agreement.shared_latents`).
+*Correlation*: rank correlation of the coefficients of A's and B's samples of the same latents, with permuted
+latents as the null (`galgen.compare.agreement.shared_latents`).
 """
 
 import functools
@@ -47,24 +47,25 @@ FILES = (
 )
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0)  # pixels
 FEWEST = 10  # valid rows of each set, for the equivalent blur
-MANY = 100  # images of a set, from which on further galaxies are worth their minutes
-MORE = 2000  # of these, as many as are blurred among them
-GRAY_LEVELS = 5  # bits, of the paper's Glow
+MANY = 100  # images per set above which further galaxies are measured
+MORE = 2000  # further galaxies, including those that are blurred
+GRAY_LEVELS = 5  # bits of the paper's Glow
 
 
 def _measured(experiment: Experiment, images: np.ndarray, bits: int | None = None) -> Table:
-    """The coefficients of images at so many bits, kept in the store: half a second of a core each."""
-    asked = rounded(images, bits or experiment.family.bits)
+    """Coefficients of images at a number of bits, cached in the store: half a CPU second per image."""
+    images = rounded(images, bits or experiment.family.bits)
     versions = {name: importlib.metadata.version(name) for name in ("statmorph", "photutils")}
-    content = hashlib.sha256(f"{asked.dtype} {asked.shape}".encode() + asked.tobytes()).hexdigest()
+    content = hashlib.sha256(f"{images.dtype} {images.shape}".encode() + images.tobytes()).hexdigest()
 
     def make(work: Path) -> dict:
-        table = measure(asked, progress=False)
+        table = measure(images, progress=False)
         table.write(work / "morphology.ecsv", format="ascii.ecsv")
         return {"images": len(table), "valid": len(valid(table))}
 
     run = experiment.store.run("morphology", versions, make, data=content, code=[measure.__module__])
-    return Table.read(run.path / "morphology.ecsv", format="ascii.ecsv").filled("")  # "" is missing to ECSV
+    # ECSV reads "" as missing
+    return Table.read(run.path / "morphology.ecsv", format="ascii.ecsv").filled("")
 
 
 @functools.cache
@@ -77,14 +78,14 @@ def _samples(experiment: Experiment, training: Training) -> Table:
 
 
 def _columns(rows: Table) -> np.ndarray:
-    """The coefficients, (n, 5), not a number in rows that are not valid."""
+    """Coefficients, (n, 5), NaN in rows that are not valid."""
     found = np.stack([np.asarray(rows[name], np.float32) for name in COEFFICIENTS], axis=1)
     found[np.asarray(rows["reason"]) != ""] = np.nan
     return found
 
 
 def _valid(rows: Table, reference: Table | None, **where: object) -> list[dict]:
-    """How many rows are valid, with Fisher's test of the same fraction in the reference."""
+    """Rows with the fraction of valid coefficients; Fisher's test compares it with the reference."""
     p = {} if reference is None else {"p": same_fraction(rows, reference)}
     sky = np.mean(["background-subtracted" in reason for reason in rows["reason"]])
     return [
@@ -115,23 +116,24 @@ def _calibration(experiment: Experiment) -> tuple[Table, list[str], CalibrationC
     if n >= MANY and (more := experiment.images.more(MORE)) is not None:
         sharp, known = more[-2 * n :], np.concatenate([known, rounded(more[: -2 * n])])
     galaxies = valid(_measured(experiment, known))
-    wrong = [valid(_measured(experiment, blurred(sharp, pixels))) for pixels in BLURS]
+    degraded = [valid(_measured(experiment, blurred(sharp, pixels))) for pixels in BLURS]
     used = with_spread(galaxies, COEFFICIENTS)
-    if not used or min(map(len, (galaxies, *wrong))) < FEWEST:
+    if not used or min(map(len, (galaxies, *degraded))) < FEWEST:
         return galaxies, used, None
-    ladder = np.maximum.accumulate([energy(galaxies, rows, used) for rows in wrong])
-    return galaxies, used, CalibrationCurve(np.array(BLURS), ladder) if ladder[BLURS.index(1.0)] > 0 else None
+    curve = np.maximum.accumulate([energy(galaxies, rows, used) for rows in degraded])
+    return galaxies, used, CalibrationCurve(np.array(BLURS), curve) if curve[BLURS.index(1.0)] > 0 else None
 
 
 def _blurs(experiment: Experiment, rows: Table, **where: object) -> Iterator[dict]:
-    """Rows of the distance without bias, the equivalent blur, and the shift of each coefficient."""
-    (galaxies, used, ladder), rows = _calibration(experiment), valid(rows)
-    if ladder is None or len(rows) < FEWEST:
+    """Rows of the unbiased distance, the equivalent blur, and the shift of each coefficient."""
+    (galaxies, used, curve), rows = _calibration(experiment), valid(rows)
+    if curve is None or len(rows) < FEWEST:
         return
-    far, n = energy(galaxies, rows, used), len(rows)
-    yield row("energy_distance_unbiased", far, n=n, **where)
-    yield row("relative_energy_distance", far / ladder.areas[BLURS.index(1.0)], n=n, **where)
-    yield row("equivalent_blur_of_morphology", ladder.amount(Estimate(far, far, far, n)).value, n=n, **where)
+    distance, n = energy(galaxies, rows, used), len(rows)
+    blur = curve.amount(Estimate(distance, distance, distance, n)).value
+    yield row("energy_distance_unbiased", distance, n=n, **where)
+    yield row("relative_energy_distance", distance / curve.areas[BLURS.index(1.0)], n=n, **where)
+    yield row("equivalent_blur_of_morphology", blur, n=n, **where)
     for name in used:
         x, y = (np.asarray(part[name], np.float64) for part in (galaxies, rows))
         shift = (np.median(y) - np.median(x)) / stats.median_abs_deviation(x, scale="normal")
@@ -139,16 +141,16 @@ def _blurs(experiment: Experiment, rows: Table, **where: object) -> Iterator[dic
 
 
 def _models(experiment: Experiment, N: int) -> list[Training]:
-    """A and B of the first pair, and A of the second."""
+    """Models A and B of the first pair, and A of the second."""
     (a, b), *more = experiment.models.pairs(N)
     return [a, b, *(pair[0] for pair in more[:1])]
 
 
-@question(families=FAMILIES, given=each_size, models=_models)
+@question(families=FAMILIES, arguments=each_size, models=_models)
 def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Distances of the samples of each model; correlation of A and B; arrays of coefficients, by model.
 
-    Up to N as large as a set, also distances of the training images of A, drawn with replacement.
+    If N is at most the size of a set, also distances of the training images of A, resampled.
     """
     known, rows, tables = _reference(experiment), [], {}
     for training in _models(experiment, N):
@@ -163,20 +165,20 @@ def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
     if N <= (count := experiment.images.compared):
         own = valid(_measured(experiment, experiment.images.of(experiment.models.pair(N)[0])))
         if len(own):
-            again = np.random.default_rng(experiment.parameters.seed).integers(0, len(own), count)
-            rows += _distances(experiment, known, own[again], model="training-images")
-            rows += _blurs(experiment, own[again], model="training-images")
+            resampled = np.random.default_rng(experiment.parameters.seed).integers(0, len(own), count)
+            rows += _distances(experiment, known, own[resampled], model="training-images")
+            rows += _blurs(experiment, own[resampled], model="training-images")
     return rows, {label: _columns(found) for label, found in tables.items()}
 
 
 def _out_of_domain(experiment: Experiment, N: int) -> list[Training]:
-    """Model A and the first model of other galaxies, if there is one."""
+    """Model A and the first out-of-domain model, if any."""
     return [experiment.models.pair(N)[0], *experiment.models.out_of_domain()[:1]]
 
 
-@question(families=FAMILIES, given=largest_size, models=_out_of_domain)
+@question(families=FAMILIES, arguments=largest_size, models=_out_of_domain)
 def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """Correlation of the coefficients of A and of a model that is trained on other galaxies."""
+    """Correlation of the coefficients of A and of an out-of-domain model."""
     a, *others = _out_of_domain(experiment, N)
     rows = []
     for other in others:
@@ -187,9 +189,9 @@ def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict
     return rows, {}
 
 
-@question(families=FAMILIES, given=largest_size, models=no_models)
+@question(families=FAMILIES, arguments=largest_size, models=no_models)
 def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """The same of held-out galaxies and images wrong in a known way; array: coefficients of the reference."""
+    """Distances of held-out galaxies and degraded images; array: coefficients of the reference."""
     (_, pairs), known = controls_of(experiment), _reference(experiment)
     sets, n = {name: pair[0] for name, pair in pairs.items()}, experiment.images.compared
     other = experiment.images.out_of_domain("galaxies").images
@@ -202,15 +204,15 @@ def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
         rows += _blurs(experiment, found, model=name)
     blurry = "held-out", "blurred-0.5"
     rows += _correlations(experiment, *(tables[name] for name in blurry), model="-".join(blurry))
-    galaxies, _, ladder = _calibration(experiment)
-    for blur, far in zip(ladder.amounts, ladder.areas, strict=True) if ladder else ():
+    galaxies, _, curve = _calibration(experiment)
+    for blur, far in zip(curve.amounts, curve.areas, strict=True) if curve else ():
         rows.append(row("energy_distance_unbiased", far, model="blurred", at=blur, n=len(galaxies)))
     return rows, {"reference": _columns(known)}
 
 
-@question(families=("diffusion",), given=lambda _: [()], models=no_models)
+@question(families=("diffusion",), arguments=lambda _: [()], models=no_models)
 def gray_levels(experiment: Experiment) -> tuple[list, dict]:
-    """Distances of held-out galaxies of 5 bits from others of 5 bits and of 8; `at` has the latter's bits."""
+    """Distances of 5-bit held-out galaxies from others with 5 and with 8 bits; `at` has the latter bits."""
     reference, pairs = controls_of(experiment)
     known, rows = {bits: _measured(experiment, reference, bits) for bits in (GRAY_LEVELS, 8)}, []
     rows += _valid(known[GRAY_LEVELS], None, model="reference-5-bits")

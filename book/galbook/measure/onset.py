@@ -1,7 +1,7 @@
 """Denoising gap, onset and bits per parameter along trainings, and near-copies of samples.
 
-Along each training A and B of the first pair have, at milestones, the gap g of `galbook.onset.gap`. In the
-study of the onset, whose learning rate is constant but for the last tenth, we also measure
+For A and B of the first pair, at milestones of the training, the gap g of `galbook.onset.gap` is measured. In
+the onset study, whose learning rate is constant except for the last tenth, we also measure
 
     onset     images shown when g exceeds a level for good; censored at nine tenths of the training, where the
               learning rate begins to fall, if that is later or never
@@ -9,7 +9,7 @@ study of the onset, whose learning rate is constant but for the last tenth, we a
     harm      held-out PSNR at the end minus its best
 
 and the near-copies, the training-set bias and the agreement of samples of A and B at every third milestone.
-`galbook.measure.onset_committed` has the same rows of the trainings of `results/clock`.
+`galbook.measure.onset_committed` computes the same rows for the trainings of `results/clock`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -45,21 +45,21 @@ FILES = (
     "galgen.data.unit",
     "galgen.models.sampling",
 )
-STEP = 3  # milestones from one at which samples are drawn to the next
+STEP = 3  # milestones between generations of samples
 ALL_LEVELS = (0.5, 0.75, *LEVELS)  # dB
 
 Rows = Iterator[dict]
 
 
-@question(families=("diffusion", "conditional", *STUDIES), given=each_size, models=first_pair)
+@question(families=("diffusion", "conditional", *STUDIES), arguments=each_size, models=first_pair)
 def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """Denoising gap along A and B of the first pair; in the study of the onset also onset, bits and harm."""
+    """Denoising gap along A and B of the first pair; in the onset study also onset, bits and harm."""
     study, pixels, rows = experiment.family.name in STUDIES, experiment.images.dataset.images[0].size, []
     where = {"width": experiment.settings.base_channels} if study else {}
     for model in first_pair(experiment, N):
-        kept = experiment.train(model).summary["weights"]
+        milestones = experiment.train(model).summary["weights"]
         psnr = psnr_along(
-            ((shown, experiment.networks(model, shown)) for shown in kept),
+            ((shown, experiment.networks(model, shown)) for shown in milestones),
             experiment.family.denoiser,
             experiment.images.of(model),
             experiment.images.held_out,
@@ -70,21 +70,21 @@ def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     return rows, {}
 
 
-@question(families=tuple(STUDIES), given=each_size, models=first_pair)
+@question(families=tuple(STUDIES), arguments=each_size, models=first_pair)
 def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     """Near-copies, training-set bias and agreement of A and B of the first pair at milestones."""
     pair, images, rows = first_pair(experiment, N), experiment.images, []
     where = {"model": "-".join(model.label for model in pair), "training_sets": "disjoint"}
-    given = {"mean": images.mean, "flips": experiment.family.flips}
+    options = {"mean": images.mean, "flips": experiment.family.flips}
 
     def copies(queries: Iterable[Tensor]) -> Estimate:
         each = zip(queries, pair, strict=True)
-        ratios = [distance_ratio(x, images.of(model), **given) for x, model in each]
+        ratios = [distance_ratio(x, images.of(model), **options) for x, model in each]
         return near_copy_fraction(np.stack(ratios, axis=1))
 
     for shown in sorted(experiment.train(pair[0]).summary["weights"])[::-STEP][::-1]:
         samples = [experiment.samples(model, shown) for model in pair]
-        test = two_models(*samples, images.dataset.images, images.split(N), **given)
+        test = two_models(*samples, images.dataset.images, images.split(N), **options)
         ends = (x - 0.5 for x in (test.p_closer.value, test.p_closer.low, test.p_closer.high))
         found = {
             "training_set_bias": Estimate(*ends, test.n),
@@ -99,8 +99,8 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
     return [{"width": experiment.settings.base_channels} | each for each in rows], {}
 
 
-def of_training(trace: Trace, N: int, pixels: int, weights: int, *, study: bool) -> Rows:
-    """The rows of one training but for what names it."""
+def of_training(trace: Trace, N: int, pixels: int, parameters: int, *, study: bool) -> Rows:
+    """Rows of one training, without the columns that name it."""
     gap = memory_gap(trace.shown, trace.own, trace.held_out, start=settled(N, trace.shown))
     end = int(trace.shown[-1])
     late = end * 9 // 10
@@ -120,7 +120,7 @@ def of_training(trace: Trace, N: int, pixels: int, weights: int, *, study: bool)
         yield row("onset_censored", censored, at=level, images_shown=end)
     held = gap.held_out.mean(1)
     for name, value in (
-        ("load", N * pixels / weights),
+        ("load", N * pixels / parameters),
         ("epochs", end / N),
         ("held_out_psnr_change", held[-1] - held.max()),
     ):
@@ -133,5 +133,5 @@ def of_training(trace: Trace, N: int, pixels: int, weights: int, *, study: bool)
         errors = trace.held_out_errors[len(SIGMAS) // 2]
         yield row("held_out_error", errors[-1], at=SIGMA, images_shown=end)
         yield row("held_out_error_minimum", errors.min(), at=SIGMA, images_shown=end)
-    for shown, b in zip(gap.shown, (bits - bits[0]) / weights, strict=True):
+    for shown, b in zip(gap.shown, (bits - bits[0]) / parameters, strict=True):
         yield row(name, b, images_shown=shown)

@@ -1,19 +1,20 @@
-"""The rows of the committed trainings of the study of the onset, of laws of it, and of their predictions.
+"""Rows of the committed trainings of the onset study, of the fitted laws, and of their predictions.
 
-The 86 trainings of `results/clock` are of no run of the book. `committed_onsets` has of each the rows of
-`galbook.measure.onset`, where a label that ends in `half-rate` is that of a training at half the usual
-learning rate. The other rows are of
+The 86 trainings of `results/clock` do not belong to a run of the book. `committed_onsets` has the rows of
+`galbook.measure.onset` for each, where a label ending in `half-rate` is a training at half the standard
+learning rate. The other rows are
 
     configurations   (width, N): geometric mean of the onsets, and its ratio to that of a tenth of N
     laws             their constants and lack of fit (`galbook.onset_law`), with each scatter
-    predictions      of `results/foretold.json`, written before the later trainings, by the laws L, L1, P, N
-                     of `galbook.onset.law`, with p of what was observed; and those of the laws `load` and
-                     `power`, fitted to the earlier trainings alone once the later ones were known
-    bits             the power of N in bits memorized
-    agreement        what the same training images are worth, of `results/agreement.json`
+    predictions      of `results/foretold.json`, preregistered before the later trainings, by the laws L, L1,
+                     P, N of `galbook.onset.law`, with p of the observation; and those of the laws `load` and
+                     `power`, fitted to the earlier trainings alone after the later ones were known
+    bits             exponent of N in the bits memorized
+    agreement        effect of the same training images, of `results/agreement.json`
 
-Some predictions are of the ratio of an onset to that of N = 100 of the same width. Where a training of a
-configuration is censored, its mean, or ratio, is a lower limit; it contradicts a law if it lies above.
+Some predictions are of the ratio of an onset to that of N = 100 of the same width. If a training of a
+configuration is censored, its mean, or ratio, is a lower limit; it contradicts a law if it exceeds the
+prediction.
 """
 
 import io
@@ -27,9 +28,9 @@ from scipy import stats
 
 from galbook.measure.onset import ALL_LEVELS, Rows, of_training
 from galbook.onset.bits import exponent
-from galbook.onset.configurations import Committed, committed
+from galbook.onset.configurations import CommittedConfiguration, committed
 from galbook.onset.gap import LEVEL, LEVELS
-from galbook.onset.law import SCALE, Place, reach
+from galbook.onset.law import SCALE, Place, largest_N
 from galbook.onset_law import CONFIGURATION, LAWS, SCATTERS, Fit, fit, log_score, scatter, trainings
 from galbook.table import TYPES, read_table, row, to_csv
 from galgen.compare.uncertainty import Estimate
@@ -40,20 +41,20 @@ __all__ = ["committed_onsets"]
 PIXELS = 16 * 16
 PAPER = {"width": 64, "parameters": 7.66e6, "pixels": 64 * 64, "images": (25e6, 25e6 * 16 / 512)}
 NAMES = {"A": "law_epochs", "c": "law_epochs", "b": "law_width_exponent", "a": "law_size_exponent"}
-NO_TEST = {(4, 1000): ("P", "N")}  # contradicted there before they predicted, says the file
+NO_TEST = {(4, 1000): ("P", "N")}  # already contradicted at that time, according to the file
 
 
 def committed_onsets() -> pd.DataFrame:
-    """The rows of the committed trainings of simulated galaxies, of laws of them, and of predictions."""
-    told, kept = read_json(project() / "results" / "foretold.json"), committed()["simulated"]
+    """Rows of the committed trainings on simulated galaxies, of laws fitted to them, and of predictions."""
+    file, stored = read_json(project() / "results" / "foretold.json"), committed()["simulated"]
     rows = [
-        (str(one.made["date"]) >= told["made"]["date"], each) for one in kept for each in _of_committed(one)
+        (str(one.made["date"]) >= file["made"]["date"], each) for one in stored for each in _of_committed(one)
     ]
     later, rows = np.array([late for late, _ in rows]), [each for _, each in rows]
     table, every = _table(rows), np.ones_like(later)
     parts = {at: [trainings(table[of], at) for of in (every, later, ~later)] for at in ALL_LEVELS}
-    rows += [*_configurations(parts), *_laws(parts), *_predicted(told, *parts[LEVEL][:2])]
-    return _table([*rows, *_predicted_later(parts), *_bits(told["passes"]["items"], kept), *_same_images()])
+    rows += [*_configurations(parts), *_laws(parts), *_predicted(file, *parts[LEVEL][:2])]
+    return _table([*rows, *_predicted_later(parts), *_bits(file["passes"]["items"], stored), *_same_images()])
 
 
 def _table(rows: Iterable[dict]) -> pd.DataFrame:
@@ -61,8 +62,8 @@ def _table(rows: Iterable[dict]) -> pd.DataFrame:
     return read_table(io.StringIO(to_csv(of)))
 
 
-def _of_committed(one: Committed) -> Rows:
-    cell = one.cell
+def _of_committed(one: CommittedConfiguration) -> Rows:
+    cell = one.configuration
     for label, trace in zip(("A0", "B1"), cell.traces, strict=True):
         where = _where(cell.base_channels, cell.N) | {"seed": one.seed}
         where |= {"model": label + "-half-rate" * (cell.rate != 1)}
@@ -84,7 +85,7 @@ def _mean(of: pd.DataFrame, s: float = 0, freedom: int = 1, other: pd.DataFrame 
 
 
 def _known(of: pd.DataFrame) -> pd.DataFrame:
-    """Trainings without those that ended before the first onset, or limit, which say nothing of it."""
+    """Trainings, without those that ended before the first onset or limit, which are uninformative."""
     first = of.onset.max() if of.censored.all() else of.onset[~of.censored].min()
     return of[~of.censored | (of.onset >= first)]
 
@@ -119,8 +120,8 @@ def _constants(constants: Mapping[str, Estimate], **where: object) -> Rows:
 
 def _laws(parts: Mapping) -> Rows:
     ways = {by: {"by": by} for by in SCATTERS} | {"training-sets": {"sets": True}}
-    for level, (name, law), (way, given) in product((LEVEL, 0.5), LAWS.items(), ways.items()):
-        of, where = fit(law, parts[level][0], **given), {"model": f"{name}-{way}", "at": level}
+    for level, (name, law), (way, options) in product((LEVEL, 0.5), LAWS.items(), ways.items()):
+        of, where = fit(law, parts[level][0], **options), {"model": f"{name}-{way}", "at": level}
         yield from _constants(of.constants(), **where)
         if of.chi_squared is None:
             yield row("training_set_share", of.values["share"], **where)
@@ -129,45 +130,45 @@ def _laws(parts: Mapping) -> Rows:
         yield row("law_chi_squared", of.chi_squared, p=p, n=of.spare, **where)
         if level == LEVEL and name == "load":
             A, b, l_0 = (each.value for each in of.constants().values())
-            passes = A * PAPER["width"] ** -b
+            epochs = A * PAPER["width"] ** -b
             for images in PAPER["images"]:
-                most = reach(passes, l_0, images, PAPER["pixels"], PAPER["parameters"])
+                most = largest_N(epochs, l_0, images, PAPER["pixels"], PAPER["parameters"])
                 yield row("extrapolated_size", most, model=where["model"], width=PAPER["width"], at=images)
 
 
-def _test(told: Estimate, error: float, seen: float, freedom: int, *, censored: bool) -> float | None:
-    """P of what was observed where the law is true; of a lower limit only where it contradicts the law."""
-    z = log(seen / told.value) / error
+def _test(law: Estimate, error: float, observed: float, freedom: int, *, censored: bool) -> float | None:
+    """P value of an observation under a law; of a lower limit only if it contradicts the law."""
+    z = log(observed / law.value) / error
     p = 2 * stats.t.sf(abs(z), freedom)
     return p if not censored or (z > 0 and p < 0.05) else None
 
 
-def _predicted(told: Mapping, every: pd.DataFrame, later: pd.DataFrame) -> Rows:
-    s, freedom, cells = told["scatter"], told["freedom"], dict(iter(later.groupby(CONFIGURATION)))
-    for law, constants in told["constants"].items():
+def _predicted(file: Mapping, every: pd.DataFrame, later: pd.DataFrame) -> Rows:
+    s, freedom, cells = file["scatter"], file["freedom"], dict(iter(later.groupby(CONFIGURATION)))
+    for law, constants in file["constants"].items():
         yield from _constants({name: Estimate(**e) for name, e in constants.items()}, model=law, at=LEVEL)
-        yield row("law_lack_of_fit", told["lack"][law], p=told["lack"][law], model=law, at=LEVEL)
-    for asked in told["asked"]:
-        place = asked["base_channels"], asked["N"]
+        yield row("law_lack_of_fit", file["lack"][law], p=file["lack"][law], model=law, at=LEVEL)
+    for one in file["asked"]:
+        place = one["base_channels"], one["N"]
         of, where = cells[place], _where(*place) | {"at": LEVEL}
         late, anchor = of.censored.any(), every[(every.width == place[0]) & (every.N == SCALE)]
-        seen = {"onset": _mean(of, s, freedom)}
-        seen |= {"onset_ratio": _mean(of, s, freedom, anchor)} if asked["ratio"] else {}
-        for name, found in seen.items():
+        observed = {"onset": _mean(of, s, freedom)}
+        observed |= {"onset_ratio": _mean(of, s, freedom, anchor)} if one["ratio"] else {}
+        for name, found in observed.items():
             yield _row(f"{name}_observed", found, late, **where)
-        for law, one in asked["foretold"].items():
-            name, images = "onset_ratio" if law in asked["ratio"] else "onset", Estimate(**one["images"])
-            p = _test(images, one["error"], seen[name].value, freedom, censored=late)
+        for law, by_law in one["foretold"].items():
+            name, images = "onset_ratio" if law in one["ratio"] else "onset", Estimate(**by_law["images"])
+            p = _test(images, by_law["error"], observed[name].value, freedom, censored=late)
             p = None if law in NO_TEST.get(place, ()) else p
             yield row(f"{name}_predicted", images, p=p, model=law, **where)
         for statistic, key in (("prediction_power", "power"), ("censored_predicted", "late")):
-            for law, value in asked[key].items():
+            for law, value in one[key].items():
                 yield row(statistic, value, model=law.replace(" not ", "-"), **where)
     for name, key, at in (
         ("onset_predicted", "onset", LEVEL),
         ("denoising_gap_predicted", "g at the end", None),
     ):
-        yield row(name, Estimate(**told["half"][key]), model="half-rate", at=at, **_where(4, 300))
+        yield row(name, Estimate(**file["half"][key]), model="half-rate", at=at, **_where(4, 300))
 
 
 def _predicted_later(parts: Mapping) -> Rows:
@@ -191,26 +192,26 @@ def _predicted_later(parts: Mapping) -> Rows:
         yield _against(of, later.query("width == 4 and N == 1000"), at=level)
 
 
-def _against(of: Fit, seen: pd.DataFrame, *, at: float) -> dict:
-    """The prediction of a law for these trainings."""
-    width, N, load = seen[[*CONFIGURATION, "load"]].iloc[0]
-    told, error = of.predicted(Place(int(width), int(N), load), len(seen))
-    p = _test(told, error, _mean(seen).value, of.freedom, censored=seen.censored.any())
-    return row("onset_predicted", told, p=p, model=of.law.name, at=at, **_where(width, N))
+def _against(of: Fit, observed: pd.DataFrame, *, at: float) -> dict:
+    """Row with the prediction of a law for these trainings."""
+    width, N, load = observed[[*CONFIGURATION, "load"]].iloc[0]
+    predicted, error = of.predicted(Place(int(width), int(N), load), len(observed))
+    p = _test(predicted, error, _mean(observed).value, of.freedom, censored=observed.censored.any())
+    return row("onset_predicted", predicted, p=p, model=of.law.name, at=at, **_where(width, N))
 
 
-def _bits(asked: Sequence[Sequence], kept: Iterable[Committed]) -> Rows:
-    """Between N = 100 and 300 of trainings with five noise levels, after as many epochs as the file says."""
-    for width, epochs in asked:
+def _bits(predictions: Sequence[Sequence], stored: Iterable[CommittedConfiguration]) -> Rows:
+    """Exponent between N = 100 and 300 of trainings with five noise levels, at the predicted epochs."""
+    for width, epochs in predictions:
         bits = {100: [], 300: []}
-        for one in (one.cell for one in kept if one.cell.base_channels == int(width) and one.cell.N in bits):
-            known = one.traces[0].own_errors is not None
-            bits[one.N] += one.bits(epochs) if known else []
+        for one in (each.configuration for each in stored):
+            if one.base_channels == int(width) and one.N in bits and one.traces[0].own_errors is not None:
+                bits[one.N] += one.bits(epochs)
         yield row("bits_exponent", exponent(bits), family=f"onset{width}", width=int(width), at=epochs)
 
 
 def _same_images() -> Rows:
-    """By N, at the end of the laptop run's trainings; of width 8, `at` multiples of the onset of law L."""
+    """By N, at the end of the laptop run's trainings; for width 8, `at` multiples of the onset of law L."""
     sets = {"twins": "same", "pairs": "disjoint"}
     for part in read_json(project() / "results" / "agreement.json").values():
         for name, one in part["found"].items():
@@ -218,9 +219,9 @@ def _same_images() -> Rows:
             where = {"family": "diffusion", "N": int(N)}
             if multiple:
                 where = _where(8, N) | {"at": float(multiple), "images_shown": one["shown"]}
-            for kind, values in one["unrelated"].items():
-                given = {"training_sets": "out-of-domain", "model": kind}
-                yield row("mean_agreement", np.mean(values), n=len(values), **given, **where)
+            for kind, values in one["strangers"].items():
+                options = {"training_sets": "out-of-domain", "model": kind}
+                yield row("mean_agreement", np.mean(values), n=len(values), **options, **where)
                 yield row("normalized_agreement", one["share"][kind], model=kind, **where)
             for key, which in sets.items():
                 yield row("mean_agreement", np.mean(one[key]), n=len(one[key]), training_sets=which, **where)

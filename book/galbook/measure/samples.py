@@ -1,9 +1,9 @@
 """Samples of models, and the training images nearest to them.
 
 For each of the first latents: the samples of models A and B, the image of each model's training set with the
-largest anomaly cosine to it (flipped as it lies best, where models are trained with flips), that cosine, and
-the ratio d1 / d2 of `galgen.compare.memorization`, below 1/3 for a near-copy. Images are kept as they are
-looked at, in gray levels from 0 to 255.
+largest anomaly cosine to it (over flips, if models are trained with flips), that cosine, and the ratio
+d1 / d2 of `galgen.compare.memorization`, below 1/3 for a near-copy. Images are stored for display, in gray
+levels from 0 to 255.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ from galgen.compare.memorization import distance_ratio
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
-__all__ = ["NEIGHBOURS", "gallery", "samples", "stamps"]
+__all__ = ["NEIGHBORS", "gallery", "samples", "stamps"]
 
-NEIGHBOURS = (
+NEIGHBORS = (
     "galgen.compare.gaussian",
     "galgen.compare.memorization",
     "galgen.compare.similarity",
@@ -27,27 +27,28 @@ NEIGHBOURS = (
     "galgen.data.unit",
     "galgen.models.sampling",
 )
-FILES = ("galgen.compare.controls", *NEIGHBOURS)
-STAMPS = 12  # latents of a row of samples
+FILES = ("galgen.compare.controls", *NEIGHBORS)
+STAMPS = 12  # latents in a row of samples
 GALLERY = 48  # samples of one model
 
 
 def stamps(images: Tensor | np.ndarray, count: int = STAMPS) -> np.ndarray:
-    """The first images of (n, 1, H, W) in [0, 1], in gray levels: uint8 (count, H, W)."""
+    """First images of (n, 1, H, W) in [0, 1], in gray levels: uint8 (count, H, W)."""
     return np.rint(np.clip(np.asarray(images[:count, 0]), 0, 1) * np.float32(255)).astype(np.uint8)
 
 
-@question(families=FAMILIES, given=each_size, models=first_pair)
+@question(families=FAMILIES, arguments=each_size, models=first_pair)
 def samples(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Samples of A and B from the same latents, and the nearest training image of each."""
-    given, flips, arrays = {"mean": experiment.images.mean}, experiment.family.flips, {}
+    mean, flips, arrays = experiment.images.mean, experiment.family.flips, {}
     for model in experiment.models.pair(N):
-        drawn, train = experiment.samples(model)[:STAMPS], experiment.images.of(model)
-        near = similarity.nearest(drawn, train, kind="anomaly", flips=flips, **given)
-        arrays[model.label] = stamps(drawn)
+        images, train = experiment.samples(model)[:STAMPS], experiment.images.of(model)
+        near = similarity.nearest(images, train, kind="anomaly", flips=flips, mean=mean)
+        arrays[model.label] = stamps(images)
         arrays[f"{model.label}-nearest"] = near.first(train)[:, 0]
         arrays[f"{model.label}-cosine"] = near.cosine[:, 0]
-        arrays[f"{model.label}-ratio"] = distance_ratio(drawn, train, flips=flips, **given).astype(np.float32)
+        ratio = distance_ratio(images, train, flips=flips, mean=mean)
+        arrays[f"{model.label}-ratio"] = ratio.astype(np.float32)
     return [], arrays
 
 
@@ -55,9 +56,9 @@ def _model_A(experiment: Experiment, N: int) -> list[Training]:
     return first_pair(experiment, N)[:1]
 
 
-@question(families=FAMILIES, given=largest_size, models=_model_A)
+@question(families=FAMILIES, arguments=largest_size, models=_model_A)
 def gallery(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """More samples of A, and held-out images, both of as many gray levels as the family's samples have."""
+    """More samples of A, and held-out images, both in the gray levels of the family."""
     model, bits = experiment.models.pair(N)[0], experiment.family.bits
     sets = {model.label: experiment.samples(model), "held-out": experiment.images.held_out}
     return [], {name: stamps(rounded(images[:GALLERY], bits), GALLERY) for name, images in sets.items()}

@@ -1,8 +1,9 @@
-"""Do samples depend on how they are drawn? Other starts, other noise schedules, and stochastic ascent.
+"""Dependence of samples on the sampler: other starts, other noise schedules, and stochastic ascent.
 
-Samples of model A are compared with held-out images by the variance along principal components, over that of
-the training images, and by the AUC of a classifier. The paper's stochastic ascent is run with neither, one
-and both of its choices, a start of each model's own and noise that is used twice: do they change agreement?
+Samples of model A are compared with held-out images by the variance along principal components, divided by
+that of the training images, and by the AUC of a classifier. The paper's stochastic ascent is run with
+neither, one and both of its choices, a start of each model's own and noise that is used twice, to test
+whether they change agreement.
 """
 
 import numpy as np
@@ -34,23 +35,19 @@ FILES = (
     "galgen.models.sampling",
 )
 
-COUNT = 256  # samples of each sampler, at most
+COUNT = 256  # samples per sampler, at most
 
-FEW = 32  # latents of each choice, at most
+FEW = 32  # latents per choice, at most
 
-LEAST = 10  # converged samples
+LEAST = 10  # converged samples, at least
 
 
-@question(
-    families=("diffusion",),
-    given=largest_size,
-    models=lambda e, N: [e.models.pair(N)[0]],
-)
+@question(families=("diffusion",), arguments=largest_size, models=lambda e, N: [e.models.pair(N)[0]])
 def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Samples of model A by other starts, other noise schedules and stochastic ascent.
+    """Samples of model A with other starts, other noise schedules and stochastic ascent.
 
-    Where ten samples or more converge. Array `components`: the first and the last of each group of principal
-    components, (G, 2).
+    Samplers with fewer than ten converged samples are left out. Array `components`: the first and the last of
+    each group of principal components, (G, 2).
     """
     A, images, settings = experiment.models.pair(N)[0], experiment.images, experiment.settings
     net, train, start, held_out = experiment.networks(A)["net"], images.of(A), images.start, images.held_out
@@ -60,18 +57,18 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     def flow(begin: torch.Tensor, **other: float) -> Samples:
         return dpm_solver_2m(blind(net), begin, latents, noise_schedule(**settings.sampler | other))
 
-    drawn = {
+    results = {
         "start at the mean image": flow(start),
         "start at its training mean": flow(torch.from_numpy(mean_image(train))),
     }
-    if len(spare) > 1:  # other random numbers than the noise of the sampler
+    if len(spare) > 1:  # random numbers independent of the noise of the sampler
         others = range(latents.start + 500_000, latents.stop + 500_000)
-        drawn["start drawn from a Gaussian"] = flow(fit_gaussian(spare).draw(others))
-    drawn["down to sigma 0.02"] = flow(start, sigma_min=0.02)
-    drawn |= {f"{steps} steps": flow(start, steps=steps) for steps in (10, 60)}
-    drawn["stochastic ascent"] = stochastic_ascent(net, start, latents)
+        results["start drawn from a Gaussian"] = flow(fit_gaussian(spare).draw(others))
+    results["down to sigma 0.02"] = flow(start, sigma_min=0.02)
+    results |= {f"{steps} steps": flow(start, steps=steps) for steps in (10, 60)}
+    results["stochastic ascent"] = stochastic_ascent(net, start, latents)
     rows, sets = [], {"held-out": rounded(held_out[2 * count : 3 * count])}
-    for name, samples in drawn.items():
+    for name, samples in results.items():
         if samples.converged.sum() >= LEAST:
             sets[f"{A.label}: {name}"] = rounded(samples.images[samples.converged])
             rows.append(row("network_calls", samples.calls.float().mean(), model=f"{A.label}: {name}"))
@@ -88,26 +85,26 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     return rows, {"components": np.array([(group.first, group.last) for group in spread])}
 
 
-@question(families=("diffusion",), given=ends, models=first_pair)
+@question(families=("diffusion",), arguments=ends, models=first_pair)
 def stochastic_ascent_choices(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Agreement of A and B by stochastic ascent, with neither, one and both of the paper's choices."""
+    """Agreement of A and B with stochastic ascent, by neither, one and both of the paper's choices."""
     (A, B), images, rows = experiment.models.pair(N), experiment.images, []
     latents = experiment.latents(min(FEW, experiment.profile.samples))
     nets = [experiment.networks(model)["net"] for model in (A, B)]
     own = [torch.from_numpy(mean_image(images.of(model))) for model in (A, B)]
     for starts, start in (([images.start] * 2, "common start"), (own, "own starts")):
         for reuse, noise in ((False, "fresh noise"), (True, "noise used twice")):
-            drawn = [
+            results = [
                 stochastic_ascent(net, begin, latents, reuse_noise=reuse)
                 for net, begin in zip(nets, starts, strict=True)
             ]
-            both = drawn[0].converged & drawn[1].converged
+            both = results[0].converged & results[1].converged
             where = {"model": f"{A.label}-{B.label}: {start}, {noise}", "training_sets": "disjoint"}
             where["images_shown"] = experiment.settings.images_shown(N)
             rows.append(row("start_distance", (starts[0] - starts[1]).norm(), **where))
             rows.append(row("converged_fraction", both.float().mean(), n=len(latents), **where))
             if both.sum() > 1:
-                parts = [part.images[both] for part in drawn]
+                parts = [part.images[both] for part in results]
                 cosines = similarity.cosine(*parts, kind="anomaly", mean=images.mean)
                 rows.append(row("agreement", bootstrap(cosines), **where))
     return rows, {}

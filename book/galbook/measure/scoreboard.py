@@ -1,21 +1,21 @@
-"""Can a classifier distinguish samples from galaxies, and how large is the difference?
+"""Classifier test: can a classifier distinguish samples from galaxies, and how large is the difference?
 
-A classifier that is fitted anew (`galgen.compare.twosample`) has an area under the curve (AUC) of 1/2 if two
-sets are draws of one density. It sees the images at full resolution, and averaged to 16 and 8 pixels a side,
-where texture no longer decides. Samples are compared with twice as many held-out galaxies, and all images are
-rounded to the gray levels of the family. Beside the models stand baselines that are right, or wrong in a
-known way (`galgen.compare.controls`):
+A classifier trained on the two sets (`galgen.compare.twosample`) has an area under the curve (AUC) of 1/2 if
+they have the same density. Its inputs are the images at full resolution, and averaged to 16 and 8 pixels per
+side, which removes texture. Samples are compared with twice as many held-out galaxies, and all images are
+rounded to the gray levels of the family. The baselines are correct, or degraded in a known way
+(`galgen.compare.controls`):
 
     held-out                    other held-out galaxies
-    blurred-0.5, blurred-1      these, smoothed by a Gaussian of so many pixels
-    gaussian                    draws of the Gaussian of the training images of A
+    blurred-0.5, blurred-1      these, smoothed by a Gaussian with that standard deviation in pixels
+    gaussian                    samples of the Gaussian of the training images of A
     empirical                   samples of the empirical denoiser, which are training images of A
 
-*Equivalent blur, or noise*: that of galaxies whose classifier has the AUC of the model, with its interval
+*Equivalent blur, or noise*: the blur of galaxies with the AUC of the model, with its interval
 (`galgen.compare.equivalent_blur`).
 
 *Realism*: samples and as many held-out galaxies are each compared with further held-out galaxies. With a and
-b their two AUCs, of intervals [a-, a+] and [b-, b+], the interval of the excess a - b is (Newcombe 1998)
+b their two AUCs, with intervals [a-, a+] and [b-, b+], the interval of the excess a - b is (Newcombe 1998)
 
     a - b - ((a - a-)^2 + (b+ - b)^2)^(1/2)    to    a - b + ((a+ - a)^2 + (b - b-)^2)^(1/2),
 
@@ -63,26 +63,26 @@ FILES = (
     "galgen.data.unit",
     "galgen.models.sampling",
 )
-CALIBRATED = (16, 8)  # pixels a side; at 32 the AUC of every model is near 1
-COARSE = 8  # pixels a side
-FEWEST = 10  # images, of which the classifier needs two a fold
-ENOUGH = 200  # held-out images, beyond those of the other questions, for the comparison with Gaussians
-REALISM = 1000  # images a set: the interval of the excess is then some 0.035 to either side
+CALIBRATED = (16, 8)  # pixels per side; at 32 the AUC of every model is near 1
+COARSE = 8  # pixels per side
+FEWEST = 10  # images; the classifier needs two per fold
+ENOUGH = 200  # held-out images not used by other questions, for the comparison with Gaussians
+REALISM = 1000  # images per set, for an interval of the excess of about ±0.035
 
 
 def no_models(experiment: Experiment, *_: object) -> list[Training]:
-    """Of a question to galaxies alone."""
+    """Models of a question about galaxies alone: none."""
     return []
 
 
 def named(experiment: Experiment, training: Training) -> dict:
-    """The columns that name a model at the end of its training."""
+    """Columns that name a model at the end of its training."""
     name = f"{training.label}-{training.out_of_domain}" if training.out_of_domain else training.label
     return {"model": name, "images_shown": experiment.settings.images_shown(training.N)}
 
 
 def model_samples(experiment: Experiment, training: Training, count: int) -> np.ndarray:
-    """The first samples of a model that are finite, rounded to the gray levels of the family."""
+    """First finite samples of a model, rounded to the gray levels of the family."""
     return _finite(
         experiment, experiment.samples(training, count=max(count, experiment.profile.samples)), count
     )
@@ -105,9 +105,9 @@ def controls_of(experiment: Experiment) -> tuple[np.ndarray, dict[str, list[np.n
 
 
 def _compared(
-    experiment: Experiment, images: np.ndarray, ladders: Mapping[str, np.ndarray], **where: object
+    experiment: Experiment, images: np.ndarray, curves: Mapping[str, np.ndarray], **where: object
 ) -> Iterator[dict]:
-    """Rows of one set: its brightness and variance, and the classifier at each number of pixels."""
+    """Rows of one set: brightness, variance, and the classifier at each resolution."""
     reference = rounded(controls_of(experiment)[0], experiment.family.bits)
     if len(images) < FEWEST:
         return
@@ -120,13 +120,13 @@ def _compared(
         yield row("auc", test.auc, p=test.p, at=side, **where)
         yield row("auc_null", 0.5, low=test.outcome.low, high=test.outcome.high, at=side, **where)
         for fault in FAULTS:
-            if (ladder := ladders.get(f"{fault}_{side}")) is not None:
-                yield row(f"equivalent_{fault}", CalibrationCurve(*ladder).amount(test.auc), at=side, **where)
+            if (curve := curves.get(f"{fault}_{side}")) is not None:
+                yield row(f"equivalent_{fault}", CalibrationCurve(*curve).amount(test.auc), at=side, **where)
 
 
-@question(families=FAMILIES, given=lambda _: [()], models=no_models)
+@question(families=FAMILIES, arguments=lambda _: [()], models=no_models)
 def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
-    """AUC of held-out galaxies with growing blur, and growing noise: arrays (2, k) of amounts and AUCs."""
+    """AUC of held-out galaxies with increasing blur, and noise: arrays (2, k) of amounts and AUCs."""
     (reference, pairs), bits = controls_of(experiment), experiment.family.bits
     unseen, known = pairs["held-out"][0], rounded(reference, bits)
     if len(unseen) < FEWEST:
@@ -134,40 +134,40 @@ def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
     arrays = {}
     for side in (side for side in CALIBRATED if side <= known.shape[-1]):
         for fault in FAULTS:
-            ladder = calibration_curve(fault, unseen, known, side=side, bits=bits)
-            arrays[f"{fault}_{side}"] = np.stack([ladder.amounts, ladder.areas])
+            curve = calibration_curve(fault, unseen, known, side=side, bits=bits)
+            arrays[f"{fault}_{side}"] = np.stack([curve.amounts, curve.areas])
     return [], arrays
 
 
-@question(families=FAMILIES, given=each_size, models=first_pair)
+@question(families=FAMILIES, arguments=each_size, models=first_pair)
 def classifier_test(experiment: Experiment, N: int) -> tuple[list, dict]:
     """Samples of models A and B of the first pair compared with held-out galaxies."""
-    ladders, rows = classifier_calibration(experiment).arrays, []
+    curves, rows = classifier_calibration(experiment).arrays, []
     for training in experiment.models.pair(N):
         images = model_samples(experiment, training, experiment.images.compared)
-        rows += _compared(experiment, images, ladders, **named(experiment, training))
+        rows += _compared(experiment, images, curves, **named(experiment, training))
     return rows, {}
 
 
-@question(families=FAMILIES, given=largest_size, models=no_models)
+@question(families=FAMILIES, arguments=largest_size, models=no_models)
 def classifier_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """The same of the baselines; and how much training images deviate along their first component."""
-    ladders, (_, pairs) = classifier_calibration(experiment).arrays, controls_of(experiment)
+    """Baselines compared with held-out galaxies; deviation of training images along component 1."""
+    curves, (_, pairs) = classifier_calibration(experiment).arrays, controls_of(experiment)
     train = experiment.images.dataset.images[experiment.images.split().A]
     rows = [row("component_deviation", first_component(train), model="training-images", at=1)]
     for name, (images, _) in pairs.items():
-        rows += _compared(experiment, rounded(images, experiment.family.bits), ladders, model=name)
+        rows += _compared(experiment, rounded(images, experiment.family.bits), curves, model=name)
     return rows, {}
 
 
-@question(families=("diffusion",), given=largest_size, models=no_models)
+@question(families=("diffusion",), arguments=largest_size, models=no_models)
 def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """The two-models test of pairs of baselines: do its statistics find what they should, and no more?"""
+    """Two-models test of pairs of baselines, as positive and negative controls of its statistics."""
     sets, rows = experiment.images.split(N), []
-    given = {"mean": experiment.images.mean, "flips": experiment.family.flips}
+    options = {"mean": experiment.images.mean, "flips": experiment.family.flips}
     for name, pair in controls_of(experiment)[1].items():
         pair = [torch.as_tensor(rounded(part, experiment.family.bits)) for part in pair]
-        test = two_models(*pair, experiment.images.dataset.images, sets, **given)
+        test = two_models(*pair, experiment.images.dataset.images, sets, **options)
         rows.append(row("agreement", test.agree, p=test.agreement.p, model=name))
         null = {"low": test.agreement.low, "high": test.agreement.high}
         rows.append(row("agreement_null", test.null, **null, model=name))
@@ -176,14 +176,14 @@ def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
 
 
 def _beyond(experiment: Experiment) -> np.ndarray:
-    """Held-out images that no other question compares with, uint8; if they are few, `Images.reserve`."""
+    """Held-out images not used by other questions, uint8; if there are few, `Images.reserve`."""
     rows = experiment.images.split().validation[3 * experiment.images.compared :]
     return experiment.images.dataset.images[rows] if len(rows) >= ENOUGH else experiment.images.reserve
 
 
-@question(families=FAMILIES, given=each_size, models=all_pairs)
+@question(families=FAMILIES, arguments=each_size, models=all_pairs)
 def gaussian_comparison(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """AUC at 8 pixels of the samples of each model, and of draws of the Gaussian of its training images."""
+    """AUC at 8 pixels of the samples of each model, and of the Gaussian of its training images."""
     known, areas, rows = _beyond(experiment), {}, []
     if (count := min(len(known), experiment.profile.samples)) < FEWEST:
         return [], {}
@@ -196,8 +196,8 @@ def gaussian_comparison(experiment: Experiment, N: int) -> tuple[list, dict]:
 
     pairs = experiment.models.pairs(N)
     for training in pairs[0]:
-        drawn = fit_gaussian(experiment.images.of(training)).draw(experiment.latents(count))
-        areas[training.half] = area(drawn, model=f"gaussian-{training.half}")
+        gaussian = fit_gaussian(experiment.images.of(training)).draw(experiment.latents(count))
+        areas[training.half] = area(gaussian, model=f"gaussian-{training.half}")
     gains = [
         np.mean([areas[t.half] - area(experiment.samples(t), **named(experiment, t)) for t in pair])
         for pair in pairs
@@ -211,11 +211,11 @@ def _realism_sizes(experiment: Experiment) -> list[tuple[int, int]]:
     return [(N, min(REALISM, 4 * experiment.profile.samples)) for (N,) in largest_size(experiment)]
 
 
-@question(families=FAMILIES, given=_realism_sizes, models=all_pairs)
+@question(families=FAMILIES, arguments=_realism_sizes, models=all_pairs)
 def realism(experiment: Experiment, N: int, count: int) -> tuple[list, dict]:
-    """Excess of the AUC of `count` samples over that of as many galaxies; fewer, where fewer are held out."""
+    """Excess AUC of `count` samples over as many galaxies (fewer if fewer are held out)."""
     bits, galaxies, rows = experiment.family.bits, experiment.images.more(2 * count), []
-    if galaxies is None:  # given ones: those that no model is trained on
+    if galaxies is None:  # user-provided data: galaxies outside all training sets
         sets = experiment.images.split()
         unseen = np.concatenate([sets.validation, sets.starts])
         galaxies = experiment.images.dataset.images[unseen[: 2 * count]]
@@ -235,7 +235,7 @@ def realism(experiment: Experiment, N: int, count: int) -> tuple[list, dict]:
 
 
 def _difference(a: Estimate, b: Estimate) -> Estimate:
-    """The difference of two AUCs, with the interval above."""
+    """Difference of two AUCs, with the interval of the module docstring."""
     value = a.value - b.value
     low, high = np.hypot(a.value - a.low, b.high - b.value), np.hypot(a.high - a.value, b.value - b.low)
     return Estimate(value, float(value - low), float(value + high), min(a.n, b.n))
@@ -244,17 +244,17 @@ def _difference(a: Estimate, b: Estimate) -> Estimate:
 def realism_margin(
     galaxies: np.ndarray, count: int, *, side: int = COARSE, splits: int = 200, share: float = 0.8
 ) -> float:
-    """The margin below which the excess of a perfect model lies, with its interval, in that share of splits.
+    """Upper limit of the excess of a perfect model in a given fraction of random splits.
 
     Args:
-        galaxies: uint8 (m, 1, H, H), m at least three times `count`, and more, or splits are hardly others.
-        count: Images a set.
-        side: Pixels a side.
-        splits: Random ones, with galaxies in the place of samples.
-        share: Of them.
+        galaxies: uint8 (m, 1, H, H); m at least three times `count`, and more for distinct splits.
+        count: Images per set.
+        side: Pixels per side.
+        splits: Random splits, with galaxies instead of samples.
+        share: Fraction of splits.
     """
-    seen, rng, ends = features(galaxies, side=side), np.random.default_rng(0), []
+    inputs, rng, ends = features(galaxies, side=side), np.random.default_rng(0), []
     for _ in range(splits):
-        known, *sets = seen[rng.permutation(len(seen))[: 3 * count]].reshape(3, count, -1)
+        known, *sets = inputs[rng.permutation(len(inputs))[: 3 * count]].reshape(3, count, -1)
         ends.append(_difference(*(c2st(known, part, permutations=1).auc for part in sets)).high)
     return float(np.quantile(ends, share))

@@ -1,1 +1,1 @@
-"""Why do two denoisers agree? Local machines, directions, and the flow itself."""
+"""Why do two denoisers agree? Patch denoisers, principal directions and the probability flow."""

@@ -1,30 +1,28 @@
-r"""The probability flow of a denoiser as an invertible map: Glow's inversion test, asked of diffusion.
+"""Probability flow of a denoiser as an invertible map: the inversion test of Glow, for diffusion models.
 
-A denoiser that is told the noise moves images along
+A denoiser conditioned on the noise level moves images along
 
     dy / dsigma = F(y, sigma) = (y - D(y; sigma)) / sigma,
 
 an ordinary differential equation and so a bijection between latents and images:
 
     decode   y(sigma_most) = m + sigma_most z,  down to  x = y(sigma_least)
-    encode   up again:  z = (y(sigma_most) - m) / sigma_most
+    encode   the reverse:  z = (y(sigma_most) - m) / sigma_most
 
-Heun's steps, both ways on one ladder; nothing is clipped, and there is no last denoising, which has no
-inverse. So z'_A = encode_A(decode_A(z)) is z but for the error of the steps, which is shown, and
-z'_B = encode_B(decode_A(z)) is asked what `galgen.compare.inversion` asks of a flow. If the maps are one, its
-correlation with z is 1. If p_A = p_B, z'_B is unit normal, and W1(z'_B, z) what two sets of unit normals have
-that are correlated as z'_B and z are: far below the floor of independent ones, as values that nearly agree
-one by one have nearly one distribution, whatever it is. By scale: in groups of principal components of the
-galaxies, of which z has a coefficient each.
+Both directions take Heun steps on the same noise levels; nothing is clipped, and the final denoising step,
+which has no inverse, is omitted. So z'_A = encode_A(decode_A(z)) equals z up to the error of the steps, which
+is reported, and z'_B = encode_B(decode_A(z)) is compared with z as in `galgen.compare.inversion`. If the maps
+are equal, its correlation with z is 1. If p_A = p_B, z'_B is unit normal, and the null of W1(z'_B, z) is that
+of two sets of unit normals with the correlation of z'_B and z: far below the floor of independent sets, as
+values that nearly agree one by one have nearly the same distribution. The test is by scale: in groups of
+principal components of the galaxies, with one coefficient of z each.
 
 References:
     Song et al. 2021, https://arxiv.org/abs/2011.13456, section 4.3 and appendix D.2. Karras et al. 2022,
     https://arxiv.org/abs/2206.00364, algorithm 1.
 
-The inversion test of a denoiser's flow (`galbook.mechanisms.flow`), asked of the pairs of an experiment.
-
-A draws images from unit normal latents. Who finds the latents in them? B; a network of other galaxies; and
-the Gaussian of B's images, which knows second moments and no galaxy.
+For a pair of models, A generates images from unit normal latents. The latents are recovered with B; with an
+out-of-domain network; and with the Gaussian of B's images, which has only second moments.
 """
 
 import math
@@ -41,17 +39,17 @@ from galgen.compare.scales import groups
 from galgen.compare.uncertainty import Estimate
 from galgen.models.sampling import ConditionalDenoiser
 
-__all__ = ["ScaleTest", "decode", "encode", "inverted", "paired_w1", "walk"]
+__all__ = ["ScaleTest", "decode", "encode", "integrate", "inverted", "paired_w1"]
 
 
 @torch.inference_mode()
-def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) -> Tensor:
-    """Follow the flow over a ladder of noise levels, in either direction, by Heun's steps.
+def integrate(denoise: ConditionalDenoiser, y: Tensor, levels: Sequence[float]) -> Tensor:
+    """Integrate the probability flow over noise levels, in either direction, with Heun steps.
 
     Args:
-        denoise: The posterior mean of images (B, C, H, W) with noise of levels (B,), in evaluation mode.
+        denoise: The posterior mean of images (B, C, H, W) with noise levels (B,), in evaluation mode.
         y: Images at the first level, (n, C, H, W).
-        ladder: The levels to pass, growing or falling.
+        levels: Noise levels, increasing or decreasing.
 
     Returns:
         The images at the last level.
@@ -62,7 +60,7 @@ def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) -> Te
 
     ends = []
     for part in y.split(32):
-        for now, following in pairwise(ladder):
+        for now, following in pairwise(levels):
             first = slope(part, now)
             ahead = slope(part + (following - now) * first, following)
             part = part + (following - now) / 2 * (first + ahead)
@@ -70,26 +68,26 @@ def walk(denoise: ConditionalDenoiser, y: Tensor, ladder: Sequence[float]) -> Te
     return torch.cat(ends)
 
 
-def decode(denoise: ConditionalDenoiser, z: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
-    """The images (n, C, H, W) of latents z, likewise; `start` is m, (C, H, W), the ladder falls."""
-    return walk(denoise, start + ladder[0] * z, ladder)
+def decode(denoise: ConditionalDenoiser, z: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
+    """Images (n, C, H, W) of latents z; `start` is m, (C, H, W), and the noise levels decrease."""
+    return integrate(denoise, start + levels[0] * z, levels)
 
 
-def encode(denoise: ConditionalDenoiser, x: Tensor, start: Tensor, ladder: Sequence[float]) -> Tensor:
-    """The latents (n, C, H, W) of images with noise of the last level of a falling ladder."""
-    return (walk(denoise, x, ladder[::-1]) - start) / ladder[0]
+def encode(denoise: ConditionalDenoiser, x: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
+    """Latents (n, C, H, W) of images with noise of the last of the decreasing levels."""
+    return (integrate(denoise, x, levels[::-1]) - start) / levels[0]
 
 
 @dataclass(frozen=True)
 class ScaleTest:
-    """What another finds of the latents at one scale.
+    """Inversion test of a second model at one scale.
 
     Attributes:
-        components: Which ones, as `2-5`.
-        test: As of a level of a flow, with the correlation and its null.
-        apart: W1(z'_B, z) over the mean of its null.
-        null: Where 95 % of that null lie, over its mean.
-        echo: W1(z'_A, z) over the same mean: the error of the steps.
+        components: Principal components of the group, as `2-5`.
+        test: As for a level of a flow, with the correlation and its null.
+        apart: W1(z'_B, z) divided by the mean of its null.
+        null: 95 % interval of that null, divided by its mean.
+        echo: W1(z'_A, z) divided by the same mean: the error of the steps.
     """
 
     components: str
@@ -100,12 +98,12 @@ class ScaleTest:
 
 
 def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dict[str, ScaleTest]:
-    """The inversion test, a scale in the place of a level.
+    """Inversion test by scale, with groups of components as levels.
 
     Args:
         z: The latents, (n, C, H, W).
-        z_a: What A finds in its own images.
-        z_b: What B finds in them.
+        z_a: Latents recovered with A from its own images.
+        z_b: Latents recovered with B from the same images.
         components: Orthonormal rows, (k, C H W), from the largest scale on.
     """
     parts, unknown = groups(len(components)), np.full(len(z), np.nan)
@@ -121,8 +119,8 @@ def inverted(z: Tensor, z_a: Tensor, z_b: Tensor, components: np.ndarray) -> dic
 
 
 def paired_w1(correlation: float, size: int) -> np.ndarray:
-    """W1 of two sets of unit normals, correlated value by value, (100,): the null of W1(z'_B, z)."""
-    correlation = float(np.clip(correlation, 1e-6 - 1, 1 - 1e-6))  # to as many digits as latents have
+    """Null of W1(z'_B, z): W1 of two sets of unit normals with a given correlation, (100,)."""
+    correlation = float(np.clip(correlation, 1e-6 - 1, 1 - 1e-6))  # within the precision of the latents
     rng, found = np.random.default_rng(0), []
     for z, rest in (rng.standard_normal((2, size)) for _ in range(100)):
         other = correlation * z + math.sqrt(1 - correlation**2) * rest

@@ -1,1 +1,1 @@
-"""Denoising gap and its onset: small networks trained for long."""
+"""Denoising gap and its onset in long trainings of small networks."""

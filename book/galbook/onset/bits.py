@@ -1,26 +1,26 @@
-r"""How much does a network know of its own images by heart, in bits, and in bits a weight?
+"""Unintended memorization of the training set, in bits and in bits per parameter.
 
-By I-MMSE a denoiser of squared error E(sigma), summed over pixels, says as much of an image as
+By I-MMSE a denoiser with squared error E(sigma), summed over pixels, implies the code length of an image
 
-    I = int E(sigma) sigma^-3 d sigma        less is more,        in nats,
+    I = int E(sigma) sigma^-3 d sigma,        in nats, up to a constant; smaller is better.
 
-is short of that of a network that knows nothing. So what the weights know of their own images beyond other
-galaxies, the *unintended memorization* of Morris et al., is
+The *unintended memorization* of Morris et al., the information in the parameters about the training images
+beyond that about other galaxies, is therefore
 
     B(t) = N / ln 2  int [E_held out(sigma; t) - E_own(sigma; t)] sigma^-3 d sigma,        in bits,
 
-here by the trapezoid rule in log sigma over five levels from .02 to .5. What is below .02 would count without
-end, and is left out; above .5 own and held-out images do not part. B is given less that at t_0
-(`galbook.onset.gap`): by how much one set is harder than another cancels, as in g.
+here by the trapezoid rule in log sigma over five levels from 0.02 to 0.5. The integral diverges below 0.02,
+which is left out; above 0.5 training and held-out images do not differ. B at t_0 (`galbook.onset.gap`) is
+subtracted, so that differences in difficulty between the two sets cancel, as in g.
 
-If a network has room for so much a weight and no more (*size*), B at equal passes is the same at every N; if
-all is a matter of time, B is in proportion to N. The exponent of N in B says which, or what in between.
+If capacity per parameter is limiting (*size*), B at equal epochs is the same for every N; if training time
+is, B is proportional to N. The exponent of N in B distinguishes the two, or gives a value in between.
 
-Cells made before five levels were asked have one, sigma = .1. There g stands for the rest:
+Configurations measured at sigma = 0.1 only use an approximation from the gap g,
 
     B ~ N d / 2  log2 10^(g / 10),        d pixels,
 
-as if all errors fell by one factor; marked as that wherever it is shown.
+as if all errors fell by one factor; it is labeled as such wherever it is reported.
 
 References:
     Guo, Shamai & Verdu 2005, https://arxiv.org/abs/cs/0412108 (I-MMSE).
@@ -37,11 +37,11 @@ __all__ = ["approximated", "exponent", "memorized"]
 
 
 def memorized(own: np.ndarray, held_out: np.ndarray, N: int) -> np.ndarray:
-    """B at each milestone, (T,), in bits.
+    """Unintended memorization B at each milestone, (T,), in bits.
 
     Args:
-        own: Squared error of own images, summed over pixels, mean over images, (L, T), at `SIGMAS`.
-        held_out: The same of held-out images.
+        own: Squared error of training images, summed over pixels, mean over images, (L, T), at `SIGMAS`.
+        held_out: Squared error of held-out images, (L, T).
         N: Training images.
     """
     sigmas = np.array(SIGMAS)[:, None]
@@ -49,17 +49,17 @@ def memorized(own: np.ndarray, held_out: np.ndarray, N: int) -> np.ndarray:
 
 
 def approximated(gap: np.ndarray, N: int, pixels: int) -> np.ndarray:
-    """B from the gap g at one noise level, in bits."""
+    """Approximate B from the gap g at one noise level, in bits."""
     return N * pixels / 2 * np.log2(10 ** (np.asarray(gap) / 10))
 
 
 def exponent(bits: dict[int, list[float]]) -> Estimate:
-    """The power of N by which B grows between the smallest N and the largest, over trainings.
+    """Exponent of N in B, between the smallest and the largest N, with Student's interval over trainings.
 
-    Student's interval, of the scatter of log B within both cells.
+    The interval uses the scatter of log B pooled over both configurations.
 
     Args:
-        bits: By N, B of each training at equal passes; two N.
+        bits: B of each training at equal epochs, by N; two N.
     """
     (small, one), (large, other) = sorted(bits.items())
     few, many = np.log(one), np.log(other)

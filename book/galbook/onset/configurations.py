@@ -1,13 +1,14 @@
-"""Configurations of the onset study: PSNR along the trainings of one width, N and rate.
+"""Configurations of the onset study: PSNR along the trainings of one width, N and learning rate.
 
-PSNR of single images is kept to .01 dB, deflated: what any reading needs, at another t_0 too.
+PSNR of single images is stored with a resolution of 0.01 dB, compressed, so that the gap can be recomputed
+from any t_0.
 """
 
 import base64
 import functools
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,8 @@ from galgen.figures.words import spaced
 from galgen.runs.errors import GalgenError, reading
 from galgen.runs.files import atomic_path, project, visible
 
-__all__ = ["Cell", "Committed", "Trace", "committed", "place", "read", "together", "write"]
+__all__ = ["CommittedConfiguration", "Configuration", "Trace", "committed", "key_of", "merged", "read",
+    "write"]  # fmt: skip
 
 
 def _pack(values: np.ndarray) -> dict:
@@ -31,11 +33,11 @@ def _pack(values: np.ndarray) -> dict:
     return {"shape": list(values.shape), "hundredths": packed}
 
 
-def _unpack(given: object) -> np.ndarray:
-    if isinstance(given, np.ndarray):
-        return given
-    steps = np.frombuffer(zlib.decompress(base64.b64decode(given["hundredths"])), "<i2")
-    return steps.reshape(given["shape"]).cumsum(0) / 100
+def _unpack(packed: object) -> np.ndarray:
+    if isinstance(packed, np.ndarray):
+        return packed
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(packed["hundredths"])), "<i2")
+    return steps.reshape(packed["shape"]).cumsum(0) / 100
 
 
 Array = Annotated[np.ndarray, PlainValidator(np.asarray), PlainSerializer(np.ndarray.tolist)]
@@ -44,15 +46,15 @@ Packed = Annotated[np.ndarray, PlainValidator(_unpack), PlainSerializer(_pack)]
 
 @dataclass(frozen=True)
 class Trace:
-    """What was measured along one training, at milestones.
+    """PSNR and squared errors at the milestones of one training.
 
     Attributes:
         shown: Images shown, (T,).
-        own: PSNR of own images at noise .1, (T, n_own), in dB, but for a constant of each image.
-        held_out: The same of held-out images, (T, n_held).
-        own_errors: Squared error of own images, summed over pixels, mean over images, (L, T), at
-            `galbook.onset.gap.SIGMAS`; None where it was not asked.
-        held_out_errors: The same of held-out images.
+        own: PSNR of training images at sigma = 0.1, (T, n_own), in dB, up to a constant of each image.
+        held_out: PSNR of held-out images, (T, n_held).
+        own_errors: Squared error of training images, summed over pixels, mean over images, (L, T), at
+            `galbook.onset.gap.SIGMAS`; None if it was measured at 0.1 only.
+        held_out_errors: Squared error of held-out images, (L, T).
     """
 
     shown: Array
@@ -63,22 +65,22 @@ class Trace:
 
     @classmethod
     def of(cls, shown: np.ndarray, own: np.ndarray, held_out: np.ndarray, pixels: int) -> "Trace":
-        """From PSNR at all of `SIGMAS`, or at .1 alone, (L, T, n) each (`galbook.onset.gap.psnr_along`)."""
+        """Create a trace from PSNR (L, T, n) at all of `SIGMAS`, or at 0.1 only (`psnr_along`)."""
         at, sides = len(own) // 2, (own, held_out)
         errors = [pixels * (10 ** (-psnr / 10)).mean(-1) for psnr in sides if len(psnr) == len(SIGMAS)]
         return cls(shown, *(psnr[at].round(2) for psnr in sides), *errors)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Trainings of one network on sets of one size, all by one recipe.
+class Configuration:
+    """Trainings of one network on sets of one size, with one recipe.
 
     Attributes:
         base_channels: Width of the network.
         N: Training images.
-        load: Pixels of the training set over weights of the network: what it is asked to keep.
-        traces: Of each training, on disjoint sets (A, B).
-        rate: Of learning, over the usual one.
+        load: Training pixels per parameter.
+        traces: One per training, on disjoint sets (A, B).
+        rate: Learning rate relative to the standard one.
     """
 
     base_channels: int
@@ -88,12 +90,12 @@ class Cell:
     rate: float = 1.0
 
     def __str__(self) -> str:
-        slow = f" at {self.rate:g} of the rate" if self.rate != 1 else ""
+        slow = f" at {self.rate:g} of the learning rate" if self.rate != 1 else ""
         return f"{self.base_channels} base channels at N = {spaced(self.N)}{slow}"
 
     @functools.cached_property
     def gaps(self) -> list[Gap]:
-        """G of each training, from t_0 on."""
+        """Denoising gap of each training, from t_0 on."""
         return [
             memory_gap(trace.shown, trace.own, trace.held_out, start=settled(self.N, trace.shown))
             for trace in self.traces
@@ -103,39 +105,39 @@ class Cell:
         """Images shown at the onset (`galbook.onset.gap.mean_onset`)."""
         return mean_onset(self.gaps, level)
 
-    def bits(self, passes: float, pixels: int = 256) -> list[float]:
-        """Bits a weight memorized after so many passes beyond t_0, of each training; linear in log t.
+    def bits(self, epochs: float, pixels: int = 256) -> list[float]:
+        """Bits per parameter memorized since t_0, by the given number of epochs, for each training.
 
-        Of cells of one noise level the approximation.
+        Linear in log t between milestones; `approximated` from the gap if only one noise level was measured.
         """
-        found, weights = [], self.N * pixels / self.load
+        bits, weights = [], self.N * pixels / self.load
         for trace, gap in zip(self.traces, self.gaps, strict=True):
             if trace.own_errors is None:
                 values = approximated(gap.value, self.N, pixels)
             else:
                 values = memorized(trace.own_errors, trace.held_out_errors, self.N)[-len(gap.shown) :]
                 values = values - values[0]
-            if not gap.shown[0] <= passes * self.N <= gap.shown[-1]:
-                raise GalgenError(f"{self} is not known after {passes:g} passes")
-            at = np.interp(np.log(passes * self.N), np.log(gap.shown), values)
-            found.append(float(at / weights))
-        return found
+            if not gap.shown[0] <= epochs * self.N <= gap.shown[-1]:
+                raise GalgenError(f"{self} has no measurement after {epochs:g} epochs")
+            at = np.interp(np.log(epochs * self.N), np.log(gap.shown), values)
+            bits.append(float(at / weights))
+        return bits
 
 
 @dataclass(frozen=True)
-class Committed:
-    """A cell that `benchmarks/onset.py` kept, of one seed.
+class CommittedConfiguration:
+    """A configuration with its provenance, as stored by `benchmarks/onset.py`; one seed.
 
     Attributes:
-        cell: Its trainings.
-        seed: Of galaxies, sets and models.
-        images: Shown to each.
+        configuration: Its trainings.
+        seed: Seed of galaxies, sets and models.
+        images: Images shown to each model.
         trainings: Their keys in the run store.
-        minutes: Of a core, of each.
-        made: When, at which commit and on what machine.
+        minutes: CPU time of each, in core minutes.
+        made: Date, commit and machine.
     """
 
-    cell: Cell
+    configuration: Configuration
     seed: int
     images: int
     trainings: list[str]
@@ -143,47 +145,51 @@ class Committed:
     made: Mapping[str, object] = field(default_factory=dict)
 
 
-def place(one: Committed) -> tuple[int, int, int, int, float]:
-    """What names a committed cell: base_channels, N, seed, images shown and rate."""
-    return one.cell.base_channels, one.cell.N, one.seed, one.images, one.cell.rate
+def key_of(one: CommittedConfiguration) -> tuple[int, int, int, int, float]:
+    """Identifying tuple of a committed configuration: base channels, N, seed, images shown, rate."""
+    return one.configuration.base_channels, one.configuration.N, one.seed, one.images, one.configuration.rate
 
 
-def read(path: Path) -> list[Committed]:
-    """The cells that are kept in a file.
+def read(path: Path) -> list[CommittedConfiguration]:
+    """Read the configurations stored in a file.
 
     Raises:
-        GalgenError: If it holds something else.
+        GalgenError: If the file has another format.
     """
-    with reading(path, "take it from the repository again"):
-        return TypeAdapter(list[Committed]).validate_json(path.read_bytes())
+    with reading(path, "restore it from the repository"):
+        return TypeAdapter(list[CommittedConfiguration]).validate_json(path.read_bytes())
 
 
-def write(path: Path, cells: list[Committed]) -> None:
-    """Keep cells in a file."""
+def write(path: Path, cells: list[CommittedConfiguration]) -> None:
+    """Write configurations to a file."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(TypeAdapter(list[Committed]).dump_json(cells))
+        temporary.write_bytes(TypeAdapter(list[CommittedConfiguration]).dump_json(cells))
 
 
-def committed(folder: str | Path | None = None) -> dict[str, list[Committed]]:
-    """All such cells by data set, simulated first; by default those of the project's `results/clock`.
+def committed(folder: str | Path | None = None) -> dict[str, list[CommittedConfiguration]]:
+    """Load all committed configurations by data set, simulated first; by default from `results/clock`.
 
     Raises:
-        GalgenError: If there are none.
+        GalgenError: If the folder has no such files.
     """
     folder = Path(folder or project() / "results" / "clock")
     files = sorted(visible(folder, "*.json"), key=lambda path: (path.stem != "simulated", path.stem))
     files = [path for path in files if path.stem != "foretold"]
     if not files:
-        raise GalgenError(f"{folder} has no configurations of the onset study; the project comes with them")
+        raise GalgenError(f"{folder} has no files of the onset study; restore it from the repository")
     return {path.stem: read(path) for path in files}
 
 
-def together(kept: Iterable[Committed]) -> list[Cell]:
-    """Cells of one width, N and rate as one, growing; the longest of trainings that one seed has twice."""
-    found: dict[tuple, dict[int, Cell]] = {}
-    for one in sorted(kept, key=lambda one: (place(one)[:2], one.images)):
-        found.setdefault((one.cell.base_channels, one.cell.N, one.cell.rate), {})[one.seed] = one.cell
+def merged(configurations: Iterable[CommittedConfiguration]) -> list[Configuration]:
+    """Merge configurations of equal width, N and rate over seeds, sorted by width and N.
+
+    If one seed has a configuration twice, the longer trainings count.
+    """
+    found: dict[tuple, dict[int, Configuration]] = {}
+    for one in sorted(configurations, key=lambda one: (key_of(one)[:2], one.images)):
+        width, N, *_, rate = key_of(one)
+        found.setdefault((width, N, rate), {})[one.seed] = one.configuration
     return [
-        Cell(width, N, next(iter(cells.values())).load, [t for c in cells.values() for t in c.traces], rate)
-        for (width, N, rate), cells in found.items()
+        replace(next(iter(seeds.values())), traces=[t for each in seeds.values() for t in each.traces])
+        for seeds in found.values()
     ]

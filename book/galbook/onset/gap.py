@@ -1,24 +1,24 @@
-r"""Denoising gap: PSNR gain on training images minus that on held-out images, as a function of images shown.
+"""Denoising gap: PSNR gain on training images minus that on held-out images, as a function of images shown.
 
-Let PSNR_i(t) be that of image i denoised from noise of sigma = .1 after t images shown
+Let PSNR_i(t) be that of image i denoised from noise of sigma = 0.1 after t images shown
 (`galgen.compare.denoising`), with the same noise at every t, and t_0 an early milestone of the same network:
-the first after 60 passes, by when most of what all images gain alike is learnt (an untrained network in its
-place doubles the error of g at N = 1 000). The generalization gap of denoising is
+the first after 60 epochs, by which most of the improvement common to all images is learned (an untrained
+network as reference doubles the error of g at N = 1 000). The generalization gap of denoising is
 
-    g(t) = mean [PSNR_i(t) - PSNR_i(t_0)] over own images - the same mean over held-out images,    in dB.
+    g(t) = mean [PSNR_i(t) - PSNR_i(t_0)] over training images - the same mean over held-out images,  in dB.
 
-How hard an image is to denoise cancels, as each is compared with itself. No second model is needed, no sample
-and no level that moves with N. The noise is one at which own and held-out images part; at .5
-they do not.
+The difficulty of an image cancels, as each is compared with itself. The gap requires no second model, no
+samples and no threshold that depends on N. At sigma = 0.1 training and held-out images differ; at 0.5 they
+do not.
 
-*Null.* The own images are a random subset of the pool from which the held-out ones come too. So if a network
-treats both alike, the labels own and held-out may be dealt out anew: the permutation test at each t is exact.
+*Null.* The training images are a random subset of the pool that also contains the held-out ones. If a network
+treats both alike, the labels are exchangeable: the permutation test at each t is exact.
 
-*Interval.* Welch's t, of images. It says nothing of another training.
+*Interval.* Welch's t over images. It does not cover retraining.
 
-*Onset*, t*: where g rises above 1 dB for good, with g linear in log t between two milestones. Beside it
-stands the held-out optimum, the milestone at which mean PSNR on held-out images is best, as samples can come
-too near to training images before it (Garnier-Brun et al.).
+*Onset*, t*: where g exceeds 1 dB for good, with g linear in log t between two milestones. It is reported
+with the held-out optimum, the milestone with the best mean PSNR on held-out images, as samples can be biased
+towards training images before it (Garnier-Brun et al.).
 
 References:
     Bonnaire et al. 2025, https://arxiv.org/abs/2505.17638, and Favero et al. 2025,
@@ -55,13 +55,13 @@ __all__ = [
 
 Networks = TypeVar("Networks")
 
-SIGMA = 0.1  # noise level at which own and held-out images part; at .5 their gap does not move
-SIGMAS = tuple(SIGMA * 5**k for k in (-1, -0.5, 0, 0.5, 1))  # .02 to .5, for `galbook.onset.bits`
-START = 2048  # images, the least that t_0 can be
-PASSES = 60  # and the least in passes
-MOST = 1000  # images of a kind, all that are held out; of 200 g of N = 1 000 has twice the error
-LEVEL = 1.0  # dB, an onset: four standard errors of g at N = 10, and a fifth less squared error on own images
-LEVELS = (LEVEL, 2.0, 3.0)  # dB, the onset and what is printed beside it
+SIGMA = 0.1  # noise level with a gap between training and held-out images; none at 0.5
+SIGMAS = tuple(SIGMA * 5**k for k in (-1, -0.5, 0, 0.5, 1))  # 0.02 to 0.5, for `galbook.onset.bits`
+START = 2048  # images shown, minimum of t_0
+PASSES = 60  # epochs, minimum of t_0
+MOST = 1000  # images per set, all held-out ones; with 200, the error of g at N = 1 000 doubles
+LEVEL = 1.0  # dB, the onset: 4 standard errors of g at N = 10; 20 % smaller squared error on training images
+LEVELS = (LEVEL, 2.0, 3.0)  # dB, the onset and two higher levels, for comparison
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Gap:
 
     Attributes:
         shown: Images shown at each milestone from t_0 on, (T,).
-        own: PSNR of own images less that at t_0, (T, n_own), in dB.
-        held_out: The same of held-out images, (T, n_held), in dB.
+        own: PSNR of training images minus that at t_0, (T, n_own), in dB.
+        held_out: PSNR of held-out images minus that at t_0, (T, n_held), in dB.
         value: g, (T,), in dB; 0 at t_0.
-        error: Its standard error over images, (T,), in dB.
-        null: Range that holds 95 % of the g of permuted labels, (2, T), in dB.
-        p: How often permuted labels give as large a g, (T,).
+        error: Standard error of g over images, (T,), in dB.
+        null: 95 % interval of g with permuted labels, (2, T), in dB.
+        p: Permutation p value of g, (T,).
     """
 
     shown: np.ndarray
@@ -87,27 +87,27 @@ class Gap:
     p: np.ndarray
 
     def at(self, shown: float) -> Estimate:
-        """The gap after so many images shown, in dB, and its interval; linear in log t between milestones."""
+        """Gap after a number of images shown, in dB, with its interval; linear in log t."""
         return _difference(*self._interpolated(shown))
 
     def gained(self, shown: float) -> Estimate:
-        """What the gap gained in the last doubling, g(t) - g(t / 2), in dB, with its interval."""
+        """Increase of the gap over the last doubling, g(t) - g(t / 2), in dB, with its interval."""
         ends = zip(self._interpolated(shown), self._interpolated(shown / 2), strict=True)
         return _difference(*(late - early for late, early in ends))
 
     def onset(self, level: float = LEVEL) -> float | None:
-        """Images shown where g rises above a level (dB, above 0) for good; None if it does not."""
-        last = int(np.flatnonzero(self.value < level)[-1])  # one is below: g is 0 at t_0
+        """Images shown when g exceeds a level (dB, above 0) for good; None if it does not."""
+        last = int(np.flatnonzero(self.value < level)[-1])  # never empty: g is 0 at t_0
         if last + 1 == len(self.shown):
             return None
         (low, high), (g_low, g_high) = np.log(self.shown[last : last + 2]), self.value[last : last + 2]
         return float(np.exp(low + (high - low) * (level - g_low) / (g_high - g_low)))
 
     def _interpolated(self, shown: float) -> list[np.ndarray]:
-        """Rises of own and of held-out images after so many images shown."""
+        """PSNR gains of training and of held-out images after a number of images shown."""
         if not self.shown[0] <= shown <= self.shown[-1]:
             ends = f"{self.shown[0]} and {self.shown[-1]}"
-            raise GalgenError(f"the gap is known between {ends} images shown, not after {shown:.0f}")
+            raise GalgenError(f"the gap is measured between {ends} images shown, not at {shown:.0f}")
         x = np.log(self.shown)
         k = min(int(np.searchsorted(self.shown, shown, side="right")) - 1, len(x) - 2)
         share = (np.log(shown) - x[k]) / (x[k + 1] - x[k])
@@ -123,32 +123,32 @@ def memory_gap(
     permutations: int = 2000,
     seed: int = 0,
 ) -> Gap:
-    """The gap between own and held-out images, from their PSNR (`psnr_along`).
+    """Compute the denoising gap from the PSNR of training and held-out images (`psnr_along`).
 
     Args:
-        shown: Images shown at each milestone, growing, (T,).
-        own: PSNR of own images, (T, n_own), in dB.
+        shown: Images shown at each milestone, increasing, (T,).
+        own: PSNR of training images, (T, n_own), in dB.
         held_out: PSNR of held-out images, (T, n_held), in dB.
-        start: t_0, one of the milestones but the last; earlier ones are left out.
-        permutations: Of the labels, for the null.
+        start: t_0, a milestone before the last; earlier ones are left out.
+        permutations: Permutations of the labels, for the null.
         seed: Seed of the permutations.
 
     Raises:
-        GalgenError: If milestones are not growing, t_0 is none of them or the last, the arrays do not fit,
-            have fewer than two images, or a PSNR is not finite.
+        GalgenError: If milestones do not increase, t_0 is not one of them or the last, array shapes do not
+            match, a set has fewer than two images, or a PSNR is not finite.
     """
     times = np.asarray(shown)
     if times.ndim != 1 or (np.diff(times) <= 0).any():
-        raise GalgenError(f"milestones must grow, not {list(shown)}")
+        raise GalgenError(f"milestones must increase: {list(shown)}")
     if start not in times[:-1]:
-        raise GalgenError(f"t_0, {start} images shown, must be a milestone before the last, of {list(shown)}")
+        raise GalgenError(f"t_0 ({start} images) must be a milestone before the last one: {list(shown)}")
     first = int(np.flatnonzero(times == start)[0])
     rises = []
     for name, psnr in (("own", np.asarray(own)), ("held-out", np.asarray(held_out))):
         if psnr.ndim != 2 or len(psnr) != len(times):
             raise GalgenError(f"PSNR of {name} images: {psnr.shape}, not (milestones, images), {len(times)}")
         if psnr.shape[1] < 2:
-            raise GalgenError(f"a gap needs two {name} images or more, not {psnr.shape[1]}")
+            raise GalgenError(f"the gap needs at least two {name} images, not {psnr.shape[1]}")
         if not np.isfinite(psnr).all():
             k, i = np.argwhere(~np.isfinite(psnr))[0]
             raise GalgenError(f"PSNR of {name} image {i} after {times[k]} images shown is {psnr[k, i]}")
@@ -162,18 +162,18 @@ def memory_gap(
 
 
 def settled(N: int, shown: Sequence[int]) -> int:
-    """t_0: of all milestones but the last the first of `START` images and `PASSES` passes.
+    """Return t_0: the first milestone but the last after `START` images and `PASSES` epochs.
 
-    Without one that of `START` images alone, and the first of a training as short as a trial.
+    Without such a milestone, the first after `START` images; in very short trainings, the first one.
     """
     late = (t for least in (max(START, PASSES * N), START) for t in shown[:-1] if t >= least)
     return next(late, shown[0])
 
 
 def mean_onset(gaps: Sequence[Gap], level: float = LEVEL) -> float | None:
-    """Images shown at the onset, the geometric mean over trainings; None if there is one without.
+    """Geometric mean over trainings of the images shown at the onset; None if one has no onset.
 
-    A training that ended before the first onset of all says nothing of it (Kaplan & Meier 1958): left out.
+    Trainings that ended before the first onset carry no information (Kaplan & Meier 1958): left out.
     """
     onsets = [gap.onset(level) for gap in gaps]
     first = min(filter(None, onsets), default=np.inf)
@@ -190,21 +190,21 @@ def psnr_along(
     sigmas: Sequence[float] = (SIGMA,),
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """PSNR of own and of held-out images along a training, of the first `MOST` of each.
+    """PSNR of training and held-out images along a training, for the first `MOST` of each.
 
-    Each image of both has its own noise, or the labels could not be dealt out anew; a held-out one has the
-    same whatever the training set.
+    Each image has its own noise, so that labels are exchangeable; the noise of held-out images does not
+    depend on the training set.
 
     Args:
-        milestones: Images shown and the networks of then, in order; one after another is in memory.
-        denoiser: Makes of networks the posterior mean of images (B, C, H, W) with noise of levels (B,).
+        milestones: Images shown and the networks at that time, in order; one is in memory at a time.
+        denoiser: From networks to the posterior mean of images (B, C, H, W) with noise levels (B,).
         own: Training images, uint8 (n, C, H, W), in random order.
-        held_out: Others of the same pool, uint8 (n, C, H, W).
+        held_out: Other images of the same pool, uint8 (n, C, H, W).
         sigmas: Noise levels, (L,), in units of the dynamic range.
         seed: Seed of the noise of the first held-out image.
 
     Returns:
-        Images shown, (T,), and PSNR of own, (L, T, n_own), and of held-out images, (L, T, n_held), in dB.
+        Images shown, (T,), and PSNR in dB of training, (L, T, n_own), and held-out images, (L, T, n_held).
     """
     held_out, own = held_out[:MOST], own[:MOST]
     pool = np.concatenate([held_out, own])

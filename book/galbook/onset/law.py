@@ -1,27 +1,28 @@
-r"""Laws of the onset as a function of N and width: fits with censored onsets, and predictions.
+"""Laws of the onset as a function of N and width: fits with censored onsets, and predictions.
 
-Let t* be the images shown at the onset of a training of N images (`galbook.onset.gap`), W its kernels and
-l = N d / p its load, pixels of the set over weights. The laws are of passes, t* / N:
+Let t* be the images shown at the onset of a training on N images (`galbook.onset.gap`), W the base channels
+and l = N d / p the load, training pixels per parameter. The laws are for epochs, t* / N:
 
-    L     t*/N = A_W (1 + l / l_0)          a time of each width, growing with the load
-    L1    t*/N = (c / W) (1 + l / l_0)      the same, with the time inverse to the width
-    P     t*/N = t*(100; W) / 100           in proportion to N, from N = 100 of the same width
-    N     t*/N = c N^a / W                  a power of N alone, inverse to the width
+    L     t*/N = A_W (1 + l / l_0)          one constant per width; increases with the load
+    L1    t*/N = (c / W) (1 + l / l_0)      as L, inversely proportional to the width
+    P     t*/N = t*(100; W) / 100           t* proportional to N, from N = 100 of the same width
+    N     t*/N = c N^a / W                  a power of N, inversely proportional to the width
 
-*Fit.* log t* of a training scatters about its law normally, with the standard deviation s of trainings
-within a cell, a width and an N, pooled over all cells. A training that ended before its onset counts as one
-beyond that (censored). Maximum likelihood at that s; parameters are those of log t*/N.
+*Fit.* log t* of a training is normal about its law, with the standard deviation s of trainings within a
+configuration (W, N), pooled over all configurations. A training that ended before its onset is censored.
+The fit is maximum likelihood at that s; the parameters are those of log t*/N.
 
-*Lack of fit.* Twice the log-likelihood that is lost against a mean of its own for each cell, over the
-parameters that this spends, is F with the degrees of freedom of s where the law is true.
+*Lack of fit.* Twice the loss of log likelihood relative to a free mean for each configuration, divided by the
+number of excess parameters, follows F with the degrees of freedom of s if the law is true.
 
-*Foretold* is the geometric mean of n trainings of a cell: the law's value, with the error of its parameters
-and s / sqrt(n), by Student's t of the degrees of s. A law is contradicted by a cell that lies outside. Its
-power against another law is how often that comes out where the other is true, by the noncentral t.
-P, and L at a width that it has not seen, foretell by way of N = 100 of the same width, whose error counts.
+*Prediction* of the geometric mean of n trainings of a configuration: the value of the law, with the error of
+its parameters and s / sqrt(n), and Student's t with the degrees of freedom of s. An observation outside the
+interval contradicts the law. The power against another law is the probability of that if the other is true,
+by the noncentral t. P, and L at a width without data, predict relative to N = 100 of the same width, whose
+error is included.
 
 References:
-    Bonnaire et al. 2025, https://arxiv.org/abs/2505.17638 (in proportion to N, inverse to W).
+    Bonnaire et al. 2025, https://arxiv.org/abs/2505.17638 (proportional to N, inversely to W).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +32,7 @@ from math import exp, log, sqrt
 import numpy as np
 from scipy import optimize, stats
 
-from galbook.onset.configurations import Cell
+from galbook.onset.configurations import Configuration
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
@@ -39,24 +40,24 @@ __all__ = [
     "LAWS",
     "SCALE",
     "Fit",
-    "Foretold",
     "Law",
+    "Observations",
     "Place",
-    "Seen",
+    "Prediction",
     "fit",
+    "largest_N",
+    "observations",
     "power",
-    "reach",
     "scatter",
-    "seen",
     "slope_of",
 ]
 
-SCALE = 100  # N of the cells from which a law foretells those of the same width
+SCALE = 100  # N of the configurations that anchor predictions at the same width
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a law is asked: base_channels, N, and the load."""
+    """Arguments of a law: base channels, N and load."""
 
     base_channels: int
     N: int
@@ -64,13 +65,13 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A cell as the laws see it.
+class Observations:
+    """Onsets and censoring times of one configuration, to which laws are fitted.
 
     Attributes:
-        place: Where.
-        onsets: Log of passes at the onset, of the trainings that have one.
-        ends: Log of passes shown, of those that have none.
+        place: Its width, N and load.
+        onsets: Log of the epochs at the onset, of trainings with an onset.
+        ends: Log of the epochs at the end, of censored trainings.
     """
 
     place: Place
@@ -78,28 +79,27 @@ class Seen:
     ends: Sequence[float] = ()
 
 
-def seen(cells: Iterable[Cell]) -> list[Seen]:
-    """The cells of the usual rate."""
+def observations(configurations: Iterable[Configuration]) -> list[Observations]:
+    """Extract onsets and censoring times of the configurations at the standard learning rate."""
     found = []
-    for cell in (cell for cell in cells if cell.rate == 1):
-        onsets = [gap.onset() for gap in cell.gaps]
-        ends = [log(gap.shown[-1] / cell.N) for gap, t in zip(cell.gaps, onsets, strict=True) if not t]
-        found.append(
-            Seen(Place(cell.base_channels, cell.N, cell.load), [log(t / cell.N) for t in onsets if t], ends)
-        )
+    for each in (each for each in configurations if each.rate == 1):
+        onsets = [gap.onset() for gap in each.gaps]
+        ends = [log(gap.shown[-1] / each.N) for gap, t in zip(each.gaps, onsets, strict=True) if not t]
+        place = Place(each.base_channels, each.N, each.load)
+        found.append(Observations(place, [log(t / each.N) for t in onsets if t], ends))
     return found
 
 
-def scatter(cells: Iterable[Seen]) -> tuple[float, int]:
-    """s, the standard deviation of log t* within a cell, pooled over cells, and its degrees of freedom.
+def scatter(data: Iterable[Observations]) -> tuple[float, int]:
+    """Standard deviation s of log t* within configurations, pooled, and its degrees of freedom.
 
     Raises:
-        GalgenError: If no cell has two trainings with an onset.
+        GalgenError: If no configuration has two trainings with an onset.
     """
-    onsets = [np.array(cell.onsets) for cell in cells if cell.onsets]
+    onsets = [np.array(each.onsets) for each in data if each.onsets]
     freedom = sum(len(y) - 1 for y in onsets)
     if not freedom:
-        raise GalgenError("a law needs a cell of two trainings with an onset, to see how they scatter")
+        raise GalgenError("fitting a law needs a configuration of two trainings with an onset")
     return sqrt(sum(len(y) * y.var() for y in onsets) / freedom), freedom
 
 
@@ -109,10 +109,10 @@ class Law:
 
     Attributes:
         name: Its letter.
-        formula: In words that a reader can compute by.
-        parameters: Names of its parameters, all of them logarithms but the power a, for these widths.
+        formula: Its formula, as text.
+        parameters: From widths to names of parameters, which are logarithms except for the power a.
         value: log t*/N at a place, from the parameters by name.
-        anchored: Whether its times are of single widths, known by cells of each alone.
+        anchored: Whether it has one constant per width, fitted to configurations of that width.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Law:
 
 
 def _times(widths: Sequence[int]) -> list[str]:
-    return [f"A_{kernels}" for kernels in widths]
+    return [f"A_{width}" for width in widths]
 
 
 LAWS = {
@@ -154,13 +154,12 @@ LAWS = {
 
 
 @dataclass(frozen=True)
-class Foretold:
-    """What a law foretells of a cell.
+class Prediction:
+    """Prediction of a law for one configuration.
 
     Attributes:
-        images: Images shown at the onset, the geometric mean of n trainings, with the interval in which it
-            lies where the law is true.
-        error: Standard error of the log of that mean, of the parameters and the n trainings together.
+        images: Images shown at the onset, geometric mean of n trainings, with its 95 % prediction interval.
+        error: Standard error of the log of that mean, from the parameters and the n trainings.
     """
 
     images: Estimate
@@ -169,15 +168,15 @@ class Foretold:
 
 @dataclass(frozen=True)
 class Fit:
-    """A law and its parameters.
+    """A fitted law.
 
     Attributes:
-        law: Which.
+        law: The law.
         values: Parameters by name.
-        covariance: Of them, in that order.
-        s: Scatter of a training.
-        freedom: Its degrees of freedom.
-        lack: p of its lack of fit.
+        covariance: Covariance of the parameters, in that order.
+        s: Standard deviation over trainings.
+        freedom: Degrees of freedom of s.
+        lack: p value of the lack of fit.
     """
 
     law: Law
@@ -188,47 +187,47 @@ class Fit:
     lack: float
 
     def constants(self) -> dict[str, Estimate]:
-        """The parameters, logarithms taken back, with intervals."""
+        """The parameters, exponentiated where they are logarithms, with 95 % intervals."""
         found, t = {}, stats.t.ppf(0.975, self.freedom)
         for (name, value), variance in zip(self.values.items(), self.covariance.diagonal(), strict=True):
             ends = value, value - t * sqrt(variance), value + t * sqrt(variance)
             found[name] = Estimate(*(ends if name == "a" else map(exp, ends)), self.freedom)
         return found
 
-    def foretold(self, at: Place, n: int) -> Foretold:
-        """What it foretells of n trainings.
+    def predict(self, at: Place, n: int) -> Prediction:
+        """Predict the onset of n trainings.
 
         Raises:
-            GalgenError: If the law is anchored, and no cell of that width was seen.
+            GalgenError: If the law is anchored and was fitted without data at that width.
         """
         if f"A_{at.base_channels}" not in self.values and self.law.anchored:
             raise GalgenError(f"{self.law.name} has no constant for {at.base_channels} base channels")
         slope = slope_of(self.law, self.values, at)
         error = sqrt(float(slope @ self.covariance @ slope) + self.s**2 / n)
         middle, half = self.law.value(self.values, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
-        return Foretold(Estimate(*map(exp, (middle, middle - half, middle + half)), n), error)
+        return Prediction(Estimate(*map(exp, (middle, middle - half, middle + half)), n), error)
 
-    def ratio(self, at: Place, anchor: Place, n: int, before: int) -> Foretold:
-        """What it foretells of the images at the onset over those of another cell of the same width.
+    def ratio(self, at: Place, anchor: Place, n: int, before: int) -> Prediction:
+        """Predict the ratio of images shown at the onsets of two configurations of one width.
 
         Args:
-            at: Where it is asked.
-            anchor: The other.
-            n: Trainings there.
-            before: Trainings of the other.
+            at: The numerator.
+            anchor: The denominator.
+            n: Trainings of the numerator.
+            before: Trainings of the denominator.
         """
-        free = {f"A_{at.base_channels}": 0.0} if self.law.anchored else {}  # it cancels
+        free = {f"A_{at.base_channels}": 0.0} if self.law.anchored else {}  # cancels in the ratio
         of, names = self.values | free, list(self.values)
         slope = slope_of(self.law, of, at) - slope_of(self.law, of, anchor)
         known = slope[[list(of).index(name) for name in names]]
         error = sqrt(float(known @ self.covariance @ known) + self.s**2 * (1 / n + 1 / before))
         middle = self.law.value(of, at) - self.law.value(of, anchor) + log(at.N / anchor.N)
         half = stats.t.ppf(0.975, self.freedom) * error
-        return Foretold(Estimate(*map(exp, (middle, middle - half, middle + half)), n + before), error)
+        return Prediction(Estimate(*map(exp, (middle, middle - half, middle + half)), n + before), error)
 
 
 def slope_of(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
-    """Derivatives of a law by its parameters."""
+    """Derivatives of a law with respect to its parameters."""
     return np.array(
         [
             (law.value(of | {name: x + step}, at) - law.value(of | {name: x - step}, at)) / (2 * step)
@@ -237,54 +236,54 @@ def slope_of(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> n
     )
 
 
-def fit(law: Law, cells: Sequence[Seen]) -> Fit:
-    """Fit a law to all cells; P to those of N = 100.
+def fit(law: Law, data: Sequence[Observations]) -> Fit:
+    """Fit a law to all configurations; P to those with N = 100.
 
     Raises:
-        GalgenError: As `scatter`, or if there are fewer cells than parameters.
+        GalgenError: As `scatter`, or if there are fewer configurations than parameters.
     """
-    s, freedom = scatter(cells)
+    s, freedom = scatter(data)
     if law.name == "P":
-        cells = [cell for cell in cells if cell.place.N == SCALE]
-    names = law.parameters(sorted({cell.place.base_channels for cell in cells}))
-    if len(cells) < len(names):
-        raise GalgenError(f"{law.name} has {len(names)} parameters, and there are {len(cells)} cells")
+        data = [each for each in data if each.place.N == SCALE]
+    names = law.parameters(sorted({each.place.base_channels for each in data}))
+    if len(data) < len(names):
+        raise GalgenError(f"{law.name} has {len(names)} parameters, but there are {len(data)} configurations")
 
     def lost(values: np.ndarray) -> float:
-        """Minus the log-likelihood, but for a constant."""
+        """Negative log likelihood, up to a constant."""
         of, total = dict(zip(names, values, strict=True)), 0.0
-        for cell in cells:
-            middle = law.value(of, cell.place)
-            total += sum((y - middle) ** 2 for y in cell.onsets) / (2 * s**2)
-            total -= sum(stats.norm.logsf((end - middle) / s) for end in cell.ends)
+        for each in data:
+            middle = law.value(of, each.place)
+            total += sum((y - middle) ** 2 for y in each.onsets) / (2 * s**2)
+            total -= sum(stats.norm.logsf((end - middle) / s) for end in each.ends)
         return total
 
     start = [-1.0 if name == "l_0" else 0.3 if name == "a" else 7.0 for name in names]
     found = optimize.minimize(lost, start, method="BFGS", options={"gtol": 1e-7}).x
     of = dict(zip(names, map(float, found), strict=True))
     information = np.zeros((len(names), len(names)))
-    for cell in cells:
-        slope, middle = slope_of(law, of, cell.place), law.value(of, cell.place)
-        z = (np.array(cell.ends) - middle) / s
+    for each in data:
+        slope, middle = slope_of(law, of, each.place), law.value(of, each.place)
+        z = (np.array(each.ends) - middle) / s
         hazard = np.exp(stats.norm.logpdf(z) - stats.norm.logsf(z))
-        weight = len(cell.onsets) + float((hazard * (hazard - z)).sum())  # of a censored one, in part
+        weight = len(each.onsets) + float((hazard * (hazard - z)).sum())  # censored: partial weight
         information += weight / s**2 * np.outer(slope, slope)
-    own = sum(len(cell.onsets) * np.var(cell.onsets) for cell in cells if cell.onsets) / (2 * s**2)
-    spare = len(cells) - len(names)
+    own = sum(len(each.onsets) * np.var(each.onsets) for each in data if each.onsets) / (2 * s**2)
+    spare = len(data) - len(names)
     lack = stats.f.sf(2 * (lost(found) - own) / spare, spare, freedom) if spare else 1.0
     return Fit(law, of, np.linalg.pinv(information), s, freedom, float(lack))
 
 
-def reach(passes: float, l_0: float, images: float, pixels: int, weights: float) -> float:
-    """The largest N of which copying begins within so many images shown, by law L.
+def largest_N(epochs: float, l_0: float, images: float, pixels: int, parameters: float) -> float:
+    """Largest N with an onset within a number of images shown, by law L.
 
-    With A = passes: images = N A (1 + N d / (l_0 p)), solved for N.
+    With A = epochs: images = N A (1 + N d / (l_0 p)), solved for N.
     """
-    full = l_0 * weights / pixels  # N at which the time has doubled
-    return full / 2 * (sqrt(1 + 4 * images / (passes * full)) - 1)
+    full = l_0 * parameters / pixels  # N at which the epochs to the onset have doubled
+    return full / 2 * (sqrt(1 + 4 * images / (epochs * full)) - 1)
 
 
-def power(one: Foretold, other: Foretold, freedom: int) -> float:
-    """How often a cell contradicts one law where the other is true, just as it was fitted."""
+def power(one: Prediction, other: Prediction, freedom: int) -> float:
+    """Probability that an observation contradicts one fitted law if the other is true."""
     t, shift = stats.t.ppf(0.975, freedom), log(other.images.value / one.images.value) / one.error
     return float(stats.nct.sf(t, freedom, shift) + stats.nct.cdf(-t, freedom, shift))
