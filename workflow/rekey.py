@@ -25,7 +25,7 @@ def of_run(path: Path, data: dict[str, str]) -> bool:
     values = about["parameters"] | {"precision": about["precision"]}
     values["data"] = data.get(values["data"], values["data"])
     experiments = list(every_family(Parameters(**values), studies=True).values())
-    for question, experiment, given in publishing.asked(experiments):
+    for question, experiment, given in publishing.questions_of(experiments):
         if of := about["files"].get(f"{question.name}/{question.label(experiment, *given)}"):
             of["key"] = experiment.store.key("rows", **question.identity(experiment, *given))
     keys = {name: key for experiment in experiments for name, key in experiment.keys().items()}
