@@ -44,7 +44,7 @@ def run(name, *options, code=0, **variables):
 
 @pytest.mark.parametrize("asked", ["onset --trial", "power --profile smoke"])
 def test_a_trial_writes_into_no_committed_results(asked):
-    assert "does not write into results/" in run(*asked.split(), code=2)
+    assert "does not write results/" in run(*asked.split(), code=2)
 
 
 def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):

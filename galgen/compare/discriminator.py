@@ -50,8 +50,8 @@ from galgen.data.split import Split
 from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ALIKE", "GRADES", "WRONG", "DiscriminatorTest", "Evaluation", "History", "contrast",
-    "discriminator_test", "evaluate", "hinge", "history", "image_sets", "score"]  # fmt: skip
+__all__ = ["ALIKE", "GRADES", "WRONG", "DiscriminatorTest", "Evaluation", "contrast",
+    "discriminator_test", "evaluate", "hinge", "image_sets", "score"]  # fmt: skip
 
 ALIKE = ("own", "other", "train", "held_out")  # sets with equal scores under a D that distinguishes nothing
 # Defects that a D with power detects: sd of noise, pixels of blur, fraction left out.
@@ -302,40 +302,3 @@ def contrast(
     labels = np.repeat([1 / len(x), -1 / len(y)], [len(x), len(y)])
     W1, sd = permuted_w1(pooled, permuted(labels, permutations, seed, paired=paired)), pooled.std()
     return Contrast(float(W1[0] / sd) if sd > 0 else 0.0, permutation_test(W1).p, auc(y, x))
-
-
-@dataclass(frozen=True)
-class History:
-    """Results of the test of a pair of models during the training, and at its end.
-
-    Attributes:
-        losses: By images shown, the means of the paper's four curves: D_A of other and train, then D_B.
-        p: By images shown, p-value of the equality of own, other and training images.
-        start: At the first checkpoint, p-value of the equality of other samples and training images.
-        verdict: Verdict at the end.
-        distance: Largest distance between own, other and training images at the end.
-        fresh: Largest distance between own, other and held-out images at the end.
-        memory: Lower end of P(training above held-out image), for the D with the smaller one.
-    """
-
-    losses: dict[int, list[float]]
-    p: dict[int, float]
-    start: float
-    verdict: str
-    distance: float
-    fresh: Outcome
-    memory: float
-
-
-def history(tests: Mapping[int, DiscriminatorTest]) -> History:
-    """Summarize the tests of a pair by images shown, in increasing order."""
-    first, last = (list(tests.values())[k] for k in (0, -1))
-    return History(
-        losses={n: [c.mean.value for c in test.curves.values()] for n, test in tests.items()},
-        p={n: test.apart().p for n, test in tests.items()},
-        start=min(1.0, 2 * min(D.contrasts["other", "train"].p for D in (first.A, first.B))),
-        verdict=last.verdict(),
-        distance=last.apart().value,
-        fresh=last.apart("held_out"),
-        memory=min(D.memory.low for D in (last.A, last.B)),
-    )
