@@ -6,10 +6,10 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
     copying_i    cosine of a_i and A's nearest training    null: a held-out image in place of a_i
                  image
 
-and, over the samples of both models, P(train closer) and the test of memorization, both of
-`galgen.compare.memorization`, like the memorized fraction, with held-out images as the null. Intervals are
-over latents: a_i and b_i are one observation. With flips the nearest image may be flipped, as in the paper
-for the models that are trained with flips; the null is then computed in the same way.
+and, over the samples of both models, P(train closer) with the exchange test of memorization
+(`galgen.compare.memorization`), and the memorized fraction, whose null is that of held-out images.
+Intervals are over latents: a_i and b_i are one observation. With flips the nearest image may be flipped, as
+in the paper for the models that are trained with flips; the null is then computed in the same way.
 
 *Unrelated*: the similarity of unrelated galaxies, the baseline of all cosines, for held-out images:
 

@@ -164,7 +164,7 @@ def gaussian_margins(
 def memorization_test(
     models: Sequence[np.ndarray], gaussians: Sequence[np.ndarray], *, permutations: int = 9999, seed: int = 0
 ) -> Memorization:
-    """Test whether two models memorize, with the exchange test and against Gaussians.
+    """Test two models for memorization: the exchange test, then a comparison with shrunk Gaussians.
 
     Args:
         models: `margins` of A's and of B's images of the same latents, each (n,).

@@ -64,7 +64,7 @@ class C2ST:
 
     @property
     def p(self) -> float:
-        """Fraction of the permutations, including the original labels, that reach this area."""
+        """Permutation p-value: fraction of labelings, the observed one included, with at least this AUC."""
         return self.outcome.p
 
 

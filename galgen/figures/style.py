@@ -155,7 +155,7 @@ class Shown:
 def show(figure: Figure, *, alt: str, note: str, title: str = "") -> Shown:
     """Return a figure as the last value of a cell, with a note below its corner and an alternative text.
 
-    Phones display 360 pixels: plots are at most `WIDEST` wide, with no text below 8.5 points.
+    Phone screens are 360 pixels wide: plots are at most `WIDEST` wide, with no text below 8.5 points.
 
     Args:
         figure: The figure; it is closed, so that it does not appear twice.

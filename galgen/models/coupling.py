@@ -101,7 +101,7 @@ Network = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # A_1, b_1, A_2
 
 
 def _evaluated(x1: Tensor, network: Network) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the shift t and tanh(h / 2), both of the shape of x_1, with p(x_1), u_1 and u_2."""
+    """Evaluate the coupling network: shift t, tanh(h / 2), patches of x_1, hidden activations u_1, u_2."""
     a1, b1, a2, b2, a3, b3 = network
     patches = _patches(x1.to(a1.dtype))
     u1 = F.leaky_relu_(torch.addmm(b1, a1, patches), _SLOPE)

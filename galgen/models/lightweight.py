@@ -9,7 +9,8 @@ function of one vector of unit normals, of which the first `latent` numbers are 
 **Discriminator.** It downsamples the image to 8 x 8, with two branches per block, and scores those features;
 a second head scores a small copy of the image. D(x) is the mean of the two scores: one number per image. It
 has no batch norm: D(x) depends only on x. Two decoders make it an autoencoder of real images: one restores
-the whole image from the features of 8 x 8 pixels, one a quadrant of it from a quadrant of those of 16 x 16.
+the whole image from the 8 x 8 features, one a quadrant of the image from the same quadrant of the 16 x 16
+features.
 
 The architecture is that of Liu et al. 2021 in the sizes of the package `lightweight-gan` 1.2.1, which the
 paper used: at 128 pixels, with attention and one decoder, the two have the same number of parameters,

@@ -223,7 +223,7 @@ def results_file(given: Path | None, name: str, *, trial: bool) -> Path:
     """Return the output path of a benchmark: `given`, or by default `results/<name>`.
 
     Raises:
-        GalgenError: If it is a trial run, which measures nothing, and no path is given.
+        GalgenError: If it is a trial run, whose timings mean nothing, and no path is given.
     """
     if given is None and trial:
         raise GalgenError(f"a trial does not write results/{name}; choose a path with --out")

@@ -236,7 +236,7 @@ def _write_model(model: Model, folder: Path) -> dict:
 
 
 def _file(folder: Path, name: str, content: bytes) -> dict:
-    """Write a script with binary content in base64; returns its name, SHA-256 and size."""
+    """Write a script that embeds the content in base64; return its name, SHA-256 and size."""
     text = base64.b64encode(content).decode()
     (folder / f"{name}.js").write_text(f'LIVE["{name}"] = "{text}";\n')
     return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(text)}

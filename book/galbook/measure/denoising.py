@@ -77,7 +77,7 @@ def gray(images: np.ndarray) -> np.ndarray:
 def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """PSNR of denoised images as a function of the noise level, and the differences defined above.
 
-    Arrays, with the percentiles 16, 50 and 84 over held-out images, of model A, in dB:
+    Arrays, with the 16th, 50th and 84th percentiles over held-out images, of model A, in dB:
 
         sigma                  noise levels, (L,)
         psnr_held_out          (3, L)

@@ -212,7 +212,7 @@ def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
 
 @question(families=("diffusion",), arguments=lambda _: [()], models=no_models)
 def gray_levels(experiment: Experiment) -> tuple[list, dict]:
-    """Distances of 5-bit held-out galaxies from others with 5 and with 8 bits; `at` has the latter bits."""
+    """Distances of held-out galaxies at 5 bits from reference galaxies at 5 and at 8 bits (`at`)."""
     reference, pairs = controls_of(experiment)
     known, rows = {bits: _measured(experiment, reference, bits) for bits in (GRAY_LEVELS, 8)}, []
     rows += _valid(known[GRAY_LEVELS], None, model="reference-5-bits")
