@@ -68,7 +68,7 @@ def test_with_one_gpu_or_none_there_is_nothing_to_choose(monkeypatch, named):
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == named
 
 
-def test_on_a_cluster_trainings_and_chapters_ask_for_one_gpu_and_are_queued_again(tmp_path):
+def test_on_a_cluster_trainings_and_measurements_ask_for_one_gpu_and_are_queued_again(tmp_path):
     command = [sys.executable, "-m", "snakemake", "-n", "-s", "workflow/Snakefile"]
     command += ["--workflow-profile", "workflow/profiles/slurm", "--quiet", "host"]
     environment = os.environ | {"PROFILE": "smoke", "DATA": "", "N": "8", "SEED": ""}
@@ -76,5 +76,5 @@ def test_on_a_cluster_trainings_and_chapters_ask_for_one_gpu_and_are_queued_agai
     assert said.returncode == 0, said.stdout + said.stderr
     rules = [part for part in (said.stdout + said.stderr).split("\nrule ")[1:]]
     asked = {(part.partition(":")[0], "gres=gpu:1" in part) for part in rules}
-    assert {("training", True), ("chapter", True), ("data", False), ("html", False)} <= asked
+    assert {("training", True), ("measured", True), ("chapter", False), ("html", False)} <= asked
     assert "retries: 3" in (ROOT / "workflow/profiles/slurm/config.yaml").read_text()
