@@ -4,9 +4,9 @@ Samples are generated again from the published models, and a random selection of
 other models is measured again. Values may change, because convolution weights are published in half precision
 and processors round sums in different orders; they must not change by more than
 
-    max(.25 (high - low) / 2, .02 |value|, .002, 2 / n),    or its `tolerance` in `statistics.yaml`,
+    max(.25 (high - low) / 2, .05 |value|, .002, 2 / n),    or its `tolerance` in `statistics.yaml`,
 
-a quarter of their uncertainty, 2 % without an interval, or two of n samples. The smallest Glow is also
+a quarter of their uncertainty, 5 % without an interval, or two of n samples. The smallest Glow is also
 retrained: on the class of processor that published it, its weights must be identical bit for bit; on others
 its final losses must agree to 5 %. All other rows need models whose weights are not published:
 `make book RECOMPUTE=1` checks them.
@@ -95,7 +95,7 @@ def moved(before: pd.DataFrame, after: pd.DataFrame) -> list:
     half = 0.125 * (both.high - both.low).fillna(0).abs()
     own = [STATISTICS[name].get("tolerance", 0) for name in both.statistic]
     few = (2 / both.n.astype(float)).fillna(0)
-    allowed = np.maximum.reduce([half, 0.02 * both.value.abs(), np.full(len(both), 0.002), few, own])
+    allowed = np.maximum.reduce([half, 0.05 * both.value.abs(), np.full(len(both), 0.002), few, own])
     bad = ((both.here - both.value).abs() > allowed) | (both.here.isna() != both.value.isna())
     return list(both[bad].itertuples())
 
