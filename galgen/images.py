@@ -8,13 +8,13 @@ from torch import Tensor
 
 from galgen import profiles
 from galgen.data.dataset import Dataset
-from galgen.data.prepare import SIMULATED, prepare
-from galgen.data.prepare import identity as prepare_identity
+from galgen.data.prepare import SIMULATED, SMALLER, prepare, recipe_key
 from galgen.data.prepare import out_of_domain as out_of_domain_source
 from galgen.data.split import Split, split
 from galgen.data.unit import mean_image
 from galgen.models.families import FAMILIES, Training
 from galgen.profiles import Parameters, TrainingSettings
+from galgen.runs.code import version
 from galgen.runs.store import Store
 
 __all__ = ["FILES", "Images"]
@@ -68,11 +68,12 @@ class Images:
 
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
     def identity(self, out_of_domain: str = "") -> str:
-        """Return the identifier of a data set in store keys (`galgen.data.prepare.identity`)."""
-        kinds = ["", *self.out_of_domain_kinds]
-        source, options = self.sources[kinds.index(out_of_domain)]
-        name = prepare_identity(self.store, source, **options)
-        return f"{name} at {self.size} pixels" if self.size != options["size"] else name
+        """Return the name of a data set in keys: of simulated images that of the recipe, else the sha256."""
+        source, options = self.sources[["", *self.out_of_domain_kinds].index(out_of_domain)]
+        if source not in SIMULATED:
+            return self.dataset.sha256
+        key, size = recipe_key(self.store, source, **options), self.size
+        return key if size == options["size"] else f"{key} at {size} pixels by {version(SMALLER)}"
 
     def identity_of(self, training: Training) -> str:
         """Return the identifier of a model's training images: data set, split and half."""
@@ -153,8 +154,7 @@ class Images:
     def reserve(self) -> np.ndarray:
         """Images outside the training sets and, if the data suffice, the held-out set: uint8 (n, 1, H, W).
 
-        Only the tests `galbook.discriminator.before_memory` and, if the held-out set is used up,
-        `galbook.morphology.fit` use them.
+        Few tests use them: when a discriminator memorizes, and realism compared with further galaxies.
         """
         sets = self.split()
         return self.dataset.images[sets.starts if len(sets.starts) else sets.validation]

@@ -27,6 +27,7 @@ LEFT_OUT = {
     "galgen.models.families": "names of families; a family's files are in the key",
     "galgen.models.precision": "its value enters as a parameter",
     "galgen.profiles": "its values enter as parameters",
+    "galgen.runs.code": "versions, which are in keys",
     "galgen.runs.checkpoint": "how weights are kept, under checksums",
     "galgen.runs.errors": "how mistakes are told",
     "galgen.runs.files": "how files are written and read",

@@ -188,9 +188,15 @@ class Question:
         name, identity = self.label(experiment, *arguments), self.identity(experiment, *arguments)
         published = Published.of(experiment)
         key = experiment.store.key("rows", **identity)
-        if published and (measured := published.get(f"{self.name}/{name}", key)):
-            return measured, published.about["files"][f"{self.name}/{name}"]
+        if published and (rows := published.get(f"{self.name}/{name}", key)):
+            return rows, published.about["files"][f"{self.name}/{name}"]
+        measured, record = self.measured(experiment, *arguments)
+        origin = {"key": key, "date": record["created"][:10]}
+        return measured, origin | {name: record[name] for name in ("commit", "machine")}
 
+    def measured(self, experiment: Experiment, *arguments: int | float | str) -> tuple[Measurement, dict]:
+        """Rows and arrays from the store or measured now, whatever is published; and their record."""
+        name, identity = self.label(experiment, *arguments), self.identity(experiment, *arguments)
         if not experiment.store.find("rows", **identity):
             experiment.ensure(self.models(experiment, *arguments))  # in parallel, printing the estimate first
 
@@ -202,9 +208,7 @@ class Question:
 
         run = experiment.store.run("rows", make=make, **identity)
         with np.load(run.path / "arrays.npz", allow_pickle=False) as arrays:
-            measured = Measurement(read_table(run.path / "rows.csv"), dict(arrays))
-        origin = {"key": key, "date": run.record["created"][:10]}
-        return measured, origin | {name: run.record[name] for name in ("commit", "machine")}
+            return Measurement(read_table(run.path / "rows.csv"), dict(arrays)), run.record
 
     def every(self, experiment: Experiment) -> pd.DataFrame:
         """Rows for all arguments with which a run calls the question."""

@@ -17,8 +17,8 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.registry import Registry
 from galgen.runs.store import Store
 
-__all__ = ["SIMULATED", "SMALLER", "SOURCES", "Making", "check_source", "identity", "out_of_domain",
-    "prepare"]  # fmt: skip
+__all__ = ["SIMULATED", "SMALLER", "SOURCES", "Making", "check_source", "out_of_domain", "prepare",
+    "recipe_key"]  # fmt: skip
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are not paths
 SOURCES = Registry(
@@ -71,16 +71,14 @@ def check_source(source: str) -> Path:
     return Path(path)
 
 
-def identity(store: Store, source: str, *, size: int, **options: int) -> str:
-    """Return the identifier of a data set in keys: the recipe's key if simulated, otherwise the sha256.
+def recipe_key(store: Store, source: str, **options: int) -> str:
+    """Return the key of a simulated data set, which depends on its recipe and not on its pixels.
 
-    Pixels of simulated galaxies differ between processors: 22 of 10 million by one of 255 gray levels. They
-    count as the same galaxies, so a run that reads published results need not simulate any.
+    Pixels differ between processors: 22 of 10 million by one of 255 gray levels. They count as the same
+    galaxies, so a run that reads published results need not simulate any.
     """
-    if source in SIMULATED:
-        recipe = SOURCES["simulated"](source, size=size, **options)
-        return store.key("dataset", recipe.params, code=recipe.code)
-    return prepare(store, source, size=size, **options).sha256
+    recipe = SOURCES["simulated"](source, **options)
+    return store.key("dataset", recipe.params, code=recipe.code)
 
 
 def prepare(

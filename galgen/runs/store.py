@@ -1,6 +1,6 @@
 """The run store: a content-addressed cache of expensive results, each computed once and stored under a key.
 
-    key = sha256(kind, parameters, sha256 of the data, version of the source files that matter)
+    key = sha256(kind, parameters, name of the data, version of the source files that matter)
 
 An entry is a folder `<root>/<kind>/<key>/` with `record.json` and the artifacts (safetensors, ECSV, JSON; no
 pickle). It is computed in `<key>.partial`, where an interrupted run finds its checkpoint, and renamed when
@@ -153,7 +153,7 @@ class Store:
             make: Writes the artifacts into the folder passed to it, which may contain files of an
                 interrupted attempt, and returns a summary (JSON values). If it raises `Damaged`, it is
                 called once more, with an empty folder.
-            data: sha256 of the data the result depends on.
+            data: Name of the data the result depends on, such as its sha256.
             code: The modules that the result depends on, such as `galgen.models.unet`.
             megabytes: Estimate of the size of the entry, called only when the disk is full.
 

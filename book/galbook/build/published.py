@@ -69,7 +69,7 @@ def origin(run: Run) -> str:
         return ""
     old = sorted({each.question.name for each in missing_measurements(run)})
     files = known["files"].values()
-    values = {name: sorted({of[name] for of in files}) for name in ("commit", "machine", "date")}
+    values = {name: sorted({of[name] for of in files}) for name in ("machine", "date")}
     return rendered("origin.md.j2", of=values, old=old, checked=publishing.checked(run.parameters))
 
 
