@@ -32,7 +32,7 @@ from galgen.compare.similarity import nearest
 from galgen.data.simulate.images import simulate
 from galgen.experiment import Experiment
 from galgen.models.precision import Precision
-from galgen.models.sampling import blind, dpm_solver_2m, noise_schedule
+from galgen.models.sampling import dpm_solver_2m, from_residual, noise_schedule
 from galgen.models.unet import UNet
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.files import read_json, write_json
@@ -140,7 +140,7 @@ def sampling(count: int = 256, alone: int = 2) -> dict:
         def f(y: torch.Tensor) -> torch.Tensor:
             return y + 0 * ours(y.contiguous(memory_format=torch.channels_last))
 
-        return dpm_solver_2m(blind(f), start, range(count), noise_schedule(**given.sampler))
+        return dpm_solver_2m(from_residual(f), start, range(count), noise_schedule(**given.sampler))
 
     def plain(y: torch.Tensor) -> torch.Tensor:
         next(calls)

@@ -17,6 +17,7 @@ from galbook.onset.law import LAWS, Observations, Place, Prediction, fit, larges
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, every_family
 from galgen.models.onset_study import AveragedLearner
+from galgen.models.sampling import from_residual
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
@@ -318,7 +319,7 @@ def test_a_study_is_in_no_comparison_and_its_average_draws(study):
     assert ["onset8" in families for families in asked] == [False, True]
     model = study.models.pair(6)[0]
     drawn = study.samples(model, count=3)
-    average = study.networks(model)["average"]
+    average = from_residual(study.networks(model)["average"])
     again = study.family.flow(average, study.latents(3), study.images.start).images
     assert torch.equal(drawn, again)
 

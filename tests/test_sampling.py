@@ -6,22 +6,32 @@ import torch
 from scipy import stats
 
 from galgen.compare.gaussian import Gaussian
-from galgen.models.sampling import blind, dpm_solver_2m, noise, noise_schedule, seeded, stochastic_ascent
+from galgen.models.sampling import (
+    blind,
+    dpm_solver_2m,
+    from_residual,
+    noise,
+    noise_schedule,
+    seeded,
+    stochastic_ascent,
+)
 from galgen.models.unet import UNet
 
 SIDE = 16
 SEEDS = range(2000)
 
 
-def blind_flow(f, start, seeds, *, sigma_max=1.0, sigma_min=0.02, steps=20, chunk=16):
-    """The walk of a blind denoiser."""
+def blind_flow(denoiser, start, seeds, *, sigma_max=1.0, sigma_min=0.02, steps=20, chunk=16):
+    """Samples of a denoiser that is not given the noise level."""
     levels = noise_schedule(sigma_max, sigma_min, steps)
-    return dpm_solver_2m(blind(f), start, seeds, levels, chunk=chunk)
+    return dpm_solver_2m(blind(denoiser), start, seeds, levels, chunk=chunk)
 
 
-def told_flow(denoise, start, seeds, *, sigma_max=10.0, sigma_min=0.006, rho=7.0, steps=30, chunk=16):
-    """The walk of one that is told the noise."""
-    return dpm_solver_2m(denoise, start, seeds, noise_schedule(sigma_max, sigma_min, steps, rho), chunk=chunk)
+def told_flow(denoiser, start, seeds, *, sigma_max=10.0, sigma_min=0.006, rho=7.0, steps=30, chunk=16):
+    """Samples of a denoiser that is given the noise level."""
+    return dpm_solver_2m(
+        denoiser, start, seeds, noise_schedule(sigma_max, sigma_min, steps, rho), chunk=chunk
+    )
 
 
 def orthonormal(seed=0):
@@ -65,14 +75,14 @@ class Mixture:
     def coordinates(self, y):
         return (y - self.base).flatten(1) @ self.plane.T
 
-    def __call__(self, y):
+    def __call__(self, y, sigma=None):
         q = self.coordinates(y)
         quiet = (y - self.base).flatten(1).square().sum(1) - q.square().sum(1)
         sigma2 = (quiet / (SIDE**2 - 2)).clamp_min(1e-8)[:, None]
         away = q[:, None] - self.centres
         posterior = (self.weights.log() - away.square().sum(2) / (2 * (self.variance + sigma2))).softmax(1)
         shrunk = self.centres + away * (self.variance / (self.variance + sigma2))[:, :, None]
-        return y - self.base - ((posterior[:, :, None] * shrunk).sum(1) @ self.plane).reshape(y.shape)
+        return self.base + ((posterior[:, :, None] * shrunk).sum(1) @ self.plane).reshape(y.shape)
 
     def summary(self, images):
         q = self.coordinates(images)
@@ -98,7 +108,7 @@ def test_ladder_from_far_out_returns_a_gaussian():
 
 def test_told_the_noise_level_the_ladder_returns_a_gaussian():
     g = gaussian([4.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3])
-    images = told_flow(g.denoise, g.mean, SEEDS, chunk=500).images
+    images = told_flow(g, g.mean, SEEDS, chunk=500).images
     # the flow's own answer: v sigma^2 / (v + sigma^2) of the start, and the last denoising at .006
     expected = 100 / (100 + g.variances) * g.variances / (g.variances + 0.006**2)
     ratio = variance_ratio(g, images) / expected
@@ -112,7 +122,7 @@ def test_each_sample_of_the_dpm_solver_2m_is_what_the_exact_flow_makes_of_its_no
     exact = z * (g.variances * 100 / (g.variances + 100)).sqrt()
 
     def error(steps):
-        images = told_flow(g.denoise, g.mean, range(8), steps=steps, sigma_min=1e-3).images
+        images = told_flow(g, g.mean, range(8), steps=steps, sigma_min=1e-3).images
         return float(((images - g.mean).flatten(1) @ g.components.T - exact).norm())
 
     errors = [error(steps) for steps in (15, 30, 60)]
@@ -158,7 +168,7 @@ def untrained():
     torch.manual_seed(0)
     net = UNet(8).eval().to(memory_format=torch.channels_last)
     # noise in, some of it out: enough of a denoiser for a walk that ends at another step for each seed
-    return lambda y: 0.5 * y + 0.05 * net(y.to(memory_format=torch.channels_last))
+    return from_residual(lambda y: 0.5 * y + 0.05 * net(y.to(memory_format=torch.channels_last)))
 
 
 @pytest.mark.parametrize("sampler", [blind_flow, stochastic_ascent])
@@ -177,9 +187,9 @@ def test_a_seed_is_the_same_picture_in_any_company_and_order(sampler):
 def test_reusing_the_noise_injects_the_starting_noise_again():
     seen = []
 
-    def f(y):
+    def f(y, sigma):
         seen.append(y.clone())
-        return y
+        return 0 * y
 
     start, z = torch.zeros(1, SIDE, SIDE), noise(seeded([5]), (1, SIDE, SIDE))
     for reuse in (True, False):
@@ -193,7 +203,7 @@ def test_reusing_the_noise_injects_the_starting_noise_again():
 def test_each_start_belongs_to_its_seed():
     g = gaussian([0.1])
     start = torch.stack([g.mean, g.mean + 0.1])
-    for walk, f in ((blind_flow, g), (told_flow, g.denoise)):
+    for walk, f in ((blind_flow, g), (told_flow, g)):
         both = walk(f, start, [1, 2]).images
         assert torch.equal(both[1], walk(f, g.mean + 0.1, [2]).images[0])
 
@@ -201,8 +211,8 @@ def test_each_start_belongs_to_its_seed():
 def test_samples_that_run_away_are_given_up_and_reported():
     g = gaussian([0.1])
 
-    def f(y):  # bright images grow without end
-        return torch.where(y.mean((1, 2, 3), keepdim=True) > 1, -5 * y.abs(), g(y))
+    def f(y, sigma):  # bright images grow without end
+        return torch.where(y.mean((1, 2, 3), keepdim=True) > 1, y + 5 * y.abs(), g(y))
 
     start = torch.stack([g.mean, g.mean + 1.0] * 10)
     samples = stochastic_ascent(f, start, range(20))
@@ -212,7 +222,7 @@ def test_samples_that_run_away_are_given_up_and_reported():
 
 
 def test_ladder_reports_an_image_that_is_not_finite():
-    def f(y):
-        return torch.where(y[:, :, :1, :1] > 0, y, torch.inf)
+    def f(y, sigma):
+        return torch.where(y[:, :, :1, :1] > 0, 0 * y, torch.inf)
 
     assert 0 < blind_flow(f, torch.zeros(1, 8, 8), range(9)).converged.sum() < 9

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from galgen.data.unit import unit
-from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
+from galgen.models.sampling import Denoiser, noise, posterior_mean, seeded
 
 __all__ = ["Denoising", "Panel", "denoise_panel", "denoising_curve", "psnr", "training_gap"]
 
@@ -72,7 +72,7 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def denoising_curve(
-    denoise: ConditionalDenoiser,
+    denoiser: Denoiser,
     images: np.ndarray,
     sigmas: Sequence[float],
     *,
@@ -82,20 +82,20 @@ def denoising_curve(
     """Return the PSNR of every image at every noise level, before and after denoising.
 
     Args:
-        denoise: In evaluation mode, the posterior mean of images (B, C, H, W) with noise levels (B,).
+        denoiser: In evaluation mode.
         images: uint8 (n, C, H, W), may be a memory map.
         sigmas: Noise levels, in units of the dynamic range.
         seed: Seed of the noise of the first image; image i has seed + i.
         chunk: Images per call.
     """
     levels = [
-        (psnr(y, x), psnr(estimate, x)) for x, y, estimate in _denoised(denoise, images, sigmas, seed, chunk)
+        (psnr(y, x), psnr(estimate, x)) for x, y, estimate in _denoised(denoiser, images, sigmas, seed, chunk)
     ]
     return Denoising(*np.array(levels).swapaxes(0, 1))
 
 
 def training_gap(
-    pair: Sequence[ConditionalDenoiser], train: Sequence[np.ndarray], sigmas: Sequence[float]
+    pair: Sequence[Denoiser], train: Sequence[np.ndarray], sigmas: Sequence[float]
 ) -> np.ndarray:
     """Return the denoising gap at each noise level, (L,), in dB.
 
@@ -116,7 +116,7 @@ def training_gap(
 
 @torch.inference_mode()
 def denoise_panel(
-    models: Mapping[str, ConditionalDenoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
+    models: Mapping[str, Denoiser], image: np.ndarray, sigmas: Sequence[float], *, seed: int = 0
 ) -> Panel:
     """Denoise an image (uint8, (C, H, W)) with one noise at several levels by each model; see `Panel`."""
     x = unit(image)[None]
@@ -133,11 +133,11 @@ def denoise_panel(
 
 
 def _denoised(
-    denoise: ConditionalDenoiser, images: np.ndarray, sigmas: Sequence[float], seed: int, chunk: int
+    denoiser: Denoiser, images: np.ndarray, sigmas: Sequence[float], seed: int, chunk: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield the images, noisy images and denoised images of each level, each (n, C, H, W)."""
     x = unit(images)
     z = noise(seeded(range(seed, seed + len(x))), x.shape[1:])
     for sigma in sigmas:
         y = x + sigma * z
-        yield x, y, posterior_mean(denoise, y, sigma, chunk)
+        yield x, y, posterior_mean(denoiser, y, sigma, chunk)

@@ -57,7 +57,7 @@ __all__ = ["Empirical", "Gaussian", "fit_gaussian", "shrunk_gaussian"]
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Gaussian distribution of images; as a callable, its denoiser, with the interface of a network.
+    """Gaussian distribution of images; as a callable, its denoiser.
 
     Attributes:
         mean: (C, H, W).
@@ -75,16 +75,12 @@ class Gaussian:
         axes = self.components.double()
         return axes.T * self.variances.double() @ axes
 
-    def __call__(self, y: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Return the posterior mean of y (B, C, H, W) at noise levels sigma (B,).
+    def __call__(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        """Return the posterior mean (B, C, H, W) of images y with noise `sigma`, one number or (B,).
 
-        Without sigma, estimate it from the images and return the noise, as a blind network does.
+        Without sigma, it is estimated from each image.
         """
-        return y - self.denoise(y, self.noise_level(y)) if sigma is None else self.denoise(y, sigma)
-
-    def denoise(self, y: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the posterior mean (B, C, H, W) of images y with noise `sigma`, one number or (B,)."""
-        variance = torch.as_tensor(sigma).square().reshape(-1, 1)
+        variance = torch.as_tensor(self.noise_level(y) if sigma is None else sigma).square().reshape(-1, 1)
         coefficients = (y - self.mean).flatten(1) @ self.components.T
         shrunk = coefficients * self.variances / (self.variances + variance)
         return self.mean + (shrunk @ self.components).reshape(y.shape)
@@ -168,7 +164,7 @@ def _gaussian(mean: Tensor, variances: Tensor, components: Tensor) -> Gaussian:
 
 @dataclass(frozen=True)
 class Empirical:
-    """Denoiser of the empirical distribution of images; a callable with the interface of a network.
+    """Denoiser of the empirical distribution of images, a callable.
 
     Attributes:
         images: uint8 (N, C, H, W).
@@ -177,7 +173,7 @@ class Empirical:
     images: np.ndarray
 
     def __call__(self, y: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Return the posterior mean of y (B, C, H, W) at noise levels sigma (B,), or else the noise."""
+        """Return the posterior mean of y (B, C, H, W) at noise levels sigma (B,), or over all of them."""
         # In float64: for many pixels, the differences of the squares are below the precision of float32.
         x = torch.from_numpy(self.images.reshape(len(self.images), -1)).double() / 255
         square = torch.cdist(y.flatten(1).double(), x).square()
@@ -185,5 +181,4 @@ class Empirical:
             surprise = square.clamp_min(1e-12).log() * (x.shape[1] / 2)
         else:
             surprise = square / (2 * sigma.double().square()[:, None])
-        mean = (torch.softmax(-surprise, 1) @ x).reshape(y.shape).to(y.dtype)
-        return mean if sigma is not None else y - mean
+        return (torch.softmax(-surprise, 1) @ x).reshape(y.shape).to(y.dtype)

@@ -26,7 +26,7 @@ import torch
 from galgen.compare.twosample import auc
 from galgen.compare.uncertainty import Estimate
 from galgen.data.unit import unit
-from galgen.models.sampling import ConditionalDenoiser, noise, posterior_mean, seeded
+from galgen.models.sampling import Denoiser, noise, posterior_mean, seeded
 from galgen.runs.errors import GalgenError
 
 __all__ = ["NOISES", "SIGMA", "Membership", "membership"]
@@ -57,9 +57,7 @@ class Membership:
         return auc(self.held_out, self.score)
 
 
-def membership(
-    a: ConditionalDenoiser, b: ConditionalDenoiser, images: np.ndarray, held_out: np.ndarray
-) -> Membership:
+def membership(a: Denoiser, b: Denoiser, images: np.ndarray, held_out: np.ndarray) -> Membership:
     """Score how likely A was trained on these images, relative to held-out ones.
 
     Args:
@@ -79,11 +77,11 @@ def membership(
 
 
 @torch.inference_mode()
-def losses(denoise: ConditionalDenoiser, images: np.ndarray) -> np.ndarray:
+def losses(denoiser: Denoiser, images: np.ndarray) -> np.ndarray:
     """Return the denoising loss L_D of images uint8 (n, 1, H, W): float64 (n,)."""
     x = unit(images)
     total = torch.zeros(len(x), dtype=torch.float64)
     for z in noise(seeded(_SEEDS), x.shape[1:]):
-        error = posterior_mean(denoise, x + SIGMA * z, SIGMA, _CHUNK) - x
+        error = posterior_mean(denoiser, x + SIGMA * z, SIGMA, _CHUNK) - x
         total += error.double().square().mean((1, 2, 3))
     return (total / NOISES).numpy()

@@ -100,8 +100,8 @@ def denoised(model: Model, images: np.ndarray, sigma: float | None = None) -> De
             f"{model.name} was trained on noise levels from {low:g} to {high:g}; {sigma:g} is outside"
         )
     denoiser, y = model.family.denoiser(model.networks()), torch.from_numpy(noisy)[:, None]
-    with torch.inference_mode():  # a blind denoiser ignores the noise level
-        mean = posterior_mean(denoiser, y, sigma or high, CHUNK)[:, 0].numpy()
+    with torch.inference_mode():
+        mean = posterior_mean(denoiser, y, sigma, CHUNK)[:, 0].numpy()
     estimate = np.sqrt(np.square(noisy - mean, dtype=np.float64).mean((1, 2)))
     if not np.isfinite(estimate).all() or (sigma is None and estimate.max() > high):
         raise GalgenError(

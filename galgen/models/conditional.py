@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from galgen.models.diffusion import DenoiserLearner, Diffusion
 from galgen.models.precision import Precision
-from galgen.models.sampling import ConditionalDenoiser, Samples, dpm_solver_2m, noise_schedule
+from galgen.models.sampling import Denoiser, Samples, dpm_solver_2m, noise_schedule
 from galgen.models.unet import UNet
 from galgen.profiles import ConditionalSettings, Profile
 from galgen.runs.errors import GalgenError
@@ -179,10 +179,10 @@ class ConditionalDiffusion:
         net = networks["net"]
         return self.flow(lambda y, sigma: net(y, sigma).clamp(-1, 2), seeds, start, chunk).images
 
-    def flow(self, denoiser: ConditionalDenoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
-        """Sample with another noise-conditional denoiser, such as that of a Gaussian."""
+    def flow(self, denoiser: Denoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
+        """Sample with a denoiser that is given the noise level."""
         return dpm_solver_2m(denoiser, start, seeds, noise_schedule(**self.settings.sampler), chunk=chunk)
 
-    def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
-        """Return the posterior mean as a function of image and noise level: the network itself."""
+    def denoiser(self, networks: dict[str, nn.Module]) -> Denoiser:
+        """Return the denoiser: the network itself."""
         return networks["net"]

@@ -21,14 +21,7 @@ from torch import Tensor, nn
 
 from galgen.models import muon
 from galgen.models.precision import Precision
-from galgen.models.sampling import (
-    ConditionalDenoiser,
-    Denoiser,
-    Samples,
-    blind,
-    dpm_solver_2m,
-    noise_schedule,
-)
+from galgen.models.sampling import Denoiser, Samples, blind, dpm_solver_2m, from_residual, noise_schedule
 from galgen.models.unet import UNet
 from galgen.profiles import DenoiserSettings, Profile
 
@@ -116,13 +109,13 @@ class Diffusion:
 
     def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
         """Generate samples with the probability-flow ODE, not clipped."""
-        return self.flow(networks["net"], seeds, start, chunk).images
+        return self.flow(self.denoiser(networks), seeds, start, chunk).images
 
     def flow(self, denoiser: Denoiser, seeds: range, start: Tensor, chunk: int = 16) -> Samples:
-        """Sample with another blind denoiser, such as that of a Gaussian."""
+        """Sample with a denoiser that is not given the noise level."""
         levels = noise_schedule(**self.settings.sampler)
         return dpm_solver_2m(blind(denoiser), start, seeds, levels, chunk=chunk)
 
-    def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
-        """Return the posterior mean as a function of image and noise level; the level is ignored."""
-        return blind(networks["net"])
+    def denoiser(self, networks: dict[str, nn.Module]) -> Denoiser:
+        """Return the blind denoiser y - f(y)."""
+        return from_residual(networks["net"])

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from galgen.models.average import averaged
 from galgen.models.diffusion import DenoiserLearner, Diffusion
 from galgen.models.precision import Precision
-from galgen.models.sampling import ConditionalDenoiser
+from galgen.models.sampling import Denoiser
 from galgen.profiles import DenoiserSettings, Profile
 
 __all__ = ["AveragedLearner"]
@@ -72,11 +72,7 @@ class OnsetStudy(Diffusion):
         net = super().networks()["net"]
         return {"net": net, "average": averaged(net, _weight)}
 
-    def draw(self, networks: dict[str, nn.Module], seeds: range, start: Tensor, chunk: int = 16) -> Tensor:
-        """Generate samples with the average."""
-        return super().draw({"net": networks["average"]}, seeds, start, chunk)
-
-    def denoiser(self, networks: dict[str, nn.Module]) -> ConditionalDenoiser:
+    def denoiser(self, networks: dict[str, nn.Module]) -> Denoiser:
         """Return the denoiser of the average."""
         return super().denoiser({"net": networks["average"]})
 

@@ -1,15 +1,16 @@
 """Sampling with a denoiser: by the probability-flow ODE, or by the paper's stochastic ascent.
 
-A network f(y) that predicts the noise of y = x + sigma z gives the score of the blurred density, Eq. (21):
+A denoiser D(y; sigma) returns the posterior mean of the image x in y = x + sigma z, z ~ N(0, 1), which gives
+the score of the blurred density, Eq. (21):
 
-    grad log p_sigma(y) = (x_hat(y) - y) / sigma^2 = -f(y) / sigma^2,        x_hat(y) = y - f(y),
+    grad log p_sigma(y) = (D(y; sigma) - y) / sigma^2.
 
-and the norm of its prediction measures the remaining noise: sigma(y) = sqrt(mean f(y)^2). A noise-conditional
-denoiser D(y; sigma) is the posterior mean itself. Both samplers start at y_0 = start + sigma_max N(0, 1) and
-ascend log p_sigma while sigma decreases:
+A blind denoiser does not use sigma. The norm of its residual measures the remaining noise, sigma(y) =
+sqrt(mean (y - D(y))^2). Both samplers start at y_0 = start + sigma_max N(0, 1) and ascend log p_sigma while
+sigma decreases:
 
 * `stochastic_ascent` (the paper's; Kadkhodaie & Simoncelli 2021), for a blind denoiser, takes a fraction h of
-  the step to x_hat, then adds back part of the noise, and stops when sigma(y) reaches `sigma_end`; the number
+  the step to D(y), then adds back part of the noise, and stops when sigma(y) reaches `sigma_end`; the number
   of calls differs between samples, 60 to 110 with the paper's settings.
 * `dpm_solver_2m` integrates the probability flow dy/dsigma = (y - D(y; sigma)) / sigma on a `noise_schedule`.
   In t = -log sigma the step of h to the level r sigma, r = e^-h, is DPM-Solver++(2M),
@@ -19,9 +20,9 @@ ascend log p_sigma while sigma decreases:
   Euler's step with D extrapolated by half a step from the last two calls, which makes it second order for the
   same number of calls (on a geometric schedule a Gaussian loses 11 % of its variance in 20 Euler steps, 2 %
   in 10 of these; a U-Net trained on real galaxies loses 16 % and 2 % of the variance of fine detail in 20).
-  The last call denoises. A blind denoiser, D(y) = y - f(y), uses a geometric schedule from sigma = 1; a
-  conditional one may start at sigma = 10, where noise dominates the images, on the schedule of Karras et al.,
-  in which sigma^(1/rho) decreases linearly, so that few calls are at levels above the spread of the data.
+  The last call denoises. A blind denoiser uses a geometric schedule from sigma = 1; a conditional one may
+  start at sigma = 10, where noise dominates the images, on the schedule of Karras et al., in which
+  sigma^(1/rho) decreases linearly, so that few calls are at levels above the spread of the data.
 
 Starting from one image neglects the variance of the data at the first noise level. For a Gaussian, an exact
 flow from sigma_max gives a component of variance v the variance v sigma_max^2 / (v + sigma_max^2): at
@@ -53,11 +54,11 @@ from torch import Tensor
 from galgen.runs.errors import GalgenError
 
 __all__ = [
-    "ConditionalDenoiser",
     "Denoiser",
     "Samples",
     "blind",
     "dpm_solver_2m",
+    "from_residual",
     "in_chunks",
     "noise",
     "noise_schedule",
@@ -66,8 +67,9 @@ __all__ = [
     "stochastic_ascent",
 ]  # fmt: skip
 
-Denoiser = Callable[[Tensor], Tensor]
-ConditionalDenoiser = Callable[[Tensor, Tensor], Tensor]
+# denoiser(noisy, sigma): the posterior mean of images (B, C, H, W) with noise levels (B,), same shape.
+# A blind denoiser ignores sigma, which may then be None.
+Denoiser = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -127,15 +129,25 @@ def in_chunks(
     return joined if len(joined) > 1 else joined[0]
 
 
-def posterior_mean(denoise: ConditionalDenoiser, y: Tensor, sigma: float, chunk: int) -> Tensor:
+def from_residual(net: Callable[[Tensor], Tensor]) -> Denoiser:
+    """Return the blind denoiser y - net(y) of a network that predicts the noise sigma z in y."""
+    return lambda noisy, sigma=None: noisy - net(noisy)
+
+
+def blind(denoiser: Denoiser) -> Denoiser:
+    """Return the denoiser without its noise level: it is called with sigma = None."""
+    return lambda noisy, sigma=None: denoiser(noisy, None)
+
+
+def posterior_mean(denoiser: Denoiser, y: Tensor, sigma: float | None, chunk: int) -> Tensor:
     """Return the posterior mean of images y (n, C, H, W) with noise `sigma`, in calls of `chunk` images."""
-    levels = y.new_full((chunk,), sigma)
-    return in_chunks(lambda x: denoise(x, levels).float(), y, chunk=chunk)
+    levels = None if sigma is None else y.new_full((chunk,), sigma)
+    return in_chunks(lambda x: denoiser(x, levels).float(), y, chunk=chunk)
 
 
 @torch.inference_mode()
 def stochastic_ascent(
-    f: Denoiser,
+    denoiser: Denoiser,
     start: Tensor,
     seeds: Sequence[int],
     *,
@@ -149,7 +161,7 @@ def stochastic_ascent(
     """Generate samples with the paper's coarse-to-fine stochastic ascent.
 
     Args:
-        f: The denoiser in evaluation mode: (chunk, C, H, W) to its estimate of the noise, same shape.
+        denoiser: A blind denoiser in evaluation mode; it is called with sigma = None.
         start: Initial image of all samples, (C, H, W), or one each, (n, C, H, W); its device is used. Use the
             same one for both models: the mean of each training set (the paper's choice) differs.
         seeds: One integer per sample.
@@ -176,20 +188,21 @@ def stochastic_ascent(
     converged = torch.zeros(n, dtype=torch.bool)
     active = torch.arange(n)
     for t in range(1, max_steps + 1):
-        residual, level = _residual(f, y, chunk)
-        images[active], sigma[active], calls[active] = y - residual, level, t
+        mean = posterior_mean(denoiser, y, None, chunk)
+        level = (y - mean).square().mean((1, 2, 3)).sqrt()
+        images[active], sigma[active], calls[active] = mean, level, t
         done = (level <= sigma_end).cpu()
         converged[active[done]] = True
         # A posterior mean of images in [0, 1] is in [0, 1]: one of rms 2 has diverged.
-        lost = ~((y - residual).square().mean((1, 2, 3)) < 2.0**2).cpu()
+        lost = ~(mean.square().mean((1, 2, 3)) < 2.0**2).cpu()
         left = (~(done | lost)).nonzero().flatten()
         if len(left) == 0:
             break
-        active, y, residual, level = active[left], y[left], residual[left], level[left]
+        active, y, mean, level = active[left], y[left], mean[left], level[left]
         h = h0 * t / (1 + h0 * (t - 1))
         gamma = ((1 - beta * h) ** 2 - (1 - h) ** 2) ** 0.5 * level
         z = noise([generators[i] for i in active], y.shape[1:]).to(y)
-        y = y - h * residual + gamma[:, None, None, None] * z
+        y = y + h * (mean - y) + gamma[:, None, None, None] * z
     if not converged.any():
         raise GalgenError(
             f"none of {n} samples reached residual noise {sigma_end} (seed {seeds[0]}: {sigma[0]:.3g} after "
@@ -214,14 +227,9 @@ def noise_schedule(sigma_max: float, sigma_min: float, steps: int, rho: float | 
     return (np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps) ** rho).tolist()
 
 
-def blind(f: Denoiser) -> ConditionalDenoiser:
-    """Return the posterior mean of a blind denoiser f, which predicts the noise and ignores its level."""
-    return lambda y, sigma: y - f(y)
-
-
 @torch.inference_mode()
 def dpm_solver_2m(
-    denoise: ConditionalDenoiser,
+    denoiser: Denoiser,
     start: Tensor,
     seeds: Sequence[int],
     levels: Sequence[float],
@@ -234,7 +242,7 @@ def dpm_solver_2m(
     finite.
 
     Args:
-        denoise: The posterior mean of images (chunk, C, H, W) with noise levels (chunk,), in evaluation mode.
+        denoiser: In evaluation mode.
         start: As for `stochastic_ascent`.
         seeds: As for `stochastic_ascent`.
         levels: A decreasing `noise_schedule`; its first level is that of the noise added to the start.
@@ -244,13 +252,13 @@ def dpm_solver_2m(
     y = start + levels[0] * noise(generators, start.shape[1:]).to(start)
     before, last = None, 0.0
     for now, following in pairwise(levels):
-        estimate = posterior_mean(denoise, y, now, chunk)
+        estimate = posterior_mean(denoiser, y, now, chunk)
         ahead, stride = estimate, math.log(now / following)
         if before is not None:
             ahead = estimate + stride / (2 * last) * (estimate - before)
         ratio = following / now
         y, before, last = ratio * y + (1 - ratio) * ahead, estimate, stride
-    images = posterior_mean(denoise, y, levels[-1], chunk)
+    images = posterior_mean(denoiser, y, levels[-1], chunk)
     sigma, calls = images.new_full((len(y),), levels[-1]), torch.full((len(y),), len(levels))
     return Samples(images, sigma, calls, images.isfinite().all(3).all(2).all(1).cpu())
 
@@ -263,9 +271,3 @@ def _start(start: Tensor, seeds: Sequence[int]) -> tuple[Tensor, list[torch.Gene
             f"start is {tuple(start.shape)}: give one image (C, H, W) or {len(seeds)}, one per seed"
         )
     return start.float().expand(len(seeds), *start.shape[-3:]), seeded(seeds)
-
-
-def _residual(f: Denoiser, y: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
-    """Return the predicted noise (n, C, H, W) and its level (n,), in calls of exactly `chunk` images."""
-    residual = in_chunks(lambda x: f(x).float(), y, chunk=chunk)
-    return residual, residual.square().mean((1, 2, 3)).sqrt()

@@ -97,7 +97,7 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
         rows.extend(row(statistic, bootstrap(of), at=sigma, **where) for sigma, of in pairs)
 
     curves = {model: denoising_curve(net, held_out, levels) for model, net in nets.items()}
-    gaussian = denoising_curve(fit_gaussian(train[0]).denoise, held_out, levels)
+    gaussian = denoising_curve(fit_gaussian(train[0]), held_out, levels)
     own = denoising_curve(nets[A], train[0][:IMAGES], levels)
     over_levels("psnr_training", own.denoised, model=A.label, images_shown=shown)
     over_levels("psnr_held_out", gaussian.noisy, model="noisy")

@@ -19,7 +19,7 @@ from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import bootstrap
 from galgen.data.unit import mean_image
 from galgen.experiment import Experiment
-from galgen.models.sampling import Samples, blind, dpm_solver_2m, noise_schedule, stochastic_ascent
+from galgen.models.sampling import Samples, dpm_solver_2m, noise_schedule, stochastic_ascent
 
 __all__ = ["samplers", "stochastic_ascent_choices"]
 
@@ -50,12 +50,13 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     each group of principal components, (G, 2).
     """
     A, images, settings = experiment.models.pair(N)[0], experiment.images, experiment.settings
-    net, train, start, held_out = experiment.networks(A)["net"], images.of(A), images.start, images.held_out
+    denoiser = experiment.family.denoiser(experiment.networks(A))
+    train, start, held_out = images.of(A), images.start, images.held_out
     count = min(experiment.profile.samples, COUNT, len(held_out) // 3)
     latents, spare = experiment.latents(count), images.dataset.images[images.split().starts]
 
     def flow(begin: torch.Tensor, **other: float) -> Samples:
-        return dpm_solver_2m(blind(net), begin, latents, noise_schedule(**settings.sampler | other))
+        return dpm_solver_2m(denoiser, begin, latents, noise_schedule(**settings.sampler | other))
 
     results = {
         "start at the mean image": flow(start),
@@ -66,7 +67,7 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
         results["start drawn from a Gaussian"] = flow(fit_gaussian(spare).draw(others))
     results["down to sigma 0.02"] = flow(start, sigma_min=0.02)
     results |= {f"{steps} steps": flow(start, steps=steps) for steps in (10, 60)}
-    results["stochastic ascent"] = stochastic_ascent(net, start, latents)
+    results["stochastic ascent"] = stochastic_ascent(denoiser, start, latents)
     rows, sets = [], {"held-out": rounded(held_out[2 * count : 3 * count])}
     for name, samples in results.items():
         if samples.converged.sum() >= LEAST:
@@ -90,13 +91,13 @@ def stochastic_ascent_choices(experiment: Experiment, N: int) -> tuple[list[dict
     """Agreement of A and B with stochastic ascent, by neither, one and both of the paper's choices."""
     (A, B), images, rows = experiment.models.pair(N), experiment.images, []
     latents = experiment.latents(min(FEW, experiment.profile.samples))
-    nets = [experiment.networks(model)["net"] for model in (A, B)]
+    denoisers = [experiment.family.denoiser(experiment.networks(model)) for model in (A, B)]
     own = [torch.from_numpy(mean_image(images.of(model))) for model in (A, B)]
     for starts, start in (([images.start] * 2, "common start"), (own, "own starts")):
         for reuse, noise in ((False, "fresh noise"), (True, "noise used twice")):
             results = [
-                stochastic_ascent(net, begin, latents, reuse_noise=reuse)
-                for net, begin in zip(nets, starts, strict=True)
+                stochastic_ascent(denoiser, begin, latents, reuse_noise=reuse)
+                for denoiser, begin in zip(denoisers, starts, strict=True)
             ]
             both = results[0].converged & results[1].converged
             where = {"model": f"{A.label}-{B.label}: {start}, {noise}", "training_sets": "disjoint"}

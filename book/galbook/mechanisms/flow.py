@@ -37,17 +37,17 @@ from torch import Tensor
 from galgen.compare.inversion import Inversion, LevelTest, compare_levels
 from galgen.compare.scales import groups
 from galgen.compare.uncertainty import Estimate
-from galgen.models.sampling import ConditionalDenoiser
+from galgen.models.sampling import Denoiser
 
 __all__ = ["ScaleTest", "decode", "encode", "integrate", "inverted", "paired_w1"]
 
 
 @torch.inference_mode()
-def integrate(denoise: ConditionalDenoiser, y: Tensor, levels: Sequence[float]) -> Tensor:
+def integrate(denoiser: Denoiser, y: Tensor, levels: Sequence[float]) -> Tensor:
     """Integrate the probability flow over noise levels, in either direction, with Heun steps.
 
     Args:
-        denoise: The posterior mean of images (B, C, H, W) with noise levels (B,), in evaluation mode.
+        denoiser: In evaluation mode.
         y: Images at the first level, (n, C, H, W).
         levels: Noise levels, increasing or decreasing.
 
@@ -56,7 +56,7 @@ def integrate(denoise: ConditionalDenoiser, y: Tensor, levels: Sequence[float]) 
     """
 
     def slope(y: Tensor, sigma: float) -> Tensor:
-        return (y - denoise(y, y.new_full((len(y),), sigma))) / sigma
+        return (y - denoiser(y, y.new_full((len(y),), sigma))) / sigma
 
     ends = []
     for part in y.split(32):
@@ -68,14 +68,14 @@ def integrate(denoise: ConditionalDenoiser, y: Tensor, levels: Sequence[float]) 
     return torch.cat(ends)
 
 
-def decode(denoise: ConditionalDenoiser, z: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
+def decode(denoiser: Denoiser, z: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
     """Images (n, C, H, W) of latents z; `start` is m, (C, H, W), and the noise levels decrease."""
-    return integrate(denoise, start + levels[0] * z, levels)
+    return integrate(denoiser, start + levels[0] * z, levels)
 
 
-def encode(denoise: ConditionalDenoiser, x: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
+def encode(denoiser: Denoiser, x: Tensor, start: Tensor, levels: Sequence[float]) -> Tensor:
     """Latents (n, C, H, W) of images with noise of the last of the decreasing levels."""
-    return (integrate(denoise, x, levels[::-1]) - start) / levels[0]
+    return (integrate(denoiser, x, levels[::-1]) - start) / levels[0]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from scipy import stats
 
 from galgen.compare.denoising import denoising_curve
 from galgen.compare.uncertainty import Estimate, permutation_test, permuted
-from galgen.models.sampling import ConditionalDenoiser
+from galgen.models.sampling import Denoiser
 from galgen.runs.errors import GalgenError
 
 __all__ = [
@@ -183,7 +183,7 @@ def mean_onset(gaps: Sequence[Gap], level: float = LEVEL) -> float | None:
 
 def psnr_along(
     milestones: Iterable[tuple[int, Networks]],
-    denoiser: Callable[[Networks], ConditionalDenoiser],
+    denoiser: Callable[[Networks], Denoiser],
     own: np.ndarray,
     held_out: np.ndarray,
     *,
