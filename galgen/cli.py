@@ -22,7 +22,7 @@ from galgen.runs.errors import GalgenError, checked, exit_code, printable, refus
 from galgen.runs.files import file_sha256
 from galgen.runs.store import Store
 
-__all__ = ["USUAL", "Asked", "Place", "Whole", "main", "prepare", "run", "train"]
+__all__ = ["USUAL", "Place", "RunParameters", "Whole", "main", "prepare", "run", "train"]
 
 if TYPE_CHECKING:
     from galgen.data.dataset import Dataset
@@ -70,7 +70,7 @@ def _help(text: str) -> Parameter:
     return Parameter(help=text)
 
 
-Asked = Annotated[Parameters, Parameter("*")]
+RunParameters = Annotated[Parameters, Parameter("*")]
 _Store = Annotated[Place | None, _help("The run store (default: $GALGEN_STORE, or store/ in the project).")]
 
 
@@ -199,11 +199,11 @@ def verify_data(dataset: Place, /) -> None:
 
 
 @data.command
-def prepare(*, asked: Asked = Parameters(), store: _Store = None) -> None:
+def prepare(*, parameters: RunParameters = Parameters(), store: _Store = None) -> None:
     """Make or import the data sets of an experiment in the run store."""
     from galgen.experiment import Experiment
 
-    images = Experiment(asked, Store(store)).images  # the data are the same for all families
+    images = Experiment(parameters, Store(store)).images  # the data are the same for all families
     # fails here if there are too few images, before any other galaxies are simulated
     found = {"split": {name: len(rows) for name, rows in vars(images.split()).items()}}
     sets = {"dataset": images.dataset}
@@ -214,16 +214,16 @@ def prepare(*, asked: Asked = Parameters(), store: _Store = None) -> None:
 
 
 @app.command
-def plan(*, asked: Asked = Parameters(), store: _Store = None) -> None:
+def plan(*, parameters: RunParameters = Parameters(), store: _Store = None) -> None:
     """List the trainings of an experiment and their costs."""
     from galgen.data.acquire.readers import files_of
     from galgen.data.prepare import SIMULATED, check_source
     from galgen.experiment import every_family
 
-    source = check_source(asked.data)
-    if asked.data not in SIMULATED:
+    source = check_source(parameters.data)
+    if parameters.data not in SIMULATED:
         files_of(source)
-    for experiment in every_family(asked, Store(store), studies=True).values():
+    for experiment in every_family(parameters, Store(store), studies=True).values():
         for record in experiment.plan():
             print(json.dumps(record))
 
@@ -234,7 +234,7 @@ def train(
     /,
     *,
     threads: Annotated[Few, _help("Threads (two processes with one each are faster).")] = 1,
-    asked: Asked = Parameters(),
+    parameters: RunParameters = Parameters(),
     store: _Store = None,
 ) -> None:
     """Train one model of the plan, resuming an interrupted training."""
@@ -244,7 +244,7 @@ def train(
     from galgen.experiment import find_training
 
     torch.set_num_threads(threads)
-    experiment, training = find_training(name, asked, Store(store))
+    experiment, training = find_training(name, parameters, Store(store))
     costs.check(experiment.store.root, experiment.to_train([training]))
     print(f"{name}: {experiment.train(training).path}")
 
@@ -304,14 +304,17 @@ def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store
 
 @models.command
 def export(
-    *, asked: Asked = Parameters(), store: _Store = None, out: Annotated[Place | None, _Set] = None
+    *,
+    parameters: RunParameters = Parameters(),
+    store: _Store = None,
+    out: Annotated[Place | None, _Set] = None,
 ) -> None:
     """Publish trained models A and B of every family, at its smallest and largest N or at the N given."""
     from galgen.experiment import every_family
     from galgen.published import publish_pairs
 
-    experiments = every_family(asked.model_copy(update={"N": None}), Store(store)).values()
-    for line in publish_pairs(experiments, asked.N or (), out):
+    experiments = every_family(parameters.model_copy(update={"N": None}), Store(store)).values()
+    for line in publish_pairs(experiments, parameters.N or (), out):
         print(line)
 
 

@@ -24,7 +24,6 @@ from galgen.runs.schedules import log_spaced
 
 __all__ = [
     "PROFILES",
-    "Asked",
     "ConditionalSettings",
     "DenoiserSettings",
     "DiffusionSettings",
@@ -32,6 +31,7 @@ __all__ = [
     "GlowSettings",
     "OnsetSettings",
     "Parameters",
+    "PrecisionOption",
     "Profile",
     "TrainingSettings",
     "profile",
@@ -263,7 +263,7 @@ class Profile(Closed, strict=True):
     gan: GanSettings = GanSettings()
 
 
-Asked = Literal["auto", "fp32", "bf16"]  # precisions, resolved by `galgen.models.precision`
+PrecisionOption = Literal["auto", "fp32", "bf16"]  # precisions, resolved by `galgen.models.precision`
 
 PROFILES = {
     "smoke": Profile(
@@ -428,7 +428,7 @@ class Parameters(Closed):
     N: tuple[Annotated[int, Field(lt=10**7)], ...] | None = None
     # a million times the seed is the first latent; seeds of controls start at 3e9
     seed: int = Field(0, ge=0, lt=3000)
-    precision: Asked = "auto"
+    precision: PrecisionOption = "auto"
     onset_study: bool = False
 
     @field_validator("N", mode="before")

@@ -62,7 +62,7 @@ def test_no_training_starts_without_room(room, own, monkeypatch, capsys):
 def test_preparing_data_takes_no_step_of_any_family(own, monkeypatch, capsys):
     for of in (FAMILIES | STUDIES).values():
         monkeypatch.setattr(of.learner, "step", lambda *given: pytest.fail("a step was taken"))
-    prepare(asked=Parameters(profile="smoke", N=8))
+    prepare(parameters=Parameters(profile="smoke", N=8))
     assert {"dataset", "galaxies"} <= set(json.loads(capsys.readouterr().out))
 
 

@@ -34,7 +34,7 @@ def p_values(a, b, galaxies):
     """p of each test of a pair; the classifiers are given the first of the two sets."""
     images, sets = galaxies
     pair = two_models(*map(torch.as_tensor, (a, b)), images, sets, mean=mean_image(images))
-    p = {"agreement": pair.agreement.p, "memorization": pair.memorization.outcome.p}
+    p = {"agreement": pair.permutation.p, "memorization": pair.memorization.outcome.p}
     reference = controls(images, sets, N).reference
     for name, side in (("distribution", None), ("coarse distribution", 8)):
         p[name] = c2st(*(features(x, side=side) for x in (reference, a)), permutations=399).p

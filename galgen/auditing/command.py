@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from cyclopts import Parameter
 
-from galgen.cli import Asked, Place, Whole
+from galgen.cli import Place, RunParameters, Whole
 from galgen.inference.command import Models, Trained
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, printable
@@ -40,7 +40,7 @@ def audit(
     images: Annotated[Place | None, Asking, Parameter(help="The images in question.")] = None,
     models: Annotated[Models, Asking] = None,
     store: Annotated[Trained, Asking] = None,
-    asked: Asked = Parameters(),
+    parameters: RunParameters = Parameters(),
 ) -> None:
     """Audit any image generator: are its samples copies of training images, and how faithful are they?
 
@@ -54,7 +54,7 @@ def audit(
         page = trained_on.check_output_path(out)  # before the computation
         from galgen.inference.loading import load_model
 
-        pair = [load_model(name, asked, store=store, models=models) for name in (model, other_model)]
+        pair = [load_model(name, parameters, store=store, models=models) for name in (model, other_model)]
         print(*(printable(str(each)) for each in pair), sep="\n", file=sys.stderr)
         sets = [_gray(path, size, crop, key) for path in (images, held_out)]
         print(trained_on.written(trained_on.trained_on(*pair, *sets), pair, models, page))
@@ -70,7 +70,7 @@ def audit(
     latents = {"samples", "other_samples", "floor"} if other_samples else set()
     read = {name: _read(path, size, crop, key, strict=name in latents) for name, path in sets.items() if path}
     print(f"galgen audit: about {_minutes(read, flips, morphology)} min on one core", file=sys.stderr)
-    found = galgen.audit(**read, flips=flips, morphology=morphology, seed=asked.seed)
+    found = galgen.audit(**read, flips=flips, morphology=morphology, seed=parameters.seed)
     report.write_report(found, read, {name: str(path) for name, path in sets.items()}, pages)
     print(f"Memorization: {found.verdict}.")
     for name, value, null, p, adjusted in report.outcomes(found):

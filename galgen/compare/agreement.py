@@ -3,7 +3,7 @@
 For each latent i, with a_i and b_i the images of the two models (the paper's figures 7, 9 and 13):
 
     agreement_i  cosine of a_i and b_i                     null: a_i and b_j, another seed; two-sided
-    copying_i    cosine of a_i and A's nearest training    null: a held-out image in place of a_i
+    nearest_i    cosine of a_i and A's nearest training    null: a held-out image in place of a_i
                  image
 
 and, over the samples of both models, P(train closer) with the exchange test of memorization
@@ -40,15 +40,7 @@ from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, permutation
 from galgen.data.split import Split
 from galgen.data.unit import unit
 
-__all__ = [
-    "TwoModels",
-    "Unrelated",
-    "agreement_test",
-    "excess",
-    "shared_latents",
-    "two_models",
-    "unrelated",
-]  # fmt: skip
+__all__ = ["TwoModels", "Unrelated", "agreement_test", "excess", "shared_latents", "two_models", "unrelated"]
 
 
 @dataclass(frozen=True)
@@ -58,13 +50,13 @@ class Cosines:
     Attributes:
         agreement: Between A's and B's image of one latent, (n,).
         shuffled: Between A's and B's images of different latents, (m,).
-        copying: Between A's image and the nearest image of its training set, (n,).
+        nearest: Between A's image and the nearest image of its training set, (n,).
         held_out: Between a held-out image and the nearest image of A's training set, (v,).
     """
 
     agreement: np.ndarray
     shuffled: np.ndarray
-    copying: np.ndarray
+    nearest: np.ndarray
     held_out: np.ndarray
 
 
@@ -74,11 +66,10 @@ class TwoModels:
 
     Attributes:
         cosines: Cosines by kind, "pearson" and "anomaly".
-        agree: Median anomaly cosine of A and B, with its interval.
-        agreement: The same with its null distribution for permuted latents.
-        null: Median anomaly cosine of A and B for different latents.
-        copy: Median anomaly cosine to the nearest training image, both models.
-        held_out: Median anomaly cosine of held-out images to A's nearest training images.
+        agreement: Median anomaly cosine of A and B, with its interval.
+        permutation: The same with its null distribution for permuted latents.
+        agreement_null: Median anomaly cosine of A and B for different latents.
+        nearest_cosine: Median anomaly cosine to the nearest training image, both models.
         memorization: Test of training-set bias, also against Gaussians of the training sets.
         memorized: Memorized fraction, both models.
         memorized_null: Memorized fraction of held-out images with respect to A's training images.
@@ -86,11 +77,10 @@ class TwoModels:
     """
 
     cosines: dict[str, Cosines]
-    agree: Estimate
-    agreement: Outcome
-    null: float
-    copy: Estimate
-    held_out: float
+    agreement: Estimate
+    permutation: Outcome
+    agreement_null: float
+    nearest_cosine: Estimate
     memorization: Memorization
     memorized: Estimate
     memorized_null: float
@@ -135,11 +125,10 @@ def two_models(
     linear_margins = gaussian_margins(images, sets, len(a), mean=mean, flips=flips)
     return TwoModels(
         cosines=cosines,
-        agree=bootstrap(cosines["anomaly"].agreement),
-        agreement=agreement_test(a, b, mean=mean),
-        null=float(np.median(cosines["anomaly"].shuffled)),
-        copy=bootstrap(train[..., 0]),
-        held_out=float(np.median(cosines["anomaly"].held_out)),
+        agreement=bootstrap(cosines["anomaly"].agreement),
+        permutation=agreement_test(a, b, mean=mean),
+        agreement_null=float(np.median(cosines["anomaly"].shuffled)),
+        nearest_cosine=bootstrap(train[..., 0]),
         memorization=memorization_test(model_margins, linear_margins),
         memorized=memorized_fraction(train),
         memorized_null=memorized_fraction(null).value,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from galgen.cli import Asked, Place, Whole
+from galgen.cli import Place, RunParameters, Whole
 from galgen.profiles import Parameters
 from galgen.runs.errors import printable
 
@@ -27,7 +27,7 @@ def sample(
     first: Annotated[Whole, Parameter(help="The first latent; it is the same for all models.")] = 0,
     models: Models = None,
     store: Trained = None,
-    asked: Asked = Parameters(),
+    parameters: RunParameters = Parameters(),
 ) -> None:
     """Generate samples of a trained model and write them to files."""
     import numpy as np
@@ -38,8 +38,8 @@ def sample(
 
     torch.set_num_threads(1)  # as in the book
     samples.check_output_path(out, samples.SUFFIXES)  # before the computation
-    seeds = samples.latents(count, first, asked.seed)
-    found = load_model(model, asked, store=store, models=models)
+    seeds = samples.latents(count, first, parameters.seed)
+    found = load_model(model, parameters, store=store, models=models)
     print(printable(str(found)), file=sys.stderr)
     samples.write(out, samples.draw(found, seeds), found, id=np.array(seeds))
     print(printable(f"{count} images of {found.size} x {found.size} pixels, latents from {seeds[0]}: {out}"))
@@ -55,7 +55,7 @@ def denoise(
     key: Annotated[str | None, Parameter(help="Name of the array in an npz file (default: images).")] = None,
     models: Models = None,
     store: Trained = None,
-    asked: Asked = Parameters(),
+    parameters: RunParameters = Parameters(),
 ) -> None:
     """Denoise images with a trained model: posterior mean, estimated noise level, and residual."""
     import torch
@@ -66,7 +66,7 @@ def denoise(
 
     torch.set_num_threads(1)
     samples.check_output_path(out, (".npz", ".fits"))  # before the computation
-    noisy, found = read(image, key), load_model(model, asked, store=store, models=models)
+    noisy, found = read(image, key), load_model(model, parameters, store=store, models=models)
     print(printable(str(found)), file=sys.stderr)
     result = denoised(found, noisy, sigma)
     samples.write(out, result.mean, found, residual=result.residual, sigma=result.sigma)

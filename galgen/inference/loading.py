@@ -62,13 +62,13 @@ class Model:
 
 
 def load_model(
-    name: str, asked: Parameters = Parameters(), *, store: Path | None = None, models: Path | None = None
+    name: str, parameters: Parameters = Parameters(), *, store: Path | None = None, models: Path | None = None
 ) -> Model:
     """Find a trained model by name.
 
     Args:
         name: Name of its training, with or without seeds.
-        asked: Parameters of the run that the training belongs to.
+        parameters: Parameters of the run that the training belongs to.
         store: Run store; if given, only this is searched.
         models: Directory of a published set; likewise. By default that of the project.
 
@@ -79,11 +79,11 @@ def load_model(
         raise GalgenError(f"{store} is not a directory, and so not a run store")
     if store or not models:
         try:
-            return _trained(name, asked, store)
+            return _trained(name, parameters, store)
         except GalgenError:  # the run has no such training, or it or its galaxies are missing
             if store:
                 raise
-    return _published(name, asked.profile, models)
+    return _published(name, parameters.profile, models)
 
 
 def _first(name: str, names: Iterable[str]) -> str | None:

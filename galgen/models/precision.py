@@ -45,17 +45,17 @@ def capability() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-def resolved(asked: Parameters) -> Precision:
+def resolved(parameters: Parameters) -> Precision:
     """Return the precision of a run: for `auto`, that of the published run, or the fastest on this machine.
 
     The published run is used if it has the same profile, data and seed, even if everything is recomputed.
 
     Args:
-        asked: Parameters of the run.
+        parameters: Parameters of the run.
     """
-    if asked.precision != "auto":
-        return asked.precision
-    published = asked.folder / "run.json"
+    if parameters.precision != "auto":
+        return parameters.precision
+    published = parameters.folder / "run.json"
     if published.is_file():
         return checked(Precision, read_json(published).get("precision"), f"the precision in {published}")
     return "bf16" if multiplies_bf16() else "fp32"

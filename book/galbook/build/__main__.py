@@ -16,7 +16,7 @@ try:
 
     from galbook.build.runs import Run, families
     from galgen import cli
-    from galgen.cli import USUAL, Asked
+    from galgen.cli import USUAL, RunParameters
     from galgen.profiles import Parameters
     from galgen.runs.errors import GalgenError, exit_code
 except KeyboardInterrupt:  # during the imports
@@ -44,65 +44,65 @@ def _on_a_gpu(function: Callable) -> Callable:
 
 
 @app.command
-def prepare(*, asked: Asked = Parameters()) -> None:
+def prepare(*, parameters: RunParameters = Parameters()) -> None:
     """Prepare the data sets of a run in the store: its own and those of the out-of-domain models."""
-    cli.prepare(asked=Run(asked).parameters)
+    cli.prepare(parameters=Run(parameters).parameters)
 
 
 @app.command
 @_on_a_gpu
-def train(name: str, /, *, asked: Asked = Parameters()) -> None:
+def train(name: str, /, *, parameters: RunParameters = Parameters()) -> None:
     """Train one model of the plan."""
-    cli.train(name, asked=Run(asked).parameters)
+    cli.train(name, parameters=Run(parameters).parameters)
 
 
 @app.command
 @_on_a_gpu
-def measure(family: str, N: int, /, *, asked: Asked = Parameters()) -> None:
+def measure(family: str, N: int, /, *, parameters: RunParameters = Parameters()) -> None:
     """Measure the unpublished rows of the models of a family at one N, into the store."""
     from galbook.publishing import missing
     from galgen.experiment import Experiment
 
-    for question, experiment, given in missing([Experiment(Run(asked).parameters, family=family)]):
+    for question, experiment, given in missing([Experiment(Run(parameters).parameters, family=family)]):
         if question.size(experiment, *given) == N:
             question(experiment, *given)
 
 
 @app.command
-def chapter(notebook: Path, output: Path, /, *, asked: Asked = Parameters()) -> None:
+def chapter(notebook: Path, output: Path, /, *, parameters: RunParameters = Parameters()) -> None:
     """Execute a chapter."""
     from galbook.build import chapters, published
 
-    run = Run(asked)
+    run = Run(parameters)
     note = {"N": run.sizes_of(families(notebook))} | published.data_of(run)
     chapters.execute(notebook, output, run.parameters, note)
 
 
 @app.command
-def render(*, asked: Asked = Parameters()) -> None:
+def render(*, parameters: RunParameters = Parameters()) -> None:
     """Render the executed chapters and the prose as a book."""
     from galbook import publishing
     from galbook.build import assemble, published
 
-    run = Run(asked)
+    run = Run(parameters)
     trainings = publishing.trainings(run.experiments, (published.of_run(run) or {}).get("trainings", []))
     assemble.render(Path("book"), Path("notebooks"), run.folder, trainings, published.origin(run))
 
 
 @app.command
-def check(*, asked: Asked = Parameters()) -> None:
+def check(*, parameters: RunParameters = Parameters()) -> None:
     """Recompute a part of the published results and compare."""
     from galbook.build import check
 
-    print(check.check(Run(asked)))
+    print(check.check(Run(parameters)))
 
 
 @app.command
-def publish(*, asked: Asked = Parameters()) -> None:
+def publish(*, parameters: RunParameters = Parameters()) -> None:
     """Publish the measurements of a finished book."""
     from galbook.build import published
 
-    print(published.publish(Run(asked)))
+    print(published.publish(Run(parameters)))
 
 
 @app.command
@@ -116,11 +116,11 @@ def computed() -> None:
 
 
 @app.command
-def print_(*, asked: Asked = Parameters()) -> None:
+def print_(*, parameters: RunParameters = Parameters()) -> None:
     """Print a rendered book as one PDF."""
     from galbook.build.pdf import print_pdf
 
-    pdf = print_pdf(Run(asked).folder)
+    pdf = print_pdf(Run(parameters).folder)
     print(f"{pdf.stat().st_size / 1e6:8.2f} MB\n\nThe book: {pdf.absolute()}")
 
 

@@ -73,11 +73,11 @@ def agreement(experiment: Experiment, N: int) -> Found:
         samples, of = map(experiment.samples, (A, B)), of_pair(experiment, A, B)
         options = {"mean": images.mean, "flips": experiment.family.flips}
         test = two_models(*samples, images.dataset.images, images.split(N), **options)
-        null = {"low": test.agreement.low, "high": test.agreement.high}
+        null = {"low": test.permutation.low, "high": test.permutation.high}
         rows += [
-            row("agreement", test.agree, p=test.agreement.p, **of),
-            row("agreement_null", test.null, n=test.n, **null, **of),
-            row("nearest_cosine", test.copy, **of),
+            row("agreement", test.agreement, p=test.permutation.p, **of),
+            row("agreement_null", test.agreement_null, n=test.n, **null, **of),
+            row("nearest_cosine", test.nearest_cosine, **of),
             *_bias(test.memorization.models, of),
             row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, **of),
             row("memorized_fraction", test.memorized, **of),
@@ -88,7 +88,7 @@ def agreement(experiment: Experiment, N: int) -> Found:
         rows.append(row("memorized_fraction", test.memorized_null, n=test.n, model="held-out"))
         for kind, found in test.cosines.items():
             prefix, of_A = "pearson_" * (kind == "pearson"), of | {"model": A.label, "training_sets": ""}
-            rows.append(row(f"{prefix}nearest_cosine", bootstrap(found.copying), **of_A))
+            rows.append(row(f"{prefix}nearest_cosine", bootstrap(found.nearest), **of_A))
             rows.append(row(f"{prefix}nearest_cosine", bootstrap(found.held_out), model="held-out"))
             names = "agreement", "shuffled", "nearest", "held-out"
             arrays |= {f"{kind}-{name}": x for name, x in zip(names, astuple(found), strict=True)}

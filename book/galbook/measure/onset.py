@@ -90,7 +90,7 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
             "training_set_bias": Estimate(*ends, test.n),
             "memorized_fraction": test.memorized,
             "near_copy_fraction": copies(samples),
-            "agreement": test.agree,
+            "agreement": test.agreement,
         }
         rows += [row(name, each, images_shown=shown, **where) for name, each in found.items()]
     held_out = copies([unit(images.held_out)] * 2)

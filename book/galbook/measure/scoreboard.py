@@ -168,9 +168,9 @@ def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
     for name, pair in controls_of(experiment)[1].items():
         pair = [torch.as_tensor(rounded(part, experiment.family.bits)) for part in pair]
         test = two_models(*pair, experiment.images.dataset.images, sets, **options)
-        rows.append(row("agreement", test.agree, p=test.agreement.p, model=name))
-        null = {"low": test.agreement.low, "high": test.agreement.high}
-        rows.append(row("agreement_null", test.null, **null, model=name))
+        rows.append(row("agreement", test.agreement, p=test.permutation.p, model=name))
+        null = {"low": test.permutation.low, "high": test.permutation.high}
+        rows.append(row("agreement_null", test.agreement_null, **null, model=name))
         rows.append(row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, model=name))
     return rows, {}
 
