@@ -415,8 +415,8 @@ class Parameters(Closed):
     Attributes:
         profile: Name of a profile.
         data: `simulated`, or the path of images or of a data set.
-        N: Training images per model, one number or several in ascending order, also as a string separated
-            by spaces or commas (papermill's `-p N "10 100"`); by default those of the profile.
+        N: Training images per model, one number or several in ascending order, by default those of the
+            profile: `--N 10 100` in commands, `-p N "10 100"` in papermill.
         seed: Random seed of the split, initializations, data orders and latents.
         precision: Precision for training wide networks; `auto` is that of a published run with this profile,
             data and seed, otherwise bf16 if the processor supports it.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import display
 from myst_nb import glue
 
 from galbook.table import read_table
@@ -35,7 +36,10 @@ def _with_minus(text: str) -> str:
 
 
 def banner(parameters: Parameters) -> None:
-    """Register {glue:md}`banner`, which states whether the text of a page describes its figures."""
+    """Register {glue:md}`banner`, which states whether the text of a page describes its figures.
+
+    In the notebook it is also displayed, with what the names in the text stand for.
+    """
     text = "Figures, tables and verdicts are of the published run."
     if parameters.model_copy(update={"precision": "auto"}) != Parameters():
         sizes = f", N = {', '.join(map(str, parameters.N))}" if parameters.N else ""
@@ -46,6 +50,7 @@ Numbers in the text are of simulated galaxies, profile laptop, seed 0. Figures, 
 are of this run: {run}.
 ```"""
     glue("banner", Markdown(text), display=False)
+    display(Markdown(re.sub("```.*", "", text) + " Names after {glue:text}: numbers of the published run."))
 
 
 def select(rows: pd.DataFrame, statistic: str, **where: object) -> pd.DataFrame:

@@ -318,15 +318,14 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
             every = count == len(claim["families"])
             of, word = ("", of_claim(found)) if every else (found.label[0], of_family(found.verdict))
             name = "whole claim" if every else "all, this family"
-            whole = [claim["claim"], of, name, "", "all of these", f"**{word}**"]
+            whole = [claim["claim"], of, name, "", "all", f"**{word}**"]
             lines.append(dict(zip(names, whole, strict=True)))
     first = experiments[0]
     caption = (
-        "Verdicts by family: mean over trainings, its 95 % interval (another training on the same images), "
-        "and the criterion, inside which the whole interval must lie. In brackets: number of single models "
-        "or of separate pairs; degrees of freedom of their standard deviation, which is pooled over "
-        "published runs, of both data sets where variances are alike. With 0, the interval is over latents, "
-        "the verdict inconclusive. "
+        "Verdicts by family: mean over trainings, 95 % interval for another training on the same images, and "
+        "the criterion that must contain it. In brackets: number of models or pairs; degrees of freedom of "
+        "their standard deviation, pooled over published runs (over both data sets where variances are "
+        "alike). With 0, the interval is over latents and the verdict inconclusive. "
         f"Profile {first.profile.name}, {escaped(first.images.name)}."
     )
     table = pd.DataFrame(lines, columns=names)
