@@ -8,15 +8,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_code import edited
 
 from galbook import publishing, table
 from galbook.table import Published, each_size, first_pair, question, read_table, row
+from galbook.verdicts import CLAIMS, cells_of_run
 from galgen.experiment import Experiment
 from galgen.profiles import Parameters
 from galgen.runs import files
 from galgen.runs.errors import GalgenError
+from galgen.runs.files import project
 
 SMOKE = Parameters(profile="smoke")
 
@@ -245,3 +248,12 @@ def test_a_folder_takes_the_place_of_another_or_of_none(tmp_path):
     with pytest.raises(ValueError, match="no"), files.atomic_folder(tmp_path / "a") as new:
         raise ValueError("no")
     assert (tmp_path / "a" / "b").read_text() == "2" and folder_of(tmp_path) == ["a"]
+
+
+def test_prose_was_written_for_these_verdicts():
+    """Chapters and the README state verdicts in words: where one has changed, read them and edit the file."""
+    known = pd.read_csv(Path(__file__).with_name("prose_verdicts.csv"))
+    runs = sorted(path.parent.name for path in (project() / "results").glob("laptop-*/run.json"))
+    found = pd.concat([cells_of_run(claim, run).assign(run=run) for run in runs for claim in CLAIMS])
+    before, now = ({*of[[*known]].itertuples(index=False, name=None)} for of in (known, found))
+    assert before == now, "\n".join(map(str, sorted(before ^ now)))
