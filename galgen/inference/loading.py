@@ -103,7 +103,7 @@ def _trained(name: str, parameters: Parameters, store: Path | None) -> Model:
     run, images = experiment.train(training), experiment.images
     start, origin = (start_of(run), "published") if "published" in run.record else (images.start, "trained")
     source = parameters.profile, images.name, origin
-    return Model(found, run.key, experiment.family, weights_of(run), start, *source)
+    return Model(found, run.path.name, experiment.family, weights_of(run), start, *source)
 
 
 def _published(name: str, profile: str, models: Path | None) -> Model:
