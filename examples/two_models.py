@@ -27,7 +27,7 @@ from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
 from galgen.data.unit import mean_image
 from galgen.models.diffusion import DenoiserLearner
-from galgen.models.sampling import blind, dpm_solver_2m, noise_schedule
+from galgen.models.sampling import dpm_solver_2m, from_residual, noise_schedule
 from galgen.models.unet import UNet
 from galgen.profiles import DiffusionSettings
 from galgen.runs.batches import BatchSampler
@@ -68,7 +68,8 @@ def main() -> None:
     # the same latents for all models: noise about the mean of held-out galaxies
     start, seeds = torch.from_numpy(mean_image(held_out)), range(given.samples)
     levels = noise_schedule(sigma_max=1.0, sigma_min=0.006, steps=20)
-    samples = {name: dpm_solver_2m(blind(net), start, seeds, levels).images for name, net in nets.items()}
+    denoisers = {name: from_residual(net) for name, net in nets.items()}
+    samples = {name: dpm_solver_2m(D, start, seeds, levels).images for name, D in denoisers.items()}
 
     a, b, same, other = samples.values()
     anomaly = {"kind": "anomaly", "mean": mean_image(galaxies)}  # mean galaxy subtracted
