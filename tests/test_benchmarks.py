@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import io
 import os
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,6 @@ import pytest
 
 from galbook.onset import configurations as clocks
 from galgen import profiles
-from galgen.experiment import find_training
-from galgen.models.families import FAMILIES
-from galgen.profiles import Parameters
 from galgen.runs.errors import exit_code
 
 ROOT = Path(__file__).parents[1]
@@ -63,38 +59,3 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     both = clocks.committed(tmp_path / "out")["noise"]
     assert [clocks.key_of(one) for one in both[:2]] == [clocks.key_of(one) for one in (longer, *kept[1:])]
     assert clocks.key_of(both[2]) == clocks.key_of(kept[0]), "beside what is written, never in its place"
-
-
-def test_kills_meet_trainings_that_there_are_and_that_save_checkpoints(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    kills = importlib.import_module("kills")
-    asked = Parameters(profile="smoke", N=(8, 24))
-    monkeypatch.setitem(profiles.PROFILES, "smoke", kills.longer(profiles.PROFILES["smoke"]))
-    for name in FAMILIES:
-        experiment, training = find_training(kills.TRAINING.format(name), asked)
-        steps = experiment.settings.images_shown(training.N) / experiment.settings.batch_size
-        assert steps >= 10 * experiment.profile.report_every and experiment.profile.save_every == 0
-
-
-def test_the_pages_of_the_book_that_is_killed_refer_to_no_other(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    kills = importlib.import_module("kills")
-    for page in kills.PAGES:
-        name = page["file"]
-        path = f"notebooks/{Path(name).name}.ipynb" if "/" in name else f"book/{name}.md"
-        source = (ROOT / path).read_text()
-        assert not re.search(r"\{(doc|ref|numref|term)\}`", kills.alone(source)), page
-
-
-def test_two_books_are_compared_by_content(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    same = importlib.import_module("same")
-    for name, weights in (("one", b"a"), ("other", b"a"), ("third", b"b")):
-        folder = tmp_path / name / "store" / "diffusion" / "0123"
-        folder.mkdir(parents=True)
-        (folder / "weights-8.safetensors").write_bytes(weights)
-        (folder / "record.json").write_text(name)  # holds times
-    one, other, third = (same.of(tmp_path / name) for name in ("one", "other", "third"))
-    assert len(one) == 1 and same.compared(one, other) == {"lost": [], "different": []}
-    assert same.compared(one, third)["different"] == ["diffusion/0123/weights-8.safetensors"]
-    assert same.compared(one, {})["lost"] == list(one)
