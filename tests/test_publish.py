@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -196,3 +197,9 @@ def test_chapters_are_asked_for_by_their_numbers(of, monkeypatch):
     monkeypatch.setenv("CHAPTERS", "06 99")
     with pytest.raises(GalgenError, match="unknown chapter 99; known are 06, 01"):
         of()
+
+
+def test_some_chapters_are_rendered_only_with_the_others(monkeypatch, capsys):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    steps.render(some=True, parameters=Parameters(profile="smoke", seed=2999))
+    assert "Others are missing" in capsys.readouterr().out

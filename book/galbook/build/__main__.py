@@ -79,12 +79,15 @@ def chapter(notebook: Path, output: Path, /, *, parameters: RunParameters = Para
 
 
 @app.command
-def render(*, parameters: RunParameters = Parameters()) -> None:
-    """Render the executed chapters and the prose as a book."""
+def render(*, some: bool = False, parameters: RunParameters = Parameters()) -> None:
+    """Render the executed chapters and the prose as a book; with --some only if no chapter is missing."""
     from galbook import publishing
     from galbook.build import assemble, published
 
     run = Run(parameters)
+    if some and assemble.missing_chapters(Path("book"), run.folder):
+        print(f"Executed: {run.folder / 'chapters'}. Others are missing: `make book` renders the whole book.")
+        return
     trainings = publishing.trainings(run.experiments, (published.of_run(run) or {}).get("trainings", []))
     assemble.render(Path("book"), Path("notebooks"), run.folder, trainings, published.origin(run))
 

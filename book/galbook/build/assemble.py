@@ -77,6 +77,12 @@ def jupyter_book(work: Path, builder: str) -> Path:
     return work / "_build" / builder
 
 
+def missing_chapters(prose: Path, build: Path) -> list[str]:
+    """Return the names of the chapters that were not executed in the folder of a run."""
+    names = chapters.names(prose / "_toc.yml")
+    return [name for name in names if not (build / "chapters" / f"{name}.ipynb").is_file()]
+
+
 def render(
     prose: Path, notebooks: Path, build: Path, trainings: Sequence[dict] = (), origin: str = ""
 ) -> Path:
@@ -96,7 +102,7 @@ def render(
         GalgenError: If a chapter was not executed, or if a chapter or Jupyter Book emitted a warning.
     """
     executed = [build / "chapters" / f"{name}.ipynb" for name in chapters.names(prose / "_toc.yml")]
-    if missing := [path.stem for path in executed if not path.is_file()]:
+    if missing := missing_chapters(prose, build):
         raise GalgenError(f"{', '.join(missing)} of {build} were not executed; run make book")
     work = build / "book"
     _assembled(prose, notebooks, executed, work, trainings, origin)
