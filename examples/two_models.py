@@ -68,8 +68,7 @@ def main() -> None:
     # the same latents for all models: noise about the mean of held-out galaxies
     start, seeds = torch.from_numpy(mean_image(held_out)), range(given.samples)
     levels = noise_schedule(sigma_max=1.0, sigma_min=0.006, steps=20)
-    denoisers = {name: from_residual(net) for name, net in nets.items()}
-    samples = {name: dpm_solver_2m(D, start, seeds, levels).images for name, D in denoisers.items()}
+    samples = {k: dpm_solver_2m(from_residual(net), start, seeds, levels).images for k, net in nets.items()}
 
     a, b, same, other = samples.values()
     anomaly = {"kind": "anomaly", "mean": mean_image(galaxies)}  # mean galaxy subtracted

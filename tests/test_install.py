@@ -87,11 +87,13 @@ def test_the_commands_need_no_extra_and_a_training_imports_nothing_that_draws(ba
 def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling(bare, tmp_path):
     script = ROOT / "examples" / "two_models.py"
     assert len(script.read_text().splitlines()) <= 100
-    options = ["--N", "24", "--shown", "64", "--samples", "10", "--out", tmp_path / "picture.png"]
+    options = ["--N", "64", "--shown", "2048", "--samples", "16", "--out", tmp_path / "picture.png"]
     said = run(bare, tmp_path, script, *options)
     lines = re.findall(r"^(.+?) +median anomaly cosine (\S+) \[(\S+), (\S+)\]$", said.stdout, re.MULTILINE)
     assert [line[0].split(":")[0] for line in lines] == ["A and B", "null", "floor", "ceiling"]
     assert all(-1 <= float(low) <= float(value) <= float(high) <= 1 for _, value, low, high in lines)
+    agreement, null = (float(line[1]) for line in lines[:2])
+    assert agreement > 0.45 and abs(null) < 0.1  # noise in place of galaxies gives 0.24
     assert Image.open(tmp_path / "picture.png").size[0] > 800
 
 
