@@ -3,7 +3,7 @@
 #             CHAPTERS="05 08" executes only these chapters
 #             RECOMPUTE=1 trains and measures everything; by default, published results in results/ are used where they are valid
 # make check  generates samples from the published models, measures a part of the published rows, and retrains the smallest Glow
-# make publish   writes the measurements of a finished book to results/<run>
+# make publish   trains and measures what a run lacks, and writes its measurements to results/<run>; no book
 # make sweep  builds one book per N, the smallest first, and one of all N:  make sweep N="10 100 1000"
 # make pdf    prints that book as build/<run>/book.pdf with Chromium or Chrome; takes the same variables
 # make linkcheck   checks the external links of that book

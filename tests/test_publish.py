@@ -40,11 +40,8 @@ def book(galaxies_of_smoke, tmp_path_factory):
         (experiment,) = run.experiments
         for model in experiment.models.trainings():
             experiment.train(model)
-        with pytest.raises(GalgenError, match="no finished book to publish"):
-            published.publish(run)
         run.folder.mkdir(parents=True)
-        write_json(run.folder / "results.json", {})
-        published.publish(run)
+        publishing.publish(run.parameters, run.experiments)
         for model in experiment.models.pair(24):
             models.publish(experiment, model, folder / "results" / "models")
     return folder
@@ -150,7 +147,7 @@ def test_an_edited_network_is_trained_again_and_all_that_reads_it_is_measured(of
 
 def test_publishing_again_from_what_is_published_writes_the_same(fresh_clone):
     before = contents(fresh_clone.parameters.folder)
-    published.publish(fresh_clone)
+    publishing.publish(fresh_clone.parameters, fresh_clone.experiments)
     assert contents(fresh_clone.parameters.folder) == before and not Store().root.exists()
 
 

@@ -102,10 +102,11 @@ def check(*, parameters: RunParameters = Parameters()) -> None:
 
 @app.command
 def publish(*, parameters: RunParameters = Parameters()) -> None:
-    """Publish the measurements of a finished book."""
-    from galbook.build import published
+    """Publish the measurements of a run, after those that are missing."""
+    from galbook import publishing
 
-    print(published.publish(Run(parameters)))
+    run = Run(parameters)
+    print(publishing.publish(run.parameters, run.experiments))
 
 
 @app.command

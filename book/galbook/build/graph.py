@@ -209,6 +209,11 @@ class Graph:
         names = sorted({name for each in missing for name in each.models})
         return [f"build/{wildcards.run}/trainings/{name}" for name in names]
 
+    def measurements(self) -> list[str]:
+        """Marker files of all unpublished measurements of the book."""
+        missing = {each.of for each in published.missing_measurements(self.book)}
+        return [f"build/{self.book.name}/measured/{of}-{N}" for of, N in sorted(missing)]
+
     def measured(self, wildcards: Any) -> list[str]:
         """Marker files of the unpublished measurements of a chapter."""
         read = families(Path(f"notebooks/{wildcards.chapter}.ipynb"))

@@ -13,7 +13,6 @@ from galbook.build.runs import Run
 from galbook.table import Published, Question
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES
-from galgen.runs.errors import GalgenError
 from galgen.runs.store import Store
 
 
@@ -80,14 +79,3 @@ def computed_here() -> list[str]:
     return [
         f"{of['question']}/{of['name']}" if "question" in of else of.get("name", kind) for kind, of in entries
     ]
-
-
-def publish(run: Run) -> str:
-    """Publish the measurements of a finished book; see `galbook.publishing.publish`.
-
-    Raises:
-        GalgenError: If the book was not built.
-    """
-    if not (run.folder / "results.json").is_file():
-        raise GalgenError(f"{run.folder} has no finished book to publish; make it first")
-    return publishing.publish(run.parameters, run.experiments)
