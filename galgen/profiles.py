@@ -249,6 +249,7 @@ class Profile(Closed, strict=True):
     simulated: int = 10_000  # simulated galaxies: at least twice the largest N, plus validation
     validation: int = Field(1000, ge=1)
     samples: int = 256  # latents shared by A and B; proportions are accurate to +-0.06
+    claims_only: bool = False  # whether only what the verdicts need is measured
     report_every: int = 50  # steps between two lines of the loss log
     save_every: float = 60.0  # minimum time between two checkpoints, seconds
     diffusion: DiffusionSettings = DiffusionSettings()
@@ -287,6 +288,17 @@ PROFILES = {
         gan=GanSettings(N=(8, 24), generator_width=4, discriminator_width=4, images_cap=512, milestones=3),
     ),
     "laptop": Profile(name="laptop", purpose="an hour and a half on two cores; the default"),
+    "seeds": Profile(
+        name="seeds",
+        purpose="the trainings of `laptop` on which verdicts depend, with more latents; for fresh seeds",
+        validation=768,  # three times as many as in morphology; all others of SDSS are for realism
+        samples=2048,
+        claims_only=True,
+        diffusion=DiffusionSettings(more_pairs={4000: 2}, out_of_domain=("galaxies",)),
+        conditional=ConditionalSettings(more_pairs={4000: 2}),
+        onset8=OnsetSettings(),
+        glow=GlowSettings(design_N=None, pairs=4, more_pairs={100: 2}, out_of_domain=()),
+    ),
     "night": Profile(
         name="night",
         purpose="ten hours on two cores, in any number of sessions",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from galbook import measure
-from galbook.table import QUESTIONS, SCHEMA, TYPES, Question, read_table, to_csv
+from galbook.table import CLAIMS, QUESTIONS, SCHEMA, TYPES, Question, read_table, sizes_of_cell, to_csv
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.models.precision import resolved
@@ -37,7 +37,22 @@ def questions_of(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, 
         for experiment in experiments:
             if experiment.family.name in question.families:
                 for arguments in question.arguments(experiment):
-                    yield question, experiment, arguments
+                    if not experiment.profile.claims_only or _for_claims(question, experiment, arguments):
+                        yield question, experiment, arguments
+
+
+def _for_claims(question: Question, experiment: Experiment, arguments: tuple) -> bool:
+    """Whether a verdict needs this question, or it is about the data set."""
+    cells = [
+        cell for claim in CLAIMS if experiment.family.name in claim["families"] for cell in claim["cells"]
+    ]
+    needed = {
+        N
+        for cell in cells
+        if cell["question"] == question.name
+        for N in sizes_of_cell(cell, experiment.sizes)
+    }
+    return question.name == "data_set" or question.size(experiment, *arguments) in needed
 
 
 def missing(experiments: Iterable[Experiment]) -> list[tuple[Question, Experiment, tuple]]:

@@ -28,7 +28,7 @@ import inspect
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,7 @@ from galgen.runs.errors import GalgenError, reading
 from galgen.runs.files import file_sha256, read_json
 
 __all__ = [
+    "CLAIMS",
     "KEY",
     "QUESTIONS",
     "SCHEMA",
@@ -64,6 +65,7 @@ __all__ = [
     "question",
     "read_table",
     "row",
+    "sizes_of_cell",
     "to_csv",
 ]
 
@@ -83,6 +85,7 @@ KEY = {  # the key columns and their types
 }
 TYPES = KEY | {"value": "float64", "low": "float64", "high": "float64", "p": "float64", "n": "Int64"}
 STATISTICS = yaml.safe_load(Path(__file__).with_name("statistics.yaml").read_text())
+CLAIMS = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text())
 _AGAIN = "restore the folder from the repository"
 TRAINING_SETS = ("", "disjoint", "same", "out-of-domain")
 QUESTIONS: dict[str, "Question"] = {}
@@ -113,6 +116,12 @@ def row(statistic: str, found: Estimate | Outcome | float, **where: object) -> d
     """
     values = vars(found) if isinstance(found, Estimate | Outcome) else {"value": float(found)}
     return {"statistic": statistic} | values | where
+
+
+def sizes_of_cell(cell: Mapping, sizes: Sequence[int]) -> list[int]:
+    """The one or two N of a cell of `CLAIMS`, for a family with the given N, in ascending order."""
+    named = {"smallest": sizes[0], "largest": sizes[-1], "small": 100 if 100 in sizes else sizes[0]}
+    return [named.get(n, n) for n in (cell["N"] if isinstance(cell["N"], list) else [cell["N"]])]
 
 
 def to_csv(rows: pd.DataFrame) -> str:

@@ -28,15 +28,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 from scipy import special, stats
 
 from galbook import measure
 from galbook.page import NumberedTable, published
-from galbook.table import QUESTIONS, TYPES
+from galbook.table import CLAIMS, QUESTIONS, TYPES, sizes_of_cell
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.figures.tables import escaped
@@ -56,7 +56,6 @@ SUPPORTED, NOT_SUPPORTED, MIXED, INCONCLUSIVE, NOT_TESTED = (
     "inconclusive",
     "not tested",
 )
-CLAIMS = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text())
 MODELS = {"pair": r"A(\d+)-B(\d+)", "single": r"[AB]\d+", "all": ""}
 RUNS = {  # published runs of the laptop profile, with their names on pages
     "laptop-simulated": "simulated, seed 0",
@@ -72,6 +71,24 @@ class Scale:
 
     forward: Callable
     back: Callable
+
+
+class Located(NamedTuple):
+    """Mean of a cell over the trainings of a run, on its scale.
+
+    Attributes:
+        N: One N, or the two that are subtracted.
+        parts: Rows of each N, one per training or pair.
+        middle: The mean, or the difference of two means.
+        latents: Extent of the mean interval over latents or images below and above.
+        n: Number of samples.
+    """
+
+    N: list[int]
+    parts: list[pd.DataFrame]
+    middle: float
+    latents: tuple[float, float]
+    n: float
 
 
 _LOGIT = Scale(
@@ -161,6 +178,27 @@ def _over_latents(cell: dict, parts: Sequence[pd.DataFrame]) -> tuple[float, flo
     return below, above
 
 
+def located(claim: dict, cell: dict, rows: pd.DataFrame) -> Located | None:
+    """Mean of a cell over the trainings of a run, on its scale; None without rows.
+
+    Args:
+        claim: One of `CLAIMS`.
+        cell: One of its cells.
+        rows: Rows of one family.
+    """
+    sizes = sorted(rows[rows.question == cell["question"]].N.dropna().unique())
+    if not sizes:
+        return None
+    N = sizes_of_cell(cell, sizes)
+    if (len(N) > 1 and N[0] == N[1]) or N[-1] < claim.get("least_N", 0):
+        return None
+    parts = [trainings(rows, cell, n) for n in N]
+    if not all(map(len, parts)):
+        return None
+    middle = np.subtract.reduce([_scaled(cell, part, "value").mean() for part in parts])
+    return Located(N, parts, float(middle), _over_latents(cell, parts), parts[0].n.fillna(1e6).mean())
+
+
 def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameters: Parameters) -> dict | None:
     """Value of a cell with its 95 % interval, and the interval at the level of its claim; None without rows.
 
@@ -171,19 +209,10 @@ def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameter
         family: Name of the family.
         parameters: Profile, data and seed of the run.
     """
-    sizes = sorted(rows[rows.question == cell["question"]].N.dropna().unique())
-    if not sizes:
+    if (known := located(claim, cell, rows)) is None:
         return None
-    named = {"smallest": sizes[0], "largest": sizes[-1], "small": 100 if 100 in sizes else sizes[0]}
-    N = [named.get(n, n) for n in (cell["N"] if isinstance(cell["N"], list) else [cell["N"]])]
-    if (len(N) > 1 and N[0] == N[1]) or N[-1] < claim.get("least_N", 0):
-        return None
-    parts = [trainings(rows, cell, n) for n in N]
-    if not all(map(len, parts)):
-        return None
-    n, back = parts[0].n.fillna(1e6).mean(), SCALES[cell["scale"]].back
-    middle = np.subtract.reduce([_scaled(cell, part, "value").mean() for part in parts])
-    below, above = _over_latents(cell, parts)
+    N, parts, middle, (below, above), n = known
+    back = SCALES[cell["scale"]].back
     if cell["models"] == "all":  # the row has its own interval over trainings, of two training sets
         count = int(parts[0].n.iloc[0])
         error, freedom = 0.0, count - 2 if above else 0

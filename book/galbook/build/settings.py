@@ -84,7 +84,7 @@ def _parts(of: Profile) -> dict[str, BaseModel]:
 
 def _plain(of: Profile) -> dict[str, object]:
     """Settings of a profile, without those of families."""
-    left_out = {"name", "purpose", *_parts(of)}
+    left_out = {"name", "purpose", "claims_only", *_parts(of)}
     return {name: value for name, value in of if name not in left_out}
 
 

@@ -48,7 +48,7 @@ FILES = (
     "galgen.models.glow_learner",
     "galgen.models.sampling",
 )
-COUNT = 64  # latents: with four pairs, eight models each encode the images of seven others
+COUNT = 64  # least number of latents: with four pairs, eight models each encode the images of seven others
 SCATTERED = 2000  # latents of a level in a figure
 EDGES = np.linspace(-4, 4, 81)  # of the bins of the densities
 TESTED = {  # statistics of a pair at a level, and their names in `galgen.compare.inversion.LevelTest`
@@ -134,7 +134,8 @@ def inversion_controls(experiment: Experiment, N: int) -> tuple[list[dict], dict
 
 def _latents(experiment: Experiment, flow: Glow) -> list[Tensor]:
     """Latents from which all models generate."""
-    return glow_learner.latents(flow, experiment.latents(min(COUNT, experiment.profile.samples)))
+    samples = experiment.profile.samples
+    return glow_learner.latents(flow, experiment.latents(max(min(COUNT, samples), 3 * samples // 16)))
 
 
 def _name(model: Training) -> str:

@@ -67,7 +67,7 @@ CALIBRATED = (16, 8)  # pixels per side; at 32 the AUC of every model is near 1
 COARSE = 8  # pixels per side
 FEWEST = 10  # images; the classifier needs two per fold
 ENOUGH = 200  # held-out images not used by other questions, for the comparison with Gaussians
-REALISM = 1000  # images per set, for an interval of the excess of about ±0.035
+REALISM = 1000  # least number of images per set, for an interval of the excess of about ±0.035
 
 
 def no_models(experiment: Experiment, *_: object) -> list[Training]:
@@ -208,7 +208,8 @@ def gaussian_comparison(experiment: Experiment, N: int) -> tuple[list, dict]:
 
 
 def _realism_sizes(experiment: Experiment) -> list[tuple[int, int]]:
-    return [(N, min(REALISM, 4 * experiment.profile.samples)) for (N,) in largest_size(experiment)]
+    samples = experiment.profile.samples
+    return [(N, max(min(REALISM, 4 * samples), samples)) for (N,) in largest_size(experiment)]
 
 
 @question(families=FAMILIES, arguments=_realism_sizes, models=all_pairs)

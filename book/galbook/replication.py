@@ -1,0 +1,228 @@
+"""Replication: are claims supported by fresh seeds, and with which probability was each verdict expected?
+
+A fresh seed has its own split, held-out set, latents and trainings. Its value of a cell is the mean over its
+models on the scale of the claim (`galbook.verdicts`). For k seeds with mean m and standard deviation s the
+95 % interval is
+
+    m +- t_(k-1) s (1/k + r)^(1/2),    at least the mean interval over latents, divided by k^(1/2),
+
+with r = 0 for simulated galaxies, which are made anew for each seed. Seeds of a data set of fixed images
+share training images, so their values are correlated. Nadeau and Bengio correct for this by r = n_test /
+n_train, the numbers of held-out and of training images.
+
+*Expected verdicts.* From m old seeds with mean c, the mean of k fresh ones has the predictive distribution
+
+    M ~ c + sigma (1/m + 1/k)^(1/2) N(0, 1)
+    S^2 ~ sigma^2 chi^2_(k-1) / (k - 1),         sigma^2 ~ s^2 f / chi^2_f,
+
+where s^2 is the variance of the old seeds with f degrees of freedom, pooled over both data sets if the two
+differ by less than a factor of four; at least the variance of a mean over trainings. Where fresh seeds have q
+times as many latents, the part v of s^2 that is due to latents is divided by q. The probabilities of the
+verdicts are the fractions of draws of (M, S) whose interval lies inside the region, outside, or neither. The
+power of a cell is the probability that it is decided. Predictions are scored by the mean logarithm of the
+probability of what came, and compared with the frequencies of the verdicts of the old seeds.
+
+References:
+    Nadeau & Bengio 2003, Inference for the generalization error, https://doi.org/10.1023/A:1024068626366.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from galbook import verdicts
+from galbook.page import published
+from galbook.publishing import questions_of
+from galbook.table import CLAIMS, sizes_of_cell
+from galbook.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Located
+from galgen.experiment import every_family
+from galgen.profiles import Parameters
+
+__all__ = ["FRESH", "HELD_OUT_OVER_TRAINING", "cells", "expected", "needed", "replicated", "score"]
+
+FRESH = (11, 12, 13, 14)
+HELD_OUT_OVER_TRAINING = {  # by data set; 0 where each seed has images of its own
+    "simulated": 0.0,
+    "sdss_real_9200_64": 1200 / 8000,
+}
+WORDS = [SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE]
+DRAWS = 20_000
+LATENTS = {"agreement": 8, "near_copies": 8, "normalized_agreement": 8, "inversion": 6, "realism": 2}
+OUT_OF_DOMAIN = "galaxies"  # of the normalized agreement, which fresh seeds have of one kind
+
+
+class Cell(NamedTuple):
+    """A claim for one family: its definition, and what names it in a table."""
+
+    claim: dict
+    family: str
+    of: dict
+
+    @property
+    def columns(self) -> dict:
+        """Columns that name the cell."""
+        return {"claim": self.claim["key"], "family": self.family, "quantity": self.of["quantity"]}
+
+
+def cells(given: bool) -> list[Cell]:
+    """All cells, with the regions of simulated galaxies or of given ones."""
+    found = []
+    for claim in CLAIMS:
+        for family in claim["families"]:
+            for of in claim["cells"]:
+                of = of | {"region": of.get("region_given", of["region"])} if given else of
+                found.append(Cell(claim, family, of))
+    return found
+
+
+def _located(cell: Cell, run: str) -> Located | None:
+    """Value of a cell for a run, on the scale, with the extents of its interval over latents and n."""
+    rows = published(run)
+    rows = rows[rows.family == cell.family]
+    if cell.of["models"] == "all":  # the floor of one kind, which all runs have
+        rows = rows[rows.model == OUT_OF_DOMAIN].assign(model="", n=rows.n.fillna(1))
+    return verdicts.located(cell.claim, cell.of, rows)
+
+
+def _interval(cell: Cell, parts: Sequence[Located], overlap: float) -> tuple[float, float]:
+    """Interval of the mean of k seeds, each located on the scale."""
+    k, y = len(parts), np.array([part.middle for part in parts])
+    half = stats.t.ppf(0.975, k - 1) * y.std(ddof=1) * math.sqrt(1 / k + overlap)
+    below, above = np.maximum(half, np.mean([part.latents for part in parts], axis=0) / math.sqrt(k))
+    return _back(cell, parts, y.mean() - below), _back(cell, parts, y.mean() + above)
+
+
+def _back(cell: Cell, parts: Sequence[Located], y: float | np.ndarray) -> float | np.ndarray:
+    """Values of a cell, from values on its scale."""
+    return verdicts.SCALES[cell.of["scale"]].back(y, np.mean([part.n for part in parts]))
+
+
+def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
+    """Verdict of each cell from fresh seeds: mean, interval, number of seeds.
+
+    Args:
+        runs: Folders in `results`, one per seed, of one data set.
+        overlap: n_test / n_train of a data set of fixed images. The verdict is that of the wider interval;
+            `uncorrected` is that without the correction.
+    """
+    found = []
+    for cell in cells(bool(overlap)):
+        parts = [part for run in runs if (part := _located(cell, run))]
+        about = cell.columns | {"seeds": len(parts), "verdict": NOT_TESTED, "uncorrected": NOT_TESTED}
+        if len(parts) > 1:
+            low, high = _interval(cell, parts, overlap)
+            value = _back(cell, parts, np.mean([part.middle for part in parts]))
+            about |= {"N": parts[0].N[-1], "value": float(value), "low": float(low), "high": float(high)}
+            about["verdict"] = verdicts.verdict(low, high, cell.of)
+            about["uncorrected"] = verdicts.verdict(*_interval(cell, parts, 0.0), cell.of)
+        found.append(about)
+    return pd.DataFrame(found)
+
+
+def _spread(cell: Cell, runs: Sequence[str]) -> tuple[float, int, list[Located]]:
+    """Variance of the seeds of one data set and its degrees of freedom; and what was located."""
+    parts = [part for run in runs if (part := _located(cell, run))]
+    y = np.array([part.middle for part in parts])
+    return (float(y.var(ddof=1)) if len(y) > 1 else 0.0), max(len(y) - 1, 0), parts
+
+
+def expected(
+    runs: Sequence[str], others: Sequence[str], parameters: Parameters, k: int, *, overlap: float = 0.0
+) -> pd.DataFrame:
+    """Probability of each verdict of k fresh seeds, from old ones.
+
+    Args:
+        runs: Folders of the old seeds of this data set.
+        others: Those of the other data set.
+        parameters: Parameters of the first of `runs`.
+        k: Number of fresh seeds.
+        overlap: As in `replicated`.
+    """
+    found = []
+    for cell in cells(bool(overlap)):
+        s2, f, parts = _spread(cell, runs)
+        more, g, _ = _spread(cell, others)
+        about = cell.columns | {"seeds": len(parts)}
+        if not f:
+            found.append(about)
+            continue
+        if g and s2 and 0.25 < more / s2 < 4:
+            s2, f = (f * s2 + g * more) / (f + g), f + g
+        first = parts[0]
+        if cell.of["models"] != "all":  # the variance of a mean over trainings
+            rows = published(runs[0]).query("family == @cell.family")
+            each = [verdicts.scatter(cell.of, cell.family, N, rows, parameters) for N in first.N]
+            within = sum(s**2 / len(part) for (s, _), part in zip(each, first.parts, strict=True))
+            if within > s2:
+                s2, f = within, max(1, min(freedom for _, freedom in each))
+        q = LATENTS.get(cell.of["question"], 1)
+        latents = np.mean([part.latents for part in parts], axis=0)
+        s2 = max(s2 - (1 - 1 / q) * np.square(latents.mean() / stats.norm.ppf(0.975)), s2 / q)
+        chances = _probabilities(cell, parts, math.sqrt(s2), f, latents / math.sqrt(q), k, overlap)
+        found.append(about | {"N": first.N[-1]} | chances)
+    return pd.DataFrame(found)
+
+
+def _probabilities(
+    cell: Cell, parts: Sequence[Located], s: float, f: int, latents: np.ndarray, k: int, overlap: float
+) -> dict:
+    """Probabilities of the verdicts of k seeds; s, its degrees of freedom f, and latents on the scale."""
+    rng, center = np.random.default_rng(0), np.mean([part.middle for part in parts])
+    sigma = s * np.sqrt(f / rng.chisquare(f, DRAWS))
+    mean = center + sigma * math.sqrt(1 / len(parts) + 1 / k) * rng.standard_normal(DRAWS)
+    sd = sigma * np.sqrt(rng.chisquare(k - 1, DRAWS) / (k - 1))
+    half = stats.t.ppf(0.975, k - 1) * sd * math.sqrt(1 / k + overlap)
+    below, above = (np.maximum(half, each / math.sqrt(k)) for each in latents)
+    ends = _back(cell, parts, mean - below), _back(cell, parts, mean + above)
+    words = pd.Series([verdicts.verdict(low, high, cell.of) for low, high in zip(*ends, strict=True)])
+    share = words.value_counts(normalize=True).reindex(WORDS, fill_value=0.0)
+    return {"value": float(_back(cell, parts, center)), "s": s, "freedom": f} | share.to_dict()
+
+
+def score(predicted: pd.DataFrame, came: pd.DataFrame, old: pd.Series) -> dict[str, float]:
+    """Mean log probability of the verdicts that came; that of the old seeds' frequencies; and hits.
+
+    Args:
+        predicted: From `expected`.
+        came: From `replicated`.
+        old: Verdicts of the old seeds, whose frequencies (one added to each count) are the base rates.
+    """
+    both = predicted.dropna(subset=WORDS).merge(came, on=["claim", "family", "quantity"])
+    both = both[both.verdict.isin(WORDS)]
+    base = old.value_counts().reindex(WORDS, fill_value=0) + 1
+    base = base / base.sum()
+    # a verdict of probability 0 among the draws is still possible
+    p = np.array([max(one[one["verdict"]], 0.5 / DRAWS) for one in both.to_dict("records")])
+    sure = both[WORDS].max(axis=1) > 0.5
+    hits = int((both[WORDS].idxmax(axis=1) == both.verdict)[sure].sum())
+    return {
+        "cells": len(both),
+        "log_score": float(np.log(p).mean()),
+        "base_log_score": float(np.log(both.verdict.map(base)).mean()),
+        "above_half": int(sure.sum()),
+        "of_these_came": hits,
+    }
+
+
+def needed(parameters: Parameters) -> pd.DataFrame:
+    """The trainings on which each cell depends, by the N of a run."""
+    asked = list(questions_of(every_family(parameters).values()))
+    found = []
+    for cell in cells(False):
+        experiment = next(each for _, each, _ in asked if each.family.name == cell.family)
+        sizes = sizes_of_cell(cell.of, experiment.sizes)
+        models = {
+            model
+            for question, each, given in asked
+            if (question.name, each) == (cell.of["question"], experiment)
+            and question.size(each, *given) in sizes
+            for model in question.models(each, *given)
+        }
+        names = ", ".join(sorted(model.name.removeprefix(f"{cell.family}-") for model in models))
+        about = {"statistic": cell.of["statistic"], "N": ", ".join(map(str, sizes)), "trainings": names}
+        found.append(cell.columns | about)
+    return pd.DataFrame(found)

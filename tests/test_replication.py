@@ -1,0 +1,127 @@
+"""Verdicts of fresh seeds: intervals, expected probabilities, their score, and the order of commits."""
+
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galbook import replication, verdicts
+from galbook.replication import FRESH, HELD_OUT_OVER_TRAINING, cells, expected, needed, replicated, score
+from galbook.table import CLAIMS, TYPES
+from galbook.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
+from galgen.experiment import every_family
+from galgen.profiles import Parameters
+from galgen.runs.files import project, read_json
+
+PREDICTIONS = "results/predictions/verdicts.json"
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    """Function that replaces the published tables by those of runs with given values of the agreement."""
+
+    def give(runs):
+        found = {}
+        for seed, (name, values) in enumerate(runs.items()):
+            usual = {"question": "agreement", "statistic": "agreement", "family": "diffusion", "seed": seed}
+            rows = [
+                usual
+                | {"model": f"A{2 * k}-B{2 * k + 1}", "N": 4000, "n": 256, "value": x}
+                | {"low": x - 1e-4, "high": x + 1e-4}
+                for k, x in enumerate(values)
+            ]
+            rows = pd.DataFrame(rows, columns=[*TYPES])
+            found[name] = rows.assign(training_sets="").astype(TYPES)
+        monkeypatch.setattr(replication, "published", found.__getitem__)
+        monkeypatch.setattr(verdicts, "scatter", lambda *_: (0.0, 0))
+        return [*runs]
+
+    return give
+
+
+def cell_of(table):
+    return table.query("claim == 'agreement' and family == 'diffusion'").iloc[0]
+
+
+def test_the_interval_is_students_over_seeds_and_wider_where_seeds_share_images(tables):
+    runs = tables({"a": [0.95, 0.97], "b": [0.94], "c": [0.93], "d": [0.95]})
+    found = cell_of(replicated(runs))
+    half = 3.182446 * np.std([0.96, 0.94, 0.93, 0.95], ddof=1) / 2  # a seed is the mean of its pairs
+    assert found.value == pytest.approx(0.945) and found.high - found.low == pytest.approx(2 * half, rel=1e-5)
+    assert found.verdict == SUPPORTED and found.seeds == 4
+    wider = cell_of(replicated(runs, overlap=HELD_OUT_OVER_TRAINING["sdss_real_9200_64"]))
+    assert (wider.high - wider.low) / (2 * half) == pytest.approx(
+        1.2649, abs=1e-3
+    )  # (1/4 + 0.15)^(1/2) / (1/2)
+    assert wider.verdict == wider.uncorrected == SUPPORTED
+    apart = tables({"a": [0.93], "b": [0.93], "c": [0.906], "d": [0.93]})
+    both = cell_of(replicated(apart, overlap=0.15))
+    assert (both.verdict, both.uncorrected) == (INCONCLUSIVE, SUPPORTED)
+
+
+def test_equal_seeds_have_the_interval_over_latents_and_one_seed_has_no_verdict(tables):
+    found = cell_of(replicated(tables({name: [0.95] for name in "abcd"})))
+    assert found.high - found.low == pytest.approx(1e-4, rel=1e-3)
+    alone = replicated(tables({"a": [0.95]}))
+    assert set(alone.verdict) == {NOT_TESTED}
+
+
+def test_expected_probabilities_are_the_frequencies_of_what_comes(tables):
+    """Seeds from one normal distribution: verdicts come as often as expected, on average."""
+    rng, sure, came = np.random.default_rng(1), [], []
+    for _ in range(60):
+        center, sd = rng.uniform(0.85, 0.95), 0.01
+        draws = iter(rng.normal(center, sd, 6))
+        runs = tables({name: [next(draws)] for name in "abcdef"})
+        chances = cell_of(expected(runs[:2], [], Parameters(), 4))
+        sure.append([chances[word] for word in replication.WORDS])
+        came.append([cell_of(replicated(runs[2:])).verdict == word for word in replication.WORDS])
+    assert np.sum(sure, 1) == pytest.approx(np.ones(60))
+    assert np.abs(np.mean(sure, 0) - np.mean(came, 0)).max() < 0.15
+    assert 0.1 < np.mean(came, 0).max() < 0.9
+
+
+def test_close_old_seeds_far_from_the_criterion_make_a_verdict_nearly_certain(tables):
+    runs = tables({"a": [0.970], "b": [0.971], "c": [0.5], "d": [0.51]})
+    assert cell_of(expected(runs[:2], [], Parameters(), 4))[SUPPORTED] > 0.9
+    assert cell_of(expected(runs[2:], [], Parameters(), 4))[NOT_SUPPORTED] > 0.9
+    assert np.isnan(cell_of(expected(runs[:1], [], Parameters(), 4)).get(SUPPORTED, np.nan))
+
+
+def test_a_prediction_that_comes_scores_better_than_the_base_rates():
+    names = {"claim": ["a", "b"], "family": "gan", "quantity": "x"}
+    predicted = pd.DataFrame(
+        names | {SUPPORTED: [0.9, 0.2], NOT_SUPPORTED: [0.0, 0.8], INCONCLUSIVE: [0.1, 0.0]}
+    )
+    came = pd.DataFrame(names | {"verdict": [SUPPORTED, NOT_SUPPORTED]})
+    found = score(predicted, came, pd.Series([SUPPORTED, INCONCLUSIVE]))
+    assert found["log_score"] == pytest.approx(np.log([0.9, 0.8]).mean())
+    assert found["base_log_score"] == pytest.approx(np.log([0.4, 0.2]).mean())
+    assert (found["above_half"], found["of_these_came"]) == (2, 2)
+    wrong = score(predicted, came.assign(verdict=[NOT_SUPPORTED, INCONCLUSIVE]), pd.Series([SUPPORTED]))
+    assert np.isfinite(wrong["log_score"]) and wrong["log_score"] < wrong["base_log_score"]
+
+
+def test_each_cell_has_its_trainings_and_no_training_is_for_nothing():
+    parameters = Parameters(profile="seeds", seed=FRESH[0])
+    table = needed(parameters)
+    assert len(table) == len(cells(False)) == sum(len(of["families"]) * len(of["cells"]) for of in CLAIMS)
+    assert table.trainings.str.len().min() > 0
+    used = {f"{one.family}-{name}" for one in table.itertuples() for name in one.trainings.split(", ")}
+    planned = {t.name for each in every_family(parameters).values() for t in each.models.trainings()}
+    assert planned - used == {"glow-N100-B3-3"}  # the other model of a pair
+
+
+@pytest.mark.skipif(not (project() / PREDICTIONS).is_file(), reason="no predictions are committed yet")
+def test_predictions_were_committed_before_the_first_fresh_seed():
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=project(), capture_output=True, text=True, check=False)
+
+    first = git("log", "--diff-filter=A", "--format=%H", "--", PREDICTIONS).stdout.split()
+    if not first:
+        pytest.skip("git does not know the history of this folder")
+    for folder in sorted((project() / "results").glob("seeds-*")):
+        about = read_json(folder / "run.json")
+        for commit in {of["commit"].rstrip("+") for of in (*about["files"].values(), *about["trainings"])}:
+            assert not git("merge-base", "--is-ancestor", first[-1], commit).returncode, folder.name
