@@ -177,7 +177,8 @@ def _probabilities(
     sd = sigma * np.sqrt(rng.chisquare(k - 1, DRAWS) / (k - 1))
     half = stats.t.ppf(0.975, k - 1) * sd * math.sqrt(1 / k + overlap)
     below, above = (np.maximum(half, each / math.sqrt(k)) for each in latents)
-    ends = _back(cell, parts, mean - below), _back(cell, parts, mean + above)
+    with np.errstate(over="ignore"):  # of extreme draws on a log scale
+        ends = _back(cell, parts, mean - below), _back(cell, parts, mean + above)
     words = pd.Series([verdicts.verdict(low, high, cell.of) for low, high in zip(*ends, strict=True)])
     share = words.value_counts(normalize=True).reindex(WORDS, fill_value=0.0)
     return {"value": float(_back(cell, parts, center)), "s": s, "freedom": f} | share.to_dict()
