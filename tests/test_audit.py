@@ -5,19 +5,30 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from astropy.table import Table
 from PIL import Image
+from scipy import stats
 from test_copies import FRESH, planted, population, split
 
 import galgen
 from galgen.auditing.audit import _checked
-from galgen.auditing.report import numbers
+from galgen.auditing.copies import copies
+from galgen.auditing.near_copies import equal
+from galgen.auditing.report import numbers, summary
+from galgen.auditing.sensitivity import nearest_rows
 from galgen.cli import main
+from galgen.compare.memorization import distance_ratio
+from galgen.compare.similarity import FLIPS
+from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import write_dataset
+from galgen.data.preprocess import to_uint8
+from galgen.data.simulate.images import simulate
+from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 
 TRAIN, HELD_OUT = split(0, 120, 120)
@@ -38,7 +49,9 @@ def test_the_package_stays_cheap_to_import():
 
 
 def test_copies_are_called_so_and_are_right(found):
-    assert found.verdict == "copies" and found.counts == {"samples": 100, "train": 120, "held_out": 120}
+    copied = "samples equal to training images, near-copies of training images, training-set bias"
+    assert found.verdict == f"found: {copied}"
+    assert found.counts == {"samples": 100, "train": 120, "held_out": 120} and found.equal == (40, 0)
     assert {*found.answers} == {"memory", "classifier, 8 pixels", "energy distance"}
     assert found.adjusted["memory"] == pytest.approx(3 * found.answers["memory"].p)
     assert min(p for name, p in found.adjusted.items() if name != "memory") > 0.01
@@ -49,7 +62,7 @@ def test_copies_are_called_so_and_are_right(found):
 @pytest.mark.parametrize("wrong", [lambda x: x // 2, lambda x: 255 - x])
 def test_what_is_wrong_is_found(wrong):
     found = galgen.audit(wrong(FRESH[:100]), TRAIN, HELD_OUT, morphology=0)
-    assert found.verdict == "no copies found"
+    assert found.verdict.startswith("not found") and found.equal == (0, 0)
     assert found.adjusted["classifier, 8 pixels"] <= 0.01 and found.adjusted["energy distance"] <= 0.01
 
 
@@ -121,14 +134,102 @@ def test_a_bad_argument_is_one_line(name, value):
     assert "\n" not in str(told.value) and len(str(told.value)) < 500
 
 
-def test_samples_that_repeat_one_image_acquit_nobody_and_are_counted(found):
+def test_samples_that_repeat_one_image_acquit_nobody_and_are_counted():
     same = galgen.audit(np.repeat(TRAIN[:1], 80, 0), TRAIN, HELD_OUT, morphology=0)
-    assert same.verdict == "inconclusive: all samples are nearest to one image"
-    told = numbers(same)
-    assert told["samples that are near-duplicates of other samples"] == "80"
-    assert told["least fraction of copies detected with 80 % power"] == "not measured"
-    mine = galgen.audit(HELD_OUT[:50], TRAIN, HELD_OUT, morphology=0)
-    assert numbers(mine)["samples equal to held-out images, or nearly"] == "50"
+    assert same.verdict == "found: samples equal to training images, near-copies of training images"
+    told = summary(same)
+    assert told["Samples that are near-duplicates of other samples"] == "80"
+    assert told["Training-set bias f - f0"].endswith("inconclusive: all samples are nearest to one image")
+    mine = galgen.audit(np.repeat(HELD_OUT[:1], 50, 0), TRAIN, HELD_OUT, morphology=0)
+    assert mine.verdict == (
+        "inconclusive: no test of training-set bias (all samples are nearest to one image)"
+    )
+    assert numbers(mine)["samples with a cosine of 0.99 or more with a held-out image"] == "50"
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """An audit of 20 training images with noise, the first five flipped, among 80 fresh images."""
+    noise = np.random.default_rng(0).normal(scale=5, size=TRAIN[:20].shape)
+    copied = np.clip(TRAIN[:20] + noise, 0, 255).round().astype(np.uint8)
+    copied[:5] = copied[:5, :, :, ::-1]
+    samples = np.concatenate([copied, FRESH[:80]])
+    return samples, galgen.audit(samples, TRAIN, HELD_OUT, morphology=0)
+
+
+def test_near_copies_are_counted_among_samples_and_held_out_images_and_shown(noisy):
+    samples, found = noisy
+    mean, near = np.concatenate([TRAIN, HELD_OUT]).mean(0) / 255, found.near
+    counts = [
+        (distance_ratio(unit(x), TRAIN, mean=mean, flips=True) < 1 / 3).sum() for x in (samples, HELD_OUT)
+    ]
+    assert counts[0] >= 18 and [near.fraction.value, near.held_out.value] == [
+        counts[0] / 100,
+        counts[1] / 120,
+    ]
+    assert near.p == pytest.approx(stats.hypergeom.sf(counts[0] - 1, 220, sum(counts), 100))
+    assert 4 <= near.flipped <= 6 and found.equal == (0, 0)
+    assert all(pair.sample == pair.image for pair in near.nearest[:10])
+    for (sample, image), pair in zip(found.stamps, near.nearest[:10], strict=True):
+        assert np.array_equal(sample, samples[pair.sample])
+        assert np.abs(sample - np.flip(TRAIN[pair.image], FLIPS[pair.flip]).astype(float)).mean() < 8
+        assert np.array_equal(image, np.flip(TRAIN[pair.image], FLIPS[pair.flip]))
+
+
+def test_samples_equal_to_training_images_are_found_in_all_eight_orientations():
+    turned = np.concatenate([TRAIN[:3], TRAIN[3:5, :, ::-1], np.rot90(TRAIN[5:9], axes=(2, 3)), FRESH[:9]])
+    assert equal(turned, TRAIN) == (9, 6)
+    one_level = TRAIN[:3].copy()
+    one_level[:, 0, 0, 0] ^= 1
+    assert equal(one_level, TRAIN) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("copies", "p_near", "same", "p_bias", "verdict"),
+    [
+        (0, 1.0, 0, 0.5, "not found: no near-copies, no training-set bias"),
+        (0, 1.0, 0, 0.01, "found: training-set bias"),
+        (9, 0.01, 0, 0.5, "found: near-copies of training images"),
+        (3, 0.02, 0, 0.5, "inconclusive: near-copies, not significantly more than among held-out images"),
+        (1, 0.6, 0, 0.5, "not found: near-copies not above chance, no training-set bias"),
+        (3, 0.02, 1, 0.5, "found: samples equal to training images"),
+    ],
+)
+def test_the_verdict_follows_from_what_is_shown(noisy, copies, p_near, same, p_bias, verdict):
+    found = noisy[1]
+    near = replace(found.near, fraction=Estimate(copies / 100, 0, 1, 100), p=p_near)
+    near = replace(near, held_out=Estimate(1 / 100 if p_near == 0.6 else 0.0, 0, 1, 100))
+    memory = replace(found.memory, outcome=replace(found.memory.outcome, p=p_bias))
+    changed = replace(found, near=near, memory=memory, equal=(same, 0))
+    assert changed.verdict == verdict and len(str(changed).splitlines()) == 10
+    assert str(changed).splitlines()[0] == f"Memorization: {verdict}"
+    assert changed._repr_html_().count("<tr>") == 10 and verdict in changed._repr_html_()
+    limit = "0 of 100 (95 %: below 3 %)"  # 1 - 0.97^100 = 0.952
+    assert (limit in str(changed)) == (copies == 0 or p_near != 0.6)
+
+
+def test_the_row_of_the_table_of_sensitivity_is_the_nearest():
+    for sizes in ((100, 100, 100), (500, 250, 4000), (1000, 1000, 4000)):
+        for row in nearest_rows(*sizes).values():
+            assert (row["samples"], row["held_out"], row["train"]) == sizes
+            assert row["fraction"] is None or row["power"][0] >= 0.8 >= row["size"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [(200, 250, 250), (100, 1000, 1000)])
+def test_the_table_of_sensitivity_holds_for_the_audits_test(sizes):
+    n, held_out, N = sizes
+    row, pool, tests = nearest_rows(*sizes)["simulated"], simulate(sum(sizes) + 200)[0], 40
+    found, count = 0, round(row["fraction"] * n)
+    for seed in range(tests):
+        rng = np.random.default_rng(seed)
+        train, others, fresh = np.split(rng.permutation(pool), [N, N + held_out])
+        copied = train[rng.integers(N, size=count)]
+        noisy = to_uint8(copied / 255 + 0.02 * rng.standard_normal(copied.shape))
+        outcome = copies(np.concatenate([noisy, fresh[: n - count]]), train, others, seed=seed).outcome
+        found += outcome is not None and outcome.p <= 0.01
+    low, high = stats.binom.interval(0.998, tests, row["power"][0])
+    assert low <= found <= high
 
 
 # The command
@@ -154,14 +255,18 @@ def test_the_report_is_one_page_with_the_same_numbers_beside_it(files, found, tm
     for _ in range(2):  # a report replaces a report
         assert main([*files, "--out", "reports/mine"]) == 0
     said = capsys.readouterr()
-    assert "Memorization: copies." in said.out and "reports/mine.html" in said.out and "\x1b" not in said.out
+    assert (
+        "Memorization: found: samples equal to training images" in said.out
+        and "reports/mine.html" in said.out
+        and "\x1b" not in said.out
+    )
     assert "about 1 min" in said.err
     page, beside = (tmp_path / "reports" / f"mine.{kind}" for kind in ("html", "json"))
     text, kept = page.read_text(), json.loads(beside.read_text())
     assert text.count("data:image/png;base64,") == 1
     assert not re.search(r"https?:|<script|<link|url\(|<b onload", text)
     assert "a&lt;b onload=" in text and "{{ 7 * 7 }}" in text and "\x1b" not in text
-    assert kept["verdict"] == "copies" and kept["answers"].keys() == found.answers.keys()
+    assert kept["verdict"] == found.verdict and kept["answers"].keys() == found.answers.keys()
     assert kept["memory"]["outcome"]["value"] == pytest.approx(found.memory.outcome.value, rel=1e-5)
     assert sorted(path.name for path in page.parent.iterdir()) == ["mine.html", "mine.json"]
 
@@ -189,5 +294,29 @@ def test_flaws_in_single_images_are_told_or_refused_where_latents_are_shared(fil
     assert "refused spoilt.npz[100]" in capsys.readouterr().err
     assert main([*files, "--key", "samples", "--other-samples", "held-out"]) == 2
     assert "2 of 102 objects cannot be used" in capsys.readouterr().err
-    assert main(files[:3]) == 2
-    assert "an audit of samples needs --train, --held-out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--samples s.npy", "an audit of samples needs --train, --held-out"),
+        ("--samples s --train s --held-out s --models . --profile smoke", "not use --models, --profile"),
+        ("--samples s --train s --held-out s --key a", "without npz and HDF5 files does not use --key"),
+        ("--demo --flips --seed 3", "--demo does not use --flips, --seed"),
+        ("--model a --other-model b --images s --held-out s --morphology 0", "does not use --morphology"),
+        ("--model a --other-model b --images s --held-out s --samples s", "does not use --samples"),
+    ],
+)
+def test_options_that_a_question_lacks_or_ignores_are_named(options, message, capsys):
+    assert main(["audit", *options.split()]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_demonstration_finds_what_it_planted_and_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("galgen.auditing.demo.simulate", lambda n: (population(n, 4), None))
+    assert main(["audit", "--demo", "--out", "x"]) == 0
+    clean, copied = capsys.readouterr().out.split("a near-copies generator")
+    assert "Memorization: not found" in clean and "found: near-copies of training images" in copied
+    names = {f"x-{kind}.{form}" for kind in ("clean", "near-copies") for form in ("html", "json")}
+    assert {path.name for path in tmp_path.iterdir()} == names

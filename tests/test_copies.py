@@ -68,8 +68,8 @@ def test_the_statistic_and_its_null_are_those_of_the_definition():
     )
     assert found.chance == pytest.approx(0.6) and found.mixed == (0, 0)
     share = label[near].mean()
-    assert found.excess.value == pytest.approx((share - 0.6) / 0.4)
-    assert found.excess.low < found.excess.value < found.excess.high
+    assert found.bias.value == pytest.approx(share - 0.6)
+    assert found.bias.low < found.bias.value < found.bias.high
 
 
 @pytest.mark.parametrize(("N", "M", "twice"), [(60, 60, 0), (96, 24, 0), (96, 24, 40)])
@@ -91,7 +91,7 @@ def test_copies_are_found_and_their_share_is_measured(share):
     train, held_out = split(1, 150, 150)
     found = copies(planted(train, share, 1), train, held_out)
     assert found.verdict() == "copies" and found.outcome.p < 0.01
-    assert found.excess.low <= share <= found.excess.high and 0 < found.smallest < 0.1
+    assert found.bias.low <= share * (1 - found.chance) <= found.bias.high and 0 < found.smallest < 0.1
     assert found.nearest[0].weight > 0.99 and found.nearest[0].image < 150
 
 
@@ -148,7 +148,7 @@ def test_few_images_drawn_again_and_again_acquit_nobody():
 def test_held_out_images_in_the_place_of_samples_are_no_copies_and_exchanged_sets_have_a_share_below_0():
     train, held_out = split(3, 150, 150)
     found = copies(planted(train, 0.3, 0), held_out, train)
-    assert found.verdict() == "no copies found" and found.outcome.p > 0.9 and found.excess.high < 0
+    assert found.verdict() == "no copies found" and found.outcome.p > 0.9 and found.bias.high < 0
     assert copies(FRESH[:200], train, held_out).verdict() == "no copies found"
 
 

@@ -3,7 +3,8 @@
 The audit uses only images: samples of a model, its training images, and held-out images.
 
     test          compared with                  method
-    memorization  training and held-out images   `galgen.auditing.copies`
+    near-copies   held-out images as samples     `galgen.auditing.near_copies`
+    bias          training and held-out images   `galgen.auditing.copies`
     fidelity      held-out images                classifier by side in pixels (`twosample`), energy distance
                                                  of the pixels and of morphology (`distances`)
     effect size   held-out images                biases in percent (`biases`); equivalent blur and noise
@@ -11,23 +12,30 @@ The audit uses only images: samples of a model, its training images, and held-ou
     two models    samples of a second model of   agreement against permuted latents (`agreement`);
                   the same latents               training-set bias of the two (`memorization`)
 
-p-values are reported unadjusted and adjusted by Holm's method over all tests; verdicts use the latter. All
-images are rounded to 8 bits and averaged down to a power of two in size; for all tests except classifier and
-morphology to at most 32 x 32 pixels, and for memorization, biases and morphology converted to gray. Floats
-are display values of a model: those slightly outside black at 0 and white at 1 are clipped
+Memorization is *found* if samples equal training images, if near-copies are more frequent than among held-out
+images (p <= 0.01), or if samples are biased towards the training set (p <= 0.01): a model without either is
+accused with a probability of at most 0.02. It is *inconclusive* if near-copies are more frequent but not
+significantly, or if the test of bias is impossible or has too little power; else it is *not found*. The power
+of the test of bias is that of the nearest row of a table (`galgen.auditing.sensitivity`). p-values of other
+tests are adjusted by Holm's method over all tests.
+
+All images are rounded to 8 bits and averaged down to a power of two in size; for all tests except classifier
+and morphology to at most 32 x 32 pixels, and for near-copies, both biases and morphology converted to gray.
+Floats are display values of a model: those slightly outside black at 0 and white at 1 are clipped
 (`galgen.data.preprocess`). At most two copies of a set are in memory: further arrays are computed in parts,
 at 32 x 32 pixels. For large sets, fidelity is tested with `ASKED` random images, and equivalent blur with
 `FAULTY` samples and twice as many held-out images; two models are compared at the first `ASKED` latents.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, StrictBool
 
-from galgen.auditing.copies import Copies, copies
+from galgen.auditing.copies import LEVEL, Copies, copies
+from galgen.auditing.near_copies import NearCopies, Pair, equal, near_copies
 from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
@@ -36,6 +44,7 @@ from galgen.compare.equivalent_blur import FAULTS, area, calibration_curve
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import morphology_distances
+from galgen.compare.similarity import FLIPS
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.data.preprocess import DRAWN, averaged, to_uint8
@@ -51,6 +60,7 @@ NEAR = 32  # maximum side in pixels for the detection of copies
 ASKED = 2048  # maximum number of images per set for the tests of fidelity
 FAULTY = 512  # maximum number of degraded galaxies
 SEEDS = 700_000_000  # number of seeds: those of torch are below 2^32, of which `copies` uses the last
+STAMPS = 10  # pairs in the figure
 SIDE = 16  # side in pixels; for larger images the classifier distinguishes every model
 OF_PAIR = ("agreement", "own training images")  # tests of two models
 _PERMUTATIONS = {"permutations": 1999}
@@ -59,14 +69,16 @@ _AT_ONCE = 1024  # images
 Sets = Mapping[str, np.ndarray]  # uint8 (n, C, H, H), by name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
-    """Results of an audit.
+    """Results of an audit; `str` returns a summary of ten lines.
 
     Attributes:
         counts: Number of images by set.
         side: Side of the images in pixels.
-        memory: Result of the test of memorization.
+        near: Near-copies among samples, and among held-out images as if they were samples.
+        equal: Number of samples equal to training images, and of those equal only after a flip or rotation.
+        memory: Result of the test of training-set bias.
         answers: Statistic of each test, with its null distribution.
         adjusted: p-values adjusted by Holm's method.
         biases: Biases of the samples, in percent.
@@ -74,21 +86,51 @@ class Audit:
             smaller, noise in gray levels. Empty if the held-out images are too few.
         pair: For two models P(train closer), 1/2 without training-set bias, and the floor, the agreement with
             an out-of-domain network; each if tested.
+        stamps: Samples with the smallest d1 / d2 and their nearest training images, uint8 (k, 2, C, H, H).
     """
 
     counts: dict[str, int]
     side: int
+    near: NearCopies
+    equal: tuple[int, int]
     memory: Copies
     answers: dict[str, Outcome]
     adjusted: dict[str, float]
     biases: Biases
     faults: dict[str, Estimate]
     pair: dict[str, Estimate]
+    stamps: np.ndarray = field(compare=False)
 
     @property
     def verdict(self) -> str:
-        """Verdict on memorization, in a few words."""
-        return self.memory.verdict({name: answer.p for name, answer in self.answers.items()})
+        """Verdict on memorization (found, inconclusive, not found), with its reasons."""
+        near, bias = self.near, self.memory.outcome
+        shown = {
+            "samples equal to training images": self.equal[0] > 0,
+            "near-copies of training images": near.p <= LEVEL,
+            "training-set bias": bias is not None and bias.p <= LEVEL,
+        }
+        if found := [name for name, significant in shown.items() if significant]:
+            return f"found: {', '.join(found)}"
+        open_questions = []
+        if near.fraction.value > near.held_out.value:
+            open_questions += ["near-copies, not significantly more than among held-out images"]
+        if reason := self.memory.verdict().partition("inconclusive: ")[2]:
+            open_questions += [f"no test of training-set bias ({reason})"]
+        if open_questions:
+            return f"inconclusive: {', '.join(open_questions)}"
+        copied = "near-copies not above chance" if near.fraction.value else "no near-copies"
+        return f"not found: {copied}, no training-set bias"
+
+    def __repr__(self) -> str:
+        from galgen.auditing.report import summary
+
+        return "\n".join(f"{name}: {value}" for name, value in summary(self).items())
+
+    def _repr_html_(self) -> str:
+        from galgen.auditing.report import first_screen
+
+        return first_screen(self)
 
 
 @validated
@@ -115,7 +157,7 @@ def audit(
         other_samples: A second model's samples of the same latents, in the same order.
         other_train: Training images of the second model.
         floor: Samples of the same latents by an out-of-domain network, trained on other kinds of images.
-        flips: Whether the model was trained with flips, so that copies may be flipped.
+        flips: Whether the model was trained with flips: the test of bias also searches for flipped images.
         morphology: Galaxies of each set to measure, 0.15 s each; 0 for no test of morphology.
         seed: Seed of permutations and random selections.
 
@@ -133,8 +175,9 @@ def audit(
     rows = {name: rng.permutation(len(sets[name]))[:ASKED] for name in ("samples", "held_out")}
     full = [averaged(sets[name][which], side) for name, which in rows.items()]
     small = [near[name][which] for name, which in rows.items()]
-    gray = (_gray(near[name]) for name in ("samples", "train", "held_out"))
-    memory = copies(*gray, flips=flips, seed=seed)
+    gray = [_gray(near[name]) for name in ("samples", "train", "held_out")]
+    memory, copied = copies(*gray, flips=flips, seed=seed), near_copies(*gray)
+    stamps = _stamps(sets, copied.nearest[:STAMPS])
     answers = {"memory": memory.outcome} if memory.outcome else {}
     answers |= _fidelity(full, small, morphology, seed)
     bias, faults = biases(*(photometry(_gray(part)) for part in small), seed=seed), _faults(*small)
@@ -142,7 +185,8 @@ def audit(
     answers |= pair_answers
     adjusted = holm({name: answer.p for name, answer in answers.items()})
     counts = {name: len(images) for name, images in sets.items()}
-    return Audit(counts, side, memory, answers, adjusted, bias, faults, pair)
+    same = equal(sets["samples"], sets["train"])
+    return Audit(counts, side, copied, same, memory, answers, adjusted, bias, faults, pair, stamps)
 
 
 def _checked(name: str, x: np.ndarray) -> np.ndarray:
@@ -193,6 +237,12 @@ def _gray(images: np.ndarray) -> np.ndarray:
     if images.shape[1] == 1:
         return images
     return np.concatenate([np.rint(part.mean(1, keepdims=True)).astype(np.uint8) for part in _parts(images)])
+
+
+def _stamps(sets: Sets, pairs: Sequence[Pair]) -> np.ndarray:
+    """Return samples and their nearest training images, flipped to match, (k, 2, C, H, H)."""
+    images = ((sets["samples"][p.sample], np.flip(sets["train"][p.image], FLIPS[p.flip])) for p in pairs)
+    return np.stack([np.stack(pair) for pair in images])
 
 
 def _fidelity(

@@ -30,10 +30,13 @@ def audit(
     other_train: Annotated[Place | None, Parameter(help="Training images of the second model.")] = None,
     floor: Annotated[Place | None, Parameter(help="Same latents, an out-of-domain network.")] = None,
     flips: Annotated[bool, Parameter(help="Search for flipped copies (trained with flips).")] = False,
-    morphology: Annotated[Whole, Parameter(help="Galaxies per set to measure; 0: none.")] = 512,
+    morphology: Annotated[
+        Whole | None, Parameter(help="Galaxies per set to measure (default: 512); 0: none.")
+    ] = None,
     size: Annotated[Whole | None, Parameter(help="Average images down to this side, pixels.")] = None,
     crop: Annotated[Whole | None, Parameter(help="Side of the central part to crop, pixels.")] = None,
     key: Annotated[str | None, Parameter(help="Name of the array in npz or HDF5 files.")] = None,
+    demo: Annotated[bool, Parameter(help="Audit two made-up generators; needs no data.")] = False,
     out: Annotated[Place, Parameter(help="Name of the report: OUT.html and OUT.json.")] = Path("audit"),
     model: Annotated[str | None, Asking, Parameter(help="As `galgen models` lists it.")] = None,
     other_model: Annotated[str | None, Asking, Parameter(help="A model of other images.")] = None,
@@ -44,11 +47,29 @@ def audit(
 ) -> None:
     """Audit any image generator: are its samples copies of training images, and how faithful are they?
 
-    With --model, --other-model, --images and --held-out instead: was a model trained on these images?
+    With --model, --other-model, --images and --held-out instead: was a model trained on these images? The 99
+    or more held-out images must not have been used for its training or early stopping.
     """
-    if model or other_model or images:
-        needed = {"model": model, "other_model": other_model, "images": images, "held_out": held_out}
-        _require(needed, "membership inference")
+    sets = {"samples": samples, "train": train, "held_out": held_out}
+    more = {"other_samples": other_samples, "other_train": other_train, "floor": floor, "flips": flips}
+    more |= {"morphology": morphology is not None}
+    of_model = {"model": model, "other_model": other_model, "images": images}
+    where = {"models": models, "store": store}
+    where |= parameters.model_dump(exclude_defaults=True, exclude={"seed"})
+    reading = {"size": size, "crop": crop, "seed": parameters.seed}
+    if not any(
+        path and path.suffix.lower() in ARRAYS for path in (*sets.values(), images, other_samples, floor)
+    ):
+        _refuse({"key": key}, "an audit without npz and HDF5 files")
+    if demo:
+        _refuse(sets | more | of_model | where | reading, "--demo")
+        from galgen.auditing.demo import demonstration
+
+        demonstration(out)
+        return
+    if any(of_model.values()):
+        _require(of_model | {"held_out": held_out}, "membership inference")
+        _refuse({"samples": samples, "train": train} | more, "membership inference")
         from galgen.auditing import trained_on
 
         page = trained_on.check_output_path(out)  # before the computation
@@ -59,24 +80,21 @@ def audit(
         sets = [_gray(path, size, crop, key) for path in (images, held_out)]
         print(trained_on.written(trained_on.trained_on(*pair, *sets), pair, models, page))
         return
-    sets = {"samples": samples, "train": train, "held_out": held_out}
     _require(sets, "an audit of samples")
+    _refuse(where, "an audit of samples")
     import galgen
     from galgen.auditing import report
 
     pages = report.check_output_path(out)  # before the computation
     sets |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
+    morphology = 512 if morphology is None else morphology
     # sets with shared latents must be complete
     latents = {"samples", "other_samples", "floor"} if other_samples else set()
     read = {name: _read(path, size, crop, key, strict=name in latents) for name, path in sets.items() if path}
     print(f"galgen audit: about {_minutes(read, flips, morphology)} min on one core", file=sys.stderr)
     found = galgen.audit(**read, flips=flips, morphology=morphology, seed=parameters.seed)
-    report.write_report(found, read, {name: str(path) for name, path in sets.items()}, pages)
-    print(f"Memorization: {found.verdict}.")
-    for name, value, null, p, adjusted in report.outcomes(found):
-        print(f"{name:24} {value} (null {null}; p {p}, adjusted {adjusted})")
-    for name, value in report.numbers(found).items():
-        print(f"{name}: {value}")
+    report.write_report(found, {name: str(path) for name, path in sets.items()}, pages)
+    print(found)
     print(printable(f"{pages[0]} and {pages[1].name}"))
 
 
@@ -84,6 +102,12 @@ def _require(options: dict[str, object], task: str) -> None:
     """Raise an error that lists the missing options."""
     if missing := [f"--{name.replace('_', '-')}" for name, value in options.items() if not value]:
         raise GalgenError(f"{task} needs {', '.join(missing)}")
+
+
+def _refuse(options: dict[str, object], task: str) -> None:
+    """Raise an error that lists the options that the task would ignore."""
+    if given := [f"--{name.replace('_', '-')}" for name, value in options.items() if value]:
+        raise GalgenError(f"{task} does not use {', '.join(given)}: leave this out")
 
 
 def _minutes(sets: dict[str, np.ndarray], flips: bool, morphology: int) -> int:

@@ -25,14 +25,16 @@ terms e_s = w_s (l(u_s) - q(u_s)) have mean 0 without bias. The verdict is *copi
 samples exceed those of the Gaussian, by permutation; otherwise the model is *biased towards* its training
 set.
 
-*Effect size.* If a fraction c of the samples is nearest to training images by copying, and the others by
-chance, f = c + (1 - c) f_0 are, with f_0 the mean of the null: c = (f - f_0) / (1 - f_0) is the *excess
-fraction*. Its interval is Wilson's of f, with the number of samples that gives the scatter of f under
-permutation, as few images may be nearest to many samples. The *smallest fraction* detected is the smallest c
-of exact copies, of N random training images, that at least four of five tests detect at the level 0.01
-(measured: 31 to 37 of 40). All copies have label 1: they widen the null, which permutes labels, but do not
-change the scatter of T. With n samples, and V the variance of the null of T of those that are not copies (w
-at most 1/2),
+*Effect size.* The *training-set bias* is f - f_0, with f the fraction of samples whose nearest image is a
+training image, and f_0 its mean under permutation. Its interval is Wilson's of f, with the number of samples
+that gives the scatter of f under permutation, as few images may be nearest to many samples.
+
+*Power.* If a fraction c of the samples are copies, and the others are nearest to training images by chance,
+f = c + (1 - c) f_0. The *smallest fraction* detected is the smallest c of exact copies, of N random training
+images, that at least four of five tests detect at the level 0.01 (measured: 31 to 37 of 40). An audit reports
+that of noisy copies (`galgen.auditing.sensitivity`). All copies have label 1: they widen the null, which
+permutes labels, but do not change the scatter of T. With n samples, and V the variance of the null of T of
+those that are not copies (w at most 1/2),
 
     c n (1 - f_0) = z_.99 sqrt(f_0 (1 - f_0) (c n + (c n)^2 / N) + (1 - c)^2 V) + z_.8 (1 - c) sqrt(V).
 
@@ -114,7 +116,7 @@ class Copies:
         least: Smallest possible p, given the units nearest to samples.
         beyond: p-value of a larger bias of the samples than of the Gaussian, by permutation.
         chance: Expected fraction of samples nearest to training images without bias.
-        excess: Excess fraction of samples nearest to training images.
+        bias: Training-set bias f - f_0.
         smallest: Smallest fraction of copies detected; None also if not even all would be.
     """
 
@@ -130,7 +132,7 @@ class Copies:
     least: float | None = None
     beyond: float | None = None
     chance: float | None = None
-    excess: Estimate | None = None
+    bias: Estimate | None = None
     smallest: float | None = None
 
     def verdict(self, others: Mapping[str, float] = MappingProxyType({})) -> str:
@@ -210,7 +212,7 @@ def copies(
     repeated = max(0.0, float(close @ (close - 1) - pairs - 2 * np.sqrt(2 * pairs)))
     loose -= (np.bincount(size, loose) / np.maximum(np.bincount(size), 1))[size]  # permuted within sizes
     V = float(loose**2 @ (q * (1 - q)))
-    excess, smallest = _effect(f, chance, n, int(label.sum()), V, repeated)
+    bias, smallest = _effect(f, chance, n, int(label.sum()), V, repeated)
     seeds = range(_FIRST_SEED + seed, _FIRST_SEED + seed + min(n, DRAWS))
     linear = shrunk_gaussian(pool[label[group]], fit_gaussian(pool)).draw(seeds)
     _, unit_linear, weight_linear = _weighted(to_uint8(linear.numpy()), pool, group, flips)
@@ -220,7 +222,7 @@ def copies(
     result |= {"outcome": permutation_test(T), "beyond": beyond.p, "chance": chance}
     least = max(_least(size, label, weights > 0), 1 / (1 + permutations))
     result |= {"least": least, "smallest": smallest if least <= LEVEL else None}
-    return Copies(**result, excess=excess)
+    return Copies(**result, bias=bias)
 
 
 def _groups(images: np.ndarray) -> np.ndarray:
@@ -272,7 +274,7 @@ def _weighted(
 def _effect(
     f: np.ndarray, f0: float, n: int, N: int, V: float, repeated: float
 ) -> tuple[Estimate, float | None]:
-    """Return the excess fraction with its interval, and the smallest fraction of copies detected.
+    """Return the training-set bias with its interval, and the smallest fraction of copies detected.
 
     Args:
         f: Fraction of the samples nearest to training images, observed and permuted, (1 + R,).
@@ -285,7 +287,7 @@ def _effect(
     variance = f0 * (1 - f0)
     effective = int(np.clip(variance / max(f[1:].var(), 1e-12), 1, n))
     ends = stats.binomtest(round(f[0] * effective), effective).proportion_ci(method="wilson")
-    value, low, high = ((float(fraction) - f0) / (1 - f0) for fraction in (f[0], ends.low, ends.high))
+    value, low, high = (float(fraction) - f0 for fraction in (f[0], ends.low, ends.high))
     z, z_power = stats.norm.ppf([0.99, 0.8])
 
     def lacking(c: float) -> float:

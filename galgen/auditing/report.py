@@ -14,27 +14,80 @@ from matplotlib.figure import Figure
 import galgen
 from galgen.auditing.audit import NEAR, SIDE, Audit
 from galgen.auditing.copies import LEVEL
-from galgen.compare.similarity import FLIPS
-from galgen.compare.uncertainty import p_text
+from galgen.auditing.sensitivity import nearest_rows
+from galgen.compare.uncertainty import Estimate, p_text
 from galgen.figures.style import gray, house_style, show, stamp_sheet
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, check_replaceable, has_fields, to_json_values, write_json
 
-__all__ = ["check_output_path", "numbers", "outcomes", "pairs_figure", "write_report"]
-
-# (n, C, H, H), uint8 or floats with white at 1, by the name of the argument of the audit
-Sets = Mapping[str, np.ndarray]
+__all__ = ["check_output_path", "first_screen", "numbers", "outcomes", "output_stem", "pairs_figure",
+    "summary", "write_report"]  # fmt: skip
 
 _TEXT = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string(_TEXT)
 _HEAD = _TEXT.partition("{{")[0]  # identical in every report
 
 
+def summary(found: Audit) -> dict[str, str]:
+    """Return the ten most important results, as text by name: memorization first, then realism."""
+    near, memory, counts, side = found.near, found.memory, found.counts, min(found.side, SIDE)
+    bias = [f"{memory.bias}, f0 = {memory.chance:.2f}; {_p(memory.outcome.p)}"] * bool(memory.outcome)
+    bias += [f"inconclusive: {why}" for why in memory.verdict().partition("inconclusive: ")[2:] if why]
+    return {
+        "Memorization": found.verdict,
+        "Near-copies among samples": f"{_share(near.fraction)}; {_p(near.p)}"
+        + f"; {near.flipped} of them flipped" * (near.flipped > 0),
+        "Near-copies among held-out images": _share(near.held_out),
+        "Samples equal to training images, byte for byte": f"{found.equal[0]} of {counts['samples']}"
+        + f"; {found.equal[1]} of them flipped or rotated" * (found.equal[1] > 0),
+        "Samples that are near-duplicates of other samples": str(sum(many for _, many in memory.repeats)),
+        "Training-set bias f - f0": "; ".join(bias),
+        "Copies that this test of bias detects with power 0.8": _sensitivity(counts),
+        f"Realism, classifier AUC at {side} x {side} pixels": _tested(found, f"classifier, {side} pixels"),
+        "Realism, energy distance of pixels": _tested(found, "energy distance"),
+        "Realism, equivalent blur in pixels": _text(found.faults.get("blur")),
+    }
+
+
+def _p(p: float) -> str:
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _share(found: Estimate) -> str:
+    """Return a count and its percentage; of a count of 0 the limit 3 / n."""
+    count = f"{round(found.value * found.n)} of {found.n}"
+    if found.value == 0:
+        return f"{count} (95 %: below {300 / found.n:.2g} %)"
+    value, low, high = (100 * each for each in (found.value, found.low, found.high))
+    return f"{count}, {value:.1f} % [{low:.1f}, {high:.1f}]"
+
+
+def _sensitivity(counts: Mapping[str, int]) -> str:
+    """Return the nearest row of the table of `galgen.auditing.sensitivity`."""
+    rows = nearest_rows(counts["samples"], counts["held_out"], counts["train"])
+    least = [
+        f"{100 * row['fraction']:g} % ({name.split('_')[0]})" if row["fraction"] else f"none ({name})"
+        for name, row in rows.items()
+    ]
+    row = next(iter(rows.values()))
+    sizes = f"{row['samples']} samples, {row['held_out']} held-out and {row['train']} training images"
+    return f"{', '.join(least)}, with {sizes}"
+
+
+def _tested(found: Audit, name: str) -> str:
+    """Return the value of a test, with its null range and adjusted p."""
+    outcome = found.answers[name]
+    null = f"null {outcome.low:.3f} to {outcome.high:.3f}"
+    return f"{outcome.value:.3f} ({null}); {_p(found.adjusted[name])}, adjusted"
+
+
 def outcomes(found: Audit) -> list[tuple[str, ...]]:
-    """Return name, value, 95 % range of the null, p, and Holm-adjusted p of each test, as text."""
+    """Return name, value, 95 % range of the null, p, and Holm-adjusted p of all tests but bias, as text."""
     return [
         (name, f"{o.value:.3f}", f"{o.low:.3f} to {o.high:.3f}", p_text(o.p), p_text(found.adjusted[name]))
         for name, o in found.answers.items()
+        if name != "memory"
     ]
 
 
@@ -43,15 +96,11 @@ def numbers(found: Audit) -> dict[str, str]:
     memory, bias = found.memory, found.biases
     pixels, side = min(found.side, NEAR), min(found.side, SIDE)
     values = {
-        "excess fraction of samples nearest to training images": memory.excess,
-        "least fraction of copies detected with 80 % power": memory.smallest,
-        "least p that the memory test can have": memory.least,
-        "p of being nearer to training images than a shrunk Gaussian": memory.beyond,
+        "least p that the test of training-set bias can have": memory.least,
+        "p of a larger bias than that of a shrunk Gaussian of the training images": memory.beyond,
         "AUC of training against held-out images": memory.difference and memory.difference.auc,
         "p of training against held-out images": memory.difference and memory.difference.p,
-        "samples equal to training images, or nearly": memory.known[0],
-        "samples equal to held-out images, or nearly": memory.known[1],
-        "samples that are near-duplicates of other samples": sum(count for _, count in memory.repeats),
+        "samples with a cosine of 0.99 or more with a held-out image": memory.known[1],
         "training images left out, with near-duplicates among held-out ones": memory.mixed[0],
         "held-out images left out, with near-duplicates among training ones": memory.mixed[1],
         "bias of the mean flux, %": bias.flux,
@@ -72,16 +121,25 @@ def _text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def pairs_figure(found: Audit, sets: Sets) -> Figure:
-    """Plot the samples with the largest weights w, and the nearest image of the pool below each."""
-    N, pairs, stamps, titles = found.counts["train"], found.memory.nearest[:10], [], []
-    for pair in pairs:
-        stamps.append(_rgb(sets["samples"][pair.sample]))
-        titles.append(f"{pair.sample}: {pair.weight:.2f}")
-    for pair in pairs:
-        name, row = ("train", pair.image) if pair.image < N else ("held_out", pair.image - N)
-        stamps.append(_rgb(np.flip(sets[name][row], FLIPS[pair.flip])))
-        titles.append(f"{name.replace('_', ' ')} {row}")
+def first_screen(found: Audit) -> str:
+    """Return the first screen of the report, a part of an HTML page: summary and pairs."""
+    return "".join(_PAGE.blocks["first"](_PAGE.new_context(_first(found))))
+
+
+def _first(found: Audit) -> dict[str, object]:
+    """Return the values of the first screen."""
+    house_style()
+    picture = show(pairs_figure(found), alt="", note="").content["image/png"]
+    return {"summary": summary(found), "picture": base64.b64encode(picture).decode()}
+
+
+def pairs_figure(found: Audit) -> Figure:
+    """Plot the samples with the smallest d1 / d2, and the nearest training image below each."""
+    pairs = found.near.nearest[: len(found.stamps)]
+    titles = [f"{pair.sample}: {pair.ratio:.2f}" for pair in pairs] + [
+        f"train {pair.image}" for pair in pairs
+    ]
+    stamps = [_rgb(image) for images in found.stamps.swapaxes(0, 1) for image in images]
     return stamp_sheet(np.stack(stamps), columns=len(pairs), titles=titles, inches=0.8)
 
 
@@ -90,15 +148,21 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.moveaxis(gray(image), 0, -1), (*image.shape[1:], 3))
 
 
+def output_stem(out: Path) -> Path:
+    """Return the path of a report without suffix; refuse what is not a file name."""
+    stem = out.with_suffix("") if out.suffix in (".html", ".json") else out
+    if stem.name in ("", "..") or (out.exists() and not (out.is_file() or out.is_dir())):
+        raise GalgenError(f"--out {str(out)!r} is not a file name")
+    return stem
+
+
 def check_output_path(out: Path) -> tuple[Path, Path]:
     """Return OUT.html and OUT.json, if they do not exist or are an earlier report.
 
     Raises:
         GalgenError: If they cannot be written, or are other files.
     """
-    stem = out.with_suffix("") if out.suffix in (".html", ".json") else out
-    if stem.name in ("", ".."):
-        raise GalgenError(f"--out {str(out)!r} is not a file name")
+    stem = output_stem(out)
     pages = stem.with_name(f"{stem.name}.html"), stem.with_name(f"{stem.name}.json")
     stem.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(stem.parent, os.W_OK):
@@ -108,23 +172,21 @@ def check_output_path(out: Path) -> tuple[Path, Path]:
     return pages
 
 
-def write_report(found: Audit, sets: Sets, names: Mapping[str, str], pages: tuple[Path, Path]) -> None:
+def write_report(found: Audit, names: Mapping[str, str], pages: tuple[Path, Path]) -> None:
     """Write the HTML page and the JSON file, atomically: both or none.
 
     Args:
         found: The audit.
-        sets: The images.
         names: Name of each set in the report.
         pages: Paths returned by `check_output_path`.
     """
-    house_style()
     about = {"verdict": found.verdict, "names": {name: printable(text) for name, text in names.items()}}
     about["made"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     about |= {"version": galgen.__version__, "numbers": printable(pages[1].name)}
     content = {"tests": outcomes(found), "statistics": numbers(found), "level": LEVEL}
-    picture = show(pairs_figure(found, sets), alt="", note="").content["image/png"]
-    content["picture"] = base64.b64encode(picture).decode()
+    content |= _first(found)
     page = _PAGE.render(found=found, **content, **about)
     with atomic_path(pages[1]) as json_file, atomic_path(pages[0]) as html_file:
-        write_json(json_file, to_json_values(dataclasses.asdict(found)) | about)
+        values = dataclasses.asdict(dataclasses.replace(found, stamps=None))
+        write_json(json_file, to_json_values(values) | about | {"summary": content["summary"]})
         html_file.write_text(page, encoding="utf-8")

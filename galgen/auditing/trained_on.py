@@ -1,35 +1,51 @@
 """Membership inference for trained models by name: was a model trained on these images?
 
-The method is in `galgen.compare.membership`. For comparison the result includes the AUC of training against
-held-out images for the published pairs of models, by N, which was measured once and is stored with them.
+The method is in `galgen.compare.membership`. The power is the true-positive rate at 1 % false positives: with
+k = floor((m + 1) / 100), the threshold is the k-th largest score of m held-out images, the controls. The true
+false-positive rate of this threshold has the density of Beta(k, m + 1 - k), of mean k / (m + 1) <= 0.01. The
+interval of the true-positive rate is that of Clopper and Pearson, over the images. Controls must be used
+neither for training nor for early stopping, and come from the pool of the images: a classifier that
+distinguishes the two without any model would have the same power. For comparison the result includes the AUC
+of training against held-out images for the published pairs of models, by N, which was measured once and is
+stored with them.
 """
 
 from pathlib import Path
 
 import numpy as np
+import torch
+from scipy import stats
 
+from galgen.auditing.copies import ALIKE, ASKED, LEVEL
+from galgen.auditing.report import output_stem
 from galgen.compare.membership import NOISES, SIGMA, Membership, membership
+from galgen.compare.similarity import near_duplicates
+from galgen.compare.twosample import c2st, features
+from galgen.compare.uncertainty import Estimate
 from galgen.inference.denoising import trained_range
 from galgen.inference.loading import Model
 from galgen.published import published
 from galgen.runs.errors import GalgenError, printable, reading
 from galgen.runs.files import check_replaceable, has_fields, read_json, to_json_values, write_json
 
-__all__ = ["KNOWN", "check_output_path", "measured_pairs", "trained_on", "written"]
+__all__ = ["KNOWN", "check_output_path", "measured_pairs", "trained_on", "true_positive_rate", "written"]
 
 KNOWN = "membership.json"  # in the directory of a published set
 MOST = 20  # maximum number of images listed
+FEWEST, ENOUGH = 99, 1000  # held-out images: for a rate of 1 %, and for one without a warning
 
 
 def trained_on(model: Model, other: Model, images: np.ndarray, held_out: np.ndarray) -> Membership:
     """Score whether `model` was trained on images, uint8 (n, 1, H, W), relative to held-out ones.
 
     Raises:
-        GalgenError: If the models are not two different denoisers for images of this size.
+        GalgenError: If the models are not two denoisers of different images of this size, or the held-out
+            images are too few, among the images, or distinguishable from them without a model.
     """
-    if model.weights == other.weights:
+    if _half(model) == _half(other) or _equal_weights(model, other):
         raise GalgenError(
-            f"{model.name} is compared with itself: choose a model of other images (--other-model)"
+            f"{model.name} is compared with {other.name}, which has the same weights or training images in "
+            "common: choose a model of other images (--other-model)"
         )
     for each in (model, other):
         trained_range(each.family)  # refuses models that are not denoisers
@@ -37,8 +53,57 @@ def trained_on(model: Model, other: Model, images: np.ndarray, held_out: np.ndar
             raise GalgenError(
                 f"{each.name} was trained on images of {each.size} x {each.size} pixels (--size)"
             )
+    _check_controls(images, held_out)
     a, b = (each.family.denoiser(each.networks()) for each in (model, other))
     return membership(a, b, images, held_out)
+
+
+def _half(model: Model) -> tuple[str, str]:
+    """Return the data set and split of a model, and its half, within which sets of different N are nested."""
+    pool, images = model.images.rsplit(", ", 1)
+    return pool, images.split()[-1]
+
+
+def _equal_weights(*models: Model) -> bool:
+    """Whether two models have equal weights, up to half precision, whatever their files are."""
+    states = [{k: net.state_dict() for k, net in model.networks().items()} for model in models]
+    x, y = ({(k, name): t.half() for k, net in state.items() for name, t in net.items()} for state in states)
+    return x.keys() == y.keys() and all(torch.equal(x[key], y[key]) for key in x)
+
+
+def _check_controls(images: np.ndarray, held_out: np.ndarray) -> None:
+    """Refuse held-out images that cannot serve as controls."""
+    if len(held_out) < FEWEST:
+        raise GalgenError(f"{len(held_out)} held-out images: 1 % false positives need {FEWEST} or more")
+    pairs = near_duplicates(np.concatenate([images, held_out]), ALIKE)
+    if among := len(np.unique(pairs[(pairs[:, 0] < len(images)) & (pairs[:, 1] >= len(images)), 0])):
+        raise GalgenError(
+            f"{among} of {len(images)} images are among the held-out ones, or nearly: hold out other images"
+        )
+    if len(images) >= 10:
+        rng = np.random.default_rng(0)
+        difference = c2st(*(features(rng.permutation(x)[:ASKED]) for x in (images, held_out)))
+        if difference.p <= LEVEL:
+            raise GalgenError(
+                f"the images are distinguishable from the held-out ones without any model (classifier AUC "
+                f"{difference.auc}, {difference.p:.3g}): hold out a random part of the same pool"
+            )
+
+
+def true_positive_rate(found: Membership) -> tuple[Estimate, tuple[float, float]]:
+    """Return the rate at 1 % false positives, and the 95 % range of the true false-positive rate.
+
+    >>> found = Membership(np.array([0, 98.5, 99, 100]), np.arange(99), np.empty(4))
+    >>> rate, (low, high) = true_positive_rate(found)
+    >>> f"{rate}, {low:.4f} to {high:.4f}"
+    '0.75 [0.19, 0.99], 0.0003 to 0.0366'
+    """
+    n, m = len(found.score), len(found.held_out)
+    k = (m + 1) // 100
+    hits = int((found.score > np.sort(found.held_out)[-k]).sum())
+    interval = stats.binomtest(hits, n).proportion_ci()
+    low, high = stats.beta.ppf([0.025, 0.975], k, m + 1 - k)
+    return Estimate(hits / n, interval.low, interval.high, n), (float(low), float(high))
 
 
 def measured_pairs(models: Path | None = None) -> list[str]:
@@ -58,7 +123,8 @@ def measured_pairs(models: Path | None = None) -> list[str]:
 
 def check_output_path(out: Path) -> Path:
     """Return OUT.json, if it does not exist or is an earlier result; refuse other files."""
-    path = out.with_name(f"{out.name.removesuffix('.json')}.json")
+    path = output_stem(out)
+    path = path.with_name(f"{path.name}.json")
     check_replaceable(
         path, lambda file: has_fields(file, {"model", "other_model", "score", "rate", "held_out"})
     )
@@ -67,17 +133,24 @@ def check_output_path(out: Path) -> Path:
 
 def written(found: Membership, pair: tuple[Model, Model], models: Path | None, out: Path) -> str:
     """Write the result as JSON, and return it as text."""
-    fields = {"model": pair[0].name, "other_model": pair[1].name, "sigma": SIGMA, "noises": NOISES}
+    fields = {"model": pair[0].about, "other_model": pair[1].about, "sigma": SIGMA, "noises": NOISES}
     fields |= {key: getattr(found, key).tolist() for key in ("score", "rate", "held_out")}
+    power, (low, high) = true_positive_rate(found)
+    fields |= {"true_positive_rate": vars(power), "false_positive_rate": [low, high]}
     write_json(out, to_json_values(fields))
-    lines = [f"Loss of {pair[1].name} minus that of {pair[0].name}, noise {SIGMA}, mean of {NOISES} noises:"]
+    controls = len(found.held_out)
+    lines = [
+        f"True-positive rate at 1 % false positives: {power} ({round(power.value * power.n)} of {power.n})"
+    ]
+    lines += [f"True false-positive rate, 95 % range for {controls} held-out images: {low:.4f} to {high:.4f}"]
+    lines += [f"warning: fewer than {ENOUGH} held-out images make this range wide"] * (controls < ENOUGH)
+    lines += [f"AUC of these images against held-out ones: {found.auc}"] * (len(found.score) > 1)
+    lines += ["Held-out images must have been used neither for training nor for early stopping."]
+    lines += [f"Loss of {pair[1].name} minus that of {pair[0].name}, noise {SIGMA}, mean of {NOISES} noises:"]
     lines += ["image       score   false-positive rate"]
     rows = list(enumerate(zip(found.score, found.rate, strict=True)))
     lines += [f"{k:5d}  {score:+10.6f}   {rate:.4f}" for k, (score, rate) in rows[:MOST]]
     lines += [f"and {len(rows) - MOST} more, in {out}"] * (len(rows) > MOST)
-    lines += [f"AUC of these images against {len(found.held_out)} held-out ones: {found.auc}"] * (
-        len(rows) > 1
-    )
     pairs = measured_pairs(models) or [f"(not measured for {published(models).root})"]
     lines += ["AUC of training against held-out images for published models:", *pairs]
     return "\n".join(map(printable, lines))

@@ -103,7 +103,7 @@ def denoised(model: Model, images: np.ndarray, sigma: float | None = None) -> De
     with torch.inference_mode():
         mean = posterior_mean(denoiser, y, sigma, CHUNK)[:, 0].numpy()
     estimate = np.sqrt(np.square(noisy - mean, dtype=np.float64).mean((1, 2)))
-    if not np.isfinite(estimate).all() or (sigma is None and estimate.max() > high):
+    if not np.isfinite(estimate).all() or estimate.max() > high:
         raise GalgenError(
             f"{model.name} estimates a noise level of {estimate.max():.3g}, but was trained on {low:g} to "
             f"{high:g}: scale the image to black at 0, white at 1"

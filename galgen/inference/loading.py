@@ -1,8 +1,8 @@
 """Loading of trained models by name, from the run store or from a published set.
 
-The store is searched with the given parameters of the run; published models are found by name only. A name
-without seeds, as `diffusion-N4000-A`, selects the first such model, `diffusion-N4000-A0-0`. Nothing is
-trained or simulated.
+The store is searched with the given parameters of the run. A published model is found by name, and refused
+if the parameters ask for another one. A name without seeds, as `diffusion-N4000-A`, selects the first such
+model, `diffusion-N4000-A0-0`. Nothing is trained, simulated or written.
 """
 
 import re
@@ -19,7 +19,7 @@ from galgen.profiles import Parameters
 from galgen.published import ReadOnlyStore, listed, published, sort_key, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import verified
+from galgen.runs.store import Run, verified
 
 __all__ = ["Model", "load_model"]
 
@@ -36,6 +36,8 @@ class Model:
         start: Initial image of the sampler, (1, H, W).
         profile: Name of its profile.
         data: Name of its data set.
+        seed: Seed of its run.
+        images: Identifier of its training images (`galgen.images.Images.identity_of`).
         origin: "trained" on this machine, or "published".
     """
 
@@ -46,6 +48,8 @@ class Model:
     start: Tensor
     profile: str
     data: str
+    seed: int
+    images: str
     origin: str
 
     def networks(self) -> dict[str, nn.Module]:
@@ -58,7 +62,15 @@ class Model:
         return self.start.shape[-1]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.origin}, {self.key}; profile {self.profile}, trained on {self.data})"
+        run = f"profile {self.profile}, seed {self.seed}, trained on {self.data}"
+        return f"{self.name} ({self.origin}, {self.key}; {run})"
+
+    @property
+    def about(self) -> dict[str, str | int]:
+        """Name, key, data set, profile and seed, for the files of an outcome."""
+        return {"model": self.name} | {
+            name: getattr(self, name) for name in ("key", "data", "profile", "seed")
+        }
 
 
 def load_model(
@@ -73,7 +85,7 @@ def load_model(
         models: Directory of a published set; likewise. By default that of the project.
 
     Raises:
-        GalgenError: If no model has this name; the message lists the names.
+        GalgenError: If no model has this name (the message lists the names), or only one of other parameters.
     """
     if store and not store.is_dir():
         raise GalgenError(f"{store} is not a directory, and so not a run store")
@@ -83,7 +95,7 @@ def load_model(
         except GalgenError:  # the run has no such training, or it or its galaxies are missing
             if store:
                 raise
-    return _published(name, parameters.profile, models)
+    return _published(name, parameters, models)
 
 
 def _first(name: str, names: Iterable[str]) -> str | None:
@@ -95,19 +107,33 @@ def _first(name: str, names: Iterable[str]) -> str | None:
 def _trained(name: str, parameters: Parameters, store: Path | None) -> Model:
     """Return the model of a run: from the store, or its published equivalent."""
     families = [family for family in FAMILIES | STUDIES if name.startswith(f"{family}-")]
-    books = [Experiment(parameters, ReadOnlyStore(store), family=family) for family in families]
+    place = ReadOnlyStore(store, store)  # a store that is given is searched alone
+    books = [Experiment(parameters, place, family=family) for family in families]
     trainings = {training.name: (book, training) for book in books for training in book.models.trainings()}
     if not (found := _first(name, trainings)):
         raise GalgenError(f"no training {name!r:.80} with these parameters, but {', '.join(trainings)}")
     experiment, training = trainings[found]
     run, images = experiment.train(training), experiment.images
     start, origin = (start_of(run), "published") if "published" in run.record else (images.start, "trained")
-    source = parameters.profile, images.name, origin
+    source = parameters.profile, images.name, parameters.seed, run.record["data"], origin
     return Model(found, run.path.name, experiment.family, weights_of(run), start, *source)
 
 
-def _published(name: str, profile: str, models: Path | None) -> Model:
-    """Return the published model of that name, of the given profile if several match."""
+def _differences(run: Run, parameters: Parameters) -> list[str]:
+    """Return the options, other than the defaults, that a published model does not have."""
+    has = {"profile": run.summary["profile"], "data": run.summary["data"], "seed": _seed(run)}
+    has |= {"precision": run.record["params"].get("precision"), "onset_study": False}
+    has |= {"N": parameters.N if run.record["params"]["N"] in (parameters.N or ()) else None}
+    given = parameters.model_dump(exclude_defaults=True)
+    return [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if has[name] != value]
+
+
+def _seed(run: Run) -> int:
+    return run.summary["first"] // 1_000_000
+
+
+def _published(name: str, parameters: Parameters, models: Path | None) -> Model:
+    """Return the published model of that name, of the given parameters if several match."""
     place, runs = published(models), {}
     for run in listed(place):
         runs.setdefault(run.summary["name"], []).append(run)
@@ -116,7 +142,13 @@ def _published(name: str, profile: str, models: Path | None) -> Model:
         raise GalgenError(
             f"no model {name!r:.80}, trained or published; models published in {place.root}: {names}"
         )
-    run = verified(min(runs[found], key=lambda run: (run.summary["profile"] != profile, run.key)).path)
-    about, family = run.summary, FAMILIES[run.record["kind"]](profiles.profile(run.summary["profile"]))
-    source = about["profile"], about["data"], "published"
-    return Model(found, run.key, family, weights_of(run), start_of(run), *source)
+    run = min(runs[found], key=lambda run: (len(_differences(run, parameters)), run.key))
+    about, record = run.summary, run.record
+    if others := _differences(run, parameters):
+        raise GalgenError(
+            f"{found} ({run.key}) is published for profile {about['profile']}, data {about['data']}, seed "
+            f"{_seed(run)}; no model with {' '.join(others)} is in the run store: leave this out, or train it"
+        )
+    family = FAMILIES[record["kind"]](profiles.profile(about["profile"]))
+    source = about["profile"], about["data"], _seed(run), record["data"], "published"
+    return Model(found, run.key, family, weights_of(verified(run.path)), start_of(run), *source)

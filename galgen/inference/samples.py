@@ -52,8 +52,8 @@ def sample(
         model: Name of the model, as `diffusion-N4000-A`.
         n: Number of samples.
         first: Index of the first latent.
-        seed: Seed of the run of the book, which defines the latents: latent k is the same for all models.
-        profile: Profile of the run that the training belongs to, as all parameters below.
+        seed: Seed of the run that the training belongs to; it defines the latents, the same for all models.
+        profile: Profile of that run; likewise all parameters below.
         data: Data set of the run.
         N: Training set sizes of the run.
         precision: Precision of the run's wide networks.
@@ -121,11 +121,11 @@ def write(out: Path, images: np.ndarray, model: Model, **more: np.ndarray) -> No
         return
     with atomic_path(out) as temporary:
         if out.suffix.lower() == ".npz":
-            about = {"model": model.name, "key": model.key, "stretch": DISPLAY}
-            np.savez_compressed(temporary, images=images, **more, **about)
+            np.savez_compressed(temporary, images=images, **more, **model.about, stretch=DISPLAY)
             return
         header = fits.Header(
             {"MODEL": model.name, "MODELKEY": model.key, "STRETCH": DISPLAY, "DATA": model.data}
+            | {"PROFILE": model.profile, "SEED": model.seed}
         )
         if "id" in more:
             header["FIRSTID"] = int(more.pop("id")[0]), "seed of the first latent"

@@ -28,6 +28,7 @@ COUNTS = (100, 300, 1000)  # of samples, and of held-out images
 FILES = (
     "galgen.auditing.audit",
     "galgen.auditing.copies",
+    "galgen.auditing.near_copies",
     "galgen.compare.agreement",
     "galgen.compare.biases",
     "galgen.compare.controls",
@@ -89,7 +90,8 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     shown = {"images_shown": experiment.settings.images_shown(N)}
     of_one, of_pair = {"model": A.label} | shown, {"model": f"{A.label}-{B.label}"} | shown
     of_pair["training_sets"] = "disjoint"
-    rows = list(_of_copies(found.memory, found.verdict, **of_one))
+    verdict = found.memory.verdict({name: answer.p for name, answer in found.answers.items()})
+    rows = list(_of_copies(found.memory, verdict, **of_one))
     for name, outcome in found.answers.items():
         where = of_pair if name in auditing.OF_PAIR else of_one
         if name.startswith("classifier"):
@@ -157,7 +159,8 @@ def _of_copies(found: Copies, verdict: str, **where: object) -> Iterator[dict]:
     if found.difference:
         yield row("split_auc", found.difference.auc, p=found.difference.p, **where)
     if found.outcome:
-        yield row("excess_fraction", found.excess, **where)
+        excess = {end: getattr(found.bias, end) / (1 - found.chance) for end in ("value", "low", "high")}
+        yield row("excess_fraction", excess.pop("value"), **excess, n=found.bias.n, **where)
         numbers = {"nearest_is_training_null": found.chance, "least_detected_copies": found.smallest}
         numbers |= {"least_p": found.least, "beyond_gaussian_p": found.beyond}
         for name, number in numbers.items():

@@ -1,0 +1,28 @@
+"""Sensitivity of the test of training-set bias: the fraction of copies that it detects with power 0.8.
+
+The table is made by `benchmarks/sensitivity.py`, which defines it, for SDSS and simulated galaxies.
+"""
+
+from math import log
+from pathlib import Path
+
+from galgen.runs.files import read_json
+
+__all__ = ["nearest_rows"]
+
+_IN_WHEEL = Path(__file__).with_name("sensitivity.json")
+_PATH = _IN_WHEEL if _IN_WHEEL.exists() else Path(__file__).parents[2] / "results" / _IN_WHEEL.name
+
+
+def nearest_rows(samples: int, held_out: int, train: int) -> dict[str, dict]:
+    """Return the row whose numbers of images are nearest, on a log scale, for each data set by name.
+
+    >>> {name: row["held_out"] for name, row in nearest_rows(190, 300, 3000).items()}
+    {'sdss_real_9200_64': 250, 'simulated': 250}
+    """
+    sizes = {"samples": samples, "held_out": held_out, "train": train}
+
+    def distance(row: dict) -> float:
+        return sum(abs(log(row[name] / size)) for name, size in sizes.items())
+
+    return {name: min(study["rows"], key=distance) for name, study in read_json(_PATH).items()}
