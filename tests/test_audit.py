@@ -50,7 +50,7 @@ def test_the_package_stays_cheap_to_import():
 
 def test_copies_are_called_so_and_are_right(found):
     copied = "samples equal to training images, near-copies of training images, training-set bias"
-    assert found.verdict == f"found: {copied}"
+    assert found.verdict == f"found ({copied})"
     assert found.counts == {"samples": 100, "train": 120, "held_out": 120} and found.equal == (40, 0)
     assert {*found.answers} == {"memory", "classifier, 8 pixels", "energy distance"}
     assert found.adjusted["memory"] == pytest.approx(3 * found.answers["memory"].p)
@@ -136,13 +136,13 @@ def test_a_bad_argument_is_one_line(name, value):
 
 def test_samples_that_repeat_one_image_acquit_nobody_and_are_counted():
     same = galgen.audit(np.repeat(TRAIN[:1], 80, 0), TRAIN, HELD_OUT, morphology=0)
-    assert same.verdict == "found: samples equal to training images, near-copies of training images"
+    assert same.verdict == "found (samples equal to training images, near-copies of training images)"
     told = summary(same)
     assert told["Samples that are near-duplicates of other samples"] == "80"
     assert told["Training-set bias f - f0"].endswith("inconclusive: all samples are nearest to one image")
     mine = galgen.audit(np.repeat(HELD_OUT[:1], 50, 0), TRAIN, HELD_OUT, morphology=0)
     assert mine.verdict == (
-        "inconclusive: no test of training-set bias (all samples are nearest to one image)"
+        "inconclusive (no test of training-set bias: all samples are nearest to one image)"
     )
     assert numbers(mine)["samples with a cosine of 0.99 or more with a held-out image"] == "50"
 
@@ -187,12 +187,12 @@ def test_samples_equal_to_training_images_are_found_in_all_eight_orientations():
 @pytest.mark.parametrize(
     ("copies", "p_near", "same", "p_bias", "verdict"),
     [
-        (0, 1.0, 0, 0.5, "not found: no near-copies, no training-set bias"),
-        (0, 1.0, 0, 0.01, "found: training-set bias"),
-        (9, 0.01, 0, 0.5, "found: near-copies of training images"),
-        (3, 0.02, 0, 0.5, "inconclusive: near-copies, not significantly more than among held-out images"),
-        (1, 0.6, 0, 0.5, "not found: near-copies not above chance, no training-set bias"),
-        (3, 0.02, 1, 0.5, "found: samples equal to training images"),
+        (0, 1.0, 0, 0.5, "not found (no near-copies, no training-set bias)"),
+        (0, 1.0, 0, 0.01, "found (training-set bias)"),
+        (9, 0.01, 0, 0.5, "found (near-copies of training images)"),
+        (3, 0.02, 0, 0.5, "inconclusive (near-copies, not significantly more than among held-out images)"),
+        (1, 0.6, 0, 0.5, "not found (near-copies not above chance, no training-set bias)"),
+        (3, 0.02, 1, 0.5, "found (samples equal to training images)"),
     ],
 )
 def test_the_verdict_follows_from_what_is_shown(noisy, copies, p_near, same, p_bias, verdict):
@@ -256,7 +256,7 @@ def test_the_report_is_one_page_with_the_same_numbers_beside_it(files, found, tm
         assert main([*files, "--out", "reports/mine"]) == 0
     said = capsys.readouterr()
     assert (
-        "Memorization: found: samples equal to training images" in said.out
+        "Memorization: found (samples equal to training images" in said.out
         and "reports/mine.html" in said.out
         and "\x1b" not in said.out
     )
@@ -317,6 +317,6 @@ def test_the_demonstration_finds_what_it_planted_and_nothing_else(tmp_path, monk
     monkeypatch.setattr("galgen.auditing.demo.simulate", lambda n: (population(n, 4), None))
     assert main(["audit", "--demo", "--out", "x"]) == 0
     clean, copied = capsys.readouterr().out.split("a near-copies generator")
-    assert "Memorization: not found" in clean and "found: near-copies of training images" in copied
+    assert "Memorization: not found" in clean and "found (near-copies of training images" in copied
     names = {f"x-{kind}.{form}" for kind in ("clean", "near-copies") for form in ("html", "json")}
     assert {path.name for path in tmp_path.iterdir()} == names

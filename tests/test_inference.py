@@ -41,8 +41,7 @@ def test_samples_are_those_of_the_book_bit_for_bit_and_of_published_weights_near
     nearly = torch.from_numpy(galgen.sample(f"{family}-N12-B1-1", n=8, models=str(folder)))
     assert cosine(nearly[:, None], wanted, kind="raw").min() > 0.999
     later = galgen.sample(f"{family}-N12-B", n=3, first=5, models=folder)
-    other = galgen.sample(f"{family}-N12-B", n=3, seed=1, models=folder)
-    assert np.allclose(later, nearly[5:], atol=1e-4) and not np.allclose(later, other)
+    assert np.allclose(later, nearly[5:], atol=1e-4)
 
 
 def test_files_of_samples_have_the_same_images_and_the_importer_takes_them_for_no_flux(folder, tmp_path):
@@ -53,7 +52,10 @@ def test_files_of_samples_have_the_same_images_and_the_importer_takes_them_for_n
     with fits.open(files[1]) as file:
         header, pixels = file[0].header, file[0].data
     assert header["MODEL"] == "glow-N12-A0-0" and len(header["MODELKEY"]) == 16
+    assert (header["DATA"], header["PROFILE"], header["SEED"]) == ("simulated", "smoke", 0)
     arrays = np.load(files[0])
+    about = {"model": "glow-N12-A0-0", "data": "simulated", "profile": "smoke", "seed": 0}
+    assert {name: arrays[name].item() for name in about} == about and len(str(arrays["key"])) == 16
     assert np.array_equal(arrays["images"], pixels) and list(arrays["id"]) == [2, 3, 4]
     found = [import_images(path, size=16) for path in files[1:]]
     assert list(found[0].catalogue["id"]) == ["2", "3", "4"] and found[0].parameters["kind"] == "display"
@@ -144,7 +146,14 @@ def test_a_bad_argument_of_a_call_is_one_line(name, positional, named, folder):
     assert "\n" not in str(told.value) and len(str(told.value)) < 700
 
 
+OTHER = "is published for profile smoke, data simulated, seed 0; no model with"
 MISTAKES = {
+    "sample gan-N12-A --out x.npz --seed 7": f"{OTHER} --seed 7 is in the run store",
+    "sample gan-N12-A --out x.npz --data mine --N 1 5": f"{OTHER} --data mine --N 1 5",
+    "sample gan-N12-A --out x.npz --precision bf16": f"{OTHER} --precision bf16",
+    f"denoise good.npy --model {BLIND} --out x.npz --profile night": f"{OTHER} --profile night",
+    "sample gan-N12-A --out x.npz --store none": "none contains no runs",
+    "denoise large.npy --model conditional-N12-A --out x.npz --sigma 0.2": "scale the image to black at 0",
     "sample gan-N12-C --out x.npz": "no model 'gan-N12-C', trained or published; models published in",
     "sample gan-N12-A": "--out requires an argument",
     "sample gan-N12-A --": "--out requires an argument",
@@ -168,6 +177,8 @@ MISTAKES = {
 def test_a_mistake_is_one_line_and_exit_code_2(line, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("good.npy", IMAGE)
+    np.save("large.npy", 255 * IMAGE)
+    (tmp_path / "none").mkdir()
     np.save("objects.npy", np.array([{}, print]))
     np.savez("there.npz", images=np.zeros((3, 16, 16)))
     fits.PrimaryHDU(np.zeros((16, 16))).writeto("flux.fits")

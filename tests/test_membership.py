@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from galgen.auditing.trained_on import measured_pairs
+from galgen.auditing.trained_on import measured_pairs, trained_on, true_positive_rate
 from galgen.cli import main
-from galgen.compare.membership import NOISES, SIGMA, losses, membership
+from galgen.compare.membership import NOISES, SIGMA, Membership, losses, membership
+from galgen.inference.loading import load_model
 from galgen.published import publish
 from galgen.runs.errors import GalgenError
 
@@ -57,6 +60,19 @@ def test_nothing_to_ask_is_said():
         membership(knows(OWN), knows(OTHERS), OWN[:0], HELD_OUT)
 
 
+def test_the_threshold_of_one_percent_is_a_score_of_the_controls_and_its_true_rate_scatters_as_told():
+    rng = np.random.default_rng(0)
+    rates = []
+    for _ in range(500):  # scores uniform in [0, 1], for which 1 - threshold is the true false-positive rate
+        held_out = rng.random(199)
+        found = Membership(np.array([*np.sort(held_out)[-3:], 0.5]), held_out, np.empty(4))
+        power, (low, high) = true_positive_rate(found)
+        assert power.value == 0.25  # above the second largest of 199
+        rates.append(1 - np.sort(held_out)[-2])
+    assert np.mean(rates) == pytest.approx(0.01, abs=0.001)
+    assert 0.92 < np.mean((low < np.array(rates)) & (np.array(rates) < high)) < 0.98
+
+
 @pytest.fixture(scope="module")
 def folder(smoke, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
@@ -70,8 +86,13 @@ def folder(smoke, tmp_path_factory):
 def sets(smoke, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     book = smoke["diffusion"]
+    dataset, split = book.images.dataset, book.images.split(12)
+    others = dataset.images[np.setdiff1d(dataset.distinct, [*split.A, *split.B])]
     np.save("own.npy", book.images.of(book.models.pair(12)[0]))
-    np.save("held-out.npy", book.images.held_out)
+    np.save("held-out.npy", others[:110])
+    np.save("few.npy", others[:98])
+    np.save("dark.npy", others[110:] // 3)
+    np.save("among.npy", others[:4])
     np.savez("large.npz", images=RNG.integers(0, 256, (3, 24, 24), np.uint8))
     np.save("colour.npy", RNG.integers(0, 256, (3, 16, 16, 3), np.uint8))
     return folder
@@ -86,9 +107,11 @@ def test_the_command_prints_each_image_and_what_can_be_found_at_all(smoke, sets,
         assert main([*ASKED, f"--models={sets}", "--out", "mine"]) == 0
     said, kept = capsys.readouterr().out, json.loads(open("mine.json").read())
     book = smoke["diffusion"]
-    assert len(kept["score"]) == 12 and len(kept["held_out"]) == len(book.images.held_out)
+    assert len(kept["score"]) == 12 and len(kept["held_out"]) == 110
+    about = {"model": "diffusion-N12-A0-0", "data": "simulated", "profile": "smoke", "seed": 0}
+    assert about.items() <= kept["model"].items() and len(kept["model"]["key"]) == 16
     D = [book.family.denoiser(book.networks(t)) for t in book.models.pair(12)]
-    wanted = membership(*D, book.images.of(book.models.pair(12)[0]), book.images.held_out)
+    wanted = membership(*D, *(np.load(f"{name}.npy") for name in ("own", "held-out")))
     assert np.allclose(kept["score"], wanted.score, atol=2e-3 * np.abs(wanted.score).max())
     assert f"{kept['rate'][0]:.4f}" in said and "not measured for" in said
     measured = [{"model": "x", "other_model": "y", "auc": [0.52, 0.46, 0.58]}]
@@ -100,6 +123,17 @@ def test_the_command_prints_each_image_and_what_can_be_found_at_all(smoke, sets,
             measured_pairs(sets)
     finally:
         os.remove(sets / "membership.json")
+
+
+def test_a_copy_of_the_weights_is_the_same_model_whatever_its_name_and_precision(smoke, sets, tmp_path):
+    model = load_model("diffusion-N12-A", models=sets)
+    trained = load_model(
+        "diffusion-N12-A", smoke["diffusion"].parameters, store=smoke["diffusion"].store.root
+    )
+    for weights in (shutil.copy(model.weights, tmp_path / "b.safetensors"), trained.weights):
+        other = replace(model, name="b", weights=weights, images=model.images.replace("of A", "of B"))
+        with pytest.raises(GalgenError, match="is compared with b, which has the same weights"):
+            trained_on(model, other, *(np.load(f"{name}.npy") for name in ("own", "held-out")))
 
 
 def test_what_was_measured_of_the_projects_own_models_is_of_them_and_near_a_half_where_many_were_seen():
@@ -116,8 +150,15 @@ MISTAKES = {
     "--images=nothing": "nothing cannot be read",
     "--model=nothing": "no model 'nothing'",
     "--model=gan-N12-A": "GAN models are not denoisers",
-    "--other-model=diffusion-N12-A": "is compared with itself",
+    "--other-model=diffusion-N12-A": "is compared with diffusion-N12-A0-0, which has the same weights",
+    "--other-model=conditional-N12-A": "has the same weights or training images in common",
+    "--held-out=few.npy": "98 held-out images: 1 % false positives need 99 or more",
+    "--images=among.npy": "4 of 4 images are among the held-out ones",
+    "--images=dark.npy": "distinguishable from the held-out ones without any model",
+    "--seed=7": "is published for profile smoke, data simulated, seed 0; no model with --seed 7",
     "--out=there": "there.json exists already",
+    "--out=..": "is not a file name",
+    "--out=/dev/null": "is not a file name",
     "--other-model=": "needs --other-model",
 }
 

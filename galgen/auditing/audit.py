@@ -111,16 +111,16 @@ class Audit:
             "training-set bias": bias is not None and bias.p <= LEVEL,
         }
         if found := [name for name, significant in shown.items() if significant]:
-            return f"found: {', '.join(found)}"
+            return f"found ({', '.join(found)})"
         open_questions = []
         if near.fraction.value > near.held_out.value:
             open_questions += ["near-copies, not significantly more than among held-out images"]
         if reason := self.memory.verdict().partition("inconclusive: ")[2]:
-            open_questions += [f"no test of training-set bias ({reason})"]
+            open_questions += [f"no test of training-set bias: {reason}"]
         if open_questions:
-            return f"inconclusive: {', '.join(open_questions)}"
+            return f"inconclusive ({', '.join(open_questions)})"
         copied = "near-copies not above chance" if near.fraction.value else "no near-copies"
-        return f"not found: {copied}, no training-set bias"
+        return f"not found ({copied}, no training-set bias)"
 
     def __repr__(self) -> str:
         from galgen.auditing.report import summary

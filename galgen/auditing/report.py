@@ -32,7 +32,8 @@ def summary(found: Audit) -> dict[str, str]:
     """Return the ten most important results, as text by name: memorization first, then realism."""
     near, memory, counts, side = found.near, found.memory, found.counts, min(found.side, SIDE)
     bias = [f"{memory.bias}, f0 = {memory.chance:.2f}; {_p(memory.outcome.p)}"] * bool(memory.outcome)
-    bias += [f"inconclusive: {why}" for why in memory.verdict().partition("inconclusive: ")[2:] if why]
+    if why := memory.verdict().partition("inconclusive: ")[2]:
+        bias.append(f"inconclusive: {why}")
     return {
         "Memorization": found.verdict,
         "Near-copies among samples": f"{_share(near.fraction)}; {_p(near.p)}"
@@ -42,7 +43,7 @@ def summary(found: Audit) -> dict[str, str]:
         + f"; {found.equal[1]} of them flipped or rotated" * (found.equal[1] > 0),
         "Samples that are near-duplicates of other samples": str(sum(many for _, many in memory.repeats)),
         "Training-set bias f - f0": "; ".join(bias),
-        "Copies that this test of bias detects with power 0.8": _sensitivity(counts),
+        "Copies that this test detects with power 0.8": "none" if why else _sensitivity(counts),
         f"Realism, classifier AUC at {side} x {side} pixels": _tested(found, f"classifier, {side} pixels"),
         "Realism, energy distance of pixels": _tested(found, "energy distance"),
         "Realism, equivalent blur in pixels": _text(found.faults.get("blur")),
@@ -71,8 +72,8 @@ def _sensitivity(counts: Mapping[str, int]) -> str:
         for name, row in rows.items()
     ]
     row = next(iter(rows.values()))
-    sizes = f"{row['samples']} samples, {row['held_out']} held-out and {row['train']} training images"
-    return f"{', '.join(least)}, with {sizes}"
+    sizes = f"{row['samples']} samples, {row['held_out']} held out, N = {row['train']}"
+    return f"{', '.join(least)}; measured with {sizes}"
 
 
 def _tested(found: Audit, name: str) -> str:

@@ -19,7 +19,7 @@ from galgen.profiles import Parameters
 from galgen.published import ReadOnlyStore, listed, published, sort_key, start_of, weights_of
 from galgen.runs import checkpoint
 from galgen.runs.errors import GalgenError
-from galgen.runs.store import Run, verified
+from galgen.runs.store import Run, Store, verified
 
 __all__ = ["Model", "load_model"]
 
@@ -89,6 +89,8 @@ def load_model(
     """
     if store and not store.is_dir():
         raise GalgenError(f"{store} is not a directory, and so not a run store")
+    if store and not Store(store).finished():
+        raise GalgenError(f"{store} contains no runs, and so is not a run store")
     if store or not models:
         try:
             return _trained(name, parameters, store)
@@ -125,7 +127,8 @@ def _differences(run: Run, parameters: Parameters) -> list[str]:
     has |= {"precision": run.record["params"].get("precision"), "onset_study": False}
     has |= {"N": parameters.N if run.record["params"]["N"] in (parameters.N or ()) else None}
     given = parameters.model_dump(exclude_defaults=True)
-    return [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if has[name] != value]
+    others = {name: value for name, value in given.items() if has[name] != value}
+    return [f"--{k} {' '.join(map(str, v)) if k == 'N' else v}" for k, v in others.items()]
 
 
 def _seed(run: Run) -> int:
