@@ -146,13 +146,13 @@ def test_a_bad_argument_of_a_call_is_one_line(name, positional, named, folder):
     assert "\n" not in str(told.value) and len(str(told.value)) < 700
 
 
-OTHER = "is published for profile smoke, data simulated, seed 0; no model with"
+OTHER = "is published for profile smoke, data simulated, seed 0, not for"
 MISTAKES = {
-    "sample gan-N12-A --out x.npz --seed 7": f"{OTHER} --seed 7 is in the run store",
-    "sample gan-N12-A --out x.npz --data mine --N 1 5": f"{OTHER} --data mine --N 1 5",
-    "sample gan-N12-A --out x.npz --precision bf16": f"{OTHER} --precision bf16",
-    f"denoise good.npy --model {BLIND} --out x.npz --profile night": f"{OTHER} --profile night",
-    "sample gan-N12-A --out x.npz --store none": "none contains no runs",
+    "sample gan-N12-A --out x.npz --seed 7": f"{OTHER} seed 7: leave this out",
+    "sample gan-N12-A --out x.npz --data mine --N 1 5": f"{OTHER} data mine, N (1, 5)",
+    "sample gan-N12-A --out x.npz --precision bf16": f"{OTHER} precision bf16",
+    f"denoise good.npy --model {BLIND} --out x.npz --profile night": f"{OTHER} profile night",
+    "sample gan-N12-A --out x.npz --store none": "none is not a run store: it contains no runs",
     "denoise large.npy --model conditional-N12-A --out x.npz --sigma 0.2": "scale the image to black at 0",
     "sample gan-N12-C --out x.npz": "no model 'gan-N12-C', trained or published; models published in",
     "sample gan-N12-A": "--out requires an argument",
@@ -160,7 +160,7 @@ MISTAKES = {
     "sample gan-N12-A --out x.tif": "the name must end in .npz or .fits",
     "sample gan-N12-A --out there.npz": "there.npz exists already",
     "sample gan-N12-A --out x.npz -n 0": "choose one or more",
-    "sample gan-N12-A --out x.npz --store nowhere": "nowhere is not a directory, and so not a run store",
+    "sample gan-N12-A --out x.npz --store nowhere": "nowhere is not a run store",
     "sample there.npz --out x.npz": "no model 'there.npz'",
     f"denoise good.npy --model {BLIND} --out there.npz": "exists already",
     f"denoise good.npy --model {BLIND} --out x.npz --sigma much": "--sigma",

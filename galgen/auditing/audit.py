@@ -27,15 +27,15 @@ at 32 x 32 pixels. For large sets, fidelity is tested with `ASKED` random images
 `FAULTY` samples and twice as many held-out images; two models are compared at the first `ASKED` latents.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, StrictBool
 
 from galgen.auditing.copies import LEVEL, Copies, copies
-from galgen.auditing.near_copies import NearCopies, Pair, equal, near_copies
+from galgen.auditing.near_copies import NearCopies, near_copies
 from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
@@ -44,11 +44,10 @@ from galgen.compare.equivalent_blur import FAULTS, area, calibration_curve
 from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import morphology_distances
-from galgen.compare.similarity import FLIPS
 from galgen.compare.twosample import c2st, features
 from galgen.compare.uncertainty import Estimate, Outcome, bootstrap, holm
 from galgen.data.preprocess import DRAWN, averaged, to_uint8
-from galgen.data.split import Split
+from galgen.data.split import Split, dihedral_keys
 from galgen.data.unit import mean_image, unit
 from galgen.runs.arguments import Images, OptionalImages, validated
 from galgen.runs.errors import GalgenError
@@ -60,7 +59,6 @@ NEAR = 32  # maximum side in pixels for the detection of copies
 ASKED = 2048  # maximum number of images per set for the tests of fidelity
 FAULTY = 512  # maximum number of degraded galaxies
 SEEDS = 700_000_000  # number of seeds: those of torch are below 2^32, of which `copies` uses the last
-STAMPS = 10  # pairs in the figure
 SIDE = 16  # side in pixels; for larger images the classifier distinguishes every model
 OF_PAIR = ("agreement", "own training images")  # tests of two models
 _PERMUTATIONS = {"permutations": 1999}
@@ -77,7 +75,7 @@ class Audit:
         counts: Number of images by set.
         side: Side of the images in pixels.
         near: Near-copies among samples, and among held-out images as if they were samples.
-        equal: Number of samples equal to training images, and of those equal only after a flip or rotation.
+        equal: Number of samples with all bytes of a training image, also flipped or rotated by quarter turns.
         memory: Result of the test of training-set bias.
         answers: Statistic of each test, with its null distribution.
         adjusted: p-values adjusted by Holm's method.
@@ -86,39 +84,34 @@ class Audit:
             smaller, noise in gray levels. Empty if the held-out images are too few.
         pair: For two models P(train closer), 1/2 without training-set bias, and the floor, the agreement with
             an out-of-domain network; each if tested.
-        stamps: Samples with the smallest d1 / d2 and their nearest training images, uint8 (k, 2, C, H, H).
     """
 
     counts: dict[str, int]
     side: int
     near: NearCopies
-    equal: tuple[int, int]
+    equal: int
     memory: Copies
     answers: dict[str, Outcome]
     adjusted: dict[str, float]
     biases: Biases
     faults: dict[str, Estimate]
     pair: dict[str, Estimate]
-    stamps: np.ndarray = field(compare=False)
 
     @property
     def verdict(self) -> str:
         """Verdict on memorization (found, inconclusive, not found), with its reasons."""
         near, bias = self.near, self.memory.outcome
-        shown = {
-            "samples equal to training images": self.equal[0] > 0,
-            "near-copies of training images": near.p <= LEVEL,
-            "training-set bias": bias is not None and bias.p <= LEVEL,
-        }
-        if found := [name for name, significant in shown.items() if significant]:
+        shown = [("samples equal to training images", self.equal > 0)]
+        shown += [("near-copies of training images", near.p <= LEVEL)]
+        shown += [("training-set bias", bias is not None and bias.p <= LEVEL)]
+        if found := [name for name, significant in shown if significant]:
             return f"found ({', '.join(found)})"
-        open_questions = []
-        if near.fraction.value > near.held_out.value:
-            open_questions += ["near-copies, not significantly more than among held-out images"]
-        if reason := self.memory.verdict().partition("inconclusive: ")[2]:
-            open_questions += [f"no test of training-set bias: {reason}"]
-        if open_questions:
-            return f"inconclusive ({', '.join(open_questions)})"
+        more = near.fraction.value > near.held_out.value
+        doubts = ["near-copies, not significantly more than among held-out images"] * more
+        reason = self.memory.verdict().partition("inconclusive: ")[2]
+        doubts += [f"no test of training-set bias: {reason}"] * bool(reason)
+        if doubts:
+            return f"inconclusive ({', '.join(doubts)})"
         copied = "near-copies not above chance" if near.fraction.value else "no near-copies"
         return f"not found ({copied}, no training-set bias)"
 
@@ -177,7 +170,6 @@ def audit(
     small = [near[name][which] for name, which in rows.items()]
     gray = [_gray(near[name]) for name in ("samples", "train", "held_out")]
     memory, copied = copies(*gray, flips=flips, seed=seed), near_copies(*gray)
-    stamps = _stamps(sets, copied.nearest[:STAMPS])
     answers = {"memory": memory.outcome} if memory.outcome else {}
     answers |= _fidelity(full, small, morphology, seed)
     bias, faults = biases(*(photometry(_gray(part)) for part in small), seed=seed), _faults(*small)
@@ -185,8 +177,8 @@ def audit(
     answers |= pair_answers
     adjusted = holm({name: answer.p for name, answer in answers.items()})
     counts = {name: len(images) for name, images in sets.items()}
-    same = equal(sets["samples"], sets["train"])
-    return Audit(counts, side, copied, same, memory, answers, adjusted, bias, faults, pair, stamps)
+    equal = int(np.isin(*(_keys(sets[name]) for name in ("samples", "train"))).sum())
+    return Audit(counts, side, copied, equal, memory, answers, adjusted, bias, faults, pair)
 
 
 def _checked(name: str, x: np.ndarray) -> np.ndarray:
@@ -239,10 +231,9 @@ def _gray(images: np.ndarray) -> np.ndarray:
     return np.concatenate([np.rint(part.mean(1, keepdims=True)).astype(np.uint8) for part in _parts(images)])
 
 
-def _stamps(sets: Sets, pairs: Sequence[Pair]) -> np.ndarray:
-    """Return samples and their nearest training images, flipped to match, (k, 2, C, H, H)."""
-    images = ((sets["samples"][p.sample], np.flip(sets["train"][p.image], FLIPS[p.flip])) for p in pairs)
-    return np.stack([np.stack(pair) for pair in images])
+def _keys(images: np.ndarray) -> np.ndarray:
+    """Return a key per image, equal for images with equal bytes in any of eight orientations, (n,)."""
+    return dihedral_keys(images.reshape(-1, 1, *images.shape[2:])).reshape(len(images), -1).sum(1)
 
 
 def _fidelity(

@@ -16,6 +16,7 @@ from galgen.runs.errors import GalgenError, printable
 __all__ = ["audit"]
 
 Asking = Parameter(group="Was this image trained on? (of a model that is named)")
+MEASURED = 512  # galaxies, by default
 ARRAYS = (".npz", ".h5", ".hdf5", ".hdf")  # files of several arrays, by name
 
 
@@ -30,9 +31,7 @@ def audit(
     other_train: Annotated[Place | None, Parameter(help="Training images of the second model.")] = None,
     floor: Annotated[Place | None, Parameter(help="Same latents, an out-of-domain network.")] = None,
     flips: Annotated[bool, Parameter(help="Search for flipped copies (trained with flips).")] = False,
-    morphology: Annotated[
-        Whole | None, Parameter(help="Galaxies per set to measure (default: 512); 0: none.")
-    ] = None,
+    morphology: Annotated[Whole, Parameter(help="Galaxies per set to measure; 0: none.")] = MEASURED,
     size: Annotated[Whole | None, Parameter(help="Average images down to this side, pixels.")] = None,
     crop: Annotated[Whole | None, Parameter(help="Side of the central part to crop, pixels.")] = None,
     key: Annotated[str | None, Parameter(help="Name of the array in npz or HDF5 files.")] = None,
@@ -52,17 +51,13 @@ def audit(
     """
     sets = {"samples": samples, "train": train, "held_out": held_out}
     more = {"other_samples": other_samples, "other_train": other_train, "floor": floor, "flips": flips}
-    more |= {"morphology": morphology is not None}
+    more |= {"morphology": morphology != MEASURED}
     of_model = {"model": model, "other_model": other_model, "images": images}
+    book = parameters.model_dump(exclude_defaults=True, exclude={"seed"})
     where = {"models": models, "store": store}
-    where |= parameters.model_dump(exclude_defaults=True, exclude={"seed"})
-    reading = {"size": size, "crop": crop, "seed": parameters.seed}
-    if not any(
-        path and path.suffix.lower() in ARRAYS for path in (*sets.values(), images, other_samples, floor)
-    ):
-        _refuse({"key": key}, "an audit without npz and HDF5 files")
     if demo:
-        _refuse(sets | more | of_model | where | reading, "--demo")
+        where |= {"size": size, "crop": crop, "key": key, "seed": parameters.seed}
+        _refuse(sets | more | of_model | book | where, "--demo")
         from galgen.auditing.demo import demonstration
 
         demonstration(out)
@@ -81,13 +76,12 @@ def audit(
         print(trained_on.written(trained_on.trained_on(*pair, *sets), pair, models, page))
         return
     _require(sets, "an audit of samples")
-    _refuse(where, "an audit of samples")
+    _refuse(book | where, "an audit of samples")
     import galgen
     from galgen.auditing import report
 
     pages = report.check_output_path(out)  # before the computation
     sets |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
-    morphology = 512 if morphology is None else morphology
     # sets with shared latents must be complete
     latents = {"samples", "other_samples", "floor"} if other_samples else set()
     read = {name: _read(path, size, crop, key, strict=name in latents) for name, path in sets.items() if path}

@@ -12,11 +12,11 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 import galgen
-from galgen.auditing.audit import NEAR, SIDE, Audit
+from galgen.auditing.audit import SIDE, Audit
 from galgen.auditing.copies import LEVEL
 from galgen.auditing.sensitivity import nearest_rows
 from galgen.compare.uncertainty import Estimate, p_text
-from galgen.figures.style import gray, house_style, show, stamp_sheet
+from galgen.figures.style import house_style, show, stamp_sheet
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, check_replaceable, has_fields, to_json_values, write_json
 
@@ -31,19 +31,16 @@ _HEAD = _TEXT.partition("{{")[0]  # identical in every report
 def summary(found: Audit) -> dict[str, str]:
     """Return the ten most important results, as text by name: memorization first, then realism."""
     near, memory, counts, side = found.near, found.memory, found.counts, min(found.side, SIDE)
-    bias = [f"{memory.bias}, f0 = {memory.chance:.2f}; {_p(memory.outcome.p)}"] * bool(memory.outcome)
-    if why := memory.verdict().partition("inconclusive: ")[2]:
-        bias.append(f"inconclusive: {why}")
+    bias, outcome, why = memory.bias, memory.outcome, memory.verdict().partition("inconclusive: ")[2]
+    tested = f"{bias}, f0 = {memory.chance:.2f}; {_p(outcome.p)}" if outcome else ""
     return {
         "Memorization": found.verdict,
-        "Near-copies among samples": f"{_share(near.fraction)}; {_p(near.p)}"
-        + f"; {near.flipped} of them flipped" * (near.flipped > 0),
+        "Near-copies among samples": f"{_share(near.fraction)}; {_p(near.p)}",
         "Near-copies among held-out images": _share(near.held_out),
-        "Samples equal to training images, byte for byte": f"{found.equal[0]} of {counts['samples']}"
-        + f"; {found.equal[1]} of them flipped or rotated" * (found.equal[1] > 0),
+        "Samples equal to training images, byte for byte": f"{found.equal} of {counts['samples']}",
         "Samples that are near-duplicates of other samples": str(sum(many for _, many in memory.repeats)),
-        "Training-set bias f - f0": "; ".join(bias),
-        "Copies that this test detects with power 0.8": "none" if why else _sensitivity(counts),
+        "Training-set bias f - f0": tested + (why and f" (inconclusive: {why})"),
+        "Least fraction of copies detected by this test, power 0.8": "none" if why else _sensitivity(counts),
         f"Realism, classifier AUC at {side} x {side} pixels": _tested(found, f"classifier, {side} pixels"),
         "Realism, energy distance of pixels": _tested(found, "energy distance"),
         "Realism, equivalent blur in pixels": _text(found.faults.get("blur")),
@@ -51,8 +48,7 @@ def summary(found: Audit) -> dict[str, str]:
 
 
 def _p(p: float) -> str:
-    text = p_text(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    return f"p = {p_text(p)}".replace("= <", "<")
 
 
 def _share(found: Estimate) -> str:
@@ -66,14 +62,11 @@ def _share(found: Estimate) -> str:
 
 def _sensitivity(counts: Mapping[str, int]) -> str:
     """Return the nearest row of the table of `galgen.auditing.sensitivity`."""
-    rows = nearest_rows(counts["samples"], counts["held_out"], counts["train"])
-    least = [
-        f"{100 * row['fraction']:g} % ({name.split('_')[0]})" if row["fraction"] else f"none ({name})"
-        for name, row in rows.items()
-    ]
+    rows = nearest_rows(counts)
+    least = ", ".join(f"{row['fraction'] or 'none'} ({name})" for name, row in rows.items())
     row = next(iter(rows.values()))
     sizes = f"{row['samples']} samples, {row['held_out']} held out, N = {row['train']}"
-    return f"{', '.join(least)}; measured with {sizes}"
+    return f"{least}; measured with {sizes}"
 
 
 def _tested(found: Audit, name: str) -> str:
@@ -95,23 +88,17 @@ def outcomes(found: Audit) -> list[tuple[str, ...]]:
 def numbers(found: Audit) -> dict[str, str]:
     """Return all other statistics with their 95 % intervals, as text by name."""
     memory, bias = found.memory, found.biases
-    pixels, side = min(found.side, NEAR), min(found.side, SIDE)
     values = {
-        "least p that the test of training-set bias can have": memory.least,
         "p of a larger bias than that of a shrunk Gaussian of the training images": memory.beyond,
         "AUC of training against held-out images": memory.difference and memory.difference.auc,
         "p of training against held-out images": memory.difference and memory.difference.p,
         "samples with a cosine of 0.99 or more with a held-out image": memory.known[1],
-        "training images left out, with near-duplicates among held-out ones": memory.mixed[0],
-        "held-out images left out, with near-duplicates among training ones": memory.mixed[1],
+        "training and held-out images left out, as near-duplicates are in the other set": memory.mixed,
         "bias of the mean flux, %": bias.flux,
         "bias of the mean half-light radius, %": bias.size,
         "bias of the half-light radius at fixed flux, %": bias.size_at_flux,
         "bias of the mean ellipticity, %": bias.ellipticity,
-        f"equivalent blur, pixels of {pixels} x {pixels}, with the AUC at {side} x {side}": (
-            found.faults.get("blur")
-        ),
-        f"equivalent noise, gray levels, with the AUC at {side} x {side}": found.faults.get("noise"),
+        "equivalent noise, gray levels": found.faults.get("noise"),
     } | found.pair
     return {name: _text(value) for name, value in values.items()}
 
@@ -136,17 +123,11 @@ def _first(found: Audit) -> dict[str, object]:
 
 def pairs_figure(found: Audit) -> Figure:
     """Plot the samples with the smallest d1 / d2, and the nearest training image below each."""
-    pairs = found.near.nearest[: len(found.stamps)]
-    titles = [f"{pair.sample}: {pair.ratio:.2f}" for pair in pairs] + [
-        f"train {pair.image}" for pair in pairs
+    pairs = found.near.nearest
+    titles = [f"{sample}: {ratio:.2f}" for sample, _, ratio in pairs] + [
+        f"train {row}" for _, row, _ in pairs
     ]
-    stamps = [_rgb(image) for images in found.stamps.swapaxes(0, 1) for image in images]
-    return stamp_sheet(np.stack(stamps), columns=len(pairs), titles=titles, inches=0.8)
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    """Convert an image (C, H, H), uint8 or floats with white at 1, to 8 bits and three channels."""
-    return np.broadcast_to(np.moveaxis(gray(image), 0, -1), (*image.shape[1:], 3))
+    return stamp_sheet(np.concatenate([*found.near.stamps.swapaxes(0, 1)]), titles=titles, inches=0.8)
 
 
 def output_stem(out: Path) -> Path:
@@ -185,9 +166,11 @@ def write_report(found: Audit, names: Mapping[str, str], pages: tuple[Path, Path
     about["made"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     about |= {"version": galgen.__version__, "numbers": printable(pages[1].name)}
     content = {"tests": outcomes(found), "statistics": numbers(found), "level": LEVEL}
+    content["sets"] = [(name, count, about["names"][name]) for name, count in found.counts.items()]
     content |= _first(found)
+    values = dataclasses.asdict(found)
+    del values["near"]["stamps"]
     page = _PAGE.render(found=found, **content, **about)
     with atomic_path(pages[1]) as json_file, atomic_path(pages[0]) as html_file:
-        values = dataclasses.asdict(dataclasses.replace(found, stamps=None))
         write_json(json_file, to_json_values(values) | about | {"summary": content["summary"]})
         html_file.write_text(page, encoding="utf-8")

@@ -3,6 +3,7 @@
 The table is made by `benchmarks/sensitivity.py`, which defines it, for SDSS and simulated galaxies.
 """
 
+from collections.abc import Mapping
 from math import log
 from pathlib import Path
 
@@ -14,15 +15,14 @@ _IN_WHEEL = Path(__file__).with_name("sensitivity.json")
 _PATH = _IN_WHEEL if _IN_WHEEL.exists() else Path(__file__).parents[2] / "results" / _IN_WHEEL.name
 
 
-def nearest_rows(samples: int, held_out: int, train: int) -> dict[str, dict]:
+def nearest_rows(counts: Mapping[str, int]) -> dict[str, dict]:
     """Return the row whose numbers of images are nearest, on a log scale, for each data set by name.
 
-    >>> {name: row["held_out"] for name, row in nearest_rows(190, 300, 3000).items()}
-    {'sdss_real_9200_64': 250, 'simulated': 250}
+    >>> [row["held_out"] for row in nearest_rows({"samples": 190, "held_out": 300, "train": 3000}).values()]
+    [250, 250]
     """
-    sizes = {"samples": samples, "held_out": held_out, "train": train}
 
     def distance(row: dict) -> float:
-        return sum(abs(log(row[name] / size)) for name, size in sizes.items())
+        return sum(abs(log(row[name] / counts[name])) for name in ("samples", "held_out", "train"))
 
     return {name: min(study["rows"], key=distance) for name, study in read_json(_PATH).items()}

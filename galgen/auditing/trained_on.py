@@ -13,7 +13,6 @@ stored with them.
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy import stats
 
 from galgen.auditing.copies import ALIKE, ASKED, LEVEL
@@ -25,8 +24,8 @@ from galgen.compare.uncertainty import Estimate
 from galgen.inference.denoising import trained_range
 from galgen.inference.loading import Model
 from galgen.published import published
+from galgen.runs import files
 from galgen.runs.errors import GalgenError, printable, reading
-from galgen.runs.files import check_replaceable, has_fields, read_json, to_json_values, write_json
 
 __all__ = ["KNOWN", "check_output_path", "measured_pairs", "trained_on", "true_positive_rate", "written"]
 
@@ -42,11 +41,9 @@ def trained_on(model: Model, other: Model, images: np.ndarray, held_out: np.ndar
         GalgenError: If the models are not two denoisers of different images of this size, or the held-out
             images are too few, among the images, or distinguishable from them without a model.
     """
-    if _half(model) == _half(other) or _equal_weights(model, other):
-        raise GalgenError(
-            f"{model.name} is compared with {other.name}, which has the same weights or training images in "
-            "common: choose a model of other images (--other-model)"
-        )
+    halves = {each.images.rpartition(", ")[0] + each.images[-1] for each in (model, other)}  # sets are nested
+    if len(halves) == 1 or files.file_sha256(model.weights) == files.file_sha256(other.weights):
+        raise GalgenError(f"{model.name} and {other.name} share weights or images: name another one")
     for each in (model, other):
         trained_range(each.family)  # refuses models that are not denoisers
         if {images.shape[1:], held_out.shape[1:]} != {(1, each.size, each.size)}:
@@ -58,36 +55,20 @@ def trained_on(model: Model, other: Model, images: np.ndarray, held_out: np.ndar
     return membership(a, b, images, held_out)
 
 
-def _half(model: Model) -> tuple[str, str]:
-    """Return the data set and split of a model, and its half, within which sets of different N are nested."""
-    pool, images = model.images.rsplit(", ", 1)
-    return pool, images.split()[-1]
-
-
-def _equal_weights(*models: Model) -> bool:
-    """Whether two models have equal weights, up to half precision, whatever their files are."""
-    states = [{k: net.state_dict() for k, net in model.networks().items()} for model in models]
-    x, y = ({(k, name): t.half() for k, net in state.items() for name, t in net.items()} for state in states)
-    return x.keys() == y.keys() and all(torch.equal(x[key], y[key]) for key in x)
-
-
 def _check_controls(images: np.ndarray, held_out: np.ndarray) -> None:
     """Refuse held-out images that cannot serve as controls."""
+    n, rng = len(images), np.random.default_rng(0)
     if len(held_out) < FEWEST:
         raise GalgenError(f"{len(held_out)} held-out images: 1 % false positives need {FEWEST} or more")
-    pairs = near_duplicates(np.concatenate([images, held_out]), ALIKE)
-    if among := len(np.unique(pairs[(pairs[:, 0] < len(images)) & (pairs[:, 1] >= len(images)), 0])):
+    i, j = near_duplicates(np.concatenate([images, held_out]), ALIKE).T
+    if among := len({*i[(i < n) & (j >= n)]}):
+        raise GalgenError(f"{among} of {n} images are among the held-out ones, or nearly: hold out others")
+    test = c2st(*(features(rng.permutation(x)[:ASKED]) for x in (images, held_out))) if n >= 10 else None
+    if test and test.p <= LEVEL:
         raise GalgenError(
-            f"{among} of {len(images)} images are among the held-out ones, or nearly: hold out other images"
+            f"the images are distinguishable from the held-out ones without any model (AUC {test.auc}, p "
+            f"{test.p:.3g}): hold out a random part of the same pool"
         )
-    if len(images) >= 10:
-        rng = np.random.default_rng(0)
-        difference = c2st(*(features(rng.permutation(x)[:ASKED]) for x in (images, held_out)))
-        if difference.p <= LEVEL:
-            raise GalgenError(
-                f"the images are distinguishable from the held-out ones without any model (classifier AUC "
-                f"{difference.auc}, {difference.p:.3g}): hold out a random part of the same pool"
-            )
 
 
 def true_positive_rate(found: Membership) -> tuple[Estimate, tuple[float, float]]:
@@ -118,15 +99,15 @@ def measured_pairs(models: Path | None = None) -> list[str]:
         return []
     with reading(path):
         line = "{model} with {other_model}: AUC {auc[0]:.2f} [{auc[1]:.2f}, {auc[2]:.2f}]"
-        return [line.format(**pair) for pair in read_json(path)]
+        return [line.format(**pair) for pair in files.read_json(path)]
 
 
 def check_output_path(out: Path) -> Path:
     """Return OUT.json, if it does not exist or is an earlier result; refuse other files."""
     path = output_stem(out)
     path = path.with_name(f"{path.name}.json")
-    check_replaceable(
-        path, lambda file: has_fields(file, {"model", "other_model", "score", "rate", "held_out"})
+    files.check_replaceable(
+        path, lambda file: files.has_fields(file, {"model", "other_model", "score", "rate", "held_out"})
     )
     return path
 
@@ -134,18 +115,15 @@ def check_output_path(out: Path) -> Path:
 def written(found: Membership, pair: tuple[Model, Model], models: Path | None, out: Path) -> str:
     """Write the result as JSON, and return it as text."""
     fields = {"model": pair[0].about, "other_model": pair[1].about, "sigma": SIGMA, "noises": NOISES}
-    fields |= {key: getattr(found, key).tolist() for key in ("score", "rate", "held_out")}
     power, (low, high) = true_positive_rate(found)
     fields |= {"true_positive_rate": vars(power), "false_positive_rate": [low, high]}
-    write_json(out, to_json_values(fields))
-    controls = len(found.held_out)
-    lines = [
-        f"True-positive rate at 1 % false positives: {power} ({round(power.value * power.n)} of {power.n})"
-    ]
-    lines += [f"True false-positive rate, 95 % range for {controls} held-out images: {low:.4f} to {high:.4f}"]
-    lines += [f"warning: fewer than {ENOUGH} held-out images make this range wide"] * (controls < ENOUGH)
-    lines += [f"AUC of these images against held-out ones: {found.auc}"] * (len(found.score) > 1)
-    lines += ["Held-out images must have been used neither for training nor for early stopping."]
+    fields |= {key: getattr(found, key).tolist() for key in ("score", "rate", "held_out")}
+    files.write_json(out, files.to_json_values(fields))
+    lines = [f"True-positive rate at 1 % false positives: {power}, {power.n} images"]
+    lines += [f"True false-positive rate, 95 % range: {low:.4f} to {high:.4f}"]
+    few = len(found.held_out) < ENOUGH
+    lines += [f"warning: with fewer than {ENOUGH} held-out images this range is wide"] * few
+    lines += [f"AUC of these images against held-out ones: {found.auc}"] * (power.n > 1)
     lines += [f"Loss of {pair[1].name} minus that of {pair[0].name}, noise {SIGMA}, mean of {NOISES} noises:"]
     lines += ["image       score   false-positive rate"]
     rows = list(enumerate(zip(found.score, found.rate, strict=True)))

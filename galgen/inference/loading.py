@@ -68,9 +68,7 @@ class Model:
     @property
     def about(self) -> dict[str, str | int]:
         """Name, key, data set, profile and seed, for the files of an outcome."""
-        return {"model": self.name} | {
-            name: getattr(self, name) for name in ("key", "data", "profile", "seed")
-        }
+        return {"model": self.name} | {k: getattr(self, k) for k in ("key", "data", "profile", "seed")}
 
 
 def load_model(
@@ -87,10 +85,8 @@ def load_model(
     Raises:
         GalgenError: If no model has this name (the message lists the names), or only one of other parameters.
     """
-    if store and not store.is_dir():
-        raise GalgenError(f"{store} is not a directory, and so not a run store")
     if store and not Store(store).finished():
-        raise GalgenError(f"{store} contains no runs, and so is not a run store")
+        raise GalgenError(f"{store} is not a run store: it contains no runs")
     if store or not models:
         try:
             return _trained(name, parameters, store)
@@ -121,20 +117,6 @@ def _trained(name: str, parameters: Parameters, store: Path | None) -> Model:
     return Model(found, run.path.name, experiment.family, weights_of(run), start, *source)
 
 
-def _differences(run: Run, parameters: Parameters) -> list[str]:
-    """Return the options, other than the defaults, that a published model does not have."""
-    has = {"profile": run.summary["profile"], "data": run.summary["data"], "seed": _seed(run)}
-    has |= {"precision": run.record["params"].get("precision"), "onset_study": False}
-    has |= {"N": parameters.N if run.record["params"]["N"] in (parameters.N or ()) else None}
-    given = parameters.model_dump(exclude_defaults=True)
-    others = {name: value for name, value in given.items() if has[name] != value}
-    return [f"--{k} {' '.join(map(str, v)) if k == 'N' else v}" for k, v in others.items()]
-
-
-def _seed(run: Run) -> int:
-    return run.summary["first"] // 1_000_000
-
-
 def _published(name: str, parameters: Parameters, models: Path | None) -> Model:
     """Return the published model of that name, of the given parameters if several match."""
     place, runs = published(models), {}
@@ -145,13 +127,22 @@ def _published(name: str, parameters: Parameters, models: Path | None) -> Model:
         raise GalgenError(
             f"no model {name!r:.80}, trained or published; models published in {place.root}: {names}"
         )
-    run = min(runs[found], key=lambda run: (len(_differences(run, parameters)), run.key))
-    about, record = run.summary, run.record
-    if others := _differences(run, parameters):
+    asked = parameters.model_dump(exclude_defaults=True)
+
+    def others(run: Run) -> list[str]:
+        return [f"{name} {value}" for name, value in asked.items() if _parameters(run).get(name) != value]
+
+    run = min(runs[found], key=lambda run: (len(others(run)), run.key))
+    has, family = _parameters(run), FAMILIES[run.record["kind"]](profiles.profile(run.summary["profile"]))
+    if missing := others(run):
+        about = ", ".join(f"{name} {has[name]}" for name in ("profile", "data", "seed"))
         raise GalgenError(
-            f"{found} ({run.key}) is published for profile {about['profile']}, data {about['data']}, seed "
-            f"{_seed(run)}; no model with {' '.join(others)} is in the run store: leave this out, or train it"
+            f"{found} ({run.key}) is published for {about}, not for {', '.join(missing)}: leave this out"
         )
-    family = FAMILIES[record["kind"]](profiles.profile(about["profile"]))
-    source = about["profile"], about["data"], _seed(run), record["data"], "published"
+    source = has["profile"], has["data"], has["seed"], run.record["data"], "published"
     return Model(found, run.key, family, weights_of(verified(run.path)), start_of(run), *source)
+
+
+def _parameters(run: Run) -> dict:
+    """Return the parameters of a published model."""
+    return run.record["params"] | run.summary | {"seed": run.summary["first"] // 1_000_000, "N": None}
