@@ -1,7 +1,7 @@
 """Demonstration of the audit on simulated galaxies: a clean generator and one with planted near-copies.
 
 The clean generator returns new simulated galaxies. In the other one's samples, one in ten is a training image
-with noise of standard deviation 0.02.
+with noise of standard deviation 0.005. With 0.02, two in twenty would be near-copies by their definition.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["demonstration"]
 def demonstration(out: Path) -> None:
     """Audit both generators, print the summaries, and write OUT-clean and OUT-near-copies."""
     train, held_out, clean = np.split(simulate(700)[0], [250, 500])
-    noise = np.random.default_rng(0).normal(scale=0.02, size=train[:20].shape)
+    noise = np.random.default_rng(0).normal(scale=0.005, size=train[:20].shape)
     copied = np.concatenate([to_uint8(train[:20] / 255 + noise), clean[20:]])
     for kind, samples in {"clean": clean, "near-copies": copied}.items():
         pages = check_output_path(out.with_name(f"{out.name}-{kind}"))

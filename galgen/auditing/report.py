@@ -63,7 +63,7 @@ def _share(found: Estimate) -> str:
 def _sensitivity(counts: Mapping[str, int]) -> str:
     """Return the nearest row of the table of `galgen.auditing.sensitivity`."""
     rows = nearest_rows(counts)
-    least = ", ".join(f"{row['fraction'] or 'none'} ({name})" for name, row in rows.items())
+    least = ", ".join(f"{row['fraction'] or 'none'} ({name.partition('_')[0]})" for name, row in rows.items())
     row = next(iter(rows.values()))
     sizes = f"{row['samples']} samples, {row['held_out']} held out, N = {row['train']}"
     return f"{least}; measured with {sizes}"
@@ -93,7 +93,7 @@ def numbers(found: Audit) -> dict[str, str]:
         "AUC of training against held-out images": memory.difference and memory.difference.auc,
         "p of training against held-out images": memory.difference and memory.difference.p,
         "samples with a cosine of 0.99 or more with a held-out image": memory.known[1],
-        "training and held-out images left out, as near-duplicates are in the other set": memory.mixed,
+        "training, held-out images omitted (near-duplicates in both sets)": memory.mixed,
         "bias of the mean flux, %": bias.flux,
         "bias of the mean half-light radius, %": bias.size,
         "bias of the half-light radius at fixed flux, %": bias.size_at_flux,
@@ -166,7 +166,7 @@ def write_report(found: Audit, names: Mapping[str, str], pages: tuple[Path, Path
     about["made"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     about |= {"version": galgen.__version__, "numbers": printable(pages[1].name)}
     content = {"tests": outcomes(found), "statistics": numbers(found), "level": LEVEL}
-    content["sets"] = [(name, count, about["names"][name]) for name, count in found.counts.items()]
+    content["sets"] = [(k.replace("_", " "), n, about["names"][k]) for k, n in found.counts.items()]
     content |= _first(found)
     values = dataclasses.asdict(found)
     del values["near"]["stamps"]
