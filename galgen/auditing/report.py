@@ -20,8 +20,7 @@ from galgen.figures.style import house_style, show, stamp_sheet
 from galgen.runs.errors import GalgenError, printable
 from galgen.runs.files import atomic_path, check_replaceable, has_fields, to_json_values, write_json
 
-__all__ = ["check_output_path", "first_screen", "numbers", "outcomes", "output_stem", "pairs_figure",
-    "summary", "write_report"]  # fmt: skip
+__all__ = ["check_output_path", "first_screen", "numbers", "output_stem", "summary", "write_report"]
 
 _TEXT = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
 _PAGE = Environment(autoescape=True, trim_blocks=True).from_string(_TEXT)
