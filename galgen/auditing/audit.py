@@ -233,7 +233,8 @@ def _gray(images: np.ndarray) -> np.ndarray:
 
 def _keys(images: np.ndarray) -> np.ndarray:
     """Return a key per image, equal for images with equal bytes in any of eight orientations, (n,)."""
-    return dihedral_keys(images.reshape(-1, 1, *images.shape[2:])).reshape(len(images), -1).sum(1)
+    keys = [dihedral_keys(part.reshape(-1, 1, *part.shape[2:])) for part in _parts(images)]
+    return np.concatenate(keys).reshape(len(images), -1).sum(1)
 
 
 def _fidelity(

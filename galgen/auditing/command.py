@@ -109,6 +109,7 @@ def _minutes(sets: dict[str, np.ndarray], flips: bool, morphology: int) -> int:
     samples, pool = len(sets["samples"]), len(sets["train"]) + len(sets["held_out"])
     rows, scales = min(samples, 2048) + min(pool, 2048), max(1, sets["samples"].shape[-1].bit_length() - 3)
     seconds = 20 + 2.4e-8 * pool**2 + 3e-4 * pool + 1e-7 * samples * pool * (4 if flips else 1)
+    seconds += 4e-7 * (samples + len(sets["held_out"])) * len(sets["train"])  # near-copies, with flips
     seconds += 7e-7 * rows**2 * scales + 0.3 * min(morphology, samples)
     return max(1, round(seconds / 60))
 

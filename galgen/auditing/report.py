@@ -36,7 +36,7 @@ def summary(found: Audit) -> dict[str, str]:
         "Memorization": found.verdict,
         "Near-copies among samples": f"{_share(near.fraction)}; {_p(near.p)}",
         "Near-copies among held-out images": _share(near.held_out),
-        "Samples equal to training images, byte for byte": f"{found.equal} of {counts['samples']}",
+        "Samples equal to training images, up to flips and turns": f"{found.equal} of {counts['samples']}",
         "Samples that are near-duplicates of other samples": str(sum(many for _, many in memory.repeats)),
         "Training-set bias f - f0": tested + (why and f" (inconclusive: {why})"),
         "Least fraction of copies detected by this test, power 0.8": "none" if why else _sensitivity(counts),
