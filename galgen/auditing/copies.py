@@ -65,7 +65,7 @@ from galgen.data.preprocess import to_uint8
 from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
 
-__all__ = ["ALIKE", "LEVEL", "REPEATED", "Copies", "copies"]
+__all__ = ["ALIKE", "ASKED", "LEVEL", "REPEATED", "Copies", "copies"]
 
 # Anomaly cosine of near-duplicates: 2 pairs of 8 000 simulated galaxies of 32 x 32 pixels reach it by chance;
 # 0.97 would join 178 galaxies, and 0.95 one in twenty.
