@@ -8,12 +8,14 @@ _LAZY = {
     "audit": "galgen.auditing.audit",
     "sample": "galgen.inference.samples",
     "denoise": "galgen.inference.denoising",
+    "denoising_gap": "galgen.compare.gap",
+    "from_epsilon": "galgen.models.epsilon",
 }
-__all__ = ["__version__", "audit", "denoise", "sample"]
+__all__ = ["__version__", "audit", "denoise", "denoising_gap", "from_epsilon", "sample"]
 
 
 def __getattr__(name: str) -> object:
-    """Import `galgen.audit`, `sample` and `denoise` at first access, as their imports take seconds."""
+    """Import the public functions at first access, as their imports take seconds."""
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'galgen' has no attribute '{name}'")
