@@ -282,13 +282,13 @@ def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -
         print(f"removed {folder}")
 
 
-_Published = _help("Folder of published models (default: results/models in the project).")
+_Published = _help("Folder of published models (default: the checkout's or the package's).")
 _Set = _help("Folder to publish into (default: results/models in the project).")
 
 
 @models.default
 def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store = None) -> None:
-    """List the models published with the checkout and those in the run store."""
+    """List the published models and those in the run store."""
     from galgen.published import listed, published
 
     line = "{:28.60}  {:9}  {:16}  {:8.20}  {:.60}".format
@@ -298,7 +298,7 @@ def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store
             of = (str(each.summary.get(name, "")) for name in ("profile", "data"))
             print(printable(line(each.summary["name"], where, each.key, *of)))
         if not found:
-            hint = "; run from a checkout of galgen, or set a folder (--models)" * (where == "published")
+            hint = "; set another folder (--models)" * (where == "published")
             print(printable(f"no models are {where} in {place.root}{hint}"), file=sys.stderr)
 
 

@@ -1,11 +1,11 @@
 """Published models: final weights distributed with the project, for use without training.
 
-A published set is a run store (by default `results/models/`) whose entries have the keys of the trainings
-that they replace and contain only the final weights, without networks that sampling does not need (the
-discriminator of a GAN, and the generator if its average is used). Convolutions (tensors with four axes or
-more) are in half precision, all other tensors unchanged. The start image of the sampler is stored with them.
-Samples of a published model differ in the fourth digit from those of the training itself, so the keys of its
-samples contain the checksum of its weights instead of the key of the training.
+A published set is a run store whose entries have the keys of the trainings that they replace and contain only
+the final weights, without networks that sampling does not need (the discriminator of a GAN, and the generator
+if its average is used). The project's is `results/models/`; a wheel contains five of its models. Convolutions
+(tensors with four axes or more) are in half precision, all other tensors unchanged. The start image of the
+sampler is stored with them. Samples of a published model differ in the fourth digit from those of the training
+itself, so the keys of its samples contain the checksum of its weights instead of the key of the training.
 """
 
 import contextlib
@@ -29,9 +29,14 @@ __all__ = ["ReadOnlyStore", "StoreWithPublished", "available", "halved", "listed
     "publish_pairs", "published", "sort_key", "start_of", "weights_of"]  # fmt: skip
 
 
+SET = Path("results", "models")  # in the project
+
+
 def published(folder: str | os.PathLike | None = None) -> Store:
-    """Return the published set in a folder, by default `results/models/` of the project."""
-    return Store(folder or project() / "results" / "models")
+    """Return the published set in a folder, by default of the project, else of the package."""
+    package = Path(__file__).parent
+    usual = (project() / SET, package.parent / SET, package / "trained")  # of a checkout, of a wheel
+    return Store(folder or next((place for place in usual if place.is_dir()), usual[0]))
 
 
 def weights_of(run: Run) -> Path:
@@ -133,7 +138,7 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     if not (run := experiment.store.find(**experiment.identity(training))):
         options = " ".join(experiment.parameters.options())
         raise GalgenError(f"{training.name} is not trained: galgen train {training.name} {options}")
-    target = published(folder).root / training.family / run.path.name
+    target = Path(folder or project() / SET).absolute() / training.family / run.path.name
     if (target / "losses.jsonl").exists():
         raise GalgenError(f"{target} is a training and would be lost; choose another folder with --out")
     state = checkpoint.load_weights(weights_of(run))

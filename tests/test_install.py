@@ -8,10 +8,12 @@ import venv
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
+from test_budget import python_lines
 from test_environment import GIVEN, PROJECT
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +55,8 @@ def bare(tmp_path_factory):
     for package in wheel["packages"]:
         shutil.copytree(ROOT / package, there / Path(package).name)
     for source, target in wheel["force-include"].items():
-        shutil.copy(ROOT / source, there / target)
+        (there / target).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, there / target)
     for each in (distribution("galgen"), *needed(GIVEN[0])):
         for top in {file.parts[0] for file in each.files} - {"..", "__pycache__"}:
             if not top.endswith(".pth") and not (there / top).exists():
@@ -78,10 +81,21 @@ def test_the_commands_need_no_extra_and_a_training_imports_nothing_that_draws(ba
         "audit --samples imported --train 1 --held-out 2 --morphology 4 --out report",
         f"models {models}",
         f"sample gan-N4000-A -n 12 {models} --out x.fits",
+        "sample conditional -n 2 --out packaged.npz",  # of the wheel: no checkout is here
     ]
     done = run(bare, tmp_path, "-c", RUN, *lines)
     assert (tmp_path / "report.html").is_file()
     assert "gan-N4000-A0-0" in done.stdout
+    assert np.load(tmp_path / "packaged.npz")["model"] == "conditional-N4000-A0-0"
+
+
+def test_the_wheel_has_five_models_of_simulated_galaxies(bare, tmp_path):
+    listed = run(bare, tmp_path, "-m", "galgen", "models")
+    wanted = ["conditional-N4000-A0-0", "conditional-N4000-B1-1", "diffusion-N10-A0-0"]
+    wanted += ["diffusion-N4000-A0-0", "diffusion-N4000-B1-1"]
+    lines = [line.split() for line in listed.stdout.splitlines()]
+    assert [line[0] for line in lines] == wanted and {line[-1] for line in lines} == {"simulated"}
+    assert "no models are trained" in listed.stderr
 
 
 def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling(bare, tmp_path):
@@ -95,6 +109,16 @@ def test_the_example_is_short_and_shows_the_cosine_beside_null_floor_and_ceiling
     agreement, null = (float(line[1]) for line in lines[:2])
     assert agreement > 0.45 and abs(null) < 0.1  # noise in place of galaxies gives 0.24
     assert Image.open(tmp_path / "picture.png").size[0] > 800
+
+
+def test_the_example_of_a_network_with_timesteps_is_short_and_has_both_answers(bare, tmp_path):
+    script = ROOT / "examples" / "your_diffusion_model.py"
+    assert python_lines(script.read_text()) <= 60
+    said = run(bare, tmp_path, script, "--steps", "96", "--out", tmp_path / "picture.png").stdout
+    assert re.search(
+        r"^membership: AUC 0\.\d\d \[.*\ndenoising gap -?\d\.\d\d \[.* dB \(n = 310\)$", said, re.M
+    )
+    assert Image.open(tmp_path / "picture.png").size[0] > 500
 
 
 def test_the_book_without_its_extra_says_so_in_one_line(bare, tmp_path):

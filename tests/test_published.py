@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import galgen
 from galbook.explorer.answers import Explorer
 from galgen.cli import main
 from galgen.compare.similarity import cosine
@@ -110,6 +112,20 @@ def test_the_published_models_of_the_project_stand_for_todays_trainings():
     for experiment in experiments.values():
         for N in (experiment.sizes[0], experiment.sizes[-1]):
             assert all(experiment.trained(model) for model in experiment.models.pair(N))
+
+
+PACKAGED = ("conditional-N4000-A0", "conditional-N4000-B1", "diffusion-N4000-A0", "diffusion-N4000-B1")
+
+
+@pytest.mark.parametrize("name", [*PACKAGED, "diffusion-N10-A0"])
+def test_a_model_of_the_wheel_is_the_training_of_the_published_tables(name):
+    """Its samples are those of the training in full precision, whose gray levels are in the table."""
+    family, N, model = name.split("-")
+    with np.load("results/laptop-simulated/arrays/samples.npz") as arrays:
+        trained = torch.from_numpy(arrays[f"{family}-{N[1:]}/{model}"])[:, None] / 255
+    drawn = torch.from_numpy(galgen.sample(name[:-1], len(trained)).clip(0, 1))[:, None]
+    mean = trained.mean(0).numpy()
+    assert np.median(cosine(drawn, trained, kind="anomaly", mean=mean)) >= 0.999
 
 
 def test_what_is_trained_is_published_and_the_rest_named(trained, tmp_path, capsys):

@@ -4,8 +4,9 @@
 
 Keys of rows, trainings and models contain hashes of the source files they depend on, so results are computed
 again after a change of these files. After a change of names or layout, the published numbers remain valid:
-this script writes the new keys into `results/*/run.json`, renames the folders of `results/models/` and
-updates the model cards there. It does not check the numbers: `make check` measures a part of them again.
+this script writes the new keys into `results/*/run.json`, renames the folders of `results/models/` (and their
+names in `pyproject.toml`: some are packaged) and updates the model cards there. It does not check the numbers:
+`make check` measures a part of them again.
 """
 
 import sys
@@ -37,7 +38,7 @@ def of_run(path: Path, data: dict[str, str]) -> bool:
 
 def of_models() -> int:
     """Rename published models to their current keys; returns the number of changed keys."""
-    changed = 0
+    changed, project = 0, Path("pyproject.toml")
     for run in listed(published()):
         info = run.summary
         parameters = Parameters(profile=info["profile"], data=info["data"], seed=info["first"] // 1_000_000)
@@ -48,6 +49,7 @@ def of_models() -> int:
             changes = identity | {"code": version(identity["code"]), "key": key}
             write_json(run.path / "record.json", run.record | changes)
             run.path.rename(run.path.with_name(key))
+            project.write_text(project.read_text().replace(run.path.name, key))
             changed += 1
     return changed
 

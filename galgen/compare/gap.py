@@ -44,11 +44,10 @@ class DenoisingGap(Estimate):
 
     has_baseline: bool
 
-    def __str__(self) -> str:
-        difficulty = (
-            "" if self.has_baseline else "; without a baseline the difficulty of images does not cancel"
-        )
-        return f"denoising gap {self:.2f} dB (n = {self.n}{difficulty})"
+    def __format__(self, form: str) -> str:
+        """Format the gap and its interval, by default with two decimals."""
+        difficulty = "" if self.has_baseline else "; without a baseline, difficulty does not cancel"
+        return f"denoising gap {super().__format__(form)} dB (n = {self.n}{difficulty})"
 
 
 @validated

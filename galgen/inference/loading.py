@@ -2,7 +2,8 @@
 
 The store is searched with the given parameters of the run. A published model is found by name, and refused
 if the parameters ask for another one. A name without seeds, as `diffusion-N4000-A`, selects the first such
-model, `diffusion-N4000-A0-0`. Nothing is trained, simulated or written.
+model, `diffusion-N4000-A0-0`; the name of a family selects its model A at the largest N. Nothing is trained,
+simulated or written.
 """
 
 import re
@@ -97,14 +98,17 @@ def load_model(
 
 
 def _first(name: str, names: Iterable[str]) -> str | None:
-    """Return the name if it is one of the names, or else the first that continues it with seeds."""
-    seeds = re.compile(rf"{re.escape(name)}((?<=[AB])\d+-\d+)?")
-    return min(filter(seeds.fullmatch, names), key=sort_key, default=None)
+    """Return the name if it is one, else the first with these and seeds, or at a family's largest N."""
+    seeds = re.compile(rf"{re.escape(name)}((?<=[AB])\d+-\d+|(?<!\d)-N\d+-A\d+-\d+)?")
+    order = {
+        each: ([-N for N in sort_key(each)[1]], sort_key(each)) for each in filter(seeds.fullmatch, names)
+    }
+    return min(order, key=order.get, default=None)
 
 
 def _trained(name: str, parameters: Parameters, store: Path | None) -> Model:
     """Return the model of a run: from the store, or its published equivalent."""
-    families = [family for family in FAMILIES | STUDIES if name.startswith(f"{family}-")]
+    families = [family for family in FAMILIES | STUDIES if f"{name}-".startswith(f"{family}-")]
     place = ReadOnlyStore(store, store)  # a store that is given is searched alone
     books = [Experiment(parameters, place, family=family) for family in families]
     trainings = {training.name: (book, training) for book in books for training in book.models.trainings()}
@@ -123,7 +127,7 @@ def _published(name: str, parameters: Parameters, models: Path | None) -> Model:
     for run in listed(place):
         runs.setdefault(run.summary["name"], []).append(run)
     if not (found := _first(name, runs)):
-        names = ", ".join(runs) or "none; run in a checkout of galgen, or give a directory with --models"
+        names = ", ".join(runs) or "none; give another directory with --models"
         raise GalgenError(
             f"no model {name!r:.80}, trained or published; models published in {place.root}: {names}"
         )

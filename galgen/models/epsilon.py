@@ -15,8 +15,8 @@ So for y = x + sigma z, with s = (high - low) sigma,
     D(y; sigma) = y - sigma eps((low + (high - low) y) / (1 + s^2)^(1/2), t),
 
 where t is the timestep whose sigma_t is nearest in log sigma. At sigma = sigma_t this is E[x | y] exactly;
-between two timesteps the input has the variance of sigma, and only t is rounded: by half a step, which is
-0.5 % of sigma or less at sigma = 0.1 in the usual schedules of 1 000 steps.
+between two timesteps the input has the variance of sigma, and only t is rounded: by half a step, in the 1 000
+steps of DDPM at most 0.8 % of sigma above 0.1 and 4 % at 0.02.
 
 References:
     Ho et al. 2020, Denoising diffusion probabilistic models, https://arxiv.org/abs/2006.11239 (Eq. 4).
