@@ -31,6 +31,7 @@ from galgen.runs import checkpoint, schedules
 from galgen.runs import training as loop
 from galgen.runs.batches import BatchSampler
 from galgen.runs.errors import GalgenError
+from galgen.runs.progress import Display
 from galgen.runs.store import Run, Store
 
 __all__ = ["APART", "Experiment", "Models", "every_family", "find_training", "load_networks"]
@@ -38,6 +39,7 @@ __all__ = ["APART", "Experiment", "Models", "every_family", "find_training", "lo
 # Environment of a training in a separate process. One torch thread per process is fastest. Returning memory
 # to the system after each step and allocating it again would cost 5 to 7 % of the time.
 APART = {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
+AT_ONCE = 64  # samples between two reports of progress; a multiple of the images per call of a network
 FIRST_OUT_OF_DOMAIN = 100  # seed index of the first out-of-domain model, beyond those of all pairs
 
 
@@ -294,7 +296,15 @@ class Experiment:
 
         def make(work: Path) -> dict:
             networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
-            images = self.family.draw(networks, seeds, self.images.start.to(_device())).cpu()
+            start, display, parts = (
+                self.images.start.to(_device()),
+                Display(f"{training.name}, samples", len(seeds)),
+                [],
+            )
+            for first in range(0, len(seeds), AT_ONCE):
+                parts.append(self.family.draw(networks, seeds[first : first + AT_ONCE], start).cpu())
+                display.show(min(first + AT_ONCE, len(seeds)))
+            images = torch.cat(parts)
             np.save(work / "samples.npy", images.numpy(), allow_pickle=False)
             return {"name": training.name, "images": len(seeds), "mean": images.mean().item()}
 

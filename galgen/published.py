@@ -4,8 +4,8 @@ A published set is a run store whose entries have the keys of the trainings that
 the final weights, without networks that sampling does not need (the discriminator of a GAN, and the generator
 if its average is used). The project's is `results/models/`; a wheel contains five of its models. Convolutions
 (tensors with four axes or more) are in half precision, all other tensors unchanged. The start image of the
-sampler is stored with them. Samples of a published model differ in the fourth digit from those of the training
-itself, so the keys of its samples contain the checksum of its weights instead of the key of the training.
+sampler is stored with them. Samples of a published model differ in the fourth digit from those of its
+training, so the keys of its samples contain the checksum of its weights instead of the key of the training.
 """
 
 import contextlib

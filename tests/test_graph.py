@@ -296,10 +296,10 @@ def test_a_mistake_ends_the_process_in_one_line(capsys):
 
 def test_jobs_have_a_core_each_and_what_the_user_has_set(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    monkeypatch.setenv("TQDM_NCOLS", "40")
+    monkeypatch.setenv("TQDM_MININTERVAL", "40")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
     found = graph.environment()
-    assert found["OMP_NUM_THREADS"] == "1" and found["TQDM_NCOLS"] == "40" and found["MALLOC_TOP_PAD_"]
+    assert found["OMP_NUM_THREADS"] == "1" and found["TQDM_MININTERVAL"] == "40" and found["MALLOC_TOP_PAD_"]
 
 
 def test_what_is_empty_is_as_usual_and_a_name_of_digits_stays_a_name():

@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 
@@ -12,7 +13,7 @@ from galgen.models import muon
 from galgen.models.diffusion import DenoiserLearner
 from galgen.models.unet import UNet
 from galgen.profiles import DiffusionSettings
-from galgen.runs import checkpoint
+from galgen.runs import checkpoint, progress
 from galgen.runs.batches import BatchSampler
 from galgen.runs.checkpoint import read_losses
 from galgen.runs.errors import Damaged, GalgenError
@@ -307,3 +308,13 @@ def test_out_of_memory_is_answered_with_a_batch_that_fits(tmp_path, monkeypatch,
     monkeypatch.setattr(DenoiserLearner, "step", small)
     with pytest.raises(GalgenError, match=f"of 16 does not fit into GPU memory, a batch of {fits} does"):
         run(tmp_path, model, batch_size=16, total=96)
+
+
+def test_in_a_log_a_step_is_one_line_that_fits_a_terminal_with_the_time_that_is_left(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0)
+    display = progress.Display("conditional-N4000-A100-100-ellipticals (bf16)", 4000)
+    for shown in (1000, 4000):
+        display.show(shown, {"discriminator": -0.123456, "generator": 1.23456})
+    first, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"conditional-.* \(bf16\): 25 % of 4.00k images, 00:\d\d left, di.*", first)
+    assert "100 % of 4.00k images, 00:00 left" in last and max(len(first), len(last)) < 80

@@ -4,9 +4,9 @@
 
 Keys of rows, trainings and models contain hashes of the source files they depend on, so results are computed
 again after a change of these files. After a change of names or layout, the published numbers remain valid:
-this script writes the new keys into `results/*/run.json`, renames the folders of `results/models/` (and their
-names in `pyproject.toml`: some are packaged) and updates the model cards there. It does not check the numbers:
-`make check` measures a part of them again.
+this script writes the new keys into `results/*/run.json`, renames the folders of `results/models/`, those in
+`pyproject.toml` too, and updates the model cards there. It does not check the numbers: `make check` measures
+a part of them again.
 """
 
 import sys

@@ -19,11 +19,9 @@ A model implements `Learner`. The folder of a run contains
 import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -32,34 +30,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from galgen.runs import checkpoint
 from galgen.runs.batches import BatchSampler, generator
 from galgen.runs.errors import Damaged, GalgenError
+from galgen.runs.progress import Display
 
-__all__ = ["Display", "Learner", "train"]
-
-
-class Display:
-    """Progress display: a tqdm bar on a terminal, otherwise one line every 15 seconds."""
-
-    def __init__(self, label: str, total: int, shown: int):
-        self.terminal, self.last_print = sys.stderr.isatty(), time.monotonic()
-        output = {} if self.terminal else {"file": io.StringIO(), "ncols": 0}
-        self.bar = tqdm(total=total, initial=shown, desc=label, unit="image", unit_scale=True, **output)
-
-    def show(self, shown: int, means: dict[str, float]) -> None:
-        """Display the number of images shown and the mean losses since the last report."""
-        loss = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-        self.bar.set_postfix_str(loss, refresh=False)
-        self.bar.update(shown - self.bar.n)
-        done, now = shown == self.bar.total, time.monotonic()
-        if not self.terminal and (done or now - self.last_print >= 15):
-            self.last_print = now
-            print(self.bar, file=sys.stderr, flush=True)
-        if done:
-            self.bar.close()
+__all__ = ["Learner", "train"]
 
 
 class Learner(Protocol):

@@ -75,7 +75,13 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
                 kernel_name="python3",  # of this environment, whichever kernel the notebook names
                 language="python",
                 # Sockets in a separate folder: chapters that start together would share one.
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+                # A kernel is interrupted before it is shut down, which it would report as an error.
+                config=Config(
+                    {
+                        "KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"},
+                        "NotebookClient": {"extra_arguments": ["--IPKernelApp.log_level=CRITICAL"]},
+                    }
+                ),
                 cwd=os.getcwd(),
                 progress_bar=sys.stderr.isatty(),
             )

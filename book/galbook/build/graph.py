@@ -44,7 +44,6 @@ ONE_CORE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_TH
 UNLESS_GIVEN = {
     "MALLOC_TOP_PAD_": str(2**28),  # memory kept between steps: 5 to 10 % of a training step
     "TQDM_MININTERVAL": "2",  # two progress bars share one line of the terminal
-    "TQDM_NCOLS": "90",
 }
 
 
