@@ -4,9 +4,11 @@
 
 For each committed training of simulated galaxies with N >= 100 and seeds 0 and 4 to 6: distance of each image
 to the nearest other training image, and its variance (`galbook.onset.isolation`), of which memory and the
-partial correlations follow. The test of (16; 300) was defined before its numbers were read. The galaxies of
-each seed are simulated, a minute each.
+partial correlations follow; the control takes held-out images for training images. The test of (16; 300) was
+defined before its numbers were read. The galaxies of each seed are simulated, a minute each.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,9 +37,13 @@ def main() -> None:
             own = features(train[: trace.own.shape[1]], train)
             held_out = features(images[sets.validation[: trace.held_out.shape[1]]], train)
             m = memory(trace, of.N, own, held_out)
+            unseen, others = np.split(trace.held_out, [len(held_out) // 2], axis=1)
+            of_unseen, of_others = np.split(held_out, [len(held_out) // 2])
+            null = memory(replace(trace, own=unseen, held_out=others), of.N, of_unseen, of_others)
             thirds = [m[part].mean() for part in np.array_split(np.argsort(own[:, 0]), 3)]
             about = {"width": of.base_channels, "N": of.N, "load": of.load, "seed": one.seed, "half": half}
             about |= {"isolation": partial_spearman(m, own[:, 0], own[:, 1])}
+            about["held_out"] = partial_spearman(null, *of_unseen.T)
             rows.append(about | {"contrast": partial_spearman(m, own[:, 1], own[:, 0]), "thirds": thirds})
             if (of.base_channels, of.N) == PRIMARY and one.seed in SEEDS:
                 primary.append((m, own))
