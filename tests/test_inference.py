@@ -14,6 +14,7 @@ from galgen.cli import main
 from galgen.compare.denoising import denoising_curve, psnr
 from galgen.compare.similarity import cosine
 from galgen.data.acquire.importing import import_images
+from galgen.inference.loading import load_model
 from galgen.models.families import FAMILIES
 from galgen.models.sampling import noise, seeded
 from galgen.published import publish
@@ -70,11 +71,13 @@ def test_models_are_listed_where_there_are_some(smoke, folder, tmp_path, monkeyp
     assert said.count(" published ") == 2 * len(FAMILIES) and "gan-N12-A0-0                  trained" in said
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
-    assert main(["models"]) == 0
+    assert main(["models", "--models", "empty"]) == 0
     nothing = capsys.readouterr()
     assert not nothing.out and "no models are published in" in nothing.err and "--models" in nothing.err
-    assert main(["sample", "diffusion-N4000-A", "--out", "x.npz"]) == 2
-    assert "run in a checkout of galgen, or give a directory" in capsys.readouterr().err
+    assert main(["sample", "diffusion-N4000-A", "--out", "x.npz", "--models", "empty"]) == 2
+    assert "give another directory with --models" in capsys.readouterr().err
+    assert load_model("conditional", models=folder).name == "conditional-N12-A0-0"
+    assert load_model("diffusion").name == "diffusion-N4000-A0-0", "the checkout's, and the largest N"
 
 
 def noisy(images, sigma):

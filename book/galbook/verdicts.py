@@ -45,9 +45,27 @@ from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
 from galgen.runs.files import project, read_json
 
-__all__ = ["CLAIMS", "INCONCLUSIVE", "MIXED", "NOT_SUPPORTED", "NOT_TESTED", "RUNS", "SUPPORTED", "cells",
-    "cells_of_run", "cells_of_table", "estimate", "holds", "measured", "number", "of_claim", "of_family",
-    "verdict", "verdicts"]  # fmt: skip
+__all__ = [
+    "CLAIMS",
+    "INCONCLUSIVE",
+    "MIXED",
+    "NOT_SUPPORTED",
+    "NOT_TESTED",
+    "RUNS",
+    "SUPPORTED",
+    "Located",
+    "cells",
+    "cells_of_run",
+    "cells_of_table",
+    "estimate",
+    "holds",
+    "measured",
+    "number",
+    "of_claim",
+    "of_family",
+    "verdict",
+    "verdicts",
+]  # fmt: skip
 
 SUPPORTED, NOT_SUPPORTED, MIXED, INCONCLUSIVE, NOT_TESTED = (
     "supported",

@@ -85,7 +85,7 @@ def audit(
     # sets with shared latents must be complete
     latents = {"samples", "other_samples", "floor"} if other_samples else set()
     read = {name: _read(path, size, crop, key, strict=name in latents) for name, path in sets.items() if path}
-    print(f"galgen audit: about {_minutes(read, flips, morphology)} min on one core", file=sys.stderr)
+    print(f"galgen audit: about {_duration(read, flips, morphology)} on one core", file=sys.stderr)
     found = galgen.audit(**read, flips=flips, morphology=morphology, seed=parameters.seed)
     report.write_report(found, {name: str(path) for name, path in sets.items()}, pages)
     print(found)
@@ -104,14 +104,16 @@ def _refuse(options: dict[str, object], task: str) -> None:
         raise GalgenError(f"{task} does not use {', '.join(given)}: leave this out")
 
 
-def _minutes(sets: dict[str, np.ndarray], flips: bool, morphology: int) -> int:
-    """Estimate the duration of an audit on one core of a server, in minutes, from the sizes of the sets."""
-    samples, pool = len(sets["samples"]), len(sets["train"]) + len(sets["held_out"])
-    rows, scales = min(samples, 2048) + min(pool, 2048), max(1, sets["samples"].shape[-1].bit_length() - 3)
-    seconds = 20 + 2.4e-8 * pool**2 + 3e-4 * pool + 1e-7 * samples * pool * (4 if flips else 1)
-    seconds += 4e-7 * (samples + len(sets["held_out"])) * len(sets["train"])  # near-copies, with flips
-    seconds += 7e-7 * rows**2 * scales + 0.3 * min(morphology, samples)
-    return max(1, round(seconds / 60))
+def _duration(sets: dict[str, np.ndarray], flips: bool, morphology: int) -> str:
+    """Estimate the duration of an audit on one core of a server from the sizes of the sets."""
+    samples, held_out = len(sets["samples"]), len(sets["held_out"])
+    pool, side = len(sets["train"]) + held_out, sets["samples"].shape[-1]
+    rows, scales = min(samples, 2048) + min(pool, 2048), max(1, side.bit_length() - 3)
+    seconds = 8 + 2.4e-8 * pool**2 + 3e-4 * pool + 1e-7 * samples * pool * (4 if flips else 1)
+    seconds += 4e-7 * (samples + held_out) * len(sets["train"])  # near-copies, with flips
+    seconds += 7e-7 * rows**2 * scales
+    seconds += (0.0165 + 0.0022 * side) * (min(morphology, samples) + min(morphology, held_out))
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _gray(path: Path, size: int | None, crop: int | None, key: str | None) -> np.ndarray:
