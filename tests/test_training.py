@@ -312,10 +312,10 @@ def test_out_of_memory_is_answered_with_a_batch_that_fits(tmp_path, monkeypatch,
 
 def test_in_a_log_a_step_is_one_line_that_fits_a_terminal_with_the_time_that_is_left(capsys, monkeypatch):
     monkeypatch.setattr(progress, "EVERY", 0)
-    monkeypatch.setenv("COLUMNS", "100")
-    display = progress.Display("conditional-N4000-A100-100-ellipticals (bf16)", 4000)
+    monkeypatch.setenv("COLUMNS", "80")
+    display = progress.Display("gan-N4000-A0-0 (fp32)", 4000)
     for shown in (1000, 4000):
         display.show(shown, {"discriminator": -0.123456, "generator": 1.23456})
     first, last = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"conditional-.* \(bf16\): 25 % of 4.00k images, 00:\d\d left, di.*", first)
-    assert "100 % of 4.00k images, 00:00 left" in last and max(len(first), len(last)) < 100
+    assert re.fullmatch(r"gan-.* \(fp32\): 25 % of 4.00k images, 00:\d\d left, discriminator .*", first)
+    assert "100 % of 4.00k images, 00:00 left" in last and max(len(first), len(last)) < 80
