@@ -371,8 +371,8 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
     caption = (
         "Verdicts by family: mean over trainings, 95 % interval for another training on the same images, and "
         "the criterion that must contain it. In brackets: number of models or pairs; degrees of freedom of "
-        "their standard deviation, pooled over published runs (over both data sets where variances are "
-        "alike). With 0, the interval is over latents and the verdict inconclusive. "
+        "the standard deviation between trainings, pooled over published runs. With 0 (one pair) the effect "
+        "of another training is unknown: the interval is over latents, and the verdict inconclusive. "
         f"Profile {first.profile.name}, {escaped(first.images.name)}."
     )
     table = pd.DataFrame(lines, columns=names)
