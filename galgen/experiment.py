@@ -296,11 +296,8 @@ class Experiment:
 
         def make(work: Path) -> dict:
             networks = {name: net.to(_device()) for name, net in self.networks(training, shown).items()}
-            start, display, parts = (
-                self.images.start.to(_device()),
-                Display(f"{training.name}, samples", len(seeds)),
-                [],
-            )
+            start, parts = self.images.start.to(_device()), []
+            display = Display(f"{training.name}, samples", len(seeds))
             for first in range(0, len(seeds), AT_ONCE):
                 parts.append(self.family.draw(networks, seeds[first : first + AT_ONCE], start).cpu())
                 display.show(min(first + AT_ONCE, len(seeds)))

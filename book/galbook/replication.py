@@ -84,7 +84,7 @@ def _located(cell: Cell, run: str) -> Located | None:
     rows = published(run)
     rows = rows[rows.family == cell.family]
     if cell.of["models"] == "all":  # the floor of one kind, which all runs have
-        rows = rows[rows.model == OUT_OF_DOMAIN].assign(model="", n=rows.n.fillna(1))
+        rows = rows[rows.model == OUT_OF_DOMAIN].assign(model="")
     return verdicts.located(cell.claim, cell.of, rows)
 
 

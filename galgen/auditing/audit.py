@@ -36,6 +36,7 @@ from pydantic import Field, StrictBool
 
 from galgen.auditing.copies import LEVEL, Copies, copies
 from galgen.auditing.near_copies import NearCopies, near_copies
+from galgen.auditing.sensitivity import nearest_rows
 from galgen.compare import similarity
 from galgen.compare.agreement import agreement_test
 from galgen.compare.biases import Biases, biases, photometry
@@ -109,6 +110,8 @@ class Audit:
         more = near.fraction.value > near.held_out.value
         doubts = ["near-copies, not significantly more than among held-out images"] * more
         reason = self.memory.verdict().partition("inconclusive: ")[2]
+        if not reason and all(row["fraction"] is None for row in nearest_rows(self.counts).values()):
+            reason = "with these numbers of images it detects no fraction of copies"
         doubts += [f"no test of training-set bias: {reason}"] * bool(reason)
         if doubts:
             return f"inconclusive ({', '.join(doubts)})"
