@@ -186,6 +186,8 @@ def test_the_verdict_follows_from_what_is_shown(found, verdict):
     assert lines[0] == f"Memorization: {verdict}" and len(lines) == 10
     assert verdict in changed._repr_html_() and changed._repr_html_().count("<tr>") == 10
     assert ("0 of 100 (95 %: below 3 %)" in str(changed)) == (null == 0)  # 1 - 0.97^100 = 0.95
+    few = replace(changed, counts={"samples": 100, "train": 4000, "held_out": 100})
+    assert few.verdict.startswith("found") == verdict.startswith("found") and "not found" not in few.verdict
 
 
 @pytest.mark.slow
