@@ -19,6 +19,7 @@ LEFT_OUT = {
     "galbook.table": "where rows are kept, and under which key",
     "galgen": "its version, in messages and reports",
     "galgen.auditing.report": "how an audit is told",
+    "galgen.auditing.sensitivity": "quoted in the verdict on memorization of an audit, which no row has",
     "galgen.costs": "estimates of time, memory and disk",
     "galgen.data.manifest": "whom to credit",
     "galgen.experiment": "which models there are: the keys of those that are asked are in the key",
