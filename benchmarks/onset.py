@@ -3,7 +3,7 @@
     python benchmarks/onset.py [--data path/to/galaxies] [--only 8x300 16x300]
 
 A configuration is a width, an N, a seed of galaxies, sets and models, images shown, and a learning rate;
-models A and B. Those of `BEFORE` precede the laws of `galbook.onset.law`; those of `PREDICTED` were predicted
+models A and B. Those of `BEFORE` precede the first laws; those of `PREDICTED` were predicted
 in results/foretold.json before they were trained. About 27 CPU hours in total.
 
 A configuration is appended to the file as soon as both models are trained; existing ones are neither replaced

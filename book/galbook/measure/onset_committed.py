@@ -5,10 +5,10 @@ The 86 trainings of `results/clock` do not belong to a run of the book. `committ
 learning rate. The other rows are
 
     configurations   (width, N): geometric mean of the onsets, and its ratio to that of a tenth of N
-    laws             their constants and lack of fit (`galbook.onset_law`), with each scatter
-    predictions      of `results/foretold.json`, preregistered before the later trainings, by the laws L, L1,
-                     P, N of `galbook.onset.law`, with p of the observation; and those of the laws `load` and
-                     `power`, fitted to the earlier trainings alone after the later ones were known
+    laws             their constants and lack of fit (`galbook.onset.law`), with each scatter
+    predictions      of `results/foretold.json`, preregistered before the later trainings, by its laws L, L1,
+                     P and N, with p of the observation; and those of the laws `load` and `power`, fitted to
+                     the earlier trainings alone after the later ones were known
     bits             exponent of N in the bits memorized
     agreement        effect of the same training images, of `results/agreement.json`
 
@@ -30,8 +30,18 @@ from galbook.measure.onset import ALL_LEVELS, Rows, of_training
 from galbook.onset.bits import exponent
 from galbook.onset.configurations import CommittedConfiguration, committed
 from galbook.onset.gap import LEVEL, LEVELS
-from galbook.onset.law import SCALE, Place, largest_N
-from galbook.onset_law import CONFIGURATION, LAWS, SCATTERS, Fit, fit, log_score, scatter, trainings
+from galbook.onset.law import (
+    CONFIGURATION,
+    LAWS,
+    SCATTERS,
+    Fit,
+    Place,
+    fit,
+    largest_N,
+    log_score,
+    scatter,
+    trainings,
+)  # fmt: skip
 from galbook.table import TYPES, read_table, row, to_csv
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.files import project, read_json
@@ -41,6 +51,7 @@ __all__ = ["committed_onsets"]
 PIXELS = 16 * 16
 PAPER = {"width": 64, "parameters": 7.66e6, "pixels": 64 * 64, "images": (25e6, 25e6 * 16 / 512)}
 NAMES = {"A": "law_epochs", "c": "law_epochs", "b": "law_width_exponent", "a": "law_size_exponent"}
+SCALE = 100  # N of the configurations that anchor predictions at the same width
 NO_TEST = {(4, 1000): ("P", "N")}  # already contradicted at that time, according to the file
 
 

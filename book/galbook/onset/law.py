@@ -1,58 +1,50 @@
-"""Laws of the onset as a function of N and width: fits with censored onsets, and predictions.
+"""Laws of the onset of the denoising gap as a function of N and width, fitted with censoring.
 
-Let t* be the images shown at the onset of a training on N images (`galbook.onset.gap`), W the base channels
-and l = N d / p the load, training pixels per parameter. The laws are for epochs, t* / N:
+Let t be the images shown at the onset (`galbook.onset.gap`) of a network of width W trained on N images,
+and load = N d / p the training pixels per parameter. In epochs, t / N, the laws are
 
-    L     t*/N = A_W (1 + l / l_0)          one constant per width; increases with the load
-    L1    t*/N = (c / W) (1 + l / l_0)      as L, inversely proportional to the width
-    P     t*/N = t*(100; W) / 100           t* proportional to N, from N = 100 of the same width
-    N     t*/N = c N^a / W                  a power of N, inversely proportional to the width
+    load            A W^-b (1 + load / l_0)     three constants
+    power           c N^a W^-b                  a power of both; three constants
+    proportional    A_W                         t proportional to N, with one constant per width
 
-*Fit.* log t* of a training is normal about its law, with the standard deviation s of trainings within a
-configuration (W, N), pooled over all configurations. A training that ended before its onset is censored.
-The fit is maximum likelihood at that s; the parameters are those of log t*/N.
+*Censoring.* The learning rate falls over the last tenth of a training. If the onset is in that tenth, or if
+there is no onset, the onset is censored at nine tenths of the training.
 
-*Lack of fit.* Twice the loss of log likelihood relative to a free mean for each configuration, divided by the
-number of excess parameters, follows F with the degrees of freedom of s if the law is true.
+*Likelihood.* log t is normal about the law with the scatter s of trainings within a configuration (W, N),
+taken as known: one s for all, one for each N, or two, for N below 100 and from 100 on. A censored training
+contributes the probability of an onset after the censoring time.
+
+*Training sets.* Trainings of one seed, N and half use the same images at all widths. Either errors are
+taken as independent, or a fraction r of s^2 is common to the trainings on one set: a random effect,
+
+    L = prod_sets int phi(u) prod_i f((y_i - m_i - s_i r^1/2 u) / (s_i (1 - r)^1/2)) du,
+
+by Gauss-Hermite quadrature, with r fitted. In both cases standard errors are from the observed information,
+and intervals from Student's t with the degrees of freedom of s.
+
+*Goodness of fit.* Twice the loss of log likelihood relative to a free mean for each configuration with an
+onset is chi^2, with their number minus that of the constants as degrees of freedom.
 
 *Prediction* of the geometric mean of n trainings of a configuration: the value of the law, with the error of
-its parameters and s / sqrt(n), and Student's t with the degrees of freedom of s. An observation outside the
-interval contradicts the law. The power against another law is the probability of that if the other is true,
-by the noncentral t. P, and L at a width without data, predict relative to N = 100 of the same width, whose
-error is included.
-
-References:
-    Bonnaire et al. 2025, https://arxiv.org/abs/2505.17638 (proportional to N, inversely to W).
+its constants and s / n^1/2, and Student's t. An observation outside the interval contradicts the law. The
+power against another law is the probability of that if the other one is true, by the noncentral t.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
 import numpy as np
-from scipy import optimize, stats
+import pandas as pd
+from scipy import optimize, special, stats
 
-from galbook.onset.configurations import Configuration
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
-__all__ = [
-    "LAWS",
-    "SCALE",
-    "Fit",
-    "Law",
-    "Observations",
-    "Place",
-    "Prediction",
-    "fit",
-    "largest_N",
-    "observations",
-    "power",
-    "scatter",
-    "slope_of",
-]
+__all__ = ["CONFIGURATION", "LAWS", "SCATTERS", "Fit", "Law", "Place", "fit", "largest_N", "log_score",
+    "power", "scatter", "trainings"]  # fmt: skip
 
-SCALE = 100  # N of the configurations that anchor predictions at the same width
+CONFIGURATION = ["width", "N"]
 
 
 @dataclass(frozen=True)
@@ -65,105 +57,82 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Observations:
-    """Onsets and censoring times of one configuration, to which laws are fitted.
-
-    Attributes:
-        place: Its width, N and load.
-        onsets: Log of the epochs at the onset, of trainings with an onset.
-        ends: Log of the epochs at the end, of censored trainings.
-    """
-
-    place: Place
-    onsets: Sequence[float]
-    ends: Sequence[float] = ()
-
-
-def observations(configurations: Iterable[Configuration]) -> list[Observations]:
-    """Extract onsets and censoring times of the configurations at the standard learning rate."""
-    found = []
-    for each in (each for each in configurations if each.rate == 1):
-        onsets = [gap.onset() for gap in each.gaps]
-        ends = [log(gap.shown[-1] / each.N) for gap, t in zip(each.gaps, onsets, strict=True) if not t]
-        place = Place(each.base_channels, each.N, each.load)
-        found.append(Observations(place, [log(t / each.N) for t in onsets if t], ends))
-    return found
-
-
-def scatter(data: Iterable[Observations]) -> tuple[float, int]:
-    """Standard deviation s of log t* within configurations, pooled, and its degrees of freedom.
-
-    Raises:
-        GalgenError: If no configuration has two trainings with an onset.
-    """
-    onsets = [np.array(each.onsets) for each in data if each.onsets]
-    freedom = sum(len(y) - 1 for y in onsets)
-    if not freedom:
-        raise GalgenError("fitting a law needs a configuration of two trainings with an onset")
-    return sqrt(sum(len(y) * y.var() for y in onsets) / freedom), freedom
-
-
-@dataclass(frozen=True)
 class Law:
-    """A law of log t*/N.
+    """A law of log t/N.
 
     Attributes:
-        name: Its letter.
+        name: Its name.
         formula: Its formula, as text.
-        parameters: From widths to names of parameters, which are logarithms except for the power a.
-        value: log t*/N at a place, from the parameters by name.
-        anchored: Whether it has one constant per width, fitted to configurations of that width.
+        parameters: From widths to names of constants, which are logarithms except the powers a and b.
+        value: log t/N at a place, from the constants by name.
     """
 
     name: str
     formula: str
     parameters: Callable[[Sequence[int]], list[str]]
     value: Callable[[dict[str, float], Place], float]
-    anchored: bool = False
-
-
-def _times(widths: Sequence[int]) -> list[str]:
-    return [f"A_{width}" for width in widths]
 
 
 LAWS = {
-    law.name: law
-    for law in (
-        Law(
-            "L",
-            "t = N A_W (1 + load / l_0)",
-            lambda widths: [*_times(widths), "l_0"],
-            lambda of, at: of[f"A_{at.base_channels}"] + log(1 + at.load / exp(of["l_0"])),
-            anchored=True,
-        ),
-        Law(
-            "L1",
-            "t = N (c / W) (1 + load / l_0)",
-            lambda widths: ["c", "l_0"],
-            lambda of, at: of["c"] - log(at.base_channels) + log(1 + at.load / exp(of["l_0"])),
-        ),
-        Law("P", "t = t(100; W) N / 100", _times, lambda of, at: of[f"A_{at.base_channels}"], anchored=True),
-        Law(
-            "N",
-            "t = N c N^a / W",
-            lambda widths: ["c", "a"],
-            lambda of, at: of["c"] + of["a"] * log(at.N) - log(at.base_channels),
-        ),
-    )
+    "load": Law(
+        "load",
+        "t = N A W^-b (1 + load / l_0)",
+        lambda widths: ["A", "b", "l_0"],
+        lambda of, at: of["A"] - of["b"] * log(at.base_channels) + log(1 + at.load / exp(of["l_0"])),
+    ),
+    "power": Law(
+        "power",
+        "t = N c N^a W^-b",
+        lambda widths: ["c", "a", "b"],
+        lambda of, at: of["c"] + of["a"] * log(at.N) - of["b"] * log(at.base_channels),
+    ),
+    "proportional": Law(
+        "proportional",
+        "t = N A_W",
+        lambda widths: [f"A_{width}" for width in widths],
+        lambda of, at: of[f"A_{at.base_channels}"],
+    ),
+}
+POWERS = ("a", "b")  # constants fitted directly; of all others the logarithm is fitted
+SCATTERS = {  # groups of trainings, by N, with one scatter
+    "one-scatter": lambda N: 0 * N,
+    "two-scatters": lambda N: 1 * (N >= 100),
+    "scatter-by-N": lambda N: N,
 }
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Prediction of a law for one configuration.
+def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
+    """One row per training: load, onset at a level (or the images shown when censored), and `censored`.
 
-    Attributes:
-        images: Images shown at the onset, geometric mean of n trainings, with its 95 % prediction interval.
-        error: Standard error of the log of that mean, from the parameters and the n trainings.
+    Args:
+        rows: A table of measurements with `onset`, `onset_censored` and `load`; only the standard learning
+            rate is used.
+        level: Level of the gap, in dB.
     """
+    of = rows[rows.statistic.isin(["load", "onset", "onset_censored"]) & rows.model.isin(["A0", "B1"])]
+    of = of[of["at"].isna() | (of["at"] == level)].set_index(["seed", "model", *CONFIGURATION, "statistic"])
+    found = of.value.unstack().dropna().reset_index()
+    return found.assign(censored=found.onset_censored == 1, log_epochs=np.log(found.onset / found.N))
 
-    images: Estimate
-    error: float
+
+def scatter(of: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float], int]:
+    """Standard deviation of log t within configurations, by N, and its total degrees of freedom.
+
+    Args:
+        of: Output of `trainings`.
+        by: How N are pooled, a name of `SCATTERS`; an N without degrees of freedom gets the last value.
+
+    Raises:
+        GalgenError: If no configuration has two trainings with an onset.
+    """
+    known = of[~of.censored]
+    cells = known.groupby([SCATTERS[by](known.N.to_numpy(int)), *CONFIGURATION]).log_epochs
+    parts = pd.DataFrame({"freedom": cells.size() - 1, "squares": cells.var(ddof=0) * cells.size()})
+    if (parts := parts.groupby(level=0).sum().query("freedom > 0")).empty:
+        raise GalgenError("the scatter needs a configuration of two trainings with an onset")
+    pooled = np.sqrt(parts.squares / parts.freedom)
+    every = {int(N): pooled.get(SCATTERS[by](int(N)), pooled.iloc[-1]) for N in sorted(of.N.unique())}
+    return every, int(parts.freedom.sum())
 
 
 @dataclass(frozen=True)
@@ -172,61 +141,121 @@ class Fit:
 
     Attributes:
         law: The law.
-        values: Parameters by name.
-        covariance: Covariance of the parameters, in that order.
-        s: Standard deviation over trainings.
-        freedom: Degrees of freedom of s.
-        lack: p value of the lack of fit.
+        values: Constants by name, as logarithms except `POWERS`; with a random effect also `share`, r.
+        covariance: Covariance of the constants of the law, in that order.
+        s: Scatter of a training, by N.
+        freedom: Degrees of freedom of the scatter.
+        chi_squared: Lack of fit; None with a random effect.
+        spare: Degrees of freedom of chi squared.
     """
 
     law: Law
     values: dict[str, float]
     covariance: np.ndarray
-    s: float
+    s: dict[int, float]
     freedom: int
-    lack: float
+    chi_squared: float | None
+    spare: int
 
     def constants(self) -> dict[str, Estimate]:
-        """The parameters, exponentiated where they are logarithms, with 95 % intervals."""
+        """The constants, exponentiated where they are logarithms, with 95 % intervals."""
         found, t = {}, stats.t.ppf(0.975, self.freedom)
-        for (name, value), variance in zip(self.values.items(), self.covariance.diagonal(), strict=True):
+        for (name, value), variance in zip(self.values.items(), self.covariance.diagonal(), strict=False):
             ends = value, value - t * sqrt(variance), value + t * sqrt(variance)
-            found[name] = Estimate(*(ends if name == "a" else map(exp, ends)), self.freedom)
+            found[name] = Estimate(*(ends if name in POWERS else map(exp, ends)), self.freedom)
         return found
 
-    def predict(self, at: Place, n: int) -> Prediction:
-        """Predict the onset of n trainings.
-
-        Raises:
-            GalgenError: If the law is anchored and was fitted without data at that width.
-        """
-        if f"A_{at.base_channels}" not in self.values and self.law.anchored:
-            raise GalgenError(f"{self.law.name} has no constant for {at.base_channels} base channels")
-        slope = slope_of(self.law, self.values, at)
-        error = sqrt(float(slope @ self.covariance @ slope) + self.s**2 / n)
-        middle, half = self.law.value(self.values, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
-        return Prediction(Estimate(*map(exp, (middle, middle - half, middle + half)), n), error)
-
-    def ratio(self, at: Place, anchor: Place, n: int, before: int) -> Prediction:
-        """Predict the ratio of images shown at the onsets of two configurations of one width.
-
-        Args:
-            at: The numerator.
-            anchor: The denominator.
-            n: Trainings of the numerator.
-            before: Trainings of the denominator.
-        """
-        free = {f"A_{at.base_channels}": 0.0} if self.law.anchored else {}  # cancels in the ratio
-        of, names = self.values | free, list(self.values)
-        slope = slope_of(self.law, of, at) - slope_of(self.law, of, anchor)
-        known = slope[[list(of).index(name) for name in names]]
-        error = sqrt(float(known @ self.covariance @ known) + self.s**2 * (1 / n + 1 / before))
-        middle = self.law.value(of, at) - self.law.value(of, anchor) + log(at.N / anchor.N)
-        half = stats.t.ppf(0.975, self.freedom) * error
-        return Prediction(Estimate(*map(exp, (middle, middle - half, middle + half)), n + before), error)
+    def predicted(self, at: Place, n: int) -> tuple[Estimate, float]:
+        """Predict the images shown at the onset, geometric mean of n trainings; and the error of its log."""
+        of = dict([*self.values.items()][: len(self.covariance)])
+        slope, s = _slope(self.law, of, at), self.s.get(at.N, self.s[max(self.s)])
+        error = sqrt(float(slope @ self.covariance @ slope) + s**2 / n)
+        middle, half = self.law.value(of, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
+        return Estimate(*map(exp, (middle, middle - half, middle + half)), n), error
 
 
-def slope_of(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
+def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = False) -> Fit:
+    """Fit a law to `trainings` by maximum likelihood.
+
+    Args:
+        law: One of `LAWS`, or another of that form.
+        of: Trainings, including censored ones.
+        by: A name of `SCATTERS`.
+        sets: Whether part of the scatter is common to trainings on the same training set.
+
+    Raises:
+        GalgenError: As `scatter`, or if there are fewer configurations with an onset than constants.
+    """
+    s, freedom = scatter(of, by)
+    names = law.parameters(sorted(of.width[~of.censored].unique()))
+    spare = of[~of.censored].groupby(CONFIGURATION).ngroups - len(names)
+    if spare < 0:
+        raise GalgenError(f"{law.name} has {len(names)} constants, more than configurations with an onset")
+    widths = {int(name[2:]) for name in names if name.startswith("A_")}
+    of = of[of.width.isin(widths)] if widths else of  # the law has no constant for other widths
+    places = [Place(*map(int, at[:2]), float(at[2])) for at in of[[*CONFIGURATION, "load"]].to_numpy()]
+    y, late, scale = of.log_epochs.to_numpy(), of.censored.to_numpy(), of.N.map(s).to_numpy(float)
+    groups = of.groupby(["seed", "N", "model"]).ngroup().to_numpy()
+    u, weight = np.polynomial.hermite_e.hermegauss(31 if sets else 1)
+
+    def loss(theta: np.ndarray) -> float:
+        """Negative log likelihood, up to a constant."""
+        values = dict(zip(names, theta, strict=False))
+        z = (y - [law.value(values, at) for at in places]) / scale
+        share = special.expit(theta[-1]) if sets else 0.0
+        z = (z[:, None] - sqrt(share) * u) / sqrt(1 - share)
+        each = np.where(late[:, None], stats.norm.logsf(z), -(z**2) / 2 - log(1 - share) / 2)
+        sums = np.array([each[groups == k].sum(0) for k in range(groups.max() + 1)])
+        return -float(special.logsumexp(sums, axis=1, b=weight / weight.sum()).sum())
+
+    start = [{"l_0": -1.0, "a": 0.3, "b": 1.0}.get(name, 7.0) for name in names] + [0.0] * sets
+    theta = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-6}).x
+    covariance = np.linalg.pinv(_hessian(loss, theta))[: len(names), : len(names)]
+    own = ((y - of.log_epochs.where(~of.censored).groupby([of.width, of.N]).transform("mean")) / scale) ** 2
+    lost = None if sets else 2 * loss(theta) - float(own[~late].sum())
+    values = dict(zip(names, map(float, theta), strict=False))
+    values |= {"share": float(special.expit(theta[-1]))} if sets else {}
+    return Fit(law, values, covariance, s, freedom, lost, spare)
+
+
+def largest_N(epochs: float, l_0: float, images: float, pixels: int, parameters: float) -> float:
+    """Largest N with an onset within a number of images shown, by the law of load.
+
+    With A = epochs: images = N A (1 + N d / (l_0 p)), solved for N.
+    """
+    full = l_0 * parameters / pixels  # N at which the epochs to the onset have doubled
+    return full / 2 * (sqrt(1 + 4 * images / (epochs * full)) - 1)
+
+
+def power(one: Estimate, error: float, other: Estimate, freedom: int) -> float:
+    """Probability that an observation contradicts one prediction if another law is true.
+
+    Args:
+        one: Prediction of the law in question.
+        error: Standard error of its log.
+        other: Prediction of the true law.
+        freedom: Degrees of freedom of the scatter.
+    """
+    t, shift = stats.t.ppf(0.975, freedom), log(other.value / one.value) / error
+    return float(stats.nct.sf(t, freedom, shift) + stats.nct.cdf(-t, freedom, shift))
+
+
+def log_score(of: Fit, new: pd.DataFrame) -> float:
+    """Log predictive density of new configurations: of the mean of log t, or of censoring.
+
+    Args:
+        of: A fit to other configurations.
+        new: Output of `trainings` for the new ones.
+    """
+    total = 0.0
+    for (width, N), each in new.groupby(CONFIGURATION):
+        predicted, error = of.predicted(Place(int(width), int(N), float(each.load.iloc[0])), len(each))
+        z = (float(np.log(each.onset).mean()) - log(predicted.value)) / error
+        total += stats.norm.logsf(z) if each.censored.any() else stats.norm.logpdf(z) - log(error)
+    return float(total)
+
+
+def _slope(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
     """Derivatives of a law with respect to its parameters."""
     return np.array(
         [
@@ -236,54 +265,9 @@ def slope_of(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> n
     )
 
 
-def fit(law: Law, data: Sequence[Observations]) -> Fit:
-    """Fit a law to all configurations; P to those with N = 100.
-
-    Raises:
-        GalgenError: As `scatter`, or if there are fewer configurations than parameters.
-    """
-    s, freedom = scatter(data)
-    if law.name == "P":
-        data = [each for each in data if each.place.N == SCALE]
-    names = law.parameters(sorted({each.place.base_channels for each in data}))
-    if len(data) < len(names):
-        raise GalgenError(f"{law.name} has {len(names)} parameters, but there are {len(data)} configurations")
-
-    def lost(values: np.ndarray) -> float:
-        """Negative log likelihood, up to a constant."""
-        of, total = dict(zip(names, values, strict=True)), 0.0
-        for each in data:
-            middle = law.value(of, each.place)
-            total += sum((y - middle) ** 2 for y in each.onsets) / (2 * s**2)
-            total -= sum(stats.norm.logsf((end - middle) / s) for end in each.ends)
-        return total
-
-    start = [-1.0 if name == "l_0" else 0.3 if name == "a" else 7.0 for name in names]
-    found = optimize.minimize(lost, start, method="BFGS", options={"gtol": 1e-7}).x
-    of = dict(zip(names, map(float, found), strict=True))
-    information = np.zeros((len(names), len(names)))
-    for each in data:
-        slope, middle = slope_of(law, of, each.place), law.value(of, each.place)
-        z = (np.array(each.ends) - middle) / s
-        hazard = np.exp(stats.norm.logpdf(z) - stats.norm.logsf(z))
-        weight = len(each.onsets) + float((hazard * (hazard - z)).sum())  # censored: partial weight
-        information += weight / s**2 * np.outer(slope, slope)
-    own = sum(len(each.onsets) * np.var(each.onsets) for each in data if each.onsets) / (2 * s**2)
-    spare = len(data) - len(names)
-    lack = stats.f.sf(2 * (lost(found) - own) / spare, spare, freedom) if spare else 1.0
-    return Fit(law, of, np.linalg.pinv(information), s, freedom, float(lack))
-
-
-def largest_N(epochs: float, l_0: float, images: float, pixels: int, parameters: float) -> float:
-    """Largest N with an onset within a number of images shown, by law L.
-
-    With A = epochs: images = N A (1 + N d / (l_0 p)), solved for N.
-    """
-    full = l_0 * parameters / pixels  # N at which the epochs to the onset have doubled
-    return full / 2 * (sqrt(1 + 4 * images / (epochs * full)) - 1)
-
-
-def power(one: Prediction, other: Prediction, freedom: int) -> float:
-    """Probability that an observation contradicts one fitted law if the other is true."""
-    t, shift = stats.t.ppf(0.975, freedom), log(other.images.value / one.images.value) / one.error
-    return float(stats.nct.sf(t, freedom, shift) + stats.nct.cdf(-t, freedom, shift))
+def _hessian(f: object, at: Sequence[float], step: float = 1e-3) -> np.ndarray:
+    """Matrix of second derivatives of a function, by finite differences."""
+    steps = step * np.eye(len(at))
+    return np.array(
+        [[(f(at + a + b) - f(at + a - b) - f(at - a + b) + f(at - a - b)) for b in steps] for a in steps]
+    ) / (4 * step**2)
