@@ -4,11 +4,13 @@
 
 A configuration is a width, an N, a seed of galaxies, sets and models, images shown, and a learning rate;
 models A and B. Those of `BEFORE` precede the first laws; those of `PREDICTED` were predicted
-in results/foretold.json before they were trained. About 27 CPU hours in total.
+in results/foretold.json before they were trained, and those of `FRESH` in results/predictions/onsets.json.
+Given galaxies have those of `GIVEN`, predicted there, too. About 32 CPU hours in total.
 
 A configuration is appended to the file as soon as both models are trained; existing ones are neither replaced
 nor repeated. So the work can be split into several sessions, and the results outlive the run store. An
-interrupted training is resumed.
+interrupted training is resumed. At the end the measurements of all are written into results/onset/ or, of
+given galaxies, results/onset-<name>/.
 """
 
 import argparse
@@ -24,12 +26,14 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from galbook.measure.onset_committed import committed_onsets
 from galbook.onset.configurations import CommittedConfiguration, Configuration, Trace, key_of, read, write
 from galbook.onset.gap import SIGMAS, psnr_along
+from galbook.table import to_csv
 from galgen.experiment import APART, Experiment, find_training
 from galgen.profiles import PROFILES, Parameters
 from galgen.runs.errors import checked, exit_code
-from galgen.runs.files import results_file
+from galgen.runs.files import atomic_path, project, results_file
 from galgen.runs.store import provenance
 
 # Base channels, N, seeds, images shown, learning rate relative to the standard one.
@@ -54,6 +58,18 @@ PREDICTED = (
     (32, 300, (4, 5), 150_000, 1),
     (4, 300, (4,), 3_600_000, 0.5),
     (4, 1000, (4,), 18_000_000, 1),
+)
+FRESH = (
+    (4, 400, (21,), 5_000_000, 1),
+    (4, 600, (21,), 8_000_000, 1),
+    (8, 1000, (21,), 5_000_000, 1),
+)
+GIVEN = (
+    (4, 100, (21, 22), 400_000, 1),
+    (4, 300, (21, 22), 2_400_000, 1),
+    (8, 100, (21, 22), 200_000, 1),
+    (8, 300, (21, 22), 700_000, 1),
+    (16, 300, (21, 22), 450_000, 1),
 )
 
 
@@ -81,13 +97,14 @@ def _profile(base_channels: int, N: int, images: int, rate: float) -> None:
     PROFILES[name] = base.model_copy(update={"name": name, family: own})
 
 
-for base_channels, N, _, images, rate in BEFORE + PREDICTED:
+for base_channels, N, _, images, rate in BEFORE + PREDICTED + FRESH + GIVEN:
     _profile(base_channels, N, images, rate)
 
 
 def studies(data: str, trial: bool) -> Iterator[tuple[Experiment, int, float]]:
     """Yield a study, an N and a learning rate for each configuration."""
-    for base_channels, N, seeds, images, rate in BEFORE + PREDICTED:
+    configurations = BEFORE + PREDICTED + FRESH if data == "simulated" else GIVEN
+    for base_channels, N, seeds, images, rate in configurations:
         profile = _named(base_channels, N, images, rate) + "-trial" * trial
         for seed in seeds:
             given = {"data": data, "profile": profile, "seed": seed, "onset_study": True}
@@ -149,6 +166,11 @@ def main() -> None:
             gaps = " and ".join(str(g.at(g.shown[-1])) for g in one.configuration.gaps)
             minutes = f"{max(one.minutes):.1f} minutes"
             print(f"{one.configuration}, seed {one.seed}: g = {gaps} dB, {minutes}", flush=True)
+    if given.out == project() / "results" / "clock":
+        name = study.images.name
+        run = "onset" if name == "simulated" else f"onset-{name}"
+        with atomic_path(project() / "results" / run / "measurements.csv") as path:
+            path.write_text(to_csv(committed_onsets(name)))
 
 
 if __name__ == "__main__":

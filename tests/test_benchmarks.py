@@ -45,10 +45,10 @@ def test_a_trial_writes_into_no_committed_results(asked):
 
 def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (150, 32, 32), np.uint8))
-    asked = "onset", "--trial", "--data", tmp_path / "noise.npy", "--out", tmp_path / "out", "--only", "32x8"
+    asked = "onset", "--trial", "--data", tmp_path / "noise.npy", "--out", tmp_path / "out", "--only", "16x8"
     assert len(run(*asked, GALGEN_STORE=str(tmp_path / "store")).splitlines()) == 2
     kept = clocks.committed(tmp_path / "out")["noise"]
-    assert [clocks.key_of(one)[:3] for one in kept] == [(32, 8, 4), (32, 8, 5)]
+    assert [clocks.key_of(one)[:3] for one in kept] == [(16, 8, 21), (16, 8, 22)]
     assert "dB" not in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
     (cell,) = clocks.merged(kept)
     assert len(cell.gaps) == 4 and cell.load == kept[0].configuration.load

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from galbook.measure.onset_committed import _load_ratio, _preregistered
 from galbook.onset import configurations
 from galbook.onset.bits import approximated, exponent, memorized
 from galbook.onset.configurations import CommittedConfiguration as Stored
@@ -21,6 +22,7 @@ from galgen.experiment import Experiment, every_family
 from galgen.models.onset_study import AveragedLearner
 from galgen.models.sampling import from_residual
 from galgen.profiles import Parameters
+from galgen.runs.files import project, read_json
 from galgen.runs.store import Store
 
 WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
@@ -324,3 +326,24 @@ def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
     study.settings = study.images.settings = study.settings.model_copy(update={"image_size": 8})
     wanted = Experiment(parameters, fresh).images.dataset.images.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
     assert np.abs(study.images.dataset.images - wanted).max() <= 0.5 + 1e-6
+
+
+def test_a_preregistered_law_is_contradicted_by_onsets_of_another_one_only():
+    file = read_json(project() / "results" / "predictions" / "onsets.json")
+    (one,) = (of for of in file["configurations"]["simulated"] if (of["width"], of["N"]) == (4, 400))
+    onset, sd = one["predicted"]["load"]["images"]["value"], np.array([-0.1, 0.1])
+    fresh = pd.DataFrame({"width": 4, "N": 400, "onset": onset * np.exp(sd), "censored": False})
+    rows = {(of["statistic"], of["model"]): of for of in _preregistered(file, "simulated", fresh)}
+    laws = [rows["onset_predicted", f"preregistered-{law}"] for law in LAWS]
+    assert laws[0]["p"] == pytest.approx(1) and max(of["p"] for of in laws[1:]) < 0.01
+    scores = [rows["log_score", f"preregistered-{law}"]["value"] for law in LAWS]
+    assert scores[0] == pytest.approx(-np.log(one["predicted"]["load"]["error"] * np.sqrt(2 * np.pi)))
+    assert scores[0] == max(scores)
+    late = {of["statistic"]: of for of in _preregistered(file, "simulated", fresh.assign(censored=True))}
+    assert "onset_observed_lower_limit" in late and "onset_observed" not in late
+
+
+def test_the_load_of_given_galaxies_is_compared_with_that_of_simulated_ones():
+    file, of = read_json(project() / "results" / "predictions" / "onsets.json"), drawn("load", 5, s=0.1)
+    (ratio,) = _load_ratio(file, {1: [of]})
+    assert ratio["low"] < 0.4 / file["constants"]["load"]["l_0"]["value"] < ratio["high"]

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from galbook import replication, verdicts
+from galbook.measure.onset_committed import FRESH as FRESH_ONSETS
+from galbook.onset.configurations import committed
 from galbook.replication import FRESH, HELD_OUT_OVER_TRAINING, cells, expected, needed, replicated, score
 from galbook.table import CLAIMS, TYPES
 from galbook.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
 from galgen.experiment import every_family
 from galgen.profiles import Parameters
 from galgen.runs.files import project, read_json
-
-PREDICTIONS = "results/predictions/verdicts.json"
 
 
 @pytest.fixture
@@ -113,15 +113,17 @@ def test_each_cell_has_its_trainings_and_no_training_is_for_nothing():
     assert planned - used == {"glow-N100-B3-3"}  # the other model of a pair
 
 
-@pytest.mark.skipif(not (project() / PREDICTIONS).is_file(), reason="no predictions are committed yet")
-def test_predictions_were_committed_before_the_first_fresh_seed():
+def test_predictions_were_committed_before_the_first_number_that_they_predict():
     def git(*arguments):
         return subprocess.run(["git", *arguments], cwd=project(), capture_output=True, text=True, check=False)
 
-    first = git("log", "--diff-filter=A", "--format=%H", "--", PREDICTIONS).stdout.split()
-    if not first:
-        pytest.skip("git does not know the history of this folder")
-    for folder in sorted((project() / "results").glob("seeds-*")):
-        about = read_json(folder / "run.json")
-        for commit in {of["commit"].rstrip("+") for of in (*about["files"].values(), *about["trainings"])}:
-            assert not git("merge-base", "--is-ancestor", first[-1], commit).returncode, folder.name
+    results = project() / "results"
+    about = [read_json(folder / "run.json") for folder in sorted(results.glob("seeds-*"))]
+    fresh = [of["commit"] for run in about for of in (*run["files"].values(), *run["trainings"])]
+    onsets = [one.made["commit"] for of in committed().values() for one in of if one.seed >= FRESH_ONSETS]
+    for name, commits in (("verdicts", fresh), ("onsets", onsets)):
+        first = git("log", "--diff-filter=A", "--format=%H", "--", f"results/predictions/{name}.json").stdout
+        if not first:
+            pytest.skip("git does not know the history of this folder")
+        for commit in {commit.rstrip("+") for commit in commits}:
+            assert not git("merge-base", "--is-ancestor", first.split()[-1], commit).returncode, name

@@ -1,6 +1,6 @@
 """Rows of the committed trainings of the onset study, of the fitted laws, and of their predictions.
 
-The 86 trainings of `results/clock` do not belong to a run of the book. `committed_onsets` has the rows of
+The trainings of `results/clock` do not belong to a run of the book. `committed_onsets` has the rows of
 `galbook.measure.onset` for each, where a label ending in `half-rate` is a training at half the standard
 learning rate. The other rows are
 
@@ -8,9 +8,14 @@ learning rate. The other rows are
     laws             their constants and lack of fit (`galbook.onset.law`), with each scatter
     predictions      of `results/foretold.json`, preregistered before the later trainings, by its laws L, L1,
                      P and N, with p of the observation; and those of the laws `load` and `power`, fitted to
-                     the earlier trainings alone after the later ones were known
+                     the earlier trainings alone after the later ones were known; and those of
+                     `results/predictions/onsets.json`, preregistered before the trainings of `FRESH` seeds,
+                     by the laws of `galbook.onset.law`
+    load ratio       l_0 of given galaxies over that of simulated ones
     bits             exponent of N in the bits memorized
     agreement        effect of the same training images, of `results/agreement.json`
+
+Given galaxies have trainings, configurations, laws, predictions and the ratio of l_0 only.
 
 Some predictions are of the ratio of an onset to that of N = 100 of the same width. If a training of a
 configuration is censored, its mean, or ratio, is a lower limit; it contradicts a law if it exceeds the
@@ -38,10 +43,11 @@ from galbook.onset.law import (
     Place,
     fit,
     largest_N,
+    log_density,
     log_score,
     scatter,
     trainings,
-)  # fmt: skip
+)
 from galbook.table import TYPES, read_table, row, to_csv
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.files import project, read_json
@@ -51,20 +57,28 @@ __all__ = ["committed_onsets"]
 PIXELS = 16 * 16
 PAPER = {"width": 64, "parameters": 7.66e6, "pixels": 64 * 64, "images": (25e6, 25e6 * 16 / 512)}
 NAMES = {"A": "law_epochs", "c": "law_epochs", "b": "law_width_exponent", "a": "law_size_exponent"}
+FRESH = 21  # first seed of trainings predicted in results/predictions/onsets.json
 SCALE = 100  # N of the configurations that anchor predictions at the same width
 NO_TEST = {(4, 1000): ("P", "N")}  # already contradicted at that time, according to the file
 
 
-def committed_onsets() -> pd.DataFrame:
-    """Rows of the committed trainings on simulated galaxies, of laws fitted to them, and of predictions."""
-    file, stored = read_json(project() / "results" / "foretold.json"), committed()["simulated"]
+def committed_onsets(data: str = "simulated") -> pd.DataFrame:
+    """Rows of the committed trainings on one data set, of laws fitted to them, and of predictions."""
+    file, stored = read_json(project() / "results" / "foretold.json"), committed()[data]
+    preregistered = read_json(project() / "results" / "predictions" / "onsets.json")
     rows = [
-        (str(one.made["date"]) >= file["made"]["date"], each) for one in stored for each in _of_committed(one)
+        (one.seed >= FRESH, str(one.made["date"]) >= file["made"]["date"], each)
+        for one in stored
+        for each in _of_committed(one)
     ]
-    later, rows = np.array([late for late, _ in rows]), [each for _, each in rows]
-    table, every = _table(rows), np.ones_like(later)
-    parts = {at: [trainings(table[of], at) for of in (every, later, ~later)] for at in ALL_LEVELS}
-    rows += [*_configurations(parts), *_laws(parts), *_predicted(file, *parts[LEVEL][:2])]
+    fresh, late = np.array([stage[:2] for stage in rows]).T
+    rows = [each for *_, each in rows]
+    table, stages = _table(rows), (late | True, late & ~fresh, ~late & ~fresh, fresh)
+    parts = {at: [trainings(table[of], at) for of in stages] for at in ALL_LEVELS}
+    rows += [*_configurations(parts), *_laws(parts), *_preregistered(preregistered, data, parts[LEVEL][3])]
+    if data != "simulated":
+        return _table([*rows, *_load_ratio(preregistered, parts)])
+    rows += _predicted(file, *parts[LEVEL][:2])
     return _table([*rows, *_predicted_later(parts), *_bits(file["passes"]["items"], stored), *_same_images()])
 
 
@@ -182,8 +196,37 @@ def _predicted(file: Mapping, every: pd.DataFrame, later: pd.DataFrame) -> Rows:
         yield row(name, Estimate(**file["half"][key]), model="half-rate", at=at, **_where(4, 300))
 
 
+def _preregistered(file: Mapping, data: str, fresh: pd.DataFrame) -> Rows:
+    cells, scores = dict(iter(fresh.groupby(CONFIGURATION))), {}
+    for one in file["configurations"].get(data, ()):
+        if (of := cells.get((one["width"], one["N"]))) is None:
+            continue
+        where, late = _where(one["width"], one["N"]) | {"at": LEVEL}, of.censored.any()
+        yield _row("onset_observed", observed := _mean(of), late, model="preregistered", **where)
+        for law, predicted in one["predicted"].items():
+            images, error = Estimate(**predicted["images"]), predicted["error"]
+            p = _test(images, error, observed.value, file["freedom"], censored=late)
+            yield row("onset_predicted", images, p=p, model=f"preregistered-{law}", **where)
+            scores.setdefault(law, []).append(log_density(images, error, of))
+        for laws, value in one["power"].items():
+            model = f"preregistered-{laws.replace(' not ', '-')}"
+            yield row("prediction_power", value, model=model, **where)
+    for law, each in scores.items():
+        yield row("log_score", sum(each), n=len(each), model=f"preregistered-{law}", at=LEVEL)
+
+
+def _load_ratio(file: Mapping, parts: Mapping) -> Rows:
+    """Ratio of l_0 to that of the trainings before the predictions."""
+    simulated, of = file["constants"]["load"]["l_0"], fit(LAWS["load"], parts[LEVEL][0], "two-scatters")
+    half = log(simulated["high"] / simulated["low"]) / 2, of.constants()["l_0"]
+    half = sqrt(half[0] ** 2 + (log(half[1].high / half[1].low) / 2) ** 2)
+    middle = of.values["l_0"] - log(simulated["value"])
+    found = Estimate(*map(exp, (middle, middle - half, middle + half)), of.freedom)
+    yield row("law_load_ratio", found, model="load-two-scatters", at=LEVEL)
+
+
 def _predicted_later(parts: Mapping) -> Rows:
-    _, later, earlier = parts[LEVEL]
+    _, later, earlier, _ = parts[LEVEL]
     for name in ("load", "power"):
         of, errors, where = fit(LAWS[name], earlier), [], {"model": name, "at": LEVEL}
         for _, each in later.groupby(CONFIGURATION):
@@ -194,7 +237,7 @@ def _predicted_later(parts: Mapping) -> Rows:
         yield row("prediction_error", np.sqrt(np.mean(np.square(errors))), n=len(errors), **where)
         yield row("log_score", log_score(of, later), n=later.groupby(CONFIGURATION).ngroups, **where)
     for level in (0.5, 0.75):  # fitted without the configuration
-        every, later, _ = parts[level]
+        every, later, *_ = parts[level]
         of = fit(LAWS["load"], every.query("width != 4 or N != 1000"))
         where = {"model": "load-without-4-1000", "at": level}
         yield from _constants(of.constants(), **where)

@@ -41,8 +41,8 @@ from scipy import optimize, special, stats
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
-__all__ = ["CONFIGURATION", "LAWS", "SCATTERS", "Fit", "Law", "Place", "fit", "largest_N", "log_score",
-    "power", "scatter", "trainings"]  # fmt: skip
+__all__ = ["CONFIGURATION", "LAWS", "SCATTERS", "Fit", "Law", "Place", "fit", "largest_N", "log_density",
+    "log_score", "power", "scatter", "trainings"]  # fmt: skip
 
 CONFIGURATION = ["width", "N"]
 
@@ -236,12 +236,25 @@ def power(one: Estimate, error: float, other: Estimate, freedom: int) -> float:
         other: Prediction of the true law.
         freedom: Degrees of freedom of the scatter.
     """
-    t, shift = stats.t.ppf(0.975, freedom), log(other.value / one.value) / error
+    t = stats.t.ppf(0.975, freedom)
+    shift = np.clip(log(other.value / one.value) / error, -10, 10)  # beyond, `nct` has no value
     return float(stats.nct.sf(t, freedom, shift) + stats.nct.cdf(-t, freedom, shift))
 
 
+def log_density(predicted: Estimate, error: float, new: pd.DataFrame) -> float:
+    """Log predictive density of the mean log t of a configuration, or log probability of its censoring.
+
+    Args:
+        predicted: Prediction of the geometric mean.
+        error: Standard error of its log.
+        new: Output of `trainings` for the configuration.
+    """
+    z = (float(np.log(new.onset).mean()) - log(predicted.value)) / error
+    return float(stats.norm.logsf(z) if new.censored.any() else stats.norm.logpdf(z) - log(error))
+
+
 def log_score(of: Fit, new: pd.DataFrame) -> float:
-    """Log predictive density of new configurations: of the mean of log t, or of censoring.
+    """Sum of `log_density` over new configurations.
 
     Args:
         of: A fit to other configurations.
@@ -249,10 +262,9 @@ def log_score(of: Fit, new: pd.DataFrame) -> float:
     """
     total = 0.0
     for (width, N), each in new.groupby(CONFIGURATION):
-        predicted, error = of.predicted(Place(int(width), int(N), float(each.load.iloc[0])), len(each))
-        z = (float(np.log(each.onset).mean()) - log(predicted.value)) / error
-        total += stats.norm.logsf(z) if each.censored.any() else stats.norm.logpdf(z) - log(error)
-    return float(total)
+        place = Place(int(width), int(N), float(each.load.iloc[0]))
+        total += log_density(*of.predicted(place, len(each)), each)
+    return total
 
 
 def _slope(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
