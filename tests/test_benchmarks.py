@@ -50,9 +50,9 @@ def test_cells_of_the_clock_are_kept_one_by_one_and_not_made_again(tmp_path):
     kept = clocks.committed(tmp_path / "out")["noise"]
     assert [clocks.key_of(one)[:3] for one in kept] == [(16, 8, 21), (16, 8, 22)]
     assert "dB" not in run(*asked, GALGEN_STORE=str(tmp_path / "store"))
-    (cell,) = clocks.merged(kept)
-    assert len(cell.gaps) == 4 and cell.load == kept[0].configuration.load
-    assert all(trace.own_errors.shape == (5, len(trace.shown)) for trace in cell.traces)
+    assert kept[0].configuration.load == kept[1].configuration.load
+    traces = [trace for one in kept for trace in one.configuration.traces]
+    assert [trace.own_errors.shape for trace in traces] == [(5, len(trace.shown)) for trace in traces]
     longer = replace(kept[0], images=kept[0].images + 8)  # as of weights that are gone
     clocks.write(tmp_path / "out" / "noise.json", [longer, *kept[1:]])
     assert "dB" in run(*asked, GALGEN_STORE=str(tmp_path / "store"))

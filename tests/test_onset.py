@@ -1,6 +1,5 @@
 """Onset of the denoising gap: gap, null, onset, bits, laws and predictions, on synthetic curves."""
 
-from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -14,8 +13,8 @@ from galbook.measure.onset_committed import _load_ratio, _preregistered
 from galbook.onset import configurations
 from galbook.onset.bits import approximated, exponent, memorized
 from galbook.onset.configurations import CommittedConfiguration as Stored
-from galbook.onset.configurations import Configuration, Trace, committed, key_of, merged
-from galbook.onset.gap import LEVELS, MOST, SIGMAS, START, mean_onset, memory_gap, psnr_along, settled
+from galbook.onset.configurations import Configuration, Trace, committed, key_of
+from galbook.onset.gap import LEVELS, MOST, SIGMAS, START, memory_gap, psnr_along, settled
 from galbook.onset.law import LAWS, Place, fit, largest_N, log_score, power
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, every_family
@@ -61,16 +60,6 @@ def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
     assert found.shown[0] == START and found.value[0] == 0
     onsets = [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
     assert [found.onset(level) for level in LEVELS] == pytest.approx(onsets)
-
-
-def test_the_onset_of_several_trainings_is_their_geometric_mean():
-    shown, flat_ = [START, 4 * START], np.zeros((2, 2))
-    early, late, never = (memory_gap(shown, np.full((2, 2), [[0], [top]]), flat_) for top in (4, 2, 0))
-    assert mean_onset([early, late]) == pytest.approx(START * 4**0.375)  # a quarter and a half of the way
-    assert mean_onset([early, never]) is None and mean_onset([]) is None
-    shorter, ended = (memory_gap([START, end], flat_, flat_) for end in (START + 9, 2 * START))
-    assert mean_onset([shorter, late]) == mean_onset([late]), "it ended before any onset"
-    assert mean_onset([ended, early]) is None and mean_onset([shorter]) is None
 
 
 def test_the_interval_of_the_gap_covers_its_share():
@@ -145,27 +134,15 @@ def test_t0_is_after_sixty_passes_and_never_the_last_milestone():
 
 def test_a_configuration_has_its_onsets_and_is_stored_to_a_hundredth_of_a_decibel(tmp_path):
     given = cell(8, 100, [60_000, 80_000])
-    assert given.onset() == pytest.approx(np.sqrt(60_000 * 80_000), rel=0.1)
+    assert [gap.onset() for gap in given.gaps] == pytest.approx([60_000, 80_000], rel=0.1)
     one = Stored(given, 3, 320_000, ["a", "b"], [1.0, 2.0], {})
     configurations.write(tmp_path / "cells.json", [one])
     (again,) = configurations.read(tmp_path / "cells.json")
     for before, after in zip(given.traces, again.configuration.traces, strict=True):
         np.testing.assert_allclose(after.own, before.own, atol=1e-9)
         np.testing.assert_array_equal(after.shown, before.shown)
-    assert again.configuration.onset() == given.onset() and key_of(again) == (8, 100, 3, 320_000, 1.0)
-
-
-def test_configurations_of_several_seeds_are_merged_and_of_one_seed_the_longest_counts():
-    short, long, other = (
-        cell(8, 100, [6e4] * 2),
-        cell(8, 100, [6e4] * 2, end=400_000),
-        cell(8, 100, [7e4] * 2),
-    )
-    kept = [Stored(c, *of, [], []) for c, of in ((long, (0, 9)), (short, (0, 5)), (other, (1, 5)))]
-    (one,) = merged(kept)
-    assert len(one.traces) == 4 and one.traces[:2] == list(long.traces)
-    slow = replace(other, rate=0.5)
-    assert [c.rate for c in merged([*kept, Stored(slow, 1, 5, [], [])])] == [1.0, 0.5]
+    assert again.configuration.gaps[0].onset() == given.gaps[0].onset()
+    assert key_of(again) == (8, 100, 3, 320_000, 1.0)
 
 
 # Bits

@@ -9,7 +9,17 @@ import pytest
 from galbook import replication, verdicts
 from galbook.measure.onset_committed import FRESH as FRESH_ONSETS
 from galbook.onset.configurations import committed
-from galbook.replication import FRESH, HELD_OUT_OVER_TRAINING, cells, expected, needed, replicated, score
+from galbook.page import published
+from galbook.replication import (
+    FRESH,
+    HELD_OUT_OVER_TRAINING,
+    cells,
+    confirmatory,
+    expected,
+    needed,
+    replicated,
+    score,
+)
 from galbook.table import CLAIMS, TYPES
 from galbook.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
 from galgen.experiment import every_family
@@ -90,17 +100,34 @@ def test_close_old_seeds_far_from_the_criterion_make_a_verdict_nearly_certain(ta
 
 
 def test_a_prediction_that_comes_scores_better_than_the_base_rates():
-    names = {"claim": ["a", "b"], "family": "gan", "quantity": "x"}
-    predicted = pd.DataFrame(
-        names | {SUPPORTED: [0.9, 0.2], NOT_SUPPORTED: [0.0, 0.8], INCONCLUSIVE: [0.1, 0.0]}
-    )
-    came = pd.DataFrame(names | {"verdict": [SUPPORTED, NOT_SUPPORTED]})
-    found = score(predicted, came, pd.Series([SUPPORTED, INCONCLUSIVE]))
-    assert found["log_score"] == pytest.approx(np.log([0.9, 0.8]).mean())
-    assert found["base_log_score"] == pytest.approx(np.log([0.4, 0.2]).mean())
-    assert (found["above_half"], found["of_these_came"]) == (2, 2)
-    wrong = score(predicted, came.assign(verdict=[NOT_SUPPORTED, INCONCLUSIVE]), pd.Series([SUPPORTED]))
+    found = pd.DataFrame({SUPPORTED: [0.9, 0.2], NOT_SUPPORTED: [0.0, 0.8], INCONCLUSIVE: [0.1, 0.0]})
+    came = score(found.assign(verdict=[SUPPORTED, NOT_SUPPORTED]), pd.Series([SUPPORTED, INCONCLUSIVE]))
+    assert came["log_score"] == pytest.approx(np.log([0.9, 0.8]).mean())
+    assert came["base_log_score"] == pytest.approx(np.log([0.4, 0.2]).mean())
+    assert (came["above_half"], came["of_these_came"]) == (2, 2)
+    wrong = score(found.assign(verdict=[NOT_SUPPORTED, INCONCLUSIVE]), pd.Series([SUPPORTED]))
     assert np.isfinite(wrong["log_score"]) and wrong["log_score"] < wrong["base_log_score"]
+
+
+@pytest.mark.parametrize("data", HELD_OUT_OVER_TRAINING)
+def test_fresh_seeds_stand_beside_what_was_expected_once_all_are_run(data, monkeypatch, tmp_path):
+    old = replication.predictions()
+    monkeypatch.setattr(replication, "predictions", lambda: old)
+    tables = dict(zip(old["from"][data], map(published, old["from"][data]), strict=True))
+    runs = [f"seeds-{data}-seed{seed}" for seed in FRESH]
+    tables |= dict(zip(runs, list(tables.values()) * 2, strict=True))
+    monkeypatch.setattr(replication, "published", tables.__getitem__)
+    monkeypatch.setattr(replication, "project", lambda: tmp_path)
+    for run in runs:
+        assert replication.fresh_runs(data) == []
+        (tmp_path / "results" / run).mkdir(parents=True)
+        (tmp_path / "results" / run / "measurements.csv").touch()
+    found = confirmatory(data)
+    named = pd.DataFrame([cell.columns for cell in cells(data != "simulated")])
+    assert found[[*named]].equals(named) and named.equals(pd.DataFrame(old["expected"][data])[[*named]])
+    tested = found[found.verdict != NOT_TESTED]
+    assert (tested.freedom == 3).all() and tested[["low", "value", "high"]].notna().all(axis=None)
+    assert score(found, found.verdict_all)["log_score"] > -1
 
 
 def test_each_cell_has_its_trainings_and_no_training_is_for_nothing():

@@ -40,9 +40,12 @@ from galbook.publishing import questions_of
 from galbook.table import CLAIMS, sizes_of_cell
 from galbook.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Located
 from galgen.experiment import every_family
+from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters
+from galgen.runs.files import project, read_json
 
-__all__ = ["FRESH", "HELD_OUT_OVER_TRAINING", "cells", "expected", "needed", "replicated", "score"]
+__all__ = ["FRESH", "HELD_OUT_OVER_TRAINING", "cells", "confirmatory", "expected", "fresh_runs", "needed",
+    "predictions", "replicated", "score"]  # fmt: skip
 
 FRESH = (11, 12, 13, 14)
 HELD_OUT_OVER_TRAINING = {  # by data set; 0 where each seed has images of its own
@@ -112,7 +115,9 @@ def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
     found = []
     for cell in cells(bool(overlap)):
         parts = [part for run in runs if (part := _located(cell, run))]
-        about = cell.columns | {"seeds": len(parts), "verdict": NOT_TESTED, "uncorrected": NOT_TESTED}
+        about = cell.columns | {"label": FAMILIES[cell.family].label, "region": cell.of["region"], "N": 0}
+        about |= {"seeds": len(parts), "freedom": len(parts) - 1, "value": math.nan}
+        about |= {"verdict": NOT_TESTED, "uncorrected": NOT_TESTED}
         if len(parts) > 1:
             low, high = _interval(cell, parts, overlap)
             value = _back(cell, parts, np.mean([part.middle for part in parts]))
@@ -121,6 +126,34 @@ def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
             about["uncorrected"] = verdicts.verdict(*_interval(cell, parts, 0.0), cell.of)
         found.append(about)
     return pd.DataFrame(found)
+
+
+def fresh_runs(data: str) -> list[str]:
+    """Folders of the fresh seeds of a data set; none until all are there: no verdict is read before."""
+    runs = [f"seeds-{data}-seed{seed}" for seed in FRESH]
+    there = [run for run in runs if (project() / "results" / run / "measurements.csv").is_file()]
+    return runs if there == runs else []
+
+
+def confirmatory(data: str) -> pd.DataFrame:
+    """Verdicts of the fresh seeds of a data set (`replicated`), beside what was expected of each.
+
+    Columns `expected` and `probability` have the most probable verdict, `power` the probability that the cell
+    is decided; `*_all` are those of the old and fresh seeds together, which is exploratory.
+    """
+    runs, overlap = fresh_runs(data), HELD_OUT_OVER_TRAINING[data]
+    file = predictions()
+    old = pd.DataFrame(file["expected"][data])  # one row per cell, in the order of `cells`
+    old = old[WORDS].assign(probability=old[WORDS].max(axis=1), power=1 - old[INCONCLUSIVE])
+    old["expected"] = old[WORDS].fillna(0).idxmax(axis=1).mask(old.probability.isna(), "")
+    every = replicated([*file["from"][data], *runs], overlap=overlap)
+    every = every[["value", "low", "high", "verdict"]].add_suffix("_all")
+    return pd.concat([replicated(runs, overlap=overlap), old, every], axis=1)
+
+
+def predictions() -> dict:
+    """Read the expected verdicts, committed before the first fresh seed."""
+    return read_json(project() / "results" / "predictions" / "verdicts.json")
 
 
 def _spread(cell: Cell, runs: Sequence[str]) -> tuple[float, int, list[Located]]:
@@ -184,15 +217,14 @@ def _probabilities(
     return {"value": float(_back(cell, parts, center)), "s": s, "freedom": f} | share.to_dict()
 
 
-def score(predicted: pd.DataFrame, came: pd.DataFrame, old: pd.Series) -> dict[str, float]:
+def score(found: pd.DataFrame, old: pd.Series) -> dict[str, float]:
     """Mean log probability of the verdicts that came; that of the old seeds' frequencies; and hits.
 
     Args:
-        predicted: From `expected`.
-        came: From `replicated`.
+        found: Verdicts with the probability of each word, as from `confirmatory`.
         old: Verdicts of the old seeds, whose frequencies (one added to each count) are the base rates.
     """
-    both = predicted.dropna(subset=WORDS).merge(came, on=["claim", "family", "quantity"])
+    both = found.dropna(subset=WORDS)
     both = both[both.verdict.isin(WORDS)]
     base = old.value_counts().reindex(WORDS, fill_value=0) + 1
     base = base / base.sum()

@@ -7,8 +7,8 @@ from any t_0.
 import base64
 import functools
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +16,12 @@ import numpy as np
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from galbook.onset.bits import approximated, memorized
-from galbook.onset.gap import LEVEL, SIGMAS, Gap, mean_onset, memory_gap, settled
+from galbook.onset.gap import SIGMAS, Gap, memory_gap, settled
 from galgen.figures.words import spaced
 from galgen.runs.errors import GalgenError, reading
 from galgen.runs.files import atomic_path, project, visible
 
-__all__ = ["CommittedConfiguration", "Configuration", "Trace", "committed", "key_of", "merged", "read",
-    "write"]  # fmt: skip
+__all__ = ["CommittedConfiguration", "Configuration", "Trace", "committed", "key_of", "read", "write"]
 
 
 def _pack(values: np.ndarray) -> dict:
@@ -101,10 +100,6 @@ class Configuration:
             for trace in self.traces
         ]
 
-    def onset(self, level: float = LEVEL) -> float | None:
-        """Images shown at the onset (`galbook.onset.gap.mean_onset`)."""
-        return mean_onset(self.gaps, level)
-
     def bits(self, epochs: float, pixels: int = 256) -> list[float]:
         """Bits per parameter memorized since t_0, by the given number of epochs, for each training.
 
@@ -178,18 +173,3 @@ def committed(folder: str | Path | None = None) -> dict[str, list[CommittedConfi
     if not files:
         raise GalgenError(f"{folder} has no files of the onset study; restore it from the repository")
     return {path.stem: read(path) for path in files}
-
-
-def merged(configurations: Iterable[CommittedConfiguration]) -> list[Configuration]:
-    """Merge configurations of equal width, N and rate over seeds, sorted by width and N.
-
-    If one seed has a configuration twice, the longer trainings count.
-    """
-    found: dict[tuple, dict[int, Configuration]] = {}
-    for one in sorted(configurations, key=lambda one: (key_of(one)[:2], one.images)):
-        width, N, *_, rate = key_of(one)
-        found.setdefault((width, N, rate), {})[one.seed] = one.configuration
-    return [
-        replace(next(iter(seeds.values())), traces=[t for each in seeds.values() for t in each.traces])
-        for seeds in found.values()
-    ]

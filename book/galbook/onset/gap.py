@@ -47,7 +47,6 @@ __all__ = [
     "SIGMAS",
     "START",
     "Gap",
-    "mean_onset",
     "memory_gap",
     "psnr_along",
     "settled",
@@ -168,17 +167,6 @@ def settled(N: int, shown: Sequence[int]) -> int:
     """
     late = (t for least in (max(START, PASSES * N), START) for t in shown[:-1] if t >= least)
     return next(late, shown[0])
-
-
-def mean_onset(gaps: Sequence[Gap], level: float = LEVEL) -> float | None:
-    """Geometric mean over trainings of the images shown at the onset; None if one has no onset.
-
-    Trainings that ended before the first onset carry no information (Kaplan & Meier 1958): left out.
-    """
-    onsets = [gap.onset(level) for gap in gaps]
-    first = min(filter(None, onsets), default=np.inf)
-    known = [onset for gap, onset in zip(gaps, onsets, strict=True) if onset or gap.shown[-1] >= first]
-    return float(np.exp(np.log(known).mean())) if known and None not in known else None
 
 
 def psnr_along(
