@@ -109,7 +109,7 @@ class Audit:
             return f"found ({', '.join(found)})"
         more = near.fraction.value > near.held_out.value
         doubts = ["near-copies, not significantly more than among held-out images"] * more
-        reason = self.memory.verdict().partition("inconclusive: ")[2]
+        reason = self.memory.inconclusive
         if not reason and all(row["fraction"] is None for row in nearest_rows(self.counts).values()):
             reason = "with these numbers of images it detects no fraction of copies"
         doubts += [f"no test of training-set bias: {reason}"] * bool(reason)

@@ -50,9 +50,7 @@ References:
     non-parametric test to detect data-copying in generative models, https://arxiv.org/abs/2004.05675.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from scipy import optimize, sparse, stats
@@ -60,7 +58,7 @@ from scipy import optimize, sparse, stats
 from galgen.compare import similarity
 from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
 from galgen.compare.twosample import C2ST, c2st, features
-from galgen.compare.uncertainty import Estimate, Outcome, holm, permutation_test, permuted_sums
+from galgen.compare.uncertainty import Estimate, Outcome, permutation_test, permuted_sums
 from galgen.data.preprocess import to_uint8
 from galgen.data.unit import mean_image, unit
 from galgen.runs.errors import GalgenError
@@ -135,17 +133,23 @@ class Copies:
     bias: Estimate | None = None
     smallest: float | None = None
 
-    def verdict(self, others: Mapping[str, float] = MappingProxyType({})) -> str:
-        """Return the verdict in a few words, adjusted by Holm's method for the p-values of other tests."""
-        if self.outcome is None:
-            return f"inconclusive: {self.missing}"
-        p, least = (holm({**others, "memory": each})["memory"] for each in (self.outcome.p, self.least))
-        if p <= LEVEL:
-            return "copies" if self.beyond <= LEVEL else "biased towards its training set"
-        if least > LEVEL:
-            images = "one image" if self.units == 1 else f"{self.units} images"
-            return f"inconclusive: all samples are nearest to {images}"
-        return "no copies found" if self.smallest else "inconclusive: the test has too little power"
+    @property
+    def inconclusive(self) -> str:
+        """Reason why the test can find no copies, or ""."""
+        if self.outcome is None or self.outcome.p <= LEVEL:
+            return self.missing
+        if self.least > LEVEL:
+            return f"all samples are nearest to {'one image' if self.units == 1 else f'{self.units} images'}"
+        return "" if self.smallest else "the test has too little power"
+
+    @property
+    def verdict(self) -> str:
+        """Verdict in a few words."""
+        if self.inconclusive:
+            return f"inconclusive: {self.inconclusive}"
+        if self.outcome.p > LEVEL:
+            return "no copies found"
+        return "copies" if self.beyond <= LEVEL else "biased towards its training set"
 
 
 def copies(

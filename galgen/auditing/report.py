@@ -30,7 +30,7 @@ _HEAD = _TEXT.partition("{{")[0]  # identical in every report
 def summary(found: Audit) -> dict[str, str]:
     """Return the ten most important results, as text by name: memorization first, then realism."""
     near, memory, counts, side = found.near, found.memory, found.counts, min(found.side, SIDE)
-    bias, outcome, why = memory.bias, memory.outcome, memory.verdict().partition("inconclusive: ")[2]
+    bias, outcome, why = memory.bias, memory.outcome, memory.inconclusive
     tested = f"{bias}, f0 = {memory.chance:.2f}; {_p(outcome.p)}" if outcome else ""
     return {
         "Memorization": found.verdict,

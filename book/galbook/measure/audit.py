@@ -90,8 +90,7 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
     shown = {"images_shown": experiment.settings.images_shown(N)}
     of_one, of_pair = {"model": A.label} | shown, {"model": f"{A.label}-{B.label}"} | shown
     of_pair["training_sets"] = "disjoint"
-    verdict = found.memory.verdict({name: answer.p for name, answer in found.answers.items()})
-    rows = list(_of_copies(found.memory, verdict, **of_one))
+    rows = list(_of_copies(found.memory, **of_one))
     for name, outcome in found.answers.items():
         where = of_pair if name in auditing.OF_PAIR else of_one
         if name.startswith("classifier"):
@@ -124,7 +123,7 @@ def planted_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
     for count in sorted({round(share * n) for share in SHARES}):
         copied = train[rng.integers(len(train), size=count)]
         found = copies(np.concatenate([copied, held_out[: n - count]]), train, held_out[n:])
-        rows += _of_copies(found, found.verdict(), at=count / n, model="held-out")
+        rows += _of_copies(found, at=count / n, model="held-out")
         if found.outcome:
             rows.append(row(_ANSWERS["memory"], found.outcome, at=count / n, model="held-out"))
     return rows, {}
@@ -149,9 +148,9 @@ def detectable_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]
     return rows, {}
 
 
-def _of_copies(found: Copies, verdict: str, **where: object) -> Iterator[dict]:
+def _of_copies(found: Copies, **where: object) -> Iterator[dict]:
     """Rows of the test of memorization, without its outcome."""
-    yield row("audit_verdict", _VERDICTS.get(verdict, nan), **where)
+    yield row("audit_verdict", _VERDICTS.get(found.verdict, nan), **where)
     counts = {"nearest_units": found.units, "repeated_samples": sum(count for _, count in found.repeats)}
     counts |= dict(zip(("copies_of_training", "copies_of_held_out"), found.known, strict=True))
     for name, count in counts.items():
