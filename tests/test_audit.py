@@ -142,7 +142,7 @@ def test_samples_that_repeat_one_image_acquit_nobody_and_are_counted():
     assert told["Training-set bias f - f0"].endswith("(inconclusive: all samples are nearest to one image)")
     mine = galgen.audit(np.repeat(HELD_OUT[:1], 50, 0), TRAIN, HELD_OUT, morphology=0)
     assert mine.verdict.startswith("inconclusive (no test of training-set bias: all samples are nearest to")
-    assert numbers(mine)["samples with a cosine of 0.99 or more with a held-out image"] == "50"
+    assert numbers(mine)["samples that are near-duplicates of held-out images"] == "50"
 
 
 def test_near_copies_are_counted_among_samples_and_held_out_images_and_shown():

@@ -39,10 +39,10 @@ def summary(found: Audit) -> dict[str, str]:
         "Samples equal to training images, up to flips and turns": f"{found.equal} of {counts['samples']}",
         "Samples that are near-duplicates of other samples": str(sum(many for _, many in memory.repeats)),
         "Training-set bias f - f0": tested + (why and f" (inconclusive: {why})"),
-        "Least fraction of copies detected by this test, power 0.8": "none" if why else _sensitivity(counts),
-        f"Realism, classifier AUC at {side} x {side} pixels": _tested(found, f"classifier, {side} pixels"),
-        "Realism, energy distance of pixels": _tested(found, "energy distance"),
-        "Realism, equivalent blur in pixels": _text(found.faults.get("blur")),
+        "Share of copies that this test detects, power 0.8": "none" if why else _sensitivity(counts),
+        f"Realism beside held-out images, AUC, {side} pixels": _tested(found, f"classifier, {side} pixels"),
+        "Realism beside held-out images, energy distance": _tested(found, "energy distance"),
+        "Realism beside held-out images, blur in pixels": _text(found.faults.get("blur")),
     }
 
 
@@ -62,9 +62,9 @@ def _share(found: Estimate) -> str:
 def _sensitivity(counts: Mapping[str, int]) -> str:
     """Return the nearest row of the table of `galgen.auditing.sensitivity`."""
     rows = nearest_rows(counts)
-    least = ", ".join(f"{row['fraction'] or 'none'} ({name.partition('_')[0]})" for name, row in rows.items())
-    row = next(iter(rows.values()))
-    sizes = f"{row['samples']} samples, {row['held_out']} held out, N = {row['train']}"
+    parts = {name.partition("_")[0].replace("sdss", "SDSS"): row["fraction"] for name, row in rows.items()}
+    least = ", ".join(f"{f'{100 * c:.0f} %' if c else 'none'} ({name} galaxies)" for name, c in parts.items())
+    sizes = "{samples} samples, {held_out} held out, N = {train}".format(**next(iter(rows.values())))
     return f"{least}; measured with {sizes}"
 
 
@@ -91,8 +91,8 @@ def numbers(found: Audit) -> dict[str, str]:
         "p of a larger bias than that of a shrunk Gaussian of the training images": memory.beyond,
         "AUC of training against held-out images": memory.difference and memory.difference.auc,
         "p of training against held-out images": memory.difference and memory.difference.p,
-        "samples with a cosine of 0.99 or more with a held-out image": memory.known[1],
-        "training, held-out images omitted (near-duplicates in both sets)": memory.mixed,
+        "samples that are near-duplicates of held-out images": memory.known[1],
+        "training, held-out images omitted (near-duplicates in both sets)": "{}, {}".format(*memory.mixed),
         "bias of the mean flux, %": bias.flux,
         "bias of the mean half-light radius, %": bias.size,
         "bias of the half-light radius at fixed flux, %": bias.size_at_flux,
