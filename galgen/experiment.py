@@ -34,7 +34,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.progress import Display
 from galgen.runs.store import Run, Store
 
-__all__ = ["APART", "Experiment", "Models", "every_family", "find_training", "load_networks"]
+__all__ = ["APART", "Experiment", "Models", "every_family", "find_training", "has_published", "load_networks"]
 
 # Environment of a training in a separate process. One torch thread per process is fastest. Returning memory
 # to the system after each step and allocating it again would cost 5 to 7 % of the time.
@@ -46,6 +46,12 @@ FIRST_OUT_OF_DOMAIN = 100  # seed index of the first out-of-domain model, beyond
 def _device() -> str:
     """Return the device for training and sampling: a GPU if available."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def has_published(parameters: Parameters) -> bool:
+    """Whether a run on simulated galaxies has a published table, which it reads unless RECOMPUTE=1."""
+    simulated, again = parameters.data in SIMULATED, os.environ.get("RECOMPUTE", "0") not in ("", "0")
+    return simulated and not again and parameters.folder.is_dir()
 
 
 def load_networks(networks: dict[str, nn.Module], state: dict[str, dict]) -> dict[str, nn.Module]:
@@ -77,10 +83,11 @@ class Models:
     Args:
         family: The family; its settings in the profile determine the number of models.
         sizes: All N, ascending; empty if the profile omits the family.
+        largest: The largest N, of the run or of the published one that it reads.
     """
 
-    def __init__(self, family: Family, sizes: tuple[int, ...]):
-        self.family, self.settings, self.sizes = family, family.settings, sizes
+    def __init__(self, family: Family, sizes: tuple[int, ...], largest: int):
+        self.family, self.settings, self.sizes, self.largest = family, family.settings, sizes, largest
 
     def pair(self, N: int, k: int = 0) -> tuple[Training, Training]:
         """Return models A and B of the k-th pair; no two models share initialization, order or noise."""
@@ -103,13 +110,17 @@ class Models:
         }
 
     def out_of_domain(self) -> list[Training]:
-        """Return the out-of-domain models, at the largest N, one per name in the settings."""
-        models = []
-        for k, name in enumerate(self.settings.out_of_domain):
+        """Return the out-of-domain models, at the largest N, one per name in the settings.
+
+        A run that reads published rows of a larger N has only the first, at that N: the control of the
+        inversion tests and of morphology. Agreement with out-of-domain models is then the published one.
+        """
+        models, count = [], None if self.largest in self.sizes else 1
+        for k, name in enumerate(self.settings.out_of_domain[:count]):
             # halves A and B of each kind alternate, as in the pairs
             half = "AB"[self.settings.out_of_domain[:k].count(name) % 2]
             seed = FIRST_OUT_OF_DOMAIN + k
-            models.append(self._training(self.sizes[-1], half, seed, seed, out_of_domain=name))
+            models.append(self._training(self.largest, half, seed, seed, out_of_domain=name))
         return models
 
     def trainings(self) -> list[Training]:
@@ -122,6 +133,14 @@ class Models:
 
     def _training(self, N: int, half: str, init: int, order: int, *, out_of_domain: str = "") -> Training:
         return Training(N, half, init, order, out_of_domain, self.family.name)
+
+
+class _Images(Images):
+    """Images of a run whose samplers start at the start image of a run up to N = `largest`."""
+
+    @functools.cached_property
+    def start(self) -> Tensor:
+        return Images(self.parameters, self.settings, (self.largest,), self.store).start
 
 
 class Experiment:
@@ -147,8 +166,10 @@ class Experiment:
         if (study := family in STUDIES) and parameters.data not in SIMULATED:
             usual = self.settings.own if parameters.onset_study else ()
         self.sizes = parameters.sizes(usual, study=study)
-        self.images = Images(parameters, self.settings, self.sizes, self.store)
-        self.models = Models(self.family, self.sizes)
+        largest = max((*self.sizes, *(usual if has_published(parameters) else ())), default=0)
+        self.models = Models(self.family, self.sizes, largest)
+        self.images = _Images(parameters, self.settings, self.sizes, self.store)
+        self.images.largest = largest
 
     def note(self, N: int | Iterable[int] | None = None) -> str:
         """Return the note of a figure: profile, data set and N (by default all N)."""
@@ -157,17 +178,17 @@ class Experiment:
         return f"profile {self.profile.name} · {self.images.name}" + f" · N = {listed}" * bool(listed)
 
     def plan(self) -> list[dict]:
-        """Return name, family, N and estimated costs (`galgen.costs.estimate`) of each training."""
-        if not self.sizes:
+        """Return name, family, N, set and estimated costs (`galgen.costs.estimate`) of each training."""
+        if not (trainings := self.models.trainings()):
             return []
         shape = (2, 1, self.images.size, self.images.size)
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         learner = self.family.learner(self._networks(0), images, images, self.settings)
         rate, samples = self.family.flop_rate, self.profile.samples
-        cost = costs.estimate(learner, images, self.settings, self.sizes, rate, samples)
+        cost = costs.estimate(learner, images, self.settings, {t.N for t in trainings}, rate, samples)
         return [
-            {"name": t.name, "family": t.family, "N": t.N, "out_of_domain": t.out_of_domain} | cost[t.N]
-            for t in self.models.trainings()
+            {"name": t.name, "family": t.family, "N": t.N, "set": f"{t.half} {t.out_of_domain}"} | cost[t.N]
+            for t in trainings
         ]
 
     def train(self, training: Training) -> Run:

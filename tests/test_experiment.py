@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_code import edited
 
+from galbook.measure.normalized_agreement import agreement_in_training, normalized_agreement
 from galgen import profiles as settings
 from galgen.data.prepare import prepare
 from galgen.data.simulate import source
@@ -107,6 +108,20 @@ def test_foreign_models_share_no_seed_and_no_image_with_the_pairs_or_with_each_o
     )
     leaves = asked.images.of(models[2])
     assert leaves.shape == (4, 1, 16, 16) and leaves.mean() > 2 * asked.images.of(models[0]).mean()
+
+
+def test_a_run_below_the_published_N_trains_pairs_and_compares_with_the_published_run(fresh, monkeypatch):
+    few = Experiment(Parameters(N=500), fresh)
+    for question in (normalized_agreement, agreement_in_training):
+        assert question.models(few, 500) == [*few.models.pair(500)]
+    names = [f"diffusion-N{of}" for of in ("4000-A100-100-galaxies", "500-A0-0", "500-B1-1")]
+    assert sorted(record["name"] for record in few.plan()) == names
+    monkeypatch.setenv("RECOMPUTE", "1")
+    assert [model.N for model in Experiment(Parameters(N=500), fresh).models.out_of_domain()] == [500] * 3
+    monkeypatch.setattr("galgen.experiment.has_published", lambda _: True)
+    few, every = (Experiment(Parameters(profile="smoke", N=N), fresh) for N in (8, None))
+    assert torch.equal(few.images.start, every.images.start)
+    assert normalized_agreement.identity(few, 8)["params"]["largest"] == [8, 24]
 
 
 def test_weights_are_kept_at_the_same_counts_whatever_N():

@@ -98,7 +98,7 @@ class NumberedTable:
         return {
             "text/markdown": f":::{{table}} {self.caption}\n:name: {self.name}\n\n{text}\n:::",
             "text/html": f"<p>{self.caption}</p>{flat.to_html(index=False, na_rep='–')}",
-            "text/plain": flat.to_string(index=False),
+            "text/plain": flat.to_string(index=False, na_rep="–"),
         }
 
     def _text(self, cell: object) -> str:

@@ -38,10 +38,8 @@ import yaml
 
 from galgen import images
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.data.prepare import SIMULATED
-from galgen.experiment import Experiment
+from galgen.experiment import Experiment, has_published
 from galgen.models.families import Training
-from galgen.profiles import Parameters
 from galgen.runs.code import version
 from galgen.runs.errors import GalgenError, reading
 from galgen.runs.files import file_sha256, read_json
@@ -61,7 +59,6 @@ __all__ = [
     "each_size",
     "first_pair",
     "largest_size",
-    "may_read_published",
     "question",
     "read_table",
     "row",
@@ -226,7 +223,7 @@ class Question:
 
     def identity(self, experiment: Experiment, *arguments: int | float | str) -> dict:
         """Everything that the result depends on, which defines its key (`galgen.runs.store`)."""
-        profile = experiment.profile
+        profile, N = experiment.profile, experiment.sizes[-1]
         params = {
             "question": self.name,
             # processors differ in the last digit of a number that is computed
@@ -237,7 +234,8 @@ class Question:
             "seed": experiment.parameters.seed,
             "latents": profile.samples,
             "held_out": profile.validation,
-            "largest": experiment.sizes[-1],  # determines which images remain for `Images.reserve`
+            # determine which images remain for `Images.reserve`, and the start image
+            "largest": N if N == experiment.models.largest else [N, experiment.models.largest],
             "code": version(self.files),
         }
         return {"params": params, "data": experiment.images.identity()}
@@ -306,11 +304,6 @@ def first_pair(experiment: Experiment, N: int, *_: object) -> list[Training]:
     return [*experiment.models.pair(N)]
 
 
-def may_read_published(parameters: Parameters) -> bool:
-    """Whether published rows may replace measurements: for simulated galaxies, unless RECOMPUTE=1."""
-    return parameters.data in SIMULATED and os.environ.get("RECOMPUTE", "0") in ("", "0")
-
-
 class Published:
     """Published table of a run.
 
@@ -334,8 +327,7 @@ class Published:
     @staticmethod
     def of(experiment: Experiment) -> "Published | None":
         """Load the published table of a run on simulated galaxies; None without one, or if RECOMPUTE=1."""
-        folder = experiment.parameters.folder
-        return _opened(folder) if may_read_published(experiment.parameters) and folder.is_dir() else None
+        return _opened(experiment.parameters.folder) if has_published(experiment.parameters) else None
 
     def get(self, file: str, key: str) -> Measurement | None:
         """Rows and arrays of `<question>/<name>`, or None if no rows with that key are published.
