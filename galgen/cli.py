@@ -215,7 +215,7 @@ def prepare(*, parameters: RunParameters = Parameters(), store: _Store = None) -
 
 @app.command
 def plan(*, parameters: RunParameters = Parameters(), store: _Store = None) -> None:
-    """List the trainings of an experiment and their costs."""
+    """List the trainings of an experiment, with minutes of one core, disk space and their sums."""
     from galgen.data.acquire.readers import files_of
     from galgen.data.prepare import SIMULATED, check_source
     from galgen.experiment import every_family
@@ -223,9 +223,14 @@ def plan(*, parameters: RunParameters = Parameters(), store: _Store = None) -> N
     source = check_source(parameters.data)
     if parameters.data not in SIMULATED:
         files_of(source)
-    for experiment in every_family(parameters, Store(store), studies=True).values():
-        for record in experiment.plan():
-            print(json.dumps(record))
+    line = "{:35}  {:11}  {:>6}  {:10}  {:>12}  {:>8}  {:>8}".format
+    print(line("training", "family", "N", "set", "images shown", "minutes", "MB"))
+    every = every_family(parameters, Store(store), studies=True).values()
+    records = [record for experiment in every for record in experiment.plan()]
+    for record in records:
+        print(line(*record.values()))
+    total = (sum(r[name] for r in records) for name in ("images_shown", "minutes", "disk_mb"))
+    print(line(f"total of {len(records)}", "", "", "", *(round(x, 1) for x in total)))
 
 
 @app.command

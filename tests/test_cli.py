@@ -101,13 +101,15 @@ def test_plan_train_and_the_store(fresh, monkeypatch, capsys):
     monkeypatch.setenv("GALGEN_STORE", str(fresh.root))
     options = ["--profile", "smoke", "--N", "4", "8"]
     assert main(["plan", *options]) == 0
-    plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    names = [record["name"] for record in plan]
+    _, *plan, total = (line.split() for line in capsys.readouterr().out.splitlines())
+    names = [record[0] for record in plan]
     assert len(set(names)) == len(names)
     asked = ("A0-0", "B1-1", "A0-1", "A100-100-galaxies")
     assert {f"diffusion-N8-{model}" for model in asked} <= set(names)
-    shown = [record["images_shown"] for record in plan if record["name"].startswith("diffusion")]
-    assert shown == [512] * 8 + [256] * 2  # A, B, the 2 x 2 and three of other images; A and B
+    shown = [record[-3] for record in plan if record[0].startswith("diffusion")]
+    assert shown == ["512"] * 8 + ["256"] * 2  # A, B, the 2 x 2 and three of other images; A and B
+    sums = [str(round(sum(float(record[k]) for record in plan), 1)) for k in (-2, -1)]
+    assert total == ["total", "of", str(len(plan)), total[3], *sums]
     assert main(["train", "diffusion-N4-A0-0", *options]) == 0
     key = Path(capsys.readouterr().out.split()[-1]).name
     assert main(["runs", "list"]) == 0
