@@ -35,11 +35,11 @@ def summary(found: Audit) -> dict[str, str]:
     return {
         "Memorization": found.verdict,
         "Near-copies among samples": f"{_share(near.fraction)}; {_p(near.p)}",
-        "Near-copies among held-out images": _share(near.held_out),
+        "Near-copies among held-out images, the null": _share(near.held_out),
         "Samples equal to training images, up to flips and turns": f"{found.equal} of {counts['samples']}",
         "Samples that are near-duplicates of other samples": str(sum(many for _, many in memory.repeats)),
         "Training-set bias f - f0": tested + (why and f" (inconclusive: {why})"),
-        "Share of copies that this test detects, power 0.8": "none" if why else _sensitivity(counts),
+        "Least fraction of copies that the test of bias finds": "none" if why else _sensitivity(counts),
         f"Realism beside held-out images, AUC, {side} pixels": _tested(found, f"classifier, {side} pixels"),
         "Realism beside held-out images, energy distance": _tested(found, "energy distance"),
         "Realism beside held-out images, blur in pixels": _text(found.faults.get("blur")),
@@ -65,7 +65,7 @@ def _sensitivity(counts: Mapping[str, int]) -> str:
     parts = {name.partition("_")[0].replace("sdss", "SDSS"): row["fraction"] for name, row in rows.items()}
     least = ", ".join(f"{f'{100 * c:.0f} %' if c else 'none'} ({name} galaxies)" for name, c in parts.items())
     sizes = "{samples} samples, {held_out} held out, N = {train}".format(**next(iter(rows.values())))
-    return f"{least}; measured with {sizes}"
+    return f"{least}; power 0.8, measured with {sizes}"
 
 
 def _tested(found: Audit, name: str) -> str:
