@@ -216,6 +216,8 @@ def prepare(*, parameters: RunParameters = Parameters(), store: _Store = None) -
 @app.command
 def plan(*, parameters: RunParameters = Parameters(), store: _Store = None) -> None:
     """List the trainings of an experiment, with minutes of one core, disk space and their sums."""
+    import pandas as pd
+
     from galgen.data.acquire.readers import files_of
     from galgen.data.prepare import SIMULATED, check_source
     from galgen.experiment import every_family
@@ -223,14 +225,11 @@ def plan(*, parameters: RunParameters = Parameters(), store: _Store = None) -> N
     source = check_source(parameters.data)
     if parameters.data not in SIMULATED:
         files_of(source)
-    line = "{:35}  {:11}  {:>6}  {:10}  {:>12}  {:>8}  {:>8}".format
-    print(line("training", "family", "N", "set", "images shown", "minutes", "MB"))
     every = every_family(parameters, Store(store), studies=True).values()
-    records = [record for experiment in every for record in experiment.plan()]
-    for record in records:
-        print(line(*record.values()))
-    total = (sum(r[name] for r in records) for name in ("images_shown", "minutes", "disk_mb"))
-    print(line(f"total of {len(records)}", "", "", "", *(round(x, 1) for x in total)))
+    table = pd.DataFrame([record for experiment in every for record in experiment.plan()])
+    print(table.to_string(index=False))
+    minutes, disk_mb = table[["minutes", "disk_mb"]].sum()
+    print(f"{len(table)} trainings: {minutes:.0f} minutes of one core, {disk_mb:.0f} MB of disk space")
 
 
 @app.command

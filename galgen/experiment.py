@@ -178,7 +178,7 @@ class Experiment:
         return f"profile {self.profile.name} · {self.images.name}" + f" · N = {listed}" * bool(listed)
 
     def plan(self) -> list[dict]:
-        """Return name, family, N, set and estimated costs (`galgen.costs.estimate`) of each training."""
+        """Return name, family, N and estimated costs (`galgen.costs.estimate`) of each training."""
         if not (trainings := self.models.trainings()):
             return []
         shape = (2, 1, self.images.size, self.images.size)
@@ -187,7 +187,7 @@ class Experiment:
         rate, samples = self.family.flop_rate, self.profile.samples
         cost = costs.estimate(learner, images, self.settings, {t.N for t in trainings}, rate, samples)
         return [
-            {"name": t.name, "family": t.family, "N": t.N, "set": f"{t.half} {t.out_of_domain}"} | cost[t.N]
+            {"name": t.name, "family": t.family, "N": t.N, "out_of_domain": t.out_of_domain} | cost[t.N]
             for t in trainings
         ]
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from galbook.measure import onset_committed
 from galbook.measure.onset_committed import _load_ratio, _preregistered
 from galbook.onset import configurations
 from galbook.onset.bits import approximated, exponent, memorized
@@ -310,17 +311,37 @@ def test_a_preregistered_law_is_contradicted_by_onsets_of_another_one_only():
     (one,) = (of for of in file["configurations"]["simulated"] if (of["width"], of["N"]) == (4, 400))
     onset, sd = one["predicted"]["load"]["images"]["value"], np.array([-0.1, 0.1])
     fresh = pd.DataFrame({"width": 4, "N": 400, "onset": onset * np.exp(sd), "censored": False})
-    rows = {(of["statistic"], of["model"]): of for of in _preregistered(file, "simulated", fresh)}
+    fresh = fresh.assign(log_epochs=np.log(fresh.onset / 400))
+    rows = {(of["statistic"], of["model"]): of for of in _preregistered(file, "simulated", fresh, fresh)}
     laws = [rows["onset_predicted", f"preregistered-{law}"] for law in LAWS]
     assert laws[0]["p"] == pytest.approx(1) and max(of["p"] for of in laws[1:]) < 0.01
+    assert (
+        rows["onset_observed", "preregistered"]["low"]
+        < onset
+        < rows["onset_observed", "preregistered"]["high"]
+    )
+    assert not [*_preregistered(file, "simulated", fresh, fresh[:1])], "one training of two is made"
     scores = [rows["log_score", f"preregistered-{law}"]["value"] for law in LAWS]
     assert scores[0] == pytest.approx(-np.log(one["predicted"]["load"]["error"] * np.sqrt(2 * np.pi)))
     assert scores[0] == max(scores)
-    late = {of["statistic"]: of for of in _preregistered(file, "simulated", fresh.assign(censored=True))}
+    late = {
+        of["statistic"]: of for of in _preregistered(file, "simulated", fresh, fresh.assign(censored=True))
+    }
     assert "onset_observed_lower_limit" in late and "onset_observed" not in late
 
 
 def test_the_load_of_given_galaxies_is_compared_with_that_of_simulated_ones():
     file, of = read_json(project() / "results" / "predictions" / "onsets.json"), drawn("load", 5, s=0.1)
-    (ratio,) = _load_ratio(file, {1: [of]})
+    (ratio,) = _load_ratio(file, of)
     assert ratio["low"] < 0.4 / file["constants"]["load"]["l_0"]["value"] < ratio["high"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_measurements_of_given_galaxies_are_written_before_all_are_trained(count, monkeypatch):
+    made = {"date": "2026-12-02", "commit": "-"}
+    pair = cell(4, 100, [2e5, 2.2e5], end=400_000)
+    stored = [Stored(pair, 21 + k, 400_000, [], [], made) for k in range(count)]
+    monkeypatch.setattr(onset_committed, "committed", lambda: {"sdss_real_9200_64": stored})
+    rows = onset_committed.committed_onsets("sdss_real_9200_64")
+    assert (rows.statistic == "onset").sum() > 0
+    assert (rows.model == "preregistered-load").any() == (count == 2), "four trainings were predicted"

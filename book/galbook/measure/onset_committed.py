@@ -23,7 +23,7 @@ prediction.
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from math import exp, log, sqrt
 
@@ -32,24 +32,13 @@ import pandas as pd
 from scipy import stats
 
 from galbook.measure.onset import ALL_LEVELS, Rows, of_training
+from galbook.onset import law as laws
 from galbook.onset.bits import exponent
 from galbook.onset.configurations import CommittedConfiguration, committed
 from galbook.onset.gap import LEVEL, LEVELS
-from galbook.onset.law import (
-    CONFIGURATION,
-    LAWS,
-    SCATTERS,
-    Fit,
-    Place,
-    fit,
-    largest_N,
-    log_density,
-    log_score,
-    scatter,
-    trainings,
-)
 from galbook.table import TYPES, read_table, row, to_csv
 from galgen.compare.uncertainty import Estimate
+from galgen.runs.errors import GalgenError
 from galgen.runs.files import project, read_json
 
 __all__ = ["committed_onsets"]
@@ -73,12 +62,14 @@ def committed_onsets(data: str = "simulated") -> pd.DataFrame:
     ]
     fresh, late = np.array([stage[:2] for stage in rows]).T
     rows = [each for *_, each in rows]
-    table, stages = _table(rows), (late | True, late & ~fresh, ~late & ~fresh, fresh)
-    parts = {at: [trainings(table[of], at) for of in stages] for at in ALL_LEVELS}
-    rows += [*_configurations(parts), *_laws(parts), *_preregistered(preregistered, data, parts[LEVEL][3])]
+    table, stages = _table(rows), (np.ones_like(late), late & ~fresh, ~late & ~fresh, fresh)
+    parts = {at: [laws.trainings(table[of], at) for of in stages] for at in ALL_LEVELS}
+    every, later, _, new = parts[LEVEL]
+    rows += [*_configurations(parts), *_preregistered(preregistered, data, every, new)]
+    rows += _laws(parts)
     if data != "simulated":
-        return _table([*rows, *_load_ratio(preregistered, parts)])
-    rows += _predicted(file, *parts[LEVEL][:2])
+        return _table([*rows, *_load_ratio(preregistered, every)])
+    rows += _predicted(file, every, later)
     return _table([*rows, *_predicted_later(parts), *_bits(file["passes"]["items"], stored), *_same_images()])
 
 
@@ -121,18 +112,28 @@ def _row(name: str, found: Estimate | float, censored: bool, **where: object) ->
     return row(name, found, **where)
 
 
+def _possible(make: Callable, *arguments: object, **options: object) -> object | None:
+    """Call `scatter` or `fit`; None if there are too few onsets, as before all trainings are made."""
+    try:
+        return make(*arguments, **options)
+    except GalgenError:
+        return None
+
+
 def _configurations(parts: Mapping) -> Rows:
     for level in LEVELS:
         every = parts[level][0]
-        s, freedom = scatter(every, "two-scatters")
-        cells = {place: _known(of) for place, of in every.groupby(CONFIGURATION)}
+        if (known := _possible(laws.scatter, every, "two-scatters")) is None:
+            continue
+        s, freedom = known
+        cells = {place: _known(of) for place, of in every.groupby(laws.CONFIGURATION)}
         for (width, N), of in cells.items():
             where, few = _where(width, N) | {"at": level}, cells.get((width, N // 10))
             yield _row("onset_mean", _mean(of, s[N], freedom), of.censored.any(), **where)
             if few is not None and not few.censored.any():
                 yield _row("onset_ratio", _mean(of, other=few).value, of.censored.any(), **where)
-    for by in SCATTERS:
-        s, freedom = scatter(parts[LEVEL][0], by)
+    for by in laws.SCATTERS:
+        s, freedom = _possible(laws.scatter, parts[LEVEL][0], by) or ({}, 0)
         for N, each in s.items():
             yield row("onset_scatter", each, n=freedom, model=by, N=N, at=LEVEL)
 
@@ -144,9 +145,11 @@ def _constants(constants: Mapping[str, Estimate], **where: object) -> Rows:
 
 
 def _laws(parts: Mapping) -> Rows:
-    ways = {by: {"by": by} for by in SCATTERS} | {"training-sets": {"sets": True}}
-    for level, (name, law), (way, options) in product((LEVEL, 0.5), LAWS.items(), ways.items()):
-        of, where = fit(law, parts[level][0], **options), {"model": f"{name}-{way}", "at": level}
+    ways = {by: {"by": by} for by in laws.SCATTERS} | {"training-sets": {"sets": True}}
+    for level, (name, law), (way, options) in product((LEVEL, 0.5), laws.LAWS.items(), ways.items()):
+        if (of := _possible(laws.fit, law, parts[level][0], **options)) is None:
+            continue
+        where = {"model": f"{name}-{way}", "at": level}
         yield from _constants(of.constants(), **where)
         if of.chi_squared is None:
             yield row("training_set_share", of.values["share"], **where)
@@ -157,7 +160,7 @@ def _laws(parts: Mapping) -> Rows:
             A, b, l_0 = (each.value for each in of.constants().values())
             epochs = A * PAPER["width"] ** -b
             for images in PAPER["images"]:
-                most = largest_N(epochs, l_0, images, PAPER["pixels"], PAPER["parameters"])
+                most = laws.largest_N(epochs, l_0, images, PAPER["pixels"], PAPER["parameters"])
                 yield row("extrapolated_size", most, model=where["model"], width=PAPER["width"], at=images)
 
 
@@ -169,7 +172,7 @@ def _test(law: Estimate, error: float, observed: float, freedom: int, *, censore
 
 
 def _predicted(file: Mapping, every: pd.DataFrame, later: pd.DataFrame) -> Rows:
-    s, freedom, cells = file["scatter"], file["freedom"], dict(iter(later.groupby(CONFIGURATION)))
+    s, freedom, cells = file["scatter"], file["freedom"], dict(iter(later.groupby(laws.CONFIGURATION)))
     for law, constants in file["constants"].items():
         yield from _constants({name: Estimate(**e) for name, e in constants.items()}, model=law, at=LEVEL)
         yield row("law_lack_of_fit", file["lack"][law], p=file["lack"][law], model=law, at=LEVEL)
@@ -196,31 +199,36 @@ def _predicted(file: Mapping, every: pd.DataFrame, later: pd.DataFrame) -> Rows:
         yield row(name, Estimate(**file["half"][key]), model="half-rate", at=at, **_where(4, 300))
 
 
-def _preregistered(file: Mapping, data: str, fresh: pd.DataFrame) -> Rows:
-    cells, scores = dict(iter(fresh.groupby(CONFIGURATION))), {}
+def _preregistered(file: Mapping, data: str, every: pd.DataFrame, fresh: pd.DataFrame) -> Rows:
+    """Predictions of configurations of which all trainings are made, with p of the observation."""
+    cells, scores = dict(iter(fresh.groupby(laws.CONFIGURATION))), {}
     for one in file["configurations"].get(data, ()):
-        if (of := cells.get((one["width"], one["N"]))) is None:
+        of = cells.get((one["width"], one["N"]), ())
+        if len(of) < 2 * len(one["seeds"]):
             continue
         where, late = _where(one["width"], one["N"]) | {"at": LEVEL}, of.censored.any()
-        yield _row("onset_observed", observed := _mean(of), late, model="preregistered", **where)
+        s, freedom = _possible(laws.scatter, every, "two-scatters") or ({}, 1)
+        observed = _mean(of, s.get(one["N"], 0), freedom)
+        yield _row("onset_observed", observed, late, model="preregistered", **where)
         for law, predicted in one["predicted"].items():
             images, error = Estimate(**predicted["images"]), predicted["error"]
             p = _test(images, error, observed.value, file["freedom"], censored=late)
             yield row("onset_predicted", images, p=p, model=f"preregistered-{law}", **where)
-            scores.setdefault(law, []).append(log_density(images, error, of))
-        for laws, value in one["power"].items():
-            model = f"preregistered-{laws.replace(' not ', '-')}"
+            scores.setdefault(law, []).append(laws.log_density(images, error, of))
+        for pair, value in one["power"].items():
+            model = f"preregistered-{pair.replace(' not ', '-')}"
             yield row("prediction_power", value, model=model, **where)
     for law, each in scores.items():
         yield row("log_score", sum(each), n=len(each), model=f"preregistered-{law}", at=LEVEL)
 
 
-def _load_ratio(file: Mapping, parts: Mapping) -> Rows:
+def _load_ratio(file: Mapping, every: pd.DataFrame) -> Rows:
     """Ratio of l_0 to that of the trainings before the predictions."""
-    simulated, of = file["constants"]["load"]["l_0"], fit(LAWS["load"], parts[LEVEL][0], "two-scatters")
-    half = log(simulated["high"] / simulated["low"]) / 2, of.constants()["l_0"]
-    half = sqrt(half[0] ** 2 + (log(half[1].high / half[1].low) / 2) ** 2)
-    middle = of.values["l_0"] - log(simulated["value"])
+    if (of := _possible(laws.fit, laws.LAWS["load"], every, "two-scatters")) is None:
+        return
+    both = of.constants()["l_0"], Estimate(**file["constants"]["load"]["l_0"])
+    half = sqrt(sum((log(l_0.high / l_0.low) / 2) ** 2 for l_0 in both))
+    middle = log(both[0].value / both[1].value)
     found = Estimate(*map(exp, (middle, middle - half, middle + half)), of.freedom)
     yield row("law_load_ratio", found, model="load-two-scatters", at=LEVEL)
 
@@ -228,17 +236,17 @@ def _load_ratio(file: Mapping, parts: Mapping) -> Rows:
 def _predicted_later(parts: Mapping) -> Rows:
     _, later, earlier, _ = parts[LEVEL]
     for name in ("load", "power"):
-        of, errors, where = fit(LAWS[name], earlier), [], {"model": name, "at": LEVEL}
-        for _, each in later.groupby(CONFIGURATION):
+        of, errors, where = laws.fit(laws.LAWS[name], earlier), [], {"model": name, "at": LEVEL}
+        for _, each in (cells := later.groupby(laws.CONFIGURATION)):
             found = _against(of, each, at=LEVEL)
             yield found
             if not each.censored.any():
                 errors.append(log(_mean(each).value / found["value"]))
         yield row("prediction_error", np.sqrt(np.mean(np.square(errors))), n=len(errors), **where)
-        yield row("log_score", log_score(of, later), n=later.groupby(CONFIGURATION).ngroups, **where)
+        yield row("log_score", laws.log_score(of, later), n=cells.ngroups, **where)
     for level in (0.5, 0.75):  # fitted without the configuration
         every, later, *_ = parts[level]
-        of = fit(LAWS["load"], every.query("width != 4 or N != 1000"))
+        of = laws.fit(laws.LAWS["load"], every.query("width != 4 or N != 1000"))
         where = {"model": "load-without-4-1000", "at": level}
         yield from _constants(of.constants(), **where)
         p = stats.chi2.sf(of.chi_squared, of.spare)
@@ -246,10 +254,10 @@ def _predicted_later(parts: Mapping) -> Rows:
         yield _against(of, later.query("width == 4 and N == 1000"), at=level)
 
 
-def _against(of: Fit, observed: pd.DataFrame, *, at: float) -> dict:
+def _against(of: laws.Fit, observed: pd.DataFrame, *, at: float) -> dict:
     """Row with the prediction of a law for these trainings."""
-    width, N, load = observed[[*CONFIGURATION, "load"]].iloc[0]
-    predicted, error = of.predicted(Place(int(width), int(N), load), len(observed))
+    width, N, load = observed[[*laws.CONFIGURATION, "load"]].iloc[0]
+    predicted, error = of.predicted(laws.Place(int(width), int(N), load), len(observed))
     p = _test(predicted, error, _mean(observed).value, of.freedom, censored=observed.censored.any())
     return row("onset_predicted", predicted, p=p, model=of.law.name, at=at, **_where(width, N))
 

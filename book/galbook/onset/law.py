@@ -62,13 +62,11 @@ class Law:
 
     Attributes:
         name: Its name.
-        formula: Its formula, as text.
         parameters: From widths to names of constants, which are logarithms except the powers a and b.
         value: log t/N at a place, from the constants by name.
     """
 
     name: str
-    formula: str
     parameters: Callable[[Sequence[int]], list[str]]
     value: Callable[[dict[str, float], Place], float]
 
@@ -76,19 +74,16 @@ class Law:
 LAWS = {
     "load": Law(
         "load",
-        "t = N A W^-b (1 + load / l_0)",
         lambda widths: ["A", "b", "l_0"],
         lambda of, at: of["A"] - of["b"] * log(at.base_channels) + log(1 + at.load / exp(of["l_0"])),
     ),
     "power": Law(
         "power",
-        "t = N c N^a W^-b",
         lambda widths: ["c", "a", "b"],
         lambda of, at: of["c"] + of["a"] * log(at.N) - of["b"] * log(at.base_channels),
     ),
     "proportional": Law(
         "proportional",
-        "t = N A_W",
         lambda widths: [f"A_{width}" for width in widths],
         lambda of, at: of[f"A_{at.base_channels}"],
     ),
@@ -109,9 +104,10 @@ def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
             rate is used.
         level: Level of the gap, in dB.
     """
-    of = rows[rows.statistic.isin(["load", "onset", "onset_censored"]) & rows.model.isin(["A0", "B1"])]
+    names = ["load", "onset", "onset_censored"]
+    of = rows[rows.statistic.isin(names) & rows.model.isin(["A0", "B1"])]
     of = of[of["at"].isna() | (of["at"] == level)].set_index(["seed", "model", *CONFIGURATION, "statistic"])
-    found = of.value.unstack().dropna().reset_index()
+    found = of.value.unstack().reindex(columns=names).dropna().reset_index()
     return found.assign(censored=found.onset_censored == 1, log_epochs=np.log(found.onset / found.N))
 
 
