@@ -99,7 +99,8 @@ ASKED += ["--held-out=held-out.npy"]
 def test_the_command_prints_each_image_and_what_can_be_found_at_all(smoke, sets, capsys):
     for _ in range(2):  # an answer is written over an answer
         assert main([*ASKED, f"--models={sets}", "--out", "mine"]) == 0
-    said, kept = capsys.readouterr().out, json.loads(open("mine.json").read())
+    (said, progress), kept = capsys.readouterr(), json.loads(open("mine.json").read())
+    assert "membership: 100 % of 7.81k images" in progress
     book = smoke["diffusion"]
     assert len(kept["score"]) == 12 and len(kept["held_out"]) == 110
     about = {"model": "diffusion-N12-A0-0", "data": "simulated", "profile": "smoke", "seed": 0}

@@ -18,7 +18,7 @@ ROOMS = {
     "data.acquire": ("runs", "data", "compare.similarity"),
     "data": ("runs",),
     "models": ("runs", "profiles", "data.unit"),
-    "compare": ("runs.errors", "runs.arguments", "parallel", "profiles", "figures.words", "models", "data"),
+    "compare": "runs.errors runs.arguments runs.progress parallel profiles figures.words models data".split(),
     "costs": ("runs", "profiles", "data.unit"),
     "images": ("runs", "profiles", "models", "data"),
     "experiment": ("runs", "profiles", "costs", "models", "data", "images"),

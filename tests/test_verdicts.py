@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from galbook import verdicts
+from galbook import replication, verdicts
+from galbook.replication import FRESH, HELD_OUT_OVER_TRAINING, OUT_OF_DOMAIN, replicated
 from galbook.table import TYPES
 from galbook.verdicts import CLAIMS, INCONCLUSIVE, MIXED, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
 from galgen.models.families import FAMILIES
@@ -265,6 +266,19 @@ def test_perfect_models_are_supported_and_never_not_supported(key):
         words += list(verdicts.cells_of_table(claim, drawn(claim, 0, rng), Parameters()).verdict)
     assert NOT_SUPPORTED not in words
     assert words.count(SUPPORTED) >= 0.8 * len(words), pd.Series(words).value_counts()
+
+
+@pytest.mark.parametrize("overlap", HELD_OUT_OVER_TRAINING.values())
+def test_perfect_models_of_four_fresh_seeds_are_supported_and_never_not_supported(overlap, monkeypatch):
+    rng, found = np.random.default_rng(1), []
+    for _ in range(8):
+        seeds = [pd.concat([drawn(BY_KEY[key], 0, rng) for key in PERFECT]) for _ in FRESH]
+        tables = {f"{k}": each.replace({"model": {"": OUT_OF_DOMAIN}}) for k, each in enumerate(seeds)}
+        monkeypatch.setattr(replication, "published", tables.__getitem__)
+        found.append(replicated([*tables], overlap=overlap))
+    for key, words in pd.concat(found).query("claim in @PERFECT").groupby("claim").verdict:
+        assert NOT_SUPPORTED not in set(words), key
+        assert (words == SUPPORTED).mean() >= 0.8, (key, words.value_counts())
 
 
 @pytest.mark.parametrize("key", [key for key in PERFECT if key != "new"])

@@ -68,11 +68,11 @@ def audit(
         from galgen.auditing import trained_on
 
         page = trained_on.check_output_path(out)  # before the computation
+        sets = [_gray(path, size, crop, key) for path in (images, held_out)]
         from galgen.inference.loading import load_model
 
         pair = [load_model(name, parameters, store=store, models=models) for name in (model, other_model)]
         print(*(printable(str(each)) for each in pair), sep="\n", file=sys.stderr)
-        sets = [_gray(path, size, crop, key) for path in (images, held_out)]
         print(trained_on.written(trained_on.trained_on(*pair, *sets), pair, models, page))
         return
     _require(sets, "an audit of samples")

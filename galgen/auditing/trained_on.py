@@ -52,7 +52,7 @@ def trained_on(model: Model, other: Model, images: np.ndarray, held_out: np.ndar
             )
     _check_controls(images, held_out)
     a, b = (each.family.denoiser(each.networks()) for each in (model, other))
-    return membership(a, b, images, held_out)
+    return membership(a, b, images, held_out, progress=True)
 
 
 def _check_controls(images: np.ndarray, held_out: np.ndarray) -> None:

@@ -28,6 +28,7 @@ from galgen.compare.uncertainty import Estimate
 from galgen.data.unit import unit
 from galgen.models.sampling import Denoiser, noise, posterior_mean, seeded
 from galgen.runs.errors import GalgenError
+from galgen.runs.progress import Display
 
 __all__ = ["NOISES", "SIGMA", "Membership", "membership"]
 
@@ -57,7 +58,9 @@ class Membership:
         return auc(self.held_out, self.score)
 
 
-def membership(a: Denoiser, b: Denoiser, images: np.ndarray, held_out: np.ndarray) -> Membership:
+def membership(
+    a: Denoiser, b: Denoiser, images: np.ndarray, held_out: np.ndarray, progress: bool = False
+) -> Membership:
     """Score how likely A was trained on these images, relative to held-out ones.
 
     Args:
@@ -65,23 +68,27 @@ def membership(a: Denoiser, b: Denoiser, images: np.ndarray, held_out: np.ndarra
         b: That of model B, which was trained neither on these images nor on the held-out ones.
         images: uint8 (n, 1, H, W).
         held_out: Images on which neither was trained, uint8 (m, 1, H, W).
+        progress: Display the remaining time.
 
     Raises:
         GalgenError: If one of the sets is empty.
     """
     if not (len(images) and len(held_out)):
         raise GalgenError(f"{len(images)} images and {len(held_out)} held-out ones: give one or more of each")
-    score, others = (losses(b, x) - losses(a, x) for x in (images, held_out))
+    display = Display("membership", 2 * NOISES * (len(images) + len(held_out))) if progress else None
+    score, others = (losses(b, x, display) - losses(a, x, display) for x in (images, held_out))
     above = len(others) - np.searchsorted(np.sort(others), score, side="left")
     return Membership(score, others, (1 + above) / (1 + len(others)))
 
 
 @torch.inference_mode()
-def losses(denoiser: Denoiser, images: np.ndarray) -> np.ndarray:
+def losses(denoiser: Denoiser, images: np.ndarray, display: Display | None = None) -> np.ndarray:
     """Return the denoising loss L_D of images uint8 (n, 1, H, W): float64 (n,)."""
     x = unit(images)
     total = torch.zeros(len(x), dtype=torch.float64)
     for z in noise(seeded(_SEEDS), x.shape[1:]):
         error = posterior_mean(denoiser, x + SIGMA * z, SIGMA, _CHUNK) - x
         total += error.double().square().mean((1, 2, 3))
+        if display:
+            display.show(display.bar.n + len(x))
     return (total / NOISES).numpy()
