@@ -127,7 +127,7 @@ def written(found: Membership, pair: tuple[Model, Model], models: Path | None, o
     lines += [f"Loss of {pair[1].name} minus that of {pair[0].name}, noise {SIGMA}, mean of {NOISES} noises:"]
     lines += ["image       score   false-positive rate"]
     rows = list(enumerate(zip(found.score, found.rate, strict=True)))
-    lines += [f"{k:5d}  {score:+10.6f}   {rate:.4f}" for k, (score, rate) in rows[:MOST]]
+    lines += [f"{k:5d}  {score:+10.2e}   {rate:.4f}" for k, (score, rate) in rows[:MOST]]
     lines += [f"and {len(rows) - MOST} more, in {out}"] * (len(rows) > MOST)
     pairs = measured_pairs(models) or [f"(not measured for {published(models).root})"]
     lines += ["AUC of training against held-out images for published models:", *pairs]
