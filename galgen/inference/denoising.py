@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from galgen.data.acquire.readers import SUFFIXES, read_drawn, read_picture
+from galgen.data.preprocess import DRAWN
 from galgen.inference.loading import Model, load_model
 from galgen.models.families import Family
 from galgen.models.sampling import posterior_mean
@@ -98,6 +99,11 @@ def denoised(model: Model, images: np.ndarray, sigma: float | None = None) -> De
     if conditional and not low <= sigma <= high:
         raise GalgenError(
             f"{model.name} was trained on noise levels from {low:g} to {high:g}; {sigma:g} is outside"
+        )
+    if max(DRAWN[0] - noisy.min(), noisy.max() - DRAWN[1]) > 6 * (high if sigma is None else sigma):
+        raise GalgenError(
+            f"pixels from {noisy.min():.3g} to {noisy.max():.3g} are beyond such noise: scale the image to "
+            "black at 0, white at 1, and the noise level with it"
         )
     denoiser, y = model.family.denoiser(model.networks()), torch.from_numpy(noisy)[:, None]
     with torch.inference_mode():
