@@ -93,7 +93,7 @@ def import_images(
     with contextlib.ExitStack() as resources:
         source = open_source(path, wanted.bands, key, resources)
         wanted = _settled(path, source, wanted)
-        names = tqdm(source.names, disable=not progress, unit="object")
+        names = tqdm(source.names, "read", unit="image", delay=2, disable=not progress)
         stamps, rows, refused = _collected(path, source, names, wanted, colour, most)
     if refused and (strict or not rows):
         examples = "; ".join(f"{name}: {reason}" for name, reason in refused[:3])
