@@ -82,7 +82,7 @@ def denoise(
 
     Raises:
         GalgenError: If the model is unknown or not a denoiser, was trained on images of another size or other
-            noise levels, or an argument has a wrong type.
+            noise levels, a pixel lies six sigma beyond display values, or an argument has a wrong type.
     """
     book = {"profile": profile, "data": data, "N": N, "seed": seed, "precision": precision}
     parameters = checked(Parameters, book, "galgen.denoise")
@@ -100,10 +100,11 @@ def denoised(model: Model, images: np.ndarray, sigma: float | None = None) -> De
         raise GalgenError(
             f"{model.name} was trained on noise levels from {low:g} to {high:g}; {sigma:g} is outside"
         )
-    if max(DRAWN[0] - noisy.min(), noisy.max() - DRAWN[1]) > 6 * (high if sigma is None else sigma):
+    most = high if sigma is None else sigma
+    if max(DRAWN[0] - noisy.min(), noisy.max() - DRAWN[1]) > 6 * most:
         raise GalgenError(
-            f"pixels from {noisy.min():.3g} to {noisy.max():.3g} are beyond such noise: scale the image to "
-            "black at 0, white at 1, and the noise level with it"
+            f"pixels from {noisy.min():.3g} to {noisy.max():.3g} do not fit an image with noise of {most:g}: "
+            "scale the image to black at 0, white at 1, and give the noise level on this scale"
         )
     denoiser, y = model.family.denoiser(model.networks()), torch.from_numpy(noisy)[:, None]
     with torch.inference_mode():
