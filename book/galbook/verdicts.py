@@ -369,7 +369,7 @@ def verdicts(experiments: Experiment | Iterable[Experiment], *keys: str) -> Numb
             lines.append(dict(zip(names, whole, strict=True)))
     first = experiments[0]
     caption = (
-        "Verdicts by family: mean over trainings, 95 % interval for another training on the same images, and "
+        "Verdicts by family: mean over trainings on one split, its 95 % interval, and "
         "the criterion that must contain it. In brackets: number of models or pairs; degrees of freedom of "
         "the standard deviation between trainings, pooled over published runs. With 0 (one pair) the effect "
         "of another training is unknown: the interval is over latents, and the verdict inconclusive. "
