@@ -212,8 +212,7 @@ def _probabilities(
     below, above = (np.maximum(half, each / math.sqrt(k)) for each in latents)
     with np.errstate(over="ignore"):  # of extreme draws on a log scale
         ends = _back(cell, parts, mean - below), _back(cell, parts, mean + above)
-    words = pd.Series([verdicts.verdict(low, high, cell.of) for low, high in zip(*ends, strict=True)])
-    share = words.value_counts(normalize=True).reindex(WORDS, fill_value=0.0)
+    share = pd.Series(verdicts.verdict(*ends, cell.of)).value_counts(normalize=True).reindex(WORDS, fill_value=0.0)
     return {"value": float(_back(cell, parts, center)), "s": s, "freedom": f} | share.to_dict()
 
 

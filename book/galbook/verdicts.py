@@ -257,16 +257,14 @@ def estimate(claim: dict, cell: dict, rows: pd.DataFrame, family: str, parameter
     return found | {"low": low, "high": high, "wide": ends(1 - 0.05 / k), "latents": back_at(below, above)}
 
 
-def verdict(low: float, high: float, cell: dict) -> str:
-    """Verdict for an interval: supported, not supported or inconclusive."""
+def verdict(low: float | np.ndarray, high: float | np.ndarray, cell: dict) -> str | np.ndarray:
+    """Verdict for an interval, or for each of an array: supported, not supported or inconclusive."""
     first, last = cell["region"]
-    if first <= low and high <= last:
-        return SUPPORTED
+    outside = (high < first) | (low > last)
     if "outside" in cell:
-        outside = cell["outside"][0] <= low and high <= cell["outside"][1]
-    else:
-        outside = high < first or low > last
-    return NOT_SUPPORTED if outside else INCONCLUSIVE
+        outside = (cell["outside"][0] <= low) & (high <= cell["outside"][1])
+    words = np.select([(first <= low) & (high <= last), outside], [SUPPORTED, NOT_SUPPORTED], INCONCLUSIVE)
+    return words if words.ndim else words.item()
 
 
 def cells_of_table(
