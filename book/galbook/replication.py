@@ -212,8 +212,9 @@ def _probabilities(
     below, above = (np.maximum(half, each / math.sqrt(k)) for each in latents)
     with np.errstate(over="ignore"):  # of extreme draws on a log scale
         ends = _back(cell, parts, mean - below), _back(cell, parts, mean + above)
-    share = pd.Series(verdicts.verdict(*ends, cell.of)).value_counts(normalize=True).reindex(WORDS, fill_value=0.0)
-    return {"value": float(_back(cell, parts, center)), "s": s, "freedom": f} | share.to_dict()
+    words = verdicts.verdict(*ends, cell.of)
+    share = {word: float(np.mean(words == word)) for word in WORDS}
+    return {"value": float(_back(cell, parts, center)), "s": s, "freedom": f} | share
 
 
 def score(found: pd.DataFrame, old: pd.Series) -> dict[str, float]:
