@@ -116,8 +116,8 @@ def replicated(runs: Sequence[str], *, overlap: float = 0.0) -> pd.DataFrame:
     for cell in cells(bool(overlap)):
         parts = [part for run in runs if (part := _located(cell, run))]
         about = cell.columns | {"label": FAMILIES[cell.family].label, "region": cell.of["region"], "N": 0}
-        about |= {"seeds": len(parts), "freedom": len(parts) - 1, "value": math.nan}
-        about |= {"verdict": NOT_TESTED, "uncorrected": NOT_TESTED}
+        about |= {"statistic": cell.of["statistic"], "seeds": len(parts), "freedom": len(parts) - 1}
+        about |= {"value": math.nan, "verdict": NOT_TESTED, "uncorrected": NOT_TESTED}
         if len(parts) > 1:
             low, high = _interval(cell, parts, overlap)
             value = _back(cell, parts, np.mean([part.middle for part in parts]))
