@@ -40,7 +40,7 @@ def banner(parameters: Parameters) -> None:
 
     In the notebook it is also displayed, with what the names in the text stand for.
     """
-    text = "Figures, tables and verdicts are of the published run."
+    text = "Figures, tables and verdicts are of the published run (profile laptop, seed 0)."
     if parameters.model_copy(update={"precision": "auto"}) != Parameters():
         sizes = f", N = {', '.join(map(str, parameters.N))}" if parameters.N else ""
         data = escaped(Path(parameters.data).stem)
