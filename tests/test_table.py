@@ -13,6 +13,7 @@ import pytest
 from test_code import edited
 
 from galbook import publishing, table
+from galbook.replication import HELD_OUT_OVER_TRAINING, confirmatory
 from galbook.table import Published, each_size, first_pair, question, read_table, row
 from galbook.verdicts import CLAIMS, cells_of_run
 from galgen.experiment import Experiment
@@ -254,6 +255,8 @@ def test_prose_was_written_for_these_verdicts():
     """Chapters and the README state verdicts in words: where one has changed, read them and edit the file."""
     known = pd.read_csv(Path(__file__).with_name("prose_verdicts.csv"))
     runs = sorted(path.parent.name for path in (project() / "results").glob("laptop-*/run.json"))
-    found = pd.concat([cells_of_run(claim, run).assign(run=run) for run in runs for claim in CLAIMS])
+    found = [cells_of_run(claim, run).assign(run=run) for run in runs for claim in CLAIMS]
+    found += [confirmatory(data).assign(run=f"seeds-{data}") for data in HELD_OUT_OVER_TRAINING]
+    found = pd.concat(found)
     before, now = ({*of[[*known]].itertuples(index=False, name=None)} for of in (known, found))
     assert before == now, "\n".join(map(str, sorted(before ^ now)))

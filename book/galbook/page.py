@@ -35,22 +35,22 @@ def _with_minus(text: str) -> str:
     return re.sub(r"(?<![\w.)\]/-])-(?=\d)", "\N{MINUS SIGN}", text)
 
 
-def banner(parameters: Parameters) -> None:
+def banner(parameters: Parameters, described: str = "simulated galaxies, profile laptop, seed 0") -> None:
     """Register {glue:md}`banner`, which states whether the text of a page describes its figures.
 
     In the notebook it is also displayed, with what the names in the text stand for.
     """
-    text = "Figures, tables and verdicts are of the published run (profile laptop, seed 0)."
+    text = f"Figures, tables and verdicts are of published runs: {described}."
     if parameters.model_copy(update={"precision": "auto"}) != Parameters():
         sizes = f", N = {', '.join(map(str, parameters.N))}" if parameters.N else ""
         data = escaped(Path(parameters.data).stem)
         run = f"profile {parameters.profile}, data {data}, seed {parameters.seed}{sizes}"
         text = f"""```{{admonition}} The text describes the published run
-Numbers in the text are of simulated galaxies, profile laptop, seed 0. Figures, tables and verdicts below
-are of this run: {run}.
+Numbers in the text are of published runs: {described}. Figures, tables and verdicts below are of this run:
+{run}.
 ```"""
     glue("banner", Markdown(text), display=False)
-    display(Markdown(re.sub("```.*", "", text) + " Names after {glue:text}: numbers of the published run."))
+    display(Markdown(re.sub("```.*", "", text) + " Names after {glue:text}: numbers of published runs."))
 
 
 def select(rows: pd.DataFrame, statistic: str, **where: object) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def render(
         notebooks: Folder of the source notebooks, which the pages offer for download.
         build: Folder of the run, with its executed chapters.
         trainings: Name, key, seconds, time and commit of each model.
-        origin: Markdown below the title of the first page.
+        origin: Markdown at the end of the first page and of the page on the workflow.
 
     Returns:
         build/html/index.html.
@@ -117,17 +117,16 @@ def render(
     return html / "index.html"
 
 
-def _head(page: Path, words: str) -> None:
-    """Insert Markdown below the title of a page or, for a notebook, of its first cell."""
-    if words and page.is_file():
-        opening = nbformat.read(page, as_version=4) if page.suffix == ".ipynb" else None
-        title, _, rest = (opening.cells[0].source if opening else page.read_text()).partition("\n")
-        text = f"{title}\n\n{words}\n{rest}"
-        if opening:
-            opening.cells[0].source = text
-            nbformat.write(opening, page)
-        else:
-            page.write_text(text)
+def _append(page: Path, words: str) -> None:
+    """Append Markdown to a page or, for a notebook, to its last cell."""
+    if not (words and page.is_file()):
+        return
+    if page.suffix == ".ipynb":
+        notebook = nbformat.read(page, as_version=4)
+        notebook.cells[-1].source += f"\n\n{words}"
+        nbformat.write(notebook, page)
+    else:
+        page.write_text(f"{page.read_text()}\n{words}\n")
 
 
 def _assembled(
@@ -163,7 +162,7 @@ def _assembled(
     if HEADLINE in records:
         live.write(work, parameters)
     for name in (f"{root_of(work)}.ipynb", "workflow.md"):
-        _head(work / name, origin)
+        _append(work / name, origin)
 
 
 def _put_up(new: Path, build: Path) -> Path:
