@@ -17,6 +17,7 @@ from galbook.onset.configurations import CommittedConfiguration as Stored
 from galbook.onset.configurations import Configuration, Trace, committed, key_of
 from galbook.onset.gap import LEVELS, MOST, SIGMAS, START, memory_gap, psnr_along, settled
 from galbook.onset.law import LAWS, Place, fit, largest_N, log_score, power
+from galbook.onset.near_copies import INCONCLUSIVE, ONE, TWO, one_event
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, every_family
 from galgen.models.onset_study import AveragedLearner
@@ -61,6 +62,23 @@ def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
     assert found.shown[0] == START and found.value[0] == 0
     onsets = [8192 * 2**0.5, 16384 * 2**0.5, 32768 * 2 ** (1 / 3)]
     assert [found.onset(level) for level in LEVELS] == pytest.approx(onsets)
+
+
+def test_near_copies_and_onset_are_one_event_if_their_ratio_is_the_same_everywhere():
+    known, same = np.zeros((4, 2), bool), np.full((4, 2), 5.0) * [0.99, 1.01]
+    assert one_event(same, known)["verdict"] == ONE
+    apart = same * np.array([[1], [1], [1], [4]])
+    found = one_event(apart, known)
+    assert found["verdict"] == TWO and found["low"] < 4 < found["high"] and found["value"] == pytest.approx(4)
+    late = known.copy()
+    late[3, 0] = True  # a lower limit: the ratio is at least as large
+    found = one_event(apart, late)
+    assert found["verdict"] == TWO and found["high"] == np.inf and found["freedom"] == 3
+    late[:] = True
+    assert one_event(apart, late)["verdict"] == INCONCLUSIVE
+    noisy = 5 * np.exp(np.random.default_rng(0).normal(0, 0.15, (100, 4, 2)))
+    words = [one_event(each, known)["verdict"] for each in noisy]
+    assert TWO not in words  # the margin is far above the scatter
 
 
 def test_the_interval_of_the_gap_covers_its_share():

@@ -47,6 +47,7 @@ __all__ = [
     "SIGMAS",
     "START",
     "Gap",
+    "crossing",
     "memory_gap",
     "psnr_along",
     "settled",
@@ -96,11 +97,7 @@ class Gap:
 
     def onset(self, level: float = LEVEL) -> float | None:
         """Images shown when g exceeds a level (dB, above 0) for good; None if it does not."""
-        last = int(np.flatnonzero(self.value < level)[-1])  # never empty: g is 0 at t_0
-        if last + 1 == len(self.shown):
-            return None
-        (low, high), (g_low, g_high) = np.log(self.shown[last : last + 2]), self.value[last : last + 2]
-        return float(np.exp(low + (high - low) * (level - g_low) / (g_high - g_low)))
+        return crossing(self.shown, self.value, level)
 
     def _interpolated(self, shown: float) -> list[np.ndarray]:
         """PSNR gains of training and of held-out images after a number of images shown."""
@@ -111,6 +108,18 @@ class Gap:
         k = min(int(np.searchsorted(self.shown, shown, side="right")) - 1, len(x) - 2)
         share = (np.log(shown) - x[k]) / (x[k + 1] - x[k])
         return [rises[k] + share * (rises[k + 1] - rises[k]) for rises in (self.own, self.held_out)]
+
+
+def crossing(shown: np.ndarray, values: np.ndarray, level: float) -> float | None:
+    """Images shown when values exceed a level for good, linear in log t; None if they do not.
+
+    The first value must be below the level.
+    """
+    last = int(np.flatnonzero(values < level)[-1])
+    if last + 1 == len(shown):
+        return None
+    (low, high), (v_low, v_high) = np.log(shown[last : last + 2]), values[last : last + 2]
+    return float(np.exp(low + (high - low) * (level - v_low) / (v_high - v_low)))
 
 
 def memory_gap(
