@@ -1,6 +1,6 @@
 """Measure near-copies along trainings of the onset study, into results/near_copies.json.
 
-    python benchmarks/near_copies.py [--trial --out FILE]
+    python benchmarks/near_copies.py
 
 Models A and B of four configurations (W; N) of simulated galaxies, seed 23, are trained for 8 to 11 times the
 onset that the law of load gives. At each milestone 512 latents give the near-copies of each model and the
@@ -8,12 +8,10 @@ training-set bias of the pair; `galbook.onset.near_copies` compares t_c with t*.
 interrupted training is resumed.
 """
 
-import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 
@@ -26,20 +24,16 @@ from galgen.data.unit import unit
 from galgen.experiment import APART, Experiment, find_training
 from galgen.profiles import PROFILES, OnsetSettings, Parameters
 from galgen.runs.errors import exit_code
-from galgen.runs.files import results_file, to_json_values, write_json
+from galgen.runs.files import project, to_json_values, write_json
 from galgen.runs.store import provenance
 
 LENGTHS = {16: {100: 400_000}, 8: {100: 800_000, 300: 2_400_000}, 4: {100: 2_400_000}}  # by width and N
-SHORT = {W: dict.fromkeys(lengths, 6400) for W, lengths in LENGTHS.items()}
 EXPECTED = {"one event": 0.05, "two events": 0.45, "inconclusive": 0.5}  # before the trainings
 SEED = 23
 
-for trial, lengths in ((False, LENGTHS), (True, SHORT)):
-    studies = {
-        f"onset{W}": OnsetSettings(base_channels=W, N=tuple(of), lengths=of) for W, of in lengths.items()
-    }
-    name = "near-copies" + "-short" * trial
-    PROFILES[name] = PROFILES["laptop"].model_copy(update=studies | {"name": name, "samples": 512})
+studies = {f"onset{W}": OnsetSettings(base_channels=W, N=tuple(of), lengths=of) for W, of in LENGTHS.items()}
+name = {"name": "near-copies", "samples": 512}
+PROFILES["near-copies"] = PROFILES["laptop"].model_copy(update=studies | name)
 
 
 def train(parameters: Parameters, name: str) -> None:
@@ -77,24 +71,17 @@ def measured(study: Experiment, N: int) -> list[dict]:
 
 def main() -> None:
     """Train all models and write what was measured, with the test."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--trial", action="store_true", help="short trainings, as a test")
-    parser.add_argument("--out", type=Path, help="a file, for a trial")
-    given = parser.parse_args()
-    trial, out = given.trial, results_file(given.out, "near_copies.json", trial=given.trial)
     os.environ.update(APART)
-    parameters = Parameters(profile="near-copies" + "-short" * trial, seed=SEED)
+    parameters = Parameters(profile="near-copies", seed=SEED)
     studies = [Experiment(parameters, family=f"onset{W}") for W in LENGTHS]
     names = [model.name for of in studies for N in of.sizes for model in of.models.pair(N)]
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn")) as pool:
         list(pool.map(train, [parameters] * len(names), names))
     rows = [each for of, N in ((of, N) for of in studies for N in of.sizes) for each in measured(of, N)]
-    test = None
-    if all(row["onset"] for row in rows):  # not in a trial
-        ratios = np.array([row["copies_onset"] / row["onset"] for row in rows]).reshape(-1, 2)
-        test = one_event(ratios, np.array([row["censored"] for row in rows]).reshape(-1, 2))
+    ratios = np.array([row["copies_onset"] / row["onset"] for row in rows]).reshape(-1, 2)
+    test = one_event(ratios, np.array([row["censored"] for row in rows]).reshape(-1, 2))
     found = {"trainings": rows, "test": test, "expected": EXPECTED}
-    write_json(out, to_json_values(provenance() | found))
+    write_json(project() / "results" / "near_copies.json", to_json_values(provenance() | found))
 
 
 if __name__ == "__main__":

@@ -148,8 +148,10 @@ def test_predictions_were_committed_before_the_first_number_that_they_predict():
     about = [read_json(folder / "run.json") for folder in sorted(results.glob("seeds-*"))]
     fresh = [of["commit"] for run in about for of in (*run["files"].values(), *run["trainings"])]
     onsets = [one.made["commit"] for of in committed().values() for one in of if one.seed >= FRESH_ONSETS]
-    for name, commits in (("verdicts", fresh), ("onsets", onsets)):
-        first = git("log", "--diff-filter=A", "--format=%H", "--", f"results/predictions/{name}.json").stdout
+    predicted = {"results/predictions/verdicts.json": fresh, "results/predictions/onsets.json": onsets}
+    predicted["benchmarks/near_copies.py"] = [read_json(results / "near_copies.json")["commit"]]
+    for name, commits in predicted.items():
+        first = git("log", "--diff-filter=A", "--format=%H", "--", name).stdout
         if not first:
             pytest.skip("git does not know the history of this folder")
         for commit in {commit.rstrip("+") for commit in commits}:

@@ -20,15 +20,19 @@ given d is given beside it.
 
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 from scipy.spatial.distance import cdist
 
 from galbook.onset.configurations import Trace
 from galbook.onset.gap import settled
 from galgen.compare.uncertainty import Outcome
+from galgen.figures.style import COLOURS, legend_above
 
-__all__ = ["features", "isolation_test", "memory", "partial_spearman"]
+__all__ = ["features", "isolation_test", "memory", "partial_spearman", "plot_isolation"]
 
 DECILES = 10
 PERMUTATIONS = 9999
@@ -96,3 +100,21 @@ def isolation_test(
     low, high = np.quantile(mean[1:], [0.025, 0.975])
     p = np.mean(mean >= mean[0] - 1e-12)
     return Outcome(float(mean[0]), float(low), float(high), float(p))
+
+
+def plot_isolation(traces: pd.DataFrame) -> Figure:
+    """Plot the correlation of memory and isolation, and its control, against load; one marker per training.
+
+    Args:
+        traces: Trainings of `results/isolation.json`.
+    """
+    figure, axis = plt.subplots(figsize=(6.5, 3.2))
+    for (width, of), marker in zip(traces.groupby("width"), "os^D", strict=True):
+        axis.plot(of.load, of.isolation, marker, mfc="none", ms=6, label=f"W = {width}")
+    axis.plot(
+        traces.load, traces.held_out, "x", color=COLOURS["null"], ms=5, label="control: held-out images"
+    )
+    axis.axhline(0, lw=0.8, color=COLOURS["null"])
+    axis.set(xscale="log", xlabel="load", ylabel="partial rank correlation", ylim=(-0.5, 1))
+    legend_above(figure, ncols=5)
+    return figure

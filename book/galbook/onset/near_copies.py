@@ -16,10 +16,26 @@ there: its t_c / t*, and so the ratio, are lower limits, and its configuration d
 import math
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
-__all__ = ["FRACTION", "INCONCLUSIVE", "ONE", "TWO", "one_event"]
+from galbook.page import interval, select
+from galgen.figures.style import COLOURS, legend_above
+from galgen.figures.words import spaced
+
+__all__ = [
+    "FRACTION",
+    "INCONCLUSIVE",
+    "ONE",
+    "TWO",
+    "last_checkpoints",
+    "one_event",
+    "plot_along",
+    "table_of",
+]
 
 FRACTION = 0.05
 WITHIN = 2.0
@@ -45,3 +61,56 @@ def one_event(ratios: Sequence[Sequence[float]], censored: Sequence[Sequence[boo
     least = not late[np.argmin(r.mean(axis=1))]
     verdict = ONE if high < WITHIN else TWO if least and low > WITHIN else INCONCLUSIVE
     return {"value": math.exp(spread), "low": low, "high": high, "freedom": freedom, "verdict": verdict}
+
+
+def table_of(trainings: pd.DataFrame) -> pd.DataFrame:
+    """Onset t*, near-copies and bias at t*, and t_c / t*, of each model by configuration.
+
+    Args:
+        trainings: Those of `results/near_copies.json`.
+    """
+    lines = []
+    for of in trainings.itertuples():
+        near, bias = (np.interp(math.log(of.onset), np.log(of.shown), y) for y in (of.near_copies, of.bias))
+        limit = "> " * of.censored
+        lines.append(
+            {
+                "(W; N)": f"({of.width}; {spaced(of.N)})",
+                "model": of.model[0],
+                "t*, epochs": f"{of.onset / of.N:.0f}",
+                "near-copies at t*, %": f"{100 * near:.1f}",
+                "bias at t*": f"{bias:.2f}",
+                "t_c / t*": f"{limit}{of.copies_onset / of.onset:.1f}",
+            }
+        )
+    return pd.DataFrame(lines).set_index("(W; N)")
+
+
+def plot_along(trainings: pd.DataFrame) -> Figure:
+    """Plot near-copies of each model, and the bias of each pair, against images shown over t*."""
+    figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharex=True)
+    for k, (place, rows) in enumerate(trainings.groupby(["width", "N"])):
+        for of in rows.itertuples():
+            t, label = np.array(of.shown) / of.onset, f"({place[0]}; {place[1]})"
+            axes[0].plot(t, 100 * np.array(of.near_copies), f"C{k}", ls="-:"[of.model[0] == "B"], label=label)
+        axes[1].plot(t, of.bias, f"C{k}", label=label)
+    axes[0].axhline(100 * FRACTION, ls="--", lw=0.8, color=COLOURS["null"])
+    for axis, name in zip(axes, ("near-copies, %", "training-set bias"), strict=True):
+        axis.axvline(1, lw=0.8, color=COLOURS["null"])
+        axis.set(xscale="log", xlabel="images shown / t*", ylabel=name)
+    legend_above(figure, ncols=4)
+    return figure
+
+
+def last_checkpoints(gaps: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
+    """Gap of A and near-copies of A and B at the last two checkpoints of a run, by N and epochs.
+
+    Args:
+        gaps: Rows of `galbook.measure.onset.onset`.
+        near: Rows of `galbook.measure.onset.near_copies_along_training`.
+    """
+    names = ["denoising_gap", "near_copy_fraction"]
+    found = pd.concat([select(gaps, names, model="A0"), select(near, names, model="A0-B1")])
+    found = found.assign(epochs=(found.images_shown / found.N).round(), text=interval(found, ".3f"))
+    table = found.pivot(index=["N", "epochs"], columns="statistic", values="text").reindex(columns=names)
+    return table.dropna().groupby("N").tail(2).set_axis(["denoising gap, dB", "near-copies"], axis=1)
