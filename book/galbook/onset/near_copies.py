@@ -77,7 +77,7 @@ def table_of(trainings: pd.DataFrame) -> pd.DataFrame:
             {
                 "(W; N)": f"({of.width}; {spaced(of.N)})",
                 "model": of.model[0],
-                "t*, epochs": f"{of.onset / of.N:.0f}",
+                "t*, epochs": spaced(round(of.onset / of.N)),
                 "near-copies at t*, %": f"{100 * near:.1f}",
                 "bias at t*": f"{bias:.2f}",
                 "t_c / t*": f"{limit}{of.copies_onset / of.onset:.1f}",
