@@ -223,7 +223,8 @@ def test_what_was_measured_is_shown_and_what_was_not_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("chapter", "shown", "tables"),
     [
-        ("00_headline", [], True),
+        ("00_headline", ["near_copies"], True),
+        ("03c_onset", ["isolation", "near_copies"], True),
         ("11_real_and_simulated", ["resolution"], True),
         ("12_power", ["power"], False),
     ],
