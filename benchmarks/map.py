@@ -287,7 +287,7 @@ def main() -> None:
     work = [
         (of, k) for of in CONFIGURATIONS if given.only in (None, of.study) for k in range(2 - bool(of.other))
     ]
-    with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         most = 2048 if given.trial else 10**9
         for future in [pool.submit(follow, of, k, given.out, most) for of, k in work]:
             try:
