@@ -3,6 +3,7 @@
 #             CHAPTERS="05 08" executes only these chapters
 #             RECOMPUTE=1 trains and measures everything; by default, published results in results/ are used where they are valid
 # make check  generates samples from the published models, measures a part of the published rows, and retrains the smallest Glow
+# make confirm  after an edit that is meant to change no number: compares with the published code, and records the new version
 # make publish   trains and measures what a run lacks, and writes its measurements to results/<run>; no book
 # make sweep  builds one book per N, the smallest first, and one of all N:  make sweep N="10 100 1000"
 # make pdf    prints that book as build/<run>/book.pdf with Chromium or Chrome; takes the same variables
@@ -33,7 +34,7 @@ $(foreach name,PROFILE DATA N SEED PRECISION ONSET CHAPTERS RECOMPUTE CORES,$(ev
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: install installed book sweep pdf linkcheck check publish test test-browser power bench lab lock clean
+.PHONY: install installed book sweep pdf linkcheck check publish test test-browser confirm power bench lab lock clean
 
 MAKE_BOOK = $(BIN)/python -m snakemake $@ -s workflow/Snakefile --workflow-profile workflow/profiles/local --cores "$$CORES"
 
@@ -41,6 +42,9 @@ install: $(READY)
 
 book sweep pdf linkcheck check publish: $(READY)
 	@$(MAKE_BOOK)
+
+confirm: $(READY)
+	$(BIN)/python -m galbook.build confirm
 
 test: $(READY)
 	$(BIN)/python -m pytest -n "$$CORES" --dist loadgroup --no-loadscope-reorder $(TESTS)

@@ -2,8 +2,8 @@
 
 The store key of a training combines its kind, its recipe (`Experiment.recipe`) and its images. The recipe is
 everything that determines the result: the settings of its family, its length, seeds and precision, the
-milestones at which weights are saved, and the source files that the family lists
-(`galgen.models.families.Family`). An experiment combines its images (`galgen.images.Images`) and its models
+milestones at which weights are saved, and the modules that the family imports
+(`galgen.runs.code.closure`). An experiment combines its images (`galgen.images.Images`) and its models
 (`Models`).
 """
 
@@ -24,22 +24,34 @@ from galgen import costs, profiles
 from galgen.data import split
 from galgen.data.prepare import SIMULATED
 from galgen.images import Images
+from galgen.models import sampling
 from galgen.models.families import FAMILIES, STUDIES, Family, Training
 from galgen.models.precision import emulation, resolved
 from galgen.profiles import Parameters
-from galgen.runs import checkpoint, schedules
+from galgen.runs import batches, checkpoint, schedules
 from galgen.runs import training as loop
-from galgen.runs.batches import BatchSampler
+from galgen.runs.code import closure
 from galgen.runs.errors import GalgenError
 from galgen.runs.progress import Display
 from galgen.runs.store import Run, Store
 
-__all__ = ["APART", "Experiment", "Models", "every_family", "find_training", "has_published", "load_networks"]
+__all__ = [
+    "APART",
+    "SAMPLING",
+    "Experiment",
+    "Models",
+    "every_family",
+    "find_training",
+    "has_published",
+    "load_networks",
+]
 
 # Environment of a training in a separate process. One torch thread per process is fastest. Returning memory
 # to the system after each step and allocating it again would cost 5 to 7 % of the time.
 APART = {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(2**28)}
 AT_ONCE = 64  # samples between two reports of progress; a multiple of the images per call of a network
+# Modules that each training depends on; those of the sampler affect samples only.
+IN_TRAINING, SAMPLING = (split.__name__, batches.__name__, schedules.__name__), sampling.__name__
 FIRST_OUT_OF_DOMAIN = 100  # seed index of the first out-of-domain model, beyond those of all pairs
 
 
@@ -221,10 +233,10 @@ class Experiment:
             networks, images, self.images.reserve, self.settings, device, self.precision
         )
 
-    def _stream(self, training: Training) -> BatchSampler:
+    def _stream(self, training: Training) -> batches.BatchSampler:
         """Return the batch sampler of a training."""
         settings, order = self.settings, self._seeds(training)["order"]
-        return BatchSampler(
+        return batches.BatchSampler(
             N=training.N,
             total=settings.images_shown(training.N),
             batch_size=settings.batch_size,
@@ -247,7 +259,9 @@ class Experiment:
         params = settings.recipe() | {"N": N, "images_shown": settings.images_shown(N)}
         params |= {"flips": family.flips, "milestones": settings.milestones_at(N)}
         params |= {"seeds": self._seeds(training), "precision": self.precision}
-        return {"kind": training.family, "params": params, "code": (*family.files, split.__name__)}
+        modules = closure(family.__module__, *IN_TRAINING) - {SAMPLING}
+        code = modules | self.images.code(training.out_of_domain)
+        return {"kind": training.family, "params": params, "code": code}
 
     def identity(self, training: Training) -> dict:
         """Return the components of a training's store key."""
@@ -259,9 +273,9 @@ class Experiment:
         found = self.store.find(**identity)  # a published model has a key different from its training's
         return found.key if found else self.store.key(**identity)
 
-    def keys(self) -> dict[str, str]:
-        """Return the store key of each model of the family, by name."""
-        return {training.name: self.key(training) for training in self.models.trainings()}
+    def published_key(self, training: Training) -> str:
+        """Return the key of a model in `results/`, which contains no code."""
+        return self.store.key(**self.identity(training) | {"code": ()})
 
     def trained(self, training: Training) -> bool:
         """Whether the store contains the trained model."""
@@ -328,7 +342,7 @@ class Experiment:
 
         start = hashlib.sha256(self.images.start.numpy().tobytes()).hexdigest()
         params |= self.settings.sampler
-        code = [*self.family.files, *self.family.draws]
+        code = closure(self.family.__module__, SAMPLING)
         run = self.store.run("samples", params, make, data=start, code=code)
         return torch.from_numpy(np.load(run.path / "samples.npy", allow_pickle=False))
 

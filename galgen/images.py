@@ -8,18 +8,16 @@ from torch import Tensor
 
 from galgen import profiles
 from galgen.data.dataset import Dataset
-from galgen.data.prepare import SIMULATED, SMALLER, prepare, recipe_key
+from galgen.data.prepare import SIMULATED, SMALLER, prepare, simulation
 from galgen.data.prepare import out_of_domain as out_of_domain_source
 from galgen.data.split import Split, split
 from galgen.data.unit import mean_image
 from galgen.models.families import FAMILIES, Training
 from galgen.profiles import Parameters, TrainingSettings
-from galgen.runs.code import version
 from galgen.runs.store import Store
 
-__all__ = ["FILES", "Images"]
+__all__ = ["Images"]
 
-FILES = ("galgen.data.split", "galgen.data.unit")  # with this module they define the split
 _SEED_OFFSET = 1_000_000  # from the seed of the galaxies to that of the out-of-domain images
 
 
@@ -69,11 +67,22 @@ class Images:
     @functools.cache  # noqa: B019 - an experiment lives as long as its process
     def identity(self, out_of_domain: str = "") -> str:
         """Return the name of a data set in keys: of simulated images that of the recipe, else the sha256."""
-        source, options = self.sources[["", *self.out_of_domain_kinds].index(out_of_domain)]
+        source, options = self._source(out_of_domain)
         if source not in SIMULATED:
             return self.dataset.sha256
-        key, size = recipe_key(self.store, source, **options), self.size
-        return key if size == options["size"] else f"{key} at {size} pixels by {version(SMALLER)}"
+        key, size = self.store.key("dataset", simulation(source, **options).params), self.size
+        return key if size == options["size"] else f"{key} at {size} pixels"
+
+    def code(self, out_of_domain: str = "") -> frozenset[str]:
+        """Return the modules on which the pixels of a data set with that `identity` depend."""
+        source, options = self._source(out_of_domain)
+        if source not in SIMULATED:
+            return frozenset()
+        averaged = SMALLER if self.size != options["size"] else frozenset()
+        return simulation(source, **options).code | averaged
+
+    def _source(self, out_of_domain: str) -> tuple[str, dict[str, int]]:
+        return self.sources[["", *self.out_of_domain_kinds].index(out_of_domain)]
 
     def identity_of(self, training: Training) -> str:
         """Return the identifier of a model's training images: data set, split and half."""

@@ -1,11 +1,13 @@
 """Published models: final weights distributed with the project, for use without training.
 
-A published set is a run store whose entries have the keys of the trainings that they replace and contain only
-the final weights, without networks that sampling does not need (the discriminator of a GAN, and the generator
-if its average is used). The project's is `results/models/`; a wheel contains five of its models. Convolutions
-(tensors with four axes or more) are in half precision, all other tensors unchanged. The start image of the
-sampler is stored with them. Samples of a published model differ in the fourth digit from those of its
-training, so the keys of its samples contain the checksum of its weights instead of the key of the training.
+A published set is a run store whose keys contain no code: a model is found by its family, recipe and images.
+It stands for its training while the version of the code recorded with it is today's; after a change that is
+meant to change nothing, `make confirm` records the new one. It contains only the final weights, without
+networks that sampling does not need (the discriminator of a GAN, and the generator if its average is used).
+The project's is `results/models/`; a wheel contains five of its models. Convolutions (tensors with four axes
+or more) are in half precision, all other tensors unchanged. The start image of the sampler is stored with
+them. Samples of a published model differ in the fourth digit from those of its training, so the keys of its
+samples contain the checksum of its weights instead of the key of the training.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from torch import Tensor
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, STUDIES, Training
 from galgen.runs import checkpoint
+from galgen.runs.code import version
 from galgen.runs.errors import Damaged, GalgenError
 from galgen.runs.files import atomic_folder, project, write_json
 from galgen.runs.store import Run, Store, checksums, provenance, read_record, verified
@@ -79,21 +82,31 @@ class StoreWithPublished(Store):
     Args:
         root: Folder of the store, as in `Store`.
         folder: Folder of the published set.
+        any_version: Also substitute models of another version of the code.
     """
 
-    def __init__(self, root: str | os.PathLike | None = None, folder: str | os.PathLike | None = None):
+    def __init__(
+        self,
+        root: str | os.PathLike | None = None,
+        folder: str | os.PathLike | None = None,
+        *,
+        any_version: bool = False,
+    ):
         super().__init__(root)
-        self.published = published(folder)
+        self.published, self.any_version = published(folder), any_version
 
-    def at(self, kind: str, key: str) -> Run | None:
-        """Return the finished entry, else the published one with the same key, else None.
+    def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> Run | None:
+        """Return the finished entry, else the published one that replaces it, else None.
 
         Raises:
             GalgenError: If the published entry is damaged.
         """
-        if (found := super().at(kind, key)) or not (path := self.published.root / kind / key).is_dir():
-            return found
+        path = self.published.root / kind / self.key(kind, params, data=data)
+        if (entry := super().find(kind, params, data=data, code=code)) or not path.is_dir():
+            return entry
         run = verified(path)
+        if not self.any_version and run.record["published"]["code"] != version(code):
+            return None
         weights_key = run.record["sha256"][weights_of(run).name][:16]
         return replace(run, record=run.record | {"key": weights_key})
 
@@ -102,7 +115,7 @@ class ReadOnlyStore(StoreWithPublished):
     """A run store with published models that computes nothing: missing entries are errors."""
 
     def run(self, kind: str, params: dict, make: Callable[[Path], dict], **options: object) -> Run:
-        """Return the finished entry, else the published one with the same key.
+        """Return the finished entry, else the published one that replaces it.
 
         Raises:
             GalgenError: If neither exists.
@@ -133,14 +146,17 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     """Put a training of the experiment's store into a published set.
 
     Raises:
-        GalgenError: If it was not trained, or the folder holds trainings.
+        GalgenError: If it was not trained, or the folder is a run store.
     """
     if not (run := experiment.store.find(**experiment.identity(training))):
         options = " ".join(experiment.parameters.options())
         raise GalgenError(f"{training.name} is not trained: galgen train {training.name} {options}")
-    target = Path(folder or project() / SET).absolute() / training.family / run.path.name
-    if (target / "losses.jsonl").exists():
-        raise GalgenError(f"{target} is a training and would be lost; choose another folder with --out")
+    key = experiment.published_key(training)
+    target = Path(folder or project() / SET).absolute() / training.family / key
+    if target.parents[1] == experiment.store.root:
+        raise GalgenError(
+            f"{target.parents[1]} is a run store of trainings; choose another folder with --out"
+        )
     state = checkpoint.load_weights(weights_of(run))
     idle = ("discriminator", "generator") if "average" in state else ()
     state = {name: {key: halved(tensor) for key, tensor in net.items()} for name, net in state.items()}
@@ -148,13 +164,14 @@ def publish(experiment: Experiment, training: Training, folder: str | os.PathLik
     state["start"] = {"image": experiment.images.start}
     origin = {"profile": experiment.profile.name, "data": experiment.images.name}
     origin["first"] = experiment.latents().start
-    about = {"name": training.name, "N": str(training.N), "data": origin["data"], "key": run.key}
+    about = {"name": training.name, "N": str(training.N), "data": origin["data"], "key": key}
     about |= {"commit": run.record["commit"], "license": "BSD-3-Clause"}
     with atomic_folder(target) as new:
         checkpoint.save_weights(new / weights_of(run).name, state, about)
         summary = {name: value for name, value in run.summary.items() if name not in ("weights", "settings")}
-        changes = {"summary": summary | origin, "published": provenance()["commit"], "sha256": checksums(new)}
-        write_json(new / "record.json", run.record | changes)
+        made = {"commit": provenance()["commit"], "code": run.record["code"]}
+        changes = {"summary": summary | origin, "published": made, "sha256": checksums(new)}
+        write_json(new / "record.json", run.record | changes | {"key": key, "code": ""})
     return verified(target)
 
 
@@ -185,3 +202,5 @@ def publish_pairs(
             yield str(publish(experiment, training, folder).path) if found else f"not trained: {name}"
     if not done:
         raise GalgenError("nothing to publish: none of these models is trained")
+    if (cards := published(folder).root / "README.md").is_file():
+        cards.write_text(model_cards(published(folder)))

@@ -1,97 +1,37 @@
-"""Source files in the keys of results: imports that a list leaves out are named here, with reasons."""
+"""Versions of code: what a result depends on, and what an edit makes invalid."""
 
 import pytest
 
-from galbook import measure
-from galbook.table import QUESTIONS
-from galgen import images
-from galgen.compare import morphology
-from galgen.data import prepare
-from galgen.data.acquire import importing
-from galgen.data.simulate import source as simulated
+from galgen.data.simulate.source import simulated
+from galgen.experiment import SAMPLING, Experiment
 from galgen.models.families import FAMILIES, STUDIES
+from galgen.profiles import Parameters
 from galgen.runs import code
-from galgen.runs.code import imported, source, version
+from galgen.runs.code import EXCLUDED, closure, imported, source, version
 from galgen.runs.errors import GalgenError
 
 TRAININGS = FAMILIES | STUDIES
-LEFT_OUT = {
-    "galbook.table": "where rows are kept, and under which key",
-    "galgen": "its version, in messages and reports",
-    "galgen.auditing.report": "how an audit is told",
-    "galgen.auditing.sensitivity": "quoted in the verdict on memorization of an audit, which no row has",
-    "galgen.costs": "estimates of time, memory and disk",
-    "galgen.data.manifest": "whom to credit",
-    "galgen.experiment": "which models there are: the keys of those that are asked are in the key",
-    "galgen.figures.style": "how figures look",
-    "galgen.figures.tables": "how tables look",
-    "galgen.figures.words": "how numbers are said",
-    "galgen.models.families": "names of families; a family's files are in the key",
-    "galgen.models.precision": "its value enters as a parameter",
-    "galgen.profiles": "its values enter as parameters",
-    "galgen.runs.code": "versions, which are in keys",
-    "galgen.runs.checkpoint": "how weights are kept, under checksums",
-    "galgen.runs.errors": "how mistakes are told",
-    "galgen.runs.files": "how files are written and read",
-    "galgen.runs.machine": "on which machine: in the record",
-    "galgen.parallel": "how work is spread over processes",
-    "galgen.runs.registry": "names that stand for code; a family's files are in the key",
-    "galgen.runs.store": "how results are kept, under checksums",
-    "galgen.runs.training": "how a training is kept, told and resumed",
-}
-OF_DATA = {
-    "galgen.data.split": "which images: a training lists it",
-    "galgen.data.dataset": "how a data set lies on the disk",
-    "galgen.data.prepare": "where a data set is kept; its identity is in the key of what is of it",
-}
-
-OF_ANSWERS = {
-    **OF_DATA,
-    "galgen.models.sampling": "each family lists it, and the families that are asked are in the key",
-}
 
 
-def closure(modules):
-    """All modules that modules import, and the listed ones among them in turn."""
-    return set().union(*(imported(source(module)) for module in modules))
+def test_modules_that_are_excluded_exist():
+    assert all(source(name) for name in EXCLUDED)
 
 
-def left_out(modules, also=()):
-    return closure(modules) - {*modules, *LEFT_OUT, *also}
+def test_a_closure_has_indirect_imports_and_nothing_excluded():
+    modules = closure("galgen.models.conditional")
+    assert {"galgen.models.conditional", "galgen.models.diffusion", "galgen.models.unet"} <= modules
+    assert not modules & EXCLUDED.keys()
+    assert "galgen.models.unet" not in closure("galgen.models.conditional", excluding=("galgen.models.unet",))
+    assert closure("galgen.experiment", excluding=("galgen.",)) == frozenset()
 
 
-@pytest.mark.parametrize("name", TRAININGS)
-def test_a_family_lists_all_that_a_training_and_what_is_drawn_depend_on(name):
-    family = TRAININGS[name]
-    assert {family.__module__, family.learner.__module__} <= set(family.files)
-    assert left_out(family.files, family.draws) == set()
-    assert left_out((*family.files, *family.draws)) == set()
-    assert {"galgen.runs.batches", "galgen.runs.schedules"} <= set(family.files)
-
-
-@pytest.mark.parametrize(
-    "listed", [simulated.GALAXIES, simulated.LEAVES, importing.FILES, prepare.SMALLER, [morphology.__name__]]
-)
-def test_a_data_set_lists_all_that_its_pixels_depend_on(listed):
-    assert left_out(listed, OF_DATA) == set()
-
-
-measure.load()
-
-
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_a_measurement_lists_all_that_its_rows_depend_on(name):
-    families = [TRAININGS[family] for family in QUESTIONS[name].families]
-    in_keys = {each for family in families for each in (*family.files, *family.draws)}  # of its models
-    assert left_out(QUESTIONS[name].files, OF_ANSWERS) - in_keys == set()
-
-
-def test_images_list_theirs():
-    assert left_out((images.__name__, *images.FILES), OF_DATA) == set()
-
-
-def test_what_is_left_out_are_modules_that_exist():
-    assert all(source(name) for name in LEFT_OUT | OF_DATA)
+@pytest.mark.parametrize("name", [*FAMILIES, "onset8"])
+def test_a_training_depends_on_its_network_and_not_on_the_sampler(name):
+    experiment = Experiment(Parameters(profile="smoke"), family=name)
+    modules = experiment.recipe(experiment.models.pair(experiment.sizes[0])[0])["code"]
+    assert {experiment.family.__module__, experiment.family.learner.__module__} <= modules
+    assert {"galgen.runs.batches", "galgen.runs.schedules", "galgen.data.split"} <= modules
+    assert "galgen.data.simulate.population" in modules and SAMPLING not in modules
 
 
 def edited(monkeypatch, name, old, new):
@@ -133,11 +73,13 @@ DENOISERS = ("diffusion", "conditional", *STUDIES)
 
 
 def versions():
-    """Of each family's trainings and samples, and of the simulated galaxies."""
-    found = {"galaxies": version(simulated.GALAXIES)}
+    """Versions of the trainings and samples of each family, and of the simulated galaxies."""
+    closure.cache_clear()
+    now = {"galaxies": version(simulated("simulated", count=1, size=8, crop=8, seed=0).code)}
     for name, family in TRAININGS.items():
-        found[name, "training"], found[name, "samples"] = version(family.files), version(family.draws)
-    return found
+        now[name, "training"] = version(closure(family.__module__) - {SAMPLING})
+        now[name, "samples"] = version([SAMPLING])
+    return now
 
 
 @pytest.mark.parametrize(
@@ -155,7 +97,7 @@ def versions():
 def test_an_edit_voids_what_lists_its_file_and_nothing_else(monkeypatch, name, old, new, void):
     before = versions()
     edited(monkeypatch, name, old, new)
-    assert {key for key, found in versions().items() if found != before[key]} == void
+    assert {key for key, now in versions().items() if now != before[key]} == void
 
 
 def test_imports_are_found_wherever_they_stand():

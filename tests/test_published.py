@@ -103,7 +103,7 @@ def test_the_header_of_the_weights_says_what_they_are_and_a_store_of_trainings_i
     about = checkpoint.about_weights(weights_of(run))
     assert about["key"] == run.path.name and about["N"] == "12" and about["license"] == "BSD-3-Clause"
     experiment = every_family(PARAMETERS, trained)["gan"]
-    with pytest.raises(GalgenError, match="is a training and would be lost"):
+    with pytest.raises(GalgenError, match="is a run store of trainings"):
         publish(experiment, experiment.models.pair(12)[0], trained.root)
 
 
@@ -144,4 +144,4 @@ def test_what_is_trained_is_published_and_the_rest_named(trained, tmp_path, caps
 
 def test_the_model_cards_are_those_of_the_published_records():
     store = published()
-    assert (store.root / "README.md").read_text() == model_cards(store), "run python workflow/rekey.py"
+    assert (store.root / "README.md").read_text() == model_cards(store), "run galgen publish"

@@ -79,7 +79,7 @@ def there(here):
 def whole(folder):
     """The means of all published images, after all checks."""
     found = Published(folder)
-    each = [found.get(name, of["key"]) for name, of in found.about["files"].items()]
+    each = [found.get(name) for name in found.about["files"]]
     assert len(read_table(folder / "measurements.csv")) == sum(len(one.rows) for one in each)
     return [one.arrays["means"].mean() for one in each]
 
@@ -115,6 +115,19 @@ def test_rows_of_another_key_are_measured_again_and_this_is_said(here, there, mo
     assert measured() == ["8", "24", "8"]
 
 
+def test_another_version_of_a_question_makes_its_rows_invalid_and_no_others(here, there, monkeypatch):
+    before = lost.origin(here, 8)["key"]
+    monkeypatch.setattr(brightness, "version", 2)
+    assert not brightness.published(here, 8) and lost.origin(here, 8)["key"] == before
+
+
+def test_rows_of_a_statistic_that_is_no_longer_defined_are_ignored_and_make_nothing_invalid(
+    here, there, monkeypatch
+):
+    monkeypatch.delitem(table.STATISTICS, "agreement")
+    assert brightness.published(here, 8) and brightness(here, 8).rows.empty
+
+
 def test_models_are_trained_by_processes_before_they_are_asked_where_rows_are_missing(trained, monkeypatch):
     asked, ensure = [], Experiment.ensure
     monkeypatch.setattr(Experiment, "ensure", lambda self, of: asked.append([*of]) or ensure(self, asked[-1]))
@@ -137,8 +150,11 @@ def rewritten(name, old, new):
 
 
 TAMPERED = {
-    "a changed number": (rewritten("measurements.csv", "A0,,", "B0,,"), "the rows of brightness/gan-8"),
-    "another schema": (rewritten("run.json", '"schema": 1', '"schema": 2'), "run.json has schema 2, not 1"),
+    "a changed number": (
+        rewritten("measurements.csv", "A0,,", "B0,,"),
+        "measurements.csv is missing, or has changed",
+    ),
+    "another schema": (rewritten("run.json", '"schema": 2', '"schema": 1'), "run.json has schema 1, not 2"),
     "a damaged index": (rewritten("run.json", "{", "<<<<"), "run.json"),
     "no table": (lambda folder: (folder / "measurements.csv").unlink(), "measurements.csv is missing"),
     "no arrays": (

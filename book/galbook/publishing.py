@@ -6,22 +6,34 @@ and date of their measurement. Arrays contain images of the training set, so onl
 are published.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from galbook import measure
-from galbook.table import CLAIMS, QUESTIONS, SCHEMA, TYPES, Question, read_table, sizes_of_cell, to_csv
+from galbook.table import (
+    CLAIMS,
+    QUESTIONS,
+    SCHEMA,
+    TYPES,
+    Measurement,
+    Question,
+    read_table,
+    sizes_of_cell,
+    to_csv,
+)
 from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment
 from galgen.models.precision import resolved
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError
-from galgen.runs.files import atomic_folder, file_sha256, in_place, read_json, write_json
+from galgen.runs.files import atomic_folder, in_place, read_json, write_json
+from galgen.runs.store import checksums
 
-__all__ = ["checked", "missing", "publish", "questions", "questions_of", "trainings"]
+__all__ = ["checked", "missing", "publish", "questions", "questions_of", "trainings", "write"]
+
+ORIGIN = ("key", "code", "commit", "machine", "date", "confirmed")  # of rows
 
 
 def questions() -> list[Question]:
@@ -72,8 +84,8 @@ def trainings(experiments: Iterable[Experiment], known: list[dict]) -> list[dict
     found, known = [], {of["key"]: of for of in known}
     for experiment in experiments:
         for model in experiment.models.trainings():
-            key = experiment.store.key(**experiment.identity(model))
-            if run := experiment.store.at(model.family, key):
+            key = experiment.published_key(model)
+            if run := experiment.store.find(**experiment.identity(model)):
                 record = {name: run.record[name] for name in ("created", "commit", "machine")}
                 found.append({"name": model.name, "key": key, "seconds": run.summary["seconds"]} | record)
             elif key in known:
@@ -105,33 +117,41 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
         )
     about = {"schema": SCHEMA, "parameters": of, "precision": resolved(parameters)}
     about["trainings"] = trainings(experiments, known.get("trainings", []))
+    entries = {}
+    for question, experiment, arguments in questions_of(experiments):
+        measured, origin = question.found(experiment, *arguments)
+        public = measured.arrays if parameters.data in SIMULATED else {}
+        entries[question.file(experiment, *arguments)] = Measurement(measured.rows, public), origin
+        if question.name == "data_set":  # the images of all measurements
+            images = measured.rows.query("statistic == 'images'").value.item()
+            about["data"] = {"images": int(images), "sha256": measured.arrays["sha256"].tobytes().hex()}
+    write(folder, about, entries)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    return f"{sum(len(entry.rows) for entry, _ in entries.values())} rows in {folder}: {size:.2f} MB"
+
+
+def write(folder: Path, about: dict, entries: dict[str, tuple[Measurement, dict]]) -> None:
+    """Write a published table.
+
+    Args:
+        folder: `results/<run>`.
+        about: Contents of `run.json`, except those of the entries.
+        entries: Rows and arrays with their origin, by `<question>/<name>`.
+    """
     with atomic_folder(folder) as new:
         (new / "arrays").mkdir()
-        files, tables, arrays = {}, [",".join(TYPES) + "\n"], {}
-        for question, experiment, arguments in questions_of(experiments):
-            found, origin = question.found(experiment, *arguments)
-            name, first = question.label(experiment, *arguments), len(tables) - 1
-            lines = to_csv(found.rows).splitlines(keepends=True)[1:]
-            tables += lines
-            public = found.arrays if parameters.data in SIMULATED else {}
-            by_name = arrays.setdefault(question.name, {})
-            by_name |= {f"{name}/{each}": array for each, array in public.items()}
-            files[f"{question.name}/{name}"] = {
-                **{each: origin[each] for each in ("key", "commit", "machine", "date")},
-                "rows": [first, first + len(lines)],
-                "sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-                "arrays": sorted(public),
-            }
-            if question.name == "data_set":  # the images of all measurements
-                images = found.rows.query("statistic == 'images'").value.item()
-                about["data"] = {"images": int(images), "sha256": found.arrays["sha256"].tobytes().hex()}
-        (new / "measurements.csv").write_text("".join(tables))
-        rows = read_table(new / "measurements.csv")
-        sums = {}
-        for name, by_name in arrays.items():
+        files, lines, arrays = {}, [",".join(TYPES) + "\n"], {}
+        for file, (entry, origin) in entries.items():
+            first = len(lines) - 1
+            lines += to_csv(entry.rows).splitlines(keepends=True)[1:]
+            about_rows = {"rows": [first, len(lines) - 1], "arrays": sorted(entry.arrays)}
+            files[file] = {name: origin[name] for name in ORIGIN if name in origin} | about_rows
+            question, _, name = file.partition("/")
+            by_name = arrays.setdefault(question, {})
+            by_name |= {f"{name}/{array}": values for array, values in entry.arrays.items()}
+        (new / "measurements.csv").write_text("".join(lines))
+        read_table(new / "measurements.csv")  # raises if a row is there twice
+        for question, by_name in arrays.items():
             if by_name:
-                np.savez_compressed(new / "arrays" / f"{name}.npz", **dict(sorted(by_name.items())))
-                sums[name] = file_sha256(new / "arrays" / f"{name}.npz")
-        write_json(new / "run.json", about | {"files": files, "arrays": sums})
-        size = sum(path.stat().st_size for path in new.rglob("*") if path.is_file()) / 1e6
-    return f"{len(rows)} rows and the arrays of {len(sums)} questions in {folder}: {size:.2f} MB"
+                np.savez_compressed(new / "arrays" / f"{question}.npz", **dict(sorted(by_name.items())))
+        write_json(new / "run.json", about | {"files": files, "sha256": checksums(new)})

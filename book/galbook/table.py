@@ -1,9 +1,9 @@
 """Table of measurements: one row per number of the book, and arrays for its figures.
 
 A *question* is a function of an experiment that returns rows, and arrays by name. Its result is cached under
-a key of everything that it depends on: its arguments, the models that it reads, latents and images, and its
-source files. So a number is measured once, whichever page, table or claim uses it, and a question about
-models of 500 galaxies does not depend on the other sizes of a run.
+a key of everything that it depends on: its arguments, the models that it reads, latents and images, and the
+modules that it imports. So a number is measured once, whichever page, table or claim uses it, and a question
+about models of 500 galaxies does not depend on the other sizes of a run.
 
 A row has key columns, which identify the measurement (unique per row), and values:
 
@@ -17,13 +17,13 @@ A row has key columns, which identify the measurement (unique per row), and valu
                                    p value; and the number of samples
 
 The published tables are in `results/<run>/`: `measurements.csv`, `arrays/<question>.npz`, and `run.json`,
-which has the key, the position in the table and the checksum of each file of rows. Rows with another key are
-ignored.
+which has the key and the position of the rows of each call, and the checksum of each file. A key in
+`results/` contains no code: the version of the code stands beside it, and the rows are valid while it is
+today's. After a change of code that is meant to change nothing, `make confirm` computes rows with both and
+records the new version if they are equal. Rows of statistics that are no longer defined are ignored.
 """
 
 import functools
-import hashlib
-import importlib
 import inspect
 import io
 import os
@@ -38,9 +38,9 @@ import yaml
 
 from galgen import images
 from galgen.compare.uncertainty import Estimate, Outcome
-from galgen.experiment import Experiment, has_published
+from galgen.experiment import SAMPLING, Experiment, has_published
 from galgen.models.families import Training
-from galgen.runs.code import version
+from galgen.runs.code import closure, version
 from galgen.runs.errors import GalgenError, reading
 from galgen.runs.files import file_sha256, read_json
 
@@ -66,7 +66,7 @@ __all__ = [
     "to_csv",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 KEY = {  # the key columns and their types
     "question": "str",
     "family": "str",
@@ -168,6 +168,7 @@ class Question:
         families: Families and studies whose models it measures.
         arguments: From an experiment to the arguments with which a run calls it.
         models: From an experiment and these arguments to the models that it reads.
+        version: Number of its definition; another one makes its published rows invalid, and no others.
     """
 
     name: str
@@ -175,44 +176,39 @@ class Question:
     families: tuple[str, ...]
     arguments: Callable[[Experiment], Iterable[Arguments]]
     models: Callable[..., Iterable[Training]]
-
-    @functools.cached_property
-    def files(self) -> list[str]:
-        """Modules that the result depends on: its own and, recursively, those in its `FILES`."""
-        found, todo = set(), [self.function.__module__, images.__name__]
-        while todo:
-            found.add(name := todo.pop())
-            todo += set(getattr(importlib.import_module(name), "FILES", ())) - found
-        return sorted(found)
+    version: int = 1
 
     def __call__(self, experiment: Experiment, *arguments: int | float | str) -> Measurement:
         """Rows and arrays: published, cached, or measured now."""
         return self.found(experiment, *arguments)[0]
 
     def found(self, experiment: Experiment, *arguments: int | float | str) -> tuple[Measurement, dict]:
-        """Rows and arrays with their origin: key, commit, machine and date."""
-        name, identity = self.label(experiment, *arguments), self.identity(experiment, *arguments)
-        published = Published.of(experiment)
-        key = experiment.store.key("rows", **identity)
-        if published and (rows := published.get(f"{self.name}/{name}", key)):
-            return rows, published.about["files"][f"{self.name}/{name}"]
+        """Rows and arrays with their origin: key, version of the code, commit, machine and date."""
+        file = self.file(experiment, *arguments)
+        if self.published(experiment, *arguments):
+            table = Published.of(experiment)
+            return table.get(file), table.about["files"][file]
+        if (table := Published.of(experiment)) and file in table.about["files"]:
+            change = "were measured with other code or models; measuring again"
+            print(f"galgen: the published rows {file} {change}", file=sys.stderr)
         measured, record = self.measured(experiment, *arguments)
-        origin = {"key": key, "date": record["created"][:10]}
-        return measured, origin | {name: record[name] for name in ("commit", "machine")}
+        names = ("commit", "machine")
+        origin = self.origin(experiment, *arguments) | {"date": record["created"][:10]}
+        return measured, origin | {name: record[name] for name in names}
 
     def measured(self, experiment: Experiment, *arguments: int | float | str) -> tuple[Measurement, dict]:
         """Rows and arrays from the store or measured now, whatever is published; and their record."""
-        name, identity = self.label(experiment, *arguments), self.identity(experiment, *arguments)
-        if not experiment.store.find("rows", **identity):
+        entry = self.entry(experiment, *arguments)
+        if not experiment.store.find("rows", **entry):
             experiment.ensure(self.models(experiment, *arguments))  # in parallel, printing the estimate first
 
         def make(work: Path) -> dict:
             rows, arrays = self.function(experiment, *arguments)
             (work / "rows.csv").write_text(to_csv(_table(self._completed(experiment, arguments, rows))))
             np.savez_compressed(work / "arrays.npz", **arrays)
-            return {"question": self.name, "name": name}
+            return {"question": self.name, "name": self.label(experiment, *arguments)}
 
-        run = experiment.store.run("rows", make=make, **identity)
+        run = experiment.store.run("rows", make=make, **entry)
         with np.load(run.path / "arrays.npz", allow_pickle=False) as arrays:
             return Measurement(read_table(run.path / "rows.csv"), dict(arrays)), run.record
 
@@ -222,13 +218,14 @@ class Question:
         return pd.concat([_table([]), *(self(experiment, *each).rows for each in calls)], ignore_index=True)
 
     def identity(self, experiment: Experiment, *arguments: int | float | str) -> dict:
-        """Everything that the result depends on, which defines its key (`galgen.runs.store`)."""
-        profile, N = experiment.profile, experiment.sizes[-1]
+        """Everything but code that the result depends on: the components of its key in `results/`."""
+        profile, N, models = experiment.profile, experiment.sizes[-1], self.models(experiment, *arguments)
         params = {
             "question": self.name,
+            "version": self.version,
             # processors differ in the last digit of a number that is computed
             "given": [float(f"{x:.12g}") if isinstance(x, float) else x for x in arguments],
-            "models": {model.name: experiment.key(model) for model in self.models(experiment, *arguments)},
+            "models": {model.name: experiment.published_key(model) for model in models},
             "family": experiment.family.name,
             "sampler": experiment.settings.sampler,
             "seed": experiment.parameters.seed,
@@ -236,16 +233,40 @@ class Question:
             "held_out": profile.validation,
             # determine which images remain for `Images.reserve`, and the start image
             "largest": N if N == experiment.models.largest else [N, experiment.models.largest],
-            "code": version(self.files),
         }
         return {"params": params, "data": experiment.images.identity()}
+
+    def code(self, experiment: Experiment, *arguments: int | float | str) -> frozenset[str]:
+        """Modules that the result depends on: those of the question, of its models and of the images."""
+        models = list(self.models(experiment, *arguments))
+        modules = [experiment.recipe(model)["code"] for model in models]
+        modules += [closure(experiment.family.__module__, SAMPLING)] if models else []
+        own = closure(self.function.__module__, images.__name__)
+        return own.union(experiment.images.code(), *modules)
+
+    def entry(self, experiment: Experiment, *arguments: int | float | str) -> dict:
+        """Components of the key in the run store: code included, and the weights that are read."""
+        identity = self.identity(experiment, *arguments)
+        models = {model.name: experiment.key(model) for model in self.models(experiment, *arguments)}
+        return identity | {
+            "params": identity["params"] | {"models": models},
+            "code": self.code(experiment, *arguments),
+        }
+
+    def origin(self, experiment: Experiment, *arguments: int | float | str) -> dict[str, str]:
+        """Key in `results/` and version of today's code."""
+        key = experiment.store.key("rows", **self.identity(experiment, *arguments))
+        return {"key": key, "code": version(self.code(experiment, *arguments))}
 
     def published(self, experiment: Experiment, *arguments: int | float | str) -> bool:
         """Whether rows with the current code and models are published."""
         table = Published.of(experiment)
-        about = table and table.about["files"].get(f"{self.name}/{self.label(experiment, *arguments)}")
-        identity = self.identity(experiment, *arguments) if about else {}
-        return bool(about) and about["key"] == experiment.store.key("rows", **identity)
+        about = table and table.about["files"].get(self.file(experiment, *arguments))
+        return bool(about) and about.items() >= self.origin(experiment, *arguments).items()
+
+    def file(self, experiment: Experiment, *arguments: int | float | str) -> str:
+        """Name of the rows in a published table, as `inversion/glow-4000`."""
+        return f"{self.name}/{self.label(experiment, *arguments)}"
 
     def size(self, experiment: Experiment, *arguments: int | float | str) -> int:
         """N of the models; if it is not among the arguments, the largest."""
@@ -272,11 +293,12 @@ def question(
     families: Iterable[str],
     arguments: Callable[[Experiment], Iterable[Arguments]],
     models: Callable[..., Iterable[Training]],
+    version: int = 1,
 ) -> Callable[[Callable], Question]:
     """Decorator that turns a function into a question; see `Question` for the arguments."""
 
     def decorate(function: Callable) -> Question:
-        made = Question(function.__name__, function, tuple(families), arguments, models)
+        made = Question(function.__name__, function, tuple(families), arguments, models, version)
         functools.update_wrapper(made, function)
         QUESTIONS[made.name] = made
         return made
@@ -311,7 +333,7 @@ class Published:
         folder: `results/<run>`.
 
     Raises:
-        GalgenError: If the schema differs, or a file is missing.
+        GalgenError: If the schema differs, or a file is missing or was changed.
     """
 
     def __init__(self, folder: Path):
@@ -320,44 +342,28 @@ class Published:
             self.about = read_json(folder / "run.json")
         if self.about.get("schema") != SCHEMA:
             raise self._error(f"run.json has schema {self.about.get('schema')}, not {SCHEMA}")
-        if not (table := folder / "measurements.csv").is_file():
-            raise self._error(f"{table.name} is missing")
-        self.lines = table.read_text().splitlines(keepends=True)
+        for name, checksum in self.about["sha256"].items():
+            if not (folder / name).is_file() or file_sha256(folder / name) != checksum:
+                raise self._error(f"{name} is missing, or has changed")
+        self.rows = read_table(folder / "measurements.csv")
 
     @staticmethod
     def of(experiment: Experiment) -> "Published | None":
         """Load the published table of a run on simulated galaxies; None without one, or if RECOMPUTE=1."""
         return _opened(experiment.parameters.folder) if has_published(experiment.parameters) else None
 
-    def get(self, file: str, key: str) -> Measurement | None:
-        """Rows and arrays of `<question>/<name>`, or None if no rows with that key are published.
-
-        Raises:
-            GalgenError: If the published files were changed.
-        """
-        about = self.about["files"].get(file)
-        if about is None or about["key"] != key:
-            if about:
-                change = "were measured with other code or models; measuring again"
-                print(f"galgen: the published rows {file} {change}", file=sys.stderr)
-            return None
-        first, last = about["rows"]
-        text = "".join(self.lines[1 + first : 1 + last])
-        if hashlib.sha256(text.encode()).hexdigest() != about["sha256"]:
-            raise self._error(f"the rows of {file} in measurements.csv have changed")
+    def get(self, file: str) -> Measurement:
+        """Rows and arrays of `<question>/<name>`."""
         question, _, name = file.partition("/")
+        about = self.about["files"][file]
+        rows = self.rows.iloc[slice(*about["rows"])]
+        rows = rows[rows.statistic.isin([*STATISTICS])].reset_index(drop=True)
         arrays = self._arrays(question) if about["arrays"] else {}
-        return Measurement(
-            read_table(io.StringIO(self.lines[0] + text)),
-            {each: arrays[f"{name}/{each}"] for each in about["arrays"]},
-        )
+        return Measurement(rows, {array: arrays[f"{name}/{array}"] for array in about["arrays"]})
 
     @functools.cache  # noqa: B019 - a process reads one or two runs
     def _arrays(self, question: str) -> dict[str, np.ndarray]:
-        path = self.folder / "arrays" / f"{question}.npz"
-        if not path.is_file() or file_sha256(path) != self.about["arrays"][question]:
-            raise self._error(f"{path.name} is missing, or has changed")
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(self.folder / "arrays" / f"{question}.npz", allow_pickle=False) as arrays:
             return dict(arrays)
 
     def _error(self, message: str) -> GalgenError:

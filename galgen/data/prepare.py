@@ -18,14 +18,14 @@ from galgen.runs.registry import Registry
 from galgen.runs.store import Store
 
 __all__ = ["SIMULATED", "SMALLER", "SOURCES", "Making", "check_source", "out_of_domain", "prepare",
-    "recipe_key"]  # fmt: skip
+    "simulation"]  # fmt: skip
 
 SIMULATED = ("simulated", "simulated-ellipticals", "dead-leaves")  # sources that are not paths
 SOURCES = Registry(
     {"simulated": "galgen.data.simulate.source:simulated", "path": "galgen.data.acquire.importing:imported"}
 )
 
-SMALLER = ("galgen.data.prepare", "galgen.data.preprocess")  # modules that averaged images depend on
+SMALLER = frozenset({"galgen.data.prepare", "galgen.data.preprocess"})  # averaged images depend on them
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,13 @@ def check_source(source: str) -> Path:
     return Path(path)
 
 
-def recipe_key(store: Store, source: str, **options: int) -> str:
-    """Return the key of a simulated data set, which depends on its recipe and not on its pixels.
+def simulation(source: str, **options: int) -> Making:
+    """Return the recipe of a simulated data set, which names it in keys instead of the sha256 of its pixels.
 
     Pixels differ between processors: 22 of 10 million by one of 255 gray levels. They count as the same
     galaxies, so a run that reads published results need not simulate any.
     """
-    recipe = SOURCES["simulated"](source, **options)
-    return store.key("dataset", recipe.params, code=recipe.code)
+    return SOURCES["simulated"](source, **options)
 
 
 def prepare(
@@ -105,7 +104,7 @@ def prepare(
     """
     path = check_source(source)
     if source in SIMULATED:
-        recipe = SOURCES["simulated"](source, count=count, size=size, crop=crop, seed=seed)
+        recipe = simulation(source, count=count, size=size, crop=crop, seed=seed)
     elif (path / "meta.json").is_file():
         original = Dataset.open(path)
         original.verify()  # entries of the store are verified there

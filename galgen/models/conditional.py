@@ -40,7 +40,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from galgen.models.diffusion import DenoiserLearner, Diffusion
+from galgen.models.diffusion import DenoiserLearner
 from galgen.models.precision import Precision
 from galgen.models.sampling import Denoiser, Samples, dpm_solver_2m, noise_schedule
 from galgen.models.unet import UNet
@@ -159,8 +159,6 @@ class ConditionalDiffusion:
 
     name, label = "conditional", "conditional diffusion"
     bits, flips = 8, False
-    files = (*Diffusion.files, "galgen.models.conditional")
-    draws = Diffusion.draws
     flop_rate = 7.5e10
     learner = ConditionalLearner
 

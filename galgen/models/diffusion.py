@@ -88,14 +88,6 @@ class Diffusion:
 
     name, label = "diffusion", "diffusion"
     bits, flips = 8, False
-    files = (
-        "galgen.models.diffusion",
-        "galgen.models.muon",
-        "galgen.models.unet",
-        "galgen.runs.schedules",
-        "galgen.runs.batches",
-    )
-    draws = ("galgen.models.sampling",)
     flop_rate = 7.5e10
     learner = DenoiserLearner
 

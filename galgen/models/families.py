@@ -28,9 +28,6 @@ class Family(Protocol):
         settings: Its part of the profile.
         bits: Bits per pixel of its samples; galaxies are rounded to as many before they are compared.
         flips: Whether it is trained with random flips of the images.
-        files: Modules on which the result of a training depends: networks, loss, optimizer, and order of the
-            images. Their version is part of the key of a training.
-        draws: Further modules on which a model's samples depend.
         flop_rate: FLOP/s of one core of a small server, sustained in a training step (`benchmarks/`).
         learner: Returns the learner, given new networks (modified in place); the training images, uint8
             (N, 1, H, W), for data-dependent initialization; held-out images, if available, for monitoring
@@ -42,8 +39,6 @@ class Family(Protocol):
     settings: TrainingSettings
     bits: int
     flips: bool
-    files: tuple[str, ...]
-    draws: tuple[str, ...]
     flop_rate: float
     learner: Callable[..., Learner]
 

@@ -168,14 +168,6 @@ class Gan:
 
     name, label = "gan", "GAN"
     bits, flips = 8, True
-    files = (
-        "galgen.models.average",
-        "galgen.models.gan",
-        "galgen.models.lightweight",
-        "galgen.runs.schedules",
-        "galgen.runs.batches",
-    )
-    draws = ("galgen.models.sampling",)
     flop_rate = 4e10
     learner = GanLearner
 

@@ -123,16 +123,6 @@ class GlowFamily:
 
     name, label = "glow", "Glow"
     flips = True
-    files = (
-        "galgen.data.unit",
-        "galgen.models.coupling",
-        "galgen.models.glow",
-        "galgen.models.glow_learner",
-        "galgen.models.muon",
-        "galgen.runs.schedules",
-        "galgen.runs.batches",
-    )
-    draws = ("galgen.models.sampling",)
     flop_rate = 4e10
     learner = GlowLearner
 

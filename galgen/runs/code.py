@@ -1,32 +1,75 @@
 """Code version: a hash of source files, part of the store key of every result computed with them.
 
-Each model family, data set and measurement lists the modules that its results depend on. The version of such
-a list is a hash of the syntax trees of these files, without comments, docstrings, function annotations and
-layout. A test names every imported module that a list leaves out, with the reason.
+A result depends on the module that computes it and on everything that this imports (`closure`), except the
+modules in `EXCLUDED`, which change no number. The version is a hash of the syntax trees of these files,
+without comments, docstrings, function annotations and layout.
 """
 
 import ast
 import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from galgen.runs.errors import GalgenError
 
-__all__ = ["imported", "source", "syntax", "version"]
+__all__ = ["EXCLUDED", "closure", "imported", "source", "syntax", "version"]
 
 _OURS = ("galgen", "galbook")
+EXCLUDED = {  # imported modules on which no number depends, with the reason
+    "galbook.table": "where rows are stored, and under which key",
+    "galgen": "the version of the package, in messages and reports",
+    "galgen.auditing.report": "layout of the report of an audit",
+    "galgen.auditing.sensitivity": "quoted in the verdict of an audit, which is in no row",
+    "galgen.costs": "estimates of time, memory and disk",
+    "galgen.data.manifest": "credits",
+    "galgen.data.prepare": "where a data set is stored; its identity is part of the key",
+    "galgen.experiment": "which models exist; the recipes of those that are read are part of the key",
+    "galgen.figures.style": "layout of figures",
+    "galgen.figures.tables": "layout of tables",
+    "galgen.figures.words": "format of numbers",
+    "galgen.models.families": "names of families; the modules of a family are part of the key",
+    "galgen.models.precision": "its value is a parameter",
+    "galgen.parallel": "how work is distributed over processes",
+    "galgen.profiles": "its values are parameters",
+    "galgen.runs.checkpoint": "format of weights, under checksums",
+    "galgen.runs.code": "versions, which are part of keys",
+    "galgen.runs.errors": "error messages",
+    "galgen.runs.files": "how files are written and read",
+    "galgen.runs.machine": "name of the machine, in the record",
+    "galgen.runs.registry": "import by name; the modules of a family are part of the key",
+    "galgen.runs.store": "how results are stored, under checksums",
+    "galgen.runs.training": "how a training is stored, reported and resumed",
+}
+
+
+@functools.cache
+def closure(*modules: str, excluding: Collection[str] = frozenset(EXCLUDED)) -> frozenset[str]:
+    """Return modules and all that they import, directly or indirectly, except excluded ones.
+
+    A name in `excluding` that ends with a period excludes a package.
+    """
+    reached, todo = set(), {*modules}
+    while todo:
+        name = todo.pop()
+        package = any(name.startswith(prefix) for prefix in excluding if prefix.endswith("."))
+        if name not in reached and name not in excluding and not package:
+            reached.add(name)
+            todo |= imported(source(name))
+    return frozenset(reached)
 
 
 def version(modules: Iterable[str]) -> str:
     """Return the version (16 hexadecimal digits) of modules, such as `galgen.models.unet`, in any order.
 
+    The version of no modules is the empty string.
+
     Raises:
         GalgenError: If a module does not exist.
     """
     texts = sorted(syntax(source(module)) for module in set(modules))
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16] if texts else ""
 
 
 @functools.cache

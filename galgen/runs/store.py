@@ -121,7 +121,7 @@ class Store:
             raise GalgenError(f"{self.root} is not a folder; set the run store with --store or GALGEN_STORE")
 
     def key(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> str:
-        """Return the key of an entry (16 hexadecimal digits)."""
+        """Return the key of an entry (16 hexadecimal digits); without modules, of its recipe."""
         return _key(kind, params, data, version(code))
 
     def find(self, kind: str, params: dict, *, data: str = "", code: Iterable[str] = ()) -> Run | None:

@@ -19,6 +19,7 @@ try:
     from galgen.cli import USUAL, RunParameters
     from galgen.profiles import Parameters
     from galgen.runs.errors import GalgenError, exit_code
+    from galgen.runs.files import read_json
 except KeyboardInterrupt:  # during the imports
     sys.exit(130)
 
@@ -107,6 +108,22 @@ def publish(*, parameters: RunParameters = Parameters()) -> None:
 
     run = Run(parameters)
     print(publishing.publish(run.parameters, run.experiments))
+
+
+@app.command
+def confirm() -> None:
+    """Compare the code with that of the published results; record its version if no number differs."""
+    from galbook.build import confirm
+
+    print(confirm.confirm())
+
+
+@app.command
+def recompute(folder: Path, /) -> None:
+    """Compute what `confirm` compares, with this code."""
+    from galbook.build import confirm
+
+    confirm.recompute(folder, read_json(folder.parent / "wanted.json"))
 
 
 @app.command

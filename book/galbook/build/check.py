@@ -21,6 +21,7 @@ import pandas as pd
 from galbook import publishing
 from galbook.build.runs import Run
 from galbook.table import KEY, STATISTICS, Published, Question
+from galgen.data.prepare import SIMULATED
 from galgen.experiment import Experiment, every_family
 from galgen.published import StoreWithPublished, halved, published, weights_of
 from galgen.runs import checkpoint
@@ -45,15 +46,15 @@ def check(run: Run, files: int = FILES) -> str:
     if not (table := Published.of(experiments[0])):
         raise GalgenError(f"no published results for the run {run.name}")
     again, rest, differences = 0, 0, []
-    listed = [each for each in publishing.questions_of(experiments) if _label(*each) in table.about["files"]]
-    free = [each for each in listed if _drawable(*each)]
+    listed = [each for each in publishing.questions_of(experiments) if _file(*each) in table.about["files"]]
+    free = [each for each in listed if depends_on_published_models(*each)]
     chosen = random.sample(free, min(files, len(free)))
     for each in listed:
-        first, last = table.about["files"][_label(*each)]["rows"]
+        first, last = table.about["files"][_file(*each)]["rows"]
         rest += last - first if each not in free else 0
     for question, experiment, given in chosen:
-        name = _label(question, experiment, given)
-        before = table.get(name, table.about["files"][name]["key"])
+        name = question.file(experiment, *given)
+        before = table.get(name)
         off = moved(before.rows, question.measured(experiment, *given)[0].rows)
         again += len(before.rows)
         differences += [
@@ -62,7 +63,7 @@ def check(run: Run, files: int = FILES) -> str:
     differences += _retrained(run)
     origin = provenance()
     outcome = "; ".join(differences[:5]) or "all within their tolerances, and the smallest Glow trained again"
-    found = {"again": again, "rows": sum(1 for _ in table.lines) - 1, "recompute": rest, "outcome": outcome}
+    found = {"again": again, "rows": len(table.rows), "recompute": rest, "outcome": outcome}
     found |= {"machine": processor(origin["machine"]), "commit": origin["commit"]}
     found["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     write_json(run.parameters.folder / "checked.json", found)
@@ -74,14 +75,16 @@ def check(run: Run, files: int = FILES) -> str:
     )
 
 
-def _label(question: Question, experiment: Experiment, given: tuple) -> str:
-    return f"{question.name}/{question.label(experiment, *given)}"
+def _file(question: Question, experiment: Experiment, given: tuple) -> str:
+    return question.file(experiment, *given)
 
 
-def _drawable(question: Question, experiment: Experiment, given: tuple) -> bool:
+def depends_on_published_models(question: Question, experiment: Experiment, given: tuple) -> bool:
     """Whether rows depend on published models alone."""
+    if experiment.parameters.data not in SIMULATED:
+        return False
     models, place = list(question.models(experiment, *given)), published()
-    keys = ((model.family, place.key(**experiment.identity(model))) for model in models)
+    keys = ((model.family, experiment.published_key(model)) for model in models)
     is_published = bool(models) and all((place.root / kind / key).is_dir() for kind, key in keys)
     return is_published and question.name not in COURSE
 
@@ -101,7 +104,7 @@ def _retrained(run: Run) -> list[str]:
     """Differences between the smallest published Glow and its retraining; empty if there are none."""
     (experiment,) = (each for each in run.experiments if each.family.name == "glow")
     training = experiment.models.pair(experiment.sizes[0])[0]
-    known = published().at("glow", experiment.store.key(**experiment.identity(training)))
+    known = published().at("glow", experiment.published_key(training))
     here = experiment.train(training)
     if not known:
         return [f"{training.name} is not published"]

@@ -28,8 +28,8 @@ from galgen.runs.files import read_json
 
 T = TypeVar("T")
 # Imports of a chapter that do not change it: storage, messages, and values that are parameters of its rule.
-NOT_OF_CHAPTERS = ("galbook.build", "galgen.costs", "galgen.profiles", "galgen.runs")
-NOT_OF_PAGES = ("galgen.costs", "galgen.runs")
+NOT_OF_CHAPTERS = ("galbook.build", "galbook.build.", "galgen.costs", "galgen.profiles", "galgen.runs.")
+NOT_OF_PAGES = ("galgen.costs", "galgen.runs.")
 VARIABLES = {
     "profile": "PROFILE",
     "data": "DATA",
@@ -86,26 +86,16 @@ def version_of_binding(wildcards: object) -> str:
     texts = sorted(Path(pages.__file__).with_name("templates").glob("*.j2"))
     texts += sorted(Path(table.__file__).parent.glob("*.yaml"))  # definitions and claims
     return digest(
-        code.version(read_by("import galbook.build.assemble", NOT_OF_PAGES)),
+        code.version(code.closure("galbook.build.assemble", excluding=NOT_OF_PAGES)),
         [path.read_text() for path in texts],
     )
 
 
 def version_of_measuring(wildcards: Any) -> str:
     """Hash of the code of a family and of all measurements of its models."""
-    used = [each for each in questions() if wildcards.family in each.families]
-    of = (FAMILIES | STUDIES)[wildcards.family]
-    return digest({each.name: code.version(each.files) for each in used}, code.version(of.files + of.draws))
-
-
-def read_by(text: str, but: tuple[str, ...] = ()) -> set[str]:
-    """Modules that a source imports, directly or indirectly, except those of the packages in `but`."""
-    found, todo = set(), {*code.imported(text)}
-    while todo:
-        if not (name := todo.pop()).startswith(but or "-") and name not in found:
-            found.add(name)
-            todo |= code.imported(code.source(name))
-    return found
+    used = [question for question in questions() if wildcards.family in question.families]
+    family = (FAMILIES | STUDIES)[wildcards.family]
+    return code.version(code.closure(family.__module__, *(question.function.__module__ for question in used)))
 
 
 class Graph:
@@ -224,9 +214,9 @@ class Graph:
         notebook = Path(f"notebooks/{wildcards.chapter}.ipynb")
         cells = [cell["source"] for cell in read_json(notebook)["cells"] if cell["cell_type"] == "code"]
         text = "\n".join(map("".join, cells))
-        of = [(FAMILIES | STUDIES)[name] for name in families(notebook)]
-        files = {name for family in of for name in (*family.files, *family.draws)}
-        return digest(code.syntax(text), code.version(read_by(text, NOT_OF_CHAPTERS) | files))
+        modules = code.closure(*code.imported(text), excluding=NOT_OF_CHAPTERS)
+        read = [(FAMILIES | STUDIES)[name].__module__ for name in families(notebook)]
+        return digest(code.syntax(text), code.version(modules | code.closure(*read)))
 
     def priority(self, wildcards: Any) -> int:
         """Priority of a job: the smallest N of a sweep first, and within a run its chapters."""

@@ -36,8 +36,8 @@ class Missing(NamedTuple):
     @property
     def is_stored(self) -> bool:
         """Whether the rows are in the run store."""
-        identity = self.question.identity(self.experiment, *self.given)
-        return bool(self.experiment.store.find("rows", **identity))
+        entry = self.question.entry(self.experiment, *self.given)
+        return bool(self.experiment.store.find("rows", **entry))
 
 
 def of_run(run: Run) -> dict | None:

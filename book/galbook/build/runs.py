@@ -11,18 +11,17 @@ from pathlib import Path
 from galgen.data.acquire import importing
 from galgen.data.acquire.readers import files_of
 from galgen.data.prepare import SIMULATED, SMALLER, check_source
-from galgen.data.simulate.source import GALAXIES, LEAVES
 from galgen.experiment import Experiment, every_family
 from galgen.models.families import FAMILIES, Training
 from galgen.models.precision import resolved
 from galgen.profiles import Parameters, profile
-from galgen.runs.code import version
+from galgen.runs.code import closure, version
 from galgen.runs.errors import checked
 from galgen.runs.files import read_json
 
 HEADLINE = "00_headline"  # the chapter that opens the book, with live models
 # Modules that the contents of data sets depend on, for all sources.
-DATA = (*GALAXIES, *LEAVES, *importing.FILES, *SMALLER)
+DATA = closure(importing.__name__, "galgen.data.simulate.source") | SMALLER
 
 
 def parse_parameters(given: Mapping[str, object]) -> Parameters:

@@ -19,7 +19,7 @@ from dataclasses import astuple
 import numpy as np
 from torch import Tensor
 
-from galbook.measure.samples import NEIGHBORS, stamps
+from galbook.measure.samples import stamps
 from galbook.table import Arguments, all_pairs, each_size, first_pair, question, row
 from galgen.compare import similarity
 from galgen.compare.agreement import excess, two_models
@@ -32,7 +32,6 @@ from galgen.models.families import FAMILIES, Training
 
 __all__ = [
     "DENOISERS",
-    "FILES",
     "Found",
     "agreement",
     "gaussian_agreement",
@@ -42,12 +41,6 @@ __all__ = [
     "of_pair",
 ]
 
-FILES = (
-    "galbook.measure.samples",
-    "galgen.compare.agreement",
-    "galgen.compare.distances",
-    *NEIGHBORS,
-)
 DENOISERS = ("diffusion", "conditional")
 
 Found = tuple[list[dict], dict[str, np.ndarray]]

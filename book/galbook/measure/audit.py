@@ -25,29 +25,6 @@ __all__ = ["audit", "detectable_copies", "planted_copies"]
 SHARES = (0.0, 0.01, 0.05, 0.2, 1.0)
 COUNTS = (100, 300, 1000)  # of samples, and of held-out images
 
-FILES = (
-    "galgen.auditing.audit",
-    "galgen.auditing.copies",
-    "galgen.auditing.near_copies",
-    "galgen.compare.agreement",
-    "galgen.compare.biases",
-    "galgen.compare.controls",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.morphology",
-    "galgen.compare.scales",
-    "galgen.compare.scoreboard",
-    "galgen.compare.similarity",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.compare.equivalent_blur",
-    "galgen.data.dataset",
-    "galgen.data.preprocess",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-    "galgen.runs.arguments",
-)
 
 # the verdict on memorization as a number; one that cannot be given is none
 _VERDICTS = {"no copies found": 0, "biased towards its training set": 1, "copies": 2}

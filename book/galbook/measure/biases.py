@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from galbook.measure import scoreboard
 from galbook.measure.scoreboard import controls_of, named
 from galbook.table import all_pairs, largest_size, question, row
 from galgen.compare.biases import Photometry, biases, photometry
@@ -20,7 +19,6 @@ from galgen.models.families import FAMILIES
 
 __all__ = ["photometry_biases"]
 
-FILES = ("galbook.measure.scoreboard", *scoreboard.FILES, "galgen.compare.biases")
 STATISTICS = {
     "stretched_flux_bias": "flux",
     "half_light_radius_bias": "size",

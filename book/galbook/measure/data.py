@@ -22,11 +22,6 @@ __all__ = ["data_set", "data_split"]
 STAMPS, PAIRS = 60, 12
 NEAR = (0.95, 0.99)  # anomaly cosines of near-duplicates
 
-FILES = (
-    "galgen.compare.similarity",
-    "galgen.data.unit",
-)
-
 
 def _no_values(experiment: Experiment) -> list[Arguments]:
     """No arguments: measured once, for the whole data set."""

@@ -27,13 +27,6 @@ from galgen.runs.checkpoint import read_losses
 
 __all__ = ["denoised_images", "denoising_psnr", "ends", "training_losses"]
 
-FILES = (
-    "galgen.compare.denoising",
-    "galgen.compare.gaussian",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
 
 DENOISERS = ("diffusion", "conditional")
 

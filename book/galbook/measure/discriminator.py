@@ -32,20 +32,6 @@ COUNT = 256  # training images, and images of no training set, scored by a discr
 COARSE = 8  # pixels per side
 STAMPS = 12
 
-FILES = (
-    "galgen.compare.controls",
-    "galgen.compare.discriminator",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.scales",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.data.dataset",
-    "galgen.data.preprocess",
-    "galgen.data.unit",
-    "galgen.models.gan",
-    "galgen.models.sampling",
-)
 
 _SETS = {"other": "other", "train": "training", "held_out": "held_out"}
 _FAULTS = {"noise": "noise", "blurred": "blur", "dropped": "missing"}

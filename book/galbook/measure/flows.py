@@ -21,17 +21,6 @@ from galgen.models.families import Training
 
 __all__ = ["flow_latents", "likelihood"]
 
-FILES = (
-    "galgen.compare.distances",
-    "galgen.compare.inversion",
-    "galgen.compare.likelihood",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
-    "galgen.models.glow",
-    "galgen.models.glow_learner",
-    "galgen.models.sampling",
-)
 COUNT = 256  # images per set for the likelihood
 GALAXIES = 512  # held-out images for the latents
 INEXACT = 0.01  # error of a latent above which an image counts as not recovered

@@ -13,7 +13,6 @@ from galgen.models.sampling import noise, seeded
 
 __all__ = ["latent_circle"]
 
-FILES = ("galgen.models.sampling",)
 STEPS = 25  # images on the circle
 
 

@@ -36,18 +36,6 @@ from galgen.models.glow import Glow
 
 __all__ = ["inversion", "inversion_controls"]
 
-FILES = (
-    "galgen.compare.distances",
-    "galgen.compare.flow_pairs",
-    "galgen.compare.inversion",
-    "galgen.compare.likelihood",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
-    "galgen.models.glow",
-    "galgen.models.glow_learner",
-    "galgen.models.sampling",
-)
 COUNT = 64  # least number of latents: with four pairs, eight models each encode the images of seven others
 SCATTERED = 2000  # latents of a level in a figure
 EDGES = np.linspace(-4, 4, 81)  # of the bins of the densities

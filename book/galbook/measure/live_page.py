@@ -9,7 +9,6 @@ from galgen.experiment import Experiment
 
 __all__ = ["live_page"]
 
-FILES = ()
 SIDE = 16  # pixels per side of training images, or more if halving cannot reach it
 
 

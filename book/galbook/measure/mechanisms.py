@@ -27,22 +27,6 @@ from galgen.models.sampling import noise, noise_schedule, seeded
 
 __all__ = ["flow_inversion", "patch_denoisers", "principal_directions"]
 
-FILES = (
-    "galbook.mechanisms.directions",
-    "galbook.mechanisms.flow",
-    "galbook.mechanisms.local",
-    "galgen.compare.controls",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.inversion",
-    "galgen.compare.scales",
-    "galgen.compare.similarity",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
-    "galgen.models.coupling",
-    "galgen.models.glow",
-    "galgen.models.sampling",
-)
 
 SIGMAS = (0.05, 0.2, 0.8)  # noise levels of the patch denoisers
 

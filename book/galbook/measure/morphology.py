@@ -24,7 +24,6 @@ import numpy as np
 from astropy.table import Table
 from scipy import stats
 
-from galbook.measure import scoreboard
 from galbook.measure.scoreboard import controls_of, named, no_models
 from galbook.table import each_size, largest_size, question, row
 from galgen.compare.agreement import shared_latents
@@ -39,12 +38,6 @@ from galgen.models.families import FAMILIES, Training
 
 __all__ = ["gray_levels", "morphology", "morphology_baselines", "morphology_out_of_domain"]
 
-FILES = (
-    "galbook.measure.scoreboard",
-    *scoreboard.FILES,
-    "galgen.compare.morphology",
-    "galgen.compare.scoreboard",
-)
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0)  # pixels
 FEWEST = 10  # valid rows of each set, for the equivalent blur
 MANY = 100  # images per set above which further galaxies are measured

@@ -35,7 +35,6 @@ __all__ = ["agreement_in_training", "normalized_agreement"]
 COUNT = 64  # latents along a training
 VIEWS = "", "residual_", "common_residual_"
 MARKS = {"floor": "out-of-domain", "pair": "disjoint", "ceiling": "same"}
-FILES = ("galbook.measure.agreement", "galbook.normalized_agreement")
 
 
 def _models(experiment: Experiment, N: int) -> list[Training]:

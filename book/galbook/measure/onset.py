@@ -30,21 +30,6 @@ from galgen.models.families import STUDIES
 
 __all__ = ["ALL_LEVELS", "Rows", "near_copies_along_training", "of_training", "onset"]
 
-FILES = (
-    "galbook.onset.bits",
-    "galbook.onset.configurations",
-    "galbook.onset.gap",
-    "galgen.compare.agreement",
-    "galgen.compare.denoising",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.similarity",
-    "galgen.compare.uncertainty",
-    "galgen.data.dataset",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
 STEP = 3  # milestones between generations of samples
 ALL_LEVELS = (0.5, 0.75, *LEVELS)  # dB
 

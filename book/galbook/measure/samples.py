@@ -16,18 +16,8 @@ from galgen.compare.memorization import distance_ratio
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
-__all__ = ["NEIGHBORS", "gallery", "samples", "stamps"]
+__all__ = ["gallery", "samples", "stamps"]
 
-NEIGHBORS = (
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.similarity",
-    "galgen.compare.uncertainty",
-    "galgen.data.dataset",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
-FILES = ("galgen.compare.controls", *NEIGHBORS)
 STAMPS = 12  # latents in a row of samples
 GALLERY = 48  # samples of one model
 

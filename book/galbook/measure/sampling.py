@@ -23,17 +23,6 @@ from galgen.models.sampling import Samples, dpm_solver_2m, noise_schedule, stoch
 
 __all__ = ["samplers", "stochastic_ascent_choices"]
 
-FILES = (
-    "galbook.measure.denoising",
-    "galgen.compare.controls",
-    "galgen.compare.gaussian",
-    "galgen.compare.scales",
-    "galgen.compare.similarity",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
 
 COUNT = 256  # samples per sampler, at most
 

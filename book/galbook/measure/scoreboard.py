@@ -44,25 +44,10 @@ from galgen.compare.uncertainty import Estimate, over_trainings
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
-__all__ = ["FILES", "classifier_baselines", "classifier_calibration", "classifier_test",
+__all__ = ["classifier_baselines", "classifier_calibration", "classifier_test",
     "control_pairs", "controls_of", "gaussian_comparison", "model_samples", "named", "no_models", "realism",
     "realism_margin"]  # fmt: skip
 
-FILES = (
-    "galgen.compare.agreement",
-    "galgen.compare.controls",
-    "galgen.compare.distances",
-    "galgen.compare.gaussian",
-    "galgen.compare.memorization",
-    "galgen.compare.scales",
-    "galgen.compare.similarity",
-    "galgen.compare.twosample",
-    "galgen.compare.uncertainty",
-    "galgen.compare.equivalent_blur",
-    "galgen.data.dataset",
-    "galgen.data.unit",
-    "galgen.models.sampling",
-)
 CALIBRATED = (16, 8)  # pixels per side; at 32 the AUC of every model is near 1
 COARSE = 8  # pixels per side
 FEWEST = 10  # images; the classifier needs two per fold

@@ -28,19 +28,11 @@ from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.manifest import load_manifest
 from galgen.data.prepare import Making
 from galgen.data.preprocess import DRAWN, crop_centre, flux_to_gray, resize_area, to_uint8
+from galgen.runs.code import closure
 from galgen.runs.errors import GalgenError, checked, printable
 from galgen.runs.files import file_sha256
 
-__all__ = ["FILES", "called", "import_images", "imported", "write_imported"]
-
-FILES = (  # modules that the pixels of imported images depend on
-    "galgen.compare.similarity",
-    "galgen.data.acquire.importing",
-    "galgen.data.acquire.readers",
-    "galgen.data.acquire.recipe",
-    "galgen.data.preprocess",
-    "galgen.data.unit",
-)
+__all__ = ["called", "import_images", "imported", "write_imported"]
 
 FLUX_CROP = 64  # the paper's field
 INSPECTED = 1000  # objects, evenly spaced, used to distinguish flux from display images
@@ -254,7 +246,7 @@ def imported(path: Path, size: int) -> Making:
         found, manifest = import_images(path, size=size, progress=True), load_manifest().name_of(sha256)
         return write_imported(directory, found, source=called(path), manifest=manifest)
 
-    return Making({"name": path.name, "size": size}, FILES, make, sha256)
+    return Making({"name": path.name, "size": size}, closure(__name__), make, sha256)
 
 
 def _path_sha256(path: Path) -> str:

@@ -8,17 +8,11 @@ from galgen.data.dataset import Dataset, write_dataset
 from galgen.data.prepare import SIMULATED, Making
 from galgen.data.simulate.images import simulate
 from galgen.data.simulate.leaves import dead_leaves
+from galgen.runs.code import closure
 
-__all__ = ["GALAXIES", "LEAVES", "simulated"]
+__all__ = ["simulated"]
 
 POPULATIONS = dict(zip(SIMULATED, ("main", "ellipticals", "leaves"), strict=True))
-GALAXIES = (
-    "galgen.data.preprocess",
-    "galgen.data.simulate.discs",
-    "galgen.data.simulate.images",
-    "galgen.data.simulate.population",
-)
-LEAVES = ("galgen.data.preprocess", "galgen.data.simulate.leaves")
 
 
 def simulated(source: str, **options: int) -> Making:
@@ -33,4 +27,4 @@ def simulated(source: str, **options: int) -> Making:
         return write_dataset(directory, images, truth, **about)
 
     recipe = params if leaves else params | {"galsim": importlib.metadata.version("galsim")}
-    return Making(recipe, LEAVES if leaves else GALAXIES, make)
+    return Making(recipe, closure(draw.__module__), make)
