@@ -37,7 +37,7 @@ from galgen.runs.training import train
 
 def trained(name: str, images: np.ndarray, seed: int, shown: int) -> UNet:
     """Train a denoiser on images (N, 1, H, W), uint8; the seed sets initialization, order and noise."""
-    settings = DiffusionSettings(N=(len(images),), base_channels=8, images_cap=shown, passes_per_image=None)
+    settings = DiffusionSettings(N=(len(images),), base_channels=8, images_cap=shown, epochs=None)
     torch.manual_seed(seed)
     net, batch = UNet(settings.base_channels), settings.batch_size
     learner = DenoiserLearner({"net": net}, images, None, settings)

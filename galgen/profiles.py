@@ -4,7 +4,7 @@ A profile sets the sizes of the whole experiment, from tests of seconds to the p
 the settings are those of `laptop`, which the other profiles override; unknown names are rejected. The length
 of a training is
 
-    images shown = min(passes_per_image * N, images_cap)
+    images shown = min(epochs * N, images_cap)
 
 since memorization takes a number of epochs, which may depend on N: with one number of images for all N, only
 models with small N would be trained long enough.
@@ -55,7 +55,7 @@ class TrainingSettings(Closed, strict=True):
     optimizer: Literal["muon", "adam"] = "muon"  # of the inner convolutions
     muon_rate: float = 0.02
     schedule: str  # a name of `galgen.runs.schedules.SCHEDULES`
-    passes_per_image: int | None = None  # epochs; None: images_cap for all N
+    epochs: int | None = None  # None: images_cap for all N
     images_cap: int
     milestones: int  # number of times weights are saved, log-spaced in images shown
 
@@ -70,7 +70,7 @@ class TrainingSettings(Closed, strict=True):
         >>> [DiffusionSettings().images_shown(N) for N in (10, 4000)]
         [24000, 72000]
         """
-        wanted = min((self.passes_per_image or self.images_cap) * N, self.images_cap)
+        wanted = min((self.epochs or self.images_cap) * N, self.images_cap)
         return max(wanted // self.batch_size, 1) * self.batch_size
 
     def pairs_at(self, N: int) -> int:
@@ -90,7 +90,7 @@ class TrainingSettings(Closed, strict=True):
     def recipe(self) -> dict:
         """Return all that determines a training except its images, seeds, length and precision (JSON)."""
         excluded = {"N", "design_N", "pairs", "more_pairs", "out_of_domain"}
-        excluded |= {"passes_per_image", "images_cap"}
+        excluded |= {"epochs", "images_cap"}
         excluded |= {"milestones", "lengths", "own"} | {f"sampler_{name}" for name in self.sampler}
         return self.model_dump(mode="json", exclude=excluded)
 
@@ -128,7 +128,7 @@ class DiffusionSettings(DenoiserSettings):
     out_of_domain: tuple[OutOfDomain, ...] = ("galaxies", "galaxies", "leaves")
     statistics: Literal["batch", "running"] = "batch"  # statistics used by the norms in training
     loss: Literal["weighted", "paper"] = "weighted"  # divided by (sigma + 0.02): +4.7 dB at low noise
-    passes_per_image: int | None = 2400  # N = 30 is memorized after about 900 at 16 pixels, with Muon
+    epochs: int | None = 2400  # N = 30 is memorized after about 900 at 16 pixels, with Muon
     images_cap: int = 72_000  # fits into an hour on two cores; with twice as many the samples are sharper
     sampler_sigma_max: float = 1.0  # the largest noise level in training
 
@@ -143,8 +143,8 @@ class OnsetSettings(DiffusionSettings):
     image_size: int = 16  # pixels; images of the profile are averaged to this size
     base_channels: int = 8  # 0.12 M parameters
     schedule: Literal["late"] = "late"  # a schedule that scales with the length would determine the onset
-    lengths: dict[int, int] = Field({})  # images shown by N; for other N set by passes_per_image
-    passes_per_image: int | None = 4000
+    lengths: dict[int, int] = Field({})  # images shown by N; for other N set by epochs
+    epochs: int | None = 4000
     images_cap: int = 200_000
     milestones: int = 17
     sampler_steps: int = 20
@@ -155,7 +155,7 @@ class OnsetSettings(DiffusionSettings):
         return False
 
     def images_shown(self, N: int) -> int:
-        """Return the images shown: from `lengths` if N is there, else from passes_per_image."""
+        """Return the images shown: from `lengths` if N is there, else from epochs."""
         if N not in self.lengths:
             return super().images_shown(N)
         return self.lengths[N] // self.batch_size * self.batch_size
@@ -176,7 +176,7 @@ class ConditionalSettings(DenoiserSettings):
     noise_width: float = 1.5  # Karras's 1.2 leaves few above sigma = 1, which determines brightness
     noise_least: float = 0.005
     noise_most: float = 15.0
-    passes_per_image: int | None = 720  # 72 000 images at N = 100
+    epochs: int | None = 720  # 72 000 images at N = 100
     images_cap: int = 96_000  # about 260 core seconds in bf16
     sampler_sigma_max: float = 10.0  # several times the standard deviation of the first component, 1.7
     sampler_rho: float = 7.0
@@ -275,15 +275,13 @@ PROFILES = {
         validation=32,
         samples=16,
         diffusion=DiffusionSettings(
-            N=(8, 24), design_N=8, more_pairs={24: 3}, base_channels=4, passes_per_image=64, images_cap=1024
+            N=(8, 24), design_N=8, more_pairs={24: 3}, base_channels=4, epochs=64, images_cap=1024
         ),
         conditional=ConditionalSettings(N=(8, 24), design_N=8, base_channels=4, images_cap=512),
-        onset4=OnsetSettings(base_channels=3, passes_per_image=64, images_cap=512, milestones=4),
-        onset8=OnsetSettings(
-            N=(24,), own=(8, 24), base_channels=4, passes_per_image=64, images_cap=512, milestones=4
-        ),
-        onset16=OnsetSettings(base_channels=4, passes_per_image=64, images_cap=512, milestones=4),
-        onset32=OnsetSettings(base_channels=4, passes_per_image=64, images_cap=512, milestones=4),
+        onset4=OnsetSettings(base_channels=3, epochs=64, images_cap=512, milestones=4),
+        onset8=OnsetSettings(N=(24,), own=(8, 24), base_channels=4, epochs=64, images_cap=512, milestones=4),
+        onset16=OnsetSettings(base_channels=4, epochs=64, images_cap=512, milestones=4),
+        onset32=OnsetSettings(base_channels=4, epochs=64, images_cap=512, milestones=4),
         glow=GlowSettings(N=(8, 24), design_N=8, deepening=0, width=8, images_cap=256, milestones=2),
         gan=GanSettings(N=(8, 24), generator_width=4, discriminator_width=4, images_cap=512, milestones=3),
     ),
@@ -316,7 +314,7 @@ PROFILES = {
             more_pairs={4000: 3},
             out_of_domain=("galaxies", "galaxies", "leaves"),
             base_channels=24,
-            passes_per_image=2400,
+            epochs=2400,
             images_cap=216_000,
         ),
         glow=GlowSettings(steps=4, images_cap=60_000),
@@ -340,7 +338,7 @@ PROFILES = {
             learning_rate=1e-3,
             schedule="halving",
             loss="paper",
-            passes_per_image=250_000,  # images_cap for all N, as in the paper
+            epochs=250_000,  # images_cap for all N, as in the paper
             images_cap=25_000_000,  # 100 epochs of 250 000
             sampler_steps=50,
         ),
@@ -350,7 +348,7 @@ PROFILES = {
             pairs=3,
             base_channels=64,
             batch_size=512,
-            passes_per_image=250_000,
+            epochs=250_000,
             images_cap=25_000_000,
         ),
         glow=GlowSettings(
@@ -393,7 +391,7 @@ PROFILES = {
 def _trial(of: Profile) -> Profile:
     """Return a trial profile: same networks and images, five steps of eight images, low learning rates."""
     small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
-    few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "passes_per_image": None}
+    few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "epochs": None}
     for part, settings in of:
         if not isinstance(settings, TrainingSettings):
             continue

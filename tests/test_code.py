@@ -85,7 +85,12 @@ def versions():
 @pytest.mark.parametrize(
     ("name", "old", "new", "void"),
     [
-        ("galgen.models.sampling", "(2 * last)", "(3 * last)", {(name, "samples") for name in TRAININGS}),
+        (
+            "galgen.models.sampling",
+            "(2 * previous_h)",
+            "(3 * previous_h)",
+            {(name, "samples") for name in TRAININGS},
+        ),
         ("galgen.models.unet", "relu_()", "relu()", {(name, "training") for name in DENOISERS}),
         ("galgen.models.glow", "2 * (raw / 2)", "3 * (raw / 3)", {("glow", "training")}),
         ("galgen.runs.errors", "class GalgenError(Exception)", "class GalgenError(ValueError)", set()),

@@ -38,7 +38,7 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
         one, other = getattr(whole, part), getattr(trial, part)
         assert other.images_shown(8) == other.images_shown(24) == 5 * other.batch_size
         changed = {name for name, value in one if value != getattr(other, name)}
-        few = {"N", "design_N", "batch_size", "images_cap", "milestones", "passes_per_image", "sampler_steps"}
+        few = {"N", "design_N", "batch_size", "images_cap", "milestones", "epochs", "sampler_steps"}
         few |= {"learning_rate", "muon_rate", "more_pairs"}
         assert changed <= few, "networks and optimizers are those of the profile"
     night, trial = profile("night").gan, profile("night-trial").gan
@@ -222,7 +222,7 @@ LATER = {  # edits that are expected, and are no reason to train anything again
     "the log cut elsewhere": (training, "checkpoint.cut_log(log, shown)", "pass"),
     "a learner asked for something more": (training, "_require_finite(learner, shown)", "shown = int(shown)"),
     "words of a schedule": (schedules, "Keep the learning rate constant.", "Always one learning rate."),
-    "another sampler": (sampling, "(2 * last)", "(3 * last)"),
+    "another sampler": (sampling, "(2 * previous_h)", "(3 * previous_h)"),
     "a new foreign set": (settings, '"galaxies", "leaves"]', '"galaxies", "leaves", "blobs"]'),
     "another family": (families, '"gan": ', '"own": "own:Own", "gan": '),
     "a rename in the figures": (style, "def stamp_sheet(", "def sheet("),

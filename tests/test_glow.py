@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from galgen.models import glow as flows
-from galgen.models.coupling import Couplings, couple
-from galgen.models.glow import Glow, mix
+from galgen.models.coupling import AffineCouplings, affine_coupling
+from galgen.models.glow import Glow, invertible_conv1x1
 from galgen.models.glow_learner import GlowLearner, draw, latents
 from galgen.models.sampling import noise, seeded
 from galgen.profiles import GlowSettings
@@ -84,7 +84,7 @@ def test_log_density_is_that_of_the_latents_and_autograds_jacobian(channels):
 
 
 def test_coupling_and_its_derivatives_are_those_of_its_convolutions():
-    couplings = Couplings(2, 4, 6).double()
+    couplings = AffineCouplings(2, 4, 6).double()
     for parameter in couplings.parameters():
         parameter.data = 0.3 * torch.randn(parameter.shape, dtype=torch.float64, generator=generator(1))
     x = torch.randn(4, 3, 5, 2, dtype=torch.float64, generator=generator(2)).requires_grad_()
@@ -102,7 +102,7 @@ def test_coupling_and_its_derivatives_are_those_of_its_convolutions():
         return torch.cat([kept, (moved + shift) * r.exp()], 1).permute(1, 2, 3, 0), r.sum((1, 2, 3))
 
     for k, network in enumerate(couplings.networks()):
-        both = couple(x, network), plainly(k)
+        both = affine_coupling(x, network), plainly(k)
         weights = [torch.randn(part.shape, dtype=torch.float64, generator=generator(3)) for part in both[0]]
         found, expected = (
             [*pair, *torch.autograd.grad(pair, [x, *couplings.parameters()], weights, retain_graph=True)]
@@ -150,13 +150,13 @@ def test_no_coupling_and_no_prior_scales_beyond_its_bounds_whatever_the_image():
     level = flow.levels[0]
     x = 100 * torch.randn(4, 4, 4, 8, generator=generator(), dtype=torch.float64)
     network = level.couplings.networks()[0]
-    y, log_det = couple(x, network)
+    y, log_det = affine_coupling(x, network)
     moved = x + 1e6 * torch.tensor([0.0, 0, 1, 1]).view(4, 1, 1, 1)
-    stretched = ((couple(moved, network)[0] - y)[2:] / 1e6).log()
+    stretched = ((affine_coupling(moved, network)[0] - y)[2:] / 1e6).log()
     torch.testing.assert_close(stretched.sum((0, 1, 2)), log_det, rtol=1e-6, atol=1e-6)
-    level.mixes, level.couplings = flows.Mixes(0, 4), Couplings(0, 4, 8)
+    level.mixes, level.couplings = flows.ActNormInvertibleConv1x1(0, 4), AffineCouplings(0, 4, 8)
     far, near = (level.inverse(x[:2], z) for z in (torch.ones_like(x[:2]), torch.zeros_like(x[:2])))
-    deviation = flows.squeezed(far - near)[2:].log()
+    deviation = flows.squeeze(far - near)[2:].log()
     for log_scale in (stretched, deviation):
         assert -2.001 <= log_scale.min() < -1.9 and 1.9 < log_scale.max() <= 2.001
 
@@ -185,12 +185,12 @@ def test_initialisation_standardises_every_actnorm_and_is_done_once():
     flow.initialize(images, generator(1))
     x, seen = flow.dequantize(images, generator(1)).permute(1, 2, 3, 0).contiguous(), 0
     for level in flow.levels:
-        x = flows.squeezed(x)
+        x = flows.squeeze(x)
         for (matrix, bias, network), log_scale in zip(level.layers(), level.mixes.log_scale, strict=True):
             normed = log_scale.T.exp() * (x.flatten(1) + bias)
             torch.testing.assert_close(normed.mean(1), torch.zeros(len(x)), rtol=0, atol=1e-4)
             torch.testing.assert_close(normed.std(1), torch.ones(len(x)), rtol=0, atol=1e-2)
-            x, seen = couple(mix(x, matrix, bias), network)[0], seen + 1
+            x, seen = affine_coupling(invertible_conv1x1(x, matrix, bias), network)[0], seen + 1
         x = x.chunk(2)[0]
     assert seen == 4
     again = Glow(**SMALL)
@@ -226,7 +226,7 @@ def test_the_papers_depth_has_its_latents_and_is_inverted_in_float32():
 
 @pytest.mark.parametrize(
     ("level", "step", "layer", "weight"),
-    [(1, 1, "mix", "mixes.log_scale"), (0, 0, "coupling", "couplings.last.weight")],
+    [(1, 1, "invertible_conv1x1", "mixes.log_scale"), (0, 0, "coupling", "couplings.last.weight")],
 )
 def test_training_that_is_no_longer_finite_stops_and_names_the_layer(level, step, layer, weight):
     learner = GlowLearner({"net": glow()}, None, None, GlowSettings(learning_rate=1e-3))

@@ -23,7 +23,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-__all__ = ["Convolutions", "Couplings", "Network", "couple", "uncouple"]
+__all__ = ["AffineCouplings", "Convolutions", "Network", "affine_coupling", "inverse_affine_coupling"]
 
 _SLOPE = 0.1  # for negative inputs; with ReLU as published, and Muon at 0.02, whole couplings died
 
@@ -110,7 +110,7 @@ def _evaluated(x1: Tensor, network: Network) -> tuple[Tensor, Tensor, Tensor, Te
     return shift, (raw / 2).tanh(), patches, u1, u2
 
 
-class _Couple(Function):
+class _AffineCoupling(Function):
     """Output y and log-determinants (B,) of the coupling, with the derivatives of both."""
 
     @staticmethod
@@ -150,19 +150,19 @@ def _leak_gradient(d_u: Tensor, u: Tensor) -> Tensor:
     return torch.ops.aten.leaky_relu_backward.grad_input(d_u, u, _SLOPE, True, grad_input=d_u)
 
 
-def couple(x: Tensor, network: Network) -> tuple[Tensor, Tensor]:
+def affine_coupling(x: Tensor, network: Network) -> tuple[Tensor, Tensor]:
     """Map x to y, both (C, H, W, B), with log-determinants (B,); the network is one of `networks`."""
-    return _Couple.apply(x, *network)
+    return _AffineCoupling.apply(x, *network)
 
 
-def uncouple(y: Tensor, network: Network) -> Tensor:
-    """Invert `couple`: map y to x, both (C, H, W, B)."""
+def inverse_affine_coupling(y: Tensor, network: Network) -> Tensor:
+    """Invert `affine_coupling`: map y to x, both (C, H, W, B)."""
     y1, y2 = y.chunk(2)
     shift, tanh, *_ = _evaluated(y1, network)
     return torch.cat([y1, y2 * (-2 * tanh).exp() - shift])
 
 
-class Couplings(nn.Module):
+class AffineCouplings(nn.Module):
     """Parameters of K affine couplings.
 
     Args:
@@ -178,7 +178,7 @@ class Couplings(nn.Module):
         self.last = Convolutions(steps, width, channels, start_at_zero=True)
 
     def networks(self, dtype: torch.dtype | None = None) -> list[Network]:
-        """Return the matrices and biases for `couple` and `uncouple`, one tuple per step.
+        """Return matrices and biases for `affine_coupling` and its inverse, one tuple per step.
 
         Args:
             dtype: Data type of the matrix products, by default that of the weights; the rest is unchanged.

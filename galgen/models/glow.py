@@ -47,10 +47,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from galgen.models.coupling import Convolutions, Couplings, Network, couple, uncouple
+from galgen.models.coupling import (
+    AffineCouplings,
+    Convolutions,
+    Network,
+    affine_coupling,
+    inverse_affine_coupling,
+)
 from galgen.runs.errors import GalgenError
 
-__all__ = ["Glow", "Mixes", "mix", "squeezed", "unmix"]
+__all__ = ["ActNormInvertibleConv1x1", "Glow", "inverse_conv1x1", "invertible_conv1x1", "squeeze"]
 
 _INWARD, _OUTWARD = (1, 2, 3, 0), (3, 0, 1, 2)  # (B, C, H, W) to (C, H, W, B), and back
 _K = 32.0  # maps 3e5 to 1 when sampling
@@ -61,30 +67,30 @@ def _bounded(raw: Tensor) -> Tensor:
     return 2 * (raw / 2).tanh()
 
 
-def _stretched(x: Tensor) -> tuple[Tensor, Tensor]:
+def _expand_tails(x: Tensor) -> tuple[Tensor, Tensor]:
     """Map x (C, H, W, B) to y, with log-determinants (B,)."""
     beyond = (x.abs() - 0.5).clamp_min(0)
     return x + x.sign() * (torch.expm1(_K * beyond) / _K - beyond), _K * beyond.sum((0, 1, 2))
 
 
-def _compressed(y: Tensor) -> Tensor:
-    """Invert `_stretched`."""
+def _compress_tails(y: Tensor) -> Tensor:
+    """Invert `_expand_tails`."""
     beyond = (y.abs() - 0.5).clamp_min(0)
     return y + y.sign() * (torch.log1p(_K * beyond) / _K - beyond)
 
 
-def mix(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+def invertible_conv1x1(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
     """Return W e^s (x + b) for the channels of each pixel of x (C, H, W, B), given `matrix` W e^s."""
     return torch.addmm(matrix @ bias, matrix, x.flatten(1)).view_as(x)
 
 
-def unmix(y: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-    """Invert `mix`: map y to x, both (C, H, W, B)."""
+def inverse_conv1x1(y: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    """Invert `invertible_conv1x1`: map y to x, both (C, H, W, B)."""
     # inverse in float64: the error of this small matrix would affect every pixel
     return torch.addmm(-bias, torch.linalg.inv(matrix.double()).to(y.dtype), y.flatten(1)).view_as(y)
 
 
-class Mixes(nn.Module):
+class ActNormInvertibleConv1x1(nn.Module):
     """Actnorm and invertible 1x1 convolution as one matrix, for K steps.
 
     Args:
@@ -121,10 +127,16 @@ class Mixes(nn.Module):
         return self.log_scale.sum() + self.log_diagonal.sum()
 
 
-def squeezed(x: Tensor) -> Tensor:
+def squeeze(x: Tensor) -> Tensor:
     """Fold 2 x 2 pixels into channels: (C, H, W, B) to (4C, H/2, W/2, B)."""
     c, h, w, b = x.shape
     return x.view(c, h // 2, 2, w // 2, 2, b).permute(0, 2, 4, 1, 3, 5).reshape(4 * c, h // 2, w // 2, b)
+
+
+def unsqueeze(x: Tensor) -> Tensor:
+    """Invert `squeeze`: unfold (4C, H, W, B) to (C, 2H, 2W, B)."""
+    c, h, w, b = x.shape
+    return x.view(c // 4, 2, 2, h, w, b).permute(0, 3, 1, 4, 2, 5).reshape(c // 4, 2 * h, 2 * w, b)
 
 
 class Level(nn.Module):
@@ -141,24 +153,27 @@ class Level(nn.Module):
         super().__init__()
         self.last = last
         inside = 4 * channels
-        self.mixes, self.couplings = Mixes(steps, inside), Couplings(steps, inside, width)
+        self.mixes, self.couplings = (
+            ActNormInvertibleConv1x1(steps, inside),
+            AffineCouplings(steps, inside, width),
+        )
         if last:
             self.prior = nn.Parameter(torch.zeros(2 * inside, 1, 1))
         else:
             self.prior = Convolutions(1, inside // 2, inside, start_at_zero=True)
 
     def layers(self, dtype: torch.dtype | None = None) -> list[tuple[Tensor, Tensor, Network]]:
-        """Return W e^s and b, for `mix`, and the network, for `couple`, of each step."""
+        """Return W e^s, b and the network of the affine coupling of each step."""
         networks = self.couplings.networks(dtype)
         return list(zip(self.mixes.matrices(), self.mixes.bias, networks, strict=True))
 
     def initialize(self, x: Tensor) -> Tensor:
         """Initialize the actnorms from x (C, H, W, B), in sequence; return the channels passed on."""
-        x = squeezed(x)
+        x = squeeze(x)
         for step in range(len(self.mixes.bias)):
             self.mixes.initialize(step, x)
             matrix, bias, network = self.layers()[step]
-            x, _ = couple(mix(x, matrix, bias), network)
+            x, _ = affine_coupling(invertible_conv1x1(x, matrix, bias), network)
         return x.chunk(2)[0]
 
     def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -168,27 +183,27 @@ class Level(nn.Module):
             x: (C, H, W, B).
             dtype: Data type of the convolutions of the couplings.
         """
-        x = squeezed(x)
+        x = squeeze(x)
         total = x.shape[1] * x.shape[2] * self.mixes.log_det()
         for matrix, bias, network in self.layers(dtype):
-            x, log_det = couple(mix(x, matrix, bias), network)
+            x, log_det = affine_coupling(invertible_conv1x1(x, matrix, bias), network)
             total = total + log_det
         rest, z = (x[:0], x) if self.last else x.chunk(2)
-        mean, log_deviation = self._mean_and_log_deviation(rest)
+        mean, log_deviation = self.split_prior(rest)
         z = (z - mean) * (-log_deviation).exp()
         normal = -0.5 * (z.square() + math.log(2 * math.pi)) - log_deviation
         return rest, z, total + normal.sum((0, 1, 2))
 
     def inverse(self, rest: Tensor, z: Tensor) -> Tensor:
         """Reconstruct x (C, H, W, B) from the channels passed on and the latents."""
-        mean, log_deviation = self._mean_and_log_deviation(rest)
+        mean, log_deviation = self.split_prior(rest)
         x = torch.cat([rest, z * log_deviation.exp() + mean])
         for matrix, bias, network in reversed(self.layers()):
-            x = unmix(uncouple(x, network), matrix, bias)
-        c, h, w, b = x.shape
-        return x.view(c // 4, 2, 2, h, w, b).permute(0, 3, 1, 4, 2, 5).reshape(c // 4, 2 * h, 2 * w, b)
+            x = inverse_conv1x1(inverse_affine_coupling(x, network), matrix, bias)
+        return unsqueeze(x)
 
-    def _mean_and_log_deviation(self, rest: Tensor) -> tuple[Tensor, Tensor]:
+    def split_prior(self, rest: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log standard deviation of the latents, given the channels passed on."""
         if self.last:
             return self.prior[..., None].chunk(2)
         mean, raw = self.prior(rest).chunk(2)
@@ -284,7 +299,7 @@ class Glow(nn.Module):
 
     def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> tuple[list[Tensor], Tensor]:
         """Run `encode` without its check; `dtype` is the data type of the convolutions of the couplings."""
-        zs, (x, total) = [], _stretched(x.permute(_INWARD).contiguous())
+        zs, (x, total) = [], _expand_tails(x.permute(_INWARD).contiguous())
         for level in self.levels:
             x, z, log_density = level(x, dtype)
             zs.append(z.permute(_OUTWARD))
@@ -313,7 +328,7 @@ class Glow(nn.Module):
         x = latents[-1][:0]
         for level, z in zip(reversed(self.levels), reversed(latents), strict=True):
             x = level.inverse(x, z)
-        return _compressed(x).permute(_OUTWARD)
+        return _compress_tails(x).permute(_OUTWARD)
 
     def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
         """Return the bound in bits per dimension, bits - log2 p(x) / dimensions, given log p(x) in nats."""

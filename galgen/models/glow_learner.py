@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from galgen.data.unit import unit
 from galgen.models import muon
-from galgen.models.coupling import couple
-from galgen.models.glow import Glow, mix, squeezed
+from galgen.models.coupling import affine_coupling
+from galgen.models.glow import Glow, invertible_conv1x1, squeeze
 from galgen.models.precision import Precision
 from galgen.models.sampling import in_chunks, noise, seeded
 from galgen.profiles import GlowSettings, Profile
@@ -80,11 +80,11 @@ class GlowLearner:
         """Name the first layer with non-finite output, or else the last parameter with such a gradient."""
         x = x.permute(1, 2, 3, 0).contiguous()
         for k, level in enumerate(self.net.levels):
-            x = squeezed(x)
+            x = squeeze(x)
             for i, (matrix, bias, network) in enumerate(level.layers()):
-                mixed = mix(x, matrix, bias)
-                x, _ = couple(mixed, network)
-                for name, output in {"mix": mixed, "coupling": x}.items():
+                mixed = invertible_conv1x1(x, matrix, bias)
+                x, _ = affine_coupling(mixed, network)
+                for name, output in {"invertible_conv1x1": mixed, "coupling": x}.items():
                     if not output.isfinite().all():
                         return f"the output of the {name} in step {i} of level {k}"
             x = x.chunk(2)[0]

@@ -92,7 +92,7 @@ def _of_family(family: type, of: Profile) -> dict[str, object]:
     settings = family(of).settings
     shown = {"images shown at the largest N": settings.images_shown(max(settings.N))}
     # settings that the table expresses otherwise; out-of-domain models are in the plan
-    left_out = {"design_N", "passes_per_image", "images_cap", "lengths", "out_of_domain", "more_pairs"}
+    left_out = {"design_N", "epochs", "images_cap", "lengths", "out_of_domain", "more_pairs"}
     rest = {name: value for name, value in settings if name not in left_out}
     pairs = [settings.pairs_at(N) for N in settings.N]
     rest["pairs"] = pairs[0] if len(set(pairs)) == 1 else tuple(pairs)
