@@ -1,17 +1,13 @@
-import io
 import math
 import re
 import threading
-from datetime import UTC, datetime
 
 import ipywidgets as widgets
 import numpy as np
 import pytest
-from PIL import Image
 
 from galbook.explorer import controls as explore_widgets
 from galbook.explorer.answers import Explorer, Row
-from galbook.explorer.own import answers, read
 from galgen.models.families import FAMILIES
 from galgen.profiles import Parameters, profile
 from galgen.runs.errors import GalgenError
@@ -44,7 +40,7 @@ def test_a_latent_gives_the_picture_of_the_books_samples_beside_its_nearest_trai
 
 @pytest.mark.parametrize("family", ["diffusion", "conditional"])
 def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_the_image(explorer, family):
-    image, a, b = explorer.denoise(family, 12, "A", 2, 0.2)
+    image, a, b = explorer.denoise(family, "A", 2, 0.2, 12)
     clean, noisy = image.stamps
     assert ((clean.image * 255).round() == explorer.training_images(12, "A")[2, 0]).all()
     assert ", trained on it" in a.label and "not trained on it" in b.label
@@ -53,7 +49,7 @@ def test_the_denoiser_says_the_psnr_of_what_it_shows_and_whether_the_model_saw_t
         error = np.mean((stamp.image.astype(float) - clean.image) ** 2)
         assert said == pytest.approx(-10 * math.log10(error), abs=0.06)
     assert np.allclose(a.stamps[1].image, 0.5 + 2.5 * (a.stamps[0].image - clean.image))
-    assert "not trained on it" in explorer.denoise(family, 12, "validation", 0, 0.2)[1].label
+    assert "not trained on it" in explorer.denoise(family, "validation", 0, 0.2, 12)[1].label
 
 
 def test_weights_0_and_1_return_the_two_galaxies_and_temperature_0_one_and_the_same(explorer):
@@ -124,54 +120,3 @@ def test_an_answer_to_an_earlier_move_does_not_replace_that_to_the_last():
     for move in moves:
         move.join(60)
     assert "of latent 2" in picture.value
-
-
-# The user's own image: read as the importer reads, found among its like, and answered
-
-
-def file(pixels, kind):
-    content = io.BytesIO()
-    if kind == "npy":
-        np.save(content, pixels)
-    elif kind == "npz":
-        np.savez(content, images=pixels[None])
-    else:
-        Image.fromarray(pixels).save(content, kind)
-    return content.getvalue()
-
-
-@pytest.mark.parametrize("kind", ["png", "npy", "npz"])
-def test_an_image_of_the_models_size_comes_as_it_is(explorer, kind):
-    image = explorer.validation[0, 0]
-    assert (read(f"mine.{kind}", file(image, kind), 16) == image).all()
-
-
-def test_a_larger_image_in_colour_is_made_gray_and_small_and_what_is_none_is_refused():
-    colour = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
-    assert read("x" * 300 + ".png", file(colour, "png"), 16).shape == (1, 16, 16)
-    for name in ("mine.png", "mine", "mine.npz"):
-        with pytest.raises(GalgenError):
-            read(name, b"nothing", 16)
-
-
-def test_a_training_image_is_found_again_and_an_odd_one_is_unlikely(explorer):
-    own = explorer.training_images(12, "A")[3]
-    rows = answers(explorer, own, 12)
-    assert [len(row.stamps) for row in rows] == [3, 0]
-    assert (rows[0].stamps[1].image == own[0]).all() and "1.00" in rows[0].stamps[1].caption
-    noise = np.random.default_rng(0).integers(0, 256, own.shape, np.uint8)
-    notes = [answers(explorer, image, 12)[1].note for image in (own, noise)]
-    costs = [float(re.search(r"A ([\d.]+) bits/dim", note)[1]) for note in notes]
-    assert costs[0] < costs[1] and "(0 % of held-out galaxies" in notes[1].split(";")[0]
-
-
-def test_the_control_asks_for_a_file_and_answers_for_it(explorer):
-    box = explore_widgets.own(explorer)
-    picture, upload = box.children[-1], box.children[1]
-    assert "No image yet" in picture.value
-    image = explorer.validation[0, 0]
-    entry = {"name": "mine.png", "type": "image/png", "size": 1, "last_modified": datetime.now(UTC)}
-    upload.set_trait("value", (entry | {"content": memoryview(file(image, "png"))},))
-    assert "bits/dim" in picture.value and "your image" in picture.value
-    upload.set_trait("value", (entry | {"content": memoryview(b"nothing")},))
-    assert "No result" in picture.value

@@ -13,10 +13,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import nbformat
-import numpy as np
 import pytest
 from browsing import Visit
-from PIL import Image
 from playwright.sync_api import expect
 
 from galgen.models.families import FAMILIES
@@ -91,7 +89,7 @@ def lab(trained, tmp_path_factory):
 def visit(browser, lab):
     """The notebook, run."""
     visit = run_all(browser, lab[0])
-    visit.page.locator(".galgen-live").nth(3).wait_for()
+    visit.page.locator(".galgen-live").nth(2).wait_for()
     visit.context.set_default_timeout(60_000)
     yield visit
     visit.context.close()
@@ -99,7 +97,7 @@ def visit(browser, lab):
 
 @pytest.fixture
 def boxes(visit, lab):
-    """The four explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
+    """The three explorers; at the end nothing may have gone wrong in the page, the notebook or the kernel."""
     yield visit.page.locator(".galgen-live")
     assert visit.complaints == []
     for kind in ("error", "stderr"):
@@ -198,15 +196,3 @@ def test_no_explorer_is_wider_than_a_narrow_window(boxes, visit):
         assert box.bounding_box()["width"] > 250, "the side bar is shut"
         for element in (box, *box.locator(PANEL).all()):
             assert element.evaluate("e => e.scrollWidth <= e.clientWidth"), element.get_attribute("class")
-
-
-def test_an_image_of_ones_own_is_answered(boxes, tmp_path):
-    box = boxes.nth(3)
-    expect(box.get_by_text("No image yet")).to_be_visible()
-    colour = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
-    Image.fromarray(colour).save(tmp_path / "mine.png")
-    with changed(box):
-        with box.page.expect_file_chooser() as chooser:  # the field itself is not in the page
-            box.get_by_role("button", name="your image").click()
-        chooser.value.set_files(tmp_path / "mine.png")
-    expect(box.get_by_text("bits/dim").first).to_be_visible()

@@ -129,10 +129,10 @@ class Explorer:
                 continue
             stamps = []
             for half, image in samples.items():
-                found = self.nearest(image, family, n, half)
-                near = found.first(self.training_images(n, half))
+                neighbors = self.nearest(image, family, n, half)
+                near = neighbors.first(self.training_images(n, half))
                 stamps += [Stamp(image[0, 0].numpy(), f"model {half}")]
-                stamps += [Stamp(near[0, 0], f"nearest of {half}'s images: {found.cosine[0, 0]:.2f}")]
+                stamps += [Stamp(near[0, 0], f"nearest of {half}'s images: {neighbors.cosine[0, 0]:.2f}")]
             same = similarity.cosine(*samples.values(), kind="anomaly", mean=self.mean)[0]
             (low, high), (near_low, near_high) = self.nulls(family, n)
             note = (
@@ -142,15 +142,15 @@ class Explorer:
             rows.append(Row(label, tuple(stamps), note))
         return rows
 
-    def denoise(self, family: str, N: int, which: str, number: int, sigma: float) -> list[Row]:
+    def denoise(self, family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
         """Image with added noise, denoised by models A and B, with the errors.
 
         Args:
             family: `diffusion`, or `conditional`, which is given the noise level.
-            N: Number of training images; the nearest size of the family is used.
             which: Set of the image: training set `A` or `B`, or `validation`.
             number: Index in that set, modulo its size.
             sigma: Noise level, in units of the dynamic range.
+            N: Number of training images; the nearest size of the family is used.
         """
         N, label = self.size(family, N)
         rows = getattr(self.split(N), which)

@@ -12,12 +12,11 @@ import torch
 from jinja2 import Environment
 
 from galbook.explorer.answers import Explorer, Row
-from galbook.explorer.own import answers, read
 from galgen.figures.style import base64_image
 from galgen.figures.words import spaced
 from galgen.runs.errors import GalgenError
 
-__all__ = ["denoiser", "flow", "latent", "own"]
+__all__ = ["denoiser", "flow", "latent"]
 
 _STYLE = """<style>
 .galgen-live{width:100%;overflow:hidden}
@@ -46,8 +45,6 @@ _ROWS = _HTML.from_string("""\
 {%- endfor %}</div>
 <span class="galgen-note">{{ row.note }}</span></div>
 {%- endfor %}""")
-
-ACCEPTED = ".png, .jpg, .jpeg, .npy, .npz, .fits, .h5, .hdf5"
 
 _LABEL = {"description_width": "9rem"}
 _WIDE = {"style": _LABEL, "layout": {"width": "auto", "max_width": "34rem"}}
@@ -108,23 +105,7 @@ def denoiser(explorer: Explorer) -> widgets.VBox:
         _sizes(explorer.sizes),
     ]
 
-    def answer(family: str, which: str, number: int, sigma: float, N: int) -> list[Row]:
-        return explorer.denoise(family, N, which, number, sigma)
-
-    return _box(controls, answer)
-
-
-def own(explorer: Explorer) -> widgets.VBox:
-    """Nearest training images and likelihood of an uploaded image."""
-    upload = widgets.FileUpload(accept=ACCEPTED, description="your image", layout={"width": "auto"})
-
-    def answer(files: Sequence[dict], N: int) -> list[Row]:
-        if not files:
-            return [Row("No image yet", note=f"one file: {ACCEPTED}; color images are converted to gray")]
-        name, content = files[-1]["name"], bytes(files[-1]["content"])
-        return answers(explorer, read(name, content, explorer.profile.image_size), N)
-
-    return _box([upload, _sizes(explorer.sizes)], answer)
+    return _box(controls, explorer.denoise)
 
 
 def flow(explorer: Explorer) -> widgets.VBox:
