@@ -6,10 +6,10 @@ import tempfile
 
 import numpy as np
 import pytest
+from galbook.explorer.own import read
 from PIL import Image
 
 from galbook.build.pages import rendered
-from galbook.explorer.own import read
 from galgen.cli import main
 from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset

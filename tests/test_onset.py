@@ -1,4 +1,4 @@
-"""Onset of the denoising gap: gap, null, onset, bits, laws and predictions, on synthetic curves."""
+"""Onset of the denoising gap: gap, null, onset, laws and predictions, on synthetic curves."""
 
 from functools import cache
 from itertools import product
@@ -9,21 +9,13 @@ import pytest
 import torch
 from scipy import stats
 
-from galbook.measure import onset_committed
-from galbook.measure.onset_committed import _load_ratio, _preregistered
-from galbook.onset import configurations
-from galbook.onset.bits import approximated, exponent, memorized
-from galbook.onset.configurations import CommittedConfiguration as Stored
-from galbook.onset.configurations import Configuration, Trace, committed, key_of
-from galbook.onset.gap import LEVELS, MOST, SIGMAS, START, memory_gap, psnr_along, settled
-from galbook.onset.law import LAWS, Place, fit, largest_N, log_score, power
-from galbook.onset.near_copies import INCONCLUSIVE, ONE, TWO, one_event
+from galbook.onset.gap import LEVELS, START, memory_gap, psnr_along, settled
+from galbook.onset.law import LAWS, Place, fit, log_density, power
 from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment, every_family
 from galgen.models.onset_study import AveragedLearner
 from galgen.models.sampling import from_residual
 from galgen.profiles import Parameters
-from galgen.runs.files import project, read_json
 from galgen.runs.store import Store
 
 WEIGHTS = {2: 8_000, 4: 30_000, 8: 120_000, 16: 480_000}
@@ -64,23 +56,6 @@ def test_an_onset_is_for_good_and_all_before_t0_is_left_out():
     assert [found.onset(level) for level in LEVELS] == pytest.approx(onsets)
 
 
-def test_near_copies_and_onset_are_one_event_if_their_ratio_is_the_same_everywhere():
-    known, same = np.zeros((4, 2), bool), np.full((4, 2), 5.0) * [0.99, 1.01]
-    assert one_event(same, known)["verdict"] == ONE
-    apart = same * np.array([[1], [1], [1], [4]])
-    found = one_event(apart, known)
-    assert found["verdict"] == TWO and found["low"] < 4 < found["high"] and found["value"] == pytest.approx(4)
-    late = known.copy()
-    late[3, 0] = True  # a lower limit: the ratio is at least as large
-    found = one_event(apart, late)
-    assert found["verdict"] == TWO and found["high"] == np.inf and found["freedom"] == 3
-    late[:] = True
-    assert one_event(apart, late)["verdict"] == INCONCLUSIVE
-    noisy = 5 * np.exp(np.random.default_rng(0).normal(0, 0.15, (100, 4, 2)))
-    words = [one_event(each, known)["verdict"] for each in noisy]
-    assert TWO not in words  # the margin is far above the scatter
-
-
 def test_the_interval_of_the_gap_covers_its_share():
     covered = []
     for seed in range(300):
@@ -106,43 +81,18 @@ def test_psnr_along_a_training_has_one_noise_and_sees_what_is_copied():
         return lambda y, sigma: (1 - share) * y + share * near(y)
 
     shown, a, b = psnr_along(zip([START, 4096, 8192], [0, 0, 0.5], strict=True), denoiser, own, held_out)
-    assert len(a) == len(b) == 1  # a level
-    a, b = a[0], b[0]
     assert a.shape == (3, 10) and b.shape == (3, 20) and shown.tolist() == [START, 4096, 8192]
     np.testing.assert_array_equal(a[0], a[1])  # the same noise at every milestone
     noise = np.concatenate([a[0], b[0]])
-    assert len(np.unique(noise)) == 30 and noise.mean() == pytest.approx(20, abs=0.5)  # each its own
-    np.testing.assert_array_equal(psnr_along([(0, 0)], denoiser, own[:3], held_out)[2][0][0], b[0])
+    assert len(np.unique(noise)) > 25 and noise.mean() == pytest.approx(20, abs=0.5)  # each its own
+    np.testing.assert_array_equal(psnr_along([(0, 0)], denoiser, own[:3], held_out)[2][0], b[0])
     found = memory_gap(shown, a, b)
     assert found.value[1] == 0 and found.value[2] > 3 and found.onset() and found.p[2] < 0.01
     untrained = psnr_along(zip([START, 4096], [0, 0.0], strict=True), denoiser, own, held_out)
-    assert memory_gap(untrained[0], untrained[1][0], untrained[2][0]).onset() is None
-    many = np.repeat(images, 36, axis=0)
-    levels = psnr_along([(1, 0)], denoiser, many, many[:5], sigmas=SIGMAS)
-    assert levels[1].shape == (5, 1, MOST)
-    alone = psnr_along([(1, 0)], denoiser, many, many[:5])
-    np.testing.assert_allclose(levels[2][2], alone[2][0], rtol=1e-12)  # one level more changes no other
+    assert memory_gap(*untrained).onset() is None
 
 
-# Cells
-
-
-def trace(N, onset, end, *, base_channels=8, seed=0, held=200, scatter=0.05):
-    """PSNR along a training whose gap is 1 dB after `onset` images; without one it has no gap."""
-    rng = np.random.default_rng([seed, N, base_channels])
-    shown = np.unique(np.geomspace(START, end, 24).round().astype(int))
-    own, rest = (
-        rng.normal(34, 2, n) + scatter * rng.normal(size=(len(shown), n)) for n in (min(N, 1000), held)
-    )
-    rise = np.maximum(1 + 2 * np.log2(shown / onset), 0) if onset else np.zeros(len(shown))
-    return Trace(shown, (own + rise[:, None]).round(2), rest.round(2))
-
-
-def cell(base_channels, N, onsets, *, end=None, seed=0):
-    """Trainings with these onsets in images shown."""
-    last = end or int(4 * max(onsets))
-    traces = [trace(N, t, last, base_channels=base_channels, seed=[seed, k]) for k, t in enumerate(onsets)]
-    return Configuration(base_channels, N, N * 256 / WEIGHTS[base_channels], traces)
+# The laws
 
 
 def test_t0_is_after_sixty_passes_and_never_the_last_milestone():
@@ -151,45 +101,7 @@ def test_t0_is_after_sixty_passes_and_never_the_last_milestone():
     assert settled(10, [64, 128]) == 64
 
 
-def test_a_configuration_has_its_onsets_and_is_stored_to_a_hundredth_of_a_decibel(tmp_path):
-    given = cell(8, 100, [60_000, 80_000])
-    assert [gap.onset() for gap in given.gaps] == pytest.approx([60_000, 80_000], rel=0.1)
-    one = Stored(given, 3, 320_000, ["a", "b"], [1.0, 2.0], {})
-    configurations.write(tmp_path / "cells.json", [one])
-    (again,) = configurations.read(tmp_path / "cells.json")
-    for before, after in zip(given.traces, again.configuration.traces, strict=True):
-        np.testing.assert_allclose(after.own, before.own, atol=1e-9)
-        np.testing.assert_array_equal(after.shown, before.shown)
-    assert again.configuration.gaps[0].onset() == given.gaps[0].onset()
-    assert key_of(again) == (8, 100, 3, 320_000, 1.0)
-
-
 # Bits
-
-
-def test_bits_are_the_integral_that_a_gaussian_has_in_closed_form():
-    # knowing a number of variance v exactly, beside not at all: int v / (1 + v / s^2) s^-3 ds over all noise
-    sigmas = np.array(SIGMAS)[:, None]
-    v, d, N = 0.01, 256, 50
-    blind = d * v * sigmas**2 / (v + sigmas**2)
-    found = memorized(np.zeros((5, 1)), blind, N)[0]
-    low, high = SIGMAS[0], SIGMAS[-1]
-    exact = N * d / 2 / np.log(2) * (np.log(1 + v / low**2) - np.log(1 + v / high**2))
-    assert found == pytest.approx(exact, rel=0.05)
-    assert approximated(np.array([10 * np.log10(4)]), N, d)[0] == pytest.approx(N * d)  # two bits a half
-    assert memorized(blind, blind, N)[0] == 0
-
-
-@pytest.mark.parametrize("power", [0, 1])
-def test_the_exponent_of_bits_tells_size_from_time(power):
-    rng = np.random.default_rng(power)
-    inside = []
-    for _ in range(400):
-        found = exponent({N: list(N**power * np.exp(rng.normal(0, 0.15, 6))) for N in (100, 300)})
-        inside.append(found.low <= power <= found.high)
-        assert not found.low <= 1 - power <= found.high
-    low, high = stats.binom.interval(0.999, len(inside), 0.95)
-    assert low <= sum(inside) <= high
 
 
 # Laws
@@ -262,7 +174,7 @@ def test_a_prediction_covers_new_onsets_and_excludes_those_of_another_law(law, o
         come = {name: np.exp(np.log(of.onset).mean()) for name, of in new.items()}
         inside.append(predicted.low <= come[law] <= predicted.high)
         out.append(not predicted.low <= come[other] <= predicted.high)
-        scores.append([log_score(fitted(law, seed), of) for of in new.values()])
+        scores.append([log_density(predicted, error, of) for of in new.values()])
     low, high = stats.binom.interval(0.999, len(inside), 0.95)
     assert low <= sum(inside) <= high
     true, shifted = (
@@ -271,16 +183,6 @@ def test_a_prediction_covers_new_onsets_and_excludes_those_of_another_law(law, o
     assert power(true, error, shifted, fitted(law, 0).freedom) == pytest.approx(np.mean(out), abs=0.15)
     mine, its = np.mean(scores, axis=0)
     assert mine > its
-
-
-def test_largest_N_is_where_the_law_meets_the_budget():
-    N = largest_N(156, 0.39, 25e6, 4096, 7.66e6)
-    assert 156 * N * (1 + N * 4096 / 7.66e6 / 0.39) == pytest.approx(25e6)
-
-
-def test_no_two_committed_configurations_have_one_key():
-    kept = next(iter(committed().values()))
-    assert len({key_of(one) for one in kept}) == len(kept)
 
 
 # Its networks: small blind denoisers whose averages draw
@@ -322,44 +224,3 @@ def test_its_images_are_those_of_the_profile_averaged_over_blocks(fresh):
     study.settings = study.images.settings = study.settings.model_copy(update={"image_size": 8})
     wanted = Experiment(parameters, fresh).images.dataset.images.reshape(-1, 1, 8, 2, 8, 2).mean((3, 5))
     assert np.abs(study.images.dataset.images - wanted).max() <= 0.5 + 1e-6
-
-
-def test_a_preregistered_law_is_contradicted_by_onsets_of_another_one_only():
-    file = read_json(project() / "results" / "predictions" / "onsets.json")
-    (one,) = (of for of in file["configurations"]["simulated"] if (of["width"], of["N"]) == (4, 400))
-    onset, sd = one["predicted"]["load"]["images"]["value"], np.array([-0.1, 0.1])
-    fresh = pd.DataFrame({"width": 4, "N": 400, "onset": onset * np.exp(sd), "censored": False})
-    fresh = fresh.assign(log_epochs=np.log(fresh.onset / 400))
-    rows = {(of["statistic"], of["model"]): of for of in _preregistered(file, "simulated", fresh, fresh)}
-    laws = [rows["onset_predicted", f"preregistered-{law}"] for law in LAWS]
-    assert laws[0]["p"] == pytest.approx(1) and max(of["p"] for of in laws[1:]) < 0.01
-    assert (
-        rows["onset_observed", "preregistered"]["low"]
-        < onset
-        < rows["onset_observed", "preregistered"]["high"]
-    )
-    assert not [*_preregistered(file, "simulated", fresh, fresh[:1])], "one training of two is made"
-    scores = [rows["log_score", f"preregistered-{law}"]["value"] for law in LAWS]
-    assert scores[0] == pytest.approx(-np.log(one["predicted"]["load"]["error"] * np.sqrt(2 * np.pi)))
-    assert scores[0] == max(scores)
-    late = {
-        of["statistic"]: of for of in _preregistered(file, "simulated", fresh, fresh.assign(censored=True))
-    }
-    assert "onset_observed_lower_limit" in late and "onset_observed" not in late
-
-
-def test_the_load_of_given_galaxies_is_compared_with_that_of_simulated_ones():
-    file, of = read_json(project() / "results" / "predictions" / "onsets.json"), drawn("load", 5, s=0.1)
-    (ratio,) = _load_ratio(file, of)
-    assert ratio["low"] < 0.4 / file["constants"]["load"]["l_0"]["value"] < ratio["high"]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_measurements_of_given_galaxies_are_written_before_all_are_trained(count, monkeypatch):
-    made = {"date": "2026-12-02", "commit": "-"}
-    pair = cell(4, 100, [2e5, 2.2e5], end=400_000)
-    stored = [Stored(pair, 21 + k, 400_000, [], [], made) for k in range(count)]
-    monkeypatch.setattr(onset_committed, "committed", lambda: {"sdss_real_9200_64": stored})
-    rows = onset_committed.committed_onsets("sdss_real_9200_64")
-    assert (rows.statistic == "onset").sum() > 0
-    assert (rows.model == "preregistered-load").any() == (count == 2), "four trainings were predicted"

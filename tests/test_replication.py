@@ -7,8 +7,6 @@ import pandas as pd
 import pytest
 
 from galbook import replication, verdicts
-from galbook.measure.onset_committed import FRESH as FRESH_ONSETS
-from galbook.onset.configurations import committed
 from galbook.page import published
 from galbook.replication import (
     FRESH,
@@ -147,11 +145,10 @@ def test_predictions_were_committed_before_the_first_number_that_they_predict():
     results = project() / "results"
     about = [read_json(folder / "run.json") for folder in sorted(results.glob("seeds-*"))]
     fresh = [of["commit"] for run in about for of in (*run["files"].values(), *run["trainings"])]
-    onsets = [one.made["commit"] for of in committed().values() for one in of if one.seed >= FRESH_ONSETS]
-    predicted = {"results/predictions/verdicts.json": fresh, "results/predictions/onsets.json": onsets}
-    predicted["benchmarks/near_copies.py"] = [read_json(results / "near_copies.json")["commit"]]
+    onsets = [one for path in results.glob("clock/*.json") for one in read_json(path) if one["seed"] >= 21]
+    predicted = {"verdicts": fresh, "onsets": [one["made"]["commit"] for one in onsets]}
     for name, commits in predicted.items():
-        first = git("log", "--diff-filter=A", "--format=%H", "--", name).stdout
+        first = git("log", "--diff-filter=A", "--format=%H", "--", f"results/predictions/{name}.json").stdout
         if not first:
             pytest.skip("git does not know the history of this folder")
         for commit in {commit.rstrip("+") for commit in commits}:

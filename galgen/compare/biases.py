@@ -1,4 +1,4 @@
-"""Flux, half-light radius, ellipticity and radial profile of images, and their biases in percent.
+"""Flux, half-light radius and ellipticity of images, and their biases in percent.
 
 *Photometry of one image.* The sky, the median of the outermost pixels, is subtracted. With I_p the remaining
 light of pixel p, r_p its distance from the centroid c, and an aperture whose edge is soft over one pixel,
@@ -8,7 +8,6 @@ light of pixel p, r_p its distance from the centroid c, and an aperture whose ed
     size  = r_50,    F(r_50) = F(R) / 2                                   half-light radius, pixels
     Q_ij  = sum_p a(R - r_p) I_p (x_i - c_i) (x_j - c_j)                  second moments of the light
     |e|   = ((Q_11 - Q_22)^2 + 4 Q_12^2)^(1/2) / (Q_11 + Q_22)            ellipticity
-    P_k   = mean of I_p over k <= r_p < k + 1                             radial profile, k + 1 <= R
 
 |e| is the "distortion", (1 - q^2) / (1 + q^2) for elliptical isophotes of axis ratio q. The centroid c is
 that of the light in such an aperture about the middle of the image: relative to the middle itself, a galaxy
@@ -23,8 +22,7 @@ has no light above its sky, size and ellipticity are NaN.
 
     bias = 100 (m(images) / m(galaxies) - 1).
 
-The size-flux relation, log size = alpha + beta log flux, is fitted to the galaxies by least squares. With rho
-the residual of an image's log size, the bias in size at fixed flux is 100 (exp(mean rho) - 1). The 95 %
+The 95 %
 interval is that of the percentile bootstrap, in which both sets are resampled.
 
 *Comparison with the literature.* The images are those that the models are trained on: 8 bits, with an asinh
@@ -34,7 +32,6 @@ published ones; a bias compares images that were processed in the same way.
 References:
     Bernstein & Jarvis 2002, Shapes and shears, stars and smears, https://doi.org/10.1086/338085 (moments, the
     distortion e). Conselice 2014, https://doi.org/10.1146/annurev-astro-081913-040037 (curve of growth).
-    Shen et al. 2003, https://doi.org/10.1046/j.1365-8711.2003.06740.x (the size-flux relation).
 """
 
 from dataclasses import dataclass
@@ -60,13 +57,11 @@ class Photometry:
         flux: Stretched flux in the aperture, in units of one white pixel, (n,).
         size: Half-light radius in pixels, (n,).
         ellipticity: |e|, (n,).
-        profile: Mean light by distance from the centroid, one column per pixel, (n, K).
     """
 
     flux: np.ndarray
     size: np.ndarray
     ellipticity: np.ndarray
-    profile: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -77,21 +72,17 @@ class Biases:
         flux: Bias of the mean flux.
         size: Bias of the mean half-light radius.
         ellipticity: Bias of the mean |e|.
-        size_at_flux: Bias of the size at fixed flux.
-        profile: Bias of the mean light by distance from the centroid, 0.5, 1.5, ... pixels.
         measured: Fraction of the images that have a size and an ellipticity.
     """
 
     flux: Estimate | None
     size: Estimate | None
     ellipticity: Estimate | None
-    size_at_flux: Estimate | None
-    profile: tuple[Estimate | None, ...]
     measured: float
 
 
 def photometry(images: np.ndarray | Tensor) -> Photometry:
-    """Measure flux, half-light radius, ellipticity and profile of every image.
+    """Measure flux, half-light radius and ellipticity of every image.
 
     Args:
         images: Gray and square, (n, 1, H, H), n >= 1, H >= 8, floats with white at 1, or uint8.
@@ -118,11 +109,8 @@ def photometry(images: np.ndarray | Tensor) -> Photometry:
     q11, q22, q12 = (np.einsum("nyx,ny,nx->n", weight, *each) for each in products)
     shines &= (growth[:, -1] > 1e-9) & (q11 + q22 > 1e-9)
     e = np.hypot(q11 - q22, 2 * q12) / np.where(shines, q11 + q22, np.nan)
-    rings = np.minimum(r, int(radius)).astype(int)
-    with np.errstate(invalid="ignore"):  # a ring may be empty if the centroid is outside the image
-        profile = (_sums(light, rings) / _sums(np.ones_like(light), rings))[:, : int(radius)]
     flux, size = np.where(finite, growth[:, -1], np.nan), np.where(shines, _half(growth), np.nan)
-    return Photometry(flux, size, e, np.where(finite[:, None], profile, np.nan))
+    return Photometry(flux, size, e)
 
 
 def biases(images: Photometry, galaxies: Photometry, *, resamplings: int = 2000, seed: int = 0) -> Biases:
@@ -136,36 +124,14 @@ def biases(images: Photometry, galaxies: Photometry, *, resamplings: int = 2000,
     """
     rng, sets = np.random.default_rng(seed), (images, galaxies)
     weights = [_weights(len(one.flux), resamplings, rng) for one in sets]
-    columns = [np.column_stack([one.flux, one.size, one.ellipticity, one.profile]) for one in sets]
+    columns = [np.column_stack([one.flux, one.size, one.ellipticity]) for one in sets]
     found, reference = (_means(w, values) for w, values in zip(weights, columns, strict=True))
     count = np.minimum(*(np.isfinite(values).sum(0) for values in columns))
     # a relative bias needs a reference that is significantly above 0
     valid = (count >= FEWEST) & (np.quantile(reference, 0.025, axis=0) > 0)
     ratio = 100 * (found / np.where(valid, reference, np.nan) - 1)
-    flux, size, ellipticity, *profile = (_estimate(*each) for each in zip(ratio.T, count, valid, strict=True))
-    residual, n = _at_fixed_flux(weights, sets)
-    return Biases(
-        flux,
-        size,
-        ellipticity,
-        _estimate(100 * np.expm1(residual), n, n >= FEWEST),
-        tuple(profile),
-        float(np.isfinite(images.ellipticity).mean()),
-    )
-
-
-def _at_fixed_flux(weights: list[np.ndarray], sets: tuple[Photometry, Photometry]) -> tuple[np.ndarray, int]:
-    """Return the mean residual of log size, (1 + resamplings,), and the number of images."""
-    logs = []
-    for one in sets:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            x, y = np.log(one.flux), np.log(one.size)
-            rows = np.column_stack([x, y, x * x, x * y])
-        logs.append(np.where(np.isfinite(rows).all(1, keepdims=True), rows, np.nan))
-    (x, y, _, _), (X, Y, XX, XY) = (_means(w, rows).T for w, rows in zip(weights, logs, strict=True))
-    spread = XX - X**2
-    slope = np.divide(XY - X * Y, spread, out=np.zeros_like(X), where=spread > 1e-12)
-    return y - Y - slope * (x - X), min(int(np.isfinite(rows[:, 0]).sum()) for rows in logs)
+    found = (_estimate(*each) for each in zip(ratio.T, count, valid, strict=True))
+    return Biases(*found, float(np.isfinite(images.ellipticity).mean()))
 
 
 def _minus_sky(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

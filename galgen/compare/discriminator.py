@@ -12,8 +12,7 @@ and the other model's sample of the same latent, or a training image of M, the f
 
 4 for a perfect D and 2 for one that does not distinguish them. This has three consequences. A constant D has
 2 as well, so 2 is no evidence without power. Scores of equal mean give 2 however their distributions differ.
-And broad scores s of a D that distinguishes nothing have mean l = E max(2, 1 + |s|), here called the floor,
-not 2. The scales of D_A and D_B are arbitrary: they are not compared.
+And broad scores s of a D that distinguishes nothing have mean l = E max(2, 1 + |s|), not 2. The scales of D_A and D_B are arbitrary: they are not compared.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
 permutation p-value, and the AUC. If D does not distinguish two independent sets, their scores are
@@ -29,8 +28,7 @@ kind of defect at its strongest, and at least one at a smaller strength than bef
 
 *Memorization*: a D that distinguishes training from held-out images has memorized the former. A difference
 between samples and training images is then no evidence about the generator; one between samples and held-out
-images is. And D was not trained against the average of the generator, which generates the samples: raw
-samples of the generator are tested as well.
+images is.
 """
 
 import functools
@@ -92,15 +90,12 @@ class Evaluation:
 
     Attributes:
         curves: l(D(own), D(set)) for the sets of `ALIKE` except "own"; the paper's are "other" and "train".
-        contrasts: Contrasts of every pair of `ALIKE`, of "raw" (if given) with "train" and "held_out", and of
-            "held_out" with each of `GRADES`.
-        floor: Mean of l if the scores of own, other and train were exchangeable.
+        contrasts: Contrasts of every pair of `ALIKE`, and of "held_out" with each of `GRADES`.
         untrained: Contrast of "held_out" with each of `GRADES` under D before its training.
     """
 
     curves: dict[str, Curve]
     contrasts: dict[tuple, Contrast]
-    floor: float
     untrained: dict[tuple[str, float], Contrast]
 
     @property
@@ -168,7 +163,6 @@ def image_sets(
     train: np.ndarray,
     held_out: np.ndarray,
     *,
-    raw: Tensor | None = None,
     seed: int = 0,
 ) -> dict[str | tuple[str, float], Tensor]:
     """Return the sets of images that the discriminator of one model scores.
@@ -178,11 +172,10 @@ def image_sets(
         other: The other model's samples of the same latents, in the same order.
         train: Its training images, uint8 (N, C, H, W), may be a memory map; min(n, N) are used.
         held_out: Held-out images, uint8: half are used for the defects, up to n of each half.
-        raw: Samples of the generator itself if `own` are of its average.
         seed: Random seed.
 
     Returns:
-        For each of `ALIKE` and `GRADES`, and "raw" if given, images (n or fewer, C, H, W), float32.
+        For each of `ALIKE` and `GRADES`, images (n or fewer, C, H, W), float32.
     """
     n, half = len(own), len(held_out) // 2
     if own.shape != other.shape or not own.shape[1:] == train.shape[1:] == held_out.shape[1:]:
@@ -205,7 +198,6 @@ def image_sets(
     }
     sets = {"own": own.float(), "other": other.float(), "train": choose(train, rng.permutation(len(train)))}
     sets["held_out"] = choose(held_out, rows[:half])
-    sets |= {} if raw is None else {"raw": raw.float()}
     return sets | {(kind, grade): degrade[kind](grade) for kind, grade in GRADES}
 
 
@@ -253,12 +245,10 @@ def evaluate(
         mean = bootstrap(loss, np.mean)
         curves[name] = Curve(loss, mean, float(loss.std()), *map(float, np.percentile(loss, (16, 84))))
     pairs = [*itertools.combinations(ALIKE, 2), *(("held_out", name) for name in GRADES)]
-    pairs += [("raw", "train"), ("raw", "held_out")] * ("raw" in scores)
     test = functools.partial(contrast, permutations=permutations)
     contrasts = {(x, y): test(scores[x], scores[y], paired=(x, y) == ("own", "other")) for x, y in pairs}
     untrained = {name: test(before["held_out"], before[name]) for name in GRADES}
-    pooled = np.concatenate([scores[name] for name in ALIKE[:3]])
-    return Evaluation(curves, contrasts, float(hinge(pooled, pooled).mean()), untrained)
+    return Evaluation(curves, contrasts, untrained)
 
 
 def discriminator_test(
@@ -268,7 +258,6 @@ def discriminator_test(
     images: np.ndarray,
     sets: Split,
     *,
-    raw: Sequence[Tensor | None] = (None, None),
     seed: int = 0,
 ) -> DiscriminatorTest:
     """Run the discriminator test of a pair of models.
@@ -279,13 +268,12 @@ def discriminator_test(
         samples: Images of A and of B of the same latents, (n, C, H, W) in [0, 1].
         images: The data set, uint8 (M, C, H, W).
         sets: Rows of A's and B's training images and of the validation images.
-        raw: Images of the generators themselves if the samples are of their averages.
         seed: Random seed.
     """
     evaluations = []
-    models = zip(judges, untrained, (samples, samples[::-1]), (sets.A, sets.B), raw, strict=True)
-    for D, initial, (own, other), rows, live in models:
-        parts = image_sets(own, other, images[rows], images[sets.validation], raw=live, seed=seed)
+    models = zip(judges, untrained, (samples, samples[::-1]), (sets.A, sets.B), strict=True)
+    for D, initial, (own, other), rows in models:
+        parts = image_sets(own, other, images[rows], images[sets.validation], seed=seed)
         scores = {name: score(D, part) for name, part in parts.items()}
         before = {name: score(initial, parts[name]) for name in ("held_out", *GRADES)}
         evaluations.append(evaluate(scores, before))

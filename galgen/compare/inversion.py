@@ -96,12 +96,9 @@ class LevelTest:
 
     Attributes:
         lost: Number of images omitted because a latent is not finite.
-        far: Fraction of the others with a latent beyond `FAR` under B.
         w1_a: W1(z'_A, z).
         w1_b: W1(z'_B, z).
         floor: Mean of W1 for as many values, if p_A = p_B and all are independent.
-        mean: Mean of z'_B, 0 if p_A = p_B.
-        sd: Standard deviation of z'_B, 1 if p_A = p_B.
         norm_spread: Norm spread of z'_B, 1 if p_A = p_B; 1 +- 1 / sqrt(2 n) for n images.
         correlation: Correlation of z'_B with z, pooled.
         correlation_null: Half-width of the 95 % range of `correlation` with permuted images.
@@ -110,12 +107,9 @@ class LevelTest:
     """
 
     lost: int
-    far: float
     w1_a: Estimate
     w1_b: Estimate
     floor: float
-    mean: Estimate
-    sd: Estimate
     norm_spread: Estimate
     correlation: Estimate
     correlation_null: float
@@ -200,7 +194,6 @@ def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int) -> LevelT
     def estimate(influences: np.ndarray) -> Estimate:
         return bootstrap(influences.reshape(len(z), -1).mean(1), np.mean)
 
-    far = float((np.abs(z_b) > FAR).any((1, 2, 3)).mean())
     w1_a, w1_b = (wasserstein(clipped(latents), z) for latents in (z_a, z_b))
     z, z_b = z.astype(np.float64), clipped(z_b).astype(np.float64)
     mean, sd, norms = z_b.mean(), z_b.std(), np.square(z_b).mean((1, 2, 3))
@@ -210,12 +203,9 @@ def _level(z: np.ndarray, z_a: np.ndarray, z_b: np.ndarray, lost: int) -> LevelT
     null = [(u * v[order]).mean() for order in orders]
     return LevelTest(
         lost=lost,
-        far=far,
         w1_a=w1_a,
         w1_b=w1_b,
         floor=iid_floor(z.size),
-        mean=estimate(z_b),
-        sd=estimate(sd * (1 + v**2) / 2),
         norm_spread=bootstrap(norms / norms.mean() * (z[0].size / 2) ** 0.5, np.std),
         correlation=estimate(r + u * v - r * (u**2 + v**2) / 2),
         correlation_null=float(1.96 * np.sqrt(np.mean(np.square(null)))),

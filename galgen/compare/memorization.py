@@ -61,7 +61,7 @@ from galgen.data.unit import unit
 from galgen.runs.errors import GalgenError
 
 __all__ = ["Exchange", "Memorization", "distance_ratio", "exchange_test", "gap_ratio", "gaussian_margins",
-    "margins", "memorization_test", "memorized_fraction", "near_copy_fraction"]  # fmt: skip
+    "margins", "memorization_test", "near_copy_fraction"]  # fmt: skip
 
 # Seeds of the Gaussians' samples: different from those of latents, whose noise would be the same.
 _FIRST_SEED = 3_000_000_000
@@ -193,16 +193,6 @@ def gap_ratio(cosine: np.ndarray) -> np.ndarray:
     nearest = np.moveaxis(cosine[..., :2].astype(np.float64), -1, 0)
     first, second = np.sqrt(np.clip(2 - 2 * nearest, 0, None))
     return np.divide(first, second, out=np.ones_like(first), where=second > 0)
-
-
-def memorized_fraction(cosine: np.ndarray) -> Estimate:
-    """Return the fraction of samples with d1 / d2 < 1/3, with its interval over latents.
-
-    Args:
-        cosine: Cosines to the two nearest training images, nearest first, (n, 2), or (n, m, 2) for m samples
-            per latent.
-    """
-    return proportion((gap_ratio(cosine) < 1 / 3).astype(float))
 
 
 def distance_ratio(

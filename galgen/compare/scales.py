@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
-__all__ = ["Group", "brightness", "first_component", "groups", "principal_spread"]
+__all__ = ["Group", "first_component", "groups", "principal_spread"]
 
 IMAGES = 2000  # maximum number of images that define the components
 
@@ -47,11 +47,6 @@ def groups(count: int) -> dict[Group, slice]:
     """
     ends = [*(end for end in (0, 1, 5, 20, 100, 400) if end < count), count]
     return {Group(a + 1, b): slice(a, b) for a, b in pairwise(ends)}
-
-
-def brightness(samples: Tensor, images: np.ndarray) -> float:
-    """Return the mean pixel of samples in [0, 1] divided by that of the training images, uint8."""
-    return float(samples.mean() / (images.mean() / 255))
 
 
 def first_component(images: np.ndarray) -> float:

@@ -30,7 +30,7 @@ from galgen.runs.files import write_json
 from galgen.runs.store import processor, provenance
 
 # Questions that read logs, earlier weights or a discriminator of a training, which are not published.
-COURSE = ("agreement_in_training", "discriminator_memorization", "discriminator_test", "fresh_classifier")
+COURSE = ("agreement_in_training", "discriminator_memorization", "discriminator_test")
 COURSE += ("likelihood", "near_copies_along_training", "onset", "training_losses")
 FILES = 4  # groups of rows that are measured again, chosen at random
 OWN = [name for name in KEY if name != "seed"]

@@ -70,22 +70,18 @@ def agreement(experiment: Experiment, N: int) -> Found:
         rows += [
             row("agreement", test.agreement, p=test.permutation.p, **of),
             row("agreement_null", test.agreement_null, n=test.n, **null, **of),
-            row("nearest_cosine", test.nearest_cosine, **of),
             *_bias(test.memorization.models, of),
             row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, **of),
-            row("memorized_fraction", test.memorized, **of),
         ]
         if arrays:
             continue
         rows += _bias(test.memorization.gaussians, {"model": "gaussian", "training_sets": "disjoint"})
-        rows.append(row("memorized_fraction", test.memorized_null, n=test.n, model="held-out"))
         for kind, found in test.cosines.items():
-            prefix, of_A = "pearson_" * (kind == "pearson"), of | {"model": A.label, "training_sets": ""}
-            rows.append(row(f"{prefix}nearest_cosine", bootstrap(found.nearest), **of_A))
-            rows.append(row(f"{prefix}nearest_cosine", bootstrap(found.held_out), model="held-out"))
             names = "agreement", "shuffled", "nearest", "held-out"
             arrays |= {f"{kind}-{name}": x for name, x in zip(names, astuple(found), strict=True)}
-        pearson = test.cosines["pearson"]
+        pearson, of_A = test.cosines["pearson"], of | {"model": A.label, "training_sets": ""}
+        rows.append(row("pearson_nearest_cosine", bootstrap(pearson.nearest), **of_A))
+        rows.append(row("pearson_nearest_cosine", bootstrap(pearson.held_out), model="held-out"))
         rows.append(row("pearson_agreement", bootstrap(pearson.agreement), **of))
         rows.append(row("pearson_agreement_null", np.median(pearson.shuffled), **of))
     return rows, arrays
@@ -96,7 +92,6 @@ def _bias(found: Exchange, where: dict) -> Iterator[dict]:
     yield row("p_train_closer", closer, **where)
     ends = (x - 0.5 for x in (closer.value, closer.low, closer.high))
     yield row("training_set_bias", Estimate(*ends, closer.n), **where)
-    yield row("training_set_margin", found.margin, n=closer.n, **where)
 
 
 @question(families=FAMILIES, arguments=each_size, models=all_pairs)

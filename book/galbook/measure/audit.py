@@ -31,9 +31,7 @@ _VERDICTS = {"no copies found": 0, "biased towards its training set": 1, "copies
 _ANSWERS = {
     "memory": "weighted_training_fraction",
     "classifier": "auc",
-    "energy distance": "pixel_energy_distance",
     "agreement": "agreement",
-    "own training images": "training_set_margin",
 }
 # statistics whose null has its own row, with this value
 _NULLS = {"auc": 0.5, "agreement": nan}
@@ -72,16 +70,15 @@ def audit(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndar
         where = of_pair if name in auditing.OF_PAIR else of_one
         if name.startswith("classifier"):
             where = where | {"at": int(name.split()[1])}
-        statistic = _ANSWERS[name.partition(",")[0]]
-        if statistic in _NULLS:
+        if (statistic := _ANSWERS.get(name.partition(",")[0])) in _NULLS:
             null = {"low": outcome.low, "high": outcome.high}
             rows.append(row(statistic, outcome.value, p=outcome.p, **where))
             rows.append(row(f"{statistic}_null", _NULLS[statistic], **null, **where))
-        else:
+        elif statistic:
             rows.append(row(statistic, outcome, **where))
-        rows.append(row(f"{statistic}_adjusted_p", found.adjusted[name], **where))
-    for fault, amount in found.faults.items():
-        rows.append(row(f"equivalent_{fault}", amount, at=min(auditing.SIDE, found.side), **of_one))
+    if "blur" in found.faults:
+        at = min(auditing.SIDE, found.side)
+        rows.append(row("equivalent_blur", found.faults["blur"], at=at, **of_one))
     if closer := found.pair.get("P(train closer)"):
         bias = {end: getattr(closer, end) - 0.5 for end in ("low", "high")}
         rows.append(row("training_set_bias", closer.value - 0.5, **bias, n=closer.n, **of_pair))
@@ -128,17 +125,8 @@ def detectable_copies(experiment: Experiment, N: int) -> tuple[list[dict], dict]
 def _of_copies(found: Copies, **where: object) -> Iterator[dict]:
     """Rows of the test of memorization, without its outcome."""
     yield row("audit_verdict", _VERDICTS.get(found.verdict, nan), **where)
-    counts = {"nearest_units": found.units, "repeated_samples": sum(count for _, count in found.repeats)}
-    counts |= dict(zip(("copies_of_training", "copies_of_held_out"), found.known, strict=True))
-    for name, count in counts.items():
-        yield row(name, count, **where)
-    if found.difference:
-        yield row("split_auc", found.difference.auc, p=found.difference.p, **where)
     if found.outcome:
-        excess = {end: getattr(found.bias, end) / (1 - found.chance) for end in ("value", "low", "high")}
-        yield row("excess_fraction", excess.pop("value"), **excess, n=found.bias.n, **where)
-        numbers = {"nearest_is_training_null": found.chance, "least_detected_copies": found.smallest}
-        numbers |= {"least_p": found.least, "beyond_gaussian_p": found.beyond}
+        numbers = {"least_detected_copies": found.smallest, "beyond_gaussian_p": found.beyond}
         for name, number in numbers.items():
             yield row(name, nan if number is None else number, **where)
 

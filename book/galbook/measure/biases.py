@@ -1,4 +1,4 @@
-"""Relative biases of samples in flux, half-light radius, ellipticity and radial profile, in percent.
+"""Relative biases of samples in flux, half-light radius and ellipticity, in percent.
 
 The mean over samples minus that over held-out galaxies, in percent of the latter (`galgen.compare.biases`).
 All is measured on asinh-stretched images of 8 bits, so it is *stretched* flux. The null is other held-out
@@ -22,7 +22,6 @@ __all__ = ["photometry_biases"]
 STATISTICS = {
     "stretched_flux_bias": "flux",
     "half_light_radius_bias": "size",
-    "half_light_radius_bias_at_fixed_flux": "size_at_flux",
     "ellipticity_bias": "ellipticity",
 }
 
@@ -45,6 +44,3 @@ def _rows(images: np.ndarray, galaxies: Photometry, **where: object) -> Iterator
     for statistic, name in STATISTICS.items():
         if (bias := getattr(found, name)) is not None:
             yield row(statistic, bias, **where)
-    for k, bias in enumerate(found.profile):
-        if bias is not None:
-            yield row("profile_bias", bias, at=k + 0.5, **where)

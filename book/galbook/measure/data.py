@@ -38,22 +38,13 @@ def data_set(experiment: Experiment) -> tuple[list[dict], dict[str, np.ndarray]]
     """
     data, images, mean = experiment.images.dataset, experiment.images.dataset.images, experiment.images.mean
     values = np.bincount(images[:].ravel(), minlength=256)
-    pairs, of, N = similarity.near_duplicates(images, NEAR[0]), np.full(len(images), -1), experiment.sizes[-1]
-    clones = similarity.near_duplicates(images, NEAR[1])
-    sets = experiment.images.split(N)
-    for k, part in enumerate((sets.A, sets.B, sets.validation)):
-        of[part] = k
-    apart = (of[pairs] >= 0).all(1) & (of[pairs[:, 0]] != of[pairs[:, 1]])
+    pairs, clones = (similarity.near_duplicates(images, cosine) for cosine in NEAR)
+    sets = experiment.images.split(experiment.sizes[-1])
     rows = [
         row("images", len(images)),
-        row("distinct_images", len(data.distinct)),
-        row("images_dropped", sum(data.meta["dropped"].values())),
         row("pixels_per_side", images.shape[-1]),
-        row("mean_pixel_value", mean.mean()),
-        row("dark_pixel_fraction", values[: round(0.1 * 255)].sum() / values.sum(), at=0.1),
         row("near_duplicate_pairs", len(pairs), at=NEAR[0]),
         row("near_duplicate_pairs", len(clones), at=NEAR[1]),
-        row("near_duplicate_pairs_across_sets", apart.sum(), at=NEAR[0], N=N),
     ]
     held_out, kinds = unit(experiment.images.held_out), similarity.KINDS
     cosines = {kind: similarity.shuffled_cosine(held_out, held_out, kind=kind, mean=mean) for kind in kinds}

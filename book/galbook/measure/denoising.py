@@ -42,11 +42,6 @@ LOSSES = {  # from names in the log to statistics
     "loss": "training_loss",
     "bits_per_dim": "training_bits_per_dim",
     "hinge": "hinge_loss",
-    "penalty": "gradient_penalty",
-    "D_real": "score_training",
-    "D_held_out": "score_held_out",
-    "D_fake": "score_generated",
-    "mode_collapse": "mode_collapse",
 }
 
 
@@ -91,8 +86,6 @@ def denoising_psnr(experiment: Experiment, N: int) -> tuple[list[dict], dict[str
 
     curves = {model: denoising_curve(net, held_out, levels) for model, net in nets.items()}
     gaussian = denoising_curve(fit_gaussian(train[0]), held_out, levels)
-    own = denoising_curve(nets[A], train[0][:IMAGES], levels)
-    over_levels("psnr_training", own.denoised, model=A.label, images_shown=shown)
     over_levels("psnr_held_out", gaussian.noisy, model="noisy")
     over_levels("psnr_held_out", gaussian.denoised, model="gaussian")
     for model, curve in curves.items():
@@ -123,21 +116,16 @@ def denoised_images(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
     net = experiment.family.denoiser(experiment.networks(A))
     some = {"training": experiment.images.of(A)[0], "held_out": experiment.images.held_out[0]}
     panels = {name: denoise_panel({"": net}, image, PANEL, seed=seed) for name, image in some.items()}
-    where, rows = {"model": A.label, "images_shown": experiment.settings.images_shown(N)}, []
-    for name, panel in panels.items():
-        for sigma, before, after in zip(PANEL, panel.noisy_psnr, panel.denoised_psnr[""], strict=True):
-            rows.append(row(f"psnr_example_{name}", before, at=sigma, model="noisy"))
-            rows.append(row(f"psnr_example_{name}", after, at=sigma, **where))
     parts = zip(*((panel.clean, panel.noisy, panel.denoised[""]) for panel in panels.values()), strict=True)
-    found = [gray(np.stack(part)[..., 0, :, :]) for part in parts]
-    return rows, dict(zip(("clean", "noisy", "denoised"), found, strict=True))
+    pictures = [gray(np.stack(part)[..., 0, :, :]) for part in parts]
+    return [], dict(zip(("clean", "noisy", "denoised"), pictures, strict=True))
 
 
 @question(families=(*DENOISERS, "glow", "gan"), arguments=each_size, models=all_pairs)
 def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Losses and minutes of each training, and the number of parameters of its networks.
 
-    Rows have means over the last tenth of a training (`last_...`: over its last report). Arrays, for each
+    Rows have means over the last tenth of a training. Arrays, for each
     model, as `A0_loss`, are running means over a fortieth of the training, at 200 points evenly spaced in
     log images, and `A0_images`, the images shown at the end of each window.
     """
@@ -159,8 +147,6 @@ def training_losses(experiment: Experiment, N: int) -> tuple[list[dict], dict[st
         for name in [name for name in LOSSES if name in log[0]]:
             values = np.array([line[name] for line in log])
             rows.append(row(LOSSES[name], values[-last:].mean(), **where))
-            if name in ("loss", "bits_per_dim"):
-                rows.append(row(f"last_{LOSSES[name]}", run.summary["losses"][name], **where))
             means = np.convolve(values, np.ones(width) / width, "valid")[few]
             arrays[f"{model.label}_{name}"] = np.float32(means)
     return rows, arrays

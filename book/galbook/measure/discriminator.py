@@ -18,15 +18,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from galbook.table import all_pairs, each_size, first_pair, question, row
+from galbook.table import all_pairs, each_size, question, row
 from galgen.compare import discriminator
-from galgen.compare.controls import blurred
-from galgen.compare.twosample import C2ST, auc, c2st, features
+from galgen.compare.twosample import auc
 from galgen.data.unit import unit
 from galgen.experiment import Experiment
-from galgen.models.gan import draw
 
-__all__ = ["discriminator_memorization", "discriminator_test", "fresh_classifier"]
+__all__ = ["discriminator_memorization", "discriminator_test"]
 
 COUNT = 256  # training images, and images of no training set, scored by a discriminator
 COARSE = 8  # pixels per side
@@ -34,17 +32,14 @@ STAMPS = 12
 
 
 _SETS = {"other": "other", "train": "training", "held_out": "held_out"}
-_FAULTS = {"noise": "noise", "blurred": "blur", "dropped": "missing"}
 _CONTRASTS = {
-    "other_training": ("other", "train"),
     "own_held_out": ("own", "held_out"),
-    "generator_held_out": ("raw", "held_out"),
 }
 
 
 @question(families=("gan",), arguments=each_size, models=all_pairs)
 def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """Membership AUC of each discriminator during training, and images shown before it exceeds chance."""
+    """Membership AUC of each discriminator during training."""
     stages = experiment.train(experiment.models.pair(N)[0]).summary["weights"]
     unseen, found = unit(experiment.images.reserve[:COUNT]), {}
     for model in all_pairs(experiment, N):
@@ -53,13 +48,9 @@ def discriminator_memorization(experiment: Experiment, N: int) -> tuple[list[dic
             D = experiment.networks(model, shown)["discriminator"]
             scores = (discriminator.score(D, part) for part in (unseen, known))
             found[model.label, shown] = auc(*scores)
-    pair = [model.label for model in experiment.models.pair(N)]
-    blind = [shown for shown in stages if all(found[label, shown].low <= 0.5 for label in pair)]
-    rows = [
+    return [
         row("membership_auc", each, model=label, images_shown=shown) for (label, shown), each in found.items()
-    ]
-    before = max(blind, default=stages[0])
-    return [*rows, row("images_before_memorization", before, model="-".join(pair))], {}
+    ], {}
 
 
 @question(families=("gan",), arguments=each_size, models=all_pairs)
@@ -83,18 +74,11 @@ def discriminator_test(experiment: Experiment, N: int) -> tuple[list[dict], dict
             own,
             images,
             sets,
-            raw=[draw(part["generator"], experiment.latents(), side=images.shape[-1]) for part in nets],
             seed=experiment.parameters.seed,
         )
         labels = [model.label for model in pairs[k]]
-        where = {"model": "-".join(labels), "training_sets": "disjoint", "images_shown": shown}
-        for name, third in (("score_distance", "train"), ("score_distance_held_out", "held_out")):
-            apart = found.apart(third)
-            rows.append(row(name, apart.value, p=apart.p, **where))
         for label, D in zip(labels, (found.A, found.B), strict=True):
             rows += _of_one(D, model=label, images_shown=shown)
-            if shown == stages[-1]:
-                rows += _detected(D, trained=False, model=label, images_shown=0)
         losses.append([[D.curves[name].loss for name in _SETS] for D in (found.A, found.B)])
     scores = dict.fromkeys((*discriminator.ALIKE, *discriminator.GRADES), np.zeros(len(own[0])))
     rows += _of_one(discriminator.evaluate(scores, scores), model="constant")
@@ -107,42 +91,9 @@ def _of_one(D: discriminator.Evaluation, **where: object) -> Iterator[dict]:
     for name, curve in D.curves.items():
         yield row(f"hinge_loss_{_SETS[name]}", curve.mean, **where)
         yield row(f"hinge_loss_{_SETS[name]}_sd", curve.sd, low=curve.low, high=curve.high, **where)
-    yield row("hinge_loss_floor", D.floor, **where)
     yield row("membership_auc", D.memory, **where)
     for name, pair in _CONTRASTS.items():
         if pair in D.contrasts:
             found = D.contrasts[pair]
             yield row(f"score_distance_{name}", found.distance, p=found.p, **where)
-    yield from _detected(D, trained=True, **where)
     yield row("has_power", D.has_power(), **where)
-
-
-def _detected(D: discriminator.Evaluation, *, trained: bool, **where: object) -> Iterator[dict]:
-    """Smallest amount of each degradation from which on D detects all."""
-    for fault, name in _FAULTS.items():
-        yield row(f"least_detected_{name}", D.sees(fault, trained=trained), **where)
-
-
-@question(families=("gan",), arguments=each_size, models=first_pair)
-def fresh_classifier(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """Classifier test of samples of A and B, with held-out and blurred images as controls."""
-    held_out, pair = experiment.images.held_out, experiment.models.pair(N)
-    half, labels = min(len(held_out) // 2, experiment.profile.samples), [model.label for model in pair]
-    known, fresh = held_out[:half], held_out[half : 2 * half]
-    sets = {"held-out": fresh, "blurred": blurred(fresh, 0.5)}
-    sets |= {model.label: experiment.samples(model)[:half] for model in pair}
-    shown, rows = {"images_shown": experiment.settings.images_shown(N)}, []
-    for at in dict.fromkeys((held_out.shape[-1], COARSE)):
-        inputs = {name: features(part, side=at) for name, part in sets.items()}
-        of_known = features(known, side=at)
-        for name, part in inputs.items():
-            rows += classified(c2st(of_known, part), model=name, at=at, **(shown if name in labels else {}))
-        both = c2st(*(inputs[label] for label in labels), paired=True)
-        rows += classified(both, model="-".join(labels), training_sets="disjoint", at=at, **shown)
-    return rows, {}
-
-
-def classified(found: C2ST, **where: object) -> list[dict]:
-    """Rows of a classifier test: AUC with interval and p, and the null of permuted labels."""
-    null = {"low": found.outcome.low, "high": found.outcome.high}
-    return [row("auc", found.auc, p=found.p, **where), row("auc_null", 0.5, **null, **where)]

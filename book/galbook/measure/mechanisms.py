@@ -118,8 +118,6 @@ def principal_directions(experiment: Experiment, N: int) -> tuple[list[dict], di
     own = fit_gaussian(images.of(experiment.models.pair(N)[0]))
     linear = experiment.family.flow(own, experiment.latents(), images.start).images
     overlap(leading(linear), known, model="gaussian")
-    pixels = images.held_out[0].size
-    rows += [row("principal_overlap_null", k / pixels, at=k) for k in SHOWN]
     return rows, {}
 
 

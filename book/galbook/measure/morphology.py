@@ -1,4 +1,4 @@
-"""Morphology of samples compared with galaxies, and correlation of morphology between two models.
+"""Morphology of samples compared with galaxies.
 
 Concentration, asymmetry, smoothness, Gini and M20 (`galgen.compare.morphology`) of samples are compared with
 those of twice as many held-out galaxies, all rounded to the gray levels of the family: the Wasserstein
@@ -9,9 +9,6 @@ a coefficient is undefined or flagged are left out, so the fraction of valid one
 *Equivalent blur*: the blur of galaxies with the same energy distance. Here the distance is the unbiased one,
 and on simulated data some 1 500 further galaxies join the reference. The distance of galaxies blurred by one
 pixel is the unit of the *relative* energy distance.
-
-*Correlation*: rank correlation of the coefficients of A's and B's samples of the same latents, with permuted
-latents as the null (`galgen.compare.agreement.shared_latents`).
 """
 
 import functools
@@ -26,17 +23,15 @@ from scipy import stats
 
 from galbook.measure.scoreboard import controls_of, named, no_models
 from galbook.table import each_size, largest_size, question, row
-from galgen.compare.agreement import shared_latents
 from galgen.compare.controls import blurred, rounded
 from galgen.compare.distances import energy, with_spread
 from galgen.compare.equivalent_blur import CalibrationCurve
 from galgen.compare.morphology import COEFFICIENTS, measure, valid
 from galgen.compare.scoreboard import morphology_distances, same_fraction
-from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
-__all__ = ["gray_levels", "morphology", "morphology_baselines", "morphology_out_of_domain"]
+__all__ = ["gray_levels", "morphology", "morphology_baselines"]
 
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0)  # pixels
 FEWEST = 10  # valid rows of each set, for the equivalent blur
@@ -80,25 +75,13 @@ def _columns(rows: Table) -> np.ndarray:
 def _valid(rows: Table, reference: Table | None, **where: object) -> list[dict]:
     """Rows with the fraction of valid coefficients; Fisher's test compares it with the reference."""
     p = {} if reference is None else {"p": same_fraction(rows, reference)}
-    sky = np.mean(["background-subtracted" in reason for reason in rows["reason"]])
-    return [
-        row("valid_fraction", len(valid(rows)) / len(rows), n=len(rows), **p, **where),
-        row("no_sky_fraction", sky, n=len(rows), **where),
-    ]
+    return [row("valid_fraction", len(valid(rows)) / len(rows), n=len(rows), **p, **where)]
 
 
 def _distances(experiment: Experiment, reference: Table, rows: Table, **where: object) -> Iterator[dict]:
     used = with_spread(valid(reference), COEFFICIENTS)
     if found := morphology_distances(reference, rows, used, seed=experiment.parameters.seed):
-        for name, distance in found.w1.items():
-            yield row(f"{name}_wasserstein", distance, n=found.n, **where)
         yield row("energy_distance", found.energy, n=found.n, **where)
-
-
-def _correlations(experiment: Experiment, one: Table, other: Table, **where: object) -> list[dict]:
-    n = sum((a == "") and (b == "") for a, b in zip(one["reason"], other["reason"], strict=True))
-    found = shared_latents(one, other, COEFFICIENTS, seed=experiment.parameters.seed)
-    return [row(f"{name}_correlation", rho, n=n, **where) for name, rho in found.items()]
 
 
 @functools.cache
@@ -118,15 +101,13 @@ def _calibration(experiment: Experiment) -> tuple[Table, list[str], CalibrationC
 
 
 def _blurs(experiment: Experiment, rows: Table, **where: object) -> Iterator[dict]:
-    """Rows of the unbiased distance, the equivalent blur, and the shift of each coefficient."""
+    """Rows of the unbiased distance, and the shift of each coefficient."""
     (galaxies, used, curve), rows = _calibration(experiment), valid(rows)
     if curve is None or len(rows) < FEWEST:
         return
     distance, n = energy(galaxies, rows, used), len(rows)
-    blur = curve.amount(Estimate(distance, distance, distance, n)).value
     yield row("energy_distance_unbiased", distance, n=n, **where)
     yield row("relative_energy_distance", distance / curve.areas[BLURS.index(1.0)], n=n, **where)
-    yield row("equivalent_blur_of_morphology", blur, n=n, **where)
     for name in used:
         x, y = (np.asarray(part[name], np.float64) for part in (galaxies, rows))
         shift = (np.median(y) - np.median(x)) / stats.median_abs_deviation(x, scale="normal")
@@ -141,7 +122,7 @@ def _models(experiment: Experiment, N: int) -> list[Training]:
 
 @question(families=FAMILIES, arguments=each_size, models=_models)
 def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """Distances of the samples of each model; correlation of A and B; arrays of coefficients, by model.
+    """Distances of the samples of each model; arrays of coefficients, by model.
 
     If N is at most the size of a set, also distances of the training images of A, resampled.
     """
@@ -152,9 +133,6 @@ def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
         rows += _valid(found, known, **where)
         rows += _distances(experiment, known, found, **where)
         rows += _blurs(experiment, found, **where)
-    a, b = (training.label for training in experiment.models.pair(N))
-    where = {"training_sets": "disjoint", "images_shown": experiment.settings.images_shown(N)}
-    rows += _correlations(experiment, tables[a], tables[b], model=f"{a}-{b}", **where)
     if N <= (count := experiment.images.compared):
         own = valid(_measured(experiment, experiment.images.of(experiment.models.pair(N)[0])))
         if len(own):
@@ -162,24 +140,6 @@ def morphology(experiment: Experiment, N: int) -> tuple[list, dict]:
             rows += _distances(experiment, known, own[resampled], model="training-images")
             rows += _blurs(experiment, own[resampled], model="training-images")
     return rows, {label: _columns(found) for label, found in tables.items()}
-
-
-def _out_of_domain(experiment: Experiment, N: int) -> list[Training]:
-    """Model A and the first out-of-domain model, if any."""
-    return [experiment.models.pair(N)[0], *experiment.models.out_of_domain()[:1]]
-
-
-@question(families=FAMILIES, arguments=largest_size, models=_out_of_domain)
-def morphology_out_of_domain(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """Correlation of the coefficients of A and of an out-of-domain model."""
-    a, *others = _out_of_domain(experiment, N)
-    rows = []
-    for other in others:
-        names = [named(experiment, model)["model"] for model in (a, other)]
-        where = {"training_sets": "out-of-domain", "images_shown": experiment.settings.images_shown(N)}
-        sets = (_samples(experiment, model) for model in (a, other))
-        rows += _correlations(experiment, *sets, model="-".join(names), **where)
-    return rows, {}
 
 
 @question(families=FAMILIES, arguments=largest_size, models=no_models)
@@ -195,8 +155,6 @@ def morphology_baselines(experiment: Experiment, N: int) -> tuple[list, dict]:
         rows += _valid(found, known, model=name)
         rows += _distances(experiment, known, found, model=name)
         rows += _blurs(experiment, found, model=name)
-    blurry = "held-out", "blurred-0.5"
-    rows += _correlations(experiment, *(tables[name] for name in blurry), model="-".join(blurry))
     galaxies, _, curve = _calibration(experiment)
     for blur, far in zip(curve.amounts, curve.areas, strict=True) if curve else ():
         rows.append(row("energy_distance_unbiased", far, model="blurred", at=blur, n=len(galaxies)))

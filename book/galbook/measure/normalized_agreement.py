@@ -24,11 +24,9 @@ from galbook.normalized_agreement import NormalizedAgreement, agreements, normal
 from galbook.table import each_size, largest_size, question, row
 from galgen.compare import similarity
 from galgen.compare.agreement import excess
-from galgen.compare.memorization import exchange_test, margins
 from galgen.compare.uncertainty import bootstrap
 from galgen.experiment import Experiment
 from galgen.models.families import Training
-from galgen.models.sampling import noise, seeded
 
 __all__ = ["agreement_in_training", "normalized_agreement"]
 
@@ -55,17 +53,16 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
     """
     models, mean = _models(experiment, N), experiment.images.mean
     samples, gaussians = [*map(experiment.samples, models)], _gaussians(experiment, models)
-    (fresh, ok), of = _finite(experiment, models[:2], 0), of_pair(experiment, *models[:2])
-    untrained = _views(fresh, [[x[: len(ok)][ok] for x in each[:2]] for each in gaussians])
+    of, labels = of_pair(experiment, *models[:2]), [model.out_of_domain or model.half for model in models]
     rows, arrays = [], {}
-    for (view, x), first in zip(_views(samples, gaussians).items(), untrained.values(), strict=True):
+    for view, x in _views(samples, gaussians).items():
         c = agreements(x, mean=mean)
-        rows += _rows(view, models, c, normalize(c, [model.out_of_domain or model.half for model in models]))
-        if ok.any():
-            where = of | {"images_shown": 0, "n": int(ok.sum())}
-            rows.append(row(f"pairwise_{view}agreement", agreements(first, mean=mean)[0, 1], **where))
-    for one in rows:
-        one.setdefault("images_shown", of["images_shown"])
+        rows += _rows(view, models, c, normalize(c, labels))
+    rows = [one | {"images_shown": of["images_shown"]} for one in rows]
+    fresh, ok = _finite(experiment, models[:2], 0)
+    if ok.any():
+        where = of | {"images_shown": 0, "n": int(ok.sum())}
+        rows.append(row("pairwise_agreement", agreements(fresh, mean=mean)[0, 1], **where))
     pair = similarity.cosine(*samples[:2], kind="anomaly", mean=mean)
     for model, other in zip(models, samples, strict=True):
         if model.out_of_domain:
@@ -79,64 +76,46 @@ def normalized_agreement(experiment: Experiment, N: int) -> Found:
 
 def _rows(view: str, models: Sequence[Training], c: np.ndarray, of: NormalizedAgreement) -> Iterator[dict]:
     """Rows of one view."""
-    every = f"pairwise_{view}agreement"
-    own = [model for model in models if not model.out_of_domain]
-    others = {kind: iter(values) for kind, values in of.out_of_domain.items()}
-    for i, one in enumerate(own):
-        for j, two in enumerate(own[:i]):
-            names = "-".join(sorted((one.label, two.label)))
-            sets = "same" if one.half == two.half else "disjoint"
-            yield row(every, c[i, j], model=names, training_sets=sets)
-    for model in models[len(own) :]:
-        yield row(every, next(others[model.out_of_domain]), model=_name(model), training_sets="out-of-domain")
-    for mark, value in of.marks.items():
+    if not view:
+        yield from _pairwise(models, c, of)
+    for mark, value in of.marks.items() if view != VIEWS[2] else ():
         kind = of.kind if mark == "floor" else ""
         yield row(f"mean_{view}agreement", value, model=kind, training_sets=MARKS[mark])
     if of.value:
         yield row(f"normalized_{view}agreement", of.value)
     for kind, value in of.by_kind.items():
         yield row(f"normalized_{view}agreement", value, model=kind)
-    if len(of.same):
-        gain = of.moved or of.same.mean() - of.pairs.mean()
-        yield row(f"same_images_{view}gain", gain)
+
+
+def _pairwise(models: Sequence[Training], c: np.ndarray, of: NormalizedAgreement) -> Iterator[dict]:
+    """Rows of every two models, and of every out-of-domain model."""
+    own = [model for model in models if not model.out_of_domain]
+    others = {kind: iter(values) for kind, values in of.out_of_domain.items()}
+    for i, one in enumerate(own):
+        for j, two in enumerate(own[:i]):
+            names = "-".join(sorted((one.label, two.label)))
+            sets = "same" if one.half == two.half else "disjoint"
+            yield row("pairwise_agreement", c[i, j], model=names, training_sets=sets)
+    for model in models[len(own) :]:
+        each = next(others[model.out_of_domain])
+        yield row("pairwise_agreement", each, model=_name(model), training_sets="out-of-domain")
 
 
 @question(families=DENOISERS, arguments=each_size, models=_models)
 def agreement_in_training(experiment: Experiment, N: int) -> Found:
-    """Agreement of the first pair, and of A with out-of-domain networks, by images shown, from 0 on.
-
-    Also agreement of the residuals; P(train closer); and the part due to the common latent alone, the product
-    of its cosines with both samples, which is the cosine of two images that share nothing else.
-    """
-    pair, images, rows = experiment.models.pair(N), experiment.images, []
+    """Agreement of the first pair, and of A with out-of-domain networks, by images shown, from 0 on."""
+    pair, rows, options = experiment.models.pair(N), [], {"kind": "anomaly", "mean": experiment.images.mean}
     kinds = {model.out_of_domain: model for model in reversed(_models(experiment, N)) if model.out_of_domain}
-    options, z = (
-        {"kind": "anomaly", "mean": images.mean},
-        noise(seeded(_latents(experiment)), images.start.shape),
-    )
-    gaussians = [gaussian_samples(experiment, images.of(model))[: len(z)] for model in pair]
+    others = {pair[1]: of_pair(experiment, *pair)}
+    for other in kinds.values():
+        names = {"model": f"{pair[0].label}-{_name(other)}", "training_sets": "out-of-domain"}
+        others[other] = names
     for shown in (0, *experiment.train(pair[0]).summary["weights"]):
-        (a, b), ok = _finite(experiment, pair, shown)
-        if ok.sum() > 1:
-            left = [x - g[ok] for x, g in zip((a, b), gaussians, strict=True)]
-            alone = np.prod([similarity.cosine(x, z[ok], **options) for x in (a, b)], axis=0)
-            sets = images.dataset.images, images.split(N)
-            closer = exchange_test(*(margins(x, *sets, mean=images.mean) for x in (a, b))).p_closer
-            where = of_pair(experiment, *pair) | {"images_shown": shown}
-            rows += [
-                row("agreement_in_training", bootstrap(similarity.cosine(a, b, **options)), **where),
-                row(
-                    "residual_agreement_in_training", bootstrap(similarity.cosine(*left, **options)), **where
-                ),
-                row("noise_agreement_in_training", bootstrap(alone), **where),
-                row("p_train_closer_in_training", closer, **where),
-            ]
-        for other in kinds.values():
+        for other, where in others.items():
             (a, b), ok = _finite(experiment, (pair[0], other), shown)
             if ok.sum() > 1:
-                where = {"model": f"{pair[0].label}-{_name(other)}", "training_sets": "out-of-domain"}
                 cosines = bootstrap(similarity.cosine(a, b, **options))
-                rows.append(row("agreement_in_training", cosines, images_shown=shown, **where))
+                rows.append(row("agreement_in_training", cosines, **where | {"images_shown": shown}))
     return rows, {}
 
 

@@ -1,15 +1,13 @@
-"""Denoising gap, onset and bits per parameter along trainings, and near-copies of samples.
+"""Denoising gap and its onset along trainings, and near-copies of samples.
 
 For A and B of the first pair, at milestones of the training, the gap g of `galbook.onset.gap` is measured. In
 the onset study, whose learning rate is constant except for the last tenth, we also measure
 
     onset     images shown when g exceeds a level for good; censored at nine tenths of the training, where the
               learning rate begins to fall, if that is later or never
-    bits      unintended memorization per parameter (`galbook.onset.bits`)
-    harm      held-out PSNR at the end minus its best
 
 and the near-copies, the training-set bias and the agreement of samples of A and B at every third milestone.
-`galbook.measure.onset_committed` computes the same rows for the trainings of `results/clock`.
+`results/onset` has the same rows of the finished study of chapter 03c.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,9 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from torch import Tensor
 
-from galbook.onset.bits import approximated, memorized
-from galbook.onset.configurations import Trace
-from galbook.onset.gap import LEVELS, SIGMA, SIGMAS, memory_gap, psnr_along, settled
+from galbook.onset.gap import LEVELS, memory_gap, psnr_along, settled
 from galbook.table import each_size, first_pair, question, row
 from galgen.compare.agreement import two_models
 from galgen.compare.memorization import distance_ratio, near_copy_fraction
@@ -28,17 +24,15 @@ from galgen.data.unit import unit
 from galgen.experiment import Experiment
 from galgen.models.families import STUDIES
 
-__all__ = ["ALL_LEVELS", "Rows", "near_copies_along_training", "of_training", "onset"]
+__all__ = ["ALL_LEVELS", "near_copies_along_training", "onset"]
 
 STEP = 3  # milestones between generations of samples
 ALL_LEVELS = (0.5, 0.75, *LEVELS)  # dB
 
-Rows = Iterator[dict]
-
 
 @question(families=("diffusion", "conditional", *STUDIES), arguments=each_size, models=first_pair)
 def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
-    """Denoising gap along A and B of the first pair; in the onset study also onset, bits and harm."""
+    """Denoising gap along A and B of the first pair; in the onset study also its onset."""
     study, pixels, rows = experiment.family.name in STUDIES, experiment.images.dataset.images[0].size, []
     where = {"width": experiment.settings.base_channels} if study else {}
     for model in first_pair(experiment, N):
@@ -48,9 +42,8 @@ def onset(experiment: Experiment, N: int) -> tuple[list[dict], dict]:
             experiment.family.denoiser,
             experiment.images.of(model),
             experiment.images.held_out,
-            sigmas=SIGMAS if study else (SIGMA,),
         )
-        found = of_training(Trace.of(*psnr, pixels), N, pixels, experiment.weights, study=study)
+        found = _of_training(*psnr, N, N * pixels / experiment.weights if study else None)
         rows += [where | {"model": model.label} | each for each in found]
     return rows, {}
 
@@ -73,28 +66,28 @@ def near_copies_along_training(experiment: Experiment, N: int) -> tuple[list[dic
         ends = (x - 0.5 for x in (test.p_closer.value, test.p_closer.low, test.p_closer.high))
         found = {
             "training_set_bias": Estimate(*ends, test.n),
-            "memorized_fraction": test.memorized,
             "near_copy_fraction": copies(samples),
             "agreement": test.agreement,
         }
         rows += [row(name, each, images_shown=shown, **where) for name, each in found.items()]
     held_out = copies([unit(images.held_out)] * 2)
-    for name, each in (("memorized_fraction", test.memorized_null), ("near_copy_fraction", held_out)):
-        rows.append(row(name, each, model="held-out"))
+    rows.append(row("near_copy_fraction", held_out, model="held-out"))
     return [{"width": experiment.settings.base_channels} | each for each in rows], {}
 
 
-def of_training(trace: Trace, N: int, pixels: int, parameters: int, *, study: bool) -> Rows:
-    """Rows of one training, without the columns that name it."""
-    gap = memory_gap(trace.shown, trace.own, trace.held_out, start=settled(N, trace.shown))
-    end = int(trace.shown[-1])
+def _of_training(
+    shown: np.ndarray, own: np.ndarray, held_out: np.ndarray, N: int, load: float | None
+) -> Iterator[dict]:
+    """Rows of one training from `psnr_along`; with the onset if the load is given."""
+    gap = memory_gap(shown, own, held_out, start=settled(N, shown))
+    end = int(shown[-1])
     late = end * 9 // 10
-    for shown, p in zip(gap.shown, gap.p, strict=True):
-        yield row("denoising_gap", gap.at(shown), p=p, images_shown=shown)
+    for images, p in zip(gap.shown, gap.p, strict=True):
+        yield row("denoising_gap", gap.at(images), p=p, images_shown=images)
     if gap.shown[0] <= end / 4:
         gained = gap.at(end).value - gap.at(end / 4).value
         yield row("denoising_gap_gain", gained, at=4, images_shown=end)
-    if not study:
+    if load is None:
         return
     if gap.shown[0] <= late / 2:
         yield row("denoising_gap_gain", gap.gained(late), at=2, images_shown=late)
@@ -103,20 +96,5 @@ def of_training(trace: Trace, N: int, pixels: int, parameters: int, *, study: bo
         censored = t is None or t > late
         yield row("onset", late if censored else t, at=level, images_shown=end)
         yield row("onset_censored", censored, at=level, images_shown=end)
-    held = gap.held_out.mean(1)
-    for name, value in (
-        ("load", N * pixels / parameters),
-        ("epochs", end / N),
-        ("held_out_psnr_change", held[-1] - held.max()),
-    ):
+    for name, value in (("load", load), ("epochs", end / N)):
         yield row(name, value, images_shown=end)
-    if trace.own_errors is None:
-        name, bits = "bits_per_parameter_one_level", approximated(gap.value, N, pixels)
-    else:
-        name = "bits_per_parameter"
-        bits = memorized(trace.own_errors, trace.held_out_errors, N)[-len(gap.shown) :]
-        errors = trace.held_out_errors[len(SIGMAS) // 2]
-        yield row("held_out_error", errors[-1], at=SIGMA, images_shown=end)
-        yield row("held_out_error_minimum", errors.min(), at=SIGMA, images_shown=end)
-    for shown, b in zip(gap.shown, (bits - bits[0]) / parameters, strict=True):
-        yield row(name, b, images_shown=shown)

@@ -61,7 +61,6 @@ def samplers(experiment: Experiment, N: int) -> tuple[list[dict], dict[str, np.n
     for name, samples in results.items():
         if samples.converged.sum() >= LEAST:
             sets[f"{A.label}: {name}"] = rounded(samples.images[samples.converged])
-            rows.append(row("network_calls", samples.calls.float().mean(), model=f"{A.label}: {name}"))
     known, size = rounded(held_out[: 2 * count]), held_out.shape[-1]
     sides = [side for k in range(9) if (side := size >> k) >= 8]
     for model, part in sets.items():
@@ -91,7 +90,6 @@ def stochastic_ascent_choices(experiment: Experiment, N: int) -> tuple[list[dict
             both = results[0].converged & results[1].converged
             where = {"model": f"{A.label}-{B.label}: {start}, {noise}", "training_sets": "disjoint"}
             where["images_shown"] = experiment.settings.images_shown(N)
-            rows.append(row("start_distance", (starts[0] - starts[1]).norm(), **where))
             rows.append(row("converged_fraction", both.float().mean(), n=len(latents), **where))
             if both.sum() > 1:
                 parts = [part.images[both] for part in results]

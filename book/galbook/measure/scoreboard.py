@@ -11,7 +11,7 @@ rounded to the gray levels of the family. The baselines are correct, or degraded
     gaussian                    samples of the Gaussian of the training images of A
     empirical                   samples of the empirical denoiser, which are training images of A
 
-*Equivalent blur, or noise*: the blur of galaxies with the AUC of the model, with its interval
+*Equivalent blur*: the blur of galaxies with the AUC of the model, with its interval
 (`galgen.compare.equivalent_blur`).
 
 *Realism*: samples and as many held-out galaxies are each compared with further held-out galaxies. With a and
@@ -36,22 +36,20 @@ from torch import Tensor
 from galbook.table import all_pairs, each_size, first_pair, largest_size, question, row
 from galgen.compare.agreement import two_models
 from galgen.compare.controls import blurred, controls, rounded
-from galgen.compare.equivalent_blur import FAULTS, CalibrationCurve, calibration_curve
-from galgen.compare.gaussian import fit_gaussian
-from galgen.compare.scales import brightness, first_component, principal_spread
+from galgen.compare.equivalent_blur import CalibrationCurve, calibration_curve
+from galgen.compare.scales import first_component, principal_spread
 from galgen.compare.twosample import c2st, features
-from galgen.compare.uncertainty import Estimate, over_trainings
+from galgen.compare.uncertainty import Estimate
 from galgen.experiment import Experiment
 from galgen.models.families import FAMILIES, Training
 
 __all__ = ["classifier_baselines", "classifier_calibration", "classifier_test",
-    "control_pairs", "controls_of", "gaussian_comparison", "model_samples", "named", "no_models", "realism",
+    "control_pairs", "controls_of", "model_samples", "named", "no_models", "realism",
     "realism_margin"]  # fmt: skip
 
 CALIBRATED = (16, 8)  # pixels per side; at 32 the AUC of every model is near 1
 COARSE = 8  # pixels per side
 FEWEST = 10  # images; the classifier needs two per fold
-ENOUGH = 200  # held-out images not used by other questions, for the comparison with Gaussians
 REALISM = 1000  # least number of images per set, for an interval of the excess of about ±0.035
 
 
@@ -97,30 +95,27 @@ def _compared(
     if len(images) < FEWEST:
         return
     train = experiment.images.dataset.images[experiment.images.split().A]
-    yield row("brightness_ratio", brightness(images, train), n=len(images), **where)
     for group, ratio in principal_spread(images, train).items():
         yield row("variance_ratio", ratio, at=group.first, n=len(images), **where)
     for side in (side for k in range(9) if (side := images.shape[-1] >> k) >= 8):
         test = c2st(*(features(part, side=side) for part in (reference, images)))
         yield row("auc", test.auc, p=test.p, at=side, **where)
         yield row("auc_null", 0.5, low=test.outcome.low, high=test.outcome.high, at=side, **where)
-        for fault in FAULTS:
-            if (curve := curves.get(f"{fault}_{side}")) is not None:
-                yield row(f"equivalent_{fault}", CalibrationCurve(*curve).amount(test.auc), at=side, **where)
+        if (curve := curves.get(f"blur_{side}")) is not None:
+            yield row("equivalent_blur", CalibrationCurve(*curve).amount(test.auc), at=side, **where)
 
 
 @question(families=FAMILIES, arguments=lambda _: [()], models=no_models)
 def classifier_calibration(experiment: Experiment) -> tuple[list, dict]:
-    """AUC of held-out galaxies with increasing blur, and noise: arrays (2, k) of amounts and AUCs."""
+    """AUC of held-out galaxies with increasing blur: arrays (2, k) of amounts and AUCs."""
     (reference, pairs), bits = controls_of(experiment), experiment.family.bits
     unseen, known = pairs["held-out"][0], rounded(reference, bits)
     if len(unseen) < FEWEST:
         return [], {}
     arrays = {}
     for side in (side for side in CALIBRATED if side <= known.shape[-1]):
-        for fault in FAULTS:
-            curve = calibration_curve(fault, unseen, known, side=side, bits=bits)
-            arrays[f"{fault}_{side}"] = np.stack([curve.amounts, curve.areas])
+        curve = calibration_curve("blur", unseen, known, side=side, bits=bits)
+        arrays[f"blur_{side}"] = np.stack([curve.amounts, curve.areas])
     return [], arrays
 
 
@@ -157,38 +152,6 @@ def control_pairs(experiment: Experiment, N: int) -> tuple[list, dict]:
         null = {"low": test.permutation.low, "high": test.permutation.high}
         rows.append(row("agreement_null", test.agreement_null, **null, model=name))
         rows.append(row("margin_beyond_gaussian", test.memorization.outcome, n=test.n, model=name))
-    return rows, {}
-
-
-def _beyond(experiment: Experiment) -> np.ndarray:
-    """Held-out images not used by other questions, uint8; if there are few, `Images.reserve`."""
-    rows = experiment.images.split().validation[3 * experiment.images.compared :]
-    return experiment.images.dataset.images[rows] if len(rows) >= ENOUGH else experiment.images.reserve
-
-
-@question(families=FAMILIES, arguments=each_size, models=all_pairs)
-def gaussian_comparison(experiment: Experiment, N: int) -> tuple[list, dict]:
-    """AUC at 8 pixels of the samples of each model, and of the Gaussian of its training images."""
-    known, areas, rows = _beyond(experiment), {}, []
-    if (count := min(len(known), experiment.profile.samples)) < FEWEST:
-        return [], {}
-
-    def area(images: Tensor, **where: object) -> float:
-        sets = (_finite(experiment, part, count) for part in (known, images))
-        found = c2st(*(features(part, side=COARSE) for part in sets), permutations=1).auc
-        rows.append(row("auc", found, at=COARSE, **where))
-        return found.value
-
-    pairs = experiment.models.pairs(N)
-    for training in pairs[0]:
-        gaussian = fit_gaussian(experiment.images.of(training)).draw(experiment.latents(count))
-        areas[training.half] = area(gaussian, model=f"gaussian-{training.half}")
-    gains = [
-        np.mean([areas[t.half] - area(experiment.samples(t), **named(experiment, t)) for t in pair])
-        for pair in pairs
-    ]
-    if len(pairs) > 2:
-        rows.append(row("auc_gain", over_trainings(gains), at=COARSE))
     return rows, {}
 
 

@@ -44,7 +44,6 @@ __all__ = [
     "LEVELS",
     "MOST",
     "SIGMA",
-    "SIGMAS",
     "START",
     "Gap",
     "crossing",
@@ -56,7 +55,6 @@ __all__ = [
 Networks = TypeVar("Networks")
 
 SIGMA = 0.1  # noise level with a gap between training and held-out images; none at 0.5
-SIGMAS = tuple(SIGMA * 5**k for k in (-1, -0.5, 0, 0.5, 1))  # 0.02 to 0.5, for `galbook.onset.bits`
 START = 2048  # images shown, minimum of t_0
 PASSES = 60  # epochs, minimum of t_0
 MOST = 1000  # images per set, all held-out ones; with 200, the error of g at N = 1 000 doubles
@@ -184,7 +182,6 @@ def psnr_along(
     own: np.ndarray,
     held_out: np.ndarray,
     *,
-    sigmas: Sequence[float] = (SIGMA,),
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """PSNR of training and held-out images along a training, for the first `MOST` of each.
@@ -197,20 +194,20 @@ def psnr_along(
         denoiser: From networks to the posterior mean of images (B, C, H, W) with noise levels (B,).
         own: Training images, uint8 (n, C, H, W), in random order.
         held_out: Other images of the same pool, uint8 (n, C, H, W).
-        sigmas: Noise levels, (L,), in units of the dynamic range.
         seed: Seed of the noise of the first held-out image.
 
     Returns:
-        Images shown, (T,), and PSNR in dB of training, (L, T, n_own), and held-out images, (L, T, n_held).
+        Images shown, (T,), and PSNR in dB at `SIGMA`, of training, (T, n_own), and held-out images,
+        (T, n_held).
     """
     held_out, own = held_out[:MOST], own[:MOST]
     pool = np.concatenate([held_out, own])
     shown, rows = [], []
     for images_shown, networks in milestones:
         shown.append(images_shown)
-        rows.append(denoising_curve(denoiser(networks), pool, sigmas, seed=seed).denoised)
-    psnr = np.array(rows).reshape(len(rows), len(sigmas), len(pool)).swapaxes(0, 1)
-    return np.array(shown), psnr[..., len(held_out) :], psnr[..., : len(held_out)]
+        rows.append(denoising_curve(denoiser(networks), pool, (SIGMA,), seed=seed).denoised[0])
+    psnr = np.array(rows).round(2)  # a hundredth of a decibel
+    return np.array(shown), psnr[:, len(held_out) :], psnr[:, : len(held_out)]
 
 
 def _welch(own: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

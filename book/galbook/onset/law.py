@@ -41,8 +41,19 @@ from scipy import optimize, special, stats
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
 
-__all__ = ["CONFIGURATION", "LAWS", "SCATTERS", "Fit", "Law", "Place", "fit", "largest_N", "log_density",
-    "log_score", "power", "scatter", "trainings"]  # fmt: skip
+__all__ = [
+    "CONFIGURATION",
+    "LAWS",
+    "SCATTERS",
+    "Fit",
+    "Law",
+    "Place",
+    "fit",
+    "log_density",
+    "power",
+    "scatter",
+    "trainings",
+]
 
 CONFIGURATION = ["width", "N"]
 
@@ -214,15 +225,6 @@ def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = Fal
     return Fit(law, values, covariance, s, freedom, lost, spare)
 
 
-def largest_N(epochs: float, l_0: float, images: float, pixels: int, parameters: float) -> float:
-    """Largest N with an onset within a number of images shown, by the law of load.
-
-    With A = epochs: images = N A (1 + N d / (l_0 p)), solved for N.
-    """
-    full = l_0 * parameters / pixels  # N at which the epochs to the onset have doubled
-    return full / 2 * (sqrt(1 + 4 * images / (epochs * full)) - 1)
-
-
 def power(one: Estimate, error: float, other: Estimate, freedom: int) -> float:
     """Probability that an observation contradicts one prediction if another law is true.
 
@@ -247,20 +249,6 @@ def log_density(predicted: Estimate, error: float, new: pd.DataFrame) -> float:
     """
     z = (float(np.log(new.onset).mean()) - log(predicted.value)) / error
     return float(stats.norm.logsf(z) if new.censored.any() else stats.norm.logpdf(z) - log(error))
-
-
-def log_score(of: Fit, new: pd.DataFrame) -> float:
-    """Sum of `log_density` over new configurations.
-
-    Args:
-        of: A fit to other configurations.
-        new: Output of `trainings` for the new ones.
-    """
-    total = 0.0
-    for (width, N), each in new.groupby(CONFIGURATION):
-        place = Place(int(width), int(N), float(each.load.iloc[0]))
-        total += log_density(*of.predicted(place, len(each)), each)
-    return total
 
 
 def _slope(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:

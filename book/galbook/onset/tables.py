@@ -1,13 +1,20 @@
-"""Tables of onsets by width W and N, in epochs."""
+"""Tables and figures of the finished study of the onset, by width W and N (`results/onset`)."""
 
+import math
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from galbook.page import interval, select
+from galgen.figures.style import COLOURS, legend_above
 from galgen.figures.words import spaced
 
-__all__ = ["configurations", "predictions"]
+__all__ = ["configurations", "last_checkpoints", "plot_along", "plot_isolation", "predictions", "table_of"]
+
+FRACTION = 0.05  # of near-copies among samples, at their onset
 
 
 def configurations(study: pd.DataFrame, name: str, **where: object) -> pd.Series:
@@ -38,3 +45,74 @@ def predictions(study: pd.DataFrame, laws: Mapping[str, str], observed: str) -> 
     table |= {law: configurations(study, "onset_predicted", model=model) for law, model in laws.items()}
     found = pd.DataFrame(table)
     return found.set_axis([f"({W}; {spaced(N)})" for W, N in found.index]).rename_axis("(W; N)")
+
+
+def table_of(trainings: pd.DataFrame) -> pd.DataFrame:
+    """Onset t*, near-copies and bias at t*, and t_c / t*, of each model by configuration.
+
+    Args:
+        trainings: Those of `results/near_copies.json`.
+    """
+    lines = []
+    for of in trainings.itertuples():
+        near, bias = (np.interp(math.log(of.onset), np.log(of.shown), y) for y in (of.near_copies, of.bias))
+        limit = "> " * of.censored
+        lines.append(
+            {
+                "(W; N)": f"({of.width}; {spaced(of.N)})",
+                "model": of.model[0],
+                "t*, epochs": spaced(round(of.onset / of.N)),
+                "near-copies at t*, %": f"{100 * near:.1f}",
+                "bias at t*": f"{bias:.2f}",
+                "t_c / t*": f"{limit}{of.copies_onset / of.onset:.1f}",
+            }
+        )
+    return pd.DataFrame(lines).set_index("(W; N)")
+
+
+def plot_along(trainings: pd.DataFrame) -> Figure:
+    """Plot near-copies of each model, and the bias of each pair, against images shown over t*."""
+    figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharex=True)
+    for k, (place, rows) in enumerate(trainings.groupby(["width", "N"])):
+        for of in rows.itertuples():
+            t, label = np.array(of.shown) / of.onset, f"({place[0]}; {place[1]})"
+            axes[0].plot(t, 100 * np.array(of.near_copies), f"C{k}", ls="-:"[of.model[0] == "B"], label=label)
+        axes[1].plot(t, of.bias, f"C{k}", label=label)
+    axes[0].axhline(100 * FRACTION, ls="--", lw=0.8, color=COLOURS["null"])
+    for axis, name in zip(axes, ("near-copies, %", "training-set bias"), strict=True):
+        axis.axvline(1, lw=0.8, color=COLOURS["null"])
+        axis.set(xscale="log", xlabel="images shown / t*", ylabel=name)
+    legend_above(figure, ncols=4)
+    return figure
+
+
+def last_checkpoints(gaps: pd.DataFrame, near: pd.DataFrame) -> pd.DataFrame:
+    """Gap of A and near-copies of A and B at the last two checkpoints of a run, by N and epochs.
+
+    Args:
+        gaps: Rows of `galbook.measure.onset.onset`.
+        near: Rows of `galbook.measure.onset.near_copies_along_training`.
+    """
+    names = ["denoising_gap", "near_copy_fraction"]
+    found = pd.concat([select(gaps, names, model="A0"), select(near, names, model="A0-B1")])
+    found = found.assign(epochs=(found.images_shown / found.N).round(), text=interval(found, ".3f"))
+    table = found.pivot(index=["N", "epochs"], columns="statistic", values="text").reindex(columns=names)
+    return table.dropna().groupby("N").tail(2).set_axis(["denoising gap, dB", "near-copies"], axis=1)
+
+
+def plot_isolation(traces: pd.DataFrame) -> Figure:
+    """Plot the correlation of memory and isolation, and its control, against load; one marker per training.
+
+    Args:
+        traces: Trainings of `results/isolation.json`.
+    """
+    figure, axis = plt.subplots(figsize=(6.5, 3.2))
+    for (width, of), marker in zip(traces.groupby("width"), "os^D", strict=True):
+        axis.plot(of.load, of.isolation, marker, mfc="none", ms=6, label=f"W = {width}")
+    axis.plot(
+        traces.load, traces.held_out, "x", color=COLOURS["null"], ms=5, label="control: held-out images"
+    )
+    axis.axhline(0, lw=0.8, color=COLOURS["null"])
+    axis.set(xscale="log", xlabel="load", ylabel="partial rank correlation", ylim=(-0.5, 1))
+    legend_above(figure, ncols=5)
+    return figure
