@@ -13,15 +13,11 @@ from galbook.replication import (
     HELD_OUT_OVER_TRAINING,
     cells,
     confirmatory,
-    expected,
-    needed,
     replicated,
     score,
 )
-from galbook.table import CLAIMS, TYPES
+from galbook.table import TYPES
 from galbook.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
-from galgen.experiment import every_family
-from galgen.profiles import Parameters
 from galgen.runs.files import project, read_json
 
 
@@ -75,28 +71,6 @@ def test_equal_seeds_have_the_interval_over_latents_and_one_seed_has_no_verdict(
     assert set(alone.verdict) == {NOT_TESTED}
 
 
-def test_expected_probabilities_are_the_frequencies_of_what_comes(tables):
-    """Seeds from one normal distribution: verdicts come as often as expected, on average."""
-    rng, sure, came = np.random.default_rng(1), [], []
-    for _ in range(60):
-        center, sd = rng.uniform(0.85, 0.95), 0.01
-        draws = iter(rng.normal(center, sd, 6))
-        runs = tables({name: [next(draws)] for name in "abcdef"})
-        chances = cell_of(expected(runs[:2], [], Parameters(), 4))
-        sure.append([chances[word] for word in replication.WORDS])
-        came.append([cell_of(replicated(runs[2:])).verdict == word for word in replication.WORDS])
-    assert np.sum(sure, 1) == pytest.approx(np.ones(60))
-    assert np.abs(np.mean(sure, 0) - np.mean(came, 0)).max() < 0.15
-    assert 0.1 < np.mean(came, 0).max() < 0.9
-
-
-def test_close_old_seeds_far_from_the_criterion_make_a_verdict_nearly_certain(tables):
-    runs = tables({"a": [0.970], "b": [0.971], "c": [0.5], "d": [0.51]})
-    assert cell_of(expected(runs[:2], [], Parameters(), 4))[SUPPORTED] > 0.9
-    assert cell_of(expected(runs[2:], [], Parameters(), 4))[NOT_SUPPORTED] > 0.9
-    assert np.isnan(cell_of(expected(runs[:1], [], Parameters(), 4)).get(SUPPORTED, np.nan))
-
-
 def test_a_prediction_that_comes_scores_better_than_the_base_rates():
     found = pd.DataFrame({SUPPORTED: [0.9, 0.2], NOT_SUPPORTED: [0.0, 0.8], INCONCLUSIVE: [0.1, 0.0]})
     came = score(found.assign(verdict=[SUPPORTED, NOT_SUPPORTED]), pd.Series([SUPPORTED, INCONCLUSIVE]))
@@ -126,16 +100,6 @@ def test_fresh_seeds_stand_beside_what_was_expected_once_all_are_run(data, monke
     tested = found[found.verdict != NOT_TESTED]
     assert (tested.freedom == 3).all() and tested[["low", "value", "high"]].notna().all(axis=None)
     assert score(found, found.verdict_all)["log_score"] > -1
-
-
-def test_each_cell_has_its_trainings_and_no_training_is_for_nothing():
-    parameters = Parameters(profile="seeds", seed=FRESH[0])
-    table = needed(parameters)
-    assert len(table) == len(cells(False)) == sum(len(of["families"]) * len(of["cells"]) for of in CLAIMS)
-    assert table.trainings.str.len().min() > 0
-    used = {f"{one.family}-{name}" for one in table.itertuples() for name in one.trainings.split(", ")}
-    planned = {t.name for each in every_family(parameters).values() for t in each.models.trainings()}
-    assert planned - used == {"glow-N100-B3-3"}  # the other model of a pair
 
 
 def test_predictions_were_committed_before_the_first_number_that_they_predict():

@@ -10,17 +10,10 @@ with r = 0 for simulated galaxies, which are made anew for each seed. Seeds of a
 share training images, so their values are correlated. Nadeau and Bengio correct for this by r = n_test /
 n_train, the numbers of held-out and of training images.
 
-*Expected verdicts.* From m old seeds with mean c, the mean of k fresh ones has the predictive distribution
-
-    M ~ c + sigma (1/m + 1/k)^(1/2) N(0, 1)
-    S^2 ~ sigma^2 chi^2_(k-1) / (k - 1),         sigma^2 ~ s^2 f / chi^2_f,
-
-where s^2 is the variance of the old seeds with f degrees of freedom, pooled over both data sets if the two
-differ by less than a factor of four; at least the variance of a mean over trainings. Where fresh seeds have q
-times as many latents, the part v of s^2 that is due to latents is divided by q. The probabilities of the
-verdicts are the fractions of draws of (M, S) whose interval lies inside the region, outside, or neither. The
-power of a cell is the probability that it is decided. Predictions are scored by the mean logarithm of the
-probability of what came, and compared with the frequencies of the verdicts of the old seeds.
+*Expected verdicts.* `results/predictions/verdicts.json` has the probability of each verdict, and of its
+being decided (the power). They were computed from the old seeds and committed before the fresh ones.
+Predictions are scored by the mean logarithm of the probability of what came, and compared with the
+frequencies of the verdicts of the old seeds.
 
 References:
     Nadeau & Bengio 2003, Inference for the generalization error, https://doi.org/10.1023/A:1024068626366.
@@ -36,15 +29,12 @@ from scipy import stats
 
 from galbook import verdicts
 from galbook.page import published
-from galbook.publishing import questions_of
-from galbook.table import CLAIMS, sizes_of_cell
+from galbook.table import CLAIMS
 from galbook.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Located
-from galgen.experiment import every_family
 from galgen.models.families import FAMILIES
-from galgen.profiles import Parameters
 from galgen.runs.files import project, read_json
 
-__all__ = ["FRESH", "HELD_OUT_OVER_TRAINING", "cells", "confirmatory", "expected", "fresh_runs", "needed",
+__all__ = ["FRESH", "HELD_OUT_OVER_TRAINING", "cells", "confirmatory", "fresh_runs",
     "predictions", "replicated", "score"]  # fmt: skip
 
 FRESH = (11, 12, 13, 14)
@@ -53,8 +43,7 @@ HELD_OUT_OVER_TRAINING = {  # by data set; 0 where each seed has images of its o
     "sdss_real_9200_64": 1200 / 8000,
 }
 WORDS = [SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE]
-DRAWS = 20_000
-LATENTS = {"agreement": 8, "near_copies": 8, "normalized_agreement": 8, "inversion": 6, "realism": 2}
+DRAWS = 20_000  # from which the expected probabilities were computed
 OUT_OF_DOMAIN = "galaxies"  # of the normalized agreement, which fresh seeds have of one kind
 
 
@@ -156,67 +145,6 @@ def predictions() -> dict:
     return read_json(project() / "results" / "predictions" / "verdicts.json")
 
 
-def _spread(cell: Cell, runs: Sequence[str]) -> tuple[float, int, list[Located]]:
-    """Variance of the seeds of one data set and its degrees of freedom; and what was located."""
-    parts = [part for run in runs if (part := _located(cell, run))]
-    y = np.array([part.middle for part in parts])
-    return (float(y.var(ddof=1)) if len(y) > 1 else 0.0), max(len(y) - 1, 0), parts
-
-
-def expected(
-    runs: Sequence[str], others: Sequence[str], parameters: Parameters, k: int, *, overlap: float = 0.0
-) -> pd.DataFrame:
-    """Probability of each verdict of k fresh seeds, from old ones.
-
-    Args:
-        runs: Folders of the old seeds of this data set.
-        others: Those of the other data set.
-        parameters: Parameters of the first of `runs`.
-        k: Number of fresh seeds.
-        overlap: As in `replicated`.
-    """
-    found = []
-    for cell in cells(bool(overlap)):
-        s2, f, parts = _spread(cell, runs)
-        more, g, _ = _spread(cell, others)
-        about = cell.columns | {"seeds": len(parts)}
-        if not f:
-            found.append(about)
-            continue
-        if g and s2 and 0.25 < more / s2 < 4:
-            s2, f = (f * s2 + g * more) / (f + g), f + g
-        first = parts[0]
-        if cell.of["models"] != "all":  # the variance of a mean over trainings
-            rows = published(runs[0]).query("family == @cell.family")
-            each = [verdicts.scatter(cell.of, cell.family, N, rows, parameters) for N in first.N]
-            within = sum(s**2 / len(part) for (s, _), part in zip(each, first.parts, strict=True))
-            if within > s2:
-                s2, f = within, max(1, min(freedom for _, freedom in each))
-        q = LATENTS.get(cell.of["question"], 1)
-        latents = np.mean([part.latents for part in parts], axis=0)
-        s2 = max(s2 - (1 - 1 / q) * np.square(latents.mean() / stats.norm.ppf(0.975)), s2 / q)
-        chances = _probabilities(cell, parts, math.sqrt(s2), f, latents / math.sqrt(q), k, overlap)
-        found.append(about | {"N": first.N[-1]} | chances)
-    return pd.DataFrame(found)
-
-
-def _probabilities(
-    cell: Cell, parts: Sequence[Located], s: float, f: int, latents: np.ndarray, k: int, overlap: float
-) -> dict:
-    """Probabilities of the verdicts of k seeds; s, its degrees of freedom f, and latents on the scale."""
-    rng, center = np.random.default_rng(0), np.mean([part.middle for part in parts])
-    sigma = s * np.sqrt(f / rng.chisquare(f, DRAWS))
-    mean = center + sigma * math.sqrt(1 / len(parts) + 1 / k) * rng.standard_normal(DRAWS)
-    sd = sigma * np.sqrt(rng.chisquare(k - 1, DRAWS) / (k - 1))
-    half = stats.t.ppf(0.975, k - 1) * sd * math.sqrt(1 / k + overlap)
-    below, above = (np.maximum(half, each / math.sqrt(k)) for each in latents)
-    with np.errstate(over="ignore"):  # of extreme draws on a log scale
-        ends = _back(cell, parts, mean - below), _back(cell, parts, mean + above)
-    words = verdicts.verdict(*ends, cell.of)
-    share = {word: float(np.mean(words == word)) for word in WORDS}
-    return {"value": float(_back(cell, parts, center)), "s": s, "freedom": f} | share
-
-
 def score(found: pd.DataFrame, old: pd.Series) -> dict[str, float]:
     """Mean log probability of the verdicts that came; that of the old seeds' frequencies; and hits.
 
@@ -239,23 +167,3 @@ def score(found: pd.DataFrame, old: pd.Series) -> dict[str, float]:
         "above_half": int(sure.sum()),
         "of_these_came": hits,
     }
-
-
-def needed(parameters: Parameters) -> pd.DataFrame:
-    """The trainings on which each cell depends, by the N of a run."""
-    asked = list(questions_of(every_family(parameters).values()))
-    found = []
-    for cell in cells(False):
-        experiment = next(each for _, each, _ in asked if each.family.name == cell.family)
-        sizes = sizes_of_cell(cell.of, experiment.sizes)
-        models = {
-            model
-            for question, each, given in asked
-            if (question.name, each) == (cell.of["question"], experiment)
-            and question.size(each, *given) in sizes
-            for model in question.models(each, *given)
-        }
-        names = ", ".join(sorted(model.name.removeprefix(f"{cell.family}-") for model in models))
-        about = {"statistic": cell.of["statistic"], "N": ", ".join(map(str, sizes)), "trainings": names}
-        found.append(cell.columns | about)
-    return pd.DataFrame(found)
