@@ -187,7 +187,7 @@ def laws() -> tuple[dict[str, Fit], tuple[float, float, float]]:
     x, y = np.log([[row["load"], row["copies_onset"] / row["onset"]] for row in copies]).T
     line = stats.linregress(x, y)
     s = float(np.std(y - line.intercept - line.slope * x, ddof=2))
-    return {name: fit(LAWS[name], of, "two-scatters") for name in LAWS}, (line.intercept, line.slope, s)
+    return {name: fit(LAWS[name], of) for name in LAWS}, (line.intercept, line.slope, s)
 
 
 @functools.cache

@@ -11,19 +11,9 @@ and load = N d / p the training pixels per parameter. In epochs, t / N, the laws
 there is no onset, the onset is censored at nine tenths of the training.
 
 *Likelihood.* log t is normal about the law with the scatter s of trainings within a configuration (W, N),
-taken as known: one s for all, one for each N, or two, for N below 100 and from 100 on. A censored training
-contributes the probability of an onset after the censoring time.
-
-*Training sets.* Trainings of one seed, N and half use the same images at all widths. Either errors are
-taken as independent, or a fraction r of s^2 is common to the trainings on one set: a random effect,
-
-    L = prod_sets int phi(u) prod_i f((y_i - m_i - s_i r^1/2 u) / (s_i (1 - r)^1/2)) du,
-
-by Gauss-Hermite quadrature, with r fitted. In both cases standard errors are from the observed information,
-and intervals from Student's t with the degrees of freedom of s.
-
-*Goodness of fit.* Twice the loss of log likelihood relative to a free mean for each configuration with an
-onset is chi^2, with their number minus that of the constants as degrees of freedom.
+taken as known: two, for N below 100 and from 100 on. A censored training contributes the probability of an
+onset after the censoring time. Standard errors are from the observed information, and intervals from
+Student's t with the degrees of freedom of s.
 
 *Prediction* of the geometric mean of n trainings of a configuration: the value of the law, with the error of
 its constants and s / n^1/2, and Student's t. An observation outside the interval contradicts the law. The
@@ -36,7 +26,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 from galgen.compare.uncertainty import Estimate
 from galgen.runs.errors import GalgenError
@@ -44,7 +34,6 @@ from galgen.runs.errors import GalgenError
 __all__ = [
     "CONFIGURATION",
     "LAWS",
-    "SCATTERS",
     "Fit",
     "Law",
     "Place",
@@ -99,12 +88,7 @@ LAWS = {
         lambda of, at: of[f"A_{at.base_channels}"],
     ),
 }
-POWERS = ("a", "b")  # constants fitted directly; of all others the logarithm is fitted
-SCATTERS = {  # groups of trainings, by N, with one scatter
-    "one-scatter": lambda N: 0 * N,
-    "two-scatters": lambda N: 1 * (N >= 100),
-    "scatter-by-N": lambda N: N,
-}
+MANY = 100  # N from which trainings have the second scatter
 
 
 def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
@@ -122,24 +106,23 @@ def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
     return found.assign(censored=found.onset_censored == 1, log_epochs=np.log(found.onset / found.N))
 
 
-def scatter(of: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float], int]:
+def scatter(trainings: pd.DataFrame) -> tuple[dict[int, float], int]:
     """Standard deviation of log t within configurations, by N, and its total degrees of freedom.
 
     Args:
-        of: Output of `trainings`.
-        by: How N are pooled, a name of `SCATTERS`; an N without degrees of freedom gets the last value.
+        trainings: Output of `trainings`.
 
     Raises:
         GalgenError: If no configuration has two trainings with an onset.
     """
-    known = of[~of.censored]
-    cells = known.groupby([SCATTERS[by](known.N.to_numpy(int)), *CONFIGURATION]).log_epochs
+    onsets = trainings[~trainings.censored]
+    cells = onsets.groupby([onsets.N >= MANY, *CONFIGURATION]).log_epochs
     parts = pd.DataFrame({"freedom": cells.size() - 1, "squares": cells.var(ddof=0) * cells.size()})
     if (parts := parts.groupby(level=0).sum().query("freedom > 0")).empty:
         raise GalgenError("the scatter needs a configuration of two trainings with an onset")
     pooled = np.sqrt(parts.squares / parts.freedom)
-    every = {int(N): pooled.get(SCATTERS[by](int(N)), pooled.iloc[-1]) for N in sorted(of.N.unique())}
-    return every, int(parts.freedom.sum())
+    by_N = {int(N): pooled.get(N >= MANY, pooled.iloc[-1]) for N in sorted(trainings.N.unique())}
+    return by_N, int(parts.freedom.sum())
 
 
 @dataclass(frozen=True)
@@ -148,12 +131,10 @@ class Fit:
 
     Attributes:
         law: The law.
-        values: Constants by name, as logarithms except `POWERS`; with a random effect also `share`, r.
+        values: Constants by name, as logarithms except the powers a and b.
         covariance: Covariance of the constants of the law, in that order.
         s: Scatter of a training, by N.
         freedom: Degrees of freedom of the scatter.
-        chi_squared: Lack of fit; None with a random effect.
-        spare: Degrees of freedom of chi squared.
     """
 
     law: Law
@@ -161,68 +142,43 @@ class Fit:
     covariance: np.ndarray
     s: dict[int, float]
     freedom: int
-    chi_squared: float | None
-    spare: int
-
-    def constants(self) -> dict[str, Estimate]:
-        """The constants, exponentiated where they are logarithms, with 95 % intervals."""
-        found, t = {}, stats.t.ppf(0.975, self.freedom)
-        for (name, value), variance in zip(self.values.items(), self.covariance.diagonal(), strict=False):
-            ends = value, value - t * sqrt(variance), value + t * sqrt(variance)
-            found[name] = Estimate(*(ends if name in POWERS else map(exp, ends)), self.freedom)
-        return found
 
     def predicted(self, at: Place, n: int) -> tuple[Estimate, float]:
         """Predict the images shown at the onset, geometric mean of n trainings; and the error of its log."""
-        of = dict([*self.values.items()][: len(self.covariance)])
-        slope, s = _slope(self.law, of, at), self.s.get(at.N, self.s[max(self.s)])
+        slope, s = _slope(self.law, self.values, at), self.s.get(at.N, self.s[max(self.s)])
         error = sqrt(float(slope @ self.covariance @ slope) + s**2 / n)
-        middle, half = self.law.value(of, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
+        middle, half = self.law.value(self.values, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
         return Estimate(*map(exp, (middle, middle - half, middle + half)), n), error
 
 
-def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = False) -> Fit:
-    """Fit a law to `trainings` by maximum likelihood.
-
-    Args:
-        law: One of `LAWS`, or another of that form.
-        of: Trainings, including censored ones.
-        by: A name of `SCATTERS`.
-        sets: Whether part of the scatter is common to trainings on the same training set.
+def fit(law: Law, trainings: pd.DataFrame) -> Fit:
+    """Fit a law to `trainings`, including censored ones, by maximum likelihood.
 
     Raises:
         GalgenError: As `scatter`, or if there are fewer configurations with an onset than constants.
     """
-    s, freedom = scatter(of, by)
-    names = law.parameters(sorted(of.width[~of.censored].unique()))
-    spare = of[~of.censored].groupby(CONFIGURATION).ngroups - len(names)
-    if spare < 0:
+    s, freedom = scatter(trainings)
+    onsets = trainings[~trainings.censored]
+    names = law.parameters(sorted(onsets.width.unique()))
+    if onsets.groupby(CONFIGURATION).ngroups < len(names):
         raise GalgenError(f"{law.name} has {len(names)} constants, more than configurations with an onset")
-    widths = {int(name[2:]) for name in names if name.startswith("A_")}
-    of = of[of.width.isin(widths)] if widths else of  # the law has no constant for other widths
-    places = [Place(*map(int, at[:2]), float(at[2])) for at in of[[*CONFIGURATION, "load"]].to_numpy()]
-    y, late, scale = of.log_epochs.to_numpy(), of.censored.to_numpy(), of.N.map(s).to_numpy(float)
-    groups = of.groupby(["seed", "N", "model"]).ngroup().to_numpy()
-    u, weight = np.polynomial.hermite_e.hermegauss(31 if sets else 1)
+    if widths := {int(name[2:]) for name in names if name.startswith("A_")}:
+        trainings = trainings[trainings.width.isin(widths)]  # the law has no constant for other widths
+    columns = trainings[[*CONFIGURATION, "load"]].to_numpy()
+    places = [Place(int(width), int(N), float(load)) for width, N, load in columns]
+    y, late = trainings.log_epochs.to_numpy(), trainings.censored.to_numpy()
+    scatters = trainings.N.map(s).to_numpy(float)
 
     def loss(theta: np.ndarray) -> float:
         """Negative log likelihood, up to a constant."""
-        values = dict(zip(names, theta, strict=False))
-        z = (y - [law.value(values, at) for at in places]) / scale
-        share = special.expit(theta[-1]) if sets else 0.0
-        z = (z[:, None] - sqrt(share) * u) / sqrt(1 - share)
-        each = np.where(late[:, None], stats.norm.logsf(z), -(z**2) / 2 - log(1 - share) / 2)
-        sums = np.array([each[groups == k].sum(0) for k in range(groups.max() + 1)])
-        return -float(special.logsumexp(sums, axis=1, b=weight / weight.sum()).sum())
+        values = dict(zip(names, theta, strict=True))
+        z = (y - [law.value(values, at) for at in places]) / scatters
+        return -float(np.where(late, stats.norm.logsf(z), -(z**2) / 2).sum())
 
-    start = [{"l_0": -1.0, "a": 0.3, "b": 1.0}.get(name, 7.0) for name in names] + [0.0] * sets
+    start = [{"l_0": -1.0, "a": 0.3, "b": 1.0}.get(name, 7.0) for name in names]
     theta = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-6}).x
-    covariance = np.linalg.pinv(_hessian(loss, theta))[: len(names), : len(names)]
-    own = ((y - of.log_epochs.where(~of.censored).groupby([of.width, of.N]).transform("mean")) / scale) ** 2
-    lost = None if sets else 2 * loss(theta) - float(own[~late].sum())
-    values = dict(zip(names, map(float, theta), strict=False))
-    values |= {"share": float(special.expit(theta[-1]))} if sets else {}
-    return Fit(law, values, covariance, s, freedom, lost, spare)
+    covariance = np.linalg.pinv(_hessian(loss, theta))
+    return Fit(law, dict(zip(names, map(float, theta), strict=True)), covariance, s, freedom)
 
 
 def power(one: Estimate, error: float, other: Estimate, freedom: int) -> float:
