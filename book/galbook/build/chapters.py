@@ -113,6 +113,8 @@ def _published_runs(notebook: nbformat.NotebookNode) -> list[dict]:
             files = read_json(path)["files"].values()
             values = {each: sorted({file[each] for file in files}) for each in ("commit", "machine", "date")}
             values["rows"] = max(file["rows"][1] for file in files)
+            again = [file["confirmed"].split()[2] for file in files if "confirmed" in file]
+            values["confirmed"] = sum(map(int, again)) if again else None
             found.append({"name": name, **values})
     return found
 
