@@ -64,8 +64,8 @@ def interval(rows: pd.DataFrame, form: str = ".2f") -> pd.Series:
     """Format each value with its interval, as 0.12 [0.10, 0.14]; without one, as 0.12."""
 
     def text(row: pd.Series) -> str:
-        ends = "" if pd.isna(row.low) else f" [{row.low:{form}}, {row.high:{form}}]"
-        return _with_minus(f"{row.value:{form}}{ends}")
+        limits = "" if pd.isna(row.low) else f" [{row.low:{form}}, {row.high:{form}}]"
+        return _with_minus(f"{row.value:{form}}{limits}")
 
     return rows.apply(text, axis=1, result_type="reduce") if len(rows) else pd.Series(dtype=str)
 

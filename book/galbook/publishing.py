@@ -44,7 +44,7 @@ def questions() -> list[Question]:
 
 def questions_of(experiments: Iterable[Experiment]) -> Iterator[tuple[Question, Experiment, tuple]]:
     """Questions of a run, with experiment and arguments."""
-    experiments = [each for each in experiments if each.sizes]
+    experiments = [experiment for experiment in experiments if experiment.sizes]
     for question in questions():
         for experiment in experiments:
             if experiment.family.name in question.families:
@@ -69,8 +69,8 @@ def _for_claims(question: Question, experiment: Experiment, arguments: tuple) ->
 
 def missing(experiments: Iterable[Experiment]) -> list[tuple[Question, Experiment, tuple]]:
     """Questions of a run whose rows are not published, or have other code or models."""
-    return [(of, experiment, each) for of, experiment, each in questions_of(experiments)
-            if not of.published(experiment, *each)]  # fmt: skip
+    return [(question, experiment, arguments) for question, experiment, arguments in questions_of(experiments)
+            if not question.published(experiment, *arguments)]  # fmt: skip
 
 
 def checked(parameters: Parameters) -> dict:
@@ -79,18 +79,18 @@ def checked(parameters: Parameters) -> dict:
     return read_json(path) if path.is_file() else {}
 
 
-def trainings(experiments: Iterable[Experiment], known: list[dict]) -> list[dict]:
+def trainings(experiments: Iterable[Experiment], before: list[dict]) -> list[dict]:
     """Name, key, seconds, time, commit and machine of each stored or published training."""
-    found, known = [], {of["key"]: of for of in known}
+    records, before = [], {record["key"]: record for record in before}
     for experiment in experiments:
         for model in experiment.models.trainings():
             key = experiment.published_key(model)
             if run := experiment.store.find(**experiment.identity(model)):
                 record = {name: run.record[name] for name in ("created", "commit", "machine")}
-                found.append({"name": model.name, "key": key, "seconds": run.summary["seconds"]} | record)
-            elif key in known:
-                found.append(known[key] | {"name": model.name})
-    return found
+                records.append({"name": model.name, "key": key, "seconds": run.summary["seconds"]} | record)
+            elif key in before:
+                records.append(before[key] | {"name": model.name})
+    return records
 
 
 def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: Path | None = None) -> str:
@@ -108,15 +108,15 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
         raise GalgenError("only runs with the N of their profile can be published: leave N out")
     experiments = list(experiments)
     folder = in_place(folder) if folder else parameters.folder
-    of = parameters.model_dump(mode="json", exclude={"N", "precision", "onset_study"})
-    of["data"] = Path(parameters.data).stem
-    known = read_json(folder / "run.json") if (folder / "run.json").is_file() else {"parameters": of}
-    if known["parameters"] != of:
+    names = parameters.model_dump(mode="json", exclude={"N", "precision", "onset_study"})
+    names["data"] = Path(parameters.data).stem
+    earlier = read_json(folder / "run.json") if (folder / "run.json").is_file() else {"parameters": names}
+    if earlier["parameters"] != names:
         raise GalgenError(
-            f"{folder} holds the table of the run {known['parameters']}, not {of}; name another folder"
+            f"{folder} holds the table of the run {earlier['parameters']}, not {names}; name another folder"
         )
-    about = {"schema": SCHEMA, "parameters": of, "precision": resolved(parameters)}
-    about["trainings"] = trainings(experiments, known.get("trainings", []))
+    about = {"schema": SCHEMA, "parameters": names, "precision": resolved(parameters)}
+    about["trainings"] = trainings(experiments, earlier.get("trainings", []))
     entries = {}
     for question, experiment, arguments in questions_of(experiments):
         measured, origin = question.found(experiment, *arguments)

@@ -103,15 +103,15 @@ class Measurement:
     arrays: Mapping[str, np.ndarray]
 
 
-def row(statistic: str, found: Estimate | Outcome | float, **where: object) -> dict:
+def row(statistic: str, result: Estimate | Outcome | float, **where: object) -> dict:
     """Create a row of the table.
 
     Args:
         statistic: A name of `STATISTICS`.
-        found: A number; an estimate with its interval; or an outcome with the interval of its null and its p.
+        result: A number; an estimate with its interval; or an outcome with the interval of its null, and p.
         **where: Other columns.
     """
-    values = vars(found) if isinstance(found, Estimate | Outcome) else {"value": float(found)}
+    values = vars(result) if isinstance(result, Estimate | Outcome) else {"value": float(result)}
     return {"statistic": statistic} | values | where
 
 
@@ -215,7 +215,9 @@ class Question:
     def every(self, experiment: Experiment) -> pd.DataFrame:
         """Rows for all arguments with which a run calls the question."""
         calls = self.arguments(experiment) if experiment.sizes else ()
-        return pd.concat([_table([]), *(self(experiment, *each).rows for each in calls)], ignore_index=True)
+        return pd.concat(
+            [_table([]), *(self(experiment, *arguments).rows for arguments in calls)], ignore_index=True
+        )
 
     def identity(self, experiment: Experiment, *arguments: int | float | str) -> dict:
         """Everything but code that the result depends on: the components of its key in `results/`."""

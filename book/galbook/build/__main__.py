@@ -131,8 +131,8 @@ def computed() -> None:
     """Fail if the store has results computed here, which a book of published results does not need."""
     from galbook.build import published
 
-    if found := published.computed_here():
-        raise GalgenError(f"computed here, although the book is published: {', '.join(found)}")
+    if names := published.computed_here():
+        raise GalgenError(f"computed here, although the book is published: {', '.join(names)}")
     print("nothing was simulated, trained or measured")
 
 

@@ -36,9 +36,9 @@ def pages_of(prose: Path) -> list[Path]:
 
 def files_in(folder: Path, *patterns: str) -> list[Path]:
     """Files in a folder that match glob patterns, without hidden files and Python caches."""
-    found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    paths = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
     hidden = (".", "__pycache__")
-    return [p for p in found if not any(part.startswith(hidden) for part in p.relative_to(folder).parts)]
+    return [p for p in paths if not any(part.startswith(hidden) for part in p.relative_to(folder).parts)]
 
 
 def _point_to_repository(config: Path, citation: Path) -> None:

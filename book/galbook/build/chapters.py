@@ -38,16 +38,16 @@ def names(toc: str | os.PathLike) -> list[str]:
 def committed(notebook: str | os.PathLike, results: str | os.PathLike) -> list[Path]:
     """Files in a folder of results that a chapter reads: those it names, and published tables."""
     source, folder = Path(notebook).read_text(), Path(results)
-    found = [folder / name for name in re.findall(r'\\"results\\" / \\"([\w.]+)\\"', source)]
+    paths = [folder / name for name in re.findall(r'\\"results\\" / \\"([\w.]+)\\"', source)]
     if re.search(r"\b(published|verdicts|cells\w*)\(", source):
-        found += [path for name in ("measurements.csv", "run.json") for path in visible(folder, f"*/{name}")]
-    return [path for path in found if path.is_file()]  # the chapter itself reports a dangling link
+        paths += [path for name in ("measurements.csv", "run.json") for path in visible(folder, f"*/{name}")]
+    return [path for path in paths if path.is_file()]  # the chapter itself reports a dangling link
 
 
 def included(notebook: str | os.PathLike) -> list[Path]:
     """Source files from which a chapter includes code."""
-    found = re.findall(r"\{literalinclude\} \.\./([^\s\"\\]+)", Path(notebook).read_text())
-    return [Path(name) for name in dict.fromkeys(found)]
+    paths = re.findall(r"\{literalinclude\} \.\./([^\s\"\\]+)", Path(notebook).read_text())
+    return [Path(name) for name in dict.fromkeys(paths)]
 
 
 def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) -> None:
@@ -106,17 +106,17 @@ def execute(notebook: Path, output: Path, parameters: Parameters, note: dict) ->
 
 def _published_runs(notebook: nbformat.NotebookNode) -> list[dict]:
     """Commits, machines and dates of the published runs that the code of a chapter names."""
-    code, found = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"), []
+    code, runs = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"), []
     for path in visible(project() / "results", "*/run.json"):
         name = path.parent.name
         if name == "laptop-simulated" or name in code or re.search(r"\bRUNS\b|\bcells_of_run\(", code):
             files = read_json(path)["files"].values()
-            values = {each: sorted({file[each] for file in files}) for each in ("commit", "machine", "date")}
+            values = {key: sorted({file[key] for file in files}) for key in ("commit", "machine", "date")}
             values["rows"] = max(file["rows"][1] for file in files)
             again = [file["confirmed"].split()[2] for file in files if "confirmed" in file]
             values["confirmed"] = sum(map(int, again)) if again else None
-            found.append({"name": name, **values})
-    return found
+            runs.append({"name": name, **values})
+    return runs
 
 
 def page(executed: Path) -> nbformat.NotebookNode:

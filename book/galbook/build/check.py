@@ -46,31 +46,31 @@ def check(run: Run, files: int = FILES) -> str:
     if not (table := Published.of(experiments[0])):
         raise GalgenError(f"no published results for the run {run.name}")
     again, rest, differences = 0, 0, []
-    listed = [each for each in publishing.questions_of(experiments) if _file(*each) in table.about["files"]]
-    free = [each for each in listed if depends_on_published_models(*each)]
+    listed = [call for call in publishing.questions_of(experiments) if _file(*call) in table.about["files"]]
+    free = [call for call in listed if depends_on_published_models(*call)]
     chosen = random.sample(free, min(files, len(free)))
-    for each in listed:
-        first, last = table.about["files"][_file(*each)]["rows"]
-        rest += last - first if each not in free else 0
+    for call in listed:
+        first, last = table.about["files"][_file(*call)]["rows"]
+        rest += last - first if call not in free else 0
     for question, experiment, given in chosen:
         name = question.file(experiment, *given)
         before = table.get(name)
         off = moved(before.rows, question.measured(experiment, *given)[0].rows)
         again += len(before.rows)
         differences += [
-            f"{name}: {of.statistic} of {of.model} is {of.here:.4g}, not {of.value:.4g}" for of in off
+            f"{name}: {row.statistic} of {row.model} is {row.here:.4g}, not {row.value:.4g}" for row in off
         ]
     differences += _retrained(run)
     origin = provenance()
     outcome = "; ".join(differences[:5]) or "all within their tolerances, and the smallest Glow trained again"
-    found = {"again": again, "rows": len(table.rows), "recompute": rest, "outcome": outcome}
-    found |= {"machine": processor(origin["machine"]), "commit": origin["commit"]}
-    found["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
-    write_json(run.parameters.folder / "checked.json", found)
+    record = {"again": again, "rows": len(table.rows), "recompute": rest, "outcome": outcome}
+    record |= {"machine": processor(origin["machine"]), "commit": origin["commit"]}
+    record["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
+    write_json(run.parameters.folder / "checked.json", record)
     if differences:
         raise GalgenError(f"{len(differences)} values differ from the published ones: {outcome}")
     return (
-        f"{again} of {found['rows']} rows were measured again: {outcome}. "
+        f"{again} of {record['rows']} rows were measured again: {outcome}. "
         f"{rest} rows need models whose weights are not published: make book RECOMPUTE=1"
     )
 
@@ -102,16 +102,18 @@ def moved(before: pd.DataFrame, after: pd.DataFrame) -> list:
 
 def _retrained(run: Run) -> list[str]:
     """Differences between the smallest published Glow and its retraining; empty if there are none."""
-    (experiment,) = (each for each in run.experiments if each.family.name == "glow")
+    (experiment,) = (part for part in run.experiments if part.family.name == "glow")
     training = experiment.models.pair(experiment.sizes[0])[0]
-    known = published().at("glow", experiment.published_key(training))
+    stored = published().at("glow", experiment.published_key(training))
     here = experiment.train(training)
-    if not known:
+    if not stored:
         return [f"{training.name} is not published"]
-    if processor(known.record["machine"]) == processor(here.record["machine"]):
-        mine, theirs = (checkpoint.load_weights(weights_of(each)) for each in (here, known))
-        same = all(halved(mine[name][key]).equal(of) for name in mine for key, of in theirs[name].items())
+    if processor(stored.record["machine"]) == processor(here.record["machine"]):
+        mine, theirs = (checkpoint.load_weights(weights_of(model)) for model in (here, stored))
+        same = all(
+            halved(mine[name][key]).equal(tensor) for name in mine for key, tensor in theirs[name].items()
+        )
         return [] if same else [f"the weights of {training.name} differ"]
-    mine, theirs = (each.summary["losses"]["bits_per_dim"] for each in (here, known))
+    mine, theirs = (model.summary["losses"]["bits_per_dim"] for model in (here, stored))
     same = abs(mine - theirs) <= 0.01 * theirs
     return [] if same else [f"the final loss of {training.name} is {mine:.3f}, not {theirs:.3f}"]

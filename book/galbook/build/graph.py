@@ -116,15 +116,16 @@ class Graph:
     """
 
     def __init__(self, given: Mapping[str, object], cores: int | None = None):
-        parameters = parse_parameters({name: os.environ.get(of) for name, of in VARIABLES.items()} | given)
+        usual = {name: os.environ.get(variable) for name, variable in VARIABLES.items()}
+        parameters = parse_parameters(usual | given)
         self.book = Run(parameters)
         self.book.data_version()  # raises if the files do not exist
         if cores is not None and cores < 1:  # Snakemake would wait forever
             raise GalgenError(f"CORES must be 1 or more, not {cores}")
         self.chapters = chapters.names("book/_toc.yml")
         self.some = self._some(os.environ.get("CHAPTERS", "").replace(",", " ").split())
-        each = [Run(parameters, N) for N in parameters.N or ()]
-        self.runs = {run.name: run for run in (*each, self.book)}
+        sizes = [Run(parameters, N) for N in parameters.N or ()]
+        self.runs = {run.name: run for run in (*sizes, self.book)}
         self._locks: list[FileLock] = []
 
     def _some(self, numbers: Iterable[str]) -> list[str]:
@@ -133,17 +134,17 @@ class Graph:
         Raises:
             GalgenError: If a number is unknown.
         """
-        known = {name.partition("_")[0]: name for name in self.chapters}
-        if unknown := [number for number in numbers if number not in known]:
-            raise GalgenError(f"unknown chapter {', '.join(unknown)}; known are {', '.join(known)}")
-        return [known[number] for number in known if number in numbers]
+        numbered = {name.partition("_")[0]: name for name in self.chapters}
+        if unknown := [number for number in numbers if number not in numbered]:
+            raise GalgenError(f"unknown chapter {', '.join(unknown)}; known are {', '.join(numbered)}")
+        return [numbered[number] for number in numbered if number in numbers]
 
     def announce(self) -> None:
         """Print what the book will train and measure; raise an error if the disk is too small for it."""
         missing = published.missing_measurements(self.book)
-        names = {name for each in missing for name in each.models}
-        left = [(each, model) for name, (each, model) in self.book.trainings.items() if name in names]
-        left = [model.name for each, model in left if not each.trained(model)]
+        names = {name for item in missing for name in item.models}
+        left = [(item, model) for name, (item, model) in self.book.trainings.items() if name in names]
+        left = [model.name for item, model in left if not item.trained(model)]
         planned = "nothing"
         if left:
             minutes = sum(self.book.plan[name]["minutes"] for name in left) / (os.cpu_count() or 1)
@@ -152,8 +153,8 @@ class Graph:
             if slow := emulation(self.book.parameters.precision):
                 print(f"galgen: {slow}", file=sys.stderr)
         print(f"To be trained: {planned}.", file=sys.stderr)
-        if new := [each for each in missing if not each.is_stored]:
-            names = ", ".join(sorted({each.question.name for each in new}))
+        if new := [item for item in missing if not item.is_stored]:
+            names = ", ".join(sorted({item.question.name for item in new}))
             print(f"{len(new)} measurements are missing or of other code: {names}.", file=sys.stderr)
 
     def hold(self) -> None:
@@ -193,21 +194,21 @@ class Graph:
 
     def read(self, wildcards: Any) -> list[str]:
         """Trainings that the unpublished measurements of a family at one N depend on."""
-        of = wildcards.family, int(wildcards.N)
-        missing = [each for each in published.missing_measurements(self.runs[wildcards.run]) if each.of == of]
-        names = sorted({name for each in missing for name in each.models})
+        pair = wildcards.family, int(wildcards.N)
+        missing = published.missing_measurements(self.runs[wildcards.run])
+        names = sorted({name for item in missing if item.of == pair for name in item.models})
         return [f"build/{wildcards.run}/trainings/{name}" for name in names]
 
     def measurements(self) -> list[str]:
         """Marker files of all unpublished measurements of the book."""
-        missing = {each.of for each in published.missing_measurements(self.book)}
-        return [f"build/{self.book.name}/measured/{of}-{N}" for of, N in sorted(missing)]
+        missing = {item.of for item in published.missing_measurements(self.book)}
+        return [f"build/{self.book.name}/measured/{family}-{N}" for family, N in sorted(missing)]
 
     def measured(self, wildcards: Any) -> list[str]:
         """Marker files of the unpublished measurements of a chapter."""
-        read = families(Path(f"notebooks/{wildcards.chapter}.ipynb"))
-        missing = {each.of for each in published.missing_measurements(self.runs[wildcards.run])}
-        return [f"build/{wildcards.run}/measured/{of}-{N}" for of, N in sorted(missing) if of in read]
+        read, run = families(Path(f"notebooks/{wildcards.chapter}.ipynb")), wildcards.run
+        missing = {item.of for item in published.missing_measurements(self.runs[run])}
+        return [f"build/{run}/measured/{family}-{N}" for family, N in sorted(missing) if family in read]
 
     def version_of_chapter(self, wildcards: Any) -> str:
         """Hash of the code cells of a chapter, of the modules they import, and of its families."""

@@ -135,7 +135,7 @@ def _published() -> list[Model]:
 
     A and B are from one run; of two runs with the same N, the first is used.
     """
-    found: dict[tuple, dict[str, Model]] = {}
+    halves: dict[tuple, dict[str, Model]] = {}
     for run in listed(published()):
         if run.record["kind"] not in DENOISERS or not _whole(run):
             continue
@@ -145,10 +145,10 @@ def _published() -> list[Model]:
             start = start_of(run)
             shared = {"first": info["first"], "start": start, "average": start.numpy()}
             shared |= {"profile": info["profile"], "data": info["data"]}
-            of = DENOISERS.index(family.name), N, shared["profile"], shared["data"], shared["first"]
-            found.setdefault(of, {})[half] = Model(run, family, N, half, **shared)
-    pairs = {of[:2]: found[of] for of in sorted(found, reverse=True) if len(found[of]) == 2}
-    return [pairs[of][half] for of in sorted(pairs) for half in "AB"]
+            key = DENOISERS.index(family.name), N, shared["profile"], shared["data"], shared["first"]
+            halves.setdefault(key, {})[half] = Model(run, family, N, half, **shared)
+    pairs = {key[:2]: halves[key] for key in sorted(halves, reverse=True) if len(halves[key]) == 2}
+    return [pairs[key][half] for key in sorted(pairs) for half in "AB"]
 
 
 def _whole(run: Run) -> bool:
@@ -202,15 +202,15 @@ def write(work: Path, parameters: Parameters) -> None:
     """
     folder = work / "_extra" / "live"
     folder.mkdir(parents=True, exist_ok=True)
-    found = models(parameters)
-    entries = [_write_model(model, folder) for model in found]
-    part = rendered("live.html.j2", models=entries, still=_still(found))
+    listed = models(parameters)
+    entries = [_write_model(model, folder) for model in listed]
+    part = rendered("live.html.j2", models=entries, still=_still(listed))
     (work / "_generated" / "live.md").write_text(f"```{{raw}} html\n{part}\n```\n")
 
 
-def _still(found: list[Model]) -> dict:
+def _still(listed: list[Model]) -> dict:
     """Still image: N, latent 0 and its samples (PNG, base64) of the first family's pair of the largest N."""
-    pair = [m for m in found if m.family.name == found[0].family.name][-2:]
+    pair = [m for m in listed if m.family.name == listed[0].family.name][-2:]
     if not pair:
         return {}
     images = {m.half: m.family.draw({"net": m.network()}, [m.first], m.start, chunk=1) for m in pair}

@@ -73,8 +73,8 @@ def bench(path: Path) -> str:
     """
     labels = {name: family.label for name, family in FAMILIES.items()}
     try:
-        found = read_json(path) if os.path.lexists(path) else {}
-        sizes = sorted({size for row in found.get("steps", {}).values() for size in row}, key=int)
-        return rendered("bench.md.j2", found=found, sizes=sizes, labels=labels)
+        timings = read_json(path) if os.path.lexists(path) else {}
+        sizes = sorted({size for row in timings.get("steps", {}).values() for size in row}, key=int)
+        return rendered("bench.md.j2", timings=timings, sizes=sizes, labels=labels)
     except (OSError, TypeError, ValueError, LookupError, AttributeError, TemplateError) as error:
         raise GalgenError(f"{path} is not a file of benchmark results ({error}); restore it") from error

@@ -50,25 +50,25 @@ def of_run(run: Run) -> dict | None:
 def missing_measurements(run: Run) -> list[Missing]:
     """Measurements of a run that are not published, or were published with other code or models."""
     listed = publishing.missing if of_run(run) else publishing.questions_of
-    return [Missing(*each) for each in listed(run.experiments)]
+    return [Missing(*call) for call in listed(run.experiments)]
 
 
 def data_of(run: Run) -> dict:
     """Number and sha256 of the images of a run: the published ones if all measurements are published."""
-    if (known := of_run(run)) and not missing_measurements(run):
-        return known["data"]
+    if (about := of_run(run)) and not missing_measurements(run):
+        return about["data"]
     dataset = run.experiments[0].images.dataset
     return {"images": len(dataset), "sha256": dataset.sha256}
 
 
 def origin(run: Run) -> str:
     """Provenance statement of the first page of a published run, in Markdown; empty for other runs."""
-    known = of_run(run)
-    if not known or run.parameters.N:
+    about = of_run(run)
+    if not about or run.parameters.N:
         return ""
-    old = sorted({each.question.name for each in missing_measurements(run)})
-    files = known["files"].values()
-    values = {name: sorted({of[name] for of in files}) for name in ("machine", "date")}
+    old = sorted({item.question.name for item in missing_measurements(run)})
+    files = about["files"].values()
+    values = {name: sorted({file[name] for file in files}) for name in ("machine", "date")}
     return rendered("origin.md.j2", of=values, old=old, checked=publishing.checked(run.parameters))
 
 
@@ -77,5 +77,6 @@ def computed_here() -> list[str]:
     kinds = (*FAMILIES, *STUDIES, "rows", "dataset")
     entries = [(kind, entry.summary) for kind in kinds for entry in Store().runs(kind)]
     return [
-        f"{of['question']}/{of['name']}" if "question" in of else of.get("name", kind) for kind, of in entries
+        f"{summary['question']}/{summary['name']}" if "question" in summary else summary.get("name", kind)
+        for kind, summary in entries
     ]

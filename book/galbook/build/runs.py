@@ -88,17 +88,17 @@ class Run:
     @functools.cached_property
     def trainings(self) -> dict[str, tuple[Experiment, Training]]:
         """All trainings by name."""
-        return {model.name: (each, model) for each in self.experiments for model in each.models.trainings()}
+        return {model.name: (part, model) for part in self.experiments for model in part.models.trainings()}
 
     @functools.cached_property
     def plan(self) -> dict[str, dict]:
         """The record of `galgen plan` for each training, by name."""
-        return {record["name"]: record for each in self.experiments for record in each.plan()}
+        return {record["name"]: record for experiment in self.experiments for record in experiment.plan()}
 
     def sizes_of(self, names: Iterable[str] = ()) -> list[int]:
         """Sizes N of the named families, by default of all; of studies only if no family is named."""
         if (names := set(names)) and not names & set(FAMILIES):
-            return sorted({N for each in self.experiments if each.family.name in names for N in each.sizes})
+            return sorted({N for part in self.experiments if part.family.name in names for N in part.sizes})
         parts = [getattr(self.profile, name) for name in names or FAMILIES if name in FAMILIES]
         return sorted({N for part in parts for N in self.parameters.sizes(part.N)})
 

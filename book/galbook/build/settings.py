@@ -38,13 +38,13 @@ def compared_with_paper(parameters: Parameters) -> str:
 def sizes() -> str:
     """Sizes of the profiles, one column each, in Markdown."""
     columns = {}
-    for name, each in PROFILES.items():
-        column = {"image side, pixels": each.image_size, "simulated galaxies": each.simulated}
-        column |= {"held-out images": each.validation, "latents": each.samples}
+    for name, settings_of in PROFILES.items():
+        column = {"image side, pixels": settings_of.image_size, "simulated galaxies": settings_of.simulated}
+        column |= {"held-out images": settings_of.validation, "latents": settings_of.samples}
         for family in _families(PROFILES["laptop"]):
-            settings, label = family(each).settings, family.label
+            settings, label = family(settings_of).settings, family.label
             shown = {N: settings.images_shown(N) for N in settings.N}
-            column[f"{label}: parameters"] = _parameters(family, each)
+            column[f"{label}: parameters"] = _parameters(family, settings_of)
             column[f"{label}: N"] = tuple(shown)
             column[f"{label}: images shown"] = tuple(dict.fromkeys(shown.values()))
             column[f"{label}: epochs"] = tuple(count / N for N, count in shown.items())
@@ -56,8 +56,8 @@ def sizes() -> str:
 def statistics() -> str:
     """Definitions of all statistics, in Markdown."""
     rows = (
-        [f"`{name}`", of["definition"], of["unit"], of["interval"], f"`{of['function']}`"]
-        for name, of in STATISTICS.items()
+        [f"`{name}`", entry["definition"], entry["unit"], entry["interval"], f"`{entry['function']}`"]
+        for name, entry in STATISTICS.items()
     )
     return table(["statistic", "definition", "unit", "interval", "function"], rows).data + "\n"
 
@@ -65,44 +65,44 @@ def statistics() -> str:
 def criteria() -> str:
     """Quantities and criteria of all claims, in Markdown."""
     rows = []
-    for of in CLAIMS:
-        about = [of["claim"], ", ".join(of["families"])], [of["reason"]]
-        for cell in of["cells"]:
+    for claim in CLAIMS:
+        about = [claim["claim"], ", ".join(claim["families"])], [claim["reason"]]
+        for cell in claim["cells"]:
             rows.append([*about[0], cell["quantity"], holds(cell["region"]), *about[1]])
             about = ["", ""], [""]
     return table(["claim", "families", "quantity", "region", "reason"], rows).data + "\n"
 
 
-def _families(of: Profile) -> list[type]:
+def _families(profile: Profile) -> list[type]:
     """Families and studies of the models of a profile."""
-    return [family for family in (FAMILIES | STUDIES).values() if family(of).settings.N]
+    return [family for family in (FAMILIES | STUDIES).values() if family(profile).settings.N]
 
 
-def _parts(of: Profile) -> dict[str, BaseModel]:
-    return {name: value for name, value in of if isinstance(value, BaseModel)}
+def _parts(profile: Profile) -> dict[str, BaseModel]:
+    return {name: value for name, value in profile if isinstance(value, BaseModel)}
 
 
-def _plain(of: Profile) -> dict[str, object]:
+def _plain(profile: Profile) -> dict[str, object]:
     """Settings of a profile, without those of families."""
-    left_out = {"name", "purpose", "claims_only", *_parts(of)}
-    return {name: value for name, value in of if name not in left_out}
+    left_out = {"name", "purpose", "claims_only", *_parts(profile)}
+    return {name: value for name, value in profile if name not in left_out}
 
 
-def _of_family(family: type, of: Profile) -> dict[str, object]:
-    settings = family(of).settings
+def _of_family(family: type, profile: Profile) -> dict[str, object]:
+    settings = family(profile).settings
     shown = {"images shown at the largest N": settings.images_shown(max(settings.N))}
     # settings that the table expresses otherwise; out-of-domain models are in the plan
     left_out = {"design_N", "epochs", "images_cap", "lengths", "out_of_domain", "more_pairs"}
     rest = {name: value for name, value in settings if name not in left_out}
     pairs = [settings.pairs_at(N) for N in settings.N]
     rest["pairs"] = pairs[0] if len(set(pairs)) == 1 else tuple(pairs)
-    return {"parameters": _parameters(family, of)} | shown | rest
+    return {"parameters": _parameters(family, profile)} | shown | rest
 
 
-def _parameters(family: type, of: Profile) -> str:
+def _parameters(family: type, profile: Profile) -> str:
     """Number of parameters of each network, counted without allocating any."""
     with torch.device("meta"):
-        networks = family(of).networks()
+        networks = family(profile).networks()
     counts = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
     named = [f"{name} {spaced(count)}" for name, count in counts.items()]
     return ", ".join(named) if len(named) > 1 else spaced(*counts.values())
