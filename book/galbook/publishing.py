@@ -120,7 +120,8 @@ def publish(parameters: Parameters, experiments: Iterable[Experiment], folder: P
     entries = {}
     for question, experiment, arguments in questions_of(experiments):
         measured, origin = question.found(experiment, *arguments)
-        public = measured.arrays if parameters.data in SIMULATED else {}
+        drawn = parameters.data in SIMULATED and parameters.profile != "seeds"  # whose arrays no page draws
+        public = measured.arrays if drawn else {}
         entries[question.file(experiment, *arguments)] = Measurement(measured.rows, public), origin
         if question.name == "data_set":  # the images of all measurements
             images = measured.rows.query("statistic == 'images'").value.item()
