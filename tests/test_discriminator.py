@@ -72,7 +72,7 @@ def test_a_constant_discriminator_has_mean_two_and_no_power():
         for curve in D.curves.values():
             assert curve.mean.value == curve.low == curve.high == pytest.approx(2) and curve.sd < 1e-12
         assert all(c.distance == 0 and c.p == 1 and c.auc.value == 0.5 for c in D.contrasts.values())
-        assert not D.has_power() and D.floor == pytest.approx(2)
+        assert not D.has_power()
     assert (test.verdict(), test.apart().value, test.apart().p) == ("no power", 0, 1)
 
 
@@ -127,16 +127,6 @@ def test_the_mean_loss_is_two_and_the_gap_of_the_scores_in_the_papers_order():
     for name, curve in found.curves.items():
         assert curve.mean.value == pytest.approx(2 + scores[name].mean() - scores["own"].mean())
     assert found.curves["train"].mean.low > 2
-
-
-def test_the_floor_is_the_mean_loss_of_scores_that_are_alike():
-    rng = np.random.default_rng(1)
-    scores = {name: rng.normal(0.2, 1.5, 6000) for name in ALIKE[:3]}
-    scores |= {name: scores["own"][:50] for name in ("held_out", *GRADES)}
-    found = evaluate(scores, scores, permutations=1)
-    assert found.curves["other"].mean.value == pytest.approx(found.floor, abs=0.06)
-    exact = stats.norm(0.2, 1.5).expect(lambda s: max(2, 1 + abs(s)))
-    assert found.floor == pytest.approx(exact, abs=0.04)
 
 
 def test_the_distance_is_the_wasserstein_distance_over_the_width_in_any_units():

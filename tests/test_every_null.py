@@ -18,7 +18,7 @@ from test_exchange import asked, copies, memorization, of_gaussians, other_galax
 from test_twosample import galaxies
 
 from galbook.onset.gap import START, memory_gap
-from galgen.compare.agreement import agreement_test, shared_latents
+from galgen.compare.agreement import agreement_test
 from galgen.compare.discriminator import ALIKE, GRADES, DiscriminatorTest, Evaluation, contrast, evaluate
 from galgen.compare.distances import distances, energy_of_pixels
 from galgen.compare.gaussian import shrunk_gaussian
@@ -64,7 +64,7 @@ def of_judges(seed, wrong):
         scores = {name: rng.normal(-2 * wrong * (name == "own"), 1, 40) for name in ALIKE[:3]}
         pairs = itertools.combinations(scores, 2)
         options = {"permutations": 199, "seed": seed}
-        return Evaluation({}, {(x, y): contrast(scores[x], scores[y], **options) for x, y in pairs}, 2.0, {})
+        return Evaluation({}, {(x, y): contrast(scores[x], scores[y], **options) for x, y in pairs}, {})
 
     return DiscriminatorTest(judged(seed), judged(seed + 1000)).apart().p
 
@@ -92,13 +92,6 @@ def of_coefficients(seed, wrong, name):
 def of_pixels(seed, wrong):
     x, y = normals(seed, wrong, d=3)
     return energy_of_pixels(x, y, seed=seed, **FEW).p
-
-
-def of_latents(seed, wrong):
-    x, y = (rows[:, 0] for rows in normals(seed, 0, n=12))
-    valid = np.full(12, "")
-    found = shared_latents({"g": x, "reason": valid}, {"g": x if wrong else y, "reason": valid}, "g", **FEW)
-    return found["g"].p
 
 
 def of_pairs(seed, wrong, sign):
@@ -151,7 +144,6 @@ TESTS = {
     "W1": Test(partial(of_coefficients, name="x")),
     "energy distance": Test(partial(of_coefficients, name="")),
     "energy distance of pixels": Test(of_pixels),
-    "correlation over latents": Test(of_latents),
     "agreement": Test(partial(of_pairs, sign=1)),
     "less alike than strangers": Test(partial(of_pairs, sign=-1)),
     "gap of own and held-out images": Test(of_rises),

@@ -53,8 +53,7 @@ def test_the_same_density_through_a_rotation_is_at_the_floor_and_uncorrelated(le
     assert 0.5 * found.floor < found.w1_b.value < 2 * found.floor
     assert found.w1_a.value < 1e-6
     assert abs(found.correlation.value) < 0.2 and found.shared < 0.3
-    for estimate, expected in ((found.mean, 0), (found.sd, 1), (found.norm_spread, 1)):
-        assert estimate.low < expected < estimate.high
+    assert found.norm_spread.low < 1 < found.norm_spread.high
 
 
 def test_mixed_and_flipped_channels_are_shared_though_uncorrelated():
@@ -73,7 +72,6 @@ def test_a_wrong_variance_has_the_distance_of_two_gaussians(scale):
         expected = abs(scale - 1) * (2 / np.pi) ** 0.5
         assert level.w1_b.low < expected < level.w1_b.high
         assert level.w1_b.high - level.w1_b.low < 0.15 * expected
-        assert level.sd.low < scale < level.sd.high
         assert level.norm_spread.low < 1 < level.norm_spread.high
         assert level.correlation.value == pytest.approx(1)
 
@@ -137,7 +135,6 @@ def test_images_with_infinite_latents_are_counted():
     z_b[1][7, 0, 0, 0], z_b[0][8, 0, 0, 0] = np.inf, np.nan
     z_b[0][9, 0, 0, 0] = 1e30  # finite, but carries any mean: counts as `FAR`
     levels = compare_levels(Inversion(z, z, z_b, z[0], z[0], z[0]))
-    assert [level.far for level in levels] == [1 / 98, 0]
     for level in levels:
         assert level.lost == 2 and level.w1_b.n == 98
         assert np.isfinite([level.norm_spread.value, level.shared]).all()
@@ -224,24 +221,16 @@ def test_gap_covers_a_difference_of_means_at_its_rate():
     assert found.n == 65
 
 
-def exchanged(factor, seed=0, k=4):
-    """Rows of the comparison of disjoint with the same training sets, of k pairs that are made up."""
+def ratio(factor, seed=0, k=4):
+    """The ratio of disjoint to the same training sets, of k pairs that are made up, with its interval."""
     rng, same = np.random.default_rng(seed), np.equal.outer(np.arange(2 * k) < k, np.arange(2 * k) < k)
-    w = np.exp(0.1 * rng.standard_normal((2, 2 * k, 2 * k))) * np.where(same, 1, factor)
-    return {(each["statistic"], each.get("level")): each for each in measured._exchanged(w, w[0])}
+    row = next(measured._exchanged(np.exp(0.1 * rng.standard_normal(same.shape)) * np.where(same, 1, factor)))
+    return row["low"], row["value"], row["high"]
 
 
 def test_flows_of_other_images_are_farther_apart_than_flows_of_the_same():
-    found = exchanged(1.5)
-    for level in (0, 1):
-        ratio = found["latent_wasserstein_disjoint_over_same", level]
-        assert ratio["low"] < 1.5 < ratio["high"] and ratio["low"] > 1
-        assert ratio["p"] == pytest.approx(2 / 70), "of 70 ways to name four of eight A, two part them so"
-    assert found["latent_wasserstein_disjoint_over_same", None]["value"] == pytest.approx(1.5, rel=0.1)
-    assert found["log_likelihood_ratio_disjoint_over_same", None]["value"] == pytest.approx(1.5, rel=0.1)
-
-
-def test_of_one_density_p_is_uniform_and_a_single_pair_has_no_comparison():
-    p = [exchanged(1.0, seed)["latent_wasserstein_disjoint_over_same", 0]["p"] for seed in range(100)]
-    assert 0.35 < np.mean(p) < 0.7 and np.mean(np.array(p) <= 0.1) < 0.2
-    assert not list(measured._exchanged(np.ones((1, 2, 2)), np.ones((2, 2))))
+    low, value, high = ratio(1.5)
+    assert 1 < low < 1.5 < high and value == pytest.approx(1.5, rel=0.1)
+    covered = [low < 1 < high for low, _, high in (ratio(1.0, seed) for seed in range(100))]
+    assert np.mean(covered) > 0.9
+    assert not list(measured._exchanged(np.ones((2, 2)))), "a single pair has no comparison"
