@@ -135,10 +135,7 @@ def test_no_share_is_printed_where_the_ceiling_is_not_above_the_floor(floor):
     [
         ((0.9, 0.002, {"galaxies": 0.7, "leaves": 0.5}, 0.3, 0.3), 0.95),  # a share of .99
         ((0.9, 0.02, {"galaxies": 0.7, "leaves": 0.5}, 0.3, 0.3), 0.95),  # .87
-        (
-            (0.5, 0.4, {"galaxies": 0.3, "leaves": 0.1}, 0.3, 1.5),
-            0.93,
-        ),  # .25, the controls scatter
+        ((0.5, 0.4, {"galaxies": 0.3, "leaves": 0.1}, 0.3, 1.5), 0.93),  # .25, the controls scatter
     ],
 )
 def test_intervals_over_trainings_hold_the_share_of_all_trainings(world, least):
