@@ -36,7 +36,6 @@ from galgen.data.acquire.importing import import_images, write_imported
 from galgen.data.dataset import Dataset
 from galgen.data.preprocess import flux_to_gray
 from galgen.data.unit import mean_image
-from galgen.experiment import every_family
 from galgen.models.glow import Glow
 from galgen.models.sampling import dpm_solver_2m, noise_schedule, stochastic_ascent
 from galgen.models.unet import UNet
@@ -46,7 +45,6 @@ from galgen.runs import store as store_module
 from galgen.runs.batches import BatchSampler
 from galgen.runs.errors import GalgenError
 from galgen.runs.schedules import cosine as schedule
-from galgen.runs.store import Store
 from galgen.runs.training import train
 
 EXAMPLES = int(os.environ.get("GALGEN_EXAMPLES", "0"))
@@ -224,12 +222,10 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def whole(store, tmp_path_factory):
+def whole(smoke, tmp_path_factory):
     """A folder with a published model and a data set."""
-    folder = tmp_path_factory.mktemp("whole")
-    experiment = every_family(Parameters(profile="smoke", N=12), Store(store))["diffusion"]
-    experiment.train(model := experiment.models.pair(12)[0])
-    publish(experiment, model, folder / "models")
+    folder, experiment = tmp_path_factory.mktemp("whole"), smoke["diffusion"]
+    publish(experiment, experiment.models.pair(12)[0], folder / "models")
     np.savez(folder / "a.npz", images=IMAGES)
     images = import_images(folder / "a.npz", size=16)
     write_imported(folder / "set", images, source="a", manifest="local")
