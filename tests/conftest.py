@@ -23,6 +23,7 @@ from galbook.build import chapters
 from galbook.build.pages import rendered
 from galgen.experiment import Experiment, every_family
 from galgen.profiles import Parameters
+from galgen.published import publish
 from galgen.runs.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +96,16 @@ def trained(store):
 def smoke(trained):
     """The experiments of those models, by family."""
     return every_family(Parameters(profile="smoke", N=12), trained)
+
+
+@pytest.fixture(scope="session")
+def folder(smoke, tmp_path_factory):
+    """These models, published."""
+    folder = tmp_path_factory.mktemp("published")
+    for experiment in smoke.values():
+        for training in experiment.models.pair(12):
+            publish(experiment, training, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

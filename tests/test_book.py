@@ -197,15 +197,15 @@ def test_a_warning_of_the_renderer_is_an_error(tmp_path, executed):
     assert "nowhere" in str(told.value)
 
 
-@pytest.mark.parametrize(
-    "parameters, name",
-    [
-        ({"profile": "laptop", "N": 10, "seed": 2}, r"laptop-simulated-N10-seed2"),
-        ({"data": "some where/my galaxies.npz", "N": [10, 30]}, r"laptop-my-galaxies-[0-9a-f]{8}-N10-30"),
-        ({"data": "g$(id>X);`id` {a}|'.npz"}, r"laptop-g-id-X-id-a-[0-9a-f]{8}"),
-        ({"data": ".."}, r"laptop-data-[0-9a-f]{8}"),
-    ],
-)
+FOLDERS = [
+    ({"profile": "laptop", "N": 10, "seed": 2}, r"laptop-simulated-N10-seed2"),
+    ({"data": "some where/my galaxies.npz", "N": [10, 30]}, r"laptop-my-galaxies-[0-9a-f]{8}-N10-30"),
+    ({"data": "g$(id>X);`id` {a}|'.npz"}, r"laptop-g-id-X-id-a-[0-9a-f]{8}"),
+    ({"data": ".."}, r"laptop-data-[0-9a-f]{8}"),
+]
+
+
+@pytest.mark.parametrize("parameters, name", FOLDERS)
 def test_a_run_of_the_book_has_a_folder_of_its_own_in_letters_that_no_shell_minds(parameters, name):
     assert re.fullmatch(name, Run(Parameters(**parameters)).name)
 
@@ -220,15 +220,15 @@ def test_what_was_measured_is_shown_and_what_was_not_is_told(tmp_path):
     assert "has not been recorded" in written.bench(tmp_path / "bench.json")
 
 
-@pytest.mark.parametrize(
-    ("chapter", "shown", "tables"),
-    [
-        ("00_headline", ["near_copies"], True),
-        ("03c_onset", ["isolation", "near_copies"], True),
-        ("11_real_and_simulated", ["resolution"], True),
-        ("12_power", ["power"], False),
-    ],
-)
+SHOWN = [
+    ("00_headline", ["near_copies"], True),
+    ("03c_onset", ["isolation", "near_copies"], True),
+    ("11_real_and_simulated", ["resolution"], True),
+    ("12_power", ["power"], False),
+]
+
+
+@pytest.mark.parametrize(("chapter", "shown", "tables"), SHOWN)
 def test_a_chapter_is_made_again_when_the_results_that_it_shows_change(chapter, shown, tables):
     found = chapters.committed(ROOT / "notebooks" / f"{chapter}.ipynb", ROOT / "results")
     expected = {ROOT / "results" / f"{name}.json" for name in shown}

@@ -31,34 +31,34 @@ def test_import_simulate_info_and_verify(tmp_path, stamps, capsys):
     assert "3 images of 16 x 16" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("data info nothing", "galgen data import"),
-        ("data fetch nothing.csv --out x", "nothing.csv"),
-        ("plan --profile lap", "smoke, laptop, seeds, night, paper"),
-        ("plan --profile smoke --seed -1", "seed: Input should be greater than or equal to 0"),
-        ("plan --sed 1", "--seed"),
-        ("plan --data nowhere.npz", "is neither an existing file or folder"),
-        ("plan --data /proc", "/proc"),
-        ("train unet-N7 --profile smoke", "diffusion-N8-A0-0"),
-        ("train diffusion-N8-A0-0 --threads 0", "--threads. Must be >= 1"),
-        ("train diffusion-N8-A0-0 --sheets x", "--sheets"),
-        ("train diffusion-N8-A0-0 --profile smoke --store /dev/null/x", "Not a directory"),
-        ("data prepare --profile smoke --N 1000000000", "less than 10000000"),
-        ("data simulate --count 1.5 --out x", "'1.5' is not an integer"),
-        ("data import x --out", "--out"),
-        ("data import x --out=", "'' is not a path"),
-        ("data import x --out /dev/null/o", "no data set can be written to /dev/null/o"),
-        ("runs show abc", "galgen runs list"),
-        ("runs rm", "KEYS"),
-        ("runs list --store nowhere", "nowhere is not a folder"),
-        ("runs verify", "verify"),
-        ("data split", "split"),
-        ("models export --profile smoke --N 77", "no family has N = [77]"),
-        ("nothing", "nothing"),
-    ],
-)
+MISTAKES = [
+    ("data info nothing", "galgen data import"),
+    ("data fetch nothing.csv --out x", "nothing.csv"),
+    ("plan --profile lap", "smoke, laptop, seeds, night, paper"),
+    ("plan --profile smoke --seed -1", "seed: Input should be greater than or equal to 0"),
+    ("plan --sed 1", "--seed"),
+    ("plan --data nowhere.npz", "is neither an existing file or folder"),
+    ("plan --data /proc", "/proc"),
+    ("train unet-N7 --profile smoke", "diffusion-N8-A0-0"),
+    ("train diffusion-N8-A0-0 --threads 0", "--threads. Must be >= 1"),
+    ("train diffusion-N8-A0-0 --sheets x", "--sheets"),
+    ("train diffusion-N8-A0-0 --profile smoke --store /dev/null/x", "Not a directory"),
+    ("data prepare --profile smoke --N 1000000000", "less than 10000000"),
+    ("data simulate --count 1.5 --out x", "'1.5' is not an integer"),
+    ("data import x --out", "--out"),
+    ("data import x --out=", "'' is not a path"),
+    ("data import x --out /dev/null/o", "no data set can be written to /dev/null/o"),
+    ("runs show abc", "galgen runs list"),
+    ("runs rm", "KEYS"),
+    ("runs list --store nowhere", "nowhere is not a folder"),
+    ("runs verify", "verify"),
+    ("data split", "split"),
+    ("models export --profile smoke --N 77", "no family has N = [77]"),
+    ("nothing", "nothing"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), MISTAKES)
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, command, message):
     monkeypatch.setenv("GALGEN_STORE", str(tmp_path / "store"))
     assert main(command.split()) == 2

@@ -2,7 +2,6 @@
 
 import pytest
 
-from galgen.data.simulate.source import simulated
 from galgen.experiment import SAMPLING, Experiment
 from galgen.models.families import FAMILIES, STUDIES
 from galgen.profiles import Parameters
@@ -67,42 +66,6 @@ def test_what_lies_in_no_file_has_no_version():
     for name in ("galgen.nowhere", "nowhere.at.all", "galgen.models.unet.UNet", "sys"):
         with pytest.raises(GalgenError, match=f"the code of {name} is in no file"):
             version([name])
-
-
-DENOISERS = ("diffusion", "conditional", *STUDIES)
-
-
-def versions():
-    """Versions of the trainings and samples of each family, and of the simulated galaxies."""
-    closure.cache_clear()
-    now = {"galaxies": version(simulated("simulated", count=1, size=8, crop=8, seed=0).code)}
-    for name, family in TRAININGS.items():
-        now[name, "training"] = version(closure(family.__module__) - {SAMPLING})
-        now[name, "samples"] = version([SAMPLING])
-    return now
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "void"),
-    [
-        (
-            "galgen.models.sampling",
-            "(2 * previous_h)",
-            "(3 * previous_h)",
-            {(name, "samples") for name in TRAININGS},
-        ),
-        ("galgen.models.unet", "relu_()", "relu()", {(name, "training") for name in DENOISERS}),
-        ("galgen.models.glow", "2 * (raw / 2)", "3 * (raw / 3)", {("glow", "training")}),
-        ("galgen.runs.errors", "class GalgenError(Exception)", "class GalgenError(ValueError)", set()),
-        ("galgen.runs.training", "def _resume(", "def _resumed(", set()),
-        ("galgen.data.preprocess", "np.rint(", "np.floor(", {"galaxies"}),
-        ("galgen.models.gan", ".mean()  # Eq. (9)", ".sum()", {("gan", "training")}),
-    ],
-)
-def test_an_edit_voids_what_lists_its_file_and_nothing_else(monkeypatch, name, old, new, void):
-    before = versions()
-    edited(monkeypatch, name, old, new)
-    assert {key for key, now in versions().items() if now != before[key]} == void
 
 
 def test_imports_are_found_wherever_they_stand():

@@ -23,18 +23,18 @@ def measurement(scale=1.0, *, more=(), **changed):
     return Measurement(rows, {"x": np.array([1.0, np.nan]) * scale})
 
 
-@pytest.mark.parametrize(
-    ("now", "lines"),
-    [
-        (measurement(), []),
-        (measurement(1 + 1e-9), []),
-        (measurement(1.001), ["agreement (model A0): high is 0.6006, not 0.6", "array x differs"]),
-        (measurement(n=9), ["agreement (model A0): n is 9, not 8"]),
-        (measurement(p=0.5), ["agreement (model A0): p is 0.5, not nan"]),
-        (measurement(model="B1"), ["agreement (model A0) is gone", "agreement (model B1) is new"]),
-        (measurement(more=[row("agreement", 1.0)]), ["agreement () is new"]),
-    ],
-)
+DIFFERENCES = [
+    (measurement(), []),
+    (measurement(1 + 1e-9), []),
+    (measurement(1.001), ["agreement (model A0): high is 0.6006, not 0.6", "array x differs"]),
+    (measurement(n=9), ["agreement (model A0): n is 9, not 8"]),
+    (measurement(p=0.5), ["agreement (model A0): p is 0.5, not nan"]),
+    (measurement(model="B1"), ["agreement (model A0) is gone", "agreement (model B1) is new"]),
+    (measurement(more=[row("agreement", 1.0)]), ["agreement () is new"]),
+]
+
+
+@pytest.mark.parametrize(("now", "lines"), DIFFERENCES)
 def test_differences_are_named_to_eight_digits(now, lines):
     assert sorted(confirm.differences(measurement(), now)) == lines
 

@@ -5,13 +5,7 @@ from blobs import galaxies
 from conftest import floats
 
 from galgen.compare.gaussian import fit_gaussian, shrunk_gaussian
-from galgen.compare.memorization import (
-    exchange_test,
-    gap_ratio,
-    gaussian_margins,
-    margins,
-    memorization_test,
-)
+from galgen.compare.memorization import exchange_test, gap_ratio, gaussian_margins, margins, memorization_test
 from galgen.data.split import Split
 from galgen.data.unit import mean_image
 

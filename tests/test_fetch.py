@@ -188,17 +188,17 @@ def test_ecsv_and_fits_tables_are_read_alike(tmp_path, suffix, format_, ids):
     assert read_positions(path) == wanted
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("id,x,y\n1,2,3\n", r"0\.ra: Field required"),
-        ("id,ra,dec\n1,2,3\n2,2,3\n1,4,5\n", r"id '1' is blank or not unique"),
-        ("id,ra,dec\n1,2,3\n7,361,3\n", r"1\.ra: .*less than or equal to 360.*'361'"),
-        ("id,ra,dec\n../7,1,2\n", r"0\.id: .*'\.\./7'"),
-        ("id,ra,dec\n", r"at least 1 item"),
-        ("id,ra,dec\n1,2,3,4\n", r"cannot be read .*; give a CSV, ECSV or FITS table with the columns"),
-    ],
-)
+BAD = [
+    ("id,x,y\n1,2,3\n", r"0\.ra: Field required"),
+    ("id,ra,dec\n1,2,3\n2,2,3\n1,4,5\n", r"id '1' is blank or not unique"),
+    ("id,ra,dec\n1,2,3\n7,361,3\n", r"1\.ra: .*less than or equal to 360.*'361'"),
+    ("id,ra,dec\n../7,1,2\n", r"0\.id: .*'\.\./7'"),
+    ("id,ra,dec\n", r"at least 1 item"),
+    ("id,ra,dec\n1,2,3,4\n", r"cannot be read .*; give a CSV, ECSV or FITS table with the columns"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
 def test_a_bad_catalogue_is_explained_by_name(tmp_path, text, message):
     (tmp_path / "catalogue.csv").write_text(text)
     with pytest.raises(GalgenError, match=rf"(?s)catalogue\.csv:?,? .*{message}"):

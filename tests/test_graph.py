@@ -207,18 +207,18 @@ def test_a_book_is_bound_again_when_the_code_or_a_template_of_its_pages_changes(
     assert to_do() == {"results"}
 
 
-@pytest.mark.parametrize(
-    ("target", "given", "told"),
-    [
-        ("sweep", {"N": ""}, 'a sweep needs sizes, as in make sweep N="10 100 1000"'),
-        ("sweep", {"N": "1 8"}, "N must be above 1, or an ascending list of such numbers, not [1, 8]"),
-        ("sweep", {"N": "8 60", "DATA": "simulated"}, "N can be at most 59"),
-        ("sweep", {"N": "8 15"}, "two models with N = 15 and 32 validation images need 62 images, but"),
-        ("sweep", {"N": "8", "DATA": "nowhere.npz"}, "nowhere.npz"),
-        ("book", {"N": "1000000000", "DATA": ""}, "less than 10000000"),
-        ("book", {"--cores": "0"}, "CORES must be 1 or more, not 0"),
-    ],
-)
+REFUSED = [
+    ("sweep", {"N": ""}, 'a sweep needs sizes, as in make sweep N="10 100 1000"'),
+    ("sweep", {"N": "1 8"}, "N must be above 1, or an ascending list of such numbers, not [1, 8]"),
+    ("sweep", {"N": "8 60", "DATA": "simulated"}, "N can be at most 59"),
+    ("sweep", {"N": "8 15"}, "two models with N = 15 and 32 validation images need 62 images, but"),
+    ("sweep", {"N": "8", "DATA": "nowhere.npz"}, "nowhere.npz"),
+    ("book", {"N": "1000000000", "DATA": ""}, "less than 10000000"),
+    ("book", {"--cores": "0"}, "CORES must be 1 or more, not 0"),
+]
+
+
+@pytest.mark.parametrize(("target", "given", "told"), REFUSED)
 def test_what_cannot_be_made_is_told_before_any_rule(made, snakemake, target, given, told):
     options = [text for name in given if name[0] == "-" for text in (name, given[name])]
     code, said = snakemake(target, *options, **{name: given[name] for name in given if name[0] != "-"})

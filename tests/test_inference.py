@@ -17,20 +17,9 @@ from galgen.data.acquire.importing import import_images
 from galgen.inference.loading import load_model
 from galgen.models.families import FAMILIES
 from galgen.models.sampling import noise, seeded
-from galgen.published import publish
 from galgen.runs.errors import GalgenError
 
 BLIND = "diffusion-N12-A"
-
-
-@pytest.fixture(scope="module")
-def folder(smoke, tmp_path_factory):
-    """A published set of both models of each family."""
-    folder = tmp_path_factory.mktemp("published")
-    for experiment in smoke.values():
-        for training in experiment.models.pair(12):
-            publish(experiment, training, folder)
-    return folder
 
 
 @pytest.mark.parametrize("family", FAMILIES)

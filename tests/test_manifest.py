@@ -33,19 +33,19 @@ def test_a_fixed_file_is_recognised_by_its_sha256():
 ENTRY = r"fields description, survey, .*sources\.sdss-legacy.*"
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"pixel_scale": "big"}, rf"{ENTRY}\.pixel_scale: .*number.*'big'"),
-        ({"licence": ""}, rf"{ENTRY}\.licence"),
-        ({"sha256": "abc", "bytes": 3}, rf"{ENTRY}\.sha256"),
-        ({"template": "https://host/?ra={ra}&dec={dec}"}, rf"{ENTRY}\.template: .*must have .*'bands'"),
-        ({"template": "https://h/?{ra}{dec}{bands}{what}"}, rf"{ENTRY}\.template: .*must have .*\{{what"),
-        ("- 1\n- 2\n", r"the input"),
-        ("a: [1\n", r"cannot be read"),
-        ("sources: {a: 3}\n", r": sources\.a: "),
-    ],
-)
+BAD = [
+    ({"pixel_scale": "big"}, rf"{ENTRY}\.pixel_scale: .*number.*'big'"),
+    ({"licence": ""}, rf"{ENTRY}\.licence"),
+    ({"sha256": "abc", "bytes": 3}, rf"{ENTRY}\.sha256"),
+    ({"template": "https://host/?ra={ra}&dec={dec}"}, rf"{ENTRY}\.template: .*must have .*'bands'"),
+    ({"template": "https://h/?{ra}{dec}{bands}{what}"}, rf"{ENTRY}\.template: .*must have .*\{{what"),
+    ("- 1\n- 2\n", r"the input"),
+    ("a: [1\n", r"cannot be read"),
+    ("sources: {a: 3}\n", r": sources\.a: "),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD)
 def test_an_error_names_the_file_the_entry_and_the_field(tmp_path, content, message):
     if isinstance(content, dict):
         path = changed(tmp_path, "sdss-legacy", **content)

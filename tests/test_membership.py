@@ -13,7 +13,6 @@ from galgen.auditing.trained_on import measured_pairs, trained_on, true_positive
 from galgen.cli import main
 from galgen.compare.membership import NOISES, SIGMA, Membership, losses, membership
 from galgen.inference.loading import load_model
-from galgen.published import publish
 from galgen.runs.errors import GalgenError
 
 RNG = np.random.default_rng(0)
@@ -66,15 +65,6 @@ def test_the_true_false_positive_rate_scatters_as_told():
     power, (low, high) = true_positive_rate(Membership(np.sort(held_out[0])[-4:], held_out[0], np.empty(4)))
     assert power.value == 0.25 and rates.mean() == pytest.approx(0.01, abs=0.001)
     assert 0.92 < np.mean((low < rates) & (rates < high)) < 0.98
-
-
-@pytest.fixture(scope="module")
-def folder(smoke, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    for family in ("diffusion", "conditional", "gan"):
-        for training in smoke[family].models.pair(12):
-            publish(smoke[family], training, folder)
-    return folder
 
 
 @pytest.fixture

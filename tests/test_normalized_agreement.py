@@ -104,15 +104,15 @@ def test_agreements_are_medians_of_anomaly_cosines():
     assert found[0, 2] == pytest.approx(wanted, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "labels, said",
-    [
-        (["A", "B", *LABELS[6:]], "3 models of A and 3 of B, but there are 1 and 1"),
-        (["A", "A", "B", "B", "B", *LABELS[6:]], "of A and 3 of B, but there are 2 and 3"),
-        (LABELS[:6], "two of one kind"),
-        ([*LABELS[:7], "leaves"], "two of one kind"),
-    ],
-)
+MISSING = [
+    (["A", "B", *LABELS[6:]], "3 models of A and 3 of B, but there are 1 and 1"),
+    (["A", "A", "B", "B", "B", *LABELS[6:]], "of A and 3 of B, but there are 2 and 3"),
+    (LABELS[:6], "two of one kind"),
+    ([*LABELS[:7], "leaves"], "two of one kind"),
+]
+
+
+@pytest.mark.parametrize("labels, said", MISSING)
 def test_what_is_missing_is_said_and_what_there_is_stands(labels, said):
     rows = [LABELS.index(label) for label in labels]
     c = table(0.95, 1.0, 0.9, 0.6)[np.ix_(rows, rows)]
@@ -130,17 +130,14 @@ def test_no_share_is_printed_where_the_ceiling_is_not_above_the_floor(floor):
     assert normalize(moved, LABELS).value is None
 
 
-@pytest.mark.parametrize(
-    "world, least",
-    [
-        ((0.9, 0.002, {"galaxies": 0.7, "leaves": 0.5}, 0.3, 0.3), 0.95),  # a share of .99
-        ((0.9, 0.02, {"galaxies": 0.7, "leaves": 0.5}, 0.3, 0.3), 0.95),  # .87
-        (
-            (0.5, 0.4, {"galaxies": 0.3, "leaves": 0.1}, 0.3, 1.5),
-            0.93,
-        ),  # .25, the controls scatter
-    ],
-)
+WORLDS = [
+    ((0.9, 0.002, {"galaxies": 0.7, "leaves": 0.5}, 0.3, 0.3), 0.95),  # a share of .99
+    ((0.9, 0.02, {"galaxies": 0.7, "leaves": 0.5}, 0.3, 0.3), 0.95),  # .87
+    ((0.5, 0.4, {"galaxies": 0.3, "leaves": 0.1}, 0.3, 1.5), 0.93),  # .25, the controls scatter
+]
+
+
+@pytest.mark.parametrize("world, least", WORLDS)
 def test_intervals_over_trainings_hold_the_share_of_all_trainings(world, least):
     inside, moved = [], []
     for seed in range(2):

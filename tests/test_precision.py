@@ -51,16 +51,16 @@ def without(monkeypatch, **there):
     monkeypatch.setattr(precision, "capability", lambda: there.get("capability", "AVX512"))
 
 
-@pytest.mark.parametrize(
-    ("there", "is_bf16"),
-    [
-        ({"_is_avx512_bf16_supported": True}, True),
-        ({"_is_amx_tile_supported": True, "_is_avx512_bf16_supported": False}, True),
-        ({"_is_avx512_bf16_supported": False}, False),
-        ({}, False),  # a version of torch that does not say
-        ({"_is_avx512_bf16_supported": True, "capability": "AVX2"}, False),  # told to leave it unused
-    ],
-)
+PROCESSORS = [
+    ({"_is_avx512_bf16_supported": True}, True),
+    ({"_is_amx_tile_supported": True, "_is_avx512_bf16_supported": False}, True),
+    ({"_is_avx512_bf16_supported": False}, False),
+    ({}, False),  # a version of torch that does not say
+    ({"_is_avx512_bf16_supported": True, "capability": "AVX2"}, False),  # told to leave it unused
+]
+
+
+@pytest.mark.parametrize(("there", "is_bf16"), PROCESSORS)
 def test_auto_is_bfloat16_where_the_processor_multiplies_it(monkeypatch, there, is_bf16):
     without(monkeypatch, **there)
     assert precision.resolved(Parameters(profile="night")) == ("bf16" if is_bf16 else "fp32")

@@ -22,15 +22,6 @@ from galgen.runs.store import Store
 PARAMETERS = Parameters(profile="smoke", N=12)
 
 
-@pytest.fixture(scope="module")
-def folder(trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    for experiment in every_family(PARAMETERS, trained).values():
-        for training in experiment.models.pair(12):
-            publish(experiment, training, folder)
-    return folder
-
-
 @pytest.fixture
 def elsewhere(folder, trained, tmp_path):
     """A store that has the data and no models, beside the published set."""

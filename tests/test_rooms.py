@@ -33,7 +33,7 @@ ROOMS = {
 # these: they are found by name, or import the core.
 FAMILIES = "diffusion conditional onset_study glow glow_learner coupling gan lightweight"
 BEYOND = "biases equivalent_blur"
-LEAVES = "figures.style figures.tables published cli auditing using data.acquire data.simulate".split()
+LEAVES = "figures.style figures.tables published cli auditing inference data.acquire data.simulate".split()
 LEAVES += [f"models.{name}" for name in FAMILIES.split()] + [f"compare.{name}" for name in BEYOND.split()]
 GALGEN = sorted((ROOT / "galgen").rglob("*.py"))
 BOOK = sorted((ROOT / "book" / "galbook").rglob("*.py"))
@@ -47,6 +47,10 @@ def module(path):
 
 
 SOURCES = {module(path): path.read_text() for path in GALGEN + BOOK + OTHERS}
+
+
+def test_the_rooms_that_are_named_are_there():
+    assert not [name for name in (*ROOMS, *LEAVES) if not any(lies_in(each, name) for each in SOURCES)]
 
 
 def lies_in(name, room):

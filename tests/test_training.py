@@ -183,13 +183,13 @@ def test_milestones_are_the_networks_of_that_moment(tmp_path):
     assert not same(weights(tmp_path / "long", 52), weights(tmp_path / "long", 120))
 
 
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [
-        ({"fail_at": 13}, r"step 13: loss is nan.*Lower learning_rate \(0\.1\)"),
-        ({"fail_at": 11, "loss": 5000.0}, r"steps 11 to 15: loss diverges, its mean is 5e\+03 \(limit 10\)"),
-    ],
-)
+FAULTS = [
+    ({"fail_at": 13}, r"step 13: loss is nan.*Lower learning_rate \(0\.1\)"),
+    ({"fail_at": 11, "loss": 5000.0}, r"steps 11 to 15: loss diverges, its mean is 5e\+03 \(limit 10\)"),
+]
+
+
+@pytest.mark.parametrize(("fault", "told"), FAULTS)
 def test_loss_that_is_no_number_or_diverges_stops_the_run_at_its_last_checkpoint(tmp_path, fault, told):
     with pytest.raises(GalgenError, match=told):
         run(tmp_path, Stub(**fault), save_every_seconds=0.0)
