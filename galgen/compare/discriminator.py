@@ -12,7 +12,8 @@ and the other model's sample of the same latent, or a training image of M, the f
 
 4 for a perfect D and 2 for one that does not distinguish them. This has three consequences. A constant D has
 2 as well, so 2 is no evidence without power. Scores of equal mean give 2 however their distributions differ.
-And broad scores s of a D that distinguishes nothing have mean l = E max(2, 1 + |s|), not 2. The scales of D_A and D_B are arbitrary: they are not compared.
+And broad scores s of a D that distinguishes nothing have mean l = E max(2, 1 + |s|), not 2. The scales of
+D_A and D_B are arbitrary: they are not compared.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
 permutation p-value, and the AUC. If D does not distinguish two independent sets, their scores are
