@@ -14,7 +14,8 @@ from galgen.figures.tables import Markdown, escaped
 from galgen.profiles import Parameters
 from galgen.runs.files import project
 
-__all__ = ["NumberedTable", "banner", "interval", "mean_and_range", "numbers", "published", "select"]
+__all__ = ["NumberedTable", "banner", "interval", "mean_and_range", "numbers", "published", "select",
+    "with_minus"]  # fmt: skip
 
 
 @functools.cache
@@ -26,10 +27,10 @@ def published(run: str = "laptop-simulated") -> pd.DataFrame:
 def numbers(**texts: str) -> None:
     """Register numbers for use in the Markdown of the page, as {glue:text}`name`."""
     for name, text in texts.items():
-        glue(name, _with_minus(text), display=False)
+        glue(name, with_minus(text), display=False)
 
 
-def _with_minus(text: str) -> str:
+def with_minus(text: str) -> str:
     """Replace the hyphens of negative numbers by minus signs, and remove that of zero."""
     text = re.sub(r"(?<![\w.)\]/-])-(?=0(\.0*)?(?![\d.]))", "", text)
     return re.sub(r"(?<![\w.)\]/-])-(?=\d)", "\N{MINUS SIGN}", text)
@@ -50,7 +51,7 @@ Numbers in the text are of published runs: {described}. Figures, tables and verd
 {run}.
 ```"""
     glue("banner", Markdown(text), display=False)
-    display(Markdown(re.sub("```.*", "", text) + " Names after {glue:text}: numbers of published runs."))
+    display(Markdown(re.sub("```.*", "", text) + " {row}, {glue:text}: numbers of published runs."))
 
 
 def select(rows: pd.DataFrame, statistic: str, **where: object) -> pd.DataFrame:
@@ -65,14 +66,14 @@ def interval(rows: pd.DataFrame, form: str = ".2f") -> pd.Series:
 
     def text(row: pd.Series) -> str:
         limits = "" if pd.isna(row.low) else f" [{row.low:{form}}, {row.high:{form}}]"
-        return _with_minus(f"{row.value:{form}}{limits}")
+        return with_minus(f"{row.value:{form}}{limits}")
 
     return rows.apply(text, axis=1, result_type="reduce") if len(rows) else pd.Series(dtype=str)
 
 
 def mean_and_range(values: pd.Series, form: str = ".2f") -> str:
     """Format the mean and the range, as 0.23 (0.12 to 0.34)."""
-    mean, low, high = (_with_minus(f"{x:{form}}") for x in (values.mean(), values.min(), values.max()))
+    mean, low, high = (with_minus(f"{x:{form}}") for x in (values.mean(), values.min(), values.max()))
     return f"{mean} ({low} to {high})" if len(values) > 1 else mean
 
 
@@ -106,4 +107,4 @@ class NumberedTable:
             return "–"
         if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer() and abs(cell) >= 10):
             return f"{int(cell):,}".replace(",", "\N{NO-BREAK SPACE}")
-        return _with_minus(f"{cell:{self.form}}" if isinstance(cell, float) else str(cell))
+        return with_minus(f"{cell:{self.form}}" if isinstance(cell, float) else str(cell))
