@@ -92,10 +92,10 @@ def copier(images, common=0.35):
     return samples
 
 
-def angle(model, shown=0):
+def angle(model, shown=None):
     own = 0.2 * (model.init % 100) + 0.05 * (model.order % 100) + 0.5 * (model.half == "B")
     far = {"": 0, "galaxies": 0.9, "leaves": 1.2}[model.out_of_domain]
-    return (own + far) * (1 + (shown or 0) / 4096)
+    return (own + far) * (1 + (END if shown is None else shown) / 4096)
 
 
 def turned(by, k=0):
