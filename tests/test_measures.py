@@ -209,6 +209,7 @@ def test_denoising_of_oracles(plant, monkeypatch):
     assert rows["psnr_gain"] == near(gain)
     curve = denoising_curve(fit_gaussian(experiment.sets[0]), experiment.images.held_out, levels)
     found = {("gaussian", x): np.median(dB) for x, dB in zip(levels, curve.denoised, strict=True)}
+    assert {k: rows["psnr_held_out"][k] for k in found} == near(found, 0, 0.001)
     found |= {("noisy", x): -20 * np.log10(x) for x in levels}
     found |= {k: found["noisy", k[1]] + x for k, x in gain.items()}
     assert rows["psnr_held_out"] == near(found, 0, 0.3)
