@@ -95,7 +95,6 @@ def numbers(found: Audit) -> dict[str, str]:
         "training, held-out images omitted (near-duplicates in both sets)": "{}, {}".format(*memory.mixed),
         "bias of the mean flux, %": bias.flux,
         "bias of the mean half-light radius, %": bias.size,
-        "bias of the half-light radius at fixed flux, %": bias.size_at_flux,
         "bias of the mean ellipticity, %": bias.ellipticity,
         "equivalent noise, gray levels": found.faults.get("noise"),
     } | found.pair
