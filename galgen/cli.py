@@ -40,11 +40,9 @@ app.command(data := App("data", help="Simulate, download, import and verify data
 app.command(runs := App("runs", help="List, inspect and delete entries of the run store."))
 app.command(models := App("models", help="List trained models and publish them."))
 # Imported lazily: the list of commands needs their help texts here.
-app.command(
-    "galgen.auditing.command:audit", help="Audit a generative model: near-copies and realism of its samples."
-)
-app.command("galgen.inference.command:sample", help="Generate samples with a trained model, into files.")
-app.command("galgen.inference.command:denoise", help="Denoise images with a trained model.")
+app.command("galgen.commands:audit", help="Audit a generative model: near-copies and realism of its samples.")
+app.command("galgen.commands:sample", help="Generate samples with a trained model, into files.")
+app.command("galgen.commands:denoise", help="Denoise images with a trained model.")
 
 
 def _integer(_: type, tokens: Sequence[Token]) -> int:
@@ -168,11 +166,11 @@ def import_(
     from galgen.data.manifest import load_manifest
 
     check_free(out)  # before the work
-    found = importing.import_images(path, key=key, strict=strict, progress=True, **dict(recipe))
-    for name, reason in found.refused:
+    result = importing.import_images(path, key=key, strict=strict, progress=True, **dict(recipe))
+    for name, reason in result.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
     entry = load_manifest().name_of(file_sha256(path)) if path.is_file() else "local"
-    _describe(importing.write_imported(out, found, source=importing.called(path), manifest=entry))
+    _describe(importing.write_imported(out, result, source=importing.called(path), manifest=entry))
 
 
 def _describe(dataset: "Dataset") -> None:
@@ -205,12 +203,12 @@ def prepare(*, parameters: RunParameters = Parameters(), store: _Store = None) -
 
     images = Experiment(parameters, Store(store)).images  # the data are the same for all families
     # fails here if there are too few images, before any other galaxies are simulated
-    found = {"split": {name: len(rows) for name, rows in vars(images.split()).items()}}
+    summary = {"split": {name: len(rows) for name, rows in vars(images.split()).items()}}
     sets = {"dataset": images.dataset}
     sets |= {name: images.out_of_domain(name) for name in images.out_of_domain_kinds}
     for role, dataset in sets.items():
-        found[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
-    print(json.dumps(found, indent=1))
+        summary[role] = {"path": str(dataset.directory), "images": len(dataset), "sha256": dataset.sha256}
+    print(json.dumps(summary, indent=1))
 
 
 @app.command
@@ -262,9 +260,9 @@ def list_(
         raise GalgenError(f"{store} is not a folder; set the run store with --store or GALGEN_STORE")
     line = "{:16}  {:10}  {:19}  {:>10}  {}".format
     print(line("key", "kind", "created", "seconds", "commit"))
-    for each in Store(store).runs(kind):
-        record = each.record
-        print(line(each.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
+    for entry in Store(store).runs(kind):
+        record = entry.record
+        print(line(entry.key, record["kind"], record["created"][:19], record["seconds"], record["commit"]))
 
 
 _Key = Annotated[str, _help("Key of the run, or its first digits.")]
@@ -273,16 +271,16 @@ _Key = Annotated[str, _help("Key of the run, or its first digits.")]
 @runs.command
 def show(key: _Key, /, *, store: _Store = None) -> None:
     """Print the record of a run."""
-    found = Store(store).get(key)
-    print(json.dumps(found.record | {"path": str(found.path)}, indent=1))
+    entry = Store(store).get(key)
+    print(json.dumps(entry.record | {"path": str(entry.path)}, indent=1))
 
 
 @runs.command
 def rm(*keys: Annotated[_Key, Parameter(required=True)], store: _Store = None) -> None:
     """Delete runs, finished or not."""
-    found = Store(store)
-    entries = dict.fromkeys(found.folders(key)[0].stem for key in keys)  # raises before any is deleted
-    for folder in (removed for entry in entries for removed in found.remove(entry)):
+    place = Store(store)
+    entries = dict.fromkeys(place.folders(key)[0].stem for key in keys)  # raises before any is deleted
+    for folder in (removed for entry in entries for removed in place.remove(entry)):
         print(f"removed {folder}")
 
 
@@ -297,11 +295,11 @@ def models_(*, models: Annotated[Place | None, _Published] = None, store: _Store
 
     line = "{:28.60}  {:9}  {:16}  {:8.20}  {:.60}".format
     for where, place in (("published", published(models)), ("trained", Store(store))):
-        found = list(listed(place))
-        for each in found:
-            of = (str(each.summary.get(name, "")) for name in ("profile", "data"))
-            print(printable(line(each.summary["name"], where, each.key, *of)))
-        if not found:
+        entries = list(listed(place))
+        for entry in entries:
+            names = (str(entry.summary.get(name, "")) for name in ("profile", "data"))
+            print(printable(line(entry.summary["name"], where, entry.key, *names)))
+        if not entries:
             hint = "; set another folder (--models)" * (where == "published")
             print(printable(f"no models are {where} in {place.root}{hint}"), file=sys.stderr)
 

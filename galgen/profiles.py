@@ -89,8 +89,7 @@ class TrainingSettings(Closed, strict=True):
 
     def recipe(self) -> dict:
         """Return all that determines a training except its images, seeds, length and precision (JSON)."""
-        excluded = {"N", "design_N", "pairs", "more_pairs", "out_of_domain"}
-        excluded |= {"epochs", "images_cap"}
+        excluded = {"N", "design_N", "pairs", "more_pairs", "out_of_domain", "epochs", "images_cap"}
         excluded |= {"milestones", "lengths", "own"} | {f"sampler_{name}" for name in self.sampler}
         return self.model_dump(mode="json", exclude=excluded)
 
@@ -123,7 +122,7 @@ class DiffusionSettings(DenoiserSettings):
     """Settings of the blind denoiser: network, training and sampler."""
 
     N: tuple[int, ...] = (10, 100, 4000)  # memorizing, intermediate, generalizing
-    design_N: int | None = None  # only in the profile `night`
+    design_N: int | None = None  # only in the profile `paper`
     more_pairs: dict[int, int] = Field({4000: 3})  # for an interval over trainings
     out_of_domain: tuple[OutOfDomain, ...] = ("galaxies", "galaxies", "leaves")
     statistics: Literal["batch", "running"] = "batch"  # statistics used by the norms in training
@@ -170,7 +169,7 @@ class ConditionalSettings(DenoiserSettings):
     """Settings of the noise-conditional denoiser: network, training and sampler."""
 
     N: tuple[int, ...] = (100, 4000)  # memorizing, generalizing
-    design_N: int | None = None  # only in the profile `night`
+    design_N: int | None = None  # only in the profile `paper`
     out_of_domain: tuple[OutOfDomain, ...] = ("galaxies",)
     noise_mean: float = -2.2  # of log sigma; AUC 0.94, 0.85, 0.70 at 32, 16, 8 px; -1.6: 0.99, 0.89, 0.74
     noise_width: float = 1.5  # Karras's 1.2 leaves few above sigma = 1, which determines brightness
@@ -297,29 +296,6 @@ PROFILES = {
         onset8=OnsetSettings(),
         glow=GlowSettings(design_N=None, pairs=4, more_pairs={100: 2}, out_of_domain=()),
     ),
-    "night": Profile(
-        name="night",
-        purpose="ten hours on two cores, in any number of sessions",
-        samples=1024,
-        diffusion=DiffusionSettings(
-            N=(10, 100, 1000, 4000),
-            design_N=4000,
-            more_pairs={100: 3, 4000: 3},
-            base_channels=24,
-            images_cap=144_000,
-        ),
-        conditional=ConditionalSettings(
-            N=(10, 100, 1000, 4000),
-            design_N=4000,
-            more_pairs={4000: 3},
-            out_of_domain=("galaxies", "galaxies", "leaves"),
-            base_channels=24,
-            epochs=2400,
-            images_cap=216_000,
-        ),
-        glow=GlowSettings(steps=4, images_cap=60_000),
-        gan=GanSettings(N=(30, 300, 4000), more_pairs={30: 3, 4000: 3}, images_cap=40_000),
-    ),
     "paper": Profile(
         name="paper",
         purpose="the paper's sizes, on a GPU",
@@ -388,23 +364,22 @@ PROFILES = {
 }
 
 
-def _trial(of: Profile) -> Profile:
+def _trial(base: Profile) -> Profile:
     """Return a trial profile: same networks and images, five steps of eight images, low learning rates."""
     small = {"simulated": 150, "validation": 32, "samples": 16, "report_every": 1, "save_every": 0.0}
     few = {"N": (8, 24), "batch_size": 8, "images_cap": 40, "milestones": 2, "epochs": None}
-    for part, settings in of:
+    for part, settings in base:
         if not isinstance(settings, TrainingSettings):
             continue
         fewer = {name: getattr(settings, name) / 100 for name in ("learning_rate", "muon_rate")}
         fewer |= {"sampler_steps": 4} if "steps" in settings.sampler else {}
-        ends = zip((8, 24), settings.N[:1] + settings.N[-1:], strict=False)
-        fewer["more_pairs"] = {n: settings.pairs_at(N) for n, N in ends}
+        sizes = zip((8, 24), settings.N[:1] + settings.N[-1:], strict=False)
+        fewer["more_pairs"] = {n: settings.pairs_at(N) for n, N in sizes}
         if isinstance(settings, OnsetSettings):
-            few_of = {name: getattr(settings, name) and (8, 24) for name in ("N", "own")}
-            fewer |= few_of | {"lengths": {}}
+            fewer |= {name: getattr(settings, name) and (8, 24) for name in ("N", "own")} | {"lengths": {}}
         small[part] = settings.model_copy(update=few | fewer | {"design_N": settings.design_N and 8})
-    small |= {"name": f"{of.name}-trial", "purpose": f"tests whether `{of.name}` runs on this machine"}
-    return of.model_copy(update=small)
+    small |= {"name": f"{base.name}-trial", "purpose": f"tests whether `{base.name}` runs on this machine"}
+    return base.model_copy(update=small)
 
 
 def profile(name: str) -> Profile:
@@ -445,7 +420,7 @@ class Parameters(Closed):
     @classmethod
     def _sizes(cls, N: object) -> object:
         if isinstance(N, str):
-            N = [int(each) if each.isdecimal() else each for each in N.replace(",", " ").split()]
+            N = [int(size) if size.isdecimal() else size for size in N.replace(",", " ").split()]
         return (N,) if isinstance(N, int) else tuple(N) if isinstance(N, list) else N
 
     def sizes(self, usual: tuple[int, ...], *, study: bool = False) -> tuple[int, ...]:
@@ -492,6 +467,6 @@ class Parameters(Closed):
         given = {k: v for k, v in namespace.items() if isinstance(v, values) and not k.startswith("_")}
         given = {k: v for k, v in given.items() if k not in ("In", "Out")}  # the shell's
         if unknown := sorted(set(given) - set(cls.model_fields)):
-            known = ", ".join(cls.model_fields)
-            raise GalgenError(f"unknown parameter {', '.join(unknown)}; the parameters are {known}")
+            names = ", ".join(cls.model_fields)
+            raise GalgenError(f"unknown parameter {', '.join(unknown)}; the parameters are {names}")
         return checked(cls, given, "parameters", strict=True)

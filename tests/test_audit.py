@@ -17,12 +17,12 @@ from test_copies import FRESH, planted, population, split
 
 import galgen
 from galgen.auditing.audit import _checked
-from galgen.auditing.command import _duration
 from galgen.auditing.copies import copies
 from galgen.auditing.near_copies import near_copies
 from galgen.auditing.report import numbers, summary
 from galgen.auditing.sensitivity import nearest_rows
 from galgen.cli import main
+from galgen.commands import _duration
 from galgen.compare.memorization import distance_ratio
 from galgen.compare.uncertainty import Estimate
 from galgen.data.dataset import write_dataset

@@ -34,7 +34,7 @@ def test_import_simulate_info_and_verify(tmp_path, stamps, capsys):
 MISTAKES = [
     ("data info nothing", "galgen data import"),
     ("data fetch nothing.csv --out x", "nothing.csv"),
-    ("plan --profile lap", "smoke, laptop, seeds, night, paper"),
+    ("plan --profile lap", "smoke, laptop, seeds, paper"),
     ("plan --profile smoke --seed -1", "seed: Input should be greater than or equal to 0"),
     ("plan --sed 1", "--seed"),
     ("plan --data nowhere.npz", "is neither an existing file or folder"),

@@ -42,8 +42,8 @@ def test_a_trial_has_the_networks_of_its_profile_and_five_steps():
         few = {"N", "design_N", "batch_size", "images_cap", "milestones", "epochs", "sampler_steps"}
         few |= {"learning_rate", "muon_rate", "more_pairs"}
         assert changed <= few, "networks and optimizers are those of the profile"
-    night, trial = profile("night").gan, profile("night-trial").gan
-    assert [trial.pairs_at(N) for N in trial.N] == [night.pairs_at(N) for N in (night.N[0], night.N[-1])]
+    whole, trial = profile("laptop").diffusion, profile("laptop-trial").diffusion
+    assert [trial.pairs_at(N) for N in trial.N] == [whole.pairs_at(N) for N in (whole.N[0], whole.N[-1])]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -143,7 +143,7 @@ MISTAKES = {
     "sample gan-N12-A --out x.npz --seed 7": f"{OTHER} seed 7: leave this out",
     "sample gan-N12-A --out x.npz --data mine --N 1 5": f"{OTHER} data mine, N (1, 5)",
     "sample gan-N12-A --out x.npz --precision bf16": f"{OTHER} precision bf16",
-    f"denoise good.npy --model {BLIND} --out x.npz --profile night": f"{OTHER} profile night",
+    f"denoise good.npy --model {BLIND} --out x.npz --profile paper": f"{OTHER} profile paper",
     "sample gan-N12-A --out x.npz --store none": "none is not a run store: it contains no runs",
     "denoise large.npy --model conditional-N12-A --out x.npz --sigma 0.2": "do not fit an image with",
     "sample gan-N12-C --out x.npz": "no model 'gan-N12-C', trained or published; models published in",

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from galgen.auditing.trained_on import measured_pairs, trained_on, true_positive_rate
 from galgen.cli import main
 from galgen.compare.membership import NOISES, SIGMA, Membership, losses, membership
 from galgen.inference.loading import load_model
+from galgen.inference.trained_on import measured_pairs, trained_on, true_positive_rate
 from galgen.runs.errors import GalgenError
 
 RNG = np.random.default_rng(0)

@@ -63,7 +63,7 @@ PROCESSORS = [
 @pytest.mark.parametrize(("there", "is_bf16"), PROCESSORS)
 def test_auto_is_bfloat16_where_the_processor_multiplies_it(monkeypatch, there, is_bf16):
     without(monkeypatch, **there)
-    assert precision.resolved(Parameters(profile="night")) == ("bf16" if is_bf16 else "fp32")
+    assert precision.resolved(Parameters(profile="paper")) == ("bf16" if is_bf16 else "fp32")
     both = ("fp32", "bf16")
     assert tuple(precision.resolved(Parameters(precision=asked)) for asked in both) == both
     assert precision.emulation("fp32") is None

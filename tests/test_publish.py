@@ -157,7 +157,7 @@ def test_auto_is_the_published_precision_also_where_all_is_made_again(fresh_clon
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
     monkeypatch.setenv("RECOMPUTE", "1")
     assert Run(SMOKE).parameters.precision == "bf16"
-    assert Experiment(Parameters(profile="night"), Store()).precision == "fp32"
+    assert Experiment(Parameters(profile="paper"), Store()).precision == "fp32"
 
 
 def test_a_check_measures_published_models_again_and_names_what_is_another(fresh_clone, monkeypatch):

@@ -25,16 +25,19 @@ ROOMS = {
     "figures": ("runs", "compare.uncertainty"),
     "published": ("runs", "profiles", "models", "experiment"),
     "cli": ("runs", "profiles", "costs", "data", "experiment", "published"),
-    "auditing": ("runs", "profiles", "costs", "data", "compare", "figures", "published", "inference", "cli"),
-    "inference": ("runs", "profiles", "data", "models", "figures", "experiment", "published", "cli"),
+    "auditing": ("runs", "data", "compare", "figures"),
+    "inference": "runs profiles data models compare figures experiment published auditing".split(),
+    "commands": ("runs", "profiles", "data", "auditing", "inference", "cli"),
     "__main__": ("cli",),
 }
 # The core is what `galgen.experiment` and the two-models test import, anywhere in them. It may import none of
 # these: they are found by name, or import the core.
 FAMILIES = "diffusion conditional onset_study glow glow_learner coupling gan lightweight"
 BEYOND = "biases equivalent_blur"
-LEAVES = "figures.style figures.tables published cli auditing inference data.acquire data.simulate".split()
-LEAVES += [f"models.{name}" for name in FAMILIES.split()] + [f"compare.{name}" for name in BEYOND.split()]
+LEAVES = "figures.style figures.tables published cli commands auditing inference".split()
+LEAVES += ["data.acquire", "data.simulate", *(f"models.{name}" for name in FAMILIES.split())] + [
+    f"compare.{name}" for name in BEYOND.split()
+]
 GALGEN = sorted((ROOT / "galgen").rglob("*.py"))
 BOOK = sorted((ROOT / "book" / "galbook").rglob("*.py"))
 OTHERS = sorted((ROOT / "benchmarks").rglob("*.py"))

@@ -43,7 +43,7 @@ from galgen.runs.errors import GalgenError
 from galgen.runs.store import Run, verified
 
 DENOISERS = ("diffusion", "conditional")
-MOST_WORK = 24 * 32  # base channels times image side, as in `night`; above, a sample takes a minute
+MOST_WORK = 24 * 32  # base channels times image side; above it a sample takes a minute
 MOST_IMAGES = 20_000  # training images per model that are searched for the nearest
 
 

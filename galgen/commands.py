@@ -1,23 +1,30 @@
-"""Command `galgen audit`: read the images of any generator, audit them, and write a report."""
+"""Commands that use models: `galgen audit` of any generator; `sample` and `denoise`, for trained models."""
 
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from cyclopts import Parameter
 
 from galgen.cli import Place, RunParameters, Whole
-from galgen.inference.command import Models, Trained
 from galgen.profiles import Parameters
 from galgen.runs.errors import GalgenError, printable
 
-__all__ = ["audit"]
+__all__ = ["audit", "denoise", "sample"]
+
+if TYPE_CHECKING:
+    from galgen.inference.loading import Model
 
 Asking = Parameter(group="Was this image trained on? (of a model that is named)")
 MEASURED = 512  # galaxies, by default
 ARRAYS = (".npz", ".h5", ".hdf5", ".hdf")  # files of several arrays, by name
+MOST = 12  # maximum number of images listed
+
+Name = Annotated[str, Parameter(help="As `galgen models` lists it, with or without its seeds.")]
+Models = Annotated[Place | None, Parameter(help="Directory of published models (default: the checkout's).")]
+Trained = Annotated[Place | None, Parameter(help="Run store that contains the training.", name="--store")]
 
 
 def audit(
@@ -50,8 +57,8 @@ def audit(
     or more held-out images must not have been used for its training or early stopping.
     """
     sets = {"samples": samples, "train": train, "held_out": held_out}
-    more = {"other_samples": other_samples, "other_train": other_train, "floor": floor, "flips": flips}
-    more |= {"morphology": morphology != MEASURED}
+    others = {"other_samples": other_samples, "other_train": other_train, "floor": floor}
+    more = others | {"flips": flips, "morphology": morphology != MEASURED}
     of_model = {"model": model, "other_model": other_model, "images": images}
     book = parameters.model_dump(exclude_defaults=True, exclude={"seed"})
     where = {"models": models, "store": store}
@@ -65,14 +72,11 @@ def audit(
     if any(of_model.values()):
         _require(of_model | {"held_out": held_out}, "membership inference")
         _refuse({"samples": samples, "train": train} | more, "membership inference")
-        from galgen.auditing import trained_on
+        from galgen.inference import trained_on
 
         page = trained_on.check_output_path(out)  # before the computation
         sets = [_gray(path, size, crop, key) for path in (images, held_out)]
-        from galgen.inference.loading import load_model
-
-        pair = [load_model(name, parameters, store=store, models=models) for name in (model, other_model)]
-        print(*(printable(str(each)) for each in pair), sep="\n", file=sys.stderr)
+        pair = [_loaded(name, parameters, store, models) for name in (model, other_model)]
         print(trained_on.written(trained_on.trained_on(*pair, *sets), pair, models, page))
         return
     _require(sets, "an audit of samples")
@@ -81,15 +85,75 @@ def audit(
     from galgen.auditing import report
 
     pages = report.check_output_path(out)  # before the computation
-    sets |= {"other_samples": other_samples, "other_train": other_train, "floor": floor}
+    sets |= others
     # sets with shared latents must be complete
     latents = {"samples", "other_samples", "floor"} if other_samples else set()
     read = {name: _read(path, size, crop, key, strict=name in latents) for name, path in sets.items() if path}
     print(f"galgen audit: about {_duration(read, flips, morphology)} on one core", file=sys.stderr)
-    found = galgen.audit(**read, flips=flips, morphology=morphology, seed=parameters.seed)
-    report.write_report(found, {name: str(path) for name, path in sets.items()}, pages)
-    print(found)
+    result = galgen.audit(**read, flips=flips, morphology=morphology, seed=parameters.seed)
+    report.write_report(result, {name: str(path) for name, path in sets.items()}, pages)
+    print(result)
     print(printable(f"{pages[0]} and {pages[1].name}"))
+
+
+def sample(
+    model: Name,
+    /,
+    *,
+    out: Annotated[Place, Parameter(help="x.npz, x.fits, or a directory for PNG.")],
+    count: Annotated[Whole, Parameter(name=("--count", "-n"), help="Number of samples.")] = 64,
+    first: Annotated[Whole, Parameter(help="The first latent; it is the same for all models.")] = 0,
+    models: Models = None,
+    store: Trained = None,
+    parameters: RunParameters = Parameters(),
+) -> None:
+    """Generate samples of a trained model and write them to files."""
+    from galgen.inference import samples
+
+    samples.check_output_path(out, samples.SUFFIXES)  # before the computation
+    seeds = samples.latents(count, first, parameters.seed)
+    loaded = _loaded(model, parameters, store, models)
+    samples.write(out, samples.draw(loaded, seeds), loaded, id=np.array(seeds))
+    print(
+        printable(f"{count} images of {loaded.size} x {loaded.size} pixels, latents from {seeds[0]}: {out}")
+    )
+
+
+def denoise(
+    image: Annotated[Place, Parameter(help="Display values: npy, npz, PNG, JPEG, or FITS with STRETCH.")],
+    /,
+    *,
+    model: Name,
+    out: Annotated[Place, Parameter(help="x.npz or x.fits: images, residual, sigma.")],
+    sigma: Annotated[float | None, Parameter(help="The noise level, for a conditional network.")] = None,
+    key: Annotated[str | None, Parameter(help="Name of the array in an npz file (default: images).")] = None,
+    models: Models = None,
+    store: Trained = None,
+    parameters: RunParameters = Parameters(),
+) -> None:
+    """Denoise images with a trained model: posterior mean, estimated noise level, and residual."""
+    from galgen.inference import samples
+    from galgen.inference.denoising import denoised, read
+
+    samples.check_output_path(out, (".npz", ".fits"))  # before the computation
+    noisy, loaded = read(image, key), _loaded(model, parameters, store, models)
+    result = denoised(loaded, noisy, sigma)
+    samples.write(out, result.mean, loaded, residual=result.residual, sigma=result.sigma)
+    for row, noise in enumerate(result.sigma[:MOST]):
+        print(f"image {row}: noise {noise:.4g}")
+    print(printable(f"{len(result.sigma)} images, mean noise {result.sigma.mean():.4g}: {out}"))
+
+
+def _loaded(name: str, parameters: Parameters, store: Path | None, models: Path | None) -> "Model":
+    """Load a model by name and print what it is, for computations on one thread, as in the book."""
+    import torch
+
+    from galgen.inference.loading import load_model
+
+    torch.set_num_threads(1)
+    model = load_model(name, parameters, store=store, models=models)
+    print(printable(str(model)), file=sys.stderr)
+    return model
 
 
 def _require(options: dict[str, object], task: str) -> None:
@@ -143,7 +207,7 @@ def _read(path: Path, size: int | None, crop: int | None, key: str | None, *, st
     with contextlib.ExitStack() as resources:
         kind = open_source(path, Recipe().bands, key, resources).kind or "display"
     options = {"size": size, "crop": crop, "key": key, "strict": strict, "kind": kind}
-    found = import_images(path, colour=True, progress=True, **options)
-    for name, reason in found.refused:
+    result = import_images(path, colour=True, progress=True, **options)
+    for name, reason in result.refused:
         print(printable(f"refused {name}: {reason}"), file=sys.stderr)
-    return found.images
+    return result.images
