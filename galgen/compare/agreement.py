@@ -7,8 +7,9 @@ For each latent i, with a_i and b_i the images of the two models (the paper's fi
                  image
 
 and, over the samples of both models, P(train closer) with the exchange test of memorization
-(`galgen.compare.memorization`). Intervals are over latents: a_i and b_i are one observation. With flips the nearest image may be flipped, as
-in the paper for the models that are trained with flips; the null is then computed in the same way.
+(`galgen.compare.memorization`). Intervals are over latents: a_i and b_i are one observation. With flips the
+nearest image may be flipped, as in the paper for the models that are trained with flips; the null is then
+computed in the same way.
 """
 
 from collections.abc import Iterable
@@ -143,4 +144,4 @@ def excess(networks: np.ndarray, controls: Iterable[np.ndarray]) -> Estimate:
         networks: Cosines of A and B, (n,).
         controls: Cosines of each control, for the same latents, (n,).
     """
-    return min((bootstrap(networks - cosines) for cosines in controls), key=lambda each: each.low)
+    return min((bootstrap(networks - cosines) for cosines in controls), key=lambda interval: interval.low)

@@ -12,7 +12,8 @@ and the other model's sample of the same latent, or a training image of M, the f
 
 4 for a perfect D and 2 for one that does not distinguish them. This has three consequences. A constant D has
 2 as well, so 2 is no evidence without power. Scores of equal mean give 2 however their distributions differ.
-And broad scores s of a D that distinguishes nothing have mean l = E max(2, 1 + |s|), not 2. The scales of D_A and D_B are arbitrary: they are not compared.
+And broad scores s of a D that distinguishes nothing have mean l = E max(2, 1 + |s|), not 2. The scales of D_A
+and D_B are arbitrary: they are not compared.
 
 *Contrast* of two sets under one D: Wasserstein distance W1 of the scores over their pooled sd, its
 permutation p-value, and the AUC. If D does not distinguish two independent sets, their scores are
@@ -137,9 +138,9 @@ class DiscriminatorTest:
         Its p-value is Bonferroni's bound on the smallest of six; "held_out" excludes memorization by D.
         """
         pairs = list(itertools.combinations(("own", "other", third), 2))
-        found = [D.contrasts[pair] for D in (self.A, self.B) for pair in pairs]
-        p = min(1.0, 6 * min(c.p for c in found))
-        return Outcome(max(c.distance for c in found), 0.0, 0.0, p)
+        contrasts = [D.contrasts[pair] for D in (self.A, self.B) for pair in pairs]
+        p = min(1.0, 6 * min(c.p for c in contrasts))
+        return Outcome(max(c.distance for c in contrasts), 0.0, 0.0, p)
 
     def verdict(self) -> str:
         """Return 'separates', 'passes', or 'no power' if nothing is separated and a D misses a defect."""

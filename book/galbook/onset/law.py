@@ -86,17 +86,17 @@ LAWS = {
     "load": Law(
         "load",
         lambda widths: ["A", "b", "l_0"],
-        lambda of, at: of["A"] - of["b"] * log(at.base_channels) + log(1 + at.load / exp(of["l_0"])),
+        lambda c, at: c["A"] - c["b"] * log(at.base_channels) + log(1 + at.load / exp(c["l_0"])),
     ),
     "power": Law(
         "power",
         lambda widths: ["c", "a", "b"],
-        lambda of, at: of["c"] + of["a"] * log(at.N) - of["b"] * log(at.base_channels),
+        lambda c, at: c["c"] + c["a"] * log(at.N) - c["b"] * log(at.base_channels),
     ),
     "proportional": Law(
         "proportional",
         lambda widths: [f"A_{width}" for width in widths],
-        lambda of, at: of[f"A_{at.base_channels}"],
+        lambda c, at: c[f"A_{at.base_channels}"],
     ),
 }
 POWERS = ("a", "b")  # constants fitted directly; of all others the logarithm is fitted
@@ -115,30 +115,30 @@ def trainings(rows: pd.DataFrame, level: float = 1.0) -> pd.DataFrame:
             rate is used.
         level: Level of the gap, in dB.
     """
-    names = ["load", "onset", "onset_censored"]
-    of = rows[rows.statistic.isin(names) & rows.model.isin(["A0", "B1"])]
-    of = of[of["at"].isna() | (of["at"] == level)].set_index(["seed", "model", *CONFIGURATION, "statistic"])
-    found = of.value.unstack().reindex(columns=names).dropna().reset_index()
-    return found.assign(censored=found.onset_censored == 1, log_epochs=np.log(found.onset / found.N))
+    names, index = ["load", "onset", "onset_censored"], ["seed", "model", *CONFIGURATION, "statistic"]
+    rows = rows[rows.statistic.isin(names) & rows.model.isin(["A0", "B1"])]
+    table = rows[rows["at"].isna() | (rows["at"] == level)].set_index(index).value.unstack()
+    table = table.reindex(columns=names).dropna().reset_index()
+    return table.assign(censored=table.onset_censored == 1, log_epochs=np.log(table.onset / table.N))
 
 
-def scatter(of: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float], int]:
+def scatter(table: pd.DataFrame, by: str = "one-scatter") -> tuple[dict[int, float], int]:
     """Standard deviation of log t within configurations, by N, and its total degrees of freedom.
 
     Args:
-        of: Output of `trainings`.
+        table: Output of `trainings`.
         by: How N are pooled, a name of `SCATTERS`; an N without degrees of freedom gets the last value.
 
     Raises:
         GalgenError: If no configuration has two trainings with an onset.
     """
-    known = of[~of.censored]
-    cells = known.groupby([SCATTERS[by](known.N.to_numpy(int)), *CONFIGURATION]).log_epochs
+    uncensored = table[~table.censored]
+    cells = uncensored.groupby([SCATTERS[by](uncensored.N.to_numpy(int)), *CONFIGURATION]).log_epochs
     parts = pd.DataFrame({"freedom": cells.size() - 1, "squares": cells.var(ddof=0) * cells.size()})
     if (parts := parts.groupby(level=0).sum().query("freedom > 0")).empty:
         raise GalgenError("the scatter needs a configuration of two trainings with an onset")
     pooled = np.sqrt(parts.squares / parts.freedom)
-    every = {int(N): pooled.get(SCATTERS[by](int(N)), pooled.iloc[-1]) for N in sorted(of.N.unique())}
+    every = {int(N): pooled.get(SCATTERS[by](int(N)), pooled.iloc[-1]) for N in sorted(table.N.unique())}
     return every, int(parts.freedom.sum())
 
 
@@ -166,43 +166,43 @@ class Fit:
 
     def constants(self) -> dict[str, Estimate]:
         """The constants, exponentiated where they are logarithms, with 95 % intervals."""
-        found, t = {}, stats.t.ppf(0.975, self.freedom)
+        estimates, t = {}, stats.t.ppf(0.975, self.freedom)
         for (name, value), variance in zip(self.values.items(), self.covariance.diagonal(), strict=False):
-            ends = value, value - t * sqrt(variance), value + t * sqrt(variance)
-            found[name] = Estimate(*(ends if name in POWERS else map(exp, ends)), self.freedom)
-        return found
+            interval = value, value - t * sqrt(variance), value + t * sqrt(variance)
+            estimates[name] = Estimate(*(interval if name in POWERS else map(exp, interval)), self.freedom)
+        return estimates
 
     def predicted(self, at: Place, n: int) -> tuple[Estimate, float]:
         """Predict the images shown at the onset, geometric mean of n trainings; and the error of its log."""
-        of = dict([*self.values.items()][: len(self.covariance)])
-        slope, s = _slope(self.law, of, at), self.s.get(at.N, self.s[max(self.s)])
+        values = dict([*self.values.items()][: len(self.covariance)])
+        slope, s = _slope(self.law, values, at), self.s.get(at.N, self.s[max(self.s)])
         error = sqrt(float(slope @ self.covariance @ slope) + s**2 / n)
-        middle, half = self.law.value(of, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
+        middle, half = self.law.value(values, at) + log(at.N), stats.t.ppf(0.975, self.freedom) * error
         return Estimate(*map(exp, (middle, middle - half, middle + half)), n), error
 
 
-def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = False) -> Fit:
+def fit(law: Law, table: pd.DataFrame, by: str = "one-scatter", *, sets: bool = False) -> Fit:
     """Fit a law to `trainings` by maximum likelihood.
 
     Args:
         law: One of `LAWS`, or another of that form.
-        of: Trainings, including censored ones.
+        table: Trainings, including censored ones.
         by: A name of `SCATTERS`.
         sets: Whether part of the scatter is common to trainings on the same training set.
 
     Raises:
         GalgenError: As `scatter`, or if there are fewer configurations with an onset than constants.
     """
-    s, freedom = scatter(of, by)
-    names = law.parameters(sorted(of.width[~of.censored].unique()))
-    spare = of[~of.censored].groupby(CONFIGURATION).ngroups - len(names)
+    s, freedom = scatter(table, by)
+    names = law.parameters(sorted(table.width[~table.censored].unique()))
+    spare = table[~table.censored].groupby(CONFIGURATION).ngroups - len(names)
     if spare < 0:
         raise GalgenError(f"{law.name} has {len(names)} constants, more than configurations with an onset")
     widths = {int(name[2:]) for name in names if name.startswith("A_")}
-    of = of[of.width.isin(widths)] if widths else of  # the law has no constant for other widths
-    places = [Place(*map(int, at[:2]), float(at[2])) for at in of[[*CONFIGURATION, "load"]].to_numpy()]
-    y, late, scale = of.log_epochs.to_numpy(), of.censored.to_numpy(), of.N.map(s).to_numpy(float)
-    groups = of.groupby(["seed", "N", "model"]).ngroup().to_numpy()
+    table = table[table.width.isin(widths)] if widths else table  # the law has no constant for other widths
+    places = [Place(*map(int, at[:2]), float(at[2])) for at in table[[*CONFIGURATION, "load"]].to_numpy()]
+    y, late, scale = table.log_epochs.to_numpy(), table.censored.to_numpy(), table.N.map(s).to_numpy(float)
+    groups = table.groupby(["seed", "N", "model"]).ngroup().to_numpy()
     u, weight = np.polynomial.hermite_e.hermegauss(31 if sets else 1)
 
     def loss(theta: np.ndarray) -> float:
@@ -211,14 +211,15 @@ def fit(law: Law, of: pd.DataFrame, by: str = "one-scatter", *, sets: bool = Fal
         z = (y - [law.value(values, at) for at in places]) / scale
         share = special.expit(theta[-1]) if sets else 0.0
         z = (z[:, None] - sqrt(share) * u) / sqrt(1 - share)
-        each = np.where(late[:, None], stats.norm.logsf(z), -(z**2) / 2 - log(1 - share) / 2)
-        sums = np.array([each[groups == k].sum(0) for k in range(groups.max() + 1)])
+        terms = np.where(late[:, None], stats.norm.logsf(z), -(z**2) / 2 - log(1 - share) / 2)
+        sums = np.array([terms[groups == k].sum(0) for k in range(groups.max() + 1)])
         return -float(special.logsumexp(sums, axis=1, b=weight / weight.sum()).sum())
 
     start = [{"l_0": -1.0, "a": 0.3, "b": 1.0}.get(name, 7.0) for name in names] + [0.0] * sets
     theta = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-6}).x
     covariance = np.linalg.pinv(_hessian(loss, theta))[: len(names), : len(names)]
-    own = ((y - of.log_epochs.where(~of.censored).groupby([of.width, of.N]).transform("mean")) / scale) ** 2
+    means = table.log_epochs.where(~table.censored).groupby([table.width, table.N]).transform("mean")
+    own = ((y - means) / scale) ** 2
     lost = None if sets else 2 * loss(theta) - float(own[~late].sum())
     values = dict(zip(names, map(float, theta), strict=False))
     values |= {"share": float(special.expit(theta[-1]))} if sets else {}
@@ -251,12 +252,12 @@ def log_density(predicted: Estimate, error: float, new: pd.DataFrame) -> float:
     return float(stats.norm.logsf(z) if new.censored.any() else stats.norm.logpdf(z) - log(error))
 
 
-def _slope(law: Law, of: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
+def _slope(law: Law, values: dict[str, float], at: Place, step: float = 1e-5) -> np.ndarray:
     """Derivatives of a law with respect to its parameters."""
     return np.array(
         [
-            (law.value(of | {name: x + step}, at) - law.value(of | {name: x - step}, at)) / (2 * step)
-            for name, x in of.items()
+            (law.value(values | {name: x + step}, at) - law.value(values | {name: x - step}, at)) / (2 * step)
+            for name, x in values.items()
         ]
     )
 
